@@ -1,0 +1,1 @@
+//! One node: installation, policy and sweep.

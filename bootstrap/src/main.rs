@@ -1,0 +1,3 @@
+//! `crossfade-bootstrap`: one node.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Boot identity and the clocks that survive a wall-clock jump.

@@ -1,0 +1,1 @@
+//! Deadlines: one per verb, shared out over what is left to run.

@@ -1,0 +1,1 @@
+//! Network configurations on disk: conf, conflist, sub-folder plugins, capabilities.

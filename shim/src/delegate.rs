@@ -1,0 +1,1 @@
+//! One whole network as libcni would run it: its chain of plugins, forwards and in reverse.

@@ -1,0 +1,1 @@
+//! Durable writes and bounded reads.

@@ -1,0 +1,1 @@
+//! The sandboxes that were there before us.

@@ -1,0 +1,1 @@
+//! Journald logging that never blocks and never fails.

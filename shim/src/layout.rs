@@ -1,0 +1,1 @@
+//! Every path on the node, and nowhere else.

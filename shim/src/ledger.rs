@@ -1,0 +1,1 @@
+//! What a forced DEL left behind, one JSON line each.

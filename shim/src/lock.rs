@@ -1,0 +1,1 @@
+//! The lock of one attachment, which outlives a killed shim in its orphans.

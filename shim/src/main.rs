@@ -1,0 +1,3 @@
+//! The CNI plugin `crossfade`.
+
+fn main() {}

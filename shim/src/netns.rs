@@ -1,0 +1,1 @@
+//! A pod's network namespace: identity, entry and return.

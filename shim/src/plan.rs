@@ -1,0 +1,1 @@
+//! Who attaches, under which ifname and in which order: pure decisions.

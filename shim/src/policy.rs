@@ -1,0 +1,1 @@
+//! The policy file: who gives a pod its network.

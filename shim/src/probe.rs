@@ -1,0 +1,1 @@
+//! Is a network ready? Local and bounded.

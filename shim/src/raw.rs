@@ -1,0 +1,1 @@
+//! Foreign JSON as ordered (key, raw value) pairs.

@@ -1,0 +1,1 @@
+//! What leaves the program: results, errors and their codes.

@@ -1,0 +1,1 @@
+//! The environment and stdin of one call.

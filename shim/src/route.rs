@@ -1,0 +1,1 @@
+//! The routing step of both-mode, over rtnetlink in the pod's netns.

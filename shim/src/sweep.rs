@@ -1,0 +1,1 @@
+//! Which records are to be closed although no DEL came.

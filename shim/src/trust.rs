@@ -1,0 +1,1 @@
+//! Owner and mode checks of files and of every directory above them.

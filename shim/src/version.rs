@@ -1,0 +1,1 @@
+//! CNI versions and conversion of results between them.

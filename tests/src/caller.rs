@@ -1,0 +1,1 @@
+//! A CNI runtime of ours: calls plugins as libcni does.

@@ -1,0 +1,1 @@
+//! A real containerd per node.

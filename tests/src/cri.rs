@@ -1,0 +1,1 @@
+//! CRI client: sandboxes through a runtime's socket.

@@ -1,0 +1,1 @@
+//! A caller that behaves like CRI-O.

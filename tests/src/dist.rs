@@ -1,0 +1,1 @@
+//! Where the built programs are.

@@ -1,0 +1,1 @@
+//! The wire between the nodes and the two overlays on it.

@@ -1,0 +1,1 @@
+//! The sandbox image, made by hand.

@@ -1,0 +1,1 @@
+//! One outer mount, net and pid namespace around a whole lab process.

@@ -1,0 +1,18 @@
+//! The lab: nodes as namespaces, real runtimes, real and scripted CNIs, a probe mesh.
+
+pub mod agent;
+pub mod caller;
+pub mod containerd;
+pub mod cri;
+pub mod crio;
+pub mod dist;
+pub mod fabric;
+pub mod image;
+pub mod isolate;
+pub mod node;
+pub mod packages;
+pub mod podman;
+pub mod preflight;
+pub mod probe;
+pub mod scratch;
+pub mod stub;

@@ -1,0 +1,1 @@
+//! A node: mount, net and pid namespaces of its own.

@@ -1,0 +1,1 @@
+//! Real parts from the distribution's packages.

@@ -1,0 +1,1 @@
+//! Podman as a second caller.

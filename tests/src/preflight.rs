@@ -1,0 +1,1 @@
+//! What this machine must have before anything is built or run.

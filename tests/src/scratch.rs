@@ -1,0 +1,1 @@
+//! A lab's directory and unique names.

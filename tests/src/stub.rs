@@ -1,0 +1,1 @@
+//! Scripts for the stub delegates, and their call log.
