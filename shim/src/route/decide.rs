@@ -67,19 +67,13 @@ pub(super) fn after_owner(facts: &Facts, first: &Side, owner: &Side) -> Vec<Chan
         }
     }
     if let Some(index) = first_index {
-        let (owned, unowned): (Vec<_>, Vec<_>) = FAMILIES.into_iter().partition(|family| {
+        let owns = |family: &AddressFamily| {
             owner_index.is_some_and(|owner| defaults(facts, MAIN, owner, *family).next().is_some())
-        });
-        changes.extend(
-            unowned
-                .into_iter()
-                .flat_map(|family| give_back(facts, index, family)),
-        );
-        changes.extend(
-            owned
-                .into_iter()
-                .flat_map(|family| withhold(facts, index, family)),
-        );
+        };
+        let unowned = FAMILIES.into_iter().filter(|family| !owns(family));
+        changes.extend(unowned.flat_map(|family| give_back(facts, index, family)));
+        let owned = FAMILIES.into_iter().filter(owns);
+        changes.extend(owned.flat_map(|family| withhold(facts, index, family)));
     }
     changes
 }
@@ -233,3 +227,6 @@ fn source(facts: &Facts, index: u32, cidr: IpNetwork, way_out: Option<&Route>) -
         .filter(|address| address.settled)
         .map(|address| address.ip)
 }
+
+#[cfg(test)]
+mod tests;

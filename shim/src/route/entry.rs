@@ -1,14 +1,13 @@
 //! One route and one rule: read from the kernel, moved between tables, written back.
 
-use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{DecodeError, Parseable};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHopFlags,
-    RouteProtocol, RouteScope, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop,
+    RouteNextHopFlags, RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
@@ -29,24 +28,52 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// A dumped route, or None if it is not one of ours to look at: cached, another family, another table.
-    pub(super) fn parse(payload: &[u8]) -> Result<Option<Self>, DecodeError> {
-        if !matches!(
-            payload.first().copied().map(AddressFamily::from),
-            Some(AddressFamily::Inet | AddressFamily::Inet6)
-        ) {
-            return Ok(None);
+    /// A dumped route, unless it is none to look at: cached, of another family, of another table.
+    ///
+    /// To IPv6, routes to one destination with one metric are siblings: it shows them as one multipath route, whoever
+    /// made them, but takes and removes each by itself. Where they leave by several interfaces they are told apart here.
+    pub(super) fn parse(payload: &[u8]) -> Result<Vec<Self>, DecodeError> {
+        if !is_ip(payload) {
+            return Ok(Vec::new());
         }
         let header = RouteHeader::parse(payload)?;
         if header.flags.contains(RouteFlags::Cloned) || header.kind == RouteType::Local {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let route = Self {
             message: RouteMessage::parse(payload)?,
         };
-        Ok([MAIN, FIRST, OWNER]
-            .contains(&route.table())
-            .then_some(route))
+        if ![MAIN, FIRST, OWNER].contains(&route.table()) {
+            return Ok(Vec::new());
+        }
+        Ok(route.siblings().unwrap_or_else(|| vec![route]))
+    }
+
+    fn siblings(&self) -> Option<Vec<Self>> {
+        let attributes = &self.message.attributes;
+        let hops = self.find(|attribute| match attribute {
+            RouteAttribute::MultiPath(hops) => Some(hops.clone()),
+            _ => None,
+        })?;
+        let is_object = attributes
+            .iter()
+            .any(|attribute| matches!(attribute, RouteAttribute::NhId(_)));
+        let is_mixed = hops
+            .iter()
+            .any(|hop| hop.interface_index != hops[0].interface_index);
+        if self.family() != AddressFamily::Inet6 || is_object || !is_mixed {
+            return None;
+        }
+        let sibling = |hop: RouteNextHop| {
+            let mut message = self.message.clone();
+            message.attributes.retain(|attribute| !is_path(attribute));
+            message
+                .attributes
+                .push(RouteAttribute::Oif(hop.interface_index));
+            message.attributes.extend(hop.attributes);
+            Self { message }
+        };
+        Some(hops.into_iter().map(sibling).collect())
     }
 
     /// A route without a next hop: everything in `cidr` is on the wire of interface `index`.
@@ -242,31 +269,30 @@ impl Route {
 
     /// As `ip route` would say it, the interface by the name that `name` knows for its index.
     pub(super) fn describe(&self, name: impl Fn(u32) -> String) -> String {
-        let mut text = match self.destination() {
-            _ if self.is_default() && self.family() == AddressFamily::Inet6 => {
-                "default (IPv6)".to_owned()
-            }
-            _ if self.is_default() => "default".to_owned(),
-            Some(destination) => destination.to_string(),
-            None => "unknown destination".to_owned(),
-        };
+        let mut words = vec![match self.destination() {
+            Some(destination) if destination.prefix() > 0 => destination.to_string(),
+            _ if self.family() == AddressFamily::Inet6 => "default (IPv6)".to_owned(),
+            _ => "default".to_owned(),
+        }];
         for attribute in &self.message.attributes {
-            // Writing to a String cannot fail.
-            let _ = match attribute {
-                RouteAttribute::Gateway(address) => match ip(address) {
-                    Some(address) => write!(text, " via {address}"),
-                    None => Ok(()),
-                },
-                RouteAttribute::Via(RouteVia::Inet6(address)) => write!(text, " via {address}"),
-                RouteAttribute::Oif(index) => write!(text, " dev {}", name(*index)),
-                RouteAttribute::MultiPath(hops) => write!(text, " over {} next hops", hops.len()),
-                _ => Ok(()),
-            };
+            words.extend(match attribute {
+                RouteAttribute::Gateway(address) => {
+                    ip(address).map(|address| format!("via {address}"))
+                }
+                RouteAttribute::Via(RouteVia::Inet6(address)) => Some(format!("via {address}")),
+                RouteAttribute::Oif(index) => Some(format!("dev {}", name(*index))),
+                RouteAttribute::MultiPath(hops) => Some(format!("over {} next hops", hops.len())),
+                RouteAttribute::PrefSource(address) => {
+                    ip(address).map(|address| format!("src {address}"))
+                }
+                RouteAttribute::Priority(metric) => Some(format!("metric {metric}")),
+                _ => None,
+            });
         }
         if self.table() != MAIN {
-            let _ = write!(text, " table {}", self.table());
+            words.push(format!("table {}", self.table()));
         }
-        text
+        words.join(" ")
     }
 
     fn find<T>(&self, pick: impl FnMut(&RouteAttribute) -> Option<T>) -> Option<T> {
@@ -285,10 +311,7 @@ impl Rule {
     /// A dumped rule, or None if it is not one of ours. Both numbers must be ours: a rule of priority 1001 to another
     /// table, or one from a whole network, was made by somebody else.
     pub(super) fn parse(payload: &[u8]) -> Result<Option<Self>, DecodeError> {
-        if !matches!(
-            payload.first().copied().map(AddressFamily::from),
-            Some(AddressFamily::Inet | AddressFamily::Inet6)
-        ) {
+        if !is_ip(payload) {
             return Ok(None);
         }
         let message = RuleMessage::parse(payload)?;
@@ -336,6 +359,12 @@ fn full_prefix(address: IpAddr) -> u8 {
         IpAddr::V4(_) => 32,
         IpAddr::V6(_) => 128,
     }
+}
+
+/// All rtnetlink messages begin with their family.
+fn is_ip(payload: &[u8]) -> bool {
+    let family = payload.first().copied().map(AddressFamily::from);
+    matches!(family, Some(AddressFamily::Inet | AddressFamily::Inet6))
 }
 
 /// The attributes that say where packets go next.

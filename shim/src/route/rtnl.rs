@@ -110,13 +110,13 @@ impl Rtnl {
         }
     }
 
-    /// All messages of type `reply` that a dump `request` gives, through `parse`, which drops what it answers None to.
-    pub(crate) fn dump<T>(
+    /// What `parse` makes of the messages of type `reply` that a dump `request` gives; of each, any number of things.
+    pub(crate) fn dump<T, Parsed: IntoIterator<Item = T>>(
         &mut self,
         request: u16,
         body: &[u8],
         reply: u16,
-        parse: impl Fn(&[u8]) -> Result<Option<T>, DecodeError>,
+        parse: impl Fn(&[u8]) -> Result<Parsed, DecodeError>,
     ) -> io::Result<Vec<T>> {
         for _ in 0..DUMP_TRIES {
             let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
