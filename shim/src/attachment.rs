@@ -78,8 +78,6 @@ pub struct RouteStep {
     pub first: String,
     /// Interface that owns the default route.
     pub owner: String,
-    /// Ranges that got a route of their own.
-    pub cidrs: Vec<ipnetwork::IpNetwork>,
 }
 
 /// Something that happened to an attachment. `leg` counts from 0 in [`Intent::legs`].

@@ -106,8 +106,10 @@ impl Conflist {
             let name: String = object.decode("name").ok().flatten().unwrap_or_default();
             let dir = path.parent().unwrap_or(Path::new("/")).join(&name);
             if is_name(&name) && dir.is_dir() {
-                let mut plugins: Vec<Box<RawValue>> =
-                    object.decode("plugins").map_err(|e| invalid(format!("plugins: {e}")))?.unwrap_or_default();
+                let mut plugins: Vec<Box<RawValue>> = object
+                    .decode("plugins")
+                    .map_err(|e| invalid(format!("plugins: {e}")))?
+                    .unwrap_or_default();
                 plugins.extend(load_folder(&dir)?);
                 object.set("plugins", to_raw(&plugins));
             }
@@ -146,8 +148,11 @@ impl Conflist {
         if listed.is_empty() {
             return Err(Invalid::Shape("plugins: expected at least one plugin, found none".into()));
         }
-        let plugins =
-            listed.into_iter().enumerate().map(|(at, object)| plugin(at, object)).collect::<Result<_, _>>()?;
+        let plugins = listed
+            .into_iter()
+            .enumerate()
+            .map(|(at, object)| plugin(at, object))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             name,
             version,
@@ -244,10 +249,7 @@ fn version(object: &RawObject) -> Result<Version, Invalid> {
             Version::supported_text()
         )));
     }
-    all.iter()
-        .filter_map(|text| Version::parse(text))
-        .max()
-        .ok_or_else(|| Invalid::Version(all.join(", ")))
+    all.iter().filter_map(|text| Version::parse(text)).max().ok_or_else(|| Invalid::Version(all.join(", ")))
 }
 
 /// A boolean that the reference library also takes as a string.
@@ -274,7 +276,8 @@ mod tests {
 
     #[test]
     fn a_conf_is_a_chain_of_one() {
-        let list = resolved(r#"{"cniVersion":"0.3.1","name":"n","type":"bridge","mtu":1.50}"#).expect("valid");
+        let list =
+            resolved(r#"{"cniVersion":"0.3.1","name":"n","type":"bridge","mtu":1.50}"#).expect("valid");
         assert_eq!((list.plugins.len(), list.name.as_str()), (1, "n"));
         assert_eq!(list.plugins[0].object.get("mtu").map(RawValue::get), Some("1.50"));
         let again = Conflist::from_resolved(&list.raw).expect("reads back");
@@ -305,7 +308,10 @@ mod tests {
             (r#"{"cniVersion":"1.0.0","plugins":[{"type":"t"}]}"#, "name: missing"),
             (r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"../t"}]}"#, "plugins[0].type"),
             (r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"t"},{}]}"#, "plugins[1].type"),
-            (r#"{"cniVersion":"1.0.0","name":"n","disableCheck":3,"plugins":[{"type":"t"}]}"#, "disableCheck"),
+            (
+                r#"{"cniVersion":"1.0.0","name":"n","disableCheck":3,"plugins":[{"type":"t"}]}"#,
+                "disableCheck",
+            ),
         ] {
             let error = resolved(text).expect_err(text);
             assert!(error.contains(words), "{text}: {error}");

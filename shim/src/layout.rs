@@ -49,11 +49,7 @@ impl Layout {
         }
         let places = SETTINGS_DIRS.map(|dir| Path::new(dir).join(POLICY_FILE));
         // A dangling link is there, too: it must fail, not fall through to the next place.
-        places
-            .iter()
-            .find(|place| place.symlink_metadata().is_ok())
-            .unwrap_or(&places[0])
-            .clone()
+        places.iter().find(|place| place.symlink_metadata().is_ok()).unwrap_or(&places[0]).clone()
     }
 
     /// One record per attachment, in 256 shards.

@@ -54,10 +54,7 @@ impl Netns {
             ));
         }
         let metadata = file.metadata()?;
-        let id = NetnsId {
-            dev: metadata.dev(),
-            ino: metadata.ino(),
-        };
+        let id = NetnsId { dev: metadata.dev(), ino: metadata.ino() };
         Ok(Self { file, id })
     }
 

@@ -45,7 +45,8 @@ pub fn all_hold(probes: &[Probe], depth: Depth, deadline: Instant) -> Result<(),
         let timeout = deadline.saturating_duration_since(Instant::now()).min(ADD_TIMEOUT);
         match probe {
             Probe::Unix(path) => {
-                unix(path, timeout).map_err(|e| Red(format!("connect to unix socket {}: {e}", path.display())))?;
+                unix(path, timeout)
+                    .map_err(|e| Red(format!("connect to unix socket {}: {e}", path.display())))?;
             }
             Probe::File(path) => match path.metadata() {
                 Ok(meta) if meta.is_file() => {}
@@ -147,7 +148,9 @@ mod tests {
 
     #[test]
     fn an_http_probe_wants_2xx_and_is_not_asked_on_add() {
-        for (answer, good) in [("HTTP/1.1 204 No Content\r\n\r\n", true), ("HTTP/1.1 503 x\r\n\r\n", false), ("", false)] {
+        for (answer, good) in
+            [("HTTP/1.1 204 No Content\r\n\r\n", true), ("HTTP/1.1 503 x\r\n\r\n", false), ("", false)]
+        {
             let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
             let target = format!("{}/healthz", listener.local_addr().expect("address"));
             let probes = [Probe::Http { target, headers: vec![("brief".into(), "true".into())] }];
@@ -167,7 +170,9 @@ mod tests {
 
     #[test]
     fn targets() {
-        assert!(split_target("127.0.0.1:9879/healthz").is_ok_and(|(a, p)| a.port() == 9879 && p == "/healthz"));
+        assert!(
+            split_target("127.0.0.1:9879/healthz").is_ok_and(|(a, p)| a.port() == 9879 && p == "/healthz")
+        );
         assert!(split_target("[::1]:80").is_ok_and(|(a, p)| a.is_ipv6() && p == "/"));
         assert!(split_target("localhost:1/x").is_ok());
         for bad in ["", "x", "example.org:80/", "127.0.0.1/x", "127.0.0.1:99999/", "127.0.0.1:80/a b"] {

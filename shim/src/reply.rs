@@ -50,12 +50,15 @@ pub struct CniError {
     pub msg: String,
     /// What was expected, and what to do next.
     pub details: String,
+    /// The part of `msg` that is ours. Logs get this: what a delegate says may hold a token.
+    pub log: String,
 }
 
 impl CniError {
     /// An error without details.
     pub fn new(code: u32, msg: impl Into<String>) -> Self {
-        Self { code, msg: msg.into(), details: String::new() }
+        let msg = msg.into();
+        Self { code, log: msg.clone(), msg, details: String::new() }
     }
 
     /// The same error with details; earlier ones stay in front.

@@ -244,9 +244,9 @@ impl Conf {
 }
 
 fn text(object: &RawObject, key: &str) -> Result<Option<String>, CniError> {
-    object.decode(key).map_err(|e| {
-        CniError::new(code::DECODE, format!("decode network configuration: {key}: {e}"))
-    })
+    object
+        .decode(key)
+        .map_err(|e| CniError::new(code::DECODE, format!("decode network configuration: {key}: {e}")))
 }
 
 fn path(object: &RawObject, key: &str) -> Result<Option<PathBuf>, CniError> {
@@ -276,7 +276,9 @@ impl Pod {
         let value = |key: &str| {
             let mut found: Option<&str> = None;
             for pair in args.split(';') {
-                let Some((k, v)) = pair.split_once('=') else { continue };
+                let Some((k, v)) = pair.split_once('=') else {
+                    continue;
+                };
                 if k == key && !v.is_empty() {
                     if found.is_some_and(|earlier| earlier != v) {
                         return None;
@@ -304,7 +306,8 @@ mod tests {
 
     #[test]
     fn every_missing_variable_is_named_in_order() {
-        let error = parse(&[("CNI_COMMAND", "ADD"), ("CNI_NETNS", ""), ("CNI_PATH", "/p")]).expect_err("missing");
+        let error =
+            parse(&[("CNI_COMMAND", "ADD"), ("CNI_NETNS", ""), ("CNI_PATH", "/p")]).expect_err("missing");
         assert_eq!(error.code, 4);
         assert!(error.msg.ends_with("CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME"), "{error}");
     }

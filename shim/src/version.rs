@@ -99,9 +99,8 @@ impl AddResult {
         if let Some(error) = error_object(&object) {
             return Err(error);
         }
-        let spelled: Option<String> = object
-            .decode("cniVersion")
-            .map_err(|e| invalid(format!("cniVersion: {e}")))?;
+        let spelled: Option<String> =
+            object.decode("cniVersion").map_err(|e| invalid(format!("cniVersion: {e}")))?;
         let version = match spelled.as_deref() {
             None | Some("") => {
                 object.set_str("cniVersion", conf_version.as_str());
@@ -140,37 +139,34 @@ impl AddResult {
             object.remove("dns");
         }
         let legacy = |v: Version| v < Version::V100;
-        if legacy(self.version) != legacy(version) {
-            if let Some(mut ips) =
-                object.decode::<Vec<RawObject>>("ips").map_err(|e| invalid("ips", e))?
-            {
-                for (ip, address) in ips.iter_mut().zip(&self.addresses) {
-                    if legacy(version) {
-                        ip.set_str("version", if address.is_ipv4() { "4" } else { "6" });
-                    } else {
-                        ip.remove("version");
-                    }
+        if legacy(self.version) != legacy(version)
+            && let Some(mut ips) = object.decode::<Vec<RawObject>>("ips").map_err(|e| invalid("ips", e))?
+        {
+            for (ip, address) in ips.iter_mut().zip(&self.addresses) {
+                if legacy(version) {
+                    ip.set_str("version", if address.is_ipv4() { "4" } else { "6" });
+                } else {
+                    ip.remove("version");
                 }
-                object.set("ips", to_raw(&ips));
             }
+            object.set("ips", to_raw(&ips));
         }
-        if version < Version::V110 {
-            if let Some(mut interfaces) =
+        if version < Version::V110
+            && let Some(mut interfaces) =
                 object.decode::<Vec<RawObject>>("interfaces").map_err(|e| invalid("interfaces", e))?
-            {
-                for interface in &mut interfaces {
-                    // Keys that 1.1.0 brought.
+        {
+            for interface in &mut interfaces {
+                // Keys that 1.1.0 brought.
+                interface.retain(|key| {
+                    !["mtu", "socketPath", "pciID"].iter().any(|new| new.eq_ignore_ascii_case(key))
+                });
+                if legacy(version) {
                     interface.retain(|key| {
-                        !["mtu", "socketPath", "pciID"].iter().any(|new| new.eq_ignore_ascii_case(key))
+                        ["name", "mac", "sandbox"].iter().any(|old| old.eq_ignore_ascii_case(key))
                     });
-                    if legacy(version) {
-                        interface.retain(|key| {
-                            ["name", "mac", "sandbox"].iter().any(|old| old.eq_ignore_ascii_case(key))
-                        });
-                    }
                 }
-                object.set("interfaces", to_raw(&interfaces));
             }
+            object.set("interfaces", to_raw(&interfaces));
         }
         Ok(object.to_raw())
     }
@@ -184,7 +180,7 @@ pub fn error_object(object: &RawObject) -> Option<CniError> {
         return None;
     }
     let text = |key: &str| object.decode::<String>(key).ok().flatten().unwrap_or_default();
-    Some(CniError { code, msg: text("msg"), details: text("details") })
+    Some(CniError { code, msg: text("msg"), details: text("details"), log: "a CNI error".into() })
 }
 
 fn is_empty_object(raw: &RawValue) -> bool {
@@ -250,7 +246,10 @@ mod tests {
     #[test]
     fn up_conversion_drops_ip_version_and_empty_dns() {
         let old = json!({"cniVersion":"0.3.1","ips":[{"version":"4","address":"10.1.0.5/32"}],"dns":{}});
-        assert_eq!(convert(&old, Version::V100), json!({"cniVersion":"1.0.0","ips":[{"address":"10.1.0.5/32"}]}));
+        assert_eq!(
+            convert(&old, Version::V100),
+            json!({"cniVersion":"1.0.0","ips":[{"address":"10.1.0.5/32"}]})
+        );
     }
 
     #[test]
@@ -259,18 +258,24 @@ mod tests {
             "interfaces":[{"name":"eth0","mac":"m","sandbox":"/n","mtu":1450,"vendor":1}],
             "ips":[{"address":"10.1.0.5/32","interface":0},{"address":"fd00::5/64"}],
             "routes":[{"dst":"0.0.0.0/0","table":0}],"dns":{"nameservers":["1.1.1.1"]}});
-        assert_eq!(convert(&new, Version::V031), json!({"cniVersion":"0.3.1",
+        assert_eq!(
+            convert(&new, Version::V031),
+            json!({"cniVersion":"0.3.1",
             "interfaces":[{"name":"eth0","mac":"m","sandbox":"/n"}],
             "ips":[{"version":"4","address":"10.1.0.5/32","interface":0},{"version":"6","address":"fd00::5/64"}],
-            "routes":[{"dst":"0.0.0.0/0","table":0}],"dns":{"nameservers":["1.1.1.1"]}}));
+            "routes":[{"dst":"0.0.0.0/0","table":0}],"dns":{"nameservers":["1.1.1.1"]}})
+        );
     }
 
     #[test]
     fn one_one_to_one_zero_drops_only_the_new_interface_keys() {
         let new = json!({"cniVersion":"1.1.0","interfaces":[{"name":"eth0","mtu":1450,"pciID":"x","vendor":1}],
             "ips":[{"address":"10.1.0.5/32"}]});
-        assert_eq!(convert(&new, Version::V100), json!({"cniVersion":"1.0.0",
-            "interfaces":[{"name":"eth0","vendor":1}],"ips":[{"address":"10.1.0.5/32"}]}));
+        assert_eq!(
+            convert(&new, Version::V100),
+            json!({"cniVersion":"1.0.0",
+            "interfaces":[{"name":"eth0","vendor":1}],"ips":[{"address":"10.1.0.5/32"}]})
+        );
     }
 
     #[test]

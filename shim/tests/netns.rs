@@ -13,16 +13,8 @@ fn a_file_that_is_no_namespace_is_refused_by_name() {
     let path = std::env::current_exe().expect("this executable");
     let error = Netns::open(&path).expect_err("an ordinary file");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(
-        error.to_string(),
-        format!("{} is not a network namespace", path.display())
-    );
-    assert_eq!(
-        Netns::open(Path::new("/nowhere/at/all"))
-            .expect_err("absent")
-            .kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(error.to_string(), format!("{} is not a network namespace", path.display()));
+    assert_eq!(Netns::open(Path::new("/nowhere/at/all")).expect_err("absent").kind(), ErrorKind::NotFound);
 }
 
 #[test]
@@ -44,10 +36,7 @@ fn another_type_of_namespace_is_an_error_at_the_socket() {
         return;
     }
     let mount = Netns::open(Path::new("/proc/self/ns/mnt")).expect("an nsfs file");
-    assert_eq!(
-        mount.socket().expect_err("a mount namespace").kind(),
-        ErrorKind::InvalidInput
-    );
+    assert_eq!(mount.socket().expect_err("a mount namespace").kind(), ErrorKind::InvalidInput);
     assert!(Netns::current().is_ok());
 }
 
@@ -78,10 +67,7 @@ fn a_namespace_stays_as_long_as_it_is_open() {
     let (opened, path) = (space.open(), space.path());
     drop(space);
     assert_eq!(opened.interface_names().expect("names"), ["lo"]);
-    assert_eq!(
-        Netns::open(&path).expect_err("the path is gone").kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(Netns::open(&path).expect_err("the path is gone").kind(), ErrorKind::NotFound);
 }
 
 #[test]
@@ -90,9 +76,7 @@ fn many_interfaces_do_not_overflow_a_dump() {
         return;
     }
     let space = Space::new("cfns");
-    let lines: String = (0..150)
-        .map(|n| format!("link add a{n} type veth peer name b{n}\n"))
-        .collect();
+    let lines: String = (0..150).map(|n| format!("link add a{n} type veth peer name b{n}\n")).collect();
     let batch = std::env::temp_dir().join(&space.name);
     std::fs::write(&batch, lines).expect("a batch file");
     space.ip(&format!("-batch {}", batch.display()));

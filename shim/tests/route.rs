@@ -29,10 +29,7 @@ fn answers_through(pod: &Space, network: &Network) {
 /// Without being told a source, the pod reaches the network's hosts from its address in that network. The host has no
 /// way back to any other address, so an answer proves the source.
 fn reaches_cidrs_of(pod: &Space, network: &Network) {
-    for (far, address) in [
-        (network.far_v4(), network.v4()),
-        (network.far_v6(), network.v6()),
-    ] {
+    for (far, address) in [(network.far_v4(), network.v4()), (network.far_v6(), network.v6())] {
         let way = pod.ip(&format!("route get {far}"));
         assert!(way.contains(&format!("dev {} ", network.ifname)), "{way}");
         assert!(way.contains(&format!("src {address} ")), "{way}");
@@ -44,15 +41,8 @@ fn reaches_cidrs_of(pod: &Space, network: &Network) {
 fn is_owned_by(pod: &Space, family: &str, owner: &Network) {
     let defaults = pod.defaults(family);
     assert_eq!(defaults.len(), 1, "{defaults:?}");
-    assert!(
-        defaults[0].contains(&format!("dev {}", owner.ifname)),
-        "{defaults:?}"
-    );
-    let outside = if family == "-4" {
-        "198.51.100."
-    } else {
-        "2001:db8::"
-    };
+    assert!(defaults[0].contains(&format!("dev {}", owner.ifname)), "{defaults:?}");
+    let outside = if family == "-4" { "198.51.100." } else { "2001:db8::" };
     pod.pings(None, &format!("{outside}{}", owner.number));
 }
 
@@ -108,20 +98,10 @@ fn after_the_first_only_its_defaults_have_left_main() {
     }
     let (pod, first) = (pod(), Network::new(1, Kind::Calico, "eth0"));
     first.attach(&pod, Defaults::Both);
-    let before: Vec<_> = ["-4", "-6"]
-        .iter()
-        .flat_map(|family| pod.routes(family, "main"))
-        .collect();
+    let before: Vec<_> = ["-4", "-6"].iter().flat_map(|family| pod.routes(family, "main")).collect();
     after_first(&pod.open(), &first.side()).expect("after the first");
-    let after: Vec<_> = ["-4", "-6"]
-        .iter()
-        .flat_map(|family| pod.routes(family, "main"))
-        .collect();
-    let kept: Vec<_> = before
-        .iter()
-        .filter(|line| !line.starts_with("default"))
-        .cloned()
-        .collect();
+    let after: Vec<_> = ["-4", "-6"].iter().flat_map(|family| pod.routes(family, "main")).collect();
+    let kept: Vec<_> = before.iter().filter(|line| !line.starts_with("default")).cloned().collect();
     assert_eq!(before.len(), kept.len() + 2);
     assert_eq!(after, kept);
     answers_through(&pod, &first);
@@ -134,10 +114,7 @@ fn an_owner_without_defaults_leaves_them_to_the_first() {
     }
     for kind in [Kind::Subnet, Kind::Calico] {
         let pod = pod();
-        let (first, owner) = (
-            Network::new(1, kind, "eth0"),
-            Network::new(2, Kind::Subnet, "net1"),
-        );
+        let (first, owner) = (Network::new(1, kind, "eth0"), Network::new(2, Kind::Subnet, "net1"));
         attach_both(&pod, &first, &owner, Defaults::None);
         for family in ["-4", "-6"] {
             is_owned_by(&pod, family, &first);
@@ -147,12 +124,7 @@ fn an_owner_without_defaults_leaves_them_to_the_first() {
         for cidr in &owner.cidrs {
             let family = if cidr.is_ipv4() { "-4" } else { "-6" };
             let line = format!("{cidr} dev net1 ");
-            assert!(
-                pod.routes(family, "main")
-                    .iter()
-                    .any(|route| route.starts_with(&line)),
-                "{line}"
-            );
+            assert!(pod.routes(family, "main").iter().any(|route| route.starts_with(&line)), "{line}");
         }
     }
 }
@@ -163,10 +135,7 @@ fn a_v4_owner_leaves_the_v6_default_to_the_first() {
         return;
     }
     let pod = pod();
-    let (first, owner) = (
-        Network::new(1, Kind::Calico, "eth0"),
-        Network::new(2, Kind::Subnet, "net1"),
-    );
+    let (first, owner) = (Network::new(1, Kind::Calico, "eth0"), Network::new(2, Kind::Subnet, "net1"));
     attach_both(&pod, &first, &owner, Defaults::OnlyV4);
     is_owned_by(&pod, "-4", &owner);
     is_owned_by(&pod, "-6", &first);
@@ -180,45 +149,16 @@ fn metric_mtu_and_advmss_go_along() {
         return;
     }
     let pod = pod();
-    let (first, owner) = (
-        Network::new(1, Kind::Subnet, "eth0"),
-        Network::new(2, Kind::Subnet, "net1"),
-    );
+    let (first, owner) = (Network::new(1, Kind::Subnet, "eth0"), Network::new(2, Kind::Subnet, "net1"));
     attach_both(&pod, &first, &owner, Defaults::Both);
     for (family, table, parts) in [
-        (
-            "-4",
-            "1001",
-            &["default via 10.1.0.1 dev eth0", "mtu 1400", "advmss 1300"][..],
-        ),
-        (
-            "-6",
-            "1001",
-            &["default via fd00:1::1 dev eth0", "metric 77", "mtu 1400"][..],
-        ),
-        (
-            "-4",
-            "main",
-            &[
-                "10.1.0.0/16 via 10.1.0.1 dev eth0",
-                "src 10.1.0.2",
-                "mtu 1400",
-            ][..],
-        ),
-        (
-            "-6",
-            "main",
-            &[
-                "fd00:1::/32 via fd00:1::1 dev eth0",
-                "src fd00:1::2",
-                "metric 77",
-            ][..],
-        ),
+        ("-4", "1001", &["default via 10.1.0.1 dev eth0", "mtu 1400", "advmss 1300"][..]),
+        ("-6", "1001", &["default via fd00:1::1 dev eth0", "metric 77", "mtu 1400"][..]),
+        ("-4", "main", &["10.1.0.0/16 via 10.1.0.1 dev eth0", "src 10.1.0.2", "mtu 1400"][..]),
+        ("-6", "main", &["fd00:1::/32 via fd00:1::1 dev eth0", "src fd00:1::2", "metric 77"][..]),
     ] {
         let routes = pod.routes(family, table);
-        let found = routes
-            .iter()
-            .any(|route| parts.iter().all(|part| route.contains(part)));
+        let found = routes.iter().any(|route| parts.iter().all(|part| route.contains(part)));
         assert!(found, "{parts:?} in {routes:#?}");
     }
 }
@@ -231,10 +171,7 @@ fn repeating_a_step_changes_nothing() {
     for kinds in [[Kind::Subnet, Kind::Calico], [Kind::Calico, Kind::Subnet]] {
         for owner_gives in [Defaults::Both, Defaults::OnlyV4, Defaults::None] {
             let pod = pod();
-            let (first, owner) = (
-                Network::new(1, kinds[0], "eth0"),
-                Network::new(2, kinds[1], "net1"),
-            );
+            let (first, owner) = (Network::new(1, kinds[0], "eth0"), Network::new(2, kinds[1], "net1"));
             first.attach(&pod, Defaults::Both);
             after_first(&pod.open(), &first.side()).expect("after the first");
             let once = pod.routing();
@@ -255,17 +192,10 @@ fn undo_restores_what_the_first_network_had() {
         return;
     }
     // Two subnets give defaults of one metric, which IPv6 joins into one multipath route.
-    for kinds in [
-        [Kind::Subnet, Kind::Calico],
-        [Kind::Calico, Kind::Subnet],
-        [Kind::Subnet; 2],
-    ] {
+    for kinds in [[Kind::Subnet, Kind::Calico], [Kind::Calico, Kind::Subnet], [Kind::Subnet; 2]] {
         for owner_gives in [Defaults::Both, Defaults::None] {
             let pod = pod();
-            let (first, owner) = (
-                Network::new(1, kinds[0], "eth0"),
-                Network::new(2, kinds[1], "net1"),
-            );
+            let (first, owner) = (Network::new(1, kinds[0], "eth0"), Network::new(2, kinds[1], "net1"));
             first.attach(&pod, Defaults::Both);
             let before = pod.routing();
             after_first(&pod.open(), &first.side()).expect("after the first");
@@ -291,10 +221,7 @@ fn undo_works_after_the_owner_has_gone() {
         return;
     }
     let pod = pod();
-    let (first, owner) = (
-        Network::new(1, Kind::Subnet, "eth0"),
-        Network::new(2, Kind::Calico, "net1"),
-    );
+    let (first, owner) = (Network::new(1, Kind::Subnet, "eth0"), Network::new(2, Kind::Calico, "net1"));
     first.attach(&pod, Defaults::Both);
     let before = pod.routing();
     after_first(&pod.open(), &first.side()).expect("after the first");

@@ -9,10 +9,7 @@ use world::network::{Defaults, Kind, Network, pod};
 use world::{Space, attempt, privileged, wait_until};
 
 fn pair(kind: Kind) -> (Network, Network) {
-    (
-        Network::new(1, kind, "eth0"),
-        Network::new(2, Kind::Subnet, "net1"),
-    )
+    (Network::new(1, kind, "eth0"), Network::new(2, Kind::Subnet, "net1"))
 }
 
 fn attach(pod: &Space, first: &Network, owner: &Network) {
@@ -35,30 +32,18 @@ fn an_ipv6_address_under_duplicate_check_is_no_obstacle() {
         network.plug(&pod);
         network.router.ip("link set gw down");
         let (n, ifname) = (network.number, &network.ifname);
-        network
-            .router
-            .ip(&format!("address add fd00:{n}::1/64 dev gw nodad"));
-        network
-            .router
-            .ip(&format!("address add 10.{n}.0.1/24 dev gw"));
+        network.router.ip(&format!("address add fd00:{n}::1/64 dev gw nodad"));
+        network.router.ip(&format!("address add 10.{n}.0.1/24 dev gw"));
         pod.ip(&format!("address add 10.{n}.0.2/24 dev {ifname}"));
         pod.ip(&format!("address add fd00:{n}::2/64 dev {ifname}"));
         pod.ip(&format!("route add default via 10.{n}.0.1 dev {ifname}"));
-        pod.ip(&format!(
-            "-6 route add default via fd00:{n}::1 dev {ifname}"
-        ));
-        assert!(
-            pod.ip(&format!("-6 address show dev {ifname} tentative"))
-                .contains("fd00:")
-        );
+        pod.ip(&format!("-6 route add default via fd00:{n}::1 dev {ifname}"));
+        assert!(pod.ip(&format!("-6 address show dev {ifname} tentative")).contains("fd00:"));
         if network.number == 1 {
             after_first(&pod.open(), &first.side()).expect("after the first");
         }
     }
-    let refused = attempt(&format!(
-        "ip -n {} -6 route add 2001:db8:1::/48 dev eth0 src fd00:1::2",
-        pod.name
-    ));
+    let refused = attempt(&format!("ip -n {} -6 route add 2001:db8:1::/48 dev eth0 src fd00:1::2", pod.name));
     assert!(
         !refused.status.success(),
         "the kernel takes a tentative source now: the step need not leave it out"
@@ -69,8 +54,7 @@ fn an_ipv6_address_under_duplicate_check_is_no_obstacle() {
         network.router.ip("link set gw up");
         let ifname = &network.ifname;
         wait_until("duplicate check over", || {
-            !pod.ip(&format!("-6 address show dev {ifname} tentative"))
-                .contains("fd00:")
+            !pod.ip(&format!("-6 address show dev {ifname} tentative")).contains("fd00:")
         });
         network.router.pings(Some(&network.far_v6()), &network.v6());
         network.router.pings(Some("2001:db8::200"), &network.v6());
@@ -86,10 +70,7 @@ fn an_interface_that_is_not_there_is_skipped() {
     }
     let pod = pod();
     let first = Network::new(1, Kind::Calico, "eth0");
-    let absent = Side {
-        ifname: "net1",
-        cidrs: &["10.2.0.0/16".parse().expect("a CIDR")],
-    };
+    let absent = Side { ifname: "net1", cidrs: &["10.2.0.0/16".parse().expect("a CIDR")] };
     after_first(&pod.open(), &first.side()).expect("nothing there at all");
     after_owner(&pod.open(), &first.side(), &absent).expect("nothing there at all");
     assert_eq!(pod.routes("-4", "main"), [""; 0]);
@@ -131,10 +112,7 @@ fn what_others_put_there_stays() {
     after_first(&pod.open(), &first.side()).expect("after the first");
     owner.attach(&pod, Defaults::Both);
     after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
-    assert!(
-        pod.routes("-4", "main")
-            .contains(&"10.1.0.0/16 via 10.1.0.1 dev eth0".to_owned())
-    );
+    assert!(pod.routes("-4", "main").contains(&"10.1.0.0/16 via 10.1.0.1 dev eth0".to_owned()));
     pod.pings(None, &first.far_v4());
     pod.ip("link delete net1");
     undo(&pod.open(), "eth0", "net1").expect("undo");
@@ -185,45 +163,18 @@ fn unusual_defaults_are_withheld_and_given_back() {
     let multipath = "route add default nexthop via 10.1.0.1 dev eth0 nexthop via 10.1.0.9 dev eth0";
     for (family, lines) in [
         ("-4", &[multipath][..]),
-        (
-            "-4",
-            &[
-                "nexthop add id 7 via 10.1.0.1 dev eth0",
-                "route add default nhid 7",
-            ],
-        ),
+        ("-4", &["nexthop add id 7 via 10.1.0.1 dev eth0", "route add default nhid 7"]),
         ("-4", &["route add default via 10.77.0.1 dev eth0 onlink"]),
         ("-4", &["route add default dev eth0 scope link"]),
         ("-4", &["-4 route add default via inet6 fd00:1::1 dev eth0"]),
         (
             "-4",
-            &[
-                "route add default via 10.1.0.1 dev eth0",
-                "route add default via 10.1.0.9 dev eth0 metric 5",
-            ],
+            &["route add default via 10.1.0.1 dev eth0", "route add default via 10.1.0.9 dev eth0 metric 5"],
         ),
-        (
-            "-4",
-            &[
-                "route add default via 10.1.0.1 dev eth0",
-                "route append default via 10.1.0.9 dev eth0",
-            ],
-        ),
-        (
-            "-6",
-            &["-6 route add default via fd00:1::1 dev eth0 proto ra expires 1800"],
-        ),
-        (
-            "-6",
-            &["-6 route add default nexthop via fd00:1::1 dev eth0 nexthop via fd00:1::9 dev eth0"],
-        ),
-        (
-            "-6",
-            &[
-                "nexthop add id 7 via fd00:1::1 dev eth0",
-                "-6 route add default nhid 7",
-            ],
-        ),
+        ("-4", &["route add default via 10.1.0.1 dev eth0", "route append default via 10.1.0.9 dev eth0"]),
+        ("-6", &["-6 route add default via fd00:1::1 dev eth0 proto ra expires 1800"]),
+        ("-6", &["-6 route add default nexthop via fd00:1::1 dev eth0 nexthop via fd00:1::9 dev eth0"]),
+        ("-6", &["nexthop add id 7 via fd00:1::1 dev eth0", "-6 route add default nhid 7"]),
     ] {
         let pod = pod();
         let first = Network::new(1, Kind::Subnet, "eth0");
@@ -234,21 +185,13 @@ fn unusual_defaults_are_withheld_and_given_back() {
         let shown = |pod: &Space| {
             // An expiry counts down, and neither it nor the shared object comes back: only where packets go.
             let text = pod.ip(&format!("{family} route show table main"));
-            let words = text
-                .split_whitespace()
-                .filter(|word| !word.ends_with("sec") && *word != "expires");
+            let words = text.split_whitespace().filter(|word| !word.ends_with("sec") && *word != "expires");
             words.collect::<Vec<_>>().join(" ").replace("nhid 7 ", "")
         };
         let before = shown(&pod);
-        after_first(&pod.open(), &first.side())
-            .unwrap_or_else(|error| panic!("{lines:?}: {error}"));
+        after_first(&pod.open(), &first.side()).unwrap_or_else(|error| panic!("{lines:?}: {error}"));
         assert_eq!(pod.defaults(family), [""; 0], "{lines:?}");
-        assert!(
-            pod.routes(family, "1001")
-                .iter()
-                .any(|line| line.starts_with("default")),
-            "{lines:?}"
-        );
+        assert!(pod.routes(family, "1001").iter().any(|line| line.starts_with("default")), "{lines:?}");
         undo(&pod.open(), "eth0", "net1").unwrap_or_else(|error| panic!("{lines:?}: {error}"));
         assert_eq!(shown(&pod), before, "{lines:?}");
     }
@@ -308,10 +251,7 @@ fn two_attachments_in_one_pod_do_not_undo_each_other() {
     let pod = pod();
     let (first, owner) = pair(Kind::Subnet);
     attach(&pod, &first, &owner);
-    let (other, other_owner) = (
-        Network::new(3, Kind::Subnet, "eth1"),
-        Network::new(4, Kind::Subnet, "net2"),
-    );
+    let (other, other_owner) = (Network::new(3, Kind::Subnet, "eth1"), Network::new(4, Kind::Subnet, "net2"));
     other.attach(&pod, Defaults::None);
     after_first(&pod.open(), &other.side()).expect("after the other first");
     other_owner.attach(&pod, Defaults::None);
@@ -320,28 +260,13 @@ fn two_attachments_in_one_pod_do_not_undo_each_other() {
     pod.ip("link delete net1");
     undo(&pod.open(), "eth0", "net1").expect("undo");
     let rules = pod.ip("rule show") + &pod.ip("-6 rule show");
-    for (address, there) in [
-        ("10.1.0.2", false),
-        ("fd00:2::2", false),
-        ("10.3.0.2", true),
-        ("fd00:4::2", true),
-    ] {
-        assert_eq!(
-            rules.contains(&format!("from {address} ")),
-            there,
-            "{address} in {rules}"
-        );
+    for (address, there) in
+        [("10.1.0.2", false), ("fd00:2::2", false), ("10.3.0.2", true), ("fd00:4::2", true)]
+    {
+        assert_eq!(rules.contains(&format!("from {address} ")), there, "{address} in {rules}");
     }
-    assert!(
-        pod.routes("-4", "1001")
-            .iter()
-            .all(|line| line.contains("dev eth1"))
-    );
-    assert!(
-        pod.routes("-4", "main")
-            .iter()
-            .any(|line| line.starts_with("10.3.0.0/16 dev eth1"))
-    );
+    assert!(pod.routes("-4", "1001").iter().all(|line| line.contains("dev eth1")));
+    assert!(pod.routes("-4", "main").iter().any(|line| line.starts_with("10.3.0.0/16 dev eth1")));
 }
 
 #[test]
@@ -355,9 +280,7 @@ fn a_pod_without_ipv6_is_served_in_ipv4() {
     for network in [&first, &owner] {
         network.plug(&pod);
         let n = network.number;
-        network
-            .router
-            .ip(&format!("address add 10.{n}.0.1/24 dev gw"));
+        network.router.ip(&format!("address add 10.{n}.0.1/24 dev gw"));
         pod.ip(&format!("address add 10.{n}.0.2/24 dev {}", network.ifname));
         pod.ip(&format!("route add default via 10.{n}.0.1"));
         if n == 1 {

@@ -24,10 +24,7 @@ impl Node {
         for address in ["198.51.100.9/32", "2001:db8::9/128"] {
             space.ip(&format!("address add {address} dev lo"));
         }
-        let leases = std::env::temp_dir()
-            .join(format!("{}-leases", space.name))
-            .display()
-            .to_string();
+        let leases = std::env::temp_dir().join(format!("{}-leases", space.name)).display().to_string();
         Self { space, leases }
     }
 
@@ -53,11 +50,7 @@ impl Node {
         let mut child = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{}", self.space.name))
             .arg(format!("{PLUGINS}/{plugin}"))
-            .envs([
-                ("CNI_COMMAND", verb),
-                ("CNI_IFNAME", ifname),
-                ("CNI_PATH", PLUGINS),
-            ])
+            .envs([("CNI_COMMAND", verb), ("CNI_IFNAME", ifname), ("CNI_PATH", PLUGINS)])
             .env("CNI_CONTAINERID", &pod.name)
             .env("CNI_NETNS", pod.path())
             .stdin(Stdio::piped())
@@ -65,23 +58,15 @@ impl Node {
             .spawn()
             .expect("a standard plugin");
         let mut stdin = child.stdin.take().expect("stdin");
-        stdin
-            .write_all(conf.to_string().as_bytes())
-            .expect("write the conf");
+        stdin.write_all(conf.to_string().as_bytes()).expect("write the conf");
         drop(stdin);
-        child
-            .wait_with_output()
-            .expect("a standard plugin's answer")
+        child.wait_with_output().expect("a standard plugin's answer")
     }
 
     /// As [`Node::call`]; fails with the plugin's own words.
     fn must(&self, verb: &str, pod: &Space, ifname: &str, conf: &Value) -> Vec<u8> {
         let output = self.call(verb, pod, ifname, conf);
-        assert!(
-            output.status.success(),
-            "{verb} {ifname}: {}",
-            String::from_utf8_lossy(&output.stdout)
-        );
+        assert!(output.status.success(), "{verb} {ifname}: {}", String::from_utf8_lossy(&output.stdout));
         output.stdout
     }
 
@@ -101,9 +86,7 @@ impl Drop for Node {
 }
 
 fn address(conf: &Value, position: usize) -> String {
-    let cidr = conf["prevResult"]["ips"][position]["address"]
-        .as_str()
-        .expect("an address");
+    let cidr = conf["prevResult"]["ips"][position]["address"].as_str().expect("an address");
     cidr.split('/').next().expect("an address").to_owned()
 }
 
@@ -113,24 +96,13 @@ fn check_holds(plugins: [&str; 2], owner_routes: &[&str]) {
     }
     let (node, pod) = (Node::new(), pod());
     let cidrs = |n: u8| {
-        [format!("10.{n}.0.0/16"), format!("fd00:{n}::/32")]
-            .map(|cidr| cidr.parse().expect("a CIDR"))
+        [format!("10.{n}.0.0/16"), format!("fd00:{n}::/32")].map(|cidr| cidr.parse().expect("a CIDR"))
     };
     let (first_cidrs, owner_cidrs) = (cidrs(1), cidrs(2));
-    let first = Side {
-        ifname: "eth0",
-        cidrs: &first_cidrs,
-    };
-    let owner = Side {
-        ifname: "net1",
-        cidrs: &owner_cidrs,
-    };
+    let first = Side { ifname: "eth0", cidrs: &first_cidrs };
+    let owner = Side { ifname: "net1", cidrs: &owner_cidrs };
 
-    let first_conf = node.add(
-        &pod,
-        "eth0",
-        &node.conf(plugins[0], 1, &["0.0.0.0/0", "::/0"]),
-    );
+    let first_conf = node.add(&pod, "eth0", &node.conf(plugins[0], 1, &["0.0.0.0/0", "::/0"]));
     after_first(&pod.open(), &first).expect("after the first");
     let owner_conf = node.add(&pod, "net1", &node.conf(plugins[1], 2, owner_routes));
     after_owner(&pod.open(), &first, &owner).expect("after the owner");
@@ -141,9 +113,7 @@ fn check_holds(plugins: [&str; 2], owner_routes: &[&str]) {
     node.must("CHECK", &pod, "eth0", &first_conf);
     node.must("CHECK", &pod, "net1", &owner_conf);
     for conf in [&first_conf, &owner_conf] {
-        for (position, outside, default) in
-            [(0, "198.51.100.9", "0.0.0.0/0"), (1, "2001:db8::9", "::/0")]
-        {
+        for (position, outside, default) in [(0, "198.51.100.9", "0.0.0.0/0"), (1, "2001:db8::9", "::/0")] {
             let address = address(conf, position);
             node.space.pings(None, &address);
             // A network that leads nowhere else is asked nothing else.

@@ -35,7 +35,9 @@ impl Fields {
 
     /// The value of `key`, which may be absent but not null.
     pub(super) fn get<T: DeserializeOwned>(&self, key: &str, expected: &str) -> Result<Option<T>, String> {
-        let Some(raw) = self.object.get(key) else { return Ok(None) };
+        let Some(raw) = self.object.get(key) else {
+            return Ok(None);
+        };
         serde_json::from_str(raw.get()).map(Some).map_err(|_| {
             let found = crate::reply::quote(raw.get().as_bytes(), 80);
             format!("{}: expected {expected}, found {found}", self.at(key))
@@ -44,8 +46,7 @@ impl Fields {
 
     /// The value of `key`, which must be there.
     pub(super) fn require<T: DeserializeOwned>(&self, key: &str, expected: &str) -> Result<T, String> {
-        self.get(key, expected)?
-            .ok_or_else(|| format!("{}: missing; expected {expected}", self.at(key)))
+        self.get(key, expected)?.ok_or_else(|| format!("{}: missing; expected {expected}", self.at(key)))
     }
 
     /// The object at `key` with its own known keys.
@@ -85,7 +86,9 @@ impl Fields {
 fn nearest(key: &str, known: &[&str]) -> String {
     let near = known
         .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&key.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&key.to_lowercase(), &candidate.to_lowercase()), candidate)
+        })
         .min()
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3);
     match near {

@@ -17,7 +17,16 @@ const MAX_DEADLINE_SECS: u64 = 3600;
 const MAX_GRACE_SECS: u64 = 366 * 24 * 3600;
 
 const KEYS: [&str; 10] = [
-    "version", "networks", "attach", "both", "rules", "podAnnotation", "unrecorded", "retired", "gc", "deadlines",
+    "version",
+    "networks",
+    "attach",
+    "both",
+    "rules",
+    "podAnnotation",
+    "unrecorded",
+    "retired",
+    "gc",
+    "deadlines",
 ];
 
 impl Policy {
@@ -30,7 +39,9 @@ impl Policy {
         let fields = Fields::new(object, "policy", &KEYS)?;
         match fields.require::<u64>("version", "1")? {
             1 => {}
-            other => return Err(format!("version: expected 1, found {other}; this shim speaks version 1")),
+            other => {
+                return Err(format!("version: expected 1, found {other}; this shim speaks version 1"));
+            }
         }
         let networks = fields
             .object("networks", &["old", "new"])?
@@ -41,7 +52,8 @@ impl Policy {
         if !present.old && !present.new {
             return Err("networks: expected \"old\", \"new\" or both, found neither".into());
         }
-        let attach = present.attach(&fields, "attach")?.ok_or("attach: missing; expected old, new or both")?;
+        let attach =
+            present.attach(&fields, "attach")?.ok_or("attach: missing; expected old, new or both")?;
         let rules = rules(&fields, present)?;
         let pod_annotation = pod_annotation(&fields, present)?;
         let both = both(&fields, present)?;
@@ -76,14 +88,18 @@ impl Present {
     }
 
     fn side(self, fields: &Fields, key: &str) -> Result<Option<Side>, String> {
-        let Some(text) = fields.get::<String>(key, "old or new")? else { return Ok(None) };
+        let Some(text) = fields.get::<String>(key, "old or new")? else {
+            return Ok(None);
+        };
         let side = Side::parse(&text)
             .ok_or_else(|| format!("{}: expected old or new, found {text:?}", fields.at(key)))?;
         self.need(side, &fields.at(key)).map(|()| Some(side))
     }
 
     fn attach(self, fields: &Fields, key: &str) -> Result<Option<Attach>, String> {
-        let Some(text) = fields.get::<String>(key, "old, new or both")? else { return Ok(None) };
+        let Some(text) = fields.get::<String>(key, "old, new or both")? else {
+            return Ok(None);
+        };
         self.attach_of(&text, &fields.at(key)).map(Some)
     }
 
@@ -101,20 +117,28 @@ impl Present {
         if self.has(side) {
             Ok(())
         } else {
-            Err(format!("{at}: names the network {side}, which networks.{side} does not describe; add it there or name {}", side.other()))
+            Err(format!(
+                "{at}: names the network {side}, which networks.{side} does not describe; add it there or name {}",
+                side.other()
+            ))
         }
     }
 }
 
 fn network(networks: &Fields, key: &str) -> Result<Option<Network>, String> {
-    let Some(fields) = networks.object(key, &["profile", "conf", "cidrs", "ready"])? else { return Ok(None) };
+    let Some(fields) = networks.object(key, &["profile", "conf", "cidrs", "ready"])? else {
+        return Ok(None);
+    };
     let conf: Vec<PathBuf> = fields.require("conf", "a list of absolute paths")?;
     if conf.is_empty() || conf.iter().any(|path| !path.is_absolute()) {
         return Err(format!("{}: expected at least one path, each absolute", fields.at("conf")));
     }
     let profile = fields.get::<String>("profile", "the name of a CNI")?.unwrap_or_else(|| "generic".into());
     if !crate::request::is_name(&profile) {
-        return Err(format!("{}: expected letters, digits, '_', '.' and '-', found {profile:?}", fields.at("profile")));
+        return Err(format!(
+            "{}: expected letters, digits, '_', '.' and '-', found {profile:?}",
+            fields.at("profile")
+        ));
     }
     let cidrs = fields.get::<Vec<String>>("cidrs", "a list of CIDRs")?.unwrap_or_default();
     let cidrs = cidrs
@@ -152,8 +176,8 @@ fn probe(fields: &Fields) -> Result<Probe, String> {
         }
     };
     let target = fields.get::<String>("http", "HOST:PORT/PATH")?;
-    let headers = fields
-        .get::<std::collections::BTreeMap<String, String>>("headers", "an object of strings")?;
+    let headers =
+        fields.get::<std::collections::BTreeMap<String, String>>("headers", "an object of strings")?;
     if headers.is_some() && target.is_none() {
         return Err(format!("{}: belongs to an http probe only", fields.at("headers")));
     }
@@ -163,12 +187,16 @@ fn probe(fields: &Fields) -> Result<Probe, String> {
         (None, None, Some(target)) => {
             crate::probe::split_target(&target).map_err(|why| format!("{}: {why}", fields.at("http")))?;
             let headers: Vec<_> = headers.unwrap_or_default().into_iter().collect();
-            if headers.iter().any(|(k, v)| k.is_empty() || format!("{k}{v}").contains(|c: char| c.is_control() || c == ':') ) {
+            if headers.iter().any(|(k, v)| {
+                k.is_empty() || format!("{k}{v}").contains(|c: char| c.is_control() || c == ':')
+            }) {
                 return Err(format!("{}: a header holds ':' or a control character", fields.at("headers")));
             }
             Ok(Probe::Http { target, headers })
         }
-        _ => Err(format!("{}: expected exactly one of unix, file, http", fields.at("").trim_end_matches('.'))),
+        _ => {
+            Err(format!("{}: expected exactly one of unix, file, http", fields.at("").trim_end_matches('.')))
+        }
     }
 }
 
@@ -223,7 +251,9 @@ fn rules(fields: &Fields, present: Present) -> Result<Vec<Rule>, String> {
 }
 
 fn pod_annotation(fields: &Fields, present: Present) -> Result<Option<PodAnnotation>, String> {
-    let Some(annotation) = fields.object("podAnnotation", &["key", "allow"])? else { return Ok(None) };
+    let Some(annotation) = fields.object("podAnnotation", &["key", "allow"])? else {
+        return Ok(None);
+    };
     let key: String = annotation.require("key", "an annotation key")?;
     if key.is_empty() {
         return Err("podAnnotation.key: expected an annotation key, found an empty string".into());
@@ -359,12 +389,30 @@ mod tests {
             (json!({"version":1,"attach":"old","networks":{}}), "networks"),
             (json!({"version":1,"attach":"old","networks":{"old":{"conf":[]}}}), "networks.old.conf"),
             (json!({"version":1,"attach":"old","networks":{"old":{"conf":["rel"]}}}), "networks.old.conf"),
-            (json!({"version":1,"attach":"old","networks":{"old":{"conf":["/x"],"cidrs":["10.0.0.1/8"]}}}), "networks.old.cidrs"),
-            (json!({"version":1,"attach":"old","networks":{"old":{"conf":["/x"],"cidrs":["10.0.0.0"]}}}), "networks.old.cidrs"),
-            (json!({"version":1,"attach":"old","networks":{"old":{"conf":["/x"],"ready":[{}]}}}), "networks.old.ready[0]"),
-            (json!({"version":1,"attach":"old","networks":{"old":{"conf":["/x"],"ready":[{"unix":"/s","file":"/f"}]}}}), "networks.old.ready[0]"),
-            (json!({"version":1,"attach":"old","networks":{"old":{"conf":["/x"],"ready":[{"http":"x"}]}}}), "networks.old.ready[0].http"),
-            (with(json!({"both":{"primary":"old","defaultRoute":"new","secondaryFailure":"tolerate"}})), "both.secondaryFailure"),
+            (
+                json!({"version":1,"attach":"old","networks":{"old":{"conf":["/x"],"cidrs":["10.0.0.1/8"]}}}),
+                "networks.old.cidrs",
+            ),
+            (
+                json!({"version":1,"attach":"old","networks":{"old":{"conf":["/x"],"cidrs":["10.0.0.0"]}}}),
+                "networks.old.cidrs",
+            ),
+            (
+                json!({"version":1,"attach":"old","networks":{"old":{"conf":["/x"],"ready":[{}]}}}),
+                "networks.old.ready[0]",
+            ),
+            (
+                json!({"version":1,"attach":"old","networks":{"old":{"conf":["/x"],"ready":[{"unix":"/s","file":"/f"}]}}}),
+                "networks.old.ready[0]",
+            ),
+            (
+                json!({"version":1,"attach":"old","networks":{"old":{"conf":["/x"],"ready":[{"http":"x"}]}}}),
+                "networks.old.ready[0].http",
+            ),
+            (
+                with(json!({"both":{"primary":"old","defaultRoute":"new","secondaryFailure":"tolerate"}})),
+                "both.secondaryFailure",
+            ),
             (with(json!({"both":{"secondaryIfname":"a/b"}})), "both.secondaryIfname"),
             (with(json!({"rules":[{"namespace":"x"}]})), "rules[0].attach"),
             (with(json!({"retired":[{"network":"old"}]})), "retired[0].forceAfterSeconds"),

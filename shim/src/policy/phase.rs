@@ -98,7 +98,8 @@ impl Policy {
 mod tests {
     use super::*;
 
-    const POLICY: &str = r#"{"version": 1, "networks": {"old": {"conf": ["/o"]}, "new": {"conf":  ["/n"]}}, "attach": "old"}"#;
+    const POLICY: &str =
+        r#"{"version": 1, "networks": {"old": {"conf": ["/o"]}, "new": {"conf":  ["/n"]}}, "attach": "old"}"#;
 
     #[test]
     fn every_phase_reaches_every_other_and_is_read_back() {
@@ -126,7 +127,8 @@ mod tests {
             let error = Policy::flip(single, phase).expect_err("refused");
             assert!(error.contains(phase.as_str()), "{error}");
         }
-        let tolerate = br#"{"version":1,"networks":{"old":{"conf":["/o"]},"new":{"conf":["/n"]}},"attach":"both",
+        let tolerate =
+            br#"{"version":1,"networks":{"old":{"conf":["/o"]},"new":{"conf":["/n"]}},"attach":"both",
             "both":{"primary":"old","defaultRoute":"old","secondaryFailure":"tolerate"}}"#;
         assert!(Policy::flip(tolerate, Phase::BothNew).expect_err("refused").contains("tolerate"));
     }

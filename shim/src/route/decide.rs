@@ -40,11 +40,7 @@ pub(super) fn after_first(facts: &Facts, first: &Side) -> Vec<Change> {
         return Vec::new();
     };
     let mut changes = source_table(facts, index, FIRST);
-    changes.extend(
-        FAMILIES
-            .into_iter()
-            .flat_map(|family| withhold(facts, index, family)),
-    );
+    changes.extend(FAMILIES.into_iter().flat_map(|family| withhold(facts, index, family)));
     changes
 }
 
@@ -87,11 +83,7 @@ pub(super) fn undo(facts: &Facts, first_ifname: &str, owner_ifname: &str) -> Vec
     let both: Vec<u32> = first.into_iter().chain(facts.index(owner_ifname)).collect();
     let mut changes = Vec::new();
     if let Some(index) = first {
-        changes.extend(
-            FAMILIES
-                .into_iter()
-                .flat_map(|family| give_back(facts, index, family)),
-        );
+        changes.extend(FAMILIES.into_iter().flat_map(|family| give_back(facts, index, family)));
     }
     let elsewhere = |source: IpAddr| {
         facts.addresses.iter().any(|address| {
@@ -99,25 +91,12 @@ pub(super) fn undo(facts: &Facts, first_ifname: &str, owner_ifname: &str) -> Vec
                 && ![first_ifname, owner_ifname].contains(&facts.name(address.index).as_str())
         })
     };
-    changes.extend(
-        facts
-            .rules
-            .iter()
-            .filter(|rule| !elsewhere(rule.source))
-            .copied()
-            .map(Change::RemoveRule),
-    );
+    changes
+        .extend(facts.rules.iter().filter(|rule| !elsewhere(rule.source)).copied().map(Change::RemoveRule));
     for index in both {
-        let in_our_tables = [FIRST, OWNER]
-            .into_iter()
-            .flat_map(|table| facts.routes_by(table, index));
+        let in_our_tables = [FIRST, OWNER].into_iter().flat_map(|table| facts.routes_by(table, index));
         let in_main = facts.routes_by(MAIN, index).filter(|route| route.is_ours());
-        changes.extend(
-            in_our_tables
-                .chain(in_main)
-                .cloned()
-                .map(Change::RemoveRoute),
-        );
+        changes.extend(in_our_tables.chain(in_main).cloned().map(Change::RemoveRoute));
     }
     changes
 }
@@ -134,34 +113,17 @@ fn source_table(facts: &Facts, index: u32, table: u32) -> Vec<Change> {
     let rules = FAMILIES
         .into_iter()
         .flat_map(|family| facts.addresses_of(index, family))
-        .map(|address| Rule {
-            source: address.ip,
-            table,
-        })
+        .map(|address| Rule { source: address.ip, table })
         .filter(|rule| !facts.rules.contains(rule));
-    copies
-        .into_iter()
-        .map(Change::AddRoute)
-        .chain(rules.map(Change::AddRule))
-        .collect()
+    copies.into_iter().map(Change::AddRoute).chain(rules.map(Change::AddRule)).collect()
 }
 
-fn defaults(
-    facts: &Facts,
-    table: u32,
-    index: u32,
-    family: AddressFamily,
-) -> impl Iterator<Item = &Route> {
-    facts
-        .routes_by(table, index)
-        .filter(move |route| route.is_default() && route.family() == family)
+fn defaults(facts: &Facts, table: u32, index: u32, family: AddressFamily) -> impl Iterator<Item = &Route> {
+    facts.routes_by(table, index).filter(move |route| route.is_default() && route.family() == family)
 }
 
 fn withhold(facts: &Facts, index: u32, family: AddressFamily) -> Vec<Change> {
-    defaults(facts, MAIN, index, family)
-        .cloned()
-        .map(Change::RemoveRoute)
-        .collect()
+    defaults(facts, MAIN, index, family).cloned().map(Change::RemoveRoute).collect()
 }
 
 fn give_back(facts: &Facts, index: u32, family: AddressFamily) -> Vec<Change> {
@@ -175,12 +137,7 @@ fn give_back(facts: &Facts, index: u32, family: AddressFamily) -> Vec<Change> {
 /// For each CIDR that nothing in main leads to yet, a route by the interface's default, or on its wire if it has none.
 ///
 /// A route that a plugin itself made to exactly such a destination stays as it is: its CHECK asks for it.
-fn cidr_routes(
-    facts: &Facts,
-    cidrs: &[IpNetwork],
-    index: u32,
-    taken: &mut Vec<IpNetwork>,
-) -> Vec<Change> {
+fn cidr_routes(facts: &Facts, cidrs: &[IpNetwork], index: u32, taken: &mut Vec<IpNetwork>) -> Vec<Change> {
     let mut changes = Vec::new();
     for cidr in cidrs {
         let family = family(cidr.ip());
@@ -199,10 +156,8 @@ fn cidr_routes(
             .flat_map(|table| defaults(facts, table, index, family))
             .min_by_key(|route| route.metric());
         let source = source(facts, index, cidr, way_out);
-        let route = way_out.map_or_else(
-            || Route::on_link(cidr, index),
-            |default| default.to(cidr).in_table(MAIN),
-        );
+        let route =
+            way_out.map_or_else(|| Route::on_link(cidr, index), |default| default.to(cidr).in_table(MAIN));
         changes.push(Change::AddRoute(route.ours_from(source)));
         taken.push(cidr);
     }
@@ -217,13 +172,7 @@ fn source(facts: &Facts, index: u32, cidr: IpNetwork, way_out: Option<&Route>) -
     let preferred = way_out.and_then(Route::source);
     facts
         .addresses_of(index, family(cidr.ip()))
-        .min_by_key(|address| {
-            (
-                address.deprecated,
-                !cidr.contains(address.ip),
-                Some(address.ip) != preferred,
-            )
-        })
+        .min_by_key(|address| (address.deprecated, !cidr.contains(address.ip), Some(address.ip) != preferred))
         .filter(|address| address.settled)
         .map(|address| address.ip)
 }

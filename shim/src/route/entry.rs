@@ -6,8 +6,8 @@ use ipnetwork::IpNetwork;
 use netlink_packet_core::{DecodeError, Parseable};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop,
-    RouteNextHopFlags, RouteProtocol, RouteScope, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags,
+    RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
@@ -40,9 +40,7 @@ impl Route {
         if header.flags.contains(RouteFlags::Cloned) || header.kind == RouteType::Local {
             return Ok(Vec::new());
         }
-        let route = Self {
-            message: RouteMessage::parse(payload)?,
-        };
+        let route = Self { message: RouteMessage::parse(payload)? };
         if ![MAIN, FIRST, OWNER].contains(&route.table()) {
             return Ok(Vec::new());
         }
@@ -55,21 +53,15 @@ impl Route {
             RouteAttribute::MultiPath(hops) => Some(hops.clone()),
             _ => None,
         })?;
-        let is_object = attributes
-            .iter()
-            .any(|attribute| matches!(attribute, RouteAttribute::NhId(_)));
-        let is_mixed = hops
-            .iter()
-            .any(|hop| hop.interface_index != hops[0].interface_index);
+        let is_object = attributes.iter().any(|attribute| matches!(attribute, RouteAttribute::NhId(_)));
+        let is_mixed = hops.iter().any(|hop| hop.interface_index != hops[0].interface_index);
         if self.family() != AddressFamily::Inet6 || is_object || !is_mixed {
             return None;
         }
         let sibling = |hop: RouteNextHop| {
             let mut message = self.message.clone();
             message.attributes.retain(|attribute| !is_path(attribute));
-            message
-                .attributes
-                .push(RouteAttribute::Oif(hop.interface_index));
+            message.attributes.push(RouteAttribute::Oif(hop.interface_index));
             message.attributes.extend(hop.attributes);
             Self { message }
         };
@@ -81,11 +73,7 @@ impl Route {
         let mut message = RouteMessage::default();
         message.header.address_family = family(cidr.ip());
         message.header.kind = RouteType::Unicast;
-        message.header.scope = if cidr.is_ipv4() {
-            RouteScope::Link
-        } else {
-            RouteScope::Universe
-        };
+        message.header.scope = if cidr.is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
         message.attributes = vec![RouteAttribute::Oif(index)];
         Self { message }.to(cidr).in_table(MAIN)
     }
@@ -113,8 +101,7 @@ impl Route {
 
     /// A default that carries traffic; an `unreachable default` is nobody's.
     pub(super) fn is_default(&self) -> bool {
-        self.message.header.destination_prefix_length == 0
-            && self.message.header.kind == RouteType::Unicast
+        self.message.header.destination_prefix_length == 0 && self.message.header.kind == RouteType::Unicast
     }
 
     /// Where it leads; None only for an address the kernel encoded in a way we do not know.
@@ -153,9 +140,7 @@ impl Route {
     pub(super) fn leaves_by(&self, index: u32) -> bool {
         self.find(|attribute| match attribute {
             RouteAttribute::Oif(oif) => Some(*oif == index),
-            RouteAttribute::MultiPath(hops) => {
-                Some(hops.iter().all(|hop| hop.interface_index == index))
-            }
+            RouteAttribute::MultiPath(hops) => Some(hops.iter().all(|hop| hop.interface_index == index)),
             _ => None,
         })
         .unwrap_or(false)
@@ -178,18 +163,8 @@ impl Route {
             && self.destination() == other.destination()
             && self.message.header.tos == other.message.header.tos
             && self.metric() == other.metric()
-            && self
-                .message
-                .attributes
-                .iter()
-                .filter(path)
-                .all(|hop| other.message.attributes.contains(hop))
-            && other
-                .message
-                .attributes
-                .iter()
-                .filter(path)
-                .all(|hop| self.message.attributes.contains(hop))
+            && self.message.attributes.iter().filter(path).all(|hop| other.message.attributes.contains(hop))
+            && other.message.attributes.iter().filter(path).all(|hop| self.message.attributes.contains(hop))
     }
 
     /// This route in another table: next hop, source, metric, MTU and the rest stay; what the kernel only reports goes.
@@ -224,16 +199,10 @@ impl Route {
     /// This route as RTM_DELROUTE wants it named. One that uses a nexthop object is only found by that object's id.
     pub(super) fn named(&self) -> Self {
         let mut named = self.in_table(self.table());
-        let object = self
-            .message
-            .attributes
-            .iter()
-            .find(|attribute| matches!(attribute, RouteAttribute::NhId(_)));
+        let object =
+            self.message.attributes.iter().find(|attribute| matches!(attribute, RouteAttribute::NhId(_)));
         if let Some(object) = object {
-            named
-                .message
-                .attributes
-                .retain(|attribute| !is_path(attribute));
+            named.message.attributes.retain(|attribute| !is_path(attribute));
             named.message.attributes.push(object.clone());
         }
         named
@@ -243,14 +212,8 @@ impl Route {
     pub(super) fn to(&self, cidr: IpNetwork) -> Self {
         let mut message = self.message.clone();
         message.header.destination_prefix_length = cidr.prefix();
-        message
-            .attributes
-            .retain(|attribute| !matches!(attribute, RouteAttribute::Destination(_)));
-        message
-            .attributes
-            .push(RouteAttribute::Destination(RouteAddress::from(
-                cidr.network(),
-            )));
+        message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::Destination(_)));
+        message.attributes.push(RouteAttribute::Destination(RouteAddress::from(cidr.network())));
         Self { message }
     }
 
@@ -258,9 +221,7 @@ impl Route {
     pub(super) fn ours_from(&self, source: Option<IpAddr>) -> Self {
         let mut message = self.message.clone();
         message.header.protocol = OURS;
-        message
-            .attributes
-            .retain(|attribute| !matches!(attribute, RouteAttribute::PrefSource(_)));
+        message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::PrefSource(_)));
         message
             .attributes
             .extend(source.map(|source| RouteAttribute::PrefSource(RouteAddress::from(source))));
@@ -276,15 +237,11 @@ impl Route {
         }];
         for attribute in &self.message.attributes {
             words.extend(match attribute {
-                RouteAttribute::Gateway(address) => {
-                    ip(address).map(|address| format!("via {address}"))
-                }
+                RouteAttribute::Gateway(address) => ip(address).map(|address| format!("via {address}")),
                 RouteAttribute::Via(RouteVia::Inet6(address)) => Some(format!("via {address}")),
                 RouteAttribute::Oif(index) => Some(format!("dev {}", name(*index))),
                 RouteAttribute::MultiPath(hops) => Some(format!("over {} next hops", hops.len())),
-                RouteAttribute::PrefSource(address) => {
-                    ip(address).map(|address| format!("src {address}"))
-                }
+                RouteAttribute::PrefSource(address) => ip(address).map(|address| format!("src {address}")),
                 RouteAttribute::Priority(metric) => Some(format!("metric {metric}")),
                 _ => None,
             });

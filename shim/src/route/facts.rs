@@ -5,9 +5,7 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{DecodeError, Parseable};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeader, AddressMessage,
-};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeader, AddressMessage};
 use netlink_packet_route::route::RouteHeader;
 use netlink_packet_route::rule::RuleHeader;
 
@@ -54,8 +52,7 @@ impl Address {
         if matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
             return Ok(None);
         }
-        let checking =
-            flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
+        let checking = flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
         Ok(Some(Self {
             index: message.header.index,
             ip,
@@ -85,27 +82,14 @@ impl Facts {
                 RTM_NEWADDR,
                 Address::parse,
             )?,
-            routes: rtnl.dump(
-                RTM_GETROUTE,
-                &emit(&RouteHeader::default()),
-                RTM_NEWROUTE,
-                Route::parse,
-            )?,
-            rules: rtnl.dump(
-                RTM_GETRULE,
-                &emit(&RuleHeader::default()),
-                RTM_NEWRULE,
-                Rule::parse,
-            )?,
+            routes: rtnl.dump(RTM_GETROUTE, &emit(&RouteHeader::default()), RTM_NEWROUTE, Route::parse)?,
+            rules: rtnl.dump(RTM_GETRULE, &emit(&RuleHeader::default()), RTM_NEWRULE, Rule::parse)?,
         })
     }
 
     /// The index of an interface that is there and up. One that is down has no routes and can be given none.
     pub(super) fn index(&self, ifname: &str) -> Option<u32> {
-        self.links
-            .iter()
-            .find(|link| link.name == ifname && link.up)
-            .map(|link| link.index)
+        self.links.iter().find(|link| link.name == ifname && link.up).map(|link| link.index)
     }
 
     /// The name behind an index, for messages.
@@ -116,9 +100,7 @@ impl Facts {
 
     /// Routes of `table` whose traffic leaves by interface `index`.
     pub(super) fn routes_by(&self, table: u32, index: u32) -> impl Iterator<Item = &Route> {
-        self.routes
-            .iter()
-            .filter(move |route| route.table() == table && route.leaves_by(index))
+        self.routes.iter().filter(move |route| route.table() == table && route.leaves_by(index))
     }
 
     /// True if the kernel has this route already.
@@ -127,13 +109,9 @@ impl Facts {
     }
 
     /// Addresses of interface `index` in one family, in the kernel's order (a primary before its secondaries).
-    pub(super) fn addresses_of(
-        &self,
-        index: u32,
-        family: AddressFamily,
-    ) -> impl Iterator<Item = &Address> {
-        self.addresses.iter().filter(move |address| {
-            address.index == index && super::entry::family(address.ip) == family
-        })
+    pub(super) fn addresses_of(&self, index: u32, family: AddressFamily) -> impl Iterator<Item = &Address> {
+        self.addresses
+            .iter()
+            .filter(move |address| address.index == index && super::entry::family(address.ip) == family)
     }
 }

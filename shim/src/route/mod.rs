@@ -61,9 +61,7 @@ pub struct RouteError {
 
 impl RouteError {
     fn gathering(error: io::Error) -> Self {
-        Self {
-            failures: vec![("read interfaces and routes of the pod".to_owned(), error)],
-        }
+        Self { failures: vec![("read interfaces and routes of the pod".to_owned(), error)] }
     }
 }
 
@@ -144,35 +142,19 @@ fn apply(
             Err(error) => failures.push(("change routes of the pod".to_owned(), error)),
         }
     }
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(RouteError { failures })
-    }
+    if failures.is_empty() { Ok(()) } else { Err(RouteError { failures }) }
 }
 
 fn request(change: &Change) -> Request {
     // Appended, not exclusive: IPv4 refuses a second default of one metric to an exclusive request even where it goes
     // out of another interface, and a default that comes back must not depend on whether the owner has gone already.
     let (message_type, flags, body) = match change {
-        Change::AddRoute(route) => (
-            RTM_NEWROUTE,
-            NLM_F_CREATE | NLM_F_APPEND,
-            emit(route.message()),
-        ),
-        Change::AddRule(rule) => (
-            RTM_NEWRULE,
-            NLM_F_CREATE | NLM_F_EXCL,
-            emit(&rule.message()),
-        ),
+        Change::AddRoute(route) => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, emit(route.message())),
+        Change::AddRule(rule) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&rule.message())),
         Change::RemoveRoute(route) => (RTM_DELROUTE, 0, emit(route.named().message())),
         Change::RemoveRule(rule) => (RTM_DELRULE, 0, emit(&rule.message())),
     };
-    Request {
-        message_type,
-        flags,
-        body,
-    }
+    Request { message_type, flags, body }
 }
 
 /// Somebody was faster, or an interface went away together with its routes.

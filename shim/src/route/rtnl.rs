@@ -9,8 +9,8 @@
 use std::io;
 
 use netlink_packet_core::{
-    DecodeError, DefaultNla, Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR,
-    NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlaBuffer, NlasIterator, parse_i32,
+    DecodeError, DefaultNla, Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlaBuffer, NlasIterator, parse_i32,
 };
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_sys::{Socket, SocketAddr};
@@ -71,41 +71,23 @@ impl Rtnl {
     /// # Errors
     /// As [`Netns::socket`].
     pub(crate) fn open(netns: &Netns) -> io::Result<Self> {
-        Ok(Self {
-            socket: netns.socket()?,
-            sequence: 0,
-            datagram: Vec::with_capacity(DATAGRAM_BYTES),
-        })
+        Ok(Self { socket: netns.socket()?, sequence: 0, datagram: Vec::with_capacity(DATAGRAM_BYTES) })
     }
 
     /// Every interface of the netns.
     pub(crate) fn links(&mut self) -> io::Result<Vec<Link>> {
         let mut body = emit(&LinkHeader::default());
-        body.extend(emit(&DefaultNla::new(
-            IFLA_EXT_MASK,
-            RTEXT_FILTER_SKIP_STATS.to_ne_bytes().to_vec(),
-        )));
-        self.dump(RTM_GETLINK, &body, RTM_NEWLINK, |payload| {
-            parse_link(payload).map(Some)
-        })
+        body.extend(emit(&DefaultNla::new(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes().to_vec())));
+        self.dump(RTM_GETLINK, &body, RTM_NEWLINK, |payload| parse_link(payload).map(Some))
     }
 
     /// Removes one interface; false if it was not there any more.
     pub(crate) fn delete_link(&mut self, index: u32) -> io::Result<bool> {
-        let header = LinkHeader {
-            index,
-            ..LinkHeader::default()
-        };
-        let request = Request {
-            message_type: RTM_DELLINK,
-            flags: 0,
-            body: emit(&header),
-        };
+        let header = LinkHeader { index, ..LinkHeader::default() };
+        let request = Request { message_type: RTM_DELLINK, flags: 0, body: emit(&header) };
         match self.batch(&[request])?.pop() {
             None => Ok(true),
-            Some((_, error)) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => {
-                Ok(false)
-            }
+            Some((_, error)) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(false),
             Some((_, error)) => Err(error),
         }
     }
@@ -140,10 +122,7 @@ impl Rtnl {
                 return Ok(found);
             }
         }
-        Err(io::Error::new(
-            io::ErrorKind::Interrupted,
-            "the netns keeps changing while it is read",
-        ))
+        Err(io::Error::new(io::ErrorKind::Interrupted, "the netns keeps changing while it is read"))
     }
 
     /// Sends all requests in order, each whether or not those before it failed. Answers those that did, by position.
@@ -153,17 +132,8 @@ impl Rtnl {
             let mut datagram = Vec::new();
             let first = self.sequence.wrapping_add(1);
             for (position, request) in chunk.iter().enumerate() {
-                let ack = if position + 1 == chunk.len() {
-                    NLM_F_ACK
-                } else {
-                    0
-                };
-                self.push(
-                    &mut datagram,
-                    request.message_type,
-                    request.flags | ack,
-                    &request.body,
-                );
+                let ack = if position + 1 == chunk.len() { NLM_F_ACK } else { 0 };
+                self.push(&mut datagram, request.message_type, request.flags | ack, &request.body);
             }
             let last = self.sequence;
             self.send(&datagram)?;
@@ -197,9 +167,7 @@ impl Rtnl {
     }
 
     fn send(&self, datagram: &[u8]) -> io::Result<()> {
-        self.socket
-            .send_to(datagram, &SocketAddr::new(0, 0), 0)
-            .map(drop)
+        self.socket.send_to(datagram, &SocketAddr::new(0, 0), 0).map(drop)
     }
 
     /// Feeds the kernel's messages with a sequence number in `ours` to `take` until it answers true.
@@ -210,19 +178,14 @@ impl Rtnl {
     ) -> io::Result<()> {
         loop {
             self.datagram.clear();
-            let (length, sender) = match self
-                .socket
-                .recv_from(&mut self.datagram, nix::libc::MSG_TRUNC)
-            {
+            let (length, sender) = match self.socket.recv_from(&mut self.datagram, nix::libc::MSG_TRUNC) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 received => received?,
             };
             if length > self.datagram.len() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    format!(
-                        "rtnetlink datagram of {length} bytes, expected at most {DATAGRAM_BYTES}"
-                    ),
+                    format!("rtnetlink datagram of {length} bytes, expected at most {DATAGRAM_BYTES}"),
                 ));
             }
             if sender.port_number() != 0 {

@@ -38,20 +38,13 @@ pub(crate) fn unique(stem: &str) -> String {
 pub(crate) fn attempt(line: &str) -> Output {
     let mut words = line.split_whitespace();
     let program = words.next().expect("a command line");
-    Command::new(program)
-        .args(words)
-        .output()
-        .unwrap_or_else(|error| panic!("{line}: {error}"))
+    Command::new(program).args(words).output().unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 /// Runs a command line that must succeed and answers its stdout.
 pub(crate) fn run(line: &str) -> String {
     let output = attempt(line);
-    assert!(
-        output.status.success(),
-        "{line}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8 output")
 }
 
@@ -101,38 +94,26 @@ impl Space {
     /// True if one echo request to `to`, from address `from` if given, is answered.
     pub(crate) fn pings_once(&self, from: Option<&str>, to: &str) -> bool {
         let source = from.map(|from| format!("-I {from}")).unwrap_or_default();
-        attempt(&format!(
-            "nsenter --net=/run/netns/{} busybox ping -c1 -W1 {source} {to}",
-            self.name
-        ))
-        .status
-        .success()
+        attempt(&format!("nsenter --net=/run/netns/{} busybox ping -c1 -W1 {source} {to}", self.name))
+            .status
+            .success()
     }
 
     /// Echo requests to `to` are answered, in the end.
     pub(crate) fn pings(&self, from: Option<&str>, to: &str) {
-        wait_until(
-            &format!("{}: ping from {from:?} to {to}", self.name),
-            || self.pings_once(from, to),
-        );
+        wait_until(&format!("{}: ping from {from:?} to {to}", self.name), || self.pings_once(from, to));
     }
 
     /// All that routing in this namespace depends on, as text: both families, every table of ours, rules.
     pub(crate) fn routing(&self) -> String {
         let mut text = String::new();
         for family in ["-4", "-6"] {
-            for what in [
-                "rule show",
-                "route show table main",
-                "route show table 1001",
-                "route show table 1002",
-            ] {
+            for what in
+                ["rule show", "route show table main", "route show table 1001", "route show table 1002"]
+            {
                 // A table that was never used is an error to `ip`, and nothing to us.
                 let output = attempt(&format!("ip -n {} {family} {what}", self.name));
-                text.push_str(&format!(
-                    "{family} {what}\n{}",
-                    String::from_utf8_lossy(&output.stdout)
-                ));
+                text.push_str(&format!("{family} {what}\n{}", String::from_utf8_lossy(&output.stdout)));
             }
         }
         text
@@ -140,22 +121,13 @@ impl Space {
 
     /// Lines of `ip FAMILY route show table TABLE`, trimmed.
     pub(crate) fn routes(&self, family: &str, table: &str) -> Vec<String> {
-        let output = attempt(&format!(
-            "ip -n {} {family} route show table {table}",
-            self.name
-        ));
-        String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(|line| line.trim().to_owned())
-            .collect()
+        let output = attempt(&format!("ip -n {} {family} route show table {table}", self.name));
+        String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_owned()).collect()
     }
 
     /// The defaults of main in one family.
     pub(crate) fn defaults(&self, family: &str) -> Vec<String> {
-        self.routes(family, "main")
-            .into_iter()
-            .filter(|line| line.starts_with("default"))
-            .collect()
+        self.routes(family, "main").into_iter().filter(|line| line.starts_with("default")).collect()
     }
 }
 

@@ -40,33 +40,16 @@ impl Network {
         for address in ["198.51.100.200/32", "2001:db8::200/128", "169.254.1.1/32"] {
             router.ip(&format!("address add {address} dev lo"));
         }
-        for address in [
-            "10.N.99.1/32",
-            "fd00:N:99::1/128",
-            "198.51.100.N/32",
-            "2001:db8::N/128",
-        ] {
-            router.ip(&format!(
-                "address add {} dev lo",
-                address.replace('N', &number.to_string())
-            ));
+        for address in ["10.N.99.1/32", "fd00:N:99::1/128", "198.51.100.N/32", "2001:db8::N/128"] {
+            router.ip(&format!("address add {} dev lo", address.replace('N', &number.to_string())));
         }
         let cidrs = [format!("10.{number}.0.0/16"), format!("fd00:{number}::/32")];
         let cidrs = cidrs.map(|cidr| cidr.parse().expect("a CIDR")).to_vec();
-        Self {
-            number,
-            kind,
-            ifname: ifname.to_owned(),
-            cidrs,
-            router,
-        }
+        Self { number, kind, ifname: ifname.to_owned(), cidrs, router }
     }
 
     pub(crate) fn side(&self) -> Side<'_> {
-        Side {
-            ifname: &self.ifname,
-            cidrs: &self.cidrs,
-        }
+        Side { ifname: &self.ifname, cidrs: &self.cidrs }
     }
 
     pub(crate) fn v4(&self) -> String {
@@ -97,10 +80,7 @@ impl Network {
     /// The wire: the pod's interface and the router's end of it, called `gw`.
     pub(crate) fn plug(&self, pod: &Space) {
         let (ifname, router) = (&self.ifname, &self.router);
-        pod.ip(&format!(
-            "link add {ifname} type veth peer name gw netns {}",
-            router.name
-        ));
+        pod.ip(&format!("link add {ifname} type veth peer name gw netns {}", router.name));
         router.ip("link set gw up");
         pod.ip(&format!("link set {ifname} up"));
     }
@@ -112,14 +92,10 @@ impl Network {
         pod.ip(&format!("address add 10.{n}.0.2/24 dev {ifname}"));
         pod.ip(&format!("address add fd00:{n}::2/64 dev {ifname} nodad"));
         if defaults != Defaults::None {
-            pod.ip(&format!(
-                "route add default via 10.{n}.0.1 dev {ifname} mtu 1400 advmss 1300"
-            ));
+            pod.ip(&format!("route add default via 10.{n}.0.1 dev {ifname} mtu 1400 advmss 1300"));
         }
         if defaults == Defaults::Both {
-            pod.ip(&format!(
-                "-6 route add default via fd00:{n}::1 dev {ifname} metric 77 mtu 1400"
-            ));
+            pod.ip(&format!("-6 route add default via fd00:{n}::1 dev {ifname} metric 77 mtu 1400"));
         }
     }
 

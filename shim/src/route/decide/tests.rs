@@ -2,8 +2,8 @@
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol,
-    RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol, RouteScope,
+    RouteType,
 };
 
 use super::super::describe;
@@ -17,10 +17,7 @@ const LINKS: [&str; 4] = ["lo", "eth0", "net1", "net2"];
 /// and rules (`10.1.0.2 1001`).
 fn facts(addresses: &[&str], routes: &[&str], rules: &[&str]) -> Facts {
     Facts {
-        links: (1..)
-            .zip(LINKS)
-            .map(|(index, name)| link(index, name))
-            .collect(),
+        links: (1..).zip(LINKS).map(|(index, name)| link(index, name)).collect(),
         addresses: addresses.iter().map(|line| address(line)).collect(),
         routes: routes.iter().flat_map(|line| routes_of(line)).collect(),
         rules: rules.iter().map(|line| rule(line)).collect(),
@@ -28,20 +25,11 @@ fn facts(addresses: &[&str], routes: &[&str], rules: &[&str]) -> Facts {
 }
 
 fn link(index: u32, name: &str) -> Link {
-    Link {
-        index,
-        name: name.to_owned(),
-        up: true,
-        mac: Vec::new(),
-        kind: None,
-    }
+    Link { index, name: name.to_owned(), up: true, mac: Vec::new(), kind: None }
 }
 
 fn index(name: &str) -> u32 {
-    1 + LINKS
-        .iter()
-        .position(|link| *link == name)
-        .expect("an interface of LINKS") as u32
+    1 + LINKS.iter().position(|link| *link == name).expect("an interface of LINKS") as u32
 }
 
 fn address(line: &str) -> Address {
@@ -56,10 +44,7 @@ fn address(line: &str) -> Address {
 
 fn rule(line: &str) -> Rule {
     let (source, table) = line.split_once(' ').expect("source and table");
-    Rule {
-        source: source.parse().expect("an address"),
-        table: table.parse().expect("a table"),
-    }
+    Rule { source: source.parse().expect("an address"), table: table.parse().expect("a table") }
 }
 
 /// A route as it comes out of a dump: `default[6]` or a CIDR, then `via`, `dev`, `src`, `metric`, `table` with a value
@@ -81,9 +66,7 @@ fn routes_of(line: &str) -> Vec<Route> {
     message.header.kind = RouteType::Unicast;
     let mut attributes = Vec::new();
     if destination.prefix() > 0 {
-        attributes.push(RouteAttribute::Destination(RouteAddress::from(
-            destination.ip(),
-        )));
+        attributes.push(RouteAttribute::Destination(RouteAddress::from(destination.ip())));
     }
     let mut hops = Vec::new();
     while let Some(word) = words.next() {
@@ -91,9 +74,7 @@ fn routes_of(line: &str) -> Vec<Route> {
         match word {
             "via" => attributes.push(RouteAttribute::Gateway(ip(value()))),
             "src" => attributes.push(RouteAttribute::PrefSource(ip(value()))),
-            "metric" => {
-                attributes.push(RouteAttribute::Priority(value().parse().expect("a metric")))
-            }
+            "metric" => attributes.push(RouteAttribute::Priority(value().parse().expect("a metric"))),
             "table" => attributes.push(RouteAttribute::Table(value().parse().expect("a table"))),
             "dev" => hops.push(index(value())),
             "ours" => message.header.protocol = super::super::entry::OURS,
@@ -122,42 +103,22 @@ fn ip(text: &str) -> RouteAddress {
 }
 
 fn cidrs(list: &[&str]) -> Vec<IpNetwork> {
-    list.iter()
-        .map(|cidr| cidr.parse().expect("a CIDR"))
-        .collect()
+    list.iter().map(|cidr| cidr.parse().expect("a CIDR")).collect()
 }
 
 /// The changes in the words an error would use.
 fn words(facts: &Facts, changes: &[Change]) -> Vec<String> {
-    changes
-        .iter()
-        .map(|change| describe(change, facts))
-        .collect()
+    changes.iter().map(|change| describe(change, facts)).collect()
 }
 
 fn first_words(facts: &Facts) -> Vec<String> {
-    words(
-        facts,
-        &after_first(
-            facts,
-            &Side {
-                ifname: "eth0",
-                cidrs: &[],
-            },
-        ),
-    )
+    words(facts, &after_first(facts, &Side { ifname: "eth0", cidrs: &[] }))
 }
 
 fn owner_words(facts: &Facts, first: &[&str], owner: &[&str]) -> Vec<String> {
     let (first, owner) = (cidrs(first), cidrs(owner));
-    let first = Side {
-        ifname: "eth0",
-        cidrs: &first,
-    };
-    let owner = Side {
-        ifname: "net1",
-        cidrs: &owner,
-    };
+    let first = Side { ifname: "eth0", cidrs: &first };
+    let owner = Side { ifname: "net1", cidrs: &owner };
     words(facts, &after_owner(facts, &first, &owner))
 }
 
@@ -168,13 +129,7 @@ fn undo_words(facts: &Facts) -> Vec<String> {
 #[test]
 fn the_first_gets_a_table_and_rules_and_loses_its_default() {
     let facts = facts(
-        &[
-            "lo 127.0.0.1",
-            "eth0 10.1.0.2",
-            "eth0 10.1.0.3",
-            "eth0 fd01::2",
-            "net1 10.2.0.2",
-        ],
+        &["lo 127.0.0.1", "eth0 10.1.0.2", "eth0 10.1.0.3", "eth0 fd01::2", "net1 10.2.0.2"],
         &[
             "default via 10.1.0.1 dev eth0",
             "10.1.0.0/24 dev eth0",
@@ -221,14 +176,7 @@ fn every_default_of_the_first_leaves_main_but_only_what_is_its_own() {
 
 #[test]
 fn ipv6_siblings_are_told_apart_where_they_part() {
-    let facts = facts(
-        &[],
-        &[
-            "default6 metric 7 dev eth0 dev net1",
-            "fd05::/64 dev eth0 dev eth0",
-        ],
-        &[],
-    );
+    let facts = facts(&[], &["default6 metric 7 dev eth0 dev net1", "fd05::/64 dev eth0 dev eth0"], &[]);
     let expected = [
         "add route default (IPv6) metric 7 dev eth0 table 1001",
         "add route fd05::/64 over 2 next hops table 1001",
@@ -257,12 +205,7 @@ fn both_attached(extra: &[&str]) -> Facts {
         "10.2.0.0/24 dev net1",
     ];
     facts(
-        &[
-            "eth0 10.1.0.2",
-            "eth0 fd01::2",
-            "net1 10.2.0.2",
-            "net1 fd02::2",
-        ],
+        &["eth0 10.1.0.2", "eth0 fd01::2", "net1 10.2.0.2", "net1 fd02::2"],
         &[&routes, extra].concat(),
         &["10.1.0.2 1001", "fd01::2 1001"],
     )
@@ -270,10 +213,7 @@ fn both_attached(extra: &[&str]) -> Facts {
 
 #[test]
 fn the_owner_gets_its_table_and_each_network_its_cidrs() {
-    let facts = both_attached(&[
-        "default via 10.2.0.1 dev net1",
-        "default6 via fe80::2 dev net1",
-    ]);
+    let facts = both_attached(&["default via 10.2.0.1 dev net1", "default6 via fe80::2 dev net1"]);
     let expected = [
         "add route 10.2.0.0/24 dev net1 table 1002",
         "add route default via 10.2.0.1 dev net1 table 1002",
@@ -285,14 +225,7 @@ fn the_owner_gets_its_table_and_each_network_its_cidrs() {
         "add route 10.1.0.0/16 via 10.1.0.1 dev eth0 src 10.1.0.2",
         "add route fd01::/32 via fe80::1 dev eth0 src fd01::2",
     ];
-    assert_eq!(
-        owner_words(
-            &facts,
-            &["10.1.0.0/16", "fd01::/32"],
-            &["10.2.0.0/16", "fd02::/32"]
-        ),
-        expected
-    );
+    assert_eq!(owner_words(&facts, &["10.1.0.0/16", "fd01::/32"], &["10.2.0.0/16", "fd02::/32"]), expected);
 }
 
 #[test]
@@ -300,26 +233,11 @@ fn per_family_a_default_stays_with_whoever_has_one() {
     for (extra, expected) in [
         (
             &[][..],
-            &[
-                "add route default via 10.1.0.1 dev eth0",
-                "add route default (IPv6) via fe80::1 dev eth0",
-            ][..],
+            &["add route default via 10.1.0.1 dev eth0", "add route default (IPv6) via fe80::1 dev eth0"][..],
         ),
-        (
-            &["default via 10.2.0.1 dev net1"],
-            &["add route default (IPv6) via fe80::1 dev eth0"],
-        ),
-        (
-            &["default6 via fe80::2 dev net1"],
-            &["add route default via 10.1.0.1 dev eth0"],
-        ),
-        (
-            &[
-                "default via 10.2.0.1 dev net1",
-                "default6 via fe80::2 dev net1",
-            ],
-            &[],
-        ),
+        (&["default via 10.2.0.1 dev net1"], &["add route default (IPv6) via fe80::1 dev eth0"]),
+        (&["default6 via fe80::2 dev net1"], &["add route default via 10.1.0.1 dev eth0"]),
+        (&["default via 10.2.0.1 dev net1", "default6 via fe80::2 dev net1"], &[]),
         (
             // One that was put back into main behind our back, by a router advertisement say.
             &[
@@ -346,10 +264,7 @@ fn without_the_owners_interface_the_first_has_its_defaults_back() {
         "add route default via 10.1.0.1 dev eth0",
         "add route default (IPv6) via fe80::1 dev eth0",
     ];
-    assert_eq!(
-        owner_words(&facts, &["10.1.0.0/16"], &["10.2.0.0/16"]),
-        expected
-    );
+    assert_eq!(owner_words(&facts, &["10.1.0.0/16"], &["10.2.0.0/16"]), expected);
 }
 
 #[test]
@@ -363,20 +278,14 @@ fn without_the_firsts_interface_the_owner_gets_its_share() {
         "add rule from 10.2.0.2 to table 1002",
         "add route 10.2.0.0/16 via 10.2.0.1 dev net1 src 10.2.0.2",
     ];
-    assert_eq!(
-        owner_words(&facts, &["10.1.0.0/16"], &["10.2.0.0/16"]),
-        expected
-    );
+    assert_eq!(owner_words(&facts, &["10.1.0.0/16"], &["10.2.0.0/16"]), expected);
 }
 
 /// The CIDR routes of the first alone, for given addresses and routes.
 fn cidr_words(addresses: &[&str], routes: &[&str], list: &[&str]) -> Vec<String> {
     let facts = facts(addresses, routes, &[]);
     let index = facts.index("eth0").expect("eth0");
-    words(
-        &facts,
-        &cidr_routes(&facts, &cidrs(list), index, &mut Vec::new()),
-    )
+    words(&facts, &cidr_routes(&facts, &cidrs(list), index, &mut Vec::new()))
 }
 
 #[test]
@@ -389,24 +298,9 @@ fn a_cidr_goes_by_the_default_else_on_the_wire() {
             "10.1.0.0/16",
             "10.1.0.0/16 via 10.1.0.1 dev eth0 src 10.1.0.2",
         ),
-        (
-            &["eth0 10.1.0.2"],
-            &[gateway],
-            "10.1.7.7/16",
-            "10.1.0.0/16 via 10.1.0.1 dev eth0 src 10.1.0.2",
-        ),
-        (
-            &["eth0 10.1.0.2"],
-            &[],
-            "10.1.0.0/16",
-            "10.1.0.0/16 dev eth0 src 10.1.0.2",
-        ),
-        (
-            &["eth0 fd01::2"],
-            &[],
-            "fd01::/32",
-            "fd01::/32 dev eth0 src fd01::2",
-        ),
+        (&["eth0 10.1.0.2"], &[gateway], "10.1.7.7/16", "10.1.0.0/16 via 10.1.0.1 dev eth0 src 10.1.0.2"),
+        (&["eth0 10.1.0.2"], &[], "10.1.0.0/16", "10.1.0.0/16 dev eth0 src 10.1.0.2"),
+        (&["eth0 fd01::2"], &[], "fd01::/32", "fd01::/32 dev eth0 src fd01::2"),
         // Several defaults: the one that would be taken.
         (
             &["eth0 10.1.0.2"],
@@ -415,63 +309,28 @@ fn a_cidr_goes_by_the_default_else_on_the_wire() {
             "10.1.0.0/16 via 10.1.0.1 dev eth0 src 10.1.0.2",
         ),
         // Several addresses: inside the CIDR, then the default's own, then the first; never a deprecated one if avoidable.
-        (
-            &["eth0 10.9.0.2", "eth0 10.1.0.2"],
-            &[],
-            "10.1.0.0/16",
-            "10.1.0.0/16 dev eth0 src 10.1.0.2",
-        ),
+        (&["eth0 10.9.0.2", "eth0 10.1.0.2"], &[], "10.1.0.0/16", "10.1.0.0/16 dev eth0 src 10.1.0.2"),
         (
             &["eth0 10.9.0.2", "eth0 10.8.0.2"],
             &["default via 10.1.0.1 src 10.8.0.2 dev eth0"],
             "10.1.0.0/16",
             "10.1.0.0/16 via 10.1.0.1 dev eth0 src 10.8.0.2",
         ),
-        (
-            &["eth0 10.9.0.2", "eth0 10.8.0.2"],
-            &[],
-            "10.1.0.0/16",
-            "10.1.0.0/16 dev eth0 src 10.9.0.2",
-        ),
-        (
-            &["eth0 fd01::2 deprecated", "eth0 fd01::3"],
-            &[],
-            "fd01::/32",
-            "fd01::/32 dev eth0 src fd01::3",
-        ),
+        (&["eth0 10.9.0.2", "eth0 10.8.0.2"], &[], "10.1.0.0/16", "10.1.0.0/16 dev eth0 src 10.9.0.2"),
+        (&["eth0 fd01::2 deprecated", "eth0 fd01::3"], &[], "fd01::/32", "fd01::/32 dev eth0 src fd01::3"),
         // One whose duplicate check runs is left to the kernel, and no other is taken in its place.
-        (
-            &["eth0 fd09::2", "eth0 fd01::2 tentative"],
-            &[],
-            "fd01::/32",
-            "fd01::/32 dev eth0",
-        ),
+        (&["eth0 fd09::2", "eth0 fd01::2 tentative"], &[], "fd01::/32", "fd01::/32 dev eth0"),
     ] {
-        assert_eq!(
-            cidr_words(addresses, routes, &[list]),
-            [format!("add route {expected}")]
-        );
+        assert_eq!(cidr_words(addresses, routes, &[list]), [format!("add route {expected}")]);
     }
 }
 
 #[test]
 fn a_cidr_is_left_out_where_it_is_led_to_already_or_cannot_be() {
     for (addresses, routes, list) in [
-        (
-            &["eth0 10.1.0.2"][..],
-            &["10.1.0.0/16 via 10.1.0.1 dev eth0"][..],
-            &["10.1.0.0/16"][..],
-        ),
-        (
-            &["eth0 10.1.0.2"],
-            &["10.1.0.0/16 via 10.1.0.1 dev eth0 ours"],
-            &["10.1.0.0/16"],
-        ),
-        (
-            &["eth0 10.1.0.2"],
-            &["10.1.0.0/16 via 10.2.0.1 dev net1"],
-            &["10.1.0.0/16"],
-        ),
+        (&["eth0 10.1.0.2"][..], &["10.1.0.0/16 via 10.1.0.1 dev eth0"][..], &["10.1.0.0/16"][..]),
+        (&["eth0 10.1.0.2"], &["10.1.0.0/16 via 10.1.0.1 dev eth0 ours"], &["10.1.0.0/16"]),
+        (&["eth0 10.1.0.2"], &["10.1.0.0/16 via 10.2.0.1 dev net1"], &["10.1.0.0/16"]),
         (&["eth0 10.1.0.2"], &[], &["fd01::/32"]),
         (&["eth0 10.1.0.2"], &[], &["0.0.0.0/0", "::/0"]),
         (&[], &[], &["10.1.0.0/16"]),
@@ -485,20 +344,14 @@ fn a_cidr_of_both_networks_goes_to_the_owner_and_only_once() {
     let facts = both_attached(&["default via 10.2.0.1 dev net1"]);
     let mut changes = owner_words(&facts, &["10.0.0.0/8"], &["10.0.0.0/8", "10.3.0.0/8"]);
     changes.retain(|change| change.contains("10.0.0.0/8"));
-    assert_eq!(
-        changes,
-        ["add route 10.0.0.0/8 via 10.2.0.1 dev net1 src 10.2.0.2"]
-    );
+    assert_eq!(changes, ["add route 10.0.0.0/8 via 10.2.0.1 dev net1 src 10.2.0.2"]);
 }
 
 #[test]
 fn our_own_cidr_routes_are_not_copied() {
     let facts = both_attached(&["10.1.0.0/16 via 10.1.0.1 dev eth0 src 10.1.0.2 ours"]);
     let changes = owner_words(&facts, &["10.1.0.0/16"], &[]);
-    assert!(
-        changes.iter().all(|change| !change.contains("10.1.0.0/16")),
-        "{changes:?}"
-    );
+    assert!(changes.iter().all(|change| !change.contains("10.1.0.0/16")), "{changes:?}");
 }
 
 #[test]
@@ -529,30 +382,18 @@ fn undo_gives_the_default_back_before_it_takes_ours_away() {
 fn undo_clears_rules_of_addresses_that_are_gone_but_not_another_attachments() {
     let facts = facts(
         &["net2 10.3.0.2"],
-        &[
-            "default via 10.3.0.1 dev net2 table 1001",
-            "10.3.0.0/16 via 10.3.0.1 dev net2 ours",
-        ],
+        &["default via 10.3.0.1 dev net2 table 1001", "10.3.0.0/16 via 10.3.0.1 dev net2 ours"],
         &["10.1.0.2 1001", "10.2.0.2 1002", "10.3.0.2 1001"],
     );
-    let expected = [
-        "remove rule from 10.1.0.2 to table 1001",
-        "remove rule from 10.2.0.2 to table 1002",
-    ];
+    let expected = ["remove rule from 10.1.0.2 to table 1001", "remove rule from 10.2.0.2 to table 1002"];
     assert_eq!(undo_words(&facts), expected);
 }
 
 #[test]
 fn what_is_done_is_not_done_again() {
-    let done = both_attached(&[
-        "default via 10.1.0.1 dev eth0",
-        "default6 via fe80::1 dev eth0",
-    ]);
+    let done = both_attached(&["default via 10.1.0.1 dev eth0", "default6 via fe80::1 dev eth0"]);
     let nothing = facts(&["eth0 10.1.0.2"], &["default via 10.1.0.1 dev eth0"], &[]);
     assert_eq!(undo_words(&nothing), [""; 0]);
     let changes = undo_words(&done);
-    assert!(
-        changes.iter().all(|change| change.starts_with("remove")),
-        "{changes:?}"
-    );
+    assert!(changes.iter().all(|change| change.starts_with("remove")), "{changes:?}");
 }
