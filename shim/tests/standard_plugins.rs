@@ -2,11 +2,9 @@
 
 mod world;
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
-
 use serde_json::{Value, json};
 use shim::route::{Side, after_first, after_owner, undo};
+<<<<<<< HEAD
 use world::{Space, network::pod, privileged};
 
 /// Where Debian's containernetworking-plugins puts them.
@@ -84,6 +82,11 @@ impl Drop for Node {
         let _ = std::fs::remove_dir_all(&self.leases);
     }
 }
+=======
+use world::network::pod;
+use world::node::Node;
+use world::privileged;
+>>>>>>> w/route
 
 fn address(conf: &Value, position: usize) -> String {
     let cidr = conf["prevResult"]["ips"][position]["address"].as_str().expect("an address");

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test executable uses its part")]
 
 pub(crate) mod network;
+pub(crate) mod node;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

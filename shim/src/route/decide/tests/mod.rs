@@ -1,15 +1,17 @@
-//! Tables of facts and the changes they lead to, both as text: routes as `ip route` prints them.
+//! Tables of facts and the changes they lead to, both as text.
 
+<<<<<<< HEAD:shim/src/route/decide/tests.rs
 use netlink_packet_core::Emitable;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol, RouteScope,
     RouteType,
 };
+=======
+mod text;
+>>>>>>> w/route:shim/src/route/decide/tests/mod.rs
 
-use super::super::describe;
-use super::super::facts::Address;
-use super::super::rtnl::Link;
 use super::*;
+<<<<<<< HEAD:shim/src/route/decide/tests.rs
 
 const LINKS: [&str; 4] = ["lo", "eth0", "net1", "net2"];
 
@@ -105,6 +107,10 @@ fn ip(text: &str) -> RouteAddress {
 fn cidrs(list: &[&str]) -> Vec<IpNetwork> {
     list.iter().map(|cidr| cidr.parse().expect("a CIDR")).collect()
 }
+=======
+use crate::route::describe;
+use text::{cidrs, facts, link};
+>>>>>>> w/route:shim/src/route/decide/tests/mod.rs
 
 /// The changes in the words an error would use.
 fn words(facts: &Facts, changes: &[Change]) -> Vec<String> {
