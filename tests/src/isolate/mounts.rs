@@ -1,7 +1,7 @@
 //! Mounts of the lab's mount namespace.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -67,6 +67,9 @@ pub(super) fn copy_on_write() -> Result<()> {
             lowers.insert(0, plain);
         }
         overlay(target, &lowers, &upper, &work)?;
+        if lowers.len() > 1 {
+            own_by_root(&lowers[0], target)?;
+        }
         for path in below {
             let source = lower.join(path.strip_prefix(target)?);
             mount(
@@ -106,6 +109,22 @@ fn overlay(target: &Path, lowers: &[PathBuf], upper: &Path, work: &Path) -> Resu
             target.display()
         )
     })
+}
+
+/// Gives root, in the merged view, what the person who fetched the parts owns below them: nothing else is trusted.
+fn own_by_root(parts: &Path, merged: &Path) -> Result<()> {
+    for entry in fs::read_dir(parts).with_context(|| format!("reading {}", parts.display()))? {
+        let entry = entry?;
+        let (path, metadata) = (merged.join(entry.file_name()), entry.metadata()?);
+        if metadata.uid() != 0 {
+            lchown(&path, Some(0), Some(0))
+                .with_context(|| format!("owner of {}", path.display()))?;
+        }
+        if metadata.is_dir() {
+            own_by_root(&entry.path(), &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// A tmpfs owned by root and writable by nobody else.

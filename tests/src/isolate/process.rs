@@ -93,6 +93,7 @@ pub(super) fn launch(role: Role, cgroup: Option<cgroup::Parent>) -> Result<()> {
     if let Some(cgroup) = &cgroup {
         command.env(cgroup::VARIABLE, cgroup.path());
     }
+    let _parts_stay = crate::packages::hold()?;
     let mut init = command.spawn().context("starting the lab's init")?;
     let init_pid = pid(&init)?;
     let mut ended_by: Option<(i32, Instant)> = None;
