@@ -35,6 +35,7 @@ impl Default for Options {
 /// A containerd with the sandbox image in it. Its sandboxes outlive it, but not the node.
 #[derive(Debug)]
 pub struct Containerd {
+    node: Node,
     dir: PathBuf,
     daemon: Option<Daemon>,
     cri: Cri,
@@ -60,11 +61,12 @@ impl Containerd {
         fs::write(dir.join("config.toml"), config(&dir, options)).context("containerd's config")?;
         let cri = Cri::new(&dir.join("c.sock"))?;
         let mut containerd = Containerd {
+            node: node.clone(),
             dir,
             daemon: None,
             cri,
         };
-        containerd.start_again(node)?;
+        containerd.start_again()?;
         let archive = containerd.dir.join("pause.tar");
         image::pause_tar(&archive)?;
         let socket = containerd.socket();
@@ -101,10 +103,10 @@ impl Containerd {
     ///
     /// # Errors
     /// As [`Containerd::start`].
-    pub fn start_again(&mut self, node: &Node) -> Result<()> {
-        let mut command = node.command("containerd");
+    pub fn start_again(&mut self) -> Result<()> {
+        let mut command = self.node.command("containerd");
         command.arg("--config").arg(self.dir.join("config.toml"));
-        let mut daemon = node.background("containerd", command)?;
+        let mut daemon = self.node.background("containerd", &command)?;
         let log = daemon.log().to_path_buf();
         let cri = &self.cri;
         let ready = deadline::until("containerd's CRI", READY_WITHIN, || {
@@ -113,7 +115,8 @@ impl Containerd {
             }
             Ok(cri.network_ready().ok())
         });
-        ready.with_context(|| format!("containerd on node {}: {}", node.name(), tail(&log)))?;
+        ready
+            .with_context(|| format!("containerd on node {}: {}", self.node.name(), tail(&log)))?;
         self.daemon = Some(daemon);
         Ok(())
     }
@@ -122,9 +125,9 @@ impl Containerd {
     ///
     /// # Errors
     /// As [`Containerd::stop`] and [`Containerd::start`].
-    pub fn restart(&mut self, node: &Node) -> Result<()> {
+    pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        self.start_again(node)
+        self.start_again()
     }
 
     /// The client of its CRI.

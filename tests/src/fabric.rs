@@ -6,9 +6,11 @@
 //! [`Fabric::block_forwarding_between`] to see its packets.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -79,6 +81,25 @@ impl Overlay {
                 { "type": "portmap", "capabilities": { "portMappings": true }, "snat": true },
             ],
         })
+    }
+
+    /// Addresses that host-local has given away on a node, in order.
+    ///
+    /// # Errors
+    /// The leases cannot be read; that there never were any is no error.
+    pub fn leases(&self, node: &Node) -> Result<Vec<IpAddr>> {
+        let directory = node.outside("/var/lib/cni/networks").join(&self.name);
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(|| format!("reading {}", directory.display()))?,
+        };
+        let mut leases = Vec::new();
+        for entry in entries {
+            // Beside the leases, one file each by address, are a lock and the last address given.
+            leases.extend(entry?.file_name().to_string_lossy().parse::<IpAddr>());
+        }
+        leases.sort();
+        Ok(leases)
     }
 
     fn mac(&self, index: u8) -> String {

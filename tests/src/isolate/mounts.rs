@@ -171,9 +171,12 @@ fn submounts(directory: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
+/// Makes a directory, mode 0755 whatever the umask, unless it is there.
 pub(crate) fn directory(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
     fs::create_dir_all(path).with_context(|| format!("creating {}", path.display()))?;
-    // Whatever the umask left of it: the shim trusts nothing below a directory that others may write to.
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("mode of {}", path.display()))
 }

@@ -17,7 +17,9 @@ pub(super) const VARIABLE: &str = "CROSSFADE_LAB_NODE";
 pub(crate) const READY: &str = "lab node ready";
 
 /// Directories that are empty and the node's own, beside `/run`.
-pub const OWN: [&str; 9] = [
+pub const OWN: [&str; 11] = [
+    // Podman's locks, whatever its storage directory.
+    "/dev/shm",
     "/etc/cni",
     "/etc/crossfade",
     "/opt/cni",
@@ -27,6 +29,7 @@ pub const OWN: [&str; 9] = [
     "/var/lib/containerd",
     "/var/lib/containers",
     "/var/lib/crossfade",
+    "/var/tmp",
 ];
 
 /// Where Debian's package puts the standard plugins; links to them fill the node's `/opt/cni/bin`.
