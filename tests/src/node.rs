@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -65,6 +66,8 @@ impl Node {
         let log = scratch.join("init.log");
         let mut launcher = role_command(Role::Node)
             .env(inside::VARIABLE, scratch.path())
+            // Ctrl-C on a terminal is for the program, which may still need its nodes to end in order.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log).context("log of the node's init")?)

@@ -77,11 +77,6 @@ impl Parent {
     }
 }
 
-/// How many labs deep this process is.
-pub(super) fn depth() -> usize {
-    std::env::var(VARIABLE).map_or(0, |path| path.matches(PREFIX).count())
-}
-
 fn is_of_dead_lab(name: &str) -> bool {
     let Some((pid, start)) = name
         .strip_prefix(PREFIX)

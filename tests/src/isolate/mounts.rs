@@ -1,6 +1,7 @@
 //! Mounts of the lab's mount namespace.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,9 @@ use nix::mount::{MsFlags, mount};
 
 /// What a lab may change without changing the machine.
 const COPY_ON_WRITE: [&str; 4] = ["/usr", "/etc", "/opt", "/var/lib"];
+
+/// Directory of the layers, below the scratch root.
+const LAYERS: &str = ".layers";
 
 const NONE: Option<&str> = None;
 
@@ -24,11 +28,28 @@ pub(crate) fn proc() -> Result<()> {
     mount(Some("proc"), "/proc", Some("proc"), flags, NONE).context("mounting /proc")
 }
 
+/// The lab's own `/run`, and a writable layer, with the unpacked parts, over the machine's directories.
+pub(super) fn lab_directories() -> Result<()> {
+    // Held open, because the new /run may cover both.
+    let parts = File::open(crate::packages::cache_dir().join("usr")).ok();
+    let layers = Path::new(crate::scratch::ROOT).join(LAYERS);
+    let outer = File::open(&layers).ok();
+    lab_run()?;
+    directory(&layers)?;
+    for target in COPY_ON_WRITE.map(Path::new) {
+        if target.is_dir() {
+            let parts = parts.as_ref().filter(|_| target == Path::new("/usr"));
+            copy_on_write(target, &layers, outer.as_ref(), parts)?;
+        }
+    }
+    Ok(())
+}
+
 /// An empty `/run` with a `/run/netns` of its own and the scratch root.
 ///
 /// Without a mount on `/run/netns`, the first `ip netns add` binds the directory over itself and hides the mounts a runtime
 /// made there before; stopping those sandboxes then fails for ever.
-pub(super) fn lab_run() -> Result<()> {
+fn lab_run() -> Result<()> {
     tmpfs(Path::new("/run"))?;
     directory(Path::new(crate::scratch::ROOT))?;
     let netns = Path::new("/run/netns");
@@ -37,52 +58,51 @@ pub(super) fn lab_run() -> Result<()> {
     make_shared(netns)
 }
 
-/// Puts a writable layer, and the unpacked parts, over the machine's directories.
-pub(super) fn copy_on_write() -> Result<()> {
-    let base = Path::new(crate::scratch::ROOT).join(".cow");
-    directory(&base)?;
-    let parts = crate::packages::cache_dir();
-    for target in COPY_ON_WRITE.map(Path::new) {
-        if !target.is_dir() {
-            continue;
-        }
-        let below = submounts(target)?;
-        let layer = base.join(
-            target
-                .strip_prefix("/")?
-                .to_string_lossy()
-                .replace('/', "-"),
-        );
-        let (lower, upper, work) = (layer.join("lower"), layer.join("upper"), layer.join("work"));
-        for path in [&layer, &lower, &upper, &work] {
-            directory(path)?;
-        }
-        bind(target, &lower)?;
-        let mut lowers = vec![lower.clone()];
-        if target == Path::new("/usr") && parts.join("usr").is_dir() {
-            // Through a mount of a plain name: option strings of overlayfs split at colons and commas.
-            let plain = layer.join("parts");
-            directory(&plain)?;
-            bind(&parts.join("usr"), &plain)?;
-            lowers.insert(0, plain);
-        }
-        overlay(target, &lowers, &upper, &work)?;
-        if lowers.len() > 1 {
-            own_by_root(&lowers[0], target)?;
-        }
-        for path in below {
-            let source = lower.join(path.strip_prefix(target)?);
-            mount(
-                Some(&source),
-                &path,
-                NONE,
-                MsFlags::MS_BIND | MsFlags::MS_REC,
-                NONE,
-            )
-            .with_context(|| format!("keeping the mount {}", path.display()))?;
-        }
+/// Makes one directory copy-on-write.
+///
+/// A lab inside a lab starts from the machine's directory, which the `outer` one kept: what that lab changed is its own, and
+/// overlayfs stacks no higher than two.
+fn copy_on_write(
+    target: &Path,
+    layers: &Path,
+    outer: Option<&File>,
+    parts: Option<&File>,
+) -> Result<()> {
+    let name = target
+        .strip_prefix("/")?
+        .to_string_lossy()
+        .replace('/', "-");
+    let layer = layers.join(&name);
+    let (lower, upper, work) = (layer.join("lower"), layer.join("upper"), layer.join("work"));
+    for path in [&lower, &upper, &work] {
+        directory(path)?;
+    }
+    match outer {
+        Some(outer) => bind(&opened(outer).join(&name).join("lower"), &lower)?,
+        None => bind(target, &lower)?,
+    }
+    let below = submounts(&lower)?;
+    let mut lowers = vec![lower.clone()];
+    if let Some(parts) = parts {
+        // Through a mount of a plain name: option strings of overlayfs split at colons and commas.
+        let plain = layer.join("parts");
+        directory(&plain)?;
+        bind(&opened(parts), &plain)?;
+        lowers.insert(0, plain);
+    }
+    overlay(target, &lowers, &upper, &work)?;
+    if parts.is_some() {
+        own_by_root(&lowers[0], target)?;
+    }
+    for source in below {
+        bind(&source, &target.join(source.strip_prefix(&lower)?))?;
     }
     Ok(())
+}
+
+/// Where an open directory is found whatever has covered it.
+fn opened(directory: &File) -> PathBuf {
+    Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string())
 }
 
 fn overlay(target: &Path, lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<()> {

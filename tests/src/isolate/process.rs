@@ -65,11 +65,6 @@ pub(super) fn role() -> Option<Role> {
     meant.then_some(role)
 }
 
-/// Whether this lab runs inside another one, whose copy-on-write directories it shares.
-pub(super) fn is_nested() -> bool {
-    cgroup::depth() > 1
-}
-
 /// This executable again, with the same arguments, in another role.
 pub(crate) fn role_command(role: Role) -> Command {
     // The link and not the path it resolves to: a rebuild while we run must not mix two programs.
@@ -143,12 +138,11 @@ pub(super) fn init(role: Role, set_up: impl FnOnce() -> Result<()>) -> Result<()
 /// Pid 1 of a node: sets the namespaces up, says so on stdout, reaps orphans until it is told to end.
 pub(super) fn init_without_child(set_up: impl FnOnce() -> Result<()>) -> Result<()> {
     die_with_launcher()?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGCHLD]).context("signal handlers")?;
+    let mut signals = Signals::new([SIGTERM, SIGCHLD]).context("signal handlers")?;
     set_up()?;
     println!("{}", crate::node::READY);
     loop {
         for signal in signals.wait() {
-            // A terminal sends Ctrl-C to nodes too; they go when the lab goes.
             if signal == SIGTERM {
                 std::process::exit(0);
             }

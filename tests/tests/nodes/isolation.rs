@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -28,6 +29,30 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
     };
     match subject.as_str() {
         "status" => Ok(Some(ExitCode::from(7))),
+        "trust" => {
+            let planted = Path::new("/usr/lib/cni/planted");
+            for path in planted.ancestors() {
+                let metadata =
+                    fs::symlink_metadata(path).with_context(|| path.display().to_string())?;
+                let mode = metadata.permissions().mode();
+                ensure!(
+                    metadata.uid() == 0 && mode & 0o022 == 0,
+                    "{}: {} {mode:o}",
+                    path.display(),
+                    metadata.uid()
+                );
+            }
+            ensure!(
+                fs::read_to_string(planted)? == "part",
+                "the part lost its content"
+            );
+            ensure!(
+                Path::new("/usr/lib/cni/bridge").exists(),
+                "the machine's plugins are hidden"
+            );
+            fs::write("/usr/lib/cni/written", "1").context("writing to /usr")?;
+            Ok(Some(ExitCode::SUCCESS))
+        }
         "hold" => {
             let fabric = Fabric::new(2)?;
             let old = fabric.overlay("old", 1, 8472, "10.244")?;
@@ -180,6 +205,38 @@ impl Traces {
 pub(crate) fn a_lab_passes_its_status_on() -> Result<()> {
     let output = copy("status")?.output()?;
     ensure!(output.status.code() == Some(7), "{:?}", output.status);
+    Ok(())
+}
+
+/// What a person fetched is that person's; in the lab it must look installed.
+pub(crate) fn parts_look_installed() -> Result<()> {
+    let parts = lab::scratch::Scratch::new("parts")?;
+    let directory = parts.dir("usr/lib/cni")?;
+    fs::write(directory.join("planted"), "part")?;
+    for path in [
+        directory.join("planted"),
+        directory,
+        parts.join("usr/lib"),
+        parts.join("usr"),
+    ] {
+        chown(&path, Some(65534), Some(65534))?;
+    }
+    let output = copy("trust")?
+        .env("CROSSFADE_LAB_PARTS", parts.path())
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    ensure!(
+        !Path::new("/usr/lib/cni/planted").exists(),
+        "the outer lab sees the inner one's parts"
+    );
+    ensure!(
+        !Path::new("/usr/lib/cni/written").exists(),
+        "the outer lab sees what the inner one wrote"
+    );
     Ok(())
 }
 

@@ -58,6 +58,11 @@ fn main() -> Result<ExitCode> {
             NEEDS,
             isolation::a_lab_passes_its_status_on,
         ),
+        trial(
+            "parts_look_installed",
+            NEEDS,
+            isolation::parts_look_installed,
+        ),
         trial("a_lab_needs_root", NEEDS, isolation::a_lab_needs_root),
         trial(
             "a_killed_lab_leaves_nothing",
