@@ -10,6 +10,7 @@ pub mod fabric;
 pub mod image;
 pub mod isolate;
 pub mod node;
+pub mod oracle;
 pub mod packages;
 pub mod podman;
 pub mod preflight;

@@ -1,0 +1,3 @@
+//! standins
+
+fn main() {}
