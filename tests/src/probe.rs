@@ -23,8 +23,20 @@
 
 use std::net::IpAddr;
 
+pub mod agent;
+mod asking;
+mod clock;
+mod echo;
+mod flight;
+mod held;
+mod ledger;
 pub mod mesh;
+mod prober;
+mod reactor;
 pub mod report;
+mod session;
+mod speech;
+mod wire;
 
 pub use mesh::{Gauge, Mesh};
 pub use report::{Count, Kind, Loss, Pair, PhaseReport, Progress, Report};
