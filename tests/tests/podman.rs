@@ -1,0 +1,3 @@
+//! Podman.
+
+fn main() {}
