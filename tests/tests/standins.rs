@@ -1,3 +1,3 @@
-//! standins
+//! Stand-ins.
 
 fn main() {}

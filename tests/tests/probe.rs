@@ -1,3 +1,0 @@
-//! probe
-
-fn main() {}
