@@ -1,0 +1,63 @@
+//! The shim's contract as black-box tests: the real binary, scripted stub delegates, a real netns, our own caller.
+//!
+//! Each file is a topic; each test's doc comment names the case of the contract it replays (D34) or the rule of the CNI
+//! specification (A1.3) or the fine print (F4) it holds the shim to.
+
+mod case;
+mod modes;
+mod netns;
+mod stand_in;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use case::{Programs, set_programs};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Lists the tests of a file under their functions' own names, so that a name is written once.
+macro_rules! trials {
+    ($($test:ident),* $(,)?) => {
+        pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
+            let topic = module_path!().rsplit("::").next().unwrap_or_default();
+            vec![$($crate::trial(topic, stringify!($test), $test)),*]
+        }
+    };
+}
+pub(crate) use trials;
+
+/// More than the machine has cores: a case mostly waits for its processes.
+const TESTS_AT_ONCE: usize = 6;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("contract: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    stand_in::enter()?;
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
+    if arguments.list {
+        return Ok(libtest_mimic::run(&arguments, all_trials()).exit_code());
+    }
+    let programs = stand_in::Scratch::new("programs")?;
+    let shim = stand_in::crossfade().context("the shim")?;
+    set_programs(Programs {
+        shim: programs.install(&shim, "crossfade")?,
+        stub: programs.install(&stand_in::lab_bin("lab-stub")?, "lab-stub")?,
+    })?;
+    Ok(libtest_mimic::run(&arguments, all_trials()).exit_code())
+}
+
+fn all_trials() -> Vec<Trial> {
+    [modes::trials()].into_iter().flatten().collect()
+}
+
+pub(crate) fn trial(topic: &str, name: &str, test: fn() -> Result<()>) -> Trial {
+    Trial::test(format!("{topic}::{name}"), move || test().map_err(|error| Failed::from(format!("{error:?}"))))
+}
