@@ -183,6 +183,11 @@ impl StubDir {
         &self.dir
     }
 
+    /// The copy of `lab-stub` that the stubs are links to.
+    pub fn template(&self) -> &Path {
+        &self.program
+    }
+
     /// The path of one stub.
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join(name)

@@ -4,9 +4,12 @@
 //! specification (A1.3) or the fine print (F4) it holds the shim to.
 
 mod case;
+mod del;
+mod environment;
 mod modes;
 mod netns;
 mod stand_in;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -55,9 +58,18 @@ fn run() -> Result<ExitCode> {
 }
 
 fn all_trials() -> Vec<Trial> {
-    [modes::trials()].into_iter().flatten().collect()
+    [del::trials(), environment::trials(), modes::trials(), versions::trials()].into_iter().flatten().collect()
 }
 
 pub(crate) fn trial(topic: &str, name: &str, test: fn() -> Result<()>) -> Trial {
-    Trial::test(format!("{topic}::{name}"), move || test().map_err(|error| Failed::from(format!("{error:?}"))))
+    Trial::test(format!("{topic}::{name}"), move || {
+        test().map_err(|error| Failed::from(format!("{error:#}{}", place(error.backtrace()))))
+    })
+}
+
+/// The line of the case where an error came up, if RUST_BACKTRACE has it recorded.
+fn place(backtrace: &std::backtrace::Backtrace) -> String {
+    let text = backtrace.to_string();
+    let lines = text.lines().filter(|line| line.contains("/contract/") && !line.contains("/case.rs"));
+    lines.take(1).map(|line| format!("\n{line}")).collect()
 }
