@@ -1,1 +1,78 @@
-//! A lab's directory and unique names.
+//! A lab's directories.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// Where scratch directories are made: on the lab's own tmpfs, seen at the same path by every node.
+pub const ROOT: &str = "/run/lab";
+
+/// A directory of root's, mode 0755, below directories of the same kind; removed on drop.
+///
+/// The shim trusts no policy, state or plugin below a directory that others may write to; everything here passes.
+#[derive(Debug)]
+pub struct Scratch {
+    directory: tempfile::TempDir,
+}
+
+impl Scratch {
+    /// Makes `/run/lab/LABEL-XXXXXX`.
+    ///
+    /// # Errors
+    /// Outside of [`crate::isolate::enter`], where there is no such place.
+    pub fn new(label: &str) -> Result<Scratch> {
+        let directory = tempfile::Builder::new()
+            .prefix(&format!("{label}-"))
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir_in(ROOT)
+            .with_context(|| {
+                format!("scratch directory {label} in {ROOT}: call lab::isolate::enter() first")
+            })?;
+        // Whatever the umask left of it.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))
+            .context("scratch directory mode")?;
+        Ok(Scratch { directory })
+    }
+
+    /// The directory, absolute.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A path below the directory; nothing is created.
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// A directory below it, mode 0755, with its parents.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn dir(&self, name: impl AsRef<Path>) -> Result<PathBuf> {
+        let path = self.join(name);
+        fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+        for made in path.ancestors().take_while(|made| *made != self.path()) {
+            fs::set_permissions(made, fs::Permissions::from_mode(0o755))
+                .with_context(|| format!("mode of {}", made.display()))?;
+        }
+        Ok(path)
+    }
+
+    /// Copies an executable into it, mode 0755, so that its owner and place are trusted whatever the source's are.
+    ///
+    /// # Errors
+    /// An unreadable source.
+    pub fn install(&self, program: &Path, name: impl AsRef<Path>) -> Result<PathBuf> {
+        let target = self.join(name);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+        }
+        fs::copy(program, &target)
+            .with_context(|| format!("copying {} to {}", program.display(), target.display()))?;
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o755))
+            .with_context(|| format!("mode of {}", target.display()))?;
+        Ok(target)
+    }
+}
