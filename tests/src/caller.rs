@@ -28,19 +28,6 @@ use crate::stub::PATIENCE;
 /// Between two looks at a condition.
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// Waits until `condition` holds.
-///
-/// # Errors
-/// When it fails, or does not hold after [`PATIENCE`]; the message names `what`.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !condition().with_context(|| format!("wait for {what}"))? {
-        ensure!(start.elapsed() < PATIENCE, "gave up waiting for {what} after {PATIENCE:?}");
-        thread::sleep(GLANCE);
-    }
-    Ok(())
-}
-
 /// What a plugin finds on its stdin.
 #[derive(Debug, Clone)]
 pub enum Stdin {

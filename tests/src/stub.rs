@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::caller::wait_until;
+use crate::deadline::until;
 
 /// The environment variable by which the shim tells a delegate how deep it is nested.
 pub const DEPTH_VARIABLE: &str = "CROSSFADE_DEPTH";
@@ -370,12 +370,9 @@ impl CallLog {
     /// # Errors
     /// When they do not come.
     pub fn wait_for(&self, brief: &str, count: usize) -> Result<Call> {
-        let mut found = None;
-        wait_until(&format!("call {count} of `{brief}`"), || {
-            found = self.calls()?.into_iter().filter(|call| call.brief() == brief).nth(count - 1);
-            Ok(found.is_some())
-        })?;
-        found.context("the call just seen")
+        until(&format!("call {count} of `{brief}`"), PATIENCE, || {
+            Ok(self.calls()?.into_iter().filter(|call| call.brief() == brief).nth(count - 1))
+        })
     }
 
     /// Forgets what was logged so far.

@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -14,15 +15,18 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use lab::{
     caller::{Outcome, Plugin},
-    stub::{Call, Gate, Reply, Stub, StubDir},
+    scratch::Scratch,
+    deadline::until,
+    stub::{Call, Gate, PATIENCE, Reply, Stub, StubDir},
 };
 use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::{Value, json};
 
-use crate::{netns::Netns, stand_in::Scratch};
+use crate::netns::Netns;
 
 /// The programs under test and of the lab, installed once before any thread is started.
 #[derive(Debug)]
@@ -328,6 +332,18 @@ impl Case {
         Gate::closed(&self.path(name))
     }
 
+    /// Waits until something holds.
+    pub(crate) fn eventually(&self, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+        until(what, PATIENCE, || Ok(holds()?.then_some(())))
+    }
+
+    /// Makes a directory below the case's as the shim makes its state: for root alone.
+    pub(crate) fn make_state_dir(&self, name: &str) -> Result<PathBuf> {
+        let path = self.make_dir(name)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+        Ok(path)
+    }
+
     /// The environment of the default call for a verb.
     pub(crate) fn environment(&self, verb: &str) -> BTreeMap<String, String> {
         self.call(verb).environment().clone()
@@ -346,6 +362,41 @@ impl Drop for Case {
         }
     }
 }
+
+/// A mount that goes when this is dropped.
+pub(crate) struct Mount {
+    target: PathBuf,
+}
+
+impl Mount {
+    /// Makes a directory read-only.
+    pub(crate) fn read_only(target: &Path) -> Result<Self> {
+        mount(Some(target), target, NOTHING, MsFlags::MS_BIND, NOTHING).context("bind")?;
+        let made = Self { target: target.to_owned() };
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(NOTHING, target, NOTHING, flags, NOTHING).context("remount read-only")?;
+        Ok(made)
+    }
+
+    /// Puts a file system without a free block there.
+    pub(crate) fn full_tmpfs(target: &Path) -> Result<Self> {
+        let options = "mode=0700,size=64k";
+        mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some(options)).context("mount a small tmpfs")?;
+        let made = Self { target: target.to_owned() };
+        let filled = fs::write(target.join("filler"), vec![0; 1 << 20]);
+        ensure!(filled.is_err(), "a megabyte fits into 64 KiB");
+        Ok(made)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // The lab's mount namespace ends with the process anyhow.
+        let _unmounted = umount2(&self.target, MntFlags::MNT_DETACH);
+    }
+}
+
+const NOTHING: Option<&str> = None;
 
 /// Whether a process is there and not just waiting to be reaped.
 pub(crate) fn is_alive(pid: i32) -> bool {

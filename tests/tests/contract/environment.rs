@@ -123,6 +123,8 @@ fn unusual_but_valid_ifnames_are_accepted() -> Result<()> {
     for ifname in ["fifteen-bytes-x", "äöü0", "...", "e"] {
         case.call("ADD").env("CNI_IFNAME", ifname).run()?.succeeded()?;
         case.call("DEL").env("CNI_IFNAME", ifname).run()?.succeeded()?;
+        case.expect_calls(&[&format!("stub-new ADD {ifname}"), &format!("stub-new DEL {ifname}")])?;
+        case.stubs.log().clear()?;
     }
     case.expect_records(0)
 }
@@ -130,11 +132,16 @@ fn unusual_but_valid_ifnames_are_accepted() -> Result<()> {
 /// A1.7.
 fn stale_variables_are_ignored_by_verbs_that_need_none() -> Result<()> {
     let case = Case::attach("new")?;
+    let mut conf = crate::case::new_conf();
+    conf["cniVersion"] = json!("1.1.0");
+    case.write_conf("new", &conf)?;
     for verb in ["STATUS", "GC"] {
         let more = json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": []});
         let call = case.call_with(verb, &more).env("CNI_IFNAME", "a/b").env("CNI_CONTAINERID", "-x");
         call.run()?.silent()?;
     }
+    let verbs: Vec<String> = case.calls()?.iter().map(|call| call.verb().to_owned()).collect();
+    assert_eq!(verbs, ["STATUS", "GC"]);
     Ok(())
 }
 
@@ -265,6 +272,7 @@ fn delegates_get_clean_files_signals_and_a_group_of_their_own() -> Result<()> {
     let shim = running.pid();
     running.wait()?.succeeded()?;
     case.del()?.succeeded()?;
+    case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])?;
     for call in case.calls()? {
         let locks = case.path("run/locks");
         for (number, target) in &call.fds {

@@ -4,11 +4,13 @@
 //! specification (A1.3) or the fine print (F4) it holds the shim to.
 
 mod case;
+mod check;
 mod del;
 mod environment;
+mod limits;
 mod modes;
 mod netns;
-mod stand_in;
+mod rollback;
 mod versions;
 
 use std::process::ExitCode;
@@ -42,23 +44,31 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode> {
-    stand_in::enter()?;
+    lab::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
     if arguments.list {
         return Ok(libtest_mimic::run(&arguments, all_trials()).exit_code());
     }
-    let programs = stand_in::Scratch::new("programs")?;
-    let shim = stand_in::crossfade().context("the shim")?;
+    let programs = lab::scratch::Scratch::new("programs")?;
+    let shim = lab::dist::crossfade().context("the shim")?;
     set_programs(Programs {
         shim: programs.install(&shim, "crossfade")?,
-        stub: programs.install(&stand_in::lab_bin("lab-stub")?, "lab-stub")?,
+        stub: programs.install(&lab::dist::lab_bin("lab-stub")?, "lab-stub")?,
     })?;
     Ok(libtest_mimic::run(&arguments, all_trials()).exit_code())
 }
 
 fn all_trials() -> Vec<Trial> {
-    [del::trials(), environment::trials(), modes::trials(), versions::trials()].into_iter().flatten().collect()
+    [
+        check::trials(),
+        del::trials(),
+        environment::trials(),
+        limits::trials(),
+        modes::trials(),
+        rollback::trials(),
+        versions::trials(),
+    ].into_iter().flatten().collect()
 }
 
 pub(crate) fn trial(topic: &str, name: &str, test: fn() -> Result<()>) -> Trial {
