@@ -51,24 +51,13 @@ impl Drop for Leases {
 /// Names in a directory, but for the lock.
 fn files(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).expect("a directory");
-    let names = entries.map(|entry| {
-        entry
-            .expect("an entry")
-            .file_name()
-            .to_string_lossy()
-            .into_owned()
-    });
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
     let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
     names.sort();
     names
 }
 
-fn clean_record(
-    container_id: &str,
-    conf: &Value,
-    result: Option<&Value>,
-    netns: Option<&Netns>,
-) -> Cleaned {
+fn clean_record(container_id: &str, conf: &Value, result: Option<&Value>, netns: Option<&Netns>) -> Cleaned {
     let conf = conf.to_string();
     let result = result.map(Value::to_string);
     clean(&Attached {
@@ -82,9 +71,7 @@ fn clean_record(
 }
 
 fn networks(list: &[&str]) -> Vec<IpNetwork> {
-    list.iter()
-        .map(|cidr| cidr.parse().expect("an address"))
-        .collect()
+    list.iter().map(|cidr| cidr.parse().expect("an address")).collect()
 }
 
 #[test]
@@ -98,14 +85,7 @@ fn what_bridge_and_host_local_made_for_the_pod_goes_and_only_that() {
     let stays = node.add(&staying, "eth0", &conf);
     let second = node.add(&leaving, "net1", &conf);
     let netns = leaving.open();
-    let cleaned = node.inside(|| {
-        clean_record(
-            &leaving.name,
-            &conf,
-            Some(&left["prevResult"]),
-            Some(&netns),
-        )
-    });
+    let cleaned = node.inside(|| clean_record(&leaving.name, &conf, Some(&left["prevResult"]), Some(&netns)));
 
     let directory = node.leases.join("net1").display().to_string();
     assert_eq!(
@@ -117,32 +97,18 @@ fn what_bridge_and_host_local_made_for_the_pod_goes_and_only_that() {
         ]
     );
     assert_eq!(cleaned.left, [""; 0]);
-    assert_eq!(
-        cleaned.addresses,
-        networks(&["10.1.0.2/24", "fd00:1::2/64"])
-    );
+    assert_eq!(cleaned.addresses, networks(&["10.1.0.2/24", "fd00:1::2/64"]));
 
     let mut names = leaving.open().interface_names().expect("names");
     names.sort();
     assert_eq!(names, ["lo", "net1"]);
     let host = node.space.open().interface_names().expect("names");
     assert!(host.contains(&"cni1".to_owned()));
-    assert_eq!(
-        host.len(),
-        4,
-        "lo, the bridge and the two ends that stay: {host:?}"
-    );
+    assert_eq!(host.len(), 4, "lo, the bridge and the two ends that stay: {host:?}");
     node.must("CHECK", &staying, "eth0", &stays);
     node.must("CHECK", &leaving, "net1", &second);
 
-    let again = node.inside(|| {
-        clean_record(
-            &leaving.name,
-            &conf,
-            Some(&left["prevResult"]),
-            Some(&netns),
-        )
-    });
+    let again = node.inside(|| clean_record(&leaving.name, &conf, Some(&left["prevResult"]), Some(&netns)));
     assert_eq!(again.removed, [""; 0]);
     assert_eq!(again.left, [""; 0]);
 }
@@ -155,10 +121,7 @@ fn a_host_end_goes_only_if_it_is_the_recorded_veth() {
     let (node, pod) = (Node::new(), pod());
     let elsewhere = Space::new("cfelse");
     for name in ["same", "other", "nomac"] {
-        node.space.ip(&format!(
-            "link add {name} type veth peer name p{name} netns {}",
-            elsewhere.name
-        ));
+        node.space.ip(&format!("link add {name} type veth peer name p{name} netns {}", elsewhere.name));
     }
     node.space.ip("link add br0 type bridge");
     node.space.ip("link set same address 02:00:00:00:00:0a");
@@ -205,17 +168,8 @@ fn the_hosts_own_interface_is_never_taken_for_the_pods() {
     let netns = node.space.open();
     let cleaned = node.inside(|| clean_record("c1", &json!({"type": "ptp"}), None, Some(&netns)));
     assert_eq!(cleaned.removed, [""; 0]);
-    assert_eq!(
-        cleaned.left,
-        ["interface eth0 in the pod: its netns is the host's own"]
-    );
-    assert!(
-        node.space
-            .open()
-            .interface_names()
-            .expect("names")
-            .contains(&"eth0".to_owned())
-    );
+    assert_eq!(cleaned.left, ["interface eth0 in the pod: its netns is the host's own"]);
+    assert!(node.space.open().interface_names().expect("names").contains(&"eth0".to_owned()));
 }
 
 #[test]
@@ -235,10 +189,7 @@ fn an_interface_that_cannot_be_removed_is_left_and_named() {
             netns: Some(&netns),
         })
     });
-    assert_eq!(
-        cleaned.left,
-        ["interface lo in the pod: Operation not supported (os error 95)"]
-    );
+    assert_eq!(cleaned.left, ["interface lo in the pod: Operation not supported (os error 95)"]);
 }
 
 #[test]
@@ -253,24 +204,12 @@ fn leases_of_the_attachment_go_and_those_of_others_stay() {
     leases.put("last_reserved_ip.0", "c1\r\neth0");
     let result = json!({"ips": [{"address": "10.1.0.2/24"}]});
     let cleaned = clean_record("c1", &leases.conf(), Some(&result), None);
-    assert_eq!(
-        leases.held(),
-        ["10.1.0.4", "10.1.0.5", "10.1.0.6", "last_reserved_ip.0"]
-    );
+    assert_eq!(leases.held(), ["10.1.0.4", "10.1.0.5", "10.1.0.6", "last_reserved_ip.0"]);
     assert_eq!(cleaned.removed.len(), 3);
-    assert_eq!(
-        cleaned.addresses,
-        networks(&["10.1.0.2/24", "10.1.0.3/32", "fd00:1::2/128"])
-    );
+    assert_eq!(cleaned.addresses, networks(&["10.1.0.2/24", "10.1.0.3/32", "fd00:1::2/128"]));
     assert_eq!(cleaned.left, [""; 0]);
-    assert_eq!(
-        clean_record("c1", &leases.conf(), Some(&result), None).removed,
-        [""; 0]
-    );
-    assert_eq!(
-        clean_record("", &leases.conf(), None, None).removed,
-        [""; 0]
-    );
+    assert_eq!(clean_record("c1", &leases.conf(), Some(&result), None).removed, [""; 0]);
+    assert_eq!(clean_record("", &leases.conf(), None, None).removed, [""; 0]);
 }
 
 #[test]
@@ -278,19 +217,12 @@ fn a_lease_is_not_touched_while_host_local_holds_its_lock() {
     let leases = Leases::new();
     leases.put("10.1.0.2", "c1\r\neth0");
     let lock = std::fs::File::create(leases.parent.join("oldnet/lock")).expect("the lock file");
-    let held = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)
-        .expect("the lock");
+    let held = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno).expect("the lock");
     let cleaned = clean_record("c1", &leases.conf(), None, None);
     assert_eq!(leases.held(), ["10.1.0.2"]);
     assert_eq!(cleaned.removed, [""; 0]);
     let directory = leases.parent.join("oldnet").display().to_string();
-    assert_eq!(
-        cleaned.left,
-        [format!(
-            "leases in {directory}: locked by another process for 2 s"
-        )]
-    );
+    assert_eq!(cleaned.left, [format!("leases in {directory}: locked by another process for 2 s")]);
 
     // It is waited for, and what was done under it is seen: one address is another pod's when the lock is free.
     leases.put("10.1.0.3", "c1\r\neth0");
@@ -337,10 +269,7 @@ fn without_a_data_directory_leases_are_where_host_local_puts_them() {
     let network = unique("cfnet");
     let directory = Path::new("/var/lib/cni/networks").join(&network);
     std::fs::create_dir_all(&directory).expect("the default directory");
-    for plugin in [
-        json!({"type": "bridge", "ipam": {"type": "host-local"}}),
-        json!({"type": "flannel"}),
-    ] {
+    for plugin in [json!({"type": "bridge", "ipam": {"type": "host-local"}}), json!({"type": "flannel"})] {
         std::fs::write(directory.join("10.1.0.2"), "c1\r\neth0").expect("a lease");
         let conf = json!({"name": network, "plugins": [plugin]});
         let cleaned = clean_record("c1", &conf, None, None);

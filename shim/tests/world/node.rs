@@ -48,11 +48,7 @@ impl Node {
         let mut child = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{}", self.space.name))
             .arg(format!("{PLUGINS}/{plugin}"))
-            .envs([
-                ("CNI_COMMAND", verb),
-                ("CNI_IFNAME", ifname),
-                ("CNI_PATH", PLUGINS),
-            ])
+            .envs([("CNI_COMMAND", verb), ("CNI_IFNAME", ifname), ("CNI_PATH", PLUGINS)])
             .env("CNI_CONTAINERID", &pod.name)
             .env("CNI_NETNS", pod.path())
             .stdin(Stdio::piped())
@@ -60,23 +56,15 @@ impl Node {
             .spawn()
             .expect("a standard plugin");
         let mut stdin = child.stdin.take().expect("stdin");
-        stdin
-            .write_all(conf.to_string().as_bytes())
-            .expect("write the conf");
+        stdin.write_all(conf.to_string().as_bytes()).expect("write the conf");
         drop(stdin);
-        child
-            .wait_with_output()
-            .expect("a standard plugin's answer")
+        child.wait_with_output().expect("a standard plugin's answer")
     }
 
     /// As [`Node::call`]; fails with the plugin's own words.
     pub(crate) fn must(&self, verb: &str, pod: &Space, ifname: &str, conf: &Value) -> Vec<u8> {
         let output = self.call(verb, pod, ifname, conf);
-        assert!(
-            output.status.success(),
-            "{verb} {ifname}: {}",
-            String::from_utf8_lossy(&output.stdout)
-        );
+        assert!(output.status.success(), "{verb} {ifname}: {}", String::from_utf8_lossy(&output.stdout));
         output.stdout
     }
 
@@ -96,9 +84,7 @@ impl Node {
                 nix::sched::setns(&netns, nix::sched::CloneFlags::CLONE_NEWNET).expect("setns");
                 work()
             });
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 }

@@ -15,8 +15,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use lab::{
     caller::{Outcome, Plugin},
-    scratch::Scratch,
     deadline::until,
+    scratch::Scratch,
     stub::{Call, Gate, PATIENCE, Reply, Stub, StubDir},
 };
 use nix::{
@@ -381,7 +381,8 @@ impl Mount {
     /// Puts a file system without a free block there.
     pub(crate) fn full_tmpfs(target: &Path) -> Result<Self> {
         let options = "mode=0700,size=64k";
-        mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some(options)).context("mount a small tmpfs")?;
+        mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some(options))
+            .context("mount a small tmpfs")?;
         let made = Self { target: target.to_owned() };
         let filled = fs::write(target.join("filler"), vec![0; 1 << 20]);
         ensure!(filled.is_err(), "a megabyte fits into 64 KiB");

@@ -68,7 +68,10 @@ fn all_trials() -> Vec<Trial> {
         modes::trials(),
         rollback::trials(),
         versions::trials(),
-    ].into_iter().flatten().collect()
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 pub(crate) fn trial(topic: &str, name: &str, test: fn() -> Result<()>) -> Trial {
