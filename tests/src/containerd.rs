@@ -25,10 +25,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            conf_dir: "/etc/cni/net.d".into(),
-            bin_dir: "/opt/cni/bin".into(),
-        }
+        Options { conf_dir: "/etc/cni/net.d".into(), bin_dir: "/opt/cni/bin".into() }
     }
 }
 
@@ -55,26 +52,17 @@ impl Containerd {
         }
         for made in [&options.conf_dir, &options.bin_dir] {
             let outside = node.outside(made);
-            fs::create_dir_all(&outside)
-                .with_context(|| format!("creating {}", outside.display()))?;
+            fs::create_dir_all(&outside).with_context(|| format!("creating {}", outside.display()))?;
         }
         fs::write(dir.join("config.toml"), config(&dir, options)).context("containerd's config")?;
         let cri = Cri::new(&dir.join("c.sock"))?;
-        let mut containerd = Containerd {
-            node: node.clone(),
-            dir,
-            daemon: None,
-            cri,
-        };
+        let mut containerd = Containerd { node: node.clone(), dir, daemon: None, cri };
         containerd.start_again()?;
         let archive = containerd.dir.join("pause.tar");
         image::pause_tar(&archive)?;
         let socket = containerd.socket();
         let mut import = node.command("ctr");
-        import
-            .arg("--address")
-            .arg(socket)
-            .args(["--namespace", "k8s.io", "images", "import"]);
+        import.arg("--address").arg(socket).args(["--namespace", "k8s.io", "images", "import"]);
         import.args(["--snapshotter", SNAPSHOTTER]).arg(&archive);
         crate::node::run(&mut import).context("importing the sandbox image")?;
         Ok(containerd)
@@ -85,10 +73,7 @@ impl Containerd {
     /// # Errors
     /// It is stopped already, or does not end.
     pub fn stop(&mut self) -> Result<()> {
-        self.take()?
-            .terminate()
-            .context("stopping containerd")
-            .map(drop)
+        self.take()?.terminate().context("stopping containerd").map(drop)
     }
 
     /// Ends containerd with SIGKILL; its sandboxes run on.
@@ -115,8 +100,7 @@ impl Containerd {
             }
             Ok(cri.network_ready().ok())
         });
-        ready
-            .with_context(|| format!("containerd on node {}: {}", self.node.name(), tail(&log)))?;
+        ready.with_context(|| format!("containerd on node {}: {}", self.node.name(), tail(&log)))?;
         self.daemon = Some(daemon);
         Ok(())
     }
@@ -168,11 +152,7 @@ const SNAPSHOTTER: &str = "overlayfs";
 
 /// Everything of this instance in `dir`, no feature that needs the machine's help.
 fn config(dir: &Path, options: &Options) -> String {
-    let (dir, conf_dir, bin_dir) = (
-        dir.display(),
-        options.conf_dir.display(),
-        options.bin_dir.display(),
-    );
+    let (dir, conf_dir, bin_dir) = (dir.display(), options.conf_dir.display(), options.bin_dir.display());
     format!(
         r#"version = 2
 root = "{dir}/root"

@@ -12,9 +12,7 @@ use tar::{Builder, EntryType, Header};
 pub const PAUSE: &str = "localhost/lab/pause:1";
 
 /// Commands of the image, all of them busybox.
-const COMMANDS: [&str; 8] = [
-    "httpd", "ip", "nc", "nslookup", "ping", "sh", "sleep", "wget",
-];
+const COMMANDS: [&str; 8] = ["httpd", "ip", "nc", "nslookup", "ping", "sh", "sleep", "wget"];
 
 /// Writes the sandbox image as a docker archive: a static busybox that sleeps.
 ///
@@ -35,24 +33,18 @@ pub fn pause_tar(path: &Path) -> Result<()> {
     }))?;
     let config_name = format!("{}.json", hex(&Sha256::digest(&config)));
     let layer_name = format!("{layer_digest}.tar");
-    let manifest = serde_json::to_vec(
-        &json!([{ "Config": config_name, "RepoTags": [PAUSE], "Layers": [layer_name] }]),
-    )?;
+    let manifest =
+        serde_json::to_vec(&json!([{ "Config": config_name, "RepoTags": [PAUSE], "Layers": [layer_name] }]))?;
     let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
     let mut archive = Builder::new(file);
-    for (name, content) in [
-        (config_name, config),
-        (layer_name, layer),
-        ("manifest.json".to_owned(), manifest),
-    ] {
+    for (name, content) in
+        [(config_name, config), (layer_name, layer), ("manifest.json".to_owned(), manifest)]
+    {
         let mut header = header(EntryType::Regular, 0o644);
         header.set_size(u64::try_from(content.len())?);
         archive.append_data(&mut header, name, content.as_slice())?;
     }
-    archive
-        .into_inner()
-        .context("writing the sandbox image")
-        .map(drop)
+    archive.into_inner().context("writing the sandbox image").map(drop)
 }
 
 fn layer(busybox: &[u8]) -> Result<Vec<u8>> {

@@ -73,32 +73,16 @@ impl Node {
             .stderr(fs::File::create(&log).context("log of the node's init")?)
             .spawn()
             .context("starting a node's launcher")?;
-        let stdout = launcher
-            .stdout
-            .take()
-            .context("stdout of a node's launcher")?;
+        let stdout = launcher.stdout.take().context("stdout of a node's launcher")?;
         let mut line = String::new();
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .context("waiting for the node's namespaces")?;
+        BufReader::new(stdout).read_line(&mut line).context("waiting for the node's namespaces")?;
         if line.trim() != READY {
             let _status = launcher.wait();
-            bail!(
-                "node {name} did not start: {}",
-                fs::read_to_string(&log).unwrap_or_default().trim()
-            );
+            bail!("node {name} did not start: {}", fs::read_to_string(&log).unwrap_or_default().trim());
         }
         let pid = only_child(launcher.id()).with_context(|| format!("init of node {name}"))?;
-        let namespaces = Namespaces {
-            name: name.to_owned(),
-            index,
-            scratch,
-            launcher,
-            pid,
-        };
-        Ok(Node {
-            namespaces: Arc::new(namespaces),
-        })
+        let namespaces = Namespaces { name: name.to_owned(), index, scratch, launcher, pid };
+        Ok(Node { namespaces: Arc::new(namespaces) })
     }
 
     /// The node's name, `n1` for the first.
@@ -152,24 +136,15 @@ impl Node {
             .args(["--mount", "--net", "--pid", "--wd=/", "--target"])
             .arg(self.namespaces.pid.to_string());
         command.arg("--").arg(program);
-        command
-            .env_clear()
-            .env("PATH", PATH)
-            .env("HOME", "/root")
-            .env("LANG", "C.UTF-8");
-        command
-            .env("TMPDIR", self.namespaces.scratch.join("tmp"))
-            .stdin(Stdio::null());
+        command.env_clear().env("PATH", PATH).env("HOME", "/root").env("LANG", "C.UTF-8");
+        command.env("TMPDIR", self.namespaces.scratch.join("tmp")).stdin(Stdio::null());
         command
     }
 
     /// The same inside a network namespace of the node's, given by its path in the node.
     pub fn command_in(&self, netns: &Path, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.command("nsenter");
-        command
-            .arg(format!("--net={}", netns.display()))
-            .arg("--")
-            .arg(program);
+        command.arg(format!("--net={}", netns.display())).arg("--").arg(program);
         command
     }
 
@@ -198,8 +173,7 @@ impl Node {
     /// # Errors
     /// There was none.
     pub fn ping_from(&self, netns: &Path, address: &str) -> Result<()> {
-        self.run_in(netns, &["busybox", "ping", "-c1", "-W2", address])
-            .map(drop)
+        self.run_in(netns, &["busybox", "ping", "-c1", "-W2", address]).map(drop)
     }
 
     /// Runs one `ip` command per line of `batch`.
@@ -207,8 +181,7 @@ impl Node {
     /// # Errors
     /// The first line that fails, as `ip` tells it.
     pub fn ip_batch(&self, batch: &str) -> Result<()> {
-        ip_batch(self.command("ip"), batch)
-            .with_context(|| format!("on node {}", self.namespaces.name))
+        ip_batch(self.command("ip"), batch).with_context(|| format!("on node {}", self.namespaces.name))
     }
 
     /// Starts a [`Node::command`] as a daemon, stdout and stderr appended to `dir()/LABEL.log`.
@@ -218,11 +191,7 @@ impl Node {
     /// # Errors
     /// The node is gone. A program that does not exist ends with 127.
     pub fn background(&self, label: &str, command: &Command) -> Result<Daemon> {
-        Daemon::start(
-            label,
-            command,
-            self.namespaces.scratch.join(format!("{label}.log")),
-        )
+        Daemon::start(label, command, self.namespaces.scratch.join(format!("{label}.log")))
     }
 
     /// Makes an empty network namespace in the node, loopback up, as a runtime would for a pod.
@@ -233,11 +202,7 @@ impl Node {
         self.run(&["ip", "netns", "add", name])?;
         self.run(&["ip", "-n", name, "link", "set", "lo", "up"])?;
         let inside = Path::new("/run/netns").join(name);
-        Ok(Netns {
-            name: name.to_owned(),
-            outside: self.outside(&inside),
-            inside,
-        })
+        Ok(Netns { name: name.to_owned(), outside: self.outside(&inside), inside })
     }
 
     /// Removes a namespace made by [`Node::netns_add`].
@@ -258,15 +223,12 @@ impl Node {
         let path = self.outside(inside.as_ref());
         let parent = path.parent().context("a file name")?;
         fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".lab-")
-            .tempfile_in(parent)
-            .context("temporary file")?;
+        let mut file =
+            tempfile::Builder::new().prefix(".lab-").tempfile_in(parent).context("temporary file")?;
         file.write_all(content.as_ref()).context("writing")?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         file.as_file().set_permissions(mode).context("mode")?;
-        file.persist(&path)
-            .with_context(|| format!("renaming to {}", path.display()))?;
+        file.persist(&path).with_context(|| format!("renaming to {}", path.display()))?;
         Ok(())
     }
 
@@ -280,12 +242,7 @@ impl Node {
         let mounted = file.exists();
         fs::write(&file, format!("{id}\n")).context("writing the boot id")?;
         if !mounted {
-            self.run(&[
-                OsStr::new("mount"),
-                OsStr::new("--bind"),
-                file.as_os_str(),
-                OsStr::new(KERNEL),
-            ])?;
+            self.run(&[OsStr::new("mount"), OsStr::new("--bind"), file.as_os_str(), OsStr::new(KERNEL)])?;
         }
         Ok(())
     }
@@ -301,9 +258,7 @@ impl Drop for Namespaces {
 
 /// Runs a command to its end and returns its stdout; an error has the whole line and all output.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("starting {command:?}"))?;
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
     ensure!(
         output.status.success(),
         "{command:?}: {}: {}{}",
@@ -316,23 +271,11 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
 
 /// Feeds `batch` to an `ip` command.
 pub(crate) fn ip_batch(mut ip: Command, batch: &str) -> Result<()> {
-    ip.args(["-batch", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    ip.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = ip.spawn().context("starting ip")?;
-    child
-        .stdin
-        .take()
-        .context("stdin of ip")?
-        .write_all(batch.as_bytes())
-        .context("writing to ip")?;
+    child.stdin.take().context("stdin of ip")?.write_all(batch.as_bytes()).context("writing to ip")?;
     let output = child.wait_with_output().context("waiting for ip")?;
-    ensure!(
-        output.status.success(),
-        "ip -batch: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
+    ensure!(output.status.success(), "ip -batch: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
 }
 
@@ -342,8 +285,6 @@ pub(crate) fn only_child(parent: u32) -> Result<Pid> {
     deadline::until("a child process", Duration::from_secs(30), || {
         let children = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
         let first = children.split_whitespace().next();
-        first
-            .map(|pid| pid.parse().map(Pid::from_raw).context("a pid"))
-            .transpose()
+        first.map(|pid| pid.parse().map(Pid::from_raw).context("a pid")).transpose()
     })
 }

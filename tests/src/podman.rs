@@ -42,21 +42,12 @@ impl Podman {
         };
         write("containers.conf", containers_conf(conf_dir, bin_dir))?;
         write("storage.conf", storage_conf(&dir))?;
-        write(
-            "policy.json",
-            r#"{"default":[{"type":"insecureAcceptAnything"}]}"#.to_owned(),
-        )?;
-        let podman = Podman {
-            node: node.clone(),
-            dir,
-            conf_dir: conf_dir.to_path_buf(),
-        };
+        write("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#.to_owned())?;
+        let podman = Podman { node: node.clone(), dir, conf_dir: conf_dir.to_path_buf() };
         let archive = podman.dir.join("pause.tar");
         image::pause_tar(&archive)?;
         let mut load = podman.command("load");
-        load.arg("--quiet")
-            .arg("--signature-policy")
-            .arg(podman.dir.join("policy.json"));
+        load.arg("--quiet").arg("--signature-policy").arg(podman.dir.join("policy.json"));
         node::run(load.arg("--input").arg(&archive)).context("loading the sandbox image")?;
         Ok(podman)
     }
@@ -74,10 +65,7 @@ impl Podman {
                 Protocol::Tcp => "tcp",
                 Protocol::Udp => "udp",
             };
-            run.args([
-                "--publish",
-                &format!("{}:{}/{protocol}", port.host_port, port.container_port),
-            ]);
+            run.args(["--publish", &format!("{}:{}/{protocol}", port.host_port, port.container_port)]);
         }
         let id = node::run(run.arg(image::PAUSE)).with_context(|| format!("podman run {name}"))?;
         Ok(id.trim().to_owned())
@@ -114,14 +102,8 @@ impl Podman {
     /// Podman's, or an answer that is not understood.
     pub fn ip(&self, name: &str, network: &str) -> Result<Option<IpAddr>> {
         let answer = self.inspect(name)?;
-        let ip = answer["NetworkSettings"]["Networks"][network]["IPAddress"]
-            .as_str()
-            .unwrap_or_default();
-        if ip.is_empty() {
-            Ok(None)
-        } else {
-            ip.parse().map(Some).context(ip.to_owned())
-        }
+        let ip = answer["NetworkSettings"]["Networks"][network]["IPAddress"].as_str().unwrap_or_default();
+        if ip.is_empty() { Ok(None) } else { ip.parse().map(Some).context(ip.to_owned()) }
     }
 
     /// The container's first process as the node sees it; 0 while it is stopped.
@@ -129,9 +111,7 @@ impl Podman {
     /// # Errors
     /// Podman's.
     pub fn pid(&self, name: &str) -> Result<i64> {
-        self.inspect(name)?["State"]["Pid"]
-            .as_i64()
-            .context("State.Pid")
+        self.inspect(name)?["State"]["Pid"].as_i64().context("State.Pid")
     }
 
     /// What `podman inspect` says about a container.
@@ -149,14 +129,9 @@ impl Podman {
         let mut command = self.node.command("podman");
         command.env("CONTAINERS_CONF", self.dir.join("containers.conf"));
         command.env("CONTAINERS_STORAGE_CONF", self.dir.join("storage.conf"));
-        command
-            .env("HOME", self.dir.join("home"))
-            .env("TMPDIR", self.dir.join("tmp"));
+        command.env("HOME", self.dir.join("home")).env("TMPDIR", self.dir.join("tmp"));
         command.arg("--tmpdir").arg(self.dir.join("tmp"));
-        command
-            .arg("--network-config-dir")
-            .arg(&self.conf_dir)
-            .arg(verb);
+        command.arg("--network-config-dir").arg(&self.conf_dir).arg(verb);
         command
     }
 }
@@ -181,7 +156,5 @@ network_config_dir = "{}"
 
 fn storage_conf(dir: &Path) -> String {
     let dir = dir.display();
-    format!(
-        "[storage]\ndriver = \"overlay\"\ngraphroot = \"{dir}/root\"\nrunroot = \"{dir}/runroot\"\n"
-    )
+    format!("[storage]\ndriver = \"overlay\"\ngraphroot = \"{dir}/root\"\nrunroot = \"{dir}/runroot\"\n")
 }

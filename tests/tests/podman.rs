@@ -15,11 +15,8 @@ const NEEDS: &[&[Need]] = &[NODES, PLUGINS, PODMAN];
 fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
     let arguments = Arguments::from_args();
-    let trials = vec![trial(
-        "a_container_has_a_lease_while_it_runs",
-        NEEDS,
-        a_container_has_a_lease_while_it_runs,
-    )];
+    let trials =
+        vec![trial("a_container_has_a_lease_while_it_runs", NEEDS, a_container_has_a_lease_while_it_runs)];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
@@ -36,33 +33,15 @@ fn a_container_has_a_lease_while_it_runs() -> Result<()> {
     let podman = podman(node, &old)?;
     podman.run("c1", "old", &[])?;
     let ip = podman.ip("c1", "old")?.context("an address")?;
-    ensure!(
-        old.leases(node)? == [ip],
-        "leases {:?}, address {ip}",
-        old.leases(node)?
-    );
+    ensure!(old.leases(node)? == [ip], "leases {:?}, address {ip}", old.leases(node)?);
     node.run(&["busybox", "ping", "-c1", "-W5", &ip.to_string()])?;
     podman.stop("c1")?;
-    ensure!(
-        old.leases(node)?.is_empty(),
-        "a stopped container keeps {:?}",
-        old.leases(node)?
-    );
+    ensure!(old.leases(node)?.is_empty(), "a stopped container keeps {:?}", old.leases(node)?);
     podman.start("c1")?;
-    let again = podman
-        .ip("c1", "old")?
-        .context("an address after the start")?;
-    ensure!(
-        old.leases(node)? == [again],
-        "leases {:?}, address {again}",
-        old.leases(node)?
-    );
+    let again = podman.ip("c1", "old")?.context("an address after the start")?;
+    ensure!(old.leases(node)? == [again], "leases {:?}, address {again}", old.leases(node)?);
     node.run(&["busybox", "ping", "-c1", "-W5", &again.to_string()])?;
     podman.remove("c1")?;
-    ensure!(
-        old.leases(node)?.is_empty(),
-        "a removed container keeps {:?}",
-        old.leases(node)?
-    );
+    ensure!(old.leases(node)?.is_empty(), "a removed container keeps {:?}", old.leases(node)?);
     Ok(())
 }

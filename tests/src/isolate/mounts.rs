@@ -18,8 +18,7 @@ const NONE: Option<&str> = None;
 
 /// No mount made here is seen outside, none made outside later is seen here.
 pub(crate) fn private_tree() -> Result<()> {
-    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
-        .context("making mounts private")
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).context("making mounts private")
 }
 
 /// `/proc` of this pid namespace.
@@ -62,16 +61,8 @@ fn lab_run() -> Result<()> {
 ///
 /// A lab inside a lab starts from the machine's directory, which the `outer` one kept: what that lab changed is its own, and
 /// overlayfs stacks no higher than two.
-fn copy_on_write(
-    target: &Path,
-    layers: &Path,
-    outer: Option<&File>,
-    parts: Option<&File>,
-) -> Result<()> {
-    let name = target
-        .strip_prefix("/")?
-        .to_string_lossy()
-        .replace('/', "-");
+fn copy_on_write(target: &Path, layers: &Path, outer: Option<&File>, parts: Option<&File>) -> Result<()> {
+    let name = target.strip_prefix("/")?.to_string_lossy().replace('/', "-");
     let layer = layers.join(&name);
     let (lower, upper, work) = (layer.join("lower"), layer.join("upper"), layer.join("work"));
     for path in [&lower, &upper, &work] {
@@ -106,29 +97,11 @@ fn opened(directory: &File) -> PathBuf {
 }
 
 fn overlay(target: &Path, lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<()> {
-    let lowers: Vec<String> = lowers
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        lowers.join(":"),
-        upper.display(),
-        work.display()
-    );
-    mount(
-        Some("overlay"),
-        target,
-        Some("overlay"),
-        MsFlags::empty(),
-        Some(options.as_str()),
-    )
-    .with_context(|| {
-        format!(
-            "copy-on-write mount of {} (needs overlayfs)",
-            target.display()
-        )
-    })
+    let lowers: Vec<String> = lowers.iter().map(|path| path.display().to_string()).collect();
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}", lowers.join(":"), upper.display(), work.display());
+    mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+        .with_context(|| format!("copy-on-write mount of {} (needs overlayfs)", target.display()))
 }
 
 /// Gives root, in the merged view, what the person who fetched the parts owns below them: nothing else is trusted.
@@ -137,8 +110,7 @@ fn own_by_root(parts: &Path, merged: &Path) -> Result<()> {
         let entry = entry?;
         let (path, metadata) = (merged.join(entry.file_name()), entry.metadata()?);
         if metadata.uid() != 0 {
-            lchown(&path, Some(0), Some(0))
-                .with_context(|| format!("owner of {}", path.display()))?;
+            lchown(&path, Some(0), Some(0)).with_context(|| format!("owner of {}", path.display()))?;
         }
         if metadata.is_dir() {
             own_by_root(&entry.path(), &path)?;
@@ -150,26 +122,14 @@ fn own_by_root(parts: &Path, merged: &Path) -> Result<()> {
 /// A tmpfs owned by root and writable by nobody else.
 pub(crate) fn tmpfs(target: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(
-        Some("tmpfs"),
-        target,
-        Some("tmpfs"),
-        flags,
-        Some("mode=0755"),
-    )
-    .with_context(|| format!("tmpfs on {}", target.display()))
+    mount(Some("tmpfs"), target, Some("tmpfs"), flags, Some("mode=0755"))
+        .with_context(|| format!("tmpfs on {}", target.display()))
 }
 
 /// Shows `source` and the mounts below it at `target` as well.
 pub(crate) fn bind(source: &Path, target: &Path) -> Result<()> {
-    mount(
-        Some(source),
-        target,
-        NONE,
-        MsFlags::MS_BIND | MsFlags::MS_REC,
-        NONE,
-    )
-    .with_context(|| format!("binding {} to {}", source.display(), target.display()))
+    mount(Some(source), target, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)
+        .with_context(|| format!("binding {} to {}", source.display(), target.display()))
 }
 
 /// Later mounts below `target` are seen by its copies; runtimes ask for it on `/run/netns`.
@@ -182,13 +142,8 @@ pub(crate) fn make_shared(target: &Path) -> Result<()> {
 fn submounts(directory: &Path) -> Result<Vec<PathBuf>> {
     let table = fs::read_to_string("/proc/self/mountinfo").context("/proc/self/mountinfo")?;
     // Field 5; blanks in a path are escaped, and such a mount is of no use to the lab.
-    let points = table
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(PathBuf::from);
-    Ok(points
-        .filter(|point| point.starts_with(directory) && point != directory && point.exists())
-        .collect())
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    Ok(points.filter(|point| point.starts_with(directory) && point != directory && point.exists()).collect())
 }
 
 /// Makes a directory, mode 0755 whatever the umask, unless it is there.

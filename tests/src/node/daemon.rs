@@ -31,30 +31,15 @@ const GATE: &str = r#"read -r _; exec "$@" </dev/null"#;
 
 impl Daemon {
     pub(super) fn start(label: &str, command: &Command, log: PathBuf) -> Result<Daemon> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .context("the daemon's log")?;
+        let file = OpenOptions::new().create(true).append(true).open(&log).context("the daemon's log")?;
         // A group of its own: Ctrl-C on the terminal is for the lab, which ends its daemons in order.
         let mut gated = gated(command);
-        gated
-            .stdin(Stdio::piped())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .process_group(0);
+        gated.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file).process_group(0);
         let mut enterer = gated.spawn().with_context(|| format!("starting {label}"))?;
         let gate = enterer.stdin.take().context("the gate")?;
         let pid = super::only_child(enterer.id()).with_context(|| format!("starting {label}"))?;
-        (&gate)
-            .write_all(b"\n")
-            .with_context(|| format!("starting {label}"))?;
-        Ok(Daemon {
-            label: label.to_owned(),
-            enterer,
-            pid,
-            log,
-        })
+        (&gate).write_all(b"\n").with_context(|| format!("starting {label}"))?;
+        Ok(Daemon { label: label.to_owned(), enterer, pid, log })
     }
 
     /// Pid as the lab sees it.
@@ -80,9 +65,7 @@ impl Daemon {
     /// # Errors
     /// What the kernel says.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.enterer
-            .try_wait()
-            .with_context(|| format!("asking for {}", self.label))
+        self.enterer.try_wait().with_context(|| format!("asking for {}", self.label))
     }
 
     /// Waits until it ends by itself.
@@ -90,9 +73,7 @@ impl Daemon {
     /// # Errors
     /// It did not within `limit`.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
-        deadline::until(&format!("the end of {}", self.label), limit, || {
-            Ok(self.enterer.try_wait()?)
-        })
+        deadline::until(&format!("the end of {}", self.label), limit, || Ok(self.enterer.try_wait()?))
     }
 
     /// Ends it with SIGTERM and waits for it.
@@ -128,14 +109,7 @@ fn gated(command: &Command) -> Command {
     let mut gated = Command::new(command.get_program());
     let mut arguments = command.get_args();
     gated.args(arguments.by_ref().take_while(|argument| *argument != "--"));
-    gated
-        .args(["--", "sh", "-c", GATE, "gate"])
-        .args(arguments)
-        .env_clear();
-    gated.envs(
-        command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    gated.args(["--", "sh", "-c", GATE, "gate"]).args(arguments).env_clear();
+    gated.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     gated
 }

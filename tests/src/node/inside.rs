@@ -45,11 +45,9 @@ pub(crate) fn set_up_inside() -> Result<()> {
     own_directories(&scratch)?;
     own_run(&scratch)?;
     link_plugins()?;
-    for (setting, value) in [
-        ("ip_forward", "1"),
-        ("conf/all/rp_filter", "0"),
-        ("conf/default/rp_filter", "0"),
-    ] {
+    for (setting, value) in
+        [("ip_forward", "1"), ("conf/all/rp_filter", "0"), ("conf/default/rp_filter", "0")]
+    {
         let path = Path::new("/proc/sys/net/ipv4").join(setting);
         fs::write(&path, value).with_context(|| format!("setting {}", path.display()))?;
     }
@@ -97,8 +95,7 @@ fn link_plugins() -> Result<()> {
     };
     for plugin in plugins {
         let plugin = plugin.context(PLUGINS)?;
-        symlink(plugin.path(), target.join(plugin.file_name()))
-            .context("linking a standard plugin")?;
+        symlink(plugin.path(), target.join(plugin.file_name())).context("linking a standard plugin")?;
     }
     Ok(())
 }

@@ -32,8 +32,7 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
         "trust" => {
             let planted = Path::new("/usr/lib/cni/planted");
             for path in planted.ancestors() {
-                let metadata =
-                    fs::symlink_metadata(path).with_context(|| path.display().to_string())?;
+                let metadata = fs::symlink_metadata(path).with_context(|| path.display().to_string())?;
                 let mode = metadata.permissions().mode();
                 ensure!(
                     metadata.uid() == 0 && mode & 0o022 == 0,
@@ -42,14 +41,8 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
                     metadata.uid()
                 );
             }
-            ensure!(
-                fs::read_to_string(planted)? == "part",
-                "the part lost its content"
-            );
-            ensure!(
-                Path::new("/usr/lib/cni/bridge").exists(),
-                "the machine's plugins are hidden"
-            );
+            ensure!(fs::read_to_string(planted)? == "part", "the part lost its content");
+            ensure!(Path::new("/usr/lib/cni/bridge").exists(), "the machine's plugins are hidden");
             fs::write("/usr/lib/cni/written", "1").context("writing to /usr")?;
             Ok(Some(ExitCode::SUCCESS))
         }
@@ -57,10 +50,7 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
             let fabric = Fabric::new(2)?;
             let old = fabric.overlay("old", 1, 8472, "10.244")?;
             let node = fabric.node(1);
-            node.write(
-                "/etc/cni/net.d/10-old.conflist",
-                old.conflist(1).to_string(),
-            )?;
+            node.write("/etc/cni/net.d/10-old.conflist", old.conflist(1).to_string())?;
             let containerd = Containerd::start(node, &Options::default())?;
             let pod = containerd.cri().run_sandbox(&Sandbox::new("pod"))?;
             let netns = containerd.cri().status(&pod)?.netns;
@@ -84,23 +74,14 @@ struct Inner {
 impl Inner {
     /// Starts a lab that holds two nodes, a containerd and a sandbox, and waits until it has them.
     fn hold() -> Result<Inner> {
-        let mut launcher = copy("hold")?
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut launcher = copy("hold")?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         // Out of the child's hands, whose wait would close it.
         let gate = launcher.stdin.take();
         let mut line = String::new();
         BufReader::new(launcher.stdout.take().context("stdout")?).read_line(&mut line)?;
-        let cgroup = line
-            .trim()
-            .strip_prefix("ready ")
-            .with_context(|| format!("the inner lab said {line:?}"))?;
-        Ok(Inner {
-            launcher,
-            gate,
-            cgroup: cgroup.to_owned(),
-        })
+        let cgroup =
+            line.trim().strip_prefix("ready ").with_context(|| format!("the inner lab said {line:?}"))?;
+        Ok(Inner { launcher, gate, cgroup: cgroup.to_owned() })
     }
 
     fn pid(&self) -> Result<Pid> {
@@ -122,9 +103,7 @@ impl Traces {
     fn of(inner: &Inner, tag: &str) -> Result<Traces> {
         let pids = until("containerd, its shim and the sandbox", LIMIT, || {
             let pids = descendants(inner.launcher.id())?;
-            let commands = pids
-                .iter()
-                .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+            let commands = pids.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
             let commands: BTreeSet<String> = commands.collect();
             // The sandbox is busybox only once runc has executed it, shortly after the runtime calls it running.
             let all = ["containerd\n", "containerd-shim\n", "busybox\n"]
@@ -137,10 +116,7 @@ impl Traces {
         let mut links = Vec::new();
         for pid in &pids {
             if seen.insert(fs::read_link(format!("/proc/{pid}/ns/net"))?) {
-                let (ours, theirs) = (
-                    format!("{tag}{}", links.len()),
-                    format!("lab-probe{}", links.len()),
-                );
+                let (ours, theirs) = (format!("{tag}{}", links.len()), format!("lab-probe{}", links.len()));
                 ip(&[
                     "link",
                     "add",
@@ -156,50 +132,28 @@ impl Traces {
                 links.push(ours);
             }
         }
-        ensure!(
-            links.len() == 4,
-            "lab, two nodes and a sandbox have {} net namespaces",
-            links.len()
-        );
+        ensure!(links.len() == 4, "lab, two nodes and a sandbox have {} net namespaces", links.len());
         let cgroups = cgroups(&inner.cgroup)?;
         ensure!(!cgroups.is_empty(), "no cgroup {} is there", inner.cgroup);
-        let processes = pids
-            .iter()
-            .map(|pid| Path::new("/proc").join(pid.to_string()))
-            .collect();
-        Ok(Traces {
-            processes,
-            links,
-            cgroups,
-            mounts: mounts()?,
-        })
+        let processes = pids.iter().map(|pid| Path::new("/proc").join(pid.to_string())).collect();
+        Ok(Traces { processes, links, cgroups, mounts: mounts()? })
     }
 
     /// Waits until nothing but cgroups is left.
     fn gone(&self) -> Result<()> {
         until("the end of every process", LIMIT, || {
-            Ok(self
-                .processes
-                .iter()
-                .all(|process| !process.exists())
-                .then_some(()))
+            Ok(self.processes.iter().all(|process| !process.exists()).then_some(()))
         })?;
         until("the end of every net namespace", LIMIT, || {
             Ok(self
                 .links
                 .iter()
                 .all(|link| {
-                    !Path::new("/sys/class/net").join(link).exists()
-                        && ip(&["link", "show", link]).is_err()
+                    !Path::new("/sys/class/net").join(link).exists() && ip(&["link", "show", link]).is_err()
                 })
                 .then_some(()))
         })?;
-        ensure!(
-            mounts()? == self.mounts,
-            "mounts changed:\n{}\nbefore:\n{}",
-            mounts()?,
-            self.mounts
-        );
+        ensure!(mounts()? == self.mounts, "mounts changed:\n{}\nbefore:\n{}", mounts()?, self.mounts);
         Ok(())
     }
 
@@ -219,30 +173,13 @@ pub(crate) fn parts_look_installed() -> Result<()> {
     let parts = lab::scratch::Scratch::new("parts")?;
     let directory = parts.dir("usr/lib/cni")?;
     fs::write(directory.join("planted"), "part")?;
-    for path in [
-        directory.join("planted"),
-        directory,
-        parts.join("usr/lib"),
-        parts.join("usr"),
-    ] {
+    for path in [directory.join("planted"), directory, parts.join("usr/lib"), parts.join("usr")] {
         chown(&path, Some(65534), Some(65534))?;
     }
-    let output = copy("trust")?
-        .env("CROSSFADE_LAB_PARTS", parts.path())
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    ensure!(
-        !Path::new("/usr/lib/cni/planted").exists(),
-        "the outer lab sees the inner one's parts"
-    );
-    ensure!(
-        !Path::new("/usr/lib/cni/written").exists(),
-        "the outer lab sees what the inner one wrote"
-    );
+    let output = copy("trust")?.env("CROSSFADE_LAB_PARTS", parts.path()).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(!Path::new("/usr/lib/cni/planted").exists(), "the outer lab sees the inner one's parts");
+    ensure!(!Path::new("/usr/lib/cni/written").exists(), "the outer lab sees what the inner one wrote");
     Ok(())
 }
 
@@ -254,11 +191,7 @@ pub(crate) fn a_lab_needs_root() -> Result<()> {
         .arg(&program)
         .output()?;
     let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        !output.status.success() && text.contains("make test"),
-        "{}: {text}",
-        output.status
-    );
+    ensure!(!output.status.success() && text.contains("make test"), "{}: {text}", output.status);
     Ok(())
 }
 
@@ -266,21 +199,11 @@ pub(crate) fn a_killed_lab_leaves_nothing() -> Result<()> {
     let mut inner = Inner::hold()?;
     let traces = Traces::of(&inner, "kill")?;
     inner.launcher.kill()?;
-    ensure!(
-        inner.launcher.wait()?.signal() == Some(9),
-        "the launcher ended otherwise"
-    );
+    ensure!(inner.launcher.wait()?.signal() == Some(9), "the launcher ended otherwise");
     traces.gone()?;
     // The next lab sweeps what no namespace takes along.
-    ensure!(
-        copy("status")?.output()?.status.code() == Some(7),
-        "the next lab did not run"
-    );
-    ensure!(
-        traces.cgroups_left().is_empty(),
-        "cgroups left: {:?}",
-        traces.cgroups_left()
-    );
+    ensure!(copy("status")?.output()?.status.code() == Some(7), "the next lab did not run");
+    ensure!(traces.cgroups_left().is_empty(), "cgroups left: {:?}", traces.cgroups_left());
     Ok(())
 }
 
@@ -291,11 +214,7 @@ pub(crate) fn an_interrupted_lab_leaves_nothing() -> Result<()> {
     let status = inner.launcher.wait()?;
     ensure!(status.code() == Some(130), "{status}");
     traces.gone()?;
-    ensure!(
-        traces.cgroups_left().is_empty(),
-        "cgroups left: {:?}",
-        traces.cgroups_left()
-    );
+    ensure!(traces.cgroups_left().is_empty(), "cgroups left: {:?}", traces.cgroups_left());
     Ok(())
 }
 
@@ -305,37 +224,21 @@ pub(crate) fn labs_run_side_by_side() -> Result<()> {
         let one = Inner::hold();
         (one, other.join())
     });
-    let (mut one, Ok(other)) = (one?, other) else {
-        bail!("a lab panicked")
-    };
+    let (mut one, Ok(other)) = (one?, other) else { bail!("a lab panicked") };
     let mut other = other?;
-    ensure!(
-        one.cgroup != other.cgroup,
-        "both labs have the cgroup {}",
-        one.cgroup
-    );
+    ensure!(one.cgroup != other.cgroup, "both labs have the cgroup {}", one.cgroup);
     let traces = [Traces::of(&one, "one")?, Traces::of(&other, "two")?];
     // Each ends by itself, the second after the first is gone: one lab's end is not the other's.
     drop(one.gate.take());
     ensure!(one.launcher.wait()?.success(), "the first lab failed");
     traces[0].gone()?;
-    ensure!(
-        other.launcher.try_wait()?.is_none(),
-        "the second lab ended with the first"
-    );
-    ensure!(
-        !traces[1].cgroups_left().is_empty(),
-        "the second lab lost its cgroups"
-    );
+    ensure!(other.launcher.try_wait()?.is_none(), "the second lab ended with the first");
+    ensure!(!traces[1].cgroups_left().is_empty(), "the second lab lost its cgroups");
     drop(other.gate.take());
     ensure!(other.launcher.wait()?.success(), "the second lab failed");
     for traces in traces {
         traces.gone()?;
-        ensure!(
-            traces.cgroups_left().is_empty(),
-            "cgroups left: {:?}",
-            traces.cgroups_left()
-        );
+        ensure!(traces.cgroups_left().is_empty(), "cgroups left: {:?}", traces.cgroups_left());
     }
     Ok(())
 }
@@ -344,10 +247,7 @@ pub(crate) fn labs_run_side_by_side() -> Result<()> {
 fn copy(subject: &str) -> Result<Command> {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(std::env::current_exe()?);
-    command
-        .env(SUBJECT, subject)
-        .process_group(0)
-        .stdin(Stdio::null());
+    command.env(SUBJECT, subject).process_group(0).stdin(Stdio::null());
     Ok(command)
 }
 
@@ -356,15 +256,11 @@ fn descendants(root: u32) -> Result<Vec<u32>> {
     let mut found = vec![root];
     let mut next = 0;
     while let Some(pid) = found.get(next) {
-        let tasks =
-            fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("tasks of {pid}"))?;
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("tasks of {pid}"))?;
         let mut children = Vec::new();
         for task in tasks {
             let list = fs::read_to_string(task?.path().join("children"))?;
-            children.extend(
-                list.split_whitespace()
-                    .filter_map(|child| child.parse::<u32>().ok()),
-            );
+            children.extend(list.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
         }
         found.extend(children);
         next += 1;
@@ -377,9 +273,7 @@ fn cgroups(path: &str) -> Result<Vec<PathBuf>> {
     let root = Path::new("/sys/fs/cgroup");
     let unified = std::iter::once(root.to_path_buf());
     let controllers = fs::read_dir(root)?.flatten().map(|entry| entry.path());
-    let all = unified
-        .chain(controllers)
-        .map(|base| base.join(path.trim_start_matches('/')));
+    let all = unified.chain(controllers).map(|base| base.join(path.trim_start_matches('/')));
     Ok(all.filter(|path| path.is_dir()).collect())
 }
 
@@ -390,18 +284,12 @@ fn mounts() -> Result<String> {
 
 fn ip(arguments: &[&str]) -> Result<()> {
     let output = Command::new("ip").args(arguments).output()?;
-    ensure!(
-        output.status.success(),
-        "ip {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
 /// Whether a process has ended and nobody asked for its status yet.
 pub(crate) fn is_zombie(process: &Path) -> Result<bool> {
     let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
-    Ok(stat
-        .rsplit_once(") ")
-        .is_none_or(|(_, rest)| rest.starts_with('Z')))
+    Ok(stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z')))
 }

@@ -23,62 +23,26 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::from_args();
     let with_containerd = &[NODES, PLUGINS, CONTAINERD];
     let trials = vec![
-        trial(
-            "pods_reach_each_other_on_both_overlays",
-            NEEDS,
-            pods_reach_each_other_on_both_overlays,
-        ),
+        trial("pods_reach_each_other_on_both_overlays", NEEDS, pods_reach_each_other_on_both_overlays),
         trial(
             "forwarding_between_overlays_can_be_blocked",
             NEEDS,
             forwarding_between_overlays_can_be_blocked,
         ),
-        trial(
-            "an_overlay_can_be_removed",
-            NEEDS,
-            an_overlay_can_be_removed,
-        ),
-        trial(
-            "a_node_has_directories_of_its_own",
-            NEEDS,
-            a_node_has_directories_of_its_own,
-        ),
-        trial(
-            "a_node_can_pretend_a_reboot",
-            NEEDS,
-            a_node_can_pretend_a_reboot,
-        ),
-        trial(
-            "a_daemon_ends_with_its_node",
-            NEEDS,
-            a_daemon_ends_with_its_node,
-        ),
-        trial(
-            "a_lab_passes_its_status_on",
-            NEEDS,
-            isolation::a_lab_passes_its_status_on,
-        ),
-        trial(
-            "parts_look_installed",
-            NEEDS,
-            isolation::parts_look_installed,
-        ),
+        trial("an_overlay_can_be_removed", NEEDS, an_overlay_can_be_removed),
+        trial("a_node_has_directories_of_its_own", NEEDS, a_node_has_directories_of_its_own),
+        trial("a_node_can_pretend_a_reboot", NEEDS, a_node_can_pretend_a_reboot),
+        trial("a_daemon_ends_with_its_node", NEEDS, a_daemon_ends_with_its_node),
+        trial("a_lab_passes_its_status_on", NEEDS, isolation::a_lab_passes_its_status_on),
+        trial("parts_look_installed", NEEDS, isolation::parts_look_installed),
         trial("a_lab_needs_root", NEEDS, isolation::a_lab_needs_root),
-        trial(
-            "a_killed_lab_leaves_nothing",
-            with_containerd,
-            isolation::a_killed_lab_leaves_nothing,
-        ),
+        trial("a_killed_lab_leaves_nothing", with_containerd, isolation::a_killed_lab_leaves_nothing),
         trial(
             "an_interrupted_lab_leaves_nothing",
             with_containerd,
             isolation::an_interrupted_lab_leaves_nothing,
         ),
-        trial(
-            "labs_run_side_by_side",
-            with_containerd,
-            isolation::labs_run_side_by_side,
-        ),
+        trial("labs_run_side_by_side", with_containerd, isolation::labs_run_side_by_side),
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
@@ -96,42 +60,19 @@ impl Pod {
         conf["cniVersion"] = json!("1.0.0");
         conf["name"] = json!(overlay.name);
         let mut bridge = node.command("/opt/cni/bin/bridge");
-        bridge.envs([
-            ("CNI_COMMAND", "ADD"),
-            ("CNI_IFNAME", "eth0"),
-            ("CNI_PATH", "/opt/cni/bin"),
-        ]);
-        bridge
-            .env("CNI_CONTAINERID", &netns.name)
-            .env("CNI_NETNS", &netns.inside);
-        let mut child = bridge
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("bridge")?;
-        child
-            .stdin
-            .take()
-            .context("stdin")?
-            .write_all(conf.to_string().as_bytes())?;
+        bridge.envs([("CNI_COMMAND", "ADD"), ("CNI_IFNAME", "eth0"), ("CNI_PATH", "/opt/cni/bin")]);
+        bridge.env("CNI_CONTAINERID", &netns.name).env("CNI_NETNS", &netns.inside);
+        let mut child = bridge.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("bridge")?;
+        child.stdin.take().context("stdin")?.write_all(conf.to_string().as_bytes())?;
         let output = child.wait_with_output()?;
-        let result: Value =
-            serde_json::from_slice(&output.stdout).context("the bridge plugin's answer")?;
-        let Some(address) = result["ips"][0]["address"].as_str() else {
-            bail!("bridge: {result}")
-        };
-        Ok(Pod {
-            netns,
-            address: address.trim_end_matches("/24").to_owned(),
-        })
+        let result: Value = serde_json::from_slice(&output.stdout).context("the bridge plugin's answer")?;
+        let Some(address) = result["ips"][0]["address"].as_str() else { bail!("bridge: {result}") };
+        Ok(Pod { netns, address: address.trim_end_matches("/24").to_owned() })
     }
 }
 
 fn two_overlays(fabric: &Fabric) -> Result<(Overlay, Overlay)> {
-    Ok((
-        fabric.overlay("old", 1, 8472, "10.244")?,
-        fabric.overlay("new", 2, 8473, "10.245")?,
-    ))
+    Ok((fabric.overlay("old", 1, 8472, "10.244")?, fabric.overlay("new", 2, 8473, "10.245")?))
 }
 
 fn pods_reach_each_other_on_both_overlays() -> Result<()> {
@@ -142,11 +83,7 @@ fn pods_reach_each_other_on_both_overlays() -> Result<()> {
         for overlay in [&old, &new] {
             let pod = Pod::add(node, overlay)?;
             let subnet = format!("{}.{}.", overlay.prefix, node.index());
-            ensure!(
-                pod.address.starts_with(&subnet),
-                "{} is not in {subnet}",
-                pod.address
-            );
+            ensure!(pod.address.starts_with(&subnet), "{} is not in {subnet}", pod.address);
             pods.push((node, pod));
         }
     }
@@ -158,10 +95,7 @@ fn pods_reach_each_other_on_both_overlays() -> Result<()> {
     }
     let (node, pod) = &pods[0];
     let nobody = "10.244.2.200";
-    ensure!(
-        node.ping_from(&pod.netns.inside, nobody).is_err(),
-        "{nobody} answers, and is nobody"
-    );
+    ensure!(node.ping_from(&pod.netns.inside, nobody).is_err(), "{nobody} answers, and is nobody");
     Ok(())
 }
 
@@ -179,22 +113,14 @@ fn forwarding_between_overlays_can_be_blocked() -> Result<()> {
         (two, &new_there, &old_there),
     ];
     for (node, from, to) in across {
-        node.ping_from(&from.netns.inside, &to.address)
-            .context("before the block")?;
+        node.ping_from(&from.netns.inside, &to.address).context("before the block")?;
     }
     fabric.block_forwarding_between(&old, &new)?;
-    ensure!(
-        fabric.blocked_packets()? == 0,
-        "packets are counted before any was sent"
-    );
+    ensure!(fabric.blocked_packets()? == 0, "packets are counted before any was sent");
     let arrived = |node: &Node, pod: &Pod| -> Result<u64> {
         let table = node.run_in(&pod.netns.inside, &["cat", "/proc/net/snmp"])?;
         // A line of names, then one of numbers; the first number is of messages received.
-        let numbers = table
-            .lines()
-            .filter_map(|line| line.strip_prefix("Icmp: "))
-            .nth(1)
-            .context("Icmp")?;
+        let numbers = table.lines().filter_map(|line| line.strip_prefix("Icmp: ")).nth(1).context("Icmp")?;
         Ok(numbers.split(' ').next().context("InMsgs")?.parse()?)
     };
     for (sent, (node, from, to)) in across.into_iter().enumerate() {
@@ -207,12 +133,7 @@ fn forwarding_between_overlays_can_be_blocked() -> Result<()> {
             to.address
         );
         // The request itself, and not only its answer, must not get through.
-        ensure!(
-            arrived(target, to)? == before,
-            "a packet of {} arrived at {}",
-            from.address,
-            to.address
-        );
+        ensure!(arrived(target, to)? == before, "a packet of {} arrived at {}", from.address, to.address);
         let blocked = fabric.blocked_packets()?;
         ensure!(
             blocked == u64::try_from(sent)? + 1,
@@ -220,13 +141,10 @@ fn forwarding_between_overlays_can_be_blocked() -> Result<()> {
             sent + 1
         );
     }
-    one.ping_from(&old_here.netns.inside, &old_there.address)
-        .context("within the old overlay")?;
-    one.ping_from(&new_here.netns.inside, &new_there.address)
-        .context("within the new overlay")?;
+    one.ping_from(&old_here.netns.inside, &old_there.address).context("within the old overlay")?;
+    one.ping_from(&new_here.netns.inside, &new_there.address).context("within the new overlay")?;
     fabric.unblock_forwarding()?;
-    one.ping_from(&old_here.netns.inside, &new_there.address)
-        .context("after the block")
+    one.ping_from(&old_here.netns.inside, &new_there.address).context("after the block")
 }
 
 fn an_overlay_can_be_removed() -> Result<()> {
@@ -237,22 +155,13 @@ fn an_overlay_can_be_removed() -> Result<()> {
     let there = Pod::add(fabric.node(2), &new)?;
     Pod::add(one, &old)?;
     let links = one.run(&["ip", "-o", "link"])?;
-    ensure!(
-        links.contains("cni-old") && links.contains("vx-old"),
-        "{links}"
-    );
+    ensure!(links.contains("cni-old") && links.contains("vx-old"), "{links}");
     fabric.remove_overlay("old")?;
     let links = one.run(&["ip", "-o", "link"])?;
-    ensure!(
-        !links.contains("cni-old") && !links.contains("vx-old"),
-        "{links}"
-    );
+    ensure!(!links.contains("cni-old") && !links.contains("vx-old"), "{links}");
     let routes = one.run(&["ip", "route"])?;
     ensure!(!routes.contains("10.244."), "{routes}");
-    ensure!(
-        fabric.remove_overlay("old").is_err(),
-        "an overlay was removed twice"
-    );
+    ensure!(fabric.remove_overlay("old").is_err(), "an overlay was removed twice");
     one.ping_from(&kept.netns.inside, &there.address)
 }
 
@@ -262,35 +171,16 @@ fn a_node_has_directories_of_its_own() -> Result<()> {
     for directory in lab::node::OWN.into_iter().chain(["/run"]) {
         let file = Path::new(directory).join("mine");
         one.write(&file, "1")?;
-        ensure!(
-            one.run(&["cat".as_ref(), file.as_os_str()])? == "1",
-            "{} in node 1",
-            file.display()
-        );
-        ensure!(
-            !two.outside(&file).exists(),
-            "node 2 sees {}",
-            file.display()
-        );
+        ensure!(one.run(&["cat".as_ref(), file.as_os_str()])? == "1", "{} in node 1", file.display());
+        ensure!(!two.outside(&file).exists(), "node 2 sees {}", file.display());
         ensure!(!file.exists(), "the lab sees {}", file.display());
     }
     std::fs::write(one.dir().join("shared"), "2")?;
-    ensure!(
-        two.run(&["cat".as_ref(), one.dir().join("shared").as_os_str()])? == "2",
-        "scratch is shared"
-    );
+    ensure!(two.run(&["cat".as_ref(), one.dir().join("shared").as_os_str()])? == "2", "scratch is shared");
     let netns = one.netns_add("pod")?;
-    ensure!(
-        netns.outside.exists(),
-        "{} is not there",
-        netns.outside.display()
-    );
+    ensure!(netns.outside.exists(), "{} is not there", netns.outside.display());
     one.netns_remove(&netns)?;
-    ensure!(
-        !netns.outside.exists(),
-        "{} is still there",
-        netns.outside.display()
-    );
+    ensure!(!netns.outside.exists(), "{} is still there", netns.outside.display());
     Ok(())
 }
 
@@ -299,19 +189,10 @@ fn a_node_can_pretend_a_reboot() -> Result<()> {
     let fabric = Fabric::new(2)?;
     let (one, two) = (fabric.node(1), fabric.node(2));
     let real = std::fs::read_to_string(BOOT_ID)?;
-    for id in [
-        "11111111-2222-3333-4444-555555555555",
-        "66666666-7777-8888-9999-aaaaaaaaaaaa",
-    ] {
+    for id in ["11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-aaaaaaaaaaaa"] {
         one.reboot_id(id)?;
-        ensure!(
-            one.run(&["cat", BOOT_ID])?.trim() == id,
-            "node 1 does not show {id}"
-        );
-        ensure!(
-            two.run(&["cat", BOOT_ID])? == real,
-            "node 2 shows another boot id than the machine"
-        );
+        ensure!(one.run(&["cat", BOOT_ID])?.trim() == id, "node 1 does not show {id}");
+        ensure!(two.run(&["cat", BOOT_ID])? == real, "node 2 shows another boot id than the machine");
     }
     Ok(())
 }
@@ -322,15 +203,9 @@ fn a_daemon_ends_with_its_node() -> Result<()> {
     let mut sleeper = node.command("sh");
     sleeper.args(["-c", "echo started; exec sleep 1000000"]);
     let daemon = node.background("sleeper", &sleeper)?;
-    lab::deadline::until(
-        "the daemon's output",
-        std::time::Duration::from_secs(30),
-        || {
-            Ok(std::fs::read_to_string(daemon.log())?
-                .contains("started")
-                .then_some(()))
-        },
-    )?;
+    lab::deadline::until("the daemon's output", std::time::Duration::from_secs(30), || {
+        Ok(std::fs::read_to_string(daemon.log())?.contains("started").then_some(()))
+    })?;
     let process = Path::new("/proc").join(daemon.pid().to_string());
     ensure!(process.exists(), "the daemon is not there");
     let mut quick = node.command("sh");
@@ -341,10 +216,7 @@ fn a_daemon_ends_with_its_node() -> Result<()> {
         "the status is not the daemon's"
     );
     drop((fabric, node));
-    ensure!(
-        !process.exists() || isolation::is_zombie(&process)?,
-        "the daemon outlived its node"
-    );
+    ensure!(!process.exists() || isolation::is_zombie(&process)?, "the daemon outlived its node");
     drop(daemon);
     Ok(())
 }
