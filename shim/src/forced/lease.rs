@@ -32,9 +32,7 @@ pub(super) struct Released {
 pub(super) fn release(directory: &Path, container_id: &str, ifname: &str) -> Released {
     let mut released = Released::default();
     if let Err(error) = release_into(&mut released, directory, container_id, ifname) {
-        released
-            .failures
-            .push(format!("leases in {}: {error}", directory.display()));
+        released.failures.push(format!("leases in {}: {error}", directory.display()));
     }
     released
 }
@@ -46,10 +44,7 @@ fn release_into(
     ifname: &str,
 ) -> io::Result<()> {
     let is_held = |path: &Path| holds(path, container_id, ifname);
-    let held: Vec<_> = leases(directory)?
-        .into_iter()
-        .filter(|(_, path)| is_held(path))
-        .collect();
+    let held: Vec<_> = leases(directory)?.into_iter().filter(|(_, path)| is_held(path)).collect();
     if held.is_empty() {
         return Ok(());
     }
@@ -61,9 +56,7 @@ fn release_into(
         }
         match std::fs::remove_file(&path) {
             Ok(()) => released.addresses.push(address),
-            Err(error) => released
-                .failures
-                .push(format!("lease {}: {error}", path.display())),
+            Err(error) => released.failures.push(format!("lease {}: {error}", path.display())),
         }
     }
     Ok(())
@@ -78,10 +71,7 @@ fn leases(directory: &Path) -> io::Result<Vec<(IpAddr, PathBuf)>> {
     let mut leases = Vec::new();
     for entry in entries {
         let entry = entry?;
-        let address = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
+        let address = entry.file_name().to_str().and_then(|name| name.parse().ok());
         leases.extend(address.map(|address: IpAddr| (address, entry.path())));
     }
     leases.sort();
@@ -94,19 +84,11 @@ fn holds(lease: &Path, container_id: &str, ifname: &str) -> bool {
     let mut lines = text.lines().map(str::trim);
     let id = lines.next().unwrap_or_default();
     let interface = lines.next().unwrap_or_default();
-    read.is_ok()
-        && !id.is_empty()
-        && id == container_id
-        && (interface.is_empty() || interface == ifname)
+    read.is_ok() && !id.is_empty() && id == container_id && (interface.is_empty() || interface == ifname)
 }
 
 fn lock(path: &Path) -> io::Result<Flock<File>> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o750)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o750).open(path)?;
     let started = Instant::now();
     loop {
         // flock(2) cannot wait with a limit, so it is asked again and again.

@@ -69,9 +69,7 @@ fn remove_pod_interface(attached: &Attached, cleaned: &mut Cleaned) {
     match is_pod {
         Ok(true) => {}
         Ok(false) => {
-            return cleaned
-                .left
-                .push(format!("{what}: its netns is the host's own"));
+            return cleaned.left.push(format!("{what}: its netns is the host's own"));
         }
         Err(error) => return cleaned.left.push(format!("{what}: {error}")),
     }
@@ -86,29 +84,21 @@ fn remove_pod_interface(attached: &Attached, cleaned: &mut Cleaned) {
 /// Host ends by name, but only a veth, and only with the hardware address that the result gave it. A result also lists
 /// what is shared, such as the bridge; and some plugins name host ends after the pod, so that its successor's has the
 /// same name. Without an address to compare, the pod that is still there is what tells them apart.
-fn remove_host_interfaces(
-    attached: &Attached,
-    interfaces: &[HostInterface],
-    cleaned: &mut Cleaned,
-) {
+fn remove_host_interfaces(attached: &Attached, interfaces: &[HostInterface], cleaned: &mut Cleaned) {
     if interfaces.is_empty() {
         return;
     }
     let mut rtnl = match Netns::current().and_then(|host| Rtnl::open(&host)) {
         Ok(rtnl) => rtnl,
         Err(error) => {
-            return cleaned
-                .left
-                .push(format!("interfaces on the host: {error}"));
+            return cleaned.left.push(format!("interfaces on the host: {error}"));
         }
     };
     for interface in interfaces {
         let what = format!("interface {} on the host", interface.name);
         if interface.mac.is_none() && attached.netns.is_none() {
             let why = "no hardware address recorded and no netns to tell it from another pod's";
-            cleaned
-                .left
-                .push(format!("{what}, if it is still there: {why}"));
+            cleaned.left.push(format!("{what}, if it is still there: {why}"));
             continue;
         }
         let is_it = |link: &Link| {
@@ -135,9 +125,7 @@ fn remove(rtnl: &mut Rtnl, is_it: impl Fn(&Link) -> bool) -> std::io::Result<boo
 fn release_leases(attached: &Attached, directory: &std::path::Path, cleaned: &mut Cleaned) {
     let released = lease::release(directory, attached.container_id, attached.ifname);
     for address in released.addresses {
-        cleaned
-            .removed
-            .push(format!("lease {address} in {}", directory.display()));
+        cleaned.removed.push(format!("lease {address} in {}", directory.display()));
         if !cleaned.addresses.iter().any(|known| known.ip() == address) {
             cleaned.addresses.push(IpNetwork::from(address));
         }

@@ -37,9 +37,9 @@ impl Recorded {
         let mut recorded = Self::default();
         match attached.result.map(serde_json::from_slice::<Value>) {
             Some(Ok(result)) => recorded.read_result(&result),
-            Some(Err(error)) => recorded.unreadable.push(format!(
-                "interfaces and addresses: recorded result: {error}"
-            )),
+            Some(Err(error)) => {
+                recorded.unreadable.push(format!("interfaces and addresses: recorded result: {error}"))
+            }
             None => {}
         }
         match serde_json::from_slice::<Value>(attached.conf) {
@@ -54,15 +54,10 @@ impl Recorded {
     }
 
     fn read_result(&mut self, result: &Value) {
-        let old =
-            [field(result, "ip4"), field(result, "ip6")].map(|ip| ip.and_then(|ip| text(ip, "ip")));
+        let old = [field(result, "ip4"), field(result, "ip6")].map(|ip| ip.and_then(|ip| text(ip, "ip")));
         let new = list(result, "ips").iter().map(|ip| text(ip, "address"));
-        self.addresses = old
-            .into_iter()
-            .chain(new)
-            .flatten()
-            .filter_map(|address| address.parse().ok())
-            .collect();
+        self.addresses =
+            old.into_iter().chain(new).flatten().filter_map(|address| address.parse().ok()).collect();
         self.host_interfaces = list(result, "interfaces")
             .iter()
             .filter(|interface| text(interface, "sandbox").is_none_or(str::is_empty))
@@ -70,10 +65,7 @@ impl Recorded {
                 let mac = text(interface, "mac").filter(|mac| !mac.is_empty());
                 // An address that cannot be compared must not count as one that is not given.
                 let mac = mac.map(|mac| parse_mac(mac).unwrap_or_default());
-                Some(HostInterface {
-                    name: text(interface, "name")?.to_owned(),
-                    mac,
-                })
+                Some(HostInterface { name: text(interface, "name")?.to_owned(), mac })
             })
             .collect();
     }
@@ -87,10 +79,7 @@ impl Recorded {
         for plugin in plugins {
             let kind = text(plugin, "type").unwrap_or_default();
             let delegate = field(plugin, "delegate");
-            let ipams = [Some(plugin), delegate]
-                .into_iter()
-                .flatten()
-                .filter_map(|conf| field(conf, "ipam"));
+            let ipams = [Some(plugin), delegate].into_iter().flatten().filter_map(|conf| field(conf, "ipam"));
             for ipam in ipams {
                 self.read_ipam(ipam, network);
             }
@@ -100,9 +89,7 @@ impl Recorded {
             }
             let masquerades = field(plugin, "ipMasq").and_then(Value::as_bool) == Some(true);
             if masquerades {
-                self.stays_behind.push(format!(
-                    "masquerading rules of {kind} for the pod's addresses"
-                ));
+                self.stays_behind.push(format!("masquerading rules of {kind} for the pod's addresses"));
             }
             self.stays_behind.extend(kept_by(kind));
         }
@@ -112,24 +99,18 @@ impl Recorded {
         match text(ipam, "type") {
             Some("host-local") => {
                 let directory = text(ipam, "dataDir").filter(|directory| !directory.is_empty());
-                self.add_lease_directory(
-                    Path::new(directory.unwrap_or(HOST_LOCAL_DIRECTORY)),
-                    network,
-                );
+                self.add_lease_directory(Path::new(directory.unwrap_or(HOST_LOCAL_DIRECTORY)), network);
             }
             // Addresses written into the conf are nobody's to release.
             None | Some("" | "static") => {}
-            Some(other) => self
-                .stays_behind
-                .push(format!("addresses that IPAM {other} holds for the pod")),
+            Some(other) => self.stays_behind.push(format!("addresses that IPAM {other} holds for the pod")),
         }
     }
 
     /// A name that is not one plain component would lead out of the directory; the specification forbids it (section
     /// "Network configuration").
     fn add_lease_directory(&mut self, parent: &Path, network: &str) {
-        let is_plain =
-            !network.is_empty() && !network.contains('/') && ![".", ".."].contains(&network);
+        let is_plain = !network.is_empty() && !network.contains('/') && ![".", ".."].contains(&network);
         let directory = parent.join(network);
         if is_plain && !self.lease_directories.contains(&directory) {
             self.lease_directories.push(directory);
@@ -140,28 +121,23 @@ impl Recorded {
 /// What a plugin keeps outside the pod's netns and outside what is cleaned here.
 fn kept_by(kind: &str) -> Option<String> {
     match kind {
-        "bridge" | "ptp" | "macvlan" | "ipvlan" | "vlan" | "loopback" | "static" | "sbr"
-        | "vrf" | "host-local" => None,
+        "bridge" | "ptp" | "macvlan" | "ipvlan" | "vlan" | "loopback" | "static" | "sbr" | "vrf"
+        | "host-local" => None,
         "flannel" => Some("the pod's conf in /var/lib/cni/flannel".to_owned()),
         "portmap" => Some("host port rules of portmap".to_owned()),
         "firewall" => Some("forwarding rules of firewall".to_owned()),
         "bandwidth" => Some("traffic shaping device of bandwidth".to_owned()),
         "tuning" => Some("saved settings of tuning".to_owned()),
         "host-device" => Some("the name that host-device gave the device".to_owned()),
-        other => Some(format!(
-            "what {other} keeps about the pod (endpoint, address, network policy)"
-        )),
+        other => Some(format!("what {other} keeps about the pod (endpoint, address, network policy)")),
     }
 }
 
 fn field<'a>(object: &'a Value, key: &str) -> Option<&'a Value> {
     let object = object.as_object()?;
-    object.get(key).or_else(|| {
-        object
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(key))
-            .map(|(_, value)| value)
-    })
+    object
+        .get(key)
+        .or_else(|| object.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value))
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
@@ -169,15 +145,11 @@ fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 fn list<'a>(object: &'a Value, key: &str) -> &'a [Value] {
-    field(object, key)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    field(object, key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn parse_mac(text: &str) -> Option<Vec<u8>> {
-    text.split([':', '-'])
-        .map(|byte| u8::from_str_radix(byte, 16).ok())
-        .collect()
+    text.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16).ok()).collect()
 }
 
 #[cfg(test)]
@@ -199,25 +171,15 @@ mod tests {
 
     fn directories(conf: &Value) -> Vec<String> {
         let recorded = read(conf, &json!({}));
-        recorded
-            .lease_directories
-            .iter()
-            .map(|directory| directory.display().to_string())
-            .collect()
+        recorded.lease_directories.iter().map(|directory| directory.display().to_string()).collect()
     }
 
     #[test]
     fn leases_are_looked_for_where_each_plugin_keeps_them() {
         let host_local = json!({"type": "host-local", "dataDir": "/run/leases"});
         for (conf, expected) in [
-            (
-                json!({"name": "n", "type": "bridge", "ipam": host_local}),
-                &["/run/leases/n"][..],
-            ),
-            (
-                json!({"type": "bridge", "ipam": host_local}),
-                &["/run/leases/recorded"],
-            ),
+            (json!({"name": "n", "type": "bridge", "ipam": host_local}), &["/run/leases/n"][..]),
+            (json!({"type": "bridge", "ipam": host_local}), &["/run/leases/recorded"]),
             (
                 json!({"name": "n", "plugins": [{"type": "ptp", "ipam": {"type": "host-local"}}]}),
                 &["/var/lib/cni/networks/n"],
@@ -234,22 +196,10 @@ mod tests {
                 json!({"name": "n", "plugins": [{"ipam": host_local}, {"ipam": host_local}]}),
                 &["/run/leases/n"],
             ),
-            (
-                json!({"name": "n", "plugins": [{"type": "x", "ipam": {"type": "dhcp"}}]}),
-                &[],
-            ),
-            (
-                json!({"name": "../n", "type": "bridge", "ipam": host_local}),
-                &[],
-            ),
-            (
-                json!({"name": "..", "type": "bridge", "ipam": host_local}),
-                &[],
-            ),
-            (
-                json!({"name": "", "type": "bridge", "ipam": host_local}),
-                &[],
-            ),
+            (json!({"name": "n", "plugins": [{"type": "x", "ipam": {"type": "dhcp"}}]}), &[]),
+            (json!({"name": "../n", "type": "bridge", "ipam": host_local}), &[]),
+            (json!({"name": "..", "type": "bridge", "ipam": host_local}), &[]),
+            (json!({"name": "", "type": "bridge", "ipam": host_local}), &[]),
             (json!({"name": 7, "plugins": "none", "ipam": []}), &[]),
             (json!(null), &[]),
         ] {
@@ -272,30 +222,18 @@ mod tests {
             ]
         });
         let recorded = read(&json!({}), &new);
-        assert_eq!(
-            recorded.addresses,
-            ["10.1.0.2/24".parse::<IpNetwork>().expect("an address")]
-        );
-        let host = |name: &str, mac: Option<Vec<u8>>| HostInterface {
-            name: name.to_owned(),
-            mac,
-        };
+        assert_eq!(recorded.addresses, ["10.1.0.2/24".parse::<IpNetwork>().expect("an address")]);
+        let host = |name: &str, mac: Option<Vec<u8>>| HostInterface { name: name.to_owned(), mac };
         assert_eq!(
             recorded.host_interfaces,
-            [
-                host("veth1", Some(vec![2, 0, 0, 0, 0, 1])),
-                host("br0", None)
-            ]
+            [host("veth1", Some(vec![2, 0, 0, 0, 0, 1])), host("br0", None)]
         );
     }
 
     #[test]
     fn what_only_the_network_could_undo_is_named() {
         for (plugin, expected) in [
-            (
-                json!({"type": "bridge", "ipam": {"type": "host-local"}}),
-                &[][..],
-            ),
+            (json!({"type": "bridge", "ipam": {"type": "host-local"}}), &[][..]),
             (
                 json!({"type": "bridge", "ipMasq": true}),
                 &["masquerading rules of bridge for the pod's addresses"],
@@ -310,11 +248,7 @@ mod tests {
             ),
             (json!({"type": "macvlan", "ipam": {"type": "static"}}), &[]),
         ] {
-            assert_eq!(
-                read(&json!({"plugins": [plugin]}), &json!({})).stays_behind,
-                expected,
-                "{plugin}"
-            );
+            assert_eq!(read(&json!({"plugins": [plugin]}), &json!({})).stays_behind, expected, "{plugin}");
         }
     }
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use netlink_packet_core::Emitable;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol,
-    RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol, RouteScope,
+    RouteType,
 };
 
 use crate::route::entry::{OURS, Route, Rule, family};
@@ -19,10 +19,7 @@ const LINKS: [&str; 4] = ["lo", "eth0", "net1", "net2"];
 /// and rules (`10.1.0.2 1001`).
 pub(super) fn facts(addresses: &[&str], routes: &[&str], rules: &[&str]) -> Facts {
     Facts {
-        links: (1..)
-            .zip(LINKS)
-            .map(|(index, name)| link(index, name))
-            .collect(),
+        links: (1..).zip(LINKS).map(|(index, name)| link(index, name)).collect(),
         addresses: addresses.iter().map(|line| address(line)).collect(),
         routes: routes.iter().flat_map(|line| routes_of(line)).collect(),
         rules: rules.iter().map(|line| rule(line)).collect(),
@@ -30,20 +27,11 @@ pub(super) fn facts(addresses: &[&str], routes: &[&str], rules: &[&str]) -> Fact
 }
 
 pub(super) fn link(index: u32, name: &str) -> Link {
-    Link {
-        index,
-        name: name.to_owned(),
-        up: true,
-        mac: Vec::new(),
-        kind: None,
-    }
+    Link { index, name: name.to_owned(), up: true, mac: Vec::new(), kind: None }
 }
 
 fn index(name: &str) -> u32 {
-    1 + LINKS
-        .iter()
-        .position(|link| *link == name)
-        .expect("an interface of LINKS") as u32
+    1 + LINKS.iter().position(|link| *link == name).expect("an interface of LINKS") as u32
 }
 
 fn address(line: &str) -> Address {
@@ -58,10 +46,7 @@ fn address(line: &str) -> Address {
 
 fn rule(line: &str) -> Rule {
     let (source, table) = line.split_once(' ').expect("source and table");
-    Rule {
-        source: source.parse().expect("an address"),
-        table: table.parse().expect("a table"),
-    }
+    Rule { source: source.parse().expect("an address"), table: table.parse().expect("a table") }
 }
 
 /// A route as it comes out of a dump: `default[6]` or a CIDR, then `via`, `dev`, `src`, `metric`, `table` with a value
@@ -83,9 +68,7 @@ fn routes_of(line: &str) -> Vec<Route> {
     message.header.kind = RouteType::Unicast;
     let mut attributes = Vec::new();
     if destination.prefix() > 0 {
-        attributes.push(RouteAttribute::Destination(RouteAddress::from(
-            destination.ip(),
-        )));
+        attributes.push(RouteAttribute::Destination(RouteAddress::from(destination.ip())));
     }
     let mut hops = Vec::new();
     while let Some(word) = words.next() {
@@ -93,9 +76,7 @@ fn routes_of(line: &str) -> Vec<Route> {
         match word {
             "via" => attributes.push(RouteAttribute::Gateway(ip(value()))),
             "src" => attributes.push(RouteAttribute::PrefSource(ip(value()))),
-            "metric" => {
-                attributes.push(RouteAttribute::Priority(value().parse().expect("a metric")))
-            }
+            "metric" => attributes.push(RouteAttribute::Priority(value().parse().expect("a metric"))),
             "table" => attributes.push(RouteAttribute::Table(value().parse().expect("a table"))),
             "dev" => hops.push(index(value())),
             "ours" => message.header.protocol = OURS,
@@ -124,7 +105,5 @@ fn ip(text: &str) -> RouteAddress {
 }
 
 pub(super) fn cidrs(list: &[&str]) -> Vec<IpNetwork> {
-    list.iter()
-        .map(|cidr| cidr.parse().expect("a CIDR"))
-        .collect()
+    list.iter().map(|cidr| cidr.parse().expect("a CIDR")).collect()
 }
