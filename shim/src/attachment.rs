@@ -231,8 +231,9 @@ impl Attachment {
 /// One line of a record.
 #[must_use]
 pub fn line<T: Serialize>(value: &T) -> Vec<u8> {
-    let json = crate::raw::to_raw(value);
-    let json = json.get();
+    // What is passed through verbatim may be spread over lines, and is by every Go plugin. Outside of strings, where JSON
+    // allows no line break as it is, one blank is as good as another.
+    let json = crate::raw::to_raw(value).get().replace(['\n', '\r'], " ");
     format!("{:016x} {json}\n", sum(json.as_bytes())).into_bytes()
 }
 
@@ -291,6 +292,24 @@ mod tests {
         let record = Attachment::parse(&bytes(&[])).expect("sound");
         assert_eq!(record.pending(), [0]);
         assert!(!record.attached);
+    }
+
+    #[test]
+    fn json_spread_over_lines_stays_on_one() {
+        let spread =
+            || RawValue::from_string("{\n  \"a\": \"b\\n\",\r\n\t\"c\": 1.50\n}".into()).expect("JSON");
+        let mut intent = intent();
+        intent.legs[0].conf = spread();
+        intent.legs[1].runtime_config = Some(spread());
+        let mut whole = line(&intent);
+        whole.extend(line(&Event::Added { leg: 0, result: spread() }));
+        whole.extend(line(&Event::Started { leg: 1 }));
+        let record = Attachment::parse(&whole).expect("sound");
+        assert_eq!(record.sound_bytes as usize, whole.len());
+        assert_eq!(record.pending(), [1, 0]);
+        let conf: serde_json::Value = serde_json::from_str(record.intent.legs[0].conf.get()).expect("JSON");
+        assert_eq!(conf, serde_json::json!({ "a": "b\n", "c": 1.50 }));
+        assert!(record.intent.legs[0].conf.get().contains("1.50"));
     }
 
     #[test]
