@@ -3,14 +3,18 @@
 //! Each file is a topic; each test's doc comment names the case of the contract it replays (D34) or the rule of the CNI
 //! specification (A1.3) or the fine print (F4) it holds the shim to.
 
+mod agent;
 mod case;
 mod check;
+mod concurrency;
 mod del;
 mod environment;
+mod gc;
 mod limits;
 mod modes;
 mod netns;
 mod rollback;
+mod status;
 mod versions;
 
 use std::process::ExitCode;
@@ -62,11 +66,14 @@ fn run() -> Result<ExitCode> {
 fn all_trials() -> Vec<Trial> {
     [
         check::trials(),
+        concurrency::trials(),
         del::trials(),
         environment::trials(),
+        gc::trials(),
         limits::trials(),
         modes::trials(),
         rollback::trials(),
+        status::trials(),
         versions::trials(),
     ].into_iter().flatten().collect()
 }
