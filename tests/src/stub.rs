@@ -428,4 +428,4 @@ pub fn append(log: &Path, event: &Event) -> Result<()> {
 }
 
 /// How long a lab waits for something that must happen before it calls it hung.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
