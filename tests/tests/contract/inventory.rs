@@ -188,7 +188,9 @@ fn entry_is_matched_by_id_and_ifname() -> Result<()> {
     case.call("DEL").env("CNI_CONTAINERID", "befor").run()?.silent()?;
     case.expect_calls(&[])?;
     assert_eq!(case.inventory()?, ["other", "before", "other2"]);
-    Ok(())
+    case.del()?.silent()?;
+    case.expect_calls(&["stub-old DEL eth0"])?;
+    struck_out(&case)
 }
 
 /// D63.
