@@ -1,1 +1,183 @@
 //! Stand-in CNI agents: late, early, greedy for the conf directory, answering probes.
+//!
+//! What a CNI's daemon does on a node, apart from networking: it comes when it comes, writes its conf into the
+//! runtime's directory (or tears it), answers a health probe in every way one can be answered, renames the confs of
+//! others away, goes, and comes back. One `lab-agent` process per agent, told what to do over its stdin by JSON lines;
+//! [`Agent`] is the only thing a test needs.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// What an agent does when it comes up, in this order: wait at the gate, answer its probes, write its conf, take the
+/// directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Its name, for messages.
+    pub name: String,
+    /// Nothing happens before this file exists: an agent that comes late.
+    pub gate: Option<PathBuf>,
+    /// A health socket.
+    pub unix: Option<UnixHealth>,
+    /// A health page.
+    pub http: Option<HttpHealth>,
+    /// The conf it writes.
+    pub conf: Option<Conf>,
+    /// The directory in which it renames every `.conf`, `.conflist` and `.json` but its own conf to `*.cilium_bak`, at
+    /// once and again on every event, as Cilium's `cni.exclusive` does.
+    pub exclusive: Option<PathBuf>,
+}
+
+/// A health socket and how it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnixHealth {
+    /// Path of the stream socket.
+    pub path: PathBuf,
+    /// How a connect ends.
+    pub answer: Answer,
+}
+
+/// A health page and how it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpHealth {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How a request ends.
+    pub answer: Answer,
+}
+
+/// The ways in which a health probe is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// Ready: a socket accepts, a page says 200.
+    Ready,
+    /// Nobody listens; of a socket, the file is there all the same, as a killed daemon leaves it.
+    Refuse,
+    /// Never answers: a socket's queue is full, so that a connect waits; a page accepts and says nothing.
+    Hang,
+    /// Accepts and closes without a word; over TCP, with a reset.
+    Reset,
+    /// A page says 503. A socket has no such word and accepts.
+    Unavailable,
+}
+
+/// A conf file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conf {
+    /// The file, in the runtime's conf directory.
+    pub path: PathBuf,
+    /// Its content.
+    pub content: String,
+    /// How it gets there.
+    pub way: Way,
+}
+
+/// How a conf file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// A temporary file in the same directory, then rename.
+    Rename,
+    /// In place: truncate, then write.
+    InPlace,
+    /// In place, but only the first half, until [`Agent::finish_conf`] writes the rest.
+    Torn,
+}
+
+/// A running agent. Dropping it kills it.
+#[derive(Debug)]
+pub struct Agent {
+    spec: Spec,
+}
+
+impl Agent {
+    /// Starts an agent, in the mount and net namespace of process `node` if given. Returns when it is up, or, with a gate
+    /// that is still shut, when it waits there.
+    ///
+    /// # Errors
+    /// The program is not built, or what the spec asks for fails; the message is the agent's own.
+    pub fn start(spec: Spec, node: Option<u32>) -> Result<Self> {
+        let _ = node;
+        bail!("the agent {} is not built yet", spec.name)
+    }
+
+    /// Waits until an agent with a gate has passed it and is up.
+    ///
+    /// # Errors
+    /// It died, or is not up within 10 s.
+    pub fn wait_up(&mut self) -> Result<()> {
+        bail!("the agent {} is not built yet", self.spec.name)
+    }
+
+    /// Changes how the health socket answers.
+    ///
+    /// # Errors
+    /// The spec has no socket, or the agent died.
+    pub fn answer_unix(&mut self, answer: Answer) -> Result<()> {
+        bail!("the agent is not built yet: {answer:?}")
+    }
+
+    /// Changes how the health page answers.
+    ///
+    /// # Errors
+    /// The spec has no page, or the agent died.
+    pub fn answer_http(&mut self, answer: Answer) -> Result<()> {
+        bail!("the agent is not built yet: {answer:?}")
+    }
+
+    /// Writes a conf, now.
+    ///
+    /// # Errors
+    /// It cannot be written, or the agent died.
+    pub fn write_conf(&mut self, conf: &Conf) -> Result<()> {
+        bail!("the agent is not built yet: {conf:?}")
+    }
+
+    /// Writes the second half of a conf that was torn.
+    ///
+    /// # Errors
+    /// None is torn, or the agent died.
+    pub fn finish_conf(&mut self) -> Result<()> {
+        bail!("the agent is not built yet")
+    }
+
+    /// Takes the directory, or with `None` leaves it alone from now on.
+    ///
+    /// # Errors
+    /// It cannot be watched, or the agent died.
+    pub fn exclusive(&mut self, directory: Option<&Path>) -> Result<()> {
+        bail!("the agent is not built yet: {directory:?}")
+    }
+
+    /// The files it renamed away so far, oldest first, by their former path.
+    pub fn taken(&mut self) -> Result<Vec<PathBuf>> {
+        bail!("the agent is not built yet")
+    }
+
+    /// Goes away in an orderly manner: its socket and, if `remove_conf`, its conf are unlinked.
+    ///
+    /// # Errors
+    /// It died before.
+    pub fn leave(self, remove_conf: bool) -> Result<()> {
+        bail!("the agent is not built yet: {remove_conf}")
+    }
+
+    /// Killed without notice: conf and socket file stay.
+    ///
+    /// # Errors
+    /// It died before.
+    pub fn kill(self) -> Result<Spec> {
+        bail!("the agent is not built yet")
+    }
+
+    /// Killed and started again with the same spec (a gate that exists is open).
+    ///
+    /// # Errors
+    /// As [`Agent::start`].
+    pub fn restart(&mut self) -> Result<()> {
+        bail!("the agent is not built yet")
+    }
+}

@@ -215,8 +215,14 @@ impl Running {
         }
         let status = self.child.wait()?;
         let grace = deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(10));
-        let stdout = self.stdout.recv_timeout(grace).context("the plugin ended but somebody keeps its stdout open")??;
-        let stderr = self.stderr.recv_timeout(grace).context("the plugin ended but somebody keeps its stderr open")??;
+        let stdout = self
+            .stdout
+            .recv_timeout(grace)
+            .context("the plugin ended but somebody keeps its stdout open")??;
+        let stderr = self
+            .stderr
+            .recv_timeout(grace)
+            .context("the plugin ended but somebody keeps its stderr open")??;
         Ok(Outcome {
             status,
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
@@ -271,7 +277,8 @@ impl Outcome {
     /// When it failed, or stdout holds anything else.
     pub fn result(&self) -> Result<Value> {
         self.succeeded()?;
-        serde_json::from_str(&self.stdout).with_context(|| format!("stdout is not one JSON document: {self:?}"))
+        serde_json::from_str(&self.stdout)
+            .with_context(|| format!("stdout is not one JSON document: {self:?}"))
     }
 
     /// Holds when the plugin succeeded without a word on stdout.

@@ -1,1 +1,192 @@
 //! A real containerd per node.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cri::Cri;
+use crate::deadline;
+use crate::image;
+use crate::node::{Daemon, Node};
+
+/// Tells a containerd that starts from one that does not.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a [`Containerd`] reads; the defaults are those of a real node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where it takes its CNI conf from, as the node sees it.
+    pub conf_dir: PathBuf,
+    /// Where it finds plugins, as the node sees it; containerd 1.x knows one.
+    pub bin_dir: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { conf_dir: "/etc/cni/net.d".into(), bin_dir: "/opt/cni/bin".into() }
+    }
+}
+
+/// A containerd with the sandbox image in it. Its sandboxes outlive it, but not the node.
+#[derive(Debug)]
+pub struct Containerd {
+    node: Node,
+    dir: PathBuf,
+    daemon: Option<Daemon>,
+    cri: Cri,
+}
+
+impl Containerd {
+    /// Starts containerd in a node and returns when its CRI answers and the sandbox image is there.
+    ///
+    /// Its files are in `dir()/containerd` of the node, so a node has one.
+    ///
+    /// # Errors
+    /// It ends or does not get ready; the message has the end of its log.
+    pub fn start(node: &Node, options: &Options) -> Result<Containerd> {
+        let dir = node.scratch().dir("containerd")?;
+        for sub in ["root", "state", "tmp"] {
+            node.scratch().dir(Path::new("containerd").join(sub))?;
+        }
+        for made in [&options.conf_dir, &options.bin_dir] {
+            let outside = node.outside(made);
+            fs::create_dir_all(&outside).with_context(|| format!("creating {}", outside.display()))?;
+        }
+        fs::write(dir.join("config.toml"), config(&dir, options)).context("containerd's config")?;
+        let cri = Cri::new(&dir.join("c.sock"))?;
+        let mut containerd = Containerd { node: node.clone(), dir, daemon: None, cri };
+        containerd.start_again()?;
+        let archive = containerd.dir.join("pause.tar");
+        image::pause_tar(&archive)?;
+        let socket = containerd.socket();
+        let mut import = node.command("ctr");
+        import.arg("--address").arg(socket).args(["--namespace", "k8s.io", "images", "import"]);
+        import.args(["--snapshotter", SNAPSHOTTER]).arg(&archive);
+        crate::node::run(&mut import).context("importing the sandbox image")?;
+        Ok(containerd)
+    }
+
+    /// Ends containerd with SIGTERM; its sandboxes run on.
+    ///
+    /// # Errors
+    /// It is stopped already, or does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        self.take()?.terminate().context("stopping containerd").map(drop)
+    }
+
+    /// Ends containerd with SIGKILL; its sandboxes run on.
+    ///
+    /// # Errors
+    /// It is stopped already.
+    pub fn kill(&mut self) -> Result<()> {
+        self.take()?.kill().context("killing containerd").map(drop)
+    }
+
+    /// Starts containerd again after [`Containerd::stop`] or [`Containerd::kill`], with the sandboxes it left.
+    ///
+    /// # Errors
+    /// As [`Containerd::start`].
+    pub fn start_again(&mut self) -> Result<()> {
+        let mut command = self.node.command("containerd");
+        command.arg("--config").arg(self.dir.join("config.toml"));
+        let mut daemon = self.node.background("containerd", &command)?;
+        let log = daemon.log().to_path_buf();
+        let cri = &self.cri;
+        let ready = deadline::until("containerd's CRI", READY_WITHIN, || {
+            if let Some(status) = daemon.ended()? {
+                bail!("it ended with {status}");
+            }
+            Ok(cri.network_ready().ok())
+        });
+        ready.with_context(|| format!("containerd on node {}: {}", self.node.name(), tail(&log)))?;
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// Stops and starts containerd; its sandboxes run on.
+    ///
+    /// # Errors
+    /// As [`Containerd::stop`] and [`Containerd::start`].
+    pub fn restart(&mut self) -> Result<()> {
+        self.stop()?;
+        self.start_again()
+    }
+
+    /// The client of its CRI.
+    pub fn cri(&self) -> &Cri {
+        &self.cri
+    }
+
+    /// Its socket, at the same path in the node and outside.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("c.sock")
+    }
+
+    /// Its configuration file, at the same path in the node and outside.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("config.toml")
+    }
+
+    /// Pid as the lab sees it; none while it is stopped.
+    pub fn pid(&self) -> Option<nix::unistd::Pid> {
+        self.daemon.as_ref().map(Daemon::pid)
+    }
+
+    /// What it has logged since the node was made.
+    ///
+    /// # Errors
+    /// There is no log.
+    pub fn log(&self) -> Result<String> {
+        let path = self.dir.with_file_name("containerd.log");
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    }
+
+    fn take(&mut self) -> Result<Daemon> {
+        self.daemon.take().context("containerd is not running")
+    }
+}
+
+const SNAPSHOTTER: &str = "overlayfs";
+
+/// Everything of this instance in `dir`, no feature that needs the machine's help.
+fn config(dir: &Path, options: &Options) -> String {
+    let (dir, conf_dir, bin_dir) = (dir.display(), options.conf_dir.display(), options.bin_dir.display());
+    format!(
+        r#"version = 2
+root = "{dir}/root"
+state = "{dir}/state"
+temp = "{dir}/tmp"
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
+]
+[grpc]
+  address = "{dir}/c.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{image}"
+  disable_apparmor = true
+  disable_tcp_service = true
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "{SNAPSHOTTER}"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        SystemdCgroup = false
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    conf_dir = "{conf_dir}"
+    bin_dir = "{bin_dir}"
+    max_conf_num = 1
+"#,
+        image = image::PAUSE
+    )
+}
+
+/// The last lines of a log, for an error message.
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}

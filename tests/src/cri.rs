@@ -1,1 +1,306 @@
 //! CRI client: sandboxes through a runtime's socket.
+//!
+//! A blocking facade over the runtime service, version 1. One [`Cri`] serves any number of threads, and reconnects by
+//! itself after the runtime was restarted. Errors carry the runtime's own text.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use hyper_util::rt::TokioIo;
+use k8s_cri::v1 as api;
+use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+/// Tells a runtime that answers from one that hangs; above the shim's longest deadline.
+const ANSWER_WITHIN: Duration = Duration::from_secs(240);
+
+/// Transport protocol of a [`PortMapping`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// A port of the node that leads to one of the sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortMapping {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Port on the node.
+    pub host_port: u16,
+    /// Port in the sandbox.
+    pub container_port: u16,
+}
+
+/// What to ask for; [`Sandbox::new`] fills in everything but the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sandbox {
+    /// Pod name; with the namespace, uid and attempt it must be unique on the runtime.
+    pub name: String,
+    /// Pod namespace.
+    pub namespace: String,
+    /// Pod uid.
+    pub uid: String,
+    /// How often the pod's sandbox was made before.
+    pub attempt: u32,
+    /// Pod annotations; they reach a plugin that declares the capability.
+    pub annotations: HashMap<String, String>,
+    /// Pod labels.
+    pub labels: HashMap<String, String>,
+    /// Ports of the node that lead to the pod.
+    pub port_mappings: Vec<PortMapping>,
+}
+
+impl Sandbox {
+    /// A pod in namespace `default` with a uid made of its name.
+    pub fn new(name: &str) -> Sandbox {
+        Sandbox {
+            name: name.to_owned(),
+            namespace: "default".to_owned(),
+            uid: format!("uid-of-{name}"),
+            attempt: 0,
+            annotations: HashMap::new(),
+            labels: HashMap::new(),
+            port_mappings: Vec::new(),
+        }
+    }
+
+    /// The same with one more annotation.
+    #[must_use]
+    pub fn annotated(mut self, key: &str, value: &str) -> Sandbox {
+        self.annotations.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    fn config(&self) -> Result<api::PodSandboxConfig> {
+        let mappings = self.port_mappings.iter().map(|mapping| api::PortMapping {
+            protocol: match mapping.protocol {
+                Protocol::Tcp => api::Protocol::Tcp.into(),
+                Protocol::Udp => api::Protocol::Udp.into(),
+            },
+            container_port: mapping.container_port.into(),
+            host_port: mapping.host_port.into(),
+            host_ip: String::new(),
+        });
+        let namespaces = api::NamespaceOption {
+            network: api::NamespaceMode::Pod.into(),
+            pid: api::NamespaceMode::Container.into(),
+            ipc: api::NamespaceMode::Pod.into(),
+            ..Default::default()
+        };
+        Ok(api::PodSandboxConfig {
+            metadata: Some(api::PodSandboxMetadata {
+                name: self.name.clone(),
+                uid: self.uid.clone(),
+                namespace: self.namespace.clone(),
+                attempt: self.attempt,
+            }),
+            hostname: self.name.clone(),
+            port_mappings: mappings.collect(),
+            labels: self.labels.clone(),
+            annotations: self.annotations.clone(),
+            linux: Some(api::LinuxPodSandboxConfig {
+                cgroup_parent: crate::isolate::cgroup_parent()?,
+                security_context: Some(api::LinuxSandboxSecurityContext {
+                    namespace_options: Some(namespaces),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        })
+    }
+}
+
+/// A sandbox as the runtime lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Sandbox id.
+    pub id: String,
+    /// Pod name.
+    pub name: String,
+    /// Pod namespace.
+    pub namespace: String,
+    /// Whether it runs.
+    pub ready: bool,
+}
+
+/// A sandbox's status.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Whether it runs.
+    pub ready: bool,
+    /// First address; none once it is stopped.
+    pub ip: Option<IpAddr>,
+    /// Addresses beyond the first.
+    pub additional_ips: Vec<IpAddr>,
+    /// Path of its network namespace as the node sees it.
+    pub netns: PathBuf,
+    /// Its first process as the node sees it; 0 once it is stopped.
+    pub pid: i64,
+    /// The runtime's verbose information as it came, with the CNI result in `cniResult`.
+    pub info: Value,
+}
+
+/// A runtime behind its socket.
+#[derive(Debug)]
+pub struct Cri {
+    /// Current-thread: whoever calls drives it, so several callers share it without a thread of its own.
+    runtime: tokio::runtime::Runtime,
+    channel: Channel,
+}
+
+impl Cri {
+    /// A client of the runtime at `socket`, a path as the lab sees it. Connects with the first call.
+    ///
+    /// # Errors
+    /// No event loop.
+    pub fn new(socket: &Path) -> Result<Cri> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("event loop of the CRI client")?;
+        let socket = socket.to_path_buf();
+        let connector = tower::service_fn(move |_: Uri| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        let guard = runtime.enter();
+        let channel = Endpoint::from_static("http://cri.invalid").connect_with_connector_lazy(connector);
+        drop(guard);
+        Ok(Cri { runtime, channel })
+    }
+
+    /// Runs a sandbox and returns its id.
+    ///
+    /// # Errors
+    /// The runtime's, such as what the CNI plugin said.
+    pub fn run_sandbox(&self, sandbox: &Sandbox) -> Result<String> {
+        let request =
+            api::RunPodSandboxRequest { config: Some(sandbox.config()?), runtime_handler: String::new() };
+        let mut client = self.client();
+        let answer = self.call(client.run_pod_sandbox(request));
+        Ok(answer.with_context(|| format!("RunPodSandbox {}", sandbox.name))?.pod_sandbox_id)
+    }
+
+    /// Stops a sandbox; stopping it again is no error.
+    ///
+    /// # Errors
+    /// The runtime's, such as what the CNI plugin said.
+    pub fn stop(&self, id: &str) -> Result<()> {
+        let request = api::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
+        let mut client = self.client();
+        self.call(client.stop_pod_sandbox(request)).with_context(|| format!("StopPodSandbox {id}")).map(drop)
+    }
+
+    /// Removes a sandbox, stopping it first if it runs.
+    ///
+    /// # Errors
+    /// The runtime's.
+    pub fn remove(&self, id: &str) -> Result<()> {
+        let request = api::RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() };
+        let mut client = self.client();
+        self.call(client.remove_pod_sandbox(request))
+            .with_context(|| format!("RemovePodSandbox {id}"))
+            .map(drop)
+    }
+
+    /// Every sandbox the runtime knows.
+    ///
+    /// # Errors
+    /// The runtime's.
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        let mut client = self.client();
+        let answer = self.call(client.list_pod_sandbox(api::ListPodSandboxRequest { filter: None }));
+        let items = answer.context("ListPodSandbox")?.items.into_iter().map(|item| {
+            let metadata = item.metadata.unwrap_or_default();
+            Listed {
+                ready: item.state == i32::from(api::PodSandboxState::SandboxReady),
+                id: item.id,
+                name: metadata.name,
+                namespace: metadata.namespace,
+            }
+        });
+        Ok(items.collect())
+    }
+
+    /// What the runtime knows about one sandbox.
+    ///
+    /// # Errors
+    /// The runtime's, or an answer that is not understood.
+    pub fn status(&self, id: &str) -> Result<Status> {
+        let request = api::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: true };
+        let mut client = self.client();
+        let answer = self
+            .call(client.pod_sandbox_status(request))
+            .with_context(|| format!("PodSandboxStatus {id}"))?;
+        let status = answer.status.context("a status without a status")?;
+        let network = status.network.unwrap_or_default();
+        let info = answer.info.get("info").context("verbose information")?;
+        let info: Value = serde_json::from_str(info).context("verbose information")?;
+        Ok(Status {
+            ready: status.state == i32::from(api::PodSandboxState::SandboxReady),
+            ip: if network.ip.is_empty() { None } else { Some(network.ip.parse().context(network.ip)?) },
+            additional_ips: network
+                .additional_ips
+                .iter()
+                .map(|ip| ip.ip.parse().with_context(|| ip.ip.clone()))
+                .collect::<Result<_>>()?,
+            netns: netns(&info).unwrap_or_default(),
+            pid: info.get("pid").and_then(Value::as_i64).unwrap_or(0),
+            info,
+        })
+    }
+
+    /// The runtime's condition `NetworkReady`, with its reason and message.
+    ///
+    /// # Errors
+    /// The runtime's; while it starts, that it does not answer.
+    pub fn network_ready(&self) -> Result<(bool, String)> {
+        let mut client = self.client();
+        let answer = self.call(client.status(api::StatusRequest { verbose: false })).context("Status")?;
+        let conditions = answer.status.map(|status| status.conditions).unwrap_or_default();
+        let condition = conditions.into_iter().find(|condition| condition.r#type == "NetworkReady");
+        let condition = condition.context("a status without NetworkReady")?;
+        Ok((condition.status, format!("{} {}", condition.reason, condition.message).trim().to_owned()))
+    }
+
+    /// The runtime's name and version, as in `containerd 1.6.20`.
+    ///
+    /// # Errors
+    /// The runtime's; while it starts, that it does not answer.
+    pub fn version(&self) -> Result<String> {
+        let mut client = self.client();
+        let answer =
+            self.call(client.version(api::VersionRequest { version: "v1".to_owned() })).context("Version")?;
+        Ok(format!("{} {}", answer.runtime_name, answer.runtime_version))
+    }
+
+    fn client(&self) -> RuntimeServiceClient<Channel> {
+        RuntimeServiceClient::new(self.channel.clone())
+    }
+
+    /// Drives one call to its end.
+    fn call<T>(&self, call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>) -> Result<T> {
+        match self.runtime.block_on(async { tokio::time::timeout(ANSWER_WITHIN, call).await }) {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(anyhow!("{:?}: {}", status.code(), status.message())),
+            Err(_elapsed) => Err(anyhow!("no answer within {} s", ANSWER_WITHIN.as_secs())),
+        }
+    }
+}
+
+/// The network namespace that the runtime wrote into the sandbox's specification.
+fn netns(info: &Value) -> Option<PathBuf> {
+    let namespaces = info.pointer("/runtimeSpec/linux/namespaces")?.as_array()?;
+    let network = namespaces.iter().find(|namespace| namespace["type"] == "network")?;
+    network["path"].as_str().map(PathBuf::from)
+}

@@ -59,7 +59,9 @@ impl Crio {
         };
         let version = list["cniVersion"].as_str()?;
         let plugins = list["plugins"].as_array()?;
-        let speaks = |plugin: &Value| self.runtime.versions(plugin).is_ok_and(|all| all.iter().any(|one| one == version));
+        let speaks = |plugin: &Value| {
+            self.runtime.versions(plugin).is_ok_and(|all| all.iter().any(|one| one == version))
+        };
         (list["name"].is_string() && !plugins.is_empty() && plugins.iter().all(speaks)).then_some(list)
     }
 

@@ -1,1 +1,88 @@
 //! The sandbox image, made by hand.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+
+/// The image's name for runtimes; it is never pulled.
+pub const PAUSE: &str = "localhost/lab/pause:1";
+
+/// Commands of the image, all of them busybox.
+const COMMANDS: [&str; 8] = ["httpd", "ip", "nc", "nslookup", "ping", "sh", "sleep", "wget"];
+
+/// Writes the sandbox image as a docker archive: a static busybox that sleeps.
+///
+/// The same busybox gives the same bytes.
+///
+/// # Errors
+/// No static busybox, or an unwritable `path`.
+pub fn pause_tar(path: &Path) -> Result<()> {
+    let busybox = crate::packages::part("busybox")?;
+    let busybox = fs::read(&busybox).with_context(|| format!("reading {}", busybox.display()))?;
+    let layer = layer(&busybox)?;
+    let layer_digest = hex(&Sha256::digest(&layer));
+    let config = serde_json::to_vec(&json!({
+        "architecture": architecture(),
+        "os": "linux",
+        "config": { "Entrypoint": ["/bin/busybox", "sleep", "1000000000"], "Env": ["PATH=/bin"] },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer_digest}")] },
+    }))?;
+    let config_name = format!("{}.json", hex(&Sha256::digest(&config)));
+    let layer_name = format!("{layer_digest}.tar");
+    let manifest =
+        serde_json::to_vec(&json!([{ "Config": config_name, "RepoTags": [PAUSE], "Layers": [layer_name] }]))?;
+    let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+    let mut archive = Builder::new(file);
+    for (name, content) in
+        [(config_name, config), (layer_name, layer), ("manifest.json".to_owned(), manifest)]
+    {
+        let mut header = header(EntryType::Regular, 0o644);
+        header.set_size(u64::try_from(content.len())?);
+        archive.append_data(&mut header, name, content.as_slice())?;
+    }
+    archive.into_inner().context("writing the sandbox image").map(drop)
+}
+
+fn layer(busybox: &[u8]) -> Result<Vec<u8>> {
+    let mut layer = Builder::new(Vec::new());
+    for directory in ["bin", "tmp", "etc"] {
+        let mut header = header(EntryType::Directory, 0o755);
+        layer.append_data(&mut header, directory, std::io::empty())?;
+    }
+    let mut program = header(EntryType::Regular, 0o755);
+    program.set_size(u64::try_from(busybox.len())?);
+    layer.append_data(&mut program, "bin/busybox", busybox)?;
+    for command in COMMANDS {
+        let mut link = header(EntryType::Symlink, 0o777);
+        layer.append_link(&mut link, format!("bin/{command}"), "busybox")?;
+    }
+    layer.into_inner().context("layer of the sandbox image")
+}
+
+/// A header without time, owner or size.
+fn header(kind: EntryType, mode: u32) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(0);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

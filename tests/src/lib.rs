@@ -11,6 +11,7 @@ pub mod fabric;
 pub mod image;
 pub mod isolate;
 pub mod node;
+pub mod oracle;
 pub mod packages;
 pub mod podman;
 pub mod preflight;

@@ -136,11 +136,9 @@ pub struct Stub {
 impl Stub {
     /// A stub that answers VERSION with every released version, ADD with `add` and anything else silently.
     pub fn answering(add: Reply) -> Self {
-        let versions = r#"{"cniVersion":"1.1.0","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}"#;
-        Self::default()
-            .on("VERSION", Reply::text(versions))
-            .on("ADD", add)
-            .on("*", Reply::silent())
+        let versions =
+            r#"{"cniVersion":"1.1.0","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}"#;
+        Self::default().on("VERSION", Reply::text(versions)).on("ADD", add).on("*", Reply::silent())
     }
 
     /// Answer this verb so, at every call.

@@ -31,7 +31,8 @@ fn run() -> Result<ExitCode> {
     let own = own_path()?;
     let script_path = PathBuf::from(format!("{}.script", own.display()));
     let text = fs::read(&script_path).with_context(|| format!("read {}", script_path.display()))?;
-    let script: Script = serde_json::from_slice(&text).with_context(|| format!("parse {}", script_path.display()))?;
+    let script: Script =
+        serde_json::from_slice(&text).with_context(|| format!("parse {}", script_path.display()))?;
     let verb = std::env::var("CNI_COMMAND").unwrap_or_default();
     let reply = choose(&script, &script_path, &verb)?;
     let stdin = read_stdin(&reply)?;
@@ -147,11 +148,16 @@ fn perform(act: &Act, script: &Script, stdin: Option<&str>) -> Result<Option<Exi
 }
 
 fn fill(text: &str) -> String {
-    [("{ifname}", "CNI_IFNAME"), ("{netns}", "CNI_NETNS"), ("{id}", "CNI_CONTAINERID")]
-        .iter()
-        .fold(text.to_owned(), |text, (mark, variable)| {
-            if text.contains(mark) { text.replace(mark, &std::env::var(variable).unwrap_or_default()) } else { text }
-        })
+    [("{ifname}", "CNI_IFNAME"), ("{netns}", "CNI_NETNS"), ("{id}", "CNI_CONTAINERID")].iter().fold(
+        text.to_owned(),
+        |text, (mark, variable)| {
+            if text.contains(mark) {
+                text.replace(mark, &std::env::var(variable).unwrap_or_default())
+            } else {
+                text
+            }
+        },
+    )
 }
 
 fn print(text: &str) -> Result<()> {

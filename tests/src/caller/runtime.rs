@@ -217,7 +217,9 @@ impl Runtime {
     fn program(&self, plugin: &Value) -> Result<Plugin> {
         let name = plugin["type"].as_str().context("a plugin needs a type")?;
         let found = self.bin_dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
-        Ok(Plugin::new(&found.with_context(|| format!("failed to find plugin {name:?} in {:?}", self.bin_dirs))?))
+        Ok(Plugin::new(
+            &found.with_context(|| format!("failed to find plugin {name:?} in {:?}", self.bin_dirs))?,
+        ))
     }
 
     fn cache_path(&self, list: &Value, sandbox: &Sandbox) -> PathBuf {
@@ -236,8 +238,12 @@ impl Runtime {
 /// A result cache entry in libcni's format (`libcni/api.go`, `cachedInfo`; the config, which libcni adds in base64, is
 /// left out: nothing here reads it).
 pub fn cache_entry(list: &Value, sandbox: &Sandbox, result: &Value) -> Value {
-    let args: Vec<[&str; 2]> =
-        sandbox.args.split(';').filter_map(|pair| pair.split_once('=')).map(|(key, value)| [key, value]).collect();
+    let args: Vec<[&str; 2]> = sandbox
+        .args
+        .split(';')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| [key, value])
+        .collect();
     json!({
         "kind": "cniCacheV1",
         "containerId": sandbox.id,

@@ -5,7 +5,10 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::{AtomicU16, Ordering}},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     thread,
 };
 

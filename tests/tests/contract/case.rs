@@ -15,8 +15,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use lab::{
     caller::{Outcome, Plugin},
-    scratch::Scratch,
     deadline::until,
+    scratch::Scratch,
     stub::{Act, Call, Gate, PATIENCE, Reply, Stub, StubDir},
 };
 use nix::{
@@ -399,10 +399,7 @@ impl Drop for Case {
 pub(crate) fn another_boot(case: &Case) -> Result<[String; 6]> {
     let boot_id = case.path("boot_id");
     fs::write(&boot_id, "11111111-2222-4333-8444-555555555555\n")?;
-    let script = format!(
-        "mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$@\"",
-        boot_id.display()
-    );
+    let script = format!("mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$@\"", boot_id.display());
     Ok(["unshare", "--mount", "sh", "-c", &script, "another-boot"].map(str::to_owned))
 }
 
@@ -424,7 +421,8 @@ impl Mount {
     /// Puts a file system without a free block there.
     pub(crate) fn full_tmpfs(target: &Path) -> Result<Self> {
         let options = "mode=0700,size=64k";
-        mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some(options)).context("mount a small tmpfs")?;
+        mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some(options))
+            .context("mount a small tmpfs")?;
         let made = Self { target: target.to_owned() };
         let filled = fs::write(target.join("filler"), vec![0; 1 << 20]);
         ensure!(filled.is_err(), "a megabyte fits into 64 KiB");

@@ -70,7 +70,8 @@ fn check_asks_all_and_reports_the_first_error() -> Result<()> {
     let refusal = case.call("CHECK").run()?.error()?;
     let briefs = case.stubs.log().briefs()?;
     ensure!(briefs.len() == 2, "every network is asked: {briefs:?}");
-    let (code, word) = if briefs[0].starts_with("stub-old") { (121, "old-is-off") } else { (122, "new-is-off") };
+    let (code, word) =
+        if briefs[0].starts_with("stub-old") { (121, "old-is-off") } else { (122, "new-is-off") };
     ensure!(refusal.code == code && refusal.msg.contains(word), "the first error is reported: {refusal:?}");
     case.expect_records(1)?;
 

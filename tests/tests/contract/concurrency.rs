@@ -282,7 +282,11 @@ fn many_containers_at_once() -> Result<()> {
     for id in &ids {
         let of_id: Vec<String> =
             calls.iter().filter(|call| call.var("CNI_CONTAINERID") == id).map(|call| call.brief()).collect();
-        assert_eq!(of_id, ["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"], "{id}");
+        assert_eq!(
+            of_id,
+            ["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"],
+            "{id}"
+        );
     }
     let locks = fs::read_dir(case.path("run/locks")).map(Iterator::count).unwrap_or_default();
     ensure!(locks < ids.len(), "lock files do not pile up: {locks}");

@@ -29,8 +29,7 @@ fn with_shim(attach: &str, version: &str) -> Result<(Case, Crio)> {
     std::fs::hard_link(Case::program(), case.stubs.program("crossfade"))?;
     case.make_dir("crio")?;
     write_shim(&case, "k8s-pod-network")?;
-    let runtime =
-        Runtime { bin_dirs: vec![case.stubs.path().to_owned()], cache_dir: case.path("results") };
+    let runtime = Runtime { bin_dirs: vec![case.stubs.path().to_owned()], cache_dir: case.path("results") };
     let crio = Crio::new(&case.path("crio"), runtime);
     Ok((case, crio))
 }
@@ -58,7 +57,11 @@ fn add_is_checked_with_an_old_delegate() -> Result<()> {
     let (case, mut crio) = with_shim("both", "1.0.0")?;
     let result = crio.run_pod(sandbox(&case, "c1"))?;
     assert_eq!(first_address(&result), "10.1.0.5/32");
-    assert_eq!(result["ips"].as_array().map(Vec::len), Some(1), "CRI-O publishes every address of the result");
+    assert_eq!(
+        result["ips"].as_array().map(Vec::len),
+        Some(1),
+        "CRI-O publishes every address of the result"
+    );
     case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1", "stub-new CHECK net1"])?;
     case.stubs.log().clear()?;
     crio.stop_pod("c1")?;
@@ -82,7 +85,8 @@ fn cached_conf_is_replayed_after_the_directory_changed_hands() -> Result<()> {
 /// D39: CRI-O never comes back, so the record must.
 fn one_failing_del_leaves_a_record_for_the_sweep() -> Result<()> {
     let (case, mut crio) = with_shim("both", "1.0.0")?;
-    case.stubs.write("stub-new", &stub_new().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
+    case.stubs
+        .write("stub-new", &stub_new().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
     crio.run_pod(sandbox(&case, "c1"))?;
     case.stubs.log().clear()?;
     let error = crio.stop_pod("c1").err().map(|error| format!("{error:#}")).unwrap_or_default();
@@ -95,7 +99,8 @@ fn one_failing_del_leaves_a_record_for_the_sweep() -> Result<()> {
 fn failed_check_stops_the_pod_and_leaves_nothing() -> Result<()> {
     let (case, mut crio) = with_shim("new", "1.0.0")?;
     case.stubs.write("stub-new", &stub_new().on("CHECK", Reply::fail(121, "wrong route", "")))?;
-    let error = crio.run_pod(sandbox(&case, "c1")).err().map(|error| format!("{error:#}")).unwrap_or_default();
+    let error =
+        crio.run_pod(sandbox(&case, "c1")).err().map(|error| format!("{error:#}")).unwrap_or_default();
     ensure!(error.contains("wrong route"), "{error}");
     case.expect_calls(&["stub-new ADD eth0", "stub-new CHECK eth0", "stub-new DEL eth0"])?;
     case.expect_records(0)

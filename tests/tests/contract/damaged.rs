@@ -105,7 +105,8 @@ fn failed_del_of_a_damaged_record_is_retried() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
     damage(&case, b"garbage")?;
-    case.stubs.write("stub-new", &stub_new().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
+    case.stubs
+        .write("stub-new", &stub_new().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
     case.del()?.refused(11)?;
     case.expect_records(1)?;
     case.stubs.log().clear()?;
@@ -152,8 +153,12 @@ fn damaged_record_does_not_stop_gc_of_others() -> Result<()> {
     case.stubs.log().clear()?;
     // Success or not is a matter of taste; the sound record goes.
     let _reported = case.call_with("GC", &json!({"cni.dev/valid-attachments": []})).run()?;
-    let ids: Vec<String> =
-        case.calls()?.iter().filter(|call| call.verb() == "DEL").map(|call| call.var("CNI_CONTAINERID").to_owned()).collect();
+    let ids: Vec<String> = case
+        .calls()?
+        .iter()
+        .filter(|call| call.verb() == "DEL")
+        .map(|call| call.var("CNI_CONTAINERID").to_owned())
+        .collect();
     ensure!(ids.contains(&"c2".to_owned()), "{ids:?}");
     Ok(())
 }

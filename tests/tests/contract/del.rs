@@ -63,12 +63,21 @@ fn del_follows_the_recorded_names_after_a_flip_from_both() -> Result<()> {
 /// D103.
 fn del_runs_the_recorded_bytes_after_the_conf_was_replaced() -> Result<()> {
     let case = Case::attach("new")?;
-    case.write_conf("new", &json!({"cniVersion": "1.0.0", "name": "newnet", "plugins": [{"type": "stub-new", "was": "first"}]}))?;
+    case.write_conf(
+        "new",
+        &json!({"cniVersion": "1.0.0", "name": "newnet", "plugins": [{"type": "stub-new", "was": "first"}]}),
+    )?;
     case.added()?;
     case.flip("old")?;
-    case.write_conf("new", &json!({"cniVersion": "1.0.0", "name": "thirdnet", "plugins": [{"type": "stub-third"}]}))?;
+    case.write_conf(
+        "new",
+        &json!({"cniVersion": "1.0.0", "name": "thirdnet", "plugins": [{"type": "stub-third"}]}),
+    )?;
     case.stubs.write("stub-third", &stub_new())?;
-    case.write_conf("old", &json!({"cniVersion": "1.0.0", "name": "thirdnet", "plugins": [{"type": "stub-third"}]}))?;
+    case.write_conf(
+        "old",
+        &json!({"cniVersion": "1.0.0", "name": "thirdnet", "plugins": [{"type": "stub-third"}]}),
+    )?;
     case.del()?.silent()?;
     case.expect_calls(&["stub-new DEL eth0"])?;
     let conf = case.the_call("stub-new DEL eth0")?.conf()?;
@@ -123,7 +132,10 @@ fn del_takes_arguments_from_the_record_and_adds_the_recorded_path() -> Result<()
     let recorded = case.environment("ADD");
     case.added()?;
     let elsewhere = case.make_dir("elsewhere")?;
-    let call = case.call("DEL").env("CNI_ARGS", "K8S_POD_NAME=another").env("CNI_PATH", &elsewhere.to_string_lossy());
+    let call = case
+        .call("DEL")
+        .env("CNI_ARGS", "K8S_POD_NAME=another")
+        .env("CNI_PATH", &elsewhere.to_string_lossy());
     call.run()?.silent()?;
     let call = case.the_call("stub-new DEL eth0")?;
     assert_eq!(call.var("CNI_ARGS"), recorded["CNI_ARGS"]);
@@ -133,7 +145,10 @@ fn del_takes_arguments_from_the_record_and_adds_the_recorded_path() -> Result<()
     case.added()?;
     case.call("DEL").env_remove("CNI_PATH").env_remove("CNI_ARGS").run()?.silent()?;
     let call = case.the_call("stub-new DEL eth0")?;
-    assert_eq!((call.var("CNI_ARGS"), call.var("CNI_PATH")), (&*recorded["CNI_ARGS"], &*recorded["CNI_PATH"]));
+    assert_eq!(
+        (call.var("CNI_ARGS"), call.var("CNI_PATH")),
+        (&*recorded["CNI_ARGS"], &*recorded["CNI_PATH"])
+    );
     Ok(())
 }
 
@@ -155,7 +170,10 @@ const MEANS_SUCCESS: [&str; 2] = ["not found", "no such file or directory"];
 
 fn blocks_the_runtime(refusal: &lab::caller::Refusal) -> Result<()> {
     for words in MEANS_SUCCESS {
-        ensure!(!refusal.text().to_lowercase().contains(words), "{words:?} means success to containerd: {refusal:?}");
+        ensure!(
+            !refusal.text().to_lowercase().contains(words),
+            "{words:?} means success to containerd: {refusal:?}"
+        );
     }
     Ok(())
 }
@@ -168,7 +186,10 @@ fn del_reports_a_missing_binary_without_words_that_mean_success() -> Result<()> 
         case.stubs.remove("stub-old")?;
         let refusal = case.call("DEL").env("CNI_NETNS", netns).run()?.refused(101)?;
         let text = refusal.text();
-        ensure!(text.contains("stub-old") && text.contains(&*case.stubs.path().to_string_lossy()), "{refusal:?}");
+        ensure!(
+            text.contains("stub-old") && text.contains(&*case.stubs.path().to_string_lossy()),
+            "{refusal:?}"
+        );
         blocks_the_runtime(&refusal)?;
         case.expect_calls(&["stub-new DEL net1"])?;
         case.expect_records(1)?;
@@ -185,7 +206,10 @@ fn del_reports_a_missing_binary_without_words_that_mean_success() -> Result<()> 
 /// Promise 4.
 fn del_rewords_a_delegates_error_that_would_mean_success() -> Result<()> {
     let case = Case::attach("old")?;
-    let texts = [("Link not found", "open /x: no such file or directory"), ("Not Found", "No Such File Or Directory")];
+    let texts = [
+        ("Link not found", "open /x: no such file or directory"),
+        ("Not Found", "No Such File Or Directory"),
+    ];
     for (msg, details) in texts {
         case.stubs.write("stub-old", &stub_old().on_calls("DEL", vec![Reply::fail(999, msg, details)]))?;
         if case.records()?.is_empty() {
@@ -195,7 +219,9 @@ fn del_rewords_a_delegates_error_that_would_mean_success() -> Result<()> {
         blocks_the_runtime(&refusal)?;
         case.expect_records(1)?;
     }
-    let noisy = Reply::silent().then(lab::stub::Act::Stderr("device not found".to_owned())).then(lab::stub::Act::Exit(1));
+    let noisy = Reply::silent()
+        .then(lab::stub::Act::Stderr("device not found".to_owned()))
+        .then(lab::stub::Act::Exit(1));
     case.stubs.write("stub-old", &stub_old().on("DEL", noisy))?;
     blocks_the_runtime(&case.del()?.error()?)
 }
@@ -203,7 +229,8 @@ fn del_rewords_a_delegates_error_that_would_mean_success() -> Result<()> {
 /// D39.
 fn del_keeps_only_what_failed_and_retries_only_that() -> Result<()> {
     let case = Case::attach("both")?;
-    case.stubs.write("stub-new", &stub_new().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
+    case.stubs
+        .write("stub-new", &stub_new().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
     case.added()?;
     let refusal = case.del()?.refused(11)?;
     ensure!(refusal.msg.contains("newnet"), "{refusal:?}");
@@ -223,7 +250,8 @@ fn del_of_a_chain_stops_at_the_failure_and_resumes_there() -> Result<()> {
     case.write_conf("old", &json!({"cniVersion": "0.4.0", "name": "oldnet", "plugins": plugins}))?;
     let pass = Stub::answering(Reply(vec![lab::stub::Act::PrintPrevResult]));
     case.stubs.write("stub-c", &pass)?;
-    case.stubs.write("stub-b", &pass.clone().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
+    case.stubs
+        .write("stub-b", &pass.clone().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
     case.added()?;
     case.del()?.refused(11)?;
     case.expect_calls(&["stub-c DEL eth0", "stub-b DEL eth0"])?;
@@ -335,7 +363,8 @@ fn del_of_one_ifname_leaves_the_other() -> Result<()> {
 fn long_container_ids_are_found_again_and_do_not_collide() -> Result<()> {
     let case = Case::attach("new")?;
     let common = "c".repeat(255);
-    let ids = ["0123456789abcdef".repeat(4), "Q.".repeat(150), format!("{common}-one"), format!("{common}-two")];
+    let ids =
+        ["0123456789abcdef".repeat(4), "Q.".repeat(150), format!("{common}-one"), format!("{common}-two")];
     for id in &ids {
         case.call("ADD").env("CNI_CONTAINERID", id).run()?.result()?;
     }

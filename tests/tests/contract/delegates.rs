@@ -29,13 +29,19 @@ trials![
 fn single_plugin_conf_is_a_network() -> Result<()> {
     let case = Case::attach("new")?;
     let path = case.path("net.d/05-single.conf");
-    case.write(&path, r#"{"cniVersion":"1.0.0","name":"single","type":"stub-new","mtu":1450,"ipam":{"type":"x"}}"#)?;
+    case.write(
+        &path,
+        r#"{"cniVersion":"1.0.0","name":"single","type":"stub-new","mtu":1450,"ipam":{"type":"x"}}"#,
+    )?;
     case.change_policy(|policy| policy["networks"]["new"]["conf"] = json!([path]))?;
     assert_eq!(case.add()?.result()?, case.rn("eth0"));
     case.del()?.silent()?;
     for call in case.calls()? {
         let conf = call.conf()?;
-        assert_eq!((&conf["name"], &conf["mtu"], &conf["ipam"]["type"]), (&json!("single"), &json!(1450), &json!("x")));
+        assert_eq!(
+            (&conf["name"], &conf["mtu"], &conf["ipam"]["type"]),
+            (&json!("single"), &json!(1450), &json!("x"))
+        );
     }
     case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])
 }
@@ -171,7 +177,10 @@ fn unknown_conf_keys_reach_the_delegate() -> Result<()> {
         "dns": {"nameservers": []},
         "nullable": null
     });
-    case.write_conf("new", &json!({"cniVersion": "1.0.0", "name": "newnet", "plugins": [plugin], "listKey": 1}))?;
+    case.write_conf(
+        "new",
+        &json!({"cniVersion": "1.0.0", "name": "newnet", "plugins": [plugin], "listKey": 1}),
+    )?;
     case.add()?.result()?;
     let conf = case.the_call("stub-new ADD eth0")?.conf()?;
     for (key, value) in plugin.as_object().into_iter().flatten() {

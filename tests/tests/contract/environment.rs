@@ -112,7 +112,10 @@ fn invalid_ifnames_are_refused() -> Result<()> {
         let outcome = case.call("ADD").env("CNI_IFNAME", ifname).run()?;
         let long = ifname.len() > 15;
         let accepted = !long && outcome.refused(4).is_err();
-        ensure!(!accepted && outcome.error().is_ok_and(|refusal| refusal.code == 4), "{ifname:?}: {outcome:?}");
+        ensure!(
+            !accepted && outcome.error().is_ok_and(|refusal| refusal.code == 4),
+            "{ifname:?}: {outcome:?}"
+        );
     }
     case.expect_calls(&[])
 }
@@ -149,7 +152,13 @@ fn stale_variables_are_ignored_by_verbs_that_need_none() -> Result<()> {
 fn stdin_that_is_no_object_is_a_decoding_error() -> Result<()> {
     let case = Case::attach("new")?;
     let conf = case.shim.to_string();
-    let odd = [String::new(), r#"{"cniVersion":"#.to_owned(), "[]".to_owned(), format!("{conf}xx"), format!("\u{feff}{conf}")];
+    let odd = [
+        String::new(),
+        r#"{"cniVersion":"#.to_owned(),
+        "[]".to_owned(),
+        format!("{conf}xx"),
+        format!("\u{feff}{conf}"),
+    ];
     for verb in ["ADD", "DEL", "CHECK"] {
         for stdin in &odd {
             let outcome = case.call(verb).stdin(stdin).run()?;
@@ -163,7 +172,9 @@ fn stdin_that_is_no_object_is_a_decoding_error() -> Result<()> {
 /// A2.1.
 fn stdin_with_keys_of_the_wrong_type_is_a_decoding_error() -> Result<()> {
     let case = Case::attach("new")?;
-    for more in [json!({"name": 7}), json!({"cniVersion": 1.0}), json!({"name": null, "cniVersion": ["1.0.0"]})] {
+    for more in
+        [json!({"name": 7}), json!({"cniVersion": 1.0}), json!({"name": null, "cniVersion": ["1.0.0"]})]
+    {
         let outcome = case.call_with("ADD", &more).run()?;
         ensure!(outcome.refused(6).is_ok(), "{more}: {outcome:?}");
     }
@@ -247,8 +258,12 @@ fn binaries_are_checked_before_the_store() -> Result<()> {
 /// A1.8, A1.9, A1.10.
 fn delegates_get_the_whole_environment() -> Result<()> {
     let case = Case::attach("both")?;
-    let extra =
-        [("TRACEPARENT", "00-abc-def-01"), ("CNI_NETNS_OVERRIDE", "1"), ("LAB_ANY", "thing=x;y"), ("HOME", "/h")];
+    let extra = [
+        ("TRACEPARENT", "00-abc-def-01"),
+        ("CNI_NETNS_OVERRIDE", "1"),
+        ("LAB_ANY", "thing=x;y"),
+        ("HOME", "/h"),
+    ];
     for verb in ["ADD", "CHECK", "DEL"] {
         let call = extra.iter().fold(case.call(verb), |call, (name, value)| call.env(name, value));
         call.run()?.succeeded()?;
@@ -276,10 +291,19 @@ fn delegates_get_clean_files_signals_and_a_group_of_their_own() -> Result<()> {
     for call in case.calls()? {
         let locks = case.path("run/locks");
         for (number, target) in &call.fds {
-            ensure!(*number <= 2 || target.starts_with(&*locks.to_string_lossy()), "open file: {:?}", call.fds);
+            ensure!(
+                *number <= 2 || target.starts_with(&*locks.to_string_lossy()),
+                "open file: {:?}",
+                call.fds
+            );
         }
         ensure!(call.fds.len() >= 3, "stdin, stdout and stderr are open: {:?}", call.fds);
-        ensure!(call.pgid != shim && call.pgid == call.pid, "its own process group: {} {}", call.pgid, call.pid);
+        ensure!(
+            call.pgid != shim && call.pgid == call.pid,
+            "its own process group: {} {}",
+            call.pgid,
+            call.pid
+        );
         assert_eq!(u64::from_str_radix(&call.blocked, 16)?, 0, "blocked signals");
         assert_eq!(u64::from_str_radix(&call.ignored, 16)?, 0, "ignored signals");
     }
@@ -309,7 +333,8 @@ fn duplicate_and_differently_cased_keys_are_accepted() -> Result<()> {
     let mut conf = case.shim.clone();
     conf.as_object_mut().map(|object| object.remove("cniVersion"));
     let rest = conf.to_string();
-    let stdin = format!(r#"{{"CNIVERSION":"0.4.0","name":"first","CniVersion":"0.3.1","übrig":"ö",{}"#, &rest[1..]);
+    let stdin =
+        format!(r#"{{"CNIVERSION":"0.4.0","name":"first","CniVersion":"0.3.1","übrig":"ö",{}"#, &rest[1..]);
     let result = case.call("ADD").stdin(&stdin).run()?.result()?;
     assert_eq!(result["cniVersion"], "0.3.1");
     Ok(())
@@ -322,7 +347,11 @@ fn unknown_shim_keys_never_reach_a_delegate() -> Result<()> {
     let call = case.call_with("ADD", &json!({"filler": filler, "ipam": {"type": "ours"}, "k": "ours"}));
     call.run()?.result()?;
     let conf = case.the_call("stub-old ADD eth0")?.conf()?;
-    ensure!(conf.get("filler").is_none() && conf.get("ipam").is_none(), "only its own keys: {:?}", conf.as_object().map(|o| o.keys().collect::<Vec<_>>()));
+    ensure!(
+        conf.get("filler").is_none() && conf.get("ipam").is_none(),
+        "only its own keys: {:?}",
+        conf.as_object().map(|o| o.keys().collect::<Vec<_>>())
+    );
     assert_eq!(conf["k"], "keep-me");
     Ok(())
 }
@@ -331,7 +360,8 @@ fn unknown_shim_keys_never_reach_a_delegate() -> Result<()> {
 fn foreign_numbers_survive() -> Result<()> {
     let case = Case::attach("new")?;
     let number = r#""price":1.50,"big":123456789012345678901234567890,"e":1E3,"mixed":{"B":1,"a":2.0,"B":3}"#;
-    let conf = format!(r#"{{"cniVersion":"1.0.0","name":"newnet","plugins":[{{"type":"stub-new",{number}}}]}}"#);
+    let conf =
+        format!(r#"{{"cniVersion":"1.0.0","name":"newnet","plugins":[{{"type":"stub-new",{number}}}]}}"#);
     case.write(&case.conf_path("new"), &conf)?;
     case.add()?.result()?;
     case.del()?.silent()?;

@@ -1,10 +1,7 @@
 //! GC: closes our own stale records and tells each delegate, under its own ifnames, what is still valid.
 
 use anyhow::{Context, Result, ensure};
-use lab::{
-    caller::Outcome,
-    stub::Reply,
-};
+use lab::{caller::Outcome, stub::Reply};
 use serde_json::{Value, json};
 
 use crate::{
@@ -56,7 +53,8 @@ fn add_as(case: &Case, id: &str, attach: &str) -> Result<()> {
 }
 
 fn gc(case: &Case, valid: &[(&str, &str)]) -> Result<Outcome> {
-    let list: Vec<Value> = valid.iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
+    let list: Vec<Value> =
+        valid.iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
     case.call_with("GC", &json!({"cni.dev/valid-attachments": list, "cni.dev/attachments": list})).run()
 }
 
@@ -66,7 +64,8 @@ fn told(case: &Case, brief: &str) -> Result<Vec<(String, String)>> {
     assert_eq!(conf["cni.dev/valid-attachments"], conf["cni.dev/attachments"]);
     let entries = conf["cni.dev/valid-attachments"].as_array().context("a list")?;
     let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-    let mut told: Vec<_> = entries.iter().map(|entry| (text(entry, "containerID"), text(entry, "ifname"))).collect();
+    let mut told: Vec<_> =
+        entries.iter().map(|entry| (text(entry, "containerID"), text(entry, "ifname"))).collect();
     told.sort();
     Ok(told)
 }
@@ -108,8 +107,15 @@ fn gc_closes_young_records_of_an_earlier_boot() -> Result<()> {
     grace(&case, 600)?;
     add_as(&case, "c1", "old")?;
     let list = json!({"cni.dev/valid-attachments": []});
-    case.call_with("GC", &list).wrapped(&another_boot(&case)?.each_ref().map(String::as_str)).run()?.silent()?;
-    ensure!(case.stubs.log().briefs()?.contains(&"stub-old DEL eth0".to_owned()), "{:?}", case.stubs.log().briefs()?);
+    case.call_with("GC", &list)
+        .wrapped(&another_boot(&case)?.each_ref().map(String::as_str))
+        .run()?
+        .silent()?;
+    ensure!(
+        case.stubs.log().briefs()?.contains(&"stub-old DEL eth0".to_owned()),
+        "{:?}",
+        case.stubs.log().briefs()?
+    );
     case.expect_records(0)
 }
 

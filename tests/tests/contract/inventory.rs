@@ -144,7 +144,8 @@ fn entrys_network_counts_and_not_the_present_policy() -> Result<()> {
 /// F7.
 fn failed_del_turns_the_entry_into_a_record() -> Result<()> {
     let case = with_entry(&json!({"prevResult": result_with("10.1.0.10/32")}))?;
-    case.stubs.write("stub-old", &stub_old().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
+    case.stubs
+        .write("stub-old", &stub_old().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
     case.del()?.refused(11)?;
     case.expect_records(1)?;
     case.stubs.log().clear()?;

@@ -1,11 +1,6 @@
 //! Logging to journald: one line per ADD and DEL, never in the way, never with a secret.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    os::unix::net::UnixDatagram,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fs, os::unix::net::UnixDatagram, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use lab::stub::{Act, Reply};
@@ -74,7 +69,8 @@ fn fields(mut rest: &[u8]) -> Result<BTreeMap<String, String>> {
                 (&line[..at], &line[at + 1..])
             }
             None => {
-                let (length, data) = after.split_first_chunk::<8>().context("a binary field has no length")?;
+                let (length, data) =
+                    after.split_first_chunk::<8>().context("a binary field has no length")?;
                 let length = usize::try_from(u64::from_le_bytes(*length))?;
                 ensure!(data.get(length) == Some(&b'\n'), "a binary field has the wrong length");
                 rest = &data[length + 1..];
@@ -83,7 +79,8 @@ fn fields(mut rest: &[u8]) -> Result<BTreeMap<String, String>> {
         };
         let key = String::from_utf8(key.to_vec())?;
         ensure!(
-            !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'),
+            !key.is_empty()
+                && key.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'),
             "journald drops a field called {key:?}"
         );
         fields.insert(key, String::from_utf8_lossy(value).into_owned());
@@ -138,9 +135,17 @@ fn field<'entry>(entry: &'entry BTreeMap<String, String>, names: &[&str]) -> Res
 }
 
 /// Entries at level info of one verb.
-fn info_of<'all>(entries: &'all [BTreeMap<String, String>], verb: &str) -> Vec<&'all BTreeMap<String, String>> {
-    let of_verb = |entry: &&BTreeMap<String, String>| entry.get("CNI_COMMAND").is_some_and(|value| value == verb);
-    entries.iter().filter(of_verb).filter(|entry| entry.get("PRIORITY").is_some_and(|level| level == "6")).collect()
+fn info_of<'all>(
+    entries: &'all [BTreeMap<String, String>],
+    verb: &str,
+) -> Vec<&'all BTreeMap<String, String>> {
+    let of_verb =
+        |entry: &&BTreeMap<String, String>| entry.get("CNI_COMMAND").is_some_and(|value| value == verb);
+    entries
+        .iter()
+        .filter(of_verb)
+        .filter(|entry| entry.get("PRIORITY").is_some_and(|level| level == "6"))
+        .collect()
 }
 
 /// Section 3.
@@ -176,10 +181,14 @@ fn failure_is_one_line_with_its_code() -> Result<()> {
     case.call("ADD").wrapped(&borrowed(&wrapper)).run()?.refused(123)?;
     let entries = journal.entries()?;
     let told = entries.iter().filter(|entry| {
-        entry.get("CNI_COMMAND").is_some_and(|verb| verb == "ADD") && entry.get("CODE").is_some_and(|code| code == "123")
+        entry.get("CNI_COMMAND").is_some_and(|verb| verb == "ADD")
+            && entry.get("CODE").is_some_and(|code| code == "123")
     });
     ensure!(told.count() >= 1, "{entries:#?}");
-    ensure!(entries.iter().any(|entry| entry.values().any(|value| value.contains("no-addresses"))), "{entries:#?}");
+    ensure!(
+        entries.iter().any(|entry| entry.values().any(|value| value.contains("no-addresses"))),
+        "{entries:#?}"
+    );
     Ok(())
 }
 

@@ -107,7 +107,10 @@ fn background_child_with_our_stdout_delays_nobody() -> Result<()> {
     case.stubs.write("stub-new", &stub_new().on("ADD", answer))?;
     assert_eq!(case.add()?.result()?, case.rn("eth0"));
     let spawned = case.stubs.log().spawned()?;
-    ensure!(spawned.len() == 1 && is_alive(spawned[0]), "a daemon that a good delegate leaves is not ours to end");
+    ensure!(
+        spawned.len() == 1 && is_alive(spawned[0]),
+        "a daemon that a good delegate leaves is not ours to end"
+    );
     case.del()?.silent()?;
     ensure!(is_alive(spawned[0]), "not even on DEL");
     case.expect_records(0)
@@ -154,7 +157,8 @@ fn delegate_that_never_reads_its_stdin_is_fine() -> Result<()> {
 /// A3.3.
 fn stderr_of_a_good_delegate_reaches_our_stderr() -> Result<()> {
     let case = Case::attach("new")?;
-    let answer = Reply::json(&crate::case::rn("{netns}", "{ifname}")).first(Act::Stderr("a word of advice\n".to_owned()));
+    let answer = Reply::json(&crate::case::rn("{netns}", "{ifname}"))
+        .first(Act::Stderr("a word of advice\n".to_owned()));
     case.stubs.write("stub-new", &stub_new().on("ADD", answer))?;
     let outcome = case.add()?;
     outcome.result()?;

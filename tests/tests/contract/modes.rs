@@ -4,10 +4,7 @@ use anyhow::{Result, ensure};
 use lab::stub::{Reply, Stub};
 use serde_json::json;
 
-use crate::{
-    case::Case,
-    trials,
-};
+use crate::{case::Case, trials};
 
 trials![
     add_under_old_calls_old_with_its_own_conf,
@@ -165,7 +162,8 @@ fn shim_named_like_old_still_gives_old_its_own_name() -> Result<()> {
     case.shim["name"] = json!("oldnet");
     assert_eq!(case.add()?.result()?, case.ro_converted());
     case.del()?.silent()?;
-    let names: Vec<_> = case.calls()?.iter().map(|call| Ok(call.conf()?["name"].clone())).collect::<Result<_>>()?;
+    let names: Vec<_> =
+        case.calls()?.iter().map(|call| Ok(call.conf()?["name"].clone())).collect::<Result<_>>()?;
     assert_eq!(names, ["oldnet", "newnet", "newnet", "oldnet"]);
     case.expect_records(0)
 }

@@ -31,7 +31,8 @@ impl Netns {
         let made = thread::spawn(move || -> Result<()> {
             unshare(CloneFlags::CLONE_NEWNET).context("unshare the network")?;
             let none: Option<&str> = None;
-            mount(Some("/proc/thread-self/ns/net"), &target, none, MsFlags::MS_BIND, none).context("bind the netns")
+            mount(Some("/proc/thread-self/ns/net"), &target, none, MsFlags::MS_BIND, none)
+                .context("bind the netns")
         });
         made.join().map_err(|_| anyhow::anyhow!("the netns thread panicked"))??;
         Ok(Self { path })
@@ -76,7 +77,8 @@ pub(crate) fn host_ip(arguments: &str) -> Result<String> {
 
 /// Runs a program to its end; its stdout.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program).args(arguments).output().with_context(|| format!("start {program}"))?;
+    let output =
+        Command::new(program).args(arguments).output().with_context(|| format!("start {program}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{program} {}: {stderr}", arguments.join(" "));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

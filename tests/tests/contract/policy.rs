@@ -87,7 +87,11 @@ fn unknown_keys_name_the_nearest_known_one() -> Result<()> {
         (|policy| policy["rules"] = json!([{"namespce": "x", "attach": "new"}]), "namespce", "namespace"),
         (|policy| policy["deadlines"] = json!({"addSecond": 3}), "addSecond", "addSeconds"),
         (|policy| policy["gc"] = json!({"graceSecs": 3}), "graceSecs", "graceSeconds"),
-        (|policy| policy["retired"] = json!([{"network": "old", "forceAfter": 3}]), "forceAfter", "forceAfterSeconds"),
+        (
+            |policy| policy["retired"] = json!([{"network": "old", "forceAfter": 3}]),
+            "forceAfter",
+            "forceAfterSeconds",
+        ),
         (|policy| policy["podAnnotation"] = json!({"key": "k", "alow": ["new"]}), "alow", "allow"),
         (|policy| policy["networks"]["new"]["ready"] = json!([{"unx": "/s"}]), "unx", "unix"),
     ];
@@ -153,7 +157,8 @@ fn only_old_and_new_are_networks() -> Result<()> {
 }
 
 fn pod(case: &Case, namespace: &str, name: &str) -> Plugin {
-    case.call("ADD").env("CNI_ARGS", &format!("IgnoreUnknown=1;K8S_POD_NAME={name};K8S_POD_NAMESPACE={namespace}"))
+    case.call("ADD")
+        .env("CNI_ARGS", &format!("IgnoreUnknown=1;K8S_POD_NAME={name};K8S_POD_NAMESPACE={namespace}"))
 }
 
 /// Adds a new container and says which stub served it.
@@ -218,7 +223,8 @@ fn globs_match_whole_strings() -> Result<()> {
 /// D94.
 fn call_without_pod_arguments_matches_only_fieldless_rules() -> Result<()> {
     let case = Case::attach("old")?;
-    let rules = json!([{"namespace": "*", "attach": "both"}, {"pod": "*", "attach": "both"}, {"attach": "new"}]);
+    let rules =
+        json!([{"namespace": "*", "attach": "both"}, {"pod": "*", "attach": "both"}, {"attach": "new"}]);
     case.change_policy(|policy| policy["rules"] = rules)?;
     assert_eq!(served_by(&case, &case.call("ADD").env_remove("CNI_ARGS"))?, NEW);
     assert_eq!(served_by(&case, &case.call("ADD").env("CNI_ARGS", "IgnoreUnknown=1"))?, NEW);
@@ -254,7 +260,9 @@ fn annotation_wins_over_rules_with_an_allowed_value_only() -> Result<()> {
 fn annotation_of_another_key_is_ignored() -> Result<()> {
     let case = Case::attach("old")?;
     assert_eq!(served_by(&case, &annotated(&case, &json!({"crossfade/attach": "both"})))?, OLD);
-    case.change_policy(|policy| policy["podAnnotation"] = json!({"key": "example.org/net", "allow": ["both", "new"]}))?;
+    case.change_policy(|policy| {
+        policy["podAnnotation"] = json!({"key": "example.org/net", "allow": ["both", "new"]})
+    })?;
     assert_eq!(served_by(&case, &annotated(&case, &json!({"crossfade/attach": "both"})))?, OLD);
     assert_eq!(served_by(&case, &annotated(&case, &json!({"example.org/net": "new"})))?, NEW);
     Ok(())

@@ -125,7 +125,8 @@ fn absent_conf_is_not_ready() -> Result<()> {
 /// Section 4.
 fn first_conf_that_exists_is_used() -> Result<()> {
     let case = Case::attach("new")?;
-    let (absent, second, third) = (case.path("absent.conflist"), case.path("second.conf"), case.conf_path("new"));
+    let (absent, second, third) =
+        (case.path("absent.conflist"), case.path("second.conf"), case.conf_path("new"));
     case.write(&second, r#"{"cniVersion":"0.4.0","name":"second","type":"stub-new"}"#)?;
     case.change_policy(|policy| policy["networks"]["new"]["conf"] = json!([absent, second, third]))?;
     case.add()?.result()?;
@@ -149,7 +150,9 @@ fn unreadable_conf_is_invalid_and_not_passed_over() -> Result<()> {
         let good = case.path("good.conflist");
         case.write(&good, &crate::case::new_conf().to_string())?;
         case.write(&case.conf_path("new"), text)?;
-        case.change_policy(|policy| policy["networks"]["new"]["conf"] = json!([case.conf_path("new"), good]))?;
+        case.change_policy(|policy| {
+            policy["networks"]["new"]["conf"] = json!([case.conf_path("new"), good])
+        })?;
         let outcome = case.add()?;
         let refused = outcome.refused(7).is_ok_and(|refusal| refusal.text().contains("20-new.conflist"));
         ensure!(refused, "conf {text}: {outcome:?}");

@@ -40,7 +40,9 @@ fn pod_on_old(attach: &str) -> Result<(Case, String)> {
     });
     case.write_conf("old", &json!({"cniVersion": "0.4.0", "name": "oldnet", "plugins": [plugin]}))?;
     let leases = case.make_dir("leases/oldnet")?;
-    for (address, owner) in [("10.1.0.5", "c1\r\neth0"), ("10.1.0.6", "c2\r\neth0"), ("last_reserved_ip.0", "10.1.0.6")] {
+    for (address, owner) in
+        [("10.1.0.5", "c1\r\neth0"), ("10.1.0.6", "c2\r\neth0"), ("last_reserved_ip.0", "10.1.0.6")]
+    {
         fs::write(leases.join(address), owner)?;
     }
     let mut answer = case.ro();
@@ -164,7 +166,10 @@ fn retired_secondary_does_not_take_the_primary_along() -> Result<()> {
     let (case, host) = pod_on_old("both")?;
     retire(&case, 0)?;
     case.stubs.remove("stub-old")?;
-    case.stubs.write("stub-new", &crate::case::stub_new().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
+    case.stubs.write(
+        "stub-new",
+        &crate::case::stub_new().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]),
+    )?;
     case.del()?.refused(11)?;
     ensure!(!has_host_link(&host)?, "old is cleaned already");
     case.expect_records(1)?;

@@ -168,7 +168,8 @@ fn empty_result_of_the_secondary_is_accepted() -> Result<()> {
 /// D50.
 fn error_object_with_exit_0_is_a_failure() -> Result<()> {
     let case = Case::attach("new")?;
-    case.stubs.write("stub-new", &stub_new().on("ADD", Reply::json(&json!({"code": 7, "msg": "quiet-x"}))))?;
+    case.stubs
+        .write("stub-new", &stub_new().on("ADD", Reply::json(&json!({"code": 7, "msg": "quiet-x"}))))?;
     let refusal = case.add()?.refused(7)?;
     ensure!(refusal.msg.contains("quiet-x"), "{refusal:?}");
     case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])?;
@@ -182,7 +183,11 @@ fn failure_without_an_error_object_is_told_by_status_and_stderr() -> Result<()> 
     let exits = Reply(vec![Act::Stderr(stderr), Act::Exit(37)]);
     case.stubs.write("stub-new", &stub_new().on("ADD", exits))?;
     let text = case.add()?.refused(100)?.text();
-    ensure!(text.contains("37") && text.contains("the-tail") && text.len() < 20_000, "{} bytes: {text:.300}", text.len());
+    ensure!(
+        text.contains("37") && text.contains("the-tail") && text.len() < 20_000,
+        "{} bytes: {text:.300}",
+        text.len()
+    );
 
     case.stubs.write("stub-new", &stub_new().on("ADD", Reply(vec![Act::Signal(9)])))?;
     let text = case.add()?.refused(100)?.text();
@@ -220,7 +225,10 @@ fn files_that_are_no_programs_are_told_apart() -> Result<()> {
 fn delegate_types_are_checked() -> Result<()> {
     for kind in ["../stub-old", "a/b", "", ".hidden", "-x", "a b", "ä", "a\u{0}b"] {
         let case = Case::attach("old")?;
-        case.write_conf("old", &json!({"cniVersion": "0.4.0", "name": "oldnet", "plugins": [{"type": kind}]}))?;
+        case.write_conf(
+            "old",
+            &json!({"cniVersion": "0.4.0", "name": "oldnet", "plugins": [{"type": kind}]}),
+        )?;
         let outcome = case.add()?;
         ensure!(outcome.refused(7).is_ok(), "type {kind:?}: {outcome:?}");
     }

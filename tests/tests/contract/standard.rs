@@ -23,14 +23,22 @@ pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
     let tests: [(&str, fn() -> Result<()>); 3] = [
         ("old_is_primary_and_new_owns_the_default_route", old_is_primary_and_new_owns_the_default_route),
         ("new_is_primary_and_old_owns_the_default_route", new_is_primary_and_old_owns_the_default_route),
-        ("failed_second_network_leaves_nothing_of_the_first", failed_second_network_leaves_nothing_of_the_first),
+        (
+            "failed_second_network_leaves_nothing_of_the_first",
+            failed_second_network_leaves_nothing_of_the_first,
+        ),
     ];
     let absent = bin_dir().is_none();
-    tests.into_iter().map(|(name, test)| crate::trial("standard", name, test).with_ignored_flag(absent)).collect()
+    tests
+        .into_iter()
+        .map(|(name, test)| crate::trial("standard", name, test).with_ignored_flag(absent))
+        .collect()
 }
 
 fn bin_dir() -> Option<&'static str> {
-    BIN_DIRS.into_iter().find(|dir| ["bridge", "ptp", "host-local"].iter().all(|name| Path::new(dir).join(name).is_file()))
+    BIN_DIRS
+        .into_iter()
+        .find(|dir| ["bridge", "ptp", "host-local"].iter().all(|name| Path::new(dir).join(name).is_file()))
 }
 
 static NODES: AtomicU32 = AtomicU32::new(0);
@@ -61,7 +69,8 @@ impl Real {
                 "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
             })
         };
-        let bridge = json!({"type": "bridge", "bridge": format!("br{number}"), "isGateway": true, "ipam": ipam(1)});
+        let bridge =
+            json!({"type": "bridge", "bridge": format!("br{number}"), "isGateway": true, "ipam": ipam(1)});
         let ptp = json!({"type": "ptp", "ipam": ipam(2)});
         case.write_conf("old", &json!({"cniVersion": "0.4.0", "name": "oldnet", "plugins": [bridge]}))?;
         case.write_conf("new", &json!({"cniVersion": "1.0.0", "name": "newnet", "plugins": [ptp]}))?;
@@ -94,7 +103,8 @@ impl Real {
         let routes = host_ip("route")?;
         let leads_here = |line: &&str| {
             let name = line.split(": ").nth(1).unwrap_or_default().split('@').next().unwrap_or_default();
-            line.contains(&master) || routes.contains(&format!("10.102.{}.", self.number)) && routes.contains(name)
+            line.contains(&master)
+                || routes.contains(&format!("10.102.{}.", self.number)) && routes.contains(name)
         };
         Ok(links.lines().filter(leads_here).map(str::to_owned).collect())
     }
@@ -118,14 +128,20 @@ fn dual_attachment(primary: &str, owner: &str) -> Result<()> {
     let result = real.call("ADD").run()?.result()?;
     let side = if primary == "old" { 101 } else { 102 };
     let ours = addresses(&result);
-    ensure!(ours.len() == 2 && ours[0].starts_with(&format!("10.{side}.")), "the primary's addresses: {ours:?}");
+    ensure!(
+        ours.len() == 2 && ours[0].starts_with(&format!("10.{side}.")),
+        "the primary's addresses: {ours:?}"
+    );
     assert_eq!(real.leases()?.len(), 4);
     ensure!(!real.veths()?.is_empty(), "the pod's host ends are found");
 
     let dev = if primary == owner { "eth0" } else { "net1" };
     for family in ["-4", "-6"] {
         let defaults = netns.ip(&format!("{family} route show default"))?;
-        ensure!(defaults.lines().count() == 1 && defaults.contains(&format!("dev {dev}")), "{family}: {defaults}");
+        ensure!(
+            defaults.lines().count() == 1 && defaults.contains(&format!("dev {dev}")),
+            "{family}: {defaults}"
+        );
     }
     for (ifname, own) in [("eth0", primary), ("net1", if primary == "old" { "new" } else { "old" })] {
         let side = if own == "old" { 101 } else { 102 };

@@ -29,7 +29,8 @@ trials![
 type Fault = (&'static str, fn(&Path) -> Result<()>);
 
 fn chmod(path: &Path, mode: u32) -> Result<()> {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(|| format!("chmod {}", path.display()))
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("chmod {}", path.display()))
 }
 
 fn mode(path: &Path) -> Result<u32> {
@@ -125,7 +126,11 @@ fn binary_of_others_is_never_run() -> Result<()> {
         let refusal = outcome.error().with_context(|| format!("binary {what}"))?;
         ensure!(refusal.code == 7 || refusal.code == 101, "{what}: {refusal:?}");
         ensure!(refusal.text().contains("stub-new"), "{what}: {refusal:?}");
-        case.call("STATUS").env("CNI_PATH", &path).run()?.refused(50).with_context(|| format!("binary {what}"))?;
+        case.call("STATUS")
+            .env("CNI_PATH", &path)
+            .run()?
+            .refused(50)
+            .with_context(|| format!("binary {what}"))?;
         case.expect_calls(&[])?;
         case.expect_records(0)?;
 

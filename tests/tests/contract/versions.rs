@@ -35,7 +35,8 @@ trials![
 /// D11, A1.11, A2.9.
 fn version_answers_without_reading_stdin_or_environment() -> Result<()> {
     let bare = Plugin::new(Case::program()).env("CNI_COMMAND", "VERSION");
-    let dummies = bare.clone().env("CNI_CONTAINERID", "").env("CNI_NETNS", "dummy").env("CNI_IFNAME", "a/b:c d");
+    let dummies =
+        bare.clone().env("CNI_CONTAINERID", "").env("CNI_NETNS", "dummy").env("CNI_IFNAME", "a/b:c d");
     for call in [bare.clone(), bare.stdin_left_open(), dummies.stdin(r#"{"cniVersion":"1.0.0"}"#)] {
         let answer = call.run()?.result()?;
         assert_eq!(answer["cniVersion"], "1.1.0");
@@ -139,7 +140,8 @@ fn conversion_keeps_host_bits_and_interface_zero() -> Result<()> {
 /// A5: the result has the version on stdin, whatever the delegate's.
 fn result_is_converted_between_all_versions() -> Result<()> {
     let case = Case::attach("new")?;
-    for (asked, delegate) in [("0.3.0", "1.1.0"), ("1.1.0", "0.3.0"), ("0.4.0", "1.0.0"), ("1.1.0", "1.0.0")] {
+    for (asked, delegate) in [("0.3.0", "1.1.0"), ("1.1.0", "0.3.0"), ("0.4.0", "1.0.0"), ("1.1.0", "1.0.0")]
+    {
         let mut conf = new_conf();
         conf["cniVersion"] = json!(delegate);
         case.write_conf("new", &conf)?;

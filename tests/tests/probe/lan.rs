@@ -1,0 +1,96 @@
+//! A few bare netns on one bridge.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// A bridge with netns on it, all named after `label`; removed on drop.
+#[derive(Debug)]
+pub(crate) struct Lan {
+    label: &'static str,
+    pods: u8,
+}
+
+impl Lan {
+    /// `pods` netns, numbered from 1, with an IPv4 and an IPv6 address each. `label` is unique in this process and short
+    /// enough for an interface name.
+    pub(crate) fn new(label: &'static str, pods: u8) -> Result<Self> {
+        let lan = Self { label, pods };
+        ip(&format!("link add {label} type bridge"))?;
+        ip(&format!("link set {label} up"))?;
+        for pod in 1..=pods {
+            let netns = lan.name(pod);
+            ip(&format!("netns add {netns}"))?;
+            ip(&format!("link add {netns} type veth peer name eth0 netns {netns}"))?;
+            ip(&format!("link set {netns} master {label} up"))?;
+            lan.ip(pod, "link set lo up")?;
+            lan.ip(pod, &format!("address add {}/24 dev eth0", lan.v4(pod)))?;
+            lan.ip(pod, &format!("address add {}/64 dev eth0 nodad", lan.v6(pod)))?;
+            lan.ip(pod, "link set eth0 up")?;
+        }
+        Ok(lan)
+    }
+
+    /// Name of a pod, of its netns and of its port on the bridge.
+    pub(crate) fn name(&self, pod: u8) -> String {
+        format!("{}-{pod}", self.label)
+    }
+
+    /// Path of a pod's netns.
+    pub(crate) fn netns(&self, pod: u8) -> PathBuf {
+        PathBuf::from("/run/netns").join(self.name(pod))
+    }
+
+    /// A pod's IPv4 address.
+    pub(crate) fn v4(&self, pod: u8) -> IpAddr {
+        IpAddr::from([10, 9, 0, pod])
+    }
+
+    /// A pod's IPv6 address.
+    pub(crate) fn v6(&self, pod: u8) -> IpAddr {
+        IpAddr::from([0xfd00, 9, 0, 0, 0, 0, 0, u16::from(pod)])
+    }
+
+    /// Runs `ip` in a pod.
+    pub(crate) fn ip(&self, pod: u8, line: &str) -> Result<()> {
+        ip(&format!("-n {} {line}", self.name(pod)))
+    }
+
+    /// Runs `iptables` in a pod.
+    pub(crate) fn iptables(&self, pod: u8, line: &str) -> Result<()> {
+        run("ip", &format!("netns exec {} iptables -w {line}", self.name(pod)))
+    }
+
+    /// Cuts a pod's cable, or mends it: at once, and without a carrier that comes and goes in its own time.
+    pub(crate) fn cable(&self, pod: u8, whole: bool) -> Result<()> {
+        // States of a bridge's port: 0 is disabled, 3 is forwarding; see bridge(8).
+        let state = if whole { 3 } else { 0 };
+        let port = self.name(pod);
+        run("bridge", &format!("link set dev {port} state {state}"))
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        for pod in 1..=self.pods {
+            let _may_be_half_made = ip(&format!("netns delete {}", self.name(pod)));
+        }
+        let _may_be_half_made = ip(&format!("link delete {}", self.label));
+    }
+}
+
+fn ip(line: &str) -> Result<()> {
+    run("ip", line)
+}
+
+fn run(program: &str, line: &str) -> Result<()> {
+    let output = Command::new(program)
+        .args(line.split(' '))
+        .output()
+        .with_context(|| format!("run {program} {line}"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {line}: {}", stderr.trim());
+    Ok(())
+}
