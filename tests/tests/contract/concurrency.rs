@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::{
     caller::Running,
     stub::{Act, Reply},
@@ -27,6 +27,7 @@ trials![
     killed_in_the_first_network_is_undone_by_del,
     orphan_of_a_killed_add_ignoring_sigterm_is_ended_by_del,
     killed_in_mid_del_is_finished_by_the_next,
+    killed_as_a_delegate_starts_is_undone_by_del,
     unfinished_attachment_fails_check_and_refuses_add,
     sigterm_in_mid_add_undoes_it,
     sigterm_in_mid_del_keeps_what_is_not_done,
@@ -213,6 +214,7 @@ fn killed_in_mid_del_is_finished_by_the_next() -> Result<()> {
     case.stubs.write("stub-old", &stub_old().on_calls("DEL", vec![hang_with_child(), Reply::silent()]))?;
     let del = case.call("DEL").spawn()?;
     case.stubs.log().wait_for("stub-old DEL eth0", 1)?;
+    case.eventually("the delegate's child", || Ok(!case.stubs.log().spawned()?.is_empty()))?;
     del.signal(Signal::SIGKILL)?;
     drop(del);
     case.del()?.silent()?;
@@ -220,6 +222,24 @@ fn killed_in_mid_del_is_finished_by_the_next() -> Result<()> {
     let briefs = case.stubs.log().briefs()?;
     ensure!(briefs.iter().filter(|brief| *brief == "stub-old DEL eth0").count() == 2, "{briefs:?}");
     case.expect_records(0)
+}
+
+/// Promise 9: at any instant, so also between the delegate's start and whatever the shim notes down about it.
+fn killed_as_a_delegate_starts_is_undone_by_del() -> Result<()> {
+    for verb in ["ADD", "DEL"] {
+        let case = Case::attach("new")?;
+        if verb == "DEL" {
+            case.added()?;
+        }
+        let deadly = vec![hang_with_child().first(Act::KillParent), Reply::silent()];
+        case.stubs.write("stub-new", &stub_new().on_calls(verb, deadly))?;
+        let killed = case.call(verb).run()?;
+        ensure!(killed.status.code().is_none(), "the shim is killed: {killed:?}");
+        case.del()?.silent().with_context(|| format!("DEL after the kill in {verb}"))?;
+        case.nobody_is_left()?;
+        case.expect_records(0)?;
+    }
+    Ok(())
 }
 
 /// F17.

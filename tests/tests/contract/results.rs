@@ -14,6 +14,7 @@ trials![
     plugin_chained_behind_the_shim_gets_a_complete_result,
     unknown_result_keys_pass_byte_for_byte,
     unknown_result_keys_reach_the_delegates_del,
+    pretty_printed_texts_are_recorded_whole,
     address_of_the_secondary_is_never_in_the_reply,
     dns_of_the_primary_is_kept,
 ];
@@ -76,6 +77,36 @@ fn unknown_result_keys_reach_the_delegates_del() -> Result<()> {
     let stdin = case.the_call("stub-new DEL eth0")?.stdin.unwrap_or_default();
     ensure!(stdin.contains(ODD), "{stdin}");
     Ok(())
+}
+
+/// D06 and D61 as real plugins print: over many lines, with a newline at the end.
+fn pretty_printed_texts_are_recorded_whole() -> Result<()> {
+    let case = Case::attach("both")?;
+    let plugins = json!([{"type": "stub-new", "capabilities": {"dns": true}}]);
+    let conf = json!({"cniVersion": "1.0.0", "name": "newnet", "plugins": plugins});
+    case.write(&case.conf_path("new"), &format!("{conf:#}\n"))?;
+    let pretty = |answer: &serde_json::Value| Stub::answering(Reply::text(&format!("{answer:#}\r\n\n")));
+    case.stubs.write("stub-old", &pretty(&case.ro()))?;
+    case.stubs.write("stub-new", &pretty(&case.rn("net1")))?;
+    let mut shim = case.shim.clone();
+    shim["runtimeConfig"] = json!({"dns": {"Servers": ["10.0.0.1"], "Searches": null}});
+    let stdin = format!("{shim:#}\n");
+    assert_eq!(case.call("ADD").stdin(&stdin).run()?.result()?, case.ro_converted());
+    case.call("CHECK").stdin(&stdin).run()?.silent()?;
+    case.call("DEL").stdin(&stdin).run()?.silent()?;
+    case.expect_calls(&[
+        "stub-old ADD eth0",
+        "stub-new ADD net1",
+        "stub-new CHECK net1",
+        "stub-new DEL net1",
+        "stub-old DEL eth0",
+    ])?;
+    for brief in ["stub-new CHECK net1", "stub-new DEL net1"] {
+        let conf = case.the_call(brief)?.conf()?;
+        assert_eq!(conf["prevResult"], case.rn("net1"), "{brief}");
+        assert_eq!(conf["runtimeConfig"]["dns"]["Servers"], json!(["10.0.0.1"]), "{brief}");
+    }
+    case.expect_records(0)
 }
 
 /// D80, D03.
