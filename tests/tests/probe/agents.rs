@@ -22,7 +22,10 @@ pub(crate) fn dead_agent_is_an_error() -> Result<()> {
     signal(&mesh, &lan.name(2), Signal::SIGKILL)?;
     let error = deadline::until("the death is noticed", LIMIT, || Ok(mesh.check().err()))?;
     let text = error.to_string();
-    ensure!(text.contains(&lan.name(2)) && text.contains("has ended"), "{text}");
+    ensure!(
+        text.contains(&lan.name(2)) && text.contains("has ended"),
+        "{text}"
+    );
     ensure!(
         mesh.phase("next").is_err(),
         "a mesh with a dead agent goes on"
