@@ -74,7 +74,7 @@ pub enum Act {
     Gate(PathBuf),
     /// Start this program, which inherits stdout, stderr and the process group; its pid is logged.
     Spawn(Vec<String>),
-    /// Kill the caller with SIGKILL, as an out-of-memory killer would.
+    /// Kill the caller with SIGKILL, as an out-of-memory killer would. Only as the first act, done before all else.
     KillParent,
     /// From here on SIGTERM does nothing.
     IgnoreTerm,
@@ -84,8 +84,6 @@ pub enum Act {
     Exit(i32),
     /// End by this signal number.
     Signal(i32),
-    /// Log the end of the call.
-    LogEnd,
 }
 
 impl Reply {
@@ -253,11 +251,6 @@ pub enum Event {
         /// The child's pid.
         pid: i32,
     },
-    /// A stub reached [`Act::LogEnd`].
-    End {
-        /// The stub's pid.
-        pid: i32,
-    },
 }
 
 /// One call of a stub, as it saw it.
@@ -337,7 +330,7 @@ impl CallLog {
             .into_iter()
             .filter_map(|event| match event {
                 Event::Call(call) if call.verb() != "VERSION" => Some(*call),
-                Event::Call(_) | Event::Spawned { .. } | Event::End { .. } => None,
+                Event::Call(_) | Event::Spawned { .. } => None,
             })
             .collect())
     }
@@ -360,7 +353,7 @@ impl CallLog {
             .into_iter()
             .filter_map(|event| match event {
                 Event::Spawned { pid, .. } => Some(pid),
-                Event::Call(_) | Event::End { .. } => None,
+                Event::Call(_) => None,
             })
             .collect())
     }

@@ -28,6 +28,8 @@ trials![
     symbolic_link_to_a_plugin_is_followed_and_directories_are_not_plugins,
     second_add_of_a_live_attachment_is_refused,
     secondary_takes_the_next_free_ifname,
+    secondary_never_takes_the_primarys_ifname,
+    existing_ifname_is_the_delegates_to_refuse,
     store_that_cannot_be_written_refuses_before_any_delegate,
     full_store_refuses_before_any_delegate,
     del_with_a_read_only_store_still_calls_delegates,
@@ -288,6 +290,22 @@ fn secondary_takes_the_next_free_ifname() -> Result<()> {
     case.del()?.silent()?;
     case.the_call("stub-new DEL net3")?;
     Ok(())
+}
+
+/// D58, D90.
+fn secondary_never_takes_the_primarys_ifname() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.call("ADD").env("CNI_IFNAME", "net1").run()?.result()?;
+    case.expect_calls(&["stub-old ADD net1", "stub-new ADD net2"])
+}
+
+/// D58.
+fn existing_ifname_is_the_delegates_to_refuse() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.netns.ip("link add eth0 type veth peer name other")?;
+    case.stubs.write("stub-new", &stub_new().on("ADD", Reply::fail(999, "eth0 exists", "")))?;
+    case.add()?.refused(999)?;
+    case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])
 }
 
 /// D60.
