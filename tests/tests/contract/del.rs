@@ -7,7 +7,8 @@ use lab::stub::{Reply, Stub};
 use serde_json::json;
 
 use crate::{
-    case::{Case, another_boot, old_conf, stub_new, stub_old},
+    case::{Case, old_conf, stub_new, stub_old},
+    mounts::another_boot,
     trials,
 };
 

@@ -5,7 +5,8 @@ use lab::stub::{Act, Reply, Stub};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, Mount, stub_new, stub_old},
+    case::{Case, stub_new, stub_old},
+    mounts::Mount,
     trials,
 };
 
@@ -32,6 +33,7 @@ trials![
     existing_ifname_is_the_delegates_to_refuse,
     store_that_cannot_be_written_refuses_before_any_delegate,
     full_store_refuses_before_any_delegate,
+    store_that_fills_up_in_mid_add_undoes_it,
     del_with_a_read_only_store_still_calls_delegates,
     run_directory_that_cannot_be_written_refuses_add_but_not_del,
 ];
@@ -324,6 +326,19 @@ fn full_store_refuses_before_any_delegate() -> Result<()> {
     let _full = Mount::full_tmpfs(&state)?;
     case.add()?.refused(5)?;
     case.expect_calls(&[])
+}
+
+/// Promise 9: a result that cannot be recorded is an attachment that no DEL would find.
+fn store_that_fills_up_in_mid_add_undoes_it() -> Result<()> {
+    let case = Case::attach("both")?;
+    let state = case.make_state_dir("state")?;
+    let _small = Mount::small_tmpfs(&state)?;
+    let mut answer = case.rn("{ifname}");
+    answer["vendorX"] = json!("x".repeat(200_000));
+    case.stubs.write("stub-new", &Stub::answering(Reply::json(&answer)))?;
+    case.add()?.refused(5)?;
+    case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"])?;
+    case.expect_records(0)
 }
 
 /// D60.
