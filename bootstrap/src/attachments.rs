@@ -130,7 +130,8 @@ impl Life {
 /// When state cannot be read.
 pub fn list(layout: &Layout, policy: Option<&Policy>) -> Result<Attachments, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
-    let (records, damaged) = Store::new(layout).all().map_err(failed)?;
+    let (mut records, damaged) = Store::new(layout).all().map_err(failed)?;
+    records.sort_by(|a, b| key(a).cmp(&key(b)));
     let inventory = Inventory::load(layout).map_err(failed)?;
     let now = Moment::now().map_err(failed)?;
     let mut attachments: Vec<Line> = records.iter().map(|record| of_record(record, policy, &now)).collect();
@@ -140,6 +141,11 @@ pub fn list(layout: &Layout, policy: Option<&Policy>) -> Result<Attachments, Fai
     attachments.extend(entries.map(|entry| of_entry(entry, policy, &now)));
     let damaged = damaged.into_iter().map(|(path, reason)| Damaged { path, reason }).collect();
     Ok(Attachments { attachments, damaged })
+}
+
+/// Oldest first; of one second, by container id.
+fn key(record: &Attachment) -> (u64, &str, &str) {
+    (record.intent.begun.wall_secs, &record.intent.container_id, &record.intent.ifname)
 }
 
 fn of_record(record: &Attachment, policy: Option<&Policy>, now: &Moment) -> Line {

@@ -16,6 +16,7 @@ use crate::raw::RawObject;
 use crate::reply::{CniError, code};
 use crate::store::{Open, Store};
 use crate::trust;
+use crate::version::{AddResult, Version};
 
 use super::networks::{self, Loaded};
 
@@ -39,8 +40,8 @@ pub(crate) struct Adopt<'a> {
     pub(crate) args: Option<&'a str>,
     /// `CNI_PATH`.
     pub(crate) search: Option<&'a str>,
-    /// The runtime's own word on what ADD answered; it goes before the entry's.
-    pub(crate) prev_result: Option<&'a RawValue>,
+    /// The runtime's own word on what ADD answered, and the version it speaks; it goes before the entry's.
+    pub(crate) prev_result: Option<(&'a RawValue, Version)>,
     /// The runtime's own `runtimeConfig`; it goes before the entry's.
     pub(crate) runtime_config: Option<RawObject>,
 }
@@ -52,6 +53,7 @@ impl Adopt<'_> {
     /// Code 7 or 11 when the network of the entry cannot be told or has no conf.
     pub(crate) fn record(&self, entry: &Entry) -> Result<Open, CniError> {
         let leg = self.leg(entry)?;
+        let conf = networks::recorded_conf(&leg)?;
         let args = self.args.or(entry.cni_args.as_deref());
         let intent = Intent {
             version: FORMAT,
@@ -66,7 +68,7 @@ impl Adopt<'_> {
             legs: vec![leg],
         };
         let mut open = begin(self.store, intent);
-        if let Some(result) = self.result(entry) {
+        if let Some(result) = self.result(entry, &conf) {
             // Should this not be written, what was attached is asked to go without its result.
             let _ = open.append(&[Event::Added { leg: 0, result }]);
         }
@@ -116,12 +118,14 @@ impl Adopt<'_> {
         Ok(leg(&loaded, &entry.ifname, true))
     }
 
-    /// What the attachment was answered: the runtime's own word, else the entry's, else the runtime's cache.
-    pub(crate) fn result(&self, entry: &Entry) -> Option<Box<RawValue>> {
-        self.prev_result
-            .map(ToOwned::to_owned)
-            .or_else(|| entry.prev_result.clone())
-            .or_else(|| cached_result(self.name?, entry))
+    /// What the attachment was answered: the runtime's own word, else the entry's, else the runtime's cache; at the version
+    /// of the network's conf, whatever version the runtime speaks with us.
+    pub(crate) fn result(&self, entry: &Entry, conf: &Conflist) -> Option<Box<RawValue>> {
+        let told = self.prev_result.map(|(raw, version)| (raw.to_owned(), version));
+        let (raw, version) = told
+            .or_else(|| Some((entry.prev_result.clone()?, conf.version)))
+            .or_else(|| Some((cached_result(self.name?, entry)?, conf.version)))?;
+        AddResult::parse(raw.get().as_bytes(), version).ok()?.at(conf.version).ok()
     }
 }
 

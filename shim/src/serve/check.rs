@@ -35,7 +35,7 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
             let adopt = request.adopt(&policy)?;
             let leg = adopt.leg(entry)?;
             let conf = networks::recorded_conf(&leg)?;
-            let result = adopt.result(entry);
+            let result = adopt.result(entry, &conf);
             let scope = Scope {
                 container_id: &key.container_id,
                 netns: &request.env.netns,

@@ -12,7 +12,6 @@ mod gc;
 mod networks;
 mod status;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -66,7 +65,10 @@ impl Request<'_> {
             netns: &self.env.netns,
             args: self.env.args.as_deref(),
             search: self.env.path.as_deref(),
-            prev_result: object.get("prevResult").filter(|raw| raw.get() != "null"),
+            prev_result: object
+                .get("prevResult")
+                .filter(|raw| raw.get() != "null")
+                .map(|raw| (raw, self.conf.version)),
             runtime_config: Some(self.conf.runtime_config()?).filter(|config| !config.is_empty()),
         })
     }
@@ -92,7 +94,7 @@ impl Request<'_> {
 ///
 /// *Shape*: `vars` is the environment, `input` is stdin (not read for VERSION), `out` is stdout.
 pub fn serve(
-    vars: &BTreeMap<String, OsString>,
+    vars: &[(String, OsString)],
     input: &mut impl Read,
     out: &mut impl Write,
     signals: &Signals,
@@ -108,7 +110,7 @@ pub fn serve(
 
 /// The outcome and the version to report an error at.
 fn answer(
-    vars: &BTreeMap<String, OsString>,
+    vars: &[(String, OsString)],
     input: &mut impl Read,
     out: &mut impl Write,
     signals: &Signals,
@@ -134,10 +136,10 @@ fn answer(
 
 fn dispatch(
     request: &Request<'_>,
-    vars: &BTreeMap<String, OsString>,
+    vars: &[(String, OsString)],
     out: &mut impl Write,
 ) -> Result<(), CniError> {
-    if vars.get(DEPTH_VARIABLE).is_some_and(|depth| !depth.is_empty()) {
+    if vars.iter().any(|(key, depth)| key == DEPTH_VARIABLE && !depth.is_empty()) {
         return Err(crate::delegate::delegates_to_itself(&request.conf.name));
     }
     // Which version brought a verb: specification 0.4.0 and 1.1.0.

@@ -17,10 +17,9 @@ use lab::{
     caller::{Outcome, Plugin},
     deadline::until,
     scratch::Scratch,
-    stub::{Call, Gate, PATIENCE, Reply, Stub, StubDir},
+    stub::{Act, Call, Gate, PATIENCE, Reply, Stub, StubDir},
 };
 use nix::{
-    mount::{MntFlags, MsFlags, mount, umount2},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -92,6 +91,11 @@ pub(crate) fn stub_old() -> Stub {
 /// A stub that behaves like the network `new`, on whatever ifname.
 pub(crate) fn stub_new() -> Stub {
     Stub::answering(Reply::json(&rn("{netns}", "{ifname}")))
+}
+
+/// A reply that starts a child which works for ever, and hangs.
+pub(crate) fn hang_with_child() -> Reply {
+    Reply(vec![Act::Spawn(vec!["/bin/sleep".to_owned(), "100000".to_owned()]), Act::Hang])
 }
 
 /// A black-box case under construction and under test.
@@ -337,6 +341,33 @@ impl Case {
         until(what, PATIENCE, || Ok(holds()?.then_some(())))
     }
 
+    /// Writes the inventory of sandboxes that were there before the shim.
+    pub(crate) fn write_inventory(&self, attachments: &Value) -> Result<()> {
+        self.make_state_dir("state")?;
+        let path = self.path("state/inventory.json");
+        self.write(&path, &json!({"version": 1, "attachments": attachments}).to_string())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).context("mode of the inventory")
+    }
+
+    /// The container ids in the inventory.
+    pub(crate) fn inventory(&self) -> Result<Vec<String>> {
+        let text = match fs::read(self.path("state/inventory.json")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).context("read the inventory"),
+        };
+        let inventory: Value = serde_json::from_slice(&text)?;
+        let entries = inventory["attachments"].as_array().context("the inventory's attachments")?;
+        Ok(entries.iter().filter_map(|entry| Some(entry["containerID"].as_str()?.to_owned())).collect())
+    }
+
+    /// Holds when every stub and every child of one is gone, or goes at once.
+    pub(crate) fn nobody_is_left(&self) -> Result<()> {
+        let log = self.stubs.log();
+        let pids: Vec<i32> = log.calls()?.iter().map(|call| call.pid).chain(log.spawned()?).collect();
+        self.eventually("the end of every delegate and child", || Ok(!pids.iter().any(|pid| is_alive(*pid))))
+    }
+
     /// Makes a directory below the case's as the shim makes its state: for root alone.
     pub(crate) fn make_state_dir(&self, name: &str) -> Result<PathBuf> {
         let path = self.make_dir(name)?;
@@ -362,42 +393,6 @@ impl Drop for Case {
         }
     }
 }
-
-/// A mount that goes when this is dropped.
-pub(crate) struct Mount {
-    target: PathBuf,
-}
-
-impl Mount {
-    /// Makes a directory read-only.
-    pub(crate) fn read_only(target: &Path) -> Result<Self> {
-        mount(Some(target), target, NOTHING, MsFlags::MS_BIND, NOTHING).context("bind")?;
-        let made = Self { target: target.to_owned() };
-        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        mount(NOTHING, target, NOTHING, flags, NOTHING).context("remount read-only")?;
-        Ok(made)
-    }
-
-    /// Puts a file system without a free block there.
-    pub(crate) fn full_tmpfs(target: &Path) -> Result<Self> {
-        let options = "mode=0700,size=64k";
-        mount(Some("tmpfs"), target, Some("tmpfs"), MsFlags::empty(), Some(options))
-            .context("mount a small tmpfs")?;
-        let made = Self { target: target.to_owned() };
-        let filled = fs::write(target.join("filler"), vec![0; 1 << 20]);
-        ensure!(filled.is_err(), "a megabyte fits into 64 KiB");
-        Ok(made)
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // The lab's mount namespace ends with the process anyhow.
-        let _unmounted = umount2(&self.target, MntFlags::MNT_DETACH);
-    }
-}
-
-const NOTHING: Option<&str> = None;
 
 /// Whether a process is there and not just waiting to be reaped.
 pub(crate) fn is_alive(pid: i32) -> bool {

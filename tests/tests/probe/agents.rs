@@ -21,7 +21,8 @@ pub(crate) fn dead_agent_is_an_error() -> Result<()> {
     mesh.check()?;
     signal(&mesh, &lan.name(2), Signal::SIGKILL)?;
     let error = deadline::until("the death is noticed", LIMIT, || Ok(mesh.check().err()))?;
-    ensure!(error.to_string().contains(&lan.name(2)), "{error:#}");
+    let text = error.to_string();
+    ensure!(text.contains(&lan.name(2)) && text.contains("has ended"), "{text}");
     ensure!(mesh.phase("next").is_err(), "a mesh with a dead agent goes on");
     let gauge = mesh.gauge();
     ensure!(mesh.finish().is_err(), "a mesh with a dead agent reports");
