@@ -71,8 +71,8 @@ impl Runtime {
         .with_context(|| format!("ask {} for its status", self.socket.display()))
     }
 
-    /// Waits until the runtime has loaded a conf with a plugin of this type. An ADD through what it had before has ended
-    /// then, for runtimes load under a lock that every ADD holds. False where it does not tell what it loads.
+    /// Waits until the runtime has loaded a conf with a plugin of this type. What it had before may still be at work. False
+    /// where it does not tell what it loads.
     ///
     /// # Errors
     /// When it does not answer, or not in time.
