@@ -1,4 +1,4 @@
-//! ADDs that run past us: begun by a runtime under the conf it had before ours.
+//! ADDs that are running: past us, under the conf that a runtime had before ours, or through us.
 //!
 //! containerd up to 1.6 loads a conf while an ADD under the one before still runs, and no runtime lists a sandbox before its ADD
 //! ended. So the processes are looked at: a plugin is told its verb in its environment, and ours pass a mark on.
@@ -18,15 +18,24 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Waits until no ADD runs past us on this host.
+/// Which way an ADD goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The runtime calls the plugins of a network itself.
+    PastUs,
+    /// The runtime calls us, and we call the plugins.
+    ThroughUs,
+}
+
+/// Waits until no ADD runs this way on this host.
 ///
 /// # Errors
 /// The container ids of those that still run after `within`.
-pub fn wait_for_quiet(within: Duration) -> Result<(), BTreeSet<String>> {
+pub fn wait_for_quiet(way: Way, within: Duration) -> Result<(), BTreeSet<String>> {
     let end = Instant::now() + within;
     let mut quiet_since = Instant::now();
     loop {
-        let running = past_us(Path::new("/proc"));
+        let running = running(Path::new("/proc"), way);
         let now = Instant::now();
         if running.is_empty() && now.duration_since(quiet_since) >= QUIET {
             return Ok(());
@@ -41,9 +50,9 @@ pub fn wait_for_quiet(within: Duration) -> Result<(), BTreeSet<String>> {
     }
 }
 
-/// Container ids of the ADDs that run past us in our own network namespace, which is where runtimes start plugins.
+/// Container ids of the ADDs that run this way in our own network namespace, which is where runtimes start plugins.
 /// Processes that end while we look, or are not ours to look at, are none.
-fn past_us(proc: &Path) -> BTreeSet<String> {
+fn running(proc: &Path, wanted: Way) -> BTreeSet<String> {
     let host = std::fs::read_link(proc.join("self/ns/net")).ok();
     let Ok(entries) = std::fs::read_dir(proc) else {
         return BTreeSet::new();
@@ -53,28 +62,30 @@ fn past_us(proc: &Path) -> BTreeSet<String> {
         .map(|entry| entry.path())
         .filter(|dir| dir.file_name().is_some_and(|pid| pid.to_string_lossy().parse::<u32>().is_ok()))
         .filter_map(|dir| {
-            let container_id = of_add(&std::fs::read(dir.join("environ")).ok()?)?;
+            let (container_id, way) = of_add(&std::fs::read(dir.join("environ")).ok()?)?;
             let exe = std::fs::read_link(dir.join("exe")).ok()?;
             // A plugin that was replaced while it runs is shown as `NAME (deleted)`.
             let ours = exe.file_name()?.to_string_lossy().split(' ').next() == Some(PLUGIN);
             let here = std::fs::read_link(dir.join("ns/net")).ok() == host;
-            (here && !ours).then_some(container_id)
+            let way = if ours { Way::ThroughUs } else { way };
+            (here && way == wanted).then_some(container_id)
         })
         .collect()
 }
 
-/// The container id of an environment that is of an ADD of a pod interface, and not passed on by us.
-fn of_add(environ: &[u8]) -> Option<String> {
+/// The container id of an environment that is of an ADD of a pod interface, and whether it was passed on by us.
+fn of_add(environ: &[u8]) -> Option<(String, Way)> {
     let value = |key: &str| {
         environ.split(|byte| *byte == 0).find_map(|pair| {
             let pair = std::str::from_utf8(pair).ok()?;
             pair.strip_prefix(key)?.strip_prefix('=')
         })
     };
-    let past_us = value("CNI_COMMAND") == Some("ADD")
-        && value("CNI_IFNAME") != Some("lo")
-        && value(DEPTH_VARIABLE).is_none();
-    past_us.then(|| value("CNI_CONTAINERID").unwrap_or_default().to_owned())
+    if value("CNI_COMMAND") != Some("ADD") || value("CNI_IFNAME") == Some("lo") {
+        return None;
+    }
+    let way = if value(DEPTH_VARIABLE).is_some() { Way::ThroughUs } else { Way::PastUs };
+    Some((value("CNI_CONTAINERID").unwrap_or_default().to_owned(), way))
 }
 
 #[cfg(test)]
@@ -86,13 +97,14 @@ mod tests {
     fn an_add_is_told_by_its_environment() {
         let depth = format!("{DEPTH_VARIABLE}=1");
         for (pairs, expected) in [
-            (vec!["A=1", "CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0"], Some("c1")),
+            (vec!["A=1", "CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0"], Some(Way::PastUs)),
             (vec!["CNI_COMMAND=DEL", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0"], None),
             (vec!["CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=lo"], None),
-            (vec!["CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0", &depth], None),
+            (vec!["CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0", &depth], Some(Way::ThroughUs)),
             (vec!["XCNI_COMMAND=ADD"], None),
         ] {
-            assert_eq!(of_add(pairs.join("\0").as_bytes()).as_deref(), expected, "{pairs:?}");
+            let expected = expected.map(|way| ("c1".to_owned(), way));
+            assert_eq!(of_add(pairs.join("\0").as_bytes()), expected, "{pairs:?}");
         }
     }
 
@@ -106,10 +118,11 @@ mod tests {
             .stdout(Stdio::null())
             .spawn()
             .expect("cat");
-        assert!(past_us(Path::new("/proc")).contains(&id));
-        assert!(wait_for_quiet(Duration::ZERO).is_err_and(|running| running.contains(&id)));
+        let seen = |way| running(Path::new("/proc"), way).contains(&id);
+        assert!(seen(Way::PastUs) && !seen(Way::ThroughUs));
+        assert!(wait_for_quiet(Way::PastUs, Duration::ZERO).is_err_and(|running| running.contains(&id)));
         drop(plugin.stdin.take());
         plugin.wait().expect("ends");
-        assert!(!past_us(Path::new("/proc")).contains(&id));
+        assert!(!seen(Way::PastUs));
     }
 }
