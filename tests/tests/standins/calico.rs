@@ -286,6 +286,13 @@ pub(crate) fn check_notices_what_is_gone() -> Result<()> {
         pod.succeed("CHECK", &conf)?.stdout == b"OK\n",
         "CHECK says something else"
     );
+    let given = scratch.join("leases/old");
+    let aside = scratch.join("aside");
+    fs::rename(&given, &aside)?;
+    ensure!(!pod.call("CHECK", &conf)?.ok, "without a lease");
+    fs::remove_dir_all(&given)?;
+    fs::rename(&aside, &given)?;
+    pod.succeed("CHECK", &conf)?;
     netns.run("ip -4 address flush dev eth0")?;
     netns.run("ip -6 address flush dev eth0 scope global")?;
     ensure!(!pod.call("CHECK", &conf)?.ok, "without an address");
