@@ -44,6 +44,9 @@ impl Key {
     }
 }
 
+/// Damaged records: path and reason.
+pub type Damaged = Vec<(PathBuf, String)>;
+
 /// What is known of an attachment.
 #[derive(Debug)]
 pub enum Found {
@@ -191,16 +194,17 @@ impl Store {
         }
     }
 
-    /// Moves a damaged record to `STATE/damaged/`, where people find it.
+    /// Keeps a damaged record in `STATE/damaged/` as well, where people find it. It stays in its place until a sound
+    /// record replaces it: between the two a kill must not find neither.
     ///
     /// # Errors
-    /// Any I/O error; then the file is where it was.
+    /// Any I/O error.
     pub fn set_aside(&self, key: &Key) -> io::Result<PathBuf> {
         let dir = self.layout.damaged();
         file::create_private_dir(&dir)?;
         let now = crate::boot::Moment::now()?;
         let to = dir.join(format!("{}.{}-{}", key.file_name(), now.wall_secs, std::process::id()));
-        std::fs::rename(self.path(key), &to)?;
+        std::fs::hard_link(self.path(key), &to)?;
         file::sync_dir(&dir)?;
         Ok(to)
     }
@@ -228,7 +232,7 @@ impl Store {
     ///
     /// # Errors
     /// When the directory is not trusted or cannot be listed.
-    pub fn all(&self) -> io::Result<(Vec<Attachment>, Vec<(PathBuf, String)>)> {
+    pub fn all(&self) -> io::Result<(Vec<Attachment>, Damaged)> {
         self.check_trust()?;
         let (mut sound, mut damaged) = (Vec::new(), Vec::new());
         for shard in list(&self.layout.attachments())? {

@@ -13,7 +13,7 @@ use crate::boot::Moment;
 use crate::delegate::{Limits, Network, Scope, secondary_runtime_config};
 use crate::exec::Binary;
 use crate::inventory::Inventory;
-use crate::lock::{Lock, Patience};
+use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::{LegPlan, Plan, decide_add};
 use crate::policy::{Attach, Policy, Side};
@@ -54,7 +54,11 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
     let until = request.until(policy.deadlines.add_secs);
     let patience = Patience { until, ask_from: None };
     let key = request.key();
-    let lock = Lock::take(request.layout(), &key, request.env.verb, patience, request.signals);
+    let lock = match Lock::take(request.layout(), &key, request.env.verb, patience, request.signals) {
+        Err(why @ (NoLock::Held(_) | NoLock::Stopped)) => return Err(request.no_lock(why)),
+        // A run directory that cannot be written is told in its turn.
+        other => other,
+    };
     refuse_existing(request)?;
 
     let netns = Netns::open(Path::new(&request.env.netns));
@@ -321,12 +325,18 @@ fn attach_all(
             Err(error) => return Err(error),
         };
         let raw = result.at(leg.loaded.conf.version)?;
-        let mut events = vec![Event::Added { leg: index, result: raw }];
-        if index + 1 == legs.len() {
-            events.push(Event::Attached {});
+        let added = Event::Added { leg: index, result: raw };
+        let last = index + 1 == legs.len();
+        if legs.len() == 1 {
+            append(open, &[added, Event::Attached {}])?;
+        } else {
+            // Recorded before our own step: should that fail, the undoing has the result that belongs to the DEL.
+            append(open, &[added])?;
+            route_step(legs, index, open, netns)?;
+            if last {
+                append(open, &[Event::Attached {}])?;
+            }
         }
-        route_step(legs, index, open, netns)?;
-        append(open, &events)?;
         if leg.plan.primary {
             primary = Some(result);
         }
