@@ -250,6 +250,10 @@ fn a_refusal_names_the_route_and_removes_nothing() {
     let first = Network::new(1, Kind::Calico, "eth0");
     first.attach(&pod, Defaults::Both);
     pod.ip("route del 169.254.1.1 dev eth0");
+    // So many that the refused one is in a later datagram than the first.
+    for n in 1..=70 {
+        pod.ip(&format!("route add 10.7.0.{n} dev eth0"));
+    }
     let error = after_first(&pod.open(), &first.side()).expect_err("no way to the gateway");
     assert_eq!(
         error.to_string(),
