@@ -44,9 +44,6 @@ impl Key {
     }
 }
 
-/// Damaged records: path and reason.
-pub type Damaged = Vec<(PathBuf, String)>;
-
 /// What is known of an attachment.
 #[derive(Debug)]
 pub enum Found {
@@ -57,6 +54,9 @@ pub enum Found {
     /// A file that cannot be read as a record, and why.
     Damaged(String),
 }
+
+/// A file that cannot be read as a record, and why.
+pub type DamagedFile = (PathBuf, String);
 
 /// The records of one state directory.
 #[derive(Debug)]
@@ -232,7 +232,7 @@ impl Store {
     ///
     /// # Errors
     /// When the directory is not trusted or cannot be listed.
-    pub fn all(&self) -> io::Result<(Vec<Attachment>, Damaged)> {
+    pub fn all(&self) -> io::Result<(Vec<Attachment>, Vec<DamagedFile>)> {
         self.check_trust()?;
         let (mut sound, mut damaged) = (Vec::new(), Vec::new());
         for shard in list(&self.layout.attachments())? {
