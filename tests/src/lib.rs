@@ -6,6 +6,7 @@ pub mod containerd;
 pub mod cri;
 pub mod crio;
 pub mod deadline;
+pub mod demo;
 pub mod dist;
 pub mod fabric;
 pub mod image;
