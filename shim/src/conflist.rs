@@ -206,7 +206,7 @@ fn load_folder(dir: &Path) -> Result<Vec<Box<RawValue>>, Unloadable> {
             paths.push(path);
         }
     }
-    paths.sort();
+    paths.sort_unstable();
     paths
         .into_iter()
         .map(|path| {

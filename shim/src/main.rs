@@ -3,7 +3,6 @@
 //! Called by a container runtime with `CNI_*` variables and a network configuration on stdin. Answers with one JSON document
 //! on stdout and exit status 0, or an error document and 1. A person who calls it without `CNI_COMMAND` gets its usage.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -14,9 +13,9 @@ use shim::{journal, serve};
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| fail(&format!("internal error: {panic}"))));
-    let vars: BTreeMap<_, _> =
+    let vars: Vec<_> =
         std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value))).collect();
-    if !vars.contains_key("CNI_COMMAND") {
+    if !vars.iter().any(|(key, _)| key == "CNI_COMMAND") {
         return about();
     }
     journal::init();

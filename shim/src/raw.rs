@@ -74,7 +74,7 @@ impl RawObject {
     /// # Errors
     /// The decoder's text when the value is of another type.
     pub fn decode<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, serde_json::Error> {
-        self.get(key).map_or(Ok(None), |raw| serde_json::from_str(raw.get()))
+        self.get(key).map_or(Ok(None), |raw| serde_json::from_slice(raw.get().as_bytes()))
     }
 
     /// Sets `key`, replacing every spelling of it; a new key goes last.

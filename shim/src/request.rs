@@ -3,7 +3,6 @@
 //! *Source*: CNI specification 1.1.0, section 2 ("Parameters") and section 4; which variable a verb needs and how it is
 //! validated follows the reference library (`pkg/skel`, `pkg/utils`).
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
@@ -88,11 +87,11 @@ impl Env {
     ///
     /// # Errors
     /// Code 4 names every variable that is missing or the one that is invalid.
-    pub fn parse(vars: &BTreeMap<String, OsString>) -> Result<Self, CniError> {
+    pub fn parse(vars: &[(String, OsString)]) -> Result<Self, CniError> {
         let get = |name: &str| -> Result<Option<String>, CniError> {
-            vars.get(name)
-                .filter(|value| !value.is_empty())
-                .map(|value| {
+            vars.iter()
+                .find(|(key, value)| key == name && !value.is_empty())
+                .map(|(_, value)| {
                     value.clone().into_string().map_err(|bad| {
                         let shown = quote(bad.as_encoded_bytes(), 128);
                         CniError::new(code::ENVIRONMENT, format!("{name} is not UTF-8")).details(shown)
@@ -296,7 +295,7 @@ impl Pod {
 mod tests {
     use super::*;
 
-    fn vars(pairs: &[(&str, &str)]) -> BTreeMap<String, OsString> {
+    fn vars(pairs: &[(&str, &str)]) -> Vec<(String, OsString)> {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), OsString::from(v))).collect()
     }
 

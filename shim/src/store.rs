@@ -247,7 +247,6 @@ impl Store {
                 }
             }
         }
-        sound.sort_by_key(|record| (record.intent.begun.wall_secs, record.intent.container_id.clone()));
         Ok((sound, damaged))
     }
 

@@ -12,7 +12,7 @@ use tar::{Builder, EntryType, Header};
 pub const PAUSE: &str = "localhost/lab/pause:1";
 
 /// Commands of the image, all of them busybox.
-const COMMANDS: [&str; 8] = ["httpd", "ip", "nc", "nslookup", "ping", "sh", "sleep", "wget"];
+const COMMANDS: [&str; 6] = ["httpd", "ip", "nc", "ping", "sh", "sleep"];
 
 /// Writes the sandbox image as a docker archive: a static busybox that sleeps.
 ///

@@ -148,14 +148,6 @@ impl Node {
         command
     }
 
-    /// Sends one echo request from a network namespace of the node's and waits two seconds for the answer.
-    ///
-    /// # Errors
-    /// There was none.
-    pub fn ping_from(&self, netns: &Path, address: &str) -> Result<()> {
-        run(self.command_in(netns, "busybox").args(["ping", "-c1", "-W2", address])).map(drop)
-    }
-
     /// Runs a program to its end and returns its stdout.
     ///
     /// # Errors
@@ -164,6 +156,24 @@ impl Node {
         let (program, arguments) = line.split_first().context("an empty command line")?;
         run(self.command(program).args(arguments))
             .with_context(|| format!("on node {}", self.namespaces.name))
+    }
+
+    /// The same inside a network namespace of the node's, given by its path in the node.
+    ///
+    /// # Errors
+    /// As [`Node::run`].
+    pub fn run_in<S: AsRef<OsStr>>(&self, netns: &Path, line: &[S]) -> Result<String> {
+        let (program, arguments) = line.split_first().context("an empty command line")?;
+        run(self.command_in(netns, program).args(arguments))
+            .with_context(|| format!("on node {}", self.name()))
+    }
+
+    /// Sends one echo request from a network namespace of the node's and waits two seconds for the answer.
+    ///
+    /// # Errors
+    /// There was none.
+    pub fn ping_from(&self, netns: &Path, address: &str) -> Result<()> {
+        self.run_in(netns, &["busybox", "ping", "-c1", "-W2", address]).map(drop)
     }
 
     /// Runs one `ip` command per line of `batch`.

@@ -74,6 +74,8 @@ pub enum Act {
     Gate(PathBuf),
     /// Start this program, which inherits stdout, stderr and the process group; its pid is logged.
     Spawn(Vec<String>),
+    /// Kill the caller with SIGKILL, as an out-of-memory killer would.
+    KillParent,
     /// From here on SIGTERM does nothing.
     IgnoreTerm,
     /// Never return.
@@ -426,4 +428,4 @@ pub fn append(log: &Path, event: &Event) -> Result<()> {
 }
 
 /// How long a lab waits for something that must happen before it calls it hung.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -62,7 +62,7 @@ fn release_into(
     Ok(())
 }
 
-/// All leases of a directory, in the order of their addresses.
+/// All leases of a directory.
 fn leases(directory: &Path) -> io::Result<Vec<(IpAddr, PathBuf)>> {
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -74,7 +74,6 @@ fn leases(directory: &Path) -> io::Result<Vec<(IpAddr, PathBuf)>> {
         let address = entry.file_name().to_str().and_then(|name| name.parse().ok());
         leases.extend(address.map(|address: IpAddr| (address, entry.path())));
     }
-    leases.sort();
     Ok(leases)
 }
 

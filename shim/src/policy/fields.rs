@@ -38,7 +38,7 @@ impl Fields {
         let Some(raw) = self.object.get(key) else {
             return Ok(None);
         };
-        serde_json::from_str(raw.get()).map(Some).map_err(|_| {
+        serde_json::from_slice(raw.get().as_bytes()).map(Some).map_err(|_| {
             let found = crate::reply::quote(raw.get().as_bytes(), 80);
             format!("{}: expected {expected}, found {found}", self.at(key))
         })

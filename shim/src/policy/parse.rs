@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
+use serde_json::value::RawValue;
 
 use super::fields::Fields;
 use super::{
@@ -176,8 +177,7 @@ fn probe(fields: &Fields) -> Result<Probe, String> {
         }
     };
     let target = fields.get::<String>("http", "HOST:PORT/PATH")?;
-    let headers =
-        fields.get::<std::collections::BTreeMap<String, String>>("headers", "an object of strings")?;
+    let headers = fields.get::<RawObject>("headers", "an object of strings")?;
     if headers.is_some() && target.is_none() {
         return Err(format!("{}: belongs to an http probe only", fields.at("headers")));
     }
@@ -186,18 +186,27 @@ fn probe(fields: &Fields) -> Result<Probe, String> {
         (None, Some(path), None) => Ok(Probe::File(path)),
         (None, None, Some(target)) => {
             crate::probe::split_target(&target).map_err(|why| format!("{}: {why}", fields.at("http")))?;
-            let headers: Vec<_> = headers.unwrap_or_default().into_iter().collect();
-            if headers.iter().any(|(k, v)| {
-                k.is_empty() || format!("{k}{v}").contains(|c: char| c.is_control() || c == ':')
-            }) {
-                return Err(format!("{}: a header holds ':' or a control character", fields.at("headers")));
-            }
+            let at = fields.at("headers");
+            let headers = headers.unwrap_or_default();
+            let headers =
+                headers.pairs().map(|(key, value)| header(key, value, &at)).collect::<Result<_, _>>()?;
             Ok(Probe::Http { target, headers })
         }
         _ => {
             Err(format!("{}: expected exactly one of unix, file, http", fields.at("").trim_end_matches('.')))
         }
     }
+}
+
+/// A request header; what would end its line or its name is refused, for it would smuggle in another.
+fn header(key: &str, value: &RawValue, at: &str) -> Result<(String, String), String> {
+    let value: String = serde_json::from_slice(value.get().as_bytes())
+        .map_err(|_| format!("{at}.{key}: expected a string, found {}", value.get()))?;
+    let bad = key.is_empty() || key.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control());
+    if bad || value.contains(|c: char| c.is_control()) {
+        return Err(format!("{at}.{key}: expected a header name and a value of one line"));
+    }
+    Ok((key.to_owned(), value))
 }
 
 fn both(fields: &Fields, present: Present) -> Result<Both, String> {

@@ -103,19 +103,19 @@ pub(super) fn undo(facts: &Facts, first_ifname: &str, owner_ifname: &str) -> Vec
 
 /// A copy in `table` of what leads out of interface `index`, and a rule to it from each of the interface's addresses.
 fn source_table(facts: &Facts, index: u32, table: u32) -> Vec<Change> {
-    let mut copies: Vec<Route> = facts
+    // The kernel takes a gateway only when the route to it is there.
+    let (gateways, links): (Vec<Route>, Vec<Route>) = facts
         .routes_by(MAIN, index)
         .filter(|route| !route.is_ours())
         .map(|route| route.in_table(table))
         .filter(|copy| !facts.has(copy))
-        .collect();
-    copies.sort_by_key(Route::has_gateway);
+        .partition(Route::has_gateway);
     let rules = FAMILIES
         .into_iter()
         .flat_map(|family| facts.addresses_of(index, family))
         .map(|address| Rule { source: address.ip, table })
         .filter(|rule| !facts.rules.contains(rule));
-    copies.into_iter().map(Change::AddRoute).chain(rules.map(Change::AddRule)).collect()
+    links.into_iter().chain(gateways).map(Change::AddRoute).chain(rules.map(Change::AddRule)).collect()
 }
 
 fn defaults(facts: &Facts, table: u32, index: u32, family: AddressFamily) -> impl Iterator<Item = &Route> {

@@ -103,7 +103,7 @@ fn choose(request: &Request<'_>, policy: &Policy, runtime_config: &RawObject) ->
         let annotations: RawObject = runtime_config.decode(POD_ANNOTATIONS).ok().flatten()?;
         // Annotation keys are case-sensitive, unlike those of a conf.
         let value = annotations.pairs().filter(|(name, _)| *name == key).last()?.1;
-        serde_json::from_str(value.get()).ok()
+        serde_json::from_slice(value.get().as_bytes()).ok()
     });
     if choice.ignored_annotation.is_some() {
         tracing::warn!(

@@ -73,9 +73,11 @@ fn valid_list(request: &Request<'_>) -> Result<Option<BTreeSet<Key>>, CniError> 
             .decode(key)
             .map_err(|e| CniError::new(code::DECODE, format!("decode {key}: {e}")))?;
         if let Some(listed) = listed {
-            return Ok(Some(
-                listed.into_iter().map(|entry| Key::new(entry.container_id, entry.ifname)).collect(),
-            ));
+            let mut keys = BTreeSet::new();
+            for entry in listed {
+                keys.insert(Key::new(entry.container_id, entry.ifname));
+            }
+            return Ok(Some(keys));
         }
     }
     Ok(None)

@@ -11,7 +11,6 @@ mod gc;
 mod networks;
 mod status;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -73,7 +72,7 @@ impl Request<'_> {
 ///
 /// *Shape*: `vars` is the environment, `input` is stdin (not read for VERSION), `out` is stdout.
 pub fn serve(
-    vars: &BTreeMap<String, OsString>,
+    vars: &[(String, OsString)],
     input: &mut impl Read,
     out: &mut impl Write,
     signals: &Signals,
@@ -89,7 +88,7 @@ pub fn serve(
 
 /// The outcome and the version to report an error at.
 fn answer(
-    vars: &BTreeMap<String, OsString>,
+    vars: &[(String, OsString)],
     input: &mut impl Read,
     out: &mut impl Write,
     signals: &Signals,
@@ -115,10 +114,10 @@ fn answer(
 
 fn dispatch(
     request: &Request<'_>,
-    vars: &BTreeMap<String, OsString>,
+    vars: &[(String, OsString)],
     out: &mut impl Write,
 ) -> Result<(), CniError> {
-    if vars.get(DEPTH_VARIABLE).is_some_and(|depth| !depth.is_empty()) {
+    if vars.iter().any(|(key, depth)| key == DEPTH_VARIABLE && !depth.is_empty()) {
         return Err(crate::delegate::delegates_to_itself(&request.conf.name));
     }
     // Which version brought a verb: specification 0.4.0 and 1.1.0.

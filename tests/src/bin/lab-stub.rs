@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use lab::stub::{Act, Call, Detail, Event, Reply, Script, append};
-use nix::sys::signal::{Signal, raise};
+use nix::sys::signal::{Signal, kill, raise};
 
 fn main() -> ExitCode {
     match run() {
@@ -134,6 +134,7 @@ fn perform(act: &Act, script: &Script, stdin: Option<&str>) -> Result<Option<Exi
             .and_then(|gate| gate.lock_shared())
             .with_context(|| format!("wait at gate {}", path.display()))?,
         Act::Spawn(argv) => spawn(argv, &script.log)?,
+        Act::KillParent => kill(nix::unistd::getppid(), Signal::SIGKILL)?,
         Act::IgnoreTerm => {
             signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::new(AtomicBool::new(false)))?;
         }

@@ -1,5 +1,6 @@
 //! One epoll instance over everything an agent listens to.
 
+use std::cell::RefCell;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
@@ -74,6 +75,8 @@ impl Interest {
 #[derive(Debug)]
 pub(super) struct Reactor {
     epoll: Epoll,
+    /// Room for what one wait returns.
+    events: RefCell<Vec<EpollEvent>>,
 }
 
 impl Reactor {
@@ -83,7 +86,8 @@ impl Reactor {
     /// The kernel gives no epoll instance.
     pub(super) fn new() -> Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll instance")?;
-        Ok(Self { epoll })
+        let events = RefCell::new(vec![EpollEvent::empty(); EVENTS]);
+        Ok(Self { epoll, events })
     }
 
     /// Watches a descriptor, level-triggered, until it is closed.
@@ -111,9 +115,12 @@ impl Reactor {
     /// # Errors
     /// The kernel refuses.
     pub(super) fn wait(&self, timeout_ms: u16) -> Result<Vec<Token>> {
-        let mut events = vec![EpollEvent::empty(); EVENTS];
+        let mut events = self.events.borrow_mut();
         match self.epoll.wait(&mut events, EpollTimeout::from(timeout_ms)) {
-            Ok(ready) => Ok(events[..ready].iter().map(|event| Token::unpack(event.data())).collect()),
+            Ok(ready) => Ok(events[..ready]
+                .iter()
+                .map(|event| Token::unpack(event.data()))
+                .collect()),
             Err(Errno::EINTR) => Ok(Vec::new()),
             Err(error) => Err(error).context("epoll_wait"),
         }

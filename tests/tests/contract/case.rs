@@ -17,7 +17,7 @@ use lab::{
     caller::{Outcome, Plugin},
     deadline::until,
     scratch::Scratch,
-    stub::{Call, Gate, PATIENCE, Reply, Stub, StubDir},
+    stub::{Act, Call, Gate, PATIENCE, Reply, Stub, StubDir},
 };
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
@@ -92,6 +92,11 @@ pub(crate) fn stub_old() -> Stub {
 /// A stub that behaves like the network `new`, on whatever ifname.
 pub(crate) fn stub_new() -> Stub {
     Stub::answering(Reply::json(&rn("{netns}", "{ifname}")))
+}
+
+/// A reply that starts a child which works for ever, and hangs.
+pub(crate) fn hang_with_child() -> Reply {
+    Reply(vec![Act::Spawn(vec!["/bin/sleep".to_owned(), "100000".to_owned()]), Act::Hang])
 }
 
 /// A black-box case under construction and under test.
@@ -337,6 +342,33 @@ impl Case {
         until(what, PATIENCE, || Ok(holds()?.then_some(())))
     }
 
+    /// Writes the inventory of sandboxes that were there before the shim.
+    pub(crate) fn write_inventory(&self, attachments: &Value) -> Result<()> {
+        self.make_state_dir("state")?;
+        let path = self.path("state/inventory.json");
+        self.write(&path, &json!({"version": 1, "attachments": attachments}).to_string())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).context("mode of the inventory")
+    }
+
+    /// The container ids in the inventory.
+    pub(crate) fn inventory(&self) -> Result<Vec<String>> {
+        let text = match fs::read(self.path("state/inventory.json")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).context("read the inventory"),
+        };
+        let inventory: Value = serde_json::from_slice(&text)?;
+        let entries = inventory["attachments"].as_array().context("the inventory's attachments")?;
+        Ok(entries.iter().filter_map(|entry| Some(entry["containerID"].as_str()?.to_owned())).collect())
+    }
+
+    /// Holds when every stub and every child of one is gone, or goes at once.
+    pub(crate) fn nobody_is_left(&self) -> Result<()> {
+        let log = self.stubs.log();
+        let pids: Vec<i32> = log.calls()?.iter().map(|call| call.pid).chain(log.spawned()?).collect();
+        self.eventually("the end of every delegate and child", || Ok(!pids.iter().any(|pid| is_alive(*pid))))
+    }
+
     /// Makes a directory below the case's as the shim makes its state: for root alone.
     pub(crate) fn make_state_dir(&self, name: &str) -> Result<PathBuf> {
         let path = self.make_dir(name)?;
@@ -361,6 +393,14 @@ impl Drop for Case {
             }
         }
     }
+}
+
+/// A wrapper under which a call sees the boot id of another boot.
+pub(crate) fn another_boot(case: &Case) -> Result<[String; 6]> {
+    let boot_id = case.path("boot_id");
+    fs::write(&boot_id, "11111111-2222-4333-8444-555555555555\n")?;
+    let script = format!("mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$@\"", boot_id.display());
+    Ok(["unshare", "--mount", "sh", "-c", &script, "another-boot"].map(str::to_owned))
 }
 
 /// A mount that goes when this is dropped.

@@ -7,7 +7,7 @@ use lab::stub::{Act, Reply};
 use serde_json::json;
 
 use crate::{
-    case::{Case, is_alive, stub_new, stub_old},
+    case::{Case, hang_with_child, is_alive, stub_new, stub_old},
     trials,
 };
 
@@ -24,18 +24,6 @@ trials![
     stderr_of_a_good_delegate_reaches_our_stderr,
 ];
 
-/// A reply that starts a child which works for ever, and hangs.
-fn hang_with_child() -> Reply {
-    Reply(vec![Act::Spawn(vec!["/bin/sleep".to_owned(), "100000".to_owned()]), Act::Hang])
-}
-
-/// Holds when every stub and every child of one is gone, or goes at once.
-fn nobody_is_left(case: &Case) -> Result<()> {
-    let log = case.stubs.log();
-    let pids: Vec<i32> = log.calls()?.iter().map(|call| call.pid).chain(log.spawned()?).collect();
-    case.eventually("the end of every delegate and child", || Ok(!pids.iter().any(|pid| is_alive(*pid))))
-}
-
 /// D53.
 fn add_deadline_ends_the_delegate_and_its_children_and_undoes() -> Result<()> {
     let case = Case::attach("old")?;
@@ -44,7 +32,7 @@ fn add_deadline_ends_the_delegate_and_its_children_and_undoes() -> Result<()> {
     let refusal = case.add()?.refused(11)?;
     ensure!(refusal.msg.contains("deadline") && refusal.msg.contains("oldnet"), "{refusal:?}");
     assert_eq!(case.stubs.log().spawned()?.len(), 1);
-    nobody_is_left(&case)?;
+    case.nobody_is_left()?;
     case.expect_calls(&["stub-old ADD eth0", "stub-old DEL eth0"])?;
     case.expect_records(0)
 }
@@ -55,7 +43,7 @@ fn add_deadline_ends_a_delegate_that_ignores_sigterm() -> Result<()> {
     case.change_policy(|policy| policy["deadlines"] = json!({"addSeconds": 3}))?;
     case.stubs.write("stub-old", &stub_old().on("ADD", hang_with_child().first(Act::IgnoreTerm)))?;
     case.add()?.refused(11)?;
-    nobody_is_left(&case)?;
+    case.nobody_is_left()?;
     case.expect_calls(&["stub-old ADD eth0", "stub-old DEL eth0"])
 }
 
@@ -72,7 +60,7 @@ fn del_of_two_hanging_networks_takes_one_budget() -> Result<()> {
     ensure!(is_alive(new.pid), "old must not wait for the end of new's budget");
     let refusal = running.wait()?.refused(103)?;
     ensure!(refusal.text().contains("newnet") && refusal.text().contains("oldnet"), "{refusal:?}");
-    nobody_is_left(&case)?;
+    case.nobody_is_left()?;
     case.expect_records(1)?;
 
     case.stubs.write("stub-old", &stub_old())?;
@@ -90,7 +78,7 @@ fn check_deadline_is_103() -> Result<()> {
     case.stubs.write("stub-new", &stub_new().on("CHECK", hang_with_child()))?;
     let refusal = case.call("CHECK").run()?.refused(103)?;
     ensure!(refusal.text().contains("deadline"), "{refusal:?}");
-    nobody_is_left(&case)?;
+    case.nobody_is_left()?;
     case.expect_records(1)
 }
 
@@ -104,7 +92,7 @@ fn hanging_tolerated_secondary_leaves_the_primary_its_share() -> Result<()> {
     })?;
     case.stubs.write("stub-new", &stub_new().on("ADD", hang_with_child()))?;
     assert_eq!(case.add()?.result()?, case.ro_converted());
-    nobody_is_left(&case)?;
+    case.nobody_is_left()?;
     let mut briefs = case.stubs.log().briefs()?;
     briefs.sort();
     assert_eq!(briefs, ["stub-new ADD net1", "stub-new DEL net1", "stub-old ADD eth0"]);
@@ -140,7 +128,7 @@ fn flood_on_stdout_is_capped() -> Result<()> {
     outcome.refused(6)?;
     ensure!(outcome.stdout.len() < 16_384, "the error itself stays small: {} bytes", outcome.stdout.len());
     case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])?;
-    nobody_is_left(&case)
+    case.nobody_is_left()
 }
 
 /// D55.

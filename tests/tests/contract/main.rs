@@ -3,14 +3,29 @@
 //! Each file is a topic; each test's doc comment names the case of the contract it replays (D34) or the rule of the CNI
 //! specification (A1.3) or the fine print (F4) it holds the shim to.
 
+mod agent;
 mod case;
 mod check;
+mod concurrency;
+mod crio;
+mod damaged;
 mod del;
+mod delegates;
 mod environment;
+mod gc;
+mod inventory;
+mod journal;
 mod limits;
 mod modes;
 mod netns;
+mod policy;
+mod readiness;
+mod results;
+mod retired;
 mod rollback;
+mod standard;
+mod status;
+mod trust;
 mod versions;
 
 use std::process::ExitCode;
@@ -60,18 +75,30 @@ fn run() -> Result<ExitCode> {
 }
 
 fn all_trials() -> Vec<Trial> {
-    [
+    let files = [
         check::trials(),
+        concurrency::trials(),
+        crio::trials(),
+        damaged::trials(),
         del::trials(),
+        delegates::trials(),
         environment::trials(),
+        gc::trials(),
+        inventory::trials(),
+        journal::trials(),
         limits::trials(),
         modes::trials(),
+        policy::trials(),
+        readiness::trials(),
+        results::trials(),
+        retired::trials(),
         rollback::trials(),
+        standard::trials(),
+        status::trials(),
+        trust::trials(),
         versions::trials(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    files.into_iter().flatten().collect()
 }
 
 pub(crate) fn trial(topic: &str, name: &str, test: fn() -> Result<()>) -> Trial {

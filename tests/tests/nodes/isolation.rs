@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -66,6 +66,8 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
 /// A lab inside this one.
 struct Inner {
     launcher: Child,
+    /// The lab ends by itself when this is closed.
+    gate: Option<ChildStdin>,
     cgroup: String,
 }
 
@@ -73,11 +75,13 @@ impl Inner {
     /// Starts a lab that holds two nodes, a containerd and a sandbox, and waits until it has them.
     fn hold() -> Result<Inner> {
         let mut launcher = copy("hold")?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        // Out of the child's hands, whose wait would close it.
+        let gate = launcher.stdin.take();
         let mut line = String::new();
         BufReader::new(launcher.stdout.take().context("stdout")?).read_line(&mut line)?;
         let cgroup =
             line.trim().strip_prefix("ready ").with_context(|| format!("the inner lab said {line:?}"))?;
-        Ok(Inner { launcher, cgroup: cgroup.to_owned() })
+        Ok(Inner { launcher, gate, cgroup: cgroup.to_owned() })
     }
 
     fn pid(&self) -> Result<Pid> {
@@ -97,12 +101,16 @@ struct Traces {
 impl Traces {
     /// Records everything of `inner`; `tag` makes link names unique.
     fn of(inner: &Inner, tag: &str) -> Result<Traces> {
-        let pids = descendants(inner.launcher.id())?;
-        let commands: Vec<String> =
-            pids.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok()).collect();
-        for expected in ["containerd\n", "containerd-shim\n", "busybox\n"] {
-            ensure!(commands.iter().any(|command| command == expected), "no {expected:?} in {commands:?}");
-        }
+        let pids = until("containerd, its shim and the sandbox", LIMIT, || {
+            let pids = descendants(inner.launcher.id())?;
+            let commands = pids.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+            let commands: BTreeSet<String> = commands.collect();
+            // The sandbox is busybox only once runc has executed it, shortly after the runtime calls it running.
+            let all = ["containerd\n", "containerd-shim\n", "busybox\n"]
+                .iter()
+                .all(|name| commands.contains(*name));
+            Ok(all.then_some(pids))
+        })?;
         let own = fs::read_link("/proc/self/ns/net")?;
         let mut seen = BTreeSet::from([own]);
         let mut links = Vec::new();
@@ -221,12 +229,12 @@ pub(crate) fn labs_run_side_by_side() -> Result<()> {
     ensure!(one.cgroup != other.cgroup, "both labs have the cgroup {}", one.cgroup);
     let traces = [Traces::of(&one, "one")?, Traces::of(&other, "two")?];
     // Each ends by itself, the second after the first is gone: one lab's end is not the other's.
-    drop(one.launcher.stdin.take());
+    drop(one.gate.take());
     ensure!(one.launcher.wait()?.success(), "the first lab failed");
     traces[0].gone()?;
     ensure!(other.launcher.try_wait()?.is_none(), "the second lab ended with the first");
     ensure!(!traces[1].cgroups_left().is_empty(), "the second lab lost its cgroups");
-    drop(other.launcher.stdin.take());
+    drop(other.gate.take());
     ensure!(other.launcher.wait()?.success(), "the second lab failed");
     for traces in traces {
         traces.gone()?;

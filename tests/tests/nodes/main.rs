@@ -117,13 +117,23 @@ fn forwarding_between_overlays_can_be_blocked() -> Result<()> {
     }
     fabric.block_forwarding_between(&old, &new)?;
     ensure!(fabric.blocked_packets()? == 0, "packets are counted before any was sent");
+    let arrived = |node: &Node, pod: &Pod| -> Result<u64> {
+        let table = node.run_in(&pod.netns.inside, &["cat", "/proc/net/snmp"])?;
+        // A line of names, then one of numbers; the first number is of messages received.
+        let numbers = table.lines().filter_map(|line| line.strip_prefix("Icmp: ")).nth(1).context("Icmp")?;
+        Ok(numbers.split(' ').next().context("InMsgs")?.parse()?)
+    };
     for (sent, (node, from, to)) in across.into_iter().enumerate() {
+        let target = if to.address.contains(".1.") { one } else { two };
+        let before = arrived(target, to)?;
         ensure!(
             node.ping_from(&from.netns.inside, &to.address).is_err(),
             "{} reaches {} in spite of the block",
             from.address,
             to.address
         );
+        // The request itself, and not only its answer, must not get through.
+        ensure!(arrived(target, to)? == before, "a packet of {} arrived at {}", from.address, to.address);
         let blocked = fabric.blocked_packets()?;
         ensure!(
             blocked == u64::try_from(sent)? + 1,

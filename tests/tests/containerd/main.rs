@@ -1,5 +1,7 @@
 //! A real containerd on each node, without Crossfade and through it.
 
+mod shim;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use libtest_mimic::Arguments;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
@@ -25,6 +27,27 @@ fn main() -> Result<ExitCode> {
         trial("sandboxes_outlive_containerd", NEEDS, sandboxes_outlive_containerd),
         trial("sandboxes_can_be_asked_for_at_once", NEEDS, sandboxes_can_be_asked_for_at_once),
         trial("network_readiness_follows_the_conf", NEEDS, network_readiness_follows_the_conf),
+        trial(
+            "every_phase_attaches_as_the_policy_says",
+            NEEDS,
+            shim::every_phase_attaches_as_the_policy_says,
+        ),
+        trial("repeated_dels_reach_a_delegate_once", NEEDS, shim::repeated_dels_reach_a_delegate_once),
+        trial("a_flip_sends_del_to_whoever_did_add", NEEDS, shim::a_flip_sends_del_to_whoever_did_add),
+        trial(
+            "a_flip_in_mid_add_changes_the_next_pod_only",
+            NEEDS,
+            shim::a_flip_in_mid_add_changes_the_next_pod_only,
+        ),
+        trial("port_mappings_lead_to_the_pod", NEEDS, shim::port_mappings_lead_to_the_pod),
+        trial("an_annotation_arrives", NEEDS, shim::an_annotation_arrives),
+        trial("a_failed_del_is_retried", NEEDS, shim::a_failed_del_is_retried),
+        trial("pods_outlive_a_restart", NEEDS, shim::pods_outlive_a_restart),
+        trial(
+            "a_restart_in_mid_add_leaves_nothing_for_ever",
+            NEEDS,
+            shim::a_restart_in_mid_add_leaves_nothing_for_ever,
+        ),
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
@@ -36,13 +59,13 @@ fn install(node: &Node, overlay: &Overlay) -> Result<()> {
 }
 
 /// A sandbox that was run, with its first status.
-struct Pod {
-    id: String,
-    status: Status,
-    address: String,
+pub(crate) struct Pod {
+    pub(crate) id: String,
+    pub(crate) status: Status,
+    pub(crate) address: String,
 }
 
-fn run(containerd: &Containerd, sandbox: &Sandbox) -> Result<Pod> {
+pub(crate) fn run(containerd: &Containerd, sandbox: &Sandbox) -> Result<Pod> {
     let id = containerd.cri().run_sandbox(sandbox)?;
     let status = containerd.cri().status(&id)?;
     let address = status.ip.context("an address")?.to_string();

@@ -1,5 +1,7 @@
 //! Podman as a second caller, without Crossfade and through it.
 
+mod shim;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,8 +17,20 @@ const NEEDS: &[&[Need]] = &[NODES, PLUGINS, PODMAN];
 fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
     let arguments = Arguments::from_args();
-    let trials =
-        vec![trial("a_container_has_a_lease_while_it_runs", NEEDS, a_container_has_a_lease_while_it_runs)];
+    let trials = vec![
+        trial("a_container_has_a_lease_while_it_runs", NEEDS, a_container_has_a_lease_while_it_runs),
+        trial(
+            "a_container_follows_the_policy_of_its_start",
+            NEEDS,
+            shim::a_container_follows_the_policy_of_its_start,
+        ),
+        trial("a_container_can_be_on_both_networks", NEEDS, shim::a_container_can_be_on_both_networks),
+        trial(
+            "a_published_port_leads_to_the_container",
+            NEEDS,
+            shim::a_published_port_leads_to_the_container,
+        ),
+    ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
