@@ -10,6 +10,8 @@ pub mod migrate;
 pub mod naive;
 pub mod report;
 pub mod scene;
+mod scouts;
+mod settle;
 pub mod strategy;
 pub mod witness;
 

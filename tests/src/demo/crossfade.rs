@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::scene::{Host, Pod, conf_path};
+use super::scene::{Host, conf_path};
 use super::strategy::{Network, Phase};
 use crate::fabric::Overlay;
 
@@ -16,7 +16,7 @@ pub const SCOUTS: &str = "scouts";
 const POLICY: &str = "/etc/crossfade/policy.json";
 
 /// Installs under running pods.
-pub fn install(host: &Host, overlays: [&Overlay; 2], pods: &[&Pod]) -> Result<()> {
+pub fn install(host: &Host, overlays: [&Overlay; 2]) -> Result<()> {
     let node = &host.node;
     let [old, new] = overlays;
     let policy = json!({
@@ -30,8 +30,13 @@ pub fn install(host: &Host, overlays: [&Overlay; 2], pods: &[&Pod]) -> Result<()
         "unrecorded": "old",
     });
     node.write(POLICY, policy.to_string())?;
-    let inventory: Vec<_> =
-        pods.iter().map(|pod| json!({"containerID": pod.id, "ifname": "eth0", "network": "old"})).collect();
+    let inventory: Vec<_> = host
+        .containerd
+        .cri()
+        .list()?
+        .iter()
+        .map(|pod| json!({"containerID": pod.id, "ifname": "eth0", "network": "old"}))
+        .collect();
     node.write(
         "/var/lib/crossfade/inventory.json",
         json!({"version":1,"attachments":inventory}).to_string(),
@@ -41,7 +46,8 @@ pub fn install(host: &Host, overlays: [&Overlay; 2], pods: &[&Pod]) -> Result<()
     let bin = node.outside("/opt/cni/bin/crossfade");
     fs::copy(crate::dist::crossfade()?, &bin).context("copy")?;
     let conf = json!({"cniVersion":"1.0.0","name":"old","loadOnlyInlinedPlugins":true,"plugins":[{"type":"crossfade","policy":POLICY,"capabilities":{"portMappings":true,"io.kubernetes.cri.pod-annotations":true}}]});
-    node.write("/etc/cni/net.d/01-crossfade.conflist", conf.to_string())
+    node.write("/etc/cni/net.d/01-crossfade.conflist", conf.to_string())?;
+    until_loaded(host)
 }
 
 /// Sets the phase.
@@ -66,7 +72,7 @@ pub fn sweep(_host: &Host) -> Result<()> {
 }
 
 /// Entries of the inventory.
-pub fn inventory(host: &Host) -> Result<u64> {
+pub fn inventory_entries(host: &Host) -> Result<u64> {
     let path = host.node.outside("/var/lib/crossfade/inventory.json");
     if !path.exists() {
         return Ok(0);
@@ -83,7 +89,7 @@ pub fn until_loaded(host: &Host) -> Result<()> {
 }
 
 /// Retire.
-pub fn retire_old(host: &Host) -> Result<()> {
+pub fn forget_old(host: &Host, _new: &Overlay) -> Result<()> {
     let text = fs::read_to_string(host.node.outside(POLICY))?;
     let mut policy: serde_json::Value = serde_json::from_str(&text)?;
     if let Some(networks) = policy["networks"].as_object_mut() {

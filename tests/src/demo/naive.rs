@@ -23,7 +23,14 @@ pub fn run(pods: u8, board: &Board) -> Result<Naive> {
     let host = &scene.hosts()[0];
     board.scene("naive", &[host.node.name()]);
     let run = |name: &str, attempt| {
-        scene.run_pod(Wanted { name, namespace: "default", host: 0, attempt, phase: Phase::Old })
+        scene.run_pod(&Wanted {
+            name,
+            namespace: "default",
+            host: 0,
+            attempt,
+            phase: Phase::Old,
+            host_port: None,
+        })
     };
     let running = (1..=pods).map(|number| run(&format!("pod-{number}"), 0)).collect::<Result<Vec<_>>>()?;
     board.pods(host.node.name(), running.iter().map(|pod| pod.phase));

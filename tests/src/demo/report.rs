@@ -55,6 +55,8 @@ pub struct Migration {
     pub untouched_by_install: u64,
     /// How often a pod was re-created.
     pub recreated: u64,
+    /// Connections to published ports that led to their pod; one that does not is an error.
+    pub ports_answered: u64,
     /// Probes per phase, between pods that were not being restarted.
     pub phases: Vec<Probes>,
     /// Every loss by itself.
@@ -69,8 +71,8 @@ pub struct Migration {
     pub left: Left,
     /// The longest time in milliseconds for which this machine did not run a probe agent.
     pub longest_stall_ms: u64,
-    /// Why it stopped before its end.
-    pub error: Option<String>,
+    /// What kept it from its end.
+    pub errors: Vec<String>,
 }
 
 /// Probes of one phase: sent = answered + lost + excused.
@@ -103,6 +105,8 @@ pub struct Left {
     pub inventory: u64,
     /// Network namespaces.
     pub netns: u64,
+    /// Rules that portmap made for single pods.
+    pub port_rules: u64,
 }
 
 impl Left {
@@ -113,6 +117,7 @@ impl Left {
             (self.records, "records"),
             (self.inventory, "inventory entries"),
             (self.netns, "network namespaces"),
+            (self.port_rules, "rules of portmap"),
         ];
         let left: Vec<String> = kinds
             .into_iter()
@@ -143,9 +148,7 @@ impl Migration {
                 problems.push(format!("{}: {problem}", self.strategy));
             }
         };
-        if let Some(error) = &self.error {
-            unless(false, error.clone());
-        }
+        self.errors.iter().for_each(|error| unless(false, error.clone()));
         for phase in &self.phases {
             let Probes { phase: name, sent, answered, lost, excused, .. } = phase;
             unless(*lost == 0, format!("{lost} probes lost in phase {name}"));

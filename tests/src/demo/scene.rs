@@ -10,9 +10,10 @@ use anyhow::{Context, Result, ensure};
 use super::strategy::{Network, Phase};
 use super::witness::{Asked, Seen, Witness, add_up};
 use crate::containerd::{Containerd, Options};
-use crate::cri::Sandbox;
+use crate::cri::{PortMapping, Protocol, Sandbox};
 use crate::fabric::{Fabric, Overlay};
 use crate::node::Node;
+use crate::probe;
 
 /// Where the runtime's conf and those of the agents are: shared mode, as on a node that already runs.
 pub const CONF_DIR: &str = "/etc/cni/net.d";
@@ -56,6 +57,10 @@ pub struct Pod {
     pub address: IpAddr,
     /// Its netns as the lab sees it.
     pub netns: PathBuf,
+    /// The same as the node sees it.
+    pub netns_inside: PathBuf,
+    /// The port of its node that leads to its probe agent.
+    pub host_port: Option<u16>,
     /// The phase it must have been made in.
     pub phase: Phase,
 }
@@ -130,12 +135,17 @@ impl Scene {
     ///
     /// # Errors
     /// The runtime's, with what the plugin said.
-    pub fn run_pod(&self, wanted: Wanted<'_>) -> Result<Pod> {
-        let Wanted { name, namespace, host, attempt, phase } = wanted;
+    pub fn run_pod(&self, wanted: &Wanted<'_>) -> Result<Pod> {
+        let Wanted { name, namespace, host, attempt, phase, host_port } = *wanted;
         let Host { node, containerd, .. } = &self.hosts[host];
         let mut sandbox = Sandbox::new(name);
         namespace.clone_into(&mut sandbox.namespace);
         sandbox.attempt = attempt;
+        sandbox.port_mappings.extend(host_port.map(|host_port| PortMapping {
+            protocol: Protocol::Tcp,
+            host_port,
+            container_port: probe::PORT,
+        }));
         let id = containerd.cri().run_sandbox(&sandbox).with_context(|| format!("on {}", node.name()))?;
         let status = containerd.cri().status(&id)?;
         Ok(Pod {
@@ -146,6 +156,8 @@ impl Scene {
             id,
             address: status.ip.with_context(|| format!("{name} has no address"))?,
             netns: node.outside(&status.netns),
+            netns_inside: status.netns,
+            host_port,
             phase,
         })
     }
@@ -158,6 +170,23 @@ impl Scene {
         let Host { node, containerd, .. } = &self.hosts[pod.host];
         let ended = containerd.cri().stop(&pod.id).and_then(|()| containerd.cri().remove(&pod.id));
         ended.with_context(|| format!("{} on {}", pod.name, node.name()))
+    }
+
+    /// Holds if a pod's published port answers at its node's address, asked from the next node.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn ensure_published(&self, pod: &Pod) -> Result<()> {
+        let Some(port) = pod.host_port else {
+            return Ok(());
+        };
+        let (server, client) =
+            (&self.hosts[pod.host].node, &self.hosts[(pod.host + 1) % self.hosts.len()].node);
+        let connect = format!("exec 3<>/dev/tcp/{}/{port}", server.address());
+        client
+            .run(&["timeout", "10", "bash", "-c", &connect])
+            .with_context(|| format!("port {port} of {} must lead to {}", server.name(), pod.name))
+            .map(drop)
     }
 
     /// Every lease on a node.
@@ -206,6 +235,17 @@ impl Scene {
     }
 }
 
+impl Host {
+    /// How many of the rules and chains that portmap makes for one pod are there.
+    ///
+    /// # Errors
+    /// iptables fails.
+    pub fn port_rules(&self) -> Result<u64> {
+        let saved = self.node.run(&["iptables-save", "-t", "nat"])?;
+        Ok(u64::try_from(saved.lines().filter(|line| line.contains("CNI-DN-")).count())?)
+    }
+}
+
 /// What to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
@@ -219,6 +259,8 @@ pub struct Wanted<'a> {
     pub attempt: u32,
     /// The phase whose networks it must get.
     pub phase: Phase,
+    /// The port of its node that is to lead to its probe agent.
+    pub host_port: Option<u16>,
 }
 
 /// Where a network's agent puts its conf. The new one sorts first: that is what goes wrong without Crossfade.
@@ -284,6 +326,8 @@ mod tests {
             id: "c1".to_owned(),
             address: address.parse().expect("an address"),
             netns: PathBuf::new(),
+            netns_inside: PathBuf::new(),
+            host_port: None,
             phase,
         }
     }

@@ -40,12 +40,7 @@ pub(super) struct Flight {
 impl Flight {
     /// None under way yet.
     pub(super) fn new(course: Course, carrier: Carrier) -> Self {
-        Self {
-            course,
-            carrier,
-            last_seq: 0,
-            under_way: BTreeMap::new(),
-        }
+        Self { course, carrier, last_seq: 0, under_way: BTreeMap::new() }
     }
 
     /// Whether none is under way.
@@ -56,12 +51,7 @@ impl Flight {
     /// Counts one probe as sent now; its sequence number and its sending time in nanoseconds.
     pub(super) fn launch(&mut self, out: &mut Outbox) -> (u64, u64) {
         self.last_seq += 1;
-        let probe = Probe {
-            phase: out.phase,
-            sent_ns: monotonic_ns(),
-            wall_ms: wall_ms(),
-            note: None,
-        };
+        let probe = Probe { phase: out.phase, sent_ns: monotonic_ns(), wall_ms: wall_ms(), note: None };
         let sent_ns = probe.sent_ns;
         out.tally(&self.course, probe.phase).of(self.carrier).sent += 1;
         self.under_way.insert(self.last_seq, probe);
@@ -87,9 +77,7 @@ impl Flight {
         let Some(probe) = self.under_way.remove(&seq) else {
             return;
         };
-        out.tally(&self.course, probe.phase)
-            .of(self.carrier)
-            .answered += 1;
+        out.tally(&self.course, probe.phase).of(self.carrier).answered += 1;
     }
 
     /// Remembers what was seen of a probe that is not an answer, for the loss it will become.
@@ -122,18 +110,8 @@ impl Flight {
     }
 
     /// Every probe under way that `chosen` picks is lost for a known reason.
-    pub(super) fn lose_where(
-        &mut self,
-        chosen: impl Fn(u64) -> bool,
-        cause: &str,
-        out: &mut Outbox,
-    ) {
-        let picked: Vec<u64> = self
-            .under_way
-            .keys()
-            .copied()
-            .filter(|s| chosen(*s))
-            .collect();
+    pub(super) fn lose_where(&mut self, chosen: impl Fn(u64) -> bool, cause: &str, out: &mut Outbox) {
+        let picked: Vec<u64> = self.under_way.keys().copied().filter(|s| chosen(*s)).collect();
         for seq in picked {
             self.lose(seq, cause, out);
         }
@@ -144,17 +122,13 @@ impl Flight {
     pub(super) fn overdue(&self, read_ns: u64) -> BTreeSet<u64> {
         let limit = read_ns.saturating_sub(ms(ANSWER_WITHIN_MS));
         let due = self.under_way.iter();
-        due.take_while(|(_, probe)| probe.sent_ns <= limit)
-            .map(|(seq, _)| *seq)
-            .collect()
+        due.take_while(|(_, probe)| probe.sent_ns <= limit).map(|(seq, _)| *seq).collect()
     }
 
     /// Everything under way is excused.
     pub(super) fn excuse(&mut self, out: &mut Outbox) {
         for (_, probe) in std::mem::take(&mut self.under_way) {
-            out.tally(&self.course, probe.phase)
-                .of(self.carrier)
-                .excused += 1;
+            out.tally(&self.course, probe.phase).of(self.carrier).excused += 1;
         }
     }
 

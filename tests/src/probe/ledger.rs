@@ -167,18 +167,9 @@ impl Ledger {
 }
 
 fn pair(src: &str, dst: &str, tally: &Tally) -> Pair {
-    Pair {
-        src: src.to_owned(),
-        dst: dst.to_owned(),
-        udp: tally.udp,
-        tcp: tally.tcp,
-        broken: tally.broken,
-    }
+    Pair { src: src.to_owned(), dst: dst.to_owned(), udp: tally.udp, tcp: tally.tcp, broken: tally.broken }
 }
 
 fn phase_named(name: &String) -> PhaseReport {
-    PhaseReport {
-        name: name.clone(),
-        ..PhaseReport::default()
-    }
+    PhaseReport { name: name.clone(), ..PhaseReport::default() }
 }

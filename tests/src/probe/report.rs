@@ -26,8 +26,7 @@ pub struct Count {
 impl Count {
     /// Probes still under way.
     pub fn pending(&self) -> u64 {
-        self.sent
-            .saturating_sub(self.answered + self.lost + self.excused)
+        self.sent.saturating_sub(self.answered + self.lost + self.excused)
     }
 }
 
@@ -91,14 +90,7 @@ impl fmt::Display for Loss {
         write!(
             out,
             "{} {} -> {} ({}) #{} at {} ms, phase {:?}: {}",
-            self.kind,
-            self.src,
-            self.dst,
-            self.address,
-            self.seq,
-            self.wall_ms,
-            self.phase,
-            self.cause
+            self.kind, self.src, self.dst, self.address, self.seq, self.wall_ms, self.phase, self.cause
         )
     }
 }
@@ -203,9 +195,7 @@ impl Report {
     fn answered_by_pair(&self) -> BTreeMap<(&str, &str), [u64; 2]> {
         let mut sums = BTreeMap::new();
         for pair in self.phases.iter().flat_map(|phase| &phase.pairs) {
-            let sum: &mut [u64; 2] = sums
-                .entry((pair.src.as_str(), pair.dst.as_str()))
-                .or_default();
+            let sum: &mut [u64; 2] = sums.entry((pair.src.as_str(), pair.dst.as_str())).or_default();
             sum[0] += pair.udp.answered;
             sum[1] += pair.tcp.answered;
         }
