@@ -13,6 +13,7 @@ pub mod scene;
 mod scouts;
 mod settle;
 pub mod strategy;
+mod table;
 pub mod witness;
 
 use std::time::Instant;

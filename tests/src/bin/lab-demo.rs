@@ -52,7 +52,9 @@ fn main() -> Result<ExitCode> {
     };
     let size = Size { nodes: cli.nodes, pods: cli.pods, probes_per_step: cli.probes };
     let report = lab::demo::run(strategies, size, &Board::new())?;
-    println!("{}", serde_json::to_string_pretty(&report)?);
-    let _ = cli.output;
+    match cli.output {
+        Output::Human => print!("{report}"),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
     Ok(if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
