@@ -241,7 +241,8 @@ fn wake_up(holder: &Holder, path: &Path, ask_from: Option<Instant>, asked: &mut 
         }
         return;
     }
-    if holder.groups.is_empty() {
+    // It may have been killed between starting a delegate and noting its group, so what is noted may be over.
+    if !holder.groups.iter().any(|group| group.is_alive()) {
         orphans_holding(path).into_iter().for_each(|orphan| orphan.signal(Signal::SIGKILL));
     }
     holder.groups.iter().copied().for_each(Process::kill_group);

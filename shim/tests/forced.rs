@@ -70,6 +70,12 @@ fn clean_record(container_id: &str, conf: &Value, result: Option<&Value>, netns:
     })
 }
 
+/// Leases are found in the order of their directory, which is any.
+fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort();
+    list
+}
+
 fn networks(list: &[&str]) -> Vec<IpNetwork> {
     list.iter().map(|cidr| cidr.parse().expect("an address")).collect()
 }
@@ -89,7 +95,7 @@ fn what_bridge_and_host_local_made_for_the_pod_goes_and_only_that() {
 
     let directory = node.leases.join("net1").display().to_string();
     assert_eq!(
-        cleaned.removed,
+        sorted(cleaned.removed),
         [
             "interface eth0 in the pod".to_owned(),
             format!("lease 10.1.0.2 in {directory}"),
@@ -206,7 +212,7 @@ fn leases_of_the_attachment_go_and_those_of_others_stay() {
     let cleaned = clean_record("c1", &leases.conf(), Some(&result), None);
     assert_eq!(leases.held(), ["10.1.0.4", "10.1.0.5", "10.1.0.6", "last_reserved_ip.0"]);
     assert_eq!(cleaned.removed.len(), 3);
-    assert_eq!(cleaned.addresses, networks(&["10.1.0.2/24", "10.1.0.3/32", "fd00:1::2/128"]));
+    assert_eq!(sorted(cleaned.addresses), networks(&["10.1.0.2/24", "10.1.0.3/32", "fd00:1::2/128"]));
     assert_eq!(cleaned.left, [""; 0]);
     assert_eq!(clean_record("c1", &leases.conf(), Some(&result), None).removed, [""; 0]);
     assert_eq!(clean_record("", &leases.conf(), None, None).removed, [""; 0]);
@@ -228,7 +234,8 @@ fn a_lease_is_not_touched_while_host_local_holds_its_lock() {
     leases.put("10.1.0.3", "c1\r\neth0");
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| clean_record("c1", &leases.conf(), None, None));
-        let path = leases.parent.join("oldnet/lock");
+        let parent = leases.parent.canonicalize().expect("the lease directory");
+        let path = parent.join("oldnet/lock");
         wait_until("the lock is asked for", || openings(&path) == 2);
         leases.put("10.1.0.2", "c2\r\neth0");
         drop(held);

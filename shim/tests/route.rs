@@ -130,6 +130,25 @@ fn an_owner_without_defaults_leaves_them_to_the_first() {
 }
 
 #[test]
+fn a_default_that_came_back_in_between_leaves_again() {
+    if !privileged() {
+        return;
+    }
+    let pod = pod();
+    let (first, owner) = (Network::new(1, Kind::Subnet, "eth0"), Network::new(2, Kind::Subnet, "net1"));
+    first.attach(&pod, Defaults::Both);
+    after_first(&pod.open(), &first.side()).expect("after the first");
+    owner.attach(&pod, Defaults::Both);
+    // As a router advertisement would, or a plugin that repairs what it made.
+    pod.ip("route append default via 10.1.0.1 dev eth0");
+    pod.ip("-6 route append default via fd00:1::1 dev eth0 metric 77");
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
+    for family in ["-4", "-6"] {
+        is_owned_by(&pod, family, &owner);
+    }
+}
+
+#[test]
 fn a_v4_owner_leaves_the_v6_default_to_the_first() {
     if !privileged() {
         return;
@@ -206,7 +225,14 @@ fn undo_restores_what_the_first_network_had() {
             owner.attach(&pod, owner_gives);
             after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
             undo(&pod.open(), "eth0", "net1").expect("undo");
+            // The owner is still there, so nothing but undo can have taken its table and rules away.
             let both = pod.routing();
+            for ours in ["lookup 1001", "lookup 1002", "proto 101"] {
+                assert!(!both.contains(ours), "{ours} in {both}");
+            }
+            for (family, table) in [("-4", "1001"), ("-6", "1001"), ("-4", "1002"), ("-6", "1002")] {
+                assert_eq!(pod.routes(family, table), [""; 0]);
+            }
             undo(&pod.open(), "eth0", "net1").expect("undo, again");
             assert_eq!(pod.routing(), both);
             pod.ip("link delete net1");

@@ -110,6 +110,8 @@ fn what_others_put_there_stays() {
     pod.ip("route add 10.1.0.0/16 via 10.1.0.1 dev eth0");
     let before = (pod.routing(), pod.routes("-4", "77"));
     after_first(&pod.open(), &first.side()).expect("after the first");
+    // Theirs did not count as ours.
+    assert!(pod.ip("rule show").contains("1001:\tfrom 10.1.0.2 lookup 1001"), "{}", pod.ip("rule show"));
     owner.attach(&pod, Defaults::Both);
     after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
     assert!(pod.routes("-4", "main").contains(&"10.1.0.0/16 via 10.1.0.1 dev eth0".to_owned()));
@@ -155,46 +157,60 @@ fn loopback_may_come_and_go_meanwhile() {
     assert_eq!(sorted(&pod.routing()), sorted(&settled));
 }
 
+/// Defaults of every form, as `ip` commands.
+const UNUSUAL: [(&str, &[&str]); 10] = [
+    ("-4", &["route add default nexthop via 10.1.0.1 dev eth0 nexthop via 10.1.0.9 dev eth0"]),
+    ("-4", &["nexthop add id 7 via 10.1.0.1 dev eth0", "route add default nhid 7"]),
+    ("-4", &["route add default via 10.77.0.1 dev eth0 onlink"]),
+    ("-4", &["route add default dev eth0 scope link"]),
+    ("-4", &["-4 route add default via inet6 fd00:1::1 dev eth0"]),
+    ("-4", &["route add default via 10.1.0.1 dev eth0", "route add default via 10.1.0.9 dev eth0 metric 5"]),
+    ("-4", &["route add default via 10.1.0.1 dev eth0", "route append default via 10.1.0.9 dev eth0"]),
+    ("-6", &["-6 route add default via fd00:1::1 dev eth0 proto ra expires 1800"]),
+    ("-6", &["-6 route add default nexthop via fd00:1::1 dev eth0 nexthop via fd00:1::9 dev eth0"]),
+    ("-6", &["nexthop add id 7 via fd00:1::1 dev eth0", "-6 route add default nhid 7"]),
+];
+
 #[test]
 fn unusual_defaults_are_withheld_and_given_back() {
     if !privileged() {
         return;
     }
-    let multipath = "route add default nexthop via 10.1.0.1 dev eth0 nexthop via 10.1.0.9 dev eth0";
-    for (family, lines) in [
-        ("-4", &[multipath][..]),
-        ("-4", &["nexthop add id 7 via 10.1.0.1 dev eth0", "route add default nhid 7"]),
-        ("-4", &["route add default via 10.77.0.1 dev eth0 onlink"]),
-        ("-4", &["route add default dev eth0 scope link"]),
-        ("-4", &["-4 route add default via inet6 fd00:1::1 dev eth0"]),
-        (
-            "-4",
-            &["route add default via 10.1.0.1 dev eth0", "route add default via 10.1.0.9 dev eth0 metric 5"],
-        ),
-        ("-4", &["route add default via 10.1.0.1 dev eth0", "route append default via 10.1.0.9 dev eth0"]),
-        ("-6", &["-6 route add default via fd00:1::1 dev eth0 proto ra expires 1800"]),
-        ("-6", &["-6 route add default nexthop via fd00:1::1 dev eth0 nexthop via fd00:1::9 dev eth0"]),
-        ("-6", &["nexthop add id 7 via fd00:1::1 dev eth0", "-6 route add default nhid 7"]),
-    ] {
-        let pod = pod();
-        let first = Network::new(1, Kind::Subnet, "eth0");
-        first.attach(&pod, Defaults::None);
-        for line in lines {
-            pod.ip(line);
+    for (family, lines) in UNUSUAL {
+        unusual_default(family, lines, true);
+        // The kernel forgets nexthop objects together with the carrier.
+        if !lines[0].starts_with("nexthop") {
+            unusual_default(family, lines, false);
         }
-        let shown = |pod: &Space| {
-            // An expiry counts down, and neither it nor the shared object comes back: only where packets go.
-            let text = pod.ip(&format!("{family} route show table main"));
-            let words = text.split_whitespace().filter(|word| !word.ends_with("sec") && *word != "expires");
-            words.collect::<Vec<_>>().join(" ").replace("nhid 7 ", "")
-        };
-        let before = shown(&pod);
-        after_first(&pod.open(), &first.side()).unwrap_or_else(|error| panic!("{lines:?}: {error}"));
-        assert_eq!(pod.defaults(family), [""; 0], "{lines:?}");
-        assert!(pod.routes(family, "1001").iter().any(|line| line.starts_with("default")), "{lines:?}");
-        undo(&pod.open(), "eth0", "net1").unwrap_or_else(|error| panic!("{lines:?}: {error}"));
-        assert_eq!(shown(&pod), before, "{lines:?}");
     }
+}
+
+fn unusual_default(family: &str, lines: &[&str], carrier: bool) {
+    let pod = pod();
+    let first = Network::new(1, Kind::Subnet, "eth0");
+    first.attach(&pod, Defaults::None);
+    for line in lines {
+        pod.ip(line);
+    }
+    if !carrier {
+        first.router.ip("link set gw down");
+        wait_until("no carrier", || pod.ip("link show dev eth0").contains("NO-CARRIER"));
+    }
+    let shown = |pod: &Space| {
+        // An expiry counts down, and neither it nor the shared object comes back: only where packets go. The kernel
+        // looks for a carrier in most forms when they are added, not in all.
+        let text = pod.ip(&format!("{family} route show table main"));
+        let words = text
+            .split_whitespace()
+            .filter(|word| !word.ends_with("sec") && !["expires", "linkdown"].contains(word));
+        words.collect::<Vec<_>>().join(" ").replace("nhid 7 ", "")
+    };
+    let before = shown(&pod);
+    after_first(&pod.open(), &first.side()).unwrap_or_else(|error| panic!("{lines:?}: {error}"));
+    assert_eq!(pod.defaults(family), [""; 0], "{lines:?}");
+    assert!(pod.routes(family, "1001").iter().any(|line| line.starts_with("default")), "{lines:?}");
+    undo(&pod.open(), "eth0", "net1").unwrap_or_else(|error| panic!("{lines:?}: {error}"));
+    assert_eq!(shown(&pod), before, "{lines:?}");
 }
 
 #[test]
@@ -267,6 +283,40 @@ fn two_attachments_in_one_pod_do_not_undo_each_other() {
     }
     assert!(pod.routes("-4", "1001").iter().all(|line| line.contains("dev eth1")));
     assert!(pod.routes("-4", "main").iter().any(|line| line.starts_with("10.3.0.0/16 dev eth1")));
+}
+
+#[test]
+fn every_address_is_served_and_no_link_local_one() {
+    if !privileged() {
+        return;
+    }
+    let pod = pod();
+    let (first, owner) = pair(Kind::Subnet);
+    first.attach(&pod, Defaults::Both);
+    let before = pod.routing();
+    // More than go into one datagram.
+    for n in 10..110 {
+        pod.ip(&format!("address add 10.1.0.{n}/24 dev eth0"));
+    }
+    pod.ip("address add 10.1.9.2 peer 10.1.9.1 dev eth0");
+    wait_until("a link-local address", || pod.ip("-6 address show dev eth0").contains("fe80::"));
+    after_first(&pod.open(), &first.side()).expect("after the first");
+    owner.attach(&pod, Defaults::Both);
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
+    let rules = pod.ip("rule show") + &pod.ip("-6 rule show");
+    assert_eq!(rules.matches("lookup 1001").count(), 1 + 100 + 1 + 1);
+    for (address, there) in [("10.1.9.2", true), ("10.1.9.1", false), ("10.1.0.109", true), ("fe80::", false)]
+    {
+        assert_eq!(rules.contains(&format!("from {address}")), there, "{address} in {rules}");
+    }
+    first.router.pings(Some("198.51.100.200"), "10.1.0.77");
+    undo(&pod.open(), "eth0", "net1").expect("undo");
+    for n in 10..110 {
+        pod.ip(&format!("address del 10.1.0.{n}/24 dev eth0"));
+    }
+    pod.ip("address del 10.1.9.2 peer 10.1.9.1 dev eth0");
+    pod.ip("link delete net1");
+    assert_eq!(pod.routing(), before);
 }
 
 #[test]

@@ -5,11 +5,20 @@
 //! others away, goes, and comes back. One `lab-agent` process per agent, told what to do over its stdin by JSON lines;
 //! [`Agent`] is the only thing a test needs.
 
+pub mod daemon;
+mod directory;
+mod health;
+mod session;
+mod speech;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+
+use session::Session;
+use speech::{Action, Event};
 
 /// What an agent does when it comes up, in this order: wait at the gate, answer its probes, write its conf, take the
 /// directory.
@@ -91,6 +100,8 @@ pub enum Way {
 #[derive(Debug)]
 pub struct Agent {
     spec: Spec,
+    node: Option<u32>,
+    session: Session,
 }
 
 impl Agent {
@@ -100,16 +111,20 @@ impl Agent {
     /// # Errors
     /// The program is not built, or what the spec asks for fails; the message is the agent's own.
     pub fn start(spec: Spec, node: Option<u32>) -> Result<Self> {
-        let _ = node;
-        bail!("the agent {} is not built yet", spec.name)
+        let session = Session::start(&spec, node)?;
+        Ok(Self {
+            spec,
+            node,
+            session,
+        })
     }
 
-    /// Waits until an agent with a gate has passed it and is up.
+    /// Waits until an agent with a gate has passed it and is up. So does every order below.
     ///
     /// # Errors
     /// It died, or is not up within 10 s.
     pub fn wait_up(&mut self) -> Result<()> {
-        bail!("the agent {} is not built yet", self.spec.name)
+        self.session.wait_up()
     }
 
     /// Changes how the health socket answers.
@@ -117,7 +132,7 @@ impl Agent {
     /// # Errors
     /// The spec has no socket, or the agent died.
     pub fn answer_unix(&mut self, answer: Answer) -> Result<()> {
-        bail!("the agent is not built yet: {answer:?}")
+        self.session.order(&Action::Unix { answer })
     }
 
     /// Changes how the health page answers.
@@ -125,15 +140,26 @@ impl Agent {
     /// # Errors
     /// The spec has no page, or the agent died.
     pub fn answer_http(&mut self, answer: Answer) -> Result<()> {
-        bail!("the agent is not built yet: {answer:?}")
+        self.session.order(&Action::Http { answer })
     }
 
-    /// Writes a conf, now.
+    /// The requests for the health page so far: each one's first line and headers, oldest first.
+    ///
+    /// # Errors
+    /// The agent died.
+    pub fn asked(&mut self) -> Result<Vec<String>> {
+        match self.session.ask(&Action::Asked)? {
+            Event::Asked { requests } => Ok(requests),
+            other => bail!("{} says {other:?}, expected its requests", self.spec.name),
+        }
+    }
+
+    /// Writes a conf, now. It is the agent's own from now on.
     ///
     /// # Errors
     /// It cannot be written, or the agent died.
     pub fn write_conf(&mut self, conf: &Conf) -> Result<()> {
-        bail!("the agent is not built yet: {conf:?}")
+        self.session.order(&Action::Write(conf.clone()))
     }
 
     /// Writes the second half of a conf that was torn.
@@ -141,7 +167,7 @@ impl Agent {
     /// # Errors
     /// None is torn, or the agent died.
     pub fn finish_conf(&mut self) -> Result<()> {
-        bail!("the agent is not built yet")
+        self.session.order(&Action::Finish)
     }
 
     /// Takes the directory, or with `None` leaves it alone from now on.
@@ -149,28 +175,36 @@ impl Agent {
     /// # Errors
     /// It cannot be watched, or the agent died.
     pub fn exclusive(&mut self, directory: Option<&Path>) -> Result<()> {
-        bail!("the agent is not built yet: {directory:?}")
+        let directory = directory.map(Path::to_owned);
+        self.session.order(&Action::Exclusive { directory })
     }
 
     /// The files it renamed away so far, oldest first, by their former path.
+    ///
+    /// # Errors
+    /// The agent died.
     pub fn taken(&mut self) -> Result<Vec<PathBuf>> {
-        bail!("the agent is not built yet")
+        match self.session.ask(&Action::Taken)? {
+            Event::Taken { files } => Ok(files),
+            other => bail!("{} says {other:?}, expected what it took", self.spec.name),
+        }
     }
 
-    /// Goes away in an orderly manner: its socket and, if `remove_conf`, its conf are unlinked.
+    /// Goes away in an orderly manner: its socket and, if `remove_conf`, its confs are unlinked.
     ///
     /// # Errors
     /// It died before.
-    pub fn leave(self, remove_conf: bool) -> Result<()> {
-        bail!("the agent is not built yet: {remove_conf}")
+    pub fn leave(mut self, remove_conf: bool) -> Result<()> {
+        self.session.order(&Action::Leave { remove_conf })?;
+        self.session.end()
     }
 
     /// Killed without notice: conf and socket file stay.
     ///
     /// # Errors
     /// It died before.
-    pub fn kill(self) -> Result<Spec> {
-        bail!("the agent is not built yet")
+    pub fn kill(mut self) -> Result<()> {
+        self.session.kill()
     }
 
     /// Killed and started again with the same spec (a gate that exists is open).
@@ -178,6 +212,8 @@ impl Agent {
     /// # Errors
     /// As [`Agent::start`].
     pub fn restart(&mut self) -> Result<()> {
-        bail!("the agent is not built yet")
+        self.session.kill()?;
+        self.session = Session::start(&self.spec, self.node)?;
+        Ok(())
     }
 }

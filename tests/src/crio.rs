@@ -74,13 +74,14 @@ impl Crio {
         found.with_context(|| format!("no CNI configuration file in {}", self.conf_dir.display()))
     }
 
-    /// Starts: waits for nobody, then collects garbage for every conf file, all running pods being filed under the default
-    /// network's name.
+    /// Starts: once the default network's STATUS is good, collects garbage for every conf file, all running pods being
+    /// filed under the default network's name.
     ///
     /// # Errors
-    /// When a network's GC fails; all are tried.
+    /// When the default network is not ready, or a network's GC fails; all are tried.
     pub fn start(&self) -> Result<()> {
         let default = self.default_network()?;
+        self.runtime.status(&default)?;
         let running: Vec<(String, String)> =
             self.pods.values().map(|(sandbox, _)| (sandbox.id.clone(), sandbox.ifname.clone())).collect();
         let mut failed = Vec::new();

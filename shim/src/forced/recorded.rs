@@ -216,7 +216,7 @@ mod tests {
             "ips": [{"version": "4", "address": "10.1.0.2/24"}, {"address": 7}, {"address": "none"}],
             "interfaces": [
                 {"name": "veth1", "mac": "02:00:00:00:00:01"},
-                {"name": "br0", "mac": ""},
+                {"name": "br0", "mac": "", "sandbox": ""},
                 {"name": "eth0", "sandbox": "/run/netns/p"},
                 {"mac": "02:00:00:00:00:02"},
             ]

@@ -178,3 +178,42 @@ fn describe(change: &Change, facts: &Facts) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use entry::{FIRST, Rule};
+
+    #[test]
+    fn only_what_is_already_so_is_no_failure() {
+        let rule = Rule { source: [10, 1, 0, 2].into(), table: FIRST };
+        let (add, remove) = (Change::AddRule(rule), Change::RemoveRule(rule));
+        for (errno, after_add, after_remove) in [
+            (Errno::EEXIST, true, false),
+            (Errno::ESRCH, false, true),
+            (Errno::ENOENT, false, true),
+            (Errno::ENODEV, false, true),
+            (Errno::ENETUNREACH, false, false),
+            (Errno::EPERM, false, false),
+        ] {
+            let error = io::Error::from(errno);
+            assert_eq!(is_already_so(&add, &error), after_add, "add: {errno}");
+            assert_eq!(is_already_so(&remove, &error), after_remove, "remove: {errno}");
+        }
+        let elsewhere = io::Error::other("no errno at all");
+        assert!(!is_already_so(&add, &elsewhere) && !is_already_so(&remove, &elsewhere));
+    }
+
+    #[test]
+    fn an_error_says_every_attempt_and_the_kernels_word() {
+        let failures = vec![
+            ("add rule from 10.1.0.2 to table 1001".to_owned(), Errno::EPERM.into()),
+            ("add route default dev eth0".to_owned(), Errno::ENETDOWN.into()),
+        ];
+        assert_eq!(
+            RouteError { failures }.to_string(),
+            "add rule from 10.1.0.2 to table 1001: Operation not permitted (os error 1); \
+             add route default dev eth0: Network is down (os error 100)"
+        );
+    }
+}

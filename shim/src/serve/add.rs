@@ -13,7 +13,7 @@ use crate::boot::Moment;
 use crate::delegate::{Limits, Network, Scope, secondary_runtime_config};
 use crate::exec::Binary;
 use crate::inventory::Inventory;
-use crate::lock::{Lock, Patience};
+use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::{LegPlan, Plan, decide_add};
 use crate::policy::{Attach, Policy, Side};
@@ -54,7 +54,11 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
     let until = request.until(policy.deadlines.add_secs);
     let patience = Patience { until, ask_from: None };
     let key = request.key();
-    let lock = Lock::take(request.layout(), &key, request.env.verb, patience, request.signals);
+    let lock = match Lock::take(request.layout(), &key, request.env.verb, patience, request.signals) {
+        Err(why @ (NoLock::Held(_) | NoLock::Stopped)) => return Err(request.no_lock(why)),
+        // A run directory that cannot be written is told in its turn.
+        other => other,
+    };
     refuse_existing(request)?;
 
     let netns = Netns::open(Path::new(&request.env.netns));

@@ -34,7 +34,7 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
             })?;
             let leg = del::inventory_leg(request, &policy, entry)?;
             let conf = networks::recorded_conf(&leg)?;
-            let result = del::prev_result(request, entry);
+            let result = del::prev_result(request, entry, &conf);
             let scope = Scope {
                 container_id: &key.container_id,
                 netns: &request.env.netns,

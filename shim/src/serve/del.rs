@@ -16,6 +16,7 @@ use crate::raw::RawObject;
 use crate::reply::{CniError, code};
 use crate::store::{Found, Open};
 use crate::trust;
+use crate::version::AddResult;
 
 use super::Request;
 use super::close::Closing;
@@ -127,8 +128,9 @@ fn from_inventory(
     entry: &Entry,
 ) -> Result<Open, CniError> {
     let leg = inventory_leg(request, policy, entry)?;
+    let leg_conf = networks::recorded_conf(&leg)?;
     let mut open = begin(request, vec![leg])?;
-    if let Some(result) = prev_result(request, entry) {
+    if let Some(result) = prev_result(request, entry, &leg_conf) {
         open.attachment.progress[0].result = Some(result.clone());
         let _ = open.append(&[crate::attachment::Event::Added { leg: 0, result }]);
     }
@@ -169,13 +171,17 @@ pub(super) fn inventory_leg(
     Ok(leg(&loaded, &entry.ifname, true))
 }
 
-/// What the inventory's attachment was answered: the runtime's own word, else the entry's, else the runtime's cache.
-pub(super) fn prev_result(request: &Request<'_>, entry: &Entry) -> Option<Box<RawValue>> {
+/// What the inventory's attachment was answered: the runtime's own word, else the entry's, else the runtime's cache; at the
+/// version of the network's conf, whatever version the runtime speaks with us.
+pub(super) fn prev_result(request: &Request<'_>, entry: &Entry, conf: &Conflist) -> Option<Box<RawValue>> {
     let stdin = request.conf.object.get("prevResult").filter(|raw| raw.get() != "null");
     stdin
         .map(ToOwned::to_owned)
         .or_else(|| entry.prev_result.clone())
         .or_else(|| cached_result(&request.conf.name, entry))
+        .and_then(|raw| {
+            AddResult::parse(raw.get().as_bytes(), request.conf.version).ok()?.at(conf.version).ok()
+        })
 }
 
 /// *Source*: `libcni/api.go`, `getCacheFilePath`: NAME-ID-IFNAME, a JSON object with the result under `result`.

@@ -35,6 +35,10 @@ fn run() -> Result<ExitCode> {
         serde_json::from_slice(&text).with_context(|| format!("parse {}", script_path.display()))?;
     let verb = std::env::var("CNI_COMMAND").unwrap_or_default();
     let reply = choose(&script, &script_path, &verb)?;
+    if reply.0.first() == Some(&Act::KillParent) {
+        // Before anything else: the sooner, the less the parent can have noted down about this process.
+        kill(nix::unistd::getppid(), Signal::SIGKILL)?;
+    }
     let stdin = read_stdin(&reply)?;
     if script.record == Detail::Full {
         let call = observe(&own, stdin.clone())?;
@@ -124,7 +128,7 @@ fn open_files() -> Result<Vec<(i32, String)>> {
 /// Does one act; an exit code ends the reply.
 fn perform(act: &Act, script: &Script, stdin: Option<&str>) -> Result<Option<ExitCode>> {
     match act {
-        Act::CloseStdin => {}
+        Act::CloseStdin | Act::KillParent => {}
         Act::Print(text) => print(&fill(text))?,
         Act::PrintPrevResult => print(&prev_result(stdin)?)?,
         Act::Stderr(text) => io::stderr().write_all(fill(text).as_bytes())?,
@@ -134,7 +138,6 @@ fn perform(act: &Act, script: &Script, stdin: Option<&str>) -> Result<Option<Exi
             .and_then(|gate| gate.lock_shared())
             .with_context(|| format!("wait at gate {}", path.display()))?,
         Act::Spawn(argv) => spawn(argv, &script.log)?,
-        Act::KillParent => kill(nix::unistd::getppid(), Signal::SIGKILL)?,
         Act::IgnoreTerm => {
             signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::new(AtomicBool::new(false)))?;
         }
@@ -143,7 +146,6 @@ fn perform(act: &Act, script: &Script, stdin: Option<&str>) -> Result<Option<Exi
         },
         Act::Exit(code) => return Ok(Some(ExitCode::from(u8::try_from(*code)?))),
         Act::Signal(number) => raise(Signal::try_from(*number)?)?,
-        Act::LogEnd => append(&script.log, &Event::End { pid: nix::unistd::getpid().as_raw() })?,
     }
     Ok(None)
 }

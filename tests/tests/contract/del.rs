@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::{
     case::{Case, old_conf, stub_new, stub_old},
+    mounts::another_boot,
     trials,
 };
 
@@ -18,6 +19,7 @@ trials![
     del_works_without_any_conf_file,
     del_works_without_policy_when_only_the_new_cni_is_left,
     del_accepts_any_netns_and_hands_it_on,
+    del_after_a_reboot_works_from_the_record,
     del_takes_arguments_from_the_record_and_adds_the_recorded_path,
     del_prefers_the_callers_path,
     del_reports_a_missing_binary_without_words_that_mean_success,
@@ -124,6 +126,23 @@ fn del_accepts_any_netns_and_hands_it_on() -> Result<()> {
         case.expect_records(0)?;
     }
     Ok(())
+}
+
+/// D92.
+fn del_after_a_reboot_works_from_the_record() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.added()?;
+    case.netns.remove()?;
+    fs::remove_dir_all(case.path("run"))?;
+    let wrapper = another_boot(&case)?;
+    let call = case.call("DEL").env("CNI_NETNS", "").env_remove("CNI_ARGS");
+    call.wrapped(&wrapper.each_ref().map(String::as_str)).run()?.silent()?;
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
+    for call in case.calls()? {
+        assert_eq!(call.var("CNI_NETNS"), "");
+        assert_eq!(call.var("CNI_ARGS"), case.environment("ADD")["CNI_ARGS"]);
+    }
+    case.expect_records(0)
 }
 
 /// F15.

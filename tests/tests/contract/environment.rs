@@ -6,10 +6,7 @@ use anyhow::{Result, ensure};
 use lab::caller::Outcome;
 use serde_json::json;
 
-use crate::{
-    case::{Case, Mount},
-    trials,
-};
+use crate::{case::Case, mounts::Mount, trials};
 
 trials![
     unknown_command_is_refused_by_name,

@@ -5,7 +5,8 @@ use lab::{caller::Outcome, stub::Reply};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, another_boot, new_conf, old_conf, stub_new, stub_old},
+    case::{Case, new_conf, old_conf, stub_new, stub_old},
+    mounts::another_boot,
     trials,
 };
 

@@ -26,6 +26,7 @@ trials![
     entry_of_a_retired_network_is_forced,
     entry_without_any_conf_is_kept,
     entry_is_matched_by_id_and_ifname,
+    entries_deleted_at_once_are_all_struck_out,
     check_of_an_inventory_entry_asks_its_network,
 ];
 
@@ -192,6 +193,25 @@ fn entry_is_matched_by_id_and_ifname() -> Result<()> {
     case.del()?.silent()?;
     case.expect_calls(&["stub-old DEL eth0"])?;
     struck_out(&case)
+}
+
+/// Section 3: changed under one lock.
+fn entries_deleted_at_once_are_all_struck_out() -> Result<()> {
+    let case = Case::attach("new")?;
+    let ids: Vec<String> = (0..16).map(|number| format!("before{number}")).collect();
+    let entries: Vec<Value> = std::iter::once("stays")
+        .chain(ids.iter().map(String::as_str))
+        .map(|id| json!({"containerID": id, "ifname": "eth0", "network": "old"}))
+        .collect();
+    case.write_inventory(&json!(entries))?;
+    let call = |id: &String| case.call("DEL").env("CNI_CONTAINERID", id).spawn();
+    let running: Vec<_> = ids.iter().map(call).collect::<Result<_>>()?;
+    for shim in running {
+        shim.wait()?.silent()?;
+    }
+    assert_eq!(case.calls()?.len(), ids.len());
+    assert_eq!(case.inventory()?, ["stays"]);
+    case.expect_records(0)
 }
 
 /// D63.

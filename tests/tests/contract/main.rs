@@ -17,6 +17,7 @@ mod inventory;
 mod journal;
 mod limits;
 mod modes;
+mod mounts;
 mod netns;
 mod policy;
 mod readiness;

@@ -140,7 +140,8 @@ fn chain_gets_prev_result_and_capabilities_per_plugin_and_is_undone_in_reverse()
     assert_eq!(result["ips"][0]["address"], "10.1.0.6/32");
     assert_eq!(result["cniVersion"], "1.0.0");
     case.expect_calls(&["stub-old ADD eth0", "stub-map ADD eth0"])?;
-    ensure!(case.the_call("stub-old ADD eth0")?.conf()?.get("runtimeConfig").is_none());
+    let first = case.the_call("stub-old ADD eth0")?.conf()?;
+    ensure!(first.get("runtimeConfig").is_none() && first.get("prevResult").is_none(), "{first}");
     let map_call = case.the_call("stub-map ADD eth0")?;
     let map_stdin = map_call.stdin.clone().unwrap_or_default();
     ensure!(map_stdin.contains(mappings), "port mappings must arrive byte for byte: {map_stdin}");

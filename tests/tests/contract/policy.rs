@@ -1,5 +1,7 @@
 //! Who gives a pod its network: attach, rules, annotation; and which policies are refused.
 
+use std::{fs, path::Path};
+
 use anyhow::{Context, Result, ensure};
 use lab::caller::Plugin;
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ trials![
     call_without_pod_arguments_matches_only_fieldless_rules,
     annotation_wins_over_rules_with_an_allowed_value_only,
     annotation_of_another_key_is_ignored,
+    policy_is_taken_from_the_first_place_that_has_one,
     policy_is_read_whole_at_every_call,
 ];
 
@@ -98,7 +101,7 @@ fn unknown_keys_name_the_nearest_known_one() -> Result<()> {
     for (slip, wrong, right) in slips {
         let case = Case::attach("new")?;
         case.change_policy(slip)?;
-        refused_naming(&case, &["policy.json", &format!("{wrong}"), &format!("{right}")])?;
+        refused_naming(&case, &["policy.json", wrong, right])?;
     }
     Ok(())
 }
@@ -265,6 +268,30 @@ fn annotation_of_another_key_is_ignored() -> Result<()> {
     })?;
     assert_eq!(served_by(&case, &annotated(&case, &json!({"crossfade/attach": "both"})))?, OLD);
     assert_eq!(served_by(&case, &annotated(&case, &json!({"example.org/net": "new"})))?, NEW);
+    Ok(())
+}
+
+/// Section 3: /etc, /run, /usr/lib; the first that has the file wins, and an invalid one is not passed over. State and run
+/// directories have their default places too.
+fn policy_is_taken_from_the_first_place_that_has_one() -> Result<()> {
+    let mut case = Case::attach("old")?;
+    for key in ["policy", "stateDir", "runDir"] {
+        case.shim.as_object_mut().map(|conf| conf.remove(key));
+    }
+    case.add()?.refused(7)?;
+    let mut policy = case.policy()?;
+    for (dir, attach, expected) in
+        [("/usr/lib/crossfade", "old", OLD), ("/run/crossfade", "new", NEW), ("/etc/crossfade", "both", BOTH)]
+    {
+        fs::create_dir_all(dir)?;
+        policy["attach"] = json!(attach);
+        case.write(&Path::new(dir).join("policy.json"), &policy.to_string())?;
+        assert_eq!(served_by(&case, &case.call("ADD"))?, expected, "{dir}");
+    }
+    ensure!(Path::new("/var/lib/crossfade/attachments").is_dir(), "the default state directory");
+    fs::write("/etc/crossfade/policy.json", "{ torn")?;
+    let refusal = case.add()?.refused(7)?;
+    ensure!(refusal.text().contains("/etc/crossfade/policy.json"), "{refusal:?}");
     Ok(())
 }
 

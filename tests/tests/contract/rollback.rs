@@ -5,7 +5,8 @@ use lab::stub::{Act, Reply, Stub};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, Mount, stub_new, stub_old},
+    case::{Case, stub_new, stub_old},
+    mounts::Mount,
     trials,
 };
 
@@ -28,8 +29,11 @@ trials![
     symbolic_link_to_a_plugin_is_followed_and_directories_are_not_plugins,
     second_add_of_a_live_attachment_is_refused,
     secondary_takes_the_next_free_ifname,
+    secondary_never_takes_the_primarys_ifname,
+    existing_ifname_is_the_delegates_to_refuse,
     store_that_cannot_be_written_refuses_before_any_delegate,
     full_store_refuses_before_any_delegate,
+    store_that_fills_up_in_mid_add_undoes_it,
     del_with_a_read_only_store_still_calls_delegates,
     run_directory_that_cannot_be_written_refuses_add_but_not_del,
 ];
@@ -290,6 +294,22 @@ fn secondary_takes_the_next_free_ifname() -> Result<()> {
     Ok(())
 }
 
+/// D58, D90.
+fn secondary_never_takes_the_primarys_ifname() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.call("ADD").env("CNI_IFNAME", "net1").run()?.result()?;
+    case.expect_calls(&["stub-old ADD net1", "stub-new ADD net2"])
+}
+
+/// D58.
+fn existing_ifname_is_the_delegates_to_refuse() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.netns.ip("link add eth0 type veth peer name other")?;
+    case.stubs.write("stub-new", &stub_new().on("ADD", Reply::fail(999, "eth0 exists", "")))?;
+    case.add()?.refused(999)?;
+    case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])
+}
+
 /// D60.
 fn store_that_cannot_be_written_refuses_before_any_delegate() -> Result<()> {
     let case = Case::attach("both")?;
@@ -306,6 +326,19 @@ fn full_store_refuses_before_any_delegate() -> Result<()> {
     let _full = Mount::full_tmpfs(&state)?;
     case.add()?.refused(5)?;
     case.expect_calls(&[])
+}
+
+/// Promise 9: a result that cannot be recorded is an attachment that no DEL would find.
+fn store_that_fills_up_in_mid_add_undoes_it() -> Result<()> {
+    let case = Case::attach("both")?;
+    let state = case.make_state_dir("state")?;
+    let _small = Mount::small_tmpfs(&state)?;
+    let mut answer = case.rn("{ifname}");
+    answer["vendorX"] = json!("x".repeat(200_000));
+    case.stubs.write("stub-new", &Stub::answering(Reply::json(&answer)))?;
+    case.add()?.refused(5)?;
+    case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"])?;
+    case.expect_records(0)
 }
 
 /// D60.

@@ -20,7 +20,8 @@ const BIN_DIRS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 
 /// The tests of this file; without the standard plugins they are listed as not run.
 pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
-    let tests: [(&str, fn() -> Result<()>); 3] = [
+    type Test = fn() -> Result<()>;
+    let tests: [(&str, Test); 3] = [
         ("old_is_primary_and_new_owns_the_default_route", old_is_primary_and_new_owns_the_default_route),
         ("new_is_primary_and_old_owns_the_default_route", new_is_primary_and_old_owns_the_default_route),
         (

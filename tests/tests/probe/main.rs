@@ -12,12 +12,14 @@ use anyhow::Result;
 use lab::preflight::{NODES, Need, trial};
 use libtest_mimic::Arguments;
 
+type Case = fn() -> Result<()>;
+
 const NEEDS: &[&[Need]] = &[NODES];
 
 fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
     let arguments = Arguments::from_args();
-    let cases: [(&str, fn() -> Result<()>); 13] = [
+    let cases: [(&str, Case); 13] = [
         ("quiet_mesh_loses_nothing", losses::quiet_mesh_loses_nothing),
         ("cut_cable_loses_its_pairs_only", losses::cut_cable_loses_its_pairs_only),
         ("one_direction_is_told_from_the_other", losses::one_direction_is_told_from_the_other),
