@@ -1,1 +1,23 @@
 //! One node: installation, policy and sweep.
+//!
+//! Every command is one straight line: settings and facts ([`settings`], [`facts`]) -> decide (pure; a list of
+//! [`change::Change`]) -> apply -> report ([`print`]). A dry run stops before apply and prints the very list that it would carry out.
+
+pub mod attachments;
+pub mod cache;
+pub mod change;
+pub mod cli;
+pub mod confdir;
+pub mod durable;
+pub mod exit;
+pub mod facts;
+pub mod install;
+pub mod installing;
+pub mod inventory;
+pub mod policy;
+pub mod print;
+pub mod runtime;
+pub mod settings;
+pub mod status;
+pub mod sweep;
+pub mod uninstall;

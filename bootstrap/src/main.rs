@@ -1,3 +1,46 @@
 //! `crossfade-bootstrap`: one node.
 
-fn main() {}
+use std::process::ExitCode;
+
+use bootstrap::cli::{Cli, Command, Policy};
+use bootstrap::exit::{Exit, Failure};
+use bootstrap::settings::Settings;
+use bootstrap::{attachments, installing, policy, print, status, sweep, uninstall};
+use clap::Parser;
+use shim::request::Pod;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    run(&cli).unwrap_or_else(|failure| print::failure(cli.global.output, &failure)).into()
+}
+
+fn run(cli: &Cli) -> Result<Exit, Failure> {
+    let (global, output) = (&cli.global, cli.global.output);
+    Ok(match &cli.command {
+        Command::Install(wanted) => print::report(output, &installing::install(global, wanted)?),
+        Command::Uninstall(wanted) => print::report(output, &uninstall::uninstall(global, wanted)?),
+        Command::Sweep(wanted) => print::report(output, &sweep::sweep(global, wanted)?),
+        Command::Status => print::report(output, &status::status(&Settings::gather(global))?),
+        Command::Attachments => {
+            let layout = Settings::certain(global)?.layout;
+            let policy = shim::policy::Policy::load(&layout.policy_file()).ok();
+            print::report(output, &attachments::list(&layout, policy.as_ref())?)
+        }
+        Command::Policy(verb) => {
+            let layout = Settings::certain(global)?.layout;
+            match verb {
+                Policy::Show => print::report(output, &policy::show(&layout)?),
+                Policy::Check { file } => print::report(output, &policy::check(&layout, file.as_deref())?),
+                Policy::Set { phase, runtime } => {
+                    print::report(output, &policy::set(&layout, *phase, *runtime, global.dry_run)?)
+                }
+                Policy::Explain { namespace, pod, annotations } => {
+                    let policy =
+                        shim::policy::Policy::load(&layout.policy_file()).map_err(Failure::settings)?;
+                    let pod = Pod { namespace: namespace.clone(), name: pod.clone() };
+                    print::report(output, &policy::explain(&policy, &pod, annotations))
+                }
+            }
+        }
+    })
+}

@@ -4,9 +4,9 @@
 //! old bytes or the new ones, also after a power loss. Temporary names never end in `.conf`, `.conflist` or `.json`, so
 //! that a runtime does not take one for a conf.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -43,7 +43,13 @@ pub fn write_durable(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
     let (temp, mut file) = create_temp(dir, mode)?;
     let written = (|| {
         file.write_all(bytes)?;
-        file.sync_data()?;
+        if mode == PRIVATE {
+            file.sync_data()?;
+        } else {
+            // Exactly this mode, whatever the umask; and fdatasync does not promise a mode.
+            file.set_permissions(Permissions::from_mode(mode))?;
+            file.sync_all()?;
+        }
         std::fs::rename(&temp, path)
     })();
     if let Err(error) = written {
@@ -103,8 +109,9 @@ pub fn abandoned_temps(dir: &Path) -> io::Result<Vec<PathBuf>> {
         let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(TEMP_PREFIX)) else {
             continue;
         };
+        // Others may begin a name like that; ours go on with a pid.
         let pid = rest.split('-').next().unwrap_or_default();
-        if !Path::new("/proc").join(pid).exists() || pid.is_empty() {
+        if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
             found.push(entry.path());
         }
     }

@@ -1,6 +1,7 @@
 //! The sandboxes that were there before us.
 //!
-//! *Shape*: `{"version":1,"attachments":[{"containerID":"..","ifname":"eth0","network":"old","conf":{..},"prevResult":{..}}]}`, the last two optional.
+//! *Shape*: `{"version":1,"attachments":[{"containerID":"..","ifname":"eth0","network":"old","conf":{..},"prevResult":{..},
+//! "runtimeConfig":{..},"cniArgs":"K=V;K=V","taken":{..}}]}`, everything from `conf` on optional.
 //! Whoever installs Crossfade under running pods writes it; the first DEL of an entry turns it into a record, and it is struck
 //! out when that record closes. It is changed only under its lock.
 
@@ -9,6 +10,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::boot::Moment;
 use crate::file::{self, PRIVATE, read_bounded};
 use crate::layout::Layout;
 use crate::lock;
@@ -45,9 +47,32 @@ pub struct Entry {
     /// What its ADD answered.
     #[serde(rename = "prevResult", default, skip_serializing_if = "Option::is_none")]
     pub prev_result: Option<Box<RawValue>>,
+    /// What the runtime passed as `runtimeConfig`; without it a plugin such as portmap takes nothing away.
+    #[serde(rename = "runtimeConfig", default, skip_serializing_if = "Option::is_none")]
+    pub runtime_config: Option<Box<RawValue>>,
+    /// Its `CNI_ARGS`, for a DEL that no runtime calls.
+    #[serde(rename = "cniArgs", default, skip_serializing_if = "Option::is_none")]
+    pub cni_args: Option<String>,
+    /// When it was listed. The sandbox is at least as old; an entry of an earlier boot has none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Moment>,
 }
 
 impl Entry {
+    /// An entry that says who attached it and nothing else.
+    pub fn new(key: Key, network: impl Into<String>) -> Self {
+        Self {
+            container_id: key.container_id,
+            ifname: key.ifname,
+            network: network.into(),
+            conf: None,
+            prev_result: None,
+            runtime_config: None,
+            cni_args: None,
+            taken: None,
+        }
+    }
+
     /// Container id and ifname.
     #[must_use]
     pub fn key(&self) -> Key {

@@ -55,6 +55,9 @@ pub enum Found {
     Damaged(String),
 }
 
+/// A file that cannot be read as a record, and why.
+pub type DamagedFile = (PathBuf, String);
+
 /// The records of one state directory.
 #[derive(Debug)]
 pub struct Store {
@@ -228,7 +231,7 @@ impl Store {
     ///
     /// # Errors
     /// When the directory is not trusted or cannot be listed.
-    pub fn all(&self) -> io::Result<(Vec<Attachment>, Vec<(PathBuf, String)>)> {
+    pub fn all(&self) -> io::Result<(Vec<Attachment>, Vec<DamagedFile>)> {
         self.check_trust()?;
         let (mut sound, mut damaged) = (Vec::new(), Vec::new());
         for shard in list(&self.layout.attachments())? {

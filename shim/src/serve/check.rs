@@ -6,9 +6,9 @@ use crate::lock::{Lock, Patience};
 use crate::policy::Deadlines;
 use crate::reply::{CniError, code};
 use crate::store::Found;
-use crate::{attachment::Attachment, conflist::Conflist, delegate::Network, delegate::Scope};
+use crate::{attachment::Attachment, conflist::Conflist, delegate::Scope};
 
-use super::{Request, del, networks};
+use super::{Request, networks};
 
 pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
     let policy = request.policy();
@@ -32,16 +32,17 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
             let entry = inventory.find(&key).ok_or_else(|| {
                 CniError::new(code::UNKNOWN_CONTAINER, format!("{name} is unknown: no ADD came through here"))
             })?;
-            let leg = del::inventory_leg(request, &policy, entry)?;
+            let adopt = request.adopt(&policy)?;
+            let leg = adopt.leg(entry)?;
             let conf = networks::recorded_conf(&leg)?;
-            let result = del::prev_result(request, entry, &conf);
+            let result = adopt.result(entry, &conf);
             let scope = Scope {
                 container_id: &key.container_id,
                 netns: &request.env.netns,
                 args: request.env.args.as_deref(),
                 search: request.env.path.as_deref().into_iter().collect(),
             };
-            let network = Network { conf: &conf, ifname: &key.ifname, runtime_config: None, scope };
+            let network = networks::recorded(&leg, &conf, scope);
             network.check(result.as_deref(), Some(&mut lock), &limits)
         }
     }

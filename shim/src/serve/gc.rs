@@ -15,7 +15,7 @@ use crate::inventory::Inventory;
 use crate::policy::{Policy, Side};
 use crate::reply::{CniError, code};
 use crate::store::Key;
-use crate::sweep::{self, Pass};
+use crate::sweep::{self, Owner, Pass, Seen};
 
 use super::{Request, networks};
 
@@ -44,13 +44,17 @@ pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
         search: request.env.path.as_deref(),
         deadline,
         signals: request.signals,
+        name: Some(&request.conf.name),
+        plugin_type: &request.conf.plugin_type,
     };
     let io = |e: std::io::Error| CniError::new(code::IO, format!("list the records: {e}"));
     let now = Moment::now().map_err(io)?;
     let report = pass
         .run(&now, |record, age| {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
-            sweep::decide(valid.contains(&key), age, policy.gc.grace_secs)
+            let seen = if valid.contains(&key) { Seen::Listed } else { Seen::Missing };
+            // The runtime asks now and will not ask again soon; an owner that is not ready fails, and stays on record.
+            sweep::decide(seen, age, policy.gc.grace_secs, Owner::Ready)
         })
         .map_err(io)?;
     errors.extend(report.failed.into_iter().map(|(_, error)| error));
@@ -149,8 +153,9 @@ fn list_for(
     list.into_iter().collect()
 }
 
-/// The netns of a record, if it is still the same one.
-pub(crate) fn netns_of(record: &Attachment) -> &str {
+/// The path of a record's netns, if it is still the same one; else empty.
+#[must_use]
+pub fn netns_of(record: &Attachment) -> &str {
     let netns = crate::netns::Netns::open(Path::new(&record.intent.netns)).ok();
     match (netns.map(|netns| netns.id()), record.intent.netns_id) {
         (Some(now), Some(then)) if now == then => &record.intent.netns,
@@ -165,14 +170,8 @@ mod tests {
 
     #[test]
     fn an_entry_nobody_knows_is_in_every_list_and_a_known_one_in_its_own() {
-        let entry = Entry {
-            container_id: "c1".into(),
-            ifname: "eth0".into(),
-            network: "old".into(),
-            conf: None,
-            prev_result: None,
-        };
-        let inventory = Inventory { version: 1, attachments: vec![entry] };
+        let inventory =
+            Inventory { version: 1, attachments: vec![Entry::new(Key::new("c1", "eth0"), "old")] };
         let valid: BTreeSet<Key> = [Key::new("c1", "eth0"), Key::new("c9", "eth0")].into();
         let names = |side| -> Vec<String> {
             list_for("n", side, &valid, &[], &inventory).into_iter().map(|entry| entry.container_id).collect()

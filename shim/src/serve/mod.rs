@@ -4,6 +4,7 @@
 //! decisions are in [`crate::policy`], [`crate::plan`], [`crate::sweep`] and [`crate::attachment`].
 
 mod add;
+mod adopt;
 mod check;
 pub mod close;
 mod del;
@@ -25,7 +26,9 @@ use crate::signal::Signals;
 use crate::store::{Key, Store};
 use crate::version::{Version, version_reply};
 
-pub(crate) use gc::netns_of;
+pub(crate) use adopt::Adopt;
+pub use gc::netns_of;
+pub use networks::side_of;
 
 /// One call, parsed: what every verb works from.
 #[derive(Debug)]
@@ -49,6 +52,25 @@ impl Request<'_> {
 
     pub(crate) fn policy(&self) -> Result<Policy, CniError> {
         Policy::load(&self.layout().policy_file()).map_err(|why| CniError::new(code::CONFIG, why.to_string()))
+    }
+
+    /// How this call turns an inventory entry into a record.
+    pub(crate) fn adopt<'a>(&'a self, policy: &'a Result<Policy, CniError>) -> Result<Adopt<'a>, CniError> {
+        let object = &self.conf.object;
+        Ok(Adopt {
+            store: &self.store,
+            policy: policy.as_ref(),
+            plugin_type: &self.conf.plugin_type,
+            name: Some(&self.conf.name),
+            netns: &self.env.netns,
+            args: self.env.args.as_deref(),
+            search: self.env.path.as_deref(),
+            prev_result: object
+                .get("prevResult")
+                .filter(|raw| raw.get() != "null")
+                .map(|raw| (raw, self.conf.version)),
+            runtime_config: Some(self.conf.runtime_config()?).filter(|config| !config.is_empty()),
+        })
     }
 
     pub(crate) fn until(&self, secs: u64) -> Instant {

@@ -52,6 +52,11 @@ pub(super) fn load<'a>(
     policy: &'a Policy,
     side: Side,
 ) -> Result<Loaded<'a>, CniError> {
+    load_as(&request.conf.plugin_type, policy, side)
+}
+
+/// [`load`] for whoever is called `plugin_type` and must not delegate to itself.
+pub(super) fn load_as<'a>(plugin_type: &str, policy: &'a Policy, side: Side) -> Result<Loaded<'a>, CniError> {
     let network = policy
         .network(side)
         .ok_or_else(|| CniError::new(code::CONFIG, format!("the policy has no network {side}")))?;
@@ -63,7 +68,7 @@ pub(super) fn load<'a>(
         };
         CniError::new(code, format!("network {side}: {why}"))
     })?;
-    if conf.plugins.iter().any(|plugin| plugin.plugin_type == request.conf.plugin_type) {
+    if conf.plugins.iter().any(|plugin| plugin.plugin_type == plugin_type) {
         return Err(delegates_to_itself(&conf.name));
     }
     Ok(Loaded { network, conf, conf_path })
@@ -121,7 +126,8 @@ fn conf_of(network: &str, raw: &RawValue) -> Result<Conflist, CniError> {
 
 /// Which of the policy's networks a recorded leg belongs to: by the network's own name where the confs are there, else by
 /// its profile unless that says nothing, else by the place its conf had.
-pub(super) fn side_of(policy: &Policy, leg: &Leg) -> Option<Side> {
+#[must_use]
+pub fn side_of(policy: &Policy, leg: &Leg) -> Option<Side> {
     let mut any_conf = false;
     for (side, network) in policy.networks() {
         if let Ok((conf, _)) = Conflist::load(&network.conf) {

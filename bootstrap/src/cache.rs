@@ -1,0 +1,211 @@
+//! The runtime's result cache: who is attached now, and by what.
+//!
+//! *Source*: `libcni/api.go`, `cachedInfo`: one file `NAME-ID-IFNAME` per attachment, holding `{"kind":"cniCacheV1","containerId":..,
+//! "config":BASE64,"ifName":..,"networkName":..,"netns":..,"cniArgs":[["K","V"]],"capabilityArgs":{..},"result":{..}}`, written
+//! after an ADD succeeded and removed after a DEL did.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
+use shim::conflist::Conflist;
+use shim::file::read_bounded;
+use shim::layout::PLUGIN;
+use shim::raw::RawObject;
+use shim::request::{is_name, validate_ifname};
+use shim::store::Key;
+use shim::trust;
+
+/// Largest file of it that we read, in bytes.
+const MAX_BYTES: usize = 16 << 20;
+const KIND: &str = "cniCacheV1";
+/// The network that containerd makes for every sandbox's loopback interface.
+const LOOPBACK_NETWORK: &str = "cni-loopback";
+/// What a CRI runtime adds to `CNI_ARGS`; others who use the library do not.
+const SANDBOX_ARG: &str = "K8S_POD_INFRA_CONTAINER_ID";
+
+/// What is in the cache.
+#[derive(Debug, Default)]
+pub struct Cache {
+    /// The attachments, loopback left out, in the order of their file names.
+    pub attachments: Vec<Cached>,
+    /// Files that could not be read as one (a crash leaves empty ones), and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+/// One attachment as the runtime remembers it.
+#[derive(Debug, Clone)]
+pub struct Cached {
+    /// Container id and ifname.
+    pub key: Key,
+    /// The network's name.
+    pub network: String,
+    /// Path of its netns.
+    pub netns: String,
+    /// `CNI_ARGS`.
+    pub args: Option<String>,
+    /// `runtimeConfig`.
+    pub runtime_config: Option<Box<RawValue>>,
+    /// The network's conflist as it was; none where it cannot be used.
+    pub conf: Option<Box<RawValue>>,
+    /// What ADD answered.
+    pub result: Option<Box<RawValue>>,
+    /// Whether it was attached through us.
+    pub through_us: bool,
+}
+
+impl Cache {
+    /// Reads the cache; an absent one is empty.
+    ///
+    /// # Errors
+    /// When the directory is not trusted or cannot be listed: what it says decides what runs as root.
+    pub fn read(dir: &Path) -> io::Result<Self> {
+        match trust::check_dir(dir) {
+            Err(why) if why.is_absent() => return Ok(Self::default()),
+            other => other.map_err(io::Error::other)?,
+        }
+        let mut paths: Vec<PathBuf> =
+            std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+        paths.sort();
+        let mut cache = Self::default();
+        for path in paths.into_iter().filter(|path| !path.is_dir()) {
+            match read(&path) {
+                Ok(Some(cached)) => cache.attachments.push(cached),
+                Ok(None) => {}
+                // A DEL was faster.
+                Err(_) if !path.exists() => {}
+                Err(why) => cache.unreadable.push((path, why)),
+            }
+        }
+        Ok(cache)
+    }
+}
+
+/// One file; none for what is no attachment of a pod network.
+fn read(path: &Path) -> Result<Option<Cached>, String> {
+    let mut file = trust::open(path).map_err(|e| e.to_string())?;
+    let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| e.to_string())?;
+    let object = RawObject::parse(&bytes).map_err(|e| e.to_string())?;
+    parse(&object)
+}
+
+fn parse(object: &RawObject) -> Result<Option<Cached>, String> {
+    let text = |key: &str| -> Result<String, String> {
+        object.decode(key).map(Option::unwrap_or_default).map_err(|e| format!("{key}: {e}"))
+    };
+    if text("kind")? != KIND {
+        return Ok(None);
+    }
+    let (network, ifname) = (text("networkName")?, text("ifName")?);
+    if network == LOOPBACK_NETWORK || ifname == "lo" {
+        return Ok(None);
+    }
+    let container_id = text("containerId")?;
+    if !is_name(&container_id) {
+        return Err(format!("containerId: invalid characters in {container_id:?}"));
+    }
+    validate_ifname(&ifname).map_err(|why| format!("ifName: {why}"))?;
+    let conf = STANDARD.decode(text("config")?).map_err(|e| format!("config: {e}"))?;
+    let conf = String::from_utf8(conf).map_err(|e| format!("config: {e}"))?;
+    let conf = RawValue::from_string(conf).ok().and_then(|raw| Conflist::from_resolved(&raw).ok());
+    let object_of = |key: &str| {
+        object.get(key).filter(|raw| raw.get().starts_with('{') && raw.get() != "{}").map(ToOwned::to_owned)
+    };
+    let args: Vec<(String, String)> =
+        object.decode("cniArgs").map_err(|e| format!("cniArgs: {e}"))?.unwrap_or_default();
+    let args: Vec<String> = args.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    Ok(Some(Cached {
+        key: Key::new(container_id, ifname),
+        network,
+        netns: text("netns")?,
+        args: (!args.is_empty()).then(|| args.join(";")),
+        runtime_config: object_of("capabilityArgs"),
+        result: object_of("result"),
+        through_us: conf
+            .as_ref()
+            .is_some_and(|conf| conf.plugins.iter().any(|plugin| plugin.plugin_type == PLUGIN)),
+        conf: conf.map(|conf| conf.raw),
+    }))
+}
+
+/// Whether `CNI_ARGS` say that a CRI runtime made the sandbox `container_id`, so that its list is about it.
+#[must_use]
+pub fn made_by_cri(args: Option<&str>, container_id: &str) -> bool {
+    args.is_some_and(|args| {
+        args.split(';').any(|pair| pair.split_once('=') == Some((SANDBOX_ARG, container_id)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn cached(change: &Value) -> Result<Option<Cached>, String> {
+        let conf =
+            r#"{"cniVersion":"0.3.1","name":"k8s-pod-network","plugins":[{"type":"calico","mtu":1.50}]}"#;
+        let mut info = json!({"kind":"cniCacheV1","containerId":"c1","config":STANDARD.encode(conf),"ifName":"eth0",
+            "networkName":"k8s-pod-network","netns":"/run/netns/n1","cniArgs":[["IgnoreUnknown","1"],
+            ["K8S_POD_INFRA_CONTAINER_ID","c1"]],"capabilityArgs":{"portMappings":[]},
+            "result":{"cniVersion":"0.3.1","ips":[]}});
+        let (Value::Object(all), Value::Object(change)) = (&mut info, change.clone()) else { unreachable!() };
+        all.extend(change);
+        parse(&RawObject::parse(info.to_string().as_bytes()).expect("json"))
+    }
+
+    #[test]
+    fn an_attachment_is_read_with_its_conf_as_it_was() {
+        let one = cached(&json!({})).expect("valid").expect("one");
+        assert_eq!((one.key, one.network.as_str()), (Key::new("c1", "eth0"), "k8s-pod-network"));
+        assert!(one.conf.expect("conf").get().contains(r#""mtu":1.50"#));
+        assert_eq!(one.args.as_deref(), Some("IgnoreUnknown=1;K8S_POD_INFRA_CONTAINER_ID=c1"));
+        assert!(made_by_cri(one.args.as_deref(), "c1"));
+        assert!(!one.through_us && one.result.is_some() && one.runtime_config.is_some());
+    }
+
+    #[test]
+    fn what_is_no_pod_network_is_passed_over() {
+        for change in [
+            json!({"kind":"other"}),
+            json!({"networkName":"cni-loopback"}),
+            json!({"ifName":"lo","networkName":"x"}),
+        ] {
+            assert!(cached(&change).expect("fine").is_none(), "{change}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_attachment_says_why() {
+        for (change, words) in [
+            (json!({"containerId":"../c1"}), "containerId"),
+            (json!({"ifName":"a/b"}), "ifName"),
+            (json!({"config":"%"}), "config"),
+            (json!({"cniArgs":"x"}), "cniArgs"),
+        ] {
+            let why = cached(&change).expect_err("invalid");
+            assert!(why.contains(words), "{change}: {why}");
+        }
+    }
+
+    #[test]
+    fn ours_are_told_by_the_conf_and_a_useless_conf_is_none() {
+        let of = |conf: &str| cached(&json!({"config":STANDARD.encode(conf)})).expect("valid").expect("one");
+        assert!(of(r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"crossfade"}]}"#).through_us);
+        let useless = of("{");
+        assert!(useless.conf.is_none() && !useless.through_us);
+    }
+
+    #[test]
+    fn only_the_sandbox_itself_is_made_by_cri() {
+        for (args, expected) in [
+            (Some("IgnoreUnknown=1;K8S_POD_INFRA_CONTAINER_ID=c1"), true),
+            (Some("K8S_POD_INFRA_CONTAINER_ID=c12"), false),
+            (Some("K8S_POD_NAME=c1"), false),
+            (None, false),
+        ] {
+            assert_eq!(made_by_cri(args, "c1"), expected, "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What a command would do, as data.
+//!
+//! A command decides a list of changes; a dry run prints it, an apply carries it out. There is no second description of the
+//! same thing, so the two cannot differ.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+use shim::file::{self, TEMP_PREFIX};
+use shim::inventory::{Entry, Inventory};
+use shim::layout::Layout;
+use shim::store::{Found, Key, Store};
+
+/// One change, or the decision to leave something as it is.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What is done.
+    pub act: Act,
+    /// To what, in words of the node: a path, an attachment.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a [`Change`] does.
+#[derive(Debug, Clone)]
+pub enum Act {
+    /// Nothing: it is as it should be.
+    Keep,
+    /// Writes a file by rename.
+    Write(Write),
+    /// Adds entries to the inventory; those that are there stay as they are.
+    List(Vec<Entry>),
+    /// Removes a file.
+    Remove {
+        /// Which.
+        path: PathBuf,
+        /// Whether it lies in a runtime's conf directory.
+        nudge: bool,
+    },
+    /// Asks the runtime whether it uses our conf by now, then lists what was attached meanwhile.
+    Confirm,
+    /// Runs the DELs that a record owes, and removes it.
+    Close(Key),
+    /// Turns an inventory entry into a record, and closes that.
+    CloseEntry(Key),
+    /// Leaves an attachment for a later pass.
+    Wait,
+}
+
+/// A file to write.
+#[derive(Clone)]
+pub struct Write {
+    /// Where.
+    pub path: PathBuf,
+    /// Its whole content.
+    pub bytes: Vec<u8>,
+    /// Its mode, whatever the umask.
+    pub mode: u32,
+    /// Whether it lies in a runtime's conf directory.
+    pub nudge: bool,
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes to {} ({:o})", self.bytes.len(), self.path.display(), self.mode)
+    }
+}
+
+impl Act {
+    /// The word for it, as printed.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Write(_) | Self::List(_) => "write",
+            Self::Remove { .. } => "remove",
+            Self::Confirm => "confirm",
+            Self::Close(_) | Self::CloseEntry(_) => "close",
+            Self::Wait => "wait",
+        }
+    }
+}
+
+impl Change {
+    /// A change of `target`.
+    pub fn new(act: Act, target: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { act, target: target.into(), reason: reason.into() }
+    }
+
+    /// Writes `write`, or keeps it where `old` are its bytes and its mode already.
+    pub fn write(write: Write, old: Option<(&[u8], u32)>, why: &str) -> Self {
+        let target = write.path.display().to_string();
+        match old {
+            Some((bytes, mode)) if bytes == write.bytes && mode == write.mode => {
+                Self::new(Act::Keep, target, "as it should be")
+            }
+            Some((bytes, _)) if bytes == write.bytes => Self::new(Act::Write(write), target, "mode differs"),
+            Some(_) => Self::new(Act::Write(write), target, format!("differs; {why}")),
+            None => Self::new(Act::Write(write), target, format!("missing; {why}")),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<8} {}  ({})", self.act.word(), self.target, self.reason)
+    }
+}
+
+impl Serialize for Change {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Change", 3)?;
+        fields.serialize_field("action", self.act.word())?;
+        fields.serialize_field("target", &self.target)?;
+        fields.serialize_field("reason", &self.reason)?;
+        fields.end()
+    }
+}
+
+/// Writes a file by rename, durably; in a conf directory the runtime is nudged.
+///
+/// # Errors
+/// Any I/O error; then the file is what it was.
+pub fn write(write: &Write) -> io::Result<()> {
+    file::write_durable(&write.path, &write.bytes, write.mode)?;
+    nudge_if(write.nudge, &write.path)
+}
+
+/// Removes a file durably; one that is gone is fine. In a conf directory the runtime is nudged.
+///
+/// # Errors
+/// Any I/O error.
+pub fn remove(path: &Path, nudge: bool) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    if let Some(dir) = path.parent() {
+        file::sync_dir(dir)?;
+    }
+    nudge_if(nudge, path)
+}
+
+/// Adds entries to the inventory; what has an entry or a record by now is left alone.
+///
+/// # Errors
+/// Any I/O error; then the inventory is what it was.
+pub fn list(layout: &Layout, entries: &[Entry]) -> io::Result<()> {
+    let store = Store::new(layout);
+    let mut fresh = Vec::new();
+    for entry in entries {
+        if matches!(store.find(&entry.key())?, Found::Nothing) {
+            fresh.push(entry.clone());
+        }
+    }
+    Inventory::change(layout, |inventory| {
+        fresh.retain(|entry| inventory.find(&entry.key()).is_none());
+        inventory.attachments.append(&mut fresh);
+    })
+}
+
+/// containerd 1.6 reloads on write, rename-away and remove, and may have missed the first of them: removing a file is the
+/// event that it always heeds. The name begins with a dot and has no extension, so that no runtime opens it.
+fn nudge_if(wanted: bool, path: &Path) -> io::Result<()> {
+    let Some(dir) = path.parent().filter(|_| wanted) else {
+        return Ok(());
+    };
+    let nudge = dir.join(format!("{TEMP_PREFIX}{}-nudge", std::process::id()));
+    File::options().write(true).create_new(true).open(&nudge)?;
+    std::fs::remove_file(&nudge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_kept_only_when_bytes_and_mode_are_right() {
+        let wanted = || Write { path: "/d/f".into(), bytes: b"x".to_vec(), mode: 0o644, nudge: false };
+        for (old, word) in [
+            (Some((b"x".as_slice(), 0o644)), "keep"),
+            (Some((b"x".as_slice(), 0o600)), "write"),
+            (Some((b"y".as_slice(), 0o644)), "write"),
+            (None, "write"),
+        ] {
+            let change = Change::write(wanted(), old, "why");
+            assert_eq!(change.act.word(), word, "{old:?}");
+            assert!(change.to_string().starts_with(&format!("{word:<8} /d/f  (")), "{change}");
+        }
+    }
+}

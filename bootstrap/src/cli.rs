@@ -1,0 +1,238 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use shim::layout::{CONF_DIR, PACKAGED_PLUGIN, RUNTIME_CACHE, RUNTIME_ENDPOINT};
+use shim::policy::Phase;
+
+/// Crossfade on this node: install it under running pods, flip its policy, sweep up after it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "crossfade-bootstrap",
+    version,
+    before_help = "Example: see what installing would do here, then do it\n  \
+                   crossfade-bootstrap install --dry-run\n  crossfade-bootstrap install",
+    after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 the answer is no (something stands in the way), \
+                  75 try later, 78 bad settings."
+)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The runtime's conf directory.
+    #[arg(long, global = true, value_name = "DIR", default_value = CONF_DIR)]
+    pub conf_dir: PathBuf,
+    /// Where records and inventory lie [default: what the installed conf names, else /var/lib/crossfade].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Where locks and markers lie [default: what the installed conf names, else /run/crossfade].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// How to print.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+    /// Print what would be changed, and change nothing.
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Lines for people.
+    Human,
+    /// One JSON document with a version.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Install under running pods: inventory, name, plugin, and at last the conf.
+    Install(Install),
+    /// Take the conf away again, once nothing is attached through it.
+    Uninstall(Uninstall),
+    /// The policy: who gives a pod its network.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// List what is attached.
+    Attachments,
+    /// Close what the runtime no longer lists, one pass.
+    Sweep(Sweep),
+    /// Phase, pods per network, what is owed.
+    Status,
+}
+
+/// Where the runtime reads confs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// In its usual directory, our conf first.
+    Shared,
+    /// In a directory of ours.
+    Private,
+}
+
+/// Version of our conf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CniVersion {
+    /// Without STATUS and GC.
+    #[value(name = "1.0.0")]
+    V100,
+    /// With STATUS polling and the runtime's GC.
+    #[value(name = "1.1.0")]
+    V110,
+}
+
+impl CniVersion {
+    /// As in a conf.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V100 => "1.0.0",
+            Self::V110 => "1.1.0",
+        }
+    }
+}
+
+/// Options of `install`.
+#[derive(Debug, Args)]
+#[command(before_help = "Example:\n  crossfade-bootstrap install --dry-run")]
+pub struct Install {
+    /// Where the runtime is to read confs.
+    #[arg(long, value_enum, default_value_t = Mode::Shared)]
+    pub mode: Mode,
+    /// The plugin to install.
+    #[arg(long, value_name = "PATH", default_value = PACKAGED_PLUGIN)]
+    pub plugin: PathBuf,
+    /// Where the runtime looks for plugins; may be given more than once [default: what the runtime says, else those of
+    /// /opt/cni/bin and /usr/lib/cni that exist].
+    #[arg(long = "bin-dir", value_name = "DIR")]
+    pub bin_dirs: Vec<PathBuf>,
+    /// cniVersion of our conf [default: what it is, else 1.0.0].
+    #[arg(long, value_enum)]
+    pub cni_version: Option<CniVersion>,
+    /// List attachments of this network, which is none of the policy's, as `unrecorded`; may be given more than once.
+    #[arg(long = "accept-unknown", value_name = "NETWORK")]
+    pub accepted: Vec<String>,
+    /// Leave attachments of this network out, for their DEL never comes here; may be given more than once.
+    #[arg(long = "ignore-network", value_name = "NETWORK")]
+    pub ignored: Vec<String>,
+    /// The runtime's result cache.
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_CACHE)]
+    pub cache_dir: PathBuf,
+    /// The runtime.
+    #[command(flatten)]
+    pub runtime: Endpoint,
+}
+
+/// The runtime to ask.
+#[derive(Debug, Clone, Args)]
+pub struct Endpoint {
+    /// The runtime's socket, or `none` to ask nobody.
+    #[arg(long, value_name = "ENDPOINT", default_value = RUNTIME_ENDPOINT)]
+    pub runtime_endpoint: String,
+}
+
+/// Options of `uninstall`.
+#[derive(Debug, Args)]
+#[command(before_help = "Example:\n  crossfade-bootstrap uninstall --dry-run")]
+pub struct Uninstall {
+    /// Remove the plugin and the empty state as well. CRI-O replays confs it has cached, so keep the plugin while a sandbox
+    /// of our time lives.
+    #[arg(long)]
+    pub purge: bool,
+    /// Where the plugin is; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist].
+    #[arg(long = "bin-dir", value_name = "DIR")]
+    pub bin_dirs: Vec<PathBuf>,
+    /// The runtime.
+    #[command(flatten)]
+    pub runtime: Endpoint,
+}
+
+/// What to do with the policy.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Print it.
+    #[command(before_help = "Example:\n  crossfade-bootstrap policy show")]
+    Show,
+    /// Say whether it is valid.
+    #[command(before_help = "Example:\n  crossfade-bootstrap policy check ./policy.json")]
+    Check {
+        /// Another file than the one that counts here.
+        file: Option<PathBuf>,
+    },
+    /// Flip it to a phase.
+    #[command(before_help = "Example: new pods get both networks, the old one primary\n  \
+                             crossfade-bootstrap policy set both-old")]
+    Set {
+        /// old, both-old, both-new or new.
+        #[arg(value_parser = phase)]
+        phase: Phase,
+        /// The flip may be lost at the next reboot.
+        #[arg(long)]
+        runtime: bool,
+    },
+    /// Say which network a pod would get, and why.
+    #[command(
+        before_help = "Example:\n  crossfade-bootstrap policy explain --namespace kube-system --pod coredns-1"
+    )]
+    Explain {
+        /// The pod's namespace.
+        #[arg(long)]
+        namespace: Option<String>,
+        /// The pod's name.
+        #[arg(long)]
+        pod: Option<String>,
+        /// One of its annotations; may be given more than once.
+        #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = pair)]
+        annotations: Vec<(String, String)>,
+    },
+}
+
+/// Options of `sweep`.
+#[derive(Debug, Args)]
+#[command(before_help = "Example:\n  crossfade-bootstrap sweep --dry-run")]
+pub struct Sweep {
+    /// The living sandboxes, instead of asking the runtime: a JSON list of {"containerID":"..","ifname":"eth0"}, without
+    /// ifname for all of a container's. It is taken for the whole truth, also when it is empty.
+    #[arg(long, value_name = "FILE")]
+    pub listed: Option<PathBuf>,
+    /// Where delegates are; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist].
+    #[arg(long = "bin-dir", value_name = "DIR")]
+    pub bin_dirs: Vec<PathBuf>,
+    /// The runtime.
+    #[command(flatten)]
+    pub runtime: Endpoint,
+}
+
+fn phase(text: &str) -> Result<Phase, String> {
+    Phase::parse(text).ok_or_else(|| format!("expected one of {}", Phase::ALL.map(Phase::as_str).join(", ")))
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,191 @@
+//! The runtime's conf directory, read as runtimes read it.
+//!
+//! *Source*: `libcni/conf.go` (`ConfFiles`) and the CNI libraries of containerd and CRI-O: the files whose extension is `.conf`, `.conflist` or
+//! `.json`, hidden ones included, sorted byte-wise; the first one counts. Sub-folders are not looked into, but a folder that is called
+//! like a network adds plugins to it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use shim::conflist::MAX_BYTES;
+use shim::file::read_bounded;
+use shim::layout::{CONF_FILE, PLUGIN};
+use shim::raw::RawObject;
+
+/// What the name of a meta-plugin's conf begins with; Multus writes `00-multus.conf` or `00-multus.conflist`.
+const META_PLUGIN_PREFIX: &str = "00-multus";
+/// What Cilium, when it takes the directory for itself, appends to the names of other confs.
+const TAKEN_AWAY_SUFFIX: &str = ".cilium_bak";
+
+/// The directory's content.
+#[derive(Debug, Clone, Default)]
+pub struct ConfDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The confs, in the order in which a runtime considers them.
+    pub confs: Vec<ConfFile>,
+    /// Names of its sub-folders.
+    pub folders: Vec<String>,
+    /// Confs that an exclusive agent renamed.
+    pub taken_away: Vec<String>,
+}
+
+/// One conf of it.
+#[derive(Debug, Clone)]
+pub struct ConfFile {
+    /// File name.
+    pub file: String,
+    /// What it says, or why it cannot be read.
+    pub content: Result<Content, String>,
+}
+
+/// As much of a conf as tells networks apart.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// The network's name; empty where it has none.
+    pub name: String,
+    /// The plugins' types, in order.
+    pub types: Vec<String>,
+    /// All of it.
+    pub object: RawObject,
+}
+
+impl ConfDir {
+    /// Reads the directory; an absent one is empty.
+    ///
+    /// # Errors
+    /// Any I/O error of listing it.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let mut found = Self { path: path.into(), ..Self::default() };
+        let entries = match std::fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            other => other?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                found.folders.push(file);
+            } else if file.ends_with(TAKEN_AWAY_SUFFIX) {
+                found.taken_away.push(file);
+            } else if path.extension().is_some_and(|e| e == "conf" || e == "conflist" || e == "json") {
+                found.confs.push(ConfFile { content: Content::read(&path), file });
+            }
+        }
+        found.confs.sort_by(|a, b| a.file.as_bytes().cmp(b.file.as_bytes()));
+        found.folders.sort();
+        found.taken_away.sort();
+        Ok(found)
+    }
+
+    /// The confs that sort before ours, and so would be used instead.
+    pub fn before_ours(&self) -> impl Iterator<Item = &ConfFile> {
+        self.confs.iter().filter(|conf| conf.file.as_bytes() < CONF_FILE.as_bytes())
+    }
+
+    /// The confs of others, ours and those of meta-plugins left out: the first one is the network of this node.
+    pub fn of_others(&self) -> impl Iterator<Item = &ConfFile> {
+        self.confs.iter().filter(|conf| conf.file != CONF_FILE && !conf.is_meta_plugin())
+    }
+}
+
+impl ConfFile {
+    /// Whether it belongs to a plugin that delegates to the conf of a whole other network.
+    #[must_use]
+    pub fn is_meta_plugin(&self) -> bool {
+        self.file.starts_with(META_PLUGIN_PREFIX)
+    }
+
+    /// The network's name, where it can be read.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.content.as_ref().ok().map(|content| content.name.as_str())
+    }
+}
+
+impl Content {
+    fn read(path: &Path) -> Result<Self, String> {
+        let bytes = std::fs::File::open(path)
+            .and_then(|mut file| read_bounded(&mut file, MAX_BYTES))
+            .map_err(|e| e.to_string())?;
+        let object = RawObject::parse(&bytes).map_err(|e| e.to_string())?;
+        let types = types(&object)?;
+        if types.is_empty() {
+            return Err("it has no plugin".into());
+        }
+        let name = object.decode("name").map_err(|e| format!("name: {e}"))?.unwrap_or_default();
+        Ok(Self { name, types, object })
+    }
+
+    /// Whether one of its plugins is ours.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.types.iter().any(|plugin| plugin == PLUGIN)
+    }
+
+    /// Whether a meta-plugin's conf leads to us: an inline delegate of our type, or a default network that is called by
+    /// our network's name or our file.
+    #[must_use]
+    pub fn delegates_to_us(&self, our_name: &str) -> bool {
+        let delegates: Vec<RawObject> = self.object.decode("delegates").ok().flatten().unwrap_or_default();
+        let inline = delegates
+            .iter()
+            .any(|object| types(object).is_ok_and(|types| types.iter().any(|plugin| plugin == PLUGIN)));
+        let named: Option<String> = self.object.decode("clusterNetwork").ok().flatten();
+        inline
+            || named.is_some_and(|named| {
+                named == our_name || Path::new(&named).file_name().is_some_and(|file| file == CONF_FILE)
+            })
+    }
+}
+
+fn types(object: &RawObject) -> Result<Vec<String>, String> {
+    let plugins: Option<Vec<RawObject>> = object.decode("plugins").map_err(|e| format!("plugins: {e}"))?;
+    let one = object.get("type").map(|_| object.clone());
+    plugins
+        .unwrap_or_else(|| one.into_iter().collect())
+        .iter()
+        .map(|plugin| plugin.decode("type").map_err(|e| format!("type: {e}")).map(Option::unwrap_or_default))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(text: &str) -> Content {
+        let object = RawObject::parse(text.as_bytes()).expect("json");
+        Content { name: "n".into(), types: types(&object).expect("types"), object }
+    }
+
+    #[test]
+    fn what_sorts_before_us_is_told_byte_wise() {
+        let conf = |file: &str| ConfFile { file: file.into(), content: Err(String::new()) };
+        let files =
+            ["!.conf", ".00-x.conflist", "0-x.conf", "00-multus.conf", "01-a.conf", "01-crossfade.conflist"];
+        let after = ["01-d.conf", "05-cilium.conflist", "10-x.conf", "Z.conf", "a.conf"];
+        let confs = files.iter().chain(&after).map(|file| conf(file)).collect();
+        let dir = ConfDir { confs, ..ConfDir::default() };
+        let before: Vec<_> = dir.before_ours().map(|conf| conf.file.as_str()).collect();
+        assert_eq!(before, &files[..5]);
+        let others: Vec<_> = dir.of_others().map(|conf| conf.file.as_str()).collect();
+        assert!(!others.contains(&"00-multus.conf") && !others.contains(&CONF_FILE) && others.len() == 9);
+    }
+
+    #[test]
+    fn a_meta_plugin_leads_to_us_by_type_name_or_file() {
+        for (text, leads) in [
+            (r#"{"type":"multus","delegates":[{"plugins":[{"type":"crossfade"}]}]}"#, true),
+            (r#"{"type":"multus","delegates":[{"type":"crossfade"}]}"#, true),
+            (r#"{"type":"multus","delegates":[{"type":"bridge"}]}"#, false),
+            (r#"{"type":"multus","clusterNetwork":"net-a"}"#, true),
+            (r#"{"type":"multus","clusterNetwork":"/host/etc/cni/net.d/01-crossfade.conflist"}"#, true),
+            (r#"{"type":"multus","clusterNetwork":"/host/etc/cni/net.d/10-calico.conflist"}"#, false),
+            (r#"{"type":"multus"}"#, false),
+        ] {
+            assert_eq!(content(text).delegates_to_us("net-a"), leads, "{text}");
+        }
+        assert!(content(r#"{"plugins":[{"type":"crossfade"}]}"#).is_ours());
+        assert!(!content(r#"{"plugins":[{"type":"bridge"},{"type":"portmap"}]}"#).is_ours());
+    }
+}

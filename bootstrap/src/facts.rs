@@ -1,0 +1,233 @@
+//! What `install` finds on the node, gathered before anything is decided or touched.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use shim::boot::Moment;
+use shim::conflist::{Conflist, Unloadable};
+use shim::exec::Binary;
+use shim::file::read_bounded;
+use shim::inventory::Inventory;
+use shim::layout::{BIN_DIRS, PLUGIN};
+use shim::policy::{Policy, Side};
+use shim::raw::RawObject;
+use shim::store::{Key, Store};
+use shim::trust;
+
+use crate::cache::Cache;
+use crate::cli::{Install, Mode};
+use crate::confdir::ConfDir;
+use crate::runtime::{CniSetup, cri::Runtime};
+use crate::settings::Settings;
+
+/// Largest plugin that we install, in bytes.
+const MAX_PLUGIN_BYTES: usize = 64 << 20;
+/// Longest name file, in bytes.
+const MAX_NAME_BYTES: usize = 4096;
+
+/// What was found. What could not be read says why, in words that name it.
+#[derive(Debug)]
+pub struct Facts {
+    /// Directories and our installed conf.
+    pub settings: Settings,
+    /// Shared or private.
+    pub mode: Mode,
+    /// The runtime's conf directory.
+    pub conf_dir: Result<ConfDir, String>,
+    /// Directories that others could write, ours and the runtime's.
+    pub distrusted: Vec<String>,
+    /// The policy.
+    pub policy: Result<Policy, String>,
+    /// Its networks.
+    pub networks: Vec<NetworkFacts>,
+    /// Our network's name, if it was written once.
+    pub name: Result<Option<String>, String>,
+    /// The plugin to install.
+    pub plugin: Result<Vec<u8>, String>,
+    /// Where it goes.
+    pub bin_dirs: Vec<BinDir>,
+    /// Who is attached.
+    pub cache: Result<Cache, String>,
+    /// What has a record, damaged ones aside.
+    pub recorded: Result<BTreeSet<Key>, String>,
+    /// What has an inventory entry.
+    pub listed: Result<BTreeSet<Key>, String>,
+    /// What the runtime says of itself; none where there is none to ask or it does not tell.
+    pub runtime: Result<Option<CniSetup>, String>,
+    /// Now.
+    pub now: Result<Moment, String>,
+}
+
+/// A network of the policy.
+#[derive(Debug)]
+pub struct NetworkFacts {
+    /// Which.
+    pub side: Side,
+    /// Its conf.
+    pub conf: Result<Conflist, Unloadable>,
+    /// Binaries of it that no bin dir has, or that cannot be used.
+    pub missing: Vec<String>,
+}
+
+/// A directory of plugins.
+#[derive(Debug)]
+pub struct BinDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Our plugin there: bytes and mode.
+    pub plugin: Option<(Vec<u8>, u32)>,
+}
+
+impl Facts {
+    /// Looks at everything; nothing is changed.
+    #[must_use]
+    pub fn gather(settings: Settings, wanted: &Install) -> Self {
+        let store = Store::new(&settings.layout);
+        let policy = Policy::load(&settings.layout.policy_file()).map_err(|e| e.to_string());
+        let runtime = ask(&wanted.runtime.runtime_endpoint);
+        let dirs = bin_dirs(&wanted.bin_dirs, runtime.as_ref().ok().and_then(Option::as_ref));
+        let search = joined(&dirs);
+        let networks = policy.as_ref().map_or_else(
+            |_| Vec::new(),
+            |policy| {
+                policy
+                    .networks()
+                    .map(|(side, network)| {
+                        let conf = Conflist::load(&network.conf).map(|(conf, _)| conf);
+                        let missing =
+                            conf.as_ref().map_or_else(|_| Vec::new(), |conf| missing(conf, &search));
+                        NetworkFacts { side, conf, missing }
+                    })
+                    .collect()
+            },
+        );
+        Self {
+            mode: wanted.mode,
+            conf_dir: ConfDir::read(&settings.conf_dir)
+                .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
+            distrusted: distrusted(&settings, &dirs, &store),
+            networks,
+            name: name(&settings.layout.name()),
+            plugin: plugin(&wanted.plugin),
+            bin_dirs: dirs.into_iter().map(BinDir::look).collect(),
+            cache: Cache::read(&wanted.cache_dir)
+                .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display())),
+            recorded: recorded(&store),
+            listed: listed(&settings),
+            now: Moment::now().map_err(|e| format!("read the clock: {e}")),
+            policy,
+            runtime,
+            settings,
+        }
+    }
+}
+
+/// Keys of everything that has a record.
+///
+/// # Errors
+/// When the records cannot be listed.
+pub fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
+    let (sound, _) = store.all().map_err(|e| format!("list the records: {e}"))?;
+    Ok(sound.into_iter().map(|record| Key::new(record.intent.container_id, record.intent.ifname)).collect())
+}
+
+/// Keys of everything that has an inventory entry.
+///
+/// # Errors
+/// When the inventory cannot be read.
+pub fn listed(settings: &Settings) -> Result<BTreeSet<Key>, String> {
+    let inventory = Inventory::load(&settings.layout).map_err(|e| e.to_string())?;
+    Ok(inventory.attachments.iter().map(shim::inventory::Entry::key).collect())
+}
+
+/// Where plugins are: what was given, else what the runtime says, else the usual places that exist.
+#[must_use]
+pub fn bin_dirs(given: &[PathBuf], runtime: Option<&CniSetup>) -> Vec<PathBuf> {
+    if !given.is_empty() {
+        return given.to_vec();
+    }
+    match runtime {
+        Some(setup) if !setup.bin_dirs.is_empty() => setup.bin_dirs.clone(),
+        _ => BIN_DIRS.iter().map(PathBuf::from).filter(|dir| dir.is_dir()).collect(),
+    }
+}
+
+/// Directories as `CNI_PATH`.
+#[must_use]
+pub fn joined(dirs: &[PathBuf]) -> String {
+    let dirs: Vec<_> = dirs.iter().map(|dir| dir.to_string_lossy()).collect();
+    dirs.join(":")
+}
+
+fn ask(endpoint: &str) -> Result<Option<CniSetup>, String> {
+    if endpoint == "none" {
+        return Ok(None);
+    }
+    let runtime = Runtime::at(endpoint).map_err(|e| e.to_string())?;
+    if !runtime.is_there() {
+        return Ok(None);
+    }
+    runtime.cni_setup().map_err(|e| format!("{e:#}"))
+}
+
+/// Types of a network whose binary cannot be used, with the reason: its plugins and their address managers.
+fn missing(conf: &Conflist, search: &str) -> Vec<String> {
+    let mut types: Vec<String> = Vec::new();
+    for plugin in &conf.plugins {
+        types.push(plugin.plugin_type.clone());
+        let ipam: RawObject = plugin.object.decode("ipam").ok().flatten().unwrap_or_default();
+        types.extend(ipam.decode::<String>("type").ok().flatten().filter(|name| !name.is_empty()));
+    }
+    types.dedup();
+    types.iter().filter_map(|name| Binary::find(name, &[search]).err()).map(|why| why.to_string()).collect()
+}
+
+fn distrusted(settings: &Settings, bin_dirs: &[PathBuf], store: &Store) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut check = |what: &str, path: &Path, must_exist: bool| match trust::check_dir(path) {
+        Err(why) if why.is_absent() && !must_exist => {}
+        Err(why) => found.push(format!("{what}: {why}")),
+        Ok(()) => {}
+    };
+    check("conf dir", &settings.conf_dir, true);
+    bin_dirs.iter().for_each(|dir| check("bin dir", dir, true));
+    check("run dir", &settings.layout.run_dir, false);
+    if let Err(why) = store.check_trust() {
+        found.push(format!("state dir: {why}"));
+    }
+    found
+}
+
+fn name(path: &Path) -> Result<Option<String>, String> {
+    let mut file = match trust::open(path) {
+        Ok(file) => file,
+        Err(why) if why.is_absent() => return Ok(None),
+        Err(why) => return Err(format!("name file: {why}")),
+    };
+    let bytes =
+        read_bounded(&mut file, MAX_NAME_BYTES).map_err(|e| format!("name file {}: {e}", path.display()))?;
+    Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
+}
+
+fn plugin(path: &Path) -> Result<Vec<u8>, String> {
+    let mut file =
+        trust::open(path).map_err(|why| format!("plugin to install: {why}; name it with --plugin"))?;
+    let bytes = read_bounded(&mut file, MAX_PLUGIN_BYTES)
+        .map_err(|e| format!("plugin to install {}: {e}", path.display()))?;
+    if bytes.is_empty() {
+        return Err(format!("plugin to install {}: it is empty", path.display()));
+    }
+    Ok(bytes)
+}
+
+impl BinDir {
+    fn look(path: PathBuf) -> Self {
+        let installed = path.join(PLUGIN);
+        let mode =
+            installed.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.mode());
+        let bytes =
+            std::fs::File::open(&installed).and_then(|mut file| read_bounded(&mut file, MAX_PLUGIN_BYTES));
+        Self { plugin: bytes.ok().zip(mode).map(|(bytes, mode)| (bytes, mode & 0o7777)), path }
+    }
+}

@@ -1,0 +1,408 @@
+//! What installing under running pods takes: the pure decision.
+//!
+//! The order is the promise: everything that a DEL could need is there before the conf, and the conf, which is the switch, comes last.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use shim::conflist::Unloadable;
+use shim::inventory::Entry;
+use shim::layout::{CONF_FILE, Layout, PLUGIN};
+use shim::policy::{Attach, Policy, SecondaryFailure, Side};
+use shim::raw::to_raw;
+use shim::request::is_name;
+
+use crate::change::{Act, Change, Write};
+use crate::cli::{Install, Mode};
+use crate::confdir::ConfDir;
+use crate::exit::{Exit, Failure};
+use crate::facts::{Facts, NetworkFacts};
+use crate::inventory::{Known, take};
+
+/// Our name on a node that has no network yet.
+const DEFAULT_NAME: &str = "crossfade";
+/// cniVersion of our conf unless something else is asked for.
+const DEFAULT_CNI_VERSION: &str = "1.0.0";
+/// Pods' annotations, which the policy may heed, arrive under this capability.
+const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+/// Mode of our conf: it holds no secret.
+const CONF_MODE: u32 = 0o644;
+/// Mode of our plugin.
+const PLUGIN_MODE: u32 = 0o755;
+/// The plugin of the agent that may take the conf directory for itself.
+const EXCLUSIVE_PLUGIN: &str = "cilium-cni";
+
+/// What installing would do.
+#[derive(Debug)]
+pub struct Decision {
+    /// In order.
+    pub changes: Vec<Change>,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+}
+
+/// Our conf. *Source of the keys*: the specification, section 1, and `loadOnlyInlinedPlugins` of the reference library 1.3.
+#[derive(Serialize)]
+struct Conf<'a> {
+    #[serde(rename = "cniVersion")]
+    cni_version: &'a str,
+    name: &'a str,
+    #[serde(rename = "loadOnlyInlinedPlugins")]
+    only_inlined: bool,
+    plugins: [Plugin<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Plugin<'a> {
+    #[serde(rename = "type")]
+    plugin_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a std::path::Path>,
+    #[serde(rename = "stateDir", skip_serializing_if = "Option::is_none")]
+    state_dir: Option<&'a std::path::Path>,
+    #[serde(rename = "runDir", skip_serializing_if = "Option::is_none")]
+    run_dir: Option<&'a std::path::Path>,
+    capabilities: Box<RawValue>,
+}
+
+/// Decides what installing takes, or finds everything that stands in its way.
+///
+/// # Errors
+/// All findings at once; 78 when the policy or another settings file is among them, else 3.
+pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
+    let mut way = InTheWay::default();
+    let mut notes = Vec::new();
+    if facts.mode == Mode::Private {
+        way.found("--mode private: this release installs in shared mode only; leave --mode out");
+    }
+    way.settings(facts.policy.as_ref().err());
+    way.settings(facts.name.as_ref().err());
+    for error in [
+        facts.plugin.as_ref().err(),
+        facts.conf_dir.as_ref().err(),
+        facts.recorded.as_ref().err(),
+        facts.listed.as_ref().err(),
+        facts.cache.as_ref().err(),
+        facts.runtime.as_ref().err(),
+        facts.now.as_ref().err(),
+    ] {
+        way.findings.extend(error.cloned());
+    }
+    way.findings.extend(facts.distrusted.iter().cloned());
+    if facts.bin_dirs.is_empty() {
+        way.found("no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists; name the runtime's with --bin-dir");
+    }
+    if let Ok(policy) = &facts.policy {
+        networks(facts, policy, &mut way, &mut notes);
+    }
+    let name = facts.conf_dir.as_ref().ok().and_then(|dir| {
+        let (name, from) = our_name(facts, dir, &mut way)?;
+        conf_dir(dir, &name, &mut way, &mut notes);
+        Some((name, from))
+    });
+    runtime(facts, &mut way);
+    let entries = inventory(facts, wanted, &mut way, &mut notes);
+    let (Some((name, from)), Ok(plugin)) = (name, &facts.plugin) else {
+        return Err(way.failure());
+    };
+    if !way.findings.is_empty() {
+        return Err(way.failure());
+    }
+    let mut changes = vec![inventory_change(facts, entries), name_change(facts, &name, &from)];
+    for dir in &facts.bin_dirs {
+        let write =
+            Write { path: dir.path.join(PLUGIN), bytes: plugin.clone(), mode: PLUGIN_MODE, nudge: false };
+        let old = dir.plugin.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode));
+        changes.push(Change::write(write, old, "the plugin"));
+    }
+    changes.push(conf_change(facts, wanted, &name));
+    if changes.iter().any(|change| matches!(&change.act, Act::Write(write) if write.nudge)) {
+        changes.push(Change::new(
+            Act::Confirm,
+            CONF_FILE,
+            "the runtime uses it; then list what was attached until then",
+        ));
+    }
+    Ok(Decision { changes, notes })
+}
+
+/// Everything that stands in the way.
+#[derive(Default)]
+struct InTheWay {
+    findings: Vec<String>,
+    bad_settings: bool,
+}
+
+impl InTheWay {
+    fn found(&mut self, finding: impl Into<String>) {
+        self.findings.push(finding.into());
+    }
+
+    fn settings(&mut self, finding: Option<&String>) {
+        self.bad_settings |= finding.is_some();
+        self.findings.extend(finding.cloned());
+    }
+
+    fn failure(self) -> Failure {
+        let exit = if self.bad_settings { Exit::BadSettings } else { Exit::No };
+        Failure { exit, findings: self.findings }
+    }
+}
+
+/// The networks that a pod may get now: these must work from the first moment. The other one may come later.
+fn needed(policy: &Policy) -> BTreeSet<Side> {
+    let of = |attach| match attach {
+        Attach::One(side) => vec![side],
+        Attach::Both if policy.both.secondary_failure == SecondaryFailure::Tolerate => {
+            vec![policy.both.primary]
+        }
+        Attach::Both => Side::BOTH.to_vec(),
+    };
+    std::iter::once(policy.attach).chain(policy.rules.iter().map(|rule| rule.attach)).flat_map(of).collect()
+}
+
+fn networks(facts: &Facts, policy: &Policy, way: &mut InTheWay, notes: &mut Vec<String>) {
+    let needed = needed(policy);
+    for network in &facts.networks {
+        let side = network.side;
+        match &network.conf {
+            Err(Unloadable::Absent(_)) if !needed.contains(&side) => notes.push(format!(
+                "network {side} has no conf yet; run install again when it has one, so that our conf declares its capabilities"
+            )),
+            Err(why) => way.found(format!("network {side}: {why}")),
+            Ok(conf) if conf.plugins.iter().any(|plugin| plugin.plugin_type == PLUGIN) => {
+                way.found(format!("network {side}: its conf leads back to us; expected that of the CNI itself"));
+            }
+            Ok(_) if needed.contains(&side) => {
+                network.missing.iter().for_each(|why| way.found(format!("network {side}: {why}")));
+            }
+            Ok(_) => notes.extend(network.missing.iter().map(|why| format!("network {side}: {why}"))),
+        }
+    }
+    if let [NetworkFacts { conf: Ok(one), .. }, NetworkFacts { conf: Ok(other), .. }] =
+        facts.networks.as_slice()
+        && one.name == other.name
+    {
+        way.found(format!(
+            "both networks are called {:?}; expected two names, for records tell them apart by it",
+            one.name
+        ));
+    }
+}
+
+/// Our network's name and where it is from. It keys the runtime's result cache, so it is that of the network which the
+/// node has now, and never changes afterwards.
+fn our_name(facts: &Facts, dir: &ConfDir, way: &mut InTheWay) -> Option<(String, String)> {
+    let written = facts.name.as_ref().ok()?.clone();
+    let installed = facts.settings.installed.as_ref().ok().and_then(Option::as_ref);
+    let (name, from) = if let Some(name) = written {
+        (name, facts.settings.layout.name().display().to_string())
+    } else if let Some(installed) = installed {
+        (installed.name.clone(), CONF_FILE.to_owned())
+    } else if let Some(first) = dir.of_others().next() {
+        match &first.content {
+            Ok(content) => (content.name.clone(), first.file.clone()),
+            Err(why) => {
+                way.found(format!(
+                    "{} is the network of this node and cannot be read: {why}; repair it first",
+                    first.file
+                ));
+                return None;
+            }
+        }
+    } else {
+        (DEFAULT_NAME.to_owned(), "this node has no network yet".to_owned())
+    };
+    if !is_name(&name) {
+        way.found(format!(
+            "our network cannot be called {name:?} ({from}): expected letters, digits, '_', '.' and '-'"
+        ));
+        return None;
+    }
+    Some((name, from))
+}
+
+fn conf_dir(dir: &ConfDir, name: &str, way: &mut InTheWay, notes: &mut Vec<String>) {
+    for conf in dir.before_ours() {
+        match &conf.content {
+            Ok(content) if conf.is_meta_plugin() && content.delegates_to_us(name) => {}
+            Ok(_) if conf.is_meta_plugin() => way.found(format!(
+                "{} sorts before ours and does not delegate to us: let its clusterNetwork be {name}, or /etc/cni/net.d/{CONF_FILE}",
+                conf.file
+            )),
+            _ => way.found(format!(
+                "{} sorts before {CONF_FILE}, so the runtime would use it: rename it to something later",
+                conf.file
+            )),
+        }
+    }
+    for conf in
+        dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(crate::confdir::Content::is_ours))
+    {
+        way.found(format!("{} has a plugin of our type, too: remove it, there must be one", conf.file));
+    }
+    if dir.folders.iter().any(|folder| folder == name) {
+        way.found(format!(
+            "{} is a folder called like our network, whose plugins a runtime may chain behind us: move them into the conf of their network",
+            dir.path.join(name).display()
+        ));
+    }
+    for file in &dir.taken_away {
+        way.found(format!(
+            "{file}: an agent takes this directory for itself and would rename our conf as well: set Cilium's cni.exclusive to false, then remove the file"
+        ));
+    }
+    let cilium = dir.of_others().any(|conf| {
+        conf.content.as_ref().is_ok_and(|content| content.types.iter().any(|t| t == EXCLUSIVE_PLUGIN))
+    });
+    if cilium && dir.taken_away.is_empty() {
+        notes.push(
+            "Cilium is here: its setting cni.exclusive, which cannot be seen from here, must be false".into(),
+        );
+    }
+}
+
+/// Holds what the runtime says of itself against what we are about to do.
+fn runtime(facts: &Facts, way: &mut InTheWay) {
+    let Ok(Some(setup)) = &facts.runtime else {
+        return;
+    };
+    if setup.conf_dir != facts.settings.conf_dir {
+        way.found(format!(
+            "the runtime reads {}, not {}: name it with --conf-dir",
+            setup.conf_dir.display(),
+            facts.settings.conf_dir.display()
+        ));
+    }
+    for dir in &setup.bin_dirs {
+        if !facts.bin_dirs.iter().any(|ours| ours.path == *dir) {
+            way.found(format!(
+                "the runtime looks for plugins in {}: name it with --bin-dir, too",
+                dir.display()
+            ));
+        }
+    }
+    if setup.max_confs != 1 {
+        way.found(format!(
+            "the runtime uses {} confs at once (max_conf_num), so pods would get the old network beside ours: set it to 1",
+            if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() }
+        ));
+    }
+}
+
+/// The entries that are missing in the inventory.
+fn inventory(facts: &Facts, wanted: &Install, way: &mut InTheWay, notes: &mut Vec<String>) -> Vec<Entry> {
+    let (Ok(cache), Ok(recorded), Ok(listed), Ok(now)) =
+        (&facts.cache, &facts.recorded, &facts.listed, &facts.now)
+    else {
+        return Vec::new();
+    };
+    let taken = take(
+        cache,
+        &Known {
+            names: &names(facts),
+            unrecorded: facts.policy.as_ref().ok().and_then(|policy| policy.unrecorded),
+            accepted: &wanted.accepted,
+            left_out: &left_out(facts, wanted),
+            recorded,
+            listed,
+            now,
+        },
+    );
+    way.findings.extend(taken.findings);
+    notes.extend(taken.notes);
+    taken.entries
+}
+
+/// The policy's networks by their own names, as far as they have confs.
+#[must_use]
+pub fn names(facts: &Facts) -> Vec<(Side, String)> {
+    let named = |network: &NetworkFacts| Some((network.side, network.conf.as_ref().ok()?.name.clone()));
+    facts.networks.iter().filter_map(named).collect()
+}
+
+/// Networks that keep their own records, and those that the caller left out.
+#[must_use]
+pub fn left_out(facts: &Facts, wanted: &Install) -> Vec<String> {
+    let meta = facts.conf_dir.iter().flat_map(|dir| &dir.confs).filter(|conf| conf.is_meta_plugin());
+    meta.filter_map(|conf| conf.name().map(str::to_owned)).chain(wanted.ignored.iter().cloned()).collect()
+}
+
+fn inventory_change(facts: &Facts, entries: Vec<Entry>) -> Change {
+    let target = facts.settings.layout.inventory().display().to_string();
+    let there = facts.listed.as_ref().map_or(0, BTreeSet::len);
+    if entries.is_empty() {
+        return Change::new(Act::Keep, target, format!("{there} attachments, none to add"));
+    }
+    let count = |side: Side| entries.iter().filter(|entry| entry.network == side.as_str()).count();
+    let reason = format!(
+        "{} attachments that are there before us: {} of old, {} of new; {there} listed already",
+        entries.len(),
+        count(Side::Old),
+        count(Side::New)
+    );
+    Change::new(Act::List(entries), target, reason)
+}
+
+fn name_change(facts: &Facts, name: &str, from: &str) -> Change {
+    let written = facts.name.as_ref().ok().and_then(Option::as_ref);
+    let path = facts.settings.layout.name();
+    let write =
+        Write { bytes: format!("{name}\n").into_bytes(), path, mode: shim::file::PRIVATE, nudge: false };
+    match written {
+        Some(_) => {
+            Change::new(Act::Keep, write.path.display().to_string(), format!("our network is called {name}"))
+        }
+        None => Change::write(write, None, &format!("our network is called {name}, after {from}")),
+    }
+}
+
+fn conf_change(facts: &Facts, wanted: &Install, name: &str) -> Change {
+    let installed = facts.settings.installed.as_ref().ok().and_then(Option::as_ref);
+    let version = match wanted.cni_version {
+        Some(version) => version.as_str(),
+        None => installed.map_or(DEFAULT_CNI_VERSION, |conf| conf.cni_version.as_str()),
+    };
+    let bytes = conf(&facts.settings.layout, name, version, &capabilities(facts));
+    let write = Write { path: facts.settings.conf_file(), bytes, mode: CONF_MODE, nudge: true };
+    let old = installed.map(|conf| (conf.bytes.as_slice(), conf.mode));
+    let broken = facts.settings.installed.as_ref().err();
+    Change::write(write, old, broken.map_or("the switch: from now on the runtime calls us", String::as_str))
+}
+
+/// What the delegates declare, and what we read ourselves. While a network has no conf, what was declared stays.
+fn capabilities(facts: &Facts) -> BTreeSet<String> {
+    let mut all: BTreeSet<String> = [POD_ANNOTATIONS.to_owned()].into();
+    for network in &facts.networks {
+        match &network.conf {
+            Ok(conf) => all.extend(conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities)),
+            Err(_) => {
+                let installed = facts.settings.installed.as_ref().ok().and_then(Option::as_ref);
+                all.extend(installed.iter().flat_map(|conf| conf.capabilities.iter().cloned()));
+            }
+        }
+    }
+    all
+}
+
+fn conf(layout: &Layout, name: &str, version: &str, capabilities: &BTreeSet<String>) -> Vec<u8> {
+    let usual = Layout::default();
+    let on: std::collections::BTreeMap<_, _> = capabilities.iter().map(|name| (name, true)).collect();
+    let conf = Conf {
+        cni_version: version,
+        name,
+        only_inlined: true,
+        plugins: [Plugin {
+            plugin_type: PLUGIN,
+            policy: layout.policy.as_deref(),
+            state_dir: Some(layout.state_dir.as_path()).filter(|dir| *dir != usual.state_dir),
+            run_dir: Some(layout.run_dir.as_path()).filter(|dir| *dir != usual.run_dir),
+            capabilities: to_raw(&on),
+        }],
+    };
+    // Ours always serialises; for people to read it is indented.
+    let mut bytes = serde_json::to_vec_pretty(&conf).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}

@@ -1,0 +1,116 @@
+//! `install`: gather, decide, apply, report.
+
+use std::time::Duration;
+
+use shim::layout::PLUGIN;
+use shim::store::Store;
+
+use crate::cache::Cache;
+use crate::change::{self, Act, Change};
+use crate::cli::{Global, Install};
+use crate::exit::{Exit, Failure};
+use crate::facts::{self, Facts};
+use crate::install::{Decision, decide, left_out, names};
+use crate::inventory::{Known, take};
+use crate::print::{Changed, Done, Outcome};
+use crate::runtime::cri::Runtime;
+use crate::settings::Settings;
+
+/// How long the runtime may take to load our conf: an ADD that is running holds it up, and the longest has four minutes.
+const LOADED_WITHIN: Duration = Duration::from_secs(240);
+
+/// Installs, or says what installing would do.
+///
+/// # Errors
+/// All findings, before anything is touched; or the change that failed.
+pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
+    let facts = Facts::gather(Settings::gather(global), wanted);
+    let Decision { changes, mut notes } = decide(&facts, wanted)?;
+    if global.dry_run {
+        return Ok(Changed::planned(changes, notes));
+    }
+    let mut done = Vec::new();
+    for change in changes {
+        let outcome = apply(&facts, wanted, &change, &mut notes).map_err(|failure| {
+            let before = done.iter().filter(|done: &&Done| done.outcome.is_some()).count();
+            let findings = failure
+                .findings
+                .into_iter()
+                .map(|why| {
+                    format!(
+                        "{} {}: {why} (after {before} changes; run install again)",
+                        change.act.word(),
+                        change.target
+                    )
+                })
+                .collect();
+            Failure { exit: failure.exit, findings }
+        })?;
+        done.push(Done { change, outcome });
+    }
+    Ok(Changed::applied(done, notes))
+}
+
+fn apply(
+    facts: &Facts,
+    wanted: &Install,
+    change: &Change,
+    notes: &mut Vec<String>,
+) -> Result<Option<Outcome>, Failure> {
+    let io = |e: std::io::Error| Failure::new(Exit::Failed, e);
+    let layout = &facts.settings.layout;
+    match &change.act {
+        Act::Keep => return Ok(None),
+        Act::Write(write) => {
+            if write.path.starts_with(&layout.state_dir) {
+                shim::file::create_private_dir(&layout.state_dir).map_err(io)?;
+            }
+            change::write(write).map_err(io)?;
+        }
+        Act::List(entries) => change::list(layout, entries).map_err(io)?,
+        Act::Remove { path, nudge } => change::remove(path, *nudge).map_err(io)?,
+        Act::Confirm => confirm(facts, wanted, notes)?,
+        Act::Close(_) | Act::CloseEntry(_) | Act::Wait => {}
+    }
+    Ok(Some(Outcome::Done))
+}
+
+/// Pods were attached by the old conf until the runtime had loaded ours, some of them after the inventory was taken. Once
+/// it has, the cache is complete: whatever comes now comes through us.
+fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
+    let told = facts.runtime.as_ref().is_ok_and(Option::is_some);
+    if told {
+        let runtime = Runtime::at(&wanted.runtime.runtime_endpoint)?;
+        runtime.wait_for(PLUGIN, LOADED_WITHIN).map_err(|e| Failure::later(format!("{e:#}")))?;
+    } else {
+        notes.push(
+            "no runtime told whether it uses the conf; run install again in a while, so that what was attached meanwhile is listed".into(),
+        );
+    }
+    let failed = |why: String| Failure::new(Exit::Failed, why);
+    let now = facts.now.clone().map_err(failed)?;
+    let cache = Cache::read(&wanted.cache_dir).map_err(|e| failed(e.to_string()))?;
+    let recorded = facts::recorded(&Store::new(&facts.settings.layout)).map_err(failed)?;
+    let listed = facts::listed(&facts.settings).map_err(failed)?;
+    let late = take(
+        &cache,
+        &Known {
+            names: &names(facts),
+            unrecorded: facts.policy.as_ref().ok().and_then(|policy| policy.unrecorded),
+            accepted: &wanted.accepted,
+            left_out: &left_out(facts, wanted),
+            recorded: &recorded,
+            listed: &listed,
+            now: &now,
+        },
+    );
+    notes.extend(late.findings);
+    if !late.entries.is_empty() {
+        change::list(&facts.settings.layout, &late.entries).map_err(|e| failed(e.to_string()))?;
+        notes.push(format!(
+            "{} attachments were made while we installed; they are listed, too",
+            late.entries.len()
+        ));
+    }
+    Ok(())
+}

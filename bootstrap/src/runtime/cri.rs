@@ -1,0 +1,157 @@
+//! A CRI runtime, asked over its socket. Every question is bounded in time.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use hyper_util::rt::TokioIo;
+use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
+use k8s_cri::v1::{ListPodSandboxRequest, StatusRequest};
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::CniSetup;
+
+/// Longest wait for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks at what the runtime has loaded.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Largest answer, in bytes: ten thousand sandboxes with all their labels.
+const MAX_ANSWER_BYTES: usize = 256 << 20;
+
+/// A runtime's socket.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    socket: PathBuf,
+}
+
+impl Runtime {
+    /// The runtime at `endpoint`: `unix:///path`, or the path alone.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn at(endpoint: &str) -> Result<Self> {
+        let path = endpoint.strip_prefix("unix://").unwrap_or(endpoint);
+        if path.starts_with('/') {
+            Ok(Self { socket: path.into() })
+        } else {
+            bail!("runtime endpoint {endpoint:?}: expected unix:///PATH")
+        }
+    }
+
+    /// Whether there is a socket at all.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.socket.exists()
+    }
+
+    /// Ids of all its sandboxes, whatever their state.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn sandboxes(&self) -> Result<BTreeSet<String>> {
+        self.ask(async |mut client| {
+            let answer = client.list_pod_sandbox(ListPodSandboxRequest { filter: None }).await?;
+            Ok(answer.into_inner().items.into_iter().map(|sandbox| sandbox.id).collect())
+        })
+        .with_context(|| format!("list the sandboxes of {}", self.socket.display()))
+    }
+
+    /// How it is set up for CNI; none where it does not tell.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn cni_setup(&self) -> Result<Option<CniSetup>> {
+        self.ask(async |mut client| {
+            let answer = client.status(StatusRequest { verbose: true }).await?.into_inner();
+            Ok(answer.info.get("cniconfig").and_then(|text| setup(text)))
+        })
+        .with_context(|| format!("ask {} for its status", self.socket.display()))
+    }
+
+    /// Waits until the runtime has loaded a conf with a plugin of this type. An ADD through what it had before has ended
+    /// then, for runtimes load under a lock that every ADD holds. False where it does not tell what it loads.
+    ///
+    /// # Errors
+    /// When it does not answer, or not in time.
+    pub fn wait_for(&self, plugin: &str, within: Duration) -> Result<bool> {
+        let end = Instant::now() + within;
+        loop {
+            match self.cni_setup()? {
+                None => return Ok(false),
+                Some(setup) if setup.loaded.iter().any(|loaded| loaded == plugin) => return Ok(true),
+                Some(_) if Instant::now() >= end => bail!(
+                    "{} has not loaded the conf within {} s; an ADD or DEL that hangs holds it up",
+                    self.socket.display(),
+                    within.as_secs()
+                ),
+                Some(_) => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    fn ask<T>(&self, question: impl AsyncFnOnce(RuntimeServiceClient<Channel>) -> Result<T>) -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let socket = self.socket.clone();
+        runtime.block_on(async {
+            let answer = async {
+                // The address is never used: the connector knows the socket.
+                let channel = Endpoint::from_static("http://localhost")
+                    .connect_with_connector(tower::service_fn(move |_: Uri| {
+                        let socket = socket.clone();
+                        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+                    }))
+                    .await?;
+                question(RuntimeServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES)).await
+            };
+            tokio::time::timeout(ANSWER_WITHIN, answer)
+                .await
+                .with_context(|| format!("no answer within {} s", ANSWER_WITHIN.as_secs()))?
+        })
+    }
+}
+
+fn setup(text: &str) -> Option<CniSetup> {
+    let config: Value = serde_json::from_str(text).ok()?;
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let networks = list(&config["Networks"]);
+    let plugins = networks.iter().flat_map(|network| list(&network["Config"]["Plugins"]));
+    Some(CniSetup {
+        conf_dir: config["PluginConfDir"].as_str()?.into(),
+        bin_dirs: list(&config["PluginDirs"])
+            .iter()
+            .filter_map(|dir| dir.as_str().map(PathBuf::from))
+            .collect(),
+        max_confs: config["PluginMaxConfNum"].as_u64()?,
+        loaded: plugins.filter_map(|plugin| plugin["Network"]["type"].as_str().map(str::to_owned)).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setup_of_containerd_is_read() {
+        // As containerd 1.6 prints it.
+        let text = r#"{"PluginDirs":["/opt/cni/bin"],"PluginConfDir":"/etc/cni/net.d","PluginMaxConfNum":1,"Prefix":"eth",
+            "Networks":[{"Config":{"Name":"cni-loopback","CNIVersion":"0.3.1","Plugins":[{"Network":{"type":"loopback",
+            "ipam":{},"dns":{}},"Source":"{}"}],"Source":"{}"},"IFName":"lo"},{"Config":{"Name":"n","CNIVersion":"1.0.0",
+            "Plugins":[{"Network":{"type":"crossfade","ipam":{},"dns":{}},"Source":"{}"}],"Source":"{}"},"IFName":"eth0"}]}"#;
+        let setup = setup(text).expect("told");
+        assert_eq!(setup.loaded, ["loopback", "crossfade"]);
+        assert_eq!((setup.max_confs, setup.bin_dirs), (1, vec![PathBuf::from("/opt/cni/bin")]));
+        assert!(super::setup("{}").is_none() && super::setup("x").is_none());
+    }
+
+    #[test]
+    fn endpoints() {
+        for (endpoint, good) in
+            [("unix:///run/x.sock", true), ("/run/x.sock", true), ("tcp://1.2.3.4:1", false)]
+        {
+            assert_eq!(Runtime::at(endpoint).is_ok(), good, "{endpoint}");
+        }
+    }
+}

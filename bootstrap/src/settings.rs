@@ -1,0 +1,128 @@
+//! Which directories a command works on.
+//!
+//! A flag counts before what our installed conf names, and that before the defaults; so `policy set` on a node and the
+//! shim there always mean the same policy.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use shim::file::read_bounded;
+use shim::layout::{CONF_FILE, Layout};
+use shim::raw::RawObject;
+use shim::request::Conf;
+use shim::trust;
+
+use crate::cli::Global;
+use crate::exit::Failure;
+
+/// Largest conf of ours that we read, in bytes.
+const MAX_CONF_BYTES: usize = 1 << 20;
+
+/// The directories of one installation.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The runtime's conf directory.
+    pub conf_dir: PathBuf,
+    /// State, run directory, and the policy where it is named.
+    pub layout: Layout,
+    /// Our conf as it is installed; none where there is none; else why it cannot be read.
+    pub installed: Result<Option<Installed>, String>,
+}
+
+/// Our conf as a runtime reads it.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Mode of the file.
+    pub mode: u32,
+    /// Our network's name.
+    pub name: String,
+    /// `cniVersion` as written.
+    pub cni_version: String,
+    /// Capabilities that it declares.
+    pub capabilities: Vec<String>,
+    /// The directories it names.
+    pub layout: Layout,
+}
+
+impl Settings {
+    /// Puts flags, installed conf and defaults together.
+    #[must_use]
+    pub fn gather(global: &Global) -> Self {
+        let installed = Installed::read(&global.conf_dir.join(CONF_FILE));
+        let named = installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.layout.clone());
+        let mut layout = named.unwrap_or_default();
+        if let Some(dir) = &global.state_dir {
+            layout.state_dir.clone_from(dir);
+        }
+        if let Some(dir) = &global.run_dir {
+            layout.run_dir.clone_from(dir);
+        }
+        if global.policy.is_some() {
+            layout.policy.clone_from(&global.policy);
+        }
+        Self { conf_dir: global.conf_dir.clone(), layout, installed }
+    }
+
+    /// The same for a command that cannot do with a guess: an installed conf that cannot be read might have named other
+    /// directories.
+    ///
+    /// # Errors
+    /// Bad settings.
+    pub fn certain(global: &Global) -> Result<Self, Failure> {
+        let settings = Self::gather(global);
+        match &settings.installed {
+            Err(why) => Err(Failure::settings(why)),
+            Ok(_) => Ok(settings),
+        }
+    }
+
+    /// Where our conf lies, or belongs.
+    #[must_use]
+    pub fn conf_file(&self) -> PathBuf {
+        self.conf_dir.join(CONF_FILE)
+    }
+}
+
+impl Installed {
+    /// Reads our conf; an absent one is none.
+    ///
+    /// # Errors
+    /// One line that names the file.
+    fn read(path: &Path) -> Result<Option<Self>, String> {
+        let named = |why: String| format!("our conf {}: {why}; run install to write it anew", path.display());
+        let mut file = match trust::open(path) {
+            Ok(file) => file,
+            Err(why) if why.is_absent() => return Ok(None),
+            Err(why) => return Err(named(why.to_string())),
+        };
+        let bytes = read_bounded(&mut file, MAX_CONF_BYTES).map_err(|e| named(e.to_string()))?;
+        let mode = file.metadata().map_err(|e| named(e.to_string()))?;
+        let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o7777;
+        Self::parse(bytes, mode).map(Some).map_err(named)
+    }
+
+    fn parse(bytes: Vec<u8>, mode: u32) -> Result<Self, String> {
+        let list = RawObject::parse(&bytes).map_err(|e| e.to_string())?;
+        let plugins: Vec<RawObject> =
+            list.decode("plugins").map_err(|e| format!("plugins: {e}"))?.unwrap_or_default();
+        let mut plugin = plugins.into_iter().next().ok_or("it has no plugin")?;
+        // As the reference library hands it to the plugin, so that it is read by the plugin's own parser.
+        for key in ["name", "cniVersion"] {
+            if let Some(value) = list.get(key) {
+                plugin.set(key, value.to_owned());
+            }
+        }
+        let conf = Conf::read(&mut Cursor::new(plugin.to_raw().get())).map_err(|(e, _)| e.to_string())?;
+        let declared: RawObject = plugin.decode("capabilities").ok().flatten().unwrap_or_default();
+        Ok(Self {
+            mode,
+            bytes,
+            cni_version: conf.version.to_string(),
+            name: conf.name,
+            capabilities: declared.pairs().map(|(name, _)| name.to_owned()).collect(),
+            layout: conf.layout,
+        })
+    }
+}

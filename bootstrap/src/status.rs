@@ -1,0 +1,130 @@
+//! `status`: where this node stands.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+
+use serde::Serialize;
+use shim::layout::CONF_FILE;
+use shim::policy::Policy;
+
+use crate::attachments::{self, Life};
+use crate::confdir::ConfDir;
+use crate::exit::{Exit, Failure};
+use crate::print::Report;
+use crate::settings::Settings;
+
+/// Where this node stands.
+///
+/// *Shape*: `{"phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
+/// "problems":[]}`. `phase` is null where the policy cannot be used.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    phase: Option<&'static str>,
+    installed: bool,
+    networks: BTreeMap<String, Count>,
+    #[serde(rename = "pendingDels")]
+    pending_dels: usize,
+    #[serde(rename = "ledgerLines")]
+    ledger_lines: usize,
+    problems: Vec<String>,
+}
+
+/// Attachments of one network, by its own name. One that has both networks counts for both.
+#[derive(Debug, Default, Serialize)]
+struct Count {
+    records: usize,
+    inventory: usize,
+}
+
+/// Looks.
+///
+/// # Errors
+/// When state cannot be read.
+pub fn status(settings: &Settings) -> Result<Status, Failure> {
+    let mut problems = Vec::new();
+    let policy = match Policy::load(&settings.layout.policy_file()) {
+        Ok(policy) => Some(policy),
+        Err(why) => {
+            problems.push(why.to_string());
+            None
+        }
+    };
+    let found = attachments::list(&settings.layout, policy.as_ref())?;
+    let mut networks: BTreeMap<String, Count> = BTreeMap::new();
+    for line in &found.attachments {
+        for part in line.networks.iter().filter(|part| part.owed) {
+            let count = networks.entry(part.name.clone()).or_default();
+            match line.life {
+                Life::Inventory => count.inventory += 1,
+                Life::Attaching | Life::Attached | Life::Detaching => count.records += 1,
+            }
+        }
+    }
+    let installed = matches!(settings.installed, Ok(Some(_)));
+    match &settings.installed {
+        Ok(Some(conf)) => problems.extend(in_the_way(settings, &conf.name)),
+        Ok(None) => problems.push(format!("{} is not there: run install", settings.conf_file().display())),
+        Err(why) => problems.push(why.clone()),
+    }
+    problems.extend(
+        found.damaged.iter().map(|damaged| format!("record {}: {}", damaged.path.display(), damaged.reason)),
+    );
+    let detaching = found.attachments.iter().filter(|line| line.life == Life::Detaching);
+    Ok(Status {
+        phase: policy.as_ref().map(|policy| policy.phase().as_str()),
+        installed,
+        pending_dels: detaching.flat_map(|line| &line.networks).filter(|part| part.owed).count(),
+        ledger_lines: ledger_lines(settings)?,
+        networks,
+        problems,
+    })
+}
+
+/// Confs that the runtime would use instead of ours.
+fn in_the_way(settings: &Settings, name: &str) -> Vec<String> {
+    let dir = match ConfDir::read(&settings.conf_dir) {
+        Ok(dir) => dir,
+        Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
+    };
+    let leads_to_us = |conf: &crate::confdir::ConfFile| {
+        conf.is_meta_plugin() && conf.content.as_ref().is_ok_and(|content| content.delegates_to_us(name))
+    };
+    let before = dir.before_ours().filter(|conf| !leads_to_us(conf));
+    before
+        .map(|conf| format!("{} sorts before {CONF_FILE}: the runtime does not call us", conf.file))
+        .collect()
+}
+
+fn ledger_lines(settings: &Settings) -> Result<usize, Failure> {
+    let path = settings.layout.ledger();
+    match std::fs::File::open(&path) {
+        Ok(file) => Ok(BufReader::new(file).split(b'\n').map_while(Result::ok).count()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(Failure::new(Exit::Failed, format!("read ledger {}: {error}", path.display()))),
+    }
+}
+
+impl Report for Status {
+    fn human(&self) -> String {
+        let mut text = format!("phase         {}\n", self.phase.unwrap_or("unknown"));
+        let _ = writeln!(text, "installed     {}", if self.installed { "yes" } else { "no" });
+        for (name, count) in &self.networks {
+            let _ = writeln!(
+                text,
+                "network       {name}: {} attached through us, {} from before",
+                count.records, count.inventory
+            );
+        }
+        let _ = writeln!(text, "pending DELs  {}", self.pending_dels);
+        let _ = writeln!(text, "ledger        {} lines", self.ledger_lines);
+        for problem in &self.problems {
+            let _ = writeln!(text, "problem: {problem}");
+        }
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        if self.problems.is_empty() { Exit::Done } else { Exit::No }
+    }
+}

@@ -1,0 +1,311 @@
+//! `sweep`: closes what the runtime no longer lists, one pass.
+//!
+//! The verdict over one attachment is the shim's ([`shim::sweep::decide`]); here the facts for it are gathered, and what was decided
+//! is carried out one by one, each under its own lock and its own deadline.
+//!
+//! No list, no sweep: a runtime that does not answer ends the pass. A runtime that answers with nothing is believed only
+//! if nothing contradicts it: while the netns of an attachment that it would have to list is alive, the answer is taken for
+//! a fault (a runtime that has just started, another one's socket) and nothing is done. `--listed FILE` is believed as it is.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use shim::attachment::Attachment;
+use shim::boot::{Age, Moment};
+use shim::file::abandoned_temps;
+use shim::inventory::{Entry, Inventory};
+use shim::layout::PLUGIN;
+use shim::netns::Netns;
+use shim::policy::Policy;
+use shim::raw::RawObject;
+use shim::serve::netns_of;
+use shim::signal::Signals;
+use shim::store::{Key, Store};
+use shim::sweep::{Owner, Owners, Pass, Seen, Verdict, decide as verdict};
+
+use crate::attachments::age_text;
+use crate::cache::made_by_cri;
+use crate::change::{self, Act, Change};
+use crate::cli::{Global, Sweep};
+use crate::exit::{Exit, Failure};
+use crate::facts::{bin_dirs, joined};
+use crate::print::{Changed, Done, Outcome};
+use crate::runtime::{Listing, cri::Runtime};
+use crate::settings::Settings;
+
+/// How long all probes of all networks may take together.
+const PROBES_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is known of one attachment.
+#[derive(Debug)]
+pub struct Judged {
+    /// Container id and ifname.
+    pub key: Key,
+    /// Its networks, for people.
+    pub networks: String,
+    /// Whether it is an inventory entry without a record.
+    pub entry: bool,
+    /// What the list says.
+    pub seen: Seen,
+    /// Its age; an entry that does not tell is past every grace.
+    pub age: Age,
+    /// Whether its DELs can be served.
+    pub owner: Owner,
+    /// Whether its netns is there.
+    pub netns_lives: bool,
+}
+
+/// Sweeps, or says what sweeping would do.
+///
+/// # Errors
+/// Bad settings; 75 when the runtime does not answer, or not credibly.
+pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
+    let settings = Settings::certain(global)?;
+    let policy = Policy::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
+    let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
+    let store = Store::new(&settings.layout);
+    // What is attached is read before the list is asked for: whatever was there then is in the list, if it lives.
+    let now = Moment::now().map_err(failed)?;
+    let (records, damaged) = store.all().map_err(failed)?;
+    let inventory = Inventory::load(&settings.layout).map_err(failed)?;
+    let listing = listing(wanted)?;
+    let owners = Owners::ask(&policy, Instant::now() + PROBES_WITHIN);
+    let judged = judge(&records, &inventory, &listing, &owners, &now);
+    if listing.is_empty_answer() {
+        believe(&judged)?;
+    }
+    let mut changes = decide(&judged, policy.gc.grace_secs);
+    changes.extend(temps(&store, &settings)?);
+    let mut notes: Vec<String> = damaged
+        .iter()
+        .map(|(path, why)| format!("record {} is damaged ({why}); only a DEL can resolve it", path.display()))
+        .collect();
+    let live =
+        judged.len() - changes.iter().filter(|change| !matches!(change.act, Act::Remove { .. })).count();
+    notes.push(format!("{live} attachments live"));
+    if global.dry_run {
+        return Ok(Changed::planned(changes, notes));
+    }
+    let done = apply(&settings, &policy, &store, changes, &joined(&bin_dirs(&wanted.bin_dirs, None)))?;
+    Ok(Changed::applied(done, notes))
+}
+
+fn listing(wanted: &Sweep) -> Result<Listing, Failure> {
+    if let Some(file) = &wanted.listed {
+        return Listing::read(file).map_err(|why| Failure::new(Exit::Failed, why));
+    }
+    let endpoint = &wanted.runtime.runtime_endpoint;
+    if endpoint == "none" {
+        return Err(Failure::new(Exit::Usage, "sweep needs a list: --runtime-endpoint, or --listed FILE"));
+    }
+    let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
+    sandboxes.map(Listing::Cri).map_err(|e| Failure::later(format!("{e:#}; nothing is swept without a list")))
+}
+
+fn judge(
+    records: &[Attachment],
+    inventory: &Inventory,
+    listing: &Listing,
+    owners: &Owners<'_>,
+    now: &Moment,
+) -> Vec<Judged> {
+    let mut judged: Vec<Judged> = Vec::new();
+    for record in records {
+        let intent = &record.intent;
+        let key = Key::new(&intent.container_id, &intent.ifname);
+        let networks: Vec<_> = intent.legs.iter().map(|leg| leg.network.as_str()).collect();
+        judged.push(Judged {
+            seen: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
+            networks: networks.join(", "),
+            entry: false,
+            age: intent.begun.age(now),
+            owner: owners.of(record),
+            netns_lives: !netns_of(record).is_empty(),
+            key,
+        });
+    }
+    let recorded: BTreeSet<Key> = judged.iter().map(|one| one.key.clone()).collect();
+    for entry in &inventory.attachments {
+        let key = entry.key();
+        if recorded.contains(&key) {
+            continue;
+        }
+        judged.push(Judged {
+            seen: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
+            networks: entry.network.clone(),
+            entry: true,
+            age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |taken| taken.age(now)),
+            owner: owners.of_entry(entry),
+            netns_lives: netns_lives(entry),
+            key,
+        });
+    }
+    judged
+}
+
+/// Whether the netns that an entry's result names is there. *Source*: the specification, `interfaces[].sandbox`.
+fn netns_lives(entry: &Entry) -> bool {
+    let result = entry.prev_result.as_ref().and_then(|raw| RawObject::parse(raw.get().as_bytes()).ok());
+    let interfaces: Vec<RawObject> =
+        result.and_then(|result| result.decode("interfaces").ok().flatten()).unwrap_or_default();
+    interfaces
+        .iter()
+        .filter_map(|interface| interface.decode::<String>("sandbox").ok().flatten())
+        .any(|path| !path.is_empty() && Netns::open(Path::new(&path)).is_ok())
+}
+
+/// Refuses an empty answer that something contradicts.
+fn believe(judged: &[Judged]) -> Result<(), Failure> {
+    let contradiction =
+        judged.iter().find(|one| one.seen == Seen::Missing && one.netns_lives && one.age != Age::EarlierBoot);
+    match contradiction {
+        None => Ok(()),
+        Some(one) => Err(Failure::later(format!(
+            "the runtime lists no sandbox at all, but the netns of {} {} is there; nothing is swept. If the answer is right, \
+             say so with --listed FILE and an empty list []",
+            one.key.container_id, one.key.ifname
+        ))),
+    }
+}
+
+/// Decides what the pass does. What lives is not mentioned.
+#[must_use]
+pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for one in judged {
+        let age = age_text(Some(one.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
+        let (act, reason) = match verdict(one.seen, one.age, grace_secs, one.owner) {
+            Verdict::Live => continue,
+            Verdict::Young => (Act::Wait, format!("not listed, but young: {age} of {grace_secs}s")),
+            Verdict::Waiting => (Act::Wait, format!("not listed, but network {} is not ready", one.networks)),
+            Verdict::Close => {
+                let key = one.key.clone();
+                let retired = if one.owner == Owner::Retired { "; retired" } else { "" };
+                let act = if one.entry { Act::CloseEntry(key) } else { Act::Close(key) };
+                (act, format!("not listed; age {age}; network {}{retired}", one.networks))
+            }
+        };
+        changes.push(Change::new(act, format!("{} {}", one.key.container_id, one.key.ifname), reason));
+    }
+    changes
+}
+
+/// Temporary files that a killed writer of ours left.
+fn temps(store: &Store, settings: &Settings) -> Result<Vec<Change>, Failure> {
+    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("look for temporary files: {e}"));
+    let mut paths = store.abandoned_temps().map_err(failed)?;
+    for dir in [&settings.layout.state_dir, &settings.conf_dir] {
+        if dir.is_dir() {
+            paths.extend(abandoned_temps(dir).map_err(failed)?);
+        }
+    }
+    let change = |path: std::path::PathBuf| {
+        let target = path.display().to_string();
+        Change::new(Act::Remove { path, nudge: false }, target, "left by a writer that is gone")
+    };
+    Ok(paths.into_iter().map(change).collect())
+}
+
+fn apply(
+    settings: &Settings,
+    policy: &Policy,
+    store: &Store,
+    changes: Vec<Change>,
+    search: &str,
+) -> Result<Vec<Done>, Failure> {
+    shim::journal::init();
+    // So that what a delegate's children leave is ours to wait for (man 2 prctl). Without it ending a group is less certain.
+    let _ = nix::sys::prctl::set_child_subreaper(true);
+    let signals = Signals::install()
+        .map_err(|e| Failure::new(Exit::Failed, format!("install signal handlers: {e}")))?;
+    let name = settings.installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.name.as_str());
+    let pass = || Pass {
+        layout: &settings.layout,
+        store,
+        policy,
+        search: Some(search).filter(|search| !search.is_empty()),
+        deadline: Instant::now() + Duration::from_secs(policy.deadlines.del_secs),
+        signals: &signals,
+        name,
+        plugin_type: PLUGIN,
+    };
+    let mut done = Vec::new();
+    for change in changes {
+        let closed = |closed: Result<bool, shim::reply::CniError>| match closed {
+            Ok(true) => Outcome::Done,
+            Ok(false) => Outcome::Busy,
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        let outcome = match &change.act {
+            Act::Close(_) | Act::CloseEntry(_) if signals.stop_requested() => Some(Outcome::Busy),
+            Act::Close(key) => Some(closed(pass().close(key))),
+            Act::CloseEntry(key) => Some(closed(pass().close_entry(key))),
+            Act::Remove { path, nudge } => Some(match change::remove(path, *nudge) {
+                Ok(()) => Outcome::Done,
+                Err(error) => Outcome::Failed(error.to_string()),
+            }),
+            Act::Keep | Act::Wait | Act::Write(_) | Act::List(_) | Act::Confirm => None,
+        };
+        done.push(Done { change, outcome });
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(seen: Seen, secs: u64, owner: Owner, entry: bool) -> Judged {
+        Judged {
+            key: Key::new("c1", "eth0"),
+            networks: "oldnet".into(),
+            entry,
+            seen,
+            age: Age::ThisBoot(Duration::from_secs(secs)),
+            owner,
+            netns_lives: true,
+        }
+    }
+
+    #[test]
+    fn every_verdict_has_its_line() {
+        for (judged, line) in [
+            (one(Seen::Listed, 900, Owner::Ready, false), None),
+            (one(Seen::Unasked, 900, Owner::Ready, false), None),
+            (
+                one(Seen::Missing, 3, Owner::Ready, false),
+                Some("wait     c1 eth0  (not listed, but young: 3s of 600s)"),
+            ),
+            (
+                one(Seen::Missing, 900, Owner::NotReady, true),
+                Some("wait     c1 eth0  (not listed, but network oldnet is not ready)"),
+            ),
+            (
+                one(Seen::Missing, 900, Owner::Ready, false),
+                Some("close    c1 eth0  (not listed; age 15m; network oldnet)"),
+            ),
+            (
+                one(Seen::Missing, 900, Owner::Retired, true),
+                Some("close    c1 eth0  (not listed; age 15m; network oldnet; retired)"),
+            ),
+        ] {
+            let entry = judged.entry;
+            let changes = decide(&[judged], 600);
+            assert_eq!(changes.first().map(ToString::to_string).as_deref(), line);
+            let as_entry = changes.iter().any(|change| matches!(change.act, Act::CloseEntry(_)));
+            assert!(!as_entry || entry);
+        }
+    }
+
+    #[test]
+    fn an_empty_answer_is_contradicted_by_a_living_netns_of_this_boot() {
+        let mut judged = one(Seen::Missing, 900, Owner::Ready, false);
+        assert!(believe(std::slice::from_ref(&judged)).is_err_and(|why| why.exit == Exit::TryLater));
+        judged.netns_lives = false;
+        assert!(believe(std::slice::from_ref(&judged)).is_ok());
+        judged.netns_lives = true;
+        judged.seen = Seen::Unasked;
+        assert!(believe(&[judged]).is_ok(), "it need not be in that list");
+    }
+}

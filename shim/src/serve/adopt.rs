@@ -1,0 +1,164 @@
+//! Taking over an attachment that was there before us: its inventory entry becomes a record, so that retries, retirement
+//! and progress work as for any other. DEL and the sweep share it.
+
+use std::path::Path;
+
+use serde_json::value::RawValue;
+
+use crate::attachment::{Attachment, Event, FORMAT, Intent, Leg};
+use crate::boot::Moment;
+use crate::conflist::Conflist;
+use crate::file::read_bounded;
+use crate::inventory::Entry;
+use crate::layout::RUNTIME_CACHE;
+use crate::policy::{Policy, Side};
+use crate::raw::RawObject;
+use crate::reply::{CniError, code};
+use crate::store::{Open, Store};
+use crate::trust;
+use crate::version::{AddResult, Version};
+
+use super::networks::{self, Loaded};
+
+/// Largest result of the runtime's cache that we read, in bytes.
+const MAX_CACHED_BYTES: usize = 8 << 20;
+
+/// What an entry becomes a record with: what the caller says, beside what the entry says.
+#[derive(Debug)]
+pub(crate) struct Adopt<'a> {
+    /// The records.
+    pub(crate) store: &'a Store,
+    /// For an entry without a conf; without a policy, why there is none.
+    pub(crate) policy: Result<&'a Policy, &'a CniError>,
+    /// What we are called, so that we never call ourselves.
+    pub(crate) plugin_type: &'a str,
+    /// Our network's name, the key of the runtime's result cache.
+    pub(crate) name: Option<&'a str>,
+    /// `CNI_NETNS`; may be empty.
+    pub(crate) netns: &'a str,
+    /// `CNI_ARGS`; the entry's where the caller has none.
+    pub(crate) args: Option<&'a str>,
+    /// `CNI_PATH`.
+    pub(crate) search: Option<&'a str>,
+    /// The runtime's own word on what ADD answered, and the version it speaks; it goes before the entry's.
+    pub(crate) prev_result: Option<(&'a RawValue, Version)>,
+    /// The runtime's own `runtimeConfig`; it goes before the entry's.
+    pub(crate) runtime_config: Option<RawObject>,
+}
+
+impl Adopt<'_> {
+    /// Turns an entry into a record; where that cannot be written it goes on in memory.
+    ///
+    /// # Errors
+    /// Code 7 or 11 when the network of the entry cannot be told or has no conf.
+    pub(crate) fn record(&self, entry: &Entry) -> Result<Open, CniError> {
+        let leg = self.leg(entry)?;
+        let conf = networks::recorded_conf(&leg)?;
+        let args = self.args.or(entry.cni_args.as_deref());
+        let intent = Intent {
+            version: FORMAT,
+            container_id: entry.container_id.clone(),
+            ifname: entry.ifname.clone(),
+            begun: Moment::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
+            netns: self.netns.to_owned(),
+            netns_id: None,
+            cni_args: args.map(str::to_owned),
+            cni_path: self.search.map(str::to_owned),
+            route: None,
+            legs: vec![leg],
+        };
+        let mut open = begin(self.store, intent);
+        if let Some(result) = self.result(entry, &conf) {
+            // Should this not be written, what was attached is asked to go without its result.
+            let _ = open.append(&[Event::Added { leg: 0, result }]);
+        }
+        Ok(open)
+    }
+
+    /// The network of an entry, from the conf it was attached with or else the one that is there now.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub(crate) fn leg(&self, entry: &Entry) -> Result<Leg, CniError> {
+        let mut leg = self.leg_of_conf(entry)?;
+        let told = self.runtime_config.as_ref().map(RawObject::to_raw);
+        leg.runtime_config = told.or_else(|| entry.runtime_config.clone());
+        Ok(leg)
+    }
+
+    fn leg_of_conf(&self, entry: &Entry) -> Result<Leg, CniError> {
+        let name = format!("inventory entry of {} {}", entry.container_id, entry.ifname);
+        let side = Side::BOTH.into_iter().find(|side| side.as_str() == entry.network);
+        if let Some(raw) = &entry.conf {
+            let conf = Conflist::from_resolved(raw)
+                .map_err(|why| CniError::new(code::CONFIG, format!("{name}: its conf: {why}")))?;
+            let network = self.policy.ok().zip(side).and_then(|(policy, side)| policy.network(side));
+            return Ok(Leg {
+                network: conf.name.clone(),
+                profile: network.map_or_else(|| "generic".into(), |network| network.profile.clone()),
+                conf_path: network.and_then(|network| network.conf.first()?.to_str().map(str::to_owned)),
+                ifname: entry.ifname.clone(),
+                primary: true,
+                tolerated: false,
+                conf: conf.raw,
+                runtime_config: None,
+            });
+        }
+        let side = side.ok_or_else(|| {
+            CniError::new(
+                code::CONFIG,
+                format!("{name} names network {:?}; expected old or new", entry.network),
+            )
+        })?;
+        let policy = self.policy.map_err(|error| {
+            CniError::new(code::CONFIG, format!("{name} has no conf, and there is no policy to find it by"))
+                .details(error.to_string())
+        })?;
+        let loaded = networks::load_as(self.plugin_type, policy, side)?;
+        Ok(leg(&loaded, &entry.ifname, true))
+    }
+
+    /// What the attachment was answered: the runtime's own word, else the entry's, else the runtime's cache; at the version
+    /// of the network's conf, whatever version the runtime speaks with us.
+    pub(crate) fn result(&self, entry: &Entry, conf: &Conflist) -> Option<Box<RawValue>> {
+        let told = self.prev_result.map(|(raw, version)| (raw.to_owned(), version));
+        let (raw, version) = told
+            .or_else(|| Some((entry.prev_result.clone()?, conf.version)))
+            .or_else(|| Some((cached_result(self.name?, entry)?, conf.version)))?;
+        AddResult::parse(raw.get().as_bytes(), version).ok()?.at(conf.version).ok()
+    }
+}
+
+/// *Source*: `libcni/api.go`, `getCacheFilePath`: NAME-ID-IFNAME, a JSON object with the result under `result`.
+fn cached_result(name: &str, entry: &Entry) -> Option<Box<RawValue>> {
+    let file = format!("{name}-{}-{}", entry.container_id, entry.ifname);
+    let mut file = trust::open(&Path::new(RUNTIME_CACHE).join(file)).ok()?;
+    let object = RawObject::parse(&read_bounded(&mut file, MAX_CACHED_BYTES).ok()?).ok()?;
+    object.get("result").filter(|raw| raw.get() != "null").map(ToOwned::to_owned)
+}
+
+/// A loaded network as a leg, without `runtimeConfig`.
+pub(super) fn leg(loaded: &Loaded<'_>, ifname: &str, primary: bool) -> Leg {
+    Leg {
+        network: loaded.conf.name.clone(),
+        profile: loaded.network.profile.clone(),
+        conf_path: loaded.conf_path.to_str().map(str::to_owned),
+        ifname: ifname.to_owned(),
+        primary,
+        tolerated: false,
+        conf: loaded.conf.raw.clone(),
+        runtime_config: None,
+    }
+}
+
+/// A record for what has none; where it cannot be written the DEL goes on without.
+pub(super) fn begin(store: &Store, intent: Intent) -> Open {
+    store.begin(intent.clone()).unwrap_or_else(|error| {
+        tracing::warn!(
+            container_id = intent.container_id,
+            error = error.to_string(),
+            "DEL goes on without a record"
+        );
+        Open::in_memory(Attachment::begin(intent))
+    })
+}
