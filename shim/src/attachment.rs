@@ -1,1 +1,368 @@
 //! The record of one attachment: who was asked to attach, with what, and what they answered.
+//!
+//! *Shape*: a file of lines, each `SUM JSON\n` (sixteen hex digits, SipHash-1-3 over the JSON's bytes). The first line is the
+//! [`Intent`], durable before any delegate runs; every further line is one [`Event`], appended as it happens. So a record
+//! costs one fsync pair, a kill between two delegates loses nothing, and a full disk cannot make it shorter.
+//!
+//! *Reading*: a bad first line makes a record damaged. Events are read up to the first line that is torn or fails its sum; what
+//! came after is unknown, and unknown is read as "it was begun": a DEL too many is harmless, a DEL too few is a leak. After a
+//! power loss the events may be gone (they are not fsynced) and the intent alone remains, which is enough for every DEL.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::boot::Moment;
+use crate::netns::NetnsId;
+
+/// The format this program writes.
+pub const FORMAT: u32 = 1;
+
+/// What is about to be done: everything DEL and CHECK will need, without policy, conf files or agents.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Intent {
+    /// [`FORMAT`].
+    pub version: u32,
+    /// `CNI_CONTAINERID`.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// `CNI_IFNAME`, the interface that the runtime asked for.
+    pub ifname: String,
+    /// When it was begun.
+    pub begun: Moment,
+    /// `CNI_NETNS`.
+    pub netns: String,
+    /// Identity of that netns, so that another one at the same path is not taken for it.
+    #[serde(rename = "netnsID", default, skip_serializing_if = "Option::is_none")]
+    pub netns_id: Option<NetnsId>,
+    /// `CNI_ARGS`, verbatim.
+    #[serde(rename = "cniArgs", default, skip_serializing_if = "Option::is_none")]
+    pub cni_args: Option<String>,
+    /// `CNI_PATH`, verbatim.
+    #[serde(rename = "cniPath", default, skip_serializing_if = "Option::is_none")]
+    pub cni_path: Option<String>,
+    /// The route step of both-mode, if it is part of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteStep>,
+    /// The networks, in the order of ADD.
+    pub legs: Vec<Leg>,
+}
+
+/// One network of an attachment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Leg {
+    /// The network's own name.
+    pub network: String,
+    /// Its profile, as the policy named it.
+    pub profile: String,
+    /// Where its conf was read.
+    #[serde(rename = "confPath", default, skip_serializing_if = "Option::is_none")]
+    pub conf_path: Option<String>,
+    /// Its interface in the pod.
+    pub ifname: String,
+    /// Whether its result was the reply.
+    pub primary: bool,
+    /// Whether the pod may live without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tolerated: bool,
+    /// The resolved conflist.
+    pub conf: Box<RawValue>,
+    /// `runtimeConfig`, already restricted to what this network may see.
+    #[serde(rename = "runtimeConfig", default, skip_serializing_if = "Option::is_none")]
+    pub runtime_config: Option<Box<RawValue>>,
+}
+
+/// What the route step was told, so that it can be undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStep {
+    /// Interface that was attached first.
+    pub first: String,
+    /// Interface that owns the default route.
+    pub owner: String,
+}
+
+/// Something that happened to an attachment. `leg` counts from 0 in [`Intent::legs`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Event {
+    /// A network's ADD is about to run. The first one needs no such line.
+    Started {
+        /// Which.
+        leg: usize,
+    },
+    /// A network's ADD succeeded.
+    Added {
+        /// Which.
+        leg: usize,
+        /// Its result, at its conf's version.
+        result: Box<RawValue>,
+    },
+    /// The whole ADD succeeded.
+    Attached {},
+    /// A network's DEL succeeded.
+    Deleted {
+        /// Which.
+        leg: usize,
+    },
+    /// A network's DEL stopped in its chain.
+    Stopped {
+        /// Which.
+        leg: usize,
+        /// The plugin that failed, counted from 0 in the order of ADD; it is where the next DEL resumes.
+        plugin: usize,
+    },
+    /// The first failure of a DEL.
+    DelFailed {
+        /// When.
+        at: Moment,
+    },
+}
+
+/// How far one network is.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// Its ADD was begun.
+    pub started: bool,
+    /// What its ADD answered, if it succeeded.
+    pub result: Option<Box<RawValue>>,
+    /// Its DEL is done.
+    pub deleted: bool,
+    /// The plugin at which its DEL resumes.
+    pub resume_at: Option<usize>,
+}
+
+/// A record as it was read: the intent and what became of it.
+#[derive(Debug, Clone)]
+pub struct Attachment {
+    /// The first line.
+    pub intent: Intent,
+    /// One per leg.
+    pub progress: Vec<Progress>,
+    /// The ADD succeeded as a whole.
+    pub attached: bool,
+    /// When a DEL first failed.
+    pub del_failed: Option<Moment>,
+    /// Bytes that end in a whole line; what follows is torn and has to go before anything is appended.
+    pub sound_bytes: u64,
+}
+
+impl Attachment {
+    /// A record whose first line is about to be written.
+    #[must_use]
+    pub fn begin(intent: Intent) -> Self {
+        let mut progress = vec![Progress::default(); intent.legs.len()];
+        if let Some(first) = progress.first_mut() {
+            first.started = true;
+        }
+        Self { intent, progress, attached: false, del_failed: None, sound_bytes: 0 }
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// Why it is damaged, in words: the first line is torn, fails its sum, or is of a format we do not know.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let first = lines.next().ok_or("the file is empty")?;
+        let json = checked(first).ok_or("its first line is torn or fails its checksum")?;
+        let intent: Intent = serde_json::from_slice(json).map_err(|e| format!("its first line: {e}"))?;
+        if intent.version != FORMAT {
+            return Err(format!("format {}, this program knows {FORMAT}", intent.version));
+        }
+        let earlier_boot = crate::boot::boot_id().is_ok_and(|now| now != intent.begun.boot_id);
+        let mut record = Self::begin(intent);
+        record.sound_bytes = first.len() as u64;
+        let mut doubtful = earlier_boot;
+        for line in lines {
+            let event = checked(line).and_then(|json| serde_json::from_slice(json).ok());
+            let Some(event) = event else {
+                doubtful = true;
+                break;
+            };
+            record.apply(event);
+            record.sound_bytes += line.len() as u64;
+        }
+        if doubtful {
+            for progress in &mut record.progress {
+                progress.started = true;
+            }
+        }
+        Ok(record)
+    }
+
+    /// Takes an event in. One for a leg that is not there says nothing.
+    pub fn apply(&mut self, event: Event) {
+        let at = |legs: &mut Vec<Progress>, leg: usize, change: &mut dyn FnMut(&mut Progress)| {
+            if let Some(progress) = legs.get_mut(leg) {
+                change(progress);
+            }
+        };
+        match event {
+            Event::Started { leg } => at(&mut self.progress, leg, &mut |p| p.started = true),
+            Event::Added { leg, result } => at(&mut self.progress, leg, &mut |p| {
+                p.started = true;
+                p.result = Some(result.clone());
+            }),
+            Event::Attached {} => self.attached = true,
+            Event::Deleted { leg } => at(&mut self.progress, leg, &mut |p| p.deleted = true),
+            Event::Stopped { leg, plugin } => {
+                at(&mut self.progress, leg, &mut |p| p.resume_at = Some(plugin));
+            }
+            Event::DelFailed { at } => {
+                self.del_failed.get_or_insert(at);
+            }
+        }
+    }
+
+    /// The legs whose DEL is still owed, in the order of DEL: begun, not deleted, last first.
+    #[must_use]
+    pub fn pending(&self) -> Vec<usize> {
+        (0..self.progress.len())
+            .rev()
+            .filter(|leg| self.progress[*leg].started && !self.progress[*leg].deleted)
+            .collect()
+    }
+
+    /// Every interface name this attachment uses in the pod.
+    pub fn ifnames(&self) -> impl Iterator<Item = &str> {
+        self.intent.legs.iter().map(|leg| leg.ifname.as_str())
+    }
+}
+
+/// One line of a record.
+#[must_use]
+pub fn line<T: Serialize>(value: &T) -> Vec<u8> {
+    // What is passed through verbatim may be spread over lines, and is by every Go plugin. Outside of strings, where JSON
+    // allows no line break as it is, one blank is as good as another.
+    let json = crate::raw::to_raw(value).get().replace(['\n', '\r'], " ");
+    format!("{:016x} {json}\n", sum(json.as_bytes())).into_bytes()
+}
+
+fn checked(line: &[u8]) -> Option<&[u8]> {
+    let line = line.strip_suffix(b"\n")?;
+    let (written, json) = line.split_at_checked(16)?;
+    let json = json.strip_prefix(b" ")?;
+    (written == format!("{:016x}", sum(json)).as_bytes()).then_some(json)
+}
+
+/// Notices a torn or altered line. Not a signature: who can write here is root.
+fn sum(json: &[u8]) -> u64 {
+    siphasher::sip::SipHasher13::new().hash(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw::raw_string;
+
+    fn intent() -> Intent {
+        let leg = |network: &str, ifname: &str, primary| Leg {
+            network: network.into(),
+            profile: "generic".into(),
+            conf_path: None,
+            ifname: ifname.into(),
+            primary,
+            tolerated: false,
+            conf: raw_string("conf"),
+            runtime_config: None,
+        };
+        Intent {
+            version: FORMAT,
+            container_id: "c1".into(),
+            ifname: "eth0".into(),
+            begun: Moment::now().expect("now"),
+            netns: "/n".into(),
+            netns_id: None,
+            cni_args: None,
+            cni_path: None,
+            route: None,
+            legs: vec![leg("oldnet", "eth0", true), leg("newnet", "net1", false)],
+        }
+    }
+
+    fn bytes(events: &[Event]) -> Vec<u8> {
+        let mut bytes = line(&intent());
+        for event in events {
+            bytes.extend(line(event));
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_intent_alone_owes_the_first_network_its_del() {
+        let record = Attachment::parse(&bytes(&[])).expect("sound");
+        assert_eq!(record.pending(), [0]);
+        assert!(!record.attached);
+    }
+
+    #[test]
+    fn json_spread_over_lines_stays_on_one() {
+        let spread =
+            || RawValue::from_string("{\n  \"a\": \"b\\n\",\r\n\t\"c\": 1.50\n}".into()).expect("JSON");
+        let mut intent = intent();
+        intent.legs[0].conf = spread();
+        intent.legs[1].runtime_config = Some(spread());
+        let mut whole = line(&intent);
+        whole.extend(line(&Event::Added { leg: 0, result: spread() }));
+        whole.extend(line(&Event::Started { leg: 1 }));
+        let record = Attachment::parse(&whole).expect("sound");
+        assert_eq!(record.sound_bytes as usize, whole.len());
+        assert_eq!(record.pending(), [1, 0]);
+        let conf: serde_json::Value = serde_json::from_str(record.intent.legs[0].conf.get()).expect("JSON");
+        assert_eq!(conf, serde_json::json!({ "a": "b\n", "c": 1.50 }));
+        assert!(record.intent.legs[0].conf.get().contains("1.50"));
+    }
+
+    #[test]
+    fn pending_is_what_was_begun_and_not_deleted_last_first() {
+        let started = Event::Started { leg: 1 };
+        let record = Attachment::parse(&bytes(std::slice::from_ref(&started))).expect("sound");
+        assert_eq!(record.pending(), [1, 0]);
+        let record = Attachment::parse(&bytes(&[started, Event::Deleted { leg: 1 }])).expect("sound");
+        assert_eq!(record.pending(), [0]);
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_boot_owes_every_network_its_del() {
+        let mut intent = intent();
+        intent.begun.boot_id = "another".into();
+        let record = Attachment::parse(&line(&intent)).expect("sound");
+        assert_eq!(record.pending(), [1, 0]);
+    }
+
+    #[test]
+    fn truncation_at_every_byte_is_damage_in_the_intent_and_doubt_behind_it() {
+        let whole = bytes(&[Event::Added { leg: 0, result: raw_string("r") }, Event::Deleted { leg: 0 }]);
+        let first = line(&intent()).len();
+        for cut in 0..whole.len() {
+            let read = Attachment::parse(&whole[..cut]);
+            if cut < first {
+                assert!(read.is_err(), "cut at {cut}");
+            } else {
+                let record = read.unwrap_or_else(|e| panic!("cut at {cut}: {e}"));
+                assert!(record.pending().contains(&0), "cut at {cut}: a DEL too few");
+                assert!(record.sound_bytes as usize <= cut);
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let whole = bytes(&[Event::Deleted { leg: 0 }]);
+        for byte in 0..whole.len() {
+            for bit in 0..8 {
+                let mut flipped = whole.clone();
+                flipped[byte] ^= 1 << bit;
+                if let Ok(record) = Attachment::parse(&flipped) {
+                    assert_eq!(record.pending(), [1, 0], "byte {byte} bit {bit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_format_is_damage_not_a_guess() {
+        let mut intent = intent();
+        intent.version = FORMAT + 1;
+        assert!(Attachment::parse(&line(&intent)).expect_err("unknown").contains("format 2"));
+    }
+}

@@ -1,1 +1,330 @@
 //! Network configurations on disk: conf, conflist, sub-folder plugins, capabilities.
+//!
+//! A delegate is a whole network, read as the reference library would read it: a `.conflist` with its chain, or a `.conf`
+//! as a chain of one; plugins of `<dir>/<name>/*.conf` appended unless `loadOnlyInlinedPlugins`; the highest version we
+//! both speak. The resolved list is kept as one JSON text, so that a record can run it again when the files are gone.
+//!
+//! *Source*: `libcni/conf.go` of the reference library, 1.3.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::value::RawValue;
+
+use crate::file::read_bounded;
+use crate::raw::{RawObject, to_raw};
+use crate::request::is_name;
+use crate::trust;
+use crate::version::Version;
+
+/// Largest conf we read, in bytes.
+pub const MAX_BYTES: usize = 8 << 20;
+
+/// One network: a name and a chain of plugins.
+#[derive(Debug, Clone)]
+pub struct Conflist {
+    /// The network's own name.
+    pub name: String,
+    /// The version its plugins are spoken to in.
+    pub version: Version,
+    /// CHECK is not wanted.
+    pub disable_check: bool,
+    /// GC is not wanted.
+    pub disable_gc: bool,
+    /// The chain, in the order of ADD; never empty.
+    pub plugins: Vec<Plugin>,
+    /// The whole resolved list: `{"cniVersion":..,"name":..,..,"plugins":[..]}`.
+    pub raw: Box<RawValue>,
+}
+
+/// One plugin of a chain.
+#[derive(Debug, Clone)]
+pub struct Plugin {
+    /// Its binary's name.
+    pub plugin_type: String,
+    /// Its conf as written, unknown keys and all.
+    pub object: RawObject,
+}
+
+/// Why there is no conf.
+#[derive(Debug)]
+pub enum Unloadable {
+    /// None of the alternatives exists (yet).
+    Absent(Vec<PathBuf>),
+    /// It is there but cannot be read or is not trusted.
+    Unreadable(PathBuf, String),
+    /// It is invalid; path and reason.
+    Invalid(PathBuf, String),
+    /// It asks for a version we do not speak; path and version.
+    Version(PathBuf, String),
+}
+
+impl fmt::Display for Unloadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent(paths) => {
+                let shown: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+                write!(f, "no conf yet at {}", shown.join(" or "))
+            }
+            Self::Unreadable(path, why) => write!(f, "read conf {}: {why}", path.display()),
+            Self::Invalid(path, why) => write!(f, "invalid conf {}: {why}", path.display()),
+            Self::Version(path, version) => write!(
+                f,
+                "conf {} has cniVersion {version}, supported are {}",
+                path.display(),
+                Version::supported_text()
+            ),
+        }
+    }
+}
+
+impl Conflist {
+    /// Loads the first of `paths` that exists.
+    ///
+    /// # Errors
+    /// [`Unloadable`]; a file that exists but is bad does not fall through to the next.
+    pub fn load(paths: &[PathBuf]) -> Result<(Self, &Path), Unloadable> {
+        for path in paths {
+            match trust::open(path) {
+                Ok(mut file) => {
+                    let bytes = read_bounded(&mut file, MAX_BYTES)
+                        .map_err(|e| Unloadable::Unreadable(path.clone(), e.to_string()))?;
+                    return Self::resolve(&bytes, path).map(|list| (list, path.as_path()));
+                }
+                Err(why) if why.is_absent() => {}
+                Err(why) => return Err(Unloadable::Unreadable(path.clone(), why.to_string())),
+            }
+        }
+        Err(Unloadable::Absent(paths.to_vec()))
+    }
+
+    fn resolve(bytes: &[u8], path: &Path) -> Result<Self, Unloadable> {
+        let invalid = |why: String| Unloadable::Invalid(path.into(), why);
+        let mut object = as_list(bytes).map_err(invalid)?;
+        let only_inlined = flag(&object, "loadOnlyInlinedPlugins").map_err(invalid)?;
+        if !only_inlined {
+            let name: String = object.decode("name").ok().flatten().unwrap_or_default();
+            let dir = path.parent().unwrap_or(Path::new("/")).join(&name);
+            if is_name(&name) && dir.is_dir() {
+                let mut plugins: Vec<Box<RawValue>> = object
+                    .decode("plugins")
+                    .map_err(|e| invalid(format!("plugins: {e}")))?
+                    .unwrap_or_default();
+                plugins.extend(load_folder(&dir)?);
+                object.set("plugins", to_raw(&plugins));
+            }
+        }
+        Self::of(object).map_err(|error| match error {
+            Invalid::Shape(why) => Unloadable::Invalid(path.into(), why),
+            Invalid::Version(version) => Unloadable::Version(path.into(), version),
+        })
+    }
+
+    /// Reads a resolved list back, as a record or an inventory entry keeps it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn from_resolved(raw: &RawValue) -> Result<Self, String> {
+        let object = as_list(raw.get().as_bytes())?;
+        Self::of(object).map_err(|error| match error {
+            Invalid::Shape(why) => why,
+            Invalid::Version(version) => format!("cniVersion {version} is not supported"),
+        })
+    }
+
+    fn of(object: RawObject) -> Result<Self, Invalid> {
+        let name: String = object
+            .decode("name")
+            .map_err(|e| Invalid::Shape(format!("name: {e}")))?
+            .ok_or_else(|| Invalid::Shape("name: missing".into()))?;
+        if !is_name(&name) {
+            return Err(Invalid::Shape(format!("name: invalid characters in {name:?}")));
+        }
+        let version = version(&object)?;
+        let listed: Vec<RawObject> = object
+            .decode("plugins")
+            .map_err(|e| Invalid::Shape(format!("plugins: {e}")))?
+            .unwrap_or_default();
+        if listed.is_empty() {
+            return Err(Invalid::Shape("plugins: expected at least one plugin, found none".into()));
+        }
+        let plugins = listed
+            .into_iter()
+            .enumerate()
+            .map(|(at, object)| plugin(at, object))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            name,
+            version,
+            disable_check: flag(&object, "disableCheck").map_err(Invalid::Shape)?,
+            disable_gc: flag(&object, "disableGC").map_err(Invalid::Shape)?,
+            plugins,
+            raw: object.to_raw(),
+        })
+    }
+}
+
+impl Plugin {
+    /// The capabilities that are declared and on.
+    #[must_use]
+    pub fn capabilities(&self) -> Vec<String> {
+        let declared = self.object.decode::<RawObject>("capabilities").ok().flatten().unwrap_or_default();
+        declared.pairs().filter(|(_, on)| on.get() == "true").map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
+enum Invalid {
+    Shape(String),
+    Version(String),
+}
+
+/// A conflist as it is, or a conf as a list of one plugin.
+fn as_list(bytes: &[u8]) -> Result<RawObject, String> {
+    let object = RawObject::parse(bytes).map_err(|e| e.to_string())?;
+    if object.get("plugins").is_some() {
+        return Ok(object);
+    }
+    if object.get("type").is_none() {
+        return Err("expected a list with \"plugins\" or a conf with \"type\"".into());
+    }
+    let mut list = RawObject::default();
+    for key in ["cniVersion", "name"] {
+        if let Some(value) = object.get(key) {
+            list.set(key, value.to_owned());
+        }
+    }
+    list.set("plugins", to_raw(&[object]));
+    Ok(list)
+}
+
+fn load_folder(dir: &Path) -> Result<Vec<Box<RawValue>>, Unloadable> {
+    let unreadable = |e: std::io::Error| Unloadable::Unreadable(dir.into(), e.to_string());
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "conf") {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    paths
+        .into_iter()
+        .map(|path| {
+            let bytes = trust::open(&path)
+                .map_err(|e| e.to_string())
+                .and_then(|mut file| read_bounded(&mut file, MAX_BYTES).map_err(|e| e.to_string()))
+                .map_err(|why| Unloadable::Unreadable(path.clone(), why))?;
+            RawObject::parse(&bytes)
+                .map(|object| object.to_raw())
+                .map_err(|why| Unloadable::Invalid(path, why.to_string()))
+        })
+        .collect()
+}
+
+fn plugin(at: usize, object: RawObject) -> Result<Plugin, Invalid> {
+    let plugin_type: String = object
+        .decode("type")
+        .map_err(|e| Invalid::Shape(format!("plugins[{at}].type: {e}")))?
+        .ok_or_else(|| Invalid::Shape(format!("plugins[{at}].type: missing")))?;
+    // CVE-2021-20206: a type with a separator ran any binary of the node.
+    if !is_name(&plugin_type) {
+        return Err(Invalid::Shape(format!("plugins[{at}].type: invalid characters in {plugin_type:?}")));
+    }
+    Ok(Plugin { plugin_type, object })
+}
+
+/// The highest version among `cniVersion` and `cniVersions` that we speak.
+fn version(object: &RawObject) -> Result<Version, Invalid> {
+    let one: Option<String> =
+        object.decode("cniVersion").map_err(|e| Invalid::Shape(format!("cniVersion: {e}")))?;
+    let more: Vec<String> = object
+        .decode("cniVersions")
+        .map_err(|e| Invalid::Shape(format!("cniVersions: {e}")))?
+        .unwrap_or_default();
+    let all: Vec<String> = one.into_iter().chain(more).filter(|text| !text.is_empty()).collect();
+    if all.is_empty() {
+        // Absent means 0.1.0, whose results have no list of addresses: they would be lost without a word.
+        return Err(Invalid::Shape(format!(
+            "cniVersion: missing; expected one of {}",
+            Version::supported_text()
+        )));
+    }
+    all.iter().filter_map(|text| Version::parse(text)).max().ok_or_else(|| Invalid::Version(all.join(", ")))
+}
+
+/// A boolean that the reference library also takes as a string.
+fn flag(object: &RawObject, key: &str) -> Result<bool, String> {
+    match object.get(key).map(RawValue::get) {
+        None | Some("null" | "false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(text) => match text.trim_matches('"').to_ascii_lowercase().as_str() {
+            "true" if text.starts_with('"') => Ok(true),
+            "false" if text.starts_with('"') => Ok(false),
+            _ => Err(format!("{key}: expected true or false, found {text}")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(text: &str) -> Result<Conflist, String> {
+        let raw: Box<RawValue> = serde_json::from_str(text).expect("json");
+        Conflist::from_resolved(&raw)
+    }
+
+    #[test]
+    fn a_conf_is_a_chain_of_one() {
+        let list =
+            resolved(r#"{"cniVersion":"0.3.1","name":"n","type":"bridge","mtu":1.50}"#).expect("valid");
+        assert_eq!((list.plugins.len(), list.name.as_str()), (1, "n"));
+        assert_eq!(list.plugins[0].object.get("mtu").map(RawValue::get), Some("1.50"));
+        let again = Conflist::from_resolved(&list.raw).expect("reads back");
+        assert_eq!(again.raw.get(), list.raw.get());
+    }
+
+    #[test]
+    fn the_highest_common_version_is_taken() {
+        for (versions, expected) in [
+            (r#""cniVersion":"0.4.0""#, Some(Version::V040)),
+            (r#""cniVersion":"0.4.0","cniVersions":["1.0.0","9.9.9"]"#, Some(Version::V100)),
+            (r#""cniVersions":["0.3.0"]"#, Some(Version::V030)),
+            (r#""cniVersion":"0.2.0""#, None),
+            (r#""cniVersion":"9.0.0""#, None),
+            (r#""k":1"#, None),
+        ] {
+            let list = resolved(&format!(r#"{{{versions},"name":"n","plugins":[{{"type":"t"}}]}}"#));
+            assert_eq!(list.as_ref().ok().map(|list| list.version), expected, "{versions}: {list:?}");
+        }
+    }
+
+    #[test]
+    fn bad_lists_say_what_is_wrong() {
+        for (text, words) in [
+            (r#"{"cniVersion":"1.0.0","name":"n"}"#, "\"plugins\""),
+            (r#"{"cniVersion":"1.0.0","name":"n","plugins":[]}"#, "at least one"),
+            (r#"{"cniVersion":"1.0.0","name":"a/b","plugins":[{"type":"t"}]}"#, "name"),
+            (r#"{"cniVersion":"1.0.0","plugins":[{"type":"t"}]}"#, "name: missing"),
+            (r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"../t"}]}"#, "plugins[0].type"),
+            (r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"t"},{}]}"#, "plugins[1].type"),
+            (
+                r#"{"cniVersion":"1.0.0","name":"n","disableCheck":3,"plugins":[{"type":"t"}]}"#,
+                "disableCheck",
+            ),
+        ] {
+            let error = resolved(text).expect_err(text);
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn flags_may_be_strings_and_capabilities_must_be_true() {
+        let list = resolved(
+            r#"{"cniVersion":"1.0.0","name":"n","disableGC":"TRUE","plugins":[{"type":"t","capabilities":{"a":true,"b":false}}]}"#,
+        )
+        .expect("valid");
+        assert!(list.disable_gc && !list.disable_check);
+        assert_eq!(list.plugins[0].capabilities(), ["a"]);
+    }
+}

@@ -1,1 +1,458 @@
 //! One whole network as libcni would run it: its chain of plugins, forwards and in reverse.
+//!
+//! We are the runtime of a delegate: every plugin gets its own conf with the network's name and version, `runtimeConfig`
+//! restricted to the capabilities it declares, and `prevResult`. Each network is spoken to at its own version.
+//!
+//! *Source*: CNI specification 1.1.0, section 4 "Plugin delegation" and section 2 "Deriving request configuration";
+//! `libcni/api.go` of the reference library.
+
+use std::ffi::OsString;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::conflist::{Conflist, Plugin};
+use crate::exec::{self, Binary, Call, End, Outcome, Running};
+use crate::lock::Lock;
+use crate::raw::{RawObject, to_raw};
+use crate::reply::{CniError, code, quote};
+use crate::request::{DEPTH_VARIABLE, Verb};
+use crate::signal::Signals;
+use crate::store::Key;
+use crate::version::{AddResult, Version, error_object};
+
+/// Capabilities that belong to one interface only; in both-mode the primary's. Handing a host port or an address request
+/// to both networks would let either grab the other's.
+const PRIMARY_ONLY: [&str; 7] =
+    ["portMappings", "ips", "mac", "ipRanges", "infinibandGUID", "deviceID", "aliases"];
+
+/// `runtimeConfig` as a secondary network may see it.
+#[must_use]
+pub fn secondary_runtime_config(mut runtime_config: RawObject) -> RawObject {
+    runtime_config.retain(|key| !PRIMARY_ONLY.contains(&key));
+    runtime_config
+}
+
+/// The environment of an attachment's calls.
+#[derive(Debug, Clone)]
+pub struct Scope<'a> {
+    /// `CNI_CONTAINERID`; empty for GC and STATUS.
+    pub container_id: &'a str,
+    /// `CNI_NETNS`; may be empty.
+    pub netns: &'a str,
+    /// `CNI_ARGS`, verbatim.
+    pub args: Option<&'a str>,
+    /// Colon-separated lists of directories, in the order they count.
+    pub search: Vec<&'a str>,
+}
+
+/// What one call may take and listens to.
+#[derive(Debug)]
+pub struct Limits<'a> {
+    /// It ends then.
+    pub deadline: Instant,
+    /// Stops it early.
+    pub signals: &'a Signals,
+}
+
+/// One network, ready to be called.
+#[derive(Debug)]
+pub struct Network<'a> {
+    /// Its resolved conflist.
+    pub conf: &'a Conflist,
+    /// Its interface in the pod; empty for GC and STATUS.
+    pub ifname: &'a str,
+    /// `runtimeConfig`, before the restriction per plugin.
+    pub runtime_config: Option<&'a RawValue>,
+    /// The environment.
+    pub scope: Scope<'a>,
+}
+
+/// A DEL that stopped in its chain.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The plugin that failed, counted from 0 in the order of ADD.
+    pub plugin: usize,
+    /// What it said.
+    pub error: CniError,
+}
+
+/// An entry of a GC list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ValidAttachment {
+    /// Container id.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// The interface as that network knows it.
+    pub ifname: String,
+}
+
+impl From<Key> for ValidAttachment {
+    fn from(key: Key) -> Self {
+        Self { container_id: key.container_id, ifname: key.ifname }
+    }
+}
+
+impl Network<'_> {
+    /// Finds every plugin's binary, so that nothing is begun that cannot be finished.
+    ///
+    /// # Errors
+    /// Code 101 names the plugin and where it was looked for; code 7 when a plugin turns out to be ourselves.
+    pub fn find_binaries(&self) -> Result<Vec<Binary>, CniError> {
+        self.conf.plugins.iter().map(|plugin| self.find(plugin)).collect()
+    }
+
+    fn find(&self, plugin: &Plugin) -> Result<Binary, CniError> {
+        let binary = Binary::find(&plugin.plugin_type, &self.scope.search)
+            .map_err(|why| CniError::new(code::BINARY, format!("network {:?}: {why}", self.conf.name)))?;
+        if binary.is_ourselves() {
+            return Err(delegates_to_itself(&self.conf.name));
+        }
+        Ok(binary)
+    }
+
+    /// Runs ADD through the chain; the network's result, at its conf's version.
+    ///
+    /// # Errors
+    /// The first plugin's error; undoing is the caller's.
+    pub fn add(
+        &self,
+        binaries: &[Binary],
+        lock: &mut Lock,
+        limits: &Limits<'_>,
+    ) -> Result<AddResult, CniError> {
+        let mut result: Option<AddResult> = None;
+        for (plugin, binary) in self.conf.plugins.iter().zip(binaries) {
+            let previous = result.as_ref().map(|result| result.at(self.conf.version)).transpose()?;
+            let stdin = self.stdin(plugin, previous.as_deref());
+            let call = Call { binary, env: self.env(Verb::Add), stdin: &stdin };
+            let outcome = exec::run(&call, Some(lock), limits.deadline, limits.signals)
+                .map_err(|e| self.not_started(plugin, Verb::Add, binary, &e))?;
+            self.succeeded(plugin, Verb::Add, &outcome)?;
+            if outcome.overflow {
+                let limit = exec::MAX_STDOUT_BYTES;
+                return Err(self.failed(
+                    plugin,
+                    Verb::Add,
+                    CniError::new(code::DECODE, format!("invalid result: more than {limit} bytes")),
+                ));
+            }
+            let parsed = AddResult::parse(&outcome.stdout, self.conf.version)
+                .map_err(|error| self.failed(plugin, Verb::Add, error))?;
+            crate::journal::pass_on(&outcome.stderr);
+            result = Some(parsed);
+        }
+        // A conflist has at least one plugin, so there is a result; at its conf's version it goes on record.
+        let raw = match result {
+            Some(result) => result.at(self.conf.version)?,
+            None => {
+                return Err(CniError::new(
+                    code::CONFIG,
+                    format!("network {:?} has no plugins", self.conf.name),
+                ));
+            }
+        };
+        AddResult::parse(raw.get().as_bytes(), self.conf.version)
+    }
+
+    /// Runs CHECK through the chain, unless the conf does not want it or is too old to know it.
+    ///
+    /// # Errors
+    /// The first plugin's error.
+    pub fn check(
+        &self,
+        result: Option<&RawValue>,
+        lock: Option<&mut Lock>,
+        limits: &Limits<'_>,
+    ) -> Result<(), CniError> {
+        if self.conf.version < Version::V040 || self.conf.disable_check {
+            return Ok(());
+        }
+        let mut lock = lock;
+        for plugin in &self.conf.plugins {
+            let stdin = self.stdin(plugin, result);
+            self.ask(plugin, Verb::Check, &stdin, lock.as_deref_mut(), limits)?;
+        }
+        Ok(())
+    }
+
+    /// Runs STATUS through the chain, unless the conf is too old to know it.
+    ///
+    /// # Errors
+    /// The first plugin's error.
+    pub fn status(&self, limits: &Limits<'_>) -> Result<(), CniError> {
+        if self.conf.version < Version::V110 {
+            return Ok(());
+        }
+        for plugin in &self.conf.plugins {
+            let stdin = self.stdin(plugin, None);
+            self.ask(plugin, Verb::Status, &stdin, None, limits)?;
+        }
+        Ok(())
+    }
+
+    /// Runs GC through the chain with this network's own list, unless the conf does not want it or is too old to know it.
+    ///
+    /// # Errors
+    /// Every plugin is asked; the first error, with the others in its details.
+    pub fn gc(&self, valid: &[ValidAttachment], limits: &Limits<'_>) -> Result<(), CniError> {
+        if self.conf.version < Version::V110 || self.conf.disable_gc {
+            return Ok(());
+        }
+        let list = to_raw(valid);
+        let mut first: Option<CniError> = None;
+        for plugin in &self.conf.plugins {
+            let mut object = self.conf_for(plugin, None);
+            // The second is a historic misspelling that the reference library still sends along.
+            object.set("cni.dev/valid-attachments", list.clone());
+            object.set("cni.dev/attachments", list.clone());
+            let stdin = object.to_raw().get().as_bytes().to_vec();
+            if let Err(error) = self.ask(plugin, Verb::Gc, &stdin, None, limits) {
+                first = Some(match first {
+                    None => error,
+                    Some(first) => first.details(error.to_string()),
+                });
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    fn ask(
+        &self,
+        plugin: &Plugin,
+        verb: Verb,
+        stdin: &[u8],
+        lock: Option<&mut Lock>,
+        limits: &Limits<'_>,
+    ) -> Result<(), CniError> {
+        let binary = self.find(plugin)?;
+        let call = Call { binary: &binary, env: self.env(verb), stdin };
+        let outcome = exec::run(&call, lock, limits.deadline, limits.signals)
+            .map_err(|e| self.not_started(plugin, verb, &binary, &e))?;
+        self.succeeded(plugin, verb, &outcome)
+    }
+
+    fn env(&self, verb: Verb) -> Vec<(&'static str, OsString)> {
+        let search = self.scope.search.join(":");
+        vec![
+            ("CNI_COMMAND", verb.as_str().into()),
+            ("CNI_CONTAINERID", self.scope.container_id.into()),
+            ("CNI_NETNS", self.scope.netns.into()),
+            ("CNI_IFNAME", self.ifname.into()),
+            ("CNI_ARGS", self.scope.args.unwrap_or_default().into()),
+            ("CNI_PATH", search.into()),
+            (DEPTH_VARIABLE, "1".into()),
+        ]
+    }
+
+    fn stdin(&self, plugin: &Plugin, prev_result: Option<&RawValue>) -> Vec<u8> {
+        self.conf_for(plugin, prev_result).to_raw().get().as_bytes().to_vec()
+    }
+
+    fn conf_for(&self, plugin: &Plugin, prev_result: Option<&RawValue>) -> RawObject {
+        let mut object = plugin.object.clone();
+        object.set_str("cniVersion", self.conf.version.as_str());
+        object.set_str("name", &self.conf.name);
+        object.remove("prevResult");
+        if let Some(prev_result) = prev_result {
+            object.set("prevResult", prev_result.to_owned());
+        }
+        let capabilities = plugin.capabilities();
+        let offered = self.runtime_config.and_then(|raw| RawObject::parse(raw.get().as_bytes()).ok());
+        if let Some(mut offered) = offered {
+            offered.retain(|key| capabilities.iter().any(|declared| declared == key));
+            if !offered.is_empty() {
+                object.set("runtimeConfig", offered.to_raw());
+            }
+        }
+        object
+    }
+
+    fn not_started(&self, plugin: &Plugin, verb: Verb, binary: &Binary, error: &std::io::Error) -> CniError {
+        let why = exec::explain_start(binary, error);
+        self.failed(plugin, verb, CniError::new(code::DELEGATE, why))
+    }
+
+    /// What an outcome says: success, or the delegate's error with the network's and plugin's names before it.
+    fn succeeded(&self, plugin: &Plugin, verb: Verb, outcome: &Outcome) -> Result<(), CniError> {
+        let error = match outcome.end {
+            End::Exited(0) => return Ok(()),
+            End::Deadline => CniError::new(deadline_code(verb), "ran into its deadline and was ended")
+                .details(outcome.stderr_text()),
+            End::Stopped => {
+                CniError::new(deadline_code(verb), "was ended because the call was asked to stop")
+            }
+            End::Signalled(signal) => CniError::new(code::DELEGATE, format!("was killed by signal {signal}"))
+                .details(outcome.stderr_text()),
+            End::Exited(status) => RawObject::parse(&outcome.stdout)
+                .ok()
+                .and_then(|object| error_object(&object))
+                .unwrap_or_else(|| {
+                    let mut error = CniError::new(
+                        code::DELEGATE,
+                        format!("exited with status {status} and no CNI error"),
+                    );
+                    if !outcome.stdout.is_empty() {
+                        error = error.details(format!("stdout: {}", quote(&outcome.stdout, 512)));
+                    }
+                    if !outcome.stderr.is_empty() {
+                        error = error.details(format!("stderr: {}", outcome.stderr_text()));
+                    }
+                    error
+                }),
+        };
+        Err(self.failed(plugin, verb, error))
+    }
+
+    fn failed(&self, plugin: &Plugin, verb: Verb, mut error: CniError) -> CniError {
+        let who = format!("network {:?} plugin {:?} ({})", self.conf.name, plugin.plugin_type, verb.as_str());
+        error.msg = format!("{who}: {}", error.msg);
+        error.log = format!("{who}: {}", error.log);
+        error
+    }
+}
+
+/// The error for a conf that leads back to us.
+#[must_use]
+pub fn delegates_to_itself(network: &str) -> CniError {
+    CniError::new(code::CONFIG, format!("network {network:?} delegates to itself"))
+        .details("a delegate's plugin is this shim; point the policy's conf at the CNI's own file")
+}
+
+/// What a deadline is called on each verb.
+#[must_use]
+pub const fn deadline_code(verb: Verb) -> u32 {
+    match verb {
+        Verb::Add => code::TRY_LATER,
+        Verb::Status => code::NOT_AVAILABLE,
+        Verb::Del | Verb::Check | Verb::Gc | Verb::Version => code::DEADLINE,
+    }
+}
+
+/// The DEL of one network while it runs: its chain backwards, one plugin at a time.
+#[derive(Debug)]
+pub struct Del<'a> {
+    network: &'a Network<'a>,
+    result: Option<&'a RawValue>,
+    /// The plugin that runs or is next.
+    plugin: usize,
+    running: Option<Running>,
+    ended: Option<Result<(), Stopped>>,
+}
+
+impl<'a> Del<'a> {
+    /// A DEL that begins at the end of the chain, or resumes where an earlier one stopped.
+    #[must_use]
+    pub fn new(network: &'a Network<'a>, result: Option<&'a RawValue>, resume_at: Option<usize>) -> Self {
+        let last = network.conf.plugins.len() - 1;
+        // Before 0.4.0 there was no prevResult on DEL.
+        let result = result.filter(|_| network.conf.version >= Version::V040);
+        Self { network, result, plugin: resume_at.unwrap_or(last).min(last), running: None, ended: None }
+    }
+
+    /// Starts the next plugin, if none runs.
+    fn start(&mut self, lock: Option<&mut Lock>, limits: &Limits<'_>) {
+        if self.running.is_some() || self.ended.is_some() {
+            return;
+        }
+        let plugin = &self.network.conf.plugins[self.plugin];
+        let started = self.network.find(plugin).and_then(|binary| {
+            let stdin = self.network.stdin(plugin, self.result);
+            let call = Call { binary: &binary, env: self.network.env(Verb::Del), stdin: &stdin };
+            Running::start(&call, lock, limits.deadline, limits.signals)
+                .map_err(|e| self.network.not_started(plugin, Verb::Del, &binary, &e))
+        });
+        match started {
+            Ok(running) => self.running = Some(running),
+            Err(error) => self.ended = Some(Err(Stopped { plugin: self.plugin, error })),
+        }
+    }
+
+    /// Takes in that the running plugin has ended.
+    fn finish_plugin(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        let outcome = running.into_outcome();
+        let plugin = &self.network.conf.plugins[self.plugin];
+        match self.network.succeeded(plugin, Verb::Del, &outcome) {
+            Err(error) => self.ended = Some(Err(Stopped { plugin: self.plugin, error })),
+            Ok(()) if self.plugin == 0 => self.ended = Some(Ok(())),
+            Ok(()) => self.plugin -= 1,
+        }
+    }
+}
+
+/// Runs the DELs of several networks, in order: the next one starts when the one before has ended, or when it has used
+/// half the budget. Returns one outcome each.
+///
+/// Two networks know nothing of each other, so one that hangs must not keep the other from releasing what it has.
+#[must_use]
+pub fn del_all(
+    mut dels: Vec<Del<'_>>,
+    mut lock: Option<&mut Lock>,
+    limits: &Limits<'_>,
+) -> Vec<Result<(), Stopped>> {
+    let half = |from: Instant| from + limits.deadline.saturating_duration_since(from) / 2;
+    let mut begun = 0;
+    let mut next_at = Instant::now();
+    loop {
+        if begun < dels.len()
+            && (Instant::now() >= next_at || dels[..begun].iter().all(|del| del.ended.is_some()))
+        {
+            begun += 1;
+            next_at = half(Instant::now());
+        }
+        for del in &mut dels[..begun] {
+            del.start(lock.as_deref_mut(), limits);
+        }
+        if dels[..begun].iter().all(|del| del.ended.is_some()) {
+            if begun == dels.len() {
+                break;
+            }
+            continue;
+        }
+        let until = if begun < dels.len() { next_at.min(limits.deadline) } else { limits.deadline };
+        let (indices, mut running): (Vec<usize>, Vec<&mut Running>) = dels[..begun]
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, del)| del.running.as_mut().map(|running| (index, running)))
+            .unzip();
+        match exec::wait_any(&mut running, until, limits.signals) {
+            Ok(Some(ended)) => dels[indices[ended]].finish_plugin(),
+            Ok(None) if limits.signals.stop_requested() || Instant::now() >= limits.deadline => {
+                exec::end_all(&mut running, limits.signals);
+                indices.into_iter().for_each(|index| dels[index].finish_plugin());
+                // What was never started is out of time as well.
+                begun = dels.len();
+                dels.iter_mut().for_each(expire);
+                break;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                exec::end_all(&mut running, limits.signals);
+                let why = CniError::new(code::IO, format!("wait for a plugin: {error}"));
+                for del in dels.iter_mut().filter(|del| del.ended.is_none()) {
+                    del.ended = Some(Err(Stopped { plugin: del.plugin, error: why.clone() }));
+                }
+                break;
+            }
+        }
+    }
+    debug_assert_eq!(begun, dels.len());
+    dels.into_iter().filter_map(|del| del.ended).collect()
+}
+
+fn expire(del: &mut Del<'_>) {
+    if del.ended.is_none() {
+        let error = CniError::new(
+            code::DEADLINE,
+            format!(
+                "network {:?} (DEL): the deadline passed before all of its plugins had run",
+                del.network.conf.name
+            ),
+        );
+        del.ended = Some(Err(Stopped { plugin: del.plugin, error }));
+    }
+}

@@ -1,1 +1,377 @@
 //! Find and run one plugin binary under a deadline, in a process group of its own.
+//!
+//! - Found as the reference library finds it: the first regular file in `CNI_PATH` order; then held to the owner and mode rules.
+//! - Executed through the descriptor that was checked, so that what replaced it since is not run. A script is executed by its
+//!   path: its interpreter opens it once more, and would find a descriptor's name in `$0`.
+//! - Stdin is a memfd: a plugin that does not read it, or reads it late, cannot block us. Stdout and stderr are pipes of ours,
+//!   never the runtime's: a daemon that a plugin leaves behind would hold those open and stall the runtime.
+//! - Output ends when the plugin ends, not when the last holder of its pipes does.
+//! - On a deadline, or when we are asked to stop, the whole process group ends.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::{AccessFlags, access};
+
+use crate::lock::Lock;
+use crate::process::{Process, end_group};
+use crate::reply::quote;
+use crate::signal::Signals;
+use crate::trust;
+
+/// Most of a plugin's stdout that is kept, in bytes; more makes its answer invalid.
+pub const MAX_STDOUT_BYTES: usize = 8 << 20;
+/// The end of a plugin's stderr that is kept, in bytes.
+const STDERR_TAIL_BYTES: usize = 4096;
+/// Between asking a process group to end and making it end.
+const GRACE: Duration = Duration::from_millis(500);
+/// How long a binary that is being written is waited for; agents copy theirs in place.
+const BUSY_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A plugin binary that was found and checked.
+#[derive(Debug)]
+pub struct Binary {
+    path: PathBuf,
+    file: File,
+    script: bool,
+}
+
+/// Why there is no usable binary for a type.
+#[derive(Debug)]
+pub struct NoBinary {
+    plugin_type: String,
+    why: String,
+}
+
+impl fmt::Display for NoBinary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "plugin {:?}: {}", self.plugin_type, self.why)
+    }
+}
+
+impl Binary {
+    /// Finds the binary of `plugin_type` in `search`, colon-separated lists of directories in the order they count.
+    ///
+    /// # Errors
+    /// [`NoBinary`] says which directories were searched, or what is wrong with what was found.
+    pub fn find(plugin_type: &str, search: &[&str]) -> Result<Self, NoBinary> {
+        let fail = |why: String| NoBinary { plugin_type: plugin_type.to_owned(), why };
+        let mut dirs: Vec<&str> =
+            search.iter().flat_map(|list| list.split(':')).filter(|dir| !dir.is_empty()).collect();
+        dirs.dedup();
+        let mut in_the_way = None;
+        for dir in &dirs {
+            let path = Path::new(dir).join(plugin_type);
+            match path.metadata() {
+                Ok(meta) if meta.is_file() => return Self::open(&path).map_err(fail),
+                Ok(meta) if meta.is_dir() => {
+                    in_the_way.get_or_insert(format!("{} is a directory, no program", path.display()));
+                }
+                Ok(_) => {
+                    in_the_way.get_or_insert(format!("{} is no regular file", path.display()));
+                }
+                Err(_) => {}
+            }
+        }
+        let searched = format!(
+            "no such binary in {}",
+            if dirs.is_empty() { "CNI_PATH, which is empty".into() } else { dirs.join(", ") }
+        );
+        Err(fail(in_the_way.unwrap_or(searched)))
+    }
+
+    fn open(path: &Path) -> Result<Self, String> {
+        let file = trust::open(path).map_err(|e| e.to_string())?;
+        access(path, AccessFlags::X_OK)
+            .map_err(|_| format!("{} is not executable: chmod +x it", path.display()))?;
+        let mut head = [0; 2];
+        let script = file.read_exact_at(&mut head, 0).is_ok() && &head == b"#!";
+        Ok(Self { path: path.into(), file, script })
+    }
+
+    /// Whether this is the very file that this process runs.
+    #[must_use]
+    pub fn is_ourselves(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+        match (self.file.metadata(), std::fs::metadata("/proc/self/exe")) {
+            (Ok(binary), Ok(own)) => id(binary) == id(own),
+            _ => false,
+        }
+    }
+}
+
+/// What to run and for how long.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The program.
+    pub binary: &'a Binary,
+    /// Variables over this process's own environment.
+    pub env: Vec<(&'static str, OsString)>,
+    /// All of stdin.
+    pub stdin: &'a [u8],
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It exited with this status.
+    Exited(i32),
+    /// A signal ended it, not one of ours.
+    Signalled(i32),
+    /// It ran into its deadline and was ended.
+    Deadline,
+    /// We were asked to stop, and it was ended.
+    Stopped,
+}
+
+/// What a call left.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// Its stdout, up to [`MAX_STDOUT_BYTES`].
+    pub stdout: Vec<u8>,
+    /// There was more.
+    pub overflow: bool,
+    /// The end of its stderr.
+    pub stderr: Vec<u8>,
+}
+
+/// A running plugin.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    outcome: Outcome,
+    done: bool,
+}
+
+impl Running {
+    /// Starts a plugin. `lock` is inherited by it and told its process group.
+    ///
+    /// # Errors
+    /// What the kernel says; a binary that is being written is waited for, until `deadline` at most.
+    pub fn start(
+        call: &Call<'_>,
+        lock: Option<&mut Lock>,
+        deadline: Instant,
+        signals: &Signals,
+    ) -> io::Result<Self> {
+        let memfd = memfd_create(c"cni-stdin", MFdFlags::MFD_CLOEXEC)?;
+        let mut stdin = File::from(memfd);
+        stdin.write_all(call.stdin)?;
+        let program = if call.binary.script {
+            call.binary.path.clone()
+        } else {
+            PathBuf::from(format!("/proc/self/fd/{}", call.binary.file.as_raw_fd()))
+        };
+        let patience = (Instant::now() + BUSY_PATIENCE).min(deadline);
+        if let Some(lock) = &lock {
+            lock.inherit(true)?;
+        }
+        let spawned = loop {
+            stdin.seek(SeekFrom::Start(0))?;
+            let spawned = Command::new(&program)
+                .arg0(&call.binary.path)
+                .envs(call.env.iter().map(|(key, value)| (key, value)))
+                .stdin(stdin.try_clone()?)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .process_group(0)
+                .spawn();
+            match spawned {
+                Err(error)
+                    if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < patience =>
+                {
+                    signals.pause(Duration::from_millis(20));
+                }
+                other => break other,
+            }
+        };
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                if let Some(lock) = lock {
+                    lock.inherit(false)?;
+                }
+                return Err(error);
+            }
+        };
+        if let Some(lock) = lock {
+            lock.note_group(Process::of(child.id().cast_signed()));
+            lock.inherit(false)?;
+        }
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        for fd in [stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd)].into_iter().flatten() {
+            fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        let outcome = Outcome { end: End::Stopped, stdout: Vec::new(), overflow: false, stderr: Vec::new() };
+        Ok(Self { child, stdout, stderr, outcome, done: false })
+    }
+
+    /// The descriptors to wait for.
+    fn fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let stdout = self.stdout.as_ref().map(AsFd::as_fd);
+        let stderr = self.stderr.as_ref().map(AsFd::as_fd);
+        [stdout, stderr].into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+    }
+
+    /// Takes what is there to take. True when the plugin has ended and all it wrote is here.
+    ///
+    /// # Errors
+    /// What `wait` reports.
+    fn advance(&mut self) -> io::Result<bool> {
+        if self.done {
+            return Ok(true);
+        }
+        // Asked before reading: what an ended plugin wrote is in the pipes by now.
+        let ended = self.child.try_wait()?;
+        self.drain();
+        let Some(status) = ended else {
+            return Ok(false);
+        };
+        self.outcome.end = match (status.code(), status.signal()) {
+            (Some(code), _) => End::Exited(code),
+            (None, signal) => End::Signalled(signal.unwrap_or_default()),
+        };
+        self.close();
+        Ok(true)
+    }
+
+    fn drain(&mut self) {
+        let mut chunk = [0; 16 << 10];
+        let outcome = &mut self.outcome;
+        let open = read_all(self.stdout.as_mut(), &mut chunk, |bytes| {
+            let room = MAX_STDOUT_BYTES - outcome.stdout.len();
+            outcome.overflow |= bytes.len() > room;
+            outcome.stdout.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        });
+        if !open {
+            self.stdout = None;
+        }
+        let open = read_all(self.stderr.as_mut(), &mut chunk, |bytes| {
+            outcome.stderr.extend_from_slice(bytes);
+            let excess = outcome.stderr.len().saturating_sub(STDERR_TAIL_BYTES);
+            outcome.stderr.drain(..excess);
+        });
+        if !open {
+            self.stderr = None;
+        }
+    }
+
+    fn close(&mut self) {
+        self.stdout = None;
+        self.stderr = None;
+        self.done = true;
+    }
+
+    /// Ends the plugin and everything it started.
+    fn abort(&mut self, end: End, signals: &Signals) {
+        end_group(self.child.id().cast_signed(), GRACE, signals);
+        // Reaped with its group; what std knows of it does not matter any more.
+        let _ = self.child.try_wait();
+        self.drain();
+        self.outcome.end = end;
+        self.close();
+    }
+
+    /// What the call left.
+    #[must_use]
+    pub fn into_outcome(self) -> Outcome {
+        self.outcome
+    }
+}
+
+/// Reads everything there is; false at the end of the stream.
+fn read_all(from: Option<&mut impl Read>, chunk: &mut [u8], mut take: impl FnMut(&[u8])) -> bool {
+    let Some(from) = from else { return false };
+    loop {
+        match from.read(chunk) {
+            Ok(0) => return false,
+            Ok(read) => take(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// Waits until one of several plugins has ended or `until` has passed; returns the index of one that ended.
+///
+/// # Errors
+/// What `poll` and `wait` report.
+pub fn wait_any(
+    running: &mut [&mut Running],
+    until: Instant,
+    signals: &Signals,
+) -> io::Result<Option<usize>> {
+    loop {
+        for (index, plugin) in running.iter_mut().enumerate() {
+            if plugin.advance()? {
+                return Ok(Some(index));
+            }
+        }
+        if signals.stop_requested() || Instant::now() >= until {
+            return Ok(None);
+        }
+        let mut fds: Vec<PollFd<'_>> = running.iter().flat_map(|plugin| plugin.fds()).collect();
+        signals.wait(&mut fds, until)?;
+    }
+}
+
+/// Ends what is still running of several plugins: the deadline has passed, or we were asked to stop.
+pub fn end_all(running: &mut [&mut Running], signals: &Signals) {
+    let end = if signals.stop_requested() { End::Stopped } else { End::Deadline };
+    for plugin in running.iter_mut().filter(|plugin| !plugin.done) {
+        plugin.abort(end, signals);
+    }
+}
+
+/// Runs one plugin to its end.
+///
+/// # Errors
+/// What the kernel says when it cannot be started or waited for.
+pub fn run(
+    call: &Call<'_>,
+    lock: Option<&mut Lock>,
+    deadline: Instant,
+    signals: &Signals,
+) -> io::Result<Outcome> {
+    let mut running = Running::start(call, lock, deadline, signals)?;
+    if wait_any(&mut [&mut running], deadline, signals)?.is_none() {
+        end_all(&mut [&mut running], signals);
+    }
+    Ok(running.into_outcome())
+}
+
+/// Why a binary could not be started, for a person: the kernel's words name no file.
+#[must_use]
+pub fn explain_start(binary: &Binary, error: &io::Error) -> String {
+    let path = binary.path.display();
+    match error.raw_os_error().map(nix::errno::Errno::from_raw) {
+        Some(nix::errno::Errno::ENOEXEC) => format!("{path} is no program this kernel can run"),
+        Some(nix::errno::Errno::ETXTBSY) => format!("{path} is still being written"),
+        Some(nix::errno::Errno::ENOENT) => format!("{path}: its interpreter is missing"),
+        _ => format!("start {path}: {error}"),
+    }
+}
+
+impl Outcome {
+    /// The plugin's stderr for a message, one line.
+    #[must_use]
+    pub fn stderr_text(&self) -> String {
+        quote(&self.stderr[self.stderr.len().saturating_sub(512)..], 512)
+    }
+}

@@ -1,1 +1,113 @@
 //! The sandboxes that were there before us.
+//!
+//! *Shape*: `{"version":1,"attachments":[{"containerID":"..","ifname":"eth0","network":"old","conf":{..},"prevResult":{..}}]}`, the last two optional.
+//! Whoever installs Crossfade under running pods writes it; the first DEL of an entry turns it into a record, and it is struck
+//! out when that record closes. It is changed only under its lock.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::file::{self, PRIVATE, read_bounded};
+use crate::layout::Layout;
+use crate::lock;
+use crate::store::Key;
+use crate::trust;
+
+/// Largest inventory we read, in bytes.
+const MAX_BYTES: usize = 256 << 20;
+
+/// The file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// 1.
+    pub version: u32,
+    /// One per sandbox and interface.
+    pub attachments: Vec<Entry>,
+}
+
+/// One attachment that is not ours.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Container id of the sandbox.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// Its interface.
+    pub ifname: String,
+    /// The policy's network that attached it: `old` or `new`.
+    pub network: String,
+    /// That network's conflist as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conf: Option<Box<RawValue>>,
+    /// What its ADD answered.
+    #[serde(rename = "prevResult", default, skip_serializing_if = "Option::is_none")]
+    pub prev_result: Option<Box<RawValue>>,
+}
+
+impl Entry {
+    /// Container id and ifname.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key::new(&self.container_id, &self.ifname)
+    }
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Self { version: 1, attachments: Vec::new() }
+    }
+}
+
+impl Inventory {
+    /// Reads the inventory; an absent file is an empty one.
+    ///
+    /// # Errors
+    /// When it is untrusted, unreadable or invalid; the text names the file.
+    pub fn load(layout: &Layout) -> io::Result<Self> {
+        let path = layout.inventory();
+        let named = |why: String| io::Error::other(format!("inventory {}: {why}", path.display()));
+        let mut file = match trust::open(&path) {
+            Ok(file) => file,
+            Err(why) if why.is_absent() => return Ok(Self::default()),
+            Err(why) => return Err(named(why.to_string())),
+        };
+        let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
+        let inventory: Self = serde_json::from_slice(&bytes).map_err(|e| named(e.to_string()))?;
+        if inventory.version == 1 {
+            Ok(inventory)
+        } else {
+            Err(named(format!("version {}, expected 1", inventory.version)))
+        }
+    }
+
+    /// The entry of `key`.
+    #[must_use]
+    pub fn find(&self, key: &Key) -> Option<&Entry> {
+        self.attachments.iter().find(|entry| entry.key() == *key)
+    }
+
+    /// Changes the inventory under its lock, durably; equal bytes are not rewritten.
+    ///
+    /// # Errors
+    /// Any I/O error; then it is what it was.
+    pub fn change(layout: &Layout, change: impl FnOnce(&mut Self)) -> io::Result<()> {
+        lock::exclusively(layout, "inventory", || {
+            let mut inventory = Self::load(layout)?;
+            change(&mut inventory);
+            file::create_private_dir(&layout.state_dir)?;
+            let json = crate::raw::to_raw(&inventory);
+            file::write_if_changed(&layout.inventory(), json.get().as_bytes(), PRIVATE).map(|_| ())
+        })
+    }
+
+    /// Strikes the entry of `key` out.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn strike_out(layout: &Layout, key: &Key) -> io::Result<()> {
+        Self::change(layout, |inventory| inventory.attachments.retain(|entry| entry.key() != *key))
+    }
+}

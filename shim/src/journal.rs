@@ -1,1 +1,155 @@
 //! Journald logging that never blocks and never fails.
+//!
+//! Events of `tracing` become datagrams in journald's native format, sent without waiting: a full socket drops the line. The
+//! usual layer for this waits for room, and a shim that waits for a hung journald holds a pod up (measured: ten queued
+//! datagrams, the sixth call hangs). Without journald there is silence. Warnings also go to stderr, which runtimes log,
+//! under the same rule.
+//!
+//! *Source*: systemd's "Native Journal Protocol": `KEY=value\n`, or `KEY\n`, length as 64-bit little-endian, bytes, `\n`.
+
+use std::fmt::{Debug, Write as _};
+use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+const SOCKET: &str = "/run/systemd/journal/socket";
+const IDENTIFIER: &str = "crossfade";
+/// Longest value of a field, in bytes.
+const MAX_VALUE_BYTES: usize = 1024;
+/// A pipe that is writable takes this much without blocking (man 7 `pipe`, PIPE_BUF).
+const PIPE_BUF_BYTES: usize = 4096;
+
+/// Sends events from now on; silent where there is no journald.
+pub fn init() {
+    let socket =
+        UnixDatagram::unbound().and_then(|socket| socket.set_nonblocking(true).map(|()| socket)).ok();
+    // A second call in one process changes nothing, which is what a second call wants.
+    let _ = tracing::subscriber::set_global_default(Journal { socket });
+}
+
+/// Passes a delegate's stderr on to ours, as far as that takes it without waiting.
+pub fn pass_on(bytes: &[u8]) {
+    let stderr = std::io::stderr();
+    for chunk in bytes.chunks(PIPE_BUF_BYTES) {
+        let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        let ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready == 1)
+            && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLOUT));
+        if !ready || stderr.lock().write_all(chunk).is_err() {
+            return;
+        }
+    }
+}
+
+struct Journal {
+    socket: Option<UnixDatagram>,
+}
+
+impl Subscriber for Journal {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let level = *event.metadata().level();
+        let mut entry = Entry::default();
+        entry.put("PRIORITY", priority(level));
+        entry.put("SYSLOG_IDENTIFIER", IDENTIFIER);
+        event.record(&mut entry);
+        if let Some(socket) = &self.socket {
+            // No journald, or no room: dropped.
+            let _ = socket.send_to(&entry.datagram, SOCKET);
+        }
+        if level <= Level::WARN {
+            let line = format!("{IDENTIFIER}: {}{}\n", entry.message, entry.fields);
+            pass_on(line.as_bytes());
+        }
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// Syslog's numbers (man 3 `syslog`).
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "3",
+        Level::WARN => "4",
+        Level::INFO => "6",
+        Level::DEBUG | Level::TRACE => "7",
+    }
+}
+
+#[derive(Default)]
+struct Entry {
+    datagram: Vec<u8>,
+    message: String,
+    fields: String,
+}
+
+impl Entry {
+    fn put(&mut self, key: &str, value: &str) {
+        let end = value.floor_char_boundary(MAX_VALUE_BYTES);
+        let value = &value[..end];
+        self.datagram.extend_from_slice(key.as_bytes());
+        if value.contains('\n') {
+            self.datagram.push(b'\n');
+            self.datagram.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        } else {
+            self.datagram.push(b'=');
+        }
+        self.datagram.extend_from_slice(value.as_bytes());
+        self.datagram.push(b'\n');
+    }
+
+    fn take(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message = value.to_owned();
+            self.put("MESSAGE", value);
+            return;
+        }
+        self.put(&field.name().to_ascii_uppercase(), value);
+        let shown = value.replace(|c: char| c.is_control(), " ");
+        // Writing to a String cannot fail.
+        let _ = write!(self.fields, " {}={shown}", field.name());
+    }
+}
+
+impl Visit for Entry {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.take(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.take(field, &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_with_a_newline_cannot_become_a_field() {
+        let mut entry = Entry::default();
+        entry.put("A", "x");
+        entry.put("B", "y\nPRIORITY=0");
+        let mut expected = b"A=x\nB\n".to_vec();
+        expected.extend_from_slice(&12u64.to_le_bytes());
+        expected.extend_from_slice(b"y\nPRIORITY=0\n");
+        assert_eq!(entry.datagram, expected);
+    }
+}

@@ -1,1 +1,96 @@
 //! Every path on the node, and nowhere else.
+
+use std::path::{Path, PathBuf};
+
+/// Identity of this boot; a new one at every start of the kernel.
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Where settings are looked for; the first that has the file wins as a whole.
+pub const SETTINGS_DIRS: [&str; 3] = ["/etc/crossfade", "/run/crossfade", "/usr/lib/crossfade"];
+/// File name of the policy in [`SETTINGS_DIRS`].
+pub const POLICY_FILE: &str = "policy.json";
+/// Where a runtime's CNI library keeps the results of its ADDs, one file `NAME-ID-IFNAME` each.
+/// *Source*: `libcni/api.go`, `CacheDir`; containerd and CRI-O both leave it at the default.
+pub const RUNTIME_CACHE: &str = "/var/lib/cni/results";
+/// File name of our own conf in the runtime's conf directory: after `00-multus*`, before `05-*`.
+pub const CONF_FILE: &str = "01-crossfade.conflist";
+/// Name and type of our plugin.
+pub const PLUGIN: &str = "crossfade";
+/// Where the package keeps the plugin; it is installed from here into the runtime's bin directories.
+pub const PACKAGED_PLUGIN: &str = "/usr/libexec/crossfade/crossfade";
+
+const STATE_DIR: &str = "/var/lib/crossfade";
+const RUN_DIR: &str = "/run/crossfade";
+
+/// The directories of one installation; a conf may name others than the defaults, so that two can stand side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Survives a reboot: records, inventory, ledger, name.
+    pub state_dir: PathBuf,
+    /// Gone at a reboot: locks, readiness markers.
+    pub run_dir: PathBuf,
+    /// The policy's file, when the conf names one.
+    pub policy: Option<PathBuf>,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { state_dir: STATE_DIR.into(), run_dir: RUN_DIR.into(), policy: None }
+    }
+}
+
+impl Layout {
+    /// The file that holds the policy: the named one, else the first of [`SETTINGS_DIRS`] that has it.
+    ///
+    /// When none has it, the first place is returned, so that an error can name it.
+    #[must_use]
+    pub fn policy_file(&self) -> PathBuf {
+        if let Some(named) = &self.policy {
+            return named.clone();
+        }
+        let places = SETTINGS_DIRS.map(|dir| Path::new(dir).join(POLICY_FILE));
+        // A dangling link is there, too: it must fail, not fall through to the next place.
+        places.iter().find(|place| place.symlink_metadata().is_ok()).unwrap_or(&places[0]).clone()
+    }
+
+    /// One record per attachment, in 256 shards.
+    #[must_use]
+    pub fn attachments(&self) -> PathBuf {
+        self.state_dir.join("attachments")
+    }
+
+    /// Records that could not be read, kept for people.
+    #[must_use]
+    pub fn damaged(&self) -> PathBuf {
+        self.state_dir.join("damaged")
+    }
+
+    /// The sandboxes that were there before us.
+    #[must_use]
+    pub fn inventory(&self) -> PathBuf {
+        self.state_dir.join("inventory.json")
+    }
+
+    /// What forced DELs left behind.
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        self.state_dir.join("ledger.jsonl")
+    }
+
+    /// Our network name, written once.
+    #[must_use]
+    pub fn name(&self) -> PathBuf {
+        self.state_dir.join("name")
+    }
+
+    /// Locks, one per attachment, and those of the shared files.
+    #[must_use]
+    pub fn locks(&self) -> PathBuf {
+        self.run_dir.join("locks")
+    }
+
+    /// One marker per network that was ready in this boot.
+    #[must_use]
+    pub fn ready(&self) -> PathBuf {
+        self.run_dir.join("ready")
+    }
+}

@@ -1,8 +1,10 @@
 //! The contract of Crossfade's files on a node, and the CNI meta-plugin that serves one pod.
+//!
+//! Every verb is one straight line: parse ([`request`], [`policy`], [`conflist`]) -> decide ([`plan`], pure) -> act
+//! ([`delegate`], [`route`]) -> record ([`store`]) -> report ([`reply`]). [`serve`] is that line.
 
 pub mod attachment;
 pub mod boot;
-pub mod budget;
 pub mod conflist;
 pub mod delegate;
 pub mod exec;
@@ -17,11 +19,14 @@ pub mod netns;
 pub mod plan;
 pub mod policy;
 pub mod probe;
+pub mod process;
 pub mod raw;
+pub mod ready;
 pub mod reply;
 pub mod request;
 pub mod route;
 pub mod serve;
+pub mod signal;
 pub mod store;
 pub mod sweep;
 pub mod trust;

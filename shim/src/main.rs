@@ -1,3 +1,54 @@
-//! The CNI plugin `crossfade`.
+//! The CNI plugin `crossfade`: one process per verb and sandbox.
+//!
+//! Called by a container runtime with `CNI_*` variables and a network configuration on stdin. Answers with one JSON document
+//! on stdout and exit status 0, or an error document and 1. A person who calls it without `CNI_COMMAND` gets its usage.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use shim::reply::{CniError, code};
+use shim::signal::Signals;
+use shim::version::Version;
+use shim::{journal, serve};
+
+fn main() -> ExitCode {
+    // A panic is answered like any error. Nothing is unwound: the record says what is owed, as after a kill.
+    std::panic::set_hook(Box::new(|panic| {
+        fail(&format!("internal error: {panic}"));
+        std::process::exit(1);
+    }));
+    let vars: Vec<_> =
+        std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value))).collect();
+    if !vars.iter().any(|(key, _)| key == "CNI_COMMAND") {
+        return about();
+    }
+    journal::init();
+    // So that what a delegate's children leave is ours to wait for (man 2 prctl). Without it ending a group is less certain.
+    let _ = nix::sys::prctl::set_child_subreaper(true);
+    let signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => {
+            fail(&format!("install signal handlers: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    ExitCode::from(serve::serve(&vars, &mut std::io::stdin().lock(), &mut std::io::stdout(), &signals))
+}
+
+/// Prints an error document for what happens outside a verb. The record, if there is one by now, keeps what is owed.
+fn fail(what: &str) {
+    let text = CniError::new(code::IO, what).to_json(Version::V110.as_str());
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn about() -> ExitCode {
+    let text = format!(
+        "crossfade {}: a CNI plugin that moves pods from one CNI to another.\n\
+         A container runtime calls it with CNI_COMMAND set and a network configuration on stdin.\n\
+         CNI versions: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        Version::supported_text()
+    );
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}

@@ -1,1 +1,100 @@
 //! A pod's network namespace: identity, entry and return.
+//!
+//! A netns is named by a path (CNI_NETNS) but known by its inode: paths are reused, the pair of device and inode is not
+//! while anything holds the namespace. The shim works in a pod's netns only through sockets that were created in it; the
+//! thread itself is there for the length of one `socket(2)` call and is back before anything else happens.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::sched::{CloneFlags, setns};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
+use serde::{Deserialize, Serialize};
+
+use crate::route::rtnl::Rtnl;
+
+/// The calling thread's own netns. `/proc/self` would be the thread group's leader, which need not be where we are.
+const OWN_NETNS: &str = "/proc/thread-self/ns/net";
+
+/// What makes a namespace the same one: device and inode of its nsfs file.
+///
+/// *Shape*: `{"dev":4,"ino":4026532281}`.
+/// *Source*: namespaces(7), "The /proc/pid/ns/ directory".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NetnsId {
+    /// `st_dev` of the nsfs file.
+    pub dev: u64,
+    /// `st_ino` of the nsfs file.
+    pub ino: u64,
+}
+
+/// An open netns file. It keeps the namespace alive, so its id cannot be given to another one meanwhile.
+#[derive(Debug)]
+pub struct Netns {
+    file: File,
+    id: NetnsId,
+}
+
+impl Netns {
+    /// Opens the namespace at `path` (what a runtime passes as CNI_NETNS).
+    ///
+    /// # Errors
+    /// What `open(2)` says; `InvalidInput`, naming the path, if the file is not a namespace (a runtime that has taken
+    /// the netns down leaves an ordinary empty file behind for a moment).
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{} is not a network namespace", path.display()),
+            ));
+        }
+        let metadata = file.metadata()?;
+        let id = NetnsId { dev: metadata.dev(), ino: metadata.ino() };
+        Ok(Self { file, id })
+    }
+
+    /// The namespace this thread is in: the host's, for the shim.
+    ///
+    /// # Errors
+    /// As [`Netns::open`]; in practice only where /proc is not mounted.
+    pub fn current() -> io::Result<Self> {
+        Self::open(Path::new(OWN_NETNS))
+    }
+
+    /// Device and inode of this namespace.
+    pub fn id(&self) -> NetnsId {
+        self.id
+    }
+
+    /// An rtnetlink socket that lives in this namespace; the thread is back in its own before this returns.
+    ///
+    /// A thread that cannot come back must not go on: everything it would do next to the host, it would do to a pod.
+    /// So the process aborts then.
+    ///
+    /// # Errors
+    /// What `setns(2)` (EPERM without CAP_SYS_ADMIN, EINVAL for a namespace of another type) or `socket(2)` says.
+    pub fn socket(&self) -> io::Result<Socket> {
+        let home = File::open(OWN_NETNS)?;
+        setns(&self.file, CloneFlags::CLONE_NEWNET)?;
+        let socket = Socket::new(NETLINK_ROUTE);
+        if let Err(errno) = setns(&home, CloneFlags::CLONE_NEWNET) {
+            tracing::error!(error = %errno, "cannot return from a pod's netns");
+            std::process::abort();
+        }
+        socket
+    }
+
+    /// The names of all interfaces in this namespace, `lo` included.
+    ///
+    /// # Errors
+    /// As [`Netns::socket`], or what the kernel answers to the dump.
+    pub fn interface_names(&self) -> io::Result<Vec<String>> {
+        let links = Rtnl::open(self)?.links()?;
+        Ok(links.into_iter().map(|link| link.name).collect())
+    }
+}

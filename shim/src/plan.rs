@@ -1,1 +1,126 @@
 //! Who attaches, under which ifname and in which order: pure decisions.
+
+use crate::policy::{Attach, Both, SecondaryFailure, Side};
+
+/// One network's part in an ADD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegPlan {
+    /// Which network.
+    pub side: Side,
+    /// Its interface in the pod.
+    pub ifname: String,
+    /// Its result is the reply.
+    pub primary: bool,
+    /// The pod may start without it.
+    pub tolerated: bool,
+}
+
+/// What an ADD will do. DEL is the same in reverse, from the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// In the order of ADD; the owner of the default route comes last.
+    pub legs: Vec<LegPlan>,
+}
+
+/// Decides an ADD.
+///
+/// | attach | primary | default route | legs in order (the primary gets `CNI_IFNAME`) |
+/// |---|---|---|---|
+/// | old, new | | | that network |
+/// | both | old | new | old, new |
+/// | both | old | old | new, old |
+/// | both | new | old | new, old |
+/// | both | new | new | old, new |
+///
+/// `taken` are interface names in use: those of the netns and of this container's other attachments.
+#[must_use]
+pub fn decide_add(attach: Attach, both: &Both, ifname: &str, taken: &[String]) -> Plan {
+    let sides = match attach {
+        Attach::One(side) => {
+            let leg = LegPlan { side, ifname: ifname.to_owned(), primary: true, tolerated: false };
+            return Plan { legs: vec![leg] };
+        }
+        Attach::Both => [both.default_route.other(), both.default_route],
+    };
+    let legs = sides.map(|side| {
+        let primary = side == both.primary;
+        LegPlan {
+            side,
+            ifname: if primary {
+                ifname.to_owned()
+            } else {
+                free_ifname(&both.secondary_ifname, ifname, taken)
+            },
+            primary,
+            tolerated: !primary && both.secondary_failure == SecondaryFailure::Tolerate,
+        }
+    });
+    Plan { legs: legs.into() }
+}
+
+impl Plan {
+    /// The same plan without the secondary, which is tolerated and cannot be attached now.
+    #[must_use]
+    pub fn primary_alone(&self) -> Self {
+        Self { legs: self.legs.iter().filter(|leg| leg.primary).cloned().collect() }
+    }
+}
+
+/// `wanted`, or the next netN that neither the runtime nor anybody else uses.
+fn free_ifname(wanted: &str, ifname: &str, taken: &[String]) -> String {
+    let free = |name: &str| name != ifname && !taken.iter().any(|other| other == name);
+    if free(wanted) {
+        return wanted.to_owned();
+    }
+    (1..).map(|n: u32| format!("net{n}")).find(|name| free(name)).unwrap_or_else(|| wanted.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both(primary: Side, default_route: Side) -> Both {
+        Both {
+            primary,
+            secondary_ifname: "net1".into(),
+            default_route,
+            secondary_failure: SecondaryFailure::Fail,
+        }
+    }
+
+    fn shown(plan: &Plan) -> Vec<(Side, &str, bool)> {
+        plan.legs.iter().map(|leg| (leg.side, leg.ifname.as_str(), leg.primary)).collect()
+    }
+
+    #[test]
+    fn the_owner_of_the_default_route_is_attached_last_whoever_is_primary() {
+        use Side::{New, Old};
+        for (primary, owner, expected) in [
+            (Old, New, [(Old, "eth0", true), (New, "net1", false)]),
+            (Old, Old, [(New, "net1", false), (Old, "eth0", true)]),
+            (New, Old, [(New, "eth0", true), (Old, "net1", false)]),
+            (New, New, [(Old, "net1", false), (New, "eth0", true)]),
+        ] {
+            let plan = decide_add(Attach::Both, &both(primary, owner), "eth0", &[]);
+            assert_eq!(shown(&plan), expected);
+            assert_eq!(shown(&plan.primary_alone()), [(primary, "eth0", true)]);
+        }
+        for side in Side::BOTH {
+            let plan = decide_add(Attach::One(side), &both(Old, New), "eth0", &[]);
+            assert_eq!(shown(&plan), [(side, "eth0", true)]);
+        }
+    }
+
+    #[test]
+    fn a_taken_secondary_ifname_gives_way_to_the_next_free_one() {
+        let secondary = |ifname: &str, taken: &[&str]| {
+            let taken: Vec<String> = taken.iter().map(|name| (*name).to_owned()).collect();
+            let plan = decide_add(Attach::Both, &both(Side::Old, Side::New), ifname, &taken);
+            plan.legs[1].ifname.clone()
+        };
+        assert_eq!(secondary("eth0", &["lo"]), "net1");
+        assert_eq!(secondary("eth0", &["net1"]), "net2");
+        assert_eq!(secondary("eth0", &["net1", "net2", "net4"]), "net3");
+        assert_eq!(secondary("net1", &[]), "net2", "the runtime's own name is taken");
+    }
+}

@@ -1,1 +1,182 @@
 //! Is a network ready? Local and bounded.
+//!
+//! On ADD only `unix` and `file` probes are asked, with [`ADD_TIMEOUT`]; `http` belongs to STATUS and to whoever watches
+//! the node. A probe that hangs is a probe that fails.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt};
+use nix::sys::time::TimeVal;
+
+use crate::policy::Probe;
+
+/// How long one probe may take on ADD.
+pub const ADD_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Which probes a verb asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Those that need no network stack: `unix` and `file`.
+    Local,
+    /// All of them.
+    All,
+}
+
+/// A probe that does not hold, in words: what was probed and what came back.
+#[derive(Debug)]
+pub struct Red(String);
+
+impl fmt::Display for Red {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Asks every probe until the first that does not hold.
+///
+/// # Errors
+/// [`Red`] names it. `deadline` bounds all of them together, [`ADD_TIMEOUT`] each.
+pub fn all_hold(probes: &[Probe], depth: Depth, deadline: Instant) -> Result<(), Red> {
+    for probe in probes {
+        let timeout = deadline.saturating_duration_since(Instant::now()).min(ADD_TIMEOUT);
+        match probe {
+            Probe::Unix(path) => {
+                unix(path, timeout)
+                    .map_err(|e| Red(format!("connect to unix socket {}: {e}", path.display())))?;
+            }
+            Probe::File(path) => match path.metadata() {
+                Ok(meta) if meta.is_file() => {}
+                Ok(_) => return Err(Red(format!("{} is not a regular file", path.display()))),
+                Err(e) => return Err(Red(format!("file {}: {e}", path.display()))),
+            },
+            Probe::Http { target, headers } if depth == Depth::All => {
+                http(target, headers, timeout).map_err(|e| Red(format!("GET http://{target}: {e}")))?;
+            }
+            Probe::Http { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// Takes `HOST:PORT/PATH` apart; HOST is an address or `localhost`, for there is no resolver on this path.
+///
+/// # Errors
+/// What was expected.
+pub fn split_target(target: &str) -> Result<(SocketAddr, &str), String> {
+    let (authority, path) = target.find('/').map_or((target, "/"), |at| target.split_at(at));
+    let wrong = || format!("{target:?}: expected HOST:PORT/PATH with an address or localhost as HOST");
+    let (host, port) = authority.rsplit_once(':').ok_or_else(wrong)?;
+    let host = if host == "localhost" { "127.0.0.1" } else { host.trim_matches(['[', ']']) };
+    let ip: IpAddr = host.parse().map_err(|_| wrong())?;
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    if path.contains(|c: char| c.is_control() || c == ' ') {
+        return Err(wrong());
+    }
+    Ok((SocketAddr::new(ip, port), path))
+}
+
+/// A connect that gives up in time even when the listener's backlog is full (man 7 `unix`: the send timeout bounds it).
+fn unix(path: &Path, timeout: Duration) -> io::Result<()> {
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let micros = i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX).max(1);
+    // Zero would mean for ever.
+    let limit = TimeVal::new(micros / 1_000_000, micros % 1_000_000);
+    setsockopt(&socket, sockopt::SendTimeout, &limit)?;
+    use std::os::fd::AsRawFd;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(())
+}
+
+fn http(target: &str, headers: &[(String, String)], timeout: Duration) -> io::Result<()> {
+    let (address, path) = split_target(target).map_err(io::Error::other)?;
+    let end = Instant::now() + timeout;
+    let left = || match end.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
+        left => Ok(left),
+    };
+    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
+    let mut request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    for (key, value) in headers {
+        request.push_str(&format!("{key}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    stream.set_write_timeout(Some(left()?))?;
+    stream.write_all(request.as_bytes())?;
+    // The status line is all we need: `HTTP/1.1 200 OK` (RFC 9112, section 4).
+    let mut head = Vec::new();
+    let mut chunk = [0; 64];
+    while head.len() < 12 {
+        stream.set_read_timeout(Some(left()?))?;
+        match stream.read(&mut chunk)? {
+            0 => break,
+            read => head.extend_from_slice(&chunk[..read]),
+        }
+    }
+    let line = String::from_utf8_lossy(&head);
+    match line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)) {
+        Some(status) if status.starts_with('2') => Ok(()),
+        Some(status) => Err(io::Error::other(format!("status {status}, expected 2xx"))),
+        None => Err(io::Error::other("the answer is no HTTP")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(5)
+    }
+
+    #[test]
+    fn a_unix_probe_holds_while_somebody_listens() {
+        let path = std::env::temp_dir().join(format!("crossfade-probe-{}", std::process::id()));
+        let probes = [Probe::Unix(path.clone())];
+        assert!(all_hold(&probes, Depth::Local, soon()).is_err());
+        let listener = UnixListener::bind(&path).expect("bind");
+        all_hold(&probes, Depth::Local, soon()).expect("holds");
+        drop(listener);
+        assert!(all_hold(&probes, Depth::Local, soon()).is_err(), "a socket file without listener");
+        std::fs::remove_file(path).expect("clean");
+    }
+
+    #[test]
+    fn an_http_probe_wants_2xx_and_is_not_asked_on_add() {
+        for (answer, good) in
+            [("HTTP/1.1 204 No Content\r\n\r\n", true), ("HTTP/1.1 503 x\r\n\r\n", false), ("", false)]
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+            let target = format!("{}/healthz", listener.local_addr().expect("address"));
+            let probes = [Probe::Http { target, headers: vec![("brief".into(), "true".into())] }];
+            all_hold(&probes, Depth::Local, soon()).expect("not asked");
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().expect("accept");
+                let mut request = [0; 512];
+                let read = stream.read(&mut request).expect("request");
+                stream.write_all(answer.as_bytes()).expect("answer");
+                String::from_utf8_lossy(&request[..read]).into_owned()
+            });
+            assert_eq!(all_hold(&probes, Depth::All, soon()).is_ok(), good, "{answer:?}");
+            let request = server.join().expect("server");
+            assert!(request.starts_with("GET /healthz HTTP/1.1\r\n") && request.contains("brief: true\r\n"));
+        }
+    }
+
+    #[test]
+    fn targets() {
+        assert!(
+            split_target("127.0.0.1:9879/healthz").is_ok_and(|(a, p)| a.port() == 9879 && p == "/healthz")
+        );
+        assert!(split_target("[::1]:80").is_ok_and(|(a, p)| a.is_ipv6() && p == "/"));
+        assert!(split_target("localhost:1/x").is_ok());
+        for bad in ["", "x", "example.org:80/", "127.0.0.1/x", "127.0.0.1:99999/", "127.0.0.1:80/a b"] {
+            assert!(split_target(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,1 +1,217 @@
 //! Foreign JSON as ordered (key, raw value) pairs.
+//!
+//! Confs, results and stdin belong to others: duplicates and differently cased keys happen, unknown keys must reach
+//! their plugin and numbers must keep their spelling (`1.50` is not `1.5`). So only the top level of an object is taken
+//! apart; every value stays the text it was.
+//!
+//! Lookup follows Go's decoder, because that is what most plugins are written with: keys match whatever their case, and
+//! the last one wins. Then we and the plugin see the same value.
+
+use std::fmt;
+
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// One JSON object whose values are kept as the text they came as.
+///
+/// *Shape*: `{"b":1.50,"a":{"x":[]}}` is the pairs `("b", "1.50")`, `("a", "{\"x\":[]}")`, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct RawObject(Vec<(String, Box<RawValue>)>);
+
+/// Why bytes are not the JSON object that was expected.
+#[derive(Debug)]
+pub enum NotObject {
+    /// Not JSON, or JSON followed by something else. The text is the parser's, with line and column.
+    Invalid(String),
+    /// JSON `null`.
+    Null,
+    /// JSON of another type: `a list`, `a string`, `a number`, `a boolean`.
+    Other(&'static str),
+}
+
+impl fmt::Display for NotObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(why) => write!(f, "invalid JSON: {why}"),
+            Self::Null => f.write_str("expected a JSON object, found null"),
+            Self::Other(kind) => write!(f, "expected a JSON object, found {kind}"),
+        }
+    }
+}
+
+impl RawObject {
+    /// Takes one JSON object apart; nothing may follow it.
+    ///
+    /// # Errors
+    /// [`NotObject`] says what was found instead.
+    pub fn parse(bytes: &[u8]) -> Result<Self, NotObject> {
+        match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{') => serde_json::from_slice(bytes).map_err(|e| NotObject::Invalid(e.to_string())),
+            _ => {
+                let any: &RawValue =
+                    serde_json::from_slice(bytes).map_err(|e| NotObject::Invalid(e.to_string()))?;
+                Err(match any.get().as_bytes().first() {
+                    Some(b'n') => NotObject::Null,
+                    Some(b'[') => NotObject::Other("a list"),
+                    Some(b'"') => NotObject::Other("a string"),
+                    Some(b't' | b'f') => NotObject::Other("a boolean"),
+                    _ => NotObject::Other("a number"),
+                })
+            }
+        }
+    }
+
+    /// The raw value of `key`, as Go would choose it: any case, the last one.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&RawValue> {
+        self.0.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| &**v)
+    }
+
+    /// The value of `key` decoded; absent and `null` are both `None`.
+    ///
+    /// # Errors
+    /// The decoder's text when the value is of another type.
+    pub fn decode<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, serde_json::Error> {
+        self.get(key).map_or(Ok(None), |raw| serde_json::from_slice(raw.get().as_bytes()))
+    }
+
+    /// Sets `key`, replacing every spelling of it; a new key goes last.
+    pub fn set(&mut self, key: &str, value: Box<RawValue>) {
+        if let Some(at) = self.0.iter().position(|(k, _)| k.eq_ignore_ascii_case(key)) {
+            let mut index = 0;
+            self.0.retain(|(k, _)| {
+                index += 1;
+                index - 1 == at || !k.eq_ignore_ascii_case(key)
+            });
+            self.0[at] = (key.to_owned(), value);
+        } else {
+            self.0.push((key.to_owned(), value));
+        }
+    }
+
+    /// Sets `key` to a string.
+    pub fn set_str(&mut self, key: &str, value: &str) {
+        self.set(key, raw_string(value));
+    }
+
+    /// Removes every spelling of `key`.
+    pub fn remove(&mut self, key: &str) {
+        self.0.retain(|(k, _)| !k.eq_ignore_ascii_case(key));
+    }
+
+    /// The pairs in the order they came, duplicates included.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), &**v))
+    }
+
+    /// Keeps the pairs whose key `keep` accepts.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        self.0.retain(|(k, _)| keep(k));
+    }
+
+    /// Whether there is no pair.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The object as one raw value.
+    #[must_use]
+    pub fn to_raw(&self) -> Box<RawValue> {
+        to_raw(self)
+    }
+}
+
+/// Any serialisable value of ours as a raw JSON value.
+///
+/// # Panics
+/// Never for our own types: they have string keys and no failing serializer.
+#[must_use]
+#[expect(clippy::expect_used, reason = "our own types have string keys and serializers that cannot fail")]
+pub fn to_raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("our own types serialise")
+}
+
+/// A string as a raw JSON value.
+#[must_use]
+pub fn raw_string(text: &str) -> Box<RawValue> {
+    to_raw(text)
+}
+
+impl Serialize for RawObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for RawObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = RawObject;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    pairs.push((key, map.next_value::<Box<RawValue>>()?));
+                }
+                Ok(RawObject(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str) -> RawObject {
+        RawObject::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn values_keep_their_spelling_and_keys_their_order() {
+        let text = r#"{"b":1.50,"a":{"x": [1e3]},"c":12345678901234567890123}"#;
+        assert_eq!(object(text).to_raw().get(), text);
+    }
+
+    #[test]
+    fn lookup_takes_any_case_and_the_last_one() {
+        let object = object(r#"{"NAME":"a","name":"b","Name":"c"}"#);
+        assert_eq!(object.get("name").map(RawValue::get), Some(r#""c""#));
+    }
+
+    #[test]
+    fn set_replaces_every_spelling_in_place() {
+        let mut object = object(r#"{"NAME":"a","k":1,"name":"b"}"#);
+        object.set_str("name", "z");
+        assert_eq!(object.to_raw().get(), r#"{"name":"z","k":1}"#);
+    }
+
+    #[test]
+    fn what_is_not_an_object_says_what_it_is() {
+        for (text, kind) in [
+            ("null", "null"),
+            ("[]", "a list"),
+            ("3", "a number"),
+            ("\"x\"", "a string"),
+            ("true", "a boolean"),
+            ("", "invalid JSON"),
+            ("{\"a\":", "invalid JSON"),
+            ("{} x", "invalid JSON"),
+            ("\u{feff}{}", "invalid JSON"),
+        ] {
+            let error = RawObject::parse(text.as_bytes()).err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(error.contains(kind), "{text:?}: {error}");
+        }
+    }
+}

@@ -1,1 +1,155 @@
 //! What leaves the program: results, errors and their codes.
+//!
+//! *Source*: CNI specification 1.1.0, section 5 "Result Types" and the table of error codes. 0 to 99 belong to the
+//! specification, ours start at 100; the table in docs/architecture.md repeats them.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Error codes: the specification's, then ours.
+pub mod code {
+    /// Incompatible CNI version.
+    pub const VERSION: u32 = 1;
+    /// Container unknown: it does not exist, so the runtime need not DEL.
+    pub const UNKNOWN_CONTAINER: u32 = 3;
+    /// Invalid environment variable; the message names it.
+    pub const ENVIRONMENT: u32 = 4;
+    /// I/O failure, our record store included.
+    pub const IO: u32 = 5;
+    /// Content that cannot be decoded.
+    pub const DECODE: u32 = 6;
+    /// Invalid network configuration: the runtime's, the policy or a delegate's conf.
+    pub const CONFIG: u32 = 7;
+    /// Try again later.
+    pub const TRY_LATER: u32 = 11;
+    /// STATUS: not available.
+    pub const NOT_AVAILABLE: u32 = 50;
+    /// STATUS: not available, and existing containers may have limited connectivity.
+    pub const LIMITED: u32 = 51;
+    /// Ours: a delegate failed without a CNI error.
+    pub const DELEGATE: u32 = 100;
+    /// Ours: a plugin binary is missing or unusable.
+    pub const BINARY: u32 = 101;
+    /// Ours: the attachment exists already.
+    pub const EXISTS: u32 = 102;
+    /// Ours: deadline, on verbs other than ADD and STATUS.
+    pub const DEADLINE: u32 = 103;
+    /// Ours: the route step of both-mode failed.
+    pub const ROUTE: u32 = 105;
+}
+
+/// An error as a runtime reads it.
+///
+/// *Shape*: `{"cniVersion":"1.0.0","code":11,"msg":"network \"new\" is not ready","details":"..."}` on stdout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CniError {
+    /// One of [`code`], or a delegate's own.
+    pub code: u32,
+    /// One line: what failed, on what.
+    pub msg: String,
+    /// What was expected, and what to do next.
+    pub details: String,
+    /// The part of `msg` that is ours. Logs get this: what a delegate says may hold a token.
+    pub log: String,
+}
+
+impl CniError {
+    /// An error without details.
+    pub fn new(code: u32, msg: impl Into<String>) -> Self {
+        let msg = msg.into();
+        Self { code, log: msg.clone(), msg, details: String::new() }
+    }
+
+    /// The same error with details; earlier ones stay in front.
+    #[must_use]
+    pub fn details(mut self, details: impl AsRef<str>) -> Self {
+        if !self.details.is_empty() {
+            self.details.push_str("; ");
+        }
+        self.details.push_str(details.as_ref());
+        self
+    }
+
+    /// The error as DEL may report it.
+    ///
+    /// containerd's go-cni counts a DEL whose error text holds "not found" (or, with an empty netns, "no such file or
+    /// directory") as done, and never repeats it: an attachment would leak behind our back. So the words are broken up,
+    /// our own as well as those quoted from a delegate.
+    #[must_use]
+    pub fn for_del(mut self) -> Self {
+        self.msg = break_up(&self.msg);
+        self.details = break_up(&self.details);
+        self
+    }
+
+    /// The error as one JSON document.
+    #[must_use]
+    pub fn to_json(&self, cni_version: &str) -> String {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Wire<'a> {
+            cni_version: &'a str,
+            code: u32,
+            msg: &'a str,
+            #[serde(skip_serializing_if = "str::is_empty")]
+            details: &'a str,
+        }
+        let wire = Wire { cni_version, code: self.code, msg: &self.msg, details: &self.details };
+        crate::raw::to_raw(&wire).get().to_owned()
+    }
+}
+
+impl fmt::Display for CniError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (code {})", self.msg, self.code)?;
+        if self.details.is_empty() { Ok(()) } else { write!(f, ": {}", self.details) }
+    }
+}
+
+/// Words that a runtime takes for success, with a hyphen for their first space; any case.
+fn break_up(text: &str) -> String {
+    let mut text = text.to_owned();
+    for words in ["not found", "no such file or directory"] {
+        // ASCII lower-casing keeps byte offsets.
+        while let Some(at) = text.to_ascii_lowercase().find(words) {
+            let space = at + words.find(' ').unwrap_or(0);
+            text.replace_range(space..=space, "-");
+        }
+    }
+    text
+}
+
+/// Foreign text made fit for a one-line message: control characters out, at most `max` bytes, on a character boundary.
+#[must_use]
+pub fn quote(bytes: &[u8], max: usize) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(max)]);
+    let clean: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if bytes.len() > max { format!("{clean}...") } else { clean }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_mean_success_are_broken_up_whatever_their_case() {
+        let error = CniError::new(5, "link Not Found, not found")
+            .details("open /x: no such file or directory")
+            .for_del();
+        assert_eq!(error.msg, "link Not-Found, not-found");
+        assert_eq!(error.details, "open /x: no-such file or directory");
+    }
+
+    #[test]
+    fn empty_details_are_left_out() {
+        assert_eq!(CniError::new(4, "m").to_json("1.0.0"), r#"{"cniVersion":"1.0.0","code":4,"msg":"m"}"#);
+    }
+
+    #[test]
+    fn quotes_are_bounded_and_on_one_line() {
+        assert_eq!(quote("a\nb\u{1b}c".as_bytes(), 512), "a b c");
+        assert_eq!(quote("äää".as_bytes(), 3).chars().next(), Some('ä'));
+        assert!(quote(&[b'x'; 9], 4).ends_with("..."));
+    }
+}

@@ -1,1 +1,345 @@
 //! The environment and stdin of one call.
+//!
+//! *Source*: CNI specification 1.1.0, section 2 ("Parameters") and section 4; which variable a verb needs and how it is
+//! validated follows the reference library (`pkg/skel`, `pkg/utils`).
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::PathBuf;
+
+use crate::file::read_bounded;
+use crate::layout::Layout;
+use crate::raw::{NotObject, RawObject};
+use crate::reply::{CniError, code, quote};
+use crate::version::Version;
+
+/// Largest stdin we read, in bytes. A conf is some kilobytes; this bounds our memory.
+pub const MAX_STDIN_BYTES: usize = 8 << 20;
+
+/// Set in the environment of everything we start, so that a conf that leads back to us ends at once.
+pub const DEPTH_VARIABLE: &str = "CROSSFADE_DEPTH";
+
+/// What is asked of us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Attach a container.
+    Add,
+    /// Detach it.
+    Del,
+    /// Is it attached as it should be?
+    Check,
+    /// Could an ADD succeed?
+    Status,
+    /// Detach what is not in the list.
+    Gc,
+    /// Which versions do we speak?
+    Version,
+}
+
+impl Verb {
+    /// As in `CNI_COMMAND`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "ADD",
+            Self::Del => "DEL",
+            Self::Check => "CHECK",
+            Self::Status => "STATUS",
+            Self::Gc => "GC",
+            Self::Version => "VERSION",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Add, Self::Del, Self::Check, Self::Status, Self::Gc, Self::Version]
+            .into_iter()
+            .find(|verb| verb.as_str() == text)
+    }
+
+    const fn required(self) -> &'static [&'static str] {
+        match self {
+            Self::Add | Self::Check => &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
+            Self::Del => &["CNI_CONTAINERID", "CNI_IFNAME"],
+            Self::Status | Self::Gc | Self::Version => &[],
+        }
+    }
+}
+
+/// The CNI variables of one call. Empty and absent are the same for all of them.
+#[derive(Debug, Clone)]
+pub struct Env {
+    /// `CNI_COMMAND`.
+    pub verb: Verb,
+    /// `CNI_CONTAINERID`; empty where the verb does not need it.
+    pub container_id: String,
+    /// `CNI_NETNS`; empty when it is gone or not needed.
+    pub netns: String,
+    /// `CNI_IFNAME`; empty where the verb does not need it.
+    pub ifname: String,
+    /// `CNI_ARGS`, verbatim.
+    pub args: Option<String>,
+    /// `CNI_PATH`, verbatim.
+    pub path: Option<String>,
+}
+
+impl Env {
+    /// Reads and validates the variables.
+    ///
+    /// # Errors
+    /// Code 4 names every variable that is missing or the one that is invalid.
+    pub fn parse(vars: &[(String, OsString)]) -> Result<Self, CniError> {
+        let get = |name: &str| -> Result<Option<String>, CniError> {
+            vars.iter()
+                .find(|(key, value)| key == name && !value.is_empty())
+                .map(|(_, value)| {
+                    value.clone().into_string().map_err(|bad| {
+                        let shown = quote(bad.as_encoded_bytes(), 128);
+                        CniError::new(code::ENVIRONMENT, format!("{name} is not UTF-8")).details(shown)
+                    })
+                })
+                .transpose()
+        };
+        let command = get("CNI_COMMAND")?.unwrap_or_default();
+        let verb = Verb::parse(&command).ok_or_else(|| {
+            CniError::new(code::ENVIRONMENT, format!("unknown CNI_COMMAND {command:?}"))
+                .details("expected ADD, DEL, CHECK, STATUS, GC or VERSION")
+        })?;
+        let mut missing = Vec::new();
+        for name in verb.required() {
+            if get(name)?.is_none() {
+                missing.push(*name);
+            }
+        }
+        if matches!(verb, Verb::Add | Verb::Gc) && get("CNI_PATH")?.is_none() {
+            missing.push("CNI_PATH");
+        }
+        if !missing.is_empty() {
+            return Err(CniError::new(
+                code::ENVIRONMENT,
+                format!("required environment variables missing: {}", missing.join(", ")),
+            )
+            .details(format!("{} needs them set and not empty", verb.as_str())));
+        }
+        let needs = |name: &str| verb.required().contains(&name);
+        let env = Self {
+            verb,
+            container_id: if needs("CNI_CONTAINERID") { get("CNI_CONTAINERID")? } else { None }
+                .unwrap_or_default(),
+            netns: if verb == Verb::Version { None } else { get("CNI_NETNS")? }.unwrap_or_default(),
+            ifname: if needs("CNI_IFNAME") { get("CNI_IFNAME")? } else { None }.unwrap_or_default(),
+            args: get("CNI_ARGS")?,
+            path: get("CNI_PATH")?,
+        };
+        if needs("CNI_CONTAINERID") && !is_name(&env.container_id) {
+            return Err(CniError::new(code::ENVIRONMENT, "invalid characters in CNI_CONTAINERID")
+                .details(quote(env.container_id.as_bytes(), 512)));
+        }
+        if needs("CNI_IFNAME") {
+            validate_ifname(&env.ifname)
+                .map_err(|why| CniError::new(code::ENVIRONMENT, format!("invalid CNI_IFNAME: {why}")))?;
+        }
+        Ok(env)
+    }
+}
+
+/// Whether `text` may be a container id, a network name or a plugin type:
+/// a letter or digit, then letters, digits, `_`, `.`, `-`.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// Checks an interface name: 1 to 15 bytes, neither `.` nor `..`, without `/`, `:` and white space.
+///
+/// # Errors
+/// The reason in words. *Source*: the kernel's `dev_valid_name`, and the reference library.
+pub fn validate_ifname(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > 15 {
+        Err(format!("{text:?} has {} bytes, expected 1 to 15", text.len()))
+    } else if text == "." || text == ".." {
+        Err(format!("{text:?} is a directory's name"))
+    } else if text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control()) {
+        Err(format!("{text:?} contains '/', ':' or white space"))
+    } else {
+        Ok(())
+    }
+}
+
+/// The conf on stdin: ours, as the runtime read it (or, with CRI-O, as it was at ADD).
+#[derive(Debug, Clone)]
+pub struct Conf {
+    /// Everything that came, for keys that only one verb reads.
+    pub object: RawObject,
+    /// `name`.
+    pub name: String,
+    /// `cniVersion`.
+    pub version: Version,
+    /// `type`: what we are called here; a delegate of this type would be ourselves.
+    pub plugin_type: String,
+    /// `policy`, `stateDir`, `runDir`.
+    pub layout: Layout,
+}
+
+impl Conf {
+    /// Reads stdin to its end.
+    ///
+    /// # Errors
+    /// The error and the version to report it at: code 5 or 6 for what cannot be read, 7 for what is invalid, 1 for a
+    /// version we do not speak.
+    pub fn read(stdin: &mut impl Read) -> Result<Self, (CniError, String)> {
+        let newest = || Version::V110.to_string();
+        let bytes = read_bounded(stdin, MAX_STDIN_BYTES)
+            .map_err(|e| (CniError::new(code::DECODE, format!("read stdin: {e}")), newest()))?;
+        let object = RawObject::parse(&bytes).map_err(|why| {
+            let error = match why {
+                NotObject::Null => CniError::new(code::CONFIG, "missing network name")
+                    .details("stdin is null, expected the network configuration"),
+                NotObject::Invalid(_) | NotObject::Other(_) => {
+                    CniError::new(code::DECODE, format!("decode network configuration: {why}"))
+                }
+            };
+            (error, newest())
+        })?;
+        let spelled = text(&object, "cniVersion").map_err(|e| (e, newest()))?.unwrap_or_default();
+        let shown = if spelled.is_empty() { newest() } else { spelled.clone() };
+        Self::of(object, &spelled).map_err(|error| (error, shown))
+    }
+
+    fn of(object: RawObject, spelled: &str) -> Result<Self, CniError> {
+        let name = text(&object, "name")?.filter(|name| !name.is_empty()).ok_or_else(|| {
+            CniError::new(code::CONFIG, "missing network name").details("expected a key \"name\"")
+        })?;
+        if !is_name(&name) {
+            return Err(CniError::new(code::CONFIG, "invalid characters in network name").details(name));
+        }
+        let version = Version::parse(spelled).ok_or_else(|| {
+            // Absent means 0.1.0 to the specification.
+            let config = if spelled.is_empty() { "0.1.0 (no cniVersion)" } else { spelled };
+            CniError::new(code::VERSION, "incompatible CNI versions")
+                .details(format!("config is {config}, plugin supports {}", Version::supported_text()))
+        })?;
+        let mut layout = Layout { policy: path(&object, "policy")?, ..Layout::default() };
+        if let Some(dir) = path(&object, "stateDir")? {
+            layout.state_dir = dir;
+        }
+        if let Some(dir) = path(&object, "runDir")? {
+            layout.run_dir = dir;
+        }
+        let plugin_type = text(&object, "type")?.unwrap_or_else(|| crate::layout::PLUGIN.to_owned());
+        Ok(Self { name, version, plugin_type, layout, object })
+    }
+
+    /// `runtimeConfig`, as it came.
+    ///
+    /// # Errors
+    /// Code 6 when it is no object.
+    pub fn runtime_config(&self) -> Result<RawObject, CniError> {
+        self.object
+            .decode("runtimeConfig")
+            .map(Option::unwrap_or_default)
+            .map_err(|e| CniError::new(code::DECODE, format!("decode runtimeConfig: {e}")))
+    }
+}
+
+fn text(object: &RawObject, key: &str) -> Result<Option<String>, CniError> {
+    object
+        .decode(key)
+        .map_err(|e| CniError::new(code::DECODE, format!("decode network configuration: {key}: {e}")))
+}
+
+fn path(object: &RawObject, key: &str) -> Result<Option<PathBuf>, CniError> {
+    match text(object, key)?.map(PathBuf::from) {
+        Some(path) if !path.is_absolute() => {
+            Err(CniError::new(code::CONFIG, format!("{key} {:?} is not an absolute path", path.display())))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The pod that a call is for, as far as `CNI_ARGS` tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// `K8S_POD_NAMESPACE`.
+    pub namespace: Option<String>,
+    /// `K8S_POD_NAME`.
+    pub name: Option<String>,
+}
+
+impl Pod {
+    /// Reads `K=V;K=V` leniently: what is not a pair is skipped, for the string goes on to the delegates verbatim.
+    ///
+    /// A key that is given twice with two values decides nothing: one of them was smuggled in.
+    #[must_use]
+    pub fn from_args(args: &str) -> Self {
+        let value = |key: &str| {
+            let mut found: Option<&str> = None;
+            for pair in args.split(';') {
+                let Some((k, v)) = pair.split_once('=') else {
+                    continue;
+                };
+                if k == key && !v.is_empty() {
+                    if found.is_some_and(|earlier| earlier != v) {
+                        return None;
+                    }
+                    found = Some(v);
+                }
+            }
+            found.map(str::to_owned)
+        };
+        Self { namespace: value("K8S_POD_NAMESPACE"), name: value("K8S_POD_NAME") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vars(pairs: &[(&str, &str)]) -> Vec<(String, OsString)> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), OsString::from(v))).collect()
+    }
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<Env, CniError> {
+        Env::parse(&vars(pairs))
+    }
+
+    #[test]
+    fn every_missing_variable_is_named_in_order() {
+        let error =
+            parse(&[("CNI_COMMAND", "ADD"), ("CNI_NETNS", ""), ("CNI_PATH", "/p")]).expect_err("missing");
+        assert_eq!(error.code, 4);
+        assert!(error.msg.ends_with("CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME"), "{error}");
+    }
+
+    #[test]
+    fn validators_run_only_for_verbs_that_need_the_variable() {
+        let env = parse(&[("CNI_COMMAND", "STATUS"), ("CNI_IFNAME", "a/b"), ("CNI_CONTAINERID", "..")]);
+        assert!(env.is_ok_and(|env| env.ifname.is_empty()));
+        let bad = [("CNI_COMMAND", "DEL"), ("CNI_CONTAINERID", "c1"), ("CNI_IFNAME", "a/b")];
+        assert_eq!(parse(&bad).map_err(|e| e.code).err(), Some(4));
+    }
+
+    #[test]
+    fn names_and_ifnames() {
+        for good in ["c1", "A.b_c-d", "0"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "-a", ".a", "a b", "a/b", "a\n", "ä"] {
+            assert!(!is_name(bad), "{bad:?}");
+        }
+        for good in ["eth0", "a", "123456789012345", "ä0"] {
+            assert_eq!(validate_ifname(good), Ok(()));
+        }
+        for bad in ["", "1234567890123456", ".", "..", "a/b", "a:b", "a b", "a\u{a0}b", "äääääääé"] {
+            assert!(validate_ifname(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn pod_arguments_are_read_leniently_and_ambiguity_decides_nothing() {
+        let pod = Pod::from_args("IgnoreUnknown=1;X=a=b;JUNK;K8S_POD_NAMESPACE=ns1;K8S_POD_NAME=p1;");
+        assert_eq!(pod, Pod { namespace: Some("ns1".into()), name: Some("p1".into()) });
+        let twice = Pod::from_args("K8S_POD_NAME=p1;K8S_POD_NAME=p2;K8S_POD_NAMESPACE=n;K8S_POD_NAMESPACE=n");
+        assert_eq!(twice, Pod { namespace: Some("n".into()), name: None });
+    }
+}

@@ -1,1 +1,340 @@
 //! Records on disk.
+//!
+//! *Layout*: `STATE/attachments/<shard>/<container id>@<ifname>`, 256 shards by container id, so that looking up the other
+//! attachments of a container lists a handful of entries even among ten thousand. A container id that is too long for a
+//! file name is replaced by its 128-bit hash; the record itself holds the id, so that a collision is noticed.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use siphasher::sip128::SipHasher13;
+
+use crate::attachment::{Attachment, Event, Intent, line};
+use crate::file::{self, PRIVATE, read_bounded};
+use crate::layout::Layout;
+use crate::trust;
+
+/// Largest record we read, in bytes: two confs, two results and some lines.
+pub const MAX_BYTES: usize = 64 << 20;
+
+/// Container ids up to here are file names as they are; NAME_MAX is 255 bytes, an ifname has at most 15.
+const LONGEST_PLAIN_ID: usize = 200;
+
+/// Who an attachment is: container id and ifname.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// `CNI_CONTAINERID`.
+    pub container_id: String,
+    /// `CNI_IFNAME`.
+    pub ifname: String,
+}
+
+impl Key {
+    /// The key of (container id, ifname).
+    pub fn new(container_id: impl Into<String>, ifname: impl Into<String>) -> Self {
+        Self { container_id: container_id.into(), ifname: ifname.into() }
+    }
+
+    /// The file name of everything that belongs to this attachment.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{}@{}", id_name(&self.container_id), self.ifname)
+    }
+}
+
+/// Damaged records: path and reason.
+pub type Damaged = Vec<(PathBuf, String)>;
+
+/// What is known of an attachment.
+#[derive(Debug)]
+pub enum Found {
+    /// No record.
+    Nothing,
+    /// A sound record.
+    Record(Box<Attachment>),
+    /// A file that cannot be read as a record, and why.
+    Damaged(String),
+}
+
+/// The records of one state directory.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+}
+
+/// A record that is open for appending.
+#[derive(Debug)]
+pub struct Open {
+    /// None where the record cannot be written; then what happens is known to this process alone.
+    file: Option<File>,
+    /// What it says by now.
+    pub attachment: Attachment,
+}
+
+impl Store {
+    /// The store below `layout.state_dir`; nothing is touched yet.
+    #[must_use]
+    pub fn new(layout: &Layout) -> Self {
+        Self { layout: layout.clone() }
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.shard(&key.container_id).join(key.file_name())
+    }
+
+    fn shard(&self, container_id: &str) -> PathBuf {
+        self.layout.attachments().join(format!("{:02x}", hash(container_id) & 0xff))
+    }
+
+    /// Refuses a state directory that others could write: what lies in it decides what runs as root.
+    ///
+    /// # Errors
+    /// The directory, who can write it and what to do; an absent directory is fine.
+    pub fn check_trust(&self) -> io::Result<()> {
+        match trust::check_dir(&self.layout.attachments()) {
+            Err(why) if why.is_absent() => match trust::check_dir(&self.layout.state_dir) {
+                Err(why) if why.is_absent() => Ok(()),
+                other => other.map_err(io::Error::other),
+            },
+            other => other.map_err(io::Error::other),
+        }
+    }
+
+    /// Reads the record of `key`.
+    ///
+    /// # Errors
+    /// When the directory is not trusted or the file is there but cannot be read.
+    pub fn find(&self, key: &Key) -> io::Result<Found> {
+        self.check_trust()?;
+        self.read(&self.path(key), Some(key))
+    }
+
+    fn read(&self, path: &Path, key: Option<&Key>) -> io::Result<Found> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(e) => return Err(e),
+        };
+        let bytes = match read_bounded(&mut file, MAX_BYTES) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
+                return Ok(Found::Damaged(e.to_string()));
+            }
+            Err(e) => return Err(e),
+        };
+        Ok(match Attachment::parse(&bytes) {
+            Ok(record) => {
+                let own = Key::new(&record.intent.container_id, &record.intent.ifname);
+                if key.is_some_and(|key| *key != own) {
+                    Found::Damaged(format!("it is the record of {} {}", own.container_id, own.ifname))
+                } else {
+                    Found::Record(Box::new(record))
+                }
+            }
+            Err(why) => Found::Damaged(why),
+        })
+    }
+
+    /// Writes a record's first line, durably. Nothing may be attached before this returned.
+    ///
+    /// # Errors
+    /// When the directory is not trusted or cannot be written; then no record is left.
+    pub fn begin(&self, intent: Intent) -> io::Result<Open> {
+        let shard = self.shard(&intent.container_id);
+        if !shard.is_dir() {
+            let attachments = self.layout.attachments();
+            file::create_private_dir(&self.layout.state_dir)?;
+            file::create_private_dir(&attachments)?;
+            self.check_trust()?;
+            file::create_private_dir(&shard)?;
+            file::sync_dir(&attachments)?;
+        }
+        let path = self.path(&Key::new(&intent.container_id, &intent.ifname));
+        let bytes = line(&intent);
+        let file = file::write_durable(&path, &bytes, PRIVATE)?;
+        let mut attachment = Attachment::begin(intent);
+        attachment.sound_bytes = bytes.len() as u64;
+        Ok(Open { file: Some(file), attachment })
+    }
+
+    /// Opens a sound record for appending; a torn tail is cut off first.
+    ///
+    /// Where the file cannot be written (a read-only file system, for one) the record goes on in memory: a DEL must not
+    /// depend on being able to write.
+    #[must_use]
+    pub fn open(&self, attachment: Attachment) -> Open {
+        let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
+        let opened = File::options().append(true).open(self.path(&key)).and_then(|file| {
+            if file.metadata()?.len() > attachment.sound_bytes {
+                file.set_len(attachment.sound_bytes)?;
+            }
+            Ok(file)
+        });
+        if let Err(error) = &opened {
+            tracing::warn!(
+                container_id = key.container_id,
+                error = error.to_string(),
+                "record cannot be written"
+            );
+        }
+        Open { file: opened.ok(), attachment }
+    }
+
+    /// Removes the record of `key`. It needs no space and no fsync: should a power loss bring the record back, the DEL
+    /// that the sweep then runs once more finds nothing to do.
+    ///
+    /// # Errors
+    /// Any I/O error but that it is gone already.
+    pub fn remove(&self, key: &Key) -> io::Result<()> {
+        match std::fs::remove_file(self.path(key)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Keeps a damaged record in `STATE/damaged/` as well, where people find it. It stays in its place until a sound
+    /// record replaces it: between the two a kill must not find neither.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn set_aside(&self, key: &Key) -> io::Result<PathBuf> {
+        let dir = self.layout.damaged();
+        file::create_private_dir(&dir)?;
+        let now = crate::boot::Moment::now()?;
+        let to = dir.join(format!("{}.{}-{}", key.file_name(), now.wall_secs, std::process::id()));
+        std::fs::hard_link(self.path(key), &to)?;
+        file::sync_dir(&dir)?;
+        Ok(to)
+    }
+
+    /// The records of one container, damaged ones left out.
+    ///
+    /// # Errors
+    /// When the shard cannot be listed.
+    pub fn of_container(&self, container_id: &str) -> io::Result<Vec<Attachment>> {
+        let prefix = format!("{}@", id_name(container_id));
+        let mut found = Vec::new();
+        for path in list(&self.shard(container_id))? {
+            let name = path.file_name().unwrap_or_default().as_bytes();
+            if name.starts_with(prefix.as_bytes())
+                && let Found::Record(record) = self.read(&path, None)?
+                && record.intent.container_id == container_id
+            {
+                found.push(*record);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every sound record, and the paths of those that are damaged with the reason.
+    ///
+    /// # Errors
+    /// When the directory is not trusted or cannot be listed.
+    pub fn all(&self) -> io::Result<(Vec<Attachment>, Damaged)> {
+        self.check_trust()?;
+        let (mut sound, mut damaged) = (Vec::new(), Vec::new());
+        for shard in list(&self.layout.attachments())? {
+            for path in list(&shard)? {
+                if path
+                    .file_name()
+                    .is_some_and(|name| name.as_bytes().starts_with(file::TEMP_PREFIX.as_bytes()))
+                {
+                    continue;
+                }
+                match self.read(&path, None)? {
+                    Found::Record(record) => sound.push(*record),
+                    Found::Damaged(why) => damaged.push((path, why)),
+                    // Closed while we were listing.
+                    Found::Nothing => {}
+                }
+            }
+        }
+        Ok((sound, damaged))
+    }
+
+    /// Temporary files that a killed writer left; none of them is a record.
+    ///
+    /// # Errors
+    /// When a shard cannot be listed.
+    pub fn abandoned_temps(&self) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for shard in list(&self.layout.attachments())? {
+            found.extend(file::abandoned_temps(&shard)?);
+        }
+        Ok(found)
+    }
+}
+
+impl Open {
+    /// A record that is not on disk.
+    #[must_use]
+    pub const fn in_memory(attachment: Attachment) -> Self {
+        Self { file: None, attachment }
+    }
+
+    /// Appends events, all of them in one write, and takes them in.
+    ///
+    /// They are not fsynced: they tell apart what one boot did, and the page cache survives our own death.
+    ///
+    /// # Errors
+    /// When they cannot be written; they are taken in all the same, so that this process goes on from the truth.
+    pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
+        let bytes: Vec<u8> = events.iter().flat_map(line).collect();
+        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&bytes));
+        for event in events {
+            self.attachment.apply(event.clone());
+        }
+        if written.is_ok() {
+            self.attachment.sound_bytes += bytes.len() as u64;
+        } else if let Some(file) = &self.file {
+            // A torn line would hide every later one. If even this fails the reader is in doubt, which is safe.
+            let _ = file.set_len(self.attachment.sound_bytes);
+        }
+        written
+    }
+}
+
+/// The paths in a directory; an absent one is empty.
+fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(dir) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(e),
+    }
+}
+
+fn hash(text: &str) -> u128 {
+    SipHasher13::new().hash(text.as_bytes()).as_u128()
+}
+
+/// The part of a file name that stands for a container id. `~` cannot begin an id, so the two kinds never meet.
+fn id_name(container_id: &str) -> String {
+    if container_id.len() <= LONGEST_PLAIN_ID {
+        container_id.to_owned()
+    } else {
+        format!("~{:032x}", hash(container_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_ids_are_hashed_and_do_not_collide_on_a_common_prefix() {
+        let prefix = "a".repeat(255);
+        let names: Vec<_> =
+            ["", "1", "2"].map(|end| Key::new(format!("{prefix}{end}"), "eth0").file_name()).into();
+        assert!(names.iter().all(|name| name.len() < 64), "{names:?}");
+        assert!(names[0] != names[1] && names[1] != names[2]);
+        assert_eq!(Key::new("c1", "eth0").file_name(), "c1@eth0");
+    }
+
+    #[test]
+    fn the_hash_of_an_id_never_changes() {
+        // Records written by one release are looked up by the next.
+        assert_eq!(Key::new("a".repeat(300), "e").file_name(), "~49b31b1a9cf9b4220d1abe38f67a387d@e");
+    }
+}

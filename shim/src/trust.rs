@@ -1,1 +1,246 @@
 //! Owner and mode checks of files and of every directory above them.
+//!
+//! Everything we read decides what runs as root, so it must belong to root or to our effective uid, and nobody else may
+//! be able to write it or to replace it: neither group nor others on the file and on every directory above it. A sticky
+//! directory (`/tmp`) is fine when its next component is ours, because then nobody else can rename or remove that one
+//! (man 7 `inode`, "sticky bit"). Links are followed by hand, and the directories of both ends are held to the rule.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::Uid;
+
+/// Links followed on one path before it is called a loop; the kernel's own limit.
+const MAX_LINKS: usize = 40;
+
+/// Why a path is not to be trusted.
+#[derive(Debug)]
+pub enum Distrust {
+    /// It, or a directory above it, cannot be looked at.
+    Io(PathBuf, io::Error),
+    /// It, or a directory above it, belongs to somebody else: path, uid.
+    Owner(PathBuf, u32),
+    /// It, or a directory above it, is writable by group or others: path, mode.
+    Mode(PathBuf, u32),
+    /// It is not what was expected: path, expected.
+    Kind(PathBuf, &'static str),
+}
+
+impl Distrust {
+    /// Whether the path is simply absent.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Io(_, error) => {
+                matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+            }
+            Self::Owner(..) | Self::Mode(..) | Self::Kind(..) => false,
+        }
+    }
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Owner(path, uid) => write!(
+                f,
+                "{} belongs to uid {uid}; expected root or uid {}: chown it",
+                path.display(),
+                Uid::effective()
+            ),
+            Self::Mode(path, mode) => write!(
+                f,
+                "{} has mode {:04o}, writable by others than its owner: chmod go-w it",
+                path.display(),
+                mode & 0o7777
+            ),
+            Self::Kind(path, expected) => write!(f, "{} is not {expected}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for Distrust {}
+
+/// Opens a regular file for reading after checking it and every directory above it.
+///
+/// # Errors
+/// [`Distrust`]; `path` must be absolute.
+pub fn open(path: &Path) -> Result<File, Distrust> {
+    let real = resolve(path)?;
+    let io = |e| Distrust::Io(real.clone(), e);
+    // Not blocking on a FIFO, and never following what was put there since: the last component is no link any more.
+    let file = File::options()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
+        .open(&real)
+        .map_err(io)?;
+    let meta = file.metadata().map_err(io)?;
+    if !meta.is_file() {
+        return Err(Distrust::Kind(real, "a regular file"));
+    }
+    check(&real, &meta)?;
+    Ok(file)
+}
+
+/// Checks a directory of ours and every directory above it.
+///
+/// # Errors
+/// [`Distrust`]; `path` must be absolute.
+pub fn check_dir(path: &Path) -> Result<(), Distrust> {
+    let real = resolve(path)?;
+    let meta = real.symlink_metadata().map_err(|e| Distrust::Io(real.clone(), e))?;
+    if !meta.is_dir() {
+        return Err(Distrust::Kind(real, "a directory"));
+    }
+    check(&real, &meta)
+}
+
+/// The real path of `path`, every directory and link on the way to it checked; the last component itself is not.
+///
+/// # Errors
+/// [`Distrust`] names the component.
+pub fn resolve(path: &Path) -> Result<PathBuf, Distrust> {
+    if !path.is_absolute() {
+        return Err(Distrust::Kind(path.into(), "an absolute path"));
+    }
+    let mut todo: VecDeque<OsString> = names(path);
+    let mut real = PathBuf::from("/");
+    let mut links = 0;
+    while let Some(name) = todo.pop_front() {
+        if name == ".." {
+            real.pop();
+            continue;
+        }
+        let dir = real.symlink_metadata().map_err(|e| Distrust::Io(real.clone(), e))?;
+        let next = real.join(&name);
+        let meta = next.symlink_metadata().map_err(|e| Distrust::Io(next.clone(), e))?;
+        check_above(&real, &dir, &meta)?;
+        if meta.is_symlink() {
+            links += 1;
+            if links > MAX_LINKS || !ours(&meta) {
+                return Err(Distrust::Kind(next, "a link of ours to follow"));
+            }
+            let target = next.read_link().map_err(|e| Distrust::Io(next.clone(), e))?;
+            if target.is_absolute() {
+                real = PathBuf::from("/");
+            }
+            for name in names(&target).into_iter().rev() {
+                todo.push_front(name);
+            }
+        } else {
+            real = next;
+        }
+    }
+    Ok(real)
+}
+
+fn names(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}
+
+fn ours(meta: &Metadata) -> bool {
+    meta.uid() == 0 || meta.uid() == Uid::effective().as_raw()
+}
+
+fn writable_by_others(meta: &Metadata) -> bool {
+    meta.mode() & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0
+}
+
+fn check(path: &Path, meta: &Metadata) -> Result<(), Distrust> {
+    if !ours(meta) {
+        Err(Distrust::Owner(path.into(), meta.uid()))
+    } else if writable_by_others(meta) {
+        Err(Distrust::Mode(path.into(), meta.mode()))
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks a directory on the way to `next`.
+fn check_above(path: &Path, dir: &Metadata, next: &Metadata) -> Result<(), Distrust> {
+    let sticky = dir.mode() & Mode::S_ISVTX.bits() != 0;
+    if dir.is_dir() && ours(dir) && sticky && ours(next) {
+        return Ok(());
+    }
+    check(path, dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("crossfade-trust-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).expect("scratch");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("mode");
+        dir
+    }
+
+    fn put(path: &Path, mode: u32) {
+        fs::write(path, "x").expect("write");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("mode");
+    }
+
+    #[test]
+    fn a_file_of_ours_below_a_sticky_directory_is_trusted() {
+        let dir = scratch("good");
+        put(&dir.join("f"), 0o644);
+        open(&dir.join("f")).expect("trusted");
+        fs::remove_dir_all(dir).expect("clean");
+    }
+
+    #[test]
+    fn group_and_world_writable_files_and_directories_are_not() {
+        let dir = scratch("bad");
+        for mode in [0o664, 0o646, 0o666] {
+            put(&dir.join("f"), mode);
+            assert!(matches!(open(&dir.join("f")), Err(Distrust::Mode(_, m)) if m & 0o777 == mode));
+        }
+        put(&dir.join("f"), 0o600);
+        for mode in [0o775, 0o757] {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).expect("mode");
+            assert!(matches!(open(&dir.join("f")), Err(Distrust::Mode(p, _)) if p == dir), "{mode:o}");
+        }
+        fs::remove_dir_all(dir).expect("clean");
+    }
+
+    #[test]
+    fn a_link_is_followed_only_through_trusted_directories() {
+        let dir = scratch("link");
+        let open_dir = dir.join("open");
+        fs::create_dir(&open_dir).expect("dir");
+        put(&open_dir.join("target"), 0o600);
+        symlink(open_dir.join("target"), dir.join("link")).expect("link");
+        open(&dir.join("link")).expect("both directories are ours");
+        fs::set_permissions(&open_dir, fs::Permissions::from_mode(0o777)).expect("mode");
+        assert!(matches!(open(&dir.join("link")), Err(Distrust::Mode(p, _)) if p == open_dir));
+        symlink("loop", dir.join("loop")).expect("link");
+        assert!(matches!(open(&dir.join("loop")), Err(Distrust::Kind(..))));
+        fs::remove_dir_all(dir).expect("clean");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_absence_is_told_apart() {
+        let dir = scratch("kind");
+        assert!(matches!(open(&dir), Err(Distrust::Kind(..))));
+        assert!(open(&dir.join("gone")).is_err_and(|e| e.is_absent()));
+        assert!(matches!(open(Path::new("f")), Err(Distrust::Kind(..))));
+        fs::remove_dir_all(dir).expect("clean");
+    }
+}

@@ -25,16 +25,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            conf_dir: "/etc/cni/net.d".into(),
-            bin_dir: "/opt/cni/bin".into(),
-        }
+        Options { conf_dir: "/etc/cni/net.d".into(), bin_dir: "/opt/cni/bin".into() }
     }
 }
 
 /// A containerd with the sandbox image in it. Its sandboxes outlive it, but not the node.
 #[derive(Debug)]
 pub struct Containerd {
+    node: Node,
     dir: PathBuf,
     daemon: Option<Daemon>,
     cri: Cri,
@@ -54,25 +52,17 @@ impl Containerd {
         }
         for made in [&options.conf_dir, &options.bin_dir] {
             let outside = node.outside(made);
-            fs::create_dir_all(&outside)
-                .with_context(|| format!("creating {}", outside.display()))?;
+            fs::create_dir_all(&outside).with_context(|| format!("creating {}", outside.display()))?;
         }
         fs::write(dir.join("config.toml"), config(&dir, options)).context("containerd's config")?;
         let cri = Cri::new(&dir.join("c.sock"))?;
-        let mut containerd = Containerd {
-            dir,
-            daemon: None,
-            cri,
-        };
-        containerd.start_again(node)?;
+        let mut containerd = Containerd { node: node.clone(), dir, daemon: None, cri };
+        containerd.start_again()?;
         let archive = containerd.dir.join("pause.tar");
         image::pause_tar(&archive)?;
         let socket = containerd.socket();
         let mut import = node.command("ctr");
-        import
-            .arg("--address")
-            .arg(socket)
-            .args(["--namespace", "k8s.io", "images", "import"]);
+        import.arg("--address").arg(socket).args(["--namespace", "k8s.io", "images", "import"]);
         import.args(["--snapshotter", SNAPSHOTTER]).arg(&archive);
         crate::node::run(&mut import).context("importing the sandbox image")?;
         Ok(containerd)
@@ -83,10 +73,7 @@ impl Containerd {
     /// # Errors
     /// It is stopped already, or does not end.
     pub fn stop(&mut self) -> Result<()> {
-        self.take()?
-            .terminate()
-            .context("stopping containerd")
-            .map(drop)
+        self.take()?.terminate().context("stopping containerd").map(drop)
     }
 
     /// Ends containerd with SIGKILL; its sandboxes run on.
@@ -101,10 +88,10 @@ impl Containerd {
     ///
     /// # Errors
     /// As [`Containerd::start`].
-    pub fn start_again(&mut self, node: &Node) -> Result<()> {
-        let mut command = node.command("containerd");
+    pub fn start_again(&mut self) -> Result<()> {
+        let mut command = self.node.command("containerd");
         command.arg("--config").arg(self.dir.join("config.toml"));
-        let mut daemon = node.background("containerd", command)?;
+        let mut daemon = self.node.background("containerd", &command)?;
         let log = daemon.log().to_path_buf();
         let cri = &self.cri;
         let ready = deadline::until("containerd's CRI", READY_WITHIN, || {
@@ -113,7 +100,7 @@ impl Containerd {
             }
             Ok(cri.network_ready().ok())
         });
-        ready.with_context(|| format!("containerd on node {}: {}", node.name(), tail(&log)))?;
+        ready.with_context(|| format!("containerd on node {}: {}", self.node.name(), tail(&log)))?;
         self.daemon = Some(daemon);
         Ok(())
     }
@@ -122,9 +109,9 @@ impl Containerd {
     ///
     /// # Errors
     /// As [`Containerd::stop`] and [`Containerd::start`].
-    pub fn restart(&mut self, node: &Node) -> Result<()> {
+    pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        self.start_again(node)
+        self.start_again()
     }
 
     /// The client of its CRI.
@@ -165,11 +152,7 @@ const SNAPSHOTTER: &str = "overlayfs";
 
 /// Everything of this instance in `dir`, no feature that needs the machine's help.
 fn config(dir: &Path, options: &Options) -> String {
-    let (dir, conf_dir, bin_dir) = (
-        dir.display(),
-        options.conf_dir.display(),
-        options.bin_dir.display(),
-    );
+    let (dir, conf_dir, bin_dir) = (dir.display(), options.conf_dir.display(), options.bin_dir.display());
     format!(
         r#"version = 2
 root = "{dir}/root"

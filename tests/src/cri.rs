@@ -174,8 +174,7 @@ impl Cri {
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
         let guard = runtime.enter();
-        let channel =
-            Endpoint::from_static("http://cri.invalid").connect_with_connector_lazy(connector);
+        let channel = Endpoint::from_static("http://cri.invalid").connect_with_connector_lazy(connector);
         drop(guard);
         Ok(Cri { runtime, channel })
     }
@@ -185,15 +184,11 @@ impl Cri {
     /// # Errors
     /// The runtime's, such as what the CNI plugin said.
     pub fn run_sandbox(&self, sandbox: &Sandbox) -> Result<String> {
-        let request = api::RunPodSandboxRequest {
-            config: Some(sandbox.config()?),
-            runtime_handler: String::new(),
-        };
+        let request =
+            api::RunPodSandboxRequest { config: Some(sandbox.config()?), runtime_handler: String::new() };
         let mut client = self.client();
         let answer = self.call(client.run_pod_sandbox(request));
-        Ok(answer
-            .with_context(|| format!("RunPodSandbox {}", sandbox.name))?
-            .pod_sandbox_id)
+        Ok(answer.with_context(|| format!("RunPodSandbox {}", sandbox.name))?.pod_sandbox_id)
     }
 
     /// Stops a sandbox; stopping it again is no error.
@@ -201,13 +196,9 @@ impl Cri {
     /// # Errors
     /// The runtime's, such as what the CNI plugin said.
     pub fn stop(&self, id: &str) -> Result<()> {
-        let request = api::StopPodSandboxRequest {
-            pod_sandbox_id: id.to_owned(),
-        };
+        let request = api::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
         let mut client = self.client();
-        self.call(client.stop_pod_sandbox(request))
-            .with_context(|| format!("StopPodSandbox {id}"))
-            .map(drop)
+        self.call(client.stop_pod_sandbox(request)).with_context(|| format!("StopPodSandbox {id}")).map(drop)
     }
 
     /// Removes a sandbox, stopping it first if it runs.
@@ -215,9 +206,7 @@ impl Cri {
     /// # Errors
     /// The runtime's.
     pub fn remove(&self, id: &str) -> Result<()> {
-        let request = api::RemovePodSandboxRequest {
-            pod_sandbox_id: id.to_owned(),
-        };
+        let request = api::RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() };
         let mut client = self.client();
         self.call(client.remove_pod_sandbox(request))
             .with_context(|| format!("RemovePodSandbox {id}"))
@@ -230,21 +219,16 @@ impl Cri {
     /// The runtime's.
     pub fn list(&self) -> Result<Vec<Listed>> {
         let mut client = self.client();
-        let answer =
-            self.call(client.list_pod_sandbox(api::ListPodSandboxRequest { filter: None }));
-        let items = answer
-            .context("ListPodSandbox")?
-            .items
-            .into_iter()
-            .map(|item| {
-                let metadata = item.metadata.unwrap_or_default();
-                Listed {
-                    ready: item.state == i32::from(api::PodSandboxState::SandboxReady),
-                    id: item.id,
-                    name: metadata.name,
-                    namespace: metadata.namespace,
-                }
-            });
+        let answer = self.call(client.list_pod_sandbox(api::ListPodSandboxRequest { filter: None }));
+        let items = answer.context("ListPodSandbox")?.items.into_iter().map(|item| {
+            let metadata = item.metadata.unwrap_or_default();
+            Listed {
+                ready: item.state == i32::from(api::PodSandboxState::SandboxReady),
+                id: item.id,
+                name: metadata.name,
+                namespace: metadata.namespace,
+            }
+        });
         Ok(items.collect())
     }
 
@@ -253,10 +237,7 @@ impl Cri {
     /// # Errors
     /// The runtime's, or an answer that is not understood.
     pub fn status(&self, id: &str) -> Result<Status> {
-        let request = api::PodSandboxStatusRequest {
-            pod_sandbox_id: id.to_owned(),
-            verbose: true,
-        };
+        let request = api::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: true };
         let mut client = self.client();
         let answer = self
             .call(client.pod_sandbox_status(request))
@@ -267,11 +248,7 @@ impl Cri {
         let info: Value = serde_json::from_str(info).context("verbose information")?;
         Ok(Status {
             ready: status.state == i32::from(api::PodSandboxState::SandboxReady),
-            ip: if network.ip.is_empty() {
-                None
-            } else {
-                Some(network.ip.parse().context(network.ip)?)
-            },
+            ip: if network.ip.is_empty() { None } else { Some(network.ip.parse().context(network.ip)?) },
             additional_ips: network
                 .additional_ips
                 .iter()
@@ -289,23 +266,11 @@ impl Cri {
     /// The runtime's; while it starts, that it does not answer.
     pub fn network_ready(&self) -> Result<(bool, String)> {
         let mut client = self.client();
-        let answer = self
-            .call(client.status(api::StatusRequest { verbose: false }))
-            .context("Status")?;
-        let conditions = answer
-            .status
-            .map(|status| status.conditions)
-            .unwrap_or_default();
-        let condition = conditions
-            .into_iter()
-            .find(|condition| condition.r#type == "NetworkReady");
+        let answer = self.call(client.status(api::StatusRequest { verbose: false })).context("Status")?;
+        let conditions = answer.status.map(|status| status.conditions).unwrap_or_default();
+        let condition = conditions.into_iter().find(|condition| condition.r#type == "NetworkReady");
         let condition = condition.context("a status without NetworkReady")?;
-        Ok((
-            condition.status,
-            format!("{} {}", condition.reason, condition.message)
-                .trim()
-                .to_owned(),
-        ))
+        Ok((condition.status, format!("{} {}", condition.reason, condition.message).trim().to_owned()))
     }
 
     /// The runtime's name and version, as in `containerd 1.6.20`.
@@ -314,15 +279,9 @@ impl Cri {
     /// The runtime's; while it starts, that it does not answer.
     pub fn version(&self) -> Result<String> {
         let mut client = self.client();
-        let answer = self
-            .call(client.version(api::VersionRequest {
-                version: "v1".to_owned(),
-            }))
-            .context("Version")?;
-        Ok(format!(
-            "{} {}",
-            answer.runtime_name, answer.runtime_version
-        ))
+        let answer =
+            self.call(client.version(api::VersionRequest { version: "v1".to_owned() })).context("Version")?;
+        Ok(format!("{} {}", answer.runtime_name, answer.runtime_version))
     }
 
     fn client(&self) -> RuntimeServiceClient<Channel> {
@@ -330,14 +289,8 @@ impl Cri {
     }
 
     /// Drives one call to its end.
-    fn call<T>(
-        &self,
-        call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
-    ) -> Result<T> {
-        match self
-            .runtime
-            .block_on(async { tokio::time::timeout(ANSWER_WITHIN, call).await })
-        {
+    fn call<T>(&self, call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>) -> Result<T> {
+        match self.runtime.block_on(async { tokio::time::timeout(ANSWER_WITHIN, call).await }) {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(anyhow!("{:?}: {}", status.code(), status.message())),
             Err(_elapsed) => Err(anyhow!("no answer within {} s", ANSWER_WITHIN.as_secs())),
@@ -348,8 +301,6 @@ impl Cri {
 /// The network namespace that the runtime wrote into the sandbox's specification.
 fn netns(info: &Value) -> Option<PathBuf> {
     let namespaces = info.pointer("/runtimeSpec/linux/namespaces")?.as_array()?;
-    let network = namespaces
-        .iter()
-        .find(|namespace| namespace["type"] == "network")?;
+    let network = namespaces.iter().find(|namespace| namespace["type"] == "network")?;
     network["path"].as_str().map(PathBuf::from)
 }

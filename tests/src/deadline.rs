@@ -13,11 +13,7 @@ const STEP: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// The condition's own error at once, or that `what` did not happen in time.
-pub fn until<T>(
-    what: &str,
-    limit: Duration,
-    mut condition: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = condition()? {

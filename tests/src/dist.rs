@@ -33,10 +33,7 @@ fn shipped(program: &str) -> Result<PathBuf> {
     };
     let path = directory.join(program);
     if !path.is_file() {
-        bail!(
-            "{} is not built: run `make build`, or name its directory in CROSSFADE_DIST",
-            path.display()
-        );
+        bail!("{} is not built: run `make build`, or name its directory in CROSSFADE_DIST", path.display());
     }
     Ok(path)
 }
@@ -47,12 +44,11 @@ fn shipped(program: &str) -> Result<PathBuf> {
 /// Not built; the message says how to.
 pub fn lab_bin(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("path of the running executable")?;
-    let candidates = own
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|directory| directory.join(name));
+    let candidates = own.ancestors().skip(1).take(2).map(|directory| directory.join(name));
     candidates.into_iter().find(|path| path.is_file()).with_context(|| {
-        format!("{name} is not beside {}: run `cargo build -p lab --bin {name}` in the same profile", own.display())
+        format!(
+            "{name} is not beside {}: run `cargo build -p lab --bin {name}` in the same profile",
+            own.display()
+        )
     })
 }

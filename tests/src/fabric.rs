@@ -6,9 +6,11 @@
 //! [`Fabric::block_forwarding_between`] to see its packets.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -81,6 +83,25 @@ impl Overlay {
         })
     }
 
+    /// Addresses that host-local has given away on a node, in order.
+    ///
+    /// # Errors
+    /// The leases cannot be read; that there never were any is no error.
+    pub fn leases(&self, node: &Node) -> Result<Vec<IpAddr>> {
+        let directory = node.outside("/var/lib/cni/networks").join(&self.name);
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(|| format!("reading {}", directory.display()))?,
+        };
+        let mut leases = Vec::new();
+        for entry in entries {
+            // Beside the leases, one file each by address, are a lock and the last address given.
+            leases.extend(entry?.file_name().to_string_lossy().parse::<IpAddr>());
+        }
+        leases.sort();
+        Ok(leases)
+    }
+
     fn mac(&self, index: u8) -> String {
         let [_, a, b, c] = self.vni.to_be_bytes();
         format!("02:{a:02x}:{b:02x}:{c:02x}:00:{index:02x}")
@@ -102,30 +123,18 @@ impl Fabric {
     /// Outside of [`crate::isolate::enter`], or what the kernel refuses.
     pub fn new(count: u8) -> Result<Fabric> {
         let bridge = format!("fab{}", LINKS.fetch_add(1, Ordering::Relaxed));
-        let nodes = (1..=count)
-            .map(|index| Node::start(&format!("n{index}"), index))
-            .collect::<Result<_>>()?;
-        let fabric = Fabric {
-            nodes,
-            bridge,
-            overlays: Mutex::default(),
-        };
+        let nodes =
+            (1..=count).map(|index| Node::start(&format!("n{index}"), index)).collect::<Result<_>>()?;
+        let fabric = Fabric { nodes, bridge, overlays: Mutex::default() };
         let mut batch = format!("link add {0} type bridge\nlink set {0} up\n", fabric.bridge);
         for node in &fabric.nodes {
             let link = format!("v{}", LINKS.fetch_add(1, Ordering::Relaxed));
-            writeln!(
-                batch,
-                "link add {link} type veth peer name eth0 netns {}",
-                node.pid()
-            )?;
+            writeln!(batch, "link add {link} type veth peer name eth0 netns {}", node.pid())?;
             writeln!(batch, "link set {link} master {} up", fabric.bridge)?;
         }
         ip_batch(Command::new("ip"), &batch).context("the fabric")?;
         for node in &fabric.nodes {
-            node.ip_batch(&format!(
-                "addr add {}/24 dev eth0\nlink set eth0 up\n",
-                node.address()
-            ))?;
+            node.ip_batch(&format!("addr add {}/24 dev eth0\nlink set eth0 up\n", node.address()))?;
         }
         Ok(fabric)
     }
@@ -148,27 +157,12 @@ impl Fabric {
     /// # Errors
     /// Name, identifier or port are taken.
     pub fn overlay(&self, name: &str, vni: u32, udp_port: u16, prefix: &str) -> Result<Overlay> {
-        let overlay = Overlay {
-            name: name.to_owned(),
-            vni,
-            udp_port,
-            prefix: prefix.to_owned(),
-        };
+        let overlay = Overlay { name: name.to_owned(), vni, udp_port, prefix: prefix.to_owned() };
         for node in &self.nodes {
-            node.ip_batch(&self.overlay_links(&overlay, node)?)
-                .with_context(|| format!("overlay {name}"))?;
+            node.ip_batch(&self.overlay_links(&overlay, node)?).with_context(|| format!("overlay {name}"))?;
             for peer in self.peers(node) {
                 let (mac, address) = (overlay.mac(peer.index()), peer.address().to_string());
-                node.run(&[
-                    "bridge",
-                    "fdb",
-                    "append",
-                    &mac,
-                    "dev",
-                    &overlay.device(),
-                    "dst",
-                    &address,
-                ])?;
+                node.run(&["bridge", "fdb", "append", &mac, "dev", &overlay.device(), "dst", &address])?;
             }
         }
         self.overlays().push(overlay.clone());
@@ -188,24 +182,16 @@ impl Fabric {
             overlay.prefix,
         );
         for peer in self.peers(node) {
-            let (mac, gateway) = (
-                overlay.mac(peer.index()),
-                format!("{}.{}.0", overlay.prefix, peer.index()),
-            );
+            let (mac, gateway) =
+                (overlay.mac(peer.index()), format!("{}.{}.0", overlay.prefix, peer.index()));
             writeln!(batch, "neigh add {gateway} lladdr {mac} dev {device}")?;
-            writeln!(
-                batch,
-                "route add {} via {gateway} dev {device} onlink",
-                overlay.subnet(peer.index())
-            )?;
+            writeln!(batch, "route add {} via {gateway} dev {device} onlink", overlay.subnet(peer.index()))?;
         }
         Ok(batch)
     }
 
     fn peers(&self, node: &Node) -> impl Iterator<Item = &Node> {
-        self.nodes
-            .iter()
-            .filter(move |peer| peer.index() != node.index())
+        self.nodes.iter().filter(move |peer| peer.index() != node.index())
     }
 
     /// Takes an overlay away, with the bridges its plugins left behind.
@@ -239,10 +225,7 @@ impl Fabric {
             for (from, to) in [(one, other), (other, one)] {
                 for input in [from.bridge(), from.device()] {
                     for output in [to.bridge(), to.device()] {
-                        iptables(
-                            node,
-                            &["-A", CHAIN, "-i", &input, "-o", &output, "-j", "DROP"],
-                        )?;
+                        iptables(node, &["-A", CHAIN, "-i", &input, "-o", &output, "-j", "DROP"])?;
                     }
                 }
             }
@@ -257,11 +240,7 @@ impl Fabric {
     /// Forwarding is not blocked.
     pub fn unblock_forwarding(&self) -> Result<()> {
         for node in &self.nodes {
-            for line in [
-                ["-D", "FORWARD", "-j", CHAIN].as_slice(),
-                &["-F", CHAIN],
-                &["-X", CHAIN],
-            ] {
+            for line in [["-D", "FORWARD", "-j", CHAIN].as_slice(), &["-F", CHAIN], &["-X", CHAIN]] {
                 iptables(node, line)?;
             }
         }
@@ -278,22 +257,15 @@ impl Fabric {
             let table = iptables(node, &["-nvxL", CHAIN])?;
             // Two lines of heading, then packets, bytes, target, ...
             for rule in table.lines().skip(2) {
-                let count = rule
-                    .split_whitespace()
-                    .next()
-                    .context("a rule without a counter")?;
-                packets += count
-                    .parse::<u64>()
-                    .with_context(|| format!("counter of {rule}"))?;
+                let count = rule.split_whitespace().next().context("a rule without a counter")?;
+                packets += count.parse::<u64>().with_context(|| format!("counter of {rule}"))?;
             }
         }
         Ok(packets)
     }
 
     fn overlays(&self) -> std::sync::MutexGuard<'_, Vec<Overlay>> {
-        self.overlays
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.overlays.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -301,9 +273,7 @@ impl Drop for Fabric {
     fn drop(&mut self) {
         self.nodes.clear();
         // The veth pairs went with their nodes.
-        let _litter = Command::new("ip")
-            .args(["link", "delete", &self.bridge])
-            .status();
+        let _litter = Command::new("ip").args(["link", "delete", &self.bridge]).status();
     }
 }
 

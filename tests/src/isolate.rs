@@ -67,9 +67,6 @@ fn lab_mounts() -> Result<()> {
         .context("new mount and net namespace")?;
     mounts::private_tree()?;
     mounts::proc()?;
-    mounts::lab_run()?;
-    if !process::is_nested() {
-        mounts::copy_on_write()?;
-    }
+    mounts::lab_directories()?;
     process::loopback_up()
 }

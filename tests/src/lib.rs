@@ -5,6 +5,7 @@ pub mod caller;
 pub mod containerd;
 pub mod cri;
 pub mod crio;
+pub mod crossfade;
 pub mod deadline;
 pub mod dist;
 pub mod fabric;

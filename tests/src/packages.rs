@@ -34,14 +34,8 @@ const PROGRAMS: &[&str] = &["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/
 const PLUGINS: &[&str] = &["usr/lib/cni", "opt/cni/bin"];
 
 /// Links that the iptables package makes when it is installed, and so lacks when it is unpacked.
-const ALTERNATIVES: [&str; 6] = [
-    "iptables",
-    "iptables-restore",
-    "iptables-save",
-    "ip6tables",
-    "ip6tables-restore",
-    "ip6tables-save",
-];
+const ALTERNATIVES: [&str; 6] =
+    ["iptables", "iptables-restore", "iptables-save", "ip6tables", "ip6tables-restore", "ip6tables-save"];
 
 /// What [`fetch`] writes last: the packages the cache was made of.
 const STAMP: &str = ".packages";
@@ -73,20 +67,15 @@ pub fn plugin(name: &str) -> Result<PathBuf> {
 fn find(directories: &[&str], name: &str) -> Result<PathBuf> {
     let cache = cache_dir();
     let executable = |path: &PathBuf| {
-        path.metadata()
-            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+        path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
     };
     let places = [cache.as_path(), Path::new("/")]
         .into_iter()
-        .flat_map(|root| {
-            directories
-                .iter()
-                .map(move |directory| root.join(directory).join(name))
-        });
+        .flat_map(|root| directories.iter().map(move |directory| root.join(directory).join(name)));
     let mut found = places.filter(executable);
-    found.next().with_context(|| {
-        format!("{name} is neither installed nor fetched: run `lab-preflight fetch`")
-    })
+    found
+        .next()
+        .with_context(|| format!("{name} is neither installed nor fetched: run `lab-preflight fetch`"))
 }
 
 /// A command that runs a part where the lab's mounts are not: with the libraries and modules it was unpacked with.
@@ -98,11 +87,7 @@ pub fn command(part: &Path) -> Command {
         if let Ok(paths) = std::env::join_paths(&libraries) {
             command.env("LD_LIBRARY_PATH", paths);
         }
-        if let Some(modules) = libraries
-            .iter()
-            .map(|path| path.join("xtables"))
-            .find(|path| path.is_dir())
-        {
+        if let Some(modules) = libraries.iter().map(|path| path.join("xtables")).find(|path| path.is_dir()) {
             command.env("XTABLES_LIBDIR", modules);
         }
     }
@@ -115,20 +100,14 @@ pub fn command(part: &Path) -> Command {
 /// `ldd` cannot be run.
 pub fn missing_libraries(part: &Path) -> Result<Vec<String>> {
     let mut ldd = Command::new("ldd");
-    if let Some((_, Some(paths))) = command(part)
-        .get_envs()
-        .find(|(name, _)| *name == "LD_LIBRARY_PATH")
-    {
+    if let Some((_, Some(paths))) = command(part).get_envs().find(|(name, _)| *name == "LD_LIBRARY_PATH") {
         ldd.env("LD_LIBRARY_PATH", paths);
     }
     // It fails on a static program, which is as good as finding everything.
     let output = ldd.arg(part).output().context("running ldd")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let missing = text.lines().filter(|line| line.ends_with("not found"));
-    Ok(missing
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect())
+    Ok(missing.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
 }
 
 /// Keeps the cache as it is while a lab runs from it; none when nothing was fetched.
@@ -162,31 +141,20 @@ pub enum Fetched {
 /// No apt, a package it does not know, or no network; the message says which.
 pub fn fetch() -> Result<Fetched> {
     let directory = cache_dir();
-    let packages: Vec<String> = PACKAGES
-        .into_iter()
-        .map(str::to_owned)
-        .chain(absent_libraries()?)
-        .collect();
+    let packages: Vec<String> = PACKAGES.into_iter().map(str::to_owned).chain(absent_libraries()?).collect();
     let wanted = apt("apt-get", &["download", "--print-uris"], &packages)
         .context("asking apt for the packages: are its lists current (`sudo apt-get update`)?")?;
     if fs::read_to_string(directory.join(STAMP)).is_ok_and(|stamp| stamp == wanted) {
         return Ok(Fetched::Complete);
     }
     let stamp = File::open(directory.join(STAMP)).ok();
-    if stamp
-        .as_ref()
-        .is_some_and(|stamp| stamp.try_lock().is_err())
-    {
+    if stamp.as_ref().is_some_and(|stamp| stamp.try_lock().is_err()) {
         return Ok(Fetched::InUse);
     }
-    let parent = directory
-        .parent()
-        .context("the cache directory has no parent")?;
+    let parent = directory.parent().context("the cache directory has no parent")?;
     fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-    let new = tempfile::Builder::new()
-        .prefix(".lab-parts-")
-        .tempdir_in(parent)
-        .context("a new cache directory")?;
+    let new =
+        tempfile::Builder::new().prefix(".lab-parts-").tempdir_in(parent).context("a new cache directory")?;
     let (root, archives) = (new.path().join("root"), new.path().join("deb"));
     for path in [&root, &archives] {
         fs::create_dir(path).with_context(|| format!("creating {}", path.display()))?;
@@ -196,10 +164,7 @@ pub fn fetch() -> Result<Fetched> {
         .args(&packages)
         .current_dir(&archives)
         .status();
-    ensure!(
-        status.context("running apt-get")?.success(),
-        "apt-get download failed: is there a network?"
-    );
+    ensure!(status.context("running apt-get")?.success(), "apt-get download failed: is there a network?");
     prepare(&root)?;
     for archive in fs::read_dir(&archives).context("the downloaded packages")? {
         unpack(&archive?.path(), &root)?;
@@ -220,29 +185,19 @@ pub fn fetch() -> Result<Fetched> {
 /// Libraries that the packages depend on, directly or through libraries, and that are not installed.
 fn absent_libraries() -> Result<BTreeSet<String>> {
     let format = "--showformat=${db:Status-Status} ${Package}\n";
-    let table = Command::new("dpkg-query")
-        .args(["--show", format])
-        .output()
-        .context("running dpkg-query")?;
+    let table = Command::new("dpkg-query").args(["--show", format]).output().context("running dpkg-query")?;
     let table = String::from_utf8_lossy(&table.stdout);
-    let installed: BTreeSet<&str> = table
-        .lines()
-        .filter_map(|line| line.strip_prefix("installed "))
-        .collect();
+    let installed: BTreeSet<&str> =
+        table.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
     let mut absent = BTreeSet::new();
     let mut ask: Vec<String> = PACKAGES.into_iter().map(str::to_owned).collect();
     while !ask.is_empty() {
         let answer = apt("apt-cache", &["depends", "--important"], &ask)?;
-        let dependencies = answer
-            .lines()
-            .filter_map(|line| line.split_once("Depends: "))
-            .map(|(_, name)| name);
+        let dependencies =
+            answer.lines().filter_map(|line| line.split_once("Depends: ")).map(|(_, name)| name);
         let plain = dependencies.map(|name| name.split(':').next().unwrap_or(name));
         let libraries = plain.filter(|name| name.starts_with("lib") && !installed.contains(name));
-        ask = libraries
-            .map(str::to_owned)
-            .filter(|name| absent.insert(name.clone()))
-            .collect();
+        ask = libraries.map(str::to_owned).filter(|name| absent.insert(name.clone())).collect();
     }
     Ok(absent)
 }
@@ -251,8 +206,7 @@ fn absent_libraries() -> Result<BTreeSet<String>> {
 fn prepare(root: &Path) -> Result<()> {
     for name in ["bin", "sbin", "lib", "lib64"] {
         fs::create_dir_all(root.join("usr").join(name)).context("the cache's /usr")?;
-        symlink(Path::new("usr").join(name), root.join(name))
-            .context("links to the cache's /usr")?;
+        symlink(Path::new("usr").join(name), root.join(name)).context("links to the cache's /usr")?;
     }
     Ok(())
 }
@@ -266,43 +220,23 @@ fn unpack(archive: &Path, root: &Path) -> Result<()> {
         .context("running dpkg-deb")?;
     let stdout = data.stdout.take().context("dpkg-deb's stdout")?;
     let status = Command::new("tar")
-        .args([
-            "--extract",
-            "--keep-directory-symlink",
-            "--no-same-owner",
-            "--directory",
-        ])
+        .args(["--extract", "--keep-directory-symlink", "--no-same-owner", "--directory"])
         .arg(root)
-        .args([
-            "--exclude=./usr/share/doc",
-            "--exclude=./usr/share/man",
-            "--exclude=./usr/share/locale",
-        ])
+        .args(["--exclude=./usr/share/doc", "--exclude=./usr/share/man", "--exclude=./usr/share/locale"])
         .stdin(stdout)
         .status()
         .context("running tar")?;
-    ensure!(
-        data.wait()?.success() && status.success(),
-        "unpacking {} failed",
-        archive.display()
-    );
+    ensure!(data.wait()?.success() && status.success(), "unpacking {} failed", archive.display());
     Ok(())
 }
 
 fn apt(program: &str, arguments: &[&str], packages: &[String]) -> Result<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .args(packages)
-        .env("LC_ALL", "C")
-        .output()
-        .with_context(|| {
-            format!("running {program}: the lab's parts come from Debian's or Ubuntu's packages")
-        })?;
+    let output =
+        Command::new(program).args(arguments).args(packages).env("LC_ALL", "C").output().with_context(
+            || format!("running {program}: the lab's parts come from Debian's or Ubuntu's packages"),
+        )?;
     if !output.status.success() {
-        bail!(
-            "{program}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -312,10 +246,8 @@ fn libraries(cache: &Path) -> Vec<PathBuf> {
     let base = cache.join("usr/lib");
     let is_triplet = |name: &OsStr| name.to_string_lossy().contains("-linux-gnu");
     let entries = fs::read_dir(&base).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries
-        .filter(|entry| is_triplet(&entry.file_name()))
-        .map(|entry| entry.path())
-        .collect();
+    let mut found: Vec<PathBuf> =
+        entries.filter(|entry| is_triplet(&entry.file_name())).map(|entry| entry.path()).collect();
     found.push(base);
     found
 }

@@ -34,11 +34,7 @@ pub enum Need {
 }
 
 /// To build the workspace.
-pub const BUILD: &[Need] = &[
-    Need::Program("cargo"),
-    Need::Program("cc"),
-    Need::Program("protoc"),
-];
+pub const BUILD: &[Need] = &[Need::Program("cargo"), Need::Program("cc"), Need::Program("protoc")];
 
 /// For nodes on a fabric.
 pub const NODES: &[Need] = &[
@@ -118,9 +114,7 @@ impl Report {
 
     /// What is missing.
     pub fn missing(&self) -> impl Iterator<Item = &Finding> {
-        self.findings
-            .iter()
-            .filter(|finding| finding.present == Some(false))
+        self.findings.iter().filter(|finding| finding.present == Some(false))
     }
 }
 
@@ -138,13 +132,8 @@ impl fmt::Display for Report {
             return writeln!(out, "nothing is missing");
         }
         writeln!(out, "\nto get what is missing:")?;
-        let remedies: BTreeSet<&str> = self
-            .missing()
-            .map(|finding| finding.remedy.as_str())
-            .collect();
-        remedies
-            .iter()
-            .try_for_each(|remedy| writeln!(out, "  {remedy}"))
+        let remedies: BTreeSet<&str> = self.missing().map(|finding| finding.remedy.as_str()).collect();
+        remedies.iter().try_for_each(|remedy| writeln!(out, "  {remedy}"))
     }
 }
 
@@ -155,39 +144,29 @@ static KNOWN: Mutex<BTreeMap<Need, Finding>> = Mutex::new(BTreeMap::new());
 pub fn check(needs: &[Need]) -> Report {
     let needs: BTreeSet<Need> = needs.iter().copied().collect();
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let findings = needs
-        .into_iter()
-        .map(|need| known.entry(need).or_insert_with(|| find(need)).clone());
-    Report {
-        findings: findings.collect(),
-    }
+    let findings = needs.into_iter().map(|need| known.entry(need).or_insert_with(|| find(need)).clone());
+    Report { findings: findings.collect() }
 }
 
 /// A test that is not run where `needs` are missing, and fails there if `CI` is set.
-pub fn trial(
-    name: &str,
-    needs: &[&[Need]],
-    test: impl FnOnce() -> Result<()> + Send + 'static,
-) -> Trial {
+pub fn trial(name: &str, needs: &[&[Need]], test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     let needs = needs.concat();
     Trial::ignorable_test(name, move || {
         let report = check(&needs);
-        if report.is_complete() {
-            return test()
-                .map(|()| Completion::Completed)
-                .map_err(|error| Failed::from(format!("{error:#}")));
+        if !report.is_complete() {
+            let verdict = not_run(&report, std::env::var_os("CI").is_some());
+            return verdict.map(Completion::ignored_with).map_err(Failed::from);
         }
-        let missing: Vec<String> = report
-            .missing()
-            .map(|finding| format!("{} ({})", finding.need, finding.detail))
-            .collect();
-        let reason = format!("not run, this machine lacks: {}", missing.join(", "));
-        if std::env::var_os("CI").is_some() {
-            Err(Failed::from(reason))
-        } else {
-            Ok(Completion::ignored_with(reason))
-        }
+        test().map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
     })
+}
+
+/// What becomes of a test on a machine that lacks something: why it is not run, or, in CI, why it fails.
+fn not_run(report: &Report, in_ci: bool) -> std::result::Result<String, String> {
+    let missing: Vec<String> =
+        report.missing().map(|finding| format!("{} ({})", finding.need, finding.detail)).collect();
+    let reason = format!("not run, this machine lacks: {}", missing.join(", "));
+    if in_ci { Err(reason) } else { Ok(reason) }
 }
 
 fn find(need: Need) -> Finding {
@@ -196,15 +175,10 @@ fn find(need: Need) -> Finding {
         Need::Part(name, package) => (name.to_owned(), part(name).map(Some), part_remedy(package)),
         Need::Plugin(name) => {
             let found = packages::plugin(name).map(|path| Some(path.display().to_string()));
-            (
-                format!("plugin: {name}"),
-                found,
-                part_remedy("containernetworking-plugins"),
-            )
+            (format!("plugin: {name}"), found, part_remedy("containernetworking-plugins"))
         }
         Need::StaticPart(name, package) => {
-            let found =
-                part(name).and_then(|path| is_static(Path::new(&path)).map(|()| Some(path)));
+            let found = part(name).and_then(|path| is_static(Path::new(&path)).map(|()| Some(path)));
             (format!("{name} (static)"), found, part_remedy(package))
         }
         Need::Kernel(ability) => {
@@ -213,62 +187,31 @@ fn find(need: Need) -> Finding {
         }
     };
     match found {
-        Ok(Some(detail)) => Finding {
-            need: name,
-            present: Some(true),
-            detail,
-            remedy: String::new(),
-        },
-        Ok(None) => Finding {
-            need: name,
-            present: None,
-            detail: "only root can tell".to_owned(),
-            remedy,
-        },
-        Err(error) => Finding {
-            need: name,
-            present: Some(false),
-            detail: format!("{error:#}"),
-            remedy,
-        },
+        Ok(Some(detail)) => Finding { need: name, present: Some(true), detail, remedy: String::new() },
+        Ok(None) => Finding { need: name, present: None, detail: "only root can tell".to_owned(), remedy },
+        Err(error) => Finding { need: name, present: Some(false), detail: format!("{error:#}"), remedy },
     }
 }
 
 fn program(name: &str) -> Result<String> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(Into::into);
-    let mut candidates = std::env::split_paths(&paths)
-        .chain(more)
-        .map(|directory| directory.join(name));
-    let found = candidates
-        .find(|path| path.is_file())
-        .context("not in PATH")?;
+    let mut candidates = std::env::split_paths(&paths).chain(more).map(|directory| directory.join(name));
+    let found = candidates.find(|path| path.is_file()).context("not in PATH")?;
     Ok(found.display().to_string())
 }
 
 fn part(name: &str) -> Result<String> {
     let path = packages::part(name)?;
     let missing = packages::missing_libraries(&path)?;
-    ensure!(
-        missing.is_empty(),
-        "{} lacks {}",
-        path.display(),
-        missing.join(", ")
-    );
+    ensure!(missing.is_empty(), "{} lacks {}", path.display(), missing.join(", "));
     Ok(path.display().to_string())
 }
 
 /// A program is static when no dynamic loader is named in it.
 fn is_static(path: &Path) -> Result<()> {
-    let output = std::process::Command::new("ldd")
-        .arg(path)
-        .output()
-        .context("running ldd")?;
-    ensure!(
-        !output.status.success(),
-        "{} is dynamically linked",
-        path.display()
-    );
+    let output = std::process::Command::new("ldd").arg(path).output().context("running ldd")?;
+    ensure!(!output.status.success(), "{} is dynamically linked", path.display());
     Ok(())
 }
 
@@ -283,4 +226,40 @@ fn build_remedy(name: &str) -> String {
 
 fn part_remedy(package: &str) -> String {
     format!("lab-preflight fetch (or apt-get install {package})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABSENT: &[Need] = &[
+        Need::Part("no-such-runtime", "no-such-package"),
+        Need::Part("no-such-monitor", "no-such-package"),
+        Need::Plugin("no-such-plugin"),
+        Need::Program("no-such-program"),
+        Need::Program("sh"),
+    ];
+
+    #[test]
+    fn everything_that_is_missing_is_told_at_once() {
+        let report = check(ABSENT);
+        assert!(!report.is_complete());
+        let missing: Vec<&str> = report.missing().map(|finding| finding.need.as_str()).collect();
+        assert_eq!(
+            missing,
+            ["no-such-program", "no-such-monitor", "no-such-runtime", "plugin: no-such-plugin"],
+            "{report}"
+        );
+        let text = report.to_string();
+        assert!(text.contains("apt-get install no-such-package"), "{text}");
+        assert_eq!(text.matches("no-such-package").count(), 1, "one remedy for two parts: {text}");
+        assert!(check(&[Need::Program("sh")]).is_complete());
+    }
+
+    #[test]
+    fn what_is_not_run_says_why_and_fails_in_ci() {
+        let report = check(ABSENT);
+        assert!(not_run(&report, false).is_ok_and(|reason| reason.contains("no-such-plugin")));
+        assert!(not_run(&report, true).is_err_and(|reason| reason.contains("no-such-runtime")));
+    }
 }

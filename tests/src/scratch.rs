@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -66,13 +67,19 @@ impl Scratch {
     /// An unreadable source.
     pub fn install(&self, program: &Path, name: impl AsRef<Path>) -> Result<PathBuf> {
         let target = self.join(name);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-        }
-        fs::copy(program, &target)
-            .with_context(|| format!("copying {} to {}", program.display(), target.display()))?;
-        fs::set_permissions(&target, fs::Permissions::from_mode(0o755))
-            .with_context(|| format!("mode of {}", target.display()))?;
+        install(program, &target)?;
         Ok(target)
     }
+}
+
+/// Copies an executable, mode 0755, with the directories above it.
+///
+/// Another process does it: a file that we had open for writing while another thread forks is busy in that child for a
+/// moment, and cannot be executed.
+///
+/// # Errors
+/// An unreadable source, or a target that cannot be written.
+pub fn install(program: &Path, target: &Path) -> Result<()> {
+    let mut install = Command::new("install");
+    crate::node::run(install.args(["-D", "-m", "0755"]).arg(program).arg(target)).map(drop)
 }

@@ -57,9 +57,5 @@ fn main() -> Result<ExitCode> {
         Output::Human => print!("{report}"),
         Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
     }
-    Ok(if report.is_complete() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(MISSING)
-    })
+    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(MISSING) })
 }

@@ -32,10 +32,7 @@ impl Parent {
         let start = start_time(pid).context("our own start time in /proc/self/stat")?;
         // A lab inside a lab stays below its parent's directory: it cannot see the pids that others are named after.
         let base = std::env::var(VARIABLE).unwrap_or_default();
-        let parent = Parent {
-            path: format!("{base}/{PREFIX}{pid}-{start}"),
-            hierarchies,
-        };
+        let parent = Parent { path: format!("{base}/{PREFIX}{pid}-{start}"), hierarchies };
         parent.sweep(&base);
         Ok(parent)
     }
@@ -77,16 +74,8 @@ impl Parent {
     }
 }
 
-/// How many labs deep this process is.
-pub(super) fn depth() -> usize {
-    std::env::var(VARIABLE).map_or(0, |path| path.matches(PREFIX).count())
-}
-
 fn is_of_dead_lab(name: &str) -> bool {
-    let Some((pid, start)) = name
-        .strip_prefix(PREFIX)
-        .and_then(|rest| rest.split_once('-'))
-    else {
+    let Some((pid, start)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')) else {
         return false;
     };
     let (Ok(pid), Ok(start)) = (pid.parse::<u32>(), start.parse::<u64>()) else {
@@ -106,16 +95,11 @@ fn start_time(pid: u32) -> Option<u64> {
 fn hierarchies() -> Result<Vec<PathBuf>> {
     let table = fs::read_to_string("/proc/self/mountinfo").context("/proc/self/mountinfo")?;
     let is_cgroup = |line: &str| {
-        let kind = line
-            .split_once(" - ")
-            .and_then(|(_, rest)| rest.split(' ').next());
+        let kind = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').next());
         matches!(kind, Some("cgroup" | "cgroup2"))
     };
     let lines = table.lines().filter(|line| is_cgroup(line));
-    Ok(lines
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(PathBuf::from)
-        .collect())
+    Ok(lines.filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect())
 }
 
 fn below(hierarchy: &Path, path: &str) -> PathBuf {

@@ -65,11 +65,6 @@ pub(super) fn role() -> Option<Role> {
     meant.then_some(role)
 }
 
-/// Whether this lab runs inside another one, whose copy-on-write directories it shares.
-pub(super) fn is_nested() -> bool {
-    cgroup::depth() > 1
-}
-
 /// This executable again, with the same arguments, in another role.
 pub(crate) fn role_command(role: Role) -> Command {
     // The link and not the path it resolves to: a rebuild while we run must not mix two programs.
@@ -85,8 +80,7 @@ pub(crate) fn role_command(role: Role) -> Command {
 /// Starts `role` as pid 1 of a new pid namespace, waits for it and exits as it did.
 pub(super) fn launch(role: Role, cgroup: Option<cgroup::Parent>) -> Result<()> {
     // Before the child exists, so that no signal falls between its start and our handlers.
-    let mut signals =
-        Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD]).context("signal handlers")?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD]).context("signal handlers")?;
     nix::sched::unshare(CloneFlags::CLONE_NEWPID).context("new pid namespace")?;
     let mut command = role_command(role);
     command.env(LAUNCHER, Pid::this().to_string());
@@ -122,12 +116,9 @@ pub(super) fn launch(role: Role, cgroup: Option<cgroup::Parent>) -> Result<()> {
 /// Pid 1 of a lab: sets the namespaces up, starts the program, reaps orphans, exits as the program did.
 pub(super) fn init(role: Role, set_up: impl FnOnce() -> Result<()>) -> Result<()> {
     die_with_launcher()?;
-    let mut signals =
-        Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD]).context("signal handlers")?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD]).context("signal handlers")?;
     set_up()?;
-    let program = pid(&role_command(role)
-        .spawn()
-        .context("starting the program inside the lab")?)?;
+    let program = pid(&role_command(role).spawn().context("starting the program inside the lab")?)?;
     loop {
         for signal in signals.wait() {
             if signal != SIGCHLD {
@@ -143,12 +134,11 @@ pub(super) fn init(role: Role, set_up: impl FnOnce() -> Result<()>) -> Result<()
 /// Pid 1 of a node: sets the namespaces up, says so on stdout, reaps orphans until it is told to end.
 pub(super) fn init_without_child(set_up: impl FnOnce() -> Result<()>) -> Result<()> {
     die_with_launcher()?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGCHLD]).context("signal handlers")?;
+    let mut signals = Signals::new([SIGTERM, SIGCHLD]).context("signal handlers")?;
     set_up()?;
     println!("{}", crate::node::READY);
     loop {
         for signal in signals.wait() {
-            // A terminal sends Ctrl-C to nodes too; they go when the lab goes.
             if signal == SIGTERM {
                 std::process::exit(0);
             }
@@ -159,10 +149,7 @@ pub(super) fn init_without_child(set_up: impl FnOnce() -> Result<()>) -> Result<
 
 /// Brings the loopback of this net namespace up.
 pub(crate) fn loopback_up() -> Result<()> {
-    let status = Command::new("ip")
-        .args(["link", "set", "lo", "up"])
-        .status()
-        .context("running ip")?;
+    let status = Command::new("ip").args(["link", "set", "lo", "up"]).status().context("running ip")?;
     if !status.success() {
         bail!("ip link set lo up: {status}");
     }
@@ -174,10 +161,7 @@ fn die_with_launcher() -> Result<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("parent death signal")?;
     let expected = std::env::var(LAUNCHER).context("the launcher's pid")?;
     let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
-    let parent = status
-        .lines()
-        .find_map(|line| line.strip_prefix("PPid:"))
-        .map(str::trim);
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).map(str::trim);
     if parent != Some(expected.as_str()) {
         bail!("the launcher {expected} ended while the lab was starting");
     }
@@ -190,9 +174,7 @@ fn reap(program: Pid) -> Result<Option<i32>> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, status)) if pid == program => ended = Some(status),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == program => {
-                ended = Some(128 + signal as i32)
-            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == program => ended = Some(128 + signal as i32),
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(ended),
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("reaping"),
@@ -229,7 +211,5 @@ fn pid(child: &std::process::Child) -> Result<Pid> {
 }
 
 fn code(status: ExitStatus) -> i32 {
-    status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }

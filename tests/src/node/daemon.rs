@@ -1,12 +1,13 @@
 //! A program that runs in a node until it is told to end.
 
 use std::fs::OpenOptions;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -25,40 +26,20 @@ pub struct Daemon {
     log: PathBuf,
 }
 
+/// Holds the program back until its pid is known, however quickly it would end.
+const GATE: &str = r#"read -r _; exec "$@" </dev/null"#;
+
 impl Daemon {
-    pub(super) fn start(label: &str, mut command: Command, log: PathBuf) -> Result<Daemon> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .context("the daemon's log")?;
+    pub(super) fn start(label: &str, command: &Command, log: PathBuf) -> Result<Daemon> {
+        let file = OpenOptions::new().create(true).append(true).open(&log).context("the daemon's log")?;
         // A group of its own: Ctrl-C on the terminal is for the lab, which ends its daemons in order.
-        command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .process_group(0);
-        let mut enterer = command
-            .spawn()
-            .with_context(|| format!("starting {label}"))?;
-        let pid = match super::only_child(enterer.id()) {
-            Ok(pid) => pid,
-            Err(error) => {
-                let _already_gone = enterer.kill();
-                let status = enterer.wait()?;
-                let text = std::fs::read_to_string(&log).unwrap_or_default();
-                bail!(
-                    "{label} did not start: {error:#}: {status}: {}",
-                    text.trim()
-                );
-            }
-        };
-        Ok(Daemon {
-            label: label.to_owned(),
-            enterer,
-            pid,
-            log,
-        })
+        let mut gated = gated(command);
+        gated.stdin(Stdio::piped()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        let mut enterer = gated.spawn().with_context(|| format!("starting {label}"))?;
+        let gate = enterer.stdin.take().context("the gate")?;
+        let pid = super::only_child(enterer.id()).with_context(|| format!("starting {label}"))?;
+        (&gate).write_all(b"\n").with_context(|| format!("starting {label}"))?;
+        Ok(Daemon { label: label.to_owned(), enterer, pid, log })
     }
 
     /// Pid as the lab sees it.
@@ -84,9 +65,7 @@ impl Daemon {
     /// # Errors
     /// What the kernel says.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.enterer
-            .try_wait()
-            .with_context(|| format!("asking for {}", self.label))
+        self.enterer.try_wait().with_context(|| format!("asking for {}", self.label))
     }
 
     /// Waits until it ends by itself.
@@ -94,9 +73,7 @@ impl Daemon {
     /// # Errors
     /// It did not within `limit`.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
-        deadline::until(&format!("the end of {}", self.label), limit, || {
-            Ok(self.enterer.try_wait()?)
-        })
+        deadline::until(&format!("the end of {}", self.label), limit, || Ok(self.enterer.try_wait()?))
     }
 
     /// Ends it with SIGTERM and waits for it.
@@ -125,4 +102,14 @@ impl Drop for Daemon {
             let _status = self.enterer.wait();
         }
     }
+}
+
+/// A command made by [`super::Node::command`], with the gate before the program.
+fn gated(command: &Command) -> Command {
+    let mut gated = Command::new(command.get_program());
+    let mut arguments = command.get_args();
+    gated.args(arguments.by_ref().take_while(|argument| *argument != "--"));
+    gated.args(["--", "sh", "-c", GATE, "gate"]).args(arguments).env_clear();
+    gated.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    gated
 }

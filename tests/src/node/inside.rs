@@ -17,7 +17,9 @@ pub(super) const VARIABLE: &str = "CROSSFADE_LAB_NODE";
 pub(crate) const READY: &str = "lab node ready";
 
 /// Directories that are empty and the node's own, beside `/run`.
-pub const OWN: [&str; 9] = [
+pub const OWN: [&str; 11] = [
+    // Podman's locks, whatever its storage directory.
+    "/dev/shm",
     "/etc/cni",
     "/etc/crossfade",
     "/opt/cni",
@@ -27,6 +29,7 @@ pub const OWN: [&str; 9] = [
     "/var/lib/containerd",
     "/var/lib/containers",
     "/var/lib/crossfade",
+    "/var/tmp",
 ];
 
 /// Where Debian's package puts the standard plugins; links to them fill the node's `/opt/cni/bin`.
@@ -42,11 +45,9 @@ pub(crate) fn set_up_inside() -> Result<()> {
     own_directories(&scratch)?;
     own_run(&scratch)?;
     link_plugins()?;
-    for (setting, value) in [
-        ("ip_forward", "1"),
-        ("conf/all/rp_filter", "0"),
-        ("conf/default/rp_filter", "0"),
-    ] {
+    for (setting, value) in
+        [("ip_forward", "1"), ("conf/all/rp_filter", "0"), ("conf/default/rp_filter", "0")]
+    {
         let path = Path::new("/proc/sys/net/ipv4").join(setting);
         fs::write(&path, value).with_context(|| format!("setting {}", path.display()))?;
     }
@@ -94,8 +95,7 @@ fn link_plugins() -> Result<()> {
     };
     for plugin in plugins {
         let plugin = plugin.context(PLUGINS)?;
-        symlink(plugin.path(), target.join(plugin.file_name()))
-            .context("linking a standard plugin")?;
+        symlink(plugin.path(), target.join(plugin.file_name())).context("linking a standard plugin")?;
     }
     Ok(())
 }

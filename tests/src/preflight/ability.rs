@@ -90,40 +90,14 @@ fn link(description: &[&str]) -> Result<()> {
     let ip = packages::part("ip")?;
     let mut command = unshare();
     with_environment_of(&ip, &mut command);
-    run(command
-        .arg(&ip)
-        .args(["link", "add", "lab0"])
-        .args(description))
+    run(command.arg(&ip).args(["link", "add", "lab0"]).args(description))
 }
 
 fn firewall() -> Result<()> {
     let iptables = packages::part("iptables")?;
     for rule in [
-        [
-            "-t",
-            "filter",
-            "-A",
-            "FORWARD",
-            "-m",
-            "comment",
-            "--comment",
-            "lab",
-            "-j",
-            "DROP",
-        ]
-        .as_slice(),
-        &[
-            "-t",
-            "nat",
-            "-A",
-            "POSTROUTING",
-            "-m",
-            "mark",
-            "--mark",
-            "0x2000/0x2000",
-            "-j",
-            "MASQUERADE",
-        ],
+        ["-t", "filter", "-A", "FORWARD", "-m", "comment", "--comment", "lab", "-j", "DROP"].as_slice(),
+        &["-t", "nat", "-A", "POSTROUTING", "-m", "mark", "--mark", "0x2000/0x2000", "-j", "MASQUERADE"],
         &[
             "-t",
             "nat",
@@ -155,10 +129,7 @@ fn cgroups() -> Result<()> {
         let options = mount.split(' ').nth(5).unwrap_or_default();
         rest.starts_with("cgroup") && options.split(',').any(|option| option == "rw")
     };
-    ensure!(
-        table.lines().any(|line| is_writable(&line)),
-        "no cgroup file system is mounted for writing"
-    );
+    ensure!(table.lines().any(|line| is_writable(&line)), "no cgroup file system is mounted for writing");
     Ok(())
 }
 
@@ -171,9 +142,7 @@ fn with_environment_of(part: &std::path::Path, command: &mut Command) {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let output = command
-        .output()
-        .with_context(|| format!("starting {command:?}"))?;
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}", text.trim());
     Ok(())

@@ -28,8 +28,7 @@ const REPORT_SLOTS: u64 = 5;
 /// The netns cannot be entered, the port is taken, or the library is gone in mid-sentence.
 pub fn run(name: &str, netns: &Path) -> Result<()> {
     let file = File::open(netns).with_context(|| format!("open netns {}", netns.display()))?;
-    setns(file, CloneFlags::CLONE_NEWNET)
-        .with_context(|| format!("enter netns {}", netns.display()))?;
+    setns(file, CloneFlags::CLONE_NEWNET).with_context(|| format!("enter netns {}", netns.display()))?;
     let reactor = Reactor::new()?;
     reactor.add(io::stdin(), Token::Stdin, Interest::Read)?;
     let mut agent = Agent {
@@ -103,8 +102,7 @@ impl Agent {
                 Token::Inbound(number) => self.echo.read_connection(number),
                 Token::Asking(number) => self.prober.read_datagrams(number, &mut self.out),
                 Token::Held(number) => {
-                    self.prober
-                        .connection_ready(number, &self.reactor, &mut self.out);
+                    self.prober.connection_ready(number, &self.reactor, &mut self.out);
                 }
             }
         }
@@ -152,11 +150,7 @@ impl Agent {
     fn obey(&mut self, order: Order) -> Result<()> {
         let id = order.id;
         let outcome = match order.action {
-            Action::Peer {
-                dst,
-                address,
-                source,
-            } => self.prober.add(Course { dst, address }, source),
+            Action::Peer { dst, address, source } => self.prober.add(Course { dst, address }, source),
             action => {
                 if matches!(action, Action::Pause) {
                     self.pausing = Some(id);

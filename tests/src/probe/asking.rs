@@ -56,9 +56,7 @@ impl Asking {
         });
         let socket = self.fresh(source, probe.sent_ns, reactor)?;
         let to = SocketAddr::new(address, PORT);
-        socket
-            .send_to(&probe.encode(), to)
-            .with_context(|| format!("send to {to}"))?;
+        socket.send_to(&probe.encode(), to).with_context(|| format!("send to {to}"))?;
         Ok(())
     }
 
@@ -79,8 +77,7 @@ impl Asking {
     pub(super) fn retire(&mut self, now_ns: u64) {
         let life_ns = ms(2 * FRESH_MS + ANSWER_WITHIN_MS);
         let present: Vec<u32> = self.present.values().copied().collect();
-        self.sockets
-            .retain(|number, asker| present.contains(number) || asker.born_ns + life_ns > now_ns);
+        self.sockets.retain(|number, asker| present.contains(number) || asker.born_ns + life_ns > now_ns);
     }
 
     fn fresh(&mut self, source: Source, now_ns: u64, reactor: &Reactor) -> Result<&UdpSocket> {
@@ -94,33 +91,21 @@ impl Asking {
             None => self.open(source, now_ns, reactor)?,
         };
         let asker = self.sockets.get(&number);
-        asker
-            .map(|asker| &asker.socket)
-            .with_context(|| format!("no socket to send from {source}"))
+        asker.map(|asker| &asker.socket).with_context(|| format!("no socket to send from {source}"))
     }
 
     fn open(&mut self, source: Source, now_ns: u64, reactor: &Reactor) -> Result<u32> {
         let from = SocketAddr::new(source, 0);
-        let socket = Socket::new(Domain::for_address(from), Type::DGRAM, Some(Protocol::UDP))
-            .context("UDP socket")?;
+        let socket =
+            Socket::new(Domain::for_address(from), Type::DGRAM, Some(Protocol::UDP)).context("UDP socket")?;
         setsockopt(&socket, sockopt::RcvBufForce, &BUFFER_BYTES).context("SO_RCVBUFFORCE")?;
-        socket
-            .set_nonblocking(true)
-            .context("non-blocking socket")?;
-        socket
-            .bind(&from.into())
-            .with_context(|| format!("send from {source}"))?;
+        socket.set_nonblocking(true).context("non-blocking socket")?;
+        socket.bind(&from.into()).with_context(|| format!("send from {source}"))?;
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         reactor.add(&socket, Token::Asking(number), Interest::Read)?;
         let socket = socket.into();
-        self.sockets.insert(
-            number,
-            Asker {
-                socket,
-                born_ns: now_ns,
-            },
-        );
+        self.sockets.insert(number, Asker { socket, born_ns: now_ns });
         self.present.insert(source, number);
         Ok(number)
     }

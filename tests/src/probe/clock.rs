@@ -15,9 +15,7 @@ pub(crate) fn monotonic_ns() -> u64 {
 
 /// Milliseconds since the Unix epoch.
 pub(crate) fn wall_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -8,8 +8,7 @@ use std::os::fd::AsRawFd;
 use anyhow::{Context, Result};
 use nix::libc::{in_addr, in_pktinfo, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
-    sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -93,12 +92,8 @@ impl Echo {
 
     fn listen(&mut self, address: SocketAddr, reactor: &Reactor) -> Result<()> {
         let number = u32::try_from(self.answering.len()).unwrap_or(u32::MAX);
-        let udp = Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )
-        .context("UDP socket")?;
+        let udp = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))
+            .context("UDP socket")?;
         if address.is_ipv6() {
             udp.set_only_v6(true).context("IPV6_V6ONLY")?;
             setsockopt(&udp, sockopt::Ipv6RecvPacketInfo, &true).context("IPV6_RECVPKTINFO")?;
@@ -107,17 +102,12 @@ impl Echo {
         }
         setsockopt(&udp, sockopt::RcvBufForce, &BUFFER_BYTES).context("SO_RCVBUFFORCE")?;
         udp.set_nonblocking(true).context("non-blocking socket")?;
-        udp.bind(&address.into())
-            .with_context(|| format!("answer UDP on {address}"))?;
+        udp.bind(&address.into()).with_context(|| format!("answer UDP on {address}"))?;
         reactor.add(&udp, Token::Answering(number), Interest::Read)?;
         self.answering.push(udp.into());
 
-        let tcp = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )
-        .context("TCP socket")?;
+        let tcp = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
+            .context("TCP socket")?;
         if address.is_ipv6() {
             tcp.set_only_v6(true).context("IPV6_V6ONLY")?;
         }
@@ -152,9 +142,7 @@ impl Echo {
     pub(super) fn accept(&mut self, listener: u32, reactor: &Reactor) -> Result<()> {
         let listener = usize::try_from(listener).unwrap_or(usize::MAX);
         while let Some(Ok((stream, _))) = self.listeners.get(listener).map(TcpListener::accept) {
-            stream
-                .set_nonblocking(true)
-                .context("non-blocking socket")?;
+            stream.set_nonblocking(true).context("non-blocking socket")?;
             stream.set_nodelay(true).context("TCP_NODELAY")?;
             let number = self.next_inbound;
             self.next_inbound = self.next_inbound.wrapping_add(1);
@@ -184,8 +172,7 @@ impl Echo {
     pub(super) fn reset_all(&mut self) {
         for (_, inbound) in std::mem::take(&mut self.inbound) {
             // With a linger time of zero, close(2) sends a reset; see socket(7), SO_LINGER.
-            let _gone_anyway =
-                SockRef::from(&inbound.stream).set_linger(Some(std::time::Duration::ZERO));
+            let _gone_anyway = SockRef::from(&inbound.stream).set_linger(Some(std::time::Duration::ZERO));
         }
     }
 
@@ -267,18 +254,11 @@ impl Return {
         let (v4, v6);
         let control = match self.from {
             Some(Probed::V4(ipi_spec_dst)) => {
-                v4 = in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst,
-                    ipi_addr: in_addr { s_addr: 0 },
-                };
+                v4 = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst, ipi_addr: in_addr { s_addr: 0 } };
                 vec![ControlMessage::Ipv4PacketInfo(&v4)]
             }
             Some(Probed::V6(ipi6_addr)) => {
-                v6 = in6_pktinfo {
-                    ipi6_addr,
-                    ipi6_ifindex: 0,
-                };
+                v6 = in6_pktinfo { ipi6_addr, ipi6_ifindex: 0 };
                 vec![ControlMessage::Ipv6PacketInfo(&v6)]
             }
             None => Vec::new(),
@@ -296,12 +276,8 @@ fn receive(udp: &UdpSocket) -> Option<(Option<Packet>, Return)> {
         let mut iov = [IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_DONTWAIT;
         let message =
-            recvmsg::<SockaddrStorage>(udp.as_raw_fd(), &mut iov, Some(&mut control), flags)
-                .ok()?;
-        let from = message
-            .cmsgs()
-            .ok()
-            .and_then(|mut all| all.find_map(probed));
+            recvmsg::<SockaddrStorage>(udp.as_raw_fd(), &mut iov, Some(&mut control), flags).ok()?;
+        let from = message.cmsgs().ok().and_then(|mut all| all.find_map(probed));
         (message.bytes, message.address?, from)
     };
     Some((Packet::decode(&bytes[..length]), Return { to, from }))

@@ -40,12 +40,7 @@ pub(super) struct Flight {
 impl Flight {
     /// None under way yet.
     pub(super) fn new(course: Course, carrier: Carrier) -> Self {
-        Self {
-            course,
-            carrier,
-            last_seq: 0,
-            under_way: BTreeMap::new(),
-        }
+        Self { course, carrier, last_seq: 0, under_way: BTreeMap::new() }
     }
 
     /// Whether none is under way.
@@ -56,12 +51,7 @@ impl Flight {
     /// Counts one probe as sent now; its sequence number and its sending time in nanoseconds.
     pub(super) fn launch(&mut self, out: &mut Outbox) -> (u64, u64) {
         self.last_seq += 1;
-        let probe = Probe {
-            phase: out.phase,
-            sent_ns: monotonic_ns(),
-            wall_ms: wall_ms(),
-            note: None,
-        };
+        let probe = Probe { phase: out.phase, sent_ns: monotonic_ns(), wall_ms: wall_ms(), note: None };
         let sent_ns = probe.sent_ns;
         out.tally(&self.course, probe.phase).of(self.carrier).sent += 1;
         self.under_way.insert(self.last_seq, probe);
@@ -87,9 +77,7 @@ impl Flight {
         let Some(probe) = self.under_way.remove(&seq) else {
             return;
         };
-        out.tally(&self.course, probe.phase)
-            .of(self.carrier)
-            .answered += 1;
+        out.tally(&self.course, probe.phase).of(self.carrier).answered += 1;
     }
 
     /// Remembers what was seen of a probe that is not an answer, for the loss it will become.
@@ -122,18 +110,8 @@ impl Flight {
     }
 
     /// Every probe under way that `chosen` picks is lost for a known reason.
-    pub(super) fn lose_where(
-        &mut self,
-        chosen: impl Fn(u64) -> bool,
-        cause: &str,
-        out: &mut Outbox,
-    ) {
-        let picked: Vec<u64> = self
-            .under_way
-            .keys()
-            .copied()
-            .filter(|s| chosen(*s))
-            .collect();
+    pub(super) fn lose_where(&mut self, chosen: impl Fn(u64) -> bool, cause: &str, out: &mut Outbox) {
+        let picked: Vec<u64> = self.under_way.keys().copied().filter(|s| chosen(*s)).collect();
         for seq in picked {
             self.lose(seq, cause, out);
         }
@@ -144,17 +122,13 @@ impl Flight {
     pub(super) fn overdue(&self, read_ns: u64) -> BTreeSet<u64> {
         let limit = read_ns.saturating_sub(ms(ANSWER_WITHIN_MS));
         let due = self.under_way.iter();
-        due.take_while(|(_, probe)| probe.sent_ns <= limit)
-            .map(|(seq, _)| *seq)
-            .collect()
+        due.take_while(|(_, probe)| probe.sent_ns <= limit).map(|(seq, _)| *seq).collect()
     }
 
     /// Everything under way is excused.
     pub(super) fn excuse(&mut self, out: &mut Outbox) {
         for (_, probe) in std::mem::take(&mut self.under_way) {
-            out.tally(&self.course, probe.phase)
-                .of(self.carrier)
-                .excused += 1;
+            out.tally(&self.course, probe.phase).of(self.carrier).excused += 1;
         }
     }
 
@@ -231,10 +205,7 @@ mod tests {
     use super::*;
 
     fn flight() -> Flight {
-        let course = Course {
-            dst: "b".to_owned(),
-            address: IpAddr::from([10, 0, 0, 2]),
-        };
+        let course = Course { dst: "b".to_owned(), address: IpAddr::from([10, 0, 0, 2]) };
         Flight::new(course, Carrier::Udp)
     }
 
@@ -270,16 +241,10 @@ mod tests {
         flight.excuse(&mut out);
         flight.lose_where(|_| true, "no answer in time", &mut out);
         let udp = tally(&out).udp;
-        assert_eq!(
-            (udp.sent, udp.answered, udp.lost, udp.excused),
-            (4, 1, 1, 2)
-        );
+        assert_eq!((udp.sent, udp.answered, udp.lost, udp.excused), (4, 1, 1, 2));
         assert!(flight.is_empty() && flight.due_ns().is_none());
         assert_eq!(out.losses.len(), 1);
-        assert_eq!(
-            out.losses[0].cause,
-            "no answer in time; somebody else answered"
-        );
+        assert_eq!(out.losses[0].cause, "no answer in time; somebody else answered");
     }
 
     #[test]
@@ -289,15 +254,9 @@ mod tests {
         out.phase = 1;
         flight.lose(1, "no answer in time", &mut out);
         out.broken(&flight.course, 1, "closed");
-        let phases: Vec<(usize, u64, u64)> = out
-            .tallies
-            .iter()
-            .map(|((phase, _), tally)| (*phase, tally.udp.lost, tally.broken))
-            .collect();
+        let phases: Vec<(usize, u64, u64)> =
+            out.tallies.iter().map(|((phase, _), tally)| (*phase, tally.udp.lost, tally.broken)).collect();
         assert_eq!(phases, [(0, 1, 0), (1, 0, 1)]);
-        assert_eq!(
-            out.losses.iter().map(|loss| loss.phase).collect::<Vec<_>>(),
-            [0, 1]
-        );
+        assert_eq!(out.losses.iter().map(|loss| loss.phase).collect::<Vec<_>>(), [0, 1]);
     }
 }

@@ -115,19 +115,13 @@ impl Held {
         for seq in overdue.intersection(&self.waiting) {
             self.flight.lose(*seq, "no connection to send it on", out);
         }
-        let unanswered = overdue
-            .iter()
-            .find(|seq| !self.waiting.contains(seq))
-            .copied();
+        let unanswered = overdue.iter().find(|seq| !self.waiting.contains(seq)).copied();
         self.waiting.retain(|seq| !overdue.contains(seq));
         if let Some(seq) = unanswered
             && let State::Open { .. } = self.state
         {
             self.give_up();
-            self.broke(
-                &format!("given up: heartbeat {seq} was not answered in time"),
-                out,
-            );
+            self.broke(&format!("given up: heartbeat {seq} was not answered in time"), out);
         }
     }
 
@@ -155,17 +149,13 @@ impl Held {
 
     fn connect(&self, reactor: &Reactor) -> Result<Socket> {
         let to = SocketAddr::new(self.course.address, PORT);
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))
-            .context("TCP socket")?;
-        socket
-            .set_nonblocking(true)
-            .context("non-blocking socket")?;
+        let socket =
+            Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP)).context("TCP socket")?;
+        socket.set_nonblocking(true).context("non-blocking socket")?;
         socket.set_tcp_nodelay(true).context("TCP_NODELAY")?;
         if let Some(source) = self.source {
             let from = SocketAddr::new(source, 0);
-            socket
-                .bind(&from.into())
-                .with_context(|| format!("connect from {source}"))?;
+            socket.bind(&from.into()).with_context(|| format!("connect from {source}"))?;
         }
         match socket.connect(&to.into()) {
             Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => {
@@ -196,10 +186,7 @@ impl Held {
             return;
         }
         let partial = Vec::with_capacity(LENGTH);
-        self.state = State::Open {
-            stream: socket.into(),
-            partial,
-        };
+        self.state = State::Open { stream: socket.into(), partial };
         self.flush(out);
     }
 
@@ -246,8 +233,7 @@ impl Held {
     }
 
     fn take(&mut self, packet: Option<Packet>, out: &mut Outbox) {
-        let Some(packet) = packet.filter(|packet| packet.is_answer && packet.nonce == self.nonce)
-        else {
+        let Some(packet) = packet.filter(|packet| packet.is_answer && packet.nonce == self.nonce) else {
             return;
         };
         if packet.answerer == self.answerer {
@@ -273,7 +259,6 @@ impl Held {
         out.broken(&self.course, self.broken, cause);
         let waiting = &self.waiting;
         let was_sent = |seq: u64| !waiting.contains(&seq);
-        self.flight
-            .lose_where(was_sent, "its connection broke", out);
+        self.flight.lose_where(was_sent, "its connection broke", out);
     }
 }

@@ -83,24 +83,15 @@ impl Mesh {
     /// The name is taken, the netns cannot be entered, or an agent does not answer.
     pub fn enter(&mut self, name: &str, netns: &Path, addresses: &[IpAddr]) -> Result<()> {
         self.check()?;
-        ensure!(
-            !self.pods.contains_key(name),
-            "{name} is in the mesh already; retire it first"
-        );
+        ensure!(!self.pods.contains_key(name), "{name} is in the mesh already; retire it first");
         self.lives += 1;
-        let birth = Birth {
-            pod: name,
-            netns,
-            life: self.lives,
-            silence: self.silence,
-        };
+        let birth = Birth { pod: name, netns, life: self.lives, silence: self.silence };
         let mut session = Session::start(&birth, &self.shared)
             .with_context(|| format!("start the probe agent of {name}"))?;
         let id = session.order(Action::Phase { index: self.phase })?;
         session.done(id)?;
         let addresses = addresses.to_vec();
-        self.pods
-            .insert(name.to_owned(), Pod { session, addresses });
+        self.pods.insert(name.to_owned(), Pod { session, addresses });
         let mut orders = self.introductions(name);
         if !self.paused {
             orders.push((name.to_owned(), Action::Run));
@@ -134,16 +125,8 @@ impl Mesh {
     /// Either pod is not in the mesh, or the agent refuses.
     pub fn link(&mut self, link: &Link) -> Result<()> {
         self.check()?;
-        ensure!(
-            self.pods.contains_key(&link.dst),
-            "{} is not in the mesh",
-            link.dst
-        );
-        let action = Action::Peer {
-            dst: link.dst.clone(),
-            address: link.address,
-            source: link.source,
-        };
+        ensure!(self.pods.contains_key(&link.dst), "{} is not in the mesh", link.dst);
+        let action = Action::Peer { dst: link.dst.clone(), address: link.address, source: link.source };
         self.carry_out(vec![(link.src.clone(), action)])
     }
 
@@ -237,25 +220,17 @@ impl Mesh {
 
     /// The orders that make a pod and all others probe each other.
     fn introductions(&self, name: &str) -> Vec<(String, Action)> {
-        let pairs = self
-            .pods
-            .keys()
-            .filter(|other| *other != name)
-            .flat_map(|other| {
-                let there = (name.to_owned(), other.clone());
-                let back = (other.clone(), name.to_owned());
-                [there, back]
-            });
+        let pairs = self.pods.keys().filter(|other| *other != name).flat_map(|other| {
+            let there = (name.to_owned(), other.clone());
+            let back = (other.clone(), name.to_owned());
+            [there, back]
+        });
         pairs
             .flat_map(|(src, dst)| {
                 let addresses = self.pods.get(&dst).map(|pod| pod.addresses.as_slice());
                 let addresses = addresses.unwrap_or_default().iter().copied();
                 let reached = addresses.filter(|address| (self.reach)(&src, &dst, *address));
-                let peers = reached.map(|address| Action::Peer {
-                    dst: dst.clone(),
-                    address,
-                    source: None,
-                });
+                let peers = reached.map(|address| Action::Peer { dst: dst.clone(), address, source: None });
                 peers.map(|peer| (src.clone(), peer)).collect::<Vec<_>>()
             })
             .collect()

@@ -66,16 +66,9 @@ impl Prober {
         }
         let known = self.targets.values().any(|target| {
             let aim = &target.aim;
-            aim.course.dst == course.dst
-                && aim.course.address == course.address
-                && aim.source == source
+            aim.course.dst == course.dst && aim.course.address == course.address && aim.source == source
         });
-        ensure!(
-            !known,
-            "{} ({}) is probed already",
-            course.dst,
-            course.address
-        );
+        ensure!(!known, "{} ({}) is probed already", course.dst, course.address);
         let number = self.next;
         self.next += 1;
         let aim = Aim {
@@ -151,10 +144,7 @@ impl Prober {
     /// When the time of the oldest probe under way is up.
     pub(super) fn due_ns(&self) -> Option<u64> {
         let targets = self.targets.values();
-        targets
-            .flat_map(|target| [target.udp.due_ns(), target.held.due_ns()])
-            .flatten()
-            .min()
+        targets.flat_map(|target| [target.udp.due_ns(), target.held.due_ns()]).flatten().min()
     }
 
     /// Loses what was not answered in time when every socket had been read to the end, at `read_ns`.
@@ -170,9 +160,7 @@ impl Prober {
 
     /// Whether nothing is under way.
     pub(super) fn is_settled(&self) -> bool {
-        self.targets
-            .values()
-            .all(|target| target.udp.is_empty() && target.held.is_settled())
+        self.targets.values().all(|target| target.udp.is_empty() && target.held.is_settled())
     }
 }
 
@@ -180,8 +168,7 @@ impl Target {
     /// An answer counts only from the probed address and by the probed pod.
     fn take(&mut self, packet: Packet, from: IpAddr, out: &mut Outbox) {
         if from != self.aim.course.address {
-            self.udp
-                .note(packet.seq, format!("{from} answered in its place"));
+            self.udp.note(packet.seq, format!("{from} answered in its place"));
         } else if packet.answerer != self.aim.answerer {
             let note = "another pod answered in its place".to_owned();
             self.udp.note(packet.seq, note);

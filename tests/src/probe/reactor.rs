@@ -117,10 +117,7 @@ impl Reactor {
     pub(super) fn wait(&self, timeout_ms: u16) -> Result<Vec<Token>> {
         let mut events = self.events.borrow_mut();
         match self.epoll.wait(&mut events, EpollTimeout::from(timeout_ms)) {
-            Ok(ready) => Ok(events[..ready]
-                .iter()
-                .map(|event| Token::unpack(event.data()))
-                .collect()),
+            Ok(ready) => Ok(events[..ready].iter().map(|event| Token::unpack(event.data())).collect()),
             Err(Errno::EINTR) => Ok(Vec::new()),
             Err(error) => Err(error).context("epoll_wait"),
         }

@@ -26,8 +26,7 @@ pub struct Count {
 impl Count {
     /// Probes still under way.
     pub fn pending(&self) -> u64 {
-        self.sent
-            .saturating_sub(self.answered + self.lost + self.excused)
+        self.sent.saturating_sub(self.answered + self.lost + self.excused)
     }
 }
 
@@ -91,14 +90,7 @@ impl fmt::Display for Loss {
         write!(
             out,
             "{} {} -> {} ({}) #{} at {} ms, phase {:?}: {}",
-            self.kind,
-            self.src,
-            self.dst,
-            self.address,
-            self.seq,
-            self.wall_ms,
-            self.phase,
-            self.cause
+            self.kind, self.src, self.dst, self.address, self.seq, self.wall_ms, self.phase, self.cause
         )
     }
 }
@@ -190,10 +182,7 @@ impl Report {
             self.total.sent
         );
         let answered = self.answered_by_pair();
-        ensure!(
-            !answered.is_empty(),
-            "no pair was probed; let two pods enter at least"
-        );
+        ensure!(!answered.is_empty(), "no pair was probed; let two pods enter at least");
         for ((src, dst), [udp, tcp]) in answered {
             ensure!(
                 udp >= least_answered && tcp >= least_answered,
@@ -208,9 +197,7 @@ impl Report {
     fn answered_by_pair(&self) -> BTreeMap<(&str, &str), [u64; 2]> {
         let mut sums = BTreeMap::new();
         for pair in self.phases.iter().flat_map(|phase| &phase.pairs) {
-            let sum: &mut [u64; 2] = sums
-                .entry((pair.src.as_str(), pair.dst.as_str()))
-                .or_default();
+            let sum: &mut [u64; 2] = sums.entry((pair.src.as_str(), pair.dst.as_str())).or_default();
             sum[0] += pair.udp.answered;
             sum[1] += pair.tcp.answered;
         }
@@ -224,55 +211,24 @@ mod tests {
 
     /// A report of one pair with these counts over UDP, and as many answers over TCP.
     fn report(udp: Count, broken: u64) -> Report {
-        let tcp = Count {
-            sent: 10,
-            answered: 10,
-            ..Count::default()
-        };
-        let pair = Pair {
-            src: "a".to_owned(),
-            dst: "b".to_owned(),
-            udp,
-            tcp,
-            broken,
-        };
+        let tcp = Count { sent: 10, answered: 10, ..Count::default() };
+        let pair = Pair { src: "a".to_owned(), dst: "b".to_owned(), udp, tcp, broken };
         let mut total = Progress::default();
         total += &pair;
-        let phase = PhaseReport {
-            name: "only".to_owned(),
-            pairs: vec![pair],
-            total,
-        };
-        Report {
-            phases: vec![phase],
-            total,
-            ..Report::default()
-        }
+        let phase = PhaseReport { name: "only".to_owned(), pairs: vec![pair], total };
+        Report { phases: vec![phase], total, ..Report::default() }
     }
 
     #[test]
     fn only_a_report_without_loss_that_proves_something_passes() {
-        let good = Count {
-            sent: 12,
-            answered: 10,
-            excused: 2,
-            late: 5,
-            ..Count::default()
-        };
+        let good = Count { sent: 12, answered: 10, excused: 2, late: 5, ..Count::default() };
         assert!(report(good, 0).verify(10).is_ok());
         assert!(report(good, 0).verify(11).is_err(), "too few answers");
         assert!(report(good, 1).verify(10).is_err(), "a broken connection");
-        let lost = Count {
-            lost: 1,
-            sent: 13,
-            ..good
-        };
+        let lost = Count { lost: 1, sent: 13, ..good };
         assert!(report(lost, 0).verify(10).is_err(), "a loss");
         let under_way = Count { sent: 13, ..good };
-        assert!(
-            report(under_way, 0).verify(10).is_err(),
-            "a probe under way"
-        );
+        assert!(report(under_way, 0).verify(10).is_err(), "a probe under way");
         assert_eq!(under_way.pending(), 1);
         assert!(Report::default().verify(1).is_err(), "no pair at all");
     }

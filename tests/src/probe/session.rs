@@ -135,20 +135,13 @@ impl Session {
             bail!("{}", self.fault("does not end when told to"));
         }
         let status = self.child.wait().context("wait for a probe agent")?;
-        ensure!(
-            status.success(),
-            "{}",
-            self.fault(&format!("ended with {status}"))
-        );
+        ensure!(status.success(), "{}", self.fault(&format!("ended with {status}")));
         Ok(())
     }
 
     fn has_ended(&self) -> bool {
         let ledger = self.shared.lock();
-        ledger
-            .heard
-            .get(&self.life)
-            .is_some_and(|heard| heard.ended)
+        ledger.heard.get(&self.life).is_some_and(|heard| heard.ended)
     }
 
     fn look(&self, ledger: &mut Ledger) -> Option<String> {
@@ -185,11 +178,7 @@ impl Session {
             "" => "it wrote nothing to stderr".to_owned(),
             text => format!("it wrote to stderr: {text}"),
         };
-        format!(
-            "the probe agent of {} (pid {}) {what}; {said}",
-            self.pod,
-            self.pid()
-        )
+        format!("the probe agent of {} (pid {}) {what}; {said}", self.pod, self.pid())
     }
 }
 

@@ -32,22 +32,12 @@ pub(crate) struct Packet {
 impl Packet {
     /// A probe.
     pub(crate) fn probe(nonce: u64, seq: u64, sent_ns: u64) -> Self {
-        Self {
-            is_answer: false,
-            nonce,
-            seq,
-            sent_ns,
-            answerer: 0,
-        }
+        Self { is_answer: false, nonce, seq, sent_ns, answerer: 0 }
     }
 
     /// The answer of the pod `answerer` to this probe.
     pub(crate) fn answered_by(self, answerer: u64) -> Self {
-        Self {
-            is_answer: true,
-            answerer,
-            ..self
-        }
+        Self { is_answer: true, answerer, ..self }
     }
 
     /// The bytes on the wire.

@@ -22,20 +22,11 @@ pub(crate) fn dead_agent_is_an_error() -> Result<()> {
     signal(&mesh, &lan.name(2), Signal::SIGKILL)?;
     let error = deadline::until("the death is noticed", LIMIT, || Ok(mesh.check().err()))?;
     let text = error.to_string();
-    ensure!(
-        text.contains(&lan.name(2)) && text.contains("has ended"),
-        "{text}"
-    );
-    ensure!(
-        mesh.phase("next").is_err(),
-        "a mesh with a dead agent goes on"
-    );
+    ensure!(text.contains(&lan.name(2)) && text.contains("has ended"), "{text}");
+    ensure!(mesh.phase("next").is_err(), "a mesh with a dead agent goes on");
     let gauge = mesh.gauge();
     ensure!(mesh.finish().is_err(), "a mesh with a dead agent reports");
-    ensure!(
-        gauge.progress().answered > 0,
-        "what was counted is still there"
-    );
+    ensure!(gauge.progress().answered > 0, "what was counted is still there");
     Ok(())
 }
 
@@ -51,10 +42,7 @@ pub(crate) fn silent_agent_is_an_error() -> Result<()> {
     signal(&mesh, &lan.name(1), Signal::SIGSTOP)?;
     let error = deadline::until("the silence is noticed", LIMIT, || Ok(mesh.check().err()))?;
     let text = error.to_string();
-    ensure!(
-        text.contains(&lan.name(1)) && text.contains("said nothing"),
-        "{text}"
-    );
+    ensure!(text.contains(&lan.name(1)) && text.contains("said nothing"), "{text}");
     Ok(())
 }
 
@@ -95,8 +83,6 @@ pub(crate) fn stalled_agent_is_late_not_lossy() -> Result<()> {
 }
 
 fn signal(mesh: &Mesh, pod: &str, signal: Signal) -> Result<()> {
-    let pid = mesh
-        .pid(pod)
-        .with_context(|| format!("pid of the agent of {pod}"))?;
+    let pid = mesh.pid(pod).with_context(|| format!("pid of the agent of {pod}"))?;
     kill(Pid::from_raw(i32::try_from(pid)?), signal).with_context(|| format!("{signal} to {pod}"))
 }

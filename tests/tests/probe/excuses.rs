@@ -4,9 +4,7 @@ use anyhow::{Result, ensure};
 use lab::probe::{Link, Mesh};
 
 use crate::lan::Lan;
-use crate::watch::{
-    SILENCE_MS, ensure_books_balance, is_clean, mesh, pair, pairs_in, until, until_answered,
-};
+use crate::watch::{SILENCE_MS, ensure_books_balance, is_clean, mesh, pair, pairs_in, until, until_answered};
 
 /// A pod that is retired with probes under way to it, taken off the net and entered again costs no loss.
 pub(crate) fn retired_pod_is_excused() -> Result<()> {
@@ -43,10 +41,7 @@ pub(crate) fn retired_pod_is_excused() -> Result<()> {
     ensure_books_balance(&report)?;
     for other in [&kept, &lan.name(2)] {
         let there = pair(&report, other, &restarted);
-        ensure!(
-            there.udp.excused >= 5 && there.tcp.excused >= 5,
-            "{there:?}"
-        );
+        ensure!(there.udp.excused >= 5 && there.tcp.excused >= 5, "{there:?}");
     }
     for (src, dst) in [(1, 2), (2, 1)].map(|(a, b)| (lan.name(a), lan.name(b))) {
         let pair = pair(&report, &src, &dst);
@@ -63,26 +58,16 @@ pub(crate) fn retired_pod_excuses_nobody_else() -> Result<()> {
     until_answered(&gauge, "start", 6, 3)?;
     lan.cable(2, false)?;
     let (src, dst) = (lan.name(1), lan.name(2));
-    until("probes to 2 are under way", &gauge, |report| {
-        pair(report, &src, &dst).udp.pending() >= 5
-    })?;
+    until("probes to 2 are under way", &gauge, |report| pair(report, &src, &dst).udp.pending() >= 5)?;
     mesh.retire(&lan.name(3))?;
-    until("they are lost", &gauge, |report| {
-        pair(report, &src, &dst).udp.lost >= 10
-    })?;
+    until("they are lost", &gauge, |report| pair(report, &src, &dst).udp.lost >= 10)?;
     let report = mesh.finish()?;
     ensure_books_balance(&report)?;
     for (src, dst) in [(&src, &dst), (&dst, &src)] {
         let pair = pair(&report, src, dst);
-        ensure!(
-            pair.udp.lost >= 10 && pair.udp.excused + pair.tcp.excused == 0,
-            "{pair:?}"
-        );
+        ensure!(pair.udp.lost >= 10 && pair.udp.excused + pair.tcp.excused == 0, "{pair:?}");
     }
-    ensure!(
-        report.verify(1).is_err(),
-        "a report with losses must not pass"
-    );
+    ensure!(report.verify(1).is_err(), "a report with losses must not pass");
     Ok(())
 }
 
@@ -95,20 +80,13 @@ pub(crate) fn phases_are_told_apart() -> Result<()> {
         mesh.enter(&lan.name(pod), &lan.netns(pod), &[lan.v4(pod)])?;
     }
     let gauge = mesh.gauge();
-    let link = Link {
-        src: lan.name(1),
-        dst: lan.name(2),
-        address: lan.v6(2),
-        source: Some(lan.v6(1)),
-    };
+    let link = Link { src: lan.name(1), dst: lan.name(2), address: lan.v6(2), source: Some(lan.v6(1)) };
     mesh.link(&link)?;
     ensure!(mesh.link(&link).is_err(), "the same link twice");
     until_answered(&gauge, "one", 1, 3)?;
     mesh.hold_answers(&link.dst, 1000)?;
     until("probes of phase one are under way", &gauge, |report| {
-        pairs_in(report, "one")
-            .iter()
-            .all(|pair| pair.udp.pending() >= 5)
+        pairs_in(report, "one").iter().all(|pair| pair.udp.pending() >= 5)
     })?;
     mesh.phase("two")?;
     mesh.pause()?;
@@ -120,29 +98,12 @@ pub(crate) fn phases_are_told_apart() -> Result<()> {
     until_answered(&gauge, "three", 1, 5)?;
     let report = mesh.finish()?;
     report.verify(8)?;
-    let answered = |phase: &str| {
-        pairs_in(&report, phase)
-            .iter()
-            .map(|pair| pair.udp.answered)
-            .sum::<u64>()
-    };
+    let answered = |phase: &str| pairs_in(&report, phase).iter().map(|pair| pair.udp.answered).sum::<u64>();
     ensure!(answered("one") >= 8, "{report:?}");
-    ensure!(
-        pairs_in(&report, "one") == pairs_in(&paused, "one"),
-        "phase one was over: {report:?}"
-    );
-    ensure!(
-        pairs_in(&report, "two") == pairs_in(&paused, "two"),
-        "phase two was over: {report:?}"
-    );
-    ensure!(
-        report.phases.iter().all(|phase| phase.pairs.len() <= 1),
-        "one link only: {report:?}"
-    );
+    ensure!(pairs_in(&report, "one") == pairs_in(&paused, "one"), "phase one was over: {report:?}");
+    ensure!(pairs_in(&report, "two") == pairs_in(&paused, "two"), "phase two was over: {report:?}");
+    ensure!(report.phases.iter().all(|phase| phase.pairs.len() <= 1), "one link only: {report:?}");
     let text = serde_json::to_string(&report)?;
-    ensure!(
-        serde_json::from_str::<lab::probe::Report>(&text)? == report,
-        "{text}"
-    );
+    ensure!(serde_json::from_str::<lab::probe::Report>(&text)? == report, "{text}");
     Ok(())
 }

@@ -23,16 +23,11 @@ impl Lan {
         for pod in 1..=pods {
             let netns = lan.name(pod);
             ip(&format!("netns add {netns}"))?;
-            ip(&format!(
-                "link add {netns} type veth peer name eth0 netns {netns}"
-            ))?;
+            ip(&format!("link add {netns} type veth peer name eth0 netns {netns}"))?;
             ip(&format!("link set {netns} master {label} up"))?;
             lan.ip(pod, "link set lo up")?;
             lan.ip(pod, &format!("address add {}/24 dev eth0", lan.v4(pod)))?;
-            lan.ip(
-                pod,
-                &format!("address add {}/64 dev eth0 nodad", lan.v6(pod)),
-            )?;
+            lan.ip(pod, &format!("address add {}/64 dev eth0 nodad", lan.v6(pod)))?;
             lan.ip(pod, "link set eth0 up")?;
         }
         Ok(lan)
@@ -65,10 +60,7 @@ impl Lan {
 
     /// Runs `iptables` in a pod.
     pub(crate) fn iptables(&self, pod: u8, line: &str) -> Result<()> {
-        run(
-            "ip",
-            &format!("netns exec {} iptables -w {line}", self.name(pod)),
-        )
+        run("ip", &format!("netns exec {} iptables -w {line}", self.name(pod)))
     }
 
     /// Cuts a pod's cable, or mends it: at once, and without a carrier that comes and goes in its own time.
@@ -99,10 +91,6 @@ fn run(program: &str, line: &str) -> Result<()> {
         .output()
         .with_context(|| format!("run {program} {line}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "{program} {line}: {}",
-        stderr.trim()
-    );
+    ensure!(output.status.success(), "{program} {line}: {}", stderr.trim());
     Ok(())
 }

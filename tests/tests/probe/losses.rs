@@ -6,8 +6,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::lan::Lan;
 use crate::watch::{
-    SILENCE_MS, ensure_books_balance, is_clean, mesh, of_kind, pair, pairs_in, until,
-    until_answered,
+    SILENCE_MS, ensure_books_balance, is_clean, mesh, of_kind, pair, pairs_in, until, until_answered,
 };
 
 /// Three pods, both families: six pairs, all answered, nothing lost.
@@ -22,10 +21,7 @@ pub(crate) fn quiet_mesh_loses_nothing() -> Result<()> {
     let report = mesh.finish()?;
     report.verify(40)?;
     ensure_books_balance(&report)?;
-    ensure!(
-        report.losses.is_empty() && report.total.excused == 0,
-        "{report:?}"
-    );
+    ensure!(report.losses.is_empty() && report.total.excused == 0, "{report:?}");
     let slots = report.total.sent + report.total.late;
     // 24 probes per slot: 6 pairs, 2 addresses, 2 kinds; pods enter one after the other.
     ensure!(slots >= 24 * 20, "{slots} slots for 40 answers per pair");
@@ -63,35 +59,20 @@ pub(crate) fn cut_cable_loses_its_pairs_only() -> Result<()> {
         let pair = pair(&report, src, dst);
         let late = pair.udp.late;
         // One slot may straddle each end.
-        ensure!(
-            pair.udp.lost + late + 1 >= slots_cut,
-            "{slots_cut} slots cut: {pair:?}"
-        );
+        ensure!(pair.udp.lost + late + 1 >= slots_cut, "{slots_cut} slots cut: {pair:?}");
     }
     for loss in of_kind(&report, Kind::Udp) {
-        ensure!(
-            cut_pairs.contains(&(loss.src.clone(), loss.dst.clone())),
-            "{loss}"
-        );
+        ensure!(cut_pairs.contains(&(loss.src.clone(), loss.dst.clone())), "{loss}");
         // Under way when the cable was cut: a round trip, for which a whole slot is plenty.
         let begin_ns = cut_began_ns - 100_000_000;
-        ensure!(
-            (begin_ns..=mended_ns).contains(&loss.monotonic_ns),
-            "{loss}"
-        );
+        ensure!((begin_ns..=mended_ns).contains(&loss.monotonic_ns), "{loss}");
     }
     for (src, dst) in [(1, 2), (2, 1)].map(|(a, b)| (lan.name(a), lan.name(b))) {
         let pair = pair(&report, &src, &dst);
-        ensure!(
-            is_clean(pair.udp) && is_clean(pair.tcp) && pair.broken == 0,
-            "{pair:?}"
-        );
+        ensure!(is_clean(pair.udp) && is_clean(pair.tcp) && pair.broken == 0, "{pair:?}");
     }
     for pair in pairs_in(&report, "after") {
-        ensure!(
-            is_clean(pair.udp) && is_clean(pair.tcp) && pair.broken == 0,
-            "{pair:?}"
-        );
+        ensure!(is_clean(pair.udp) && is_clean(pair.tcp) && pair.broken == 0, "{pair:?}");
     }
     Ok(())
 }
@@ -106,9 +87,7 @@ pub(crate) fn one_direction_is_told_from_the_other() -> Result<()> {
     lan.iptables(2, &format!("-A {rule}"))?;
     mesh.phase("dropping")?;
     let (src, dst) = (lan.name(1), lan.name(2));
-    until("UDP from 1 to 2 is lost", &gauge, |report| {
-        pair(report, &src, &dst).udp.lost >= 5
-    })?;
+    until("UDP from 1 to 2 is lost", &gauge, |report| pair(report, &src, &dst).udp.lost >= 5)?;
     lan.iptables(2, &format!("-D {rule}"))?;
     mesh.phase("after")?;
     until_answered(&gauge, "after", 6, 5)?;
@@ -118,13 +97,8 @@ pub(crate) fn one_direction_is_told_from_the_other() -> Result<()> {
         let whose = (loss.src == src, loss.dst == dst, loss.kind);
         ensure!(whose == (true, true, Kind::Udp), "{loss}");
     }
-    let dropped = pairs_in(&report, "dropping")
-        .iter()
-        .find(|pair| pair.src == src && pair.dst == dst);
-    ensure!(
-        dropped.is_some_and(|pair| pair.udp.answered == 0),
-        "{dropped:?}"
-    );
+    let dropped = pairs_in(&report, "dropping").iter().find(|pair| pair.src == src && pair.dst == dst);
+    ensure!(dropped.is_some_and(|pair| pair.udp.answered == 0), "{dropped:?}");
     Ok(())
 }
 
@@ -153,10 +127,7 @@ pub(crate) fn answer_after_two_seconds_is_a_loss() -> Result<()> {
         ensure!(slow == (phase.broken > 0), "{phase:?}");
     }
     let other_way = pair(&report, &dst, &src);
-    ensure!(
-        is_clean(other_way.udp) && is_clean(other_way.tcp),
-        "{other_way:?}"
-    );
+    ensure!(is_clean(other_way.udp) && is_clean(other_way.tcp), "{other_way:?}");
     Ok(())
 }
 
@@ -167,25 +138,15 @@ pub(crate) fn reset_connection_is_a_loss() -> Result<()> {
     let gauge = mesh.gauge();
     until_answered(&gauge, "start", 2, 3)?;
     mesh.reset_connections(&lan.name(2))?;
-    until("the reset is noticed", &gauge, |report| {
-        !of_kind(report, Kind::Connection).is_empty()
-    })?;
+    until("the reset is noticed", &gauge, |report| !of_kind(report, Kind::Connection).is_empty())?;
     mesh.phase("after")?;
     until_answered(&gauge, "after", 2, 5)?;
     let report = mesh.finish()?;
     ensure_books_balance(&report)?;
     let broken = of_kind(&report, Kind::Connection);
     ensure!(broken.len() == 1, "{broken:?}");
-    ensure!(
-        broken[0].src == lan.name(1) && broken[0].cause.contains("reset"),
-        "{}",
-        broken[0]
-    );
-    ensure!(
-        of_kind(&report, Kind::Udp).is_empty(),
-        "{:?}",
-        report.losses
-    );
+    ensure!(broken[0].src == lan.name(1) && broken[0].cause.contains("reset"), "{}", broken[0]);
+    ensure!(of_kind(&report, Kind::Udp).is_empty(), "{:?}", report.losses);
     Ok(())
 }
 
@@ -204,12 +165,8 @@ pub(crate) fn another_pods_answer_does_not_count() -> Result<()> {
     lan.ip(3, &format!("address add {}/24 dev eth0", lan.v4(2)))?;
     lan.ip(1, "neighbour flush dev eth0")?;
     until("the wrong answers are losses", &gauge, |report| {
-        let wrong = report
-            .losses
-            .iter()
-            .filter(|loss| loss.cause.contains("another pod"));
-        [Kind::Udp, Kind::Tcp].map(|kind| wrong.clone().any(|loss| loss.kind == kind))
-            == [true, true]
+        let wrong = report.losses.iter().filter(|loss| loss.cause.contains("another pod"));
+        [Kind::Udp, Kind::Tcp].map(|kind| wrong.clone().any(|loss| loss.kind == kind)) == [true, true]
     })?;
     Ok(())
 }

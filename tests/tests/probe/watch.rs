@@ -33,27 +33,19 @@ pub(crate) fn until_answered(gauge: &Gauge, phase: &str, pairs: usize, times: u6
     until("every pair is answered", gauge, |report| {
         let pairs_of = pairs_in(report, phase);
         pairs_of.len() == pairs
-            && pairs_of
-                .iter()
-                .all(|pair| pair.udp.answered >= times && pair.tcp.answered >= times)
+            && pairs_of.iter().all(|pair| pair.udp.answered >= times && pair.tcp.answered >= times)
     })
 }
 
 /// The pairs of one phase.
 pub(crate) fn pairs_in<'a>(report: &'a Report, phase: &str) -> &'a [Pair] {
     let found = report.phases.iter().find(|known| known.name == phase);
-    found
-        .map(|phase| phase.pairs.as_slice())
-        .unwrap_or_default()
+    found.map(|phase| phase.pairs.as_slice()).unwrap_or_default()
 }
 
 /// One directed pair, over all phases.
 pub(crate) fn pair(report: &Report, src: &str, dst: &str) -> Pair {
-    let mut sum = Pair {
-        src: src.to_owned(),
-        dst: dst.to_owned(),
-        ..Pair::default()
-    };
+    let mut sum = Pair { src: src.to_owned(), dst: dst.to_owned(), ..Pair::default() };
     for pair in report.phases.iter().flat_map(|phase| &phase.pairs) {
         if pair.src == src && pair.dst == dst {
             sum.udp += pair.udp;
@@ -66,30 +58,16 @@ pub(crate) fn pair(report: &Report, src: &str, dst: &str) -> Pair {
 
 /// The losses of one kind.
 pub(crate) fn of_kind(report: &Report, kind: Kind) -> Vec<&Loss> {
-    report
-        .losses
-        .iter()
-        .filter(|loss| loss.kind == kind)
-        .collect()
+    report.losses.iter().filter(|loss| loss.kind == kind).collect()
 }
 
 /// Every probe of a mesh at rest is accounted for, and every loss is listed.
 pub(crate) fn ensure_books_balance(report: &Report) -> Result<()> {
     for pair in report.phases.iter().flat_map(|phase| &phase.pairs) {
         for count in [pair.udp, pair.tcp] {
-            ensure!(
-                count.pending() == 0,
-                "{} -> {}: {count:?}",
-                pair.src,
-                pair.dst
-            );
+            ensure!(count.pending() == 0, "{} -> {}: {count:?}", pair.src, pair.dst);
             let settled = count.answered + count.lost + count.excused;
-            ensure!(
-                count.sent == settled,
-                "{} -> {}: {count:?}",
-                pair.src,
-                pair.dst
-            );
+            ensure!(count.sent == settled, "{} -> {}: {count:?}", pair.src, pair.dst);
         }
     }
     let listed = report.losses.len();

@@ -1,1 +1,0 @@
-//! Deadlines: one per verb, shared out over what is left to run.

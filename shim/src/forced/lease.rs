@@ -1,0 +1,105 @@
+//! The leases of the standard `host-local` IPAM plugin, released as it would release them.
+//!
+//! *Shape*: in a directory per network, one file per address, named by it; its first line is the container id, its second
+//! the interface (absent before 0.8.0 of the plugins). All under an flock on the file `lock` beside them.
+//! *Source*: containernetworking/plugins, plugins/ipam/host-local/backend/disk.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+/// Longest wait for the lock: host-local holds it for a scan of its directory.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+const LOCK_RETRY: Duration = Duration::from_millis(5);
+/// More than an id and an interface name can have.
+const LEASE_BYTES: u64 = 4096;
+
+/// What became of the leases of one attachment.
+#[derive(Debug, Default)]
+pub(super) struct Released {
+    pub(super) addresses: Vec<IpAddr>,
+    /// What could not be released, and why.
+    pub(super) failures: Vec<String>,
+}
+
+/// Removes the leases in `directory` that `container_id` holds for `ifname`. A directory that is not there has none.
+pub(super) fn release(directory: &Path, container_id: &str, ifname: &str) -> Released {
+    let mut released = Released::default();
+    if let Err(error) = release_into(&mut released, directory, container_id, ifname) {
+        released.failures.push(format!("leases in {}: {error}", directory.display()));
+    }
+    released
+}
+
+fn release_into(
+    released: &mut Released,
+    directory: &Path,
+    container_id: &str,
+    ifname: &str,
+) -> io::Result<()> {
+    let is_held = |path: &Path| holds(path, container_id, ifname);
+    let held: Vec<_> = leases(directory)?.into_iter().filter(|(_, path)| is_held(path)).collect();
+    if held.is_empty() {
+        return Ok(());
+    }
+    let _lock = lock(&directory.join("lock"))?;
+    for (address, path) in held {
+        // Looked at again: it may have been released and given to another pod before we had the lock.
+        if !is_held(&path) {
+            continue;
+        }
+        match std::fs::remove_file(&path) {
+            Ok(()) => released.addresses.push(address),
+            Err(error) => released.failures.push(format!("lease {}: {error}", path.display())),
+        }
+    }
+    Ok(())
+}
+
+/// All leases of a directory.
+fn leases(directory: &Path) -> io::Result<Vec<(IpAddr, PathBuf)>> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut leases = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let address = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        leases.extend(address.map(|address: IpAddr| (address, entry.path())));
+    }
+    Ok(leases)
+}
+
+fn holds(lease: &Path, container_id: &str, ifname: &str) -> bool {
+    let mut text = String::new();
+    let read = File::open(lease).and_then(|file| file.take(LEASE_BYTES).read_to_string(&mut text));
+    let mut lines = text.lines().map(str::trim);
+    let id = lines.next().unwrap_or_default();
+    let interface = lines.next().unwrap_or_default();
+    read.is_ok() && !id.is_empty() && id == container_id && (interface.is_empty() || interface == ifname)
+}
+
+fn lock(path: &Path) -> io::Result<Flock<File>> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o750).open(path)?;
+    let started = Instant::now();
+    loop {
+        // flock(2) cannot wait with a limit, so it is asked again and again.
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((again, Errno::EAGAIN)) if started.elapsed() < LOCK_WAIT => file = again,
+            Err((_, Errno::EAGAIN)) => {
+                let waited = format!("locked by another process for {} s", LOCK_WAIT.as_secs());
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, waited));
+            }
+            Err((_, errno)) => return Err(errno.into()),
+        }
+        std::thread::sleep(LOCK_RETRY);
+    }
+}

@@ -1,0 +1,254 @@
+//! What a record says about an attachment: addresses, host interfaces, leases, and what only its network can undo.
+//!
+//! Confs and results are other people's JSON. Keys are matched as Go matches them, in any case; what has an unexpected
+//! type is taken as absent.
+
+use std::path::{Path, PathBuf};
+
+use ipnetwork::IpNetwork;
+use serde_json::Value;
+
+use super::Attached;
+
+/// Where host-local keeps its leases unless `ipam.dataDir` says otherwise.
+const HOST_LOCAL_DIRECTORY: &str = "/var/lib/cni/networks";
+
+/// An interface of the result that is not in a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostInterface {
+    pub(super) name: String,
+    pub(super) mac: Option<Vec<u8>>,
+}
+
+/// The record, read for cleaning.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Recorded {
+    pub(super) addresses: Vec<IpNetwork>,
+    pub(super) host_interfaces: Vec<HostInterface>,
+    pub(super) lease_directories: Vec<PathBuf>,
+    /// What the plugins of the conf keep where we cannot undo it.
+    pub(super) stays_behind: Vec<String>,
+    /// Parts of the record that told us nothing.
+    pub(super) unreadable: Vec<String>,
+}
+
+impl Recorded {
+    pub(super) fn read(attached: &Attached) -> Self {
+        let mut recorded = Self::default();
+        match attached.result.map(serde_json::from_slice::<Value>) {
+            Some(Ok(result)) => recorded.read_result(&result),
+            Some(Err(error)) => {
+                recorded.unreadable.push(format!("interfaces and addresses: recorded result: {error}"))
+            }
+            None => {}
+        }
+        match serde_json::from_slice::<Value>(attached.conf) {
+            Ok(conf) => recorded.read_conf(&conf, attached.network),
+            Err(error) => {
+                let what = format!("plugin state: recorded conf: {error}");
+                recorded.unreadable.push(what);
+                recorded.add_lease_directory(Path::new(HOST_LOCAL_DIRECTORY), attached.network);
+            }
+        }
+        recorded
+    }
+
+    fn read_result(&mut self, result: &Value) {
+        let old = [field(result, "ip4"), field(result, "ip6")].map(|ip| ip.and_then(|ip| text(ip, "ip")));
+        let new = list(result, "ips").iter().map(|ip| text(ip, "address"));
+        self.addresses =
+            old.into_iter().chain(new).flatten().filter_map(|address| address.parse().ok()).collect();
+        self.host_interfaces = list(result, "interfaces")
+            .iter()
+            .filter(|interface| text(interface, "sandbox").is_none_or(str::is_empty))
+            .filter_map(|interface| {
+                let mac = text(interface, "mac").filter(|mac| !mac.is_empty());
+                // An address that cannot be compared must not count as one that is not given.
+                let mac = mac.map(|mac| parse_mac(mac).unwrap_or_default());
+                Some(HostInterface { name: text(interface, "name")?.to_owned(), mac })
+            })
+            .collect();
+    }
+
+    fn read_conf(&mut self, conf: &Value, network: &str) {
+        let network = text(conf, "name").unwrap_or(network);
+        let plugins = match field(conf, "plugins").and_then(Value::as_array) {
+            Some(plugins) => plugins.as_slice(),
+            None => std::slice::from_ref(conf),
+        };
+        for plugin in plugins {
+            let kind = text(plugin, "type").unwrap_or_default();
+            let delegate = field(plugin, "delegate");
+            let ipams = [Some(plugin), delegate].into_iter().flatten().filter_map(|conf| field(conf, "ipam"));
+            for ipam in ipams {
+                self.read_ipam(ipam, network);
+            }
+            if kind == "flannel" {
+                // It writes the conf of a bridge with host-local for each pod.
+                self.add_lease_directory(Path::new(HOST_LOCAL_DIRECTORY), network);
+            }
+            let masquerades = field(plugin, "ipMasq").and_then(Value::as_bool) == Some(true);
+            if masquerades {
+                self.stays_behind.push(format!("masquerading rules of {kind} for the pod's addresses"));
+            }
+            self.stays_behind.extend(kept_by(kind));
+        }
+    }
+
+    fn read_ipam(&mut self, ipam: &Value, network: &str) {
+        match text(ipam, "type") {
+            Some("host-local") => {
+                let directory = text(ipam, "dataDir").filter(|directory| !directory.is_empty());
+                self.add_lease_directory(Path::new(directory.unwrap_or(HOST_LOCAL_DIRECTORY)), network);
+            }
+            // Addresses written into the conf are nobody's to release.
+            None | Some("" | "static") => {}
+            Some(other) => self.stays_behind.push(format!("addresses that IPAM {other} holds for the pod")),
+        }
+    }
+
+    /// A name that is not one plain component would lead out of the directory; the specification forbids it (section
+    /// "Network configuration").
+    fn add_lease_directory(&mut self, parent: &Path, network: &str) {
+        let is_plain = !network.is_empty() && !network.contains('/') && ![".", ".."].contains(&network);
+        let directory = parent.join(network);
+        if is_plain && !self.lease_directories.contains(&directory) {
+            self.lease_directories.push(directory);
+        }
+    }
+}
+
+/// What a plugin keeps outside the pod's netns and outside what is cleaned here.
+fn kept_by(kind: &str) -> Option<String> {
+    match kind {
+        "bridge" | "ptp" | "macvlan" | "ipvlan" | "vlan" | "loopback" | "static" | "sbr" | "vrf"
+        | "host-local" => None,
+        "flannel" => Some("the pod's conf in /var/lib/cni/flannel".to_owned()),
+        "portmap" => Some("host port rules of portmap".to_owned()),
+        "firewall" => Some("forwarding rules of firewall".to_owned()),
+        "bandwidth" => Some("traffic shaping device of bandwidth".to_owned()),
+        "tuning" => Some("saved settings of tuning".to_owned()),
+        "host-device" => Some("the name that host-device gave the device".to_owned()),
+        other => Some(format!("what {other} keeps about the pod (endpoint, address, network policy)")),
+    }
+}
+
+fn field<'a>(object: &'a Value, key: &str) -> Option<&'a Value> {
+    let object = object.as_object()?;
+    object
+        .get(key)
+        .or_else(|| object.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value))
+}
+
+fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    field(object, key)?.as_str()
+}
+
+fn list<'a>(object: &'a Value, key: &str) -> &'a [Value] {
+    field(object, key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn parse_mac(text: &str) -> Option<Vec<u8>> {
+    text.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(conf: &Value, result: &Value) -> Recorded {
+        let (conf, result) = (conf.to_string(), result.to_string());
+        Recorded::read(&Attached {
+            container_id: "c1",
+            ifname: "eth0",
+            network: "recorded",
+            conf: conf.as_bytes(),
+            result: Some(result.as_bytes()),
+            netns: None,
+        })
+    }
+
+    fn directories(conf: &Value) -> Vec<String> {
+        let recorded = read(conf, &json!({}));
+        recorded.lease_directories.iter().map(|directory| directory.display().to_string()).collect()
+    }
+
+    #[test]
+    fn leases_are_looked_for_where_each_plugin_keeps_them() {
+        let host_local = json!({"type": "host-local", "dataDir": "/run/leases"});
+        for (conf, expected) in [
+            (json!({"name": "n", "type": "bridge", "ipam": host_local}), &["/run/leases/n"][..]),
+            (json!({"type": "bridge", "ipam": host_local}), &["/run/leases/recorded"]),
+            (
+                json!({"name": "n", "plugins": [{"type": "ptp", "ipam": {"type": "host-local"}}]}),
+                &["/var/lib/cni/networks/n"],
+            ),
+            (
+                json!({"name": "n", "plugins": [{"type": "calico", "IPAM": {"Type": "host-local", "DataDir": ""}}]}),
+                &["/var/lib/cni/networks/n"],
+            ),
+            (
+                json!({"name": "n", "plugins": [{"type": "flannel", "delegate": {"ipam": host_local}}]}),
+                &["/run/leases/n", "/var/lib/cni/networks/n"],
+            ),
+            (
+                json!({"name": "n", "plugins": [{"ipam": host_local}, {"ipam": host_local}]}),
+                &["/run/leases/n"],
+            ),
+            (json!({"name": "n", "plugins": [{"type": "x", "ipam": {"type": "dhcp"}}]}), &[]),
+            (json!({"name": "../n", "type": "bridge", "ipam": host_local}), &[]),
+            (json!({"name": "..", "type": "bridge", "ipam": host_local}), &[]),
+            (json!({"name": "", "type": "bridge", "ipam": host_local}), &[]),
+            (json!({"name": 7, "plugins": "none", "ipam": []}), &[]),
+            (json!(null), &[]),
+        ] {
+            assert_eq!(directories(&conf), expected, "{conf}");
+        }
+    }
+
+    #[test]
+    fn addresses_and_host_interfaces_are_read_from_results_of_any_version() {
+        let old = json!({"cniVersion": "0.2.0", "ip4": {"ip": "10.1.0.2/24"}, "ip6": {"ip": "fd00::2/64"}});
+        assert_eq!(read(&json!({}), &old).addresses.len(), 2);
+        let new = json!({
+            "cniVersion": "0.4.0",
+            "ips": [{"version": "4", "address": "10.1.0.2/24"}, {"address": 7}, {"address": "none"}],
+            "interfaces": [
+                {"name": "veth1", "mac": "02:00:00:00:00:01"},
+                {"name": "br0", "mac": "", "sandbox": ""},
+                {"name": "eth0", "sandbox": "/run/netns/p"},
+                {"mac": "02:00:00:00:00:02"},
+            ]
+        });
+        let recorded = read(&json!({}), &new);
+        assert_eq!(recorded.addresses, ["10.1.0.2/24".parse::<IpNetwork>().expect("an address")]);
+        let host = |name: &str, mac: Option<Vec<u8>>| HostInterface { name: name.to_owned(), mac };
+        assert_eq!(
+            recorded.host_interfaces,
+            [host("veth1", Some(vec![2, 0, 0, 0, 0, 1])), host("br0", None)]
+        );
+    }
+
+    #[test]
+    fn what_only_the_network_could_undo_is_named() {
+        for (plugin, expected) in [
+            (json!({"type": "bridge", "ipam": {"type": "host-local"}}), &[][..]),
+            (
+                json!({"type": "bridge", "ipMasq": true}),
+                &["masquerading rules of bridge for the pod's addresses"],
+            ),
+            (json!({"type": "portmap"}), &["host port rules of portmap"]),
+            (
+                json!({"type": "calico", "ipam": {"type": "calico-ipam"}}),
+                &[
+                    "addresses that IPAM calico-ipam holds for the pod",
+                    "what calico keeps about the pod (endpoint, address, network policy)",
+                ],
+            ),
+            (json!({"type": "macvlan", "ipam": {"type": "static"}}), &[]),
+        ] {
+            assert_eq!(read(&json!({"plugins": [plugin]}), &json!({})).stays_behind, expected, "{plugin}");
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! The policy file: who gives a pod its network.

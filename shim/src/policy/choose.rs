@@ -1,0 +1,161 @@
+//! Which networks one pod gets.
+
+use super::{Attach, Policy};
+use crate::request::Pod;
+
+/// What decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// `attach`.
+    Default,
+    /// The rule of this index.
+    Rule(usize),
+    /// The pod's annotation.
+    Annotation,
+}
+
+/// The decision for one pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// What it gets.
+    pub attach: Attach,
+    /// What decided.
+    pub reason: Reason,
+    /// The value of an annotation that was not heeded, for a warning.
+    pub ignored_annotation: Option<String>,
+}
+
+impl Policy {
+    /// Chooses for `pod`; `annotation` looks a key up among the annotations that the runtime passed.
+    ///
+    /// | annotation | first matching rule | the pod gets |
+    /// |---|---|---|
+    /// | an allowed value | any | the annotation's |
+    /// | another value | a rule | the rule's, with a warning |
+    /// | another value | none | `attach`, with a warning |
+    /// | none | a rule | the rule's |
+    /// | none | none | `attach` |
+    #[must_use]
+    pub fn choose(&self, pod: &Pod, annotation: impl FnOnce(&str) -> Option<String>) -> Choice {
+        let matching = self.rules.iter().position(|rule| {
+            matches(rule.namespace.as_deref(), pod.namespace.as_deref())
+                && matches(rule.pod.as_deref(), pod.name.as_deref())
+        });
+        let (attach, reason) =
+            matching.map_or((self.attach, Reason::Default), |at| (self.rules[at].attach, Reason::Rule(at)));
+        let Some(ours) = &self.pod_annotation else {
+            return Choice { attach, reason, ignored_annotation: None };
+        };
+        match annotation(&ours.key) {
+            None => Choice { attach, reason, ignored_annotation: None },
+            Some(value) => match Attach::parse(&value).filter(|wanted| ours.allow.contains(wanted)) {
+                Some(attach) => Choice { attach, reason: Reason::Annotation, ignored_annotation: None },
+                None => Choice { attach, reason, ignored_annotation: Some(value) },
+            },
+        }
+    }
+}
+
+/// Whether an optional glob matches; one that is written does not match what the call does not tell.
+fn matches(glob: Option<&str>, text: Option<&str>) -> bool {
+    match (glob, text) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(glob), Some(text)) => glob_matches(glob, text),
+    }
+}
+
+/// `*` stands for any run of characters, also none; everything else for itself; the whole string counts.
+fn glob_matches(glob: &str, text: &str) -> bool {
+    let mut parts = glob.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Side;
+    use serde_json::json;
+
+    fn policy() -> Policy {
+        let text = json!({"version":1,"attach":"old",
+            "networks":{"old":{"conf":["/o"]},"new":{"conf":["/n"]}},
+            "rules":[{"namespace":"kube-system","pod":"coredns-*","attach":"new"},
+                     {"namespace":"kube-*","attach":"both"},{"pod":"lonely","attach":"new"}],
+            "podAnnotation":{"key":"crossfade/attach","allow":["both"]}});
+        Policy::parse(text.to_string().as_bytes()).expect("valid")
+    }
+
+    fn choose(namespace: Option<&str>, name: Option<&str>, annotation: Option<&str>) -> Choice {
+        let pod = Pod { namespace: namespace.map(Into::into), name: name.map(Into::into) };
+        policy().choose(&pod, |key| {
+            assert_eq!(key, "crossfade/attach");
+            annotation.map(Into::into)
+        })
+    }
+
+    #[test]
+    fn the_first_matching_rule_wins_and_absent_arguments_match_no_written_field() {
+        let new = Attach::One(Side::New);
+        let old = Attach::One(Side::Old);
+        for (namespace, name, attach, reason) in [
+            (Some("kube-system"), Some("coredns-x"), new, Reason::Rule(0)),
+            (Some("kube-system"), Some("xcoredns-x"), Attach::Both, Reason::Rule(1)),
+            (Some("kube-public"), None, Attach::Both, Reason::Rule(1)),
+            (Some("default"), Some("lonely"), new, Reason::Rule(2)),
+            (None, Some("lonely"), new, Reason::Rule(2)),
+            (None, Some("coredns-x"), old, Reason::Default),
+            (None, None, old, Reason::Default),
+        ] {
+            let choice = choose(namespace, name, None);
+            assert_eq!((choice.attach, choice.reason), (attach, reason), "{namespace:?}/{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_allowed_annotation_wins_and_any_other_is_ignored_aloud() {
+        let heeded = choose(Some("kube-system"), Some("coredns-x"), Some("both"));
+        assert_eq!((heeded.attach, heeded.reason), (Attach::Both, Reason::Annotation));
+        for value in ["new", "", "BOTH"] {
+            let ignored = choose(None, None, Some(value));
+            assert_eq!(ignored.attach, Attach::One(Side::Old));
+            assert_eq!(ignored.ignored_annotation.as_deref(), Some(value));
+        }
+    }
+
+    #[test]
+    fn globs_match_whole_strings() {
+        for (glob, text, expected) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("", "", true),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("a*", "a", true),
+            ("a*b", "ab", true),
+            ("a*b", "axxb", true),
+            ("a*b", "axxbc", false),
+            ("*-x-*", "a-x-b", true),
+            ("*a*a", "a", false),
+            ("*a*a", "aa", true),
+            ("a**b", "a-b", true),
+            ("ä*", "äx", true),
+        ] {
+            assert_eq!(glob_matches(glob, text), expected, "{glob} {text}");
+        }
+    }
+}

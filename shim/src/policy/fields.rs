@@ -1,0 +1,102 @@
+//! One JSON object of the policy whose keys are all known.
+//!
+//! An unknown key is an error that names the nearest known one: a misspelt `secondaryFailure` must not silently mean the
+//! default. So is a key written twice.
+
+use serde::de::DeserializeOwned;
+
+use crate::raw::RawObject;
+
+/// The fields of the object at `path` (`policy`, `both`, `rules[2]`, ...).
+pub(super) struct Fields {
+    object: RawObject,
+    path: String,
+}
+
+impl Fields {
+    pub(super) fn new(object: RawObject, path: &str, known: &[&str]) -> Result<Self, String> {
+        let mut seen: Vec<&str> = Vec::new();
+        for (key, _) in object.pairs() {
+            if !known.contains(&key) {
+                return Err(format!("{path}: unknown key {key:?}; {}", nearest(key, known)));
+            }
+            if seen.contains(&key) {
+                return Err(format!("{path}: key {key:?} is written twice; expected it once"));
+            }
+            seen.push(key);
+        }
+        Ok(Self { object, path: path.to_owned() })
+    }
+
+    /// The path of `key`, for messages.
+    pub(super) fn at(&self, key: &str) -> String {
+        if self.path == "policy" { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// The value of `key`, which may be absent but not null.
+    pub(super) fn get<T: DeserializeOwned>(&self, key: &str, expected: &str) -> Result<Option<T>, String> {
+        let Some(raw) = self.object.get(key) else {
+            return Ok(None);
+        };
+        serde_json::from_slice(raw.get().as_bytes()).map(Some).map_err(|_| {
+            // Of a header nothing is quoted: it may be a token.
+            let found = match key {
+                "headers" => "something else".to_owned(),
+                _ => crate::reply::quote(raw.get().as_bytes(), 80),
+            };
+            format!("{}: expected {expected}, found {found}", self.at(key))
+        })
+    }
+
+    /// The value of `key`, which must be there.
+    pub(super) fn require<T: DeserializeOwned>(&self, key: &str, expected: &str) -> Result<T, String> {
+        self.get(key, expected)?.ok_or_else(|| format!("{}: missing; expected {expected}", self.at(key)))
+    }
+
+    /// The object at `key` with its own known keys.
+    pub(super) fn object(&self, key: &str, known: &[&str]) -> Result<Option<Self>, String> {
+        self.get::<RawObject>(key, "an object")?
+            .map(|object| Self::new(object, &self.at(key), known))
+            .transpose()
+    }
+
+    /// The list of objects at `key`, each with the same known keys.
+    pub(super) fn objects(&self, key: &str, known: &[&str]) -> Result<Vec<Self>, String> {
+        self.get::<Vec<RawObject>>(key, "a list of objects")?
+            .unwrap_or_default()
+            .into_iter()
+            .enumerate()
+            .map(|(index, object)| Self::new(object, &format!("{}[{index}]", self.at(key)), known))
+            .collect()
+    }
+
+    /// An integer within `range`.
+    pub(super) fn integer(
+        &self,
+        key: &str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, String> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let value = self.get::<u64>(key, &expected)?;
+        match value {
+            Some(value) if !range.contains(&value) => {
+                Err(format!("{}: expected {expected}, found {value}", self.at(key)))
+            }
+            other => Ok(other),
+        }
+    }
+}
+
+fn nearest(key: &str, known: &[&str]) -> String {
+    let near = known
+        .iter()
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&key.to_lowercase(), &candidate.to_lowercase()), candidate)
+        })
+        .min()
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3);
+    match near {
+        Some((_, candidate)) => format!("did you mean {candidate:?}?"),
+        None => format!("expected one of {}", known.join(", ")),
+    }
+}

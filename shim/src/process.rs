@@ -1,0 +1,146 @@
+//! Other processes: is it still the one we knew, and how to end a whole group of them.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::signal::Signals;
+
+/// A process that cannot be confused with a later one of the same pid.
+///
+/// *Shape*: `{"pid":812,"start":73021}`; `start` in clock ticks since boot, field 22 of `/proc/PID/stat` (man 5 `proc`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its pid; of a delegate also its process group.
+    pub pid: i32,
+    /// When it was started.
+    pub start: u64,
+}
+
+impl Process {
+    /// This process.
+    ///
+    /// # Errors
+    /// When `/proc` is not mounted.
+    pub fn current() -> io::Result<Self> {
+        Self::of(std::process::id().cast_signed()).ok_or_else(|| io::Error::other("/proc is not mounted"))
+    }
+
+    /// The process with this pid, zombies included.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in parentheses may hold anything; fields are counted behind its end.
+        let start = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+        Some(Self { pid, start })
+    }
+
+    /// Whether it is still there.
+    #[must_use]
+    pub fn is_alive(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+
+    /// Sends a signal to it, if it is still there.
+    pub fn signal(self, signal: Signal) {
+        if self.is_alive() {
+            // It may end in between; then there is nobody to tell.
+            let _ = kill(Pid::from_raw(self.pid), signal);
+        }
+    }
+
+    /// Kills the process group that it leads or led.
+    ///
+    /// When the leader is gone its pid stays reserved as long as the group has a member, so a group of that number is
+    /// still its own; when the pid was given to another process the group is gone.
+    pub fn kill_group(self) {
+        match Self::of(self.pid) {
+            Some(other) if other != self => {}
+            _ => {
+                let _ = killpg(Pid::from_raw(self.pid), Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+/// Ends a process group of our own children: SIGTERM, `grace`, SIGKILL, then waits until every member that is ours to
+/// wait for is gone, so that nothing goes on working behind an undo.
+///
+/// Grandchildren whose parent died are ours only because the shim is a child subreaper (man 2 `prctl`).
+pub fn end_group(group: i32, grace: Duration, signals: &Signals) {
+    let pgid = Pid::from_raw(group);
+    let _ = killpg(pgid, Signal::SIGTERM);
+    let until = Instant::now() + grace;
+    while !reap_group(pgid) {
+        if Instant::now() >= until {
+            let _ = killpg(pgid, Signal::SIGKILL);
+            // Nothing but an uninterruptible sleep in the kernel survives this for long.
+            let last = Instant::now() + Duration::from_secs(1);
+            while !reap_group(pgid) && Instant::now() < last {
+                signals.pause(Duration::from_millis(5));
+            }
+            return;
+        }
+        signals.pause((until - Instant::now()).min(Duration::from_millis(20)));
+    }
+}
+
+/// Reaps what has ended of a group; true when none of it is left.
+fn reap_group(pgid: Pid) -> bool {
+    loop {
+        match waitpid(Pid::from_raw(-pgid.as_raw()), Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => return false,
+            Ok(_) | Err(Errno::EINTR) => {}
+            // No child of ours is in the group any more; somebody else's may still be.
+            Err(_) => return killpg(pgid, None).is_err(),
+        }
+    }
+}
+
+/// What delegates of ours, or their children, hold `path` open.
+///
+/// They are known by the guard variable in their environment: another shim that waits for the same lock does not have it.
+/// Slow (it walks all of `/proc`), and asked only when the one who wrote its groups down was killed before it could.
+#[must_use]
+pub fn orphans_holding(path: &Path) -> Vec<Process> {
+    let guard = format!("{}=", crate::request::DEPTH_VARIABLE);
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return found;
+    };
+    for entry in entries.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Ok(fds) = std::fs::read_dir(entry.path().join("fd")) else {
+            continue;
+        };
+        if !fds.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|target| target == path)) {
+            continue;
+        }
+        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environ.split(|byte| *byte == 0).any(|variable| variable.starts_with(guard.as_bytes())) {
+            found.extend(Process::of(pid));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_pid_and_start() {
+        let me = Process::current().expect("/proc");
+        assert!(me.is_alive());
+        assert!(!Process { start: me.start + 1, ..me }.is_alive());
+        assert_eq!(Process::of(i32::MAX), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! Markers of networks that were ready in this boot.
+//!
+//! *Shape*: `RUN/ready/<network's own name>`, holding `{"bootID":"..","conf":"/etc/cni/net.d/05-cilium.conflist"}`. The own name, so that a
+//! replaced network does not inherit the old one's marker; the boot id, so that a run directory that outlives a reboot does
+//! not lie; the conf's path, so that the network is still known when its agent took the file away.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::boot;
+use crate::file;
+use crate::layout::Layout;
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Marker {
+    #[serde(rename = "bootID")]
+    boot_id: String,
+    conf: PathBuf,
+}
+
+/// Whether the network of this name was ready in this boot.
+#[must_use]
+pub fn is_marked(layout: &Layout, name: &str) -> bool {
+    read(&layout.ready().join(name)).is_some()
+}
+
+/// Whether a network whose conf is one of `paths` was ready in this boot; for confs that are not there now.
+#[must_use]
+pub fn is_marked_by_conf(layout: &Layout, paths: &[PathBuf]) -> bool {
+    let Ok(entries) = std::fs::read_dir(layout.ready()) else {
+        return false;
+    };
+    entries.flatten().filter_map(|entry| read(&entry.path())).any(|marker| paths.contains(&marker.conf))
+}
+
+/// Marks a network as ready in this boot; nothing is written when it is marked already.
+///
+/// # Errors
+/// Any I/O error.
+pub fn mark(layout: &Layout, name: &str, conf: &Path) -> io::Result<()> {
+    let path = layout.ready().join(name);
+    let marker = Marker { boot_id: boot::boot_id()?, conf: conf.into() };
+    if read(&path).is_some_and(|old| old == marker) {
+        return Ok(());
+    }
+    file::create_private_dir(&layout.run_dir)?;
+    file::create_private_dir(&layout.ready())?;
+    let json = crate::raw::to_raw(&marker);
+    file::write_durable(&path, json.get().as_bytes(), file::PRIVATE).map(|_| ())
+}
+
+/// A marker of this boot.
+fn read(path: &Path) -> Option<Marker> {
+    let marker: Marker = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (marker.boot_id == boot::boot_id().ok()?).then_some(marker)
+}

@@ -1,0 +1,181 @@
+//! From facts to changes, without touching anything.
+//!
+//! The changes of one decision are in the order in which they have to be made: what is added first, with gateways after
+//! the routes that lead to them, then what is removed. A default leaves main only after its copy is in table 1001, so
+//! that a kill at any point loses nothing that `undo` would need. No change means: already so.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink_packet_route::AddressFamily;
+
+use super::Side;
+use super::entry::{FIRST, MAIN, OWNER, Route, Rule, family};
+use super::facts::Facts;
+
+const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
+
+/// One thing to ask of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    AddRoute(Route),
+    AddRule(Rule),
+    RemoveRoute(Route),
+    RemoveRule(Rule),
+}
+
+impl Change {
+    /// Additions go in one batch, removals in the next: a removal may only happen when all additions worked.
+    pub(super) fn is_addition(&self) -> bool {
+        match self {
+            Self::AddRoute(_) | Self::AddRule(_) => true,
+            Self::RemoveRoute(_) | Self::RemoveRule(_) => false,
+        }
+    }
+}
+
+/// After the first network's ADD: its own table and rules, and its defaults out of main.
+pub(super) fn after_first(facts: &Facts, first: &Side) -> Vec<Change> {
+    let Some(index) = facts.index(first.ifname) else {
+        return Vec::new();
+    };
+    let mut changes = source_table(facts, index, FIRST);
+    changes.extend(FAMILIES.into_iter().flat_map(|family| withhold(facts, index, family)));
+    changes
+}
+
+/// After the owner's ADD: table and rules for it too, the CIDR routes of both, and one default per family in main.
+pub(super) fn after_owner(facts: &Facts, first: &Side, owner: &Side) -> Vec<Change> {
+    let first_index = facts.index(first.ifname);
+    let owner_index = facts.index(owner.ifname);
+    let mut changes = Vec::new();
+    if let Some(index) = first_index {
+        changes.extend(source_table(facts, index, FIRST));
+    }
+    if let Some(index) = owner_index {
+        changes.extend(source_table(facts, index, OWNER));
+    }
+    // The owner's CIDRs first: a destination that both networks claim goes where everything else goes.
+    let mut taken = Vec::new();
+    for (side, index) in [(owner, owner_index), (first, first_index)] {
+        if let Some(index) = index {
+            changes.extend(cidr_routes(facts, side.cidrs, index, &mut taken));
+        }
+    }
+    if let Some(index) = first_index {
+        let owns = |family: &AddressFamily| {
+            owner_index.is_some_and(|owner| defaults(facts, MAIN, owner, *family).next().is_some())
+        };
+        let unowned = FAMILIES.into_iter().filter(|family| !owns(family));
+        changes.extend(unowned.flat_map(|family| give_back(facts, index, family)));
+        let owned = FAMILIES.into_iter().filter(owns);
+        changes.extend(owned.flat_map(|family| withhold(facts, index, family)));
+    }
+    changes
+}
+
+/// Everything of ours away, the first network's defaults back. Needs no memory of what was done.
+///
+/// Two attachments of one pod may share the netns: what leaves by other interfaces, and the rules of addresses that live
+/// on those, is the other's.
+pub(super) fn undo(facts: &Facts, first_ifname: &str, owner_ifname: &str) -> Vec<Change> {
+    let first = facts.index(first_ifname);
+    let both: Vec<u32> = first.into_iter().chain(facts.index(owner_ifname)).collect();
+    let mut changes = Vec::new();
+    if let Some(index) = first {
+        changes.extend(FAMILIES.into_iter().flat_map(|family| give_back(facts, index, family)));
+    }
+    let elsewhere = |source: IpAddr| {
+        facts.addresses.iter().any(|address| {
+            address.ip == source
+                && ![first_ifname, owner_ifname].contains(&facts.name(address.index).as_str())
+        })
+    };
+    changes
+        .extend(facts.rules.iter().filter(|rule| !elsewhere(rule.source)).copied().map(Change::RemoveRule));
+    for index in both {
+        let in_our_tables = [FIRST, OWNER].into_iter().flat_map(|table| facts.routes_by(table, index));
+        let in_main = facts.routes_by(MAIN, index).filter(|route| route.is_ours());
+        changes.extend(in_our_tables.chain(in_main).cloned().map(Change::RemoveRoute));
+    }
+    changes
+}
+
+/// A copy in `table` of what leads out of interface `index`, and a rule to it from each of the interface's addresses.
+fn source_table(facts: &Facts, index: u32, table: u32) -> Vec<Change> {
+    // The kernel takes a gateway only when the route to it is there.
+    let (gateways, links): (Vec<Route>, Vec<Route>) = facts
+        .routes_by(MAIN, index)
+        .filter(|route| !route.is_ours())
+        .map(|route| route.in_table(table))
+        .filter(|copy| !facts.has(copy))
+        .partition(Route::has_gateway);
+    let rules = FAMILIES
+        .into_iter()
+        .flat_map(|family| facts.addresses_of(index, family))
+        .map(|address| Rule { source: address.ip, table })
+        .filter(|rule| !facts.rules.contains(rule));
+    links.into_iter().chain(gateways).map(Change::AddRoute).chain(rules.map(Change::AddRule)).collect()
+}
+
+fn defaults(facts: &Facts, table: u32, index: u32, family: AddressFamily) -> impl Iterator<Item = &Route> {
+    facts.routes_by(table, index).filter(move |route| route.is_default() && route.family() == family)
+}
+
+fn withhold(facts: &Facts, index: u32, family: AddressFamily) -> Vec<Change> {
+    defaults(facts, MAIN, index, family).cloned().map(Change::RemoveRoute).collect()
+}
+
+fn give_back(facts: &Facts, index: u32, family: AddressFamily) -> Vec<Change> {
+    defaults(facts, FIRST, index, family)
+        .map(|route| route.in_table(MAIN))
+        .filter(|route| !facts.has(route))
+        .map(Change::AddRoute)
+        .collect()
+}
+
+/// For each CIDR that nothing in main leads to yet, a route by the interface's default, or on its wire if it has none.
+///
+/// A route that a plugin itself made to exactly such a destination stays as it is: its CHECK asks for it.
+fn cidr_routes(facts: &Facts, cidrs: &[IpNetwork], index: u32, taken: &mut Vec<IpNetwork>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for cidr in cidrs {
+        let family = family(cidr.ip());
+        let Ok(cidr) = IpNetwork::new(cidr.network(), cidr.prefix()) else {
+            continue;
+        };
+        let in_main = |route: &Route| route.table() == MAIN && route.destination() == Some(cidr);
+        if cidr.prefix() == 0 || taken.contains(&cidr) || facts.routes.iter().any(in_main) {
+            continue;
+        }
+        if facts.addresses_of(index, family).next().is_none() {
+            continue; // this network has nothing in that family
+        }
+        let way_out = [MAIN, FIRST, OWNER]
+            .into_iter()
+            .flat_map(|table| defaults(facts, table, index, family))
+            .min_by_key(|route| route.metric());
+        let source = source(facts, index, cidr, way_out);
+        let route =
+            way_out.map_or_else(|| Route::on_link(cidr, index), |default| default.to(cidr).in_table(MAIN));
+        changes.push(Change::AddRoute(route.ours_from(source)));
+        taken.push(cidr);
+    }
+    changes
+}
+
+/// The address that what goes to `cidr` starts from: one inside it, else the default's own choice, else the first.
+///
+/// None while the kernel would refuse it (an IPv6 address whose duplicate check is running): without a preferred source
+/// it takes one of the outgoing interface when a packet is sent, and by then the check is over.
+fn source(facts: &Facts, index: u32, cidr: IpNetwork, way_out: Option<&Route>) -> Option<IpAddr> {
+    let preferred = way_out.and_then(Route::source);
+    facts
+        .addresses_of(index, family(cidr.ip()))
+        .min_by_key(|address| (address.deprecated, !cidr.contains(address.ip), Some(address.ip) != preferred))
+        .filter(|address| address.settled)
+        .map(|address| address.ip)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,347 @@
+//! One route and one rule: read from the kernel, moved between tables, written back.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::{DecodeError, Parseable};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags,
+    RouteProtocol, RouteScope, RouteType, RouteVia,
+};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+
+/// The kernel's main table.
+pub(super) const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
+/// Table and rule priority of the network attached first.
+pub(super) const FIRST: u32 = 1001;
+/// Table and rule priority of the owner of the default route.
+pub(super) const OWNER: u32 = 1002;
+/// `rtm_protocol` of the CIDR routes we put into main: tells them from a plugin's route to the same destination, also
+/// after a SIGKILL. Not taken by any entry of iproute2's rt_protos; the kernel leaves values from 5 up to user space.
+pub(super) const OURS: RouteProtocol = RouteProtocol::Other(101);
+
+/// A route of a table we read or write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Route {
+    message: RouteMessage,
+}
+
+impl Route {
+    /// A dumped route, unless it is none to look at: cached, of another family, of another table.
+    ///
+    /// To IPv6, routes to one destination with one metric are siblings: it shows them as one multipath route, whoever
+    /// made them, but takes and removes each by itself. Where they leave by several interfaces they are told apart here.
+    pub(super) fn parse(payload: &[u8]) -> Result<Vec<Self>, DecodeError> {
+        if !is_ip(payload) {
+            return Ok(Vec::new());
+        }
+        let header = RouteHeader::parse(payload)?;
+        if header.flags.contains(RouteFlags::Cloned) || header.kind == RouteType::Local {
+            return Ok(Vec::new());
+        }
+        let route = Self { message: RouteMessage::parse(payload)? };
+        if ![MAIN, FIRST, OWNER].contains(&route.table()) {
+            return Ok(Vec::new());
+        }
+        Ok(route.siblings().unwrap_or_else(|| vec![route]))
+    }
+
+    fn siblings(&self) -> Option<Vec<Self>> {
+        let attributes = &self.message.attributes;
+        let hops = self.find(|attribute| match attribute {
+            RouteAttribute::MultiPath(hops) => Some(hops.clone()),
+            _ => None,
+        })?;
+        let is_object = attributes.iter().any(|attribute| matches!(attribute, RouteAttribute::NhId(_)));
+        let is_mixed = hops.iter().any(|hop| hop.interface_index != hops[0].interface_index);
+        if self.family() != AddressFamily::Inet6 || is_object || !is_mixed {
+            return None;
+        }
+        let sibling = |hop: RouteNextHop| {
+            let mut message = self.message.clone();
+            message.attributes.retain(|attribute| !is_path(attribute));
+            message.attributes.push(RouteAttribute::Oif(hop.interface_index));
+            message.attributes.extend(hop.attributes);
+            Self { message }
+        };
+        Some(hops.into_iter().map(sibling).collect())
+    }
+
+    /// A route without a next hop: everything in `cidr` is on the wire of interface `index`.
+    pub(super) fn on_link(cidr: IpNetwork, index: u32) -> Self {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(cidr.ip());
+        message.header.kind = RouteType::Unicast;
+        message.header.scope = if cidr.is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
+        message.attributes = vec![RouteAttribute::Oif(index)];
+        Self { message }.to(cidr).in_table(MAIN)
+    }
+
+    /// The message as the kernel takes it in RTM_NEWROUTE and RTM_DELROUTE.
+    pub(super) fn message(&self) -> &RouteMessage {
+        &self.message
+    }
+
+    pub(super) fn family(&self) -> AddressFamily {
+        self.message.header.address_family
+    }
+
+    pub(super) fn table(&self) -> u32 {
+        self.find(|attribute| match attribute {
+            RouteAttribute::Table(table) => Some(*table),
+            _ => None,
+        })
+        .unwrap_or(u32::from(self.message.header.table))
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.message.header.protocol == OURS
+    }
+
+    /// A default that carries traffic; an `unreachable default` is nobody's.
+    pub(super) fn is_default(&self) -> bool {
+        self.message.header.destination_prefix_length == 0 && self.message.header.kind == RouteType::Unicast
+    }
+
+    /// Where it leads; None only for an address the kernel encoded in a way we do not know.
+    pub(super) fn destination(&self) -> Option<IpNetwork> {
+        let address = match self.family() {
+            AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            _ => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let address = self
+            .find(|attribute| match attribute {
+                RouteAttribute::Destination(address) => Some(ip(address)),
+                _ => None,
+            })
+            .unwrap_or(Some(address))?;
+        IpNetwork::new(address, self.message.header.destination_prefix_length).ok()
+    }
+
+    /// The smaller wins among routes to one destination; 0 where none is set.
+    pub(super) fn metric(&self) -> u32 {
+        self.find(|attribute| match attribute {
+            RouteAttribute::Priority(metric) => Some(*metric),
+            _ => None,
+        })
+        .unwrap_or(0)
+    }
+
+    /// The source address it prefers, if it names one.
+    pub(super) fn source(&self) -> Option<IpAddr> {
+        self.find(|attribute| match attribute {
+            RouteAttribute::PrefSource(address) => ip(address),
+            _ => None,
+        })
+    }
+
+    /// True if all traffic on it goes out of interface `index`. A multipath route over several is nobody's to move.
+    pub(super) fn leaves_by(&self, index: u32) -> bool {
+        self.find(|attribute| match attribute {
+            RouteAttribute::Oif(oif) => Some(*oif == index),
+            RouteAttribute::MultiPath(hops) => Some(hops.iter().all(|hop| hop.interface_index == index)),
+            _ => None,
+        })
+        .unwrap_or(false)
+    }
+
+    /// True if it needs another route to reach its next hop, and therefore has to be added after that one.
+    pub(super) fn has_gateway(&self) -> bool {
+        self.message.attributes.iter().any(|attribute| {
+            matches!(
+                attribute,
+                RouteAttribute::Gateway(_) | RouteAttribute::Via(_) | RouteAttribute::MultiPath(_)
+            )
+        })
+    }
+
+    /// True if the kernel would call `other` the same route: table, destination, type of service, metric and path.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let path = |attribute: &&RouteAttribute| is_path(attribute);
+        self.table() == other.table()
+            && self.destination() == other.destination()
+            && self.message.header.tos == other.message.header.tos
+            && self.metric() == other.metric()
+            && self.message.attributes.iter().filter(path).all(|hop| other.message.attributes.contains(hop))
+            && other.message.attributes.iter().filter(path).all(|hop| self.message.attributes.contains(hop))
+    }
+
+    /// This route in another table: next hop, source, metric, MTU and the rest stay; what the kernel only reports goes.
+    ///
+    /// A route learnt from a router advertisement loses its lifetime: nobody would renew the copy.
+    pub(super) fn in_table(&self, table: u32) -> Self {
+        let mut message = self.message.clone();
+        message.header.table = u8::try_from(table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
+        message.header.flags &= RouteFlags::Onlink;
+        message.attributes.retain(|attribute| {
+            !matches!(
+                attribute,
+                RouteAttribute::Table(_)
+                    | RouteAttribute::CacheInfo(_)
+                    | RouteAttribute::Expires(_)
+                    | RouteAttribute::MulticastExpires(_)
+                    | RouteAttribute::MfcStats(_)
+                    | RouteAttribute::NhId(_)
+            )
+        });
+        for attribute in &mut message.attributes {
+            if let RouteAttribute::MultiPath(hops) = attribute {
+                for hop in hops {
+                    hop.flags &= RouteNextHopFlags::Onlink;
+                }
+            }
+        }
+        message.attributes.push(RouteAttribute::Table(table));
+        Self { message }
+    }
+
+    /// This route as RTM_DELROUTE wants it named. One that uses a nexthop object is only found by that object's id.
+    pub(super) fn named(&self) -> Self {
+        let mut named = self.in_table(self.table());
+        let object =
+            self.message.attributes.iter().find(|attribute| matches!(attribute, RouteAttribute::NhId(_)));
+        if let Some(object) = object {
+            named.message.attributes.retain(|attribute| !is_path(attribute));
+            named.message.attributes.push(object.clone());
+        }
+        named
+    }
+
+    /// This route with another destination.
+    pub(super) fn to(&self, cidr: IpNetwork) -> Self {
+        let mut message = self.message.clone();
+        message.header.destination_prefix_length = cidr.prefix();
+        message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::Destination(_)));
+        message.attributes.push(RouteAttribute::Destination(RouteAddress::from(cidr.network())));
+        Self { message }
+    }
+
+    /// This route as one of ours, with `source` as its preferred source address, or with none.
+    pub(super) fn ours_from(&self, source: Option<IpAddr>) -> Self {
+        let mut message = self.message.clone();
+        message.header.protocol = OURS;
+        message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::PrefSource(_)));
+        message
+            .attributes
+            .extend(source.map(|source| RouteAttribute::PrefSource(RouteAddress::from(source))));
+        Self { message }
+    }
+
+    /// As `ip route` would say it, the interface by the name that `name` knows for its index.
+    pub(super) fn describe(&self, name: impl Fn(u32) -> String) -> String {
+        let mut words = vec![match self.destination() {
+            Some(destination) if destination.prefix() > 0 => destination.to_string(),
+            _ if self.family() == AddressFamily::Inet6 => "default (IPv6)".to_owned(),
+            _ => "default".to_owned(),
+        }];
+        for attribute in &self.message.attributes {
+            words.extend(match attribute {
+                RouteAttribute::Gateway(address) => ip(address).map(|address| format!("via {address}")),
+                RouteAttribute::Via(RouteVia::Inet6(address)) => Some(format!("via {address}")),
+                RouteAttribute::Oif(index) => Some(format!("dev {}", name(*index))),
+                RouteAttribute::MultiPath(hops) => Some(format!("over {} next hops", hops.len())),
+                RouteAttribute::PrefSource(address) => ip(address).map(|address| format!("src {address}")),
+                RouteAttribute::Priority(metric) => Some(format!("metric {metric}")),
+                _ => None,
+            });
+        }
+        if self.table() != MAIN {
+            words.push(format!("table {}", self.table()));
+        }
+        words.join(" ")
+    }
+
+    fn find<T>(&self, pick: impl FnMut(&RouteAttribute) -> Option<T>) -> Option<T> {
+        self.message.attributes.iter().find_map(pick)
+    }
+}
+
+/// One of our rules: what comes from `source` looks into `table` first. Its priority is the table's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rule {
+    pub(super) source: IpAddr,
+    pub(super) table: u32,
+}
+
+impl Rule {
+    /// A dumped rule, or None if it is not one of ours. Both numbers must be ours: a rule of priority 1001 to another
+    /// table, or one from a whole network, was made by somebody else.
+    pub(super) fn parse(payload: &[u8]) -> Result<Option<Self>, DecodeError> {
+        if !is_ip(payload) {
+            return Ok(None);
+        }
+        let message = RuleMessage::parse(payload)?;
+        let (mut source, mut table, mut priority) = (None, u32::from(message.header.table), 0);
+        for attribute in &message.attributes {
+            match attribute {
+                RuleAttribute::Source(address) => source = Some(*address),
+                RuleAttribute::Table(number) => table = *number,
+                RuleAttribute::Priority(number) => priority = *number,
+                _ => {}
+            }
+        }
+        let ours = [FIRST, OWNER].contains(&table)
+            && priority == table
+            && message.header.action == RuleAction::ToTable;
+        Ok(source
+            .filter(|address| ours && message.header.src_len == full_prefix(*address))
+            .map(|source| Self { source, table }))
+    }
+
+    /// The message as the kernel takes it in RTM_NEWRULE and RTM_DELRULE.
+    pub(super) fn message(&self) -> RuleMessage {
+        let mut message = RuleMessage::default();
+        message.header.family = family(self.source);
+        message.header.src_len = full_prefix(self.source);
+        message.header.action = RuleAction::ToTable;
+        message.attributes = vec![
+            RuleAttribute::Source(self.source),
+            RuleAttribute::Priority(self.table),
+            RuleAttribute::Table(self.table),
+        ];
+        message
+    }
+}
+
+pub(super) fn family(address: IpAddr) -> AddressFamily {
+    match address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    }
+}
+
+fn full_prefix(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// All rtnetlink messages begin with their family.
+fn is_ip(payload: &[u8]) -> bool {
+    let family = payload.first().copied().map(AddressFamily::from);
+    matches!(family, Some(AddressFamily::Inet | AddressFamily::Inet6))
+}
+
+/// The attributes that say where packets go next.
+fn is_path(attribute: &RouteAttribute) -> bool {
+    matches!(
+        attribute,
+        RouteAttribute::Oif(_)
+            | RouteAttribute::Gateway(_)
+            | RouteAttribute::Via(_)
+            | RouteAttribute::MultiPath(_)
+    )
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! What the kernel says about a pod's netns, reduced to what the route step decides on.
+
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_core::{DecodeError, Parseable};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeader, AddressMessage};
+use netlink_packet_route::route::RouteHeader;
+use netlink_packet_route::rule::RuleHeader;
+
+use super::entry::{Route, Rule};
+use super::rtnl::{Link, Rtnl, emit};
+
+const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+const RTM_NEWRULE: u16 = 32;
+const RTM_GETRULE: u16 = 34;
+
+/// An address of an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) index: u32,
+    pub(super) ip: IpAddr,
+    /// The kernel would take it as a route's source: not one whose duplicate check is still running or has failed.
+    pub(super) settled: bool,
+    /// Kept for what is open, not for what is new.
+    pub(super) deprecated: bool,
+}
+
+impl Address {
+    /// A dumped address, or None for one that no route of ours starts from: another family, or IPv6 link-local, which
+    /// both interfaces have in the same prefix and which is only ever used together with an interface.
+    fn parse(payload: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let message = AddressMessage::parse(payload)?;
+        let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
+        let (mut local, mut address) = (None, None);
+        for attribute in &message.attributes {
+            match attribute {
+                AddressAttribute::Local(ip) => local = Some(*ip),
+                AddressAttribute::Address(ip) => address = Some(*ip),
+                AddressAttribute::Flags(wide) => flags = *wide,
+                _ => {}
+            }
+        }
+        // On a point-to-point address IFA_ADDRESS is the peer.
+        let Some(ip) = local.or(address) else {
+            return Ok(None);
+        };
+        if matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
+            return Ok(None);
+        }
+        let checking = flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
+        Ok(Some(Self {
+            index: message.header.index,
+            ip,
+            settled: !checking && !flags.contains(AddressFlags::Dadfailed),
+            deprecated: flags.contains(AddressFlags::Deprecated),
+        }))
+    }
+}
+
+/// Interfaces, their addresses, the routes of main and of our tables, and our rules.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Facts {
+    pub(super) links: Vec<Link>,
+    pub(super) addresses: Vec<Address>,
+    pub(super) routes: Vec<Route>,
+    pub(super) rules: Vec<Rule>,
+}
+
+impl Facts {
+    /// Reads them: one dump each, both families at once.
+    pub(super) fn gather(rtnl: &mut Rtnl) -> io::Result<Self> {
+        Ok(Self {
+            links: rtnl.links()?,
+            addresses: rtnl.dump(
+                RTM_GETADDR,
+                &emit(&AddressHeader::default()),
+                RTM_NEWADDR,
+                Address::parse,
+            )?,
+            routes: rtnl.dump(RTM_GETROUTE, &emit(&RouteHeader::default()), RTM_NEWROUTE, Route::parse)?,
+            rules: rtnl.dump(RTM_GETRULE, &emit(&RuleHeader::default()), RTM_NEWRULE, Rule::parse)?,
+        })
+    }
+
+    /// The index of an interface that is there and up. One that is down has no routes and can be given none.
+    pub(super) fn index(&self, ifname: &str) -> Option<u32> {
+        self.links.iter().find(|link| link.name == ifname && link.up).map(|link| link.index)
+    }
+
+    /// The name behind an index, for messages.
+    pub(super) fn name(&self, index: u32) -> String {
+        let known = self.links.iter().find(|link| link.index == index);
+        known.map_or_else(|| format!("#{index}"), |link| link.name.clone())
+    }
+
+    /// Routes of `table` whose traffic leaves by interface `index`.
+    pub(super) fn routes_by(&self, table: u32, index: u32) -> impl Iterator<Item = &Route> {
+        self.routes.iter().filter(move |route| route.table() == table && route.leaves_by(index))
+    }
+
+    /// True if the kernel has this route already.
+    pub(super) fn has(&self, route: &Route) -> bool {
+        self.routes.iter().any(|known| known.is_same(route))
+    }
+
+    /// Addresses of interface `index` in one family, in the kernel's order (a primary before its secondaries).
+    pub(super) fn addresses_of(&self, index: u32, family: AddressFamily) -> impl Iterator<Item = &Address> {
+        self.addresses
+            .iter()
+            .filter(move |address| address.index == index && super::entry::family(address.ip) == family)
+    }
+}

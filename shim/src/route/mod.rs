@@ -1,0 +1,219 @@
+//! The routing step of both-mode, over rtnetlink in the pod's netns.
+//!
+//! A pod with two networks must answer on each address through the interface it belongs to, must have one default per
+//! family, and must reach each network's CIDRs from that network's own address. The *first* network is the one attached
+//! first; the *owner* of the default route is attached last, so that its plugin finds main without a default.
+//!
+//! | when | what |
+//! |---|---|
+//! | after the first's ADD | its routes copied to table 1001, a rule of priority 1001 from each of its addresses, then its default out of main |
+//! | after the owner's ADD | the same in 1002 for the owner, whose routes stay in main; a route per CIDR in main; a default that the owner did not give comes back |
+//! | rollback, DEL | `undo`: the first's default back in main, tables, rules and CIDR routes gone |
+//!
+//! Addresses and routes are read from the kernel, never from a CNI result: Calico's result names no gateway. Each call is
+//! one straight line: gather ([`facts`]), decide ([`decide`], pure), apply. All calls may be repeated after any
+//! interruption. What is ours is told by number: the two tables, rules of that priority to that table, and routes in main
+//! with our protocol number. Nothing else is ever removed, but for the default that is withheld. An interface that is not
+//! there, or is down, is skipped.
+//!
+//! Not covered: a router advertisement that arrives later on the first network puts that network's IPv6 default back
+//! into main; a network that works so must set `accept_ra_defrtr` to 0 in its pods.
+
+mod decide;
+mod entry;
+mod facts;
+pub(crate) mod rtnl;
+
+use std::fmt;
+use std::io;
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
+use nix::errno::Errno;
+
+use crate::netns::Netns;
+use decide::Change;
+use facts::Facts;
+use rtnl::{Request, Rtnl, emit};
+
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RTM_NEWRULE: u16 = 32;
+const RTM_DELRULE: u16 = 33;
+
+/// One network's part in the pod: its interface there, and the destinations that belong to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    /// Name of the interface inside the netns.
+    pub ifname: &'a str,
+    /// The network's `cidrs` of the policy, of either family.
+    pub cidrs: &'a [IpNetwork],
+}
+
+/// What could not be done to the routes of a pod, and what the kernel said to each attempt.
+///
+/// *Shape* of its text: `add default via 10.1.0.1 dev eth0 table 1001: Network is unreachable (os error 101)`, several
+/// joined by `; `.
+#[derive(Debug)]
+pub struct RouteError {
+    failures: Vec<(String, io::Error)>,
+}
+
+impl RouteError {
+    fn gathering(error: io::Error) -> Self {
+        Self { failures: vec![("read interfaces and routes of the pod".to_owned(), error)] }
+    }
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, (attempted, error)) in self.failures.iter().enumerate() {
+            let separator = if nth == 0 { "" } else { "; " };
+            write!(f, "{separator}{attempted}: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for RouteError {}
+
+/// The step between the first network's ADD and the owner's.
+///
+/// # Errors
+/// What the kernel refused. If anything could not be added, nothing was removed.
+pub fn after_first(netns: &Netns, first: &Side) -> Result<(), RouteError> {
+    let (mut rtnl, facts) = gather(netns)?;
+    let changes = decide::after_first(&facts, first);
+    apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
+}
+
+/// The step after the owner's ADD.
+///
+/// # Errors
+/// What the kernel refused. If anything could not be added, nothing was removed.
+pub fn after_owner(netns: &Netns, first: &Side, owner: &Side) -> Result<(), RouteError> {
+    let (mut rtnl, facts) = gather(netns)?;
+    let changes = decide::after_owner(&facts, first, owner);
+    apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
+}
+
+/// Takes back whatever the two steps have done, in any state they or a SIGKILL left. Doing it twice is doing it once.
+///
+/// # Errors
+/// All that the kernel refused; everything else has been done.
+pub fn undo(netns: &Netns, first_ifname: &str, owner_ifname: &str) -> Result<(), RouteError> {
+    let (mut rtnl, facts) = gather(netns)?;
+    let changes = decide::undo(&facts, first_ifname, owner_ifname);
+    apply(&mut rtnl, &facts, &changes, OnFailure::GoOn)
+}
+
+/// Whether removals still happen when an addition failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnFailure {
+    Stop,
+    GoOn,
+}
+
+fn gather(netns: &Netns) -> Result<(Rtnl, Facts), RouteError> {
+    let mut rtnl = Rtnl::open(netns).map_err(RouteError::gathering)?;
+    let facts = Facts::gather(&mut rtnl).map_err(RouteError::gathering)?;
+    Ok((rtnl, facts))
+}
+
+fn apply(
+    rtnl: &mut Rtnl,
+    facts: &Facts,
+    changes: &[Change],
+    on_failure: OnFailure,
+) -> Result<(), RouteError> {
+    let mut failures = Vec::new();
+    for batch in changes.chunk_by(|one, next| one.is_addition() == next.is_addition()) {
+        if on_failure == OnFailure::Stop && !failures.is_empty() {
+            break;
+        }
+        let requests: Vec<Request> = batch.iter().map(request).collect();
+        match rtnl.batch(&requests) {
+            Ok(refused) => failures.extend(
+                refused
+                    .into_iter()
+                    .filter(|(position, error)| !is_already_so(&batch[*position], error))
+                    .map(|(position, error)| (describe(&batch[position], facts), error)),
+            ),
+            Err(error) => failures.push(("change routes of the pod".to_owned(), error)),
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(RouteError { failures }) }
+}
+
+fn request(change: &Change) -> Request {
+    // Appended, not exclusive: IPv4 refuses a second default of one metric to an exclusive request even where it goes
+    // out of another interface, and a default that comes back must not depend on whether the owner has gone already.
+    let (message_type, flags, body) = match change {
+        Change::AddRoute(route) => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, emit(route.message())),
+        Change::AddRule(rule) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&rule.message())),
+        Change::RemoveRoute(route) => (RTM_DELROUTE, 0, emit(route.named().message())),
+        Change::RemoveRule(rule) => (RTM_DELRULE, 0, emit(&rule.message())),
+    };
+    Request { message_type, flags, body }
+}
+
+/// Somebody was faster, or an interface went away together with its routes.
+fn is_already_so(change: &Change, error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    if change.is_addition() {
+        errno == Some(Errno::EEXIST)
+    } else {
+        matches!(errno, Some(Errno::ESRCH | Errno::ENOENT | Errno::ENODEV))
+    }
+}
+
+fn describe(change: &Change, facts: &Facts) -> String {
+    let name = |index| facts.name(index);
+    match change {
+        Change::AddRoute(route) => format!("add route {}", route.describe(name)),
+        Change::AddRule(rule) => format!("add rule from {} to table {}", rule.source, rule.table),
+        Change::RemoveRoute(route) => format!("remove route {}", route.describe(name)),
+        Change::RemoveRule(rule) => {
+            format!("remove rule from {} to table {}", rule.source, rule.table)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use entry::{FIRST, Rule};
+
+    #[test]
+    fn only_what_is_already_so_is_no_failure() {
+        let rule = Rule { source: [10, 1, 0, 2].into(), table: FIRST };
+        let (add, remove) = (Change::AddRule(rule), Change::RemoveRule(rule));
+        for (errno, after_add, after_remove) in [
+            (Errno::EEXIST, true, false),
+            (Errno::ESRCH, false, true),
+            (Errno::ENOENT, false, true),
+            (Errno::ENODEV, false, true),
+            (Errno::ENETUNREACH, false, false),
+            (Errno::EPERM, false, false),
+        ] {
+            let error = io::Error::from(errno);
+            assert_eq!(is_already_so(&add, &error), after_add, "add: {errno}");
+            assert_eq!(is_already_so(&remove, &error), after_remove, "remove: {errno}");
+        }
+        let elsewhere = io::Error::other("no errno at all");
+        assert!(!is_already_so(&add, &elsewhere) && !is_already_so(&remove, &elsewhere));
+    }
+
+    #[test]
+    fn an_error_says_every_attempt_and_the_kernels_word() {
+        let failures = vec![
+            ("add rule from 10.1.0.2 to table 1001".to_owned(), Errno::EPERM.into()),
+            ("add route default dev eth0".to_owned(), Errno::ENETDOWN.into()),
+        ];
+        assert_eq!(
+            RouteError { failures }.to_string(),
+            "add rule from 10.1.0.2 to table 1001: Operation not permitted (os error 1); \
+             add route default dev eth0: Network is down (os error 100)"
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! rtnetlink as the shim needs it: dumps, and batches of changes sent in one datagram.
+//!
+//! Only what is asked for is decoded. A dump that the kernel marks as torn (something changed while it was running, such
+//! as `lo` coming up) is taken again. In a batch only the last request asks for an acknowledgement; the kernel reports
+//! every request that failed whether asked or not, so a batch of any length costs one reply when all is well.
+//!
+//! *Source*: netlink(7), rtnetlink(7), and the kernel's Documentation/userspace-api/netlink/intro.rst.
+
+use std::io;
+
+use netlink_packet_core::{
+    DecodeError, DefaultNla, Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlaBuffer, NlasIterator, parse_i32,
+};
+use netlink_packet_route::link::{LinkFlags, LinkHeader};
+use netlink_sys::{Socket, SocketAddr};
+
+use crate::netns::Netns;
+
+pub(crate) const RTM_NEWLINK: u16 = 16;
+pub(crate) const RTM_DELLINK: u16 = 17;
+pub(crate) const RTM_GETLINK: u16 = 18;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_EXT_MASK: u16 = 29;
+/// Leave the counters out of a link dump: they are most of its bytes.
+const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+
+/// `struct nlmsghdr`.
+const HEADER_BYTES: usize = 16;
+/// The kernel builds dump datagrams of at most this many bytes.
+const DATAGRAM_BYTES: usize = 32 * 1024;
+/// How often a torn dump is taken again before it is an error.
+const DUMP_TRIES: u32 = 10;
+/// Requests in one datagram: with every one of them refused, the replies still fit the default receive buffer.
+const BATCH_REQUESTS: usize = 64;
+
+/// One interface, as far as the shim cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    /// IFF_UP: set up by whoever made it (says nothing about the carrier).
+    pub(crate) up: bool,
+    /// Hardware address; empty where the kind has none.
+    pub(crate) mac: Vec<u8>,
+    /// `veth`, `bridge`, ...; absent for hardware and `lo`.
+    pub(crate) kind: Option<String>,
+}
+
+/// One request of a batch: message type, flags beside REQUEST, and the message without its netlink header.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) message_type: u16,
+    pub(crate) flags: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// An rtnetlink conversation in one netns.
+#[derive(Debug)]
+pub(crate) struct Rtnl {
+    socket: Socket,
+    sequence: u32,
+    datagram: Vec<u8>,
+}
+
+impl Rtnl {
+    /// # Errors
+    /// As [`Netns::socket`].
+    pub(crate) fn open(netns: &Netns) -> io::Result<Self> {
+        Ok(Self { socket: netns.socket()?, sequence: 0, datagram: Vec::with_capacity(DATAGRAM_BYTES) })
+    }
+
+    /// Every interface of the netns.
+    pub(crate) fn links(&mut self) -> io::Result<Vec<Link>> {
+        let mut body = emit(&LinkHeader::default());
+        body.extend(emit(&DefaultNla::new(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes().to_vec())));
+        self.dump(RTM_GETLINK, &body, RTM_NEWLINK, |payload| parse_link(payload).map(Some))
+    }
+
+    /// Removes one interface; false if it was not there any more.
+    pub(crate) fn delete_link(&mut self, index: u32) -> io::Result<bool> {
+        let header = LinkHeader { index, ..LinkHeader::default() };
+        let request = Request { message_type: RTM_DELLINK, flags: 0, body: emit(&header) };
+        match self.batch(&[request])?.pop() {
+            None => Ok(true),
+            Some((_, error)) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(false),
+            Some((_, error)) => Err(error),
+        }
+    }
+
+    /// What `parse` makes of the messages of type `reply` that a dump `request` gives; of each, any number of things.
+    pub(crate) fn dump<T, Parsed: IntoIterator<Item = T>>(
+        &mut self,
+        request: u16,
+        body: &[u8],
+        reply: u16,
+        parse: impl Fn(&[u8]) -> Result<Parsed, DecodeError>,
+    ) -> io::Result<Vec<T>> {
+        for _ in 0..DUMP_TRIES {
+            let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
+            let sequence = self.push(&mut datagram, request, NLM_F_DUMP, body);
+            self.send(&datagram)?;
+            let mut found = Vec::new();
+            let mut torn = false;
+            self.receive(sequence..=sequence, |message| {
+                torn |= message.flags() & NLM_F_DUMP_INTR != 0;
+                match message.message_type() {
+                    NLMSG_DONE => done_code(message.payload()).map(|()| true),
+                    NLMSG_ERROR => error_code(message.payload()).map(|()| true),
+                    kind if kind == reply => {
+                        found.extend(parse(message.payload()).map_err(invalid)?);
+                        Ok(false)
+                    }
+                    _ => Ok(false),
+                }
+            })?;
+            if !torn {
+                return Ok(found);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::Interrupted, "the netns keeps changing while it is read"))
+    }
+
+    /// Sends all requests in order, each whether or not those before it failed. Answers those that did, by position.
+    pub(crate) fn batch(&mut self, requests: &[Request]) -> io::Result<Vec<(usize, io::Error)>> {
+        let mut failed = Vec::new();
+        for (nth, chunk) in requests.chunks(BATCH_REQUESTS).enumerate() {
+            let mut datagram = Vec::new();
+            let first = self.sequence.wrapping_add(1);
+            for (position, request) in chunk.iter().enumerate() {
+                let ack = if position + 1 == chunk.len() { NLM_F_ACK } else { 0 };
+                self.push(&mut datagram, request.message_type, request.flags | ack, &request.body);
+            }
+            let last = self.sequence;
+            self.send(&datagram)?;
+            self.receive(first..=last, |message| {
+                if message.message_type() != NLMSG_ERROR {
+                    return Ok(false);
+                }
+                let sequence = message.sequence_number();
+                if let Err(error) = error_code(message.payload()) {
+                    failed.push((nth * BATCH_REQUESTS + (sequence - first) as usize, error));
+                }
+                Ok(sequence == last)
+            })?;
+        }
+        Ok(failed)
+    }
+
+    /// Appends one message to a datagram and answers its sequence number.
+    fn push(&mut self, datagram: &mut Vec<u8>, message_type: u16, flags: u16, body: &[u8]) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        let start = datagram.len();
+        datagram.resize(start + HEADER_BYTES, 0);
+        datagram.extend_from_slice(body);
+        let mut header = NetlinkBuffer::new(&mut datagram[start..]);
+        header.set_length((HEADER_BYTES + body.len()) as u32);
+        header.set_message_type(message_type);
+        header.set_flags(flags | NLM_F_REQUEST);
+        header.set_sequence_number(self.sequence);
+        datagram.resize(datagram.len().next_multiple_of(4), 0);
+        self.sequence
+    }
+
+    fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        self.socket.send_to(datagram, &SocketAddr::new(0, 0), 0).map(drop)
+    }
+
+    /// Feeds the kernel's messages with a sequence number in `ours` to `take` until it answers true.
+    fn receive(
+        &mut self,
+        ours: std::ops::RangeInclusive<u32>,
+        mut take: impl FnMut(&NetlinkBuffer<&[u8]>) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        loop {
+            self.datagram.clear();
+            let (length, sender) = match self.socket.recv_from(&mut self.datagram, nix::libc::MSG_TRUNC) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                received => received?,
+            };
+            if length > self.datagram.len() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("rtnetlink datagram of {length} bytes, expected at most {DATAGRAM_BYTES}"),
+                ));
+            }
+            if sender.port_number() != 0 {
+                continue; // only the kernel has port 0; any other process may write to a netlink socket
+            }
+            let mut rest = self.datagram.as_slice();
+            while !rest.is_empty() {
+                let message = NetlinkBuffer::new_checked(rest).map_err(invalid)?;
+                if ours.contains(&message.sequence_number()) && take(&message)? {
+                    return Ok(());
+                }
+                let length = (message.length() as usize).next_multiple_of(4);
+                rest = rest.get(length..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// The bytes of a message, an attribute or a header.
+pub(crate) fn emit(part: &impl Emitable) -> Vec<u8> {
+    let mut bytes = vec![0; part.buffer_len()];
+    part.emit(&mut bytes);
+    bytes
+}
+
+fn parse_link(payload: &[u8]) -> Result<Link, DecodeError> {
+    let header = LinkHeader::parse(payload)?;
+    let mut link = Link {
+        index: header.index,
+        name: String::new(),
+        up: header.flags.contains(LinkFlags::Up),
+        mac: Vec::new(),
+        kind: None,
+    };
+    for attribute in NlasIterator::new(payload.get(header.buffer_len()..).unwrap_or_default()) {
+        let attribute = attribute?;
+        match attribute.kind() {
+            IFLA_IFNAME => link.name = text(attribute.value()),
+            IFLA_ADDRESS => link.mac = attribute.value().to_vec(),
+            IFLA_LINKINFO => link.kind = parse_kind(&attribute)?,
+            _ => {}
+        }
+    }
+    Ok(link)
+}
+
+fn parse_kind(linkinfo: &NlaBuffer<&[u8]>) -> Result<Option<String>, DecodeError> {
+    for attribute in NlasIterator::new(linkinfo.value()) {
+        let attribute = attribute?;
+        if attribute.kind() == IFLA_INFO_KIND {
+            return Ok(Some(text(attribute.value())));
+        }
+    }
+    Ok(None)
+}
+
+/// A NUL-terminated string. The kernel does not hold interface names to UTF-8, and one odd name must not hide the others.
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
+}
+
+/// What an NLMSG_ERROR says: code 0 is an acknowledgement.
+fn error_code(payload: &[u8]) -> io::Result<()> {
+    match ErrorBuffer::new_checked(payload).map_err(invalid)?.code() {
+        None => Ok(()),
+        Some(code) => Err(io::Error::from_raw_os_error(code.get().wrapping_neg())),
+    }
+}
+
+/// What an NLMSG_DONE says: a dump that failed half-way ends with a negative errno.
+fn done_code(payload: &[u8]) -> io::Result<()> {
+    match payload.get(..4).map(parse_i32) {
+        Some(Ok(code)) if code < 0 => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
+        _ => Ok(()),
+    }
+}
+
+fn invalid(error: DecodeError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}

@@ -1,1 +1,0 @@
-//! The straight line of every verb.

@@ -1,0 +1,77 @@
+//! CHECK: every network of the record is asked with its own result; the first error is reported.
+
+use crate::delegate::Limits;
+use crate::inventory::Inventory;
+use crate::lock::{Lock, Patience};
+use crate::policy::Deadlines;
+use crate::reply::{CniError, code};
+use crate::store::Found;
+use crate::{attachment::Attachment, conflist::Conflist, delegate::Network, delegate::Scope};
+
+use super::{Request, del, networks};
+
+pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
+    let policy = request.policy();
+    let deadlines = policy.as_ref().map_or_else(|_| Deadlines::default(), |policy| policy.deadlines);
+    let until = request.until(deadlines.check_secs);
+    let key = request.key();
+    let patience = Patience { until, ask_from: None };
+    let mut lock = Lock::take(request.layout(), &key, request.env.verb, patience, request.signals)
+        .map_err(|why| request.no_lock(why))?;
+    let limits = Limits { deadline: until, signals: request.signals };
+    let name = format!("attachment {} {}", key.container_id, key.ifname);
+    let io = |e: std::io::Error| CniError::new(code::IO, format!("read the record of {name}: {e}"));
+    match request.store.find(&key).map_err(io)? {
+        Found::Record(record) => check_record(request, &record, &mut lock, &limits),
+        Found::Damaged(why) => {
+            Err(CniError::new(code::UNKNOWN_CONTAINER, format!("{name} is unknown: its record is damaged"))
+                .details(why))
+        }
+        Found::Nothing => {
+            let inventory = Inventory::load(request.layout()).map_err(io)?;
+            let entry = inventory.find(&key).ok_or_else(|| {
+                CniError::new(code::UNKNOWN_CONTAINER, format!("{name} is unknown: no ADD came through here"))
+            })?;
+            let leg = del::inventory_leg(request, &policy, entry)?;
+            let conf = networks::recorded_conf(&leg)?;
+            let result = del::prev_result(request, entry, &conf);
+            let scope = Scope {
+                container_id: &key.container_id,
+                netns: &request.env.netns,
+                args: request.env.args.as_deref(),
+                search: request.env.path.as_deref().into_iter().collect(),
+            };
+            let network = Network { conf: &conf, ifname: &key.ifname, runtime_config: None, scope };
+            network.check(result.as_deref(), Some(&mut lock), &limits)
+        }
+    }
+}
+
+fn check_record(
+    request: &Request<'_>,
+    record: &Attachment,
+    lock: &mut Lock,
+    limits: &Limits<'_>,
+) -> Result<(), CniError> {
+    if !record.attached {
+        let intent = &record.intent;
+        return Err(CniError::new(
+            code::DELEGATE,
+            format!("the ADD of attachment {} {} never finished", intent.container_id, intent.ifname),
+        ));
+    }
+    let mut first = None;
+    for (leg, progress) in record.intent.legs.iter().zip(&record.progress).rev() {
+        // A tolerated secondary that was left out is not there to be checked.
+        if progress.deleted || progress.result.is_none() {
+            continue;
+        }
+        let conf: Conflist = networks::recorded_conf(leg)?;
+        let scope = networks::scope(record, &request.env.netns, request.env.path.as_deref());
+        let network = networks::recorded(leg, &conf, scope);
+        if let Err(error) = network.check(progress.result.as_deref(), Some(lock), limits) {
+            first.get_or_insert(error);
+        }
+    }
+    first.map_or(Ok(()), Err)
+}

@@ -1,0 +1,183 @@
+//! GC: closes what the runtime no longer lists, and passes each delegate its own list.
+//!
+//! A delegate gets the union of what the runtime calls valid and of everything we still hold, under its own interface names:
+//! an incomplete list of the runtime's must not cost a pod its network, and one network never sees the other's entries.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::attachment::Attachment;
+use crate::boot::Moment;
+use crate::delegate::{Limits, Network, Scope, ValidAttachment};
+use crate::inventory::Inventory;
+use crate::policy::{Policy, Side};
+use crate::reply::{CniError, code};
+use crate::store::Key;
+use crate::sweep::{self, Pass};
+
+use super::{Request, networks};
+
+/// The key of the specification, and the historic misspelling that the reference library sends beside it.
+const LIST_KEYS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
+
+#[derive(Debug, Deserialize)]
+struct Listed {
+    #[serde(rename = "containerID")]
+    container_id: String,
+    ifname: String,
+}
+
+pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
+    let policy = request.policy()?;
+    let Some(valid) = valid_list(request)? else {
+        tracing::warn!("GC without a list of valid attachments; nothing is done");
+        return Ok(());
+    };
+    let deadline = request.until(policy.deadlines.gc_secs);
+    let mut errors = Vec::new();
+    let pass = Pass {
+        layout: request.layout(),
+        store: &request.store,
+        policy: &policy,
+        search: request.env.path.as_deref(),
+        deadline,
+        signals: request.signals,
+    };
+    let io = |e: std::io::Error| CniError::new(code::IO, format!("list the records: {e}"));
+    let now = Moment::now().map_err(io)?;
+    let report = pass
+        .run(&now, |record, age| {
+            let key = Key::new(&record.intent.container_id, &record.intent.ifname);
+            sweep::decide(valid.contains(&key), age, policy.gc.grace_secs)
+        })
+        .map_err(io)?;
+    errors.extend(report.failed.into_iter().map(|(_, error)| error));
+    if policy.gc.forward {
+        errors.extend(forward(request, &policy, &valid, deadline)?);
+    }
+    let mut errors = errors.into_iter();
+    match errors.next() {
+        None => Ok(()),
+        Some(first) => Err(errors.fold(first, |first, other| first.details(other.to_string()))),
+    }
+}
+
+/// The runtime's list; none means that it passed none, which is not the same as an empty one.
+fn valid_list(request: &Request<'_>) -> Result<Option<BTreeSet<Key>>, CniError> {
+    for key in LIST_KEYS {
+        let listed: Option<Vec<Listed>> = request
+            .conf
+            .object
+            .decode(key)
+            .map_err(|e| CniError::new(code::DECODE, format!("decode {key}: {e}")))?;
+        if let Some(listed) = listed {
+            let mut keys = BTreeSet::new();
+            for entry in listed {
+                keys.insert(Key::new(entry.container_id, entry.ifname));
+            }
+            return Ok(Some(keys));
+        }
+    }
+    Ok(None)
+}
+
+fn forward(
+    request: &Request<'_>,
+    policy: &Policy,
+    valid: &BTreeSet<Key>,
+    deadline: std::time::Instant,
+) -> Result<Vec<CniError>, CniError> {
+    let io = |e: std::io::Error| CniError::new(code::IO, format!("list what is attached: {e}"));
+    let (records, _) = request.store.all().map_err(io)?;
+    let inventory = Inventory::load(request.layout()).map_err(io)?;
+    let mut errors = Vec::new();
+    for (side, _) in policy.networks() {
+        let loaded = match networks::load(request, policy, side) {
+            Ok(loaded) => loaded,
+            // No conf, so no delegate that could have anything to collect.
+            Err(error) if error.code == code::TRY_LATER => continue,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
+        let list = list_for(&loaded.conf.name, side, valid, &records, &inventory);
+        let scope = Scope {
+            container_id: "",
+            netns: "",
+            args: None,
+            search: request.env.path.as_deref().into_iter().collect(),
+        };
+        let network = Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope };
+        let limits = Limits { deadline, signals: request.signals };
+        errors.extend(network.gc(&list, &limits).err());
+    }
+    Ok(errors)
+}
+
+/// The list of one network: its part of every record and inventory entry that is still there, and what the runtime calls
+/// valid although nobody knows who attached it.
+fn list_for(
+    name: &str,
+    side: Side,
+    valid: &BTreeSet<Key>,
+    records: &[Attachment],
+    inventory: &Inventory,
+) -> Vec<ValidAttachment> {
+    let mut known: BTreeSet<Key> = BTreeSet::new();
+    let mut list: BTreeSet<ValidAttachment> = BTreeSet::new();
+    for record in records {
+        let intent = &record.intent;
+        known.insert(Key::new(&intent.container_id, &intent.ifname));
+        for (leg, progress) in intent.legs.iter().zip(&record.progress) {
+            if leg.network == name && progress.started && !progress.deleted {
+                list.insert(Key::new(&intent.container_id, &leg.ifname).into());
+            }
+        }
+    }
+    for entry in &inventory.attachments {
+        let own = entry.conf.as_ref().and_then(|raw| crate::conflist::Conflist::from_resolved(raw).ok());
+        let ours = own.map_or(entry.network == side.as_str(), |conf| conf.name == name);
+        if !known.contains(&entry.key()) && ours {
+            list.insert(entry.key().into());
+        }
+    }
+    known.extend(inventory.attachments.iter().map(crate::inventory::Entry::key));
+    list.extend(valid.difference(&known).cloned().map(ValidAttachment::from));
+    list.into_iter().collect()
+}
+
+/// The netns of a record, if it is still the same one.
+pub(crate) fn netns_of(record: &Attachment) -> &str {
+    let netns = crate::netns::Netns::open(Path::new(&record.intent.netns)).ok();
+    match (netns.map(|netns| netns.id()), record.intent.netns_id) {
+        (Some(now), Some(then)) if now == then => &record.intent.netns,
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Entry;
+
+    #[test]
+    fn an_entry_nobody_knows_is_in_every_list_and_a_known_one_in_its_own() {
+        let entry = Entry {
+            container_id: "c1".into(),
+            ifname: "eth0".into(),
+            network: "old".into(),
+            conf: None,
+            prev_result: None,
+        };
+        let inventory = Inventory { version: 1, attachments: vec![entry] };
+        let valid: BTreeSet<Key> = [Key::new("c1", "eth0"), Key::new("c9", "eth0")].into();
+        let names = |side| -> Vec<String> {
+            list_for("n", side, &valid, &[], &inventory).into_iter().map(|entry| entry.container_id).collect()
+        };
+        assert_eq!(names(Side::Old), ["c1", "c9"]);
+        assert_eq!(names(Side::New), ["c9"]);
+    }
+}

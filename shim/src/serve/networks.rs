@@ -1,0 +1,148 @@
+//! The policy's networks as this call finds them: conf, readiness, binaries.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+
+use crate::attachment::{Attachment, Leg};
+use crate::conflist::{Conflist, Unloadable};
+use crate::delegate::{Network, Scope, delegates_to_itself};
+use crate::policy::{self, Policy, Side};
+use crate::probe::{self, Depth};
+use crate::ready;
+use crate::reply::{CniError, code};
+
+use super::Request;
+
+thread_local! {
+    /// Names of the networks that this call spoke to, for its one log line.
+    static SPOKEN_TO: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes a network for the log line.
+pub(super) fn note(name: &str) {
+    SPOKEN_TO.with_borrow_mut(|names| {
+        if !names.iter().any(|earlier| earlier == name) {
+            names.push(name.to_owned());
+        }
+    });
+}
+
+/// The networks that were spoken to, comma-separated.
+pub(super) fn spoken_to() -> String {
+    SPOKEN_TO.with_borrow(|names| names.join(","))
+}
+
+/// A network of the policy with its conf.
+#[derive(Debug)]
+pub(super) struct Loaded<'a> {
+    pub(super) network: &'a policy::Network,
+    pub(super) conf: Conflist,
+    pub(super) conf_path: &'a Path,
+}
+
+/// Loads the conf of the policy's network on `side`.
+///
+/// # Errors
+/// Code 11 when there is none yet, 1 for a version we do not speak, else 7.
+pub(super) fn load<'a>(
+    request: &Request<'_>,
+    policy: &'a Policy,
+    side: Side,
+) -> Result<Loaded<'a>, CniError> {
+    let network = policy
+        .network(side)
+        .ok_or_else(|| CniError::new(code::CONFIG, format!("the policy has no network {side}")))?;
+    let (conf, conf_path) = Conflist::load(&network.conf).map_err(|why| {
+        let code = match why {
+            Unloadable::Absent(_) => code::TRY_LATER,
+            Unloadable::Version(..) => code::VERSION,
+            Unloadable::Unreadable(..) | Unloadable::Invalid(..) => code::CONFIG,
+        };
+        CniError::new(code, format!("network {side}: {why}"))
+    })?;
+    if conf.plugins.iter().any(|plugin| plugin.plugin_type == request.conf.plugin_type) {
+        return Err(delegates_to_itself(&conf.name));
+    }
+    Ok(Loaded { network, conf, conf_path })
+}
+
+/// Asks a network's probes.
+///
+/// # Errors
+/// Code 11 names the probe that does not hold.
+pub(super) fn probes_hold(
+    side: Side,
+    network: &policy::Network,
+    depth: Depth,
+    deadline: Instant,
+) -> Result<(), CniError> {
+    probe::all_hold(&network.ready, depth, deadline).map_err(|red| {
+        CniError::new(code::TRY_LATER, format!("network {side} is not ready: {red}"))
+            .details("waiting for its agent; there is no fallback to the other network")
+    })
+}
+
+/// Marks a network as ready in this boot. A failure only means that STATUS will ask again.
+pub(super) fn mark_ready(request: &Request<'_>, name: &str, conf_path: &Path) {
+    if let Err(error) = ready::mark(request.layout(), name, conf_path) {
+        tracing::warn!(network = name, error = error.to_string(), "ready marker not written");
+    }
+}
+
+/// The environment of calls for an attachment: the caller's directories first, then those of the ADD.
+pub(super) fn scope<'a>(attachment: &'a Attachment, netns: &'a str, path: Option<&'a str>) -> Scope<'a> {
+    let intent = &attachment.intent;
+    let mut search: Vec<&str> = path.into_iter().collect();
+    search.extend(intent.cni_path.as_deref().filter(|recorded| Some(*recorded) != path));
+    Scope { container_id: &intent.container_id, netns, args: intent.cni_args.as_deref(), search }
+}
+
+/// A recorded leg as a network that can be called.
+pub(super) fn recorded<'a>(leg: &'a Leg, conf: &'a Conflist, scope: Scope<'a>) -> Network<'a> {
+    note(&leg.network);
+    Network { conf, ifname: &leg.ifname, runtime_config: leg.runtime_config.as_deref(), scope }
+}
+
+/// The conf of a recorded leg.
+///
+/// # Errors
+/// Code 7; a record that was written by us cannot have this, and its checksum was right.
+pub(super) fn recorded_conf(leg: &Leg) -> Result<Conflist, CniError> {
+    conf_of(&leg.network, &leg.conf)
+}
+
+fn conf_of(network: &str, raw: &RawValue) -> Result<Conflist, CniError> {
+    Conflist::from_resolved(raw)
+        .map_err(|why| CniError::new(code::CONFIG, format!("network {network:?}: its recorded conf: {why}")))
+}
+
+/// Which of the policy's networks a recorded leg belongs to: by the network's own name where the confs are there, else by
+/// its profile unless that says nothing, else by the place its conf had.
+pub(super) fn side_of(policy: &Policy, leg: &Leg) -> Option<Side> {
+    let mut any_conf = false;
+    for (side, network) in policy.networks() {
+        if let Ok((conf, _)) = Conflist::load(&network.conf) {
+            any_conf |= conf.name == leg.network;
+            if conf.name == leg.network {
+                return Some(side);
+            }
+        }
+    }
+    debug_assert!(!any_conf);
+    let without_conf: Vec<_> =
+        policy.networks().filter(|(_, network)| Conflist::load(&network.conf).is_err()).collect();
+    without_conf
+        .iter()
+        .find(|(_, network)| leg.profile != "generic" && network.profile == leg.profile)
+        .or_else(|| {
+            without_conf.iter().find(|(_, network)| {
+                leg.conf_path
+                    .as_deref()
+                    .is_some_and(|path| network.conf.iter().any(|conf| conf.as_os_str() == path))
+            })
+        })
+        .map(|(side, _)| *side)
+}

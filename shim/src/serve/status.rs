@@ -1,0 +1,83 @@
+//! STATUS: cheap, bounded, and sticky on purpose.
+//!
+//! A runtime asks every few seconds and calls the whole node not ready when we say so, which after five minutes evicts its
+//! pods. So a network has to be ready once in a boot; from then on only a broken policy or a missing binary counts. An
+//! agent's restart is then no reason to lose a node. This departs from the specification and is documented.
+
+use std::time::{Duration, Instant};
+
+use crate::delegate::{Limits, Network, Scope};
+use crate::exec::Binary;
+use crate::policy::{Attach, Policy, SecondaryFailure, Side};
+use crate::probe::Depth;
+use crate::ready;
+use crate::reply::{CniError, code};
+
+use super::{Request, networks};
+
+pub(super) fn status(request: &Request<'_>) -> Result<(), CniError> {
+    let policy = request.policy().map_err(not_available)?;
+    let deadline = request.began + Duration::from_millis(policy.deadlines.status_millis);
+    let mut first: Option<CniError> = None;
+    for side in attached(&policy) {
+        if let Err(error) = network_status(request, &policy, side, deadline) {
+            // 51 says more than 50: pods that run may be cut off.
+            match &first {
+                Some(first) if first.code == code::LIMITED || error.code != code::LIMITED => {}
+                _ => first = Some(error),
+            }
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+/// The networks that an ADD without rule or annotation needs.
+fn attached(policy: &Policy) -> Vec<Side> {
+    match (policy.attach, policy.both.secondary_failure) {
+        (Attach::One(side), _) => vec![side],
+        (Attach::Both, SecondaryFailure::Fail) => Side::BOTH.into(),
+        (Attach::Both, SecondaryFailure::Tolerate) => vec![policy.both.primary],
+    }
+}
+
+fn network_status(
+    request: &Request<'_>,
+    policy: &Policy,
+    side: Side,
+    deadline: Instant,
+) -> Result<(), CniError> {
+    let loaded = match networks::load(request, policy, side) {
+        Ok(loaded) => loaded,
+        // Its agent took the conf away: no binary to look for, and it was ready once.
+        Err(error) if error.code == code::TRY_LATER => {
+            let was_ready = policy
+                .network(side)
+                .is_some_and(|network| ready::is_marked_by_conf(request.layout(), &network.conf));
+            return if was_ready { Ok(()) } else { Err(not_available(error)) };
+        }
+        Err(error) => return Err(not_available(error)),
+    };
+    let scope = Scope {
+        container_id: "",
+        netns: "",
+        args: None,
+        search: request.env.path.as_deref().into_iter().collect(),
+    };
+    let network = Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope };
+    let _binaries: Vec<Binary> = network.find_binaries().map_err(not_available)?;
+    if ready::is_marked(request.layout(), &loaded.conf.name) {
+        return Ok(());
+    }
+    networks::probes_hold(side, loaded.network, Depth::All, deadline).map_err(not_available)?;
+    let limits = Limits { deadline, signals: request.signals };
+    network
+        .status(&limits)
+        .map_err(|error| if error.code == code::LIMITED { error } else { not_available(error) })?;
+    networks::mark_ready(request, &loaded.conf.name, loaded.conf_path);
+    Ok(())
+}
+
+/// Whatever it is, to STATUS it means that an ADD would not succeed now.
+fn not_available(error: CniError) -> CniError {
+    CniError { code: code::NOT_AVAILABLE, ..error }
+}

@@ -1,0 +1,87 @@
+//! Entering a network namespace and coming back.
+
+mod world;
+
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use shim::netns::Netns;
+use world::{Space, privileged};
+
+#[test]
+fn a_file_that_is_no_namespace_is_refused_by_name() {
+    let path = std::env::current_exe().expect("this executable");
+    let error = Netns::open(&path).expect_err("an ordinary file");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.to_string(), format!("{} is not a network namespace", path.display()));
+    assert_eq!(Netns::open(Path::new("/nowhere/at/all")).expect_err("absent").kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn the_id_is_the_namespaces_not_the_paths() {
+    let direct = Netns::open(Path::new("/proc/self/ns/net")).expect("own netns");
+    let current = Netns::current().expect("own netns");
+    assert_eq!(direct.id(), current.id());
+    let metadata = std::fs::metadata("/proc/self/ns/net").expect("own netns");
+    assert_eq!((current.id().dev, current.id().ino), (metadata.dev(), metadata.ino()));
+    let written = serde_json::to_string(&current.id()).expect("an id as JSON");
+    assert_eq!(
+        serde_json::from_str::<shim::netns::NetnsId>(&written).expect("an id from JSON"),
+        current.id()
+    );
+}
+
+#[test]
+fn another_type_of_namespace_is_an_error_at_the_socket() {
+    if !privileged() {
+        return;
+    }
+    let mount = Netns::open(Path::new("/proc/self/ns/mnt")).expect("an nsfs file");
+    assert_eq!(mount.socket().expect_err("a mount namespace").kind(), ErrorKind::InvalidInput);
+    assert!(Netns::current().is_ok());
+}
+
+#[test]
+fn names_are_read_over_there_and_the_thread_is_back_here() {
+    if !privileged() {
+        return;
+    }
+    let here = Netns::current().expect("own netns");
+    let (one, two) = (Space::new("cfns"), Space::new("cfns"));
+    one.ip("link add eth0 type veth peer name host0");
+    let opened = one.open();
+    assert_ne!(opened.id(), here.id());
+    assert_ne!(opened.id(), two.open().id());
+    let mut names = opened.interface_names().expect("names");
+    names.sort();
+    assert_eq!(names, ["eth0", "host0", "lo"]);
+    assert_eq!(two.open().interface_names().expect("names"), ["lo"]);
+    assert_eq!(Netns::current().expect("own netns").id(), here.id());
+}
+
+#[test]
+fn a_namespace_stays_as_long_as_it_is_open() {
+    if !privileged() {
+        return;
+    }
+    let space = Space::new("cfns");
+    let (opened, path) = (space.open(), space.path());
+    drop(space);
+    assert_eq!(opened.interface_names().expect("names"), ["lo"]);
+    assert_eq!(Netns::open(&path).expect_err("the path is gone").kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn many_interfaces_do_not_overflow_a_dump() {
+    if !privileged() {
+        return;
+    }
+    let space = Space::new("cfns");
+    let lines: String = (0..150).map(|n| format!("link add a{n} type veth peer name b{n}\n")).collect();
+    let batch = std::env::temp_dir().join(&space.name);
+    std::fs::write(&batch, lines).expect("a batch file");
+    space.ip(&format!("-batch {}", batch.display()));
+    std::fs::remove_file(&batch).expect("the batch file");
+    assert_eq!(space.open().interface_names().expect("names").len(), 301);
+}

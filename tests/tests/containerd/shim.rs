@@ -1,0 +1,349 @@
+//! Pods of a real containerd through the shim.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use lab::containerd::{Containerd, Options};
+use lab::cri::{Cri, PortMapping, Protocol, Sandbox};
+use lab::crossfade::{BIN_DIR, Crossfade};
+use lab::deadline::until;
+use lab::fabric::{Fabric, Overlay};
+use lab::node::Node;
+use lab::stub::{Act, CallLog, Gate, Reply, Stub, StubDir};
+use serde_json::{Value, json};
+
+use crate::{LIMIT, Pod, run};
+
+/// Two nodes with Crossfade; the second has one pod on each network, to be reached.
+struct Lab {
+    fabric: Fabric,
+    old: Overlay,
+    new: Overlay,
+    crossfade: Crossfade,
+    containerd: Containerd,
+    old_peer: String,
+    new_peer: String,
+    _peers: Containerd,
+}
+
+impl Lab {
+    fn new() -> Result<Lab> {
+        let fabric = Fabric::new(2)?;
+        let old = fabric.overlay("old", 1, 8472, "10.244")?;
+        let new = fabric.overlay("new", 2, 8473, "10.245")?;
+        // Nothing may work only because the nodes route between the networks.
+        fabric.block_forwarding_between(&old, &new)?;
+        let install = |index| -> Result<(Crossfade, Containerd)> {
+            let node = fabric.node(index);
+            let crossfade = Crossfade::install(node, &old, &new)?;
+            Ok((crossfade, Containerd::start(node, &Options::default())?))
+        };
+        let (crossfade, containerd) = install(1)?;
+        let (there, peers) = install(2)?;
+        let old_peer = run(&peers, &Sandbox::new("old-peer"))?.address;
+        there.phase("new")?;
+        let new_peer = run(&peers, &Sandbox::new("new-peer"))?.address;
+        ensure!(
+            old_peer.starts_with(&old.prefix) && new_peer.starts_with(&new.prefix),
+            "{old_peer} {new_peer}"
+        );
+        Ok(Lab { fabric, old, new, crossfade, containerd, old_peer, new_peer, _peers: peers })
+    }
+
+    fn node(&self) -> &Node {
+        self.fabric.node(1)
+    }
+
+    fn run(&self, name: &str) -> Result<Pod> {
+        run(&self.containerd, &Sandbox::new(name)).with_context(|| format!("containerd: {}", self.tail()))
+    }
+
+    fn tail(&self) -> String {
+        let log = self.containerd.log().unwrap_or_default();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("level=error")).collect();
+        lines[lines.len().saturating_sub(3)..].join("\n")
+    }
+
+    fn stop_and_remove(&self, pod: &Pod) -> Result<()> {
+        self.containerd.cri().stop(&pod.id)?;
+        self.containerd.cri().remove(&pod.id)
+    }
+
+    /// Whether pods hold exactly these addresses, and records are as many as `records`.
+    fn expect(&self, old: &[IpAddr], new: &[IpAddr], records: usize) -> Result<()> {
+        let leases = (self.old.leases(self.node())?, self.new.leases(self.node())?);
+        ensure!(leases.0 == old, "leases of old: {:?}, expected {old:?}", leases.0);
+        ensure!(leases.1 == new, "leases of new: {:?}, expected {new:?}", leases.1);
+        let found = self.crossfade.records()?;
+        ensure!(found.len() == records, "records {found:?}, expected {records}");
+        Ok(())
+    }
+
+    /// Whether a pod reaches the peers of the networks it is on, and only those.
+    fn reaches(&self, pod: &Pod, old: bool, new: bool) -> Result<()> {
+        for (peer, expected) in [(&self.old_peer, old), (&self.new_peer, new)] {
+            let answer = self.node().ping_from(&pod.status.netns, peer);
+            ensure!(answer.is_ok() == expected, "{} to {peer}: {answer:?}, expected {expected}", pod.address);
+        }
+        Ok(())
+    }
+
+    /// Puts a stub at the end of a network's chain that lets everything pass, and writes down its calls.
+    fn spy(&self, overlay: &Overlay, add: Reply) -> Result<CallLog> {
+        let bin = self.node().outside(BIN_DIR);
+        let program = bin.join("lab-stub");
+        lab::scratch::install(&lab::dist::lab_bin("lab-stub")?, &program)?;
+        let name = format!("spy-{}", overlay.name);
+        let stubs = StubDir::new(&bin, &self.node().dir().join(format!("{name}.calls")), &program);
+        stubs.write(&name, &Stub::answering(add))?;
+        let mut conflist = overlay.conflist(1);
+        conflist["plugins"].as_array_mut().context("plugins")?.push(json!({ "type": name }));
+        self.crossfade.network(overlay, &conflist)?;
+        Ok(stubs.log())
+    }
+}
+
+/// Addresses of one interface of a pod.
+fn addresses(node: &Node, pod: &Pod, ifname: &str) -> Result<Vec<IpAddr>> {
+    let text = node.run_in(&pod.status.netns, &["ip", "-json", "-4", "address", "show", "dev", ifname])?;
+    let links: Value = serde_json::from_str(&text).context("ip -json")?;
+    let infos = links[0]["addr_info"].as_array().context("addr_info")?;
+    infos.iter().map(|info| Ok(info["local"].as_str().context("local")?.parse()?)).collect()
+}
+
+pub(crate) fn every_phase_attaches_as_the_policy_says() -> Result<()> {
+    let lab = Lab::new()?;
+    let cases = [
+        ("old", vec![("eth0", &lab.old)]),
+        ("both-old", vec![("eth0", &lab.old), ("net1", &lab.new)]),
+        ("both-new", vec![("eth0", &lab.new), ("net1", &lab.old)]),
+        ("new", vec![("eth0", &lab.new)]),
+    ];
+    for (phase, expected) in cases {
+        lab.crossfade.phase(phase)?;
+        let pod = lab.run(&format!("pod-{phase}")).with_context(|| phase.to_owned())?;
+        let mut leases = (Vec::new(), Vec::new());
+        for (ifname, overlay) in &expected {
+            let found = addresses(lab.node(), &pod, ifname)?;
+            ensure!(
+                found.len() == 1 && found[0].to_string().starts_with(&overlay.prefix),
+                "{phase}: {ifname} has {found:?}"
+            );
+            if overlay.name == "old" { leases.0.extend(found) } else { leases.1.extend(found) }
+        }
+        let primary = expected[0].1;
+        ensure!(pod.address.starts_with(&primary.prefix), "{phase}: published address {}", pod.address);
+        ensure!(pod.status.additional_ips.is_empty(), "{phase}: {:?}", pod.status.additional_ips);
+        let links = lab.node().run_in(&pod.status.netns, &["ip", "-o", "link"])?;
+        ensure!(links.lines().count() == expected.len() + 1, "{phase}: {links}");
+        lab.reaches(&pod, !leases.0.is_empty(), !leases.1.is_empty()).with_context(|| phase.to_owned())?;
+        lab.expect(&leases.0, &leases.1, 1).with_context(|| phase.to_owned())?;
+        lab.stop_and_remove(&pod)?;
+        lab.expect(&[], &[], 0).with_context(|| format!("{phase}, afterwards"))?;
+    }
+    Ok(())
+}
+
+/// Containerd sends two or three DELs for a pod; a delegate gets one.
+pub(crate) fn repeated_dels_reach_a_delegate_once() -> Result<()> {
+    let lab = Lab::new()?;
+    let log = lab.spy(&lab.old, Reply(vec![Act::PrintPrevResult]))?;
+    let pod = lab.run("pod")?;
+    let other = lab.run("other")?;
+    let cri = lab.containerd.cri();
+    cri.stop(&pod.id)?;
+    cri.stop(&pod.id)?;
+    cri.remove(&pod.id)?;
+    let calls: Vec<String> =
+        log.calls()?.iter().map(|call| format!("{} {}", call.verb(), call.var("CNI_CONTAINERID"))).collect();
+    let expected = [format!("ADD {}", pod.id), format!("ADD {}", other.id), format!("DEL {}", pod.id)];
+    ensure!(calls == expected, "{calls:?}, expected {expected:?}");
+    lab.expect(&[other.status.ip.context("an address")?], &[], 1)
+}
+
+pub(crate) fn a_flip_sends_del_to_whoever_did_add() -> Result<()> {
+    let lab = Lab::new()?;
+    for (from, to) in
+        [("old", "new"), ("new", "old"), ("both-old", "new"), ("old", "both-new"), ("both-new", "old")]
+    {
+        lab.crossfade.phase(from)?;
+        let before = lab.run("before").with_context(|| format!("{from} to {to}"))?;
+        let first = (lab.old.leases(lab.node())?, lab.new.leases(lab.node())?);
+        lab.crossfade.phase(to)?;
+        let after = lab.run("after")?;
+        lab.stop_and_remove(&before)?;
+        let rest = |all: Vec<IpAddr>, gone: &[IpAddr]| -> Vec<IpAddr> {
+            all.into_iter().filter(|ip| !gone.contains(ip)).collect()
+        };
+        let left = (rest(lab.old.leases(lab.node())?, &first.0), rest(lab.new.leases(lab.node())?, &first.1));
+        lab.expect(&left.0, &left.1, 1).with_context(|| format!("{from} to {to}, after the first DEL"))?;
+        let own = after.status.ip.context("an address")?;
+        ensure!(left.0.contains(&own) || left.1.contains(&own), "the second pod lost {own}");
+        lab.reaches(&after, !left.0.is_empty(), !left.1.is_empty())?;
+        lab.crossfade.phase(from)?;
+        lab.stop_and_remove(&after)?;
+        lab.expect(&[], &[], 0).with_context(|| format!("{from} to {to}, afterwards"))?;
+    }
+    Ok(())
+}
+
+/// An ADD that has begun ends under the policy it read, and its DEL follows it.
+pub(crate) fn a_flip_in_mid_add_changes_the_next_pod_only() -> Result<()> {
+    let lab = Lab::new()?;
+    for (from, to) in [("old", "new"), ("new", "old"), ("both-old", "new")] {
+        let overlay = if from == "new" { &lab.new } else { &lab.old };
+        lab.crossfade.phase(from)?;
+        let gate = Gate::closed(&lab.node().dir().join(format!("gate-{from}-{to}")))?;
+        let log = lab.spy(overlay, Reply(vec![Act::PrintPrevResult]).behind(&gate))?;
+        log.clear()?;
+        let (held, next) = std::thread::scope(|scope| -> Result<(Pod, Pod)> {
+            let held = scope.spawn(|| lab.run("held"));
+            log.wait_for(&format!("spy-{} ADD eth0", overlay.name), 1)?;
+            lab.crossfade.phase(to)?;
+            let next = lab.run("next")?;
+            gate.open()?;
+            let Ok(held) = held.join() else { bail!("a caller panicked") };
+            Ok((held?, next))
+        })
+        .with_context(|| format!("{from} to {to}"))?;
+        ensure!(held.address.starts_with(&overlay.prefix), "held under {from}: {}", held.address);
+        let expected = if to == "new" { &lab.new } else { &lab.old };
+        ensure!(next.address.starts_with(&expected.prefix), "next under {to}: {}", next.address);
+        lab.stop_and_remove(&held)?;
+        let own = [next.status.ip.context("an address")?];
+        let (old, new): (&[IpAddr], &[IpAddr]) = if to == "new" { (&[], &own) } else { (&own, &[]) };
+        lab.expect(old, new, 1).with_context(|| format!("{from} to {to}, after the first DEL"))?;
+        lab.stop_and_remove(&next)?;
+        lab.expect(&[], &[], 0).with_context(|| format!("{from} to {to}, afterwards"))?;
+        lab.crossfade.network(overlay, &overlay.conflist(1))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn port_mappings_lead_to_the_pod() -> Result<()> {
+    let lab = Lab::new()?;
+    let site = lab.node().scratch().dir("site")?;
+    std::fs::write(site.join("hello"), "from the pod")?;
+    for (phase, port) in [("old", 18080), ("new", 18081), ("both-new", 18082)] {
+        lab.crossfade.phase(phase)?;
+        let mut sandbox = Sandbox::new(&format!("pod-{phase}"));
+        sandbox.port_mappings =
+            vec![PortMapping { protocol: Protocol::Tcp, host_port: port, container_port: 8080 }];
+        let pod = run(&lab.containerd, &sandbox)?;
+        let mut httpd = lab.node().command_in(&pod.status.netns, "busybox");
+        httpd.args(["httpd", "-f", "-p", "8080", "-h"]).arg(&site);
+        let server = lab.node().background(&format!("httpd-{phase}"), &httpd)?;
+        // Not busybox' wget: Debian's static build of it crashes.
+        let request = format!("printf 'GET /hello HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 2 192.0.2.1 {port}");
+        let fetch = || lab.fabric.node(2).run(&["sh", "-c", &request]);
+        // Until the server listens.
+        let answer = until("an answer through the port", LIMIT, || Ok(fetch().ok()))
+            .with_context(|| phase.to_owned())?;
+        ensure!(answer.ends_with("from the pod"), "{phase}: {answer}");
+        drop(server);
+        lab.stop_and_remove(&pod)?;
+        let rules = lab.node().run(&["iptables", "-w", "-t", "nat", "-S"])?;
+        ensure!(!rules.contains(&port.to_string()), "{phase}: rules left:\n{rules}");
+        lab.expect(&[], &[], 0)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn an_annotation_arrives() -> Result<()> {
+    let lab = Lab::new()?;
+    let annotation = json!({ "key": "crossfade/attach", "allow": ["both"] });
+    lab.crossfade.policy(json!({ "attach": "old", "podAnnotation": annotation }))?;
+    let run = |name: &str, value: &str| {
+        run(&lab.containerd, &Sandbox::new(name).annotated("crossfade/attach", value))
+    };
+    let both = run("both", "both")?;
+    lab.reaches(&both, true, true)?;
+    let refused = run("refused", "new")?;
+    lab.reaches(&refused, true, false).context("a value that is not allowed is ignored")?;
+    let plain = lab.run("plain")?;
+    lab.reaches(&plain, true, false)?;
+    for pod in [both, refused, plain] {
+        lab.stop_and_remove(&pod)?;
+    }
+    lab.expect(&[], &[], 0)
+}
+
+/// A DEL that cannot be done must fail, loudly enough for containerd to try again.
+pub(crate) fn a_failed_del_is_retried() -> Result<()> {
+    let lab = Lab::new()?;
+    for phase in ["old", "both-old"] {
+        lab.crossfade.phase(phase)?;
+        let pod = lab.run(&format!("pod-{phase}"))?;
+        let leases = lab.old.leases(lab.node())?;
+        ensure!(!leases.is_empty(), "no lease to keep");
+        let plugin = lab.node().outside(Path::new(BIN_DIR).join("bridge"));
+        let away = plugin.with_file_name("bridge-away");
+        std::fs::rename(&plugin, &away)?;
+        for attempt in ["first", "second"] {
+            let Err(error) = lab.containerd.cri().stop(&pod.id) else {
+                bail!("{phase}: the {attempt} StopPodSandbox succeeded without the plugin");
+            };
+            ensure!(format!("{error:#}").contains("bridge"), "{phase}: {error:#}");
+        }
+        ensure!(lab.containerd.cri().remove(&pod.id).is_err(), "{phase}: RemovePodSandbox succeeded");
+        ensure!(lab.old.leases(lab.node())? == leases, "{phase}: leases {:?}", lab.old.leases(lab.node())?);
+        ensure!(lab.crossfade.records()?.len() == 1, "{phase}: records {:?}", lab.crossfade.records()?);
+        std::fs::rename(&away, &plugin)?;
+        lab.stop_and_remove(&pod).with_context(|| phase.to_owned())?;
+        lab.expect(&[], &[], 0).with_context(|| phase.to_owned())?;
+    }
+    Ok(())
+}
+
+pub(crate) fn pods_outlive_a_restart() -> Result<()> {
+    let mut lab = Lab::new()?;
+    lab.crossfade.phase("both-old")?;
+    let pod = lab.run("pod")?;
+    lab.containerd.restart()?;
+    let status = lab.containerd.cri().status(&pod.id)?;
+    ensure!(status.ready && status.ip == pod.status.ip, "{status:?}");
+    lab.reaches(&pod, true, true)?;
+    lab.crossfade.phase("new")?;
+    lab.stop_and_remove(&pod)?;
+    lab.expect(&[], &[], 0)
+}
+
+/// A containerd that ends in mid-ADD leaves a sandbox half made; removing it, as kubelet does, frees what it had.
+pub(crate) fn a_restart_in_mid_add_leaves_nothing() -> Result<()> {
+    let mut lab = Lab::new()?;
+    let kept = lab.run("kept")?;
+    for (phase, killed) in [("old", true), ("old", false), ("both-new", true)] {
+        lab.crossfade.phase(phase)?;
+        let gate = Gate::closed(&lab.node().dir().join(format!("gate-{phase}-{killed}")))?;
+        let log = lab.spy(&lab.old, Reply(vec![Act::PrintPrevResult]).behind(&gate))?;
+        log.clear()?;
+        let socket = lab.containerd.socket();
+        let caller = std::thread::spawn(move || Cri::new(&socket)?.run_sandbox(&Sandbox::new("cut")));
+        let ifname = if phase == "old" { "eth0" } else { "net1" };
+        let cut = log.wait_for(&format!("spy-old ADD {ifname}"), 1)?.var("CNI_CONTAINERID").to_owned();
+        ensure!(lab.old.leases(lab.node())?.len() == 2, "the ADD has no lease yet");
+        if killed {
+            lab.containerd.kill()?
+        } else {
+            lab.containerd.stop()?
+        }
+        let Ok(answer) = caller.join() else { bail!("a caller panicked") };
+        ensure!(answer.is_err(), "a sandbox ran on a containerd that was gone");
+        gate.open()?;
+        lab.containerd.start_again()?;
+        lab.crossfade.network(&lab.old, &lab.old.conflist(1))?;
+        for listed in lab.containerd.cri().list()?.into_iter().filter(|listed| listed.id != kept.id) {
+            lab.containerd.cri().remove(&listed.id).with_context(|| format!("{phase}: {}", listed.name))?;
+        }
+        let own = kept.status.ip.context("an address")?;
+        lab.expect(&[own], &[], 1).with_context(|| format!("{phase}, killed: {killed}"))?;
+        // The same pod again: nothing of the first try may be in its way.
+        let again = lab.run("cut")?;
+        ensure!(again.id != cut, "the id {cut} came twice");
+        lab.reaches(&again, true, phase != "old")?;
+        lab.stop_and_remove(&again)?;
+    }
+    lab.stop_and_remove(&kept)?;
+    lab.expect(&[], &[], 0)
+}

@@ -1,0 +1,348 @@
+//! Several shims at once, and shims that are killed: flips in mid-ADD, locks, orphans.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use lab::{
+    caller::{Outcome, Running},
+    stub::{Act, Reply},
+};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::{
+    case::{Case, hang_with_child, is_alive, stub_new, stub_old},
+    trials,
+};
+
+trials![
+    del_waits_for_a_running_add,
+    del_stops_a_running_add_at_half_its_budget,
+    del_waits_for_a_running_del_and_finds_nothing_left,
+    running_add_finishes_under_the_policy_it_read,
+    flip_in_mid_add_sends_del_to_whoever_did_add,
+    add_waits_for_a_running_del,
+    add_waits_for_the_lock_until_its_own_deadline,
+    check_waits_for_the_lock_until_its_own_deadline,
+    killed_between_the_networks_is_undone_by_del,
+    killed_in_the_first_network_is_undone_by_del,
+    orphan_of_a_killed_add_ignoring_sigterm_is_ended_by_del,
+    killed_in_mid_del_is_finished_by_the_next,
+    killed_as_a_delegate_starts_is_undone_by_del,
+    unfinished_attachment_fails_check_and_refuses_add,
+    sigterm_in_mid_add_undoes_it,
+    sigterm_in_mid_del_keeps_what_is_not_done,
+    many_containers_at_once,
+];
+
+/// Waits until a shim has come to the attachment's lock.
+fn at_the_lock(case: &Case, shim: &Running) -> Result<()> {
+    let locks = case.path("run/locks");
+    case.eventually("a shim at the attachment's lock", || {
+        Ok(shim.open_files().iter().any(|path| path.starts_with(&locks)))
+    })
+}
+
+/// D82.
+fn del_waits_for_a_running_add() -> Result<()> {
+    let case = Case::attach("old")?;
+    let gate = case.gate("gate")?;
+    case.stubs.write("stub-old", &stub_old().on("ADD", Reply::json(&case.ro()).behind(&gate)))?;
+    let add = case.call("ADD").spawn()?;
+    case.stubs.log().wait_for("stub-old ADD eth0", 1)?;
+    let del = case.call("DEL").spawn()?;
+    at_the_lock(&case, &del)?;
+    case.expect_calls(&["stub-old ADD eth0"])?;
+    gate.open()?;
+    add.wait()?.result()?;
+    del.wait()?.silent()?;
+    case.expect_calls(&["stub-old ADD eth0", "stub-old DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// D82, section 4.
+fn del_stops_a_running_add_at_half_its_budget() -> Result<()> {
+    let case = Case::attach("old")?;
+    case.change_policy(|policy| policy["deadlines"] = json!({"delSeconds": 6}))?;
+    case.stubs.write("stub-old", &stub_old().on("ADD", hang_with_child()))?;
+    let add = case.call("ADD").spawn()?;
+    case.stubs.log().wait_for("stub-old ADD eth0", 1)?;
+    case.del()?.silent()?;
+    add.wait()?.refused(11)?;
+    case.expect_calls(&["stub-old ADD eth0", "stub-old DEL eth0"])?;
+    case.nobody_is_left()?;
+    case.expect_records(0)
+}
+
+/// D82 between two DELs, which containerd sends close to each other.
+fn del_waits_for_a_running_del_and_finds_nothing_left() -> Result<()> {
+    let case = Case::attach("old")?;
+    case.added()?;
+    let gate = case.gate("gate")?;
+    case.stubs.write("stub-old", &stub_old().on("DEL", Reply::silent().behind(&gate)))?;
+    let first = case.call("DEL").spawn()?;
+    case.stubs.log().wait_for("stub-old DEL eth0", 1)?;
+    let second = case.call("DEL").spawn()?;
+    at_the_lock(&case, &second)?;
+    gate.open()?;
+    first.wait()?.silent()?;
+    second.wait()?.silent()?;
+    case.expect_calls(&["stub-old DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// D83.
+fn running_add_finishes_under_the_policy_it_read() -> Result<()> {
+    let case = Case::attach("both")?;
+    let gate = case.gate("gate")?;
+    case.stubs.write("stub-old", &stub_old().on("ADD", Reply::json(&case.ro()).behind(&gate)))?;
+    let add = case.call("ADD").spawn()?;
+    case.stubs.log().wait_for("stub-old ADD eth0", 1)?;
+    case.flip("new")?;
+    gate.open()?;
+    assert_eq!(add.wait()?.result()?, case.ro_converted());
+    case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1"])?;
+    case.stubs.log().clear()?;
+    case.call("ADD").env("CNI_CONTAINERID", "c2").run()?.result()?;
+    case.expect_calls(&["stub-new ADD eth0"])
+}
+
+/// D34 and D83 together, in every direction.
+fn flip_in_mid_add_sends_del_to_whoever_did_add() -> Result<()> {
+    let expected = |attach: &str| match attach {
+        "old" => vec!["stub-old DEL eth0"],
+        "new" => vec!["stub-new DEL eth0"],
+        _ => vec!["stub-new DEL net1", "stub-old DEL eth0"],
+    };
+    for from in ["old", "new", "both"] {
+        for to in ["old", "new", "both"].into_iter().filter(|to| *to != from) {
+            let case = Case::attach(from)?;
+            let gate = case.gate("gate")?;
+            let first = if from == "new" { "stub-new" } else { "stub-old" };
+            let held = if from == "new" { stub_new() } else { stub_old() };
+            let answer = if from == "new" { case.rn("eth0") } else { case.ro() };
+            case.stubs.write(first, &held.on("ADD", Reply::json(&answer).behind(&gate)))?;
+            let add = case.call("ADD").spawn()?;
+            case.stubs.log().wait_for(&format!("{first} ADD eth0"), 1)?;
+            case.flip(to)?;
+            gate.open()?;
+            add.wait()?.result()?;
+            case.stubs.log().clear()?;
+            case.del()?.silent()?;
+            case.expect_calls(&expected(from))?;
+            case.expect_records(0)?;
+        }
+    }
+    Ok(())
+}
+
+/// F16: what is being closed is not yet free, but will be.
+fn add_waits_for_a_running_del() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.added()?;
+    let gate = case.gate("gate")?;
+    case.stubs.write("stub-new", &stub_new().on("DEL", Reply::silent().behind(&gate)))?;
+    let del = case.call("DEL").spawn()?;
+    case.stubs.log().wait_for("stub-new DEL eth0", 1)?;
+    let mut add = case.call("ADD").spawn()?;
+    case.eventually("an ADD that waits at the lock, or has ended", || {
+        let locks = case.path("run/locks");
+        Ok(add.open_files().iter().any(|path| path.starts_with(&locks)) || !add.is_running()?)
+    })?;
+    gate.open()?;
+    del.wait()?.silent()?;
+    assert_eq!(add.wait()?.result()?, case.rn("eth0"));
+    case.expect_calls(&["stub-new DEL eth0", "stub-new ADD eth0"])
+}
+
+/// F16: the living shim is left alone.
+fn add_waits_for_the_lock_until_its_own_deadline() -> Result<()> {
+    lock_is_waited_for("ADD", "addSeconds", 11)
+}
+
+/// F16.
+fn check_waits_for_the_lock_until_its_own_deadline() -> Result<()> {
+    lock_is_waited_for("CHECK", "checkSeconds", 103)
+}
+
+fn lock_is_waited_for(verb: &str, deadline: &str, code: u64) -> Result<()> {
+    let case = Case::attach("new")?;
+    let gate = case.gate("gate")?;
+    case.stubs.write("stub-new", &stub_new().on("ADD", Reply::json(&case.rn("eth0")).behind(&gate)))?;
+    let holder = case.call("ADD").spawn()?;
+    case.stubs.log().wait_for("stub-new ADD eth0", 1)?;
+    case.change_policy(|policy| policy["deadlines"] = json!({ deadline: 1 }))?;
+    case.call(verb).run()?.refused(code)?;
+    gate.open()?;
+    assert_eq!(holder.wait()?.result()?, case.rn("eth0"));
+    case.expect_calls(&["stub-new ADD eth0"])?;
+    case.expect_records(1)
+}
+
+/// Kills a shim whose ADD waits in `stub` with a child that works for ever; both live on as orphans.
+fn killed_in_add(case: &Case, stub: &str, brief: &str) -> Result<()> {
+    let held = if stub == "stub-old" { stub_old() } else { stub_new() };
+    case.stubs.write(stub, &held.on("ADD", hang_with_child()))?;
+    let add = case.call("ADD").spawn()?;
+    let call = case.stubs.log().wait_for(brief, 1)?;
+    case.eventually("the delegate's child", || Ok(!case.stubs.log().spawned()?.is_empty()))?;
+    add.signal(Signal::SIGKILL)?;
+    ensure!(!add.wait()?.status.success(), "the shim was killed");
+    ensure!(is_alive(call.pid), "the delegate outlives the shim");
+    case.expect_records(1)
+}
+
+/// D59, D101.
+fn killed_between_the_networks_is_undone_by_del() -> Result<()> {
+    let case = Case::attach("both")?;
+    killed_in_add(&case, "stub-new", "stub-new ADD net1")?;
+    case.del()?.silent()?;
+    case.nobody_is_left()?;
+    case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// D59: old may have got anywhere, so it is undone; whether new, which was never called, hears of it is the shim's choice.
+fn killed_in_the_first_network_is_undone_by_del() -> Result<()> {
+    let case = Case::attach("both")?;
+    killed_in_add(&case, "stub-old", "stub-old ADD eth0")?;
+    case.flip("new")?;
+    case.del()?.silent()?;
+    case.nobody_is_left()?;
+    case.the_call("stub-old DEL eth0")?;
+    case.expect_records(0)
+}
+
+/// D101.
+fn orphan_of_a_killed_add_ignoring_sigterm_is_ended_by_del() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.stubs.write("stub-new", &stub_new().on("ADD", hang_with_child().first(Act::IgnoreTerm)))?;
+    let add = case.call("ADD").spawn()?;
+    case.stubs.log().wait_for("stub-new ADD eth0", 1)?;
+    case.eventually("the delegate's child", || Ok(!case.stubs.log().spawned()?.is_empty()))?;
+    add.signal(Signal::SIGKILL)?;
+    drop(add);
+    case.del()?.silent()?;
+    case.nobody_is_left()?;
+    case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])
+}
+
+/// Promise 9.
+fn killed_in_mid_del_is_finished_by_the_next() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.added()?;
+    case.stubs.write("stub-old", &stub_old().on_calls("DEL", vec![hang_with_child(), Reply::silent()]))?;
+    let del = case.call("DEL").spawn()?;
+    case.stubs.log().wait_for("stub-old DEL eth0", 1)?;
+    case.eventually("the delegate's child", || Ok(!case.stubs.log().spawned()?.is_empty()))?;
+    del.signal(Signal::SIGKILL)?;
+    drop(del);
+    case.del()?.silent()?;
+    case.nobody_is_left()?;
+    let briefs = case.stubs.log().briefs()?;
+    ensure!(briefs.iter().filter(|brief| *brief == "stub-old DEL eth0").count() == 2, "{briefs:?}");
+    case.expect_records(0)
+}
+
+/// Promise 9: at any instant, so also between the delegate's start and whatever the shim notes down about it. Many at
+/// once, since that is a window of microseconds unless the machine is busy.
+fn killed_as_a_delegate_starts_is_undone_by_del() -> Result<()> {
+    for (verb, stub) in [("ADD", "stub-old"), ("ADD", "stub-new"), ("DEL", "stub-new"), ("DEL", "stub-old")] {
+        let case = Case::attach("both")?;
+        case.change_policy(|policy| policy["deadlines"] = json!({"delSeconds": 20}))?;
+        let ids: Vec<String> = (0..32).map(|number| format!("pod{number}")).collect();
+        let all = |verb: &str| -> Result<Vec<Outcome>> {
+            let call = |id: &String| {
+                case.call(verb).env("CNI_CONTAINERID", id).patience(Duration::from_secs(100)).spawn()
+            };
+            let running: Vec<Running> = ids.iter().map(call).collect::<Result<_>>()?;
+            running.into_iter().map(Running::wait).collect()
+        };
+        if verb == "DEL" {
+            all("ADD")?.iter().try_for_each(Outcome::succeeded)?;
+        }
+        let sound = || if stub == "stub-old" { stub_old() } else { stub_new() };
+        case.stubs.write(stub, &sound().on(verb, hang_with_child().first(Act::KillParent)))?;
+        for killed in all(verb)? {
+            ensure!(killed.status.code().is_none(), "the shim is killed: {killed:?}");
+        }
+        case.stubs.write(stub, &sound())?;
+        for outcome in all("DEL")? {
+            outcome.silent().with_context(|| format!("DEL after the kill in {verb} of {stub}"))?;
+        }
+        case.nobody_is_left()?;
+        case.expect_records(0)?;
+    }
+    Ok(())
+}
+
+/// F17.
+fn unfinished_attachment_fails_check_and_refuses_add() -> Result<()> {
+    let case = Case::attach("both")?;
+    killed_in_add(&case, "stub-new", "stub-new ADD net1")?;
+    case.call("CHECK").run()?.refused(100)?;
+    case.add()?.refused(102)?;
+    case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1"])?;
+    case.del()?.silent()?;
+    case.nobody_is_left()?;
+    case.expect_records(0)
+}
+
+/// D91.
+fn sigterm_in_mid_add_undoes_it() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.stubs.write("stub-new", &stub_new().on("ADD", hang_with_child()))?;
+    let add = case.call("ADD").spawn()?;
+    case.stubs.log().wait_for("stub-new ADD net1", 1)?;
+    add.signal(Signal::SIGTERM)?;
+    add.wait()?.refused(11)?;
+    case.nobody_is_left()?;
+    case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// D91.
+fn sigterm_in_mid_del_keeps_what_is_not_done() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.added()?;
+    case.stubs.write("stub-old", &stub_old().on_calls("DEL", vec![hang_with_child(), Reply::silent()]))?;
+    let del = case.call("DEL").spawn()?;
+    case.stubs.log().wait_for("stub-old DEL eth0", 1)?;
+    del.signal(Signal::SIGTERM)?;
+    del.wait()?.refused(103)?;
+    case.nobody_is_left()?;
+    case.expect_records(1)?;
+    case.stubs.log().clear()?;
+    case.del()?.silent()?;
+    case.expect_calls(&["stub-old DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// A6: different containers run in parallel.
+fn many_containers_at_once() -> Result<()> {
+    let case = Case::attach("both")?;
+    let ids: Vec<String> = (0..24).map(|number| format!("pod{number}")).collect();
+    for (verb, records) in [("ADD", ids.len()), ("DEL", 0)] {
+        let running: Vec<Running> = ids
+            .iter()
+            .map(|id| case.call(verb).env("CNI_CONTAINERID", id).patience(Duration::from_secs(120)).spawn())
+            .collect::<Result<_>>()?;
+        for shim in running {
+            shim.wait()?.succeeded()?;
+        }
+        case.expect_records(records)?;
+    }
+    let calls = case.calls()?;
+    for id in &ids {
+        let of_id: Vec<String> =
+            calls.iter().filter(|call| call.var("CNI_CONTAINERID") == id).map(|call| call.brief()).collect();
+        assert_eq!(
+            of_id,
+            ["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"],
+            "{id}"
+        );
+    }
+    let locks = fs::read_dir(case.path("run/locks")).map(Iterator::count).unwrap_or_default();
+    ensure!(locks < ids.len(), "lock files do not pile up: {locks}");
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! The shim under a caller that behaves like CRI-O.
+
+use anyhow::{Result, ensure};
+use lab::{
+    caller::runtime::{Runtime, Sandbox},
+    crio::Crio,
+    stub::Reply,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    case::{Case, new_conf, stub_new},
+    trials,
+};
+
+trials![
+    add_is_checked_with_an_old_delegate,
+    cached_conf_is_replayed_after_the_directory_changed_hands,
+    one_failing_del_leaves_a_record_for_the_sweep,
+    failed_check_stops_the_pod_and_leaves_nothing,
+    gc_at_start_spares_running_pods_and_closes_the_rest,
+    gc_at_start_under_the_old_networks_name_spares_the_pods_before_us,
+];
+
+/// A case, and a CRI-O whose directory holds only the shim's conf at this version.
+fn with_shim(attach: &str, version: &str) -> Result<(Case, Crio)> {
+    let mut case = Case::attach(attach)?;
+    case.shim["cniVersion"] = json!(version);
+    std::fs::hard_link(Case::program(), case.stubs.program("crossfade"))?;
+    case.make_dir("crio")?;
+    write_shim(&case, "k8s-pod-network")?;
+    let runtime = Runtime { bin_dirs: vec![case.stubs.path().to_owned()], cache_dir: case.path("results") };
+    let crio = Crio::new(&case.path("crio"), runtime);
+    Ok((case, crio))
+}
+
+fn write_shim(case: &Case, name: &str) -> Result<()> {
+    let list = json!({
+        "cniVersion": case.shim["cniVersion"],
+        "name": name,
+        "loadOnlyInlinedPlugins": true,
+        "plugins": [case.shim]
+    });
+    case.write(&case.path("crio/01-crossfade.conflist"), &list.to_string())
+}
+
+fn sandbox(case: &Case, id: &str) -> Sandbox {
+    Sandbox::new(id, &case.netns_path())
+}
+
+fn first_address(result: &Value) -> &str {
+    result["ips"][0]["address"].as_str().unwrap_or_default()
+}
+
+/// D61: CHECK after ADD must not fail for a delegate that has none.
+fn add_is_checked_with_an_old_delegate() -> Result<()> {
+    let (case, mut crio) = with_shim("both", "1.0.0")?;
+    let result = crio.run_pod(sandbox(&case, "c1"))?;
+    assert_eq!(first_address(&result), "10.1.0.5/32");
+    assert_eq!(
+        result["ips"].as_array().map(Vec::len),
+        Some(1),
+        "CRI-O publishes every address of the result"
+    );
+    case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1", "stub-new CHECK net1"])?;
+    case.stubs.log().clear()?;
+    crio.stop_pod("c1")?;
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// D87, D88.
+fn cached_conf_is_replayed_after_the_directory_changed_hands() -> Result<()> {
+    let (case, mut crio) = with_shim("old", "1.0.0")?;
+    crio.run_pod(sandbox(&case, "c1"))?;
+    std::fs::remove_file(case.path("crio/01-crossfade.conflist"))?;
+    case.write(&case.path("crio/05-cilium.conflist"), &new_conf().to_string())?;
+    std::fs::remove_file(case.policy_path())?;
+    case.stubs.log().clear()?;
+    crio.stop_pod("c1")?;
+    case.expect_calls(&["stub-old DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// D39: CRI-O never comes back, so the record must.
+fn one_failing_del_leaves_a_record_for_the_sweep() -> Result<()> {
+    let (case, mut crio) = with_shim("both", "1.0.0")?;
+    case.stubs
+        .write("stub-new", &stub_new().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
+    crio.run_pod(sandbox(&case, "c1"))?;
+    case.stubs.log().clear()?;
+    let error = crio.stop_pod("c1").err().map(|error| format!("{error:#}")).unwrap_or_default();
+    ensure!(error.contains("busy"), "{error}");
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
+    case.expect_records(1)
+}
+
+/// A6 as CRI-O takes it.
+fn failed_check_stops_the_pod_and_leaves_nothing() -> Result<()> {
+    let (case, mut crio) = with_shim("new", "1.0.0")?;
+    case.stubs.write("stub-new", &stub_new().on("CHECK", Reply::fail(121, "wrong route", "")))?;
+    let error =
+        crio.run_pod(sandbox(&case, "c1")).err().map(|error| format!("{error:#}")).unwrap_or_default();
+    ensure!(error.contains("wrong route"), "{error}");
+    case.expect_calls(&["stub-new ADD eth0", "stub-new CHECK eth0", "stub-new DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// D65, D66 as CRI-O sends them.
+fn gc_at_start_spares_running_pods_and_closes_the_rest() -> Result<()> {
+    let (case, mut crio) = with_shim("both", "1.1.0")?;
+    case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;
+    let mut conf = new_conf();
+    conf["cniVersion"] = json!("1.1.0");
+    case.write_conf("new", &conf)?;
+    crio.run_pod(sandbox(&case, "c1"))?;
+    // A pod that CRI-O knows nothing of: its machine died between ADD and the bookkeeping.
+    case.call("ADD").env("CNI_CONTAINERID", "lost").run()?.result()?;
+    case.stubs.log().clear()?;
+    crio.start()?;
+    for call in case.calls()?.iter().filter(|call| call.verb() == "DEL") {
+        assert_eq!(call.var("CNI_CONTAINERID"), "lost", "{}", call.brief());
+    }
+    let gc = case.the_call("stub-new GC")?.conf()?;
+    assert_eq!(gc["cni.dev/valid-attachments"], json!([{"containerID": "c1", "ifname": "net1"}]));
+    case.expect_records(1)
+}
+
+/// Section 3: under the old network's own name, CRI-O's GC takes the pods before us for ours and deletes none of them.
+fn gc_at_start_under_the_old_networks_name_spares_the_pods_before_us() -> Result<()> {
+    let (case, mut crio) = with_shim("new", "1.1.0")?;
+    let mut old = crate::case::old_conf();
+    old["cniVersion"] = json!("1.0.0");
+    case.write_conf("old", &old)?;
+    std::fs::remove_file(case.path("crio/01-crossfade.conflist"))?;
+    case.write(&case.path("crio/10-old.conflist"), &old.to_string())?;
+    crio.run_pod(sandbox(&case, "before"))?;
+    case.write_inventory(&json!([{"containerID": "before", "ifname": "eth0", "network": "old"}]))?;
+    write_shim(&case, "oldnet")?;
+    case.stubs.log().clear()?;
+    crio.start()?;
+    let briefs = case.stubs.log().briefs()?;
+    ensure!(!briefs.iter().any(|brief| brief.contains("DEL")), "a running pod was deleted: {briefs:?}");
+    assert_eq!(case.inventory()?, ["before"]);
+
+    // New pods come through the shim; the old one's DEL replays its own conf, past the shim.
+    crio.run_pod(sandbox(&case, "after"))?;
+    case.the_call("stub-new ADD eth0")?;
+    case.stubs.log().clear()?;
+    crio.stop_pod("before")?;
+    crio.stop_pod("after")?;
+    case.expect_calls(&["stub-old DEL eth0", "stub-new DEL eth0"])
+}

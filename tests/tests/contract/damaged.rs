@@ -1,0 +1,164 @@
+//! Damaged records: set aside, and only then is every network of the policy asked.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use lab::stub::Reply;
+use serde_json::json;
+
+use crate::{
+    case::{Case, stub_new},
+    trials,
+};
+
+trials![
+    damaged_record_is_set_aside_and_every_network_is_asked,
+    damaged_record_under_both_is_undone_in_the_present_roles,
+    any_flipped_byte_is_survived,
+    failed_del_of_a_damaged_record_is_retried,
+    damaged_record_without_a_policy_is_kept,
+    damaged_record_fails_check_and_refuses_add,
+    damaged_record_does_not_stop_gc_of_others,
+];
+
+fn the_record(case: &Case) -> Result<PathBuf> {
+    let records = case.records()?;
+    ensure!(records.len() == 1, "one record: {records:?}");
+    records.into_iter().next().context("the record just counted")
+}
+
+fn damage(case: &Case, bytes: &[u8]) -> Result<()> {
+    Ok(fs::write(the_record(case)?, bytes)?)
+}
+
+fn set_aside(case: &Case) -> usize {
+    fs::read_dir(case.path("state/damaged")).map(Iterator::count).unwrap_or_default()
+}
+
+fn sorted_briefs(case: &Case) -> Result<Vec<String>> {
+    let mut briefs = case.stubs.log().briefs()?;
+    briefs.sort();
+    Ok(briefs)
+}
+
+/// D41, F2.
+fn damaged_record_is_set_aside_and_every_network_is_asked() -> Result<()> {
+    let whole = {
+        let case = Case::attach("old")?;
+        case.added()?;
+        fs::read(the_record(&case)?)?
+    };
+    let damages: [&[u8]; 4] = [b"", b"\0\0\0\0\0\0\0\0", b"{}", &whole[..whole.len() / 2]];
+    for bytes in damages {
+        let case = Case::attach("old")?;
+        case.added()?;
+        damage(&case, bytes)?;
+        let outcome = case.del()?;
+        outcome.silent()?;
+        ensure!(!outcome.stderr.is_empty(), "a warning is due");
+        assert_eq!(sorted_briefs(&case)?, ["stub-new DEL eth0", "stub-old DEL eth0"]);
+        assert_eq!(set_aside(&case), 1);
+        case.expect_records(0)?;
+    }
+    Ok(())
+}
+
+/// D41, F2.
+fn damaged_record_under_both_is_undone_in_the_present_roles() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.added()?;
+    damage(&case, b"garbage")?;
+    case.del()?.silent()?;
+    assert_eq!(sorted_briefs(&case)?, ["stub-new DEL net1", "stub-old DEL eth0"]);
+    for call in case.calls()? {
+        ensure!(call.conf()?.get("prevResult").is_none(), "nothing of a damaged record is believed");
+    }
+    assert_eq!(set_aside(&case), 1);
+    case.expect_records(0)
+}
+
+/// D41: whatever the byte, the network that did ADD is asked, nothing panics, nothing is left.
+fn any_flipped_byte_is_survived() -> Result<()> {
+    let case = Case::attach("old")?;
+    case.added()?;
+    let length = fs::metadata(the_record(&case)?)?.len();
+    case.del()?.silent()?;
+    for at in (0..length).step_by(usize::try_from(length / 40)?.max(1)) {
+        case.stubs.log().clear()?;
+        case.add()?.result()?;
+        let path = the_record(&case)?;
+        let mut bytes = fs::read(&path)?;
+        let byte = bytes.get_mut(usize::try_from(at)?).context("the record changed its length")?;
+        *byte ^= 0x15;
+        fs::write(&path, bytes)?;
+        let outcome = case.del()?;
+        outcome.silent().with_context(|| format!("byte {at} of {length}"))?;
+        let briefs = case.stubs.log().briefs()?;
+        ensure!(briefs.contains(&"stub-old DEL eth0".to_owned()), "byte {at} of {length}: {briefs:?}");
+        case.expect_records(0)?;
+    }
+    Ok(())
+}
+
+/// F2.
+fn failed_del_of_a_damaged_record_is_retried() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.added()?;
+    damage(&case, b"garbage")?;
+    case.stubs
+        .write("stub-new", &stub_new().on_calls("DEL", vec![Reply::fail(11, "busy", ""), Reply::silent()]))?;
+    case.del()?.refused(11)?;
+    case.expect_records(1)?;
+    case.stubs.log().clear()?;
+    case.del()?.silent()?;
+    case.expect_calls(&["stub-new DEL net1"])?;
+    case.expect_records(0)
+}
+
+/// F2.
+fn damaged_record_without_a_policy_is_kept() -> Result<()> {
+    let case = Case::attach("old")?;
+    case.added()?;
+    damage(&case, b"garbage")?;
+    let policy = case.policy()?;
+    case.write(&case.policy_path(), "{ torn")?;
+    case.del()?.refused(7)?;
+    case.expect_calls(&[])?;
+    case.expect_records(1)?;
+    case.write_policy(&policy)?;
+    case.del()?.silent()?;
+    assert_eq!(sorted_briefs(&case)?, ["stub-new DEL eth0", "stub-old DEL eth0"]);
+    case.expect_records(0)
+}
+
+/// F2.
+fn damaged_record_fails_check_and_refuses_add() -> Result<()> {
+    let case = Case::attach("old")?;
+    case.added()?;
+    damage(&case, b"garbage")?;
+    case.call("CHECK").run()?.refused(3)?;
+    case.add()?.refused(102)?;
+    case.expect_calls(&[])?;
+    case.expect_records(1)
+}
+
+/// Promise 9: one torn record is no reason to leave the others.
+fn damaged_record_does_not_stop_gc_of_others() -> Result<()> {
+    let mut case = Case::attach("new")?;
+    case.shim["cniVersion"] = json!("1.1.0");
+    case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;
+    case.added()?;
+    damage(&case, b"garbage")?;
+    case.call("ADD").env("CNI_CONTAINERID", "c2").run()?.result()?;
+    case.stubs.log().clear()?;
+    // Success or not is a matter of taste; the sound record goes.
+    let _reported = case.call_with("GC", &json!({"cni.dev/valid-attachments": []})).run()?;
+    let ids: Vec<String> = case
+        .calls()?
+        .iter()
+        .filter(|call| call.verb() == "DEL")
+        .map(|call| call.var("CNI_CONTAINERID").to_owned())
+        .collect();
+    ensure!(ids.contains(&"c2".to_owned()), "{ids:?}");
+    Ok(())
+}

@@ -1,0 +1,401 @@
+//! What is wrong with the environment and stdin, and what of them reaches the delegates.
+
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::{Result, ensure};
+use lab::caller::Outcome;
+use serde_json::json;
+
+use crate::{case::Case, mounts::Mount, trials};
+
+trials![
+    unknown_command_is_refused_by_name,
+    missing_variables_are_all_named_in_order,
+    empty_variables_count_as_missing,
+    del_needs_only_the_id_and_the_ifname,
+    gc_needs_the_path,
+    invalid_container_ids_are_refused,
+    invalid_ifnames_are_refused,
+    unusual_but_valid_ifnames_are_accepted,
+    stale_variables_are_ignored_by_verbs_that_need_none,
+    stdin_that_is_no_object_is_a_decoding_error,
+    stdin_with_keys_of_the_wrong_type_is_a_decoding_error,
+    network_name_is_required_and_checked,
+    environment_is_checked_before_stdin_and_stdin_before_the_policy,
+    version_is_checked_before_the_policy,
+    policy_is_checked_before_the_record,
+    record_is_checked_before_readiness,
+    readiness_is_checked_before_binaries,
+    binaries_are_checked_before_the_store,
+    delegates_get_the_whole_environment,
+    delegates_get_clean_files_signals_and_a_group_of_their_own,
+    plugin_may_be_a_script_and_is_born_with_default_signals,
+    odd_arguments_pass_byte_for_byte,
+    absent_arguments_are_fine,
+    duplicate_and_differently_cased_keys_are_accepted,
+    unknown_shim_keys_never_reach_a_delegate,
+    foreign_numbers_survive,
+];
+
+/// D22, F10.
+fn unknown_command_is_refused_by_name() -> Result<()> {
+    let case = Case::attach("new")?;
+    for command in ["FOO", "add", ""] {
+        let refusal = case.call("ADD").env("CNI_COMMAND", command).run()?.refused(4)?;
+        ensure!(refusal.msg.contains("CNI_COMMAND") && refusal.msg.contains(command), "{refusal:?}");
+    }
+    case.expect_calls(&[])
+}
+
+fn named_in_order(outcome: &Outcome, names: &[&str]) -> Result<()> {
+    let refusal = outcome.refused(4)?;
+    let places: Vec<_> = names.iter().map(|name| refusal.msg.find(name)).collect();
+    ensure!(places.iter().all(Option::is_some), "should name {names:?}: {refusal:?}");
+    ensure!(places.is_sorted(), "should name {names:?} in this order: {refusal:?}");
+    Ok(())
+}
+
+const IDENTITY: [&str; 3] = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"];
+
+/// D23, A1.2.
+fn missing_variables_are_all_named_in_order() -> Result<()> {
+    let case = Case::attach("new")?;
+    for verb in ["ADD", "CHECK"] {
+        let call = IDENTITY.iter().fold(case.call(verb), |call, name| call.env_remove(name));
+        named_in_order(&call.run()?, &IDENTITY)?;
+        let call = case.call(verb).env_remove("CNI_NETNS");
+        let refusal = call.run()?.refused(4)?;
+        ensure!(!refusal.msg.contains("CNI_IFNAME"), "names only what is missing: {refusal:?}");
+    }
+    case.expect_calls(&[])
+}
+
+/// D23, A1.3.
+fn empty_variables_count_as_missing() -> Result<()> {
+    let case = Case::attach("new")?;
+    let call = IDENTITY.iter().fold(case.call("ADD"), |call, name| call.env(name, ""));
+    named_in_order(&call.run()?, &IDENTITY)?;
+    case.expect_calls(&[])
+}
+
+/// A1.2.
+fn del_needs_only_the_id_and_the_ifname() -> Result<()> {
+    let case = Case::attach("new")?;
+    let call = IDENTITY.iter().fold(case.call("DEL"), |call, name| call.env_remove(name));
+    let outcome = call.run()?;
+    named_in_order(&outcome, &["CNI_CONTAINERID", "CNI_IFNAME"])?;
+    ensure!(!outcome.error()?.msg.contains("CNI_NETNS"), "{outcome:?}");
+    case.call("DEL").env_remove("CNI_NETNS").env_remove("CNI_ARGS").env_remove("CNI_PATH").run()?.silent()
+}
+
+/// A1.2.
+fn gc_needs_the_path() -> Result<()> {
+    let case = Case::attach("new")?;
+    let more = json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": []});
+    named_in_order(&case.call_with("GC", &more).env_remove("CNI_PATH").run()?, &["CNI_PATH"])
+}
+
+/// A1.4.
+fn invalid_container_ids_are_refused() -> Result<()> {
+    let case = Case::attach("new")?;
+    for id in ["a/b", "../x", "-x", ".x", "a b", "c1\n", "ä"] {
+        for verb in ["ADD", "DEL", "CHECK"] {
+            let refusal = case.call(verb).env("CNI_CONTAINERID", id).run()?.refused(4)?;
+            ensure!(refusal.msg.contains("invalid characters"), "{refusal:?}");
+            assert_eq!(refusal.details.trim_end(), id.trim_end());
+        }
+    }
+    case.expect_calls(&[])
+}
+
+/// A1.6.
+fn invalid_ifnames_are_refused() -> Result<()> {
+    let case = Case::attach("new")?;
+    for ifname in [".", "..", "a/b", "a:b", "a b", "a\u{a0}b", "sixteen-bytes-xx", "ääääääää"] {
+        let outcome = case.call("ADD").env("CNI_IFNAME", ifname).run()?;
+        let long = ifname.len() > 15;
+        let accepted = !long && outcome.refused(4).is_err();
+        ensure!(
+            !accepted && outcome.error().is_ok_and(|refusal| refusal.code == 4),
+            "{ifname:?}: {outcome:?}"
+        );
+    }
+    case.expect_calls(&[])
+}
+
+/// A1.6: the length counts in bytes, letters of any language are allowed.
+fn unusual_but_valid_ifnames_are_accepted() -> Result<()> {
+    let case = Case::attach("new")?;
+    for ifname in ["fifteen-bytes-x", "äöü0", "...", "e"] {
+        case.call("ADD").env("CNI_IFNAME", ifname).run()?.succeeded()?;
+        case.call("DEL").env("CNI_IFNAME", ifname).run()?.succeeded()?;
+        case.expect_calls(&[&format!("stub-new ADD {ifname}"), &format!("stub-new DEL {ifname}")])?;
+        case.stubs.log().clear()?;
+    }
+    case.expect_records(0)
+}
+
+/// A1.7.
+fn stale_variables_are_ignored_by_verbs_that_need_none() -> Result<()> {
+    let case = Case::attach("new")?;
+    let mut conf = crate::case::new_conf();
+    conf["cniVersion"] = json!("1.1.0");
+    case.write_conf("new", &conf)?;
+    for verb in ["STATUS", "GC"] {
+        let more = json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": []});
+        let call = case.call_with(verb, &more).env("CNI_IFNAME", "a/b").env("CNI_CONTAINERID", "-x");
+        call.run()?.silent()?;
+    }
+    let verbs: Vec<String> = case.calls()?.iter().map(|call| call.verb().to_owned()).collect();
+    assert_eq!(verbs, ["STATUS", "GC"]);
+    Ok(())
+}
+
+/// D25, A2.3.
+fn stdin_that_is_no_object_is_a_decoding_error() -> Result<()> {
+    let case = Case::attach("new")?;
+    let conf = case.shim.to_string();
+    let odd = [
+        String::new(),
+        r#"{"cniVersion":"#.to_owned(),
+        "[]".to_owned(),
+        format!("{conf}xx"),
+        format!("\u{feff}{conf}"),
+    ];
+    for verb in ["ADD", "DEL", "CHECK"] {
+        for stdin in &odd {
+            let outcome = case.call(verb).stdin(stdin).run()?;
+            ensure!(outcome.refused(6).is_ok(), "{verb} with stdin {stdin:?}: {outcome:?}");
+        }
+    }
+    case.call("ADD").stdin(&format!(" {conf}\n\t")).run()?.result()?;
+    Ok(())
+}
+
+/// A2.1.
+fn stdin_with_keys_of_the_wrong_type_is_a_decoding_error() -> Result<()> {
+    let case = Case::attach("new")?;
+    for more in
+        [json!({"name": 7}), json!({"cniVersion": 1.0}), json!({"name": null, "cniVersion": ["1.0.0"]})]
+    {
+        let outcome = case.call_with("ADD", &more).run()?;
+        ensure!(outcome.refused(6).is_ok(), "{more}: {outcome:?}");
+    }
+    Ok(())
+}
+
+/// D26, A1.5.
+fn network_name_is_required_and_checked() -> Result<()> {
+    let mut case = Case::attach("new")?;
+    case.call("ADD").stdin("null").run()?.refused(7)?;
+    for name in ["a b", "a/b", "-a", "ä"] {
+        for verb in ["ADD", "DEL", "CHECK"] {
+            let refusal = case.call_with(verb, &json!({"name": name})).run()?.refused(7)?;
+            assert_eq!(refusal.details, name);
+        }
+    }
+    case.call_with("ADD", &json!({"name": ""})).run()?.refused(7)?;
+    case.shim.as_object_mut().map(|conf| conf.remove("name"));
+    case.add()?.refused(7)?;
+    case.expect_calls(&[])
+}
+
+/// F3.
+fn environment_is_checked_before_stdin_and_stdin_before_the_policy() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.call("ADD").env_remove("CNI_IFNAME").stdin("nonsense").run()?.refused(4)?;
+    case.write(&case.policy_path(), "nonsense")?;
+    case.call("ADD").stdin("nonsense").run()?.refused(6)?;
+    case.call_with("ADD", &json!({"name": "a b"})).run()?.refused(7)?;
+    Ok(())
+}
+
+/// F3.
+fn version_is_checked_before_the_policy() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.write(&case.policy_path(), "nonsense")?;
+    case.call_with("ADD", &json!({"cniVersion": "9.9.9"})).run()?.refused(1)?;
+    Ok(())
+}
+
+/// F3.
+fn policy_is_checked_before_the_record() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.added()?;
+    case.write(&case.policy_path(), "nonsense")?;
+    case.add()?.refused(7)?;
+    Ok(())
+}
+
+/// F3.
+fn record_is_checked_before_readiness() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.added()?;
+    case.remove_conf("new")?;
+    case.add()?.refused(102)?;
+    case.expect_calls(&[])
+}
+
+/// F3.
+fn readiness_is_checked_before_binaries() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.stubs.remove("stub-new")?;
+    let absent = case.path("agent.sock");
+    case.change_policy(|policy| policy["networks"]["new"]["ready"] = json!([{"unix": absent}]))?;
+    case.add()?.refused(11)?;
+    Ok(())
+}
+
+/// F3.
+fn binaries_are_checked_before_the_store() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.stubs.remove("stub-new")?;
+    let _read_only = Mount::read_only(&case.make_state_dir("state")?)?;
+    case.add()?.refused(101)?;
+    case.stubs.write("stub-new", &crate::case::stub_new())?;
+    case.add()?.refused(5)?;
+    case.expect_calls(&[])
+}
+
+/// A1.8, A1.9, A1.10.
+fn delegates_get_the_whole_environment() -> Result<()> {
+    let case = Case::attach("both")?;
+    let extra = [
+        ("TRACEPARENT", "00-abc-def-01"),
+        ("CNI_NETNS_OVERRIDE", "1"),
+        ("LAB_ANY", "thing=x;y"),
+        ("HOME", "/h"),
+    ];
+    for verb in ["ADD", "CHECK", "DEL"] {
+        let call = extra.iter().fold(case.call(verb), |call, (name, value)| call.env(name, value));
+        call.run()?.succeeded()?;
+    }
+    let calls = case.calls()?;
+    ensure!(calls.len() == 5, "ADD of both, CHECK of new, DEL of both: {:?}", case.stubs.log().briefs()?);
+    for call in calls {
+        for (name, value) in extra {
+            assert_eq!(call.var(name), value, "{name} of {}", call.brief());
+        }
+        assert_eq!(call.var("PATH"), "/usr/sbin:/usr/bin:/sbin:/bin");
+        ensure!(call.var("CNI_PATH").starts_with(&case.environment("ADD")["CNI_PATH"]));
+    }
+    Ok(())
+}
+
+/// A delegate must hold nothing of ours but the attachment's lock, and no signal may be blocked or ignored on our account.
+fn delegates_get_clean_files_signals_and_a_group_of_their_own() -> Result<()> {
+    let case = Case::attach("new")?;
+    let running = case.call("ADD").spawn()?;
+    let shim = running.pid();
+    running.wait()?.succeeded()?;
+    case.del()?.succeeded()?;
+    case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])?;
+    for call in case.calls()? {
+        let locks = case.path("run/locks");
+        for (number, target) in &call.fds {
+            // What this test inherited from its own caller, everybody below it inherits.
+            let ours = std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
+            let passed_on = *number <= 2 || ours.as_os_str() == target.as_str();
+            let lock = target.starts_with(&*locks.to_string_lossy());
+            ensure!(passed_on || lock, "open file {number} {target}: {:?}", call.fds);
+        }
+        ensure!(call.fds.len() >= 3, "stdin, stdout and stderr are open: {:?}", call.fds);
+        ensure!(
+            call.pgid != shim && call.pgid == call.pid,
+            "its own process group: {} {}",
+            call.pgid,
+            call.pid
+        );
+        assert_eq!(u64::from_str_radix(&call.blocked, 16)?, 0, "blocked signals");
+    }
+    Ok(())
+}
+
+/// Bit of a signal's number in the masks of /proc/PID/status.
+const SIGPIPE: u64 = 1 << 12;
+
+/// Plugins may be scripts, which the kernel runs by their path; and a shell that is born with SIGPIPE ignored cannot undo it.
+fn plugin_may_be_a_script_and_is_born_with_default_signals() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.stubs.remove("stub-new")?;
+    let (script, seen, answer) = (case.stubs.program("stub-new"), case.path("seen"), case.path("answer"));
+    std::fs::write(&answer, case.rn("eth0").to_string())?;
+    let text = format!(
+        "#!/bin/sh\ngrep SigIgn /proc/self/status >>{}\n[ \"$CNI_COMMAND\" != ADD ] || cat {}\n",
+        seen.display(),
+        answer.display()
+    );
+    std::fs::write(&script, text)?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    assert_eq!(case.add()?.result()?, case.rn("eth0"));
+    case.del()?.silent()?;
+    let masks = std::fs::read_to_string(seen)?;
+    assert_eq!(masks.lines().count(), 2);
+    for line in masks.lines() {
+        let mask = line.split_whitespace().last().unwrap_or_default();
+        assert_eq!(u64::from_str_radix(mask, 16)? & SIGPIPE, 0, "SIGPIPE is ignored: {line}");
+    }
+    case.expect_records(0)
+}
+
+/// D31, A7.
+fn odd_arguments_pass_byte_for_byte() -> Result<()> {
+    let case = Case::attach("new")?;
+    let args = "IgnoreUnknown=1;X=a=b;JUNK;";
+    case.call("ADD").env("CNI_ARGS", args).run()?.result()?;
+    assert_eq!(case.the_call("stub-new ADD eth0")?.var("CNI_ARGS"), args);
+    Ok(())
+}
+
+/// D31.
+fn absent_arguments_are_fine() -> Result<()> {
+    let case = Case::attach("new")?;
+    case.call("ADD").env_remove("CNI_ARGS").run()?.result()?;
+    assert_eq!(case.the_call("stub-new ADD eth0")?.var("CNI_ARGS"), "");
+    Ok(())
+}
+
+/// D32, A2.3: keys match in any case and the last of two counts, as Go's decoder has it.
+fn duplicate_and_differently_cased_keys_are_accepted() -> Result<()> {
+    let case = Case::attach("new")?;
+    let mut conf = case.shim.clone();
+    conf.as_object_mut().map(|object| object.remove("cniVersion"));
+    let rest = conf.to_string();
+    let stdin =
+        format!(r#"{{"CNIVERSION":"0.4.0","name":"first","CniVersion":"0.3.1","übrig":"ö",{}"#, &rest[1..]);
+    let result = case.call("ADD").stdin(&stdin).run()?.result()?;
+    assert_eq!(result["cniVersion"], "0.3.1");
+    Ok(())
+}
+
+/// D32.
+fn unknown_shim_keys_never_reach_a_delegate() -> Result<()> {
+    let case = Case::attach("old")?;
+    let filler = "x".repeat(1_500_000);
+    let call = case.call_with("ADD", &json!({"filler": filler, "ipam": {"type": "ours"}, "k": "ours"}));
+    call.run()?.result()?;
+    let conf = case.the_call("stub-old ADD eth0")?.conf()?;
+    ensure!(
+        conf.get("filler").is_none() && conf.get("ipam").is_none(),
+        "only its own keys: {:?}",
+        conf.as_object().map(|o| o.keys().collect::<Vec<_>>())
+    );
+    assert_eq!(conf["k"], "keep-me");
+    Ok(())
+}
+
+/// Promise 1: numbers of a foreign conf and result arrive as they were written.
+fn foreign_numbers_survive() -> Result<()> {
+    let case = Case::attach("new")?;
+    let number = r#""price":1.50,"big":123456789012345678901234567890,"e":1E3,"mixed":{"B":1,"a":2.0,"B":3}"#;
+    let conf =
+        format!(r#"{{"cniVersion":"1.0.0","name":"newnet","plugins":[{{"type":"stub-new",{number}}}]}}"#);
+    case.write(&case.conf_path("new"), &conf)?;
+    case.add()?.result()?;
+    case.del()?.silent()?;
+    for call in case.calls()? {
+        let stdin = call.stdin.clone().unwrap_or_default();
+        ensure!(stdin.contains(number), "{}: {stdin}", call.brief());
+    }
+    case.expect_records(0)
+}

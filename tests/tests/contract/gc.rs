@@ -1,0 +1,310 @@
+//! GC: closes our own stale records and tells each delegate, under its own ifnames, what is still valid.
+
+use anyhow::{Context, Result, ensure};
+use lab::{caller::Outcome, stub::Reply};
+use serde_json::{Value, json};
+
+use crate::{
+    case::{Case, new_conf, old_conf, stub_new, stub_old},
+    mounts::another_boot,
+    trials,
+};
+
+trials![
+    gc_closes_stale_records_and_forwards_what_is_left,
+    gc_leaves_young_records_alone,
+    gc_closes_young_records_of_an_earlier_boot,
+    gc_translates_ifnames_per_network,
+    gc_without_a_list_does_nothing,
+    gc_with_a_null_list_does_nothing,
+    gc_reads_the_misspelt_twin_key,
+    gc_with_an_empty_list_closes_only_records_past_the_grace,
+    gc_keeps_unrecorded_entries_in_the_lists,
+    gc_entries_of_the_inventory_go_to_their_network,
+    gc_is_not_forwarded_when_the_policy_says_so,
+    gc_honours_disable_gc,
+    gc_goes_on_after_an_error_and_reports_it,
+    gc_with_a_broken_policy_does_nothing,
+    gc_leaves_a_running_attachment_alone,
+    gc_hands_over_the_netns_only_if_it_is_still_the_same,
+    gc_request_holds_neither_runtime_config_nor_prev_result,
+];
+
+/// A case whose shim speaks 1.1.0; `new` does as well, `old` is at this version.
+fn case_with_old_at(attach: &str, version: &str) -> Result<Case> {
+    let mut case = Case::attach(attach)?;
+    case.shim["cniVersion"] = json!("1.1.0");
+    let mut new = new_conf();
+    new["cniVersion"] = json!("1.1.0");
+    case.write_conf("new", &new)?;
+    let mut old = old_conf();
+    old["cniVersion"] = json!(version);
+    case.write_conf("old", &old)?;
+    Ok(case)
+}
+
+fn grace(case: &Case, seconds: u32) -> Result<()> {
+    case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": seconds}))
+}
+
+fn add_as(case: &Case, id: &str, attach: &str) -> Result<()> {
+    case.flip(attach)?;
+    case.call("ADD").env("CNI_CONTAINERID", id).run()?.result()?;
+    case.stubs.log().clear()
+}
+
+fn gc(case: &Case, valid: &[(&str, &str)]) -> Result<Outcome> {
+    let list: Vec<Value> =
+        valid.iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
+    case.call_with("GC", &json!({"cni.dev/valid-attachments": list, "cni.dev/attachments": list})).run()
+}
+
+/// The entries that a delegate was told, sorted; both keys must agree.
+fn told(case: &Case, brief: &str) -> Result<Vec<(String, String)>> {
+    let conf = case.the_call(brief)?.conf()?;
+    assert_eq!(conf["cni.dev/valid-attachments"], conf["cni.dev/attachments"]);
+    let entries = conf["cni.dev/valid-attachments"].as_array().context("a list")?;
+    let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+    let mut told: Vec<_> =
+        entries.iter().map(|entry| (text(entry, "containerID"), text(entry, "ifname"))).collect();
+    told.sort();
+    Ok(told)
+}
+
+fn pairs(entries: &[(&str, &str)]) -> Vec<(String, String)> {
+    entries.iter().map(|(id, ifname)| ((*id).to_owned(), (*ifname).to_owned())).collect()
+}
+
+/// D65.
+fn gc_closes_stale_records_and_forwards_what_is_left() -> Result<()> {
+    let case = case_with_old_at("both", "0.3.1")?;
+    grace(&case, 0)?;
+    add_as(&case, "c1", "both")?;
+    add_as(&case, "c2", "new")?;
+    gc(&case, &[("c2", "eth0")])?.silent()?;
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0", "stub-new GC"])?;
+    for call in case.calls()?.iter().take(2) {
+        assert_eq!(call.var("CNI_CONTAINERID"), "c1");
+    }
+    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c2", "eth0")]));
+    case.expect_records(1)
+}
+
+/// D65.
+fn gc_leaves_young_records_alone() -> Result<()> {
+    let case = case_with_old_at("both", "0.3.1")?;
+    grace(&case, 600)?;
+    add_as(&case, "c1", "both")?;
+    add_as(&case, "c2", "new")?;
+    gc(&case, &[("c2", "eth0")])?.silent()?;
+    case.expect_calls(&["stub-new GC"])?;
+    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c1", "net1"), ("c2", "eth0")]));
+    case.expect_records(2)
+}
+
+/// Promise 7.
+fn gc_closes_young_records_of_an_earlier_boot() -> Result<()> {
+    let case = case_with_old_at("old", "1.1.0")?;
+    grace(&case, 600)?;
+    add_as(&case, "c1", "old")?;
+    let list = json!({"cni.dev/valid-attachments": []});
+    case.call_with("GC", &list)
+        .wrapped(&another_boot(&case)?.each_ref().map(String::as_str))
+        .run()?
+        .silent()?;
+    ensure!(
+        case.stubs.log().briefs()?.contains(&"stub-old DEL eth0".to_owned()),
+        "{:?}",
+        case.stubs.log().briefs()?
+    );
+    case.expect_records(0)
+}
+
+/// D66.
+fn gc_translates_ifnames_per_network() -> Result<()> {
+    let case = case_with_old_at("both", "1.1.0")?;
+    grace(&case, 0)?;
+    add_as(&case, "c1", "both")?;
+    gc(&case, &[("c1", "eth0")])?.silent()?;
+    let mut briefs = case.stubs.log().briefs()?;
+    briefs.sort();
+    assert_eq!(briefs, ["stub-new GC", "stub-old GC"]);
+    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c1", "net1")]));
+    assert_eq!(told(&case, "stub-old GC")?, pairs(&[("c1", "eth0")]));
+    case.expect_records(1)
+}
+
+fn does_nothing(list: &Value) -> Result<Outcome> {
+    let case = case_with_old_at("both", "1.1.0")?;
+    grace(&case, 0)?;
+    add_as(&case, "c1", "both")?;
+    let outcome = case.call_with("GC", list).run()?;
+    outcome.silent()?;
+    case.expect_calls(&[])?;
+    case.expect_records(1)?;
+    Ok(outcome)
+}
+
+/// D67.
+fn gc_without_a_list_does_nothing() -> Result<()> {
+    let outcome = does_nothing(&json!({}))?;
+    ensure!(!outcome.stderr.is_empty(), "a missing list deserves a warning");
+    Ok(())
+}
+
+/// F12.
+fn gc_with_a_null_list_does_nothing() -> Result<()> {
+    does_nothing(&json!({"cni.dev/valid-attachments": null})).map(drop)
+}
+
+/// D67.
+fn gc_reads_the_misspelt_twin_key() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    grace(&case, 0)?;
+    add_as(&case, "c1", "new")?;
+    add_as(&case, "c2", "new")?;
+    let list = json!({"cni.dev/attachments": [{"containerID": "c2", "ifname": "eth0"}]});
+    case.call_with("GC", &list).run()?.silent()?;
+    assert_eq!(case.the_call("stub-new DEL eth0")?.var("CNI_CONTAINERID"), "c1");
+    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c2", "eth0")]));
+    case.expect_records(1)
+}
+
+/// D67.
+fn gc_with_an_empty_list_closes_only_records_past_the_grace() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    grace(&case, 600)?;
+    add_as(&case, "c1", "new")?;
+    gc(&case, &[])?.silent()?;
+    case.expect_records(1)?;
+    case.stubs.log().clear()?;
+    grace(&case, 0)?;
+    gc(&case, &[])?.silent()?;
+    case.the_call("stub-new DEL eth0")?;
+    assert_eq!(told(&case, "stub-new GC")?, pairs(&[]));
+    case.expect_records(0)
+}
+
+/// D68.
+fn gc_keeps_unrecorded_entries_in_the_lists() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    grace(&case, 0)?;
+    gc(&case, &[("stranger", "eth0")])?.silent()?;
+    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("stranger", "eth0")]));
+    assert_eq!(told(&case, "stub-old GC")?, pairs(&[("stranger", "eth0")]));
+    Ok(())
+}
+
+/// D68.
+fn gc_entries_of_the_inventory_go_to_their_network() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    grace(&case, 0)?;
+    case.write_inventory(&json!([
+        {"containerID": "before", "ifname": "eth0", "network": "old"},
+        {"containerID": "unlisted", "ifname": "eth0", "network": "old"}
+    ]))?;
+    gc(&case, &[("before", "eth0")])?.silent()?;
+    let old = told(&case, "stub-old GC")?;
+    ensure!(old.contains(&("before".to_owned(), "eth0".to_owned())), "{old:?}");
+    let new = told(&case, "stub-new GC")?;
+    ensure!(new.is_empty(), "old's sandboxes are no business of new's: {new:?}");
+    Ok(())
+}
+
+/// D68.
+fn gc_is_not_forwarded_when_the_policy_says_so() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0, "forward": false}))?;
+    add_as(&case, "c1", "new")?;
+    gc(&case, &[])?.silent()?;
+    case.expect_calls(&["stub-new DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// A6.
+fn gc_honours_disable_gc() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    let mut conf = new_conf();
+    conf["cniVersion"] = json!("1.1.0");
+    conf["disableGC"] = json!(true);
+    case.write_conf("new", &conf)?;
+    gc(&case, &[("c2", "eth0")])?.silent()?;
+    case.expect_calls(&["stub-old GC"])
+}
+
+/// A6.
+fn gc_goes_on_after_an_error_and_reports_it() -> Result<()> {
+    let case = case_with_old_at("both", "1.1.0")?;
+    grace(&case, 0)?;
+    add_as(&case, "c1", "both")?;
+    case.stubs.write("stub-new", &stub_new().on("DEL", Reply::fail(11, "del-busy", "")))?;
+    case.stubs.write("stub-old", &stub_old().on("GC", Reply::fail(121, "gc-off", "")))?;
+    let text = gc(&case, &[])?.error()?.text();
+    ensure!(text.contains("del-busy") && text.contains("gc-off"), "all errors are reported: {text}");
+    let mut briefs = case.stubs.log().briefs()?;
+    briefs.sort();
+    assert_eq!(briefs, ["stub-new DEL net1", "stub-new GC", "stub-old DEL eth0", "stub-old GC"]);
+    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c1", "net1")]), "what is not released is still valid");
+    case.expect_records(1)
+}
+
+/// F8.
+fn gc_with_a_broken_policy_does_nothing() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    grace(&case, 0)?;
+    add_as(&case, "c1", "new")?;
+    case.write(&case.policy_path(), "{ torn")?;
+    gc(&case, &[])?.refused(7)?;
+    case.expect_calls(&[])?;
+    case.expect_records(1)
+}
+
+/// Promise 7: only when their lock is free.
+fn gc_leaves_a_running_attachment_alone() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    grace(&case, 0)?;
+    let gate = case.gate("gate")?;
+    case.stubs.write("stub-new", &stub_new().on("ADD", Reply::json(&case.rn("eth0")).behind(&gate)))?;
+    let add = case.call("ADD").spawn()?;
+    case.stubs.log().wait_for("stub-new ADD eth0", 1)?;
+    gc(&case, &[])?.silent()?;
+    let briefs = case.stubs.log().briefs()?;
+    ensure!(!briefs.iter().any(|brief| brief.contains("DEL")), "{briefs:?}");
+    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c1", "eth0")]));
+    gate.open()?;
+    add.wait()?.result()?;
+    case.expect_records(1)
+}
+
+/// Promise 3.
+fn gc_hands_over_the_netns_only_if_it_is_still_the_same() -> Result<()> {
+    for gone in [false, true] {
+        let case = case_with_old_at("new", "1.1.0")?;
+        grace(&case, 0)?;
+        add_as(&case, "c1", "new")?;
+        let expected = if gone { String::new() } else { case.netns_path() };
+        if gone {
+            case.netns.remove()?;
+            // The same path, another file.
+            std::fs::write(case.netns.path(), "")?;
+        }
+        gc(&case, &[])?.silent()?;
+        assert_eq!(case.the_call("stub-new DEL eth0")?.var("CNI_NETNS"), expected);
+    }
+    Ok(())
+}
+
+/// A2.8.
+fn gc_request_holds_neither_runtime_config_nor_prev_result() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    add_as(&case, "c1", "new")?;
+    gc(&case, &[("c1", "eth0")])?.silent()?;
+    let call = case.the_call("stub-new GC")?;
+    let conf = call.conf()?;
+    ensure!(conf.get("runtimeConfig").is_none() && conf.get("prevResult").is_none(), "{conf}");
+    assert_eq!((&conf["name"], &conf["cniVersion"]), (&json!("newnet"), &json!("1.1.0")));
+    for variable in ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS"] {
+        assert_eq!(call.var(variable), "", "{variable}");
+    }
+    Ok(())
+}

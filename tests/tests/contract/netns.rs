@@ -1,0 +1,85 @@
+//! Empty network namespaces under /run/netns, one per case.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+};
+
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// A network namespace with a name; it ends when this is dropped.
+pub(crate) struct Netns {
+    path: PathBuf,
+}
+
+impl Netns {
+    /// A new, empty one.
+    pub(crate) fn new() -> Result<Self> {
+        let path = PathBuf::from(format!("/run/netns/case{}", MADE.fetch_add(1, Ordering::Relaxed)));
+        fs::create_dir_all("/run/netns")?;
+        File::create(&path).with_context(|| format!("make {}", path.display()))?;
+        let target = path.clone();
+        let made = thread::spawn(move || -> Result<()> {
+            unshare(CloneFlags::CLONE_NEWNET).context("unshare the network")?;
+            let none: Option<&str> = None;
+            mount(Some("/proc/thread-self/ns/net"), &target, none, MsFlags::MS_BIND, none)
+                .context("bind the netns")
+        });
+        made.join().map_err(|_| anyhow::anyhow!("the netns thread panicked"))??;
+        Ok(Self { path })
+    }
+
+    /// Its path, for CNI_NETNS.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `ip ARGUMENTS` inside and returns what it printed.
+    pub(crate) fn ip(&self, arguments: &str) -> Result<String> {
+        let inside = format!("--net={}", self.path.display());
+        let mut argv = vec![inside.as_str(), "ip"];
+        argv.extend(arguments.split_whitespace());
+        run("nsenter", &argv)
+    }
+
+    /// Whether a link of this name is inside.
+    pub(crate) fn has_link(&self, name: &str) -> Result<bool> {
+        Ok(self.ip("-o link")?.contains(&format!(": {name}")))
+    }
+
+    /// Takes it away before the end.
+    pub(crate) fn remove(&self) -> Result<()> {
+        umount2(&self.path, MntFlags::MNT_DETACH).context("unmount the netns")?;
+        fs::remove_file(&self.path).context("remove the netns")
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        // Gone already where the test took it away; the lab's mount namespace ends with the process anyhow.
+        drop(self.remove());
+    }
+}
+
+/// Runs `ip ARGUMENTS` in the lab's own network namespace.
+pub(crate) fn host_ip(arguments: &str) -> Result<String> {
+    run("ip", &arguments.split_whitespace().collect::<Vec<_>>())
+}
+
+/// Runs a program to its end; its stdout.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let output =
+        Command::new(program).args(arguments).output().with_context(|| format!("start {program}"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {}: {stderr}", arguments.join(" "));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,223 @@
+//! Nodes, their fabric and overlays, and the isolation around them.
+
+mod isolation;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use lab::fabric::{Fabric, Overlay};
+use lab::node::{Netns, Node};
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use libtest_mimic::Arguments;
+use serde_json::{Value, json};
+
+const NEEDS: &[&[Need]] = &[NODES, PLUGINS];
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    if let Some(code) = isolation::subject()? {
+        return Ok(code);
+    }
+    let arguments = Arguments::from_args();
+    let with_containerd = &[NODES, PLUGINS, CONTAINERD];
+    let trials = vec![
+        trial("pods_reach_each_other_on_both_overlays", NEEDS, pods_reach_each_other_on_both_overlays),
+        trial(
+            "forwarding_between_overlays_can_be_blocked",
+            NEEDS,
+            forwarding_between_overlays_can_be_blocked,
+        ),
+        trial("an_overlay_can_be_removed", NEEDS, an_overlay_can_be_removed),
+        trial("a_node_has_directories_of_its_own", NEEDS, a_node_has_directories_of_its_own),
+        trial("a_node_can_pretend_a_reboot", NEEDS, a_node_can_pretend_a_reboot),
+        trial("a_daemon_ends_with_its_node", NEEDS, a_daemon_ends_with_its_node),
+        trial("a_lab_passes_its_status_on", NEEDS, isolation::a_lab_passes_its_status_on),
+        trial("parts_look_installed", NEEDS, isolation::parts_look_installed),
+        trial("a_lab_needs_root", NEEDS, isolation::a_lab_needs_root),
+        trial("a_killed_lab_leaves_nothing", with_containerd, isolation::a_killed_lab_leaves_nothing),
+        trial(
+            "an_interrupted_lab_leaves_nothing",
+            with_containerd,
+            isolation::an_interrupted_lab_leaves_nothing,
+        ),
+        trial("a_second_signal_ends_a_stubborn_lab", NEEDS, isolation::a_second_signal_ends_a_stubborn_lab),
+        trial("labs_run_side_by_side", with_containerd, isolation::labs_run_side_by_side),
+    ];
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// A pod without a runtime: a namespace attached by the real bridge plugin.
+struct Pod {
+    netns: Netns,
+    address: String,
+}
+
+impl Pod {
+    fn add(node: &Node, overlay: &Overlay) -> Result<Pod> {
+        let netns = node.netns_add(&format!("pod-{}", overlay.name))?;
+        let mut conf = overlay.conflist(node.index())["plugins"][0].take();
+        conf["cniVersion"] = json!("1.0.0");
+        conf["name"] = json!(overlay.name);
+        let mut bridge = node.command("/opt/cni/bin/bridge");
+        bridge.envs([("CNI_COMMAND", "ADD"), ("CNI_IFNAME", "eth0"), ("CNI_PATH", "/opt/cni/bin")]);
+        bridge.env("CNI_CONTAINERID", &netns.name).env("CNI_NETNS", &netns.inside);
+        let mut child = bridge.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("bridge")?;
+        child.stdin.take().context("stdin")?.write_all(conf.to_string().as_bytes())?;
+        let output = child.wait_with_output()?;
+        let result: Value = serde_json::from_slice(&output.stdout).context("the bridge plugin's answer")?;
+        let Some(address) = result["ips"][0]["address"].as_str() else { bail!("bridge: {result}") };
+        Ok(Pod { netns, address: address.trim_end_matches("/24").to_owned() })
+    }
+}
+
+fn two_overlays(fabric: &Fabric) -> Result<(Overlay, Overlay)> {
+    Ok((fabric.overlay("old", 1, 8472, "10.244")?, fabric.overlay("new", 2, 8473, "10.245")?))
+}
+
+fn pods_reach_each_other_on_both_overlays() -> Result<()> {
+    let fabric = Fabric::new(3)?;
+    let (old, new) = two_overlays(&fabric)?;
+    let mut pods = Vec::new();
+    for node in fabric.nodes() {
+        for overlay in [&old, &new] {
+            let pod = Pod::add(node, overlay)?;
+            let subnet = format!("{}.{}.", overlay.prefix, node.index());
+            ensure!(pod.address.starts_with(&subnet), "{} is not in {subnet}", pod.address);
+            pods.push((node, pod));
+        }
+    }
+    for (node, from) in &pods {
+        for (_, to) in &pods {
+            node.ping_from(&from.netns.inside, &to.address)
+                .with_context(|| format!("{} to {}", from.address, to.address))?;
+        }
+    }
+    let (node, pod) = &pods[0];
+    let nobody = "10.244.2.200";
+    ensure!(node.ping_from(&pod.netns.inside, nobody).is_err(), "{nobody} answers, and is nobody");
+    Ok(())
+}
+
+fn forwarding_between_overlays_can_be_blocked() -> Result<()> {
+    let fabric = Fabric::new(2)?;
+    let (old, new) = two_overlays(&fabric)?;
+    let (one, two) = (fabric.node(1), fabric.node(2));
+    let old_here = Pod::add(one, &old)?;
+    let (old_there, new_there) = (Pod::add(two, &old)?, Pod::add(two, &new)?);
+    let new_here = Pod::add(one, &new)?;
+    let across = [
+        (one, &old_here, &new_there),
+        (one, &old_here, &new_here),
+        (one, &new_here, &old_there),
+        (two, &new_there, &old_there),
+    ];
+    for (node, from, to) in across {
+        node.ping_from(&from.netns.inside, &to.address).context("before the block")?;
+    }
+    fabric.block_forwarding_between(&old, &new)?;
+    ensure!(fabric.blocked_packets()? == 0, "packets are counted before any was sent");
+    let arrived = |node: &Node, pod: &Pod| -> Result<u64> {
+        let table = node.run_in(&pod.netns.inside, &["cat", "/proc/net/snmp"])?;
+        // A line of names, then one of numbers; the first number is of messages received.
+        let numbers = table.lines().filter_map(|line| line.strip_prefix("Icmp: ")).nth(1).context("Icmp")?;
+        Ok(numbers.split(' ').next().context("InMsgs")?.parse()?)
+    };
+    for (sent, (node, from, to)) in across.into_iter().enumerate() {
+        let target = if to.address.contains(".1.") { one } else { two };
+        let before = arrived(target, to)?;
+        ensure!(
+            node.ping_from(&from.netns.inside, &to.address).is_err(),
+            "{} reaches {} in spite of the block",
+            from.address,
+            to.address
+        );
+        // The request itself, and not only its answer, must not get through.
+        ensure!(arrived(target, to)? == before, "a packet of {} arrived at {}", from.address, to.address);
+        let blocked = fabric.blocked_packets()?;
+        ensure!(
+            blocked == u64::try_from(sent)? + 1,
+            "{blocked} packets blocked after {} were sent",
+            sent + 1
+        );
+    }
+    one.ping_from(&old_here.netns.inside, &old_there.address).context("within the old overlay")?;
+    one.ping_from(&new_here.netns.inside, &new_there.address).context("within the new overlay")?;
+    fabric.unblock_forwarding()?;
+    one.ping_from(&old_here.netns.inside, &new_there.address).context("after the block")
+}
+
+fn an_overlay_can_be_removed() -> Result<()> {
+    let fabric = Fabric::new(2)?;
+    let (old, new) = two_overlays(&fabric)?;
+    let one = fabric.node(1);
+    let kept = Pod::add(one, &new)?;
+    let there = Pod::add(fabric.node(2), &new)?;
+    Pod::add(one, &old)?;
+    let links = one.run(&["ip", "-o", "link"])?;
+    ensure!(links.contains("cni-old") && links.contains("vx-old"), "{links}");
+    fabric.remove_overlay("old")?;
+    let links = one.run(&["ip", "-o", "link"])?;
+    ensure!(!links.contains("cni-old") && !links.contains("vx-old"), "{links}");
+    let routes = one.run(&["ip", "route"])?;
+    ensure!(!routes.contains("10.244."), "{routes}");
+    ensure!(fabric.remove_overlay("old").is_err(), "an overlay was removed twice");
+    one.ping_from(&kept.netns.inside, &there.address)
+}
+
+fn a_node_has_directories_of_its_own() -> Result<()> {
+    let fabric = Fabric::new(2)?;
+    let (one, two) = (fabric.node(1), fabric.node(2));
+    for directory in lab::node::OWN.into_iter().chain(["/run"]) {
+        let file = Path::new(directory).join("mine");
+        one.write(&file, "1")?;
+        ensure!(one.run(&["cat".as_ref(), file.as_os_str()])? == "1", "{} in node 1", file.display());
+        ensure!(!two.outside(&file).exists(), "node 2 sees {}", file.display());
+        ensure!(!file.exists(), "the lab sees {}", file.display());
+    }
+    std::fs::write(one.dir().join("shared"), "2")?;
+    ensure!(two.run(&["cat".as_ref(), one.dir().join("shared").as_os_str()])? == "2", "scratch is shared");
+    let netns = one.netns_add("pod")?;
+    ensure!(netns.outside.exists(), "{} is not there", netns.outside.display());
+    one.netns_remove(&netns)?;
+    ensure!(!netns.outside.exists(), "{} is still there", netns.outside.display());
+    Ok(())
+}
+
+fn a_node_can_pretend_a_reboot() -> Result<()> {
+    const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+    let fabric = Fabric::new(2)?;
+    let (one, two) = (fabric.node(1), fabric.node(2));
+    let real = std::fs::read_to_string(BOOT_ID)?;
+    for id in ["11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-aaaaaaaaaaaa"] {
+        one.reboot_id(id)?;
+        ensure!(one.run(&["cat", BOOT_ID])?.trim() == id, "node 1 does not show {id}");
+        ensure!(two.run(&["cat", BOOT_ID])? == real, "node 2 shows another boot id than the machine");
+    }
+    Ok(())
+}
+
+fn a_daemon_ends_with_its_node() -> Result<()> {
+    let fabric = Fabric::new(1)?;
+    let node = fabric.node(1).clone();
+    let mut sleeper = node.command("sh");
+    sleeper.args(["-c", "echo started; exec sleep 1000000"]);
+    let daemon = node.background("sleeper", &sleeper)?;
+    lab::deadline::until("the daemon's output", std::time::Duration::from_secs(30), || {
+        Ok(std::fs::read_to_string(daemon.log())?.contains("started").then_some(()))
+    })?;
+    let process = Path::new("/proc").join(daemon.pid().to_string());
+    ensure!(process.exists(), "the daemon is not there");
+    let mut quick = node.command("sh");
+    quick.args(["-c", "exit 7"]);
+    let mut quick = node.background("quick", &quick)?;
+    ensure!(
+        quick.wait(std::time::Duration::from_secs(30))?.code() == Some(7),
+        "the status is not the daemon's"
+    );
+    drop((fabric, node));
+    ensure!(!process.exists() || isolation::is_zombie(&process)?, "the daemon outlived its node");
+    drop(daemon);
+    Ok(())
+}

@@ -1,3 +1,0 @@
-//! Podman.
-
-fn main() {}
