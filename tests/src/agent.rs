@@ -112,11 +112,7 @@ impl Agent {
     /// The program is not built, or what the spec asks for fails; the message is the agent's own.
     pub fn start(spec: Spec, node: Option<u32>) -> Result<Self> {
         let session = Session::start(&spec, node)?;
-        Ok(Self {
-            spec,
-            node,
-            session,
-        })
+        Ok(Self { spec, node, session })
     }
 
     /// Waits until an agent with a gate has passed it and is up. So does every order below.

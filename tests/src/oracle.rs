@@ -49,8 +49,8 @@ pub fn read_reply(stdout: &[u8]) -> Result<Reply> {
     let mut document: Value = serde_json::from_slice(stdout)
         .with_context(|| format!("one JSON document expected: {}", stdout.escape_ascii()))?;
     if document.get("code").is_some() {
-        let reply = ErrorReply::deserialize(&document)
-            .with_context(|| format!("read as an error: {document}"))?;
+        let reply =
+            ErrorReply::deserialize(&document).with_context(|| format!("read as an error: {document}"))?;
         return Ok(Reply::Error {
             cni_version: reply.cni_version.to_string(),
             code: reply.code,
@@ -59,14 +59,14 @@ pub fn read_reply(stdout: &[u8]) -> Result<Reply> {
         });
     }
     if document.get("supportedVersions").is_some() {
-        let reply = VersionReply::deserialize(&document)
-            .with_context(|| format!("read as versions: {document}"))?;
+        let reply =
+            VersionReply::deserialize(&document).with_context(|| format!("read as versions: {document}"))?;
         let versions = reply.supported_versions.iter();
         return Ok(Reply::Version(versions.map(ToString::to_string).collect()));
     }
     fill_in(&mut document);
-    let reply = SuccessReply::deserialize(&document)
-        .with_context(|| format!("read as a result: {document}"))?;
+    let reply =
+        SuccessReply::deserialize(&document).with_context(|| format!("read as a result: {document}"))?;
     Ok(Reply::Success(Box::new(reply)))
 }
 
@@ -77,11 +77,7 @@ fn fill_in(document: &mut Value) {
     };
     top.entry("dns").or_insert_with(|| json!({}));
     let interfaces = top.get_mut("interfaces").and_then(Value::as_array_mut);
-    for interface in interfaces
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object_mut)
-    {
+    for interface in interfaces.into_iter().flatten().filter_map(Value::as_object_mut) {
         interface.entry("sandbox").or_insert_with(|| json!(""));
     }
 }
@@ -113,13 +109,8 @@ mod tests {
     fn an_error_with_quotes_in_it_is_read() {
         let text = r#"{"cniVersion":"1.0.0","code":11,"msg":"network \"old\"","details":"a\nb"}"#;
         match read_reply(text.as_bytes()) {
-            Ok(Reply::Error {
-                code, msg, details, ..
-            }) => {
-                assert_eq!(
-                    (code, msg.as_str(), details.as_str()),
-                    (11, "network \"old\"", "a\nb")
-                );
+            Ok(Reply::Error { code, msg, details, .. }) => {
+                assert_eq!((code, msg.as_str(), details.as_str()), (11, "network \"old\"", "a\nb"));
             }
             other => panic!("{other:?}"),
         }

@@ -158,8 +158,7 @@ impl Daemon {
             Action::Unix { answer } => self.answer_unix(answer)?,
             Action::Http { answer } => {
                 let page = self.page.as_mut();
-                page.context("the spec has no health page")?
-                    .answer(answer)?;
+                page.context("the spec has no health page")?.answer(answer)?;
             }
             Action::Asked => {
                 let requests = self.page.as_ref().map(|page| page.requests.clone());
@@ -180,9 +179,7 @@ impl Daemon {
 
     fn answer_unix(&mut self, answer: Answer) -> Result<()> {
         let socket = self.socket.as_mut();
-        socket
-            .context("the spec has no health socket")?
-            .answer(answer)
+        socket.context("the spec has no health socket")?.answer(answer)
     }
 
     fn leave(&mut self, remove_conf: bool) -> Result<()> {

@@ -52,9 +52,7 @@ impl Directory {
     /// None is torn, or what the file system says.
     pub(super) fn finish(&mut self) -> Result<()> {
         let mut torn = self.torn.take().context("no conf is torn")?;
-        torn.file
-            .write_all(&torn.rest)
-            .context("write the second half")
+        torn.file.write_all(&torn.rest).context("write the second half")
     }
 
     /// Unlinks the agent's own confs.
@@ -84,9 +82,7 @@ impl Directory {
             | AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_MOVE
             | AddWatchFlags::IN_DELETE;
-        events
-            .add_watch(&directory, wanted)
-            .with_context(|| format!("watch {}", directory.display()))?;
+        events.add_watch(&directory, wanted).with_context(|| format!("watch {}", directory.display()))?;
         // The watch is there before the first look, so nothing that comes in between is missed.
         self.take(&directory)?;
         self.watched = Some(Watched { directory, events });

@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
-};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
 use socket2::SockRef;
 
 use super::{Answer, HttpHealth, UnixHealth};
@@ -36,11 +34,7 @@ impl Socket {
     /// The path cannot be bound.
     pub(super) fn new(health: UnixHealth) -> Result<Self> {
         let answer = health.answer;
-        let mut socket = Self {
-            health,
-            listener: None,
-            open: Vec::new(),
-        };
+        let mut socket = Self { health, listener: None, open: Vec::new() };
         socket.answer(answer)?;
         Ok(socket)
     }
@@ -122,12 +116,7 @@ impl Page {
     /// The address cannot be bound.
     pub(super) fn new(health: HttpHealth) -> Result<Self> {
         let answer = health.answer;
-        let mut page = Self {
-            health,
-            listener: None,
-            visitors: Vec::new(),
-            requests: Vec::new(),
-        };
+        let mut page = Self { health, listener: None, visitors: Vec::new(), requests: Vec::new() };
         page.answer(answer)?;
         Ok(page)
     }
@@ -143,11 +132,8 @@ impl Page {
             self.listener = None;
         } else if self.listener.is_none() {
             let address = self.health.address;
-            let listener =
-                TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
-            listener
-                .set_nonblocking(true)
-                .context("non-blocking socket")?;
+            let listener = TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
+            listener.set_nonblocking(true).context("non-blocking socket")?;
             self.listener = Some(listener);
         }
         Ok(())
@@ -156,11 +142,7 @@ impl Page {
     /// What to wait on.
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let visitors = self.visitors.iter().map(|visitor| visitor.stream.as_fd());
-        self.listener
-            .as_ref()
-            .map(AsFd::as_fd)
-            .into_iter()
-            .chain(visitors)
+        self.listener.as_ref().map(AsFd::as_fd).into_iter().chain(visitors)
     }
 
     /// Accepts those who wait, and answers every whole request.
@@ -169,9 +151,7 @@ impl Page {
     /// A socket option is refused.
     pub(super) fn serve(&mut self) -> Result<()> {
         while let Some(Ok((stream, _))) = self.listener.as_ref().map(TcpListener::accept) {
-            stream
-                .set_nonblocking(true)
-                .context("non-blocking socket")?;
+            stream.set_nonblocking(true).context("non-blocking socket")?;
             if self.health.answer == Answer::Reset {
                 // With a linger time of zero, close(2) sends a reset; see socket(7), SO_LINGER.
                 let linger = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
@@ -187,8 +167,7 @@ impl Page {
             Answer::Hang | Answer::Refuse | Answer::Reset => None,
         };
         let requests = &mut self.requests;
-        self.visitors
-            .retain_mut(|visitor| visitor.serve(word, requests));
+        self.visitors.retain_mut(|visitor| visitor.serve(word, requests));
         Ok(())
     }
 }
@@ -244,10 +223,7 @@ fn fill(path: &Path) -> Result<Vec<OwnedFd>> {
             }
         }
     }
-    bail!(
-        "the queue of {} takes {QUEUE} connects, expected one or two",
-        path.display()
-    )
+    bail!("the queue of {} takes {QUEUE} connects, expected one or two", path.display())
 }
 
 fn stream_socket() -> Result<OwnedFd> {

@@ -41,19 +41,11 @@ impl Session {
         if let Some(node) = node {
             command.arg("--node").arg(node.to_string());
         }
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("start {}", program.display()))?;
+        let mut child = command.spawn().with_context(|| format!("start {}", program.display()))?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().context("an agent's stdout")?;
-        let mut session = Self {
-            name: spec.name.clone(),
-            child,
-            stdin,
-            stdout: BufReader::new(stdout),
-            stderr,
-            up: false,
-        };
+        let mut session =
+            Self { name: spec.name.clone(), child, stdin, stdout: BufReader::new(stdout), stderr, up: false };
         session.write(&serde_json::to_vec(spec).context("write a spec")?)?;
         session.up = match session.read()? {
             Event::Waiting => false,
@@ -70,11 +62,7 @@ impl Session {
     pub(super) fn wait_up(&mut self) -> Result<()> {
         if !self.up {
             let event = self.read().context("waiting for an agent to come up")?;
-            ensure!(
-                event == Event::Up,
-                "{} says {event:?}, expected to be up",
-                self.name
-            );
+            ensure!(event == Event::Up, "{} says {event:?}, expected to be up", self.name);
             self.up = true;
         }
         Ok(())
@@ -86,11 +74,7 @@ impl Session {
     /// The agent refuses or is gone.
     pub(super) fn order(&mut self, action: &Action) -> Result<()> {
         let event = self.ask(action)?;
-        ensure!(
-            event == Event::Done,
-            "{} says {event:?} to {action:?}",
-            self.name
-        );
+        ensure!(event == Event::Done, "{} says {event:?} to {action:?}", self.name);
         Ok(())
     }
 
@@ -115,12 +99,7 @@ impl Session {
         self.stdout.read_line(&mut rest).context("read the end")?;
         ensure!(rest.is_empty(), "{} says {rest:?} when leaving", self.name);
         let status = self.child.wait().context("wait for an agent")?;
-        ensure!(
-            status.success(),
-            "{} ended with {status}; {}",
-            self.name,
-            self.stderr()
-        );
+        ensure!(status.success(), "{} ended with {status}; {}", self.name, self.stderr());
         Ok(())
     }
 
@@ -131,11 +110,7 @@ impl Session {
     pub(super) fn kill(&mut self) -> Result<()> {
         let ended = self.child.try_wait().context("look at an agent")?;
         if let Some(status) = ended {
-            bail!(
-                "{} had ended by itself with {status}; {}",
-                self.name,
-                self.stderr()
-            );
+            bail!("{} had ended by itself with {status}; {}", self.name, self.stderr());
         }
         self.child.kill().context("kill an agent")?;
         self.child.wait().context("wait for an agent")?;
@@ -161,27 +136,16 @@ impl Session {
 
     /// One answer is one line, so nothing is left in the buffer that the kernel would not tell of.
     fn wait_readable(&self) -> Result<()> {
-        let mut fds = [PollFd::new(
-            self.stdout.get_ref().as_fd(),
-            PollFlags::POLLIN,
-        )];
+        let mut fds = [PollFd::new(self.stdout.get_ref().as_fd(), PollFlags::POLLIN)];
         let ready = poll(&mut fds, PollTimeout::from(ANSWER_MS)).context("wait for an answer")?;
-        ensure!(
-            ready > 0,
-            "{} does not answer within {ANSWER_MS} ms; {}",
-            self.name,
-            self.stderr()
-        );
+        ensure!(ready > 0, "{} does not answer within {ANSWER_MS} ms; {}", self.name, self.stderr());
         Ok(())
     }
 
     fn stderr(&self) -> String {
         let mut text = vec![0; 4096];
         let length = self.stderr.read_at(&mut text, 0).unwrap_or(0);
-        format!(
-            "its stderr: {}",
-            String::from_utf8_lossy(&text[..length]).trim()
-        )
+        format!("its stderr: {}", String::from_utf8_lossy(&text[..length]).trim())
     }
 }
 

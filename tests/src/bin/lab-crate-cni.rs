@@ -26,20 +26,14 @@ const FAILED: i32 = 100;
 
 fn main() -> Result<()> {
     // The crate itself answers VERSION, bad input and unknown verbs, and then ends the process.
-    let inputs = Cni::load()
-        .into_inputs()
-        .context("VERSION is answered by the crate")?;
+    let inputs = Cni::load().into_inputs().context("VERSION is answered by the crate")?;
     let version = inputs.config.cni_version.clone();
     match serve(&inputs) {
         Ok(Some(result)) => reply(result),
         Ok(None) => Ok(()),
         Err(error) => reply(ErrorReply {
             cni_version: version,
-            code: if error.is::<Unknown>() {
-                UNKNOWN_CONTAINER
-            } else {
-                FAILED
-            },
+            code: if error.is::<Unknown>() { UNKNOWN_CONTAINER } else { FAILED },
             msg: "lab-crate-cni failed",
             details: format!("{error:#}"),
         }),
@@ -103,37 +97,24 @@ impl Leases {
         };
         let path = text("leases")?;
         let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
+        let file = options.read(true).write(true).create(true).truncate(false).open(path);
         let file = file.with_context(|| format!("open {path}"))?;
         let mut file = Flock::lock(file, FlockArg::LockExclusive)
             .map_err(|(_, errno)| errno)
             .with_context(|| format!("lock {path}"))?;
         let mut content = String::new();
-        file.read_to_string(&mut content)
-            .with_context(|| format!("read {path}"))?;
+        file.read_to_string(&mut content).with_context(|| format!("read {path}"))?;
         let by_key = match content.as_str() {
             "" => BTreeMap::new(),
             content => serde_json::from_str(content).with_context(|| format!("parse {path}"))?,
         };
         let range = text("range")?.parse().context("parse the range")?;
-        Ok(Self {
-            file,
-            range,
-            by_key,
-        })
+        Ok(Self { file, range, by_key })
     }
 
     /// The first free address after the network's own and the gateway's.
     fn give(&mut self, key: &str) -> Result<String> {
-        ensure!(
-            !self.by_key.contains_key(key),
-            "{key} has an address already"
-        );
+        ensure!(!self.by_key.contains_key(key), "{key} has an address already");
         let taken = |address: &String| self.by_key.values().any(|lease| lease == address);
         let addresses = self.range.iter().skip(2);
         let mut addresses = addresses.map(|ip| format!("{ip}/{}", self.range.prefix()));
@@ -170,15 +151,9 @@ fn wants_veth(inputs: &Inputs) -> bool {
 fn make_veth(inputs: &Inputs, address: &str) -> Result<()> {
     let netns = inputs.netns.as_deref().context("ADD without CNI_NETNS")?;
     let (netns, pod) = (netns.display(), &inputs.ifname);
-    run(
-        "ip",
-        &format!("link add type veth peer name {pod} netns {netns}"),
-    )?;
+    run("ip", &format!("link add type veth peer name {pod} netns {netns}"))?;
     let inside = format!("--net={netns} ip");
-    run(
-        "nsenter",
-        &format!("{inside} address add {address} dev {pod}"),
-    )?;
+    run("nsenter", &format!("{inside} address add {address} dev {pod}"))?;
     run("nsenter", &format!("{inside} link set {pod} up"))
 }
 
@@ -200,10 +175,6 @@ fn run(program: &str, line: &str) -> Result<()> {
     let output = command.args(line.split_whitespace()).output();
     let output = output.with_context(|| format!("run {program}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "{program} {line}: {}",
-        stderr.trim()
-    );
+    ensure!(output.status.success(), "{program} {line}: {}", stderr.trim());
     Ok(())
 }

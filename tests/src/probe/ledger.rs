@@ -149,8 +149,7 @@ impl Ledger {
 
     /// The report of what was heard so far.
     pub(super) fn report(&self) -> Report {
-        let mut phases: Vec<PhaseReport> =
-            self.phases.iter().map(|name| phase_named(name)).collect();
+        let mut phases: Vec<PhaseReport> = self.phases.iter().map(|name| phase_named(name)).collect();
         for ((phase, src, dst), tally) in &self.tallies {
             if let Some(phase) = phases.get_mut(*phase) {
                 let pair = pair(src, dst, tally);
@@ -168,18 +167,9 @@ impl Ledger {
 }
 
 fn pair(src: &str, dst: &str, tally: &Tally) -> Pair {
-    Pair {
-        src: src.to_owned(),
-        dst: dst.to_owned(),
-        udp: tally.udp,
-        tcp: tally.tcp,
-        broken: tally.broken,
-    }
+    Pair { src: src.to_owned(), dst: dst.to_owned(), udp: tally.udp, tcp: tally.tcp, broken: tally.broken }
 }
 
 fn phase_named(name: &str) -> PhaseReport {
-    PhaseReport {
-        name: name.to_owned(),
-        ..PhaseReport::default()
-    }
+    PhaseReport { name: name.to_owned(), ..PhaseReport::default() }
 }

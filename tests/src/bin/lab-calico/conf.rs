@@ -79,10 +79,7 @@ impl Call {
             conf: serde_json::from_slice(stdin).context("parse the conf")?,
             stdin: stdin.to_vec(),
             ifname: variable("CNI_IFNAME")?,
-            netns: variable("CNI_NETNS")
-                .ok()
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from),
+            netns: variable("CNI_NETNS").ok().filter(|path| !path.is_empty()).map(PathBuf::from),
             path: std::env::split_paths(&path).collect(),
             container_id: variable("CNI_CONTAINERID")?,
             args: variable("CNI_ARGS").unwrap_or_default(),
@@ -101,11 +98,7 @@ impl Call {
             _ => self.container_id.clone(),
         };
         let digest = Sha256::digest(workload);
-        let hex: String = digest
-            .iter()
-            .take(6)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         format!("cali{}", &hex[..11])
     }
 }
@@ -130,26 +123,15 @@ impl Failure {
 
     /// A verb that is none: code 4.
     pub(crate) fn unknown_verb(verb: &str) -> Self {
-        Self {
-            code: 4,
-            msg: format!("unknown CNI_COMMAND: {verb}"),
-            details: String::new(),
-        }
+        Self { code: 4, msg: format!("unknown CNI_COMMAND: {verb}"), details: String::new() }
     }
 
     /// Another plugin's own error document, or whatever it said instead.
     pub(crate) fn of_plugin(plugin: &str, stdout: &[u8], stderr: &[u8]) -> Self {
         let document: Value = serde_json::from_slice(stdout).unwrap_or_default();
         let text = |key: &str| document[key].as_str().unwrap_or_default().to_owned();
-        match document["code"]
-            .as_u64()
-            .and_then(|code| u32::try_from(code).ok())
-        {
-            Some(code) => Self {
-                code,
-                msg: text("msg"),
-                details: text("details"),
-            },
+        match document["code"].as_u64().and_then(|code| u32::try_from(code).ok()) {
+            Some(code) => Self { code, msg: text("msg"), details: text("details") },
             None => Self {
                 code: 999,
                 msg: format!("{plugin}: {}", String::from_utf8_lossy(stderr).trim()),
@@ -167,10 +149,6 @@ impl Failure {
 impl From<anyhow::Error> for Failure {
     /// Any other error is code 999, as with every Go plugin.
     fn from(error: anyhow::Error) -> Self {
-        Self {
-            code: 999,
-            msg: format!("{error:#}"),
-            details: String::new(),
-        }
+        Self { code: 999, msg: format!("{error:#}"), details: String::new() }
     }
 }

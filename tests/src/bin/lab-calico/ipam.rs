@@ -39,20 +39,14 @@ pub(crate) fn check(call: &Call) -> Result<(), Failure> {
 
 fn given(call: &Call) -> Result<Vec<IpAddr>> {
     let addresses = &call.conf.addresses;
-    ensure!(
-        !addresses.is_empty(),
-        "network {} names neither ipam nor addresses",
-        call.conf.name
-    );
+    ensure!(!addresses.is_empty(), "network {} names neither ipam nor addresses", call.conf.name);
     Ok(addresses.clone())
 }
 
 /// The addresses of a reply, without their masks: every pod is a network of its own.
 fn addresses(reply: &[u8]) -> Result<Vec<IpAddr>> {
     let reply: Value = serde_json::from_slice(reply).context("parse the ipam plugin's reply")?;
-    let ips = reply["ips"]
-        .as_array()
-        .context("the ipam plugin's reply has no ips")?;
+    let ips = reply["ips"].as_array().context("the ipam plugin's reply has no ips")?;
     ips.iter()
         .map(|ip| {
             let text = ip["address"].as_str().context("an ip without address")?;
@@ -67,17 +61,10 @@ fn run(call: &Call, verb: &str) -> Result<Option<Vec<u8>>, Failure> {
     let Some(ipam) = &call.conf.ipam else {
         return Ok(None);
     };
-    let candidates = call
-        .path
-        .iter()
-        .map(|directory| directory.join(&ipam.plugin));
+    let candidates = call.path.iter().map(|directory| directory.join(&ipam.plugin));
     let program = candidates.into_iter().find(|path| path.is_file());
-    let program = program.with_context(|| {
-        format!(
-            "failed to find plugin {:?} in path {:?}",
-            ipam.plugin, call.path
-        )
-    })?;
+    let program = program
+        .with_context(|| format!("failed to find plugin {:?} in path {:?}", ipam.plugin, call.path))?;
     let (succeeded, stdout, stderr) =
         pipe(&program, verb, &call.stdin).with_context(|| format!("run {}", program.display()))?;
     if succeeded {
