@@ -14,7 +14,7 @@ use super::scene::{Pod, Scene, Wanted, ensure_placed};
 use super::settle::{Pair, until_probed};
 use super::strategy::{Network, Phase, Strategy};
 use super::witness::Asked;
-use super::{crossfade, scouts};
+use super::{bootstrap, scouts};
 use crate::probe::{Mesh, Report};
 
 /// An agent that is silent for so long is dead; agents speak twice a second.
@@ -109,7 +109,7 @@ fn end(scene: &Scene, pods: &[Pod]) -> Result<(BTreeMap<Network, Asked>, Left)> 
     };
     for (index, host) in scene.hosts().iter().enumerate() {
         left.leases += u64::try_from(scene.leases(index)?.len())?;
-        left.inventory += crossfade::inventory_entries(host)?;
+        left.inventory += bootstrap::inventory_entries(host)?;
         left.port_rules += host.port_rules()?;
     }
     Ok((scene.asked()?, left))
@@ -154,7 +154,7 @@ impl<'a> Journey<'a> {
         self.populate().context("pods on the old network")?;
         self.mesh.phase("install")?;
         self.install().context("installing Crossfade")?;
-        self.scene.new_agents_arrive()?;
+        self.admit_new().context("the new network's agents")?;
         self.settle(&[])?;
         scouts::look_around(self).context("scouts")?;
         for phase in self.strategy.passes() {
@@ -196,13 +196,20 @@ impl<'a> Journey<'a> {
         let before = self.identities()?;
         for host in self.scene.hosts() {
             self.board.node(host.node.name(), "install");
-            crossfade::install(host, overlays)?;
+            bootstrap::install(host, overlays)?;
         }
         let after = self.identities()?;
         let untouched = before.iter().zip(&after).filter(|(before, after)| before == after).count();
         self.untouched = u64::try_from(untouched)?;
         self.board.say(&format!("crossfade is installed on every node; {untouched} pods untouched"));
         Ok(())
+    }
+
+    /// The new network's agents come up; their conf sorts before the old one's, and changes nothing.
+    fn admit_new(&self) -> Result<()> {
+        self.scene.new_agents_arrive()?;
+        let overlays = Network::ALL.map(|network| self.scene.overlay(network));
+        self.scene.hosts().iter().try_for_each(|host| bootstrap::admit_new(host, overlays))
     }
 
     fn identities(&self) -> Result<Vec<Identity>> {
@@ -223,7 +230,7 @@ impl<'a> Journey<'a> {
     fn roll(&mut self, host: usize, phase: Phase) -> Result<()> {
         let on = &self.scene.hosts()[host];
         self.board.node(on.node.name(), phase.as_str());
-        crossfade::set_phase(on, phase)?;
+        bootstrap::set_phase(on, phase)?;
         for index in 0..self.pods.len() {
             if self.pods[index].host == host {
                 self.recreate(index, phase)?;
@@ -237,12 +244,12 @@ impl<'a> Journey<'a> {
     fn remove_old(&mut self) -> Result<()> {
         self.count_blocked()?;
         for host in self.scene.hosts() {
-            crossfade::forget_old(host, self.scene.overlay(Network::New))?;
+            bootstrap::forget_old(host, self.scene.overlay(Network::New))?;
         }
         self.scene.remove_old()?;
         for (index, host) in self.scene.hosts().iter().enumerate() {
             self.board.node(host.node.name(), "old removed");
-            crossfade::sweep(host)?;
+            bootstrap::sweep(host)?;
             let first = self.pods.iter().position(|pod| pod.host == index).context("a node without pods")?;
             self.recreate(first, Phase::New)?;
             self.look_at(index)?;

@@ -5,7 +5,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::crossfade::SCOUTS;
+use super::bootstrap::SCOUTS;
 use super::migrate::Journey;
 use super::scene::{Pod, Wanted, ensure_placed};
 use super::strategy::{Network, Phase, Strategy};

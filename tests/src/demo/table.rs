@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use super::report::{Left, Migration, Naive, Report};
 use super::witness::Asked;
+
+/// One line below the head, nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// Losses that are told one by one; the rest is in the JSON.
 const LOSSES_TOLD: usize = 20;
@@ -112,7 +114,7 @@ fn outcome(migrations: &[Migration]) -> Table {
 
 fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(head.to_vec());
+    table.load_style(STYLE).set_header(head.to_vec());
     table
 }
 
