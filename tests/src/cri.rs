@@ -273,6 +273,22 @@ impl Cri {
         Ok((condition.status, format!("{} {}", condition.reason, condition.message).trim().to_owned()))
     }
 
+    /// Types of the plugins of the conf that the runtime has read, in their order; containerd alone tells.
+    ///
+    /// # Errors
+    /// The runtime's, or it does not tell.
+    pub fn conf_plugins(&self) -> Result<Vec<String>> {
+        let mut client = self.client();
+        let answer = self.call(client.status(api::StatusRequest { verbose: true })).context("Status")?;
+        let told = answer.info.get("cniconfig").context("a status without cniconfig")?;
+        let told: Value = serde_json::from_str(told).context("cniconfig")?;
+        let networks = told["Networks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        // The first is always the runtime's own loopback.
+        let plugins =
+            networks.iter().skip(1).flat_map(|network| network["Config"]["Plugins"].as_array()).flatten();
+        Ok(plugins.filter_map(|plugin| plugin["Network"]["type"].as_str()).map(str::to_owned).collect())
+    }
+
     /// The runtime's name and version, as in `containerd 1.6.20`.
     ///
     /// # Errors

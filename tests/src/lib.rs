@@ -7,6 +7,7 @@ pub mod cri;
 pub mod crio;
 pub mod crossfade;
 pub mod deadline;
+pub mod demo;
 pub mod dist;
 pub mod fabric;
 pub mod image;

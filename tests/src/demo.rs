@@ -1,0 +1,40 @@
+//! The demonstration: real pods on real runtimes, moved live from one pod network to another.
+//!
+//! First the naive way on one node, to see what goes wrong. Then each strategy on a cluster of its own, with the probe mesh
+//! running between all pods throughout. Nothing in here asks Crossfade how it did: leases are read from host-local's own
+//! files, addresses come from the runtime, calls from a plugin in both networks' chains, losses from the mesh.
+
+pub mod board;
+pub mod bootstrap;
+pub mod migrate;
+pub mod naive;
+pub mod report;
+pub mod scene;
+mod scouts;
+mod settle;
+pub mod strategy;
+mod table;
+pub mod witness;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use board::Board;
+use migrate::Size;
+use report::Report;
+use strategy::Strategy;
+
+/// Runs it all.
+///
+/// # Errors
+/// The lab itself fails. That a migration lost something is in the report.
+pub fn run(strategies: &[Strategy], size: Size, board: &Board) -> Result<Report> {
+    let began = Instant::now();
+    let naive = naive::run(size.pods, board).context("the naive way")?;
+    let migrate = |strategy: &Strategy| migrate::run(*strategy, size, board);
+    let migrations = strategies.iter().map(migrate).collect::<Result<Vec<_>>>()?;
+    board.clear();
+    let duration_ms = u64::try_from(began.elapsed().as_millis())?;
+    Ok(Report::new((size.nodes, size.pods), naive, migrations, duration_ms))
+}

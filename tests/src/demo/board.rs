@@ -1,0 +1,206 @@
+//! Live progress on stderr: a line per node on a terminal, plain lines elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::strategy::Phase;
+use crate::probe::{Gauge, Progress};
+
+/// How often the live lines are drawn anew.
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Where the demonstration says what it does.
+#[derive(Debug)]
+pub struct Board {
+    shared: Arc<Shared>,
+    painter: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    began: Instant,
+    over: AtomicBool,
+    /// Only on a terminal.
+    screen: Option<MultiProgress>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    title: String,
+    lines: BTreeMap<String, NodeLine>,
+    gauge: Option<Gauge>,
+    summary: Option<ProgressBar>,
+}
+
+/// What is known of one node.
+#[derive(Debug, Default)]
+struct NodeLine {
+    doing: String,
+    pods: BTreeMap<&'static str, u64>,
+    bar: Option<ProgressBar>,
+}
+
+impl Board {
+    /// Live where stderr is a terminal, else plain.
+    pub fn new() -> Board {
+        let screen = std::io::stderr().is_terminal().then(MultiProgress::new);
+        let live = screen.is_some();
+        let shared = Arc::new(Shared {
+            began: Instant::now(),
+            over: AtomicBool::new(false),
+            screen,
+            state: Mutex::default(),
+        });
+        let painter = live.then(|| {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || shared.paint_until_over())
+        });
+        Board { shared, painter }
+    }
+
+    /// Begins a scene with these nodes; the lines of the one before go.
+    pub fn scene(&self, title: &str, nodes: &[&str]) {
+        self.clear();
+        {
+            let mut state = self.shared.state();
+            title.clone_into(&mut state.title);
+            for name in nodes {
+                let bar = self.shared.bar();
+                state.lines.insert((*name).to_owned(), NodeLine { bar, ..NodeLine::default() });
+            }
+            state.summary = self.shared.bar();
+        }
+        self.shared.paint();
+    }
+
+    /// Counts probes by this gauge from now on.
+    pub fn watch(&self, gauge: Gauge) {
+        self.shared.state().gauge = Some(gauge);
+    }
+
+    /// A node begins something.
+    pub fn node(&self, name: &str, doing: &str) {
+        let pods = {
+            let mut state = self.shared.state();
+            let line = state.lines.entry(name.to_owned()).or_default();
+            doing.clone_into(&mut line.doing);
+            line.pods_in_words()
+        };
+        if self.shared.screen.is_none() {
+            self.say(&format!("{name} {doing:<10} {pods}"));
+        }
+    }
+
+    /// How many pods of a node are in which phase.
+    pub fn pods(&self, name: &str, phases: impl Iterator<Item = Phase>) {
+        let mut pods = BTreeMap::new();
+        for phase in phases {
+            *pods.entry(phase.as_str()).or_default() += 1;
+        }
+        self.shared.state().lines.entry(name.to_owned()).or_default().pods = pods;
+    }
+
+    /// Tells a milestone.
+    pub fn say(&self, text: &str) {
+        let (title, probes) = {
+            let state = self.shared.state();
+            (state.title.clone(), state.gauge.as_ref().map(Gauge::progress))
+        };
+        let seconds = self.shared.began.elapsed().as_secs_f64();
+        match &self.shared.screen {
+            Some(screen) => {
+                let _terminal_gone = screen.println(format!("{seconds:6.1} s  {title:<7} {text}"));
+            }
+            None => {
+                let probes =
+                    probes.map(|probes| format!("  [{}]", probes_in_words(probes))).unwrap_or_default();
+                eprintln!("{seconds:6.1} s  {title:<7} {text}{probes}");
+            }
+        }
+    }
+
+    /// Takes the live lines away; what was said stays.
+    pub fn clear(&self) {
+        let mut state = self.shared.state();
+        for line in std::mem::take(&mut state.lines).into_values() {
+            if let Some(bar) = line.bar {
+                bar.finish_and_clear();
+            }
+        }
+        if let Some(bar) = state.summary.take() {
+            bar.finish_and_clear();
+        }
+        state.gauge = None;
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        self.clear();
+        self.shared.over.store(true, Ordering::Relaxed);
+        if let Some(painter) = self.painter.take() {
+            painter.thread().unpark();
+            let _panicked = painter.join();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bar(&self) -> Option<ProgressBar> {
+        let style =
+            ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        self.screen.as_ref().map(|screen| screen.add(ProgressBar::new_spinner().with_style(style)))
+    }
+
+    fn paint_until_over(&self) {
+        while !self.over.load(Ordering::Relaxed) {
+            self.paint();
+            std::thread::park_timeout(REDRAW);
+        }
+    }
+
+    fn paint(&self) {
+        let state = self.state();
+        for (name, line) in &state.lines {
+            if let Some(bar) = &line.bar {
+                bar.set_message(format!("  {name}  {:<10}  pods: {}", line.doing, line.pods_in_words()));
+                bar.tick();
+            }
+        }
+        if let Some(bar) = &state.summary {
+            let probes = state.gauge.as_ref().map(|gauge| probes_in_words(gauge.progress()));
+            let seconds = self.began.elapsed().as_secs();
+            bar.set_message(format!("  {}, {seconds} s, {}", state.title, probes.unwrap_or_default()));
+            bar.tick();
+        }
+    }
+}
+
+impl NodeLine {
+    fn pods_in_words(&self) -> String {
+        let words: Vec<String> = self.pods.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
+        words.join(", ")
+    }
+}
+
+fn probes_in_words(probes: Progress) -> String {
+    let late = if probes.late > 0 { format!(", {} late", probes.late) } else { String::new() };
+    format!("probes {}, lost {}{late}", probes.sent, probes.lost)
+}

@@ -1,0 +1,324 @@
+//! One strategy, from the first pod on the old network to the last one on the new.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+
+use super::board::Board;
+use super::report::{Left, Migration, Probes};
+use super::scene::{Pod, Scene, Wanted, ensure_placed};
+use super::settle::{Pair, until_probed};
+use super::strategy::{Network, Phase, Strategy};
+use super::witness::Asked;
+use super::{bootstrap, scouts};
+use crate::probe::{Mesh, Report};
+
+/// An agent that is silent for so long is dead; agents speak twice a second.
+const SILENCE_MS: u64 = 20_000;
+
+/// The host port of pod number 0 of a node.
+const HOST_PORTS: u16 = 20_000;
+
+/// How big a migration is, and how long it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Nodes.
+    pub nodes: u8,
+    /// Pods on each of them.
+    pub pods: u8,
+    /// Probes per directed pair, UDP and TCP each, before one step is followed by the next.
+    pub probes_per_step: u64,
+}
+
+/// Phases in which the pods in the mesh were made, by pod name: who is to reach whom depends on them.
+type Phases = Arc<Mutex<BTreeMap<String, Phase>>>;
+
+/// A migration under way.
+#[derive(Debug)]
+pub(super) struct Journey<'a> {
+    pub(super) strategy: Strategy,
+    size: Size,
+    pub(super) scene: &'a Scene,
+    pub(super) board: &'a Board,
+    pub(super) mesh: Mesh,
+    phases: Phases,
+    pub(super) pods: Vec<Pod>,
+    recreated: u64,
+    untouched: u64,
+    ports_answered: u64,
+    pub(super) misplaced: Vec<String>,
+    pub(super) blocked: Option<u64>,
+}
+
+/// Takes a cluster of its own from `old` to `new`.
+///
+/// # Errors
+/// The cluster cannot be built. What goes wrong later is in the report.
+pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
+    let scene = Scene::new(size.nodes).context("building the cluster")?;
+    let names: Vec<&str> = scene.hosts().iter().map(|host| host.node.name()).collect();
+    board.scene(strategy.as_str(), &names);
+    let mut journey = Journey::new(strategy, size, &scene, board);
+    let gauge = journey.mesh.gauge();
+    board.watch(gauge.clone());
+    let travelled = journey.travel();
+    let Journey { mesh, pods, recreated, untouched, ports_answered, misplaced, blocked, .. } = journey;
+    let mut errors = Vec::new();
+    let probes = match mesh.finish() {
+        Ok(probes) => probes,
+        Err(error) => {
+            errors.push(format!("probe mesh: {error:#}"));
+            gauge.report()
+        }
+    };
+    errors.extend(travelled.err().map(|error| format!("{error:#}")));
+    let (asked, left) = end(&scene, &pods).unwrap_or_else(|error| {
+        errors.push(format!("stopping all pods: {error:#}"));
+        Default::default()
+    });
+    board.say(&format!("all pods stopped; {} leases and {} records left", left.leases, left.records));
+    let Report { phases, losses, longest_stall_ms, .. } = probes;
+    Ok(Migration {
+        strategy,
+        untouched_by_install: untouched,
+        recreated,
+        ports_answered,
+        phases: phases.iter().map(Probes::from).collect(),
+        losses,
+        misplaced,
+        asked,
+        blocked_packets: blocked,
+        left,
+        longest_stall_ms: longest_stall_ms.into_values().max().unwrap_or_default(),
+        errors,
+    })
+}
+
+/// Stops every pod and looks at what is left.
+fn end(scene: &Scene, pods: &[Pod]) -> Result<(BTreeMap<Network, Asked>, Left)> {
+    pods.iter().try_for_each(|pod| scene.end_pod(pod))?;
+    let mut left = Left {
+        records: scene.files("/var/lib/crossfade/attachments")?
+            + scene.files("/var/lib/crossfade/damaged")?,
+        netns: scene.files("/run/netns")?,
+        ..Left::default()
+    };
+    for (index, host) in scene.hosts().iter().enumerate() {
+        left.leases += u64::try_from(scene.leases(index)?.len())?;
+        left.inventory += bootstrap::inventory_entries(host)?;
+        left.port_rules += host.port_rules()?;
+    }
+    Ok((scene.asked()?, left))
+}
+
+/// What must not change when Crossfade is installed under a pod.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    ready: bool,
+    pid: i64,
+    address: Option<IpAddr>,
+    netns_inode: u64,
+}
+
+impl<'a> Journey<'a> {
+    fn new(strategy: Strategy, size: Size, scene: &'a Scene, board: &'a Board) -> Journey<'a> {
+        let mut mesh = Mesh::new("before", SILENCE_MS);
+        let phases = Phases::default();
+        let known = Arc::clone(&phases);
+        mesh.restrict(move |client, server, _| {
+            let known = lock(&known);
+            let ends = known.get(client).zip(known.get(server));
+            ends.is_some_and(|(client, server)| strategy.reaches(*client, *server))
+        });
+        Journey {
+            strategy,
+            size,
+            scene,
+            board,
+            mesh,
+            phases,
+            pods: Vec::new(),
+            recreated: 0,
+            untouched: 0,
+            ports_answered: 0,
+            misplaced: Vec::new(),
+            blocked: None,
+        }
+    }
+
+    fn travel(&mut self) -> Result<()> {
+        self.populate().context("pods on the old network")?;
+        self.mesh.phase("install")?;
+        self.install().context("installing Crossfade")?;
+        self.admit_new().context("the new network's agents")?;
+        self.settle(&[])?;
+        scouts::look_around(self).context("scouts")?;
+        for phase in self.strategy.passes() {
+            self.mesh.phase(phase.as_str())?;
+            for host in 0..self.scene.hosts().len() {
+                self.roll(host, *phase).with_context(|| format!("phase {phase}"))?;
+            }
+        }
+        self.mesh.phase("old removed")?;
+        self.remove_old().context("removing the old network")
+    }
+
+    /// Pods on the old network, made by the runtime without us.
+    fn populate(&mut self) -> Result<()> {
+        for number in 1..=self.size.pods {
+            for (host, on) in self.scene.hosts().iter().enumerate() {
+                let name = format!("{}-{number}", on.node.name());
+                let pod = self.scene.run_pod(&Wanted {
+                    name: &name,
+                    namespace: "default",
+                    host,
+                    attempt: 0,
+                    phase: Phase::Old,
+                    host_port: Some(HOST_PORTS + u16::from(number)),
+                })?;
+                self.enter(&pod)?;
+                self.pods.push(pod);
+            }
+        }
+        (0..self.scene.hosts().len()).try_for_each(|host| self.look_at(host))?;
+        self.settle(&[])?;
+        self.board.say(&format!("{} pods run on old and probe each other", self.pods.len()));
+        Ok(())
+    }
+
+    /// Crossfade comes, and no pod notices.
+    fn install(&mut self) -> Result<()> {
+        let overlays = Network::ALL.map(|network| self.scene.overlay(network));
+        let before = self.identities()?;
+        for host in self.scene.hosts() {
+            self.board.node(host.node.name(), "install");
+            bootstrap::install(host, overlays)?;
+        }
+        let after = self.identities()?;
+        let untouched = before.iter().zip(&after).filter(|(before, after)| before == after).count();
+        self.untouched = u64::try_from(untouched)?;
+        self.board.say(&format!("crossfade is installed on every node; {untouched} pods untouched"));
+        Ok(())
+    }
+
+    /// The new network's agents come up; their conf sorts before the old one's, and changes nothing.
+    fn admit_new(&self) -> Result<()> {
+        self.scene.new_agents_arrive()?;
+        let overlays = Network::ALL.map(|network| self.scene.overlay(network));
+        self.scene.hosts().iter().try_for_each(|host| bootstrap::admit_new(host, overlays))
+    }
+
+    fn identities(&self) -> Result<Vec<Identity>> {
+        let of = |pod: &Pod| {
+            let status = self.scene.hosts()[pod.host].containerd.cri().status(&pod.id)?;
+            let netns = fs::metadata(&pod.netns).with_context(|| format!("netns of {}", pod.name))?;
+            Ok(Identity {
+                ready: status.ready,
+                pid: status.pid,
+                address: status.ip,
+                netns_inode: netns.ino(),
+            })
+        };
+        self.pods.iter().map(of).collect()
+    }
+
+    /// One node: its policy, then its pods one by one.
+    fn roll(&mut self, host: usize, phase: Phase) -> Result<()> {
+        let on = &self.scene.hosts()[host];
+        self.board.node(on.node.name(), phase.as_str());
+        bootstrap::set_phase(on, phase)?;
+        for index in 0..self.pods.len() {
+            if self.pods[index].host == host {
+                self.recreate(index, phase)?;
+            }
+        }
+        self.look_at(host)?;
+        self.settle(&[])
+    }
+
+    /// The old network goes, and new pods still come.
+    fn remove_old(&mut self) -> Result<()> {
+        self.count_blocked()?;
+        for host in self.scene.hosts() {
+            bootstrap::forget_old(host, self.scene.overlay(Network::New))?;
+        }
+        self.scene.remove_old()?;
+        for (index, host) in self.scene.hosts().iter().enumerate() {
+            self.board.node(host.node.name(), "old removed");
+            bootstrap::sweep(host)?;
+            let first = self.pods.iter().position(|pod| pod.host == index).context("a node without pods")?;
+            self.recreate(first, Phase::New)?;
+            self.look_at(index)?;
+        }
+        self.settle(&[])
+    }
+
+    /// Takes a pod down and makes it again; only its own probes are excused meanwhile.
+    fn recreate(&mut self, index: usize, phase: Phase) -> Result<()> {
+        let before = self.pods[index].clone();
+        self.retire(&before)?;
+        self.scene.end_pod(&before)?;
+        let Pod { name, namespace, host, attempt, host_port, .. } = &before;
+        let (host, attempt, host_port) = (*host, attempt + 1, *host_port);
+        let pod = self.scene.run_pod(&Wanted { name, namespace, host, attempt, phase, host_port })?;
+        self.recreated += 1;
+        self.enter(&pod)?;
+        self.pods[index] = pod;
+        Ok(())
+    }
+
+    /// Puts a pod into the mesh, by its published address.
+    pub(super) fn enter(&mut self, pod: &Pod) -> Result<()> {
+        lock(&self.phases).insert(pod.name.clone(), pod.phase);
+        self.mesh.enter(&pod.name, &pod.netns, &[pod.address])
+    }
+
+    /// Takes a pod out of the mesh.
+    pub(super) fn retire(&mut self, pod: &Pod) -> Result<()> {
+        self.mesh.retire(&pod.name)?;
+        lock(&self.phases).remove(&pod.name);
+        Ok(())
+    }
+
+    /// Looks where the pods of a node really are, and whether their published ports lead to them.
+    fn look_at(&mut self, host: usize) -> Result<()> {
+        let leases = self.scene.leases(host)?;
+        let pods: Vec<&Pod> = self.pods.iter().filter(|pod| pod.host == host).collect();
+        let phases = pods.iter().map(|pod| pod.phase);
+        self.board.pods(self.scene.hosts()[host].node.name(), phases);
+        for pod in pods {
+            self.misplaced.extend(ensure_placed(pod, &leases).err().map(|error| error.to_string()));
+            self.scene.ensure_published(pod)?;
+            self.ports_answered += 1;
+        }
+        Ok(())
+    }
+
+    /// How many packets ran into the block so far; none where nothing is blocked.
+    pub(super) fn count_blocked(&mut self) -> Result<u64> {
+        if self.blocked.is_some() {
+            self.blocked = Some(self.scene.fabric.blocked_packets()?);
+        }
+        Ok(self.blocked.unwrap_or_default())
+    }
+
+    /// Waits until every pair of pods that must reach each other, and of `scouts`, has had its probes of this step.
+    pub(super) fn settle(&self, scouts: &[Pod]) -> Result<()> {
+        let pods: Vec<&Pod> = self.pods.iter().chain(scouts).collect();
+        let all = pods.iter().flat_map(|client| pods.iter().map(move |server| (client, server)));
+        let reach = all.filter(|(client, server)| {
+            client.name != server.name && self.strategy.reaches(client.phase, server.phase)
+        });
+        let pairs: Vec<Pair> =
+            reach.map(|(client, server)| (client.name.clone(), server.name.clone())).collect();
+        until_probed(&self.mesh.gauge(), &pairs, self.size.probes_per_step)
+    }
+}
+
+fn lock(phases: &Phases) -> MutexGuard<'_, BTreeMap<String, Phase>> {
+    phases.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,216 @@
+//! What the demonstration found, and whether it may be called a success.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::strategy::{Network, Strategy};
+use super::witness::Asked;
+use crate::probe;
+
+/// Version of the JSON form.
+pub const VERSION: u32 = 1;
+
+/// Everything, as `--output json` writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Nodes of each cluster.
+    pub nodes: u8,
+    /// Pods on each node.
+    pub pods_per_node: u8,
+    /// What happens without Crossfade.
+    pub naive: Naive,
+    /// One per strategy, in the order in which they ran.
+    pub migrations: Vec<Migration>,
+    /// Why this is no success, one line each; empty if it is one.
+    pub problems: Vec<String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// A second conf dropped in first, on one node, without Crossfade.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Naive {
+    /// Pods on `old` that were stopped after the second conf had arrived.
+    pub pods_stopped: u64,
+    /// Addresses that `old` still holds for pods that are gone.
+    pub leases_leaked: u64,
+    /// DELs that the new network got for attachments of the old one.
+    pub dels_astray: u64,
+    /// Pods that nobody meant to move and that started on the new network.
+    pub pods_moved_silently: u64,
+}
+
+/// One strategy, from the first pod to the last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Migration {
+    /// Which.
+    pub strategy: Strategy,
+    /// Pods that ran when Crossfade was installed and were the same afterwards: sandbox, process, netns, address.
+    pub untouched_by_install: u64,
+    /// How often a pod was re-created.
+    pub recreated: u64,
+    /// Connections to published ports that led to their pod; one that does not is an error.
+    pub ports_answered: u64,
+    /// Probes per phase, between pods that were not being restarted.
+    pub phases: Vec<Probes>,
+    /// Every loss by itself.
+    pub losses: Vec<probe::Loss>,
+    /// Pods that were on other networks than their node's policy named, one line each.
+    pub misplaced: Vec<String>,
+    /// Calls by the network that got them.
+    pub asked: BTreeMap<Network, Asked>,
+    /// Packets that the nodes refused to forward from one network to the other; none if they were to forward.
+    pub blocked_packets: Option<u64>,
+    /// What was still there when all pods were gone.
+    pub left: Left,
+    /// The longest time in milliseconds for which this machine did not run a probe agent.
+    pub longest_stall_ms: u64,
+    /// What kept it from its end.
+    pub errors: Vec<String>,
+}
+
+/// Probes of one phase: sent = answered + lost + excused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Probes {
+    /// Name of the phase.
+    pub phase: String,
+    /// UDP and TCP probes sent.
+    pub sent: u64,
+    /// Answered within two seconds.
+    pub answered: u64,
+    /// Not answered, plus connections that broke.
+    pub lost: u64,
+    /// Under way when one of the two pods was taken down to be re-created.
+    pub excused: u64,
+    /// Due but never sent, because this machine was too busy.
+    pub late: u64,
+}
+
+/// What was left, over all nodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Left {
+    /// Addresses that either network's host-local still holds.
+    pub leases: u64,
+    /// Records of attachments, damaged ones included.
+    pub records: u64,
+    /// Entries of the inventory that `install` took.
+    pub inventory: u64,
+    /// Network namespaces.
+    pub netns: u64,
+    /// Rules that portmap made for single pods.
+    pub port_rules: u64,
+}
+
+impl Left {
+    /// What is not zero, in words.
+    fn words(self) -> Option<String> {
+        let kinds = [
+            (self.leases, "leases"),
+            (self.records, "records"),
+            (self.inventory, "inventory entries"),
+            (self.netns, "network namespaces"),
+            (self.port_rules, "rules of portmap"),
+        ];
+        let left: Vec<String> = kinds
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, kind)| format!("{count} {kind}"))
+            .collect();
+        if left.is_empty() { None } else { Some(left.join(", ")) }
+    }
+}
+
+impl From<&probe::PhaseReport> for Probes {
+    fn from(phase: &probe::PhaseReport) -> Self {
+        let probe::Progress { sent, answered, lost, excused, late } = phase.total;
+        Self { phase: phase.name.clone(), sent, answered, lost, excused, late }
+    }
+}
+
+impl Migration {
+    /// Probes lost over all phases.
+    pub fn lost(&self) -> u64 {
+        self.phases.iter().map(|phase| phase.lost).sum()
+    }
+
+    fn problems(&self, pods: u64) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut unless = |holds: bool, problem: String| {
+            if !holds {
+                problems.push(format!("{}: {problem}", self.strategy));
+            }
+        };
+        self.errors.iter().for_each(|error| unless(false, error.clone()));
+        for phase in &self.phases {
+            let Probes { phase: name, sent, answered, lost, excused, .. } = phase;
+            unless(*lost == 0, format!("{lost} probes lost in phase {name}"));
+            unless(*answered > 0, format!("no probe was answered in phase {name}"));
+            let settled = answered + lost + excused;
+            // A broken connection is a loss, but no probe that was sent.
+            unless(
+                *sent <= settled,
+                format!("{} probes unaccounted for in phase {name}", sent - settled.min(*sent)),
+            );
+        }
+        let untouched = self.untouched_by_install;
+        unless(untouched == pods, format!("the install left {untouched} pods untouched, expected {pods}"));
+        let passes = u64::try_from(self.strategy.passes().len()).unwrap_or(u64::MAX);
+        let recreated = self.recreated;
+        unless(
+            recreated >= pods * passes,
+            format!("{recreated} pods re-created, expected {} or more", pods * passes),
+        );
+        unless(self.misplaced.is_empty(), format!("pods on a wrong network: {}", self.misplaced.join("; ")));
+        for (network, asked) in &self.asked {
+            let Asked { adds, dels, foreign_dels, owed_dels } = *asked;
+            let name = network.name();
+            unless(
+                adds > 0 && dels > 0,
+                format!("{name} got {adds} ADDs and {dels} DELs, expected some of both"),
+            );
+            unless(
+                foreign_dels == 0,
+                format!("{name} got {foreign_dels} DELs for attachments of another network"),
+            );
+            unless(owed_dels == 0, format!("{name} never got the DEL for {owed_dels} of its attachments"));
+        }
+        unless(
+            self.blocked_packets != Some(0),
+            "forwarding was to be blocked, but nothing ever ran into the block".to_owned(),
+        );
+        if let Some(left) = self.left.words() {
+            unless(false, format!("left behind: {left}"));
+        }
+        problems
+    }
+}
+
+impl Report {
+    /// Puts the report together and judges it.
+    pub fn new(size: (u8, u8), naive: Naive, migrations: Vec<Migration>, duration_ms: u64) -> Report {
+        let (nodes, pods_per_node) = size;
+        let mut problems = Vec::new();
+        if naive.leases_leaked == 0 || naive.dels_astray == 0 {
+            problems.push(format!(
+                "naive: {} leases leaked and {} DELs went astray, expected some: this demonstrates nothing",
+                naive.leases_leaked, naive.dels_astray
+            ));
+        }
+        let pods = u64::from(nodes) * u64::from(pods_per_node);
+        problems.extend(migrations.iter().flat_map(|migration| migration.problems(pods)));
+        Report { version: VERSION, nodes, pods_per_node, naive, migrations, problems, duration_ms }
+    }
+
+    /// Nothing was lost, misplaced, sent astray or left.
+    pub fn is_success(&self) -> bool {
+        self.problems.is_empty()
+    }
+}

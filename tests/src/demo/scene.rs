@@ -1,0 +1,360 @@
+//! A cluster in miniature: nodes with containerd on one fabric, two overlays, and pods.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use super::strategy::{Network, Phase};
+use super::witness::{Asked, Seen, Witness, add_up};
+use crate::containerd::{Containerd, Options};
+use crate::cri::{PortMapping, Protocol, Sandbox};
+use crate::fabric::{Fabric, Overlay};
+use crate::node::Node;
+use crate::probe;
+
+/// Where the runtime's conf and those of the agents are: shared mode, as on a node that already runs.
+pub const CONF_DIR: &str = "/etc/cni/net.d";
+
+/// The ifname of a pod's second interface.
+const SECOND: &str = "net1";
+
+/// The cluster. Dropping it ends everything in it.
+#[derive(Debug)]
+pub struct Scene {
+    hosts: Vec<Host>,
+    /// The wire.
+    pub fabric: Fabric,
+    overlays: BTreeMap<Network, Overlay>,
+}
+
+/// One node with its runtime.
+#[derive(Debug)]
+pub struct Host {
+    /// The node.
+    pub node: Node,
+    /// Its runtime.
+    pub containerd: Containerd,
+    witness: Witness,
+}
+
+/// A pod that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// Its name; re-created pods keep it.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its node, counted from 0.
+    pub host: usize,
+    /// How often it was made before.
+    pub attempt: u32,
+    /// Its sandbox.
+    pub id: String,
+    /// Its published address, as the runtime tells it.
+    pub address: IpAddr,
+    /// Its netns as the lab sees it.
+    pub netns: PathBuf,
+    /// The same as the node sees it.
+    pub netns_inside: PathBuf,
+    /// The port of its node that leads to its probe agent.
+    pub host_port: Option<u16>,
+    /// The phase it must have been made in.
+    pub phase: Phase,
+}
+
+/// An address that a network's host-local holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose.
+    pub network: Network,
+    /// The address.
+    pub address: IpAddr,
+    /// Container id.
+    pub id: String,
+    /// Ifname.
+    pub ifname: String,
+}
+
+impl Scene {
+    /// Nodes whose only conf is that of the old network, as a person would have installed it.
+    ///
+    /// # Errors
+    /// A part is missing, or a runtime does not start.
+    pub fn new(nodes: u8) -> Result<Scene> {
+        let fabric = Fabric::new(nodes)?;
+        let old = fabric.overlay(Network::Old.name(), 1, 8472, "10.244")?;
+        let new = fabric.overlay(Network::New.name(), 2, 8473, "10.245")?;
+        let mut hosts = Vec::new();
+        for node in fabric.nodes() {
+            let witness = Witness::install(node)?;
+            node.write(conf_path(Network::Old), serde_json::to_vec_pretty(&Witness::conflist(&old, node))?)?;
+            let containerd = Containerd::start(node, &Options::default())?;
+            hosts.push(Host { node: node.clone(), containerd, witness });
+        }
+        Ok(Scene { hosts, fabric, overlays: [(Network::Old, old), (Network::New, new)].into() })
+    }
+
+    /// The nodes.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// One of the overlays.
+    pub fn overlay(&self, network: Network) -> &Overlay {
+        &self.overlays[&network]
+    }
+
+    /// What the new network's agents do when they come up: drop its conf, which sorts before the old one's.
+    ///
+    /// # Errors
+    /// A node cannot be written to.
+    pub fn new_agents_arrive(&self) -> Result<()> {
+        for Host { node, .. } in &self.hosts {
+            let conf = Witness::conflist(self.overlay(Network::New), node);
+            node.write(conf_path(Network::New), serde_json::to_vec_pretty(&conf)?)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the old network away from every node: its conf, its overlay, its bridges.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn remove_old(&self) -> Result<()> {
+        for Host { node, .. } in &self.hosts {
+            let conf = node.outside(conf_path(Network::Old));
+            fs::remove_file(&conf).with_context(|| format!("removing {}", conf.display()))?;
+        }
+        self.fabric.remove_overlay(Network::Old.name())
+    }
+
+    /// Runs a pod; `wanted` is the pod, all of it but what the runtime decides.
+    ///
+    /// # Errors
+    /// The runtime's, with what the plugin said.
+    pub fn run_pod(&self, wanted: &Wanted<'_>) -> Result<Pod> {
+        let Wanted { name, namespace, host, attempt, phase, host_port } = *wanted;
+        let Host { node, containerd, .. } = &self.hosts[host];
+        let mut sandbox = Sandbox::new(name);
+        namespace.clone_into(&mut sandbox.namespace);
+        sandbox.attempt = attempt;
+        sandbox.port_mappings.extend(host_port.map(|host_port| PortMapping {
+            protocol: Protocol::Tcp,
+            host_port,
+            container_port: probe::PORT,
+        }));
+        let id = containerd.cri().run_sandbox(&sandbox).with_context(|| format!("on {}", node.name()))?;
+        let status = containerd.cri().status(&id)?;
+        Ok(Pod {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            host,
+            attempt,
+            id,
+            address: status.ip.with_context(|| format!("{name} has no address"))?,
+            netns: node.outside(&status.netns),
+            netns_inside: status.netns,
+            host_port,
+            phase,
+        })
+    }
+
+    /// Stops and removes a pod, as kubelet does.
+    ///
+    /// # Errors
+    /// The runtime's, with what the plugin said.
+    pub fn end_pod(&self, pod: &Pod) -> Result<()> {
+        let Host { node, containerd, .. } = &self.hosts[pod.host];
+        let ended = containerd.cri().stop(&pod.id).and_then(|()| containerd.cri().remove(&pod.id));
+        ended.with_context(|| format!("{} on {}", pod.name, node.name()))
+    }
+
+    /// Holds if a pod's published port answers at its node's address, asked from the next node.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn ensure_published(&self, pod: &Pod) -> Result<()> {
+        let Some(port) = pod.host_port else {
+            return Ok(());
+        };
+        let (server, client) =
+            (&self.hosts[pod.host].node, &self.hosts[(pod.host + 1) % self.hosts.len()].node);
+        let connect = format!("exec 3<>/dev/tcp/{}/{port}", server.address());
+        client
+            .run(&["timeout", "10", "bash", "-c", &connect])
+            .with_context(|| format!("port {port} of {} must lead to {}", server.name(), pod.name))
+            .map(drop)
+    }
+
+    /// Every lease on a node.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn leases(&self, host: usize) -> Result<Vec<Lease>> {
+        let node = &self.hosts[host].node;
+        let mut leases = Vec::new();
+        for (network, overlay) in &self.overlays {
+            for address in overlay.leases(node)? {
+                let path =
+                    node.outside("/var/lib/cni/networks").join(&overlay.name).join(address.to_string());
+                let text = fs::read_to_string(&path).with_context(|| format!("lease {}", path.display()))?;
+                // host-local writes the container id and the ifname, a line each.
+                let mut lines = text.lines().map(|line| line.trim().to_owned());
+                let (id, ifname) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+                leases.push(Lease { network: *network, address, id, ifname });
+            }
+        }
+        Ok(leases)
+    }
+
+    /// How many files are below a directory of every node, at any depth; none if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn files(&self, inside: &str) -> Result<u64> {
+        let mut files = 0;
+        for Host { node, .. } in &self.hosts {
+            files += count_files(&node.outside(inside))?;
+        }
+        Ok(files)
+    }
+
+    /// What each network was asked so far, over all nodes.
+    ///
+    /// # Errors
+    /// A witness cannot be read.
+    pub fn asked(&self) -> Result<BTreeMap<Network, Asked>> {
+        let mut calls: Vec<Seen> = Vec::new();
+        for host in &self.hosts {
+            calls.extend(host.witness.seen()?);
+        }
+        Ok(add_up(&calls))
+    }
+}
+
+impl Host {
+    /// How many of the rules and chains that portmap makes for one pod are there.
+    ///
+    /// # Errors
+    /// iptables fails.
+    pub fn port_rules(&self) -> Result<u64> {
+        let saved = self.node.run(&["iptables-save", "-t", "nat"])?;
+        Ok(u64::try_from(saved.lines().filter(|line| line.contains("CNI-DN-")).count())?)
+    }
+}
+
+/// What to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Pod name.
+    pub name: &'a str,
+    /// Pod namespace.
+    pub namespace: &'a str,
+    /// Node, counted from 0.
+    pub host: usize,
+    /// How often it was made before.
+    pub attempt: u32,
+    /// The phase whose networks it must get.
+    pub phase: Phase,
+    /// The port of its node that is to lead to its probe agent.
+    pub host_port: Option<u16>,
+}
+
+/// Where a network's agent puts its conf. The new one sorts first: that is what goes wrong without Crossfade.
+pub fn conf_path(network: Network) -> PathBuf {
+    let file = match network {
+        Network::Old => "10-old.conflist",
+        Network::New => "05-new.conflist",
+    };
+    PathBuf::from(CONF_DIR).join(file)
+}
+
+/// Holds if a pod is on exactly the networks of its phase and publishes the right address.
+///
+/// # Errors
+/// Says what it must have and what it has.
+pub fn ensure_placed(pod: &Pod, leases: &[Lease]) -> Result<()> {
+    let mut found: Vec<(Network, &str)> = leases
+        .iter()
+        .filter(|lease| lease.id == pod.id)
+        .map(|lease| (lease.network, lease.ifname.as_str()))
+        .collect();
+    found.sort_unstable();
+    let mut wanted: Vec<(Network, &str)> =
+        pod.phase.networks().iter().copied().zip(["eth0", SECOND]).collect();
+    wanted.sort_unstable();
+    ensure!(found == wanted, "{} must be on {wanted:?} and is on {found:?}", pod.name);
+    let published =
+        leases.iter().find(|lease| lease.address == pod.address).map(|lease| (lease.network, &lease.id));
+    let primary = pod.phase.primary();
+    ensure!(
+        published == Some((primary, &pod.id)),
+        "{} publishes {}, which must be its address on {}, and is {published:?}",
+        pod.name,
+        pod.address,
+        primary.name()
+    );
+    Ok(())
+}
+
+fn count_files(directory: &std::path::Path) -> Result<u64> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        entries => entries.with_context(|| format!("reading {}", directory.display()))?,
+    };
+    let mut files = 0;
+    for entry in entries {
+        let entry = entry?;
+        files += if entry.file_type()?.is_dir() { count_files(&entry.path())? } else { 1 };
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(phase: Phase, address: &str) -> Pod {
+        Pod {
+            name: "p".to_owned(),
+            namespace: "default".to_owned(),
+            host: 0,
+            attempt: 0,
+            id: "c1".to_owned(),
+            address: address.parse().expect("an address"),
+            netns: PathBuf::new(),
+            netns_inside: PathBuf::new(),
+            host_port: None,
+            phase,
+        }
+    }
+
+    fn lease(network: Network, address: &str, id: &str, ifname: &str) -> Lease {
+        let address = address.parse().expect("an address");
+        Lease { network, address, id: id.to_owned(), ifname: ifname.to_owned() }
+    }
+
+    #[test]
+    fn a_pod_is_placed_only_on_the_networks_of_its_phase() {
+        let old = lease(Network::Old, "10.244.1.2", "c1", "eth0");
+        let second = lease(Network::New, "10.245.1.2", "c1", "net1");
+        let other = lease(Network::New, "10.245.1.3", "c2", "eth0");
+        ensure_placed(&pod(Phase::Old, "10.244.1.2"), &[old.clone(), other.clone()]).expect("placed");
+        ensure_placed(&pod(Phase::BothOld, "10.244.1.2"), &[old.clone(), second.clone()]).expect("placed");
+        for (phase, address, leases) in [
+            (Phase::New, "10.244.1.2", vec![old.clone()]),
+            (Phase::Old, "10.244.1.2", vec![old.clone(), second.clone()]),
+            (Phase::BothOld, "10.244.1.2", vec![old.clone(), other.clone()]),
+            (Phase::BothNew, "10.245.1.2", vec![old.clone(), second.clone()]),
+            (Phase::BothOld, "10.245.1.2", vec![old.clone(), second]),
+            (Phase::Old, "10.244.1.9", vec![old]),
+            (Phase::New, "10.245.1.3", vec![other]),
+            (Phase::Old, "10.244.1.2", vec![]),
+        ] {
+            ensure_placed(&pod(phase, address), &leases).expect_err("misplaced");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Before the first node is rolled: what a strategy takes for granted about forwarding is tried.
+//!
+//! Scouts are ordinary pods, one per node, that a rule of the policy puts on the new network while everybody else is on the
+//! old one. With `bridge`, everybody must reach them; with `double`, nobody may.
+
+use anyhow::{Result, ensure};
+
+use super::bootstrap::SCOUTS;
+use super::migrate::Journey;
+use super::scene::{Pod, Wanted, ensure_placed};
+use super::strategy::{Network, Phase, Strategy};
+
+/// Sends the scouts out, looks, and takes them back.
+///
+/// # Errors
+/// The networks are not apart, or the lab fails. What `bridge` loses is in the mesh.
+pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
+    journey.mesh.phase("scouts")?;
+    let scene = journey.scene;
+    if journey.strategy == Strategy::Double {
+        let [old, new] = Network::ALL.map(|network| scene.overlay(network));
+        scene.fabric.block_forwarding_between(old, new)?;
+        journey.blocked = Some(0);
+    }
+    let mut scouts = Vec::new();
+    for (host, on) in scene.hosts().iter().enumerate() {
+        let name = format!("scout-{}", on.node.name());
+        let wanted =
+            Wanted { name: &name, namespace: SCOUTS, host, attempt: 0, phase: Phase::New, host_port: None };
+        let scout = scene.run_pod(&wanted)?;
+        let misplaced = ensure_placed(&scout, &scene.leases(host)?).err();
+        journey.misplaced.extend(misplaced.map(|error| error.to_string()));
+        journey.enter(&scout)?;
+        scouts.push(scout);
+    }
+    journey.settle(&scouts)?;
+    match journey.strategy {
+        Strategy::Bridge => journey.board.say("old and new reach each other through the nodes"),
+        Strategy::Double => {
+            ensure_apart(journey, &scouts)?;
+            let blocked = journey.count_blocked()?;
+            journey.board.say(&format!("old and new are apart: {blocked} packets ran into the block"));
+        }
+    }
+    for scout in &scouts {
+        journey.retire(scout)?;
+        scene.end_pod(scout)?;
+    }
+    Ok(())
+}
+
+/// Holds if no pod reaches the scout of the next node.
+fn ensure_apart(journey: &Journey<'_>, scouts: &[Pod]) -> Result<()> {
+    let hosts = journey.scene.hosts();
+    let reached: Vec<String> = std::thread::scope(|scope| {
+        let ask = |pod: &'_ Pod| {
+            let scout = &scouts[(pod.host + 1) % scouts.len()];
+            let (node, netns, address) = (&hosts[pod.host].node, pod.netns_inside.clone(), scout.address);
+            let line = format!("{} reaches {}", pod.name, scout.name);
+            scope.spawn(move || node.ping_from(&netns, &address.to_string()).is_ok().then_some(line))
+        };
+        let asked: Vec<_> = journey.pods.iter().map(ask).collect();
+        asked.into_iter().filter_map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    ensure!(reached.is_empty(), "forwarding is blocked, and yet: {}", reached.join(", "));
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The report as a person reads it.
+
+use std::fmt;
+
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+
+use super::report::{Left, Migration, Naive, Report};
+use super::witness::Asked;
+
+/// One line below the head, nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// Losses that are told one by one; the rest is in the JSON.
+const LOSSES_TOLD: usize = 20;
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Naive { pods_stopped, leases_leaked, dels_astray, pods_moved_silently } = self.naive;
+        writeln!(out, "Without Crossfade, a second conf dropped in first:")?;
+        writeln!(
+            out,
+            "  {pods_stopped} pods stopped, leases leaked: {leases_leaked}; {dels_astray} DELs went to the new \
+             network; pods that changed network silently: {pods_moved_silently}"
+        )?;
+        if !self.migrations.is_empty() {
+            writeln!(out, "\nWith Crossfade, {} nodes of {} pods:", self.nodes, self.pods_per_node)?;
+            writeln!(out, "\n{}", probes(&self.migrations))?;
+            writeln!(out, "\n{}", calls(&self.migrations))?;
+            writeln!(out, "\n{}", outcome(&self.migrations))?;
+        }
+        for migration in &self.migrations {
+            for loss in migration.losses.iter().take(LOSSES_TOLD) {
+                writeln!(out, "lost, {}: {loss}", migration.strategy)?;
+            }
+            let more = migration.losses.len().saturating_sub(LOSSES_TOLD);
+            if more > 0 {
+                writeln!(out, "lost, {}: {more} more", migration.strategy)?;
+            }
+        }
+        let seconds = self.duration_ms / 1000;
+        if self.is_success() {
+            return writeln!(out, "\nNothing lost, nothing left behind, {seconds} s.");
+        }
+        writeln!(out, "\nFAILED after {seconds} s:")?;
+        self.problems.iter().try_for_each(|problem| writeln!(out, "  {problem}"))
+    }
+}
+
+/// Probes by strategy and phase.
+fn probes(migrations: &[Migration]) -> Table {
+    let mut table = table(&["strategy", "phase", "probes", "answered", "LOST", "excused", "late"]);
+    for migration in migrations {
+        for (index, phase) in migration.phases.iter().enumerate() {
+            let strategy = if index == 0 { migration.strategy.as_str() } else { "" };
+            let mut row = vec![strategy.to_owned(), phase.phase.clone()];
+            let counts = [phase.sent, phase.answered, phase.lost, phase.excused, phase.late];
+            row.extend(counts.map(|count| count.to_string()));
+            table.add_row(row);
+        }
+    }
+    numbers_from(table, 2)
+}
+
+/// Calls by strategy and network.
+fn calls(migrations: &[Migration]) -> Table {
+    let mut table = table(&["strategy", "network", "ADDs", "DELs of its own", "DELs ASTRAY", "DELs OWED"]);
+    for migration in migrations {
+        for (index, (network, asked)) in migration.asked.iter().enumerate() {
+            let strategy = if index == 0 { migration.strategy.as_str() } else { "" };
+            let Asked { adds, dels, foreign_dels, owed_dels } = *asked;
+            let mut row = vec![strategy.to_owned(), network.name().to_owned()];
+            row.extend([adds, dels, foreign_dels, owed_dels].map(|count| count.to_string()));
+            table.add_row(row);
+        }
+    }
+    numbers_from(table, 2)
+}
+
+/// One line of facts, one column per strategy.
+type Fact = (&'static str, fn(&Migration) -> String);
+
+/// What became of the pods, by strategy.
+const FACTS: [Fact; 11] = [
+    ("forwarding between old and new", |migration| match migration.blocked_packets {
+        Some(packets) => format!("blocked ({packets} packets)"),
+        None => "proven".to_owned(),
+    }),
+    ("pods untouched by the install", |migration| migration.untouched_by_install.to_string()),
+    ("pods re-created", |migration| migration.recreated.to_string()),
+    ("published ports that led to their pod", |migration| migration.ports_answered.to_string()),
+    ("pods on a WRONG network", |migration| migration.misplaced.len().to_string()),
+    ("leases LEFT", |migration| migration.left.leases.to_string()),
+    ("records LEFT", |migration| migration.left.records.to_string()),
+    ("inventory entries LEFT", |migration| migration.left.inventory.to_string()),
+    ("namespaces, port rules LEFT", |migration| {
+        let Left { netns, port_rules, .. } = migration.left;
+        format!("{netns}, {port_rules}")
+    }),
+    ("probes LOST", |migration| migration.lost().to_string()),
+    ("longest stall of a probe agent", |migration| format!("{} ms", migration.longest_stall_ms)),
+];
+
+fn outcome(migrations: &[Migration]) -> Table {
+    let mut head = vec![""];
+    head.extend(migrations.iter().map(|migration| migration.strategy.as_str()));
+    let mut table = table(&head);
+    for (name, fact) in FACTS {
+        let mut row = vec![name.to_owned()];
+        row.extend(migrations.iter().map(fact));
+        table.add_row(row);
+    }
+    numbers_from(table, 1)
+}
+
+fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(STYLE).set_header(head.to_vec());
+    table
+}
+
+/// Aligns the columns from `first` on to the right.
+fn numbers_from(mut table: Table, first: usize) -> Table {
+    table.column_iter_mut().skip(first).for_each(|column| {
+        column.set_cell_alignment(CellAlignment::Right);
+    });
+    table
+}
