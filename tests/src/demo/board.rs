@@ -94,7 +94,7 @@ impl Board {
             line.pods_in_words()
         };
         if self.shared.screen.is_none() {
-            self.say(&format!("{name} {doing:<10} {pods}"));
+            self.say(&format!("{name} -> {doing} ({pods})"));
         }
     }
 
@@ -180,7 +180,7 @@ impl Shared {
         let state = self.state();
         for (name, line) in &state.lines {
             if let Some(bar) = &line.bar {
-                bar.set_message(format!("  {name}  {:<10}  pods: {}", line.doing, line.pods_in_words()));
+                bar.set_message(format!("  {name}  {:<11}  {}", line.doing, line.pods_in_words()));
                 bar.tick();
             }
         }

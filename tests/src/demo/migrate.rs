@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 
 use super::board::Board;
-use super::report::{Left, Migration, Probes};
+use super::report::{Forwarding, Left, Migration, Probes};
 use super::scene::{Pod, Scene, Wanted, ensure_placed};
 use super::settle::{Pair, until_probed};
 use super::strategy::{Network, Phase, Strategy};
@@ -51,7 +51,7 @@ pub(super) struct Journey<'a> {
     untouched: u64,
     ports_answered: u64,
     pub(super) misplaced: Vec<String>,
-    pub(super) blocked: Option<u64>,
+    pub(super) forwarding: Option<Forwarding>,
 }
 
 /// Takes a cluster of its own from `old` to `new`.
@@ -66,7 +66,7 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
     let gauge = journey.mesh.gauge();
     board.watch(gauge.clone());
     let travelled = journey.travel();
-    let Journey { mesh, pods, recreated, untouched, ports_answered, misplaced, blocked, .. } = journey;
+    let Journey { mesh, pods, recreated, untouched, ports_answered, misplaced, forwarding, .. } = journey;
     let mut errors = Vec::new();
     let probes = match mesh.finish() {
         Ok(probes) => probes,
@@ -91,7 +91,7 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
         losses,
         misplaced,
         asked,
-        blocked_packets: blocked,
+        forwarding,
         left,
         longest_stall_ms: longest_stall_ms.into_values().max().unwrap_or_default(),
         errors,
@@ -146,7 +146,7 @@ impl<'a> Journey<'a> {
             untouched: 0,
             ports_answered: 0,
             misplaced: Vec::new(),
-            blocked: None,
+            forwarding: None,
         }
     }
 
@@ -298,12 +298,12 @@ impl<'a> Journey<'a> {
         Ok(())
     }
 
-    /// How many packets ran into the block so far; none where nothing is blocked.
-    pub(super) fn count_blocked(&mut self) -> Result<u64> {
-        if self.blocked.is_some() {
-            self.blocked = Some(self.scene.fabric.blocked_packets()?);
+    /// Counts once more what ran into the block, where there is one.
+    fn count_blocked(&mut self) -> Result<()> {
+        if let Some(Forwarding::Blocked { packets }) = &mut self.forwarding {
+            *packets = self.scene.fabric.blocked_packets()?;
         }
-        Ok(self.blocked.unwrap_or_default())
+        Ok(())
     }
 
     /// Waits until every pair of pods that must reach each other, and of `scouts`, has had its probes of this step.

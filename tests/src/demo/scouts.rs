@@ -7,20 +7,20 @@ use anyhow::{Result, ensure};
 
 use super::bootstrap::SCOUTS;
 use super::migrate::Journey;
+use super::report::Forwarding;
 use super::scene::{Pod, Wanted, ensure_placed};
 use super::strategy::{Network, Phase, Strategy};
 
 /// Sends the scouts out, looks, and takes them back.
 ///
 /// # Errors
-/// The networks are not apart, or the lab fails. What `bridge` loses is in the mesh.
+/// The networks are not as the strategy takes for granted, or the lab fails.
 pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
     journey.mesh.phase("scouts")?;
     let scene = journey.scene;
     if journey.strategy == Strategy::Double {
         let [old, new] = Network::ALL.map(|network| scene.overlay(network));
         scene.fabric.block_forwarding_between(old, new)?;
-        journey.blocked = Some(0);
     }
     let mut scouts = Vec::new();
     for (host, on) in scene.hosts().iter().enumerate() {
@@ -35,11 +35,21 @@ pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
     }
     journey.settle(&scouts)?;
     match journey.strategy {
-        Strategy::Bridge => journey.board.say("old and new reach each other through the nodes"),
+        Strategy::Bridge => {
+            // Whoever was not reached is a loss by now.
+            let lost = journey.mesh.gauge().progress().lost;
+            ensure!(
+                lost == 0,
+                "{lost} probes lost while old and new were to reach each other; no node is rolled"
+            );
+            journey.forwarding = Some(Forwarding::Open);
+            journey.board.say("old and new reach each other through the nodes");
+        }
         Strategy::Double => {
             ensure_apart(journey, &scouts)?;
-            let blocked = journey.count_blocked()?;
-            journey.board.say(&format!("old and new are apart: {blocked} packets ran into the block"));
+            let packets = scene.fabric.blocked_packets()?;
+            journey.forwarding = Some(Forwarding::Blocked { packets });
+            journey.board.say(&format!("old and new are apart: {packets} packets ran into the block"));
         }
     }
     for scout in &scouts {
