@@ -12,7 +12,11 @@ use shim::version::Version;
 use shim::{journal, serve};
 
 fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|panic| fail(&format!("internal error: {panic}"))));
+    // A panic is answered like any error. Nothing is unwound: the record says what is owed, as after a kill.
+    std::panic::set_hook(Box::new(|panic| {
+        fail(&format!("internal error: {panic}"));
+        std::process::exit(1);
+    }));
     let vars: Vec<_> =
         std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value))).collect();
     if !vars.iter().any(|(key, _)| key == "CNI_COMMAND") {

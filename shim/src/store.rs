@@ -194,16 +194,17 @@ impl Store {
         }
     }
 
-    /// Moves a damaged record to `STATE/damaged/`, where people find it.
+    /// Keeps a damaged record in `STATE/damaged/` as well, where people find it. It stays in its place until a sound
+    /// record replaces it: between the two a kill must not find neither.
     ///
     /// # Errors
-    /// Any I/O error; then the file is where it was.
+    /// Any I/O error.
     pub fn set_aside(&self, key: &Key) -> io::Result<PathBuf> {
         let dir = self.layout.damaged();
         file::create_private_dir(&dir)?;
         let now = crate::boot::Moment::now()?;
         let to = dir.join(format!("{}.{}-{}", key.file_name(), now.wall_secs, std::process::id()));
-        std::fs::rename(self.path(key), &to)?;
+        std::fs::hard_link(self.path(key), &to)?;
         file::sync_dir(&dir)?;
         Ok(to)
     }

@@ -141,12 +141,14 @@ fn loopback_may_come_and_go_meanwhile() {
             }
             rounds
         });
-        for _ in 0..200 {
-            undo(&pod.open(), "eth0", "net1").expect("undo");
-            after_first(&pod.open(), &first.side()).expect("after the first");
-            after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
-        }
+        let rounds = (0..200).try_for_each(|_| {
+            undo(&pod.open(), "eth0", "net1")?;
+            after_first(&pod.open(), &first.side())?;
+            after_owner(&pod.open(), &first.side(), &owner.side())
+        });
+        // Before anything can panic: the scope waits for the other thread.
         done.store(true, Ordering::Relaxed);
+        rounds.expect("undo and both steps");
         assert!(flapper.join().expect("the flapping thread") > 0);
     });
     let sorted = |text: &str| {
@@ -250,6 +252,10 @@ fn a_refusal_names_the_route_and_removes_nothing() {
     let first = Network::new(1, Kind::Calico, "eth0");
     first.attach(&pod, Defaults::Both);
     pod.ip("route del 169.254.1.1 dev eth0");
+    // So many that the refused one is in a later datagram than the first.
+    for n in 1..=70 {
+        pod.ip(&format!("route add 10.7.0.{n} dev eth0"));
+    }
     let error = after_first(&pod.open(), &first.side()).expect_err("no way to the gateway");
     assert_eq!(
         error.to_string(),

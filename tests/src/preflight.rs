@@ -153,20 +153,20 @@ pub fn trial(name: &str, needs: &[&[Need]], test: impl FnOnce() -> Result<()> + 
     let needs = needs.concat();
     Trial::ignorable_test(name, move || {
         let report = check(&needs);
-        if report.is_complete() {
-            return test()
-                .map(|()| Completion::Completed)
-                .map_err(|error| Failed::from(format!("{error:#}")));
+        if !report.is_complete() {
+            let verdict = not_run(&report, std::env::var_os("CI").is_some());
+            return verdict.map(Completion::ignored_with).map_err(Failed::from);
         }
-        let missing: Vec<String> =
-            report.missing().map(|finding| format!("{} ({})", finding.need, finding.detail)).collect();
-        let reason = format!("not run, this machine lacks: {}", missing.join(", "));
-        if std::env::var_os("CI").is_some() {
-            Err(Failed::from(reason))
-        } else {
-            Ok(Completion::ignored_with(reason))
-        }
+        test().map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
     })
+}
+
+/// What becomes of a test on a machine that lacks something: why it is not run, or, in CI, why it fails.
+fn not_run(report: &Report, in_ci: bool) -> std::result::Result<String, String> {
+    let missing: Vec<String> =
+        report.missing().map(|finding| format!("{} ({})", finding.need, finding.detail)).collect();
+    let reason = format!("not run, this machine lacks: {}", missing.join(", "));
+    if in_ci { Err(reason) } else { Ok(reason) }
 }
 
 fn find(need: Need) -> Finding {
@@ -226,4 +226,40 @@ fn build_remedy(name: &str) -> String {
 
 fn part_remedy(package: &str) -> String {
     format!("lab-preflight fetch (or apt-get install {package})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABSENT: &[Need] = &[
+        Need::Part("no-such-runtime", "no-such-package"),
+        Need::Part("no-such-monitor", "no-such-package"),
+        Need::Plugin("no-such-plugin"),
+        Need::Program("no-such-program"),
+        Need::Program("sh"),
+    ];
+
+    #[test]
+    fn everything_that_is_missing_is_told_at_once() {
+        let report = check(ABSENT);
+        assert!(!report.is_complete());
+        let missing: Vec<&str> = report.missing().map(|finding| finding.need.as_str()).collect();
+        assert_eq!(
+            missing,
+            ["no-such-program", "no-such-monitor", "no-such-runtime", "plugin: no-such-plugin"],
+            "{report}"
+        );
+        let text = report.to_string();
+        assert!(text.contains("apt-get install no-such-package"), "{text}");
+        assert_eq!(text.matches("no-such-package").count(), 1, "one remedy for two parts: {text}");
+        assert!(check(&[Need::Program("sh")]).is_complete());
+    }
+
+    #[test]
+    fn what_is_not_run_says_why_and_fails_in_ci() {
+        let report = check(ABSENT);
+        assert!(not_run(&report, false).is_ok_and(|reason| reason.contains("no-such-plugin")));
+        assert!(not_run(&report, true).is_err_and(|reason| reason.contains("no-such-runtime")));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! One `lab-probe` process per pod runs inside the pod's netns. It probes every other pod of the mesh at 10 Hz over
 //! UDP and over one TCP connection that is held open, and answers the probes of the others. The library speaks JSON
-//! lines with it over its stdin and stdout ([`speech`]); [`Mesh`] is the only thing a test needs.
+//! lines with it over its stdin and stdout; [`Mesh`] is the only thing a test needs.
 //!
 //! What counts, and how:
 //!

@@ -325,12 +325,18 @@ fn attach_all(
             Err(error) => return Err(error),
         };
         let raw = result.at(leg.loaded.conf.version)?;
-        let mut events = vec![Event::Added { leg: index, result: raw }];
-        if index + 1 == legs.len() {
-            events.push(Event::Attached {});
+        let added = Event::Added { leg: index, result: raw };
+        let last = index + 1 == legs.len();
+        if legs.len() == 1 {
+            append(open, &[added, Event::Attached {}])?;
+        } else {
+            // Recorded before our own step: should that fail, the undoing has the result that belongs to the DEL.
+            append(open, &[added])?;
+            route_step(legs, index, open, netns)?;
+            if last {
+                append(open, &[Event::Attached {}])?;
+            }
         }
-        route_step(legs, index, open, netns)?;
-        append(open, &events)?;
         if leg.plan.primary {
             primary = Some(result);
         }

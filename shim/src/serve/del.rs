@@ -80,7 +80,12 @@ fn from_damaged(
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();
     let mut legs = Vec::new();
     for side in &sides {
-        let loaded = networks::load(request, policy, *side)?;
+        let loaded = match networks::load(request, policy, *side) {
+            Ok(loaded) => loaded,
+            // Gone for good, conf and all: there is nobody to ask, and it must not wedge the node.
+            Err(error) if error.code == code::TRY_LATER && policy.retired(*side).is_some() => continue,
+            Err(error) => return Err(error.details(format!("{name}; the file is kept"))),
+        };
         let primary = sides.len() == 1 || *side == policy.both.primary;
         let both = policy.attach == crate::policy::Attach::Both;
         let ifname = if primary || !both { &request.env.ifname } else { &policy.both.secondary_ifname };

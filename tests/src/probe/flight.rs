@@ -199,3 +199,64 @@ pub(super) fn write_event(to: &mut impl Write, event: &Event) -> io::Result<()> 
     serde_json::to_writer(&mut *to, event)?;
     to.write_all(b"\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flight() -> Flight {
+        let course = Course { dst: "b".to_owned(), address: IpAddr::from([10, 0, 0, 2]) };
+        Flight::new(course, Carrier::Udp)
+    }
+
+    fn tally(out: &Outbox) -> Tally {
+        out.tallies.values().copied().next().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_probe_is_overdue_two_seconds_after_it_left_and_not_before() {
+        let (mut flight, mut out) = (flight(), Outbox::default());
+        let (first, sent_ns) = flight.launch(&mut out);
+        let (second, _) = flight.launch(&mut out);
+        flight.depart(first, sent_ns);
+        flight.depart(second, sent_ns + 1);
+        let due_ns = sent_ns + ms(ANSWER_WITHIN_MS);
+        assert_eq!(flight.due_ns(), Some(due_ns));
+        assert!(flight.overdue(due_ns - 1).is_empty());
+        assert_eq!(flight.overdue(due_ns), BTreeSet::from([first]));
+        assert_eq!(flight.overdue(due_ns + 1), BTreeSet::from([first, second]));
+    }
+
+    #[test]
+    fn every_probe_ends_once() {
+        let (mut flight, mut out) = (flight(), Outbox::default());
+        let seqs: Vec<u64> = (0..4).map(|_| flight.launch(&mut out).0).collect();
+        assert_eq!(seqs, [1, 2, 3, 4]);
+        flight.answer(1, &mut out);
+        flight.answer(1, &mut out);
+        flight.note(2, "somebody else answered".to_owned());
+        flight.lose(2, "no answer in time", &mut out);
+        flight.answer(2, &mut out);
+        flight.lose(1, "no answer in time", &mut out);
+        flight.excuse(&mut out);
+        flight.lose_where(|_| true, "no answer in time", &mut out);
+        let udp = tally(&out).udp;
+        assert_eq!((udp.sent, udp.answered, udp.lost, udp.excused), (4, 1, 1, 2));
+        assert!(flight.is_empty() && flight.due_ns().is_none());
+        assert_eq!(out.losses.len(), 1);
+        assert_eq!(out.losses[0].cause, "no answer in time; somebody else answered");
+    }
+
+    #[test]
+    fn a_probe_counts_in_the_phase_in_which_it_was_sent() {
+        let (mut flight, mut out) = (flight(), Outbox::default());
+        flight.launch(&mut out);
+        out.phase = 1;
+        flight.lose(1, "no answer in time", &mut out);
+        out.broken(&flight.course, 1, "closed");
+        let phases: Vec<(usize, u64, u64)> =
+            out.tallies.iter().map(|((phase, _), tally)| (*phase, tally.udp.lost, tally.broken)).collect();
+        assert_eq!(phases, [(0, 1, 0), (1, 0, 1)]);
+        assert_eq!(out.losses.iter().map(|loss| loss.phase).collect::<Vec<_>>(), [0, 1]);
+    }
+}

@@ -46,6 +46,14 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
             fs::write("/usr/lib/cni/written", "1").context("writing to /usr")?;
             Ok(Some(ExitCode::SUCCESS))
         }
+        "stubborn" => {
+            let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])?;
+            println!("ready");
+            for _ in signals.forever() {
+                println!("seen");
+            }
+            bail!("no more signals")
+        }
         "hold" => {
             let fabric = Fabric::new(2)?;
             let old = fabric.overlay("old", 1, 8472, "10.244")?;
@@ -211,10 +219,26 @@ pub(crate) fn an_interrupted_lab_leaves_nothing() -> Result<()> {
     let mut inner = Inner::hold()?;
     let traces = Traces::of(&inner, "int")?;
     kill(inner.pid()?, Signal::SIGINT)?;
-    let status = inner.launcher.wait()?;
+    let status = until("the end of the lab", LIMIT, || Ok(inner.launcher.try_wait()?))?;
     ensure!(status.code() == Some(130), "{status}");
     traces.gone()?;
     ensure!(traces.cgroups_left().is_empty(), "cgroups left: {:?}", traces.cgroups_left());
+    Ok(())
+}
+
+/// A program that has something to finish may; one that will not end is ended by the second signal.
+pub(crate) fn a_second_signal_ends_a_stubborn_lab() -> Result<()> {
+    let mut launcher = copy("stubborn")?.stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(launcher.stdout.take().context("stdout")?).lines();
+    ensure!(lines.next().transpose()?.as_deref() == Some("ready"), "the inner lab did not start");
+    let pid = Pid::from_raw(i32::try_from(launcher.id())?);
+    kill(pid, Signal::SIGINT)?;
+    ensure!(lines.next().transpose()?.as_deref() == Some("seen"), "the signal was not passed on");
+    ensure!(launcher.try_wait()?.is_none(), "the first signal ended a program that handles it");
+    kill(pid, Signal::SIGINT)?;
+    let status = until("the end of the lab", LIMIT, || Ok(launcher.try_wait()?))?;
+    ensure!(status.code() == Some(130), "{status}");
+    ensure!(lines.next().is_none(), "the program outlived the second signal");
     Ok(())
 }
 

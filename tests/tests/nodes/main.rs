@@ -42,6 +42,7 @@ fn main() -> Result<ExitCode> {
             with_containerd,
             isolation::an_interrupted_lab_leaves_nothing,
         ),
+        trial("a_second_signal_ends_a_stubborn_lab", NEEDS, isolation::a_second_signal_ends_a_stubborn_lab),
         trial("labs_run_side_by_side", with_containerd, isolation::labs_run_side_by_side),
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())

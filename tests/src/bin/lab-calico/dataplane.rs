@@ -100,7 +100,6 @@ fn furnish(call: &Call, addresses: &[IpAddr]) -> Result<String> {
         default_route(call, "-4", GATEWAY_V4)?;
     }
     if has_v6 {
-        ip(&format!("neighbour replace {GATEWAY_V6} lladdr {HOST_MAC} dev {pod} nud permanent"))?;
         default_route(call, "-6", GATEWAY_V6)?;
     }
     for address in addresses {

@@ -3,8 +3,8 @@
 //! A veth pair whose host end is named `cali` and a hash of the pod, a /32 (or /128) in the pod, a gateway that no interface
 //! has (169.254.1.1, or the host end's link-local address), a route to the pod on the host, and a result that names
 //! neither gateway nor routes nor the pod's own interface. All of it after `projectcalico/calico`, `cni-plugin/pkg/dataplane/linux`
-//! and `cni-plugin/pkg/k8s`. Unlike Calico it makes the gateway's neighbour entry permanent instead of relying on proxy
-//! ARP, which answers only where the host has a default route.
+//! and `cni-plugin/pkg/k8s`. Unlike Calico it makes the IPv4 gateway's neighbour entry permanent instead of relying on
+//! proxy ARP, which answers only where the host has a default route.
 //!
 //! Its conf, beside `cniVersion`, `name` and `type`:
 //!

@@ -1,3 +1,0 @@
-//! Stand-ins.
-
-fn main() {}

@@ -1,0 +1,235 @@
+//! The Calico-like plugin, called for bare netns beside a host that forwards.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use lab::oracle::{Reply, read_reply};
+use lab::scratch::Scratch;
+use serde_json::{Value, json};
+
+use crate::call::{Caller, Netns, run};
+
+fn caller(id: &str, netns: &Netns) -> Caller {
+    Caller {
+        plugin: "lab-calico",
+        id: id.to_owned(),
+        netns: netns.path(),
+        args: format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME={id}"),
+    }
+}
+
+/// A conf with addresses by host-local, both families, out of subnets numbered `net`.
+fn conf(scratch: &Scratch, net: u8) -> Value {
+    json!({
+        "cniVersion": "1.0.0", "name": "old", "type": "calico", "mtu": 1450,
+        "ipam": {
+            "type": "host-local", "dataDir": scratch.join("leases"),
+            "ranges": [[{"subnet": format!("10.70.{net}.0/24")}], [{"subnet": format!("fd00:70:{net}::/64")}]],
+        },
+    })
+}
+
+fn leases(scratch: &Scratch) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(scratch.join("leases/old")).context("list leases")? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.retain(|name| name.starts_with("10.") || name.starts_with("fd00"));
+    names.sort();
+    Ok(names)
+}
+
+fn addresses(result: &Value) -> Vec<String> {
+    let ips = result["ips"].as_array().cloned().unwrap_or_default();
+    ips.iter()
+        .filter_map(|ip| ip["address"].as_str())
+        .map(|text| text.split('/').next().unwrap_or(text).to_owned())
+        .collect()
+}
+
+/// Over the host, both ways, both families, at once after ADD.
+pub(crate) fn pods_reach_each_other() -> Result<()> {
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+    fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
+    let scratch = Scratch::new("reach")?;
+    let conf = conf(&scratch, 1);
+    let (one, two) = (Netns::new("calico-one")?, Netns::new("calico-two")?);
+    let (a, b) = (caller("one", &one), caller("two", &two));
+    let from = addresses(&a.succeed("ADD", &conf)?.json());
+    let to = addresses(&b.succeed("ADD", &conf)?.json());
+    ensure!(from.len() == 2 && to.len() == 2, "{from:?} {to:?}");
+    for address in &to {
+        one.run(&format!("busybox ping -c 1 -W 5 {address}"))?;
+    }
+    for address in &from {
+        two.run(&format!("busybox ping -c 1 -W 5 {address}"))?;
+    }
+    for caller in [&a, &b] {
+        caller.succeed("CHECK", &conf)?;
+        caller.succeed("DEL", &conf)?;
+    }
+    ensure!(leases(&scratch)?.is_empty(), "{:?}", leases(&scratch)?);
+    Ok(())
+}
+
+/// A /32, a gateway that nobody has, a permanent neighbour, a route on the host; none of it in the result.
+pub(crate) fn pod_looks_like_one() -> Result<()> {
+    let scratch = Scratch::new("looks")?;
+    let mut conf = conf(&scratch, 2);
+    let netns = Netns::new("calico-looks")?;
+    let pod = caller("looks", &netns);
+    let result = pod.succeed("ADD", &conf)?.json();
+    let host = result["interfaces"][0]["name"].as_str().context("a host end")?;
+    ensure!(host.starts_with("cali") && host.len() == 15, "{host}");
+    let expected = json!({
+        "cniVersion": "1.0.0", "interfaces": [{"name": host}],
+        "ips": [{"address": "10.70.2.2/32"}, {"address": "fd00:70:2::2/128"}], "dns": {},
+    });
+    ensure!(result == expected, "{result}");
+
+    let routes = netns.run("ip -4 route")?;
+    let lines: Vec<&str> = routes.lines().map(str::trim).collect();
+    let expected = ["default via 169.254.1.1 dev eth0", "169.254.1.1 dev eth0 scope link"];
+    ensure!(lines == expected, "{routes}");
+    let routes = netns.run("ip -6 route show default")?;
+    ensure!(routes.starts_with("default via fe80::ecee:eeff:feee:eeee dev eth0"), "{routes}");
+    let shown = netns.run("ip -oneline address show dev eth0 scope global")?;
+    ensure!(shown.contains("inet 10.70.2.2/32") && shown.contains("inet6 fd00:70:2::2/128"), "{shown}");
+    let link = netns.run("ip -oneline link show eth0")?;
+    ensure!(link.contains("mtu 1450"), "{link}");
+    let neighbour = netns.run("ip neighbour show 169.254.1.1")?;
+    ensure!(neighbour.contains("ee:ee:ee:ee:ee:ee") && neighbour.contains("PERMANENT"), "{neighbour}");
+    let route = run("ip", "route show 10.70.2.2")?;
+    ensure!(route.contains(&format!("10.70.2.2 dev {host} scope link")), "{route}");
+
+    // The next sandbox of the same pod has the same host end and takes it over.
+    let again = Netns::new("calico-again")?;
+    let next = Caller { id: "looks-again".to_owned(), netns: again.path(), ..pod.clone() };
+    conf["sandboxInResult"] = json!(true);
+    let result = next.succeed("ADD", &conf)?.json();
+    let mac = again.run("ip -oneline link show eth0")?;
+    let interface = &result["interfaces"][0];
+    ensure!(interface["name"] == host && interface["sandbox"] == json!(again.path()), "{result}");
+    ensure!(interface["mac"].as_str().is_some_and(|seen| mac.contains(seen)), "{result} {mac}");
+    ensure!(netns.run("ip link show eth0").is_err(), "the old sandbox is still attached");
+    for caller in [&pod, &next] {
+        caller.succeed("DEL", &conf)?;
+    }
+    Ok(())
+}
+
+/// `version` in an address before 1.0.0 only; 1.1.0 and later are refused with code 1.
+pub(crate) fn answers_in_the_callers_version() -> Result<()> {
+    let netns = Netns::new("calico-version")?;
+    let pod = caller("version", &netns);
+    let mut conf = json!({"name": "old", "type": "calico", "addresses": ["10.70.3.9"]});
+    for version in ["0.3.1", "0.4.0", "1.0.0"] {
+        conf["cniVersion"] = json!(version);
+        let answer = pod.succeed("ADD", &conf)?;
+        let result = answer.json();
+        ensure!(result["cniVersion"] == version, "{result}");
+        let numbered = result["ips"][0]["version"] == "4";
+        ensure!(numbered == (version != "1.0.0"), "{result}");
+        let Reply::Success(read) = read_reply(&answer.stdout)? else {
+            anyhow::bail!("not a result: {result}");
+        };
+        ensure!(read.ips[0].address.to_string() == "10.70.3.9/32", "{read:?}");
+        ensure!(read.ips[0].gateway.is_none() && read.routes.is_empty(), "{read:?}");
+        pod.succeed("DEL", &conf)?;
+    }
+    conf["cniVersion"] = json!("1.1.0");
+    for verb in ["ADD", "DEL", "CHECK"] {
+        let answer = pod.call(verb, &conf)?;
+        ensure!(answer.code() == Some(1), "{verb}: {answer:?}");
+    }
+    conf["cniVersion"] = json!("1.0.0");
+    ensure!(pod.call("STATUS", &conf)?.code() == Some(4), "STATUS is no verb of 1.0.0");
+    let Reply::Version(versions) = read_reply(&pod.succeed("VERSION", &conf)?.stdout)? else {
+        anyhow::bail!("VERSION answers something else");
+    };
+    ensure!(versions == ["0.3.0", "0.3.1", "0.4.0", "1.0.0"], "{versions:?}");
+    Ok(())
+}
+
+/// A pod that has a default route: "file exists", nothing left behind; or, if told so, the route is left alone.
+pub(crate) fn fails_on_an_existing_default() -> Result<()> {
+    let scratch = Scratch::new("default")?;
+    let mut conf = conf(&scratch, 4);
+    for family in ["-4", "-6"] {
+        let netns = Netns::new("calico-default")?;
+        let pod = caller("default", &netns);
+        netns.run("ip link add first0 type veth peer name second0")?;
+        netns.run("ip link set first0 up")?;
+        netns.run("ip link set second0 up")?;
+        netns.run(&format!("ip {family} route add default dev first0"))?;
+        conf["existingDefault"] = json!("fail");
+        let answer = pod.call("ADD", &conf)?;
+        let msg = answer.json()["msg"].as_str().unwrap_or_default().to_owned();
+        ensure!(answer.code() == Some(999) && msg.contains("file exists"), "{family}: {answer:?}");
+        ensure!(netns.run("ip link show eth0").is_err(), "{family}: the interface is left");
+        ensure!(leases(&scratch)?.is_empty(), "{family}: {:?}", leases(&scratch)?);
+
+        conf["existingDefault"] = json!("keep");
+        pod.succeed("ADD", &conf)?;
+        let routes = netns.run(&format!("ip {family} route show default"))?;
+        ensure!(routes.lines().count() == 1 && routes.contains("first0"), "{family}: {routes}");
+        pod.succeed("DEL", &conf)?;
+    }
+    Ok(())
+}
+
+/// With the netns, without it, with a path that is gone, and again.
+pub(crate) fn del_can_be_repeated() -> Result<()> {
+    let scratch = Scratch::new("repeat")?;
+    let conf = conf(&scratch, 5);
+    let netns = Netns::new("calico-repeat")?;
+    let pod = caller("repeat", &netns);
+    let nowhere = |path: &str| Caller { netns: Path::new(path).to_owned(), ..pod.clone() };
+    pod.succeed("DEL", &conf).context("before any ADD")?;
+    for round in 0..2 {
+        pod.succeed("ADD", &conf)?;
+        ensure!(leases(&scratch)?.len() == 2, "{:?}", leases(&scratch)?);
+        match round {
+            0 => {
+                pod.succeed("DEL", &conf)?;
+                ensure!(netns.run("ip link show eth0").is_err(), "the interface is left");
+            }
+            _ => drop(nowhere("").succeed("DEL", &conf)?),
+        }
+        ensure!(leases(&scratch)?.is_empty(), "{:?}", leases(&scratch)?);
+        pod.succeed("DEL", &conf).context("once more")?;
+    }
+    fs::write(scratch.join("unmounted"), "")?;
+    for gone in ["/run/netns/never-was".into(), scratch.join("unmounted")] {
+        let gone = Caller { netns: gone, ..pod.clone() };
+        gone.succeed("DEL", &conf).with_context(|| format!("{}", gone.netns.display()))?;
+    }
+    Ok(())
+}
+
+/// CHECK says OK as long as everything is there.
+pub(crate) fn check_notices_what_is_gone() -> Result<()> {
+    let scratch = Scratch::new("check")?;
+    let conf = conf(&scratch, 6);
+    let netns = Netns::new("calico-check")?;
+    let pod = caller("check", &netns);
+    pod.succeed("ADD", &conf)?;
+    ensure!(pod.succeed("CHECK", &conf)?.stdout == b"OK\n", "CHECK says something else");
+    let given = scratch.join("leases/old");
+    let aside = scratch.join("aside");
+    fs::rename(&given, &aside)?;
+    ensure!(!pod.call("CHECK", &conf)?.ok, "without a lease");
+    fs::remove_dir_all(&given)?;
+    fs::rename(&aside, &given)?;
+    pod.succeed("CHECK", &conf)?;
+    netns.run("ip -4 address flush dev eth0")?;
+    netns.run("ip -6 address flush dev eth0 scope global")?;
+    ensure!(!pod.call("CHECK", &conf)?.ok, "without an address");
+    netns.run("ip link delete eth0")?;
+    ensure!(!pod.call("CHECK", &conf)?.ok, "without an interface");
+    pod.succeed("DEL", &conf)?;
+    let answer = pod.call("CHECK", &conf)?;
+    ensure!(!answer.ok && answer.code().is_some(), "without a lease: {answer:?}");
+    Ok(())
+}
