@@ -17,7 +17,7 @@ use crate::change::{Act, Change, Write};
 use crate::cli::{Install, Mode};
 use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
-use crate::facts::{Facts, NetworkFacts};
+use crate::facts::{Asked, Facts, NetworkFacts};
 use crate::inventory::{Known, take};
 
 /// Our name on a node that has no network yet.
@@ -265,7 +265,7 @@ fn conf_dir(dir: &ConfDir, name: &str, way: &mut InTheWay, notes: &mut Vec<Strin
 
 /// Holds what the runtime says of itself against what we are about to do.
 fn runtime(facts: &Facts, way: &mut InTheWay) {
-    let Ok(Some(setup)) = &facts.runtime else {
+    let Some(setup) = facts.runtime.as_ref().ok().and_then(Asked::setup) else {
         return;
     };
     if setup.conf_dir != facts.settings.conf_dir {
