@@ -59,9 +59,8 @@ pub(super) struct Journey<'a> {
 /// # Errors
 /// The cluster cannot be built. What goes wrong later is in the report.
 pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
+    board.scene(strategy.as_str(), size.nodes);
     let scene = Scene::new(size.nodes).context("building the cluster")?;
-    let names: Vec<&str> = scene.hosts().iter().map(|host| host.node.name()).collect();
-    board.scene(strategy.as_str(), &names);
     let mut journey = Journey::new(strategy, size, &scene, board);
     let gauge = journey.mesh.gauge();
     board.watch(gauge.clone());
@@ -182,6 +181,7 @@ impl<'a> Journey<'a> {
                 })?;
                 self.enter(&pod)?;
                 self.pods.push(pod);
+                self.show(host);
             }
         }
         (0..self.scene.hosts().len()).try_for_each(|host| self.look_at(host))?;
@@ -268,6 +268,7 @@ impl<'a> Journey<'a> {
         self.recreated += 1;
         self.enter(&pod)?;
         self.pods[index] = pod;
+        self.show(host);
         Ok(())
     }
 
@@ -284,12 +285,16 @@ impl<'a> Journey<'a> {
         Ok(())
     }
 
+    /// Tells which pods a node has.
+    fn show(&self, host: usize) {
+        let phases = self.pods.iter().filter(|pod| pod.host == host).map(|pod| pod.phase);
+        self.board.pods(self.scene.hosts()[host].node.name(), phases);
+    }
+
     /// Looks where the pods of a node really are, and whether their published ports lead to them.
     fn look_at(&mut self, host: usize) -> Result<()> {
         let leases = self.scene.leases(host)?;
         let pods: Vec<&Pod> = self.pods.iter().filter(|pod| pod.host == host).collect();
-        let phases = pods.iter().map(|pod| pod.phase);
-        self.board.pods(self.scene.hosts()[host].node.name(), phases);
         for pod in pods {
             self.misplaced.extend(ensure_placed(pod, &leases).err().map(|error| error.to_string()));
             self.scene.ensure_published(pod)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::board::Board;
 use super::report::Naive;
@@ -19,9 +19,9 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 /// # Errors
 /// A part of the lab fails; that the naive way fails is what is to be seen.
 pub fn run(pods: u8, board: &Board) -> Result<Naive> {
-    let scene = Scene::new(1)?;
+    board.scene("naive", 1);
+    let scene = Scene::new(1).context("building the node")?;
     let host = &scene.hosts()[0];
-    board.scene("naive", &[host.node.name()]);
     let run = |name: &str, attempt| {
         scene.run_pod(&Wanted {
             name,
