@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 
 use super::board::Board;
+use super::placement::ensure_placed;
 use super::report::{Forwarding, Left, Migration, Probes};
-use super::scene::{Pod, Scene, Wanted, ensure_placed};
+use super::scene::{Pod, Scene, Wanted};
 use super::settle::{Pair, until_probed};
 use super::strategy::{Network, Phase, Strategy};
 use super::witness::Asked;
@@ -47,6 +48,7 @@ pub(super) struct Journey<'a> {
     pub(super) mesh: Mesh,
     phases: Phases,
     pub(super) pods: Vec<Pod>,
+    pub(super) scouts: Vec<Pod>,
     recreated: u64,
     untouched: u64,
     ports_answered: u64,
@@ -65,7 +67,8 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
     let gauge = journey.mesh.gauge();
     board.watch(gauge.clone());
     let travelled = journey.travel();
-    let Journey { mesh, pods, recreated, untouched, ports_answered, misplaced, forwarding, .. } = journey;
+    let Journey { mesh, pods, scouts, recreated, untouched, ports_answered, misplaced, forwarding, .. } =
+        journey;
     let mut errors = Vec::new();
     let probes = match mesh.finish() {
         Ok(probes) => probes,
@@ -75,7 +78,7 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
         }
     };
     errors.extend(travelled.err().map(|error| format!("{error:#}")));
-    let (asked, left) = end(&scene, &pods).unwrap_or_else(|error| {
+    let (asked, left) = end(&scene, pods.iter().chain(&scouts)).unwrap_or_else(|error| {
         errors.push(format!("stopping all pods: {error:#}"));
         Default::default()
     });
@@ -98,8 +101,11 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
 }
 
 /// Stops every pod and looks at what is left.
-fn end(scene: &Scene, pods: &[Pod]) -> Result<(BTreeMap<Network, Asked>, Left)> {
-    pods.iter().try_for_each(|pod| scene.end_pod(pod))?;
+fn end<'a>(
+    scene: &Scene,
+    mut pods: impl Iterator<Item = &'a Pod>,
+) -> Result<(BTreeMap<Network, Asked>, Left)> {
+    pods.try_for_each(|pod| scene.end_pod(pod))?;
     let mut left = Left {
         records: scene.files("/var/lib/crossfade/attachments")?
             + scene.files("/var/lib/crossfade/damaged")?,
@@ -141,6 +147,7 @@ impl<'a> Journey<'a> {
             mesh,
             phases,
             pods: Vec::new(),
+            scouts: Vec::new(),
             recreated: 0,
             untouched: 0,
             ports_answered: 0,
@@ -154,7 +161,7 @@ impl<'a> Journey<'a> {
         self.mesh.phase("install")?;
         self.install().context("installing Crossfade")?;
         self.admit_new().context("the new network's agents")?;
-        self.settle(&[])?;
+        self.settle()?;
         scouts::look_around(self).context("scouts")?;
         for phase in self.strategy.passes() {
             self.mesh.phase(phase.as_str())?;
@@ -185,7 +192,7 @@ impl<'a> Journey<'a> {
             }
         }
         (0..self.scene.hosts().len()).try_for_each(|host| self.look_at(host))?;
-        self.settle(&[])?;
+        self.settle()?;
         self.board.say(&format!("{} pods run on old and probe each other", self.pods.len()));
         Ok(())
     }
@@ -237,7 +244,7 @@ impl<'a> Journey<'a> {
             }
         }
         self.look_at(host)?;
-        self.settle(&[])
+        self.settle()
     }
 
     /// The old network goes, and new pods still come.
@@ -254,7 +261,7 @@ impl<'a> Journey<'a> {
             self.recreate(first, Phase::New)?;
             self.look_at(index)?;
         }
-        self.settle(&[])
+        self.settle()
     }
 
     /// Takes a pod down and makes it again; only its own probes are excused meanwhile.
@@ -311,9 +318,9 @@ impl<'a> Journey<'a> {
         Ok(())
     }
 
-    /// Waits until every pair of pods that must reach each other, and of `scouts`, has had its probes of this step.
-    pub(super) fn settle(&self, scouts: &[Pod]) -> Result<()> {
-        let pods: Vec<&Pod> = self.pods.iter().chain(scouts).collect();
+    /// Waits until every pair of pods that must reach each other has had its probes of this step.
+    pub(super) fn settle(&self) -> Result<()> {
+        let pods: Vec<&Pod> = self.pods.iter().chain(&self.scouts).collect();
         let all = pods.iter().flat_map(|client| pods.iter().map(move |server| (client, server)));
         let reach = all.filter(|(client, server)| {
             client.name != server.name && self.strategy.reaches(client.phase, server.phase)

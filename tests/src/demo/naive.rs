@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::board::Board;
+use super::placement::Lease;
 use super::report::Naive;
-use super::scene::{Lease, Scene, Wanted};
+use super::scene::{Scene, Wanted};
 use super::strategy::{Network, Phase};
 use crate::deadline;
 

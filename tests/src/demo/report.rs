@@ -1,6 +1,7 @@
 //! What the demonstration found, and whether it may be called a success.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,15 @@ pub enum Forwarding {
     },
 }
 
+impl fmt::Display for Forwarding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Forwarding::Open => out.write_str("open"),
+            Forwarding::Blocked { packets } => write!(out, "blocked ({packets} packets)"),
+        }
+    }
+}
+
 /// Probes of one phase: sent = answered + lost + excused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -149,6 +159,11 @@ impl From<&probe::PhaseReport> for Probes {
 }
 
 impl Migration {
+    /// What was seen of forwarding.
+    pub fn forwarding_in_words(&self) -> String {
+        self.forwarding.map_or_else(|| "not seen".to_owned(), |forwarding| forwarding.to_string())
+    }
+
     /// Probes lost over all phases.
     pub fn lost(&self) -> u64 {
         self.phases.iter().map(|phase| phase.lost).sum()
@@ -204,8 +219,8 @@ impl Migration {
                 None => false,
             },
             format!(
-                "forwarding was {:?}, which is not what this strategy takes for granted",
-                self.forwarding
+                "forwarding between old and new: {}, which is not for this strategy",
+                self.forwarding_in_words()
             ),
         );
         if let Some(left) = self.left.words() {
@@ -290,9 +305,9 @@ mod tests {
             (|run| run.asked.entry(Network::Old).or_default().owed_dels = 1, "old never got the DEL for 1"),
             (|run| run.asked.entry(Network::Old).or_default().adds = 0, "old got 0 ADDs"),
             (|run| run.asked.clear(), "no calls"),
-            (|run| run.forwarding = None, "forwarding was None"),
-            (|run| run.forwarding = Some(Forwarding::Open), "forwarding was Some(Open)"),
-            (|run| run.forwarding = Some(Forwarding::Blocked { packets: 0 }), "packets: 0"),
+            (|run| run.forwarding = None, "old and new: not seen"),
+            (|run| run.forwarding = Some(Forwarding::Open), "old and new: open"),
+            (|run| run.forwarding = Some(Forwarding::Blocked { packets: 0 }), "blocked (0 packets)"),
             (|run| run.left.leases = 1, "left behind: 1 leases"),
             (|run| run.left.records = 2, "left behind: 2 records"),
             (|run| run.left.port_rules = 3, "left behind: 3 rules of portmap"),

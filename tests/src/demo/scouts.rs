@@ -7,8 +7,9 @@ use anyhow::{Result, ensure};
 
 use super::bootstrap::SCOUTS;
 use super::migrate::Journey;
+use super::placement::ensure_placed;
 use super::report::Forwarding;
-use super::scene::{Pod, Wanted, ensure_placed};
+use super::scene::{Pod, Wanted};
 use super::strategy::{Network, Phase, Strategy};
 
 /// Sends the scouts out, looks, and takes them back.
@@ -22,7 +23,6 @@ pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
         let [old, new] = Network::ALL.map(|network| scene.overlay(network));
         scene.fabric.block_forwarding_between(old, new)?;
     }
-    let mut scouts = Vec::new();
     for (host, on) in scene.hosts().iter().enumerate() {
         let name = format!("scout-{}", on.node.name());
         let wanted =
@@ -31,9 +31,9 @@ pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
         let misplaced = ensure_placed(&scout, &scene.leases(host)?).err();
         journey.misplaced.extend(misplaced.map(|error| error.to_string()));
         journey.enter(&scout)?;
-        scouts.push(scout);
+        journey.scouts.push(scout);
     }
-    journey.settle(&scouts)?;
+    journey.settle()?;
     match journey.strategy {
         Strategy::Bridge => {
             // Whoever was not reached is a loss by now.
@@ -46,22 +46,22 @@ pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
             journey.board.say("old and new reach each other through the nodes");
         }
         Strategy::Double => {
-            ensure_apart(journey, &scouts)?;
+            ensure_apart(journey)?;
             let packets = scene.fabric.blocked_packets()?;
             journey.forwarding = Some(Forwarding::Blocked { packets });
             journey.board.say(&format!("old and new are apart: {packets} packets ran into the block"));
         }
     }
-    for scout in &scouts {
-        journey.retire(scout)?;
-        scene.end_pod(scout)?;
+    for scout in std::mem::take(&mut journey.scouts) {
+        journey.retire(&scout)?;
+        scene.end_pod(&scout)?;
     }
     Ok(())
 }
 
 /// Holds if no pod reaches the scout of the next node.
-fn ensure_apart(journey: &Journey<'_>, scouts: &[Pod]) -> Result<()> {
-    let hosts = journey.scene.hosts();
+fn ensure_apart(journey: &Journey<'_>) -> Result<()> {
+    let (hosts, scouts) = (journey.scene.hosts(), &journey.scouts);
     let reached: Vec<String> = std::thread::scope(|scope| {
         let ask = |pod: &'_ Pod| {
             let scout = &scouts[(pod.host + 1) % scouts.len()];

@@ -4,7 +4,7 @@ use std::fmt;
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
-use super::report::{Forwarding, Left, Migration, Naive, Report};
+use super::report::{Left, Migration, Naive, Report};
 use super::witness::Asked;
 
 /// One line below the head, nothing else.
@@ -81,11 +81,7 @@ type Fact = (&'static str, fn(&Migration) -> String);
 
 /// What became of the pods, by strategy.
 const FACTS: [Fact; 11] = [
-    ("forwarding between old and new", |migration| match migration.forwarding {
-        Some(Forwarding::Open) => "open".to_owned(),
-        Some(Forwarding::Blocked { packets }) => format!("blocked ({packets} packets)"),
-        None => "not seen".to_owned(),
-    }),
+    ("forwarding between old and new", Migration::forwarding_in_words),
     ("pods untouched by the install", |migration| migration.untouched_by_install.to_string()),
     ("pods re-created", |migration| migration.recreated.to_string()),
     ("published ports that led to their pod", |migration| migration.ports_answered.to_string()),
