@@ -8,6 +8,7 @@ pub mod board;
 pub mod bootstrap;
 pub mod migrate;
 pub mod naive;
+pub mod placement;
 pub mod report;
 pub mod scene;
 mod scouts;

@@ -81,10 +81,7 @@ type Fact = (&'static str, fn(&Migration) -> String);
 
 /// What became of the pods, by strategy.
 const FACTS: [Fact; 11] = [
-    ("forwarding between old and new", |migration| match migration.blocked_packets {
-        Some(packets) => format!("blocked ({packets} packets)"),
-        None => "proven".to_owned(),
-    }),
+    ("forwarding between old and new", Migration::forwarding_in_words),
     ("pods untouched by the install", |migration| migration.untouched_by_install.to_string()),
     ("pods re-created", |migration| migration.recreated.to_string()),
     ("published ports that led to their pod", |migration| migration.ports_answered.to_string()),
