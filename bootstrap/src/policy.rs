@@ -1,8 +1,9 @@
 //! `policy show|check|set|explain`.
 
 use std::fmt::Write as _;
+use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -92,7 +93,9 @@ pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Resu
 fn apply(change: Change) -> Result<Done, Failure> {
     let outcome = match &change.act {
         Act::Write(write) => {
-            let written = write.path.parent().map_or(Ok(()), std::fs::create_dir_all);
+            // Whatever the umask: what others could write is not read back.
+            let dir = |dir| DirBuilder::new().recursive(true).mode(0o755).create(dir);
+            let written = write.path.parent().map_or(Ok(()), dir);
             written.and_then(|()| change::write(write)).map_err(|e| {
                 Failure::new(Exit::Failed, format!("write policy {}: {e}", write.path.display()))
             })?;

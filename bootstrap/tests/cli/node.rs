@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,6 +38,7 @@ impl Node {
     pub(crate) fn new(case: &str) -> Node {
         // On a disk, for a policy wants to outlive a reboot; and below a sticky directory, whatever the umask.
         let root = tempfile::Builder::new().prefix("crossfade-").tempdir_in("/var/tmp").expect("tempdir");
+        mode(root.path(), 0o755);
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(case);
         copy(&fixture, root.path(), &root.path().to_string_lossy());
         Node { root }
@@ -61,7 +62,11 @@ impl Node {
 
     pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.path(path);
-        fs::create_dir_all(path.parent().expect("below the root")).expect("directory");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(path.parent().expect("below the root"))
+            .expect("directory");
         fs::write(&path, text.replace(ROOT, &self.root.path().to_string_lossy())).expect("write");
         mode(&path, 0o644);
     }

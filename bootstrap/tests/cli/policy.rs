@@ -97,6 +97,7 @@ fn an_invalid_policy_is_bad_settings_for_every_verb() {
 fn a_place_that_a_reboot_empties_is_refused_unless_it_is_meant() {
     let node = Node::new("bridge");
     let memory = tempfile::Builder::new().prefix("crossfade-").tempdir_in("/dev/shm").expect("memory");
+    mode(memory.path(), 0o755);
     let policy = memory.path().join("policy.json");
     fs::copy(node.path("etc/policy.json"), &policy).expect("copy");
     let policy = policy.display().to_string();
