@@ -107,6 +107,18 @@ impl Lab {
         Ok((all.len() - before, before))
     }
 
+    fn uses_ours(&self) -> Result<Option<()>> {
+        let plugins = self.containerd.cri().conf_plugins()?;
+        Ok(plugins.iter().any(|plugin| plugin == "crossfade").then_some(()))
+    }
+
+    /// Runs a pod on a network that nothing holds up.
+    fn run_through_us(&self) -> Result<String> {
+        network(self.node(), "20-new.conflist", &self.new.conflist(1))?;
+        self.told(&["policy", "set", "new", "--runtime"], 0)?;
+        self.run(&Sandbox::new("next"))
+    }
+
     /// Puts a stub at the end of old's chain that holds every ADD until the gate opens.
     fn hold(&self, gate: &Gate) -> Result<CallLog> {
         let bin = self.node().outside(BIN_DIR);
@@ -180,12 +192,18 @@ fn a_pod_in_the_middle_of_its_add_is_not_missed() -> Result<()> {
         let held = scope.spawn(|| lab.run(&Sandbox::new("held")));
         log.wait_for("hold ADD eth0", 1)?;
         let install = scope.spawn(|| lab.told(&["install"], 0));
-        let switched = until("our conf", LIMIT, || Ok(conf.exists().then_some(())));
+        // The next pod comes through us while the one before us is still held.
+        let next = until("our conf", LIMIT, || Ok(conf.exists().then_some(())))
+            .and_then(|()| until("the runtime uses it", LIMIT, || lab.uses_ours()))
+            .and_then(|()| lab.run_through_us());
+        let waits = !install.is_finished();
         gate.open()?;
-        switched?;
+        let next = next?;
         let (Ok(held), Ok(install)) = (held.join(), install.join()) else { bail!("a caller panicked") };
         let told = install?;
+        ensure!(waits, "install did not wait for the ADD that runs past us: {told}");
         ensure!(told.contains("1 attachments were made while we installed"), "{told}");
+        lab.end(&next)?;
         held
     })?;
     ensure!(lab.attachments()? == (0, 1), "{:?}", lab.attachments()?);
