@@ -3,11 +3,18 @@
 //! Ages are measured on `CLOCK_BOOTTIME` within one boot (man 2 `clock_gettime`); an earlier boot is simply *earlier*. The wall clock
 //! is written beside it for people and decides nothing.
 
+use std::fs::File;
 use std::io;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use crate::file::read_bounded;
+
+/// A boot id is a UUID and a newline.
+const MAX_BOOT_ID_BYTES: usize = 64;
 
 /// A moment in one boot.
 ///
@@ -43,7 +50,7 @@ impl Moment {
         let boottime = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
-            boot_id: boot_id()?,
+            boot_id: boot_id()?.to_owned(),
             boottime_ms: u64::try_from(boottime.as_millis()).unwrap_or(u64::MAX),
             wall_secs: wall.as_secs(),
         })
@@ -75,9 +82,14 @@ impl Age {
 ///
 /// # Errors
 /// When `/proc` is not mounted.
-pub fn boot_id() -> io::Result<String> {
-    let text = std::fs::read_to_string(crate::layout::BOOT_ID)?;
-    Ok(text.trim().to_owned())
+pub fn boot_id() -> io::Result<&'static str> {
+    // A process does not outlive its boot, and GC asks for each of ten thousand records.
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    if let Some(id) = BOOT_ID.get() {
+        return Ok(id);
+    }
+    let text = read_bounded(&mut File::open(crate::layout::BOOT_ID)?, MAX_BOOT_ID_BYTES)?;
+    Ok(BOOT_ID.get_or_init(|| String::from_utf8_lossy(&text).trim().to_owned()))
 }
 
 #[cfg(test)]

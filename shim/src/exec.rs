@@ -34,6 +34,8 @@ use crate::trust;
 pub const MAX_STDOUT_BYTES: usize = 8 << 20;
 /// The end of a plugin's stderr that is kept, in bytes.
 const STDERR_TAIL_BYTES: usize = 4096;
+/// Read from a pipe at once: most answers fit, and pages of our stack that nobody touched cost nothing.
+const CHUNK_BYTES: usize = 4096;
 /// Between asking a process group to end and making it end.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long a binary that is being written is waited for; agents copy theirs in place.
@@ -252,7 +254,7 @@ impl Running {
     }
 
     fn drain(&mut self) {
-        let mut chunk = [0; 16 << 10];
+        let mut chunk = [0; CHUNK_BYTES];
         let outcome = &mut self.outcome;
         let open = read_all(self.stdout.as_mut(), &mut chunk, |bytes| {
             let room = MAX_STDOUT_BYTES - outcome.stdout.len();

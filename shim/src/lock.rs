@@ -3,13 +3,13 @@
 //! *Shape*: `RUN/locks/<container id>@<ifname>`, held by flock (man 2 `flock`). The file says who holds it:
 //! `{"holder":{"pid":1,"start":2},"verb":"ADD","groups":[{"pid":3,"start":4}]}`, where `groups` are the delegates' process groups.
 //! Delegates inherit the open file, so that after our own SIGKILL the lock stays with what is still working; the next verb ends
-//! those groups and then has the lock. An orderly end empties the file and unlocks, even if a delegate left a daemon behind.
+//! those groups and then has the lock. An orderly end removes the file and unlocks, even if a delegate left a daemon behind.
 //!
 //! The groups are written here and not in the record: this file lives on tmpfs and in this boot, as process groups do, and
 //! can be written when the disk is full.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Length of a holder's JSON, padded with spaces.
 const HOLDER_BYTES: usize = 256;
+/// Longest that is read.
+const MAX_HOLDER_BYTES: usize = 4096;
 
 /// Who holds a lock.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -175,8 +177,9 @@ impl Drop for Lock {
     fn drop(&mut self) {
         let Some(file) = self.file.take() else { return };
         // None of these can be reported any more; whoever comes next copes with a file that is still there.
-        let _ = std::fs::remove_file(&self.path);
-        let _ = file.set_len(0);
+        if std::fs::remove_file(&self.path).is_err() {
+            let _ = file.set_len(0);
+        }
         let _ = file.unlock();
     }
 }
@@ -207,11 +210,13 @@ fn try_flock(file: File, path: &Path) -> io::Result<Attempt> {
 /// The lock directory, made and trusted: whoever could write there could have us kill what he names.
 fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
     let dir = layout.locks();
-    if !dir.is_dir() {
+    let mut trusted = trust::check_dir(&dir);
+    if trusted.as_ref().is_err_and(trust::Distrust::is_absent) {
         file::create_private_dir(&layout.run_dir)?;
         file::create_private_dir(&dir)?;
+        trusted = trust::check_dir(&dir);
     }
-    trust::check_dir(&dir).map_err(io::Error::other)?;
+    trusted.map_err(io::Error::other)?;
     Ok(dir.join(name))
 }
 
@@ -227,9 +232,8 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn read(mut file: &File) -> Holder {
-    let mut bytes = Vec::new();
     // It may be in the middle of being written; then it is looked at again.
-    let _ = (&mut file).take(4096).read_to_end(&mut bytes);
+    let bytes = file::read_bounded(&mut file, MAX_HOLDER_BYTES).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 

@@ -3,15 +3,19 @@
 //! Called by a container runtime with `CNI_*` variables and a network configuration on stdin. Answers with one JSON document
 //! on stdout and exit status 0, or an error document and 1. A person who calls it without `CNI_COMMAND` gets its usage.
 
+#![no_main]
+
+mod start;
+
 use std::io::Write;
-use std::process::ExitCode;
 
 use shim::reply::{CniError, code};
 use shim::signal::Signals;
 use shim::version::Version;
 use shim::{journal, serve};
 
-fn main() -> ExitCode {
+/// Serves the one call this process is for; its exit status.
+fn run() -> i32 {
     // A panic is answered like any error. Nothing is unwound: the record says what is owed, as after a kill.
     std::panic::set_hook(Box::new(|panic| {
         fail(&format!("internal error: {panic}"));
@@ -29,10 +33,10 @@ fn main() -> ExitCode {
         Ok(signals) => signals,
         Err(error) => {
             fail(&format!("install signal handlers: {error}"));
-            return ExitCode::FAILURE;
+            return 1;
         }
     };
-    ExitCode::from(serve::serve(&vars, &mut std::io::stdin().lock(), &mut std::io::stdout(), &signals))
+    serve::serve(&vars, &mut std::io::stdin().lock(), &mut std::io::stdout(), &signals).into()
 }
 
 /// Prints an error document for what happens outside a verb. The record, if there is one by now, keeps what is owed.
@@ -41,7 +45,7 @@ fn fail(what: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn about() -> ExitCode {
+fn about() -> i32 {
     let text = format!(
         "crossfade {}: a CNI plugin that moves pods from one CNI to another.\n\
          A container runtime calls it with CNI_COMMAND set and a network configuration on stdin.\n\
@@ -50,5 +54,5 @@ fn about() -> ExitCode {
         Version::supported_text()
     );
     let _ = std::io::stderr().write_all(text.as_bytes());
-    ExitCode::SUCCESS
+    0
 }

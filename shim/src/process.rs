@@ -1,5 +1,6 @@
 //! Other processes: is it still the one we knew, and how to end a whole group of them.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +11,11 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::file::read_bounded;
 use crate::signal::Signals;
+
+/// A `/proc/PID/stat` is 52 numbers and a name of 64 bytes at most.
+const MAX_STAT_BYTES: usize = 2048;
 
 /// A process that cannot be confused with a later one of the same pid.
 ///
@@ -35,9 +40,11 @@ impl Process {
     /// The process with this pid, zombies included.
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut file = File::open(format!("/proc/{pid}/stat")).ok()?;
+        let stat = read_bounded(&mut file, MAX_STAT_BYTES).ok()?;
         // The name in parentheses may hold anything; fields are counted behind its end.
-        let start = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+        let start =
+            String::from_utf8_lossy(&stat).rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
         Some(Self { pid, start })
     }
 

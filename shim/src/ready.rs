@@ -4,6 +4,7 @@
 //! replaced network does not inherit the old one's marker; the boot id, so that a run directory that outlives a reboot does
 //! not lie; the conf's path, so that the network is still known when its agent took the file away.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::boot;
 use crate::file;
 use crate::layout::Layout;
+
+/// Longest marker, in bytes: a boot id and a path.
+const MAX_BYTES: usize = 8 << 10;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Marker {
@@ -41,7 +45,7 @@ pub fn is_marked_by_conf(layout: &Layout, paths: &[PathBuf]) -> bool {
 /// Any I/O error.
 pub fn mark(layout: &Layout, name: &str, conf: &Path) -> io::Result<()> {
     let path = layout.ready().join(name);
-    let marker = Marker { boot_id: boot::boot_id()?, conf: conf.into() };
+    let marker = Marker { boot_id: boot::boot_id()?.to_owned(), conf: conf.into() };
     if read(&path).is_some_and(|old| old == marker) {
         return Ok(());
     }
@@ -53,6 +57,7 @@ pub fn mark(layout: &Layout, name: &str, conf: &Path) -> io::Result<()> {
 
 /// A marker of this boot.
 fn read(path: &Path) -> Option<Marker> {
-    let marker: Marker = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let bytes = file::read_bounded(&mut File::open(path).ok()?, MAX_BYTES).ok()?;
+    let marker: Marker = serde_json::from_slice(&bytes).ok()?;
     (marker.boot_id == boot::boot_id().ok()?).then_some(marker)
 }

@@ -95,8 +95,7 @@ pub fn open(path: &Path) -> Result<File, Distrust> {
 /// # Errors
 /// [`Distrust`]; `path` must be absolute.
 pub fn check_dir(path: &Path) -> Result<(), Distrust> {
-    let real = resolve(path)?;
-    let meta = real.symlink_metadata().map_err(|e| Distrust::Io(real.clone(), e))?;
+    let (real, meta) = walk(path)?;
     if !meta.is_dir() {
         return Err(Distrust::Kind(real, "a directory"));
     }
@@ -108,21 +107,30 @@ pub fn check_dir(path: &Path) -> Result<(), Distrust> {
 /// # Errors
 /// [`Distrust`] names the component.
 pub fn resolve(path: &Path) -> Result<PathBuf, Distrust> {
+    walk(path).map(|(real, _)| real)
+}
+
+/// [`resolve`], with what the last component is.
+///
+/// Each directory is looked at once, as what the one before leads to: who could change it in between is trusted.
+fn walk(path: &Path) -> Result<(PathBuf, Metadata), Distrust> {
     if !path.is_absolute() {
         return Err(Distrust::Kind(path.into(), "an absolute path"));
     }
+    let look = |at: &Path| at.symlink_metadata().map_err(|e| Distrust::Io(at.into(), e));
     let mut todo: VecDeque<OsString> = names(path);
     let mut real = PathBuf::from("/");
+    let mut here = look(&real)?;
     let mut links = 0;
     while let Some(name) = todo.pop_front() {
         if name == ".." {
             real.pop();
+            here = look(&real)?;
             continue;
         }
-        let dir = real.symlink_metadata().map_err(|e| Distrust::Io(real.clone(), e))?;
         let next = real.join(&name);
-        let meta = next.symlink_metadata().map_err(|e| Distrust::Io(next.clone(), e))?;
-        check_above(&real, &dir, &meta)?;
+        let meta = look(&next)?;
+        check_above(&real, &here, &meta)?;
         if meta.is_symlink() {
             links += 1;
             if links > MAX_LINKS || !ours(&meta) {
@@ -131,15 +139,16 @@ pub fn resolve(path: &Path) -> Result<PathBuf, Distrust> {
             let target = next.read_link().map_err(|e| Distrust::Io(next.clone(), e))?;
             if target.is_absolute() {
                 real = PathBuf::from("/");
+                here = look(&real)?;
             }
             for name in names(&target).into_iter().rev() {
                 todo.push_front(name);
             }
         } else {
-            real = next;
+            (real, here) = (next, meta);
         }
     }
-    Ok(real)
+    Ok((real, here))
 }
 
 fn names(path: &Path) -> VecDeque<OsString> {

@@ -1,6 +1,7 @@
 //! The lab: nodes as namespaces, real runtimes, real and scripted CNIs, a probe mesh.
 
 pub mod agent;
+pub mod bench;
 pub mod caller;
 pub mod containerd;
 pub mod cri;

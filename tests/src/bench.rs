@@ -1,0 +1,194 @@
+//! The benchmark: every figure of the shim beside the same call without it.
+//!
+//! What is compared runs in alternating pairs, the order changing from pair to pair, so that whatever else the machine does
+//! falls on both. The shim's state lies on a real disk, since durability is what costs; its run directory, like a node's
+//! /run, on a tmpfs. A figure that misses its goal is shown as missed; only errors and leftovers are failures.
+
+mod call;
+mod containerd;
+mod crowd;
+mod footprint;
+mod machine;
+mod plugins;
+mod records;
+mod report;
+mod single;
+mod statistics;
+mod table;
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use serde::Serialize;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+pub use report::Report;
+
+use crate::preflight::{self, CONTAINERD, NODES, Need, PLUGINS, TRACE};
+use statistics::Pairs;
+use world::World;
+
+/// A part of the benchmark that can be asked for alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "camelCase")]
+pub enum Section {
+    /// Single calls with a stub delegate.
+    Single,
+    /// Single calls with the standard plugins.
+    Plugins,
+    /// Many attachments started together.
+    Crowd,
+    /// Many live records.
+    Records,
+    /// Sandboxes of a real containerd.
+    Containerd,
+    /// Memory, size, system calls.
+    Footprint,
+}
+
+impl Section {
+    const ALL: [Section; 6] = [
+        Section::Footprint,
+        Section::Single,
+        Section::Plugins,
+        Section::Crowd,
+        Section::Records,
+        Section::Containerd,
+    ];
+
+    const fn needs(self) -> &'static [&'static [Need]] {
+        match self {
+            Section::Single | Section::Records => &[NODES],
+            Section::Footprint => &[NODES, TRACE],
+            Section::Plugins | Section::Crowd => &[NODES, PLUGINS],
+            Section::Containerd => &[NODES, PLUGINS, CONTAINERD],
+        }
+    }
+
+    fn run(self, bench: &mut Bench) -> Result<()> {
+        match self {
+            Section::Single => single::run(bench),
+            Section::Plugins => plugins::run(bench),
+            Section::Crowd => crowd::run(bench),
+            Section::Records => records::run(bench),
+            Section::Containerd => containerd::run(bench),
+            Section::Footprint => footprint::run(bench),
+        }
+    }
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Options {
+    /// Pairs of single calls.
+    pub pairs: usize,
+    /// Live records.
+    pub records: usize,
+    /// Attachments, and sandboxes, started together in the largest crowd.
+    pub crowd: usize,
+    /// Pairs of crowds.
+    pub rounds: usize,
+    /// What to measure; everything if empty.
+    pub only: Vec<Section>,
+}
+
+impl Options {
+    /// What the goals are stated for.
+    pub const FULL: Options =
+        Options { pairs: 500, records: 10_000, crowd: 110, rounds: 7, only: Vec::new() };
+    /// Proves that everything works; its figures mean little.
+    pub const QUICK: Options = Options { pairs: 20, records: 200, crowd: 12, rounds: 2, only: Vec::new() };
+}
+
+/// A run of the benchmark: where it works and what it found.
+struct Bench {
+    options: Options,
+    world: World,
+    report: Report,
+    stop: Arc<AtomicBool>,
+}
+
+/// Runs the benchmark inside the lab.
+///
+/// # Errors
+/// Something that must work did not; what only took long, or was left over, is in the report.
+pub fn run(options: &Options) -> Result<Report> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handlers")?;
+    }
+    let world = World::new()?;
+    let report = Report::new(options, machine::describe(&world)?, report::now()?);
+    if let Some(warning) = report.machine.warning() {
+        eprintln!("warning: {warning}");
+    }
+    let mut bench = Bench { options: options.clone(), world, report, stop };
+    for section in Section::ALL {
+        if options.only.is_empty() || options.only.contains(&section) {
+            bench.section(section)?;
+        }
+    }
+    bench.report.finish()?;
+    Ok(bench.report)
+}
+
+impl Bench {
+    fn section(&mut self, section: Section) -> Result<()> {
+        let name = format!("{section:?}").to_lowercase();
+        let found = preflight::check(&section.needs().concat());
+        if !found.is_complete() {
+            let missing: Vec<&str> = found.missing().map(|finding| finding.need.as_str()).collect();
+            let reason = format!("{name}: not run, this machine lacks: {}", missing.join(", "));
+            ensure!(std::env::var_os("CI").is_none(), "{reason}");
+            eprintln!("{reason}");
+            self.report.not_run.push(reason);
+            return Ok(());
+        }
+        eprintln!("{name} ...");
+        section.run(self).with_context(|| name)
+    }
+
+    /// The turns of `count` pairs, after a tenth as many that do not count.
+    fn turns(&self, count: usize) -> impl Iterator<Item = Result<Turn>> {
+        let warm_up = count.div_ceil(10);
+        let stop = Arc::clone(&self.stop);
+        (0..warm_up + count).map(move |index| {
+            ensure!(!stop.load(Ordering::SeqCst), "interrupted");
+            Ok(Turn { bare_first: index % 2 == 0, counts: index >= warm_up })
+        })
+    }
+}
+
+/// One turn of a pair: who is first, and whether it counts.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    bare_first: bool,
+    counts: bool,
+}
+
+impl Turn {
+    /// Measures both sides of a pair, and takes them in if they count.
+    fn measure(
+        self,
+        pairs: &mut Pairs,
+        bare: impl FnOnce() -> Result<Duration>,
+        through: impl FnOnce() -> Result<Duration>,
+    ) -> Result<()> {
+        let (bare, through) = if self.bare_first {
+            let bare = bare()?;
+            (bare, through()?)
+        } else {
+            let through = through()?;
+            (bare()?, through)
+        };
+        if self.counts {
+            pairs.push(bare, through);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! Many attachments started together.
+//!
+//! The time of a crowd is from the start of the first process to the end of the last. One member that fails is an error of the
+//! report and not the end of the run: what a crowd leaves behind is what it is measured for.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+use super::call::{Attachment, Call};
+use super::plugins::Bridge;
+use super::single;
+use super::statistics::Pairs;
+use super::{Bench, Turn};
+
+/// One side of a crowd: an ADD and a DEL for each member.
+struct Side {
+    adds: Vec<Call>,
+    dels: Vec<Call>,
+}
+
+pub(super) fn run(bench: &mut Bench) -> Result<()> {
+    let most = bench.options.crowd;
+    let bare_netns = bench.world.netns("crowd-a", most)?;
+    let shim_netns = bench.world.netns("crowd-b", most)?;
+    let mut sizes = vec![1, 16.min(most), most];
+    sizes.dedup();
+    for size in sizes {
+        let members = |side: &str, netns: &[String]| -> Vec<Attachment> {
+            let named = netns.iter().take(size).enumerate();
+            named
+                .map(|(number, netns)| Attachment {
+                    id: format!("{side}-{number}"),
+                    netns: netns.clone(),
+                    ifname: "eth0".to_owned(),
+                })
+                .collect()
+        };
+        let (bare, shim) = (members("bare", &bare_netns), members("shim", &shim_netns));
+        stubs(bench, &bare, &shim)?;
+        bridges(bench, &bare, &shim)?;
+    }
+    Ok(())
+}
+
+fn stubs(bench: &mut Bench, bare: &[Attachment], shim: &[Attachment]) -> Result<()> {
+    let size = bare.len();
+    let (old, _, installation) = single::behind_shim(&bench.world, &format!("crowd-stub-{size}"), "1.0.0")?;
+    let world = &bench.world;
+    let bare = Side::new(bare, |verb, member| single::bare(world, &old, verb, member))?;
+    let shim = Side::new(shim, |verb, member| installation.call_for(verb, member))?;
+    let what = format!("{size} at once, stub");
+    measure(bench, &what, bare, shim, |_, _| Ok(()))?;
+    leftovers(bench, &what, installation.leftovers()?);
+    Ok(())
+}
+
+fn bridges(bench: &mut Bench, bare: &[Attachment], shim: &[Attachment]) -> Result<()> {
+    let size = bare.len();
+    let number = 101 + u8::try_from(size.min(100))?;
+    let network = Bridge::new(&bench.world, number);
+    let installation = network.behind_shim(&bench.world, &format!("crowd-bridge-{size}"))?;
+    let world = &bench.world;
+    let bare = Side::new(bare, |verb, member| network.bare(world, verb, member))?;
+    let shim = Side::new(shim, |verb, member| installation.call_for(verb, member))?;
+    let what = format!("{size} at once, bridge + host-local");
+    measure(bench, &what, bare, shim, |add, del| network.remember(add, del))?;
+    leftovers(bench, &what, installation.leftovers()?);
+    leftovers(bench, &what, network.leftovers()?);
+    Ok(())
+}
+
+/// Runs the rounds of one crowd; `remember` gives a bare DEL what it needs of its ADD.
+fn measure(
+    bench: &mut Bench,
+    what: &str,
+    mut bare: Side,
+    mut shim: Side,
+    remember: impl Fn(&mut Call, &mut Call) -> Result<()>,
+) -> Result<()> {
+    let (mut add, mut del) = (Pairs::default(), Pairs::default());
+    let mut errors = Vec::new();
+    for turn in bench.turns(bench.options.rounds) {
+        let turn: Turn = turn?;
+        let (mut bare_errors, mut shim_errors) = (Vec::new(), Vec::new());
+        turn.measure(
+            &mut add,
+            || all_at_once(&mut bare.adds, &mut bare_errors),
+            || all_at_once(&mut shim.adds, &mut shim_errors),
+        )?;
+        if bare_errors.is_empty() {
+            for (add, del) in bare.adds.iter_mut().zip(&mut bare.dels) {
+                remember(add, del)?;
+            }
+        }
+        turn.measure(
+            &mut del,
+            || all_at_once(&mut bare.dels, &mut bare_errors),
+            || all_at_once(&mut shim.dels, &mut shim_errors),
+        )?;
+        errors.extend(bare_errors.into_iter().map(|error| format!("{what}, bare: {error:#}")));
+        errors.extend(shim_errors.into_iter().map(|error| format!("{what}, shim: {error:#}")));
+    }
+    bench.report.pairs(format!("{what}: ADD"), &add);
+    bench.report.pairs(format!("{what}: DEL"), &del);
+    bench.report.errors.extend(errors);
+    Ok(())
+}
+
+impl Side {
+    fn new(members: &[Attachment], call: impl Fn(&str, &Attachment) -> Result<Call>) -> Result<Side> {
+        let each = |verb| members.iter().map(|member| call(verb, member)).collect::<Result<_>>();
+        Ok(Side { adds: each("ADD")?, dels: each("DEL")? })
+    }
+}
+
+/// Starts all calls together; the time until the last has ended.
+fn all_at_once(calls: &mut [Call], errors: &mut Vec<anyhow::Error>) -> Result<Duration> {
+    let members: Vec<_> = calls.iter_mut().map(|call| move || call.run()).collect();
+    let (took, outcomes) = together(members)?;
+    errors.extend(outcomes.into_iter().filter_map(Result::err));
+    Ok(took)
+}
+
+/// Lets all members begin together: the time from the first that began to the last that ended, and each one's outcome.
+pub(super) fn together<T: Send>(members: Vec<impl FnOnce() -> T + Send>) -> Result<(Duration, Vec<T>)> {
+    let start = Barrier::new(members.len());
+    let done: Vec<(Instant, Instant, T)> = thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for act in members {
+            let start = &start;
+            threads.push(scope.spawn(move || {
+                start.wait();
+                let began = Instant::now();
+                let outcome = act();
+                (began, Instant::now(), outcome)
+            }));
+        }
+        let ended = threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a caller panicked")));
+        ended.collect::<Result<_>>()
+    })?;
+    let began = done.iter().map(|(began, _, _)| *began).min();
+    let ended = done.iter().map(|(_, ended, _)| *ended).max();
+    let took = began.zip(ended).map_or(Duration::ZERO, |(began, ended)| ended - began);
+    Ok((took, done.into_iter().map(|(_, _, outcome)| outcome).collect()))
+}
+
+fn leftovers(bench: &mut Bench, what: &str, left: Vec<std::path::PathBuf>) {
+    let named = left.into_iter().map(|path| format!("{what}: {}", path.display()));
+    bench.report.leftovers.extend(named);
+}

@@ -1,0 +1,110 @@
+//! Single calls with the real bridge and host-local in real network namespaces.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::call::{Attachment, Call};
+use super::statistics::Pairs;
+use super::world::{Installation, Networks, World, nothing_left, plugin_conf};
+use super::{Bench, Turn};
+use crate::node;
+
+/// A network of the standard plugins, with a bridge and leases of its own.
+pub(super) struct Bridge {
+    conflist: Value,
+    bridge: String,
+    leases: std::path::PathBuf,
+}
+
+impl Bridge {
+    /// The network of this number, 10.NUMBER.0.0/16.
+    pub(super) fn new(world: &World, number: u8) -> Bridge {
+        let bridge = format!("bench{number}");
+        let leases = world.scratch(&format!("leases-{number}"));
+        let conflist = json!({
+            "cniVersion": "1.0.0",
+            "name": bridge,
+            "plugins": [{
+                "type": "bridge",
+                "bridge": bridge,
+                "isGateway": true,
+                "ipam": {
+                    "type": "host-local",
+                    "dataDir": leases,
+                    "ranges": [[{ "subnet": format!("10.{number}.0.0/16") }]],
+                    "routes": [{ "dst": "0.0.0.0/0" }],
+                },
+            }],
+        });
+        Bridge { conflist, bridge, leases }
+    }
+
+    /// A bare call of its plugin.
+    pub(super) fn bare(&self, world: &World, verb: &str, attachment: &Attachment) -> Result<Call> {
+        let program = world.plugins.join("bridge");
+        let mut call = Call::new(&program, verb, &world.plugins, &plugin_conf(&self.conflist))?;
+        call.attachment(attachment);
+        Ok(call)
+    }
+
+    /// The shim in front of it.
+    pub(super) fn behind_shim(&self, world: &World, label: &str) -> Result<Installation> {
+        let new = super::world::stub_network("newnet", "stub-new", "1.0.0");
+        let bin: &Path = &world.plugins;
+        world.install(
+            label,
+            &Networks { old: &self.conflist, new: &new, attach: "old", version: "1.0.0", bin },
+        )
+    }
+
+    /// Gives a bare DEL what the runtime would have kept of the ADD.
+    pub(super) fn remember(&self, add: &mut Call, del: &mut Call) -> Result<()> {
+        let mut conf = plugin_conf(&self.conflist);
+        conf["prevResult"] = add.answer()?;
+        del.stdin(&conf)
+    }
+
+    /// What attachments that are gone must not leave: leases and links on the bridge.
+    pub(super) fn leftovers(&self) -> Result<Vec<std::path::PathBuf>> {
+        // Beside the leases, one file each by address, are a lock and the last address given.
+        let is_lease = |path: &std::path::PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().parse::<std::net::IpAddr>().is_ok())
+        };
+        let mut left: Vec<_> = super::world::files(&self.leases)?.into_iter().filter(is_lease).collect();
+        let links = node::run(Command::new("ip").args(["-o", "link", "show", "master", &self.bridge]))
+            .context("links of the bridge")?;
+        left.extend(links.lines().map(Into::into));
+        Ok(left)
+    }
+}
+
+pub(super) fn run(bench: &mut Bench) -> Result<()> {
+    let network = Bridge::new(&bench.world, 100);
+    let shim = network.behind_shim(&bench.world, "plugins")?;
+    let attachments: Vec<Attachment> = bench
+        .world
+        .netns("plugins", 2)?
+        .into_iter()
+        .zip(["bare", "shim"])
+        .map(|(netns, id)| Attachment { id: id.to_owned(), netns, ifname: "eth0".to_owned() })
+        .collect();
+    let mut bare_add = network.bare(&bench.world, "ADD", &attachments[0])?;
+    let mut bare_del = network.bare(&bench.world, "DEL", &attachments[0])?;
+    let mut shim_add = shim.call_for("ADD", &attachments[1])?;
+    let mut shim_del = shim.call_for("DEL", &attachments[1])?;
+    let (mut add, mut del) = (Pairs::default(), Pairs::default());
+    for turn in bench.turns(bench.options.pairs) {
+        let turn: Turn = turn?;
+        turn.measure(&mut add, || bare_add.run(), || shim_add.run())?;
+        network.remember(&mut bare_add, &mut bare_del)?;
+        turn.measure(&mut del, || bare_del.run(), || shim_del.run())?;
+    }
+    nothing_left("bridge + host-local", &shim.leftovers()?)?;
+    nothing_left("bridge + host-local", &network.leftovers()?)?;
+    bench.report.pairs("bridge + host-local ADD", &add);
+    bench.report.pairs("bridge + host-local DEL", &del);
+    Ok(())
+}

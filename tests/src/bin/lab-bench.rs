@@ -1,0 +1,70 @@
+//! What the shim costs: every figure beside the same call without it, and the numbers to reach.
+//!
+//! ```text
+//! lab-bench [--quick] [--only SECTION,...] [--output json]   0: measured, 1: something failed or was left over
+//! ```
+//!
+//! A figure that misses its goal is no failure. The report is saved as `target/bench/DATE.json`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use lab::bench::{self, Options, Section};
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures the shim against the same calls without it")]
+struct Cli {
+    /// As little of everything as proves that it works.
+    #[arg(long)]
+    quick: bool,
+    /// Measure these parts alone.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Section>,
+    /// Pairs of single calls.
+    #[arg(long)]
+    pairs: Option<usize>,
+    /// Live records.
+    #[arg(long)]
+    records: Option<usize>,
+    /// Attachments, and sandboxes, in the largest crowd.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=200))]
+    crowd: Option<u16>,
+    /// Pairs of crowds.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// How the report is written.
+    #[arg(long, value_enum, default_value = "human")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Human,
+    Json,
+}
+
+impl Cli {
+    fn options(&self) -> Options {
+        let usual = if self.quick { Options::QUICK } else { Options::FULL };
+        Options {
+            pairs: self.pairs.unwrap_or(usual.pairs),
+            records: self.records.unwrap_or(usual.records),
+            crowd: self.crowd.map_or(usual.crowd, usize::from),
+            rounds: self.rounds.unwrap_or(usual.rounds),
+            only: self.only.clone(),
+        }
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let cli = Cli::parse();
+    lab::isolate::enter()?;
+    let report = bench::run(&cli.options())?;
+    let path = report.save()?;
+    match cli.output {
+        Output::Human => println!("{}\nsaved as {}", report.render(), path.display()),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
