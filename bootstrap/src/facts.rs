@@ -53,10 +53,21 @@ pub struct Facts {
     pub recorded: Result<BTreeSet<Key>, String>,
     /// What has an inventory entry.
     pub listed: Result<BTreeSet<Key>, String>,
-    /// What the runtime says of itself; none where there is none to ask or it does not tell.
-    pub runtime: Result<Option<CniSetup>, String>,
+    /// What the runtime says of itself.
+    pub runtime: Result<Asked, String>,
     /// Now.
     pub now: Result<Moment, String>,
+}
+
+/// The answer of a runtime that was asked how it is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// There is none to ask.
+    Nobody,
+    /// It does not tell; CRI-O does not.
+    Silent,
+    /// Its setup.
+    Told(CniSetup),
 }
 
 /// A network of the policy.
@@ -85,8 +96,8 @@ impl Facts {
     pub fn gather(settings: Settings, wanted: &Install) -> Self {
         let store = Store::new(&settings.layout);
         let policy = Policy::load(&settings.layout.policy_file()).map_err(|e| e.to_string());
-        let runtime = ask(&wanted.runtime.runtime_endpoint);
-        let dirs = bin_dirs(&wanted.bin_dirs, runtime.as_ref().ok().and_then(Option::as_ref));
+        let runtime = Asked::runtime(&wanted.runtime.runtime_endpoint);
+        let dirs = bin_dirs(&wanted.bin_dirs, runtime.as_ref().ok().and_then(Asked::setup));
         let search = joined(&dirs);
         let networks = policy.as_ref().map_or_else(
             |_| Vec::new(),
@@ -160,15 +171,35 @@ pub fn joined(dirs: &[PathBuf]) -> String {
     dirs.join(":")
 }
 
-fn ask(endpoint: &str) -> Result<Option<CniSetup>, String> {
-    if endpoint == "none" {
-        return Ok(None);
+impl Asked {
+    /// Asks the runtime at `endpoint`; `none` is nobody, and so is a socket that is not there.
+    ///
+    /// # Errors
+    /// When there is one and it does not answer.
+    pub fn runtime(endpoint: &str) -> Result<Self, String> {
+        if endpoint == "none" {
+            return Ok(Self::Nobody);
+        }
+        let runtime = Runtime::at(endpoint).map_err(|e| e.to_string())?;
+        if !runtime.is_there() {
+            return Ok(Self::Nobody);
+        }
+        match runtime.cni_setup() {
+            Ok(setup) => Ok(setup.map_or(Self::Silent, Self::Told)),
+            Err(why) => Err(format!(
+                "{why:#}; if it is not the runtime of this node's pods, say --runtime-endpoint none"
+            )),
+        }
     }
-    let runtime = Runtime::at(endpoint).map_err(|e| e.to_string())?;
-    if !runtime.is_there() {
-        return Ok(None);
+
+    /// What it told.
+    #[must_use]
+    pub const fn setup(&self) -> Option<&CniSetup> {
+        match self {
+            Self::Told(setup) => Some(setup),
+            Self::Nobody | Self::Silent => None,
+        }
     }
-    runtime.cni_setup().map_err(|e| format!("{e:#}"))
 }
 
 /// Types of a network whose binary cannot be used, with the reason: its plugins and their address managers.

@@ -4,28 +4,24 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
 use shim::conflist::Unloadable;
 use shim::inventory::Entry;
-use shim::layout::{CONF_FILE, Layout, PLUGIN};
+use shim::layout::{CONF_FILE, PLUGIN};
 use shim::policy::{Attach, Policy, SecondaryFailure, Side};
-use shim::raw::to_raw;
 use shim::request::is_name;
 
 use crate::change::{Act, Change, Write};
 use crate::cli::{Install, Mode};
+use crate::conf::{POD_ANNOTATIONS, conf};
 use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
-use crate::facts::{Facts, NetworkFacts};
+use crate::facts::{Asked, Facts, NetworkFacts};
 use crate::inventory::{Known, take};
 
 /// Our name on a node that has no network yet.
 const DEFAULT_NAME: &str = "crossfade";
 /// cniVersion of our conf unless something else is asked for.
 const DEFAULT_CNI_VERSION: &str = "1.0.0";
-/// Pods' annotations, which the policy may heed, arrive under this capability.
-const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 /// Mode of our conf: it holds no secret.
 const CONF_MODE: u32 = 0o644;
 /// Mode of our plugin.
@@ -40,30 +36,6 @@ pub struct Decision {
     pub changes: Vec<Change>,
     /// What a person may want to know.
     pub notes: Vec<String>,
-}
-
-/// Our conf. *Source of the keys*: the specification, section 1, and `loadOnlyInlinedPlugins` of the reference library 1.3.
-#[derive(Serialize)]
-struct Conf<'a> {
-    #[serde(rename = "cniVersion")]
-    cni_version: &'a str,
-    name: &'a str,
-    #[serde(rename = "loadOnlyInlinedPlugins")]
-    only_inlined: bool,
-    plugins: [Plugin<'a>; 1],
-}
-
-#[derive(Serialize)]
-struct Plugin<'a> {
-    #[serde(rename = "type")]
-    plugin_type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<&'a std::path::Path>,
-    #[serde(rename = "stateDir", skip_serializing_if = "Option::is_none")]
-    state_dir: Option<&'a std::path::Path>,
-    #[serde(rename = "runDir", skip_serializing_if = "Option::is_none")]
-    run_dir: Option<&'a std::path::Path>,
-    capabilities: Box<RawValue>,
 }
 
 /// Decides what installing takes, or finds everything that stands in its way.
@@ -97,9 +69,9 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
         networks(facts, policy, &mut way, &mut notes);
     }
     let name = facts.conf_dir.as_ref().ok().and_then(|dir| {
-        let (name, from) = our_name(facts, dir, &mut way)?;
-        conf_dir(dir, &name, &mut way, &mut notes);
-        Some((name, from))
+        let named = our_name(facts, dir, &mut way);
+        conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &mut way, &mut notes);
+        named
     });
     runtime(facts, &mut way);
     let entries = inventory(facts, wanted, &mut way, &mut notes);
@@ -223,13 +195,15 @@ fn our_name(facts: &Facts, dir: &ConfDir, way: &mut InTheWay) -> Option<(String,
     Some((name, from))
 }
 
-fn conf_dir(dir: &ConfDir, name: &str, way: &mut InTheWay, notes: &mut Vec<String>) {
+fn conf_dir(dir: &ConfDir, name: Option<&str>, way: &mut InTheWay, notes: &mut Vec<String>) {
     for conf in dir.before_ours() {
         match &conf.content {
-            Ok(content) if conf.is_meta_plugin() && content.delegates_to_us(name) => {}
+            Ok(content) if conf.is_meta_plugin() && content.delegates_to_us(name.unwrap_or_default()) => {}
             Ok(_) if conf.is_meta_plugin() => way.found(format!(
-                "{} sorts before ours and does not delegate to us: let its clusterNetwork be {name}, or /etc/cni/net.d/{CONF_FILE}",
-                conf.file
+                "{} sorts before ours and does not delegate to us: let its clusterNetwork be {}, or {}",
+                conf.file,
+                name.unwrap_or("our network"),
+                dir.path.join(CONF_FILE).display()
             )),
             _ => way.found(format!(
                 "{} sorts before {CONF_FILE}, so the runtime would use it: rename it to something later",
@@ -242,7 +216,7 @@ fn conf_dir(dir: &ConfDir, name: &str, way: &mut InTheWay, notes: &mut Vec<Strin
     {
         way.found(format!("{} has a plugin of our type, too: remove it, there must be one", conf.file));
     }
-    if dir.folders.iter().any(|folder| folder == name) {
+    if let Some(name) = name.filter(|name| dir.folders.iter().any(|folder| folder == name)) {
         way.found(format!(
             "{} is a folder called like our network, whose plugins a runtime may chain behind us: move them into the conf of their network",
             dir.path.join(name).display()
@@ -265,7 +239,7 @@ fn conf_dir(dir: &ConfDir, name: &str, way: &mut InTheWay, notes: &mut Vec<Strin
 
 /// Holds what the runtime says of itself against what we are about to do.
 fn runtime(facts: &Facts, way: &mut InTheWay) {
-    let Ok(Some(setup)) = &facts.runtime else {
+    let Some(setup) = facts.runtime.as_ref().ok().and_then(Asked::setup) else {
         return;
     };
     if setup.conf_dir != facts.settings.conf_dir {
@@ -386,23 +360,26 @@ fn capabilities(facts: &Facts) -> BTreeSet<String> {
     all
 }
 
-fn conf(layout: &Layout, name: &str, version: &str, capabilities: &BTreeSet<String>) -> Vec<u8> {
-    let usual = Layout::default();
-    let on: std::collections::BTreeMap<_, _> = capabilities.iter().map(|name| (name, true)).collect();
-    let conf = Conf {
-        cni_version: version,
-        name,
-        only_inlined: true,
-        plugins: [Plugin {
-            plugin_type: PLUGIN,
-            policy: layout.policy.as_deref(),
-            state_dir: Some(layout.state_dir.as_path()).filter(|dir| *dir != usual.state_dir),
-            run_dir: Some(layout.run_dir.as_path()).filter(|dir| *dir != usual.run_dir),
-            capabilities: to_raw(&on),
-        }],
-    };
-    // Ours always serialises; for people to read it is indented.
-    let mut bytes = serde_json::to_vec_pretty(&conf).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_needed_where_a_pod_may_get_it_now() {
+        let both =
+            r#""attach":"both","both":{"primary":"new","defaultRoute":"new","secondaryFailure":"tolerate"}"#;
+        for (rest, sides) in [
+            (r#""attach":"old""#, vec![Side::Old]),
+            (r#""attach":"old","unrecorded":"new""#, vec![Side::Old]),
+            (r#""attach":"old","rules":[{"pod":"x","attach":"new"}]"#, vec![Side::Old, Side::New]),
+            (r#""attach":"both""#, vec![Side::Old, Side::New]),
+            (both, vec![Side::New]),
+        ] {
+            let text = format!(
+                r#"{{"version":1,"networks":{{"old":{{"conf":["/o"]}},"new":{{"conf":["/n"]}}}},{rest}}}"#
+            );
+            let policy = Policy::parse(text.as_bytes()).expect("valid");
+            assert_eq!(needed(&policy).into_iter().collect::<Vec<_>>(), sides, "{rest}");
+        }
+    }
 }

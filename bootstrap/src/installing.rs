@@ -9,14 +9,15 @@ use crate::cache::Cache;
 use crate::change::{self, Act, Change};
 use crate::cli::{Global, Install};
 use crate::exit::{Exit, Failure};
-use crate::facts::{self, Facts};
+use crate::facts::{self, Asked, Facts};
 use crate::install::{Decision, decide, left_out, names};
 use crate::inventory::{Known, take};
 use crate::print::{Changed, Done, Outcome};
+use crate::runtime::adding::{Way, wait_for_quiet};
 use crate::runtime::cri::Runtime;
 use crate::settings::Settings;
 
-/// How long the runtime may take to load our conf: an ADD that is running holds it up, and the longest has four minutes.
+/// How long the runtime may take to load our conf, and an ADD under the conf before to end: kubelet gives one four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
 
 /// Installs, or says what installing would do.
@@ -75,17 +76,20 @@ fn apply(
     Ok(Some(Outcome::Done))
 }
 
-/// Pods were attached by the old conf until the runtime had loaded ours, some of them after the inventory was taken. Once
-/// it has, the cache is complete: whatever comes now comes through us.
+/// Pods were attached by the conf before ours until the runtime had loaded ours, some of them after the inventory was
+/// taken. Once it has, and those ADDs have ended, the cache is complete: whatever comes now comes through us.
 fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
-    let told = facts.runtime.as_ref().is_ok_and(Option::is_some);
-    if told {
-        let runtime = Runtime::at(&wanted.runtime.runtime_endpoint)?;
-        runtime.wait_for(PLUGIN, LOADED_WITHIN).map_err(|e| Failure::later(format!("{e:#}")))?;
-    } else {
-        notes.push(
+    match &facts.runtime {
+        Ok(Asked::Nobody) | Err(_) => notes.push(
             "no runtime told whether it uses the conf; run install again in a while, so that what was attached meanwhile is listed".into(),
-        );
+        ),
+        Ok(Asked::Silent) => quiet()?,
+        Ok(Asked::Told(_)) => {
+            let runtime = Runtime::at(&wanted.runtime.runtime_endpoint)?;
+            let loaded = |loaded: &[String]| loaded.iter().any(|plugin| plugin == PLUGIN);
+            runtime.wait_for(LOADED_WITHIN, loaded).map_err(|e| Failure::later(format!("{e:#}")))?;
+            quiet()?;
+        }
     }
     let failed = |why: String| Failure::new(Exit::Failed, why);
     let now = facts.now.clone().map_err(failed)?;
@@ -113,4 +117,11 @@ fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(
         ));
     }
     Ok(())
+}
+
+fn quiet() -> Result<(), Failure> {
+    wait_for_quiet(Way::PastUs, LOADED_WITHIN).map_err(|running| {
+        let ids: Vec<String> = running.into_iter().collect();
+        Failure::later(format!("an ADD under the conf before ours still runs for {}", ids.join(", ")))
+    })
 }

@@ -7,6 +7,7 @@ pub mod attachments;
 pub mod cache;
 pub mod change;
 pub mod cli;
+pub mod conf;
 pub mod confdir;
 pub mod durable;
 pub mod exit;

@@ -82,7 +82,10 @@ pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Resu
     }
     // Two who flip at once must not undo each other's other changes.
     let flipped = lock::exclusively(layout, "policy", || Ok(decide(layout, phase, volatile).and_then(apply)));
-    let done = flipped.map_err(|e: io::Error| Failure::later(format!("lock of the policy: {e}")))??;
+    let done = flipped.map_err(|e: io::Error| match e.kind() {
+        io::ErrorKind::WouldBlock => Failure::later("somebody else is flipping the policy"),
+        _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")),
+    })??;
     Ok(Changed::applied(vec![done], Vec::new()))
 }
 

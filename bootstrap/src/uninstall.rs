@@ -1,6 +1,7 @@
 //! `uninstall`: takes our conf away, once nothing is attached through it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shim::layout::PLUGIN;
 
@@ -8,10 +9,14 @@ use crate::attachments::{self, Attachments};
 use crate::change::{self, Act, Change, Write};
 use crate::cli::{Global, Uninstall};
 use crate::exit::{Exit, Failure};
-use crate::facts::bin_dirs;
+use crate::facts::{Asked, bin_dirs};
 use crate::print::{Changed, Done, Outcome};
+use crate::runtime::adding::{Way, wait_for_quiet};
+use crate::runtime::cri::Runtime;
 use crate::settings::Settings;
 
+/// How long the runtime may take to load the next conf, and an ADD through us to end.
+const UNUSED_WITHIN: Duration = Duration::from_secs(240);
 /// How many attachments a refusal names.
 const NAMED: usize = 10;
 
@@ -32,7 +37,9 @@ pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure
         let outcome = if let Act::Remove { path, nudge } = &change.act {
             change::remove(path, *nudge).map_err(failed)?;
             if *nudge {
-                put_back_if_needed(&settings)?;
+                wait_until_unused(&wanted.runtime.runtime_endpoint).or_else(|e| put_back(&settings, e))?;
+                let attached = attachments::list(&settings.layout, None)?;
+                refuse_attached(&attached).or_else(|refused| put_back(&settings, refused))?;
             }
             Some(Outcome::Done)
         } else {
@@ -87,12 +94,26 @@ fn remove(path: PathBuf, nudge: bool, why: &str) -> Change {
     Change::new(Act::Remove { path, nudge }, target, why)
 }
 
-/// A pod may have been attached between the look and the removal; its DEL needs us.
-fn put_back_if_needed(settings: &Settings) -> Result<(), Failure> {
-    let Err(refused) = refuse_attached(&attachments::list(&settings.layout, None)?) else {
-        return Ok(());
-    };
-    let mut findings = vec!["something was attached while the conf was being removed; try again".to_owned()];
+/// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
+fn wait_until_unused(endpoint: &str) -> Result<(), Failure> {
+    match Asked::runtime(endpoint).map_err(Failure::later)? {
+        Asked::Nobody => return Ok(()),
+        Asked::Silent => {}
+        Asked::Told(_) => {
+            let unused = |loaded: &[String]| loaded.iter().all(|plugin| plugin != PLUGIN);
+            let runtime = Runtime::at(endpoint)?;
+            runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::later(format!("{e:#}")))?;
+        }
+    }
+    wait_for_quiet(Way::ThroughUs, UNUSED_WITHIN).map_err(|running| {
+        let ids: Vec<String> = running.into_iter().collect();
+        Failure::later(format!("an ADD through us still runs for {}", ids.join(", ")))
+    })
+}
+
+/// What was attached through us needs our conf for its DEL.
+fn put_back(settings: &Settings, why: Failure) -> Result<(), Failure> {
+    let mut findings = vec!["something is attached through us by now; try again".to_owned()];
     if let Ok(Some(conf)) = &settings.installed {
         let (path, bytes) = (settings.conf_file(), conf.bytes.clone());
         change::write(&Write { path, bytes, mode: conf.mode, nudge: true }).map_err(|e| {
@@ -100,6 +121,6 @@ fn put_back_if_needed(settings: &Settings) -> Result<(), Failure> {
         })?;
         findings.push(format!("{} is back", settings.conf_file().display()));
     }
-    findings.extend(refused.findings);
+    findings.extend(why.findings);
     Err(Failure { exit: Exit::TryLater, findings })
 }

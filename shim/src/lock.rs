@@ -119,6 +119,8 @@ impl Lock {
     pub fn try_take(layout: &Layout, key: &Key, verb: Verb) -> io::Result<Option<Self>> {
         let path = prepare(layout, &key.file_name())?;
         match try_flock(open(&path)?, &path)? {
+            // Workers that closed what they inherited hold nothing, and work all the same.
+            Attempt::Taken(file) if read(&file).groups.iter().any(|group| group.is_alive()) => Ok(None),
             Attempt::Taken(file) => match Self::hold(file, path, verb) {
                 Ok(lock) => Ok(Some(lock)),
                 Err(NoLock::Io(error)) => Err(error),

@@ -92,7 +92,6 @@ impl CniError {
             cni_version: &'a str,
             code: u32,
             msg: &'a str,
-            #[serde(skip_serializing_if = "str::is_empty")]
             details: &'a str,
         }
         let wire = Wire { cni_version, code: self.code, msg: &self.msg, details: &self.details };
@@ -142,8 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn empty_details_are_left_out() {
-        assert_eq!(CniError::new(4, "m").to_json("1.0.0"), r#"{"cniVersion":"1.0.0","code":4,"msg":"m"}"#);
+    fn every_key_of_the_specification_is_there_even_when_empty() {
+        let text = r#"{"cniVersion":"1.0.0","code":4,"msg":"m","details":""}"#;
+        assert_eq!(CniError::new(4, "m").to_json("1.0.0"), text);
     }
 
     #[test]

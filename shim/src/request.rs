@@ -121,13 +121,14 @@ impl Env {
             .details(format!("{} needs them set and not empty", verb.as_str())));
         }
         let needs = |name: &str| verb.required().contains(&name);
+        let of_container = needs("CNI_CONTAINERID");
         let env = Self {
             verb,
             container_id: if needs("CNI_CONTAINERID") { get("CNI_CONTAINERID")? } else { None }
                 .unwrap_or_default(),
-            netns: if verb == Verb::Version { None } else { get("CNI_NETNS")? }.unwrap_or_default(),
+            netns: if of_container { get("CNI_NETNS")? } else { None }.unwrap_or_default(),
             ifname: if needs("CNI_IFNAME") { get("CNI_IFNAME")? } else { None }.unwrap_or_default(),
-            args: get("CNI_ARGS")?,
+            args: if of_container { get("CNI_ARGS")? } else { None },
             path: get("CNI_PATH")?,
         };
         if needs("CNI_CONTAINERID") && !is_name(&env.container_id) {

@@ -274,14 +274,14 @@ fn without_a_data_directory_leases_are_where_host_local_puts_them() {
         return;
     }
     let network = unique("cfnet");
-    let directory = Path::new("/var/lib/cni/networks").join(&network);
-    std::fs::create_dir_all(&directory).expect("the default directory");
+    let leases = Leases { parent: Path::new("/var/lib/cni/networks").join(&network) };
+    let directory = &leases.parent;
+    std::fs::create_dir_all(directory).expect("the default directory");
     for plugin in [json!({"type": "bridge", "ipam": {"type": "host-local"}}), json!({"type": "flannel"})] {
         std::fs::write(directory.join("10.1.0.2"), "c1\r\neth0").expect("a lease");
         let conf = json!({"name": network, "plugins": [plugin]});
         let cleaned = clean_record("c1", &conf, None, None);
-        let found = files(&directory);
+        let found = files(directory);
         assert_eq!(found, [""; 0], "{cleaned:?}");
     }
-    std::fs::remove_dir_all(&directory).expect("the default directory");
 }

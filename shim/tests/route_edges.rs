@@ -141,12 +141,14 @@ fn loopback_may_come_and_go_meanwhile() {
             }
             rounds
         });
-        for _ in 0..200 {
-            undo(&pod.open(), "eth0", "net1").expect("undo");
-            after_first(&pod.open(), &first.side()).expect("after the first");
-            after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
-        }
+        let rounds = (0..200).try_for_each(|_| {
+            undo(&pod.open(), "eth0", "net1")?;
+            after_first(&pod.open(), &first.side())?;
+            after_owner(&pod.open(), &first.side(), &owner.side())
+        });
+        // Before anything can panic: the scope waits for the other thread.
         done.store(true, Ordering::Relaxed);
+        rounds.expect("undo and both steps");
         assert!(flapper.join().expect("the flapping thread") > 0);
     });
     let sorted = |text: &str| {

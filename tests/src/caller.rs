@@ -23,6 +23,7 @@ use nix::{
 };
 use serde_json::Value;
 
+use crate::oracle;
 use crate::stub::PATIENCE;
 
 /// Between two looks at a condition.
@@ -45,6 +46,7 @@ pub struct Plugin {
     env: BTreeMap<String, String>,
     stdin: Stdin,
     patience: Duration,
+    oracle: bool,
 }
 
 impl Plugin {
@@ -56,7 +58,14 @@ impl Plugin {
             env: BTreeMap::new(),
             stdin: Stdin::Bytes(Vec::new()),
             patience: PATIENCE,
+            oracle: false,
         }
+    }
+
+    /// Has every reply read by [`crate::oracle`] as well: for our own plugin, whose errors have all of the specification's keys.
+    pub fn read_by_the_oracle(mut self) -> Self {
+        self.oracle = true;
+        self
     }
 
     /// Sets an environment variable.
@@ -134,7 +143,14 @@ impl Plugin {
         let stdout = drain(child.stdout.take().context("stdout is piped")?);
         let stderr = drain(child.stderr.take().context("stderr is piped")?);
         let open_stdin = feed(child.stdin.take().context("stdin is piped")?, &self.stdin);
-        Ok(Running { child, stdout, stderr, _open_stdin: open_stdin, patience: self.patience })
+        Ok(Running {
+            child,
+            stdout,
+            stderr,
+            _open_stdin: open_stdin,
+            patience: self.patience,
+            oracle: self.oracle,
+        })
     }
 }
 
@@ -170,6 +186,7 @@ pub struct Running {
     stderr: Receiver<std::io::Result<Vec<u8>>>,
     _open_stdin: Option<ChildStdin>,
     patience: Duration,
+    oracle: bool,
 }
 
 impl Running {
@@ -227,6 +244,7 @@ impl Running {
             status,
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            oracle: self.oracle,
         })
     }
 }
@@ -248,6 +266,7 @@ pub struct Outcome {
     pub stdout: String,
     /// Everything on stderr.
     pub stderr: String,
+    oracle: bool,
 }
 
 /// An error object as the specification has it.
@@ -277,8 +296,29 @@ impl Outcome {
     /// When it failed, or stdout holds anything else.
     pub fn result(&self) -> Result<Value> {
         self.succeeded()?;
-        serde_json::from_str(&self.stdout)
-            .with_context(|| format!("stdout is not one JSON document: {self:?}"))
+        let result: Value = serde_json::from_str(&self.stdout)
+            .with_context(|| format!("stdout is not one JSON document: {self:?}"))?;
+        if self.oracle && ["0.4.0", "1.0.0"].iter().any(|known| result["cniVersion"] == **known) {
+            self.hold_to_the_oracle(&result)?;
+        }
+        Ok(result)
+    }
+
+    /// The oracle must read the addresses that are there, and attribute each to the interface it names.
+    fn hold_to_the_oracle(&self, result: &Value) -> Result<()> {
+        let read = match oracle::read_reply(self.stdout.as_bytes())? {
+            oracle::Reply::Success(read) => read,
+            oracle::Reply::Version(_) if result.get("supportedVersions").is_some() => return Ok(()),
+            other => bail!("the oracle reads no result but {other:?}"),
+        };
+        let written = result["ips"].as_array().map(Vec::as_slice).unwrap_or_default();
+        ensure!(read.ips.len() == written.len(), "the oracle reads other addresses: {read:?}");
+        for (read, written) in read.ips.iter().zip(written) {
+            let same = written["address"] == read.address.to_string()
+                && written["interface"].as_u64() == read.interface.map(|index| index as u64);
+            ensure!(same, "the oracle reads {read:?} for {written}");
+        }
+        Ok(())
     }
 
     /// Holds when the plugin succeeded without a word on stdout.
@@ -313,6 +353,11 @@ impl Outcome {
             .with_context(|| format!("stdout is not one JSON document: {self:?}"))?;
         let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
         ensure!(object["msg"].is_string(), "an error needs a `msg`: {object}");
+        if self.oracle {
+            let read = oracle::read_reply(self.stdout.as_bytes())?;
+            let same = matches!(&read, oracle::Reply::Error { code, .. } if object["code"] == *code);
+            ensure!(same, "the oracle reads {read:?} for {object}");
+        }
         Ok(Refusal {
             cni_version: text("cniVersion"),
             code: object["code"].as_u64().with_context(|| format!("an error needs a `code`: {object}"))?,

@@ -5,9 +5,10 @@
 //! files, addresses come from the runtime, calls from a plugin in both networks' chains, losses from the mesh.
 
 pub mod board;
-pub mod crossfade;
+pub mod bootstrap;
 pub mod migrate;
 pub mod naive;
+pub mod placement;
 pub mod report;
 pub mod scene;
 mod scouts;

@@ -71,17 +71,17 @@ impl Runtime {
         .with_context(|| format!("ask {} for its status", self.socket.display()))
     }
 
-    /// Waits until the runtime has loaded a conf with a plugin of this type. An ADD through what it had before has ended
-    /// then, for runtimes load under a lock that every ADD holds. False where it does not tell what it loads.
+    /// Waits until the types of the plugins that the runtime has loaded are `right`. What it had before may still be at
+    /// work. Does not wait for one that does not tell what it loads.
     ///
     /// # Errors
     /// When it does not answer, or not in time.
-    pub fn wait_for(&self, plugin: &str, within: Duration) -> Result<bool> {
+    pub fn wait_for(&self, within: Duration, right: impl Fn(&[String]) -> bool) -> Result<()> {
         let end = Instant::now() + within;
         loop {
             match self.cni_setup()? {
-                None => return Ok(false),
-                Some(setup) if setup.loaded.iter().any(|loaded| loaded == plugin) => return Ok(true),
+                None => return Ok(()),
+                Some(setup) if right(&setup.loaded) => return Ok(()),
                 Some(_) if Instant::now() >= end => bail!(
                     "{} has not loaded the conf within {} s; an ADD or DEL that hangs holds it up",
                     self.socket.display(),

@@ -1,5 +1,6 @@
 //! What the container runtime knows: its sandboxes, and which confs it uses.
 
+pub mod adding;
 pub mod cri;
 
 use std::collections::BTreeSet;

@@ -1,12 +1,13 @@
 //! CHECK: every network of the record is asked with its own result; the first error is reported.
 
+use crate::attachment::Attachment;
+use crate::conflist::Conflist;
 use crate::delegate::Limits;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, Patience};
 use crate::policy::Deadlines;
 use crate::reply::{CniError, code};
 use crate::store::Found;
-use crate::{attachment::Attachment, conflist::Conflist, delegate::Scope};
 
 use super::{Request, networks};
 
@@ -36,13 +37,7 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
             let leg = adopt.leg(entry)?;
             let conf = networks::recorded_conf(&leg)?;
             let result = adopt.result(entry, &conf);
-            let scope = Scope {
-                container_id: &key.container_id,
-                netns: &request.env.netns,
-                args: request.env.args.as_deref(),
-                search: request.env.path.as_deref().into_iter().collect(),
-            };
-            let network = networks::recorded(&leg, &conf, scope);
+            let network = networks::recorded(&leg, &conf, request.scope());
             network.check(result.as_deref(), Some(&mut lock), &limits)
         }
     }

@@ -5,6 +5,7 @@ use crate::boot::Moment;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::policy::{Deadlines, Policy, Side};
+use crate::raw::RawObject;
 use crate::reply::{CniError, code};
 use crate::store::{Found, Open};
 
@@ -78,6 +79,8 @@ fn from_damaged(
             .details(error.to_string())
     })?;
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();
+    // Which of them was the primary is not known any more, and to undo too much is harmless: everybody gets all of it.
+    let told = Some(request.conf.runtime_config()?).filter(|config| !config.is_empty());
     let mut legs = Vec::new();
     for side in &sides {
         let loaded = match networks::load(request, policy, *side) {
@@ -89,7 +92,8 @@ fn from_damaged(
         let primary = sides.len() == 1 || *side == policy.both.primary;
         let both = policy.attach == crate::policy::Attach::Both;
         let ifname = if primary || !both { &request.env.ifname } else { &policy.both.secondary_ifname };
-        legs.push(adopt::leg(&loaded, ifname, primary));
+        let runtime_config = told.as_ref().map(RawObject::to_raw);
+        legs.push(Leg { runtime_config, ..adopt::leg(&loaded, ifname, primary) });
     }
     let aside = request.store.set_aside(&key);
     match &aside {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::attachment::Attachment;
 use crate::boot::Moment;
-use crate::delegate::{Limits, Network, Scope, ValidAttachment};
+use crate::delegate::{Limits, Network, ValidAttachment};
 use crate::inventory::Inventory;
 use crate::policy::{Policy, Side};
 use crate::reply::{CniError, code};
@@ -108,13 +108,8 @@ fn forward(
             }
         };
         let list = list_for(&loaded.conf.name, side, valid, &records, &inventory);
-        let scope = Scope {
-            container_id: "",
-            netns: "",
-            args: None,
-            search: request.env.path.as_deref().into_iter().collect(),
-        };
-        let network = Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope };
+        let network =
+            Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope: request.scope() };
         let limits = Limits { deadline, signals: request.signals };
         errors.extend(network.gc(&list, &limits).err());
     }

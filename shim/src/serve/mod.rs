@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::delegate::deadline_code;
+use crate::delegate::{Scope, deadline_code};
 use crate::layout::Layout;
 use crate::lock::NoLock;
 use crate::policy::Policy;
@@ -75,6 +75,16 @@ impl Request<'_> {
 
     pub(crate) fn until(&self, secs: u64) -> Instant {
         self.began + Duration::from_secs(secs)
+    }
+
+    /// The environment of this call for delegates; empty where the verb concerns no container.
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        Scope {
+            container_id: &self.env.container_id,
+            netns: &self.env.netns,
+            args: self.env.args.as_deref(),
+            search: self.env.path.as_deref().into_iter().collect(),
+        }
     }
 
     /// What a lock that could not be had is called on this verb.

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::delegate::{Limits, Network, Scope};
+use crate::delegate::{Limits, Network};
 use crate::exec::Binary;
 use crate::policy::{Attach, Policy, SecondaryFailure, Side};
 use crate::probe::Depth;
@@ -57,13 +57,7 @@ fn network_status(
         }
         Err(error) => return Err(not_available(error)),
     };
-    let scope = Scope {
-        container_id: "",
-        netns: "",
-        args: None,
-        search: request.env.path.as_deref().into_iter().collect(),
-    };
-    let network = Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope };
+    let network = Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope: request.scope() };
     let _binaries: Vec<Binary> = network.find_binaries().map_err(not_available)?;
     if ready::is_marked(request.layout(), &loaded.conf.name) {
         return Ok(());

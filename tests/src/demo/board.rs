@@ -43,7 +43,8 @@ struct State {
 #[derive(Debug, Default)]
 struct NodeLine {
     doing: String,
-    pods: BTreeMap<&'static str, u64>,
+    /// Pods on old alone, on both networks, on new alone.
+    pods: [usize; 3],
     bar: Option<ProgressBar>,
 }
 
@@ -65,15 +66,16 @@ impl Board {
         Board { shared, painter }
     }
 
-    /// Begins a scene with these nodes; the lines of the one before go.
-    pub fn scene(&self, title: &str, nodes: &[&str]) {
+    /// Begins a scene with nodes `n1` to `nCOUNT`; the lines of the one before go.
+    pub fn scene(&self, title: &str, count: u8) {
         self.clear();
         {
             let mut state = self.shared.state();
             title.clone_into(&mut state.title);
-            for name in nodes {
-                let bar = self.shared.bar();
-                state.lines.insert((*name).to_owned(), NodeLine { bar, ..NodeLine::default() });
+            for number in 1..=count {
+                let line =
+                    NodeLine { doing: "starts".to_owned(), bar: self.shared.bar(), ..NodeLine::default() };
+                state.lines.insert(format!("n{number}"), line);
             }
             state.summary = self.shared.bar();
         }
@@ -94,15 +96,19 @@ impl Board {
             line.pods_in_words()
         };
         if self.shared.screen.is_none() {
-            self.say(&format!("{name} {doing:<10} {pods}"));
+            self.say(&format!("{name} -> {doing} ({pods})"));
         }
     }
 
-    /// How many pods of a node are in which phase.
+    /// In which phases the pods of a node were made.
     pub fn pods(&self, name: &str, phases: impl Iterator<Item = Phase>) {
-        let mut pods = BTreeMap::new();
+        let mut pods = [0; 3];
         for phase in phases {
-            *pods.entry(phase.as_str()).or_default() += 1;
+            pods[match phase {
+                Phase::Old => 0,
+                Phase::BothOld | Phase::BothNew => 1,
+                Phase::New => 2,
+            }] += 1;
         }
         self.shared.state().lines.entry(name.to_owned()).or_default().pods = pods;
     }
@@ -180,7 +186,7 @@ impl Shared {
         let state = self.state();
         for (name, line) in &state.lines {
             if let Some(bar) = &line.bar {
-                bar.set_message(format!("  {name}  {:<10}  pods: {}", line.doing, line.pods_in_words()));
+                bar.set_message(format!("  {name}  {:<11}  {}", line.doing, line.pods_in_words()));
                 bar.tick();
             }
         }
@@ -195,8 +201,8 @@ impl Shared {
 
 impl NodeLine {
     fn pods_in_words(&self) -> String {
-        let words: Vec<String> = self.pods.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
-        words.join(", ")
+        let [old, both, new] = self.pods;
+        format!("pods on old {old}, both {both}, new {new}")
     }
 }
 

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 
 use super::board::Board;
-use super::report::{Left, Migration, Probes};
-use super::scene::{Pod, Scene, Wanted, ensure_placed};
+use super::placement::ensure_placed;
+use super::report::{Forwarding, Left, Migration, Probes};
+use super::scene::{Pod, Scene, Wanted};
 use super::settle::{Pair, until_probed};
 use super::strategy::{Network, Phase, Strategy};
 use super::witness::Asked;
-use super::{crossfade, scouts};
+use super::{bootstrap, scouts};
 use crate::probe::{Mesh, Report};
 
 /// An agent that is silent for so long is dead; agents speak twice a second.
@@ -47,11 +48,12 @@ pub(super) struct Journey<'a> {
     pub(super) mesh: Mesh,
     phases: Phases,
     pub(super) pods: Vec<Pod>,
+    pub(super) scouts: Vec<Pod>,
     recreated: u64,
     untouched: u64,
     ports_answered: u64,
     pub(super) misplaced: Vec<String>,
-    pub(super) blocked: Option<u64>,
+    pub(super) forwarding: Option<Forwarding>,
 }
 
 /// Takes a cluster of its own from `old` to `new`.
@@ -59,14 +61,14 @@ pub(super) struct Journey<'a> {
 /// # Errors
 /// The cluster cannot be built. What goes wrong later is in the report.
 pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
+    board.scene(strategy.as_str(), size.nodes);
     let scene = Scene::new(size.nodes).context("building the cluster")?;
-    let names: Vec<&str> = scene.hosts().iter().map(|host| host.node.name()).collect();
-    board.scene(strategy.as_str(), &names);
     let mut journey = Journey::new(strategy, size, &scene, board);
     let gauge = journey.mesh.gauge();
     board.watch(gauge.clone());
     let travelled = journey.travel();
-    let Journey { mesh, pods, recreated, untouched, ports_answered, misplaced, blocked, .. } = journey;
+    let Journey { mesh, pods, scouts, recreated, untouched, ports_answered, misplaced, forwarding, .. } =
+        journey;
     let mut errors = Vec::new();
     let probes = match mesh.finish() {
         Ok(probes) => probes,
@@ -76,7 +78,7 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
         }
     };
     errors.extend(travelled.err().map(|error| format!("{error:#}")));
-    let (asked, left) = end(&scene, &pods).unwrap_or_else(|error| {
+    let (asked, left) = end(&scene, pods.iter().chain(&scouts)).unwrap_or_else(|error| {
         errors.push(format!("stopping all pods: {error:#}"));
         Default::default()
     });
@@ -91,7 +93,7 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
         losses,
         misplaced,
         asked,
-        blocked_packets: blocked,
+        forwarding,
         left,
         longest_stall_ms: longest_stall_ms.into_values().max().unwrap_or_default(),
         errors,
@@ -99,8 +101,11 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
 }
 
 /// Stops every pod and looks at what is left.
-fn end(scene: &Scene, pods: &[Pod]) -> Result<(BTreeMap<Network, Asked>, Left)> {
-    pods.iter().try_for_each(|pod| scene.end_pod(pod))?;
+fn end<'a>(
+    scene: &Scene,
+    mut pods: impl Iterator<Item = &'a Pod>,
+) -> Result<(BTreeMap<Network, Asked>, Left)> {
+    pods.try_for_each(|pod| scene.end_pod(pod))?;
     let mut left = Left {
         records: scene.files("/var/lib/crossfade/attachments")?
             + scene.files("/var/lib/crossfade/damaged")?,
@@ -109,7 +114,7 @@ fn end(scene: &Scene, pods: &[Pod]) -> Result<(BTreeMap<Network, Asked>, Left)> 
     };
     for (index, host) in scene.hosts().iter().enumerate() {
         left.leases += u64::try_from(scene.leases(index)?.len())?;
-        left.inventory += crossfade::inventory_entries(host)?;
+        left.inventory += bootstrap::inventory_entries(host)?;
         left.port_rules += host.port_rules()?;
     }
     Ok((scene.asked()?, left))
@@ -142,11 +147,12 @@ impl<'a> Journey<'a> {
             mesh,
             phases,
             pods: Vec::new(),
+            scouts: Vec::new(),
             recreated: 0,
             untouched: 0,
             ports_answered: 0,
             misplaced: Vec::new(),
-            blocked: None,
+            forwarding: None,
         }
     }
 
@@ -154,8 +160,8 @@ impl<'a> Journey<'a> {
         self.populate().context("pods on the old network")?;
         self.mesh.phase("install")?;
         self.install().context("installing Crossfade")?;
-        self.scene.new_agents_arrive()?;
-        self.settle(&[])?;
+        self.admit_new().context("the new network's agents")?;
+        self.settle()?;
         scouts::look_around(self).context("scouts")?;
         for phase in self.strategy.passes() {
             self.mesh.phase(phase.as_str())?;
@@ -182,10 +188,11 @@ impl<'a> Journey<'a> {
                 })?;
                 self.enter(&pod)?;
                 self.pods.push(pod);
+                self.show(host);
             }
         }
         (0..self.scene.hosts().len()).try_for_each(|host| self.look_at(host))?;
-        self.settle(&[])?;
+        self.settle()?;
         self.board.say(&format!("{} pods run on old and probe each other", self.pods.len()));
         Ok(())
     }
@@ -196,13 +203,20 @@ impl<'a> Journey<'a> {
         let before = self.identities()?;
         for host in self.scene.hosts() {
             self.board.node(host.node.name(), "install");
-            crossfade::install(host, overlays)?;
+            bootstrap::install(host, overlays)?;
         }
         let after = self.identities()?;
         let untouched = before.iter().zip(&after).filter(|(before, after)| before == after).count();
         self.untouched = u64::try_from(untouched)?;
         self.board.say(&format!("crossfade is installed on every node; {untouched} pods untouched"));
         Ok(())
+    }
+
+    /// The new network's agents come up; their conf sorts before the old one's, and changes nothing.
+    fn admit_new(&self) -> Result<()> {
+        self.scene.new_agents_arrive()?;
+        let overlays = Network::ALL.map(|network| self.scene.overlay(network));
+        self.scene.hosts().iter().try_for_each(|host| bootstrap::admit_new(host, overlays))
     }
 
     fn identities(&self) -> Result<Vec<Identity>> {
@@ -223,31 +237,31 @@ impl<'a> Journey<'a> {
     fn roll(&mut self, host: usize, phase: Phase) -> Result<()> {
         let on = &self.scene.hosts()[host];
         self.board.node(on.node.name(), phase.as_str());
-        crossfade::set_phase(on, phase)?;
+        bootstrap::set_phase(on, phase)?;
         for index in 0..self.pods.len() {
             if self.pods[index].host == host {
                 self.recreate(index, phase)?;
             }
         }
         self.look_at(host)?;
-        self.settle(&[])
+        self.settle()
     }
 
     /// The old network goes, and new pods still come.
     fn remove_old(&mut self) -> Result<()> {
         self.count_blocked()?;
         for host in self.scene.hosts() {
-            crossfade::forget_old(host, self.scene.overlay(Network::New))?;
+            bootstrap::forget_old(host, self.scene.overlay(Network::New))?;
         }
         self.scene.remove_old()?;
         for (index, host) in self.scene.hosts().iter().enumerate() {
             self.board.node(host.node.name(), "old removed");
-            crossfade::sweep(host)?;
+            bootstrap::sweep(host)?;
             let first = self.pods.iter().position(|pod| pod.host == index).context("a node without pods")?;
             self.recreate(first, Phase::New)?;
             self.look_at(index)?;
         }
-        self.settle(&[])
+        self.settle()
     }
 
     /// Takes a pod down and makes it again; only its own probes are excused meanwhile.
@@ -261,6 +275,7 @@ impl<'a> Journey<'a> {
         self.recreated += 1;
         self.enter(&pod)?;
         self.pods[index] = pod;
+        self.show(host);
         Ok(())
     }
 
@@ -277,12 +292,16 @@ impl<'a> Journey<'a> {
         Ok(())
     }
 
+    /// Tells which pods a node has.
+    fn show(&self, host: usize) {
+        let phases = self.pods.iter().filter(|pod| pod.host == host).map(|pod| pod.phase);
+        self.board.pods(self.scene.hosts()[host].node.name(), phases);
+    }
+
     /// Looks where the pods of a node really are, and whether their published ports lead to them.
     fn look_at(&mut self, host: usize) -> Result<()> {
         let leases = self.scene.leases(host)?;
         let pods: Vec<&Pod> = self.pods.iter().filter(|pod| pod.host == host).collect();
-        let phases = pods.iter().map(|pod| pod.phase);
-        self.board.pods(self.scene.hosts()[host].node.name(), phases);
         for pod in pods {
             self.misplaced.extend(ensure_placed(pod, &leases).err().map(|error| error.to_string()));
             self.scene.ensure_published(pod)?;
@@ -291,17 +310,17 @@ impl<'a> Journey<'a> {
         Ok(())
     }
 
-    /// How many packets ran into the block so far; none where nothing is blocked.
-    pub(super) fn count_blocked(&mut self) -> Result<u64> {
-        if self.blocked.is_some() {
-            self.blocked = Some(self.scene.fabric.blocked_packets()?);
+    /// Counts once more what ran into the block, where there is one.
+    fn count_blocked(&mut self) -> Result<()> {
+        if let Some(Forwarding::Blocked { packets }) = &mut self.forwarding {
+            *packets = self.scene.fabric.blocked_packets()?;
         }
-        Ok(self.blocked.unwrap_or_default())
+        Ok(())
     }
 
-    /// Waits until every pair of pods that must reach each other, and of `scouts`, has had its probes of this step.
-    pub(super) fn settle(&self, scouts: &[Pod]) -> Result<()> {
-        let pods: Vec<&Pod> = self.pods.iter().chain(scouts).collect();
+    /// Waits until every pair of pods that must reach each other has had its probes of this step.
+    pub(super) fn settle(&self) -> Result<()> {
+        let pods: Vec<&Pod> = self.pods.iter().chain(&self.scouts).collect();
         let all = pods.iter().flat_map(|client| pods.iter().map(move |server| (client, server)));
         let reach = all.filter(|(client, server)| {
             client.name != server.name && self.strategy.reaches(client.phase, server.phase)

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::board::Board;
+use super::placement::Lease;
 use super::report::Naive;
-use super::scene::{Lease, Scene, Wanted};
+use super::scene::{Scene, Wanted};
 use super::strategy::{Network, Phase};
 use crate::deadline;
 
@@ -19,9 +20,9 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 /// # Errors
 /// A part of the lab fails; that the naive way fails is what is to be seen.
 pub fn run(pods: u8, board: &Board) -> Result<Naive> {
-    let scene = Scene::new(1)?;
+    board.scene("naive", 1);
+    let scene = Scene::new(1).context("building the node")?;
     let host = &scene.hosts()[0];
-    board.scene("naive", &[host.node.name()]);
     let run = |name: &str, attempt| {
         scene.run_pod(&Wanted {
             name,

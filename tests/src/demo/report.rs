@@ -1,6 +1,7 @@
 //! What the demonstration found, and whether it may be called a success.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,14 +66,36 @@ pub struct Migration {
     pub misplaced: Vec<String>,
     /// Calls by the network that got them.
     pub asked: BTreeMap<Network, Asked>,
-    /// Packets that the nodes refused to forward from one network to the other; none if they were to forward.
-    pub blocked_packets: Option<u64>,
+    /// What was seen of forwarding before the first node was rolled; none if it did not come to that.
+    pub forwarding: Option<Forwarding>,
     /// What was still there when all pods were gone.
     pub left: Left,
     /// The longest time in milliseconds for which this machine did not run a probe agent.
     pub longest_stall_ms: u64,
     /// What kept it from its end.
     pub errors: Vec<String>,
+}
+
+/// Whether the nodes forward between the networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum Forwarding {
+    /// They do: pods on one network probed pods on the other, and those answered.
+    Open,
+    /// They do not: no pod of one network reached one of the other.
+    Blocked {
+        /// Packets that ran into the block, until the old network was removed.
+        packets: u64,
+    },
+}
+
+impl fmt::Display for Forwarding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Forwarding::Open => out.write_str("open"),
+            Forwarding::Blocked { packets } => write!(out, "blocked ({packets} packets)"),
+        }
+    }
 }
 
 /// Probes of one phase: sent = answered + lost + excused.
@@ -136,6 +159,11 @@ impl From<&probe::PhaseReport> for Probes {
 }
 
 impl Migration {
+    /// What was seen of forwarding.
+    pub fn forwarding_in_words(&self) -> String {
+        self.forwarding.map_or_else(|| "not seen".to_owned(), |forwarding| forwarding.to_string())
+    }
+
     /// Probes lost over all phases.
     pub fn lost(&self) -> u64 {
         self.phases.iter().map(|phase| phase.lost).sum()
@@ -149,6 +177,8 @@ impl Migration {
             }
         };
         self.errors.iter().for_each(|error| unless(false, error.clone()));
+        unless(!self.phases.is_empty(), "no phase was probed".to_owned());
+        unless(!self.asked.is_empty(), "no calls were seen".to_owned());
         for phase in &self.phases {
             let Probes { phase: name, sent, answered, lost, excused, .. } = phase;
             unless(*lost == 0, format!("{lost} probes lost in phase {name}"));
@@ -183,8 +213,15 @@ impl Migration {
             unless(owed_dels == 0, format!("{name} never got the DEL for {owed_dels} of its attachments"));
         }
         unless(
-            self.blocked_packets != Some(0),
-            "forwarding was to be blocked, but nothing ever ran into the block".to_owned(),
+            match self.forwarding {
+                Some(Forwarding::Open) => self.strategy == Strategy::Bridge,
+                Some(Forwarding::Blocked { packets }) => self.strategy == Strategy::Double && packets > 0,
+                None => false,
+            },
+            format!(
+                "forwarding between old and new: {}, which is not for this strategy",
+                self.forwarding_in_words()
+            ),
         );
         if let Some(left) = self.left.words() {
             unless(false, format!("left behind: {left}"));
@@ -212,5 +249,94 @@ impl Report {
     /// Nothing was lost, misplaced, sent astray or left.
     pub fn is_success(&self) -> bool {
         self.problems.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn migration() -> Migration {
+        let asked = Asked { adds: 4, dels: 4, foreign_dels: 0, owed_dels: 0 };
+        let phase = Probes { phase: "new".to_owned(), sent: 9, answered: 8, lost: 0, excused: 1, late: 0 };
+        Migration {
+            strategy: Strategy::Double,
+            untouched_by_install: 4,
+            recreated: 12,
+            ports_answered: 4,
+            phases: vec![phase],
+            losses: Vec::new(),
+            misplaced: Vec::new(),
+            asked: Network::ALL.map(|network| (network, asked)).into(),
+            forwarding: Some(Forwarding::Blocked { packets: 1 }),
+            left: Left::default(),
+            longest_stall_ms: 0,
+            errors: Vec::new(),
+        }
+    }
+
+    fn naive() -> Naive {
+        Naive { pods_stopped: 2, leases_leaked: 2, dels_astray: 2, pods_moved_silently: 1 }
+    }
+
+    fn problems(change: impl FnOnce(&mut Migration)) -> String {
+        let mut migration = migration();
+        change(&mut migration);
+        Report::new((2, 2), naive(), vec![migration], 1).problems.join("\n")
+    }
+
+    #[test]
+    fn a_clean_run_is_a_success() {
+        assert_eq!(problems(|_| {}), "");
+    }
+
+    #[test]
+    fn whatever_is_lost_misplaced_astray_or_left_is_a_problem() {
+        type Change = fn(&mut Migration);
+        let cases: [(Change, &str); 18] = [
+            (|run| run.phases[0].lost = 1, "1 probes lost in phase new"),
+            (|run| run.phases[0].sent = 10, "1 probes unaccounted for in phase new"),
+            (|run| run.phases[0].answered = 0, "no probe was answered in phase new"),
+            (|run| run.phases.clear(), "no phase"),
+            (|run| run.untouched_by_install = 3, "3 pods untouched, expected 4"),
+            (|run| run.recreated = 11, "11 pods re-created, expected 12"),
+            (|run| run.misplaced.push("p is lost".to_owned()), "wrong network: p is lost"),
+            (|run| run.asked.entry(Network::New).or_default().foreign_dels = 1, "new got 1 DELs for"),
+            (|run| run.asked.entry(Network::Old).or_default().owed_dels = 1, "old never got the DEL for 1"),
+            (|run| run.asked.entry(Network::Old).or_default().adds = 0, "old got 0 ADDs"),
+            (|run| run.asked.clear(), "no calls"),
+            (|run| run.forwarding = None, "old and new: not seen"),
+            (|run| run.forwarding = Some(Forwarding::Open), "old and new: open"),
+            (|run| run.forwarding = Some(Forwarding::Blocked { packets: 0 }), "blocked (0 packets)"),
+            (|run| run.left.leases = 1, "left behind: 1 leases"),
+            (|run| run.left.records = 2, "left behind: 2 records"),
+            (|run| run.left.port_rules = 3, "left behind: 3 rules of portmap"),
+            (|run| run.errors.push("a node died".to_owned()), "double: a node died"),
+        ];
+        for (change, expected) in cases {
+            let problems = problems(change);
+            assert!(problems.contains(expected), "{expected}: {problems}");
+        }
+    }
+
+    #[test]
+    fn a_naive_way_that_leaks_nothing_demonstrates_nothing() {
+        for naive in [Naive { leases_leaked: 0, ..naive() }, Naive { dels_astray: 0, ..naive() }] {
+            let report = Report::new((2, 2), naive, vec![migration()], 1);
+            assert!(
+                !report.is_success() && report.problems[0].starts_with("naive: "),
+                "{:?}",
+                report.problems
+            );
+        }
+    }
+
+    #[test]
+    fn the_json_form_is_read_back() {
+        let report = Report::new((2, 2), naive(), vec![migration()], 1);
+        let json = serde_json::to_value(&report).expect("json");
+        assert_eq!(json["migrations"][0]["forwarding"]["state"], "blocked");
+        assert_eq!(json["migrations"][0]["asked"]["old"]["owedDels"], 0);
+        assert_eq!(serde_json::from_value::<Report>(json).expect("a report"), report);
     }
 }

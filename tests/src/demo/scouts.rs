@@ -5,24 +5,24 @@
 
 use anyhow::{Result, ensure};
 
-use super::crossfade::SCOUTS;
+use super::bootstrap::SCOUTS;
 use super::migrate::Journey;
-use super::scene::{Pod, Wanted, ensure_placed};
+use super::placement::ensure_placed;
+use super::report::Forwarding;
+use super::scene::{Pod, Wanted};
 use super::strategy::{Network, Phase, Strategy};
 
 /// Sends the scouts out, looks, and takes them back.
 ///
 /// # Errors
-/// The networks are not apart, or the lab fails. What `bridge` loses is in the mesh.
+/// The networks are not as the strategy takes for granted, or the lab fails.
 pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
     journey.mesh.phase("scouts")?;
     let scene = journey.scene;
     if journey.strategy == Strategy::Double {
         let [old, new] = Network::ALL.map(|network| scene.overlay(network));
         scene.fabric.block_forwarding_between(old, new)?;
-        journey.blocked = Some(0);
     }
-    let mut scouts = Vec::new();
     for (host, on) in scene.hosts().iter().enumerate() {
         let name = format!("scout-{}", on.node.name());
         let wanted =
@@ -31,27 +31,37 @@ pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
         let misplaced = ensure_placed(&scout, &scene.leases(host)?).err();
         journey.misplaced.extend(misplaced.map(|error| error.to_string()));
         journey.enter(&scout)?;
-        scouts.push(scout);
+        journey.scouts.push(scout);
     }
-    journey.settle(&scouts)?;
+    journey.settle()?;
     match journey.strategy {
-        Strategy::Bridge => journey.board.say("old and new reach each other through the nodes"),
+        Strategy::Bridge => {
+            // Whoever was not reached is a loss by now.
+            let lost = journey.mesh.gauge().progress().lost;
+            ensure!(
+                lost == 0,
+                "{lost} probes lost while old and new were to reach each other; no node is rolled"
+            );
+            journey.forwarding = Some(Forwarding::Open);
+            journey.board.say("old and new reach each other through the nodes");
+        }
         Strategy::Double => {
-            ensure_apart(journey, &scouts)?;
-            let blocked = journey.count_blocked()?;
-            journey.board.say(&format!("old and new are apart: {blocked} packets ran into the block"));
+            ensure_apart(journey)?;
+            let packets = scene.fabric.blocked_packets()?;
+            journey.forwarding = Some(Forwarding::Blocked { packets });
+            journey.board.say(&format!("old and new are apart: {packets} packets ran into the block"));
         }
     }
-    for scout in &scouts {
-        journey.retire(scout)?;
-        scene.end_pod(scout)?;
+    for scout in std::mem::take(&mut journey.scouts) {
+        journey.retire(&scout)?;
+        scene.end_pod(&scout)?;
     }
     Ok(())
 }
 
 /// Holds if no pod reaches the scout of the next node.
-fn ensure_apart(journey: &Journey<'_>, scouts: &[Pod]) -> Result<()> {
-    let hosts = journey.scene.hosts();
+fn ensure_apart(journey: &Journey<'_>) -> Result<()> {
+    let (hosts, scouts) = (journey.scene.hosts(), &journey.scouts);
     let reached: Vec<String> = std::thread::scope(|scope| {
         let ask = |pod: &'_ Pod| {
             let scout = &scouts[(pod.host + 1) % scouts.len()];

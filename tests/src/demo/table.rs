@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use super::report::{Left, Migration, Naive, Report};
 use super::witness::Asked;
+
+/// One line below the head, nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// Losses that are told one by one; the rest is in the JSON.
 const LOSSES_TOLD: usize = 20;
@@ -79,10 +81,7 @@ type Fact = (&'static str, fn(&Migration) -> String);
 
 /// What became of the pods, by strategy.
 const FACTS: [Fact; 11] = [
-    ("forwarding between old and new", |migration| match migration.blocked_packets {
-        Some(packets) => format!("blocked ({packets} packets)"),
-        None => "proven".to_owned(),
-    }),
+    ("forwarding between old and new", Migration::forwarding_in_words),
     ("pods untouched by the install", |migration| migration.untouched_by_install.to_string()),
     ("pods re-created", |migration| migration.recreated.to_string()),
     ("published ports that led to their pod", |migration| migration.ports_answered.to_string()),
@@ -112,7 +111,7 @@ fn outcome(migrations: &[Migration]) -> Table {
 
 fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(head.to_vec());
+    table.load_style(STYLE).set_header(head.to_vec());
     table
 }
 

@@ -3,17 +3,16 @@
 //! It is the last of its chain, so an ADD it saw is one that every plugin before it answered; a DEL reaches it first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::strategy::Network;
-use crate::dist;
 use crate::fabric::Overlay;
 use crate::node::Node;
-use crate::stub::{Call, CallLog, Reply, Stub, StubDir};
+use crate::stub::{Act, Call, CallLog, Reply, Stub, StubDir};
+use crate::{dist, scratch};
 
 /// Its type in a conflist.
 const PLUGIN: &str = "lab-witness";
@@ -57,10 +56,9 @@ impl Witness {
     pub fn install(node: &Node) -> Result<Witness> {
         let bin = node.outside("/opt/cni/bin");
         let program = bin.join("lab-stub");
-        fs::copy(dist::lab_bin("lab-stub")?, &program)
-            .with_context(|| format!("copying lab-stub to {}", program.display()))?;
+        scratch::install(&dist::lab_bin("lab-stub")?, &program)?;
         let stubs = StubDir::new(&bin, &node.dir().join("calls.jsonl"), &program);
-        stubs.write(PLUGIN, &Stub::answering(Reply::default().then(crate::stub::Act::PrintPrevResult)))?;
+        stubs.write(PLUGIN, &Stub::answering(Reply::default().then(Act::PrintPrevResult)))?;
         Ok(Witness { log: stubs.log() })
     }
 

@@ -205,10 +205,7 @@ mod tests {
     use super::*;
 
     fn flight() -> Flight {
-        let course = Course {
-            dst: "b".to_owned(),
-            address: IpAddr::from([10, 0, 0, 2]),
-        };
+        let course = Course { dst: "b".to_owned(), address: IpAddr::from([10, 0, 0, 2]) };
         Flight::new(course, Carrier::Udp)
     }
 
@@ -244,16 +241,10 @@ mod tests {
         flight.excuse(&mut out);
         flight.lose_where(|_| true, "no answer in time", &mut out);
         let udp = tally(&out).udp;
-        assert_eq!(
-            (udp.sent, udp.answered, udp.lost, udp.excused),
-            (4, 1, 1, 2)
-        );
+        assert_eq!((udp.sent, udp.answered, udp.lost, udp.excused), (4, 1, 1, 2));
         assert!(flight.is_empty() && flight.due_ns().is_none());
         assert_eq!(out.losses.len(), 1);
-        assert_eq!(
-            out.losses[0].cause,
-            "no answer in time; somebody else answered"
-        );
+        assert_eq!(out.losses[0].cause, "no answer in time; somebody else answered");
     }
 
     #[test]
@@ -263,15 +254,9 @@ mod tests {
         out.phase = 1;
         flight.lose(1, "no answer in time", &mut out);
         out.broken(&flight.course, 1, "closed");
-        let phases: Vec<(usize, u64, u64)> = out
-            .tallies
-            .iter()
-            .map(|((phase, _), tally)| (*phase, tally.udp.lost, tally.broken))
-            .collect();
+        let phases: Vec<(usize, u64, u64)> =
+            out.tallies.iter().map(|((phase, _), tally)| (*phase, tally.udp.lost, tally.broken)).collect();
         assert_eq!(phases, [(0, 1, 0), (1, 0, 1)]);
-        assert_eq!(
-            out.losses.iter().map(|loss| loss.phase).collect::<Vec<_>>(),
-            [0, 1]
-        );
+        assert_eq!(out.losses.iter().map(|loss| loss.phase).collect::<Vec<_>>(), [0, 1]);
     }
 }

@@ -182,10 +182,7 @@ impl Report {
             self.total.sent
         );
         let answered = self.answered_by_pair();
-        ensure!(
-            !answered.is_empty(),
-            "no pair was probed; let two pods enter at least"
-        );
+        ensure!(!answered.is_empty(), "no pair was probed; let two pods enter at least");
         for ((src, dst), [udp, tcp]) in answered {
             ensure!(
                 udp >= least_answered && tcp >= least_answered,
@@ -214,55 +211,24 @@ mod tests {
 
     /// A report of one pair with these counts over UDP, and as many answers over TCP.
     fn report(udp: Count, broken: u64) -> Report {
-        let tcp = Count {
-            sent: 10,
-            answered: 10,
-            ..Count::default()
-        };
-        let pair = Pair {
-            src: "a".to_owned(),
-            dst: "b".to_owned(),
-            udp,
-            tcp,
-            broken,
-        };
+        let tcp = Count { sent: 10, answered: 10, ..Count::default() };
+        let pair = Pair { src: "a".to_owned(), dst: "b".to_owned(), udp, tcp, broken };
         let mut total = Progress::default();
         total += &pair;
-        let phase = PhaseReport {
-            name: "only".to_owned(),
-            pairs: vec![pair],
-            total,
-        };
-        Report {
-            phases: vec![phase],
-            total,
-            ..Report::default()
-        }
+        let phase = PhaseReport { name: "only".to_owned(), pairs: vec![pair], total };
+        Report { phases: vec![phase], total, ..Report::default() }
     }
 
     #[test]
     fn only_a_report_without_loss_that_proves_something_passes() {
-        let good = Count {
-            sent: 12,
-            answered: 10,
-            excused: 2,
-            late: 5,
-            ..Count::default()
-        };
+        let good = Count { sent: 12, answered: 10, excused: 2, late: 5, ..Count::default() };
         assert!(report(good, 0).verify(10).is_ok());
         assert!(report(good, 0).verify(11).is_err(), "too few answers");
         assert!(report(good, 1).verify(10).is_err(), "a broken connection");
-        let lost = Count {
-            lost: 1,
-            sent: 13,
-            ..good
-        };
+        let lost = Count { lost: 1, sent: 13, ..good };
         assert!(report(lost, 0).verify(10).is_err(), "a loss");
         let under_way = Count { sent: 13, ..good };
-        assert!(
-            report(under_way, 0).verify(10).is_err(),
-            "a probe under way"
-        );
+        assert!(report(under_way, 0).verify(10).is_err(), "a probe under way");
         assert_eq!(under_way.pending(), 1);
         assert!(Report::default().verify(1).is_err(), "no pair at all");
     }

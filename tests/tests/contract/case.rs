@@ -240,6 +240,7 @@ impl Case {
     pub(crate) fn call(&self, verb: &str) -> Plugin {
         let bin = self.stubs.path().display().to_string();
         let plugin = Plugin::new(Self::program())
+            .read_by_the_oracle()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("CNI_COMMAND", verb)
             .env("CNI_PATH", &bin)

@@ -107,29 +107,43 @@ fn running_add_finishes_under_the_policy_it_read() -> Result<()> {
     case.expect_calls(&["stub-new ADD eth0"])
 }
 
-/// D34 and D83 together, in every direction.
+/// D34 and D83 together: from every phase to every other, before the DEL and in the middle of each network's ADD.
 fn flip_in_mid_add_sends_del_to_whoever_did_add() -> Result<()> {
-    let expected = |attach: &str| match attach {
-        "old" => vec!["stub-old DEL eth0"],
-        "new" => vec!["stub-new DEL eth0"],
-        _ => vec!["stub-new DEL net1", "stub-old DEL eth0"],
+    let phases = [("old", "old"), ("both", "old"), ("both", "new"), ("new", "new")];
+    let set = |case: &Case, (attach, primary): (&str, &str)| {
+        case.change_policy(|policy| {
+            policy["attach"] = json!(attach);
+            policy["both"]["primary"] = json!(primary);
+        })
     };
-    for from in ["old", "new", "both"] {
-        for to in ["old", "new", "both"].into_iter().filter(|to| *to != from) {
-            let case = Case::attach(from)?;
+    for from in phases {
+        let networks: &[&str] = if from.0 == "both" { &["old", "new"] } else { &[from.0] };
+        for (to, held) in phases
+            .iter()
+            .filter(|to| **to != from)
+            .flat_map(|to| networks.iter().map(move |held| (*to, *held)))
+        {
+            let case = Case::attach("old")?;
+            set(&case, from)?;
             let gate = case.gate("gate")?;
-            let first = if from == "new" { "stub-new" } else { "stub-old" };
-            let held = if from == "new" { stub_new() } else { stub_old() };
-            let answer = if from == "new" { case.rn("eth0") } else { case.ro() };
-            case.stubs.write(first, &held.on("ADD", Reply::json(&answer).behind(&gate)))?;
+            let ifname = if held == from.1 { "eth0" } else { "net1" };
+            let (stub, answer) =
+                if held == "old" { (stub_old(), case.ro()) } else { (stub_new(), case.rn(ifname)) };
+            let name = format!("stub-{held}");
+            case.stubs.write(&name, &stub.on("ADD", Reply::json(&answer).behind(&gate)))?;
             let add = case.call("ADD").spawn()?;
-            case.stubs.log().wait_for(&format!("{first} ADD eth0"), 1)?;
-            case.flip(to)?;
+            case.stubs.log().wait_for(&format!("{name} ADD {ifname}"), 1)?;
+            set(&case, to)?;
             gate.open()?;
             add.wait()?.result()?;
+            let mut expected: Vec<String> =
+                case.stubs.log().briefs()?.iter().map(|brief| brief.replace("ADD", "DEL")).collect();
+            expected.reverse();
+            ensure!(expected.len() == networks.len(), "{from:?} attached {expected:?}");
             case.stubs.log().clear()?;
             case.del()?.silent()?;
-            case.expect_calls(&expected(from))?;
+            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+            case.expect_calls(&expected).with_context(|| format!("{from:?} to {to:?}, flipped in {held}"))?;
             case.expect_records(0)?;
         }
     }

@@ -14,6 +14,7 @@ use crate::{
 trials![
     damaged_record_is_set_aside_and_every_network_is_asked,
     damaged_record_under_both_is_undone_in_the_present_roles,
+    damaged_record_leaves_the_runtime_s_own_arguments,
     any_flipped_byte_is_survived,
     failed_del_of_a_damaged_record_is_retried,
     damaged_record_without_a_policy_is_kept,
@@ -75,6 +76,26 @@ fn damaged_record_under_both_is_undone_in_the_present_roles() -> Result<()> {
     }
     assert_eq!(set_aside(&case), 1);
     case.expect_records(0)
+}
+
+/// D41: a port mapping goes with the arguments of the DEL, or not at all. Who was primary is not known any more, so everybody
+/// gets all of them.
+fn damaged_record_leaves_the_runtime_s_own_arguments() -> Result<()> {
+    let case = Case::attach("both")?;
+    for (network, name, kind) in [("old", "oldnet", "stub-old"), ("new", "newnet", "stub-new")] {
+        let plugins = json!([{"type": kind, "capabilities": {"portMappings": true}}]);
+        case.write_conf(network, &json!({"cniVersion": "0.4.0", "name": name, "plugins": plugins}))?;
+    }
+    let told = json!({"runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}});
+    case.call_with("ADD", &told).run()?.result()?;
+    case.stubs.log().clear()?;
+    damage(&case, b"garbage")?;
+    case.call_with("DEL", &told).run()?.silent()?;
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
+    for call in case.calls()? {
+        assert_eq!(call.conf()?["runtimeConfig"], told["runtimeConfig"], "{}", call.brief());
+    }
+    Ok(())
 }
 
 /// D41: whatever the byte, the network that did ADD is asked, nothing panics, nothing is left.

@@ -25,6 +25,7 @@ mod results;
 mod retired;
 mod rollback;
 mod standard;
+mod standins;
 mod status;
 mod trust;
 mod versions;
@@ -95,6 +96,7 @@ fn all_trials() -> Vec<Trial> {
         retired::trials(),
         rollback::trials(),
         standard::trials(),
+        standins::trials(),
         status::trials(),
         trust::trials(),
         versions::trials(),

@@ -17,9 +17,10 @@ pub(crate) fn retired_pod_is_excused() -> Result<()> {
     // Answers that are held back are probes under way, in both directions of no other pair.
     mesh.hold_answers(&lan.name(3), 1500)?;
     let (kept, restarted) = (lan.name(1), lan.name(3));
+    let others = [kept.clone(), lan.name(2)];
     until("probes are under way", &gauge, |report| {
-        let pair = pair(report, &kept, &restarted);
-        pair.udp.pending() >= 5 && pair.tcp.pending() >= 5
+        let mut pairs = others.iter().map(|other| pair(report, other, &restarted));
+        pairs.all(|pair| pair.udp.pending() >= 5 && pair.tcp.pending() >= 5)
     })?;
     mesh.retire(&restarted)?;
     ensure!(mesh.pid(&restarted).is_none(), "its agent is gone");
@@ -39,7 +40,7 @@ pub(crate) fn retired_pod_is_excused() -> Result<()> {
     let report = mesh.finish()?;
     report.verify(10)?;
     ensure_books_balance(&report)?;
-    for other in [&kept, &lan.name(2)] {
+    for other in &others {
         let there = pair(&report, other, &restarted);
         ensure!(there.udp.excused >= 5 && there.tcp.excused >= 5, "{there:?}");
     }

@@ -14,8 +14,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
 
 fn conf(path: PathBuf, way: Way) -> Conf {
-    let content =
-        r#"{"cniVersion":"1.0.0","name":"new","plugins":[{"type":"new-cni"}]}"#.to_owned();
+    let content = r#"{"cniVersion":"1.0.0","name":"new","plugins":[{"type":"new-cni"}]}"#.to_owned();
     Conf { path, content, way }
 }
 
@@ -41,10 +40,7 @@ pub(crate) fn late_agent_waits_at_its_gate() -> Result<()> {
     ensure!(!own.path.exists() && !health.exists(), "it did not wait");
     fs::write(&gate, "")?;
     agent.wait_up()?;
-    ensure!(
-        fs::read_to_string(&own.path)? == own.content,
-        "its conf is not there"
-    );
+    ensure!(fs::read_to_string(&own.path)? == own.content, "its conf is not there");
     UnixStream::connect(&health).context("its socket does not answer")?;
     Ok(())
 }
@@ -54,40 +50,26 @@ pub(crate) fn conf_is_renamed_rewritten_or_torn() -> Result<()> {
     let scratch = Scratch::new("torn")?;
     let directory = scratch.dir("conf")?;
     let path = directory.join("05-new.conflist");
-    let mut agent = Agent::start(
-        Spec {
-            name: "new".to_owned(),
-            ..Spec::default()
-        },
-        None,
-    )?;
+    let mut agent = Agent::start(Spec { name: "new".to_owned(), ..Spec::default() }, None)?;
     let watch = Inotify::init(InitFlags::IN_NONBLOCK)?;
     let wanted = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVED_TO;
     watch.add_watch(&directory, wanted)?;
     let seen = |what: AddWatchFlags| -> Result<bool> {
         let events = watch.read_events()?;
-        let mut ours = events
-            .iter()
-            .filter(|event| event.name.as_deref() == path.file_name());
+        let mut ours = events.iter().filter(|event| event.name.as_deref() == path.file_name());
         Ok(ours.all(|event| event.mask == what) && events.iter().any(|event| event.mask == what))
     };
 
     agent.write_conf(&conf(path.clone(), Way::Rename))?;
     ensure!(seen(AddWatchFlags::IN_MOVED_TO)?, "not renamed into place");
-    ensure!(
-        fs::read_dir(&directory)?.count() == 1,
-        "a temporary file is left"
-    );
+    ensure!(fs::read_dir(&directory)?.count() == 1, "a temporary file is left");
     agent.write_conf(&conf(path.clone(), Way::InPlace))?;
     ensure!(seen(AddWatchFlags::IN_MODIFY)?, "not written in place");
 
     let torn = conf(path.clone(), Way::Torn);
     agent.write_conf(&torn)?;
     let half = fs::read_to_string(&path)?;
-    ensure!(
-        torn.content.starts_with(&half) && half.len() < torn.content.len(),
-        "not torn: {half}"
-    );
+    ensure!(torn.content.starts_with(&half) && half.len() < torn.content.len(), "not torn: {half}");
     ensure!(!half.is_empty(), "nothing written");
     agent.finish_conf()?;
     ensure!(fs::read_to_string(&path)? == torn.content, "not finished");
@@ -99,8 +81,7 @@ pub(crate) fn conf_is_renamed_rewritten_or_torn() -> Result<()> {
 pub(crate) fn exclusive_agent_takes_the_directory() -> Result<()> {
     let scratch = Scratch::new("taken")?;
     let directory = scratch.dir("conf")?;
-    let foreign =
-        ["10-old.conflist", "20-plain.conf", "30-other.json"].map(|name| directory.join(name));
+    let foreign = ["10-old.conflist", "20-plain.conf", "30-other.json"].map(|name| directory.join(name));
     for path in &foreign {
         fs::write(path, "{}")?;
     }
@@ -116,11 +97,7 @@ pub(crate) fn exclusive_agent_takes_the_directory() -> Result<()> {
     };
     let mut agent = Agent::start(spec, None)?;
     for path in &foreign {
-        ensure!(
-            !path.exists() && bak(path).exists(),
-            "{} was left",
-            path.display()
-        );
+        ensure!(!path.exists() && bak(path).exists(), "{} was left", path.display());
     }
     ensure!(agent.taken()? == foreign, "{:?}", agent.taken()?);
     ensure!(own.path.exists(), "it took its own conf");
@@ -129,17 +106,12 @@ pub(crate) fn exclusive_agent_takes_the_directory() -> Result<()> {
     }
 
     fs::rename(bak(&foreign[0]), &foreign[0])?;
-    deadline::until("it takes the file again", LIMIT, || {
-        Ok((!foreign[0].exists()).then_some(()))
-    })?;
+    deadline::until("it takes the file again", LIMIT, || Ok((!foreign[0].exists()).then_some(())))?;
     ensure!(agent.taken()?.len() == 4, "{:?}", agent.taken()?);
 
     agent.exclusive(None)?;
     fs::write(&foreign[1], "{}")?;
-    ensure!(
-        agent.taken()?.len() == 4 && foreign[1].exists(),
-        "it does not let go"
-    );
+    ensure!(agent.taken()?.len() == 4 && foreign[1].exists(), "it does not let go");
     agent.exclusive(Some(&directory))?;
     ensure!(!foreign[1].exists(), "it does not take the directory again");
     Ok(())
@@ -164,27 +136,15 @@ pub(crate) fn agent_goes_dies_and_comes_back() -> Result<()> {
     agent.exclusive(None)?;
     fs::write(&foreign, "{}")?;
     agent.restart()?;
-    ensure!(
-        own.path.exists() && !foreign.exists(),
-        "it is not what it was"
-    );
+    ensure!(own.path.exists() && !foreign.exists(), "it is not what it was");
     UnixStream::connect(&health).context("its socket does not answer after a restart")?;
 
     agent.kill()?;
-    ensure!(
-        own.path.exists() && health.exists(),
-        "a killed agent took something along"
-    );
-    ensure!(
-        UnixStream::connect(&health).is_err(),
-        "a killed agent answers"
-    );
+    ensure!(own.path.exists() && health.exists(), "a killed agent took something along");
+    ensure!(UnixStream::connect(&health).is_err(), "a killed agent answers");
 
     Agent::start(spec.clone(), None)?.leave(false)?;
-    ensure!(
-        own.path.exists() && !health.exists(),
-        "it was to leave its conf, and no socket"
-    );
+    ensure!(own.path.exists() && !health.exists(), "it was to leave its conf, and no socket");
     Agent::start(spec, None)?.leave(true)?;
     ensure!(!own.path.exists(), "it was to take its conf along");
     Ok(())
@@ -204,32 +164,13 @@ pub(crate) fn agent_lives_in_a_node() -> Result<()> {
         ..Spec::default()
     };
     let agent = Agent::start(spec, Some(u32::try_from(node.pid().as_raw())?))?;
-    ensure!(
-        node.outside("/run/new/new.sock").exists(),
-        "no socket in the node"
-    );
-    ensure!(
-        !Path::new("/run/new/new.sock").exists(),
-        "its socket is outside of the node"
-    );
+    ensure!(node.outside("/run/new/new.sock").exists(), "no socket in the node");
+    ensure!(!Path::new("/run/new/new.sock").exists(), "its socket is outside of the node");
     node.run(&["test", "-f", "/etc/cni/net.d/05-new.conflist"])?;
-    node.run(&[
-        "busybox",
-        "wget",
-        "-q",
-        "-O-",
-        "http://127.0.0.1:9879/healthz",
-    ])?;
-    ensure!(
-        std::net::TcpStream::connect(address).is_err(),
-        "its page is outside of the node"
-    );
+    node.run(&["busybox", "wget", "-q", "-O-", "http://127.0.0.1:9879/healthz"])?;
+    ensure!(std::net::TcpStream::connect(address).is_err(), "its page is outside of the node");
     agent.leave(true)?;
-    ensure!(
-        node.run(&["test", "-f", "/etc/cni/net.d/05-new.conflist"])
-            .is_err(),
-        "its conf stays"
-    );
+    ensure!(node.run(&["test", "-f", "/etc/cni/net.d/05-new.conflist"]).is_err(), "its conf stays");
     Ok(())
 }
 
@@ -244,29 +185,11 @@ pub(crate) fn agent_that_cannot_come_up_says_why() -> Result<()> {
     };
     let error = Agent::start(spec, None).err().context("it came up")?;
     let text = format!("{error:#}");
-    ensure!(
-        text.contains("hapless") && text.contains("05-new.conflist"),
-        "{text}"
-    );
-    let mut bare = Agent::start(
-        Spec {
-            name: "bare".to_owned(),
-            ..Spec::default()
-        },
-        None,
-    )?;
-    ensure!(
-        bare.answer_unix(Answer::Ready).is_err(),
-        "there is no socket to answer"
-    );
-    ensure!(
-        bare.answer_http(Answer::Ready).is_err(),
-        "there is no page to answer"
-    );
-    ensure!(
-        bare.taken()?.is_empty(),
-        "an agent that was refused goes on"
-    );
+    ensure!(text.contains("hapless") && text.contains("05-new.conflist"), "{text}");
+    let mut bare = Agent::start(Spec { name: "bare".to_owned(), ..Spec::default() }, None)?;
+    ensure!(bare.answer_unix(Answer::Ready).is_err(), "there is no socket to answer");
+    ensure!(bare.answer_http(Answer::Ready).is_err(), "there is no page to answer");
+    ensure!(bare.taken()?.is_empty(), "an agent that was refused goes on");
     Ok(())
 }
 

@@ -80,9 +80,7 @@ pub(crate) fn pod_looks_like_one() -> Result<()> {
     let netns = Netns::new("calico-looks")?;
     let pod = caller("looks", &netns);
     let result = pod.succeed("ADD", &conf)?.json();
-    let host = result["interfaces"][0]["name"]
-        .as_str()
-        .context("a host end")?;
+    let host = result["interfaces"][0]["name"].as_str().context("a host end")?;
     ensure!(host.starts_with("cali") && host.len() == 15, "{host}");
     let expected = json!({
         "cniVersion": "1.0.0", "interfaces": [{"name": host}],
@@ -92,59 +90,29 @@ pub(crate) fn pod_looks_like_one() -> Result<()> {
 
     let routes = netns.run("ip -4 route")?;
     let lines: Vec<&str> = routes.lines().map(str::trim).collect();
-    let expected = [
-        "default via 169.254.1.1 dev eth0",
-        "169.254.1.1 dev eth0 scope link",
-    ];
+    let expected = ["default via 169.254.1.1 dev eth0", "169.254.1.1 dev eth0 scope link"];
     ensure!(lines == expected, "{routes}");
     let routes = netns.run("ip -6 route show default")?;
-    ensure!(
-        routes.starts_with("default via fe80::ecee:eeff:feee:eeee dev eth0"),
-        "{routes}"
-    );
+    ensure!(routes.starts_with("default via fe80::ecee:eeff:feee:eeee dev eth0"), "{routes}");
     let shown = netns.run("ip -oneline address show dev eth0 scope global")?;
-    ensure!(
-        shown.contains("inet 10.70.2.2/32") && shown.contains("inet6 fd00:70:2::2/128"),
-        "{shown}"
-    );
+    ensure!(shown.contains("inet 10.70.2.2/32") && shown.contains("inet6 fd00:70:2::2/128"), "{shown}");
     let link = netns.run("ip -oneline link show eth0")?;
     ensure!(link.contains("mtu 1450"), "{link}");
     let neighbour = netns.run("ip neighbour show 169.254.1.1")?;
-    ensure!(
-        neighbour.contains("ee:ee:ee:ee:ee:ee") && neighbour.contains("PERMANENT"),
-        "{neighbour}"
-    );
+    ensure!(neighbour.contains("ee:ee:ee:ee:ee:ee") && neighbour.contains("PERMANENT"), "{neighbour}");
     let route = run("ip", "route show 10.70.2.2")?;
-    ensure!(
-        route.contains(&format!("10.70.2.2 dev {host} scope link")),
-        "{route}"
-    );
+    ensure!(route.contains(&format!("10.70.2.2 dev {host} scope link")), "{route}");
 
     // The next sandbox of the same pod has the same host end and takes it over.
     let again = Netns::new("calico-again")?;
-    let next = Caller {
-        id: "looks-again".to_owned(),
-        netns: again.path(),
-        ..pod.clone()
-    };
+    let next = Caller { id: "looks-again".to_owned(), netns: again.path(), ..pod.clone() };
     conf["sandboxInResult"] = json!(true);
     let result = next.succeed("ADD", &conf)?.json();
     let mac = again.run("ip -oneline link show eth0")?;
     let interface = &result["interfaces"][0];
-    ensure!(
-        interface["name"] == host && interface["sandbox"] == json!(again.path()),
-        "{result}"
-    );
-    ensure!(
-        interface["mac"]
-            .as_str()
-            .is_some_and(|seen| mac.contains(seen)),
-        "{result} {mac}"
-    );
-    ensure!(
-        netns.run("ip link show eth0").is_err(),
-        "the old sandbox is still attached"
-    );
+    ensure!(interface["name"] == host && interface["sandbox"] == json!(again.path()), "{result}");
+    ensure!(interface["mac"].as_str().is_some_and(|seen| mac.contains(seen)), "{result} {mac}");
+    ensure!(netns.run("ip link show eth0").is_err(), "the old sandbox is still attached");
     for caller in [&pod, &next] {
         caller.succeed("DEL", &conf)?;
     }
@@ -166,14 +134,8 @@ pub(crate) fn answers_in_the_callers_version() -> Result<()> {
         let Reply::Success(read) = read_reply(&answer.stdout)? else {
             anyhow::bail!("not a result: {result}");
         };
-        ensure!(
-            read.ips[0].address.to_string() == "10.70.3.9/32",
-            "{read:?}"
-        );
-        ensure!(
-            read.ips[0].gateway.is_none() && read.routes.is_empty(),
-            "{read:?}"
-        );
+        ensure!(read.ips[0].address.to_string() == "10.70.3.9/32", "{read:?}");
+        ensure!(read.ips[0].gateway.is_none() && read.routes.is_empty(), "{read:?}");
         pod.succeed("DEL", &conf)?;
     }
     conf["cniVersion"] = json!("1.1.0");
@@ -182,17 +144,11 @@ pub(crate) fn answers_in_the_callers_version() -> Result<()> {
         ensure!(answer.code() == Some(1), "{verb}: {answer:?}");
     }
     conf["cniVersion"] = json!("1.0.0");
-    ensure!(
-        pod.call("STATUS", &conf)?.code() == Some(4),
-        "STATUS is no verb of 1.0.0"
-    );
+    ensure!(pod.call("STATUS", &conf)?.code() == Some(4), "STATUS is no verb of 1.0.0");
     let Reply::Version(versions) = read_reply(&pod.succeed("VERSION", &conf)?.stdout)? else {
         anyhow::bail!("VERSION answers something else");
     };
-    ensure!(
-        versions == ["0.3.0", "0.3.1", "0.4.0", "1.0.0"],
-        "{versions:?}"
-    );
+    ensure!(versions == ["0.3.0", "0.3.1", "0.4.0", "1.0.0"], "{versions:?}");
     Ok(())
 }
 
@@ -210,27 +166,14 @@ pub(crate) fn fails_on_an_existing_default() -> Result<()> {
         conf["existingDefault"] = json!("fail");
         let answer = pod.call("ADD", &conf)?;
         let msg = answer.json()["msg"].as_str().unwrap_or_default().to_owned();
-        ensure!(
-            answer.code() == Some(999) && msg.contains("file exists"),
-            "{family}: {answer:?}"
-        );
-        ensure!(
-            netns.run("ip link show eth0").is_err(),
-            "{family}: the interface is left"
-        );
-        ensure!(
-            leases(&scratch)?.is_empty(),
-            "{family}: {:?}",
-            leases(&scratch)?
-        );
+        ensure!(answer.code() == Some(999) && msg.contains("file exists"), "{family}: {answer:?}");
+        ensure!(netns.run("ip link show eth0").is_err(), "{family}: the interface is left");
+        ensure!(leases(&scratch)?.is_empty(), "{family}: {:?}", leases(&scratch)?);
 
         conf["existingDefault"] = json!("keep");
         pod.succeed("ADD", &conf)?;
         let routes = netns.run(&format!("ip {family} route show default"))?;
-        ensure!(
-            routes.lines().count() == 1 && routes.contains("first0"),
-            "{family}: {routes}"
-        );
+        ensure!(routes.lines().count() == 1 && routes.contains("first0"), "{family}: {routes}");
         pod.succeed("DEL", &conf)?;
     }
     Ok(())
@@ -242,10 +185,7 @@ pub(crate) fn del_can_be_repeated() -> Result<()> {
     let conf = conf(&scratch, 5);
     let netns = Netns::new("calico-repeat")?;
     let pod = caller("repeat", &netns);
-    let nowhere = |path: &str| Caller {
-        netns: Path::new(path).to_owned(),
-        ..pod.clone()
-    };
+    let nowhere = |path: &str| Caller { netns: Path::new(path).to_owned(), ..pod.clone() };
     pod.succeed("DEL", &conf).context("before any ADD")?;
     for round in 0..2 {
         pod.succeed("ADD", &conf)?;
@@ -253,10 +193,7 @@ pub(crate) fn del_can_be_repeated() -> Result<()> {
         match round {
             0 => {
                 pod.succeed("DEL", &conf)?;
-                ensure!(
-                    netns.run("ip link show eth0").is_err(),
-                    "the interface is left"
-                );
+                ensure!(netns.run("ip link show eth0").is_err(), "the interface is left");
             }
             _ => drop(nowhere("").succeed("DEL", &conf)?),
         }
@@ -265,12 +202,8 @@ pub(crate) fn del_can_be_repeated() -> Result<()> {
     }
     fs::write(scratch.join("unmounted"), "")?;
     for gone in ["/run/netns/never-was".into(), scratch.join("unmounted")] {
-        let gone = Caller {
-            netns: gone,
-            ..pod.clone()
-        };
-        gone.succeed("DEL", &conf)
-            .with_context(|| format!("{}", gone.netns.display()))?;
+        let gone = Caller { netns: gone, ..pod.clone() };
+        gone.succeed("DEL", &conf).with_context(|| format!("{}", gone.netns.display()))?;
     }
     Ok(())
 }
@@ -282,10 +215,7 @@ pub(crate) fn check_notices_what_is_gone() -> Result<()> {
     let netns = Netns::new("calico-check")?;
     let pod = caller("check", &netns);
     pod.succeed("ADD", &conf)?;
-    ensure!(
-        pod.succeed("CHECK", &conf)?.stdout == b"OK\n",
-        "CHECK says something else"
-    );
+    ensure!(pod.succeed("CHECK", &conf)?.stdout == b"OK\n", "CHECK says something else");
     let given = scratch.join("leases/old");
     let aside = scratch.join("aside");
     fs::rename(&given, &aside)?;
@@ -300,9 +230,6 @@ pub(crate) fn check_notices_what_is_gone() -> Result<()> {
     ensure!(!pod.call("CHECK", &conf)?.ok, "without an interface");
     pod.succeed("DEL", &conf)?;
     let answer = pod.call("CHECK", &conf)?;
-    ensure!(
-        !answer.ok && answer.code().is_some(),
-        "without a lease: {answer:?}"
-    );
+    ensure!(!answer.ok && answer.code().is_some(), "without a lease: {answer:?}");
     Ok(())
 }

@@ -62,14 +62,9 @@ impl Caller {
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
         let stdin = child.stdin.take().context("a plugin's stdin")?;
-        { stdin }
-            .write_all(conf.to_string().as_bytes())
-            .context("write the conf")?;
+        { stdin }.write_all(conf.to_string().as_bytes()).context("write the conf")?;
         let output = child.wait_with_output().context("wait for a plugin")?;
-        Ok(Answer {
-            ok: output.status.success(),
-            stdout: output.stdout,
-        })
+        Ok(Answer { ok: output.status.success(), stdout: output.stdout })
     }
 
     /// Calls the plugin and expects it to succeed.
@@ -91,9 +86,7 @@ impl Netns {
     /// `name` is unique in this process.
     pub(crate) fn new(name: &str) -> Result<Self> {
         run("ip", &format!("netns add {name}"))?;
-        let netns = Self {
-            name: name.to_owned(),
-        };
+        let netns = Self { name: name.to_owned() };
         netns.run("ip link set lo up")?;
         Ok(netns)
     }
@@ -105,10 +98,7 @@ impl Netns {
 
     /// Runs a program inside; its stdout.
     pub(crate) fn run(&self, line: &str) -> Result<String> {
-        run(
-            "nsenter",
-            &format!("--net={} -- {line}", self.path().display()),
-        )
+        run("nsenter", &format!("--net={} -- {line}", self.path().display()))
     }
 }
 
@@ -125,10 +115,6 @@ pub(crate) fn run(program: &str, line: &str) -> Result<String> {
         .output()
         .with_context(|| format!("run {program}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "{program} {line}: {}",
-        stderr.trim()
-    );
+    ensure!(output.status.success(), "{program} {line}: {}", stderr.trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

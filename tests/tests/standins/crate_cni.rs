@@ -44,38 +44,20 @@ pub(crate) fn keeps_its_leases() -> Result<()> {
     let scratch = Scratch::new("crate")?;
     let conf = conf(&scratch);
     let (one, two) = (caller("one"), caller("two"));
-    ensure!(
-        address(&one.succeed("ADD", &conf)?)? == "10.71.0.2/29",
-        "the first address"
-    );
-    ensure!(
-        address(&two.succeed("ADD", &conf)?)? == "10.71.0.3/29",
-        "the second address"
-    );
-    ensure!(
-        error(&one.call("ADD", &conf)?)?.0 == 100,
-        "a second ADD of the same"
-    );
+    ensure!(address(&one.succeed("ADD", &conf)?)? == "10.71.0.2/29", "the first address");
+    ensure!(address(&two.succeed("ADD", &conf)?)? == "10.71.0.3/29", "the second address");
+    ensure!(error(&one.call("ADD", &conf)?)?.0 == 100, "a second ADD of the same");
     one.succeed("CHECK", &conf)?;
     one.succeed("DEL", &conf)?;
     one.succeed("DEL", &conf)?;
-    ensure!(
-        error(&one.call("CHECK", &conf)?)?.0 == 3,
-        "CHECK of an unknown container"
-    );
+    ensure!(error(&one.call("CHECK", &conf)?)?.0 == 3, "CHECK of an unknown container");
     two.succeed("CHECK", &conf)?;
-    ensure!(
-        address(&caller("three").succeed("ADD", &conf)?)? == "10.71.0.2/29",
-        "given again"
-    );
+    ensure!(address(&caller("three").succeed("ADD", &conf)?)? == "10.71.0.2/29", "given again");
     for id in ["four", "five", "six", "seven"] {
         caller(id).succeed("ADD", &conf)?;
     }
     let (code, details) = error(&caller("eight").call("ADD", &conf)?)?;
-    ensure!(
-        code == 100 && details.contains("no address left"),
-        "{code} {details}"
-    );
+    ensure!(code == 100 && details.contains("no address left"), "{code} {details}");
     Ok(())
 }
 
@@ -85,27 +67,14 @@ pub(crate) fn makes_a_veth() -> Result<()> {
     let mut conf = conf(&scratch);
     conf["veth"] = json!(true);
     let netns = Netns::new("crate-veth")?;
-    let pod = Caller {
-        netns: netns.path(),
-        ..caller("veth")
-    };
+    let pod = Caller { netns: netns.path(), ..caller("veth") };
     pod.succeed("ADD", &conf)?;
-    ensure!(
-        netns.run("ip address show eth0")?.contains("10.71.0.2/29"),
-        "no address in the pod"
-    );
+    ensure!(netns.run("ip address show eth0")?.contains("10.71.0.2/29"), "no address in the pod");
     pod.succeed("DEL", &conf)?;
-    ensure!(
-        netns.run("ip link show eth0").is_err(),
-        "the interface is left"
-    );
+    ensure!(netns.run("ip link show eth0").is_err(), "the interface is left");
     pod.succeed("DEL", &conf)?;
     for gone in ["", "/run/netns/never-was"] {
-        Caller {
-            netns: gone.into(),
-            ..pod.clone()
-        }
-        .succeed("DEL", &conf)?;
+        Caller { netns: gone.into(), ..pod.clone() }.succeed("DEL", &conf)?;
     }
     Ok(())
 }

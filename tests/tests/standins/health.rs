@@ -22,10 +22,7 @@ pub(crate) fn socket_answers_in_every_way() -> Result<()> {
     let path = scratch.join("cilium.sock");
     let spec = Spec {
         name: "new".to_owned(),
-        unix: Some(UnixHealth {
-            path: path.clone(),
-            answer: Answer::Refuse,
-        }),
+        unix: Some(UnixHealth { path: path.clone(), answer: Answer::Refuse }),
         ..Spec::default()
     };
     let mut agent = Agent::start(spec, None)?;
@@ -50,12 +47,7 @@ pub(crate) fn socket_answers_in_every_way() -> Result<()> {
 
 /// Whether a connection is closed at once; `None` if the connect would wait.
 fn ends_at_once(path: &Path) -> Result<Option<bool>> {
-    let fd = socket(
-        AddressFamily::Unix,
-        SockType::Stream,
-        SockFlag::SOCK_NONBLOCK,
-        None,
-    )?;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK, None)?;
     match connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
         Ok(()) => {}
         Err(Errno::EAGAIN) => return Ok(None),
@@ -77,52 +69,27 @@ pub(crate) fn page_answers_in_every_way() -> Result<()> {
     let address: SocketAddr = "127.0.0.1:19879".parse()?;
     let spec = Spec {
         name: "new".to_owned(),
-        http: Some(HttpHealth {
-            address,
-            answer: Answer::Ready,
-        }),
+        http: Some(HttpHealth { address, answer: Answer::Ready }),
         ..Spec::default()
     };
     let mut agent = Agent::start(spec, None)?;
     for _ in 0..2 {
         ensure!(get(address)? == "HTTP/1.1 200 OK", "{}", get(address)?);
         agent.answer_http(Answer::Unavailable)?;
-        ensure!(
-            get(address)?.starts_with("HTTP/1.1 503 "),
-            "{}",
-            get(address)?
-        );
+        ensure!(get(address)?.starts_with("HTTP/1.1 503 "), "{}", get(address)?);
         agent.answer_http(Answer::Reset)?;
-        ensure!(
-            kind_of(get(address)) == Some(ErrorKind::ConnectionReset),
-            "{:?}",
-            get(address)
-        );
+        ensure!(kind_of(get(address)) == Some(ErrorKind::ConnectionReset), "{:?}", get(address));
         agent.answer_http(Answer::Refuse)?;
-        ensure!(
-            kind_of(get(address)) == Some(ErrorKind::ConnectionRefused),
-            "{:?}",
-            get(address)
-        );
+        ensure!(kind_of(get(address)) == Some(ErrorKind::ConnectionRefused), "{:?}", get(address));
         agent.answer_http(Answer::Hang)?;
-        ensure!(
-            kind_of(get(address)) == Some(ErrorKind::WouldBlock),
-            "{:?}",
-            get(address)
-        );
+        ensure!(kind_of(get(address)) == Some(ErrorKind::WouldBlock), "{:?}", get(address));
         agent.answer_http(Answer::Ready)?;
     }
     let asked = agent.asked()?;
     // In each round those that were answered twice at most, and those that hung.
     ensure!(asked.len() >= 6, "{asked:?}");
-    ensure!(
-        asked.iter().all(|head| head.starts_with("GET /healthz ")),
-        "{asked:?}"
-    );
-    ensure!(
-        asked.iter().all(|head| head.contains("brief: true")),
-        "{asked:?}"
-    );
+    ensure!(asked.iter().all(|head| head.starts_with("GET /healthz ")), "{asked:?}");
+    ensure!(asked.iter().all(|head| head.contains("brief: true")), "{asked:?}");
     Ok(())
 }
 

@@ -21,61 +21,25 @@ fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
     let arguments = Arguments::from_args();
     let agents: [(&str, Case); 8] = [
-        (
-            "late_agent_waits_at_its_gate",
-            agents::late_agent_waits_at_its_gate,
-        ),
-        (
-            "conf_is_renamed_rewritten_or_torn",
-            agents::conf_is_renamed_rewritten_or_torn,
-        ),
-        (
-            "exclusive_agent_takes_the_directory",
-            agents::exclusive_agent_takes_the_directory,
-        ),
-        (
-            "agent_goes_dies_and_comes_back",
-            agents::agent_goes_dies_and_comes_back,
-        ),
+        ("late_agent_waits_at_its_gate", agents::late_agent_waits_at_its_gate),
+        ("conf_is_renamed_rewritten_or_torn", agents::conf_is_renamed_rewritten_or_torn),
+        ("exclusive_agent_takes_the_directory", agents::exclusive_agent_takes_the_directory),
+        ("agent_goes_dies_and_comes_back", agents::agent_goes_dies_and_comes_back),
         ("agent_lives_in_a_node", agents::agent_lives_in_a_node),
-        (
-            "agent_that_cannot_come_up_says_why",
-            agents::agent_that_cannot_come_up_says_why,
-        ),
-        (
-            "socket_answers_in_every_way",
-            health::socket_answers_in_every_way,
-        ),
-        (
-            "page_answers_in_every_way",
-            health::page_answers_in_every_way,
-        ),
+        ("agent_that_cannot_come_up_says_why", agents::agent_that_cannot_come_up_says_why),
+        ("socket_answers_in_every_way", health::socket_answers_in_every_way),
+        ("page_answers_in_every_way", health::page_answers_in_every_way),
     ];
     let plugins: [(&str, Case); 9] = [
-        (
-            "calico_pods_reach_each_other",
-            calico::pods_reach_each_other,
-        ),
+        ("calico_pods_reach_each_other", calico::pods_reach_each_other),
         ("calico_pod_looks_like_one", calico::pod_looks_like_one),
-        (
-            "calico_answers_in_the_callers_version",
-            calico::answers_in_the_callers_version,
-        ),
-        (
-            "calico_fails_on_an_existing_default",
-            calico::fails_on_an_existing_default,
-        ),
+        ("calico_answers_in_the_callers_version", calico::answers_in_the_callers_version),
+        ("calico_fails_on_an_existing_default", calico::fails_on_an_existing_default),
         ("calico_del_can_be_repeated", calico::del_can_be_repeated),
-        (
-            "calico_check_notices_what_is_gone",
-            calico::check_notices_what_is_gone,
-        ),
+        ("calico_check_notices_what_is_gone", calico::check_notices_what_is_gone),
         ("crate_plugin_keeps_its_leases", crate_cni::keeps_its_leases),
         ("crate_plugin_makes_a_veth", crate_cni::makes_a_veth),
-        (
-            "crate_plugin_has_the_crates_limits",
-            crate_cni::has_the_crates_limits,
-        ),
+        ("crate_plugin_has_the_crates_limits", crate_cni::has_the_crates_limits),
     ];
     let agents = agents.map(|(name, case)| trial(name, AGENTS, case));
     let plugins = plugins.map(|(name, case)| trial(name, PLUGIN, case));

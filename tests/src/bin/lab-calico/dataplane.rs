@@ -32,15 +32,9 @@ pub(crate) fn attach(call: &Call, addresses: &[IpAddr]) -> Result<String> {
         // The last sandbox of the same pod.
         ip(&format!("link delete {host}"))?;
     }
-    let mtu = call
-        .conf
-        .mtu
-        .map(|mtu| format!("mtu {mtu} "))
-        .unwrap_or_default();
+    let mtu = call.conf.mtu.map(|mtu| format!("mtu {mtu} ")).unwrap_or_default();
     let path = netns.display();
-    ip(&format!(
-        "link add {host} address {HOST_MAC} {mtu}type veth peer name {pod} {mtu}netns {path}"
-    ))?;
+    ip(&format!("link add {host} address {HOST_MAC} {mtu}type veth peer name {pod} {mtu}netns {path}"))?;
     let made = host_end_up(&host, addresses)
         .and_then(|()| inside(netns, || furnish(call, addresses)))
         .and_then(|mac| host_routes(&host, addresses).map(|()| mac));
@@ -101,9 +95,7 @@ fn furnish(call: &Call, addresses: &[IpAddr]) -> Result<String> {
     }
     ip(&format!("link set {pod} up"))?;
     if addresses.iter().any(IpAddr::is_ipv4) {
-        ip(&format!(
-            "neighbour replace {GATEWAY_V4} lladdr {HOST_MAC} dev {pod} nud permanent"
-        ))?;
+        ip(&format!("neighbour replace {GATEWAY_V4} lladdr {HOST_MAC} dev {pod} nud permanent"))?;
         ip(&format!("route add {GATEWAY_V4}/32 dev {pod} scope link"))?;
         default_route(call, "-4", GATEWAY_V4)?;
     }
@@ -120,15 +112,11 @@ fn furnish(call: &Call, addresses: &[IpAddr]) -> Result<String> {
 fn default_route(call: &Call, family: &str, gateway: &str) -> Result<()> {
     let pod = &call.ifname;
     if call.conf.existing_default == ExistingDefault::Keep
-        && !output(&format!("{family} route show default"))?
-            .trim()
-            .is_empty()
+        && !output(&format!("{family} route show default"))?.trim().is_empty()
     {
         return Ok(());
     }
-    let added = ip(&format!(
-        "{family} route add default via {gateway} dev {pod}"
-    ));
+    let added = ip(&format!("{family} route add default via {gateway} dev {pod}"));
     match added {
         Err(error) if error.to_string().contains("File exists") => {
             bail!("failed to add route for default via {gateway}: file exists")
@@ -171,12 +159,8 @@ fn without_dad(interface: &str) -> Result<()> {
 
 fn mac_address(interface: &str) -> Result<String> {
     let shown = output(&format!("-oneline link show {interface}"))?;
-    let mut words = shown
-        .split_whitespace()
-        .skip_while(|word| *word != "link/ether");
-    let mac = words
-        .nth(1)
-        .with_context(|| format!("no MAC address in {shown:?}"))?;
+    let mut words = shown.split_whitespace().skip_while(|word| *word != "link/ether");
+    let mac = words.nth(1).with_context(|| format!("no MAC address in {shown:?}"))?;
     Ok(mac.to_owned())
 }
 
@@ -195,10 +179,7 @@ fn ip(line: &str) -> Result<()> {
 }
 
 fn output(line: &str) -> Result<String> {
-    let output = Command::new("ip")
-        .args(line.split_whitespace())
-        .output()
-        .context("run ip")?;
+    let output = Command::new("ip").args(line.split_whitespace()).output().context("run ip")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "ip {line}: {}", stderr.trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -1,0 +1,82 @@
+//! Our own conf, as a runtime reads it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use shim::layout::{Layout, PLUGIN};
+use shim::raw::to_raw;
+
+/// Pods' annotations, which the policy may heed, arrive under this capability.
+pub const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+
+/// *Source of the keys*: the specification, section 1, and `loadOnlyInlinedPlugins` of the reference library 1.3.
+#[derive(Serialize)]
+struct Conf<'a> {
+    #[serde(rename = "cniVersion")]
+    cni_version: &'a str,
+    name: &'a str,
+    #[serde(rename = "loadOnlyInlinedPlugins")]
+    only_inlined: bool,
+    plugins: [Plugin<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Plugin<'a> {
+    #[serde(rename = "type")]
+    plugin_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a Path>,
+    #[serde(rename = "stateDir", skip_serializing_if = "Option::is_none")]
+    state_dir: Option<&'a Path>,
+    #[serde(rename = "runDir", skip_serializing_if = "Option::is_none")]
+    run_dir: Option<&'a Path>,
+    capabilities: Box<RawValue>,
+}
+
+/// Our conf's bytes. Directories that are the usual ones are left out.
+#[must_use]
+pub fn conf(layout: &Layout, name: &str, version: &str, capabilities: &BTreeSet<String>) -> Vec<u8> {
+    let usual = Layout::default();
+    let on: BTreeMap<_, _> = capabilities.iter().map(|name| (name, true)).collect();
+    let conf = Conf {
+        cni_version: version,
+        name,
+        only_inlined: true,
+        plugins: [Plugin {
+            plugin_type: PLUGIN,
+            policy: layout.policy.as_deref(),
+            state_dir: Some(layout.state_dir.as_path()).filter(|dir| *dir != usual.state_dir),
+            run_dir: Some(layout.run_dir.as_path()).filter(|dir| *dir != usual.run_dir),
+            capabilities: to_raw(&on),
+        }],
+    };
+    // Ours always serialises; for people to read it is indented.
+    let mut bytes = serde_json::to_vec_pretty(&conf).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn only_what_is_not_the_default_is_named() {
+        let capabilities = [POD_ANNOTATIONS.to_owned(), "portMappings".to_owned()].into();
+        let read = |layout: &Layout| -> Value {
+            serde_json::from_slice(&conf(layout, "n", "1.0.0", &capabilities)).expect("json")
+        };
+        let plain = json!({"cniVersion":"1.0.0","name":"n","loadOnlyInlinedPlugins":true,"plugins":[{"type":"crossfade",
+            "capabilities":{"portMappings":true,"io.kubernetes.cri.pod-annotations":true}}]});
+        assert_eq!(read(&Layout::default()), plain);
+        let named = Layout { state_dir: "/s".into(), run_dir: "/r".into(), policy: Some("/p".into()) };
+        let plugin = &read(&named)["plugins"][0];
+        assert_eq!(
+            json!([plugin["stateDir"], plugin["runDir"], plugin["policy"]]),
+            json!(["/s", "/r", "/p"])
+        );
+    }
+}

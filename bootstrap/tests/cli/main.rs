@@ -1,0 +1,8 @@
+//! `crossfade-bootstrap` as a person calls it: the program itself, on trees of files that stand for a node.
+
+mod install;
+mod node;
+mod policy;
+mod refusals;
+mod sweep;
+mod uninstall;

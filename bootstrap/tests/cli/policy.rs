@@ -1,0 +1,138 @@
+//! `policy show|check|set|explain`.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use serde_json::json;
+
+use crate::node::{Node, mode};
+
+const PHASES: [&str; 4] = ["old", "both-old", "both-new", "new"];
+
+#[test]
+fn every_phase_is_set_where_the_conf_says_and_told_back() {
+    let node = Node::new("bridge");
+    node.told(&["install"], 0);
+    for from in PHASES {
+        for to in PHASES {
+            node.told(&["policy", "set", from], 0);
+            let told = node.told(&["policy", "set", to], 0);
+            let word = if from == to { "keep" } else { "write" };
+            assert!(told.starts_with(word), "{from} -> {to}: {told}");
+            let shown = node.document(&["policy", "show"], 0);
+            assert_eq!(shown["phase"], to);
+            assert_eq!(shown["file"], json!(node.path("etc/policy.json")));
+            assert_eq!(shown["policy"]["unrecorded"], "old", "the rest is as it was");
+        }
+    }
+    assert!(node.told(&["policy", "check"], 0).contains("valid, phase new"));
+}
+
+#[test]
+fn a_flip_keeps_the_mode_and_equal_content_is_not_rewritten() {
+    let node = Node::new("bridge");
+    mode(&node.path("etc/policy.json"), 0o640);
+    let inode = || node.path("etc/policy.json").metadata().expect("policy").ino();
+    let first = inode();
+    node.told(&["policy", "set", "old"], 0);
+    assert_eq!(inode(), first, "it was in that phase");
+    let before = node.files();
+    let planned = node.told(&["policy", "set", "new", "--dry-run"], 0);
+    assert_eq!(node.files(), before);
+    let applied = node.told(&["policy", "set", "new"], 0);
+    assert_eq!(planned, applied);
+    assert_ne!(inode(), first, "by rename");
+    assert_eq!(node.path("etc/policy.json").metadata().expect("policy").mode() & 0o7777, 0o640);
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let node = Node::new("bridge");
+    fs::rename(node.path("etc/policy.json"), node.path("etc/real.json")).expect("rename");
+    std::os::unix::fs::symlink("real.json", node.path("etc/policy.json")).expect("link");
+    node.told(&["policy", "set", "new"], 0);
+    assert!(node.path("etc/policy.json").symlink_metadata().expect("link").is_symlink());
+    assert_eq!(node.json("etc/real.json")["attach"], "new");
+}
+
+#[test]
+fn a_phase_that_the_policy_does_not_allow_is_refused() {
+    let node = Node::new("bridge");
+    node.policy(|policy| {
+        let networks = policy["networks"].as_object_mut().expect("networks");
+        networks.remove("new");
+    });
+    let before = node.files();
+    for phase in ["both-old", "both-new", "new"] {
+        let told = node.told(&["policy", "set", phase], 3);
+        assert!(told.contains(phase), "{told}");
+    }
+    node.policy(|policy| {
+        policy["networks"]["new"] = json!({"conf": ["/n"]});
+        policy.insert(
+            "both".into(),
+            json!({"primary":"old","defaultRoute":"old","secondaryFailure":"tolerate"}),
+        );
+    });
+    assert!(node.told(&["policy", "set", "both-new"], 3).contains("tolerate"));
+    node.told(&["policy", "set", "both-old"], 0);
+    assert_ne!(node.files(), before);
+}
+
+#[test]
+fn an_invalid_policy_is_bad_settings_for_every_verb() {
+    let node = Node::new("bridge");
+    node.write("etc/policy.json", r#"{"version":1,"networks":{"old":{"conf":["/o"]}},"atach":"old"}"#);
+    for verb in [&["show"][..], &["check"], &["set", "old"], &["explain"]] {
+        let arguments: Vec<&str> = std::iter::once("policy").chain(verb.iter().copied()).collect();
+        let told = node.told(&arguments, 78);
+        assert!(told.contains("\"attach\""), "{told}");
+    }
+    node.write("etc/good.json", r#"{"version":1,"networks":{"old":{"conf":["/o"]}},"attach":"old"}"#);
+    let good = node.path("etc/good.json").display().to_string();
+    assert!(node.told(&["policy", "check", &good], 0).contains("valid"));
+}
+
+#[test]
+fn a_place_that_a_reboot_empties_is_refused_unless_it_is_meant() {
+    let node = Node::new("bridge");
+    let memory = tempfile::Builder::new().prefix("crossfade-").tempdir_in("/dev/shm").expect("memory");
+    let policy = memory.path().join("policy.json");
+    fs::copy(node.path("etc/policy.json"), &policy).expect("copy");
+    let policy = policy.display().to_string();
+    let content = || fs::read_to_string(&policy).expect("policy");
+    let before = content();
+    // Given twice the option would be an error, so the conf names it.
+    node.told(&["install"], 0);
+    let conf = node.read("net.d/01-crossfade.conflist");
+    let named = node.path("etc/policy.json").display().to_string();
+    node.write("net.d/01-crossfade.conflist", &conf.replace(&named, &policy));
+    let told = node.told(&["policy", "set", "new"], 3);
+    assert!(told.contains("--runtime"), "{told}");
+    assert_eq!(content(), before);
+    node.told(&["policy", "set", "old"], 0);
+    node.told(&["policy", "set", "new", "--runtime"], 0);
+    assert_ne!(content(), before);
+}
+
+#[test]
+fn an_explanation_names_the_rule_and_the_interfaces() {
+    let node = Node::new("bridge");
+    node.policy(|policy| {
+        policy.insert("rules".into(), json!([{"namespace":"kube-system","pod":"coredns-*","attach":"new"}]));
+        policy.insert("podAnnotation".into(), json!({"key":"crossfade/attach","allow":["both"]}));
+    });
+    let explain = |more: &[&str]| {
+        let arguments: Vec<&str> = ["policy", "explain"].into_iter().chain(more.iter().copied()).collect();
+        node.document(&arguments, 0)
+    };
+    let told = explain(&["--namespace", "kube-system", "--pod", "coredns-1"]);
+    assert_eq!(told["attach"], "new");
+    assert!(told["because"].as_str().expect("why").contains("rules[0]"), "{told}");
+    let told = explain(&["--namespace", "default", "--pod", "p", "--annotation", "crossfade/attach=both"]);
+    assert_eq!(told["interfaces"][1], json!({"network":"old","ifname":"eth0","primary":true}));
+    let told = explain(&["--annotation", "crossfade/attach=new"]);
+    assert_eq!(told["attach"], "old");
+    assert!(told["warnings"][0].as_str().expect("warning").contains("ignored"), "{told}");
+    assert_eq!(node.run(&["policy", "explain", "--annotation", "x"]).status, 2);
+}

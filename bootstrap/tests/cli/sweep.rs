@@ -1,0 +1,236 @@
+//! `sweep`.
+
+use std::fs;
+
+use serde_json::json;
+use shim::lock::Lock;
+use shim::request::Verb;
+use shim::store::Found;
+use shim::store::Store;
+
+use crate::node::{Node, changes, earlier_boot, key, now};
+
+/// A node that is installed; its grace is 0, so that age stands in nobody's way.
+fn node() -> Node {
+    let node = Node::new("bridge");
+    node.told(&["install"], 0);
+    node
+}
+
+fn sweep(node: &Node, listed: &str) -> String {
+    node.write("listed.json", listed);
+    node.told(&["sweep", "--listed", &node.path("listed.json").display().to_string()], 0)
+}
+
+fn dels(node: &Node) -> Vec<String> {
+    let calls = node.calls();
+    calls.iter().filter(|call| call.contains(" DEL ")).map(|call| call.replace(" DEL", "")).collect()
+}
+
+#[test]
+fn what_is_not_listed_is_closed_by_whoever_attached_it() {
+    let node = node();
+    node.attach("r1", now(), &["10-old.conflist"]);
+    node.attach("r2", now(), &["10-old.conflist"]);
+    node.attach("r3", now(), &["20-new.conflist"]);
+    node.write("new-is-ready", "");
+    let listed = r#"[{"containerID":"c1"},{"containerID":"r2","ifname":"eth0"}]"#;
+    node.write("listed.json", listed);
+    let list = node.path("listed.json").display().to_string();
+    let before = node.files();
+    let planned = node.told(&["sweep", "--listed", &list, "--dry-run"], 0);
+    assert_eq!(node.files(), before);
+    let told = sweep(&node, listed);
+    assert_eq!(planned, told);
+    let mut closed: Vec<_> =
+        changes(&told).iter().map(|line| line.split_whitespace().nth(1).expect("id")).collect();
+    closed.sort_unstable();
+    assert_eq!(closed, ["c2", "r1", "r3"], "{told}");
+    let mut calls = dels(&node);
+    calls.sort();
+    assert_eq!(
+        calls,
+        ["bridge c2 eth0", "bridge r1 eth0", "portmap c2 eth0", "portmap r1 eth0", "ptp r3 eth0"],
+        "each by its own network"
+    );
+    let left: Vec<_> = node.records().into_iter().map(|record| record.intent.container_id).collect();
+    assert_eq!(left, ["r2"]);
+    assert_eq!(node.inventory(), [("c1".to_owned(), "old".to_owned())]);
+}
+
+#[test]
+fn an_entry_is_closed_with_what_its_add_was_told() {
+    let node = node();
+    sweep(&node, r#"[{"containerID":"c1"}]"#);
+    let stdin = node.read("stdin");
+    let portmap = stdin.lines().find(|line| line.contains("portmap")).expect("portmap was called");
+    let portmap: serde_json::Value = serde_json::from_str(portmap).expect("json");
+    assert_eq!(portmap["runtimeConfig"]["portMappings"][0]["HostPort"], 80, "or it takes nothing away");
+    assert_eq!(portmap["prevResult"]["ips"][0]["address"], "10.1.0.5/24");
+}
+
+#[test]
+fn what_is_young_waits_and_an_earlier_boot_does_not() {
+    let node = node();
+    node.policy(|policy| policy["gc"] = json!({"graceSeconds": 600}));
+    node.attach("r1", now(), &["10-old.conflist"]);
+    node.attach("r2", earlier_boot(), &["10-old.conflist"]);
+    let told = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
+    assert!(told.contains("wait     r1 eth0  (not listed, but young"), "{told}");
+    assert!(told.contains("close    r2 eth0"), "{told}");
+    assert_eq!(dels(&node), ["portmap r2 eth0", "bridge r2 eth0"]);
+}
+
+#[test]
+fn an_owner_that_is_not_ready_is_waited_for_unless_it_is_retired() {
+    let node = node();
+    node.attach("r1", now(), &["20-new.conflist"]);
+    let all = r#"[{"containerID":"c1"},{"containerID":"c2"}]"#;
+    let told = sweep(&node, all);
+    assert!(told.contains("wait     r1 eth0  (not listed, but network newnet is not ready)"), "{told}");
+    assert!(dels(&node).is_empty(), "a probe does not hold");
+
+    node.write("new-is-ready", "");
+    fs::rename(node.path("net.d/20-new.conflist"), node.path("net.d/20-new.away")).expect("rename");
+    assert!(sweep(&node, all).contains("wait     r1"), "its conf is gone");
+    assert!(dels(&node).is_empty());
+
+    node.policy(|policy| {
+        policy.insert("retired".into(), json!([{"network": "new", "forceAfterSeconds": 0}]));
+    });
+    let told = sweep(&node, all);
+    assert!(told.contains("close    r1 eth0") && told.contains("retired"), "{told}");
+    assert_eq!(dels(&node), ["ptp r1 eth0"], "the real DEL is tried first");
+    assert!(node.records().is_empty());
+}
+
+#[test]
+fn a_retired_network_that_fails_is_cleaned_locally() {
+    let node = node();
+    node.attach("r1", now(), &["20-new.conflist"]);
+    node.write("bin/ptp.fails", "");
+    node.policy(|policy| {
+        policy.insert("retired".into(), json!([{"network": "new", "forceAfterSeconds": 0}]));
+    });
+    let told = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
+    assert!(told.contains("close    r1 eth0"), "{told}");
+    assert!(node.records().is_empty());
+    let status = node.document(&["status"], 0);
+    assert_eq!(status["ledgerLines"], 1, "what is left is told");
+}
+
+#[test]
+fn a_del_that_fails_stays_owed() {
+    let node = node();
+    node.attach("r1", now(), &["10-old.conflist"]);
+    node.write("bin/bridge.fails", "");
+    node.write("listed.json", r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
+    let list = node.path("listed.json").display().to_string();
+    let told = node.document(&["sweep", "--listed", &list], 1);
+    let outcome = told["changes"][0]["outcome"]["failed"].as_str().expect("failed");
+    assert!(outcome.contains("the agent is away"), "{told}");
+    let status = node.document(&["status"], 0);
+    assert_eq!(status["pendingDels"], 1);
+    assert!(node.told(&["attachments"], 0).contains("detaching"));
+    fs::remove_file(node.path("bin/bridge.fails")).expect("remove");
+    sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
+    assert_eq!(
+        dels(&node),
+        ["portmap r1 eth0", "bridge r1 eth0", "bridge r1 eth0"],
+        "only what failed is retried"
+    );
+    assert!(node.records().is_empty());
+}
+
+#[test]
+fn what_somebody_has_in_hand_is_left_alone() {
+    let node = node();
+    node.attach("r1", now(), &["10-old.conflist"]);
+    let lock = Lock::try_take(&node.layout(), &key("r1"), Verb::Del).expect("lock").expect("free");
+    let entry = Lock::try_take(&node.layout(), &key("c1"), Verb::Del).expect("lock").expect("free");
+    let told = sweep(&node, r#"[{"containerID":"c2"}]"#);
+    assert_eq!(told.matches(": busy").count(), 2, "{told}");
+    assert!(dels(&node).is_empty());
+    drop((lock, entry));
+    sweep(&node, r#"[{"containerID":"c2"}]"#);
+    assert_eq!(dels(&node).len(), 4);
+}
+
+#[test]
+fn an_entry_whose_network_fails_becomes_a_record() {
+    let node = node();
+    node.write("bin/portmap.fails", "");
+    node.write("listed.json", r#"[{"containerID":"c2"}]"#);
+    node.told(&["sweep", "--listed", &node.path("listed.json").display().to_string()], 1);
+    let found = Store::new(&node.layout()).find(&key("c1")).expect("store");
+    assert!(matches!(found, Found::Record(_)), "so that it is retried as any other");
+    assert_eq!(node.inventory().len(), 2, "and the entry stays until it is closed");
+    let told = node.told(&["attachments"], 0);
+    assert_eq!(told.lines().filter(|line| line.starts_with("c1 ")).count(), 1, "{told}");
+}
+
+#[test]
+fn without_a_list_nothing_is_swept() {
+    let node = node();
+    node.attach("r1", earlier_boot(), &["10-old.conflist"]);
+    let before = node.files();
+    for (arguments, status) in [
+        (&["sweep", "--runtime-endpoint", "unix:///nonexistent/r.sock"][..], 75),
+        (&["sweep", "--runtime-endpoint", "none"], 2),
+        (&["sweep", "--listed", "/nonexistent/list"], 1),
+    ] {
+        node.told(arguments, status);
+    }
+    node.write("list", r#"{"containerID":"c1"}"#);
+    let list = node.path("list").display().to_string();
+    assert!(node.told(&["sweep", "--listed", &list], 1).contains("expected [{"));
+    fs::remove_file(node.path("list")).expect("remove");
+    assert_eq!(node.files(), before);
+}
+
+#[test]
+fn an_empty_list_from_a_file_is_the_truth() {
+    let node = node();
+    sweep(&node, "[]");
+    assert!(node.inventory().is_empty());
+    assert_eq!(dels(&node).len(), 4);
+}
+
+#[test]
+fn abandoned_temporary_files_are_removed_and_others_are_not() {
+    let node = node();
+    node.attach("r1", now(), &["10-old.conflist"]);
+    let shard = fs::read_dir(node.path("state/attachments"))
+        .expect("shards")
+        .next()
+        .expect("one")
+        .expect("one")
+        .path();
+    // No process has a pid beyond the kernel's limit of 4194304.
+    let ours = [
+        shard.join(".tmp-4999999-0"),
+        node.path("state/.tmp-4999999-1"),
+        node.path("net.d/.tmp-4999999-nudge"),
+    ];
+    let others = [node.path("net.d/.tmp-agent"), shard.join(format!(".tmp-{}-0", std::process::id()))];
+    ours.iter().chain(&others).for_each(|path| fs::write(path, "x").expect("write"));
+    let told = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"},{"containerID":"r1"}]"#);
+    assert_eq!(changes(&told).len(), 3, "{told}");
+    assert!(ours.iter().all(|path| !path.exists()) && others.iter().all(|path| path.exists()));
+}
+
+#[test]
+fn a_damaged_record_is_told_and_left_for_a_del() {
+    let node = node();
+    node.attach("r1", earlier_boot(), &["10-old.conflist"]);
+    let shard = fs::read_dir(node.path("state/attachments"))
+        .expect("shards")
+        .next()
+        .expect("one")
+        .expect("one")
+        .path();
+    fs::write(shard.join("r1@eth0"), "torn").expect("write");
+    let told = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
+    assert!(told.contains("is damaged") && told.contains("r1@eth0"), "{told}");
+    assert!(shard.join("r1@eth0").exists() && dels(&node).is_empty());
+}

@@ -1,0 +1,64 @@
+//! `uninstall`.
+
+use std::fs;
+
+use crate::node::{Node, now};
+
+#[test]
+fn it_is_refused_while_anything_is_attached() {
+    let node = Node::new("bridge");
+    node.told(&["install"], 0);
+    let before = node.files();
+    let told = node.told(&["uninstall"], 3);
+    assert!(told.contains("2 attachments") && told.contains("c1 eth0 is inventory"), "{told}");
+    assert_eq!(node.files(), before);
+
+    fs::remove_file(node.path("state/inventory.json")).expect("remove");
+    node.attach("r1", now(), &["10-old.conflist"]);
+    let told = node.told(&["uninstall"], 3);
+    assert!(told.contains("r1 eth0 is attached"), "{told}");
+
+    let shard = fs::read_dir(node.path("state/attachments"))
+        .expect("shards")
+        .next()
+        .expect("one")
+        .expect("one")
+        .path();
+    fs::write(shard.join("r1@eth0"), "torn").expect("write");
+    assert!(node.told(&["uninstall"], 3).contains("is damaged"));
+    assert!(node.conf().exists());
+}
+
+#[test]
+fn a_refusal_names_ten_at_most() {
+    let node = Node::new("bridge");
+    for at in 0..14 {
+        node.attach(&format!("r{at}"), now(), &["10-old.conflist"]);
+    }
+    let told = node.document(&["uninstall"], 3);
+    let findings = told["findings"].as_array().expect("findings");
+    assert_eq!(findings.len(), 12, "{told}");
+    assert!(findings[11].as_str().expect("text").contains("and 4 more"), "{told}");
+}
+
+#[test]
+fn it_takes_the_conf_and_leaves_the_plugin_unless_told_to() {
+    let node = Node::new("bridge");
+    fs::remove_dir_all(node.path("cache")).expect("nothing is attached");
+    let before = node.files();
+    node.told(&["install"], 0);
+    let installed = node.files();
+    let planned = node.told(&["uninstall", "--dry-run"], 0);
+    assert_eq!(node.files(), installed);
+    assert_eq!(node.told(&["uninstall"], 0), planned);
+    assert!(!node.conf().exists() && !node.path("state/name").exists());
+    assert!(node.path("bin/crossfade").exists(), "a cached conf may still call it");
+    let told = node.told(&["uninstall"], 0);
+    assert!(told.lines().all(|line| line.starts_with("keep")), "{told}");
+
+    node.told(&["install"], 0);
+    node.told(&["uninstall", "--purge"], 0);
+    let mut after = node.files();
+    after.retain(|name, _| !name.starts_with("run/"));
+    assert_eq!(after, before, "nothing of ours is left, and nothing of others was touched");
+}

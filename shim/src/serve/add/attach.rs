@@ -1,0 +1,159 @@
+//! The delegates of an ADD, one by one, with our own routing between two.
+
+use std::time::Instant;
+
+use super::KEPT_FOR_UNDO;
+use super::gather::Ready;
+use crate::attachment::Event;
+use crate::delegate::{Limits, Network};
+use crate::lock::Lock;
+use crate::netns::Netns;
+use crate::reply::{CniError, code};
+use crate::route;
+use crate::serve::{Request, close, networks};
+use crate::store::Open;
+use crate::version::AddResult;
+
+/// Attaches every leg in order, with the route step between them; the primary's result.
+pub(super) fn attach_all(
+    request: &Request<'_>,
+    legs: &[Ready<'_>],
+    open: &mut Open,
+    lock: &mut Lock,
+    netns: Option<&Netns>,
+    until: Instant,
+) -> Result<AddResult, CniError> {
+    let kept = KEPT_FOR_UNDO.min(until.saturating_duration_since(request.began) / 3);
+    let mut primary = None;
+    for (index, leg) in legs.iter().enumerate() {
+        if index > 0 {
+            append(open, &[Event::Started { leg: index }])?;
+        }
+        let left = (until - kept).saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(legs.len() - index).unwrap_or(1);
+        let limits = Limits { deadline: Instant::now() + share, signals: request.signals };
+        let result = match attach_leg(request, leg, lock, &limits) {
+            Ok(result) => result,
+            Err(error) if leg.plan.tolerated && !request.signals.stop_requested() => {
+                leave_out(
+                    request,
+                    index,
+                    leg,
+                    open,
+                    lock,
+                    &error,
+                    limits.deadline.max(Instant::now() + kept),
+                )?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let raw = result.at(leg.loaded.conf.version)?;
+        let added = Event::Added { leg: index, result: raw };
+        let last = index + 1 == legs.len();
+        if legs.len() == 1 {
+            append(open, &[added, Event::Attached {}])?;
+        } else {
+            // Recorded before our own step: should that fail, the undoing has the result that belongs to the DEL.
+            append(open, &[added])?;
+            route_step(legs, index, open, netns)?;
+            if last {
+                append(open, &[Event::Attached {}])?;
+            }
+        }
+        if leg.plan.primary {
+            primary = Some(result);
+        }
+    }
+    // The plan has one primary, and it was attached or we are not here.
+    primary.ok_or_else(|| CniError::new(code::DELEGATE, "no network was attached"))
+}
+
+fn attach_leg(
+    request: &Request<'_>,
+    leg: &Ready<'_>,
+    lock: &mut Lock,
+    limits: &Limits<'_>,
+) -> Result<AddResult, CniError> {
+    networks::note(&leg.loaded.conf.name);
+    let runtime_config = leg.runtime_config.to_raw();
+    let network = Network {
+        conf: &leg.loaded.conf,
+        ifname: &leg.plan.ifname,
+        runtime_config: Some(&runtime_config),
+        scope: request.scope(),
+    };
+    let result = network.add(&leg.binaries, lock, limits)?;
+    if leg.plan.primary && result.addresses().is_empty() {
+        // The runtime would fail later with words that name nobody.
+        return Err(CniError::new(
+            code::DECODE,
+            format!("network {:?}: its ADD succeeded without any address", leg.loaded.conf.name),
+        )
+        .details("expected at least one entry in ips"));
+    }
+    Ok(result)
+}
+
+/// Undoes a tolerated secondary alone; the pod goes on without it. If that fails too, the DEL is owed and stays on record.
+fn leave_out(
+    request: &Request<'_>,
+    index: usize,
+    leg: &Ready<'_>,
+    open: &mut Open,
+    lock: &mut Lock,
+    error: &CniError,
+    until: Instant,
+) -> Result<(), CniError> {
+    tracing::warn!(
+        container_id = request.env.container_id,
+        network = leg.loaded.conf.name,
+        code = error.code,
+        error = error.log,
+        "secondary network left out: its ADD failed and the policy tolerates it"
+    );
+    let limits = Limits { deadline: until, signals: request.signals };
+    let search = request.env.path.as_deref();
+    let errors = close::detach(open, &[index], &request.env.netns, search, Some(lock), &limits);
+    for (_, error) in errors {
+        tracing::warn!(
+            network = leg.loaded.conf.name,
+            code = error.code,
+            error = error.log,
+            "its DEL is owed"
+        );
+    }
+    Ok(())
+}
+
+/// Our own routing, after each of two networks. It is on record in the intent, written before any delegate ran.
+fn route_step(legs: &[Ready<'_>], index: usize, open: &Open, netns: Option<&Netns>) -> Result<(), CniError> {
+    let ([first, owner], Some(netns)) = (legs, netns) else {
+        return Ok(());
+    };
+    if index == 1 && open.attachment.progress[0].deleted {
+        return Ok(());
+    }
+    let side = |leg: &Ready<'_>| -> (String, Vec<ipnetwork::IpNetwork>) {
+        (leg.plan.ifname.clone(), leg.loaded.network.cidrs.clone())
+    };
+    let ((first_name, first_cidrs), (owner_name, owner_cidrs)) = (side(first), side(owner));
+    let first = route::Side { ifname: &first_name, cidrs: &first_cidrs };
+    let owner = route::Side { ifname: &owner_name, cidrs: &owner_cidrs };
+    let done = if index == 0 {
+        route::after_first(netns, &first)
+    } else {
+        route::after_owner(netns, &first, &owner)
+    };
+    done.map_err(|e| CniError::new(code::ROUTE, format!("route step of both-mode: {e}")))
+}
+
+fn append(open: &mut Open, events: &[Event]) -> Result<(), CniError> {
+    open.append(events).map_err(|e| {
+        let intent = &open.attachment.intent;
+        CniError::new(
+            code::IO,
+            format!("write the record of attachment {} {}: {e}", intent.container_id, intent.ifname),
+        )
+    })
+}

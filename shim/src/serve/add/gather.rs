@@ -1,0 +1,179 @@
+//! What an ADD needs before anything is begun: the choice, confs, probes, binaries, free interface names.
+
+use std::time::Instant;
+
+use crate::delegate::{Network, secondary_runtime_config};
+use crate::exec::Binary;
+use crate::inventory::Inventory;
+use crate::netns::Netns;
+use crate::plan::{LegPlan, Plan};
+use crate::policy::{Attach, Policy, SecondaryFailure, Side};
+use crate::probe::{ADD_TIMEOUT, Depth};
+use crate::raw::RawObject;
+use crate::reply::{CniError, code};
+use crate::request::Pod;
+use crate::serve::Request;
+use crate::serve::networks::{self, Loaded};
+use crate::store::Found;
+
+/// The key under which the runtime passes a pod's annotations (a convention of the CRI runtimes).
+const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+
+/// What was found of each network that is to be attached.
+pub(super) type Findings<'a> = Vec<(Side, Result<Loaded<'a>, CniError>)>;
+
+/// A leg that can be attached: its plan, its network, its binaries.
+pub(super) struct Ready<'a> {
+    pub(super) plan: LegPlan,
+    pub(super) loaded: Loaded<'a>,
+    pub(super) binaries: Vec<Binary>,
+    pub(super) runtime_config: RawObject,
+}
+
+pub(super) fn choose(request: &Request<'_>, policy: &Policy, runtime_config: &RawObject) -> Attach {
+    let pod = Pod::from_args(request.env.args.as_deref().unwrap_or_default());
+    let choice = policy.choose(&pod, |key| {
+        let annotations: RawObject = runtime_config.decode(POD_ANNOTATIONS).ok().flatten()?;
+        // Annotation keys are case-sensitive, unlike those of a conf.
+        let value = annotations.pairs().filter(|(name, _)| *name == key).last()?.1;
+        serde_json::from_slice(value.get().as_bytes()).ok()
+    });
+    if choice.ignored_annotation.is_some() {
+        tracing::warn!(
+            container_id = request.env.container_id,
+            attach = choice.attach.as_str(),
+            "the pod's annotation asks for what the policy does not allow; ignored"
+        );
+    }
+    choice.attach
+}
+
+/// The confs of everything that is to be attached. One that is absent is kept for its turn in the order of checks.
+pub(super) fn load_all<'a>(
+    request: &Request<'_>,
+    policy: &'a Policy,
+    attach: Attach,
+) -> Result<Findings<'a>, CniError> {
+    let tolerated = |side| {
+        attach == Attach::Both
+            && side != policy.both.primary
+            && policy.both.secondary_failure == SecondaryFailure::Tolerate
+    };
+    let sides: &[Side] = match attach {
+        Attach::One(Side::Old) => &[Side::Old],
+        Attach::One(Side::New) => &[Side::New],
+        Attach::Both => &Side::BOTH,
+    };
+    let mut all = Vec::new();
+    for side in sides {
+        let loaded = networks::load(request, policy, *side);
+        match loaded {
+            Err(error) if error.code != code::TRY_LATER && !tolerated(*side) => return Err(error),
+            other => all.push((*side, other)),
+        }
+    }
+    if let [(_, Ok(one)), (_, Ok(other))] = all.as_slice()
+        && one.conf.name == other.conf.name
+    {
+        return Err(CniError::new(
+            code::CONFIG,
+            format!("both networks are called {:?}; expected two names", one.conf.name),
+        )
+        .details(format!("{} and {}", one.conf_path.display(), other.conf_path.display())));
+    }
+    Ok(all)
+}
+
+pub(super) fn refuse_existing(request: &Request<'_>) -> Result<(), CniError> {
+    let key = request.key();
+    let name = format!("attachment {} {}", key.container_id, key.ifname);
+    let exists = |what: &str| {
+        CniError::new(code::EXISTS, format!("{name} exists already"))
+            .details(format!("{what}; DEL it before another ADD"))
+    };
+    let io = |e: std::io::Error| CniError::new(code::IO, format!("read the record of {name}: {e}"));
+    match request.store.find(&key).map_err(io)? {
+        Found::Nothing => {}
+        Found::Record(_) => return Err(exists("it has a record")),
+        Found::Damaged(why) => return Err(exists(&format!("it has a damaged record ({why})"))),
+    }
+    match Inventory::load(request.layout()).map_err(io)?.find(&key) {
+        Some(_) => Err(exists("it is in the inventory")),
+        None => Ok(()),
+    }
+}
+
+/// Interface names that a secondary may not use. Only both-mode asks.
+pub(super) fn taken_ifnames(
+    request: &Request<'_>,
+    attach: Attach,
+    netns: Result<&Netns, &std::io::Error>,
+) -> Result<Vec<String>, CniError> {
+    if attach != Attach::Both {
+        return Ok(Vec::new());
+    }
+    let path = &request.env.netns;
+    let netns = netns.map_err(|e| {
+        CniError::new(code::ENVIRONMENT, format!("CNI_NETNS {path:?} cannot be entered: {e}"))
+    })?;
+    let mut taken = netns
+        .interface_names()
+        .map_err(|e| CniError::new(code::IO, format!("list the interfaces of {path:?}: {e}")))?;
+    let others = request.store.of_container(&request.env.container_id).map_err(|e| {
+        CniError::new(code::IO, format!("list the records of container {}: {e}", request.env.container_id))
+    })?;
+    taken.extend(others.iter().flat_map(|other| other.ifnames()).map(str::to_owned));
+    Ok(taken)
+}
+
+/// Everything that must be there before anything is begun. A tolerated secondary that is not is dropped from the plan.
+pub(super) fn make_ready<'a>(
+    request: &Request<'_>,
+    plan: &mut Plan,
+    loaded: &mut Findings<'a>,
+    runtime_config: &RawObject,
+) -> Result<Vec<Ready<'a>>, CniError> {
+    let mut first_error: Option<CniError> = None;
+    let mut legs = Vec::new();
+    for leg in plan.legs.clone() {
+        let Some(at) = loaded.iter().position(|(side, _)| *side == leg.side) else {
+            continue;
+        };
+        match ready_leg(request, &leg, loaded.swap_remove(at).1, runtime_config) {
+            Ok(ready) => legs.push(ready),
+            Err(error) if leg.tolerated => {
+                tracing::warn!(
+                    container_id = request.env.container_id,
+                    network = leg.side.as_str(),
+                    code = error.code,
+                    error = error.log,
+                    "secondary network left out: it is not ready and the policy tolerates it"
+                );
+                *plan = plan.primary_alone();
+            }
+            // Not ready yet (11) is told before a missing binary (101), whichever network has it.
+            Err(error) => match &first_error {
+                Some(first) if first.code == code::TRY_LATER || error.code != code::TRY_LATER => {}
+                _ => first_error = Some(error),
+            },
+        }
+    }
+    first_error.map_or(Ok(legs), Err)
+}
+
+fn ready_leg<'a>(
+    request: &Request<'_>,
+    plan: &LegPlan,
+    loaded: Result<Loaded<'a>, CniError>,
+    runtime_config: &RawObject,
+) -> Result<Ready<'a>, CniError> {
+    let loaded = loaded?;
+    let deadline = Instant::now() + ADD_TIMEOUT * 4;
+    networks::probes_hold(plan.side, loaded.network, Depth::Local, deadline)?;
+    let runtime_config =
+        if plan.primary { runtime_config.clone() } else { secondary_runtime_config(runtime_config.clone()) };
+    let network =
+        Network { conf: &loaded.conf, ifname: &plan.ifname, runtime_config: None, scope: request.scope() };
+    let binaries = network.find_binaries()?;
+    Ok(Ready { plan: plan.clone(), binaries, loaded, runtime_config })
+}

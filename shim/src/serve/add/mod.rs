@@ -1,0 +1,140 @@
+//! ADD.
+//!
+//! Checks come in a fixed order, cheapest and most certain first, and all of them before anything is begun: environment (4),
+//! stdin (6, 7, 1), policy and confs (7), record exists (102), conf absent or probe red (11), binary missing (101), record store
+//! (5). From the record on, every failure is undone in reverse before it is reported.
+
+mod attach;
+mod gather;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use self::attach::attach_all;
+use self::gather::{Ready, choose, load_all, make_ready, refuse_existing, taken_ifnames};
+use super::{Request, close, networks, print};
+use crate::attachment::{FORMAT, Intent, Leg, RouteStep};
+use crate::boot::Moment;
+use crate::delegate::Limits;
+use crate::lock::{Lock, NoLock, Patience};
+use crate::netns::Netns;
+use crate::plan::decide_add;
+use crate::reply::{CniError, code};
+use crate::store::Open;
+
+/// Of an ADD's deadline, so much is kept for undoing it, but never more than a third.
+const KEPT_FOR_UNDO: Duration = Duration::from_secs(30);
+
+pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), CniError> {
+    refuse_prev_result(request)?;
+    let policy = request.policy()?;
+    let runtime_config = request.conf.runtime_config()?;
+    let attach = choose(request, &policy, &runtime_config);
+    let mut loaded = load_all(request, &policy, attach)?;
+    let until = request.until(policy.deadlines.add_secs);
+    let patience = Patience { until, ask_from: None };
+    let key = request.key();
+    let lock = match Lock::take(request.layout(), &key, request.env.verb, patience, request.signals) {
+        Err(why @ (NoLock::Held(_) | NoLock::Stopped)) => return Err(request.no_lock(why)),
+        // A run directory that cannot be written is told in its turn.
+        other => other,
+    };
+    refuse_existing(request)?;
+
+    let netns = Netns::open(Path::new(&request.env.netns));
+    let taken = taken_ifnames(request, attach, netns.as_ref())?;
+    let mut plan = decide_add(attach, &policy.both, &request.env.ifname, &taken);
+    let legs = make_ready(request, &mut plan, &mut loaded, &runtime_config)?;
+    let mut lock = lock.map_err(|why| request.no_lock(why))?;
+
+    let intent = intent(request, &legs, netns.as_ref().ok())?;
+    let mut open = request.store.begin(intent).map_err(|e| {
+        CniError::new(
+            code::IO,
+            format!("write the record of attachment {} {}: {e}", key.container_id, key.ifname),
+        )
+        .details("nothing was attached")
+    })?;
+    let attached = attach_all(request, &legs, &mut open, &mut lock, netns.as_ref().ok(), until);
+    let outcome = attached.and_then(|result| {
+        let raw = result.at(request.conf.version)?;
+        print(out, raw.get())
+    });
+    match outcome {
+        Ok(()) => {
+            for leg in
+                legs.iter().zip(&open.attachment.progress).filter(|(_, progress)| progress.result.is_some())
+            {
+                networks::mark_ready(request, &leg.0.loaded.conf.name, leg.0.loaded.conf_path);
+            }
+            Ok(())
+        }
+        Err(error) => Err(undo(request, open, &mut lock, until, error)),
+    }
+}
+
+fn refuse_prev_result(request: &Request<'_>) -> Result<(), CniError> {
+    match request.conf.object.get("prevResult") {
+        Some(raw) if raw.get() != "null" => Err(CniError::new(code::CONFIG, "must be first in its conflist")
+            .details("found a prevResult; move the plugins before this one into a delegate's conflist")),
+        _ => Ok(()),
+    }
+}
+
+fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> Result<Intent, CniError> {
+    let env = request.env;
+    let begun = Moment::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?;
+    let route = match legs {
+        [first, owner] => {
+            Some(RouteStep { first: first.plan.ifname.clone(), owner: owner.plan.ifname.clone() })
+        }
+        _ => None,
+    };
+    Ok(Intent {
+        version: FORMAT,
+        container_id: env.container_id.clone(),
+        ifname: env.ifname.clone(),
+        begun,
+        netns: env.netns.clone(),
+        netns_id: netns.map(Netns::id),
+        cni_args: env.args.clone(),
+        cni_path: env.path.clone(),
+        route,
+        legs: legs
+            .iter()
+            .map(|leg| Leg {
+                network: leg.loaded.conf.name.clone(),
+                profile: leg.loaded.network.profile.clone(),
+                conf_path: leg.loaded.conf_path.to_str().map(str::to_owned),
+                ifname: leg.plan.ifname.clone(),
+                primary: leg.plan.primary,
+                tolerated: leg.plan.tolerated,
+                conf: leg.loaded.conf.raw.clone(),
+                runtime_config: (!leg.runtime_config.is_empty()).then(|| leg.runtime_config.to_raw()),
+            })
+            .collect(),
+    })
+}
+
+/// Undoes a failed ADD in reverse; the first error stays the error, what could not be undone is added to its details.
+fn undo(request: &Request<'_>, mut open: Open, lock: &mut Lock, until: Instant, error: CniError) -> CniError {
+    // Being asked to stop ended the ADD; it must not end the undoing as well.
+    request.signals.heed();
+    let deadline = until.min(Instant::now() + KEPT_FOR_UNDO);
+    let limits = Limits { deadline, signals: request.signals };
+    close::undo_route(&open.attachment, &request.env.netns);
+    let pending = open.attachment.pending();
+    let search = request.env.path.as_deref();
+    let failures = close::detach(&mut open, &pending, &request.env.netns, search, Some(lock), &limits);
+    let mut error = error;
+    for (network, failure) in &failures {
+        error = error.details(format!("undoing network {network:?} failed, its DEL is owed: {failure}"));
+    }
+    if failures.is_empty()
+        && let Err(e) = request.store.remove(&request.key())
+    {
+        error = error.details(format!("remove the record: {e}"));
+    }
+    error
+}

@@ -1,0 +1,135 @@
+//! Crossfade on a node, as its package and a person would bring it there: files, then commands.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::scene::{Host, conf_path};
+use super::strategy::{Network, Phase};
+use crate::fabric::Overlay;
+use crate::{deadline, dist, scratch};
+
+/// Namespace of the pods that a rule of the policy puts on the new network in every phase.
+pub const SCOUTS: &str = "scouts";
+
+/// The policy's file.
+const POLICY: &str = "/etc/crossfade/policy.json";
+
+/// Where the package puts the programs.
+const PACKAGE: &str = "/usr/libexec/crossfade";
+
+/// Tells a runtime that reads its conf directory from one that does not.
+const NOTICED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Installs Crossfade under running pods, with a policy that changes nothing yet, and returns when the runtime has noticed.
+///
+/// # Errors
+/// What `crossfade-bootstrap install` says.
+pub fn install(host: &Host, overlays: [&Overlay; 2]) -> Result<()> {
+    let node = &host.node;
+    for (program, name) in [(dist::crossfade()?, "crossfade"), (dist::bootstrap()?, "crossfade-bootstrap")] {
+        scratch::install(&program, &node.outside(Path::new(PACKAGE).join(name)))?;
+    }
+    write_policy(host, &policy(overlays))?;
+    install_conf(host)?;
+    deadline::until("the runtime to read Crossfade's conf", NOTICED_WITHIN, || {
+        let plugins = host.containerd.cri().conf_plugins()?;
+        Ok(plugins.iter().any(|plugin| plugin == "crossfade").then_some(()))
+    })
+}
+
+/// Once the new network's agents are there: a rule that sends scouts to it, and a conf that declares its capabilities.
+///
+/// # Errors
+/// What `crossfade-bootstrap install` says.
+pub fn admit_new(host: &Host, overlays: [&Overlay; 2]) -> Result<()> {
+    let mut policy = policy(overlays);
+    policy["rules"] = json!([{ "namespace": SCOUTS, "attach": "new" }]);
+    write_policy(host, &policy)?;
+    install_conf(host)
+}
+
+/// Both networks, and nothing that is not as it was.
+fn policy([old, new]: [&Overlay; 2]) -> Value {
+    json!({
+        "version": 1,
+        "networks": {
+            "old": { "conf": [conf_path(Network::Old)], "cidrs": [old.cidr()] },
+            "new": { "conf": [conf_path(Network::New)], "cidrs": [new.cidr()] },
+        },
+        "attach": "old",
+        "unrecorded": "old",
+    })
+}
+
+fn write_policy(host: &Host, policy: &Value) -> Result<()> {
+    host.node.write(POLICY, serde_json::to_vec_pretty(policy)?)
+}
+
+fn install_conf(host: &Host) -> Result<()> {
+    let endpoint = endpoint(host);
+    bootstrap(host, &["install", "--runtime-endpoint", &endpoint])
+}
+
+/// Flips a node's policy; new pods follow it, running ones do not notice.
+///
+/// # Errors
+/// What `crossfade-bootstrap policy set` says.
+pub fn set_phase(host: &Host, phase: Phase) -> Result<()> {
+    // A lab's node lies in memory and has no reboot, so a flip that would not outlive one is what is asked for.
+    bootstrap(host, &["policy", "set", "--runtime", phase.as_str()])
+}
+
+/// Takes the old network out of a node's policy, once everything is on the new one.
+///
+/// # Errors
+/// The node cannot be written to, or what `crossfade-bootstrap policy check` says.
+pub fn forget_old(host: &Host, new: &Overlay) -> Result<()> {
+    let policy = json!({
+        "version": 1,
+        "networks": { "new": { "conf": [conf_path(Network::New)], "cidrs": [new.cidr()] } },
+        "attach": "new",
+    });
+    write_policy(host, &policy)?;
+    bootstrap(host, &["policy", "check"])
+}
+
+/// Closes what the runtime no longer lists.
+///
+/// # Errors
+/// What `crossfade-bootstrap sweep` says.
+pub fn sweep(host: &Host) -> Result<()> {
+    let endpoint = endpoint(host);
+    bootstrap(host, &["sweep", "--runtime-endpoint", &endpoint])
+}
+
+/// How many sandboxes the inventory that `install` took still holds.
+///
+/// # Errors
+/// It is not JSON.
+pub fn inventory_entries(host: &Host) -> Result<u64> {
+    let path = host.node.outside("/var/lib/crossfade/inventory.json");
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        text => text.with_context(|| format!("reading {}", path.display()))?,
+    };
+    let inventory: Value =
+        serde_json::from_str(&text).with_context(|| format!("parsing {}", path.display()))?;
+    let entries = inventory["attachments"].as_array().context("an inventory without attachments")?;
+    Ok(u64::try_from(entries.len())?)
+}
+
+/// Runs the node's own program in the node.
+fn bootstrap(host: &Host, arguments: &[&str]) -> Result<()> {
+    let mut line = vec![Path::new(PACKAGE).join("crossfade-bootstrap").into_os_string()];
+    line.extend(arguments.iter().map(|argument| OsStr::new(argument).to_owned()));
+    host.node.run(&line).map(drop)
+}
+
+fn endpoint(host: &Host) -> String {
+    format!("unix://{}", host.containerd.socket().display())
+}

@@ -1,0 +1,126 @@
+//! Where a pod really is, by host-local's own files and the address that the runtime tells.
+
+use std::fs;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, ensure};
+
+use super::scene::{Pod, Scene};
+use super::strategy::Network;
+
+/// The ifname of a pod's second interface.
+const SECOND: &str = "net1";
+
+/// An address that a network's host-local holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose.
+    pub network: Network,
+    /// The address.
+    pub address: IpAddr,
+    /// Container id.
+    pub id: String,
+    /// Ifname.
+    pub ifname: String,
+}
+
+impl Scene {
+    /// Every lease on a node.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn leases(&self, host: usize) -> Result<Vec<Lease>> {
+        let node = &self.hosts()[host].node;
+        let mut leases = Vec::new();
+        for network in Network::ALL {
+            let overlay = self.overlay(network);
+            for address in overlay.leases(node)? {
+                let path =
+                    node.outside("/var/lib/cni/networks").join(&overlay.name).join(address.to_string());
+                let text = fs::read_to_string(&path).with_context(|| format!("lease {}", path.display()))?;
+                // host-local writes the container id and the ifname, a line each.
+                let mut lines = text.lines().map(|line| line.trim().to_owned());
+                let (id, ifname) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+                leases.push(Lease { network, address, id, ifname });
+            }
+        }
+        Ok(leases)
+    }
+}
+
+/// Holds if a pod is on exactly the networks of its phase and publishes the right address.
+///
+/// # Errors
+/// Says what it must have and what it has.
+pub fn ensure_placed(pod: &Pod, leases: &[Lease]) -> Result<()> {
+    let mut found: Vec<(Network, &str)> = leases
+        .iter()
+        .filter(|lease| lease.id == pod.id)
+        .map(|lease| (lease.network, lease.ifname.as_str()))
+        .collect();
+    found.sort_unstable();
+    let mut wanted: Vec<(Network, &str)> =
+        pod.phase.networks().iter().copied().zip(["eth0", SECOND]).collect();
+    wanted.sort_unstable();
+    ensure!(found == wanted, "{} must be on {wanted:?} and is on {found:?}", pod.name);
+    let published =
+        leases.iter().find(|lease| lease.address == pod.address).map(|lease| (lease.network, &lease.id));
+    let primary = pod.phase.primary();
+    ensure!(
+        published == Some((primary, &pod.id)),
+        "{} publishes {}, which must be its address on {}, and is {published:?}",
+        pod.name,
+        pod.address,
+        primary.name()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::strategy::Phase;
+    use super::*;
+
+    fn pod(phase: Phase, address: &str) -> Pod {
+        Pod {
+            name: "p".to_owned(),
+            namespace: "default".to_owned(),
+            host: 0,
+            attempt: 0,
+            id: "c1".to_owned(),
+            address: address.parse().expect("an address"),
+            netns: PathBuf::new(),
+            netns_inside: PathBuf::new(),
+            host_port: None,
+            phase,
+        }
+    }
+
+    fn lease(network: Network, address: &str, id: &str, ifname: &str) -> Lease {
+        let address = address.parse().expect("an address");
+        Lease { network, address, id: id.to_owned(), ifname: ifname.to_owned() }
+    }
+
+    #[test]
+    fn a_pod_is_placed_only_on_the_networks_of_its_phase() {
+        let old = lease(Network::Old, "10.244.1.2", "c1", "eth0");
+        let second = lease(Network::New, "10.245.1.2", "c1", "net1");
+        let other = lease(Network::New, "10.245.1.3", "c2", "eth0");
+        ensure_placed(&pod(Phase::Old, "10.244.1.2"), &[old.clone(), other.clone()]).expect("placed");
+        ensure_placed(&pod(Phase::BothOld, "10.244.1.2"), &[old.clone(), second.clone()]).expect("placed");
+        for (phase, address, leases) in [
+            (Phase::New, "10.244.1.2", vec![old.clone()]),
+            (Phase::Old, "10.244.1.2", vec![old.clone(), second.clone()]),
+            (Phase::BothOld, "10.244.1.2", vec![old.clone(), other.clone()]),
+            (Phase::BothNew, "10.245.1.2", vec![old.clone(), second.clone()]),
+            (Phase::BothOld, "10.245.1.2", vec![old.clone(), second]),
+            (Phase::Old, "10.244.1.9", vec![old]),
+            (Phase::New, "10.245.1.3", vec![other]),
+            (Phase::Old, "10.244.1.2", vec![]),
+        ] {
+            ensure_placed(&pod(phase, address), &leases).expect_err("misplaced");
+        }
+    }
+}

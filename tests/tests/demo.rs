@@ -1,0 +1,222 @@
+//! The demonstration as a whole: a small one that must succeed, one that is sabotaged and must say so, one that is
+//! interrupted and must leave nothing.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use lab::demo::report::{Forwarding, Left, Report};
+use lab::demo::strategy::{Network, Strategy};
+use lab::dist;
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use libtest_mimic::Arguments;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let mut arguments = Arguments::from_args();
+    // One at a time: a demo counts losses, and the last test looks at every process there is.
+    arguments.test_threads = Some(1);
+    let trials = vec![
+        trial("a_small_migration_loses_nothing", NEEDS, a_small_migration_loses_nothing),
+        trial("a_cut_overlay_is_told", NEEDS, a_cut_overlay_is_told),
+        trial("an_interrupted_demo_leaves_nothing", NEEDS, an_interrupted_demo_leaves_nothing),
+    ];
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+fn demo(arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(dist::lab_bin("lab-demo")?);
+    command.args(["--output", "json", "--probes", "3"]).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Ok(command)
+}
+
+/// The report that a demo wrote, and nothing but the report.
+fn report(stdout: &[u8]) -> Result<Report> {
+    serde_json::from_slice(stdout).with_context(|| String::from_utf8_lossy(stdout).into_owned())
+}
+
+fn a_small_migration_loses_nothing() -> Result<()> {
+    let output = demo(&["--nodes", "2", "--pods", "2"])?.output()?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let report = report(&output.stdout).context(stderr.to_string())?;
+    ensure!(output.status.success() && report.problems.is_empty(), "{:?}\n{stderr}", report.problems);
+    ensure!((report.version, report.nodes, report.pods_per_node) == (1, 2, 2), "{report:?}");
+    ensure!(report.naive.leases_leaked == 2 && report.naive.pods_moved_silently == 1, "{:?}", report.naive);
+    let [double, bridge] = report.migrations.as_slice() else {
+        bail!("{} migrations", report.migrations.len());
+    };
+    for (run, strategy, passes, names) in [
+        (double, Strategy::Double, 3, "before install scouts both-old both-new new old removed"),
+        (bridge, Strategy::Bridge, 1, "before install scouts new old removed"),
+    ] {
+        ensure!(run.strategy == strategy && run.untouched_by_install == 4, "{run:?}");
+        // Every pod in every pass, and one per node when the old network is gone.
+        ensure!(run.recreated == 4 * passes + 2, "{strategy}: {} re-created", run.recreated);
+        let phases: Vec<&str> = run.phases.iter().map(|phase| phase.phase.as_str()).collect();
+        ensure!(phases.join(" ") == names, "{phases:?}");
+        for phase in &run.phases {
+            // Twelve directed pairs, three probes each over UDP and over TCP, in the least of phases.
+            ensure!(phase.lost == 0 && phase.answered >= 72, "{strategy}: {phase:?}");
+        }
+        for (network, asked) in &run.asked {
+            ensure!(asked.adds == asked.dels && asked.foreign_dels == 0, "{strategy} {network:?}: {asked:?}");
+        }
+        ensure!(
+            run.left == Left::default() && run.misplaced.is_empty(),
+            "{:?} {:?}",
+            run.left,
+            run.misplaced
+        );
+    }
+    // Before and in both-old and both-new every pod is on old; in those, in new and at the end, and as scout, on new.
+    ensure!(
+        double.asked[&Network::Old].adds == 12 && double.asked[&Network::New].adds == 16,
+        "{:?}",
+        double.asked
+    );
+    ensure!(
+        bridge.asked[&Network::Old].adds == 4 && bridge.asked[&Network::New].adds == 8,
+        "{:?}",
+        bridge.asked
+    );
+    ensure!(
+        matches!(double.forwarding, Some(Forwarding::Blocked { packets: 1.. })),
+        "{:?}",
+        double.forwarding
+    );
+    ensure!(bridge.forwarding == Some(Forwarding::Open), "{:?}", bridge.forwarding);
+    Ok(())
+}
+
+/// Somebody else drops what a node gets from the old overlay, in the middle of a phase.
+fn a_cut_overlay_is_told() -> Result<()> {
+    let mut demo = Running::start(&["--nodes", "2", "--pods", "1", "--strategy", "double"])?;
+    demo.until(|line| line.contains("n2 -> both-old"))?;
+    let cut = ["-p", "udp", "--dport", "8472", "-j", "DROP"];
+    let node = node_init(demo.child.id())?;
+    iptables(node, "-I", &cut)?;
+    demo.until(|line| line.contains("lost ") && !line.contains("lost 0"))?;
+    iptables(node, "-D", &cut)?;
+    let (status, stdout, stderr) = demo.end()?;
+    let report = report(&stdout).context(stderr.clone())?;
+    ensure!(status == Some(1), "exit status {status:?}\n{stderr}");
+    let told = report.problems.iter().find(|problem| problem.contains("probes lost in phase both-old"));
+    ensure!(told.is_some(), "{:?}", report.problems);
+    let losses = &report.migrations[0].losses;
+    let between = |src, dst| losses.iter().any(|loss| loss.src == src && loss.dst == dst);
+    ensure!(between("n1-1", "n2-1") && between("n2-1", "n1-1"), "{losses:?}");
+    Ok(())
+}
+
+fn an_interrupted_demo_leaves_nothing() -> Result<()> {
+    let mut demo = Running::start(&["--nodes", "2", "--pods", "1"])?;
+    demo.until(|line| line.contains("crossfade is installed"))?;
+    let launcher = demo.child.id();
+    ensure!(descendants(launcher)?.len() > 10, "{:?}", descendants(launcher)?);
+    kill(Pid::from_raw(i32::try_from(launcher)?), Signal::SIGINT)?;
+    let (status, stdout, stderr) = demo.end()?;
+    ensure!(status == Some(130) && stdout.is_empty(), "exit status {status:?}\n{stderr}");
+    let mut left = pids()?;
+    left.retain(|pid| {
+        name(*pid).is_some_and(|name| name.starts_with("lab-") || name.starts_with("containerd"))
+    });
+    ensure!(left.is_empty(), "processes left: {left:?}");
+    Ok(())
+}
+
+/// A demo under way; killed on drop.
+struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    heard: String,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Result<Running> {
+        let mut child = demo(arguments)?.spawn()?;
+        let stderr = BufReader::new(child.stderr.take().context("stderr")?);
+        Ok(Running { child, stderr, heard: String::new() })
+    }
+
+    /// Reads on until a line of progress is the one waited for.
+    fn until(&mut self, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        loop {
+            let from = self.heard.len();
+            ensure!(self.stderr.read_line(&mut self.heard)? > 0, "it ended early:\n{}", self.heard);
+            if wanted(&self.heard[from..]) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for its end: exit code, stdout, stderr.
+    fn end(mut self) -> Result<(Option<i32>, Vec<u8>, String)> {
+        self.stderr.read_to_string(&mut self.heard)?;
+        let mut stdout = Vec::new();
+        self.child.stdout.take().context("stdout")?.read_to_end(&mut stdout)?;
+        Ok((self.child.wait()?.code(), stdout, std::mem::take(&mut self.heard)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// The init of one of the demo's nodes, the first that has the old overlay, as we see its pid.
+fn node_init(launcher: u32) -> Result<u32> {
+    let has_overlay = |pid: &u32| {
+        let mut ip = Command::new("nsenter");
+        ip.args(["--net", "--target", &pid.to_string(), "ip", "link", "show", "vx-old"]);
+        ip.output().is_ok_and(|output| output.status.success())
+    };
+    let mut inits = descendants(launcher)?;
+    inits.retain(|pid| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == b"CROSSFADE_LAB_ROLE=node-init")
+    });
+    inits.into_iter().find(has_overlay).context("no node of the demo has the old overlay")
+}
+
+fn iptables(node: u32, verb: &str, rule: &[&str]) -> Result<()> {
+    let mut command = Command::new("nsenter");
+    command.args(["--net", "--target", &node.to_string(), "iptables", "-w", verb, "INPUT"]).args(rule);
+    let output = command.output()?;
+    ensure!(output.status.success(), "iptables {verb}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Every process below one, itself excluded.
+fn descendants(root: u32) -> Result<Vec<u32>> {
+    let mut found = vec![root];
+    let pids = pids()?;
+    let mut at = 0;
+    while let Some(parent) = found.get(at).copied() {
+        found.extend(pids.iter().filter(|pid| parent_of(**pid) == Some(parent)));
+        at += 1;
+    }
+    found.remove(0);
+    Ok(found)
+}
+
+fn pids() -> Result<Vec<u32>> {
+    let entries = fs::read_dir("/proc")?.flatten();
+    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
+fn name(pid: u32) -> Option<String> {
+    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
+}

@@ -1,0 +1,236 @@
+//! `crossfade-bootstrap` on a node whose pods run already, with a real containerd.
+
+use std::process::{ExitCode, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use lab::containerd::{Containerd, Options};
+use lab::cri::{PortMapping, Protocol, Sandbox};
+use lab::crossfade::{BIN_DIR, CONF_DIR};
+use lab::deadline::until;
+use lab::fabric::{Fabric, Overlay};
+use lab::node::Node;
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use lab::stub::{Act, CallLog, Gate, Reply, Stub, StubDir};
+use libtest_mimic::Arguments;
+use serde_json::{Value, json};
+
+const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let arguments = Arguments::from_args();
+    let trials = vec![
+        trial("running_pods_are_taken_over", NEEDS, running_pods_are_taken_over),
+        trial(
+            "a_pod_in_the_middle_of_its_add_is_not_missed",
+            NEEDS,
+            a_pod_in_the_middle_of_its_add_is_not_missed,
+        ),
+        trial("what_the_runtime_forgot_is_swept", NEEDS, what_the_runtime_forgot_is_swept),
+        trial("the_runtimes_own_setup_counts", NEEDS, the_runtimes_own_setup_counts),
+    ];
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// A node with containerd and its only network, `old`; a policy is there, Crossfade is not.
+struct Lab {
+    fabric: Fabric,
+    old: Overlay,
+    new: Overlay,
+    containerd: Containerd,
+}
+
+impl Lab {
+    fn new() -> Result<Lab> {
+        let fabric = Fabric::new(1)?;
+        let old = fabric.overlay("old", 1, 8472, "10.244")?;
+        let new = fabric.overlay("new", 2, 8473, "10.245")?;
+        let node = fabric.node(1);
+        network(node, "10-old.conflist", &old.conflist(1))?;
+        let conf = |name: &str| format!("{CONF_DIR}/{name}.conflist");
+        let policy = json!({
+            "version": 1,
+            "networks": { "old": { "conf": [conf("10-old")] }, "new": { "conf": [conf("20-new")] } },
+            "attach": "old",
+            "gc": { "graceSeconds": 0 },
+        });
+        node.write("/etc/crossfade/policy.json", policy.to_string())?;
+        let containerd = Containerd::start(node, &Options::default())?;
+        Ok(Lab { fabric, old, new, containerd })
+    }
+
+    fn node(&self) -> &Node {
+        self.fabric.node(1)
+    }
+
+    fn run(&self, sandbox: &Sandbox) -> Result<String> {
+        self.containerd.cri().run_sandbox(sandbox)
+    }
+
+    fn end(&self, id: &str) -> Result<()> {
+        self.containerd.cri().stop(id)?;
+        self.containerd.cri().remove(id)
+    }
+
+    fn bootstrap(&self, verb: &[&str]) -> Result<Output> {
+        let mut command = self.node().command(lab::dist::bootstrap()?);
+        command.args(verb);
+        if matches!(verb[0], "install" | "uninstall" | "sweep") {
+            command.arg("--runtime-endpoint").arg(self.containerd.socket());
+        }
+        if verb[0] == "install" {
+            command.arg("--plugin").arg(lab::dist::crossfade()?);
+        }
+        command.output().context("crossfade-bootstrap")
+    }
+
+    /// Runs a command that must end so, and returns its stdout.
+    fn told(&self, verb: &[&str], status: i32) -> Result<String> {
+        let output = self.bootstrap(verb)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        ensure!(output.status.code() == Some(status), "{verb:?}: {}\n{out}\n{err}", output.status);
+        Ok(out + &err)
+    }
+
+    fn leases(&self) -> Result<(usize, usize)> {
+        Ok((self.old.leases(self.node())?.len(), self.new.leases(self.node())?.len()))
+    }
+
+    /// Attachments by how far they are: through us, and from before.
+    fn attachments(&self) -> Result<(usize, usize)> {
+        let told: Value = serde_json::from_str(&self.told(&["attachments", "--output", "json"], 0)?)?;
+        let all = told["attachments"].as_array().context("attachments")?;
+        let before = all.iter().filter(|line| line["life"] == "inventory").count();
+        Ok((all.len() - before, before))
+    }
+
+    /// Puts a stub at the end of old's chain that holds every ADD until the gate opens.
+    fn hold(&self, gate: &Gate) -> Result<CallLog> {
+        let bin = self.node().outside(BIN_DIR);
+        let program = bin.join("lab-stub");
+        lab::scratch::install(&lab::dist::lab_bin("lab-stub")?, &program)?;
+        let stubs = StubDir::new(&bin, &self.node().dir().join("calls"), &program);
+        stubs.write("hold", &Stub::answering(Reply(vec![Act::PrintPrevResult]).behind(gate)))?;
+        let mut conflist = self.old.conflist(1);
+        conflist["plugins"].as_array_mut().context("plugins")?.push(json!({ "type": "hold" }));
+        network(self.node(), "10-old.conflist", &conflist)?;
+        Ok(stubs.log())
+    }
+}
+
+fn network(node: &Node, file: &str, conflist: &Value) -> Result<()> {
+    node.write(format!("{CONF_DIR}/{file}"), serde_json::to_vec_pretty(conflist)?)
+}
+
+fn running_pods_are_taken_over() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut exposed = Sandbox::new("exposed");
+    exposed.port_mappings =
+        vec![PortMapping { protocol: Protocol::Tcp, host_port: 18080, container_port: 8080 }];
+    let before = [lab.run(&exposed)?, lab.run(&Sandbox::new("plain"))?];
+    let addresses = lab.old.leases(lab.node())?;
+    let planned = lab.told(&["install", "--dry-run"], 0)?;
+    ensure!(lab.attachments()? == (0, 0), "a dry run changed something");
+    let applied = lab.told(&["install"], 0)?;
+    let lines = |text: &str| text.lines().filter(|l| !l.starts_with("note")).map(str::to_owned).collect();
+    let (planned, applied): (Vec<_>, Vec<_>) = (lines(&planned), lines(&applied));
+    ensure!(planned == applied, "planned {planned:#?}, applied {applied:#?}");
+    ensure!(lab.attachments()? == (0, 2), "{:?}", lab.attachments()?);
+    ensure!(lab.old.leases(lab.node())? == addresses, "running pods were touched");
+    let again = lab.told(&["install"], 0)?;
+    ensure!(again.lines().all(|l| l.starts_with("keep") || l.starts_with("note")), "{again}");
+
+    let after = lab.run(&Sandbox::new("after"))?;
+    ensure!(lab.attachments()? == (1, 2), "{:?}", lab.attachments()?);
+    network(lab.node(), "20-new.conflist", &lab.new.conflist(1))?;
+    // The node's own directories are in memory.
+    lab.told(&["policy", "set", "both-old"], 3)?;
+    lab.told(&["policy", "set", "both-old", "--runtime"], 0)?;
+    let both = lab.run(&Sandbox::new("both"))?;
+    ensure!(lab.leases()? == (4, 1), "{:?}", lab.leases()?);
+    lab.told(&["uninstall"], 3)?;
+
+    for id in &before {
+        lab.end(id)?;
+    }
+    ensure!(lab.leases()? == (2, 1), "pods from before keep leases: {:?}", lab.leases()?);
+    let rules = lab.node().run(&["iptables", "-w", "-t", "nat", "-S"])?;
+    ensure!(!rules.contains("18080"), "a pod from before leaves its port:\n{rules}");
+    ensure!(lab.attachments()? == (2, 0), "{:?}", lab.attachments()?);
+    lab.end(&after)?;
+    lab.end(&both)?;
+    ensure!(lab.leases()? == (0, 0) && lab.attachments()? == (0, 0), "left: {:?}", lab.leases()?);
+
+    lab.told(&["uninstall"], 0)?;
+    let bare = lab.run(&Sandbox::new("bare"))?;
+    ensure!(lab.leases()? == (1, 0) && lab.attachments()? == (0, 0), "the conf is still used");
+    lab.end(&bare)
+}
+
+/// Its ADD began under the old conf and ends after the inventory was taken; its DEL comes to us.
+fn a_pod_in_the_middle_of_its_add_is_not_missed() -> Result<()> {
+    let lab = Lab::new()?;
+    let gate = Gate::closed(&lab.node().dir().join("gate"))?;
+    let log = lab.hold(&gate)?;
+    let conf = lab.node().outside(format!("{CONF_DIR}/01-crossfade.conflist"));
+    let held = std::thread::scope(|scope| -> Result<String> {
+        let held = scope.spawn(|| lab.run(&Sandbox::new("held")));
+        log.wait_for("hold ADD eth0", 1)?;
+        let install = scope.spawn(|| lab.told(&["install"], 0));
+        let switched = until("our conf", LIMIT, || Ok(conf.exists().then_some(())));
+        gate.open()?;
+        switched?;
+        let (Ok(held), Ok(install)) = (held.join(), install.join()) else { bail!("a caller panicked") };
+        let told = install?;
+        ensure!(told.contains("1 attachments were made while we installed"), "{told}");
+        held
+    })?;
+    ensure!(lab.attachments()? == (0, 1), "{:?}", lab.attachments()?);
+    lab.end(&held)?;
+    ensure!(log.briefs()?.contains(&"hold DEL eth0".to_owned()), "{:?}", log.briefs()?);
+    ensure!(lab.leases()? == (0, 0) && lab.attachments()? == (0, 0), "left: {:?}", lab.leases()?);
+    Ok(())
+}
+
+fn what_the_runtime_forgot_is_swept() -> Result<()> {
+    let mut lab = Lab::new()?;
+    let before = lab.run(&Sandbox::new("before"))?;
+    lab.told(&["install"], 0)?;
+    let after = lab.run(&Sandbox::new("after"))?;
+    ensure!(!lab.told(&["sweep"], 0)?.contains("close"), "a living pod is swept");
+    for id in [&before, &after] {
+        let socket = lab.containerd.socket();
+        let ctr = |line: &[&str]| -> Result<Option<()>> {
+            let mut command = lab.node().command("ctr");
+            command.arg("--address").arg(&socket).args(["--namespace", "k8s.io"]).args(line).arg(id);
+            let output = command.output()?;
+            // The runtime sees the task end, too, and may be the one that deletes it.
+            let gone = String::from_utf8_lossy(&output.stderr).contains("not found");
+            Ok((output.status.success() || gone).then_some(()))
+        };
+        until("the task is gone", LIMIT, || ctr(&["tasks", "delete", "--force"]))?;
+        until("the container is gone", LIMIT, || ctr(&["containers", "delete"]))?;
+    }
+    lab.containerd.restart()?;
+    ensure!(lab.containerd.cri().list()?.is_empty(), "{:?}", lab.containerd.cri().list()?);
+    let doubted = lab.told(&["sweep"], 75)?;
+    ensure!(doubted.contains("lists no sandbox at all"), "{doubted}");
+    ensure!(lab.leases()? == (2, 0), "swept by an answer that is not believed");
+
+    let living = lab.run(&Sandbox::new("living"))?;
+    let swept = lab.told(&["sweep"], 0)?;
+    ensure!(swept.lines().filter(|line| line.starts_with("close")).count() == 2, "{swept}");
+    ensure!(lab.leases()? == (1, 0) && lab.attachments()? == (1, 0), "{:?} {swept}", lab.leases()?);
+    lab.end(&living)
+}
+
+fn the_runtimes_own_setup_counts() -> Result<()> {
+    let lab = Lab::new()?;
+    let refused = lab.told(&["install", "--conf-dir", "/etc/cni", "--bin-dir", "/usr/lib/cni"], 3)?;
+    ensure!(refused.contains("the runtime reads /etc/cni/net.d, not /etc/cni"), "{refused}");
+    ensure!(refused.contains("the runtime looks for plugins in /opt/cni/bin"), "{refused}");
+    Ok(())
+}
