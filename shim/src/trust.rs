@@ -234,6 +234,7 @@ mod tests {
         let dir = scratch("link");
         let open_dir = dir.join("open");
         fs::create_dir(&open_dir).expect("dir");
+        fs::set_permissions(&open_dir, fs::Permissions::from_mode(0o755)).expect("mode");
         put(&open_dir.join("target"), 0o600);
         symlink(open_dir.join("target"), dir.join("link")).expect("link");
         open(&dir.join("link")).expect("both directories are ours");

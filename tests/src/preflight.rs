@@ -40,6 +40,7 @@ pub const BUILD: &[Need] = &[Need::Program("cargo"), Need::Program("cc"), Need::
 pub const NODES: &[Need] = &[
     Need::Program("nsenter"),
     Need::Program("mount"),
+    Need::Program("sysctl"),
     Need::Part("ip", "iproute2"),
     Need::Part("bridge", "iproute2"),
     Need::Part("iptables", "iptables"),

@@ -27,6 +27,7 @@ mod rollback;
 mod standard;
 mod standins;
 mod status;
+mod streams;
 mod trust;
 mod versions;
 
@@ -98,6 +99,7 @@ fn all_trials() -> Vec<Trial> {
         standard::trials(),
         standins::trials(),
         status::trials(),
+        streams::trials(),
         trust::trials(),
         versions::trials(),
     ];

@@ -30,7 +30,7 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
     match subject.as_str() {
         "status" => Ok(Some(ExitCode::from(7))),
         "trust" => {
-            let planted = Path::new("/usr/lib/cni/planted");
+            let planted = Path::new("/usr/bin/planted");
             for path in planted.ancestors() {
                 let metadata = fs::symlink_metadata(path).with_context(|| path.display().to_string())?;
                 let mode = metadata.permissions().mode();
@@ -42,8 +42,8 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
                 );
             }
             ensure!(fs::read_to_string(planted)? == "part", "the part lost its content");
-            ensure!(Path::new("/usr/lib/cni/bridge").exists(), "the machine's plugins are hidden");
-            fs::write("/usr/lib/cni/written", "1").context("writing to /usr")?;
+            ensure!(Path::new("/usr/bin/env").exists(), "the machine's programs are hidden");
+            fs::write("/usr/bin/written", "1").context("writing to /usr")?;
             Ok(Some(ExitCode::SUCCESS))
         }
         "stubborn" => {
@@ -179,15 +179,15 @@ pub(crate) fn a_lab_passes_its_status_on() -> Result<()> {
 /// What a person fetched is that person's; in the lab it must look installed.
 pub(crate) fn parts_look_installed() -> Result<()> {
     let parts = lab::scratch::Scratch::new("parts")?;
-    let directory = parts.dir("usr/lib/cni")?;
+    let directory = parts.dir("usr/bin")?;
     fs::write(directory.join("planted"), "part")?;
-    for path in [directory.join("planted"), directory, parts.join("usr/lib"), parts.join("usr")] {
+    for path in [directory.join("planted"), directory, parts.join("usr")] {
         chown(&path, Some(65534), Some(65534))?;
     }
     let output = copy("trust")?.env("CROSSFADE_LAB_PARTS", parts.path()).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    ensure!(!Path::new("/usr/lib/cni/planted").exists(), "the outer lab sees the inner one's parts");
-    ensure!(!Path::new("/usr/lib/cni/written").exists(), "the outer lab sees what the inner one wrote");
+    ensure!(!Path::new("/usr/bin/planted").exists(), "the outer lab sees the inner one's parts");
+    ensure!(!Path::new("/usr/bin/written").exists(), "the outer lab sees what the inner one wrote");
     Ok(())
 }
 
