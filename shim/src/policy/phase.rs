@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde_json::value::RawValue;
+
 use super::{Attach, Policy, Side};
-use crate::raw::{RawObject, raw_string};
+use crate::raw::{RawObject, raw_string, splice};
 
 /// Where a node stands in a migration. It stands for `attach` and `both.primary`, nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,21 +78,22 @@ impl Policy {
     /// `tolerate` with the default route elsewhere).
     pub fn flip(bytes: &[u8], phase: Phase) -> Result<Vec<u8>, String> {
         Self::parse(bytes)?;
-        let mut object = RawObject::parse(bytes).map_err(|e| e.to_string())?;
+        let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+        let set =
+            |text: &str, key: &str, value: &RawValue| splice(text, key, value).map_err(|e| e.to_string());
         let (attach, primary) = phase.meaning();
-        object.set("attach", raw_string(attach.as_str()));
+        let mut flipped = set(text, "attach", &raw_string(attach.as_str()))?;
         if let Some(primary) = primary {
-            let mut both: RawObject =
-                object.decode("both").map_err(|e| format!("both: {e}"))?.unwrap_or_default();
-            both.set_str("primary", primary.as_str());
-            object.set("both", both.to_raw());
+            let object = RawObject::parse(bytes).map_err(|e| e.to_string())?;
+            let both = object.get("both").map_or("{}", RawValue::get);
+            let both = set(both, "primary", &raw_string(primary.as_str()))?;
+            let both = RawValue::from_string(both).map_err(|e| e.to_string())?;
+            flipped = set(&flipped, "both", &both)?;
         }
-        let flipped = Self::parse(object.to_raw().get().as_bytes())
+        let policy = Self::parse(flipped.as_bytes())
             .map_err(|why| format!("the policy does not allow the phase {phase}: {why}"))?;
-        debug_assert_eq!(flipped.phase(), phase);
-        let mut text = object.to_raw().get().as_bytes().to_vec();
-        text.push(b'\n');
-        Ok(text)
+        debug_assert_eq!(policy.phase(), phase);
+        Ok(flipped.into_bytes())
     }
 }
 
@@ -117,7 +120,13 @@ mod tests {
     fn a_flip_keeps_the_spelling_of_everything_else() {
         let flipped = Policy::flip(POLICY.as_bytes(), Phase::New).expect("flip");
         let text = String::from_utf8(flipped).expect("utf-8");
-        assert!(text.contains(r#"{"old": {"conf": ["/o"]}, "new": {"conf":  ["/n"]}}"#), "{text}");
+        assert_eq!(text, POLICY.replace(r#""attach": "old""#, r#""attach": "new""#));
+        let written = "{\n  \"version\": 1,\n  \"both\": {\n    \"primary\": \"old\"\n  },\n  \"attach\": \"both\",\n  \"networks\": {\"old\": {\"conf\": [\"/o\"]}, \"new\": {\"conf\": [\"/n\"]}}\n}\n";
+        let flipped = Policy::flip(written.as_bytes(), Phase::BothNew).expect("flip");
+        assert_eq!(
+            String::from_utf8(flipped).expect("utf-8"),
+            written.replace("\"primary\": \"old\"", "\"primary\": \"new\"")
+        );
     }
 
     #[test]
