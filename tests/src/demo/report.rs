@@ -253,10 +253,10 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn migration() -> Migration {
+    pub(in super::super) fn migration() -> Migration {
         let asked = Asked { adds: 4, dels: 4, foreign_dels: 0, owed_dels: 0 };
         let phase = Probes { phase: "new".to_owned(), sent: 9, answered: 8, lost: 0, excused: 1, late: 0 };
         Migration {
@@ -275,7 +275,7 @@ mod tests {
         }
     }
 
-    fn naive() -> Naive {
+    pub(in super::super) fn naive() -> Naive {
         Naive { pods_stopped: 2, leases_leaked: 2, dels_astray: 2, pods_moved_silently: 1 }
     }
 

@@ -122,3 +122,39 @@ fn numbers_from(mut table: Table, first: usize) -> Table {
     });
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::{migration, naive};
+    use super::*;
+    use crate::probe::{Kind, Loss};
+
+    #[test]
+    fn a_success_says_so_and_a_loss_is_named() {
+        let success = Report::new((2, 2), naive(), vec![migration()], 61_000).to_string();
+        assert!(success.ends_with("Nothing lost, nothing left behind, 61 s.\n"), "{success}");
+        let mut lossy = migration();
+        lossy.phases[0].lost = 21;
+        let loss = Loss {
+            phase: "new".to_owned(),
+            wall_ms: 1,
+            monotonic_ns: 1,
+            src: "n1-1".to_owned(),
+            dst: "n2-1".to_owned(),
+            address: [10, 244, 2, 2].into(),
+            kind: Kind::Udp,
+            seq: 7,
+            cause: "no answer".to_owned(),
+        };
+        lossy.losses = vec![loss; 21];
+        let failure = Report::new((2, 2), naive(), vec![lossy], 61_000).to_string();
+        assert_eq!(
+            failure.matches("lost, double: udp n1-1 -> n2-1 (10.244.2.2) #7").count(),
+            20,
+            "{failure}"
+        );
+        assert!(failure.contains("lost, double: 1 more\n"), "{failure}");
+        let told = "FAILED after 61 s:\n  double: 21 probes lost in phase new\n";
+        assert!(failure.ends_with(told), "{failure}");
+    }
+}
