@@ -1,5 +1,6 @@
 # Everything a developer or CI runs. Each target works alone on a fresh Debian 12 with Rust installed: it says what it
 # needs, installs it (through sudo when not root; cargo itself never runs through sudo) and cleans up after itself.
+# Only the demo's and the benchmark's own answers go to stdout, so that --output json can be piped.
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 OUT    := target/$(TARGET)/release
 comma  := ,
@@ -19,9 +20,9 @@ help: ## this list
 
 .PHONY: demo
 demo: setup build ## three nodes, live pods, both strategies, every probe counted (two minutes)
-	cargo build --locked -p lab --bins
-	target/debug/lab-preflight fetch
-	tests/raise target/debug/lab-demo $(DEMO_ARGS)
+	@cargo build --locked -p lab --bins
+	@target/debug/lab-preflight fetch >&2
+	@tests/raise target/debug/lab-demo $(DEMO_ARGS)
 
 .PHONY: test
 test: setup build ## all tests, against the release programs and real parts
@@ -29,18 +30,18 @@ test: setup build ## all tests, against the release programs and real parts
 
 .PHONY: bench
 bench: setup build ## bare against through-the-shim, as ratios; saved to target/bench/
-	cargo build --locked -p lab --bins
-	target/debug/lab-preflight fetch
-	tests/raise target/debug/lab-bench $(BENCH_ARGS)
+	@cargo build --locked -p lab --bins
+	@target/debug/lab-preflight fetch >&2
+	@tests/raise target/debug/lab-bench $(BENCH_ARGS)
 
 # Package by package: building the workspace at once would unify the features of shared crates.
 .PHONY: build
 build: ## the static release programs in target/dist/
-	RUSTFLAGS='$(RELEASE_FLAGS)' cargo rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
-	RUSTFLAGS='$(RELEASE_FLAGS)' cargo build --release --locked --target $(TARGET) -p bootstrap
-	install -d target/dist
-	install -m 0755 $(OUT)/crossfade $(OUT)/crossfade-bootstrap target/dist/
-	CNI_COMMAND=VERSION target/dist/crossfade
+	@RUSTFLAGS='$(RELEASE_FLAGS)' cargo rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
+	@RUSTFLAGS='$(RELEASE_FLAGS)' cargo build --release --locked --target $(TARGET) -p bootstrap
+	@install -d target/dist
+	@install -m 0755 $(OUT)/crossfade $(OUT)/crossfade-bootstrap target/dist/
+	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
 
 .PHONY: lint
 lint: setup ## formatting, clippy, dependencies, shell scripts
@@ -50,4 +51,4 @@ lint: setup ## formatting, clippy, dependencies, shell scripts
 
 .PHONY: setup
 setup:
-	tests/setup
+	@tests/setup >&2
