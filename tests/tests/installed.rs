@@ -34,6 +34,9 @@ fn main() -> Result<ExitCode> {
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
+/// The plugin as a package would bring it, in the node's directory.
+const PACKAGED: &str = "packaged-crossfade";
+
 /// A node with containerd and its only network, `old`; a policy is there, Crossfade is not.
 struct Lab {
     fabric: Fabric,
@@ -57,6 +60,8 @@ impl Lab {
             "gc": { "graceSeconds": 0 },
         });
         node.write("/etc/crossfade/policy.json", policy.to_string())?;
+        // A package's plugin is root's, whoever built this one.
+        node.scratch().install(&lab::dist::crossfade()?, PACKAGED)?;
         let containerd = Containerd::start(node, &Options::default())?;
         Ok(Lab { fabric, old, new, containerd })
     }
@@ -81,7 +86,7 @@ impl Lab {
             command.arg("--runtime-endpoint").arg(self.containerd.socket());
         }
         if verb[0] == "install" {
-            command.arg("--plugin").arg(lab::dist::crossfade()?);
+            command.arg("--plugin").arg(self.node().scratch().join(PACKAGED));
         }
         command.output().context("crossfade-bootstrap")
     }
