@@ -11,9 +11,9 @@ use shim::boot::{Age, Moment};
 use shim::conflist::Conflist;
 use shim::inventory::{Entry, Inventory};
 use shim::layout::Layout;
+use shim::owner::side_of;
 use shim::policy::{Policy, Side};
 use shim::request::Pod;
-use shim::serve::side_of;
 use shim::store::{Key, Store};
 
 use crate::exit::{Exit, Failure};

@@ -17,12 +17,14 @@ use shim::file::abandoned_temps;
 use shim::inventory::{Entry, Inventory};
 use shim::layout::PLUGIN;
 use shim::netns::Netns;
+use shim::owner::{Owner, Owners};
 use shim::policy::Policy;
 use shim::raw::RawObject;
-use shim::serve::netns_of;
+use shim::serve::pass::Pass;
+use shim::serve::pass::netns_of;
 use shim::signal::Signals;
 use shim::store::{Key, Store};
-use shim::sweep::{Owner, Owners, Pass, Seen, Verdict, decide as verdict};
+use shim::sweep::{Seen, Verdict, decide as verdict};
 
 use crate::attachments::age_text;
 use crate::cache::made_by_cri;

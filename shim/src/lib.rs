@@ -16,6 +16,7 @@ pub mod layout;
 pub mod ledger;
 pub mod lock;
 pub mod netns;
+pub mod owner;
 pub mod plan;
 pub mod policy;
 pub mod probe;

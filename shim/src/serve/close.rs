@@ -12,6 +12,7 @@ use crate::layout::Layout;
 use crate::ledger;
 use crate::lock::Lock;
 use crate::netns::Netns;
+use crate::owner;
 use crate::policy::Policy;
 use crate::reply::CniError;
 use crate::route;
@@ -95,7 +96,7 @@ impl Closing<'_> {
         };
         for leg in open.attachment.pending() {
             let network = open.attachment.intent.legs[leg].network.clone();
-            let due = networks::side_of(policy, &open.attachment.intent.legs[leg])
+            let due = owner::side_of(policy, &open.attachment.intent.legs[leg])
                 .and_then(|side| policy.retired(side))
                 .is_some_and(|retired| since.age(&now).reached(retired.force_after_secs));
             let Some(at) = failures.iter().position(|(name, _)| due && *name == network) else {

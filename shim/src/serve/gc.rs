@@ -4,7 +4,6 @@
 //! an incomplete list of the runtime's must not cost a pod its network, and one network never sees the other's entries.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde::Deserialize;
 
@@ -12,10 +11,13 @@ use crate::attachment::Attachment;
 use crate::boot::Moment;
 use crate::delegate::{Limits, Network, ValidAttachment};
 use crate::inventory::Inventory;
+use crate::owner::Owner;
 use crate::policy::{Policy, Side};
 use crate::reply::{CniError, code};
 use crate::store::Key;
-use crate::sweep::{self, Owner, Pass, Seen};
+use crate::sweep::{self, Seen};
+
+use super::pass::Pass;
 
 use super::{Request, networks};
 
@@ -146,16 +148,6 @@ fn list_for(
     known.extend(inventory.attachments.iter().map(crate::inventory::Entry::key));
     list.extend(valid.difference(&known).cloned().map(ValidAttachment::from));
     list.into_iter().collect()
-}
-
-/// The path of a record's netns, if it is still the same one; else empty.
-#[must_use]
-pub fn netns_of(record: &Attachment) -> &str {
-    let netns = crate::netns::Netns::open(Path::new(&record.intent.netns)).ok();
-    match (netns.map(|netns| netns.id()), record.intent.netns_id) {
-        (Some(now), Some(then)) if now == then => &record.intent.netns,
-        _ => "",
-    }
 }
 
 #[cfg(test)]

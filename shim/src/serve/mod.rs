@@ -10,6 +10,7 @@ pub mod close;
 mod del;
 mod gc;
 mod networks;
+pub mod pass;
 mod status;
 
 use std::ffi::OsString;
@@ -27,8 +28,6 @@ use crate::store::{Key, Store};
 use crate::version::{Version, version_reply};
 
 pub(crate) use adopt::Adopt;
-pub use gc::netns_of;
-pub use networks::side_of;
 
 /// One call, parsed: what every verb works from.
 #[derive(Debug)]

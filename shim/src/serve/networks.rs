@@ -123,32 +123,3 @@ fn conf_of(network: &str, raw: &RawValue) -> Result<Conflist, CniError> {
     Conflist::from_resolved(raw)
         .map_err(|why| CniError::new(code::CONFIG, format!("network {network:?}: its recorded conf: {why}")))
 }
-
-/// Which of the policy's networks a recorded leg belongs to: by the network's own name where the confs are there, else by
-/// its profile unless that says nothing, else by the place its conf had.
-#[must_use]
-pub fn side_of(policy: &Policy, leg: &Leg) -> Option<Side> {
-    let mut any_conf = false;
-    for (side, network) in policy.networks() {
-        if let Ok((conf, _)) = Conflist::load(&network.conf) {
-            any_conf |= conf.name == leg.network;
-            if conf.name == leg.network {
-                return Some(side);
-            }
-        }
-    }
-    debug_assert!(!any_conf);
-    let without_conf: Vec<_> =
-        policy.networks().filter(|(_, network)| Conflist::load(&network.conf).is_err()).collect();
-    without_conf
-        .iter()
-        .find(|(_, network)| leg.profile != "generic" && network.profile == leg.profile)
-        .or_else(|| {
-            without_conf.iter().find(|(_, network)| {
-                leg.conf_path
-                    .as_deref()
-                    .is_some_and(|path| network.conf.iter().any(|conf| conf.as_os_str() == path))
-            })
-        })
-        .map(|(side, _)| *side)
-}

@@ -1,0 +1,178 @@
+//! One pass over all records: each under its own lock, and never waiting for one that is busy. GC and the sweep share it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::Adopt;
+use super::close::Closing;
+use crate::attachment::Attachment;
+use crate::boot::{Age, Moment};
+use crate::inventory::Inventory;
+use crate::layout::Layout;
+use crate::lock::Lock;
+use crate::netns::Netns;
+use crate::policy::Policy;
+use crate::reply::{CniError, code};
+use crate::request::Verb;
+use crate::signal::Signals;
+use crate::store::{Found, Key, Open, Store};
+use crate::sweep::Verdict;
+
+/// One pass over all records.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    /// Where state lies.
+    pub layout: &'a Layout,
+    /// The records.
+    pub store: &'a Store,
+    /// For retirement.
+    pub policy: &'a Policy,
+    /// `CNI_PATH` of the caller; the recorded one follows.
+    pub search: Option<&'a str>,
+    /// It ends then; what is not reached is left for the next pass.
+    pub deadline: Instant,
+    /// Stops it early.
+    pub signals: &'a Signals,
+    /// Our network's name, the key of the runtime's result cache; inventory entries without a result are looked up there.
+    pub name: Option<&'a str>,
+    /// What we are called, so that we never call ourselves.
+    pub plugin_type: &'a str,
+}
+
+/// What a pass did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Closed.
+    pub closed: Vec<Key>,
+    /// Their DEL failed; they stay on record.
+    pub failed: Vec<(Key, CniError)>,
+    /// Somebody holds their lock.
+    pub busy: Vec<Key>,
+    /// Not listed, but young.
+    pub young: Vec<Key>,
+    /// Not listed, but nobody could serve their DELs.
+    pub waiting: Vec<Key>,
+    /// Damaged records, which only a DEL can resolve; path and reason.
+    pub damaged: Vec<(PathBuf, String)>,
+}
+
+impl Pass<'_> {
+    /// Goes over all records, asks `verdict` about each and closes what is to be closed.
+    ///
+    /// # Errors
+    /// When the records cannot be listed.
+    pub fn run(&self, now: &Moment, verdict: impl Fn(&Attachment, Age) -> Verdict) -> io::Result<Report> {
+        let (records, damaged) = self.store.all()?;
+        let mut report = Report { damaged, ..Report::default() };
+        for record in records {
+            let key = Key::new(&record.intent.container_id, &record.intent.ifname);
+            match verdict(&record, record.intent.begun.age(now)) {
+                Verdict::Live => {}
+                Verdict::Young => report.young.push(key),
+                Verdict::Waiting => report.waiting.push(key),
+                Verdict::Close if Instant::now() >= self.deadline || self.signals.stop_requested() => {
+                    report.busy.push(key);
+                }
+                Verdict::Close => match self.close(&key) {
+                    Ok(true) => report.closed.push(key),
+                    Ok(false) => report.busy.push(key),
+                    Err(error) => report.failed.push((key, error)),
+                },
+            }
+        }
+        Ok(report)
+    }
+
+    /// Closes the record of `key`; false when somebody else has it in hand. A record that is gone by now is closed.
+    ///
+    /// # Errors
+    /// The first network's error; what failed stays on record. A damaged record is left for a DEL.
+    pub fn close(&self, key: &Key) -> Result<bool, CniError> {
+        self.locked(key, |lock| {
+            // Read again under the lock: a DEL may have been faster.
+            match self.find(key)? {
+                Some(open) => self.finish(open, lock),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Closes an inventory entry as its DEL would: it becomes a record, and that is closed. False when somebody else has
+    /// it in hand; an entry that is gone by now is closed.
+    ///
+    /// # Errors
+    /// As [`Self::close`], and when the network of the entry cannot be told; then the entry stays.
+    pub fn close_entry(&self, key: &Key) -> Result<bool, CniError> {
+        self.locked(key, |lock| {
+            if let Some(open) = self.find(key)? {
+                return self.finish(open, lock);
+            }
+            let inventory = Inventory::load(self.layout).map_err(|e| failed(key, &e))?;
+            let Some(entry) = inventory.find(key) else {
+                return Ok(());
+            };
+            let adopt = Adopt {
+                store: self.store,
+                policy: Ok(self.policy),
+                plugin_type: self.plugin_type,
+                name: self.name,
+                netns: "",
+                args: None,
+                search: self.search,
+                prev_result: None,
+                runtime_config: None,
+            };
+            self.finish(adopt.record(entry)?, lock)
+        })
+    }
+
+    fn locked(
+        &self,
+        key: &Key,
+        act: impl FnOnce(&mut Lock) -> Result<(), CniError>,
+    ) -> Result<bool, CniError> {
+        match Lock::try_take(self.layout, key, Verb::Gc).map_err(|e| failed(key, &e))? {
+            Some(mut lock) => act(&mut lock).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn find(&self, key: &Key) -> Result<Option<Open>, CniError> {
+        match self.store.find(key).map_err(|e| failed(key, &e))? {
+            Found::Record(record) => Ok(Some(self.store.open(*record))),
+            Found::Nothing => Ok(None),
+            Found::Damaged(why) => {
+                Err(failed(key, &io::Error::other(format!("its record is damaged: {why}"))))
+            }
+        }
+    }
+
+    fn finish(&self, open: Open, lock: &mut Lock) -> Result<(), CniError> {
+        let netns = netns_of(&open.attachment).to_owned();
+        let closing = Closing {
+            layout: self.layout,
+            store: self.store,
+            policy: Some(self.policy),
+            netns: &netns,
+            search: self.search,
+            deadline: self.deadline,
+            signals: self.signals,
+        };
+        closing.close(open, Some(lock))
+    }
+}
+
+fn failed(key: &Key, error: &io::Error) -> CniError {
+    CniError::new(code::IO, format!("close attachment {} {}: {error}", key.container_id, key.ifname))
+}
+
+/// The path of a record's netns, if it is still the same one; else empty.
+#[must_use]
+pub fn netns_of(record: &Attachment) -> &str {
+    let netns = Netns::open(Path::new(&record.intent.netns)).ok();
+    match (netns.map(|netns| netns.id()), record.intent.netns_id) {
+        (Some(now), Some(then)) if now == then => &record.intent.netns,
+        _ => "",
+    }
+}
