@@ -58,7 +58,7 @@ impl Layout {
         places.iter().find(|place| place.symlink_metadata().is_ok()).unwrap_or(&places[0]).clone()
     }
 
-    /// One record per attachment, in 256 shards.
+    /// One record per attachment, in sixteen shards.
     #[must_use]
     pub fn attachments(&self) -> PathBuf {
         self.state_dir.join("attachments")

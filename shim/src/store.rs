@@ -1,8 +1,9 @@
 //! Records on disk.
 //!
-//! *Layout*: `STATE/attachments/<shard>/<container id>@<ifname>`, 256 shards by container id, so that looking up the other
-//! attachments of a container lists a handful of entries even among ten thousand. A container id that is too long for a
-//! file name is replaced by its 128-bit hash; the record itself holds the id, so that a collision is noticed.
+//! *Layout*: `STATE/attachments/<shard>/<container id>@<ifname>`, sixteen shards by container id: looking up the other
+//! attachments of a container lists some hundred entries even among ten thousand, and after a few ADDs no shard has to be made
+//! durable any more. A container id that is too long for a file name is replaced by its 128-bit hash; the record itself holds
+//! the id, so that a collision is noticed.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -85,7 +86,7 @@ impl Store {
     }
 
     fn shard(&self, container_id: &str) -> PathBuf {
-        self.layout.attachments().join(format!("{:02x}", hash(container_id) & 0xff))
+        self.layout.attachments().join(format!("{:x}", hash(container_id) & 0xf))
     }
 
     /// Refuses a state directory that others could write: what lies in it decides what runs as root.
