@@ -31,7 +31,7 @@ use crate::trust;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Length of a holder's JSON, padded with spaces.
-const HOLDER_BYTES: usize = 256;
+const HOLDER_BYTES: usize = 512;
 /// Longest that is read.
 const MAX_HOLDER_BYTES: usize = 4096;
 
@@ -88,16 +88,20 @@ impl Lock {
     ) -> Result<Self, NoLock> {
         let path = prepare(layout, &key.file_name()).map_err(NoLock::Io)?;
         let mut asked = false;
+        let mut file = open(&path).map_err(NoLock::Io)?;
         loop {
-            let file = open(&path).map_err(NoLock::Io)?;
             match try_flock(file, &path).map_err(NoLock::Io)? {
                 Attempt::Taken(file) => {
                     // A holder that ended without a word may have left workers that closed what they inherited.
                     read(&file).groups.into_iter().for_each(Process::kill_group);
                     return Self::hold(file, path, verb);
                 }
-                Attempt::Replaced => continue,
-                Attempt::Busy(file) => {
+                Attempt::Replaced => {
+                    file = open(&path).map_err(NoLock::Io)?;
+                    continue;
+                }
+                Attempt::Busy(waiting) => {
+                    file = waiting;
                     let holder = read(&file);
                     wake_up(&holder, &path, patience.ask_from, &mut asked);
                     if signals.stop_requested() {
@@ -231,10 +235,11 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn read(mut file: &File) -> Holder {
-    // It may be in the middle of being written; then it is looked at again.
-    let bytes = file::read_bounded(&mut file, MAX_HOLDER_BYTES).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
+fn read(file: &File) -> Holder {
+    // From its beginning, each time. It may be in the middle of being written; then it is looked at again.
+    let mut bytes = [0; MAX_HOLDER_BYTES];
+    let read = file.read_at(&mut bytes, 0).unwrap_or_default();
+    serde_json::from_slice(&bytes[..read]).unwrap_or_default()
 }
 
 /// Does what may be done about a holder: ends the orphans of a dead one, asks a living one to stop when it is time.
