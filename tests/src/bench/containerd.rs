@@ -96,8 +96,8 @@ fn one_by_one(bench: &mut Bench, bare: &Side<'_>, shim: &Side<'_>) -> Result<()>
         let (mut bare_id, mut shim_id) = (String::new(), String::new());
         turn.measure(
             &mut life.run,
-            || timed(|| Ok(bare_id = bare.containerd.cri().run_sandbox(&sandbox)?)),
-            || timed(|| Ok(shim_id = shim.containerd.cri().run_sandbox(&sandbox)?)),
+            || timed(|| bare.containerd.cri().run_sandbox(&sandbox).map(|id| bare_id = id)),
+            || timed(|| shim.containerd.cri().run_sandbox(&sandbox).map(|id| shim_id = id)),
         )?;
         let (bare, shim) = (bare.containerd.cri(), shim.containerd.cri());
         turn.measure(&mut life.stop, || timed(|| bare.stop(&bare_id)), || timed(|| shim.stop(&shim_id)))?;
