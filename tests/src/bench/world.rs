@@ -39,20 +39,24 @@ impl World {
     /// Something is not built, or outside of a lab.
     pub(super) fn new() -> Result<World> {
         let scratch = scratch::Scratch::new("bench")?;
-        let shim = scratch.install(&dist::crossfade()?, "shim/crossfade")?;
-        let template = scratch.install(&dist::lab_bin("lab-stub")?, "bin/lab-stub")?;
-        let stubs = StubDir::new(&scratch.dir("bin")?, &scratch.join("calls"), &template);
+        let disk = Disk::new(&scratch)?;
+        // On disk as on a node: what a program's pages are mapped from is a good part of its start.
+        let shim = disk.join("shim/crossfade");
+        scratch::install(&dist::crossfade()?, &shim)?;
+        let template = disk.join("bin/lab-stub");
+        scratch::install(&dist::lab_bin("lab-stub")?, &template)?;
+        let stubs = StubDir::new(&disk.join("bin"), &scratch.join("calls"), &template);
         for (name, address) in [("stub-old", "10.1.0.5/32"), ("stub-new", "10.2.0.5/32")] {
             stubs.write(name, &Stub::answering(Reply::json(&result(address))).unrecorded())?;
         }
-        let plugins = scratch.dir("plugins")?;
+        let plugins = disk.join("plugins");
         for name in ["bridge", "host-local"] {
             if let Ok(plugin) = packages::plugin(name) {
                 scratch::install(&plugin, &plugins.join(name))?;
             }
         }
         journal()?;
-        Ok(World { shim, stubs, plugins, disk: Disk::new(&scratch)?, scratch })
+        Ok(World { shim, stubs, plugins, disk, scratch })
     }
 
     /// A path on the lab's tmpfs.
