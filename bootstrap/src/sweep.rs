@@ -217,8 +217,6 @@ fn apply(
     search: &str,
 ) -> Result<Vec<Done>, Failure> {
     shim::journal::init();
-    // So that what a delegate's children leave is ours to wait for (man 2 prctl). Without it ending a group is less certain.
-    let _ = nix::sys::prctl::set_child_subreaper(true);
     let signals = Signals::install()
         .map_err(|e| Failure::new(Exit::Failed, format!("install signal handlers: {e}")))?;
     let name = settings.installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.name.as_str());

@@ -203,19 +203,13 @@ impl Running {
                 other => break other,
             }
         };
-        let mut child = match spawned {
-            Ok(child) => child,
-            Err(error) => {
-                if let Some(lock) = lock {
-                    lock.inherit(false)?;
-                }
-                return Err(error);
-            }
-        };
         if let Some(lock) = lock {
-            lock.note_group(Process::of(child.id().cast_signed()));
+            if let Ok(child) = &spawned {
+                lock.note_group(Process::of(child.id().cast_signed()));
+            }
             lock.inherit(false)?;
         }
+        let mut child = spawned?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         for fd in [stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd)].into_iter().flatten() {
             fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;

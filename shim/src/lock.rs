@@ -94,7 +94,7 @@ impl Lock {
                 Attempt::Taken(file) => {
                     // A holder that ended without a word may have left workers that closed what they inherited.
                     read(&file).groups.into_iter().for_each(Process::kill_group);
-                    return Self::hold(file, path, verb);
+                    return Self::hold(file, path, verb).map_err(NoLock::Io);
                 }
                 Attempt::Replaced => {
                     file = open(&path).map_err(NoLock::Io)?;
@@ -125,20 +125,16 @@ impl Lock {
         match try_flock(open(&path)?, &path)? {
             // Workers that closed what they inherited hold nothing, and work all the same.
             Attempt::Taken(file) if read(&file).groups.iter().any(|group| group.is_alive()) => Ok(None),
-            Attempt::Taken(file) => match Self::hold(file, path, verb) {
-                Ok(lock) => Ok(Some(lock)),
-                Err(NoLock::Io(error)) => Err(error),
-                Err(NoLock::Held(_) | NoLock::Stopped) => Ok(None),
-            },
+            Attempt::Taken(file) => Self::hold(file, path, verb).map(Some),
             Attempt::Busy(_) | Attempt::Replaced => Ok(None),
         }
     }
 
-    fn hold(file: Flock<File>, path: PathBuf, verb: Verb) -> Result<Self, NoLock> {
+    fn hold(file: Flock<File>, path: PathBuf, verb: Verb) -> io::Result<Self> {
         let holder =
             Holder { holder: Process::current().ok(), verb: verb.as_str().to_owned(), groups: Vec::new() };
         let mut lock = Self { file: Some(file), path, holder };
-        lock.write().map_err(NoLock::Io)?;
+        lock.write()?;
         Ok(lock)
     }
 

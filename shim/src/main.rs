@@ -27,8 +27,6 @@ fn run() -> i32 {
         return about();
     }
     journal::init();
-    // So that what a delegate's children leave is ours to wait for (man 2 prctl). Without it ending a group is less certain.
-    let _ = nix::sys::prctl::set_child_subreaper(true);
     let signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => {

@@ -22,11 +22,14 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Installs the handlers and unblocks whatever the caller had blocked.
+    /// Installs the handlers, unblocks whatever the caller had blocked, and makes what a delegate's children leave ours to
+    /// wait for (man 2 `prctl`, PR_SET_CHILD_SUBREAPER).
     ///
     /// # Errors
     /// When there is no file descriptor left.
     pub fn install() -> io::Result<Self> {
+        // Without it ending a process group is only less certain.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
         let (wake, notify) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));
