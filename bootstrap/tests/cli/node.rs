@@ -161,6 +161,12 @@ impl Node {
         Store::new(&self.layout()).all().expect("records").0
     }
 
+    /// The directory of the first record's shard.
+    pub(crate) fn shard(&self) -> PathBuf {
+        let shards = fs::read_dir(self.path("state/attachments")).expect("shards").next();
+        shards.expect("one").expect("one").path()
+    }
+
     /// A finished attachment through us, begun at `begun`; its networks are those of these confs.
     pub(crate) fn attach(&self, container_id: &str, begun: Moment, confs: &[&str]) {
         let legs = confs.iter().enumerate().map(|(at, file)| {

@@ -200,12 +200,7 @@ fn an_empty_list_from_a_file_is_the_truth() {
 fn abandoned_temporary_files_are_removed_and_others_are_not() {
     let node = node();
     node.attach("r1", now(), &["10-old.conflist"]);
-    let shard = fs::read_dir(node.path("state/attachments"))
-        .expect("shards")
-        .next()
-        .expect("one")
-        .expect("one")
-        .path();
+    let shard = node.shard();
     // No process has a pid beyond the kernel's limit of 4194304.
     let ours = [
         shard.join(".tmp-4999999-0"),
@@ -223,12 +218,7 @@ fn abandoned_temporary_files_are_removed_and_others_are_not() {
 fn a_damaged_record_is_told_and_left_for_a_del() {
     let node = node();
     node.attach("r1", earlier_boot(), &["10-old.conflist"]);
-    let shard = fs::read_dir(node.path("state/attachments"))
-        .expect("shards")
-        .next()
-        .expect("one")
-        .expect("one")
-        .path();
+    let shard = node.shard();
     fs::write(shard.join("r1@eth0"), "torn").expect("write");
     let told = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
     assert!(told.contains("is damaged") && told.contains("r1@eth0"), "{told}");

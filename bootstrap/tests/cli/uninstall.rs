@@ -18,12 +18,7 @@ fn it_is_refused_while_anything_is_attached() {
     let told = node.told(&["uninstall"], 3);
     assert!(told.contains("r1 eth0 is attached"), "{told}");
 
-    let shard = fs::read_dir(node.path("state/attachments"))
-        .expect("shards")
-        .next()
-        .expect("one")
-        .expect("one")
-        .path();
+    let shard = node.shard();
     fs::write(shard.join("r1@eth0"), "torn").expect("write");
     assert!(node.told(&["uninstall"], 3).contains("is damaged"));
     assert!(node.conf().exists());
