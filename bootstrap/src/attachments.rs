@@ -11,7 +11,7 @@ use shim::boot::{Age, Moment};
 use shim::conflist::Conflist;
 use shim::inventory::{Entry, Inventory};
 use shim::layout::Layout;
-use shim::owner::side_of;
+use shim::owner::Sides;
 use shim::policy::{Policy, Side};
 use shim::request::Pod;
 use shim::store::{Key, Store};
@@ -134,7 +134,9 @@ pub fn list(layout: &Layout, policy: Option<&Policy>) -> Result<Attachments, Fai
     records.sort_by(|a, b| key(a).cmp(&key(b)));
     let inventory = Inventory::load(layout).map_err(failed)?;
     let now = Moment::now().map_err(failed)?;
-    let mut attachments: Vec<Line> = records.iter().map(|record| of_record(record, policy, &now)).collect();
+    let sides = policy.map(Sides::read);
+    let mut attachments: Vec<Line> =
+        records.iter().map(|record| of_record(record, sides.as_ref(), &now)).collect();
     let recorded: BTreeSet<Key> =
         attachments.iter().map(|line| Key::new(&line.container_id, &line.ifname)).collect();
     let entries = inventory.attachments.iter().filter(|entry| !recorded.contains(&entry.key()));
@@ -148,11 +150,11 @@ fn key(record: &Attachment) -> (u64, &str, &str) {
     (record.intent.begun.wall_secs, &record.intent.container_id, &record.intent.ifname)
 }
 
-fn of_record(record: &Attachment, policy: Option<&Policy>, now: &Moment) -> Line {
+fn of_record(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> Line {
     let intent = &record.intent;
     let parts = intent.legs.iter().zip(&record.progress).map(|(leg, progress)| Part {
         name: leg.network.clone(),
-        side: policy.and_then(|policy| side_of(policy, leg)).map(Side::as_str),
+        side: sides.and_then(|sides| sides.of(leg)).map(Side::as_str),
         ifname: leg.ifname.clone(),
         primary: leg.primary,
         owed: progress.started && !progress.deleted,
@@ -167,7 +169,7 @@ fn of_record(record: &Attachment, policy: Option<&Policy>, now: &Moment) -> Line
 }
 
 fn of_entry(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
-    let side = Side::BOTH.into_iter().find(|side| side.as_str() == entry.network);
+    let side = Side::parse(&entry.network);
     let network = policy.zip(side).and_then(|(policy, side)| policy.network(side));
     let conf = entry.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok());
     let conf = conf.or_else(|| Conflist::load(&network?.conf).ok().map(|(conf, _)| conf));

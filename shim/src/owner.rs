@@ -7,28 +7,35 @@ use std::time::Instant;
 use crate::attachment::{Attachment, Leg};
 use crate::conflist::Conflist;
 use crate::inventory::Entry;
-use crate::policy::{Policy, Side};
+use crate::policy::{Network, Policy, Side};
 use crate::probe::{self, Depth};
 
-/// Which of the policy's networks a recorded leg belongs to: by the network's own name where the confs are there, else by
-/// its profile unless that says nothing, else by the place its conf had.
-#[must_use]
-pub fn side_of(policy: &Policy, leg: &Leg) -> Option<Side> {
-    let mut without_conf = Vec::new();
-    for (side, network) in policy.networks() {
-        match Conflist::load(&network.conf) {
-            Ok((conf, _)) if conf.name == leg.network => return Some(side),
-            Ok(_) => {}
-            Err(_) => without_conf.push((side, network)),
-        }
+/// The policy's networks with their own names, read once: a record is told by them, and there may be many records.
+#[derive(Debug, Clone)]
+pub struct Sides<'a>(Vec<(Side, &'a Network, Option<String>)>);
+
+impl<'a> Sides<'a> {
+    /// Reads the name of every network whose conf is there.
+    #[must_use]
+    pub fn read(policy: &'a Policy) -> Self {
+        let name = |network: &Network| Conflist::load(&network.conf).ok().map(|(conf, _)| conf.name);
+        Self(policy.networks().map(|(side, network)| (side, network, name(network))).collect())
     }
-    let by_profile =
-        without_conf.iter().find(|(_, network)| leg.profile != "generic" && network.profile == leg.profile);
-    let by_place = || {
-        let path = leg.conf_path.as_deref()?;
-        without_conf.iter().find(|(_, network)| network.conf.iter().any(|conf| conf.as_os_str() == path))
-    };
-    by_profile.or_else(by_place).map(|(side, _)| *side)
+
+    /// Which of the policy's networks a recorded leg belongs to: by the network's own name where the confs are there, else by
+    /// its profile unless that says nothing, else by the place its conf had.
+    #[must_use]
+    pub fn of(&self, leg: &Leg) -> Option<Side> {
+        let by_name = self.0.iter().find(|(_, _, name)| name.as_ref() == Some(&leg.network));
+        let nameless = || self.0.iter().filter(|(_, _, name)| name.is_none());
+        let by_profile =
+            || nameless().find(|(_, network, _)| leg.profile != "generic" && network.profile == leg.profile);
+        let by_place = || {
+            let path = leg.conf_path.as_deref()?;
+            nameless().find(|(_, network, _)| network.conf.iter().any(|conf| conf.as_os_str() == path))
+        };
+        by_name.or_else(by_profile).or_else(by_place).map(|(side, _, _)| *side)
+    }
 }
 
 /// Whether those who would have to serve the DELs can.
@@ -43,9 +50,9 @@ pub enum Owner {
 }
 
 /// The state of the policy's networks as owners, asked once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Owners<'a> {
-    policy: &'a Policy,
+    sides: Sides<'a>,
     old: Owner,
     new: Owner,
 }
@@ -54,25 +61,26 @@ impl<'a> Owners<'a> {
     /// Asks conf and probes of every network; `deadline` bounds all of it.
     #[must_use]
     pub fn ask(policy: &'a Policy, deadline: Instant) -> Self {
-        let of = |side| {
-            policy.network(side).map_or(Owner::Ready, |network| {
-                let ready = Conflist::load(&network.conf).is_ok()
-                    && probe::all_hold(&network.ready, Depth::All, deadline).is_ok();
+        let sides = Sides::read(policy);
+        let of = |side| match sides.0.iter().find(|(other, _, _)| *other == side) {
+            None => Owner::Ready,
+            Some((_, network, name)) => {
+                let ready = name.is_some() && probe::all_hold(&network.ready, Depth::All, deadline).is_ok();
                 match (ready, policy.retired(side)) {
                     (true, _) => Owner::Ready,
                     (false, Some(_)) => Owner::Retired,
                     (false, None) => Owner::NotReady,
                 }
-            })
+            }
         };
-        Self { policy, old: of(Side::Old), new: of(Side::New) }
+        Self { old: of(Side::Old), new: of(Side::New), sides }
     }
 
     /// The owner of what a record owes: the least ready of its networks, so that a DEL is not served by halves.
     #[must_use]
     pub fn of(&self, record: &Attachment) -> Owner {
         let owed = record.pending();
-        let sides = owed.iter().filter_map(|leg| side_of(self.policy, &record.intent.legs[*leg]));
+        let sides = owed.iter().filter_map(|leg| self.sides.of(&record.intent.legs[*leg]));
         let owners: Vec<Owner> = sides.map(|side| self.on(side)).collect();
         [Owner::NotReady, Owner::Retired]
             .into_iter()
@@ -83,8 +91,7 @@ impl<'a> Owners<'a> {
     /// The owner of an inventory entry.
     #[must_use]
     pub fn of_entry(&self, entry: &Entry) -> Owner {
-        let side = Side::BOTH.into_iter().find(|side| side.as_str() == entry.network);
-        side.map_or(Owner::Ready, |side| self.on(side))
+        Side::parse(&entry.network).map_or(Owner::Ready, |side| self.on(side))
     }
 
     const fn on(&self, side: Side) -> Owner {

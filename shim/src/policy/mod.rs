@@ -54,7 +54,9 @@ impl Side {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The side written `text`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         Self::BOTH.into_iter().find(|side| side.as_str() == text)
     }
 }

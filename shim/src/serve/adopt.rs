@@ -18,7 +18,7 @@ use crate::store::{Open, Store};
 use crate::trust;
 use crate::version::{AddResult, Version};
 
-use super::networks::{self, Loaded};
+use super::networks;
 
 /// Largest result of the runtime's cache that we read, in bytes.
 const MAX_CACHED_BYTES: usize = 8 << 20;
@@ -88,7 +88,7 @@ impl Adopt<'_> {
 
     fn leg_of_conf(&self, entry: &Entry) -> Result<Leg, CniError> {
         let name = format!("inventory entry of {} {}", entry.container_id, entry.ifname);
-        let side = Side::BOTH.into_iter().find(|side| side.as_str() == entry.network);
+        let side = Side::parse(&entry.network);
         if let Some(raw) = &entry.conf {
             let conf = Conflist::from_resolved(raw)
                 .map_err(|why| CniError::new(code::CONFIG, format!("{name}: its conf: {why}")))?;
@@ -115,7 +115,7 @@ impl Adopt<'_> {
                 .details(error.to_string())
         })?;
         let loaded = networks::load_as(self.plugin_type, policy, side)?;
-        Ok(leg(&loaded, &entry.ifname, true))
+        Ok(loaded.leg(&entry.ifname, true))
     }
 
     /// What the attachment was answered: the runtime's own word, else the entry's, else the runtime's cache; at the version
@@ -135,20 +135,6 @@ fn cached_result(name: &str, entry: &Entry) -> Option<Box<RawValue>> {
     let mut file = trust::open(&Path::new(RUNTIME_CACHE).join(file)).ok()?;
     let object = RawObject::parse(&read_bounded(&mut file, MAX_CACHED_BYTES).ok()?).ok()?;
     object.get("result").filter(|raw| raw.get() != "null").map(ToOwned::to_owned)
-}
-
-/// A loaded network as a leg, without `runtimeConfig`.
-pub(super) fn leg(loaded: &Loaded<'_>, ifname: &str, primary: bool) -> Leg {
-    Leg {
-        network: loaded.conf.name.clone(),
-        profile: loaded.network.profile.clone(),
-        conf_path: loaded.conf_path.to_str().map(str::to_owned),
-        ifname: ifname.to_owned(),
-        primary,
-        tolerated: false,
-        conf: loaded.conf.raw.clone(),
-        runtime_config: None,
-    }
 }
 
 /// A record for what has none; where it cannot be written the DEL goes on without.

@@ -12,7 +12,7 @@ use crate::layout::Layout;
 use crate::ledger;
 use crate::lock::Lock;
 use crate::netns::Netns;
-use crate::owner;
+use crate::owner::Sides;
 use crate::policy::Policy;
 use crate::reply::CniError;
 use crate::route;
@@ -94,9 +94,11 @@ impl Closing<'_> {
         else {
             return;
         };
+        let sides = Sides::read(policy);
         for leg in open.attachment.pending() {
             let network = open.attachment.intent.legs[leg].network.clone();
-            let due = owner::side_of(policy, &open.attachment.intent.legs[leg])
+            let due = sides
+                .of(&open.attachment.intent.legs[leg])
                 .and_then(|side| policy.retired(side))
                 .is_some_and(|retired| since.age(&now).reached(retired.force_after_secs));
             let Some(at) = failures.iter().position(|(name, _)| due && *name == network) else {

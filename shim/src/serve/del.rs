@@ -1,7 +1,6 @@
 //! DEL: to whoever did ADD, whatever the policy says now.
 
-use crate::attachment::{FORMAT, Intent, Leg};
-use crate::boot::Moment;
+use crate::attachment::Leg;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::policy::{Deadlines, Policy, Side};
@@ -93,7 +92,7 @@ fn from_damaged(
         let both = policy.attach == crate::policy::Attach::Both;
         let ifname = if primary || !both { &request.env.ifname } else { &policy.both.secondary_ifname };
         let runtime_config = told.as_ref().map(RawObject::to_raw);
-        legs.push(Leg { runtime_config, ..adopt::leg(&loaded, ifname, primary) });
+        legs.push(Leg { runtime_config, ..loaded.leg(ifname, primary) });
     }
     let aside = request.store.set_aside(&key);
     match &aside {
@@ -108,7 +107,7 @@ fn from_damaged(
             "damaged record not set aside; every network of the policy gets the DEL"
         ),
     }
-    let mut open = adopt::begin(&request.store, intent(request, legs)?);
+    let mut open = adopt::begin(&request.store, request.intent(legs)?);
     for progress in &mut open.attachment.progress {
         progress.started = true;
     }
@@ -117,20 +116,4 @@ fn from_damaged(
         let _ = open.append(&[crate::attachment::Event::Started { leg }]);
     }
     Ok(open)
-}
-
-fn intent(request: &Request<'_>, legs: Vec<Leg>) -> Result<Intent, CniError> {
-    let env = request.env;
-    Ok(Intent {
-        version: FORMAT,
-        container_id: env.container_id.clone(),
-        ifname: env.ifname.clone(),
-        begun: Moment::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
-        netns: env.netns.clone(),
-        netns_id: None,
-        cni_args: env.args.clone(),
-        cni_path: env.path.clone(),
-        route: None,
-        legs,
-    })
 }

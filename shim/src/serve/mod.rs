@@ -17,6 +17,8 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use crate::attachment::{FORMAT, Intent, Leg};
+use crate::boot::Moment;
 use crate::delegate::{Scope, deadline_code};
 use crate::layout::Layout;
 use crate::lock::NoLock;
@@ -69,6 +71,23 @@ impl Request<'_> {
                 .filter(|raw| raw.get() != "null")
                 .map(|raw| (raw, self.conf.version)),
             runtime_config: Some(self.conf.runtime_config()?).filter(|config| !config.is_empty()),
+        })
+    }
+
+    /// The record of this call's attachment, about to be begun, without netns identity and route step.
+    pub(crate) fn intent(&self, legs: Vec<Leg>) -> Result<Intent, CniError> {
+        let env = self.env;
+        Ok(Intent {
+            version: FORMAT,
+            container_id: env.container_id.clone(),
+            ifname: env.ifname.clone(),
+            begun: Moment::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
+            netns: env.netns.clone(),
+            netns_id: None,
+            cni_args: env.args.clone(),
+            cni_path: env.path.clone(),
+            route: None,
+            legs,
         })
     }
 

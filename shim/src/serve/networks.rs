@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
-use serde_json::value::RawValue;
-
 use crate::attachment::{Attachment, Leg};
 use crate::conflist::{Conflist, Unloadable};
 use crate::delegate::{Network, Scope, delegates_to_itself};
@@ -41,6 +39,22 @@ pub(super) struct Loaded<'a> {
     pub(super) network: &'a policy::Network,
     pub(super) conf: Conflist,
     pub(super) conf_path: &'a Path,
+}
+
+impl Loaded<'_> {
+    /// Its part of an attachment, without `runtimeConfig`.
+    pub(super) fn leg(&self, ifname: &str, primary: bool) -> Leg {
+        Leg {
+            network: self.conf.name.clone(),
+            profile: self.network.profile.clone(),
+            conf_path: self.conf_path.to_str().map(str::to_owned),
+            ifname: ifname.to_owned(),
+            primary,
+            tolerated: false,
+            conf: self.conf.raw.clone(),
+            runtime_config: None,
+        }
+    }
 }
 
 /// Loads the conf of the policy's network on `side`.
@@ -116,10 +130,7 @@ pub(super) fn recorded<'a>(leg: &'a Leg, conf: &'a Conflist, scope: Scope<'a>) -
 /// # Errors
 /// Code 7; a record that was written by us cannot have this, and its checksum was right.
 pub(super) fn recorded_conf(leg: &Leg) -> Result<Conflist, CniError> {
-    conf_of(&leg.network, &leg.conf)
-}
-
-fn conf_of(network: &str, raw: &RawValue) -> Result<Conflist, CniError> {
-    Conflist::from_resolved(raw)
+    let network = &leg.network;
+    Conflist::from_resolved(&leg.conf)
         .map_err(|why| CniError::new(code::CONFIG, format!("network {network:?}: its recorded conf: {why}")))
 }

@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 use self::attach::attach_all;
 use self::gather::{Ready, choose, load_all, make_ready, refuse_existing, taken_ifnames};
 use super::{Request, close, networks, print};
-use crate::attachment::{FORMAT, Intent, Leg, RouteStep};
-use crate::boot::Moment;
+use crate::attachment::{Intent, Leg, RouteStep};
 use crate::delegate::Limits;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
@@ -83,38 +82,18 @@ fn refuse_prev_result(request: &Request<'_>) -> Result<(), CniError> {
 }
 
 fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> Result<Intent, CniError> {
-    let env = request.env;
-    let begun = Moment::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?;
     let route = match legs {
         [first, owner] => {
             Some(RouteStep { first: first.plan.ifname.clone(), owner: owner.plan.ifname.clone() })
         }
         _ => None,
     };
-    Ok(Intent {
-        version: FORMAT,
-        container_id: env.container_id.clone(),
-        ifname: env.ifname.clone(),
-        begun,
-        netns: env.netns.clone(),
-        netns_id: netns.map(Netns::id),
-        cni_args: env.args.clone(),
-        cni_path: env.path.clone(),
-        route,
-        legs: legs
-            .iter()
-            .map(|leg| Leg {
-                network: leg.loaded.conf.name.clone(),
-                profile: leg.loaded.network.profile.clone(),
-                conf_path: leg.loaded.conf_path.to_str().map(str::to_owned),
-                ifname: leg.plan.ifname.clone(),
-                primary: leg.plan.primary,
-                tolerated: leg.plan.tolerated,
-                conf: leg.loaded.conf.raw.clone(),
-                runtime_config: (!leg.runtime_config.is_empty()).then(|| leg.runtime_config.to_raw()),
-            })
-            .collect(),
-    })
+    let legs = legs.iter().map(|leg| Leg {
+        tolerated: leg.plan.tolerated,
+        runtime_config: (!leg.runtime_config.is_empty()).then(|| leg.runtime_config.to_raw()),
+        ..leg.loaded.leg(&leg.plan.ifname, leg.plan.primary)
+    });
+    Ok(Intent { netns_id: netns.map(Netns::id), route, ..request.intent(legs.collect())? })
 }
 
 /// Undoes a failed ADD in reverse; the first error stays the error, what could not be undone is added to its details.
