@@ -91,6 +91,7 @@ fn of_add(environ: &[u8]) -> Option<(String, Way)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::process::{Command, Stdio};
 
     #[test]
@@ -115,9 +116,12 @@ mod tests {
             .env("CNI_COMMAND", "ADD")
             .env("CNI_CONTAINERID", &id)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("cat");
+        // `spawn` returns while the kernel still lays out the new program; its environment is there once it answers.
+        plugin.stdin.as_mut().expect("piped").write_all(b"!").expect("taken");
+        plugin.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("answered");
         let seen = |way| running(Path::new("/proc"), way).contains(&id);
         assert!(seen(Way::PastUs) && !seen(Way::ThroughUs));
         assert!(wait_for_quiet(Way::PastUs, Duration::ZERO).is_err_and(|running| running.contains(&id)));
