@@ -12,6 +12,7 @@ pub mod demo;
 pub mod dist;
 pub mod fabric;
 pub mod image;
+pub mod invariants;
 pub mod isolate;
 pub mod node;
 pub mod oracle;
