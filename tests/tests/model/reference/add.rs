@@ -1,0 +1,189 @@
+//! ADD: everything is looked at before anything begins, and a failure undoes what had begun, in reverse.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Attachment, Debt, Ends, Expected, Known, Leg, Owing, Paper, Reading, Reference, code};
+use crate::history::{Attach, Disk, Fault, Key, Side, Verb};
+use crate::world::{Ended, Seen, World};
+
+/// One network of an ADD.
+#[derive(Debug, Clone, Copy)]
+struct Planned {
+    side: Side,
+    primary: bool,
+    /// The pod may live without it.
+    tolerated: bool,
+}
+
+impl Reference {
+    pub(super) fn add(
+        &mut self,
+        (key, annotation): (Key, Option<Attach>),
+        faults: &[Fault],
+        seen: &Seen,
+        reading: &mut Reading,
+    ) -> Result<Ends> {
+        let mut plan = self.plan(self.choice(key, annotation));
+        if let Some(refused) = self.refusal(key, &mut plan) {
+            return Ok(Ends::code(refused));
+        }
+        let leg = |planned: &Planned| Leg {
+            side: planned.side,
+            ifname: key.ifname(),
+            // Until it is called nothing is owed, but a record that knows of it may be read so.
+            debt: Debt::Doubtful,
+            result: Known::No,
+            resume: self.end_of_chain(planned.side),
+        };
+        let mut attachment = Attachment {
+            paper: Paper::Sound,
+            legs: plan.iter().map(leg).collect(),
+            attached: Known::No,
+            boot: self.boot,
+            netns: self.netns[usize::from(key.container)],
+        };
+        self.unsure.extend(reading.is_of_killed().then_some(key));
+        let failed = self.attach(key, &plan, &mut attachment, faults, reading)?;
+        let cut = reading.is_cut();
+        if let (Some(_), false) = (failed, cut) {
+            self.undo(key, &mut attachment, faults, reading)?;
+        }
+        let undone = attachment.legs.iter().all(|leg| leg.debt != Debt::Owed);
+        if failed.is_some() && undone && !reading.is_of_killed() {
+            return Ok(Ends::code(failed.unwrap_or_default()));
+        }
+        if failed.is_none() && !cut {
+            self.attached(key, &plan, &mut attachment, seen)?;
+        }
+        self.attachments.insert(key, attachment);
+        Ok(failed.map_or_else(Ends::success, Ends::code))
+    }
+
+    /// The networks in the order of ADD: who owns the default route comes last.
+    fn plan(&self, attach: Attach) -> Vec<Planned> {
+        match attach {
+            Attach::One(side) => vec![Planned { side, primary: true, tolerated: false }],
+            Attach::Both => [self.policy.default_route.other(), self.policy.default_route]
+                .map(|side| {
+                    let primary = side == self.policy.primary;
+                    Planned { side, primary, tolerated: !primary && self.policy.tolerate }
+                })
+                .into(),
+        }
+    }
+
+    /// Why an ADD is refused before anybody is called. A tolerated network that is not there is left out.
+    fn refusal(&self, key: Key, plan: &mut Vec<Planned>) -> Option<u64> {
+        let has_binaries = |side: Side| self.setup.chain_of(side).iter().all(|part| self.has_binary(*part));
+        let needed = |planned: &&Planned| !planned.tolerated;
+        if self.broken {
+            return Some(code::CONFIG);
+        }
+        if self.attachments.contains_key(&key) {
+            return Some(code::EXISTS);
+        }
+        if plan.iter().filter(needed).any(|planned| !self.is_up(planned.side)) {
+            return Some(code::TRY_LATER);
+        }
+        if plan.iter().filter(needed).any(|planned| !has_binaries(planned.side)) {
+            return Some(code::BINARY);
+        }
+        plan.retain(|planned| self.is_up(planned.side) && has_binaries(planned.side));
+        (self.disk != Disk::Sound).then_some(code::IO)
+    }
+
+    /// The ADDs of all networks; the code of the first that failed and is not tolerated.
+    fn attach(
+        &mut self,
+        key: Key,
+        plan: &[Planned],
+        attachment: &mut Attachment,
+        faults: &[Fault],
+        reading: &mut Reading,
+    ) -> Result<Option<u64>> {
+        let id = key.id();
+        for (index, planned) in plan.iter().enumerate() {
+            if !planned.primary {
+                attachment.legs[index].ifname = self.secondary_ifname(key, planned.side, reading)?;
+            }
+            let leg = &mut attachment.legs[index];
+            let ifname = leg.ifname.clone();
+            let first = self.setup.chain_of(planned.side)[0];
+            if reading.is_next(first, Verb::Add, &ifname) {
+                leg.debt = Debt::Owed;
+            }
+            let netns = self.netns_paths[usize::from(key.container)].as_str();
+            let expected = Expected { part: first, verb: Verb::Add, id: &id, ifname: &ifname, netns: Some(netns) };
+            let Some(failed) = self.forward(planned.side, expected, faults, reading)? else { return Ok(None) };
+            match failed {
+                None => leg.result = if reading.is_of_killed() { Known::Perhaps } else { Known::Yes },
+                Some(_) if planned.tolerated => {
+                    let owing = Owing { id: &id, netns: Some(netns), faults };
+                    self.dels(&mut attachment.legs, &[index], &owing, reading)?;
+                    if reading.is_cut() {
+                        return Ok(None);
+                    }
+                }
+                Some(code) => return Ok(Some(code)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The DELs of what had begun, last first.
+    fn undo(
+        &mut self,
+        key: Key,
+        attachment: &mut Attachment,
+        faults: &[Fault],
+        reading: &mut Reading,
+    ) -> Result<()> {
+        let netns = self.netns_paths[usize::from(key.container)].clone();
+        let owed = |index: &usize| attachment.legs[*index].debt == Debt::Owed;
+        let begun: Vec<usize> = (0..attachment.legs.len()).rev().filter(owed).collect();
+        let owing = Owing { id: &key.id(), netns: Some(&netns), faults };
+        self.dels(&mut attachment.legs, &begun, &owing, reading).context("undoing a failed ADD")?;
+        Ok(())
+    }
+
+    /// An ADD that succeeded: its reply is the primary's result alone, and who took part is ready.
+    fn attached(&mut self, key: Key, plan: &[Planned], attachment: &mut Attachment, seen: &Seen) -> Result<()> {
+        let doubt = |known: Known| if seen.ended == Ended::Killed && known != Known::Yes { Known::Perhaps } else { Known::Yes };
+        attachment.attached = doubt(Known::No);
+        for leg in attachment.legs.iter().filter(|leg| leg.result != Known::No) {
+            let ready = &mut self.ready[leg.side.index()];
+            *ready = doubt(*ready);
+        }
+        let Some(reply) = &seen.reply else {
+            ensure!(seen.ended != Ended::Success, "an ADD without a reply");
+            return Ok(());
+        };
+        let Some(primary) = plan.iter().find(|planned| planned.primary) else { bail!("a plan without a primary") };
+        let addresses: Vec<&str> =
+            reply["ips"].as_array().into_iter().flatten().filter_map(|ip| ip["address"].as_str()).collect();
+        ensure!(addresses == [World::address(primary.side)], "the reply is not the primary's alone: {reply}");
+        let name = &reply["interfaces"][0]["name"];
+        ensure!(*name == key.ifname(), "the reply names interface {name}: {reply}");
+        Ok(())
+    }
+
+    /// The name that the secondary gets: `net1`, or the next netN that no attachment of this container has.
+    fn secondary_ifname(&self, key: Key, side: Side, reading: &Reading) -> Result<String> {
+        let others = self.attachments.iter().filter(|(other, _)| other.container == key.container);
+        let mut taken = Vec::new();
+        let mut readable = true;
+        for (_, other) in others {
+            readable &= other.paper == Paper::Sound;
+            taken.extend(other.legs.iter().map(|leg| leg.ifname.as_str()));
+        }
+        let wanted = (1..).map(|n| format!("net{n}")).find(|name| !taken.contains(&name.as_str()));
+        let wanted = wanted.context("a free name")?;
+        let first = self.setup.chain_of(side)[0];
+        // A record that cannot be read names nobody, so any name may be thought free.
+        let used = reading.next().filter(|call| call.name == first.plugin() && call.verb() == Verb::Add.name());
+        match used.map(|call| call.var("CNI_IFNAME").to_owned()) {
+            Some(used) if !readable && used.starts_with("net") => Ok(used),
+            _ => Ok(wanted),
+        }
+    }
+}
