@@ -137,7 +137,7 @@ pub(crate) enum How {
     NotFound,
     /// Exit status 1 without a word.
     Silent,
-    /// Ended by SIGSEGV.
+    /// Ended by SIGKILL.
     Signal,
     /// Exit status 0 with something that is no JSON.
     Garbage,

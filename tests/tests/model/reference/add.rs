@@ -27,9 +27,10 @@ impl Reference {
         if let Some(refused) = self.refusal(key, &mut plan) {
             return Ok(Ends::code(refused));
         }
+        let secondary = self.secondary_ifname(key, None)?;
         let leg = |planned: &Planned| Leg {
             side: planned.side,
-            ifname: key.ifname(),
+            ifname: if planned.primary { key.ifname() } else { secondary.clone() },
             // Until it is called nothing is owed, but a record that knows of it may be read so.
             debt: Debt::Doubtful,
             result: Known::No,
@@ -104,7 +105,7 @@ impl Reference {
         let id = key.id();
         for (index, planned) in plan.iter().enumerate() {
             if !planned.primary {
-                attachment.legs[index].ifname = self.secondary_ifname(key, planned.side, reading)?;
+                attachment.legs[index].ifname = self.secondary_ifname(key, Some((planned.side, reading)))?;
             }
             let leg = &mut attachment.legs[index];
             let ifname = leg.ifname.clone();
@@ -148,11 +149,10 @@ impl Reference {
 
     /// An ADD that succeeded: its reply is the primary's result alone, and who took part is ready.
     fn attached(&mut self, key: Key, plan: &[Planned], attachment: &mut Attachment, seen: &Seen) -> Result<()> {
-        let doubt = |known: Known| if seen.ended == Ended::Killed && known != Known::Yes { Known::Perhaps } else { Known::Yes };
-        attachment.attached = doubt(Known::No);
+        let certain = seen.ended == Ended::Success;
+        attachment.attached = if certain { Known::Yes } else { Known::Perhaps };
         for leg in attachment.legs.iter().filter(|leg| leg.result != Known::No) {
-            let ready = &mut self.ready[leg.side.index()];
-            *ready = doubt(*ready);
+            self.is_ready(leg.side, certain);
         }
         let Some(reply) = &seen.reply else {
             ensure!(seen.ended != Ended::Success, "an ADD without a reply");
@@ -167,23 +167,23 @@ impl Reference {
         Ok(())
     }
 
-    /// The name that the secondary gets: `net1`, or the next netN that no attachment of this container has.
-    fn secondary_ifname(&self, key: Key, side: Side, reading: &Reading) -> Result<String> {
-        let others = self.attachments.iter().filter(|(other, _)| other.container == key.container);
-        let mut taken = Vec::new();
-        let mut readable = true;
-        for (_, other) in others {
-            readable &= other.paper == Paper::Sound;
-            taken.extend(other.legs.iter().map(|leg| leg.ifname.as_str()));
-        }
-        let wanted = (1..).map(|n| format!("net{n}")).find(|name| !taken.contains(&name.as_str()));
-        let wanted = wanted.context("a free name")?;
-        let first = self.setup.chain_of(side)[0];
-        // A record that cannot be read names nobody, so any name may be thought free.
-        let used = reading.next().filter(|call| call.name == first.plugin() && call.verb() == Verb::Add.name());
-        match used.map(|call| call.var("CNI_IFNAME").to_owned()) {
-            Some(used) if !readable && used.starts_with("net") => Ok(used),
-            _ => Ok(wanted),
+    /// The name that the secondary gets: `net1`, or the next netN that no attachment of this container has. A record that cannot
+    /// be read names nobody, so then it is whatever name the secondary is called with.
+    fn secondary_ifname(&self, key: Key, called: Option<(Side, &Reading)>) -> Result<String> {
+        let others = || self.attachments.iter().filter(|(other, _)| other.container == key.container);
+        let taken: Vec<&str> =
+            others().flat_map(|(_, other)| other.legs.iter().map(|leg| leg.ifname.as_str())).collect();
+        let readable = others().all(|(_, other)| other.paper == Paper::Sound);
+        let next = called.and_then(|(side, reading)| {
+            let first = self.setup.chain_of(side)[0].plugin();
+            reading.next().filter(|call| call.name == first && call.verb() == Verb::Add.name())
+        });
+        match next.map(|call| call.var("CNI_IFNAME")) {
+            Some(used) if !readable && used.starts_with("net") => Ok(used.to_owned()),
+            _ => {
+                let names = (1..).map(|n| format!("net{n}"));
+                names.into_iter().find(|name| !taken.contains(&name.as_str())).context("a free name")
+            }
         }
     }
 }

@@ -121,13 +121,11 @@ impl Reference {
             let expected = Expected { part: first, verb: Verb::Status, id: "", ifname: "", netns: None };
             failed = self.forward(side, expected, faults, reading)?.flatten();
         }
-        let now = &mut self.ready[side.index()];
         match failed {
             Some(code::LIMITED) => return Ok(Some(Failure { code: code::LIMITED, certain: true })),
             Some(_) => return Ok(fails(true)),
             // One that was killed, or ran out of time, may not have noted it.
-            None if reading.is_of_killed() || late => *now = Known::Perhaps,
-            None => *now = Known::Yes,
+            None => self.is_ready(side, !reading.is_of_killed() && !late),
         }
         Ok(None)
     }

@@ -124,6 +124,8 @@ pub(crate) struct Reference {
     pub(crate) forced: (usize, usize),
     /// Attachments on which somebody else works at the same time.
     pub(crate) in_play: BTreeSet<Key>,
+    /// Whether what is judged ran at the same time as something else.
+    pub(crate) at_once: bool,
     /// Records that may be gone or there after the last operation.
     pub(crate) unsure: BTreeSet<Key>,
     /// CNI_NETNS of each container.
@@ -202,6 +204,7 @@ impl Reference {
             netns: vec![None; usize::from(crate::history::CONTAINERS)],
             forced: (0, 0),
             in_play: BTreeSet::new(),
+            at_once: false,
             unsure: BTreeSet::new(),
             netns_paths,
         }
@@ -280,6 +283,14 @@ impl Reference {
     pub(crate) fn reboot(&mut self) {
         self.boot += 1;
         self.ready = [Known::No; 2];
+    }
+
+    /// Notes that a network is ready. Of calls that run at once, one may have looked before and go on asking.
+    pub(crate) fn is_ready(&mut self, side: Side, certain: bool) {
+        let ready = &mut self.ready[side.index()];
+        if *ready != Known::Yes {
+            *ready = if certain && !self.at_once { Known::Yes } else { Known::Perhaps };
+        }
     }
 
     /// A record that lost its end: nothing that was appended is certain any more.

@@ -1,6 +1,7 @@
 //! Calls of the shim and of the node's program, and what is seen of them.
 
 use std::{
+    fmt,
     fs::File,
     io::{Read, Seek, SeekFrom},
     os::unix::process::ExitStatusExt,
@@ -49,6 +50,14 @@ pub(crate) struct Seen {
     pub(crate) said: String,
     /// The last of the calls was left hanging.
     pub(crate) hung: bool,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = |call: &StubCall| format!("{} of {}", call.brief(), call.var("CNI_CONTAINERID"));
+        let calls: Vec<String> = self.calls.iter().map(call).collect();
+        write!(f, "ended {:?} after calls {calls:?}; it said {}", self.ended, self.said.trim())
+    }
 }
 
 impl World {
@@ -189,7 +198,9 @@ impl World {
     }
 
     fn sweep(&self, plugin: Plugin, valid: &[Key], wrapper: &str) -> Result<Plugin> {
-        let listed = self.path("listed.json");
+        // One file per list, since two sweeps may run at once.
+        let keys: Vec<String> = valid.iter().map(ToString::to_string).collect();
+        let listed = self.path(&format!("listed-{}.json", keys.join("-")));
         std::fs::write(&listed, entries(valid).to_string()).context("write the list")?;
         let at = |name: &str| self.path(name).display().to_string();
         let script = format!(

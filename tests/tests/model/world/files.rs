@@ -3,14 +3,20 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write,
     os::unix::{fs::PermissionsExt, net::UnixListener},
     path::Path,
+    process::Command,
 };
 
-use anyhow::{Context, Result};
-use lab::stub::{Act, Gate, Reply, Stub};
-use nix::mount::{MsFlags, mount};
+use anyhow::{Context, Result, ensure};
+use lab::{
+    deadline::until,
+    stub::{Act, Gate, PATIENCE, Reply, Stub},
+};
+use nix::{
+    errno::Errno,
+    mount::{MsFlags, mount},
+};
 use serde_json::{Value, json};
 
 use super::{SECRET, World};
@@ -187,21 +193,27 @@ impl World {
     pub(crate) fn set_disk(&self, disk: Disk) -> Result<()> {
         let state = self.path("state");
         let none: Option<&str> = None;
-        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
-        mount(none, &state, none, flags, none).context("make the disk writable")?;
+        let remount = |more| {
+            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | more;
+            // A file that another player's child has inherited and not yet closed keeps it busy for a moment.
+            until("the disk's remount", PATIENCE, || match mount(none, &state, none, flags, none) {
+                Err(Errno::EBUSY) => Ok(None),
+                other => other.map(Some).context("remount the disk"),
+            })
+        };
+        remount(MsFlags::empty())?;
         let ballast = state.join("ballast");
-        gone(fs::remove_file(&ballast))?;
+        if disk != Disk::Full {
+            gone(fs::remove_file(&ballast))?;
+        }
         match disk {
             Disk::Sound => {}
+            // Another process does it, for the same reason.
             Disk::Full => {
-                let mut file = fs::File::create(&ballast)?;
-                for size in [4096, 1] {
-                    while file.write_all(&vec![b'x'; size]).is_ok() {}
-                }
+                let fill = format!("exec cat /dev/zero >>{} 2>/dev/null", ballast.display());
+                ensure!(!Command::new("sh").args(["-c", &fill]).status()?.success(), "the disk has no end");
             }
-            Disk::ReadOnly => {
-                mount(none, &state, none, flags | MsFlags::MS_RDONLY, none).context("make the disk read-only")?;
-            }
+            Disk::ReadOnly => remount(MsFlags::MS_RDONLY)?,
         }
         self.disk.set(disk);
         Ok(())
@@ -252,7 +264,7 @@ fn failing(how: How) -> Reply {
         How::Error(code) => Reply::fail(code, "no luck", "as it was told"),
         How::NotFound => Reply::fail(999, "link eth0 not found", "open /proc/1: no such file or directory"),
         How::Silent => Reply(vec![Act::Exit(1)]),
-        How::Signal => Reply(vec![Act::Signal(11)]),
+        How::Signal => Reply(vec![Act::Signal(9)]),
         How::Garbage => Reply::text("all is well"),
         How::Nothing => Reply::silent(),
         How::Hang => Reply(vec![Act::Spawn(vec!["/bin/sleep".to_owned(), "100000".to_owned()]), Act::Hang]),
