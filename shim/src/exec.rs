@@ -38,6 +38,8 @@ const STDERR_TAIL_BYTES: usize = 4096;
 const CHUNK_BYTES: usize = 4096;
 /// Between asking a process group to end and making it end.
 const GRACE: Duration = Duration::from_millis(500);
+/// Should the word that a plugin has ended get lost, it is looked for this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a binary that is being written is waited for; agents copy theirs in place.
 const BUSY_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -337,7 +339,7 @@ pub fn wait_any(
             return Ok(None);
         }
         let mut fds: Vec<PollFd<'_>> = running.iter().flat_map(|plugin| plugin.fds()).collect();
-        signals.wait(&mut fds, until)?;
+        signals.wait(&mut fds, until.min(Instant::now() + LOOK_AGAIN))?;
     }
 }
 
