@@ -87,16 +87,7 @@ pub(crate) fn scene(scene: Scene) -> Result<()> {
     }
     let points = points(scene, &spans);
     let outcomes = Outcomes::default();
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    outcomes.play(point, &routes);
-                }
-            });
-        }
-    });
+    on_all_cores(&points, |point| outcomes.play(point, &routes));
     let broken = outcomes.broken.into_inner().unwrap_or_else(PoisonError::into_inner);
     let missed = outcomes.missed.into_inner();
     let hit = points.len() - missed;
@@ -124,6 +115,20 @@ pub(crate) fn scene(scene: Scene) -> Result<()> {
     Ok(())
 }
 
+/// Does something with each of many, several at once.
+pub(crate) fn on_all_cores<T: Sync>(all: &[T], act: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    act(one);
+                }
+            });
+        }
+    });
+}
+
 fn points(scene: Scene, spans: &BTreeMap<String, (u32, u32)>) -> Vec<Point> {
     let mut points = Vec::new();
     for (call, (first, last)) in spans {
@@ -135,6 +140,9 @@ fn points(scene: Scene, spans: &BTreeMap<String, (u32, u32)>) -> Vec<Point> {
             }
             if never_fails(call).is_none() {
                 points.extend(Fault::ERRORS.map(|fault| point(fault, Runtime::Dels)));
+            }
+            if matches!(scene.verb, Verb::Add | Verb::Del) {
+                points.extend(Fault::SIGNALS.map(|fault| point(fault, Runtime::Dels)));
             }
         }
     }

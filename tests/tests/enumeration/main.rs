@@ -10,6 +10,8 @@
 mod enumerate;
 mod exceptions;
 mod floors;
+mod limits;
+mod order;
 mod play;
 mod point;
 mod trace;
@@ -18,11 +20,11 @@ mod world;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use lab::preflight::{NODES, Need, TRACE, trial};
-use libtest_mimic::Arguments;
+use lab::preflight::{Ability, NODES, Need, TRACE, trial};
+use libtest_mimic::{Arguments, Trial};
 use world::{Programs, set_programs};
 
-const NEEDS: &[&[Need]] = &[NODES, TRACE];
+const NEEDS: &[&[Need]] = &[NODES, TRACE, &[Need::Kernel(Ability::Cgroups)]];
 
 fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
@@ -40,7 +42,15 @@ fn main() -> Result<ExitCode> {
     if let Some(point) = std::env::var_os("CROSSFADE_POINT") {
         return enumerate::one(&point.to_string_lossy());
     }
-    let mut trials = Vec::new();
+    let others: [(&str, fn() -> Result<()>); 6] = [
+        ("record_is_durable_before_the_first_delegate", order::record_is_durable_before_the_first_delegate),
+        ("record_goes_after_the_last_delegate", order::record_goes_after_the_last_delegate),
+        ("few_descriptors", limits::few_descriptors),
+        ("few_processes", limits::few_processes),
+        ("little_memory", limits::little_memory),
+        ("del_on_full_disks", limits::del_on_full_disks),
+    ];
+    let mut trials: Vec<Trial> = others.map(|(name, test)| trial(name, NEEDS, test)).into();
     for scene in point::Scene::all() {
         trials.push(trial(&scene.to_string().replace(' ', "_"), NEEDS, move || enumerate::scene(scene)));
     }

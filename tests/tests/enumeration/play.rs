@@ -14,7 +14,7 @@ use crate::{
     exceptions::may_abort,
     point::{Fault, Point, Runtime, Scene, State, Verb},
     trace::{Trace, writers},
-    world::{POD, STALE, World},
+    world::{Mode, POD, World},
 };
 
 /// DELs that a runtime sends at most before it gives a sandbox up.
@@ -44,7 +44,7 @@ pub(crate) fn set(scene: Scene) -> Result<World> {
         }
     }
     if scene.verb == Verb::Gc {
-        world.attach(STALE)?;
+        world.attach_stale()?;
     }
     if scene.verb == Verb::Status {
         // Nothing was ready yet, so that every network is really asked.
@@ -60,7 +60,7 @@ pub(crate) fn rehearse(scene: Scene) -> Result<(Trace, String)> {
     let outcome = world.run(scene.verb.as_str(), POD, &["strace", "-o", &log], false)?;
     ensure!(outcome.status.success(), "{scene} fails by itself: {outcome:?}");
     let routes = world.routes()?;
-    go_on(&mut world, scene, Runtime::Dels, &outcome, &routes)?;
+    go_on(&mut world, scene, Runtime::Dels, &outcome, None)?;
     ensure!(world.problems.is_empty(), "{scene} without any fault: {}", world.problems.join("; "));
     Ok((Trace::parse(&fs::read_to_string(&log)?), routes))
 }
@@ -84,7 +84,7 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
             world.problems.push(format!("I6: wrote {}", path.display()));
         }
     }
-    go_on(&mut world, scene, point.runtime, &outcome, routes)?;
+    go_on(&mut world, scene, point.runtime, &outcome, Some(routes))?;
     Ok(Played { hit: was_hit(point, &text), problems: std::mem::take(&mut world.problems) })
 }
 
@@ -102,7 +102,7 @@ fn judge_end(world: &mut World, point: &Point, outcome: &Outcome, begun: bool) {
     let ended = Ended::from(outcome.status);
     let fine = match (ended, point.fault) {
         (Ended::Signalled(SIGKILL), Fault::Kill) => true,
-        (Ended::Signalled(SIGABRT), Fault::Error(_)) => may_abort(&point.call),
+        (Ended::Signalled(SIGABRT), Fault::Error(_)) => may_abort(&point.call, point.nth).is_some(),
         // Until the handlers are there a signal ends the process, which has not done anything by then.
         (Ended::Signalled(_), Fault::Signal(_)) => !begun && !world.path("state").exists(),
         _ => false,
@@ -114,7 +114,14 @@ fn judge_end(world: &mut World, point: &Point, outcome: &Outcome, begun: bool) {
 }
 
 /// What a runtime does after a call, and the end of the world.
-fn go_on(world: &mut World, scene: Scene, runtime: Runtime, outcome: &Outcome, routes: &str) -> Result<()> {
+/// `routes` is what an ADD that succeeds must have left in the pod.
+pub(crate) fn go_on(
+    world: &mut World,
+    scene: Scene,
+    runtime: Runtime,
+    outcome: &Outcome,
+    routes: Option<&str>,
+) -> Result<()> {
     let succeeded = outcome.status.success();
     match scene.verb {
         Verb::Add => {
@@ -123,9 +130,11 @@ fn go_on(world: &mut World, scene: Scene, runtime: Runtime, outcome: &Outcome, r
             world.hold_ledger()?;
             if succeeded {
                 world.hold_whole("after an ADD that answered success")?;
-                let now = world.routes()?;
-                if now != routes {
-                    world.problems.push(format!("routes are {now:?}, not {routes:?}"));
+                if let Some(routes) = routes {
+                    let now = world.routes()?;
+                    if now != routes {
+                        world.problems.push(format!("routes are {now:?}, not {routes:?}"));
+                    }
                 }
             }
             match runtime {
@@ -141,7 +150,7 @@ fn go_on(world: &mut World, scene: Scene, runtime: Runtime, outcome: &Outcome, r
         }
         Verb::Check | Verb::Status | Verb::Gc => {
             world.hold_whole("after the point")?;
-            hold_gc_lists(world)?;
+            hold_gc_lists(world, scene.mode)?;
             delete(world)?;
         }
         Verb::Version => {}
@@ -167,10 +176,13 @@ fn delete(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// A delegate that is told to collect garbage must be told of every pod that lives.
-fn hold_gc_lists(world: &mut World) -> Result<()> {
+/// A delegate that is told to collect garbage must be told of every pod of its own that lives.
+fn hold_gc_lists(world: &mut World, mode: Mode) -> Result<()> {
     for call in world.stubs.log().calls()?.iter().filter(|call| call.verb() == "GC") {
         let conf = call.conf()?;
+        if !mode.parts().iter().any(|(network, _)| conf["name"] == *network) {
+            continue;
+        }
         let listed = conf["cni.dev/valid-attachments"].to_string();
         if !listed.contains(&world.id(POD)) {
             world.problems.push(format!(

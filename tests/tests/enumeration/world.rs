@@ -100,6 +100,8 @@ pub(crate) struct World {
     mode: Mode,
     number: u32,
     netns: Netns,
+    /// The netns of [`STALE`], until it is attached.
+    stale: Option<Netns>,
     pub(crate) stubs: StubDir,
     shim: Value,
     named: Vec<Named>,
@@ -151,7 +153,8 @@ impl World {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let netns = Netns::new()?;
         let (named, problems) = (Vec::new(), Vec::new());
-        let mut world = Self { dir, mode, number, netns, stubs, shim, named, problems, outside: None };
+        let (stale, outside) = (None, None);
+        let mut world = Self { dir, mode, number, netns, stale, stubs, shim, named, problems, outside };
         world.write_stubs(Reply::default())?;
         world.outside = Some(world.look_outside()?);
         Ok(world)
@@ -222,7 +225,7 @@ impl World {
             let args = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=ns1;K8S_POD_NAME={pod}");
             plugin
                 .env("CNI_CONTAINERID", &id)
-                .env("CNI_NETNS", &self.netns_path())
+                .env("CNI_NETNS", &self.netns_path(pod))
                 .env("CNI_IFNAME", "eth0")
                 .env("CNI_ARGS", &args)
         } else {
@@ -231,9 +234,10 @@ impl World {
     }
 
     /// CNI_NETNS; empty once it is gone.
-    fn netns_path(&self) -> String {
-        let path = self.netns.path();
-        if path.exists() { path.display().to_string() } else { String::new() }
+    fn netns_path(&self, pod: &str) -> String {
+        let netns = if pod == STALE { self.stale.as_ref() } else { Some(&self.netns) };
+        let path = netns.map(Netns::path).filter(|path| path.exists());
+        path.map(|path| path.display().to_string()).unwrap_or_default()
     }
 
     /// Runs a call, under a wrapper if there is one, and holds its answer to I4, I7 and I8. Whoever kills it on purpose says so.
@@ -272,6 +276,14 @@ impl World {
     pub(crate) fn attach(&mut self, pod: &str) -> Result<()> {
         let outcome = self.call("ADD", pod)?;
         ensure!(outcome.status.success(), "the ADD before the point failed: {outcome:?}");
+        Ok(())
+    }
+
+    /// Brings another pod up, whose sandbox then goes without a DEL.
+    pub(crate) fn attach_stale(&mut self) -> Result<()> {
+        self.stale = Some(Netns::new()?);
+        self.attach(STALE)?;
+        self.stale = None;
         Ok(())
     }
 
