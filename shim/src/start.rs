@@ -17,7 +17,6 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 extern "C" fn main() -> i32 {
     open_standard_streams();
     ignore_broken_pipes();
-    // Not by returning: this flushes what is still in the buffer of stdout.
     std::process::exit(crate::run());
 }
 

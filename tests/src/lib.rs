@@ -14,6 +14,7 @@ pub mod fabric;
 pub mod image;
 pub mod invariants;
 pub mod isolate;
+pub mod netns;
 pub mod node;
 pub mod oracle;
 pub mod packages;

@@ -258,7 +258,6 @@ impl Play {
         findings.extend(invariants::ledger(&steps, &named, &records));
         let left = Leavings::gather(&self.world.path("leases"), &state, &run)?;
         findings.extend(left.with_processes(self.world.processes()).findings());
-        findings.retain(|f| !f.to_string().contains("run/ready/.tmp")); // XXX until the sweep's fix is merged
         invariants::hold(&findings)?;
         let (least, most) = self.reference.forced;
         let forced = self.world.ledger_lines();
