@@ -1,5 +1,6 @@
 //! Many histories from many seeds, side by side; a failure is shrunk and printed so that it can be played again.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::draw;
 use crate::history::History;
 use crate::play::play;
+use crate::real::play_real;
 use crate::tally::Tally;
 use crate::world::{Programs, own_mounts};
 
@@ -27,16 +29,28 @@ pub(crate) enum Kind {
     OneByOne,
     /// Calls at once.
     AtOnce,
+    /// Real networks.
+    Real,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 2] = [Self::OneByOne, Self::AtOnce];
+    pub(crate) const ALL: [Self; 3] = [Self::OneByOne, Self::AtOnce, Self::Real];
 
     /// Its name in seeds.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::OneByOne => "one-by-one",
             Self::AtOnce => "at-once",
+            Self::Real => "real",
+        }
+    }
+}
+
+impl Kind {
+    fn play(self, history: &History, programs: &Programs, boot_file: &Path, tally: &mut Tally) -> Result<()> {
+        match self {
+            Self::OneByOne | Self::AtOnce => play(history, programs, boot_file, tally),
+            Self::Real => play_real(history, programs, boot_file, tally),
         }
     }
 }
@@ -73,7 +87,7 @@ pub(crate) fn run(kind: Kind, extent: Extent, programs: &Programs) -> Result<Tal
             }
             let mut tally = Tally::of_one();
             let seed = extent.first_seed.wrapping_add(number);
-            let outcome = play_seed(kind, seed, &mut |history, tally| play(history, programs, &boot_file, tally), &mut tally);
+            let outcome = play_seed(kind, seed, &mut |history, tally| kind.play(history, programs, &boot_file, tally), &mut tally);
             if let Ok(mut total) = total.lock() {
                 total.add(&tally);
             }
@@ -114,6 +128,7 @@ fn play_seed(
     let strategy = match kind {
         Kind::OneByOne => draw::one_by_one().boxed(),
         Kind::AtOnce => draw::at_once().boxed(),
+        Kind::Real => draw::real().boxed(),
     };
     let mut tree = strategy.new_tree(&mut runner).map_err(|why| anyhow::anyhow!("draw a history: {why}"))?;
     let Err(error) = play(&tree.current(), tally) else { return Ok(()) };
@@ -164,12 +179,12 @@ pub(crate) fn replay(seed: &str, programs: &Programs) -> Result<Tally> {
 ///
 /// # Errors
 /// Where it parts from the reference.
-pub(crate) fn replay_history(text: &str, programs: &Programs) -> Result<()> {
+pub(crate) fn replay_history(kind: Kind, text: &str, programs: &Programs) -> Result<()> {
     let history: History = serde_json::from_str(text).context("read a history")?;
     let played = std::thread::scope(|scope| {
         let player = scope.spawn(|| -> Result<()> {
             let (_boot_dir, boot_file) = own_mounts()?;
-            play(&history, programs, &boot_file, &mut Tally::default())
+            kind.play(&history, programs, &boot_file, &mut Tally::default())
         });
         player.join()
     });

@@ -59,6 +59,22 @@ pub(crate) fn at_once() -> impl Strategy<Value = History> {
     histories(prop_oneof![3 => together, 2 => other].boxed())
 }
 
+/// Histories for real plugins, which fail when they have a reason and not when they are told to.
+pub(crate) fn real() -> impl Strategy<Value = History> {
+    let sound = |mut call: Call| {
+        call.faults_mut().clear();
+        call
+    };
+    let operation = operation().prop_map(move |operation| match operation {
+        Operation::Call(call) | Operation::Orphaned { call, .. } => Operation::Call(sound(call)),
+        Operation::Killed { call, syscall, nth } => Operation::Killed { call: sound(call), syscall, nth },
+        // Whom an unreadable record named is not known any more, and real interfaces under other names stay.
+        Operation::Tear { .. } => Operation::Mend,
+        other => other,
+    });
+    histories(operation.boxed())
+}
+
 fn histories(operation: BoxedStrategy<Operation>) -> impl Strategy<Value = History> {
     // Most of what can go wrong needs something that is attached.
     let first = key().prop_map(|key| Operation::Call(Call::Add { key, annotation: None, faults: Vec::new() }));

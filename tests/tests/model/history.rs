@@ -192,6 +192,23 @@ pub(crate) struct Policy {
     pub(crate) forward: bool,
 }
 
+impl Policy {
+    /// What a node has when its migration is over, without any grace.
+    pub(crate) const fn everything_new() -> Self {
+        Self {
+            attach: Attach::One(Side::New),
+            primary: Side::New,
+            default_route: Side::New,
+            tolerate: false,
+            rule: None,
+            annotation: false,
+            retired: false,
+            no_grace: true,
+            forward: true,
+        }
+    }
+}
+
 /// Who attaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -253,6 +270,17 @@ pub(crate) enum Call {
 
 impl Call {
     pub(crate) fn faults(&self) -> &[Fault] {
+        match self {
+            Self::Add { faults, .. }
+            | Self::Del { faults, .. }
+            | Self::Check { faults, .. }
+            | Self::Status { faults }
+            | Self::Gc { faults, .. }
+            | Self::Sweep { faults, .. } => faults,
+        }
+    }
+
+    pub(crate) const fn faults_mut(&mut self) -> &mut Vec<Fault> {
         match self {
             Self::Add { faults, .. }
             | Self::Del { faults, .. }

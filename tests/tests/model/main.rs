@@ -1,6 +1,7 @@
 //! Random histories of the shim against a reference of what it promises.
 //!
-//! `CROSSFADE_MODEL_SEED=KIND:NUMBER` plays one seed, `CROSSFADE_MODEL_HISTORY=FILE` one history as it was printed;
+//! `CROSSFADE_MODEL_SEED=KIND:NUMBER` plays one seed, `CROSSFADE_MODEL_HISTORY=FILE` one history as it was printed (on the standard
+//! plugins if the file's name begins with `real`);
 //! `CROSSFADE_SOAK_MINUTES` or `CROSSFADE_SOAK_STEPS` make it a long run, which is what `make soak` does. What failed once is kept in
 //! `regressions/` and played every time.
 
@@ -8,11 +9,12 @@ mod campaign;
 mod draw;
 mod history;
 mod play;
+mod real;
 mod reference;
 mod tally;
 mod world;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,7 +26,7 @@ use tally::{OPERATIONS, OUTCOMES, RARE_OUTCOMES, Tally};
 use world::Programs;
 
 /// Histories of a short run; few enough for a minute, enough for every outcome to occur.
-const SHORT: [(Kind, u64); 2] = [(Kind::OneByOne, 140), (Kind::AtOnce, 50)];
+const SHORT: [(Kind, u64); 3] = [(Kind::OneByOne, 140), (Kind::AtOnce, 50), (Kind::Real, 24)];
 
 /// Where a short run begins: always with the same seeds, so that a change that breaks something is what broke it.
 const FIRST_SEED: u64 = 1;
@@ -63,7 +65,8 @@ fn trials(only_listed: bool) -> Result<Vec<Trial>> {
     }
     if let Some(file) = variable("CROSSFADE_MODEL_HISTORY") {
         let text = std::fs::read_to_string(&file).with_context(|| format!("read {file}"))?;
-        return Ok(vec![trial("history".into(), Box::new(move |programs| replay_history(&text, programs)))]);
+        let kind = kind_of(Path::new(&file));
+        return Ok(vec![trial("history".into(), Box::new(move |programs| replay_history(kind, &text, programs)))]);
     }
     if let Some(extent) = soak(variable("CROSSFADE_SOAK_MINUTES"), variable("CROSSFADE_SOAK_STEPS"))? {
         return Ok(vec![trial("soak".into(), Box::new(move |programs| soaked(extent, programs)))]);
@@ -73,26 +76,29 @@ fn trials(only_listed: bool) -> Result<Vec<Trial>> {
         let extent = Extent { first_seed: FIRST_SEED, histories, steps: u64::MAX, time: Duration::MAX };
         trials.push(trial(format!("short::{}", kind.name()), Box::new(move |programs| short(kind, extent, programs))));
     }
-    for (name, text) in regressions()? {
-        let name = format!("regressions::{name}");
-        trials.push(trial(name, Box::new(move |programs| replay_history(&text, programs))));
+    for path in regressions()? {
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let name = format!("regressions::{}", path.file_stem().unwrap_or_default().display());
+        let kind = kind_of(&path);
+        trials.push(trial(name, Box::new(move |programs| replay_history(kind, &text, programs))));
     }
     Ok(trials)
 }
 
-/// Histories that failed once, by file name.
-fn regressions() -> Result<Vec<(String, String)>> {
+/// Histories that failed once.
+fn regressions() -> Result<Vec<PathBuf>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/model/regressions");
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            found.push((name, std::fs::read_to_string(&path)?));
-        }
-    }
+    let entries = std::fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut found: Vec<PathBuf> = paths.collect::<Result<_, _>>().context("list the regressions")?;
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     found.sort();
     Ok(found)
+}
+
+fn kind_of(file: &Path) -> Kind {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    if name.starts_with("real") { Kind::Real } else { Kind::OneByOne }
 }
 
 fn short(kind: Kind, extent: Extent, programs: &Programs) -> Result<()> {
@@ -102,6 +108,10 @@ fn short(kind: Kind, extent: Extent, programs: &Programs) -> Result<()> {
     match kind {
         Kind::OneByOne => tally.has(&OPERATIONS, &OUTCOMES),
         Kind::AtOnce => tally.has(&["together"], &["ADD ok", "DEL ok", "GC ok", "CHECK ok"]),
+        Kind::Real => tally.has(
+            &["killed", "flip", "agent goes", "disk full", "disk read-only", "netns replaced", "reboot"],
+            &["ADD ok", "ADD killed", "DEL ok", "DEL killed", "DEL code 101", "CHECK ok", "GC ok", "sweep ok"],
+        ),
     }
 }
 
@@ -124,17 +134,17 @@ fn soak(minutes: Option<String>, steps: Option<String>) -> Result<Option<Extent>
     }))
 }
 
-/// A long run: two thirds of it one thing after the other, the rest at once.
+/// A long run: half of it one thing after the other, the rest at once and on real networks.
 fn soaked(extent: Extent, programs: &Programs) -> Result<()> {
     let began = Instant::now();
     let mut total = Tally::default();
-    for (kind, parts) in [(Kind::OneByOne, 2), (Kind::AtOnce, 1)] {
+    for (kind, parts) in [(Kind::OneByOne, 2), (Kind::AtOnce, 1), (Kind::Real, 1)] {
         let part = Extent {
-            steps: if extent.steps == u64::MAX { u64::MAX } else { extent.steps / 3 * parts },
+            steps: if extent.steps == u64::MAX { u64::MAX } else { extent.steps / 4 * parts },
             time: if extent.time == Duration::MAX {
                 Duration::MAX
             } else {
-                extent.time / 3 * u32::try_from(parts).unwrap_or(1)
+                extent.time / 4 * u32::try_from(parts).unwrap_or(1)
             },
             ..extent
         };

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use lab::invariants::{self, Leavings, Named};
 
 use crate::history::{
-    Attach, CONTAINERS, Call, Disk, Fault, History, How, Key, List, Operation, Policy, Side, Thing,
+    CONTAINERS, Call, Disk, History, How, Key, List, Operation, Policy, Side, Thing,
 };
 use crate::reference::Reference;
 use crate::tally::Tally;
@@ -213,21 +213,7 @@ impl Play {
                 self.agent(side, thing, true)?;
             }
         }
-        let new = Side::New;
-        self.step(
-            &Operation::Flip(Policy {
-                attach: Attach::One(new),
-                primary: new,
-                default_route: new,
-                tolerate: false,
-                rule: None,
-                annotation: false,
-                retired: false,
-                no_grace: true,
-                forward: true,
-            }),
-            tally,
-        )?;
+        self.step(&Operation::Flip(Policy::everything_new()), tally)?;
         for key in Key::all() {
             let call = Call::Del { key, without_netns: false, faults: Vec::new() };
             let seen = self.world.run(&call, &[])?;
@@ -280,17 +266,4 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
         }
     }
     all
-}
-
-impl Call {
-    fn faults_mut(&mut self) -> &mut Vec<Fault> {
-        match self {
-            Self::Add { faults, .. }
-            | Self::Del { faults, .. }
-            | Self::Check { faults, .. }
-            | Self::Status { faults }
-            | Self::Gc { faults, .. }
-            | Self::Sweep { faults, .. } => faults,
-        }
-    }
 }

@@ -24,7 +24,7 @@ impl Reference {
         reading: &mut Reading,
     ) -> Result<Ends> {
         let mut plan = self.plan(self.choice(key, annotation));
-        if let Some(refused) = self.refusal(key, &mut plan) {
+        if let Some(refused) = self.refusal(self.attachments.contains_key(&key), &mut plan) {
             return Ok(Ends::code(refused));
         }
         let secondary = self.secondary_ifname(key, None)?;
@@ -73,14 +73,26 @@ impl Reference {
         }
     }
 
+    /// The code with which an ADD is refused before anybody is called, if it is.
+    pub(crate) fn refusal_of(&self, exists: bool, attach: Attach) -> Option<u64> {
+        self.refusal(exists, &mut self.plan(attach))
+    }
+
+    /// The networks that an ADD that is not refused attaches.
+    pub(crate) fn attached_networks(&self, attach: Attach) -> Vec<Side> {
+        let mut plan = self.plan(attach);
+        let _refused = self.refusal(false, &mut plan);
+        plan.iter().map(|planned| planned.side).collect()
+    }
+
     /// Why an ADD is refused before anybody is called. A tolerated network that is not there is left out.
-    fn refusal(&self, key: Key, plan: &mut Vec<Planned>) -> Option<u64> {
+    fn refusal(&self, exists: bool, plan: &mut Vec<Planned>) -> Option<u64> {
         let has_binaries = |side: Side| self.setup.chain_of(side).iter().all(|part| self.has_binary(*part));
         let needed = |planned: &&Planned| !planned.tolerated;
         if self.broken {
             return Some(code::CONFIG);
         }
-        if self.attachments.contains_key(&key) {
+        if exists {
             return Some(code::EXISTS);
         }
         if plan.iter().filter(needed).any(|planned| !self.is_up(planned.side)) {

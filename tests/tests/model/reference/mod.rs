@@ -176,7 +176,7 @@ impl Ends {
         self.0.iter().filter_map(code).map(|code| Failure { code, certain }).collect()
     }
 
-    fn allow(&self, ended: Ended) -> bool {
+    pub(crate) fn allow(&self, ended: Ended) -> bool {
         ended == Ended::Killed || self.0.contains(&ended)
     }
 }

@@ -165,13 +165,18 @@ impl World {
         let mut conf = json!({
             "cniVersion": "1.1.0", "name": "k8s-pod-network", "type": "crossfade",
             "policy": self.path("policy.json"), "stateDir": self.path("state"), "runDir": self.path("run"),
-            "capabilities": {"io.kubernetes.cri.pod-annotations": true}
+            "capabilities": {"io.kubernetes.cri.pod-annotations": true, "portMappings": true}
         });
+        if let (true, Some(key)) = (self.real, call.key()) {
+            let port = 8000 + u16::from(key.container) * 2 + u16::from(key.ifname);
+            conf["runtimeConfig"] =
+                json!({"portMappings": [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]});
+        }
         match call {
             Call::Sweep { .. } => return self.sweep(plugin, valid, wrapper),
             Call::Add { annotation: Some(wish), .. } => {
                 let annotations = json!({"crossfade/attach": wish.name()});
-                conf["runtimeConfig"] = json!({"io.kubernetes.cri.pod-annotations": annotations});
+                conf["runtimeConfig"]["io.kubernetes.cri.pod-annotations"] = annotations;
             }
             Call::Gc { list, .. } if *list != crate::history::List::Missing => {
                 conf["cni.dev/valid-attachments"] = entries(valid);

@@ -49,6 +49,9 @@ impl World {
     }
 
     pub(crate) fn write_conf(&self, side: Side) -> Result<()> {
+        if self.real {
+            return Self::replace(&self.conf_path(side), &self.real_conf(side).to_string());
+        }
         let plugins: Vec<Value> =
             self.setup.chain_of(side).iter().map(|part| json!({"type": part.plugin(), "token": SECRET})).collect();
         let conf = json!({
@@ -57,16 +60,61 @@ impl World {
         Self::replace(&self.conf_path(side), &conf.to_string())
     }
 
+    /// bridge or ptp with addresses of both families from host-local, portmap behind it.
+    fn real_conf(&self, side: Side) -> Value {
+        let number = side.index() + 1;
+        let ipam = json!({
+            "type": "host-local",
+            "dataDir": self.path("leases"),
+            "ranges": [
+                [{"subnet": format!("10.{number}.0.0/24")}],
+                [{"subnet": format!("fd00:{number}::/64")}]
+            ],
+            "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+        });
+        let first = match side {
+            Side::Old => json!({"type": "bridge", "bridge": "br0", "isGateway": true, "ipam": ipam, "token": SECRET}),
+            Side::New => json!({"type": "ptp", "ipam": ipam, "token": SECRET}),
+        };
+        let portmap = json!({"type": "portmap", "capabilities": {"portMappings": true}, "snat": false});
+        json!({"cniVersion": "1.0.0", "name": side.network(), "plugins": [first, portmap]})
+    }
+
+    /// What host-local holds: network, container id and ifname of every lease.
+    pub(crate) fn leases(&self) -> Result<Vec<(String, String, String)>> {
+        let mut found = Vec::new();
+        for side in Side::BOTH {
+            let Ok(files) = fs::read_dir(self.path("leases").join(side.network())) else { continue };
+            for file in files {
+                let file = file?;
+                let name = file.file_name().to_string_lossy().into_owned();
+                if name.starts_with("last_reserved") || !name.contains(['.', ':']) {
+                    continue;
+                }
+                let text = fs::read_to_string(file.path())?;
+                let (id, ifname) = text.split_once("\r\n").unwrap_or((&text, ""));
+                found.push((side.network().to_owned(), id.trim().to_owned(), ifname.trim().to_owned()));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     pub(crate) fn set_conf(&self, side: Side, there: bool) -> Result<()> {
         if there { self.write_conf(side) } else { gone(fs::remove_file(self.conf_path(side))) }
     }
 
     /// The binary of a network's first plugin.
     pub(crate) fn set_binary(&self, side: Side, there: bool) -> Result<()> {
-        let name = if side == Side::Old { Part::Old } else { Part::New }.plugin();
+        let (name, kept) = match (side, self.real) {
+            (Side::Old, true) => ("bridge", self.path("bridge")),
+            (Side::New, true) => ("ptp", self.path("ptp")),
+            (Side::Old, false) => (Part::Old.plugin(), self.stubs.template().to_owned()),
+            (Side::New, false) => (Part::New.plugin(), self.stubs.template().to_owned()),
+        };
         let program = self.stubs.program(name);
         match (there, program.exists()) {
-            (true, false) => fs::hard_link(self.stubs.template(), program).context("bring a plugin back"),
+            (true, false) => fs::hard_link(kept, program).context("bring a plugin back"),
             (false, true) => self.stubs.remove(name),
             _ => Ok(()),
         }

@@ -11,15 +11,17 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lab::{
     scratch::Scratch,
     stub::{Gate, StubDir},
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::net::if_::if_nameindex;
+use nix::sched::{CloneFlags, setns, unshare};
 
 pub(crate) use calling::{Ended, Seen};
 pub(crate) use files::Torn;
@@ -31,6 +33,10 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Room for the records, in bytes.
 const DISK_BYTES: usize = 2 << 20;
+
+/// The standard plugins, as `old` (bridge) and `new` (ptp) use them, and where packages put them.
+pub(crate) const REAL_PLUGINS: [&str; 4] = ["bridge", "ptp", "host-local", "portmap"];
+const REAL_DIRS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 
 /// What the confs keep secret; it may be in no answer.
 pub(crate) const SECRET: &str = "canary-5b1f";
@@ -51,6 +57,10 @@ impl Programs {
         dir.install(&lab::dist::crossfade()?, "crossfade")?;
         dir.install(&lab::dist::bootstrap()?, "crossfade-bootstrap")?;
         dir.install(&lab::dist::lab_bin("lab-stub")?, "lab-stub")?;
+        for plugin in REAL_PLUGINS {
+            let found = REAL_DIRS.iter().map(|dir| Path::new(dir).join(plugin)).find(|path| path.is_file());
+            dir.install(&found.with_context(|| format!("the standard plugin {plugin}"))?, plugin)?;
+        }
         Ok(Self { dir })
     }
 
@@ -70,10 +80,21 @@ pub(crate) fn own_mounts() -> Result<(Scratch, PathBuf)> {
     Ok((dir, file))
 }
 
+/// Gives the calling thread a network namespace of its own: a node that has just booted.
+pub(crate) fn own_network() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET).context("a network namespace for this player")?;
+    // Nobody else is on these wires, so nobody need be asked whether an address is taken.
+    let script = "ip link set lo up && echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad";
+    ensure!(Command::new("sh").args(["-c", script]).status()?.success(), "loopback of a player");
+    Ok(())
+}
+
 /// A node in the midst of a history.
 #[derive(Debug)]
 pub(crate) struct World {
     dir: Scratch,
+    /// The networks are the standard plugins, not stubs.
+    real: bool,
     pub(crate) stubs: StubDir,
     setup: Setup,
     boot_file: PathBuf,
@@ -90,6 +111,16 @@ pub(crate) struct World {
 impl World {
     /// A node that has just booted, with both agents up.
     pub(crate) fn new(setup: &Setup, programs: &Programs, boot_file: &Path) -> Result<Self> {
+        Self::of(setup, programs, boot_file, false)
+    }
+
+    /// The same with the standard plugins as networks, in a network namespace of its own.
+    pub(crate) fn real(setup: &Setup, programs: &Programs, boot_file: &Path) -> Result<Self> {
+        own_network()?;
+        Self::of(setup, programs, boot_file, true)
+    }
+
+    fn of(setup: &Setup, programs: &Programs, boot_file: &Path, real: bool) -> Result<Self> {
         let dir = Scratch::new("model")?;
         for name in ["bin", "net.d", "netns", "state", "sock"] {
             dir.dir(name)?;
@@ -106,6 +137,7 @@ impl World {
         let stubs = StubDir::new(&dir.join("bin"), &dir.join("calls.jsonl"), &dir.join("lab-stub"));
         let world = Self {
             stubs,
+            real,
             setup: setup.clone(),
             boot_file: boot_file.to_owned(),
             boots: Cell::new(0),
@@ -121,6 +153,10 @@ impl World {
         world.write_scripts(&[], None)?;
         for part in Part::ALL {
             fs::hard_link(world.stubs.template(), world.stubs.program(part.plugin())).context("link a plugin")?;
+        }
+        for plugin in REAL_PLUGINS {
+            fs::hard_link(programs.path(plugin), world.stubs.program(plugin)).context("link a real plugin")?;
+            fs::hard_link(programs.path(plugin), world.path(plugin)).context("keep a real plugin")?;
         }
         for side in Side::BOTH {
             world.write_conf(side)?;
@@ -151,7 +187,23 @@ impl World {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context("empty /run"),
             _ => {}
         }
+        if self.real {
+            own_network()?;
+        }
         self.new_boot_id()
+    }
+
+    /// The interfaces in a container's netns but `lo`; none where there is no netns.
+    pub(crate) fn interfaces(&self, container: u8) -> Result<Vec<String>> {
+        if !self.netns.borrow()[usize::from(container)] {
+            return Ok(Vec::new());
+        }
+        let netns = fs::File::open(self.netns_path(container))?;
+        let inside = std::thread::spawn(move || -> Result<Vec<String>> {
+            setns(netns, CloneFlags::CLONE_NEWNET).context("enter a netns")?;
+            interfaces_here()
+        });
+        inside.join().map_err(|_| anyhow::anyhow!("the thread in a netns panicked"))?
     }
 
     /// CNI_NETNS of a container.
@@ -169,7 +221,9 @@ impl World {
         let made = std::thread::spawn(move || -> Result<()> {
             unshare(CloneFlags::CLONE_NEWNET).context("unshare the network")?;
             let none: Option<&str> = None;
-            mount(Some("/proc/thread-self/ns/net"), &path, none, MsFlags::MS_BIND, none).context("bind the netns")
+            mount(Some("/proc/thread-self/ns/net"), &path, none, MsFlags::MS_BIND, none).context("bind the netns")?;
+            // As for the node: nobody need be asked.
+            fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0").context("address detection off")
         });
         made.join().map_err(|_| anyhow::anyhow!("the netns thread panicked"))??;
         *there = true;
@@ -191,6 +245,13 @@ impl World {
         let meta = fs::metadata(self.netns_path(container)).ok()?;
         there.then(|| (meta.dev(), meta.ino()))
     }
+}
+
+/// The interfaces of this thread's netns but `lo`.
+pub(crate) fn interfaces_here() -> Result<Vec<String>> {
+    let all = if_nameindex().context("list interfaces")?;
+    let names = all.iter().map(|interface| interface.name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| name != "lo").collect())
 }
 
 impl Drop for World {
