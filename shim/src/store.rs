@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use siphasher::sip128::SipHasher13;
@@ -160,16 +161,17 @@ impl Store {
         Ok(Open { file: Some(file), attachment })
     }
 
-    /// Opens a sound record for appending; a torn tail is cut off first.
+    /// Opens a sound record for appending; a torn tail makes room for what it leaves in doubt.
     ///
     /// Where the file cannot be written (a read-only file system, for one) the record goes on in memory: a DEL must not
     /// depend on being able to write.
     #[must_use]
-    pub fn open(&self, attachment: Attachment) -> Open {
+    pub fn open(&self, mut attachment: Attachment) -> Open {
         let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
-        let opened = File::options().append(true).open(self.path(&key)).and_then(|file| {
+        let path = self.path(&key);
+        let opened = File::options().append(true).open(&path).and_then(|file| {
             if file.metadata()?.len() > attachment.sound_bytes {
-                file.set_len(attachment.sound_bytes)?;
+                write_doubt_down(&path, &mut attachment)?;
             }
             Ok(file)
         });
@@ -297,6 +299,21 @@ impl Open {
     }
 }
 
+/// Replaces a torn tail by what it means: every network that is not known to be deleted may have begun. Once it is gone
+/// nothing else would say so, and a DEL that stops half way has to leave the rest of them to the next.
+///
+/// Written over the tail and only then cut: until the end something torn follows, and the doubt is read from that.
+fn write_doubt_down(path: &Path, attachment: &mut Attachment) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    let bytes: Vec<u8> =
+        attachment.pending().into_iter().flat_map(|leg| line(&Event::Started { leg })).collect();
+    file.write_all_at(&bytes, attachment.sound_bytes)?;
+    let sound_bytes = attachment.sound_bytes + bytes.len() as u64;
+    file.set_len(sound_bytes)?;
+    attachment.sound_bytes = sound_bytes;
+    Ok(())
+}
+
 /// The paths in a directory; an absent one is empty.
 fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match std::fs::read_dir(dir) {
@@ -331,6 +348,46 @@ mod tests {
         assert!(names.iter().all(|name| name.len() < 64), "{names:?}");
         assert!(names[0] != names[1] && names[1] != names[2]);
         assert_eq!(Key::new("c1", "eth0").file_name(), "c1@eth0");
+    }
+
+    #[test]
+    fn what_a_torn_tail_left_in_doubt_outlives_the_tail() {
+        let dir = std::env::temp_dir().join(format!("crossfade-store-{}", std::process::id()));
+        let leg = |network: &str| crate::attachment::Leg {
+            network: network.into(),
+            profile: "generic".into(),
+            conf_path: None,
+            ifname: "eth0".into(),
+            primary: true,
+            tolerated: false,
+            conf: crate::raw::raw_string("conf"),
+            runtime_config: None,
+        };
+        let intent = Intent {
+            version: crate::attachment::FORMAT,
+            container_id: "c1".into(),
+            ifname: "eth0".into(),
+            begun: crate::boot::Moment::now().expect("now"),
+            netns: "/n".into(),
+            netns_id: None,
+            cni_args: None,
+            cni_path: None,
+            route: None,
+            legs: vec![leg("oldnet"), leg("newnet")],
+        };
+        let path = dir.join("c1@eth0");
+        std::fs::create_dir_all(&dir).expect("directory");
+        let mut torn = line(&intent);
+        let started = line(&Event::Started { leg: 1 });
+        torn.extend(&started[..started.len() / 2]);
+        std::fs::write(&path, &torn).expect("record");
+        let mut attachment = Attachment::parse(&torn).expect("sound head");
+        write_doubt_down(&path, &mut attachment).expect("written");
+        let mut whole = std::fs::read(&path).expect("record");
+        assert_eq!(whole.len() as u64, attachment.sound_bytes);
+        whole.extend(line(&Event::Deleted { leg: 0 }));
+        assert_eq!(Attachment::parse(&whole).expect("sound").pending(), [1], "the other DEL is still owed");
+        std::fs::remove_dir_all(&dir).expect("clean up");
     }
 
     #[test]
