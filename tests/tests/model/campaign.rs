@@ -87,7 +87,12 @@ pub(crate) fn run(kind: Kind, extent: Extent, programs: &Programs) -> Result<Tal
             }
             let mut tally = Tally::of_one();
             let seed = extent.first_seed.wrapping_add(number);
-            let outcome = play_seed(kind, seed, &mut |history, tally| kind.play(history, programs, &boot_file, tally), &mut tally);
+            let outcome = play_seed(
+                kind,
+                seed,
+                &mut |history, tally| kind.play(history, programs, &boot_file, tally),
+                &mut tally,
+            );
             if let Ok(mut total) = total.lock() {
                 total.add(&tally);
             }
@@ -170,7 +175,8 @@ fn shrink(
 /// As [`run`].
 pub(crate) fn replay(seed: &str, programs: &Programs) -> Result<Tally> {
     let (name, number) = seed.split_once(':').context("a seed is KIND:NUMBER")?;
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).with_context(|| format!("no kind {name}"))?;
+    let kind =
+        Kind::ALL.into_iter().find(|kind| kind.name() == name).with_context(|| format!("no kind {name}"))?;
     let first_seed = number.parse().with_context(|| format!("the number of seed {seed}"))?;
     run(kind, Extent { first_seed, histories: 1, steps: u64::MAX, time: Duration::MAX }, programs)
 }

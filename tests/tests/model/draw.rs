@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::history::{
-    Attach, Breakage, CONTAINERS, Call, Disk, Fault, History, How, Key, List, Operation, Part, Policy, Setup, Side,
-    Thing, Verb,
+    Attach, Breakage, CONTAINERS, Call, Disk, Fault, History, How, Key, List, Operation, Part, Policy, Setup,
+    Side, Thing, Verb,
 };
 
 /// System calls at which a caller is killed, and up to which of its calls of that name.
@@ -77,7 +77,8 @@ pub(crate) fn real() -> impl Strategy<Value = History> {
 
 fn histories(operation: BoxedStrategy<Operation>) -> impl Strategy<Value = History> {
     // Most of what can go wrong needs something that is attached.
-    let first = key().prop_map(|key| Operation::Call(Call::Add { key, annotation: None, faults: Vec::new() }));
+    let first =
+        key().prop_map(|key| Operation::Call(Call::Add { key, annotation: None, faults: Vec::new() }));
     (setup(), vec(first, 0..=3), vec(operation, 1..=LONGEST)).prop_map(|(setup, mut operations, more)| {
         operations.extend(more);
         History { setup, operations }
@@ -87,11 +88,8 @@ fn histories(operation: BoxedStrategy<Operation>) -> impl Strategy<Value = Histo
 fn setup() -> impl Strategy<Value = Setup> {
     let old = select(vec!["0.3.1", "0.4.0", "1.1.0"]);
     let new = select(vec!["0.4.0", "1.0.0", "1.1.0", "1.1.0"]);
-    (old, new, any::<bool>(), any::<[bool; 2]>(), policy()).prop_map(|(old, new, chain, probes, policy)| Setup {
-        versions: [old.to_owned(), new.to_owned()],
-        chain,
-        probes,
-        policy,
+    (old, new, any::<bool>(), any::<[bool; 2]>(), policy()).prop_map(|(old, new, chain, probes, policy)| {
+        Setup { versions: [old.to_owned(), new.to_owned()], chain, probes, policy }
     })
 }
 
@@ -100,7 +98,12 @@ fn side() -> impl Strategy<Value = Side> {
 }
 
 fn attach() -> impl Strategy<Value = Attach> {
-    prop_oneof![Just(Attach::One(Side::Old)), Just(Attach::Both), Just(Attach::Both), Just(Attach::One(Side::New))]
+    prop_oneof![
+        Just(Attach::One(Side::Old)),
+        Just(Attach::Both),
+        Just(Attach::Both),
+        Just(Attach::One(Side::New))
+    ]
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -164,15 +167,16 @@ fn list() -> impl Strategy<Value = List> {
 }
 
 fn call(hang: u32) -> impl Strategy<Value = Call> {
-    let wish = prop_oneof![4 => Just(None), 2 => Just(Some(Attach::Both)), 1 => Just(Some(Attach::One(Side::New)))];
+    let wish =
+        prop_oneof![4 => Just(None), 2 => Just(Some(Attach::Both)), 1 => Just(Some(Attach::One(Side::New)))];
     let add = (key(), wish, faults(&[Verb::Add, Verb::Add, Verb::Del], hang))
         .prop_map(|(key, annotation, faults)| Call::Add { key, annotation, faults });
     let del = (key(), prop::bool::weighted(0.25), faults(&[Verb::Del], hang))
         .prop_map(|(key, without_netns, faults)| Call::Del { key, without_netns, faults });
-    let check =
-        (key(), faults(&[Verb::Check], hang)).prop_map(|(key, faults)| Call::Check { key, faults });
+    let check = (key(), faults(&[Verb::Check], hang)).prop_map(|(key, faults)| Call::Check { key, faults });
     let status = faults(&[Verb::Status], hang).prop_map(|faults| Call::Status { faults });
-    let gc = (list(), faults(&[Verb::Gc, Verb::Del], hang)).prop_map(|(list, faults)| Call::Gc { list, faults });
+    let gc =
+        (list(), faults(&[Verb::Gc, Verb::Del], hang)).prop_map(|(list, faults)| Call::Gc { list, faults });
     let sweep = (list(), faults(&[Verb::Del], hang)).prop_map(|(list, faults)| {
         // Without a list there is no sweep.
         let list = if list == List::Missing { List::Complete } else { list };
@@ -187,23 +191,25 @@ fn quick_call() -> impl Strategy<Value = Call> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    let killed = (quick_call(), select(SYSCALLS.to_vec()), any::<u16>()).prop_map(|(call, (syscall, most), at)| {
-        Operation::Killed { call, syscall: syscall.to_owned(), nth: 1 + at % most }
-    });
-    let orphaned = (quick_call(), select(Part::ALL.to_vec()), any::<bool>()).prop_map(|(call, part, hangs)| {
-        // A call without faults, since the one that is orphaned is to be reached.
-        let call = match call {
-            Call::Del { key, without_netns, .. } => Call::Del { key, without_netns, faults: Vec::new() },
-            other => Call::Add { key: other.key().unwrap_or(Key { container: 0, ifname: 0 }), annotation: None, faults: Vec::new() },
-        };
-        Operation::Orphaned { call, part, hangs }
-    });
-    let breakage = select(vec![
-        Breakage::Missing,
-        Breakage::Torn,
-        Breakage::WritableByOthers,
-        Breakage::UnknownKey,
-    ]);
+    let killed =
+        (quick_call(), select(SYSCALLS.to_vec()), any::<u16>()).prop_map(|(call, (syscall, most), at)| {
+            Operation::Killed { call, syscall: syscall.to_owned(), nth: 1 + at % most }
+        });
+    let orphaned =
+        (quick_call(), select(Part::ALL.to_vec()), any::<bool>()).prop_map(|(call, part, hangs)| {
+            // A call without faults, since the one that is orphaned is to be reached.
+            let call = match call {
+                Call::Del { key, without_netns, .. } => Call::Del { key, without_netns, faults: Vec::new() },
+                other => Call::Add {
+                    key: other.key().unwrap_or(Key { container: 0, ifname: 0 }),
+                    annotation: None,
+                    faults: Vec::new(),
+                },
+            };
+            Operation::Orphaned { call, part, hangs }
+        });
+    let breakage =
+        select(vec![Breakage::Missing, Breakage::Torn, Breakage::WritableByOthers, Breakage::UnknownKey]);
     let thing = select(vec![Thing::Conf, Thing::Binary, Thing::Socket]);
     let agent = (side(), thing, prop::bool::weighted(0.65))
         .prop_map(|(side, thing, there)| Operation::Agent { side, thing, there });

@@ -70,6 +70,11 @@ impl Key {
         self.container == CONTAINERS - 1
     }
 
+    /// Whether its pod has a port of the node, where networks are real.
+    pub(crate) const fn has_port(self) -> bool {
+        self.container.is_multiple_of(2)
+    }
+
     /// Every key there is.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..CONTAINERS).flat_map(|container| (0..2).map(move |ifname| Self { container, ifname }))
@@ -259,13 +264,32 @@ pub(crate) enum Disk {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Call {
     /// `annotation` is the pod's wish for `both`, or for `new`, which no policy here allows.
-    Add { key: Key, annotation: Option<Attach>, faults: Vec<Fault> },
+    Add {
+        key: Key,
+        annotation: Option<Attach>,
+        faults: Vec<Fault>,
+    },
     /// With an empty CNI_NETNS, or with the container's path, whatever is there.
-    Del { key: Key, without_netns: bool, faults: Vec<Fault> },
-    Check { key: Key, faults: Vec<Fault> },
-    Status { faults: Vec<Fault> },
-    Gc { list: List, faults: Vec<Fault> },
-    Sweep { list: List, faults: Vec<Fault> },
+    Del {
+        key: Key,
+        without_netns: bool,
+        faults: Vec<Fault>,
+    },
+    Check {
+        key: Key,
+        faults: Vec<Fault>,
+    },
+    Status {
+        faults: Vec<Fault>,
+    },
+    Gc {
+        list: List,
+        faults: Vec<Fault>,
+    },
+    Sweep {
+        list: List,
+        faults: Vec<Fault>,
+    },
 }
 
 impl Call {
@@ -317,20 +341,38 @@ impl Call {
 pub(crate) enum Operation {
     Call(Call),
     /// SIGKILL of the caller at its N-th call (from 1) of this system call, if it gets there.
-    Killed { call: Call, syscall: String, nth: u16 },
+    Killed {
+        call: Call,
+        syscall: String,
+        nth: u16,
+    },
     /// SIGKILL of the shim while this plugin is in the midst of the verb; then the orphan ends its work, or hangs.
-    Orphaned { call: Call, part: Part, hangs: bool },
+    Orphaned {
+        call: Call,
+        part: Part,
+        hangs: bool,
+    },
     /// These at once.
     Together(Vec<Call>),
     Flip(Policy),
     Break(Breakage),
     Mend,
-    Agent { side: Side, thing: Thing, there: bool },
+    Agent {
+        side: Side,
+        thing: Thing,
+        there: bool,
+    },
     Disk(Disk),
     /// The record loses what is behind this many thousandths of its bytes.
-    Tear { key: Key, permille: u16 },
+    Tear {
+        key: Key,
+        permille: u16,
+    },
     /// The netns of a container goes, or another one takes its path.
-    Netns { container: u8, another: bool },
+    Netns {
+        container: u8,
+        another: bool,
+    },
     Reboot,
 }
 

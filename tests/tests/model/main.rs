@@ -61,12 +61,18 @@ fn trials(only_listed: bool) -> Result<Vec<Trial>> {
     };
     let variable = |name: &str| std::env::var(name).ok();
     if let Some(seed) = variable("CROSSFADE_MODEL_SEED") {
-        return Ok(vec![trial(format!("seed::{seed}"), Box::new(move |programs| replay(&seed, programs).map(drop)))]);
+        return Ok(vec![trial(
+            format!("seed::{seed}"),
+            Box::new(move |programs| replay(&seed, programs).map(drop)),
+        )]);
     }
     if let Some(file) = variable("CROSSFADE_MODEL_HISTORY") {
         let text = std::fs::read_to_string(&file).with_context(|| format!("read {file}"))?;
         let kind = kind_of(Path::new(&file));
-        return Ok(vec![trial("history".into(), Box::new(move |programs| replay_history(kind, &text, programs)))]);
+        return Ok(vec![trial(
+            "history".into(),
+            Box::new(move |programs| replay_history(kind, &text, programs)),
+        )]);
     }
     if let Some(extent) = soak(variable("CROSSFADE_SOAK_MINUTES"), variable("CROSSFADE_SOAK_STEPS"))? {
         return Ok(vec![trial("soak".into(), Box::new(move |programs| soaked(extent, programs)))]);
@@ -74,7 +80,10 @@ fn trials(only_listed: bool) -> Result<Vec<Trial>> {
     let mut trials = Vec::new();
     for (kind, histories) in SHORT {
         let extent = Extent { first_seed: FIRST_SEED, histories, steps: u64::MAX, time: Duration::MAX };
-        trials.push(trial(format!("short::{}", kind.name()), Box::new(move |programs| short(kind, extent, programs))));
+        trials.push(trial(
+            format!("short::{}", kind.name()),
+            Box::new(move |programs| short(kind, extent, programs)),
+        ));
     }
     for path in regressions()? {
         let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
@@ -110,7 +119,16 @@ fn short(kind: Kind, extent: Extent, programs: &Programs) -> Result<()> {
         Kind::AtOnce => tally.has(&["together"], &["ADD ok", "DEL ok", "GC ok", "CHECK ok"]),
         Kind::Real => tally.has(
             &["killed", "flip", "agent goes", "disk full", "disk read-only", "netns replaced", "reboot"],
-            &["ADD ok", "ADD killed", "DEL ok", "DEL killed", "DEL code 101", "CHECK ok", "GC ok", "sweep ok"],
+            &[
+                "ADD ok",
+                "ADD killed",
+                "DEL ok",
+                "DEL killed",
+                "DEL code 101",
+                "CHECK ok",
+                "GC ok",
+                "sweep ok",
+            ],
         ),
     }
 }

@@ -6,9 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use lab::invariants::{self, Leavings, Named};
 
-use crate::history::{
-    CONTAINERS, Call, Disk, History, How, Key, List, Operation, Policy, Side, Thing,
-};
+use crate::history::{CONTAINERS, Call, Disk, History, How, Key, List, Operation, Policy, Side, Thing};
 use crate::reference::Reference;
 use crate::tally::Tally;
 use crate::world::{Ended, Programs, Seen, Torn, World};
@@ -27,7 +25,12 @@ struct Play {
 ///
 /// # Errors
 /// The step at which node and reference part, in words.
-pub(crate) fn play(history: &History, programs: &Programs, boot_file: &Path, tally: &mut Tally) -> Result<()> {
+pub(crate) fn play(
+    history: &History,
+    programs: &Programs,
+    boot_file: &Path,
+    tally: &mut Tally,
+) -> Result<()> {
     let world = World::new(&history.setup, programs, boot_file)?;
     let paths = (0..CONTAINERS).map(|container| world.netns_path(container)).collect();
     let reference = Reference::new(&history.setup, paths);
@@ -179,7 +182,10 @@ impl Play {
         let before = &self.reference.attachments;
         let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
         let seen = seen.join("\n  ");
-        Err(anyhow!("no order explains\n  {seen}\nrecords {papers:?}; before: {before:?}\n{}", why.join("\n")))
+        Err(anyhow!(
+            "no order explains\n  {seen}\nrecords {papers:?}; before: {before:?}\n{}",
+            why.join("\n")
+        ))
     }
 
     fn agent(&mut self, side: Side, thing: Thing, there: bool) -> Result<()> {
@@ -247,7 +253,10 @@ impl Play {
         invariants::hold(&findings)?;
         let (least, most) = self.reference.forced;
         let forced = self.world.ledger_lines();
-        ensure!((least..=most).contains(&forced), "{forced} lines of given-up networks, expected {least} to {most}");
+        ensure!(
+            (least..=most).contains(&forced),
+            "{forced} lines of given-up networks, expected {least} to {most}"
+        );
         Ok(())
     }
 }

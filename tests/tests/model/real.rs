@@ -34,7 +34,12 @@ struct Real {
 ///
 /// # Errors
 /// The step at which the node is not as promised, in words.
-pub(crate) fn play_real(history: &History, programs: &Programs, boot_file: &Path, tally: &mut Tally) -> Result<()> {
+pub(crate) fn play_real(
+    history: &History,
+    programs: &Programs,
+    boot_file: &Path,
+    tally: &mut Tally,
+) -> Result<()> {
     let world = World::real(&history.setup, programs, boot_file)?;
     let paths = (0..CONTAINERS).map(|container| world.netns_path(container)).collect();
     let reference = Reference::new(&history.setup, paths);
@@ -159,7 +164,8 @@ impl Real {
             Call::Del { key, without_netns, .. } => self.del(*key, *without_netns, seen, had),
             Call::Check { key, .. } if !had.contains(key) => allowed(&Ends::code(code::UNKNOWN), seen),
             Call::Check { key, .. } => {
-                let sound = self.attached.contains(key) && self.all_binaries();
+                // portmap 1.1 fails its own CHECK where addresses are of both families.
+                let sound = self.attached.contains(key) && self.all_binaries() && !key.has_port();
                 ensure!(!sound || seen.ended == Ended::Success, "a sound attachment fails its CHECK");
                 Ok(())
             }
@@ -171,7 +177,9 @@ impl Real {
                 ensure!(self.papers()? == *had, "a GC without a list closed records");
                 allowed(&Ends::success(), seen)
             }
-            Call::Gc { .. } | Call::Sweep { .. } => self.collected(matches!(call, Call::Gc { .. }), valid, seen, had),
+            Call::Gc { .. } | Call::Sweep { .. } => {
+                self.collected(matches!(call, Call::Gc { .. }), valid, seen, had)
+            }
         }
     }
 
@@ -201,7 +209,7 @@ impl Real {
             ensure!(interfaces.contains(ifname), "{ifname} is not among {interfaces:?}");
         }
         let rules = rules_naming(&key.id())?;
-        ensure!(!rules.is_empty(), "no port of {key} is mapped");
+        ensure!(rules.is_empty() != key.has_port(), "the mapped ports of {key} are {rules:?}");
         Ok(())
     }
 
@@ -214,7 +222,10 @@ impl Real {
             .flat_map(|record| record.legs)
             .collect::<Vec<_>>();
         let leases = self.world.leases()?.into_iter().filter(|(_, id, _)| *id == key.id());
-        Ok(leases.map(|(network, _, ifname)| (network, ifname)).filter(|lease| legs.contains(lease)).collect())
+        Ok(leases
+            .map(|(network, _, ifname)| (network, ifname))
+            .filter(|lease| legs.contains(lease))
+            .collect())
     }
 
     fn del(&mut self, key: Key, without_netns: bool, seen: &Seen, had: &BTreeSet<Key>) -> Result<()> {
@@ -230,7 +241,8 @@ impl Real {
         if without_netns && had.contains(&key) {
             self.dirty.insert(key.container);
         }
-        let left: BTreeSet<Key> = self.papers()?.into_iter().filter(|other| other.container == key.container).collect();
+        let left: BTreeSet<Key> =
+            self.papers()?.into_iter().filter(|other| other.container == key.container).collect();
         // A file system that cannot be written keeps the record of what is gone.
         if left.is_empty() || left == BTreeSet::from([key]) && self.reference.disk == Disk::ReadOnly {
             self.nothing_of(key.container)?;
@@ -247,7 +259,10 @@ impl Real {
         let rules = rules_naming(&id)?;
         ensure!(rules.is_empty(), "mapped ports of {id} are left: {rules:?}");
         let interfaces = self.world.interfaces(container)?;
-        ensure!(self.dirty.contains(&container) || interfaces.is_empty(), "in the netns of {id} is {interfaces:?}");
+        ensure!(
+            self.dirty.contains(&container) || interfaces.is_empty(),
+            "in the netns of {id} is {interfaces:?}"
+        );
         Ok(())
     }
 
@@ -269,7 +284,11 @@ impl Real {
             ensure!(self.leases_of(key)?.is_empty(), "{key} was closed and has leases");
         }
         let up = Side::BOTH.iter().all(|side| self.reference.is_up(*side)) || is_gc;
-        if self.reference.policy.no_grace && self.all_binaries() && up && self.reference.disk != Disk::ReadOnly {
+        if self.reference.policy.no_grace
+            && self.all_binaries()
+            && up
+            && self.reference.disk != Disk::ReadOnly
+        {
             let left: Vec<&Key> = papers.iter().filter(|key| !valid.contains(key)).collect();
             ensure!(left.is_empty(), "neither listed nor closed: {left:?}");
         }
@@ -329,7 +348,8 @@ fn allowed(ends: &Ends, seen: &Seen) -> Result<()> {
 fn rules_naming(id: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for program in ["iptables-save", "ip6tables-save"] {
-        let output = Command::new(program).args(["-t", "nat"]).output().with_context(|| format!("run {program}"))?;
+        let output =
+            Command::new(program).args(["-t", "nat"]).output().with_context(|| format!("run {program}"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let of_it = |line: &&str| line.contains(&format!("id: \\\"{id}\\\""));
         found.extend(text.lines().filter(of_it).map(|line| format!("{program}: {line}")));

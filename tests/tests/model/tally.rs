@@ -10,22 +10,74 @@ use crate::world::Ended;
 
 /// Operations that a run of one history after the other must have had.
 pub(crate) const OPERATIONS: [&str; 19] = [
-    "ADD", "DEL", "CHECK", "STATUS", "GC", "sweep", "killed", "orphaned", "orphaned, hanging", "flip", "break policy",
-    "mend policy", "agent comes", "agent goes", "disk mended", "disk full", "disk read-only", "record torn", "reboot",
+    "ADD",
+    "DEL",
+    "CHECK",
+    "STATUS",
+    "GC",
+    "sweep",
+    "killed",
+    "orphaned",
+    "orphaned, hanging",
+    "flip",
+    "break policy",
+    "mend policy",
+    "agent comes",
+    "agent goes",
+    "disk mended",
+    "disk full",
+    "disk read-only",
+    "record torn",
+    "reboot",
 ];
 
 /// Outcomes that every such run must have had.
 pub(crate) const OUTCOMES: [&str; 28] = [
-    "ADD ok", "ADD killed", "ADD code 5", "ADD code 6", "ADD code 7", "ADD code 11", "ADD code 100", "ADD code 101",
-    "ADD code 102", "ADD code 999", "DEL ok", "DEL killed", "DEL code 100", "DEL code 101", "DEL code 999", "CHECK ok",
-    "CHECK killed", "CHECK code 3", "CHECK code 100", "STATUS ok", "STATUS killed", "STATUS code 50", "GC ok",
-    "GC killed", "GC code 7", "sweep ok", "sweep killed", "sweep code 1",
+    "ADD ok",
+    "ADD killed",
+    "ADD code 5",
+    "ADD code 6",
+    "ADD code 7",
+    "ADD code 11",
+    "ADD code 100",
+    "ADD code 101",
+    "ADD code 102",
+    "ADD code 999",
+    "DEL ok",
+    "DEL killed",
+    "DEL code 100",
+    "DEL code 101",
+    "DEL code 999",
+    "CHECK ok",
+    "CHECK killed",
+    "CHECK code 3",
+    "CHECK code 100",
+    "STATUS ok",
+    "STATUS killed",
+    "STATUS code 50",
+    "GC ok",
+    "GC killed",
+    "GC code 7",
+    "sweep ok",
+    "sweep killed",
+    "sweep code 1",
 ];
 
 /// Outcomes that are too rare for a short run, and that a long one must have had.
 pub(crate) const RARE_OUTCOMES: [&str; 13] = [
-    "ADD code 51", "DEL code 7", "DEL code 11", "DEL code 51", "DEL code 103", "CHECK code 101", "CHECK code 103",
-    "STATUS code 51", "GC code 11", "GC code 100", "GC code 101", "GC code 103", "sweep code 78",
+    "ADD code 51",
+    "DEL code 7",
+    "DEL code 11",
+    "DEL code 51",
+    "DEL code 103",
+    "CHECK code 101",
+    "CHECK code 103",
+    "STATUS code 51",
+    "GC code 11",
+    "GC code 100",
+    "GC code 101",
+    "GC code 103",
+    "sweep code 78",
 ];
 
 /// Counts of one run.
@@ -98,9 +150,14 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (steps, secs) = (self.tally.steps(), self.took.as_secs_f64());
         let rate = steps as f64 / secs.max(0.001);
-        writeln!(f, "{} histories, {steps} steps in {secs:.0} s, {rate:.1} steps per second", self.tally.histories)?;
+        writeln!(
+            f,
+            "{} histories, {steps} steps in {secs:.0} s, {rate:.1} steps per second",
+            self.tally.histories
+        )?;
         let row = |counts: Vec<String>| counts.join(", ");
-        let operations = self.tally.operations.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let operations =
+            self.tally.operations.iter().map(|(name, count)| format!("{name} {count}")).collect();
         let outcomes = self.tally.outcomes.iter().map(|(name, count)| format!("{name}: {count}")).collect();
         writeln!(f, "  operations: {}", row(operations))?;
         write!(f, "  outcomes: {}", row(outcomes))

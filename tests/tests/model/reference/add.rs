@@ -126,8 +126,11 @@ impl Reference {
                 leg.debt = Debt::Owed;
             }
             let netns = self.netns_paths[usize::from(key.container)].as_str();
-            let expected = Expected { part: first, verb: Verb::Add, id: &id, ifname: &ifname, netns: Some(netns) };
-            let Some(failed) = self.forward(planned.side, expected, faults, reading)? else { return Ok(None) };
+            let expected =
+                Expected { part: first, verb: Verb::Add, id: &id, ifname: &ifname, netns: Some(netns) };
+            let Some(failed) = self.forward(planned.side, expected, faults, reading)? else {
+                return Ok(None);
+            };
             match failed {
                 None => leg.result = if reading.is_of_killed() { Known::Perhaps } else { Known::Yes },
                 Some(_) if planned.tolerated => {
@@ -160,7 +163,13 @@ impl Reference {
     }
 
     /// An ADD that succeeded: its reply is the primary's result alone, and who took part is ready.
-    fn attached(&mut self, key: Key, plan: &[Planned], attachment: &mut Attachment, seen: &Seen) -> Result<()> {
+    fn attached(
+        &mut self,
+        key: Key,
+        plan: &[Planned],
+        attachment: &mut Attachment,
+        seen: &Seen,
+    ) -> Result<()> {
         let certain = seen.ended == Ended::Success;
         attachment.attached = if certain { Known::Yes } else { Known::Perhaps };
         for leg in attachment.legs.iter().filter(|leg| leg.result != Known::No) {
@@ -170,7 +179,9 @@ impl Reference {
             ensure!(seen.ended != Ended::Success, "an ADD without a reply");
             return Ok(());
         };
-        let Some(primary) = plan.iter().find(|planned| planned.primary) else { bail!("a plan without a primary") };
+        let Some(primary) = plan.iter().find(|planned| planned.primary) else {
+            bail!("a plan without a primary")
+        };
         let addresses: Vec<&str> =
             reply["ips"].as_array().into_iter().flatten().filter_map(|ip| ip["address"].as_str()).collect();
         ensure!(addresses == [World::address(primary.side)], "the reply is not the primary's alone: {reply}");

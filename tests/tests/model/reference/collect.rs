@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use lab::stub::Call as StubCall;
 
-use super::{Attachment, Debt, Ends, Failure, Owing, Paper, Reading, Reference, code, failure, hangs, reading::list_of};
+use super::{
+    Attachment, Debt, Ends, Failure, Owing, Paper, Reading, Reference, code, failure, hangs, reading::list_of,
+};
 use crate::history::{Disk, Fault, Key, Part, Side, Verb};
 
 impl Reference {
@@ -50,7 +52,8 @@ impl Reference {
             let perhaps = waits(Debt::Doubtful);
             failures.extend(self.collected(key, perhaps, faults, reading)?);
         }
-        let failures: Vec<Failure> = failures.into_iter().map(|failure| Failure { code: 1, ..failure }).collect();
+        let failures: Vec<Failure> =
+            failures.into_iter().map(|failure| Failure { code: 1, ..failure }).collect();
         let ends = Ends::any_of(&failures);
         // Temporary files that cannot be removed are told as well.
         Ok(if self.disk == Disk::Sound { ends } else { ends.or(Ends::code(1)) })
@@ -60,7 +63,9 @@ impl Reference {
     fn unlisted(&self, valid: &BTreeSet<Key>) -> Vec<Key> {
         let due = |attachment: &Attachment| self.policy.no_grace || attachment.boot < self.boot;
         let all = self.attachments.iter().filter(|(key, _)| !valid.contains(key));
-        all.filter(|(_, attachment)| due(attachment) && attachment.paper != Paper::Damaged).map(|(key, _)| *key).collect()
+        all.filter(|(_, attachment)| due(attachment) && attachment.paper != Paper::Damaged)
+            .map(|(key, _)| *key)
+            .collect()
     }
 
     /// Closes one of them; with `perhaps` it may be left alone.
@@ -154,7 +159,11 @@ impl Reference {
 
     /// A network's list has everything it may still hold, under its own ifnames, and nothing of the other network.
     fn own_list(&self, side: Side, valid: &BTreeSet<Key>, call: &StubCall) -> Result<()> {
-        self.own_conf(side, if call.name == Part::Map.plugin() { Part::Map } else { self.setup.chain_of(side)[0] }, call)?;
+        self.own_conf(
+            side,
+            if call.name == Part::Map.plugin() { Part::Map } else { self.setup.chain_of(side)[0] },
+            call,
+        )?;
         let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
         for key in Key::all() {
             let own = (key.id(), key.ifname());
@@ -167,7 +176,11 @@ impl Reference {
             };
             let unknown = attachment.paper != Paper::Sound;
             if unknown && valid.contains(&key) {
-                let _new = if attachment.paper == Paper::Damaged && sure { must.insert(own) } else { may.insert(own) };
+                let _new = if attachment.paper == Paper::Damaged && sure {
+                    must.insert(own)
+                } else {
+                    may.insert(own)
+                };
             }
             for leg in attachment.legs.iter().filter(|leg| leg.side == side && leg.debt != Debt::Settled) {
                 let entry = (key.id(), leg.ifname.clone());

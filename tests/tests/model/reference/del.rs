@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Attachment, Debt, Ends, Expected, Failure, Known, Leg, Paper, Reading, Reference, code, failure};
+use super::{
+    Attachment, Debt, Ends, Expected, Failure, Known, Leg, Paper, Reading, Reference, code, failure,
+};
 use crate::history::{Attach, Disk, Fault, Key, Side, Verb};
 
 /// What DELs are called with.
@@ -96,7 +98,11 @@ impl Reference {
             resume: self.end_of_chain(*side),
         });
         let mut attachment = Attachment {
-            paper: if self.disk == Disk::Sound && !reading.is_of_killed() { Paper::Sound } else { Paper::Either },
+            paper: if self.disk == Disk::Sound && !reading.is_of_killed() {
+                Paper::Sound
+            } else {
+                Paper::Either
+            },
             legs: legs.collect(),
             attached: Known::No,
             boot: self.boot,

@@ -30,16 +30,23 @@ impl Reference {
         reading: &mut Reading,
     ) -> Result<Ends> {
         let unfinished = Ends::code(code::DELEGATE);
-        if attachment.attached == Known::No || attachment.attached == Known::Perhaps && reading.next().is_none() {
+        if attachment.attached == Known::No
+            || attachment.attached == Known::Perhaps && reading.next().is_none()
+        {
             let silent = attachment.attached == Known::No || reading.is_of_killed();
-            return Ok(if silent { unfinished } else { unfinished.or(Ends::success()).or(Ends::code(code::BINARY)) });
+            return Ok(if silent {
+                unfinished
+            } else {
+                unfinished.or(Ends::success()).or(Ends::code(code::BINARY))
+            });
         }
         let (mut failures, mut late) = (Vec::new(), false);
         let mut left: Vec<&Leg> = attachment.legs.iter().filter(|leg| self.may_be_checked(leg)).collect();
         let id = key.id();
         let netns = self.netns_paths[usize::from(key.container)].as_str();
-        while let Some(at) =
-            left.iter().position(|leg| reading.is_next(self.setup.chain_of(leg.side)[0], Verb::Check, &leg.ifname))
+        while let Some(at) = left
+            .iter()
+            .position(|leg| reading.is_next(self.setup.chain_of(leg.side)[0], Verb::Check, &leg.ifname))
         {
             let leg = left.remove(at);
             let part = self.setup.chain_of(leg.side)[0];

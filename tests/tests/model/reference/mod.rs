@@ -226,16 +226,28 @@ impl Reference {
     pub(crate) fn judge(&mut self, call: &Call, valid: &[Key], seen: &Seen) -> Result<()> {
         let mut reading = Reading::new(seen);
         let ends = match call {
-            Call::Add { key, annotation, faults } => self.add((*key, *annotation), faults, seen, &mut reading)?,
-            Call::Del { key, without_netns, faults } => self.del(*key, *without_netns, faults, &mut reading)?,
+            Call::Add { key, annotation, faults } => {
+                self.add((*key, *annotation), faults, seen, &mut reading)?
+            }
+            Call::Del { key, without_netns, faults } => {
+                self.del(*key, *without_netns, faults, &mut reading)?
+            }
             Call::Check { key, faults } => self.check(*key, faults, &mut reading)?,
             Call::Status { faults } => self.status(faults, &mut reading)?,
             Call::Gc { list: List::Missing, .. } if !self.broken => Ends::success(),
             Call::Gc { faults, .. } => self.gc(&valid.iter().copied().collect(), faults, &mut reading)?,
-            Call::Sweep { faults, .. } => self.sweep(&valid.iter().copied().collect(), faults, &mut reading)?,
+            Call::Sweep { faults, .. } => {
+                self.sweep(&valid.iter().copied().collect(), faults, &mut reading)?
+            }
         };
         reading.finished().with_context(|| format!("{} called more than it may", call.name()))?;
-        ensure!(ends.allow(seen.ended), "ended with {:?}, allowed is {:?}: {}", seen.ended, ends.0, seen.said);
+        ensure!(
+            ends.allow(seen.ended),
+            "ended with {:?}, allowed is {:?}: {}",
+            seen.ended,
+            ends.0,
+            seen.said
+        );
         match (call, seen.ended) {
             (Call::Del { key, .. }, Ended::Success) => drop(self.sandboxes.remove(key)),
             // Whoever was killed in an ADD is deleted by its runtime.
@@ -253,7 +265,8 @@ impl Reference {
             let attachment = self.attachments.get(&key);
             match (attachment, papers.contains(&key)) {
                 (Some(attachment), false) => {
-                    let owed: Vec<&Leg> = attachment.legs.iter().filter(|leg| leg.debt == Debt::Owed).collect();
+                    let owed: Vec<&Leg> =
+                        attachment.legs.iter().filter(|leg| leg.debt == Debt::Owed).collect();
                     ensure!(owed.is_empty(), "the record of {key} is gone, and still owed is {owed:?}");
                     ensure!(unsure.contains(&key), "the record of {key} is gone: {attachment:?}");
                     self.attachments.remove(&key);

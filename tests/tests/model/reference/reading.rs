@@ -34,7 +34,13 @@ pub(crate) struct Expected<'a> {
 
 impl Reading {
     pub(crate) fn new(seen: &Seen) -> Self {
-        Self { calls: seen.calls.clone(), at: 0, killed: seen.ended == Ended::Killed, hung: seen.hung, cut: false }
+        Self {
+            calls: seen.calls.clone(),
+            at: 0,
+            killed: seen.ended == Ended::Killed,
+            hung: seen.hung,
+            cut: false,
+        }
     }
 
     /// The same for some of the calls only.
@@ -90,7 +96,11 @@ impl Reading {
         let wanted = (expected.part.plugin(), expected.verb.name(), expected.id, expected.ifname);
         ensure!(found == wanted, "the call was {found:?}, expected {wanted:?}");
         if let Some(netns) = expected.netns {
-            ensure!(call.var("CNI_NETNS") == netns, "{wanted:?} got netns {:?}, not {netns:?}", call.var("CNI_NETNS"));
+            ensure!(
+                call.var("CNI_NETNS") == netns,
+                "{wanted:?} got netns {:?}, not {netns:?}",
+                call.var("CNI_NETNS")
+            );
         }
         let call = call.clone();
         self.at += 1;
@@ -116,7 +126,11 @@ impl Reference {
         let got = |key: &str| conf[key].as_str().unwrap_or_default().to_owned();
         ensure!(
             (got("name"), got("type"), got("cniVersion"))
-                == (side.network().to_owned(), part.plugin().to_owned(), self.setup.versions[side.index()].clone()),
+                == (
+                    side.network().to_owned(),
+                    part.plugin().to_owned(),
+                    self.setup.versions[side.index()].clone()
+                ),
             "{} got another conf: {conf}",
             call.brief()
         );

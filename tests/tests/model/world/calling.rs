@@ -72,8 +72,9 @@ impl World {
     /// Runs one call that is killed at a system call, if it gets there.
     pub(crate) fn run_killed(&self, call: &Call, valid: &[Key], syscall: &str, nth: u16) -> Result<Seen> {
         self.with_faults(call, |world| {
-            let strace =
-                format!("strace -D -o /dev/null -e trace={syscall} -e inject={syscall}:signal=SIGKILL:when={nth}");
+            let strace = format!(
+                "strace -D -o /dev/null -e trace={syscall} -e inject={syscall}:signal=SIGKILL:when={nth}"
+            );
             let outcome = world.plugin(call, valid, &strace)?.run()?;
             world.quiet()?;
             world.seen(call, &outcome)
@@ -106,7 +107,13 @@ impl World {
             gate.open()?;
             self.quiet()?;
         }
-        let seen = Seen { ended: Ended::Killed, reply: None, calls: self.calls()?, said: String::new(), hung: hangs };
+        let seen = Seen {
+            ended: Ended::Killed,
+            reply: None,
+            calls: self.calls()?,
+            said: String::new(),
+            hung: hangs,
+        };
         self.write_scripts(&[], None)?;
         Ok(seen)
     }
@@ -167,7 +174,7 @@ impl World {
             "policy": self.path("policy.json"), "stateDir": self.path("state"), "runDir": self.path("run"),
             "capabilities": {"io.kubernetes.cri.pod-annotations": true, "portMappings": true}
         });
-        if let (true, Some(key)) = (self.real, call.key()) {
+        if let Some(key) = call.key().filter(|key| self.real && key.has_port()) {
             let port = 8000 + u16::from(key.container) * 2 + u16::from(key.ifname);
             conf["runtimeConfig"] =
                 json!({"portMappings": [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]});
@@ -229,7 +236,8 @@ impl World {
         let streams = [("stdout", outcome.stdout.as_bytes()), ("stderr", outcome.stderr.as_bytes())];
         invariants::hold(&invariants::secret(SECRET, streams))?;
         let said = format!("{} {}", outcome.stdout, outcome.stderr);
-        let seen = |ended, reply| Ok(Seen { ended, reply, calls: Vec::new(), said: said.clone(), hung: false });
+        let seen =
+            |ended, reply| Ok(Seen { ended, reply, calls: Vec::new(), said: said.clone(), hung: false });
         if outcome.status.signal() == Some(Signal::SIGKILL as i32) {
             return seen(Ended::Killed, None);
         }

@@ -52,8 +52,12 @@ impl World {
         if self.real {
             return Self::replace(&self.conf_path(side), &self.real_conf(side).to_string());
         }
-        let plugins: Vec<Value> =
-            self.setup.chain_of(side).iter().map(|part| json!({"type": part.plugin(), "token": SECRET})).collect();
+        let plugins: Vec<Value> = self
+            .setup
+            .chain_of(side)
+            .iter()
+            .map(|part| json!({"type": part.plugin(), "token": SECRET}))
+            .collect();
         let conf = json!({
             "cniVersion": self.setup.versions[side.index()], "name": side.network(), "plugins": plugins
         });
@@ -73,7 +77,9 @@ impl World {
             "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
         });
         let first = match side {
-            Side::Old => json!({"type": "bridge", "bridge": "br0", "isGateway": true, "ipam": ipam, "token": SECRET}),
+            Side::Old => {
+                json!({"type": "bridge", "bridge": "br0", "isGateway": true, "ipam": ipam, "token": SECRET})
+            }
             Side::New => json!({"type": "ptp", "ipam": ipam, "token": SECRET}),
         };
         let portmap = json!({"type": "portmap", "capabilities": {"portMappings": true}, "snat": false});
@@ -183,9 +189,8 @@ impl World {
                 let text = fs::read(&path)?;
                 fs::write(&path, &text[..text.len() / 2]).context("tear the policy")
             }
-            Breakage::WritableByOthers => {
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).context("let others write the policy")
-            }
+            Breakage::WritableByOthers => fs::set_permissions(&path, fs::Permissions::from_mode(0o666))
+                .context("let others write the policy"),
             Breakage::UnknownKey => {
                 let mut policy: Value = serde_json::from_slice(&fs::read(&path)?)?;
                 policy["atach"] = json!("new");

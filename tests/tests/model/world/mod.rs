@@ -131,9 +131,6 @@ impl World {
         for name in ["crossfade", "crossfade-bootstrap", "lab-stub"] {
             fs::hard_link(programs.path(name), dir.join(name)).with_context(|| format!("link {name}"))?;
         }
-        for container in 0..CONTAINERS {
-            fs::File::create(dir.join(format!("netns/c{container}")))?;
-        }
         let stubs = StubDir::new(&dir.join("bin"), &dir.join("calls.jsonl"), &dir.join("lab-stub"));
         let world = Self {
             stubs,
@@ -152,10 +149,12 @@ impl World {
         world.new_boot_id()?;
         world.write_scripts(&[], None)?;
         for part in Part::ALL {
-            fs::hard_link(world.stubs.template(), world.stubs.program(part.plugin())).context("link a plugin")?;
+            fs::hard_link(world.stubs.template(), world.stubs.program(part.plugin()))
+                .context("link a plugin")?;
         }
         for plugin in REAL_PLUGINS {
-            fs::hard_link(programs.path(plugin), world.stubs.program(plugin)).context("link a real plugin")?;
+            fs::hard_link(programs.path(plugin), world.stubs.program(plugin))
+                .context("link a real plugin")?;
             fs::hard_link(programs.path(plugin), world.path(plugin)).context("keep a real plugin")?;
         }
         for side in Side::BOTH {
@@ -184,7 +183,9 @@ impl World {
             self.netns_gone(container)?;
         }
         match fs::remove_dir_all(self.path("run")) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context("empty /run"),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context("empty /run");
+            }
             _ => {}
         }
         if self.real {
@@ -218,10 +219,12 @@ impl World {
             return Ok(());
         }
         let path = PathBuf::from(self.netns_path(container));
+        fs::File::create(&path).context("make the path of a netns")?;
         let made = std::thread::spawn(move || -> Result<()> {
             unshare(CloneFlags::CLONE_NEWNET).context("unshare the network")?;
             let none: Option<&str> = None;
-            mount(Some("/proc/thread-self/ns/net"), &path, none, MsFlags::MS_BIND, none).context("bind the netns")?;
+            mount(Some("/proc/thread-self/ns/net"), &path, none, MsFlags::MS_BIND, none)
+                .context("bind the netns")?;
             // As for the node: nobody need be asked.
             fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0").context("address detection off")
         });
@@ -230,11 +233,13 @@ impl World {
         Ok(())
     }
 
-    /// Takes a container's netns away; an empty file stays at its path, as a runtime leaves it.
+    /// Takes a container's netns away, and its path.
     pub(crate) fn netns_gone(&self, container: u8) -> Result<()> {
         let there = &mut self.netns.borrow_mut()[usize::from(container)];
         if std::mem::take(there) {
-            umount2(Path::new(&self.netns_path(container)), MntFlags::MNT_DETACH).context("unmount a netns")?;
+            let path = self.netns_path(container);
+            umount2(Path::new(&path), MntFlags::MNT_DETACH).context("unmount a netns")?;
+            fs::remove_file(&path).context("remove a netns")?;
         }
         Ok(())
     }
