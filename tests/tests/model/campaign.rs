@@ -20,7 +20,7 @@ use crate::world::{Programs, own_mounts};
 const PLAYERS: usize = 2;
 
 /// Most histories that are tried in order to make a failing one smaller.
-const TRIES: usize = 250;
+const TRIES: usize = 200;
 
 /// Which histories are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

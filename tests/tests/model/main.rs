@@ -135,19 +135,19 @@ fn short(kind: Kind, extent: Extent, programs: &Programs) -> Result<()> {
 
 /// The extent of each round of a long run, if one is asked for.
 fn soak(minutes: Option<String>, steps: Option<String>) -> Result<Option<Extent>> {
-    if minutes.is_none() && steps.is_none() {
-        return Ok(None);
-    }
     let number = |text: Option<String>| -> Result<Option<u64>> {
         let text = text.filter(|text| !text.is_empty());
         text.map(|text| text.parse().with_context(|| format!("the length of the soak, {text:?}"))).transpose()
     };
-    let minutes = number(minutes)?;
+    let (minutes, steps) = (number(minutes)?, number(steps)?);
+    if minutes.is_none() && steps.is_none() {
+        return Ok(None);
+    }
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).context("a clock after 1970")?;
     Ok(Some(Extent {
         first_seed: u64::try_from(seed.as_micros()).unwrap_or_default(),
         histories: u64::MAX,
-        steps: number(steps)?.unwrap_or(u64::MAX),
+        steps: steps.unwrap_or(u64::MAX),
         time: minutes.map_or(Duration::MAX, |minutes| Duration::from_secs(minutes * 60)),
     }))
 }

@@ -306,9 +306,15 @@ impl World {
         Ok(if cut <= head { Torn::Head } else { Torn::Tail })
     }
 
-    /// Lines in the ledger of forced DELs.
-    pub(crate) fn ledger_lines(&self) -> usize {
-        fs::read_to_string(self.path("state/ledger.jsonl")).unwrap_or_default().lines().count()
+    /// What was given up: container id and network of every line in the ledger of forced DELs.
+    pub(crate) fn given_up(&self) -> Result<Vec<(String, String)>> {
+        let text = fs::read_to_string(self.path("state/ledger.jsonl")).unwrap_or_default();
+        let line = |line: &str| -> Result<(String, String)> {
+            let line: Value = serde_json::from_str(line).context("a line of the ledger")?;
+            let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+            Ok((text("containerID"), text("network")))
+        };
+        text.lines().map(line).collect()
     }
 }
 
