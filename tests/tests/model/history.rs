@@ -72,7 +72,7 @@ impl Key {
 
     /// Whether its pod has a port of the node, where networks are real.
     pub(crate) const fn has_port(self) -> bool {
-        self.container.is_multiple_of(2)
+        !self.container.is_multiple_of(2)
     }
 
     /// Every key there is.
