@@ -31,6 +31,9 @@ const SHORT: [(Kind, u64); 3] = [(Kind::OneByOne, 140), (Kind::AtOnce, 50), (Kin
 /// Where a short run begins: always with the same seeds, so that a change that breaks something is what broke it.
 const FIRST_SEED: u64 = 1;
 
+/// What a trial plays.
+type Test = Box<dyn FnOnce(&Programs) -> Result<()> + Send>;
+
 fn main() -> ExitCode {
     match tests() {
         Ok(code) => code,
@@ -52,7 +55,7 @@ fn tests() -> Result<ExitCode> {
 
 fn trials(only_listed: bool) -> Result<Vec<Trial>> {
     let programs = Arc::new(if only_listed { None } else { Some(Programs::install()?) });
-    let trial = |name: String, test: Box<dyn FnOnce(&Programs) -> Result<()> + Send>| {
+    let trial = |name: String, test: Test| {
         let programs = Arc::clone(&programs);
         Trial::test(name, move || {
             let programs = programs.as_ref().as_ref().ok_or("the programs are not installed")?;
