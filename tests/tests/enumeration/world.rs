@@ -32,10 +32,10 @@ pub(crate) const CANARY: &str = "canary-8f1d20c5-secret";
 /// What a call may take: only tells one that answers from one that hangs. A call takes 20 ms.
 const BUDGET: Duration = Duration::from_secs(15);
 
-/// The pod that the point is about.
-pub(crate) const POD: &str = "pod";
+/// The pod that the point is about. Short, since an interface is named after its container id.
+pub(crate) const POD: &str = "p";
 /// A pod whose sandbox is gone, for GC.
-pub(crate) const STALE: &str = "stale";
+pub(crate) const STALE: &str = "s";
 
 /// The programs, installed once.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ impl World {
     /// A stub that takes a lease and, in both-mode, plugs an interface in.
     fn plugged(&self, address: Ipv4Addr, version: &str, mut add: Reply) -> Stub {
         let leases = self.dir.join("leases");
-        let host = format!("{}{{ifname}}", self.interfaces());
+        let host = "{id}{ifname}".to_owned();
         let mut ip = json!({"interface": 0, "address": format!("{address}/32")});
         if version == "0.4.0" {
             ip["version"] = json!("4");
