@@ -1,6 +1,6 @@
 //! A point: one system call of one verb in one mode and state, what is done to it, and how the runtime goes on.
 //!
-//! Written and read as `VERB MODE STATE NAME#NTH FAULT RUNTIME`, for example `ADD both fresh fdatasync#1 ENOSPC dels`.
+//! Written and read as `VERB MODE STATE NAME:NTH FAULT RUNTIME`, for example `ADD both fresh fdatasync:1 ENOSPC dels`.
 
 use std::{fmt, str::FromStr};
 
@@ -164,7 +164,7 @@ impl Point {
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scene, call, nth, fault, runtime } = self;
-        write!(f, "{scene} {call}#{nth} {} {}", fault.as_str(), runtime.as_str())
+        write!(f, "{scene} {call}:{nth} {} {}", fault.as_str(), runtime.as_str())
     }
 }
 
@@ -174,7 +174,7 @@ impl FromStr for Point {
     fn from_str(text: &str) -> Result<Self> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let [verb, mode, state, call, fault, runtime] = words[..] else {
-            bail!("a point is `VERB MODE STATE NAME#NTH FAULT RUNTIME`, not {text:?}");
+            bail!("a point is `VERB MODE STATE NAME:NTH FAULT RUNTIME`, not {text:?}");
         };
         let unknown = || format!("unknown word in point {text:?}");
         let scene = Scene {
@@ -182,7 +182,7 @@ impl FromStr for Point {
             mode: Mode::ALL.into_iter().find(|one| one.as_str() == mode).with_context(unknown)?,
             state: State::ALL.into_iter().find(|one| one.as_str() == state).with_context(unknown)?,
         };
-        let (call, nth) = call.split_once('#').with_context(unknown)?;
+        let (call, nth) = call.split_once(':').with_context(unknown)?;
         let faults = [Fault::Kill].into_iter().chain(Fault::ERRORS).chain(Fault::SIGNALS);
         let runtimes = [Runtime::Dels, Runtime::Forgets];
         Ok(Self {
