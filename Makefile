@@ -33,7 +33,7 @@ enumerate: setup build ## the shim broken at every system call; POINT='...' play
 	@cargo build --locked -p lab --bins
 	@program=$$(cargo test --locked --no-run -p lab --test enumeration 2>&1 | tee /dev/stderr | \
 		sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
-		CROSSFADE_ENUMERATE=all CROSSFADE_POINT='$(POINT)' tests/raise "$$program"
+		CROSSFADE_ENUMERATE=$${CROSSFADE_ENUMERATE:-all} CROSSFADE_POINT='$(POINT)' tests/raise "$$program"
 
 .PHONY: bench
 bench: setup build ## bare against through-the-shim, as ratios; saved to target/bench/

@@ -1,7 +1,7 @@
 //! Which points are played: all of them, or what fits into `make test`.
 //!
 //! Every kill and every SIGTERM is always played. Of everything else a run that is not told otherwise plays a part, chosen
-//! by a seed that it prints: `CROSSFADE_SEED` repeats a run, `CROSSFADE_ENUMERATE=all` plays everything.
+//! by a seed that it prints: `CROSSFADE_SEED` repeats a run, `CROSSFADE_ENUMERATE=all` plays everything, `=none` only counts.
 
 use std::{
     fmt,
@@ -20,6 +20,8 @@ const ONE_IN: u64 = 3;
 pub(crate) enum Share {
     /// Everything.
     All,
+    /// Nothing: the points are counted.
+    Nothing,
     /// One in [`ONE_IN`], by this seed.
     Part { seed: u64 },
 }
@@ -29,8 +31,10 @@ impl Share {
     pub(crate) fn of_this_run() -> Self {
         static SHARE: OnceLock<Share> = OnceLock::new();
         *SHARE.get_or_init(|| {
-            if std::env::var("CROSSFADE_ENUMERATE").is_ok_and(|wanted| wanted == "all") {
-                return Self::All;
+            match std::env::var("CROSSFADE_ENUMERATE").as_deref() {
+                Ok("all") => return Self::All,
+                Ok("none") => return Self::Nothing,
+                _ => {}
             }
             let wanted = std::env::var("CROSSFADE_SEED").ok().and_then(|seed| seed.parse().ok());
             let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -40,7 +44,11 @@ impl Share {
 
     /// Whether a point is in it.
     pub(crate) fn has(self, point: &Point) -> bool {
-        let Self::Part { seed } = self else { return true };
+        let seed = match self {
+            Self::All => return true,
+            Self::Nothing => return false,
+            Self::Part { seed } => seed,
+        };
         if matches!(point.fault, Fault::Kill | Fault::Signal("SIGTERM")) {
             return true;
         }
@@ -54,6 +62,7 @@ impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => f.write_str("every point"),
+            Self::Nothing => f.write_str("nothing, only counted"),
             Self::Part { seed } => {
                 write!(f, "every kill and SIGTERM, one in {ONE_IN} of the rest (CROSSFADE_SEED={seed})")
             }

@@ -29,8 +29,11 @@ use serde_json::{Value, json};
 /// In every delegate's conf, and to be seen nowhere else.
 pub(crate) const CANARY: &str = "canary-8f1d20c5-secret";
 
-/// What a call may take: only tells one that answers (in 20 ms) from one that hangs (until half of a DEL is over, 25 s).
-const BUDGET: Duration = Duration::from_secs(20);
+/// What a call may take: only tells one that answers, in 20 ms, from one that hangs until its deadline.
+const BUDGET: Duration = Duration::from_secs(120);
+
+/// The policy's deadlines, in seconds. Longer by far than the budget, so that whoever waits for one is noticed.
+const DEADLINE_SECS: u32 = 600;
 
 /// The pod that the point is about. Short, since an interface is named after its container id.
 pub(crate) const POD: &str = "p";
@@ -139,6 +142,13 @@ impl World {
             "attach": mode.as_str(),
             "both": {"primary": "old", "defaultRoute": "new"},
             "gc": {"graceSeconds": 0},
+            "deadlines": {
+                "addSeconds": DEADLINE_SECS,
+                "delSeconds": DEADLINE_SECS,
+                "checkSeconds": DEADLINE_SECS,
+                "gcSeconds": DEADLINE_SECS,
+                "statusMillis": DEADLINE_SECS * 1000
+            }
         });
         fs::write(dir.join("policy.json"), policy.to_string())?;
         fs::write(dir.join("listed.json"), "[]")?;
