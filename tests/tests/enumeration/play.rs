@@ -104,8 +104,8 @@ fn judge_end(world: &mut World, point: &Point, outcome: &Outcome, begun: bool) {
     let fine = match (ended, point.fault) {
         (Ended::Signalled(SIGKILL), Fault::Kill) => true,
         (Ended::Signalled(SIGABRT), Fault::Error(_)) => may_abort(&point.call, point.nth).is_some(),
-        // Until the handlers are there a signal ends the process, which has not done anything by then.
-        (Ended::Signalled(_), Fault::Signal(_)) => !begun && !world.path("state").exists(),
+        // Until the handlers are there a signal ends the process, which has not even taken the attachment's lock by then.
+        (Ended::Signalled(_), Fault::Signal(_)) => !begun && !world.is_locked(),
         _ => false,
     };
     if !fine {

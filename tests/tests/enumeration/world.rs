@@ -391,6 +391,11 @@ impl World {
         self.path("calls.jsonl").metadata().map_or(0, |log| log.len())
     }
 
+    /// Whether the pod's lock is there, as every verb but VERSION, STATUS and GC takes it first.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.path("run/locks").join(format!("{}@eth0", self.id(POD))).exists()
+    }
+
     /// Every sandbox is deleted: sweeps, then holds the world to all that must be true of it now.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.wait_for_orphans()?;
