@@ -10,7 +10,6 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use siphasher::sip128::SipHasher13;
 
 use crate::attachment::{Attachment, Event, Intent, line};
@@ -122,12 +121,7 @@ impl Store {
         let mut file = match trust::open_regular(File::options().read(true), path) {
             Ok((file, _)) => file,
             Err(why) if why.is_absent() => return Ok(Found::Nothing),
-            // A link and a socket cannot even be opened.
-            Err(Distrust::Io(_, e))
-                if ![Errno::ELOOP, Errno::ENXIO].iter().any(|no| e.raw_os_error() == Some(*no as i32)) =>
-            {
-                return Err(e);
-            }
+            Err(Distrust::Io(_, e)) => return Err(e),
             // What is no file, or not ours alone, is no record of ours whatever it says.
             Err(why) => return Ok(Found::Damaged(why.to_string())),
         };

@@ -87,8 +87,7 @@ pub fn open(path: &Path) -> Result<File, Distrust> {
         // Not even opened: a device may do something then.
         return Err(Distrust::Kind(place.real, "a regular file"));
     }
-    // The last component is no link any more, so that what was put there since is not followed.
-    let (file, meta) = open_regular(File::options().read(true), &place.real)?;
+    let (file, meta) = open_seen(File::options().read(true), &place.real)?;
     if place.sticky && meta.nlink() > 1 {
         return Err(Distrust::Kind(
             place.real,
@@ -100,12 +99,22 @@ pub fn open(path: &Path) -> Result<File, Distrust> {
 
 /// Opens, as `options` say, a file of ours in a directory that the caller has checked, and checks it.
 ///
-/// Its directory is ours alone, so that nobody else can have put anything there; what is no regular file all the same is
-/// neither followed nor waited for (man 2 `open`: O_NOFOLLOW, and O_NONBLOCK for a FIFO).
+/// The directory is ours alone, so nobody else can have put anything there; what is no regular file all the same is neither
+/// followed nor waited for, nor opened at all.
 ///
 /// # Errors
 /// [`Distrust`].
 pub fn open_regular(options: &mut OpenOptions, path: &Path) -> Result<(File, Metadata), Distrust> {
+    match path.symlink_metadata() {
+        Ok(meta) if !meta.is_file() => Err(Distrust::Kind(path.into(), "a regular file")),
+        // Absent, it is made or not, as the options say.
+        _ => open_seen(options, path),
+    }
+}
+
+/// Opens what was a regular file a moment ago, and whatever was put there since only to look at it: no link is followed
+/// and no FIFO waited for (man 2 `open`).
+fn open_seen(options: &mut OpenOptions, path: &Path) -> Result<(File, Metadata), Distrust> {
     let io = |e| Distrust::Io(path.into(), e);
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = options.custom_flags(flags.bits()).open(path).map_err(io)?;
