@@ -177,7 +177,7 @@ fn real_plugin_reads_the_value_that_we_read() -> Result<()> {
     let ipam =
         |dir: &Path| json!({"type": "host-local", "dataDir": dir, "subnet": "10.9.0.0/24"}).to_string();
     let plugin = format!(
-        "{{\"type\":\"nobody\",\"TYPE\":\"host-local\",\"NAME\":\"x\",\"cniVer\u{17f}ion\":\"0.3.1\",\"ipam\":{},\"IPAM\":{}}}",
+        "{{\"type\":\"nobody\",\"TYPE\":\"host-local\",\"NAME\":\"x\",\"cniVersion\":\"0.4.0\",\"cniVer\u{17f}ion\":\"0.3.1\",\"ipam\":{},\"IPAM\":{}}}",
         ipam(&wrong),
         ipam(&right)
     );
