@@ -87,14 +87,15 @@ pub fn open(path: &Path) -> Result<File, Distrust> {
         // Not even opened: a device may do something then.
         return Err(Distrust::Kind(place.real, "a regular file"));
     }
-    let (file, meta) = open_seen(File::options().read(true), &place.real)?;
-    if place.sticky && meta.nlink() > 1 {
+    if place.sticky && place.meta.nlink() > 1 {
+        // At rest: where the kernel lets anybody name root's files (man 5 `proc`, protected_hardlinks), they can come and go
+        // faster than we count.
         return Err(Distrust::Kind(
             place.real,
             "a file with one name, as it must be where others may add names",
         ));
     }
-    Ok(file)
+    open_seen(File::options().read(true), &place.real).map(|(file, _)| file)
 }
 
 /// Opens, as `options` say, a file of ours in a directory that the caller has checked, and checks it.

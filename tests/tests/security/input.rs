@@ -217,16 +217,22 @@ fn nul_and_bytes_that_are_no_text_are_refused() -> Result<()> {
     case.add()?.refused(7)?;
 
     let case = Case::attach("new")?;
-    for (path, code) in [(case.policy_path(), 7), (case.conf_path("new"), 7)] {
+    // Where any text would do.
+    let plugins = json!([{"type": "stub-new", "k": "MARK"}]);
+    case.write_conf("new", &json!({"cniVersion": "1.0.0", "name": "newnet", "plugins": plugins}))?;
+    case.change_policy(|policy| policy["rules"] = json!([{"pod": "MARK", "attach": "old"}]))?;
+    case.add()?.result()?;
+    case.del()?.silent()?;
+    case.stubs.log().clear()?;
+    for path in [case.policy_path(), case.conf_path("new")] {
         let good = fs::read(&path)?;
+        let at = good.windows(4).position(|part| part == b"MARK").context("the mark")?;
         for bad in [&b"\xff\xfe"[..], b"\xed\xa0\x80", b"\xc0\xaf", b"\x00"] {
-            let mut bytes = good.clone();
-            let at = bytes.iter().rposition(|byte| *byte == b'"').context("a string")?;
-            bytes.splice(at..at, bad.iter().copied());
+            let bytes = [&good[..at], bad, &good[at + 4..]].concat();
             let unfinished = path.with_extension("unfinished");
             fs::write(&unfinished, &bytes)?;
             fs::rename(&unfinished, &path)?;
-            case.add()?.refused(code).with_context(|| format!("{bad:?} in {}", path.display()))?;
+            case.add()?.refused(7).with_context(|| format!("{bad:?} in {}", path.display()))?;
         }
         fs::write(&path, good)?;
     }
