@@ -109,6 +109,15 @@ fn http_probe_of_a_slow_server_is_bounded() -> Result<()> {
 
 /// A header without an end, as fast as it goes.
 fn http_probe_of_a_flood_is_bounded() -> Result<()> {
+    // What follows the status is not waited for.
+    let mut case = Case::attach("new")?;
+    case.shim["cniVersion"] = json!("1.1.0");
+    let address = server(|mut stream| {
+        let _ok = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        while stream.write_all(&[b'x'; 1 << 16]).is_ok() {}
+    })?;
+    set_probe(&case, &json!({"http": format!("{address}/healthz")}))?;
+    case.call("STATUS").run()?.silent()?;
     status_of(|mut stream| while stream.write_all(&[b'x'; 1 << 16]).is_ok() {})?;
     status_of(|mut stream| {
         let _ok = stream.write_all(b"HTTP/1.1 500 x\r\n");

@@ -228,9 +228,10 @@ fn secret_of_an_inventory_is_not_quoted() -> Result<()> {
     watched.case.write_inventory(&json!([entry]))?;
     watched.case.stubs.write("stub-new", &stub_new().on("DEL", Reply(vec![Act::Exit(9)])))?;
     ensure!(!watched.call("DEL", &told())?, "its delegate fails");
-    for (key, wrong) in
-        [("ifname", json!([CANARY])), ("cniArgs", json!({"x": CANARY})), ("network", json!([CANARY]))]
-    {
+    watched.case.stubs.write("stub-new", &stub_new())?;
+    ensure!(watched.call("DEL", &told())?, "{}", watched.said);
+    let wrong = [("ifname", json!([CANARY])), ("cniArgs", json!({"x": CANARY})), ("taken", json!(CANARY))];
+    for (key, wrong) in wrong {
         let mut bad = entry.clone();
         bad[key] = wrong;
         watched.case.write_inventory(&json!([bad]))?;
@@ -238,6 +239,7 @@ fn secret_of_an_inventory_is_not_quoted() -> Result<()> {
     }
     watched.case.write_inventory(&json!(CANARY))?;
     ensure!(!watched.call("ADD", &told())?, "no list");
+    ensure!(watched.said.matches("inventory.json").count() >= 4, "each names it: {}", watched.said);
     watched.is_kept()
 }
 
