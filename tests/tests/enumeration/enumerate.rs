@@ -18,6 +18,7 @@ use crate::{
     play::{play, rehearse},
     point::{Fault, Point, Runtime, Scene, Verb},
     share::Share,
+    trace::Trace,
 };
 
 /// Points played at once: a point mostly waits for its processes.
@@ -86,17 +87,20 @@ pub(crate) fn scene(scene: Scene) -> Result<()> {
     let mut counts: Vec<usize> = Vec::new();
     let mut spans: BTreeMap<String, (u32, u32)> = BTreeMap::new();
     let mut routes = String::new();
+    let mut overtaken = Vec::new();
     for _ in 0..REHEARSALS {
         let (trace, left) = rehearse(scene)?;
         routes = left;
         let calls = trace.after_start_up()?;
         counts.push(calls.len());
+        overtaken = overtakes(scene, &trace);
         for call in calls {
             let span = spans.entry(call.name.clone()).or_insert((call.nth, call.nth));
             *span = (span.0.min(call.nth), span.1.max(call.nth));
         }
     }
-    let all = points(scene, &spans);
+    let mut all = points(scene, &spans);
+    all.extend(overtaken);
     let share = Share::of_this_run();
     let points: Vec<&Point> = all.iter().filter(|point| share.has(point)).collect();
     let outcomes = Outcomes::default();
@@ -157,6 +161,28 @@ fn points(scene: Scene, spans: &BTreeMap<String, (u32, u32)>) -> Vec<Point> {
             if matches!(scene.verb, Verb::Add | Verb::Del) {
                 points.extend(Fault::SIGNALS.map(|fault| point(fault, Runtime::Dels)));
             }
+        }
+    }
+    points
+}
+
+/// Kills of an ADD between the start of a delegate and the first wait for it: there the delegate may be held at its work, so
+/// that the runtime's DEL is certain to come in the midst of it.
+fn overtakes(scene: Scene, trace: &Trace) -> Vec<Point> {
+    let mut points = Vec::new();
+    let mut working = None;
+    for call in trace.calls.iter().filter(|_| scene.verb == Verb::Add) {
+        if let Some(plugin) = working {
+            let runtime = Runtime::Overtakes(plugin);
+            points.push(Point { scene, call: call.name.clone(), nth: call.nth, fault: Fault::Kill, runtime });
+        }
+        if call.is_spawn() {
+            working = Some(points.last().map_or(0, |last: &Point| match last.runtime {
+                Runtime::Overtakes(plugin) => plugin + 1,
+                Runtime::Dels | Runtime::Forgets => 0,
+            }));
+        } else if call.name == "poll" {
+            working = None;
         }
     }
     points

@@ -25,6 +25,8 @@ use lab::preflight::{Ability, NODES, Need, TRACE, trial};
 use libtest_mimic::{Arguments, Trial};
 use world::{Programs, set_programs};
 
+type Case = fn() -> Result<()>;
+
 const NEEDS: &[&[Need]] = &[NODES, TRACE, &[Need::Kernel(Ability::Cgroups)]];
 
 fn main() -> Result<ExitCode> {
@@ -43,7 +45,7 @@ fn main() -> Result<ExitCode> {
     if let Some(point) = std::env::var("CROSSFADE_POINT").ok().filter(|point| !point.is_empty()) {
         return enumerate::one(&point);
     }
-    let others: [(&str, fn() -> Result<()>); 6] = [
+    let others: [(&str, Case); 6] = [
         ("record_is_durable_before_the_first_delegate", order::record_is_durable_before_the_first_delegate),
         ("record_goes_after_the_last_delegate", order::record_goes_after_the_last_delegate),
         ("few_descriptors", limits::few_descriptors),

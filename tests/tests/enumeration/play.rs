@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use lab::{
     caller::Outcome,
     invariants::Ended,
-    stub::{Act, Reply},
+    stub::{Act, Gate, Reply},
 };
 use nix::libc::{SIGABRT, SIGKILL};
 
@@ -36,11 +36,11 @@ pub(crate) fn set(scene: Scene) -> Result<World> {
         State::Fresh => {}
         State::Attached => world.attach(POD)?,
         State::Half => {
-            world.write_stubs(Reply(vec![Act::KillParent]))?;
+            world.write_stubs("stub-new", &Reply(vec![Act::KillParent]))?;
             let outcome = world.run("ADD", POD, &[], true)?;
             ensure!(Ended::from(outcome.status) == Ended::Signalled(SIGKILL), "not killed: {outcome:?}");
             world.wait_for_orphans()?;
-            world.write_stubs(Reply::default())?;
+            world.write_stubs("", &Reply::default())?;
         }
     }
     if scene.verb == Verb::Gc {
@@ -70,6 +70,11 @@ pub(crate) fn rehearse(scene: Scene) -> Result<(Trace, String)> {
 pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     let scene = point.scene;
     let mut world = set(scene)?;
+    let gate = Gate::closed(&world.gate_path())?;
+    if let Runtime::Overtakes(plugin) = point.runtime {
+        let held = Reply::default().behind(&gate);
+        world.write_stubs(scene.mode.plugins().get(plugin).context("no such plugin")?, &held)?;
+    }
     let before = world.calls_bytes();
     let log = world.trace_path().display().to_string();
     let trace = format!("trace={},{}", point.call, writers());
@@ -84,6 +89,10 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
         if !world.may_write(&path) {
             world.problems.push(format!("I6: wrote {}", path.display()));
         }
+    }
+    if let Runtime::Overtakes(_) = point.runtime {
+        delete(&mut world)?;
+        gate.open()?;
     }
     go_on(&mut world, scene, point.runtime, &outcome, Some(routes))?;
     Ok(Played { hit: was_hit(point, &text), problems: std::mem::take(&mut world.problems) })
@@ -139,7 +148,7 @@ pub(crate) fn go_on(
                 }
             }
             match runtime {
-                Runtime::Dels => {
+                Runtime::Dels | Runtime::Overtakes(_) => {
                     delete(world)?;
                     delete_again(world)?;
                 }

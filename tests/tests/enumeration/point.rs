@@ -95,13 +95,22 @@ pub(crate) enum Runtime {
     Dels,
     /// Not at all: the netns goes and only the sweep is left.
     Forgets,
+    /// With DELs that come while the delegate with this number, counted from 0, still works on its ADD.
+    Overtakes(usize),
 }
 
 impl Runtime {
+    /// Every way, for the delegates of any mode.
+    const ALL: [Self; 5] =
+        [Self::Dels, Self::Forgets, Self::Overtakes(0), Self::Overtakes(1), Self::Overtakes(2)];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Dels => "dels",
             Self::Forgets => "forgets",
+            Self::Overtakes(0) => "overtakes-first",
+            Self::Overtakes(1) => "overtakes-second",
+            Self::Overtakes(_) => "overtakes-third",
         }
     }
 }
@@ -184,13 +193,12 @@ impl FromStr for Point {
         };
         let (call, nth) = call.split_once(':').with_context(unknown)?;
         let faults = [Fault::Kill].into_iter().chain(Fault::ERRORS).chain(Fault::SIGNALS);
-        let runtimes = [Runtime::Dels, Runtime::Forgets];
         Ok(Self {
             scene,
             call: call.to_owned(),
             nth: nth.parse().with_context(unknown)?,
             fault: faults.into_iter().find(|one| one.as_str() == fault).with_context(unknown)?,
-            runtime: runtimes.into_iter().find(|one| one.as_str() == runtime).with_context(unknown)?,
+            runtime: Runtime::ALL.into_iter().find(|one| one.as_str() == runtime).with_context(unknown)?,
         })
     }
 }

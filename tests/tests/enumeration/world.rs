@@ -78,6 +78,15 @@ impl Mode {
         }
     }
 
+    /// The plugins in the order of ADD.
+    pub(crate) const fn plugins(self) -> &'static [&'static str] {
+        match self {
+            Self::Old => &["stub-old"],
+            Self::New => &["stub-new", "stub-tail"],
+            Self::Both => &["stub-old", "stub-new", "stub-tail"],
+        }
+    }
+
     /// Networks and their ifnames, in the order of ADD.
     pub(crate) const fn parts(self) -> &'static [(&'static str, &'static str)] {
         match self {
@@ -117,7 +126,7 @@ impl World {
     pub(crate) fn new(mode: Mode) -> Result<Self> {
         let dir = Scratch::new("enumeration")?;
         let bin = dir.dir("bin")?;
-        for name in ["net.d", "leases"] {
+        for name in ["net.d", "leases/tail"] {
             dir.dir(name)?;
         }
         let stubs = StubDir::new(&bin, &dir.join("calls.jsonl"), &programs().stub);
@@ -165,20 +174,31 @@ impl World {
         let (named, problems) = (Vec::new(), Vec::new());
         let (stale, outside) = (None, None);
         let mut world = Self { dir, mode, number, netns, stale, stubs, shim, named, problems, outside };
-        world.write_stubs(Reply::default())?;
+        world.write_stubs("", &Reply::default())?;
         world.outside = Some(world.look_outside()?);
         Ok(world)
     }
 
-    /// Writes the stubs; `before_new` is what the plugin of `new` does before its ADD.
-    pub(crate) fn write_stubs(&self, before_new: Reply) -> Result<()> {
-        let old = self.plugged(Ipv4Addr::new(10, 1, 0, 5), "0.4.0", Reply::default());
-        let new = self.plugged(Ipv4Addr::new(10, 2, 0, 7), "1.1.0", before_new);
-        let tail = Stub::answering(Reply(vec![Act::PrintPrevResult]));
-        for (name, stub) in [("stub-old", old), ("stub-new", new), ("stub-tail", tail)] {
+    /// Writes the stubs; `plugin` does something before its ADD.
+    pub(crate) fn write_stubs(&self, plugin: &str, before: &Reply) -> Result<()> {
+        for name in ["stub-old", "stub-new", "stub-tail"] {
+            let before = if name == plugin { before.clone() } else { Reply::default() };
+            let stub = match name {
+                "stub-old" => self.plugged(Ipv4Addr::new(10, 1, 0, 5), "0.4.0", before),
+                "stub-new" => self.plugged(Ipv4Addr::new(10, 2, 0, 7), "1.1.0", before),
+                // It takes something too, so that its own DEL is seen to come.
+                _ => self.tail(before),
+            };
             self.stubs.write(name, &stub)?;
         }
         Ok(())
+    }
+
+    /// The second plugin of a chain; it takes a lease of its own.
+    fn tail(&self, add: Reply) -> Stub {
+        let leases = self.dir.join("leases/tail");
+        Stub::answering(add.then(Act::Lease(leases.clone())).then(Act::PrintPrevResult))
+            .on("DEL", Reply(vec![Act::Release(leases)]))
     }
 
     /// A stub that takes a lease and, in both-mode, plugs an interface in.
@@ -336,15 +356,18 @@ impl World {
     /// Everything of the world but what the shim and the stubs may write.
     fn look_outside(&self) -> Result<Tree> {
         let [state, run, leases, bin] = ["state", "run", "leases", "bin"].map(|name| self.path(name));
-        Tree::of(
-            self.dir.path(),
-            &[&state, &run, &leases, &bin, &self.path("calls.jsonl"), &self.trace_path()],
-        )
+        let ours = [state, run, leases, bin, self.path("calls.jsonl"), self.trace_path(), self.gate_path()];
+        Tree::of(self.dir.path(), &ours.each_ref().map(PathBuf::as_path))
     }
 
     /// Where strace writes.
     pub(crate) fn trace_path(&self) -> PathBuf {
         self.path("trace")
+    }
+
+    /// Where a delegate may be held.
+    pub(crate) fn gate_path(&self) -> PathBuf {
+        self.path("gate")
     }
 
     /// Waits until no shim and no delegate of this world runs any more.
