@@ -28,7 +28,7 @@ const WORKERS: usize = 6;
 const REHEARSALS: usize = 3;
 
 /// Of a scene's points, so many in a hundred may be missed because the call did not come this time.
-const MISSED_PERCENT: usize = 5;
+const MISSED_PERCENT: usize = 10;
 
 /// One line of the table.
 #[derive(Debug)]
