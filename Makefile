@@ -35,6 +35,13 @@ soak: setup build ## random histories against the model, SOAK_MINUTES (10) or SO
 	@model=$$(cargo test --locked --no-run -p lab --test model 2>&1 | tee /dev/stderr | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
 	    CROSSFADE_SOAK_STEPS='$(SOAK_STEPS)' CROSSFADE_SOAK_MINUTES='$(or $(SOAK_MINUTES),$(if $(SOAK_STEPS),,10))' tests/raise $$model --nocapture
 
+.PHONY: enumerate
+enumerate: setup build ## the shim broken at every system call; POINT='...' plays a single one (docs/proof.md)
+	@cargo build --locked -p lab --bins
+	@program=$$(cargo test --locked --no-run -p lab --test enumeration 2>&1 | tee /dev/stderr | \
+		sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
+		CROSSFADE_ENUMERATE=$${CROSSFADE_ENUMERATE:-all} CROSSFADE_POINT='$(POINT)' tests/raise "$$program"
+
 .PHONY: bench
 bench: setup build ## bare against through-the-shim, as ratios; saved to target/bench/
 	@cargo build --locked -p lab --bins

@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -236,13 +236,13 @@ fn try_flock(file: File, path: &Path) -> io::Result<Attempt> {
 /// The lock directory, made and trusted: whoever could write there could have us kill what he names.
 fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
     let dir = layout.locks();
-    let mut trusted = trust::check_dir(&dir);
-    if trusted.as_ref().is_err_and(trust::Distrust::is_absent) {
-        file::create_private_dir(&layout.run_dir)?;
-        file::create_private_dir(&dir)?;
-        trusted = trust::check_dir(&dir);
+    match trust::check_dir(&dir) {
+        Err(why) if why.is_absent() => {
+            file::create_private_dir(&layout.run_dir)?;
+            file::create_private_dir(&dir)?;
+        }
+        other => other?,
     }
-    trusted.map_err(io::Error::other)?;
     Ok(dir.join(name))
 }
 
@@ -280,10 +280,9 @@ pub fn remove_abandoned(path: &Path) -> io::Result<bool> {
 
 /// The lock on a file that is there, if nobody has it and no orphan of its last holder works.
 fn take_abandoned(path: &Path) -> io::Result<Option<Flock<File>>> {
-    let opened = File::options().read(true).write(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path);
-    let file = match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
+    let file = match trust::open_regular(File::options().read(true).write(true), path) {
+        Err(why) if why.is_absent() => return Ok(None),
+        other => other?.0,
     };
     match try_flock(file, path)? {
         Attempt::Taken(file) if read(&file).groups.iter().any(|group| group.is_alive()) => Ok(None),
@@ -292,15 +291,16 @@ fn take_abandoned(path: &Path) -> io::Result<Option<Flock<File>>> {
     }
 }
 
+/// Its holder is written into it, so it must be nothing but a lock: no second name of another file either.
 fn open(path: &Path) -> io::Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(file::PRIVATE)
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
-        .open(path)
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(file::PRIVATE);
+    match trust::open_regular(&mut options, path)? {
+        (_, meta) if meta.nlink() > 1 => {
+            Err(io::Error::other(format!("{} has a second name; expected a lock: remove it", path.display())))
+        }
+        (file, _) => Ok(file),
+    }
 }
 
 fn read(file: &File) -> Holder {

@@ -224,8 +224,10 @@ fn abandoned_temporary_files_are_removed_and_others_are_not() {
 #[test]
 fn locks_of_killed_calls_are_removed_and_held_ones_are_not() {
     let node = node();
-    let held = Lock::try_take(&node.layout(), &key("c1"), Verb::Check).expect("lock").expect("free");
-    let locks = node.path("run/locks");
+    let locks = node.layout().locks();
+    create_private_dir(&locks).expect("lock directory");
+    let held = fs::File::create(locks.join("c1@eth0")).expect("lock file");
+    held.lock().expect("free");
     let dead = r#"{"holder":{"pid":4999999,"start":1},"verb":"ADD","groups":[]}"#;
     for name in ["gone@eth0", "inventory.lock"] {
         fs::write(locks.join(name), dead).expect("write");

@@ -5,7 +5,7 @@
 //! a runtime does and by every invariant ([`play`]). strace injects, and does not follow children, so that only the shim is
 //! hit.
 //!
-//! `CROSSFADE_POINT='ADD both fresh fdatasync#1 ENOSPC dels'` plays one point and says what it finds.
+//! Which part of the points a run plays is [`share`]'s. `CROSSFADE_POINT='ADD both fresh fdatasync:1 ENOSPC dels'` plays one point and says what it finds.
 
 mod enumerate;
 mod exceptions;
@@ -14,6 +14,7 @@ mod limits;
 mod order;
 mod play;
 mod point;
+mod share;
 mod trace;
 mod world;
 
@@ -23,6 +24,8 @@ use anyhow::{Context, Result};
 use lab::preflight::{Ability, NODES, Need, TRACE, trial};
 use libtest_mimic::{Arguments, Trial};
 use world::{Programs, set_programs};
+
+type Case = fn() -> Result<()>;
 
 const NEEDS: &[&[Need]] = &[NODES, TRACE, &[Need::Kernel(Ability::Cgroups)]];
 
@@ -39,10 +42,10 @@ fn main() -> Result<ExitCode> {
             stub: directory.install(&lab::dist::lab_bin("lab-stub")?, "lab-stub")?,
         });
     }
-    if let Some(point) = std::env::var_os("CROSSFADE_POINT") {
-        return enumerate::one(&point.to_string_lossy());
+    if let Some(point) = std::env::var("CROSSFADE_POINT").ok().filter(|point| !point.is_empty()) {
+        return enumerate::one(&point);
     }
-    let others: [(&str, fn() -> Result<()>); 6] = [
+    let others: [(&str, Case); 6] = [
         ("record_is_durable_before_the_first_delegate", order::record_is_durable_before_the_first_delegate),
         ("record_goes_after_the_last_delegate", order::record_goes_after_the_last_delegate),
         ("few_descriptors", limits::few_descriptors),

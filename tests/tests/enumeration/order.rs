@@ -11,9 +11,6 @@ use crate::{
     world::Mode,
 };
 
-/// How a process is started. *Source*: the C library's `posix_spawn`, and what it falls back to.
-const SPAWNS: [&str; 4] = ["clone3", "clone", "vfork", "fork"];
-
 /// write < fdatasync < rename < fsync of the directory < the first delegate, in every mode; and the trace in any other
 /// order is refused.
 pub(crate) fn record_is_durable_before_the_first_delegate() -> Result<()> {
@@ -41,7 +38,7 @@ pub(crate) fn record_goes_after_the_last_delegate() -> Result<()> {
         let removed =
             find(&trace.calls, 0, |call| call.name == "unlink" && call.line.contains("/attachments/"))
                 .context("the record is not removed")?;
-        let spawned = trace.calls.iter().filter(|call| SPAWNS.contains(&call.name.as_str())).count();
+        let spawned = trace.calls.iter().filter(|call| call.is_spawn()).count();
         let ended = |calls: &[SystemCall]| calls.iter().filter(|call| is_end_of_child(call)).count();
         ensure!(
             spawned > 0 && ended(&trace.calls[..removed]) == spawned,
@@ -75,7 +72,7 @@ fn durable_before_spawn(calls: &[SystemCall]) -> Result<Vec<usize>> {
     let dir = descriptor(&calls[dir_opened])?;
     let dir_synced = find(calls, dir_opened, |call| call.line.starts_with(&format!("fsync({dir})")))
         .context("its directory is not synced after that")?;
-    let spawned = find(calls, 0, |call| SPAWNS.contains(&call.name.as_str())).context("no delegate")?;
+    let spawned = find(calls, 0, |call| call.is_spawn()).context("no delegate")?;
     ensure!(spawned > dir_synced, "`{}` comes too early", calls[spawned].line);
     // A directory that was made for it must be there after a power loss as well.
     if let Some(made) = find(calls, 0, |call| call.line.starts_with(&format!("mkdir(\"{shard}\""))) {

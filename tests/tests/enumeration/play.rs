@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use lab::{
     caller::Outcome,
     invariants::Ended,
-    stub::{Act, Reply},
+    stub::{Act, Gate, Reply},
 };
 use nix::libc::{SIGABRT, SIGKILL};
 
@@ -36,11 +36,11 @@ pub(crate) fn set(scene: Scene) -> Result<World> {
         State::Fresh => {}
         State::Attached => world.attach(POD)?,
         State::Half => {
-            world.write_stubs(Reply(vec![Act::KillParent]))?;
+            world.write_stubs("stub-new", &Reply(vec![Act::KillParent]))?;
             let outcome = world.run("ADD", POD, &[], true)?;
             ensure!(Ended::from(outcome.status) == Ended::Signalled(SIGKILL), "not killed: {outcome:?}");
             world.wait_for_orphans()?;
-            world.write_stubs(Reply::default())?;
+            world.write_stubs("", &Reply::default())?;
         }
     }
     if scene.verb == Verb::Gc {
@@ -61,6 +61,7 @@ pub(crate) fn rehearse(scene: Scene) -> Result<(Trace, String)> {
     ensure!(outcome.status.success(), "{scene} fails by itself: {outcome:?}");
     let routes = world.routes()?;
     go_on(&mut world, scene, Runtime::Dels, &outcome, None)?;
+    world.sweep()?;
     ensure!(world.problems.is_empty(), "{scene} without any fault: {}", world.problems.join("; "));
     Ok((Trace::parse(&fs::read_to_string(&log)?), routes))
 }
@@ -69,7 +70,12 @@ pub(crate) fn rehearse(scene: Scene) -> Result<(Trace, String)> {
 pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     let scene = point.scene;
     let mut world = set(scene)?;
-    let before = world.stubs.log().calls()?.len();
+    let gate = Gate::closed(&world.gate_path())?;
+    if let Runtime::Overtakes(plugin) = point.runtime {
+        let held = Reply::default().behind(&gate);
+        world.write_stubs(scene.mode.plugins().get(plugin).context("no such plugin")?, &held)?;
+    }
+    let before = world.calls_bytes();
     let log = world.trace_path().display().to_string();
     let trace = format!("trace={},{}", point.call, writers());
     let injection = point.injection();
@@ -77,12 +83,16 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     let outcome = world.run(scene.verb.as_str(), POD, &wrapper, true)?;
     let text = fs::read_to_string(&log).context("what strace wrote")?;
 
-    let begun = world.stubs.log().calls()?.len() > before;
+    let begun = world.calls_bytes() > before;
     judge_end(&mut world, point, &outcome, begun);
     for path in Trace::parse(&text).written() {
         if !world.may_write(&path) {
             world.problems.push(format!("I6: wrote {}", path.display()));
         }
+    }
+    if let Runtime::Overtakes(_) = point.runtime {
+        delete(&mut world)?;
+        gate.open()?;
     }
     go_on(&mut world, scene, point.runtime, &outcome, Some(routes))?;
     Ok(Played { hit: was_hit(point, &text), problems: std::mem::take(&mut world.problems) })
@@ -103,8 +113,8 @@ fn judge_end(world: &mut World, point: &Point, outcome: &Outcome, begun: bool) {
     let fine = match (ended, point.fault) {
         (Ended::Signalled(SIGKILL), Fault::Kill) => true,
         (Ended::Signalled(SIGABRT), Fault::Error(_)) => may_abort(&point.call, point.nth).is_some(),
-        // Until the handlers are there a signal ends the process, which has not done anything by then.
-        (Ended::Signalled(_), Fault::Signal(_)) => !begun && !world.path("state").exists(),
+        // Until the handlers are there a signal ends the process, which has not even taken the attachment's lock by then.
+        (Ended::Signalled(_), Fault::Signal(_)) => !begun && !world.is_locked(),
         _ => false,
     };
     if !fine {
@@ -130,7 +140,7 @@ pub(crate) fn go_on(
             world.hold_ledger()?;
             if succeeded {
                 world.hold_whole("after an ADD that answered success")?;
-                if let Some(routes) = routes {
+                if let Some(routes) = routes.filter(|_| scene.mode == Mode::Both) {
                     let now = world.routes()?;
                     if now != routes {
                         world.problems.push(format!("routes are {now:?}, not {routes:?}"));
@@ -138,7 +148,10 @@ pub(crate) fn go_on(
                 }
             }
             match runtime {
-                Runtime::Dels => delete(world)?,
+                Runtime::Dels | Runtime::Overtakes(_) => {
+                    delete(world)?;
+                    delete_again(world)?;
+                }
                 Runtime::Forgets => world.remove_netns()?,
             }
         }
@@ -150,7 +163,9 @@ pub(crate) fn go_on(
         }
         Verb::Check | Verb::Status | Verb::Gc => {
             world.hold_whole("after the point")?;
-            hold_gc_lists(world, scene.mode)?;
+            if scene.verb == Verb::Gc {
+                hold_gc_lists(world, scene.mode)?;
+            }
             delete(world)?;
         }
         Verb::Version => {}
@@ -158,20 +173,28 @@ pub(crate) fn go_on(
     world.end()
 }
 
-/// Deletes the pod as containerd does: until it succeeds, and once more.
+/// Deletes the pod as runtimes do: until it succeeds.
 fn delete(world: &mut World) -> Result<()> {
     for attempt in 1..=DELS {
         let outcome = world.call("DEL", POD)?;
         if outcome.status.success() {
-            break;
+            return Ok(());
         }
         world.problems.push(format!("DEL {attempt} fails: {}", outcome.stdout));
     }
-    let before = world.stubs.log().calls()?.len();
+    Ok(())
+}
+
+/// Deletes a pod that is deleted already, as containerd does after an ADD that failed.
+fn delete_again(world: &mut World) -> Result<()> {
+    let before = world.calls_bytes();
     let again = world.call("DEL", POD)?;
-    let calls = world.stubs.log().briefs()?;
-    if !again.status.success() || calls.len() > before {
-        world.problems.push(format!("one DEL more: {:?} calls {:?}", again.stdout, &calls[before..]));
+    if !again.status.success() || world.calls_bytes() != before {
+        world.problems.push(format!(
+            "one DEL more: {:?}, after {:?}",
+            again.stdout,
+            world.stubs.log().briefs()?
+        ));
     }
     Ok(())
 }

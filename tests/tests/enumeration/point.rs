@@ -1,6 +1,6 @@
 //! A point: one system call of one verb in one mode and state, what is done to it, and how the runtime goes on.
 //!
-//! Written and read as `VERB MODE STATE NAME#NTH FAULT RUNTIME`, for example `ADD both fresh fdatasync#1 ENOSPC dels`.
+//! Written and read as `VERB MODE STATE NAME:NTH FAULT RUNTIME`, for example `ADD both fresh fdatasync:1 ENOSPC dels`.
 
 use std::{fmt, str::FromStr};
 
@@ -95,13 +95,22 @@ pub(crate) enum Runtime {
     Dels,
     /// Not at all: the netns goes and only the sweep is left.
     Forgets,
+    /// With DELs that come while the delegate with this number, counted from 0, still works on its ADD.
+    Overtakes(usize),
 }
 
 impl Runtime {
+    /// Every way, for the delegates of any mode.
+    const ALL: [Self; 5] =
+        [Self::Dels, Self::Forgets, Self::Overtakes(0), Self::Overtakes(1), Self::Overtakes(2)];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Dels => "dels",
             Self::Forgets => "forgets",
+            Self::Overtakes(0) => "overtakes-first",
+            Self::Overtakes(1) => "overtakes-second",
+            Self::Overtakes(_) => "overtakes-third",
         }
     }
 }
@@ -164,7 +173,7 @@ impl Point {
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scene, call, nth, fault, runtime } = self;
-        write!(f, "{scene} {call}#{nth} {} {}", fault.as_str(), runtime.as_str())
+        write!(f, "{scene} {call}:{nth} {} {}", fault.as_str(), runtime.as_str())
     }
 }
 
@@ -174,7 +183,7 @@ impl FromStr for Point {
     fn from_str(text: &str) -> Result<Self> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let [verb, mode, state, call, fault, runtime] = words[..] else {
-            bail!("a point is `VERB MODE STATE NAME#NTH FAULT RUNTIME`, not {text:?}");
+            bail!("a point is `VERB MODE STATE NAME:NTH FAULT RUNTIME`, not {text:?}");
         };
         let unknown = || format!("unknown word in point {text:?}");
         let scene = Scene {
@@ -182,15 +191,14 @@ impl FromStr for Point {
             mode: Mode::ALL.into_iter().find(|one| one.as_str() == mode).with_context(unknown)?,
             state: State::ALL.into_iter().find(|one| one.as_str() == state).with_context(unknown)?,
         };
-        let (call, nth) = call.split_once('#').with_context(unknown)?;
+        let (call, nth) = call.split_once(':').with_context(unknown)?;
         let faults = [Fault::Kill].into_iter().chain(Fault::ERRORS).chain(Fault::SIGNALS);
-        let runtimes = [Runtime::Dels, Runtime::Forgets];
         Ok(Self {
             scene,
             call: call.to_owned(),
             nth: nth.parse().with_context(unknown)?,
             fault: faults.into_iter().find(|one| one.as_str() == fault).with_context(unknown)?,
-            runtime: runtimes.into_iter().find(|one| one.as_str() == runtime).with_context(unknown)?,
+            runtime: Runtime::ALL.into_iter().find(|one| one.as_str() == runtime).with_context(unknown)?,
         })
     }
 }

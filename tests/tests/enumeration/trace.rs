@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// What our own program does first: it looks whether the caller gave it a stdin (`shim/src/start.rs`). Everything before is
-/// the kernel's, the loader's and the C library's.
-const MARKER: &str = "fcntl(0, F_GETFD";
+/// What our own program does first: it forbids dumps of its memory (`shim/src/start.rs`). Everything before is the kernel's,
+/// the loader's and the C library's.
+const MARKER: &str = "prctl(PR_SET_DUMPABLE";
 
 /// What may come before the marker. Anything else there means that our program begins earlier than the marker says.
 const START_UP: [&str; 12] = [
@@ -53,6 +53,13 @@ pub(crate) struct SystemCall {
     pub(crate) name: String,
     pub(crate) nth: u32,
     pub(crate) line: String,
+}
+
+impl SystemCall {
+    /// Whether it starts a process. *Source*: the C library's `posix_spawn`, and what it falls back to.
+    pub(crate) fn is_spawn(&self) -> bool {
+        ["clone3", "clone", "vfork", "fork"].contains(&self.name.as_str())
+    }
 }
 
 /// The system calls of one process, in order.

@@ -29,13 +29,16 @@ use serde_json::{Value, json};
 /// In every delegate's conf, and to be seen nowhere else.
 pub(crate) const CANARY: &str = "canary-8f1d20c5-secret";
 
-/// What a call may take: only tells one that answers from one that hangs. A call takes 20 ms.
-const BUDGET: Duration = Duration::from_secs(15);
+/// What a call may take: only tells one that answers, in 20 ms, from one that hangs until its deadline.
+const BUDGET: Duration = Duration::from_secs(120);
 
-/// The pod that the point is about.
-pub(crate) const POD: &str = "pod";
+/// The policy's deadlines, in seconds. Longer by far than the budget, so that whoever waits for one is noticed.
+const DEADLINE_SECS: u32 = 600;
+
+/// The pod that the point is about. Short, since an interface is named after its container id.
+pub(crate) const POD: &str = "p";
 /// A pod whose sandbox is gone, for GC.
-pub(crate) const STALE: &str = "stale";
+pub(crate) const STALE: &str = "s";
 
 /// The programs, installed once.
 #[derive(Debug)]
@@ -72,6 +75,15 @@ impl Mode {
             Self::Old => "old",
             Self::New => "new",
             Self::Both => "both",
+        }
+    }
+
+    /// The plugins in the order of ADD.
+    pub(crate) const fn plugins(self) -> &'static [&'static str] {
+        match self {
+            Self::Old => &["stub-old"],
+            Self::New => &["stub-new", "stub-tail"],
+            Self::Both => &["stub-old", "stub-new", "stub-tail"],
         }
     }
 
@@ -114,7 +126,7 @@ impl World {
     pub(crate) fn new(mode: Mode) -> Result<Self> {
         let dir = Scratch::new("enumeration")?;
         let bin = dir.dir("bin")?;
-        for name in ["net.d", "leases"] {
+        for name in ["net.d", "leases/tail"] {
             dir.dir(name)?;
         }
         let stubs = StubDir::new(&bin, &dir.join("calls.jsonl"), &programs().stub);
@@ -139,6 +151,13 @@ impl World {
             "attach": mode.as_str(),
             "both": {"primary": "old", "defaultRoute": "new"},
             "gc": {"graceSeconds": 0},
+            "deadlines": {
+                "addSeconds": DEADLINE_SECS,
+                "delSeconds": DEADLINE_SECS,
+                "checkSeconds": DEADLINE_SECS,
+                "gcSeconds": DEADLINE_SECS,
+                "statusMillis": DEADLINE_SECS * 1000
+            }
         });
         fs::write(dir.join("policy.json"), policy.to_string())?;
         fs::write(dir.join("listed.json"), "[]")?;
@@ -155,26 +174,37 @@ impl World {
         let (named, problems) = (Vec::new(), Vec::new());
         let (stale, outside) = (None, None);
         let mut world = Self { dir, mode, number, netns, stale, stubs, shim, named, problems, outside };
-        world.write_stubs(Reply::default())?;
+        world.write_stubs("", &Reply::default())?;
         world.outside = Some(world.look_outside()?);
         Ok(world)
     }
 
-    /// Writes the stubs; `before_new` is what the plugin of `new` does before its ADD.
-    pub(crate) fn write_stubs(&self, before_new: Reply) -> Result<()> {
-        let old = self.plugged(Ipv4Addr::new(10, 1, 0, 5), "0.4.0", Reply::default());
-        let new = self.plugged(Ipv4Addr::new(10, 2, 0, 7), "1.1.0", before_new);
-        let tail = Stub::answering(Reply(vec![Act::PrintPrevResult]));
-        for (name, stub) in [("stub-old", old), ("stub-new", new), ("stub-tail", tail)] {
+    /// Writes the stubs; `plugin` does something before its ADD.
+    pub(crate) fn write_stubs(&self, plugin: &str, before: &Reply) -> Result<()> {
+        for name in ["stub-old", "stub-new", "stub-tail"] {
+            let before = if name == plugin { before.clone() } else { Reply::default() };
+            let stub = match name {
+                "stub-old" => self.plugged(Ipv4Addr::new(10, 1, 0, 5), "0.4.0", before),
+                "stub-new" => self.plugged(Ipv4Addr::new(10, 2, 0, 7), "1.1.0", before),
+                // It takes something too, so that its own DEL is seen to come.
+                _ => self.tail(before),
+            };
             self.stubs.write(name, &stub)?;
         }
         Ok(())
     }
 
+    /// The second plugin of a chain; it takes a lease of its own.
+    fn tail(&self, add: Reply) -> Stub {
+        let leases = self.dir.join("leases/tail");
+        Stub::answering(add.then(Act::Lease(leases.clone())).then(Act::PrintPrevResult))
+            .on("DEL", Reply(vec![Act::Release(leases)]))
+    }
+
     /// A stub that takes a lease and, in both-mode, plugs an interface in.
     fn plugged(&self, address: Ipv4Addr, version: &str, mut add: Reply) -> Stub {
         let leases = self.dir.join("leases");
-        let host = format!("{}{{ifname}}", self.interfaces());
+        let host = "{id}{ifname}".to_owned();
         let mut ip = json!({"interface": 0, "address": format!("{address}/32")});
         if version == "0.4.0" {
             ip["version"] = json!("4");
@@ -326,15 +356,18 @@ impl World {
     /// Everything of the world but what the shim and the stubs may write.
     fn look_outside(&self) -> Result<Tree> {
         let [state, run, leases, bin] = ["state", "run", "leases", "bin"].map(|name| self.path(name));
-        Tree::of(
-            self.dir.path(),
-            &[&state, &run, &leases, &bin, &self.path("calls.jsonl"), &self.trace_path()],
-        )
+        let ours = [state, run, leases, bin, self.path("calls.jsonl"), self.trace_path(), self.gate_path()];
+        Tree::of(self.dir.path(), &ours.each_ref().map(PathBuf::as_path))
     }
 
     /// Where strace writes.
     pub(crate) fn trace_path(&self) -> PathBuf {
         self.path("trace")
+    }
+
+    /// Where a delegate may be held.
+    pub(crate) fn gate_path(&self) -> PathBuf {
+        self.path("gate")
     }
 
     /// Waits until no shim and no delegate of this world runs any more.
@@ -376,10 +409,23 @@ impl World {
         Ok(())
     }
 
+    /// How long the call log is: longer after any call of a stub.
+    pub(crate) fn calls_bytes(&self) -> u64 {
+        self.path("calls.jsonl").metadata().map_or(0, |log| log.len())
+    }
+
+    /// Whether the pod's lock is there, as every verb but VERSION, STATUS and GC takes it first.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.path("run/locks").join(format!("{}@eth0", self.id(POD))).exists()
+    }
+
     /// Every sandbox is deleted: sweeps, then holds the world to all that must be true of it now.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.wait_for_orphans()?;
-        self.sweep()?;
+        // A sweep that finds nothing does nothing, which is tried once per scene and not at every point.
+        if !records(&self.path("state"))?.is_empty() || !self.leavings()?.findings().is_empty() {
+            self.sweep()?;
+        }
         self.hold_ledger()?;
         let findings = invariants::orphans(&records(&self.path("state"))?, &[].into());
         self.take(findings);
