@@ -11,6 +11,7 @@ mod history;
 mod play;
 mod real;
 mod reference;
+mod setup;
 mod tally;
 mod world;
 

@@ -15,6 +15,14 @@ struct Planned {
     tolerated: bool,
 }
 
+/// An ADD that is not refused.
+#[derive(Debug, Clone, Copy)]
+struct Adding<'a> {
+    key: Key,
+    plan: &'a [Planned],
+    faults: &'a [Fault],
+}
+
 impl Reference {
     pub(super) fn add(
         &mut self,
@@ -44,17 +52,18 @@ impl Reference {
             netns: self.netns[usize::from(key.container)],
         };
         self.unsure.extend(reading.is_of_killed().then_some(key));
-        let failed = self.attach(key, &plan, &mut attachment, faults, reading)?;
+        let adding = Adding { key, plan: &plan, faults };
+        let failed = self.attach(adding, &mut attachment, reading)?;
         let cut = reading.is_cut();
         if let (Some(_), false) = (failed, cut) {
-            self.undo(key, &mut attachment, faults, reading)?;
+            self.undo(adding, &mut attachment, reading)?;
         }
         let undone = attachment.legs.iter().all(|leg| leg.debt != Debt::Owed);
         if failed.is_some() && undone && !reading.is_of_killed() {
             return Ok(Ends::code(failed.unwrap_or_default()));
         }
         if failed.is_none() && !cut {
-            self.attached(key, &plan, &mut attachment, seen)?;
+            self.attached(adding, &mut attachment, seen)?;
         }
         self.attachments.insert(key, attachment);
         Ok(failed.map_or_else(Ends::success, Ends::code))
@@ -108,10 +117,8 @@ impl Reference {
     /// The ADDs of all networks; the code of the first that failed and is not tolerated.
     fn attach(
         &mut self,
-        key: Key,
-        plan: &[Planned],
+        Adding { key, plan, faults }: Adding<'_>,
         attachment: &mut Attachment,
-        faults: &[Fault],
         reading: &mut Reading,
     ) -> Result<Option<u64>> {
         let id = key.id();
@@ -149,9 +156,8 @@ impl Reference {
     /// The DELs of what had begun, last first.
     fn undo(
         &mut self,
-        key: Key,
+        Adding { key, faults, .. }: Adding<'_>,
         attachment: &mut Attachment,
-        faults: &[Fault],
         reading: &mut Reading,
     ) -> Result<()> {
         let netns = self.netns_paths[usize::from(key.container)].clone();
@@ -165,8 +171,7 @@ impl Reference {
     /// An ADD that succeeded: its reply is the primary's result alone, and who took part is ready.
     fn attached(
         &mut self,
-        key: Key,
-        plan: &[Planned],
+        Adding { key, plan, .. }: Adding<'_>,
         attachment: &mut Attachment,
         seen: &Seen,
     ) -> Result<()> {
