@@ -4,9 +4,13 @@
 //! looks for its [`Script`] beside itself (`NAME.script`), appends one JSON line per call to the call log and then does
 //! what the script says for this verb and this call number. Everything that waits waits on a gate, never on a clock.
 //!
+//! Whoever wants a witness beside the call log has stubs leave something real: [`Act::Lease`] and [`Act::Plug`] on ADD,
+//! [`Act::Release`] and [`Act::Unplug`] on DEL.
+//!
 //! [`StubDir`] is a directory of stubs with one call log; [`Reply`] is the little language; [`Gate`] holds a stub in
 //! mid-call until the test lets it go.
 
+pub mod interface;
 mod log;
 
 pub use log::{Call, CallLog, Event, append};
@@ -14,6 +18,7 @@ pub use log::{Call, CallLog, Event, append};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -71,6 +76,19 @@ pub enum Act {
     FloodStdout(u64),
     /// Write that many bytes to stderr.
     FloodStderr(u64),
+    /// Make the file `ID@IFNAME` in this directory, as an IPAM plugin keeps a lease.
+    Lease(PathBuf),
+    /// Remove that file; an absent one is fine.
+    Release(PathBuf),
+    /// Make a veth pair, `{ifname}` inside the pod with this address and a default route; see [`interface::plug`].
+    Plug {
+        /// Name of the peer, which stays outside; 15 bytes at most after replacement.
+        host: String,
+        /// The pod's address.
+        address: Ipv4Addr,
+    },
+    /// Remove the pair with this peer; an absent one is fine.
+    Unplug(String),
     /// Wait until the gate at this path is open; see [`Gate`].
     Gate(PathBuf),
     /// Start this program, which inherits stdout, stderr and the process group; its pid is logged.

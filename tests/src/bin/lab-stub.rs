@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use lab::stub::{Act, Call, Detail, Event, Reply, Script, append};
+use lab::stub::{Act, Call, Detail, Event, Reply, Script, append, interface};
 use nix::sys::signal::{Signal, kill, raise};
 
 fn main() -> ExitCode {
@@ -134,6 +134,17 @@ fn perform(act: &Act, script: &Script, stdin: Option<&str>) -> Result<Option<Exi
         Act::Stderr(text) => io::stderr().write_all(fill(text).as_bytes())?,
         Act::FloodStdout(bytes) => flood(io::stdout(), *bytes)?,
         Act::FloodStderr(bytes) => flood(io::stderr(), *bytes)?,
+        Act::Lease(dir) => {
+            fs::write(lease(dir), b"").with_context(|| format!("lease in {}", dir.display()))?
+        }
+        Act::Release(dir) => match fs::remove_file(lease(dir)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other.with_context(|| format!("release in {}", dir.display()))?,
+        },
+        Act::Plug { host, address } => {
+            interface::plug(Path::new(&fill("{netns}")), &fill("{ifname}"), &fill(host), *address)?;
+        }
+        Act::Unplug(host) => interface::unplug(&fill(host))?,
         Act::Gate(path) => File::open(path)
             .and_then(|gate| gate.lock_shared())
             .with_context(|| format!("wait at gate {}", path.display()))?,
@@ -148,6 +159,11 @@ fn perform(act: &Act, script: &Script, stdin: Option<&str>) -> Result<Option<Exi
         Act::Signal(number) => raise(Signal::try_from(*number)?)?,
     }
     Ok(None)
+}
+
+/// Where the lease of this call's attachment lies.
+fn lease(dir: &Path) -> PathBuf {
+    dir.join(fill("{id}@{ifname}"))
 }
 
 fn fill(text: &str) -> String {
