@@ -191,12 +191,37 @@ impl Cri {
         Ok(answer.with_context(|| format!("RunPodSandbox {}", sandbox.name))?.pod_sandbox_id)
     }
 
+    /// Runs a sandbox with a deadline that the runtime is told, as kubelet does; past it the runtime gives the sandbox up.
+    ///
+    /// # Errors
+    /// The runtime's, such as that the deadline passed.
+    pub fn run_sandbox_within(&self, sandbox: &Sandbox, deadline: Duration) -> Result<String> {
+        let config = Some(sandbox.config()?);
+        let mut request =
+            tonic::Request::new(api::RunPodSandboxRequest { config, runtime_handler: String::new() });
+        request.set_timeout(deadline);
+        let mut client = self.client();
+        let answer = self.call(client.run_pod_sandbox(request));
+        Ok(answer.with_context(|| format!("RunPodSandbox {}", sandbox.name))?.pod_sandbox_id)
+    }
+
     /// Stops a sandbox; stopping it again is no error.
     ///
     /// # Errors
     /// The runtime's, such as what the CNI plugin said.
     pub fn stop(&self, id: &str) -> Result<()> {
         let request = api::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
+        let mut client = self.client();
+        self.call(client.stop_pod_sandbox(request)).with_context(|| format!("StopPodSandbox {id}")).map(drop)
+    }
+
+    /// Stops a sandbox with a deadline that the runtime is told, as kubelet does.
+    ///
+    /// # Errors
+    /// The runtime's, such as that the deadline passed.
+    pub fn stop_within(&self, id: &str, deadline: Duration) -> Result<()> {
+        let mut request = tonic::Request::new(api::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() });
+        request.set_timeout(deadline);
         let mut client = self.client();
         self.call(client.stop_pod_sandbox(request)).with_context(|| format!("StopPodSandbox {id}")).map(drop)
     }
