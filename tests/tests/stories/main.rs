@@ -1,6 +1,7 @@
 //! What can go wrong between a real containerd and its plugins, told as stories.
 
 mod failures;
+mod hanging;
 mod scene;
 
 use std::process::ExitCode;
@@ -31,6 +32,10 @@ fn main() -> Result<ExitCode> {
             every_del_error_is_kept_and_retried,
             a_del_that_fails_twice_is_asked_for_again_alone,
             a_failed_add_is_undone_once;
+        hanging:
+            without_us_an_orphan_ends_its_add_after_the_del,
+            an_orphan_ends_before_the_del,
+            a_del_that_was_killed_resumes_in_its_chain;
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }

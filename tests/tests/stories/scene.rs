@@ -63,7 +63,7 @@ impl Scene {
         let stubs = StubDir::new(&bin, &node.dir().join("calls"), &program);
         for overlay in [&old, &new] {
             stubs.write(&spy(overlay), &passing())?;
-            crossfade.network(overlay, &conflist(overlay, dual))?;
+            crossfade.network(overlay, &conflist(overlay, &[&spy(overlay)], dual))?;
         }
         // A package's plugin is root's, whoever built this one.
         node.scratch().install(&lab::dist::crossfade()?, PACKAGED)?;
@@ -93,7 +93,17 @@ impl Scene {
 
     /// Gives the spy of a network another script, its calls counted anew.
     pub(crate) fn script(&self, overlay: &Overlay, stub: &Stub) -> Result<()> {
-        self.stubs.write(&spy(overlay), stub)
+        self.stub(&spy(overlay), stub)
+    }
+
+    /// Puts a stub there, or gives it another script.
+    pub(crate) fn stub(&self, name: &str, stub: &Stub) -> Result<()> {
+        self.stubs.write(name, stub)
+    }
+
+    /// Replaces the stubs at the end of a network's chain.
+    pub(crate) fn chain(&self, overlay: &Overlay, stubs: &[&str]) -> Result<()> {
+        self.crossfade.network(overlay, &conflist(overlay, stubs, false))
     }
 
     /// The policy of a phase, with more of its top-level keys.
@@ -122,6 +132,13 @@ impl Scene {
     /// The sandboxes that containerd keeps, ready or not.
     pub(crate) fn kept(&self) -> Result<Vec<String>> {
         Ok(self.cri().list()?.into_iter().map(|sandbox| sandbox.id).collect())
+    }
+
+    /// Waits until containerd has done with every sandbox that it gave up: their network namespaces go last.
+    pub(crate) fn given_up(&self) -> Result<()> {
+        lab::deadline::until("the end of what was given up", crate::LIMIT, || {
+            Ok(files(&self.outside("/run/netns"))?.is_empty().then_some(()))
+        })
     }
 
     /// Verb, plugin and ifname of the calls that spies had for one sandbox.
@@ -226,10 +243,11 @@ pub(crate) fn failing_dels(times: usize, text: &str) -> Stub {
     passing().on_calls("DEL", failures.chain([Reply::silent()]).collect())
 }
 
-/// A network of real plugins with its spy.
-fn conflist(overlay: &Overlay, dual: bool) -> Value {
+/// A network of `bridge`, `host-local` and these stubs.
+fn conflist(overlay: &Overlay, stubs: &[&str], dual: bool) -> Value {
     let mut conflist = overlay.conflist(1);
-    conflist["plugins"][1] = json!({ "type": spy(overlay) });
+    let bridge = conflist["plugins"][0].take();
+    conflist["plugins"] = iter::once(bridge).chain(stubs.iter().map(|stub| json!({ "type": stub }))).collect();
     if dual {
         let six = format!("fd00:{}::/64", overlay.prefix.replace('.', ":"));
         let ipam = &mut conflist["plugins"][0]["ipam"];
