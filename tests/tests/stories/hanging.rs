@@ -17,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A pod whose ADD hangs in a spy with a child of its own, and the look that the spy's DEL takes at both.
 struct Hung {
-    name: String,
+    network: String,
+    pod: String,
     child: String,
     alive: String,
 }
@@ -32,16 +33,22 @@ impl Hung {
         let spawn = Act::Spawn(["sh", "-c", &child].map(str::to_owned).to_vec());
         let overlay = if network == "old" { &scene.old } else { &scene.new };
         scene.script(overlay, &passing().on("ADD", Reply(vec![spawn, Act::Hang])))?;
-        Ok(Hung { name: network.to_owned(), child: late, alive: path(&format!("alive-{network}")) })
+        // The runtime may keep the name of a pod that it gave up for a moment.
+        let pod = format!("hung-{}", scene.log().calls()?.len());
+        Ok(Hung { network: network.to_owned(), pod, child: late, alive: path(&format!("alive-{network}")) })
     }
 
     /// Runs a pod until the runtime's patience ends. Once its ADD hangs, the spy's DELs look who is alive.
     fn run(&self, scene: &Scene, ifname: &str) -> Result<Call> {
-        scene.log().clear()?;
+        let before = scene.log().calls()?.len();
         std::thread::scope(|scope| {
-            let caller = scope.spawn(|| scene.cri().run_sandbox_within(&Sandbox::new("hung"), PATIENCE));
-            let call = scene.log().wait_for(&format!("spy-{} ADD {ifname}", self.name), 1)?;
-            let spawned = until("the spy's child", LIMIT, || Ok(scene.log().spawned()?.pop()))?;
+            let caller = scope.spawn(|| scene.cri().run_sandbox_within(&Sandbox::new(&self.pod), PATIENCE));
+            let brief = format!("spy-{} ADD {ifname}", self.network);
+            let call = until(&brief, LIMIT, || {
+                let calls = scene.log().calls()?;
+                Ok(calls.into_iter().skip(before).find(|call| call.brief() == brief))
+            })?;
+            let spawned = until("the spy's child", LIMIT, || scene.log().spawned_by(call.pid))?;
             let look = format!(
                 "for pid in {} {spawned}; do \
                    grep -q '^State:.[^ZX]' /proc/$pid/status 2>/dev/null && echo $pid >> {}; \
@@ -49,7 +56,7 @@ impl Hung {
                 call.pid, self.alive
             );
             let look = Act::Run(["sh", "-c", &look].map(str::to_owned).to_vec());
-            let overlay = if self.name == "old" { &scene.old } else { &scene.new };
+            let overlay = if self.network == "old" { &scene.old } else { &scene.new };
             scene.script(overlay, &passing().on("DEL", Reply(vec![look])))?;
             let Ok(answer) = caller.join() else { bail!("a caller panicked") };
             ensure!(answer.is_err(), "a pod ran although its ADD hangs");
@@ -75,7 +82,11 @@ pub(crate) fn without_us_an_orphan_ends_its_add_after_the_del() -> Result<()> {
     hung.run(&scene, "eth0")?;
     scene.given_up()?;
     ensure!(scene.log().briefs()?.contains(&"spy-old DEL eth0".to_owned()), "{:?}", scene.log().briefs()?);
-    ensure!(hung.alive()? == 1, "{} of the ADD's processes lived at the DEL, expected its child", hung.alive()?);
+    ensure!(
+        hung.alive()? == 1,
+        "{} of the ADD's processes lived at the DEL, expected its child",
+        hung.alive()?
+    );
     gate.open()?;
     until("the orphan's work", LIMIT, || Ok(fs::exists(&hung.child)?.then_some(())))
 }
@@ -101,7 +112,11 @@ pub(crate) fn an_orphan_ends_before_the_del() -> Result<()> {
         let call = hung.run(&scene, ifname)?;
         let id = call.var("CNI_CONTAINERID");
         scene.given_up()?;
-        ensure!(hung.alive()? == 0, "{phase}, {network}: {} of the ADD's processes at the DEL", hung.alive()?);
+        ensure!(
+            hung.alive()? == 0,
+            "{phase}, {network}: {} of the ADD's processes at the DEL",
+            hung.alive()?
+        );
         scene.expect_calls(id, &expected)?;
         scene.expect_nothing()?;
         ensure!(!fs::exists(&hung.child)?, "{phase}, {network}: the ADD's child did its work");

@@ -1,7 +1,11 @@
 //! What can go wrong between a real containerd and its plugins, told as stories.
 
 mod failures;
+mod flips;
 mod hanging;
+mod namespaces;
+mod outage;
+mod restarts;
 mod scene;
 
 use std::process::ExitCode;
@@ -36,6 +40,20 @@ fn main() -> Result<ExitCode> {
             without_us_an_orphan_ends_its_add_after_the_del,
             an_orphan_ends_before_the_del,
             a_del_that_was_killed_resumes_in_its_chain;
+        restarts:
+            a_stop_after_the_restart_ends_the_add,
+            an_add_that_nobody_hears_of_is_undone,
+            what_is_never_deleted_is_swept;
+        flips:
+            del_goes_to_whoever_did_add_for_every_pair_of_phases,
+            without_us_del_goes_to_whoever_is_first_now;
+        outage:
+            a_stop_without_any_conf_is_refused_until_it_is_repaired,
+            a_del_that_went_past_us_is_made_up_for_by_the_sweep;
+        namespaces:
+            a_netns_that_is_unmounted_leaves_nothing,
+            without_us_a_reused_path_costs_another_pod_its_interface,
+            a_reused_path_leaves_the_other_pod_alone;
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }

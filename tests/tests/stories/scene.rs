@@ -7,9 +7,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 use std::{fs, iter};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use lab::containerd::{Containerd, Options};
 use lab::cri::{Cri, Sandbox};
 use lab::crossfade::{BIN_DIR, CONF_DIR, Crossfade};
@@ -157,7 +158,10 @@ impl Scene {
     /// Leases of old and of new, and records.
     pub(crate) fn expect(&self, old: usize, new: usize, records: usize) -> Result<()> {
         let leases = (self.old.leases(self.node())?, self.new.leases(self.node())?);
-        ensure!(leases.0.len() == old && leases.1.len() == new, "leases {leases:?}, expected {old} and {new}");
+        ensure!(
+            leases.0.len() == old && leases.1.len() == new,
+            "leases {leases:?}, expected {old} and {new}"
+        );
         let found = self.crossfade.records()?;
         ensure!(found.len() == records, "records {found:?}, expected {records}");
         Ok(())
@@ -187,9 +191,15 @@ impl Scene {
 
     /// Holds when nothing is left.
     pub(crate) fn expect_nothing(&self) -> Result<()> {
-        let left = self.left()?;
-        ensure!(left.is_empty(), "left: {left:#?}\n{}", self.log().briefs()?.join("\n"));
-        Ok(())
+        let mut left = Vec::new();
+        // The kernel takes a namespace down, with its end of a link, some time after its last user.
+        let gone = lab::deadline::until("the end of what pods had", LINGER, || {
+            left = self.left()?;
+            Ok(left.iter().all(|what| !what.starts_with("link ")).then_some(()))
+        });
+        gone.and_then(|()| if left.is_empty() { Ok(()) } else { bail!("something stays") }).with_context(
+            || format!("left: {left:#?}\n{}", self.log().briefs().unwrap_or_default().join("\n")),
+        )
     }
 
     /// Waits until the runtime's conf is one with this plugin in it.
@@ -197,6 +207,30 @@ impl Scene {
         lab::deadline::until(&format!("a conf with {plugin}"), crate::LIMIT, || {
             Ok(self.cri().conf_plugins()?.iter().any(|loaded| loaded == plugin).then_some(()))
         })
+    }
+
+    /// Makes containerd forget a sandbox, as if it had died before it wrote anything down; it must be restarted to notice.
+    pub(crate) fn forget(&self, id: &str) -> Result<()> {
+        let mut ctr = self.node().command("ctr");
+        ctr.arg("--address").arg(self.containerd.socket());
+        let output = ctr.args(["--namespace", "k8s.io", "containers", "delete", id]).output()?;
+        ensure!(output.status.success(), "ctr: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// Kills every shim that runs on the node, and nothing that it started.
+    pub(crate) fn kill_shims(&self) -> Result<()> {
+        let program = Path::new(BIN_DIR).join("crossfade");
+        let mut killed = 0;
+        for pid in fs::read_dir(self.outside("/proc"))?.flatten() {
+            if fs::read_link(pid.path().join("exe")).is_ok_and(|exe| exe == program) {
+                let pid = pid.file_name();
+                self.node().run(&["kill".as_ref(), "-KILL".as_ref(), pid.as_os_str()])?;
+                killed += 1;
+            }
+        }
+        ensure!(killed > 0, "no shim runs on the node");
+        Ok(())
     }
 
     /// Runs `crossfade-bootstrap` beside this containerd.
@@ -218,6 +252,9 @@ impl Scene {
         Ok(said)
     }
 }
+
+/// How long a link may outlive its pod.
+const LINGER: Duration = Duration::from_secs(20);
 
 /// The plugin as a package would bring it, in the node's directory.
 const PACKAGED: &str = "packaged-crossfade";
@@ -247,7 +284,8 @@ pub(crate) fn failing_dels(times: usize, text: &str) -> Stub {
 fn conflist(overlay: &Overlay, stubs: &[&str], dual: bool) -> Value {
     let mut conflist = overlay.conflist(1);
     let bridge = conflist["plugins"][0].take();
-    conflist["plugins"] = iter::once(bridge).chain(stubs.iter().map(|stub| json!({ "type": stub }))).collect();
+    conflist["plugins"] =
+        iter::once(bridge).chain(stubs.iter().map(|stub| json!({ "type": stub }))).collect();
     if dual {
         let six = format!("fd00:{}::/64", overlay.prefix.replace('.', ":"));
         let ipam = &mut conflist["plugins"][0]["ipam"];
