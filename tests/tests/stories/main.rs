@@ -1,5 +1,7 @@
 //! What can go wrong between a real containerd and its plugins, told as stories.
 
+mod crowd;
+mod directory;
 mod failures;
 mod flips;
 mod hanging;
@@ -19,6 +21,9 @@ const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 
 /// Tells what happens from what hangs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// Names how many minutes the long run may take; unset for the short one.
+pub(crate) const SOAK_MINUTES: &str = "SOAK_MINUTES";
 
 /// `trials![module: test, ...; ...]`, called `module::test`.
 macro_rules! trials {
@@ -54,6 +59,14 @@ fn main() -> Result<ExitCode> {
             a_netns_that_is_unmounted_leaves_nothing,
             without_us_a_reused_path_costs_another_pod_its_interface,
             a_reused_path_leaves_the_other_pod_alone;
+        crowd: a_node_full_of_pods;
+        directory:
+            a_conf_that_arrives_from_elsewhere_is_ignored,
+            a_broken_first_file_takes_the_network_down,
+            owner_mode_and_version_are_not_looked_at,
+            a_directory_that_is_made_anew_is_not_watched,
+            a_war_of_renames_ends_with_our_conf_loaded,
+            our_conf_is_never_seen_torn;
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }

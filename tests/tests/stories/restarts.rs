@@ -1,5 +1,7 @@
 //! A containerd that dies in the middle of an ADD.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail, ensure};
 use lab::cri::{Cri, Sandbox};
 use lab::deadline::until;
@@ -80,16 +82,11 @@ pub(crate) fn what_is_never_deleted_is_swept() -> Result<()> {
         scene.containerd.restart()?;
         ensure!(scene.kept()? == [living.clone()], "{phase}: containerd lists {:?}", scene.kept()?);
         if netns_gone {
+            let spared = scene.cri().status(&living)?.netns;
             for mount in files(&scene.outside("/run/netns"))? {
-                let netns = std::path::Path::new("/run/netns").join(mount.file_name().context("a name")?);
-                if netns
-                    != scene
-                        .cri()
-                        .status(&living)?
-                        .netns
-                        .strip_prefix("/var")
-                        .map_or_else(|_| netns.clone(), |rest| std::path::Path::new("/").join(rest))
-                {
+                let name = mount.file_name().context("a name")?;
+                if Some(name) != spared.file_name() {
+                    let netns = Path::new("/run/netns").join(name);
                     scene.node().run(&["umount".as_ref(), "--lazy".as_ref(), netns.as_os_str()])?;
                 }
             }

@@ -6,7 +6,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::Command;
 use std::time::Duration;
 use std::{fs, iter};
 
@@ -233,19 +233,19 @@ impl Scene {
         Ok(())
     }
 
-    /// Runs `crossfade-bootstrap` beside this containerd.
-    pub(crate) fn bootstrap(&self, arguments: &[&str]) -> Result<Output> {
+    /// `crossfade-bootstrap` beside this containerd.
+    pub(crate) fn bootstrap(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = self.node().command(lab::dist::bootstrap()?);
         command.args(arguments).arg("--runtime-endpoint").arg(self.containerd.socket());
         if arguments[0] == "install" {
             command.arg("--plugin").arg(self.node().scratch().join(PACKAGED));
         }
-        command.output().context("crossfade-bootstrap")
+        Ok(command)
     }
 
     /// Runs a command of it that must end so, and returns what it said.
     pub(crate) fn told(&self, arguments: &[&str], status: i32) -> Result<String> {
-        let output = self.bootstrap(arguments)?;
+        let output = self.bootstrap(arguments)?.output().context("crossfade-bootstrap")?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let said = text(&output.stdout) + &text(&output.stderr);
         ensure!(output.status.code() == Some(status), "{arguments:?}: {}\n{said}", output.status);
