@@ -5,10 +5,13 @@ mod directory;
 mod failures;
 mod flips;
 mod hanging;
+mod history;
 mod namespaces;
 mod outage;
+mod player;
 mod restarts;
 mod scene;
+mod step;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,7 +26,7 @@ const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Names how many minutes the long run may take; unset for the short one.
-pub(crate) const SOAK_MINUTES: &str = "SOAK_MINUTES";
+pub(crate) const SOAK_MINUTES: &str = "CROSSFADE_SOAK_MINUTES";
 
 /// `trials![module: test, ...; ...]`, called `module::test`.
 macro_rules! trials {
@@ -60,6 +63,7 @@ fn main() -> Result<ExitCode> {
             without_us_a_reused_path_costs_another_pod_its_interface,
             a_reused_path_leaves_the_other_pod_alone;
         crowd: a_node_full_of_pods;
+        history: whatever_happens_nothing_is_left;
         directory:
             a_conf_that_arrives_from_elsewhere_is_ignored,
             a_broken_first_file_takes_the_network_down,
