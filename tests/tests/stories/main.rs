@@ -1,5 +1,6 @@
 //! What can go wrong between a real containerd and its plugins, told as stories.
 
+mod company;
 mod crowd;
 mod directory;
 mod failures;
@@ -63,6 +64,7 @@ fn main() -> Result<ExitCode> {
             without_us_a_reused_path_costs_another_pod_its_interface,
             a_reused_path_leaves_the_other_pod_alone;
         crowd: a_node_full_of_pods;
+        company: loopback_comes_and_goes_beside_us, too_few_processes_leave_nothing, too_little_memory_leaves_nothing;
         history: whatever_happens_nothing_is_left;
         directory:
             a_conf_that_arrives_from_elsewhere_is_ignored,

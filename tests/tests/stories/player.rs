@@ -191,7 +191,7 @@ impl Player {
                 Some(Err(error)) => {
                     let excused = self.may_fail("ADD", &networks) || networks.iter().any(|&n| self.away[n]);
                     ensure!(excused, "pod-{pod} did not run: {error:#}");
-                    // What its undoing failed at is on record, and nobody will send that DEL.
+                    // Containerd keeps a pod whose ADD could not be undone; it is ended with all others.
                     self.strangers |= self.may_fail("DEL", &networks);
                 }
                 None => {}
