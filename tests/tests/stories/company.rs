@@ -87,31 +87,43 @@ pub(crate) fn loopback_comes_and_goes_beside_us() -> Result<()> {
     scene.expect_nothing()
 }
 
-/// A cgroup of version 1 around every call of the shim, its delegates included; removed on drop.
+/// A cgroup around every call of the shim, its delegates included; removed on drop.
 struct Tight {
     directory: PathBuf,
     limit: &'static str,
+    none: &'static str,
 }
 
 impl Tight {
-    /// Puts a script before the shim that enters the cgroup first.
-    fn new(scene: &Scene, controller: &str, limit: &'static str) -> Result<Tight> {
+    /// Puts a script before the shim that enters the cgroup first. The limits are those of `pids`, or else of `memory`.
+    fn new(scene: &Scene, pids: bool) -> Result<Tight> {
+        let root = Path::new("/sys/fs/cgroup");
         let parent = lab::isolate::cgroup_parent()?;
-        let directory =
-            Path::new("/sys/fs/cgroup").join(controller).join(parent.trim_start_matches('/')).join("tight");
+        let parent = parent.trim_start_matches('/');
+        let controller = if pids { "pids" } else { "memory" };
+        // Version 2 has one hierarchy, where a directory has the controllers that the one above it passes on.
+        let unified = root.join("cgroup.controllers").exists();
+        let above = if unified { root.join(parent) } else { root.join(controller).join(parent) };
+        let directory = above.join("tight");
         fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
-        let plugin = scene.outside(BIN_DIR).join("crossfade");
-        let real = plugin.with_file_name("crossfade-real");
-        if !real.exists() {
-            fs::rename(&plugin, &real)?;
+        if unified {
+            fs::write(above.join("cgroup.subtree_control"), format!("+{controller}"))
+                .context("passing it on")?;
         }
+        let plugin = scene.outside(BIN_DIR).join("crossfade");
+        fs::rename(&plugin, plugin.with_file_name("crossfade-real"))?;
         let tasks = directory.join("cgroup.procs");
         let script =
             format!("#!/bin/sh\necho $$ > {} || exit 9\nexec {BIN_DIR}/crossfade-real\n", tasks.display());
         let written = scene.node().dir().join("tight.sh");
         fs::write(&written, script)?;
         lab::scratch::install(&written, &plugin)?;
-        Ok(Tight { directory, limit })
+        let (limit, none) = match (pids, unified) {
+            (true, _) => ("pids.max", "max"),
+            (false, true) => ("memory.max", "max"),
+            (false, false) => ("memory.limit_in_bytes", "-1"),
+        };
+        Ok(Tight { directory, limit, none })
     }
 
     fn set(&self, value: &str) -> Result<()> {
@@ -131,24 +143,24 @@ impl Drop for Tight {
 pub(crate) fn too_few_processes_leave_nothing() -> Result<()> {
     let scene = Scene::new()?;
     scene.policy("both-old", json!({}))?;
-    let tight = Tight::new(&scene, "pids", "pids.max")?;
-    hard_times(&scene, &tight, &["1", "2", "4", "8", "16", "64"], "max")
+    let tight = Tight::new(&scene, true)?;
+    hard_times(&scene, &tight, &["1", "2", "4", "8", "16", "64"])
 }
 
 pub(crate) fn too_little_memory_leaves_nothing() -> Result<()> {
     let scene = Scene::new()?;
     scene.policy("both-old", json!({}))?;
-    let tight = Tight::new(&scene, "memory", "memory.limit_in_bytes")?;
-    hard_times(&scene, &tight, &["1M", "2M", "4M", "8M"], "-1")
+    let tight = Tight::new(&scene, false)?;
+    hard_times(&scene, &tight, &["1M", "2M", "4M", "8M"])
 }
 
 /// Runs a pod under each limit. Some must fail, or the limits are no limits.
-fn hard_times(scene: &Scene, tight: &Tight, limits: &[&str], none: &str) -> Result<()> {
+fn hard_times(scene: &Scene, tight: &Tight, limits: &[&str]) -> Result<()> {
     let mut failed = 0;
     for limit in limits {
         tight.set(limit)?;
         let ran = scene.run(&format!("pod-{limit}"));
-        tight.set(none)?;
+        tight.set(tight.none)?;
         failed += usize::from(ran.is_err());
         if ran.is_ok() {
             scene.expect(1, 1, 1).with_context(|| format!("under {limit}"))?;

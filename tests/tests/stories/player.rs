@@ -81,7 +81,6 @@ impl Player {
         };
         let more = json!({
             "networks": { "old": network(0), "new": network(1) },
-            "deadlines": { "delSeconds": 6 },
             "gc": { "graceSeconds": 0 },
         });
         self.scene.policy(PHASES[self.phase], more)

@@ -30,7 +30,7 @@ pub(crate) fn a_stop_after_the_restart_ends_the_add() -> Result<()> {
     let gate = scene.gate("gate")?;
     for (phase, ifname) in [("old", "eth0"), ("both-new", "net1")] {
         // The ADD is asked to stop at half of the DEL's time.
-        scene.policy(phase, json!({ "deadlines": { "delSeconds": 4 } }))?;
+        scene.policy(phase, json!({ "deadlines": { "delSeconds": 10 } }))?;
         let id = cut(&mut scene, &gate, ifname)?;
         scene.containerd.start_again()?;
         ensure!(scene.kept()? == [id.clone()], "{phase}: containerd lists {:?}", scene.kept()?);
