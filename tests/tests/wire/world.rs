@@ -131,7 +131,7 @@ impl Network {
         kind + if self.side == Side::Old { 10 } else { 20 }
     }
 
-    /// The name in its conf.
+    /// What its name in a conf begins with.
     pub(crate) fn name(self) -> String {
         format!("{}-{}", self.side.name(), self.kind.name())
     }
@@ -154,13 +154,23 @@ impl Network {
     }
 
     /// Its conflist on a node: addresses of these families, a default for each.
+    ///
+    /// Each choice of families has leases and a part of the subnet for itself. host-local counts on from the address given
+    /// last, by the position of a range in the conf, so that two confs with one count would soon give an address again, to
+    /// a pod whose neighbours still know the one before.
     pub(crate) fn conflist(self, node: u8, families: Families, leases: &Scratch) -> Value {
         let number = self.number();
         let [v4, v6] = self.subnets(node);
+        let (from, to) = match families {
+            Families::Dual => (10, 99),
+            Families::V4 | Families::V6 => (100, 199),
+        };
         let (mut ranges, mut routes) = (Vec::new(), Vec::new());
         for (subnet, default, is_ipv4) in [(v4, "0.0.0.0/0", true), (v6, "::/0", false)] {
             if families.has(is_ipv4) {
-                ranges.push(json!([{ "subnet": subnet }]));
+                let prefix = subnet.split_once("0/24").or(subnet.split_once("/64")).unwrap_or_default().0;
+                let (from, to) = (format!("{prefix}{from}"), format!("{prefix}{to}"));
+                ranges.push(json!([{ "subnet": subnet, "rangeStart": from, "rangeEnd": to }]));
                 routes.push(json!({ "dst": default }));
             }
         }
@@ -178,7 +188,7 @@ impl Network {
             // Two Calicos on one node would both call the host's end of a pod the same.
             Kind::Calico => plugin["hostPrefix"] = json!(format!("{}cali", self.side.name())),
         }
-        json!({"cniVersion": "1.0.0", "name": self.name(), "plugins": [plugin]})
+        json!({"cniVersion": "1.0.0", "name": format!("{}-{families}", self.name()), "plugins": [plugin]})
     }
 }
 
@@ -343,7 +353,9 @@ fn node_links(node: u8) -> Result<String> {
 fn outside_links() -> Result<String> {
     let mut batch = "addr add 2001:db8:1::3/64 dev eth0 nodad\n".to_owned();
     for address in OUTSIDE {
-        writeln!(batch, "addr add {address} dev lo")?;
+        // Also without a duplicate check, an IPv6 address is only usable in a moment, unless it says so.
+        let nodad = if address.contains(':') { "nodad" } else { "" };
+        writeln!(batch, "addr add {address} dev lo {nodad}")?;
     }
     for (node, network) in [1, 2].into_iter().flat_map(|node| Network::all().map(move |net| (node, net))) {
         let [v4, v6] = network.subnets(node);
