@@ -5,7 +5,7 @@
 //! were opened in it; the thread itself is there for the length of that one call and is back before anything else happens.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -92,6 +92,8 @@ impl Netns {
         if value.trim() == "0" {
             return Ok(false);
         }
+        // Anywhere but at its beginning, the kernel takes a write without heeding it.
+        file.rewind()?;
         file.write_all(b"0").map(|()| true)
     }
 

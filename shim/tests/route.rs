@@ -173,6 +173,20 @@ fn a_v4_owner_leaves_the_v6_default_to_the_first() {
 }
 
 #[test]
+fn routers_of_the_first_are_heeded_only_where_the_owner_has_no_ipv6_default() {
+    if !privileged() {
+        return;
+    }
+    for (owner_gives, heeded) in [(Defaults::Both, "0"), (Defaults::OnlyV4, "1"), (Defaults::None, "1")] {
+        let pod = pod();
+        let (first, owner) = (Network::new(1, Kind::Calico, "eth0"), Network::new(2, Kind::Subnet, "net1"));
+        attach_both(&pod, &first, &owner, owner_gives);
+        let flag = |ifname| pod.run(&format!("sysctl -n net.ipv6.conf.{ifname}.accept_ra_defrtr"));
+        assert_eq!((flag("eth0").trim(), flag("net1").trim()), (heeded, "1"), "{owner_gives:?}");
+    }
+}
+
+#[test]
 fn metric_mtu_and_advmss_go_along() {
     if !privileged() {
         return;

@@ -123,8 +123,9 @@ impl Attachment {
         self.space.path().display().to_string()
     }
 
-    /// Answers on every address from now on.
+    /// Answers on every address from now on, as soon as none is under duplicate check any more.
     pub(crate) fn respond(&mut self) -> Result<()> {
+        self.settle()?;
         self.responder = Some(Responder::start(&self.space, &self.addresses())?);
         Ok(())
     }
@@ -142,12 +143,6 @@ impl Attachment {
     /// Every address.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         self.homes.iter().map(|home| home.address).collect()
-    }
-
-    /// Looks at the addresses again.
-    pub(crate) fn look_again(&mut self) -> Result<()> {
-        self.homes = homes(&self.space)?;
-        Ok(())
     }
 
     /// Waits until no address is under duplicate check any more.

@@ -88,5 +88,11 @@ fn parse(bytes: &[u8], link: &LinkAddr) -> Option<Packet> {
         _ => return None, // ARP has a zero there
     };
     let is_transport = [TCP, UDP].contains(&protocol);
-    Some(Packet { index: link.ifindex(), sent: link.pkttype() == OUTGOING, source, destination, is_transport })
+    Some(Packet {
+        index: link.ifindex(),
+        sent: link.pkttype() == OUTGOING,
+        source,
+        destination,
+        is_transport,
+    })
 }

@@ -47,12 +47,24 @@ pub(crate) struct Answer {
 /// # Errors
 /// Nobody answers.
 pub(crate) fn ask(from: &Space, source: Option<IpAddr>, to: IpAddr, protocol: Protocol) -> Result<Answer> {
-    let to = SocketAddr::from((to, PORT));
+    ask_at(from, source, SocketAddr::from((to, PORT)), protocol)
+}
+
+/// The same at another port.
+///
+/// # Errors
+/// Nobody answers.
+pub(crate) fn ask_at(
+    from: &Space,
+    source: Option<IpAddr>,
+    to: SocketAddr,
+    protocol: Protocol,
+) -> Result<Answer> {
     from.inside(|| match protocol {
         Protocol::Tcp => ask_tcp(source, to),
         Protocol::Udp => ask_udp(source, to),
     })
-    .with_context(|| format!("{protocol:?} from {} ({source:?}) to {}", from.path().display(), to.ip()))
+    .with_context(|| format!("{protocol:?} from {} ({source:?}) to {to}", from.path().display()))
 }
 
 /// An open connection from `source`, or from where the kernel likes.
@@ -81,7 +93,8 @@ fn ask_tcp(source: Option<IpAddr>, to: SocketAddr) -> Result<Answer> {
 
 fn ask_udp(source: Option<IpAddr>, to: SocketAddr) -> Result<Answer> {
     let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-    let socket = UdpSocket::bind((source.unwrap_or(any), 0)).with_context(|| format!("bind to {source:?}"))?;
+    let socket =
+        UdpSocket::bind((source.unwrap_or(any), 0)).with_context(|| format!("bind to {source:?}"))?;
     socket.connect(to).context("connect")?;
     socket.set_read_timeout(Some(AGAIN)).context("read timeout")?;
     let local = socket.local_addr()?.ip();

@@ -19,6 +19,8 @@ pub(crate) struct Case {
     pub(crate) primary: Side,
     pub(crate) owner: Side,
     pub(crate) leave: Leave,
+    /// Name of the secondary's interface.
+    pub(crate) secondary: &'static str,
 }
 
 const FAMILIES: [[Families; 2]; 5] = [
@@ -37,9 +39,11 @@ pub(crate) fn cases() -> Vec<Case> {
             for (shift, families) in FAMILIES.into_iter().enumerate() {
                 // Another role for each way to end in each choice of families.
                 let mut leaves = Leave::ALL.into_iter().cycle().skip(shift);
-                for (primary, owner) in Side::BOTH.into_iter().flat_map(|one| Side::BOTH.map(|two| (one, two))) {
+                for (primary, owner) in
+                    Side::BOTH.into_iter().flat_map(|one| Side::BOTH.map(|two| (one, two)))
+                {
                     let leave = leaves.next().unwrap_or(Leave::Orderly);
-                    cases.push(Case { kinds: [old, new], families, primary, owner, leave });
+                    cases.push(Case { families, primary, owner, leave, ..Case::of([old, new]) });
                 }
             }
         }
@@ -48,6 +52,18 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 impl Case {
+    /// Two networks of these kinds, old being the primary, new the owner, both dual.
+    pub(crate) fn of(kinds: [Kind; 2]) -> Self {
+        Self {
+            kinds,
+            families: [Families::Dual; 2],
+            primary: Side::Old,
+            owner: Side::New,
+            leave: Leave::Orderly,
+            secondary: "net1",
+        }
+    }
+
     /// `old-ptp-v4_new-bridge-dual::primary_old::default_new::leaves_orderly`.
     pub(crate) fn name(&self) -> String {
         let side = |side: Side| {
@@ -71,9 +87,9 @@ impl Case {
         [self.owner, self.owner.other()].into_iter().find(|side| self.families_of(*side).has(is_ipv4))
     }
 
-    /// Interface of a side in the pod, if `net1` was free.
+    /// Interface of a side in the pod.
     pub(crate) fn ifname(&self, side: Side) -> &'static str {
-        if side == self.primary { "eth0" } else { "net1" }
+        if side == self.primary { "eth0" } else { self.secondary }
     }
 
     pub(crate) fn policy(&self, pod: &Attachment) -> Value {
@@ -99,14 +115,19 @@ impl Case {
 
     /// The whole life of a pod.
     pub(crate) fn run(&self, id: &str) -> Result<()> {
+        self.run_in(id, Space::pod(id)?)
+    }
+
+    /// The same in a netns that somebody has prepared.
+    pub(crate) fn run_in(&self, id: &str, space: Space) -> Result<()> {
         let world = world()?;
-        let mut pod = self.pod(world, id, Space::pod(id)?)?;
+        let mut pod = self.pod(world, id, space)?;
         let watched = Watched::new(self, &pod)?;
         let reply = pod.add(world)?;
         tables::hold(self, &pod, &reply)?;
         pod.respond()?;
         watched.all_questions(world, &pod)?;
-        as_an_agent_would(&pod)?;
+        as_an_agent_would(self, &pod)?;
         pod.check(world).context("after an agent's changes")?;
         pod.be_silent()?;
         drop(watched);
@@ -115,10 +136,12 @@ impl Case {
 }
 
 /// What agents do to pods of theirs that run: another MTU, a neighbour that is known for good.
-pub(crate) fn as_an_agent_would(pod: &Attachment) -> Result<()> {
-    for ifname in ["eth0", "net1"] {
+fn as_an_agent_would(case: &Case, pod: &Attachment) -> Result<()> {
+    for ifname in Side::BOTH.map(|side| case.ifname(side)) {
         pod.space.ip(&format!("link set {ifname} mtu 1400"))?;
-        pod.space.ip(&format!("neighbour replace 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev {ifname} nud permanent"))?;
+        pod.space.ip(&format!(
+            "neighbour replace 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev {ifname} nud permanent"
+        ))?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::echo::{Protocol, ask};
 use crate::matrix::Case;
 use crate::space::Space;
 use crate::tables::homes;
-use crate::world::{Network, NODE, OUTSIDE, Side, World, of_family};
+use crate::world::{NODE, Network, OUTSIDE, Side, World, of_family};
 
 /// A pod whose packets are recorded from before its ADD.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl<'a> Watched<'a> {
     }
 
     /// Each address of the pod is asked from the node, from pods of both networks on both nodes, and from outside.
-    fn is_answered(&self, world: &World, pod: &Attachment, protocol: Protocol) -> Result<()> {
+    pub(crate) fn is_answered(&self, world: &World, pod: &Attachment, protocol: Protocol) -> Result<()> {
         for home in pod.homes() {
             let mut askers: Vec<&Space> = vec![&world.node, &world.outside];
             for (side, node) in Side::BOTH.into_iter().flat_map(|side| [(side, 1), (side, 2)]) {
@@ -80,8 +80,15 @@ impl<'a> Watched<'a> {
         Ok(destinations)
     }
 
-    /// No packet left by another interface than its source's, none came in by another than its destination's.
+    /// No packet left by another interface than its source's, none came in by another than its destination's; and some did
+    /// both for every address.
     pub(crate) fn every_packet_at_home(&self, pod: &Attachment) -> Result<()> {
+        self.packets_at_home(pod, |_| true)
+    }
+
+    /// The same, some packets being expected of the addresses that are `busy`.
+    pub(crate) fn packets_at_home(&self, pod: &Attachment, busy: impl Fn(&IpAddr) -> bool) -> Result<()> {
+        let expected = busy;
         let packets = self.capture.packets()?;
         let mut busy = BTreeSet::new();
         for packet in &packets {
@@ -92,12 +99,16 @@ impl<'a> Watched<'a> {
             if packet.index == 1 {
                 continue; // the pod's own lo
             }
-            ensure!(packet.index == home.index, "went through another interface than {}: {packet:?}", home.ifname);
+            ensure!(
+                packet.index == home.index,
+                "went through another interface than {}: {packet:?}",
+                home.ifname
+            );
             if packet.is_transport {
                 busy.insert((own, packet.sent));
             }
         }
-        for address in pod.addresses() {
+        for address in pod.addresses().into_iter().filter(expected) {
             let both_ways = busy.contains(&(address, true)) && busy.contains(&(address, false));
             ensure!(both_ways, "nothing was seen of {address}, the capture proves nothing: {packets:?}");
         }

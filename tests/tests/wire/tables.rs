@@ -119,8 +119,14 @@ fn copies(case: &Case, pod: &Attachment, is_ipv4: bool) -> Result<()> {
             ensure!(!elsewhere, "{table} has a default of a network without this family: {copies:?}");
             continue;
         }
-        ensure!(copies.iter().all(|route| route["dev"] == ifname), "{table} leads not by {ifname} alone: {copies:?}");
-        ensure!(copies.iter().filter(|route| is_default(route)).count() == 1, "{table} has no default: {copies:?}");
+        ensure!(
+            copies.iter().all(|route| route["dev"] == ifname),
+            "{table} leads not by {ifname} alone: {copies:?}"
+        );
+        ensure!(
+            copies.iter().filter(|route| is_default(route)).count() == 1,
+            "{table} has no default: {copies:?}"
+        );
         for route in main.iter().filter(|route| route["dev"] == ifname && route["protocol"] != "101") {
             let way = |route: &Value| ["dst", "gateway", "dev"].map(|key| route[key].clone());
             ensure!(copies.iter().any(|copy| way(copy) == way(route)), "{table} lacks {route}: {copies:?}");

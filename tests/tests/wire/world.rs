@@ -231,12 +231,13 @@ static WORLD: OnceLock<std::result::Result<World, String>> = OnceLock::new();
 
 /// The one world of this process, made when the first case asks.
 pub(crate) fn world() -> Result<&'static World> {
-    let made = WORLD.get_or_init(|| World::new().map_err(|error| format!("{error:#}")));
+    let made = WORLD.get_or_init(|| World::new("").map_err(|error| format!("{error:#}")));
     made.as_ref().map_err(|error| anyhow!("the world: {error}"))
 }
 
 impl World {
-    fn new() -> Result<Self> {
+    /// A world whose pods have names that begin with `prefix`.
+    pub(crate) fn new(prefix: &str) -> Result<Self> {
         let programs = Scratch::new("programs")?;
         let shim = programs.install(&lab::dist::crossfade().context("the shim")?, "crossfade")?;
         programs.install(&lab::dist::lab_bin("lab-calico")?, "calico")?;
@@ -276,7 +277,7 @@ impl World {
             let threads: Vec<_> = nodes
                 .into_iter()
                 .flat_map(|node| Network::all().map(move |network| (node, network)))
-                .map(|(node, network)| scope.spawn(move || Peer::attach(world, node, network)))
+                .map(|(node, network)| scope.spawn(move || Peer::attach(world, prefix, node, network)))
                 .collect();
             let joined = threads.into_iter().map(|thread| thread.join());
             joined.map(|peer| peer.map_err(|_| anyhow!("a thread panicked"))?).collect::<Result<_>>()
@@ -307,8 +308,8 @@ impl World {
 }
 
 impl Peer {
-    fn attach(world: &World, node: u8, network: Network) -> Result<Self> {
-        let id = format!("peer-{}-{node}", network.name());
+    fn attach(world: &World, prefix: &str, node: u8, network: Network) -> Result<Self> {
+        let id = format!("{prefix}peer-{}-{node}", network.name());
         let mut pod = Attachment::new(world, &id, Space::pod(&id)?)?;
         pod.node = node;
         let conf = network.conflist(node, Families::Dual, &world.leases[usize::from(node) - 1]);
