@@ -23,12 +23,14 @@ pub(crate) struct Case {
     pub(crate) secondary: &'static str,
 }
 
-const FAMILIES: [[Families; 2]; 5] = [
+const FAMILIES: [[Families; 2]; 7] = [
     [Families::Dual, Families::Dual],
     [Families::V4, Families::V4],
     [Families::V6, Families::V6],
     [Families::V4, Families::Dual],
     [Families::Dual, Families::V4],
+    [Families::V6, Families::Dual],
+    [Families::Dual, Families::V6],
 ];
 
 /// All cases, each with a way to end of its own; every pair of plugins sees all of these.
