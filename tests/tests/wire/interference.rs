@@ -102,6 +102,10 @@ pub(crate) fn networks_of_two_mtus(kinds: [Kind; 2], id: &str) -> Result<()> {
     let mtu = |ifname: &str| pod.space.list(&format!("link show {ifname}"));
     // A bridge has the least of its ports' sizes by itself; a pod's interface has what its own network says.
     ensure!(mtu(case.ifname(Side::Old))?[0]["mtu"] == 1300 && mtu(case.ifname(Side::New))?[0]["mtu"] == 1450);
+    for ifname in ["eth0", "net1"] {
+        // Packets as a wire has them: a pair of interfaces passes larger ones on that are to be cut later.
+        pod.space.ip(&format!("link set {ifname} gso_max_segs 1"))?;
+    }
     let old_far = &world.peer(case.network(Side::Old), 2)?.pod.space;
     for home in pod.homes() {
         for other in [&world.outside, old_far] {
