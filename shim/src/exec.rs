@@ -95,7 +95,8 @@ impl Binary {
 
     fn open(path: &Path) -> Result<Self, String> {
         let file = trust::open(path).map_err(|e| e.to_string())?;
-        access(path, AccessFlags::X_OK)
+        // Of this very file, whatever its path leads to by now.
+        access(&opened(&file), AccessFlags::X_OK)
             .map_err(|_| format!("{} is not executable: chmod +x it", path.display()))?;
         let mut head = [0; 2];
         let script = file.read_exact_at(&mut head, 0).is_ok() && &head == b"#!";
@@ -112,6 +113,11 @@ impl Binary {
             _ => false,
         }
     }
+}
+
+/// A path to an open file itself.
+fn opened(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// What to run and for how long.
@@ -175,11 +181,7 @@ impl Running {
         let memfd = memfd_create(c"cni-stdin", MFdFlags::MFD_CLOEXEC)?;
         let mut stdin = File::from(memfd);
         stdin.write_all(call.stdin)?;
-        let program = if call.binary.script {
-            call.binary.path.clone()
-        } else {
-            PathBuf::from(format!("/proc/self/fd/{}", call.binary.file.as_raw_fd()))
-        };
+        let program = if call.binary.script { call.binary.path.clone() } else { opened(&call.binary.file) };
         let patience = (Instant::now() + BUSY_PATIENCE).min(deadline);
         if let Some(lock) = &lock {
             lock.inherit(true)?;

@@ -14,6 +14,7 @@ use crate::boot::Moment;
 use crate::file::{self, PRIVATE, read_bounded};
 use crate::layout::Layout;
 use crate::lock;
+use crate::raw::Undecodable;
 use crate::store::Key;
 use crate::trust;
 
@@ -100,7 +101,8 @@ impl Inventory {
             Err(why) => return Err(named(why.to_string())),
         };
         let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
-        let inventory: Self = serde_json::from_slice(&bytes).map_err(|e| named(e.to_string()))?;
+        let inventory: Self =
+            serde_json::from_slice(&bytes).map_err(|e| named(Undecodable::from(e).to_string()))?;
         if inventory.version == 1 {
             Ok(inventory)
         } else {

@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -233,25 +233,26 @@ fn try_flock(file: File, path: &Path) -> io::Result<Attempt> {
 /// The lock directory, made and trusted: whoever could write there could have us kill what he names.
 fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
     let dir = layout.locks();
-    let mut trusted = trust::check_dir(&dir);
-    if trusted.as_ref().is_err_and(trust::Distrust::is_absent) {
-        file::create_private_dir(&layout.run_dir)?;
-        file::create_private_dir(&dir)?;
-        trusted = trust::check_dir(&dir);
+    match trust::check_dir(&dir) {
+        Err(why) if why.is_absent() => {
+            file::create_private_dir(&layout.run_dir)?;
+            file::create_private_dir(&dir)?;
+        }
+        other => other?,
     }
-    trusted.map_err(io::Error::other)?;
     Ok(dir.join(name))
 }
 
+/// Its holder is written into it, so it must be nothing but a lock: no second name of another file either.
 fn open(path: &Path) -> io::Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(file::PRIVATE)
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
-        .open(path)
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(file::PRIVATE);
+    match trust::open_regular(&mut options, path)? {
+        (_, meta) if meta.nlink() > 1 => {
+            Err(io::Error::other(format!("{} has a second name; expected a lock: remove it", path.display())))
+        }
+        (file, _) => Ok(file),
+    }
 }
 
 fn read(file: &File) -> Holder {

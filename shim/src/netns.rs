@@ -6,11 +6,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,13 @@ pub struct Netns {
     id: NetnsId,
 }
 
+/// Whether `path` leads to the network namespace that this process itself is in: the host's. Nothing is opened.
+#[must_use]
+pub fn is_own(path: &Path) -> bool {
+    let id = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino()));
+    id(path).is_ok_and(|there| id(Path::new(OWN_NETNS)).is_ok_and(|here| here == there))
+}
+
 impl Netns {
     /// Opens the namespace at `path` (what a runtime passes as CNI_NETNS).
     ///
@@ -46,7 +54,9 @@ impl Netns {
     /// What `open(2)` says; `InvalidInput`, naming the path, if the file is not a namespace (a runtime that has taken
     /// the netns down leaves an ordinary empty file behind for a moment).
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        // A FIFO must not keep us, nor a terminal become ours.
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
         if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,

@@ -15,7 +15,7 @@ use siphasher::sip128::SipHasher13;
 use crate::attachment::{Attachment, Event, Intent, line};
 use crate::file::{self, PRIVATE, read_bounded};
 use crate::layout::Layout;
-use crate::trust;
+use crate::trust::{self, Distrust};
 
 /// Largest record we read, in bytes: two confs, two results and some lines.
 pub const MAX_BYTES: usize = 64 << 20;
@@ -94,13 +94,18 @@ impl Store {
     /// # Errors
     /// The directory, who can write it and what to do; an absent directory is fine.
     pub fn check_trust(&self) -> io::Result<()> {
-        match trust::check_dir(&self.layout.attachments()) {
-            Err(why) if why.is_absent() => match trust::check_dir(&self.layout.state_dir) {
-                Err(why) if why.is_absent() => Ok(()),
-                other => other.map_err(io::Error::other),
-            },
-            other => other.map_err(io::Error::other),
+        self.check_from(&self.layout.attachments())
+    }
+
+    /// Checks `dir`, or the first directory above it that is there.
+    fn check_from(&self, dir: &Path) -> io::Result<()> {
+        for dir in [dir, &self.layout.attachments(), &self.layout.state_dir] {
+            match trust::check_dir(dir) {
+                Err(why) if why.is_absent() => {}
+                other => return Ok(other?),
+            }
         }
+        Ok(())
     }
 
     /// Reads the record of `key`.
@@ -108,15 +113,17 @@ impl Store {
     /// # Errors
     /// When the directory is not trusted or the file is there but cannot be read.
     pub fn find(&self, key: &Key) -> io::Result<Found> {
-        self.check_trust()?;
+        self.check_from(&self.shard(&key.container_id))?;
         self.read(&self.path(key), Some(key))
     }
 
     fn read(&self, path: &Path, key: Option<&Key>) -> io::Result<Found> {
-        let mut file = match File::open(path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-            Err(e) => return Err(e),
+        let mut file = match trust::open_regular(File::options().read(true), path) {
+            Ok((file, _)) => file,
+            Err(why) if why.is_absent() => return Ok(Found::Nothing),
+            Err(Distrust::Io(_, e)) => return Err(e),
+            // What is no file, or not ours alone, is no record of ours whatever it says.
+            Err(why) => return Ok(Found::Damaged(why.to_string())),
         };
         let bytes = match read_bounded(&mut file, MAX_BYTES) {
             Ok(bytes) => bytes,
@@ -148,7 +155,6 @@ impl Store {
             let attachments = self.layout.attachments();
             file::create_private_dir(&self.layout.state_dir)?;
             file::create_private_dir(&attachments)?;
-            self.check_trust()?;
             file::create_private_dir(&shard)?;
             file::sync_dir(&attachments)?;
         }
@@ -167,12 +173,14 @@ impl Store {
     #[must_use]
     pub fn open(&self, attachment: Attachment) -> Open {
         let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
-        let opened = File::options().append(true).open(self.path(&key)).and_then(|file| {
-            if file.metadata()?.len() > attachment.sound_bytes {
-                file.set_len(attachment.sound_bytes)?;
-            }
-            Ok(file)
-        });
+        let opened = trust::open_regular(File::options().append(true), &self.path(&key))
+            .map_err(io::Error::from)
+            .and_then(|(file, meta)| {
+                if meta.len() > attachment.sound_bytes {
+                    file.set_len(attachment.sound_bytes)?;
+                }
+                Ok(file)
+            });
         if let Err(error) = &opened {
             tracing::warn!(
                 container_id = key.container_id,
@@ -237,6 +245,14 @@ impl Store {
         self.check_trust()?;
         let (mut sound, mut damaged) = (Vec::new(), Vec::new());
         for shard in list(&self.layout.attachments())? {
+            match trust::check_dir(&shard) {
+                Ok(()) => {}
+                Err(why @ Distrust::Kind(..)) => {
+                    damaged.push((shard, why.to_string()));
+                    continue;
+                }
+                Err(why) => return Err(why.into()),
+            }
             for path in list(&shard)? {
                 if path
                     .file_name()
@@ -261,8 +277,8 @@ impl Store {
     /// When a shard cannot be listed.
     pub fn abandoned_temps(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
-        for shard in list(&self.layout.attachments())? {
-            found.extend(file::abandoned_temps(&shard)?);
+        for shard in list(&self.layout.attachments())?.iter().filter(|shard| shard.is_dir()) {
+            found.extend(file::abandoned_temps(shard)?);
         }
         Ok(found)
     }

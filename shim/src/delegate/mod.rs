@@ -9,6 +9,7 @@
 mod del;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -22,6 +23,7 @@ use crate::reply::{CniError, code, quote};
 use crate::request::{DEPTH_VARIABLE, Verb};
 use crate::signal::Signals;
 use crate::store::Key;
+use crate::trust;
 use crate::version::{AddResult, Version, error_object};
 
 pub use del::{Del, del_all};
@@ -238,14 +240,13 @@ impl Network<'_> {
     }
 
     fn env(&self, verb: Verb) -> Vec<(&'static str, OsString)> {
-        let search = self.scope.search.join(":");
         vec![
             ("CNI_COMMAND", verb.as_str().into()),
             ("CNI_CONTAINERID", self.scope.container_id.into()),
             ("CNI_NETNS", self.scope.netns.into()),
             ("CNI_IFNAME", self.ifname.into()),
             ("CNI_ARGS", self.scope.args.unwrap_or_default().into()),
-            ("CNI_PATH", search.into()),
+            ("CNI_PATH", passed_on(&self.scope.search).into()),
             (DEPTH_VARIABLE, "1".into()),
         ]
     }
@@ -315,6 +316,21 @@ impl Network<'_> {
         error.log = format!("{who}: {}", error.log);
         error
     }
+}
+
+/// The directories that delegates are told: they look for plugins of their own there (an IPAM, say) and run what they find,
+/// so those in which others could put something are left out, and what is no absolute path. Usually that is none.
+fn passed_on(search: &[&str]) -> String {
+    let mut fit = Vec::new();
+    for dir in search.iter().flat_map(|list| list.split(':')).filter(|dir| !dir.is_empty()) {
+        match trust::check_place(Path::new(dir)) {
+            Ok(()) => fit.push(dir),
+            Err(why) => {
+                tracing::warn!(dir, error = why.to_string(), "left out of the delegates' CNI_PATH");
+            }
+        }
+    }
+    fit.join(":")
 }
 
 /// The error for a conf that leads back to us.

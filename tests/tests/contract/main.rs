@@ -15,6 +15,7 @@ mod environment;
 mod gc;
 mod inventory;
 mod journal;
+mod journald;
 mod limits;
 mod modes;
 mod mounts;

@@ -15,8 +15,8 @@ use crate::echo::Responder;
 use crate::space::Space;
 use crate::world::{Side, World};
 
-/// Tells what happens from what does not.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// Tells what happens from what does not, on a machine that has other things to do as well.
+pub(crate) const SOON: Duration = Duration::from_secs(180);
 
 /// An address of the pod and the interface it is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,8 @@ impl Attachment {
             .env("CNI_IFNAME", "eth0")
             .env("CNI_ARGS", &args)
             .env("CNI_PATH", &self.search_path)
-            .stdin(&conf.to_string());
+            .stdin(&conf.to_string())
+            .patience(SOON);
         world.space(self.node).inside(|| plugin.run()).with_context(|| format!("{verb} of {}", self.id))
     }
 
