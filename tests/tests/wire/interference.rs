@@ -34,6 +34,7 @@ pub(crate) fn the_loopback_plugin_beside(kinds: [Kind; 2], id: &str) -> Result<(
             .env("CNI_IFNAME", "lo")
             .env("CNI_PATH", "/usr/lib/cni")
             .stdin(&conf.to_string())
+            .patience(SOON)
             .run()?
             .succeeded()
     };
@@ -99,6 +100,7 @@ pub(crate) fn networks_of_two_mtus(kinds: [Kind; 2], id: &str) -> Result<()> {
     }
     let watched = Watched::new(&case, &pod)?;
     pod.add(world)?;
+    pod.settle()?;
     let mtu = |ifname: &str| pod.space.list(&format!("link show {ifname}"));
     // A bridge has the least of its ports' sizes by itself; a pod's interface has what its own network says.
     ensure!(mtu(case.ifname(Side::Old))?[0]["mtu"] == 1300 && mtu(case.ifname(Side::New))?[0]["mtu"] == 1450);
@@ -127,17 +129,19 @@ fn whole_stream(from: &Space, source: Option<IpAddr>, to: &Space, address: IpAdd
     const BYTES: usize = 1 << 19;
     let listener = to.inside(|| TcpListener::bind((address, 0)).context("listen"))?;
     let end = listener.local_addr()?;
+    let mut stream = from.inside(|| connect(source, end))?;
+    let (mut accepted, _) = listener.accept()?;
+    for stream in [&stream, &accepted] {
+        stream.set_read_timeout(Some(SOON))?;
+        stream.set_write_timeout(Some(SOON))?;
+    }
     thread::scope(|scope| {
         let server = scope.spawn(move || -> Result<usize> {
-            let (mut stream, _) = listener.accept()?;
-            stream.set_read_timeout(Some(SOON))?;
             let mut received = vec![0; BYTES];
-            stream.read_exact(&mut received)?;
-            stream.write_all(&received)?;
+            accepted.read_exact(&mut received)?;
+            accepted.write_all(&received)?;
             Ok(received.len())
         });
-        let mut stream = from.inside(|| connect(source, end))?;
-        stream.set_read_timeout(Some(SOON))?;
         let sent: Vec<u8> = (0..BYTES).map(|at| (at % 251) as u8).collect();
         stream.write_all(&sent)?;
         let mut back = Vec::with_capacity(BYTES);
