@@ -19,9 +19,10 @@ use nix::{
 
 use crate::{
     enumerate::on_all_cores,
+    mode::Mode,
     play::{go_on, set},
     point::{Runtime, Scene, State, Verb},
-    world::{Mode, POD, World},
+    world::{POD, World},
 };
 
 /// Every verb that touches an attachment, in every mode.

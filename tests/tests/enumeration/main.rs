@@ -7,10 +7,12 @@
 //!
 //! Which part of the points a run plays is [`share`]'s. `CROSSFADE_POINT='ADD both fresh fdatasync:1 ENOSPC dels'` plays one point and says what it finds.
 
+mod delegates;
 mod enumerate;
 mod exceptions;
 mod floors;
 mod limits;
+mod mode;
 mod order;
 mod play;
 mod point;

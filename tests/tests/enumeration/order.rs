@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use crate::{
+    mode::Mode,
     play::rehearse,
     point::{Scene, State, Verb},
     trace::SystemCall,
-    world::Mode,
 };
 
 /// write < fdatasync < rename < fsync of the directory < the first delegate, in every mode; and the trace in any other

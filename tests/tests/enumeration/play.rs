@@ -12,9 +12,10 @@ use nix::libc::{SIGABRT, SIGKILL};
 
 use crate::{
     exceptions::may_abort,
+    mode::Mode,
     point::{Fault, Point, Runtime, Scene, State, Verb},
     trace::{Trace, writers},
-    world::{Mode, POD, World},
+    world::{POD, World},
 };
 
 /// DELs that a runtime sends at most before it gives a sandbox up.

@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 
 use anyhow::{Context, Result, bail};
 
-use crate::world::Mode;
+use crate::mode::Mode;
 
 /// The six verbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,8 +5,7 @@
 //! the invariants of an answer; what is found is collected in [`World::problems`].
 
 use std::{
-    fmt, fs,
-    net::Ipv4Addr,
+    fs,
     path::{Path, PathBuf},
     sync::{
         OnceLock,
@@ -22,9 +21,14 @@ use lab::{
     invariants::{self, Ended, Leavings, Named, Tree, processes_naming, records},
     netns::Netns,
     scratch::Scratch,
-    stub::{Act, Reply, Stub, StubDir},
+    stub::{Reply, StubDir},
 };
 use serde_json::{Value, json};
+
+use crate::{
+    delegates::{Delegates, NAMES},
+    mode::Mode,
+};
 
 /// In every delegate's conf, and to be seen nowhere else.
 pub(crate) const CANARY: &str = "canary-8f1d20c5-secret";
@@ -57,50 +61,6 @@ pub(crate) fn set_programs(programs: Programs) {
 
 pub(crate) fn programs() -> &'static Programs {
     PROGRAMS.get().expect("main names the programs before it runs a test")
-}
-
-/// What the policy says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mode {
-    Old,
-    New,
-    Both,
-}
-
-impl Mode {
-    pub(crate) const ALL: [Self; 3] = [Self::Old, Self::New, Self::Both];
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Old => "old",
-            Self::New => "new",
-            Self::Both => "both",
-        }
-    }
-
-    /// The plugins in the order of ADD.
-    pub(crate) const fn plugins(self) -> &'static [&'static str] {
-        match self {
-            Self::Old => &["stub-old"],
-            Self::New => &["stub-new", "stub-tail"],
-            Self::Both => &["stub-old", "stub-new", "stub-tail"],
-        }
-    }
-
-    /// Networks and their ifnames, in the order of ADD.
-    pub(crate) const fn parts(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Old => &[("oldnet", "eth0")],
-            Self::New => &[("newnet", "eth0")],
-            Self::Both => &[("oldnet", "eth0"), ("newnet", "net1")],
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -181,46 +141,12 @@ impl World {
 
     /// Writes the stubs; `plugin` does something before its ADD.
     pub(crate) fn write_stubs(&self, plugin: &str, before: &Reply) -> Result<()> {
-        for name in ["stub-old", "stub-new", "stub-tail"] {
+        let delegates = Delegates { leases: self.path("leases"), plug: self.mode == Mode::Both };
+        for name in NAMES {
             let before = if name == plugin { before.clone() } else { Reply::default() };
-            let stub = match name {
-                "stub-old" => self.plugged(Ipv4Addr::new(10, 1, 0, 5), "0.4.0", before),
-                "stub-new" => self.plugged(Ipv4Addr::new(10, 2, 0, 7), "1.1.0", before),
-                // It takes something too, so that its own DEL is seen to come.
-                _ => self.tail(before),
-            };
-            self.stubs.write(name, &stub)?;
+            self.stubs.write(name, &delegates.stub(name, before))?;
         }
         Ok(())
-    }
-
-    /// The second plugin of a chain; it takes a lease of its own.
-    fn tail(&self, add: Reply) -> Stub {
-        let leases = self.dir.join("leases/tail");
-        Stub::answering(add.then(Act::Lease(leases.clone())).then(Act::PrintPrevResult))
-            .on("DEL", Reply(vec![Act::Release(leases)]))
-    }
-
-    /// A stub that takes a lease and, in both-mode, plugs an interface in.
-    fn plugged(&self, address: Ipv4Addr, version: &str, mut add: Reply) -> Stub {
-        let leases = self.dir.join("leases");
-        let host = "{id}{ifname}".to_owned();
-        let mut ip = json!({"interface": 0, "address": format!("{address}/32")});
-        if version == "0.4.0" {
-            ip["version"] = json!("4");
-        }
-        let result = json!({
-            "cniVersion": version,
-            "interfaces": [{"name": "{ifname}", "sandbox": "{netns}"}],
-            "ips": [ip],
-        });
-        add.0.push(Act::Lease(leases.clone()));
-        let mut del = vec![Act::Release(leases)];
-        if self.mode == Mode::Both {
-            add.0.push(Act::Plug { host: host.clone(), address });
-            del.insert(0, Act::Unplug(host));
-        }
-        Stub::answering(add.then(Act::Print(result.to_string()))).on("DEL", Reply(del))
     }
 
     /// What the names of this world's interfaces out here begin with.

@@ -27,8 +27,13 @@ impl Reference {
         let Some(attachment) = self.attachments.get(&key).cloned() else {
             return Ok(Ends::success());
         };
+        // Another pod's netns at that path is none of this attachment's.
+        let here = self.netns[usize::from(key.container)];
+        let anothers = attachment.netns.is_some()
+            && here.is_some()
+            && (here != attachment.netns || attachment.boot < self.boot);
         let path = self.netns_paths[usize::from(key.container)].clone();
-        let netns = if without_netns { String::new() } else { path };
+        let netns = if without_netns || anothers { String::new() } else { path };
         let owing = Owing { id: &key.id(), netns: Some(&netns), faults };
         match attachment.paper {
             Paper::Sound => self.close(key, attachment, &owing, reading),
