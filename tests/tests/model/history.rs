@@ -178,6 +178,13 @@ impl Call {
         }
     }
 
+    pub(crate) const fn key_mut(&mut self) -> Option<&mut Key> {
+        match self {
+            Self::Add { key, .. } | Self::Del { key, .. } | Self::Check { key, .. } => Some(key),
+            Self::Status { .. } | Self::Gc { .. } | Self::Sweep { .. } => None,
+        }
+    }
+
     /// The operation's name in counts.
     pub(crate) const fn name(&self) -> &'static str {
         match self {

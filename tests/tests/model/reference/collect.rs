@@ -102,7 +102,8 @@ impl Reference {
             return Ok(Vec::new());
         }
         let here = self.netns[usize::from(key.container)];
-        let same = attachment.netns.is_some() && attachment.netns == here;
+        // None outlives its boot, and its number may come again.
+        let same = attachment.netns.is_some() && attachment.netns == here && attachment.boot == self.boot;
         let path = self.netns_paths[usize::from(key.container)].clone();
         let netns = if same { path } else { String::new() };
         let owing = Owing { id: &id, netns: Some(&netns), faults };
