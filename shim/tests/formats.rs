@@ -89,7 +89,8 @@ fn what_is_written_is_the_file_byte_for_byte() {
     written.extend(line(&least()));
     written.extend(events().iter().flat_map(line));
     let written = String::from_utf8(written).expect("text");
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records").join(format!("format-{FORMAT}.lines"));
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records").join(format!("format-{FORMAT}.lines"));
     assert!(file.exists(), "a new format needs {}:\n{written}", file.display());
     assert_eq!(LINES, written, "the format changed without a new one");
 }

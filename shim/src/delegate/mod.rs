@@ -250,7 +250,9 @@ impl Network<'_> {
         ]
     }
 
-    fn stdin(&self, plugin: &Plugin, prev_result: Option<&RawValue>) -> Vec<u8> {
+    /// What a plugin of the chain finds on its stdin for every verb but GC.
+    #[must_use]
+    pub fn stdin(&self, plugin: &Plugin, prev_result: Option<&RawValue>) -> Vec<u8> {
         self.conf_for(plugin, prev_result).to_raw().get().as_bytes().to_vec()
     }
 
