@@ -4,13 +4,12 @@
 //! [`Intent`], durable before any delegate runs; every further line is one [`Event`], appended as it happens. So a record
 //! costs one fsync pair, a kill between two delegates loses nothing, and a full disk cannot make it shorter.
 //!
-//! *Reading*: a bad first line makes a record damaged. Events are read up to the first line that is torn or fails its sum; what
-//! came after is unknown, and unknown is read as "it was begun": a DEL too many is harmless, a DEL too few is a leak. After a
-//! power loss the events may be gone (they are not fsynced) and the intent alone remains, which is enough for every DEL.
+//! *Reading*: a bad first line makes a record damaged. An event whose line is torn or fails its sum is unknown, and unknown is read as "it
+//! was begun": a DEL too many is harmless, a DEL too few is a leak. Every other line counts, wherever it is: no event takes an
+//! earlier one back. After a power loss the events may be gone (they are not fsynced) and the intent alone remains, which is enough for every DEL.
 //!
-//! *Other versions*: a program deletes what an earlier one wrote, and after a downgrade what a later one wrote. A line whose sum is right
-//! but whose event is not known is passed over, and kept; an intent of a later version is read for what it has in common with ours. Both put
-//! the record in doubt as a torn line does. So a later version may add keys and events, never change what these say; one that
+//! *Other versions*: a program deletes what an earlier one wrote, and after a downgrade what a later one wrote. An event that is not known
+//! counts as a torn line; an intent of a later version is read for what it has in common with ours, and puts the record in doubt too. So a later version may add keys and events, never change what these say; one that
 //! must, has to make the first line unreadable to us, and then the record counts as damaged.
 
 mod line;
@@ -151,7 +150,7 @@ pub struct Attachment {
     pub attached: bool,
     /// When a DEL first failed.
     pub del_failed: Option<Moment>,
-    /// Bytes that end in a whole line; what follows is torn and has to go before anything is appended.
+    /// Bytes up to the last end of a line; what follows is torn, and has to be ended before anything is appended.
     pub sound_bytes: u64,
 }
 
@@ -183,15 +182,13 @@ impl Attachment {
         let mut record = Self::begin(intent);
         record.sound_bytes = first.len() as u64;
         for line in lines {
-            let Some(json) = checked(line) else {
-                doubtful = true;
-                break;
-            };
-            match serde_json::from_slice(json) {
-                Ok(event) => record.apply(event),
-                Err(_) => doubtful = true,
+            match checked(line).and_then(|json| serde_json::from_slice(json).ok()) {
+                Some(event) => record.apply(event),
+                None => doubtful = true,
             }
-            record.sound_bytes += line.len() as u64;
+            if line.ends_with(b"\n") {
+                record.sound_bytes += line.len() as u64;
+            }
         }
         if doubtful {
             for progress in &mut record.progress {
@@ -216,9 +213,11 @@ impl Attachment {
             }),
             Event::Attached {} => self.attached = true,
             Event::Deleted { leg } => at(&mut self.progress, leg, &mut |p| p.deleted = true),
-            Event::Stopped { leg, plugin } => {
-                at(&mut self.progress, leg, &mut |p| p.resume_at = Some(plugin));
-            }
+            Event::Stopped { leg, plugin } => at(&mut self.progress, leg, &mut |p| {
+                // Its DEL was owed, for whatever reason, and still is.
+                p.started = true;
+                p.resume_at = Some(plugin);
+            }),
             Event::DelFailed { at } => {
                 self.del_failed.get_or_insert(at);
             }

@@ -4,8 +4,8 @@
 //! their plugin and numbers must keep their spelling (`1.50` is not `1.5`). So only the top level of an object is taken
 //! apart; every value stays the text it was.
 //!
-//! Lookup follows Go's decoder, because that is what most plugins are written with: keys match whatever their case, and
-//! the last one wins. Then we and the plugin see the same value.
+//! Lookup follows Go's decoder, because that is what most plugins are written with: keys match whatever their case ([`is_key`]),
+//! and the last one wins. Then we and the plugin see the same value.
 
 use std::fmt;
 
@@ -66,7 +66,7 @@ impl RawObject {
     /// The raw value of `key`, as Go would choose it: any case, the last one.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&RawValue> {
-        self.0.iter().rev().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| &**v)
+        self.0.iter().rev().find(|(k, _)| is_key(k, key)).map(|(_, v)| &**v)
     }
 
     /// The value of `key` decoded; absent and `null` are both `None`.
@@ -79,11 +79,11 @@ impl RawObject {
 
     /// Sets `key`, replacing every spelling of it; a new key goes last.
     pub fn set(&mut self, key: &str, value: Box<RawValue>) {
-        if let Some(at) = self.0.iter().position(|(k, _)| k.eq_ignore_ascii_case(key)) {
+        if let Some(at) = self.0.iter().position(|(k, _)| is_key(k, key)) {
             let mut index = 0;
             self.0.retain(|(k, _)| {
                 index += 1;
-                index - 1 == at || !k.eq_ignore_ascii_case(key)
+                index - 1 == at || !is_key(k, key)
             });
             self.0[at] = (key.to_owned(), value);
         } else {
@@ -98,7 +98,7 @@ impl RawObject {
 
     /// Removes every spelling of `key`.
     pub fn remove(&mut self, key: &str) {
-        self.0.retain(|(k, _)| !k.eq_ignore_ascii_case(key));
+        self.0.retain(|(k, _)| !is_key(k, key));
     }
 
     /// The pairs in the order they came, duplicates included.
@@ -122,6 +122,19 @@ impl RawObject {
     pub fn to_raw(&self) -> Box<RawValue> {
         to_raw(self)
     }
+}
+
+/// Whether Go's decoder takes a key that is written so for `key`, which is ASCII.
+///
+/// *Source*: `encoding/json`, `foldName`, over `unicode.SimpleFold`: beside the two cases, the long s and the Kelvin sign fold into ASCII.
+#[must_use]
+pub fn is_key(written: &str, key: &str) -> bool {
+    let folded = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    written.chars().map(folded).eq(key.chars().map(folded))
 }
 
 /// The text of an object with `key` set to `value`, every other byte as it was: people read these files, and write them.
@@ -234,8 +247,10 @@ mod tests {
 
     #[test]
     fn lookup_takes_any_case_and_the_last_one() {
-        let object = object(r#"{"NAME":"a","name":"b","Name":"c"}"#);
-        assert_eq!(object.get("name").map(RawValue::get), Some(r#""c""#));
+        let object = object(r#"{"NAME":"a","name":"b","Name":"c","ſtateDir":"/s","Key":1,"namE ":"d"}"#);
+        for (key, value) in [("name", r#""c""#), ("stateDir", r#""/s""#), ("key", "1")] {
+            assert_eq!(object.get(key).map(RawValue::get), Some(value), "{key}");
+        }
     }
 
     #[test]

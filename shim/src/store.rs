@@ -15,6 +15,7 @@ use siphasher::sip128::SipHasher13;
 use crate::attachment::{Attachment, Event, Intent, line};
 use crate::file::{self, PRIVATE, read_bounded};
 use crate::layout::Layout;
+use crate::request::{is_name, validate_ifname};
 use crate::trust;
 
 /// Largest record we read, in bytes: two confs, two results and some lines.
@@ -38,10 +39,13 @@ impl Key {
         Self { container_id: container_id.into(), ifname: ifname.into() }
     }
 
-    /// The file name of everything that belongs to this attachment.
+    /// The file name of everything that belongs to this attachment: one component, whatever the key is.
     #[must_use]
     pub fn file_name(&self) -> String {
-        format!("{}@{}", id_name(&self.container_id), self.ifname)
+        let ifname = &self.ifname;
+        // Those of a call were checked, those of a file that others write were not.
+        let valid = validate_ifname(ifname).is_ok();
+        format!("{}@{}", id_name(&self.container_id), if valid { ifname.clone() } else { hashed(ifname) })
     }
 }
 
@@ -163,6 +167,14 @@ impl Store {
     /// # Errors
     /// When the directory is not trusted or cannot be written; then no record is left.
     pub fn begin(&self, intent: Intent) -> io::Result<Open> {
+        self.begin_with(intent, &[])
+    }
+
+    /// [`Self::begin`] for an attachment of which something has happened already: all of it is there at once, or nothing.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn begin_with(&self, intent: Intent, events: &[Event]) -> io::Result<Open> {
         let shard = self.shard(&intent.container_id);
         if !shard.is_dir() {
             let attachments = self.layout.attachments();
@@ -173,24 +185,29 @@ impl Store {
             file::sync_dir(&attachments)?;
         }
         let path = self.path(&Key::new(&intent.container_id, &intent.ifname));
-        let bytes = line(&intent);
+        let mut bytes = line(&intent);
+        bytes.extend(events.iter().flat_map(line));
         let file = file::write_durable(&path, &bytes, PRIVATE)?;
         let mut attachment = Attachment::begin(intent);
+        events.iter().for_each(|event| attachment.apply(event.clone()));
         attachment.sound_bytes = bytes.len() as u64;
         Ok(Open { file: Some(file), attachment })
     }
 
-    /// Opens a sound record for appending; a torn tail is cut off first.
+    /// Opens a sound record for appending. A torn tail becomes a line of its own: it is what tells the next reader that not
+    /// everything is known, and were it cut off, a network whose DEL fails now would not be asked again.
     ///
     /// Where the file cannot be written (a read-only file system, for one) the record goes on in memory: a DEL must not
     /// depend on being able to write.
     #[must_use]
-    pub fn open(&self, attachment: Attachment) -> Open {
+    pub fn open(&self, mut attachment: Attachment) -> Open {
         let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
         let opened =
-            self.in_its_place(&key, |path| File::options().append(true).open(path)).and_then(|file| {
-                if file.metadata()?.len() > attachment.sound_bytes {
-                    file.set_len(attachment.sound_bytes)?;
+            self.in_its_place(&key, |path| File::options().append(true).open(path)).and_then(|mut file| {
+                let bytes = file.metadata()?.len();
+                if bytes > attachment.sound_bytes {
+                    file.write_all(b"\n")?;
+                    attachment.sound_bytes = bytes + 1;
                 }
                 Ok(file)
             });
@@ -337,11 +354,16 @@ fn hash(text: &str) -> u128 {
 
 /// The part of a file name that stands for a container id. `~` cannot begin an id, so the two kinds never meet.
 fn id_name(container_id: &str) -> String {
-    if container_id.len() <= LONGEST_PLAIN_ID {
+    if container_id.len() <= LONGEST_PLAIN_ID && is_name(container_id) {
         container_id.to_owned()
     } else {
-        format!("~{:032x}", hash(container_id))
+        hashed(container_id)
     }
+}
+
+/// Stands for what cannot be a part of a file name: it is too long, or it is no name and might lead elsewhere.
+fn hashed(text: &str) -> String {
+    format!("~{:032x}", hash(text))
 }
 
 #[cfg(test)]
@@ -356,6 +378,14 @@ mod tests {
         assert!(names.iter().all(|name| name.len() < 64), "{names:?}");
         assert!(names[0] != names[1] && names[1] != names[2]);
         assert_eq!(Key::new("c1", "eth0").file_name(), "c1@eth0");
+    }
+
+    #[test]
+    fn what_is_no_name_cannot_lead_elsewhere() {
+        for bad in ["..", "a/b", "", "/etc/passwd", "a\0b"] {
+            let names = [Key::new(bad, "eth0").file_name(), Key::new("c1", bad).file_name()];
+            assert!(names.iter().all(|name| name.contains('~') && !name.contains(['/', '\0'])), "{names:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde_json::value::RawValue;
 
-use crate::raw::{RawObject, raw_string, to_raw};
+use crate::cidr;
+use crate::raw::{RawObject, is_key, raw_string, to_raw};
 use crate::reply::{CniError, code};
 
 /// A version we speak, oldest first.
@@ -157,13 +158,9 @@ impl AddResult {
         {
             for interface in &mut interfaces {
                 // Keys that 1.1.0 brought.
-                interface.retain(|key| {
-                    !["mtu", "socketPath", "pciID"].iter().any(|new| new.eq_ignore_ascii_case(key))
-                });
+                interface.retain(|key| !["mtu", "socketPath", "pciID"].iter().any(|new| is_key(key, new)));
                 if legacy(version) {
-                    interface.retain(|key| {
-                        ["name", "mac", "sandbox"].iter().any(|old| old.eq_ignore_ascii_case(key))
-                    });
+                    interface.retain(|key| ["name", "mac", "sandbox"].iter().any(|old| is_key(key, old)));
                 }
             }
             object.set("interfaces", to_raw(&interfaces));
@@ -196,9 +193,8 @@ fn addresses(object: &RawObject) -> Result<Vec<IpNetwork>, String> {
                 .decode("address")
                 .map_err(|e| format!("ips[{index}].address: {e}"))?
                 .ok_or_else(|| format!("ips[{index}] has no address"))?;
-            let network: IpNetwork = text
-                .parse()
-                .map_err(|e| format!("ips[{index}].address {text:?}: {e}; expected ADDRESS/LENGTH"))?;
+            let network =
+                cidr::parse(&text).map_err(|why| format!("ips[{index}].address {text:?}: {why}"))?;
             Ok(canonical(network))
         })
         .collect()
@@ -297,6 +293,8 @@ mod tests {
             (r#"{"cniVersion":3}"#, 6),
             (r#"{"ips":[{"address":"10.0.0.1"}, 3]}"#, 6),
             (r#"{"ips":[{"address":"banana/8"}]}"#, 6),
+            (r#"{"ips":[{"address":"10.0.0.1"}]}"#, 6),
+            (r#"{"ips":[{"address":"10.0.0.1/255.0.0.0"}]}"#, 6),
             (r#"{"ips":[{}]}"#, 6),
             (r#"{"code":7,"msg":"x"}"#, 7),
         ] {

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use crate::conflist::{Conflist, Plugin};
 use crate::exec::{self, Binary, Call, End, Outcome};
 use crate::lock::Lock;
-use crate::raw::{RawObject, to_raw};
+use crate::raw::{RawObject, is_key, to_raw};
 use crate::reply::{CniError, code, quote};
 use crate::request::{DEPTH_VARIABLE, Verb};
 use crate::signal::Signals;
@@ -34,7 +34,8 @@ const PRIMARY_ONLY: [&str; 7] =
 /// `runtimeConfig` as a secondary network may see it.
 #[must_use]
 pub fn secondary_runtime_config(mut runtime_config: RawObject) -> RawObject {
-    runtime_config.retain(|key| !PRIMARY_ONLY.contains(&key));
+    // A plugin written in Go takes any spelling of them.
+    runtime_config.retain(|key| !PRIMARY_ONLY.iter().any(|only| is_key(key, only)));
     runtime_config
 }
 

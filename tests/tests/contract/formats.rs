@@ -118,7 +118,7 @@ fn owed(bytes: &[u8], same_boot: bool) -> Owed {
     for line in lines {
         let Some(event) = json_of(line) else {
             doubtful = true;
-            break;
+            continue;
         };
         let leg = |name: &str| event.get(name).and_then(|event| event["leg"].as_u64());
         if let Some(leg) = leg("started").or_else(|| leg("added")) {
