@@ -92,8 +92,7 @@ impl Lock {
         loop {
             match try_flock(file, &path).map_err(NoLock::Io)? {
                 Attempt::Taken(file) => {
-                    // A holder that ended without a word may have left workers that closed what they inherited.
-                    read(&file).groups.into_iter().for_each(Process::kill_group);
+                    end_workers(&read(&file), signals);
                     return Self::hold(file, path, verb).map_err(NoLock::Io);
                 }
                 Attempt::Replaced => {
@@ -116,17 +115,41 @@ impl Lock {
         }
     }
 
-    /// Takes the lock of an attachment if it is free, orphans counting as holders.
+    /// Takes the lock of an attachment unless somebody living has it: what a dead holder started is ended first, since
+    /// nobody else may ever come to do it.
+    ///
+    /// `until` bounds the wait for its end.
     ///
     /// # Errors
     /// When the directory or file cannot be used.
-    pub fn try_take(layout: &Layout, key: &Key, verb: Verb) -> io::Result<Option<Self>> {
+    pub fn take_unattended(
+        layout: &Layout,
+        key: &Key,
+        verb: Verb,
+        until: Instant,
+        signals: &Signals,
+    ) -> io::Result<Option<Self>> {
         let path = prepare(layout, &key.file_name())?;
-        match try_flock(open(&path)?, &path)? {
-            // Workers that closed what they inherited hold nothing, and work all the same.
-            Attempt::Taken(file) if read(&file).groups.iter().any(|group| group.is_alive()) => Ok(None),
-            Attempt::Taken(file) => Self::hold(file, path, verb).map(Some),
-            Attempt::Busy(_) | Attempt::Replaced => Ok(None),
+        let mut file = open(&path)?;
+        loop {
+            match try_flock(file, &path)? {
+                Attempt::Taken(file) => {
+                    end_workers(&read(&file), signals);
+                    return Self::hold(file, path, verb).map(Some);
+                }
+                // Somebody was here a moment ago, and whatever he did is not to be judged by what we knew before.
+                Attempt::Replaced => return Ok(None),
+                Attempt::Busy(waiting) => {
+                    file = waiting;
+                    let holder = read(&file);
+                    let dead = holder.holder.is_some_and(|process| !process.is_alive());
+                    if !dead || signals.stop_requested() || Instant::now() >= until {
+                        return Ok(None);
+                    }
+                    wake_up(&holder, &path, None, &mut false);
+                }
+            }
+            signals.pause(PAUSE);
         }
     }
 
@@ -253,6 +276,17 @@ fn wake_up(holder: &Holder, path: &Path, ask_from: Option<Instant>, asked: &mut 
         orphans_holding(path).into_iter().for_each(|orphan| orphan.signal(Signal::SIGKILL));
     }
     holder.groups.iter().copied().for_each(Process::kill_group);
+}
+
+/// Ends what a holder that is gone without a word has left working although it closed what it inherited, and waits until
+/// it is gone: what the kernel is still doing for a process that was killed must not land behind an undo.
+fn end_workers(holder: &Holder, signals: &Signals) {
+    holder.groups.iter().copied().for_each(Process::kill_group);
+    // Nothing but an uninterruptible sleep in the kernel survives this for long.
+    let last = Instant::now() + Duration::from_secs(1);
+    while holder.groups.iter().any(|group| !group.group_is_gone()) && Instant::now() < last {
+        signals.pause(PAUSE);
+    }
 }
 
 fn describe(holder: &Holder) -> String {

@@ -72,7 +72,9 @@ fn free_ifname(wanted: &str, ifname: &str, taken: &[String]) -> String {
     if free(wanted) {
         return wanted.to_owned();
     }
-    (1..).map(|n: u32| format!("net{n}")).find(|name| free(name)).unwrap_or_else(|| wanted.to_owned())
+    // One more than can be in use, so one of them is free.
+    let mut candidates = (1..=taken.len() + 2).map(|n| format!("net{n}"));
+    candidates.find(|name| free(name)).unwrap_or_else(|| wanted.to_owned())
 }
 
 #[cfg(test)]

@@ -78,6 +78,13 @@ impl Process {
             }
         }
     }
+
+    /// Whether nothing is left of the process group that it leads or led, zombies included.
+    #[must_use]
+    pub fn group_is_gone(self) -> bool {
+        Self::of(self.pid).is_some_and(|other| other != self)
+            || killpg(Pid::from_raw(self.pid), None).is_err()
+    }
 }
 
 /// Ends a process group of our own children: SIGTERM, `grace`, SIGKILL, then waits until every member that is ours to

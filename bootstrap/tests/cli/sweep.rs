@@ -3,8 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-use shim::lock::Lock;
-use shim::request::Verb;
+use shim::file::create_private_dir;
 use shim::store::Found;
 use shim::store::Store;
 
@@ -146,8 +145,14 @@ fn a_del_that_fails_stays_owed() {
 fn what_somebody_has_in_hand_is_left_alone() {
     let node = node();
     node.attach("r1", now(), &["10-old.conflist"]);
-    let lock = Lock::try_take(&node.layout(), &key("r1"), Verb::Del).expect("lock").expect("free");
-    let entry = Lock::try_take(&node.layout(), &key("c1"), Verb::Del).expect("lock").expect("free");
+    create_private_dir(&node.layout().locks()).expect("lock directory");
+    // Whoever has it does not say who he is, so nobody can say that he is dead.
+    let in_hand = |name: &str| {
+        let file = fs::File::create(node.layout().locks().join(name)).expect("lock file");
+        file.lock().expect("free");
+        file
+    };
+    let (lock, entry) = (in_hand("r1@eth0"), in_hand("c1@eth0"));
     let told = sweep(&node, r#"[{"containerID":"c2"}]"#);
     assert_eq!(told.matches(": busy").count(), 2, "{told}");
     assert!(dels(&node).is_empty());

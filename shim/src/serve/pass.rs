@@ -1,4 +1,4 @@
-//! One pass over all records: each under its own lock, and never waiting for one that is busy. GC and the sweep share it.
+//! One pass over all records: each under its own lock, and never waiting for somebody living. GC and the sweep share it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -132,7 +132,8 @@ impl Pass<'_> {
         key: &Key,
         act: impl FnOnce(&mut Lock) -> Result<(), CniError>,
     ) -> Result<bool, CniError> {
-        match Lock::try_take(self.layout, key, Verb::Gc).map_err(|e| failed(key, &e))? {
+        let lock = Lock::take_unattended(self.layout, key, Verb::Gc, self.deadline, self.signals);
+        match lock.map_err(|e| failed(key, &e))? {
             Some(mut lock) => act(&mut lock).map(|()| true),
             None => Ok(false),
         }

@@ -27,6 +27,7 @@ trials![
     killed_between_the_networks_is_undone_by_del,
     killed_in_the_first_network_is_undone_by_del,
     orphan_of_a_killed_add_ignoring_sigterm_is_ended_by_del,
+    orphan_of_a_killed_add_is_ended_by_gc,
     killed_in_mid_del_is_finished_by_the_next,
     killed_as_a_delegate_starts_is_undone_by_del,
     unfinished_attachment_fails_check_and_refuses_add,
@@ -225,6 +226,28 @@ fn killed_in_the_first_network_is_undone_by_del() -> Result<()> {
     case.nobody_is_left()?;
     case.the_call("stub-old DEL eth0")?;
     case.expect_records(0)
+}
+
+/// Promise 9: no DEL comes, and the orphan never ends by itself.
+fn orphan_of_a_killed_add_is_ended_by_gc() -> Result<()> {
+    for (attach, stub, brief) in
+        [("new", "stub-new", "stub-new ADD eth0"), ("both", "stub-old", "stub-old ADD eth0")]
+    {
+        let mut case = Case::attach(attach)?;
+        case.shim["cniVersion"] = json!("1.1.0");
+        killed_in_add(&case, stub, brief)?;
+        let gc = |grace: u32| {
+            case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": grace}))?;
+            case.call_with("GC", &json!({"cni.dev/valid-attachments": []})).run()?.silent()
+        };
+        gc(600)?;
+        ensure!(is_alive(case.the_call(brief)?.pid), "a young one may still be wanted");
+        gc(0)?;
+        case.nobody_is_left()?;
+        case.the_call(&brief.replace("ADD", "DEL"))?;
+        case.expect_records(0)?;
+    }
+    Ok(())
 }
 
 /// D101.
