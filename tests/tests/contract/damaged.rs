@@ -203,7 +203,11 @@ fn torn_tail_is_still_in_doubt_after_a_failed_del() -> Result<()> {
     for code in [11, 0] {
         case.stubs.log().clear()?;
         let outcome = case.del()?;
-        if code == 0 { outcome.silent()? } else { drop(outcome.refused(code)?) }
+        if code == 0 {
+            outcome.silent()?
+        } else {
+            drop(outcome.refused(code)?)
+        }
         case.expect_calls(&["stub-new DEL net1"])?;
     }
     case.expect_records(0)

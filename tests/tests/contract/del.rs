@@ -402,7 +402,12 @@ fn long_container_ids_are_found_again_and_do_not_collide() -> Result<()> {
 fn no_error_of_ours_means_success() -> Result<()> {
     let case = Case::attach("old")?;
     for words in ["not found", "No such file or directory"] {
-        let confs = [json!({"cniVersion": words}), json!({"name": words}), json!({"runDir": words}), json!({"stateDir": [words]})];
+        let confs = [
+            json!({"cniVersion": words}),
+            json!({"name": words}),
+            json!({"runDir": words}),
+            json!({"stateDir": [words]}),
+        ];
         let calls = confs.iter().map(|conf| case.call_with("DEL", conf));
         let id = case.call("DEL").env("CNI_CONTAINERID", words);
         let ifname = case.call("DEL").env("CNI_IFNAME", &format!("not found{words}"));
