@@ -415,7 +415,8 @@ fn no_error_of_ours_means_success() -> Result<()> {
         for call in calls.chain([id, ifname]) {
             let outcome = call.run()?;
             ensure!(!outcome.status.success(), "{words}: nothing was wrong");
-            let said = outcome.stdout.to_lowercase();
+            let reply: serde_json::Value = serde_json::from_str(&outcome.stdout)?;
+            let said = format!("{}; {}", reply["msg"], reply["details"]).to_lowercase();
             ensure!(!said.contains("not found") && !said.contains("no such file or directory"), "{said}");
             quoted += usize::from(said.contains("not-found") || said.contains("no-such file"));
         }
