@@ -269,7 +269,7 @@ fn flag(object: &RawObject, key: &str) -> Result<bool, String> {
         Some(text) => match text.trim_matches('"').to_ascii_lowercase().as_str() {
             "true" if text.starts_with('"') => Ok(true),
             "false" if text.starts_with('"') => Ok(false),
-            _ => Err(format!("{key}: expected true or false, found {text}")),
+            _ => Err(format!("{key}: expected true or false, found something else")),
         },
     }
 }

@@ -4,13 +4,15 @@
 //! old bytes or the new ones, also after a power loss. Temporary names never end in `.conf`, `.conflist` or `.json`, so
 //! that a runtime does not take one for a conf.
 
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::fcntl::OFlag;
+
+use crate::trust;
 
 /// Mode of files of state.
 pub const PRIVATE: u32 = 0o600;
@@ -75,21 +77,12 @@ pub fn write_if_changed(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool
     write_durable(path, bytes, mode).map(|_| true)
 }
 
-/// Makes a directory of ours (0700) and what is missing above it (0755).
+/// Makes a directory of ours (0700) and what is missing above it (0755), in checked directories only.
 ///
 /// # Errors
-/// Any I/O error but that it exists.
+/// Any I/O error but that it exists, and whom it or a directory above it belongs to when it is not ours.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(above)?;
-    }
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
+    Ok(trust::create_dir(path, 0o700)?)
 }
 
 /// Makes the entries of a directory durable.

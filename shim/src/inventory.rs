@@ -14,6 +14,7 @@ use crate::boot::Moment;
 use crate::file::{self, PRIVATE, read_bounded};
 use crate::layout::Layout;
 use crate::lock;
+use crate::raw::Undecodable;
 use crate::store::Key;
 use crate::trust;
 
@@ -108,7 +109,7 @@ impl Inventory {
     /// # Errors
     /// What is wrong with them, in words.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let inventory: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let inventory: Self = serde_json::from_slice(bytes).map_err(|e| Undecodable::from(e).to_string())?;
         if inventory.version == 1 {
             Ok(inventory)
         } else {

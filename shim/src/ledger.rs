@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::file::{self, PRIVATE};
 use crate::layout::Layout;
 use crate::lock;
+use crate::trust;
 
 /// One forced DEL.
 ///
@@ -50,7 +51,9 @@ pub fn append(layout: &Layout, line: &Line) -> io::Result<()> {
         file::create_private_dir(&layout.state_dir)?;
         let mut bytes = crate::raw::to_raw(line).get().as_bytes().to_vec();
         bytes.push(b'\n');
-        let mut file = File::options().append(true).create(true).mode(PRIVATE).open(layout.ledger())?;
+        let mut options = File::options();
+        options.append(true).create(true).mode(PRIVATE);
+        let (mut file, _) = trust::open_regular(&mut options, &layout.ledger())?;
         file.write_all(&bytes)?;
         file.sync_data()?;
         file::sync_dir(&layout.state_dir)

@@ -1,16 +1,17 @@
 //! A pod's network namespace: identity, entry and return.
 //!
 //! A netns is named by a path (CNI_NETNS) but known by its inode: paths are reused, the pair of device and inode is not
-//! while anything holds the namespace. The shim works in a pod's netns only through sockets that were created in it; the
-//! thread itself is there for the length of one `socket(2)` call and is back before anything else happens.
+//! while anything holds the namespace. The shim works in a pod's netns only through sockets, and files of /proc/sys, that
+//! were opened in it; the thread itself is there for the length of that one call and is back before anything else happens.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,13 @@ pub struct Netns {
     id: NetnsId,
 }
 
+/// Whether `path` leads to the network namespace that this process itself is in: the host's. Nothing is opened.
+#[must_use]
+pub fn is_own(path: &Path) -> bool {
+    let id = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino()));
+    id(path).is_ok_and(|there| id(Path::new(OWN_NETNS)).is_ok_and(|here| here == there))
+}
+
 impl Netns {
     /// Opens the namespace at `path` (what a runtime passes as CNI_NETNS).
     ///
@@ -46,7 +54,9 @@ impl Netns {
     /// What `open(2)` says; `InvalidInput`, naming the path, if the file is not a namespace (a runtime that has taken
     /// the netns down leaves an ordinary empty file behind for a moment).
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        // A FIFO must not keep us, nor a terminal become ours.
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
         if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -73,20 +83,43 @@ impl Netns {
 
     /// An rtnetlink socket that lives in this namespace; the thread is back in its own before this returns.
     ///
-    /// A thread that cannot come back must not go on: everything it would do next to the host, it would do to a pod.
-    /// So the process aborts then.
-    ///
     /// # Errors
     /// What `setns(2)` (EPERM without CAP_SYS_ADMIN, EINVAL for a namespace of another type) or `socket(2)` says.
     pub fn socket(&self) -> io::Result<Socket> {
+        self.open_inside(|| Socket::new(NETLINK_ROUTE))
+    }
+
+    /// Sets a flag of `/proc/sys/net/ipv6/conf/IFNAME/` to 0, and answers whether it was anything else.
+    ///
+    /// # Errors
+    /// `NotFound` where the interface, or the kernel, has no IPv6; else as [`Netns::socket`], or what the file says.
+    pub(crate) fn switch_off(&self, ifname: &str, flag: &str) -> io::Result<bool> {
+        let path = Path::new("/proc/sys/net/ipv6/conf").join(ifname).join(flag);
+        // Whose setting it is was decided when it was opened.
+        let mut file = self.open_inside(|| File::options().read(true).write(true).open(&path))?;
+        let mut value = String::new();
+        file.read_to_string(&mut value)?;
+        if value.trim() == "0" {
+            return Ok(false);
+        }
+        // Anywhere but at its beginning, the kernel takes a write without heeding it.
+        file.rewind()?;
+        file.write_all(b"0").map(|()| true)
+    }
+
+    /// Opens something in this namespace.
+    ///
+    /// A thread that cannot come back must not go on: everything it would do next to the host, it would do to a pod.
+    /// So the process aborts then.
+    fn open_inside<T>(&self, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let home = File::open(OWN_NETNS)?;
         setns(&self.file, CloneFlags::CLONE_NEWNET)?;
-        let socket = Socket::new(NETLINK_ROUTE);
+        let opened = open();
         if let Err(errno) = setns(&home, CloneFlags::CLONE_NEWNET) {
             tracing::error!(error = %errno, "cannot return from a pod's netns");
             std::process::abort();
         }
-        socket
+        opened
     }
 
     /// The names of all interfaces in this namespace, `lo` included.

@@ -4,8 +4,8 @@
 //! their plugin and numbers must keep their spelling (`1.50` is not `1.5`). So only the top level of an object is taken
 //! apart; every value stays the text it was.
 //!
-//! Lookup follows Go's decoder, because that is what most plugins are written with: keys match whatever their case ([`is_key`]),
-//! and the last one wins. Then we and the plugin see the same value.
+//! Lookup follows Go's decoder, because that is what most plugins are written with: keys match whatever their case, and
+//! the last one wins. Then we and the plugin see the same value. Errors never quote a value: it may be a secret.
 
 use std::fmt;
 
@@ -41,6 +41,42 @@ impl fmt::Display for NotObject {
     }
 }
 
+/// Why a value is not of the type that was expected, in the decoder's words but without the value.
+#[derive(Debug)]
+pub struct Undecodable(String);
+
+impl From<serde_json::Error> for Undecodable {
+    fn from(error: serde_json::Error) -> Self {
+        let text = error.to_string();
+        // `invalid type: string "...", expected a sequence at line 1 column 5`
+        let value = text.starts_with("invalid ").then(|| text.find(['"', '`'])).flatten();
+        match value.zip(text.rfind(", expected ")) {
+            Some((from, to)) if from < to => Self(format!("{}{}", text[..from].trim_end(), &text[to..])),
+            _ => Self(text),
+        }
+    }
+}
+
+impl fmt::Display for Undecodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether Go's decoder takes two keys for one: in any case, and two letters beyond ASCII fold to `s` and `k`.
+///
+/// *Source*: `encoding/json`, `foldName`; package `unicode`, `SimpleFold`.
+#[must_use]
+pub fn same_key(one: &str, other: &str) -> bool {
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    one.eq_ignore_ascii_case(other)
+        || !(one.is_ascii() && other.is_ascii()) && one.chars().map(fold).eq(other.chars().map(fold))
+}
+
 impl RawObject {
     /// Takes one JSON object apart; nothing may follow it.
     ///
@@ -66,24 +102,24 @@ impl RawObject {
     /// The raw value of `key`, as Go would choose it: any case, the last one.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&RawValue> {
-        self.0.iter().rev().find(|(k, _)| is_key(k, key)).map(|(_, v)| &**v)
+        self.0.iter().rev().find(|(k, _)| same_key(k, key)).map(|(_, v)| &**v)
     }
 
     /// The value of `key` decoded; absent and `null` are both `None`.
     ///
     /// # Errors
-    /// The decoder's text when the value is of another type.
-    pub fn decode<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, serde_json::Error> {
-        self.get(key).map_or(Ok(None), |raw| serde_json::from_slice(raw.get().as_bytes()))
+    /// When the value is of another type.
+    pub fn decode<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Undecodable> {
+        self.get(key).map_or(Ok(None), |raw| Ok(serde_json::from_slice(raw.get().as_bytes())?))
     }
 
     /// Sets `key`, replacing every spelling of it; a new key goes last.
     pub fn set(&mut self, key: &str, value: Box<RawValue>) {
-        if let Some(at) = self.0.iter().position(|(k, _)| is_key(k, key)) {
+        if let Some(at) = self.0.iter().position(|(k, _)| same_key(k, key)) {
             let mut index = 0;
             self.0.retain(|(k, _)| {
                 index += 1;
-                index - 1 == at || !is_key(k, key)
+                index - 1 == at || !same_key(k, key)
             });
             self.0[at] = (key.to_owned(), value);
         } else {
@@ -98,7 +134,7 @@ impl RawObject {
 
     /// Removes every spelling of `key`.
     pub fn remove(&mut self, key: &str) {
-        self.0.retain(|(k, _)| !is_key(k, key));
+        self.0.retain(|(k, _)| !same_key(k, key));
     }
 
     /// The pairs in the order they came, duplicates included.
@@ -122,19 +158,6 @@ impl RawObject {
     pub fn to_raw(&self) -> Box<RawValue> {
         to_raw(self)
     }
-}
-
-/// Whether Go's decoder takes a key that is written so for `key`, which is ASCII.
-///
-/// *Source*: `encoding/json`, `foldName`, over `unicode.SimpleFold`: beside the two cases, the long s and the Kelvin sign fold into ASCII.
-#[must_use]
-pub fn is_key(written: &str, key: &str) -> bool {
-    let folded = |c: char| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    };
-    written.chars().map(folded).eq(key.chars().map(folded))
 }
 
 /// The text of an object with `key` set to `value`, every other byte as it was: people read these files, and write them.
@@ -251,6 +274,29 @@ mod tests {
         for (key, value) in [("name", r#""c""#), ("stateDir", r#""/s""#), ("key", "1")] {
             assert_eq!(object.get(key).map(RawValue::get), Some(value), "{key}");
         }
+    }
+
+    #[test]
+    fn letters_that_go_folds_are_the_same_key() {
+        let mut object = object("{\"cniVersion\":\"1.0.0\",\"cniVer\u{17f}ion\":\"0.3.1\"}");
+        assert_eq!(object.get("cniVersion").map(RawValue::get), Some(r#""0.3.1""#));
+        object.set_str("cniVersion", "0.4.0");
+        assert_eq!(object.to_raw().get(), r#"{"cniVersion":"0.4.0"}"#);
+        assert!(
+            same_key("lin\u{212a}", "LINK") && !same_key("linq", "link") && !same_key("lin\u{212a}", "lin")
+        );
+    }
+
+    #[test]
+    fn errors_quote_no_value() {
+        let object = object(r#"{"a":"canary, expected \"x","b":["canary"],"c":-7}"#);
+        let errors = [
+            object.decode::<Vec<String>>("a").expect_err("a string").to_string(),
+            object.decode::<Vec<RawObject>>("b").expect_err("a list of strings").to_string(),
+            object.decode::<u32>("c").expect_err("negative").to_string(),
+        ];
+        assert!(errors.iter().all(|error| !error.contains("canary")), "{errors:?}");
+        assert!(errors[0].starts_with("invalid type: string, expected a sequence"), "{errors:?}");
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! replaced network does not inherit the old one's marker; the boot id, so that a run directory that outlives a reboot does
 //! not lie; the conf's path, so that the network is still known when its agent took the file away.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::boot;
 use crate::file;
 use crate::layout::Layout;
+use crate::trust;
 
 /// Longest marker, in bytes: a boot id and a path.
 const MAX_BYTES: usize = 8 << 10;
@@ -55,9 +55,9 @@ pub fn mark(layout: &Layout, name: &str, conf: &Path) -> io::Result<()> {
     file::write_durable(&path, json.get().as_bytes(), file::PRIVATE).map(|_| ())
 }
 
-/// A marker of this boot.
+/// A marker of this boot, written by us.
 fn read(path: &Path) -> Option<Marker> {
-    let bytes = file::read_bounded(&mut File::open(path).ok()?, MAX_BYTES).ok()?;
+    let bytes = file::read_bounded(&mut trust::open(path).ok()?, MAX_BYTES).ok()?;
     let marker: Marker = serde_json::from_slice(&bytes).ok()?;
     (marker.boot_id == boot::boot_id().ok()?).then_some(marker)
 }

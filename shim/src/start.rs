@@ -15,10 +15,17 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 #[expect(unsafe_code, reason = "the C library finds its entry point by this very name")]
 #[unsafe(no_mangle)]
 extern "C" fn main() -> i32 {
+    keep_memory_to_ourselves();
     open_standard_streams();
     ignore_broken_pipes();
-    // Not by returning: this flushes what is still in the buffer of stdout.
     std::process::exit(crate::run());
+}
+
+/// No core dump of ours, and nobody of our uid who reads our memory or environment: confs hold tokens. What we execute
+/// starts dumpable again (man 2 `prctl`, PR_SET_DUMPABLE), unlike with a limit on core dumps, which it would inherit.
+fn keep_memory_to_ourselves() {
+    // A kernel that refuses leaves what every program has.
+    let _ = nix::sys::prctl::set_dumpable(false);
 }
 
 /// Opens /dev/null for each standard stream that the caller closed: the next file opened would take its number, and get what

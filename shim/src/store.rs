@@ -16,7 +16,7 @@ use crate::attachment::{Attachment, Event, Intent, line};
 use crate::file::{self, PRIVATE, read_bounded};
 use crate::layout::Layout;
 use crate::request::{is_name, validate_ifname};
-use crate::trust;
+use crate::trust::{self, Distrust};
 
 /// Largest record we read, in bytes: two confs, two results and some lines.
 pub const MAX_BYTES: usize = 64 << 20;
@@ -115,13 +115,18 @@ impl Store {
     /// # Errors
     /// The directory, who can write it and what to do; an absent directory is fine.
     pub fn check_trust(&self) -> io::Result<()> {
-        match trust::check_dir(&self.layout.attachments()) {
-            Err(why) if why.is_absent() => match trust::check_dir(&self.layout.state_dir) {
-                Err(why) if why.is_absent() => Ok(()),
-                other => other.map_err(io::Error::other),
-            },
-            other => other.map_err(io::Error::other),
+        self.check_from(&self.layout.attachments())
+    }
+
+    /// Checks `dir`, or the first directory above it that is there.
+    fn check_from(&self, dir: &Path) -> io::Result<()> {
+        for dir in [dir, &self.layout.attachments(), &self.layout.state_dir] {
+            match trust::check_dir(dir) {
+                Err(why) if why.is_absent() => {}
+                other => return Ok(other?),
+            }
         }
+        Ok(())
     }
 
     /// Reads the record of `key`.
@@ -129,18 +134,25 @@ impl Store {
     /// # Errors
     /// When the directory is not trusted or the file is there but cannot be read.
     pub fn find(&self, key: &Key) -> io::Result<Found> {
-        self.check_trust()?;
+        self.check_from(&self.shard(&key.container_id))?;
         match self.read(&self.path(key), Some(key))? {
-            Found::Nothing => self.read(&self.earlier_path(key), Some(key)),
-            found => Ok(found),
+            Found::Nothing => {}
+            found => return Ok(found),
         }
+        let earlier = self.read(&self.earlier_path(key), Some(key))?;
+        if !matches!(earlier, Found::Nothing) {
+            self.check_from(&self.earlier_shard(&key.container_id))?;
+        }
+        Ok(earlier)
     }
 
     fn read(&self, path: &Path, key: Option<&Key>) -> io::Result<Found> {
-        let mut file = match File::open(path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-            Err(e) => return Err(e),
+        let mut file = match trust::open_regular(File::options().read(true), path) {
+            Ok((file, _)) => file,
+            Err(why) if why.is_absent() => return Ok(Found::Nothing),
+            Err(Distrust::Io(_, e)) => return Err(e),
+            // What is no file, or not ours alone, is no record of ours whatever it says.
+            Err(why) => return Ok(Found::Damaged(why.to_string())),
         };
         let bytes = match read_bounded(&mut file, MAX_BYTES) {
             Ok(bytes) => bytes,
@@ -180,7 +192,6 @@ impl Store {
             let attachments = self.layout.attachments();
             file::create_private_dir(&self.layout.state_dir)?;
             file::create_private_dir(&attachments)?;
-            self.check_trust()?;
             file::create_private_dir(&shard)?;
             file::sync_dir(&attachments)?;
         }
@@ -202,15 +213,17 @@ impl Store {
     #[must_use]
     pub fn open(&self, mut attachment: Attachment) -> Open {
         let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
-        let opened =
-            self.in_its_place(&key, |path| File::options().append(true).open(path)).and_then(|mut file| {
-                let bytes = file.metadata()?.len();
-                if bytes > attachment.sound_bytes {
-                    file.write_all(b"\n")?;
-                    attachment.sound_bytes = bytes + 1;
-                }
-                Ok(file)
-            });
+        let append = |path: &Path| match trust::open_regular(File::options().append(true), path) {
+            Err(why) if why.is_absent() => Err(io::ErrorKind::NotFound.into()),
+            other => Ok(other?),
+        };
+        let opened = self.in_its_place(&key, append).and_then(|(mut file, meta)| {
+            if meta.len() > attachment.sound_bytes {
+                file.write_all(b"\n")?;
+                attachment.sound_bytes = meta.len() + 1;
+            }
+            Ok(file)
+        });
         if let Err(error) = &opened {
             tracing::warn!(
                 container_id = key.container_id,
@@ -279,6 +292,14 @@ impl Store {
         self.check_trust()?;
         let (mut sound, mut damaged) = (Vec::new(), Vec::new());
         for shard in list(&self.layout.attachments())? {
+            match trust::check_dir(&shard) {
+                Ok(()) => {}
+                Err(why @ Distrust::Kind(..)) => {
+                    damaged.push((shard, why.to_string()));
+                    continue;
+                }
+                Err(why) => return Err(why.into()),
+            }
             for path in list(&shard)? {
                 if path
                     .file_name()
@@ -303,8 +324,8 @@ impl Store {
     /// When a shard cannot be listed.
     pub fn abandoned_temps(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
-        for shard in list(&self.layout.attachments())? {
-            found.extend(file::abandoned_temps(&shard)?);
+        for shard in list(&self.layout.attachments())?.iter().filter(|shard| shard.is_dir()) {
+            found.extend(file::abandoned_temps(shard)?);
         }
         Ok(found)
     }

@@ -3,14 +3,16 @@
 //! Everything we read decides what runs as root, so it must belong to root or to our effective uid, and nobody else may
 //! be able to write it or to replace it: neither group nor others on the file and on every directory above it. A sticky
 //! directory (`/tmp`) is fine when its next component is ours, because then nobody else can rename or remove that one
-//! (man 7 `inode`, "sticky bit"). Links are followed by hand, and the directories of both ends are held to the rule.
+//! (man 7 `inode`, "sticky bit"); but a file right in one must have no second name, for others can give ours one there. Links
+//! are followed by hand, and the directories of both ends are held to the rule. Nothing but a regular file is ever opened, and
+//! nothing is made in a directory that was not checked.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -69,25 +71,96 @@ impl fmt::Display for Distrust {
 
 impl std::error::Error for Distrust {}
 
+impl From<Distrust> for io::Error {
+    fn from(why: Distrust) -> Self {
+        Self::other(why)
+    }
+}
+
 /// Opens a regular file for reading after checking it and every directory above it.
 ///
 /// # Errors
 /// [`Distrust`]; `path` must be absolute.
 pub fn open(path: &Path) -> Result<File, Distrust> {
-    let real = resolve(path)?;
-    let io = |e| Distrust::Io(real.clone(), e);
-    // Not blocking on a FIFO, and never following what was put there since: the last component is no link any more.
-    let file = File::options()
-        .read(true)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
-        .open(&real)
-        .map_err(io)?;
+    let place = walk(path)?;
+    if !place.meta.is_file() {
+        // Not even opened: a device may do something then.
+        return Err(Distrust::Kind(place.real, "a regular file"));
+    }
+    if place.sticky && place.meta.nlink() > 1 {
+        // At rest: where the kernel lets anybody name root's files (man 5 `proc`, protected_hardlinks), they can come and go
+        // faster than we count.
+        return Err(Distrust::Kind(
+            place.real,
+            "a file with one name, as it must be where others may add names",
+        ));
+    }
+    open_seen(File::options().read(true), &place.real).map(|(file, _)| file)
+}
+
+/// Opens, as `options` say, a file of ours in a directory that the caller has checked, and checks it.
+///
+/// The directory is ours alone, so nobody else can have put anything there; what is no regular file all the same is neither
+/// followed nor waited for, nor opened at all.
+///
+/// # Errors
+/// [`Distrust`].
+pub fn open_regular(options: &mut OpenOptions, path: &Path) -> Result<(File, Metadata), Distrust> {
+    match path.symlink_metadata() {
+        Ok(meta) if !meta.is_file() => Err(Distrust::Kind(path.into(), "a regular file")),
+        // Absent, it is made or not, as the options say.
+        _ => open_seen(options, path),
+    }
+}
+
+/// Opens what was a regular file a moment ago, and whatever was put there since only to look at it: no link is followed
+/// and no FIFO waited for (man 2 `open`).
+fn open_seen(options: &mut OpenOptions, path: &Path) -> Result<(File, Metadata), Distrust> {
+    let io = |e| Distrust::Io(path.into(), e);
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = options.custom_flags(flags.bits()).open(path).map_err(io)?;
     let meta = file.metadata().map_err(io)?;
     if !meta.is_file() {
-        return Err(Distrust::Kind(real, "a regular file"));
+        return Err(Distrust::Kind(path.into(), "a regular file"));
     }
-    check(&real, &meta)?;
-    Ok(file)
+    check(path, &meta)?;
+    Ok((file, meta))
+}
+
+/// Makes a directory of this mode, unless it is there, and what is missing above it (0755); each is checked, and made only
+/// in one that is: an attempt in the wrong place must leave nothing behind, least of all behind somebody's link.
+///
+/// # Errors
+/// [`Distrust`]; `path` must be absolute.
+pub fn create_dir(path: &Path, mode: u32) -> Result<(), Distrust> {
+    match check_dir(path) {
+        Err(why) if why.is_absent() => {}
+        other => return other,
+    }
+    let above = path.parent().ok_or_else(|| Distrust::Kind(path.into(), "an absolute path"))?;
+    match walk(above) {
+        Err(why) if why.is_absent() => create_dir(above, 0o755)?,
+        Err(why) => return Err(why),
+        // Others may make something of that name as well; it is looked at below.
+        Ok(place) if place.meta.is_dir() && ours(&place.meta) && is_sticky(&place.meta) => {}
+        Ok(place) => check(&place.real, &place.meta)?,
+    }
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Distrust::Io(path.into(), error)),
+        _ => check_dir(path),
+    }
+}
+
+/// Checks the directory at `path`, or, while there is none, the one that it would be made in: whether nobody else can
+/// decide what it holds.
+///
+/// # Errors
+/// [`Distrust`]; `path` must be absolute.
+pub fn check_place(path: &Path) -> Result<(), Distrust> {
+    match (check_dir(path), path.parent()) {
+        (Err(why), Some(above)) if why.is_absent() => check_place(above),
+        (other, _) => other,
+    }
 }
 
 /// Checks a directory of ours and every directory above it.
@@ -95,7 +168,7 @@ pub fn open(path: &Path) -> Result<File, Distrust> {
 /// # Errors
 /// [`Distrust`]; `path` must be absolute.
 pub fn check_dir(path: &Path) -> Result<(), Distrust> {
-    let (real, meta) = walk(path)?;
+    let Place { real, meta, .. } = walk(path)?;
     if !meta.is_dir() {
         return Err(Distrust::Kind(real, "a directory"));
     }
@@ -107,13 +180,22 @@ pub fn check_dir(path: &Path) -> Result<(), Distrust> {
 /// # Errors
 /// [`Distrust`] names the component.
 pub fn resolve(path: &Path) -> Result<PathBuf, Distrust> {
-    walk(path).map(|(real, _)| real)
+    walk(path).map(|place| place.real)
+}
+
+/// Where a path leads.
+struct Place {
+    real: PathBuf,
+    /// What is there.
+    meta: Metadata,
+    /// It lies right in a directory that others may write to, and is ours.
+    sticky: bool,
 }
 
 /// [`resolve`], with what the last component is.
 ///
 /// Each directory is looked at once, as what the one before leads to: who could change it in between is trusted.
-fn walk(path: &Path) -> Result<(PathBuf, Metadata), Distrust> {
+fn walk(path: &Path) -> Result<Place, Distrust> {
     if !path.is_absolute() {
         return Err(Distrust::Kind(path.into(), "an absolute path"));
     }
@@ -122,15 +204,16 @@ fn walk(path: &Path) -> Result<(PathBuf, Metadata), Distrust> {
     let mut real = PathBuf::from("/");
     let mut here = look(&real)?;
     let mut links = 0;
+    let mut sticky = false;
     while let Some(name) = todo.pop_front() {
         if name == ".." {
             real.pop();
-            here = look(&real)?;
+            (here, sticky) = (look(&real)?, false);
             continue;
         }
         let next = real.join(&name);
         let meta = look(&next)?;
-        check_above(&real, &here, &meta)?;
+        sticky = check_above(&real, &here, &meta)?;
         if meta.is_symlink() {
             links += 1;
             if links > MAX_LINKS || !ours(&meta) {
@@ -148,7 +231,7 @@ fn walk(path: &Path) -> Result<(PathBuf, Metadata), Distrust> {
             (real, here) = (next, meta);
         }
     }
-    Ok((real, here))
+    Ok(Place { real, meta: here, sticky })
 }
 
 fn names(path: &Path) -> VecDeque<OsString> {
@@ -179,13 +262,16 @@ fn check(path: &Path, meta: &Metadata) -> Result<(), Distrust> {
     }
 }
 
-/// Checks a directory on the way to `next`.
-fn check_above(path: &Path, dir: &Metadata, next: &Metadata) -> Result<(), Distrust> {
-    let sticky = dir.mode() & Mode::S_ISVTX.bits() != 0;
-    if dir.is_dir() && ours(dir) && sticky && ours(next) {
-        return Ok(());
+fn is_sticky(meta: &Metadata) -> bool {
+    meta.mode() & Mode::S_ISVTX.bits() != 0
+}
+
+/// Checks a directory on the way to `next`; true when only its sticky bit makes it fit.
+fn check_above(path: &Path, dir: &Metadata, next: &Metadata) -> Result<bool, Distrust> {
+    match check(path, dir) {
+        Err(_) if dir.is_dir() && ours(dir) && is_sticky(dir) && ours(next) => Ok(true),
+        other => other.map(|()| false),
     }
-    check(path, dir)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use ipnetwork::IpNetwork;
 use serde_json::value::RawValue;
 
 use crate::cidr;
-use crate::raw::{RawObject, is_key, raw_string, to_raw};
+use crate::raw::{RawObject, Undecodable, raw_string, same_key, to_raw};
 use crate::reply::{CniError, code};
 
 /// A version we speak, oldest first.
@@ -84,7 +84,12 @@ impl AddResult {
     /// Code 6 when it is not a result: no JSON object, an error object in spite of exit code 0 (then the delegate's
     /// code), a version we do not know, addresses that are none.
     pub fn parse(stdout: &[u8], conf_version: Version) -> Result<Self, CniError> {
-        let invalid = |why: String| CniError::new(code::DECODE, format!("invalid result: {why}"));
+        // What a plugin says is for the runtime to hear, not for the log.
+        let log = String::from("invalid result");
+        let invalid = |why: String| CniError {
+            log: log.clone(),
+            ..CniError::new(code::DECODE, format!("invalid result: {why}"))
+        };
         if stdout.iter().all(u8::is_ascii_whitespace) {
             return Err(invalid("empty output".into()));
         }
@@ -130,7 +135,7 @@ impl AddResult {
         if self.version == version {
             return Ok(self.object.to_raw());
         }
-        let invalid = |key: &str, why: serde_json::Error| {
+        let invalid = |key: &str, why: Undecodable| {
             CniError::new(code::DECODE, format!("invalid result: {key}: {why}"))
         };
         let mut object = self.object.clone();
@@ -158,9 +163,9 @@ impl AddResult {
         {
             for interface in &mut interfaces {
                 // Keys that 1.1.0 brought.
-                interface.retain(|key| !["mtu", "socketPath", "pciID"].iter().any(|new| is_key(key, new)));
+                interface.retain(|key| !["mtu", "socketPath", "pciID"].iter().any(|new| same_key(new, key)));
                 if legacy(version) {
-                    interface.retain(|key| ["name", "mac", "sandbox"].iter().any(|old| is_key(key, old)));
+                    interface.retain(|key| ["name", "mac", "sandbox"].iter().any(|old| same_key(old, key)));
                 }
             }
             object.set("interfaces", to_raw(&interfaces));

@@ -92,19 +92,29 @@ fn a_calico_like_primary_may_come_first_or_last_by_name() {
 }
 
 #[test]
-fn after_the_first_only_its_defaults_have_left_main() {
+fn after_the_first_only_its_defaults_and_a_shared_next_hop_have_left_main() {
     if !privileged() {
         return;
     }
-    let (pod, first) = (pod(), Network::new(1, Kind::Calico, "eth0"));
-    first.attach(&pod, Defaults::Both);
-    let before: Vec<_> = ["-4", "-6"].iter().flat_map(|family| pod.routes(family, "main")).collect();
-    after_first(&pod.open(), &first.side()).expect("after the first");
-    let after: Vec<_> = ["-4", "-6"].iter().flat_map(|family| pod.routes(family, "main")).collect();
-    let kept: Vec<_> = before.iter().filter(|line| !line.starts_with("default")).cloned().collect();
-    assert_eq!(before.len(), kept.len() + 2);
-    assert_eq!(after, kept);
-    answers_through(&pod, &first);
+    for (kind, left) in [(Kind::Subnet, &["default"][..]), (Kind::Calico, &["default", "169.254.1.1 "][..])] {
+        let (pod, first) = (pod(), Network::new(1, kind, "eth0"));
+        first.attach(&pod, Defaults::Both);
+        let main =
+            || -> Vec<_> { ["-4", "-6"].iter().flat_map(|family| pod.routes(family, "main")).collect() };
+        let before = main();
+        after_first(&pod.open(), &first.side()).expect("after the first");
+        let stays = |line: &&String| !left.iter().any(|start| line.starts_with(start));
+        let kept: Vec<_> = before.iter().filter(stays).cloned().collect();
+        assert_eq!(before.len(), kept.len() + 1 + left.len(), "two defaults: {before:?}");
+        assert_eq!(main(), kept);
+        answers_through(&pod, &first);
+    }
+}
+
+#[test]
+fn two_networks_may_share_a_next_hop() {
+    each_answers_through_its_own(Kind::Calico, Kind::Calico, ["eth0", "net1"]);
+    each_answers_through_its_own(Kind::Calico, Kind::Calico, ["net1", "eth0"]);
 }
 
 #[test]
@@ -163,6 +173,20 @@ fn a_v4_owner_leaves_the_v6_default_to_the_first() {
 }
 
 #[test]
+fn routers_of_the_first_are_heeded_only_where_the_owner_has_no_ipv6_default() {
+    if !privileged() {
+        return;
+    }
+    for (owner_gives, heeded) in [(Defaults::Both, "0"), (Defaults::OnlyV4, "1"), (Defaults::None, "1")] {
+        let pod = pod();
+        let (first, owner) = (Network::new(1, Kind::Calico, "eth0"), Network::new(2, Kind::Subnet, "net1"));
+        attach_both(&pod, &first, &owner, owner_gives);
+        let flag = |ifname| pod.run(&format!("sysctl -n net.ipv6.conf.{ifname}.accept_ra_defrtr"));
+        assert_eq!((flag("eth0").trim(), flag("net1").trim()), (heeded, "1"), "{owner_gives:?}");
+    }
+}
+
+#[test]
 fn metric_mtu_and_advmss_go_along() {
     if !privileged() {
         return;
@@ -187,7 +211,7 @@ fn repeating_a_step_changes_nothing() {
     if !privileged() {
         return;
     }
-    for kinds in [[Kind::Subnet, Kind::Calico], [Kind::Calico, Kind::Subnet]] {
+    for kinds in [[Kind::Subnet, Kind::Calico], [Kind::Calico, Kind::Subnet], [Kind::Calico; 2]] {
         for owner_gives in [Defaults::Both, Defaults::OnlyV4, Defaults::None] {
             let pod = pod();
             let (first, owner) = (Network::new(1, kinds[0], "eth0"), Network::new(2, kinds[1], "net1"));
@@ -211,7 +235,9 @@ fn undo_restores_what_the_first_network_had() {
         return;
     }
     // Two subnets give defaults of one metric, which IPv6 joins into one multipath route.
-    for kinds in [[Kind::Subnet, Kind::Calico], [Kind::Calico, Kind::Subnet], [Kind::Subnet; 2]] {
+    for kinds in
+        [[Kind::Subnet, Kind::Calico], [Kind::Calico, Kind::Subnet], [Kind::Subnet; 2], [Kind::Calico; 2]]
+    {
         for owner_gives in [Defaults::Both, Defaults::None] {
             let pod = pod();
             let (first, owner) = (Network::new(1, kinds[0], "eth0"), Network::new(2, kinds[1], "net1"));

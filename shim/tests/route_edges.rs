@@ -227,15 +227,18 @@ fn a_step_that_was_killed_half_way_is_finished_or_undone() {
     after_first(&pod.open(), &first.side()).expect("after the first");
     let after = pod.routing();
     // Between the additions and the removals.
+    pod.ip("route add 169.254.1.1 dev eth0 scope link");
     pod.ip("route add default via 169.254.1.1 dev eth0");
     pod.ip("-6 route add default via fe80::1 dev eth0");
     after_first(&pod.open(), &first.side()).expect("after the first, again");
     assert_eq!(pod.routing(), after);
+    pod.ip("route add 169.254.1.1 dev eth0 scope link");
     pod.ip("route add default via 169.254.1.1 dev eth0");
     undo(&pod.open(), "eth0", "net1").expect("undo");
     assert_eq!(pod.routing(), before);
     // In the middle of an undo: the default is back, a part of the rest is gone.
     after_first(&pod.open(), &first.side()).expect("after the first");
+    pod.ip("route add 169.254.1.1 dev eth0 scope link");
     pod.ip("route add default via 169.254.1.1 dev eth0");
     pod.ip("rule del priority 1001");
     pod.ip("route del 169.254.1.1 dev eth0 table 1001");

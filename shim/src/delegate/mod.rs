@@ -9,6 +9,7 @@
 mod del;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -17,11 +18,12 @@ use serde_json::value::RawValue;
 use crate::conflist::{Conflist, Plugin};
 use crate::exec::{self, Binary, Call, End, Outcome};
 use crate::lock::Lock;
-use crate::raw::{RawObject, is_key, to_raw};
+use crate::raw::{RawObject, same_key, to_raw};
 use crate::reply::{CniError, code, quote};
 use crate::request::{DEPTH_VARIABLE, Verb};
 use crate::signal::Signals;
 use crate::store::Key;
+use crate::trust;
 use crate::version::{AddResult, Version, error_object};
 
 pub use del::{Del, del_all};
@@ -35,7 +37,7 @@ const PRIMARY_ONLY: [&str; 7] =
 #[must_use]
 pub fn secondary_runtime_config(mut runtime_config: RawObject) -> RawObject {
     // A plugin written in Go takes any spelling of them.
-    runtime_config.retain(|key| !PRIMARY_ONLY.iter().any(|only| is_key(key, only)));
+    runtime_config.retain(|key| !PRIMARY_ONLY.iter().any(|only| same_key(key, only)));
     runtime_config
 }
 
@@ -239,14 +241,13 @@ impl Network<'_> {
     }
 
     fn env(&self, verb: Verb) -> Vec<(&'static str, OsString)> {
-        let search = self.scope.search.join(":");
         vec![
             ("CNI_COMMAND", verb.as_str().into()),
             ("CNI_CONTAINERID", self.scope.container_id.into()),
             ("CNI_NETNS", self.scope.netns.into()),
             ("CNI_IFNAME", self.ifname.into()),
             ("CNI_ARGS", self.scope.args.unwrap_or_default().into()),
-            ("CNI_PATH", search.into()),
+            ("CNI_PATH", passed_on(&self.scope.search).into()),
             (DEPTH_VARIABLE, "1".into()),
         ]
     }
@@ -318,6 +319,21 @@ impl Network<'_> {
         error.log = format!("{who}: {}", error.log);
         error
     }
+}
+
+/// The directories that delegates are told: they look for plugins of their own there (an IPAM, say) and run what they find,
+/// so those in which others could put something are left out, and what is no absolute path. Usually that is none.
+fn passed_on(search: &[&str]) -> String {
+    let mut fit = Vec::new();
+    for dir in search.iter().flat_map(|list| list.split(':')).filter(|dir| !dir.is_empty()) {
+        match trust::check_place(Path::new(dir)) {
+            Ok(()) => fit.push(dir),
+            Err(why) => {
+                tracing::warn!(dir, error = why.to_string(), "left out of the delegates' CNI_PATH");
+            }
+        }
+    }
+    fit.join(":")
 }
 
 /// The error for a conf that leads back to us.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 /// Longest wait for the lock: host-local holds it for a scan of its directory.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -79,7 +79,13 @@ fn leases(directory: &Path) -> io::Result<Vec<(IpAddr, PathBuf)>> {
 
 fn holds(lease: &Path, container_id: &str, ifname: &str) -> bool {
     let mut text = String::new();
-    let read = File::open(lease).and_then(|file| file.take(LEASE_BYTES).read_to_string(&mut text));
+    // Not followed, and not waited for: host-local makes neither links nor FIFOs.
+    let plain = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let read = OpenOptions::new()
+        .read(true)
+        .custom_flags(plain)
+        .open(lease)
+        .and_then(|file| file.take(LEASE_BYTES).read_to_string(&mut text));
     let mut lines = text.lines().map(str::trim);
     let id = lines.next().unwrap_or_default();
     let interface = lines.next().unwrap_or_default();
@@ -87,7 +93,9 @@ fn holds(lease: &Path, container_id: &str, ifname: &str) -> bool {
 }
 
 fn lock(path: &Path) -> io::Result<Flock<File>> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o750).open(path)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o750);
+    let mut file = options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)?;
     let started = Instant::now();
     loop {
         // flock(2) cannot wait with a limit, so it is asked again and again.

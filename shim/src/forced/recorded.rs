@@ -9,6 +9,7 @@ use ipnetwork::IpNetwork;
 use serde_json::Value;
 
 use super::Attached;
+use crate::raw::same_key;
 
 /// Where host-local keeps its leases unless `ipam.dataDir` says otherwise.
 const HOST_LOCAL_DIRECTORY: &str = "/var/lib/cni/networks";
@@ -135,9 +136,7 @@ fn kept_by(kind: &str) -> Option<String> {
 
 fn field<'a>(object: &'a Value, key: &str) -> Option<&'a Value> {
     let object = object.as_object()?;
-    object
-        .get(key)
-        .or_else(|| object.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value))
+    object.get(key).or_else(|| object.iter().find(|(name, _)| same_key(name, key)).map(|(_, value)| value))
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {

@@ -39,9 +39,11 @@ impl Fields {
             return Ok(None);
         };
         serde_json::from_slice(raw.get().as_bytes()).map(Some).map_err(|_| {
-            // Of a header nothing is quoted: it may be a token.
-            let found = match key {
-                "headers" => "something else".to_owned(),
+            // Of a header nothing is quoted, nor of what may hold one: it may be a token.
+            let found = match (key, raw.get().as_bytes().first()) {
+                ("headers", _) => "something else".to_owned(),
+                (_, Some(b'{')) => "an object".to_owned(),
+                (_, Some(b'[')) => "a list".to_owned(),
                 _ => crate::reply::quote(raw.get().as_bytes(), 80),
             };
             format!("{}: expected {expected}, found {found}", self.at(key))

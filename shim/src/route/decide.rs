@@ -35,12 +35,15 @@ impl Change {
 }
 
 /// After the first network's ADD: its own table and rules, and its defaults out of main.
+///
+/// With them goes its host route to a next hop that several CNIs share: the owner's plugin would find it there and fail.
 pub(super) fn after_first(facts: &Facts, first: &Side) -> Vec<Change> {
     let Some(index) = facts.index(first.ifname) else {
         return Vec::new();
     };
     let mut changes = source_table(facts, index, FIRST);
     changes.extend(FAMILIES.into_iter().flat_map(|family| withhold(facts, index, family)));
+    changes.extend(shared_hops(facts, MAIN, index).cloned().map(Change::RemoveRoute));
     changes
 }
 
@@ -54,6 +57,9 @@ pub(super) fn after_owner(facts: &Facts, first: &Side, owner: &Side) -> Vec<Chan
     }
     if let Some(index) = owner_index {
         changes.extend(source_table(facts, index, OWNER));
+    }
+    if let Some(index) = first_index {
+        changes.extend(hops_back(facts, index));
     }
     // The owner's CIDRs first: a destination that both networks claim goes where everything else goes.
     let mut taken = Vec::new();
@@ -74,6 +80,12 @@ pub(super) fn after_owner(facts: &Facts, first: &Side, owner: &Side) -> Vec<Chan
     changes
 }
 
+/// Whether main has an IPv6 default by the owner's interface, and there is a first whose own is not wanted then.
+pub(super) fn owner_has_ipv6_default(facts: &Facts, first: &Side, owner: &Side) -> bool {
+    let has = |index| defaults(facts, MAIN, index, AddressFamily::Inet6).next().is_some();
+    facts.index(first.ifname).is_some() && facts.index(owner.ifname).is_some_and(has)
+}
+
 /// Everything of ours away, the first network's defaults back. Needs no memory of what was done.
 ///
 /// Two attachments of one pod may share the netns: what leaves by other interfaces, and the rules of addresses that live
@@ -83,6 +95,7 @@ pub(super) fn undo(facts: &Facts, first_ifname: &str, owner_ifname: &str) -> Vec
     let both: Vec<u32> = first.into_iter().chain(facts.index(owner_ifname)).collect();
     let mut changes = Vec::new();
     if let Some(index) = first {
+        changes.extend(hops_back(facts, index));
         changes.extend(FAMILIES.into_iter().flat_map(|family| give_back(facts, index, family)));
     }
     let elsewhere = |source: IpAddr| {
@@ -132,6 +145,17 @@ fn give_back(facts: &Facts, index: u32, family: AddressFamily) -> Vec<Change> {
         .filter(|route| !facts.has(route))
         .map(Change::AddRoute)
         .collect()
+}
+
+/// Host routes by interface `index` to a next hop that is nobody's own (169.254.1.1 of Calico and of AWS).
+fn shared_hops(facts: &Facts, table: u32, index: u32) -> impl Iterator<Item = &Route> {
+    facts.routes_by(table, index).filter(|route| route.is_shared_hop())
+}
+
+/// Those that were withheld, back in main: the routes through them need them, and the owner's own comes before them.
+fn hops_back(facts: &Facts, index: u32) -> Vec<Change> {
+    let withheld = shared_hops(facts, FIRST, index).map(|hop| hop.in_table(MAIN));
+    withheld.filter(|hop| !facts.has(hop)).map(Change::AddRoute).collect()
 }
 
 /// For each CIDR that nothing in main leads to yet, a route by the interface's default, or on its wire if it has none.

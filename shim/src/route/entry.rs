@@ -146,6 +146,16 @@ impl Route {
         .unwrap_or(false)
     }
 
+    /// True for an IPv4 host route to a link-local address on the wire: a next hop that is nobody's own, which is why
+    /// several CNIs can use the same one (169.254.1.1: Calico, AWS VPC CNI).
+    pub(super) fn is_shared_hop(&self) -> bool {
+        let is_link_local = match self.destination() {
+            Some(IpNetwork::V4(host)) => host.prefix() == 32 && host.ip().is_link_local(),
+            _ => false,
+        };
+        is_link_local && self.message.header.kind == RouteType::Unicast && !self.has_gateway()
+    }
+
     /// True if it needs another route to reach its next hop, and therefore has to be added after that one.
     pub(super) fn has_gateway(&self) -> bool {
         self.message.attributes.iter().any(|attribute| {

@@ -6,18 +6,20 @@
 //!
 //! | when | what |
 //! |---|---|
-//! | after the first's ADD | its routes copied to table 1001, a rule of priority 1001 from each of its addresses, then its default out of main |
-//! | after the owner's ADD | the same in 1002 for the owner, whose routes stay in main; a route per CIDR in main; a default that the owner did not give comes back |
-//! | rollback, DEL | `undo`: the first's default back in main, tables, rules and CIDR routes gone |
+//! | after the first's ADD | its routes copied to table 1001, a rule of priority 1001 from each of its addresses, then its default out of main, and its host route to a link-local next hop, which the owner's plugin may be about to make as well |
+//! | after the owner's ADD | the same in 1002 for the owner, whose routes stay in main; a route per CIDR in main; a default or next hop that the owner did not give comes back |
+//! | rollback, DEL | `undo`: the first's default and next hop back in main, tables, rules and CIDR routes gone |
 //!
 //! Addresses and routes are read from the kernel, never from a CNI result: Calico's result names no gateway. Each call is
 //! one straight line: gather ([`facts`]), decide ([`decide`], pure), apply. All calls may be repeated after any
 //! interruption. What is ours is told by number: the two tables, rules of that priority to that table, and routes in main
-//! with our protocol number. Nothing else is ever removed, but for the default that is withheld. An interface that is not
+//! with our protocol number. Nothing else is ever removed, but for what is withheld. An interface that is not
 //! there, or is down, is skipped.
 //!
-//! Not covered: a router advertisement that arrives later on the first network puts that network's IPv6 default back
-//! into main; a network that works so must set `accept_ra_defrtr` to 0 in its pods.
+//! A router advertisement that arrives later on the first network would put that network's IPv6 default back into main.
+//! Where the owner has one, the first's interface therefore takes none any more (`accept_ra_defrtr`, kernel documentation
+//! ip-sysctl); the setting ends with the interface, so `undo` leaves it. Not covered: an address that such an
+//! advertisement brings after the step has no rule.
 
 mod decide;
 mod entry;
@@ -92,7 +94,11 @@ pub fn after_first(netns: &Netns, first: &Side) -> Result<(), RouteError> {
 /// # Errors
 /// What the kernel refused. If anything could not be added, nothing was removed.
 pub fn after_owner(netns: &Netns, first: &Side, owner: &Side) -> Result<(), RouteError> {
-    let (mut rtnl, facts) = gather(netns)?;
+    let (mut rtnl, mut facts) = gather(netns)?;
+    if decide::owner_has_ipv6_default(&facts, first, owner) && heed_no_router(netns, first.ifname) {
+        // What a router said until just now must not be missed.
+        facts = Facts::gather(&mut rtnl).map_err(RouteError::gathering)?;
+    }
     let changes = decide::after_owner(&facts, first, owner);
     apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
 }
@@ -105,6 +111,18 @@ pub fn undo(netns: &Netns, first_ifname: &str, owner_ifname: &str) -> Result<(),
     let (mut rtnl, facts) = gather(netns)?;
     let changes = decide::undo(&facts, first_ifname, owner_ifname);
     apply(&mut rtnl, &facts, &changes, OnFailure::GoOn)
+}
+
+/// Has the interface take no default from router advertisements any more; whether it did before.
+fn heed_no_router(netns: &Netns, ifname: &str) -> bool {
+    match netns.switch_off(ifname, "accept_ra_defrtr") {
+        Ok(changed) => changed,
+        Err(error) => {
+            // Everything is right but for a router that nobody has seen yet.
+            tracing::warn!(ifname, error = %error, "accept_ra_defrtr not set to 0");
+            false
+        }
+    }
 }
 
 /// Whether removals still happen when an addition failed.

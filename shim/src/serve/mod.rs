@@ -15,6 +15,7 @@ mod status;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::attachment::{FORMAT, Intent, Leg};
@@ -146,7 +147,7 @@ fn answer(
     signals: &Signals,
     began: Instant,
 ) -> (Result<(), CniError>, String) {
-    let env = match Env::parse(vars) {
+    let env = match Env::parse(vars).and_then(spare_the_host) {
         Ok(env) => env,
         Err(error) => return (Err(error), Version::V110.to_string()),
     };
@@ -162,6 +163,24 @@ fn answer(
     };
     report(&env, outcome.as_ref().err(), began);
     (outcome, version)
+}
+
+/// Keeps delegates, and our own routing, off the host's network namespace, in which no runtime has a pod attached: an ADD
+/// there is refused; a DEL goes on as if the netns were gone, for in it a plugin would take down the host's own interface.
+fn spare_the_host(mut env: Env) -> Result<Env, CniError> {
+    let host = matches!(env.verb, Verb::Add | Verb::Del) && crate::netns::is_own(Path::new(&env.netns));
+    if host && env.verb == Verb::Add {
+        return Err(CniError::new(
+            code::ENVIRONMENT,
+            format!("CNI_NETNS {:?} is the host's own network namespace", env.netns),
+        )
+        .details("expected a pod's"));
+    }
+    if host {
+        tracing::warn!(netns = env.netns, "DEL goes on without its netns: it is the host's own");
+        env.netns.clear();
+    }
+    Ok(env)
 }
 
 fn dispatch(

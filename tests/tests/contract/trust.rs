@@ -160,6 +160,9 @@ fn state_of_others_is_refused() -> Result<()> {
 /// Section 3.
 fn sticky_directory_above_is_fine() -> Result<()> {
     let case = spread("new")?;
+    // A file of its own: one right in a sticky directory may have no second name.
+    case.stubs.remove("stub-new")?;
+    lab::scratch::install(case.stubs.template(), &case.stubs.program("stub-new"))?;
     for dir in ["policies/mine", "policies", "var/lib", "bin", "net.d"] {
         chmod(&case.path(dir), 0o1777)?;
     }

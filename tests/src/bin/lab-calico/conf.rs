@@ -29,6 +29,13 @@ pub(crate) struct Conf {
     /// Whether the result's interface has the pod's MAC address and netns.
     #[serde(default)]
     pub(crate) sandbox_in_result: bool,
+    /// Begins the name of every host end.
+    #[serde(default = "cali")]
+    pub(crate) host_prefix: String,
+}
+
+fn cali() -> String {
+    "cali".to_owned()
 }
 
 /// Who gives addresses.
@@ -86,8 +93,9 @@ impl Call {
         })
     }
 
-    /// Name of the host's end: `cali` and eleven digits of a hash of namespace and name of the pod, or, of no Kubernetes
-    /// pod, of the container's id. A pod that comes back under its name has the same one, as with Calico.
+    /// Name of the host's end: the prefix and as many digits as fit an interface's name (of `cali`: eleven) of a hash of
+    /// namespace and name of the pod, or, of no Kubernetes pod, of the container's id. A pod that comes back under its
+    /// name has the same one, as with Calico.
     pub(crate) fn host_end(&self) -> String {
         let arg = |key: &str| {
             let mut pairs = self.args.split(';').filter_map(|pair| pair.split_once('='));
@@ -99,7 +107,8 @@ impl Call {
         };
         let digest = Sha256::digest(workload);
         let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        format!("cali{}", &hex[..11])
+        let prefix = &self.conf.host_prefix;
+        format!("{prefix}{}", &hex[..15_usize.saturating_sub(prefix.len()).min(hex.len())])
     }
 }
 

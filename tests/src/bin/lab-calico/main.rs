@@ -13,6 +13,8 @@
 //! - `existingDefault`: `fail` (default, "file exists", as Calico does) or `keep`, if the pod has a default route already.
 //! - `sandboxInResult`: `true` as newer releases do: the interface entry, which has the *host* end's name, gets the pod's
 //!   MAC address and netns. Absent: the name alone.
+//! - `hostPrefix`: begins the name of the host end; `cali` if absent. Only so can two stand-ins serve one pod: real Calico
+//!   names the end by the pod alone.
 //!
 //! CHECK looks at what is there, and says `OK` on stdout, as Calico does.
 

@@ -95,6 +95,40 @@ fn nothing_is_done_to_an_interface_that_is_not_there_or_down() {
     assert_eq!(owner_words(&facts, &["10.1.0.0/16"], &[]), [""; 0]);
 }
 
+/// Calico's next hop and AWS's: the owner's plugin must not find it in main, what leads through it must.
+#[test]
+fn a_next_hop_that_both_networks_may_use_is_away_for_the_owners_add() {
+    let addresses = ["eth0 10.1.0.2", "net1 10.2.0.2"];
+    let first = ["169.254.1.1/32 dev eth0", "169.254.1.0/24 dev eth0", "default via 169.254.1.1 dev eth0"];
+    let expected = [
+        "add route 169.254.1.1/32 dev eth0 table 1001",
+        "add route 169.254.1.0/24 dev eth0 table 1001",
+        "add route default via 169.254.1.1 dev eth0 table 1001",
+        "add rule from 10.1.0.2 to table 1001",
+        "remove route default via 169.254.1.1 dev eth0",
+        "remove route 169.254.1.1/32 dev eth0",
+    ];
+    assert_eq!(first_words(&facts(&addresses, &first, &[])), expected);
+
+    let copied = ["169.254.1.1/32 dev eth0 table 1001", "default via 169.254.1.1 dev eth0 table 1001"];
+    let alike = ["169.254.1.1/32 dev net1", "default via 169.254.1.1 dev net1"];
+    let attached = facts(&addresses, &[copied, alike].concat(), &["10.1.0.2 1001"]);
+    let expected = [
+        "add route 169.254.1.1/32 dev net1 table 1002",
+        "add route default via 169.254.1.1 dev net1 table 1002",
+        "add rule from 10.2.0.2 to table 1002",
+        "add route 169.254.1.1/32 dev eth0",
+        "add route 10.2.0.0/16 via 169.254.1.1 dev net1 src 10.2.0.2",
+        "add route 10.1.0.0/16 via 169.254.1.1 dev eth0 src 10.1.0.2",
+    ];
+    assert_eq!(owner_words(&attached, &["10.1.0.0/16"], &["10.2.0.0/16"]), expected);
+    let undone = undo_words(&attached);
+    assert_eq!(
+        undone[..2],
+        ["add route 169.254.1.1/32 dev eth0", "add route default via 169.254.1.1 dev eth0"]
+    );
+}
+
 /// State after the first's step, both families, and the owner's ADD.
 fn both_attached(extra: &[&str]) -> Facts {
     let routes = [

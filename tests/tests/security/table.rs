@@ -1,0 +1,89 @@
+//! docs/security.md names the test of every defence; here the names are held to the tests that there are.
+
+use std::{collections::BTreeSet, fs};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::trials;
+
+trials![every_named_test_exists, every_test_of_this_program_is_named, every_threat_is_answered];
+
+fn document() -> Result<String> {
+    fs::read_to_string(lab::dist::workspace().join("docs/security.md")).context("docs/security.md")
+}
+
+/// Every `program::topic::test` of the document.
+fn named(document: &str) -> BTreeSet<String> {
+    let is_path = |text: &&str| {
+        text.split("::").count() >= 3
+            && text.split("::").all(|part| {
+                !part.is_empty()
+                    && part
+                        .bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            })
+    };
+    document.split('`').filter(is_path).map(str::to_owned).collect()
+}
+
+/// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/trust.rs, and
+/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs.
+fn exists(name: &str) -> Result<()> {
+    let parts: Vec<&str> = name.split("::").collect();
+    let workspace = lab::dist::workspace();
+    let read = |file: String| {
+        fs::read_to_string(workspace.join(&file)).with_context(|| format!("{name}: no {file}"))
+    };
+    match parts.as_slice() {
+        ["shim", path @ .., "tests", test] => {
+            let text = read(format!("shim/src/{}.rs", path.join("/")))?;
+            ensure!(text.contains(&format!("#[test]\n    fn {test}()")), "{name}: no such unit test");
+        }
+        ["shim", ..] => bail!("{name}: a unit test is named shim::PATH::tests::NAME"),
+        [program, topic, test] => {
+            let text = read(format!("tests/tests/{program}/{topic}.rs"))?;
+            let list =
+                text.split_once("trials![").and_then(|(_, rest)| rest.split_once(']')).map(|(list, _)| list);
+            let listed = list.unwrap_or_default().split(',').any(|entry| entry.trim() == *test);
+            ensure!(listed, "{name}: not in that file's list of tests");
+        }
+        _ => bail!("{name}: expected PROGRAM::TOPIC::TEST"),
+    }
+    Ok(())
+}
+
+/// A test that was renamed or removed is noticed here.
+fn every_named_test_exists() -> Result<()> {
+    let names = named(&document()?);
+    ensure!(names.len() > 60, "only {} tests are named", names.len());
+    names.iter().try_for_each(|name| exists(name))?;
+    for absent in [
+        "security::table::no_such_test",
+        "shim::trust::tests::no_such_test",
+        "security::none::x",
+        "shim::x::y",
+    ] {
+        ensure!(exists(absent).is_err(), "{absent} is taken for a test");
+    }
+    Ok(())
+}
+
+/// A defence that is tested is told.
+fn every_test_of_this_program_is_named() -> Result<()> {
+    let names = named(&document()?);
+    for trial in crate::all_trials() {
+        let name = format!("security::{}", trial.name());
+        ensure!(names.contains(&name), "docs/security.md does not name {name}");
+    }
+    Ok(())
+}
+
+/// S1 to S33, each with a row.
+fn every_threat_is_answered() -> Result<()> {
+    let document = document()?;
+    for number in 1..=33 {
+        let row = format!("| S{number} |");
+        ensure!(document.matches(&row).count() == 1, "expected one row {row}");
+    }
+    Ok(())
+}
