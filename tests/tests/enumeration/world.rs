@@ -340,9 +340,9 @@ impl World {
         self.path("calls.jsonl").metadata().map_or(0, |log| log.len())
     }
 
-    /// Whether the pod's lock is there, as every verb but VERSION, STATUS and GC takes it first.
-    pub(crate) fn is_locked(&self) -> bool {
-        self.path("run/locks").join(format!("{}@eth0", self.id(POD))).exists()
+    /// What the pod's lock says, if it is there: every verb but VERSION, STATUS and GC takes it first and writes itself down.
+    pub(crate) fn holder(&self) -> Option<Vec<u8>> {
+        fs::read(self.path("run/locks").join(format!("{}@eth0", self.id(POD)))).ok()
     }
 
     /// Every sandbox is deleted: sweeps, then holds the world to all that must be true of it now.
