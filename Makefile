@@ -28,6 +28,13 @@ demo: setup build ## three nodes, live pods, both strategies, every probe counte
 test: setup build ## all tests, against the release programs and real parts
 	tests/run
 
+.PHONY: enumerate
+enumerate: setup build ## the shim broken at every system call; POINT='...' plays a single one (docs/proof.md)
+	@cargo build --locked -p lab --bins
+	@program=$$(cargo test --locked --no-run -p lab --test enumeration 2>&1 | tee /dev/stderr | \
+		sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
+		CROSSFADE_ENUMERATE=$${CROSSFADE_ENUMERATE:-all} CROSSFADE_POINT='$(POINT)' tests/raise "$$program"
+
 .PHONY: bench
 bench: setup build ## bare against through-the-shim, as ratios; saved to target/bench/
 	@cargo build --locked -p lab --bins

@@ -42,6 +42,8 @@ pub enum Act {
         /// Whether it lies in a runtime's conf directory.
         nudge: bool,
     },
+    /// Removes the lock of an attachment, unless somebody holds it by then.
+    Unlock(PathBuf),
     /// Asks the runtime whether it uses our conf by now, then lists what was attached meanwhile.
     Confirm,
     /// Runs the DELs that a record owes, and removes it.
@@ -78,7 +80,7 @@ impl Act {
         match self {
             Self::Keep => "keep",
             Self::Write(_) | Self::List(_) => "write",
-            Self::Remove { .. } => "remove",
+            Self::Remove { .. } | Self::Unlock(_) => "remove",
             Self::Confirm => "confirm",
             Self::Close(_) | Self::CloseEntry(_) => "close",
             Self::Wait => "wait",

@@ -8,7 +8,7 @@
 //! a fault (a runtime that has just started, another one's socket) and nothing is done. `--listed FILE` is believed as it is.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use shim::attachment::Attachment;
@@ -16,6 +16,7 @@ use shim::boot::{Age, Moment};
 use shim::file::abandoned_temps;
 use shim::inventory::{Entry, Inventory};
 use shim::layout::PLUGIN;
+use shim::lock;
 use shim::netns::Netns;
 use shim::owner::{Owner, Owners};
 use shim::policy::Policy;
@@ -78,13 +79,12 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
         believe(&judged)?;
     }
     let mut changes = decide(&judged, policy.gc.grace_secs);
-    changes.extend(temps(&store, &settings)?);
+    let live = judged.len() - changes.len();
+    changes.extend(litter(&store, &settings)?);
     let mut notes: Vec<String> = damaged
         .iter()
         .map(|(path, why)| format!("record {} is damaged ({why}); only a DEL can resolve it", path.display()))
         .collect();
-    let live =
-        judged.len() - changes.iter().filter(|change| !matches!(change.act, Act::Remove { .. })).count();
     notes.push(format!("{live} attachments live"));
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
@@ -193,20 +193,27 @@ pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
     changes
 }
 
-/// Temporary files that a killed writer of ours left.
-fn temps(store: &Store, settings: &Settings) -> Result<Vec<Change>, Failure> {
-    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("look for temporary files: {e}"));
+/// What killed calls of ours left: temporary files, and locks that nobody holds.
+fn litter(store: &Store, settings: &Settings) -> Result<Vec<Change>, Failure> {
+    let failed =
+        |e: std::io::Error| Failure::new(Exit::Failed, format!("look for what killed calls left: {e}"));
+    let layout = &settings.layout;
     let mut paths = store.abandoned_temps().map_err(failed)?;
-    for dir in [&settings.layout.state_dir, &settings.conf_dir] {
+    for dir in [&layout.state_dir, &layout.ready(), &settings.conf_dir] {
         if dir.is_dir() {
             paths.extend(abandoned_temps(dir).map_err(failed)?);
         }
     }
-    let change = |path: std::path::PathBuf| {
+    let change = |path: PathBuf, act: fn(PathBuf) -> Act, reason: &str| {
         let target = path.display().to_string();
-        Change::new(Act::Remove { path, nudge: false }, target, "left by a writer that is gone")
+        Change::new(act(path), target, reason)
     };
-    Ok(paths.into_iter().map(change).collect())
+    let temps = paths
+        .into_iter()
+        .map(|path| change(path, |path| Act::Remove { path, nudge: false }, "left by a writer that is gone"));
+    let locks = lock::abandoned(layout).map_err(failed)?.into_iter();
+    let locks = locks.map(|path| change(path, Act::Unlock, "a lock left by a call that is gone"));
+    Ok(temps.chain(locks).collect())
 }
 
 fn apply(
@@ -243,6 +250,11 @@ fn apply(
             Act::CloseEntry(key) => Some(closed(pass().close_entry(key))),
             Act::Remove { path, nudge } => Some(match change::remove(path, *nudge) {
                 Ok(()) => Outcome::Done,
+                Err(error) => Outcome::Failed(error.to_string()),
+            }),
+            Act::Unlock(path) => Some(match lock::remove_abandoned(path) {
+                Ok(true) => Outcome::Done,
+                Ok(false) => Outcome::Busy,
                 Err(error) => Outcome::Failed(error.to_string()),
             }),
             Act::Keep | Act::Wait | Act::Write(_) | Act::List(_) | Act::Confirm => None,

@@ -38,6 +38,8 @@ const STDERR_TAIL_BYTES: usize = 4096;
 const CHUNK_BYTES: usize = 4096;
 /// Between asking a process group to end and making it end.
 const GRACE: Duration = Duration::from_millis(500);
+/// Should the word that a plugin has ended get lost, it is looked for this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a binary that is being written is waited for; agents copy theirs in place.
 const BUSY_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -209,15 +211,29 @@ impl Running {
             if let Ok(child) = &spawned {
                 lock.note_group(Process::of(child.id().cast_signed()));
             }
-            lock.inherit(false)?;
+            // Should it stay inheritable: whoever else inherits it is a delegate of the same attachment.
+            let _ = lock.inherit(false);
         }
         let mut child = spawned?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        for fd in [stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd)].into_iter().flatten() {
+        let outcome = Outcome { end: End::Stopped, stdout: Vec::new(), overflow: false, stderr: Vec::new() };
+        let mut running = Self { child, stdout, stderr, outcome, done: false };
+        if let Err(error) = running.read_without_waiting() {
+            // Whoever is told that it did not start must be able to rely on that.
+            (running.stdout, running.stderr) = (None, None);
+            running.abort(End::Stopped, signals);
+            return Err(error);
+        }
+        Ok(running)
+    }
+
+    /// Makes reading from its pipes return at once.
+    fn read_without_waiting(&self) -> io::Result<()> {
+        let fds = [self.stdout.as_ref().map(AsFd::as_fd), self.stderr.as_ref().map(AsFd::as_fd)];
+        for fd in fds.into_iter().flatten() {
             fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        let outcome = Outcome { end: End::Stopped, stdout: Vec::new(), overflow: false, stderr: Vec::new() };
-        Ok(Self { child, stdout, stderr, outcome, done: false })
+        Ok(())
     }
 
     /// The descriptors to wait for.
@@ -325,7 +341,7 @@ pub fn wait_any(
             return Ok(None);
         }
         let mut fds: Vec<PollFd<'_>> = running.iter().flat_map(|plugin| plugin.fds()).collect();
-        signals.wait(&mut fds, until)?;
+        signals.wait(&mut fds, until.min(Instant::now() + LOOK_AGAIN))?;
     }
 }
 
@@ -348,10 +364,12 @@ pub fn run(
     signals: &Signals,
 ) -> io::Result<Outcome> {
     let mut running = Running::start(call, lock, deadline, signals)?;
-    if wait_any(&mut [&mut running], deadline, signals)?.is_none() {
+    let waited = wait_any(&mut [&mut running], deadline, signals);
+    if !matches!(waited, Ok(Some(_))) {
+        // Also when it cannot be waited for: what goes on behind an error would outlive its undoing.
         end_all(&mut [&mut running], signals);
     }
-    Ok(running.into_outcome())
+    waited.map(|_| running.into_outcome())
 }
 
 /// Why a binary could not be started, for a person: the kernel's words name no file.

@@ -30,6 +30,9 @@ use crate::trust;
 /// Between two looks at a lock that somebody else holds.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How the name of a shared file's lock ends.
+const SHARED_END: &str = "lock";
+
 /// Length of a holder's JSON, padded with spaces.
 const HOLDER_BYTES: usize = 512;
 /// Longest that is read.
@@ -243,6 +246,51 @@ fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
     Ok(dir.join(name))
 }
 
+/// Lock files that nobody holds: left by calls that were killed, for attachments that nobody may ever ask about again.
+///
+/// # Errors
+/// When the directory is not trusted or cannot be listed; an absent one is empty.
+pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
+    let dir = layout.locks();
+    match trust::check_dir(&dir) {
+        Err(why) if why.is_absent() => return Ok(Vec::new()),
+        other => other.map_err(io::Error::other)?,
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        // The lock of a shared file stays: it is one, not one per attachment.
+        if path.extension().is_none_or(|end| end != SHARED_END) && take_abandoned(&path)?.is_some() {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a lock file of [`abandoned`]; false when somebody holds it by now.
+///
+/// # Errors
+/// When it cannot be opened or removed; that it is gone is fine.
+pub fn remove_abandoned(path: &Path) -> io::Result<bool> {
+    match take_abandoned(path)? {
+        Some(_held) => std::fs::remove_file(path).map(|()| true),
+        None => Ok(!path.exists()),
+    }
+}
+
+/// The lock on a file that is there, if nobody has it and no orphan of its last holder works.
+fn take_abandoned(path: &Path) -> io::Result<Option<Flock<File>>> {
+    let file = match trust::open_regular(File::options().read(true).write(true), path) {
+        Err(why) if why.is_absent() => return Ok(None),
+        other => other?.0,
+    };
+    match try_flock(file, path)? {
+        Attempt::Taken(file) if read(&file).groups.iter().any(|group| group.is_alive()) => Ok(None),
+        Attempt::Taken(file) => Ok(Some(file)),
+        Attempt::Busy(_) | Attempt::Replaced => Ok(None),
+    }
+}
+
 /// Its holder is written into it, so it must be nothing but a lock: no second name of another file either.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
@@ -305,7 +353,7 @@ fn describe(holder: &Holder) -> String {
 /// # Errors
 /// What `change` reports, or that the lock cannot be had within two seconds.
 pub fn exclusively<T>(layout: &Layout, name: &str, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let path = prepare(layout, &format!("{name}.lock"))?;
+    let path = prepare(layout, &format!("{name}.{SHARED_END}"))?;
     let end = Instant::now() + Duration::from_secs(2);
     let mut file = open(&path)?;
     loop {

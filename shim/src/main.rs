@@ -34,13 +34,26 @@ fn run() -> i32 {
             return 1;
         }
     };
-    serve::serve(&vars, &mut std::io::stdin().lock(), &mut std::io::stdout(), &signals).into()
+    serve::serve(&vars, &mut std::io::stdin().lock(), &mut Stdout, &signals).into()
+}
+
+/// Stdout without a buffer: a document that could not be written must not come out together with the next one, which says so.
+struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(nix::unistd::write(std::io::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Prints an error document for what happens outside a verb. The record, if there is one by now, keeps what is owed.
 fn fail(what: &str) {
     let text = CniError::new(code::IO, what).to_json(Version::V110.as_str());
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = Stdout.write_all(text.as_bytes());
 }
 
 fn about() -> i32 {

@@ -18,7 +18,6 @@ extern "C" fn main() -> i32 {
     keep_memory_to_ourselves();
     open_standard_streams();
     ignore_broken_pipes();
-    // Not by returning: this flushes what is still in the buffer of stdout.
     std::process::exit(crate::run());
 }
 

@@ -21,11 +21,13 @@ pub struct Options {
     pub conf_dir: PathBuf,
     /// Where it finds plugins, as the node sees it; containerd 1.x knows one.
     pub bin_dir: PathBuf,
+    /// Whether its log tells everything, as what it makes of each change in the conf directory.
+    pub debug: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { conf_dir: "/etc/cni/net.d".into(), bin_dir: "/opt/cni/bin".into() }
+        Options { conf_dir: "/etc/cni/net.d".into(), bin_dir: "/opt/cni/bin".into(), debug: false }
     }
 }
 
@@ -162,6 +164,8 @@ disabled_plugins = [
   "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
   "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
 ]
+[debug]
+  level = "{level}"
 [grpc]
   address = "{dir}/c.sock"
 [plugins."io.containerd.grpc.v1.cri"]
@@ -180,6 +184,7 @@ disabled_plugins = [
     bin_dir = "{bin_dir}"
     max_conf_num = 1
 "#,
+        level = if options.debug { "debug" } else { "info" },
         image = image::PAUSE
     )
 }

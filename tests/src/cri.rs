@@ -191,12 +191,37 @@ impl Cri {
         Ok(answer.with_context(|| format!("RunPodSandbox {}", sandbox.name))?.pod_sandbox_id)
     }
 
+    /// Runs a sandbox with a deadline that the runtime is told, as kubelet does; past it the runtime gives the sandbox up.
+    ///
+    /// # Errors
+    /// The runtime's, such as that the deadline passed.
+    pub fn run_sandbox_within(&self, sandbox: &Sandbox, deadline: Duration) -> Result<String> {
+        let config = Some(sandbox.config()?);
+        let mut request =
+            tonic::Request::new(api::RunPodSandboxRequest { config, runtime_handler: String::new() });
+        request.set_timeout(deadline);
+        let mut client = self.client();
+        let answer = self.call(client.run_pod_sandbox(request));
+        Ok(answer.with_context(|| format!("RunPodSandbox {}", sandbox.name))?.pod_sandbox_id)
+    }
+
     /// Stops a sandbox; stopping it again is no error.
     ///
     /// # Errors
     /// The runtime's, such as what the CNI plugin said.
     pub fn stop(&self, id: &str) -> Result<()> {
         let request = api::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
+        let mut client = self.client();
+        self.call(client.stop_pod_sandbox(request)).with_context(|| format!("StopPodSandbox {id}")).map(drop)
+    }
+
+    /// Stops a sandbox with a deadline that the runtime is told, as kubelet does.
+    ///
+    /// # Errors
+    /// The runtime's, such as that the deadline passed.
+    pub fn stop_within(&self, id: &str, deadline: Duration) -> Result<()> {
+        let mut request = tonic::Request::new(api::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() });
+        request.set_timeout(deadline);
         let mut client = self.client();
         self.call(client.stop_pod_sandbox(request)).with_context(|| format!("StopPodSandbox {id}")).map(drop)
     }
@@ -278,15 +303,29 @@ impl Cri {
     /// # Errors
     /// The runtime's, or it does not tell.
     pub fn conf_plugins(&self) -> Result<Vec<String>> {
+        let confs = self.confs()?;
+        let plugins = confs.iter().flat_map(|conf| conf["Plugins"].as_array()).flatten();
+        Ok(plugins.filter_map(|plugin| plugin["Network"]["type"].as_str()).map(str::to_owned).collect())
+    }
+
+    /// `cniVersion` of the conf that the runtime has read; containerd alone tells.
+    ///
+    /// # Errors
+    /// The runtime's, or it does not tell.
+    pub fn conf_versions(&self) -> Result<Vec<String>> {
+        let confs = self.confs()?;
+        Ok(confs.iter().filter_map(|conf| conf["CNIVersion"].as_str()).map(str::to_owned).collect())
+    }
+
+    /// The confs that the runtime has read.
+    fn confs(&self) -> Result<Vec<Value>> {
         let mut client = self.client();
         let answer = self.call(client.status(api::StatusRequest { verbose: true })).context("Status")?;
         let told = answer.info.get("cniconfig").context("a status without cniconfig")?;
-        let told: Value = serde_json::from_str(told).context("cniconfig")?;
-        let networks = told["Networks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let mut told: Value = serde_json::from_str(told).context("cniconfig")?;
+        let Value::Array(networks) = told["Networks"].take() else { return Ok(Vec::new()) };
         // The first is always the runtime's own loopback.
-        let plugins =
-            networks.iter().skip(1).flat_map(|network| network["Config"]["Plugins"].as_array()).flatten();
-        Ok(plugins.filter_map(|plugin| plugin["Network"]["type"].as_str()).map(str::to_owned).collect())
+        Ok(networks.into_iter().skip(1).map(|mut network| network["Config"].take()).collect())
     }
 
     /// The runtime's name and version, as in `containerd 1.6.20`.

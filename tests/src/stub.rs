@@ -2,11 +2,16 @@
 //!
 //! One binary, `lab-stub`, stands in for any CNI plugin: linked under a plugin's name into a directory of the test, it
 //! looks for its [`Script`] beside itself (`NAME.script`), appends one JSON line per call to the call log and then does
-//! what the script says for this verb and this call number. Everything that waits waits on a gate, never on a clock.
+//! what the script says for this verb, this pod and this call number. Everything that waits waits on a gate, never on a
+//! clock.
+//!
+//! Whoever wants a witness beside the call log has stubs leave something real: [`Act::Lease`] and [`Act::Plug`] on ADD,
+//! [`Act::Release`] and [`Act::Unplug`] on DEL.
 //!
 //! [`StubDir`] is a directory of stubs with one call log; [`Reply`] is the little language; [`Gate`] holds a stub in
 //! mid-call until the test lets it go.
 
+pub mod interface;
 mod log;
 
 pub use log::{Call, CallLog, Event, append};
@@ -14,6 +19,7 @@ pub use log::{Call, CallLog, Event, append};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -30,7 +36,8 @@ pub const DEPTH_VARIABLE: &str = "CROSSFADE_DEPTH";
 pub struct Script {
     /// The call log, a file of JSON lines.
     pub log: PathBuf,
-    /// Per verb (`ADD`, ...) the replies by call number; the last one repeats. The key `*` stands for every other verb.
+    /// Per verb (`ADD`, ...) the replies by call number; the last one repeats. The key `*` stands for every other verb,
+    /// `ADD@NAME` for the ADDs of the pod of that name (`K8S_POD_NAME` of CNI_ARGS), counted by themselves.
     pub verbs: BTreeMap<String, Vec<Reply>>,
     /// How much of a call is recorded.
     #[serde(default)]
@@ -71,10 +78,25 @@ pub enum Act {
     FloodStdout(u64),
     /// Write that many bytes to stderr.
     FloodStderr(u64),
+    /// Make the file `ID@IFNAME` in this directory, as an IPAM plugin keeps a lease.
+    Lease(PathBuf),
+    /// Remove that file; an absent one is fine.
+    Release(PathBuf),
+    /// Make a veth pair, `{ifname}` inside the pod with this address and a default route; see [`interface::plug`].
+    Plug {
+        /// Name of the peer, which stays outside; 15 bytes at most after replacement.
+        host: String,
+        /// The pod's address.
+        address: Ipv4Addr,
+    },
+    /// Remove the pair with this peer; an absent one is fine.
+    Unplug(String),
     /// Wait until the gate at this path is open; see [`Gate`].
     Gate(PathBuf),
     /// Start this program, which inherits stdout, stderr and the process group; its pid is logged.
     Spawn(Vec<String>),
+    /// Run this program to its end, with this stub's environment and nothing to read; it may fail and may say nothing.
+    Run(Vec<String>),
     /// Kill the caller with SIGKILL, as an out-of-memory killer would. Only as the first act, done before all else.
     KillParent,
     /// From here on SIGTERM does nothing.
@@ -153,6 +175,11 @@ impl Stub {
         self
     }
 
+    /// Answer the calls for one pod by these replies, whatever the others get; as [`Stub::on_calls`].
+    pub fn on_pod(self, pod: &str, verb: &str, replies: Vec<Reply>) -> Self {
+        self.on_calls(&format!("{verb}@{pod}"), replies)
+    }
+
     /// Record no calls at all.
     pub fn unrecorded(mut self) -> Self {
         self.record = Detail::Nothing;
@@ -192,7 +219,7 @@ impl StubDir {
         self.dir.join(name)
     }
 
-    /// Puts a stub called `name` there, or gives the one that is there a new script.
+    /// Puts a stub called `name` there, or gives the one that is there a new script, whose calls are counted anew.
     ///
     /// # Errors
     /// When the link or the script cannot be written.
@@ -212,6 +239,12 @@ impl StubDir {
     pub fn write_script(&self, name: &str, stub: &Stub) -> Result<()> {
         let script = Script { log: self.log.clone(), verbs: stub.verbs.clone(), record: stub.record };
         let path = self.dir.join(format!("{name}.script"));
+        for verb in stub.verbs.keys() {
+            match fs::remove_file(counter(&path, verb)) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.with_context(|| format!("count {verb} of {name} anew"))?,
+            }
+        }
         let unfinished = self.dir.join(format!("{name}.script.new"));
         fs::write(&unfinished, serde_json::to_vec(&script)?)
             .and_then(|()| fs::rename(&unfinished, &path))
@@ -231,6 +264,11 @@ impl StubDir {
     pub fn log(&self) -> CallLog {
         CallLog { path: self.log.clone() }
     }
+}
+
+/// Where the calls that a key of a script has had are counted.
+pub fn counter(script: &Path, key: &str) -> PathBuf {
+    PathBuf::from(format!("{}.{key}.count", script.display()))
 }
 
 /// Holds every stub that comes to it until [`Gate::open`]: a file whose lock the test keeps.

@@ -211,12 +211,39 @@ fn abandoned_temporary_files_are_removed_and_others_are_not() {
         shard.join(".tmp-4999999-0"),
         node.path("state/.tmp-4999999-1"),
         node.path("net.d/.tmp-4999999-nudge"),
+        node.path("run/ready/.tmp-4999999-0"),
     ];
+    fs::create_dir_all(node.path("run/ready")).expect("directory");
     let others = [node.path("net.d/.tmp-agent"), shard.join(format!(".tmp-{}-0", std::process::id()))];
     ours.iter().chain(&others).for_each(|path| fs::write(path, "x").expect("write"));
     let told = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"},{"containerID":"r1"}]"#);
-    assert_eq!(changes(&told).len(), 3, "{told}");
+    assert_eq!(changes(&told).len(), 4, "{told}");
     assert!(ours.iter().all(|path| !path.exists()) && others.iter().all(|path| path.exists()));
+}
+
+#[test]
+fn locks_of_killed_calls_are_removed_and_held_ones_are_not() {
+    let node = node();
+    let locks = node.layout().locks();
+    create_private_dir(&locks).expect("lock directory");
+    let held = fs::File::create(locks.join("c1@eth0")).expect("lock file");
+    held.lock().expect("free");
+    let dead = r#"{"holder":{"pid":4999999,"start":1},"verb":"ADD","groups":[]}"#;
+    for name in ["gone@eth0", "inventory.lock"] {
+        fs::write(locks.join(name), dead).expect("write");
+    }
+    let all = r#"[{"containerID":"c1"},{"containerID":"c2"}]"#;
+    let list = node.path("listed.json").display().to_string();
+    fs::write(&list, all).expect("write");
+    let planned = node.told(&["sweep", "--listed", &list, "--dry-run"], 0);
+    assert!(planned.contains("gone@eth0") && locks.join("gone@eth0").exists(), "{planned}");
+    let told = sweep(&node, all);
+    assert_eq!(changes(&told).len(), 1, "{told}");
+    let mut left: Vec<_> =
+        fs::read_dir(&locks).expect("list").map(|entry| entry.expect("entry").file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["c1@eth0", "inventory.lock"]);
+    drop(held);
 }
 
 #[test]

@@ -50,11 +50,9 @@ impl<'a> Del<'a> {
         }
     }
 
-    /// Takes in that the running plugin has ended.
-    fn finish_plugin(&mut self) {
-        let Some(running) = self.running.take() else {
-            return;
-        };
+    /// Takes in that the running plugin has ended; the plugin that is next, if the chain goes on.
+    fn finish_plugin(&mut self) -> Option<usize> {
+        let running = self.running.take()?;
         let outcome = running.into_outcome();
         let plugin = &self.network.conf.plugins[self.plugin];
         match self.network.succeeded(plugin, Verb::Del, &outcome) {
@@ -62,11 +60,12 @@ impl<'a> Del<'a> {
             Ok(()) if self.plugin == 0 => self.ended = Some(Ok(())),
             Ok(()) => self.plugin -= 1,
         }
+        self.ended.is_none().then_some(self.plugin)
     }
 }
 
 /// Runs the DELs of several networks, in order: the next one starts when the one before has ended, or when it has used
-/// half the budget. Returns one outcome each.
+/// half the budget. Returns one outcome each. Before a chain goes on, `goes_on` hears which DEL it is and at which plugin.
 ///
 /// Two networks know nothing of each other, so one that hangs must not keep the other from releasing what it has.
 #[must_use]
@@ -74,6 +73,7 @@ pub fn del_all(
     mut dels: Vec<Del<'_>>,
     mut lock: Option<&mut Lock>,
     limits: &Limits<'_>,
+    mut goes_on: impl FnMut(usize, usize),
 ) -> Vec<Result<(), Stopped>> {
     let half = |from: Instant| from + limits.deadline.saturating_duration_since(from) / 2;
     let mut begun = 0;
@@ -101,10 +101,18 @@ pub fn del_all(
             .filter_map(|(index, del)| del.running.as_mut().map(|running| (index, running)))
             .unzip();
         match exec::wait_any(&mut running, until, limits.signals) {
-            Ok(Some(ended)) => dels[indices[ended]].finish_plugin(),
+            Ok(Some(ended)) => {
+                if let Some(plugin) = dels[indices[ended]].finish_plugin() {
+                    goes_on(indices[ended], plugin);
+                }
+            }
             Ok(None) if limits.signals.stop_requested() || Instant::now() >= limits.deadline => {
                 exec::end_all(&mut running, limits.signals);
-                indices.into_iter().for_each(|index| dels[index].finish_plugin());
+                for index in indices {
+                    if let Some(plugin) = dels[index].finish_plugin() {
+                        goes_on(index, plugin);
+                    }
+                }
                 // What was never started is out of time as well.
                 begun = dels.len();
                 dels.iter_mut().for_each(expire);

@@ -191,7 +191,11 @@ pub fn detach(
             Del::new(network, progress.result.as_deref(), progress.resume_at)
         })
         .collect();
-    let outcomes = del_all(dels, lock, limits);
+    // Should we be killed in mid-chain, whoever has done its part must not be asked again: by then the address that it
+    // would release may be another pod's.
+    let outcomes = del_all(dels, lock, limits, |del, plugin| {
+        append(open, Event::Stopped { leg: called[del].0, plugin });
+    });
     for ((index, network), outcome) in called.iter().zip(outcomes) {
         match outcome {
             Ok(()) => append(open, Event::Deleted { leg: *index }),

@@ -1,8 +1,12 @@
 //! DEL: to whoever did ADD, whatever the policy says now.
 
-use crate::attachment::Leg;
+use std::path::Path;
+
+use crate::attachment::{Intent, Leg};
+use crate::boot::boot_id;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, NoLock, Patience};
+use crate::netns::{Netns, NetnsId};
 use crate::policy::{Deadlines, Policy, Side};
 use crate::raw::RawObject;
 use crate::reply::{CniError, code};
@@ -34,12 +38,35 @@ pub(super) fn del(request: &Request<'_>) -> Result<(), CniError> {
         layout: request.layout(),
         store: &request.store,
         policy: policy.as_ref().ok(),
-        netns: &request.env.netns,
+        netns: netns(request, &open.attachment.intent),
         search: request.env.path.as_deref(),
         deadline: until,
         signals: request.signals,
     };
     closing.close(open, lock.as_mut())
+}
+
+/// The netns that delegates are told: the caller's, gone or not; none if another pod's is at that path by now. A delegate
+/// goes by the path, and would take that pod's interface.
+fn netns<'a>(request: &'a Request<'_>, intent: &Intent) -> &'a str {
+    let told = request.env.netns.as_str();
+    let found = Netns::open(Path::new(told)).ok().map(|netns| netns.id());
+    if !found.is_some_and(|found| is_another(found, intent, boot_id().ok())) {
+        return told;
+    }
+    tracing::warn!(
+        container_id = intent.container_id,
+        netns = told,
+        "another netns is at this path by now; the DEL runs without one"
+    );
+    ""
+}
+
+/// Whether a netns is certainly not that of the attachment. None outlives its boot, and its number may come again.
+fn is_another(found: NetnsId, intent: &Intent, boot_id: Option<&str>) -> bool {
+    intent
+        .netns_id
+        .is_some_and(|then| then != found || boot_id.is_some_and(|boot_id| boot_id != intent.begun.boot_id))
 }
 
 /// The attachment to close, if there is one.
@@ -116,4 +143,34 @@ fn from_damaged(
         let _ = open.append(&[crate::attachment::Event::Started { leg }]);
     }
     Ok(open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attachment::FORMAT;
+    use crate::boot::Moment;
+
+    #[test]
+    fn a_netns_is_another_by_its_number_and_after_a_boot_whatever_its_number() {
+        let (id, other) = (NetnsId { dev: 4, ino: 77 }, NetnsId { dev: 4, ino: 78 });
+        let mut intent = Intent {
+            version: FORMAT,
+            container_id: "c1".into(),
+            ifname: "eth0".into(),
+            begun: Moment { boot_id: "this".into(), boottime_ms: 1, wall_secs: 1 },
+            netns: "/run/netns/x".into(),
+            netns_id: Some(id),
+            cni_args: None,
+            cni_path: None,
+            route: None,
+            legs: Vec::new(),
+        };
+        assert!(!is_another(id, &intent, Some("this")));
+        assert!(is_another(other, &intent, Some("this")));
+        assert!(is_another(id, &intent, Some("next")));
+        assert!(!is_another(id, &intent, None), "an unknown boot is no reason");
+        intent.netns_id = None;
+        assert!(!is_another(other, &intent, Some("next")), "nothing is known of it");
+    }
 }

@@ -9,12 +9,12 @@ use std::{
     io::{self, Read, Write},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
     sync::{Arc, atomic::AtomicBool},
 };
 
 use anyhow::{Context, Result};
-use lab::stub::{Act, Call, Detail, Event, Reply, Script, append};
+use lab::stub::{Act, Call, Detail, Event, Reply, Script, append, counter, interface};
 use nix::sys::signal::{Signal, kill, raise};
 
 fn main() -> ExitCode {
@@ -62,17 +62,26 @@ fn own_path() -> Result<PathBuf> {
 
 /// The reply for this verb and call number.
 fn choose(script: &Script, script_path: &Path, verb: &str) -> Result<Reply> {
-    let Some(replies) = script.verbs.get(verb).or_else(|| script.verbs.get("*")) else {
+    let keys = [format!("{verb}@{}", pod()), verb.to_owned(), "*".to_owned()];
+    let Some((key, replies)) = keys.iter().find_map(|key| script.verbs.get_key_value(key)) else {
         return Ok(Reply::default());
     };
-    let number = if replies.len() > 1 { count_call(script_path, verb)? } else { 1 };
+    let number = if replies.len() > 1 { count_call(script_path, key)? } else { 1 };
     Ok(replies.get(number - 1).or(replies.last()).cloned().unwrap_or_default())
 }
 
-/// Counts calls of a verb without a lock: every call appends one byte and takes the place it landed on as its number.
-fn count_call(script_path: &Path, verb: &str) -> Result<usize> {
-    let path = format!("{}.{verb}.count", script_path.display());
-    let mut counter = OpenOptions::new().append(true).create(true).open(&path).context(path)?;
+/// The name of the pod that is asked for; empty where the runtime names none.
+fn pod() -> String {
+    let arguments = std::env::var("CNI_ARGS").unwrap_or_default();
+    let name = arguments.split(';').find_map(|pair| pair.strip_prefix("K8S_POD_NAME="));
+    name.unwrap_or_default().to_owned()
+}
+
+/// Counts calls without a lock: every call appends one byte and takes the place it landed on as its number.
+fn count_call(script_path: &Path, key: &str) -> Result<usize> {
+    let path = counter(script_path, key);
+    let opened = OpenOptions::new().append(true).create(true).open(&path);
+    let mut counter = opened.with_context(|| path.display().to_string())?;
     counter.write_all(b".")?;
     Ok(usize::try_from(io::Seek::stream_position(&mut counter)?)?)
 }
@@ -134,10 +143,27 @@ fn perform(act: &Act, script: &Script, stdin: Option<&str>) -> Result<Option<Exi
         Act::Stderr(text) => io::stderr().write_all(fill(text).as_bytes())?,
         Act::FloodStdout(bytes) => flood(io::stdout(), *bytes)?,
         Act::FloodStderr(bytes) => flood(io::stderr(), *bytes)?,
+        Act::Lease(dir) => {
+            fs::write(lease(dir), b"").with_context(|| format!("lease in {}", dir.display()))?
+        }
+        Act::Release(dir) => match fs::remove_file(lease(dir)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other.with_context(|| format!("release in {}", dir.display()))?,
+        },
+        Act::Plug { host, address } => {
+            interface::plug(Path::new(&fill("{netns}")), &fill("{ifname}"), &fill(host), *address)?;
+        }
+        Act::Unplug(host) => interface::unplug(&fill(host))?,
         Act::Gate(path) => File::open(path)
             .and_then(|gate| gate.lock_shared())
             .with_context(|| format!("wait at gate {}", path.display()))?,
         Act::Spawn(argv) => spawn(argv, &script.log)?,
+        Act::Run(argv) => {
+            let (program, arguments) = argv.split_first().context("nothing to run")?;
+            let mut command = Command::new(program);
+            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+            command.status().with_context(|| format!("run {program}"))?;
+        }
         Act::IgnoreTerm => {
             signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::new(AtomicBool::new(false)))?;
         }
@@ -148,6 +174,11 @@ fn perform(act: &Act, script: &Script, stdin: Option<&str>) -> Result<Option<Exi
         Act::Signal(number) => raise(Signal::try_from(*number)?)?,
     }
     Ok(None)
+}
+
+/// Where the lease of this call's attachment lies.
+fn lease(dir: &Path) -> PathBuf {
+    dir.join(fill("{id}@{ifname}"))
 }
 
 fn fill(text: &str) -> String {

@@ -140,6 +140,18 @@ impl CallLog {
             .collect())
     }
 
+    /// Pid of the last child that the stub with this pid has started.
+    ///
+    /// # Errors
+    /// As [`CallLog::events`].
+    pub fn spawned_by(&self, stub: i32) -> Result<Option<i32>> {
+        let spawned = |event| match event {
+            Event::Spawned { by, pid } if by == stub => Some(pid),
+            Event::Spawned { .. } | Event::Call(_) => None,
+        };
+        Ok(self.events()?.into_iter().filter_map(spawned).next_back())
+    }
+
     /// Waits until that many calls like `brief` are in the log and returns the last of them.
     ///
     /// # Errors

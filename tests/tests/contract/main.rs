@@ -19,7 +19,6 @@ mod journald;
 mod limits;
 mod modes;
 mod mounts;
-mod netns;
 mod policy;
 mod readiness;
 mod results;
@@ -36,6 +35,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use case::{Programs, set_programs};
+use lab::netns;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Lists the tests of a file under their functions' own names, so that a name is written once.

@@ -11,7 +11,7 @@ use lab::stub::{PATIENCE, StubDir};
 
 use crate::{
     case::{Case, stub_new},
-    files::{STRANGER, chmod},
+    files::{Fault, STRANGER, chmod},
     trials,
 };
 
@@ -58,7 +58,7 @@ fn script(path: &Path, text: &str) -> Result<()> {
 
 /// S4: a script is opened once more, by its interpreter, by its path; so its directories are what keeps it the same one.
 fn script_that_others_could_replace_is_not_run() -> Result<()> {
-    let faults: [(&str, fn(&Path) -> Result<()>); 4] = [
+    let faults: [Fault; 4] = [
         ("world-writable", |path| chmod(path, 0o757)),
         ("a stranger's", |path| Ok(chown(path, Some(STRANGER), None)?)),
         ("in a world-writable directory", |path| chmod(path.parent().context("a directory")?, 0o777)),
@@ -128,7 +128,7 @@ fn plugin_of_the_working_directory_is_not_run() -> Result<()> {
 
 /// S3: a delegate finds its IPAM in CNI_PATH, and asks nobody whose it is.
 fn places_of_others_are_not_passed_on() -> Result<()> {
-    let faults: [(&str, fn(&Path) -> Result<()>); 3] = [
+    let faults: [Fault; 3] = [
         ("world-writable", |dir| chmod(dir, 0o777)),
         ("sticky", |dir| chmod(dir, 0o1777)),
         ("a stranger's", |dir| Ok(chown(dir, Some(STRANGER), None)?)),

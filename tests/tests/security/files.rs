@@ -36,6 +36,9 @@ trials![
 /// A uid that is nobody's here.
 pub(crate) const STRANGER: u32 = 4321;
 
+/// A fault and how to put it at a path.
+pub(crate) type Fault = (&'static str, fn(&Path) -> Result<()>);
+
 /// Something that may lie at a path.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,

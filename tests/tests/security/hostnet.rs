@@ -3,13 +3,17 @@
 use std::{
     fs,
     os::unix::{fs::symlink, net::UnixListener},
-    path::Path,
 };
 
 use anyhow::{Context, Result, ensure};
 use nix::{sys::stat::Mode, unistd::mkfifo};
 
-use crate::{case::Case, files::device, netns::run, trials};
+use crate::{
+    case::Case,
+    files::{Fault, device},
+    netns::run,
+    trials,
+};
 
 trials![
     add_into_the_hosts_netns_is_refused,
@@ -58,7 +62,7 @@ fn del_in_the_hosts_netns_goes_on_without_it() -> Result<()> {
 
 /// One network alone is the delegate's to judge by; both need the netns for their routes.
 fn what_is_no_netns_keeps_nobody() -> Result<()> {
-    let things: [(&str, fn(&Path) -> Result<()>); 6] = [
+    let things: [Fault; 6] = [
         ("a FIFO", |path| Ok(mkfifo(path, Mode::from_bits_truncate(0o600))?)),
         ("a device", device),
         ("an empty file", |path| Ok(fs::write(path, "")?)),

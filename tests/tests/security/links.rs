@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     case::{Case, stub_new},
-    files::{STRANGER, chmod, device},
+    files::{Fault, STRANGER, chmod, device},
     trials,
 };
 
@@ -110,7 +110,7 @@ fn record_that_is_something_else_is_set_aside() -> Result<()> {
 
 /// S5, S13: what a record names is run as root.
 fn record_that_others_could_write_is_not_believed() -> Result<()> {
-    let faults: [(&str, fn(&Path) -> Result<()>); 3] = [
+    let faults: [Fault; 3] = [
         ("world-writable", |record| chmod(record, 0o606)),
         ("group-writable", |record| chmod(record, 0o660)),
         ("a stranger's", |record| Ok(std::os::unix::fs::chown(record, Some(STRANGER), None)?)),
@@ -325,7 +325,7 @@ fn tree(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Places where a directory of the shim's must not be made, each made from a directory of root's.
-const WRONG_PLACES: [(&str, fn(&Path) -> Result<()>); 3] = [
+const WRONG_PLACES: [Fault; 3] = [
     ("world-writable", |dir| chmod(dir, 0o777)),
     ("group-writable", |dir| chmod(dir, 0o775)),
     ("a stranger's", |dir| Ok(std::os::unix::fs::chown(dir, Some(STRANGER), None)?)),

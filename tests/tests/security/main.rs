@@ -23,14 +23,12 @@ mod case;
 #[path = "../contract/journald.rs"]
 #[expect(dead_code, reason = "the contract needs more of it")]
 mod journald;
-#[path = "../contract/netns.rs"]
-#[expect(dead_code, reason = "the contract needs more of it")]
-mod netns;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use case::{Programs, set_programs};
+use lab::netns;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Lists the tests of a file under their functions' own names, so that a name is written once.

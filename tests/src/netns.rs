@@ -1,4 +1,4 @@
-//! Empty network namespaces under /run/netns, one per case.
+//! Empty network namespaces under /run/netns, one per test case.
 
 use std::{
     fs::{self, File},
@@ -17,13 +17,17 @@ use nix::{
 static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A network namespace with a name; it ends when this is dropped.
-pub(crate) struct Netns {
+#[derive(Debug)]
+pub struct Netns {
     path: PathBuf,
 }
 
 impl Netns {
-    /// A new, empty one.
-    pub(crate) fn new() -> Result<Self> {
+    /// A new, empty one: not even its loopback is up.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub fn new() -> Result<Self> {
         let path = PathBuf::from(format!("/run/netns/case{}", MADE.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir_all("/run/netns")?;
         File::create(&path).with_context(|| format!("make {}", path.display()))?;
@@ -39,12 +43,15 @@ impl Netns {
     }
 
     /// Its path, for CNI_NETNS.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Runs `ip ARGUMENTS` inside and returns what it printed.
-    pub(crate) fn ip(&self, arguments: &str) -> Result<String> {
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn ip(&self, arguments: &str) -> Result<String> {
         let inside = format!("--net={}", self.path.display());
         let mut argv = vec![inside.as_str(), "ip"];
         argv.extend(arguments.split_whitespace());
@@ -52,12 +59,18 @@ impl Netns {
     }
 
     /// Whether a link of this name is inside.
-    pub(crate) fn has_link(&self, name: &str) -> Result<bool> {
+    ///
+    /// # Errors
+    /// When the links cannot be listed.
+    pub fn has_link(&self, name: &str) -> Result<bool> {
         Ok(self.ip("-o link")?.contains(&format!(": {name}")))
     }
 
     /// Takes it away before the end.
-    pub(crate) fn remove(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn remove(&self) -> Result<()> {
         umount2(&self.path, MntFlags::MNT_DETACH).context("unmount the netns")?;
         fs::remove_file(&self.path).context("remove the netns")
     }
@@ -71,12 +84,18 @@ impl Drop for Netns {
 }
 
 /// Runs `ip ARGUMENTS` in the lab's own network namespace.
-pub(crate) fn host_ip(arguments: &str) -> Result<String> {
+///
+/// # Errors
+/// When it fails.
+pub fn host_ip(arguments: &str) -> Result<String> {
     run("ip", &arguments.split_whitespace().collect::<Vec<_>>())
 }
 
 /// Runs a program to its end; its stdout.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String> {
+///
+/// # Errors
+/// When it fails; its stderr.
+pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let output =
         Command::new(program).args(arguments).output().with_context(|| format!("start {program}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);

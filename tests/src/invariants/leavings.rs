@@ -1,0 +1,156 @@
+//! I5: what is still there once every sandbox is deleted.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use anyhow::{Context, Result};
+use nix::ifaddrs::getifaddrs;
+
+use super::{
+    Finding,
+    record::{TEMPORARY, files_below},
+};
+
+/// What may be left, by kind. Whoever deletes everything wants all of them empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leavings {
+    /// Interfaces by name.
+    pub interfaces: BTreeSet<String>,
+    /// Leases by file name.
+    pub leases: BTreeSet<String>,
+    /// Locks of attachments by file name.
+    pub locks: BTreeSet<String>,
+    /// Temporary files by path.
+    pub temporary_files: BTreeSet<String>,
+    /// Processes, in words.
+    pub processes: BTreeSet<String>,
+}
+
+impl Leavings {
+    /// Looks for files: leases in `leases`, locks in `run_dir`, temporary files in both directories of ours.
+    ///
+    /// An empty lock file counts for nothing: that of a shared file stays, and so does one that could not be removed.
+    ///
+    /// # Errors
+    /// What the file system says; an absent directory is empty.
+    pub fn gather(leases: &Path, state_dir: &Path, run_dir: &Path) -> Result<Self> {
+        let mut found = Self::default();
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        found.leases.extend(files_below(leases)?.iter().map(|path| name(path)));
+        for path in files_below(state_dir)?.iter().chain(&files_below(run_dir)?) {
+            if name(path).starts_with(TEMPORARY) {
+                found.temporary_files.insert(path.display().to_string());
+            }
+        }
+        for lock in files_below(&run_dir.join("locks"))? {
+            let length = lock.metadata().with_context(|| format!("look at {}", lock.display()))?.len();
+            if length > 0 {
+                found.locks.insert(name(&lock));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds the interfaces of this netns whose name begins so.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn with_interfaces(mut self, prefix: &str) -> Result<Self> {
+        let all = getifaddrs().context("list interfaces")?;
+        self.interfaces.extend(all.map(|one| one.interface_name).filter(|name| name.starts_with(prefix)));
+        Ok(self)
+    }
+
+    /// Adds processes.
+    pub fn with_processes(mut self, processes: impl IntoIterator<Item = String>) -> Self {
+        self.processes.extend(processes);
+        self
+    }
+
+    /// One finding for each thing that is left.
+    pub fn findings(&self) -> Vec<Finding> {
+        let kinds = [
+            ("interface", &self.interfaces),
+            ("lease", &self.leases),
+            ("lock", &self.locks),
+            ("temporary file", &self.temporary_files),
+            ("process", &self.processes),
+        ];
+        let of = |(kind, all): (&'static str, &BTreeSet<String>)| -> Vec<Finding> {
+            all.iter().map(|one| Finding::Left(kind, one.clone())).collect()
+        };
+        kinds.into_iter().flat_map(of).collect()
+    }
+}
+
+/// Living processes of this pid namespace, ourselves aside, that have `needle` in their environment: shims and delegates
+/// are told by their container id or by a directory of the test.
+pub fn processes_naming(needle: &str) -> Vec<String> {
+    let own = std::process::id().to_string();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_string_lossy().into_owned();
+        if pid == own || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        // Gone meanwhile, or a zombie, whose environment is empty.
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environment.windows(needle.len()).any(|window| window == needle.as_bytes()) {
+            let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            found.push(format!("{pid} {}", String::from_utf8_lossy(&command).replace('\0', " ").trim_end()));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_left_are_told_by_kind() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let path = |name: &str| dir.path().join(name);
+        for made in ["leases", "state/attachments/3", "run/locks", "run/ready"] {
+            fs::create_dir_all(path(made)).expect("directory");
+        }
+        let gather = || Leavings::gather(&path("leases"), &path("state"), &path("run")).expect("gather");
+        fs::write(path("run/locks/inventory.lock"), b"").expect("shared lock");
+        fs::write(path("run/ready/oldnet"), b"{}").expect("marker");
+        assert_eq!(gather().findings(), []);
+        fs::write(path("leases/c1@eth0"), b"").expect("lease");
+        fs::write(path("run/locks/c1@eth0"), b"{}").expect("lock");
+        fs::write(path("state/attachments/3/.tmp-1-0"), b"").expect("temporary file");
+        let left = gather().with_processes(["7 stub-old".to_owned()]).findings();
+        let temporary = path("state/attachments/3/.tmp-1-0").display().to_string();
+        assert_eq!(
+            left,
+            [
+                Finding::Left("lease", "c1@eth0".to_owned()),
+                Finding::Left("lock", "c1@eth0".to_owned()),
+                Finding::Left("temporary file", temporary),
+                Finding::Left("process", "7 stub-old".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn interfaces_are_told_by_the_beginning_of_their_names() {
+        let left = Leavings::default().with_interfaces("lo").expect("interfaces");
+        assert_eq!(left.findings(), [Finding::Left("interface", "lo".to_owned())]);
+        assert_eq!(Leavings::default().with_interfaces("absent-").expect("interfaces").findings(), []);
+    }
+
+    #[test]
+    fn a_process_is_told_by_its_environment() {
+        let needle = format!("crossfade-needle-{}", std::process::id());
+        let mut child =
+            std::process::Command::new("sleep").arg("1000").env("NEEDLE", &needle).spawn().expect("child");
+        // Until it has executed, the child has our own environment.
+        let told = crate::deadline::until("the child", crate::stub::PATIENCE, || {
+            Ok(Some(processes_naming(&needle)).filter(|found| !found.is_empty()))
+        });
+        child.kill().and_then(|()| child.wait()).expect("end of the child");
+        assert_eq!(told.expect("found"), [format!("{} sleep 1000", child.id())]);
+        assert_eq!(processes_naming(&needle), Vec::<String>::new());
+    }
+}

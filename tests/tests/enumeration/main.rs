@@ -1,0 +1,65 @@
+//! The enumeration: the release shim is killed at, and made to fail at, every single system call it makes.
+//!
+//! One test per verb, mode and starting state ([`point::Scene`]). A traced run lists the calls; then every (name, which of that
+//! name) is a point for a SIGKILL and for each of five errors, each in a world of its own ([`world`]), followed by what
+//! a runtime does and by every invariant ([`play`]). strace injects, and does not follow children, so that only the shim is
+//! hit.
+//!
+//! Which part of the points a run plays is [`share`]'s. `CROSSFADE_POINT='ADD both fresh fdatasync:1 ENOSPC dels'` plays one point and says what it finds.
+
+mod delegates;
+mod enumerate;
+mod exceptions;
+mod floors;
+mod limits;
+mod mode;
+mod order;
+mod play;
+mod point;
+mod share;
+mod trace;
+mod world;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use lab::preflight::{Ability, NODES, Need, TRACE, trial};
+use libtest_mimic::{Arguments, Trial};
+use world::{Programs, set_programs};
+
+type Case = fn() -> Result<()>;
+
+const NEEDS: &[&[Need]] = &[NODES, TRACE, &[Need::Kernel(Ability::Cgroups)]];
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let mut arguments = Arguments::from_args();
+    // One after the other: each plays its points on all cores.
+    arguments.test_threads = Some(1);
+    let directory = lab::scratch::Scratch::new("programs")?;
+    if !arguments.list {
+        set_programs(Programs {
+            shim: directory.install(&lab::dist::crossfade().context("the shim")?, "crossfade")?,
+            bootstrap: directory.install(&lab::dist::bootstrap()?, "crossfade-bootstrap")?,
+            stub: directory.install(&lab::dist::lab_bin("lab-stub")?, "lab-stub")?,
+        });
+    }
+    if let Some(point) = std::env::var("CROSSFADE_POINT").ok().filter(|point| !point.is_empty()) {
+        return enumerate::one(&point);
+    }
+    let others: [(&str, Case); 6] = [
+        ("record_is_durable_before_the_first_delegate", order::record_is_durable_before_the_first_delegate),
+        ("record_goes_after_the_last_delegate", order::record_goes_after_the_last_delegate),
+        ("few_descriptors", limits::few_descriptors),
+        ("few_processes", limits::few_processes),
+        ("little_memory", limits::little_memory),
+        ("del_on_full_disks", limits::del_on_full_disks),
+    ];
+    let mut trials: Vec<Trial> = others.map(|(name, test)| trial(name, NEEDS, test)).into();
+    for scene in point::Scene::all() {
+        trials.push(trial(&scene.to_string().replace(' ', "_"), NEEDS, move || enumerate::scene(scene)));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    println!("{}", enumerate::table());
+    Ok(conclusion.exit_code())
+}

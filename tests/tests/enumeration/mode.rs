@@ -1,0 +1,47 @@
+//! What the policy says, and what follows from it for the delegates.
+
+use std::fmt;
+
+/// What the policy says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mode {
+    Old,
+    New,
+    Both,
+}
+
+impl Mode {
+    pub(crate) const ALL: [Self; 3] = [Self::Old, Self::New, Self::Both];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::New => "new",
+            Self::Both => "both",
+        }
+    }
+
+    /// The plugins in the order of ADD.
+    pub(crate) const fn plugins(self) -> &'static [&'static str] {
+        match self {
+            Self::Old => &["stub-old"],
+            Self::New => &["stub-new", "stub-tail"],
+            Self::Both => &["stub-old", "stub-new", "stub-tail"],
+        }
+    }
+
+    /// Networks and their ifnames, in the order of ADD.
+    pub(crate) const fn parts(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Old => &[("oldnet", "eth0")],
+            Self::New => &[("newnet", "eth0")],
+            Self::Both => &[("oldnet", "eth0"), ("newnet", "net1")],
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,118 @@
+//! What strace wrote: which system calls a call of the shim makes, and which files it writes.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+/// What our own program does first: it forbids dumps of its memory (`shim/src/start.rs`). Everything before is the kernel's,
+/// the loader's and the C library's.
+const MARKER: &str = "prctl(PR_SET_DUMPABLE";
+
+/// What may come before the marker. Anything else there means that our program begins earlier than the marker says.
+const START_UP: [&str; 12] = [
+    "execve",
+    "brk",
+    "mmap",
+    "arch_prctl",
+    "set_tid_address",
+    "set_robust_list",
+    "rseq",
+    "prlimit64",
+    "readlink",
+    "getrandom",
+    "mprotect",
+    "munmap",
+];
+
+/// Calls that change the file system by a path, beside those that open.
+const WRITES_PATH: [&str; 14] = [
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "unlink",
+    "unlinkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "symlink",
+    "chmod",
+    "fchmodat",
+    "truncate",
+];
+
+/// For `-e trace=`: the calls that [`Trace::written`] reads.
+pub(crate) fn writers() -> String {
+    [&WRITES_PATH[..], &["openat", "open", "creat"]].concat().join(",")
+}
+
+/// One system call: its name, which of that name it is counted from 1, and strace's line.
+#[derive(Debug, Clone)]
+pub(crate) struct SystemCall {
+    pub(crate) name: String,
+    pub(crate) nth: u32,
+    pub(crate) line: String,
+}
+
+impl SystemCall {
+    /// Whether it starts a process. *Source*: the C library's `posix_spawn`, and what it falls back to.
+    pub(crate) fn is_spawn(&self) -> bool {
+        ["clone3", "clone", "vfork", "fork"].contains(&self.name.as_str())
+    }
+}
+
+/// The system calls of one process, in order.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    pub(crate) calls: Vec<SystemCall>,
+}
+
+impl Trace {
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut calls = Vec::new();
+        for line in text.lines() {
+            let Some((name, _)) = line.split_once('(') else { continue };
+            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                continue;
+            }
+            let nth = counts.entry(name).or_default();
+            *nth += 1;
+            calls.push(SystemCall { name: name.to_owned(), nth: *nth, line: line.to_owned() });
+        }
+        Self { calls }
+    }
+
+    /// The calls from our program's first step on.
+    pub(crate) fn after_start_up(&self) -> Result<&[SystemCall]> {
+        let at = self.calls.iter().position(|call| call.line.starts_with(MARKER));
+        let at = at.with_context(|| format!("no `{MARKER}`: what does the program do first by now?"))?;
+        for call in &self.calls[..at] {
+            ensure!(
+                START_UP.contains(&call.name.as_str()),
+                "`{}` comes before `{MARKER}`: if it is the C library's, add it to START_UP, else move the marker",
+                call.line
+            );
+        }
+        Ok(&self.calls[at..])
+    }
+
+    /// Paths that were written to, made, renamed or removed. What the kernel refused, or was not
+    /// reached before a kill, changed nothing.
+    pub(crate) fn written(&self) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        for call in &self.calls {
+            // Strings may hold anything but an unescaped quotation mark; ours are paths.
+            let strings: Vec<&str> = call.line.split('"').skip(1).step_by(2).collect();
+            let opens = call.name.starts_with("open") || call.name == "creat";
+            let writes =
+                ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"].iter().any(|flag| call.line.contains(flag));
+            let refused = call.line.contains(" = -1 ") || call.line.ends_with(" = ?");
+            if !refused && (WRITES_PATH.contains(&call.name.as_str()) || (opens && writes)) {
+                paths.extend(strings.into_iter().map(PathBuf::from));
+            }
+        }
+        paths
+    }
+}

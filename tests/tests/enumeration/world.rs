@@ -1,0 +1,378 @@
+//! One node in miniature for one point: directories on tmpfs, two networks served by stubs, a pod's netns, the shim's conf.
+//!
+//! The stubs leave something real: a lease file each, and in both-mode an interface with an address and a default route, so
+//! that the route step has work to do. `new` is a chain of two plugins. Every call made through [`World::call`] is held to
+//! the invariants of an answer; what is found is collected in [`World::problems`].
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use lab::{
+    caller::{Outcome, Plugin},
+    deadline::until,
+    invariants::{self, Ended, Leavings, Named, Tree, processes_naming, records},
+    netns::Netns,
+    scratch::Scratch,
+    stub::{Reply, StubDir},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    delegates::{Delegates, NAMES},
+    mode::Mode,
+};
+
+/// In every delegate's conf, and to be seen nowhere else.
+pub(crate) const CANARY: &str = "canary-8f1d20c5-secret";
+
+/// What a call may take: only tells one that answers, in 20 ms, from one that hangs until its deadline.
+const BUDGET: Duration = Duration::from_secs(120);
+
+/// The policy's deadlines, in seconds. Longer by far than the budget, so that whoever waits for one is noticed.
+const DEADLINE_SECS: u32 = 600;
+
+/// The pod that the point is about. Short, since an interface is named after its container id.
+pub(crate) const POD: &str = "p";
+/// A pod whose sandbox is gone, for GC.
+pub(crate) const STALE: &str = "s";
+
+/// The programs, installed once.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    pub(crate) shim: PathBuf,
+    pub(crate) bootstrap: PathBuf,
+    pub(crate) stub: PathBuf,
+}
+
+static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+
+pub(crate) fn set_programs(programs: Programs) {
+    // Named once, by main.
+    drop(PROGRAMS.set(programs));
+}
+
+pub(crate) fn programs() -> &'static Programs {
+    PROGRAMS.get().expect("main names the programs before it runs a test")
+}
+
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// One node in miniature.
+#[derive(Debug)]
+pub(crate) struct World {
+    dir: Scratch,
+    mode: Mode,
+    number: u32,
+    netns: Netns,
+    /// The netns of [`STALE`], until it is attached.
+    stale: Option<Netns>,
+    pub(crate) stubs: StubDir,
+    shim: Value,
+    named: Vec<Named>,
+    /// What was found so far.
+    pub(crate) problems: Vec<String>,
+    outside: Option<Tree>,
+}
+
+impl World {
+    pub(crate) fn new(mode: Mode) -> Result<Self> {
+        let dir = Scratch::new("enumeration")?;
+        let bin = dir.dir("bin")?;
+        for name in ["net.d", "leases/tail"] {
+            dir.dir(name)?;
+        }
+        let stubs = StubDir::new(&bin, &dir.join("calls.jsonl"), &programs().stub);
+        let network = |name: &str, version: &str, plugins: Value| {
+            json!({"cniVersion": version, "name": name, "plugins": plugins}).to_string()
+        };
+        let token = json!({"token": CANARY});
+        fs::write(
+            dir.join("net.d/old.conflist"),
+            network("oldnet", "0.4.0", json!([{"type": "stub-old", "k8s": token}])),
+        )?;
+        fs::write(
+            dir.join("net.d/new.conflist"),
+            network("newnet", "1.1.0", json!([{"type": "stub-new", "k8s": token}, {"type": "stub-tail"}])),
+        )?;
+        let policy = json!({
+            "version": 1,
+            "networks": {
+                "old": {"conf": [dir.join("net.d/old.conflist")], "cidrs": ["10.1.0.0/16"]},
+                "new": {"conf": [dir.join("net.d/new.conflist")], "cidrs": ["10.2.0.0/16"]}
+            },
+            "attach": mode.as_str(),
+            "both": {"primary": "old", "defaultRoute": "new"},
+            "gc": {"graceSeconds": 0},
+            "deadlines": {
+                "addSeconds": DEADLINE_SECS,
+                "delSeconds": DEADLINE_SECS,
+                "checkSeconds": DEADLINE_SECS,
+                "gcSeconds": DEADLINE_SECS,
+                "statusMillis": DEADLINE_SECS * 1000
+            }
+        });
+        fs::write(dir.join("policy.json"), policy.to_string())?;
+        fs::write(dir.join("listed.json"), "[]")?;
+        let shim = json!({
+            "cniVersion": "1.1.0",
+            "name": "k8s-pod-network",
+            "type": "crossfade",
+            "policy": dir.join("policy.json"),
+            "stateDir": dir.join("state"),
+            "runDir": dir.join("run"),
+        });
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let netns = Netns::new()?;
+        let (named, problems) = (Vec::new(), Vec::new());
+        let (stale, outside) = (None, None);
+        let mut world = Self { dir, mode, number, netns, stale, stubs, shim, named, problems, outside };
+        world.write_stubs("", &Reply::default())?;
+        world.outside = Some(world.look_outside()?);
+        Ok(world)
+    }
+
+    /// Writes the stubs; `plugin` does something before its ADD.
+    pub(crate) fn write_stubs(&self, plugin: &str, before: &Reply) -> Result<()> {
+        let delegates = Delegates { leases: self.path("leases"), plug: self.mode == Mode::Both };
+        for name in NAMES {
+            let before = if name == plugin { before.clone() } else { Reply::default() };
+            self.stubs.write(name, &delegates.stub(name, before))?;
+        }
+        Ok(())
+    }
+
+    /// What the names of this world's interfaces out here begin with.
+    fn interfaces(&self) -> String {
+        format!("w{}-", self.number)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The container id of a pod, unique among all worlds.
+    pub(crate) fn id(&self, pod: &str) -> String {
+        format!("w{}-{pod}", self.number)
+    }
+
+    /// A call of the shim as a runtime makes it.
+    pub(crate) fn plugin(&self, verb: &str, pod: &str) -> Plugin {
+        let id = self.id(pod);
+        let mut conf = self.shim.clone();
+        if verb == "GC" {
+            conf["cni.dev/valid-attachments"] = json!([{"containerID": self.id(POD), "ifname": "eth0"}]);
+        }
+        let plugin = Plugin::new(&programs().shim)
+            .read_by_the_oracle()
+            .patience(BUDGET * 2)
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("CNI_COMMAND", verb)
+            .env("CNI_PATH", &self.stubs.path().display().to_string())
+            .stdin(&conf.to_string());
+        if matches!(verb, "ADD" | "DEL" | "CHECK") {
+            let args = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=ns1;K8S_POD_NAME={pod}");
+            plugin
+                .env("CNI_CONTAINERID", &id)
+                .env("CNI_NETNS", &self.netns_path(pod))
+                .env("CNI_IFNAME", "eth0")
+                .env("CNI_ARGS", &args)
+        } else {
+            plugin
+        }
+    }
+
+    /// CNI_NETNS; empty once it is gone.
+    fn netns_path(&self, pod: &str) -> String {
+        let netns = if pod == STALE { self.stale.as_ref() } else { Some(&self.netns) };
+        let path = netns.map(Netns::path).filter(|path| path.exists());
+        path.map(|path| path.display().to_string()).unwrap_or_default()
+    }
+
+    /// Runs a call, under a wrapper if there is one, and holds its answer to I4, I7 and I8. Whoever kills it on purpose says so.
+    pub(crate) fn run(&mut self, verb: &str, pod: &str, wrapper: &[&str], killed: bool) -> Result<Outcome> {
+        let began = Instant::now();
+        let outcome = self.plugin(verb, pod).wrapped(wrapper).run()?;
+        let mut findings = Vec::new();
+        if !killed {
+            findings.extend(invariants::answer(verb, Ended::from(outcome.status), &outcome.stdout));
+        }
+        findings.extend(invariants::budget(verb, began.elapsed(), BUDGET));
+        let places = [("stdout", outcome.stdout.as_bytes()), ("stderr", outcome.stderr.as_bytes())];
+        findings.extend(invariants::secret(CANARY, places));
+        self.take(findings);
+        if verb == "ADD" {
+            let parts = self.mode.parts().iter().map(|(name, ifname)| ((*name).into(), (*ifname).into()));
+            self.named.push(Named {
+                id: self.id(pod),
+                parts: parts.collect(),
+                succeeded: outcome.status.success(),
+            });
+        }
+        Ok(outcome)
+    }
+
+    /// A call without anything in its way.
+    pub(crate) fn call(&mut self, verb: &str, pod: &str) -> Result<Outcome> {
+        self.run(verb, pod, &[], false)
+    }
+
+    pub(crate) fn take(&mut self, findings: impl IntoIterator<Item = invariants::Finding>) {
+        self.problems.extend(findings.into_iter().map(|finding| finding.to_string()));
+    }
+
+    /// Brings a pod up, which must succeed.
+    pub(crate) fn attach(&mut self, pod: &str) -> Result<()> {
+        let outcome = self.call("ADD", pod)?;
+        ensure!(outcome.status.success(), "the ADD before the point failed: {outcome:?}");
+        Ok(())
+    }
+
+    /// Brings another pod up, whose sandbox then goes without a DEL.
+    pub(crate) fn attach_stale(&mut self) -> Result<()> {
+        self.stale = Some(Netns::new()?);
+        self.attach(STALE)?;
+        self.stale = None;
+        Ok(())
+    }
+
+    /// I1 and I3 as they stand.
+    pub(crate) fn hold_ledger(&mut self) -> Result<()> {
+        let steps = invariants::steps(&self.stubs.log().calls()?)?;
+        let findings = invariants::ledger(&steps, &self.named, &records(&self.path("state"))?);
+        self.take(findings);
+        Ok(())
+    }
+
+    /// Holds a pod that lives to what its ADD promised: CHECK passes, every lease and every interface is there.
+    pub(crate) fn hold_whole(&mut self, when: &str) -> Result<()> {
+        let outcome = self.call("CHECK", POD)?;
+        if !outcome.status.success() {
+            self.problems.push(format!("{when}: CHECK fails: {}", outcome.stdout));
+        }
+        let found = self.leavings()?;
+        let parts = self.mode.parts();
+        let interfaces = if self.mode == Mode::Both { parts.len() } else { 0 };
+        let id = self.id(POD);
+        let leases = parts.iter().filter(|(_, ifname)| found.leases.contains(&format!("{id}@{ifname}")));
+        if leases.count() != parts.len() || found.interfaces.len() < interfaces {
+            self.problems.push(format!("{when}: not whole: {:?} {:?}", found.leases, found.interfaces));
+        }
+        Ok(())
+    }
+
+    /// Routes and rules of the pod, for comparison.
+    pub(crate) fn routes(&self) -> Result<String> {
+        let rules = self.netns.ip("-4 rule")?;
+        Ok(rules + &self.netns.ip("-4 route show table all")?)
+    }
+
+    fn leavings(&self) -> Result<Leavings> {
+        Leavings::gather(&self.path("leases"), &self.path("state"), &self.path("run"))?
+            .with_interfaces(&self.interfaces())
+    }
+
+    /// Everything of the world but what the shim and the stubs may write.
+    fn look_outside(&self) -> Result<Tree> {
+        let [state, run, leases, bin] = ["state", "run", "leases", "bin"].map(|name| self.path(name));
+        let ours = [state, run, leases, bin, self.path("calls.jsonl"), self.trace_path(), self.gate_path()];
+        Tree::of(self.dir.path(), &ours.each_ref().map(PathBuf::as_path))
+    }
+
+    /// Where strace writes.
+    pub(crate) fn trace_path(&self) -> PathBuf {
+        self.path("trace")
+    }
+
+    /// Where a delegate may be held.
+    pub(crate) fn gate_path(&self) -> PathBuf {
+        self.path("gate")
+    }
+
+    /// Waits until no shim and no delegate of this world runs any more.
+    pub(crate) fn wait_for_orphans(&mut self) -> Result<()> {
+        let needle = format!("{}/", self.dir.path().display());
+        let mut left = Vec::new();
+        let delegates: Vec<i32> = self.stubs.log().calls()?.iter().map(|call| call.pid).collect();
+        let gone = until("the end of every process", BUDGET, || {
+            left = processes_naming(&needle);
+            // A process that has ended and is not reaped yet has no environment any more, and is one all the same.
+            left.extend(delegates.iter().filter(|pid| is_there(**pid)).map(|pid| format!("delegate {pid}")));
+            Ok(left.is_empty().then_some(()))
+        });
+        if gone.is_err() {
+            self.take(Leavings::default().with_processes(left).findings());
+        }
+        Ok(())
+    }
+
+    /// The netns goes, as when a sandbox goes without a DEL.
+    pub(crate) fn remove_netns(&self) -> Result<()> {
+        self.netns.remove()
+    }
+
+    /// One pass of the sweep over an empty list of sandboxes; it must succeed.
+    pub(crate) fn sweep(&mut self) -> Result<()> {
+        let flag = |name: &str, file: &str| format!("--{name}={}", self.path(file).display());
+        let output = std::process::Command::new(&programs().bootstrap)
+            .args(["sweep", &flag("listed", "listed.json"), &flag("conf-dir", "net.d")])
+            .args([flag("state-dir", "state"), flag("run-dir", "run"), flag("policy", "policy.json")])
+            .arg(format!("--bin-dir={}", self.stubs.path().display()))
+            .output()
+            .context("start the sweep")?;
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            self.problems.push(format!("the sweep fails: {text}"));
+        }
+        self.take(invariants::secret(CANARY, [("the sweep's output", text.as_bytes())]));
+        Ok(())
+    }
+
+    /// How long the call log is: longer after any call of a stub.
+    pub(crate) fn calls_bytes(&self) -> u64 {
+        self.path("calls.jsonl").metadata().map_or(0, |log| log.len())
+    }
+
+    /// Whether the pod's lock is there, as every verb but VERSION, STATUS and GC takes it first.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.path("run/locks").join(format!("{}@eth0", self.id(POD))).exists()
+    }
+
+    /// Every sandbox is deleted: sweeps, then holds the world to all that must be true of it now.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.wait_for_orphans()?;
+        // A sweep that finds nothing does nothing, which is tried once per scene and not at every point.
+        if !records(&self.path("state"))?.is_empty() || !self.leavings()?.findings().is_empty() {
+            self.sweep()?;
+        }
+        self.hold_ledger()?;
+        let findings = invariants::orphans(&records(&self.path("state"))?, &[].into());
+        self.take(findings);
+        // An interface goes with its netns some time after that was removed.
+        let prefix = self.interfaces();
+        let _told_below = until("the end of every interface", BUDGET, || {
+            Ok(Leavings::default().with_interfaces(&prefix)?.interfaces.is_empty().then_some(()))
+        });
+        self.take(self.leavings()?.findings());
+        let before = self.outside.take().context("the world as it began")?;
+        self.take(before.changes(&self.look_outside()?));
+        Ok(())
+    }
+
+    /// Paths that the shim may write to.
+    pub(crate) fn may_write(&self, path: &Path) -> bool {
+        ["state", "run"].iter().any(|name| path.starts_with(self.path(name)))
+            || path == Path::new("/dev/null")
+    }
+}
+
+fn is_there(pid: i32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}

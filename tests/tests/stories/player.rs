@@ -1,0 +1,357 @@
+//! Plays the steps of a history on a node, and knows what must be true of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use lab::cri::{Cri, Sandbox};
+use lab::fabric::Overlay;
+use lab::stub::{Reply, Stub};
+use serde_json::{Value, json};
+
+use crate::scene::{Scene, pass, passing, spy};
+use crate::step::{NETWORKS, PHASES, Step, WORDS};
+
+/// A pod that was run and not yet removed.
+#[derive(Clone)]
+struct Pod {
+    id: String,
+    /// Networks that it was given.
+    networks: Vec<usize>,
+    stopped: bool,
+}
+
+/// Plays the steps of a history on a node, and knows what must be true of it.
+pub(crate) struct Player {
+    scene: Scene,
+    phase: usize,
+    pods: BTreeMap<u8, Pod>,
+    /// Networks whose spy may fail an ADD or a DEL now, and what it does.
+    scripts: [BTreeMap<&'static str, Vec<Reply>>; 2],
+    away: [bool; 2],
+    /// How often pods were run.
+    attempt: u32,
+    /// Pods that were cut off are named by number.
+    cuts: usize,
+    /// Whether a sandbox that no step knows of may be there.
+    strangers: bool,
+}
+
+impl Player {
+    pub(crate) fn new() -> Result<Player> {
+        Ok(Player {
+            scene: Scene::new()?,
+            phase: 0,
+            pods: BTreeMap::new(),
+            scripts: Default::default(),
+            away: [false; 2],
+            attempt: 0,
+            cuts: 0,
+            strangers: false,
+        })
+    }
+
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        self.scene.log().clear()?;
+        self.phase = 0;
+        self.strangers = false;
+        self.heal()
+    }
+
+    fn overlay(&self, network: usize) -> &Overlay {
+        if NETWORKS[network] == "old" { &self.scene.old } else { &self.scene.new }
+    }
+
+    /// Networks of the phase that counts now.
+    fn networks(&self) -> Vec<usize> {
+        match PHASES[self.phase] {
+            "old" => vec![0],
+            "new" => vec![1],
+            _ => vec![0, 1],
+        }
+    }
+
+    fn write_policy(&self) -> Result<()> {
+        let network = |network: usize| -> Value {
+            let overlay = self.overlay(network);
+            json!({
+                "conf": [format!("{}/10-{}.conflist", lab::crossfade::CONF_DIR, overlay.name)],
+                "cidrs": [overlay.cidr()],
+                "ready": [{ "file": agent(network) }],
+            })
+        };
+        let more = json!({
+            "networks": { "old": network(0), "new": network(1) },
+            "gc": { "graceSeconds": 0 },
+        });
+        self.scene.policy(PHASES[self.phase], more)
+    }
+
+    fn write_script(&self, network: usize, more: impl FnOnce(Stub) -> Stub) -> Result<()> {
+        let scripted = self.scripts[network]
+            .iter()
+            .fold(passing(), |stub, (verb, replies)| stub.on_calls(verb, replies.clone()));
+        self.scene.script(self.overlay(network), &more(scripted))
+    }
+
+    fn set_agents(&self) -> Result<()> {
+        for (network, away) in self.away.iter().enumerate() {
+            let file = self.scene.outside(agent(network));
+            match (away, file.exists()) {
+                (true, true) => std::fs::remove_file(&file)?,
+                (false, false) => self.scene.node().write(agent(network), "")?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn heal(&mut self) -> Result<()> {
+        self.scripts = Default::default();
+        self.away = [false; 2];
+        self.set_agents()?;
+        self.write_policy()?;
+        (0..2).try_for_each(|network| self.write_script(network, |stub| stub))
+    }
+
+    /// Whether a call of this verb may fail on one of these networks.
+    fn may_fail(&self, verb: &str, networks: &[usize]) -> bool {
+        networks.iter().any(|&network| self.scripts[network].contains_key(verb))
+    }
+
+    pub(crate) fn take(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Run(pod) => self.storm(&[*pod], true, false),
+            Step::End(pod) => self.storm(&[*pod], false, true),
+            Step::Storm(pods) => self.storm(pods, true, true),
+            Step::Stop(pod) => self.stop(*pod),
+            Step::Flip(phase) => {
+                self.phase = *phase;
+                self.write_policy()
+            }
+            Step::Fail { network, verb, times, words } => {
+                let last = if *verb == "ADD" { pass() } else { Reply::silent() };
+                let failures = std::iter::repeat_n(Reply::fail(11, WORDS[*words], ""), *times);
+                self.scripts[*network].insert(verb, failures.chain([last]).collect());
+                self.write_script(*network, |stub| stub)
+            }
+            Step::Heal => self.heal(),
+            Step::AgentAway(network) => {
+                self.away[*network] = true;
+                self.set_agents()
+            }
+            Step::Unmount(pod) => match self.pods.get(pod) {
+                Some(pod) if !pod.stopped => crate::failures::unmount_netns(&self.scene, &pod.id)
+                    // It may be unmounted already; then containerd has taken its file away.
+                    .or_else(|_| Ok(())),
+                _ => Ok(()),
+            },
+            Step::Kill => {
+                self.scene.containerd.kill()?;
+                self.scene.containerd.start_again()
+            }
+            Step::Cut { network, shims } => self.cut(*network, *shims),
+            Step::Sweep => self.sweep(),
+        }
+    }
+
+    /// Runs those that are not there and ends those that are, all at once.
+    fn storm(&mut self, pods: &[u8], run: bool, end: bool) -> Result<()> {
+        let networks = self.networks();
+        let scene = &self.scene;
+        let known = &self.pods;
+        // A pod that is tried again has another number, for containerd keeps the name of what it could not undo.
+        self.attempt += 1;
+        let run_pod = |pod| {
+            let sandbox = Sandbox { attempt: self.attempt, ..Sandbox::new(&format!("pod-{pod}")) };
+            scene.cri().run_sandbox(&sandbox)
+        };
+        let outcomes: Vec<(u8, Option<Result<String>>, Option<Result<()>>)> = std::thread::scope(|scope| {
+            let threads: Vec<_> = pods
+                .iter()
+                .map(|&pod| {
+                    let run_pod = &run_pod;
+                    scope.spawn(move || match known.get(&pod) {
+                        None if run => (pod, Some(run_pod(pod)), None),
+                        Some(there) if end => (pod, None, Some(scene.end(&there.id))),
+                        _ => (pod, None, None),
+                    })
+                })
+                .collect();
+            let joined =
+                threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a caller panicked")));
+            joined.collect::<Result<_>>()
+        })?;
+        for (pod, ran, ended) in outcomes {
+            match ran {
+                Some(Ok(id)) => {
+                    ensure!(!networks.iter().any(|&n| self.away[n]), "pod-{pod} ran without an agent");
+                    self.pods.insert(pod, Pod { id, networks: networks.clone(), stopped: false });
+                }
+                Some(Err(error)) => {
+                    let excused = self.may_fail("ADD", &networks) || networks.iter().any(|&n| self.away[n]);
+                    ensure!(excused, "pod-{pod} did not run: {error:#}");
+                    // Containerd keeps a pod whose ADD could not be undone; it is ended with all others.
+                    self.strangers |= self.may_fail("DEL", &networks);
+                }
+                None => {}
+            }
+            if let Some(ended) = ended {
+                self.ended(pod, ended)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, pod: u8, ended: Result<()>) -> Result<()> {
+        let there = self.pods.get(&pod).context("a pod")?.clone();
+        match ended {
+            Ok(()) => {
+                self.expect_deleted(&there)?;
+                self.pods.remove(&pod);
+            }
+            Err(error) => {
+                ensure!(self.may_fail("DEL", &there.networks), "pod-{pod} did not end: {error:#}");
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, number: u8) -> Result<()> {
+        let Some(pod) = self.pods.get(&number).cloned() else { return Ok(()) };
+        match self.scene.cri().stop(&pod.id) {
+            Ok(()) => {
+                self.expect_deleted(&pod)?;
+                self.pods.insert(number, Pod { stopped: true, ..pod });
+                Ok(())
+            }
+            Err(error) => {
+                ensure!(self.may_fail("DEL", &pod.networks), "pod-{number} did not stop: {error:#}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Whoever did its ADD has been asked to undo it, and no record is left.
+    fn expect_deleted(&self, pod: &Pod) -> Result<()> {
+        let calls = self.scene.calls_for(&pod.id)?;
+        for &network in &pod.networks {
+            let del = format!("{} DEL", spy(self.overlay(network)));
+            ensure!(
+                calls.iter().any(|call| call.starts_with(&del)),
+                "{} was stopped without {del}: {calls:?}",
+                pod.id
+            );
+        }
+        let records = self.scene.crossfade.records()?;
+        let own = records.iter().find(|path| path.to_string_lossy().contains(&pod.id));
+        ensure!(own.is_none(), "{} was stopped and has {own:?}", pod.id);
+        Ok(())
+    }
+
+    fn cut(&mut self, network: usize, shims: bool) -> Result<()> {
+        if !self.networks().contains(&network)
+            || self.networks().iter().any(|&n| self.away[n] || self.scripts[n].contains_key("ADD"))
+        {
+            return Ok(());
+        }
+        self.cuts += 1;
+        let name = format!("cut-{}", self.cuts);
+        let gate = self.scene.gate(&name)?;
+        self.write_script(network, |stub| stub.on_pod(&name, "ADD", vec![pass().behind(&gate)]))?;
+        let args = format!("K8S_POD_NAME={name};");
+        let socket = self.scene.containerd.socket();
+        let caller = std::thread::spawn(move || Cri::new(&socket)?.run_sandbox(&Sandbox::new(&name)));
+        let waiting = spy(self.overlay(network));
+        lab::deadline::until("the ADD that is cut", crate::LIMIT, || {
+            let calls = self.scene.log().calls()?;
+            let here = |call: &lab::stub::Call| {
+                call.name == waiting
+                    && call.verb() == "ADD"
+                    && format!("{};", call.var("CNI_ARGS")).contains(&args)
+            };
+            Ok(calls.iter().any(here).then_some(()))
+        })?;
+        self.scene.containerd.kill()?;
+        if shims {
+            self.scene.kill_shims()?;
+        }
+        let Ok(answer) = caller.join() else { bail!("a caller panicked") };
+        ensure!(answer.is_err(), "a sandbox ran on a containerd that was gone");
+        if !shims {
+            gate.open()?;
+        }
+        self.strangers = true;
+        self.scene.containerd.start_again()?;
+        self.write_script(network, |stub| stub)
+    }
+
+    fn sweep(&self) -> Result<()> {
+        let output = self.scene.bootstrap(&["sweep"])?.output()?;
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        // 1 where a DEL fails, 75 where the runtime lists nothing and a netns is there.
+        let excused = self.may_fail("DEL", &[0, 1]) || output.status.code() == Some(75);
+        ensure!(output.status.success() || excused, "sweep: {}\n{said}", output.status);
+        for pod in self.pods.values().filter(|pod| !pod.stopped) {
+            ensure!(
+                !said.contains(&format!("close    {}", pod.id)),
+                "{} lives and was swept: {said}",
+                pod.id
+            );
+        }
+        Ok(())
+    }
+
+    /// What must be true at every moment: nobody is asked to undo what he did not do, under the name that he did it.
+    pub(crate) fn expect_order(&self) -> Result<()> {
+        let mut added = BTreeSet::new();
+        for call in self.scene.log().calls()? {
+            let of = (
+                call.name.clone(),
+                call.var("CNI_CONTAINERID").to_owned(),
+                call.var("CNI_IFNAME").to_owned(),
+            );
+            match call.verb() {
+                "ADD" => drop(added.insert(of)),
+                "DEL" => ensure!(added.contains(&of), "{of:?}: DEL to somebody who did no such ADD"),
+                _ => {}
+            }
+        }
+        if self.strangers {
+            return Ok(());
+        }
+        let living = self.pods.values().filter(|pod| !pod.stopped).count();
+        let records = self.scene.crossfade.records()?;
+        ensure!(records.len() == living, "{living} pods and {records:?}");
+        Ok(())
+    }
+
+    /// Everything is healed, every pod is ended: nothing may be left, and every ADD has had its DEL.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.heal()?;
+        for sandbox in self.scene.kept()? {
+            self.scene.end(&sandbox).context("at the end")?;
+        }
+        self.pods.clear();
+        // Whoever was undone badly and forgotten by containerd is the sweep's.
+        let swept = self.scene.told(&["sweep"], 0)?;
+        ensure!(self.strangers || !swept.lines().any(|line| line.starts_with("close")), "{swept}");
+        self.scene.expect_nothing()?;
+        let mut open = BTreeSet::new();
+        for call in self.scene.log().calls()? {
+            let of = (call.name.clone(), call.var("CNI_CONTAINERID").to_owned());
+            if call.verb() == "ADD" {
+                open.insert(of)
+            } else {
+                open.remove(&of)
+            };
+        }
+        ensure!(open.is_empty(), "ADDs without a DEL: {open:?}");
+        Ok(())
+    }
+}
+
+/// The file that says that a network's agent is there.
+fn agent(network: usize) -> String {
+    format!("/run/agents/{}", NETWORKS[network])
+}
