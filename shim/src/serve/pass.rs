@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Adopt;
 use super::close::Closing;
 use crate::attachment::Attachment;
-use crate::boot::{Age, Moment};
+use crate::boot::{Age, Moment, boot_id};
 use crate::inventory::Inventory;
 use crate::layout::Layout;
 use crate::lock::Lock;
@@ -168,12 +168,40 @@ fn failed(key: &Key, error: &io::Error) -> CniError {
     CniError::new(code::IO, format!("close attachment {} {}: {error}", key.container_id, key.ifname))
 }
 
-/// The path of a record's netns, if it is still the same one; else empty.
+/// The path of a record's netns, if it is still the same one; else empty. None outlives its boot, and its number may come again.
 #[must_use]
 pub fn netns_of(record: &Attachment) -> &str {
-    let netns = Netns::open(Path::new(&record.intent.netns)).ok();
-    match (netns.map(|netns| netns.id()), record.intent.netns_id) {
-        (Some(now), Some(then)) if now == then => &record.intent.netns,
+    let intent = &record.intent;
+    let this_boot = boot_id().is_ok_and(|now| now == intent.begun.boot_id);
+    let netns = Netns::open(Path::new(&intent.netns)).ok();
+    match (netns.map(|netns| netns.id()), intent.netns_id) {
+        (Some(now), Some(then)) if now == then && this_boot => &intent.netns,
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attachment::{FORMAT, Intent};
+
+    #[test]
+    fn a_netns_of_an_earlier_boot_is_gone_whatever_is_at_its_path_under_its_number() {
+        let path = "/proc/self/ns/net";
+        let mut intent = Intent {
+            version: FORMAT,
+            container_id: "c1".into(),
+            ifname: "eth0".into(),
+            begun: Moment::now().expect("now"),
+            netns: path.into(),
+            netns_id: Some(Netns::open(Path::new(path)).expect("netns").id()),
+            cni_args: None,
+            cni_path: None,
+            route: None,
+            legs: Vec::new(),
+        };
+        assert_eq!(netns_of(&Attachment::begin(intent.clone())), path);
+        intent.begun.boot_id = "another".into();
+        assert_eq!(netns_of(&Attachment::begin(intent)), "");
     }
 }

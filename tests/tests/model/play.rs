@@ -1,0 +1,282 @@
+//! Plays a history: everything happens on a node and in the reference, and after each step both must agree.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use lab::invariants::{self, Leavings, Named};
+
+use crate::history::{CONTAINERS, Call, Disk, History, How, Key, List, Operation, Policy, Side, Thing};
+use crate::reference::Reference;
+use crate::tally::Tally;
+use crate::world::{Ended, Programs, Seen, Torn, World};
+
+/// A node, what the promises say of it, and what happened so far.
+struct Play {
+    world: World,
+    reference: Reference,
+    /// Everything that the stubs were called with.
+    steps: Vec<invariants::Step>,
+    /// Containers one of whose records lost its first line: who attached them under which name is not known any more.
+    lost: BTreeSet<String>,
+}
+
+/// Plays a history to its end, where the runtime deletes everything and nothing may be left.
+///
+/// # Errors
+/// The step at which node and reference part, in words.
+pub(crate) fn play(
+    history: &History,
+    programs: &Programs,
+    boot_file: &Path,
+    tally: &mut Tally,
+) -> Result<()> {
+    let world = World::new(&history.setup, programs, boot_file)?;
+    let paths = (0..CONTAINERS).map(|container| world.netns_path(container)).collect();
+    let reference = Reference::new(&history.setup, paths);
+    let mut play = Play { world, reference, steps: Vec::new(), lost: BTreeSet::new() };
+    for (number, operation) in history.operations.iter().enumerate() {
+        tally.step(operation.name());
+        play.step(operation, tally).with_context(|| format!("operation {} ({operation:?})", number + 1))?;
+    }
+    play.end(tally).context("after the history, when everything is deleted")
+}
+
+impl Play {
+    fn step(&mut self, operation: &Operation, tally: &mut Tally) -> Result<()> {
+        if self.reference.disk == Disk::Full {
+            // What a DEL has freed meanwhile is used up by somebody else.
+            self.world.set_disk(Disk::Full)?;
+        }
+        match operation {
+            Operation::Call(call) => {
+                let call = self.bounded(call);
+                let valid = self.valid(&call);
+                let seen = self.world.run(&call, &valid)?;
+                self.judge(&call, &valid, &seen, tally)?;
+            }
+            Operation::Killed { call, syscall, nth } => {
+                let valid = self.valid(call);
+                let seen = self.world.run_killed(call, &valid, syscall, *nth)?;
+                self.judge(call, &valid, &seen, tally)?;
+            }
+            Operation::Orphaned { call, part, hangs } => {
+                let seen = self.world.run_orphaned(call, *part, *hangs)?;
+                self.judge(call, &[], &seen, tally)?;
+            }
+            Operation::Together(calls) => self.together(calls, tally)?,
+            Operation::Flip(policy) => {
+                self.world.write_policy(policy, false)?;
+                self.reference.flip(*policy);
+            }
+            Operation::Break(how) => {
+                self.world.break_policy(*how)?;
+                self.reference.broken = true;
+            }
+            Operation::Mend => {
+                self.world.hurry(false)?;
+                self.reference.broken = false;
+            }
+            Operation::Agent { side, thing, there } => self.agent(*side, *thing, *there)?,
+            Operation::Disk(disk) => {
+                self.world.set_disk(*disk)?;
+                self.reference.disk = *disk;
+            }
+            Operation::Tear { key, permille } => self.tear(*key, *permille)?,
+            Operation::Netns { container, another } => {
+                self.world.netns_gone(*container)?;
+                if *another {
+                    self.world.make_netns(*container)?;
+                }
+            }
+            Operation::Reboot => {
+                self.world.reboot()?;
+                self.reference.reboot();
+            }
+        }
+        self.look();
+        Ok(())
+    }
+
+    /// Without a policy there are no deadlines but the defaults, which are too long to wait for.
+    fn bounded(&self, call: &Call) -> Call {
+        let mut call = call.clone();
+        if self.reference.broken {
+            for fault in call.faults_mut().iter_mut().filter(|fault| fault.how == How::Hang) {
+                fault.how = How::Silent;
+            }
+        }
+        call
+    }
+
+    fn valid(&self, call: &Call) -> Vec<Key> {
+        match call {
+            Call::Gc { list, .. } | Call::Sweep { list, .. } => self.reference.listed(*list),
+            _ => Vec::new(),
+        }
+    }
+
+    fn look(&mut self) {
+        for container in 0..CONTAINERS {
+            self.reference.netns[usize::from(container)] = self.world.netns_id(container);
+        }
+    }
+
+    fn papers(&self) -> Result<BTreeSet<Key>> {
+        Ok(self.world.papers()?.into_keys().collect())
+    }
+
+    fn judge(&mut self, call: &Call, valid: &[Key], seen: &Seen, tally: &mut Tally) -> Result<()> {
+        tally.outcome(call.name(), seen.ended);
+        self.look();
+        self.steps.extend(invariants::steps(&seen.calls)?);
+        let before = format!("{:?}", self.reference.attachments);
+        let papers = self.papers()?;
+        let judged = self.reference.judge(call, valid, seen).and_then(|()| self.reference.compare(&papers));
+        judged.with_context(|| format!("{seen}; records {papers:?}; before: {before}"))
+    }
+
+    /// Whatever happens at once must look as if it had happened in some order.
+    fn together(&mut self, calls: &[Call], tally: &mut Tally) -> Result<()> {
+        let faults = calls.first().map(|call| call.faults().to_vec()).unwrap_or_default();
+        let mut calls = calls.to_vec();
+        for call in &mut calls {
+            faults.clone_into(call.faults_mut());
+        }
+        let valid: Vec<Vec<Key>> = calls.iter().map(|call| self.valid(call)).collect();
+        let seen = self.world.run_together(&calls, &valid)?;
+        for (call, seen) in calls.iter().zip(&seen) {
+            tally.outcome(call.name(), seen.ended);
+        }
+        self.look();
+        let mut all: Vec<_> = seen.iter().flat_map(|seen| seen.calls.clone()).collect();
+        // Calls of one attachment come one after the other, whoever makes them; between attachments their order says nothing.
+        all.sort_by_key(|call| call.pid);
+        self.steps.extend(invariants::steps(&all)?);
+        let papers = self.papers()?;
+        let collectors = calls.iter().filter(|call| call.key().is_none()).count();
+        let mut why = Vec::new();
+        for order in orders(calls.len()) {
+            let mut reference = self.reference.clone();
+            reference.in_play = calls.iter().filter_map(Call::key).collect();
+            if collectors > 1 {
+                reference.in_play.extend(Key::all());
+            }
+            reference.at_once = true;
+            let mut judge = || -> Result<()> {
+                for index in &order {
+                    reference.judge(&calls[*index], &valid[*index], &seen[*index])?;
+                }
+                reference.compare(&papers)
+            };
+            match judge() {
+                Ok(()) => {
+                    reference.in_play.clear();
+                    reference.at_once = false;
+                    self.reference = reference;
+                    return Ok(());
+                }
+                Err(error) => why.push(format!("in the order {order:?}: {error:#}")),
+            }
+        }
+        let before = &self.reference.attachments;
+        let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
+        let seen = seen.join("\n  ");
+        Err(anyhow!(
+            "no order explains\n  {seen}\nrecords {papers:?}; before: {before:?}\n{}",
+            why.join("\n")
+        ))
+    }
+
+    fn agent(&mut self, side: Side, thing: Thing, there: bool) -> Result<()> {
+        match thing {
+            Thing::Conf => self.world.set_conf(side, there)?,
+            Thing::Binary => self.world.set_binary(side, there)?,
+            Thing::Socket => self.world.set_socket(side, there)?,
+        }
+        self.reference.agent(side, thing, there);
+        Ok(())
+    }
+
+    fn tear(&mut self, key: Key, permille: u16) -> Result<()> {
+        match self.world.tear(key, permille)? {
+            Torn::Nothing => {}
+            Torn::Head => {
+                self.lost.insert(key.id());
+                self.reference.head_torn(key);
+            }
+            Torn::Tail => self.reference.tail_torn(key),
+        }
+        Ok(())
+    }
+
+    /// The runtime deletes everything, the sweep follows, and nothing is left.
+    fn end(&mut self, tally: &mut Tally) -> Result<()> {
+        self.world.set_disk(Disk::Sound)?;
+        self.reference.disk = Disk::Sound;
+        for side in Side::BOTH {
+            for thing in [Thing::Conf, Thing::Binary, Thing::Socket] {
+                self.agent(side, thing, true)?;
+            }
+        }
+        self.step(&Operation::Flip(Policy::everything_new()), tally)?;
+        for key in Key::all() {
+            let call = Call::Del { key, without_netns: false, faults: Vec::new() };
+            let seen = self.world.run(&call, &[])?;
+            ensure!(seen.ended == Ended::Success, "the DEL of {key} does not succeed: {}", seen.said);
+            self.judge(&call, &[], &seen, tally)?;
+        }
+        let sweep = Call::Sweep { list: List::Empty, faults: Vec::new() };
+        self.step(&Operation::Call(sweep), tally)?;
+        self.hold()
+    }
+
+    /// The shared invariants.
+    fn hold(&self) -> Result<()> {
+        let (state, run) = (self.world.path("state"), self.world.path("run"));
+        let records = invariants::records(&state)?;
+        let mut findings = invariants::orphans(&records, &BTreeSet::new());
+        let given_up = self.world.given_up()?;
+        let counts = |step: &&invariants::Step| {
+            let given_up = given_up.contains(&(step.part.id.clone(), step.part.network.clone()));
+            !given_up && !self.lost.contains(&step.part.id)
+        };
+        let steps: Vec<_> = self.steps.iter().filter(counts).cloned().collect();
+        // Where each ADD and DEL may go is the reference's business, which knows the policy at every step.
+        let named: Vec<Named> = steps
+            .iter()
+            .map(|step| Named {
+                id: step.part.id.clone(),
+                parts: vec![(step.part.network.clone(), step.part.ifname.clone())],
+                succeeded: false,
+            })
+            .collect();
+        findings.extend(invariants::ledger(&steps, &named, &records));
+        let left = Leavings::gather(&self.world.path("leases"), &state, &run)?;
+        findings.extend(left.with_processes(self.world.processes()).findings());
+        invariants::hold(&findings)?;
+        let (least, most) = self.reference.forced;
+        let forced = given_up.len();
+        ensure!(
+            (least..=most).contains(&forced),
+            "{forced} lines of given-up networks, expected {least} to {most}"
+        );
+        Ok(())
+    }
+}
+
+/// Every order of so many things.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    if count == 0 {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for shorter in orders(count - 1) {
+        for at in 0..count {
+            let mut order = shorter.clone();
+            order.insert(at, count - 1);
+            all.push(order);
+        }
+    }
+    all
+}

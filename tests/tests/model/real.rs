@@ -1,0 +1,361 @@
+//! The same histories on the standard plugins: bridge and ptp with host-local and portmap, in real network namespaces.
+//!
+//! What a real plugin does in the midst of a history is its own business, so the model is weaker: it asks the kernel and
+//! host-local. A lease without a record is a leak, at every step; a successful ADD has exactly the leases and interfaces of the
+//! networks that the policy chose; a successful DEL leaves none; and at the end nothing is left of anything, in both families.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use lab::{
+    deadline::until,
+    invariants::{self, Leavings},
+    stub::PATIENCE,
+};
+
+use crate::history::{Attach, CONTAINERS, Call, Disk, History, Key, List, Operation, Policy, Side, Thing};
+use crate::reference::{Ends, Reference, code};
+use crate::tally::Tally;
+use crate::world::{Ended, Programs, Seen, World, interfaces_here};
+
+struct Real {
+    world: World,
+    /// Only what does not depend on what plugins do: policy, agents, disk, boot.
+    reference: Reference,
+    /// Containers in whose netns an earlier attachment may have left its interfaces: a DEL without netns, or a kill.
+    dirty: BTreeSet<u8>,
+    /// Keys whose ADD succeeded, since nothing else happened to them.
+    attached: BTreeSet<Key>,
+}
+
+/// Plays a history to its end, where the runtime deletes everything and nothing may be left.
+///
+/// # Errors
+/// The step at which the node is not as promised, in words.
+pub(crate) fn play_real(
+    history: &History,
+    programs: &Programs,
+    boot_file: &Path,
+    tally: &mut Tally,
+) -> Result<()> {
+    let world = World::real(&history.setup, programs, boot_file)?;
+    let paths = (0..CONTAINERS).map(|container| world.netns_path(container)).collect();
+    let reference = Reference::new(&history.setup, paths);
+    let mut real = Real { world, reference, dirty: BTreeSet::new(), attached: BTreeSet::new() };
+    for (number, operation) in history.operations.iter().enumerate() {
+        tally.step(operation.name());
+        real.step(operation, tally).with_context(|| format!("operation {} ({operation:?})", number + 1))?;
+    }
+    real.end(tally).context("after the history, when everything is deleted")
+}
+
+impl Real {
+    fn step(&mut self, operation: &Operation, tally: &mut Tally) -> Result<()> {
+        if self.reference.disk == Disk::Full {
+            self.world.set_disk(Disk::Full)?;
+        }
+        match operation {
+            Operation::Call(call) => {
+                let valid = self.valid(call);
+                let had = self.papers()?;
+                let seen = self.world.run(call, &valid)?;
+                tally.outcome(call.name(), seen.ended);
+                self.judge(call, &valid, &seen, &had).with_context(|| seen.to_string())?;
+            }
+            Operation::Killed { call, syscall, nth } => {
+                let (valid, had) = (self.valid(call), self.papers()?);
+                let seen = self.world.run_killed(call, &valid, syscall, *nth)?;
+                tally.outcome(call.name(), seen.ended);
+                match seen.ended {
+                    Ended::Killed => self.killed(call),
+                    _ => self.judge(call, &valid, &seen, &had).with_context(|| seen.to_string())?,
+                }
+            }
+            Operation::Orphaned { .. } | Operation::Together(_) | Operation::Tear { .. } => {
+                bail!("{operation:?} is not for real plugins")
+            }
+            other => self.change(other)?,
+        }
+        self.no_lease_without_record()
+    }
+
+    fn change(&mut self, operation: &Operation) -> Result<()> {
+        match operation {
+            Operation::Flip(policy) => {
+                self.world.write_policy(policy, false)?;
+                self.reference.flip(*policy);
+            }
+            Operation::Break(how) => {
+                self.world.break_policy(*how)?;
+                self.reference.broken = true;
+            }
+            Operation::Mend => {
+                self.world.hurry(false)?;
+                self.reference.broken = false;
+            }
+            Operation::Agent { side, thing, there } => self.agent(*side, *thing, *there)?,
+            Operation::Disk(disk) => {
+                self.world.set_disk(*disk)?;
+                self.reference.disk = *disk;
+            }
+            Operation::Netns { container, another } => {
+                self.netns_gone(*container)?;
+                if *another {
+                    self.world.make_netns(*container)?;
+                }
+            }
+            _ => {
+                self.world.reboot()?;
+                self.reference.reboot();
+                (0..CONTAINERS).try_for_each(|container| self.netns_gone(container))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn agent(&mut self, side: Side, thing: Thing, there: bool) -> Result<()> {
+        match thing {
+            Thing::Conf => self.world.set_conf(side, there)?,
+            Thing::Binary => self.world.set_binary(side, there)?,
+            Thing::Socket => self.world.set_socket(side, there)?,
+        }
+        self.reference.agent(side, thing, there);
+        Ok(())
+    }
+
+    fn netns_gone(&mut self, container: u8) -> Result<()> {
+        self.world.netns_gone(container)?;
+        self.dirty.remove(&container);
+        self.attached.retain(|key| key.container != container);
+        Ok(())
+    }
+
+    fn valid(&self, call: &Call) -> Vec<Key> {
+        match call {
+            Call::Gc { list, .. } | Call::Sweep { list, .. } => self.reference.listed(*list),
+            _ => Vec::new(),
+        }
+    }
+
+    fn papers(&self) -> Result<BTreeSet<Key>> {
+        Ok(self.world.papers()?.into_keys().collect())
+    }
+
+    fn killed(&mut self, call: &Call) {
+        if let Some(key) = call.key() {
+            self.attached.remove(&key);
+            if !matches!(call, Call::Check { .. }) {
+                self.dirty.insert(key.container);
+            }
+            if matches!(call, Call::Add { .. }) {
+                self.reference.sandboxes.insert(key);
+            }
+        } else {
+            self.attached.clear();
+            self.dirty.extend(0..CONTAINERS);
+        }
+    }
+
+    fn judge(&mut self, call: &Call, valid: &[Key], seen: &Seen, had: &BTreeSet<Key>) -> Result<()> {
+        match call {
+            Call::Add { key, annotation, .. } => self.add(*key, *annotation, seen, had),
+            Call::Del { key, without_netns, .. } => self.del(*key, *without_netns, seen, had),
+            Call::Check { key, .. } if !had.contains(key) => allowed(&Ends::code(code::UNKNOWN), seen),
+            Call::Check { key, .. } => {
+                // portmap 1.1 fails its own CHECK where addresses are of both families.
+                let sound = self.attached.contains(key) && self.all_binaries() && !key.has_port();
+                ensure!(!sound || seen.ended == Ended::Success, "a sound attachment fails its CHECK");
+                Ok(())
+            }
+            Call::Status { .. } => {
+                let broken = Ends::code(code::NOT_AVAILABLE);
+                allowed(&if self.reference.broken { broken } else { broken.or(Ends::success()) }, seen)
+            }
+            Call::Gc { list: List::Missing, .. } if !self.reference.broken => {
+                ensure!(self.papers()? == *had, "a GC without a list closed records");
+                allowed(&Ends::success(), seen)
+            }
+            Call::Gc { .. } | Call::Sweep { .. } => {
+                self.collected(matches!(call, Call::Gc { .. }), valid, seen, had)
+            }
+        }
+    }
+
+    fn all_binaries(&self) -> bool {
+        self.reference.agents.iter().all(|agent| agent.binary)
+    }
+
+    fn add(&mut self, key: Key, annotation: Option<Attach>, seen: &Seen, had: &BTreeSet<Key>) -> Result<()> {
+        let choice = self.reference.choice(key, annotation);
+        if let Some(refused) = self.reference.refusal_of(had.contains(&key), choice) {
+            return allowed(&Ends::code(refused), seen);
+        }
+        if seen.ended != Ended::Success {
+            // Two attachments to one network in one netns are more than ptp can bear.
+            let alone = !had.iter().any(|other| other.container == key.container);
+            ensure!(!alone || self.dirty.contains(&key.container), "the ADD of {key} fails in a fresh netns");
+            self.dirty.insert(key.container);
+            return Ok(());
+        }
+        self.reference.sandboxes.insert(key);
+        self.attached.insert(key);
+        let networks = self.reference.attached_networks(choice);
+        let leases: Vec<_> = self.leases_of(key)?;
+        let found: BTreeSet<&str> = leases.iter().map(|(network, _)| network.as_str()).collect();
+        let wanted: BTreeSet<&str> = networks.iter().map(|side| side.network()).collect();
+        ensure!(found == wanted, "{key} has leases of {found:?}, the policy says {wanted:?}");
+        ensure!(leases.len() == 2 * networks.len(), "one lease per family: {leases:?}");
+        let interfaces = self.world.interfaces(key.container)?;
+        for (_, ifname) in &leases {
+            ensure!(interfaces.contains(ifname), "{ifname} is not among {interfaces:?}");
+        }
+        let rules = rules_naming(&key.id())?;
+        ensure!(rules.is_empty() != key.has_port(), "the mapped ports of {key} are {rules:?}");
+        Ok(())
+    }
+
+    /// Network and ifname of the leases of one attachment, by what its record names.
+    fn leases_of(&self, key: Key) -> Result<Vec<(String, String)>> {
+        let records = invariants::records(&self.world.path("state"))?;
+        let legs = records
+            .into_iter()
+            .filter(|record| record.id == key.id() && record.ifname == key.ifname())
+            .flat_map(|record| record.legs)
+            .collect::<Vec<_>>();
+        let leases = self.world.leases()?.into_iter().filter(|(_, id, _)| *id == key.id());
+        Ok(leases
+            .map(|(network, _, ifname)| (network, ifname))
+            .filter(|lease| legs.contains(lease))
+            .collect())
+    }
+
+    fn del(&mut self, key: Key, without_netns: bool, seen: &Seen, had: &BTreeSet<Key>) -> Result<()> {
+        if seen.ended != Ended::Success {
+            ensure!(had.contains(&key), "a DEL of what is not attached fails");
+            ensure!(!self.all_binaries(), "a DEL fails though every plugin is there");
+            self.dirty.insert(key.container);
+            self.attached.remove(&key);
+            return Ok(());
+        }
+        self.reference.sandboxes.remove(&key);
+        self.attached.remove(&key);
+        if without_netns && had.contains(&key) {
+            self.dirty.insert(key.container);
+        }
+        let left: BTreeSet<Key> =
+            self.papers()?.into_iter().filter(|other| other.container == key.container).collect();
+        // A file system that cannot be written keeps the record of what is gone.
+        if left.is_empty() || left == BTreeSet::from([key]) && self.reference.disk == Disk::ReadOnly {
+            self.nothing_of(key.container)?;
+            self.netns_gone(key.container)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing of a container is attached: no lease, no mapped port, and no interface where its DEL could reach it.
+    fn nothing_of(&self, container: u8) -> Result<()> {
+        let id = format!("c{container}");
+        let leases: Vec<_> = self.world.leases()?.into_iter().filter(|(_, of, _)| *of == id).collect();
+        ensure!(leases.is_empty(), "leases of {id} are left: {leases:?}");
+        let rules = rules_naming(&id)?;
+        ensure!(rules.is_empty(), "mapped ports of {id} are left: {rules:?}");
+        let interfaces = self.world.interfaces(container)?;
+        ensure!(
+            self.dirty.contains(&container) || interfaces.is_empty(),
+            "in the netns of {id} is {interfaces:?}"
+        );
+        Ok(())
+    }
+
+    fn collected(&mut self, is_gc: bool, valid: &[Key], seen: &Seen, had: &BTreeSet<Key>) -> Result<()> {
+        let papers = self.papers()?;
+        if self.reference.broken {
+            ensure!(papers == *had, "without a policy nothing is collected");
+            return allowed(&Ends::code(if is_gc { code::CONFIG } else { code::BAD_SETTINGS }), seen);
+        }
+        let closed: Vec<Key> = had.difference(&papers).copied().collect();
+        let wrong: Vec<&Key> = closed.iter().filter(|key| valid.contains(key)).collect();
+        ensure!(wrong.is_empty(), "listed, and closed all the same: {wrong:?}");
+        for key in had.iter().filter(|key| !valid.contains(key)) {
+            // Whether it is there or half gone, nobody counts on it any more.
+            self.attached.remove(key);
+            self.dirty.insert(key.container);
+        }
+        for key in closed {
+            ensure!(self.leases_of(key)?.is_empty(), "{key} was closed and has leases");
+        }
+        let up = Side::BOTH.iter().all(|side| self.reference.is_up(*side)) || is_gc;
+        if self.reference.policy.no_grace
+            && self.all_binaries()
+            && up
+            && self.reference.disk != Disk::ReadOnly
+        {
+            let left: Vec<&Key> = papers.iter().filter(|key| !valid.contains(key)).collect();
+            ensure!(left.is_empty(), "neither listed nor closed: {left:?}");
+        }
+        Ok(())
+    }
+
+    /// At every step: what host-local holds is on record, so that somebody will give it back.
+    fn no_lease_without_record(&self) -> Result<()> {
+        let records = invariants::records(&self.world.path("state"))?;
+        for (network, id, ifname) in self.world.leases()? {
+            let covered = records.iter().any(|record| {
+                record.id == id && record.legs.iter().any(|leg| *leg == (network.clone(), ifname.clone()))
+            });
+            ensure!(covered, "I1: the lease of {id} {ifname} at {network} is on no record: {records:?}");
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, tally: &mut Tally) -> Result<()> {
+        self.change(&Operation::Disk(Disk::Sound))?;
+        for side in Side::BOTH {
+            for thing in [Thing::Conf, Thing::Binary, Thing::Socket] {
+                self.agent(side, thing, true)?;
+            }
+        }
+        self.change(&Operation::Flip(Policy::everything_new()))?;
+        for key in Key::all() {
+            let call = Call::Del { key, without_netns: false, faults: Vec::new() };
+            self.step(&Operation::Call(call), tally).with_context(|| format!("the last DEL of {key}"))?;
+        }
+        let sweep = Call::Sweep { list: List::Empty, faults: Vec::new() };
+        self.step(&Operation::Call(sweep), tally)?;
+        for container in 0..CONTAINERS {
+            self.nothing_of(container)?;
+            self.netns_gone(container)?;
+        }
+        let veths = || -> Result<Vec<String>> {
+            Ok(interfaces_here()?.into_iter().filter(|name| name != "br0").collect())
+        };
+        // What a DEL without netns had to leave goes with the netns, which the kernel takes down in its own time.
+        until("the end of every host end", PATIENCE, || Ok(veths()?.is_empty().then_some(())))
+            .with_context(|| format!("left are {:?}", veths()))?;
+        let (state, run) = (self.world.path("state"), self.world.path("run"));
+        let mut findings = invariants::orphans(&invariants::records(&state)?, &BTreeSet::new());
+        let left = Leavings::gather(&self.world.path("absent"), &state, &run)?;
+        findings.extend(left.with_processes(self.world.processes()).findings());
+        invariants::hold(&findings)
+    }
+}
+
+fn allowed(ends: &Ends, seen: &Seen) -> Result<()> {
+    ensure!(ends.allow(seen.ended), "ended with {:?}, allowed is {ends:?}", seen.ended);
+    Ok(())
+}
+
+/// Rules of port mappings that name this container, in both families.
+fn rules_naming(id: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for program in ["iptables-save", "ip6tables-save"] {
+        let output =
+            Command::new(program).args(["-t", "nat"]).output().with_context(|| format!("run {program}"))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let of_it = |line: &&str| line.contains(&format!("id: \\\"{id}\\\""));
+        found.extend(text.lines().filter(of_it).map(|line| format!("{program}: {line}")));
+    }
+    Ok(found)
+}

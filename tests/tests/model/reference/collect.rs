@@ -1,0 +1,203 @@
+//! GC and the sweep: records that the runtime no longer lists, and each delegate's own list.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use lab::stub::Call as StubCall;
+
+use super::{
+    Attachment, Debt, Ends, Failure, Owing, Paper, Reading, Reference, code, failure, hangs, reading::list_of,
+};
+use crate::history::{Disk, Fault, Key, Part, Side, Verb};
+
+impl Reference {
+    pub(super) fn gc(
+        &mut self,
+        valid: &BTreeSet<Key>,
+        faults: &[Fault],
+        reading: &mut Reading,
+    ) -> Result<Ends> {
+        if self.broken {
+            return Ok(Ends::code(code::CONFIG));
+        }
+        // One that hangs uses up the time of those after it.
+        let late = Part::ALL.iter().any(|part| hangs(faults, *part, Verb::Del));
+        let mut failures = Vec::new();
+        for key in self.unlisted(valid) {
+            failures.extend(self.collected(key, late, faults, reading)?);
+        }
+        if self.policy.forward {
+            failures.extend(self.forwarded(valid, late, faults, reading)?);
+        }
+        Ok(Ends::any_of(&failures))
+    }
+
+    pub(super) fn sweep(
+        &mut self,
+        valid: &BTreeSet<Key>,
+        faults: &[Fault],
+        reading: &mut Reading,
+    ) -> Result<Ends> {
+        if self.broken {
+            return Ok(Ends::code(code::BAD_SETTINGS));
+        }
+        let mut failures = Vec::new();
+        for key in self.unlisted(valid) {
+            let Some(attachment) = self.attachments.get(&key) else { continue };
+            let served = |side: Side| self.is_up(side) || self.policy.retired && side == Side::Old;
+            let waits = |debt: Debt| attachment.legs.iter().any(|leg| leg.debt == debt && !served(leg.side));
+            if waits(Debt::Owed) {
+                continue;
+            }
+            let perhaps = waits(Debt::Doubtful);
+            failures.extend(self.collected(key, perhaps, faults, reading)?);
+        }
+        let failures: Vec<Failure> =
+            failures.into_iter().map(|failure| Failure { code: 1, ..failure }).collect();
+        let ends = Ends::any_of(&failures);
+        // Temporary files that cannot be removed are told as well.
+        Ok(if self.disk == Disk::Sound { ends } else { ends.or(Ends::code(1)) })
+    }
+
+    /// Attachments that are to be closed: not listed, and past the grace or of an earlier boot. Damaged ones wait for a DEL.
+    fn unlisted(&self, valid: &BTreeSet<Key>) -> Vec<Key> {
+        let due = |attachment: &Attachment| self.policy.no_grace || attachment.boot < self.boot;
+        let all = self.attachments.iter().filter(|(key, _)| !valid.contains(key));
+        all.filter(|(_, attachment)| due(attachment) && attachment.paper != Paper::Damaged)
+            .map(|(key, _)| *key)
+            .collect()
+    }
+
+    /// Closes one of them; with `perhaps` it may be left alone.
+    fn collected(
+        &mut self,
+        key: Key,
+        perhaps: bool,
+        faults: &[Fault],
+        reading: &mut Reading,
+    ) -> Result<Vec<Failure>> {
+        let Some(attachment) = self.attachments.get(&key).cloned() else { return Ok(Vec::new()) };
+        let id = key.id();
+        let of_it = |call: &StubCall| {
+            let of_leg = |leg: &super::Leg| {
+                let chain = self.setup.chain_of(leg.side);
+                chain.iter().any(|part| part.plugin() == call.name) && leg.ifname == call.var("CNI_IFNAME")
+            };
+            call.verb() == Verb::Del.name()
+                && call.var("CNI_CONTAINERID") == id
+                && attachment.legs.iter().any(of_leg)
+        };
+        let calls = reading.take(of_it);
+        let perhaps = perhaps || self.in_play.contains(&key) || attachment.paper == Paper::Either;
+        let untouched = calls.is_empty() && (perhaps || reading.is_of_killed());
+        if untouched {
+            self.unsure.insert(key);
+            if perhaps && !reading.is_of_killed() {
+                // It may have failed without calling anybody.
+                return Ok(vec![
+                    Failure { code: code::BINARY, certain: false },
+                    Failure { code: code::DEADLINE, certain: false },
+                ]);
+            }
+            return Ok(Vec::new());
+        }
+        let here = self.netns[usize::from(key.container)];
+        // None outlives its boot, and its number may come again.
+        let same = attachment.netns.is_some() && attachment.netns == here && attachment.boot == self.boot;
+        let path = self.netns_paths[usize::from(key.container)].clone();
+        let netns = if same { path } else { String::new() };
+        let owing = Owing { id: &id, netns: Some(&netns), faults };
+        let mut own = reading.of(calls);
+        let ends = self.close(key, attachment, &owing, &mut own).with_context(|| format!("closing {key}"))?;
+        own.finished()?;
+        Ok(ends.failures())
+    }
+
+    /// Every network that knows GC gets its own list.
+    fn forwarded(
+        &self,
+        valid: &BTreeSet<Key>,
+        late: bool,
+        faults: &[Fault],
+        reading: &mut Reading,
+    ) -> Result<Vec<Failure>> {
+        let mut failures = Vec::new();
+        let mut doubtful = late;
+        for side in Side::BOTH {
+            let knows = self.setup.speaks(side, "1.1.0");
+            if !self.agents[side.index()].conf {
+                continue;
+            }
+            let mut stopped = false;
+            for part in self.setup.chain_of(side) {
+                if !self.has_binary(*part) {
+                    failures.push(Failure { code: code::BINARY, certain: knows && !doubtful && !stopped });
+                    stopped = true;
+                    continue;
+                }
+                if !knows {
+                    continue;
+                }
+                let calls = reading.take(|call| call.verb() == Verb::Gc.name() && call.name == part.plugin());
+                ensure!(calls.len() <= 1, "{part:?} got {} GCs", calls.len());
+                match calls.first() {
+                    None => ensure!(stopped || doubtful || reading.is_of_killed(), "{part:?} got no GC"),
+                    Some(call) => self.own_list(side, valid, call)?,
+                }
+                if let Some(code) = failure(faults, *part, Verb::Gc) {
+                    failures.push(Failure { code, certain: !calls.is_empty() });
+                    stopped = true;
+                    doubtful |= hangs(faults, *part, Verb::Gc);
+                }
+            }
+        }
+        // Whoever came too late failed by the deadline.
+        if doubtful {
+            failures.push(Failure { code: code::DEADLINE, certain: false });
+        }
+        Ok(failures)
+    }
+
+    /// A network's list has everything it may still hold, under its own ifnames, and nothing of the other network.
+    fn own_list(&self, side: Side, valid: &BTreeSet<Key>, call: &StubCall) -> Result<()> {
+        self.own_conf(
+            side,
+            if call.name == Part::Map.plugin() { Part::Map } else { self.setup.chain_of(side)[0] },
+            call,
+        )?;
+        let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
+        for key in Key::all() {
+            let own = (key.id(), key.ifname());
+            let sure = !self.in_play.contains(&key);
+            let Some(attachment) = self.attachments.get(&key) else {
+                if valid.contains(&key) {
+                    let _new = if sure { must.insert(own) } else { may.insert(own) };
+                }
+                continue;
+            };
+            let unknown = attachment.paper != Paper::Sound;
+            if unknown && valid.contains(&key) {
+                let _new = if attachment.paper == Paper::Damaged && sure {
+                    must.insert(own)
+                } else {
+                    may.insert(own)
+                };
+            }
+            for leg in attachment.legs.iter().filter(|leg| leg.side == side && leg.debt != Debt::Settled) {
+                let entry = (key.id(), leg.ifname.clone());
+                let sure = sure && leg.debt == Debt::Owed && !unknown && !self.unsure.contains(&key);
+                let _new = if sure { must.insert(entry) } else { may.insert(entry) };
+            }
+        }
+        let got = list_of(call)?;
+        let lacking: Vec<_> = must.difference(&got).collect();
+        ensure!(lacking.is_empty(), "{} would lose {lacking:?}: its list is {got:?}", side.name());
+        let in_play: BTreeSet<String> = self.in_play.iter().map(|key| key.id()).collect();
+        let foreign: Vec<_> = got
+            .iter()
+            .filter(|entry| !must.contains(*entry) && !may.contains(*entry) && !in_play.contains(&entry.0))
+            .collect();
+        ensure!(foreign.is_empty(), "{} has nothing of {foreign:?}: its list is {got:?}", side.name());
+        Ok(())
+    }
+}

@@ -1,0 +1,380 @@
+//! The reference: what an attachment owes to whom, and what each operation may do and answer.
+//!
+//! It is written from the promises (docs/architecture.md and the design's sections 3 to 5), not from the shim. It keeps one
+//! small thing per attachment: the networks whose ADD has begun and whose DEL has not succeeded since. Everything else
+//! is how that is recorded and what is doubtful about it after a kill, a full disk or a torn record. Where a promise leaves
+//! a choice, both are accepted; where it does not, exactly one is.
+//!
+//! An operation is judged by what was seen of it: which plugins were called, in which order, and how it ended. A caller that
+//! was killed may have stopped anywhere, so its calls may end early, and nothing else about them changes.
+
+mod add;
+mod collect;
+mod del;
+mod look;
+mod reading;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::history::{Attach, Call, Disk, Fault, How, Key, List, Part, Policy, Setup, Side, Thing, Verb};
+use crate::world::{Ended, NetnsId, Seen};
+
+use del::Owing;
+pub(crate) use reading::{Expected, Reading};
+
+/// What an error object means.
+pub(crate) mod code {
+    pub(crate) const UNKNOWN: u64 = 3;
+    pub(crate) const IO: u64 = 5;
+    pub(crate) const DECODE: u64 = 6;
+    pub(crate) const CONFIG: u64 = 7;
+    pub(crate) const TRY_LATER: u64 = 11;
+    pub(crate) const NOT_AVAILABLE: u64 = 50;
+    pub(crate) const LIMITED: u64 = 51;
+    pub(crate) const DELEGATE: u64 = 100;
+    pub(crate) const BINARY: u64 = 101;
+    pub(crate) const EXISTS: u64 = 102;
+    pub(crate) const DEADLINE: u64 = 103;
+    /// The node's program: settings that cannot be used.
+    pub(crate) const BAD_SETTINGS: u64 = 78;
+}
+
+/// What is known of a thing that is true or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    No,
+    Perhaps,
+    Yes,
+}
+
+/// Whether a network is owed its DEL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Debt {
+    /// Its ADD has begun, and no DEL has succeeded since.
+    Owed,
+    /// Nothing is owed, but the record may say so: a DEL too many is harmless, and may come or not.
+    Doubtful,
+    /// Nothing is owed and the record knows.
+    Settled,
+}
+
+/// One network's part in an attachment.
+#[derive(Debug, Clone)]
+pub(crate) struct Leg {
+    pub(crate) side: Side,
+    pub(crate) ifname: String,
+    pub(crate) debt: Debt,
+    /// Whether its ADD succeeded and the record has the result.
+    pub(crate) result: Known,
+    /// Plugins of its chain at which the next DEL may begin; more than one where the record may not know.
+    pub(crate) resume: BTreeSet<usize>,
+}
+
+/// What the record's file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paper {
+    Sound,
+    /// Its first line cannot be read.
+    Damaged,
+    /// One of the two.
+    Either,
+}
+
+/// An attachment with a record.
+#[derive(Debug, Clone)]
+pub(crate) struct Attachment {
+    pub(crate) paper: Paper,
+    /// In the order of ADD.
+    pub(crate) legs: Vec<Leg>,
+    /// Whether the record says that the ADD succeeded as a whole.
+    pub(crate) attached: Known,
+    /// The boot in which it was begun.
+    pub(crate) boot: u32,
+    /// The netns it was begun in.
+    pub(crate) netns: Option<NetnsId>,
+}
+
+/// What a network's agent has put on the node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Agent {
+    pub(crate) conf: bool,
+    pub(crate) binary: bool,
+    pub(crate) socket: bool,
+}
+
+/// The state of the node as the promises see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Reference {
+    pub(crate) setup: Setup,
+    pub(crate) policy: Policy,
+    pub(crate) broken: bool,
+    pub(crate) agents: [Agent; 2],
+    /// Whether a network was ready once in this boot.
+    pub(crate) ready: [Known; 2],
+    pub(crate) disk: Disk,
+    pub(crate) boot: u32,
+    pub(crate) attachments: BTreeMap<Key, Attachment>,
+    /// What the runtime would list: ADDs that succeeded or were killed, without a DEL that succeeded since.
+    pub(crate) sandboxes: BTreeSet<Key>,
+    /// Which netns is at each container's path.
+    pub(crate) netns: Vec<Option<NetnsId>>,
+    /// Networks that were given up locally so far; at least and at most.
+    pub(crate) forced: (usize, usize),
+    /// Attachments on which somebody else works at the same time.
+    pub(crate) in_play: BTreeSet<Key>,
+    /// Whether what is judged ran at the same time as something else.
+    pub(crate) at_once: bool,
+    /// Records that may be gone or there after the last operation.
+    pub(crate) unsure: BTreeSet<Key>,
+    /// CNI_NETNS of each container.
+    pub(crate) netns_paths: Vec<String>,
+}
+
+/// Ways in which an operation may end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ends(BTreeSet<Ended>);
+
+impl Ends {
+    pub(crate) fn success() -> Self {
+        Self([Ended::Success].into())
+    }
+
+    pub(crate) fn code(code: u64) -> Self {
+        Self([Ended::Code(code)].into())
+    }
+
+    pub(crate) fn or(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// One of these failures, in this order of importance; the first that is certain ends the search.
+    pub(crate) fn first_of(failures: &[Failure]) -> Self {
+        let mut ends = Self::default();
+        for failure in failures {
+            ends = ends.or(Self::code(failure.code));
+            if failure.certain {
+                return ends;
+            }
+        }
+        ends.or(Self::success())
+    }
+
+    /// Any of these failures; success only if none is certain.
+    pub(crate) fn any_of(failures: &[Failure]) -> Self {
+        let certain = failures.iter().any(|failure| failure.certain);
+        let ends = failures.iter().fold(Self::default(), |ends, failure| ends.or(Self::code(failure.code)));
+        if certain { ends } else { ends.or(Self::success()) }
+    }
+
+    /// The failures among these ends; certain where success is not one of them.
+    pub(crate) fn failures(&self) -> Vec<Failure> {
+        let certain = !self.0.contains(&Ended::Success);
+        let code = |ended: &Ended| if let Ended::Code(code) = ended { Some(*code) } else { None };
+        self.0.iter().filter_map(code).map(|code| Failure { code, certain }).collect()
+    }
+
+    pub(crate) fn allow(&self, ended: Ended) -> bool {
+        ended == Ended::Killed || self.0.contains(&ended)
+    }
+}
+
+/// A network or plugin that failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failure {
+    pub(crate) code: u64,
+    /// Whether it must have been come to.
+    pub(crate) certain: bool,
+}
+
+impl Reference {
+    pub(crate) fn new(setup: &Setup, netns_paths: Vec<String>) -> Self {
+        Self {
+            setup: setup.clone(),
+            policy: setup.policy,
+            broken: false,
+            agents: [Agent { conf: true, binary: true, socket: true }; 2],
+            ready: [Known::No; 2],
+            disk: Disk::Sound,
+            boot: 0,
+            attachments: BTreeMap::new(),
+            sandboxes: BTreeSet::new(),
+            netns: vec![None; usize::from(crate::history::CONTAINERS)],
+            forced: (0, 0),
+            in_play: BTreeSet::new(),
+            at_once: false,
+            unsure: BTreeSet::new(),
+            netns_paths,
+        }
+    }
+
+    /// What the runtime lists.
+    pub(crate) fn listed(&self, list: List) -> Vec<Key> {
+        let all = self.sandboxes.iter().copied();
+        match list {
+            List::Complete => all.collect(),
+            List::Without(key) => all.filter(|other| *other != key).collect(),
+            List::Empty | List::Missing => Vec::new(),
+        }
+    }
+
+    /// Judges a call, and takes in what it did.
+    ///
+    /// `valid` is what the runtime listed to a GC or sweep.
+    pub(crate) fn judge(&mut self, call: &Call, valid: &[Key], seen: &Seen) -> Result<()> {
+        let mut reading = Reading::new(seen);
+        let ends = match call {
+            Call::Add { key, annotation, faults } => {
+                self.add((*key, *annotation), faults, seen, &mut reading)?
+            }
+            Call::Del { key, without_netns, faults } => {
+                self.del(*key, *without_netns, faults, &mut reading)?
+            }
+            Call::Check { key, faults } => self.check(*key, faults, &mut reading)?,
+            Call::Status { faults } => self.status(faults, &mut reading)?,
+            Call::Gc { list: List::Missing, .. } if !self.broken => Ends::success(),
+            Call::Gc { faults, .. } => self.gc(&valid.iter().copied().collect(), faults, &mut reading)?,
+            Call::Sweep { faults, .. } => {
+                self.sweep(&valid.iter().copied().collect(), faults, &mut reading)?
+            }
+        };
+        reading.finished().with_context(|| format!("{} called more than it may", call.name()))?;
+        ensure!(
+            ends.allow(seen.ended),
+            "ended with {:?}, allowed is {:?}: {}",
+            seen.ended,
+            ends.0,
+            seen.said
+        );
+        match (call, seen.ended) {
+            (Call::Del { key, .. }, Ended::Success) => drop(self.sandboxes.remove(key)),
+            // Whoever was killed in an ADD is deleted by its runtime.
+            (Call::Add { key, .. }, Ended::Success | Ended::Killed) => drop(self.sandboxes.insert(*key)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Compares with the records that are there. After a kill a record may be gone or there; then it is taken as it is,
+    /// but never gone while a DEL is owed.
+    pub(crate) fn compare(&mut self, papers: &BTreeSet<Key>) -> Result<()> {
+        let unsure = std::mem::take(&mut self.unsure);
+        for key in Key::all() {
+            let attachment = self.attachments.get(&key);
+            match (attachment, papers.contains(&key)) {
+                (Some(attachment), false) => {
+                    let owed: Vec<&Leg> =
+                        attachment.legs.iter().filter(|leg| leg.debt == Debt::Owed).collect();
+                    ensure!(owed.is_empty(), "the record of {key} is gone, and still owed is {owed:?}");
+                    ensure!(unsure.contains(&key), "the record of {key} is gone: {attachment:?}");
+                    self.attachments.remove(&key);
+                }
+                (None, true) => bail!("there is a record of {key}, which has nothing attached"),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn agent(&mut self, side: Side, thing: Thing, there: bool) {
+        let agent = &mut self.agents[side.index()];
+        match thing {
+            Thing::Conf => agent.conf = there,
+            Thing::Binary => agent.binary = there,
+            Thing::Socket => agent.socket = there,
+        }
+    }
+
+    pub(crate) fn flip(&mut self, policy: Policy) {
+        self.policy = policy;
+        self.broken = false;
+    }
+
+    /// No event of an earlier boot is trusted to be complete: what had not begun, as far as the record knows, may have.
+    pub(crate) fn reboot(&mut self) {
+        self.boot += 1;
+        self.ready = [Known::No; 2];
+    }
+
+    /// Notes that a network is ready. Of calls that run at once, one may have looked before and go on asking.
+    pub(crate) fn is_ready(&mut self, side: Side, certain: bool) {
+        let ready = &mut self.ready[side.index()];
+        if *ready != Known::Yes {
+            *ready = if certain && !self.at_once { Known::Yes } else { Known::Perhaps };
+        }
+    }
+
+    /// A record that lost its end: nothing that was appended is certain any more.
+    pub(crate) fn tail_torn(&mut self, key: Key) {
+        let Some(attachment) = self.attachments.get_mut(&key) else { return };
+        let less = |known: Known| if known == Known::Yes { Known::Perhaps } else { known };
+        attachment.attached = less(attachment.attached);
+        for leg in &mut attachment.legs {
+            leg.result = less(leg.result);
+            leg.resume = (0..self.setup.chain_of(leg.side).len()).collect();
+            if leg.debt == Debt::Settled {
+                leg.debt = Debt::Doubtful;
+            }
+        }
+    }
+
+    pub(crate) fn head_torn(&mut self, key: Key) {
+        if let Some(attachment) = self.attachments.get_mut(&key) {
+            attachment.paper = Paper::Damaged;
+        }
+    }
+
+    /// Whether a network's conf is there and its probe holds.
+    pub(crate) fn is_up(&self, side: Side) -> bool {
+        let agent = self.agents[side.index()];
+        agent.conf && (agent.socket || !self.setup.probes[side.index()])
+    }
+
+    /// Whether the binary of this plugin is there.
+    pub(crate) fn has_binary(&self, part: Part) -> bool {
+        match part {
+            Part::Old => self.agents[Side::Old.index()].binary,
+            Part::New => self.agents[Side::New.index()].binary,
+            Part::Map => true,
+        }
+    }
+
+    /// Where the DEL of a whole chain begins.
+    pub(crate) fn end_of_chain(&self, side: Side) -> BTreeSet<usize> {
+        [self.setup.chain_of(side).len() - 1].into()
+    }
+
+    /// Who attaches a pod: its annotation where that is allowed, else the first rule that matches, else `attach`.
+    pub(crate) fn choice(&self, key: Key, annotation: Option<Attach>) -> Attach {
+        match (annotation, self.policy.rule) {
+            (Some(Attach::Both), _) if self.policy.annotation => Attach::Both,
+            (_, Some(rule)) if key.is_special() => rule,
+            _ => self.policy.attach,
+        }
+    }
+}
+
+/// The code with which this plugin fails at this verb, if it does.
+pub(crate) fn failure(faults: &[Fault], part: Part, verb: Verb) -> Option<u64> {
+    let how = faults.iter().find(|fault| fault.part == part && fault.verb == verb)?.how;
+    match how {
+        How::Error(code) => Some(u64::from(code)),
+        How::NotFound => Some(999),
+        How::Silent | How::Signal => Some(code::DELEGATE),
+        // Only ADD has anything to say.
+        How::Garbage | How::Nothing => (verb == Verb::Add).then_some(code::DECODE),
+        How::Hang => Some(match verb {
+            Verb::Add => code::TRY_LATER,
+            Verb::Status => code::NOT_AVAILABLE,
+            Verb::Del | Verb::Check | Verb::Gc => code::DEADLINE,
+        }),
+    }
+}
+
+/// Whether this plugin hangs at this verb.
+pub(crate) fn hangs(faults: &[Fault], part: Part, verb: Verb) -> bool {
+    let fault = faults.iter().find(|fault| fault.part == part && fault.verb == verb);
+    fault.is_some_and(|fault| fault.how == How::Hang)
+}

@@ -1,0 +1,165 @@
+//! What a run really did, so that nobody believes in one that did nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::world::Ended;
+
+/// Operations that a run of one history after the other must have had.
+pub(crate) const OPERATIONS: [&str; 19] = [
+    "ADD",
+    "DEL",
+    "CHECK",
+    "STATUS",
+    "GC",
+    "sweep",
+    "killed",
+    "orphaned",
+    "orphaned, hanging",
+    "flip",
+    "break policy",
+    "mend policy",
+    "agent comes",
+    "agent goes",
+    "disk mended",
+    "disk full",
+    "disk read-only",
+    "record torn",
+    "reboot",
+];
+
+/// Outcomes that every such run must have had.
+pub(crate) const OUTCOMES: [&str; 26] = [
+    "ADD ok",
+    "ADD killed",
+    "ADD code 5",
+    "ADD code 6",
+    "ADD code 7",
+    "ADD code 11",
+    "ADD code 100",
+    "ADD code 101",
+    "ADD code 102",
+    "ADD code 999",
+    "DEL ok",
+    "DEL killed",
+    "DEL code 100",
+    "DEL code 101",
+    "DEL code 999",
+    "CHECK ok",
+    "CHECK code 3",
+    "CHECK code 100",
+    "STATUS ok",
+    "STATUS code 50",
+    "GC ok",
+    "GC killed",
+    "GC code 7",
+    "sweep ok",
+    "sweep killed",
+    "sweep code 1",
+];
+
+/// Outcomes that are too rare for a short run, and that a long one must have had.
+pub(crate) const RARE_OUTCOMES: [&str; 15] = [
+    "ADD code 51",
+    "DEL code 7",
+    "DEL code 11",
+    "DEL code 51",
+    "DEL code 103",
+    "CHECK killed",
+    "CHECK code 101",
+    "CHECK code 103",
+    "STATUS killed",
+    "STATUS code 51",
+    "GC code 11",
+    "GC code 100",
+    "GC code 101",
+    "GC code 103",
+    "sweep code 78",
+];
+
+/// Counts of one run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    histories: u64,
+    operations: BTreeMap<&'static str, u64>,
+    outcomes: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// Of a history that is about to begin.
+    pub(crate) fn of_one() -> Self {
+        Self { histories: 1, ..Self::default() }
+    }
+
+    pub(crate) fn step(&mut self, operation: &'static str) {
+        *self.operations.entry(operation).or_default() += 1;
+    }
+
+    pub(crate) fn outcome(&mut self, call: &str, ended: Ended) {
+        let ended = match ended {
+            Ended::Success => "ok".to_owned(),
+            Ended::Killed => "killed".to_owned(),
+            Ended::Code(code) => format!("code {code}"),
+        };
+        *self.outcomes.entry(format!("{call} {ended}")).or_default() += 1;
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.operations.values().sum()
+    }
+
+    /// Takes another one in.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.histories += other.histories;
+        for (name, count) in &other.operations {
+            *self.operations.entry(name).or_default() += count;
+        }
+        for (name, count) in &other.outcomes {
+            *self.outcomes.entry(name.clone()).or_default() += count;
+        }
+    }
+
+    /// Holds when each of these operations and outcomes really occurred.
+    ///
+    /// # Errors
+    /// Those that did not.
+    pub(crate) fn has(&self, operations: &[&str], outcomes: &[&str]) -> Result<()> {
+        let missing_operations = operations.iter().filter(|name| !self.operations.contains_key(**name));
+        let missing_outcomes = outcomes.iter().filter(|name| !self.outcomes.contains_key(**name));
+        let missing: Vec<_> = missing_operations.chain(missing_outcomes).collect();
+        ensure!(missing.is_empty(), "this run never had {missing:?}, so it says nothing about them");
+        Ok(())
+    }
+
+    /// The numbers of a run that took so long.
+    pub(crate) fn report(&self, took: Duration) -> Report<'_> {
+        Report { tally: self, took }
+    }
+}
+
+/// A tally for people.
+pub(crate) struct Report<'a> {
+    tally: &'a Tally,
+    took: Duration,
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (steps, secs) = (self.tally.steps(), self.took.as_secs_f64());
+        let rate = steps as f64 / secs.max(0.001);
+        writeln!(
+            f,
+            "{} histories, {steps} steps in {secs:.0} s, {rate:.1} steps per second",
+            self.tally.histories
+        )?;
+        let row = |counts: Vec<String>| counts.join(", ");
+        let operations =
+            self.tally.operations.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let outcomes = self.tally.outcomes.iter().map(|(name, count)| format!("{name}: {count}")).collect();
+        writeln!(f, "  operations: {}", row(operations))?;
+        write!(f, "  outcomes: {}", row(outcomes))
+    }
+}
