@@ -57,6 +57,10 @@ build: ## the static release programs in target/dist/
 	@install -m 0755 $(OUT)/crossfade $(OUT)/crossfade-bootstrap target/dist/
 	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
 
+.PHONY: fuzz
+fuzz: setup ## the parsers under a fuzzer, FUZZ_SECONDS=60 for each of ten targets (nightly compiler, cargo-fuzz)
+	tests/fuzz $(FUZZ_ARGS)
+
 .PHONY: lint
 lint: setup ## formatting, clippy, dependencies, shell scripts
 	cargo fmt --all --check

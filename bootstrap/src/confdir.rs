@@ -14,6 +14,8 @@ use shim::raw::RawObject;
 
 /// What the name of a meta-plugin's conf begins with; Multus writes `00-multus.conf` or `00-multus.conflist`.
 const META_PLUGIN_PREFIX: &str = "00-multus";
+/// What follows the last dot of a conf's name; to the library a hidden file may have nothing before it.
+const CONF_SUFFIXES: [&str; 3] = [".conf", ".conflist", ".json"];
 /// What Cilium, when it takes the directory for itself, appends to the names of other confs.
 const TAKEN_AWAY_SUFFIX: &str = ".cilium_bak";
 
@@ -68,7 +70,7 @@ impl ConfDir {
                 found.folders.push(file);
             } else if file.ends_with(TAKEN_AWAY_SUFFIX) {
                 found.taken_away.push(file);
-            } else if path.extension().is_some_and(|e| e == "conf" || e == "conflist" || e == "json") {
+            } else if CONF_SUFFIXES.iter().any(|suffix| file.ends_with(suffix)) {
                 found.confs.push(ConfFile { content: Content::read(&path), file });
             }
         }

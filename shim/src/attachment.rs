@@ -1,18 +1,27 @@
 //! The record of one attachment: who was asked to attach, with what, and what they answered.
 //!
-//! *Shape*: a file of lines, each `SUM JSON\n` (sixteen hex digits, SipHash-1-3 over the JSON's bytes). The first line is the
+//! *Shape*: a file of lines, each `SUM JSON\n` (sixteen hex digits, SipHash-1-3 over the JSON's bytes; [`mod@line`]). The first line is the
 //! [`Intent`], durable before any delegate runs; every further line is one [`Event`], appended as it happens. So a record
 //! costs one fsync pair, a kill between two delegates loses nothing, and a full disk cannot make it shorter.
 //!
-//! *Reading*: a bad first line makes a record damaged. Events are read up to the first line that is torn or fails its sum; what
-//! came after is unknown, and unknown is read as "it was begun": a DEL too many is harmless, a DEL too few is a leak. After a
-//! power loss the events may be gone (they are not fsynced) and the intent alone remains, which is enough for every DEL.
+//! *Reading*: a bad first line makes a record damaged. An event whose line is torn or fails its sum is unknown, and unknown is read as "it
+//! was begun": a DEL too many is harmless, a DEL too few is a leak. Every other line counts, wherever it is: no event takes an
+//! earlier one back. After a power loss the events may be gone (they are not fsynced) and the intent alone remains, which is enough for every DEL.
+//!
+//! *Other versions*: a program deletes what an earlier one wrote, and after a downgrade what a later one wrote. An event that is not known
+//! counts as a torn line; an intent of a later version is read for what it has in common with ours, and puts the record in doubt too. So a later version may add keys and events, never change what these say; one that
+//! must, has to make the first line unreadable to us, and then the record counts as damaged.
+
+mod line;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::boot::Moment;
 use crate::netns::NetnsId;
+
+use line::checked;
+pub use line::line;
 
 /// The format this program writes.
 pub const FORMAT: u32 = 1;
@@ -141,7 +150,7 @@ pub struct Attachment {
     pub attached: bool,
     /// When a DEL first failed.
     pub del_failed: Option<Moment>,
-    /// Bytes that end in a whole line; what follows is torn and has to go before anything is appended.
+    /// Bytes up to the last end of a line; what follows is torn, and has to be ended before anything is appended.
     pub sound_bytes: u64,
 }
 
@@ -159,27 +168,27 @@ impl Attachment {
     /// Reads a record.
     ///
     /// # Errors
-    /// Why it is damaged, in words: the first line is torn, fails its sum, or is of a format we do not know.
+    /// Why it is damaged, in words: the first line is torn, fails its sum, or is none that we can read.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next().ok_or("the file is empty")?;
         let json = checked(first).ok_or("its first line is torn or fails its checksum")?;
-        let intent: Intent = serde_json::from_slice(json).map_err(|e| format!("its first line: {e}"))?;
-        if intent.version != FORMAT {
-            return Err(format!("format {}, this program knows {FORMAT}", intent.version));
+        let intent: Intent = serde_json::from_slice(json).map_err(|e| unreadable(json, &e))?;
+        if intent.version < FORMAT {
+            return Err(format!("format {}, which nobody ever wrote", intent.version));
         }
         let earlier_boot = crate::boot::boot_id().is_ok_and(|now| now != intent.begun.boot_id);
+        let mut doubtful = earlier_boot || intent.version > FORMAT;
         let mut record = Self::begin(intent);
         record.sound_bytes = first.len() as u64;
-        let mut doubtful = earlier_boot;
         for line in lines {
-            let event = checked(line).and_then(|json| serde_json::from_slice(json).ok());
-            let Some(event) = event else {
-                doubtful = true;
-                break;
-            };
-            record.apply(event);
-            record.sound_bytes += line.len() as u64;
+            match checked(line).and_then(|json| serde_json::from_slice(json).ok()) {
+                Some(event) => record.apply(event),
+                None => doubtful = true,
+            }
+            if line.ends_with(b"\n") {
+                record.sound_bytes += line.len() as u64;
+            }
         }
         if doubtful {
             for progress in &mut record.progress {
@@ -204,9 +213,11 @@ impl Attachment {
             }),
             Event::Attached {} => self.attached = true,
             Event::Deleted { leg } => at(&mut self.progress, leg, &mut |p| p.deleted = true),
-            Event::Stopped { leg, plugin } => {
-                at(&mut self.progress, leg, &mut |p| p.resume_at = Some(plugin));
-            }
+            Event::Stopped { leg, plugin } => at(&mut self.progress, leg, &mut |p| {
+                // Its DEL was owed, for whatever reason, and still is.
+                p.started = true;
+                p.resume_at = Some(plugin);
+            }),
             Event::DelFailed { at } => {
                 self.del_failed.get_or_insert(at);
             }
@@ -228,25 +239,20 @@ impl Attachment {
     }
 }
 
-/// One line of a record.
-#[must_use]
-pub fn line<T: Serialize>(value: &T) -> Vec<u8> {
-    // What is passed through verbatim may be spread over lines, and is by every Go plugin. Outside of strings, where JSON
-    // allows no line break as it is, one blank is as good as another.
-    let json = crate::raw::to_raw(value).get().replace(['\n', '\r'], " ");
-    format!("{:016x} {json}\n", sum(json.as_bytes())).into_bytes()
-}
-
-fn checked(line: &[u8]) -> Option<&[u8]> {
-    let line = line.strip_suffix(b"\n")?;
-    let (written, json) = line.split_at_checked(16)?;
-    let json = json.strip_prefix(b" ")?;
-    (written == format!("{:016x}", sum(json)).as_bytes()).then_some(json)
-}
-
-/// Notices a torn or altered line. Not a signature: who can write here is root.
-fn sum(json: &[u8]) -> u64 {
-    siphasher::sip::SipHasher13::new().hash(json)
+/// Why a first line whose sum is right cannot be read.
+fn unreadable(json: &[u8], error: &serde_json::Error) -> String {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    match serde_json::from_slice(json) {
+        Ok(Versioned { version }) if version > FORMAT => {
+            format!(
+                "format {version}, of which this program, which writes {FORMAT}, cannot read the first line"
+            )
+        }
+        _ => format!("its first line: {error}"),
+    }
 }
 
 #[cfg(test)]
@@ -360,9 +366,34 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_format_is_damage_not_a_guess() {
+    fn a_later_format_is_read_for_what_it_has_in_common_and_everything_in_it_is_owed() {
         let mut intent = intent();
         intent.version = FORMAT + 1;
-        assert!(Attachment::parse(&line(&intent)).expect_err("unknown").contains("format 2"));
+        let later = String::from_utf8(line(&intent)).expect("text");
+        let json = later.split_once(' ').expect("a sum").1.trim_end();
+        let with_more = RawValue::from_string(json.replacen('{', r#"{"more":{"legs":3},"#, 1)).expect("JSON");
+        let record = Attachment::parse(&line(&with_more)).expect("readable");
+        assert_eq!((record.pending(), record.intent.container_id.as_str()), (vec![1, 0], "c1"));
+        let without = RawValue::from_string(json.replace("\"legs\"", "\"arms\"")).expect("JSON");
+        assert!(Attachment::parse(&line(&without)).expect_err("no legs").contains("format 2"));
+    }
+
+    #[test]
+    fn an_event_of_a_later_program_is_passed_over_and_puts_all_in_doubt() {
+        let unknown = RawValue::from_string(r#"{"mended":{"leg":0}}"#.into()).expect("JSON");
+        let mut whole = bytes(&[]);
+        whole.extend(line(&unknown));
+        assert_eq!(Attachment::parse(&whole).expect("sound").pending(), [1, 0]);
+        whole.extend(line(&Event::Deleted { leg: 1 }));
+        let record = Attachment::parse(&whole).expect("sound");
+        assert_eq!(record.pending(), [0], "what comes after it counts");
+        assert_eq!(record.sound_bytes as usize, whole.len(), "and it is not cut off");
+    }
+
+    #[test]
+    fn a_format_that_nobody_wrote_is_damage() {
+        let mut intent = intent();
+        intent.version = 0;
+        assert!(Attachment::parse(&line(&intent)).expect_err("unknown").contains("format 0"));
     }
 }

@@ -165,11 +165,18 @@ impl Conflist {
 }
 
 impl Plugin {
-    /// The capabilities that are declared and on.
+    /// The capabilities that are declared and on; one that is declared twice is what the last word says.
     #[must_use]
     pub fn capabilities(&self) -> Vec<String> {
         let declared = self.object.decode::<RawObject>("capabilities").ok().flatten().unwrap_or_default();
-        declared.pairs().filter(|(_, on)| on.get() == "true").map(|(name, _)| name.to_owned()).collect()
+        let mut on: Vec<String> = Vec::new();
+        for (name, value) in declared.pairs() {
+            on.retain(|earlier| earlier != name);
+            if value.get() == "true" {
+                on.push(name.to_owned());
+            }
+        }
+        on
     }
 }
 
@@ -201,9 +208,11 @@ fn load_folder(dir: &Path) -> Result<Vec<Box<RawValue>>, Unloadable> {
     let unreadable = |e: std::io::Error| Unloadable::Unreadable(dir.into(), e.to_string());
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "conf") {
-            paths.push(path);
+        let entry = entry.map_err(unreadable)?;
+        // To the reference library a file that is called just `.conf` is one.
+        let named = entry.file_name().as_encoded_bytes().ends_with(b".conf");
+        if named && !entry.file_type().map_err(unreadable)?.is_dir() {
+            paths.push(entry.path());
         }
     }
     paths.sort_unstable();
@@ -321,7 +330,7 @@ mod tests {
     #[test]
     fn flags_may_be_strings_and_capabilities_must_be_true() {
         let list = resolved(
-            r#"{"cniVersion":"1.0.0","name":"n","disableGC":"TRUE","plugins":[{"type":"t","capabilities":{"a":true,"b":false}}]}"#,
+            r#"{"cniVersion":"1.0.0","name":"n","disableGC":"TRUE","plugins":[{"type":"t","capabilities":{"b":true,"a":true,"b":false}}]}"#,
         )
         .expect("valid");
         assert!(list.disable_gc && !list.disable_check);

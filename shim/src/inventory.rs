@@ -101,12 +101,19 @@ impl Inventory {
             Err(why) => return Err(named(why.to_string())),
         };
         let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
-        let inventory: Self =
-            serde_json::from_slice(&bytes).map_err(|e| named(Undecodable::from(e).to_string()))?;
+        Self::parse(&bytes).map_err(named)
+    }
+
+    /// Reads an inventory's bytes.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let inventory: Self = serde_json::from_slice(bytes).map_err(|e| Undecodable::from(e).to_string())?;
         if inventory.version == 1 {
             Ok(inventory)
         } else {
-            Err(named(format!("version {}, expected 1", inventory.version)))
+            Err(format!("version {}, expected 1", inventory.version))
         }
     }
 

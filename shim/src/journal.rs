@@ -117,15 +117,19 @@ impl Entry {
 
     fn take(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            self.message = value.to_owned();
+            self.message = on_one_line(value);
             self.put("MESSAGE", value);
             return;
         }
         self.put(&field.name().to_ascii_uppercase(), value);
-        let shown = value.replace(|c: char| c.is_control(), " ");
         // Writing to a String cannot fail.
-        let _ = write!(self.fields, " {}={shown}", field.name());
+        let _ = write!(self.fields, " {}={}", field.name(), on_one_line(value));
     }
+}
+
+/// For stderr, where a line is an entry and a terminal may read along.
+fn on_one_line(value: &str) -> String {
+    value.replace(|c: char| c.is_control(), " ")
 }
 
 impl Visit for Entry {
@@ -141,6 +145,44 @@ impl Visit for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// A datagram as journald reads it.
+    fn read(mut datagram: &[u8]) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+        let mut fields = Vec::new();
+        while let Some(end) = datagram.iter().position(|byte| b"=\n".contains(byte)) {
+            let (key, rest) = datagram.split_at(end);
+            let (value, after) = if rest[0] == b'=' {
+                let end = rest.iter().position(|byte| *byte == b'\n').expect("an end");
+                (&rest[1..end], &rest[end + 1..])
+            } else {
+                let (length, rest) = rest[1..].split_first_chunk::<8>().expect("a length");
+                let (value, rest) =
+                    rest.split_at(usize::try_from(u64::from_le_bytes(*length)).expect("it fits"));
+                (value, rest.strip_prefix(b"\n").expect("an end"))
+            };
+            fields.push((text(key), text(value)));
+            datagram = after;
+        }
+        assert!(datagram.is_empty(), "something follows the last field");
+        fields
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn an_entry_is_read_as_it_was_put_whatever_its_values_are(values in prop::collection::vec("[a=\n\u{1b}\u{e9}]{0,8}", 0..5)) {
+            let mut entry = Entry::default();
+            for value in &values {
+                entry.put("KEY", &value.repeat(60));
+                prop_assert!(!on_one_line(value).contains(char::is_control));
+            }
+            let long = values.iter().map(|value| value.repeat(60));
+            let cut = long.map(|value| value[..value.floor_char_boundary(MAX_VALUE_BYTES)].to_owned());
+            prop_assert_eq!(read(&entry.datagram), cut.map(|value| ("KEY".to_owned(), value)).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn a_value_with_a_newline_cannot_become_a_field() {

@@ -5,6 +5,7 @@
 
 pub mod attachment;
 pub mod boot;
+pub mod cidr;
 pub mod conflist;
 pub mod delegate;
 pub mod exec;

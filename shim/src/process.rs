@@ -67,6 +67,10 @@ impl Process {
     /// When the leader is gone its pid stays reserved as long as the group has a member, so a group of that number is
     /// still its own; when the pid was given to another process the group is gone.
     pub fn kill_group(self) {
+        // 0 would be our own group, and perhaps the runtime's; nobody leads 1 but init.
+        if self.pid <= 1 {
+            return;
+        }
         match Self::of(self.pid) {
             Some(other) if other != self => {}
             _ => {

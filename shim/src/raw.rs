@@ -270,8 +270,10 @@ mod tests {
 
     #[test]
     fn lookup_takes_any_case_and_the_last_one() {
-        let object = object(r#"{"NAME":"a","name":"b","Name":"c"}"#);
-        assert_eq!(object.get("name").map(RawValue::get), Some(r#""c""#));
+        let object = object(r#"{"NAME":"a","name":"b","Name":"c","ſtateDir":"/s","Key":1,"namE ":"d"}"#);
+        for (key, value) in [("name", r#""c""#), ("stateDir", r#""/s""#), ("key", "1")] {
+            assert_eq!(object.get(key).map(RawValue::get), Some(value), "{key}");
+        }
     }
 
     #[test]

@@ -108,15 +108,22 @@ impl fmt::Display for CniError {
 
 /// Words that a runtime takes for success, with a hyphen for their first space; any case.
 fn break_up(text: &str) -> String {
-    let mut text = text.to_owned();
-    for words in ["not found", "no such file or directory"] {
-        // ASCII lower-casing keeps byte offsets.
-        while let Some(at) = text.to_ascii_lowercase().find(words) {
-            let space = at + words.find(' ').unwrap_or(0);
-            text.replace_range(space..=space, "-");
-        }
+    // A delegate may say them a million times: one pass. ASCII lower-casing keeps byte offsets.
+    let lower = text.to_ascii_lowercase();
+    let mut spaces: Vec<usize> = ["not found", "no such file or directory"]
+        .iter()
+        .flat_map(|words| lower.match_indices(words).map(|(at, _)| at + words.find(' ').unwrap_or(0)))
+        .collect();
+    spaces.sort_unstable();
+    let mut broken = String::with_capacity(text.len());
+    let mut rest = 0;
+    for space in spaces {
+        broken.push_str(&text[rest..space]);
+        broken.push('-');
+        rest = space + 1;
     }
-    text
+    broken.push_str(&text[rest..]);
+    broken
 }
 
 /// Foreign text made fit for a one-line message: control characters out, at most `max` bytes, on a character boundary.

@@ -3,12 +3,11 @@
 //! *Layout*: `STATE/attachments/<shard>/<container id>@<ifname>`, sixteen shards by container id: looking up the other
 //! attachments of a container lists some hundred entries even among ten thousand, and after a few ADDs no shard has to be made
 //! durable any more. A container id that is too long for a file name is replaced by its 128-bit hash; the record itself holds
-//! the id, so that a collision is noticed.
+//! the id, so that a collision is noticed. Our first programs had 256 shards, with two hex digits; what lies in one is found there.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use siphasher::sip128::SipHasher13;
@@ -16,6 +15,7 @@ use siphasher::sip128::SipHasher13;
 use crate::attachment::{Attachment, Event, Intent, line};
 use crate::file::{self, PRIVATE, read_bounded};
 use crate::layout::Layout;
+use crate::request::{is_name, validate_ifname};
 use crate::trust::{self, Distrust};
 
 /// Largest record we read, in bytes: two confs, two results and some lines.
@@ -39,10 +39,13 @@ impl Key {
         Self { container_id: container_id.into(), ifname: ifname.into() }
     }
 
-    /// The file name of everything that belongs to this attachment.
+    /// The file name of everything that belongs to this attachment: one component, whatever the key is.
     #[must_use]
     pub fn file_name(&self) -> String {
-        format!("{}@{}", id_name(&self.container_id), self.ifname)
+        let ifname = &self.ifname;
+        // Those of a call were checked, those of a file that others write were not.
+        let valid = validate_ifname(ifname).is_ok();
+        format!("{}@{}", id_name(&self.container_id), if valid { ifname.clone() } else { hashed(ifname) })
     }
 }
 
@@ -86,8 +89,25 @@ impl Store {
         self.shard(&key.container_id).join(key.file_name())
     }
 
+    /// Where the record of `key` would lie had an earlier program written it.
+    fn earlier_path(&self, key: &Key) -> PathBuf {
+        self.earlier_shard(&key.container_id).join(key.file_name())
+    }
+
     fn shard(&self, container_id: &str) -> PathBuf {
         self.layout.attachments().join(format!("{:x}", hash(container_id) & 0xf))
+    }
+
+    fn earlier_shard(&self, container_id: &str) -> PathBuf {
+        self.layout.attachments().join(format!("{:02x}", hash(container_id) & 0xff))
+    }
+
+    /// Does `act` with the file of `key`, whichever of the two places has it.
+    fn in_its_place<T>(&self, key: &Key, act: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+        match act(&self.path(key)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => act(&self.earlier_path(key)),
+            other => other,
+        }
     }
 
     /// Refuses a state directory that others could write: what lies in it decides what runs as root.
@@ -115,7 +135,15 @@ impl Store {
     /// When the directory is not trusted or the file is there but cannot be read.
     pub fn find(&self, key: &Key) -> io::Result<Found> {
         self.check_from(&self.shard(&key.container_id))?;
-        self.read(&self.path(key), Some(key))
+        match self.read(&self.path(key), Some(key))? {
+            Found::Nothing => {}
+            found => return Ok(found),
+        }
+        let earlier = self.read(&self.earlier_path(key), Some(key))?;
+        if !matches!(earlier, Found::Nothing) {
+            self.check_from(&self.earlier_shard(&key.container_id))?;
+        }
+        Ok(earlier)
     }
 
     fn read(&self, path: &Path, key: Option<&Key>) -> io::Result<Found> {
@@ -151,6 +179,14 @@ impl Store {
     /// # Errors
     /// When the directory is not trusted or cannot be written; then no record is left.
     pub fn begin(&self, intent: Intent) -> io::Result<Open> {
+        self.begin_with(intent, &[])
+    }
+
+    /// [`Self::begin`] for an attachment of which something has happened already: all of it is there at once, or nothing.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn begin_with(&self, intent: Intent, events: &[Event]) -> io::Result<Open> {
         let shard = self.shard(&intent.container_id);
         if !shard.is_dir() {
             let attachments = self.layout.attachments();
@@ -160,29 +196,34 @@ impl Store {
             file::sync_dir(&attachments)?;
         }
         let path = self.path(&Key::new(&intent.container_id, &intent.ifname));
-        let bytes = line(&intent);
+        let mut bytes = line(&intent);
+        bytes.extend(events.iter().flat_map(line));
         let file = file::write_durable(&path, &bytes, PRIVATE)?;
         let mut attachment = Attachment::begin(intent);
+        events.iter().for_each(|event| attachment.apply(event.clone()));
         attachment.sound_bytes = bytes.len() as u64;
         Ok(Open { file: Some(file), attachment })
     }
 
-    /// Opens a sound record for appending; a torn tail makes room for what it leaves in doubt.
+    /// Opens a sound record for appending. A torn tail becomes a line of its own: it is what tells the next reader that not
+    /// everything is known, and were it cut off, a network whose DEL fails now would not be asked again.
     ///
     /// Where the file cannot be written (a read-only file system, for one) the record goes on in memory: a DEL must not
     /// depend on being able to write.
     #[must_use]
     pub fn open(&self, mut attachment: Attachment) -> Open {
         let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
-        let path = self.path(&key);
-        let opened = trust::open_regular(File::options().append(true), &path)
-            .map_err(io::Error::from)
-            .and_then(|(file, meta)| {
-                if meta.len() > attachment.sound_bytes {
-                    write_doubt_down(&path, &mut attachment)?;
-                }
-                Ok(file)
-            });
+        let append = |path: &Path| match trust::open_regular(File::options().append(true), path) {
+            Err(why) if why.is_absent() => Err(io::ErrorKind::NotFound.into()),
+            other => Ok(other?),
+        };
+        let opened = self.in_its_place(&key, append).and_then(|(mut file, meta)| {
+            if meta.len() > attachment.sound_bytes {
+                file.write_all(b"\n")?;
+                attachment.sound_bytes = meta.len() + 1;
+            }
+            Ok(file)
+        });
         if let Err(error) = &opened {
             tracing::warn!(
                 container_id = key.container_id,
@@ -199,10 +240,13 @@ impl Store {
     /// # Errors
     /// Any I/O error but that it is gone already.
     pub fn remove(&self, key: &Key) -> io::Result<()> {
-        match std::fs::remove_file(self.path(key)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        // In both places: a damaged one may lie in the earlier when a sound one has replaced it.
+        [self.path(key), self.earlier_path(key)].iter().try_for_each(|path| {
+            match std::fs::remove_file(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            }
+        })
     }
 
     /// Keeps a damaged record in `STATE/damaged/` as well, where people find it. It stays in its place until a sound
@@ -215,7 +259,7 @@ impl Store {
         file::create_private_dir(&dir)?;
         let now = crate::boot::Moment::now()?;
         let to = dir.join(format!("{}.{}-{}", key.file_name(), now.wall_secs, std::process::id()));
-        std::fs::hard_link(self.path(key), &to)?;
+        self.in_its_place(key, |path| std::fs::hard_link(path, &to))?;
         file::sync_dir(&dir)?;
         Ok(to)
     }
@@ -227,7 +271,8 @@ impl Store {
     pub fn of_container(&self, container_id: &str) -> io::Result<Vec<Attachment>> {
         let prefix = format!("{}@", id_name(container_id));
         let mut found = Vec::new();
-        for path in list(&self.shard(container_id))? {
+        let shards = [self.shard(container_id), self.earlier_shard(container_id)];
+        for path in shards.iter().map(|shard| list(shard)).collect::<io::Result<Vec<_>>>()?.concat() {
             let name = path.file_name().unwrap_or_default().as_bytes();
             if name.starts_with(prefix.as_bytes())
                 && let Found::Record(record) = self.read(&path, None)?
@@ -315,21 +360,6 @@ impl Open {
     }
 }
 
-/// Replaces a torn tail by what it means: every network that is not known to be deleted may have begun. Once it is gone
-/// nothing else would say so, and a DEL that stops half way has to leave the rest of them to the next.
-///
-/// Written over the tail and only then cut: until the end something torn follows, and the doubt is read from that.
-fn write_doubt_down(path: &Path, attachment: &mut Attachment) -> io::Result<()> {
-    let (file, _) = trust::open_regular(File::options().write(true), path)?;
-    let bytes: Vec<u8> =
-        attachment.pending().into_iter().flat_map(|leg| line(&Event::Started { leg })).collect();
-    file.write_all_at(&bytes, attachment.sound_bytes)?;
-    let sound_bytes = attachment.sound_bytes + bytes.len() as u64;
-    file.set_len(sound_bytes)?;
-    attachment.sound_bytes = sound_bytes;
-    Ok(())
-}
-
 /// The paths in a directory; an absent one is empty.
 fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match std::fs::read_dir(dir) {
@@ -345,11 +375,16 @@ fn hash(text: &str) -> u128 {
 
 /// The part of a file name that stands for a container id. `~` cannot begin an id, so the two kinds never meet.
 fn id_name(container_id: &str) -> String {
-    if container_id.len() <= LONGEST_PLAIN_ID {
+    if container_id.len() <= LONGEST_PLAIN_ID && is_name(container_id) {
         container_id.to_owned()
     } else {
-        format!("~{:032x}", hash(container_id))
+        hashed(container_id)
     }
+}
+
+/// Stands for what cannot be a part of a file name: it is too long, or it is no name and might lead elsewhere.
+fn hashed(text: &str) -> String {
+    format!("~{:032x}", hash(text))
 }
 
 #[cfg(test)]
@@ -367,43 +402,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_torn_tail_left_in_doubt_outlives_the_tail() {
-        let dir = std::env::temp_dir().join(format!("crossfade-store-{}", std::process::id()));
-        let leg = |network: &str| crate::attachment::Leg {
-            network: network.into(),
-            profile: "generic".into(),
-            conf_path: None,
-            ifname: "eth0".into(),
-            primary: true,
-            tolerated: false,
-            conf: crate::raw::raw_string("conf"),
-            runtime_config: None,
-        };
-        let intent = Intent {
-            version: crate::attachment::FORMAT,
-            container_id: "c1".into(),
-            ifname: "eth0".into(),
-            begun: crate::boot::Moment::now().expect("now"),
-            netns: "/n".into(),
-            netns_id: None,
-            cni_args: None,
-            cni_path: None,
-            route: None,
-            legs: vec![leg("oldnet"), leg("newnet")],
-        };
-        let path = dir.join("c1@eth0");
-        std::fs::create_dir_all(&dir).expect("directory");
-        let mut torn = line(&intent);
-        let started = line(&Event::Started { leg: 1 });
-        torn.extend(&started[..started.len() / 2]);
-        std::fs::write(&path, &torn).expect("record");
-        let mut attachment = Attachment::parse(&torn).expect("sound head");
-        write_doubt_down(&path, &mut attachment).expect("written");
-        let mut whole = std::fs::read(&path).expect("record");
-        assert_eq!(whole.len() as u64, attachment.sound_bytes);
-        whole.extend(line(&Event::Deleted { leg: 0 }));
-        assert_eq!(Attachment::parse(&whole).expect("sound").pending(), [1], "the other DEL is still owed");
-        std::fs::remove_dir_all(&dir).expect("clean up");
+    fn what_is_no_name_cannot_lead_elsewhere() {
+        for bad in ["..", "a/b", "", "/etc/passwd", "a\0b"] {
+            let names = [Key::new(bad, "eth0").file_name(), Key::new("c1", bad).file_name()];
+            assert!(names.iter().all(|name| name.contains('~') && !name.contains(['/', '\0'])), "{names:?}");
+        }
     }
 
     #[test]

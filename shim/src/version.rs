@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde_json::value::RawValue;
 
+use crate::cidr;
 use crate::raw::{RawObject, Undecodable, raw_string, same_key, to_raw};
 use crate::reply::{CniError, code};
 
@@ -197,9 +198,8 @@ fn addresses(object: &RawObject) -> Result<Vec<IpNetwork>, String> {
                 .decode("address")
                 .map_err(|e| format!("ips[{index}].address: {e}"))?
                 .ok_or_else(|| format!("ips[{index}] has no address"))?;
-            let network: IpNetwork = text
-                .parse()
-                .map_err(|e| format!("ips[{index}].address {text:?}: {e}; expected ADDRESS/LENGTH"))?;
+            let network =
+                cidr::parse(&text).map_err(|why| format!("ips[{index}].address {text:?}: {why}"))?;
             Ok(canonical(network))
         })
         .collect()
@@ -298,6 +298,8 @@ mod tests {
             (r#"{"cniVersion":3}"#, 6),
             (r#"{"ips":[{"address":"10.0.0.1"}, 3]}"#, 6),
             (r#"{"ips":[{"address":"banana/8"}]}"#, 6),
+            (r#"{"ips":[{"address":"10.0.0.1"}]}"#, 6),
+            (r#"{"ips":[{"address":"10.0.0.1/255.0.0.0"}]}"#, 6),
             (r#"{"ips":[{}]}"#, 6),
             (r#"{"code":7,"msg":"x"}"#, 7),
         ] {

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::conflist::{Conflist, Plugin};
 use crate::exec::{self, Binary, Call, End, Outcome};
 use crate::lock::Lock;
-use crate::raw::{RawObject, to_raw};
+use crate::raw::{RawObject, same_key, to_raw};
 use crate::reply::{CniError, code, quote};
 use crate::request::{DEPTH_VARIABLE, Verb};
 use crate::signal::Signals;
@@ -36,7 +36,8 @@ const PRIMARY_ONLY: [&str; 7] =
 /// `runtimeConfig` as a secondary network may see it.
 #[must_use]
 pub fn secondary_runtime_config(mut runtime_config: RawObject) -> RawObject {
-    runtime_config.retain(|key| !PRIMARY_ONLY.contains(&key));
+    // A plugin written in Go takes any spelling of them.
+    runtime_config.retain(|key| !PRIMARY_ONLY.iter().any(|only| same_key(key, only)));
     runtime_config
 }
 
@@ -251,7 +252,9 @@ impl Network<'_> {
         ]
     }
 
-    fn stdin(&self, plugin: &Plugin, prev_result: Option<&RawValue>) -> Vec<u8> {
+    /// What a plugin of the chain finds on its stdin for every verb but GC.
+    #[must_use]
+    pub fn stdin(&self, plugin: &Plugin, prev_result: Option<&RawValue>) -> Vec<u8> {
         self.conf_for(plugin, prev_result).to_raw().get().as_bytes().to_vec()
     }
 

@@ -156,10 +156,7 @@ fn network(networks: &Fields, key: &str) -> Result<Option<Network>, String> {
 
 /// A CIDR with its host bits cleared; `10.0.0.0` without a length is refused, for it would mean one address.
 fn cidr(text: &str) -> Result<IpNetwork, String> {
-    if !text.contains('/') {
-        return Err("expected ADDRESS/LENGTH".into());
-    }
-    let network: IpNetwork = text.parse().map_err(|e| format!("{e}; expected ADDRESS/LENGTH"))?;
+    let network = crate::cidr::parse(text)?;
     if network.network() == network.ip() {
         Ok(network)
     } else {

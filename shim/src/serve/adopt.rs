@@ -67,12 +67,9 @@ impl Adopt<'_> {
             route: None,
             legs: vec![leg],
         };
-        let mut open = begin(self.store, intent);
-        if let Some(result) = self.result(entry, &conf) {
-            // Should this not be written, what was attached is asked to go without its result.
-            let _ = open.append(&[Event::Added { leg: 0, result }]);
-        }
-        Ok(open)
+        // All at once: a kill in between must not leave the record without what the DEL is to be told.
+        let added = self.result(entry, &conf).map(|result| Event::Added { leg: 0, result });
+        Ok(begin(self.store, intent, added.as_slice()))
     }
 
     /// The network of an entry, from the conf it was attached with or else the one that is there now.
@@ -137,14 +134,16 @@ fn cached_result(name: &str, entry: &Entry) -> Option<Box<RawValue>> {
     object.get("result").filter(|raw| raw.get() != "null").map(ToOwned::to_owned)
 }
 
-/// A record for what has none; where it cannot be written the DEL goes on without.
-pub(super) fn begin(store: &Store, intent: Intent) -> Open {
-    store.begin(intent.clone()).unwrap_or_else(|error| {
+/// A record for what has none, with what has happened of it; where it cannot be written the DEL goes on without.
+pub(super) fn begin(store: &Store, intent: Intent, events: &[Event]) -> Open {
+    store.begin_with(intent.clone(), events).unwrap_or_else(|error| {
         tracing::warn!(
             container_id = intent.container_id,
             error = error.to_string(),
             "DEL goes on without a record"
         );
-        Open::in_memory(Attachment::begin(intent))
+        let mut attachment = Attachment::begin(intent);
+        events.iter().for_each(|event| attachment.apply(event.clone()));
+        Open::in_memory(attachment)
     })
 }

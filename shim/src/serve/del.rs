@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::attachment::{Intent, Leg};
+use crate::attachment::{Event, Intent, Leg};
 use crate::boot::boot_id;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, NoLock, Patience};
@@ -134,15 +134,9 @@ fn from_damaged(
             "damaged record not set aside; every network of the policy gets the DEL"
         ),
     }
-    let mut open = adopt::begin(&request.store, request.intent(legs)?);
-    for progress in &mut open.attachment.progress {
-        progress.started = true;
-    }
-    for leg in 1..open.attachment.progress.len() {
-        // A failure leaves less to try again after a kill; the DELs run now in any case.
-        let _ = open.append(&[crate::attachment::Event::Started { leg }]);
-    }
-    Ok(open)
+    // In one write: a kill in between must not leave a sound record that owes less.
+    let started: Vec<Event> = (0..legs.len()).map(|leg| Event::Started { leg }).collect();
+    Ok(adopt::begin(&request.store, request.intent(legs)?, &started))
 }
 
 #[cfg(test)]

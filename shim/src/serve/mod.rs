@@ -131,7 +131,9 @@ pub fn serve(
     let began = Instant::now();
     let (outcome, version) = answer(vars, input, out, signals, began);
     let Err(error) = outcome else { return 0 };
-    let text = error.to_json(&version);
+    // Whatever it is that failed, also before the verb's own line began.
+    let is_del = vars.iter().any(|(key, value)| key == "CNI_COMMAND" && value == Verb::Del.as_str());
+    let text = if is_del { error.for_del() } else { error }.to_json(&version);
     // Nobody to tell: the exit status says it all the same.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     1
@@ -200,7 +202,7 @@ fn dispatch(
     };
     match request.env.verb {
         Verb::Add => add::add(request, out),
-        Verb::Del => del::del(request).map_err(CniError::for_del),
+        Verb::Del => del::del(request),
         Verb::Check => needs(Version::V040).and_then(|()| check::check(request)),
         Verb::Gc => needs(Version::V110).and_then(|()| gc::gc(request)),
         Verb::Status => needs(Version::V110).and_then(|()| status::status(request)),

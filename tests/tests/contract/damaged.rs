@@ -20,6 +20,7 @@ trials![
     damaged_record_without_a_policy_is_kept,
     damaged_record_fails_check_and_refuses_add,
     damaged_record_does_not_stop_gc_of_others,
+    torn_tail_is_still_in_doubt_after_a_failed_del,
 ];
 
 fn the_record(case: &Case) -> Result<PathBuf> {
@@ -182,4 +183,32 @@ fn damaged_record_does_not_stop_gc_of_others() -> Result<()> {
         .collect();
     ensure!(ids.contains(&"c2".to_owned()), "{ids:?}");
     Ok(())
+}
+
+/// What a torn line might have said is not forgotten when it is dealt with: the first DEL fails, the second asks the same network again.
+fn torn_tail_is_still_in_doubt_after_a_failed_del() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.added()?;
+    let path = the_record(&case)?;
+    let bytes = fs::read(&path)?;
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    // Its intent, the first network's result, and half of the line that says that the second was begun.
+    let torn = [lines[0], lines[1], &lines[2][..lines[2].len() / 2]].concat();
+    ensure!(lines[2].ends_with(b"{\"started\":{\"leg\":1}}\n"), "{}", String::from_utf8_lossy(lines[2]));
+    fs::write(&path, torn)?;
+    let busy = || Reply::fail(11, "busy", "");
+    case.stubs.write("stub-new", &stub_new().on_calls("DEL", vec![busy(), busy(), Reply::silent()]))?;
+    case.del()?.refused(11)?;
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
+    for code in [11, 0] {
+        case.stubs.log().clear()?;
+        let outcome = case.del()?;
+        if code == 0 {
+            outcome.silent()?
+        } else {
+            drop(outcome.refused(code)?)
+        }
+        case.expect_calls(&["stub-new DEL net1"])?;
+    }
+    case.expect_records(0)
 }

@@ -33,6 +33,7 @@ trials![
     del_and_check_follow_the_record_when_stdin_is_stale,
     del_of_one_ifname_leaves_the_other,
     long_container_ids_are_found_again_and_do_not_collide,
+    no_error_of_ours_means_success,
 ];
 
 /// D34.
@@ -393,6 +394,33 @@ fn long_container_ids_are_found_again_and_do_not_collide() -> Result<()> {
         case.call("DEL").env("CNI_CONTAINERID", id).run()?.silent()?;
         assert_eq!(case.the_call("stub-new DEL eth0")?.var("CNI_CONTAINERID"), id);
         case.expect_records(ids.len() - at - 1)?;
+    }
+    Ok(())
+}
+
+/// What is wrong with a call is told by quoting it, and a quote may hold the words as well as a delegate's message.
+fn no_error_of_ours_means_success() -> Result<()> {
+    let case = Case::attach("old")?;
+    for words in ["not found", "No such file or directory"] {
+        let confs = [
+            json!({"cniVersion": words}),
+            json!({"name": words}),
+            json!({"runDir": words}),
+            json!({"stateDir": [words]}),
+        ];
+        let calls = confs.iter().map(|conf| case.call_with("DEL", conf));
+        let id = case.call("DEL").env("CNI_CONTAINERID", words);
+        let ifname = case.call("DEL").env("CNI_IFNAME", &format!("not found{words}"));
+        let mut quoted = 0;
+        for call in calls.chain([id, ifname]) {
+            let outcome = call.run()?;
+            ensure!(!outcome.status.success(), "{words}: nothing was wrong");
+            let reply: serde_json::Value = serde_json::from_str(&outcome.stdout)?;
+            let said = format!("{}; {}", reply["msg"], reply["details"]).to_lowercase();
+            ensure!(!said.contains("not found") && !said.contains("no such file or directory"), "{said}");
+            quoted += usize::from(said.contains("not-found") || said.contains("no-such file"));
+        }
+        ensure!(quoted >= 4, "{words}: {quoted} errors quote what is wrong");
     }
     Ok(())
 }

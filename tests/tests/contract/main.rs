@@ -12,6 +12,7 @@ mod damaged;
 mod del;
 mod delegates;
 mod environment;
+mod formats;
 mod gc;
 mod inventory;
 mod journal;
@@ -87,6 +88,7 @@ fn all_trials() -> Vec<Trial> {
         del::trials(),
         delegates::trials(),
         environment::trials(),
+        formats::trials(),
         gc::trials(),
         inventory::trials(),
         journal::trials(),

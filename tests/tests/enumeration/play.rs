@@ -76,7 +76,7 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
         let held = Reply::default().behind(&gate);
         world.write_stubs(scene.mode.plugins().get(plugin).context("no such plugin")?, &held)?;
     }
-    let before = world.calls_bytes();
+    let before = (world.calls_bytes(), world.holder());
     let log = world.trace_path().display().to_string();
     let trace = format!("trace={},{}", point.call, writers());
     let injection = point.injection();
@@ -84,7 +84,7 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     let outcome = world.run(scene.verb.as_str(), POD, &wrapper, true)?;
     let text = fs::read_to_string(&log).context("what strace wrote")?;
 
-    let begun = world.calls_bytes() > before;
+    let begun = (world.calls_bytes(), world.holder()) != before;
     judge_end(&mut world, point, &outcome, begun);
     for path in Trace::parse(&text).written() {
         if !world.may_write(&path) {
@@ -115,7 +115,7 @@ fn judge_end(world: &mut World, point: &Point, outcome: &Outcome, begun: bool) {
         (Ended::Signalled(SIGKILL), Fault::Kill) => true,
         (Ended::Signalled(SIGABRT), Fault::Error(_)) => may_abort(&point.call, point.nth).is_some(),
         // Until the handlers are there a signal ends the process, which has not even taken the attachment's lock by then.
-        (Ended::Signalled(_), Fault::Signal(_)) => !begun && !world.is_locked(),
+        (Ended::Signalled(_), Fault::Signal(_)) => !begun,
         _ => false,
     };
     if !fine {

@@ -340,9 +340,9 @@ impl World {
         self.path("calls.jsonl").metadata().map_or(0, |log| log.len())
     }
 
-    /// Whether the pod's lock is there, as every verb but VERSION, STATUS and GC takes it first.
-    pub(crate) fn is_locked(&self) -> bool {
-        self.path("run/locks").join(format!("{}@eth0", self.id(POD))).exists()
+    /// What the pod's lock says, if it is there: every verb but VERSION, STATUS and GC takes it first and writes itself down.
+    pub(crate) fn holder(&self) -> Option<Vec<u8>> {
+        fs::read(self.path("run/locks").join(format!("{}@eth0", self.id(POD)))).ok()
     }
 
     /// Every sandbox is deleted: sweeps, then holds the world to all that must be true of it now.
@@ -366,10 +366,11 @@ impl World {
         Ok(())
     }
 
-    /// Paths that the shim may write to.
+    /// Paths that the shim may write to: its directories, and a pod's own settings, which it opens inside the pod's netns.
     pub(crate) fn may_write(&self, path: &Path) -> bool {
-        ["state", "run"].iter().any(|name| path.starts_with(self.path(name)))
-            || path == Path::new("/dev/null")
+        let ours =
+            [self.path("state"), self.path("run"), "/dev/null".into(), "/proc/sys/net/ipv6/conf".into()];
+        ours.iter().any(|one| path.starts_with(one))
     }
 }
 
