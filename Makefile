@@ -36,7 +36,7 @@ soak: setup build ## random histories against the model, SOAK_MINUTES (10) or SO
 	    CROSSFADE_SOAK_STEPS='$(SOAK_STEPS)' CROSSFADE_SOAK_MINUTES='$(or $(SOAK_MINUTES),$(if $(SOAK_STEPS),,10))' tests/raise $$model --nocapture
 
 .PHONY: enumerate
-enumerate: setup build ## the shim broken at every system call; POINT='...' plays a single one (docs/proof.md)
+enumerate: setup build ## the shim broken at every system call; POINT='...' plays a single one (docs/proof/system-calls.md)
 	@cargo build --locked -p lab --bins
 	@program=$$(cargo test --locked --no-run -p lab --test enumeration 2>&1 | tee /dev/stderr | \
 		sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
