@@ -61,6 +61,10 @@ build: ## the static release programs in target/dist/
 fuzz: setup ## the parsers under a fuzzer, FUZZ_SECONDS=60 for each of ten targets (nightly compiler, cargo-fuzz)
 	tests/fuzz $(FUZZ_ARGS)
 
+.PHONY: mutants
+mutants: setup ## the shim's decisions changed one by one; a test must notice each (half an hour)
+	tests/mutants $(MUTANTS_ARGS)
+
 .PHONY: lint
 lint: setup ## formatting, clippy, dependencies, shell scripts
 	cargo fmt --all --check
