@@ -7,8 +7,7 @@ use lab::stub::{Act, Reply};
 use serde_json::json;
 
 use crate::{
-    case::{Case, stub_new},
-    journald::Journal,
+    case::{Case, Journal, stub_new},
     trials,
 };
 

@@ -4,7 +4,6 @@
 //! specification (A1.3) or the fine print (F4) it holds the shim to.
 
 mod agent;
-mod case;
 mod check;
 mod concurrency;
 mod crio;
@@ -16,7 +15,6 @@ mod formats;
 mod gc;
 mod inventory;
 mod journal;
-mod journald;
 mod limits;
 mod modes;
 mod mounts;
@@ -34,49 +32,14 @@ mod versions;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use case::{Programs, set_programs};
-use lab::netns;
-use libtest_mimic::{Arguments, Failed, Trial};
-
-/// Lists the tests of a file under their functions' own names, so that a name is written once.
-macro_rules! trials {
-    ($($test:ident),* $(,)?) => {
-        pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
-            let topic = module_path!().rsplit("::").next().unwrap_or_default();
-            vec![$($crate::trial(topic, stringify!($test), $test)),*]
-        }
-    };
-}
-pub(crate) use trials;
-
-/// More than the machine has cores: a case mostly waits for its processes.
-const TESTS_AT_ONCE: usize = 6;
+use lab::{
+    case::{self, trials},
+    netns,
+};
+use libtest_mimic::Trial;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("contract: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
-    if arguments.list {
-        return Ok(libtest_mimic::run(&arguments, all_trials()).exit_code());
-    }
-    let programs = lab::scratch::Scratch::new("programs")?;
-    let shim = lab::dist::crossfade().context("the shim")?;
-    set_programs(Programs {
-        shim: programs.install(&shim, "crossfade")?,
-        stub: programs.install(&lab::dist::lab_bin("lab-stub")?, "lab-stub")?,
-    })?;
-    Ok(libtest_mimic::run(&arguments, all_trials()).exit_code())
+    case::main("contract", all_trials)
 }
 
 fn all_trials() -> Vec<Trial> {
@@ -107,17 +70,4 @@ fn all_trials() -> Vec<Trial> {
         versions::trials(),
     ];
     files.into_iter().flatten().collect()
-}
-
-pub(crate) fn trial(topic: &str, name: &str, test: fn() -> Result<()>) -> Trial {
-    Trial::test(format!("{topic}::{name}"), move || {
-        test().map_err(|error| Failed::from(format!("{error:#}{}", place(error.backtrace()))))
-    })
-}
-
-/// The line of the case where an error came up, if RUST_BACKTRACE has it recorded.
-fn place(backtrace: &std::backtrace::Backtrace) -> String {
-    let text = backtrace.to_string();
-    let lines = text.lines().filter(|line| line.contains("/contract/") && !line.contains("/case.rs"));
-    lines.take(1).map(|line| format!("\n{line}")).collect()
 }

@@ -33,7 +33,7 @@ pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
     let absent = bin_dir().is_none() && std::env::var_os("CI").is_none();
     tests
         .into_iter()
-        .map(|(name, test)| crate::trial("standard", name, test).with_ignored_flag(absent))
+        .map(|(name, test)| lab::case::trial("standard", name, test).with_ignored_flag(absent))
         .collect()
 }
 

@@ -6,8 +6,7 @@ use anyhow::{Context, Result, ensure};
 use lab::stub::Reply;
 
 use crate::{
-    case::{Case, rn, stub_new},
-    journald::Journal,
+    case::{Case, Journal, rn, stub_new},
     trials,
 };
 

@@ -16,59 +16,16 @@ mod secrets;
 mod size;
 mod table;
 
-// What the contract's cases start from.
-#[path = "../contract/case.rs"]
-#[expect(dead_code, reason = "the contract needs more of it")]
-mod case;
-#[path = "../contract/journald.rs"]
-#[expect(dead_code, reason = "the contract needs more of it")]
-mod journald;
-
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use case::{Programs, set_programs};
-use lab::netns;
-use libtest_mimic::{Arguments, Failed, Trial};
-
-/// Lists the tests of a file under their functions' own names, so that a name is written once.
-macro_rules! trials {
-    ($($test:ident),* $(,)?) => {
-        pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
-            let topic = module_path!().rsplit("::").next().unwrap_or_default();
-            vec![$($crate::trial(topic, stringify!($test), $test)),*]
-        }
-    };
-}
-pub(crate) use trials;
-
-/// More than the machine has cores: a case mostly waits for its processes.
-const TESTS_AT_ONCE: usize = 6;
+use lab::{
+    case::{self, trials},
+    netns,
+};
+use libtest_mimic::Trial;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("security: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
-    if arguments.list {
-        return Ok(libtest_mimic::run(&arguments, all_trials()).exit_code());
-    }
-    let programs = lab::scratch::Scratch::new("programs")?;
-    let shim = lab::dist::crossfade().context("the shim")?;
-    set_programs(Programs {
-        shim: programs.install(&shim, "crossfade")?,
-        stub: programs.install(&lab::dist::lab_bin("lab-stub")?, "lab-stub")?,
-    })?;
-    Ok(libtest_mimic::run(&arguments, all_trials()).exit_code())
+    case::main("security", all_trials)
 }
 
 fn all_trials() -> Vec<Trial> {
@@ -88,10 +45,4 @@ fn all_trials() -> Vec<Trial> {
         table::trials(),
     ];
     files.into_iter().flatten().collect()
-}
-
-pub(crate) fn trial(topic: &str, name: &str, test: fn() -> Result<()>) -> Trial {
-    Trial::test(format!("{topic}::{name}"), move || {
-        test().map_err(|error| Failed::from(format!("{error:#}")))
-    })
 }

@@ -12,8 +12,7 @@ use lab::stub::{Act, Reply};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, stub_new, stub_old},
-    journald::Journal,
+    case::{Case, Journal, stub_new, stub_old},
     trials,
 };
 

@@ -4,17 +4,18 @@ use std::{collections::BTreeMap, os::unix::net::UnixDatagram, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::case::Case;
+use super::Case;
 
 /// A journald of the test's own, seen only by the calls it wraps.
-pub(crate) struct Journal {
+#[derive(Debug)]
+pub struct Journal {
     dir: PathBuf,
     socket: UnixDatagram,
 }
 
 impl Journal {
     /// Listens from now on.
-    pub(crate) fn new(case: &Case) -> Result<Self> {
+    pub fn new(case: &Case) -> Result<Self> {
         let dir = case.make_dir("journal")?;
         let socket = UnixDatagram::bind(dir.join("socket")).context("bind the journal's socket")?;
         socket.set_nonblocking(true)?;
@@ -22,12 +23,12 @@ impl Journal {
     }
 
     /// Where it listens.
-    pub(crate) fn socket_path(&self) -> PathBuf {
+    pub fn socket_path(&self) -> PathBuf {
         self.dir.join("socket")
     }
 
     /// Runs a call with this journal at /run/systemd/journal.
-    pub(crate) fn wrapper(&self) -> [String; 6] {
+    pub fn wrapper(&self) -> [String; 6] {
         let script = format!(
             "mkdir -p /run/systemd/journal && mount --bind {} /run/systemd/journal && exec \"$@\"",
             self.dir.display()
@@ -36,7 +37,7 @@ impl Journal {
     }
 
     /// Everything logged so far, one map of fields per entry, keys in upper case.
-    pub(crate) fn entries(&self) -> Result<Vec<BTreeMap<String, String>>> {
+    pub fn entries(&self) -> Result<Vec<BTreeMap<String, String>>> {
         let mut entries = Vec::new();
         let mut buffer = vec![0; 1 << 20];
         loop {

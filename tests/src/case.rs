@@ -4,61 +4,48 @@
 //! plugin `stub-new`); they answer ADD with [`Case::ro`] and [`rn`]. Container `c1`, ifname `eth0`, a real empty netns,
 //! the arguments of a Kubernetes runtime. Policy: `attach` as asked for, nothing else but `both`'s defaults.
 
+mod journald;
+mod program;
+
+pub use crate::trials;
+pub use journald::Journal;
+pub use program::{Programs, main, set_programs, trial};
+
+use program::programs;
+
 use std::{
     collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::OnceLock,
 };
 
-use anyhow::{Context, Result, ensure};
-use lab::{
+use crate::{
     caller::{Outcome, Plugin},
     deadline::until,
+    netns::Netns,
     scratch::Scratch,
     stub::{Act, Call, Gate, PATIENCE, Reply, Stub, StubDir},
 };
+use anyhow::{Context, Result, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::{Value, json};
 
-use crate::netns::Netns;
-
-/// The programs under test and of the lab, installed once before any thread is started.
-#[derive(Debug)]
-pub(crate) struct Programs {
-    /// The shim.
-    pub(crate) shim: PathBuf,
-    /// `lab-stub`.
-    pub(crate) stub: PathBuf,
-}
-
-static PROGRAMS: OnceLock<Programs> = OnceLock::new();
-
-/// Names the programs for every case to come.
-pub(crate) fn set_programs(programs: Programs) -> Result<()> {
-    PROGRAMS.set(programs).map_err(|_| anyhow::anyhow!("the programs are already named"))
-}
-
-fn programs() -> &'static Programs {
-    PROGRAMS.get().expect("main names the programs before it runs a case")
-}
-
 /// The conflist of the network `old`.
-pub(crate) fn old_conf() -> Value {
+pub fn old_conf() -> Value {
     json!({"cniVersion": "0.3.1", "name": "oldnet", "plugins": [{"type": "stub-old", "k": "keep-me"}]})
 }
 
 /// The conflist of the network `new`.
-pub(crate) fn new_conf() -> Value {
+pub fn new_conf() -> Value {
     json!({"cniVersion": "1.0.0", "name": "newnet", "plugins": [{"type": "stub-new"}]})
 }
 
 /// stub-new's answer to ADD for that ifname, at 1.0.0.
-pub(crate) fn rn(netns: &str, ifname: &str) -> Value {
+pub fn rn(netns: &str, ifname: &str) -> Value {
     json!({
         "cniVersion": "1.0.0",
         "interfaces": [{"name": "lxc1"}, {"name": ifname, "mac": "02:00:00:00:00:02", "sandbox": netns}],
@@ -68,7 +55,7 @@ pub(crate) fn rn(netns: &str, ifname: &str) -> Value {
 }
 
 /// stub-old's answer to ADD, at 0.3.1.
-pub(crate) fn ro(netns: &str) -> Value {
+pub fn ro(netns: &str) -> Value {
     json!({
         "cniVersion": "0.3.1",
         "interfaces": [
@@ -82,38 +69,39 @@ pub(crate) fn ro(netns: &str) -> Value {
 }
 
 /// A stub that behaves like the network `old`, on whatever ifname.
-pub(crate) fn stub_old() -> Stub {
+pub fn stub_old() -> Stub {
     let mut answer = ro("{netns}");
     answer["interfaces"][1]["name"] = json!("{ifname}");
     Stub::answering(Reply::json(&answer))
 }
 
 /// A stub that behaves like the network `new`, on whatever ifname.
-pub(crate) fn stub_new() -> Stub {
+pub fn stub_new() -> Stub {
     Stub::answering(Reply::json(&rn("{netns}", "{ifname}")))
 }
 
 /// A reply that starts a child which works for ever, and hangs.
-pub(crate) fn hang_with_child() -> Reply {
+pub fn hang_with_child() -> Reply {
     Reply(vec![Act::Spawn(vec!["/bin/sleep".to_owned(), "100000".to_owned()]), Act::Hang])
 }
 
 /// A black-box case under construction and under test.
-pub(crate) struct Case {
+#[derive(Debug)]
+pub struct Case {
     dir: Scratch,
     /// The stub delegates and their call log.
-    pub(crate) stubs: StubDir,
+    pub stubs: StubDir,
     /// The pod's netns.
-    pub(crate) netns: Netns,
+    pub netns: Netns,
     /// The shim's conf, as the runtime would put it on stdin.
-    pub(crate) shim: Value,
+    pub shim: Value,
     /// CNI_CONTAINERID.
-    pub(crate) id: String,
+    pub id: String,
 }
 
 impl Case {
     /// A case under a policy whose `attach` is this.
-    pub(crate) fn attach(attach: &str) -> Result<Self> {
+    pub fn attach(attach: &str) -> Result<Self> {
         let dir = Scratch::new("case")?;
         let bin = dir.dir("bin")?;
         dir.dir("net.d")?;
@@ -147,38 +135,38 @@ impl Case {
     }
 
     /// A path below the case's directory.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// Makes a directory below the case's.
-    pub(crate) fn make_dir(&self, name: &str) -> Result<PathBuf> {
+    pub fn make_dir(&self, name: &str) -> Result<PathBuf> {
         self.dir.dir(name)
     }
 
     /// The shim's binary.
-    pub(crate) fn program() -> &'static Path {
+    pub fn program() -> &'static Path {
         &programs().shim
     }
 
     /// Where the conf of the policy's network `old` or `new` lies.
-    pub(crate) fn conf_path(&self, network: &str) -> PathBuf {
+    pub fn conf_path(&self, network: &str) -> PathBuf {
         let file = if network == "old" { "10-old.conflist" } else { "20-new.conflist" };
         self.path("net.d").join(file)
     }
 
     /// Writes the conf of the policy's network `old` or `new`.
-    pub(crate) fn write_conf(&self, network: &str, conf: &Value) -> Result<()> {
+    pub fn write_conf(&self, network: &str, conf: &Value) -> Result<()> {
         self.write(&self.conf_path(network), &conf.to_string())
     }
 
     /// Removes the conf of the policy's network `old` or `new`.
-    pub(crate) fn remove_conf(&self, network: &str) -> Result<()> {
+    pub fn remove_conf(&self, network: &str) -> Result<()> {
         fs::remove_file(self.conf_path(network)).with_context(|| format!("remove the conf of {network}"))
     }
 
     /// Replaces a file as a whole.
-    pub(crate) fn write(&self, path: &Path, text: &str) -> Result<()> {
+    pub fn write(&self, path: &Path, text: &str) -> Result<()> {
         let unfinished = path.with_extension("unfinished");
         fs::write(&unfinished, text)
             .and_then(|()| fs::rename(&unfinished, path))
@@ -186,44 +174,44 @@ impl Case {
     }
 
     /// Replaces the policy.
-    pub(crate) fn write_policy(&self, policy: &Value) -> Result<()> {
+    pub fn write_policy(&self, policy: &Value) -> Result<()> {
         self.write(&self.policy_path(), &policy.to_string())
     }
 
     /// The policy's file.
-    pub(crate) fn policy_path(&self) -> PathBuf {
+    pub fn policy_path(&self) -> PathBuf {
         self.path("policy.json")
     }
 
     /// The policy as it is.
-    pub(crate) fn policy(&self) -> Result<Value> {
+    pub fn policy(&self) -> Result<Value> {
         Ok(serde_json::from_slice(&fs::read(self.policy_path())?)?)
     }
 
     /// Changes the policy.
-    pub(crate) fn change_policy(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
+    pub fn change_policy(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
         let mut policy = self.policy()?;
         change(&mut policy);
         self.write_policy(&policy)
     }
 
     /// Sets `attach`.
-    pub(crate) fn flip(&self, attach: &str) -> Result<()> {
+    pub fn flip(&self, attach: &str) -> Result<()> {
         self.change_policy(|policy| policy["attach"] = json!(attach))
     }
 
     /// CNI_NETNS.
-    pub(crate) fn netns_path(&self) -> String {
+    pub fn netns_path(&self) -> String {
         self.netns.path().display().to_string()
     }
 
     /// stub-old's ADD answer for eth0.
-    pub(crate) fn ro(&self) -> Value {
+    pub fn ro(&self) -> Value {
         ro(&self.netns_path())
     }
 
     /// [`Case::ro`] as the shim answers it at 1.0.0: no `ips[].version`, no empty `dns`.
-    pub(crate) fn ro_converted(&self) -> Value {
+    pub fn ro_converted(&self) -> Value {
         let mut result = self.ro();
         result["cniVersion"] = json!("1.0.0");
         result["ips"][0].as_object_mut().map(|ip| ip.remove("version"));
@@ -232,12 +220,12 @@ impl Case {
     }
 
     /// stub-new's ADD answer for an ifname.
-    pub(crate) fn rn(&self, ifname: &str) -> Value {
+    pub fn rn(&self, ifname: &str) -> Value {
         rn(&self.netns_path(), ifname)
     }
 
     /// A call of the shim: the default environment and conf for this verb.
-    pub(crate) fn call(&self, verb: &str) -> Plugin {
+    pub fn call(&self, verb: &str) -> Plugin {
         let bin = self.stubs.path().display().to_string();
         let plugin = Plugin::new(Self::program())
             .read_by_the_oracle()
@@ -263,7 +251,7 @@ impl Case {
     }
 
     /// A call with more keys in the shim's conf.
-    pub(crate) fn call_with(&self, verb: &str, more: &Value) -> Plugin {
+    pub fn call_with(&self, verb: &str, more: &Value) -> Plugin {
         let mut conf = self.shim.clone();
         for (key, value) in more.as_object().into_iter().flatten() {
             conf[key] = value.clone();
@@ -272,43 +260,43 @@ impl Case {
     }
 
     /// Runs ADD.
-    pub(crate) fn add(&self) -> Result<Outcome> {
+    pub fn add(&self) -> Result<Outcome> {
         self.call("ADD").run()
     }
 
     /// Runs ADD, which must succeed, and forgets the calls it made.
-    pub(crate) fn added(&self) -> Result<Value> {
+    pub fn added(&self) -> Result<Value> {
         let result = self.add()?.result()?;
         self.stubs.log().clear()?;
         Ok(result)
     }
 
     /// Runs DEL.
-    pub(crate) fn del(&self) -> Result<Outcome> {
+    pub fn del(&self) -> Result<Outcome> {
         self.call("DEL").run()
     }
 
     /// Every call of a stub so far.
-    pub(crate) fn calls(&self) -> Result<Vec<Call>> {
+    pub fn calls(&self) -> Result<Vec<Call>> {
         self.stubs.log().calls()
     }
 
     /// The one call like `stub-old ADD eth0`.
-    pub(crate) fn the_call(&self, brief: &str) -> Result<Call> {
+    pub fn the_call(&self, brief: &str) -> Result<Call> {
         let mut found: Vec<Call> = self.calls()?.into_iter().filter(|call| call.brief() == brief).collect();
         ensure!(found.len() == 1, "expected one call `{brief}`: {:?}", self.stubs.log().briefs()?);
         found.pop().context("the call just counted")
     }
 
     /// Holds when the stubs were called exactly so, in this order.
-    pub(crate) fn expect_calls(&self, expected: &[&str]) -> Result<()> {
+    pub fn expect_calls(&self, expected: &[&str]) -> Result<()> {
         let briefs = self.stubs.log().briefs()?;
         ensure!(briefs == expected, "calls were {briefs:?}, expected {expected:?}");
         Ok(())
     }
 
     /// The files that hold records.
-    pub(crate) fn records(&self) -> Result<Vec<PathBuf>> {
+    pub fn records(&self) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         let mut dirs = vec![self.path("state/attachments")];
         while let Some(dir) = dirs.pop() {
@@ -326,24 +314,24 @@ impl Case {
     }
 
     /// Holds when there are that many records.
-    pub(crate) fn expect_records(&self, count: usize) -> Result<()> {
+    pub fn expect_records(&self, count: usize) -> Result<()> {
         let records = self.records()?;
         ensure!(records.len() == count, "expected {count} records: {records:?}");
         Ok(())
     }
 
     /// A closed gate.
-    pub(crate) fn gate(&self, name: &str) -> Result<Gate> {
+    pub fn gate(&self, name: &str) -> Result<Gate> {
         Gate::closed(&self.path(name))
     }
 
     /// Waits until something holds.
-    pub(crate) fn eventually(&self, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    pub fn eventually(&self, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
         until(what, PATIENCE, || Ok(holds()?.then_some(())))
     }
 
     /// Writes the inventory of sandboxes that were there before the shim.
-    pub(crate) fn write_inventory(&self, attachments: &Value) -> Result<()> {
+    pub fn write_inventory(&self, attachments: &Value) -> Result<()> {
         self.make_state_dir("state")?;
         let path = self.path("state/inventory.json");
         self.write(&path, &json!({"version": 1, "attachments": attachments}).to_string())?;
@@ -351,7 +339,7 @@ impl Case {
     }
 
     /// The container ids in the inventory.
-    pub(crate) fn inventory(&self) -> Result<Vec<String>> {
+    pub fn inventory(&self) -> Result<Vec<String>> {
         let text = match fs::read(self.path("state/inventory.json")) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -363,21 +351,21 @@ impl Case {
     }
 
     /// Holds when every stub and every child of one is gone, or goes at once.
-    pub(crate) fn nobody_is_left(&self) -> Result<()> {
+    pub fn nobody_is_left(&self) -> Result<()> {
         let log = self.stubs.log();
         let pids: Vec<i32> = log.calls()?.iter().map(|call| call.pid).chain(log.spawned()?).collect();
         self.eventually("the end of every delegate and child", || Ok(!pids.iter().any(|pid| is_alive(*pid))))
     }
 
     /// Makes a directory below the case's as the shim makes its state: for root alone.
-    pub(crate) fn make_state_dir(&self, name: &str) -> Result<PathBuf> {
+    pub fn make_state_dir(&self, name: &str) -> Result<PathBuf> {
         let path = self.make_dir(name)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
         Ok(path)
     }
 
     /// The environment of the default call for a verb.
-    pub(crate) fn environment(&self, verb: &str) -> BTreeMap<String, String> {
+    pub fn environment(&self, verb: &str) -> BTreeMap<String, String> {
         self.call(verb).environment().clone()
     }
 }
@@ -396,7 +384,7 @@ impl Drop for Case {
 }
 
 /// Whether a process is there and not just waiting to be reaped.
-pub(crate) fn is_alive(pid: i32) -> bool {
+pub fn is_alive(pid: i32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     // The state follows the name, which is in parentheses and may hold anything.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
