@@ -29,14 +29,11 @@ test: setup build ## all tests, against the release programs and real parts
 	tests/run
 
 .PHONY: soak
-soak: setup build ## random histories against the model, SOAK_MINUTES (10) or SOAK_STEPS long
-	@cargo build --locked -p lab --bins
-	@target/debug/lab-preflight fetch >&2
-	@model=$$(cargo test --locked --no-run -p lab --test model 2>&1 | tee /dev/stderr | sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
-	    CROSSFADE_SOAK_STEPS='$(SOAK_STEPS)' CROSSFADE_SOAK_MINUTES='$(or $(SOAK_MINUTES),$(if $(SOAK_STEPS),,10))' tests/raise $$model --nocapture
+soak: setup build ## random histories, SOAK_MINUTES (10) against the model and as many through containerd, or SOAK_STEPS
+	@SOAK_MINUTES='$(SOAK_MINUTES)' SOAK_STEPS='$(SOAK_STEPS)' tests/soak
 
 .PHONY: enumerate
-enumerate: setup build ## the shim broken at every system call; POINT='...' plays a single one (docs/proof.md)
+enumerate: setup build ## the shim broken at every system call; POINT='...' plays a single one (docs/proof/system-calls.md)
 	@cargo build --locked -p lab --bins
 	@program=$$(cargo test --locked --no-run -p lab --test enumeration 2>&1 | tee /dev/stderr | \
 		sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
@@ -60,6 +57,10 @@ build: ## the static release programs in target/dist/
 .PHONY: fuzz
 fuzz: setup ## the parsers under a fuzzer, FUZZ_SECONDS=60 for each of ten targets (nightly compiler, cargo-fuzz)
 	tests/fuzz $(FUZZ_ARGS)
+
+.PHONY: mutants
+mutants: setup ## the shim's decisions changed one by one; a test must notice each (half an hour)
+	tests/mutants $(MUTANTS_ARGS)
 
 .PHONY: lint
 lint: setup ## formatting, clippy, dependencies, shell scripts

@@ -112,11 +112,11 @@ pub enum Event {
         /// Which.
         leg: usize,
     },
-    /// A network's DEL stopped in its chain.
+    /// A network's DEL has come to a plugin before its chain's end, and may have stopped there.
     Stopped {
         /// Which.
         leg: usize,
-        /// The plugin that failed, counted from 0 in the order of ADD; it is where the next DEL resumes.
+        /// The plugin, counted from 0 in the order of ADD; it is where the next DEL resumes.
         plugin: usize,
     },
     /// The first failure of a DEL.

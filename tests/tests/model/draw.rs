@@ -51,7 +51,7 @@ pub(crate) fn one_by_one() -> impl Strategy<Value = History> {
 /// Histories in which half of what happens happens at once.
 pub(crate) fn at_once() -> impl Strategy<Value = History> {
     let together = vec(quick_call(), 2..=3).prop_map(|mut calls| {
-        // Two ADDs of one container at once may choose the same secondary name, of which the plugin refuses one: docs/proof.md.
+        // Two ADDs of one container at once may choose the same secondary name, of which the plugin refuses one: docs/proof/histories.md.
         let ifnames = calls.iter().filter_map(Call::key).collect::<Vec<_>>();
         for key in calls.iter_mut().filter_map(Call::key_mut) {
             let first = ifnames.iter().find(|other| other.container == key.container);

@@ -20,6 +20,14 @@ struct Pod {
     stopped: bool,
 }
 
+/// What came of one pod's part in a storm.
+enum Outcome {
+    /// It was run: the id of its sandbox.
+    Ran(Result<String>),
+    /// It was stopped and removed.
+    Ended(Result<()>),
+}
+
 /// Plays the steps of a history on a node, and knows what must be true of it.
 pub(crate) struct Player {
     scene: Scene,
@@ -165,38 +173,34 @@ impl Player {
             let sandbox = Sandbox { attempt: self.attempt, ..Sandbox::new(&format!("pod-{pod}")) };
             scene.cri().run_sandbox(&sandbox)
         };
-        let outcomes: Vec<(u8, Option<Result<String>>, Option<Result<()>>)> = std::thread::scope(|scope| {
-            let threads: Vec<_> = pods
-                .iter()
-                .map(|&pod| {
-                    let run_pod = &run_pod;
-                    scope.spawn(move || match known.get(&pod) {
-                        None if run => (pod, Some(run_pod(pod)), None),
-                        Some(there) if end => (pod, None, Some(scene.end(&there.id))),
-                        _ => (pod, None, None),
-                    })
-                })
-                .collect();
+        let act = |pod: u8| {
+            let outcome = match known.get(&pod) {
+                None if run => Outcome::Ran(run_pod(pod)),
+                Some(there) if end => Outcome::Ended(scene.end(&there.id)),
+                _ => return None,
+            };
+            Some((pod, outcome))
+        };
+        let act = &act;
+        let outcomes = std::thread::scope(|scope| {
+            let threads: Vec<_> = pods.iter().map(|&pod| scope.spawn(move || act(pod))).collect();
             let joined =
                 threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a caller panicked")));
-            joined.collect::<Result<_>>()
+            joined.collect::<Result<Vec<_>>>()
         })?;
-        for (pod, ran, ended) in outcomes {
-            match ran {
-                Some(Ok(id)) => {
+        for (pod, outcome) in outcomes.into_iter().flatten() {
+            match outcome {
+                Outcome::Ran(Ok(id)) => {
                     ensure!(!networks.iter().any(|&n| self.away[n]), "pod-{pod} ran without an agent");
                     self.pods.insert(pod, Pod { id, networks: networks.clone(), stopped: false });
                 }
-                Some(Err(error)) => {
+                Outcome::Ran(Err(error)) => {
                     let excused = self.may_fail("ADD", &networks) || networks.iter().any(|&n| self.away[n]);
                     ensure!(excused, "pod-{pod} did not run: {error:#}");
                     // Containerd keeps a pod whose ADD could not be undone; it is ended with all others.
                     self.strangers |= self.may_fail("DEL", &networks);
                 }
-                None => {}
-            }
-            if let Some(ended) = ended {
-                self.ended(pod, ended)?;
+                Outcome::Ended(ended) => self.ended(pod, ended)?,
             }
         }
         Ok(())

@@ -196,12 +196,15 @@ impl Reference {
     }
 
     /// The name that the secondary gets: `net1`, or the next netN that no attachment of this container has. A record that cannot
-    /// be read names nobody, so then it is whatever name the secondary is called with.
+    /// be read names nobody; where it may be one, it is whatever name the secondary is called with.
     fn secondary_ifname(&self, key: Key, called: Option<(Side, &Reading)>) -> Result<String> {
-        let others = || self.attachments.iter().filter(|(other, _)| other.container == key.container);
+        let others = || {
+            let of_container = self.attachments.iter().filter(|(other, _)| other.container == key.container);
+            of_container.map(|(_, other)| other).filter(|other| other.paper != Paper::Damaged)
+        };
         let taken: Vec<&str> =
-            others().flat_map(|(_, other)| other.legs.iter().map(|leg| leg.ifname.as_str())).collect();
-        let readable = others().all(|(_, other)| other.paper == Paper::Sound);
+            others().flat_map(|other| other.legs.iter().map(|leg| leg.ifname.as_str())).collect();
+        let readable = others().all(|other| other.paper == Paper::Sound);
         let next = called.and_then(|(side, reading)| {
             let first = self.setup.chain_of(side)[0].plugin();
             reading.next().filter(|call| call.name == first && call.verb() == Verb::Add.name())

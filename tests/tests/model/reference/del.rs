@@ -33,22 +33,26 @@ impl Reference {
             && here.is_some()
             && (here != attachment.netns || attachment.boot < self.boot);
         let path = self.netns_paths[usize::from(key.container)].clone();
-        let netns = if without_netns || anothers { String::new() } else { path };
+        let told = if without_netns { String::new() } else { path };
+        let netns = if anothers { String::new() } else { told.clone() };
         let owing = Owing { id: &key.id(), netns: Some(&netns), faults };
+        // What cannot be read does not say which netns it was.
+        let owing_of_damaged = Owing { netns: Some(&told), ..owing };
         match attachment.paper {
             Paper::Sound => self.close(key, attachment, &owing, reading),
-            Paper::Damaged => self.del_of_damaged(key, &owing, reading),
+            Paper::Damaged => self.del_of_damaged(key, &owing_of_damaged, reading),
             Paper::Either => {
                 let (mut other, mut again) = (self.clone(), reading.clone());
                 let sound = other.close(key, attachment, &owing, &mut again);
                 match sound.and_then(|ends| again.finished().map(|()| ends)) {
                     Ok(ends) => {
-                        let damaged = self.clone().del_of_damaged(key, &owing, &mut reading.clone());
+                        let damaged =
+                            self.clone().del_of_damaged(key, &owing_of_damaged, &mut reading.clone());
                         (*self, *reading) = (other, again);
                         self.attachments.entry(key).and_modify(|attachment| attachment.paper = Paper::Either);
                         Ok(damaged.map_or(ends.clone(), |damaged| ends.or(damaged)))
                     }
-                    Err(_) => self.del_of_damaged(key, &owing, reading),
+                    Err(_) => self.del_of_damaged(key, &owing_of_damaged, reading),
                 }
             }
         }
@@ -208,6 +212,8 @@ impl Reference {
             }
         }
         leg.debt = if noted { Debt::Settled } else { Debt::Doubtful };
+        // How far it was may be known, and that it was through may not.
+        leg.resume.extend(0..=start);
         Ok(None)
     }
 
