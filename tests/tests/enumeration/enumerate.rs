@@ -166,23 +166,23 @@ fn points(scene: Scene, spans: &BTreeMap<String, (u32, u32)>) -> Vec<Point> {
     points
 }
 
-/// Kills of an ADD between the start of a delegate and the first wait for it: there the delegate may be held at its work, so
-/// that the runtime's DEL is certain to come in the midst of it.
+/// Calls whose number depends on when delegates write and end: which of them comes next is not known before.
+const DEPENDS_ON_TIMING: [&str; 5] = ["read", "poll", "wait4", "sendto", "rt_sigreturn"];
+
+/// Kills of an ADD between the start of a delegate and the first look whether it has ended: there the delegate may be held at
+/// its work, so that the runtime's DEL is certain to come in the midst of it. Later the shim would wait for it.
 fn overtakes(scene: Scene, trace: &Trace) -> Vec<Point> {
     let mut points = Vec::new();
-    let mut working = None;
+    let (mut started, mut working) = (0, false);
     for call in trace.calls.iter().filter(|_| scene.verb == Verb::Add) {
-        if let Some(plugin) = working {
-            let runtime = Runtime::Overtakes(plugin);
+        working &= call.name != "wait4";
+        if working && !DEPENDS_ON_TIMING.contains(&call.name.as_str()) {
+            let runtime = Runtime::Overtakes(started - 1);
             points.push(Point { scene, call: call.name.clone(), nth: call.nth, fault: Fault::Kill, runtime });
         }
         if call.is_spawn() {
-            working = Some(points.last().map_or(0, |last: &Point| match last.runtime {
-                Runtime::Overtakes(plugin) => plugin + 1,
-                Runtime::Dels | Runtime::Forgets => 0,
-            }));
-        } else if call.name == "poll" {
-            working = None;
+            started += 1;
+            working = true;
         }
     }
     points
