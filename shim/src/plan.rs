@@ -114,6 +114,17 @@ mod tests {
     }
 
     #[test]
+    fn only_a_secondary_is_tolerated_and_only_if_the_policy_says_so() {
+        use SecondaryFailure::{Fail, Tolerate};
+        for (secondary_failure, expected) in [(Fail, [false, false]), (Tolerate, [true, false])] {
+            let both = Both { secondary_failure, ..both(Side::Old, Side::Old) };
+            let plan = decide_add(Attach::Both, &both, "eth0", &[]);
+            assert_eq!(plan.legs.iter().map(|leg| leg.tolerated).collect::<Vec<_>>(), expected);
+            assert!(!decide_add(Attach::One(Side::New), &both, "eth0", &[]).legs[0].tolerated);
+        }
+    }
+
+    #[test]
     fn a_taken_secondary_ifname_gives_way_to_the_next_free_one() {
         let secondary = |ifname: &str, taken: &[&str]| {
             let taken: Vec<String> = taken.iter().map(|name| (*name).to_owned()).collect();

@@ -1,0 +1,159 @@
+//! What a record says after it was cut, flipped, appended to, or written by another program.
+
+use super::*;
+use crate::raw::raw_string;
+
+fn intent() -> Intent {
+    let leg = |network: &str, ifname: &str, primary| Leg {
+        network: network.into(),
+        profile: "generic".into(),
+        conf_path: None,
+        ifname: ifname.into(),
+        primary,
+        tolerated: false,
+        conf: raw_string("conf"),
+        runtime_config: None,
+    };
+    Intent {
+        version: FORMAT,
+        container_id: "c1".into(),
+        ifname: "eth0".into(),
+        begun: Moment::now().expect("now"),
+        netns: "/n".into(),
+        netns_id: None,
+        cni_args: None,
+        cni_path: None,
+        route: None,
+        legs: vec![leg("oldnet", "eth0", true), leg("newnet", "net1", false)],
+    }
+}
+
+fn bytes(events: &[Event]) -> Vec<u8> {
+    let mut bytes = line(&intent());
+    for event in events {
+        bytes.extend(line(event));
+    }
+    bytes
+}
+
+#[test]
+fn the_intent_alone_owes_the_first_network_its_del() {
+    let record = Attachment::parse(&bytes(&[])).expect("sound");
+    assert_eq!(record.pending(), [0]);
+    assert!(!record.attached);
+}
+
+#[test]
+fn json_spread_over_lines_stays_on_one() {
+    let spread = || RawValue::from_string("{\n  \"a\": \"b\\n\",\r\n\t\"c\": 1.50\n}".into()).expect("JSON");
+    let mut intent = intent();
+    intent.legs[0].conf = spread();
+    intent.legs[1].runtime_config = Some(spread());
+    let mut whole = line(&intent);
+    whole.extend(line(&Event::Added { leg: 0, result: spread() }));
+    whole.extend(line(&Event::Started { leg: 1 }));
+    let record = Attachment::parse(&whole).expect("sound");
+    assert_eq!(record.sound_bytes as usize, whole.len());
+    assert_eq!(record.pending(), [1, 0]);
+    let conf: serde_json::Value = serde_json::from_str(record.intent.legs[0].conf.get()).expect("JSON");
+    assert_eq!(conf, serde_json::json!({ "a": "b\n", "c": 1.50 }));
+    assert!(record.intent.legs[0].conf.get().contains("1.50"));
+}
+
+#[test]
+fn pending_is_what_was_begun_and_not_deleted_last_first() {
+    let started = Event::Started { leg: 1 };
+    let record = Attachment::parse(&bytes(std::slice::from_ref(&started))).expect("sound");
+    assert_eq!(record.pending(), [1, 0]);
+    let record = Attachment::parse(&bytes(&[started, Event::Deleted { leg: 1 }])).expect("sound");
+    assert_eq!(record.pending(), [0]);
+}
+
+#[test]
+fn a_record_of_an_earlier_boot_owes_every_network_its_del() {
+    let mut intent = intent();
+    intent.begun.boot_id = "another".into();
+    let record = Attachment::parse(&line(&intent)).expect("sound");
+    assert_eq!(record.pending(), [1, 0]);
+}
+
+#[test]
+fn truncation_at_every_byte_is_damage_in_the_intent_and_doubt_behind_it() {
+    let whole = bytes(&[Event::Added { leg: 0, result: raw_string("r") }, Event::Deleted { leg: 0 }]);
+    let first = line(&intent()).len();
+    for cut in 0..whole.len() {
+        let read = Attachment::parse(&whole[..cut]);
+        if cut < first {
+            assert!(read.is_err(), "cut at {cut}");
+        } else {
+            let record = read.unwrap_or_else(|e| panic!("cut at {cut}: {e}"));
+            assert!(record.pending().contains(&0), "cut at {cut}: a DEL too few");
+            assert!(record.sound_bytes as usize <= cut);
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let whole = bytes(&[Event::Deleted { leg: 0 }]);
+    for byte in 0..whole.len() {
+        for bit in 0..8 {
+            let mut flipped = whole.clone();
+            flipped[byte] ^= 1 << bit;
+            if let Ok(record) = Attachment::parse(&flipped) {
+                assert_eq!(record.pending(), [1, 0], "byte {byte} bit {bit}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_later_format_is_read_for_what_it_has_in_common_and_everything_in_it_is_owed() {
+    let mut intent = intent();
+    intent.version = FORMAT + 1;
+    let later = String::from_utf8(line(&intent)).expect("text");
+    let json = later.split_once(' ').expect("a sum").1.trim_end();
+    let with_more = RawValue::from_string(json.replacen('{', r#"{"more":{"legs":3},"#, 1)).expect("JSON");
+    let record = Attachment::parse(&line(&with_more)).expect("readable");
+    assert_eq!((record.pending(), record.intent.container_id.as_str()), (vec![1, 0], "c1"));
+    let without = RawValue::from_string(json.replace("\"legs\"", "\"arms\"")).expect("JSON");
+    assert!(Attachment::parse(&line(&without)).expect_err("no legs").contains("format 2"));
+}
+
+#[test]
+fn an_event_of_a_later_program_is_passed_over_and_puts_all_in_doubt() {
+    let unknown = RawValue::from_string(r#"{"mended":{"leg":0}}"#.into()).expect("JSON");
+    let mut whole = bytes(&[]);
+    whole.extend(line(&unknown));
+    assert_eq!(Attachment::parse(&whole).expect("sound").pending(), [1, 0]);
+    whole.extend(line(&Event::Deleted { leg: 1 }));
+    let record = Attachment::parse(&whole).expect("sound");
+    assert_eq!(record.pending(), [0], "what comes after it counts");
+    assert_eq!(record.sound_bytes as usize, whole.len(), "and it is not cut off");
+}
+
+#[test]
+fn a_format_that_nobody_wrote_is_damage() {
+    let mut intent = intent();
+    intent.version = 0;
+    assert!(Attachment::parse(&line(&intent)).expect_err("unknown").contains("format 0"));
+}
+
+#[test]
+fn every_interface_name_is_told() {
+    assert_eq!(Attachment::begin(intent()).ifnames().collect::<Vec<_>>(), ["eth0", "net1"]);
+}
+
+#[test]
+fn a_first_line_that_says_too_little_is_blamed_on_its_format_only_if_that_is_later() {
+    #[derive(Serialize)]
+    struct Short {
+        version: u32,
+    }
+    for (version, says) in
+        [(FORMAT, "its first line: missing field"), (FORMAT + 1, "format 2, of which this program")]
+    {
+        let why = Attachment::parse(&line(&Short { version })).expect_err("too little");
+        assert!(why.starts_with(says), "{why}");
+    }
+}
