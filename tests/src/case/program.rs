@@ -32,6 +32,8 @@ pub(super) fn programs() -> &'static Programs {
 
 /// More than the machine has cores: a case mostly waits for its processes.
 const CASES_AT_ONCE: usize = 6;
+/// Exit code of a test program with a failed test, as the standard harness has it.
+const FAILED: i32 = 101;
 
 /// Lists the cases of a file under their functions' own names, so that a name is written once.
 #[macro_export]
@@ -68,10 +70,22 @@ fn run(cases: fn() -> Vec<Trial>) -> Result<ExitCode> {
     Ok(libtest_mimic::run(&arguments, cases()).exit_code())
 }
 
+/// With this variable set the first case that fails ends the program: whoever only asks whether one fails need not wait
+/// for the others.
+const FAIL_FAST: &str = "CROSSFADE_FAIL_FAST";
+
 /// One case, called `topic::name`.
 pub fn trial(topic: &str, name: &str, test: fn() -> Result<()>) -> Trial {
-    Trial::test(format!("{topic}::{name}"), move || {
-        test().map_err(|error| Failed::from(format!("{error:#}{}", place(error.backtrace()))))
+    let name = format!("{topic}::{name}");
+    Trial::test(name.clone(), move || {
+        test().map_err(|error| {
+            let why = format!("{error:#}{}", place(error.backtrace()));
+            if std::env::var_os(FAIL_FAST).is_some() {
+                println!("{name} failed: {why}");
+                std::process::exit(FAILED);
+            }
+            Failed::from(why)
+        })
     })
 }
 
