@@ -56,6 +56,20 @@ pub struct Intent {
     pub legs: Vec<Leg>,
 }
 
+impl Intent {
+    /// Whether the netns `found` at some path is the attachment's own, asked in the boot `boot_id`; none where that cannot be
+    /// told. A netns does not outlive its boot, and its number may come again.
+    #[must_use]
+    pub fn is_its_netns(&self, found: NetnsId, boot_id: Option<&str>) -> Option<bool> {
+        let then = self.netns_id?;
+        match boot_id {
+            _ if then != found => Some(false),
+            Some(boot_id) => Some(boot_id == self.begun.boot_id),
+            None => None,
+        }
+    }
+}
+
 /// One network of an attachment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Leg {

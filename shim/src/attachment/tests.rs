@@ -157,3 +157,17 @@ fn a_first_line_that_says_too_little_is_blamed_on_its_format_only_if_that_is_lat
         assert!(why.starts_with(says), "{why}");
     }
 }
+
+#[test]
+fn a_netns_is_another_by_its_number_and_after_a_boot_whatever_its_number() {
+    let (id, other) = (NetnsId { dev: 4, ino: 77 }, NetnsId { dev: 4, ino: 78 });
+    let mut intent = Intent { netns_id: Some(id), ..intent() };
+    intent.begun.boot_id = "this".into();
+    assert_eq!(intent.is_its_netns(id, Some("this")), Some(true));
+    assert_eq!(intent.is_its_netns(other, Some("this")), Some(false));
+    assert_eq!(intent.is_its_netns(other, None), Some(false));
+    assert_eq!(intent.is_its_netns(id, Some("next")), Some(false));
+    assert_eq!(intent.is_its_netns(id, None), None, "an unknown boot is no reason");
+    intent.netns_id = None;
+    assert_eq!(intent.is_its_netns(other, Some("next")), None, "nothing is known of it");
+}

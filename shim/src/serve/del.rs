@@ -6,7 +6,7 @@ use crate::attachment::{Event, Intent, Leg};
 use crate::boot::boot_id;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, NoLock, Patience};
-use crate::netns::{Netns, NetnsId};
+use crate::netns::Netns;
 use crate::policy::{Deadlines, Policy, Side};
 use crate::raw::RawObject;
 use crate::reply::{CniError, code};
@@ -51,7 +51,8 @@ pub(super) fn del(request: &Request<'_>) -> Result<(), CniError> {
 fn netns<'a>(request: &'a Request<'_>, intent: &Intent) -> &'a str {
     let told = request.env.netns.as_str();
     let found = Netns::open(Path::new(told)).ok().map(|netns| netns.id());
-    if !found.is_some_and(|found| is_another(found, intent, boot_id().ok())) {
+    let its_own = found.and_then(|found| intent.is_its_netns(found, boot_id().ok()));
+    if its_own != Some(false) {
         return told;
     }
     tracing::warn!(
@@ -60,13 +61,6 @@ fn netns<'a>(request: &'a Request<'_>, intent: &Intent) -> &'a str {
         "another netns is at this path by now; the DEL runs without one"
     );
     ""
-}
-
-/// Whether a netns is certainly not that of the attachment. None outlives its boot, and its number may come again.
-fn is_another(found: NetnsId, intent: &Intent, boot_id: Option<&str>) -> bool {
-    intent
-        .netns_id
-        .is_some_and(|then| then != found || boot_id.is_some_and(|boot_id| boot_id != intent.begun.boot_id))
 }
 
 /// The attachment to close, if there is one.
@@ -137,34 +131,4 @@ fn from_damaged(
     // In one write: a kill in between must not leave a sound record that owes less.
     let started: Vec<Event> = (0..legs.len()).map(|leg| Event::Started { leg }).collect();
     Ok(adopt::begin(&request.store, request.intent(legs)?, &started))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::attachment::FORMAT;
-    use crate::boot::Moment;
-
-    #[test]
-    fn a_netns_is_another_by_its_number_and_after_a_boot_whatever_its_number() {
-        let (id, other) = (NetnsId { dev: 4, ino: 77 }, NetnsId { dev: 4, ino: 78 });
-        let mut intent = Intent {
-            version: FORMAT,
-            container_id: "c1".into(),
-            ifname: "eth0".into(),
-            begun: Moment { boot_id: "this".into(), boottime_ms: 1, wall_secs: 1 },
-            netns: "/run/netns/x".into(),
-            netns_id: Some(id),
-            cni_args: None,
-            cni_path: None,
-            route: None,
-            legs: Vec::new(),
-        };
-        assert!(!is_another(id, &intent, Some("this")));
-        assert!(is_another(other, &intent, Some("this")));
-        assert!(is_another(id, &intent, Some("next")));
-        assert!(!is_another(id, &intent, None), "an unknown boot is no reason");
-        intent.netns_id = None;
-        assert!(!is_another(other, &intent, Some("next")), "nothing is known of it");
-    }
 }

@@ -172,10 +172,9 @@ fn failed(key: &Key, error: &io::Error) -> CniError {
 #[must_use]
 pub fn netns_of(record: &Attachment) -> &str {
     let intent = &record.intent;
-    let this_boot = boot_id().is_ok_and(|now| now == intent.begun.boot_id);
-    let netns = Netns::open(Path::new(&intent.netns)).ok();
-    match (netns.map(|netns| netns.id()), intent.netns_id) {
-        (Some(now), Some(then)) if now == then && this_boot => &intent.netns,
+    let found = Netns::open(Path::new(&intent.netns)).ok().map(|netns| netns.id());
+    match found.and_then(|found| intent.is_its_netns(found, boot_id().ok())) {
+        Some(true) => &intent.netns,
         _ => "",
     }
 }
