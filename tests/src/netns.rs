@@ -16,6 +16,22 @@ use nix::{
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
+/// Makes a network namespace and binds it to `path`, which is made: not even its loopback is up.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn pin(path: &Path) -> Result<()> {
+    File::create(path).with_context(|| format!("make {}", path.display()))?;
+    let target = path.to_owned();
+    let made = thread::spawn(move || -> Result<()> {
+        unshare(CloneFlags::CLONE_NEWNET).context("unshare the network")?;
+        let none: Option<&str> = None;
+        mount(Some("/proc/thread-self/ns/net"), &target, none, MsFlags::MS_BIND, none)
+            .context("bind the netns")
+    });
+    made.join().map_err(|_| anyhow::anyhow!("the netns thread panicked"))?
+}
+
 /// A network namespace with a name; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Netns {
@@ -30,15 +46,7 @@ impl Netns {
     pub fn new() -> Result<Self> {
         let path = PathBuf::from(format!("/run/netns/case{}", MADE.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir_all("/run/netns")?;
-        File::create(&path).with_context(|| format!("make {}", path.display()))?;
-        let target = path.clone();
-        let made = thread::spawn(move || -> Result<()> {
-            unshare(CloneFlags::CLONE_NEWNET).context("unshare the network")?;
-            let none: Option<&str> = None;
-            mount(Some("/proc/thread-self/ns/net"), &target, none, MsFlags::MS_BIND, none)
-                .context("bind the netns")
-        });
-        made.join().map_err(|_| anyhow::anyhow!("the netns thread panicked"))??;
+        pin(&path)?;
         Ok(Self { path })
     }
 

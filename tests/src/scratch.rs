@@ -83,3 +83,20 @@ pub fn install(program: &Path, target: &Path) -> Result<()> {
     let mut install = Command::new("install");
     crate::node::run(install.args(["-D", "-m", "0755"]).arg(program).arg(target)).map(drop)
 }
+
+/// Every file below a directory; none if there is no directory.
+///
+/// # Errors
+/// What the file system says.
+pub fn files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("reading {}", directory.display()))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
+    }
+    Ok(found)
+}

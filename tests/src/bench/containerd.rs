@@ -11,13 +11,13 @@ use anyhow::{Context, Result};
 use super::crowd::together;
 use super::report::Limit;
 use super::statistics::Pairs;
-use super::world::files;
 use super::{Bench, Turn};
 use crate::containerd::{Containerd, Options};
 use crate::cri::Sandbox;
 use crate::crossfade::Crossfade;
 use crate::fabric::{Fabric, Overlay};
 use crate::node::Node;
+use crate::scratch::files;
 
 /// Of the pairs of single calls, a sandbox's are so many times fewer: each is worth fifty calls.
 const FEWER: usize = 10;

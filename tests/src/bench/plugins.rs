@@ -73,7 +73,7 @@ impl Bridge {
         let is_lease = |path: &std::path::PathBuf| {
             path.file_name().is_some_and(|name| name.to_string_lossy().parse::<std::net::IpAddr>().is_ok())
         };
-        let mut left: Vec<_> = super::world::files(&self.leases)?.into_iter().filter(is_lease).collect();
+        let mut left: Vec<_> = crate::scratch::files(&self.leases)?.into_iter().filter(is_lease).collect();
         let links = node::run(Command::new("ip").args(["-o", "link", "show", "master", &self.bridge]))
             .context("links of the bridge")?;
         left.extend(links.lines().map(Into::into));

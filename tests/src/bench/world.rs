@@ -1,7 +1,6 @@
 //! Where the benchmark works: programs, stubs, namespaces, and a place on a real disk.
 
 use std::fs::{self, File, Permissions, TryLockError};
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use nix::mount::{MntFlags, umount2};
 use serde_json::{Value, json};
 
 use super::call::{Attachment, Call};
+use crate::scratch::files;
 use crate::stub::{Reply, Stub, StubDir};
 use crate::{dist, isolate, node, packages, scratch};
 
@@ -186,20 +186,6 @@ pub(super) fn plugin_conf(network: &Value) -> Value {
     conf["cniVersion"] = network["cniVersion"].clone();
     conf["name"] = network["name"].clone();
     conf
-}
-
-/// Every file below a directory; none if there is no directory.
-pub(super) fn files(directory: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("reading {}", directory.display()))?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
-    }
-    Ok(found)
 }
 
 /// A directory below `target/`, removed on drop, shown below the lab's scratch root.

@@ -5,11 +5,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use lab::cri::{Cri, Sandbox};
 use lab::deadline::until;
+use lab::scratch::files;
 use lab::stub::Gate;
 use serde_json::json;
 
 use crate::LIMIT;
-use crate::scene::{Scene, files, pass, passing};
+use crate::scene::{Scene, pass, passing};
 
 /// Kills containerd while the ADD of a pod called `cut` waits in old's spy, and returns the sandbox's id.
 fn cut(scene: &mut Scene, gate: &Gate, ifname: &str) -> Result<String> {

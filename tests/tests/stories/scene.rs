@@ -4,7 +4,6 @@
 //! pass, writes down its calls, and fails or waits as a story wants. What the real plugins hold (leases, links) is what a
 //! lost DEL would leak; what the spies wrote down says who was asked.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use lab::cri::{Cri, Sandbox};
 use lab::crossfade::{BIN_DIR, CONF_DIR, Crossfade};
 use lab::fabric::{Fabric, Overlay};
 use lab::node::Node;
+use lab::scratch::files;
 use lab::stub::{Act, CallLog, Gate, Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
@@ -293,18 +293,4 @@ fn conflist(overlay: &Overlay, stubs: &[&str], dual: bool) -> Value {
         ipam["routes"] = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
     }
     conflist
-}
-
-/// All files below a directory; none if it is not there.
-pub(crate) fn files(directory: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("reading {}", directory.display()))?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
-    }
-    Ok(found)
 }

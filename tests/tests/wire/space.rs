@@ -6,9 +6,10 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use lab::netns;
 use lab::node::Node;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::mount::{MntFlags, umount2};
+use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 
 /// A network namespace, a node's or a pod's.
@@ -39,15 +40,7 @@ impl Space {
     /// A new one for a pod, with the kernel's own settings and `lo` up.
     pub(crate) fn bare(name: &str) -> Result<Self> {
         let path = Path::new("/run/netns").join(name);
-        File::create(&path).with_context(|| format!("make {}", path.display()))?;
-        let target = path.clone();
-        let made = thread::spawn(move || -> Result<()> {
-            unshare(CloneFlags::CLONE_NEWNET).context("unshare the network")?;
-            let none: Option<&str> = None;
-            mount(Some("/proc/thread-self/ns/net"), &target, none, MsFlags::MS_BIND, none)
-                .context("bind the netns")
-        });
-        made.join().map_err(|_| anyhow!("the netns thread panicked"))??;
+        netns::pin(&path)?;
         let space = Self { path, is_ours: true };
         space.ip("link set lo up")?;
         Ok(space)
