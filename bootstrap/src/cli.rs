@@ -46,6 +46,9 @@ pub struct Global {
     /// Print what would be changed, and change nothing.
     #[arg(long, global = true)]
     pub dry_run: bool,
+    /// A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain).
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
 }
 
 /// How to print.
@@ -73,7 +76,60 @@ pub enum Command {
     Sweep(Sweep),
     /// Phase, pods per network, what is owed.
     Status,
+    /// Prepare this node before its runtime and kubelet start (crossfade-boot.service).
+    Boot(Boot),
+    /// Hold kubelet back until this node can come up right (kubelet's ExecStartPre).
+    Gate(Gate),
+    /// Write what kubelet, or the runtime, is told on its command line (their ExecStartPre).
+    Render(Render),
+    /// Guard the conf, follow readiness and report (crossfade-watch.service).
+    Watch(Watch),
+    /// Say what boot and render would do here, and why.
+    Explain(Explain),
 }
+
+/// Options of `boot`.
+#[derive(Debug, Args)]
+#[command(before_help = "Example:\n  crossfade-bootstrap boot --dry-run")]
+pub struct Boot {}
+
+/// Options of `gate`.
+#[derive(Debug, Args)]
+#[command(before_help = "Example: would kubelet be let through now?\n  crossfade-bootstrap gate --dry-run")]
+pub struct Gate {}
+
+/// Options of `render`.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Example: what kubelet would be told, and whether it would take it\n  crossfade-bootstrap render --check"
+)]
+pub struct Render {
+    /// For the runtime, not for kubelet.
+    #[arg(long, conflicts_with_all = ["check", "print"])]
+    pub runtime: bool,
+    /// Write nothing; hold labels and taints against the rules of kubelet and of the API server.
+    #[arg(long)]
+    pub check: bool,
+    /// Print the settings for a platform that we cannot reach from here, instead of writing ours.
+    #[arg(long, value_name = "PLATFORM", conflicts_with = "check")]
+    pub print: Option<String>,
+}
+
+/// Options of `watch`.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Example: one round, and what it would change\n  crossfade-bootstrap watch --once --dry-run"
+)]
+pub struct Watch {
+    /// One round, then end.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+#[command(before_help = "Example:\n  crossfade-bootstrap explain --root /mnt/image")]
+pub struct Explain {}
 
 /// Where the runtime reads confs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

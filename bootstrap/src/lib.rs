@@ -1,9 +1,11 @@
-//! One node: installation, policy and sweep.
+//! One node: its boot, its conf and kubelet's registration, installation, policy and sweep.
 //!
 //! Every command is one straight line: settings and facts ([`settings`], [`facts`]) -> decide (pure; a list of
 //! [`change::Change`]) -> apply -> report ([`print`]). A dry run stops before apply and prints the very list that it would carry out.
 
+pub mod api;
 pub mod attachments;
+pub mod boot;
 pub mod cache;
 pub mod change;
 pub mod cli;
@@ -11,14 +13,26 @@ pub mod conf;
 pub mod confdir;
 pub mod durable;
 pub mod exit;
+pub mod explain;
 pub mod facts;
+pub mod gate;
+pub mod generator;
 pub mod install;
 pub mod installing;
 pub mod inventory;
+pub mod kubelet;
+pub mod node;
+pub mod places;
 pub mod policy;
 pub mod print;
+pub mod profile;
+pub mod render;
+pub mod report;
 pub mod runtime;
 pub mod settings;
 pub mod status;
 pub mod sweep;
+pub mod switch;
 pub mod uninstall;
+pub mod unit;
+pub mod watch;

@@ -5,11 +5,17 @@ use std::process::ExitCode;
 use bootstrap::cli::{Cli, Command, Policy};
 use bootstrap::exit::{Exit, Failure};
 use bootstrap::settings::Settings;
-use bootstrap::{attachments, installing, policy, print, status, sweep, uninstall};
+use bootstrap::{
+    attachments, boot, explain, gate, generator, installing, policy, print, render, status, sweep, uninstall,
+    watch,
+};
 use clap::Parser;
 use shim::request::Pod;
 
 fn main() -> ExitCode {
+    if generator::is_called() {
+        return generator::main().into();
+    }
     let cli = Cli::parse();
     run(&cli).unwrap_or_else(|failure| print::failure(cli.global.output, &failure)).into()
 }
@@ -21,6 +27,11 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Uninstall(wanted) => print::report(output, &uninstall::uninstall(global, wanted)?),
         Command::Sweep(wanted) => print::report(output, &sweep::sweep(global, wanted)?),
         Command::Status => print::report(output, &status::status(&Settings::gather(global))?),
+        Command::Boot(wanted) => print::report(output, &boot::boot(global, wanted)?),
+        Command::Gate(wanted) => print::report(output, &gate::gate(global, wanted)?),
+        Command::Render(wanted) => print::report(output, &render::render(global, wanted)?),
+        Command::Watch(wanted) => watch::watch(global, wanted)?,
+        Command::Explain(wanted) => print::report(output, &explain::explain(global, wanted)?),
         Command::Attachments => {
             let layout = Settings::certain(global)?.layout;
             let policy = shim::policy::Policy::load(&layout.policy_file()).ok();

@@ -5,7 +5,6 @@
 //! JSON Schema is `shim/policy.schema.json`; a test holds the two together.
 
 mod choose;
-mod fields;
 mod parse;
 mod phase;
 

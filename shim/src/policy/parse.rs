@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
 use super::{
     Attach, Both, Deadlines, Gc, Network, PodAnnotation, Policy, Probe, Retired, Rule, SecondaryFailure, Side,
 };
+use crate::fields::Fields;
 use crate::raw::RawObject;
 use crate::request::validate_ifname;
 
@@ -37,7 +37,7 @@ impl Policy {
     /// One line that names the key, what was expected and, where there is one, the remedy.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let object = RawObject::parse(bytes).map_err(|e| e.to_string())?;
-        let fields = Fields::new(object, "policy", &KEYS)?;
+        let fields = Fields::outermost(object, "policy", &KEYS)?;
         match fields.require::<u64>("version", "1")? {
             1 => {}
             other => {

@@ -1,4 +1,4 @@
-//! One JSON object of the policy whose keys are all known.
+//! One JSON object of a settings file (policy.json, node.json) whose keys are all known.
 //!
 //! An unknown key is an error that names the nearest known one: a misspelt `secondaryFailure` must not silently mean the
 //! default. So is a key written twice.
@@ -7,14 +7,25 @@ use serde::de::DeserializeOwned;
 
 use crate::raw::RawObject;
 
-/// The fields of the object at `path` (`policy`, `both`, `rules[2]`, ...).
-pub(super) struct Fields {
+/// The fields of the object at `path` (`both`, `rules[2]`, ...); the outermost object is called like its file (`policy`, `node`).
+#[derive(Debug)]
+pub struct Fields {
     object: RawObject,
     path: String,
+    /// The outermost object's name does not belong before its keys.
+    outermost: bool,
 }
 
 impl Fields {
-    pub(super) fn new(object: RawObject, path: &str, known: &[&str]) -> Result<Self, String> {
+    /// The outermost object, called `name` in messages.
+    ///
+    /// # Errors
+    /// An unknown key, with the nearest of `known`; a key written twice.
+    pub fn outermost(object: RawObject, name: &str, known: &[&str]) -> Result<Self, String> {
+        Self::new(object, name, known).map(|fields| Self { outermost: true, ..fields })
+    }
+
+    fn new(object: RawObject, path: &str, known: &[&str]) -> Result<Self, String> {
         let mut seen: Vec<&str> = Vec::new();
         for (key, _) in object.pairs() {
             if !known.contains(&key) {
@@ -25,16 +36,20 @@ impl Fields {
             }
             seen.push(key);
         }
-        Ok(Self { object, path: path.to_owned() })
+        Ok(Self { object, path: path.to_owned(), outermost: false })
     }
 
     /// The path of `key`, for messages.
-    pub(super) fn at(&self, key: &str) -> String {
-        if self.path == "policy" { key.to_owned() } else { format!("{}.{key}", self.path) }
+    #[must_use]
+    pub fn at(&self, key: &str) -> String {
+        if self.outermost { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// The value of `key`, which may be absent but not null.
-    pub(super) fn get<T: DeserializeOwned>(&self, key: &str, expected: &str) -> Result<Option<T>, String> {
+    ///
+    /// # Errors
+    /// It is not what was `expected`; the message names the key and quotes what was found.
+    pub fn get<T: DeserializeOwned>(&self, key: &str, expected: &str) -> Result<Option<T>, String> {
         let Some(raw) = self.object.get(key) else {
             return Ok(None);
         };
@@ -51,19 +66,28 @@ impl Fields {
     }
 
     /// The value of `key`, which must be there.
-    pub(super) fn require<T: DeserializeOwned>(&self, key: &str, expected: &str) -> Result<T, String> {
+    ///
+    /// # Errors
+    /// As [`Fields::get`], and where it is absent.
+    pub fn require<T: DeserializeOwned>(&self, key: &str, expected: &str) -> Result<T, String> {
         self.get(key, expected)?.ok_or_else(|| format!("{}: missing; expected {expected}", self.at(key)))
     }
 
     /// The object at `key` with its own known keys.
-    pub(super) fn object(&self, key: &str, known: &[&str]) -> Result<Option<Self>, String> {
+    ///
+    /// # Errors
+    /// It is no object, or has an unknown key.
+    pub fn object(&self, key: &str, known: &[&str]) -> Result<Option<Self>, String> {
         self.get::<RawObject>(key, "an object")?
             .map(|object| Self::new(object, &self.at(key), known))
             .transpose()
     }
 
     /// The list of objects at `key`, each with the same known keys.
-    pub(super) fn objects(&self, key: &str, known: &[&str]) -> Result<Vec<Self>, String> {
+    ///
+    /// # Errors
+    /// As [`Fields::object`], for each.
+    pub fn objects(&self, key: &str, known: &[&str]) -> Result<Vec<Self>, String> {
         self.get::<Vec<RawObject>>(key, "a list of objects")?
             .unwrap_or_default()
             .into_iter()
@@ -73,11 +97,10 @@ impl Fields {
     }
 
     /// An integer within `range`.
-    pub(super) fn integer(
-        &self,
-        key: &str,
-        range: std::ops::RangeInclusive<u64>,
-    ) -> Result<Option<u64>, String> {
+    ///
+    /// # Errors
+    /// It is none, or outside.
+    pub fn integer(&self, key: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, String> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         let value = self.get::<u64>(key, &expected)?;
         match value {

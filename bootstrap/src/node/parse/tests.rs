@@ -1,0 +1,73 @@
+//! node.json, key by key.
+
+use super::*;
+
+const FULL: &str = r#"{
+    "version": 1,
+    "confDir": "private",
+    "labels": {"io.cilium.migration/cilium-default": "true"},
+    "taints": [{"key": "node.cilium.io/agent-not-ready", "effect": "NoSchedule"}, {"key": "a", "value": "b", "effect": "NoExecute"}],
+    "cniVersion": "1.1.0",
+    "runtime": {"name": "cri-o", "endpoint": "unix:///run/crio/crio.sock", "unit": "crio.service", "config": "/etc/crio/crio.conf", "binDirs": ["/opt/cni/bin"]},
+    "kubelet": {"unit": "kubelet.service", "register": false, "kubeconfig": "/etc/kubernetes/kubelet.conf", "nodeName": "n1"},
+    "gate": {"trySeconds": 30, "giveUpSeconds": 600},
+    "desired": "node-annotation",
+    "allowed": ["old", "both-old"],
+    "report": {"node": false, "textfile": "/var/lib/node_exporter/crossfade.prom"},
+    "proof": "probe"
+}"#;
+
+#[test]
+fn every_key_is_read() {
+    let node = Node::parse(FULL.as_bytes()).expect("valid");
+    assert_eq!((node.conf_dir, node.cni_version), (Mode::Private, CniVersion::V110));
+    let taints: Vec<_> = node.taints.iter().map(ToString::to_string).collect();
+    assert_eq!(taints, ["node.cilium.io/agent-not-ready:NoSchedule", "a=b:NoExecute"]);
+    assert_eq!(node.runtime.kind, Some(RuntimeKind::Crio));
+    assert_eq!(node.runtime.bin_dirs, [PathBuf::from("/opt/cni/bin")]);
+    assert_eq!((node.kubelet.register, node.kubelet.node_name.as_deref()), (false, Some("n1")));
+    assert_eq!((node.gate.try_secs, node.gate.give_up_secs), (30, Some(600)));
+    assert_eq!((node.follows_desired, node.allowed), (true, vec![Phase::Old, Phase::BothOld]));
+    assert!(!node.report.node && !node.proves && node.report.textfile.is_some());
+}
+
+#[test]
+fn what_is_left_out_is_the_default() {
+    assert_eq!(Node::parse(br#"{"version": 1}"#), Ok(Node::default()));
+    for empty in ["runtime", "kubelet", "gate", "report"] {
+        assert_eq!(Node::parse(format!(r#"{{"version":1,"{empty}":{{}}}}"#).as_bytes()), Ok(Node::default()));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_was_expected() {
+    for (more, words) in [
+        (r#""confdir": "private""#, &["confdir", "did you mean \"confDir\""][..]),
+        (r#""confDir": "privat""#, &["confDir", "private or shared", "privat"]),
+        (r#""labels": {"a": 1}"#, &["labels", "object of strings"]),
+        (r#""taints": [{"key": "a"}]"#, &["taints[0].effect", "missing", "NoSchedule"]),
+        (r#""taints": [{"key": "a", "effect": "noschedule"}]"#, &["taints[0].effect", "noschedule"]),
+        (
+            r#""taints": [{"key":"a","effect":"NoExecute"},{"key":"a","value":"b","effect":"NoExecute"}]"#,
+            &["taints[1].key", "twice"],
+        ),
+        (r#""runtime": {"endpoint": "tcp://1.2.3.4:1"}"#, &["runtime.endpoint", "unix:///PATH"]),
+        (r#""runtime": {"binDirs": ["bin"]}"#, &["runtime.binDirs", "absolute"]),
+        (r#""runtime": {"unit": "/etc/containerd.service"}"#, &["runtime.unit", ".service"]),
+        (r#""kubelet": {"unit": "kubelet"}"#, &["kubelet.unit", ".service"]),
+        (r#""kubelet": {"register": "yes"}"#, &["kubelet.register", "true or false"]),
+        (r#""gate": {"trySeconds": 0}"#, &["gate.trySeconds", "1 to 60"]),
+        (r#""gate": {"giveUpSeconds": 0}"#, &["gate.giveUpSeconds", "from 1"]),
+        (r#""desired": "node-annotation""#, &["allowed", "missing"]),
+        (r#""allowed": ["both"]"#, &["allowed", "both-old", "\"both\""]),
+        (r#""allowed": ["old", "old"]"#, &["allowed", "twice"]),
+        (r#""report": {"textfile": "/x/crossfade.txt"}"#, &["report.textfile", ".prom"]),
+        (r#""version": 1"#, &["version", "twice"]),
+    ] {
+        let why = Node::parse(format!(r#"{{"version": 1, {more}}}"#).as_bytes()).expect_err(more);
+        assert!(words.iter().all(|word| why.contains(word)), "{more}: {why}");
+    }
+    for text in ["", "[]", r#"{"version": 2}"#, "{}"] {
+        assert!(Node::parse(text.as_bytes()).is_err(), "{text}");
+    }
+}

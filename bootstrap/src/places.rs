@@ -1,0 +1,91 @@
+//! Every path of a node that is ours to know and that the shim does not know, below a root.
+//!
+//! The root is `/` on a node; another one is an image that is being built, or a test's tree. What the shim reads as well is in
+//! [`shim::layout`].
+
+use std::path::{Path, PathBuf};
+
+use shim::layout::SETTINGS_DIRS;
+
+/// File name of the node's settings in [`SETTINGS_DIRS`].
+pub const NODE_FILE: &str = "node.json";
+/// Switches Crossfade off on this node while it exists.
+pub const DISABLED: &str = "/etc/crossfade/disabled";
+/// The runtime's conf directory in private mode; on tmpfs, so that every boot starts without a conf.
+pub const PRIVATE_CONF_DIR: &str = "/run/crossfade/net.d";
+/// What systemd adds to kubelet's command line: `CROSSFADE_KUBELET_ARGS`.
+pub const KUBELET_ENV: &str = "/run/crossfade/kubelet.env";
+/// What systemd adds to the runtime's command line: `CROSSFADE_RUNTIME_ARGS`.
+pub const RUNTIME_ENV: &str = "/run/crossfade/runtime.env";
+/// The copy of containerd's configuration that names our conf directory.
+pub const CONTAINERD_CONFIG: &str = "/run/crossfade/containerd/config.toml";
+/// Why kubelet was started although the gate never opened; while it is there, kubelet registers with a taint that says so.
+pub const UNFIT: &str = "/run/crossfade/unfit";
+/// What `boot` made of this boot.
+pub const BOOTED: &str = "/run/crossfade/boot.json";
+/// Which machine, and which boot of it, `boot` saw last.
+pub const IDENTITY: &str = "/var/lib/crossfade/boot.json";
+/// What a clone or a first boot moved out of the way; nothing is deleted.
+pub const SET_ASIDE: &str = "/var/lib/crossfade/set-aside";
+/// What `watch` sees, for people and programs.
+pub const STATUS: &str = "/run/crossfade/status.json";
+/// One file per network whose probes, those that only `watch` can ask among them, hold now; policies name them as `file` probes.
+pub const PROBED: &str = "/run/crossfade/probe";
+
+/// A node's files, or those of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root(PathBuf);
+
+impl Default for Root {
+    fn default() -> Self {
+        Self("/".into())
+    }
+}
+
+impl Root {
+    /// The tree at `dir`, which is an absolute path.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self(dir.into())
+    }
+
+    /// The node itself, not an image of one.
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        self.0 == Path::new("/")
+    }
+
+    /// Where `path`, absolute as the node sees it, lies.
+    #[must_use]
+    pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.0.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The first of [`SETTINGS_DIRS`] that has `file`; a dangling link is there, too: it must fail, not fall through.
+    #[must_use]
+    pub fn settings_file(&self, file: &str) -> Option<PathBuf> {
+        let mut places = SETTINGS_DIRS.iter().map(|dir| self.at(Path::new(dir).join(file)));
+        places.find(|place| place.symlink_metadata().is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_place_that_has_the_file_wins_even_as_a_dangling_link() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let root = Root::new(dir.path());
+        assert_eq!(root.settings_file(NODE_FILE), None);
+        for place in ["usr/lib/crossfade", "run/crossfade", "etc/crossfade"] {
+            let place = dir.path().join(place);
+            std::fs::create_dir_all(&place).expect("place");
+            std::os::unix::fs::symlink("nowhere", place.join(NODE_FILE)).expect("link");
+            assert_eq!(root.settings_file(NODE_FILE), Some(place.join(NODE_FILE)));
+        }
+        assert_eq!(Root::default().at("/run/x"), Path::new("/run/x"));
+        assert!(Root::default().is_node() && !root.is_node());
+    }
+}

@@ -1,0 +1,1 @@
+//! The CNIs that we know, as data.

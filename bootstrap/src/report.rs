@@ -1,0 +1,84 @@
+//! What `watch` tells the world: one value, made by the loop, handed to every place that reports it.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use shim::policy::Phase;
+
+/// The truth about this node's network, as of one round of the loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeReport {
+    /// Whether pods get the network that the policy names, now.
+    pub ready: bool,
+    /// Why, in one word for programs.
+    pub reason: Reason,
+    /// Why, in one sentence for people, at most 256 bytes.
+    pub message: String,
+    /// What the policy says; none while it is broken.
+    pub phase: Option<Phase>,
+    /// SHA-256 of the policy's bytes, in hex; none while there is no policy.
+    pub policy_sha256: Option<String>,
+    /// This boot.
+    pub boot_id: String,
+    /// Whether the Node's NetworkUnavailable is ours to clear: the old CNI may have left it true, the networks that pods get are ready,
+    /// and none of their agents ever writes it.
+    pub clears_network_unavailable: bool,
+}
+
+/// Why a node is ready or not; the reason of its condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Reason {
+    /// It is ready.
+    NetworkReady,
+    /// A network that the policy names is not ready yet.
+    WaitingForNetwork,
+    /// The policy or node.json cannot be used.
+    BadSettings,
+    /// `boot` has not succeeded in this boot.
+    BootFailed,
+    /// An agent takes the conf directory for itself, and we do not fight it.
+    ConfContended,
+    /// Our conf is not what the runtime would use, and it takes a person to change that.
+    ConfNotFirst,
+    /// The conf directory was replaced; the runtime may have to be restarted to see it.
+    RuntimeRestartNeeded,
+    /// Crossfade was switched off.
+    SwitchedOff,
+}
+
+impl Reason {
+    /// As the condition spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NetworkReady => "NetworkReady",
+            Self::WaitingForNetwork => "WaitingForNetwork",
+            Self::BadSettings => "BadSettings",
+            Self::BootFailed => "BootFailed",
+            Self::ConfContended => "ConfContended",
+            Self::ConfNotFirst => "ConfNotFirst",
+            Self::RuntimeRestartNeeded => "RuntimeRestartNeeded",
+            Self::SwitchedOff => "SwitchedOff",
+        }
+    }
+}
+
+/// Something that happened once, for the Node's events and the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// Its name, in one word: `Flipped`, `FlipRefused`, `ConfRepaired`, `ConfContended`, ...
+    pub reason: &'static str,
+    /// Whether it takes a person.
+    pub warning: bool,
+    /// In one sentence, at most 1024 bytes.
+    pub message: String,
+}
+
+/// What the publisher has to know of the node; gathered once by `watch`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// kubelet's kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// The Node's name; none is what kubelet would take.
+    pub node_name: Option<String>,
+}
