@@ -27,6 +27,15 @@ pub struct Command {
     pub arguments: Vec<String>,
 }
 
+/// A word of a command, expanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// The word.
+    pub text: String,
+    /// The variable that it comes from, the first of several.
+    pub variable: Option<String>,
+}
+
 impl ExecLine {
     /// Its commands; more than one where they are parted by `;`.
     ///
@@ -105,19 +114,21 @@ impl Command {
 
     /// Program and arguments as they are started by the unit `unit` with `environment`.
     #[must_use]
-    pub fn expand(&self, unit: &str, environment: &BTreeMap<String, String>) -> Vec<String> {
-        let mut words = vec![specify(&self.program, unit)];
+    pub fn expand(&self, unit: &str, environment: &BTreeMap<String, String>) -> Vec<Word> {
+        let plain = |text| Word { text, variable: None };
+        let mut words = vec![plain(specify(&self.program, unit))];
         for argument in &self.arguments {
             let argument = specify(argument, unit);
             if self.is_verbatim() {
-                words.push(argument);
+                words.push(plain(argument));
                 continue;
             }
             match alone(&argument) {
                 // An unknown variable is no word at all.
                 Some(name) => {
                     let value = environment.get(name).map(String::as_str).unwrap_or_default();
-                    words.extend(split(value, Escapes::Next).unwrap_or_default());
+                    let parts = split(value, Escapes::Next).unwrap_or_default();
+                    words.extend(parts.into_iter().map(|text| Word { text, variable: Some(name.into()) }));
                 }
                 None => words.push(within(&argument, environment)),
             }
@@ -138,7 +149,8 @@ pub(super) fn alone(word: &str) -> Option<&str> {
 }
 
 /// A word with every `${NAME}` replaced, and `$$` by `$`; any other `$` stays.
-fn within(word: &str, environment: &BTreeMap<String, String>) -> String {
+fn within(word: &str, environment: &BTreeMap<String, String>) -> Word {
+    let mut variable = None;
     let mut text = String::with_capacity(word.len());
     let mut rest = word;
     while let Some(at) = rest.find('$') {
@@ -149,13 +161,14 @@ fn within(word: &str, environment: &BTreeMap<String, String>) -> String {
             rest = after;
         } else if let Some((name, after)) = tail.strip_prefix("${").and_then(|tail| tail.split_once('}')) {
             text.push_str(environment.get(name).map(String::as_str).unwrap_or_default());
+            variable.get_or_insert_with(|| name.to_owned());
             rest = after;
         } else {
             text.push('$');
             rest = &tail[1..];
         }
     }
-    text + rest
+    Word { text: text + rest, variable }
 }
 
 /// The specifiers that depend on the unit's name alone, or that are constants of the system manager; any other stays as it is,
@@ -197,7 +210,8 @@ mod tests {
         let environment =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let commands = line(text).commands().expect(text);
-        commands[0].expand("kubelet.service", &environment)
+        let words = commands[0].expand("kubelet.service", &environment);
+        words.into_iter().map(|word| word.text).collect()
     }
 
     /// *Source*: the examples of man 5 `systemd.service`, "Command lines", and what systemd 252 was seen to do.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
 
-pub use self::exec::{Command, ExecLine};
+pub use self::exec::{Command, ExecLine, Word};
 use self::search::chase;
 use self::words::{Escapes, split};
 use crate::places::Root;
@@ -42,22 +42,8 @@ impl Unit {
     /// # Errors
     /// A file of it that is there and cannot be read.
     pub fn load(root: &Root, name: &str) -> Result<Option<Self>, String> {
-        let Some(found) = search::find(root, name, GENERATED) else {
+        let Some((mut unit, merging)) = Self::merge(root, name)? else {
             return Ok(None);
-        };
-        let mut merging = Merging::default();
-        let mut files = vec![found.fragment];
-        files.extend(found.drop_ins);
-        for file in &files {
-            merging.take(name, file, &read(root, file)?);
-        }
-        let mut unit = Self {
-            name: name.into(),
-            files,
-            exec_start: merging.exec_start,
-            environment: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            absent: Vec::new(),
         };
         for (source, key, value) in merging.environment {
             unit.set(key, value, &source);
@@ -86,6 +72,35 @@ impl Unit {
             }
         }
         Ok(Some(unit))
+    }
+
+    /// The same without any variable: their files may lie on file systems that are not mounted yet when a generator runs.
+    ///
+    /// # Errors
+    /// As [`Unit::load`].
+    pub fn outline(root: &Root, name: &str) -> Result<Option<Self>, String> {
+        Ok(Self::merge(root, name)?.map(|(unit, _)| unit))
+    }
+
+    fn merge(root: &Root, name: &str) -> Result<Option<(Self, Merging)>, String> {
+        let Some(found) = search::find(root, name, GENERATED) else {
+            return Ok(None);
+        };
+        let mut merging = Merging::default();
+        let mut files = vec![found.fragment];
+        files.extend(found.drop_ins);
+        for file in &files {
+            merging.take(name, file, &read(root, file)?);
+        }
+        let unit = Self {
+            name: name.into(),
+            files,
+            exec_start: std::mem::take(&mut merging.exec_start),
+            environment: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            absent: Vec::new(),
+        };
+        Ok(Some((unit, merging)))
     }
 
     fn set(&mut self, key: String, value: String, source: &Path) {
@@ -150,7 +165,8 @@ impl Unit {
     /// # Errors
     /// As [`Unit::single`].
     pub fn command(&self) -> Result<Vec<String>, String> {
-        self.single().map(|command| command.expand(&self.name, &self.environment))
+        let words = self.single()?.expand(&self.name, &self.environment);
+        Ok(words.into_iter().map(|word| word.text).collect())
     }
 }
 
@@ -195,11 +211,16 @@ impl Merging {
     }
 }
 
-/// A file of the node, links taken below the root; what is not UTF-8 is replaced.
+/// Where a file of the node lies, links taken below the root.
+#[must_use]
+pub fn locate(root: &Root, path: &Path) -> PathBuf {
+    root.at(chase(root, path).unwrap_or_else(|| path.into()))
+}
+
+/// A file of the node; what is not UTF-8 is replaced.
 fn read(root: &Root, path: &Path) -> Result<String, String> {
     let named = |e: std::io::Error| format!("read {}: {e}", path.display());
-    let real = chase(root, path).unwrap_or_else(|| path.into());
-    let mut file = std::fs::File::open(root.at(real)).map_err(named)?;
+    let mut file = std::fs::File::open(locate(root, path)).map_err(named)?;
     let bytes = read_bounded(&mut file, MAX_BYTES).map_err(named)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -214,7 +235,7 @@ fn glob(root: &Root, pattern: &Path) -> Vec<PathBuf> {
     if !name.contains(['*', '?', '[']) {
         return if is_file(pattern) { vec![pattern.into()] } else { Vec::new() };
     }
-    let entries = std::fs::read_dir(root.at(chase(root, dir).unwrap_or_else(|| dir.into())));
+    let entries = std::fs::read_dir(locate(root, dir));
     let names =
         entries.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let mut files: Vec<PathBuf> = names
