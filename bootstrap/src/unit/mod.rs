@@ -226,7 +226,7 @@ fn read(root: &Root, path: &Path) -> Result<String, String> {
 }
 
 /// The files that a pattern names, sorted, as the node sees them; `*`, `?` and `[..]` may stand in the last component.
-fn glob(root: &Root, pattern: &Path) -> Vec<PathBuf> {
+pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<PathBuf> {
     let is_file = |path: &Path| chase(root, path).is_some_and(|real| root.at(real).is_file());
     let (Some(dir), Some(name)) = (pattern.parent(), pattern.file_name().and_then(|name| name.to_str()))
     else {
@@ -248,7 +248,7 @@ fn glob(root: &Root, pattern: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether a file name matches a pattern. *Source*: man 7 `glob`.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut letters = pattern.chars();
     match letters.next() {
         None => name.is_empty(),
