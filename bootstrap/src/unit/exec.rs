@@ -37,20 +37,25 @@ pub struct Word {
 }
 
 impl ExecLine {
-    /// Its commands; more than one where they are parted by `;`.
-    ///
-    /// # Errors
-    /// Why systemd would pass over this line.
-    pub fn commands(&self) -> Result<Vec<Command>, String> {
-        let wrong = |why: String| format!("ExecStart= in {}: {why}", self.source.display());
+    /// Its commands, more than one where they are parted by `;`, up to the first that is no command, and why that is none.
+    #[must_use]
+    pub fn commands(&self) -> (Vec<Command>, Option<String>) {
+        let wrong = |why: String| Some(format!("ExecStart= in {}: {why}", self.source.display()));
         let mut commands = Vec::new();
         let mut rest = self.text.as_str();
-        while let Some((word, after)) = first(rest, Escapes::C).map_err(wrong)? {
-            let (command, after) = command(&word, after).map_err(wrong)?;
-            commands.push(command);
-            rest = after;
+        loop {
+            match first(rest, Escapes::C) {
+                Ok(None) => return (commands, None),
+                Ok(Some((word, after))) => match command(&word, after) {
+                    Ok((command, after)) => {
+                        commands.push(command);
+                        rest = after;
+                    }
+                    Err(why) => return (commands, wrong(why)),
+                },
+                Err(why) => return (commands, wrong(why)),
+            }
         }
-        if commands.is_empty() { Err(wrong("expected a program".into())) } else { Ok(commands) }
     }
 }
 
@@ -58,8 +63,8 @@ impl ExecLine {
 fn command<'t>(word: &str, mut rest: &'t str) -> Result<(Command, &'t str), String> {
     let length = prefixes(word);
     let (prefixes, program) = word.split_at(length);
-    if program.is_empty() || program.ends_with('/') {
-        return Err(format!("expected a program, found {word:?}"));
+    if program.is_empty() || program.ends_with('/') || (program.contains('/') && !program.starts_with('/')) {
+        return Err(format!("expected a program, by its absolute path or its name, found {word:?}"));
     }
     let mut arguments = Vec::new();
     loop {
@@ -209,7 +214,7 @@ mod tests {
     fn expanded(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
         let environment =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let commands = line(text).commands().expect(text);
+        let (commands, _) = line(text).commands();
         let words = commands[0].expand("kubelet.service", &environment);
         words.into_iter().map(|word| word.text).collect()
     }
@@ -247,13 +252,18 @@ mod tests {
             (r"/x a \; b ;c", &["|/x|a ; b ;c"]),
             ("/x a ;", &["|/x|a"]),
         ] {
-            let commands = line(text).commands().expect(text).into_iter().map(|command| {
+            let (commands, why) = line(text).commands();
+            assert_eq!(why, None);
+            let commands = commands.into_iter().map(|command| {
                 format!("{}|{}|{}", command.prefixes, command.program, command.arguments.join(" "))
             });
             assert_eq!(commands.collect::<Vec<_>>(), told, "{text}");
         }
-        for text in ["", "-", "@/x", "/x 'a", "/usr/bin/"] {
-            assert!(line(text).commands().is_err(), "{text}");
+        for (text, good) in
+            [("-", 0), ("@/x", 0), ("/x 'a", 0), ("/usr/bin/", 0), ("bin/x", 0), ("/x ; 'b", 1)]
+        {
+            let (commands, why) = line(text).commands();
+            assert!(commands.len() == good && why.is_some(), "{text}: {commands:?}");
         }
     }
 }

@@ -31,8 +31,10 @@ pub struct Unit {
     name: String,
     files: Vec<PathBuf>,
     exec_start: Vec<ExecLine>,
+    passed_over: Vec<String>,
     environment: BTreeMap<String, String>,
     sources: BTreeMap<String, PathBuf>,
+    environment_files: Vec<PathBuf>,
     absent: Vec<PathBuf>,
 }
 
@@ -96,8 +98,10 @@ impl Unit {
             name: name.into(),
             files,
             exec_start: std::mem::take(&mut merging.exec_start),
+            passed_over: std::mem::take(&mut merging.passed_over),
             environment: BTreeMap::new(),
             sources: BTreeMap::new(),
+            environment_files: merging.files.iter().map(|(pattern, _)| pattern.clone()).collect(),
             absent: Vec::new(),
         };
         Ok(Some((unit, merging)))
@@ -120,7 +124,7 @@ impl Unit {
         &self.files
     }
 
-    /// Every `ExecStart=` that counts.
+    /// Every `ExecStart=` that counts; those that systemd passes over are left out.
     #[must_use]
     pub fn exec_start(&self) -> &[ExecLine] {
         &self.exec_start
@@ -138,6 +142,12 @@ impl Unit {
         self.sources.get(variable).map(PathBuf::as_path)
     }
 
+    /// The patterns of `EnvironmentFile=`, whether anything is there or not.
+    #[must_use]
+    pub fn environment_files(&self) -> &[PathBuf] {
+        &self.environment_files
+    }
+
     /// Files of `EnvironmentFile=` that must be there and are not; the unit will not start before they are.
     #[must_use]
     pub fn absent_files(&self) -> &[PathBuf] {
@@ -147,16 +157,17 @@ impl Unit {
     /// Its one command, not expanded.
     ///
     /// # Errors
-    /// It has none, or several, or one that systemd would pass over.
+    /// It has none, or several.
     pub fn single(&self) -> Result<Command, String> {
-        let mut commands = Vec::new();
-        for line in &self.exec_start {
-            commands.extend(line.commands()?);
-        }
+        let mut commands: Vec<_> = self.exec_start.iter().flat_map(|line| line.commands().0).collect();
         let count = commands.len();
         match (commands.pop(), count) {
             (Some(command), 1) => Ok(command),
-            _ => Err(format!("{}: expected one command in ExecStart=, found {count}", self.name)),
+            _ => Err(format!(
+                "{}: expected one command in ExecStart=, found {count}{}",
+                self.name,
+                self.passed_over.iter().map(|why| format!("; {why}")).collect::<String>()
+            )),
         }
     }
 
@@ -174,6 +185,7 @@ impl Unit {
 #[derive(Default)]
 struct Merging {
     exec_start: Vec<ExecLine>,
+    passed_over: Vec<String>,
     environment: Vec<(PathBuf, String, String)>,
     files: Vec<(PathBuf, bool)>,
     unset: Vec<String>,
@@ -189,7 +201,14 @@ impl Merging {
             let reset = value.is_empty();
             match assignment.key.as_str() {
                 "ExecStart" if reset => self.exec_start.clear(),
-                "ExecStart" => self.exec_start.push(ExecLine { text: value, source: file.into() }),
+                "ExecStart" => {
+                    let line = ExecLine { text: value, source: file.into() };
+                    let (commands, why) = line.commands();
+                    self.passed_over.extend(why);
+                    if !commands.is_empty() {
+                        self.exec_start.push(line);
+                    }
+                }
                 "Environment" if reset => self.environment.clear(),
                 "Environment" => {
                     let pairs = environment::assignments(&exec::specify(&value, unit));

@@ -93,7 +93,7 @@ fn whatever_the_sources_say_every_taint_is_there_exactly_once() {
         state % below
     };
     let mut joined = 0;
-    for _ in 0..20_000 {
+    for _ in 0..4_000 {
         let mut list = |most: u64| -> Vec<Taint> {
             let one = |key: u64, value: u64, effect: u64| Taint {
                 key: format!("k{key}"),
@@ -139,5 +139,5 @@ fn whatever_the_sources_say_every_taint_is_there_exactly_once() {
         }
         joined += usize::from(line.len() > unique.len());
     }
-    assert!(joined > 10_000, "{joined} of the lines join what others said with ours");
+    assert!(joined > 2_000, "{joined} of the lines join what others said with ours");
 }
