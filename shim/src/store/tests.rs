@@ -101,6 +101,39 @@ fn what_is_too_long_for_a_record_is_a_damaged_one() {
 }
 
 #[test]
+fn a_torn_tail_stays_as_a_line_and_a_sound_record_as_it_is() {
+    let (store, dir) = store("tail");
+    let intent = crate::attachment::tests::intent();
+    let key = Key::new(&intent.container_id, &intent.ifname);
+    drop(store.begin(intent).expect("begun"));
+    let opened = |store: &Store| match store.find(&key) {
+        Ok(Found::Record(record)) => store.open(*record),
+        other => panic!("{other:?}"),
+    };
+    let sound = std::fs::read(store.path(&key)).expect("record");
+    assert!(opened(&store).file.is_some());
+    assert_eq!(std::fs::read(store.path(&key)).expect("record"), sound);
+    let torn = [sound.as_slice(), b"torn"].concat();
+    std::fs::write(store.path(&key), &torn).expect("torn");
+    assert!(opened(&store).file.is_some());
+    assert_eq!(std::fs::read(store.path(&key)).expect("record"), [torn.as_slice(), b"\n"].concat());
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
+fn a_record_is_not_written_elsewhere_because_its_place_is_taken() {
+    let (store, dir) = store("taken");
+    let intent = crate::attachment::tests::intent();
+    let key = Key::new(&intent.container_id, &intent.ifname);
+    let open = store.begin(intent).expect("begun");
+    std::fs::create_dir(store.earlier_shard(&key.container_id)).expect("shard");
+    std::fs::rename(store.path(&key), store.earlier_path(&key)).expect("moved");
+    std::os::unix::fs::symlink("nowhere", store.path(&key)).expect("link");
+    assert!(store.open(open.attachment).file.is_none());
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
 fn only_what_is_absent_is_looked_for_in_its_earlier_place() {
     let (store, dir) = store("places");
     let key = Key::new("c1", "eth0");
