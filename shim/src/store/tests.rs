@@ -115,8 +115,12 @@ fn a_torn_tail_stays_as_a_line_and_a_sound_record_as_it_is() {
     assert_eq!(std::fs::read(store.path(&key)).expect("record"), sound);
     let torn = [sound.as_slice(), b"torn"].concat();
     std::fs::write(store.path(&key), &torn).expect("torn");
-    assert!(opened(&store).file.is_some());
+    let mut open = opened(&store);
     assert_eq!(std::fs::read(store.path(&key)).expect("record"), [torn.as_slice(), b"\n"].concat());
+    assert_eq!(open.attachment.sound_bytes, torn.len() as u64 + 1);
+    // What a failed write is cut back to.
+    open.append(&[Event::Started { leg: 1 }, Event::Started { leg: 0 }]).expect("appended");
+    assert_eq!(open.attachment.sound_bytes, store.path(&key).metadata().expect("record").len());
     std::fs::remove_dir_all(dir).expect("clean");
 }
 
@@ -130,6 +134,36 @@ fn a_record_is_not_written_elsewhere_because_its_place_is_taken() {
     std::fs::rename(store.path(&key), store.earlier_path(&key)).expect("moved");
     std::os::unix::fs::symlink("nowhere", store.path(&key)).expect("link");
     assert!(store.open(open.attachment).file.is_none());
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
+fn only_an_absent_record_is_as_good_as_removed() {
+    let (store, dir) = store("remove");
+    let key = Key::new("c1", "eth0");
+    store.remove(&key).expect("nothing there");
+    std::fs::create_dir_all(store.path(&key)).expect("not to be unlinked");
+    assert!(store.remove(&key).is_err());
+    assert!(list(&store.path(&key)).is_ok_and(|found| found.is_empty()));
+    std::fs::write(store.path(&key).join("file"), "").expect("file");
+    assert!(
+        list(&store.path(&key).join("file")).is_err(),
+        "a shard that cannot be listed is not an empty one"
+    );
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
+fn a_temporary_file_is_abandoned_once_its_writer_is_gone() {
+    let (store, dir) = store("temps");
+    let shard = store.shard("c1");
+    std::fs::create_dir(&shard).expect("shard");
+    let temp = |pid: &str| shard.join(format!("{}{pid}-0", file::TEMP_PREFIX));
+    // Above the kernel's largest pid.
+    for path in [temp("4194305"), temp(&std::process::id().to_string()), shard.join("c1@eth0")] {
+        std::fs::write(path, "").expect("written");
+    }
+    assert_eq!(store.abandoned_temps().expect("listed"), [temp("4194305")]);
     std::fs::remove_dir_all(dir).expect("clean");
 }
 
