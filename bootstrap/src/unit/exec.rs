@@ -27,21 +27,35 @@ pub struct Command {
     pub arguments: Vec<String>,
 }
 
+/// A word of a command, expanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// The word.
+    pub text: String,
+    /// The variable that it comes from, the first of several.
+    pub variable: Option<String>,
+}
+
 impl ExecLine {
-    /// Its commands; more than one where they are parted by `;`.
-    ///
-    /// # Errors
-    /// Why systemd would pass over this line.
-    pub fn commands(&self) -> Result<Vec<Command>, String> {
-        let wrong = |why: String| format!("ExecStart= in {}: {why}", self.source.display());
+    /// Its commands, more than one where they are parted by `;`, up to the first that is no command, and why that is none.
+    #[must_use]
+    pub fn commands(&self) -> (Vec<Command>, Option<String>) {
+        let wrong = |why: String| Some(format!("ExecStart= in {}: {why}", self.source.display()));
         let mut commands = Vec::new();
         let mut rest = self.text.as_str();
-        while let Some((word, after)) = first(rest, Escapes::C).map_err(wrong)? {
-            let (command, after) = command(&word, after).map_err(wrong)?;
-            commands.push(command);
-            rest = after;
+        loop {
+            match first(rest, Escapes::C) {
+                Ok(None) => return (commands, None),
+                Ok(Some((word, after))) => match command(&word, after) {
+                    Ok((command, after)) => {
+                        commands.push(command);
+                        rest = after;
+                    }
+                    Err(why) => return (commands, wrong(why)),
+                },
+                Err(why) => return (commands, wrong(why)),
+            }
         }
-        if commands.is_empty() { Err(wrong("expected a program".into())) } else { Ok(commands) }
     }
 }
 
@@ -49,8 +63,8 @@ impl ExecLine {
 fn command<'t>(word: &str, mut rest: &'t str) -> Result<(Command, &'t str), String> {
     let length = prefixes(word);
     let (prefixes, program) = word.split_at(length);
-    if program.is_empty() || program.ends_with('/') {
-        return Err(format!("expected a program, found {word:?}"));
+    if program.is_empty() || program.ends_with('/') || (program.contains('/') && !program.starts_with('/')) {
+        return Err(format!("expected a program, by its absolute path or its name, found {word:?}"));
     }
     let mut arguments = Vec::new();
     loop {
@@ -105,19 +119,21 @@ impl Command {
 
     /// Program and arguments as they are started by the unit `unit` with `environment`.
     #[must_use]
-    pub fn expand(&self, unit: &str, environment: &BTreeMap<String, String>) -> Vec<String> {
-        let mut words = vec![specify(&self.program, unit)];
+    pub fn expand(&self, unit: &str, environment: &BTreeMap<String, String>) -> Vec<Word> {
+        let plain = |text| Word { text, variable: None };
+        let mut words = vec![plain(specify(&self.program, unit))];
         for argument in &self.arguments {
             let argument = specify(argument, unit);
             if self.is_verbatim() {
-                words.push(argument);
+                words.push(plain(argument));
                 continue;
             }
             match alone(&argument) {
                 // An unknown variable is no word at all.
                 Some(name) => {
                     let value = environment.get(name).map(String::as_str).unwrap_or_default();
-                    words.extend(split(value, Escapes::Next).unwrap_or_default());
+                    let parts = split(value, Escapes::Next).unwrap_or_default();
+                    words.extend(parts.into_iter().map(|text| Word { text, variable: Some(name.into()) }));
                 }
                 None => words.push(within(&argument, environment)),
             }
@@ -138,7 +154,8 @@ pub(super) fn alone(word: &str) -> Option<&str> {
 }
 
 /// A word with every `${NAME}` replaced, and `$$` by `$`; any other `$` stays.
-fn within(word: &str, environment: &BTreeMap<String, String>) -> String {
+fn within(word: &str, environment: &BTreeMap<String, String>) -> Word {
+    let mut variable = None;
     let mut text = String::with_capacity(word.len());
     let mut rest = word;
     while let Some(at) = rest.find('$') {
@@ -149,13 +166,14 @@ fn within(word: &str, environment: &BTreeMap<String, String>) -> String {
             rest = after;
         } else if let Some((name, after)) = tail.strip_prefix("${").and_then(|tail| tail.split_once('}')) {
             text.push_str(environment.get(name).map(String::as_str).unwrap_or_default());
+            variable.get_or_insert_with(|| name.to_owned());
             rest = after;
         } else {
             text.push('$');
             rest = &tail[1..];
         }
     }
-    text + rest
+    Word { text: text + rest, variable }
 }
 
 /// The specifiers that depend on the unit's name alone, or that are constants of the system manager; any other stays as it is,
@@ -196,8 +214,9 @@ mod tests {
     fn expanded(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
         let environment =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let commands = line(text).commands().expect(text);
-        commands[0].expand("kubelet.service", &environment)
+        let (commands, _) = line(text).commands();
+        let words = commands[0].expand("kubelet.service", &environment);
+        words.into_iter().map(|word| word.text).collect()
     }
 
     /// *Source*: the examples of man 5 `systemd.service`, "Command lines", and what systemd 252 was seen to do.
@@ -233,13 +252,18 @@ mod tests {
             (r"/x a \; b ;c", &["|/x|a ; b ;c"]),
             ("/x a ;", &["|/x|a"]),
         ] {
-            let commands = line(text).commands().expect(text).into_iter().map(|command| {
+            let (commands, why) = line(text).commands();
+            assert_eq!(why, None);
+            let commands = commands.into_iter().map(|command| {
                 format!("{}|{}|{}", command.prefixes, command.program, command.arguments.join(" "))
             });
             assert_eq!(commands.collect::<Vec<_>>(), told, "{text}");
         }
-        for text in ["", "-", "@/x", "/x 'a", "/usr/bin/"] {
-            assert!(line(text).commands().is_err(), "{text}");
+        for (text, good) in
+            [("-", 0), ("@/x", 0), ("/x 'a", 0), ("/usr/bin/", 0), ("bin/x", 0), ("/x ; 'b", 1)]
+        {
+            let (commands, why) = line(text).commands();
+            assert!(commands.len() == good && why.is_some(), "{text}: {commands:?}");
         }
     }
 }

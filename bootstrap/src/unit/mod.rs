@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
 
-pub use self::exec::{Command, ExecLine};
+pub use self::exec::{Command, ExecLine, Word};
 use self::search::chase;
 use self::words::{Escapes, split};
 use crate::places::Root;
@@ -31,8 +31,10 @@ pub struct Unit {
     name: String,
     files: Vec<PathBuf>,
     exec_start: Vec<ExecLine>,
+    passed_over: Vec<String>,
     environment: BTreeMap<String, String>,
     sources: BTreeMap<String, PathBuf>,
+    environment_files: Vec<PathBuf>,
     absent: Vec<PathBuf>,
 }
 
@@ -42,22 +44,8 @@ impl Unit {
     /// # Errors
     /// A file of it that is there and cannot be read.
     pub fn load(root: &Root, name: &str) -> Result<Option<Self>, String> {
-        let Some(found) = search::find(root, name, GENERATED) else {
+        let Some((mut unit, merging)) = Self::merge(root, name)? else {
             return Ok(None);
-        };
-        let mut merging = Merging::default();
-        let mut files = vec![found.fragment];
-        files.extend(found.drop_ins);
-        for file in &files {
-            merging.take(name, file, &read(root, file)?);
-        }
-        let mut unit = Self {
-            name: name.into(),
-            files,
-            exec_start: merging.exec_start,
-            environment: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            absent: Vec::new(),
         };
         for (source, key, value) in merging.environment {
             unit.set(key, value, &source);
@@ -88,6 +76,37 @@ impl Unit {
         Ok(Some(unit))
     }
 
+    /// The same without any variable: their files may lie on file systems that are not mounted yet when a generator runs.
+    ///
+    /// # Errors
+    /// As [`Unit::load`].
+    pub fn outline(root: &Root, name: &str) -> Result<Option<Self>, String> {
+        Ok(Self::merge(root, name)?.map(|(unit, _)| unit))
+    }
+
+    fn merge(root: &Root, name: &str) -> Result<Option<(Self, Merging)>, String> {
+        let Some(found) = search::find(root, name, GENERATED) else {
+            return Ok(None);
+        };
+        let mut merging = Merging::default();
+        let mut files = vec![found.fragment];
+        files.extend(found.drop_ins);
+        for file in &files {
+            merging.take(name, file, &read(root, file)?);
+        }
+        let unit = Self {
+            name: name.into(),
+            files,
+            exec_start: std::mem::take(&mut merging.exec_start),
+            passed_over: std::mem::take(&mut merging.passed_over),
+            environment: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            environment_files: merging.files.iter().map(|(pattern, _)| pattern.clone()).collect(),
+            absent: Vec::new(),
+        };
+        Ok(Some((unit, merging)))
+    }
+
     fn set(&mut self, key: String, value: String, source: &Path) {
         self.sources.insert(key.clone(), source.into());
         self.environment.insert(key, value);
@@ -105,7 +124,7 @@ impl Unit {
         &self.files
     }
 
-    /// Every `ExecStart=` that counts.
+    /// Every `ExecStart=` that counts; those that systemd passes over are left out.
     #[must_use]
     pub fn exec_start(&self) -> &[ExecLine] {
         &self.exec_start
@@ -123,6 +142,12 @@ impl Unit {
         self.sources.get(variable).map(PathBuf::as_path)
     }
 
+    /// The patterns of `EnvironmentFile=`, whether anything is there or not.
+    #[must_use]
+    pub fn environment_files(&self) -> &[PathBuf] {
+        &self.environment_files
+    }
+
     /// Files of `EnvironmentFile=` that must be there and are not; the unit will not start before they are.
     #[must_use]
     pub fn absent_files(&self) -> &[PathBuf] {
@@ -132,16 +157,17 @@ impl Unit {
     /// Its one command, not expanded.
     ///
     /// # Errors
-    /// It has none, or several, or one that systemd would pass over.
+    /// It has none, or several.
     pub fn single(&self) -> Result<Command, String> {
-        let mut commands = Vec::new();
-        for line in &self.exec_start {
-            commands.extend(line.commands()?);
-        }
+        let mut commands: Vec<_> = self.exec_start.iter().flat_map(|line| line.commands().0).collect();
         let count = commands.len();
         match (commands.pop(), count) {
             (Some(command), 1) => Ok(command),
-            _ => Err(format!("{}: expected one command in ExecStart=, found {count}", self.name)),
+            _ => Err(format!(
+                "{}: expected one command in ExecStart=, found {count}{}",
+                self.name,
+                self.passed_over.iter().map(|why| format!("; {why}")).collect::<String>()
+            )),
         }
     }
 
@@ -150,7 +176,8 @@ impl Unit {
     /// # Errors
     /// As [`Unit::single`].
     pub fn command(&self) -> Result<Vec<String>, String> {
-        self.single().map(|command| command.expand(&self.name, &self.environment))
+        let words = self.single()?.expand(&self.name, &self.environment);
+        Ok(words.into_iter().map(|word| word.text).collect())
     }
 }
 
@@ -158,6 +185,7 @@ impl Unit {
 #[derive(Default)]
 struct Merging {
     exec_start: Vec<ExecLine>,
+    passed_over: Vec<String>,
     environment: Vec<(PathBuf, String, String)>,
     files: Vec<(PathBuf, bool)>,
     unset: Vec<String>,
@@ -173,7 +201,14 @@ impl Merging {
             let reset = value.is_empty();
             match assignment.key.as_str() {
                 "ExecStart" if reset => self.exec_start.clear(),
-                "ExecStart" => self.exec_start.push(ExecLine { text: value, source: file.into() }),
+                "ExecStart" => {
+                    let line = ExecLine { text: value, source: file.into() };
+                    let (commands, why) = line.commands();
+                    self.passed_over.extend(why);
+                    if !commands.is_empty() {
+                        self.exec_start.push(line);
+                    }
+                }
                 "Environment" if reset => self.environment.clear(),
                 "Environment" => {
                     let pairs = environment::assignments(&exec::specify(&value, unit));
@@ -195,11 +230,16 @@ impl Merging {
     }
 }
 
-/// A file of the node, links taken below the root; what is not UTF-8 is replaced.
+/// Where a file of the node lies, links taken below the root.
+#[must_use]
+pub fn locate(root: &Root, path: &Path) -> PathBuf {
+    root.at(chase(root, path).unwrap_or_else(|| path.into()))
+}
+
+/// A file of the node; what is not UTF-8 is replaced.
 fn read(root: &Root, path: &Path) -> Result<String, String> {
     let named = |e: std::io::Error| format!("read {}: {e}", path.display());
-    let real = chase(root, path).unwrap_or_else(|| path.into());
-    let mut file = std::fs::File::open(root.at(real)).map_err(named)?;
+    let mut file = std::fs::File::open(locate(root, path)).map_err(named)?;
     let bytes = read_bounded(&mut file, MAX_BYTES).map_err(named)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -214,7 +254,7 @@ pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<PathBuf> {
     if !name.contains(['*', '?', '[']) {
         return if is_file(pattern) { vec![pattern.into()] } else { Vec::new() };
     }
-    let entries = std::fs::read_dir(root.at(chase(root, dir).unwrap_or_else(|| dir.into())));
+    let entries = std::fs::read_dir(locate(root, dir));
     let names =
         entries.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let mut files: Vec<PathBuf> = names
