@@ -19,11 +19,11 @@ use crate::facts::{Asked, Facts, NetworkFacts};
 use crate::inventory::{Known, take};
 
 /// Our name on a node that has no network yet.
-const DEFAULT_NAME: &str = "crossfade";
+pub const DEFAULT_NAME: &str = "crossfade";
 /// cniVersion of our conf unless something else is asked for.
 const DEFAULT_CNI_VERSION: &str = "1.0.0";
 /// Mode of our conf: it holds no secret.
-const CONF_MODE: u32 = 0o644;
+pub const CONF_MODE: u32 = 0o644;
 /// Mode of our plugin.
 const PLUGIN_MODE: u32 = 0o755;
 /// The plugin of the agent that may take the conf directory for itself.
@@ -123,7 +123,8 @@ impl InTheWay {
 }
 
 /// The networks that a pod may get now: these must work from the first moment. The other one may come later.
-fn needed(policy: &Policy) -> BTreeSet<Side> {
+#[must_use]
+pub fn needed(policy: &Policy) -> BTreeSet<Side> {
     let of = |attach| match attach {
         Attach::One(side) => vec![side],
         Attach::Both if policy.both.secondary_failure == SecondaryFailure::Tolerate => {

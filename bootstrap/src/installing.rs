@@ -71,7 +71,12 @@ fn apply(
         Act::List(entries) => change::list(layout, entries).map_err(io)?,
         Act::Remove { path, nudge } => change::remove(path, *nudge).map_err(io)?,
         Act::Confirm => confirm(facts, wanted, notes)?,
-        Act::Close(_) | Act::CloseEntry(_) | Act::Unlock(_) | Act::Wait => {}
+        Act::Close(_)
+        | Act::CloseEntry(_)
+        | Act::Unlock(_)
+        | Act::Wait
+        | Act::Mark { .. }
+        | Act::Start { .. } => {}
     }
     Ok(Some(Outcome::Done))
 }
