@@ -15,7 +15,7 @@ use crate::attachments::{self, Life};
 use crate::cli::{self, Global};
 use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
-use crate::places::{Root, STATUS};
+use crate::places::{PRIVATE_CONF_DIR, Root, STATUS};
 use crate::print::Report;
 use crate::settings::Settings;
 use crate::watch::document::{self, Document, Seen};
@@ -136,6 +136,12 @@ pub fn status(settings: &Settings) -> Result<Status, Failure> {
     let installed = matches!(settings.installed, Ok(Some(_)));
     match &settings.installed {
         Ok(Some(conf)) => problems.extend(in_the_way(settings, &conf.name)),
+        Ok(None) if settings.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
+            problems.push(format!(
+                "{} is not there yet: watch writes it once the networks that the policy names are ready",
+                settings.conf_file().display()
+            ))
+        }
         Ok(None) => problems.push(format!("{} is not there: run install", settings.conf_file().display())),
         Err(why) => problems.push(why.clone()),
     }

@@ -115,7 +115,7 @@ fn verdict(facts: &Facts, conf: &Decided, waits: Option<&Judged>, memory: &Memor
             let phase = facts.policy.as_ref().map_or_else(|_| "", |held| held.policy.phase().as_str());
             (Reason::NetworkReady, format!("pods get what phase {phase} names"))
         }
-        state => (Reason::ConfNotFirst, format!("our conf is {}", state.word())),
+        state => (Reason::ConfNotFirst, format!("our conf is not in place: {}", state.word())),
     }
 }
 

@@ -132,7 +132,9 @@ pub fn decide(facts: &Facts, memory: &mut Memory, ready: bool) -> Decided {
 
 /// Our conf is not as it should be.
 fn repair(facts: &Facts, memory: &mut Memory, decided: &mut Decided, (name, wanted): (String, Vec<u8>)) {
-    if facts.dir_id.is_none() {
+    if facts.dir_id.is_none() && memory.dir.is_some() {
+        // What comes back with another directory was not taken from us.
+        memory.settled = None;
         let since = *memory.dir_missing.get_or_insert(facts.now);
         if facts.now.saturating_sub(since) < MADE_AGAIN_WITHIN {
             decided.state = State::NoDirectory;

@@ -11,9 +11,9 @@ pub const QUIET: Duration = Duration::from_millis(100);
 /// And at the latest so long after the first event.
 pub const AT_MOST: Duration = Duration::from_millis(250);
 /// Rounds within [`LATELY`] that are no storm.
-const BURST: usize = 10;
+const BURST: usize = 20;
 /// What a storm is measured over.
-const LATELY: Duration = Duration::from_secs(10);
+const LATELY: Duration = Duration::from_secs(60);
 /// Longest gathering in a storm.
 const LONGEST: Duration = Duration::from_secs(4);
 
@@ -57,7 +57,7 @@ mod tests {
             now += at_most;
             rounds += 1;
         }
-        assert!(rounds < 60, "{rounds} rounds in a minute of storm");
+        assert!(rounds < 45, "{rounds} rounds in a minute of storm");
         let (quiet, _) = pace.gather(now + LATELY);
         assert_eq!(quiet, QUIET, "after a calm");
     }
