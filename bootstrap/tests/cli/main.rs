@@ -1,8 +1,12 @@
 //! `crossfade-bootstrap` as a person calls it: the program itself, on trees of files that stand for a node.
 
+mod explain;
 mod install;
+mod kubelet;
 mod node;
 mod policy;
 mod refusals;
+mod render;
 mod sweep;
+mod systemd;
 mod uninstall;
