@@ -101,8 +101,8 @@ fn what_was_missed_is_caught_up_with_the_latest_only() -> Result<()> {
     ensure!(says(&scene.node()?)[0] == "True", "{}", scene.node()?);
     ensure!(scene.node()?["metadata"]["labels"]["crossfade/phase"] == "both-old", "{}", scene.node()?);
     ensure!(scene.events()?.len() == 1, "{:?}", scene.events()?);
-    ensure!(publisher.said("unreachable") == 1, "{}", publisher.log());
-    ensure!(publisher.log().contains("up to date again"), "{}", publisher.log());
+    ensure!(publisher.said("unreachable") == 1, "{}", publisher.journal());
+    ensure!(publisher.journal().contains("up to date again"), "{}", publisher.journal());
     // Every version since: none says what was true only while it was away.
     let path = format!(
         "/api/v1/nodes?watch=1&timeoutSeconds=1&fieldSelector=metadata.name={}&resourceVersion={since}",
@@ -132,7 +132,7 @@ fn an_api_server_that_says_no_is_not_asked_for_ever() -> Result<()> {
     // What happens to that Node meanwhile is no reason to ask again.
     scene.annotate("crossfade/desired", &json!("new"))?;
     ensure!(publisher.desired()? == "new", "it still watches");
-    ensure!(publisher.said("forbidden") == 1, "{}", publisher.log());
+    ensure!(publisher.said("forbidden") == 1, "{}", publisher.journal());
     let mut after = scene.node()?;
     ensure!(after["metadata"]["annotations"]["crossfade/desired"].take() == "new", "{after}");
     ensure!(after["status"] == before["status"], "{after}");

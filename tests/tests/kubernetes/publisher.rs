@@ -120,7 +120,7 @@ impl Publisher {
     pub(crate) fn settle(&mut self) -> Result<()> {
         self.report(&json!({ "settle": WITHIN.as_secs() }))?;
         let settled = self.next("settled")?;
-        ensure!(settled == "true", "not published: {}", self.log());
+        ensure!(settled == "true", "not published: {}", self.journal());
         Ok(())
     }
 
@@ -135,19 +135,25 @@ impl Publisher {
                 Some((first, rest)) if first == word => Ok(rest.to_owned()),
                 _ => bail!("expected {word}, got {line:?}"),
             },
-            Err(error) => bail!("expected {word}: {error}; {}", self.log()),
+            Err(error) => bail!("expected {word}: {error}; {}", self.journal()),
         }
     }
 
-    /// Its journal.
+    /// All that was logged, also by the libraries at their most talkative.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it would say in the journal.
+    pub(crate) fn journal(&self) -> String {
+        let log = self.log();
+        log.lines().filter(|line| line.contains(" bootstrap::")).collect::<Vec<_>>().join("\n")
     }
 
     /// How often its journal says this kind of trouble.
     pub(crate) fn said(&self, kind: &str) -> usize {
         let kind = format!("kind={kind:?}");
-        self.log().lines().filter(|line| line.contains(&kind)).count()
+        self.journal().lines().filter(|line| line.contains(&kind)).count()
     }
 }
 

@@ -54,7 +54,7 @@ fn condition_label_and_annotation_follow_the_truth() -> Result<()> {
     let version = scene.node()?["metadata"]["resourceVersion"].clone();
     publisher.publish(&waiting("new"))?;
     ensure!(scene.node()?["metadata"]["resourceVersion"] == version, "written again");
-    ensure!(publisher.log().is_empty(), "{}", publisher.log());
+    ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
     Ok(())
 }
 
@@ -122,7 +122,7 @@ fn a_node_that_registers_later_gets_it_at_once() -> Result<()> {
     kubelet::register(&scene.kubelet, scene.node, &[])?;
     publisher.settle()?;
     ensure!(says(&scene.node()?)[1] == "NetworkReady", "{}", scene.node()?);
-    ensure!(publisher.log().is_empty(), "{}", publisher.log());
+    ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
     Ok(())
 }
 

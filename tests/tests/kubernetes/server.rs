@@ -81,7 +81,7 @@ impl Server {
             ("tls-private-key-file", "server.key"),
             ("token-auth-file", "tokens.csv"),
             ("service-account-signing-key-file", "accounts.key"),
-            ("service-account-key-file", "accounts.key"),
+            ("service-account-key-file", "accounts.pem"),
             ("cert-dir", ""),
         ] {
             command.arg(format!("--{flag}={}", self.scratch.join(file).display()));
@@ -139,6 +139,7 @@ fn write_pki(scratch: &Scratch, authority: &Authority) -> Result<()> {
         ("ca.pem", authority.certificate()),
         ("server.pem", server.certificate),
         ("server.key", server.key),
+        ("accounts.pem", accounts.certificate),
         ("accounts.key", accounts.key),
         ("tokens.csv", tokens),
     ] {
