@@ -108,7 +108,7 @@ impl Sandbox {
             labels: self.labels.clone(),
             annotations: self.annotations.clone(),
             linux: Some(api::LinuxPodSandboxConfig {
-                cgroup_parent: crate::isolate::cgroup_parent()?,
+                cgroup_parent: cgroup_parent()?,
                 security_context: Some(api::LinuxSandboxSecurityContext {
                     namespace_options: Some(namespaces),
                     ..Default::default()
@@ -118,6 +118,11 @@ impl Sandbox {
             ..Default::default()
         })
     }
+}
+
+/// The lab's, which sweeps it; on a machine of [`crate::boot`], of which nothing is left anyway, kubelet's own.
+fn cgroup_parent() -> Result<String> {
+    if Path::new(crate::kubelet::EVENTS).exists() { Ok("/kubepods".to_owned()) } else { crate::isolate::cgroup_parent() }
 }
 
 /// A sandbox as the runtime lists it.
