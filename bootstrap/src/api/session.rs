@@ -85,7 +85,9 @@ impl<F: Fn(String)> Session<F> {
                 Err(trouble) if trouble.kind == Kind::Unauthorized && std::mem::take(&mut self.worked) => {}
                 Err(trouble) => {
                     self.journal.went_wrong(&trouble);
+                    self.shared.rests(true);
                     self.rest(trouble.kind).await;
+                    self.shared.rests(false);
                 }
             }
         }
