@@ -71,6 +71,22 @@ pub enum Act {
     CloseEntry(Key),
     /// Leaves an attachment for a later pass.
     Wait,
+    /// Marks a network as ready in this boot, as the shim does.
+    Mark {
+        /// The network's own name.
+        name: String,
+        /// Its conf.
+        conf: PathBuf,
+    },
+    /// Has systemd run this very program with these arguments, in a unit of its own.
+    Start {
+        /// The unit's name, without `.service`.
+        unit: String,
+        /// The arguments.
+        arguments: Vec<String>,
+        /// How long it may run, in seconds.
+        within_secs: u64,
+    },
 }
 
 /// A file to write.
@@ -105,6 +121,8 @@ impl Act {
             Self::Confirm => "confirm",
             Self::Close(_) | Self::CloseEntry(_) => "close",
             Self::Wait => "wait",
+            Self::Mark { .. } => "mark",
+            Self::Start { .. } => "start",
         }
     }
 }
@@ -187,7 +205,9 @@ fn file_act(act: &Act) -> io::Result<bool> {
         | Act::Confirm
         | Act::Close(_)
         | Act::CloseEntry(_)
-        | Act::Wait => return Ok(false),
+        | Act::Wait
+        | Act::Mark { .. }
+        | Act::Start { .. } => return Ok(false),
     }
     Ok(true)
 }

@@ -207,7 +207,8 @@ impl Asked {
 }
 
 /// Types of a network whose binary cannot be used, with the reason: its plugins and their address managers.
-fn missing(conf: &Conflist, search: &str) -> Vec<String> {
+#[must_use]
+pub fn missing(conf: &Conflist, search: &str) -> Vec<String> {
     let mut types: Vec<String> = Vec::new();
     for plugin in &conf.plugins {
         types.push(plugin.plugin_type.clone());
@@ -234,10 +235,10 @@ fn distrusted(settings: &Settings, bin_dirs: &[PathBuf], store: &Store) -> Vec<S
     found
 }
 
-/// Our network's name, if it was written once.
+/// Our network's name as it was written once; none where it was not.
 ///
 /// # Errors
-/// It cannot be read or trusted.
+/// When the file cannot be read or is not trusted.
 pub fn name(path: &Path) -> Result<Option<String>, String> {
     let mut file = match trust::open(path) {
         Ok(file) => file,

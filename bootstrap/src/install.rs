@@ -135,7 +135,8 @@ impl InTheWay {
 }
 
 /// The networks that a pod may get now: these must work from the first moment. The other one may come later.
-fn needed(policy: &Policy) -> BTreeSet<Side> {
+#[must_use]
+pub fn needed(policy: &Policy) -> BTreeSet<Side> {
     let of = |attach| match attach {
         Attach::One(side) => vec![side],
         Attach::Both if policy.both.secondary_failure == SecondaryFailure::Tolerate => {

@@ -80,7 +80,9 @@ fn apply(
         | Act::Unlock(_)
         | Act::Wait
         | Act::MakeDir(_)
-        | Act::SetAside { .. } => {}
+        | Act::SetAside { .. }
+        | Act::Mark { .. }
+        | Act::Start { .. } => {}
     }
     Ok(Some(Outcome::Done))
 }

@@ -74,6 +74,12 @@ pub struct Happened {
     pub message: String,
 }
 
+/// A place that tells others of the node: the API server.
+pub trait Publish {
+    /// Takes the latest truth, and what happened since the last call. Never blocks: what comes later overtakes what was not told yet.
+    fn publish(&self, report: &NodeReport, happened: &[Happened]);
+}
+
 /// What the publisher has to know of the node; gathered once by `watch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {

@@ -263,7 +263,9 @@ fn apply(
             | Act::List(_)
             | Act::Confirm
             | Act::MakeDir(_)
-            | Act::SetAside { .. } => None,
+            | Act::SetAside { .. }
+            | Act::Mark { .. }
+            | Act::Start { .. } => None,
         };
         done.push(Done { change, outcome });
     }

@@ -1,5 +1,6 @@
 //! Machines that boot with our units under a real systemd.
 
+mod expansion;
 mod harness;
 mod units;
 
@@ -13,5 +14,6 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::from_args();
     let mut trials = units::trials();
     trials.extend(harness::trials());
+    trials.extend(expansion::trials());
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
