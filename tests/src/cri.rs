@@ -122,7 +122,11 @@ impl Sandbox {
 
 /// The lab's, which sweeps it; on a machine of [`crate::boot`], of which nothing is left anyway, kubelet's own.
 fn cgroup_parent() -> Result<String> {
-    if Path::new(crate::kubelet::EVENTS).exists() { Ok("/kubepods".to_owned()) } else { crate::isolate::cgroup_parent() }
+    if Path::new(crate::kubelet::EVENTS).exists() {
+        Ok("/kubepods".to_owned())
+    } else {
+        crate::isolate::cgroup_parent()
+    }
 }
 
 /// A sandbox as the runtime lists it.
