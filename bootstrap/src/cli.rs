@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shim::layout::{CONF_DIR, PACKAGED_PLUGIN, RUNTIME_CACHE, RUNTIME_ENDPOINT};
-use shim::policy::Phase;
+use shim::policy::{Phase, Side};
 
 /// Crossfade on this node: install it under running pods, flip its policy, sweep up after it.
 #[derive(Debug, Parser)]
@@ -74,8 +74,8 @@ pub enum Command {
     Attachments,
     /// Close what the runtime no longer lists, one pass.
     Sweep(Sweep),
-    /// Phase, pods per network, what is owed.
-    Status,
+    /// Phase, pods per network, what is owed, and what watch sees.
+    Status(Status),
     /// Prepare this node before its runtime and kubelet start (crossfade-boot.service).
     Boot(Boot),
     /// Hold kubelet back until this node can come up right (kubelet's ExecStartPre).
@@ -86,6 +86,38 @@ pub enum Command {
     Watch(Watch),
     /// Say what boot and render would do here, and why.
     Explain(Explain),
+    /// Attach a scratch namespace to a network, check it and detach it (watch starts it as a unit of its own).
+    #[command(hide = true)]
+    Prove(Prove),
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Example: wait until pods get the network that the policy names\n  crossfade-bootstrap status --wait --timeout 300"
+)]
+pub struct Status {
+    /// Wait until watch says that the node is ready; exit status 3 when the time is over.
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
+    pub timeout: u64,
+}
+
+/// Options of `prove`.
+#[derive(Debug, Args)]
+#[command(before_help = "Example:\n  crossfade-bootstrap prove new")]
+pub struct Prove {
+    /// old or new.
+    #[arg(value_parser = side)]
+    pub network: Side,
+    /// Which life of the network's agent is meant; the result repeats it.
+    #[arg(long, default_value_t = 0)]
+    pub turn: u64,
+    /// Where plugins are; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist].
+    #[arg(long = "bin-dir", value_name = "DIR")]
+    pub bin_dirs: Vec<PathBuf>,
 }
 
 /// Options of `boot`.
@@ -275,6 +307,10 @@ pub struct Sweep {
 
 fn phase(text: &str) -> Result<Phase, String> {
     Phase::parse(text).ok_or_else(|| format!("expected one of {}", Phase::ALL.map(Phase::as_str).join(", ")))
+}
+
+fn side(text: &str) -> Result<Side, String> {
+    Side::parse(text).ok_or_else(|| "expected old or new".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

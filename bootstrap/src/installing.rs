@@ -32,6 +32,10 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     }
     let mut done = Vec::new();
     for change in changes {
+        if let Some(completion) = facts.completion.as_ref().filter(|one| one.is(&change)) {
+            done.push(completion.apply(&facts.settings.layout, change)?);
+            continue;
+        }
         let outcome = apply(&facts, wanted, &change, &mut notes).map_err(|failure| {
             let before = done.iter().filter(|done: &&Done| done.outcome.is_some()).count();
             let findings = failure
@@ -71,7 +75,14 @@ fn apply(
         Act::List(entries) => change::list(layout, entries).map_err(io)?,
         Act::Remove { path, nudge } => change::remove(path, *nudge).map_err(io)?,
         Act::Confirm => confirm(facts, wanted, notes)?,
-        Act::Close(_) | Act::CloseEntry(_) | Act::Unlock(_) | Act::Wait => {}
+        Act::Close(_)
+        | Act::CloseEntry(_)
+        | Act::Unlock(_)
+        | Act::Wait
+        | Act::MakeDir(_)
+        | Act::SetAside { .. }
+        | Act::Mark { .. }
+        | Act::Start { .. } => {}
     }
     Ok(Some(Outcome::Done))
 }

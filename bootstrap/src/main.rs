@@ -26,12 +26,13 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Install(wanted) => print::report(output, &installing::install(global, wanted)?),
         Command::Uninstall(wanted) => print::report(output, &uninstall::uninstall(global, wanted)?),
         Command::Sweep(wanted) => print::report(output, &sweep::sweep(global, wanted)?),
-        Command::Status => print::report(output, &status::status(&Settings::gather(global))?),
+        Command::Status(wanted) => print::report(output, &status::run(global, wanted)?),
         Command::Boot(wanted) => print::report(output, &boot::boot(global, wanted)?),
         Command::Gate(wanted) => print::report(output, &gate::gate(global, wanted)?),
         Command::Render(wanted) => print::report(output, &render::render(global, wanted)?),
         Command::Watch(wanted) => watch::watch(global, wanted)?,
         Command::Explain(wanted) => print::report(output, &explain::explain(global, wanted)?),
+        Command::Prove(wanted) => watch::prove::prove(global, wanted)?,
         Command::Attachments => {
             let layout = Settings::certain(global)?.layout;
             let policy = shim::policy::Policy::load(&layout.policy_file()).ok();

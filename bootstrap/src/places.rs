@@ -32,6 +32,13 @@ pub const STATUS: &str = "/run/crossfade/status.json";
 /// One file per network whose probes, those that only `watch` can ask among them, hold now; policies name them as `file` probes.
 pub const PROBED: &str = "/run/crossfade/probe";
 
+/// Held by the one `watch` that may run.
+pub const WATCH_LOCK: &str = "/run/crossfade/watch.lock";
+/// What `uninstall` says to `watch` while it takes our conf away: it is not to be written again.
+pub const LEAVING: &str = "leaving";
+/// Directory of what proofs by attachment need and say, below the run directory.
+pub const PROOF: &str = "proof";
+
 /// A node's files, or those of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root(PathBuf);

@@ -82,3 +82,10 @@ pub struct Credential {
     /// The Node's name; none is what kubelet would take.
     pub node_name: Option<String>,
 }
+
+/// One of the places that tell others.
+pub trait Publish {
+    /// Takes the truth and what happened since the last call, and returns at once; whether and when it gets out is not the
+    /// caller's concern.
+    fn publish(&self, report: &NodeReport, happened: &[Happened]);
+}

@@ -7,13 +7,15 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
-use shim::layout::{CONF_FILE, Layout};
+use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, POLICY_FILE, SETTINGS_DIRS};
 use shim::raw::RawObject;
 use shim::request::Conf;
 use shim::trust;
 
 use crate::cli::Global;
 use crate::exit::Failure;
+use crate::node::Node;
+use crate::places::Root;
 
 /// Largest conf of ours that we read, in bytes.
 const MAX_CONF_BYTES: usize = 1 << 20;
@@ -30,12 +32,14 @@ pub struct Settings {
 }
 
 /// Our conf as a runtime reads it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
     /// Its bytes.
     pub bytes: Vec<u8>,
     /// Mode of the file.
     pub mode: u32,
+    /// Whether its plugin is ours: somebody else may have put something under our file's name.
+    pub is_ours: bool,
     /// Our network's name.
     pub name: String,
     /// `cniVersion` as written.
@@ -47,12 +51,24 @@ pub struct Installed {
 }
 
 impl Settings {
-    /// Puts flags, installed conf and defaults together.
+    /// Puts flags, installed conf, node.json and defaults together. A node.json that is no use says nothing.
     #[must_use]
     pub fn gather(global: &Global) -> Self {
-        let installed = Installed::read(&global.conf_dir.join(CONF_FILE));
-        let named = installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.layout.clone());
-        let mut layout = named.unwrap_or_default();
+        Self::on(global, &Node::load(&Root::new(&global.root)).unwrap_or_default(), None)
+    }
+
+    /// The same for a node that is known; `before` is what our conf said when it was last there.
+    #[must_use]
+    pub fn on(global: &Global, node: &Node, before: Option<&Installed>) -> Self {
+        let root = Root::new(&global.root);
+        let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
+            root.at(node.conf_dir(None))
+        } else {
+            global.conf_dir.clone()
+        };
+        let installed = Installed::read(&conf_dir.join(CONF_FILE));
+        let there = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
+        let mut layout = there.or(before).map_or_else(|| usual(&root), |conf| conf.layout.clone());
         if let Some(dir) = &global.state_dir {
             layout.state_dir.clone_from(dir);
         }
@@ -62,7 +78,7 @@ impl Settings {
         if global.policy.is_some() {
             layout.policy.clone_from(&global.policy);
         }
-        Self { conf_dir: global.conf_dir.clone(), layout, installed }
+        Self { conf_dir, layout, installed }
     }
 
     /// The same for a command that cannot do with a guess: an installed conf that cannot be read might have named other
@@ -82,6 +98,20 @@ impl Settings {
     #[must_use]
     pub fn conf_file(&self) -> PathBuf {
         self.conf_dir.join(CONF_FILE)
+    }
+}
+
+/// The directories of a node, or of a tree that is looked at instead.
+fn usual(root: &Root) -> Layout {
+    let usual = Layout::default();
+    if root.is_node() {
+        return usual;
+    }
+    let policy = root.settings_file(POLICY_FILE);
+    Layout {
+        state_dir: root.at(&usual.state_dir),
+        run_dir: root.at(&usual.run_dir),
+        policy: Some(policy.unwrap_or_else(|| root.at(Path::new(SETTINGS_DIRS[0]).join(POLICY_FILE)))),
     }
 }
 
@@ -114,11 +144,13 @@ impl Installed {
                 plugin.set(key, value.to_owned());
             }
         }
+        let is_ours = plugin.decode::<String>("type").ok().flatten().is_some_and(|name| name == PLUGIN);
         let conf = Conf::read(&mut Cursor::new(plugin.to_raw().get())).map_err(|(e, _)| e.to_string())?;
         let declared: RawObject = plugin.decode("capabilities").ok().flatten().unwrap_or_default();
         Ok(Self {
             mode,
             bytes,
+            is_ours,
             cni_version: conf.version.to_string(),
             name: conf.name,
             capabilities: declared.pairs().map(|(name, _)| name.to_owned()).collect(),

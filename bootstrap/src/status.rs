@@ -1,23 +1,34 @@
-//! `status`: where this node stands.
+//! `status`: where this node stands, and what `watch` sees.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use shim::layout::CONF_FILE;
 use shim::policy::Policy;
 
 use crate::attachments::{self, Life};
+use crate::cli::{self, Global};
 use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
+use crate::places::{PRIVATE_CONF_DIR, Root, STATUS};
 use crate::print::Report;
 use crate::settings::Settings;
+use crate::watch::document::{self, Document, Seen};
+use crate::watch::events::Events;
+
+/// How long a wait relies on events.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where this node stands.
 ///
 /// *Shape*: `{"phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
-/// "problems":[]}`. `phase` is null where the policy cannot be used.
+/// "problems":[],"watch":{..}}`. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
+/// that is not of now, and null where there is none.
 #[derive(Debug, Serialize)]
 pub struct Status {
     phase: Option<&'static str>,
@@ -28,6 +39,67 @@ pub struct Status {
     #[serde(rename = "ledgerLines")]
     ledger_lines: usize,
     problems: Vec<String>,
+    watch: Option<Watched>,
+    /// Waited for `watch` to say that the node is ready, and it did not.
+    #[serde(skip)]
+    timed_out: bool,
+}
+
+/// What `watch` sees.
+#[derive(Debug, Serialize)]
+struct Watched {
+    #[serde(flatten)]
+    document: Document,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<String>,
+}
+
+/// Looks, once or until `watch` says that the node is ready.
+///
+/// # Errors
+/// When state cannot be read.
+pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
+    let file = Root::new(&global.root).at(STATUS);
+    let ready = !wanted.wait || wait(&file, Duration::from_secs(wanted.timeout));
+    let mut status = status(&Settings::gather(global))?;
+    let watched = match document::read(&file) {
+        Seen::Absent => Ok(None),
+        Seen::Unreadable(why) => Err(why),
+        Seen::Fresh(document) => Ok(Some(Watched { document, stale: None })),
+        Seen::Stale(document, why) => Ok(Some(Watched { document, stale: Some(why) })),
+    };
+    match watched {
+        Ok(watched) => status.watch = watched,
+        Err(why) => status.problems.push(why),
+    }
+    if let Some(Watched { document, stale: None }) = &status.watch
+        && !document.ready
+    {
+        status.problems.push(format!("{}: {}", document.reason, document.message));
+    }
+    status.timed_out = !ready;
+    Ok(status)
+}
+
+/// Follows `watch`'s file until it says that the node is ready, or `within` is over.
+fn wait(file: &Path, within: Duration) -> bool {
+    let end = Instant::now() + within;
+    let (wake, wakes) = channel();
+    let mut events = Events::new(wake);
+    let dir = file.parent().map(Path::to_path_buf);
+    loop {
+        events.look();
+        events.arm(dir.iter());
+        if matches!(document::read(file), Seen::Fresh(document) if document.ready) {
+            return true;
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        // That its watch ended is no event.
+        let _ = wakes.recv_timeout(left.min(LOOK_AGAIN));
+    }
 }
 
 /// Attachments of one network, by its own name. One that has both networks counts for both.
@@ -64,6 +136,12 @@ pub fn status(settings: &Settings) -> Result<Status, Failure> {
     let installed = matches!(settings.installed, Ok(Some(_)));
     match &settings.installed {
         Ok(Some(conf)) => problems.extend(in_the_way(settings, &conf.name)),
+        Ok(None) if settings.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
+            problems.push(format!(
+                "{} is not there yet: watch writes it once the networks that the policy names are ready",
+                settings.conf_file().display()
+            ))
+        }
         Ok(None) => problems.push(format!("{} is not there: run install", settings.conf_file().display())),
         Err(why) => problems.push(why.clone()),
     }
@@ -78,6 +156,8 @@ pub fn status(settings: &Settings) -> Result<Status, Failure> {
         ledger_lines: ledger_lines(settings)?,
         networks,
         problems,
+        watch: None,
+        timed_out: false,
     })
 }
 
@@ -118,6 +198,24 @@ impl Report for Status {
         }
         let _ = writeln!(text, "pending DELs  {}", self.pending_dels);
         let _ = writeln!(text, "ledger        {} lines", self.ledger_lines);
+        let _ = match &self.watch {
+            None => writeln!(text, "watch         not running"),
+            Some(Watched { stale: Some(why), document }) => {
+                writeln!(
+                    text,
+                    "watch         not running: its status is stale ({why}); it was {}",
+                    document.reason
+                )
+            }
+            Some(Watched { document, .. }) => {
+                writeln!(text, "watch         {}: {}", document.reason, document.message)
+            }
+        };
+        for finding in
+            self.watch.iter().filter(|watch| watch.stale.is_none()).flat_map(|w| &w.document.findings)
+        {
+            let _ = writeln!(text, "finding: {finding}");
+        }
         for problem in &self.problems {
             let _ = writeln!(text, "problem: {problem}");
         }
@@ -125,6 +223,6 @@ impl Report for Status {
     }
 
     fn exit(&self) -> Exit {
-        if self.problems.is_empty() { Exit::Done } else { Exit::No }
+        if self.problems.is_empty() && !self.timed_out { Exit::Done } else { Exit::No }
     }
 }

@@ -257,7 +257,15 @@ fn apply(
                 Ok(false) => Outcome::Busy,
                 Err(error) => Outcome::Failed(error.to_string()),
             }),
-            Act::Keep | Act::Wait | Act::Write(_) | Act::List(_) | Act::Confirm => None,
+            Act::Keep
+            | Act::Wait
+            | Act::Write(_)
+            | Act::List(_)
+            | Act::Confirm
+            | Act::MakeDir(_)
+            | Act::SetAside { .. }
+            | Act::Mark { .. }
+            | Act::Start { .. } => None,
         };
         done.push(Done { change, outcome });
     }

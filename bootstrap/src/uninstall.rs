@@ -10,6 +10,7 @@ use crate::change::{self, Act, Change, Write};
 use crate::cli::{Global, Uninstall};
 use crate::exit::{Exit, Failure};
 use crate::facts::{Asked, bin_dirs};
+use crate::places::LEAVING;
 use crate::print::{Changed, Done, Outcome};
 use crate::runtime::adding::{Way, wait_for_quiet};
 use crate::runtime::cri::Runtime;
@@ -31,6 +32,7 @@ pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure
     if global.dry_run {
         return Ok(Changed::planned(changes, Vec::new()));
     }
+    let leaving = Leaving::say(&settings)?;
     let mut done = Vec::new();
     for change in changes {
         let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("remove {}: {e}", change.target));
@@ -47,7 +49,28 @@ pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure
         };
         done.push(Done { change, outcome });
     }
+    drop(leaving);
     Ok(Changed::applied(done, Vec::new()))
+}
+
+/// Tells `watch` not to put our conf back; until the name is gone, and with it the reason to, or until we gave up.
+struct Leaving(PathBuf);
+
+impl Leaving {
+    fn say(settings: &Settings) -> Result<Self, Failure> {
+        let path = settings.layout.run_dir.join(LEAVING);
+        let made = shim::file::create_private_dir(&settings.layout.run_dir)
+            .and_then(|()| std::fs::write(&path, ""))
+            .map_err(|e| Failure::new(Exit::Failed, format!("write {}: {e}", path.display())));
+        made.map(|()| Self(path))
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        // Of a run directory; the next boot removes it.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 fn refuse_attached(found: &Attachments) -> Result<(), Failure> {

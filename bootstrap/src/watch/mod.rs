@@ -1,12 +1,171 @@
 //! `watch`: converges, then waits; any event means "converge again".
+//!
+//! One round is gather ([`facts`]) -> decide ([`decide`], pure) -> apply ([`apply`]) -> report; [`run`] is the loop around it. No
+//! delegate runs in here: proofs ([`prove`]) and sweeps are units of their own. Pods do not depend on this program: what it
+//! wrote stays when it ends, however it ends.
 
+pub mod apply;
+pub mod decide;
+pub mod document;
+pub mod events;
+pub mod facts;
+pub mod guard;
+pub mod memory;
+pub mod network;
+pub mod own;
+pub mod pace;
+pub mod probe;
+pub mod proof;
+pub mod prove;
+pub mod run;
+pub mod textfile;
+
+use std::fs::File;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::Serialize;
+use shim::process::Process;
+use shim::trust;
+
+use crate::api::{Publisher, credential};
 use crate::cli::{Global, Watch};
 use crate::exit::{Exit, Failure};
+use crate::node::Node;
+use crate::places::{Root, STATUS, WATCH_LOCK};
+use crate::print::{self, Changed, Report};
+use crate::report::Publish;
+use crate::unit::Unit;
+
+/// Where `watch` works.
+#[derive(Debug)]
+pub struct Scope {
+    /// The command line.
+    pub global: Global,
+    /// The node.
+    pub root: Root,
+}
+
+impl Scope {
+    /// Who tells the API server, where this node has a kubelet and node.json does not say otherwise. It is asked once: what
+    /// node.json says later about it counts from the next start.
+    #[must_use]
+    pub fn publisher(&self, wake: &Sender<events::Wake>) -> Option<Box<dyn Publish>> {
+        // A broken node.json is among what is to be told.
+        let node = Node::load(&self.root).unwrap_or_default();
+        let unit = Unit::load(&self.root, &node.kubelet.unit).ok().flatten();
+        if !node.report.node || (unit.is_none() && node.kubelet.kubeconfig.is_none()) {
+            return None;
+        }
+        let command = unit.and_then(|unit| unit.command().ok()).unwrap_or_default();
+        let wake = wake.clone();
+        let publisher = Publisher::start(credential(&self.root, &node, &command), move |phase| {
+            // A loop that has ended wants nothing any more.
+            let _ = wake.send(events::Wake::Desired(phase));
+        });
+        match publisher {
+            Ok(publisher) => Some(Box::new(publisher)),
+            Err(error) => {
+                tracing::warn!(error = error.to_string(), "nobody tells the API server of this node");
+                None
+            }
+        }
+    }
+}
 
 /// Watches.
 ///
 /// # Errors
-/// It does not do it yet.
-pub fn watch(_: &Global, _: &Watch) -> Result<Exit, Failure> {
-    Err(Failure::later("not in this build"))
+/// 75 when another `watch` runs here.
+pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
+    let scope = Scope { global: global.clone(), root: Root::new(&global.root) };
+    if wanted.once && global.dry_run {
+        return once(&scope);
+    }
+    if global.dry_run {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--dry-run goes with --once: a loop that changes nothing has no end",
+        ));
+    }
+    let _held = hold(&scope.root)?;
+    shim::journal::init();
+    if wanted.once { once(&scope) } else { run::run(&scope) }
+}
+
+/// The lock of the one `watch` that may run; it ends with the process.
+fn hold(root: &Root) -> Result<Flock<File>, Failure> {
+    let path = root.at(WATCH_LOCK);
+    let failed =
+        |e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("lock {}: {e}", path.display()));
+    if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
+        trust::create_dir(dir, 0o755).map_err(|e| failed(&e))?;
+    }
+    let mut options = File::options();
+    let (file, _) = trust::open_regular(options.write(true).create(true).truncate(false), &path)
+        .map_err(|e| failed(&e))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(held) => Ok(held),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+            Err(Failure::later(format!("another watch runs here: {} is locked", path.display())))
+        }
+        Err((_, error)) => Err(failed(&error)),
+    }
+}
+
+/// What one round found and did.
+#[derive(Debug, Serialize)]
+struct Round {
+    #[serde(flatten)]
+    changed: Changed,
+    ready: bool,
+    reason: &'static str,
+    message: String,
+}
+
+impl Report for Round {
+    fn human(&self) -> String {
+        format!("{}{}: {}\n", self.changed.human(), self.reason, self.message)
+    }
+
+    fn exit(&self) -> Exit {
+        match self.changed.exit() {
+            Exit::Done if !self.ready && self.reason != crate::report::Reason::SwitchedOff.as_str() => {
+                Exit::No
+            }
+            exit => exit,
+        }
+    }
+}
+
+/// One round.
+fn once(scope: &Scope) -> Result<Exit, Failure> {
+    let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
+    let before = document::of_this_boot(&scope.root.at(STATUS));
+    let memory = memory::Memory { sweep: Duration::MAX, ..memory::Memory::after(before.as_ref()) };
+    let facts = facts::Facts::gather(&scope.global, &Node::default(), None, Duration::ZERO);
+    let decision = decide::decide(&facts, &memory, me);
+    let notes: Vec<String> =
+        decision.happened.iter().map(|one| format!("{}: {}", one.reason, one.message)).collect();
+    let changed = if scope.global.dry_run {
+        Changed::planned(decision.changes, notes)
+    } else {
+        let mut not_started = Vec::new();
+        let done = apply::apply(&facts.layout, decision.changes, |act| {
+            not_started.extend(apply::start_unit(&scope.global, act).err());
+        });
+        let written = apply::report(&scope.root.at(STATUS), &decision.document.bytes());
+        let mut notes = notes;
+        notes.extend(not_started);
+        notes.extend(written.err().map(|e| format!("write {STATUS}: {e}")));
+        Changed::applied(done, notes)
+    };
+    let round = Round {
+        changed,
+        ready: decision.report.ready,
+        reason: decision.report.reason.as_str(),
+        message: decision.report.message,
+    };
+    Ok(print::report(scope.global.output, &round))
 }

@@ -271,6 +271,16 @@ impl Policy {
         Side::BOTH.into_iter().filter_map(|side| self.network(side).map(|network| (side, network)))
     }
 
+    /// The networks that a pod without rule or annotation needs to start: under `tolerate` the primary alone.
+    #[must_use]
+    pub fn attached(&self) -> Vec<Side> {
+        match (self.attach, self.both.secondary_failure) {
+            (Attach::One(side), _) => vec![side],
+            (Attach::Both, SecondaryFailure::Fail) => Side::BOTH.into(),
+            (Attach::Both, SecondaryFailure::Tolerate) => vec![self.both.primary],
+        }
+    }
+
     /// The retirement of `side`, if it is retired.
     #[must_use]
     pub fn retired(&self, side: Side) -> Option<Retired> {

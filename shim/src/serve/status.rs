@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::delegate::{Limits, Network};
 use crate::exec::Binary;
-use crate::policy::{Attach, Policy, SecondaryFailure, Side};
+use crate::policy::{Policy, Side};
 use crate::probe::Depth;
 use crate::ready;
 use crate::reply::{CniError, code};
@@ -19,7 +19,7 @@ pub(super) fn status(request: &Request<'_>) -> Result<(), CniError> {
     let policy = request.policy().map_err(not_available)?;
     let deadline = request.began + Duration::from_millis(policy.deadlines.status_millis);
     let mut first: Option<CniError> = None;
-    for side in attached(&policy) {
+    for side in policy.attached() {
         if let Err(error) = network_status(request, &policy, side, deadline) {
             // 51 says more than 50: pods that run may be cut off.
             match &first {
@@ -29,15 +29,6 @@ pub(super) fn status(request: &Request<'_>) -> Result<(), CniError> {
         }
     }
     first.map_or(Ok(()), Err)
-}
-
-/// The networks that an ADD without rule or annotation needs.
-fn attached(policy: &Policy) -> Vec<Side> {
-    match (policy.attach, policy.both.secondary_failure) {
-        (Attach::One(side), _) => vec![side],
-        (Attach::Both, SecondaryFailure::Fail) => Side::BOTH.into(),
-        (Attach::Both, SecondaryFailure::Tolerate) => vec![policy.both.primary],
-    }
 }
 
 fn network_status(

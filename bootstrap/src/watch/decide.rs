@@ -1,0 +1,227 @@
+//! Facts -> what to change, what to report, what happened: pure.
+
+use shim::policy::{Phase, Side};
+use shim::process::Process;
+
+use super::document::{self, Document};
+use super::facts::{Facts, NetworkFacts};
+use super::memory::Memory;
+use super::network::{Judged, bin_dirs, judge};
+use super::own::{self, Decided, State};
+use super::proof::WITHIN_SECS;
+use crate::change::{Act, Change};
+use crate::install::needed;
+use crate::profile;
+use crate::report::{Happened, NodeReport, Reason};
+
+/// Between two sweeps.
+const SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
+/// Longest message of a condition, in bytes; see [`NodeReport`].
+const MAX_MESSAGE_BYTES: usize = 256;
+
+/// What a round decides.
+#[derive(Debug)]
+pub struct Decision {
+    /// In order.
+    pub changes: Vec<Change>,
+    /// The truth about the node.
+    pub report: NodeReport,
+    /// What happened since the last round.
+    pub happened: Vec<Happened>,
+    /// status.json.
+    pub document: Document,
+    /// The bytes that our conf has once the changes are made; none where it is left as it is.
+    pub conf: Option<Vec<u8>>,
+    /// What the next round has to know.
+    pub memory: Memory,
+}
+
+/// Decides one round; `watch` is who decides.
+#[must_use]
+pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
+    let mut memory = memory.clone();
+    let policy = facts.policy.as_ref().ok().map(|held| &held.policy);
+    let attached = policy.map(shim::policy::Policy::attached).unwrap_or_default();
+    let proven = policy.map(needed).unwrap_or_default();
+    let judged: Vec<Judged> = facts
+        .networks
+        .iter()
+        .map(|network| {
+            let standing = memory.standing.entry(network.side).or_default();
+            judge(facts, network, standing, facts.off.is_none() && proven.contains(&network.side))
+        })
+        .collect();
+    let waits = judged.iter().find(|one| attached.contains(&one.side) && one.ready.is_err());
+    let ready = policy.is_some() && waits.is_none();
+    let conf = own::decide(facts, &mut memory, ready);
+    let phase = policy.map(shim::policy::Policy::phase);
+    let verdict = verdict(facts, &conf, waits, &memory);
+    let mut findings = conf.findings.clone();
+    findings.extend(judged.iter().filter_map(|one| {
+        one.unproven.as_ref().map(|why| format!("network {} is ready by its probes alone: {why}", one.side))
+    }));
+    findings.extend(memory.polls.then(|| {
+        "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
+    }));
+    findings.extend(memory.failed.clone());
+    let mut happened = conf.happened.clone();
+    happened.extend(since_the_last(facts, &mut memory, (phase, &verdict), (&conf, &findings)));
+    let report = NodeReport {
+        ready: verdict.0 == Reason::NetworkReady,
+        reason: verdict.0,
+        message: shorten(&verdict.1),
+        phase,
+        policy_sha256: facts.policy.as_ref().ok().map(|held| held.sha256.clone()),
+        boot_id: facts.boot_id.clone(),
+        clears_network_unavailable: verdict.0 == Reason::NetworkReady && clears(facts, &attached),
+    };
+    let mut changes: Vec<Change> = Vec::new();
+    if facts.off.is_none() {
+        changes.extend(judged.iter().flat_map(|one| one.changes.clone()));
+    }
+    changes.extend(conf.changes.clone());
+    if policy.is_some() && facts.off.is_none() && facts.now >= memory.sweep {
+        memory.sweep = facts.now + SWEEP_EVERY;
+        changes.push(sweep(facts));
+    }
+    let document = describe(facts, &report, (&conf, &memory), (&judged, &attached, findings), watch);
+    let conf = conf.wanted.filter(|_| matches!(conf.state, State::InPlace | State::Written));
+    Decision { changes, report, happened, document, conf, memory }
+}
+
+/// The one reason that counts, the gravest first.
+fn verdict(facts: &Facts, conf: &Decided, waits: Option<&Judged>, memory: &Memory) -> (Reason, String) {
+    if let Some(off) = facts.off {
+        return (Reason::SwitchedOff, off.to_string());
+    }
+    if let Some(why) = &facts.bad_node {
+        return (Reason::BadSettings, why.clone());
+    }
+    if let Err(why) = &facts.policy {
+        return (Reason::BadSettings, why.clone());
+    }
+    if let Some(why) = &facts.not_booted {
+        return (Reason::BootFailed, why.clone());
+    }
+    if let Some((reason, why)) = conf.standing.first() {
+        return (*reason, why.clone());
+    }
+    if let Some(judged) = waits {
+        let why = judged.ready.as_ref().err().cloned().unwrap_or_default();
+        return (Reason::WaitingForNetwork, format!("network {}: {why}", judged.side));
+    }
+    match conf.state {
+        State::InPlace | State::Written if memory.failed.is_none() => {
+            let phase = facts.policy.as_ref().map_or_else(|_| "", |held| held.policy.phase().as_str());
+            (Reason::NetworkReady, format!("pods get what phase {phase} names"))
+        }
+        state => (Reason::ConfNotFirst, format!("our conf is not in place: {}", state.word())),
+    }
+}
+
+/// What is new: flips, changes of the verdict, and conditions that were not told yet.
+fn since_the_last(
+    facts: &Facts,
+    memory: &mut Memory,
+    (phase, verdict): (Option<Phase>, &(Reason, String)),
+    (conf, findings): (&Decided, &[String]),
+) -> Vec<Happened> {
+    let mut happened = Vec::new();
+    if let Some(phase) = phase {
+        if let Some(from) = memory.phase.filter(|from| *from != phase) {
+            let message = format!("the policy went from phase {from} to {phase}");
+            happened.push(Happened { reason: "Flipped", warning: false, message });
+        }
+        memory.phase = Some(phase);
+    }
+    let now = (verdict.0 == Reason::NetworkReady, verdict.0.as_str());
+    if memory.verdict != Some(now) {
+        let warning =
+            !matches!(verdict.0, Reason::NetworkReady | Reason::WaitingForNetwork | Reason::SwitchedOff);
+        happened.push(Happened { reason: verdict.0.as_str(), warning, message: verdict.1.clone() });
+        memory.verdict = Some(now);
+    }
+    let mut told: std::collections::BTreeSet<(&'static str, String)> = std::collections::BTreeSet::new();
+    told.extend(conf.standing.iter().map(|(reason, why)| (reason.as_str(), why.clone())));
+    told.extend(findings.iter().map(|finding| ("Finding", finding.clone())));
+    for (reason, message) in told.difference(&memory.told) {
+        // The verdict said it.
+        if facts.off.is_none() && *message != verdict.1 {
+            happened.push(Happened { reason, warning: true, message: message.clone() });
+        }
+    }
+    memory.told = told;
+    happened
+}
+
+/// Whether the Node's NetworkUnavailable is ours to clear.
+fn clears(facts: &Facts, attached: &[Side]) -> bool {
+    let of =
+        |network: &NetworkFacts| profile::find(&network.profile).map(|profile| profile.network_unavailable);
+    let left_true = facts.networks.iter().filter_map(of).any(|what| what.left_true);
+    let mut serving = facts.networks.iter().filter(|network| attached.contains(&network.side));
+    // Of a CNI that is not known it is not known either.
+    left_true && serving.all(|network| of(network).is_some_and(|what| !what.written))
+}
+
+/// One pass of the sweep. It runs delegates, so it runs in a unit of its own: neither in our sandbox nor among our processes.
+fn sweep(facts: &Facts) -> Change {
+    let mut arguments =
+        vec!["sweep".to_owned(), format!("--runtime-endpoint={}", facts.node.runtime.endpoint)];
+    arguments.extend(bin_dirs(facts));
+    let unit = "crossfade-sweep".to_owned();
+    let act = Act::Start { unit: unit.clone(), arguments, within_secs: WITHIN_SECS * 5 };
+    Change::new(act, unit, "closes what the runtime no longer lists")
+}
+
+fn describe(
+    facts: &Facts,
+    report: &NodeReport,
+    (conf, memory): (&Decided, &Memory),
+    (judged, attached, findings): (&[Judged], &[Side], Vec<String>),
+    watch: Process,
+) -> Document {
+    let networks = facts.networks.iter().zip(judged).map(|(network, judged)| document::Network {
+        network: network.side.to_string(),
+        name: network.conf.as_ref().ok().map(|(conf, _)| conf.name.clone()),
+        profile: network.profile.clone(),
+        attached: attached.contains(&network.side),
+        ready: judged.ready.is_ok(),
+        why: judged.ready.as_ref().err().cloned(),
+        proof: judged.proof.to_owned(),
+    });
+    let mut all = findings;
+    // The first of what stands is the reason.
+    all.splice(
+        0..0,
+        conf.standing.iter().map(|(_, why)| why.clone()).filter(|why| shorten(why) != report.message),
+    );
+    Document {
+        version: document::VERSION,
+        boot_id: facts.boot_id.clone(),
+        watch,
+        ready: report.ready,
+        reason: report.reason.as_str().to_owned(),
+        message: report.message.clone(),
+        phase: report.phase.map(|phase| phase.to_string()),
+        policy_sha256: report.policy_sha256.clone(),
+        conf: document::Conf {
+            mode: if facts.is_private() { "private" } else { "shared" }.to_owned(),
+            dir: facts.conf_dir.clone(),
+            state: conf.state.word().to_owned(),
+            repairs: memory.repairs,
+            was_there: memory.was_there || conf.state == State::Written,
+            directory: memory.dir.clone(),
+            lost_by: memory.lost_by.clone(),
+        },
+        networks: networks.collect(),
+        findings: all,
+    }
+}
+
+fn shorten(message: &str) -> String {
+    message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)].to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! What a round finds: everything is looked at, nothing is changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use shim::boot;
+use shim::conflist::{Conflist, Unloadable};
+use shim::file::read_bounded;
+use shim::layout::{BIN_DIRS, Layout, POLICY_FILE, SETTINGS_DIRS};
+use shim::policy::{MAX_BYTES, Policy, Probe, Side};
+use shim::{ready, trust};
+
+use super::probe::{self, Asked};
+use super::proof::{self, Kept};
+use crate::cli::{Global, Mode};
+use crate::confdir::ConfDir;
+use crate::facts;
+use crate::node::Node;
+use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PROBED, PROOF, Root};
+use crate::settings::{Installed, Settings};
+use crate::switch::{self, Off};
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Since `watch` began.
+    pub now: Duration,
+    /// This boot.
+    pub boot_id: String,
+    /// What switched us off.
+    pub off: Option<Off>,
+    /// node.json; where it cannot be used, why, and [`Facts::node`] is what it was before.
+    pub bad_node: Option<String>,
+    /// How the node takes part.
+    pub node: Node,
+    /// Why `boot` has not succeeded in this boot.
+    pub not_booted: Option<String>,
+    /// State and run directory.
+    pub layout: Layout,
+    /// The policy.
+    pub policy: Result<Held, String>,
+    /// Its networks.
+    pub networks: Vec<NetworkFacts>,
+    /// The runtime's conf directory.
+    pub conf_dir: PathBuf,
+    /// What is in it.
+    pub dir: Result<ConfDir, String>,
+    /// Which directory it is; none while there is none.
+    pub dir_id: Option<String>,
+    /// Our conf.
+    pub own: Result<Option<Installed>, String>,
+    /// Our network's name.
+    pub name: Result<Option<String>, String>,
+    /// Somebody takes our conf away on purpose.
+    pub leaving: bool,
+    /// Which life of the runtime it is, told by its socket.
+    pub runtime: Option<String>,
+    /// The markers of networks whose probes held: directory and what is in it.
+    pub probed: (PathBuf, BTreeSet<Side>),
+    /// Where plugins are looked for.
+    pub bin_dirs: Vec<PathBuf>,
+}
+
+/// A valid policy.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// It.
+    pub policy: Policy,
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: String,
+}
+
+/// One network of the policy.
+#[derive(Debug, Clone)]
+pub struct NetworkFacts {
+    /// Which.
+    pub side: Side,
+    /// Its profile's name.
+    pub profile: String,
+    /// Its conf and where it is; else why not.
+    pub conf: Result<(Loaded, PathBuf), Absent>,
+    /// Binaries that are missing or cannot be used.
+    pub missing: Vec<String>,
+    /// Its probes.
+    pub asked: Asked,
+    /// Which life of its agent it is, told by its sockets.
+    pub agent: Vec<Option<String>>,
+    /// Whether it was ready once in this boot.
+    pub marked: bool,
+    /// What a proof by attachment has found in this boot.
+    pub proof: Option<Kept>,
+}
+
+/// As much of a conf as is needed here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The network's own name.
+    pub name: String,
+    /// What its plugins declare.
+    pub capabilities: BTreeSet<String>,
+}
+
+/// Why a conf is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent(pub String);
+
+impl Facts {
+    /// Looks at everything. `node` and `before` are what the last round knew of node.json and of our conf.
+    #[must_use]
+    pub fn gather(global: &Global, node: &Node, before: Option<&Installed>, now: Duration) -> Self {
+        let root = Root::new(&global.root);
+        let (node, bad_node) = match Node::load(&root) {
+            Ok(node) => (node, None),
+            Err(why) => (node.clone(), Some(why)),
+        };
+        let settings = Settings::on(global, &node, before);
+        let layout = settings.layout;
+        let boot_id = boot::boot_id().unwrap_or_default().to_owned();
+        let bin_dirs = if node.runtime.bin_dirs.is_empty() {
+            BIN_DIRS.iter().map(|dir| root.at(dir)).filter(|dir| dir.is_dir()).collect()
+        } else {
+            node.runtime.bin_dirs.clone()
+        };
+        let policy = load(&layout.policy_file());
+        let probed = root.at(PROBED);
+        let networks = policy.as_ref().map_or_else(
+            |_| Vec::new(),
+            |held| networks(&held.policy, &layout, &facts::joined(&bin_dirs), (&probed, &boot_id)),
+        );
+        let endpoint = &node.runtime.endpoint;
+        Self {
+            off: switch::off(&root),
+            not_booted: booted(&root.at(BOOTED), &boot_id).err(),
+            dir: ConfDir::read(&settings.conf_dir)
+                .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
+            dir_id: identity(&settings.conf_dir, false),
+            name: facts::name(&layout.name()),
+            leaving: layout.run_dir.join(LEAVING).exists(),
+            runtime: identity(&root.at(endpoint.strip_prefix("unix://").unwrap_or(endpoint)), true),
+            probed: (
+                probed.clone(),
+                Side::BOTH.into_iter().filter(|side| probed.join(side.as_str()).exists()).collect(),
+            ),
+            conf_dir: settings.conf_dir,
+            own: settings.installed,
+            now,
+            boot_id,
+            bad_node,
+            node,
+            layout,
+            policy,
+            networks,
+            bin_dirs,
+        }
+    }
+
+    /// Asks the probes again and looks for proofs; everything else stays as it was found.
+    pub fn ask_again(&mut self, now: Duration) {
+        self.now = now;
+        let Ok(held) = &self.policy else { return };
+        for facts in &mut self.networks {
+            let Some(network) = held.policy.network(facts.side) else { continue };
+            facts.asked = probe::ask(network, &self.probed.0.join(facts.side.as_str()));
+            facts.agent = lives(&probe::sockets(network));
+            if let Ok((conf, _)) = &facts.conf {
+                facts.proof =
+                    proof::read(&proof::result(&self.layout, facts.side), &conf.name, &self.boot_id);
+            }
+        }
+    }
+
+    /// Whether the runtime's directory is ours.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        matches!(self.node.conf_dir, Mode::Private)
+    }
+
+    /// Files that decide what a round does, wherever they are.
+    #[must_use]
+    pub fn files(&self, root: &Root) -> Vec<PathBuf> {
+        let mut files = vec![root.at(DISABLED), root.at(BOOTED), self.layout.name(), self.conf_dir.clone()];
+        files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(NODE_FILE))));
+        match &self.layout.policy {
+            Some(policy) => files.push(policy.clone()),
+            None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(POLICY_FILE)))),
+        }
+        files.extend([self.layout.run_dir.join(LEAVING), self.layout.run_dir.join(PROOF)]);
+        let endpoint = &self.node.runtime.endpoint;
+        files.push(root.at(endpoint.strip_prefix("unix://").unwrap_or(endpoint)));
+        files.extend(self.dir.iter().flat_map(|dir| &dir.confs).map(|conf| self.conf_dir.join(&conf.file)));
+        for (_, network) in self.policy.iter().flat_map(|held| held.policy.networks()) {
+            files.extend(network.conf.iter().cloned());
+            files.extend(network.ready.iter().filter_map(|probe| match probe {
+                Probe::Unix(path) | Probe::File(path) => Some(path.clone()),
+                Probe::Http { .. } => None,
+            }));
+        }
+        files.extend(self.bin_dirs.iter().cloned());
+        files
+    }
+
+    /// Directories whose events are worth a round: those of [`Facts::files`] but for what every pod touches.
+    #[must_use]
+    pub fn directories(&self, root: &Root) -> BTreeSet<PathBuf> {
+        let busy = |file: &PathBuf| *file == self.layout.name() || self.bin_dirs.contains(file);
+        let files = self.files(root);
+        let above = files.iter().filter(|file| !busy(file)).filter_map(|file| file.parent());
+        let mut directories: BTreeSet<PathBuf> = above.map(Path::to_path_buf).collect();
+        directories.extend([self.conf_dir.clone(), self.layout.run_dir.join(PROOF)]);
+        directories
+    }
+}
+
+/// Stat of every file, by which a quiet tick sees that nothing has changed without opening anything.
+#[must_use]
+pub fn prints(files: &[PathBuf]) -> BTreeMap<PathBuf, Option<String>> {
+    files.iter().map(|file| (file.clone(), identity(file, true))).collect()
+}
+
+/// Which file or directory lies there; `changes` tells apart its states, too.
+fn identity(path: &Path, changes: bool) -> Option<String> {
+    let meta = path.metadata().or_else(|_| path.symlink_metadata()).ok()?;
+    // A file system may give the number of a removed directory to the next one.
+    let born = meta.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let born = born.unwrap_or_default().as_nanos();
+    let state = if changes {
+        format!(":{:o}:{}:{}.{}", meta.mode(), meta.size(), meta.ctime(), meta.ctime_nsec())
+    } else {
+        String::new()
+    };
+    Some(format!("{}:{}:{born}{state}", meta.dev(), meta.ino()))
+}
+
+fn lives(sockets: &[PathBuf]) -> Vec<Option<String>> {
+    sockets.iter().map(|socket| identity(socket, false)).collect()
+}
+
+fn load(path: &Path) -> Result<Held, String> {
+    let named = |why: String| format!("policy {}: {why}", path.display());
+    let mut file = trust::open(path).map_err(|why| named(why.to_string()))?;
+    let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
+    let policy = Policy::parse(&bytes).map_err(named)?;
+    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Held { policy, sha256 })
+}
+
+/// Whether `boot` has succeeded in this boot.
+fn booted(path: &Path, boot_id: &str) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Booted {
+        #[serde(rename = "bootID")]
+        boot_id: String,
+    }
+    let hint = "run crossfade-bootstrap boot (systemctl start crossfade-boot)";
+    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}; {hint}", path.display()))?;
+    let booted: Booted =
+        serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}; {hint}", path.display()))?;
+    if booted.boot_id == boot_id {
+        Ok(())
+    } else {
+        Err(format!("{} is of another boot; {hint}", path.display()))
+    }
+}
+
+fn networks(
+    policy: &Policy,
+    layout: &Layout,
+    search: &str,
+    (probed, boot_id): (&Path, &str),
+) -> Vec<NetworkFacts> {
+    policy
+        .networks()
+        .map(|(side, network)| {
+            let loaded = Conflist::load(&network.conf);
+            let missing =
+                loaded.as_ref().map_or_else(|_| Vec::new(), |(conf, _)| facts::missing(conf, search));
+            let conf = loaded.map(|(conf, path)| (Loaded::of(&conf), path.to_path_buf()));
+            let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
+            NetworkFacts {
+                side,
+                profile: network.profile.clone(),
+                conf: conf.map_err(|why: Unloadable| Absent(why.to_string())),
+                missing,
+                asked: probe::ask(network, &probed.join(side.as_str())),
+                agent: lives(&probe::sockets(network)),
+                marked: name.as_ref().is_some_and(|name| ready::is_marked(layout, name)),
+                proof: name.and_then(|name| proof::read(&proof::result(layout, side), &name, boot_id)),
+            }
+        })
+        .collect()
+}
+
+impl Loaded {
+    fn of(conf: &Conflist) -> Self {
+        let capabilities = conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities).collect();
+        Self { name: conf.name.clone(), capabilities }
+    }
+}

@@ -1,0 +1,126 @@
+//! When to put our conf back, and when to stop: pure bookkeeping over moments, which count from the start of `watch`.
+//!
+//! Every time that our conf was as it should be and then is not counts as *taken*. It is put back by one write, unless whoever takes it
+//! does so [`FEW`] times within [`SHORT`], or [`MANY`] times within [`LONG`]: then it is left alone, for a war of renames is worse for
+//! pods than either of its ends. After [`CALM`] there is one more try; a single taking within [`SHORT`] of it is enough then.
+
+use std::time::Duration;
+
+/// So many takings within [`SHORT`] are a war.
+pub const FEW: usize = 3;
+/// See [`FEW`].
+pub const SHORT: Duration = Duration::from_secs(60);
+/// So many takings within [`LONG`] are a slow one.
+pub const MANY: usize = 10;
+/// See [`MANY`].
+pub const LONG: Duration = Duration::from_secs(3600);
+/// How long a conf is left alone before the next try.
+pub const CALM: Duration = Duration::from_secs(30 * 60);
+
+/// What was taken, and whether we gave up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// When our conf was taken, the latest last.
+    takings: Vec<Duration>,
+    /// Since when it is left alone.
+    contended: Option<Duration>,
+}
+
+impl Guard {
+    /// Our conf was taken at `now`; whether it is to be put back.
+    #[must_use]
+    pub fn taken(&mut self, now: Duration) -> bool {
+        self.takings.push(now);
+        self.takings.retain(|at| now.saturating_sub(*at) < LONG);
+        let lately = self.takings.iter().filter(|at| now.saturating_sub(**at) < SHORT).count();
+        if lately >= FEW || self.takings.len() >= MANY {
+            self.contended = Some(now);
+        }
+        self.contended.is_none()
+    }
+
+    /// Whether it is left alone at `now`; after [`CALM`] it is not, for one try.
+    #[must_use]
+    pub fn is_contended(&mut self, now: Duration) -> bool {
+        if self.contended.is_some_and(|since| now.saturating_sub(since) >= CALM) {
+            self.contended = None;
+            // As if all but one of a war's takings had just happened.
+            self.takings = vec![now; FEW - 1];
+        }
+        self.contended.is_some()
+    }
+
+    /// Our conf is as it should be although we had given up: whoever put it there ended the war.
+    pub fn settled(&mut self) {
+        if self.contended.take().is_some() {
+            self.takings.clear();
+        }
+    }
+
+    /// Whether we gave up.
+    #[must_use]
+    pub const fn gave_up(&self) -> bool {
+        self.contended.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// What becomes of takings at these moments, in seconds: how many are put back.
+    fn repaired(moments: &[u64]) -> usize {
+        let mut guard = Guard::default();
+        let mut repaired = 0;
+        for at in moments {
+            if !guard.is_contended(secs(*at)) && guard.taken(secs(*at)) {
+                repaired += 1;
+            }
+        }
+        repaired
+    }
+
+    #[test]
+    fn three_within_a_minute_or_ten_within_an_hour_are_a_war() {
+        let slow: Vec<u64> = (0..100).map(|n| n * 31).collect();
+        for (moments, expected) in [
+            (&[0][..], 1),
+            (&[0, 30], 2),
+            (&[0, 30, 59], 2),
+            (&[0, 30, 60], 3),
+            (&[0, 1, 2, 3, 4, 5, 600, 1700], 2),
+            // 31 seconds apart are never three in a minute, but many in an hour.
+            (&slow, 9),
+        ] {
+            assert_eq!(repaired(moments), expected, "{moments:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_calm_there_is_one_try_and_one_taking_ends_it() {
+        let mut guard = Guard::default();
+        assert!(guard.taken(secs(0)) && guard.taken(secs(1)) && !guard.taken(secs(2)));
+        assert!(guard.is_contended(secs(2) + CALM - secs(1)));
+        assert!(!guard.is_contended(secs(2) + CALM), "one try");
+        assert!(!guard.taken(secs(3) + CALM), "taken again at once");
+        assert!(guard.is_contended(secs(4) + CALM));
+        // A try that holds for a minute is a peace.
+        assert!(!guard.is_contended(secs(4) + CALM * 2));
+        assert!(guard.taken(secs(70) + CALM * 2));
+    }
+
+    #[test]
+    fn somebody_else_may_end_a_war() {
+        let mut guard = Guard::default();
+        for at in 0..3 {
+            let _ = guard.taken(secs(at));
+        }
+        assert!(guard.gave_up());
+        guard.settled();
+        assert!(!guard.is_contended(secs(3)) && guard.taken(secs(4)));
+    }
+}

@@ -1,0 +1,76 @@
+//! What one round leaves to the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use shim::policy::{Phase, Side};
+
+use super::document::Document;
+use super::guard::Guard;
+use super::proof::Proofs;
+use crate::settings::Installed;
+
+/// First sweep, after `watch` began: by then the runtime and the agents of a booting node have come up.
+const FIRST_SWEEP: Duration = Duration::from_secs(60);
+
+/// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// Our conf as it was when it was last there and ours.
+    pub good: Option<Installed>,
+    /// Its bytes while it is as it should be; none while it is not.
+    pub settled: Option<Vec<u8>>,
+    /// It was there once in this boot: in private mode it stays from then on.
+    pub was_there: bool,
+    /// Who took it.
+    pub guard: Guard,
+    /// How often it was put back.
+    pub repairs: u64,
+    /// Which directory the runtime watches, as far as we know.
+    pub dir: Option<String>,
+    /// Since when there is no directory.
+    pub dir_missing: Option<Duration>,
+    /// The life of the runtime that has lost its directory.
+    pub lost_by: Option<String>,
+    /// The networks' agents.
+    pub standing: BTreeMap<Side, Standing>,
+    /// The phase that was reported.
+    pub phase: Option<Phase>,
+    /// What was reported, as (whether ready, why).
+    pub verdict: Option<(bool, &'static str)>,
+    /// Conditions that hold and have been told.
+    pub told: BTreeSet<(&'static str, String)>,
+    /// When the next sweep is due.
+    pub sweep: Duration,
+    /// Events cannot be had, so the directories are looked at every so often.
+    pub polls: bool,
+    /// A write or a removal that failed in the last round.
+    pub failed: Option<String>,
+}
+
+/// One network's agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether its probes held when it was last looked at.
+    pub green: bool,
+    /// Which life it was in then.
+    pub agent: Vec<Option<String>>,
+    /// Its proofs by attachment.
+    pub proofs: Proofs,
+}
+
+impl Memory {
+    /// What a `watch` knows that starts after another one of this boot, or after none.
+    #[must_use]
+    pub fn after(before: Option<&Document>) -> Self {
+        let conf = before.map(|document| &document.conf);
+        Self {
+            dir: conf.and_then(|conf| conf.directory.clone()),
+            lost_by: conf.and_then(|conf| conf.lost_by.clone()),
+            was_there: conf.is_some_and(|conf| conf.was_there),
+            repairs: conf.map_or(0, |conf| conf.repairs),
+            sweep: FIRST_SWEEP,
+            ..Self::default()
+        }
+    }
+}

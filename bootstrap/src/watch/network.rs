@@ -1,0 +1,104 @@
+//! Whether one network is ready, and what is to be done about it: pure.
+
+use crate::change::{Act, Change, Write};
+use crate::profile::{self, Proof};
+use shim::policy::Side;
+
+use super::facts::{Facts, NetworkFacts};
+use super::memory::Standing;
+use super::proof::{self, Proofs};
+
+/// What is thought of one network.
+#[derive(Debug)]
+pub struct Judged {
+    /// Which.
+    pub side: Side,
+    /// Whether pods may get it, else why not.
+    pub ready: Result<(), String>,
+    /// How far its proof by attachment is, in one word.
+    pub proof: &'static str,
+    /// Why there is no proof although there should be one.
+    pub unproven: Option<String>,
+    /// What it takes.
+    pub changes: Vec<Change>,
+}
+
+/// Judges one network; `standing` is brought up to date. Only networks that pods may get now (`needed`) are proven.
+#[must_use]
+pub fn judge(facts: &Facts, network: &NetworkFacts, standing: &mut Standing, needed: bool) -> Judged {
+    let mut changes = marker(facts, network);
+    let provable = profile::find(&network.profile).is_some_and(|profile| profile.proof == Proof::Attach);
+    let usable = usable(network);
+    let first = *standing == Standing::default();
+    if first {
+        standing.proofs = Proofs::resume(network.proof.as_ref());
+    }
+    let was = std::mem::replace(&mut standing.green, usable.is_ok());
+    let agent = std::mem::replace(&mut standing.agent, network.agent.clone());
+    if !first && usable.is_ok() && (!was || agent != network.agent) {
+        standing.proofs.again();
+    }
+    let mut judged =
+        Judged { side: network.side, ready: usable, proof: "none", unproven: None, changes: Vec::new() };
+    if provable && facts.node.proves && needed && judged.ready.is_ok() {
+        if standing.proofs.step(network.proof.as_ref(), facts.now) {
+            changes.push(start(facts, network.side, standing.proofs.turn));
+        }
+        judged.ready = standing.proofs.verdict();
+        judged.proof = standing.proofs.word();
+        if let proof::Progress::Unavailable(why) = &standing.proofs.progress {
+            judged.unproven = Some(why.clone());
+        }
+    }
+    if let (Ok(()), Ok((conf, path)), false) = (&judged.ready, &network.conf, network.marked) {
+        let act = Act::Mark { name: conf.name.clone(), conf: path.clone() };
+        changes.push(Change::new(act, &conf.name, "ready for the first time in this boot"));
+    }
+    judged.changes = changes;
+    judged
+}
+
+/// Conf, binaries and probes.
+fn usable(network: &NetworkFacts) -> Result<(), String> {
+    network.conf.as_ref().map_err(|why| why.0.clone())?;
+    match network.missing.first() {
+        Some(why) => Err(why.clone()),
+        None => network.asked.all.clone(),
+    }
+}
+
+/// The file that stands for the probes that only we can ask.
+fn marker(facts: &Facts, network: &NetworkFacts) -> Vec<Change> {
+    let (dir, there) = &facts.probed;
+    let path = dir.join(network.side.as_str());
+    let target = path.display().to_string();
+    let change = match (&network.asked.ours, there.contains(&network.side)) {
+        (Some(Ok(())), false) => {
+            let bytes = format!("{}\n", network.profile).into_bytes();
+            Change::new(
+                Act::Write(Write { path, bytes, mode: 0o644, nudge: false }),
+                target,
+                "its probes hold",
+            )
+        }
+        (Some(Err(why)), true) => Change::new(Act::Remove { path, nudge: false }, target, why),
+        (None, true) => {
+            Change::new(Act::Remove { path, nudge: false }, target, "the policy does not wait for it")
+        }
+        _ => return Vec::new(),
+    };
+    vec![change]
+}
+
+fn start(facts: &Facts, side: Side, turn: u64) -> Change {
+    let mut arguments = vec!["prove".to_owned(), side.to_string(), "--turn".into(), turn.to_string()];
+    arguments.extend(bin_dirs(facts));
+    let unit = format!("crossfade-prove-{side}");
+    let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof::WITHIN_SECS };
+    Change::new(act, unit, format!("network {side} is to attach, check and detach a scratch namespace"))
+}
+
+/// Where plugins are, as options of our own commands.
+pub(super) fn bin_dirs(facts: &Facts) -> impl Iterator<Item = String> {
+    facts.bin_dirs.iter().map(|dir| format!("--bin-dir={}", dir.display()))
+}

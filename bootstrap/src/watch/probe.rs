@@ -1,0 +1,206 @@
+//! Probes as only `watch` asks them: those of the policy, and HTTPS and gRPC for the profiles that need them. All bounded.
+
+use std::fmt::Display;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, Stream};
+use shim::policy::{Network, Probe};
+use shim::probe::{Depth, all_hold, split_target};
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::profile::{self, Profile};
+
+/// How long one HTTPS or gRPC probe may take: a handshake on a busy node is slower than a connect.
+const WITHIN: Duration = Duration::from_secs(2);
+/// How long a policy's own probes of one network may take together.
+const LOCAL_WITHIN: Duration = Duration::from_secs(2);
+
+/// What the probes of one network say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// All of them; else the first that does not hold, in words.
+    pub all: Result<(), String>,
+    /// Those that only `watch` can ask and that the policy waits for; none where it waits for none.
+    pub ours: Option<Result<(), String>>,
+}
+
+/// Asks all probes of a network; `marker` is the file that we keep while those that only we can ask hold.
+#[must_use]
+pub fn ask(network: &Network, marker: &Path) -> Asked {
+    let is_marker = |probe: &&Probe| matches!(probe, Probe::File(path) if path == marker);
+    let local: Vec<Probe> = network.ready.iter().filter(|probe| !is_marker(probe)).cloned().collect();
+    let waits = network.ready.iter().any(|probe| is_marker(&probe));
+    let ours = waits.then(|| profile::find(&network.profile).map_or(Ok(()), of_profile));
+    let local = all_hold(&local, Depth::All, Instant::now() + LOCAL_WITHIN).map_err(|red| red.to_string());
+    Asked { all: local.and(ours.clone().unwrap_or(Ok(()))), ours }
+}
+
+/// What identifies the lives of the agent that answers: an agent that restarts makes its sockets anew.
+#[must_use]
+pub fn sockets(network: &Network) -> Vec<PathBuf> {
+    let unix = |probe: &Probe| if let Probe::Unix(path) = probe { Some(path.clone()) } else { None };
+    network.ready.iter().filter_map(unix).collect()
+}
+
+fn of_profile(profile: &Profile) -> Result<(), String> {
+    for probe in &profile.probes {
+        match probe {
+            profile::Probe::Https { https: target } => {
+                https(target).map_err(|e| format!("GET https://{target}: {e}"))?;
+            }
+            profile::Probe::Grpc { grpc: places } => {
+                grpc(places).map_err(|e| format!("gRPC health of {}: {e}", places.join(" or ")))?;
+            }
+            profile::Probe::Unix { .. } | profile::Probe::File { .. } | profile::Probe::Http { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// Asks one URL and wants 2xx. The certificate is the agent's own: it proves nothing, and nothing secret is said.
+fn https(target: &str) -> Result<(), String> {
+    let text = |e: &dyn Display| e.to_string();
+    let (address, path) = split_target(target)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| text(&e))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth();
+    let name = ServerName::IpAddress(address.ip().into());
+    let mut session = ClientConnection::new(Arc::new(config), name).map_err(|e| text(&e))?;
+    get(&mut session, address, path).map_err(|e| text(&e))
+}
+
+fn get(session: &mut ClientConnection, address: SocketAddr, path: &str) -> io::Result<()> {
+    let end = Instant::now() + WITHIN;
+    let mut socket = TcpStream::connect_timeout(&address, WITHIN)?;
+    socket.set_write_timeout(Some(WITHIN))?;
+    socket.set_read_timeout(Some(WITHIN))?;
+    let mut stream = Stream::new(session, &mut socket);
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    // The status line is all we need: `HTTP/1.1 200 OK` (RFC 9112, section 4).
+    let mut head = Vec::new();
+    let mut chunk = [0; 64];
+    while head.len() < 12 {
+        if Instant::now() >= end {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match stream.read(&mut chunk)? {
+            0 => break,
+            read => head.extend_from_slice(&chunk[..read]),
+        }
+    }
+    let line = String::from_utf8_lossy(&head);
+    match line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)) {
+        Some(status) if status.starts_with('2') => Ok(()),
+        Some(status) => Err(io::Error::other(format!("status {status}, expected 2xx"))),
+        None => Err(io::Error::other("the answer is no HTTP")),
+    }
+}
+
+/// Takes every certificate; see [`https`].
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Asks the standard health service for the whole server, at the first of `places` that takes a connection.
+///
+/// *Source*: grpc/grpc: `doc/health-checking.md`; the empty service name is the whole server.
+fn grpc(places: &[String]) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let answer = async {
+            let mut last = String::from("no place is named");
+            for place in places {
+                match connect(place).await {
+                    Ok(channel) => return serving(channel).await,
+                    Err(why) => last = format!("connect to {place}: {why}"),
+                }
+            }
+            Err(last)
+        };
+        let late = |_| Err(format!("no answer within {} s", WITHIN.as_secs()));
+        tokio::time::timeout(WITHIN, answer).await.unwrap_or_else(late)
+    })
+}
+
+async fn connect(place: &str) -> Result<Channel, String> {
+    if !place.starts_with('/') {
+        let address: SocketAddr = place.parse().map_err(|_| "expected an address and a port")?;
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|e| e.to_string())?;
+        return endpoint.connect().await.map_err(|e| innermost(&e));
+    }
+    let socket = PathBuf::from(place);
+    // The address is never used: the connector knows the socket.
+    let connector = tower::service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await;
+    channel.map_err(|e| innermost(&e))
+}
+
+async fn serving(channel: Channel) -> Result<(), String> {
+    let question = HealthCheckRequest { service: String::new() };
+    let answer = HealthClient::new(channel).check(question).await.map_err(|e| e.message().to_owned())?;
+    match answer.into_inner().status() {
+        ServingStatus::Serving => Ok(()),
+        other => Err(format!("{}, expected SERVING", other.as_str_name())),
+    }
+}
+
+/// What a chain of errors ends in; its beginning only says that a transport failed.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

@@ -1,0 +1,261 @@
+//! The result of a proof by attachment, and what follows from it: pure but for reading one file.
+//!
+//! *Shape* of `RUN/proof/NETWORK.json`: `{"version":1,"network":"new","name":"cilium","turn":2,"bootID":"..","failed":"ADD: .."}`, without
+//! `failed` where the network attached, checked and detached. `turn` counts the lives of the network's agent, and the tries, in this boot.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shim::file::read_bounded;
+use shim::layout::Layout;
+use shim::policy::Side;
+use shim::trust;
+
+use crate::places::PROOF;
+
+/// How long one proof may take: the ADD, CHECK and DEL of a policy with the usual deadlines.
+pub const WITHIN_SECS: u64 = 180;
+/// First pause after a proof that failed; doubled each time, up to [`LONGEST`].
+const PAUSE: Duration = Duration::from_secs(10);
+/// Longest pause after a proof that failed.
+const LONGEST: Duration = Duration::from_secs(600);
+/// How often the start of a unit is tried before readiness is by probes alone.
+const STARTS: u32 = 3;
+const MAX_BYTES: usize = 64 << 10;
+
+/// What a proof has found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// 1.
+    pub version: u32,
+    /// old or new.
+    pub network: String,
+    /// The network's own name.
+    pub name: String,
+    /// Which proof it was.
+    pub turn: u64,
+    /// The boot it was made in.
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    /// Why it failed; none where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// Everything of the proof of one network.
+#[must_use]
+pub fn directory(layout: &Layout, side: Side) -> PathBuf {
+    layout.run_dir.join(PROOF).join(side.as_str())
+}
+
+/// Where a proof of `side` leaves its result.
+#[must_use]
+pub fn result(layout: &Layout, side: Side) -> PathBuf {
+    layout.run_dir.join(PROOF).join(format!("{side}.json"))
+}
+
+/// Reads a result of this boot about the network `name`.
+#[must_use]
+pub fn read(path: &Path, name: &str, boot_id: &str) -> Option<Kept> {
+    let bytes = read_bounded(&mut trust::open(path).ok()?, MAX_BYTES).ok()?;
+    let kept: Kept = serde_json::from_slice(&bytes).ok()?;
+    (kept.version == 1 && kept.name == name && kept.boot_id == boot_id).then_some(kept)
+}
+
+/// How far the proof of one network is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Progress {
+    /// Nothing was begun for this life of the agent.
+    #[default]
+    Nothing,
+    /// It runs.
+    Running(Duration),
+    /// It failed then.
+    Failed(Duration, String),
+    /// The network attached, checked and detached.
+    Passed,
+    /// It cannot be run here; readiness is by probes.
+    Unavailable(String),
+}
+
+/// The proofs of one network since `watch` began.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proofs {
+    /// How far.
+    pub progress: Progress,
+    /// Which proof it is.
+    pub turn: u64,
+    /// One has passed in this boot: a new one holds nobody up.
+    pub proven: bool,
+    failures: u32,
+    starts: u32,
+}
+
+impl Proofs {
+    /// Takes over what an earlier `watch` of this boot has found.
+    #[must_use]
+    pub fn resume(kept: Option<&Kept>) -> Self {
+        match kept {
+            // A network that failed then may hold by now: it is asked anew.
+            Some(kept) if kept.failed.is_some() => Self { turn: kept.turn, ..Self::default() },
+            Some(kept) => {
+                Self { turn: kept.turn, proven: true, progress: Progress::Passed, ..Self::default() }
+            }
+            None => Self::default(),
+        }
+    }
+
+    /// The network's agent began another life.
+    pub fn again(&mut self) {
+        // What runs was begun for the life before.
+        *self = Self { turn: self.turn, proven: self.proven, ..Self::default() };
+    }
+
+    /// The unit could not be started.
+    pub fn did_not_start(&mut self, now: Duration, why: String) {
+        self.starts += 1;
+        self.progress = if self.starts >= STARTS {
+            Progress::Unavailable(why)
+        } else {
+            Progress::Failed(now, format!("its unit did not start: {why}"))
+        };
+    }
+
+    /// Goes on at `now`, with what lies there; whether a proof is to be started.
+    pub fn step(&mut self, kept: Option<&Kept>, now: Duration) -> bool {
+        if let Progress::Running(since) = self.progress {
+            let done = kept.filter(|kept| kept.turn == self.turn);
+            let late = now.saturating_sub(since) > Duration::from_secs(WITHIN_SECS + 30);
+            match done.map(|kept| kept.failed.clone()) {
+                Some(None) => {
+                    *self =
+                        Self { turn: self.turn, proven: true, progress: Progress::Passed, ..Self::default() };
+                }
+                Some(Some(why)) => self.failed(now, why),
+                None if late => self.failed(now, "it did not end in time".into()),
+                None => {}
+            }
+        }
+        let start = match &self.progress {
+            Progress::Nothing => true,
+            Progress::Failed(at, _) => now.saturating_sub(*at) >= self.pause(),
+            Progress::Running(_) | Progress::Passed | Progress::Unavailable(_) => false,
+        };
+        if start {
+            self.turn += 1;
+            self.progress = Progress::Running(now);
+        }
+        start
+    }
+
+    fn failed(&mut self, now: Duration, why: String) {
+        self.failures += 1;
+        self.progress = Progress::Failed(now, why);
+    }
+
+    fn pause(&self) -> Duration {
+        (PAUSE * 2u32.saturating_pow(self.failures.saturating_sub(1).min(16))).min(LONGEST)
+    }
+
+    /// Whether pods may get the network; else why not.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn verdict(&self) -> Result<(), String> {
+        match &self.progress {
+            Progress::Passed | Progress::Unavailable(_) => Ok(()),
+            Progress::Nothing | Progress::Running(_) if self.proven => Ok(()),
+            Progress::Nothing | Progress::Running(_) => {
+                Err("its proof by an attachment is not done yet".into())
+            }
+            Progress::Failed(_, why) => Err(format!("its proof by an attachment failed: {why}")),
+        }
+    }
+
+    /// In one word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self.progress {
+            Progress::Nothing | Progress::Running(_) => "running",
+            Progress::Failed(..) => "failed",
+            Progress::Passed => "passed",
+            Progress::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(turn: u64, failed: Option<&str>) -> Kept {
+        Kept {
+            version: 1,
+            network: "new".into(),
+            name: "n".into(),
+            turn,
+            boot_id: "b".into(),
+            failed: failed.map(str::to_owned),
+        }
+    }
+
+    fn at(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn one_proof_per_life_of_the_agent_and_it_holds_nobody_up_twice() {
+        let mut proofs = Proofs::resume(None);
+        assert!(proofs.verdict().is_err());
+        assert!(proofs.step(None, at(0)) && !proofs.step(None, at(1)));
+        assert!(!proofs.step(Some(&kept(9, None)), at(2)), "somebody else's result");
+        assert!(proofs.verdict().is_err());
+        assert!(!proofs.step(Some(&kept(1, None)), at(3)));
+        assert!(proofs.verdict().is_ok() && !proofs.step(Some(&kept(1, None)), at(999)));
+        proofs.again();
+        assert!(proofs.verdict().is_ok(), "proven once in this boot");
+        assert!(proofs.step(Some(&kept(1, None)), at(1000)) && proofs.turn == 2);
+        assert!(!proofs.step(Some(&kept(2, Some("no"))), at(1001)));
+        assert!(proofs.verdict().is_err_and(|why| why.contains("no")));
+    }
+
+    #[test]
+    fn a_failed_proof_is_tried_again_later_and_later() {
+        let mut proofs = Proofs::default();
+        let (mut now, mut pauses) = (0, Vec::new());
+        assert!(proofs.step(None, at(0)));
+        for _ in 0..9 {
+            let failed = kept(proofs.turn, Some("no"));
+            assert!(!proofs.step(Some(&failed), at(now)));
+            let began = now;
+            while !proofs.step(Some(&failed), at(now)) {
+                now += 1;
+            }
+            pauses.push(now - began);
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        assert!(!proofs.step(None, at(now + WITHIN_SECS)) && proofs.word() == "running");
+        assert!(!proofs.step(None, at(now + WITHIN_SECS + 31)) && proofs.word() == "failed");
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_by_probes_after_some_tries() {
+        let mut proofs = Proofs::default();
+        for _ in 0..STARTS {
+            assert!(proofs.verdict().is_err());
+            assert!(proofs.step(None, at(1000)));
+            proofs.did_not_start(at(0), "no systemd-run".into());
+        }
+        assert!(proofs.verdict().is_ok() && !proofs.step(None, at(9000)) && proofs.word() == "unavailable");
+    }
+
+    #[test]
+    fn an_earlier_watch_has_proven_it() {
+        assert!(Proofs::resume(Some(&kept(4, None))).verdict().is_ok());
+        let mut failed = Proofs::resume(Some(&kept(4, Some("no"))));
+        assert!(
+            failed.verdict().is_err() && failed.step(Some(&kept(4, Some("no"))), at(0)) && failed.turn == 5
+        );
+    }
+}

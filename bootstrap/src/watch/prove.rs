@@ -1,0 +1,199 @@
+//! `prove`: one real ADD, CHECK and DEL of one network through the installed shim, in a scratch namespace.
+//!
+//! It runs in a unit of its own, for delegates do as they please. The shim gets a policy, records and locks of its own below
+//! RUN/proof, so that nothing of it is taken for a pod; what a killed proof left is ended by the next one first, from those records.
+//! The verdict goes to a file ([`super::proof::Kept`]); the exit status says whether there is one.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use serde_json::{Value, json};
+use shim::boot::Moment;
+use shim::conflist::Conflist;
+use shim::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
+use shim::policy::{Network, Policy};
+use shim::store::{Key, Store};
+use shim::{file, trust};
+
+use super::proof::{Kept, directory, result};
+use crate::change::{self, Write};
+use crate::cli::{Global, Prove};
+use crate::conf::conf;
+use crate::exit::{Exit, Failure};
+use crate::facts::joined;
+use crate::install::DEFAULT_NAME;
+use crate::settings::Settings;
+
+/// Where network namespaces are pinned; agents in containers see them there.
+const NETNS_DIR: &str = "/run/netns";
+const IFNAME: &str = "eth0";
+/// Longest reason that is kept, in bytes.
+const MAX_WHY_BYTES: usize = 2048;
+
+/// Proves one network, and leaves the verdict.
+///
+/// # Errors
+/// When there is no verdict: bad settings, another proof that runs, no namespace to be had.
+pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
+    let settings = Settings::gather(global);
+    let policy = Policy::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
+    let side = wanted.network;
+    let network =
+        policy.network(side).ok_or_else(|| Failure::settings(format!("the policy has no network {side}")))?;
+    let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
+    let now = Moment::now().map_err(|e| Failure::new(Exit::Failed, e))?;
+    let dir = directory(&settings.layout, side);
+    let scene = Scene::set_up(dir, network, wanted)?;
+    let failed = scene.attach(&format!("crossfade-proof-{side}-{}", now.boottime_ms)).err();
+    let kept = Kept {
+        version: 1,
+        network: side.to_string(),
+        name: list.name,
+        turn: wanted.turn,
+        boot_id: now.boot_id,
+        failed: failed.map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned()),
+    };
+    let bytes = serde_json::to_vec(&kept).unwrap_or_default();
+    let write = Write { path: result(&settings.layout, side), bytes, mode: file::PRIVATE, nudge: false };
+    change::write(&write)
+        .map_err(|e| Failure::new(Exit::Failed, format!("write {}: {e}", write.path.display())))?;
+    match kept.failed {
+        None => Ok(Exit::Done),
+        Some(why) => Err(Failure::new(Exit::No, format!("network {side}: {why}"))),
+    }
+}
+
+/// What one proof has to itself.
+struct Scene {
+    layout: Layout,
+    shim: PathBuf,
+    search: String,
+    netns: PathBuf,
+    _alone: Flock<File>,
+}
+
+impl Scene {
+    fn set_up(dir: PathBuf, network: &Network, wanted: &Prove) -> Result<Self, Failure> {
+        let failed =
+            |what: &str, e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{what}: {e}"));
+        file::create_private_dir(&dir).map_err(|e| failed("make a directory", &e))?;
+        let lock = dir.join("alone");
+        let mut options = File::options();
+        let (lock, _) = trust::open_regular(options.write(true).create(true).truncate(false), &lock)
+            .map_err(|e| failed("lock", &e))?;
+        let alone = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, e)| Failure::later(format!("another proof of {} runs: {e}", wanted.network)))?;
+        let bin_dirs: Vec<PathBuf> = match wanted.bin_dirs.as_slice() {
+            [] => BIN_DIRS.iter().map(PathBuf::from).filter(|dir| dir.is_dir()).collect(),
+            named => named.to_vec(),
+        };
+        let installed = bin_dirs.iter().map(|dir| dir.join(PLUGIN)).find(|path| path.is_file());
+        let policy = dir.join("policy.json");
+        let text = json!({
+            "version": 1,
+            "networks": { "new": { "profile": network.profile, "conf": network.conf } },
+            "attach": "new",
+        });
+        file::write_if_changed(&policy, text.to_string().as_bytes(), file::PRIVATE)
+            .map_err(|e| failed("write the proof's policy", &e))?;
+        Ok(Self {
+            layout: Layout { state_dir: dir.join("state"), run_dir: dir.join("run"), policy: Some(policy) },
+            shim: installed.unwrap_or_else(|| PACKAGED_PLUGIN.into()),
+            search: joined(&bin_dirs),
+            netns: Path::new(NETNS_DIR).join(format!("crossfade-proof-{}", wanted.network)),
+            _alone: alone,
+        })
+    }
+
+    /// Ends what an earlier proof left, then attaches, checks and detaches.
+    fn attach(&self, id: &str) -> Result<(), String> {
+        self.end_leftovers()?;
+        unpin(&self.netns);
+        pin(&self.netns).map_err(|e| format!("make a namespace at {}: {e}", self.netns.display()))?;
+        let key = Key::new(id, IFNAME);
+        let attached = self.call("ADD", &key, None).and_then(|reply| {
+            let ips = reply["ips"].as_array().map_or(0, Vec::len);
+            if ips == 0 {
+                return Err(format!("ADD: its result has no address: {reply}"));
+            }
+            self.call("CHECK", &key, Some(&reply)).map(drop)
+        });
+        let detached = self.call("DEL", &key, None).map(drop);
+        unpin(&self.netns);
+        attached.and(detached)
+    }
+
+    fn end_leftovers(&self) -> Result<(), String> {
+        let (left, _) =
+            Store::new(&self.layout).all().map_err(|e| format!("records of earlier proofs: {e}"))?;
+        for record in left {
+            let key = Key::new(record.intent.container_id, record.intent.ifname);
+            self.call("DEL", &key, None).map_err(|why| format!("what an earlier proof left: {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// Calls the shim as a runtime does; its reply, or its error in words.
+    fn call(&self, verb: &str, key: &Key, previous: Option<&Value>) -> Result<Value, String> {
+        let named = |why: &dyn std::fmt::Display| format!("{verb}: {why}");
+        let whole = conf(&self.layout, DEFAULT_NAME, "1.0.0", &std::collections::BTreeSet::new());
+        let whole: Value = serde_json::from_slice(&whole).map_err(|e| named(&e))?;
+        // As the reference library hands a plugin of a list its conf.
+        let mut input = whole["plugins"][0].clone();
+        input["name"] = whole["name"].clone();
+        input["cniVersion"] = whole["cniVersion"].clone();
+        if let Some(previous) = previous {
+            input["prevResult"] = previous.clone();
+        }
+        let mut command = Command::new(&self.shim);
+        command
+            .env("CNI_COMMAND", verb)
+            .env("CNI_CONTAINERID", &key.container_id)
+            .env("CNI_IFNAME", &key.ifname);
+        // A namespace that is gone is an empty path to a DEL.
+        let netns = if self.netns.exists() { self.netns.as_path() } else { Path::new("") };
+        command.env("CNI_NETNS", netns).env("CNI_PATH", &self.search);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().map_err(|e| format!("{verb}: start {}: {e}", self.shim.display()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.to_string().as_bytes()).map_err(|e| named(&e))?;
+        }
+        let output = child.wait_with_output().map_err(|e| named(&e))?;
+        let reply: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        if output.status.success() {
+            return Ok(reply);
+        }
+        let text = |key: &str| reply[key].as_str().unwrap_or_default().to_owned();
+        Err(match text("msg") {
+            msg if msg.is_empty() => format!("{verb}: {}", output.status),
+            msg => format!("{verb}: {msg} {}", text("details")).trim_end().to_owned(),
+        })
+    }
+}
+
+/// Makes a namespace and pins it at `path`, as runtimes do; ours stays what it was.
+fn pin(path: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+    File::create_new(path)?;
+    let path = path.to_path_buf();
+    // A thread of its own leaves our namespace; it is gone when the pin holds.
+    let made = std::thread::spawn(move || -> nix::Result<()> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        let own = Path::new("/proc/thread-self/ns/net");
+        mount(Some(own), &path, None::<&Path>, MsFlags::MS_BIND, None::<&Path>)
+    });
+    let made = made.join().map_err(|_| std::io::Error::other("the thread that makes it ended"))?;
+    Ok(made?)
+}
+
+/// Takes a pin away; one that is not there is fine.
+fn unpin(path: &Path) {
+    // Whatever is left of it makes the next pin fail, which says so.
+    let _ = umount2(path, MntFlags::MNT_DETACH);
+    let _ = std::fs::remove_file(path);
+}

@@ -1,0 +1,327 @@
+//! The loop: converge, wait, converge again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use shim::policy::Phase;
+use shim::process::Process;
+use tracing::{info, warn};
+
+use super::decide::{Decision, decide};
+use super::document;
+use super::events::{Events, Wake, signals};
+use super::facts::{Facts, prints};
+use super::memory::Memory;
+use super::pace::Pace;
+use super::{Scope, apply, textfile};
+use crate::change::Act;
+use crate::exit::{Exit, Failure};
+use crate::node::Node;
+use crate::places::STATUS;
+use crate::policy;
+use crate::print::Outcome;
+use crate::report::{Happened, NodeReport, Publish, Reason};
+
+/// Between two looks at a node on which all is well.
+const STEADY: Duration = Duration::from_secs(20);
+/// Between two looks at a node that waits for something.
+const WAITING: Duration = Duration::from_secs(1);
+/// Between two looks where no event can be had.
+const POLLING: Duration = Duration::from_secs(2);
+/// A round that finds new directories to watch looks again at once, so often.
+const LOOKS: usize = 4;
+
+/// Runs until it is told to end, or Crossfade is switched off.
+///
+/// # Errors
+/// When it cannot begin.
+pub fn run(scope: &Scope) -> Result<Exit, Failure> {
+    let (wake, wakes) = channel();
+    signals(wake.clone())?;
+    let mut watch = Watch::new(scope, wake)?;
+    let mut wait = watch.round(true);
+    let told = |state: &[NotifyState<'_>]| {
+        // Nobody supervises us: nobody to tell.
+        let _ = sd_notify::notify(state);
+    };
+    told(&[NotifyState::Ready]);
+    loop {
+        told(&[NotifyState::Watchdog, NotifyState::Status(&watch.said)]);
+        if watch.off {
+            return Ok(Exit::Done);
+        }
+        let changed = match wakes.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) | Ok(Wake::Stop) => break,
+            Ok(first) => match watch.hear(first, &wakes) {
+                Some(changed) => changed,
+                None => break,
+            },
+        };
+        wait = watch.round(changed);
+    }
+    told(&[NotifyState::Stopping]);
+    Ok(Exit::Done)
+}
+
+/// The loop's state.
+struct Watch<'a> {
+    scope: &'a Scope,
+    began: Instant,
+    me: Process,
+    wake: Sender<Wake>,
+    events: Events,
+    pace: Pace,
+    memory: Memory,
+    facts: Option<Facts>,
+    prints: BTreeMap<PathBuf, Option<String>>,
+    publisher: Option<Box<dyn Publish>>,
+    reported: Option<NodeReport>,
+    /// What happened outside of a round.
+    pending: Vec<Happened>,
+    refused: Option<String>,
+    said: String,
+    off: bool,
+}
+
+impl<'a> Watch<'a> {
+    fn new(scope: &'a Scope, wake: Sender<Wake>) -> Result<Self, Failure> {
+        let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
+        let before = document::of_this_boot(&scope.root.at(STATUS));
+        Ok(Self {
+            scope,
+            began: Instant::now(),
+            me,
+            events: Events::new(wake.clone()),
+            publisher: scope.publisher(&wake),
+            wake,
+            pace: Pace::default(),
+            memory: Memory::after(before.as_ref()),
+            facts: None,
+            prints: BTreeMap::new(),
+            reported: None,
+            pending: Vec::new(),
+            refused: None,
+            said: String::new(),
+            off: false,
+        })
+    }
+
+    /// Takes what woke us, and what comes right behind it. Returns whether files may have changed; none is the end.
+    fn hear(&mut self, first: Wake, wakes: &Receiver<Wake>) -> Option<bool> {
+        let began = Instant::now();
+        let (quiet, at_most) = match first {
+            Wake::Changed => self.pace.gather(self.began.elapsed()),
+            _ => (Duration::ZERO, Duration::ZERO),
+        };
+        let mut next = Some(first);
+        loop {
+            match next.take() {
+                Some(Wake::Stop) => return None,
+                Some(Wake::Desired(phase)) => self.flip(&phase),
+                Some(Wake::NotStarted(unit, why)) => self.not_started(&unit, why),
+                Some(Wake::Changed | Wake::Hangup) | None => {}
+            }
+            let left = at_most.saturating_sub(began.elapsed()).min(quiet.saturating_sub(self.events.quiet()));
+            match wakes.recv_timeout(left) {
+                Ok(wake) => next = Some(wake),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    let done = began.elapsed() >= at_most || self.events.quiet() >= quiet;
+                    if done {
+                        return Some(true);
+                    }
+                    // Events are counted, not sent, until we look.
+                }
+            }
+        }
+    }
+
+    /// One round. `changed` tells that files may be others than before; a quiet tick finds out by their stat. Returns how
+    /// long to wait for the next.
+    fn round(&mut self, changed: bool) -> Duration {
+        let facts = self.look(changed);
+        self.memory.polls = self.events.polls();
+        let mut decision = decide(&facts, &self.memory, self.me);
+        let failed = self.carry_out(&facts, &mut decision);
+        if failed != self.memory.failed {
+            decision.memory.failed.clone_from(&failed);
+        }
+        self.memory = decision.memory.clone();
+        self.off = decision.report.reason == Reason::SwitchedOff;
+        let wait = self.wait(&decision, failed.is_some());
+        self.report(&facts, decision);
+        self.facts = Some(facts);
+        wait
+    }
+
+    fn look(&mut self, changed: bool) -> Facts {
+        let now = |began: Instant| began.elapsed();
+        if !changed && let Some(mut facts) = self.facts.take() {
+            let files: Vec<PathBuf> = self.prints.keys().cloned().collect();
+            if prints(&files) == self.prints {
+                facts.ask_again(now(self.began));
+                // A try to get events, where there are none.
+                if !self.events.polls() || !self.events.arm(facts.directories(&self.scope.root).iter()) {
+                    return facts;
+                }
+            }
+            self.facts = Some(facts);
+        }
+        let known = self.facts.take().map_or_else(Node::default, |facts| facts.node);
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            self.events.look();
+            // Before the look: what changes during it is seen by the next tick.
+            let before: Vec<PathBuf> = self.prints.keys().cloned().collect();
+            self.prints = prints(&before);
+            let facts = Facts::gather(&self.scope.global, &known, self.memory.good.as_ref(), now(self.began));
+            let mut files = facts.files(&self.scope.root);
+            files.sort();
+            files.dedup();
+            let news = self.events.arm(facts.directories(&self.scope.root).iter()) || files != before;
+            if !news || looks >= LOOKS {
+                return facts;
+            }
+            self.prints = files.into_iter().map(|file| (file, None)).collect();
+        }
+    }
+
+    /// Applies a decision; what failed, in words.
+    fn carry_out(&mut self, facts: &Facts, decision: &mut Decision) -> Option<String> {
+        let changes = std::mem::take(&mut decision.changes);
+        let done = apply::apply(&facts.layout, changes, |act| self.start(act));
+        let mut failed = None;
+        for done in &done {
+            let change = &done.change;
+            match &done.outcome {
+                Some(Outcome::Failed(why)) => {
+                    let why = format!("{} {}: {why}", change.act.word(), change.target);
+                    if self.memory.failed.as_ref() != Some(&why) {
+                        let message = why.clone();
+                        decision.happened.push(Happened { reason: "Failed", warning: true, message });
+                    }
+                    failed = Some(why);
+                }
+                Some(_) => {
+                    info!(event = "Changed", target = %change.target, "{}: {}", change.act.word(), change.reason)
+                }
+                None => {}
+            }
+        }
+        // What we wrote is what the next round has to find.
+        if failed.is_none()
+            && let Some(conf) = decision.conf.take()
+        {
+            decision.memory.settled = Some(conf);
+            decision.memory.was_there = true;
+        }
+        failed
+    }
+
+    fn start(&self, act: &Act) {
+        let Act::Start { unit, .. } = act else { return };
+        let (global, act, unit, wake) =
+            (self.scope.global.clone(), act.clone(), unit.clone(), self.wake.clone());
+        // systemd may be slow; nobody waits for it here.
+        let started = std::thread::Builder::new().name("start".into()).spawn(move || {
+            if let Err(why) = apply::start_unit(&global, &act) {
+                // The loop has ended: nobody wants to know.
+                let _ = wake.send(Wake::NotStarted(unit, why));
+            }
+        });
+        if let Err(error) = started {
+            warn!(event = "Failed", "start a thread: {error}");
+        }
+    }
+
+    fn not_started(&mut self, unit: &str, why: String) {
+        let now = self.began.elapsed();
+        let of = |side: &shim::policy::Side| unit == format!("crossfade-prove-{side}");
+        if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
+            standing.1.proofs.did_not_start(now, why);
+        } else {
+            let message = format!("{unit} was not started: {why}");
+            self.pending.push(Happened { reason: "SweepNotStarted", warning: true, message });
+        }
+    }
+
+    /// Follows a wish for a phase, if node.json allows it; a wish is answered once.
+    fn flip(&mut self, wish: &str) {
+        let Some(facts) = &self.facts else { return };
+        let Ok(held) = &facts.policy else { return };
+        if held.policy.phase().as_str() == wish {
+            self.refused = None;
+            return;
+        }
+        let allowed = Phase::parse(wish)
+            .ok_or_else(|| format!("it is none of {}", Phase::ALL.map(Phase::as_str).join(", ")))
+            .and_then(|phase| match (facts.node.follows_desired, facts.node.allowed.contains(&phase)) {
+                (false, _) => Err("node.json does not follow wishes (desired)".to_owned()),
+                (_, false) => Err("node.json does not allow it (allowed)".to_owned()),
+                _ => Ok(phase),
+            });
+        let flipped = allowed.and_then(|phase| {
+            let set = policy::set(&facts.layout, phase, false, false);
+            set.map(drop).map_err(|failure| failure.findings.join("; "))
+        });
+        match flipped {
+            Ok(()) => self.refused = None,
+            Err(why) if self.refused.as_deref() != Some(wish) => {
+                self.refused = Some(wish.to_owned());
+                let message = format!("crossfade/desired wishes for phase {wish:?}: {why}");
+                self.pending.push(Happened { reason: "FlipRefused", warning: true, message });
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn wait(&self, decision: &Decision, failed: bool) -> Duration {
+        let waits = matches!(
+            decision.report.reason,
+            Reason::WaitingForNetwork | Reason::BootFailed | Reason::BadSettings
+        );
+        let lost = decision.document.conf.state == super::own::State::NoDirectory.word();
+        let usual = match () {
+            () if waits || lost || failed => WAITING,
+            () if self.events.polls() => POLLING,
+            () => STEADY,
+        };
+        // systemd asks for a sign of life twice in its time.
+        sd_notify::watchdog_enabled().map_or(usual, |watchdog| usual.min(watchdog / 2))
+    }
+
+    fn report(&mut self, facts: &Facts, decision: Decision) {
+        let mut happened = std::mem::take(&mut self.pending);
+        happened.extend(decision.happened);
+        for one in &happened {
+            let phase = decision.document.phase.as_deref().unwrap_or("unknown");
+            if one.warning {
+                warn!(event = one.reason, phase, "{}", one.message);
+            } else {
+                info!(event = one.reason, phase, "{}", one.message);
+            }
+        }
+        let status = apply::report(&self.scope.root.at(STATUS), &decision.document.bytes());
+        if let Err(error) = status {
+            warn!(event = "Failed", "write {STATUS}: {error}");
+        }
+        if let Some(path) = &facts.node.report.textfile {
+            let text = textfile::text(&decision.document, textfile::booted_secs());
+            if let Err(error) = apply::report(path, text.as_bytes()) {
+                warn!(event = "Failed", "write {}: {error}", path.display());
+            }
+        }
+        if self.reported.as_ref() != Some(&decision.report) || !happened.is_empty() {
+            if let Some(publisher) = &self.publisher {
+                publisher.publish(&decision.report, &happened);
+            }
+        }
+        self.said = format!("{}: {}", decision.report.reason.as_str(), decision.report.message);
+        self.reported = Some(decision.report);
+    }
+}

@@ -1,0 +1,80 @@
+//! Metrics for node_exporter's textfile collector.
+
+use std::fmt::Write as _;
+
+use shim::policy::Phase;
+
+use super::document::Document;
+use super::own::State;
+
+/// The text of a status. *Source*: Prometheus' exposition format, text version 0.0.4.
+#[must_use]
+pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
+    let mut text = String::new();
+    let mut metric = |name: &str, kind: &str, help: &str, lines: &[(String, u64)]| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "# HELP crossfade_{name} {help}\n# TYPE crossfade_{name} {kind}");
+        for (labels, value) in lines {
+            let _ = writeln!(text, "crossfade_{name}{labels} {value}");
+        }
+    };
+    let one = |value: u64| vec![(String::new(), value)];
+    metric(
+        "ready",
+        "gauge",
+        "Whether pods get the network that the policy names.",
+        &one(document.ready.into()),
+    );
+    let reason = format!("{{reason=\"{}\"}}", document.reason);
+    metric("reason", "gauge", "Why the node is ready or not.", &[(reason, 1)]);
+    let phase = |phase: Phase| {
+        let is = document.phase.as_deref() == Some(phase.as_str());
+        (format!("{{phase=\"{phase}\"}}"), u64::from(is))
+    };
+    metric("phase", "gauge", "The policy's phase.", &Phase::ALL.map(phase));
+    let conf = &document.conf;
+    metric(
+        "conf_repairs_total",
+        "counter",
+        "How often our conf was put back in this boot.",
+        &one(conf.repairs),
+    );
+    let contended = conf.state == State::Contended.word();
+    metric(
+        "conf_contended",
+        "gauge",
+        "Whether our conf is left to an agent that takes it away.",
+        &one(contended.into()),
+    );
+    let lost = conf.lost_by.is_some();
+    metric(
+        "runtime_restart_needed",
+        "gauge",
+        "Whether the runtime has lost its conf directory.",
+        &one(lost.into()),
+    );
+    let networks: Vec<_> = document
+        .networks
+        .iter()
+        .map(|network| (format!("{{network=\"{}\"}}", network.network), u64::from(network.ready)))
+        .collect();
+    metric(
+        "network_ready",
+        "gauge",
+        "Whether conf, binaries, probes and proof of a network hold.",
+        &networks,
+    );
+    let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    metric("build_info", "gauge", "Always 1.", &[(version, 1)]);
+    if let Some(secs) = booted_secs {
+        metric("boot_timestamp_seconds", "gauge", "When this boot began, in seconds since 1970.", &one(secs));
+    }
+    text
+}
+
+/// When this boot began. *Source*: man 5 `proc_stat`, `btime`.
+#[must_use]
+pub fn booted_secs() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
