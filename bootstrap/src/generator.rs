@@ -19,13 +19,12 @@ use crate::exit::Exit;
 use crate::kubelet::found;
 use crate::node::{Node, RuntimeKind};
 use crate::places::Root;
+use crate::runtime::config;
 use crate::switch;
 use crate::unit::{Command, GENERATED, Unit, locate};
 
 /// The name under which systemd calls us as a generator.
 pub const NAME: &str = "crossfade-generator";
-/// The variable with our words for the runtime.
-pub const RUNTIME_VARIABLE: &str = "CROSSFADE_RUNTIME_ARGS";
 /// The drop-in that the package brings for the usual units; those of other names get a link to it.
 pub const PACKAGED: &str = "50-crossfade.conf";
 /// Where systemd looks for generators, first come first.
@@ -56,7 +55,7 @@ impl Role {
     pub const fn variable(self) -> &'static str {
         match self {
             Self::Kubelet => found::OURS,
-            Self::Runtime(_) => RUNTIME_VARIABLE,
+            Self::Runtime(_) => config::ARGUMENTS,
         }
     }
 
