@@ -63,6 +63,7 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
     findings.extend(memory.polls.then(|| {
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
+    findings.extend(memory.unswept.as_ref().map(|why| format!("nothing is swept: {why}")));
     findings.extend(memory.failed.clone());
     let mut happened = conf.happened.clone();
     happened.extend(since_the_last(facts, &mut memory, (phase, &verdict), (&conf, &findings)));
@@ -82,6 +83,7 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
     changes.extend(conf.changes.clone());
     if policy.is_some() && facts.off.is_none() && facts.now >= memory.sweep {
         memory.sweep = facts.now + SWEEP_EVERY;
+        memory.unswept = None;
         changes.push(sweep(facts));
     }
     let document = describe(facts, &report, (&conf, &memory), (&judged, &attached, findings), watch);

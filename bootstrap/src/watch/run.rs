@@ -245,8 +245,7 @@ impl<'a> Watch<'a> {
         if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
             standing.1.proofs.did_not_start(now, why);
         } else {
-            let message = format!("{unit} was not started: {why}");
-            self.pending.push(Happened { reason: "SweepNotStarted", warning: true, message });
+            self.memory.unswept = Some(why);
         }
     }
 

@@ -1,6 +1,8 @@
 //! `crossfade-bootstrap` as a person calls it: the program itself, on trees of files that stand for a node.
 
+mod boot;
 mod explain;
+mod gate;
 mod install;
 mod kubelet;
 mod node;
@@ -9,4 +11,5 @@ mod refusals;
 mod render;
 mod sweep;
 mod systemd;
+mod tree;
 mod uninstall;

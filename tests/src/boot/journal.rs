@@ -58,6 +58,8 @@ impl Journal {
             format!("{}: {}", word("SYSLOG_IDENTIFIER"), word("MESSAGE"))
         };
         let lines: Vec<String> = self.entries.iter().map(line).collect();
+        let short = lines.iter().map(|line| line.chars().take(300).collect::<String>());
+        let lines: Vec<String> = short.collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 }

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use crate::{deadline, isolate, packages};
 
 /// Tells a machine that boots, or goes down, from one that hangs; either takes half a second.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
 /// The status with which nspawn ends when the machine wants to boot again.
 ///
@@ -38,7 +38,11 @@ exec "$@"
 /// `/proc/cmdline` shows the one of the machine underneath; systemd itself takes, in a container, its own arguments for it.
 const INIT: &str = r#"
 [ ! -e /etc/lab/cmdline ] || mount --bind /etc/lab/cmdline /proc/cmdline
-[ ! -e /etc/lab/read-only-etc ] || { mount --bind /etc /etc && mount -o remount,bind,ro /etc; }
+if [ -e /etc/lab/read-only-etc ]; then
+    mount -t tmpfs tmpfs /etc/cni
+    mount --rbind /etc /etc
+    mount -o remount,bind,ro /etc
+fi
 exec /usr/lib/systemd/systemd "$@"
 "#;
 

@@ -236,6 +236,12 @@ fn compare(program: &Path, file: &Path, told: &Told, place: &Path) -> Result<(),
     }
 }
 
+/// What switching off takes: the changes that remove what the runtime is told by us, where there is something.
+#[must_use]
+pub fn leave(root: &Root) -> Vec<Change> {
+    remove(root, "switched off").into_iter().filter(|change| !matches!(change.act, Act::Keep)).collect()
+}
+
 /// Removes everything that the runtime is told by us.
 fn remove(root: &Root, why: &str) -> Vec<Change> {
     let mut all = vec![gone(&root.at(RUNTIME_ENV), why), gone(&root.at(CONTAINERD_CONFIG), why)];
@@ -244,8 +250,7 @@ fn remove(root: &Root, why: &str) -> Vec<Change> {
 }
 
 /// Drop-ins of ours in directories that a containerd of this node imports from, rooted; whatever node.json says by now.
-#[must_use]
-pub fn leftovers(root: &Root) -> Vec<PathBuf> {
+fn leftovers(root: &Root) -> Vec<PathBuf> {
     let config = RuntimeConfig::gather(root, &Node::load(root).unwrap_or_default()).ok().flatten();
     let Some(config) = config.filter(|config| config.kind == RuntimeKind::Containerd) else {
         return Vec::new();
