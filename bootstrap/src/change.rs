@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -14,6 +15,13 @@ use shim::file::{self, TEMP_PREFIX};
 use shim::inventory::{Entry, Inventory};
 use shim::layout::Layout;
 use shim::store::{Found, Key, Store};
+use shim::trust;
+
+use crate::exit::{Exit, Failure};
+use crate::print::{Done, Outcome};
+
+/// Largest file that is compared, or moved to another filesystem, in bytes: a plugin.
+const MAX_BYTES: usize = 64 << 20;
 
 /// One change, or the decision to leave something as it is.
 #[derive(Debug, Clone)]
@@ -39,6 +47,17 @@ pub enum Act {
     Remove {
         /// Which.
         path: PathBuf,
+        /// Whether it lies in a runtime's conf directory.
+        nudge: bool,
+    },
+    /// Makes a directory, 0755, and what is missing above it.
+    MakeDir(PathBuf),
+    /// Moves a file or a directory out of the way; nothing is deleted.
+    SetAside {
+        /// What.
+        from: PathBuf,
+        /// Where it goes; its directory is made, for us alone.
+        to: PathBuf,
         /// Whether it lies in a runtime's conf directory.
         nudge: bool,
     },
@@ -97,6 +116,8 @@ impl Act {
             Self::Keep => "keep",
             Self::Write(_) | Self::List(_) => "write",
             Self::Remove { .. } | Self::Unlock(_) => "remove",
+            Self::MakeDir(_) => "make",
+            Self::SetAside { .. } => "move",
             Self::Confirm => "confirm",
             Self::Close(_) | Self::CloseEntry(_) => "close",
             Self::Wait => "wait",
@@ -140,6 +161,82 @@ impl Serialize for Change {
         fields.serialize_field("reason", &self.reason)?;
         fields.end()
     }
+}
+
+/// A file's bytes and mode; none where it is absent, cannot be read, or is a link.
+#[must_use]
+pub fn look(path: &Path) -> Option<(Vec<u8>, u32)> {
+    let meta = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let bytes = File::open(path).and_then(|mut file| file::read_bounded(&mut file, MAX_BYTES)).ok()?;
+    Some((bytes, meta.mode() & 0o7777))
+}
+
+/// Carries out changes of files and directories, in their order. A written file's directory is made where it is absent, for us
+/// alone where the file is.
+///
+/// # Errors
+/// The first that fails, with its target; those before it are done.
+pub fn carry_out(changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
+    let mut done = Vec::with_capacity(changes.len());
+    for change in changes {
+        let outcome = file_act(&change.act).map_err(|e| {
+            Failure::new(Exit::Failed, format!("{} {}: {e}", change.act.word(), change.target))
+        })?;
+        done.push(Done { outcome: outcome.then_some(Outcome::Done), change });
+    }
+    Ok(done)
+}
+
+/// Does what an act says of files and directories; false where that is nothing.
+fn file_act(act: &Act) -> io::Result<bool> {
+    match act {
+        Act::Write(wanted) => {
+            if let Some(dir) = wanted.path.parent() {
+                trust::create_dir(dir, if wanted.mode == file::PRIVATE { 0o700 } else { 0o755 })?;
+            }
+            write(wanted)?;
+        }
+        Act::Remove { path, nudge } => remove(path, *nudge)?,
+        Act::MakeDir(path) => trust::create_dir(path, 0o755)?,
+        Act::SetAside { from, to, nudge } => set_aside(from, to, *nudge)?,
+        Act::Keep
+        | Act::List(_)
+        | Act::Unlock(_)
+        | Act::Confirm
+        | Act::Close(_)
+        | Act::CloseEntry(_)
+        | Act::Wait
+        | Act::Mark { .. }
+        | Act::Start { .. } => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Moves what is at `from`; a file also to another filesystem. What is gone is fine. What is there by that name already is kept.
+fn set_aside(from: &Path, to: &Path, nudge: bool) -> io::Result<()> {
+    let (Some(left), Some(dir)) = (from.parent(), to.parent()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    file::create_private_dir(dir)?;
+    let mut free = to.to_path_buf();
+    let mut count = 1;
+    while free.symlink_metadata().is_ok() {
+        count += 1;
+        free = to.with_added_extension(count.to_string());
+    }
+    let to = free.as_path();
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices && from.symlink_metadata()?.is_file() => {
+            let bytes = file::read_bounded(&mut File::open(from)?, MAX_BYTES)?;
+            file::write_durable(to, &bytes, file::PRIVATE)?;
+            std::fs::remove_file(from)?;
+        }
+        other => other?,
+    }
+    file::sync_dir(dir)?;
+    file::sync_dir(left)?;
+    nudge_if(nudge, from)
 }
 
 /// Writes a file by rename, durably; in a conf directory the runtime is nudged.

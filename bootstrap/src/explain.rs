@@ -1,13 +1,121 @@
 //! `explain`: what boot and render would do here, and why.
 
-use crate::cli::{Explain, Global};
-use crate::exit::Failure;
-use crate::print::Changed;
+mod registered;
+mod settings;
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use self::registered::{Registered, Told};
+use self::settings::Settings;
+use crate::boot;
+use crate::cli::{Boot, Explain, Global};
+use crate::exit::{Exit, Failure};
+use crate::node::Node;
+use crate::places::Root;
+use crate::print::{Changed, Report};
+use crate::{generator, switch};
+
+/// Everything that decides how this node boots.
+///
+/// *Shape*: `{"off":null,"node":{..},"policy":{..},"confDir":"private","units":[{..}],"kubelet":{..},"boot":{"changes":[..]}}`. What
+/// stands in the way of a part is in that part's `error` and in `findings`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explained {
+    /// What switched Crossfade off; none while it is on.
+    off: Option<String>,
+    node: Settings,
+    policy: Settings,
+    /// Which directory the runtime reads, in a word.
+    conf_dir: Option<&'static str>,
+    units: Vec<Told>,
+    kubelet: Option<Registered>,
+    boot: Planned,
+    /// Everything that stands in the way.
+    findings: Vec<String>,
+}
+
+/// What `boot` would change.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Planned {
+    Changes(Changed),
+    Refused { error: Vec<String> },
+}
+
+impl Report for Explained {
+    fn human(&self) -> String {
+        let mut text = String::new();
+        let _ = writeln!(text, "switch   {}", self.off.as_deref().unwrap_or("on"));
+        self.node.tell(&mut text, "node");
+        self.policy.tell(&mut text, "policy");
+        if let Some(mode) = self.conf_dir {
+            let _ = writeln!(text, "confDir  {mode}");
+        }
+        for unit in &self.units {
+            unit.tell(&mut text);
+        }
+        if let Some(kubelet) = &self.kubelet {
+            kubelet.tell(&mut text);
+        }
+        text.push_str("boot\n");
+        match &self.boot {
+            Planned::Changes(changed) => indent(&mut text, &changed.human()),
+            Planned::Refused { error } => indent(&mut text, &error.join("\n")),
+        }
+        for finding in &self.findings {
+            let _ = writeln!(text, "finding: {finding}");
+        }
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        if self.findings.is_empty() { Exit::Done } else { Exit::No }
+    }
+}
 
 /// Explains.
 ///
 /// # Errors
-/// It does not do it yet.
-pub fn explain(_: &Global, _: &Explain) -> Result<Changed, Failure> {
-    Err(Failure::later("not in this build"))
+/// None: what is wrong is part of the explanation, which then ends with 3.
+pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
+    let root = Root::new(&global.root);
+    let node = Node::load(&root);
+    let mut findings = Vec::new();
+    let settings = Settings::node(&root, node.as_ref().err());
+    let policy = Settings::policy(global, &root);
+    findings.extend(settings.error().into_iter().chain(policy.error()).map(str::to_owned));
+    let units =
+        generator::units(&root).into_iter().filter_map(|(role, name)| Told::gather(&root, role, &name));
+    let units: Vec<Told> = units.collect();
+    let kubelet = node.as_ref().ok().and_then(|node| match Registered::gather(&root, node) {
+        Ok(registered) => registered,
+        Err(failure) => {
+            findings.extend(failure.findings);
+            None
+        }
+    });
+    let planned = boot::boot(&Global { dry_run: true, ..global.clone() }, &Boot {});
+    let boot = match planned {
+        Ok(changed) => Planned::Changes(changed),
+        Err(failure) => Planned::Refused { error: failure.findings },
+    };
+    Ok(Explained {
+        off: switch::off(&root).map(|off| off.to_string()),
+        node: settings,
+        policy,
+        conf_dir: node.as_ref().ok().map(settings::mode),
+        units,
+        kubelet,
+        boot,
+        findings,
+    })
+}
+
+fn indent(text: &mut String, lines: &str) {
+    for line in lines.lines() {
+        let _ = writeln!(text, "  {line}");
+    }
 }

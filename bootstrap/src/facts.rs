@@ -18,6 +18,7 @@ use shim::trust;
 use crate::cache::Cache;
 use crate::cli::{Install, Mode};
 use crate::confdir::ConfDir;
+use crate::policy::completion::Completion;
 use crate::runtime::{CniSetup, cri::Runtime};
 use crate::settings::Settings;
 
@@ -39,6 +40,8 @@ pub struct Facts {
     pub distrusted: Vec<String>,
     /// The policy.
     pub policy: Result<Policy, String>,
+    /// The probes that its profiles know and it does not.
+    pub completion: Option<Completion>,
     /// Its networks.
     pub networks: Vec<NetworkFacts>,
     /// Our network's name, if it was written once.
@@ -127,6 +130,7 @@ impl Facts {
             recorded: recorded(&store),
             listed: listed(&settings),
             now: Moment::now().map_err(|e| format!("read the clock: {e}")),
+            completion: Completion::of(&settings.layout.policy_file()),
             policy,
             runtime,
             settings,
@@ -246,7 +250,11 @@ pub fn name(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
 }
 
-fn plugin(path: &Path) -> Result<Vec<u8>, String> {
+/// The plugin to install.
+///
+/// # Errors
+/// It cannot be read or trusted.
+pub fn plugin(path: &Path) -> Result<Vec<u8>, String> {
     let mut file =
         trust::open(path).map_err(|why| format!("plugin to install: {why}; name it with --plugin"))?;
     let bytes = read_bounded(&mut file, MAX_PLUGIN_BYTES)
@@ -258,7 +266,9 @@ fn plugin(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 impl BinDir {
-    fn look(path: PathBuf) -> Self {
+    /// Looks at one.
+    #[must_use]
+    pub fn look(path: PathBuf) -> Self {
         let installed = path.join(PLUGIN);
         let mode =
             installed.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.mode());

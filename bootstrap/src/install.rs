@@ -3,6 +3,7 @@
 //! The order is the promise: everything that a DEL could need is there before the conf, and the conf, which is the switch, comes last.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use shim::conflist::Unloadable;
 use shim::inventory::Entry;
@@ -17,17 +18,19 @@ use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
 use crate::facts::{Asked, Facts, NetworkFacts};
 use crate::inventory::{Known, take};
+use crate::places::Root;
+use crate::profile;
+use crate::runtime::CniSetup;
+use crate::settings::Installed;
 
 /// Our name on a node that has no network yet.
-pub const DEFAULT_NAME: &str = "crossfade";
+pub(crate) const DEFAULT_NAME: &str = "crossfade";
 /// cniVersion of our conf unless something else is asked for.
-const DEFAULT_CNI_VERSION: &str = "1.0.0";
+pub(crate) const DEFAULT_CNI_VERSION: &str = "1.0.0";
 /// Mode of our conf: it holds no secret.
-pub const CONF_MODE: u32 = 0o644;
+pub(crate) const CONF_MODE: u32 = 0o644;
 /// Mode of our plugin.
-const PLUGIN_MODE: u32 = 0o755;
-/// The plugin of the agent that may take the conf directory for itself.
-const EXCLUSIVE_PLUGIN: &str = "cilium-cni";
+pub(crate) const PLUGIN_MODE: u32 = 0o755;
 
 /// What installing would do.
 #[derive(Debug)]
@@ -46,7 +49,9 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
     let mut way = InTheWay::default();
     let mut notes = Vec::new();
     if facts.mode == Mode::Private {
-        way.found("--mode private: this release installs in shared mode only; leave --mode out");
+        way.found(
+            "--mode private: the runtime would have to be restarted under running pods. Install in shared mode; then set confDir to private in node.json, which counts from the next boot on, or rotate the node to an image that says so",
+        );
     }
     way.settings(facts.policy.as_ref().err());
     way.settings(facts.name.as_ref().err());
@@ -68,8 +73,14 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
     if let Ok(policy) = &facts.policy {
         networks(facts, policy, &mut way, &mut notes);
     }
-    let name = facts.conf_dir.as_ref().ok().and_then(|dir| {
-        let named = our_name(facts, dir, &mut way);
+    let name = facts.conf_dir.as_ref().ok().zip(facts.name.as_ref().ok()).and_then(|(dir, written)| {
+        let named = Naming {
+            written: written.as_deref(),
+            file: &facts.settings.layout.name(),
+            installed: facts.settings.installed.as_ref().ok().and_then(Option::as_ref),
+            dir,
+        };
+        let named = named.choose().map_err(|why| way.found(why)).ok();
         conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &mut way, &mut notes);
         named
     });
@@ -88,6 +99,7 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
         let old = dir.plugin.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode));
         changes.push(Change::write(write, old, "the plugin"));
     }
+    changes.extend(facts.completion.as_ref().map(|completion| completion.change(&Root::default())));
     changes.push(conf_change(facts, wanted, &name));
     if changes.iter().any(|change| matches!(&change.act, Act::Write(write) if write.nudge)) {
         changes.push(Change::new(
@@ -100,23 +112,23 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
 }
 
 /// Everything that stands in the way.
-#[derive(Default)]
-struct InTheWay {
-    findings: Vec<String>,
+#[derive(Debug, Default)]
+pub(crate) struct InTheWay {
+    pub(crate) findings: Vec<String>,
     bad_settings: bool,
 }
 
 impl InTheWay {
-    fn found(&mut self, finding: impl Into<String>) {
+    pub(crate) fn found(&mut self, finding: impl Into<String>) {
         self.findings.push(finding.into());
     }
 
-    fn settings(&mut self, finding: Option<&String>) {
+    pub(crate) fn settings(&mut self, finding: Option<&String>) {
         self.bad_settings |= finding.is_some();
         self.findings.extend(finding.cloned());
     }
 
-    fn failure(self) -> Failure {
+    pub(crate) fn failure(self) -> Failure {
         let exit = if self.bad_settings { Exit::BadSettings } else { Exit::No };
         Failure { exit, findings: self.findings }
     }
@@ -164,39 +176,50 @@ fn networks(facts: &Facts, policy: &Policy, way: &mut InTheWay, notes: &mut Vec<
     }
 }
 
-/// Our network's name and where it is from. It keys the runtime's result cache, so it is that of the network which the
-/// node has now, and never changes afterwards.
-fn our_name(facts: &Facts, dir: &ConfDir, way: &mut InTheWay) -> Option<(String, String)> {
-    let written = facts.name.as_ref().ok()?.clone();
-    let installed = facts.settings.installed.as_ref().ok().and_then(Option::as_ref);
-    let (name, from) = if let Some(name) = written {
-        (name, facts.settings.layout.name().display().to_string())
-    } else if let Some(installed) = installed {
-        (installed.name.clone(), CONF_FILE.to_owned())
-    } else if let Some(first) = dir.of_others().next() {
-        match &first.content {
-            Ok(content) => (content.name.clone(), first.file.clone()),
-            Err(why) => {
-                way.found(format!(
-                    "{} is the network of this node and cannot be read: {why}; repair it first",
-                    first.file
-                ));
-                return None;
-            }
-        }
-    } else {
-        (DEFAULT_NAME.to_owned(), "this node has no network yet".to_owned())
-    };
-    if !is_name(&name) {
-        way.found(format!(
-            "our network cannot be called {name:?} ({from}): expected letters, digits, '_', '.' and '-'"
-        ));
-        return None;
-    }
-    Some((name, from))
+/// What our network's name may come from.
+pub(crate) struct Naming<'a> {
+    /// The name file's content.
+    pub(crate) written: Option<&'a str>,
+    /// The name file.
+    pub(crate) file: &'a Path,
+    /// Our conf.
+    pub(crate) installed: Option<&'a Installed>,
+    /// The confs of this node.
+    pub(crate) dir: &'a ConfDir,
 }
 
-fn conf_dir(dir: &ConfDir, name: Option<&str>, way: &mut InTheWay, notes: &mut Vec<String>) {
+impl Naming<'_> {
+    /// Our network's name and where it is from. It keys the runtime's result cache, so it is that of the network which the
+    /// node has now, and never changes afterwards.
+    pub(crate) fn choose(&self) -> Result<(String, String), String> {
+        let (name, from) = if let Some(name) = self.written {
+            (name.to_owned(), self.file.display().to_string())
+        } else if let Some(installed) = self.installed {
+            (installed.name.clone(), CONF_FILE.to_owned())
+        } else if let Some(first) = self.dir.of_others().next() {
+            match &first.content {
+                Ok(content) => (content.name.clone(), first.file.clone()),
+                Err(why) => {
+                    return Err(format!(
+                        "{} is the network of this node and cannot be read: {why}; repair it first",
+                        first.file
+                    ));
+                }
+            }
+        } else {
+            (DEFAULT_NAME.to_owned(), "this node has no network yet".to_owned())
+        };
+        if is_name(&name) {
+            return Ok((name, from));
+        }
+        Err(format!(
+            "our network cannot be called {name:?} ({from}): expected letters, digits, '_', '.' and '-'"
+        ))
+    }
+}
+
+/// Holds the runtime's conf directory against what our conf needs of it.
+pub(crate) fn conf_dir(dir: &ConfDir, name: Option<&str>, way: &mut InTheWay, notes: &mut Vec<String>) {
     for conf in dir.before_ours() {
         match &conf.content {
             Ok(content) if conf.is_meta_plugin() && content.delegates_to_us(name.unwrap_or_default()) => {}
@@ -224,17 +247,23 @@ fn conf_dir(dir: &ConfDir, name: Option<&str>, way: &mut InTheWay, notes: &mut V
         ));
     }
     for file in &dir.taken_away {
+        let exclusive = profile::all().iter().find_map(|profile| {
+            profile.exclusive.as_ref().filter(|exclusive| file.ends_with(&exclusive.suffix))
+        });
         way.found(format!(
-            "{file}: an agent takes this directory for itself and would rename our conf as well: set Cilium's cni.exclusive to false, then remove the file"
+            "{file}: an agent takes this directory for itself and would rename our conf as well: {}, then remove the file",
+            exclusive.map_or("let it leave other confs alone", |exclusive| exclusive.setting.as_str())
         ));
     }
-    let cilium = dir.of_others().any(|conf| {
-        conf.content.as_ref().is_ok_and(|content| content.types.iter().any(|t| t == EXCLUSIVE_PLUGIN))
+    let exclusive = dir.of_others().find_map(|conf| {
+        let profile = profile::detect(&conf.content.as_ref().ok()?.types)?;
+        profile.exclusive.as_ref().map(|exclusive| (profile, exclusive))
     });
-    if cilium && dir.taken_away.is_empty() {
-        notes.push(
-            "Cilium is here: its setting cni.exclusive, which cannot be seen from here, must be false".into(),
-        );
+    if let Some((profile, exclusive)) = exclusive.filter(|_| dir.taken_away.is_empty()) {
+        notes.push(format!(
+            "{} is here and may take this directory for itself, which cannot be seen from here: unless it is so already, {}",
+            profile.name, exclusive.setting
+        ));
     }
 }
 
@@ -258,6 +287,11 @@ fn runtime(facts: &Facts, way: &mut InTheWay) {
             ));
         }
     }
+    one_conf(setup, way);
+}
+
+/// A runtime that uses more confs than the first would attach pods past us.
+pub(crate) fn one_conf(setup: &CniSetup, way: &mut InTheWay) {
     if setup.max_confs != 1 {
         way.found(format!(
             "the runtime uses {} confs at once (max_conf_num), so pods would get the old network beside ours: set it to 1",
@@ -339,7 +373,7 @@ fn conf_change(facts: &Facts, wanted: &Install, name: &str) -> Change {
         Some(version) => version.as_str(),
         None => installed.map_or(DEFAULT_CNI_VERSION, |conf| conf.cni_version.as_str()),
     };
-    let bytes = conf(&facts.settings.layout, name, version, &capabilities(facts));
+    let bytes = conf(&facts.settings.layout, name, version, &capabilities(&facts.networks, installed));
     let write = Write { path: facts.settings.conf_file(), bytes, mode: CONF_MODE, nudge: true };
     let old = installed.map(|conf| (conf.bytes.as_slice(), conf.mode));
     let broken = facts.settings.installed.as_ref().err();
@@ -347,15 +381,12 @@ fn conf_change(facts: &Facts, wanted: &Install, name: &str) -> Change {
 }
 
 /// What the delegates declare, and what we read ourselves. While a network has no conf, what was declared stays.
-fn capabilities(facts: &Facts) -> BTreeSet<String> {
+pub(crate) fn capabilities(networks: &[NetworkFacts], installed: Option<&Installed>) -> BTreeSet<String> {
     let mut all: BTreeSet<String> = [POD_ANNOTATIONS.to_owned()].into();
-    for network in &facts.networks {
+    for network in networks {
         match &network.conf {
             Ok(conf) => all.extend(conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities)),
-            Err(_) => {
-                let installed = facts.settings.installed.as_ref().ok().and_then(Option::as_ref);
-                all.extend(installed.iter().flat_map(|conf| conf.capabilities.iter().cloned()));
-            }
+            Err(_) => all.extend(installed.iter().flat_map(|conf| conf.capabilities.iter().cloned())),
         }
     }
     all

@@ -32,6 +32,10 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     }
     let mut done = Vec::new();
     for change in changes {
+        if let Some(completion) = facts.completion.as_ref().filter(|one| one.is(&change)) {
+            done.push(completion.apply(&facts.settings.layout, change)?);
+            continue;
+        }
         let outcome = apply(&facts, wanted, &change, &mut notes).map_err(|failure| {
             let before = done.iter().filter(|done: &&Done| done.outcome.is_some()).count();
             let findings = failure
@@ -75,6 +79,8 @@ fn apply(
         | Act::CloseEntry(_)
         | Act::Unlock(_)
         | Act::Wait
+        | Act::MakeDir(_)
+        | Act::SetAside { .. }
         | Act::Mark { .. }
         | Act::Start { .. } => {}
     }

@@ -1,5 +1,7 @@
 //! `policy show|check|set|explain`.
 
+pub mod completion;
+
 use std::fmt::Write as _;
 use std::fs::DirBuilder;
 use std::io;

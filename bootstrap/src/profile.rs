@@ -119,7 +119,7 @@ pub enum Proof {
 pub struct Exclusive {
     /// What it appends to the names of all other confs.
     pub suffix: String,
-    /// What to change so that it does not, in words for people.
+    /// What a person does so that it does not: `set .. and restart ..`.
     pub setting: String,
 }
 

@@ -1,13 +1,195 @@
 //! `render`: what kubelet and the runtime are told on their command lines.
+//!
+//! For kubelet: settings and unit -> [`registration::decide`] -> one environment file, which systemd reads for kubelet's command after
+//! this has run as its ExecStartPre. Equal bytes are not rewritten; where there is nothing to say the file goes.
 
+mod check;
+pub mod platform;
+
+use std::os::unix::fs::MetadataExt;
+
+use serde::Serialize;
+use shim::file::read_bounded;
+
+use self::check::Checked;
+use self::platform::Fragment;
+use crate::change::{Act, Change, Write, carry_out};
 use crate::cli::{Global, Render};
-use crate::exit::Failure;
-use crate::print::Changed;
+use crate::exit::{Exit, Failure};
+use crate::kubelet::found::Found;
+use crate::kubelet::refusals;
+use crate::kubelet::registration::{Own, Registration, decide as decide_registration, environment_file};
+use crate::kubelet::taint::Taint;
+use crate::node::Node;
+use crate::places::{KUBELET_ENV, Root, UNFIT};
+use crate::print::{Changed, Report};
+use crate::runtime::config;
+use crate::switch;
+use crate::unit::Unit;
+
+/// Mode of the environment file: it holds no secret.
+const MODE: u32 = 0o644;
+/// Largest environment file that is compared with ours, in bytes.
+const MAX_BYTES: usize = 1 << 20;
+
+/// What `render` reports, by what it was asked for.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Rendered {
+    /// Files were written or removed.
+    Changed(Changed),
+    /// `--check`: there is nothing against it.
+    Checked(Checked),
+    /// `--print`.
+    Fragment(Fragment),
+}
+
+impl Report for Rendered {
+    fn human(&self) -> String {
+        match self {
+            Self::Changed(changed) => changed.human(),
+            Self::Checked(checked) => checked.human(),
+            Self::Fragment(fragment) => fragment.human(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Changed(changed) => changed.exit(),
+            Self::Checked(checked) => checked.exit(),
+            Self::Fragment(fragment) => fragment.exit(),
+        }
+    }
+}
 
 /// Renders.
 ///
 /// # Errors
-/// It does not do it yet.
-pub fn render(_: &Global, _: &Render) -> Result<Changed, Failure> {
-    Err(Failure::later("not in this build"))
+/// Bad settings; 3 with everything that `--check` found; 75 while a file is missing without which kubelet does not start.
+pub fn render(global: &Global, wanted: &Render) -> Result<Rendered, Failure> {
+    if wanted.runtime {
+        return config::render_runtime(global).map(Rendered::Changed);
+    }
+    let root = Root::new(&global.root);
+    if let Some(platform) = &wanted.print {
+        let node = settings(&root)?;
+        return platform::print(platform, &node).map(Rendered::Fragment);
+    }
+    if wanted.check {
+        return check::check(&root).map(Rendered::Checked);
+    }
+    let (change, notes) = decide(&root)?;
+    if global.dry_run {
+        return Ok(Rendered::Changed(Changed::planned(vec![change], notes)));
+    }
+    let done = carry_out(vec![change])?;
+    Ok(Rendered::Changed(Changed::applied(done, notes)))
+}
+
+/// node.json with labels and taints that kubelet takes.
+fn settings(root: &Root) -> Result<Node, Failure> {
+    let node = Node::load(root).map_err(Failure::settings)?;
+    match refusals(&node) {
+        refused if refused.is_empty() => Ok(node),
+        findings => Err(Failure { exit: Exit::BadSettings, findings }),
+    }
+}
+
+/// What is ours to say: node.json's labels and taints where we register, and always the taint of a node whose gate gave up.
+#[must_use]
+pub fn own(root: &Root, node: &Node) -> Own {
+    let mut own = Own::default();
+    if node.kubelet.register {
+        own.labels.clone_from(&node.labels);
+        own.taints.clone_from(&node.taints);
+    }
+    if root.at(UNFIT).symlink_metadata().is_ok()
+        && !own.taints.iter().any(|taint| taint.is_same(&Taint::unfit()))
+    {
+        own.taints.push(Taint::unfit());
+    }
+    own
+}
+
+/// The change, and what a person may want to know.
+fn decide(root: &Root) -> Result<(Change, Vec<String>), Failure> {
+    if let Some(off) = switch::off(root) {
+        return Ok((remove(root, &off.to_string()), Vec::new()));
+    }
+    let node = settings(root)?;
+    let own = own(root, &node);
+    if own == Own::default() {
+        let why = if node.kubelet.register {
+            "node.json has no labels and no taints"
+        } else {
+            "node.json says kubelet.register: false"
+        };
+        return Ok((remove(root, why), Vec::new()));
+    }
+    let (found, registration) = registered(root, &node, &own)?;
+    complete(&own, &found)?;
+    let mut notes = registration.notes.clone();
+    notes.extend(registration.conflicts.iter().cloned());
+    let Some(text) = environment_file(&registration) else {
+        return Ok((remove(root, "there is nothing to say"), notes));
+    };
+    let path = root.at(KUBELET_ENV);
+    let old = std::fs::File::open(&path).and_then(|mut file| {
+        let mode = file.metadata()?.mode() & 0o7777;
+        Ok((read_bounded(&mut file, MAX_BYTES)?, mode))
+    });
+    let old = old.as_ref().ok().map(|(bytes, mode)| (bytes.as_slice(), *mode));
+    let write = Write { path, bytes: text.into_bytes(), mode: MODE, nudge: false };
+    Ok((Change::write(write, old, &registration.arguments.join(" ")), notes))
+}
+
+/// What kubelet would register without us, and what it registers with us; for whoever explains it.
+///
+/// # Errors
+/// As [`render`], but for what is missing or broken of kubelet's own.
+pub fn registration(root: &Root, node: &Node) -> Result<(Found, Registration), Failure> {
+    match refusals(node) {
+        refused if refused.is_empty() => registered(root, node, &own(root, node)),
+        findings => Err(Failure { exit: Exit::BadSettings, findings }),
+    }
+}
+
+fn registered(root: &Root, node: &Node, own: &Own) -> Result<(Found, Registration), Failure> {
+    let unit = Unit::load(root, &node.kubelet.unit).map_err(|why| Failure::new(Exit::Failed, why))?;
+    let unit = unit.ok_or_else(|| Failure::new(Exit::No, absent(&node.kubelet.unit)))?;
+    let found = Found::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
+    let registration = decide_registration(own, &found);
+    Ok((found, registration))
+}
+
+fn absent(unit: &str) -> String {
+    format!(
+        "{unit}: there is no such unit; name kubelet's in node.json (kubelet.unit), or where it has none (k3s, Talos, ..) say \
+         kubelet.register: false and use render --print PLATFORM"
+    )
+}
+
+/// Without every source the union would lose what they say; kubelet would not start without them anyway.
+fn complete(own: &Own, found: &Found) -> Result<(), Failure> {
+    if own.taints.is_empty() || (found.absent.is_empty() && found.broken.is_empty()) {
+        return Ok(());
+    }
+    let absent = found.absent.iter().map(|path| {
+        format!(
+            "{} is not there yet; kubelet does not start without it, and it may name taints",
+            path.display()
+        )
+    });
+    let findings = absent.chain(found.broken.iter().cloned()).collect();
+    Err(Failure { exit: if found.broken.is_empty() { Exit::TryLater } else { Exit::Failed }, findings })
+}
+
+fn remove(root: &Root, why: &str) -> Change {
+    let path = root.at(KUBELET_ENV);
+    let target = path.display().to_string();
+    if path.symlink_metadata().is_ok() {
+        Change::new(Act::Remove { path, nudge: false }, target, why)
+    } else {
+        Change::new(Act::Keep, target, format!("not there; {why}"))
+    }
 }

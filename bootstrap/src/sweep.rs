@@ -262,6 +262,8 @@ fn apply(
             | Act::Write(_)
             | Act::List(_)
             | Act::Confirm
+            | Act::MakeDir(_)
+            | Act::SetAside { .. }
             | Act::Mark { .. }
             | Act::Start { .. } => None,
         };

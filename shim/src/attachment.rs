@@ -270,4 +270,4 @@ fn unreadable(json: &[u8], error: &serde_json::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod bench;
+pub mod boot;
 pub mod caller;
 pub mod case;
 pub mod containerd;
@@ -15,6 +16,7 @@ pub mod fabric;
 pub mod image;
 pub mod invariants;
 pub mod isolate;
+pub mod kubelet;
 pub mod netns;
 pub mod node;
 pub mod oracle;

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 /// What the lab needs, by Debian's and Ubuntu's names.
-pub const PACKAGES: [&str; 10] = [
+pub const PACKAGES: [&str; 12] = [
     "busybox-static",
     "conmon",
     "conntrack",
@@ -25,7 +25,12 @@ pub const PACKAGES: [&str; 10] = [
     "podman",
     "runc",
     "strace",
+    "systemd",
+    "systemd-container",
 ];
+
+/// Libraries that must be of the same build as the programs above, and so are fetched where they are installed as well.
+const OF_ONE_BUILD: [&str; 1] = ["libsystemd-shared"];
 
 /// Directories that hold programs, below a root.
 const PROGRAMS: &[&str] = &["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin"];
@@ -196,7 +201,9 @@ fn absent_libraries() -> Result<BTreeSet<String>> {
         let dependencies =
             answer.lines().filter_map(|line| line.split_once("Depends: ")).map(|(_, name)| name);
         let plain = dependencies.map(|name| name.split(':').next().unwrap_or(name));
-        let libraries = plain.filter(|name| name.starts_with("lib") && !installed.contains(name));
+        let libraries = plain.filter(|name| {
+            name.starts_with("lib") && (!installed.contains(name) || OF_ONE_BUILD.contains(name))
+        });
         ask = libraries.map(str::to_owned).filter(|name| absent.insert(name.clone())).collect();
     }
     Ok(absent)
@@ -248,6 +255,9 @@ fn libraries(cache: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(&base).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> =
         entries.filter(|entry| is_triplet(&entry.file_name())).map(|entry| entry.path()).collect();
+    // systemd's own are not where the loader looks by itself.
+    let systemd = found.iter().map(|path| path.join("systemd")).filter(|path| path.is_dir());
+    found.extend(systemd.collect::<Vec<_>>());
     found.push(base);
     found
 }

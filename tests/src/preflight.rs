@@ -83,8 +83,19 @@ pub const PODMAN: &[Need] = &[
 /// For tests that break system calls.
 pub const TRACE: &[Need] = &[Need::Part("strace", "strace")];
 
+/// For machines that boot, on top of [`CONTAINERD`].
+pub const BOOT: &[Need] = &[
+    Need::Program("nsenter"),
+    Need::Part("systemctl", "systemd"),
+    Need::Part("systemd-nspawn", "systemd-container"),
+    Need::Kernel(Ability::Overlayfs),
+];
+
+/// For the units without a boot.
+pub const UNITS: &[Need] = &[Need::Part("systemd-analyze", "systemd"), Need::Kernel(Ability::Overlayfs)];
+
 /// Everything above.
-pub const ALL: &[&[Need]] = &[BUILD, NODES, PLUGINS, CONTAINERD, PODMAN, TRACE];
+pub const ALL: &[&[Need]] = &[BUILD, NODES, PLUGINS, CONTAINERD, PODMAN, TRACE, BOOT, UNITS];
 
 /// What was found for one [`Need`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

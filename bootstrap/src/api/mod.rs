@@ -1,1 +1,25 @@
-//! The node's own Node object: condition, label, annotation and events, with kubelet's credential.
+//! The node's side of the API server: what it says on its own Node, with kubelet's credential and no right beyond kubelet's.
+//!
+//! [`Publisher`] runs in a thread of its own and never holds the loop of `watch` up: the latest report wins, one request is under
+//! way at a time, and whatever goes wrong is said in the journal once per kind and tried again later. On its Node it keeps the
+//! condition `CrossfadeReady`, the label `crossfade/phase` and the annotation `crossfade/observed`, writes events, clears
+//! `NetworkUnavailable` where nobody else would, and reads `crossfade/desired`. It never touches taints, other labels or another Node.
+//!
+//! The line: credential ([`kubeconfig`]) and Node ([`seen`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`trouble`]).
+
+mod child;
+mod credential;
+mod decide;
+mod event;
+mod kubeconfig;
+mod link;
+mod name;
+mod plugin;
+mod publisher;
+mod resolve;
+mod seen;
+mod session;
+mod trouble;
+
+pub use credential::credential;
+pub use publisher::Publisher;

@@ -1,4 +1,21 @@
 //! What kubelet registers its Node with: labels and taints, and what kubelet and the API server say about them.
+//!
+//! Both count only when the Node object is made. [`found`] reads what kubelet would register without us, [`registration`] decides
+//! what is added.
 
+pub mod config;
+pub mod flags;
+pub mod found;
 pub mod label;
+pub mod registration;
+mod syntax;
 pub mod taint;
+
+use crate::node::Node;
+
+/// Why kubelet would not start, or the API server not take the Node, with the labels and taints of node.json; one line each.
+#[must_use]
+pub fn refusals(node: &Node) -> Vec<String> {
+    let labels = node.labels.iter().filter_map(|(key, value)| label::refusal(key, value));
+    labels.chain(node.taints.iter().filter_map(taint::refusal)).collect()
+}

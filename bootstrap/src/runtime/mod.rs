@@ -1,6 +1,7 @@
 //! What the container runtime knows: its sandboxes, and which confs it uses.
 
 pub mod adding;
+pub mod config;
 pub mod cri;
 
 use std::collections::BTreeSet;

@@ -29,12 +29,14 @@ use serde::Serialize;
 use shim::process::Process;
 use shim::trust;
 
+use crate::api::{Publisher, credential};
 use crate::cli::{Global, Watch};
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
 use crate::places::{Root, STATUS, WATCH_LOCK};
 use crate::print::{self, Changed, Report};
 use crate::report::Publish;
+use crate::unit::Unit;
 
 /// Where `watch` works.
 #[derive(Debug)]
@@ -46,10 +48,29 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Who tells the API server, where there is one to tell.
+    /// Who tells the API server, where this node has a kubelet and node.json does not say otherwise. It is asked once: what
+    /// node.json says later about it counts from the next start.
     #[must_use]
-    pub fn publisher(&self, _wake: &Sender<events::Wake>) -> Option<Box<dyn Publish>> {
-        None
+    pub fn publisher(&self, wake: &Sender<events::Wake>) -> Option<Box<dyn Publish>> {
+        // A broken node.json is among what is to be told.
+        let node = Node::load(&self.root).unwrap_or_default();
+        let unit = Unit::load(&self.root, &node.kubelet.unit).ok().flatten();
+        if !node.report.node || (unit.is_none() && node.kubelet.kubeconfig.is_none()) {
+            return None;
+        }
+        let command = unit.and_then(|unit| unit.command().ok()).unwrap_or_default();
+        let wake = wake.clone();
+        let publisher = Publisher::start(credential(&self.root, &node, &command), move |phase| {
+            // A loop that has ended wants nothing any more.
+            let _ = wake.send(events::Wake::Desired(phase));
+        });
+        match publisher {
+            Ok(publisher) => Some(Box::new(publisher)),
+            Err(error) => {
+                tracing::warn!(error = error.to_string(), "nobody tells the API server of this node");
+                None
+            }
+        }
     }
 }
 

@@ -211,10 +211,10 @@ fn the_other_network_may_come_later_but_not_the_attached_one() {
 }
 
 #[test]
-fn private_mode_is_not_there_yet() {
+fn private_mode_is_not_for_a_running_node() {
     let node = Node::new("bridge");
     let told = node.told(&["install", "--mode", "private"], 3);
-    assert!(told.contains("shared mode only"), "{told}");
+    assert!(told.contains("Install in shared mode; then set confDir to private"), "{told}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::raw::raw_string;
 
-fn intent() -> Intent {
+pub(crate) fn intent() -> Intent {
     let leg = |network: &str, ifname: &str, primary| Leg {
         network: network.into(),
         profile: "generic".into(),

@@ -25,3 +25,161 @@ fn the_hash_of_an_id_never_changes() {
     // Records written by one release are looked up by the next.
     assert_eq!(Key::new("a".repeat(300), "e").file_name(), "~49b31b1a9cf9b4220d1abe38f67a387d@e");
 }
+
+/// A store in a directory of its own, and that directory.
+fn store(name: &str) -> (Store, PathBuf) {
+    let dir = std::env::temp_dir().join(format!("crossfade-store-{}-{name}", std::process::id()));
+    let layout = Layout { state_dir: dir.join("state"), run_dir: dir.join("run"), policy: None };
+    std::fs::create_dir_all(layout.attachments()).expect("state");
+    for made in [&dir, &layout.state_dir, &layout.attachments()] {
+        chmod(made, 0o700);
+    }
+    (Store::new(&layout), dir)
+}
+
+fn chmod(path: &Path, mode: u32) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(path, mode).expect("mode");
+}
+
+#[test]
+fn a_place_that_others_can_write_is_refused_whatever_lies_in_it() {
+    let (store, dir) = store("trust");
+    let key = Key::new("c1", "eth0");
+    store.check_trust().expect("ours alone");
+    assert!(matches!(store.find(&key), Ok(Found::Nothing)), "no shard yet");
+    for made in [store.layout.attachments(), store.layout.state_dir.clone()] {
+        chmod(&made, 0o722);
+        assert!(store.check_trust().is_err() && store.find(&key).is_err(), "{}", made.display());
+        chmod(&made, 0o700);
+    }
+    std::fs::remove_dir(store.layout.attachments()).expect("gone");
+    store.check_trust().expect("an absent directory holds nothing of others");
+    chmod(&store.layout.state_dir, 0o722);
+    assert!(store.check_trust().is_err(), "what is above it counts");
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
+fn a_shard_counts_where_a_record_lies_in_it() {
+    let (store, dir) = store("shard");
+    let key = Key::new("c1", "eth0");
+    let (shard, earlier) = (store.shard("c1"), store.earlier_shard("c1"));
+    assert_ne!(shard, earlier);
+    for made in [&shard, &earlier] {
+        std::fs::create_dir(made).expect("shard");
+        chmod(made, 0o722);
+    }
+    assert!(store.find(&key).is_err(), "the record could be made up");
+    chmod(&shard, 0o700);
+    assert!(matches!(store.find(&key), Ok(Found::Nothing)), "nothing lies in the earlier one");
+    std::fs::write(store.earlier_path(&key), "x").expect("a record, of sorts");
+    chmod(&store.earlier_path(&key), 0o600);
+    assert!(store.find(&key).is_err(), "found where others can put it");
+    chmod(&earlier, 0o700);
+    assert!(matches!(store.find(&key), Ok(Found::Damaged(_))));
+    std::os::unix::fs::symlink(store.earlier_path(&key), store.path(&key)).expect("link");
+    assert!(
+        matches!(store.find(&key), Ok(Found::Damaged(why)) if why.contains("regular file")),
+        "not passed over"
+    );
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
+fn what_is_too_long_for_a_record_is_a_damaged_one() {
+    let (store, dir) = store("long");
+    let key = Key::new("c1", "eth0");
+    std::fs::create_dir(store.shard("c1")).expect("shard");
+    chmod(&store.shard("c1"), 0o700);
+    let file = File::create(store.path(&key)).expect("record");
+    // A hole: it takes no space.
+    file.set_len(MAX_BYTES as u64 + 1).expect("length");
+    chmod(&store.path(&key), 0o600);
+    assert!(matches!(store.find(&key), Ok(Found::Damaged(_))));
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
+fn a_torn_tail_stays_as_a_line_and_a_sound_record_as_it_is() {
+    let (store, dir) = store("tail");
+    let intent = crate::attachment::tests::intent();
+    let key = Key::new(&intent.container_id, &intent.ifname);
+    drop(store.begin(intent).expect("begun"));
+    let opened = |store: &Store| match store.find(&key) {
+        Ok(Found::Record(record)) => store.open(*record),
+        other => panic!("{other:?}"),
+    };
+    let sound = std::fs::read(store.path(&key)).expect("record");
+    assert!(opened(&store).file.is_some());
+    assert_eq!(std::fs::read(store.path(&key)).expect("record"), sound);
+    let torn = [sound.as_slice(), b"torn"].concat();
+    std::fs::write(store.path(&key), &torn).expect("torn");
+    let mut open = opened(&store);
+    assert_eq!(std::fs::read(store.path(&key)).expect("record"), [torn.as_slice(), b"\n"].concat());
+    assert_eq!(open.attachment.sound_bytes, torn.len() as u64 + 1);
+    // What a failed write is cut back to.
+    open.append(&[Event::Started { leg: 1 }, Event::Started { leg: 0 }]).expect("appended");
+    assert_eq!(open.attachment.sound_bytes, store.path(&key).metadata().expect("record").len());
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
+fn a_record_is_not_written_elsewhere_because_its_place_is_taken() {
+    let (store, dir) = store("taken");
+    let intent = crate::attachment::tests::intent();
+    let key = Key::new(&intent.container_id, &intent.ifname);
+    let open = store.begin(intent).expect("begun");
+    std::fs::create_dir(store.earlier_shard(&key.container_id)).expect("shard");
+    std::fs::rename(store.path(&key), store.earlier_path(&key)).expect("moved");
+    std::os::unix::fs::symlink("nowhere", store.path(&key)).expect("link");
+    assert!(store.open(open.attachment).file.is_none());
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
+fn only_an_absent_record_is_as_good_as_removed() {
+    let (store, dir) = store("remove");
+    let key = Key::new("c1", "eth0");
+    store.remove(&key).expect("nothing there");
+    std::fs::create_dir_all(store.path(&key)).expect("not to be unlinked");
+    assert!(store.remove(&key).is_err());
+    assert!(list(&store.path(&key)).is_ok_and(|found| found.is_empty()));
+    std::fs::write(store.path(&key).join("file"), "").expect("file");
+    assert!(
+        list(&store.path(&key).join("file")).is_err(),
+        "a shard that cannot be listed is not an empty one"
+    );
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
+fn a_temporary_file_is_abandoned_once_its_writer_is_gone() {
+    let (store, dir) = store("temps");
+    let shard = store.shard("c1");
+    std::fs::create_dir(&shard).expect("shard");
+    let temp = |pid: &str| shard.join(format!("{}{pid}-0", file::TEMP_PREFIX));
+    // Above the kernel's largest pid.
+    for path in [temp("4194305"), temp(&std::process::id().to_string()), shard.join("c1@eth0")] {
+        std::fs::write(path, "").expect("written");
+    }
+    assert_eq!(store.abandoned_temps().expect("listed"), [temp("4194305")]);
+    std::fs::remove_dir_all(dir).expect("clean");
+}
+
+#[test]
+fn only_what_is_absent_is_looked_for_in_its_earlier_place() {
+    let (store, dir) = store("places");
+    let key = Key::new("c1", "eth0");
+    let tried = |kind: io::ErrorKind| {
+        let count = std::cell::Cell::new(0);
+        let end = store.in_its_place(&key, |_| -> io::Result<()> {
+            count.set(count.get() + 1);
+            Err(kind.into())
+        });
+        (count.get(), end.expect_err("always").kind())
+    };
+    assert_eq!(tried(io::ErrorKind::NotFound), (2, io::ErrorKind::NotFound));
+    assert_eq!(tried(io::ErrorKind::PermissionDenied), (1, io::ErrorKind::PermissionDenied));
+    std::fs::remove_dir_all(dir).expect("clean");
+}

@@ -33,6 +33,7 @@ trials![
     unfinished_attachment_fails_check_and_refuses_add,
     sigterm_in_mid_add_undoes_it,
     sigterm_in_mid_del_keeps_what_is_not_done,
+    sigterm_in_mid_del_names_what_was_not_started,
     many_containers_at_once,
 ];
 
@@ -352,6 +353,23 @@ fn sigterm_in_mid_del_keeps_what_is_not_done() -> Result<()> {
     case.stubs.log().clear()?;
     case.del()?.silent()?;
     case.expect_calls(&["stub-old DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// D91: what a stopped DEL never came to is in its error, too.
+fn sigterm_in_mid_del_names_what_was_not_started() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.added()?;
+    case.stubs.write("stub-new", &stub_new().on_calls("DEL", vec![hang_with_child(), Reply::silent()]))?;
+    let del = case.call("DEL").spawn()?;
+    case.stubs.log().wait_for("stub-new DEL net1", 1)?;
+    del.signal(Signal::SIGTERM)?;
+    let text = del.wait()?.refused(103)?.text();
+    ensure!(text.contains("newnet") && text.contains("oldnet"), "{text}");
+    case.expect_calls(&["stub-new DEL net1"])?;
+    case.stubs.log().clear()?;
+    case.del()?.silent()?;
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
     case.expect_records(0)
 }
 

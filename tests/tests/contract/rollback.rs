@@ -200,7 +200,12 @@ fn failure_without_an_error_object_is_told_by_status_and_stderr() -> Result<()> 
     let quoted = Reply::text("not json").then(Act::Exit(3));
     case.stubs.write("stub-new", &stub_new().on("ADD", quoted))?;
     let text = case.add()?.refused(100)?.text();
-    ensure!(text.contains("not json") || text.contains('3'), "{text}");
+    ensure!(text.contains("not json") && text.contains("status 3") && !text.contains("stderr"), "{text}");
+
+    let silent = Reply(vec![Act::Exit(3)]);
+    case.stubs.write("stub-new", &stub_new().on("ADD", silent))?;
+    let text = case.add()?.refused(100)?.text();
+    ensure!(text.contains("status 3") && !text.contains("stdout"), "{text}");
     case.expect_records(0)
 }
 

@@ -185,6 +185,37 @@ fn a_probe_is_exactly_one_of_three() {
 }
 
 #[test]
+fn a_header_that_would_smuggle_in_another_is_refused() {
+    let header = |key: &str, value: &str| {
+        let ready = json!([{"http": "127.0.0.1:1/", "headers": {key: value}}]);
+        let networks = json!({"old": {"conf": ["/o"], "ready": ready}, "new": {"conf": ["/n"]}});
+        parse(&with(json!({"networks": networks}))).map(drop)
+    };
+    assert_eq!(header("brief", "true, with blanks: and colons"), Ok(()));
+    for (key, value) in [
+        ("", "x"),
+        ("a:b", "x"),
+        ("a b", "x"),
+        ("a\u{7f}b", "x"),
+        ("brief", "x\r\nhost: y"),
+        ("brief", "x\u{0}"),
+    ] {
+        let error = header(key, value).expect_err("refused");
+        assert!(error.ends_with("expected a header name and a value of one line"), "{key:?}: {error}");
+    }
+}
+
+#[test]
+fn each_network_is_retired_once_at_most() {
+    let retired = |networks: [&str; 2]| {
+        let entries = networks.map(|network| json!({"network": network, "forceAfterSeconds": 1}));
+        parse(&with(json!({"retired": entries}))).map(|policy| policy.retired.len())
+    };
+    assert_eq!(retired(["old", "new"]), Ok(2));
+    assert!(retired(["new", "new"]).expect_err("twice").contains("retired[1].network: new is retired twice"));
+}
+
+#[test]
 fn of_a_wrong_value_only_the_harmless_is_quoted() {
     for (extra, error) in [
         (json!({"unrecorded": 5}), "unrecorded: expected old or new, found 5"),

@@ -1,0 +1,88 @@
+//! What is read of a Node: no more than is decided by.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// A Node, as the API server told of it last.
+///
+/// *Source*: `core/v1`, `Node`; everything else in it is skipped unread.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Seen {
+    pub(super) metadata: Metadata,
+    #[serde(default)]
+    pub(super) status: Status,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Metadata {
+    #[serde(default)]
+    pub(super) resource_version: String,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Status {
+    #[serde(default)]
+    pub(super) conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Condition {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) reason: String,
+    #[serde(default)]
+    pub(super) message: String,
+    #[serde(default)]
+    pub(super) last_transition_time: Option<String>,
+}
+
+/// The answer to a list with our Node's name as its field selector: one or none.
+#[derive(Debug, Deserialize)]
+pub(super) struct List {
+    pub(super) metadata: Metadata,
+    pub(super) items: Vec<Seen>,
+}
+
+impl Seen {
+    /// Its condition of this type.
+    pub(super) fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.status.conditions.iter().find(|condition| condition.kind == kind)
+    }
+
+    /// Whether `other` is an earlier state of the same Node: what a watch tells may be older than the answer to a patch of ours.
+    /// Versions that are no numbers, which the API allows, are never earlier.
+    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+        let version = |seen: &Self| seen.metadata.resource_version.parse::<u64>().ok();
+        matches!((version(self), version(other)), (Some(this), Some(that)) if this > that)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_read_and_the_rest_of_it_skipped() {
+        let text = r#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"n1","resourceVersion":"7","labels":{"a":"b"},
+            "managedFields":[{}]},"spec":{"taints":[]},"status":{"conditions":[{"type":"Ready","status":"True",
+            "lastHeartbeatTime":null,"lastTransitionTime":"2026-01-01T00:00:00Z"}],"images":[{"names":["x"]}]}}"#;
+        let seen: Seen = serde_json::from_str(text).expect("a Node");
+        assert_eq!(seen.metadata.labels["a"], "b");
+        assert_eq!(seen.condition("Ready").map(|condition| condition.status.as_str()), Some("True"));
+        assert_eq!(seen.condition("DiskPressure"), None);
+        let bare: Seen = serde_json::from_str(r#"{"metadata":{}}"#).expect("bare");
+        assert!(!bare.is_newer_than(&seen) && !seen.is_newer_than(&bare) && !seen.is_newer_than(&seen));
+        let newer: Seen = serde_json::from_str(r#"{"metadata":{"resourceVersion":"10"}}"#).expect("a Node");
+        assert!(newer.is_newer_than(&seen) && !seen.is_newer_than(&newer));
+    }
+}

@@ -1,0 +1,169 @@
+//! kubelet's configuration files, as far as they say with which taints the Node is registered.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use shim::file::read_bounded;
+
+use super::taint::{Taint, checked};
+use crate::places::Root;
+use crate::unit::locate;
+
+/// Largest configuration file, in bytes.
+const MAX_BYTES: usize = 1 << 20;
+/// How the name of a file in `--config-dir` ends. *Source*: `cmd/kubelet/app/server.go`, `mergeKubeletConfigurations`.
+const EXTENSION: &str = "conf";
+
+/// What one file says; none is nothing at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Said {
+    /// `registerWithTaints`.
+    pub taints: Option<Vec<Taint>>,
+    /// `registerNode`.
+    pub registers: Option<bool>,
+}
+
+/// *Shape*: `{"kind":"KubeletConfiguration","registerWithTaints":[{"key":"k","value":"v","effect":"NoSchedule"}],..}`, as YAML or JSON.
+///
+/// *Source*: `kubelet/config/v1beta1/types.go`, `KubeletConfiguration`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KubeletConfiguration {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    register_with_taints: Option<Vec<Entry>>,
+    #[serde(default)]
+    register_node: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    value: Option<String>,
+    #[serde(default)]
+    effect: String,
+}
+
+/// Reads one file, as the node sees it; none where there is none.
+///
+/// # Errors
+/// One line that names the file: it cannot be read, or kubelet would exit for it.
+pub fn read(root: &Root, path: &Path) -> Result<Option<Said>, String> {
+    let named = |why: String| format!("{}: {why}", path.display());
+    let mut file = match fs::File::open(locate(root, path)) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(named(e.to_string())),
+    };
+    let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| named("expected UTF-8".into()))?;
+    parse(&text).map(Some).map_err(named)
+}
+
+/// The files of a `--config-dir` in the order in which they are merged: by their whole name, directories within taken where their
+/// name stands. None where there is no such directory.
+///
+/// *Source*: `cmd/kubelet/app/server.go`, `mergeKubeletConfigurations`; Go's `filepath.WalkDir`.
+#[must_use]
+pub fn drop_ins(root: &Root, dir: &Path) -> Option<Vec<PathBuf>> {
+    let mut entries: Vec<_> = fs::read_dir(locate(root, dir)).ok()?.flatten().collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = dir.join(entry.file_name());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files.extend(drop_ins(root, &path).unwrap_or_default());
+        } else if path.extension().is_some_and(|extension| extension == EXTENSION) {
+            files.push(path);
+        }
+    }
+    Some(files)
+}
+
+fn parse(text: &str) -> Result<Said, String> {
+    // JSON is read as JSON: YAML has its own mind about tabs.
+    let found: KubeletConfiguration = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|e| e.to_string())?
+    } else {
+        let documents: Vec<KubeletConfiguration> =
+            serde_saphyr::from_multiple(text).map_err(|e| e.without_snippet().to_string())?;
+        documents.into_iter().next().ok_or("expected a KubeletConfiguration, found nothing")?
+    };
+    if found.kind != "KubeletConfiguration" {
+        return Err(format!(
+            "kind: expected KubeletConfiguration, found {:?}; kubelet would exit",
+            found.kind
+        ));
+    }
+    let taints = found.register_with_taints.map(|entries| {
+        let one =
+            |entry: Entry| checked(&entry.key, entry.value.as_deref().unwrap_or_default(), &entry.effect);
+        entries.into_iter().map(one).collect::<Result<Vec<_>, _>>()
+    });
+    let taints = taints.transpose().map_err(|why| format!("registerWithTaints: {why}"))?;
+    Ok(Said { taints, registers: found.register_node })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_and_json_alike() {
+        let yaml = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nauthentication:\n  x509: {clientCAFile: /ca}\n\
+                    evictionHard:\n  memory.available: 100Mi\nregisterNode: false\nregisterWithTaints:\n- key: a\n  value: \"true\"\n  effect: NoExecute\n\
+                    - {key: b, effect: NoSchedule}\n";
+        let json = "{\n\t\"kind\": \"KubeletConfiguration\",\n\t\"registerWithTaints\": [{\"key\": \"a\", \"value\": \"true\", \"effect\": \"NoExecute\"}, \
+                    {\"key\": \"b\", \"effect\": \"NoSchedule\", \"timeAdded\": null}], \"registerNode\": false}";
+        for text in [yaml, json, &format!("---\n{yaml}"), &format!("{yaml}---\nkind: Other\n")] {
+            let said = parse(text).expect(text);
+            let told: Vec<String> = said.taints.expect("taints").iter().map(ToString::to_string).collect();
+            assert_eq!(
+                (told.join(","), said.registers),
+                ("a=true:NoExecute,b:NoSchedule".into(), Some(false)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_said_is_not_an_empty_list() {
+        let said = |more: &str| parse(&format!("kind: KubeletConfiguration\n{more}")).expect(more);
+        assert_eq!(said(""), Said::default());
+        assert_eq!(said("registerWithTaints: null\n").taints, None);
+        assert_eq!(said("registerWithTaints: []\n").taints, Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_kubelet_would_exit_for() {
+        for (text, words) in [
+            ("", "found nothing"),
+            ("registerWithTaints: []", "kind"),
+            ("kind: KubeletConfiguration\nregisterWithTaints: [{key: a, effect: Never}]", "Never"),
+            ("kind: KubeletConfiguration\nregisterWithTaints: [{key: a b, effect: NoSchedule}]", "a b"),
+            ("kind: [", ""),
+            ("{\"kind\":", "EOF"),
+        ] {
+            let why = parse(text).expect_err(text);
+            assert!(why.contains(words), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn files_of_a_directory_by_their_whole_name() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let root = Root::new(dir.path());
+        assert_eq!(drop_ins(&root, Path::new("/d")), None);
+        for name in ["d/20.conf", "d/100.conf", "d/15/x.conf", "d/40.yaml", "d/a.conf.bak"] {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().expect("below")).expect("directory");
+            fs::write(path, "").expect("file");
+        }
+        let told = drop_ins(&root, Path::new("/d")).expect("there");
+        assert_eq!(told, ["/d/100.conf", "/d/15/x.conf", "/d/20.conf"].map(PathBuf::from));
+    }
+}

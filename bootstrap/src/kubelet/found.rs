@@ -1,0 +1,121 @@
+//! What kubelet would register without us, and who says so.
+
+use std::path::{Path, PathBuf};
+
+use super::config::{self, Said};
+use super::flags::{Given, given, is_off};
+use super::label;
+use super::taint::{self, Taint};
+use crate::places::Root;
+use crate::unit::{Unit, Word};
+
+/// The variable with our words, which is no source: they are made anew from the others.
+pub const OURS: &str = "CROSSFADE_KUBELET_ARGS";
+
+/// Everything that speaks about labels and taints, in the order in which kubelet takes it: configuration, its drop-ins, flags.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Labels in the order of the command line.
+    pub labels: Vec<Label>,
+    /// Lists of taints; the last one is what kubelet would register.
+    pub lists: Vec<List>,
+    /// Files and directories that the command line names and that are not there; kubelet does not start without them.
+    pub absent: Vec<PathBuf>,
+    /// What kubelet would exit for, one line each.
+    pub broken: Vec<String>,
+    /// Whether kubelet makes its Node at all.
+    pub registers: bool,
+}
+
+/// A label that is there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// Who says so, for people.
+    pub source: String,
+}
+
+/// A list of taints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List {
+    /// Who says so, for people.
+    pub source: String,
+    /// The taints; none of them is a list, too: it takes back what was said before.
+    pub taints: Vec<Taint>,
+}
+
+impl Found {
+    /// Reads what the unit says, and the files that its command names. Pure reading.
+    ///
+    /// # Errors
+    /// The unit does not have one command.
+    pub fn gather(root: &Root, unit: &Unit) -> Result<Self, String> {
+        let mut environment = unit.environment().clone();
+        environment.remove(OURS);
+        let words = unit.single()?.expand(unit.name(), &environment);
+        let mut found = Self { registers: true, ..Self::default() };
+        found.take_configuration(root, &words);
+        for flag in given(&words, "register-with-taints") {
+            let source = source(unit, "--register-with-taints", &flag);
+            match taint::parse(flag.value) {
+                Ok(taints) => found.lists.push(List { source, taints }),
+                Err(why) => found.broken.push(format!("{source}: {why}")),
+            }
+        }
+        for flag in given(&words, "node-labels") {
+            let source = source(unit, "--node-labels", &flag);
+            let labels = label::parse(flag.value).into_iter();
+            found.labels.extend(labels.map(|(key, value)| Label { key, value, source: source.clone() }));
+        }
+        found.registers &= !is_off(&words, "register-node");
+        Ok(found)
+    }
+
+    /// `--config`, then every file of `--config-dir`; of several flags the last counts.
+    fn take_configuration(&mut self, root: &Root, words: &[Word]) {
+        let last = |name| given(words, name).last().map(|flag| flag.value).filter(|value| !value.is_empty());
+        // Relative to kubelet's working directory, which is the root unless its unit says otherwise.
+        let absolute = |value: &str| Path::new("/").join(value);
+        let mut files: Vec<PathBuf> = last("config").map(absolute).into_iter().collect();
+        if let Some(dir) = last("config-dir").map(absolute) {
+            match config::drop_ins(root, &dir) {
+                Some(drop_ins) => files.extend(drop_ins),
+                None => self.absent.push(dir),
+            }
+        }
+        for file in files {
+            match config::read(root, &file) {
+                Ok(Some(Said { taints, registers })) => {
+                    let source = format!("registerWithTaints in {}", file.display());
+                    self.lists.extend(taints.map(|taints| List { source, taints }));
+                    self.registers = registers.unwrap_or(self.registers);
+                }
+                Ok(None) => self.absent.push(file),
+                Err(why) => self.broken.push(why),
+            }
+        }
+    }
+
+    /// The taints that kubelet would register without us: the last list, for each of them replaces those before it.
+    ///
+    /// *Source*: `pkg/util/taints/taints.go`, `taintsVar.Set`; `cmd/kubelet/app/server.go`, `mergeKubeletConfigurations`.
+    #[must_use]
+    pub fn effective(&self) -> &[Taint] {
+        self.lists.last().map(|list| list.taints.as_slice()).unwrap_or_default()
+    }
+}
+
+/// `--flag in $VARIABLE of FILE`, or `--flag in FILE` for a word of the command itself.
+fn source(unit: &Unit, flag: &str, given: &Given<'_>) -> String {
+    let line = || unit.exec_start().first().map(|line| line.source.as_path());
+    match given.variable {
+        Some(variable) => match unit.source(variable) {
+            Some(file) => format!("{flag} in ${variable} of {}", file.display()),
+            None => format!("{flag} in ${variable}"),
+        },
+        None => format!("{flag} in {}", line().unwrap_or(Path::new(unit.name())).display()),
+    }
+}

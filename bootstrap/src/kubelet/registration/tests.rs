@@ -1,0 +1,143 @@
+//! The union, and nothing but the union.
+
+use super::*;
+use crate::kubelet::found::List;
+use crate::kubelet::taint::{Effect, parse};
+
+fn found(lists: &[&str]) -> Found {
+    let list =
+        |(at, text): (usize, &&str)| List { source: format!("s{at}"), taints: parse(text).expect(text) };
+    Found { lists: lists.iter().enumerate().map(list).collect(), registers: true, ..Found::default() }
+}
+
+fn own(taints: &str) -> Own {
+    Own { taints: parse(taints).expect(taints), ..Own::default() }
+}
+
+#[test]
+fn taints_are_joined_once_and_ours_come_last() {
+    for (lists, ours, wanted, conflicts) in [
+        (&[][..], "a:NoSchedule", "a:NoSchedule", 0),
+        (&["k:NoExecute"], "a:NoSchedule", "k:NoExecute,a:NoSchedule", 0),
+        (&["k:NoExecute", "u:NoSchedule"], "a:NoSchedule", "k:NoExecute,u:NoSchedule,a:NoSchedule", 1),
+        (
+            &["k:NoExecute,u:NoSchedule", "u:NoSchedule,k:NoExecute"],
+            "a:NoSchedule",
+            "k:NoExecute,u:NoSchedule,a:NoSchedule",
+            0,
+        ),
+        (&["k:NoExecute", ""], "a:NoSchedule", "a:NoSchedule", 0),
+        (&["k:NoExecute", "", "u:NoSchedule"], "a:NoSchedule", "u:NoSchedule,a:NoSchedule", 0),
+        (&["a=1:NoSchedule,b:NoExecute"], "a:NoSchedule", "b:NoExecute,a=1:NoSchedule", 0),
+        (&["a=1:NoSchedule"], "a=2:NoSchedule", "a=2:NoSchedule", 1),
+        (&["a=1:NoSchedule", "a=2:NoSchedule"], "b:NoExecute", "a=2:NoSchedule,b:NoExecute", 0),
+        (&["a:NoExecute"], "a:NoSchedule", "a:NoExecute,a:NoSchedule", 0),
+        (&["a:NoSchedule,a=2:NoSchedule"], "b:NoSchedule", "a=2:NoSchedule,b:NoSchedule", 0),
+    ] {
+        let told = decide(&own(ours), &found(lists));
+        assert_eq!(told.arguments, [format!("--register-with-taints={wanted}")], "{lists:?} {ours}");
+        assert_eq!(told.conflicts.len(), conflicts, "{lists:?} {ours}: {:?}", told.conflicts);
+    }
+}
+
+#[test]
+fn who_adds_no_taint_says_nothing_about_taints() {
+    let told = decide(&Own::default(), &found(&["k:NoExecute", "u:NoSchedule"]));
+    assert!(told.arguments.is_empty() && environment_file(&told).is_none());
+    let told: Vec<_> = told.taints.iter().map(|(taint, source)| format!("{taint} {source}")).collect();
+    assert_eq!(told, ["u:NoSchedule s1"]);
+}
+
+#[test]
+fn labels_are_appended_and_ours_count() {
+    let label = |key: &str, value: &str, source: &str| Label {
+        key: key.into(),
+        value: value.into(),
+        source: source.into(),
+    };
+    let found = Found {
+        labels: vec![label("a", "1", "s"), label("b", "1", "s"), label("b", "2", "t")],
+        registers: true,
+        ..Found::default()
+    };
+    let own = Own {
+        labels: [("a", "9"), ("b", "2"), ("c", "")].map(|(key, value)| (key.into(), value.into())).into(),
+        ..Own::default()
+    };
+    let told = decide(&own, &found);
+    assert_eq!(told.arguments, ["--node-labels=a=9,b=2,c="]);
+    assert_eq!(
+        told.labels,
+        [label("a", "9", NODE_JSON), label("b", "2", NODE_JSON), label("c", "", NODE_JSON)]
+    );
+    assert_eq!(told.conflicts.len(), 1, "{:?}", told.conflicts);
+    let file = environment_file(&told).expect("something to say");
+    assert!(file.ends_with("\nCROSSFADE_KUBELET_ARGS=--node-labels=a=9,b=2,c=\n"), "{file}");
+}
+
+#[test]
+fn a_kubelet_that_registers_nothing_is_named() {
+    let told = decide(&own("a:NoExecute"), &Found::default());
+    assert!(told.conflicts[0].contains("registerNode"), "{:?}", told.conflicts);
+    assert!(decide(&Own::default(), &Found::default()).conflicts.is_empty());
+}
+
+/// Random sources: the line has every key with its effect exactly once, ours at the end, and nothing that nobody said.
+#[test]
+fn whatever_the_sources_say_every_taint_is_there_exactly_once() {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let mut joined = 0;
+    for _ in 0..4_000 {
+        let mut list = |most: u64| -> Vec<Taint> {
+            let one = |key: u64, value: u64, effect: u64| Taint {
+                key: format!("k{key}"),
+                value: if value == 0 { String::new() } else { format!("v{value}") },
+                effect: Effect::ALL[effect as usize],
+            };
+            (0..next(most + 1)).map(|_| one(next(4), next(3), next(3))).collect()
+        };
+        let mut ours = list(3);
+        ours.dedup_by(|a, b| a.is_same(b));
+        let mut unique: Vec<Taint> = Vec::new();
+        for taint in ours {
+            if !unique.iter().any(|one| one.is_same(&taint)) {
+                unique.push(taint);
+            }
+        }
+        let lists: Vec<List> = (0..4).map(|at| List { source: format!("s{at}"), taints: list(3) }).collect();
+        let own = Own { taints: unique.clone(), ..Own::default() };
+        let told = decide(&own, &Found { lists: lists.clone(), registers: true, ..Found::default() });
+        let Some(line) = told.arguments.first() else {
+            assert!(unique.is_empty());
+            continue;
+        };
+        let line =
+            parse(line.strip_prefix("--register-with-taints=").expect("the flag")).expect("kubelet takes it");
+        let since = lists.iter().rposition(|list| list.taints.is_empty()).unwrap_or_default();
+        let said: Vec<&Taint> = lists[since..].iter().flat_map(|list| &list.taints).chain(&unique).collect();
+        for taint in &said {
+            assert_eq!(
+                line.iter().filter(|one| one.is_same(taint)).count(),
+                1,
+                "{taint} of {lists:?} and {unique:?}: {line:?}"
+            );
+        }
+        for taint in &line {
+            assert!(said.iter().any(|one| *one == taint), "{taint}: nobody said so");
+        }
+        for (taint, ours) in line[line.len() - unique.len()..].iter().zip(&unique) {
+            assert!(
+                taint.is_same(ours) && (ours.value.is_empty() || ours.value == taint.value),
+                "{line:?} {unique:?}"
+            );
+        }
+        joined += usize::from(line.len() > unique.len());
+    }
+    assert!(joined > 2_000, "{joined} of the lines join what others said with ours");
+}

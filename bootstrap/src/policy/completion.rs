@@ -1,0 +1,253 @@
+//! A policy that names a CNI by its profile need not say how that CNI tells that it is ready: the profile's probes are written into it.
+//!
+//! Only a network without the key `ready` is completed; `"ready": []` says that nothing is to be asked. Of the file nothing else
+//! changes, not a blank. A packaged policy (/usr/lib) is not ours to write: its completed copy goes to /run/crossfade, where it
+//! counts before it and is made anew at every boot.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
+use shim::lock;
+use shim::policy::Policy;
+use shim::raw::{RawObject, splice};
+
+use crate::change::{self, Act, Change, Write};
+use crate::exit::{Exit, Failure};
+use crate::places::{PROBED, Root};
+use crate::profile::{self, Probe, Profile};
+
+/// A policy that is to be completed: the file, and what it will hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// The policy that counts, as it was found.
+    pub place: PathBuf,
+    /// The same, links followed.
+    pub from: PathBuf,
+    /// Its bytes; they must still be these when it is written.
+    pub was: Vec<u8>,
+    /// Its mode.
+    pub mode: u32,
+    /// The completed bytes.
+    pub bytes: Vec<u8>,
+    /// The networks that were completed, each with its profile: `new (cilium)`.
+    pub networks: Vec<String>,
+}
+
+impl Completion {
+    /// What completing the policy at `file` takes; none where it is complete. A policy that cannot be read is somebody else's finding.
+    #[must_use]
+    pub fn of(file: &Path) -> Option<Self> {
+        let from = shim::trust::resolve(file).ok()?;
+        let (was, mode) = change::look(&from)?;
+        let Completed { bytes, networks } = complete(&was).ok()??;
+        Some(Self { place: file.into(), from, was, mode, bytes, networks })
+    }
+
+    /// The file that is written: the policy's own, or, where that is the package's, one that counts before it.
+    #[must_use]
+    pub fn target(&self, root: &Root) -> PathBuf {
+        let [_, volatile, packaged] = SETTINGS_DIRS;
+        if self.place.starts_with(root.at(packaged)) {
+            root.at(volatile).join(POLICY_FILE)
+        } else {
+            self.from.clone()
+        }
+    }
+
+    /// The change.
+    #[must_use]
+    pub fn change(&self, root: &Root) -> Change {
+        let path = self.target(root);
+        let shown = path.display().to_string();
+        let moved = if path == self.from { String::new() } else { format!("; from {}", self.from.display()) };
+        let why = format!("the profile's probes for {}{moved}", self.networks.join(" and "));
+        Change::new(
+            Act::Write(Write { path, bytes: self.bytes.clone(), mode: self.mode, nudge: false }),
+            shown,
+            why,
+        )
+    }
+
+    /// Whether a change is this one.
+    #[must_use]
+    pub fn is(&self, change: &Change) -> bool {
+        matches!(&change.act, Act::Write(write) if write.bytes == self.bytes)
+    }
+
+    /// Carries out [`Completion::change`], unless somebody has flipped the policy since.
+    ///
+    /// # Errors
+    /// Try later, where the policy is another by now; else what could not be written, and what to do about it.
+    pub fn apply(&self, layout: &Layout, change: Change) -> Result<crate::print::Done, Failure> {
+        let done = lock::exclusively(layout, "policy", || {
+            if change::look(&self.from).is_none_or(|(bytes, _)| bytes != self.was) {
+                return Ok(None);
+            }
+            Ok(Some(change::carry_out(vec![change])))
+        });
+        match done {
+            Ok(Some(Ok(mut done))) if done.len() == 1 => Ok(done.remove(0)),
+            Ok(Some(Err(failure))) => {
+                let remedy = "; add \"ready\" to its networks yourself, or \"ready\": [] to ask nothing";
+                let findings = failure.findings.into_iter().map(|why| format!("{why}{remedy}")).collect();
+                Err(Failure { exit: failure.exit, findings })
+            }
+            Ok(_) => Err(Failure::later("the policy changed while its probes were added")),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Failure::later("somebody else is flipping the policy"))
+            }
+            Err(error) => Err(Failure::new(Exit::Failed, format!("lock of the policy: {error}"))),
+        }
+    }
+}
+
+/// A policy with its profiles' probes in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completed {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The networks that got some, each with its profile: `new (cilium)`.
+    pub networks: Vec<String>,
+}
+
+/// A policy with the probes that its profiles know; none where nothing is missing.
+///
+/// # Errors
+/// It is no valid policy, before or after.
+pub fn complete(bytes: &[u8]) -> Result<Option<Completed>, String> {
+    let policy = Policy::parse(bytes)?;
+    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+    let raw = |value: String| RawValue::from_string(value).map_err(|e| e.to_string());
+    let whole = RawObject::parse(bytes).map_err(|e| e.to_string())?;
+    let mut networks = whole.get("networks").map_or_else(|| "{}".to_owned(), |raw| raw.get().to_owned());
+    let mut completed = Vec::new();
+    for (side, network) in policy.networks() {
+        let Some(profile) = profile::find(&network.profile).filter(|profile| !profile.probes.is_empty())
+        else {
+            continue;
+        };
+        let object = RawObject::parse(networks.as_bytes()).map_err(|e| e.to_string())?;
+        let Some(written) = object.get(side.as_str()) else {
+            continue;
+        };
+        let keys = RawObject::parse(written.get().as_bytes()).map_err(|e| e.to_string())?;
+        if keys.get("ready").is_some() {
+            continue;
+        }
+        let probes = raw(Value::from(probes(profile, side.as_str())).to_string())?;
+        let one = splice(written.get(), "ready", &probes).map_err(|e| e.to_string())?;
+        networks = splice(&networks, side.as_str(), &raw(one)?).map_err(|e| e.to_string())?;
+        completed.push(format!("{side} ({})", profile.name));
+    }
+    if completed.is_empty() {
+        return Ok(None);
+    }
+    let whole = splice(text, "networks", &raw(networks)?).map_err(|e| e.to_string())?.into_bytes();
+    Policy::parse(&whole).map_err(|why| format!("a profile's probes are not valid: {why}"))?;
+    Ok(Some(Completed { bytes: whole, networks: completed }))
+}
+
+/// A profile's probes as a policy spells them. Those that only `watch` can ask become one file, which it keeps while they hold.
+fn probes(profile: &Profile, side: &str) -> Vec<Value> {
+    let mut all: Vec<Value> = profile
+        .probes
+        .iter()
+        .filter_map(|probe| match probe {
+            Probe::Unix { unix } => Some(json!({ "unix": unix })),
+            Probe::File { file } => Some(json!({ "file": file })),
+            Probe::Http { http, headers } if headers.is_empty() => Some(json!({ "http": http })),
+            Probe::Http { http, headers } => Some(json!({ "http": http, "headers": headers })),
+            Probe::Https { .. } | Probe::Grpc { .. } => None,
+        })
+        .collect();
+    if profile.probes.iter().any(Probe::is_for_watch) {
+        all.push(json!({ "file": Path::new(PROBED).join(side) }));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completed(networks: &str) -> Option<(String, Vec<String>)> {
+        let text = format!("{{\n  \"version\": 1,\n  \"networks\": {networks},\n  \"attach\": \"old\" }}\n");
+        let done = complete(text.as_bytes()).expect("valid")?;
+        Some((String::from_utf8(done.bytes).expect("UTF-8"), done.networks))
+    }
+
+    #[test]
+    fn only_a_known_profile_without_the_key_is_completed() {
+        for (networks, named) in [
+            (r#"{"old": {"conf": ["/o"]}}"#, vec![]),
+            (r#"{"old": {"conf": ["/o"], "profile": "generic"}}"#, vec![]),
+            (r#"{"old": {"conf": ["/o"], "profile": "my-own"}}"#, vec![]),
+            (r#"{"old": {"conf": ["/o"], "profile": "calico", "ready": []}}"#, vec![]),
+            (r#"{"old": {"conf": ["/o"], "profile": "calico", "ready": [{"file": "/x"}]}}"#, vec![]),
+            (r#"{"old": {"conf": ["/o"], "profile": "kindnet"}}"#, vec![]),
+            (r#"{"old": {"conf": ["/o"], "profile": "calico"}}"#, vec!["old (calico)"]),
+            (
+                r#"{"old": {"conf": ["/o"], "profile": "flannel"}, "new": {"profile": "cilium", "conf": ["/n"]}}"#,
+                vec!["old (flannel)", "new (cilium)"],
+            ),
+            (
+                r#"{"old": {"conf": ["/o"], "ready": []}, "new": {"profile": "antrea", "conf": ["/n"]}}"#,
+                vec!["new (antrea)"],
+            ),
+        ] {
+            let done = completed(networks);
+            assert_eq!(done.as_ref().map_or(Vec::new(), |(_, named)| named.clone()), named, "{networks}");
+            if let Some((text, _)) = done {
+                assert_eq!(complete(text.as_bytes()).expect("valid"), None, "again: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn everything_else_keeps_its_spelling() {
+        let networks =
+            "{ \"old\":{\"conf\":[ \"/o\" ],\n    \"profile\": \"cilium\" , \"cidrs\": [\"10.0.0.0/8\"]} }";
+        let (text, _) = completed(networks).expect("completed");
+        let probes = r#""ready": [{"unix":"/var/run/cilium/cilium.sock"},{"headers":{"brief":"true"},"http":"127.0.0.1:9879/healthz"}],"#;
+        assert_eq!(text.matches(probes).count(), 1, "{text}");
+        assert!(text.replacen(probes, "", 1).contains(networks), "{text}");
+    }
+
+    #[test]
+    fn what_only_watch_can_ask_becomes_its_file() {
+        let (text, _) = completed(r#"{"old": {"conf": ["/o"], "profile": "aws-vpc"}}"#).expect("completed");
+        assert!(text.contains(r#"[{"file":"/run/crossfade/probe/old"}]"#), "{text}");
+        for profile in profile::all().iter().filter(|profile| !profile.probes.is_empty()) {
+            let (text, _) =
+                completed(&format!(r#"{{"old": {{"conf": ["/o"], "profile": "{}"}}}}"#, profile.name))
+                    .expect(&profile.name);
+            assert!(Policy::parse(text.as_bytes()).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_packaged_policy_is_completed_in_run_and_any_other_in_its_place() {
+        let root = Root::new(Path::new("/root"));
+        for (from, to) in [
+            ("/root/etc/crossfade/policy.json", "/root/etc/crossfade/policy.json"),
+            ("/root/run/crossfade/policy.json", "/root/run/crossfade/policy.json"),
+            ("/root/usr/lib/crossfade/policy.json", "/root/run/crossfade/policy.json"),
+            ("/elsewhere/p.json", "/elsewhere/p.json"),
+        ] {
+            let completion = Completion {
+                place: from.into(),
+                from: from.into(),
+                was: Vec::new(),
+                mode: 0o644,
+                bytes: b"x".to_vec(),
+                networks: vec!["old (calico)".into()],
+            };
+            assert_eq!(completion.target(&root), Path::new(to));
+            let moved = completion.change(&root).reason.contains("from");
+            assert_eq!(moved, from != to);
+        }
+    }
+}

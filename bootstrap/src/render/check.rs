@@ -1,0 +1,115 @@
+//! `render --check`: everything about the registration that can be known when an image is built.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{absent, own};
+use crate::exit::{Exit, Failure};
+use crate::generator::{self, Role};
+use crate::kubelet::found::Found;
+use crate::kubelet::registration;
+use crate::kubelet::{refusals, taint};
+use crate::node::Node;
+use crate::places::{KUBELET_ENV, Root};
+use crate::print::Report;
+use crate::switch;
+use crate::unit::Unit;
+
+/// There is nothing against it.
+///
+/// *Shape*: `{"findings":[],"arguments":["--node-labels=a=b"],"notes":[".."]}`.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    findings: [String; 0],
+    arguments: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Report for Checked {
+    fn human(&self) -> String {
+        let mut text = match self.arguments.as_slice() {
+            [] => "nothing is added to kubelet's command line\n".to_owned(),
+            arguments => format!("kubelet is told {}\n", arguments.join(" ")),
+        };
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
+        text
+    }
+}
+
+/// Checks.
+///
+/// # Errors
+/// Bad settings; 3 with every finding.
+pub(super) fn check(root: &Root) -> Result<Checked, Failure> {
+    let node = Node::load(root).map_err(Failure::settings)?;
+    let mut findings = refusals(&node);
+    findings.extend(node.taints.iter().filter_map(taint::doubt));
+    let mut notes: Vec<String> = switch::off(root).iter().map(ToString::to_string).collect();
+    let mut arguments = Vec::new();
+    if node.kubelet.register {
+        arguments = registered(root, &node, &mut findings, &mut notes);
+    } else if !node.labels.is_empty() || !node.taints.is_empty() {
+        notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
+    }
+    if findings.is_empty() {
+        Ok(Checked { findings: [], arguments, notes })
+    } else {
+        Err(Failure { exit: Exit::No, findings })
+    }
+}
+
+/// The way from node.json to kubelet's command line; returns our words.
+fn registered(root: &Root, node: &Node, findings: &mut Vec<String>, notes: &mut Vec<String>) -> Vec<String> {
+    let own = own(root, node);
+    let speaks = !own.labels.is_empty() || !own.taints.is_empty() || node.gate.give_up_secs.is_some();
+    let unit = match Unit::load(root, &node.kubelet.unit) {
+        Ok(Some(unit)) => unit,
+        Ok(None) => {
+            (if speaks { findings } else { notes }).push(absent(&node.kubelet.unit));
+            return Vec::new();
+        }
+        Err(why) => {
+            findings.push(why);
+            return Vec::new();
+        }
+    };
+    let mut way = Vec::new();
+    way.extend(generator::installed(root).err());
+    way.extend(generator::continuation(root, &unit, Role::Kubelet).err());
+    if way.is_empty() && root.is_node() && switch::off(root).is_none() {
+        way.extend(generator::check(root, unit.name()).err());
+    }
+    if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))
+        && !generator::brings_drop_in(root, &unit, Role::Kubelet)
+    {
+        way.push(format!(
+            "{}: no drop-in of it reads {KUBELET_ENV}; install the package whole, or link its {} into {}.d",
+            unit.name(),
+            generator::PACKAGED,
+            unit.name()
+        ));
+    }
+    (if speaks { &mut *findings } else { &mut *notes }).extend(way);
+    notes.extend(
+        unit.absent_files()
+            .iter()
+            .map(|file| format!("{} is not there yet; {} names it", file.display(), unit.name())),
+    );
+    let found = match Found::gather(root, &unit) {
+        Ok(found) => found,
+        // The generator has named it.
+        Err(_) => return Vec::new(),
+    };
+    let registration = registration::decide(&own, &found);
+    findings.extend(found.broken);
+    findings.extend(registration.conflicts);
+    notes.extend(registration.notes);
+    notes.extend(
+        found.absent.iter().map(|file| format!("{} is not there yet; it may name taints", file.display())),
+    );
+    registration.arguments
+}

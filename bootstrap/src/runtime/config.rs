@@ -1,0 +1,178 @@
+//! What the container runtime is set up to do, from its own configuration; nothing about its directories is assumed.
+//!
+//! On a node containerd itself is asked (`containerd config dump`), so that its defaults and its way of merging imports count; below
+//! another root, and where containerd is part of another program, its files are read. CRI-O prints nothing without starting, so its
+//! files are read as its manual says they are merged.
+
+pub mod containerd;
+mod crio;
+mod render;
+
+use std::path::{Path, PathBuf};
+
+use super::CniSetup;
+use crate::node::{Node, RuntimeKind};
+use crate::places::Root;
+use crate::unit::Unit;
+
+pub use render::{ARGUMENTS, DROP_IN, is_told, leave, render_runtime};
+
+/// A runtime's configuration as far as it concerns CNI. Paths are as the node sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeConfig {
+    /// Which runtime.
+    pub kind: RuntimeKind,
+    /// Its own unit; none where it is part of another program, whose command line is not the runtime's.
+    pub unit: Option<String>,
+    /// Its program, where it can be asked.
+    pub program: Option<PathBuf>,
+    /// Its configuration file; it may be absent, which is all defaults.
+    pub file: PathBuf,
+    /// Its directories; nothing is said about what it has loaded.
+    pub setup: CniSetup,
+    /// The network that it insists on, where it does: CRI-O's `cni_default_network`.
+    pub default_network: Option<String>,
+    /// Runtime handlers that read confs of their own, with the directory.
+    pub handlers: Vec<(String, PathBuf)>,
+}
+
+impl RuntimeConfig {
+    /// Finds this node's runtime and reads its configuration; none where there is no runtime.
+    ///
+    /// # Errors
+    /// One line: which of two it is cannot be told, or its configuration cannot be read.
+    pub fn gather(root: &Root, node: &Node) -> Result<Option<Self>, String> {
+        let Some(found) = Found::look(root, node)? else {
+            return Ok(None);
+        };
+        match found.kind {
+            RuntimeKind::Containerd => containerd::gather(root, found),
+            RuntimeKind::Crio => crio::gather(root, found),
+        }
+        .map(Some)
+    }
+}
+
+/// A runtime that was found, not yet read.
+#[derive(Debug)]
+struct Found {
+    kind: RuntimeKind,
+    /// As in [`RuntimeConfig::unit`].
+    unit: Option<String>,
+    /// Its command, the program first; empty where it is part of another program.
+    command: Vec<String>,
+    /// Named in node.json.
+    file: Option<PathBuf>,
+}
+
+impl Found {
+    fn look(root: &Root, node: &Node) -> Result<Option<Self>, String> {
+        let wanted = &node.runtime;
+        let file = wanted.config.clone();
+        let load = |name: &str| Unit::load(root, name);
+        let (kind, unit) = match (wanted.kind, &wanted.unit) {
+            (Some(kind), Some(name)) => (kind, load(name)?),
+            (Some(kind), None) => (kind, load(kind.unit())?),
+            (None, Some(name)) => {
+                let unit = load(name)?.ok_or_else(|| {
+                    format!("runtime.unit in node.json: there is no unit {name}; name the runtime's, or leave it out")
+                })?;
+                let program = unit.single()?.name().to_owned();
+                let kind = if program == "crio" { RuntimeKind::Crio } else { RuntimeKind::Containerd };
+                (kind, Some(unit))
+            }
+            (None, None) => match RuntimeKind::ALL.map(|kind| (kind, load(kind.unit()))) {
+                [(_, Ok(None)), (_, Ok(None))] if file.is_none() => return Ok(None),
+                [(kind, Ok(None)), (_, Ok(None))] => (kind, None),
+                [(kind, Ok(Some(unit))), (_, Ok(None))] | [(_, Ok(None)), (kind, Ok(Some(unit)))] => {
+                    (kind, Some(unit))
+                }
+                [(_, Err(why)), _] | [_, (_, Err(why))] => return Err(why),
+                _ => {
+                    return Err(
+                        "both containerd.service and crio.service are here: name the one of this node's pods in node.json, runtime.name"
+                            .into(),
+                    );
+                }
+            },
+        };
+        let Some(unit) = unit else {
+            // A kind that is named without a unit that exists: it is started by something else.
+            return match &file {
+                Some(_) => Ok(Some(Self { kind, unit: None, command: Vec::new(), file })),
+                None => Err(format!(
+                    "there is no unit {}: name the runtime's in node.json, runtime.unit, or, where another program starts it, its configuration file in runtime.config",
+                    wanted.unit.as_deref().unwrap_or(kind.unit())
+                )),
+            };
+        };
+        let single = unit.single()?;
+        let is_its_own = matches!(
+            (kind, single.name()),
+            (RuntimeKind::Containerd, "containerd") | (RuntimeKind::Crio, "crio")
+        );
+        match (is_its_own, &file) {
+            (true, _) => {
+                Ok(Some(Self { kind, unit: Some(unit.name().into()), command: unit.command()?, file }))
+            }
+            (false, Some(_)) => Ok(Some(Self { kind, unit: None, command: Vec::new(), file })),
+            (false, None) => Err(format!(
+                "{} runs {}, which is not {} itself: name the configuration file that it uses in node.json, runtime.config",
+                unit.name(),
+                single.program,
+                kind.as_str()
+            )),
+        }
+    }
+
+    /// The last value of a flag; of several the last one counts. *Source*: Go's package `flag`, which both runtimes' flags are read with.
+    fn flag(&self, names: &[&str]) -> Option<&str> {
+        let mut last = None;
+        let mut words = self.command.iter().skip(1);
+        while let Some(word) = words.next() {
+            let Some(name) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
+                continue;
+            };
+            match name.split_once('=') {
+                Some((name, value)) if names.contains(&name) => last = Some(value),
+                None if names.contains(&name) => last = words.next().map(String::as_str),
+                _ => {}
+            }
+        }
+        last
+    }
+
+    /// Where its configuration is: named in node.json, else on its command line, else the usual place.
+    fn file(&self, usual: &str) -> PathBuf {
+        self.file
+            .clone()
+            .or_else(|| self.flag(&["config", "c"]).map(PathBuf::from))
+            .unwrap_or_else(|| usual.into())
+    }
+}
+
+/// Largest configuration file that is read, in bytes.
+const MAX_BYTES: usize = 4 << 20;
+
+/// A configuration file; none where it is absent. Its content may hold credentials of registries: no error quotes it.
+fn read(root: &Root, path: &Path) -> Result<Option<String>, String> {
+    let named = |why: String| format!("the runtime's configuration {}: {why}", path.display());
+    let mut file = match std::fs::File::open(root.at(path)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(named(error.to_string())),
+    };
+    let bytes = shim::file::read_bounded(&mut file, MAX_BYTES).map_err(|error| named(error.to_string()))?;
+    String::from_utf8(bytes).map(Some).map_err(|_| named("it is not UTF-8".into()))
+}
+
+/// TOML as a tree. A parser's message quotes the line, so only its place is told.
+fn tree(path: &Path, text: &str) -> Result<serde_json::Value, String> {
+    toml_edit::de::from_str(text).map_err(|error| {
+        let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        format!("the runtime's configuration {}: no valid TOML at line {line}", path.display())
+    })
+}
+
+#[cfg(test)]
+mod tests;

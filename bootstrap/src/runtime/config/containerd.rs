@@ -1,0 +1,287 @@
+//! containerd's configuration: versions 1 to 3, with imports.
+//!
+//! *Source*: containerd's man page `containerd-config.toml(5)`; `services/server/config/config.go` of 1.6 (a plugin's section that is
+//! imported replaces the whole section) and pull request 9982 of 2.0 (sections are merged).
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use toml_edit::{DocumentMut, Item, value};
+
+use super::{CniSetup, Found, MAX_BYTES, RuntimeConfig, read, tree};
+use crate::places::Root;
+use crate::unit::glob;
+
+/// Where containerd looks for its configuration unless told otherwise.
+const USUAL: &str = "/etc/containerd/config.toml";
+/// The CRI plugin's sections, the one of 2.x first; the last is that of configuration version 1.
+const SECTIONS: [&str; 3] = ["io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri", "cri"];
+/// The section of 2.x.
+const SECTION_2: &str = SECTIONS[0];
+/// Defaults of every version. *Source*: `pkg/cri/config/config_unix.go`, 1.6 to 2.x.
+const CONF_DIR: &str = "/etc/cni/net.d";
+const BIN_DIR: &str = "/opt/cni/bin";
+const MAX_CONFS: u64 = 1;
+/// How long a dump may take; it takes a twentieth of a second.
+const DUMP_WITHIN: Duration = Duration::from_secs(10);
+/// Most files that imports may lead to.
+const MAX_IMPORTS: usize = 64;
+
+pub(super) fn gather(root: &Root, found: Found) -> Result<RuntimeConfig, String> {
+    let file = found.file(USUAL);
+    let program = found.command.first().map(PathBuf::from).filter(|_| root.is_node());
+    let effective = match &program {
+        Some(program) => tree(&file, &dump(program, &file)?)?,
+        None => merged(root, &file)?,
+    };
+    let cri = Cri::of(&effective);
+    let text = |key: &str| cri.cni(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let listed = cri.cni("bin_dirs").and_then(Value::as_array).into_iter().flatten();
+    let mut bin_dirs: Vec<PathBuf> = listed.filter_map(Value::as_str).map(PathBuf::from).collect();
+    // 2.1 and newer know the list, and refuse to start with both.
+    bin_dirs.extend(text("bin_dir").map(PathBuf::from).filter(|dir| !bin_dirs.contains(dir)));
+    if bin_dirs.is_empty() {
+        bin_dirs.push(BIN_DIR.into());
+    }
+    let setup = CniSetup {
+        conf_dir: text("conf_dir").unwrap_or(CONF_DIR).into(),
+        bin_dirs,
+        max_confs: cri.cni("max_conf_num").and_then(Value::as_u64).unwrap_or(MAX_CONFS),
+        loaded: Vec::new(),
+    };
+    Ok(RuntimeConfig {
+        kind: found.kind,
+        unit: found.unit,
+        handlers: cri.handlers(),
+        program,
+        file,
+        setup,
+        default_network: None,
+    })
+}
+
+/// The effective configuration as containerd prints it, bounded in time and size.
+///
+/// # Errors
+/// It cannot be run, fails, or takes too long. What it says is not repeated: it may quote a credential.
+pub fn dump(program: &Path, file: &Path) -> Result<String, String> {
+    let named = |why: &str| {
+        format!("{} --config {} config dump: {why}; run it to see more", program.display(), file.display())
+    };
+    let mut command = Command::new(program);
+    // Named even where it is the usual one: 1.6 then says so when it cannot be read, instead of passing over it.
+    if file.exists() {
+        command.arg("--config").arg(file);
+    }
+    command.args(["config", "dump"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| named(&error.to_string()))?;
+    let stdout = child.stdout.take();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = stdout.map(|stdout| stdout.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+        // Nobody listens any more once it took too long.
+        let _ = sender.send(matches!(read, Some(Ok(_))).then_some(bytes));
+    });
+    let bytes = receiver.recv_timeout(DUMP_WITHIN);
+    if bytes.is_err() {
+        // It may have ended by itself just now.
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|error| named(&error.to_string()))?;
+    match bytes {
+        Err(_) => Err(named(&format!("no answer within {} s", DUMP_WITHIN.as_secs()))),
+        Ok(_) if !status.success() => Err(named(&format!("it failed ({status})"))),
+        Ok(Some(bytes)) if bytes.len() <= MAX_BYTES => {
+            String::from_utf8(bytes).map_err(|_| named("its answer is not UTF-8"))
+        }
+        Ok(_) => Err(named("its answer cannot be read")),
+    }
+}
+
+/// The configuration with its imports, as files: for a tree that is no node, and for a containerd inside another program.
+fn merged(root: &Root, file: &Path) -> Result<Value, String> {
+    let mut all = Value::Object(Map::new());
+    for (path, text) in files(root, file)? {
+        let one = tree(&path, &text)?;
+        merge(&mut all, one);
+    }
+    Ok(all)
+}
+
+/// The main file and everything it imports, in the order in which they count.
+fn files(root: &Root, file: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+    let mut found: Vec<(PathBuf, String)> = Vec::new();
+    let mut todo = vec![file.to_path_buf()];
+    while let Some(path) = todo.pop() {
+        if found.iter().any(|(seen, _)| *seen == path) {
+            continue;
+        }
+        if found.len() == MAX_IMPORTS {
+            return Err(format!("the runtime's configuration {}: imports without end", file.display()));
+        }
+        let Some(text) = read(root, &path)? else {
+            continue;
+        };
+        let more = patterns(&tree(&path, &text)?, &path);
+        todo.extend(more.iter().rev().flat_map(|pattern| glob(root, pattern).into_iter().rev()));
+        found.push((path, text));
+    }
+    Ok(found)
+}
+
+/// What a file imports: paths or patterns; relative ones count from the file's own directory.
+fn patterns(tree: &Value, file: &Path) -> Vec<PathBuf> {
+    let listed = tree.get("imports").and_then(Value::as_array).into_iter().flatten();
+    let dir = file.parent().unwrap_or(Path::new("/"));
+    listed.filter_map(Value::as_str).map(|pattern| dir.join(pattern)).collect()
+}
+
+/// Every pattern of the configuration's imports, those of imported files included.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn imports(root: &Root, file: &Path) -> Result<Vec<PathBuf>, String> {
+    let files = files(root, file)?;
+    let mut all = Vec::new();
+    for (path, text) in &files {
+        all.extend(patterns(&tree(path, text)?, path));
+    }
+    Ok(all)
+}
+
+/// Lays `more` over `all`: from version 3 on key by key, before that by whole sections of plugins.
+fn merge(all: &mut Value, more: Value) {
+    let version = |value: &Value| value.get("version").and_then(Value::as_u64).unwrap_or(1);
+    let deep = version(&more).max(version(all)) >= 3;
+    let (Value::Object(all), Value::Object(more)) = (all, more) else {
+        return;
+    };
+    for (key, value) in more {
+        match (all.get_mut(&key), value) {
+            (Some(Value::Object(old)), Value::Object(sections)) if key == "plugins" && !deep => {
+                old.extend(sections);
+            }
+            (Some(old), value) => overlay(old, value),
+            (None, value) => drop(all.insert(key, value)),
+        }
+    }
+}
+
+fn overlay(old: &mut Value, new: Value) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (key, value) in new {
+                match old.get_mut(&key) {
+                    Some(old) => overlay(old, value),
+                    None => drop(old.insert(key, value)),
+                }
+            }
+        }
+        (old, new) => *old = new,
+    }
+}
+
+/// The CRI plugin's section of a configuration.
+struct Cri<'a> {
+    /// Its key in `plugins`; that of 1.x where there is none.
+    key: &'static str,
+    section: Option<&'a Value>,
+}
+
+impl<'a> Cri<'a> {
+    fn of(tree: &'a Value) -> Self {
+        let plugins = tree.get("plugins");
+        let found = SECTIONS.iter().find_map(|key| Some((*key, plugins?.get(key)?)));
+        let (key, section) = found.map_or((SECTIONS[1], None), |(key, section)| (key, Some(section)));
+        Self { key, section }
+    }
+
+    fn cni(&self, key: &str) -> Option<&'a Value> {
+        self.section?.get("cni")?.get(key)
+    }
+
+    fn handlers(&self) -> Vec<(String, PathBuf)> {
+        let runtimes =
+            self.section.and_then(|section| section.get("containerd")?.get("runtimes")?.as_object());
+        let own = |(name, runtime): (&String, &Value)| {
+            let dir = runtime.get("cni_conf_dir")?.as_str().filter(|dir| !dir.is_empty())?;
+            Some((name.clone(), PathBuf::from(dir)))
+        };
+        runtimes.into_iter().flatten().filter_map(own).collect()
+    }
+}
+
+/// Where in a dump the conf directory is named, as keys from the outside in.
+#[must_use]
+pub fn conf_dir_at(dump: &Value) -> [&'static str; 4] {
+    ["plugins", Cri::of(dump).key, "cni", "conf_dir"]
+}
+
+/// Whether a dump is that of containerd 2 or newer, which merges what it imports key by key.
+#[must_use]
+pub fn merges_keys(dump: &Value) -> bool {
+    Cri::of(dump).key == SECTION_2
+}
+
+/// A dump with another conf directory, that imports nothing: what was imported is in it already, and would count once more.
+///
+/// # Errors
+/// It is no dump of a containerd with a CRI plugin.
+pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, String> {
+    let tree = tree(file, dump)?;
+    let mut document: DocumentMut =
+        dump.parse().map_err(|_| format!("the dump of {} is no TOML", file.display()))?;
+    let keys = conf_dir_at(&tree);
+    if keys.iter().try_fold(&tree, |tree, key| tree.get(key)).is_none() {
+        return Err(format!(
+            "containerd's configuration {} has no {}: its CRI plugin is switched off",
+            file.display(),
+            keys.join(".")
+        ));
+    }
+    let at = keys.iter().fold(document.as_item_mut(), |at: &mut Item, key| &mut at[*key]);
+    *at = value(conf_dir.display().to_string());
+    document["imports"] = value(toml_edit::Array::new());
+    Ok(document.to_string())
+}
+
+/// A drop-in that changes the conf directory of containerd 2 alone.
+#[must_use]
+pub fn drop_in(conf_dir: &Path) -> String {
+    format!(
+        "# Written by crossfade-bootstrap render --runtime at every start of the runtime; node.json decides.\n\
+         version = 3\n\n[plugins.'{SECTION_2}'.cni]\n  conf_dir = '{}'\n",
+        conf_dir.display()
+    )
+}
+
+/// The keys in which two dumps differ, `imports` left out: it lists the files that were read.
+#[must_use]
+pub fn differences(before: &Value, after: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    differ("", before, after, &mut found);
+    found.retain(|key| key != "imports");
+    found
+}
+
+fn differ(at: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
+    let (Some(one), Some(other)) = (before.as_object(), after.as_object()) else {
+        if before != after {
+            found.push(at.to_owned());
+        }
+        return;
+    };
+    let keys = one.keys().chain(other.keys().filter(|key| !one.contains_key(*key)));
+    for key in keys {
+        let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+        match (one.get(key), other.get(key)) {
+            (Some(before), Some(after)) => differ(&at, before, after, found),
+            _ => found.push(at),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! `render --runtime`: what the runtime is told on its command line, at every start of it.
+//!
+//! Private mode only. CRI-O has a flag for its conf directory. containerd has none: it is given a copy of its effective configuration in
+//! which that directory alone differs, and containerd itself is asked whether that is so. containerd 2 merges what it imports key by
+//! key, so where it imports from a volatile directory a drop-in there does it, and the command line stays as it is.
+//!
+//! Everything lies below /run: a boot without us has no trace of it. A copy may hold credentials of registries, as the original does:
+//! it is root's alone (0600), and nothing of it is ever printed.
+
+use std::path::{Path, PathBuf};
+
+use shim::file::PRIVATE;
+
+use super::{RuntimeConfig, containerd, read, tree};
+use crate::change::{self, Act, Change, Write, carry_out};
+use crate::cli::{Global, Mode};
+use crate::exit::{Exit, Failure};
+use crate::node::{Node, RuntimeKind};
+use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ENV, Root};
+use crate::print::Changed;
+use crate::switch;
+use crate::unit::matches;
+
+/// The variable that the generator puts at the end of the runtime's command line.
+pub const ARGUMENTS: &str = "CROSSFADE_RUNTIME_ARGS";
+/// File name of our drop-in in a directory that containerd 2 imports from; it sorts last.
+pub const DROP_IN: &str = "zz-crossfade.toml";
+/// Where every boot starts empty.
+const VOLATILE: [&str; 2] = ["/run", "/var/run"];
+/// Mode of a file that holds no secret.
+const PUBLIC: u32 = 0o644;
+
+/// What the runtime has to be told, decided from its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Told {
+    /// These words at the end of its command line.
+    Words(String),
+    /// The same, and the file that they name: a whole configuration of containerd.
+    Copy(String),
+    /// A drop-in at this place.
+    DropIn(PathBuf),
+}
+
+/// Writes what the runtime is told in private mode; removes it in shared mode and when switched off.
+///
+/// # Errors
+/// Bad settings; a runtime that cannot be told, or that would differ in more than its conf directory. Then nothing is left of
+/// what was written, and the runtime must not start.
+pub fn render_runtime(global: &Global) -> Result<Changed, Failure> {
+    let root = Root::new(&global.root);
+    if let Some(off) = switch::off(&root) {
+        return finish(global, remove(&root, "switched off"), vec![off.to_string()]);
+    }
+    let node = Node::load(&root).map_err(Failure::settings)?;
+    if node.conf_dir == Mode::Shared {
+        return finish(global, remove(&root, "shared mode"), Vec::new());
+    }
+    let told = private(global, &root, &node);
+    if told.is_err() && !global.dry_run {
+        // Half of it would be worse than nothing: without the words the gate stays shut.
+        carry_out(remove(&root, "it cannot be rendered"))?;
+    }
+    told
+}
+
+fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
+    if global.dry_run {
+        return Ok(Changed::planned(changes, notes));
+    }
+    Ok(Changed::applied(carry_out(changes)?, notes))
+}
+
+fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure> {
+    let refuse = |why: String| Failure::new(Exit::No, why);
+    let config = RuntimeConfig::gather(root, node).map_err(refuse)?.ok_or_else(|| {
+        refuse("private mode: no runtime's unit is here; name it in node.json, runtime.unit".into())
+    })?;
+    let conf_dir = Path::new(PRIVATE_CONF_DIR);
+    let told = match (config.kind, &config.program) {
+        _ if config.unit.is_none() => return Err(refuse(embedded(&config))),
+        (RuntimeKind::Crio, _) => Told::Words(format!("--cni-config-dir={PRIVATE_CONF_DIR}")),
+        (RuntimeKind::Containerd, None) => {
+            return Err(refuse(format!(
+                "containerd's configuration is copied at every start of containerd, on the node; {} is none",
+                global.root.display()
+            )));
+        }
+        (RuntimeKind::Containerd, Some(program)) => {
+            let dump = containerd::dump(program, &config.file).map_err(refuse)?;
+            decide(root, &config.file, &dump, conf_dir).map_err(refuse)?
+        }
+    };
+    let changes = changes(root, &told);
+    if global.dry_run {
+        return Ok(Changed::planned(changes, Vec::new()));
+    }
+    if let Some(program) = &config.program {
+        prove(root, program, &config.file, &told).map_err(refuse)?;
+    }
+    Ok(Changed::applied(carry_out(changes)?, Vec::new()))
+}
+
+/// Why a runtime inside another program cannot be told.
+fn embedded(config: &RuntimeConfig) -> String {
+    format!(
+        "private mode: {} is started by another program, whose command line is not its own ({} is written by that program): use confDir shared",
+        config.kind.as_str(),
+        config.file.display()
+    )
+}
+
+/// How containerd is told: by a drop-in where it merges keys and imports from below /run, else by a copy.
+fn decide(root: &Root, file: &Path, dump: &str, conf_dir: &Path) -> Result<Told, String> {
+    let before = tree(file, dump)?;
+    if containerd::merges_keys(&before)
+        && let Some(place) = drop_in_place(&containerd::imports(root, file)?)
+    {
+        return Ok(Told::DropIn(place));
+    }
+    containerd::derive(file, dump, conf_dir).map(Told::Copy)
+}
+
+/// Where a drop-in of ours would be imported from, of all that every boot empties.
+fn drop_in_place(imports: &[PathBuf]) -> Option<PathBuf> {
+    let covers = |pattern: &&PathBuf| {
+        let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        VOLATILE.iter().any(|dir| pattern.starts_with(dir)) && matches(name, DROP_IN)
+    };
+    let dir = imports.iter().find(covers)?.parent()?;
+    // A pattern in a directory's name would need one that exists.
+    (!dir.to_string_lossy().contains(['*', '?', '['])).then(|| dir.join(DROP_IN))
+}
+
+fn changes(root: &Root, told: &Told) -> Vec<Change> {
+    let env = root.at(RUNTIME_ENV);
+    let copy = root.at(CONTAINERD_CONFIG);
+    let words = |words: &str| {
+        file(&env, format!("{ARGUMENTS}={words}\n"), PUBLIC, "what the runtime's command line ends with")
+    };
+    match told {
+        Told::Words(text) => vec![words(text), gone(&copy, "not needed")],
+        Told::Copy(text) => vec![
+            file(&copy, text.clone(), PRIVATE, "containerd's configuration with our conf directory"),
+            words(&format!("--config {CONTAINERD_CONFIG}")),
+        ],
+        Told::DropIn(place) => vec![
+            file(
+                &root.at(place),
+                containerd::drop_in(Path::new(PRIVATE_CONF_DIR)),
+                PUBLIC,
+                "containerd imports it",
+            ),
+            gone(&env, "not needed"),
+            gone(&copy, "not needed"),
+        ],
+    }
+}
+
+fn file(path: &Path, text: String, mode: u32, why: &str) -> Change {
+    let old = change::look(path);
+    let write = Write { path: path.into(), bytes: text.into_bytes(), mode, nudge: false };
+    Change::write(write, old.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode)), why)
+}
+
+fn gone(path: &Path, why: &str) -> Change {
+    let target = path.display().to_string();
+    if path.symlink_metadata().is_ok() {
+        Change::new(Act::Remove { path: path.into(), nudge: false }, target, why)
+    } else {
+        Change::new(Act::Keep, target, "not there, as it should be")
+    }
+}
+
+/// Asks containerd what it would make of it: it may differ from now in the conf directory alone.
+fn prove(root: &Root, program: &Path, file: &Path, told: &Told) -> Result<(), String> {
+    let place = match told {
+        Told::Words(_) => return Ok(()),
+        Told::Copy(_) => root.at(format!("{CONTAINERD_CONFIG}.candidate")),
+        Told::DropIn(place) => root.at(place),
+    };
+    let written = (|| {
+        let dir = place.parent().unwrap_or(Path::new("/"));
+        match told {
+            Told::DropIn(_) => shim::trust::create_dir(dir, 0o755)?,
+            _ => shim::file::create_private_dir(dir)?,
+        }
+        Ok::<_, std::io::Error>(dir.to_path_buf())
+    })();
+    written.map_err(|error| format!("make the directory of {}: {error}", place.display()))?;
+    let result = compare(program, file, told, &place);
+    let keeps = matches!((&result, told), (Ok(()), Told::DropIn(_)));
+    if !keeps {
+        change::remove(&place, false).map_err(|error| format!("remove {}: {error}", place.display()))?;
+    }
+    result
+}
+
+fn compare(program: &Path, file: &Path, told: &Told, place: &Path) -> Result<(), String> {
+    let write = |text: &str, mode| {
+        shim::file::write_if_changed(place, text.as_bytes(), mode)
+            .map_err(|error| format!("write {}: {error}", place.display()))
+    };
+    let dump = |from: &Path| tree(from, &containerd::dump(program, from)?);
+    let (before, after) = match told {
+        Told::Words(_) => return Ok(()),
+        Told::Copy(text) => {
+            let before = dump(file)?;
+            write(text, PRIVATE)?;
+            (before, dump(place)?)
+        }
+        Told::DropIn(_) => {
+            // One of an earlier start is in force already, and is the same.
+            change::remove(place, false).map_err(|error| format!("remove {}: {error}", place.display()))?;
+            let before = dump(file)?;
+            write(&containerd::drop_in(Path::new(PRIVATE_CONF_DIR)), PUBLIC)?;
+            (before, dump(file)?)
+        }
+    };
+    let at = containerd::conf_dir_at(&after);
+    let now = at.iter().try_fold(&after, |tree, key| tree.get(key)).and_then(serde_json::Value::as_str);
+    let conf_dir = at.join(".");
+    if now != Some(PRIVATE_CONF_DIR) {
+        return Err(format!(
+            "containerd would not read {PRIVATE_CONF_DIR}: something else decides {conf_dir}"
+        ));
+    }
+    let differs: Vec<_> =
+        containerd::differences(&before, &after).into_iter().filter(|key| *key != conf_dir).collect();
+    if differs.is_empty() {
+        Ok(())
+    } else {
+        Err(format!(
+            "containerd would be set up differently in more than its conf directory: {}; please report it, and use confDir shared meanwhile",
+            differs.join(", ")
+        ))
+    }
+}
+
+/// What switching off takes: the changes that remove what the runtime is told by us, where there is something.
+#[must_use]
+pub fn leave(root: &Root) -> Vec<Change> {
+    remove(root, "switched off").into_iter().filter(|change| !matches!(change.act, Act::Keep)).collect()
+}
+
+/// Removes everything that the runtime is told by us.
+fn remove(root: &Root, why: &str) -> Vec<Change> {
+    let mut all = vec![gone(&root.at(RUNTIME_ENV), why), gone(&root.at(CONTAINERD_CONFIG), why)];
+    all.extend(leftovers(root).iter().map(|path| gone(path, why)));
+    all
+}
+
+/// Drop-ins of ours in directories that a containerd of this node imports from, rooted; whatever node.json says by now.
+fn leftovers(root: &Root) -> Vec<PathBuf> {
+    let config = RuntimeConfig::gather(root, &Node::load(root).unwrap_or_default()).ok().flatten();
+    let Some(config) = config.filter(|config| config.kind == RuntimeKind::Containerd) else {
+        return Vec::new();
+    };
+    let place = drop_in_place(&containerd::imports(root, &config.file).unwrap_or_default());
+    place.map(|place| root.at(place)).filter(|place| place.symlink_metadata().is_ok()).into_iter().collect()
+}
+
+/// Whether the runtime is told of our directory, as far as files say; for the gate.
+///
+/// # Errors
+/// What is missing, and what to do.
+pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), String> {
+    if config.setup.conf_dir == Path::new(PRIVATE_CONF_DIR) {
+        return Ok(());
+    }
+    let wanted = match config.kind {
+        RuntimeKind::Crio => format!("--cni-config-dir={PRIVATE_CONF_DIR}"),
+        RuntimeKind::Containerd => format!("--config {CONTAINERD_CONFIG}"),
+    };
+    let env = read(root, Path::new(RUNTIME_ENV))?.unwrap_or_default();
+    if env.trim() != format!("{ARGUMENTS}={wanted}") {
+        return Err(format!(
+            "{} is not told of {PRIVATE_CONF_DIR}: {RUNTIME_ENV} does not say so; see the journal of {}, whose start writes it",
+            config.kind.as_str(),
+            config.unit.as_deref().unwrap_or(config.kind.unit())
+        ));
+    }
+    if config.kind == RuntimeKind::Containerd && !root.at(CONTAINERD_CONFIG).is_file() {
+        return Err(format!("{CONTAINERD_CONFIG} is gone: restart containerd, whose start writes it"));
+    }
+    Ok(())
+}

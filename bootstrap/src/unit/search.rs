@@ -1,0 +1,175 @@
+//! Where systemd finds a unit and its drop-ins, below a root.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use crate::places::Root;
+
+/// Where the system manager looks, first come first.
+///
+/// *Source*: man 5 `systemd.unit`, "System Unit Search Path".
+pub(super) const SEARCH_PATH: [&str; 13] = [
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+    "/etc/systemd/system",
+    "/etc/systemd/system.attached",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/run/systemd/generator.late",
+];
+/// Links followed on one path before it is called a loop; the kernel's own limit.
+const MAX_LINKS: usize = 40;
+/// A unit or drop-in that leads there is masked.
+const NULL: &str = "/dev/null";
+
+/// The files of a unit, as the node sees them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Files {
+    /// The unit's own file.
+    pub(super) fragment: PathBuf,
+    /// Its drop-ins in the order in which they are applied; masked ones are left out.
+    pub(super) drop_ins: Vec<PathBuf>,
+}
+
+/// Finds a unit; none where it is absent or masked. Drop-ins of the name `left_out` are passed over.
+pub(super) fn find(root: &Root, name: &str, left_out: &str) -> Option<Files> {
+    let directories = directories(root);
+    let place = directories
+        .iter()
+        .map(|dir| dir.join(name))
+        .find(|place| root.at(place).symlink_metadata().is_ok())?;
+    let fragment = chase(root, &place)?;
+    if is_masked(root, &fragment) {
+        return None;
+    }
+    let mut names = vec![name.to_owned()];
+    names.extend(aliases(root, &directories, name, &fragment));
+    let mut found: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
+    for dir in drop_in_dirs(&directories, &names) {
+        let Ok(entries) = fs::read_dir(root.at(chase(root, &dir).unwrap_or(dir.clone()))) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".")
+                || Path::new(&name).extension() != Some(OsStr::new("conf"))
+            {
+                continue;
+            }
+            found.entry(name.clone()).or_insert_with(|| dir.join(name));
+        }
+    }
+    found.remove(OsStr::new(left_out));
+    let drop_ins = found.into_values().filter(|path| {
+        chase(root, path).is_some_and(|real| !is_masked(root, &real) && root.at(real).is_file())
+    });
+    Some(Files { fragment: place, drop_ins: drop_ins.collect() })
+}
+
+/// [`SEARCH_PATH`] without directories that are another by a link, as /lib is /usr/lib today.
+fn directories(root: &Root) -> Vec<PathBuf> {
+    let mut seen = BTreeSet::new();
+    let all = SEARCH_PATH.iter().map(PathBuf::from);
+    all.filter(|dir| chase(root, dir).is_some_and(|real| seen.insert(real))).collect()
+}
+
+/// The directories of drop-ins: per name and place those of the name itself, then those of its prefixes (`a-b-c.service.d`,
+/// `a-b-.service.d`, `a-.service.d`); at last those of every service.
+///
+/// *Source*: man 5 `systemd.unit`, on `foo-.service.d` and `service.d`.
+fn drop_in_dirs(directories: &[PathBuf], names: &[String]) -> Vec<PathBuf> {
+    let mut dirs = Vec::new();
+    for name in names {
+        let stem = name.strip_suffix(".service").unwrap_or(name);
+        for dir in directories {
+            dirs.push(dir.join(format!("{name}.d")));
+            let mut prefix = stem.trim_end_matches('-');
+            while let Some(at) = prefix.rfind('-').filter(|at| *at > 0) {
+                dirs.push(dir.join(format!("{}-.service.d", &prefix[..at])));
+                prefix = &prefix[..at];
+            }
+        }
+    }
+    dirs.extend(directories.iter().map(|dir| dir.join("service.d")));
+    dirs
+}
+
+/// The unit's other names: that of the file which its link leads to, and the links that lead to it.
+fn aliases(root: &Root, directories: &[PathBuf], name: &str, fragment: &Path) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let target = fragment.file_name().and_then(OsStr::to_str).unwrap_or(name).to_owned();
+    for dir in directories {
+        for entry in fs::read_dir(root.at(dir)).into_iter().flatten().flatten() {
+            let Ok(other) = entry.file_name().into_string() else {
+                continue;
+            };
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            if !is_link || !other.ends_with(".service") || other == name {
+                continue;
+            }
+            let leads_to = fs::read_link(entry.path()).ok();
+            let leads_to = leads_to.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
+            if leads_to == Some(name) || leads_to == Some(target.as_str()) {
+                names.insert(other);
+            }
+        }
+    }
+    if target != name {
+        names.insert(target);
+    }
+    names
+}
+
+/// Whether a unit's file says that the unit is masked: it is /dev/null, or empty.
+fn is_masked(root: &Root, real: &Path) -> bool {
+    real == Path::new(NULL) || root.at(real).metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0)
+}
+
+/// Where `path` leads to as the node sees it, absolute links taken below the root; none where something is missing.
+pub(super) fn chase(root: &Root, path: &Path) -> Option<PathBuf> {
+    let mut real = PathBuf::from("/");
+    let mut left: Vec<std::ffi::OsString> = parts(path);
+    let mut links = 0;
+    while let Some(part) = left.pop() {
+        if part == ".." {
+            real.pop();
+            continue;
+        }
+        let next = real.join(&part);
+        if next == Path::new(NULL) {
+            return Some(next);
+        }
+        let meta = root.at(&next).symlink_metadata().ok()?;
+        if !meta.is_symlink() {
+            real = next;
+            continue;
+        }
+        links += 1;
+        if links > MAX_LINKS {
+            return None;
+        }
+        let target = fs::read_link(root.at(&next)).ok()?;
+        if target.is_absolute() {
+            real = PathBuf::from("/");
+        }
+        left.extend(parts(&target));
+    }
+    Some(real)
+}
+
+/// The components of a path, last first.
+fn parts(path: &Path) -> Vec<std::ffi::OsString> {
+    let components = path.components().rev().filter_map(|component| match component {
+        Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    components.collect()
+}

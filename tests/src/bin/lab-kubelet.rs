@@ -1,0 +1,15 @@
+//! The stand-in kubelet; see `lab::kubelet`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    match lab::kubelet::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // As kubelet does: the log is all that anybody sees.
+            eprintln!("E command failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What is laid over a machine's `/usr`: our package, the lab's programs, and what a node's image has besides.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result};
+
+use crate::scratch::{Scratch, install};
+use crate::{dist, image, node, packages};
+
+/// Units of the distribution that a node's boot does not need here; without them it is half as long.
+const MASKED: [&str; 12] = [
+    "dbus.service",
+    "dbus.socket",
+    "dev-hugepages.mount",
+    "getty.target",
+    "remote-fs.target",
+    "systemd-ask-password-console.path",
+    "systemd-ask-password-wall.path",
+    "systemd-logind.service",
+    "systemd-network-generator.service",
+    "systemd-sysctl.service",
+    "systemd-update-utmp.service",
+    "systemd-user-sessions.service",
+];
+
+/// Layers that machines share; made once in a process.
+#[derive(Debug)]
+pub struct Kit {
+    scratch: Scratch,
+}
+
+impl Kit {
+    /// The kit of this process.
+    ///
+    /// # Errors
+    /// A program is not built, or a part is not fetched; the message says what to do.
+    pub fn shared() -> Result<&'static Kit> {
+        static KIT: OnceLock<Result<Kit, String>> = OnceLock::new();
+        let kit = KIT.get_or_init(|| Kit::make().map_err(|error| format!("{error:#}")));
+        kit.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// Our package: what it puts below `/usr`.
+    pub(super) fn package(&self) -> PathBuf {
+        self.scratch.join("package/usr")
+    }
+
+    /// What a node's image has below `/usr` without our package.
+    pub(super) fn image(&self) -> PathBuf {
+        self.scratch.join("image/usr")
+    }
+
+    /// containerd's `/var/lib/containerd` with the sandbox image in it.
+    pub(super) fn containerd(&self) -> PathBuf {
+        self.scratch.join("containerd")
+    }
+
+    /// Lays our package out below another directory, with the `usr` that it has.
+    ///
+    /// # Errors
+    /// A program is not built.
+    pub fn lay_out(root: &Path) -> Result<()> {
+        install_package(root)
+    }
+
+    fn make() -> Result<Kit> {
+        let kit = Kit { scratch: Scratch::new("kit")? };
+        install_package(&kit.scratch.join("package"))?;
+        kit.make_image()?;
+        kit.make_containerd().context("a containerd with the sandbox image")?;
+        Ok(kit)
+    }
+
+    fn make_image(&self) -> Result<()> {
+        let usr = self.image();
+        install(&dist::lab_bin("lab-agent")?, &usr.join("bin/lab-agent"))?;
+        install(&dist::lab_bin("lab-kubelet")?, &usr.join("bin/kubelet"))?;
+        let units = usr.join("lib/systemd/system");
+        fs::create_dir_all(&units).context("units")?;
+        for unit in MASKED {
+            symlink("/dev/null", units.join(unit)).with_context(|| format!("masking {unit}"))?;
+        }
+        Ok(())
+    }
+
+    /// Imports once what each machine would have to import.
+    fn make_containerd(&self) -> Result<()> {
+        let (root, run) = (self.containerd(), Scratch::new("import")?);
+        let archive = run.join("pause.tar");
+        image::pause_tar(&archive)?;
+        let config = run.join("config.toml");
+        fs::write(&config, super::world::containerd_config(&root, run.path())).context("a config")?;
+        let socket = run.join("c.sock");
+        let log = fs::File::create(run.join("log")).context("a log")?;
+        let mut daemon = std::process::Command::new(packages::part("containerd")?);
+        daemon.arg("--config").arg(&config).arg("--address").arg(&socket);
+        daemon.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut daemon = daemon.spawn().context("starting containerd")?;
+        let imported = import(&socket, &archive);
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(i32::try_from(daemon.id())?),
+            nix::sys::signal::Signal::SIGTERM,
+        )?;
+        daemon.wait().context("the end of containerd")?;
+        imported.with_context(|| fs::read_to_string(run.join("log")).unwrap_or_default())
+    }
+}
+
+fn import(socket: &Path, archive: &Path) -> Result<()> {
+    let cri = crate::cri::Cri::new(socket)?;
+    let limit = std::time::Duration::from_secs(60);
+    crate::deadline::until("containerd's CRI", limit, || Ok(cri.network_ready().ok()))?;
+    let mut import = std::process::Command::new(packages::part("ctr")?);
+    import.arg("--address").arg(socket).args(["--namespace", "k8s.io", "images", "import"]).arg(archive);
+    node::run(&mut import).map(drop)
+}
+
+/// Our package below `root`, as its build would lay it out: the programs, and the tree of `systemd/`.
+fn install_package(root: &Path) -> Result<()> {
+    install(&dist::bootstrap()?, &root.join("usr/bin/crossfade-bootstrap"))?;
+    install(&dist::crossfade()?, &root.join("usr/libexec/crossfade/crossfade"))?;
+    let mut copy = std::process::Command::new("cp");
+    copy.args(["--recursive", "--no-dereference", "--preserve=mode"]);
+    copy.arg(dist::workspace().join("systemd/usr")).arg(root);
+    node::run(&mut copy).map(drop)
+}

@@ -1,0 +1,330 @@
+//! A machine: its disk, its boots, and what is asked of it while it runs.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use super::journal::Journal;
+use super::nspawn::{self, Ended, Nspawn};
+use super::{Kit, world};
+use crate::scratch::Scratch;
+use crate::{deadline, node};
+
+/// What a machine takes from the machine underneath, beside `/usr`.
+const COPIED: [&str; 5] = ["passwd", "group", "nsswitch.conf", "ld.so.cache", "pam.d"];
+
+/// A machine; everything of it is gone when it is dropped.
+#[derive(Debug)]
+pub struct Machine {
+    // Before the disk, so that it ends before it.
+    running: Option<Nspawn>,
+    name: String,
+    arguments: Vec<String>,
+    disk: Disk,
+}
+
+impl Machine {
+    /// A machine with containerd, our package, and no settings: everything enabled that the presets enable.
+    ///
+    /// # Errors
+    /// A program is not built, or a part is not fetched.
+    pub fn new() -> Result<Self> {
+        let kit = Kit::shared()?;
+        let machine = Self::make(&[&kit.package(), &kit.image()])?;
+        machine.preset()?;
+        Ok(machine)
+    }
+
+    /// The same machine without our package.
+    ///
+    /// # Errors
+    /// As [`Machine::new`].
+    pub fn bare() -> Result<Self> {
+        Self::make(&[&Kit::shared()?.image()])
+    }
+
+    fn make(layers: &[&Path]) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("machine-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let machine = Self { running: None, name, arguments: Vec::new(), disk: Disk::new(layers)? };
+        world::furnish(&machine)?;
+        Ok(machine)
+    }
+
+    /// Where a path of the disk is for the lab. Not for `/run`, which is not on the disk.
+    pub fn disk(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.disk.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Writes a file, mode 0644, with the directories above it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> Result<()> {
+        let path = self.disk(path);
+        let parent = path.parent().context("a directory")?;
+        fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+        fs::write(&path, content).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Writes a script, mode 0755.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn script(&self, path: impl AsRef<Path>, content: &str) -> Result<()> {
+        self.write(&path, content)?;
+        fs::set_permissions(self.disk(&path), fs::Permissions::from_mode(0o755)).context("mode of a script")
+    }
+
+    /// Reads a file of the disk.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<String> {
+        let path = self.disk(path);
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    }
+
+    /// Writes a unit into /etc/systemd/system and has it started with the machine.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn unit(&self, name: &str, text: &str) -> Result<()> {
+        self.write(Path::new("/etc/systemd/system").join(name), text)?;
+        self.enable(name)
+    }
+
+    /// Has a unit started with the machine.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn enable(&self, name: &str) -> Result<()> {
+        let wants = self.disk("/etc/systemd/system/multi-user.target.wants");
+        fs::create_dir_all(&wants).context("wants")?;
+        let places =
+            ["/etc/systemd/system", "/usr/lib/systemd/system"].map(|place| Path::new(place).join(name));
+        let unit = places.iter().find(|place| self.disk(place).exists());
+        let unit = unit.with_context(|| format!("enabling {name}: there is no such unit"))?;
+        symlink(unit, wants.join(name)).with_context(|| format!("enabling {name}"))
+    }
+
+    /// Enables what the presets enable, of the units that are installed and of no others.
+    ///
+    /// # Errors
+    /// systemctl fails.
+    pub fn preset(&self) -> Result<()> {
+        let mut systemctl = Command::new("systemctl");
+        systemctl.arg("--root").arg(self.disk("/")).args(["preset", "crossfade-boot", "crossfade-watch"]);
+        node::run(&mut systemctl).map(drop)
+    }
+
+    /// Further words of the kernel's command line, from the next boot on.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn kernel_arguments(&mut self, words: &[&str]) -> Result<()> {
+        self.arguments = words.iter().map(|word| (*word).to_owned()).collect();
+        self.write("/etc/lab/cmdline", format!("quiet {}\n", words.join(" ")))
+    }
+
+    /// Boots. Returns as soon as PID 1 runs.
+    ///
+    /// # Errors
+    /// It runs already, or does not boot; the message says what it said.
+    pub fn boot(&mut self) -> Result<()> {
+        ensure!(self.running.is_none(), "{} runs already", self.name);
+        self.running = Some(Nspawn::start(&self.name, &self.disk.root, &self.arguments)?);
+        Ok(())
+    }
+
+    /// Boots, and waits until systemd has done what a boot is.
+    ///
+    /// # Errors
+    /// As [`Machine::boot`].
+    pub fn boot_whole(&mut self) -> Result<()> {
+        self.boot()?;
+        self.until("the whole boot", |machine| {
+            let state = machine.ask(&["systemctl", "is-system-running"]);
+            Ok(matches!(state.trim(), "running" | "degraded"))
+        })
+    }
+
+    /// Goes down in good order and boots again.
+    ///
+    /// # Errors
+    /// It does not run, or does not come up.
+    pub fn reboot(&mut self) -> Result<()> {
+        let running = self.running.take().context("the machine is off")?;
+        running.tell(5)?;
+        let ended = running.wait()?;
+        ensure!(ended == Ended::Reboot, "{} was to reboot: {ended}", self.name);
+        self.boot()
+    }
+
+    /// Goes down in good order.
+    ///
+    /// # Errors
+    /// It does not run, or does not end.
+    pub fn halt(&mut self) -> Result<()> {
+        let running = self.running.take().context("the machine is off")?;
+        running.tell(4)?;
+        let ended = running.wait()?;
+        ensure!(ended == Ended::Off, "{} was to power off: {ended}", self.name);
+        Ok(())
+    }
+
+    /// Pulls the plug.
+    pub fn crash(&mut self) {
+        self.running = None;
+    }
+
+    /// A command inside the running machine, as root, with nothing of the lab's environment.
+    ///
+    /// # Errors
+    /// The machine is off.
+    pub fn command(&self, line: &[&str]) -> Result<Command> {
+        let running = self.running.as_ref().context("the machine is off")?;
+        let mut command = Command::new("nsenter");
+        command.arg("--target").arg(running.leader().to_string());
+        command.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--"]).args(line);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin");
+        Ok(command)
+    }
+
+    /// Runs a command inside the running machine; its stdout.
+    ///
+    /// # Errors
+    /// It fails; the message has what it said.
+    pub fn run(&self, line: &[&str]) -> Result<String> {
+        node::run(&mut self.command(line)?).with_context(|| format!("on {}", self.name))
+    }
+
+    /// The same, however it ends; empty when it cannot be run.
+    pub fn ask(&self, line: &[&str]) -> String {
+        let output = self.command(line).and_then(|mut command| Ok(command.output()?));
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    }
+
+    /// What systemd says about a property of a unit.
+    pub fn show(&self, unit: &str, property: &str) -> String {
+        self.ask(&["systemctl", "show", "--value", "--property", property, unit]).trim().to_owned()
+    }
+
+    /// Where a path is for the lab while the machine runs, `/run` included.
+    ///
+    /// # Errors
+    /// The machine is off.
+    pub fn inside(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
+        let running = self.running.as_ref().context("the machine is off")?;
+        let path = path.as_ref();
+        let root = PathBuf::from(format!("/proc/{}/root", running.leader()));
+        Ok(root.join(path.strip_prefix("/").unwrap_or(path)))
+    }
+
+    /// Reads a file of the running machine, none when it is absent.
+    ///
+    /// # Errors
+    /// The machine is off, or what the file system says.
+    pub fn look(&self, path: impl AsRef<Path>) -> Result<Option<String>> {
+        match fs::read_to_string(self.inside(&path)?) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("reading {}", path.as_ref().display())),
+        }
+    }
+
+    /// Names in a directory of the running machine, sorted; none when it is absent.
+    ///
+    /// # Errors
+    /// The machine is off.
+    pub fn list(&self, directory: impl AsRef<Path>) -> Result<Vec<String>> {
+        Ok(names(&self.inside(directory)?))
+    }
+
+    /// Waits until something holds on the running machine.
+    ///
+    /// # Errors
+    /// It does not; the message has the end of the journal.
+    pub fn until(&mut self, what: &str, mut condition: impl FnMut(&Machine) -> Result<bool>) -> Result<()> {
+        let waited = deadline::until(what, nspawn::LIMIT, || {
+            ensure!(!self.is_over()?, "the machine ended: {}", self.said());
+            Ok(condition(self)?.then_some(()))
+        });
+        waited.with_context(|| {
+            format!("{}\n{}", self.name, self.journal().map(|journal| journal.tail()).unwrap_or_default())
+        })
+    }
+
+    /// The journal of all boots so far.
+    ///
+    /// # Errors
+    /// journalctl cannot be run.
+    pub fn journal(&self) -> Result<Journal> {
+        Journal::read(&self.disk("/var/log/journal"))
+    }
+
+    fn is_over(&mut self) -> Result<bool> {
+        self.running.as_mut().map_or(Ok(true), Nspawn::is_over)
+    }
+
+    fn said(&self) -> String {
+        self.running.as_ref().map(Nspawn::said).unwrap_or_default()
+    }
+}
+
+/// Names in a directory, sorted; none when it is absent.
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// The root directory, `/usr` mounted in it.
+#[derive(Debug)]
+struct Disk {
+    root: PathBuf,
+    // Removed after the unmount.
+    _scratch: Scratch,
+}
+
+impl Disk {
+    fn new(layers: &[&Path]) -> Result<Self> {
+        let scratch = Scratch::new("machine")?;
+        let root = scratch.dir("root")?;
+        for directory in
+            ["usr", "etc/systemd/system", "var/log/journal", "proc", "sys", "dev", "run", "opt", "root"]
+        {
+            scratch.dir(Path::new("root").join(directory))?;
+        }
+        let temporary = scratch.dir("root/tmp")?;
+        fs::set_permissions(temporary, fs::Permissions::from_mode(0o1777)).context("mode of /tmp")?;
+        for name in ["bin", "sbin", "lib", "lib64"] {
+            symlink(Path::new("usr").join(name), root.join(name)).context("links to /usr")?;
+        }
+        let mut copy = Command::new("cp");
+        copy.arg("--archive").args(COPIED.map(|name| Path::new("/etc").join(name)));
+        node::run(copy.arg(root.join("etc")))?;
+        let mut lowers: Vec<String> = layers.iter().map(|layer| layer.display().to_string()).collect();
+        lowers.push("/usr".to_owned());
+        let (upper, work) = (scratch.dir("upper")?, scratch.dir("work")?);
+        let options =
+            format!("lowerdir={},upperdir={},workdir={}", lowers.join(":"), upper.display(), work.display());
+        mount(Some("overlay"), &root.join("usr"), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+            .context("a machine's /usr")?;
+        Ok(Self { root, _scratch: scratch })
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _goes_with_the_lab = umount2(&self.root.join("usr"), MntFlags::MNT_DETACH);
+    }
+}

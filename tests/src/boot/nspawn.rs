@@ -1,0 +1,163 @@
+//! One boot: systemd-nspawn, and the PID 1 that it started.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::{deadline, isolate, packages};
+
+/// Tells a machine that boots, or goes down, from one that hangs; either takes half a second.
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
+
+/// The status with which nspawn ends when the machine wants to boot again.
+///
+/// *Source*: man 1 `systemd-nspawn`, `--keep-unit`; sysexits do not define it.
+const REBOOT: i32 = 133;
+
+/// A cgroup of its own for the machine, of version 2 whatever the machine underneath has, and then nspawn.
+const ENTER: &str = r#"
+cgroup=$1
+shift
+if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
+    umount --recursive /sys/fs/cgroup
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+fi
+mkdir -p "/sys/fs/cgroup$cgroup"
+echo $$ >"/sys/fs/cgroup$cgroup/cgroup.procs"
+exec "$@"
+"#;
+
+/// PID 1 of a machine with a kernel command line of its own.
+///
+/// `/proc/cmdline` shows the one of the machine underneath; systemd itself takes, in a container, its own arguments for it.
+const INIT: &str = r#"
+[ ! -e /etc/lab/cmdline ] || mount --bind /etc/lab/cmdline /proc/cmdline
+[ ! -e /etc/lab/read-only-etc ] || { mount --bind /etc /etc && mount -o remount,bind,ro /etc; }
+exec /usr/lib/systemd/systemd "$@"
+"#;
+
+/// How a boot ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Powered off.
+    Off,
+    /// Wants to boot again.
+    Reboot,
+    /// Otherwise, with this status.
+    Status(i32),
+}
+
+/// A machine that runs. Dropping it pulls the plug.
+#[derive(Debug)]
+pub(super) struct Nspawn {
+    child: Child,
+    /// PID 1 of the machine, as the lab sees it.
+    leader: Pid,
+    log: PathBuf,
+}
+
+impl Nspawn {
+    /// Boots the tree at `root` with `arguments` for PID 1.
+    pub(super) fn start(name: &str, root: &Path, arguments: &[String]) -> Result<Self> {
+        let log = root.with_file_name("nspawn.log");
+        let file = File::options().create(true).append(true).open(&log).context("nspawn's log")?;
+        let cgroup = format!("{}/{name}", isolate::cgroup_parent()?);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-ec", ENTER, "enter", &cgroup]);
+        command.arg(packages::part("systemd-nspawn")?).arg("--quiet").arg("--directory").arg(root);
+        command.args(["--machine", name, "--register=no", "--keep-unit", "--private-network"]);
+        command.args(["--link-journal=no", "--console=pipe", "--resolv-conf=off", "--timezone=off"]);
+        // containerd's: a keyring for each sandbox, and cgroups that are its own.
+        command.args(["--system-call-filter=@keyring bpf", "--kill-signal=SIGRTMIN+3"]);
+        command.args(["sh", "-ec", INIT, "init"]).args(arguments);
+        // Not a word of the lab's: a generator must not see CROSSFADE_ROLE and its like.
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        let child = command.spawn().context("starting systemd-nspawn")?;
+        let mut machine = Self { child, leader: Pid::from_raw(0), log };
+        machine.leader = deadline::until(&format!("the boot of {name}"), LIMIT, || {
+            if let Some(status) = machine.child.try_wait()? {
+                bail!("{}: {}", machine.ended(status), machine.said());
+            }
+            Ok(leader(machine.child.id()))
+        })?;
+        Ok(machine)
+    }
+
+    /// PID 1 of the machine, as the lab sees it.
+    pub(super) fn leader(&self) -> Pid {
+        self.leader
+    }
+
+    /// Tells PID 1 something; man 1 `systemd`, "Signals".
+    pub(super) fn tell(&self, realtime: i32) -> Result<()> {
+        // nix has no realtime signals.
+        let signal = format!("-RTMIN+{realtime}");
+        crate::node::run(Command::new("kill").arg(signal).arg(self.leader.to_string())).map(drop)
+    }
+
+    /// Waits for its end.
+    pub(super) fn wait(mut self) -> Result<Ended> {
+        let status = deadline::until("the machine's end", LIMIT, || Ok(self.child.try_wait()?))?;
+        Ok(self.ended(status))
+    }
+
+    /// Whether it has ended by itself.
+    pub(super) fn is_over(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// The end of what nspawn and PID 1 said.
+    pub(super) fn said(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+
+    fn ended(&self, status: ExitStatus) -> Ended {
+        match status.code() {
+            Some(0) => Ended::Off,
+            Some(REBOOT) => Ended::Reboot,
+            code => Ended::Status(code.unwrap_or(-1)),
+        }
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ended::Off => write!(f, "powered off"),
+            Ended::Reboot => write!(f, "wants to reboot"),
+            Ended::Status(status) => write!(f, "nspawn ended with {status}"),
+        }
+    }
+}
+
+impl Drop for Nspawn {
+    fn drop(&mut self) {
+        if self.leader.as_raw() > 0 {
+            // PID 1 first: with it everything of its pid namespace is gone before the tree is unmounted.
+            let _already_gone = kill(self.leader, Signal::SIGKILL);
+        }
+        let _already_ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// The descendant of nspawn that is PID 1 of a pid namespace, once it has become systemd.
+fn leader(nspawn: u32) -> Option<Pid> {
+    let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok()?;
+    children.split_ascii_whitespace().find_map(|pid| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let inner = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        let is_init = inner.split_ascii_whitespace().last() == Some("1");
+        let is_systemd = status.starts_with("Name:\tsystemd\n");
+        (is_init && is_systemd).then(|| pid.parse().ok().map(Pid::from_raw)).flatten()
+    })
+}

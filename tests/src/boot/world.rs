@@ -1,0 +1,227 @@
+//! What a machine's image brings besides us: containerd as the distribution ships it, a kubelet as kubeadm sets it up, the agents
+//! of two networks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::Kit;
+use super::machine::Machine;
+use crate::agent::{Answer, Conf, Spec, UnixHealth, Way};
+use crate::{image, node, packages};
+
+/// Where agents put their confs.
+pub const AGENTS_DIR: &str = "/etc/cni/net.d";
+/// Where agents have their sockets, and their gates.
+pub const AGENTS_RUN: &str = "/run/lab-agents";
+/// The pods that the stand-in kubelet is to run, one name a line.
+pub const PODS: &str = "/etc/lab/pods";
+/// Standard plugins that the networks and containerd use.
+const PLUGINS: [&str; 3] = ["bridge", "host-local", "loopback"];
+
+/// A network with an agent, real plugins and a subnet of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// 10.244.0.0/24.
+    Old,
+    /// 10.245.0.0/24.
+    New,
+}
+
+impl Network {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Old, Self::New];
+
+    /// Its key in the policy.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::New => "new",
+        }
+    }
+
+    /// What every address of it begins with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Old => "10.244.0.",
+            Self::New => "10.245.0.",
+        }
+    }
+
+    /// The network of an address.
+    pub fn of(address: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|network| address.starts_with(network.prefix()))
+    }
+
+    /// The conf that its agent writes.
+    pub fn conf(self) -> PathBuf {
+        Path::new(AGENTS_DIR).join(format!("10-{}.conflist", self.name()))
+    }
+
+    /// The unit of its agent.
+    pub fn unit(self) -> String {
+        format!("agent-{}.service", self.name())
+    }
+
+    /// The file that its agent waits for.
+    pub fn gate(self) -> PathBuf {
+        Path::new(AGENTS_RUN).join(format!("{}.gate", self.name()))
+    }
+
+    fn socket(self) -> PathBuf {
+        Path::new(AGENTS_RUN).join(format!("{}.sock", self.name()))
+    }
+
+    /// Its conflist: a bridge of its own.
+    pub fn conflist(self) -> Value {
+        let name = self.name();
+        json!({ "cniVersion": "1.0.0", "name": name, "plugins": [{
+            "type": "bridge", "bridge": format!("cni-{name}"), "isGateway": true, "isDefaultGateway": true,
+            "ipam": { "type": "host-local", "ranges": [[{ "subnet": format!("{}0/24", self.prefix()) }]] },
+        }]})
+    }
+
+    fn spec(self) -> Spec {
+        Spec {
+            name: self.name().to_owned(),
+            gate: Some(self.gate()),
+            unix: Some(UnixHealth { path: self.socket(), answer: Answer::Ready }),
+            conf: Some(Conf { path: self.conf(), content: self.conflist().to_string(), way: Way::Rename }),
+            ..Spec::default()
+        }
+    }
+}
+
+/// A policy of both networks, in which a network is ready while its agent's socket answers.
+pub fn policy(attach: &str, primary: &str) -> Value {
+    let network = |network: Network| {
+        json!({ "conf": [network.conf()], "cidrs": [format!("{}0/24", network.prefix())],
+                "ready": [{ "unix": network.socket() }] })
+    };
+    json!({ "version": 1, "attach": attach, "both": { "primary": primary },
+            "networks": { "old": network(Network::Old), "new": network(Network::New) } })
+}
+
+/// The agent of a network as a unit, with this many seconds before it does anything; it then waits for its gate, unless `open`.
+///
+/// # Errors
+/// What the file system says.
+pub fn agent(machine: &Machine, network: Network, delay: f32, open: bool) -> Result<()> {
+    let mut spec = network.spec();
+    if open {
+        spec.gate = None;
+    }
+    let file = format!("/etc/lab/agents/{}.json", network.name());
+    machine.write(&file, format!("{}\n", serde_json::to_string(&spec).context("a spec")?))?;
+    // Its stdin stays open: an agent ends with its stdin.
+    let unit = format!(
+        "[Unit]\nDescription=Agent of the {name} network (stand-in)\n[Service]\n\
+         ExecStartPre=mkdir -p {AGENTS_RUN} {AGENTS_DIR}\nExecStartPre=sleep {delay}\n\
+         ExecStart=sh -c '(cat {file}; exec sleep infinity) | exec lab-agent'\n",
+        name = network.name()
+    );
+    machine.unit(&network.unit(), &unit)
+}
+
+/// Everything that a machine has before a test adds to it.
+pub(super) fn furnish(machine: &Machine) -> Result<()> {
+    machine.write("/etc/machine-id", "11111111111111111111111111111111\n")?;
+    machine.write("/etc/hostname", "node-1\n")?;
+    let journald = "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\nReadKMsg=no\nAudit=no\n";
+    machine.write("/etc/systemd/journald.conf.d/lab.conf", journald)?;
+    machine.write("/etc/systemd/system.conf.d/lab.conf", "[Manager]\nDefaultTimeoutStopSec=10s\n")?;
+    // What waits for seconds on a node waits for less here.
+    for unit in ["crossfade-boot", "crossfade-watch", "kubelet", "containerd"] {
+        machine.write(
+            format!("/etc/systemd/system/{unit}.service.d/90-lab.conf"),
+            "[Service]\nRestartSec=100ms\n",
+        )?;
+    }
+    containerd(machine)?;
+    kubelet(machine)
+}
+
+/// containerd with the distribution's own unit.
+fn containerd(machine: &Machine) -> Result<()> {
+    let (state, run) = (Path::new("/var/lib/containerd"), Path::new("/run/containerd"));
+    machine.write("/etc/containerd/config.toml", containerd_config(state, run))?;
+    // The right to a better OOM score is one that machines in machines often lack.
+    machine.write("/etc/systemd/system/containerd.service.d/80-lab.conf", "[Service]\nOOMScoreAdjust=0\n")?;
+    machine.enable("containerd.service")?;
+    let library = machine.disk("/var/lib");
+    fs::create_dir_all(&library).context("/var/lib")?;
+    let mut copy = Command::new("cp");
+    copy.arg("--archive").arg(Kit::shared()?.containerd()).arg(&library);
+    node::run(&mut copy)?;
+    let plugins = machine.disk("/opt/cni/bin");
+    fs::create_dir_all(&plugins).context("/opt/cni/bin")?;
+    let mut copy = Command::new("cp");
+    for plugin in PLUGINS {
+        copy.arg(packages::plugin(plugin)?);
+    }
+    node::run(copy.arg(&plugins)).map(drop)
+}
+
+/// A containerd's configuration: no feature that needs the machine's help, everything else as the distribution has it.
+pub(super) fn containerd_config(root: &Path, state: &Path) -> String {
+    format!(
+        r#"version = 2
+root = "{root}"
+state = "{state}"
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
+]
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{image}"
+  disable_apparmor = true
+  disable_tcp_service = true
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/opt/cni/bin"
+"#,
+        root = root.display(),
+        state = state.display(),
+        image = image::PAUSE
+    )
+}
+
+/// kubelet's unit and drop-in in the shape that kubeadm's packages give them.
+fn kubelet(machine: &Machine) -> Result<()> {
+    let units = Path::new("/usr/lib/systemd/system");
+    machine.write(
+        units.join("kubelet.service"),
+        "[Unit]\nDescription=kubelet (stand-in)\nWants=network-online.target\nAfter=network-online.target\n\
+         [Service]\nExecStart=/usr/bin/kubelet\nRestart=always\nStartLimitInterval=0\nRestartSec=10\n\
+         [Install]\nWantedBy=multi-user.target\n",
+    )?;
+    machine.write(
+        units.join("kubelet.service.d/10-kubeadm.conf"),
+        "[Service]\nEnvironment=\"KUBELET_KUBECONFIG_ARGS=--kubeconfig=/etc/kubernetes/kubelet.conf\"\n\
+         Environment=\"KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml\"\n\
+         EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env\nEnvironmentFile=-/etc/default/kubelet\n\
+         ExecStart=\nExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS\n",
+    )?;
+    machine.write("/var/lib/kubelet/config.yaml", kubelet_config(&[]).to_string())?;
+    machine.enable("kubelet.service")
+}
+
+/// A KubeletConfiguration with registration taints, as `key=value:Effect`; JSON, which YAML's readers read.
+pub fn kubelet_config(taints: &[&str]) -> Value {
+    let taints: Vec<Value> = taints
+        .iter()
+        .map(|taint| {
+            let (key, effect) = taint.split_once(':').unwrap_or((taint, ""));
+            let (key, value) = key.split_once('=').unwrap_or((key, ""));
+            json!({ "key": key, "value": value, "effect": effect })
+        })
+        .collect();
+    let mut config = json!({ "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration" });
+    if !taints.is_empty() {
+        config["registerWithTaints"] = Value::from(taints);
+    }
+    config
+}

@@ -1,0 +1,175 @@
+//! The units without a boot: what `systemd-analyze` says of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use lab::boot::Kit;
+use lab::dist::workspace;
+use lab::preflight::{UNITS, trial};
+use lab::scratch::Scratch;
+use libtest_mimic::Trial;
+
+/// Where our own units are, below a root.
+const UNITS_DIR: &str = "usr/lib/systemd/system";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("systemd_has_nothing_to_say_about_our_units", &[UNITS], verify),
+        trial("a_misspelt_key_is_noticed", &[UNITS], a_misspelt_key_is_noticed),
+        trial("boot_and_watch_are_as_closed_as_promised", &[UNITS], security),
+        trial("every_directive_that_orders_or_opens_has_its_reason", &[UNITS], reasons),
+        trial("presets_enable_exactly_our_units", &[UNITS], presets),
+    ]
+}
+
+/// Our package in a tree of its own, with whatever else `systemd-analyze` wants to see.
+fn tree() -> Result<Scratch> {
+    let scratch = Scratch::new("units")?;
+    Kit::lay_out(scratch.path())?;
+    let units = scratch.dir(UNITS_DIR)?;
+    for unit in ["kubelet", "containerd", "crio"] {
+        let shadow = format!("[Service]\nExecStart=/usr/bin/{unit}\n");
+        fs::write(units.join(format!("{unit}.service")), shadow).context("a shadow unit")?;
+        scratch.install(Path::new("/bin/true"), Path::new("usr/bin").join(unit))?;
+    }
+    Ok(scratch)
+}
+
+/// Every unit of the tree, by path.
+fn units(tree: &Scratch) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(tree.join(UNITS_DIR)).context("our units")?;
+    let mut all: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    all.sort();
+    ensure!(all.len() == 5, "{all:?}");
+    Ok(all)
+}
+
+/// `systemd-analyze verify` inside the tree, the distribution's units and libraries beside ours.
+fn analyze(tree: &Scratch, arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new("unshare");
+    // Over the lab's /usr, in a mount namespace of its own: units are looked for where they will be.
+    let script = r#"mkdir -p "$1/upper" "$1/work"
+mount -t overlay -o "lowerdir=$1/usr:/usr,upperdir=$1/upper,workdir=$1/work" overlay /usr
+shift
+exec "$@""#;
+    command.args(["--mount", "--propagation", "private", "sh", "-ec", script, "analyze"]).arg(tree.path());
+    command.arg("systemd-analyze").args(arguments).env("LC_ALL", "C");
+    command.output().context("running systemd-analyze")
+}
+
+fn verified(tree: &Scratch) -> Result<Output> {
+    let names = units(tree)?;
+    let names = names.iter().filter_map(|path| path.file_name()?.to_str());
+    let paths: Vec<String> = names.map(|name| format!("/{UNITS_DIR}/{name}")).collect();
+    let mut arguments = vec!["verify", "--man=no"];
+    arguments.extend(paths.iter().map(String::as_str));
+    analyze(tree, &arguments)
+}
+
+fn verify() -> Result<()> {
+    let output = verified(&tree()?)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    // It ends with 0 over a misspelt key, which it only tells.
+    ensure!(
+        output.status.success() && said.is_empty() && output.stdout.is_empty(),
+        "{}: {said}",
+        output.status
+    );
+    Ok(())
+}
+
+fn a_misspelt_key_is_noticed() -> Result<()> {
+    for file in ["crossfade-watch.service", "kubelet.service.d/50-crossfade.conf"] {
+        let tree = tree()?;
+        let path = tree.join(UNITS_DIR).join(file);
+        let text = fs::read_to_string(&path)?.replace("[Service]", "[Service]\nWatchdogSecs=30");
+        fs::write(&path, text)?;
+        let said = String::from_utf8_lossy(&verified(&tree)?.stderr).into_owned();
+        ensure!(said.contains("WatchdogSecs"), "{file}: {said:?}");
+    }
+    Ok(())
+}
+
+/// man 1 `systemd-analyze`, "security": the exposure of a unit, here in tenths; above the threshold it fails.
+fn security() -> Result<()> {
+    let tree = tree()?;
+    for (unit, threshold) in [("crossfade-watch.service", 25), ("crossfade-boot.service", 40)] {
+        let threshold = format!("--threshold={threshold}");
+        let path = format!("/{UNITS_DIR}/{unit}");
+        let output = analyze(&tree, &["security", "--offline=yes", "--no-pager", &threshold, &path])?;
+        let table = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "{unit}:\n{table}{}", String::from_utf8_lossy(&output.stderr));
+        ensure!(table.contains("Overall exposure level"), "{unit}: no verdict: {table}");
+    }
+    Ok(())
+}
+
+/// Directives that need a reason of their own in the comment above them.
+const EXPLAINED: [&str; 18] = [
+    "After",
+    "Before",
+    "BindsTo",
+    "CapabilityBoundingSet",
+    "ConditionPathExists",
+    "EnvironmentFile",
+    "ExecStartPre",
+    "PartOf",
+    "ProtectHome",
+    "ProtectSystem",
+    "ReadWritePaths",
+    "Requires",
+    "Restart",
+    "RestrictAddressFamilies",
+    "StartLimitIntervalSec",
+    "TimeoutStartSec",
+    "WatchdogSec",
+    "Wants",
+];
+
+/// A comment covers the lines below it up to the next blank one or comment.
+fn reasons() -> Result<()> {
+    let root = workspace().join("systemd").join(UNITS_DIR);
+    let mut held = 0;
+    for file in lab::scratch::files(&root)? {
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let mut explained = 0;
+        for line in text.lines() {
+            let key = line.split('=').next().unwrap_or_default();
+            if line.starts_with('#') {
+                // One reason is for a pair at most, as Wants and After.
+                explained = 2;
+            } else if EXPLAINED.contains(&key) {
+                ensure!(explained > 0, "{}: {line}: a reason above it is missing", file.display());
+                explained -= 1;
+                held += 1;
+            }
+        }
+    }
+    ensure!(held > 20, "only {held} directives were looked at");
+    Ok(())
+}
+
+fn presets() -> Result<()> {
+    let tree = tree()?;
+    let mut systemctl = Command::new("systemctl");
+    systemctl.arg("--root").arg(tree.path()).args(["preset-all", "--preset-mode=enable-only"]);
+    // What is not named by a preset is disabled, so that only ours can be enabled.
+    fs::write(tree.join("usr/lib/systemd/system-preset/99-none.preset"), "disable *\n")
+        .context("a preset")?;
+    let output = systemctl.output().context("running systemctl")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut links: Vec<String> = Vec::new();
+    for link in lab::scratch::files(&tree.join("etc/systemd/system"))? {
+        links.push(link.strip_prefix(tree.path())?.display().to_string());
+    }
+    links.sort();
+    let wants = "etc/systemd/system/multi-user.target.wants";
+    ensure!(
+        links == [format!("{wants}/crossfade-boot.service"), format!("{wants}/crossfade-watch.service")],
+        "{links:?}"
+    );
+    Ok(())
+}
