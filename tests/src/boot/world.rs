@@ -189,6 +189,13 @@ pub(super) fn furnish(machine: &Machine) -> Result<()> {
             "[Service]\nRestartSec=100ms\n",
         )?;
     }
+    // Each boot's id is a mount over the real one's file, which a /proc of a unit's own lacks: there all boots would be one.
+    for unit in ["crossfade-boot", "crossfade-watch"] {
+        machine.write(
+            format!("/etc/systemd/system/{unit}.service.d/91-lab.conf"),
+            "[Service]\nProtectProc=default\n",
+        )?;
+    }
     containerd(machine)?;
     kubelet(machine)
 }
@@ -215,6 +222,8 @@ fn containerd(machine: &Machine) -> Result<()> {
 }
 
 /// A containerd's configuration: no feature that needs the machine's help, everything else as the distribution has it.
+///
+/// Without limits for pods: their controllers are not where a machine could use them when the one underneath is of cgroup version 1.
 pub(super) fn containerd_config(root: &Path, state: &Path) -> String {
     format!(
         r#"version = 2
@@ -229,6 +238,7 @@ disabled_plugins = [
   disable_apparmor = true
   disable_tcp_service = true
   restrict_oom_score_adj = true
+  disable_cgroup = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/opt/cni/bin"
 "#,
