@@ -16,7 +16,7 @@ SHIM_LINK     := $(if $(LLD),-C link-arg=-Wl$(comma)--no-eh-frame-hdr -C link-ar
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: demo
 demo: setup build ## three nodes, live pods, both strategies, every probe counted (two minutes)
@@ -27,6 +27,10 @@ demo: setup build ## three nodes, live pods, both strategies, every probe counte
 .PHONY: test
 test: setup build ## all tests, against the release programs and real parts
 	tests/run
+
+.PHONY: test-kubernetes
+test-kubernetes: setup build ## the node's side of the API server against a real one, built once (two minutes) and cached
+	tests/kubernetes
 
 .PHONY: soak
 soak: setup build ## random histories, SOAK_MINUTES (10) against the model and as many through containerd, or SOAK_STEPS
@@ -65,7 +69,7 @@ mutants: setup ## the shim's decisions changed one by one; a test must notice ea
 .PHONY: lint
 lint: setup ## formatting, clippy, dependencies, shell scripts
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	tests/lint
 
 .PHONY: setup

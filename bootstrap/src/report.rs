@@ -74,6 +74,12 @@ pub struct Happened {
     pub message: String,
 }
 
+/// A place that tells others of the node: the API server.
+pub trait Publish {
+    /// Takes the latest truth, and what happened since the last call. Never blocks: what comes later overtakes what was not told yet.
+    fn publish(&self, report: &NodeReport, happened: &[Happened]);
+}
+
 /// What the publisher has to know of the node; gathered once by `watch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
@@ -81,11 +87,4 @@ pub struct Credential {
     pub kubeconfig: PathBuf,
     /// The Node's name; none is what kubelet would take.
     pub node_name: Option<String>,
-}
-
-/// One of the places that tell others.
-pub trait Publish {
-    /// Takes the truth and what happened since the last call, and returns at once; whether and when it gets out is not the
-    /// caller's concern.
-    fn publish(&self, report: &NodeReport, happened: &[Happened]);
 }

@@ -36,6 +36,7 @@ impl Default for Options {
 pub struct Containerd {
     node: Node,
     dir: PathBuf,
+    started_with: PathBuf,
     daemon: Option<Daemon>,
     cri: Cri,
 }
@@ -58,7 +59,8 @@ impl Containerd {
         }
         fs::write(dir.join("config.toml"), config(&dir, options)).context("containerd's config")?;
         let cri = Cri::new(&dir.join("c.sock"))?;
-        let mut containerd = Containerd { node: node.clone(), dir, daemon: None, cri };
+        let started_with = dir.join("config.toml");
+        let mut containerd = Containerd { node: node.clone(), dir, started_with, daemon: None, cri };
         containerd.start_again()?;
         let archive = containerd.dir.join("pause.tar");
         image::pause_tar(&archive)?;
@@ -92,7 +94,7 @@ impl Containerd {
     /// As [`Containerd::start`].
     pub fn start_again(&mut self) -> Result<()> {
         let mut command = self.node.command("containerd");
-        command.arg("--config").arg(self.dir.join("config.toml"));
+        command.arg("--config").arg(&self.started_with);
         let mut daemon = self.node.background("containerd", &command)?;
         let log = daemon.log().to_path_buf();
         let cri = &self.cri;
@@ -114,6 +116,11 @@ impl Containerd {
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
         self.start_again()
+    }
+
+    /// Starts it with another configuration from the next start on; its root, state and socket must stay.
+    pub fn start_with(&mut self, config: &Path) {
+        self.started_with = config.to_path_buf();
     }
 
     /// The client of its CRI.

@@ -24,15 +24,15 @@ pub(super) struct Loaded {
     pub(super) config: Config,
     /// The client certificate, PEM.
     pub(super) certificate: Option<Vec<u8>>,
-    /// Until when it is good, where a plugin says so.
-    until: Option<Timestamp>,
+    /// When to get another one, where a plugin says until when it is good.
+    renew: Option<Timestamp>,
     files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
 impl Loaded {
     /// Whether what it was read from is as it was, and it has not ended.
     pub(super) fn is_current(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| now + RENEW_BEFORE < until)
+        self.renew.is_none_or(|renew| now < renew)
             && self.files.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)
     }
 }
@@ -88,8 +88,20 @@ pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
         ));
     }
     let until = plugin::resolve(&mut config.auth_info).map_err(|why| bad(&why))?;
+    let renew = until.map(|until| renew_at(Timestamp::now(), until)).transpose().map_err(bad)?;
     let certificate = inline(&mut config.auth_info)?;
-    Ok(Loaded { config, certificate, until, files })
+    Ok(Loaded { config, certificate, renew, files })
+}
+
+/// A minute before it ends, or when half of what is left is over: one that ends soon must not be asked for without a pause.
+fn renew_at(now: Timestamp, until: Timestamp) -> Result<Timestamp, &'static str> {
+    let left = until.duration_since(now);
+    if left <= SignedDuration::ZERO {
+        return Err(
+            "credential plugin: gave a credential that has already ended; expected a clock that is right",
+        );
+    }
+    Ok(until - RENEW_BEFORE.min(left / 2))
 }
 
 /// Puts what the files hold in place of their names. Returns the certificate.
@@ -215,6 +227,21 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().expect("a time");
         assert!(loaded.is_current(at("2029-12-31T23:58:59Z")));
         assert!(!loaded.is_current(at("2029-12-31T23:59:00Z")));
+    }
+
+    #[test]
+    fn one_that_ends_soon_is_used_for_half_of_what_is_left() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let now = at("2026-01-01T00:00:00Z");
+        for (until, renew) in [
+            ("2026-01-01T00:15:00Z", Ok(at("2026-01-01T00:14:00Z"))),
+            ("2026-01-01T00:01:00Z", Ok(at("2026-01-01T00:00:30Z"))),
+            ("2026-01-01T00:00:02Z", Ok(at("2026-01-01T00:00:01Z"))),
+            ("2026-01-01T00:00:00Z", Err(())),
+            ("2020-01-01T00:00:00Z", Err(())),
+        ] {
+            assert_eq!(renew_at(now, at(until)).map_err(drop), renew, "{until}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use super::session::Session;
 use crate::report::{Credential, Happened, NodeReport, Publish};
 
+/// How long the last word (switched off, say) may take when the publisher is dropped; nobody waits for an API server that is away.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(3);
 /// How many happenings wait for the API server; the oldest make room.
 const MAX_WAITING: usize = 64;
 
@@ -43,16 +45,7 @@ impl Publisher {
     /// Waits until the last report is on the Node and every event was written or refused; false if it takes longer.
     #[must_use]
     pub fn settle(&self, within: Duration) -> bool {
-        let end = Instant::now() + within;
-        let mut state = self.shared.state();
-        while !state.is_settled() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            state = self.shared.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
+        self.shared.wait(within, State::is_settled)
     }
 }
 
@@ -78,6 +71,7 @@ impl Publish for Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
+        self.shared.wait(LAST_WORD_WITHIN, |state| state.is_settled() || state.resting);
         self.shared.state().closed = true;
         self.shared.changed.notify_one();
     }
@@ -100,6 +94,8 @@ pub(super) struct State {
     /// The last that is on the Node.
     published: u64,
     pub(super) waiting: VecDeque<(Happened, Timestamp)>,
+    /// Whether it pauses because something went wrong.
+    resting: bool,
     pub(super) closed: bool,
 }
 
@@ -113,6 +109,26 @@ impl Shared {
     /// Nothing panics while it is held; if something did, what is in it is still whole.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it is so; false if it takes longer.
+    fn wait(&self, within: Duration, so: impl Fn(&State) -> bool) -> bool {
+        let end = Instant::now() + within;
+        let mut state = self.state();
+        while !so(&state) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// A pause begins or ends.
+    pub(super) fn rests(&self, resting: bool) {
+        self.state().resting = resting;
+        self.settled.notify_all();
     }
 
     /// The report of this number is on the Node.

@@ -13,11 +13,12 @@ use tokio::time::Instant;
 
 use super::decide::{DESIRED, decide};
 use super::event::{Record, Recorder};
+use super::kubeconfig::{self, Loaded};
 use super::link::{Link, WATCH_SECS};
+use super::name;
 use super::publisher::Shared;
 use super::seen::Seen;
 use super::trouble::{Journal, Kind, Trouble};
-use super::{kubeconfig, name};
 use crate::report::Credential;
 
 /// The first pause after something went wrong; it doubles up to the longest.
@@ -84,7 +85,9 @@ impl<F: Fn(String)> Session<F> {
                 Err(trouble) if trouble.kind == Kind::Unauthorized && std::mem::take(&mut self.worked) => {}
                 Err(trouble) => {
                     self.journal.went_wrong(&trouble);
+                    self.shared.rests(true);
                     self.rest(trouble.kind).await;
+                    self.shared.rests(false);
                 }
             }
         }
@@ -121,10 +124,10 @@ impl<F: Fn(String)> Session<F> {
             self.converge(&link).await?;
             let events = pin!(link.watch(&version).await?);
             let began = Instant::now();
-            if let Some(ended) = self.follow(&link, events).await? {
+            if let Some(ended) = self.follow(&link, &loaded, events).await? {
                 return Ok(ended);
             }
-            if began.elapsed() < SHORTEST_WATCH {
+            if began.elapsed() < SHORTEST_WATCH && loaded.is_current(Timestamp::now()) {
                 return Err(Trouble::new(Kind::Unreachable, "watch our Node: ended as soon as it began"));
             }
         }
@@ -135,6 +138,7 @@ impl<F: Fn(String)> Session<F> {
     async fn follow(
         &mut self,
         link: &Link,
+        loaded: &Loaded,
         mut events: impl Stream<Item = Result<WatchEvent<Seen>, Error>> + Unpin,
     ) -> Result<Option<Ended>, Trouble> {
         let end = Instant::now() + Duration::from_secs(WATCH_SECS.into()) + OVERTIME;
@@ -160,6 +164,10 @@ impl<F: Fn(String)> Session<F> {
                 },
                 Either::Left((Ok(Some(Err(error))), _)) => return Err(Trouble::of("watch our Node", &error)),
                 Either::Left((Ok(None) | Err(_), _)) => return Ok(None),
+            }
+            // With the credential as it is now: kubelet may have rotated it since.
+            if !loaded.is_current(Timestamp::now()) {
+                return Ok(None);
             }
             self.converge(link).await?;
         }

@@ -1,6 +1,7 @@
 //! Machines that boot with our units under a real systemd.
 
 mod broken;
+mod expansion;
 mod first;
 mod harness;
 mod off;
@@ -31,6 +32,7 @@ fn main() -> Result<ExitCode> {
         first::trials(),
         broken::trials(),
         registration::trials(),
+        expansion::trials(),
         off::trials(),
         order::trials(),
         watched::trials(),

@@ -1,0 +1,120 @@
+//! The publisher alone, driven by lines of JSON: for the tests against a real API server, and for looking at it by hand.
+//!
+//! ```text
+//! publish KUBECONFIG [NODE]
+//! > {"ready":true,"reason":"NetworkReady","message":"..","phase":"old","policySha256":"..","clears":false}
+//! > {"event":"Flipped","warning":false,"message":".."}
+//! > {"settle":30}
+//! < settled true
+//! < desired both-old
+//! ```
+//!
+//! Journal entries go to stderr, one per line.
+
+use std::fmt::{Debug, Write as _};
+use std::io::BufRead as _;
+use std::time::Duration;
+
+use bootstrap::api::Publisher;
+use bootstrap::report::{Credential, Happened, NodeReport, Publish as _, Reason};
+use serde_json::Value;
+use shim::policy::Phase;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+const REASONS: [Reason; 8] = [
+    Reason::NetworkReady,
+    Reason::WaitingForNetwork,
+    Reason::BadSettings,
+    Reason::BootFailed,
+    Reason::ConfContended,
+    Reason::ConfNotFirst,
+    Reason::RuntimeRestartNeeded,
+    Reason::SwitchedOff,
+];
+
+/// Everything that is logged, to stderr: what a library logs too, so that a secret in it would be seen.
+struct Lines;
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        // A String takes whatever is written.
+        let _ = write!(self.0, " {}={value:?}", field.name());
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(format!("{} {}", event.metadata().level(), event.metadata().target()));
+        event.record(&mut line);
+        eprintln!("{}", line.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+fn main() -> anyhow::Result<()> {
+    tracing::subscriber::set_global_default(Lines)?;
+    let mut arguments = std::env::args().skip(1);
+    let kubeconfig = arguments.next().ok_or_else(|| anyhow::anyhow!("usage: publish KUBECONFIG [NODE]"))?;
+    let credential = Credential { kubeconfig: kubeconfig.into(), node_name: arguments.next() };
+    let publisher = Publisher::start(credential, |value| println!("desired {value}"))?;
+    let mut last = None;
+    for line in std::io::stdin().lock().lines() {
+        let order: Value = serde_json::from_str(&line?)?;
+        if let Some(seconds) = order["settle"].as_u64() {
+            println!("settled {}", publisher.settle(Duration::from_secs(seconds)));
+        } else if let Some(reason) = order["event"].as_str() {
+            let happened = Happened {
+                // As many as a test sends.
+                reason: Box::leak(reason.to_owned().into_boxed_str()),
+                warning: order["warning"] == true,
+                message: text(&order["message"]),
+            };
+            let report = last.as_ref().ok_or_else(|| anyhow::anyhow!("an event comes with a report"))?;
+            publisher.publish(report, &[happened]);
+        } else {
+            let report = report(&order)?;
+            publisher.publish(&report, &[]);
+            last = Some(report);
+        }
+    }
+    Ok(())
+}
+
+fn report(order: &Value) -> anyhow::Result<NodeReport> {
+    let reason = text(&order["reason"]);
+    Ok(NodeReport {
+        ready: order["ready"] == true,
+        reason: REASONS
+            .into_iter()
+            .find(|known| known.as_str() == reason)
+            .ok_or_else(|| anyhow::anyhow!("unknown reason {reason:?}"))?,
+        message: text(&order["message"]),
+        phase: order["phase"].as_str().and_then(Phase::parse),
+        policy_sha256: order["policySha256"].as_str().map(str::to_owned),
+        boot_id: shim::boot::boot_id()?.to_owned(),
+        clears_network_unavailable: order["clears"] == true,
+    })
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,131 @@
+//! A client of the API server that knows nothing but HTTP and JSON.
+
+use std::io::{BufRead as _, BufReader};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use ureq::http::Request;
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use super::pki::Identity;
+
+/// Longest wait for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// Somebody who asks the API server.
+#[derive(Clone)]
+pub(crate) struct Client {
+    agent: Agent,
+    base: String,
+    token: Option<String>,
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The object.
+    pub(crate) fn object(self) -> Result<Value> {
+        ensure!(self.status < 300, "{}: {}", self.status, self.body["message"]);
+        Ok(self.body)
+    }
+
+    /// Why it was refused.
+    pub(crate) fn refusal(self) -> Result<String> {
+        ensure!(matches!(self.status, 403 | 422), "expected a refusal, got {}: {}", self.status, self.body);
+        Ok(self.body["message"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+/// Kinds of patches.
+pub(crate) const MERGE: &str = "application/merge-patch+json";
+pub(crate) const STRATEGIC: &str = "application/strategic-merge-patch+json";
+
+impl Client {
+    /// One who is known by a certificate.
+    pub(crate) fn with_certificate(base: &str, authority: &str, identity: &Identity) -> Result<Self> {
+        let chain = [Certificate::from_pem(identity.certificate.as_bytes())?];
+        let key = PrivateKey::from_pem(identity.key.as_bytes())?;
+        Self::new(base, authority, Some(ClientCert::new_with_certs(&chain, key)), None)
+    }
+
+    /// One who is known by a token.
+    pub(crate) fn with_token(base: &str, authority: &str, token: &str) -> Result<Self> {
+        Self::new(base, authority, None, Some(token.to_owned()))
+    }
+
+    fn new(base: &str, authority: &str, own: Option<ClientCert>, token: Option<String>) -> Result<Self> {
+        let roots = RootCerts::new_with_certs(&[Certificate::from_pem(authority.as_bytes())?]);
+        let tls = TlsConfig::builder().root_certs(roots).client_cert(own).build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .timeout_recv_response(Some(ANSWER_WITHIN))
+            .build()
+            .new_agent();
+        Ok(Self { agent, base: base.to_owned(), token })
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Result<Answer> {
+        self.ask("GET", path, None)
+    }
+
+    pub(crate) fn create(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.ask("POST", path, Some(("application/json", body)))
+    }
+
+    pub(crate) fn replace(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.ask("PUT", path, Some(("application/json", body)))
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Result<Answer> {
+        self.ask("DELETE", path, None)
+    }
+
+    /// A patch of this kind.
+    pub(crate) fn patch(&self, path: &str, kind: &str, body: &Value) -> Result<Answer> {
+        self.ask("PATCH", path, Some((kind, body)))
+    }
+
+    /// The events of a watch, one after the other, until the API server ends it.
+    pub(crate) fn watch(&self, path: &str) -> Result<impl Iterator<Item = Result<Value>> + use<>> {
+        let response = self.send("GET", path, None)?;
+        ensure!(response.status() == 200, "watch {path}: {}", response.status());
+        let lines = BufReader::new(response.into_body().into_reader()).lines();
+        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<(&str, &Value)>) -> Result<Answer> {
+        let mut response = self.send(method, path, body)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().read_to_string().with_context(|| format!("{method} {path}"))?;
+        // Health checks answer in plain text.
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { status, body })
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, &Value)>,
+    ) -> Result<ureq::http::Response<Body>> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let answer = match body {
+            Some((kind, body)) => {
+                self.agent.run(request.header("content-type", kind).body(body.to_string())?)
+            }
+            None => self.agent.run(request.body(())?),
+        };
+        answer.with_context(|| format!("{method} {path}"))
+    }
+}

@@ -1,0 +1,141 @@
+//! An API server that is away, comes back, or says no.
+
+use std::collections::HashMap;
+use std::io::copy;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use lab::deadline::until;
+use serde_json::json;
+
+use super::publisher::{Credential, Publisher, WITHIN, ready, waiting};
+use super::scene::{Scene, says};
+use super::server::{PORT, TOKENS, base};
+
+lab::trials![
+    what_was_missed_is_caught_up_with_the_latest_only,
+    an_api_server_that_says_no_is_not_asked_for_ever,
+];
+
+/// A way to the API server that can be cut.
+struct Way {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    cut: bool,
+    next: usize,
+    open: HashMap<usize, [TcpStream; 2]>,
+}
+
+impl Way {
+    fn new() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                // A failed one is closed, which is what its client has to be told.
+                let _ = forward(client, &shared);
+            }
+        });
+        Ok(Self { address, state })
+    }
+
+    /// Breaks every connection, and every new one until it is open again.
+    fn set_cut(&self, cut: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.cut = cut;
+        if cut {
+            for stream in state.open.drain().flat_map(|(_, pair)| pair) {
+                let _gone = stream.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+fn forward(client: TcpStream, shared: &Arc<Mutex<State>>) -> Result<()> {
+    let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    if state.cut {
+        return Ok(());
+    }
+    let server = TcpStream::connect(("127.0.0.1", PORT))?;
+    let number = state.next;
+    state.next += 1;
+    state.open.insert(number, [client.try_clone()?, server.try_clone()?]);
+    for (mut from, mut to) in
+        [(client.try_clone()?, server.try_clone()?), (server.try_clone()?, client.try_clone()?)]
+    {
+        let shared = Arc::clone(shared);
+        thread::spawn(move || {
+            let _ended = copy(&mut from, &mut to);
+            let _gone = to.shutdown(Shutdown::Both);
+            shared.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&number);
+        });
+    }
+    Ok(())
+}
+
+fn what_was_missed_is_caught_up_with_the_latest_only() -> Result<()> {
+    let scene = Scene::registered("outage")?;
+    let way = Way::new()?;
+    let credential =
+        Credential::of_kubelet_at(scene.server, scene.node, &format!("https://{}", way.address))?;
+    let mut publisher = Publisher::start(&credential.kubeconfig(), None)?;
+    publisher.publish(&ready("old"))?;
+    way.set_cut(true);
+    publisher.report(&waiting("new"))?;
+    publisher.report(&json!({ "event": "Flipped", "message": "old to both-old" }))?;
+    until("the journal says that it is away", WITHIN, || {
+        Ok((publisher.said("unreachable") == 1).then_some(()))
+    })?;
+    publisher.report(&ready("both-old"))?;
+    let since = scene.node()?["metadata"]["resourceVersion"].as_str().context("a version")?.to_owned();
+    way.set_cut(false);
+    publisher.settle()?;
+    ensure!(says(&scene.node()?)[0] == "True", "{}", scene.node()?);
+    ensure!(scene.node()?["metadata"]["labels"]["crossfade/phase"] == "both-old", "{}", scene.node()?);
+    ensure!(scene.events()?.len() == 1, "{:?}", scene.events()?);
+    ensure!(publisher.said("unreachable") == 1, "{}", publisher.journal());
+    ensure!(publisher.journal().contains("up to date again"), "{}", publisher.journal());
+    // Every version since: none says what was true only while it was away.
+    let path = format!(
+        "/api/v1/nodes?watch=1&timeoutSeconds=1&fieldSelector=metadata.name={}&resourceVersion={since}",
+        scene.node
+    );
+    let mut versions = 0;
+    for event in scene.admin.watch(&path)? {
+        let object = event?["object"].take();
+        ensure!(object["metadata"]["labels"]["crossfade/phase"] != "new", "an old truth: {object}");
+        versions += 1;
+    }
+    ensure!(versions > 0, "the watch saw nothing");
+    Ok(())
+}
+
+fn an_api_server_that_says_no_is_not_asked_for_ever() -> Result<()> {
+    // A token of another kubelet than the Node that it is told is its own.
+    let scene = Scene::registered("forbidden")?;
+    let before = scene.node()?;
+    let user = json!({ "token": TOKENS[0].1 });
+    let credential = Credential::new(scene.server, &user, &base())?;
+    let mut publisher = Publisher::start(&credential.kubeconfig(), Some(scene.node))?;
+    publisher.report(&ready("old"))?;
+    until("the journal says that it may not", WITHIN, || {
+        Ok((publisher.said("forbidden") == 1).then_some(()))
+    })?;
+    // What happens to that Node meanwhile is no reason to ask again.
+    scene.annotate("crossfade/desired", &json!("new"))?;
+    ensure!(publisher.desired()? == "new", "it still watches");
+    ensure!(publisher.said("forbidden") == 1, "{}", publisher.journal());
+    let mut after = scene.node()?;
+    ensure!(after["metadata"]["annotations"]["crossfade/desired"].take() == "new", "{after}");
+    ensure!(after["status"] == before["status"], "{after}");
+    ensure!(after["metadata"]["labels"] == before["metadata"]["labels"], "{after}");
+    Ok(())
+}

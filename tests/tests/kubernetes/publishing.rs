@@ -1,0 +1,245 @@
+//! Condition, label, annotation and events follow the truth, and nothing else is touched.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::client::{MERGE, STRATEGIC};
+use super::kubelet;
+use super::publisher::{Credential, Publisher, ready, waiting};
+use super::scene::{Scene, says};
+
+lab::trials![
+    condition_label_and_annotation_follow_the_truth,
+    transition_time_moves_with_the_status_alone,
+    nothing_else_is_touched,
+    a_node_that_registers_later_gets_it_at_once,
+    a_node_that_was_deleted_gets_it_again,
+    what_others_change_is_put_right,
+    an_unknown_phase_leaves_the_label,
+    events_are_on_the_node_and_counted_up,
+    network_unavailable_is_cleared_only_where_allowed,
+    desired_is_handed_on_once_per_value,
+];
+
+fn publisher(scene: &Scene) -> Result<(Credential, Publisher)> {
+    let credential = Credential::of_kubelet(scene.server, scene.node)?;
+    let publisher = Publisher::start(&credential.kubeconfig(), None)?;
+    Ok((credential, publisher))
+}
+
+fn boot_id() -> Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+fn condition_label_and_annotation_follow_the_truth() -> Result<()> {
+    let scene = Scene::registered("truth")?;
+    let (_credential, mut publisher) = publisher(&scene)?;
+    let boot = boot_id()?;
+    for (report, status, reason, phase) in [
+        (waiting("old"), "False", "WaitingForNetwork", "old"),
+        (ready("old"), "True", "NetworkReady", "old"),
+        (ready("both-old"), "True", "NetworkReady", "both-old"),
+        (waiting("new"), "False", "WaitingForNetwork", "new"),
+    ] {
+        publisher.publish(&report)?;
+        let node = scene.node()?;
+        let message = format!("{} (boot {boot})", report["message"].as_str().context("a message")?);
+        ensure!(says(&node) == [status, reason, &message], "{:?}", says(&node));
+        ensure!(node["metadata"]["labels"]["crossfade/phase"] == phase, "{}", node["metadata"]["labels"]);
+        let observed = node["metadata"]["annotations"]["crossfade/observed"].as_str().context("observed")?;
+        let observed: Value = serde_json::from_str(observed)?;
+        ensure!(observed == json!({ "phase": phase, "policySha256": "5f", "bootId": boot }), "{observed}");
+    }
+    // The same again writes nothing.
+    let version = scene.node()?["metadata"]["resourceVersion"].clone();
+    publisher.publish(&waiting("new"))?;
+    ensure!(scene.node()?["metadata"]["resourceVersion"] == version, "written again");
+    ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
+    Ok(())
+}
+
+fn transition_time_moves_with_the_status_alone() -> Result<()> {
+    let scene = Scene::registered("transition")?;
+    let long_ago = "2020-01-01T00:00:00Z";
+    let stands = json!({ "status": { "conditions": [{ "type": "CrossfadeReady", "status": "False", "reason": "BootFailed",
+        "message": "x", "lastHeartbeatTime": long_ago, "lastTransitionTime": long_ago }]}});
+    scene.kubelet.patch(&format!("{}/status", scene.path()), STRATEGIC, &stands)?.object()?;
+    let (_credential, mut publisher) = publisher(&scene)?;
+    publisher.publish(&waiting("old"))?;
+    let condition = scene.condition("CrossfadeReady")?;
+    ensure!(condition["reason"] == "WaitingForNetwork", "{condition}");
+    ensure!(condition["lastTransitionTime"] == long_ago, "{condition}");
+    ensure!(condition["lastHeartbeatTime"] != long_ago, "{condition}");
+    publisher.publish(&ready("old"))?;
+    let condition = scene.condition("CrossfadeReady")?;
+    ensure!(condition["lastTransitionTime"] != long_ago, "{condition}");
+    Ok(())
+}
+
+fn nothing_else_is_touched() -> Result<()> {
+    let scene = Scene::unregistered("untouched")?;
+    let words = ["--node-labels=a=b", "--register-with-taints=karpenter.sh/unregistered:NoExecute"]
+        .map(str::to_owned);
+    kubelet::register(&scene.kubelet, scene.node, &words)?;
+    let neighbour = Scene::registered("untouched-neighbour")?;
+    let theirs = json!({ "status": { "conditions": [{ "type": "Ready", "status": "True", "reason": "KubeletReady",
+        "message": "m", "lastHeartbeatTime": "2020-01-01T00:00:00Z", "lastTransitionTime": "2020-01-01T00:00:00Z" }],
+        "nodeInfo": { "bootID": "b" } } });
+    scene.kubelet.patch(&format!("{}/status", scene.path()), STRATEGIC, &theirs)?.object()?;
+    scene.annotate("other", &json!("x"))?;
+    let strip = |mut node: Value| {
+        node["metadata"]["labels"].as_object_mut().map(|labels| labels.remove("crossfade/phase"));
+        node["metadata"]["annotations"].as_object_mut().map(|all| all.remove("crossfade/observed"));
+        let conditions = node["status"]["conditions"].as_array_mut();
+        if let Some(conditions) = conditions {
+            conditions.retain(|condition| condition["type"] != "CrossfadeReady");
+        }
+        for field in ["resourceVersion", "managedFields"] {
+            node["metadata"].as_object_mut().map(|metadata| metadata.remove(field));
+        }
+        node
+    };
+    let (before, next_to_it) = (strip(scene.node()?), neighbour.node()?);
+    let (_credential, mut publisher) = publisher(&scene)?;
+    publisher.publish(&waiting("old"))?;
+    publisher.publish(&ready("new"))?;
+    let after = scene.node()?;
+    ensure!(says(&after)[0] == "True", "{after}");
+    ensure!(strip(after.clone()) == before, "before {before}\nafter {after}");
+    ensure!(neighbour.node()? == next_to_it, "another Node was touched");
+    Ok(())
+}
+
+fn a_node_that_registers_later_gets_it_at_once() -> Result<()> {
+    let scene = Scene::unregistered("later")?;
+    let (_credential, mut publisher) = publisher(&scene)?;
+    publisher.report(&ready("old"))?;
+    publisher.report(&json!({ "event": "Started", "message": "x" }))?;
+    // An event needs no Node: once it is there, the publisher waits for its Node alone.
+    lab::deadline::until("the event", super::publisher::WITHIN, || {
+        Ok((!scene.events()?.is_empty()).then_some(()))
+    })?;
+    kubelet::register(&scene.kubelet, scene.node, &[])?;
+    publisher.settle()?;
+    ensure!(says(&scene.node()?)[1] == "NetworkReady", "{}", scene.node()?);
+    ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
+    Ok(())
+}
+
+fn a_node_that_was_deleted_gets_it_again() -> Result<()> {
+    let scene = Scene::registered("again")?;
+    let (_credential, mut publisher) = publisher(&scene)?;
+    publisher.publish(&ready("old"))?;
+    scene.admin.delete(&scene.path())?.object()?;
+    scene.register()?;
+    scene.until("the new Node has the condition", |node| says(node)[0] == "True")?;
+    Ok(())
+}
+
+fn what_others_change_is_put_right() -> Result<()> {
+    let scene = Scene::registered("drift")?;
+    let (_credential, mut publisher) = publisher(&scene)?;
+    publisher.publish(&ready("old"))?;
+    let wrong = json!({ "metadata": { "labels": { "crossfade/phase": "new" }, "annotations": { "crossfade/observed": null } } });
+    scene.admin.patch(&scene.path(), MERGE, &wrong)?.object()?;
+    scene.until("label and annotation are right again", |node| {
+        node["metadata"]["labels"]["crossfade/phase"] == "old"
+            && node["metadata"]["annotations"]["crossfade/observed"].is_string()
+    })?;
+    let wrong = json!({ "status": { "conditions": [{ "type": "CrossfadeReady", "status": "Unknown" }] } });
+    scene.admin.patch(&format!("{}/status", scene.path()), STRATEGIC, &wrong)?.object()?;
+    scene.until("the condition is right again", |node| says(node)[0] == "True")?;
+    Ok(())
+}
+
+fn an_unknown_phase_leaves_the_label() -> Result<()> {
+    let scene = Scene::registered("torn")?;
+    let (_credential, mut publisher) = publisher(&scene)?;
+    publisher.publish(&ready("old"))?;
+    publisher.publish(&json!({ "ready": false, "reason": "BadSettings", "message": "policy.json: torn" }))?;
+    let node = scene.node()?;
+    ensure!(says(&node)[1] == "BadSettings", "{:?}", says(&node));
+    ensure!(node["metadata"]["labels"]["crossfade/phase"] == "old", "{}", node["metadata"]);
+    let observed = node["metadata"]["annotations"]["crossfade/observed"].as_str().context("observed")?;
+    ensure!(observed.contains(r#""phase":null"#), "{observed}");
+    Ok(())
+}
+
+fn events_are_on_the_node_and_counted_up() -> Result<()> {
+    let scene = Scene::registered("events")?;
+    let (_credential, mut publisher) = publisher(&scene)?;
+    publisher.publish(&ready("old"))?;
+    let repaired = json!({ "event": "ConfRepaired", "warning": true, "message": "05-x.conflist came first" });
+    for report in
+        [&repaired, &json!({ "event": "Flipped", "message": "old to both-old" }), &repaired, &repaired]
+    {
+        publisher.publish(report)?;
+    }
+    let mut events = scene.events()?;
+    events.sort_by_key(|event| event["reason"].to_string());
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| ["reason", "type", "message", "count"].map(|field| event[field].clone()))
+        .collect();
+    let expected = [
+        [json!("ConfRepaired"), json!("Warning"), json!("05-x.conflist came first"), json!(3)],
+        [json!("Flipped"), json!("Normal"), json!("old to both-old"), json!(1)],
+    ];
+    ensure!(told == expected, "{told:?}");
+    for event in &events {
+        let object = &event["involvedObject"];
+        ensure!(
+            object["kind"] == "Node" && object["name"] == "events" && object["uid"] == "events",
+            "{object}"
+        );
+        ensure!(
+            event["source"] == json!({ "component": "crossfade-bootstrap", "host": "events" }),
+            "{event}"
+        );
+    }
+    Ok(())
+}
+
+fn network_unavailable_is_cleared_only_where_allowed() -> Result<()> {
+    let scene = Scene::registered("routes")?;
+    let stands = json!({ "status": { "conditions": [{ "type": "NetworkUnavailable", "status": "True", "reason": "NoRouteCreated",
+        "message": "x", "lastHeartbeatTime": "2020-01-01T00:00:00Z", "lastTransitionTime": "2020-01-01T00:00:00Z" }]}});
+    let status = format!("{}/status", scene.path());
+    scene.kubelet.patch(&status, STRATEGIC, &stands)?.object()?;
+    let (_credential, mut publisher) = publisher(&scene)?;
+    publisher.publish(&ready("new"))?;
+    ensure!(scene.condition("NetworkUnavailable")?["status"] == "True", "cleared without leave");
+    let mut allowed = ready("new");
+    allowed["clears"] = json!(true);
+    publisher.publish(&allowed)?;
+    let condition = scene.condition("NetworkUnavailable")?;
+    ensure!(condition["status"] == "False" && condition["reason"] == "CrossfadeNetworkReady", "{condition}");
+    // Whoever sets it again is not fought on the spot only: it stays cleared.
+    scene.kubelet.patch(&status, STRATEGIC, &stands)?.object()?;
+    scene.until("it is cleared again", |node| {
+        node["status"]["conditions"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|one| one["reason"] == "CrossfadeNetworkReady"))
+    })?;
+    Ok(())
+}
+
+fn desired_is_handed_on_once_per_value() -> Result<()> {
+    let scene = Scene::registered("desired")?;
+    scene.annotate("crossfade/desired", &json!("both-old"))?;
+    let (_credential, mut publisher) = publisher(&scene)?;
+    ensure!(publisher.desired()? == "both-old", "what was there before");
+    publisher.publish(&ready("old"))?;
+    publisher.publish(&waiting("old"))?;
+    scene.annotate("crossfade/desired", &json!("new"))?;
+    ensure!(publisher.desired()? == "new", "another value");
+    scene.annotate("crossfade/desired", &Value::Null)?;
+    scene.annotate("crossfade/desired", &json!("new"))?;
+    ensure!(publisher.desired()? == "new", "the same value, wished for anew");
+    let long = "x".repeat(5000);
+    scene.annotate("crossfade/desired", &json!(long))?;
+    ensure!(publisher.desired()? == long[..256], "as much as it takes to name it");
+    // What it hands on, it does not act on.
+    ensure!(scene.node()?["metadata"]["labels"]["crossfade/phase"] == "old", "flipped by itself");
+    Ok(())
+}
