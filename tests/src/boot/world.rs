@@ -189,11 +189,12 @@ pub(super) fn furnish(machine: &Machine) -> Result<()> {
             "[Service]\nRestartSec=100ms\n",
         )?;
     }
-    // Each boot's id is a mount over the real one's file, which a /proc of a unit's own lacks: there all boots would be one.
+    // The boot's id and the kernel's command line are mounts over the real ones, which a /proc of a unit's own lacks.
     for unit in ["crossfade-boot", "crossfade-watch"] {
         machine.write(
             format!("/etc/systemd/system/{unit}.service.d/91-lab.conf"),
-            "[Service]\nProtectProc=default\n",
+            "[Service]\nBindReadOnlyPaths=/run/lab-boot-id:/proc/sys/kernel/random/boot_id\n\
+             BindReadOnlyPaths=-/etc/lab/cmdline:/proc/cmdline\n",
         )?;
     }
     containerd(machine)?;
