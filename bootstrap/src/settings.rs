@@ -54,15 +54,16 @@ impl Settings {
     /// Puts flags, installed conf, node.json and defaults together. A node.json that is no use says nothing.
     #[must_use]
     pub fn gather(global: &Global) -> Self {
-        Self::on(global, &Node::load(&Root::new(&global.root)).unwrap_or_default(), None)
+        Self::on(global, &Node::load(&Root::new(&global.root)).unwrap_or_default(), None, None)
     }
 
-    /// The same for a node that is known; `before` is what our conf said when it was last there.
+    /// The same for a node that is known: `usual_dir` is the one that its runtime reads without us, `before` what our conf said
+    /// when it was last there.
     #[must_use]
-    pub fn on(global: &Global, node: &Node, before: Option<&Installed>) -> Self {
+    pub fn on(global: &Global, node: &Node, usual_dir: Option<&Path>, before: Option<&Installed>) -> Self {
         let root = Root::new(&global.root);
         let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
-            root.at(node.conf_dir(None))
+            root.at(node.conf_dir(usual_dir.map(Path::to_path_buf)))
         } else {
             global.conf_dir.clone()
         };
