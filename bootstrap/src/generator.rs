@@ -294,7 +294,7 @@ pub fn installed(root: &Root) -> Result<(), String> {
     let mut places = GENERATORS.iter().map(|dir| Path::new(dir).join(NAME));
     let place = places.find(|place| root.at(place).symlink_metadata().is_ok()).ok_or_else(|| {
         format!(
-            "{}/{NAME} is missing, so kubelet is not told anything; install the package whole",
+            "{}/{NAME} is missing, so neither kubelet nor the runtime is told anything; install the package whole",
             GENERATORS[3]
         )
     })?;

@@ -6,7 +6,7 @@ use shim::process::Process;
 use super::document::{self, Document};
 use super::facts::{Facts, NetworkFacts};
 use super::memory::Memory;
-use super::network::{Judged, bin_dirs, judge};
+use super::network::{Judged, judge, places};
 use super::own::{self, Decided, State};
 use super::proof::WITHIN_SECS;
 use crate::change::{Act, Change};
@@ -63,6 +63,7 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
     findings.extend(memory.polls.then(|| {
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
+    findings.extend(facts.untold.clone());
     findings.extend(memory.unswept.as_ref().map(|why| format!("nothing is swept: {why}")));
     findings.extend(memory.failed.clone());
     let mut happened = conf.happened.clone();
@@ -170,7 +171,7 @@ fn clears(facts: &Facts, attached: &[Side]) -> bool {
 fn sweep(facts: &Facts) -> Change {
     let mut arguments =
         vec!["sweep".to_owned(), format!("--runtime-endpoint={}", facts.node.runtime.endpoint)];
-    arguments.extend(bin_dirs(facts));
+    arguments.extend(places(facts));
     let unit = "crossfade-sweep".to_owned();
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: WITHIN_SECS * 5 };
     Change::new(act, unit, "closes what the runtime no longer lists")

@@ -208,8 +208,8 @@ fn name(facts: &Facts, basis: Option<&Installed>) -> Option<String> {
 fn bytes(facts: &Facts, basis: Option<&Installed>, name: &str) -> Vec<u8> {
     let layout = basis.map_or(&facts.layout, |conf| &conf.layout);
     let version = match basis {
-        // Who installed it by hand chose a version, too.
-        Some(conf) if !facts.is_private() => conf.cni_version.as_str(),
+        // Where there is a node.json, it decides; else what an installation chose stays.
+        Some(conf) if !facts.node_decides => conf.cni_version.as_str(),
         _ => facts.node.cni_version.as_str(),
     };
     let mut capabilities: BTreeSet<String> = [POD_ANNOTATIONS.to_owned()].into();

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use crate::{deadline, isolate, packages};
 
 /// Tells a machine that boots, or goes down, from one that hangs; either takes half a second.
-pub(super) const LIMIT: Duration = Duration::from_secs(30);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// The status with which nspawn ends when the machine wants to boot again.
 ///
@@ -37,6 +37,7 @@ exec "$@"
 ///
 /// `/proc/cmdline` shows the one of the machine underneath; systemd itself takes, in a container, its own arguments for it.
 const INIT: &str = r#"
+cat /proc/sys/kernel/random/boot_id >/run/lab-boot-id
 [ ! -e /etc/lab/cmdline ] || mount --bind /etc/lab/cmdline /proc/cmdline
 if [ -e /etc/lab/read-only-etc ]; then
     mount -t tmpfs tmpfs /etc/cni

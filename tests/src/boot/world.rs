@@ -189,6 +189,14 @@ pub(super) fn furnish(machine: &Machine) -> Result<()> {
             "[Service]\nRestartSec=100ms\n",
         )?;
     }
+    // The boot's id and the kernel's command line are mounts over the real ones, which a /proc of a unit's own lacks.
+    for unit in ["crossfade-boot", "crossfade-watch"] {
+        machine.write(
+            format!("/etc/systemd/system/{unit}.service.d/91-lab.conf"),
+            "[Service]\nBindReadOnlyPaths=/run/lab-boot-id:/proc/sys/kernel/random/boot_id\n\
+             BindReadOnlyPaths=-/etc/lab/cmdline:/proc/cmdline\n",
+        )?;
+    }
     containerd(machine)?;
     kubelet(machine)
 }
@@ -215,6 +223,8 @@ fn containerd(machine: &Machine) -> Result<()> {
 }
 
 /// A containerd's configuration: no feature that needs the machine's help, everything else as the distribution has it.
+///
+/// Without limits for pods: their controllers are not where a machine could use them when the one underneath is of cgroup version 1.
 pub(super) fn containerd_config(root: &Path, state: &Path) -> String {
     format!(
         r#"version = 2
@@ -229,6 +239,7 @@ disabled_plugins = [
   disable_apparmor = true
   disable_tcp_service = true
   restrict_oom_score_adj = true
+  disable_cgroup = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/opt/cni/bin"
 "#,

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::world::{self, Network};
+use lab::kubelet::Event;
 use lab::preflight::{BOOT, CONTAINERD, Need};
 use libtest_mimic::Arguments;
 use serde_json::{Value, json};
@@ -33,6 +34,7 @@ fn main() -> Result<ExitCode> {
         first::trials(),
         broken::trials(),
         registration::trials(),
+        expansion::trials(),
         off::trials(),
         order::trials(),
         watched::trials(),
@@ -58,10 +60,13 @@ pub(crate) fn private() -> Result<Machine> {
     migrating("private", json!({}))
 }
 
-/// Waits until everything is up but the new network's agent.
+/// Waits until everything of this boot is up but the new network's agent.
 pub(crate) fn until_up(machine: &mut Machine) -> Result<()> {
     machine.until("kubelet, runtime, watch and the old agent", |machine| {
-        Ok(machine.network_ready()?.is_some()
+        let id = machine.look("/proc/sys/kernel/random/boot_id")?.unwrap_or_default();
+        let of_this_boot = |event: &Event| matches!(event, Event::Started { boot, .. } if boot == id.trim());
+        Ok(machine.events()?.iter().any(of_this_boot)
+            && machine.network_ready()?.is_some()
             && machine.list(world::AGENTS_DIR)?.contains(&"10-old.conflist".to_owned())
             && machine.show("crossfade-watch.service", "ActiveState") == "active")
     })

@@ -11,7 +11,7 @@ use lab::deadline::until;
 use nix::sys::signal::Signal;
 
 use crate::LIMIT;
-use crate::scene::{OURS, Scene, end, signal};
+use crate::scene::{OURS, Scene, end, resume, signal};
 
 /// What somebody does to our conf once, and how often that is itself a rename to our name or a write in place.
 struct Harm {
@@ -177,7 +177,7 @@ pub(crate) fn pods_run_while_watch_is_dead_or_hangs() -> Result<()> {
     scene.expect_pods().context("while it hangs")?;
     fs::remove_file(scene.ours())?;
     let counter = scene.counter()?;
-    watch.signal(Signal::SIGCONT)?;
+    resume(&watch)?;
     scene.expect_whole(&whole)?;
     scene.expect_loaded()?;
     let status = watch.kill()?;
@@ -214,7 +214,7 @@ pub(crate) fn an_overflow_of_events_is_a_look_at_everything() -> Result<()> {
     }
     let counter = scene.counter()?;
     fs::remove_file(scene.ours())?;
-    signal(&watch, Signal::SIGCONT)?;
+    resume(&watch)?;
     scene.expect_whole(&whole)?;
     end(watch)?;
     ensure!(counter.writes()? == (1, 0), "more than one write");

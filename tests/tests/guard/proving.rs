@@ -70,7 +70,10 @@ impl Proving {
             return Ok(fs::write(probe, "")?);
         }
         fs::remove_file(probe)?;
-        self.scene.expect_reason("WaitingForNetwork").map(drop)
+        until("the report of its end", LIMIT, || {
+            let why = self.scene.status()["message"].as_str().unwrap_or_default().to_owned();
+            Ok(why.contains(PROBE).then_some(()))
+        })
     }
 
     fn pids(&self) -> Result<Vec<i32>> {

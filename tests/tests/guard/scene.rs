@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use lab::containerd::{Containerd, Options};
 use lab::cri::Sandbox;
-use lab::crossfade::{BIN_DIR, CONF_DIR, Crossfade};
+use lab::crossfade::{CONF_DIR, Crossfade};
 use lab::deadline::until;
 use lab::fabric::{Fabric, Overlay};
 use lab::node::{Daemon, Node};
@@ -186,7 +186,7 @@ pub(crate) struct Counter(Inotify);
 impl Counter {
     fn new(dir: &Path) -> Result<Counter> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_DELETE;
+        let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY;
         inotify.add_watch(dir, flags).with_context(|| format!("watch {}", dir.display()))?;
         Ok(Counter(inotify))
     }
@@ -201,7 +201,7 @@ impl Counter {
             };
             for event in events.iter().filter(|event| event.name.as_deref() == Some(OURS.as_ref())) {
                 renamed += usize::from(event.mask.contains(AddWatchFlags::IN_MOVED_TO));
-                in_place += usize::from(event.mask.contains(AddWatchFlags::IN_CLOSE_WRITE));
+                in_place += usize::from(event.mask.contains(AddWatchFlags::IN_MODIFY));
             }
         }
     }
@@ -213,6 +213,16 @@ pub(crate) fn signal(watch: &Daemon, signal: Signal) -> Result<()> {
     let pid = only_child(pid).unwrap_or(pid);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal)
         .with_context(|| format!("{signal} to watch"))
+}
+
+/// Lets a stopped `watch` go on: `nsenter`, which waits for it, has stopped itself with it and passes the signal on.
+pub(crate) fn resume(watch: &Daemon) -> Result<()> {
+    signal(watch, Signal::SIGCONT)?;
+    let stat = fs::read_to_string(format!("/proc/{}/stat", watch.pid()))?;
+    // man 5 proc: the parent is the second field behind the name.
+    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+    let parent = nix::unistd::Pid::from_raw(parent.context("the parent of watch")?);
+    nix::sys::signal::kill(parent, Signal::SIGCONT).context("SIGCONT to nsenter")
 }
 
 fn only_child(pid: i32) -> Option<i32> {
