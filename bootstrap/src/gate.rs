@@ -12,7 +12,7 @@ use shim::exec::Binary;
 use shim::layout::{CONF_FILE, PLUGIN};
 use shim::policy::Policy;
 
-use crate::boot::gather::{bin_dirs, our_conf, policy_file, usual_dir};
+use crate::boot::gather::{bin_dirs, named, policy_file, usual_dir};
 use crate::boot::identity::{Booted, Identity};
 use crate::change::{self, Act, Change, Write, carry_out};
 use crate::cli::{Gate, Global, Mode};
@@ -25,7 +25,7 @@ use crate::node::{self, Node};
 use crate::places::{GATE, PRIVATE_CONF_DIR, Root, UNFIT};
 use crate::print::Changed;
 use crate::runtime::config::{self, RuntimeConfig};
-use crate::settings::Settings;
+use crate::settings::Installed;
 use crate::switch;
 
 /// Between two looks of one try.
@@ -137,8 +137,9 @@ fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>
     }
     let config = runtime.as_ref().and_then(Option::as_ref);
     let usual = root.at(usual_dir(config));
-    let settings = Settings::gather(&Global { conf_dir: usual.clone(), ..global.clone() });
-    let policy = Policy::load(&policy_file(root, &settings.layout)).map_err(|e| e.to_string());
+    let installed = Installed::read(&usual.join(CONF_FILE));
+    let layout = named(global, installed.as_ref().ok().and_then(Option::as_ref));
+    let policy = Policy::load(&policy_file(root, &layout)).map_err(|e| e.to_string());
     way.settings(policy.as_ref().err());
     let dirs: Vec<_> = bin_dirs(&node, config).iter().map(|dir| root.at(dir)).collect();
     if let Err(why) = Binary::find(PLUGIN, &[&joined(&dirs)]) {
@@ -149,7 +150,7 @@ fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>
     }
     match node.conf_dir {
         Mode::Private => private(root, config, &mut way),
-        Mode::Shared => shared(&usual, &settings, &mut way),
+        Mode::Shared => shared(&usual, &installed, &mut way),
     }
     way
 }
@@ -177,8 +178,8 @@ fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut InTheWay) {
     way.findings.extend(config::is_told(root, config).err());
 }
 
-fn shared(usual: &Path, settings: &Settings, way: &mut InTheWay) {
-    match &settings.installed {
+fn shared(usual: &Path, installed: &Result<Option<Installed>, String>, way: &mut InTheWay) {
+    match installed {
         Err(why) => way.found(why.clone()),
         Ok(None) => {
             way.found(format!(
@@ -186,7 +187,7 @@ fn shared(usual: &Path, settings: &Settings, way: &mut InTheWay) {
                 usual.join(CONF_FILE).display()
             ));
         }
-        Ok(Some(_)) if our_conf(usual).is_none() => way.found(format!(
+        Ok(Some(installed)) if !installed.is_ours => way.found(format!(
             "{} is not ours; move it away, then run crossfade-bootstrap boot",
             usual.join(CONF_FILE).display()
         )),

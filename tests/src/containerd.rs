@@ -49,6 +49,16 @@ impl Containerd {
     /// # Errors
     /// It ends or does not get ready; the message has the end of its log.
     pub fn start(node: &Node, options: &Options) -> Result<Containerd> {
+        let mut containerd = Containerd::prepare(node, options)?;
+        containerd.begin()?;
+        Ok(containerd)
+    }
+
+    /// Everything of [`Containerd::start`] but the start: its directories and its configuration.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn prepare(node: &Node, options: &Options) -> Result<Containerd> {
         let dir = node.scratch().dir("containerd")?;
         for sub in ["root", "state", "tmp"] {
             node.scratch().dir(Path::new("containerd").join(sub))?;
@@ -60,16 +70,21 @@ impl Containerd {
         fs::write(dir.join("config.toml"), config(&dir, options)).context("containerd's config")?;
         let cri = Cri::new(&dir.join("c.sock"))?;
         let started_with = dir.join("config.toml");
-        let mut containerd = Containerd { node: node.clone(), dir, started_with, daemon: None, cri };
-        containerd.start_again()?;
-        let archive = containerd.dir.join("pause.tar");
+        Ok(Containerd { node: node.clone(), dir, started_with, daemon: None, cri })
+    }
+
+    /// Starts what was prepared, and gives it the sandbox image.
+    ///
+    /// # Errors
+    /// As [`Containerd::start`].
+    pub fn begin(&mut self) -> Result<()> {
+        self.start_again()?;
+        let archive = self.dir.join("pause.tar");
         image::pause_tar(&archive)?;
-        let socket = containerd.socket();
-        let mut import = node.command("ctr");
-        import.arg("--address").arg(socket).args(["--namespace", "k8s.io", "images", "import"]);
+        let mut import = self.node.command("ctr");
+        import.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io", "images", "import"]);
         import.args(["--snapshotter", SNAPSHOTTER]).arg(&archive);
-        crate::node::run(&mut import).context("importing the sandbox image")?;
-        Ok(containerd)
+        crate::node::run(&mut import).context("importing the sandbox image").map(drop)
     }
 
     /// Ends containerd with SIGTERM; its sandboxes run on.

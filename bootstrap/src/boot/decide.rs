@@ -157,7 +157,7 @@ fn name(
     way: &mut InTheWay,
 ) -> Option<(String, Option<Change>)> {
     let file = facts.layout.name();
-    let installed = facts.installed.as_ref().ok().and_then(Option::as_ref);
+    let installed = facts.ours();
     let wanted = facts.config().and_then(|config| config.default_network.as_deref());
     let (name, from) = match (written.or(installed.map(|conf| conf.name.as_str())), wanted) {
         (None, Some(wanted)) => (wanted.to_owned(), "the runtime's cni_default_network".to_owned()),
@@ -220,7 +220,7 @@ fn private(
         }));
     }
     match gather::our_conf(&usual.path) {
-        Some(path) if facts.kind == Kind::Again => notes.push(format!(
+        Some(path) if facts.kind == Kind::Again || facts.runtime_runs => notes.push(format!(
             "{} is in force until the runtime is restarted: reboot to go over to private mode",
             path.display()
         )),
@@ -250,6 +250,9 @@ fn shared(
     if let Some(config) = facts.config() {
         install::one_conf(&config.setup, way);
     }
+    if matches!(&facts.installed, Ok(Some(conf)) if !conf.is_ours) {
+        way.found(format!("{} is not ours; move it away", usual.path.join(CONF_FILE).display()));
+    }
     let named = name(facts, &left, written, way);
     install::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), way, notes);
     let Some((name, name_change)) = named else {
@@ -273,7 +276,7 @@ fn shared(
         let target = usual.path.display().to_string();
         changes.push(Change::new(Act::MakeDir(usual.path.clone()), target, "the runtime reads it"));
     }
-    let installed = facts.installed.as_ref().ok().and_then(Option::as_ref);
+    let installed = facts.ours();
     // Where there is a node.json, it decides; else what an installation chose stays.
     let chosen = installed.filter(|_| facts.root.settings_file(NODE_FILE).is_none());
     let version = chosen.map_or(facts.node.cni_version.as_str(), |conf| conf.cni_version.as_str());

@@ -19,11 +19,14 @@ use crate::confdir::ConfDir;
 use crate::exit::Failure;
 use crate::facts::{self, BinDir, NetworkFacts};
 use crate::generator;
-use crate::node::Node;
+use crate::node::{Node, RuntimeKind};
 use crate::places::{PRIVATE_CONF_DIR, Root};
 use crate::policy::completion::Completion;
 use crate::runtime::config::RuntimeConfig;
-use crate::settings::{Installed, Settings};
+use crate::settings::{Installed, flagged};
+
+/// Where CRI-O listens unless told otherwise. *Source*: man 8 `crio`.
+const CRIO_SOCKET: &str = "/var/run/crio/crio.sock";
 
 /// What was found. Paths are below the root but where it says otherwise.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct Facts {
     pub kind: Kind,
     /// The runtime; none where there is none.
     pub runtime: Result<Option<RuntimeConfig>, String>,
+    /// The runtime runs already: what it reads now is in force until it is started again.
+    pub runtime_runs: bool,
     /// Whether the runtime's unit hands our words on; always, in shared mode.
     pub handed_on: Result<(), String>,
     /// The directory that the runtime reads without us.
@@ -94,8 +99,8 @@ impl Facts {
         let runtime = RuntimeConfig::gather(&root, &node);
         let config = runtime.as_ref().ok().and_then(Option::as_ref);
         let usual = root.at(usual_dir(config));
-        let settings = Settings::gather(&Global { conf_dir: usual.clone(), ..global.clone() });
-        let named = settings.layout;
+        let installed = Installed::read(&usual.join(CONF_FILE));
+        let named = named(global, installed.as_ref().ok().and_then(Option::as_ref));
         let layout = below(&root, &named);
         let store = Store::new(&layout);
         let policy_file = policy_file(&root, &named);
@@ -107,9 +112,10 @@ impl Facts {
                 (Mode::Private, Some(unit)) => generator::check(&root, unit),
                 _ => Ok(()),
             },
+            runtime_runs: sockets(&node, config).iter().any(|socket| root.at(socket).exists()),
             usual: read(&usual),
             private: read(&root.at(PRIVATE_CONF_DIR)),
-            installed: settings.installed,
+            installed,
             networks: policy.as_ref().map_or_else(|_| Vec::new(), |policy| networks(&root, policy)),
             recorded: recorded(&store),
             name: facts::name(&layout.name()),
@@ -129,16 +135,26 @@ impl Facts {
         })
     }
 
+    /// Our conf in the usual directory, where it is ours and can be read.
+    #[must_use]
+    pub fn ours(&self) -> Option<&Installed> {
+        self.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)
+    }
+
     /// The runtime, where there is one that can be read.
     #[must_use]
     pub fn config(&self) -> Option<&RuntimeConfig> {
         self.runtime.as_ref().ok().and_then(Option::as_ref)
     }
 
-    /// Whether this machine has not been prepared before: what lies around is an image's.
+    /// Whether this machine has not been prepared before, by `install` neither: what lies around is an image's.
     #[must_use]
     pub const fn is_fresh(&self) -> bool {
-        matches!(self.kind, Kind::First | Kind::Clone)
+        match self.kind {
+            Kind::Clone => true,
+            Kind::First => self.state.is_empty() && !self.runtime_runs,
+            Kind::Reboot | Kind::Again => false,
+        }
     }
 }
 
@@ -158,6 +174,23 @@ pub fn bin_dirs(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
         Some(config) => config.setup.bin_dirs.clone(),
         None => BIN_DIRS.iter().map(PathBuf::from).collect(),
     }
+}
+
+/// Where the runtime listens, on tmpfs, once it runs.
+fn sockets(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
+    let endpoint = &node.runtime.endpoint;
+    let mut all = vec![PathBuf::from(endpoint.strip_prefix("unix://").unwrap_or(endpoint))];
+    if config.is_some_and(|config| config.kind == RuntimeKind::Crio) {
+        all.push(CRIO_SOCKET.into());
+    }
+    all
+}
+
+/// The directories that our conf names, as the node sees them.
+#[must_use]
+pub fn named(global: &Global, installed: Option<&Installed>) -> Layout {
+    let ours = installed.filter(|conf| conf.is_ours);
+    flagged(global, ours.map_or_else(Layout::default, |conf| conf.layout.clone()))
 }
 
 /// A layout of the node, below a root.

@@ -171,6 +171,14 @@ fn a_first_boot_moves_what_an_image_brought_and_nothing_that_anybody_names() {
     for stays in ["00-multus.conf", "10-calico.conflist", "20-own.conflist", "87-podman.conflist"] {
         assert!(tree.has(&format!("etc/cni/net.d/{stays}")), "{stays}");
     }
+    // Nor is anything moved on a node that was installed on, or whose runtime runs, though it is the first boot of ours.
+    for live in ["run/containerd/containerd.sock", "var/lib/crossfade/inventory.json"] {
+        let other = Tree::new();
+        other.conf("10-flannel.conflist", "cbr0", "flannel");
+        other.write(live, r#"{"version":1,"attachments":[]}"#);
+        other.told(&["boot"], 0);
+        assert!(other.has("etc/cni/net.d/10-flannel.conflist"), "{live}");
+    }
     // An agent that comes in a later boot is no stranger.
     tree.boots("two");
     tree.conf("10-flannel.conflist", "cbr0", "flannel");
@@ -250,7 +258,12 @@ fn going_over_to_private_mode_takes_our_conf_away_at_the_next_boot() {
     continued(&tree, "containerd.service", "/usr/bin/containerd", "CROSSFADE_RUNTIME_ARGS");
     let told = tree.told(&["boot"], 0);
     assert!(tree.has(OURS) && told.contains("reboot to go over"), "{told}");
+    // A first boot.service in the middle of a boot: the runtime reads it now, whatever we remember.
     reboots(&tree, "two");
+    tree.write("run/containerd/containerd.sock", "");
+    let told = tree.told(&["boot"], 0);
+    assert!(tree.has(OURS) && told.contains("reboot to go over"), "{told}");
+    reboots(&tree, "three");
     tree.told(&["boot"], 0);
     assert!(!tree.has(OURS));
 }
@@ -258,7 +271,7 @@ fn going_over_to_private_mode_takes_our_conf_away_at_the_next_boot() {
 #[test]
 fn what_would_go_wrong_is_refused_before_anything_is_touched() {
     type Break = fn(&Tree);
-    let cases: [(&str, Break, i32, &[&str]); 12] = [
+    let cases: [(&str, Break, i32, &[&str]); 14] = [
         (
             "no policy",
             |tree| fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("gone"),
@@ -278,6 +291,12 @@ fn what_would_go_wrong_is_refused_before_anything_is_touched() {
             |tree| tree.write("etc/cni/net.d/10-calico.conflist.cilium_bak", "{}"),
             3,
             &["cni.exclusive", "false"],
+        ),
+        (
+            "somebody else's file of our name",
+            |tree| tree.conf("01-crossfade.conflist", "x", "bridge"),
+            3,
+            &["not ours"],
         ),
         ("somebody before us", |tree| tree.conf("00-own.conflist", "own", "bridge"), 3, &["00-own.conflist"]),
         (
@@ -306,6 +325,7 @@ fn what_would_go_wrong_is_refused_before_anything_is_touched() {
             3,
             &["private mode", "runtime.unit"],
         ),
+        ("private without the generator", |tree| tree.node(PRIVATE), 3, &["crossfade-generator is missing"]),
         (
             "private in another program",
             |tree| {

@@ -66,6 +66,8 @@ fn the_file_that_counts_and_those_that_it_masks() {
 #[test]
 fn what_is_wrong_is_part_of_the_explanation() {
     let tree = Tree::new("plain-script");
+    let document = explained(&tree, 3);
+    assert!(document["findings"][0].as_str().is_some_and(|why| why.contains("is a script")), "{document}");
     tree.write("etc/crossfade/node.json", r#"{"version":2}"#);
     tree.write("etc/crossfade/policy.json", "{");
     let document = explained(&tree, 3);

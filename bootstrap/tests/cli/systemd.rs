@@ -12,7 +12,7 @@ use bootstrap::places::Root;
 use bootstrap::unit::Unit;
 
 /// Units in one run of systemd-analyze.
-const UNITS: usize = 300;
+const UNITS: usize = 150;
 /// Where drop-ins are put, first come first.
 const DIRS: [&str; 4] =
     ["etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system"];

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT];
 /// Units in the boot.
-const UNITS: usize = 120;
+const UNITS: usize = 80;
 /// Where the recorder puts the words that it was started with, a NUL behind each.
 const RECORDS: &str = "/var/lib/records";
 const RECORDER: &str = "#!/bin/sh\nname=$1\nshift\nprintf '%s\\0' begin \"$@\" >/var/lib/records/$name.new\n\

@@ -1,11 +1,14 @@
-//! A stand-in for the part of kubelet that registers its Node: flags to a Node object, and what it does when there is one.
+//! The part of kubelet that speaks to the API server about its Node: what it registers, and what it does when there is one.
 //!
-//! *Source*: `cmd/kubelet/app/options` (labels of repeated flags merge, a repeated list of taints replaces) and
-//! `pkg/kubelet/kubelet_node_status.go` (`initialNode`, `tryRegisterWithAPIServer`) of Kubernetes.
+//! What its command line means is the lab's stand-in's to say ([`lab::kubelet`]).
+//!
+//! *Source*: `pkg/kubelet/kubelet_node_status.go` of Kubernetes (`initialNode`, `tryRegisterWithAPIServer`): a Node that is there
+//! gets the default labels and nothing else.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use lab::kubelet::Registration;
 use serde_json::{Value, json};
 
 use super::client::{Client, MERGE};
@@ -21,21 +24,10 @@ pub(crate) fn words(env: &str) -> Result<Vec<String>> {
 
 /// The Node that kubelet would register with this command line.
 pub(crate) fn initial_node(name: &str, words: &[String]) -> Result<Value> {
+    let node = Registration::parse(words)?.node;
     let mut labels = default_labels(name);
-    let mut taints = Vec::new();
-    for word in words {
-        if let Some(list) = word.strip_prefix("--node-labels=") {
-            for pair in list.split(',').filter(|pair| !pair.is_empty()) {
-                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                labels.insert(key.to_owned(), value.to_owned());
-            }
-        } else if let Some(list) = word.strip_prefix("--register-with-taints=") {
-            let list = list.split(',').filter(|taint| !taint.is_empty());
-            taints = list.map(taint).collect::<Result<Vec<_>>>()?;
-        } else {
-            bail!("kubelet's part that stands in here knows no {word}");
-        }
-    }
+    labels.extend(node.labels);
+    let taints = node.taints.iter().map(|text| taint(text)).collect::<Result<Vec<_>>>()?;
     Ok(json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": { "name": name, "labels": labels },
@@ -49,6 +41,7 @@ fn default_labels(name: &str) -> BTreeMap<String, String> {
         .into()
 }
 
+/// `key=value:Effect` as the API has it.
 fn taint(text: &str) -> Result<Value> {
     let (pair, effect) = text.rsplit_once(':').with_context(|| format!("no effect in taint {text:?}"))?;
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -12,6 +12,8 @@ mod publishing;
 mod registration;
 mod scene;
 mod server;
+mod tree;
+mod watching;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -30,10 +32,16 @@ fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(CASES_AT_ONCE);
-    let trials = [registration::trials(), publishing::trials(), credentials::trials(), outage::trials()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let trials = [
+        registration::trials(),
+        publishing::trials(),
+        credentials::trials(),
+        outage::trials(),
+        watching::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     if !arguments.list {
         // It ends with the lab, whose processes all do.
         SERVER.set(Server::start()?).map_err(|_| anyhow::anyhow!("started twice"))?;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::client::{MERGE, STRATEGIC};
 use super::kubelet::{self, words};
 use super::scene::Scene;
+use super::tree::Tree;
 
 lab::trials![
     labels_and_taints_are_there_from_the_first_version,
@@ -13,30 +14,46 @@ lab::trials![
     a_kubelet_changes_no_taints,
     a_kubelet_changes_no_other_node,
     labels_of_kubernetes_are_refused,
-    a_kubelet_may_do_what_we_do,
+    what_render_accepts_the_api_server_takes,
 ];
 
-const ENV: &str = "CROSSFADE_KUBELET_ARGS=--node-labels=io.cilium.migration/cilium-default=false,crossfade/phase=old --register-with-taints=karpenter.sh/unregistered:NoExecute,node.cilium.io/agent-not-ready=true:NoExecute\n";
+/// node.json of a node with labels and a taint.
+fn settings() -> Value {
+    json!({
+        "labels": { "io.cilium.migration/cilium-default": "false", "crossfade/phase": "old" },
+        "taints": [{ "key": "node.cilium.io/agent-not-ready", "value": "true", "effect": "NoExecute" }],
+    })
+}
+
+/// kubelet's whole command line: its own words, and those that `render` made for it.
+fn command_line(node: &str) -> Result<(Tree, Vec<String>)> {
+    let tree = Tree::new(node, &settings())?;
+    let ours = words(&tree.render()?)?;
+    let words = tree.kubelet(node, &ours);
+    Ok((tree, words))
+}
 
 fn labels_and_taints_are_there_from_the_first_version() -> Result<()> {
     let scene = Scene::unregistered("registered")?;
+    let (_tree, line) = command_line(scene.node)?;
     let selector = format!("fieldSelector=metadata.name={}", scene.node);
     let list = scene.admin.get(&format!("/api/v1/nodes?{selector}"))?.object()?;
     let version = list["metadata"]["resourceVersion"].as_str().context("a version")?;
     let mut events = scene
         .admin
         .watch(&format!("/api/v1/nodes?watch=1&timeoutSeconds=60&{selector}&resourceVersion={version}"))?;
-    kubelet::register(&scene.kubelet, scene.node, &words(ENV)?)?;
+    kubelet::register(&scene.kubelet, scene.node, &line)?;
     let first = events.next().context("nothing happened")??;
     ensure!(first["type"] == "ADDED", "{first}");
     let node = &first["object"];
     let labels = json!({
         "kubernetes.io/hostname": "registered", "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
-        "io.cilium.migration/cilium-default": "false", "crossfade/phase": "old",
+        "site": "lab", "io.cilium.migration/cilium-default": "false", "crossfade/phase": "old",
     });
     ensure!(node["metadata"]["labels"] == labels, "{}", node["metadata"]["labels"]);
     // The last one is the API server's own, until kubelet says that the Node is ready.
     let taints = json!([
+        { "key": "example.com/from-config", "value": "x", "effect": "NoSchedule" },
         { "key": "karpenter.sh/unregistered", "effect": "NoExecute" },
         { "key": "node.cilium.io/agent-not-ready", "value": "true", "effect": "NoExecute" },
         { "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" },
@@ -47,10 +64,11 @@ fn labels_and_taints_are_there_from_the_first_version() -> Result<()> {
 
 fn a_node_that_is_there_keeps_what_it_has() -> Result<()> {
     let scene = Scene::unregistered("rebooted")?;
-    kubelet::register(&scene.kubelet, scene.node, &words(ENV)?)?;
+    let (_tree, line) = command_line(scene.node)?;
+    kubelet::register(&scene.kubelet, scene.node, &line)?;
     let lifted = json!({ "spec": { "taints": [] }, "metadata": { "labels": { "crossfade/phase": "new" } } });
     scene.admin.patch(&scene.path(), MERGE, &lifted)?.object()?;
-    let node = kubelet::register(&scene.kubelet, scene.node, &words(ENV)?)?;
+    let node = kubelet::register(&scene.kubelet, scene.node, &line)?;
     ensure!(node["spec"]["taints"].is_null(), "{}", node["spec"]);
     ensure!(node["metadata"]["labels"]["crossfade/phase"] == "new", "{}", node["metadata"]["labels"]);
     Ok(())
@@ -58,7 +76,8 @@ fn a_node_that_is_there_keeps_what_it_has() -> Result<()> {
 
 fn a_kubelet_changes_no_taints() -> Result<()> {
     let scene = Scene::unregistered("tainted")?;
-    kubelet::register(&scene.kubelet, scene.node, &words(ENV)?)?;
+    let (_tree, line) = command_line(scene.node)?;
+    kubelet::register(&scene.kubelet, scene.node, &line)?;
     let more = json!({ "spec": { "taints": [{ "key": "crossfade/not-ready", "effect": "NoSchedule" }] } });
     for (kind, body) in [
         (MERGE, &json!({ "spec": { "taints": [] } })),
@@ -91,22 +110,40 @@ fn a_kubelet_changes_no_other_node() -> Result<()> {
 }
 
 /// Labels that a kubelet may not set on its own Node.
-const REFUSED: [&str; 5] = [
+const REFUSED: [&str; 7] = [
     "app.kubernetes.io/name",
     "kubernetes.io/role",
+    "k8s.io/x",
     "node-role.kubernetes.io/worker",
     "pool.node-restriction.kubernetes.io/secure",
+    "topology.kubernetes.io/rack",
     "x.k8s.io/y",
+];
+/// Labels that it may.
+const TAKEN: [&str; 6] = [
+    "cni",
+    "io.cilium.migration/cilium-default",
+    "node.cilium.io/x",
+    "node.kubernetes.io/anything",
+    "kubelet.kubernetes.io/x",
+    "topology.kubernetes.io/zone",
 ];
 
 fn labels_of_kubernetes_are_refused() -> Result<()> {
     let scene = Scene::registered("labelled")?;
+    let newcomer = Scene::unregistered("newcomer")?;
     for label in REFUSED {
-        let newcomer = Scene::unregistered("newcomer")?;
+        // When the image is built.
+        let tree = Tree::new(newcomer.node, &json!({ "labels": { label: "x" } }))?;
+        let findings = tree.check()?;
+        ensure!(findings.iter().any(|finding| finding.contains(label)), "{label}: {findings:?}");
+        ensure!(tree.render().is_err(), "rendered {label}");
+        // When the Node is registered, by a kubelet that would not have noticed.
         let mut node = kubelet::initial_node(newcomer.node, &[])?;
         node["metadata"]["labels"][label] = json!("x");
         let why = newcomer.kubelet.create("/api/v1/nodes", &node)?.refusal()?;
         ensure!(why.contains(label), "{why}");
+        // And afterwards.
         let body = json!({ "metadata": { "labels": { label: "x" } } });
         let why = scene.kubelet.patch(&scene.path(), MERGE, &body)?.refusal()?;
         ensure!(why.contains(label), "{why}");
@@ -114,11 +151,19 @@ fn labels_of_kubernetes_are_refused() -> Result<()> {
     Ok(())
 }
 
-fn a_kubelet_may_do_what_we_do() -> Result<()> {
-    let scene = Scene::registered("allowed")?;
-    let own = json!({ "metadata": { "labels": { "crossfade/phase": "old", "io.cilium.migration/cilium-default": "true" },
-        "annotations": { "crossfade/observed": "{}" } } });
-    let node: Value = scene.kubelet.patch(&scene.path(), MERGE, &own)?.object()?;
+fn what_render_accepts_the_api_server_takes() -> Result<()> {
+    let scene = Scene::unregistered("accepted")?;
+    let labels: serde_json::Map<_, _> = TAKEN.iter().map(|label| ((*label).to_owned(), json!("x"))).collect();
+    let tree = Tree::new(scene.node, &json!({ "labels": labels }))?;
+    let against: Vec<_> = tree.check()?.into_iter().filter(|finding| finding.contains("label")).collect();
+    ensure!(against.is_empty(), "{against:?}");
+    let node = kubelet::register(&scene.kubelet, scene.node, &words(&tree.render()?)?)?;
+    for label in TAKEN {
+        ensure!(node["metadata"]["labels"][label] == "x", "{label}: {}", node["metadata"]["labels"]);
+    }
+    // What is published later is as free.
+    let own = json!({ "metadata": { "labels": { "crossfade/phase": "old" }, "annotations": { "crossfade/observed": "{}" } } });
+    let node = scene.kubelet.patch(&scene.path(), MERGE, &own)?.object()?;
     ensure!(node["metadata"]["labels"]["crossfade/phase"] == "old", "{node}");
     Ok(())
 }

@@ -1,0 +1,196 @@
+//! `crossfade-bootstrap watch` on a node's files, and its Node.
+
+use std::fs::{self, File};
+use std::process::{Child, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use lab::deadline::until;
+use serde_json::{Value, json};
+
+use super::client::STRATEGIC;
+use super::publisher::{Credential, WITHIN};
+use super::scene::{Scene, says};
+use super::tree::{POLICY, Tree};
+
+lab::trials![
+    the_node_follows_the_truth,
+    desired_flips_to_an_allowed_phase_and_to_no_other,
+    a_node_that_follows_nobody_says_so,
+    network_unavailable_is_cleared_where_nobody_else_writes_it,
+    switched_off_is_its_last_word,
+    an_api_server_that_is_away_holds_nothing_up,
+];
+
+/// A node with its `watch`.
+struct Watched {
+    scene: Scene,
+    tree: Tree,
+    watch: Child,
+    _credential: Credential,
+}
+
+impl Watched {
+    fn new(node: &'static str, more: &Value, networks: [&str; 3]) -> Result<Self> {
+        let scene = Scene::registered(node)?;
+        let credential = Credential::of_kubelet(scene.server, node)?;
+        Self::with(scene, credential, more, networks)
+    }
+
+    fn with(scene: Scene, credential: Credential, more: &Value, networks: [&str; 3]) -> Result<Self> {
+        let mut settings = json!({ "confDir": "private", "proof": "probe",
+            "kubelet": { "kubeconfig": "/etc/kubernetes/kubelet.conf" } });
+        for (key, value) in more.as_object().context("settings")? {
+            settings[key] = value.clone();
+        }
+        let tree = Tree::new(scene.node, &settings)?;
+        let [old, new, attach] = networks;
+        tree.networks(old, new, attach)?;
+        tree.write("etc/kubernetes/kubelet.conf", "")?;
+        for file in ["kubeconfig", "ca.pem", "kubelet-client-current.pem"] {
+            let name = if file == "kubeconfig" { "kubelet.conf" } else { file };
+            fs::copy(credential.dir.join(file), tree.path("etc/kubernetes").join(name))?;
+        }
+        let log = File::create(tree.path("watch.log"))?;
+        let watch = tree
+            .bootstrap(&["watch"])?
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("watch")?;
+        Ok(Self { scene, tree, watch, _credential: credential })
+    }
+
+    fn set_ready(&self, network: &str) -> Result<()> {
+        fs::write(self.tree.ready(network), "").context("ready")
+    }
+
+    /// Waits until the Node says so.
+    fn says(&self, status: &str, reason: &str) -> Result<Value> {
+        self.scene.until(&format!("{status} {reason}"), |node| says(node)[..2] == [status, reason])
+    }
+
+    fn label(&self, phase: &str) -> Result<()> {
+        let label = |node: &Value| node["metadata"]["labels"]["crossfade/phase"] == phase;
+        self.scene.until(&format!("label {phase}"), label).map(drop)
+    }
+
+    /// Waits for an event with this reason; its message.
+    fn event(&self, reason: &str, part: &str) -> Result<()> {
+        until(&format!("event {reason} with {part}"), WITHIN, || {
+            let events = self.scene.events()?;
+            let told = |event: &Value| {
+                event["reason"] == reason && event["message"].as_str().is_some_and(|text| text.contains(part))
+            };
+            Ok(events.iter().any(told).then_some(()))
+        })
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _gone = self.watch.kill();
+        let _status = self.watch.wait();
+    }
+}
+
+fn the_node_follows_the_truth() -> Result<()> {
+    let watched = Watched::new("watched", &json!({}), ["generic", "generic", "old"])?;
+    watched.says("False", "WaitingForNetwork")?;
+    watched.label("old")?;
+    watched.set_ready("old")?;
+    let node = watched.says("True", "NetworkReady")?;
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    ensure!(says(&node)[2].ends_with(&format!("(boot {})", boot.trim())), "{:?}", says(&node));
+    let status: Value = serde_json::from_str(&watched.tree.read("run/crossfade/status.json")?)?;
+    let observed = node["metadata"]["annotations"]["crossfade/observed"].as_str().context("observed")?;
+    let observed: Value = serde_json::from_str(observed)?;
+    ensure!(observed["policySha256"] == status["policySHA256"], "{observed} {status}");
+    let policy = watched.tree.read(POLICY)?;
+    watched.tree.write(POLICY, "{")?;
+    watched.says("False", "BadSettings")?;
+    watched.label("old")?;
+    watched.tree.write(POLICY, &policy.replace(r#""attach":"old""#, r#""attach":"new""#))?;
+    watched.says("False", "WaitingForNetwork")?;
+    watched.label("new")?;
+    watched.set_ready("new")?;
+    watched.says("True", "NetworkReady")?;
+    Ok(())
+}
+
+fn desired_flips_to_an_allowed_phase_and_to_no_other() -> Result<()> {
+    let settings = json!({ "desired": "node-annotation", "allowed": ["both-old", "both-new"] });
+    let watched = Watched::new("flipped", &settings, ["generic", "generic", "old"])?;
+    watched.set_ready("old")?;
+    watched.set_ready("new")?;
+    watched.says("True", "NetworkReady")?;
+    let attach = || -> Result<Value> {
+        Ok(serde_json::from_str::<Value>(&watched.tree.read(POLICY)?)?["attach"].take())
+    };
+    for wish in ["new", "old-both", "../../etc/passwd"] {
+        watched.scene.annotate("crossfade/desired", &json!(wish))?;
+        watched.event("FlipRefused", wish)?;
+        ensure!(attach()? == "old", "flipped to {}", attach()?);
+    }
+    watched.label("old")?;
+    watched.scene.annotate("crossfade/desired", &json!("both-old"))?;
+    watched.label("both-old")?;
+    ensure!(attach()? == "both", "{}", attach()?);
+    watched.scene.annotate("crossfade/desired", &json!("both-new"))?;
+    watched.label("both-new")?;
+    watched.says("True", "NetworkReady")?;
+    Ok(())
+}
+
+fn a_node_that_follows_nobody_says_so() -> Result<()> {
+    let watched = Watched::new("unmoved", &json!({ "allowed": ["new"] }), ["generic", "generic", "old"])?;
+    watched.set_ready("old")?;
+    watched.says("True", "NetworkReady")?;
+    watched.scene.annotate("crossfade/desired", &json!("new"))?;
+    watched.event("FlipRefused", "does not follow")?;
+    watched.label("old")
+}
+
+fn network_unavailable_is_cleared_where_nobody_else_writes_it() -> Result<()> {
+    let stands = json!({ "status": { "conditions": [{ "type": "NetworkUnavailable", "status": "True", "reason": "CalicoIsDown",
+        "message": "x", "lastHeartbeatTime": "2020-01-01T00:00:00Z", "lastTransitionTime": "2020-01-01T00:00:00Z" }]}});
+    for (node, new, status) in [("antrea-after", "antrea", "False"), ("cilium-after", "cilium", "True")] {
+        let scene = Scene::registered(node)?;
+        scene.kubelet.patch(&format!("{}/status", scene.path()), STRATEGIC, &stands)?.object()?;
+        let credential = Credential::of_kubelet(scene.server, node)?;
+        let watched = Watched::with(scene, credential, &json!({}), ["calico", new, "new"])?;
+        watched.says("False", "WaitingForNetwork")?;
+        let unavailable = || watched.scene.condition("NetworkUnavailable");
+        ensure!(unavailable()?["reason"] == "CalicoIsDown", "cleared before {new} was ready");
+        watched.set_ready("new")?;
+        watched.says("True", "NetworkReady")?;
+        ensure!(unavailable()?["status"] == status, "{new}: {}", unavailable()?);
+    }
+    Ok(())
+}
+
+fn switched_off_is_its_last_word() -> Result<()> {
+    let mut watched = Watched::new("off", &json!({}), ["generic", "generic", "old"])?;
+    watched.set_ready("old")?;
+    watched.says("True", "NetworkReady")?;
+    watched.tree.write("etc/crossfade/disabled", "")?;
+    let status = until("the end of watch", WITHIN, || Ok(watched.watch.try_wait()?))?;
+    ensure!(status.success(), "{status}: {}", watched.tree.read("watch.log")?);
+    ensure!(says(&watched.scene.node()?)[..2] == ["False", "SwitchedOff"], "{}", watched.scene.node()?);
+    Ok(())
+}
+
+fn an_api_server_that_is_away_holds_nothing_up() -> Result<()> {
+    let scene = Scene::registered("alone")?;
+    // Nobody listens on the discard port.
+    let credential = Credential::of_kubelet_at(scene.server, "alone", "https://127.0.0.1:9")?;
+    let mut watched = Watched::with(scene, credential, &json!({}), ["generic", "generic", "old"])?;
+    watched.set_ready("old")?;
+    until("the conf", WITHIN, || {
+        Ok(watched.tree.path("run/crossfade/net.d/01-crossfade.conflist").is_file().then_some(()))
+    })?;
+    watched.tree.write("etc/crossfade/disabled", "")?;
+    let status = until("the end of watch", WITHIN, || Ok(watched.watch.try_wait()?))?;
+    ensure!(status.success(), "{status}: {}", watched.tree.read("watch.log")?);
+    Ok(())
+}
