@@ -15,6 +15,7 @@ mod report;
 mod single;
 mod statistics;
 mod table;
+mod watch;
 mod world;
 
 use std::sync::Arc;
@@ -48,11 +49,14 @@ pub enum Section {
     Containerd,
     /// Memory, size, system calls.
     Footprint,
+    /// Memory of `watch`, and how often it wakes.
+    Watch,
 }
 
 impl Section {
-    const ALL: [Section; 6] = [
+    const ALL: [Section; 7] = [
         Section::Footprint,
+        Section::Watch,
         Section::Single,
         Section::Plugins,
         Section::Crowd,
@@ -64,7 +68,7 @@ impl Section {
         match self {
             Section::Single | Section::Records => &[NODES],
             Section::Footprint => &[NODES, TRACE],
-            Section::Plugins | Section::Crowd => &[NODES, PLUGINS],
+            Section::Plugins | Section::Crowd | Section::Watch => &[NODES, PLUGINS],
             Section::Containerd => &[NODES, PLUGINS, CONTAINERD],
         }
     }
@@ -77,6 +81,7 @@ impl Section {
             Section::Records => records::run(bench),
             Section::Containerd => containerd::run(bench),
             Section::Footprint => footprint::run(bench),
+            Section::Watch => watch::run(bench),
         }
     }
 }

@@ -204,3 +204,6 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     }
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,3 +13,4 @@ mod sweep;
 mod systemd;
 mod tree;
 mod uninstall;
+mod watch;

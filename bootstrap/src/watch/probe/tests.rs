@@ -1,0 +1,93 @@
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic_health::ServingStatus as Set;
+
+use super::*;
+
+/// Answers one request over TLS, with a certificate that nobody vouches for.
+fn page(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+    let pair = rcgen::generate_simple_self_signed(["somebody".to_owned()]).expect("certificate");
+    let key = pair.signing_key.serialize_der().try_into().expect("key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .expect("config");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let target = format!("{}/readyz", listener.local_addr().expect("address"));
+    let serve = move || {
+        let (socket, _) = listener.accept().expect("accept");
+        let session = ServerConnection::new(Arc::new(config)).expect("session");
+        let mut stream = StreamOwned::new(session, socket);
+        let mut request = [0; 512];
+        let read = stream.read(&mut request).expect("request");
+        stream.write_all(answer.as_bytes()).expect("answer");
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+        String::from_utf8_lossy(&request[..read]).into_owned()
+    };
+    (target, std::thread::spawn(serve))
+}
+
+#[test]
+fn an_https_probe_wants_2xx_and_takes_any_certificate() {
+    for (answer, good) in
+        [("HTTP/1.1 200 OK\r\n\r\nok", true), ("HTTP/1.1 500 x\r\n\r\n", false), ("x", false)]
+    {
+        let (target, server) = page(answer);
+        assert_eq!(https(&target).is_ok(), good, "{answer:?}");
+        assert!(server.join().expect("server").starts_with("GET /readyz HTTP/1.1\r\n"));
+    }
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address");
+    assert!(https(&format!("{nobody}/readyz")).is_err());
+}
+
+#[test]
+fn a_grpc_probe_asks_the_first_place_that_takes_a_connection() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let socket = dir.path().join("health.sock");
+    let places =
+        [dir.path().join("absent.sock"), socket.clone()].map(|path| path.to_string_lossy().into_owned());
+    assert!(grpc(&places).expect_err("nobody listens").contains("connect to"));
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let (reporter, service) = tonic_health::server::health_reporter();
+    let server = runtime();
+    // It ends with the test program.
+    std::thread::spawn(move || {
+        server.block_on(async move {
+            let incoming = UnixListenerStream::new(UnixListener::bind(&socket).expect("bind"));
+            tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await
+        })
+    });
+    let end = Instant::now() + Duration::from_secs(60);
+    while let Err(why) = grpc(&places) {
+        assert!(Instant::now() < end, "{why}");
+    }
+    runtime().block_on(reporter.set_service_status("", Set::NotServing));
+    assert!(grpc(&places).expect_err("not serving").contains("NOT_SERVING"));
+    assert!(grpc(&["127.0.0.1".to_owned()]).expect_err("no port").contains("expected an address"));
+}
+
+#[test]
+fn the_marker_is_not_asked_about_itself() {
+    let dir = tempfile::tempdir().expect("scratch");
+    let marker = dir.path().join("new");
+    let mut network = Network {
+        profile: "generic".into(),
+        conf: vec!["/n".into()],
+        cidrs: vec![],
+        ready: vec![Probe::File(marker.clone())],
+    };
+    assert_eq!(ask(&network, &marker), Asked { all: Ok(()), ours: Some(Ok(())) });
+    network.ready.push(Probe::File(dir.path().join("absent")));
+    let asked = ask(&network, &marker);
+    assert!(asked.all.is_err() && asked.ours == Some(Ok(())), "{asked:?}");
+    network.ready.remove(0);
+    assert!(ask(&network, &marker).ours.is_none());
+}

@@ -1,0 +1,222 @@
+//! `watch` and what `status` makes of it, on a tree.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::node::{changes, mode};
+use crate::tree::{OURS, Tree};
+
+const PRIVATE: &str = "run/crossfade/net.d/01-crossfade.conflist";
+/// Tells what answers from what hangs.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A node whose only network is ready when `run/probe` is there.
+fn node(conf_dir: &str) -> Tree {
+    let tree = Tree::bare();
+    tree.conf("10-old.conflist", "oldnet", "bridge");
+    tree.write("opt/cni/bin/bridge", "#!/bin/sh\n");
+    mode(&tree.path("opt/cni/bin/bridge"), 0o755);
+    let (conf, probe) = (tree.path("etc/cni/net.d/10-old.conflist"), tree.path("run/probe"));
+    let policy = json!({"version": 1, "attach": "old", "networks": {"old": {"conf": [conf], "ready": [{"file": probe}]}}});
+    tree.write("etc/crossfade/policy.json", &policy.to_string());
+    tree.node(&format!(
+        r#""confDir": "{conf_dir}", "report": {{"node": false, "textfile": "{}"}}, "runtime": {{"binDirs": ["{}"]}}"#,
+        tree.path("run/crossfade.prom").display(),
+        tree.path("opt/cni/bin").display()
+    ));
+    tree.write(
+        "run/crossfade/boot.json",
+        &json!({"version": 1, "kind": "first", "bootID": boot_id()}).to_string(),
+    );
+    tree
+}
+
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("boot id").trim().to_owned()
+}
+
+/// status.json, which is held against its schema.
+fn status(tree: &Tree) -> Value {
+    let schema: Value = serde_json::from_str(include_str!("../../status.schema.json")).expect("schema");
+    let status = tree.json("run/crossfade/status.json");
+    let errors: Vec<String> = jsonschema::validator_for(&schema)
+        .expect("schema")
+        .iter_errors(&status)
+        .map(|e| e.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{status:#}: {errors:?}");
+    status
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < end, "{what}: did not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn one_round_in_private_mode_writes_our_conf_when_its_network_is_ready() {
+    let tree = node("private");
+    let before = tree.files();
+    let told = tree.told(&["watch", "--once", "--dry-run"], 3);
+    assert!(told.contains("WaitingForNetwork") && told.contains("run/probe"), "{told}");
+    assert_eq!(tree.files(), before, "a dry run writes nothing");
+    tree.told(&["watch", "--once"], 3);
+    assert!(!tree.has(PRIVATE) && status(&tree)["conf"]["state"] == "waiting");
+    tree.write("run/probe", "");
+    let planned = tree.told(&["watch", "--once", "--dry-run"], 0);
+    assert!(planned.contains("write") && !tree.has(PRIVATE), "{planned}");
+    let done = tree.told(&["watch", "--once"], 0);
+    assert_eq!(changes(&planned), changes(&done), "a dry run prints what an apply does");
+    let conf = tree.json(PRIVATE);
+    assert_eq!((&conf["name"], &conf["plugins"][0]["type"]), (&json!("crossfade"), &json!("crossfade")));
+    assert_eq!(conf["plugins"][0]["capabilities"]["portMappings"], json!(true));
+    assert_eq!(tree.read("var/lib/crossfade/name"), "crossfade\n");
+    let written = status(&tree);
+    assert_eq!((&written["ready"], &written["networks"][0]["name"]), (&json!(true), &json!("oldnet")));
+    assert!(!tree.has(OURS), "nothing of ours is where agents are");
+    // A network that is gone later takes nothing away.
+    fs::remove_file(tree.path("run/probe")).expect("probe");
+    tree.told(&["watch", "--once"], 3);
+    assert!(tree.has(PRIVATE) && tree.has("run/crossfade/ready/oldnet"));
+}
+
+#[test]
+fn one_round_in_shared_mode_puts_our_conf_back_and_off_takes_it_away() {
+    let tree = node("shared");
+    tree.write("run/probe", "");
+    let told = tree.told(&["watch", "--once"], 3);
+    assert!(told.contains("never installed") && !tree.has(OURS), "{told}");
+    tree.write("var/lib/crossfade/name", "oldnet\n");
+    let told = tree.told(&["watch", "--once"], 0);
+    assert!(told.contains("ConfRepaired"), "{told}");
+    assert_eq!(tree.json(OURS)["name"], "oldnet");
+    let before = tree.files();
+    tree.told(&["watch", "--once"], 0);
+    let after = tree.files();
+    assert_eq!(before[OURS], after[OURS], "what is right is not written again");
+    tree.write("etc/crossfade/disabled", "");
+    tree.told(&["watch", "--once"], 0);
+    assert!(!tree.has(OURS) && tree.has("etc/cni/net.d/10-old.conflist"));
+    assert_eq!(status(&tree)["reason"], "SwitchedOff");
+    // A stranger under our name is nobody's to take away.
+    tree.conf("01-crossfade.conflist", "x", "bridge");
+    tree.told(&["watch", "--once"], 0);
+    assert!(tree.has(OURS));
+}
+
+/// The loop, with somebody who listens as systemd does.
+struct Running {
+    child: Child,
+    supervisor: UnixDatagram,
+}
+
+impl Running {
+    fn start(tree: &Tree) -> Running {
+        let socket = tree.path("notify");
+        let _ = fs::remove_file(&socket);
+        let supervisor = UnixDatagram::bind(&socket).expect("notify socket");
+        supervisor.set_read_timeout(Some(LIMIT)).expect("timeout");
+        let mut command = tree.command(&["watch"]);
+        command.env("NOTIFY_SOCKET", &socket).stderr(Stdio::null());
+        Running { child: command.spawn().expect("watch"), supervisor }
+    }
+
+    /// Waits for a message with these words.
+    fn told(&self, words: &str) {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = self.supervisor.recv(&mut buffer).unwrap_or_else(|e| panic!("{words}: {e}"));
+            if String::from_utf8_lossy(&buffer[..length]).contains(words) {
+                return;
+            }
+        }
+    }
+
+    fn ask_to_end(&self) {
+        let pid = i32::try_from(self.child.id()).expect("pid");
+        let pid = nix::unistd::Pid::from_raw(pid);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("SIGTERM");
+    }
+
+    fn end(mut self) {
+        self.ask_to_end();
+        assert!(self.child.wait().expect("end").success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_loop_tells_its_supervisor_and_whoever_waits() {
+    let tree = node("private");
+    let watch = Running::start(&tree);
+    watch.told("READY=1");
+    watch.told("STATUS=WaitingForNetwork");
+    watch.told("WATCHDOG=1");
+    assert_eq!(tree.run(&["watch"]).status, 75, "a second one");
+    tree.told(&["watch", "--once", "--dry-run"], 3);
+    tree.told(&["status", "--wait", "--timeout", "1"], 3);
+    let mut waiting =
+        tree.command(&["status", "--wait", "--timeout", "60"]).stdout(Stdio::null()).spawn().expect("status");
+    tree.write("run/probe", "");
+    watch.told("STATUS=NetworkReady");
+    assert!(waiting.wait().expect("status").success());
+    let metrics = tree.read("run/crossfade.prom");
+    for line in [
+        "crossfade_ready 1",
+        "crossfade_phase{phase=\"old\"} 1",
+        "crossfade_network_ready{network=\"old\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+    // A flip by somebody else is followed, a broken policy is said and nothing is taken away.
+    tree.write("etc/crossfade/policy.json", "{");
+    watch.told("STATUS=BadSettings");
+    assert!(tree.has(PRIVATE) && status(&tree)["phase"] == Value::Null);
+    watch.end();
+    let told = tree.told(&["status"], 3);
+    assert!(told.contains("stale"), "{told}");
+    tree.told(&["status", "--wait", "--timeout", "1"], 3);
+}
+
+#[test]
+fn the_loop_ends_when_it_is_switched_off() {
+    let tree = node("shared");
+    tree.write("run/probe", "");
+    tree.write("var/lib/crossfade/name", "oldnet\n");
+    let mut watch = Running::start(&tree);
+    watch.told("STATUS=NetworkReady");
+    assert!(tree.has(OURS));
+    tree.write("etc/crossfade/disabled", "");
+    assert!(watch.child.wait().expect("end").success());
+    assert!(!tree.has(OURS));
+    assert_eq!(status(&tree)["reason"], "SwitchedOff");
+}
+
+#[test]
+fn events_are_gathered_and_a_replaced_policy_directory_is_seen() {
+    let tree = node("private");
+    tree.write("run/probe", "");
+    let watch = Running::start(&tree);
+    watch.told("STATUS=NetworkReady");
+    let policy = tree.read("etc/crossfade/policy.json");
+    fs::rename(tree.path("etc/crossfade"), tree.path("etc/was")).expect("rename");
+    until("the end of the policy", || status(&tree)["reason"] == "BadSettings");
+    tree.node(r#""confDir": "private", "report": {"node": false}"#);
+    tree.write("etc/crossfade/policy.json", &policy);
+    // With the usual plugin directories it may have no bridge; that the policy is read again is what counts.
+    until("the policy's return", || status(&tree)["phase"] == "old");
+    watch.end();
+}
