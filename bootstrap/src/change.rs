@@ -212,12 +212,19 @@ fn file_act(act: &Act) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Moves what is at `from`; a file also to another filesystem. What is gone is fine.
+/// Moves what is at `from`; a file also to another filesystem. What is gone is fine. What is there by that name already is kept.
 fn set_aside(from: &Path, to: &Path, nudge: bool) -> io::Result<()> {
     let (Some(left), Some(dir)) = (from.parent(), to.parent()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     file::create_private_dir(dir)?;
+    let mut free = to.to_path_buf();
+    let mut count = 1;
+    while free.symlink_metadata().is_ok() {
+        count += 1;
+        free = to.with_added_extension(count.to_string());
+    }
+    let to = free.as_path();
     match std::fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices && from.symlink_metadata()?.is_file() => {

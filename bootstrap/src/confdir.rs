@@ -12,12 +12,12 @@ use shim::file::read_bounded;
 use shim::layout::{CONF_FILE, PLUGIN};
 use shim::raw::RawObject;
 
+use crate::profile;
+
 /// What the name of a meta-plugin's conf begins with; Multus writes `00-multus.conf` or `00-multus.conflist`.
 const META_PLUGIN_PREFIX: &str = "00-multus";
 /// What follows the last dot of a conf's name; to the library a hidden file may have nothing before it.
 const CONF_SUFFIXES: [&str; 3] = [".conf", ".conflist", ".json"];
-/// What Cilium, when it takes the directory for itself, appends to the names of other confs.
-const TAKEN_AWAY_SUFFIX: &str = ".cilium_bak";
 
 /// The directory's content.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +68,7 @@ impl ConfDir {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
                 found.folders.push(file);
-            } else if file.ends_with(TAKEN_AWAY_SUFFIX) {
+            } else if profile::all().iter().any(|profile| profile.takes(&file)) {
                 found.taken_away.push(file);
             } else if CONF_SUFFIXES.iter().any(|suffix| file.ends_with(suffix)) {
                 found.confs.push(ConfFile { content: Content::read(&path), file });

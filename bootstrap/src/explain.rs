@@ -1,6 +1,7 @@
 //! `explain`: what boot and render would do here, and why.
 
 mod registered;
+mod runtime;
 mod settings;
 
 use std::fmt::Write as _;
@@ -8,6 +9,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use self::registered::{Registered, Told};
+use self::runtime::Runtime;
 use self::settings::Settings;
 use crate::boot;
 use crate::cli::{Boot, Explain, Global};
@@ -19,7 +21,7 @@ use crate::{generator, switch};
 
 /// Everything that decides how this node boots.
 ///
-/// *Shape*: `{"off":null,"node":{..},"policy":{..},"confDir":"private","units":[{..}],"kubelet":{..},"boot":{"changes":[..]}}`. What
+/// *Shape*: `{"off":null,"node":{..},"policy":{..},"confDir":"private","runtime":{..},"units":[{..}],"kubelet":{..},"boot":{"changes":[..]}}`. What
 /// stands in the way of a part is in that part's `error` and in `findings`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,6 +32,8 @@ pub struct Explained {
     policy: Settings,
     /// Which directory the runtime reads, in a word.
     conf_dir: Option<&'static str>,
+    /// The runtime, where there is one that can be read.
+    runtime: Option<Runtime>,
     units: Vec<Told>,
     kubelet: Option<Registered>,
     boot: Planned,
@@ -53,6 +57,9 @@ impl Report for Explained {
         self.policy.tell(&mut text, "policy");
         if let Some(mode) = self.conf_dir {
             let _ = writeln!(text, "confDir  {mode}");
+        }
+        if let Some(runtime) = &self.runtime {
+            runtime.tell(&mut text);
         }
         for unit in &self.units {
             unit.tell(&mut text);
@@ -90,6 +97,16 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
     let units =
         generator::units(&root).into_iter().filter_map(|(role, name)| Told::gather(&root, role, &name));
     let units: Vec<Told> = units.collect();
+    if let Ok(node) = &node {
+        findings.extend(units.iter().filter_map(|unit| unit.matters(&root, node)));
+    }
+    let runtime = node.as_ref().ok().and_then(|node| match Runtime::gather(&root, node) {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            findings.push(why);
+            None
+        }
+    });
     let kubelet = node.as_ref().ok().and_then(|node| match Registered::gather(&root, node) {
         Ok(registered) => registered,
         Err(failure) => {
@@ -107,6 +124,7 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
         node: settings,
         policy,
         conf_dir: node.as_ref().ok().map(settings::mode),
+        runtime,
         units,
         kubelet,
         boot,

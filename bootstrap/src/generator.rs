@@ -19,13 +19,12 @@ use crate::exit::Exit;
 use crate::kubelet::found;
 use crate::node::{Node, RuntimeKind};
 use crate::places::Root;
+use crate::runtime::config;
 use crate::switch;
 use crate::unit::{Command, GENERATED, Unit, locate};
 
 /// The name under which systemd calls us as a generator.
 pub const NAME: &str = "crossfade-generator";
-/// The variable with our words for the runtime.
-pub const RUNTIME_VARIABLE: &str = "CROSSFADE_RUNTIME_ARGS";
 /// The drop-in that the package brings for the usual units; those of other names get a link to it.
 pub const PACKAGED: &str = "50-crossfade.conf";
 /// Where systemd looks for generators, first come first.
@@ -56,7 +55,7 @@ impl Role {
     pub const fn variable(self) -> &'static str {
         match self {
             Self::Kubelet => found::OURS,
-            Self::Runtime(_) => RUNTIME_VARIABLE,
+            Self::Runtime(_) => config::ARGUMENTS,
         }
     }
 
@@ -261,30 +260,30 @@ pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
     link(root, unit, role).is_some()
 }
 
-/// Whether the unit that systemd has loaded hands our words on: the generated drop-in is there and continues the unit's command.
-/// A drop-in that is older than the unit's files is no trouble: systemd has not read those either, and runs what it has read.
+/// Whether the command that systemd starts hands our words on: the generated drop-in is there and continues what the unit says now.
+/// Where it continues an older command, the unit was changed and systemd was not told; it might start either of the two.
 ///
 /// # Errors
 /// What is wrong, and what to do.
 pub fn check(root: &Root, unit: &str) -> Result<(), String> {
     let role = units(root).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
     let role = role.ok_or_else(|| format!("{unit}: node.json names another unit"))?;
-    let loaded = Unit::outline(root, unit)?.ok_or_else(|| format!("{unit}: there is no such unit"))?;
-    let Some(wanted) = continuation(root, &loaded, role)? else {
+    let found = Unit::outline(root, unit)?.ok_or_else(|| format!("{unit}: there is no such unit"))?;
+    let Some(wanted) = continuation(root, &found, role)? else {
         return Ok(());
     };
     let path = Path::new(OUTPUT).join(output(unit));
-    let place = root.at(&path);
-    let Ok(found) = fs::read_to_string(&place) else {
-        installed(root)?;
-        return Err(format!("{} is missing; run systemctl daemon-reload, which runs {NAME}", path.display()));
-    };
-    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
-    let written = changed(&place);
-    if found == wanted || loaded.files().iter().any(|file| changed(&locate(root, file)) > written) {
-        return Ok(());
+    match fs::read_to_string(root.at(&path)) {
+        Ok(there) if there == wanted => Ok(()),
+        Ok(_) => Err(format!(
+            "{} continues another command than {unit} has now; run systemctl daemon-reload",
+            path.display()
+        )),
+        Err(_) => {
+            installed(root)?;
+            Err(format!("{} is missing; run systemctl daemon-reload, which runs {NAME}", path.display()))
+        }
     }
-    Err(format!("{} does not continue the command of {unit}; run systemctl daemon-reload", path.display()))
 }
 
 /// Whether systemd will find the generator.
@@ -295,7 +294,7 @@ pub fn installed(root: &Root) -> Result<(), String> {
     let mut places = GENERATORS.iter().map(|dir| Path::new(dir).join(NAME));
     let place = places.find(|place| root.at(place).symlink_metadata().is_ok()).ok_or_else(|| {
         format!(
-            "{}/{NAME} is missing, so kubelet is not told anything; install the package whole",
+            "{}/{NAME} is missing, so neither kubelet nor the runtime is told anything; install the package whole",
             GENERATORS[3]
         )
     })?;

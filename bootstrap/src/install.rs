@@ -247,9 +247,8 @@ pub(crate) fn conf_dir(dir: &ConfDir, name: Option<&str>, way: &mut InTheWay, no
         ));
     }
     for file in &dir.taken_away {
-        let exclusive = profile::all().iter().find_map(|profile| {
-            profile.exclusive.as_ref().filter(|exclusive| file.ends_with(&exclusive.suffix))
-        });
+        let exclusive = profile::all().iter().find(|profile| profile.takes(file));
+        let exclusive = exclusive.and_then(|profile| profile.exclusive.as_ref());
         way.found(format!(
             "{file}: an agent takes this directory for itself and would rename our conf as well: {}, then remove the file",
             exclusive.map_or("let it leave other confs alone", |exclusive| exclusive.setting.as_str())

@@ -21,6 +21,8 @@ pub const RUNTIME_ENV: &str = "/run/crossfade/runtime.env";
 pub const CONTAINERD_CONFIG: &str = "/run/crossfade/containerd/config.toml";
 /// Why kubelet was started although the gate never opened; while it is there, kubelet registers with a taint that says so.
 pub const UNFIT: &str = "/run/crossfade/unfit";
+/// When the gate was tried first in this boot.
+pub const GATE: &str = "/run/crossfade/gate.json";
 /// What `boot` made of this boot.
 pub const BOOTED: &str = "/run/crossfade/boot.json";
 /// Which machine, and which boot of it, `boot` saw last.

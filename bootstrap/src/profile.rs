@@ -61,6 +61,14 @@ pub struct Profile {
     pub sources: BTreeMap<String, String>,
 }
 
+impl Profile {
+    /// Whether a file's name says that the agent took a conf of this name away.
+    #[must_use]
+    pub fn takes(&self, file: &str) -> bool {
+        self.exclusive.as_ref().is_some_and(|exclusive| file.ends_with(&exclusive.suffix))
+    }
+}
+
 /// How to tell that a CNI is ready: those of a policy, and two that only `watch` can ask.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]

@@ -111,6 +111,12 @@ pub fn own(root: &Root, node: &Node) -> Own {
     own
 }
 
+/// Whether kubelet's command line must be continued: there is something to say, or there will be when the gate gives up.
+#[must_use]
+pub fn speaks(root: &Root, node: &Node) -> bool {
+    own(root, node) != Own::default() || node.gate.give_up_secs.is_some()
+}
+
 /// The change, and what a person may want to know.
 fn decide(root: &Root) -> Result<(Change, Vec<String>), Failure> {
     if let Some(off) = switch::off(root) {

@@ -54,31 +54,23 @@ impl Settings {
     /// Puts flags, installed conf, node.json and defaults together. A node.json that is no use says nothing.
     #[must_use]
     pub fn gather(global: &Global) -> Self {
-        Self::on(global, &Node::load(&Root::new(&global.root)).unwrap_or_default(), None)
+        Self::on(global, &Node::load(&Root::new(&global.root)).unwrap_or_default(), None, None)
     }
 
-    /// The same for a node that is known; `before` is what our conf said when it was last there.
+    /// The same for a node that is known: `usual_dir` is the one that its runtime reads without us, `before` what our conf said
+    /// when it was last there.
     #[must_use]
-    pub fn on(global: &Global, node: &Node, before: Option<&Installed>) -> Self {
+    pub fn on(global: &Global, node: &Node, usual_dir: Option<&Path>, before: Option<&Installed>) -> Self {
         let root = Root::new(&global.root);
         let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
-            root.at(node.conf_dir(None))
+            root.at(node.conf_dir(usual_dir.map(Path::to_path_buf)))
         } else {
             global.conf_dir.clone()
         };
         let installed = Installed::read(&conf_dir.join(CONF_FILE));
         let there = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
-        let mut layout = there.or(before).map_or_else(|| usual(&root), |conf| conf.layout.clone());
-        if let Some(dir) = &global.state_dir {
-            layout.state_dir.clone_from(dir);
-        }
-        if let Some(dir) = &global.run_dir {
-            layout.run_dir.clone_from(dir);
-        }
-        if global.policy.is_some() {
-            layout.policy.clone_from(&global.policy);
-        }
-        Self { conf_dir, layout, installed }
+        let layout = there.or(before).map_or_else(|| usual(&root), |conf| conf.layout.clone());
+        Self { conf_dir, layout: flagged(global, layout), installed }
     }
 
     /// The same for a command that cannot do with a guess: an installed conf that cannot be read might have named other
@@ -101,6 +93,21 @@ impl Settings {
     }
 }
 
+/// Directories, with those that the command line names in their places.
+#[must_use]
+pub fn flagged(global: &Global, mut layout: Layout) -> Layout {
+    if let Some(dir) = &global.state_dir {
+        layout.state_dir.clone_from(dir);
+    }
+    if let Some(dir) = &global.run_dir {
+        layout.run_dir.clone_from(dir);
+    }
+    if global.policy.is_some() {
+        layout.policy.clone_from(&global.policy);
+    }
+    layout
+}
+
 /// The directories of a node, or of a tree that is looked at instead.
 fn usual(root: &Root) -> Layout {
     let usual = Layout::default();
@@ -120,7 +127,7 @@ impl Installed {
     ///
     /// # Errors
     /// One line that names the file.
-    fn read(path: &Path) -> Result<Option<Self>, String> {
+    pub fn read(path: &Path) -> Result<Option<Self>, String> {
         let named = |why: String| format!("our conf {}: {why}; run install to write it anew", path.display());
         let mut file = match trust::open(path) {
             Ok(file) => file,

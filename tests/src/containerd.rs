@@ -36,6 +36,7 @@ impl Default for Options {
 pub struct Containerd {
     node: Node,
     dir: PathBuf,
+    started_with: PathBuf,
     daemon: Option<Daemon>,
     cri: Cri,
 }
@@ -48,6 +49,16 @@ impl Containerd {
     /// # Errors
     /// It ends or does not get ready; the message has the end of its log.
     pub fn start(node: &Node, options: &Options) -> Result<Containerd> {
+        let mut containerd = Containerd::prepare(node, options)?;
+        containerd.begin()?;
+        Ok(containerd)
+    }
+
+    /// Everything of [`Containerd::start`] but the start: its directories and its configuration.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn prepare(node: &Node, options: &Options) -> Result<Containerd> {
         let dir = node.scratch().dir("containerd")?;
         for sub in ["root", "state", "tmp"] {
             node.scratch().dir(Path::new("containerd").join(sub))?;
@@ -58,16 +69,22 @@ impl Containerd {
         }
         fs::write(dir.join("config.toml"), config(&dir, options)).context("containerd's config")?;
         let cri = Cri::new(&dir.join("c.sock"))?;
-        let mut containerd = Containerd { node: node.clone(), dir, daemon: None, cri };
-        containerd.start_again()?;
-        let archive = containerd.dir.join("pause.tar");
+        let started_with = dir.join("config.toml");
+        Ok(Containerd { node: node.clone(), dir, started_with, daemon: None, cri })
+    }
+
+    /// Starts what was prepared, and gives it the sandbox image.
+    ///
+    /// # Errors
+    /// As [`Containerd::start`].
+    pub fn begin(&mut self) -> Result<()> {
+        self.start_again()?;
+        let archive = self.dir.join("pause.tar");
         image::pause_tar(&archive)?;
-        let socket = containerd.socket();
-        let mut import = node.command("ctr");
-        import.arg("--address").arg(socket).args(["--namespace", "k8s.io", "images", "import"]);
+        let mut import = self.node.command("ctr");
+        import.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io", "images", "import"]);
         import.args(["--snapshotter", SNAPSHOTTER]).arg(&archive);
-        crate::node::run(&mut import).context("importing the sandbox image")?;
-        Ok(containerd)
+        crate::node::run(&mut import).context("importing the sandbox image").map(drop)
     }
 
     /// Ends containerd with SIGTERM; its sandboxes run on.
@@ -92,7 +109,7 @@ impl Containerd {
     /// As [`Containerd::start`].
     pub fn start_again(&mut self) -> Result<()> {
         let mut command = self.node.command("containerd");
-        command.arg("--config").arg(self.dir.join("config.toml"));
+        command.arg("--config").arg(&self.started_with);
         let mut daemon = self.node.background("containerd", &command)?;
         let log = daemon.log().to_path_buf();
         let cri = &self.cri;
@@ -114,6 +131,11 @@ impl Containerd {
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
         self.start_again()
+    }
+
+    /// Starts it with another configuration from the next start on; its root, state and socket must stay.
+    pub fn start_with(&mut self, config: &Path) {
+        self.started_with = config.to_path_buf();
     }
 
     /// The client of its CRI.

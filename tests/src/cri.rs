@@ -326,12 +326,20 @@ impl Cri {
         Ok(confs.iter().filter_map(|conf| conf["CNIVersion"].as_str()).map(str::to_owned).collect())
     }
 
-    /// The confs that the runtime has read.
-    fn confs(&self) -> Result<Vec<Value>> {
+    /// What the runtime says of itself: `config` is its whole configuration, `cniconfig` the confs it has read.
+    ///
+    /// # Errors
+    /// The runtime's, or it does not tell.
+    pub fn info(&self, key: &str) -> Result<Value> {
         let mut client = self.client();
         let answer = self.call(client.status(api::StatusRequest { verbose: true })).context("Status")?;
-        let told = answer.info.get("cniconfig").context("a status without cniconfig")?;
-        let mut told: Value = serde_json::from_str(told).context("cniconfig")?;
+        let told = answer.info.get(key).with_context(|| format!("a status without {key}"))?;
+        serde_json::from_str(told).with_context(|| key.to_owned())
+    }
+
+    /// The confs that the runtime has read.
+    fn confs(&self) -> Result<Vec<Value>> {
+        let mut told = self.info("cniconfig")?;
         let Value::Array(networks) = told["Networks"].take() else { return Ok(Vec::new()) };
         // The first is always the runtime's own loopback.
         Ok(networks.into_iter().skip(1).map(|mut network| network["Config"].take()).collect())

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::demo::report::{Forwarding, Left, Report};
-use lab::demo::strategy::{Network, Strategy};
+use lab::demo::strategy::{Arrival, Network, Strategy};
 use lab::dist;
 use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
 use libtest_mimic::Arguments;
@@ -51,11 +51,17 @@ fn a_small_migration_loses_nothing() -> Result<()> {
     let [double, bridge] = report.migrations.as_slice() else {
         bail!("{} migrations", report.migrations.len());
     };
-    for (run, strategy, passes, names) in [
-        (double, Strategy::Double, 3, "before install scouts both-old both-new new old removed"),
-        (bridge, Strategy::Bridge, 1, "before install scouts new old removed"),
+    for (run, strategy, arrival, passes, names) in [
+        (
+            double,
+            Strategy::Double,
+            Arrival::Installed,
+            3,
+            "before install scouts both-old both-new new old removed",
+        ),
+        (bridge, Strategy::Bridge, Arrival::Booted, 1, "before new agents scouts new old removed"),
     ] {
-        ensure!(run.strategy == strategy && run.untouched_by_install == 4, "{run:?}");
+        ensure!((run.strategy, run.arrival, run.untouched) == (strategy, arrival, 4), "{run:?}");
         // Every pod in every pass, and one per node when the old network is gone.
         ensure!(run.recreated == 4 * passes + 2, "{strategy}: {} re-created", run.recreated);
         let phases: Vec<&str> = run.phases.iter().map(|phase| phase.phase.as_str()).collect();

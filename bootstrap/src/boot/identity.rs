@@ -4,8 +4,6 @@
 //! was seen last is kept beside the records (`/var/lib/crossfade/boot.json`), so that an image made of a node that was in use knows
 //! that it is another machine's.
 
-
-
 use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
 use shim::layout::BOOT_ID;
@@ -73,7 +71,8 @@ impl Identity {
     /// # Errors
     /// The kernel's boot id cannot be read.
     pub fn now(root: &Root) -> Result<Self, String> {
-        let boot_id = line(root, BOOT_ID).ok_or_else(|| format!("{BOOT_ID} cannot be read: is /proc mounted?"))?;
+        let boot_id =
+            line(root, BOOT_ID).ok_or_else(|| format!("{BOOT_ID} cannot be read: is /proc mounted?"))?;
         let is_id = |id: &String| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         Ok(Self {
             version: VERSION,
@@ -215,7 +214,9 @@ mod tests {
             std::fs::write(path, text).expect("file");
         };
         write(BOOT_ID, "b\n");
-        for (text, known) in [("", false), ("uninitialized\n", false), ("0123456789abcdef0123456789abcdef\n", true)] {
+        for (text, known) in
+            [("", false), ("uninitialized\n", false), ("0123456789abcdef0123456789abcdef\n", true)]
+        {
             write(MACHINE_ID, text);
             let now = Identity::now(&root).expect("identity");
             assert_eq!((now.boot_id.as_str(), now.machine_id.is_some()), ("b", known), "{text}");

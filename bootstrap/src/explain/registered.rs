@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::cli::Mode;
 use crate::exit::Failure;
 use crate::generator::{self, Role};
 use crate::kubelet::registration::Registration;
@@ -28,6 +29,8 @@ pub(super) struct Told {
     variable: &'static str,
     /// Why its command cannot be continued.
     error: Option<String>,
+    #[serde(skip)]
+    role: Role,
 }
 
 impl Told {
@@ -40,6 +43,7 @@ impl Told {
             command: Vec::new(),
             variable,
             error: Some(error),
+            role,
         };
         match Unit::load(root, name) {
             Ok(None) => None,
@@ -50,8 +54,18 @@ impl Told {
                 command: unit.command().unwrap_or_default(),
                 variable,
                 error: generator::continuation(root, &unit, role).err(),
+                role,
             }),
         }
+    }
+
+    /// Why its command cannot be continued, where there is something to add to it.
+    pub(super) fn matters(&self, root: &Root, node: &Node) -> Option<String> {
+        let needed = match self.role {
+            Role::Kubelet => render::speaks(root, node),
+            Role::Runtime(_) => node.conf_dir == Mode::Private,
+        };
+        self.error.clone().filter(|_| needed)
     }
 
     pub(super) fn tell(&self, text: &mut String) {

@@ -206,4 +206,6 @@ fn report(fields: &Fields, usual: Reporting) -> Result<Reporting, String> {
 }
 
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod tests;

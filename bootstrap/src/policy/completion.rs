@@ -42,7 +42,7 @@ impl Completion {
     pub fn of(file: &Path) -> Option<Self> {
         let from = shim::trust::resolve(file).ok()?;
         let (was, mode) = change::look(&from)?;
-        let (bytes, networks) = complete(&was).ok()??;
+        let Completed { bytes, networks } = complete(&was).ok()??;
         Some(Self { place: file.into(), from, was, mode, bytes, networks })
     }
 
@@ -104,11 +104,20 @@ impl Completion {
     }
 }
 
-/// A policy's bytes with the probes that its profiles know, and the networks that got some; none where nothing is missing.
+/// A policy with its profiles' probes in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completed {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The networks that got some, each with its profile: `new (cilium)`.
+    pub networks: Vec<String>,
+}
+
+/// A policy with the probes that its profiles know; none where nothing is missing.
 ///
 /// # Errors
 /// It is no valid policy, before or after.
-pub fn complete(bytes: &[u8]) -> Result<Option<(Vec<u8>, Vec<String>)>, String> {
+pub fn complete(bytes: &[u8]) -> Result<Option<Completed>, String> {
     let policy = Policy::parse(bytes)?;
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
     let raw = |value: String| RawValue::from_string(value).map_err(|e| e.to_string());
@@ -130,15 +139,15 @@ pub fn complete(bytes: &[u8]) -> Result<Option<(Vec<u8>, Vec<String>)>, String> 
         }
         let probes = raw(Value::from(probes(profile, side.as_str())).to_string())?;
         let one = splice(written.get(), "ready", &probes).map_err(|e| e.to_string())?;
-        networks = splice(&networks, side.as_str(), &*raw(one)?).map_err(|e| e.to_string())?;
+        networks = splice(&networks, side.as_str(), &raw(one)?).map_err(|e| e.to_string())?;
         completed.push(format!("{side} ({})", profile.name));
     }
     if completed.is_empty() {
         return Ok(None);
     }
-    let whole = splice(text, "networks", &*raw(networks)?).map_err(|e| e.to_string())?.into_bytes();
+    let whole = splice(text, "networks", &raw(networks)?).map_err(|e| e.to_string())?.into_bytes();
     Policy::parse(&whole).map_err(|why| format!("a profile's probes are not valid: {why}"))?;
-    Ok(Some((whole, completed)))
+    Ok(Some(Completed { bytes: whole, networks: completed }))
 }
 
 /// A profile's probes as a policy spells them. Those that only `watch` can ask become one file, which it keeps while they hold.
@@ -167,7 +176,7 @@ mod tests {
     fn completed(networks: &str) -> Option<(String, Vec<String>)> {
         let text = format!("{{\n  \"version\": 1,\n  \"networks\": {networks},\n  \"attach\": \"old\" }}\n");
         let done = complete(text.as_bytes()).expect("valid")?;
-        Some((String::from_utf8(done.0).expect("UTF-8"), done.1))
+        Some((String::from_utf8(done.bytes).expect("UTF-8"), done.networks))
     }
 
     #[test]

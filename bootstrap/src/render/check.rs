@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{absent, own};
+use super::{absent, own, speaks};
 use crate::exit::{Exit, Failure};
 use crate::generator::{self, Role};
 use crate::kubelet::found::Found;
@@ -65,7 +65,7 @@ pub(super) fn check(root: &Root) -> Result<Checked, Failure> {
 /// The way from node.json to kubelet's command line; returns our words.
 fn registered(root: &Root, node: &Node, findings: &mut Vec<String>, notes: &mut Vec<String>) -> Vec<String> {
     let own = own(root, node);
-    let speaks = !own.labels.is_empty() || !own.taints.is_empty() || node.gate.give_up_secs.is_some();
+    let speaks = speaks(root, node);
     let unit = match Unit::load(root, &node.kubelet.unit) {
         Ok(Some(unit)) => unit,
         Ok(None) => {

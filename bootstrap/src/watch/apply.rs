@@ -10,7 +10,6 @@ use shim::{file, ready, trust};
 use crate::change::{self, Act, Change, Write};
 use crate::cli::Global;
 use crate::print::{Done, Outcome};
-use shim::layout::CONF_DIR;
 
 /// Mode of directories in which others read: our conf's, and the markers of probes.
 const OPEN_DIR: u32 = 0o755;
@@ -80,13 +79,10 @@ pub fn start_unit(global: &Global, act: &Act) -> Result<(), String> {
     Err(format!("systemd-run: {}: {}", output.status, said.lines().next().unwrap_or("it says nothing")))
 }
 
-/// What was said on our command line about places, for a command of ours.
+/// What was said on our command line about places, for a command of ours; the conf directory is among its arguments.
 fn flags(global: &Global) -> Vec<std::ffi::OsString> {
     let mut flags = Vec::new();
     let mut flag = |name: &str, value: &Path| flags.extend([name.into(), value.as_os_str().to_owned()]);
-    if global.conf_dir != Path::new(CONF_DIR) {
-        flag("--conf-dir", &global.conf_dir);
-    }
     if global.root != Path::new("/") {
         flag("--root", &global.root);
     }

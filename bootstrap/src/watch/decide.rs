@@ -6,7 +6,7 @@ use shim::process::Process;
 use super::document::{self, Document};
 use super::facts::{Facts, NetworkFacts};
 use super::memory::Memory;
-use super::network::{Judged, bin_dirs, judge};
+use super::network::{Judged, judge, places};
 use super::own::{self, Decided, State};
 use super::proof::WITHIN_SECS;
 use crate::change::{Act, Change};
@@ -63,6 +63,8 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
     findings.extend(memory.polls.then(|| {
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
+    findings.extend(facts.untold.clone());
+    findings.extend(memory.unswept.as_ref().map(|why| format!("nothing is swept: {why}")));
     findings.extend(memory.failed.clone());
     let mut happened = conf.happened.clone();
     happened.extend(since_the_last(facts, &mut memory, (phase, &verdict), (&conf, &findings)));
@@ -82,6 +84,7 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
     changes.extend(conf.changes.clone());
     if policy.is_some() && facts.off.is_none() && facts.now >= memory.sweep {
         memory.sweep = facts.now + SWEEP_EVERY;
+        memory.unswept = None;
         changes.push(sweep(facts));
     }
     let document = describe(facts, &report, (&conf, &memory), (&judged, &attached, findings), watch);
@@ -168,7 +171,7 @@ fn clears(facts: &Facts, attached: &[Side]) -> bool {
 fn sweep(facts: &Facts) -> Change {
     let mut arguments =
         vec!["sweep".to_owned(), format!("--runtime-endpoint={}", facts.node.runtime.endpoint)];
-    arguments.extend(bin_dirs(facts));
+    arguments.extend(places(facts));
     let unit = "crossfade-sweep".to_owned();
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: WITHIN_SECS * 5 };
     Change::new(act, unit, "closes what the runtime no longer lists")

@@ -16,11 +16,13 @@ use shim::{ready, trust};
 
 use super::probe::{self, Asked};
 use super::proof::{self, Kept};
+use crate::boot::gather::usual_dir;
 use crate::cli::{Global, Mode};
 use crate::confdir::ConfDir;
 use crate::facts;
 use crate::node::Node;
 use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PROBED, PROOF, Root};
+use crate::runtime::config::RuntimeConfig;
 use crate::settings::{Installed, Settings};
 use crate::switch::{self, Off};
 
@@ -37,6 +39,10 @@ pub struct Facts {
     pub bad_node: Option<String>,
     /// How the node takes part.
     pub node: Node,
+    /// There is a node.json.
+    pub node_decides: bool,
+    /// Why the runtime's own directories are not known.
+    pub untold: Option<String>,
     /// Why `boot` has not succeeded in this boot.
     pub not_booted: Option<String>,
     /// State and run directory.
@@ -74,6 +80,50 @@ pub struct Held {
     pub sha256: String,
 }
 
+/// What is known before a look.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// node.json as it was when it was last valid.
+    pub node: &'a Node,
+    /// The runtime's directories.
+    pub usual: &'a Usual,
+    /// Our conf when it was last there.
+    pub before: Option<&'a Installed>,
+}
+
+/// The directories that the runtime uses without us, as it was configured when it was started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usual {
+    /// Where it reads confs; none where that is not known.
+    pub conf_dir: Option<PathBuf>,
+    /// Where it looks for plugins.
+    pub bin_dirs: Vec<PathBuf>,
+    /// Why nothing is known, where there is a runtime.
+    pub untold: Option<String>,
+}
+
+impl Usual {
+    /// Asks the runtime's configuration; for containerd that runs `containerd config dump`.
+    #[must_use]
+    pub fn find(root: &Root, node: &Node) -> Self {
+        match RuntimeConfig::gather(root, node) {
+            Ok(None) => Self::default(),
+            Ok(Some(config)) => Self {
+                conf_dir: Some(usual_dir(Some(&config)).to_path_buf()),
+                bin_dirs: config
+                    .setup
+                    .bin_dirs
+                    .iter()
+                    .map(|dir| root.at(dir))
+                    .filter(|dir| dir.is_dir())
+                    .collect(),
+                untold: None,
+            },
+            Err(why) => Self { untold: Some(why), ..Self::default() },
+        }
+    }
+}
+
 /// One network of the policy.
 #[derive(Debug, Clone)]
 pub struct NetworkFacts {
@@ -109,21 +159,22 @@ pub struct Loaded {
 pub struct Absent(pub String);
 
 impl Facts {
-    /// Looks at everything. `node` and `before` are what the last round knew of node.json and of our conf.
+    /// Looks at everything, with what was known before.
     #[must_use]
-    pub fn gather(global: &Global, node: &Node, before: Option<&Installed>, now: Duration) -> Self {
+    pub fn gather(global: &Global, known: Known<'_>, now: Duration) -> Self {
+        let Known { node, usual, before } = known;
         let root = Root::new(&global.root);
         let (node, bad_node) = match Node::load(&root) {
             Ok(node) => (node, None),
             Err(why) => (node.clone(), Some(why)),
         };
-        let settings = Settings::on(global, &node, before);
+        let settings = Settings::on(global, &node, usual.conf_dir.as_deref(), before);
         let layout = settings.layout;
         let boot_id = boot::boot_id().unwrap_or_default().to_owned();
-        let bin_dirs = if node.runtime.bin_dirs.is_empty() {
-            BIN_DIRS.iter().map(|dir| root.at(dir)).filter(|dir| dir.is_dir()).collect()
-        } else {
-            node.runtime.bin_dirs.clone()
+        let bin_dirs = match (&node.runtime.bin_dirs, &usual.bin_dirs) {
+            (named, _) if !named.is_empty() => named.clone(),
+            (_, told) if !told.is_empty() => told.clone(),
+            _ => BIN_DIRS.iter().map(|dir| root.at(dir)).filter(|dir| dir.is_dir()).collect(),
         };
         let policy = load(&layout.policy_file());
         let probed = root.at(PROBED);
@@ -134,6 +185,8 @@ impl Facts {
         let endpoint = &node.runtime.endpoint;
         Self {
             off: switch::off(&root),
+            node_decides: root.settings_file(NODE_FILE).is_some(),
+            untold: usual.untold.clone(),
             not_booted: booted(&root.at(BOOTED), &boot_id).err(),
             dir: ConfDir::read(&settings.conf_dir)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),

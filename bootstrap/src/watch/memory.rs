@@ -1,6 +1,7 @@
 //! What one round leaves to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shim::policy::{Phase, Side};
@@ -26,6 +27,8 @@ pub struct Memory {
     pub guard: Guard,
     /// How often it was put back.
     pub repairs: u64,
+    /// Where the runtime's directory is.
+    pub dir_path: Option<PathBuf>,
     /// Which directory the runtime watches, as far as we know.
     pub dir: Option<String>,
     /// Since when there is no directory.
@@ -42,6 +45,8 @@ pub struct Memory {
     pub told: BTreeSet<(&'static str, String)>,
     /// When the next sweep is due.
     pub sweep: Duration,
+    /// Why the last one was not begun.
+    pub unswept: Option<String>,
     /// Events cannot be had, so the directories are looked at every so often.
     pub polls: bool,
     /// A write or a removal that failed in the last round.
@@ -65,6 +70,7 @@ impl Memory {
     pub fn after(before: Option<&Document>) -> Self {
         let conf = before.map(|document| &document.conf);
         Self {
+            dir_path: conf.map(|conf| conf.dir.clone()),
             dir: conf.and_then(|conf| conf.directory.clone()),
             lost_by: conf.and_then(|conf| conf.lost_by.clone()),
             was_there: conf.is_some_and(|conf| conf.was_there),

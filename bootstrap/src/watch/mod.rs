@@ -37,6 +37,7 @@ use crate::places::{Root, STATUS, WATCH_LOCK};
 use crate::print::{self, Changed, Report};
 use crate::report::Publish;
 use crate::unit::Unit;
+use facts::{Known, Usual};
 
 /// Where `watch` works.
 #[derive(Debug)]
@@ -144,7 +145,9 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
     let before = document::of_this_boot(&scope.root.at(STATUS));
     let memory = memory::Memory { sweep: Duration::MAX, ..memory::Memory::after(before.as_ref()) };
-    let facts = facts::Facts::gather(&scope.global, &Node::default(), None, Duration::ZERO);
+    let usual = Usual::find(&scope.root, &Node::load(&scope.root).unwrap_or_default());
+    let known = Known { node: &Node::default(), usual: &usual, before: None };
+    let facts = facts::Facts::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =
         decision.happened.iter().map(|one| format!("{}: {}", one.reason, one.message)).collect();

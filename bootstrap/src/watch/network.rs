@@ -92,13 +92,14 @@ fn marker(facts: &Facts, network: &NetworkFacts) -> Vec<Change> {
 
 fn start(facts: &Facts, side: Side, turn: u64) -> Change {
     let mut arguments = vec!["prove".to_owned(), side.to_string(), "--turn".into(), turn.to_string()];
-    arguments.extend(bin_dirs(facts));
+    arguments.extend(places(facts));
     let unit = format!("crossfade-prove-{side}");
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof::WITHIN_SECS };
     Change::new(act, unit, format!("network {side} is to attach, check and detach a scratch namespace"))
 }
 
-/// Where plugins are, as options of our own commands.
-pub(super) fn bin_dirs(facts: &Facts) -> impl Iterator<Item = String> {
-    facts.bin_dirs.iter().map(|dir| format!("--bin-dir={}", dir.display()))
+/// Where conf and plugins are, as options of our own commands.
+pub(super) fn places(facts: &Facts) -> impl Iterator<Item = String> {
+    let bin_dirs = facts.bin_dirs.iter().map(|dir| format!("--bin-dir={}", dir.display()));
+    std::iter::once(format!("--conf-dir={}", facts.conf_dir.display())).chain(bin_dirs)
 }

@@ -167,7 +167,8 @@ fn repair(facts: &Facts, memory: &mut Memory, decided: &mut Decided, (name, want
         Ok(Some(_)) => "was somebody else's",
         Err(_) => "could not be read",
     };
-    let first = !taken && !gave_up && (facts.is_private() || was_settled.is_some());
+    let outdated = matches!(&facts.own, Ok(Some(own)) if own.is_ours && own.bytes != wanted);
+    let first = !taken && !gave_up && (facts.is_private() || was_settled.is_some() || outdated);
     let (reason, warning, message) = if first {
         ("ConfWritten", false, format!("{shown}: it {what}; written for the phase and the networks of now"))
     } else {
@@ -207,8 +208,8 @@ fn name(facts: &Facts, basis: Option<&Installed>) -> Option<String> {
 fn bytes(facts: &Facts, basis: Option<&Installed>, name: &str) -> Vec<u8> {
     let layout = basis.map_or(&facts.layout, |conf| &conf.layout);
     let version = match basis {
-        // Who installed it by hand chose a version, too.
-        Some(conf) if !facts.is_private() => conf.cni_version.as_str(),
+        // Where there is a node.json, it decides; else what an installation chose stays.
+        Some(conf) if !facts.node_decides => conf.cni_version.as_str(),
         _ => facts.node.cni_version.as_str(),
     };
     let mut capabilities: BTreeSet<String> = [POD_ANNOTATIONS.to_owned()].into();
@@ -225,8 +226,11 @@ fn bytes(facts: &Facts, basis: Option<&Installed>, name: &str) -> Vec<u8> {
     conf(layout, name, version, &capabilities)
 }
 
-/// Notices that the directory is another one, and that the runtime that had lost it was restarted.
+/// Notices that the directory is another one of the same name, and that the runtime that had lost it was restarted.
 fn directory(facts: &Facts, memory: &mut Memory, decided: &mut Decided) {
+    if memory.dir_path.replace(facts.conf_dir.clone()).is_some_and(|path| path != facts.conf_dir) {
+        (memory.dir, memory.dir_missing, memory.settled) = (None, None, None);
+    }
     if let Some(id) = &facts.dir_id {
         let other = memory.dir.as_ref().is_some_and(|known| known != id) || memory.dir_missing.is_some();
         if memory.dir.is_some() && other {

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::decide::{Decision, decide};
 use super::document;
 use super::events::{Events, Wake, signals};
-use super::facts::{Facts, prints};
+use super::facts::{Facts, Known, Usual, prints};
 use super::memory::Memory;
 use super::pace::Pace;
 use super::{Scope, apply, textfile};
@@ -77,6 +77,8 @@ struct Watch<'a> {
     pace: Pace,
     memory: Memory,
     facts: Option<Facts>,
+    /// The runtime's own directories, and the life of it in which they were asked for.
+    usual: Option<(Usual, Option<Option<String>>)>,
     prints: BTreeMap<PathBuf, Option<String>>,
     publisher: Option<Box<dyn Publish>>,
     reported: Option<NodeReport>,
@@ -101,6 +103,7 @@ impl<'a> Watch<'a> {
             pace: Pace::default(),
             memory: Memory::after(before.as_ref()),
             facts: None,
+            usual: None,
             prints: BTreeMap::new(),
             reported: None,
             pending: Vec::new(),
@@ -172,6 +175,10 @@ impl<'a> Watch<'a> {
             self.facts = Some(facts);
         }
         let known = self.facts.take().map_or_else(Node::default, |facts| facts.node);
+        if self.usual.is_none() {
+            let node = Node::load(&self.scope.root).unwrap_or_else(|_| known.clone());
+            self.usual = Some((Usual::find(&self.scope.root, &node), None));
+        }
         let mut looks = 0;
         loop {
             looks += 1;
@@ -179,7 +186,18 @@ impl<'a> Watch<'a> {
             // Before the look: what changes during it is seen by the next tick.
             let before: Vec<PathBuf> = self.prints.keys().cloned().collect();
             self.prints = prints(&before);
-            let facts = Facts::gather(&self.scope.global, &known, self.memory.good.as_ref(), now(self.began));
+            let usual = self.usual.get_or_insert_default();
+            let known = Known { node: &known, usual: &usual.0, before: self.memory.good.as_ref() };
+            let facts = Facts::gather(&self.scope.global, known, now(self.began));
+            // A runtime that was started again may have been configured anew.
+            let life = facts.runtime.clone();
+            if life.is_some() && usual.1.replace(life.clone()).is_some_and(|was| was != life) {
+                let next = Usual::find(&self.scope.root, &facts.node);
+                if next != usual.0 && looks < LOOKS {
+                    usual.0 = next;
+                    continue;
+                }
+            }
             let mut files = facts.files(&self.scope.root);
             files.sort();
             files.dedup();
@@ -245,8 +263,7 @@ impl<'a> Watch<'a> {
         if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
             standing.1.proofs.did_not_start(now, why);
         } else {
-            let message = format!("{unit} was not started: {why}");
-            self.pending.push(Happened { reason: "SweepNotStarted", warning: true, message });
+            self.memory.unswept = Some(why);
         }
     }
 

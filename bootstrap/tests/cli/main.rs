@@ -1,8 +1,15 @@
 //! `crossfade-bootstrap` as a person calls it: the program itself, on trees of files that stand for a node.
 
+mod boot;
+mod explain;
+mod gate;
 mod install;
+mod kubelet;
 mod node;
 mod policy;
 mod refusals;
+mod render;
 mod sweep;
+mod systemd;
+mod tree;
 mod uninstall;

@@ -245,7 +245,8 @@ fn copy(from: &Path, to: &Path, root: &str) {
     }
 }
 
-fn collect(dir: &Path, root: &Path, files: &mut BTreeMap<String, Print>) {
+/// Every file below `dir`, by its path from `root`.
+pub(crate) fn collect(dir: &Path, root: &Path, files: &mut BTreeMap<String, Print>) {
     for entry in fs::read_dir(dir).expect("list") {
         let path = entry.expect("entry").path();
         let meta = path.symlink_metadata().expect("metadata");

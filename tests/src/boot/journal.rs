@@ -1,5 +1,6 @@
 //! What a machine's journal says, over all its boots.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -51,13 +52,26 @@ impl Journal {
         &self.entries
     }
 
-    /// The last lines about everything that has failed, and what our programs said, for an error message.
+    /// The last lines for an error message: each thing that was said once, however often it was said, without numbers that
+    /// differ, and of the runtime only its errors.
     pub fn tail(&self) -> String {
-        let line = |entry: &Value| {
-            let word = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
-            format!("{}: {}", word("SYSLOG_IDENTIFIER"), word("MESSAGE"))
-        };
-        let lines: Vec<String> = self.entries.iter().map(line).collect();
-        lines[lines.len().saturating_sub(60)..].join("\n")
+        let (mut seen, mut lines) = (BTreeSet::new(), Vec::new());
+        for entry in &self.entries {
+            let word = |field: &str| entry[field].as_str().unwrap_or_default();
+            let (identifier, message) = (word("SYSLOG_IDENTIFIER"), word("MESSAGE"));
+            if identifier == "containerd" && !message.contains("level=error") {
+                continue;
+            }
+            let line: String = format!("{identifier}: {message}").chars().take(LINE).collect();
+            if seen.insert(line.replace(|c: char| c.is_ascii_hexdigit(), "")) {
+                lines.push(line);
+            }
+        }
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
     }
 }
+
+/// Longest line of [`Journal::tail`], in characters.
+const LINE: usize = 1000;
+/// Most lines of it.
+const LINES: usize = 100;

@@ -1,7 +1,6 @@
-//! What is laid over a machine's `/usr`: our package, the lab's programs, and what a node's image has besides.
+//! What machines share: our package as it would be installed, the stand-ins, and a containerd that has its image.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -9,22 +8,6 @@ use anyhow::{Context, Result};
 
 use crate::scratch::{Scratch, install};
 use crate::{dist, image, node, packages};
-
-/// Units of the distribution that a node's boot does not need here; without them it is half as long.
-const MASKED: [&str; 12] = [
-    "dbus.service",
-    "dbus.socket",
-    "dev-hugepages.mount",
-    "getty.target",
-    "remote-fs.target",
-    "systemd-ask-password-console.path",
-    "systemd-ask-password-wall.path",
-    "systemd-logind.service",
-    "systemd-network-generator.service",
-    "systemd-sysctl.service",
-    "systemd-update-utmp.service",
-    "systemd-user-sessions.service",
-];
 
 /// Layers that machines share; made once in a process.
 #[derive(Debug)]
@@ -48,11 +31,6 @@ impl Kit {
         self.scratch.join("package/usr")
     }
 
-    /// What a node's image has below `/usr` without our package.
-    pub(super) fn image(&self) -> PathBuf {
-        self.scratch.join("image/usr")
-    }
-
     /// containerd's `/var/lib/containerd` with the sandbox image in it.
     pub(super) fn containerd(&self) -> PathBuf {
         self.scratch.join("containerd")
@@ -69,21 +47,11 @@ impl Kit {
     fn make() -> Result<Kit> {
         let kit = Kit { scratch: Scratch::new("kit")? };
         install_package(&kit.scratch.join("package"))?;
-        kit.make_image()?;
+        // Into the lab's own /usr, of which machines have the programs of their distribution.
+        install(&dist::lab_bin("lab-kubelet")?, Path::new("/usr/bin/kubelet"))?;
+        install(&dist::lab_bin("lab-agent")?, Path::new("/usr/bin/lab-agent"))?;
         kit.make_containerd().context("a containerd with the sandbox image")?;
         Ok(kit)
-    }
-
-    fn make_image(&self) -> Result<()> {
-        let usr = self.image();
-        install(&dist::lab_bin("lab-agent")?, &usr.join("bin/lab-agent"))?;
-        install(&dist::lab_bin("lab-kubelet")?, &usr.join("bin/kubelet"))?;
-        let units = usr.join("lib/systemd/system");
-        fs::create_dir_all(&units).context("units")?;
-        for unit in MASKED {
-            symlink("/dev/null", units.join(unit)).with_context(|| format!("masking {unit}"))?;
-        }
-        Ok(())
     }
 
     /// Imports once what each machine would have to import.

@@ -13,7 +13,7 @@ use super::journal::Journal;
 use super::nspawn::{self, Ended, Nspawn};
 use super::{Kit, world};
 use crate::scratch::Scratch;
-use crate::{deadline, node};
+use crate::{deadline, isolate, node};
 
 /// What a machine takes from the machine underneath, beside `/usr`.
 const COPIED: [&str; 5] = ["passwd", "group", "nsswitch.conf", "ld.so.cache", "pam.d"];
@@ -34,26 +34,32 @@ impl Machine {
     /// # Errors
     /// A program is not built, or a part is not fetched.
     pub fn new() -> Result<Self> {
-        let kit = Kit::shared()?;
-        let machine = Self::make(&[&kit.package(), &kit.image()])?;
+        let package = Kit::shared()?.package();
+        let machine = Self::make(Some(&package))?;
         machine.preset()?;
         Ok(machine)
     }
 
-    /// The same machine without our package.
+    /// The same machine without our package, and with a `/usr` that cannot be written to.
     ///
     /// # Errors
     /// As [`Machine::new`].
     pub fn bare() -> Result<Self> {
-        Self::make(&[&Kit::shared()?.image()])
+        Kit::shared()?;
+        Self::make(None)
     }
 
-    fn make(layers: &[&Path]) -> Result<Self> {
+    fn make(package: Option<&Path>) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("machine-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let machine = Self { running: None, name, arguments: Vec::new(), disk: Disk::new(layers)? };
+        let machine = Self { running: None, name, arguments: Vec::new(), disk: Disk::new(package)? };
         world::furnish(&machine)?;
         Ok(machine)
+    }
+
+    /// Whether its `/usr` can be written to.
+    pub(super) fn has_layer(&self) -> bool {
+        self.disk.scratch.join("upper").is_dir()
     }
 
     /// Where a path of the disk is for the lab. Not for `/run`, which is not on the disk.
@@ -80,6 +86,19 @@ impl Machine {
     pub fn script(&self, path: impl AsRef<Path>, content: &str) -> Result<()> {
         self.write(&path, content)?;
         fs::set_permissions(self.disk(&path), fs::Permissions::from_mode(0o755)).context("mode of a script")
+    }
+
+    /// Takes our package off the disk and leaves everything that came to be since, as a package manager does.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn remove_package(&self) -> Result<()> {
+        let package = Kit::shared()?.package();
+        for file in package_files(&package)? {
+            let path = self.disk("/usr").join(file.strip_prefix(&package)?);
+            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// Reads a file of the disk.
@@ -278,6 +297,20 @@ impl Machine {
     }
 }
 
+/// Files and links below a directory, dangling ones included.
+fn package_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(package_files(&entry.path())?);
+        } else {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
 /// Names in a directory, sorted; none when it is absent.
 pub(crate) fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -292,11 +325,11 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
 struct Disk {
     root: PathBuf,
     // Removed after the unmount.
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Disk {
-    fn new(layers: &[&Path]) -> Result<Self> {
+    fn new(package: Option<&Path>) -> Result<Self> {
         let scratch = Scratch::new("machine")?;
         let root = scratch.dir("root")?;
         for directory in
@@ -312,14 +345,18 @@ impl Disk {
         let mut copy = Command::new("cp");
         copy.arg("--archive").args(COPIED.map(|name| Path::new("/etc").join(name)));
         node::run(copy.arg(root.join("etc")))?;
-        let mut lowers: Vec<String> = layers.iter().map(|layer| layer.display().to_string()).collect();
-        lowers.push("/usr".to_owned());
-        let (upper, work) = (scratch.dir("upper")?, scratch.dir("work")?);
-        let options =
-            format!("lowerdir={},upperdir={},workdir={}", lowers.join(":"), upper.display(), work.display());
-        mount(Some("overlay"), &root.join("usr"), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+        let (usr, disk) = (root.join("usr"), Self { root, scratch: scratch });
+        let Some(package) = package else {
+            // No layer of its own: systemd-sysext lays one over it, and overlayfs stacks no higher than two.
+            isolate::bind(Path::new("/usr"), &usr)?;
+            return Ok(disk);
+        };
+        let (upper, work) = (disk.scratch.dir("upper")?, disk.scratch.dir("work")?);
+        let layers = [package, Path::new("/usr")].map(|layer| layer.display().to_string()).join(":");
+        let options = format!("lowerdir={layers},upperdir={},workdir={}", upper.display(), work.display());
+        mount(Some("overlay"), &usr, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
             .context("a machine's /usr")?;
-        Ok(Self { root, _scratch: scratch })
+        Ok(disk)
     }
 }
 

@@ -37,8 +37,13 @@ exec "$@"
 ///
 /// `/proc/cmdline` shows the one of the machine underneath; systemd itself takes, in a container, its own arguments for it.
 const INIT: &str = r#"
+cat /proc/sys/kernel/random/boot_id >/run/lab-boot-id
 [ ! -e /etc/lab/cmdline ] || mount --bind /etc/lab/cmdline /proc/cmdline
-[ ! -e /etc/lab/read-only-etc ] || { mount --bind /etc /etc && mount -o remount,bind,ro /etc; }
+if [ -e /etc/lab/read-only-etc ]; then
+    mount -t tmpfs tmpfs /etc/cni
+    mount --rbind /etc /etc
+    mount -o remount,bind,ro /etc
+fi
 exec /usr/lib/systemd/systemd "$@"
 "#;
 

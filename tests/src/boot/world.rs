@@ -2,6 +2,7 @@
 //! of two networks.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,8 +20,28 @@ pub const AGENTS_DIR: &str = "/etc/cni/net.d";
 pub const AGENTS_RUN: &str = "/run/lab-agents";
 /// The pods that the stand-in kubelet is to run, one name a line.
 pub const PODS: &str = "/etc/lab/pods";
+/// The label of [`node_json`].
+pub const LABEL: (&str, &str) = ("lab.example/pool", "blue");
+/// The taint of [`node_json`], as kubelet says it.
+pub const TAINT: &str = "node.cilium.io/agent-not-ready=true:NoExecute";
 /// Standard plugins that the networks and containerd use.
 const PLUGINS: [&str; 3] = ["bridge", "host-local", "loopback"];
+
+/// Units of the distribution that a node's boot does not need here; without them it is half as long.
+const MASKED: [&str; 12] = [
+    "dbus.service",
+    "dbus.socket",
+    "dev-hugepages.mount",
+    "getty.target",
+    "remote-fs.target",
+    "systemd-ask-password-console.path",
+    "systemd-ask-password-wall.path",
+    "systemd-logind.service",
+    "systemd-network-generator.service",
+    "systemd-sysctl.service",
+    "systemd-update-utmp.service",
+    "systemd-user-sessions.service",
+];
 
 /// A network with an agent, real plugins and a subnet of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +126,28 @@ pub fn policy(attach: &str, primary: &str) -> Value {
             "networks": { "old": network(Network::Old), "new": network(Network::New) } })
 }
 
+/// node.json with a label and a taint, a gate that is quick to say no, and nobody to report to; `more` is laid over it.
+pub fn node_json(conf_dir: &str, more: Value) -> Value {
+    let mut node = json!({
+        "version": 1, "confDir": conf_dir, "labels": { LABEL.0: LABEL.1 }, "gate": { "trySeconds": 1 },
+        "taints": [{ "key": "node.cilium.io/agent-not-ready", "value": "true", "effect": "NoExecute" }],
+        "report": { "node": false }, "proof": "probe",
+    });
+    if let (Some(node), Value::Object(more)) = (node.as_object_mut(), more) {
+        node.extend(more);
+    }
+    node
+}
+
+/// Writes the two settings files of a machine.
+///
+/// # Errors
+/// What the file system says.
+pub fn settings(machine: &Machine, node: &Value, policy: &Value) -> Result<()> {
+    machine.write("/etc/crossfade/node.json", node.to_string())?;
+    machine.write("/etc/crossfade/policy.json", policy.to_string())
+}
+
 /// The agent of a network as a unit, with this many seconds before it does anything; it then waits for its gate, unless `open`.
 ///
 /// # Errors
@@ -130,14 +173,28 @@ pub fn agent(machine: &Machine, network: Network, delay: f32, open: bool) -> Res
 pub(super) fn furnish(machine: &Machine) -> Result<()> {
     machine.write("/etc/machine-id", "11111111111111111111111111111111\n")?;
     machine.write("/etc/hostname", "node-1\n")?;
+    machine.write("/etc/hosts", "127.0.0.1 localhost\n")?;
+    machine.write("/etc/resolv.conf", "")?;
     let journald = "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\nReadKMsg=no\nAudit=no\n";
     machine.write("/etc/systemd/journald.conf.d/lab.conf", journald)?;
     machine.write("/etc/systemd/system.conf.d/lab.conf", "[Manager]\nDefaultTimeoutStopSec=10s\n")?;
+    for unit in MASKED {
+        let link = machine.disk("/etc/systemd/system").join(unit);
+        symlink("/dev/null", &link).with_context(|| format!("masking {unit}"))?;
+    }
     // What waits for seconds on a node waits for less here.
     for unit in ["crossfade-boot", "crossfade-watch", "kubelet", "containerd"] {
         machine.write(
             format!("/etc/systemd/system/{unit}.service.d/90-lab.conf"),
             "[Service]\nRestartSec=100ms\n",
+        )?;
+    }
+    // The boot's id and the kernel's command line are mounts over the real ones, which a /proc of a unit's own lacks.
+    for unit in ["crossfade-boot", "crossfade-watch"] {
+        machine.write(
+            format!("/etc/systemd/system/{unit}.service.d/91-lab.conf"),
+            "[Service]\nBindReadOnlyPaths=/run/lab-boot-id:/proc/sys/kernel/random/boot_id\n\
+             BindReadOnlyPaths=-/etc/lab/cmdline:/proc/cmdline\n",
         )?;
     }
     containerd(machine)?;
@@ -166,6 +223,8 @@ fn containerd(machine: &Machine) -> Result<()> {
 }
 
 /// A containerd's configuration: no feature that needs the machine's help, everything else as the distribution has it.
+///
+/// Without limits for pods: their controllers are not where a machine could use them when the one underneath is of cgroup version 1.
 pub(super) fn containerd_config(root: &Path, state: &Path) -> String {
     format!(
         r#"version = 2
@@ -180,6 +239,7 @@ disabled_plugins = [
   disable_apparmor = true
   disable_tcp_service = true
   restrict_oom_score_adj = true
+  disable_cgroup = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/opt/cni/bin"
 "#,
@@ -191,7 +251,8 @@ disabled_plugins = [
 
 /// kubelet's unit and drop-in in the shape that kubeadm's packages give them.
 fn kubelet(machine: &Machine) -> Result<()> {
-    let units = Path::new("/usr/lib/systemd/system");
+    let packaged = Path::new("/usr/lib/systemd/system");
+    let units = if machine.has_layer() { packaged } else { Path::new("/etc/systemd/system") };
     machine.write(
         units.join("kubelet.service"),
         "[Unit]\nDescription=kubelet (stand-in)\nWants=network-online.target\nAfter=network-online.target\n\

@@ -13,7 +13,7 @@ use super::placement::ensure_placed;
 use super::report::{Forwarding, Left, Migration, Probes};
 use super::scene::{Pod, Scene, Wanted};
 use super::settle::{Pair, until_probed};
-use super::strategy::{Network, Phase, Strategy};
+use super::strategy::{Arrival, Network, Phase, Strategy};
 use super::witness::Asked;
 use super::{bootstrap, scouts};
 use crate::probe::{Mesh, Report};
@@ -62,7 +62,7 @@ pub(super) struct Journey<'a> {
 /// The cluster cannot be built. What goes wrong later is in the report.
 pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
     board.scene(strategy.as_str(), size.nodes);
-    let scene = Scene::new(size.nodes).context("building the cluster")?;
+    let scene = Scene::new(size.nodes, strategy.arrival()).context("building the cluster")?;
     let mut journey = Journey::new(strategy, size, &scene, board);
     let gauge = journey.mesh.gauge();
     board.watch(gauge.clone());
@@ -86,7 +86,8 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
     let Report { phases, losses, longest_stall_ms, .. } = probes;
     Ok(Migration {
         strategy,
-        untouched_by_install: untouched,
+        arrival: strategy.arrival(),
+        untouched,
         recreated,
         ports_answered,
         phases: phases.iter().map(Probes::from).collect(),
@@ -158,9 +159,16 @@ impl<'a> Journey<'a> {
 
     fn travel(&mut self) -> Result<()> {
         self.populate().context("pods on the old network")?;
-        self.mesh.phase("install")?;
-        self.install().context("installing Crossfade")?;
+        let before = self.identities()?;
+        match self.arrival() {
+            Arrival::Installed => {
+                self.mesh.phase("install")?;
+                self.install().context("installing Crossfade")?;
+            }
+            Arrival::Booted => self.mesh.phase("new agents")?,
+        }
         self.admit_new().context("the new network's agents")?;
+        self.count_untouched(&before)?;
         self.settle()?;
         scouts::look_around(self).context("scouts")?;
         for phase in self.strategy.passes() {
@@ -173,7 +181,7 @@ impl<'a> Journey<'a> {
         self.remove_old().context("removing the old network")
     }
 
-    /// Pods on the old network, made by the runtime without us.
+    /// Pods on the old network: made by the runtime without us, or through us since the first moment.
     fn populate(&mut self) -> Result<()> {
         for number in 1..=self.size.pods {
             for (host, on) in self.scene.hosts().iter().enumerate() {
@@ -197,26 +205,36 @@ impl<'a> Journey<'a> {
         Ok(())
     }
 
-    /// Crossfade comes, and no pod notices.
+    /// Crossfade comes under running pods.
     fn install(&mut self) -> Result<()> {
         let overlays = Network::ALL.map(|network| self.scene.overlay(network));
-        let before = self.identities()?;
         for host in self.scene.hosts() {
             self.board.node(host.node.name(), "install");
             bootstrap::install(host, overlays)?;
         }
+        self.board.say("crossfade is installed on every node");
+        Ok(())
+    }
+
+    /// Whatever has come, no pod has noticed.
+    fn count_untouched(&mut self, before: &[Identity]) -> Result<()> {
         let after = self.identities()?;
         let untouched = before.iter().zip(&after).filter(|(before, after)| before == after).count();
         self.untouched = u64::try_from(untouched)?;
-        self.board.say(&format!("crossfade is installed on every node; {untouched} pods untouched"));
+        self.board
+            .say(&format!("crossfade and the new agents are on every node; {untouched} pods untouched"));
         Ok(())
+    }
+
+    fn arrival(&self) -> Arrival {
+        self.strategy.arrival()
     }
 
     /// The new network's agents come up; their conf sorts before the old one's, and changes nothing.
     fn admit_new(&self) -> Result<()> {
         self.scene.new_agents_arrive()?;
         let overlays = Network::ALL.map(|network| self.scene.overlay(network));
-        self.scene.hosts().iter().try_for_each(|host| bootstrap::admit_new(host, overlays))
+        self.scene.hosts().iter().try_for_each(|host| bootstrap::admit_new(host, overlays, self.arrival()))
     }
 
     fn identities(&self) -> Result<Vec<Identity>> {

@@ -9,7 +9,7 @@ use super::board::Board;
 use super::placement::Lease;
 use super::report::Naive;
 use super::scene::{Scene, Wanted};
-use super::strategy::{Network, Phase};
+use super::strategy::{Arrival, Network, Phase};
 use crate::deadline;
 
 /// Tells a runtime that reads its conf directory from one that does not.
@@ -21,7 +21,7 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 /// A part of the lab fails; that the naive way fails is what is to be seen.
 pub fn run(pods: u8, board: &Board) -> Result<Naive> {
     board.scene("naive", 1);
-    let scene = Scene::new(1).context("building the node")?;
+    let scene = Scene::new(1, Arrival::Installed).context("building the node")?;
     let host = &scene.hosts()[0];
     let run = |name: &str, attempt| {
         scene.run_pod(&Wanted {

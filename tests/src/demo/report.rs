@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::strategy::{Network, Strategy};
+use super::strategy::{Arrival, Network, Strategy};
 use super::witness::Asked;
 use crate::probe;
 
@@ -52,8 +52,11 @@ pub struct Naive {
 pub struct Migration {
     /// Which.
     pub strategy: Strategy,
-    /// Pods that ran when Crossfade was installed and were the same afterwards: sandbox, process, netns, address.
-    pub untouched_by_install: u64,
+    /// How Crossfade came to the nodes.
+    pub arrival: Arrival,
+    /// Pods that ran when Crossfade, where it was installed, and the new agents came, and that were the same afterwards: sandbox,
+    /// process, netns, address.
+    pub untouched: u64,
     /// How often a pod was re-created.
     pub recreated: u64,
     /// Connections to published ports that led to their pod; one that does not is an error.
@@ -190,8 +193,11 @@ impl Migration {
                 format!("{} probes unaccounted for in phase {name}", sent - settled.min(*sent)),
             );
         }
-        let untouched = self.untouched_by_install;
-        unless(untouched == pods, format!("the install left {untouched} pods untouched, expected {pods}"));
+        let untouched = self.untouched;
+        unless(
+            untouched == pods,
+            format!("{untouched} pods untouched when the new agents came, expected {pods}"),
+        );
         let passes = u64::try_from(self.strategy.passes().len()).unwrap_or(u64::MAX);
         let recreated = self.recreated;
         unless(
@@ -261,7 +267,8 @@ pub(super) mod tests {
         let phase = Probes { phase: "new".to_owned(), sent: 9, answered: 8, lost: 0, excused: 1, late: 0 };
         Migration {
             strategy: Strategy::Double,
-            untouched_by_install: 4,
+            arrival: Arrival::Installed,
+            untouched: 4,
             recreated: 12,
             ports_answered: 4,
             phases: vec![phase],
@@ -298,7 +305,7 @@ pub(super) mod tests {
             (|run| run.phases[0].sent = 10, "1 probes unaccounted for in phase new"),
             (|run| run.phases[0].answered = 0, "no probe was answered in phase new"),
             (|run| run.phases.clear(), "no phase"),
-            (|run| run.untouched_by_install = 3, "3 pods untouched, expected 4"),
+            (|run| run.untouched = 3, "3 pods untouched, expected 4"),
             (|run| run.recreated = 11, "11 pods re-created, expected 12"),
             (|run| run.misplaced.push("p is lost".to_owned()), "wrong network: p is lost"),
             (|run| run.asked.entry(Network::New).or_default().foreign_dels = 1, "new got 1 DELs for"),

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::strategy::{Network, Phase};
+use super::bootstrap;
+use super::strategy::{Arrival, Network, Phase};
 use super::witness::{Asked, Seen, Witness, add_up};
 use crate::containerd::{Containerd, Options};
 use crate::cri::{PortMapping, Protocol, Sandbox};
 use crate::fabric::{Fabric, Overlay};
-use crate::node::Node;
+use crate::node::{Daemon, Node};
 use crate::probe;
 
-/// Where the runtime's conf and those of the agents are: shared mode, as on a node that already runs.
+/// Where agents put their confs, and where a runtime looks for its own unless it is told otherwise.
 pub const CONF_DIR: &str = "/etc/cni/net.d";
 
 /// The cluster. Dropping it ends everything in it.
@@ -34,6 +35,8 @@ pub struct Host {
     pub node: Node,
     /// Its runtime.
     pub containerd: Containerd,
+    /// `crossfade-bootstrap watch`, where Crossfade came with the node's image.
+    pub watch: Option<Daemon>,
     witness: Witness,
 }
 
@@ -63,11 +66,11 @@ pub struct Pod {
 }
 
 impl Scene {
-    /// Nodes whose only conf is that of the old network, as a person would have installed it.
+    /// Nodes whose only network is the old one; with Crossfade from the first moment where it comes with their image.
     ///
     /// # Errors
     /// A part is missing, or a runtime does not start.
-    pub fn new(nodes: u8) -> Result<Scene> {
+    pub fn new(nodes: u8, arrival: Arrival) -> Result<Scene> {
         let fabric = Fabric::new(nodes)?;
         let old = fabric.overlay(Network::Old.name(), 1, 8472, "10.244")?;
         let new = fabric.overlay(Network::New.name(), 2, 8473, "10.245")?;
@@ -75,8 +78,13 @@ impl Scene {
         for node in fabric.nodes() {
             let witness = Witness::install(node)?;
             node.write(conf_path(Network::Old), serde_json::to_vec_pretty(&Witness::conflist(&old, node))?)?;
-            let containerd = Containerd::start(node, &Options::default())?;
-            hosts.push(Host { node: node.clone(), containerd, witness });
+            let containerd = Containerd::prepare(node, &Options::default())?;
+            let mut host = Host { node: node.clone(), containerd, watch: None, witness };
+            match arrival {
+                Arrival::Installed => host.containerd.begin()?,
+                Arrival::Booted => bootstrap::boot(&mut host, [&old, &new])?,
+            }
+            hosts.push(host);
         }
         Ok(Scene { hosts, fabric, overlays: [(Network::Old, old), (Network::New, new)].into() })
     }

@@ -102,6 +102,14 @@ impl Strategy {
         }
     }
 
+    /// How Crossfade comes to the nodes of this demonstration; either strategy works with either way.
+    pub fn arrival(self) -> Arrival {
+        match self {
+            Strategy::Double => Arrival::Installed,
+            Strategy::Bridge => Arrival::Booted,
+        }
+    }
+
     /// Whether a pod reaches the published address of another one.
     ///
     /// | client \ server | old | both-old | both-new | new |
@@ -112,6 +120,26 @@ impl Strategy {
     pub fn reaches(self, client: Phase, server: Phase) -> bool {
         let direct = client.networks().contains(&server.primary());
         direct || self == Strategy::Bridge
+    }
+}
+
+/// How Crossfade comes to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arrival {
+    /// Under running pods, its conf beside those of the agents: shared mode.
+    Installed,
+    /// With the node's image, its conf in a directory of its own: private mode.
+    Booted,
+}
+
+impl Arrival {
+    /// In a word or two for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Arrival::Installed => "installed, shared",
+            Arrival::Booted => "booted, private",
+        }
     }
 }
 

@@ -80,9 +80,10 @@ fn calls(migrations: &[Migration]) -> Table {
 type Fact = (&'static str, fn(&Migration) -> String);
 
 /// What became of the pods, by strategy.
-const FACTS: [Fact; 11] = [
+const FACTS: [Fact; 12] = [
     ("forwarding between old and new", Migration::forwarding_in_words),
-    ("pods untouched by the install", |migration| migration.untouched_by_install.to_string()),
+    ("crossfade, conf directory", |migration| migration.arrival.as_str().to_owned()),
+    ("pods untouched by its arrival", |migration| migration.untouched.to_string()),
     ("pods re-created", |migration| migration.recreated.to_string()),
     ("published ports that led to their pod", |migration| migration.ports_answered.to_string()),
     ("pods on a WRONG network", |migration| migration.misplaced.len().to_string()),

@@ -15,6 +15,8 @@ use crate::cri::{Cri, Sandbox};
 
 /// How often the runtime is asked; kubelet takes five seconds.
 const PERIOD: Duration = Duration::from_millis(20);
+/// How many times as long as that it waits after a pod that came to nothing.
+const BACK_OFF: u32 = 5;
 
 /// Runs the pods of the list until told to end.
 pub(super) fn run(runtime: &Path, record: &Record) -> Result<()> {
@@ -37,6 +39,9 @@ pub(super) fn run(runtime: &Path, record: &Record) -> Result<()> {
             }
             if adopted && known.as_ref().is_some_and(|(ready, _)| *ready) {
                 attempt(&cri, &mut pending, (start, record))?;
+                if !pending.is_empty() {
+                    std::thread::sleep(PERIOD * BACK_OFF);
+                }
             }
         }
         std::thread::sleep(PERIOD);

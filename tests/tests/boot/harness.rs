@@ -1,30 +1,59 @@
 //! The boot lab itself: what the other tests take for granted.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::world::{self, Network};
-use lab::kubelet::{EVENTS, Event, events};
-use lab::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::preflight::trial;
 use libtest_mimic::Trial;
 
-const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT];
+use crate::{NEEDS, ensure_only};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_machine_without_us_runs_pods", NEEDS, a_machine_without_us_runs_pods)]
+    vec![
+        trial("a_machine_without_us_runs_pods", NEEDS, without_us),
+        trial("without_us_pods_are_on_the_wrong_network", NEEDS, wrong_network),
+        trial("a_disk_outlives_a_boot_and_run_does_not", NEEDS, reboots),
+    ]
 }
 
-fn a_machine_without_us_runs_pods() -> Result<()> {
+fn without_us() -> Result<()> {
     let mut machine = Machine::bare()?;
     machine.write(world::PODS, "one\n")?;
     world::agent(&machine, Network::Old, 0.0, true)?;
     machine.boot()?;
-    machine.until("a pod", |machine| {
-        Ok(events(&machine.disk(EVENTS))?.iter().any(|event| matches!(event, Event::Pod(_))))
-    })?;
-    let all = events(&machine.disk(EVENTS))?;
-    println!("{all:#?}");
+    machine.until_pods(1)?;
+    ensure_only(&machine, Network::Old)?;
+    ensure!(machine.node()?.is_some_and(|(node, created)| created && node.taints.is_empty()));
     machine.halt()?;
-    ensure!(!machine.journal()?.entries().is_empty());
-    let _ = all.first().context("events")?;
+    ensure!(machine.journal()?.says("kubelet.service", "Started"), "{}", machine.journal()?.tail());
+    Ok(())
+}
+
+/// What Crossfade is for: the old agent comes first, and pods that were meant for the new network are on the old one.
+fn wrong_network() -> Result<()> {
+    let mut machine = Machine::bare()?;
+    machine.write(world::PODS, "one\n")?;
+    world::agent(&machine, Network::Old, 0.0, true)?;
+    world::agent(&machine, Network::New, 0.0, false)?;
+    machine.boot()?;
+    machine.until_pods(1)?;
+    ensure!(ensure_only(&machine, Network::New).is_err(), "nothing went wrong: {:?}", machine.pods()?);
+    Ok(())
+}
+
+fn reboots() -> Result<()> {
+    let mut machine = Machine::bare()?;
+    machine.boot_whole()?;
+    machine.run(&["sh", "-c", "cat /proc/sys/kernel/random/boot_id >/var/lib/boot; touch /run/here"])?;
+    let first = machine.read("/var/lib/boot")?;
+    machine.kernel_arguments(&["lab.word"])?;
+    machine.reboot()?;
+    machine.until("PID 1's answer", |machine| {
+        Ok(!machine.ask(&["systemctl", "is-system-running"]).is_empty())
+    })?;
+    ensure!(machine.look("/run/here")?.is_none(), "/run was kept");
+    let second = machine.run(&["cat", "/proc/sys/kernel/random/boot_id"])?;
+    ensure!(first != second && !second.is_empty(), "both boots have the id {first}");
+    ensure!(machine.run(&["cat", "/proc/cmdline"])? == "quiet lab.word\n");
     Ok(())
 }

@@ -1,17 +1,100 @@
 //! Machines that boot with our units under a real systemd.
 
+mod broken;
+mod expansion;
+mod first;
 mod harness;
+mod off;
+mod order;
+mod registration;
+mod seeded;
 mod units;
+mod watched;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use lab::boot::Machine;
+use lab::boot::world::{self, Network};
+use lab::kubelet::Event;
+use lab::preflight::{BOOT, CONTAINERD, Need};
 use libtest_mimic::Arguments;
+use serde_json::{Value, json};
+
+/// What a machine that boots needs.
+pub(crate) const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT];
 
 fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
     let arguments = Arguments::from_args();
     let mut trials = units::trials();
-    trials.extend(harness::trials());
+    for more in [
+        harness::trials(),
+        expansion::trials(),
+        first::trials(),
+        broken::trials(),
+        registration::trials(),
+        expansion::trials(),
+        off::trials(),
+        order::trials(),
+        watched::trials(),
+        seeded::trials(),
+    ] {
+        trials.extend(more);
+    }
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// A machine that is to attach its two pods to the new network, the old network's agent up at once, the new one's at its gate.
+pub(crate) fn migrating(conf_dir: &str, more: Value) -> Result<Machine> {
+    let machine = Machine::new()?;
+    world::settings(&machine, &world::node_json(conf_dir, more), &world::policy("new", "old"))?;
+    world::agent(&machine, Network::Old, 0.0, true)?;
+    world::agent(&machine, Network::New, 0.0, false)?;
+    machine.write(world::PODS, "one\ntwo\n")?;
+    Ok(machine)
+}
+
+/// The same in private mode, as images have it.
+pub(crate) fn private() -> Result<Machine> {
+    migrating("private", json!({}))
+}
+
+/// Waits until everything of this boot is up but the new network's agent.
+pub(crate) fn until_up(machine: &mut Machine) -> Result<()> {
+    machine.until("kubelet, runtime, watch and the old agent", |machine| {
+        let id = machine.look("/proc/sys/kernel/random/boot_id")?.unwrap_or_default();
+        let of_this_boot = |event: &Event| matches!(event, Event::Started { boot, .. } if boot == id.trim());
+        Ok(machine.events()?.iter().any(of_this_boot)
+            && machine.network_ready()?.is_some()
+            && machine.list(world::AGENTS_DIR)?.contains(&"10-old.conflist".to_owned())
+            && machine.show("crossfade-watch.service", "ActiveState") == "active")
+    })
+}
+
+/// The old network is ready and kubelet runs, yet no pod is even tried.
+pub(crate) fn ensure_held(machine: &mut Machine) -> Result<()> {
+    let before = machine.attempts()?;
+    until_up(machine)?;
+    ensure!(machine.network_ready()? == Some(false), "the runtime has a network: {:?}", machine.events()?);
+    ensure!(machine.attempts()? == before, "a pod was tried: {:?}", machine.events()?);
+    let confs = machine.list("/run/crossfade/net.d")?;
+    ensure!(confs.is_empty(), "a conf before its network is ready: {confs:?}");
+    Ok(())
+}
+
+/// Every pod that ever was has its address from this network.
+pub(crate) fn ensure_only(machine: &Machine, network: Network) -> Result<()> {
+    for pod in machine.pods()? {
+        let first = pod.addresses.first().map(String::as_str).unwrap_or_default();
+        ensure!(Network::of(first) == Some(network), "{pod:?} is not on {network:?}");
+    }
+    Ok(())
+}
+
+/// What `boot` made of this boot.
+pub(crate) fn boot_kind(machine: &Machine) -> Result<String> {
+    let text = machine.look("/run/crossfade/boot.json")?.unwrap_or_default();
+    let value: Value = serde_json::from_str(&text)?;
+    Ok(value["kind"].as_str().unwrap_or_default().to_owned())
 }

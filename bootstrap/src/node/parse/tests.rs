@@ -2,7 +2,8 @@
 
 use super::*;
 
-const FULL: &str = r#"{
+/// A file that uses every key.
+pub(super) const FULL: &str = r#"{
     "version": 1,
     "confDir": "private",
     "labels": {"io.cilium.migration/cilium-default": "true"},

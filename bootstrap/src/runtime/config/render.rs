@@ -76,6 +76,7 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
         refuse("private mode: no runtime's unit is here; name it in node.json, runtime.unit".into())
     })?;
     let conf_dir = Path::new(PRIVATE_CONF_DIR);
+    let mut asked = None;
     let told = match (config.kind, &config.program) {
         _ if config.unit.is_none() => return Err(refuse(embedded(&config))),
         (RuntimeKind::Crio, _) => Told::Words(format!("--cni-config-dir={PRIVATE_CONF_DIR}")),
@@ -87,15 +88,16 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
         }
         (RuntimeKind::Containerd, Some(program)) => {
             let dump = containerd::dump(program, &config.file).map_err(refuse)?;
-            decide(root, &config.file, &dump, conf_dir).map_err(refuse)?
+            let asked = asked.insert(Asked { program, file: &config.file, dump });
+            decide(root, asked, conf_dir).map_err(refuse)?
         }
     };
     let changes = changes(root, &told);
     if global.dry_run {
         return Ok(Changed::planned(changes, Vec::new()));
     }
-    if let Some(program) = &config.program {
-        prove(root, program, &config.file, &told).map_err(refuse)?;
+    if let Some(asked) = &asked {
+        prove(root, asked, &told).map_err(refuse)?;
     }
     Ok(Changed::applied(carry_out(changes)?, Vec::new()))
 }
@@ -109,15 +111,23 @@ fn embedded(config: &RuntimeConfig) -> String {
     )
 }
 
+/// A containerd that was asked what its configuration comes to.
+struct Asked<'a> {
+    program: &'a Path,
+    file: &'a Path,
+    /// Its answer; it may hold credentials.
+    dump: String,
+}
+
 /// How containerd is told: by a drop-in where it merges keys and imports from below /run, else by a copy.
-fn decide(root: &Root, file: &Path, dump: &str, conf_dir: &Path) -> Result<Told, String> {
-    let before = tree(file, dump)?;
+fn decide(root: &Root, asked: &Asked, conf_dir: &Path) -> Result<Told, String> {
+    let before = tree(asked.file, &asked.dump)?;
     if containerd::merges_keys(&before)
-        && let Some(place) = drop_in_place(&containerd::imports(root, file)?)
+        && let Some(place) = drop_in_place(&containerd::imports(root, asked.file)?)
     {
         return Ok(Told::DropIn(place));
     }
-    containerd::derive(file, dump, conf_dir).map(Told::Copy)
+    containerd::derive(asked.file, &asked.dump, conf_dir).map(Told::Copy)
 }
 
 /// Where a drop-in of ours would be imported from, of all that every boot empties.
@@ -172,7 +182,7 @@ fn gone(path: &Path, why: &str) -> Change {
 }
 
 /// Asks containerd what it would make of it: it may differ from now in the conf directory alone.
-fn prove(root: &Root, program: &Path, file: &Path, told: &Told) -> Result<(), String> {
+fn prove(root: &Root, asked: &Asked, told: &Told) -> Result<(), String> {
     let place = match told {
         Told::Words(_) => return Ok(()),
         Told::Copy(_) => root.at(format!("{CONTAINERD_CONFIG}.candidate")),
@@ -187,7 +197,7 @@ fn prove(root: &Root, program: &Path, file: &Path, told: &Told) -> Result<(), St
         Ok::<_, std::io::Error>(dir.to_path_buf())
     })();
     written.map_err(|error| format!("make the directory of {}: {error}", place.display()))?;
-    let result = compare(program, file, told, &place);
+    let result = compare(asked, told, &place);
     let keeps = matches!((&result, told), (Ok(()), Told::DropIn(_)));
     if !keeps {
         change::remove(&place, false).map_err(|error| format!("remove {}: {error}", place.display()))?;
@@ -195,25 +205,24 @@ fn prove(root: &Root, program: &Path, file: &Path, told: &Told) -> Result<(), St
     result
 }
 
-fn compare(program: &Path, file: &Path, told: &Told, place: &Path) -> Result<(), String> {
+fn compare(asked: &Asked, told: &Told, place: &Path) -> Result<(), String> {
     let write = |text: &str, mode| {
         shim::file::write_if_changed(place, text.as_bytes(), mode)
             .map_err(|error| format!("write {}: {error}", place.display()))
     };
-    let dump = |from: &Path| tree(from, &containerd::dump(program, from)?);
+    let dump = |from: &Path| tree(from, &containerd::dump(asked.program, from)?);
     let (before, after) = match told {
         Told::Words(_) => return Ok(()),
         Told::Copy(text) => {
-            let before = dump(file)?;
             write(text, PRIVATE)?;
-            (before, dump(place)?)
+            (tree(asked.file, &asked.dump)?, dump(place)?)
         }
         Told::DropIn(_) => {
             // One of an earlier start is in force already, and is the same.
             change::remove(place, false).map_err(|error| format!("remove {}: {error}", place.display()))?;
-            let before = dump(file)?;
+            let before = dump(asked.file)?;
             write(&containerd::drop_in(Path::new(PRIVATE_CONF_DIR)), PUBLIC)?;
-            (before, dump(file)?)
+            (before, dump(asked.file)?)
         }
     };
     let at = containerd::conf_dir_at(&after);
@@ -236,6 +245,12 @@ fn compare(program: &Path, file: &Path, told: &Told, place: &Path) -> Result<(),
     }
 }
 
+/// What switching off takes: the changes that remove what the runtime is told by us, where there is something.
+#[must_use]
+pub fn leave(root: &Root) -> Vec<Change> {
+    remove(root, "switched off").into_iter().filter(|change| !matches!(change.act, Act::Keep)).collect()
+}
+
 /// Removes everything that the runtime is told by us.
 fn remove(root: &Root, why: &str) -> Vec<Change> {
     let mut all = vec![gone(&root.at(RUNTIME_ENV), why), gone(&root.at(CONTAINERD_CONFIG), why)];
@@ -244,8 +259,7 @@ fn remove(root: &Root, why: &str) -> Vec<Change> {
 }
 
 /// Drop-ins of ours in directories that a containerd of this node imports from, rooted; whatever node.json says by now.
-#[must_use]
-pub fn leftovers(root: &Root) -> Vec<PathBuf> {
+fn leftovers(root: &Root) -> Vec<PathBuf> {
     let config = RuntimeConfig::gather(root, &Node::load(root).unwrap_or_default()).ok().flatten();
     let Some(config) = config.filter(|config| config.kind == RuntimeKind::Containerd) else {
         return Vec::new();

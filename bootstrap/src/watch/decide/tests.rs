@@ -44,6 +44,8 @@ impl World {
             off: None,
             bad_node: None,
             node: Node { conf_dir: mode, ..Node::default() },
+            node_decides: false,
+            untold: None,
             not_booted: None,
             layout: Layout::default(),
             policy: Ok(held(&policy)),

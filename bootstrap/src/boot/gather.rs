@@ -1,0 +1,290 @@
+//! What `boot` finds, before anything is decided or touched.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+use shim::conflist::Conflist;
+use shim::layout::{
+    BIN_DIRS, CONF_DIR, CONF_FILE, Layout, PACKAGED_PLUGIN, PLUGIN, POLICY_FILE, SETTINGS_DIRS,
+};
+use shim::policy::Policy;
+use shim::store::Store;
+use shim::trust;
+
+use super::identity::{Booted, Identity, Kind};
+use crate::change;
+use crate::cli::{Global, Mode};
+use crate::confdir::ConfDir;
+use crate::exit::Failure;
+use crate::facts::{self, BinDir, NetworkFacts};
+use crate::generator;
+use crate::node::{Node, RuntimeKind};
+use crate::places::{PRIVATE_CONF_DIR, Root};
+use crate::policy::completion::Completion;
+use crate::runtime::config::RuntimeConfig;
+use crate::settings::{Installed, flagged};
+
+/// Where CRI-O listens unless told otherwise. *Source*: man 8 `crio`.
+const CRIO_SOCKET: &str = "/var/run/crio/crio.sock";
+
+/// What was found. Paths are below the root but where it says otherwise.
+#[derive(Debug)]
+pub struct Facts {
+    /// The tree.
+    pub root: Root,
+    /// How this node takes part.
+    pub node: Node,
+    /// This boot.
+    pub identity: Identity,
+    /// What kind of boot it is.
+    pub kind: Kind,
+    /// The runtime; none where there is none.
+    pub runtime: Result<Option<RuntimeConfig>, String>,
+    /// The runtime runs already: what it reads now is in force until it is started again.
+    pub runtime_runs: bool,
+    /// Whether the runtime's unit hands our words on; always, in shared mode.
+    pub handed_on: Result<(), String>,
+    /// The directory that the runtime reads without us.
+    pub usual: Result<ConfDir, String>,
+    /// Ours of private mode.
+    pub private: Result<ConfDir, String>,
+    /// Our conf in the usual directory.
+    pub installed: Result<Option<Installed>, String>,
+    /// The directories that our conf names, as the node sees them.
+    pub named: Layout,
+    /// The same, below the root.
+    pub layout: Layout,
+    /// The policy.
+    pub policy: Result<Policy, String>,
+    /// The probes that its profiles know and it does not.
+    pub completion: Option<Completion>,
+    /// The confs of the policy's networks.
+    pub networks: Vec<NetworkFacts>,
+    /// Confs that records name, as the node sees them.
+    pub recorded: Result<BTreeSet<PathBuf>, String>,
+    /// Our network's name, if it was written once.
+    pub name: Result<Option<String>, String>,
+    /// Files and directories of state that are there.
+    pub state: Vec<PathBuf>,
+    /// The plugin.
+    pub plugin: Result<Vec<u8>, String>,
+    /// Where it goes.
+    pub bin_dirs: Vec<Place>,
+    /// Directories that others could write.
+    pub distrusted: Vec<String>,
+}
+
+/// A directory for our plugin.
+#[derive(Debug)]
+pub struct Place {
+    /// The directory, and our plugin in it.
+    pub dir: BinDir,
+    /// It is there.
+    pub exists: bool,
+    /// Nothing can be written there, whoever we are.
+    pub read_only: bool,
+}
+
+impl Facts {
+    /// Looks at everything; nothing is changed.
+    ///
+    /// # Errors
+    /// node.json is not valid, or the boot cannot be told: then nothing can be decided.
+    pub fn gather(global: &Global) -> Result<Self, Failure> {
+        let root = Root::new(&global.root);
+        let node = Node::load(&root).map_err(Failure::settings)?;
+        let identity = Identity::now(&root).map_err(Failure::later)?;
+        let kind = identity.kind(Identity::before(&root).as_ref(), Booted::read(&root).as_ref());
+        let runtime = RuntimeConfig::gather(&root, &node);
+        let config = runtime.as_ref().ok().and_then(Option::as_ref);
+        let usual = root.at(usual_dir(config));
+        let installed = Installed::read(&usual.join(CONF_FILE));
+        let named = named(global, installed.as_ref().ok().and_then(Option::as_ref));
+        let layout = below(&root, &named);
+        let store = Store::new(&layout);
+        let policy_file = policy_file(&root, &named);
+        let policy = Policy::load(&policy_file).map_err(|e| e.to_string());
+        let places = places(&root, &node, config);
+        let read = |dir: &Path| ConfDir::read(dir).map_err(|e| format!("conf dir {}: {e}", dir.display()));
+        Ok(Self {
+            handed_on: match (node.conf_dir, config.and_then(|config| config.unit.as_deref())) {
+                (Mode::Private, Some(unit)) => generator::check(&root, unit),
+                _ => Ok(()),
+            },
+            runtime_runs: sockets(&node, config).iter().any(|socket| root.at(socket).exists()),
+            usual: read(&usual),
+            private: read(&root.at(PRIVATE_CONF_DIR)),
+            installed,
+            networks: policy.as_ref().map_or_else(|_| Vec::new(), |policy| networks(&root, policy)),
+            recorded: recorded(&store),
+            name: facts::name(&layout.name()),
+            state: state(&layout),
+            plugin: facts::plugin(&root.at(PACKAGED_PLUGIN)),
+            distrusted: distrusted(&usual, &places, &store, &layout),
+            completion: Completion::of(&policy_file),
+            bin_dirs: places,
+            root,
+            node,
+            identity,
+            kind,
+            runtime,
+            named,
+            layout,
+            policy,
+        })
+    }
+
+    /// Our conf in the usual directory, where it is ours and can be read.
+    #[must_use]
+    pub fn ours(&self) -> Option<&Installed> {
+        self.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)
+    }
+
+    /// The runtime, where there is one that can be read.
+    #[must_use]
+    pub fn config(&self) -> Option<&RuntimeConfig> {
+        self.runtime.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    /// Whether this machine has not been prepared before, by `install` neither: what lies around is an image's.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        match self.kind {
+            Kind::Clone => true,
+            Kind::First => self.state.is_empty() && !self.runtime_runs,
+            Kind::Reboot | Kind::Again => false,
+        }
+    }
+}
+
+/// The directory that the runtime reads without us, as the node sees it. Where it is told of ours already, that is not to be seen
+/// any more, and the usual one is taken.
+#[must_use]
+pub fn usual_dir(config: Option<&RuntimeConfig>) -> &Path {
+    let told = config.map(|config| config.setup.conf_dir.as_path());
+    told.filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR)).unwrap_or(Path::new(CONF_DIR))
+}
+
+/// Where a runtime looks for plugins, as the node sees it: named in node.json, else in its configuration, else the usual places.
+#[must_use]
+pub fn bin_dirs(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
+    match config {
+        _ if !node.runtime.bin_dirs.is_empty() => node.runtime.bin_dirs.clone(),
+        Some(config) => config.setup.bin_dirs.clone(),
+        None => BIN_DIRS.iter().map(PathBuf::from).collect(),
+    }
+}
+
+/// Where the runtime listens, on tmpfs, once it runs.
+fn sockets(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
+    let endpoint = &node.runtime.endpoint;
+    let mut all = vec![PathBuf::from(endpoint.strip_prefix("unix://").unwrap_or(endpoint))];
+    if config.is_some_and(|config| config.kind == RuntimeKind::Crio) {
+        all.push(CRIO_SOCKET.into());
+    }
+    all
+}
+
+/// The directories that our conf names, as the node sees them.
+#[must_use]
+pub fn named(global: &Global, installed: Option<&Installed>) -> Layout {
+    let ours = installed.filter(|conf| conf.is_ours);
+    flagged(global, ours.map_or_else(Layout::default, |conf| conf.layout.clone()))
+}
+
+/// A layout of the node, below a root.
+fn below(root: &Root, layout: &Layout) -> Layout {
+    Layout {
+        state_dir: root.at(&layout.state_dir),
+        run_dir: root.at(&layout.run_dir),
+        policy: Some(policy_file(root, layout)),
+    }
+}
+
+/// The policy that counts: the one that is named, else the first of the usual places that has one.
+#[must_use]
+pub fn policy_file(root: &Root, named: &Layout) -> PathBuf {
+    let usual =
+        || root.settings_file(POLICY_FILE).unwrap_or_else(|| root.at(SETTINGS_DIRS[0]).join(POLICY_FILE));
+    named.policy.as_ref().map_or_else(usual, |policy| root.at(policy))
+}
+
+fn networks(root: &Root, policy: &Policy) -> Vec<NetworkFacts> {
+    let load = |(side, network): (_, &shim::policy::Network)| {
+        let places: Vec<PathBuf> = network.conf.iter().map(|path| root.at(path)).collect();
+        // Whether their plugins are there is not asked: agents bring them.
+        NetworkFacts { side, conf: Conflist::load(&places).map(|(conf, _)| conf), missing: Vec::new() }
+    };
+    policy.networks().map(load).collect()
+}
+
+fn recorded(store: &Store) -> Result<BTreeSet<PathBuf>, String> {
+    let (sound, _) = store.all().map_err(|e| format!("list the records: {e}"))?;
+    let confs = sound.into_iter().flat_map(|record| record.intent.legs).filter_map(|leg| leg.conf_path);
+    Ok(confs.map(PathBuf::from).collect())
+}
+
+/// What belongs to the machine that wrote it.
+fn state(layout: &Layout) -> Vec<PathBuf> {
+    [layout.attachments(), layout.damaged(), layout.inventory(), layout.ledger(), layout.name()]
+        .into_iter()
+        .filter(|path| path.symlink_metadata().is_ok())
+        .collect()
+}
+
+/// The runtime's directories of plugins that exist; where none does, the first, which is made.
+fn places(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Place> {
+    let dirs = bin_dirs(node, config);
+    let mut places: Vec<Place> = dirs.iter().map(|dir| Place::look(root.at(dir))).collect();
+    if places.iter().any(|place| place.exists) {
+        places.retain(|place| place.exists);
+    } else {
+        places.truncate(1);
+    }
+    places
+}
+
+impl Place {
+    fn look(path: PathBuf) -> Self {
+        let above = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
+        let read_only = statvfs(above).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
+        Self { exists: path.is_dir(), read_only, dir: BinDir::look(path) }
+    }
+
+    /// Our plugin there.
+    #[must_use]
+    pub fn plugin(&self) -> PathBuf {
+        self.dir.path.join(PLUGIN)
+    }
+}
+
+fn distrusted(usual: &Path, places: &[Place], store: &Store, layout: &Layout) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut check = |what: &str, path: &Path| {
+        if let Err(why) = trust::check_place(path) {
+            found.push(format!("{what}: {why}"));
+        }
+    };
+    check("conf dir", usual);
+    places.iter().for_each(|place| check("bin dir", &place.dir.path));
+    check("run dir", &layout.run_dir);
+    if let Err(why) = store.check_trust() {
+        found.push(format!("state dir: {why}"));
+    }
+    found
+}
+
+/// Our conf in a directory, if it is ours: nobody else's file of that name is ever touched.
+#[must_use]
+pub fn our_conf(dir: &Path) -> Option<PathBuf> {
+    let found = ConfDir::read(dir).ok()?;
+    let ours = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
+    ours.content.as_ref().is_ok_and(crate::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
+}
+
+/// A file of the private directory, or of state, as it is now.
+#[must_use]
+pub fn look(path: &Path) -> Option<(Vec<u8>, u32)> {
+    change::look(path)
+}

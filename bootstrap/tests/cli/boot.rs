@@ -1,0 +1,428 @@
+//! `boot` on trees of nodes.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use serde_json::json;
+
+use crate::node::changes;
+use crate::tree::{CONTAINERD, CRIO, OURS, Tree};
+
+const PRIVATE: &str = r#""confDir": "private""#;
+
+/// What `generator` writes for a unit of this command.
+fn continued(tree: &Tree, unit: &str, command: &str, variable: &str) {
+    tree.write(&format!("usr/lib/systemd/system/{unit}"), &format!("[Service]\nExecStart={command}\n"));
+    tree.write(
+        &format!("run/systemd/generator/{unit}.d/zz-crossfade.conf"),
+        &format!("# Written by crossfade-generator: the command of /usr/lib/systemd/system/{unit} with what crossfade-bootstrap render adds to it.\n[Service]\nExecStart=\nExecStart={command} ${variable}\n"),
+    );
+}
+
+fn private() -> Tree {
+    let tree = Tree::new();
+    tree.node(PRIVATE);
+    continued(&tree, "containerd.service", "/usr/bin/containerd", "CROSSFADE_RUNTIME_ARGS");
+    tree
+}
+
+/// A reboot of a node in private mode: the generator has run.
+fn reboots(tree: &Tree, id: &str) {
+    tree.boots(id);
+    continued(tree, "containerd.service", "/usr/bin/containerd", "CROSSFADE_RUNTIME_ARGS");
+}
+
+#[test]
+fn a_first_boot_in_shared_mode_puts_everything_in_its_place() {
+    let tree = Tree::new();
+    let told = tree.told(&["boot"], 0);
+    assert!(told.contains("first boot"), "{told}");
+    let expected = json!({"cniVersion": "1.0.0", "name": "crossfade", "loadOnlyInlinedPlugins": true,
+        "plugins": [{"type": "crossfade", "capabilities": {"io.kubernetes.cri.pod-annotations": true}}]});
+    assert_eq!(tree.json(OURS), expected);
+    assert_eq!(tree.read("opt/cni/bin/crossfade"), "the plugin");
+    assert_eq!(tree.path("opt/cni/bin/crossfade").metadata().expect("plugin").mode() & 0o7777, 0o755);
+    assert_eq!(tree.read("var/lib/crossfade/name"), "crossfade\n");
+    assert_eq!(tree.json("run/crossfade/boot.json"), json!({"version": 1, "kind": "first", "bootID": "one"}));
+    assert_eq!(tree.json("var/lib/crossfade/boot.json")["machineID"], "0123456789abcdef0123456789abcdef");
+    for secret in ["var/lib/crossfade", "var/lib/crossfade/boot.json", "var/lib/crossfade/name"] {
+        assert_eq!(tree.path(secret).metadata().expect("state").mode() & 0o077, 0, "{secret}");
+    }
+    let ready = &tree.json("etc/crossfade/policy.json")["networks"]["new"]["ready"];
+    assert_eq!(ready[0], json!({"file": "/var/lib/calico/nodename"}));
+}
+
+#[test]
+fn the_second_run_of_a_boot_and_a_reboot_change_nothing_but_what_they_remember() {
+    let tree = Tree::new();
+    tree.told(&["boot"], 0);
+    let before = tree.files();
+    let told = tree.told(&["boot"], 0);
+    let written: Vec<_> =
+        changes(&told).into_iter().filter(|line| !line.starts_with("keep ")).map(str::to_owned).collect();
+    assert!(matches!(written.as_slice(), [one] if one.contains("run/crossfade/boot.json")), "{told}");
+    assert_eq!(tree.json("run/crossfade/boot.json")["kind"], "again");
+    tree.told(&["boot"], 0);
+
+    tree.boots("two");
+    tree.told(&["boot"], 0);
+    assert_eq!(
+        tree.json("run/crossfade/boot.json"),
+        json!({"version": 1, "kind": "reboot", "bootID": "two"})
+    );
+    let after = tree.files();
+    for (name, print) in
+        before.iter().filter(|(name, _)| !name.ends_with("boot.json") && !name.ends_with("boot_id"))
+    {
+        if !name.starts_with("run/") {
+            assert_eq!(after.get(name), Some(print), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_an_apply_does_and_touches_nothing() {
+    let tree = Tree::new();
+    tree.conf("05-cilium.conflist", "cilium", "cilium-cni");
+    let before = tree.files();
+    let planned = tree.told(&["boot", "--dry-run"], 0);
+    assert_eq!(tree.files(), before);
+    assert_eq!(tree.told(&["boot"], 0), planned);
+}
+
+#[test]
+fn directories_are_the_runtime_s_own() {
+    for (unit, text, config, conf_dir, bin_dir) in [
+        (
+            CONTAINERD,
+            "/usr/bin/containerd",
+            (
+                "etc/containerd/config.toml",
+                "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nbin_dir = '/home/kubernetes/bin'\n",
+            ),
+            "etc/cni/net.d",
+            "home/kubernetes/bin",
+        ),
+        (
+            CRIO,
+            "/usr/bin/crio",
+            (
+                "etc/crio/crio.conf.d/00-default",
+                "[crio.network]\nnetwork_dir = '/etc/kubernetes/cni/net.d/'\nplugin_dirs = ['/var/lib/cni/bin']\n",
+            ),
+            "etc/kubernetes/cni/net.d",
+            "var/lib/cni/bin",
+        ),
+    ] {
+        let tree = Tree::bare();
+        tree.write(unit, &format!("[Service]\nExecStart={text}\n"));
+        tree.write(config.0, config.1);
+        tree.told(&["boot"], 0);
+        assert!(tree.has(&format!("{conf_dir}/01-crossfade.conflist")), "{text}");
+        assert!(tree.has(&format!("{bin_dir}/crossfade")), "{text}");
+        assert!(!tree.has("opt/cni/bin/crossfade"), "{text}");
+    }
+    let k3s = Tree::bare();
+    let config = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
+    k3s.write(&config[1..], "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['/var/lib/rancher/k3s/data/cni']\nconf_dir = '/var/lib/rancher/k3s/agent/etc/cni/net.d'\n");
+    k3s.node(&format!(r#""runtime": {{"config": "{config}"}}"#));
+    k3s.told(&["boot"], 0);
+    assert!(k3s.has("var/lib/rancher/k3s/agent/etc/cni/net.d/01-crossfade.conflist"));
+    assert!(k3s.has("var/lib/rancher/k3s/data/cni/crossfade"));
+}
+
+#[test]
+fn a_conf_takes_the_name_and_the_capabilities_of_what_is_there() {
+    let tree = Tree::new();
+    tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
+    tree.node(r#""cniVersion": "1.1.0""#);
+    tree.told(&["boot"], 0);
+    let conf = tree.json(OURS);
+    assert_eq!((&conf["name"], &conf["cniVersion"]), (&json!("k8s-pod-network"), &json!("1.1.0")));
+    assert_eq!(conf["plugins"][0]["capabilities"]["portMappings"], true);
+    // What was declared once stays while the agent's conf is away.
+    fs::remove_file(tree.path("etc/cni/net.d/10-calico.conflist")).expect("gone");
+    tree.boots("two");
+    tree.told(&["boot"], 0);
+    assert_eq!(tree.json(OURS), conf);
+}
+
+#[test]
+fn a_first_boot_moves_what_an_image_brought_and_nothing_that_anybody_names() {
+    let tree = Tree::new();
+    for (file, name, plugin) in [
+        ("05-cilium.conflist", "cilium", "cilium-cni"),
+        ("10-calico.conflist", "k8s-pod-network", "calico"),
+        ("10-flannel.conflist", "cbr0", "flannel"),
+        ("20-own.conflist", "own", "bridge"),
+        ("87-podman.conflist", "podman", "bridge"),
+    ] {
+        tree.conf(file, name, plugin);
+    }
+    // Multus delegates to us, so it may stay first.
+    tree.write(
+        "etc/cni/net.d/00-multus.conf",
+        r#"{"name":"m","type":"multus","clusterNetwork":"/host/etc/cni/net.d/01-crossfade.conflist"}"#,
+    );
+    let bytes = tree.read("etc/cni/net.d/05-cilium.conflist");
+    let told = tree.told(&["boot"], 0);
+    assert_eq!(tree.set_aside("one"), ["05-cilium.conflist", "10-flannel.conflist"], "{told}");
+    assert_eq!(tree.read("var/lib/crossfade/set-aside/one/05-cilium.conflist"), bytes);
+    for stays in ["00-multus.conf", "10-calico.conflist", "20-own.conflist", "87-podman.conflist"] {
+        assert!(tree.has(&format!("etc/cni/net.d/{stays}")), "{stays}");
+    }
+    // Nor is anything moved on a node that was installed on, or whose runtime runs, though it is the first boot of ours.
+    for live in ["run/containerd/containerd.sock", "var/lib/crossfade/inventory.json"] {
+        let other = Tree::new();
+        other.conf("10-flannel.conflist", "cbr0", "flannel");
+        other.write(live, r#"{"version":1,"attachments":[]}"#);
+        other.told(&["boot"], 0);
+        assert!(other.has("etc/cni/net.d/10-flannel.conflist"), "{live}");
+    }
+    // An agent that comes in a later boot is no stranger.
+    tree.boots("two");
+    tree.conf("10-flannel.conflist", "cbr0", "flannel");
+    tree.told(&["boot"], 0);
+    assert!(tree.has("etc/cni/net.d/10-flannel.conflist"));
+}
+
+#[test]
+fn another_machine_s_records_are_set_aside_whole() {
+    let tree = Tree::new();
+    tree.told(&["boot"], 0);
+    tree.write("var/lib/crossfade/attachments/00/x", "a record");
+    tree.write("var/lib/crossfade/inventory.json", r#"{"version":1,"attachments":[]}"#);
+    tree.write("var/lib/crossfade/ledger.jsonl", "{}\n");
+    for (boot, machine, instance, aside) in [
+        ("reboot", "0123456789abcdef0123456789abcdef", None, false),
+        ("clone", "ffffffffffffffffffffffffffffffff", None, true),
+        ("known", "ffffffffffffffffffffffffffffffff", Some("i-1"), false),
+        ("instance", "ffffffffffffffffffffffffffffffff", Some("i-2"), true),
+    ] {
+        tree.boots(boot);
+        tree.machine(machine);
+        if let Some(id) = instance {
+            tree.write("run/cloud-init/.instance-id", id);
+        }
+        let told = tree.told(&["boot"], 0);
+        let expected: &[&str] = match (aside, boot) {
+            (false, _) => &[],
+            (true, "clone") => &["attachments", "inventory.json", "ledger.jsonl", "name"],
+            // The name is the clone's own by now.
+            _ => &["name"],
+        };
+        assert_eq!(tree.set_aside(boot), expected, "{told}");
+    }
+    assert_eq!(tree.read("var/lib/crossfade/set-aside/clone/attachments/00/x"), "a record");
+    assert!(!tree.has("var/lib/crossfade/attachments"));
+    assert_eq!(tree.read("var/lib/crossfade/name"), "crossfade\n");
+}
+
+#[test]
+fn private_mode_starts_with_an_empty_directory_and_leaves_no_trace_elsewhere() {
+    let tree = private();
+    tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
+    let before = tree.files();
+    tree.told(&["boot"], 0);
+    let dir = tree.path("run/crossfade/net.d");
+    assert_eq!(
+        (fs::read_dir(&dir).expect("made").count(), dir.metadata().expect("made").mode() & 0o777),
+        (0, 0o755)
+    );
+    let written: Vec<_> = tree.files().into_keys().filter(|name| !before.contains_key(name)).collect();
+    let ours = [
+        "opt/cni/bin/crossfade",
+        "run/crossfade/boot.json",
+        "run/crossfade/locks/policy.lock",
+        "var/lib/crossfade/boot.json",
+        "var/lib/crossfade/name",
+    ];
+    assert_eq!(written, ours);
+    assert_eq!(tree.read("var/lib/crossfade/name"), "k8s-pod-network\n");
+
+    // Within the boot the conf is in force.
+    tree.write("run/crossfade/net.d/01-crossfade.conflist", r#"{"plugins":[{"type":"crossfade"}]}"#);
+    tree.told(&["boot"], 0);
+    assert!(tree.has("run/crossfade/net.d/01-crossfade.conflist"));
+    // Should a tmpfs have outlived a boot, nobody was ready before it.
+    tree.write("proc/sys/kernel/random/boot_id", "two\n");
+    tree.told(&["boot"], 0);
+    assert!(!tree.has("run/crossfade/net.d/01-crossfade.conflist"));
+}
+
+#[test]
+fn going_over_to_private_mode_takes_our_conf_away_at_the_next_boot() {
+    let tree = Tree::new();
+    tree.told(&["boot"], 0);
+    tree.node(PRIVATE);
+    continued(&tree, "containerd.service", "/usr/bin/containerd", "CROSSFADE_RUNTIME_ARGS");
+    let told = tree.told(&["boot"], 0);
+    assert!(tree.has(OURS) && told.contains("reboot to go over"), "{told}");
+    // A first boot.service in the middle of a boot: the runtime reads it now, whatever we remember.
+    reboots(&tree, "two");
+    tree.write("run/containerd/containerd.sock", "");
+    let told = tree.told(&["boot"], 0);
+    assert!(tree.has(OURS) && told.contains("reboot to go over"), "{told}");
+    reboots(&tree, "three");
+    tree.told(&["boot"], 0);
+    assert!(!tree.has(OURS));
+}
+
+#[test]
+fn what_would_go_wrong_is_refused_before_anything_is_touched() {
+    type Break = fn(&Tree);
+    let cases: [(&str, Break, i32, &[&str]); 14] = [
+        (
+            "no policy",
+            |tree| fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("gone"),
+            78,
+            &["policy.json"],
+        ),
+        ("a broken policy", |tree| tree.write("etc/crossfade/policy.json", "{"), 78, &["policy.json"]),
+        ("a broken node.json", |tree| tree.node(r#""confdir": "shared""#), 78, &["confDir"]),
+        (
+            "no plugin",
+            |tree| fs::remove_file(tree.path("usr/libexec/crossfade/crossfade")).expect("gone"),
+            3,
+            &["plugin"],
+        ),
+        (
+            "an exclusive agent",
+            |tree| tree.write("etc/cni/net.d/10-calico.conflist.cilium_bak", "{}"),
+            3,
+            &["cni.exclusive", "false"],
+        ),
+        (
+            "somebody else's file of our name",
+            |tree| tree.conf("01-crossfade.conflist", "x", "bridge"),
+            3,
+            &["not ours"],
+        ),
+        ("somebody before us", |tree| tree.conf("00-own.conflist", "own", "bridge"), 3, &["00-own.conflist"]),
+        (
+            "two runtimes",
+            |tree| tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n"),
+            3,
+            &["runtime.name"],
+        ),
+        (
+            "more confs than one",
+            |tree| {
+                tree.write(
+                    "etc/containerd/config.toml",
+                    "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nmax_conf_num = 2\n",
+                )
+            },
+            3,
+            &["max_conf_num"],
+        ),
+        (
+            "private without a runtime",
+            |tree| {
+                tree.node(PRIVATE);
+                fs::remove_file(tree.path(CONTAINERD)).expect("gone");
+            },
+            3,
+            &["private mode", "runtime.unit"],
+        ),
+        ("private without the generator", |tree| tree.node(PRIVATE), 3, &["crossfade-generator is missing"]),
+        (
+            "private in another program",
+            |tree| {
+                tree.node(&format!(r#"{PRIVATE}, "runtime": {{"config": "/etc/containerd/config.toml"}}"#));
+                fs::remove_file(tree.path(CONTAINERD)).expect("gone");
+            },
+            3,
+            &["private mode", "confDir shared"],
+        ),
+        (
+            "private and not handed on",
+            |tree| {
+                tree.node(PRIVATE);
+                tree.write(
+                    CONTAINERD,
+                    "[Service]\nExecStart=/usr/bin/containerd\nExecStart=/usr/bin/containerd\n",
+                );
+            },
+            3,
+            &["containerd.service"],
+        ),
+        (
+            "a runtime that insists",
+            |tree| {
+                fs::remove_file(tree.path(CONTAINERD)).expect("gone");
+                tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
+                tree.write("etc/crio/crio.conf", "[crio.network]\ncni_default_network = 'podman'\n");
+                tree.write("var/lib/crossfade/name", "k8s-pod-network\n");
+                crate::node::mode(&tree.path("var/lib/crossfade"), 0o700);
+            },
+            3,
+            &["cni_default_network", "podman", "k8s-pod-network"],
+        ),
+    ];
+    for (what, spoil, status, words) in cases {
+        let tree = Tree::new();
+        spoil(&tree);
+        let before = tree.files();
+        let told = tree.told(&["boot"], status);
+        assert!(words.iter().all(|word| told.contains(word)), "{what}: {told}");
+        assert_eq!(tree.files(), before, "{what}");
+    }
+}
+
+#[test]
+fn what_the_runtime_insists_on_becomes_our_name() {
+    let tree = Tree::bare();
+    tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
+    tree.write("etc/crio/crio.conf", "[crio.network]\ncni_default_network = 'multus-cni-network'\n");
+    tree.told(&["boot"], 0);
+    assert_eq!(tree.json(OURS)["name"], "multus-cni-network");
+    assert_eq!(tree.read("var/lib/crossfade/name"), "multus-cni-network\n");
+}
+
+#[test]
+fn a_packaged_policy_is_completed_where_it_counts_before_the_package_s() {
+    let tree = Tree::new();
+    let text = tree.read("etc/crossfade/policy.json");
+    fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("gone");
+    tree.write("usr/lib/crossfade/policy.json", &text);
+    for boot in ["one", "two"] {
+        tree.boots(boot);
+        tree.told(&["boot"], 0);
+        assert!(tree.json("run/crossfade/policy.json")["networks"]["new"]["ready"].is_array());
+        assert_eq!(tree.read("usr/lib/crossfade/policy.json"), text);
+        assert!(!tree.has("etc/crossfade/policy.json"));
+    }
+}
+
+#[test]
+fn switched_off_our_conf_goes_and_nobody_is_asked_anything() {
+    for off in ["file", "kernel"] {
+        let tree = Tree::new();
+        tree.told(&["boot"], 0);
+        for file in ["kubelet.env", "runtime.env", "containerd/config.toml", "unfit"] {
+            tree.write(&format!("run/crossfade/{file}"), "x");
+        }
+        match off {
+            "file" => tree.write("etc/crossfade/disabled", ""),
+            _ => tree.write("proc/cmdline", "quiet crossfade.disable\n"),
+        }
+        // Whatever the settings say by now.
+        tree.write("etc/crossfade/node.json", "{");
+        fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("gone");
+        let told = tree.told(&["boot"], 0);
+        assert!(told.contains("switched off"), "{told}");
+        for file in ["kubelet.env", "runtime.env", "containerd/config.toml", "unfit", "boot.json"] {
+            assert!(!tree.has(&format!("run/crossfade/{file}")), "{off}: {file}");
+        }
+        assert!(!tree.has(OURS) && tree.has("opt/cni/bin/crossfade"), "a DEL may still come");
+        let before = tree.files();
+        tree.told(&["boot"], 0);
+        assert_eq!(tree.files(), before, "again");
+    }
+    let tree = Tree::new();
+    tree.conf("01-crossfade.conflist", "theirs", "bridge");
+    tree.write("etc/crossfade/disabled", "");
+    tree.told(&["boot"], 0);
+    assert!(tree.has(OURS), "somebody else's file of our name is theirs");
+}

@@ -1,0 +1,82 @@
+//! `explain`.
+
+use serde_json::{Value, json};
+
+use crate::kubelet::Tree;
+
+fn explained(tree: &Tree, status: i32) -> Value {
+    serde_json::from_str(&tree.told(&["explain", "--output", "json"], status)).expect("JSON")
+}
+
+#[test]
+fn every_label_and_taint_has_its_source() {
+    let tree = Tree::new("eks-al2023-karpenter");
+    let document = explained(&tree, 0);
+    let kubelet = &document["kubelet"];
+    let sources: Vec<_> = kubelet["taints"]
+        .as_array()
+        .expect("taints")
+        .iter()
+        .map(|taint| (&taint["key"], &taint["source"]))
+        .collect();
+    assert_eq!(
+        sources,
+        [
+            (
+                &json!("karpenter.sh/unregistered"),
+                &json!("registerWithTaints in /etc/kubernetes/kubelet/config.json.d/40-nodeadm.conf")
+            ),
+            (
+                &json!("example.com/startup"),
+                &json!("--register-with-taints in $NODEADM_KUBELET_ARGS of /etc/eks/kubelet/environment")
+            ),
+            (&json!("node.cilium.io/agent-not-ready"), &json!("node.json")),
+        ]
+    );
+    let labels = kubelet["labels"].as_array().expect("labels");
+    assert!(
+        labels.contains(&json!({"key":"karpenter.sh/nodepool","value":"default",
+        "source":"--node-labels in $NODEADM_KUBELET_ARGS of /etc/eks/kubelet/environment"})),
+        "{labels:?}"
+    );
+    assert_eq!(kubelet["file"], "/run/crossfade/kubelet.env");
+    assert_eq!(document["units"][0]["variable"], "CROSSFADE_KUBELET_ARGS");
+    assert_eq!(tree.read("run/crossfade/kubelet.env"), None, "it only explains");
+}
+
+#[test]
+fn the_file_that_counts_and_those_that_it_masks() {
+    let tree = Tree::new("plain-bare");
+    let policy = r#"{"version":1,"networks":{"old":{"conf":["/o"]}},"attach":"old"}"#;
+    tree.write("usr/lib/crossfade/node.json", r#"{"version":1}"#);
+    tree.write("run/crossfade/policy.json", policy);
+    tree.write("usr/lib/crossfade/policy.json", policy);
+    let document = explained(&tree, 0);
+    assert_eq!(
+        document["node"],
+        json!({"file":"/etc/crossfade/node.json","masked":["/usr/lib/crossfade/node.json"],"error":null})
+    );
+    assert_eq!(document["policy"]["file"], "/run/crossfade/policy.json");
+    assert_eq!(document["policy"]["phase"], "old");
+    assert_eq!((&document["off"], &document["confDir"]), (&Value::Null, &json!("shared")));
+    tree.write("etc/crossfade/disabled", "");
+    assert!(explained(&tree, 0)["off"].as_str().is_some_and(|why| why.contains("/etc/crossfade/disabled")));
+}
+
+#[test]
+fn what_is_wrong_is_part_of_the_explanation() {
+    let tree = Tree::new("plain-script");
+    let document = explained(&tree, 3);
+    assert!(document["findings"][0].as_str().is_some_and(|why| why.contains("is a script")), "{document}");
+    tree.write("etc/crossfade/node.json", r#"{"version":2}"#);
+    tree.write("etc/crossfade/policy.json", "{");
+    let document = explained(&tree, 3);
+    assert_eq!(document["findings"].as_array().map(Vec::len), Some(2), "{document}");
+    assert!(document["node"]["error"].as_str().is_some_and(|why| why.contains("version")));
+    assert!(
+        document["units"][0]["error"].as_str().is_some_and(|why| why.contains("is a script")),
+        "{document}"
+    );
+    let told = tree.told(&["explain"], 3);
+    assert!(told.contains("finding: ") && told.contains("cannot be continued"), "{told}");
+}

@@ -1,0 +1,154 @@
+//! `gate` on trees of nodes.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::tree::{OURS, Tree};
+
+/// One look, and no kubelet of ours to ask about.
+const ONE_TRY: &str = r#""kubelet": {"register": false}, "gate": {"trySeconds": 1}"#;
+
+fn prepared() -> Tree {
+    let tree = Tree::new();
+    tree.node(ONE_TRY);
+    crate::node::mode(&tree.path("usr/libexec/crossfade/crossfade"), 0o755);
+    tree.told(&["boot"], 0);
+    tree
+}
+
+#[test]
+fn it_opens_when_all_is_in_place_and_says_everything_that_is_not() {
+    let tree = prepared();
+    tree.told(&["gate"], 0);
+    assert!(!tree.has("run/crossfade/gate.json"));
+
+    let tree = Tree::new();
+    tree.node(ONE_TRY);
+    let told = tree.told(&["gate"], 3);
+    for words in ["boot has not succeeded", "plugin \"crossfade\"", "01-crossfade.conflist"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(tree.has("run/crossfade/gate.json"));
+}
+
+#[test]
+fn each_thing_that_is_not_as_it_must_be_keeps_it_shut() {
+    type Break = fn(&Tree);
+    let cases: [(&str, Break, i32, &str); 8] = [
+        (
+            "another boot",
+            |tree| tree.write("proc/sys/kernel/random/boot_id", "two\n"),
+            3,
+            "boot has not succeeded",
+        ),
+        (
+            "no policy",
+            |tree| fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("gone"),
+            78,
+            "policy.json",
+        ),
+        ("a broken node.json", |tree| tree.node(r#""gate": {}, "x": 1"#), 78, "node.json"),
+        (
+            "no plugin",
+            |tree| fs::remove_file(tree.path("opt/cni/bin/crossfade")).expect("gone"),
+            3,
+            "crossfade",
+        ),
+        (
+            "a plugin of others",
+            |tree| crate::node::mode(&tree.path("opt/cni/bin/crossfade"), 0o777),
+            3,
+            "chmod go-w",
+        ),
+        ("no conf", |tree| fs::remove_file(tree.path(OURS)).expect("gone"), 3, "is missing"),
+        ("not our conf", |tree| tree.conf("01-crossfade.conflist", "x", "bridge"), 3, "not ours"),
+        ("somebody before us", |tree| tree.conf("00-own.conflist", "x", "bridge"), 3, "00-own.conflist"),
+    ];
+    for (what, spoil, status, words) in cases {
+        let tree = prepared();
+        tree.told(&["gate", "--dry-run"], 0);
+        spoil(&tree);
+        let before = tree.files();
+        let told = tree.told(&["gate", "--dry-run"], status);
+        assert!(told.contains(words), "{what}: {told}");
+        assert_eq!(tree.files(), before, "{what}");
+    }
+}
+
+#[test]
+fn an_agent_that_is_not_there_is_not_waited_for() {
+    let tree = prepared();
+    assert!(!tree.has("etc/cni/net.d/10-calico.conflist"));
+    tree.told(&["gate"], 0);
+}
+
+#[test]
+fn private_mode_wants_a_runtime_that_was_told() {
+    let tree = Tree::new();
+    crate::node::mode(&tree.path("usr/libexec/crossfade/crossfade"), 0o755);
+    let private = |tree: &Tree| tree.node(&format!(r#""confDir": "private", {ONE_TRY}"#));
+    private(&tree);
+    tree.write(
+        "run/systemd/generator/containerd.service.d/zz-crossfade.conf",
+        "# Written by crossfade-generator: the command of /usr/lib/systemd/system/containerd.service with what crossfade-bootstrap render adds to it.\n[Service]\nExecStart=\nExecStart=/usr/bin/containerd $CROSSFADE_RUNTIME_ARGS\n",
+    );
+    tree.told(&["boot"], 0);
+    assert!(tree.told(&["gate", "--dry-run"], 3).contains("not told of /run/crossfade/net.d"));
+    tree.write(
+        "run/crossfade/runtime.env",
+        "CROSSFADE_RUNTIME_ARGS=--config /run/crossfade/containerd/config.toml\n",
+    );
+    assert!(tree.told(&["gate", "--dry-run"], 3).contains("/run/crossfade/containerd/config.toml is gone"));
+    tree.write("run/crossfade/containerd/config.toml", "version = 2\n");
+    tree.told(&["gate", "--dry-run"], 0);
+    fs::remove_dir(tree.path("run/crossfade/net.d")).expect("gone");
+    assert!(tree.told(&["gate", "--dry-run"], 3).contains("net.d is missing"));
+}
+
+#[test]
+fn a_try_ends_as_soon_as_all_is_well() {
+    let tree = prepared();
+    tree.node(r#""kubelet": {"register": false}, "gate": {"trySeconds": 60}"#);
+    let conf = tree.path(OURS);
+    let away = tree.path("etc/away");
+    fs::rename(&conf, &away).expect("taken");
+    let mut gate = tree.command(&["gate"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs");
+    fs::rename(&away, &conf).expect("back");
+    let end = Instant::now() + Duration::from_secs(50);
+    let status = loop {
+        match gate.try_wait().expect("waits") {
+            Some(status) => break status,
+            None if Instant::now() > end => {
+                gate.kill().expect("ours");
+                panic!("it waits for nothing");
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn giving_up_lets_kubelet_through_with_a_reason_until_all_is_well() {
+    let tree = prepared();
+    tree.node(r#""kubelet": {"register": false}, "gate": {"trySeconds": 60, "giveUpSeconds": 1}"#);
+    let conf = tree.read(OURS);
+    fs::remove_file(tree.path(OURS)).expect("gone");
+    let told = tree.told(&["gate"], 0);
+    assert!(told.contains("gives up") && told.contains("is missing"), "{told}");
+    assert!(tree.read("run/crossfade/unfit").contains("01-crossfade.conflist"));
+    tree.write(OURS, &conf);
+    tree.told(&["gate"], 0);
+    assert!(!tree.has("run/crossfade/unfit"));
+}
+
+#[test]
+fn switched_off_it_is_open() {
+    let tree = Tree::new();
+    tree.write("run/crossfade/unfit", "x");
+    tree.write("etc/crossfade/disabled", "");
+    tree.write("etc/crossfade/node.json", "{");
+    tree.told(&["gate"], 0);
+    assert!(!tree.has("run/crossfade/unfit"));
+}

@@ -1,0 +1,107 @@
+//! What became of a machine's boots, as the stand-in kubelet wrote it down and as `/proc` shows it.
+
+use anyhow::{Context, Result};
+
+use super::Machine;
+use crate::kubelet::{self, EVENTS, Event, Node, Pod};
+
+impl Machine {
+    /// Everything kubelet did, over all boots.
+    ///
+    /// # Errors
+    /// A line that is none of its own.
+    pub fn events(&self) -> Result<Vec<Event>> {
+        kubelet::events(&self.disk(EVENTS))
+    }
+
+    /// The command lines that kubelet was started with, programs included.
+    ///
+    /// # Errors
+    /// As [`Machine::events`].
+    pub fn kubelet_starts(&self) -> Result<Vec<Vec<String>>> {
+        let starts = self.events()?.into_iter().filter_map(|event| match event {
+            Event::Started { arguments, .. } => Some(arguments),
+            _ => None,
+        });
+        Ok(starts.collect())
+    }
+
+    /// The pods that came to be, over all boots.
+    ///
+    /// # Errors
+    /// As [`Machine::events`].
+    pub fn pods(&self) -> Result<Vec<Pod>> {
+        let pods = self.events()?.into_iter().filter_map(|event| match event {
+            Event::Pod(pod) if pod.error.is_none() => Some(pod),
+            _ => None,
+        });
+        Ok(pods.collect())
+    }
+
+    /// The attempts at pods, those that came to nothing included.
+    ///
+    /// # Errors
+    /// As [`Machine::events`].
+    pub fn attempts(&self) -> Result<usize> {
+        Ok(self.events()?.iter().filter(|event| matches!(event, Event::Pod(_))).count())
+    }
+
+    /// The Node as the API server has it, none before it is registered, and whether kubelet's last start made it.
+    ///
+    /// # Errors
+    /// As [`Machine::events`].
+    pub fn node(&self) -> Result<Option<(Node, bool)>> {
+        let mut nodes = self.events()?.into_iter().filter_map(|event| match event {
+            Event::Registered { node, created } => Some((node, created)),
+            _ => None,
+        });
+        Ok(nodes.next_back())
+    }
+
+    /// Whether the runtime, as kubelet was last told, has a network; none before it was asked.
+    ///
+    /// # Errors
+    /// As [`Machine::events`].
+    pub fn network_ready(&self) -> Result<Option<bool>> {
+        let mut last = None;
+        for event in self.events()? {
+            match event {
+                Event::Started { .. } => last = None,
+                Event::Network { ready, .. } => last = Some(ready),
+                _ => {}
+            }
+        }
+        Ok(last)
+    }
+
+    /// The command line of a unit's main process.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn command_line(&self, unit: &str) -> Result<Vec<String>> {
+        let pid = self.show(unit, "MainPID");
+        let text =
+            self.look(format!("/proc/{pid}/cmdline"))?.with_context(|| format!("{unit} does not run"))?;
+        Ok(text.split_terminator('\0').map(str::to_owned).collect())
+    }
+
+    /// Waits until so many pods have come to be, over all boots.
+    ///
+    /// # Errors
+    /// They do not; the message has the end of the journal.
+    pub fn until_pods(&mut self, count: usize) -> Result<Vec<Pod>> {
+        self.until(&format!("{count} pods"), |machine| Ok(machine.pods()?.len() >= count))?;
+        self.pods()
+    }
+
+    /// Opens the gate of a network's agent.
+    ///
+    /// # Errors
+    /// The machine is off.
+    pub fn open_gate(&self, network: super::world::Network) -> Result<()> {
+        let gate = self.inside(network.gate())?;
+        let parent = gate.parent().context("a directory")?;
+        std::fs::create_dir_all(parent).context("the agents' directory")?;
+        std::fs::write(&gate, "").with_context(|| format!("opening {}", gate.display()))
+    }
+}

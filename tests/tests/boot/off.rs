@@ -1,0 +1,134 @@
+//! Machines without us: switched off, package removed, not yet installed.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use lab::boot::world::{self, Network};
+use lab::boot::{Kit, Machine};
+use lab::preflight::trial;
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::{NEEDS, ensure_only, migrating, private, until_up};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("switched_off_by_a_file", NEEDS, off_by_file),
+        trial("switched_off_by_the_kernel_s_command_line", NEEDS, off_by_kernel),
+        trial("switched_off_while_it_runs", NEEDS, off_while_running),
+        trial("a_package_that_was_removed_leaves_no_trace", NEEDS, removed),
+        trial("a_system_extension_and_a_reload", NEEDS, extension),
+    ]
+}
+
+/// A booted machine of which runtime and kubelet are exactly as without us, its pods on whatever the agents' directory says.
+fn ensure_as_without_us(machine: &mut Machine, boots: usize) -> Result<()> {
+    machine.until_pods(boots)?;
+    ensure!(machine.command_line("containerd.service")? == ["/usr/bin/containerd"]);
+    let starts = machine.kubelet_starts()?;
+    let expected = [
+        "/usr/bin/kubelet",
+        "--kubeconfig=/etc/kubernetes/kubelet.conf",
+        "--config=/var/lib/kubelet/config.yaml",
+    ];
+    ensure!(starts.last().is_some_and(|words| words == &expected), "{starts:?}");
+    ensure!(!machine.list(world::AGENTS_DIR)?.iter().any(|name| name.contains("crossfade")));
+    for file in ["kubelet.env", "runtime.env", "containerd", "net.d/01-crossfade.conflist"] {
+        ensure!(!machine.inside("/run/crossfade")?.join(file).exists(), "/run/crossfade/{file} is there");
+    }
+    for unit in ["kubelet", "containerd"] {
+        let generated =
+            machine.inside("/run/systemd/generator")?.join(format!("{unit}.service.d/zz-crossfade.conf"));
+        ensure!(!generated.exists(), "{} is there", generated.display());
+    }
+    ensure!(machine.show("crossfade-watch.service", "ActiveState") != "active");
+    let failed = machine.run(&["systemctl", "list-units", "--failed", "--no-legend"])?;
+    ensure!(failed.trim().is_empty(), "failed: {failed}");
+    Ok(())
+}
+
+/// In both modes; in shared mode our conf of the boot before is on the disk.
+fn off_by_file() -> Result<()> {
+    for conf_dir in ["shared", "private"] {
+        let mut machine = migrating(conf_dir, json!({}))?;
+        machine.boot()?;
+        until_up(&mut machine)?;
+        machine.write("/etc/crossfade/disabled", "")?;
+        machine.reboot()?;
+        ensure_as_without_us(&mut machine, 2)?;
+        ensure_only(&machine, Network::Old)?;
+    }
+    Ok(())
+}
+
+fn off_by_kernel() -> Result<()> {
+    let mut machine = private()?;
+    machine.kernel_arguments(&["crossfade.disable"])?;
+    machine.boot()?;
+    ensure_as_without_us(&mut machine, 2)?;
+    ensure_only(&machine, Network::Old)?;
+    // The next boot from the menu is one with us again.
+    machine.kernel_arguments(&[])?;
+    machine.reboot()?;
+    crate::ensure_held(&mut machine)
+}
+
+/// In shared mode a running watch takes our conf away as soon as the file appears, and ends for good.
+fn off_while_running() -> Result<()> {
+    let mut machine = migrating("shared", json!({}))?;
+    machine.boot()?;
+    until_up(&mut machine)?;
+    machine.write("/etc/crossfade/disabled", "")?;
+    machine.until("the end of watch", |machine| {
+        Ok(machine.show("crossfade-watch.service", "ActiveState") == "inactive")
+    })?;
+    let confs = machine.list(world::AGENTS_DIR)?;
+    ensure!(confs == ["10-old.conflist"], "{confs:?}");
+    machine.until_pods(2)?;
+    ensure_only(&machine, Network::Old)
+}
+
+/// /etc and /var are as we left them; what a package manager would remove is gone.
+fn removed() -> Result<()> {
+    let mut machine = private()?;
+    machine.boot()?;
+    until_up(&mut machine)?;
+    machine.open_gate(Network::New)?;
+    machine.until_pods(2)?;
+    machine.halt()?;
+    machine.remove_package()?;
+    // Of the two networks the runtime takes the one that it would take without us: the first by name.
+    fs::remove_file(machine.disk(Network::New.conf()))?;
+    machine.boot()?;
+    ensure_as_without_us(&mut machine, 4)?;
+    for pod in machine.pods()?.iter().skip(2) {
+        ensure!(pod.addresses.iter().all(|address| Network::of(address) == Some(Network::Old)), "{pod:?}");
+    }
+    ensure!(!machine.inside("/run/crossfade")?.exists(), "somebody still makes /run/crossfade");
+    Ok(())
+}
+
+/// Flatcar's way: the extension is merged early, systemd told of it by a reload; nothing in /etc enables our units.
+fn extension() -> Result<()> {
+    let mut machine = Machine::bare()?;
+    let extension = machine.disk("/var/lib/extensions/crossfade");
+    Kit::lay_out(&extension)?;
+    let release = extension.join("usr/lib/extension-release.d");
+    fs::create_dir_all(&release)?;
+    fs::write(release.join("extension-release.crossfade"), "ID=_any\n")?;
+    world::settings(&machine, &world::node_json("private", json!({})), &world::policy("new", "old"))?;
+    world::agent(&machine, Network::Old, 0.0, true)?;
+    world::agent(&machine, Network::New, 0.0, false)?;
+    machine.write(world::PODS, "one\n")?;
+    machine.enable("systemd-sysext.service")?;
+    machine.unit(
+        "ensure-extension.service",
+        "[Unit]\nAfter=systemd-sysext.service\nBefore=kubelet.service containerd.service\n[Service]\nType=oneshot\n\
+         ExecStart=systemctl daemon-reload\nExecStart=systemctl restart --no-block containerd kubelet\n",
+    )?;
+    machine.boot()?;
+    crate::ensure_held(&mut machine)?;
+    machine.open_gate(Network::New)?;
+    machine.until_pods(1)?;
+    ensure_only(&machine, Network::New)
+}

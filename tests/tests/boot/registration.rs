@@ -1,0 +1,149 @@
+//! kubelet's command line under systemd, in the shapes in which distributions write it.
+
+use anyhow::{Result, ensure};
+use lab::boot::Machine;
+use lab::boot::world;
+use lab::preflight::trial;
+use libtest_mimic::Trial;
+
+use crate::{NEEDS, private};
+
+/// What Karpenter needs to find on its nodes.
+const UNREGISTERED: &str = "karpenter.sh/unregistered=:NoExecute";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_taint_of_somebody_else_is_kept", NEEDS, union),
+        trial("a_taint_of_the_config_file_is_kept", NEEDS, config_file),
+        trial("a_variable_that_is_a_word", NEEDS, || shape("$LAB_ARGS")),
+        trial("a_variable_in_braces", NEEDS, || shape("${LAB_ARGS}")),
+        trial("no_variable_at_all", NEEDS, || shape("")),
+        trial("kubelet_restarts_are_alike", NEEDS, restarts),
+        trial("a_late_kubelet_of_nodeadm", NEEDS, late),
+        trial("a_runtime_whose_configuration_is_rewritten_at_boot", NEEDS, rewritten),
+    ]
+}
+
+fn registered(machine: &mut Machine) -> Result<Vec<String>> {
+    machine.boot()?;
+    machine.until("a registered Node", |machine| Ok(machine.node()?.is_some()))?;
+    let node = machine.node()?.map(|(node, _)| node).unwrap_or_default();
+    ensure!(node.labels.get(world::LABEL.0).map(String::as_str) == Some(world::LABEL.1), "{node:?}");
+    Ok(node.taints)
+}
+
+fn ensure_union(taints: &[String], expected: [&str; 2]) -> Result<()> {
+    let mut taints = taints.to_vec();
+    taints.sort();
+    let mut expected = expected.map(str::to_owned).to_vec();
+    expected.sort();
+    ensure!(taints == expected, "{taints:?}, expected {expected:?}");
+    Ok(())
+}
+
+fn union() -> Result<()> {
+    let mut machine = private()?;
+    machine.write(
+        "/etc/default/kubelet",
+        "KUBELET_EXTRA_ARGS=\"--node-labels=a=b --register-with-taints=karpenter.sh/unregistered:NoExecute\"\n",
+    )?;
+    let taints = registered(&mut machine)?;
+    ensure_union(&taints, [UNREGISTERED, world::TAINT])?;
+    let node = machine.node()?.map(|(node, _)| node).unwrap_or_default();
+    ensure!(node.labels.get("a").map(String::as_str) == Some("b"), "{node:?}");
+    let starts = machine.kubelet_starts()?;
+    let last = starts.last().and_then(|words| words.last()).cloned().unwrap_or_default();
+    ensure!(last.starts_with("--register-with-taints="), "ours are not the last words: {starts:?}");
+    Ok(())
+}
+
+fn config_file() -> Result<()> {
+    let mut machine = private()?;
+    let config = world::kubelet_config(&["karpenter.sh/unregistered:NoExecute"]);
+    machine.write("/var/lib/kubelet/config.yaml", config.to_string())?;
+    let taints = registered(&mut machine)?;
+    ensure_union(&taints, [UNREGISTERED, world::TAINT])
+}
+
+/// A unit of its own making, with a variable that is expanded in this way or with none.
+fn shape(variable: &str) -> Result<()> {
+    let mut machine = private()?;
+    machine.write(
+        "/etc/systemd/system/kubelet.service",
+        format!(
+            "[Service]\nEnvironment=LAB_ARGS=--register-with-taints=karpenter.sh/unregistered:NoExecute\n\
+             ExecStart=/usr/bin/kubelet {variable}\n"
+        ),
+    )?;
+    machine.write("/etc/systemd/system/kubelet.service.d/10-kubeadm.conf", "")?;
+    let taints = registered(&mut machine)?;
+    if variable.is_empty() {
+        ensure!(taints == [world::TAINT], "{taints:?}");
+        return Ok(());
+    }
+    ensure_union(&taints, [UNREGISTERED, world::TAINT])
+}
+
+fn restarts() -> Result<()> {
+    let mut machine = private()?;
+    registered(&mut machine)?;
+    for round in 2..=3 {
+        machine.run(&["systemctl", "restart", "kubelet"])?;
+        machine.until("another start", |machine| Ok(machine.kubelet_starts()?.len() == round))?;
+    }
+    let starts = machine.kubelet_starts()?;
+    ensure!(starts.iter().all(|start| *start == starts[0]), "{starts:?}");
+    Ok(())
+}
+
+/// EKS: the unit is there, its environment is not; somebody writes it late in the boot, reloads, starts and waits.
+fn late() -> Result<()> {
+    let mut machine = private()?;
+    std::fs::remove_file(machine.disk("/etc/systemd/system/multi-user.target.wants/kubelet.service"))?;
+    machine.write(
+        "/etc/systemd/system/kubelet.service",
+        "[Unit]\nAfter=containerd.service\nWants=containerd.service\n[Service]\nSlice=runtime.slice\n\
+         EnvironmentFile=/etc/eks/kubelet/environment\nExecStart=/usr/bin/kubelet $NODEADM_KUBELET_ARGS\n\
+         Restart=on-failure\nRestartForceExitStatus=SIGPIPE\nRestartSec=5\nKillMode=process\n",
+    )?;
+    machine.write("/etc/systemd/system/kubelet.service.d/10-kubeadm.conf", "")?;
+    machine.script(
+        "/usr/lib/lab/nodeadm",
+        "#!/bin/sh -e\nmkdir -p /etc/eks/kubelet\n\
+         echo 'NODEADM_KUBELET_ARGS=\"--node-labels=a=b --register-with-taints=karpenter.sh/unregistered:NoExecute\"' \
+         >/etc/eks/kubelet/environment\n\
+         systemctl daemon-reload\nsystemctl start kubelet\nsystemctl is-active kubelet\n",
+    )?;
+    machine.unit(
+        "nodeadm-run.service",
+        "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/usr/lib/lab/nodeadm\nTimeoutStartSec=20\n",
+    )?;
+    let taints = registered(&mut machine)?;
+    ensure_union(&taints, [UNREGISTERED, world::TAINT])?;
+    machine.until("the end of nodeadm", |machine| {
+        Ok(machine.show("nodeadm-run.service", "ExecMainExitTimestampMonotonic") != "0")
+    })?;
+    ensure!(machine.show("nodeadm-run.service", "Result") == "success", "{}", machine.journal()?.tail());
+    Ok(())
+}
+
+/// EKS again: the runtime's configuration of this boot is written by nodeadm; ours is a copy of that one.
+fn rewritten() -> Result<()> {
+    let mut machine = private()?;
+    machine.script(
+        "/usr/lib/lab/nodeadm-config",
+        "#!/bin/sh -e\nsed -i 's/restrict_oom_score_adj = true/&\\n  max_concurrent_downloads = 17/' /etc/containerd/config.toml\n",
+    )?;
+    machine.unit(
+        "nodeadm-config.service",
+        "[Unit]\nBefore=containerd.service\n[Service]\nType=oneshot\nExecStart=/usr/lib/lab/nodeadm-config\n",
+    )?;
+    machine.boot()?;
+    machine.until("the runtime", |machine| Ok(machine.network_ready()?.is_some()))?;
+    let words = machine.command_line("containerd.service")?;
+    ensure!(words.len() == 3 && words[1] == "--config", "{words:?}");
+    let config = machine.look(&words[2])?.unwrap_or_default();
+    ensure!(config.contains("max_concurrent_downloads = 17"), "{config}");
+    ensure!(config.contains("/run/crossfade/net.d"), "{config}");
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What becomes of pods when watch is killed or hangs, and of our conf when somebody takes it.
+
+use anyhow::{Result, ensure};
+use lab::boot::Machine;
+use lab::boot::world::{self, Network};
+use lab::kubelet::Event;
+use lab::preflight::trial;
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::{NEEDS, ensure_only, migrating, private, until_up};
+
+const WATCH: &str = "crossfade-watch.service";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_watch_that_is_killed_comes_back", NEEDS, killed),
+        trial("a_watch_that_hangs_is_restarted", NEEDS, hung),
+        trial("a_conf_that_is_taken_in_shared_mode_comes_back_and_is_not_fought_for", NEEDS, taken),
+        trial("a_terminated_watch_comes_back", NEEDS, terminated),
+    ]
+}
+
+/// A machine with its pods, watch's watchdog quick.
+fn running() -> Result<Machine> {
+    let mut machine = private()?;
+    machine
+        .write("/etc/systemd/system/crossfade-watch.service.d/95-lab.conf", "[Service]\nWatchdogSec=2s\n")?;
+    machine.boot()?;
+    until_up(&mut machine)?;
+    machine.open_gate(Network::New)?;
+    machine.until_pods(2)?;
+    Ok(machine)
+}
+
+/// Sends watch a signal and waits until another process does its work; nothing else may have changed.
+fn replaced_after(signal: &str) -> Result<Machine> {
+    let mut machine = running()?;
+    let before = machine.show(WATCH, "MainPID");
+    let networks = network_events(&machine)?;
+    machine.run(&["kill", signal, &before])?;
+    machine.until("another watch", |machine| {
+        let pid = machine.show(WATCH, "MainPID");
+        Ok(pid != before && pid != "0" && machine.show(WATCH, "ActiveState") == "active")
+    })?;
+    ensure!(network_events(&machine)? == networks, "the runtime's network flapped: {:?}", machine.events()?);
+    ensure!(machine.list("/run/crossfade/net.d")? == ["01-crossfade.conflist"]);
+    // A new pod, too.
+    machine.write(world::PODS, "one\ntwo\nthree\n")?;
+    machine.run(&["systemctl", "restart", "kubelet"])?;
+    machine.until_pods(3)?;
+    ensure_only(&machine, Network::New)?;
+    Ok(machine)
+}
+
+fn network_events(machine: &Machine) -> Result<usize> {
+    Ok(machine.events()?.iter().filter(|event| matches!(event, Event::Network { .. })).count())
+}
+
+fn killed() -> Result<()> {
+    replaced_after("-KILL").map(drop)
+}
+
+fn terminated() -> Result<()> {
+    replaced_after("-TERM").map(drop)
+}
+
+fn hung() -> Result<()> {
+    let machine = replaced_after("-STOP")?;
+    ensure!(machine.journal()?.says(WATCH, "Watchdog timeout"), "{}", machine.journal()?.tail());
+    Ok(())
+}
+
+fn taken() -> Result<()> {
+    let mut machine = migrating("shared", json!({}))?;
+    machine.boot()?;
+    until_up(&mut machine)?;
+    machine.open_gate(Network::New)?;
+    machine.until_pods(2)?;
+    let path = format!("{}/01-crossfade.conflist", world::AGENTS_DIR);
+    let ours = machine.look(&path)?;
+    let steal = |machine: &Machine, theft: &str| machine.run(&["sh", "-ec", theft, "theft", &path]).map(drop);
+    for theft in ["rm $1", "echo x >$1.tmp; mv $1.tmp $1"] {
+        steal(&machine, theft)?;
+        machine.until("our conf", |machine| Ok(machine.look(&path)? == ours))?;
+    }
+    machine.write(world::PODS, "one\ntwo\nthree\n")?;
+    machine.run(&["systemctl", "restart", "kubelet"])?;
+    machine.until_pods(3)?;
+    ensure_only(&machine, Network::New)?;
+    // The third time within a minute is a war, and there are no wars.
+    steal(&machine, "mv $1 $1.cilium_bak")?;
+    machine.until("the name of who takes it", |machine| {
+        Ok(machine.look("/run/crossfade/status.json")?.is_some_and(|status| status.contains("ConfContended")))
+    })?;
+    ensure!(machine.look(&path)?.is_none(), "it was fought for");
+    Ok(())
+}

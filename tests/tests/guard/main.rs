@@ -1,0 +1,49 @@
+//! `watch` beside a real containerd: what it makes of everything that others do to our conf, and what becomes of pods meanwhile.
+
+mod harm;
+mod private;
+mod proving;
+mod scene;
+mod trace;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, TRACE, trial};
+use libtest_mimic::Arguments;
+
+const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD, TRACE];
+
+/// Tells what happens from what hangs.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// `trials![module: test, ...; ...]`, called `module::test`.
+macro_rules! trials {
+    ($($module:ident: $($test:ident),+;)+) => {
+        vec![$($(trial(concat!(stringify!($module), "::", stringify!($test)), NEEDS, $module::$test)),+),+]
+    };
+}
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let arguments = Arguments::from_args();
+    let trials = trials![
+        harm:
+            every_single_harm_is_repaired_by_one_rename,
+            a_replaced_directory_is_written_to_and_the_runtime_has_to_be_restarted,
+            whoever_takes_everything_is_named_and_left_alone,
+            pods_run_while_watch_is_dead_or_hangs,
+            an_overflow_of_events_is_a_look_at_everything,
+            without_events_it_looks_every_so_often,
+            off_takes_our_conf_away_and_ends;
+        private:
+            our_conf_comes_with_its_network_and_nothing_touches_it;
+        proving:
+            a_network_is_proven_before_its_conf_comes,
+            what_a_killed_proof_left_is_ended_by_the_next;
+        trace:
+            our_file_is_only_ever_the_target_of_a_rename;
+    ];
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}

@@ -1,0 +1,183 @@
+//! Proofs by attachment, through the real shim and real plugins; `systemd-run` is a stand-in that starts what it is given.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use lab::crossfade::BIN_DIR;
+use lab::deadline::until;
+use lab::node::{Daemon, PATH};
+use lab::scratch::files;
+use lab::stub::{Act, CallLog, Gate, Reply, Stub, StubDir};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::LIMIT;
+use crate::scene::{Scene, end};
+
+/// Starts what comes behind `--` in a group of its own and does not wait for it, as systemd-run does with --no-block.
+const STAND_IN: &str = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\n\
+    setsid \"$@\" </dev/null >>@DIR@/said 2>&1 &\necho $! >>@DIR@/pids\n";
+/// While it is there, the network's probe holds.
+const PROBE: &str = "/run/agent-is-ready";
+
+/// A node in private mode whose network asks for a proof, with a stub at the end of its chain.
+struct Proving {
+    scene: Scene,
+    stubs: StubDir,
+    dir: PathBuf,
+}
+
+impl Proving {
+    fn new() -> Result<Proving> {
+        let scene = Scene::private()?;
+        let dir = scene.node().dir().join("systemd");
+        fs::create_dir_all(&dir)?;
+        let stand_in = dir.join("systemd-run");
+        fs::write(&stand_in, STAND_IN.replace("@DIR@", &dir.to_string_lossy()))?;
+        fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755))?;
+        let bin = scene.outside(BIN_DIR);
+        let program = bin.join("lab-stub");
+        lab::scratch::install(&lab::dist::lab_bin("lab-stub")?, &program)?;
+        let stubs = StubDir::new(&bin, &scene.node().dir().join("calls"), &program);
+        stubs.write("spy", &Stub::answering(passing()))?;
+        let mut conflist = scene.old.conflist(1);
+        conflist["plugins"].as_array_mut().context("plugins")?.push(json!({ "type": "spy" }));
+        scene.crossfade.network(&scene.old, &conflist)?;
+        let conf = "/etc/cni/net.d/10-old.conflist";
+        // A profile whose readiness may be proven by an attachment.
+        let old = json!({ "profile": "flannel", "conf": [conf], "ready": [{ "file": PROBE }] });
+        scene.crossfade.policy(json!({ "attach": "old", "networks": { "old": old } }))?;
+        Ok(Proving { scene, stubs, dir })
+    }
+
+    fn watch(&self) -> Result<Daemon> {
+        let mut command = self.scene.bootstrap(&["watch"])?;
+        command.env("PATH", format!("{}:{PATH}", self.dir.display()));
+        self.scene.watching(&command)
+    }
+
+    fn log(&self) -> CallLog {
+        self.stubs.log()
+    }
+
+    /// The agent is ready, or restarts.
+    fn ready(&self, ready: bool) -> Result<()> {
+        let probe = self.scene.outside(PROBE);
+        if ready {
+            return Ok(fs::write(probe, "")?);
+        }
+        fs::remove_file(probe)?;
+        until("the report of its end", LIMIT, || {
+            let why = self.scene.status()["message"].as_str().unwrap_or_default().to_owned();
+            Ok(why.contains(PROBE).then_some(()))
+        })
+    }
+
+    fn pids(&self) -> Result<Vec<i32>> {
+        let text = fs::read_to_string(self.dir.join("pids")).unwrap_or_default();
+        text.lines().map(|line| Ok(line.parse()?)).collect()
+    }
+
+    fn expect_proof(&self, word: &str) -> Result<Value> {
+        let said = || fs::read_to_string(self.dir.join("said")).unwrap_or_default();
+        let proven = until(&format!("a proof that {word}"), LIMIT, || {
+            let status = self.scene.status();
+            Ok((status["networks"][0]["proof"] == word).then_some(status))
+        });
+        proven.with_context(|| format!("status: {:#}\nprove: {}", self.scene.status(), said()))
+    }
+
+    /// Nothing of a proof is on the node but its verdict.
+    fn expect_nothing(&self) -> Result<()> {
+        let leases = self.scene.old.leases(self.scene.node())?;
+        ensure!(leases.is_empty(), "leases {leases:?}");
+        for directory in
+            ["/run/netns", "/run/crossfade/proof/old/state/attachments", "/var/lib/crossfade/attachments"]
+        {
+            let found = files(&self.scene.outside(directory))?;
+            ensure!(found.is_empty(), "left: {found:?}");
+        }
+        Ok(())
+    }
+}
+
+fn passing() -> Reply {
+    Reply(vec![Act::PrintPrevResult])
+}
+
+/// The network attaches, is checked and detaches before our conf comes; once per life of its agent.
+pub(crate) fn a_network_is_proven_before_its_conf_comes() -> Result<()> {
+    let lab = Proving::new()?;
+    let watch = lab.watch()?;
+    lab.scene.expect_reason("WaitingForNetwork")?;
+    ensure!(lab.pids()?.is_empty(), "a proof before the probes hold");
+    lab.stubs.write("spy", &Stub::answering(Reply::fail(11, "no tunnel yet", "")))?;
+    lab.ready(true)?;
+    let status = lab.expect_proof("failed")?;
+    ensure!(status["message"].to_string().contains("no tunnel yet"), "{status:#}");
+    ensure!(!lab.scene.ours().exists(), "our conf came although the proof failed");
+    lab.expect_nothing()?;
+    lab.stubs.write("spy", &Stub::answering(passing()))?;
+    lab.log().clear()?;
+    lab.ready(false)?;
+    lab.ready(true)?;
+    lab.expect_proof("passed")?;
+    lab.scene.expect_reason("NetworkReady")?;
+    lab.scene.expect_loaded()?;
+    let verbs: Vec<String> = lab.log().calls()?.iter().map(|call| call.verb().to_owned()).collect();
+    ensure!(verbs == ["ADD", "CHECK", "DEL"], "{verbs:?}");
+    lab.expect_nothing()?;
+    end(watch)?;
+    // The next watch of this boot takes its word.
+    let watch = lab.watch()?;
+    lab.scene.expect_reason("NetworkReady")?;
+    ensure!(lab.log().calls()?.len() == 3, "proven again");
+    lab.ready(false)?;
+    lab.ready(true)?;
+    until("the next proof", LIMIT, || Ok((lab.log().calls()?.len() == 6).then_some(())))?;
+    lab.expect_proof("passed")?;
+    lab.expect_nothing()?;
+    end(watch)
+}
+
+/// A proof that is killed in its ADD: the next one ends what it left, then proves.
+pub(crate) fn what_a_killed_proof_left_is_ended_by_the_next() -> Result<()> {
+    let lab = Proving::new()?;
+    let gate = Gate::closed(&lab.scene.node().dir().join("gate"))?;
+    lab.stubs.write("spy", &Stub::answering(passing().behind(&gate)))?;
+    let watch = lab.watch()?;
+    lab.ready(true)?;
+    until("an ADD that waits", LIMIT, || {
+        Ok((!lab.scene.old.leases(lab.scene.node())?.is_empty()).then_some(()))
+    })?;
+    let inner = *lab.pids()?.first().context("a proof")?;
+    let group = outer(&lab, inner)?;
+    killpg(Pid::from_raw(group), Signal::SIGKILL).context("kill the proof")?;
+    lab.stubs.write("spy", &Stub::answering(passing()))?;
+    gate.open()?;
+    ensure!(!lab.scene.old.leases(lab.scene.node())?.is_empty(), "the killed proof left nothing to end");
+    lab.ready(false)?;
+    lab.ready(true)?;
+    lab.expect_proof("passed")?;
+    lab.scene.expect_reason("NetworkReady")?;
+    lab.expect_nothing()?;
+    end(watch)
+}
+
+/// The lab's pid of a process that the node knows as `inner`.
+fn outer(lab: &Proving, inner: i32) -> Result<i32> {
+    let is = |pid: i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default().to_owned();
+        let ids: Vec<i32> = ids.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+        let same = fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
+            == fs::read_link(format!("/proc/{}/ns/pid", lab.scene.node().pid())).ok();
+        ids.len() > 1 && ids.last() == Some(&inner) && same
+    };
+    let all = fs::read_dir("/proc")?.flatten();
+    let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.find(|pid| is(*pid)).context("the proof's process")
+}

@@ -1,0 +1,197 @@
+//! What the runtime is told in private mode: a real containerd with the copy of its configuration, stand-ins for a containerd 2 and
+//! for one whose copy would not be what it was.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use lab::containerd::{Containerd, Options};
+use lab::cri::Sandbox;
+use lab::deadline::until;
+use lab::fabric::Fabric;
+use lab::node::Node;
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use libtest_mimic::Arguments;
+use serde_json::Value;
+
+const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
+const LIMIT: Duration = Duration::from_secs(60);
+const CONF_DIR: &str = "/run/crossfade/net.d";
+const COPY: &str = "/run/crossfade/containerd/config.toml";
+const ENV: &str = "/run/crossfade/runtime.env";
+const SECRET: &str = "s3cret-of-a-registry";
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let arguments = Arguments::from_args();
+    let trials = vec![
+        trial(
+            "containerd_reads_our_directory_and_nothing_else_is_different",
+            NEEDS,
+            containerd_reads_our_directory_and_nothing_else_is_different,
+        ),
+        trial("a_copy_that_would_differ_is_refused", &[NODES], a_copy_that_would_differ_is_refused),
+        trial("containerd_2_is_told_by_what_it_imports", &[NODES], containerd_2_is_told_by_what_it_imports),
+    ];
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// Runs the program on the node; returns its exit status and everything it said.
+fn bootstrap(node: &Node, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let output =
+        node.command(lab::dist::bootstrap()?).args(arguments).output().context("crossfade-bootstrap")?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((output.status.code(), text(&output.stdout) + &text(&output.stderr)))
+}
+
+fn render(node: &Node) -> Result<String> {
+    let (status, said) = bootstrap(node, &["render", "--runtime"])?;
+    ensure!(status == Some(0), "{said}");
+    Ok(said)
+}
+
+/// A node in private mode whose containerd is started so.
+fn private(node: &Node, command: &str) -> Result<()> {
+    node.write("/etc/crossfade/node.json", r#"{"version": 1, "confDir": "private"}"#)?;
+    node.write("/etc/systemd/system/containerd.service", format!("[Service]\nExecStart={command}\n"))
+}
+
+fn containerd_reads_our_directory_and_nothing_else_is_different() -> Result<()> {
+    let fabric = Fabric::new(1)?;
+    let node = fabric.node(1);
+    let old = fabric.overlay("old", 1, 8472, "10.244")?;
+    node.write("/etc/cni/net.d/10-old.conflist", serde_json::to_vec(&old.conflist(1))?)?;
+    let mut containerd = Containerd::start(node, &Options::default())?;
+    let original = containerd.config();
+    // What nodes have: a credential, and imports.
+    let text = fs::read_to_string(&original)?.replacen(
+        "version = 2\n",
+        "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n",
+        1,
+    ) + &format!(
+        "[plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"r.example\".auth]\n  password = \"{SECRET}\"\n"
+    );
+    fs::write(&original, text)?;
+    node.write(
+        "/etc/containerd/conf.d/gc.toml",
+        "version = 2\n[plugins.\"io.containerd.gc.v1.scheduler\"]\n  pause_threshold = 0.03\n",
+    )?;
+    containerd.restart()?;
+    let before = containerd.cri().info("config")?;
+
+    private(node, &format!("/usr/bin/containerd --config {}", original.display()))?;
+    let (status, planned) = bootstrap(node, &["render", "--runtime", "--dry-run"])?;
+    ensure!(status == Some(0) && !node.outside(COPY).exists(), "{planned}");
+    let said = render(node)?;
+    ensure!(said == planned, "planned {planned}, done {said}");
+    ensure!(!said.contains(SECRET), "{said}");
+    let copy = node.outside(COPY);
+    ensure!(fs::read_to_string(&copy)?.contains(SECRET), "the credential is lost");
+    let mode = copy.metadata()?.permissions().mode() & 0o7777;
+    ensure!(mode == 0o600, "{mode:o}");
+    let env = fs::read_to_string(node.outside(ENV))?;
+    ensure!(env == format!("CROSSFADE_RUNTIME_ARGS=--config {COPY}\n"), "{env}");
+    ensure!(render(node)?.lines().all(|line| line.starts_with("keep")), "a second start writes again");
+    ensure!(fs::read_dir(copy.parent().context("directory")?)?.count() == 1, "something is left over");
+
+    fs::create_dir_all(node.outside(CONF_DIR))?;
+    containerd.stop()?;
+    containerd.start_with(std::path::Path::new(COPY));
+    containerd.start_again()?;
+    let mut after = containerd.cri().info("config")?;
+    ensure!(after["cni"]["confDir"] == CONF_DIR, "{}", after["cni"]);
+    after["cni"]["confDir"] = before["cni"]["confDir"].clone();
+    ensure!(
+        without_empty(&after) == without_empty(&before),
+        "containerd is set up differently: {before}\n{after}"
+    );
+    // The agents' conf is where it was, and is nobody's.
+    ensure!(!containerd.cri().network_ready()?.0, "it still reads the agents' directory");
+    node.write(format!("{CONF_DIR}/10-old.conflist"), serde_json::to_vec(&old.conflist(1))?)?;
+    until("the conf of our directory", LIMIT, || Ok(containerd.cri().network_ready()?.0.then_some(())))?;
+    let pod = containerd.cri().run_sandbox(&Sandbox::new("p"))?;
+    containerd.cri().stop(&pod)?;
+
+    node.write("/etc/crossfade/node.json", r#"{"version": 1, "confDir": "shared"}"#)?;
+    render(node)?;
+    ensure!(!node.outside(ENV).exists() && !copy.exists(), "shared mode leaves it");
+    private(node, &format!("/usr/bin/containerd --config {}", original.display()))?;
+    render(node)?;
+    node.write("/etc/crossfade/disabled", "")?;
+    render(node)?;
+    ensure!(!node.outside(ENV).exists() && !copy.exists(), "switched off it is still there");
+    Ok(())
+}
+
+/// A tree with `null` for what is empty: a dump writes an empty list or table where nothing was said, and they mean the same.
+fn without_empty(tree: &Value) -> Value {
+    match tree {
+        Value::Object(object) if object.is_empty() => Value::Null,
+        Value::Object(object) => {
+            object.iter().map(|(key, value)| (key.clone(), without_empty(value))).collect()
+        }
+        Value::Array(list) if list.is_empty() => Value::Null,
+        other => other.clone(),
+    }
+}
+
+/// A script in the place of containerd.
+fn stand_in(node: &Node, script: &str) -> Result<()> {
+    const PROGRAM: &str = "/opt/stand-in/containerd";
+    node.write(PROGRAM, format!("#!/bin/sh\n{script}"))?;
+    fs::set_permissions(node.outside(PROGRAM), fs::Permissions::from_mode(0o755))?;
+    private(node, PROGRAM)
+}
+
+fn a_copy_that_would_differ_is_refused() -> Result<()> {
+    let fabric = Fabric::new(1)?;
+    let node = fabric.node(1);
+    // As one that reads something from the name of its configuration.
+    stand_in(
+        node,
+        r#"case "$2" in *candidate) oom=-7; cat "$2" | sed "s/oom_score = 0/oom_score = $oom/"; exit ;; esac
+printf 'version = 2\noom_score = 0\nimports = []\n[plugins."io.containerd.grpc.v1.cri".cni]\nconf_dir = "/etc/cni/net.d"\n'
+"#,
+    )?;
+    node.write("/etc/containerd/config.toml", "version = 2\n")?;
+    node.write(ENV, "CROSSFADE_RUNTIME_ARGS=of an earlier start\n")?;
+    let (status, said) = bootstrap(node, &["render", "--runtime"])?;
+    ensure!(status == Some(3) && said.contains("oom_score") && !said.contains("-7"), "{said}");
+    ensure!(!node.outside(ENV).exists() && !node.outside(COPY).exists(), "half of it is left");
+    let left: Vec<_> = fs::read_dir(node.outside("/run/crossfade/containerd"))?.collect();
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+fn containerd_2_is_told_by_what_it_imports() -> Result<()> {
+    let fabric = Fabric::new(1)?;
+    let node = fabric.node(1);
+    stand_in(
+        node,
+        r#"dir=/etc/cni/net.d
+if [ "$2" = /run/crossfade/containerd/config.toml.candidate ]; then cat "$2"; exit; fi
+drop=/run/containerd/conf.d/zz-crossfade.toml
+[ -e $drop ] && dir=$(sed -n "s/.*conf_dir = '\(.*\)'/\1/p" $drop)
+printf "version = 3\nimports = ['$2']\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nconf_dir = '$dir'\nbin_dirs = ['/opt/cni/bin']\n"
+"#,
+    )?;
+    let drop_in = node.outside("/run/containerd/conf.d/zz-crossfade.toml");
+    for (imports, by_drop_in) in
+        [("'/run/containerd/conf.d/*.toml'", true), ("'/etc/containerd/conf.d/*.toml'", false)]
+    {
+        node.write("/etc/containerd/config.toml", format!("version = 3\nimports = [{imports}]\n"))?;
+        for _ in 0..2 {
+            let said = render(node)?;
+            ensure!(drop_in.exists() == by_drop_in, "{imports}: {said}");
+            ensure!(node.outside(ENV).exists() != by_drop_in, "{imports}: {said}");
+            ensure!(node.outside(COPY).exists() != by_drop_in, "{imports}: {said}");
+        }
+        node.write("/etc/crossfade/node.json", r#"{"version": 1}"#)?;
+        render(node)?;
+        ensure!(!drop_in.exists() && !node.outside(ENV).exists(), "{imports}: shared mode leaves it");
+        node.write("/etc/crossfade/node.json", r#"{"version": 1, "confDir": "private"}"#)?;
+    }
+    Ok(())
+}
