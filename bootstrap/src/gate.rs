@@ -24,6 +24,7 @@ use crate::install::InTheWay;
 use crate::node::{self, Node};
 use crate::places::{GATE, PRIVATE_CONF_DIR, Root, UNFIT};
 use crate::print::Changed;
+use crate::render;
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::settings::Installed;
 use crate::switch;
@@ -47,7 +48,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
     let first = first_try(&root, &now);
     let mut runtime = None;
     let end = Instant::now() + patience(&settings, &first, &now);
-    let failure = loop {
+    let mut failure = loop {
         let way = look(global, &root, &mut runtime);
         if way.findings.is_empty() {
             return finish(global, clear(&root, "this node is fit"), Vec::new());
@@ -62,10 +63,21 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
     }
     let now = Moment::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
     if settings.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs)) {
-        return give_up(&root, &failure);
+        match untold(&root) {
+            None => return give_up(&root, &failure),
+            Some(why) => failure.findings.push(format!(
+                "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {why}"
+            )),
+        }
     }
     carry_out(vec![file(&root, GATE, moment(&first), "when the gate was tried first")])?;
     Err(failure)
+}
+
+/// Why kubelet would not hear of a taint of ours; a kubelet let through without it would look fit.
+fn untold(root: &Root) -> Option<String> {
+    let node = Node::load(root).unwrap_or_default();
+    generator::check(root, &node.kubelet.unit).err()
 }
 
 fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
@@ -145,7 +157,7 @@ fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>
     if let Err(why) = Binary::find(PLUGIN, &[&joined(&dirs)]) {
         way.found(format!("{why}; run crossfade-bootstrap boot"));
     }
-    if node.kubelet.register {
+    if render::speaks(root, &node) {
         way.findings.extend(generator::check(root, &node.kubelet.unit).err());
     }
     match node.conf_dir {

@@ -79,8 +79,16 @@ mod tests {
         let error = shell(&script, Duration::from_secs(1)).err().expect("killed");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         for pid in std::fs::read_to_string(pids).expect("started").split_whitespace() {
-            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            assert!(state.is_empty() || state.contains(") Z "), "{pid} lives: {state}");
+            let end = std::time::Instant::now() + Duration::from_secs(30);
+            // A signal that was sent need not have been delivered yet.
+            loop {
+                let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                if state.is_empty() || state.contains(") Z ") {
+                    break;
+                }
+                assert!(std::time::Instant::now() < end, "{pid} lives: {state}");
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
     }
 }

@@ -144,6 +144,28 @@ fn giving_up_lets_kubelet_through_with_a_reason_until_all_is_well() {
 }
 
 #[test]
+fn nobody_is_let_through_who_could_not_be_told_of_the_taint() {
+    let tree = prepared();
+    tree.write("usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet\n");
+    tree.node(r#""gate": {"trySeconds": 60, "giveUpSeconds": 1}"#);
+    let told = tree.told(&["gate"], 3);
+    assert!(
+        told.contains("held back beyond gate.giveUpSeconds") && told.contains("crossfade-generator"),
+        "{told}"
+    );
+    assert!(!tree.has("run/crossfade/unfit"));
+}
+
+#[test]
+fn the_command_line_matters_only_where_there_is_something_to_say() {
+    let tree = prepared();
+    tree.write("usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet\n");
+    tree.told(&["gate", "--dry-run"], 0);
+    tree.node(r#""labels": {"a": "b"}"#);
+    assert!(tree.told(&["gate", "--dry-run"], 3).contains("crossfade-generator"));
+}
+
+#[test]
 fn switched_off_it_is_open() {
     let tree = Tree::new();
     tree.write("run/crossfade/unfit", "x");
