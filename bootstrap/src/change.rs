@@ -297,6 +297,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_set_aside_replaces_nothing_and_what_is_gone_is_fine() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let (from, to) = (dir.path().join("conf"), dir.path().join("aside/boot/conf"));
+        for text in ["one", "two", "three"] {
+            std::fs::write(&from, text).expect("file");
+            set_aside(&from, &to, false).expect("moved");
+        }
+        set_aside(&from, &to, false).expect("gone");
+        for (name, text) in [("conf", "one"), ("conf.2", "two"), ("conf.3", "three")] {
+            assert_eq!(std::fs::read_to_string(to.with_file_name(name)).expect(name), text);
+        }
+        assert_eq!(to.parent().expect("boot").metadata().expect("made").mode() & 0o777, 0o700);
+        let from = dir.path().join("attachments");
+        std::fs::create_dir_all(from.join("00")).expect("directory");
+        set_aside(&from, &to.with_file_name("attachments"), false).expect("a directory");
+        assert!(to.with_file_name("attachments").join("00").is_dir() && !from.exists());
+    }
+
+    #[test]
     fn a_file_is_kept_only_when_bytes_and_mode_are_right() {
         let wanted = || Write { path: "/d/f".into(), bytes: b"x".to_vec(), mode: 0o644, nudge: false };
         for (old, word) in [

@@ -196,9 +196,13 @@ fn private(
         )),
         _ => way.findings.extend(facts.handed_on.as_ref().err().cloned()),
     }
-    // The network of a conf that cannot be read does not matter here: the runtime will not read it either.
+    // The runtime will read none of them. One whose results it has cached gives us its name all the same: by it the DELs of pods that
+    // lived before the boot find them.
     let mut readable = usual.clone();
-    readable.confs.retain(|conf| conf.content.is_ok());
+    readable.confs.retain(|conf| {
+        let prefix = conf.name().map(|name| format!("{name}-"));
+        prefix.is_some_and(|prefix| facts.cached.iter().any(|file| file.starts_with(&prefix)))
+    });
     let mut changes: Vec<Change> =
         name(facts, &readable, written, way).into_iter().filter_map(|(_, change)| change).collect();
 

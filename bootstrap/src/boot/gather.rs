@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use shim::conflist::Conflist;
 use shim::layout::{
-    BIN_DIRS, CONF_DIR, CONF_FILE, Layout, PACKAGED_PLUGIN, PLUGIN, POLICY_FILE, SETTINGS_DIRS,
+    BIN_DIRS, CONF_DIR, CONF_FILE, Layout, PACKAGED_PLUGIN, PLUGIN, POLICY_FILE, RUNTIME_CACHE, SETTINGS_DIRS,
 };
 use shim::policy::Policy;
 use shim::store::Store;
@@ -65,6 +65,8 @@ pub struct Facts {
     pub recorded: Result<BTreeSet<PathBuf>, String>,
     /// Our network's name, if it was written once.
     pub name: Result<Option<String>, String>,
+    /// File names of the runtime's result cache: `NETWORK-ID-IFNAME`.
+    pub cached: Vec<String>,
     /// Files and directories of state that are there.
     pub state: Vec<PathBuf>,
     /// The plugin.
@@ -119,6 +121,7 @@ impl Facts {
             networks: policy.as_ref().map_or_else(|_| Vec::new(), |policy| networks(&root, policy)),
             recorded: recorded(&store),
             name: facts::name(&layout.name()),
+            cached: names_in(&root.at(RUNTIME_CACHE)),
             state: state(&layout),
             plugin: facts::plugin(&root.at(PACKAGED_PLUGIN)),
             distrusted: distrusted(&usual, &places, &store, &layout),
@@ -223,6 +226,12 @@ fn recorded(store: &Store) -> Result<BTreeSet<PathBuf>, String> {
     let (sound, _) = store.all().map_err(|e| format!("list the records: {e}"))?;
     let confs = sound.into_iter().flat_map(|record| record.intent.legs).filter_map(|leg| leg.conf_path);
     Ok(confs.map(PathBuf::from).collect())
+}
+
+/// The names in a directory; none where it cannot be listed.
+fn names_in(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// What belongs to the machine that wrote it.

@@ -238,7 +238,7 @@ fn private_mode_starts_with_an_empty_directory_and_leaves_no_trace_elsewhere() {
         "var/lib/crossfade/name",
     ];
     assert_eq!(written, ours);
-    assert_eq!(tree.read("var/lib/crossfade/name"), "k8s-pod-network\n");
+    assert_eq!(tree.read("var/lib/crossfade/name"), "crossfade\n", "no pod lived on the other one");
 
     // Within the boot the conf is in force.
     tree.write("run/crossfade/net.d/01-crossfade.conflist", r#"{"plugins":[{"type":"crossfade"}]}"#);
@@ -248,6 +248,15 @@ fn private_mode_starts_with_an_empty_directory_and_leaves_no_trace_elsewhere() {
     tree.write("proc/sys/kernel/random/boot_id", "two\n");
     tree.told(&["boot"], 0);
     assert!(!tree.has("run/crossfade/net.d/01-crossfade.conflist"));
+}
+
+#[test]
+fn in_private_mode_the_name_is_that_of_the_network_whose_results_the_runtime_has() {
+    let tree = private();
+    tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
+    tree.write("var/lib/cni/results/k8s-pod-network-0123-eth0", "{}");
+    tree.told(&["boot"], 0);
+    assert_eq!(tree.read("var/lib/crossfade/name"), "k8s-pod-network\n");
 }
 
 #[test]

@@ -240,3 +240,19 @@ fn a_unit_of_another_name_is_told_as_well() {
     let link = std::fs::read_link(tree.path(&format!("{dir}/50-crossfade.conf"))).expect("link");
     assert_eq!(link.to_str(), Some("/usr/lib/systemd/system/kubelet.service.d/50-crossfade.conf"));
 }
+
+/// Whoever writes our variable into the unit has our last words in kubelet's command; they are no source of the next ones.
+#[test]
+fn what_we_said_before_is_no_source() {
+    let tree = Tree::new("plain-bare");
+    tree.replace(
+        "etc/systemd/system/kubelet.service",
+        "kubelet --config",
+        "kubelet $CROSSFADE_KUBELET_ARGS --config",
+    );
+    tree.told(&["render"], 0);
+    node(&tree, r#""taints":[{"key":"other","effect":"NoSchedule"}]"#);
+    tree.told(&["render"], 0);
+    let file = tree.read(ENV).expect("written");
+    assert!(file.ends_with("=--register-with-taints=dedicated=db:NoSchedule,other:NoSchedule\n"), "{file}");
+}

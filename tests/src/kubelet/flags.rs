@@ -75,6 +75,23 @@ impl Registration {
     }
 }
 
+/// Labels of Kubernetes' namespaces that kubelet takes beside those of its own.
+///
+/// *Source*: `k8s.io/kubelet/pkg/apis/well_known_labels.go`, `kubeletLabels`.
+const KUBELET_LABELS: [&str; 11] = [
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type",
+    "node.kubernetes.io/instance-type",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+];
+
 /// kubelet ends over a label of a Kubernetes namespace that is not in its list, with or without an API server.
 fn parse_labels(text: &str) -> Result<BTreeMap<String, String>> {
     let mut labels = BTreeMap::new();
@@ -82,7 +99,8 @@ fn parse_labels(text: &str) -> Result<BTreeMap<String, String>> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let namespace = key.split_once('/').map_or("", |(namespace, _)| namespace);
         let within = |domain: &str| namespace == domain || namespace.ends_with(&format!(".{domain}"));
-        let allowed = within("kubelet.kubernetes.io") || within("node.kubernetes.io");
+        let allowed =
+            within("kubelet.kubernetes.io") || within("node.kubernetes.io") || KUBELET_LABELS.contains(&key);
         ensure!(
             allowed || !(within("kubernetes.io") || within("k8s.io")),
             "unknown 'kubernetes.io' or 'k8s.io' labels specified with --node-labels: {key}"

@@ -129,23 +129,24 @@ const EXPLAINED: [&str; 18] = [
     "Wants",
 ];
 
-/// A comment covers the lines below it up to the next blank one or comment.
+/// A comment is for the next such line below it.
 fn reasons() -> Result<()> {
     let root = workspace().join("systemd").join(UNITS_DIR);
     let mut held = 0;
     for file in lab::scratch::files(&root)? {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        let mut explained = 0;
+        let (mut before, mut explained) = ("", false);
         for line in text.lines() {
             let key = line.split('=').next().unwrap_or_default();
-            if line.starts_with('#') {
-                // One reason is for a pair at most, as Wants and After.
-                explained = 2;
-            } else if EXPLAINED.contains(&key) {
-                ensure!(explained > 0, "{}: {line}: a reason above it is missing", file.display());
-                explained -= 1;
+            if EXPLAINED.contains(&key) {
+                // One reason is for one line, or for what is wanted together with the order to it.
+                let pair = (before.split('=').next(), key) == (Some("Wants"), "After");
+                ensure!(pair || explained, "{}: {line}: a reason above it is missing", file.display());
+                explained = false;
                 held += 1;
             }
+            explained |= line.starts_with('#');
+            before = line;
         }
     }
     ensure!(held > 20, "only {held} directives were looked at");

@@ -1,27 +1,35 @@
 //! A node's files below a directory: kubelet's unit, node.json, a policy with two networks, as `--root` takes them.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 use lab::crossfade::{BIN_DIR, CONF_DIR};
-use lab::scratch::Scratch;
+use lab::scratch::install;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// Where a node's policy is.
 pub(crate) const POLICY: &str = "etc/crossfade/policy.json";
 const KUBELET_CONFIG: &str = "var/lib/kubelet/config.yaml";
 
+/// What is here outlives a reboot, which the lab's other places do not: a flip is refused there. It is swept by the machine
+/// should this program not come to it.
+const ON_DISK: &str = "/var/tmp";
+
 /// The tree.
 pub(crate) struct Tree {
-    root: Scratch,
+    root: TempDir,
 }
 
 impl Tree {
     /// A node whose kubelet is told labels and taints in all of its places.
     pub(crate) fn new(node: &str, settings: &Value) -> Result<Self> {
-        let tree = Self { root: Scratch::new("tree")? };
+        let open = Permissions::from_mode(0o755);
+        let root = tempfile::Builder::new().prefix("node-").permissions(open).tempdir_in(ON_DISK)?;
+        let tree = Self { root };
         tree.write(
             "usr/lib/systemd/system/kubelet.service",
             &format!(
@@ -66,7 +74,7 @@ impl Tree {
             "networks": { "old": network("old", old)?, "new": network("new", new)? } });
         self.write(POLICY, &policy.to_string())?;
         for program in ["stand-in", "crossfade"] {
-            self.root.install("/bin/true".as_ref(), format!("{}/{program}", &BIN_DIR[1..]))?;
+            install("/bin/true".as_ref(), &self.path(&BIN_DIR[1..]).join(program))?;
         }
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         let booted = json!({ "version": 1, "kind": "first", "bootID": boot.trim() });
@@ -87,13 +95,17 @@ impl Tree {
     }
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {
-        self.root.join(path)
+        self.root.path().join(path)
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) -> Result<()> {
         let path = self.path(path);
-        let above = path.strip_prefix(self.root.path())?.parent().context("a file below the tree")?;
-        self.root.dir(above)?;
+        let above = path.parent().context("a file below the tree")?;
+        fs::create_dir_all(above)?;
+        for made in above.ancestors().take_while(|made| *made != self.root.path()) {
+            // Whatever the umask: nothing below what others may write to is trusted.
+            fs::set_permissions(made, Permissions::from_mode(0o755))?;
+        }
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))
     }
 

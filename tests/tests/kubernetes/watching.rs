@@ -72,7 +72,10 @@ impl Watched {
 
     fn label(&self, phase: &str) -> Result<()> {
         let label = |node: &Value| node["metadata"]["labels"]["crossfade/phase"] == phase;
-        self.scene.until(&format!("label {phase}"), label).map(drop)
+        self.scene
+            .until(&format!("label {phase}"), label)
+            .map(drop)
+            .with_context(|| format!("events: {:?}", self.scene.events().unwrap_or_default()))
     }
 
     /// Waits for an event with this reason; its message.

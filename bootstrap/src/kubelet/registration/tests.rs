@@ -129,7 +129,7 @@ fn whatever_the_sources_say_every_taint_is_there_exactly_once() {
             );
         }
         for taint in &line {
-            assert!(said.iter().any(|one| *one == taint), "{taint}: nobody said so");
+            assert!(said.contains(&taint), "{taint}: nobody said so");
         }
         for (taint, ours) in line[line.len() - unique.len()..].iter().zip(&unique) {
             assert!(

@@ -17,6 +17,8 @@ use crate::watch::guard::CALM;
 use crate::watch::probe::Asked;
 use crate::watch::proof::Kept;
 
+mod boots;
+
 const ME: Process = Process { pid: 1, start: 1 };
 const DIR: &str = "/etc/cni/net.d";
 
