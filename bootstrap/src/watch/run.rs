@@ -333,10 +333,9 @@ impl<'a> Watch<'a> {
                 warn!(event = "Failed", "write {}: {error}", path.display());
             }
         }
-        if self.reported.as_ref() != Some(&decision.report) || !happened.is_empty() {
-            if let Some(publisher) = &self.publisher {
-                publisher.publish(&decision.report, &happened);
-            }
+        let news = self.reported.as_ref() != Some(&decision.report) || !happened.is_empty();
+        if let Some(publisher) = self.publisher.as_ref().filter(|_| news) {
+            publisher.publish(&decision.report, &happened);
         }
         self.said = format!("{}: {}", decision.report.reason.as_str(), decision.report.message);
         self.reported = Some(decision.report);

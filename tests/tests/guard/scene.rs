@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use lab::containerd::{Containerd, Options};
 use lab::cri::Sandbox;
-use lab::crossfade::{CONF_DIR, Crossfade};
+use lab::crossfade::{BIN_DIR, CONF_DIR, Crossfade};
 use lab::deadline::until;
 use lab::fabric::{Fabric, Overlay};
 use lab::node::{Daemon, Node};
@@ -63,7 +63,10 @@ impl Scene {
         let crossfade = Crossfade::install(node, &old, &new)?;
         let containerd =
             Containerd::start(node, &Options { conf_dir: conf_dir.into(), ..Options::default() })?;
-        settings["runtime"] = json!({ "endpoint": format!("unix://{}", containerd.socket().display()) });
+        // The machine may have a containerd of its own, whose unit and directories are not this one's.
+        let bin_dirs = [BIN_DIR, "/usr/lib/cni"];
+        let endpoint = format!("unix://{}", containerd.socket().display());
+        settings["runtime"] = json!({ "endpoint": endpoint, "binDirs": bin_dirs });
         node.write("/etc/crossfade/node.json", settings.to_string())?;
         let boot_id = fs::read_to_string(node.outside("/proc/sys/kernel/random/boot_id"))?;
         let booted = json!({ "version": 1, "kind": "first", "bootID": boot_id.trim() });
