@@ -345,7 +345,7 @@ impl Disk {
         let mut copy = Command::new("cp");
         copy.arg("--archive").args(COPIED.map(|name| Path::new("/etc").join(name)));
         node::run(copy.arg(root.join("etc")))?;
-        let (usr, disk) = (root.join("usr"), Self { root, scratch: scratch });
+        let (usr, disk) = (root.join("usr"), Self { root, scratch });
         let Some(package) = package else {
             // No layer of its own: systemd-sysext lays one over it, and overlayfs stacks no higher than two.
             isolate::bind(Path::new("/usr"), &usr)?;

@@ -36,6 +36,8 @@ struct Boot {
     phase: (&'static str, &'static str, &'static str),
     /// The policy's file cannot be used just now.
     torn: bool,
+    /// status.json.
+    published: Option<Document>,
     dice: Dice,
 }
 
@@ -55,7 +57,8 @@ impl Boot {
         world.facts.not_booted = Some("not yet".into());
         let mut dice = Dice(seed);
         let phase = phase(&mut dice);
-        let mut boot = Self { world, agents: [Agent::default(); 2], phase, torn: false, dice };
+        let mut boot =
+            Self { world, agents: [Agent::default(); 2], phase, torn: false, published: None, dice };
         boot.look();
         boot
     }
@@ -75,10 +78,9 @@ impl Boot {
             11 | 12 => self.world.facts.not_booted = None,
             13 => {
                 tally.restarts += 1;
-                // It knows what its predecessor published, or nothing where that was killed first.
-                let published = decide(&self.world.facts, &self.world.memory, ME).document;
+                // It knows what its predecessor published after its last round, or nothing where that was killed first.
                 let known = self.dice.one_of(2) == 0;
-                self.world.memory = Memory::after(known.then_some(&published));
+                self.world.memory = Memory::after(self.published.as_ref().filter(|_| known));
             }
             _ => {}
         }
@@ -103,7 +105,9 @@ impl Boot {
     fn watch(&mut self) {
         self.look();
         let before = self.has_conf();
+        let decided = decide(&self.world.facts, &self.world.memory, ME);
         self.world.round(0);
+        self.published = Some(decided.document);
         if self.has_conf() && !before {
             assert!(self.world.facts.not_booted.is_none(), "a conf before boot was done");
             assert!(!self.torn, "a conf under no policy");
