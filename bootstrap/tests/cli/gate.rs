@@ -129,10 +129,20 @@ fn a_try_ends_as_soon_as_all_is_well() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// A kubelet whose command ends in our variable.
+fn continued_kubelet(tree: &Tree) {
+    tree.write("usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet\n");
+    tree.write(
+        "run/systemd/generator/kubelet.service.d/zz-crossfade.conf",
+        "# Written by crossfade-generator: the command of /usr/lib/systemd/system/kubelet.service with what crossfade-bootstrap render adds to it.\n[Service]\nExecStart=\nExecStart=/usr/bin/kubelet $CROSSFADE_KUBELET_ARGS\n",
+    );
+}
+
 #[test]
 fn giving_up_lets_kubelet_through_with_a_reason_until_all_is_well() {
     let tree = prepared();
-    tree.node(r#""kubelet": {"register": false}, "gate": {"trySeconds": 60, "giveUpSeconds": 1}"#);
+    continued_kubelet(&tree);
+    tree.node(r#""gate": {"trySeconds": 60, "giveUpSeconds": 1}"#);
     let conf = tree.read(OURS);
     fs::remove_file(tree.path(OURS)).expect("gone");
     let told = tree.told(&["gate"], 0);
