@@ -12,8 +12,6 @@ use shim::file::read_bounded;
 use shim::layout::{CONF_FILE, PLUGIN};
 use shim::raw::RawObject;
 
-use crate::profile;
-
 /// What the name of a meta-plugin's conf begins with; Multus writes `00-multus.conf` or `00-multus.conflist`.
 const META_PLUGIN_PREFIX: &str = "00-multus";
 /// What follows the last dot of a conf's name; to the library a hidden file may have nothing before it.
@@ -53,11 +51,11 @@ pub struct Content {
 }
 
 impl ConfDir {
-    /// Reads the directory; an absent one is empty.
+    /// Reads the directory; an absent one is empty. `taken_away` tells by a file's name whether an agent renamed a conf to it.
     ///
     /// # Errors
     /// Any I/O error of listing it.
-    pub fn read(path: &Path) -> io::Result<Self> {
+    pub fn read(path: &Path, taken_away: impl Fn(&str) -> bool) -> io::Result<Self> {
         let mut found = Self { path: path.into(), ..Self::default() };
         let entries = match std::fs::read_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
@@ -68,7 +66,7 @@ impl ConfDir {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
                 found.folders.push(file);
-            } else if profile::all().iter().any(|profile| profile.takes(&file)) {
+            } else if taken_away(&file) {
                 found.taken_away.push(file);
             } else if CONF_SUFFIXES.iter().any(|suffix| file.ends_with(suffix)) {
                 found.confs.push(ConfFile { content: Content::read(&path), file });

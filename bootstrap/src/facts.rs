@@ -19,6 +19,7 @@ use crate::cache::Cache;
 use crate::cli::{Install, Mode};
 use crate::confdir::ConfDir;
 use crate::policy::completion::Completion;
+use crate::profile;
 use crate::runtime::{CniSetup, cri::Runtime};
 use crate::settings::Settings;
 
@@ -118,7 +119,7 @@ impl Facts {
         );
         Self {
             mode: wanted.mode,
-            conf_dir: ConfDir::read(&settings.conf_dir)
+            conf_dir: ConfDir::read(&settings.conf_dir, profile::taken_away)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
             distrusted: distrusted(&settings, &dirs, &store),
             networks,

@@ -24,6 +24,7 @@ use crate::install::InTheWay;
 use crate::node::{self, Node};
 use crate::places::{GATE, PRIVATE_CONF_DIR, Root, UNFIT};
 use crate::print::Changed;
+use crate::profile;
 use crate::render;
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::settings::Installed;
@@ -203,7 +204,7 @@ fn shared(usual: &Path, installed: &Result<Option<Installed>, String>, way: &mut
             "{} is not ours; move it away, then run crossfade-bootstrap boot",
             usual.join(CONF_FILE).display()
         )),
-        Ok(Some(installed)) => match ConfDir::read(usual) {
+        Ok(Some(installed)) => match ConfDir::read(usual, profile::taken_away) {
             Err(error) => way.found(format!("conf dir {}: {error}", usual.display())),
             Ok(dir) => {
                 let leads = |conf: &&crate::confdir::ConfFile| {

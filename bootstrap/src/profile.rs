@@ -147,6 +147,12 @@ pub fn all() -> &'static [Profile] {
     &ALL
 }
 
+/// Whether a file's name says that the agent of any of them took a conf of this name away.
+#[must_use]
+pub fn taken_away(file: &str) -> bool {
+    ALL.iter().any(|profile| profile.takes(file))
+}
+
 /// The profile of this name; none for [`GENERIC`] and for names that are not known.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Profile> {

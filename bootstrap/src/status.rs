@@ -17,6 +17,7 @@ use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
 use crate::places::{PRIVATE_CONF_DIR, Root, STATUS};
 use crate::print::Report;
+use crate::profile;
 use crate::settings::Settings;
 use crate::watch::document::{self, Document, Seen};
 use crate::watch::events::Events;
@@ -163,7 +164,7 @@ pub fn status(settings: &Settings) -> Result<Status, Failure> {
 
 /// Confs that the runtime would use instead of ours.
 fn in_the_way(settings: &Settings, name: &str) -> Vec<String> {
-    let dir = match ConfDir::read(&settings.conf_dir) {
+    let dir = match ConfDir::read(&settings.conf_dir, profile::taken_away) {
         Ok(dir) => dir,
         Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
     };

@@ -22,6 +22,7 @@ use crate::generator;
 use crate::node::{Node, RuntimeKind};
 use crate::places::{PRIVATE_CONF_DIR, Root};
 use crate::policy::completion::Completion;
+use crate::profile;
 use crate::runtime::config::RuntimeConfig;
 use crate::settings::{Installed, flagged};
 
@@ -108,7 +109,9 @@ impl Facts {
         let policy_file = policy_file(&root, &named);
         let policy = Policy::load(&policy_file).map_err(|e| e.to_string());
         let places = places(&root, &node, config);
-        let read = |dir: &Path| ConfDir::read(dir).map_err(|e| format!("conf dir {}: {e}", dir.display()));
+        let read = |dir: &Path| {
+            ConfDir::read(dir, profile::taken_away).map_err(|e| format!("conf dir {}: {e}", dir.display()))
+        };
         Ok(Self {
             handed_on: match (node.conf_dir, config.and_then(|config| config.unit.as_deref())) {
                 (Mode::Private, Some(unit)) => generator::check(&root, unit),
@@ -287,7 +290,7 @@ fn distrusted(usual: &Path, places: &[Place], store: &Store, layout: &Layout) ->
 /// Our conf in a directory, if it is ours: nobody else's file of that name is ever touched.
 #[must_use]
 pub fn our_conf(dir: &Path) -> Option<PathBuf> {
-    let found = ConfDir::read(dir).ok()?;
+    let found = ConfDir::read(dir, profile::taken_away).ok()?;
     let ours = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
     ours.content.as_ref().is_ok_and(crate::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
 }

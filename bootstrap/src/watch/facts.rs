@@ -22,6 +22,7 @@ use crate::confdir::ConfDir;
 use crate::facts;
 use crate::node::Node;
 use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PROBED, PROOF, Root};
+use crate::profile;
 use crate::runtime::config::RuntimeConfig;
 use crate::settings::{Installed, Settings};
 use crate::switch::{self, Off};
@@ -188,7 +189,7 @@ impl Facts {
             node_decides: root.settings_file(NODE_FILE).is_some(),
             untold: usual.untold.clone(),
             not_booted: booted(&root.at(BOOTED), &boot_id).err(),
-            dir: ConfDir::read(&settings.conf_dir)
+            dir: ConfDir::read(&settings.conf_dir, profile::taken_away)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
             dir_id: identity(&settings.conf_dir, false),
             name: facts::name(&layout.name()),

@@ -115,7 +115,7 @@ impl Scene {
             let Some(writer) = self.status()["watch"]["pid"].as_i64() else { return Ok(None) };
             // Its pid as the node sees it, or that of its tracer's child.
             let own = inner_pid(pid)?;
-            let traced = only_child(pid).map(|child| inner_pid(child)).transpose()?;
+            let traced = only_child(pid).map(inner_pid).transpose()?;
             Ok((writer == own || Some(writer) == traced).then_some(()))
         })?;
         Ok(watch)
