@@ -23,7 +23,7 @@ use crate::generator;
 use crate::install::InTheWay;
 use crate::node::{self, Node};
 use crate::places::{GATE, PRIVATE_CONF_DIR, Root, UNFIT};
-use crate::print::Changed;
+use crate::print::{self, Changed};
 use crate::profile;
 use crate::render;
 use crate::runtime::config::{self, RuntimeConfig};
@@ -49,6 +49,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
     let first = first_try(&root, &now);
     let mut runtime = None;
     let end = Instant::now() + patience(&settings, &first, &now);
+    let mut said = false;
     let mut failure = loop {
         let way = look(global, &root, &mut runtime);
         if way.findings.is_empty() {
@@ -56,6 +57,9 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
         }
         if global.dry_run || Instant::now() >= end {
             break way.failure();
+        }
+        if !std::mem::replace(&mut said, true) {
+            print::waiting(&way.findings);
         }
         std::thread::sleep(PAUSE);
     };

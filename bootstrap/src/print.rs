@@ -140,6 +140,16 @@ pub fn failure(output: Output, failure: &Failure) -> Exit {
     failure.exit
 }
 
+/// Says on stderr what is waited for: the journal has it at once, and not only when the wait is over.
+pub fn waiting(findings: &[String]) {
+    let mut text = String::new();
+    for finding in findings {
+        let _ = writeln!(text, "crossfade-bootstrap: waiting: {finding}");
+    }
+    // As in `failure`.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 fn print(text: &str) {
     let mut out = std::io::stdout();
     // A reader that went away (`| head`) is no failure of ours.

@@ -40,12 +40,12 @@ pub fn off(root: &Root) -> Option<Off> {
     by_kernel(&arguments).then_some(Off::Kernel)
 }
 
-/// *Source*: man 7 `kernel-command-line`; a word alone or with a true value, as systemd reads its own.
+/// Whatever value the word has: the units' conditions take it so (man 5 `systemd.unit`, `ConditionKernelCommandLine`), and all of
+/// us have to mean the same.
 fn by_kernel(arguments: &str) -> bool {
-    arguments.split_ascii_whitespace().any(|word| match word.strip_prefix(KERNEL_ARGUMENT) {
-        Some("") => true,
-        Some(rest) => matches!(rest, "=1" | "=yes" | "=true" | "=on"),
-        None => false,
+    arguments.split_ascii_whitespace().any(|word| {
+        let rest = word.strip_prefix(KERNEL_ARGUMENT);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
     })
 }
 
@@ -58,7 +58,7 @@ mod tests {
         for (arguments, off) in [
             ("quiet crossfade.disable splash", true),
             ("crossfade.disable=1", true),
-            ("crossfade.disable=0", false),
+            ("crossfade.disable=0", true),
             ("crossfade.disabled", false),
             ("xcrossfade.disable", false),
             ("", false),

@@ -36,6 +36,32 @@ pub struct Decision {
     pub memory: Memory,
 }
 
+impl Decision {
+    /// Takes back what was about to be true, where a change of this round could not be made.
+    pub fn failed(&mut self, why: &str) {
+        // The next watch must not think that a conf was there which never was: it would write one before its network is ready.
+        self.document.conf.was_there = self.memory.was_there;
+        if !self.report.ready {
+            return;
+        }
+        let reason = Reason::ConfNotFirst;
+        let message = shorten(&format!("what is to be done cannot be done: {why}"));
+        self.happened.retain(|one| one.reason != self.report.reason.as_str());
+        self.happened.push(Happened { reason: reason.as_str(), warning: true, message: message.clone() });
+        self.memory.verdict = Some((false, reason.as_str()));
+        self.document.ready = false;
+        self.document.reason = reason.as_str().to_owned();
+        self.document.message.clone_from(&message);
+        self.report = NodeReport {
+            ready: false,
+            reason,
+            message,
+            clears_network_unavailable: false,
+            ..self.report.clone()
+        };
+    }
+}
+
 /// Decides one round; `watch` is who decides.
 #[must_use]
 pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {

@@ -302,7 +302,7 @@ fn who(facts: &Facts) -> String {
     let exclusive = profile::all().iter().filter_map(|profile| Some((profile, profile.exclusive.as_ref()?)));
     for (profile, exclusive) in exclusive {
         if ours.iter().any(|file| file.ends_with(&exclusive.suffix)) {
-            return format!("{} (set {})", profile.name, exclusive.setting);
+            return format!("{} ({})", profile.name, exclusive.setting);
         }
     }
     "somebody (see who writes into this directory)".into()

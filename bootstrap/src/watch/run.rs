@@ -153,6 +153,9 @@ impl<'a> Watch<'a> {
         if failed != self.memory.failed {
             decision.memory.failed.clone_from(&failed);
         }
+        if let Some(why) = &failed {
+            decision.failed(why);
+        }
         self.memory = decision.memory.clone();
         self.off = decision.report.reason == Reason::SwitchedOff;
         let wait = self.wait(&decision, failed.is_some());

@@ -146,6 +146,7 @@ fn giving_up_lets_kubelet_through_with_a_reason_until_all_is_well() {
     let conf = tree.read(OURS);
     fs::remove_file(tree.path(OURS)).expect("gone");
     let told = tree.told(&["gate"], 0);
+    assert!(told.contains("waiting: our conf"), "said before the wait: {told}");
     assert!(told.contains("gives up") && told.contains("is missing"), "{told}");
     assert!(tree.read("run/crossfade/unfit").contains("01-crossfade.conflist"));
     tree.write(OURS, &conf);

@@ -124,6 +124,26 @@ impl World {
     }
 }
 
+#[test]
+fn what_could_not_be_written_was_never_there() {
+    let mut world = World::new(Mode::Private);
+    world.facts.own = Ok(None);
+    let mut decision = decide(&world.facts, &world.memory, ME);
+    assert!(decision.report.ready && decision.document.conf.was_there, "about to be written");
+    decision.failed("write 01-crossfade.conflist: No space left on device");
+    assert!(!decision.document.conf.was_there && !decision.document.ready && !decision.report.ready);
+    assert!(
+        decision.report.message.contains("No space left")
+            && decision.document.message == decision.report.message
+    );
+    let happened: Vec<_> = decision.happened.iter().map(|one| one.reason).collect();
+    assert!(!happened.contains(&"NetworkReady") && happened.contains(&"ConfNotFirst"), "{happened:?}");
+    world.red(Side::Old, true);
+    let mut decision = decide(&world.facts, &world.memory, ME);
+    decision.failed("x");
+    assert_eq!(decision.report.reason, Reason::WaitingForNetwork, "the graver reason stays");
+}
+
 fn file_name(target: &str) -> String {
     Path::new(target).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
