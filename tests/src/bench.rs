@@ -4,6 +4,7 @@
 //! falls on both. The shim's state lies on a real disk, since durability is what costs; its run directory, like a node's
 //! /run, on a tmpfs. A figure that misses its goal is shown as missed; only errors and leftovers are failures.
 
+mod boot;
 mod call;
 mod containerd;
 mod crowd;
@@ -49,13 +50,16 @@ pub enum Section {
     Containerd,
     /// Memory, size, system calls.
     Footprint,
+    /// How long `boot` takes.
+    Boot,
     /// Memory of `watch`, and how often it wakes.
     Watch,
 }
 
 impl Section {
-    const ALL: [Section; 7] = [
+    const ALL: [Section; 8] = [
         Section::Footprint,
+        Section::Boot,
         Section::Watch,
         Section::Single,
         Section::Plugins,
@@ -69,7 +73,7 @@ impl Section {
             Section::Single | Section::Records => &[NODES],
             Section::Footprint => &[NODES, TRACE],
             Section::Plugins | Section::Crowd | Section::Watch => &[NODES, PLUGINS],
-            Section::Containerd => &[NODES, PLUGINS, CONTAINERD],
+            Section::Boot | Section::Containerd => &[NODES, PLUGINS, CONTAINERD],
         }
     }
 
@@ -79,6 +83,7 @@ impl Section {
             Section::Plugins => plugins::run(bench),
             Section::Crowd => crowd::run(bench),
             Section::Records => records::run(bench),
+            Section::Boot => boot::run(bench),
             Section::Containerd => containerd::run(bench),
             Section::Footprint => footprint::run(bench),
             Section::Watch => watch::run(bench),

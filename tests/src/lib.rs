@@ -20,6 +20,7 @@ pub mod kubelet;
 pub mod netns;
 pub mod node;
 pub mod oracle;
+pub mod package;
 pub mod packages;
 pub mod podman;
 pub mod preflight;

@@ -1,8 +1,6 @@
 //! Crossfade on a node, as its package and a person would bring it there: files, then commands.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,7 +9,7 @@ use serde_json::{Value, json};
 use super::scene::{Host, conf_path};
 use super::strategy::{Arrival, Network, Phase};
 use crate::fabric::Overlay;
-use crate::{deadline, dist, scratch};
+use crate::{deadline, package};
 
 /// Namespace of the pods that a rule of the policy puts on the new network in every phase.
 pub const SCOUTS: &str = "scouts";
@@ -19,26 +17,8 @@ pub const SCOUTS: &str = "scouts";
 /// The policy's file.
 const POLICY: &str = "/etc/crossfade/policy.json";
 
-/// Where the package puts the programs.
-const PACKAGE: &str = "/usr/libexec/crossfade";
-
 /// Tells a runtime that reads its conf directory from one that does not.
 const NOTICED_WITHIN: Duration = Duration::from_secs(60);
-
-/// The node's settings.
-const NODE: &str = "/etc/crossfade/node.json";
-
-/// The runtime's unit, as much of it as tells how it is started.
-const UNIT: &str = "/run/systemd/system/containerd.service";
-
-/// Where systemd finds our generator.
-const GENERATOR: &str = "/usr/lib/systemd/system-generators/crossfade-generator";
-
-/// What the runtime's unit hands it, by [`RUNTIME_VARIABLE`].
-const RUNTIME_ENV: &str = "/run/crossfade/runtime.env";
-
-/// The words that the runtime gets.
-const RUNTIME_VARIABLE: &str = "CROSSFADE_RUNTIME_ARGS";
 
 /// Boots a node from an image that has Crossfade: what its units run, in their order, with the runtime between them. Returns when the
 /// runtime has a network; `watch` runs from then on.
@@ -46,47 +26,16 @@ const RUNTIME_VARIABLE: &str = "CROSSFADE_RUNTIME_ARGS";
 /// # Errors
 /// What `crossfade-bootstrap` says, or the runtime.
 pub fn boot(host: &mut Host, overlays: [&Overlay; 2]) -> Result<()> {
-    unpack(host)?;
+    package::bake(&host.node, &host.containerd)?;
     write_policy(host, &policy(overlays))?;
-    let runtime = json!({ "endpoint": endpoint(host) });
-    // There is no kubelet here to tell anything.
-    let kubelet = json!({ "register": false });
-    let settings = json!({ "version": 1, "confDir": "private", "runtime": runtime, "kubelet": kubelet });
-    host.node.write(NODE, serde_json::to_vec_pretty(&settings)?)?;
-    let config = host.containerd.config();
-    let unit = format!("[Service]\nExecStart=/usr/bin/containerd --config {}\n", config.display());
-    host.node.write(UNIT, unit)?;
-    generate(host)?;
     bootstrap(host, &["boot"])?;
     bootstrap(host, &["render", "--runtime"])?;
-    host.containerd.start_with(&told_config(host)?);
+    host.containerd.start_with(&package::told_config(&host.node)?);
     host.containerd.begin()?;
-    let mut watch = host.node.command(program());
+    let mut watch = host.node.command(package::program());
     watch.arg("watch");
     host.watch = Some(host.node.background("watch", &watch)?);
     until_noticed(host)
-}
-
-/// What systemd runs before it reads a unit. *Source*: man 7 `systemd.generator`.
-fn generate(host: &Host) -> Result<()> {
-    const DIRS: [&str; 3] =
-        ["/run/systemd/generator", "/run/systemd/generator.early", "/run/systemd/generator.late"];
-    let node = &host.node;
-    let dir = Path::new(GENERATOR).parent().context("a directory")?;
-    node.run(&[OsStr::new("mkdir"), OsStr::new("-p"), dir.as_os_str()])?;
-    // The nodes of a lab share this directory.
-    node.run(&[OsStr::new("ln"), OsStr::new("-sfn"), program().as_os_str(), OsStr::new(GENERATOR)])?;
-    node.run(&["mkdir", "-p", DIRS[0], DIRS[1], DIRS[2]])?;
-    node.run(&[GENERATOR, DIRS[0], DIRS[1], DIRS[2]]).map(drop)
-}
-
-/// The configuration that systemd would start the runtime with.
-fn told_config(host: &Host) -> Result<PathBuf> {
-    let path = host.node.outside(RUNTIME_ENV);
-    let env = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let prefix = format!("{RUNTIME_VARIABLE}=--config ");
-    let config = env.lines().find_map(|line| line.strip_prefix(&prefix));
-    config.map(PathBuf::from).with_context(|| format!("{prefix:?} in {env:?}"))
 }
 
 /// Installs Crossfade under running pods, with a policy that changes nothing yet, and returns when the runtime has noticed.
@@ -94,18 +43,10 @@ fn told_config(host: &Host) -> Result<PathBuf> {
 /// # Errors
 /// What `crossfade-bootstrap install` says.
 pub fn install(host: &Host, overlays: [&Overlay; 2]) -> Result<()> {
-    unpack(host)?;
+    package::unpack(&host.node)?;
     write_policy(host, &policy(overlays))?;
     install_conf(host)?;
     until_noticed(host)
-}
-
-/// What the package has.
-fn unpack(host: &Host) -> Result<()> {
-    for (program, name) in [(dist::crossfade()?, "crossfade"), (dist::bootstrap()?, "crossfade-bootstrap")] {
-        scratch::install(&program, &host.node.outside(Path::new(PACKAGE).join(name)))?;
-    }
-    Ok(())
 }
 
 fn until_noticed(host: &Host) -> Result<()> {
@@ -199,15 +140,8 @@ pub fn inventory_entries(host: &Host) -> Result<u64> {
     Ok(u64::try_from(entries.len())?)
 }
 
-/// Runs the node's own program in the node.
 fn bootstrap(host: &Host, arguments: &[&str]) -> Result<()> {
-    let mut line = vec![program().into_os_string()];
-    line.extend(arguments.iter().map(|argument| OsStr::new(argument).to_owned()));
-    host.node.run(&line).map(drop)
-}
-
-fn program() -> PathBuf {
-    Path::new(PACKAGE).join("crossfade-bootstrap")
+    package::run(&host.node, arguments).map(drop)
 }
 
 fn endpoint(host: &Host) -> String {

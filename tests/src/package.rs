@@ -1,0 +1,94 @@
+//! Crossfade's package on a node, and what systemd runs of it.
+//!
+//! The programs where the package has them, the generator as systemd calls it, and the settings of a node in private mode: with
+//! these a node of the lab boots as an image would, without a systemd of its own. [`crate::boot`] has the real one.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::containerd::Containerd;
+use crate::node::Node;
+use crate::{dist, scratch};
+
+/// Where the package's programs are, as the node sees them.
+const DIRECTORY: &str = "/usr/libexec/crossfade";
+/// The node's settings.
+const NODE: &str = "/etc/crossfade/node.json";
+/// The runtime's unit, as much of it as tells how it is started.
+const UNIT: &str = "/run/systemd/system/containerd.service";
+/// Where systemd finds our generator.
+const GENERATOR: &str = "/usr/lib/systemd/system-generators/crossfade-generator";
+/// What systemd hands a generator. *Source*: man 7 `systemd.generator`.
+const GENERATED: [&str; 3] =
+    ["/run/systemd/generator", "/run/systemd/generator.early", "/run/systemd/generator.late"];
+/// What the runtime's unit hands it, by [`RUNTIME_VARIABLE`].
+const RUNTIME_ENV: &str = "/run/crossfade/runtime.env";
+/// The words that the runtime gets.
+const RUNTIME_VARIABLE: &str = "CROSSFADE_RUNTIME_ARGS";
+
+/// `crossfade-bootstrap`, as the node sees it.
+pub fn program() -> PathBuf {
+    Path::new(DIRECTORY).join("crossfade-bootstrap")
+}
+
+/// Puts the programs in their place.
+///
+/// # Errors
+/// They are not built.
+pub fn unpack(node: &Node) -> Result<()> {
+    for (program, name) in [(dist::crossfade()?, "crossfade"), (dist::bootstrap()?, "crossfade-bootstrap")] {
+        scratch::install(&program, &node.outside(Path::new(DIRECTORY).join(name)))?;
+    }
+    Ok(())
+}
+
+/// Runs the node's own `crossfade-bootstrap` in the node.
+///
+/// # Errors
+/// What it says.
+pub fn run(node: &Node, arguments: &[&str]) -> Result<String> {
+    let mut line = vec![program().into_os_string()];
+    line.extend(arguments.iter().map(|argument| OsStr::new(argument).to_owned()));
+    node.run(&line)
+}
+
+/// An image in private mode, but for its policy: programs, settings, and a runtime whose unit the generator has continued.
+///
+/// # Errors
+/// The programs are not built, or what the generator says.
+pub fn bake(node: &Node, containerd: &Containerd) -> Result<()> {
+    unpack(node)?;
+    let settings = json!({
+        "version": 1,
+        "confDir": "private",
+        "runtime": { "endpoint": format!("unix://{}", containerd.socket().display()) },
+        // There is no kubelet here to tell anything.
+        "kubelet": { "register": false },
+    });
+    node.write(NODE, serde_json::to_vec_pretty(&settings)?)?;
+    let config = containerd.config();
+    node.write(UNIT, format!("[Service]\nExecStart=/usr/bin/containerd --config {}\n", config.display()))?;
+    let [normal, early, late] = GENERATED;
+    let links = Path::new(GENERATOR).parent().context("a directory")?;
+    node.run(&[OsStr::new("mkdir"), OsStr::new("-p"), links.as_os_str()])?;
+    // The nodes of a lab share this directory.
+    node.run(&[OsStr::new("ln"), OsStr::new("-sfn"), program().as_os_str(), OsStr::new(GENERATOR)])?;
+    node.run(&["mkdir", "-p", normal, early, late])?;
+    node.run(&[GENERATOR, normal, early, late]).map(drop)
+}
+
+/// The configuration that systemd would start the runtime with, as `render --runtime` left it.
+///
+/// # Errors
+/// It left none.
+pub fn told_config(node: &Node) -> Result<PathBuf> {
+    let path = node.outside(RUNTIME_ENV);
+    let env = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let prefix = format!("{RUNTIME_VARIABLE}=--config ");
+    let config = env.lines().find_map(|line| line.strip_prefix(&prefix));
+    config.map(PathBuf::from).with_context(|| format!("{prefix:?} in {env:?}"))
+}
