@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_watch_that_hangs_is_restarted", NEEDS, hung),
         trial("a_conf_that_is_taken_in_shared_mode_comes_back_and_is_not_fought_for", NEEDS, taken),
         trial("a_terminated_watch_comes_back", NEEDS, terminated),
+        trial("a_network_is_proven_in_a_unit_of_its_own_before_pods_get_it", NEEDS, proven),
     ]
 }
 
@@ -68,6 +69,28 @@ fn terminated() -> Result<()> {
 fn hung() -> Result<()> {
     let machine = replaced_after("-STOP")?;
     ensure!(machine.journal()?.says(WATCH, "Watchdog timeout"), "{}", machine.journal()?.tail());
+    Ok(())
+}
+
+/// The sandbox of watch lets it ask systemd for a unit, and that unit may do what a delegate needs.
+fn proven() -> Result<()> {
+    let mut machine = Machine::new()?;
+    let mut policy = world::policy("new", "old");
+    policy["networks"]["new"]["profile"] = json!("flannel");
+    world::settings(&machine, &world::node_json("private", json!({ "proof": "attach" })), &policy)?;
+    world::agent(&machine, Network::Old, 0.0, true)?;
+    world::agent(&machine, Network::New, 0.0, true)?;
+    machine.write(world::PODS, "one\ntwo\n")?;
+    machine.boot()?;
+    machine.until_pods(2)?;
+    ensure_only(&machine, Network::New)?;
+    let proof: serde_json::Value =
+        serde_json::from_str(&machine.run(&["cat", "/run/crossfade/proof/new.json"])?)?;
+    ensure!(proof["network"] == "new" && proof.get("failed").is_none(), "{proof}");
+    let status = machine.run(&["cat", "/run/crossfade/status.json"])?;
+    ensure!(!status.contains("by its probes alone"), "{status}");
+    let journal = machine.journal()?;
+    ensure!(journal.says("crossfade-prove-new.service", ""), "{}", journal.tail());
     Ok(())
 }
 
