@@ -97,7 +97,10 @@ impl Facts {
     pub fn gather(global: &Global) -> Result<Self, Failure> {
         let root = Root::new(&global.root);
         let node = Node::load(&root).map_err(Failure::settings)?;
-        let identity = Identity::now(&root).map_err(Failure::later)?;
+        let identity = match Identity::now(&root) {
+            Err(_) if global.dry_run && !root.is_node() => Identity::of_an_image(),
+            known => known.map_err(Failure::later)?,
+        };
         let kind = identity.kind(Identity::before(&root).as_ref(), Booted::read(&root).as_ref());
         let runtime = RuntimeConfig::gather(&root, &node);
         let config = runtime.as_ref().ok().and_then(Option::as_ref);

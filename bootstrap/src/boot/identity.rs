@@ -66,6 +66,12 @@ pub struct Booted {
 }
 
 impl Identity {
+    /// Of an image that is only looked at: it has no boot yet, and will be no machine that was seen before.
+    #[must_use]
+    pub fn of_an_image() -> Self {
+        Self { version: VERSION, boot_id: "BOOT-ID".into(), machine_id: None, instance_id: None }
+    }
+
     /// Of now.
     ///
     /// # Errors

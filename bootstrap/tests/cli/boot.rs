@@ -435,3 +435,16 @@ fn switched_off_our_conf_goes_and_nobody_is_asked_anything() {
     tree.told(&["boot"], 0);
     assert!(tree.has(OURS), "somebody else's file of our name is theirs");
 }
+
+#[test]
+fn of_an_image_it_is_said_what_its_first_boot_would_do() {
+    let tree = Tree::new();
+    tree.node(r#""kubelet": {"register": false}"#);
+    crate::node::mode(&tree.path("usr/libexec/crossfade/crossfade"), 0o755);
+    fs::remove_file(tree.path("proc/sys/kernel/random/boot_id")).expect("an image has no kernel");
+    let told = tree.told(&["boot", "--dry-run"], 0);
+    assert!(told.contains("first boot") && told.contains("01-crossfade.conflist"), "{told}");
+    assert!(tree.told(&["explain"], 0).contains("01-crossfade.conflist"));
+    assert!(tree.told(&["boot"], 75).contains("boot_id"), "but no boot is done where there is none");
+    assert!(!tree.has("etc/cni/net.d/01-crossfade.conflist"));
+}
