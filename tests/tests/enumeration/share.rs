@@ -13,7 +13,7 @@ use std::{
 use crate::point::{Fault, Point};
 
 /// One in so many is played.
-const ONE_IN: u64 = 5;
+const ONE_IN: u64 = 12;
 
 /// What is played of the points that need not be.
 #[derive(Debug, Clone, Copy)]
