@@ -305,7 +305,7 @@ pub(super) mod tests {
             (|run| run.phases[0].sent = 10, "1 probes unaccounted for in phase new"),
             (|run| run.phases[0].answered = 0, "no probe was answered in phase new"),
             (|run| run.phases.clear(), "no phase"),
-            (|run| run.untouched = 3, "3 pods untouched, expected 4"),
+            (|run| run.untouched = 3, "3 pods untouched when the new agents came, expected 4"),
             (|run| run.recreated = 11, "11 pods re-created, expected 12"),
             (|run| run.misplaced.push("p is lost".to_owned()), "wrong network: p is lost"),
             (|run| run.asked.entry(Network::New).or_default().foreign_dels = 1, "new got 1 DELs for"),

@@ -220,7 +220,11 @@ pub(crate) fn a_directory_that_is_made_anew_is_not_watched() -> Result<()> {
     lab.scene.containerd.restart()?;
     lab.scene.expect_loaded("crossfade").context("after the restart")?;
     let (status, log) = (install.wait(LIMIT)?, fs::read_to_string(install.log())?);
-    ensure!(status.code() == Some(75), "install that waited while containerd restarted: {status}\n{log}");
+    // It asks now and then: a restart between two looks is one that it does not notice.
+    ensure!(
+        matches!(status.code(), Some(0 | 75)),
+        "install that waited while containerd restarted: {status}\n{log}"
+    );
     lab.expect_installed("after the restart")
 }
 
