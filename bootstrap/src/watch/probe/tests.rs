@@ -25,12 +25,16 @@ fn page(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
         let (socket, _) = listener.accept().expect("accept");
         let session = ServerConnection::new(Arc::new(config)).expect("session");
         let mut stream = StreamOwned::new(session, socket);
-        let mut request = [0; 512];
-        let read = stream.read(&mut request).expect("request");
+        let (mut request, mut piece) = (Vec::new(), [0; 512]);
+        while !request.ends_with(b"\r\n\r\n") {
+            let read = stream.read(&mut piece).expect("request");
+            assert!(read > 0, "it ends in mid-request");
+            request.extend_from_slice(&piece[..read]);
+        }
         stream.write_all(answer.as_bytes()).expect("answer");
         stream.conn.send_close_notify();
         let _ = stream.flush();
-        String::from_utf8_lossy(&request[..read]).into_owned()
+        String::from_utf8_lossy(&request).into_owned()
     };
     (target, std::thread::spawn(serve))
 }
