@@ -17,8 +17,9 @@ use shim::layout::Layout;
 use shim::store::{Found, Key, Store};
 use shim::trust;
 
+use crate::cli::Global;
 use crate::exit::{Exit, Failure};
-use crate::print::{Done, Outcome};
+use crate::print::{Changed, Done, Outcome};
 
 /// Largest file that is compared, or moved to another filesystem, in bytes: a plugin.
 const MAX_BYTES: usize = 64 << 20;
@@ -147,6 +148,21 @@ impl Change {
     }
 }
 
+impl Change {
+    /// Writes `write`, or keeps what is at its place where that is the same.
+    #[must_use]
+    pub fn file(write: Write, why: &str) -> Self {
+        let old = look(&write.path);
+        Self::write(write, old.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode)), why)
+    }
+
+    /// Removes the file at `path`; see [`Act::Remove`].
+    pub fn remove(path: PathBuf, nudge: bool, why: impl Into<String>) -> Self {
+        let target = path.display().to_string();
+        Self::new(Act::Remove { path, nudge }, target, why)
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<8} {}  ({})", self.act.word(), self.target, self.reason)
@@ -185,6 +201,17 @@ pub fn carry_out(changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
         done.push(Done { outcome: outcome.then_some(Outcome::Done), change });
     }
     Ok(done)
+}
+
+/// The end of a command of files and directories: carries the changes out, or says in a dry run what they would be.
+///
+/// # Errors
+/// As [`carry_out`].
+pub fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
+    if global.dry_run {
+        return Ok(Changed::planned(changes, notes));
+    }
+    Ok(Changed::applied(carry_out(changes)?, notes))
 }
 
 /// Does what an act says of files and directories; false where that is nothing.

@@ -14,7 +14,7 @@ use shim::policy::Policy;
 
 use crate::boot::gather::{bin_dirs, named, policy_file, usual_dir};
 use crate::boot::identity::{Booted, Identity};
-use crate::change::{self, Act, Change, Write, carry_out};
+use crate::change::{self, Change, Write, carry_out, finish};
 use crate::cli::{Gate, Global, Mode};
 use crate::confdir::ConfDir;
 use crate::exit::Failure;
@@ -85,13 +85,6 @@ fn untold(root: &Root) -> Option<String> {
     generator::check(root, &node.kubelet.unit).err()
 }
 
-fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
-    if global.dry_run {
-        return Ok(Changed::planned(changes, notes));
-    }
-    Ok(Changed::applied(carry_out(changes)?, notes))
-}
-
 /// When the gate was tried first since this boot, or since it was last open.
 fn first_try(root: &Root, now: &Moment) -> Moment {
     let written = change::look(&root.at(GATE)).and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());
@@ -119,20 +112,13 @@ fn give_up(root: &Root, failure: &Failure) -> Result<Changed, Failure> {
 }
 
 fn file(root: &Root, path: &str, text: String, why: &str) -> Change {
-    let path = root.at(path);
-    let old = change::look(&path);
-    let write = Write { path, bytes: text.into_bytes(), mode: PUBLIC, nudge: false };
-    Change::write(write, old.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode)), why)
+    Change::file(Write { path: root.at(path), bytes: text.into_bytes(), mode: PUBLIC, nudge: false }, why)
 }
 
 fn clear(root: &Root, why: &str) -> Vec<Change> {
     let there =
         [UNFIT, GATE].map(|path| root.at(path)).into_iter().filter(|path| path.symlink_metadata().is_ok());
-    let remove = |path: std::path::PathBuf| {
-        let target = path.display().to_string();
-        Change::new(Act::Remove { path, nudge: false }, target, why)
-    };
-    there.map(remove).collect()
+    there.map(|path| Change::remove(path, false, why)).collect()
 }
 
 /// Everything that is not as it must be. The runtime's configuration is read once: nobody changes it in the course of a try.

@@ -11,6 +11,7 @@ pub mod change;
 pub mod cli;
 pub mod conf;
 pub mod confdir;
+pub mod digest;
 pub mod durable;
 pub mod exit;
 pub mod explain;

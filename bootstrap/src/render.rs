@@ -6,14 +6,11 @@
 mod check;
 pub mod platform;
 
-use std::os::unix::fs::MetadataExt;
-
 use serde::Serialize;
-use shim::file::read_bounded;
 
 use self::check::Checked;
 use self::platform::Fragment;
-use crate::change::{Act, Change, Write, carry_out};
+use crate::change::{Act, Change, Write, finish};
 use crate::cli::{Global, Render};
 use crate::exit::{Exit, Failure};
 use crate::kubelet::found::Found;
@@ -29,8 +26,6 @@ use crate::unit::Unit;
 
 /// Mode of the environment file: it holds no secret.
 const MODE: u32 = 0o644;
-/// Largest environment file that is compared with ours, in bytes.
-const MAX_BYTES: usize = 1 << 20;
 
 /// What `render` reports, by what it was asked for.
 #[derive(Debug, Serialize)]
@@ -79,11 +74,7 @@ pub fn render(global: &Global, wanted: &Render) -> Result<Rendered, Failure> {
         return check::check(&root).map(Rendered::Checked);
     }
     let (change, notes) = decide(&root)?;
-    if global.dry_run {
-        return Ok(Rendered::Changed(Changed::planned(vec![change], notes)));
-    }
-    let done = carry_out(vec![change])?;
-    Ok(Rendered::Changed(Changed::applied(done, notes)))
+    finish(global, vec![change], notes).map(Rendered::Changed)
 }
 
 /// node.json with labels and taints that kubelet takes.
@@ -139,14 +130,8 @@ fn decide(root: &Root) -> Result<(Change, Vec<String>), Failure> {
     let Some(text) = environment_file(&registration) else {
         return Ok((remove(root, "there is nothing to say"), notes));
     };
-    let path = root.at(KUBELET_ENV);
-    let old = std::fs::File::open(&path).and_then(|mut file| {
-        let mode = file.metadata()?.mode() & 0o7777;
-        Ok((read_bounded(&mut file, MAX_BYTES)?, mode))
-    });
-    let old = old.as_ref().ok().map(|(bytes, mode)| (bytes.as_slice(), *mode));
-    let write = Write { path, bytes: text.into_bytes(), mode: MODE, nudge: false };
-    Ok((Change::write(write, old, &registration.arguments.join(" ")), notes))
+    let write = Write { path: root.at(KUBELET_ENV), bytes: text.into_bytes(), mode: MODE, nudge: false };
+    Ok((Change::file(write, &registration.arguments.join(" ")), notes))
 }
 
 /// What kubelet would register without us, and what it registers with us; for whoever explains it.
@@ -192,10 +177,9 @@ fn complete(own: &Own, found: &Found) -> Result<(), Failure> {
 
 fn remove(root: &Root, why: &str) -> Change {
     let path = root.at(KUBELET_ENV);
-    let target = path.display().to_string();
     if path.symlink_metadata().is_ok() {
-        Change::new(Act::Remove { path, nudge: false }, target, why)
+        Change::remove(path, false, why)
     } else {
-        Change::new(Act::Keep, target, format!("not there; {why}"))
+        Change::new(Act::Keep, path.display().to_string(), format!("not there; {why}"))
     }
 }

@@ -8,7 +8,7 @@
 //! a fault (a runtime that has just started, another one's socket) and nothing is done. `--listed FILE` is believed as it is.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use shim::attachment::Attachment;
@@ -204,15 +204,12 @@ fn litter(store: &Store, settings: &Settings) -> Result<Vec<Change>, Failure> {
             paths.extend(abandoned_temps(dir).map_err(failed)?);
         }
     }
-    let change = |path: PathBuf, act: fn(PathBuf) -> Act, reason: &str| {
-        let target = path.display().to_string();
-        Change::new(act(path), target, reason)
-    };
-    let temps = paths
-        .into_iter()
-        .map(|path| change(path, |path| Act::Remove { path, nudge: false }, "left by a writer that is gone"));
+    let temps = paths.into_iter().map(|path| Change::remove(path, false, "left by a writer that is gone"));
     let locks = lock::abandoned(layout).map_err(failed)?.into_iter();
-    let locks = locks.map(|path| change(path, Act::Unlock, "a lock left by a call that is gone"));
+    let locks = locks.map(|path| {
+        let target = path.display().to_string();
+        Change::new(Act::Unlock(path), target, "a lock left by a call that is gone")
+    });
     Ok(temps.chain(locks).collect())
 }
 

@@ -110,11 +110,10 @@ fn decide(settings: &Settings, wanted: &Uninstall) -> Vec<Change> {
 }
 
 fn remove(path: PathBuf, nudge: bool, why: &str) -> Change {
-    let target = path.display().to_string();
     if path.symlink_metadata().is_err() {
-        return Change::new(Act::Keep, target, "absent");
+        return Change::new(Act::Keep, path.display().to_string(), "absent");
     }
-    Change::new(Act::Remove { path, nudge }, target, why)
+    Change::remove(path, nudge, why)
 }
 
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.

@@ -99,19 +99,35 @@ fn http(target: &str, headers: &[(String, String)], timeout: Duration) -> io::Re
         left => Ok(left),
     };
     let mut stream = TcpStream::connect_timeout(&address, left()?)?;
+    stream.set_write_timeout(Some(left()?))?;
+    stream.write_all(request(address, path, headers).as_bytes())?;
+    is_2xx(|chunk| {
+        stream.set_read_timeout(Some(left()?))?;
+        stream.read(chunk)
+    })
+}
+
+/// What an HTTP probe asks, whole.
+#[must_use]
+pub fn request(address: SocketAddr, path: &str, headers: &[(String, String)]) -> String {
     let mut request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     for (key, value) in headers {
         request.push_str(&format!("{key}: {value}\r\n"));
     }
     request.push_str("\r\n");
-    stream.set_write_timeout(Some(left()?))?;
-    stream.write_all(request.as_bytes())?;
+    request
+}
+
+/// Whether the answer that `read` gives piece by piece says 2xx.
+///
+/// # Errors
+/// Another status, no HTTP, or what `read` says; it is the one to give up in time.
+pub fn is_2xx(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
     // The status line is all we need: `HTTP/1.1 200 OK` (RFC 9112, section 4).
     let mut head = Vec::new();
     let mut chunk = [0; 64];
     while head.len() < 12 {
-        stream.set_read_timeout(Some(left()?))?;
-        match stream.read(&mut chunk)? {
+        match read(&mut chunk)? {
             0 => break,
             read => head.extend_from_slice(&chunk[..read]),
         }

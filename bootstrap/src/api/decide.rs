@@ -86,10 +86,7 @@ fn observed(report: &NodeReport) -> String {
 /// The report's message, and the boot that it is of: the condition outlives a reboot, and who waits for it has to see that.
 fn message(report: &NodeReport) -> String {
     let boot = format!(" (boot {})", report.boot_id);
-    let mut end = report.message.len().min(MAX_MESSAGE_BYTES.saturating_sub(boot.len()));
-    while !report.message.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = report.message.floor_char_boundary(MAX_MESSAGE_BYTES.saturating_sub(boot.len()));
     format!("{}{boot}", &report.message[..end])
 }
 

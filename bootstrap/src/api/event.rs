@@ -44,10 +44,7 @@ impl Recorder {
             let body = json!({ "count": sent.count + 1, "lastTimestamp": last });
             return Record::Again { name: sent.name.clone(), body };
         }
-        let mut end = happened.message.len().min(MAX_MESSAGE_BYTES);
-        while !happened.message.is_char_boundary(end) {
-            end -= 1;
-        }
+        let end = happened.message.floor_char_boundary(MAX_MESSAGE_BYTES);
         // As kubelet names its own: unique per Node and nanosecond.
         let name = format!("{node}.{:x}", at.as_nanosecond());
         Record::First(json!({

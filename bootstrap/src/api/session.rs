@@ -177,13 +177,7 @@ impl<F: Fn(String)> Session<F> {
     fn saw(&mut self, seen: Option<Seen>) {
         self.seen = seen;
         let desired = self.seen.as_ref().and_then(|seen| seen.metadata.annotations.get(DESIRED));
-        let desired = desired.map(|value| {
-            let mut end = value.len().min(MAX_DESIRED_BYTES);
-            while !value.is_char_boundary(end) {
-                end -= 1;
-            }
-            value[..end].to_owned()
-        });
+        let desired = desired.map(|value| value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned());
         if desired != self.desired {
             if let Some(value) = &desired {
                 (self.on_desired)(value.clone());

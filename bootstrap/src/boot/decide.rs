@@ -5,16 +5,16 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
 use shim::file::PRIVATE;
 use shim::layout::{CONF_FILE, PLUGIN};
 
 use super::gather::{self, Facts};
 use super::identity::{Booted, Kind};
-use crate::change::{Act, Change, Write};
+use crate::change::{self, Act, Change, Write};
 use crate::cli::Mode;
 use crate::conf::conf;
 use crate::confdir::ConfDir;
+use crate::digest;
 use crate::exit::Failure;
 use crate::install::{self, CONF_MODE, InTheWay, Naming, PLUGIN_MODE};
 use crate::places::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, SET_ASIDE};
@@ -218,10 +218,7 @@ fn private(
         && facts.kind != Kind::Again
     {
         let stale = found.confs.iter().map(|conf| dir.join(&conf.file));
-        changes.extend(stale.map(|path| {
-            let target = path.display().to_string();
-            Change::new(Act::Remove { path, nudge: true }, target, "no network is ready before a boot")
-        }));
+        changes.extend(stale.map(|path| Change::remove(path, true, "no network is ready before a boot")));
     }
     match gather::our_conf(&usual.path) {
         Some(path) if facts.kind == Kind::Again || facts.runtime_runs => notes.push(format!(
@@ -229,12 +226,7 @@ fn private(
             path.display()
         )),
         Some(path) => {
-            let target = path.display().to_string();
-            changes.push(Change::new(
-                Act::Remove { path, nudge: true },
-                target,
-                "private mode: not in the agents' directory",
-            ));
+            changes.push(Change::remove(path, true, "private mode: not in the agents' directory"));
         }
         None => {}
     }
@@ -266,8 +258,8 @@ fn shared(
         .iter()
         .map(|(file, profile)| {
             let path = usual.path.join(file);
-            let sum = gather::look(&path)
-                .map_or_else(String::new, |(bytes, _)| format!(", sha256 {}", hex(&bytes)));
+            let sum = change::look(&path)
+                .map_or_else(String::new, |(bytes, _)| format!(", sha256 {}", digest::sha256(&bytes)));
             aside.change(
                 &path,
                 &format!("a conf of {}, which the policy does not name{sum}", profile.name),
@@ -318,18 +310,11 @@ fn strangers(facts: &Facts, usual: &ConfDir) -> Vec<(String, &'static Profile)> 
 /// What is remembered: the boot, for the next one; and that it is done, for the gate.
 fn recorded(facts: &Facts) -> [Change; 2] {
     let write = |path: &str, bytes: Vec<u8>, mode: u32, why: &str| {
-        let path = facts.root.at(path);
-        let old = gather::look(&path);
-        let write = Write { path, bytes, mode, nudge: false };
-        Change::write(write, old.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode)), why)
+        Change::file(Write { path: facts.root.at(path), bytes, mode, nudge: false }, why)
     };
     let booted = Booted::new(facts.kind, facts.identity.boot_id.clone());
     [
         write(IDENTITY, facts.identity.to_bytes(), PRIVATE, "which machine and boot this is"),
         write(BOOTED, booted.to_bytes(), PUBLIC, "this boot is prepared"),
     ]
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -13,7 +13,6 @@ use shim::store::Store;
 use shim::trust;
 
 use super::identity::{Booted, Identity, Kind};
-use crate::change;
 use crate::cli::{Global, Mode};
 use crate::confdir::ConfDir;
 use crate::exit::Failure;
@@ -187,8 +186,7 @@ pub fn bin_dirs(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
 
 /// Where the runtime listens, on tmpfs, once it runs.
 fn sockets(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
-    let endpoint = &node.runtime.endpoint;
-    let mut all = vec![PathBuf::from(endpoint.strip_prefix("unix://").unwrap_or(endpoint))];
+    let mut all = vec![node.runtime.socket().to_path_buf()];
     if config.is_some_and(|config| config.kind == RuntimeKind::Crio) {
         all.push(CRIO_SOCKET.into());
     }
@@ -296,10 +294,4 @@ pub fn our_conf(dir: &Path) -> Option<PathBuf> {
     let found = ConfDir::read(dir, profile::taken_away).ok()?;
     let ours = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
     ours.content.as_ref().is_ok_and(crate::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
-}
-
-/// A file of the private directory, or of state, as it is now.
-#[must_use]
-pub fn look(path: &Path) -> Option<(Vec<u8>, u32)> {
-    change::look(path)
 }

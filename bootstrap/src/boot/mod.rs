@@ -13,7 +13,7 @@ use shim::layout::CONF_DIR;
 
 use self::decide::{Decision, decide};
 use self::gather::Facts;
-use crate::change::{Act, Change, carry_out};
+use crate::change::{Change, carry_out, finish};
 use crate::cli::{Boot, Global};
 use crate::exit::Failure;
 use crate::node::Node;
@@ -46,30 +46,17 @@ pub fn boot(global: &Global, _: &Boot) -> Result<Changed, Failure> {
     Ok(Changed::applied(done, notes))
 }
 
-fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
-    if global.dry_run {
-        return Ok(Changed::planned(changes, notes));
-    }
-    Ok(Changed::applied(carry_out(changes)?, notes))
-}
-
 /// What switching off takes: our conf out of the directory that is not ours, and nothing for anybody's command line. What the
 /// runtime reads in private mode stays until it is started again; it is on tmpfs.
 fn leave(root: &Root) -> Vec<Change> {
     let mut changes: Vec<Change> = shared_dirs(root)
         .iter()
         .filter_map(|dir| gather::our_conf(&root.at(dir)))
-        .map(|path| {
-            let target = path.display().to_string();
-            Change::new(Act::Remove { path, nudge: true }, target, "switched off")
-        })
+        .map(|path| Change::remove(path, true, "switched off"))
         .collect();
     let files = [KUBELET_ENV, UNFIT, BOOTED].map(|path| root.at(path));
     let there = files.into_iter().filter(|path| path.symlink_metadata().is_ok());
-    changes.extend(there.map(|path| {
-        let target = path.display().to_string();
-        Change::new(Act::Remove { path, nudge: false }, target, "switched off")
-    }));
+    changes.extend(there.map(|path| Change::remove(path, false, "switched off")));
     changes.extend(config::leave(root));
     changes
 }

@@ -6,7 +6,7 @@
 mod parse;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
 use shim::layout::{CONF_DIR, RUNTIME_ENDPOINT};
@@ -16,6 +16,7 @@ use shim::trust;
 use crate::cli::{CniVersion, Mode};
 use crate::kubelet::taint::Taint;
 use crate::places::{NODE_FILE, PRIVATE_CONF_DIR, Root};
+use crate::runtime::cri::socket;
 
 /// Largest node.json, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -60,6 +61,14 @@ pub struct Runtime {
     pub config: Option<PathBuf>,
     /// Where it looks for plugins; what its configuration says unless named.
     pub bin_dirs: Vec<PathBuf>,
+}
+
+impl Runtime {
+    /// The path of its socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        socket(&self.endpoint)
+    }
 }
 
 /// A kind of container runtime.

@@ -10,6 +10,7 @@ use shim::raw::RawObject;
 use super::{Gate, Kubelet, Node, Reporting, Runtime, RuntimeKind};
 use crate::cli::{CniVersion, Mode};
 use crate::kubelet::taint::{Effect, Taint};
+use crate::runtime::cri::socket;
 
 /// Longest single try of the gate, in seconds: systemd gives a start 90 by default.
 const MAX_TRY_SECS: u64 = 60;
@@ -136,7 +137,7 @@ fn runtime(fields: &Fields, usual: Runtime) -> Result<Runtime, String> {
         return Ok(usual);
     };
     let endpoint = fields.get::<String>("endpoint", "unix:///PATH")?.unwrap_or(usual.endpoint);
-    if !endpoint.strip_prefix("unix://").unwrap_or(&endpoint).starts_with('/') {
+    if !socket(&endpoint).is_absolute() {
         return Err(format!("{}: expected unix:///PATH, found {endpoint:?}", fields.at("endpoint")));
     }
     let bin_dirs = fields.get::<Vec<PathBuf>>("binDirs", "a list of absolute paths")?.unwrap_or_default();

@@ -1,7 +1,7 @@
 //! A CRI runtime, asked over its socket. Every question is bounded in time.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +21,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Largest answer, in bytes: ten thousand sandboxes with all their labels.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
+/// The path of an endpoint: `unix:///path`, or the path alone.
+#[must_use]
+pub fn socket(endpoint: &str) -> &Path {
+    Path::new(endpoint.strip_prefix("unix://").unwrap_or(endpoint))
+}
+
 /// A runtime's socket.
 #[derive(Debug, Clone)]
 pub struct Runtime {
@@ -33,8 +39,8 @@ impl Runtime {
     /// # Errors
     /// When it is neither.
     pub fn at(endpoint: &str) -> Result<Self> {
-        let path = endpoint.strip_prefix("unix://").unwrap_or(endpoint);
-        if path.starts_with('/') {
+        let path = socket(endpoint);
+        if path.is_absolute() {
             Ok(Self { socket: path.into() })
         } else {
             bail!("runtime endpoint {endpoint:?}: expected unix:///PATH")

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use shim::boot;
 use shim::conflist::{Conflist, Unloadable};
 use shim::file::read_bounded;
@@ -19,6 +18,7 @@ use super::proof::{self, Kept};
 use crate::boot::gather::usual_dir;
 use crate::cli::{Global, Mode};
 use crate::confdir::ConfDir;
+use crate::digest;
 use crate::facts;
 use crate::node::Node;
 use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PROBED, PROOF, Root};
@@ -183,7 +183,6 @@ impl Facts {
             |_| Vec::new(),
             |held| networks(&held.policy, &layout, &facts::joined(&bin_dirs), (&probed, &boot_id)),
         );
-        let endpoint = &node.runtime.endpoint;
         Self {
             off: switch::off(&root),
             node_decides: root.settings_file(NODE_FILE).is_some(),
@@ -194,7 +193,7 @@ impl Facts {
             dir_id: identity(&settings.conf_dir, false),
             name: facts::name(&layout.name()),
             leaving: layout.run_dir.join(LEAVING).exists(),
-            runtime: identity(&root.at(endpoint.strip_prefix("unix://").unwrap_or(endpoint)), true),
+            runtime: identity(&root.at(node.runtime.socket()), true),
             probed: (
                 probed.clone(),
                 Side::BOTH.into_iter().filter(|side| probed.join(side.as_str()).exists()).collect(),
@@ -243,8 +242,7 @@ impl Facts {
             None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(POLICY_FILE)))),
         }
         files.extend([self.layout.run_dir.join(LEAVING), self.layout.run_dir.join(PROOF)]);
-        let endpoint = &self.node.runtime.endpoint;
-        files.push(root.at(endpoint.strip_prefix("unix://").unwrap_or(endpoint)));
+        files.push(root.at(self.node.runtime.socket()));
         files.extend(self.dir.iter().flat_map(|dir| &dir.confs).map(|conf| self.conf_dir.join(&conf.file)));
         for (_, network) in self.policy.iter().flat_map(|held| held.policy.networks()) {
             files.extend(network.conf.iter().cloned());
@@ -298,8 +296,7 @@ fn load(path: &Path) -> Result<Held, String> {
     let mut file = trust::open(path).map_err(|why| named(why.to_string()))?;
     let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
     let policy = Policy::parse(&bytes).map_err(named)?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Held { policy, sha256 })
+    Ok(Held { policy, sha256: digest::sha256(&bytes) })
 }
 
 /// Whether `boot` has succeeded in this boot.

@@ -71,9 +71,9 @@ fn usable(network: &NetworkFacts) -> Result<(), String> {
 fn marker(facts: &Facts, network: &NetworkFacts) -> Vec<Change> {
     let (dir, there) = &facts.probed;
     let path = dir.join(network.side.as_str());
-    let target = path.display().to_string();
     let change = match (&network.asked.ours, there.contains(&network.side)) {
         (Some(Ok(())), false) => {
+            let target = path.display().to_string();
             let bytes = format!("{}\n", network.profile).into_bytes();
             Change::new(
                 Act::Write(Write { path, bytes, mode: 0o644, nudge: false }),
@@ -81,10 +81,8 @@ fn marker(facts: &Facts, network: &NetworkFacts) -> Vec<Change> {
                 "its probes hold",
             )
         }
-        (Some(Err(why)), true) => Change::new(Act::Remove { path, nudge: false }, target, why),
-        (None, true) => {
-            Change::new(Act::Remove { path, nudge: false }, target, "the policy does not wait for it")
-        }
+        (Some(Err(why)), true) => Change::remove(path, false, why),
+        (None, true) => Change::remove(path, false, "the policy does not wait for it"),
         _ => return Vec::new(),
     };
     vec![change]

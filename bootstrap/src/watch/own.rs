@@ -195,7 +195,7 @@ fn shown_path(facts: &Facts) -> String {
 fn taken_away(facts: &Facts, ours: bool) -> Option<Change> {
     let path: PathBuf = facts.conf_dir.join(CONF_FILE);
     let remove = !facts.is_private() && ours;
-    remove.then(|| Change::new(Act::Remove { path, nudge: true }, shown_path(facts), "switched off"))
+    remove.then(|| Change::remove(path, true, "switched off"))
 }
 
 /// Our network's name: as it was written once, else as our conf has it; in private mode nobody was before us.

@@ -12,7 +12,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, Stream};
 use shim::policy::{Network, Probe};
-use shim::probe::{Depth, all_hold, split_target};
+use shim::probe::{Depth, all_hold, is_2xx, request, split_target};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::pb::HealthCheckRequest;
@@ -90,26 +90,13 @@ fn get(session: &mut ClientConnection, address: SocketAddr, path: &str) -> io::R
     socket.set_read_timeout(Some(WITHIN))?;
     let mut stream = Stream::new(session, &mut socket);
     // In one record, not one for each piece.
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    // The status line is all we need: `HTTP/1.1 200 OK` (RFC 9112, section 4).
-    let mut head = Vec::new();
-    let mut chunk = [0; 64];
-    while head.len() < 12 {
+    stream.write_all(request(address, path, &[]).as_bytes())?;
+    is_2xx(|chunk| {
         if Instant::now() >= end {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        match stream.read(&mut chunk)? {
-            0 => break,
-            read => head.extend_from_slice(&chunk[..read]),
-        }
-    }
-    let line = String::from_utf8_lossy(&head);
-    match line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)) {
-        Some(status) if status.starts_with('2') => Ok(()),
-        Some(status) => Err(io::Error::other(format!("status {status}, expected 2xx"))),
-        None => Err(io::Error::other("the answer is no HTTP")),
-    }
+        stream.read(chunk)
+    })
 }
 
 /// Takes every certificate; see [`https`].

@@ -9,7 +9,7 @@ use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, boot_kind, ensure_held, ensure_only, migrating, private, until_up};
+use crate::{NEEDS, boot_kind, boot_with_pods, ensure_held, ensure_only, migrating, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -68,10 +68,7 @@ fn first_shared() -> Result<()> {
 
 fn reboot() -> Result<()> {
     let mut machine = private()?;
-    machine.boot()?;
-    until_up(&mut machine)?;
-    machine.open_gate(Network::New)?;
-    machine.until_pods(2)?;
+    boot_with_pods(&mut machine)?;
     machine.reboot()?;
     ensure_held(&mut machine)?;
     ensure!(boot_kind(&machine)? == "reboot", "{}", boot_kind(&machine)?);
@@ -88,10 +85,7 @@ fn reboot() -> Result<()> {
 
 fn plug() -> Result<()> {
     let mut machine = private()?;
-    machine.boot()?;
-    until_up(&mut machine)?;
-    machine.open_gate(Network::New)?;
-    machine.until_pods(2)?;
+    boot_with_pods(&mut machine)?;
     machine.crash();
     machine.boot()?;
     ensure_held(&mut machine)?;
@@ -104,10 +98,7 @@ fn plug() -> Result<()> {
 /// An image that was made of a machine that had run, records of its pods and all.
 fn clone() -> Result<()> {
     let mut machine = private()?;
-    machine.boot()?;
-    until_up(&mut machine)?;
-    machine.open_gate(Network::New)?;
-    machine.until_pods(2)?;
+    boot_with_pods(&mut machine)?;
     machine.crash();
     let records = fs::read_dir(machine.disk("/var/lib/crossfade/attachments"))?.count();
     ensure!(records > 0, "the original leaves no records");
@@ -151,10 +142,7 @@ fn stranger() -> Result<()> {
 /// Everything on the disk is ten years younger than the clock says, as after a dead battery.
 fn clock() -> Result<()> {
     let mut machine = private()?;
-    machine.boot()?;
-    until_up(&mut machine)?;
-    machine.open_gate(Network::New)?;
-    machine.until_pods(2)?;
+    boot_with_pods(&mut machine)?;
     machine.crash();
     age(&machine, "2036-01-01")?;
     machine.boot()?;

@@ -72,6 +72,14 @@ pub(crate) fn until_up(machine: &mut Machine) -> Result<()> {
     })
 }
 
+/// Boots a machine of [`migrating`], lets the new network's agent come up when everything else is, and waits for both pods.
+pub(crate) fn boot_with_pods(machine: &mut Machine) -> Result<()> {
+    machine.boot()?;
+    until_up(machine)?;
+    machine.open_gate(Network::New)?;
+    machine.until_pods(2).map(drop)
+}
+
 /// The old network is ready and kubelet runs, yet no pod is even tried.
 pub(crate) fn ensure_held(machine: &mut Machine) -> Result<()> {
     let before = machine.attempts()?;

@@ -9,7 +9,7 @@ use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, ensure_only, migrating, private, until_up};
+use crate::{NEEDS, boot_with_pods, ensure_only, migrating, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -92,10 +92,7 @@ fn off_while_running() -> Result<()> {
 /// /etc and /var are as we left them; what a package manager would remove is gone.
 fn removed() -> Result<()> {
     let mut machine = private()?;
-    machine.boot()?;
-    until_up(&mut machine)?;
-    machine.open_gate(Network::New)?;
-    machine.until_pods(2)?;
+    boot_with_pods(&mut machine)?;
     machine.halt()?;
     machine.remove_package()?;
     // Of the two networks the runtime takes the one that it would take without us: the first by name.

@@ -7,7 +7,7 @@ use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, ensure_held, ensure_only, private, until_up};
+use crate::{NEEDS, boot_with_pods, ensure_held, ensure_only, private};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -63,10 +63,7 @@ fn both() -> Result<()> {
 /// An agent that renames every conf but its own away, and a directory that is replaced: the runtime does not look there.
 fn war() -> Result<()> {
     let mut machine = private()?;
-    machine.boot()?;
-    until_up(&mut machine)?;
-    machine.open_gate(Network::New)?;
-    machine.until_pods(2)?;
+    boot_with_pods(&mut machine)?;
     let ours = machine.look("/run/crossfade/net.d/01-crossfade.conflist")?;
     machine.run(&[
         "sh",

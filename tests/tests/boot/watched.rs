@@ -8,7 +8,7 @@ use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, ensure_only, migrating, private, until_up};
+use crate::{NEEDS, boot_with_pods, ensure_only, migrating, private};
 
 const WATCH: &str = "crossfade-watch.service";
 
@@ -27,10 +27,7 @@ fn running() -> Result<Machine> {
     let mut machine = private()?;
     machine
         .write("/etc/systemd/system/crossfade-watch.service.d/95-lab.conf", "[Service]\nWatchdogSec=2s\n")?;
-    machine.boot()?;
-    until_up(&mut machine)?;
-    machine.open_gate(Network::New)?;
-    machine.until_pods(2)?;
+    boot_with_pods(&mut machine)?;
     Ok(machine)
 }
 
@@ -96,10 +93,7 @@ fn proven() -> Result<()> {
 
 fn taken() -> Result<()> {
     let mut machine = migrating("shared", json!({}))?;
-    machine.boot()?;
-    until_up(&mut machine)?;
-    machine.open_gate(Network::New)?;
-    machine.until_pods(2)?;
+    boot_with_pods(&mut machine)?;
     let path = format!("{}/01-crossfade.conflist", world::AGENTS_DIR);
     let ours = machine.look(&path)?;
     let steal = |machine: &Machine, theft: &str| machine.run(&["sh", "-ec", theft, "theft", &path]).map(drop);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use shim::file::PRIVATE;
 
 use super::{RuntimeConfig, containerd, read, tree};
-use crate::change::{self, Act, Change, Write, carry_out};
+use crate::change::{self, Act, Change, Write, carry_out, finish};
 use crate::cli::{Global, Mode};
 use crate::exit::{Exit, Failure};
 use crate::node::{Node, RuntimeKind};
@@ -63,13 +63,6 @@ pub fn render_runtime(global: &Global) -> Result<Changed, Failure> {
     told
 }
 
-fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
-    if global.dry_run {
-        return Ok(Changed::planned(changes, notes));
-    }
-    Ok(Changed::applied(carry_out(changes)?, notes))
-}
-
 fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure> {
     let refuse = |why: String| Failure::new(Exit::No, why);
     let config = RuntimeConfig::gather(root, node).map_err(refuse)?.ok_or_else(|| {
@@ -93,13 +86,10 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
         }
     };
     let changes = changes(root, &told);
-    if global.dry_run {
-        return Ok(Changed::planned(changes, Vec::new()));
-    }
-    if let Some(asked) = &asked {
+    if let Some(asked) = asked.as_ref().filter(|_| !global.dry_run) {
         prove(root, asked, &told).map_err(refuse)?;
     }
-    Ok(Changed::applied(carry_out(changes)?, Vec::new()))
+    finish(global, changes, Vec::new())
 }
 
 /// Why a runtime inside another program cannot be told.
@@ -167,17 +157,14 @@ fn changes(root: &Root, told: &Told) -> Vec<Change> {
 }
 
 fn file(path: &Path, text: String, mode: u32, why: &str) -> Change {
-    let old = change::look(path);
-    let write = Write { path: path.into(), bytes: text.into_bytes(), mode, nudge: false };
-    Change::write(write, old.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode)), why)
+    Change::file(Write { path: path.into(), bytes: text.into_bytes(), mode, nudge: false }, why)
 }
 
 fn gone(path: &Path, why: &str) -> Change {
-    let target = path.display().to_string();
     if path.symlink_metadata().is_ok() {
-        Change::new(Act::Remove { path: path.into(), nudge: false }, target, why)
+        Change::remove(path.into(), false, why)
     } else {
-        Change::new(Act::Keep, target, "not there, as it should be")
+        Change::new(Act::Keep, path.display().to_string(), "not there, as it should be")
     }
 }
 
