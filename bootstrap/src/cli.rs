@@ -1,10 +1,14 @@
 //! The command line.
 
+mod image;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shim::layout::{CONF_DIR, PACKAGED_PLUGIN, RUNTIME_CACHE, RUNTIME_ENDPOINT};
 use shim::policy::{Phase, Side};
+
+pub use image::{Bake, Image, Seal, Selftest};
 
 /// Crossfade on this node: install it under running pods, flip its policy, sweep up after it.
 #[derive(Debug, Parser)]
@@ -86,6 +90,12 @@ pub enum Command {
     Watch(Watch),
     /// Say what boot and render would do here, and why.
     Explain(Explain),
+    /// Write an image's policy and node settings (image builds).
+    Bake(Bake),
+    /// Remove or refuse what must not be in a golden image (the last step of an image build).
+    Seal(Seal),
+    /// Say whether this machine, or an image of one, will come up right.
+    Selftest(Selftest),
     /// Attach a scratch namespace to a network, check it and detach it (watch starts it as a unit of its own).
     #[command(hide = true)]
     Prove(Prove),

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod attachments;
+pub mod bake;
 pub mod boot;
 pub mod cache;
 pub mod change;
@@ -30,6 +31,8 @@ pub mod profile;
 pub mod render;
 pub mod report;
 pub mod runtime;
+pub mod seal;
+pub mod selftest;
 pub mod settings;
 pub mod status;
 pub mod sweep;

@@ -6,8 +6,8 @@ use bootstrap::cli::{Cli, Command, Policy};
 use bootstrap::exit::{Exit, Failure};
 use bootstrap::settings::Settings;
 use bootstrap::{
-    attachments, boot, explain, gate, generator, installing, policy, print, render, status, sweep, uninstall,
-    watch,
+    attachments, bake, boot, explain, gate, generator, installing, policy, print, render, seal, selftest,
+    status, sweep, uninstall, watch,
 };
 use clap::Parser;
 use shim::request::Pod;
@@ -32,6 +32,9 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Render(wanted) => print::report(output, &render::render(global, wanted)?),
         Command::Watch(wanted) => watch::watch(global, wanted)?,
         Command::Explain(wanted) => print::report(output, &explain::explain(global, wanted)?),
+        Command::Bake(wanted) => print::report(output, &bake::bake(global, wanted)?),
+        Command::Seal(wanted) => print::report(output, &seal::seal(global, wanted)?),
+        Command::Selftest(wanted) => print::report(output, &selftest::selftest(global, wanted)?),
         Command::Prove(wanted) => watch::prove::prove(global, wanted)?,
         Command::Attachments => {
             let layout = Settings::certain(global)?.layout;
