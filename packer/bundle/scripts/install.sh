@@ -119,8 +119,8 @@ package() {
 install_package() {
     case $1 in
     deb)
-        # apt waits for a first boot's own updates, dpkg would not; `--no-download`: it is all here.
-        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install --quiet --yes --no-download \
+        # apt waits for a first boot's own updates, dpkg would not. The package depends on nothing, so nothing is fetched.
+        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install --quiet --yes \
             --no-install-recommends --allow-downgrades --reinstall "$2"
         ;;
     # The checksum above is the check; the packages are not signed.
