@@ -123,7 +123,7 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
         off: switch::off(&root).map(|off| off.to_string()),
         node: settings,
         policy,
-        conf_dir: node.as_ref().ok().map(settings::mode),
+        conf_dir: node.as_ref().ok().map(|node| node.conf_dir.as_str()),
         runtime,
         units,
         kubelet,

@@ -154,6 +154,7 @@ fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>
     match node.conf_dir {
         Mode::Private => private(root, config, &mut way),
         Mode::Shared => shared(&usual, &installed, &mut way),
+        Mode::Without => {}
     }
     way
 }

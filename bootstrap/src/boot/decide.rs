@@ -70,6 +70,7 @@ pub fn decide(facts: &Facts) -> Result<Decision, Failure> {
         let mode = match facts.node.conf_dir {
             Mode::Private => private(facts, usual, written, &mut way, &mut notes),
             Mode::Shared => shared(facts, usual, written, &aside, (&mut way, &mut notes)),
+            Mode::Without => Vec::new(),
         };
         changes.extend(plugin);
         changes.extend(facts.completion.as_ref().map(|completion| completion.change(&facts.root)));

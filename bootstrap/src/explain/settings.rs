@@ -7,8 +7,7 @@ use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use shim::policy::Policy;
 
-use crate::cli::{Global, Mode};
-use crate::node::Node;
+use crate::cli::Global;
 use crate::places::{NODE_FILE, Root};
 
 /// One settings file.
@@ -79,12 +78,4 @@ fn places(root: &Root, file: &str) -> Settings {
     let mut there = all.filter(|place| root.at(place).symlink_metadata().is_ok());
     let (file, masked) = (there.next(), there.collect());
     Settings { file, masked, phase: None, error: None, absent: "" }
-}
-
-/// The mode of the conf directory, in a word.
-pub(super) const fn mode(node: &Node) -> &'static str {
-    match node.conf_dir {
-        Mode::Private => "private",
-        Mode::Shared => "shared",
-    }
 }

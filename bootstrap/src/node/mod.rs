@@ -179,12 +179,12 @@ impl Node {
     }
 
     /// The directory in which the runtime is to find our conf: ours, or the one that it was told of (`usual`), which is the
-    /// usual one unless known.
+    /// usual one unless known. On a node without a plugin of ours it is where one of an earlier time may still lie.
     #[must_use]
     pub fn conf_dir(&self, usual: Option<PathBuf>) -> PathBuf {
         match self.conf_dir {
             Mode::Private => PRIVATE_CONF_DIR.into(),
-            Mode::Shared => usual.unwrap_or_else(|| CONF_DIR.into()),
+            Mode::Shared | Mode::Without => usual.unwrap_or_else(|| CONF_DIR.into()),
         }
     }
 }
