@@ -79,6 +79,8 @@ fn apply(
         | Act::CloseEntry(_)
         | Act::Unlock(_)
         | Act::Wait
+        | Act::RemoveTree(_)
+        | Act::Empty(_)
         | Act::MakeDir(_)
         | Act::SetAside { .. }
         | Act::Mark { .. }

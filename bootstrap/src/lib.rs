@@ -23,6 +23,7 @@ pub mod install;
 pub mod installing;
 pub mod inventory;
 pub mod kubelet;
+pub mod mounts;
 pub mod node;
 pub mod places;
 pub mod policy;

@@ -172,8 +172,16 @@ impl Node {
         let Some(path) = root.settings_file(NODE_FILE) else {
             return Ok(Self::default());
         };
+        Self::read(&path)
+    }
+
+    /// Reads this node.json.
+    ///
+    /// # Errors
+    /// As [`Node::load`].
+    pub fn read(path: &Path) -> Result<Self, String> {
         let named = |why: String| format!("{}: {why}", path.display());
-        let mut file = trust::open(&path).map_err(|why| format!("{NODE_FILE}: {why}"))?;
+        let mut file = trust::open(path).map_err(|why| format!("{NODE_FILE}: {why}"))?;
         let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
         Self::parse(&bytes).map_err(named)
     }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use shim::file::read_bounded;
 
 pub use self::exec::{Command, ExecLine, Word};
-use self::search::chase;
+pub(crate) use self::search::chase;
 use self::words::{Escapes, split};
 use crate::places::Root;
 
