@@ -4,6 +4,7 @@
 //! [`change::Change`]) -> apply -> report ([`print`]). A dry run stops before apply and prints the very list that it would carry out.
 
 pub mod api;
+pub mod asked;
 pub mod attachments;
 pub mod bake;
 pub mod boot;

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 use shim::layout::SETTINGS_DIRS;
 
+/// This program, where the package puts it.
+pub const BOOTSTRAP: &str = "/usr/bin/crossfade-bootstrap";
+/// What the package is made of: release, commit, and the digests of its programs.
+pub const RELEASE: &str = "/usr/lib/crossfade/release.json";
 /// File name of the node's settings in [`SETTINGS_DIRS`].
 pub const NODE_FILE: &str = "node.json";
 /// Switches Crossfade off on this node while it exists.
