@@ -11,9 +11,11 @@ use crate::change::{self, Act, Change, Write};
 use crate::cli::{Global, Uninstall};
 use crate::exit::{Exit, Failure};
 use crate::facts::{Asked, bin_dirs};
-use crate::places::LEAVING;
+use crate::node::Node;
+use crate::places::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
 use crate::print::{self, Changed, Done, Outcome};
 use crate::runtime::adding::{Way, can_see, wait_for_quiet};
+use crate::runtime::config::{self, RuntimeConfig};
 use crate::runtime::cri::Runtime;
 use crate::settings::Settings;
 
@@ -27,7 +29,7 @@ const NAMED: usize = 10;
 /// Uninstalls, or says what that would do.
 ///
 /// # Errors
-/// 3 while anything is attached; 75 when something came to be attached meanwhile, and then the conf is back.
+/// 3 while anything is attached, or while the runtime reads a directory of ours; 75 when something came to be attached meanwhile, and then the conf is back.
 pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     if !wanted.wait || global.dry_run {
         return once(global, wanted);
@@ -50,6 +52,7 @@ pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure
 fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     let settings = Settings::certain(global)?;
     refuse_attached(&attachments::list(&settings.layout, None)?)?;
+    refuse_told(&Root::new(&global.root))?;
     let runtime = Asked::runtime(&wanted.runtime.runtime_endpoint).map_err(Failure::later)?;
     if runtime != Asked::Nobody {
         can_see(&wanted.runtime.runtime_endpoint).map_err(Failure::later)?;
@@ -122,6 +125,23 @@ fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
         findings.push(format!("and {} more; see crossfade-bootstrap attachments", count - NAMED));
     }
     Err(Failure { exit: Exit::No, findings })
+}
+
+/// In private mode a runtime reads our directory until it is started without us: with our conf gone it would have no network, and
+/// kubelet no reason to say why.
+fn refuse_told(root: &Root) -> Result<(), Failure> {
+    // Whatever node.json says by now: what counts is what the runtime was told when it started.
+    let config = RuntimeConfig::gather(root, &Node::load(root).unwrap_or_default()).ok().flatten();
+    match config.filter(|config| config::is_told(root, config).is_ok()) {
+        None => Ok(()),
+        Some(config) => Err(Failure::new(
+            Exit::No,
+            format!(
+                "{} was told to read {PRIVATE_CONF_DIR} and would be without a network: touch {DISABLED}, reboot, then uninstall; or replace the node",
+                config.kind.as_str()
+            ),
+        )),
+    }
 }
 
 fn decide(settings: &Settings, wanted: &Uninstall, runtime: &Asked) -> Vec<Change> {
