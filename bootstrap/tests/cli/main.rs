@@ -6,6 +6,7 @@ mod gate;
 mod install;
 mod kubelet;
 mod node;
+mod pod;
 mod policy;
 mod refusals;
 mod render;
