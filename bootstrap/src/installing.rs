@@ -12,6 +12,8 @@ use crate::exit::{Exit, Failure};
 use crate::facts::{self, Asked, Facts};
 use crate::install::{Decision, decide, left_out, names};
 use crate::inventory::{Known, take};
+use crate::node;
+use crate::places::Root;
 use crate::print::{Changed, Done, Outcome};
 use crate::runtime::adding::{Way, wait_for_quiet};
 use crate::runtime::cri::Runtime;
@@ -25,6 +27,9 @@ const LOADED_WITHIN: Duration = Duration::from_secs(240);
 /// # Errors
 /// All findings, before anything is touched; or the change that failed.
 pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
+    if let Some(why) = node::without_plugin(&Root::new(&global.root)) {
+        return Err(Failure::new(Exit::No, why));
+    }
     let facts = Facts::gather(Settings::gather(global), wanted);
     let Decision { changes, mut notes } = decide(&facts, wanted)?;
     if global.dry_run {

@@ -34,6 +34,9 @@ pub const STATUS: &str = "/run/crossfade/status.json";
 /// One file per network whose probes, those that only `watch` can ask among them, hold now; policies name them as `file` probes.
 pub const PROBED: &str = "/run/crossfade/probe";
 
+/// Says, in this boot, that the node is one without a plugin of ours (`confDir: none`); the unit of `watch` looks for it.
+pub const WITHOUT: &str = "/run/crossfade/without-plugin";
+
 /// Held by the one `watch` that may run.
 pub const WATCH_LOCK: &str = "/run/crossfade/watch.lock";
 /// What `uninstall` says to `watch` while it takes our conf away: it is not to be written again.

@@ -15,3 +15,4 @@ mod systemd;
 mod tree;
 mod uninstall;
 mod watch;
+mod without;
