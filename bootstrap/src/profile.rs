@@ -1,7 +1,7 @@
 //! What is known of each CNI on a node: its confs, how it tells that it is ready, and what it does to others. Data, one file per CNI.
 //!
 //! The files are `bootstrap/profiles/*.json`; each fact names its source there. A CNI that is none of them is [`GENERIC`]: nothing
-//! is assumed about it. No file says anything about deleting.
+//! is assumed about it. No file says anything about deleting: what an agent leaves on a node (`state`) is refused in an image.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -60,6 +60,9 @@ pub struct Profile {
     pub exclusive: Option<Exclusive>,
     /// What it does to the Node's condition NetworkUnavailable.
     pub network_unavailable: NetworkUnavailable,
+    /// What its agent leaves on a node and knows it by, as far as a file can; nothing that a package brings.
+    #[serde(default)]
+    pub state: Vec<String>,
     /// Where each of these is from: upstream repository and file.
     pub sources: BTreeMap<String, String>,
 }
@@ -221,6 +224,7 @@ mod tests {
             facts.extend(profile.startup_taint.as_ref().map(|_| "startupTaint"));
             facts.extend(profile.migration.as_ref().map(|_| "migration"));
             facts.extend(profile.exclusive.as_ref().map(|_| "exclusive"));
+            facts.extend(profile.state.first().map(|_| "state"));
             let sources: BTreeSet<_> = profile.sources.keys().map(String::as_str).collect();
             assert_eq!(sources, facts.into_iter().collect(), "{name}");
             assert!(profile.sources.values().all(|source| !source.trim().is_empty()), "{name}");

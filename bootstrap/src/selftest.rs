@@ -116,9 +116,11 @@ fn of_units(root: &Root, node: &Node, all: &[Told]) -> Vec<Check> {
         [Ok(boot), Ok(watch)] => units::enabled(root, &[boot, watch]),
         [Err(why), _] | [_, Err(why)] => skipped("unit.enabled", why),
     };
-    let names = all.iter().filter(|told| told.there().is_some()).map(|told| told.name.as_str());
-    let verdicts: Vec<_> =
-        OURS.into_iter().chain(names).map(|unit| (unit.to_owned(), systemd::verify(root, unit))).collect();
+    // What is missing or masked is told above.
+    let ours = OURS.into_iter().filter(|unit| matches!(Unit::outline(root, unit), Ok(Some(_))));
+    let theirs = all.iter().filter(|told| told.there().is_some()).map(|told| told.name.as_str());
+    let names = ours.chain(theirs).chain([systemd::WHOLE_BOOT]);
+    let verdicts: Vec<_> = names.map(|unit| (unit.to_owned(), systemd::verify(root, unit))).collect();
     checks.extend(units::verified(&verdicts));
     checks.extend(units::drop_ins(all, node));
     checks.extend(units::generated(root, all));

@@ -55,6 +55,11 @@ impl Fault {
     pub(super) fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what: what.into(), fix: fix.into() }
     }
+
+    /// Of a text whose remedy comes after its last semicolon, as ours have it; `otherwise` where there is none.
+    pub(super) fn parted(text: &str, otherwise: &str) -> Self {
+        text.rsplit_once("; ").map_or_else(|| Self::new(text, otherwise), |(what, fix)| Self::new(what, fix))
+    }
 }
 
 /// All is well.

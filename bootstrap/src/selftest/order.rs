@@ -55,6 +55,9 @@ pub(super) fn wants(all: &[Told]) -> Vec<Check> {
     if kubelet.is_linked {
         return skipped(ID, format!("{} gets our drop-in at boot, as it was packaged", kubelet.name));
     }
+    if has_ours(unit).is_none() {
+        return skipped(ID, format!("{} has no drop-in of ours", kubelet.name));
+    }
     let mut faults = Vec::new();
     for relation in
         unit.relations(Kind::Requires).filter(|relation| [BOOT, WATCH].contains(&relation.unit.as_str()))

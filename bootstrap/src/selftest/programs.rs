@@ -76,6 +76,7 @@ struct Image {
 /// *Shape*: `{"version":1,"release":"0.1.0","commit":"<hex>","files":{"/usr/bin/crossfade-bootstrap":"<sha256>"}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Release {
+    version: u32,
     release: String,
     files: BTreeMap<String, String>,
 }
@@ -268,7 +269,11 @@ impl Release {
             Err(why) => return Err(named(why.to_string())),
         };
         let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|error| named(error.to_string()))?;
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| named(error.to_string()))
+        let read: Self = serde_json::from_slice(&bytes).map_err(|error| named(error.to_string()))?;
+        match read.version {
+            1 => Ok(Some(read)),
+            other => Err(named(format!("version: expected 1, found {other}"))),
+        }
     }
 }
 
@@ -313,6 +318,7 @@ mod tests {
         let mut plugin = found();
         change(&mut plugin);
         let release = Release {
+            version: 1,
             release: VERSION.into(),
             files: [BOOTSTRAP, PACKAGED_PLUGIN].map(|path| (path.to_owned(), "AA".to_owned())).into(),
         };

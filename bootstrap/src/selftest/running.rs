@@ -43,7 +43,8 @@ fn watched() -> Vec<Check> {
 fn loaded(root: &Root, all: &[Told]) -> Vec<Check> {
     let needed = all.iter().filter(|told| told.is_needed && told.there().is_some());
     let wrong = needed.filter_map(|told| generator::check(root, &told.name).err());
-    let faults = wrong.map(|why| Fault::new(why, "systemctl daemon-reload, then restart the unit")).collect();
+    let faults =
+        wrong.map(|why| Fault::parted(&why, "systemctl daemon-reload, then restart the unit")).collect();
     decided("node.loaded", faults, "what systemd has loaded hands our words on")
 }
 
@@ -52,7 +53,7 @@ fn opens(global: &Global) -> Vec<Check> {
         Ok(_) => Vec::new(),
         Err(failure) => {
             let fault =
-                |why: String| Fault::new(why, "do what it says; systemctl status kubelet has it as well");
+                |why: String| Fault::parted(&why, "systemctl status kubelet crossfade-boot says more");
             failure.findings.into_iter().map(fault).collect()
         }
     };

@@ -2,7 +2,7 @@
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::cli::Mode;
-use crate::node::Node;
+use crate::node::{Node, RuntimeKind};
 use crate::places::Root;
 use crate::runtime::config::{Rehearsed, RuntimeConfig, rehearse};
 
@@ -44,19 +44,22 @@ impl Runtime {
                 decided(ID, vec![Fault::new(what, fix)], "")
             }
             Ok(Some(config)) => {
-                let by = match &config.program {
-                    Some(program) => format!("as {} itself reads it", program.display()),
-                    None if self.is_node => "as its manual says it is read".into(),
-                    None => "read from its files: programs of another root are not run".into(),
-                };
                 let file = config.file.display();
+                let by = match (&config.program, config.kind) {
+                    (Some(program), _) => format!("{} reads {file}", program.display()),
+                    (None, RuntimeKind::Crio) => {
+                        format!("{file} and what it merges with, which CRI-O prints for nobody")
+                    }
+                    (None, RuntimeKind::Containerd) if self.is_node => {
+                        format!("{file}, which another program writes")
+                    }
+                    (None, RuntimeKind::Containerd) => {
+                        format!("{file} as it is; programs of another root are not run")
+                    }
+                };
                 ok(
                     ID,
-                    format!(
-                        "{} by {file}, {by}: confs in {}",
-                        config.kind.as_str(),
-                        config.setup.conf_dir.display()
-                    ),
+                    format!("{}: confs in {} ({by})", config.kind.as_str(), config.setup.conf_dir.display()),
                 )
             }
         }
@@ -66,6 +69,7 @@ impl Runtime {
         const ID: &str = "runtime.told";
         match (&self.told, self.mode) {
             (_, Mode::Shared) => skipped(ID, "shared mode: the runtime reads its usual directory"),
+            (_, Mode::Without) => skipped(ID, "no plugin of ours: the runtime reads its usual directory"),
             (None, Mode::Private) => skipped(ID, "there is no runtime whose configuration can be read"),
             (Some(Ok(Rehearsed::Told(how))), Mode::Private) => ok(ID, how),
             (Some(Ok(Rehearsed::NotHere(why))), Mode::Private) => skipped(ID, why),

@@ -100,7 +100,7 @@ impl Settings {
             (Ok(policy), Some(file)) => ok(ID, format!("{file}: phase {}", policy.phase().as_str())),
             (Ok(policy), None) => ok(ID, format!("phase {}", policy.phase().as_str())),
             (Err(why), _) => {
-                let fix = "mend it (crossfade-bootstrap policy check FILE), or bake it anew: crossfade-bootstrap bake";
+                let fix = "mend it, or have crossfade-bootstrap bake write another";
                 decided(ID, vec![Fault::new(why, fix)], "")
             }
         }
@@ -135,6 +135,7 @@ const fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Private => "private mode",
         Mode::Shared => "shared mode",
+        Mode::Without => "no plugin of ours",
     }
 }
 

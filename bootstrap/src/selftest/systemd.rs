@@ -19,6 +19,8 @@ const MARK: &str = "crossfade";
 const VERIFIES_ROOTS: u32 = 250;
 /// From here on every key of our units is known; before that systemd passes over those that are not.
 const KNOWS_OUR_KEYS: u32 = 247;
+/// What a boot is for; systemd finds the cycles in the order of all that it starts.
+pub(super) const WHOLE_BOOT: &str = "multi-user.target";
 /// What every unit is started after; a tree without it is no whole system.
 const SYSINIT: [&str; 2] = ["/usr/lib/systemd/system/sysinit.target", "/lib/systemd/system/sysinit.target"];
 
@@ -125,6 +127,7 @@ fn judge(answer: &Answer, root: &Path, version: u32) -> Verdict {
 fn sort(said: &str, succeeded: bool, root: &Path, version: u32) -> Verdict {
     let prefix = root.to_string_lossy();
     let prefix = prefix.trim_end_matches('/');
+    let said = cycles_in_a_line(said);
     // The tree's own place must not make a line ours.
     let lines =
         said.lines().map(|line| if prefix.is_empty() { line.to_owned() } else { line.replace(prefix, "") });
@@ -140,6 +143,17 @@ fn sort(said: &str, succeeded: bool, root: &Path, version: u32) -> Verdict {
         }
         _ => Verdict::Said { ours, theirs },
     }
+}
+
+/// A cycle is told on several lines, of which not each names one of ours.
+fn cycles_in_a_line(said: &str) -> String {
+    let mut text = String::new();
+    for line in said.lines() {
+        let goes_on = line.contains("Found dependency on") || line.contains("to break ordering cycle");
+        text.push_str(if goes_on && !text.is_empty() { "; " } else { "\n" });
+        text.push_str(line);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -176,6 +190,22 @@ mod tests {
         assert!(theirs.len() == 1 && theirs[0].contains("'Foo'"), "{theirs:?}");
         // An older systemd passes over what it does not know, and so do we.
         assert_eq!(sort(said, true, root, 219), Verdict::Said { ours: vec![], theirs: vec![] });
+    }
+
+    #[test]
+    fn a_cycle_is_ours_when_we_are_anywhere_in_it() {
+        let said = "multi-user.target: Found ordering cycle on kubelet.service/start\n\
+                    multi-user.target: Found dependency on crossfade-boot.service/start\n\
+                    multi-user.target: Job kubelet.service/start deleted to break ordering cycle starting with x\n\
+                    x.service: Unknown key 'Foo'\n";
+        let Verdict::Said { ours, theirs } = sort(said, true, Path::new("/"), 252) else {
+            panic!("it was said")
+        };
+        assert!(
+            ours.len() == 1 && ours[0].starts_with("multi-user.target: Found ordering cycle"),
+            "{ours:?}"
+        );
+        assert_eq!(theirs, ["x.service: Unknown key 'Foo'"]);
     }
 
     #[test]

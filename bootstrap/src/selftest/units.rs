@@ -71,14 +71,19 @@ impl Told {
 /// Whether both of ours are started at boot, as systemctl says.
 pub(super) fn enabled(root: &Root, states: &[(&str, Enabled)]) -> Vec<Check> {
     const ID: &str = "unit.enabled";
+    let systemctl = if root.is_node() {
+        "systemctl".into()
+    } else {
+        format!("systemctl --root {}", root.at("/").display())
+    };
     let is_extension = root.at(EXTENSION).is_file();
     let wrong = states.iter().filter_map(|(unit, state)| {
         let fault = |what: &str, fix: String| Some(Fault::new(format!("{unit} {what}"), fix));
         match state {
             Enabled::Yes => None,
             Enabled::No(_) if is_extension => None,
-            Enabled::No(state) => fault(&format!("is {state}"), format!("systemctl enable {unit}")),
-            Enabled::Masked => fault("is masked, so it never starts", format!("systemctl unmask {unit}")),
+            Enabled::No(state) => fault(&format!("is {state}"), format!("{systemctl} enable {unit}")),
+            Enabled::Masked => fault("is masked, so it never starts", format!("{systemctl} unmask {unit}")),
             Enabled::Absent => fault("is missing", "install the package whole".into()),
         }
     });
@@ -172,13 +177,10 @@ pub(super) fn generated(root: &Root, all: &[Told]) -> Vec<Check> {
     let mut faults: Vec<_> = generator::installed(root)
         .err()
         .into_iter()
-        .map(|why| Fault::new(why, "install the package whole"))
+        .map(|why| Fault::parted(&why, "install the package whole"))
         .collect();
     let stuck = all.iter().filter(|told| told.is_needed).filter_map(|told| told.stuck.as_ref());
-    faults
-        .extend(stuck.map(|why| {
-            Fault::new(why, "do what it says, or use confDir shared and kubelet.register: false")
-        }));
+    faults.extend(stuck.map(|why| Fault::parted(why, "start the program itself in its unit")));
     let needed = all.iter().filter(|told| told.is_needed && told.there().is_some());
     let names: Vec<_> = needed.map(|told| told.name.as_str()).collect();
     if names.is_empty() && faults.is_empty() {
