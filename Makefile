@@ -59,8 +59,13 @@ build: ## the static release programs in target/dist/
 	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
 
 .PHONY: packages
-packages: setup build ## deb, rpm, tarball, system extension and the rest in target/packages/ (docs/packages.md)
+packages: build ## deb, rpm, tarball, system extension and the rest in target/packages/ (docs/packages.md)
+	@CROSSFADE_SETUP_ALSO='rpmbuild=rpm mksquashfs=squashfs-tools jq=jq' tests/setup >&2
 	@packages/build
+
+.PHONY: test-packages
+test-packages: setup build ## the packages on images and on nodes that run, byte for byte the same when built again
+	tests/packages
 
 .PHONY: fuzz
 fuzz: setup ## the parsers under a fuzzer, FUZZ_SECONDS=60 for each of ten targets (nightly compiler, cargo-fuzz)
