@@ -9,6 +9,7 @@ mod node;
 mod policy;
 mod refusals;
 mod render;
+mod seal;
 mod sweep;
 mod systemd;
 mod tree;
