@@ -58,6 +58,10 @@ build: ## the static release programs in target/dist/
 	@install -m 0755 $(OUT)/crossfade $(OUT)/crossfade-bootstrap target/dist/
 	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
 
+.PHONY: packages
+packages: setup build ## deb, rpm, tarball, system extension and the rest in target/packages/ (docs/packages.md)
+	@packages/build
+
 .PHONY: fuzz
 fuzz: setup ## the parsers under a fuzzer, FUZZ_SECONDS=60 for each of ten targets (nightly compiler, cargo-fuzz)
 	tests/fuzz $(FUZZ_ARGS)

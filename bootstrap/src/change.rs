@@ -94,6 +94,8 @@ pub enum Act {
         /// How long it may run, in seconds.
         within_secs: u64,
     },
+    /// Runs systemctl with these arguments and waits for it.
+    Systemctl(Vec<&'static str>),
 }
 
 /// A file to write.
@@ -131,6 +133,7 @@ impl Act {
             Self::Wait => "wait",
             Self::Mark { .. } => "mark",
             Self::Start { .. } => "start",
+            Self::Systemctl(_) => "run",
         }
     }
 }
@@ -243,7 +246,8 @@ fn file_act(act: &Act) -> io::Result<bool> {
         | Act::CloseEntry(_)
         | Act::Wait
         | Act::Mark { .. }
-        | Act::Start { .. } => return Ok(false),
+        | Act::Start { .. }
+        | Act::Systemctl(_) => return Ok(false),
     }
     Ok(true)
 }

@@ -16,7 +16,7 @@ use crate::cli::{self, Global};
 use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
 use crate::places::{PRIVATE_CONF_DIR, Root, STATUS};
-use crate::print::Report;
+use crate::print::{self, Report};
 use crate::profile;
 use crate::settings::Settings;
 use crate::watch::document::{self, Document, Seen};
@@ -100,6 +100,32 @@ fn wait(file: &Path, within: Duration) -> bool {
         }
         // That its watch ended is no event.
         let _ = wakes.recv_timeout(left.min(LOOK_AGAIN));
+    }
+}
+
+/// Prints what `watch` sees, now and whenever it is something else, without an end.
+#[must_use]
+pub fn follow(global: &Global) -> Exit {
+    let file = Root::new(&global.root).at(STATUS);
+    let (wake, wakes) = channel();
+    let mut events = Events::new(wake);
+    let dir = file.parent().map(Path::to_path_buf);
+    let mut last = String::new();
+    loop {
+        events.look();
+        events.arm(dir.iter());
+        let line = match document::read(&file) {
+            Seen::Absent => "no watch has run in this boot".to_owned(),
+            Seen::Unreadable(why) => why,
+            Seen::Fresh(document) => format!("{}: {}", document.reason, document.message),
+            Seen::Stale(document, why) => format!("{why}; it was {}", document.reason),
+        };
+        if line != last {
+            print::line(&line);
+            last = line;
+        }
+        // That its watch ended is no event.
+        let _ = wakes.recv_timeout(LOOK_AGAIN);
     }
 }
 

@@ -20,8 +20,9 @@ pub use flags::{Node, Registration};
 pub const EVENTS: &str = "/var/lib/lab-kubelet/events";
 /// The Node objects, `NAME.json` each: the API server outlives a machine's boots.
 pub const NODES: &str = "/var/lib/lab-api";
-/// The policy that the pods are held against.
-const POLICY: &str = "/etc/crossfade/policy.json";
+/// The policy that the pods are held against: the first of these that is there.
+const POLICIES: [&str; 3] =
+    ["/etc/crossfade/policy.json", "/run/crossfade/policy.json", "/usr/lib/crossfade/policy.json"];
 
 /// Something that kubelet did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

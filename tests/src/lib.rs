@@ -14,6 +14,7 @@ pub mod demo;
 pub mod dist;
 pub mod fabric;
 pub mod image;
+pub mod image_build;
 pub mod invariants;
 pub mod isolate;
 pub mod kubelet;

@@ -247,7 +247,8 @@ fn state(layout: &Layout) -> Vec<PathBuf> {
 }
 
 /// The runtime's directories of plugins that exist; where none does, the first, which is made.
-fn places(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Place> {
+#[must_use]
+pub fn places(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Place> {
     let dirs = bin_dirs(node, config);
     let mut places: Vec<Place> = dirs.iter().map(|dir| Place::look(root.at(dir))).collect();
     if places.iter().any(|place| place.exists) {

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod network;
 pub mod own;
 pub mod pace;
+pub mod pod;
 pub mod probe;
 pub mod proof;
 pub mod prove;
@@ -46,6 +47,8 @@ pub struct Scope {
     pub global: Global,
     /// The node.
     pub root: Root,
+    /// It runs in a pod.
+    pub in_pod: bool,
 }
 
 impl Scope {
@@ -80,7 +83,7 @@ impl Scope {
 /// # Errors
 /// 75 when another `watch` runs here.
 pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
-    let scope = Scope { global: global.clone(), root: Root::new(&global.root) };
+    let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: wanted.pod };
     if wanted.once && global.dry_run {
         return once(&scope);
     }
@@ -90,7 +93,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
             "--dry-run goes with --once: a loop that changes nothing has no end",
         ));
     }
-    let _held = hold(&scope.root)?;
+    let _held = if wanted.pod { pod::turn(&scope.root)? } else { hold(&scope.root)? };
     shim::journal::init();
     if wanted.once { once(&scope) } else { run::run(&scope) }
 }
@@ -146,7 +149,7 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
     let before = document::of_this_boot(&scope.root.at(STATUS));
     let memory = memory::Memory { sweep: Duration::MAX, ..memory::Memory::after(before.as_ref()) };
     let usual = Usual::find(&scope.root, &Node::load(&scope.root).unwrap_or_default());
-    let known = Known { node: &Node::default(), usual: &usual, before: None };
+    let known = Known { node: &Node::default(), usual: &usual, before: None, in_pod: scope.in_pod };
     let facts = facts::Facts::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =

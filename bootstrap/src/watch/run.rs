@@ -16,7 +16,7 @@ use super::events::{Events, Wake, signals};
 use super::facts::{Facts, Known, Usual, prints};
 use super::memory::Memory;
 use super::pace::Pace;
-use super::{Scope, apply, textfile};
+use super::{Scope, apply, pod, textfile};
 use crate::change::Act;
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
@@ -50,7 +50,12 @@ pub fn run(scope: &Scope) -> Result<Exit, Failure> {
     told(&[NotifyState::Ready]);
     loop {
         told(&[NotifyState::Watchdog, NotifyState::Status(&watch.said)]);
-        if watch.off {
+        // A pod that ends is started again, and would say so for ever.
+        if watch.off && !scope.in_pod {
+            return Ok(Exit::Done);
+        }
+        if scope.in_pod && pod::unit_runs(&scope.root) {
+            info!(event = "GivesWay", "{}", pod::GIVES_WAY);
             return Ok(Exit::Done);
         }
         let changed = match wakes.recv_timeout(wait) {
@@ -190,7 +195,8 @@ impl<'a> Watch<'a> {
             let before: Vec<PathBuf> = self.prints.keys().cloned().collect();
             self.prints = prints(&before);
             let usual = self.usual.get_or_insert_default();
-            let known = Known { node: &known, usual: &usual.0, before: self.memory.good.as_ref() };
+            let good = self.memory.good.as_ref();
+            let known = Known { node: &known, usual: &usual.0, before: good, in_pod: self.scope.in_pod };
             let facts = Facts::gather(&self.scope.global, known, now(self.began));
             // A runtime that was started again may have been configured anew.
             let life = facts.runtime.clone();

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::node::{Node, now};
+use crate::tree::{CRIO, Tree};
 
 #[test]
 fn it_is_refused_while_anything_is_attached() {
@@ -56,4 +57,17 @@ fn it_takes_the_conf_and_leaves_the_plugin_unless_told_to() {
     let mut after = node.files();
     after.retain(|name, _| !name.starts_with("run/"));
     assert_eq!(after, before, "nothing of ours is left, and nothing of others was touched");
+}
+
+#[test]
+fn it_is_refused_while_the_runtime_reads_our_directory() {
+    let tree = Tree::bare();
+    tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
+    tree.told(&["uninstall"], 0);
+    tree.write("run/crossfade/runtime.env", "CROSSFADE_RUNTIME_ARGS=--cni-config-dir=/run/crossfade/net.d\n");
+    let said = tree.told(&["uninstall"], 3);
+    assert!(said.contains("touch /etc/crossfade/disabled, reboot"), "{said}");
+    // Switched off and booted: /run is empty.
+    tree.boots("two");
+    tree.told(&["uninstall"], 0);
 }

@@ -7,16 +7,22 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use super::disk::Disk;
 use super::journal::Journal;
 use super::nspawn::{self, Ended, Nspawn};
 use super::{Kit, world};
-use crate::scratch::Scratch;
-use crate::{deadline, isolate, node};
+use crate::{deadline, node};
 
-/// What a machine takes from the machine underneath, beside `/usr`.
-const COPIED: [&str; 5] = ["passwd", "group", "nsswitch.conf", "ld.so.cache", "pam.d"];
+/// What a change of root needs around it.
+const CHROOT: &str = r#"
+root=$1
+shift
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs tmpfs "$root/run"
+exec chroot "$root" "$@"
+"#;
 
 /// A machine; everything of it is gone when it is dropped.
 #[derive(Debug)]
@@ -49,23 +55,39 @@ impl Machine {
         Self::make(None)
     }
 
+    /// A machine of an image, whose root directory is not changed: everything as the image has it, but for how a test looks
+    /// at it ([`world::observe`]).
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn of_image(image: &Path) -> Result<Self> {
+        let machine = Self::with(Disk::of_image(image)?);
+        world::observe(&machine)?;
+        Ok(machine)
+    }
+
     fn make(package: Option<&Path>) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("machine-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let machine = Self { running: None, name, arguments: Vec::new(), disk: Disk::new(package)? };
+        let machine = Self::with(Disk::of_lab(package)?);
+        world::observe(&machine)?;
         world::furnish(&machine)?;
         Ok(machine)
     }
 
+    fn with(disk: Disk) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("machine-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        Self { running: None, name, arguments: Vec::new(), disk }
+    }
+
     /// Whether its `/usr` can be written to.
     pub(super) fn has_layer(&self) -> bool {
-        self.disk.scratch.join("upper").is_dir()
+        self.disk.has_layer()
     }
 
     /// Where a path of the disk is for the lab. Not for `/run`, which is not on the disk.
     pub fn disk(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
-        self.disk.root.join(path.strip_prefix("/").unwrap_or(path))
+        self.disk.root().join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// Writes a file, mode 0644, with the directories above it.
@@ -158,7 +180,7 @@ impl Machine {
     /// It runs already, or does not boot; the message says what it said.
     pub fn boot(&mut self) -> Result<()> {
         ensure!(self.running.is_none(), "{} runs already", self.name);
-        self.running = Some(Nspawn::start(&self.name, &self.disk.root, &self.arguments)?);
+        self.running = Some(Nspawn::start(&self.name, self.disk.root(), &self.arguments)?);
         Ok(())
     }
 
@@ -214,6 +236,28 @@ impl Machine {
         command.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--"]).args(line);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin");
         Ok(command)
+    }
+
+    /// A program of the lab that has the running machine's network, and nothing else of it.
+    ///
+    /// # Errors
+    /// The machine is off.
+    pub fn in_its_network(&self, program: &str) -> Result<Command> {
+        let running = self.running.as_ref().context("the machine is off")?;
+        let mut command = Command::new("nsenter");
+        command.arg("--target").arg(running.leader().to_string()).args(["--net", "--", program]);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        Ok(command)
+    }
+
+    /// A command in the root directory of the machine while it is off, as an image build that only changes root runs it: with a
+    /// `/proc`, a `/dev` and a `/run` that are gone with the command, and no systemd.
+    pub fn chrooted(&self, line: &[&str]) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]);
+        command.args(["sh", "-ec", CHROOT, "chroot"]).arg(self.disk("/")).args(line);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
     }
 
     /// Runs a command inside the running machine; its stdout.
@@ -318,50 +362,4 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
-}
-
-/// The root directory, `/usr` mounted in it.
-#[derive(Debug)]
-struct Disk {
-    root: PathBuf,
-    // Removed after the unmount.
-    scratch: Scratch,
-}
-
-impl Disk {
-    fn new(package: Option<&Path>) -> Result<Self> {
-        let scratch = Scratch::new("machine")?;
-        let root = scratch.dir("root")?;
-        for directory in
-            ["usr", "etc/systemd/system", "var/log/journal", "proc", "sys", "dev", "run", "opt", "root"]
-        {
-            scratch.dir(Path::new("root").join(directory))?;
-        }
-        let temporary = scratch.dir("root/tmp")?;
-        fs::set_permissions(temporary, fs::Permissions::from_mode(0o1777)).context("mode of /tmp")?;
-        for name in ["bin", "sbin", "lib", "lib64"] {
-            symlink(Path::new("usr").join(name), root.join(name)).context("links to /usr")?;
-        }
-        let mut copy = Command::new("cp");
-        copy.arg("--archive").args(COPIED.map(|name| Path::new("/etc").join(name)));
-        node::run(copy.arg(root.join("etc")))?;
-        let (usr, disk) = (root.join("usr"), Self { root, scratch });
-        let Some(package) = package else {
-            // No layer of its own: systemd-sysext lays one over it, and overlayfs stacks no higher than two.
-            isolate::bind(Path::new("/usr"), &usr)?;
-            return Ok(disk);
-        };
-        let (upper, work) = (disk.scratch.dir("upper")?, disk.scratch.dir("work")?);
-        let layers = [package, Path::new("/usr")].map(|layer| layer.display().to_string()).join(":");
-        let options = format!("lowerdir={layers},upperdir={},workdir={}", upper.display(), work.display());
-        mount(Some("overlay"), &usr, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
-            .context("a machine's /usr")?;
-        Ok(disk)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _goes_with_the_lab = umount2(&self.root.join("usr"), MntFlags::MNT_DETACH);
-    }
 }

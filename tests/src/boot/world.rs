@@ -1,5 +1,5 @@
-//! What a machine's image brings besides us: containerd as the distribution ships it, a kubelet as kubeadm sets it up, the agents
-//! of two networks.
+//! What a machine has besides us: containerd as the distribution ships it, a kubelet as kubeadm sets it up, the agents of two
+//! networks; and what a test adds to look at it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -24,8 +24,10 @@ pub const PODS: &str = "/etc/lab/pods";
 pub const LABEL: (&str, &str) = ("lab.example/pool", "blue");
 /// The taint of [`node_json`], as kubelet says it.
 pub const TAINT: &str = "node.cilium.io/agent-not-ready=true:NoExecute";
+/// kubelet's configuration, which joining writes.
+pub const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
 /// Standard plugins that the networks and containerd use.
-const PLUGINS: [&str; 3] = ["bridge", "host-local", "loopback"];
+pub(crate) const PLUGINS: [&str; 3] = ["bridge", "host-local", "loopback"];
 
 /// Units of the distribution that a node's boot does not need here; without them it is half as long.
 const MASKED: [&str; 12] = [
@@ -169,19 +171,12 @@ pub fn agent(machine: &Machine, network: Network, delay: f32, open: bool) -> Res
     machine.unit(&network.unit(), &unit)
 }
 
-/// Everything that a machine has before a test adds to it.
-pub(super) fn furnish(machine: &Machine) -> Result<()> {
-    machine.write("/etc/machine-id", "11111111111111111111111111111111\n")?;
-    machine.write("/etc/hostname", "node-1\n")?;
-    machine.write("/etc/hosts", "127.0.0.1 localhost\n")?;
-    machine.write("/etc/resolv.conf", "")?;
+/// How a test looks at a machine and its boots, whatever it boots from: nothing in it decides where a pod goes.
+pub(super) fn observe(machine: &Machine) -> Result<()> {
+    fs::create_dir_all(machine.disk("/var/log/journal")).context("the journal's directory")?;
     let journald = "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\nReadKMsg=no\nAudit=no\n";
     machine.write("/etc/systemd/journald.conf.d/lab.conf", journald)?;
     machine.write("/etc/systemd/system.conf.d/lab.conf", "[Manager]\nDefaultTimeoutStopSec=10s\n")?;
-    for unit in MASKED {
-        let link = machine.disk("/etc/systemd/system").join(unit);
-        symlink("/dev/null", &link).with_context(|| format!("masking {unit}"))?;
-    }
     // What waits for seconds on a node waits for less here.
     for unit in ["crossfade-boot", "crossfade-watch", "kubelet", "containerd"] {
         machine.write(
@@ -197,6 +192,20 @@ pub(super) fn furnish(machine: &Machine) -> Result<()> {
              BindReadOnlyPaths=-/etc/lab/cmdline:/proc/cmdline\n",
         )?;
     }
+    // The right to a better OOM score is one that machines in machines often lack.
+    machine.write("/etc/systemd/system/containerd.service.d/80-lab.conf", "[Service]\nOOMScoreAdjust=0\n")
+}
+
+/// What a machine without an image has before a test adds to it.
+pub(super) fn furnish(machine: &Machine) -> Result<()> {
+    machine.write("/etc/machine-id", "11111111111111111111111111111111\n")?;
+    machine.write("/etc/hostname", "node-1\n")?;
+    machine.write("/etc/hosts", "127.0.0.1 localhost\n")?;
+    machine.write("/etc/resolv.conf", "")?;
+    for unit in MASKED {
+        let link = machine.disk("/etc/systemd/system").join(unit);
+        symlink("/dev/null", &link).with_context(|| format!("masking {unit}"))?;
+    }
     containerd(machine)?;
     kubelet(machine)
 }
@@ -205,8 +214,6 @@ pub(super) fn furnish(machine: &Machine) -> Result<()> {
 fn containerd(machine: &Machine) -> Result<()> {
     let (state, run) = (Path::new("/var/lib/containerd"), Path::new("/run/containerd"));
     machine.write("/etc/containerd/config.toml", containerd_config(state, run))?;
-    // The right to a better OOM score is one that machines in machines often lack.
-    machine.write("/etc/systemd/system/containerd.service.d/80-lab.conf", "[Service]\nOOMScoreAdjust=0\n")?;
     machine.enable("containerd.service")?;
     let library = machine.disk("/var/lib");
     fs::create_dir_all(&library).context("/var/lib")?;
@@ -225,7 +232,7 @@ fn containerd(machine: &Machine) -> Result<()> {
 /// A containerd's configuration: no feature that needs the machine's help, everything else as the distribution has it.
 ///
 /// Without limits for pods: their controllers are not where a machine could use them when the one underneath is of cgroup version 1.
-pub(super) fn containerd_config(root: &Path, state: &Path) -> String {
+pub(crate) fn containerd_config(root: &Path, state: &Path) -> String {
     format!(
         r#"version = 2
 root = "{root}"
@@ -249,24 +256,25 @@ disabled_plugins = [
     )
 }
 
-/// kubelet's unit and drop-in in the shape that kubeadm's packages give them.
+/// kubelet's unit in the shape that kubeadm's packages give it.
+pub(crate) const KUBELET_UNIT: &str = "[Unit]\nDescription=kubelet (stand-in)\nWants=network-online.target\n\
+    After=network-online.target\n[Service]\nExecStart=/usr/bin/kubelet\nRestart=always\nStartLimitInterval=0\n\
+    RestartSec=10\n[Install]\nWantedBy=multi-user.target\n";
+
+/// Its drop-in, likewise.
+pub(crate) const KUBEADM_DROP_IN: &str = "[Service]\n\
+    Environment=\"KUBELET_KUBECONFIG_ARGS=--kubeconfig=/etc/kubernetes/kubelet.conf\"\n\
+    Environment=\"KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml\"\n\
+    EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env\nEnvironmentFile=-/etc/default/kubelet\nExecStart=\n\
+    ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS\n";
+
+/// kubelet as a node has it that kubeadm has joined.
 fn kubelet(machine: &Machine) -> Result<()> {
     let packaged = Path::new("/usr/lib/systemd/system");
     let units = if machine.has_layer() { packaged } else { Path::new("/etc/systemd/system") };
-    machine.write(
-        units.join("kubelet.service"),
-        "[Unit]\nDescription=kubelet (stand-in)\nWants=network-online.target\nAfter=network-online.target\n\
-         [Service]\nExecStart=/usr/bin/kubelet\nRestart=always\nStartLimitInterval=0\nRestartSec=10\n\
-         [Install]\nWantedBy=multi-user.target\n",
-    )?;
-    machine.write(
-        units.join("kubelet.service.d/10-kubeadm.conf"),
-        "[Service]\nEnvironment=\"KUBELET_KUBECONFIG_ARGS=--kubeconfig=/etc/kubernetes/kubelet.conf\"\n\
-         Environment=\"KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml\"\n\
-         EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env\nEnvironmentFile=-/etc/default/kubelet\n\
-         ExecStart=\nExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS\n",
-    )?;
-    machine.write("/var/lib/kubelet/config.yaml", kubelet_config(&[]).to_string())?;
+    machine.write(units.join("kubelet.service"), KUBELET_UNIT)?;
+    machine.write(units.join("kubelet.service.d/10-kubeadm.conf"), KUBEADM_DROP_IN)?;
+    machine.write(KUBELET_CONFIG, kubelet_config(&[]).to_string())?;
     machine.enable("kubelet.service")
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Event, POLICY, Pod, Record};
+use super::{Event, POLICIES, Pod, Record};
 use crate::boot::world::PODS;
 use crate::cri::{Cri, Sandbox};
 
@@ -90,7 +90,7 @@ fn attempt(cri: &Cri, pending: &mut Vec<(&str, u32)>, (start, record): (Instant,
 
 /// `attach` and `both.primary` of the policy, as `both-new`.
 fn policy() -> String {
-    let text = fs::read(POLICY).unwrap_or_default();
+    let text = POLICIES.into_iter().find_map(|place| fs::read(place).ok()).unwrap_or_default();
     let policy: Value = serde_json::from_slice(&text).unwrap_or_default();
     match policy["attach"].as_str() {
         Some("both") => format!("both-{}", policy["both"]["primary"].as_str().unwrap_or("old")),

@@ -7,8 +7,11 @@
 //! Everything lies below /run: a boot without us has no trace of it. A copy may hold credentials of registries, as the original does:
 //! it is root's alone (0600), and nothing of it is ever printed.
 
+mod rehearse;
+
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use shim::file::PRIVATE;
 
 use super::{RuntimeConfig, containerd, read, tree};
@@ -20,6 +23,8 @@ use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ENV, Root};
 use crate::print::Changed;
 use crate::switch;
 use crate::unit::matches;
+
+pub use self::rehearse::{Rehearsed, rehearse};
 
 /// The variable that the generator puts at the end of the runtime's command line.
 pub const ARGUMENTS: &str = "CROSSFADE_RUNTIME_ARGS";
@@ -212,8 +217,13 @@ fn compare(asked: &Asked, told: &Told, place: &Path) -> Result<(), String> {
             (before, dump(asked.file)?)
         }
     };
-    let at = containerd::conf_dir_at(&after);
-    let now = at.iter().try_fold(&after, |tree, key| tree.get(key)).and_then(serde_json::Value::as_str);
+    held(&before, &after)
+}
+
+/// Whether two dumps differ in the conf directory, which is ours now, and in nothing else.
+fn held(before: &Value, after: &Value) -> Result<(), String> {
+    let at = containerd::conf_dir_at(after);
+    let now = at.iter().try_fold(after, |tree, key| tree.get(key)).and_then(Value::as_str);
     let conf_dir = at.join(".");
     if now != Some(PRIVATE_CONF_DIR) {
         return Err(format!(
@@ -221,7 +231,7 @@ fn compare(asked: &Asked, told: &Told, place: &Path) -> Result<(), String> {
         ));
     }
     let differs: Vec<_> =
-        containerd::differences(&before, &after).into_iter().filter(|key| *key != conf_dir).collect();
+        containerd::differences(before, after).into_iter().filter(|key| *key != conf_dir).collect();
     if differs.is_empty() {
         Ok(())
     } else {

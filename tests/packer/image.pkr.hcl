@@ -1,0 +1,48 @@
+# The image of the tests: what a template of one's own looks like that takes the bundle in, with a builder that needs no cloud.
+# The machine is there already, and is reached as any other: by ssh.
+
+variable "lab_key" {
+  type        = string
+  description = "The private key that the machine lets in as root."
+}
+
+variable "lab_parts" {
+  type        = string
+  description = "The directory of what a node has beside Crossfade: root/ and pause.tar."
+}
+
+variable "lab_artifacts" {
+  type        = string
+  description = "The directory for what the build leaves behind."
+}
+
+source "null" "debian" {
+  ssh_host             = "127.0.0.1"
+  ssh_username         = "root"
+  ssh_private_key_file = var.lab_key
+}
+
+build {
+  sources = ["source.null.debian"]
+
+  # The node without Crossfade: kubelet's unit and program, the runtime's settings, plugins, the sandbox image.
+  provisioner "shell" {
+    inline = ["mkdir /var/tmp/parts"]
+  }
+  provisioner "file" {
+    source      = "${var.lab_parts}/"
+    destination = "/var/tmp/parts"
+  }
+  provisioner "shell" {
+    inline = [
+      "chown -R root:root /var/tmp/parts",
+      "cp -a /var/tmp/parts/root/. /",
+      "systemctl daemon-reload",
+      "systemctl restart containerd",
+      "ctr --namespace k8s.io images import /var/tmp/parts/pause.tar",
+      "systemctl stop containerd",
+      "systemctl enable kubelet",
+      "rm -r /var/tmp/parts",
+    ]
+  }
+}
