@@ -48,7 +48,10 @@ fn a_final_image() -> Result<()> {
     let machine = image.machine()?;
     ensure!(!machine.disk("/usr/lib/crossfade/policy.json").exists(), "a final image with a policy");
     let node: Value = serde_json::from_str(&machine.read("/usr/lib/crossfade/node.json")?)?;
-    ensure!(node["confDir"] == "none" && node["labels"] == json!({ FINAL_LABEL.0: FINAL_LABEL.1 }), "{node:#}");
+    ensure!(
+        node["confDir"] == "none" && node["labels"] == json!({ FINAL_LABEL.0: FINAL_LABEL.1 }),
+        "{node:#}"
+    );
     ensure_sealed(image, &machine)
 }
 
@@ -58,12 +61,8 @@ fn ensure_artifacts(image: &Built, kind: &str) -> Result<()> {
     let build = &manifest["builds"][0];
     ensure!(build["custom_data"]["crossfade_image"] == kind, "{manifest:#}");
     let sums = image.artifact("artifacts.sha256")?;
-    let listed: Vec<&str> = build["files"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|file| file["name"].as_str())
-        .collect();
+    let listed: Vec<&str> =
+        build["files"].as_array().into_iter().flatten().filter_map(|file| file["name"].as_str()).collect();
     for name in ["image.json", "packages.json", "selftest.json", "seal.json"] {
         ensure!(sums.contains(name), "artifacts.sha256 lacks {name}:\n{sums}");
         ensure!(listed.iter().any(|file| file.ends_with("artifacts.sha256")), "{manifest:#}");
@@ -94,7 +93,8 @@ fn ensure_sealed(image: &Built, machine: &Machine) -> Result<()> {
     }
     let keys = files(&machine.disk("/etc/ssh"))?;
     ensure!(!keys.iter().any(|key| key.display().to_string().contains("ssh_host_")), "{keys:?}");
-    let check = machine.chrooted(&["crossfade-bootstrap", "seal", "--check"]).output().context("seal --check")?;
+    let check =
+        machine.chrooted(&["crossfade-bootstrap", "seal", "--check"]).output().context("seal --check")?;
     let said = [check.stdout, check.stderr].concat();
     ensure!(check.status.success(), "seal --check of the finished image: {}", String::from_utf8_lossy(&said));
     Ok(())

@@ -39,10 +39,7 @@ pub(crate) fn migration_variables() -> Value {
             "crossfade_old_cidrs": ["10.244.0.0/16"], "crossfade_new_cidrs": ["10.245.0.0/16"] })
 }
 
-fn made(
-    image: &'static OnceLock<Result<Built, String>>,
-    variables: fn() -> Value,
-) -> Result<&'static Built> {
+fn made(image: &'static OnceLock<Result<Built, String>>, variables: fn() -> Value) -> Result<&'static Built> {
     let make = || -> Result<Built> {
         let built = Build::new(variables())?.run()?;
         ensure!(built.status == 0, "packer: exit status {}\n{}", built.status, built.said);
@@ -77,11 +74,7 @@ pub(crate) fn migrating() -> Result<Machine> {
 pub(crate) fn agent(machine: &Machine, network: Network, open: bool) -> Result<()> {
     let spec = Spec {
         name: network.name().to_owned(),
-        conf: Some(Conf {
-            path: conf(network),
-            content: network.conflist().to_string(),
-            way: Way::Rename,
-        }),
+        conf: Some(Conf { path: conf(network), content: network.conflist().to_string(), way: Way::Rename }),
         ..match network {
             Network::Old => Spec::default(),
             Network::New => Spec {
@@ -96,7 +89,11 @@ pub(crate) fn agent(machine: &Machine, network: Network, open: bool) -> Result<(
     };
     let file = format!("/etc/lab/agents/{}.json", network.name());
     machine.write(&file, format!("{}\n", serde_json::to_string(&spec).context("a spec")?))?;
-    let gate = if open { String::new() } else { format!("until [ -e {} ]; do sleep 0.02; done; ", network.gate().display()) };
+    let gate = if open {
+        String::new()
+    } else {
+        format!("until [ -e {} ]; do sleep 0.02; done; ", network.gate().display())
+    };
     let ready = match network {
         Network::Old => "mkdir -p /run/flannel; echo FLANNEL_MTU=1500 >/run/flannel/subnet.env; ",
         Network::New => "",
