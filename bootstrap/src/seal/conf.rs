@@ -150,7 +150,7 @@ mod tests {
     fn told(
         confs: &[(&str, Option<&str>)],
         taken: &[&str],
-        policy: Option<&Policy>,
+        policy: &Read,
     ) -> Vec<(String, String)> {
         let content = |plugin: &str| Content {
             name: "n".into(),

@@ -239,18 +239,23 @@ fn agents(root: &Root) -> Vec<Found> {
     all
 }
 
-/// Each thing that is removed once, and not where somebody has something against it already. What is no part of the image is left out, and
-/// what would go although something is mounted there is refused.
+/// Each thing once: what two rules say in the same words, and what is removed, unless somebody has something against it already. What is no
+/// part of the image is left out, and what would go although something is mounted there is refused.
 fn once(found: Vec<Found>, root: &Root, mounts: &Mounts) -> Vec<Found> {
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
-    let mut kept = Vec::new();
+    let mut kept: Vec<Found> = Vec::new();
     for found in found {
         let item = Item::at(root, &found.what);
         let real = item.map_or_else(|| root.at(&found.what), |item| item.real);
         let first = seen.insert(real.clone());
         match (mounts.place(&root.at("/"), &real), &found.fate) {
             (Place::Volatile, _) => {}
-            (_, Fate::Refuse(_)) => kept.push(found),
+            (_, Fate::Refuse(_)) => {
+                let known = |one: &Found| one.what == found.what && one.why == found.why;
+                if !kept.iter().any(known) {
+                    kept.push(found);
+                }
+            }
             (_, Fate::Change(_)) if !first => {}
             (Place::Foreign(point), Fate::Change(_)) => kept.push(mounted(found, &point)),
             (Place::Image, Fate::Change(_)) => kept.push(match mounts.within(&real) {
