@@ -35,7 +35,8 @@ fn pages(command: &Command, found: &mut BTreeMap<String, Vec<u8>>) {
         .section(SECTION)
         .source("Crossfade")
         .manual("System Administration")
-        .date("");
+        // The next word of the page's title would take the place of an empty date.
+        .date(" ");
     let mut page = Vec::new();
     man.render(&mut page).expect("a page");
     found.insert(format!("man/man{SECTION}/{name}.{SECTION}"), page);

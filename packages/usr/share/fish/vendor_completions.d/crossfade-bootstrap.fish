@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_crossfade_bootstrap_global_optspecs
-    string join \n conf-dir= state-dir= run-dir= policy= output= dry-run root= h/help V/version
+    string join \n conf-dir= state-dir= run-dir= policy= output= dry-run root= host= h/help V/version
 end
 
 function __fish_crossfade_bootstrap_needs_command
@@ -30,7 +30,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -l
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -s V -l version -d 'Print version'
@@ -58,6 +59,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 1.1.0\t'With STATUS polling and the runtime\'s GC'"
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l accept-unknown -d 'List attachments of this network, which is none of the policy\'s, as `unrecorded`; may be given more than once' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l ignore-network -d 'Leave attachments of this network out, for their DEL never comes here; may be given more than once' -r
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l bring -d 'Bring policy.json and node.json of this directory to /etc/crossfade first; a file there that is somebody else\'s is kept, and is a finding where it differs' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l cache-dir -d 'The runtime\'s result cache' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l runtime-endpoint -d 'The runtime\'s socket, or `none` to ask nobody' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l conf-dir -d 'The runtime\'s conf directory' -r -F
@@ -66,7 +68,10 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l overwrite -d 'With --bring: replace a file that is somebody else\'s'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l units -d 'Bring this program, the plugin and their units onto the node as well, and have its systemd run crossfade-watch.service'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l bin-dir -d 'Where the plugin is; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist]' -r -F
@@ -77,8 +82,11 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l purge -d 'Remove the plugin and the empty state as well. CRI-O replays confs it has cached, so keep the plugin while a sandbox of our time lives'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l brought -d 'Remove what install --bring and --units brought as well, and all that was remembered but for what nobody has read yet'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l wait -d 'While something is attached, say what and try again, without an end'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and not __fish_seen_subcommand_from show check set explain help" -l conf-dir -d 'The runtime\'s conf directory' -r -F
@@ -87,7 +95,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and not __fish_seen_subcommand_from show check set explain help" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and not __fish_seen_subcommand_from show check set explain help" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and not __fish_seen_subcommand_from show check set explain help" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and not __fish_seen_subcommand_from show check set explain help" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and not __fish_seen_subcommand_from show check set explain help" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and not __fish_seen_subcommand_from show check set explain help" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and not __fish_seen_subcommand_from show check set explain help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and not __fish_seen_subcommand_from show check set explain help" -f -a "show" -d 'Print it'
@@ -101,7 +110,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from show" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from show" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from show" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from show" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from show" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from show" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from check" -l conf-dir -d 'The runtime\'s conf directory' -r -F
@@ -110,7 +120,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from check" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from check" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from check" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from check" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from check" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from check" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from set" -l conf-dir -d 'The runtime\'s conf directory' -r -F
@@ -119,7 +130,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from set" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from set" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from set" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from set" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from set" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from set" -l runtime -d 'The flip may be lost at the next reboot'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from set" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -132,7 +144,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from explain" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from explain" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from explain" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from explain" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from explain" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from explain" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print it'
@@ -146,10 +159,12 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l listed -d 'The living sandboxes, instead of asking the runtime: a JSON list of {"containerID":"..","ifname":"eth0"}, without ifname for all of a container\'s. It is taken for the whole truth, also when it is empty' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l every -d 'Another pass after so many seconds, without an end; for a pod that sweeps' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l bin-dir -d 'Where delegates are; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l runtime-endpoint -d 'The runtime\'s socket, or `none` to ask nobody' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l conf-dir -d 'The runtime\'s conf directory' -r -F
@@ -158,7 +173,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l timeout -d 'How long to wait, in seconds' -r
@@ -168,8 +184,10 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l wait -d 'Wait until watch says that the node is ready; exit status 3 when the time is over'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l follow -d 'Print one line now and whenever what watch sees is another, without an end'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand boot" -l conf-dir -d 'The runtime\'s conf directory' -r -F
@@ -178,7 +196,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand boot" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand boot" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand boot" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand boot" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand boot" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand boot" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand boot" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand gate" -l conf-dir -d 'The runtime\'s conf directory' -r -F
@@ -187,7 +206,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand gate" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand gate" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand gate" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand gate" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand gate" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand gate" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand gate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand render" -l print -d 'Print the settings for a platform that we cannot reach from here, instead of writing ours' -r
@@ -197,7 +217,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand render" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand render" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand render" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand render" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand render" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand render" -l runtime -d 'For the runtime, not for kubelet'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand render" -l check -d 'Write nothing; hold labels and taints against the rules of kubelet and of the API server'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand render" -l dry-run -d 'Print what would be changed, and change nothing'
@@ -208,8 +229,10 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand watch" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand watch" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand watch" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand watch" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand watch" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand watch" -l once -d 'One round, then end'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand watch" -l pod -d 'In a pod: start no units, and look on while crossfade-watch.service of the node, or another watch, does the work'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand watch" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand explain" -l conf-dir -d 'The runtime\'s conf directory' -r -F
@@ -218,30 +241,33 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand explain" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand explain" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand explain" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand explain" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand explain" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand explain" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l image -d 'What the image is for' -r -f -a "migration\t'Both networks, and the plugin that chooses between them'
 final\t'The new network alone: no plugin, no policy'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l old -d 'The CNI to leave: a profile\'s name, or `generic` with --old-conf' -r
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l old -d 'The CNI to leave, in a migration image: a profile\'s name, or `generic` with --old-conf' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l new -d 'The CNI to go to: a profile\'s name, or `generic` with --new-conf' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l old-conf -d 'The old CNI\'s conf; alternatives in their order [default: its profile\'s, in the usual directory]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l new-conf -d 'The new CNI\'s conf; alternatives in their order [default: its profile\'s, in the usual directory]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l old-cidr -d 'Addresses of the old network\'s pods; may be given more than once' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l new-cidr -d 'Addresses of the new network\'s pods; may be given more than once' -r
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l phase -d 'Which network a node of this image gives its pods: old, both-old, both-new or new' -r
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l phase -d 'Which network a node of a migration image gives its pods: old, both-old, both-new or new [default: new]' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l label -d 'A label that kubelet registers the Node with, KEY=VALUE; may be given more than once' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l taint -d 'A taint that kubelet registers the Node with, KEY[=VALUE]:EFFECT; may be given more than once' -r
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l conf-dir -d 'Where the runtime reads confs, in a migration image' -r -f -a "shared\t'In its usual directory, our conf first'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l mode -d 'Where the runtime of a migration image is to read confs [default: private]' -r -f -a "shared\t'In its usual directory, our conf first'
 private\t'In a directory of ours'"
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l from-policy -d 'A whole policy, instead of one made of the options above' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l from-node -d 'A whole node.json, instead of one made of the options above' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l conf-dir -d 'The runtime\'s conf directory' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l state-dir -d 'Where records and inventory lie [default: what the installed conf names, else /var/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l run-dir -d 'Where locks and markers lie [default: what the installed conf names, else /run/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l bare -d 'Without the label and the taint that a migration to this CNI usually has'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand bake" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -253,7 +279,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand seal" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand seal" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand seal" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand seal" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand seal" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand seal" -l check -d 'Only look; exit status 3 when anything would be removed or refused'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand seal" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand seal" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -263,7 +290,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand selftest" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand selftest" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand selftest" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand selftest" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand selftest" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand selftest" -l image -d 'The machine is an image that is being built: nothing of a boot is expected'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand selftest" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand selftest" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -275,7 +303,8 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l policy -d 'The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l output -d 'How to print' -r -f -a "human\t'Lines for people'
 json\t'One JSON document with a version'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand help; and not __fish_seen_subcommand_from install uninstall policy attachments sweep status boot gate render watch explain bake seal selftest prove help" -f -a "install" -d 'Install under running pods: inventory, name, plugin, and at last the conf'
