@@ -55,6 +55,19 @@ impl Machine {
         Self::make(None)
     }
 
+    /// The same machine without our package, onto whose `/usr` a package manager can put it.
+    ///
+    /// # Errors
+    /// As [`Machine::new`].
+    pub fn without_package() -> Result<Self> {
+        let machine = Self::make(Some(&Kit::shared()?.nothing()?))?;
+        for directory in ["/var/lib/dpkg/info", "/var/lib/dpkg/updates", "/var/lib/dpkg/triggers"] {
+            fs::create_dir_all(machine.disk(directory)).context("dpkg's database")?;
+        }
+        machine.write("/var/lib/dpkg/status", "")?;
+        Ok(machine)
+    }
+
     /// A machine of an image, whose root directory is not changed: everything as the image has it, but for how a test looks
     /// at it ([`world::observe`]).
     ///
