@@ -4,9 +4,11 @@
 //! [`change::Change`]) -> apply -> report ([`print`]). A dry run stops before apply and prints the very list that it would carry out.
 
 pub mod api;
+pub mod asked;
 pub mod attachments;
 pub mod bake;
 pub mod boot;
+pub mod bring;
 pub mod cache;
 pub mod change;
 pub mod cli;
@@ -19,10 +21,12 @@ pub mod explain;
 pub mod facts;
 pub mod gate;
 pub mod generator;
+pub mod host;
 pub mod install;
 pub mod installing;
 pub mod inventory;
 pub mod kubelet;
+pub mod mounts;
 pub mod node;
 pub mod places;
 pub mod policy;
