@@ -1,14 +1,16 @@
 //! The command line.
 
 mod image;
+mod install;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use shim::layout::{CONF_DIR, PACKAGED_PLUGIN, RUNTIME_CACHE, RUNTIME_ENDPOINT};
+use shim::layout::{CONF_DIR, RUNTIME_ENDPOINT};
 use shim::policy::{Phase, Side};
 
 pub use image::{Bake, Image, Seal, Selftest};
+pub use install::{Install, Uninstall};
 
 /// Crossfade on this node: install it under running pods, flip its policy, sweep up after it.
 #[derive(Debug, Parser)]
@@ -50,9 +52,12 @@ pub struct Global {
     /// Print what would be changed, and change nothing.
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain).
+    /// A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest).
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+    /// The node's root directory, where a pod has it mounted: the command works in there as if it were run on the node.
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "root")]
+    pub host: Option<PathBuf>,
 }
 
 /// How to print.
@@ -113,6 +118,9 @@ pub struct Status {
     /// How long to wait, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
     pub timeout: u64,
+    /// Print one line now and whenever what watch sees is another, without an end.
+    #[arg(long, conflicts_with = "wait")]
+    pub follow: bool,
 }
 
 /// Options of `prove`.
@@ -166,6 +174,9 @@ pub struct Watch {
     /// One round, then end.
     #[arg(long)]
     pub once: bool,
+    /// In a pod: start no units, and look on while crossfade-watch.service of the node, or another watch, does the work.
+    #[arg(long, conflicts_with = "once")]
+    pub pod: bool,
 }
 
 /// Options of `explain`.
@@ -180,6 +191,24 @@ pub enum Mode {
     Shared,
     /// In a directory of ours.
     Private,
+    /// Nowhere: a node of a final image, whose pods we do not attach. Only node.json can say so.
+    #[value(skip)]
+    Without,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Private, Self::Shared, Self::Without];
+
+    /// As `confDir` in node.json.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+            Self::Without => "none",
+        }
+    }
 }
 
 /// Version of our conf.
@@ -204,59 +233,12 @@ impl CniVersion {
     }
 }
 
-/// Options of `install`.
-#[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap install --dry-run")]
-pub struct Install {
-    /// Where the runtime is to read confs.
-    #[arg(long, value_enum, default_value_t = Mode::Shared)]
-    pub mode: Mode,
-    /// The plugin to install.
-    #[arg(long, value_name = "PATH", default_value = PACKAGED_PLUGIN)]
-    pub plugin: PathBuf,
-    /// Where the runtime looks for plugins; may be given more than once [default: what the runtime says, else those of
-    /// /opt/cni/bin and /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR")]
-    pub bin_dirs: Vec<PathBuf>,
-    /// cniVersion of our conf [default: what it is, else 1.0.0].
-    #[arg(long, value_enum)]
-    pub cni_version: Option<CniVersion>,
-    /// List attachments of this network, which is none of the policy's, as `unrecorded`; may be given more than once.
-    #[arg(long = "accept-unknown", value_name = "NETWORK")]
-    pub accepted: Vec<String>,
-    /// Leave attachments of this network out, for their DEL never comes here; may be given more than once.
-    #[arg(long = "ignore-network", value_name = "NETWORK")]
-    pub ignored: Vec<String>,
-    /// The runtime's result cache.
-    #[arg(long, value_name = "DIR", default_value = RUNTIME_CACHE)]
-    pub cache_dir: PathBuf,
-    /// The runtime.
-    #[command(flatten)]
-    pub runtime: Endpoint,
-}
-
 /// The runtime to ask.
 #[derive(Debug, Clone, Args)]
 pub struct Endpoint {
     /// The runtime's socket, or `none` to ask nobody.
     #[arg(long, value_name = "ENDPOINT", default_value = RUNTIME_ENDPOINT)]
     pub runtime_endpoint: String,
-}
-
-/// Options of `uninstall`.
-#[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap uninstall --dry-run")]
-pub struct Uninstall {
-    /// Remove the plugin and the empty state as well. CRI-O replays confs it has cached, so keep the plugin while a sandbox
-    /// of our time lives.
-    #[arg(long)]
-    pub purge: bool,
-    /// Where the plugin is; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR")]
-    pub bin_dirs: Vec<PathBuf>,
-    /// The runtime.
-    #[command(flatten)]
-    pub runtime: Endpoint,
 }
 
 /// What to do with the policy.
@@ -307,6 +289,9 @@ pub struct Sweep {
     /// ifname for all of a container's. It is taken for the whole truth, also when it is empty.
     #[arg(long, value_name = "FILE")]
     pub listed: Option<PathBuf>,
+    /// Another pass after so many seconds, without an end; for a pod that sweeps.
+    #[arg(long, value_name = "SECONDS")]
+    pub every: Option<u64>,
     /// Where delegates are; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist].
     #[arg(long = "bin-dir", value_name = "DIR")]
     pub bin_dirs: Vec<PathBuf>,

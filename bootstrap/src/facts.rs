@@ -20,6 +20,7 @@ use crate::cli::{Install, Mode};
 use crate::confdir::ConfDir;
 use crate::policy::completion::Completion;
 use crate::profile;
+use crate::runtime::adding::can_see;
 use crate::runtime::{CniSetup, cri::Runtime};
 use crate::settings::Settings;
 
@@ -59,6 +60,8 @@ pub struct Facts {
     pub listed: Result<BTreeSet<Key>, String>,
     /// What the runtime says of itself.
     pub runtime: Result<Asked, String>,
+    /// Whether its ADDs that are running can be seen from here.
+    pub sees: Result<(), String>,
     /// Now.
     pub now: Result<Moment, String>,
 }
@@ -133,6 +136,10 @@ impl Facts {
             now: Moment::now().map_err(|e| format!("read the clock: {e}")),
             completion: Completion::of(&settings.layout.policy_file()),
             policy,
+            sees: match &runtime {
+                Ok(Asked::Told(_) | Asked::Silent) => can_see(&wanted.runtime.runtime_endpoint),
+                Ok(Asked::Nobody) | Err(_) => Ok(()),
+            },
             runtime,
             settings,
         }

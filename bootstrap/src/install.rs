@@ -62,6 +62,7 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
         facts.listed.as_ref().err(),
         facts.cache.as_ref().err(),
         facts.runtime.as_ref().err(),
+        facts.sees.as_ref().err(),
         facts.now.as_ref().err(),
     ] {
         way.findings.extend(error.cloned());

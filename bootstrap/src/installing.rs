@@ -5,17 +5,22 @@ use std::time::Duration;
 use shim::layout::PLUGIN;
 use shim::store::Store;
 
+use crate::bring::{Plan, load::Load, systemd};
 use crate::cache::Cache;
 use crate::change::{self, Act, Change};
 use crate::cli::{Global, Install};
 use crate::exit::{Exit, Failure};
 use crate::facts::{self, Asked, Facts};
+use crate::host;
 use crate::install::{Decision, decide, left_out, names};
 use crate::inventory::{Known, take};
+use crate::node;
+use crate::places::Root;
 use crate::print::{Changed, Done, Outcome};
 use crate::runtime::adding::{Way, wait_for_quiet};
 use crate::runtime::cri::Runtime;
 use crate::settings::Settings;
+use crate::switch;
 
 /// How long the runtime may take to load our conf, and an ADD under the conf before to end: kubelet gives one four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
@@ -25,12 +30,35 @@ const LOADED_WITHIN: Duration = Duration::from_secs(240);
 /// # Errors
 /// All findings, before anything is touched; or the change that failed.
 pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
+    let load = Load::of(wanted)?;
+    host::enter(global)?;
+    if let Some(why) = node::without_plugin(&Root::new(&global.root)) {
+        return Err(Failure::new(Exit::No, why));
+    }
+    let brings = !load.items.is_empty();
+    if let Some(off) = switch::off(&Root::default()).filter(|_| brings) {
+        return Ok(Changed::applied(Vec::new(), vec![format!("{off}; nothing is brought nor installed")]));
+    }
+    if load.units && !systemd::is_here() {
+        return Err(Failure::new(
+            Exit::No,
+            "--units: systemd does not run this node; let watch run in a pod (deploy/pod.yaml)",
+        ));
+    }
+    let plan = Plan::of(&load, wanted.overwrite)?;
+    if global.dry_run && plan.writes() {
+        let mut notes = plan.notes;
+        notes.push("what installing takes is seen once these are there".into());
+        return Ok(Changed::planned(plan.changes, notes));
+    }
+    let (news, mut notes) = (plan.writes(), plan.notes.clone());
+    let mut done = if brings && !global.dry_run { plan.carry_out()? } else { Vec::new() };
     let facts = Facts::gather(Settings::gather(global), wanted);
-    let Decision { changes, mut notes } = decide(&facts, wanted)?;
+    let Decision { changes, notes: more } = decide(&facts, wanted)?;
+    notes.extend(more);
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }
-    let mut done = Vec::new();
     for change in changes {
         if let Some(completion) = facts.completion.as_ref().filter(|one| one.is(&change)) {
             done.push(completion.apply(&facts.settings.layout, change)?);
@@ -52,6 +80,9 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
             Failure { exit: failure.exit, findings }
         })?;
         done.push(Done { change, outcome });
+    }
+    if load.units {
+        done.extend(systemd::carry_out(systemd::start(news))?);
     }
     Ok(Changed::applied(done, notes))
 }
@@ -79,10 +110,13 @@ fn apply(
         | Act::CloseEntry(_)
         | Act::Unlock(_)
         | Act::Wait
+        | Act::RemoveTree(_)
+        | Act::Empty(_)
         | Act::MakeDir(_)
         | Act::SetAside { .. }
         | Act::Mark { .. }
-        | Act::Start { .. } => {}
+        | Act::Start { .. }
+        | Act::Systemctl(_) => {}
     }
     Ok(Some(Outcome::Done))
 }

@@ -6,8 +6,8 @@ use bootstrap::cli::{Cli, Command, Policy};
 use bootstrap::exit::{Exit, Failure};
 use bootstrap::settings::Settings;
 use bootstrap::{
-    attachments, bake, boot, explain, gate, generator, installing, policy, print, render, seal, selftest,
-    status, sweep, uninstall, watch,
+    attachments, bake, boot, explain, gate, generator, host, installing, policy, print, render, seal,
+    selftest, status, sweep, uninstall, watch,
 };
 use clap::Parser;
 use shim::request::Pod;
@@ -21,11 +21,19 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {
+    // What a pod has for its node is read first, by `install` itself.
+    if !matches!(cli.command, Command::Install(_)) {
+        host::enter(&cli.global)?;
+    }
     let (global, output) = (&cli.global, cli.global.output);
     Ok(match &cli.command {
         Command::Install(wanted) => print::report(output, &installing::install(global, wanted)?),
         Command::Uninstall(wanted) => print::report(output, &uninstall::uninstall(global, wanted)?),
-        Command::Sweep(wanted) => print::report(output, &sweep::sweep(global, wanted)?),
+        Command::Sweep(wanted) => match wanted.every {
+            Some(every_secs) => sweep::every::run(global, wanted, every_secs)?,
+            None => print::report(output, &sweep::sweep(global, wanted)?),
+        },
+        Command::Status(wanted) if wanted.follow => status::follow(global),
         Command::Status(wanted) => print::report(output, &status::run(global, wanted)?),
         Command::Boot(wanted) => print::report(output, &boot::boot(global, wanted)?),
         Command::Gate(wanted) => print::report(output, &gate::gate(global, wanted)?),
@@ -42,6 +50,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             print::report(output, &attachments::list(&layout, policy.as_ref())?)
         }
         Command::Policy(verb) => {
+            policy::needed(global, verb)?;
             let layout = Settings::certain(global)?.layout;
             match verb {
                 Policy::Show => print::report(output, &policy::show(&layout)?),

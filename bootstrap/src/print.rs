@@ -150,6 +150,11 @@ pub fn waiting(findings: &[String]) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
+/// Prints one line of something that goes on.
+pub fn line(text: &str) {
+    print(&format!("{text}\n"));
+}
+
 fn print(text: &str) {
     let mut out = std::io::stdout();
     // A reader that went away (`| head`) is no failure of ours.

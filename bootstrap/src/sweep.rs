@@ -7,6 +7,8 @@
 //! if nothing contradicts it: while the netns of an attachment that it would have to list is alive, the answer is taken for
 //! a fault (a runtime that has just started, another one's socket) and nothing is done. `--listed FILE` is believed as it is.
 
+pub mod every;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -259,10 +261,13 @@ fn apply(
             | Act::Write(_)
             | Act::List(_)
             | Act::Confirm
+            | Act::RemoveTree(_)
+            | Act::Empty(_)
             | Act::MakeDir(_)
             | Act::SetAside { .. }
             | Act::Mark { .. }
-            | Act::Start { .. } => None,
+            | Act::Start { .. }
+            | Act::Systemctl(_) => None,
         };
         done.push(Done { change, outcome });
     }

@@ -6,20 +6,23 @@ use std::time::Duration;
 use shim::layout::PLUGIN;
 
 use crate::attachments::{self, Attachments};
+use crate::bring::leave::Leave;
 use crate::change::{self, Act, Change, Write};
 use crate::cli::{Global, Uninstall};
 use crate::exit::{Exit, Failure};
 use crate::facts::{Asked, bin_dirs};
 use crate::node::Node;
 use crate::places::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
-use crate::print::{Changed, Done, Outcome};
-use crate::runtime::adding::{Way, wait_for_quiet};
+use crate::print::{self, Changed, Done, Outcome};
+use crate::runtime::adding::{Way, can_see, wait_for_quiet};
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::runtime::cri::Runtime;
 use crate::settings::Settings;
 
 /// How long the runtime may take to load the next conf, and an ADD through us to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);
+/// Between two tries while something is attached.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// How many attachments a refusal names.
 const NAMED: usize = 10;
 
@@ -28,12 +31,38 @@ const NAMED: usize = 10;
 /// # Errors
 /// 3 while anything is attached, or while the runtime reads a directory of ours; 75 when something came to be attached meanwhile, and then the conf is back.
 pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
+    if !wanted.wait || global.dry_run {
+        return once(global, wanted);
+    }
+    let mut said = Vec::new();
+    loop {
+        match once(global, wanted) {
+            Err(failure) if matches!(failure.exit, Exit::No | Exit::TryLater) => {
+                if failure.findings != said {
+                    print::waiting(&failure.findings);
+                    said = failure.findings;
+                }
+                std::thread::sleep(TRY_AGAIN);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     let settings = Settings::certain(global)?;
     refuse_attached(&attachments::list(&settings.layout, None)?)?;
     refuse_told(&Root::new(&global.root))?;
-    let changes = decide(&settings, wanted);
+    let runtime = Asked::runtime(&wanted.runtime.runtime_endpoint).map_err(Failure::later)?;
+    if runtime != Asked::Nobody {
+        can_see(&wanted.runtime.runtime_endpoint).map_err(Failure::later)?;
+    }
+    let mut changes = decide(&settings, wanted, &runtime);
+    let leave = wanted.brought.then(Leave::gather).transpose()?;
     if global.dry_run {
-        return Ok(Changed::planned(changes, Vec::new()));
+        let (more, notes) = leave.map_or_else(Default::default, |leave| (leave.changes, leave.notes));
+        changes.extend(more);
+        return Ok(Changed::planned(changes, notes));
     }
     let leaving = Leaving::say(&settings)?;
     let mut done = Vec::new();
@@ -53,7 +82,9 @@ pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure
         done.push(Done { change, outcome });
     }
     drop(leaving);
-    Ok(Changed::applied(done, Vec::new()))
+    let (more, notes) = leave.map_or_else(|| Ok(Default::default()), Leave::carry_out)?;
+    done.extend(more);
+    Ok(Changed::applied(done, notes))
 }
 
 /// Tells `watch` not to put our conf back; until the name is gone, and with it the reason to, or until we gave up.
@@ -113,7 +144,7 @@ fn refuse_told(root: &Root) -> Result<(), Failure> {
     }
 }
 
-fn decide(settings: &Settings, wanted: &Uninstall) -> Vec<Change> {
+fn decide(settings: &Settings, wanted: &Uninstall, runtime: &Asked) -> Vec<Change> {
     // The conf first: what it names must be there as long as a runtime may call us.
     let mut changes = vec![remove(settings.conf_file(), true, "the runtime calls the next conf from now on")];
     changes.push(remove(
@@ -123,7 +154,7 @@ fn decide(settings: &Settings, wanted: &Uninstall) -> Vec<Change> {
     ));
     if wanted.purge {
         changes.push(remove(settings.layout.inventory(), false, "it is empty"));
-        let plugins = bin_dirs(&wanted.bin_dirs, None).into_iter().map(|dir| dir.join(PLUGIN));
+        let plugins = bin_dirs(&wanted.bin_dirs, runtime.setup()).into_iter().map(|dir| dir.join(PLUGIN));
         changes.extend(plugins.map(|path| remove(path, false, "the plugin")));
     }
     changes

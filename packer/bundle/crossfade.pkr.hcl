@@ -208,6 +208,9 @@ locals {
     var.crossfade_sha256 != "" && var.crossfade_sha256 != try(sha256(file("${var.crossfade_packages}/SHA256SUMS")), "") ? "${var.crossfade_packages}/SHA256SUMS is not the one that crossfade_sha256 pins" : "",
   ])
 
+  # The sha256 of SHA256SUMS: which release this is, for tags and manifests.
+  crossfade_sums = try(sha256(file("${var.crossfade_packages}/SHA256SUMS")), "")
+
   crossfade_root    = var.crossfade_bundle == "" ? "${path.root}/crossfade" : var.crossfade_bundle
   crossfade_install = "${local.crossfade_root}/scripts/install.sh"
   crossfade_finish  = "${local.crossfade_root}/scripts/finish.sh"
@@ -240,7 +243,7 @@ locals {
     "CROSSFADE_PHASE=${var.crossfade_phase}",
     "CROSSFADE_POLICY=${var.crossfade_policy == "" ? "" : basename(var.crossfade_policy)}",
     "CROSSFADE_SEAL_ALLOW=${join(",", var.crossfade_seal_allow)}",
-    "CROSSFADE_SHA256=${try(sha256(file("${var.crossfade_packages}/SHA256SUMS")), "")}",
+    "CROSSFADE_SHA256=${local.crossfade_sums}",
     "CROSSFADE_TAINTS=${join(",", var.crossfade_taints)}",
   ]
 }

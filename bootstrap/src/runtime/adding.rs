@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use shim::layout::PLUGIN;
 use shim::request::DEPTH_VARIABLE;
 
+use super::cri::Runtime;
+
 /// So long nothing must be seen: a hundred times what lies between two plugins of a chain.
 const QUIET: Duration = Duration::from_secs(1);
 /// Between two looks.
@@ -25,6 +27,33 @@ pub enum Way {
     PastUs,
     /// The runtime calls us, and we call the plugins.
     ThroughUs,
+}
+
+/// Whether the ADDs of the runtime at `endpoint` can be seen from here: in a pod that has not the rights they cannot, and would
+/// count as none.
+///
+/// # Errors
+/// What is missing.
+pub fn can_see(endpoint: &str) -> Result<(), String> {
+    let cannot =
+        |why: &str| format!("the runtime's ADDs cannot be seen from here, and one might be missed: {why}");
+    let Ok(runtime) = Runtime::at(endpoint) else { return Ok(()) };
+    // Whom nobody answers for is somebody else's finding.
+    let Ok(pid) = runtime.pid() else { return Ok(()) };
+    if pid == 0 {
+        return Err(cannot("it is in another pid namespace; a pod needs hostPID"));
+    }
+    let of = |pid: &str, what: &str| Path::new("/proc").join(pid).join(what);
+    let pid = pid.to_string();
+    std::fs::read(of(&pid, "environ")).map_err(|e| {
+        cannot(&format!("the environment of process {pid}: {e}; a pod needs CAP_SYS_PTRACE, and no AppArmor profile that forbids it"))
+    })?;
+    let net = |pid: &str| std::fs::read_link(of(pid, "ns/net")).ok();
+    if net(&pid) == net("self") {
+        Ok(())
+    } else {
+        Err(cannot("it is in another network namespace; a pod needs hostNetwork"))
+    }
 }
 
 /// Waits until no ADD runs this way on this host.

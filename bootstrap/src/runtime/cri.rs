@@ -1,6 +1,7 @@
 //! A CRI runtime, asked over its socket. Every question is bounded in time.
 
 use std::collections::BTreeSet;
+use std::os::unix::net::UnixStream as UnixSocket;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{ListPodSandboxRequest, StatusRequest};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -51,6 +53,16 @@ impl Runtime {
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.socket.exists()
+    }
+
+    /// The process that listens; 0 where it is in another pid namespace than we.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub fn pid(&self) -> Result<i32> {
+        let named = || format!("ask {} for its process", self.socket.display());
+        let socket = UnixSocket::connect(&self.socket).with_context(named)?;
+        Ok(getsockopt(&socket, PeerCredentials).with_context(named)?.pid())
     }
 
     /// Ids of all its sandboxes, whatever their state.

@@ -20,7 +20,7 @@ use shim::file::read_bounded;
 pub use self::exec::{Command, ExecLine, Word};
 pub use self::order::{Order, Step};
 pub use self::relation::{Kind, Relation};
-use self::search::chase;
+pub(crate) use self::search::chase;
 use self::words::{Escapes, split};
 use crate::places::Root;
 

@@ -134,7 +134,7 @@ pub(super) fn is_masked(root: &Root, real: &Path) -> bool {
 }
 
 /// Where `path` leads to as the node sees it, absolute links taken below the root; none where something is missing.
-pub(super) fn chase(root: &Root, path: &Path) -> Option<PathBuf> {
+pub(crate) fn chase(root: &Root, path: &Path) -> Option<PathBuf> {
     let mut real = PathBuf::from("/");
     let mut left: Vec<std::ffi::OsString> = parts(path);
     let mut links = 0;

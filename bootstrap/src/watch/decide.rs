@@ -8,6 +8,7 @@ use super::facts::{Facts, NetworkFacts};
 use super::memory::Memory;
 use super::network::{Judged, judge, places};
 use super::own::{self, Decided, State};
+use super::pod;
 use super::proof::WITHIN_SECS;
 use crate::change::{Act, Change};
 use crate::install::needed;
@@ -90,6 +91,7 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
     findings.extend(facts.untold.clone());
+    findings.extend(facts.in_pod.then(|| pod::FINDING.to_owned()));
     findings.extend(memory.unswept.as_ref().map(|why| format!("nothing is swept: {why}")));
     findings.extend(memory.failed.clone());
     let mut happened = conf.happened.clone();
@@ -108,7 +110,7 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
         changes.extend(judged.iter().flat_map(|one| one.changes.clone()));
     }
     changes.extend(conf.changes.clone());
-    if policy.is_some() && facts.off.is_none() && facts.now >= memory.sweep {
+    if policy.is_some() && facts.off.is_none() && !facts.in_pod && facts.now >= memory.sweep {
         memory.sweep = facts.now + SWEEP_EVERY;
         memory.unswept = None;
         changes.push(sweep(facts));

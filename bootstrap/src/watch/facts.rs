@@ -34,6 +34,8 @@ pub struct Facts {
     pub now: Duration,
     /// This boot.
     pub boot_id: String,
+    /// `watch` runs in a pod.
+    pub in_pod: bool,
     /// What switched us off.
     pub off: Option<Off>,
     /// node.json; where it cannot be used, why, and [`Facts::node`] is what it was before.
@@ -90,6 +92,8 @@ pub struct Known<'a> {
     pub usual: &'a Usual,
     /// Our conf when it was last there.
     pub before: Option<&'a Installed>,
+    /// `watch` runs in a pod.
+    pub in_pod: bool,
 }
 
 /// The directories that the runtime uses without us, as it was configured when it was started.
@@ -163,12 +167,14 @@ impl Facts {
     /// Looks at everything, with what was known before.
     #[must_use]
     pub fn gather(global: &Global, known: Known<'_>, now: Duration) -> Self {
-        let Known { node, usual, before } = known;
+        let Known { node, usual, before, in_pod } = known;
         let root = Root::new(&global.root);
-        let (node, bad_node) = match Node::load(&root) {
+        let (mut node, bad_node) = match Node::load(&root) {
             Ok(node) => (node, None),
             Err(why) => (node.clone(), Some(why)),
         };
+        // A proof is a unit of its own, and a pod cannot start one.
+        node.proves &= !in_pod;
         let settings = Settings::on(global, &node, usual.conf_dir.as_deref(), before);
         let layout = settings.layout;
         let boot_id = boot::boot_id().unwrap_or_default().to_owned();
@@ -202,6 +208,7 @@ impl Facts {
             own: settings.installed,
             now,
             boot_id,
+            in_pod,
             bad_node,
             node,
             layout,

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod network;
 pub mod own;
 pub mod pace;
+pub mod pod;
 pub mod probe;
 pub mod proof;
 pub mod prove;
@@ -30,10 +31,11 @@ use shim::process::Process;
 use shim::trust;
 
 use crate::api::{Publisher, credential};
+use crate::change::{Change, Write, finish};
 use crate::cli::{Global, Watch};
 use crate::exit::{Exit, Failure};
-use crate::node::Node;
-use crate::places::{Root, STATUS, WATCH_LOCK};
+use crate::node::{self, Node};
+use crate::places::{Root, STATUS, WATCH_LOCK, WITHOUT};
 use crate::print::{self, Changed, Report};
 use crate::report::Publish;
 use crate::unit::Unit;
@@ -46,6 +48,8 @@ pub struct Scope {
     pub global: Global,
     /// The node.
     pub root: Root,
+    /// It runs in a pod.
+    pub in_pod: bool,
 }
 
 impl Scope {
@@ -80,9 +84,12 @@ impl Scope {
 /// # Errors
 /// 75 when another `watch` runs here.
 pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
-    let scope = Scope { global: global.clone(), root: Root::new(&global.root) };
+    let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: wanted.pod };
     if wanted.once && global.dry_run {
-        return once(&scope);
+        return match node::without_plugin(&scope.root) {
+            Some(why) => without(&scope, &why),
+            None => once(&scope),
+        };
     }
     if global.dry_run {
         return Err(Failure::new(
@@ -90,9 +97,23 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
             "--dry-run goes with --once: a loop that changes nothing has no end",
         ));
     }
-    let _held = hold(&scope.root)?;
+    let _held = if wanted.pod { pod::turn(&scope.root)? } else { hold(&scope.root)? };
     shim::journal::init();
+    if let Some(why) = node::without_plugin(&scope.root) {
+        return without(&scope, &why);
+    }
     if wanted.once { once(&scope) } else { run::run(&scope) }
+}
+
+/// A node without a plugin of ours: there is nothing to watch, and the unit's condition is to know it from now on.
+fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
+    let marker = Write { path: scope.root.at(WITHOUT), bytes: Vec::new(), mode: 0o644, nudge: false };
+    let changes = vec![Change::file(marker, "there is nothing to watch")];
+    tracing::info!(event = "Ended", "{why}");
+    let changed = finish(&scope.global, changes, vec![why.to_owned()])?;
+    // Whoever started it waits for this word.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    Ok(print::report(scope.global.output, &changed))
 }
 
 /// The lock of the one `watch` that may run; it ends with the process.
@@ -146,7 +167,7 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
     let before = document::of_this_boot(&scope.root.at(STATUS));
     let memory = memory::Memory { sweep: Duration::MAX, ..memory::Memory::after(before.as_ref()) };
     let usual = Usual::find(&scope.root, &Node::load(&scope.root).unwrap_or_default());
-    let known = Known { node: &Node::default(), usual: &usual, before: None };
+    let known = Known { node: &Node::default(), usual: &usual, before: None, in_pod: scope.in_pod };
     let facts = facts::Facts::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =

@@ -16,8 +16,9 @@ use super::events::{Events, Wake, signals};
 use super::facts::{Facts, Known, Usual, prints};
 use super::memory::Memory;
 use super::pace::Pace;
-use super::{Scope, apply, textfile};
+use super::{Scope, apply, pod, textfile};
 use crate::change::Act;
+use crate::cli::Mode;
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
 use crate::places::STATUS;
@@ -50,7 +51,12 @@ pub fn run(scope: &Scope) -> Result<Exit, Failure> {
     told(&[NotifyState::Ready]);
     loop {
         told(&[NotifyState::Watchdog, NotifyState::Status(&watch.said)]);
-        if watch.off {
+        // A pod that ends is started again, and would say so for ever.
+        if watch.off && !scope.in_pod {
+            return Ok(Exit::Done);
+        }
+        if scope.in_pod && pod::unit_runs(&scope.root) {
+            info!(event = "GivesWay", "{}", pod::GIVES_WAY);
             return Ok(Exit::Done);
         }
         let changed = match wakes.recv_timeout(wait) {
@@ -147,6 +153,12 @@ impl<'a> Watch<'a> {
     /// long to wait for the next.
     fn round(&mut self, changed: bool) -> Duration {
         let facts = self.look(changed);
+        if facts.node.conf_dir == Mode::Without {
+            // What is in force stays as it is until the next boot; the next start of this program ends at once.
+            info!(event = "Ended", "node.json says confDir none: there is nothing to watch");
+            self.off = true;
+            return Duration::ZERO;
+        }
         self.memory.polls = self.events.polls();
         let mut decision = decide(&facts, &self.memory, self.me);
         let failed = self.carry_out(&facts, &mut decision);
@@ -190,7 +202,8 @@ impl<'a> Watch<'a> {
             let before: Vec<PathBuf> = self.prints.keys().cloned().collect();
             self.prints = prints(&before);
             let usual = self.usual.get_or_insert_default();
-            let known = Known { node: &known, usual: &usual.0, before: self.memory.good.as_ref() };
+            let good = self.memory.good.as_ref();
+            let known = Known { node: &known, usual: &usual.0, before: good, in_pod: self.scope.in_pod };
             let facts = Facts::gather(&self.scope.global, known, now(self.began));
             // A runtime that was started again may have been configured anew.
             let life = facts.runtime.clone();

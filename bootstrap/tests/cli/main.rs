@@ -1,17 +1,21 @@
 //! `crossfade-bootstrap` as a person calls it: the program itself, on trees of files that stand for a node.
 
+mod bake;
 mod boot;
 mod explain;
 mod gate;
 mod install;
 mod kubelet;
 mod node;
+mod pod;
 mod policy;
 mod refusals;
 mod render;
+mod seal;
 mod selftest;
 mod sweep;
 mod systemd;
 mod tree;
 mod uninstall;
 mod watch;
+mod without;

@@ -15,7 +15,7 @@ const PRIVATE: &str = "run/crossfade/net.d/01-crossfade.conflist";
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A node whose only network is ready when `run/probe` is there.
-fn node(conf_dir: &str) -> Tree {
+pub(crate) fn node(conf_dir: &str) -> Tree {
     let tree = Tree::bare();
     tree.conf("10-old.conflist", "oldnet", "bridge");
     tree.write("opt/cni/bin/bridge", "#!/bin/sh\n");
@@ -40,7 +40,7 @@ fn boot_id() -> String {
 }
 
 /// status.json, which is held against its schema.
-fn status(tree: &Tree) -> Value {
+pub(crate) fn status(tree: &Tree) -> Value {
     let schema: Value = serde_json::from_str(include_str!("../../status.schema.json")).expect("schema");
     let status = tree.json("run/crossfade/status.json");
     let errors: Vec<String> = jsonschema::validator_for(&schema)
@@ -52,7 +52,7 @@ fn status(tree: &Tree) -> Value {
     status
 }
 
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + LIMIT;
     while !condition() {
         assert!(Instant::now() < end, "{what}: did not happen");

@@ -43,6 +43,7 @@ impl World {
         let facts = Facts {
             now: Duration::ZERO,
             boot_id: "boot".into(),
+            in_pod: false,
             off: None,
             bad_node: None,
             node: Node { conf_dir: mode, ..Node::default() },
@@ -465,4 +466,15 @@ fn flips_are_told_and_the_sweep_comes_now_and_then() {
         sweeps += world.round(60).changes.iter().filter(|change| *change == "start crossfade-sweep").count();
     }
     assert_eq!(sweeps, 6, "in an hour");
+}
+
+#[test]
+fn in_a_pod_nothing_is_swept_and_status_says_so() {
+    let mut world = World::new(Mode::Shared);
+    world.facts.in_pod = true;
+    world.round(0);
+    world.memory.sweep = Duration::from_secs(60);
+    assert!(world.round(60).changes.is_empty());
+    let document = decide(&world.facts, &world.memory, ME).document;
+    assert!(document.findings.iter().any(|finding| finding == super::pod::FINDING), "{document:?}");
 }

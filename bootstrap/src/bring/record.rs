@@ -1,0 +1,74 @@
+//! What pods have brought onto this node.
+//!
+//! *Shape* of /var/lib/crossfade/brought.json: `{"version":1,"units":false,"files":{"/etc/crossfade/policy.json":{"source":"<sha256>",
+//! "written":["<sha256>"]}}}`. `source` is what the pod had, `written` what was made of it; two while it is being replaced.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use shim::file::read_bounded;
+use shim::trust;
+
+const VERSION: u32 = 1;
+const MAX_BYTES: usize = 1 << 20;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    version: u32,
+    /// Units of ours were enabled.
+    pub units: bool,
+    /// By their places.
+    pub files: BTreeMap<PathBuf, Entry>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// SHA-256 of what the pod had.
+    pub source: String,
+    /// SHA-256 of what the node got.
+    pub written: Vec<String>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self { version: VERSION, units: false, files: BTreeMap::new() }
+    }
+}
+
+impl Record {
+    /// Reads it; none where no pod was here.
+    ///
+    /// # Errors
+    /// One line that names the file.
+    pub fn read(path: &Path) -> Result<Option<Self>, String> {
+        let named = |why: String| {
+            format!("{}: {why}; remove it, and what pods brought counts as somebody else's", path.display())
+        };
+        let mut file = match trust::open(path) {
+            Ok(file) => file,
+            Err(why) if why.is_absent() => return Ok(None),
+            Err(why) => return Err(why.to_string()),
+        };
+        let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
+        let record: Self = serde_json::from_slice(&bytes).map_err(|e| named(e.to_string()))?;
+        if record.version == VERSION {
+            Ok(Some(record))
+        } else {
+            Err(named(format!("version {}, expected {VERSION}", record.version)))
+        }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        // Ours always serialises.
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+}

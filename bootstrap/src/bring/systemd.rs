@@ -1,0 +1,76 @@
+//! The node's systemd, asked through its own systemctl.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::change::{Act, Change};
+use crate::exit::{Exit, Failure};
+use crate::print::{Done, Outcome};
+
+/// Units that run what we bring.
+const UNITS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
+/// Is there where systemd is PID 1. *Source*: man 3 `sd_booted`.
+const BOOTED: &str = "/run/systemd/system";
+
+/// Whether systemd runs this node.
+#[must_use]
+pub fn is_here() -> bool {
+    Path::new(BOOTED).is_dir()
+}
+
+/// What has `watch` run as a unit from now on; started anew where its files are others than before.
+#[must_use]
+pub fn start(news: bool) -> Vec<Change> {
+    let [boot, watch] = UNITS;
+    let verb = if news { "restart" } else { "start" };
+    let mut changes = Vec::new();
+    if news {
+        changes.push(systemctl(vec!["daemon-reload"], "its units are others than before"));
+    }
+    changes.push(systemctl(vec!["enable", "--quiet", boot, watch], "at every boot from now on"));
+    changes.push(systemctl(vec![verb, watch], "now"));
+    changes
+}
+
+/// What ends the units; before their files are removed.
+#[must_use]
+pub fn stop() -> Vec<Change> {
+    let [boot, watch] = UNITS;
+    vec![systemctl(vec!["disable", "--quiet", "--now", watch, boot], "they are taken away")]
+}
+
+/// What tells systemd that the units are gone.
+#[must_use]
+pub fn forget() -> Vec<Change> {
+    vec![systemctl(vec!["daemon-reload"], "the units are gone")]
+}
+
+fn systemctl(arguments: Vec<&'static str>, why: &str) -> Change {
+    let target = format!("systemctl {}", arguments.join(" "));
+    Change::new(Act::Systemctl(arguments), target, why)
+}
+
+/// Carries out changes of [`start`], [`stop`] and [`forget`]; others are none of ours.
+///
+/// # Errors
+/// What systemctl says.
+pub fn carry_out(changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
+    let mut done = Vec::new();
+    for change in changes {
+        if let Act::Systemctl(arguments) = &change.act {
+            run(arguments).map_err(|why| Failure::new(Exit::Failed, format!("{}: {why}", change.target)))?;
+            done.push(Done { change, outcome: Some(Outcome::Done) });
+        }
+    }
+    Ok(done)
+}
+
+fn run(arguments: &[&str]) -> Result<(), String> {
+    let output =
+        Command::new("systemctl").args(arguments).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{}: {}", output.status, said.lines().next().unwrap_or("it says nothing")))
+}

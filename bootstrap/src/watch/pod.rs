@@ -1,0 +1,59 @@
+//! `watch` in a pod: never two at a time, and crossfade-watch.service comes first.
+//!
+//! | the unit | another watch | the pod |
+//! |---|---|---|
+//! | active, or between two tries | | looks on; one that does the work ends, and looks on when it is started again |
+//! | inactive, or absent | holds the lock | looks on |
+//! | inactive, or absent | none | does the work |
+//!
+//! The unit may do more (it has units of its own for proofs and sweeps), so it does not wait for a pod to end; while one has yet
+//! to notice, the unit's own tries are refused by the lock.
+
+use std::fs::File;
+use std::time::Duration;
+
+use nix::fcntl::Flock;
+
+use super::hold;
+use crate::exit::{Exit, Failure};
+use crate::places::{Root, WATCH_UNIT};
+use crate::print;
+
+/// Between two looks whether it is our turn.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// What a pod cannot do, for status.json.
+pub const FINDING: &str = "watch runs in a pod, where no unit can be started: networks are ready by their probes alone, and nothing is swept but by deploy/sweep.yaml";
+/// Why a pod ends.
+pub const GIVES_WAY: &str = "crossfade-watch.service of this node has been started, and comes first";
+
+/// Whether systemd runs `watch` on this node.
+#[must_use]
+pub fn unit_runs(root: &Root) -> bool {
+    root.at(WATCH_UNIT).symlink_metadata().is_ok()
+}
+
+/// Waits until nobody else does the work, and takes the lock of the one who does.
+///
+/// # Errors
+/// The lock cannot be had for another reason than that somebody has it.
+pub fn turn(root: &Root) -> Result<Flock<File>, Failure> {
+    let mut said = String::new();
+    loop {
+        let why = if unit_runs(root) {
+            "crossfade-watch.service of this node does the work; this pod looks on".to_owned()
+        } else {
+            match hold(root) {
+                Ok(held) => return Ok(held),
+                Err(failure) if failure.exit == Exit::TryLater => {
+                    format!("{}; this pod looks on", failure.findings.join("; "))
+                }
+                Err(failure) => return Err(failure),
+            }
+        };
+        if said != why {
+            print::waiting(std::slice::from_ref(&why));
+            said = why;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
