@@ -8,6 +8,7 @@ mod off;
 mod order;
 mod registration;
 mod seeded;
+mod selftest;
 mod units;
 mod watched;
 
@@ -39,6 +40,7 @@ fn main() -> Result<ExitCode> {
         order::trials(),
         watched::trials(),
         seeded::trials(),
+        selftest::trials(),
     ] {
         trials.extend(more);
     }
