@@ -10,6 +10,7 @@ mod registration;
 mod seeded;
 mod units;
 mod watched;
+mod without;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ fn main() -> Result<ExitCode> {
         order::trials(),
         watched::trials(),
         seeded::trials(),
+        without::trials(),
     ] {
         trials.extend(more);
     }
