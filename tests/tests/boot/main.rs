@@ -11,6 +11,7 @@ mod seeded;
 mod selftest;
 mod units;
 mod watched;
+mod without;
 
 use std::process::ExitCode;
 
@@ -35,12 +36,12 @@ fn main() -> Result<ExitCode> {
         first::trials(),
         broken::trials(),
         registration::trials(),
-        expansion::trials(),
         off::trials(),
         order::trials(),
         watched::trials(),
         seeded::trials(),
         selftest::trials(),
+        without::trials(),
     ] {
         trials.extend(more);
     }
