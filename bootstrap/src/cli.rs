@@ -52,7 +52,7 @@ pub struct Global {
     /// Print what would be changed, and change nothing.
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain).
+    /// A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, seal).
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// The node's root directory, where a pod has it mounted: the command works in there as if it were run on the node.

@@ -7,6 +7,7 @@ mod harness;
 mod off;
 mod order;
 mod registration;
+mod sealed;
 mod seeded;
 mod units;
 mod watched;
@@ -38,6 +39,7 @@ fn main() -> Result<ExitCode> {
         off::trials(),
         order::trials(),
         watched::trials(),
+        sealed::trials(),
         seeded::trials(),
     ] {
         trials.extend(more);
