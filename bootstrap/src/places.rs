@@ -43,6 +43,9 @@ pub const BROUGHT: &str = "/var/lib/crossfade/brought.json";
 /// Is there while systemd runs `watch`, between two tries as well: a link that PID 1 keeps for every unit that is not inactive, for
 /// the journal. *Source*: systemd, `src/core/unit.c`, `unit_export_invocation_id`.
 pub const WATCH_UNIT: &str = "/run/systemd/units/invocation:crossfade-watch.service";
+/// Says, in this boot, that the node is one without a plugin of ours (`confDir: none`); the unit of `watch` looks for it.
+pub const WITHOUT: &str = "/run/crossfade/without-plugin";
+
 /// Held by the one `watch` that may run.
 pub const WATCH_LOCK: &str = "/run/crossfade/watch.lock";
 /// What `uninstall` says to `watch` while it takes our conf away: it is not to be written again.

@@ -69,6 +69,7 @@ impl Runtime {
         const ID: &str = "runtime.told";
         match (&self.told, self.mode) {
             (_, Mode::Shared) => skipped(ID, "shared mode: the runtime reads its usual directory"),
+            (_, Mode::Without) => skipped(ID, "no plugin of ours: the runtime reads its usual directory"),
             (None, Mode::Private) => skipped(ID, "there is no runtime whose configuration can be read"),
             (Some(Ok(Rehearsed::Told(how))), Mode::Private) => ok(ID, how),
             (Some(Ok(Rehearsed::NotHere(why))), Mode::Private) => skipped(ID, why),

@@ -135,6 +135,7 @@ const fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Private => "private mode",
         Mode::Shared => "shared mode",
+        Mode::Without => "no plugin of ours",
     }
 }
 

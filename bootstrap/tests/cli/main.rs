@@ -1,5 +1,6 @@
 //! `crossfade-bootstrap` as a person calls it: the program itself, on trees of files that stand for a node.
 
+mod bake;
 mod boot;
 mod explain;
 mod gate;
@@ -17,3 +18,4 @@ mod systemd;
 mod tree;
 mod uninstall;
 mod watch;
+mod without;

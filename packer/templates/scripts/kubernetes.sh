@@ -14,7 +14,7 @@ if [[ $(id -u) != 0 ]]; then
 fi
 
 install() {
-    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install --quiet --yes --no-install-recommends "$@"
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install --quiet --yes -o Dpkg::Use-Pty=0 --no-install-recommends "$@"
 }
 
 packages() {

@@ -57,8 +57,13 @@ pub fn render_runtime(global: &Global) -> Result<Changed, Failure> {
         return finish(global, remove(&root, "switched off"), vec![off.to_string()]);
     }
     let node = Node::load(&root).map_err(Failure::settings)?;
-    if node.conf_dir == Mode::Shared {
-        return finish(global, remove(&root, "shared mode"), Vec::new());
+    let why = match node.conf_dir {
+        Mode::Private => None,
+        Mode::Shared => Some("shared mode"),
+        Mode::Without => Some("no plugin of ours here (confDir none)"),
+    };
+    if let Some(why) = why {
+        return finish(global, remove(&root, why), Vec::new());
     }
     let told = private(global, &root, &node);
     if told.is_err() && !global.dry_run {
