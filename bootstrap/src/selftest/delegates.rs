@@ -32,10 +32,10 @@ enum Conf {
     Absent,
     /// It is there and no use; why.
     Bad(String),
-    /// It is there; its plugins, and those that are missing or not to be trusted.
+    /// It is there; its plugins, and those that are missing or not to be trusted, which is none where it cannot be told.
     There {
         types: Vec<String>,
-        missing: Vec<String>,
+        missing: Option<Vec<String>>,
     },
 }
 
