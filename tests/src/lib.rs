@@ -9,6 +9,8 @@ pub mod containerd;
 pub mod cri;
 pub mod crio;
 pub mod crossfade;
+#[cfg(feature = "packages")]
+pub mod daemonset;
 pub mod deadline;
 pub mod demo;
 pub mod dist;
