@@ -7,9 +7,12 @@ mod harness;
 mod off;
 mod order;
 mod registration;
+mod sealed;
 mod seeded;
+mod selftest;
 mod units;
 mod watched;
+mod without;
 
 use std::process::ExitCode;
 
@@ -34,11 +37,13 @@ fn main() -> Result<ExitCode> {
         first::trials(),
         broken::trials(),
         registration::trials(),
-        expansion::trials(),
         off::trials(),
         order::trials(),
         watched::trials(),
+        sealed::trials(),
         seeded::trials(),
+        selftest::trials(),
+        without::trials(),
     ] {
         trials.extend(more);
     }

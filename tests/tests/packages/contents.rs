@@ -53,7 +53,7 @@ fn same_tree() -> Result<()> {
     ensure_same(&tree, &sysext)?;
 
     // Of directories it has only those that are nobody else's.
-    let rpm = release::rpm(&Build::Released.file(".x86_64.rpm")?)?;
+    let rpm = release::rpm(&Build::Released.file("-1.x86_64.rpm")?)?;
     let mut in_rpm = tree;
     in_rpm.retain(|path, entry| entry.what != What::Directory || rpm.contains_key(path));
     ensure_same(&in_rpm, &rpm)

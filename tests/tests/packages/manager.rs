@@ -90,7 +90,7 @@ impl Manager {
         let target = machine.disk(DIRECTORY);
         let suffix = match self {
             Self::Dpkg => "_amd64.deb",
-            Self::Rpm => ".x86_64.rpm",
+            Self::Rpm => "-1.x86_64.rpm",
             Self::Tarball => {
                 output(Command::new("rm").arg("-rf").arg(&target))?;
                 let unpacked = build.unpack(&target)?;
