@@ -6,9 +6,10 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 use shim::file::{self, TEMP_PREFIX};
@@ -19,6 +20,7 @@ use shim::trust;
 
 use crate::cli::Global;
 use crate::exit::{Exit, Failure};
+use crate::mounts::Mounts;
 use crate::print::{Changed, Done, Outcome};
 
 /// Largest file that is compared, or moved to another filesystem, in bytes: a plugin.
@@ -51,6 +53,10 @@ pub enum Act {
         /// Whether it lies in a runtime's conf directory.
         nudge: bool,
     },
+    /// Removes a directory and all that is in it; a link is removed, never followed, and nothing that is mounted is touched.
+    RemoveTree(PathBuf),
+    /// Leaves a file without content; it keeps owner, mode and label.
+    Empty(PathBuf),
     /// Makes a directory, 0755, and what is missing above it.
     MakeDir(PathBuf),
     /// Moves a file or a directory out of the way; nothing is deleted.
@@ -118,7 +124,8 @@ impl Act {
         match self {
             Self::Keep => "keep",
             Self::Write(_) | Self::List(_) => "write",
-            Self::Remove { .. } | Self::Unlock(_) => "remove",
+            Self::Remove { .. } | Self::RemoveTree(_) | Self::Unlock(_) => "remove",
+            Self::Empty(_) => "empty",
             Self::MakeDir(_) => "make",
             Self::SetAside { .. } => "move",
             Self::Confirm => "confirm",
@@ -227,6 +234,8 @@ fn file_act(act: &Act) -> io::Result<bool> {
             write(wanted)?;
         }
         Act::Remove { path, nudge } => remove(path, *nudge)?,
+        Act::RemoveTree(path) => remove_tree(path)?,
+        Act::Empty(path) => empty(path)?,
         Act::MakeDir(path) => trust::create_dir(path, 0o755)?,
         Act::SetAside { from, to, nudge } => set_aside(from, to, *nudge)?,
         Act::Keep
@@ -294,6 +303,26 @@ pub fn remove(path: &Path, nudge: bool) -> io::Result<()> {
     nudge_if(nudge, path)
 }
 
+/// Removes a directory with all that is in it, durably; one that is gone is fine. The library goes from directory to directory without
+/// following a link, so that nothing outside is reached.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    if let Some(point) = Mounts::now()?.within(path) {
+        return Err(io::Error::other(format!("{} is mounted by now; umount it first", point.display())));
+    }
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    path.parent().map_or(Ok(()), file::sync_dir)
+}
+
+/// Empties a regular file in place, durably.
+fn empty(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    let file = options.write(true).truncate(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?;
+    file.sync_all()
+}
+
 /// Adds entries to the inventory; what has an entry or a record by now is left alone.
 ///
 /// # Errors
@@ -344,6 +373,37 @@ mod tests {
         std::fs::create_dir_all(from.join("00")).expect("directory");
         set_aside(&from, &to.with_file_name("attachments"), false).expect("a directory");
         assert!(to.with_file_name("attachments").join("00").is_dir() && !from.exists());
+    }
+
+    #[test]
+    fn a_tree_is_removed_without_what_its_links_lead_to() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let at = |path: &str| dir.path().join(path);
+        std::fs::create_dir_all(at("tree/below")).expect("directory");
+        std::fs::write(at("precious"), "precious").expect("file");
+        for link in ["tree/link", "tree/below/link"] {
+            std::os::unix::fs::symlink(at("precious"), at(link)).expect("link");
+        }
+        std::os::unix::fs::symlink(at("tree"), at("way")).expect("link");
+        empty(&at("tree/link")).expect_err("a link is not emptied");
+        remove_tree(&at("way")).expect("the link");
+        assert!(at("tree/below").is_dir() && at("way").symlink_metadata().is_err());
+        for _ in 0..2 {
+            remove_tree(&at("tree")).expect("removed, or gone");
+        }
+        assert!(!at("tree").exists());
+        assert_eq!(std::fs::read_to_string(at("precious")).expect("there"), "precious");
+    }
+
+    #[test]
+    fn an_emptied_file_is_the_same_file() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let path = dir.path().join("machine-id");
+        std::fs::write(&path, "0123").expect("file");
+        let before = path.metadata().expect("there");
+        empty(&path).expect("emptied");
+        let after = path.metadata().expect("there");
+        assert_eq!((after.len(), after.ino(), after.mode()), (0, before.ino(), before.mode()));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub struct Global {
     /// Print what would be changed, and change nothing.
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain).
+    /// A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest).
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// The node's root directory, where a pod has it mounted: the command works in there as if it were run on the node.
@@ -191,6 +191,24 @@ pub enum Mode {
     Shared,
     /// In a directory of ours.
     Private,
+    /// Nowhere: a node of a final image, whose pods we do not attach. Only node.json can say so.
+    #[value(skip)]
+    Without,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Private, Self::Shared, Self::Without];
+
+    /// As `confDir` in node.json.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+            Self::Without => "none",
+        }
+    }
 }
 
 /// Version of our conf.

@@ -12,7 +12,7 @@ use self::registered::{Registered, Told};
 use self::runtime::Runtime;
 use self::settings::Settings;
 use crate::boot;
-use crate::cli::{Boot, Explain, Global};
+use crate::cli::{Boot, Explain, Global, Mode};
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
 use crate::places::Root;
@@ -92,7 +92,8 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
     let node = Node::load(&root);
     let mut findings = Vec::new();
     let settings = Settings::node(&root, node.as_ref().err());
-    let policy = Settings::policy(global, &root);
+    let without = node.as_ref().is_ok_and(|node| node.conf_dir == Mode::Without);
+    let policy = if without { Settings::no_policy(&root) } else { Settings::policy(global, &root) };
     findings.extend(settings.error().into_iter().chain(policy.error()).map(str::to_owned));
     let units =
         generator::units(&root).into_iter().filter_map(|(role, name)| Told::gather(&root, role, &name));
@@ -123,7 +124,7 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
         off: switch::off(&root).map(|off| off.to_string()),
         node: settings,
         policy,
-        conf_dir: node.as_ref().ok().map(settings::mode),
+        conf_dir: node.as_ref().ok().map(|node| node.conf_dir.as_str()),
         runtime,
         units,
         kubelet,

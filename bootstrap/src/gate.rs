@@ -13,7 +13,7 @@ use shim::layout::{CONF_FILE, PLUGIN};
 use shim::policy::Policy;
 
 use crate::boot::gather::{bin_dirs, named, policy_file, usual_dir};
-use crate::boot::identity::{Booted, Identity};
+use crate::boot::identity::Booted;
 use crate::change::{self, Change, Write, carry_out, finish};
 use crate::cli::{Gate, Global, Mode};
 use crate::confdir::ConfDir;
@@ -124,7 +124,7 @@ fn clear(root: &Root, why: &str) -> Vec<Change> {
 /// Everything that is not as it must be. The runtime's configuration is read once: nobody changes it in the course of a try.
 fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>>) -> InTheWay {
     let mut way = InTheWay::default();
-    booted(root, &mut way);
+    way.findings.extend(Booted::is_of_now(root).err());
     let node = match Node::load(root) {
         Ok(node) => node,
         Err(why) => {
@@ -132,6 +132,12 @@ fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>
             return way;
         }
     };
+    if render::speaks(root, &node) {
+        way.findings.extend(generator::check(root, &node.kubelet.unit).err());
+    }
+    if node.conf_dir == Mode::Without {
+        return way;
+    }
     if runtime.is_none() {
         match RuntimeConfig::gather(root, &node) {
             Ok(config) => *runtime = Some(config),
@@ -148,24 +154,12 @@ fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>
     if let Err(why) = Binary::find(PLUGIN, &[&joined(&dirs)]) {
         way.found(format!("{why}; run crossfade-bootstrap boot"));
     }
-    if render::speaks(root, &node) {
-        way.findings.extend(generator::check(root, &node.kubelet.unit).err());
-    }
-    match node.conf_dir {
-        Mode::Private => private(root, config, &mut way),
-        Mode::Shared => shared(&usual, &installed, &mut way),
+    if node.conf_dir == Mode::Private {
+        private(root, config, &mut way);
+    } else {
+        shared(&usual, &installed, &mut way);
     }
     way
-}
-
-fn booted(root: &Root, way: &mut InTheWay) {
-    match (Identity::now(root), Booted::read(root)) {
-        (Err(why), _) => way.found(why),
-        (Ok(now), Some(booted)) if booted.boot_id == now.boot_id => {}
-        _ => way.found(
-            "crossfade-bootstrap boot has not succeeded in this boot: systemctl status crossfade-boot says why",
-        ),
-    }
 }
 
 fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut InTheWay) {

@@ -15,6 +15,7 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use crate::cli::Mode;
 use crate::exit::Exit;
 use crate::kubelet::found;
 use crate::node::{Node, RuntimeKind};
@@ -176,9 +177,11 @@ fn decide(root: &Root) -> (Vec<Output>, Vec<String>) {
 #[must_use]
 pub fn units(root: &Root) -> Vec<(Role, String)> {
     let node = Node::load(root).unwrap_or_default();
-    let kinds = match node.runtime.kind {
-        Some(kind) => vec![kind],
-        None => RuntimeKind::ALL.to_vec(),
+    let kinds = match (node.conf_dir, node.runtime.kind) {
+        // It is told nothing.
+        (Mode::Without, _) => Vec::new(),
+        (_, Some(kind)) => vec![kind],
+        (_, None) => RuntimeKind::ALL.to_vec(),
     };
     let mut units = vec![(Role::Kubelet, node.kubelet.unit)];
     for kind in kinds {

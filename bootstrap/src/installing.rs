@@ -14,6 +14,7 @@ use crate::facts::{self, Asked, Facts};
 use crate::host;
 use crate::install::{Decision, decide, left_out, names};
 use crate::inventory::{Known, take};
+use crate::node;
 use crate::places::Root;
 use crate::print::{Changed, Done, Outcome};
 use crate::runtime::adding::{Way, wait_for_quiet};
@@ -37,6 +38,9 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     }
     let load = Load::of(wanted)?;
     host::enter(global)?;
+    if let Some(why) = node::without_plugin(&Root::new(&global.root)) {
+        return Err(Failure::new(Exit::No, why));
+    }
     let brings = !load.items.is_empty();
     if let Some(off) = switch::off(&Root::default()).filter(|_| brings) {
         return Ok(Changed::applied(Vec::new(), vec![format!("{off}; nothing is brought nor installed")]));
@@ -111,6 +115,8 @@ fn apply(
         | Act::CloseEntry(_)
         | Act::Unlock(_)
         | Act::Wait
+        | Act::RemoveTree(_)
+        | Act::Empty(_)
         | Act::MakeDir(_)
         | Act::SetAside { .. }
         | Act::Mark { .. }

@@ -4,6 +4,7 @@
 //! [`change::Change`]) -> apply -> report ([`print`]). A dry run stops before apply and prints the very list that it would carry out.
 
 pub mod api;
+pub mod asked;
 pub mod attachments;
 pub mod bake;
 pub mod boot;
@@ -25,6 +26,7 @@ pub mod install;
 pub mod installing;
 pub mod inventory;
 pub mod kubelet;
+pub mod mounts;
 pub mod node;
 pub mod places;
 pub mod policy;

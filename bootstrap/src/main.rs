@@ -50,6 +50,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             print::report(output, &attachments::list(&layout, policy.as_ref())?)
         }
         Command::Policy(verb) => {
+            policy::needed(global, verb)?;
             let layout = Settings::certain(global)?.layout;
             match verb {
                 Policy::Show => print::report(output, &policy::show(&layout)?),

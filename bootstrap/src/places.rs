@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 use shim::layout::SETTINGS_DIRS;
 
+/// This program, where the package puts it.
+pub const BOOTSTRAP: &str = "/usr/bin/crossfade-bootstrap";
+/// What the package is made of: release, commit, and the digests of its programs.
+pub const RELEASE: &str = "/usr/lib/crossfade/release.json";
 /// File name of the node's settings in [`SETTINGS_DIRS`].
 pub const NODE_FILE: &str = "node.json";
 /// Switches Crossfade off on this node while it exists.
@@ -39,6 +43,9 @@ pub const BROUGHT: &str = "/var/lib/crossfade/brought.json";
 /// Is there while systemd runs `watch`, between two tries as well: a link that PID 1 keeps for every unit that is not inactive, for
 /// the journal. *Source*: systemd, `src/core/unit.c`, `unit_export_invocation_id`.
 pub const WATCH_UNIT: &str = "/run/systemd/units/invocation:crossfade-watch.service";
+/// Says, in this boot, that the node is one without a plugin of ours (`confDir: none`); the unit of `watch` looks for it.
+pub const WITHOUT: &str = "/run/crossfade/without-plugin";
+
 /// Held by the one `watch` that may run.
 pub const WATCH_LOCK: &str = "/run/crossfade/watch.lock";
 /// What `uninstall` says to `watch` while it takes our conf away: it is not to be written again.

@@ -19,8 +19,11 @@ use shim::request::Pod;
 use shim::trust;
 
 use crate::change::{self, Act, Change, Write};
+use crate::cli::{self, Global};
 use crate::durable::outlives_reboot;
 use crate::exit::{Exit, Failure};
+use crate::node;
+use crate::places::Root;
 use crate::print::{Changed, Done, Outcome, Report};
 
 /// Mode of a policy file that we make: it holds no secret.
@@ -44,6 +47,23 @@ impl Report for Shown {
             Some(policy) => {
                 format!("{}: phase {}\n{}\n", self.file.display(), self.phase, policy.get().trim())
             }
+        }
+    }
+}
+
+/// Whether anybody reads a policy here; a file that is only checked may be another node's.
+///
+/// # Errors
+/// 3 on a node without a plugin of ours.
+pub fn needed(global: &Global, verb: &cli::Policy) -> Result<(), Failure> {
+    match verb {
+        cli::Policy::Check { file: Some(_) } => Ok(()),
+        cli::Policy::Check { file: None }
+        | cli::Policy::Show
+        | cli::Policy::Set { .. }
+        | cli::Policy::Explain { .. } => {
+            let why = node::without_plugin(&Root::new(&global.root));
+            why.map_or(Ok(()), |why| Err(Failure::new(Exit::No, why)))
         }
     }
 }

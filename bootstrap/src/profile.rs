@@ -1,7 +1,7 @@
 //! What is known of each CNI on a node: its confs, how it tells that it is ready, and what it does to others. Data, one file per CNI.
 //!
 //! The files are `bootstrap/profiles/*.json`; each fact names its source there. A CNI that is none of them is [`GENERIC`]: nothing
-//! is assumed about it. No file says anything about deleting.
+//! is assumed about it. No file says anything about deleting: what an agent leaves on a node (`state`) is refused in an image.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,6 +50,9 @@ pub struct Profile {
     /// The taint that it lifts itself once it is ready, where it has one.
     #[serde(default, deserialize_with = "taint")]
     pub startup_taint: Option<Taint>,
+    /// What nodes of a migration to it are registered with, where its own guide to migrations says so.
+    #[serde(default)]
+    pub migration: Option<Migration>,
     /// How far its readiness can be proven on the node.
     pub proof: Proof,
     /// How its agent takes the conf directory for itself, if it can.
@@ -57,6 +60,9 @@ pub struct Profile {
     pub exclusive: Option<Exclusive>,
     /// What it does to the Node's condition NetworkUnavailable.
     pub network_unavailable: NetworkUnavailable,
+    /// What its agent leaves on a node and knows it by, as far as a file can; nothing that a package brings.
+    #[serde(default)]
+    pub state: Vec<String>,
     /// Where each of these is from: upstream repository and file.
     pub sources: BTreeMap<String, String>,
 }
@@ -119,6 +125,17 @@ pub enum Proof {
     Attach,
     /// By its probes alone: an attachment needs a real Pod, or costs something.
     Probe,
+}
+
+/// What nodes of a migration to a CNI are registered with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Migration {
+    /// By this label its agents, or what configures them, tell the nodes whose pods are its own: key and value.
+    pub label: (String, String),
+    /// Keeps pods away until its agent is ready; lifted as [`Profile::startup_taint`] is.
+    #[serde(default, deserialize_with = "taint")]
+    pub taint: Option<Taint>,
 }
 
 /// How an agent takes the conf directory for itself.
@@ -205,7 +222,9 @@ mod tests {
             let name = &profile.name;
             let mut facts = vec!["conf", "types", "probes", "proof", "networkUnavailable"];
             facts.extend(profile.startup_taint.as_ref().map(|_| "startupTaint"));
+            facts.extend(profile.migration.as_ref().map(|_| "migration"));
             facts.extend(profile.exclusive.as_ref().map(|_| "exclusive"));
+            facts.extend(profile.state.first().map(|_| "state"));
             let sources: BTreeSet<_> = profile.sources.keys().map(String::as_str).collect();
             assert_eq!(sources, facts.into_iter().collect(), "{name}");
             assert!(profile.sources.values().all(|source| !source.trim().is_empty()), "{name}");
@@ -256,8 +275,17 @@ mod tests {
         let exclusive: Vec<_> =
             all().iter().filter(|profile| profile.exclusive.is_some()).map(|one| one.name.as_str()).collect();
         assert_eq!(exclusive, ["cilium"]);
-        let taint = find("cilium").and_then(|profile| profile.startup_taint.clone()).expect("taint");
-        assert_eq!(taint.to_string(), "node.cilium.io/agent-not-ready:NoExecute");
+        let startup = find("cilium").and_then(|profile| profile.startup_taint.clone()).expect("taint");
+        assert_eq!(startup.to_string(), "node.cilium.io/agent-not-ready:NoExecute");
+        let migrations: Vec<_> =
+            all().iter().filter_map(|one| Some((one.name.as_str(), one.migration.as_ref()?))).collect();
+        let [("cilium", migration)] = migrations.as_slice() else {
+            panic!("{migrations:?}");
+        };
+        let (key, value) = &migration.label;
+        assert_eq!(format!("{key}={value}"), "io.cilium.migration/cilium-default=true");
+        let taint = migration.taint.as_ref().expect("taint");
+        assert_eq!(taint.to_string(), "node.cilium.io/agent-not-ready:NoSchedule");
         let for_watch: Vec<_> = all()
             .iter()
             .filter(|profile| profile.probes.iter().any(Probe::is_for_watch))

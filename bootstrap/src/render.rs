@@ -3,12 +3,12 @@
 //! For kubelet: settings and unit -> [`registration::decide`] -> one environment file, which systemd reads for kubelet's command after
 //! this has run as its ExecStartPre. Equal bytes are not rewritten; where there is nothing to say the file goes.
 
-mod check;
+pub mod check;
 pub mod platform;
 
 use serde::Serialize;
 
-use self::check::Checked;
+use self::check::{Checked, Way};
 use self::platform::Fragment;
 use crate::change::{Act, Change, Write, finish};
 use crate::cli::{Global, Render};
@@ -71,7 +71,8 @@ pub fn render(global: &Global, wanted: &Render) -> Result<Rendered, Failure> {
         return platform::print(platform, &node).map(Rendered::Fragment);
     }
     if wanted.check {
-        return check::check(&root).map(Rendered::Checked);
+        let way = if root.is_node() { Way::Loaded } else { Way::Files };
+        return check::check(&root, way).map(Rendered::Checked);
     }
     let (change, notes) = decide(&root)?;
     finish(global, vec![change], notes).map(Rendered::Changed)

@@ -11,11 +11,13 @@ use serde::Serialize;
 use shim::layout::CONF_FILE;
 use shim::policy::Policy;
 
-use crate::attachments::{self, Life};
-use crate::cli::{self, Global};
+use crate::attachments::{self, Attachments, Life};
+use crate::boot::identity::Booted;
+use crate::cli::{self, Global, Mode};
 use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
-use crate::places::{PRIVATE_CONF_DIR, Root, STATUS};
+use crate::node::Node;
+use crate::places::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
 use crate::print::{self, Report};
 use crate::profile;
 use crate::settings::Settings;
@@ -27,11 +29,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where this node stands.
 ///
-/// *Shape*: `{"phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
+/// *Shape*: `{"confDir":"shared","phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
 /// "problems":[],"watch":{..}}`. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
-/// that is not of now, and null where there is none.
+/// that is not of now, and null where there is none. On a node without a plugin of ours (`confDir` none) both are null, and all is well
+/// once `boot` has succeeded and nothing of an earlier time is left.
 #[derive(Debug, Serialize)]
 pub struct Status {
+    #[serde(rename = "confDir")]
+    conf_dir: &'static str,
     phase: Option<&'static str>,
     installed: bool,
     networks: BTreeMap<String, Count>,
@@ -60,9 +65,15 @@ struct Watched {
 /// # Errors
 /// When state cannot be read.
 pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
-    let file = Root::new(&global.root).at(STATUS);
+    let root = Root::new(&global.root);
+    // One that cannot be read says nothing here; watch and the gate say what is wrong with it.
+    let node = Node::load(&root).unwrap_or_default();
+    if node.conf_dir == Mode::Without {
+        return without(global, &root, wanted.wait.then_some(Duration::from_secs(wanted.timeout)));
+    }
+    let file = root.at(STATUS);
     let ready = !wanted.wait || wait(&file, Duration::from_secs(wanted.timeout));
-    let mut status = status(&Settings::gather(global))?;
+    let mut status = status(&Settings::gather(global), node.conf_dir)?;
     let watched = match document::read(&file) {
         Seen::Absent => Ok(None),
         Seen::Unreadable(why) => Err(why),
@@ -84,17 +95,22 @@ pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
 
 /// Follows `watch`'s file until it says that the node is ready, or `within` is over.
 fn wait(file: &Path, within: Duration) -> bool {
-    let end = Instant::now() + within;
+    until(file, Some(within), || matches!(document::read(file), Seen::Fresh(document) if document.ready))
+}
+
+/// Looks at each change of a file until `holds`, or `within` is over; without one it never is.
+fn until(file: &Path, within: Option<Duration>, mut holds: impl FnMut() -> bool) -> bool {
+    let end = within.map(|within| Instant::now() + within);
     let (wake, wakes) = channel();
     let mut events = Events::new(wake);
     let dir = file.parent().map(Path::to_path_buf);
     loop {
         events.look();
         events.arm(dir.iter());
-        if matches!(document::read(file), Seen::Fresh(document) if document.ready) {
+        if holds() {
             return true;
         }
-        let left = end.saturating_duration_since(Instant::now());
+        let left = end.map_or(LOOK_AGAIN, |end| end.saturating_duration_since(Instant::now()));
         if left.is_zero() {
             return false;
         }
@@ -107,13 +123,8 @@ fn wait(file: &Path, within: Duration) -> bool {
 #[must_use]
 pub fn follow(global: &Global) -> Exit {
     let file = Root::new(&global.root).at(STATUS);
-    let (wake, wakes) = channel();
-    let mut events = Events::new(wake);
-    let dir = file.parent().map(Path::to_path_buf);
     let mut last = String::new();
-    loop {
-        events.look();
-        events.arm(dir.iter());
+    until(&file, None, || {
         let line = match document::read(&file) {
             Seen::Absent => "no watch has run in this boot".to_owned(),
             Seen::Unreadable(why) => why,
@@ -124,9 +135,41 @@ pub fn follow(global: &Global) -> Exit {
             print::line(&line);
             last = line;
         }
-        // That its watch ended is no event.
-        let _ = wakes.recv_timeout(LOOK_AGAIN);
+        false
+    });
+    Exit::Done
+}
+
+/// A node without a plugin of ours: `watch` does not run, and nothing is attached through us.
+fn without(global: &Global, root: &Root, wait: Option<Duration>) -> Result<Status, Failure> {
+    let booted = || Booted::is_of_now(root);
+    let ready = wait.is_none_or(|within| until(&root.at(BOOTED), Some(within), || booted().is_ok()));
+    let settings = Settings::gather(global);
+    let found = attachments::list(&settings.layout, None)?;
+    let mut problems: Vec<String> = booted().err().into_iter().collect();
+    match &settings.installed {
+        Ok(Some(conf)) if conf.is_ours => problems.push(format!(
+            "our conf {} is still there: reboot to be without us",
+            settings.conf_file().display()
+        )),
+        Ok(_) => {}
+        Err(why) => problems.push(why.clone()),
     }
+    let networks = count(&found);
+    if !networks.is_empty() {
+        problems.push("attachments of ours are left from before: reboot to be without us".into());
+    }
+    Ok(Status {
+        conf_dir: Mode::Without.as_str(),
+        phase: None,
+        installed: false,
+        pending_dels: pending_dels(&found),
+        ledger_lines: ledger_lines(&settings)?,
+        networks,
+        problems,
+        watch: None,
+        timed_out: !ready,
+    })
 }
 
 /// Attachments of one network, by its own name. One that has both networks counts for both.
@@ -140,7 +183,7 @@ struct Count {
 ///
 /// # Errors
 /// When state cannot be read.
-pub fn status(settings: &Settings) -> Result<Status, Failure> {
+fn status(settings: &Settings, mode: Mode) -> Result<Status, Failure> {
     let mut problems = Vec::new();
     let policy = match Policy::load(&settings.layout.policy_file()) {
         Ok(policy) => Some(policy),
@@ -150,16 +193,7 @@ pub fn status(settings: &Settings) -> Result<Status, Failure> {
         }
     };
     let found = attachments::list(&settings.layout, policy.as_ref())?;
-    let mut networks: BTreeMap<String, Count> = BTreeMap::new();
-    for line in &found.attachments {
-        for part in line.networks.iter().filter(|part| part.owed) {
-            let count = networks.entry(part.name.clone()).or_default();
-            match line.life {
-                Life::Inventory => count.inventory += 1,
-                Life::Attaching | Life::Attached | Life::Detaching => count.records += 1,
-            }
-        }
-    }
+    let networks = count(&found);
     let installed = matches!(settings.installed, Ok(Some(_)));
     match &settings.installed {
         Ok(Some(conf)) => problems.extend(in_the_way(settings, &conf.name)),
@@ -175,17 +209,37 @@ pub fn status(settings: &Settings) -> Result<Status, Failure> {
     problems.extend(
         found.damaged.iter().map(|damaged| format!("record {}: {}", damaged.path.display(), damaged.reason)),
     );
-    let detaching = found.attachments.iter().filter(|line| line.life == Life::Detaching);
     Ok(Status {
+        conf_dir: mode.as_str(),
         phase: policy.as_ref().map(|policy| policy.phase().as_str()),
         installed,
-        pending_dels: detaching.flat_map(|line| &line.networks).filter(|part| part.owed).count(),
+        pending_dels: pending_dels(&found),
         ledger_lines: ledger_lines(settings)?,
         networks,
         problems,
         watch: None,
         timed_out: false,
     })
+}
+
+/// What is attached, by network.
+fn count(found: &Attachments) -> BTreeMap<String, Count> {
+    let mut networks: BTreeMap<String, Count> = BTreeMap::new();
+    for line in &found.attachments {
+        for part in line.networks.iter().filter(|part| part.owed) {
+            let count = networks.entry(part.name.clone()).or_default();
+            match line.life {
+                Life::Inventory => count.inventory += 1,
+                Life::Attaching | Life::Attached | Life::Detaching => count.records += 1,
+            }
+        }
+    }
+    networks
+}
+
+fn pending_dels(found: &Attachments) -> usize {
+    let detaching = found.attachments.iter().filter(|line| line.life == Life::Detaching);
+    detaching.flat_map(|line| &line.networks).filter(|part| part.owed).count()
 }
 
 /// Confs that the runtime would use instead of ours.
@@ -214,7 +268,9 @@ fn ledger_lines(settings: &Settings) -> Result<usize, Failure> {
 
 impl Report for Status {
     fn human(&self) -> String {
-        let mut text = format!("phase         {}\n", self.phase.unwrap_or("unknown"));
+        let is_without = self.conf_dir == Mode::Without.as_str();
+        let unknown = if is_without { "none (confDir none: the agents' network alone)" } else { "unknown" };
+        let mut text = format!("phase         {}\n", self.phase.unwrap_or(unknown));
         let _ = writeln!(text, "installed     {}", if self.installed { "yes" } else { "no" });
         for (name, count) in &self.networks {
             let _ = writeln!(
@@ -226,6 +282,7 @@ impl Report for Status {
         let _ = writeln!(text, "pending DELs  {}", self.pending_dels);
         let _ = writeln!(text, "ledger        {} lines", self.ledger_lines);
         let _ = match &self.watch {
+            None if is_without => Ok(()),
             None => writeln!(text, "watch         not running"),
             Some(Watched { stale: Some(why), document }) => {
                 writeln!(

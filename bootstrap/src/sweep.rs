@@ -261,6 +261,8 @@ fn apply(
             | Act::Write(_)
             | Act::List(_)
             | Act::Confirm
+            | Act::RemoveTree(_)
+            | Act::Empty(_)
             | Act::MakeDir(_)
             | Act::SetAside { .. }
             | Act::Mark { .. }

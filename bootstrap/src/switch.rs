@@ -40,9 +40,12 @@ pub fn off(root: &Root) -> Option<Off> {
     by_kernel(&arguments).then_some(Off::Kernel)
 }
 
-/// Whatever value the word has: the units' conditions take it so (man 5 `systemd.unit`, `ConditionKernelCommandLine`), and all of
+/// Whether a kernel's command line has the word.
+///
+/// Whatever value it has: the units' conditions take it so (man 5 `systemd.unit`, `ConditionKernelCommandLine`), and all of
 /// us have to mean the same.
-fn by_kernel(arguments: &str) -> bool {
+#[must_use]
+pub fn by_kernel(arguments: &str) -> bool {
     arguments.split_ascii_whitespace().any(|word| {
         let rest = word.strip_prefix(KERNEL_ARGUMENT);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))

@@ -72,21 +72,21 @@ variable "crossfade_new_cidrs" {
 }
 
 variable "crossfade_phase" {
-  description = "Which network a node of this image gives its pods: old, both-old, both-new or new."
+  description = "Which network a node of a migration image gives its pods: old, both-old, both-new or new; empty for new."
   type        = string
-  default     = "new"
+  default     = ""
   validation {
-    condition     = contains(["old", "both-old", "both-new", "new"], var.crossfade_phase)
+    condition     = contains(["", "old", "both-old", "both-new", "new"], var.crossfade_phase)
     error_message = "The value of crossfade_phase must be old, both-old, both-new or new."
   }
 }
 
 variable "crossfade_conf_dir" {
-  description = "Where the runtime of a migration image reads confs: private (a directory of ours) or shared (its usual one)."
+  description = "Where the runtime of a migration image reads confs: private (a directory of ours) or shared (its usual one); empty for private."
   type        = string
-  default     = "private"
+  default     = ""
   validation {
-    condition     = contains(["private", "shared"], var.crossfade_conf_dir)
+    condition     = contains(["", "private", "shared"], var.crossfade_conf_dir)
     error_message = "The value of crossfade_conf_dir must be private or shared."
   }
 }
@@ -198,15 +198,18 @@ locals {
     var.crossfade_old_cni == "generic" && length(var.crossfade_old_conf) == 0 ? "crossfade_old_cni is generic: crossfade_old_conf must name its conf" : "",
     var.crossfade_new_cni == "generic" && length(var.crossfade_new_conf) == 0 ? "crossfade_new_cni is generic: crossfade_new_conf must name its conf" : "",
     var.crossfade_image == "final" && (var.crossfade_old_cni != "" || var.crossfade_policy != "") ? "a final image has no old network: leave crossfade_old_cni and crossfade_policy empty" : "",
-    var.crossfade_image == "final" && var.crossfade_phase != "new" ? "a final image has no phase: leave crossfade_phase out" : "",
-    var.crossfade_policy != "" && (var.crossfade_old_cni != "" || var.crossfade_new_cni != "") ? "crossfade_policy is a whole policy: leave crossfade_old_cni and crossfade_new_cni empty" : "",
-    var.crossfade_node != "" && (length(var.crossfade_labels) != 0 || length(var.crossfade_taints) != 0 || var.crossfade_bare) ? "crossfade_node is a whole node.json: leave crossfade_labels, crossfade_taints and crossfade_bare out" : "",
+    var.crossfade_image == "final" && (var.crossfade_phase != "" || var.crossfade_conf_dir != "") ? "a final image has no phase and no conf directory of ours: leave crossfade_phase and crossfade_conf_dir out" : "",
+    var.crossfade_policy != "" && (var.crossfade_old_cni != "" || var.crossfade_new_cni != "" || var.crossfade_phase != "") ? "crossfade_policy is a whole policy: leave crossfade_old_cni, crossfade_new_cni and crossfade_phase out" : "",
+    var.crossfade_node != "" && (length(var.crossfade_labels) != 0 || length(var.crossfade_taints) != 0 || var.crossfade_bare || var.crossfade_conf_dir != "") ? "crossfade_node is a whole node.json: leave crossfade_labels, crossfade_taints, crossfade_bare and crossfade_conf_dir out" : "",
     var.crossfade_policy != "" && can(jsondecode(file(var.crossfade_policy))) == false ? "crossfade_policy is ${var.crossfade_policy}, which cannot be read as JSON" : "",
     var.crossfade_node != "" && can(jsondecode(file(var.crossfade_node))) == false ? "crossfade_node is ${var.crossfade_node}, which cannot be read as JSON" : "",
     var.crossfade_policy != "" && basename(var.crossfade_policy) == basename(var.crossfade_node) ? "crossfade_policy and crossfade_node need names that differ" : "",
     can(file("${var.crossfade_packages}/SHA256SUMS")) ? "" : "crossfade_packages is ${var.crossfade_packages}, where no SHA256SUMS is",
     var.crossfade_sha256 != "" && var.crossfade_sha256 != try(sha256(file("${var.crossfade_packages}/SHA256SUMS")), "") ? "${var.crossfade_packages}/SHA256SUMS is not the one that crossfade_sha256 pins" : "",
   ])
+
+  # The sha256 of SHA256SUMS: which release this is, for tags and manifests.
+  crossfade_sums = try(sha256(file("${var.crossfade_packages}/SHA256SUMS")), "")
 
   crossfade_root    = var.crossfade_bundle == "" ? "${path.root}/crossfade" : var.crossfade_bundle
   crossfade_install = "${local.crossfade_root}/scripts/install.sh"
@@ -240,7 +243,7 @@ locals {
     "CROSSFADE_PHASE=${var.crossfade_phase}",
     "CROSSFADE_POLICY=${var.crossfade_policy == "" ? "" : basename(var.crossfade_policy)}",
     "CROSSFADE_SEAL_ALLOW=${join(",", var.crossfade_seal_allow)}",
-    "CROSSFADE_SHA256=${try(sha256(file("${var.crossfade_packages}/SHA256SUMS")), "")}",
+    "CROSSFADE_SHA256=${local.crossfade_sums}",
     "CROSSFADE_TAINTS=${join(",", var.crossfade_taints)}",
   ]
 }

@@ -29,7 +29,7 @@ impl Fields {
         let mut seen: Vec<&str> = Vec::new();
         for (key, _) in object.pairs() {
             if !known.contains(&key) {
-                return Err(format!("{path}: unknown key {key:?}; {}", nearest(key, known)));
+                return Err(format!("{path}: unknown key {key:?}; {}", remedy(key, known)));
             }
             if seen.contains(&key) {
                 return Err(format!("{path}: key {key:?} is written twice; expected it once"));
@@ -112,16 +112,22 @@ impl Fields {
     }
 }
 
-fn nearest(key: &str, known: &[&str]) -> String {
+fn remedy(key: &str, known: &[&str]) -> String {
+    match nearest(key, known) {
+        Some(candidate) => format!("did you mean {candidate:?}?"),
+        None => format!("expected one of {}", known.join(", ")),
+    }
+}
+
+/// The word of `known` that `word` was probably meant to be; none where nothing is near.
+#[must_use]
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = known
         .iter()
         .map(|candidate| {
-            (strsim::damerau_levenshtein(&key.to_lowercase(), &candidate.to_lowercase()), candidate)
+            (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), *candidate)
         })
         .min()
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3);
-    match near {
-        Some((_, candidate)) => format!("did you mean {candidate:?}?"),
-        None => format!("expected one of {}", known.join(", ")),
-    }
+    near.map(|(_, candidate)| candidate)
 }

@@ -9,7 +9,6 @@ pub mod containerd;
 pub mod cri;
 pub mod crio;
 pub mod crossfade;
-#[cfg(feature = "packages")]
 pub mod daemonset;
 pub mod deadline;
 pub mod demo;

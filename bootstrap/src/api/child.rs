@@ -14,16 +14,16 @@ const MAX_ANSWER_BYTES: u64 = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// What a program wrote, and how it ended. Its stderr is not kept: nobody can say what is in it.
-pub(super) struct Answer {
-    pub(super) status: ExitStatus,
-    pub(super) stdout: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
 }
 
 /// Runs `command`; it and what it started are killed when `within` is over.
 ///
 /// # Errors
 /// It cannot be started, or did not end in time ([`io::ErrorKind::TimedOut`]).
-pub(super) fn run(command: &mut Command, within: Duration) -> io::Result<Answer> {
+pub(crate) fn run(command: &mut Command, within: Duration) -> io::Result<Answer> {
     let end = Instant::now() + within;
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0).spawn()?;

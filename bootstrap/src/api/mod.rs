@@ -7,7 +7,7 @@
 //!
 //! The line: credential ([`kubeconfig`]) and Node ([`seen`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`trouble`]).
 
-mod child;
+pub(crate) mod child;
 mod credential;
 mod decide;
 mod event;

@@ -10,6 +10,7 @@ use shim::layout::{CONF_FILE, PLUGIN};
 
 use super::gather::{self, Facts};
 use super::identity::{Booted, Kind};
+use super::without;
 use crate::change::{self, Act, Change, Write};
 use crate::cli::Mode;
 use crate::conf::conf;
@@ -17,7 +18,7 @@ use crate::confdir::ConfDir;
 use crate::digest;
 use crate::exit::Failure;
 use crate::install::{self, CONF_MODE, InTheWay, Naming, PLUGIN_MODE};
-use crate::places::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, SET_ASIDE};
+use crate::places::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, SET_ASIDE, WITHOUT};
 use crate::profile::{self, Profile};
 
 /// Mode of what everybody on the node may read.
@@ -37,6 +38,13 @@ pub struct Decision {
 /// # Errors
 /// All findings at once; 78 when a settings file is among them, else 3.
 pub fn decide(facts: &Facts) -> Result<Decision, Failure> {
+    match &facts.without {
+        Some(left) => without::decide(facts, left),
+        None => with_plugin(facts),
+    }
+}
+
+fn with_plugin(facts: &Facts) -> Result<Decision, Failure> {
     let mut way = InTheWay::default();
     let mut notes = vec![kind(facts).to_owned()];
     way.settings(facts.policy.as_ref().err());
@@ -67,9 +75,10 @@ pub fn decide(facts: &Facts) -> Result<Decision, Failure> {
     };
     let plugin = plugins(facts, &mut way, &mut notes);
     if let Ok(usual) = &facts.usual {
-        let mode = match facts.node.conf_dir {
-            Mode::Private => private(facts, usual, written, &mut way, &mut notes),
-            Mode::Shared => shared(facts, usual, written, &aside, (&mut way, &mut notes)),
+        let mode = if facts.node.conf_dir == Mode::Private {
+            private(facts, usual, written, &mut way, &mut notes)
+        } else {
+            shared(facts, usual, written, &aside, (&mut way, &mut notes))
         };
         changes.extend(plugin);
         changes.extend(facts.completion.as_ref().map(|completion| completion.change(&facts.root)));
@@ -79,10 +88,14 @@ pub fn decide(facts: &Facts) -> Result<Decision, Failure> {
         return Err(way.failure());
     }
     changes.extend(recorded(facts));
+    let marker = facts.root.at(WITHOUT);
+    if marker.symlink_metadata().is_ok() {
+        changes.push(Change::remove(marker, false, "there is something to watch"));
+    }
     Ok(Decision { changes, notes })
 }
 
-const fn kind(facts: &Facts) -> &'static str {
+pub(super) const fn kind(facts: &Facts) -> &'static str {
     match facts.kind {
         Kind::First => "first boot of this machine with us",
         Kind::Clone => "this machine is an image of another one that we have prepared",
@@ -107,14 +120,14 @@ fn notes_on_runtime(facts: &Facts, notes: &mut Vec<String>) {
 }
 
 /// Where things go that are set aside: a directory of this boot, since nothing there is ever overwritten.
-struct Aside(PathBuf);
+pub(super) struct Aside(PathBuf);
 
 impl Aside {
-    fn new(facts: &Facts) -> Self {
+    pub(super) fn new(facts: &Facts) -> Self {
         Self(facts.root.at(SET_ASIDE).join(&facts.identity.boot_id))
     }
 
-    fn change(&self, from: &Path, why: &str, nudge: bool) -> Change {
+    pub(super) fn change(&self, from: &Path, why: &str, nudge: bool) -> Change {
         let to = self.0.join(from.file_name().unwrap_or_default());
         let reason = format!("{why}; to {}", to.display());
         Change::new(Act::SetAside { from: from.into(), to, nudge }, from.display().to_string(), reason)
@@ -308,7 +321,7 @@ fn strangers(facts: &Facts, usual: &ConfDir) -> Vec<(String, &'static Profile)> 
 }
 
 /// What is remembered: the boot, for the next one; and that it is done, for the gate.
-fn recorded(facts: &Facts) -> [Change; 2] {
+pub(super) fn recorded(facts: &Facts) -> [Change; 2] {
     let write = |path: &str, bytes: Vec<u8>, mode: u32, why: &str| {
         Change::file(Write { path: facts.root.at(path), bytes, mode, nudge: false }, why)
     };

@@ -13,6 +13,7 @@ use shim::store::Store;
 use shim::trust;
 
 use super::identity::{Booted, Identity, Kind};
+use super::without::Leavings;
 use crate::cli::{Global, Mode};
 use crate::confdir::ConfDir;
 use crate::exit::Failure;
@@ -75,6 +76,8 @@ pub struct Facts {
     pub bin_dirs: Vec<Place>,
     /// Directories that others could write.
     pub distrusted: Vec<String>,
+    /// What an earlier time has left; none where the node has our plugin.
+    pub(super) without: Option<Leavings>,
 }
 
 /// A directory for our plugin.
@@ -114,12 +117,20 @@ impl Facts {
         let read = |dir: &Path| {
             ConfDir::read(dir, profile::taken_away).map_err(|e| format!("conf dir {}: {e}", dir.display()))
         };
+        let runtime_runs = sockets(&node, config).iter().any(|socket| root.at(socket).exists());
+        let without = (node.conf_dir == Mode::Without).then(|| {
+            Leavings::gather(&root, config, &layout, (&identity, runtime_runs || kind == Kind::Again))
+        });
+        let distrusted = match without {
+            Some(_) => distrusted(None, &[], &store, &layout),
+            None => distrusted(Some(&usual), &places, &store, &layout),
+        };
         Ok(Self {
             handed_on: match (node.conf_dir, config.and_then(|config| config.unit.as_deref())) {
                 (Mode::Private, Some(unit)) => generator::check(&root, unit),
                 _ => Ok(()),
             },
-            runtime_runs: sockets(&node, config).iter().any(|socket| root.at(socket).exists()),
+            runtime_runs,
             usual: read(&usual),
             private: read(&root.at(PRIVATE_CONF_DIR)),
             installed,
@@ -129,7 +140,8 @@ impl Facts {
             cached: names_in(&root.at(RUNTIME_CACHE)),
             state: state(&layout),
             plugin: facts::plugin(&root.at(PACKAGED_PLUGIN)),
-            distrusted: distrusted(&usual, &places, &store, &layout),
+            distrusted,
+            without,
             completion: Completion::of(&policy_file),
             bin_dirs: places,
             root,
@@ -247,7 +259,8 @@ fn state(layout: &Layout) -> Vec<PathBuf> {
 }
 
 /// The runtime's directories of plugins that exist; where none does, the first, which is made.
-fn places(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Place> {
+#[must_use]
+pub fn places(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Place> {
     let dirs = bin_dirs(node, config);
     let mut places: Vec<Place> = dirs.iter().map(|dir| Place::look(root.at(dir))).collect();
     if places.iter().any(|place| place.exists) {
@@ -272,14 +285,15 @@ impl Place {
     }
 }
 
-fn distrusted(usual: &Path, places: &[Place], store: &Store, layout: &Layout) -> Vec<String> {
+/// Directories that others could write, of those that are given and our own.
+fn distrusted(usual: Option<&Path>, places: &[Place], store: &Store, layout: &Layout) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |what: &str, path: &Path| {
         if let Err(why) = trust::check_place(path) {
             found.push(format!("{what}: {why}"));
         }
     };
-    check("conf dir", usual);
+    usual.iter().for_each(|usual| check("conf dir", usual));
     places.iter().for_each(|place| check("bin dir", &place.dir.path));
     check("run dir", &layout.run_dir);
     if let Err(why) = store.check_trust() {

@@ -144,6 +144,21 @@ impl Booted {
         read(root, BOOTED)
     }
 
+    /// Whether `boot` has succeeded in this boot.
+    ///
+    /// # Errors
+    /// It has not, or this boot cannot be told.
+    pub fn is_of_now(root: &Root) -> Result<(), String> {
+        let now = Identity::now(root)?;
+        match Self::read(root) {
+            Some(booted) if booted.boot_id == now.boot_id => Ok(()),
+            _ => Err(
+                "crossfade-bootstrap boot has not succeeded in this boot: systemctl status crossfade-boot says why"
+                    .into(),
+            ),
+        }
+    }
+
     /// As it is written.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

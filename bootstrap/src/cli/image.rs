@@ -24,7 +24,7 @@ pub struct Bake {
     /// What the image is for.
     #[arg(long, value_enum)]
     pub image: Image,
-    /// The CNI to leave: a profile's name, or `generic` with --old-conf.
+    /// The CNI to leave, in a migration image: a profile's name, or `generic` with --old-conf.
     #[arg(long, value_name = "CNI")]
     pub old: Option<String>,
     /// The CNI to go to: a profile's name, or `generic` with --new-conf.
@@ -42,9 +42,9 @@ pub struct Bake {
     /// Addresses of the new network's pods; may be given more than once.
     #[arg(long = "new-cidr", value_name = "CIDR")]
     pub new_cidrs: Vec<String>,
-    /// Which network a node of this image gives its pods: old, both-old, both-new or new.
-    #[arg(long, value_parser = super::phase, default_value = "new")]
-    pub phase: Phase,
+    /// Which network a node of a migration image gives its pods: old, both-old, both-new or new [default: new].
+    #[arg(long, value_parser = super::phase)]
+    pub phase: Option<Phase>,
     /// A label that kubelet registers the Node with, KEY=VALUE; may be given more than once.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
@@ -54,14 +54,14 @@ pub struct Bake {
     /// Without the label and the taint that a migration to this CNI usually has.
     #[arg(long)]
     pub bare: bool,
-    /// Where the runtime reads confs, in a migration image.
-    #[arg(long, value_enum, default_value_t = Mode::Private)]
-    pub conf_dir: Mode,
+    /// Where the runtime of a migration image is to read confs [default: private].
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
     /// A whole policy, instead of one made of the options above.
-    #[arg(long = "from-policy", value_name = "FILE", conflicts_with_all = ["old", "new", "old_conf", "new_conf", "old_cidrs", "new_cidrs"])]
+    #[arg(long = "from-policy", value_name = "FILE", conflicts_with_all = ["old", "new", "old_conf", "new_conf", "old_cidrs", "new_cidrs", "phase"])]
     pub from_policy: Option<PathBuf>,
     /// A whole node.json, instead of one made of the options above.
-    #[arg(long = "from-node", value_name = "FILE", conflicts_with_all = ["labels", "taints", "bare"])]
+    #[arg(long = "from-node", value_name = "FILE", conflicts_with_all = ["labels", "taints", "bare", "mode"])]
     pub from_node: Option<PathBuf>,
 }
 

@@ -7,8 +7,7 @@ use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use shim::policy::Policy;
 
-use crate::cli::{Global, Mode};
-use crate::node::Node;
+use crate::cli::Global;
 use crate::places::{NODE_FILE, Root};
 
 /// One settings file.
@@ -53,6 +52,13 @@ impl Settings {
         found
     }
 
+    /// The policy of a node without a plugin of ours: whatever is there, nobody reads it.
+    pub(super) fn no_policy(root: &Root) -> Self {
+        let there = places(root, POLICY_FILE);
+        let masked = there.file.into_iter().chain(there.masked).collect();
+        Self { file: None, masked, phase: None, error: None, absent: "and none is needed: confDir is none" }
+    }
+
     pub(super) fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
@@ -64,12 +70,12 @@ impl Settings {
             .map_or_else(|| format!("none: {}", self.absent), |file| file.display().to_string());
         let phase = self.phase.map(|phase| format!(": phase {phase}")).unwrap_or_default();
         let _ = writeln!(text, "{what:<8} {file}{phase}");
+        let why = match self.file {
+            Some(_) => "does not count: the first of the three places does",
+            None => "is there, and nobody reads it",
+        };
         for masked in &self.masked {
-            let _ = writeln!(
-                text,
-                "         {} does not count: the first of the three places does",
-                masked.display()
-            );
+            let _ = writeln!(text, "         {} {why}", masked.display());
         }
     }
 }
@@ -79,12 +85,4 @@ fn places(root: &Root, file: &str) -> Settings {
     let mut there = all.filter(|place| root.at(place).symlink_metadata().is_ok());
     let (file, masked) = (there.next(), there.collect());
     Settings { file, masked, phase: None, error: None, absent: "" }
-}
-
-/// The mode of the conf directory, in a word.
-pub(super) const fn mode(node: &Node) -> &'static str {
-    match node.conf_dir {
-        Mode::Private => "private",
-        Mode::Shared => "shared",
-    }
 }

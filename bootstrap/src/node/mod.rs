@@ -163,6 +163,19 @@ impl Default for Node {
     }
 }
 
+/// Why a command that needs our plugin makes no sense here: node.json says that the node has none. One that cannot be read says nothing.
+#[must_use]
+pub fn without_plugin(root: &Root) -> Option<String> {
+    let node = Node::load(root).ok().filter(|node| node.conf_dir == Mode::Without)?;
+    let file = root.settings_file(NODE_FILE).unwrap_or_default();
+    Some(format!(
+        "{} says confDir {}: this is a node of a final image, whose pods get the agents' network without a plugin or a policy of ours; \
+         say private or shared there if that is not meant",
+        file.display(),
+        node.conf_dir.as_str()
+    ))
+}
+
 impl Node {
     /// Reads the node.json that counts below `root`; an absent one is the default.
     ///
@@ -172,19 +185,27 @@ impl Node {
         let Some(path) = root.settings_file(NODE_FILE) else {
             return Ok(Self::default());
         };
+        Self::read(&path)
+    }
+
+    /// Reads this node.json.
+    ///
+    /// # Errors
+    /// As [`Node::load`].
+    pub fn read(path: &Path) -> Result<Self, String> {
         let named = |why: String| format!("{}: {why}", path.display());
-        let mut file = trust::open(&path).map_err(|why| format!("{NODE_FILE}: {why}"))?;
+        let mut file = trust::open(path).map_err(|why| format!("{NODE_FILE}: {why}"))?;
         let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
         Self::parse(&bytes).map_err(named)
     }
 
     /// The directory in which the runtime is to find our conf: ours, or the one that it was told of (`usual`), which is the
-    /// usual one unless known.
+    /// usual one unless known. On a node without a plugin of ours it is where one of an earlier time may still lie.
     #[must_use]
     pub fn conf_dir(&self, usual: Option<PathBuf>) -> PathBuf {
         match self.conf_dir {
             Mode::Private => PRIVATE_CONF_DIR.into(),
-            Mode::Shared => usual.unwrap_or_else(|| CONF_DIR.into()),
+            Mode::Shared | Mode::Without => usual.unwrap_or_else(|| CONF_DIR.into()),
         }
     }
 }

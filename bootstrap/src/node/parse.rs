@@ -48,7 +48,7 @@ impl Node {
         }
         let usual = Self::default();
         let node = Self {
-            conf_dir: one_of(&fields, "confDir", &[("private", Mode::Private), ("shared", Mode::Shared)])?
+            conf_dir: one_of(&fields, "confDir", &Mode::ALL.map(|mode| (mode.as_str(), mode)))?
                 .unwrap_or(usual.conf_dir),
             labels: fields
                 .get::<BTreeMap<String, String>>("labels", "an object of strings")?

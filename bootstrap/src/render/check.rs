@@ -27,6 +27,14 @@ pub struct Checked {
     notes: Vec<String>,
 }
 
+impl Checked {
+    /// What kubelet is told.
+    #[must_use]
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+}
+
 impl Report for Checked {
     fn human(&self) -> String {
         let mut text = match self.arguments.as_slice() {
@@ -40,18 +48,29 @@ impl Report for Checked {
     }
 }
 
+/// How far the way from node.json to kubelet's command line is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To what systemd has loaded.
+    Loaded,
+    /// To the units' files: systemd has not read them yet, or is another one's.
+    Files,
+    /// Not at all: only what is said counts.
+    Unasked,
+}
+
 /// Checks.
 ///
 /// # Errors
 /// Bad settings; 3 with every finding.
-pub(super) fn check(root: &Root) -> Result<Checked, Failure> {
+pub fn check(root: &Root, way: Way) -> Result<Checked, Failure> {
     let node = Node::load(root).map_err(Failure::settings)?;
     let mut findings = refusals(&node);
     findings.extend(node.taints.iter().filter_map(taint::doubt));
     let mut notes: Vec<String> = switch::off(root).iter().map(ToString::to_string).collect();
     let mut arguments = Vec::new();
     if node.kubelet.register {
-        arguments = registered(root, &node, &mut findings, &mut notes);
+        arguments = registered(root, &node, way, (&mut findings, &mut notes));
     } else if !node.labels.is_empty() || !node.taints.is_empty() {
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }
@@ -62,14 +81,20 @@ pub(super) fn check(root: &Root) -> Result<Checked, Failure> {
     }
 }
 
-/// The way from node.json to kubelet's command line; returns our words.
-fn registered(root: &Root, node: &Node, findings: &mut Vec<String>, notes: &mut Vec<String>) -> Vec<String> {
+/// What node.json comes to on kubelet's command line; returns our words.
+fn registered(
+    root: &Root,
+    node: &Node,
+    way: Way,
+    (findings, notes): (&mut Vec<String>, &mut Vec<String>),
+) -> Vec<String> {
     let own = own(root, node);
     let speaks = speaks(root, node);
     let unit = match Unit::load(root, &node.kubelet.unit) {
         Ok(Some(unit)) => unit,
         Ok(None) => {
-            (if speaks { findings } else { notes }).push(absent(&node.kubelet.unit));
+            let matters = speaks && way != Way::Unasked;
+            (if matters { findings } else { notes }).push(absent(&node.kubelet.unit));
             return Vec::new();
         }
         Err(why) => {
@@ -77,23 +102,7 @@ fn registered(root: &Root, node: &Node, findings: &mut Vec<String>, notes: &mut 
             return Vec::new();
         }
     };
-    let mut way = Vec::new();
-    way.extend(generator::installed(root).err());
-    way.extend(generator::continuation(root, &unit, Role::Kubelet).err());
-    if way.is_empty() && root.is_node() && switch::off(root).is_none() {
-        way.extend(generator::check(root, unit.name()).err());
-    }
-    if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))
-        && !generator::brings_drop_in(root, &unit, Role::Kubelet)
-    {
-        way.push(format!(
-            "{}: no drop-in of it reads {KUBELET_ENV}; install the package whole, or link its {} into {}.d",
-            unit.name(),
-            generator::PACKAGED,
-            unit.name()
-        ));
-    }
-    (if speaks { &mut *findings } else { &mut *notes }).extend(way);
+    (if speaks { &mut *findings } else { &mut *notes }).extend(in_the_way(root, &unit, way));
     notes.extend(
         unit.absent_files()
             .iter()
@@ -112,4 +121,28 @@ fn registered(root: &Root, node: &Node, findings: &mut Vec<String>, notes: &mut 
         found.absent.iter().map(|file| format!("{} is not there yet; it may name taints", file.display())),
     );
     registration.arguments
+}
+
+/// What keeps our words from kubelet's command line.
+fn in_the_way(root: &Root, unit: &Unit, asked: Way) -> Vec<String> {
+    let mut way = Vec::new();
+    if asked == Way::Unasked {
+        return way;
+    }
+    way.extend(generator::installed(root).err());
+    way.extend(generator::continuation(root, unit, Role::Kubelet).err());
+    if way.is_empty() && asked == Way::Loaded && switch::off(root).is_none() {
+        way.extend(generator::check(root, unit.name()).err());
+    }
+    if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))
+        && !generator::brings_drop_in(root, unit, Role::Kubelet)
+    {
+        way.push(format!(
+            "{}: no drop-in of it reads {KUBELET_ENV}; install the package whole, or link its {} into {}.d",
+            unit.name(),
+            generator::PACKAGED,
+            unit.name()
+        ));
+    }
+    way
 }

@@ -15,7 +15,7 @@ use crate::node::{Node, RuntimeKind};
 use crate::places::Root;
 use crate::unit::Unit;
 
-pub use render::{ARGUMENTS, DROP_IN, is_told, leave, render_runtime};
+pub use render::{ARGUMENTS, DROP_IN, Rehearsed, is_told, leave, rehearse, render_runtime};
 
 /// A runtime's configuration as far as it concerns CNI. Paths are as the node sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]

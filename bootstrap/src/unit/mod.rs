@@ -6,6 +6,8 @@
 
 mod environment;
 mod exec;
+mod order;
+mod relation;
 mod search;
 mod syntax;
 mod words;
@@ -16,7 +18,9 @@ use std::path::{Path, PathBuf};
 use shim::file::read_bounded;
 
 pub use self::exec::{Command, ExecLine, Word};
-use self::search::chase;
+pub use self::order::{Order, Step};
+pub use self::relation::{Kind, Relation};
+pub(crate) use self::search::chase;
 use self::words::{Escapes, split};
 use crate::places::Root;
 
@@ -30,8 +34,10 @@ const MAX_BYTES: usize = 1 << 20;
 pub struct Unit {
     name: String,
     files: Vec<PathBuf>,
+    exec_start_pre: Vec<ExecLine>,
     exec_start: Vec<ExecLine>,
     passed_over: Vec<String>,
+    relations: Vec<Relation>,
     environment: BTreeMap<String, String>,
     sources: BTreeMap<String, PathBuf>,
     environment_files: Vec<PathBuf>,
@@ -97,8 +103,10 @@ impl Unit {
         let unit = Self {
             name: name.into(),
             files,
+            exec_start_pre: std::mem::take(&mut merging.exec_start_pre),
             exec_start: std::mem::take(&mut merging.exec_start),
             passed_over: std::mem::take(&mut merging.passed_over),
+            relations: std::mem::take(&mut merging.relations),
             environment: BTreeMap::new(),
             sources: BTreeMap::new(),
             environment_files: merging.files.iter().map(|(pattern, _)| pattern.clone()).collect(),
@@ -128,6 +136,17 @@ impl Unit {
     #[must_use]
     pub fn exec_start(&self) -> &[ExecLine] {
         &self.exec_start
+    }
+
+    /// Every `ExecStartPre=` that counts, in their order.
+    #[must_use]
+    pub fn exec_start_pre(&self) -> &[ExecLine] {
+        &self.exec_start_pre
+    }
+
+    /// What it says about the units `kind` names; nothing takes such a word back.
+    pub fn relations(&self, kind: Kind) -> impl Iterator<Item = &Relation> {
+        self.relations.iter().filter(move |relation| relation.kind == kind)
     }
 
     /// The variables of its command: `Environment=`, then `EnvironmentFile=` as the files are now.
@@ -184,8 +203,10 @@ impl Unit {
 /// What the files of a unit have said so far.
 #[derive(Default)]
 struct Merging {
+    exec_start_pre: Vec<ExecLine>,
     exec_start: Vec<ExecLine>,
     passed_over: Vec<String>,
+    relations: Vec<Relation>,
     environment: Vec<(PathBuf, String, String)>,
     files: Vec<(PathBuf, bool)>,
     unset: Vec<String>,
@@ -194,12 +215,19 @@ struct Merging {
 impl Merging {
     fn take(&mut self, unit: &str, file: &Path, text: &str) {
         for assignment in syntax::parse(text) {
+            if assignment.section == "Unit" {
+                self.relations.extend(relation::of(&assignment, unit, file));
+            }
             if assignment.section != "Service" {
                 continue;
             }
             let value = assignment.value;
             let reset = value.is_empty();
             match assignment.key.as_str() {
+                "ExecStartPre" if reset => self.exec_start_pre.clear(),
+                "ExecStartPre" => {
+                    self.exec_start_pre.push(ExecLine { text: value, source: file.into() });
+                }
                 "ExecStart" if reset => self.exec_start.clear(),
                 "ExecStart" => {
                     let line = ExecLine { text: value, source: file.into() };

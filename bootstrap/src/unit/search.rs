@@ -75,7 +75,7 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str) -> Option<Files> {
 }
 
 /// [`SEARCH_PATH`] without directories that are another by a link, as /lib is /usr/lib today.
-fn directories(root: &Root) -> Vec<PathBuf> {
+pub(super) fn directories(root: &Root) -> Vec<PathBuf> {
     let mut seen = BTreeSet::new();
     let all = SEARCH_PATH.iter().map(PathBuf::from);
     all.filter(|dir| chase(root, dir).is_some_and(|real| seen.insert(real))).collect()
@@ -129,12 +129,12 @@ fn aliases(root: &Root, directories: &[PathBuf], name: &str, fragment: &Path) ->
 }
 
 /// Whether a unit's file says that the unit is masked: it is /dev/null, or empty.
-fn is_masked(root: &Root, real: &Path) -> bool {
+pub(super) fn is_masked(root: &Root, real: &Path) -> bool {
     real == Path::new(NULL) || root.at(real).metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0)
 }
 
 /// Where `path` leads to as the node sees it, absolute links taken below the root; none where something is missing.
-pub(super) fn chase(root: &Root, path: &Path) -> Option<PathBuf> {
+pub(crate) fn chase(root: &Root, path: &Path) -> Option<PathBuf> {
     let mut real = PathBuf::from("/");
     let mut left: Vec<std::ffi::OsString> = parts(path);
     let mut links = 0;

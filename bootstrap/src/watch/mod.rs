@@ -31,10 +31,11 @@ use shim::process::Process;
 use shim::trust;
 
 use crate::api::{Publisher, credential};
+use crate::change::{Change, Write, finish};
 use crate::cli::{Global, Watch};
 use crate::exit::{Exit, Failure};
-use crate::node::Node;
-use crate::places::{Root, STATUS, WATCH_LOCK};
+use crate::node::{self, Node};
+use crate::places::{Root, STATUS, WATCH_LOCK, WITHOUT};
 use crate::print::{self, Changed, Report};
 use crate::report::Publish;
 use crate::unit::Unit;
@@ -85,7 +86,10 @@ impl Scope {
 pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: wanted.pod };
     if wanted.once && global.dry_run {
-        return once(&scope);
+        return match node::without_plugin(&scope.root) {
+            Some(why) => without(&scope, &why),
+            None => once(&scope),
+        };
     }
     if global.dry_run {
         return Err(Failure::new(
@@ -95,7 +99,21 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     }
     let _held = if wanted.pod { pod::turn(&scope.root)? } else { hold(&scope.root)? };
     shim::journal::init();
+    if let Some(why) = node::without_plugin(&scope.root) {
+        return without(&scope, &why);
+    }
     if wanted.once { once(&scope) } else { run::run(&scope) }
+}
+
+/// A node without a plugin of ours: there is nothing to watch, and the unit's condition is to know it from now on.
+fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
+    let marker = Write { path: scope.root.at(WITHOUT), bytes: Vec::new(), mode: 0o644, nudge: false };
+    let changes = vec![Change::file(marker, "there is nothing to watch")];
+    tracing::info!(event = "Ended", "{why}");
+    let changed = finish(&scope.global, changes, vec![why.to_owned()])?;
+    // Whoever started it waits for this word.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    Ok(print::report(scope.global.output, &changed))
 }
 
 /// The lock of the one `watch` that may run; it ends with the process.

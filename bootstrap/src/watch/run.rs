@@ -18,6 +18,7 @@ use super::memory::Memory;
 use super::pace::Pace;
 use super::{Scope, apply, pod, textfile};
 use crate::change::Act;
+use crate::cli::Mode;
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
 use crate::places::STATUS;
@@ -152,6 +153,12 @@ impl<'a> Watch<'a> {
     /// long to wait for the next.
     fn round(&mut self, changed: bool) -> Duration {
         let facts = self.look(changed);
+        if facts.node.conf_dir == Mode::Without {
+            // What is in force stays as it is until the next boot; the next start of this program ends at once.
+            info!(event = "Ended", "node.json says confDir none: there is nothing to watch");
+            self.off = true;
+            return Duration::ZERO;
+        }
         self.memory.polls = self.events.polls();
         let mut decision = decide(&facts, &self.memory, self.me);
         let failed = self.carry_out(&facts, &mut decision);

@@ -130,7 +130,7 @@ fn a_try_ends_as_soon_as_all_is_well() {
 }
 
 /// A kubelet whose command ends in our variable.
-fn continued_kubelet(tree: &Tree) {
+pub(crate) fn continued_kubelet(tree: &Tree) {
     tree.write("usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet\n");
     tree.write(
         "run/systemd/generator/kubelet.service.d/zz-crossfade.conf",

@@ -1,5 +1,6 @@
 //! Nodes as they start kubelet: fixture trees with our package on them, and what comes out of each.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -7,13 +8,13 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::node::{Run, mode};
+use crate::node::{Print, Run, collect, mode};
 
 /// What stands for the tree's place in expected output.
 const ROOT: &str = "@ROOT@";
 
 /// The kinds of nodes, in the words of their directories.
-const FAMILIES: [&str; 9] = [
+pub(crate) const FAMILIES: [&str; 9] = [
     "plain-variable",
     "plain-braced",
     "plain-bare",
@@ -65,6 +66,13 @@ impl Tree {
         let text = fs::read_to_string(self.path(path)).expect(path);
         assert!(text.contains(from), "{path} has no {from}");
         self.write(path, &text.replace(from, to));
+    }
+
+    /// Every file below the root.
+    pub(crate) fn files(&self) -> BTreeMap<String, Print> {
+        let mut files = BTreeMap::new();
+        collect(self.root.path(), self.root.path(), &mut files);
+        files
     }
 
     pub(crate) fn read(&self, path: &str) -> Option<String> {
@@ -134,7 +142,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Compares with the file that was reviewed; `UPDATE_GOLDEN=1` writes it anew.
-fn golden(family: &str, file: &str, told: Option<&str>) -> Option<String> {
+pub(crate) fn golden(family: &str, file: &str, told: Option<&str>) -> Option<String> {
     let path = fixtures().join(family).join("expected").join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::create_dir_all(path.parent().expect("expected")).expect("directory");

@@ -1,5 +1,6 @@
 //! `crossfade-bootstrap` as a person calls it: the program itself, on trees of files that stand for a node.
 
+mod bake;
 mod boot;
 mod explain;
 mod gate;
@@ -10,8 +11,11 @@ mod pod;
 mod policy;
 mod refusals;
 mod render;
+mod seal;
+mod selftest;
 mod sweep;
 mod systemd;
 mod tree;
 mod uninstall;
 mod watch;
+mod without;

@@ -169,39 +169,44 @@ impl Node {
 
     /// A finished attachment through us, begun at `begun`; its networks are those of these confs.
     pub(crate) fn attach(&self, container_id: &str, begun: Moment, confs: &[&str]) {
-        let legs = confs.iter().enumerate().map(|(at, file)| {
-            let path = self.path(&format!("net.d/{file}"));
-            let (conf, _) = Conflist::load(std::slice::from_ref(&path)).expect("conf");
-            Leg {
-                network: conf.name.clone(),
-                profile: "generic".into(),
-                conf_path: path.to_str().map(str::to_owned),
-                ifname: if at == 0 { "eth0".into() } else { "net1".into() },
-                primary: at == 0,
-                tolerated: false,
-                conf: conf.raw,
-                runtime_config: None,
-            }
-        });
-        let intent = Intent {
-            version: FORMAT,
-            container_id: container_id.into(),
-            ifname: "eth0".into(),
-            begun,
-            netns: "/run/netns/gone".into(),
-            netns_id: None,
-            cni_args: Some(format!(
-                "K8S_POD_INFRA_CONTAINER_ID={container_id};K8S_POD_NAME=p;K8S_POD_NAMESPACE=n"
-            )),
-            cni_path: None,
-            route: None,
-            legs: legs.collect(),
-        };
-        let mut open = Store::new(&self.layout()).begin(intent).expect("record");
-        let mut events: Vec<Event> = (1..confs.len()).map(|leg| Event::Started { leg }).collect();
-        events.push(Event::Attached {});
-        open.append(&events).expect("record");
+        let confs: Vec<PathBuf> = confs.iter().map(|file| self.path("net.d").join(file)).collect();
+        attach(&self.layout(), container_id, begun, &confs);
     }
+}
+
+/// A finished attachment through us, begun at `begun`, in the state of `layout`.
+pub(crate) fn attach(layout: &Layout, container_id: &str, begun: Moment, confs: &[PathBuf]) {
+    let legs = confs.iter().enumerate().map(|(at, path)| {
+        let (conf, _) = Conflist::load(std::slice::from_ref(path)).expect("conf");
+        Leg {
+            network: conf.name.clone(),
+            profile: "generic".into(),
+            conf_path: path.to_str().map(str::to_owned),
+            ifname: if at == 0 { "eth0".into() } else { "net1".into() },
+            primary: at == 0,
+            tolerated: false,
+            conf: conf.raw,
+            runtime_config: None,
+        }
+    });
+    let intent = Intent {
+        version: FORMAT,
+        container_id: container_id.into(),
+        ifname: "eth0".into(),
+        begun,
+        netns: "/run/netns/gone".into(),
+        netns_id: None,
+        cni_args: Some(format!(
+            "K8S_POD_INFRA_CONTAINER_ID={container_id};K8S_POD_NAME=p;K8S_POD_NAMESPACE=n"
+        )),
+        cni_path: None,
+        route: None,
+        legs: legs.collect(),
+    };
+    let mut open = Store::new(layout).begin(intent).expect("record");
+    let mut events: Vec<Event> = (1..confs.len()).map(|leg| Event::Started { leg }).collect();
+    events.push(Event::Attached {});
+    open.append(&events).expect("record");
 }
 
 /// The key of a pod's interface.

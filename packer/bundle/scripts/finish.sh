@@ -26,7 +26,7 @@ become_root() {
     exec sudo -n env ${settings[@]+"${settings[@]}"} bash "$0"
 }
 
-# kubelet is restarted for ever until it finds its settings, and each start has our units prepare the node.
+# What would write again while seal removes: kubelet, if somebody has started it since, has our units prepare the machine.
 stop_services() {
     [[ -d /run/systemd/system ]] || return 0
     local unit

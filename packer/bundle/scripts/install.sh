@@ -115,12 +115,20 @@ package() {
     printf '%s' "$file"
 }
 
+# A kubelet without settings is restarted for ever, and each of its starts would have our units prepare this machine; and packages
+# treat a machine whose kubelet runs as somebody's node, whose kubelet they must not hold up.
+stop_kubelet() {
+    if [[ -d /run/systemd/system && $(systemctl show --property=LoadState kubelet.service) == LoadState=loaded ]]; then
+        systemctl stop kubelet.service
+    fi
+}
+
 # install_package FORMAT FILE: the distribution's own tool, and no network
 install_package() {
     case $1 in
     deb)
         # apt waits for a first boot's own updates, dpkg would not. The package depends on nothing, so nothing is fetched.
-        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install --quiet --yes \
+        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install --quiet --yes -o Dpkg::Use-Pty=0 \
             --no-install-recommends --allow-downgrades --reinstall "$2"
         ;;
     # The checksum above is the check; the packages are not signed.
@@ -140,19 +148,21 @@ run_tarball() {
     rm -rf "$place"
 }
 
-# remove_package FORMAT FILE: an earlier Crossfade, of the image that this one is made of
+# An earlier Crossfade, of the image that this one is made of, however it came there.
 remove_package() {
-    local plugin='' copy
+    local plugin='' copy file
     [[ ! -f $PLUGIN ]] || plugin=$(sha256sum <"$PLUGIN")
-    if [[ $1 == deb ]] && dpkg-query --show crossfade >/dev/null 2>&1; then
+    if [[ $(dpkg-query --show --showformat='${db:Status-Status}' crossfade 2>/dev/null) =~ ^(installed|config-files)$ ]]; then
         dpkg --purge crossfade
-    elif [[ $1 == rpm ]] && rpm --query --quiet crossfade; then
+    elif command -v rpm >/dev/null && rpm --query --quiet crossfade; then
         rpm --erase crossfade
-    elif [[ -e $PROGRAM ]]; then
-        run_tarball "$2" uninstall
+    elif [[ -e $SETTINGS/installed.files ]]; then
+        file=$(package tarball)
+        run_tarball "$file" uninstall
     fi
-    # What bake wrote is no package's; and boot puts the plugin where the runtime looks.
+    # What bake wrote is no package's, and boot puts the plugin where the runtime looks.
     rm -f "$SETTINGS"/policy.json "$SETTINGS"/node.json
+    rm -rf /etc/crossfade
     rmdir "$SETTINGS" 2>/dev/null || true
     for copy in /opt/cni/bin/crossfade /usr/lib/cni/crossfade /usr/libexec/cni/crossfade; do
         if [[ -f $copy && $plugin && $(sha256sum <"$copy") == "$plugin" ]]; then
@@ -204,10 +214,8 @@ bake() {
     option --new-cidr NEW_CIDRS
     option --label LABELS
     option --taint TAINTS
-    if [[ $(setting IMAGE) == migration ]]; then
-        option --phase PHASE
-        option --conf-dir CONF_DIR
-    fi
+    option --phase PHASE
+    option --mode CONF_DIR
     case $(setting BARE) in
     true) arguments+=(--bare) ;;
     '' | false) ;;
@@ -233,12 +241,13 @@ main() {
 
     if [[ $image == final && -z $(setting LABELS)$(setting TAINTS)$(setting NODE) ]]; then
         [[ -z $(setting OLD_CNI)$(setting POLICY) ]] || fail 'a final image has no old network: CROSSFADE_OLD_CNI and CROSSFADE_POLICY stay empty'
-        remove_package "$kind" "$file"
+        remove_package
         unpack "$kind" "$file"
         say 'a final image without labels and taints does without Crossfade: nothing is installed'
         return
     fi
     rm -rf "$directory/program"
+    stop_kubelet
     say "installing ${file##*/}"
     install_package "$kind" "$file"
     bake

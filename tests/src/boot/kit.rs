@@ -31,6 +31,11 @@ impl Kit {
         self.scratch.join("package/usr")
     }
 
+    /// A directory with nothing in it.
+    pub(super) fn nothing(&self) -> Result<PathBuf> {
+        self.scratch.dir("nothing")
+    }
+
     /// containerd's `/var/lib/containerd` with the sandbox image in it.
     pub(super) fn containerd(&self) -> PathBuf {
         self.scratch.join("containerd")

@@ -55,6 +55,19 @@ impl Machine {
         Self::make(None)
     }
 
+    /// The same machine without our package, onto whose `/usr` a package manager can put it.
+    ///
+    /// # Errors
+    /// As [`Machine::new`].
+    pub fn without_package() -> Result<Self> {
+        let machine = Self::make(Some(&Kit::shared()?.nothing()?))?;
+        for directory in ["/var/lib/dpkg/info", "/var/lib/dpkg/updates", "/var/lib/dpkg/triggers"] {
+            fs::create_dir_all(machine.disk(directory)).context("dpkg's database")?;
+        }
+        machine.write("/var/lib/dpkg/status", "")?;
+        Ok(machine)
+    }
+
     /// A machine of an image, whose root directory is not changed: everything as the image has it, but for how a test looks
     /// at it ([`world::observe`]).
     ///
@@ -190,6 +203,14 @@ impl Machine {
     /// As [`Machine::boot`].
     pub fn boot_whole(&mut self) -> Result<()> {
         self.boot()?;
+        self.boot_settled()
+    }
+
+    /// Waits until systemd has done what a boot is.
+    ///
+    /// # Errors
+    /// It does not; the message has the end of the journal.
+    pub fn boot_settled(&mut self) -> Result<()> {
         self.until("the whole boot", |machine| {
             let state = machine.ask(&["systemctl", "is-system-running"]);
             Ok(matches!(state.trim(), "running" | "degraded"))

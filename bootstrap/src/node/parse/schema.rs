@@ -33,6 +33,7 @@ fn others() -> Vec<Value> {
         "old",
         "both",
         "private",
+        "none",
         "attach",
         "node-annotation",
         "off",

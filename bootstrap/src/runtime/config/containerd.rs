@@ -3,16 +3,15 @@
 //! *Source*: containerd's man page `containerd-config.toml(5)`; `services/server/config/config.go` of 1.6 (a plugin's section that is
 //! imported replaces the whole section) and pull request 9982 of 2.0 (sections are merged).
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, value};
 
 use super::{CniSetup, Found, MAX_BYTES, RuntimeConfig, read, tree};
+use crate::asked::ask;
 use crate::places::Root;
 use crate::unit::glob;
 
@@ -77,30 +76,11 @@ pub fn dump(program: &Path, file: &Path) -> Result<String, String> {
     if file.exists() {
         command.arg("--config").arg(file);
     }
-    command.args(["config", "dump"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| named(&error.to_string()))?;
-    let stdout = child.stdout.take();
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let read = stdout.map(|stdout| stdout.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
-        // Nobody listens any more once it took too long.
-        let _ = sender.send(matches!(read, Some(Ok(_))).then_some(bytes));
-    });
-    let bytes = receiver.recv_timeout(DUMP_WITHIN);
-    if bytes.is_err() {
-        // It may have ended by itself just now.
-        let _ = child.kill();
+    let answer = ask(command.args(["config", "dump"]), DUMP_WITHIN, MAX_BYTES).map_err(|why| named(&why))?;
+    if !answer.status.success() {
+        return Err(named(&format!("it failed ({})", answer.status)));
     }
-    let status = child.wait().map_err(|error| named(&error.to_string()))?;
-    match bytes {
-        Err(_) => Err(named(&format!("no answer within {} s", DUMP_WITHIN.as_secs()))),
-        Ok(_) if !status.success() => Err(named(&format!("it failed ({status})"))),
-        Ok(Some(bytes)) if bytes.len() <= MAX_BYTES => {
-            String::from_utf8(bytes).map_err(|_| named("its answer is not UTF-8"))
-        }
-        Ok(_) => Err(named("its answer cannot be read")),
-    }
+    String::from_utf8(answer.stdout).map_err(|_| named("its answer is not UTF-8"))
 }
 
 /// The configuration with its imports, as files: for a tree that is no node, and for a containerd inside another program.

@@ -7,8 +7,11 @@
 //! Everything lies below /run: a boot without us has no trace of it. A copy may hold credentials of registries, as the original does:
 //! it is root's alone (0600), and nothing of it is ever printed.
 
+mod rehearse;
+
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use shim::file::PRIVATE;
 
 use super::{RuntimeConfig, containerd, read, tree};
@@ -20,6 +23,8 @@ use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ENV, Root};
 use crate::print::Changed;
 use crate::switch;
 use crate::unit::matches;
+
+pub use self::rehearse::{Rehearsed, rehearse};
 
 /// The variable that the generator puts at the end of the runtime's command line.
 pub const ARGUMENTS: &str = "CROSSFADE_RUNTIME_ARGS";
@@ -52,8 +57,13 @@ pub fn render_runtime(global: &Global) -> Result<Changed, Failure> {
         return finish(global, remove(&root, "switched off"), vec![off.to_string()]);
     }
     let node = Node::load(&root).map_err(Failure::settings)?;
-    if node.conf_dir == Mode::Shared {
-        return finish(global, remove(&root, "shared mode"), Vec::new());
+    let why = match node.conf_dir {
+        Mode::Private => None,
+        Mode::Shared => Some("shared mode"),
+        Mode::Without => Some("no plugin of ours here (confDir none)"),
+    };
+    if let Some(why) = why {
+        return finish(global, remove(&root, why), Vec::new());
     }
     let told = private(global, &root, &node);
     if told.is_err() && !global.dry_run {
@@ -212,8 +222,13 @@ fn compare(asked: &Asked, told: &Told, place: &Path) -> Result<(), String> {
             (before, dump(asked.file)?)
         }
     };
-    let at = containerd::conf_dir_at(&after);
-    let now = at.iter().try_fold(&after, |tree, key| tree.get(key)).and_then(serde_json::Value::as_str);
+    held(&before, &after)
+}
+
+/// Whether two dumps differ in the conf directory, which is ours now, and in nothing else.
+fn held(before: &Value, after: &Value) -> Result<(), String> {
+    let at = containerd::conf_dir_at(after);
+    let now = at.iter().try_fold(after, |tree, key| tree.get(key)).and_then(Value::as_str);
     let conf_dir = at.join(".");
     if now != Some(PRIVATE_CONF_DIR) {
         return Err(format!(
@@ -221,7 +236,7 @@ fn compare(asked: &Asked, told: &Told, place: &Path) -> Result<(), String> {
         ));
     }
     let differs: Vec<_> =
-        containerd::differences(&before, &after).into_iter().filter(|key| *key != conf_dir).collect();
+        containerd::differences(before, after).into_iter().filter(|key| *key != conf_dir).collect();
     if differs.is_empty() {
         Ok(())
     } else {

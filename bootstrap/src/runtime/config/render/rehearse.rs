@@ -1,0 +1,69 @@
+//! Whether the runtime could be told of our directory, without telling it: for an image that is being built.
+//!
+//! Nothing is left behind, not even below /run: an image's may be on its disk. The copy, which may hold credentials, is handed to
+//! containerd as a file in memory.
+
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::{Asked, Told, containerd, decide, embedded, held, tree};
+use crate::node::RuntimeKind;
+use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
+use crate::runtime::config::RuntimeConfig;
+
+/// What a rehearsal came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rehearsed {
+    /// It would be told, so.
+    Told(String),
+    /// It cannot be asked here; why.
+    NotHere(String),
+}
+
+/// Finds out how the runtime would be told in private mode, and has containerd itself read what it would be given.
+///
+/// # Errors
+/// It could not be told, or would differ in more than its conf directory.
+pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<Rehearsed, String> {
+    if config.unit.is_none() {
+        return Err(embedded(config));
+    }
+    let Some(program) = &config.program else {
+        return Ok(match config.kind {
+            RuntimeKind::Crio => Rehearsed::Told(format!("by --cni-config-dir={PRIVATE_CONF_DIR}")),
+            RuntimeKind::Containerd => Rehearsed::NotHere(
+                "containerd's copy is proven by containerd itself, and programs of another root are not run"
+                    .into(),
+            ),
+        });
+    };
+    let dump = containerd::dump(program, &config.file)?;
+    let asked = Asked { program, file: &config.file, dump };
+    let text = match decide(root, &asked, Path::new(PRIVATE_CONF_DIR))? {
+        Told::Words(words) => return Ok(Rehearsed::Told(format!("by {words}"))),
+        // A file at its place would be in force for whoever starts containerd now; `render --runtime` proves it then.
+        Told::DropIn(place) => return Ok(Rehearsed::Told(format!("by the drop-in {}", place.display()))),
+        Told::Copy(text) => text,
+    };
+    let Some(after) = in_memory(&text, |copy| containerd::dump(program, copy))? else {
+        return Ok(Rehearsed::NotHere(
+            "/proc is not mounted, through which containerd reads what it would be given".into(),
+        ));
+    };
+    held(&tree(asked.file, &asked.dump)?, &tree(Path::new(CONTAINERD_CONFIG), &after)?)?;
+    Ok(Rehearsed::Told(format!("by --config {CONTAINERD_CONFIG}, which containerd reads as it should")))
+}
+
+/// Runs `with` with the path of a file that is nowhere but in memory; none where there is no /proc to name it by.
+fn in_memory<T>(text: &str, with: impl FnOnce(&Path) -> Result<T, String>) -> Result<Option<T>, String> {
+    let named =
+        |error: std::io::Error| format!("keep a copy of containerd's configuration in memory: {error}");
+    let file = memfd_create(c"containerd", MFdFlags::MFD_CLOEXEC).map_err(|error| named(error.into()))?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(text.as_bytes()).map_err(named)?;
+    let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+    if path.exists() { with(&path).map(Some) } else { Ok(None) }
+}

@@ -1,0 +1,82 @@
+//! Kubeconfigs with a credential in them. What is found is named, never quoted.
+
+use serde_json::Value;
+
+/// What of a user is a credential, or leads to one.
+const KEYS: [&str; 6] = ["token", "password", "client-key-data", "client-key", "tokenFile", "auth-provider"];
+/// What the name of an environment variable with a secret holds.
+const SECRET: [&str; 4] = ["SECRET", "TOKEN", "PASSWORD", "PRIVATE_KEY"];
+
+/// Which credentials a kubeconfig has; none where it is none, or has none. What runs a plugin holds nothing itself.
+///
+/// What is no YAML (the template of one, say) is looked through line by line.
+#[must_use]
+pub fn find(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(document) = serde_saphyr::from_str::<Value>(&text) else {
+        return by_line(&text);
+    };
+    let users = document["users"].as_array().into_iter().flatten().map(|named| &named["user"]);
+    let mut found: Vec<String> = users.flat_map(of_user).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn of_user(user: &Value) -> Vec<String> {
+    let is_set = |value: &Value| !value.is_null() && value.as_str() != Some("");
+    let mut found: Vec<String> =
+        KEYS.iter().filter(|key| is_set(&user[**key])).map(|key| (*key).to_owned()).collect();
+    let variables = user["exec"]["env"].as_array().into_iter().flatten();
+    let names = variables.filter(|one| is_set(&one["value"])).filter_map(|one| one["name"].as_str());
+    found.extend(names.filter(|name| is_secret(name)).map(|name| format!("exec.env {name}")));
+    found
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    SECRET.iter().any(|word| name.contains(word))
+}
+
+fn by_line(text: &str) -> Vec<String> {
+    let keys = text.lines().filter_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        let key = key.trim().trim_start_matches("- ").trim_matches('"');
+        KEYS.iter().find(|known| **known == key && !value.trim().is_empty())
+    });
+    let mut found: Vec<String> = keys.map(|key| (*key).to_owned()).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_a_kubeconfig_or_beside_it() {
+        let exec =
+            "users:\n- name: kubelet\n  user:\n    exec:\n      command: /usr/bin/aws-iam-authenticator\n";
+        for (text, found) in [
+            ("users:\n- name: u\n  user:\n    token: abc\n", &["token"][..]),
+            (r#"{"users":[{"name":"u","user":{"password":"x","username":"y"}}]}"#, &["password"]),
+            ("users:\n- user: {client-certificate: /c, client-key: /k}\n", &["client-key"]),
+            ("users:\n- user: {client-key-data: QQ==}\n- user: {token: x}\n", &["client-key-data", "token"]),
+            ("users:\n- user: {tokenFile: /t}\n", &["tokenFile"]),
+            ("users:\n- user: {token: ''}\n- user: {}\n- {}\n", &[]),
+            (exec, &[]),
+            (
+                "users:\n- user: {exec: {env: [{name: AWS_SECRET_ACCESS_KEY, value: x}]}}\n",
+                &["exec.env AWS_SECRET_ACCESS_KEY"],
+            ),
+            ("users:\n- user: {exec: {env: [{name: AWS_REGION, value: x}]}}\n", &[]),
+            ("clusters: []\n", &[]),
+            ("no: [yaml\n  token: abc\n  \"password\": x\n", &["password", "token"]),
+            ("{{ template }}: [\n  token:\n", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(find(text.as_bytes()), found, "{text}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What becomes of what was found: the pure decision.
+//!
+//! While a person has to decide about anything, nothing at all is removed: an image that is refused is looked at, and what lies around in it
+//! tells how it came about.
+
+use std::collections::BTreeSet;
+
+use super::found::{Fate, Found};
+use super::gather::Facts;
+use super::report::Finding;
+use crate::change::{Act, Change};
+
+/// What `seal` does, or why it does nothing.
+#[derive(Debug)]
+pub struct Decision {
+    /// In order.
+    pub changes: Vec<Change>,
+    /// What a person has to decide.
+    pub findings: Vec<Finding>,
+    /// Whether a settings file is among them.
+    pub bad_settings: bool,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+}
+
+/// Decides.
+#[must_use]
+pub fn decide(facts: Facts) -> Decision {
+    let Facts { found, allow, mut notes } = facts;
+    let mut used = BTreeSet::new();
+    let mut decision =
+        Decision { changes: Vec::new(), findings: Vec::new(), bad_settings: false, notes: Vec::new() };
+    for Found { what, fate, why, is_settings } in found {
+        let target = what.display().to_string();
+        match (allow.find(&what), fate) {
+            (Some(at), _) => {
+                used.insert(at);
+                decision.changes.push(Change::new(
+                    Act::Keep,
+                    target,
+                    format!("allowed by {}; {why}", allow.says(at)),
+                ));
+            }
+            (None, Fate::Change(act)) => decision.changes.push(Change::new(act, target, why)),
+            (None, Fate::Refuse(fix)) => {
+                decision.bad_settings |= is_settings;
+                decision.findings.push(Finding { path: target, why, fix });
+            }
+        }
+    }
+    let unused = (0..allow.len()).filter(|at| !used.contains(at));
+    notes.extend(unused.map(|at| format!("nothing had to be allowed by {}", allow.says(at))));
+    if decision.findings.is_empty() && decision.changes.iter().all(|change| matches!(change.act, Act::Keep)) {
+        notes.push("nothing is in the way of an image".into());
+    }
+    decision.notes = notes;
+    decision
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::allow::Allow;
+    use super::*;
+
+    fn removed(path: &str) -> Found {
+        let fate = Fate::Change(Act::Remove { path: PathBuf::from("/root").join(&path[1..]), nudge: false });
+        Found { what: path.into(), fate, why: "why".into(), is_settings: false }
+    }
+
+    fn decided(found: Vec<Found>, allowed: &[&str]) -> Decision {
+        let mut allow = Allow::default();
+        for pattern in allowed {
+            allow.add(pattern, "--allow").expect("fine");
+        }
+        decide(Facts { found, allow, notes: vec!["first".into()] })
+    }
+
+    fn lines(decision: &Decision) -> Vec<String> {
+        decision.changes.iter().map(|change| format!("{} {}", change.act.word(), change.target)).collect()
+    }
+
+    #[test]
+    fn what_is_allowed_is_kept_whatever_it_is() {
+        let found =
+            || vec![removed("/a/x"), Found::refused("/b", "why", "fix"), Found::settings("/c", "why", "fix")];
+        for (allowed, changes, findings, settings) in [
+            (&[][..], &["remove /a/x"][..], &["/b", "/c"][..], true),
+            (&["/c"], &["remove /a/x", "keep /c"], &["/b"], false),
+            (&["/a"], &["keep /a/x"], &["/b", "/c"], true),
+            (&["/a", "/*"], &["keep /a/x", "keep /b", "keep /c"], &[], false),
+        ] {
+            let decision = decided(found(), allowed);
+            let paths: Vec<_> = decision.findings.iter().map(|finding| finding.path.as_str()).collect();
+            assert_eq!(
+                (lines(&decision).join(", "), paths.join(", ")),
+                (changes.join(", "), findings.join(", "))
+            );
+            assert_eq!(decision.bad_settings, settings, "{allowed:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_nothing_needs_is_named_and_so_is_a_clean_tree() {
+        let clean = "nothing is in the way of an image";
+        for (found, allowed, notes) in [
+            (vec![], &[][..], &["first", clean][..]),
+            (vec![], &["/a"], &["first", "nothing had to be allowed by /a (--allow)", clean]),
+            (vec![removed("/a/x")], &["/a"], &["first", clean]),
+            (vec![removed("/a/x")], &[], &["first"]),
+            (vec![Found::refused("/b", "why", "fix")], &[], &["first"]),
+        ] {
+            assert_eq!(decided(found, allowed).notes, notes, "{allowed:?}");
+        }
+    }
+}

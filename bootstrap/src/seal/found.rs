@@ -1,0 +1,72 @@
+//! One thing that must not be in an image.
+
+use std::path::PathBuf;
+
+use super::tree::{Item, Kind};
+use crate::change::Act;
+
+/// One thing, and what would become of it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What, as the node sees it: a path, or a unit.
+    pub what: PathBuf,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// What it is, and what it would do in an image.
+    pub why: String,
+    /// It is about a settings file.
+    pub is_settings: bool,
+}
+
+/// What becomes of a thing.
+#[derive(Debug, Clone)]
+pub enum Fate {
+    /// This is done.
+    Change(Act),
+    /// A person has to decide; what to do.
+    Refuse(String),
+}
+
+impl Found {
+    /// A thing that only a person can judge.
+    pub fn refused(what: impl Into<PathBuf>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { what: what.into(), fate: Fate::Refuse(fix.into()), why: why.into(), is_settings: false }
+    }
+
+    /// A settings file that is no use.
+    pub fn settings(what: impl Into<PathBuf>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { is_settings: true, ..Self::refused(what, why, fix) }
+    }
+
+    /// A thing that is removed; what a directory holds is said.
+    pub fn removed(item: &Item, why: &str) -> Self {
+        let (act, why) = match item.kind {
+            Kind::Dir => {
+                let holds = item.holds().unwrap_or_default();
+                let noun = if holds == 1 { "file" } else { "files" };
+                (Act::RemoveTree(item.real.clone()), format!("{why}; {holds} {noun}"))
+            }
+            Kind::File | Kind::Other => {
+                (Act::Remove { path: item.real.clone(), nudge: false }, why.to_owned())
+            }
+        };
+        Self { what: item.path.clone(), fate: Fate::Change(act), why, is_settings: false }
+    }
+
+    /// A file that is emptied.
+    pub fn emptied(item: &Item, why: &str) -> Self {
+        match item.kind {
+            Kind::File => Self {
+                what: item.path.clone(),
+                fate: Fate::Change(Act::Empty(item.real.clone())),
+                why: why.into(),
+                is_settings: false,
+            },
+            Kind::Dir | Kind::Other => Self::refused(
+                &item.path,
+                format!("{why}; it is no regular file"),
+                "put an empty file in its place",
+            ),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! What `seal` finds in a tree, before anything is decided or touched.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use shim::file::read_bounded;
+use shim::layout::{CONF_DIR, CONF_FILE, Layout, SETTINGS_DIRS};
+use shim::trust;
+
+use super::allow::{self, Allow};
+use super::found::{Fate, Found};
+use super::rules::{self, Only, Rule, Verdict};
+use super::settings::Baked;
+use super::tree::{Item, Kind, glob};
+use super::{conf, credential, own};
+use crate::api::child;
+use crate::boot::gather::named;
+use crate::cli::{Global, Seal};
+use crate::exit::{Exit, Failure};
+use crate::mounts::{Mounts, Place};
+use crate::places::Root;
+use crate::profile;
+use crate::settings::Installed;
+
+/// Lists that an image brings, of what may stay.
+const LIST: &str = "seal.allow";
+/// What tells that systemd runs. *Source*: man 3 `sd_booted`.
+const SYSTEMD: &str = "/run/systemd/system";
+const WATCH: &str = "crossfade-watch.service";
+/// How long systemd may take to say what runs.
+const ASKED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What was found.
+#[derive(Debug)]
+pub struct Facts {
+    /// Everything that must not be in an image, allowed or not; each thing once.
+    pub found: Vec<Found>,
+    /// What may stay.
+    pub allow: Allow,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+}
+
+impl Facts {
+    /// Looks at everything; nothing is changed.
+    ///
+    /// # Errors
+    /// A list of what may stay that cannot be used; mounts that cannot be told.
+    pub fn gather(global: &Global, wanted: &Seal) -> Result<Self, Failure> {
+        let root = real(&global.root)?;
+        let mounts = Mounts::now().map_err(|error| Failure::new(Exit::Failed, error))?;
+        let allow = allowed(&root, wanted)?;
+        let mut settings = Baked::look(&root, global.policy.as_deref());
+        let layout = layout(global, &root);
+        let mut found = std::mem::take(&mut settings.found);
+        found.extend(running(&root, &settings));
+        found.extend(attached(&root, &layout));
+        found.extend(conf::look(&root, &settings.node, &settings.policy, &global.conf_dir));
+        found.extend(own::files(&root));
+        found.extend(rules::all().flat_map(|rule| by_rule(&root, rule, &layout, &allow)));
+        found.extend(agents(&root));
+        Ok(Self { found: once(found, &root, &mounts), allow, notes: settings.notes })
+    }
+}
+
+/// The tree, without a link on the way to it: mounts are told by such paths.
+fn real(dir: &Path) -> Result<Root, Failure> {
+    let real = dir.canonicalize();
+    let real = real.map_err(|e| Failure::new(Exit::Failed, format!("--root {}: {e}", dir.display())))?;
+    Ok(Root::new(&real))
+}
+
+/// Our directories: those of the command line, else those that our conf names.
+fn layout(global: &Global, root: &Root) -> Layout {
+    let installed = Installed::read(&root.at(CONF_DIR).join(CONF_FILE)).ok().flatten();
+    named(global, installed.as_ref())
+}
+
+fn allowed(root: &Root, wanted: &Seal) -> Result<Allow, Failure> {
+    let mut allow = Allow::default();
+    for pattern in &wanted.allowed {
+        allow.add(pattern, "--allow").map_err(|why| Failure::new(Exit::Usage, why))?;
+    }
+    let text = |file: &Path| {
+        let read = trust::open(file).map_err(|why| why.to_string()).and_then(|mut opened| {
+            read_bounded(&mut opened, allow::MAX_BYTES).map_err(|e| format!("{}: {e}", file.display()))
+        });
+        let text = read
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| format!("{}: not UTF-8", file.display())));
+        text.map_err(|why| Failure::settings(format!("read what may stay: {why}")))
+    };
+    let mut lists: Vec<(PathBuf, String)> = Vec::new();
+    for file in &wanted.allow_files {
+        let full = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        lists.push((full, file.display().to_string()));
+    }
+    for dir in [SETTINGS_DIRS[2], SETTINGS_DIRS[0]] {
+        let path = Path::new(dir).join(LIST);
+        if root.at(&path).symlink_metadata().is_ok() {
+            lists.push((root.at(&path), path.display().to_string()));
+        }
+    }
+    for (file, from) in lists {
+        allow.add_lines(&text(&file)?, &from).map_err(Failure::settings)?;
+    }
+    Ok(allow)
+}
+
+/// Programs that would undo it: kubelet writes its state back, and `watch` our conf.
+fn running(root: &Root, settings: &Baked) -> Vec<Found> {
+    if !root.is_node() || !Path::new(SYSTEMD).is_dir() {
+        return Vec::new();
+    }
+    let kubelet = settings.node.kubelet.unit.as_str();
+    let is_active = |unit: &str| {
+        let mut command = Command::new("systemctl");
+        let answer = child::run(command.args(["is-active", "--", unit]), ASKED_WITHIN);
+        // Without an answer nothing is known to run; what it would write is found by the next look.
+        answer.is_ok_and(|answer| {
+            matches!(answer.stdout.trim_ascii(), b"active" | b"activating" | b"reloading")
+        })
+    };
+    let units =
+        [(kubelet, "it would write its state again"), (WATCH, "it would write our conf and state again")];
+    let active = units.into_iter().filter(|(unit, _)| is_active(unit));
+    active
+        .map(|(unit, why)| Found::refused(unit, format!("it runs: {why}"), format!("systemctl stop {unit}")))
+        .collect()
+}
+
+fn attached(root: &Root, layout: &Layout) -> Vec<Found> {
+    let below = Layout {
+        state_dir: root.at(&layout.state_dir),
+        run_dir: root.at(&layout.run_dir),
+        policy: layout.policy.clone(),
+    };
+    own::attached(&below, &layout.state_dir)
+}
+
+/// What a rule finds.
+fn by_rule(root: &Root, rule: &Rule, layout: &Layout, allow: &Allow) -> Vec<Found> {
+    let items = rule.paths.iter().flat_map(|path| glob(root, &moved(path, layout)));
+    let items = items.flat_map(|item| parts(root, item, allow));
+    items.filter_map(|item| judge(rule, &item)).collect()
+}
+
+/// Our directories may be other ones than usual.
+fn moved(path: &str, layout: &Layout) -> PathBuf {
+    let usual = Layout::default();
+    let path = Path::new(path);
+    for (usual, is) in [(&usual.state_dir, &layout.state_dir), (&usual.run_dir, &layout.run_dir)] {
+        if let Ok(below) = path.strip_prefix(usual) {
+            return if below.as_os_str().is_empty() { is.clone() } else { is.join(below) };
+        }
+    }
+    path.into()
+}
+
+/// A directory in which something may stay is taken apart, so that the rest of it can go.
+fn parts(root: &Root, item: Item, allow: &Allow) -> Vec<Item> {
+    if item.kind != Kind::Dir || allow.find(&item.path).is_some() || !allow.reaches_below(&item.path) {
+        return vec![item];
+    }
+    let children: Vec<Item> =
+        item.children(root).into_iter().flat_map(|child| parts(root, child, allow)).collect();
+    let stays = children.iter().any(|child| allow.find(&child.path).is_some());
+    if stays { children } else { vec![item] }
+}
+
+/// What a rule says of a thing; none where it is not about it.
+fn judge(rule: &Rule, item: &Item) -> Option<Found> {
+    let content = || item.read().map_err(|error| unreadable(item, &error.to_string()));
+    let is_file = item.kind == Kind::File;
+    let mut why = rule.why.to_owned();
+    match rule.only {
+        Only::Any => {}
+        Only::Files if is_file => {}
+        Only::Holding(words) if is_file => match content() {
+            Err(found) => return Some(found),
+            Ok(bytes) => why = format!("{why} ({})", holds(&bytes, words)?),
+        },
+        Only::Other(fine) if is_file => match content() {
+            Err(found) => return Some(found),
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                if fine.contains(&text.trim()) {
+                    return None;
+                }
+            }
+        },
+        // What is no file there is not what it should be.
+        Only::Other(_) => {}
+        Only::Credentials if is_file => match content() {
+            Err(found) => return Some(found),
+            Ok(bytes) => {
+                let found = credential::find(&bytes);
+                if found.is_empty() {
+                    return None;
+                }
+                why = format!("{why} ({})", found.join(", "));
+            }
+        },
+        Only::Files | Only::Holding(_) | Only::Credentials => return None,
+    }
+    Some(match rule.verdict {
+        Verdict::Remove => Found::removed(item, &why),
+        Verdict::Empty => Found::emptied(item, &why),
+        Verdict::Refuse { fix } => Found::refused(&item.path, why, fix),
+    })
+}
+
+fn unreadable(item: &Item, why: &str) -> Found {
+    Found::refused(&item.path, format!("it cannot be looked into: {why}"), "remove it, or allow it")
+}
+
+/// The first of some words that a text has outside of its comments.
+fn holds(bytes: &[u8], words: &'static [&'static str]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    words.iter().find(|word| lines().any(|line| line.contains(**word))).copied()
+}
+
+/// What agents leave on a node, by their profiles.
+fn agents(root: &Root) -> Vec<Found> {
+    let mut all = Vec::new();
+    for profile in profile::all() {
+        for path in &profile.state {
+            all.extend(glob(root, Path::new(path)).iter().map(|item| {
+                Found::refused(
+                    &item.path,
+                    format!("what {} knows of this machine: its agent ran here", profile.name),
+                    "remove it, and have no agent run where an image is made",
+                )
+            }));
+        }
+    }
+    all
+}
+
+/// Each thing once: what two rules say in the same words, and what is removed, unless somebody has something against it already. What is no
+/// part of the image is left out, and what would go although something is mounted there is refused.
+fn once(found: Vec<Found>, root: &Root, mounts: &Mounts) -> Vec<Found> {
+    let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut kept: Vec<Found> = Vec::new();
+    for found in found {
+        let item = Item::at(root, &found.what);
+        let real = item.map_or_else(|| root.at(&found.what), |item| item.real);
+        let first = seen.insert(real.clone());
+        match (mounts.place(&root.at("/"), &real), &found.fate) {
+            (Place::Volatile, _) => {}
+            (_, Fate::Refuse(_)) => {
+                let known = |one: &Found| one.what == found.what && one.why == found.why;
+                if !kept.iter().any(known) {
+                    kept.push(found);
+                }
+            }
+            (_, Fate::Change(_)) if !first => {}
+            (Place::Foreign(point), Fate::Change(_)) => kept.push(mounted(found, &point)),
+            (Place::Image, Fate::Change(_)) => kept.push(match mounts.within(&real) {
+                Some(point) => mounted(found, point),
+                None => found,
+            }),
+        }
+    }
+    kept
+}
+
+fn mounted(found: Found, point: &Path) -> Found {
+    let why = format!(
+        "{}; {} is mounted there, and nothing that is mounted is touched",
+        found.why,
+        point.display()
+    );
+    Found { fate: Fate::Refuse(format!("umount {}", point.display())), why, ..found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_counts_outside_of_comments() {
+        let words: &[&str] = &["KUBE-", "cali-"];
+        for (text, word) in [
+            (":KUBE-SERVICES - [0:0]\n", Some("KUBE-")),
+            ("x\n  -A FORWARD -j cali-FORWARD\n", Some("cali-")),
+            ("# KUBE-SERVICES\n  # cali-\n", None),
+            ("*filter\nCOMMIT\n", None),
+        ] {
+            assert_eq!(holds(text.as_bytes(), words), word, "{text}");
+        }
+    }
+
+    #[test]
+    fn rules_follow_our_directories() {
+        let layout = Layout { state_dir: "/srv/state".into(), run_dir: "/run/other".into(), policy: None };
+        for (path, is) in [
+            ("/var/lib/crossfade/name", "/srv/state/name"),
+            ("/var/lib/crossfade/*", "/srv/state/*"),
+            ("/run/crossfade", "/run/other"),
+            ("/var/lib/crossfader", "/var/lib/crossfader"),
+        ] {
+            assert_eq!(moved(path, &layout), Path::new(is), "{path}");
+        }
+    }
+}

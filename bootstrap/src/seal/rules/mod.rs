@@ -1,0 +1,127 @@
+//! What must not be in a golden image, as data: one table per owner of the files.
+//!
+//! *Removed* is what running programs generated and what is worth nothing, or does harm, on another machine: they make it anew.
+//! *Refused* is what only a person can judge: what somebody may have put there on purpose, what tells that something still lives, and
+//! secrets. Each rule names where the fact is from.
+
+mod cloud;
+mod cni;
+mod firewall;
+mod kernel;
+mod kubernetes;
+mod machine;
+mod ours;
+mod runtime;
+
+/// One kind of thing, wherever it may lie.
+#[derive(Debug)]
+pub struct Rule {
+    /// Where: absolute, as the node sees it, with `*` for what is between two slashes.
+    pub paths: &'static [&'static str],
+    /// Which of the things at those places.
+    pub only: Only,
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// What it is, and what it would do in an image.
+    pub why: &'static str,
+    /// Where the fact is from.
+    pub source: &'static str,
+}
+
+/// Which of the things at a place a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    /// Whatever is there.
+    Any,
+    /// Regular files.
+    Files,
+    /// Regular files with one of these words, in a line that is no comment.
+    Holding(&'static [&'static str]),
+    /// Regular files whose content, blanks around it left out, is none of these.
+    Other(&'static [&'static str]),
+    /// Kubeconfigs with a credential in them.
+    Credentials,
+}
+
+/// What becomes of a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is removed, a directory with all that is in it.
+    Remove,
+    /// It stays, without content.
+    Empty,
+    /// A person has to decide; what to do.
+    Refuse {
+        /// What a person does about it.
+        fix: &'static str,
+    },
+}
+
+/// Every rule, in the order in which they are held against a tree; the first that fits a path counts.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    let groups: [&'static [Rule]; 8] = [
+        ours::RULES,
+        cni::RULES,
+        runtime::RULES,
+        kubernetes::RULES,
+        firewall::RULES,
+        kernel::RULES,
+        machine::RULES,
+        cloud::RULES,
+    ];
+    groups.into_iter().flatten()
+}
+
+const fn remove(paths: &'static [&'static str], why: &'static str, source: &'static str) -> Rule {
+    Rule { paths, only: Only::Any, verdict: Verdict::Remove, why, source }
+}
+
+const fn refuse(
+    paths: &'static [&'static str],
+    why: &'static str,
+    fix: &'static str,
+    source: &'static str,
+) -> Rule {
+    Rule { paths, only: Only::Any, verdict: Verdict::Refuse { fix }, why, source }
+}
+
+impl Rule {
+    /// The same for some of the things at its places.
+    const fn only(self, only: Only) -> Self {
+        Self { only, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_rule_says_where_why_and_from_where() {
+        let mut seen = BTreeSet::new();
+        for rule in all() {
+            assert!(!rule.paths.is_empty() && !rule.why.is_empty() && !rule.source.is_empty(), "{rule:?}");
+            for path in rule.paths {
+                assert!(path.starts_with('/') && !path.ends_with('/') && !path.contains(".."), "{path}");
+                assert!(seen.insert((path, format!("{:?}", rule.only))), "{path} is named twice");
+            }
+            if let Verdict::Refuse { fix } = rule.verdict {
+                assert!(!fix.is_empty(), "{rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_package_brings_is_removed() {
+        let packaged =
+            ["/usr", "/bin", "/opt", "/etc/crossfade", "/etc/cni", "/etc/kubernetes", "/boot/grub"];
+        for rule in all().filter(|rule| !matches!(rule.verdict, Verdict::Refuse { .. })) {
+            for path in rule.paths {
+                assert!(!packaged.iter().any(|dir| path.starts_with(dir)), "{path}");
+                assert!(path.matches('/').count() >= 2 || rule.only == Only::Files, "{path} is too much");
+            }
+        }
+    }
+}

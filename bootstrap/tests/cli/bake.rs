@@ -1,0 +1,160 @@
+//! `bake`: an image's policy and node settings, below a root.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::tree::Tree;
+
+const POLICY: &str = "usr/lib/crossfade/policy.json";
+const NODE: &str = "usr/lib/crossfade/node.json";
+
+/// An image that is being built: units and package, no settings.
+fn image() -> Tree {
+    let tree = Tree::new();
+    fs::remove_dir_all(tree.path("etc/crossfade")).expect("no settings");
+    tree
+}
+
+/// Runs `bake` with the words of `line`, which must end with `status`.
+fn bake(tree: &Tree, line: &str, status: i32) -> String {
+    let words: Vec<&str> = ["bake"].into_iter().chain(line.split_ascii_whitespace()).collect();
+    tree.told(&words, status)
+}
+
+/// Compares with the file that was reviewed; `UPDATE_GOLDEN=1` writes it anew.
+fn golden(case: &str, file: &str, told: Option<String>) -> Option<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bake").join(case).join(file);
+    if let (Some(text), true) = (&told, std::env::var_os("UPDATE_GOLDEN").is_some()) {
+        fs::create_dir_all(path.parent().expect("case")).expect("directory");
+        fs::write(&path, text).expect("golden");
+    }
+    let wanted = fs::read_to_string(&path).ok();
+    (wanted != told).then(|| format!("{}:\n{}", path.display(), told.as_deref().unwrap_or("(nothing)")))
+}
+
+#[test]
+fn the_files_are_those_that_were_reviewed() {
+    let mut wrong = Vec::new();
+    for (case, line) in [
+        (
+            "calico-cilium",
+            "--image migration --old calico --new cilium --old-cidr 192.168.0.0/16 --new-cidr 10.0.0.0/8 --new-cidr fd00::/104",
+        ),
+        ("flannel-antrea", "--image migration --old flannel --new antrea --phase both-old --mode shared"),
+        ("aws-vpc-cilium", "--image migration --old aws-vpc --new cilium --label team=net"),
+        (
+            "final",
+            "--image final --new cilium --label pool=new --taint node.cilium.io/agent-not-ready:NoExecute",
+        ),
+    ] {
+        let tree = image();
+        bake(&tree, line, 0);
+        let told = |file| tree.has(file).then(|| tree.read(file));
+        wrong.extend(golden(case, "policy.json", told(POLICY)));
+        wrong.extend(golden(case, "node.json", told(NODE)));
+    }
+    assert!(wrong.is_empty(), "look at them, then UPDATE_GOLDEN=1:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_dry_run_shows_the_files_in_full_and_touches_nothing() {
+    let tree = image();
+    let before = tree.files();
+    let line = "--image migration --old calico --new cilium --dry-run";
+    let told = bake(&tree, line, 0);
+    let document: Value =
+        serde_json::from_str(&bake(&tree, &format!("{line} --output json"), 0)).expect("JSON");
+    assert_eq!(tree.files(), before);
+    assert_eq!(document["dryRun"], true);
+    assert_eq!(document["changes"][0]["action"], "write");
+    assert_eq!(document["files"][0]["path"], "/usr/lib/crossfade/policy.json");
+    assert_eq!(
+        document["files"][1]["content"]["labels"],
+        json!({"io.cilium.migration/cilium-default": "true"})
+    );
+    bake(&tree, line.trim_end_matches(" --dry-run"), 0);
+    for (number, file) in [POLICY, NODE].into_iter().enumerate() {
+        assert!(told.contains(&format!("\n/{file}:\n{}", tree.read(file))), "{told}");
+        assert_eq!(document["files"][number]["content"], tree.json(file));
+        let meta = tree.path(file).metadata().expect("there");
+        assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o644, nix::unistd::geteuid().as_raw()), "{file}");
+    }
+}
+
+#[test]
+fn equal_bytes_are_not_written_again() {
+    let tree = image();
+    let line = "--image migration --old flannel --new cilium";
+    bake(&tree, line, 0);
+    let before = tree.files();
+    let told = bake(&tree, line, 0);
+    assert!(told.lines().take(2).all(|line| line.starts_with("keep ")), "{told}");
+    assert_eq!(tree.files(), before);
+    let told = bake(&tree, "--image migration --old flannel --new cilium --phase old", 0);
+    assert!(told.contains("differs; who gives"), "{told}");
+    assert_eq!(tree.json(POLICY)["attach"], "old");
+}
+
+#[test]
+fn a_final_image_loses_the_policy_of_an_earlier_one() {
+    let tree = image();
+    bake(&tree, "--image migration --old flannel --new cilium", 0);
+    let told = bake(&tree, "--image final", 0);
+    assert!(told.contains("remove ") && told.contains("does not need the package"), "{told}");
+    assert!(!tree.has(POLICY));
+    assert_eq!(tree.json(NODE), json!({"version": 1, "confDir": "none"}));
+}
+
+#[test]
+fn confs_are_looked_for_where_the_image_s_runtime_reads_them() {
+    let tree = image();
+    tree.write("etc/containerd/config.toml", "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".cni]\nconf_dir = \"/etc/kubernetes/cni/net.d\"\n");
+    bake(&tree, "--image migration --old calico --new flannel --old-conf /etc/cni/calico.conflist", 0);
+    let policy = tree.json(POLICY);
+    assert_eq!(policy["networks"]["old"]["conf"], json!(["/etc/cni/calico.conflist"]));
+    assert_eq!(policy["networks"]["new"]["conf"][0], "/etc/kubernetes/cni/net.d/10-flannel.conflist");
+}
+
+#[test]
+fn a_refusal_names_everything_and_leaves_the_image_as_it_was() {
+    let tree = image();
+    tree.write("etc/crossfade/policy.json", "{}");
+    let before = tree.files();
+    let refusals = [
+        ("--image migration --old calico --new cilium", 3, vec!["policy.json counts before what is baked"]),
+        (
+            "--image migration --old calico --new cillium --label k8s.io/a=b --taint x",
+            78,
+            vec!["did you mean \"cilium\"", "kubelet exits", "expected KEY=VALUE:EFFECT", "counts before"],
+        ),
+        ("--image final --old calico", 2, vec!["--old: a final image"]),
+        ("--image migration --from-policy /nowhere", 78, vec!["/nowhere"]),
+        ("--image migration --from-policy /x --phase new", 2, vec!["--phase"]),
+        ("--image migration --from-node /x --mode shared", 2, vec!["--mode"]),
+        ("--image final --mode none", 2, vec!["[possible values: shared, private]"]),
+    ];
+    for (line, status, words) in refusals {
+        let told = bake(&tree, line, status);
+        for word in words {
+            assert!(told.contains(word), "{line}: {told}");
+        }
+    }
+    assert_eq!(tree.files(), before);
+}
+
+#[test]
+fn whole_files_are_taken_to_the_byte() {
+    let tree = image();
+    let policy = "{\"version\": 1,\n \"networks\": {\"old\": {\"conf\": [\"/o\"]}, \"new\": {\"profile\": \"cilium\", \"conf\": [\"/n\"]}}, \"attach\": \"both\"}";
+    let node = "{\"version\": 1, \"confDir\": \"private\", \"gate\": {\"giveUpSeconds\": 900}}";
+    tree.write("src/policy.json", policy);
+    tree.write("src/node.json", node);
+    let from = |file: &str| tree.path("src").join(file).display().to_string();
+    let line =
+        format!("--image migration --from-policy {} --from-node {}", from("policy.json"), from("node.json"));
+    bake(&tree, &line, 0);
+    assert_eq!((tree.read(POLICY).as_str(), tree.read(NODE).as_str()), (policy, node));
+}

@@ -1,0 +1,486 @@
+//! `selftest --image` on trees: what a whole one is told, and each fault by itself.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use bootstrap::digest::sha256;
+use serde_json::{Value, json};
+
+use crate::kubelet::{FAMILIES, Tree, golden};
+use crate::node::mode;
+
+const BOOTSTRAP: &str = "usr/bin/crossfade-bootstrap";
+const PLUGIN: &str = "usr/libexec/crossfade/crossfade";
+const WANTS: &str = "etc/systemd/system/multi-user.target.wants";
+const UNITS: &str = "usr/lib/systemd/system";
+
+/// An ELF program that holds nothing; one with an interpreter is not static.
+fn program(interpreter: Option<&str>) -> Vec<u8> {
+    let machine: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
+    let text = interpreter.map(|name| format!("{name}\0")).unwrap_or_default();
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend([3, 0]);
+    bytes.extend(machine.to_le_bytes());
+    bytes.extend(1u32.to_le_bytes());
+    // No entry; the program headers follow at once, and there are no sections.
+    for word in [0u64, 64, 0] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend(0u32.to_le_bytes());
+    for half in [64u16, 56, 1, 64, 0, 0] {
+        bytes.extend(half.to_le_bytes());
+    }
+    let kind: u32 = if interpreter.is_some() { 3 } else { 1 };
+    bytes.extend(kind.to_le_bytes());
+    bytes.extend(4u32.to_le_bytes());
+    for word in [120u64, 0, 0, text.len() as u64, text.len() as u64, 1] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+/// A family's tree as an image build leaves it: programs, units enabled, a policy.
+fn image(family: &str) -> Tree {
+    let tree = Tree::new(family);
+    install(&tree, BOOTSTRAP, None);
+    install(&tree, PLUGIN, None);
+    fs::create_dir_all(tree.path(WANTS)).expect("wants");
+    for unit in ["crossfade-boot.service", "crossfade-watch.service"] {
+        let link = tree.path(WANTS).join(unit);
+        symlink(format!("/{UNITS}/{unit}"), link).expect("enabled");
+    }
+    if !["containerd", "crio"].iter().any(|name| tree.path(UNITS).join(format!("{name}.service")).exists()) {
+        tree.write(&format!("{UNITS}/containerd.service"), "[Service]\nExecStart=/usr/bin/containerd\n");
+    }
+    tree.write(
+        "usr/lib/crossfade/policy.json",
+        r#"{"version":1,"attach":"new","networks":{
+            "old":{"profile":"calico","conf":["/etc/cni/net.d/10-calico.conflist"]},
+            "new":{"profile":"cilium","conf":["/etc/cni/net.d/05-cilium.conflist"]}}}"#,
+    );
+    tree
+}
+
+/// The same of one kind of node, with nothing against it: containerd, and private mode as images have it.
+fn whole() -> Tree {
+    let tree = image("kubeadm-deb");
+    fs::rename(tree.path("etc/crossfade/node.json"), tree.path("usr/lib/crossfade/node.json"))
+        .expect("baked");
+    tree.replace("usr/lib/crossfade/node.json", "\"version\": 1", "\"version\": 1, \"confDir\": \"private\"");
+    tree
+}
+
+fn install(tree: &Tree, path: &str, interpreter: Option<&str>) {
+    fs::create_dir_all(tree.path(path).parent().expect("below the root")).expect("directory");
+    fs::write(tree.path(path), program(interpreter)).expect("program");
+    mode(&tree.path(path), 0o755);
+}
+
+/// The release file of these programs, or, with other bytes, of others.
+fn released(tree: &Tree, release: &str, bytes: fn(&[u8]) -> Vec<u8>) {
+    let digest = |path| sha256(&bytes(&fs::read(tree.path(path)).expect(path)));
+    let files = json!({ format!("/{BOOTSTRAP}"): digest(BOOTSTRAP), format!("/{PLUGIN}"): digest(PLUGIN) });
+    let release = json!({"version": 1, "release": release, "commit": "c0ffee", "files": files});
+    tree.write("usr/lib/crossfade/release.json", &release.to_string());
+}
+
+fn tested(tree: &Tree) -> Value {
+    let run = tree.run(&["selftest", "--image", "--output", "json"]);
+    let document: Value =
+        serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{e}: {}{}", run.out, run.err));
+    assert_eq!(document["passed"], json!(run.status == 0), "{document:#}");
+    assert!([0, 3].contains(&run.status), "{}", run.status);
+    document
+}
+
+/// The checks of a status, as `(id, found, fix)`.
+fn of(document: &Value, status: &str) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let checks = document["checks"].as_array().expect("checks").iter();
+    let checks = checks.filter(|check| check["status"] == status);
+    checks.map(|check| (text(&check["id"]), text(&check["found"]), text(&check["fix"]))).collect()
+}
+
+#[test]
+fn every_family_is_told_what_was_reviewed() {
+    let mut wrong = Vec::new();
+    for family in FAMILIES {
+        let tree = image(family);
+        let run = tree.run(&["selftest", "--image"]);
+        let told = format!("exit {}\n{}{}", run.status, run.out, run.err);
+        let told = told.replace(std::env::consts::ARCH, "@ARCH@");
+        wrong.extend(golden(family, "selftest.txt", Some(&told)));
+    }
+    assert!(wrong.is_empty(), "look at them, then UPDATE_GOLDEN=1:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_whole_image_passes_and_is_not_touched() {
+    let tree = whole();
+    released(&tree, env!("CARGO_PKG_VERSION"), |bytes| bytes.to_vec());
+    let before = tree.files();
+    let document = tested(&tree);
+    assert_eq!(of(&document, "failed"), [], "{document:#}");
+    assert_eq!((&document["version"], &document["image"]), (&json!(1), &json!(true)));
+    assert!(of(&document, "ok").len() >= 18, "{document:#}");
+    assert_eq!(tree.files(), before);
+}
+
+/// What is changed in a whole image, the check that fails for it, what it says, and its fix.
+type Row = (fn(&Tree), &'static str, &'static str, &'static str);
+
+const PROGRAMS: [Row; 7] = [
+    (|tree| tree.remove(PLUGIN), "program.present", "/crossfade is missing", "install the package"),
+    (
+        |tree| install(tree, PLUGIN, Some("/lib/ld.so")),
+        "program.static",
+        "it needs /lib/ld.so",
+        "install the package",
+    ),
+    (
+        |tree| {
+            tree.write(PLUGIN, "a script");
+            mode(&tree.path(PLUGIN), 0o755);
+        },
+        "program.static",
+        "is no ELF program",
+        "install the package",
+    ),
+    (|tree| mode(&tree.path(BOOTSTRAP), 0o4755), "program.owner", "mode 4755", "chmod 0755"),
+    (|tree| mode(&tree.path("usr/libexec"), 0o777), "program.owner", "writable by others", "to root alone"),
+    (
+        |tree| released(tree, "0.0.1", |bytes| bytes.to_vec()),
+        "program.version",
+        "says release 0.0.1",
+        "of one release",
+    ),
+    (
+        |tree| released(tree, env!("CARGO_PKG_VERSION"), |bytes| bytes[1..].to_vec()),
+        "program.release",
+        "is not the file of release",
+        "from a source that you trust",
+    ),
+];
+
+const OF_UNITS: [Row; 13] = [
+    (
+        |tree| tree.remove(&format!("{WANTS}/crossfade-watch.service")),
+        "unit.enabled",
+        "is disabled",
+        "enable crossfade-watch",
+    ),
+    (
+        |tree| symlink("/dev/null", tree.path("etc/systemd/system/crossfade-watch.service")).expect("masked"),
+        "unit.enabled",
+        "crossfade-watch.service is masked",
+        "unmask crossfade-watch",
+    ),
+    (
+        |tree| {
+            base(tree);
+            tree.replace(
+                &format!("{UNITS}/crossfade-watch.service"),
+                "[Service]",
+                "[Service]\nWatchdogSecs=30",
+            );
+        },
+        "unit.verify",
+        "'WatchdogSecs'",
+        "install the package whole",
+    ),
+    (
+        |tree| tree.remove(&format!("{UNITS}/kubelet.service.d/50-crossfade.conf")),
+        "unit.drop-in",
+        "kubelet.service has no drop-in 50-crossfade.conf",
+        "link /usr/lib/systemd/system/kubelet.service.d/50-crossfade.conf",
+    ),
+    (
+        |tree| tree.remove(&format!("{UNITS}/kubelet.service")),
+        "unit.drop-in",
+        "no unit kubelet.service",
+        "install kubelet before",
+    ),
+    (
+        |tree| tree.remove("usr/lib/systemd/system-generators/crossfade-generator"),
+        "unit.generator",
+        "crossfade-generator is missing",
+        "install the package whole",
+    ),
+    (
+        |tree| {
+            tree.write(
+                "etc/systemd/system/kubelet.service.d/99.conf",
+                "[Service]\nExecStart=\nExecStart=:/usr/bin/kubelet\n",
+            );
+        },
+        "unit.generator",
+        "the prefix `:`",
+        "write $CROSSFADE_KUBELET_ARGS as a word",
+    ),
+    (
+        |tree| {
+            tree.replace(&format!("{UNITS}/crossfade-boot.service"), " kubelet.service", "");
+            tree.replace(
+                &format!("{UNITS}/kubelet.service.d/50-crossfade.conf"),
+                "After=crossfade-boot.service",
+                "",
+            );
+        },
+        "order.before",
+        "kubelet.service may start before",
+        "add After=crossfade-boot.service",
+    ),
+    (
+        |tree| {
+            tree.write(
+                "etc/systemd/system/kubelet.service.d/60.conf",
+                "[Unit]\nRequires=crossfade-boot.service\n",
+            )
+        },
+        "order.wants",
+        "requires crossfade-boot.service (/etc/systemd/system/kubelet.service.d/60.conf)",
+        "say Wants= there",
+    ),
+    (
+        |tree| {
+            tree.write(
+                "etc/systemd/system/crossfade-boot.service.d/9.conf",
+                "[Unit]\nAfter=cloud-final.service\n",
+            )
+        },
+        "order.deadlock",
+        "is after cloud-final.service (/etc/systemd/system/crossfade-boot.service.d/9.conf)",
+        "take the order out of /etc/systemd/system/crossfade-boot.service.d/9.conf",
+    ),
+    (
+        |tree| {
+            tree.write(
+                "etc/systemd/system/crossfade-boot.service.d/9.conf",
+                "[Unit]\nAfter=network-online.target\n",
+            )
+        },
+        "order.deadlock",
+        "waits for network-online.target",
+        "take After=network-online.target out of",
+    ),
+    (
+        |tree| tree.write("etc/systemd/system/kubelet.service.d/90-own.conf", "[Service]\nExecStartPre=\n"),
+        "order.commands",
+        "expected ExecStartPre=crossfade-bootstrap gate, then render, found none",
+        "/etc/systemd/system/kubelet.service.d/90-own.conf",
+    ),
+    (
+        |tree| {
+            tree.write("etc/systemd/system/containerd.service.d/90-own.conf", "[Service]\nEnvironmentFile=\n")
+        },
+        "order.commands",
+        "EnvironmentFile=/run/crossfade/runtime.env is gone",
+        "/etc/systemd/system/containerd.service.d/90-own.conf",
+    ),
+];
+
+const OF_SETTINGS: [Row; 8] = [
+    (
+        |tree| tree.replace("usr/lib/crossfade/node.json", "\"version\"", "\"lables\": {}, \"version\""),
+        "settings.node",
+        "labels",
+        "docs/node.md",
+    ),
+    (
+        |tree| tree.remove("usr/lib/crossfade/policy.json"),
+        "settings.policy",
+        "there is no policy.json",
+        "bake",
+    ),
+    (
+        |tree| mode(&tree.path("usr/lib/crossfade/policy.json"), 0o666),
+        "settings.policy",
+        "writable by others",
+        "mend it",
+    ),
+    (
+        |tree| {
+            tree.write(
+                "etc/crossfade/policy.json",
+                r#"{"version":1,"attach":"new","networks":{"new":{"profile":"cilium","conf":["/c"]}}}"#,
+            )
+        },
+        "settings.hidden",
+        "/usr/lib/crossfade/policy.json does not count, for /etc/crossfade/policy.json does",
+        "remove /etc/crossfade/policy.json",
+    ),
+    (
+        |tree| tree.write("etc/crossfade/disabled", ""),
+        "settings.switch",
+        "switched off",
+        "rm /etc/crossfade/disabled",
+    ),
+    (
+        |tree| tree.write("etc/default/grub", "GRUB_CMDLINE_LINUX=\"quiet crossfade.disable\"\n"),
+        "settings.switch",
+        "/etc/default/grub has the kernel argument crossfade.disable",
+        "take it out",
+    ),
+    (
+        |tree| {
+            tree.replace(
+                "usr/lib/crossfade/node.json",
+                "io.cilium.migration/cilium-default",
+                "app.kubernetes.io/name",
+            );
+        },
+        "registration",
+        "label app.kubernetes.io/name: kubelet exits for a label below kubernetes.io",
+        "node.json",
+    ),
+    (
+        |tree| tree.write("etc/fstab", "UUID=1 / ext4 defaults 0 1\nUUID=2 /run ext4 defaults 0 2\n"),
+        "place.run",
+        "/etc/fstab mounts ext4 on /run",
+        "take /run out",
+    ),
+];
+
+const OF_NETWORKS: [Row; 7] = [
+    (
+        |tree| {
+            tree.replace("usr/lib/crossfade/policy.json", r#""profile":"cilium","#, "");
+        },
+        "delegate.new",
+        "/etc/cni/net.d/05-cilium.conflist is missing, and nothing says that anybody brings it",
+        "name the new network's profile",
+    ),
+    (
+        |tree| {
+            let conf = json!({"cniVersion": "1.0.0", "name": "k8s", "plugins": [{"type": "calico"}]});
+            tree.write("etc/cni/net.d/10-calico.conflist", &conf.to_string());
+        },
+        "delegate.old",
+        "is there, but plugin \"calico\": no such binary",
+        "install it",
+    ),
+    (|tree| tree.write("etc/cni/net.d/10-calico.conflist", "{"), "delegate.old", "invalid conf", "mend it"),
+    (
+        |tree| {
+            fs::create_dir_all(tree.path("opt/cni/bin")).expect("bin");
+            mode(&tree.path("opt/cni/bin"), 0o777);
+        },
+        "delegate.directories",
+        "writable by others",
+        "to root alone",
+    ),
+    (
+        |tree| tree.write("etc/containerd/config.toml", "version = "),
+        "runtime.config",
+        "no valid TOML at line 1",
+        "mend the runtime's configuration",
+    ),
+    (
+        |tree| tree.remove(&format!("{UNITS}/containerd.service")),
+        "runtime.config",
+        "neither containerd.service nor crio.service",
+        "install the runtime before",
+    ),
+    (
+        |tree| {
+            fs::create_dir_all(tree.path("var/lib/crossfade")).expect("state");
+            mode(&tree.path("var/lib/crossfade"), 0o777);
+        },
+        "place.state",
+        "writable by others",
+        "to root alone",
+    ),
+];
+
+/// What systemd wants to see of a whole system.
+fn base(tree: &Tree) {
+    for unit in [
+        "sysinit.target",
+        "basic.target",
+        "shutdown.target",
+        "multi-user.target",
+        "system.slice",
+        "-.slice",
+        "tmp.mount",
+    ] {
+        let text = if unit == "tmp.mount" {
+            "[Mount]\nWhat=tmpfs\nWhere=/tmp\nType=tmpfs\n"
+        } else {
+            "[Unit]\nDescription=of the distribution\n"
+        };
+        tree.write(&format!("{UNITS}/{unit}"), text);
+    }
+    for program in ["kubelet", "containerd"] {
+        install(tree, &format!("usr/bin/{program}"), None);
+    }
+}
+
+/// One fault, one check that fails: the others say what they said before.
+fn each_is_found(rows: &[Row]) {
+    for (change, id, found, fix) in rows {
+        let tree = whole();
+        change(&tree);
+        let document = tested(&tree);
+        let failed = of(&document, "failed");
+        let is_it = |(of, what, remedy): &(String, String, String)| {
+            of == id && what.contains(found) && remedy.contains(fix)
+        };
+        assert!(failed.iter().any(is_it), "{id}, {found}: {failed:#?}");
+        assert!(failed.iter().all(|(of, ..)| of == id), "{id}, {found}: {failed:#?}");
+        let told = tree.run(&["selftest", "--image"]);
+        assert!(told.status == 3 && told.out.contains(found) && told.out.contains("fix: "), "{}", told.out);
+    }
+}
+
+#[test]
+fn faults_of_programs() {
+    each_is_found(&PROGRAMS);
+}
+
+#[test]
+fn faults_of_units_and_their_order() {
+    each_is_found(&OF_UNITS);
+}
+
+#[test]
+fn faults_of_settings() {
+    each_is_found(&OF_SETTINGS);
+}
+
+#[test]
+fn faults_of_networks_and_the_runtime() {
+    each_is_found(&OF_NETWORKS);
+}
+
+#[test]
+fn systemd_itself_finds_nothing_in_a_whole_system() {
+    let tree = whole();
+    base(&tree);
+    let document = tested(&tree);
+    assert_eq!(of(&document, "failed"), [], "{document:#}");
+    assert!(of(&document, "ok").iter().any(|(id, ..)| id == "unit.verify"), "{document:#}");
+}
+
+/// All checks are made, whatever others found.
+#[test]
+fn nothing_at_all_is_told_in_full() {
+    let empty = tempfile::Builder::new().prefix("crossfade-").tempdir_in("/var/tmp").expect("tempdir");
+    fs::set_permissions(empty.path(), fs::Permissions::from_mode(0o755)).expect("mode");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_crossfade-bootstrap"));
+    command.args(["selftest", "--image", "--output", "json", "--root"]).arg(empty.path());
+    let output = command.output().expect("runs");
+    assert_eq!(output.status.code(), Some(3));
+    let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let ids: std::collections::BTreeSet<_> = ["ok", "failed", "skipped"]
+        .into_iter()
+        .flat_map(|status| of(&document, status))
+        .map(|(id, ..)| id)
+        .collect();
+    let whole = tested(&whole());
+    for status in ["ok", "skipped"] {
+        for (id, ..) in of(&whole, status) {
+            assert!(ids.contains(&id), "{id} is not told of an empty tree: {document:#}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+crossfade/crossfade.pkr.hcl

@@ -1,0 +1,113 @@
+# An image for nodes of kubeadm (self-managed, Cluster API), made of Ubuntu.
+
+locals {
+  stamp = formatdate("YYYYMMDD-hhmmss", timestamp())
+}
+
+source "amazon-ebs" "node" {
+  region        = var.region
+  ami_regions   = var.regions
+  ami_name      = "${var.name}-${var.release}-${var.crossfade_image}-${local.stamp}"
+  instance_type = var.instance_type
+  subnet_id     = var.subnet_id
+
+  source_ami_filter {
+    filters = {
+      name                = "ubuntu/images/hvm-ssd*/ubuntu-${var.release}-${var.architecture}-server-*"
+      root-device-type    = "ebs"
+      state               = "available"
+      virtualization-type = "hvm"
+    }
+    owners      = var.source_ami_owners
+    most_recent = true
+  }
+
+  ssh_username = "ubuntu"
+  encrypt_boot = true
+
+  tags = {
+    Name                = "${var.name}-${var.release}-${var.crossfade_image}"
+    "crossfade/image"   = var.crossfade_image
+    "crossfade/release" = local.crossfade_sums
+    SourceAmi           = "{{ .SourceAMI }}"
+    SourceAmiName       = "{{ .SourceAMIName }}"
+  }
+}
+
+build {
+  sources = ["source.amazon-ebs.node"]
+
+  # A first boot's own work goes first; 2 is done, with complaints of cloud-init about itself.
+  provisioner "shell" {
+    inline = ["sudo cloud-init status --wait || [ $? = 2 ]"]
+  }
+  provisioner "shell" {
+    environment_vars = [
+      "KUBERNETES_REPOSITORY=${var.kubernetes_repository}",
+      "KUBERNETES_KEY_SHA256=${var.kubernetes_key_sha256}",
+      "KUBERNETES_VERSION=${var.kubernetes_version}",
+    ]
+    execute_command = local.crossfade_execute
+    script          = "${path.root}/../scripts/kubernetes.sh"
+  }
+
+  provisioner "shell" {
+    inline = ["rm -rf ${var.crossfade_directory}", "mkdir -m 0700 ${var.crossfade_directory}"]
+  }
+  provisioner "file" {
+    sources     = local.crossfade_uploads
+    destination = "${var.crossfade_directory}/"
+  }
+  provisioner "shell" {
+    environment_vars = local.crossfade_environment
+    execute_command  = local.crossfade_execute
+    script           = local.crossfade_install
+  }
+
+  # Your own provisioners.
+
+  provisioner "shell" {
+    environment_vars = local.crossfade_environment
+    execute_command  = local.crossfade_execute
+    script           = local.crossfade_finish
+  }
+  provisioner "file" {
+    direction   = "download"
+    sources     = local.crossfade_results
+    destination = "${var.crossfade_artifacts}/"
+  }
+  provisioner "shell" {
+    inline = ["rm -rf ${var.crossfade_directory}"]
+  }
+  # Packer's own key; the connection is there already.
+  provisioner "shell" {
+    inline = ["rm -f ~/.ssh/authorized_keys"]
+  }
+
+  post-processor "manifest" {
+    output     = "${var.crossfade_artifacts}/manifest.json"
+    strip_path = true
+    custom_data = {
+      crossfade_image   = var.crossfade_image
+      crossfade_release = local.crossfade_sums
+      old_cni           = var.crossfade_old_cni
+      new_cni           = var.crossfade_new_cni
+    }
+  }
+  # One chain, so that each sees what the one before it made.
+  post-processors {
+    post-processor "artifice" {
+      files               = local.crossfade_files
+      keep_input_artifact = true
+    }
+    post-processor "checksum" {
+      checksum_types = ["sha256"]
+      output         = "${var.crossfade_artifacts}/artifacts.sha256"
+    }
+    post-processor "manifest" {
+      output     = "${var.crossfade_artifacts}/artifacts.json"
+      strip_path = true
+      strip_time = true
+    }
+  }
+}

@@ -1,0 +1,24 @@
+//! The same packages, byte for byte, wherever they are built.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use lab::preflight::trial;
+use libtest_mimic::Trial;
+
+use crate::release::{self, Build};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("packages_are_the_same_bytes_again", &[], same_bytes)]
+}
+
+/// `tests/packages` built them a second time with another umask, time zone, language, directory and moment.
+fn same_bytes() -> Result<()> {
+    let (one, other) = (Build::Released.directory(), Build::Again.directory());
+    let names = release::files(&one)?;
+    ensure!(names.len() >= 7 && names == release::files(&other)?, "{names:?}");
+    let differ = |name: &&String| fs::read(one.join(name)).ok() != fs::read(other.join(name)).ok();
+    let differing: Vec<_> = names.iter().filter(differ).collect();
+    ensure!(differing.is_empty(), "not reproducible: {differing:?}");
+    Ok(())
+}
