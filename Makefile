@@ -32,6 +32,10 @@ test: setup build ## all tests, against the release programs and real parts
 test-kubernetes: setup build ## the node's side of the API server against a real one, built once (two minutes) and cached
 	tests/kubernetes
 
+.PHONY: image-test
+image-test: setup packages ## Packer makes images of a Debian, and machines boot them (docs/proof/image.md)
+	tests/image
+
 .PHONY: soak
 soak: setup build ## random histories, SOAK_MINUTES (10) against the model and as many through containerd, or SOAK_STEPS
 	@SOAK_MINUTES='$(SOAK_MINUTES)' SOAK_STEPS='$(SOAK_STEPS)' tests/soak

@@ -72,21 +72,21 @@ variable "crossfade_new_cidrs" {
 }
 
 variable "crossfade_phase" {
-  description = "Which network a node of this image gives its pods: old, both-old, both-new or new."
+  description = "Which network a node of a migration image gives its pods: old, both-old, both-new or new; empty for new."
   type        = string
-  default     = "new"
+  default     = ""
   validation {
-    condition     = contains(["old", "both-old", "both-new", "new"], var.crossfade_phase)
+    condition     = contains(["", "old", "both-old", "both-new", "new"], var.crossfade_phase)
     error_message = "The value of crossfade_phase must be old, both-old, both-new or new."
   }
 }
 
 variable "crossfade_conf_dir" {
-  description = "Where the runtime of a migration image reads confs: private (a directory of ours) or shared (its usual one)."
+  description = "Where the runtime of a migration image reads confs: private (a directory of ours) or shared (its usual one); empty for private."
   type        = string
-  default     = "private"
+  default     = ""
   validation {
-    condition     = contains(["private", "shared"], var.crossfade_conf_dir)
+    condition     = contains(["", "private", "shared"], var.crossfade_conf_dir)
     error_message = "The value of crossfade_conf_dir must be private or shared."
   }
 }
@@ -198,9 +198,10 @@ locals {
     var.crossfade_old_cni == "generic" && length(var.crossfade_old_conf) == 0 ? "crossfade_old_cni is generic: crossfade_old_conf must name its conf" : "",
     var.crossfade_new_cni == "generic" && length(var.crossfade_new_conf) == 0 ? "crossfade_new_cni is generic: crossfade_new_conf must name its conf" : "",
     var.crossfade_image == "final" && (var.crossfade_old_cni != "" || var.crossfade_policy != "") ? "a final image has no old network: leave crossfade_old_cni and crossfade_policy empty" : "",
-    var.crossfade_image == "final" && var.crossfade_phase != "new" ? "a final image has no phase: leave crossfade_phase out" : "",
-    var.crossfade_policy != "" && (var.crossfade_old_cni != "" || var.crossfade_new_cni != "") ? "crossfade_policy is a whole policy: leave crossfade_old_cni and crossfade_new_cni empty" : "",
-    var.crossfade_node != "" && (length(var.crossfade_labels) != 0 || length(var.crossfade_taints) != 0 || var.crossfade_bare) ? "crossfade_node is a whole node.json: leave crossfade_labels, crossfade_taints and crossfade_bare out" : "",
+    var.crossfade_image == "final" && (var.crossfade_phase != "" || var.crossfade_conf_dir != "") ? "a final image has no phase and no conf directory of ours: leave crossfade_phase and crossfade_conf_dir out" : "",
+    var.crossfade_image == "final" && length(concat(var.crossfade_old_conf, var.crossfade_new_conf, var.crossfade_old_cidrs, var.crossfade_new_cidrs)) != 0 ? "a final image has no policy: leave crossfade_old_conf, crossfade_new_conf, crossfade_old_cidrs and crossfade_new_cidrs out" : "",
+    var.crossfade_policy != "" && (var.crossfade_old_cni != "" || var.crossfade_new_cni != "" || var.crossfade_phase != "") ? "crossfade_policy is a whole policy: leave crossfade_old_cni, crossfade_new_cni and crossfade_phase out" : "",
+    var.crossfade_node != "" && (length(var.crossfade_labels) != 0 || length(var.crossfade_taints) != 0 || var.crossfade_bare || var.crossfade_conf_dir != "") ? "crossfade_node is a whole node.json: leave crossfade_labels, crossfade_taints, crossfade_bare and crossfade_conf_dir out" : "",
     var.crossfade_policy != "" && can(jsondecode(file(var.crossfade_policy))) == false ? "crossfade_policy is ${var.crossfade_policy}, which cannot be read as JSON" : "",
     var.crossfade_node != "" && can(jsondecode(file(var.crossfade_node))) == false ? "crossfade_node is ${var.crossfade_node}, which cannot be read as JSON" : "",
     var.crossfade_policy != "" && basename(var.crossfade_policy) == basename(var.crossfade_node) ? "crossfade_policy and crossfade_node need names that differ" : "",

@@ -11,11 +11,6 @@ variable "lab_parts" {
   description = "The directory of what a node has beside Crossfade: root/ and pause.tar."
 }
 
-variable "lab_artifacts" {
-  type        = string
-  description = "The directory for what the build leaves behind."
-}
-
 source "null" "debian" {
   ssh_host             = "127.0.0.1"
   ssh_username         = "root"
@@ -44,5 +39,55 @@ build {
       "systemctl enable kubelet",
       "rm -r /var/tmp/parts",
     ]
+  }
+
+  # The bundle, as packer/bundle/provisioners.hcl has it.
+  provisioner "shell" {
+    inline = ["rm -rf ${var.crossfade_directory}", "mkdir -m 0700 ${var.crossfade_directory}"]
+  }
+  provisioner "file" {
+    sources     = local.crossfade_uploads
+    destination = "${var.crossfade_directory}/"
+  }
+  provisioner "shell" {
+    environment_vars = local.crossfade_environment
+    execute_command  = local.crossfade_execute
+    script           = local.crossfade_install
+  }
+
+  # What a template does of its own before the end: its key was let in for the build alone.
+  provisioner "shell" {
+    inline = ["rm -r /root/.ssh"]
+  }
+
+  provisioner "shell" {
+    environment_vars = local.crossfade_environment
+    execute_command  = local.crossfade_execute
+    script           = local.crossfade_finish
+  }
+  provisioner "file" {
+    direction   = "download"
+    sources     = local.crossfade_results
+    destination = "${var.crossfade_artifacts}/"
+  }
+  provisioner "shell" {
+    inline = ["rm -rf ${var.crossfade_directory}"]
+  }
+
+  post-processors {
+    post-processor "artifice" {
+      files = local.crossfade_files
+    }
+    post-processor "checksum" {
+      checksum_types = ["sha256"]
+      output         = "${var.crossfade_artifacts}/artifacts.sha256"
+    }
+    post-processor "manifest" {
+      output     = "${var.crossfade_artifacts}/manifest.json"
+      strip_path = true
+      custom_data = {
+        crossfade_image = var.crossfade_image
+      }
+    }
   }
 }

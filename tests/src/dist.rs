@@ -26,6 +26,22 @@ pub fn bootstrap() -> Result<PathBuf> {
     shipped("crossfade-bootstrap")
 }
 
+/// The packages of a release and their `SHA256SUMS`: `$CROSSFADE_PACKAGES`, else `<workspace>/target/packages`.
+///
+/// # Errors
+/// Not built; the message says how to.
+pub fn packages() -> Result<PathBuf> {
+    let named = std::env::var_os("CROSSFADE_PACKAGES").map(PathBuf::from);
+    let directory = named.unwrap_or_else(|| workspace().join("target/packages"));
+    if !directory.join("SHA256SUMS").is_file() {
+        bail!(
+            "{} has no SHA256SUMS: run `make packages`, or name the directory in CROSSFADE_PACKAGES",
+            directory.display()
+        );
+    }
+    Ok(directory)
+}
+
 fn shipped(program: &str) -> Result<PathBuf> {
     let directory = match std::env::var_os("CROSSFADE_DIST") {
         Some(directory) => PathBuf::from(directory),

@@ -147,11 +147,7 @@ mod tests {
     }
 
     /// What is said of a directory with these confs (file, plugin; none cannot be read) and renamed ones.
-    fn told(
-        confs: &[(&str, Option<&str>)],
-        taken: &[&str],
-        policy: Option<&Policy>,
-    ) -> Vec<(String, String)> {
+    fn told(confs: &[(&str, Option<&str>)], taken: &[&str], policy: &Read) -> Vec<(String, String)> {
         let content = |plugin: &str| Content {
             name: "n".into(),
             types: vec![plugin.into()],

@@ -10,6 +10,7 @@ pub mod credential;
 pub mod decide;
 pub mod found;
 pub mod gather;
+pub mod judge;
 pub mod own;
 pub mod report;
 pub mod rules;

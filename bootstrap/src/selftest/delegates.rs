@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use shim::conflist::{Conflist, Unloadable};
 use shim::policy::{Network, Policy, Side};
 
-use super::check::{Check, Fault, decided, ok};
+use super::check::{Check, Fault, decided, ok, skipped};
 use crate::boot::gather::{Place, bin_dirs, places};
 use crate::facts;
 use crate::node::Node;
@@ -32,10 +32,10 @@ enum Conf {
     Absent,
     /// It is there and no use; why.
     Bad(String),
-    /// It is there; its plugins, and those that are missing or not to be trusted.
+    /// It is there; its plugins, and those that are missing or not to be trusted, which is none where it cannot be told.
     There {
         types: Vec<String>,
-        missing: Vec<String>,
+        missing: Option<Vec<String>>,
     },
 }
 
@@ -59,7 +59,7 @@ impl Delegate {
             Err(why) => Conf::Bad(why.to_string()),
             Ok((conf, _)) => Conf::There {
                 types: conf.plugins.iter().map(|plugin| plugin.plugin_type.clone()).collect(),
-                missing: facts::missing(&conf, search),
+                missing: has_proc().then(|| facts::missing(&conf, search)),
             },
         };
         Self {
@@ -82,7 +82,13 @@ impl Delegate {
             (Conf::Bad(why), _) => {
                 decided(id, vec![Fault::new(why, "mend it, or leave it out: an agent brings its own")], "")
             }
-            (Conf::There { types, missing }, _) => {
+            (Conf::There { missing: None, .. }, _) => skipped(
+                id,
+                format!(
+                    "{wanted} is there; whether its plugins are fit cannot be told while /proc is not mounted"
+                ),
+            ),
+            (Conf::There { types, missing: Some(missing) }, _) => {
                 let fault = |why: &String| {
                     let fix = format!("install it, or leave {wanted} out: an agent brings both");
                     Fault::new(format!("{wanted} is there, but {why}"), fix)
@@ -110,6 +116,11 @@ impl Delegate {
             }
         }
     }
+}
+
+/// Files that are open are looked at by their names there.
+fn has_proc() -> bool {
+    Path::new("/proc/self/fd").exists()
 }
 
 /// Whether boot can put our plugin where the runtime looks.
@@ -174,7 +185,7 @@ mod tests {
     fn a_conf_is_whole_or_known_to_come() {
         let there = |missing: &[&str]| Conf::There {
             types: vec!["bridge".into()],
-            missing: missing.iter().map(|one| (*one).to_owned()).collect(),
+            missing: Some(missing.iter().map(|one| (*one).to_owned()).collect()),
         };
         for (conf, profile, has_probes, status, text) in [
             (Conf::Absent, Some("cilium"), false, Status::Ok, "come with cilium's agent"),
@@ -182,6 +193,7 @@ mod tests {
             (Conf::Absent, None, false, Status::Failed, "nothing says that anybody brings it"),
             (Conf::Bad("bad conf".into()), Some("cilium"), true, Status::Failed, "bad conf"),
             (there(&[]), None, false, Status::Ok, "with bridge"),
+            (Conf::There { types: vec![], missing: None }, None, false, Status::Skipped, "/proc"),
             (there(&["no such binary"]), Some("cilium"), true, Status::Failed, "no such binary"),
         ] {
             let check = delegate(conf.clone(), profile, has_probes);

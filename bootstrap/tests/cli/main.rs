@@ -11,6 +11,7 @@ mod pod;
 mod policy;
 mod refusals;
 mod render;
+mod seal;
 mod selftest;
 mod sweep;
 mod systemd;

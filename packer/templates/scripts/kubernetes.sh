@@ -14,7 +14,7 @@ if [[ $(id -u) != 0 ]]; then
 fi
 
 install() {
-    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install --quiet --yes --no-install-recommends "$@"
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install --quiet --yes -o Dpkg::Use-Pty=0 --no-install-recommends "$@"
 }
 
 packages() {
@@ -28,7 +28,8 @@ packages() {
     fi
     echo "deb [signed-by=$KEY] ${KUBERNETES_REPOSITORY%/}/ /" >/etc/apt/sources.list.d/kubernetes.list
     apt-get -o DPkg::Lock::Timeout=600 --quiet update
-    install containerd "kubelet=$KUBERNETES_VERSION" "kubeadm=$KUBERNETES_VERSION"
+    # A version of before may be held.
+    install --allow-change-held-packages containerd "kubelet=$KUBERNETES_VERSION" "kubeadm=$KUBERNETES_VERSION"
     apt-mark hold kubelet kubeadm
 }
 

@@ -1,8 +1,10 @@
 //! What became of a machine's boots, as the stand-in kubelet wrote it down and as `/proc` shows it.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::Machine;
+use super::world::Network;
 use crate::kubelet::{self, EVENTS, Event, Node, Pod};
 
 impl Machine {
@@ -36,6 +38,28 @@ impl Machine {
             _ => None,
         });
         Ok(pods.collect())
+    }
+
+    /// Every pod that ever was has its address from this network.
+    ///
+    /// # Errors
+    /// One has not; the message has it.
+    pub fn ensure_only(&self, network: Network) -> Result<()> {
+        for pod in self.pods()? {
+            let first = pod.addresses.first().map(String::as_str).unwrap_or_default();
+            ensure!(Network::of(first) == Some(network), "{pod:?} is not on {network:?}");
+        }
+        Ok(())
+    }
+
+    /// What `boot` made of this boot; empty when it has not said so.
+    ///
+    /// # Errors
+    /// The machine is off.
+    pub fn boot_kind(&self) -> Result<String> {
+        let text = self.look("/run/crossfade/boot.json")?.unwrap_or_default();
+        let value: Value = serde_json::from_str(&text).unwrap_or_default();
+        Ok(value["kind"].as_str().unwrap_or_default().to_owned())
     }
 
     /// The attempts at pods, those that came to nothing included.
@@ -98,7 +122,7 @@ impl Machine {
     ///
     /// # Errors
     /// The machine is off.
-    pub fn open_gate(&self, network: super::world::Network) -> Result<()> {
+    pub fn open_gate(&self, network: Network) -> Result<()> {
         let gate = self.inside(network.gate())?;
         let parent = gate.parent().context("a directory")?;
         std::fs::create_dir_all(parent).context("the agents' directory")?;

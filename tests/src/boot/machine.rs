@@ -203,6 +203,14 @@ impl Machine {
     /// As [`Machine::boot`].
     pub fn boot_whole(&mut self) -> Result<()> {
         self.boot()?;
+        self.boot_settled()
+    }
+
+    /// Waits until systemd has done what a boot is.
+    ///
+    /// # Errors
+    /// It does not; the message has the end of the journal.
+    pub fn boot_settled(&mut self) -> Result<()> {
         self.until("the whole boot", |machine| {
             let state = machine.ask(&["systemctl", "is-system-running"]);
             Ok(matches!(state.trim(), "running" | "degraded"))

@@ -94,7 +94,9 @@ impl Build {
         let mut all = json!({
             "lab_key": self.scratch.join("key"),
             "lab_parts": parts()?,
-            "lab_artifacts": self.scratch.join(ARTIFACTS),
+            "crossfade_artifacts": self.scratch.join(ARTIFACTS),
+            "crossfade_bundle": dist::workspace().join("packer/bundle"),
+            "crossfade_packages": dist::packages()?,
         });
         if let (Some(all), Value::Object(own)) = (all.as_object_mut(), &self.variables) {
             all.extend(own.clone());

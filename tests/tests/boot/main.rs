@@ -7,9 +7,12 @@ mod harness;
 mod off;
 mod order;
 mod registration;
+mod sealed;
 mod seeded;
+mod selftest;
 mod units;
 mod watched;
+mod without;
 
 use std::process::ExitCode;
 
@@ -34,11 +37,13 @@ fn main() -> Result<ExitCode> {
         first::trials(),
         broken::trials(),
         registration::trials(),
-        expansion::trials(),
         off::trials(),
         order::trials(),
         watched::trials(),
+        sealed::trials(),
         seeded::trials(),
+        selftest::trials(),
+        without::trials(),
     ] {
         trials.extend(more);
     }
@@ -93,16 +98,10 @@ pub(crate) fn ensure_held(machine: &mut Machine) -> Result<()> {
 
 /// Every pod that ever was has its address from this network.
 pub(crate) fn ensure_only(machine: &Machine, network: Network) -> Result<()> {
-    for pod in machine.pods()? {
-        let first = pod.addresses.first().map(String::as_str).unwrap_or_default();
-        ensure!(Network::of(first) == Some(network), "{pod:?} is not on {network:?}");
-    }
-    Ok(())
+    machine.ensure_only(network)
 }
 
 /// What `boot` made of this boot.
 pub(crate) fn boot_kind(machine: &Machine) -> Result<String> {
-    let text = machine.look("/run/crossfade/boot.json")?.unwrap_or_default();
-    let value: Value = serde_json::from_str(&text)?;
-    Ok(value["kind"].as_str().unwrap_or_default().to_owned())
+    machine.boot_kind()
 }

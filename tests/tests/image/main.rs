@@ -1,28 +1,30 @@
-//! An image that Packer makes of a Debian, and machines that boot from it.
+//! Images that Packer makes of a Debian with the bundle of `packer/`, and machines that boot from them: real systemd, containerd and
+//! package; stand-ins for kubelet and for the agents of two CNIs.
+
+mod boots;
+mod built;
+mod faults;
+mod finals;
+mod node;
+mod removed;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
-use lab::image_build::Build;
-use lab::preflight::{BOOT, CONTAINERD, Need, trial};
+use anyhow::Result;
+use lab::preflight::{BOOT, CONTAINERD, Need};
 use libtest_mimic::Arguments;
-use serde_json::json;
 
-pub(crate) const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT];
+/// What an image and a machine of it need.
+pub(crate) const NEEDS: &[&[Need]] =
+    &[CONTAINERD, BOOT, &[Need::Program("packer"), Need::Program("ssh-keygen")]];
 
 fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
     let arguments = Arguments::from_args();
-    let trials = vec![trial("try", NEEDS, || {
-        let built = Build::new(json!({}))?.run()?;
-        eprintln!("{}", built.said);
-        ensure!(built.status == 0);
-        let mut machine = built.machine()?;
-        let t = std::time::Instant::now();
-        machine.boot_whole()?;
-        eprintln!("{:?} {}", t.elapsed(), machine.run(&["systemctl", "list-units", "--failed"])?);
-        eprintln!("{}", machine.journal()?.tail());
-        Ok(())
-    })];
+    // The first ones make the two images that all others boot.
+    let mut trials = built::trials();
+    for more in [boots::trials(), removed::trials(), finals::trials(), faults::trials()] {
+        trials.extend(more);
+    }
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }

@@ -19,7 +19,7 @@ use crate::runtime::config::RuntimeConfig;
 pub enum Rehearsed {
     /// It would be told, so.
     Told(String),
-    /// It cannot be asked below another root; why.
+    /// It cannot be asked here; why.
     NotHere(String),
 }
 
@@ -48,23 +48,22 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<Rehearsed, String
         Told::DropIn(place) => return Ok(Rehearsed::Told(format!("by the drop-in {}", place.display()))),
         Told::Copy(text) => text,
     };
-    let after = in_memory(&text, |copy| containerd::dump(program, copy))?;
+    let Some(after) = in_memory(&text, |copy| containerd::dump(program, copy))? else {
+        return Ok(Rehearsed::NotHere(
+            "/proc is not mounted, through which containerd reads what it would be given".into(),
+        ));
+    };
     held(&tree(asked.file, &asked.dump)?, &tree(Path::new(CONTAINERD_CONFIG), &after)?)?;
     Ok(Rehearsed::Told(format!("by --config {CONTAINERD_CONFIG}, which containerd reads as it should")))
 }
 
-/// Runs `with` with the path of a file that is nowhere but in memory.
-fn in_memory<T>(text: &str, with: impl FnOnce(&Path) -> Result<T, String>) -> Result<T, String> {
+/// Runs `with` with the path of a file that is nowhere but in memory; none where there is no /proc to name it by.
+fn in_memory<T>(text: &str, with: impl FnOnce(&Path) -> Result<T, String>) -> Result<Option<T>, String> {
     let named =
         |error: std::io::Error| format!("keep a copy of containerd's configuration in memory: {error}");
     let file = memfd_create(c"containerd", MFdFlags::MFD_CLOEXEC).map_err(|error| named(error.into()))?;
     let mut file = std::fs::File::from(file);
     file.write_all(text.as_bytes()).map_err(named)?;
     let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
-    if !path.exists() {
-        return Err(
-            "keep a copy of containerd's configuration in memory: /proc is not mounted; mount it".into()
-        );
-    }
-    with(&path)
+    if path.exists() { with(&path).map(Some) } else { Ok(None) }
 }

@@ -1,0 +1,1 @@
+../../packer/bundle/crossfade.pkr.hcl

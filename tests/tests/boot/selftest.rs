@@ -1,0 +1,208 @@
+//! `selftest` with the real judges: systemd-analyze, systemctl and containerd, in a chroot as image builds have it and on a machine
+//! that runs.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use lab::boot::Machine;
+use lab::boot::world::{self, Network};
+use lab::preflight::trial;
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use crate::{NEEDS, private, until_up};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("selftest_passes_in_the_chroot_of_an_image_build", NEEDS, chroot),
+        trial("selftest_finds_each_fault_of_an_image", NEEDS, faults),
+        trial("selftest_passes_on_a_node_that_runs_and_sees_what_stopped", NEEDS, running),
+    ]
+}
+
+/// A report of `selftest`.
+struct Told {
+    document: Value,
+}
+
+impl Told {
+    fn of(mut command: Command) -> Result<Self> {
+        let output = command.args(["--output", "json"]).output().context("running selftest")?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let document: Value = serde_json::from_str(&said)
+            .with_context(|| format!("{said}{}", String::from_utf8_lossy(&output.stderr)))?;
+        let status = output.status.code();
+        let passed = document["passed"] == json!(true);
+        ensure!(status == Some(if passed { 0 } else { 3 }), "{status:?}: {document:#}");
+        Ok(Self { document })
+    }
+
+    /// `id: found` of the checks with this status.
+    fn that_are(&self, status: &str) -> Vec<String> {
+        let checks = self.document["checks"].as_array().into_iter().flatten();
+        let checks = checks.filter(|check| check["status"] == status);
+        let text = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
+        checks.map(|check| format!("{}: {}", text(check, "id"), text(check, "found"))).collect()
+    }
+
+    fn ensure_passed(&self, wanted: &[&str]) -> Result<()> {
+        ensure!(self.that_are("failed").is_empty(), "{:#?}", self.that_are("failed"));
+        let ok = self.that_are("ok");
+        for id in wanted {
+            ensure!(
+                ok.iter().any(|line| line.starts_with(&format!("{id}: "))),
+                "{id} is not ok: {:#}",
+                self.document
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What only the real programs can tell.
+const BY_JUDGES: [&str; 5] =
+    ["program.static", "program.version", "unit.enabled", "unit.verify", "runtime.config"];
+
+/// `crossfade-bootstrap selftest --image` in the machine's root, which nobody has booted.
+fn in_chroot(machine: &Machine, with_proc: bool) -> Result<Told> {
+    let mount = if with_proc { r#"mount -t proc proc "$1/proc""# } else { ":" };
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--propagation", "private", "sh", "-ec"]);
+    unshare
+        .arg(format!(r#"{mount}; root=$1; shift; exec chroot "$root" "$@""#))
+        .arg("sh")
+        .arg(machine.disk("/"));
+    unshare.args(["/usr/bin/crossfade-bootstrap", "selftest", "--image"]);
+    unshare.env_clear().env("PATH", "/usr/sbin:/usr/bin");
+    Told::of(unshare)
+}
+
+fn chroot() -> Result<()> {
+    let machine = private()?;
+    let before = lab::scratch::files(&machine.disk("/run"))?;
+    let told = in_chroot(&machine, true)?;
+    told.ensure_passed(&BY_JUDGES)?;
+    told.ensure_passed(&["runtime.told"])?;
+    let bare = in_chroot(&machine, false)?;
+    bare.ensure_passed(&["unit.enabled"])?;
+    let skipped = bare.that_are("skipped");
+    ensure!(
+        skipped.iter().any(|line| line.starts_with("runtime.told: /proc is not mounted")),
+        "{skipped:#?}"
+    );
+    ensure!(lab::scratch::files(&machine.disk("/run"))? == before, "it left something below /run");
+    Ok(())
+}
+
+/// What is done to a machine, the check that fails, and what it says; then it is undone.
+type Fault = (&'static str, &'static str, &'static str, &'static str);
+
+const FAULTS: [Fault; 8] = [
+    (
+        "chmod u+s /usr/libexec/crossfade/crossfade",
+        "chmod u-s /usr/libexec/crossfade/crossfade",
+        "program.owner",
+        "mode 4755",
+    ),
+    (
+        "setcap cap_net_admin+ep /usr/libexec/crossfade/crossfade",
+        "setcap -r /usr/libexec/crossfade/crossfade",
+        "program.owner",
+        "file capabilities",
+    ),
+    (
+        "mv /usr/bin/crossfade-bootstrap /usr/bin/kept; cp /usr/bin/kept /usr/bin/crossfade-bootstrap; \
+         cp /bin/true /usr/libexec/crossfade/other; mv /usr/libexec/crossfade/crossfade /usr/libexec/crossfade/kept; \
+         mv /usr/libexec/crossfade/other /usr/libexec/crossfade/crossfade",
+        "mv /usr/bin/kept /usr/bin/crossfade-bootstrap; mv /usr/libexec/crossfade/kept /usr/libexec/crossfade/crossfade",
+        "program.static",
+        "is not static: it needs /lib",
+    ),
+    (
+        "systemctl disable crossfade-watch",
+        "systemctl enable crossfade-watch",
+        "unit.enabled",
+        "crossfade-watch.service is disabled",
+    ),
+    (
+        "mkdir -p /etc/systemd/system/crossfade-watch.service.d; \
+         printf '[Service]\\nWatchdogSecs=30\\n' >/etc/systemd/system/crossfade-watch.service.d/99.conf",
+        "rm /etc/systemd/system/crossfade-watch.service.d/99.conf",
+        "unit.verify",
+        "'WatchdogSecs'",
+    ),
+    (
+        "printf '[Unit]\\nAfter=multi-user.target\\n' >/etc/systemd/system/crossfade-boot.service.d/99.conf",
+        "rm /etc/systemd/system/crossfade-boot.service.d/99.conf",
+        "unit.verify",
+        "Found ordering cycle",
+    ),
+    (
+        "cp -p /etc/containerd/config.toml /etc/kept; echo 'version = ' >/etc/containerd/config.toml",
+        "mv /etc/kept /etc/containerd/config.toml",
+        "runtime.config",
+        "config dump: it failed",
+    ),
+    (
+        "cp -p /etc/containerd/config.toml /etc/kept; \
+         printf 'version = 2\\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\\n' >/etc/containerd/config.toml",
+        "mv /etc/kept /etc/containerd/config.toml",
+        "runtime.told",
+        "its CRI plugin is switched off",
+    ),
+];
+
+/// A machine as Packer has it: systemd runs, the package came after the boot, and nobody has told systemd.
+fn faults() -> Result<()> {
+    let mut machine = private()?;
+    machine.boot_whole()?;
+    machine.run(&["systemctl", "stop", "kubelet", "crossfade-watch"])?;
+    machine.run(&["rm", "-r", "/run/crossfade", "/run/systemd/generator"])?;
+    let look = || Told::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest", "--image"])?);
+    look()?.ensure_passed(&BY_JUDGES)?;
+    for (change, undo, id, found) in FAULTS {
+        machine.run(&["sh", "-ec", change])?;
+        let failed = look()?.that_are("failed");
+        ensure!(
+            failed.iter().any(|line| line.starts_with(&format!("{id}: ")) && line.contains(found)),
+            "{id}, {found}: {failed:#?}"
+        );
+        machine.run(&["sh", "-ec", undo])?;
+    }
+    look()?.ensure_passed(&BY_JUDGES)
+}
+
+fn running() -> Result<()> {
+    let mut machine = private()?;
+    machine.boot()?;
+    until_up(&mut machine)?;
+    machine.open_gate(Network::New)?;
+    machine.until_pods(2)?;
+    let look = || Told::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest"])?);
+    look()?.ensure_passed(&[
+        "node.boot",
+        "node.watch",
+        "node.loaded",
+        "node.gate",
+        "unit.verify",
+        "runtime.told",
+    ])?;
+    machine.run(&["systemctl", "stop", "crossfade-watch"])?;
+    let change = "[Service]\nEnvironment=A=b\nExecStart=\nExecStart=/usr/bin/kubelet --v=2\n";
+    machine.write("/etc/systemd/system/kubelet.service.d/95-own.conf", change)?;
+    machine.run(&["rm", "/opt/cni/bin/crossfade"])?;
+    let failed = look()?.that_are("failed");
+    for (id, found) in [
+        ("node.watch", "is inactive"),
+        ("node.loaded", "continues another command"),
+        ("node.gate", "no such binary"),
+    ] {
+        ensure!(
+            failed.iter().any(|line| line.starts_with(&format!("{id}: ")) && line.contains(found)),
+            "{id}, {found}: {failed:#?}"
+        );
+    }
+    let confs = machine.list(world::AGENTS_DIR)?;
+    ensure!(confs == ["10-new.conflist", "10-old.conflist"], "it only looks: {confs:?}");
+    Ok(())
+}

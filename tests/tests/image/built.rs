@@ -1,0 +1,151 @@
+//! What Packer makes, what it leaves behind, and what makes it fail.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use lab::boot::Machine;
+use lab::dist;
+use lab::image_build::{Build, Built};
+use lab::preflight::trial;
+use lab::scratch::{Scratch, files};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use crate::NEEDS;
+use crate::node::{FINAL_LABEL, LABEL, final_image, migration, migration_variables};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("packer_makes_a_migration_image", NEEDS, a_migration_image),
+        trial("packer_makes_a_final_image", NEEDS, a_final_image),
+        trial("packer_fails_over_a_package_that_is_not_the_release_s", NEEDS, wrong_package),
+        trial("packer_fails_over_a_label_that_kubelet_refuses", NEEDS, wrong_label),
+        trial("packer_fails_over_a_machine_that_ran_pods", NEEDS, pods_ran),
+    ]
+}
+
+fn a_migration_image() -> Result<()> {
+    let image = migration()?;
+    ensure_artifacts(image, "migration")?;
+    let machine = image.machine()?;
+    let policy: Value = serde_json::from_str(&machine.read("/usr/lib/crossfade/policy.json")?)?;
+    ensure!(
+        policy["attach"] == "new"
+            && policy["networks"]["old"]["profile"] == "flannel"
+            && policy["networks"]["new"]["profile"] == "cilium",
+        "{policy:#}"
+    );
+    let node: Value = serde_json::from_str(&machine.read("/usr/lib/crossfade/node.json")?)?;
+    ensure!(node["confDir"] == "private" && node["labels"] == json!({ LABEL.0: LABEL.1 }), "{node:#}");
+    ensure_sealed(image, &machine)
+}
+
+fn a_final_image() -> Result<()> {
+    let image = final_image()?;
+    ensure_artifacts(image, "final")?;
+    let machine = image.machine()?;
+    ensure!(!machine.disk("/usr/lib/crossfade/policy.json").exists(), "a final image with a policy");
+    let node: Value = serde_json::from_str(&machine.read("/usr/lib/crossfade/node.json")?)?;
+    ensure!(
+        node["confDir"] == "none" && node["labels"] == json!({ FINAL_LABEL.0: FINAL_LABEL.1 }),
+        "{node:#}"
+    );
+    ensure_sealed(image, &machine)
+}
+
+/// Packer's post-processors ran, and what was fetched says what is in the image.
+fn ensure_artifacts(image: &Built, kind: &str) -> Result<()> {
+    let manifest: Value = serde_json::from_str(&image.artifact("manifest.json")?)?;
+    let build = &manifest["builds"][0];
+    ensure!(build["custom_data"]["crossfade_image"] == kind, "{manifest:#}");
+    let sums = image.artifact("artifacts.sha256")?;
+    let listed: Vec<&str> =
+        build["files"].as_array().into_iter().flatten().filter_map(|file| file["name"].as_str()).collect();
+    for name in ["image.json", "packages.json", "selftest.json", "seal.json"] {
+        ensure!(sums.contains(name), "artifacts.sha256 lacks {name}:\n{sums}");
+        ensure!(listed.iter().any(|file| file.ends_with("artifacts.sha256")), "{manifest:#}");
+    }
+    let mut check = Command::new("sha256sum");
+    check.args(["--check", "--quiet", "--strict", "artifacts.sha256"]).current_dir(image.artifacts());
+    ensure!(check.status().context("sha256sum")?.success(), "artifacts.sha256:\n{sums}");
+
+    let about: Value = serde_json::from_str(&image.artifact("image.json")?)?;
+    ensure!(about["image"] == kind && about["release"]["version"] == 1, "{about:#}");
+    let packages: Value = serde_json::from_str(&image.artifact("packages.json")?)?;
+    let has = |name: &str| packages.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
+    ensure!(has("crossfade") && has("containerd") && has("systemd"), "{packages:#}");
+    let selftest: Value = serde_json::from_str(&image.artifact("selftest.json")?)?;
+    ensure!(!selftest.to_string().contains("\"failed\""), "{selftest:#}");
+    let _seal: Value = serde_json::from_str(&image.artifact("seal.json")?)?;
+    Ok(())
+}
+
+/// The package is whole, and nothing of the build machine's life is left: not before its shutdown, and not by it.
+fn ensure_sealed(image: &Built, machine: &Machine) -> Result<()> {
+    let verified = machine.chrooted(&["dpkg", "--verify", "crossfade"]).output().context("dpkg --verify")?;
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    ensure!(verified.status.success() && said.is_empty(), "dpkg --verify: {said}");
+    ensure!(machine.read("/etc/machine-id").is_ok_and(|id| id.is_empty()), "a baked machine-id");
+    for gone in ["/tmp/crossfade", "/var/tmp/parts", "/root/.ssh", "/var/lib/crossfade/attachments"] {
+        ensure!(!image.root().join(gone.trim_start_matches('/')).exists(), "{gone} is in the image");
+    }
+    let keys = files(&machine.disk("/etc/ssh"))?;
+    ensure!(!keys.iter().any(|key| key.display().to_string().contains("ssh_host_")), "{keys:?}");
+    let check =
+        machine.chrooted(&["crossfade-bootstrap", "seal", "--check"]).output().context("seal --check")?;
+    let said = [check.stdout, check.stderr].concat();
+    ensure!(check.status.success(), "seal --check of the finished image: {}", String::from_utf8_lossy(&said));
+    Ok(())
+}
+
+fn wrong_package() -> Result<()> {
+    let packages = Scratch::new("packages")?;
+    for entry in fs::read_dir(dist::packages()?)? {
+        let path = entry?.path();
+        let name = path.file_name().map(Path::new).context("a name")?.to_owned();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            let mut bytes = fs::read(&path)?;
+            bytes.push(b'\n');
+            fs::write(packages.join(name), bytes)?;
+        } else if name == Path::new("SHA256SUMS") {
+            fs::copy(&path, packages.join(name))?;
+        }
+    }
+    let mut variables = migration_variables();
+    variables["crossfade_packages"] = json!(packages.path());
+    let built = Build::new(variables)?.run()?;
+    ensure_failed(&built, &["amd64.deb has not the bytes of SHA256SUMS: expected "])?;
+    ensure!(!built.root().join("usr/bin/crossfade-bootstrap").exists(), "installed all the same");
+    Ok(())
+}
+
+fn wrong_label() -> Result<()> {
+    let mut variables = migration_variables();
+    variables["crossfade_labels"] = json!({ "app.kubernetes.io/name": "x" });
+    let built = Build::new(variables)?.run()?;
+    ensure_failed(&built, &["app.kubernetes.io/name", "kubelet"])
+}
+
+/// A machine on which pods ran while it was provisioned: their leases are no other machine's.
+fn pods_ran() -> Result<()> {
+    let build = Build::new(migration_variables())?;
+    build.machine().write("/var/lib/cni/networks/cbr0/10.244.0.2", "0123456789abcdef\neth0")?;
+    build.machine().write(
+        "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/0123456789abcdef/hostname",
+        "pod\n",
+    )?;
+    let built = build.run()?;
+    ensure_failed(&built, &["/var/lib/containerd", "sandbox"])
+}
+
+/// Packer failed as it does over a provisioner, and said why.
+fn ensure_failed(built: &Built, words: &[&str]) -> Result<()> {
+    ensure!(built.status == 1, "packer: exit status {}\n{}", built.status, built.said);
+    for words in words {
+        ensure!(built.said.contains(words), "packer does not say {words:?}:\n{}", built.said);
+    }
+    ensure!(!built.artifacts().join("manifest.json").exists(), "a failed build with a manifest");
+    Ok(())
+}

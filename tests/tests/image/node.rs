@@ -1,0 +1,153 @@
+//! The two images, and what a machine of one becomes a node by: what joining writes, and the agents, which a cluster brings.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, ensure};
+use lab::agent::{Answer, Conf, HttpHealth, Spec, UnixHealth, Way};
+use lab::boot::Machine;
+use lab::boot::world::{self, AGENTS_DIR, Network};
+use lab::image_build::{Build, Built};
+use lab::kubelet::Event;
+use serde_json::{Value, json};
+
+/// The label that a migration to Cilium brings by itself.
+pub(crate) const LABEL: (&str, &str) = ("io.cilium.migration/cilium-default", "true");
+/// The taint likewise, as kubelet says it.
+pub(crate) const TAINT: &str = "node.cilium.io/agent-not-ready=:NoSchedule";
+/// The label that the final image is asked for.
+pub(crate) const FINAL_LABEL: (&str, &str) = ("example.org/network", "cilium");
+
+/// The image of the way from flannel to Cilium.
+pub(crate) fn migration() -> Result<&'static Built> {
+    static IMAGE: OnceLock<Result<Built, String>> = OnceLock::new();
+    made(&IMAGE, migration_variables)
+}
+
+/// The image of Cilium alone.
+pub(crate) fn final_image() -> Result<&'static Built> {
+    static IMAGE: OnceLock<Result<Built, String>> = OnceLock::new();
+    made(&IMAGE, || {
+        json!({ "crossfade_image": "final", "crossfade_new_cni": "cilium",
+                "crossfade_labels": { FINAL_LABEL.0: FINAL_LABEL.1 } })
+    })
+}
+
+/// All that somebody says who builds it.
+pub(crate) fn migration_variables() -> Value {
+    json!({ "crossfade_image": "migration", "crossfade_old_cni": "flannel", "crossfade_new_cni": "cilium",
+            "crossfade_old_cidrs": ["10.244.0.0/16"], "crossfade_new_cidrs": ["10.245.0.0/16"] })
+}
+
+fn made(image: &'static OnceLock<Result<Built, String>>, variables: fn() -> Value) -> Result<&'static Built> {
+    let make = || -> Result<Built> {
+        let built = Build::new(variables())?.run()?;
+        ensure!(built.status == 0, "packer: exit status {}\n{}", built.status, built.said);
+        Ok(built)
+    };
+    let built = image.get_or_init(|| make().map_err(|error| format!("{error:#}")));
+    built.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// A machine of an image that joins: kubelet finds its configuration, and has two pods to run.
+pub(crate) fn joining(image: &Built) -> Result<Machine> {
+    let machine = image.machine()?;
+    join(&machine)?;
+    Ok(machine)
+}
+
+/// What joining a cluster leaves on a node.
+pub(crate) fn join(machine: &Machine) -> Result<()> {
+    machine.write(world::KUBELET_CONFIG, world::kubelet_config(&[]).to_string())?;
+    machine.write(world::PODS, "one\ntwo\n")
+}
+
+/// A machine of the migration image whose old agent comes at once; the new one waits at its gate.
+pub(crate) fn migrating() -> Result<Machine> {
+    let machine = joining(migration()?)?;
+    agent(&machine, Network::Old, true)?;
+    agent(&machine, Network::New, false)?;
+    Ok(machine)
+}
+
+/// The agent of flannel (old) or Cilium (new) as far as a node sees it: what its profile asks, and its conf.
+pub(crate) fn agent(machine: &Machine, network: Network, open: bool) -> Result<()> {
+    let spec = Spec {
+        name: network.name().to_owned(),
+        conf: Some(Conf { path: conf(network), content: network.conflist().to_string(), way: Way::Rename }),
+        ..match network {
+            Network::Old => Spec::default(),
+            Network::New => Spec {
+                unix: Some(UnixHealth { path: "/var/run/cilium/cilium.sock".into(), answer: Answer::Ready }),
+                http: Some(HttpHealth {
+                    address: "127.0.0.1:9879".parse().context("an address")?,
+                    answer: Answer::Ready,
+                }),
+                ..Spec::default()
+            },
+        }
+    };
+    let file = format!("/etc/lab/agents/{}.json", network.name());
+    machine.write(&file, format!("{}\n", serde_json::to_string(&spec).context("a spec")?))?;
+    let gate = if open {
+        String::new()
+    } else {
+        format!("until [ -e {} ]; do sleep 0.02; done; ", network.gate().display())
+    };
+    let ready = match network {
+        Network::Old => "mkdir -p /run/flannel; echo FLANNEL_MTU=1500 >/run/flannel/subnet.env; ",
+        Network::New => "",
+    };
+    // Its stdin stays open: an agent ends with its stdin.
+    let unit = format!(
+        "[Unit]\nDescription=Agent of the {name} network (stand-in)\n[Service]\nExecStartPre=mkdir -p {AGENTS_DIR}\n\
+         ExecStart=sh -c '{gate}{ready}(cat {file}; exec sleep infinity) | exec lab-agent'\n",
+        name = network.name()
+    );
+    machine.unit(&network.unit(), &unit)
+}
+
+/// The file that its agent writes, by its profile.
+pub(crate) fn conf(network: Network) -> PathBuf {
+    Path::new(AGENTS_DIR).join(match network {
+        Network::Old => "10-flannel.conflist",
+        Network::New => "05-cilium.conflist",
+    })
+}
+
+/// Waits until everything of this boot is up but the new network's agent, and has no pod even tried.
+pub(crate) fn ensure_held(machine: &mut Machine) -> Result<()> {
+    let before = machine.attempts()?;
+    machine.until("kubelet, runtime, watch and the old agent", |machine| {
+        let id = machine.look("/proc/sys/kernel/random/boot_id")?.unwrap_or_default();
+        let of_this_boot = |event: &Event| matches!(event, Event::Started { boot, .. } if boot == id.trim());
+        Ok(machine.events()?.iter().any(of_this_boot)
+            && machine.network_ready()?.is_some()
+            && machine.inside(conf(Network::Old))?.exists()
+            && machine.show("crossfade-watch.service", "ActiveState") == "active")
+    })?;
+    ensure!(machine.network_ready()? == Some(false), "the runtime has a network: {:?}", machine.events()?);
+    ensure!(machine.attempts()? == before, "a pod was tried: {:?}", machine.events()?);
+    let confs = machine.list("/run/crossfade/net.d")?;
+    ensure!(confs.is_empty(), "a conf before its network is ready: {confs:?}");
+    Ok(())
+}
+
+/// Opens the new agent's gate, waits for so many pods over all boots, and has every one of them on the new network, and every one
+/// that was made under a policy that names it.
+pub(crate) fn ensure_released(machine: &mut Machine, pods: usize) -> Result<()> {
+    machine.open_gate(Network::New)?;
+    machine.until_pods(pods)?;
+    machine.ensure_only(Network::New)?;
+    for pod in machine.pods()? {
+        ensure!(pod.policies == ["new", "new"], "{pod:?}");
+    }
+    Ok(())
+}
+
+/// No unit of the machine has failed.
+pub(crate) fn ensure_nothing_failed(machine: &Machine) -> Result<()> {
+    let failed = machine.run(&["systemctl", "list-units", "--failed", "--no-legend", "--plain"])?;
+    ensure!(failed.trim().is_empty(), "failed: {failed}\n{}", machine.journal()?.tail());
+    Ok(())
+}
