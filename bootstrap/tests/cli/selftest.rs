@@ -127,6 +127,27 @@ fn a_whole_image_passes_and_is_not_touched() {
     assert_eq!(tree.files(), before);
 }
 
+#[test]
+fn a_final_image_needs_neither_plugin_nor_policy() {
+    let tree = whole();
+    tree.replace("usr/lib/crossfade/node.json", "private", "none");
+    tree.remove("usr/lib/crossfade/policy.json");
+    tree.remove(PLUGIN);
+    let document = tested(&tree);
+    assert_eq!(of(&document, "failed"), [], "{document:#}");
+    let skipped = of(&document, "skipped");
+    for id in ["settings.policy", "runtime.told", "delegate.new", "delegate.directories"] {
+        assert!(
+            skipped.iter().any(|(of, why, _)| of == id && why.contains("confDir: none")),
+            "{id}: {skipped:#?}"
+        );
+    }
+    let told = of(&document, "ok").into_iter().find(|(id, ..)| id == "registration");
+    assert!(told.is_some_and(|(_, found, _)| found.contains("--node-labels=")), "{document:#}");
+    tree.remove(BOOTSTRAP);
+    assert!(of(&tested(&tree), "failed").iter().any(|(id, ..)| id == "program.present"));
+}
+
 /// What is changed in a whole image, the check that fails for it, what it says, and its fix.
 type Row = (fn(&Tree), &'static str, &'static str, &'static str);
 
