@@ -199,6 +199,7 @@ locals {
     var.crossfade_new_cni == "generic" && length(var.crossfade_new_conf) == 0 ? "crossfade_new_cni is generic: crossfade_new_conf must name its conf" : "",
     var.crossfade_image == "final" && (var.crossfade_old_cni != "" || var.crossfade_policy != "") ? "a final image has no old network: leave crossfade_old_cni and crossfade_policy empty" : "",
     var.crossfade_image == "final" && (var.crossfade_phase != "" || var.crossfade_conf_dir != "") ? "a final image has no phase and no conf directory of ours: leave crossfade_phase and crossfade_conf_dir out" : "",
+    var.crossfade_image == "final" && length(concat(var.crossfade_old_conf, var.crossfade_new_conf, var.crossfade_old_cidrs, var.crossfade_new_cidrs)) != 0 ? "a final image has no policy: leave crossfade_old_conf, crossfade_new_conf, crossfade_old_cidrs and crossfade_new_cidrs out" : "",
     var.crossfade_policy != "" && (var.crossfade_old_cni != "" || var.crossfade_new_cni != "" || var.crossfade_phase != "") ? "crossfade_policy is a whole policy: leave crossfade_old_cni, crossfade_new_cni and crossfade_phase out" : "",
     var.crossfade_node != "" && (length(var.crossfade_labels) != 0 || length(var.crossfade_taints) != 0 || var.crossfade_bare || var.crossfade_conf_dir != "") ? "crossfade_node is a whole node.json: leave crossfade_labels, crossfade_taints, crossfade_bare and crossfade_conf_dir out" : "",
     var.crossfade_policy != "" && can(jsondecode(file(var.crossfade_policy))) == false ? "crossfade_policy is ${var.crossfade_policy}, which cannot be read as JSON" : "",
@@ -221,8 +222,7 @@ locals {
     [for f in fileset(var.crossfade_packages, "{SHA256SUMS,crossfade_*.deb,crossfade-*.rpm,crossfade-*-linux-*.tar.gz}") : "${var.crossfade_packages}/${f}"],
     compact([var.crossfade_policy, var.crossfade_node]),
   )
-  crossfade_results = [for f in ["image", "packages", "selftest", "seal"] : "${var.crossfade_directory}/artifacts/${f}.json"]
-  # The same files once they are here, for post-processors.
+  # What the machine says of itself, once it is here: for post-processors.
   crossfade_files = [for f in ["image", "packages", "selftest", "seal"] : "${var.crossfade_artifacts}/${f}.json"]
 
   crossfade_environment = [

@@ -28,7 +28,8 @@ packages() {
     fi
     echo "deb [signed-by=$KEY] ${KUBERNETES_REPOSITORY%/}/ /" >/etc/apt/sources.list.d/kubernetes.list
     apt-get -o DPkg::Lock::Timeout=600 --quiet update
-    install containerd "kubelet=$KUBERNETES_VERSION" "kubeadm=$KUBERNETES_VERSION"
+    # A version of before may be held.
+    install --allow-change-held-packages containerd "kubelet=$KUBERNETES_VERSION" "kubeadm=$KUBERNETES_VERSION"
     apt-mark hold kubelet kubeadm
 }
 
