@@ -30,6 +30,12 @@ const LOADED_WITHIN: Duration = Duration::from_secs(240);
 /// # Errors
 /// All findings, before anything is touched; or the change that failed.
 pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
+    if wanted.units && global.host.is_none() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--units goes with --host: what would be brought is here already",
+        ));
+    }
     let load = Load::of(wanted)?;
     host::enter(global)?;
     if let Some(why) = node::without_plugin(&Root::new(&global.root)) {
@@ -39,11 +45,10 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     if let Some(off) = switch::off(&Root::default()).filter(|_| brings) {
         return Ok(Changed::applied(Vec::new(), vec![format!("{off}; nothing is brought nor installed")]));
     }
-    if load.units && !systemd::is_here() {
-        return Err(Failure::new(
-            Exit::No,
-            "--units: systemd does not run this node; let watch run in a pod (deploy/pod.yaml)",
-        ));
+    if load.units {
+        systemd::check().map_err(|why| {
+            Failure::new(Exit::No, format!("--units: {why}; let watch run in a pod (deploy/pod.yaml)"))
+        })?;
     }
     let plan = Plan::of(&load, wanted.overwrite)?;
     if global.dry_run && plan.writes() {

@@ -27,7 +27,7 @@ use self::runtime::Runtime;
 use self::settings::{NO_SHIM, Settings};
 use self::units::{OURS, Told};
 use crate::boot::gather::usual_dir;
-use crate::cli::{Global, Selftest};
+use crate::cli::{Global, Mode, Selftest};
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
 use crate::places::Root;
@@ -75,7 +75,8 @@ impl Report for Tested {
 /// # Errors
 /// None: what is wrong is in the report, which then ends with 3.
 pub fn selftest(global: &Global, wanted: &Selftest) -> Result<Tested, Failure> {
-    let root = Root::new(&global.root);
+    let dir = std::path::absolute(&global.root).unwrap_or_else(|_| global.root.clone());
+    let root = Root::new(&dir);
     let settings = Settings::gather(&root, global.policy.as_deref());
     // What is told of the rest is told for the usual settings, where they are no use; that they are none is told, too.
     let node = settings.node.clone().unwrap_or_default();
@@ -98,7 +99,7 @@ pub fn selftest(global: &Global, wanted: &Selftest) -> Result<Tested, Failure> {
     }
     Ok(Tested {
         image: wanted.image,
-        root: global.root.clone(),
+        root: dir,
         release: env!("CARGO_PKG_VERSION"),
         passed: checks.iter().all(|check| check.status != Status::Failed),
         checks,
@@ -106,8 +107,11 @@ pub fn selftest(global: &Global, wanted: &Selftest) -> Result<Tested, Failure> {
 }
 
 /// Whether pods go through our plugin on such a node.
-const fn has_shim(_: &Node) -> bool {
-    true
+const fn has_shim(node: &Node) -> bool {
+    match node.conf_dir {
+        Mode::Private | Mode::Shared => true,
+        Mode::Without => false,
+    }
 }
 
 fn of_units(root: &Root, node: &Node, all: &[Told]) -> Vec<Check> {

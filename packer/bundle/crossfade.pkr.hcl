@@ -222,8 +222,7 @@ locals {
     [for f in fileset(var.crossfade_packages, "{SHA256SUMS,crossfade_*.deb,crossfade-*.rpm,crossfade-*-linux-*.tar.gz}") : "${var.crossfade_packages}/${f}"],
     compact([var.crossfade_policy, var.crossfade_node]),
   )
-  crossfade_results = [for f in ["image", "packages", "selftest", "seal"] : "${var.crossfade_directory}/artifacts/${f}.json"]
-  # The same files once they are here, for post-processors.
+  # What the machine says of itself, once it is here: for post-processors.
   crossfade_files = [for f in ["image", "packages", "selftest", "seal"] : "${var.crossfade_artifacts}/${f}.json"]
 
   crossfade_environment = [

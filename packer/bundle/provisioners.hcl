@@ -20,10 +20,26 @@ provisioner "shell" {
   execute_command  = local.crossfade_execute
   script           = local.crossfade_finish
 }
+# File by file: Packer 1.6 writes all of a list to the first one's name.
 provisioner "file" {
   direction   = "download"
-  sources     = local.crossfade_results
-  destination = "${var.crossfade_artifacts}/"
+  source      = "${var.crossfade_directory}/artifacts/image.json"
+  destination = "${var.crossfade_artifacts}/image.json"
+}
+provisioner "file" {
+  direction   = "download"
+  source      = "${var.crossfade_directory}/artifacts/packages.json"
+  destination = "${var.crossfade_artifacts}/packages.json"
+}
+provisioner "file" {
+  direction   = "download"
+  source      = "${var.crossfade_directory}/artifacts/selftest.json"
+  destination = "${var.crossfade_artifacts}/selftest.json"
+}
+provisioner "file" {
+  direction   = "download"
+  source      = "${var.crossfade_directory}/artifacts/seal.json"
+  destination = "${var.crossfade_artifacts}/seal.json"
 }
 provisioner "shell" {
   inline = ["rm -rf ${var.crossfade_directory}"]

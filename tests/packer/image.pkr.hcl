@@ -67,8 +67,23 @@ build {
   }
   provisioner "file" {
     direction   = "download"
-    sources     = local.crossfade_results
-    destination = "${var.crossfade_artifacts}/"
+    source      = "${var.crossfade_directory}/artifacts/image.json"
+    destination = "${var.crossfade_artifacts}/image.json"
+  }
+  provisioner "file" {
+    direction   = "download"
+    source      = "${var.crossfade_directory}/artifacts/packages.json"
+    destination = "${var.crossfade_artifacts}/packages.json"
+  }
+  provisioner "file" {
+    direction   = "download"
+    source      = "${var.crossfade_directory}/artifacts/selftest.json"
+    destination = "${var.crossfade_artifacts}/selftest.json"
+  }
+  provisioner "file" {
+    direction   = "download"
+    source      = "${var.crossfade_directory}/artifacts/seal.json"
+    destination = "${var.crossfade_artifacts}/seal.json"
   }
   provisioner "shell" {
     inline = ["rm -rf ${var.crossfade_directory}"]

@@ -3,6 +3,8 @@
 //! A blocking facade over the runtime service, version 1. One [`Cri`] serves any number of threads, and reconnects by
 //! itself after the runtime was restarted. Errors carry the runtime's own text.
 
+pub mod container;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::IpAddr;
@@ -121,7 +123,7 @@ impl Sandbox {
 }
 
 /// The lab's, which sweeps it; on a machine of [`crate::boot`], of which nothing is left anyway, kubelet's own.
-fn cgroup_parent() -> Result<String> {
+pub(crate) fn cgroup_parent() -> Result<String> {
     if Path::new(crate::kubelet::EVENTS).exists() {
         Ok("/kubepods".to_owned())
     } else {

@@ -9,6 +9,7 @@ pub mod containerd;
 pub mod cri;
 pub mod crio;
 pub mod crossfade;
+pub mod daemonset;
 pub mod deadline;
 pub mod demo;
 pub mod dist;

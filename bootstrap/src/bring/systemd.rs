@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::sys::statvfs::{FsFlags, statvfs};
+
 use crate::change::{Act, Change};
 use crate::exit::{Exit, Failure};
 use crate::print::{Done, Outcome};
@@ -11,11 +13,25 @@ use crate::print::{Done, Outcome};
 const UNITS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
 /// Is there where systemd is PID 1. *Source*: man 3 `sd_booted`.
 const BOOTED: &str = "/run/systemd/system";
+/// Where programs and units go.
+const PACKAGED: &str = "/usr";
 
 /// Whether systemd runs this node.
 #[must_use]
 pub fn is_here() -> bool {
     Path::new(BOOTED).is_dir()
+}
+
+/// Whether units can be brought to this node.
+///
+/// # Errors
+/// Why they cannot.
+pub fn check() -> Result<(), String> {
+    if !is_here() {
+        return Err("systemd does not run this node".into());
+    }
+    let read_only = statvfs(PACKAGED).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
+    if read_only { Err(format!("{PACKAGED} of this node is read-only")) } else { Ok(()) }
 }
 
 /// What has `watch` run as a unit from now on; started anew where its files are others than before.

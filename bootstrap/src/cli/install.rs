@@ -37,8 +37,9 @@ pub struct Install {
     /// With --bring: replace a file that is somebody else's.
     #[arg(long, requires = "bring")]
     pub overwrite: bool,
-    /// Bring this program, the plugin and their units onto the node as well, and have its systemd run crossfade-watch.service.
-    #[arg(long, requires = "host")]
+    /// Bring this program, the plugin and their units onto the node as well, and have its systemd run crossfade-watch.service; goes
+    /// with --host.
+    #[arg(long)]
     pub units: bool,
     /// The runtime's result cache.
     #[arg(long, value_name = "DIR", default_value = RUNTIME_CACHE)]

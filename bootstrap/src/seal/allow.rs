@@ -1,11 +1,19 @@
 //! What may stay in an image all the same.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
+use shim::file::read_bounded;
+use shim::layout::SETTINGS_DIRS;
+use shim::trust;
+
+use crate::exit::{Exit, Failure};
+use crate::places::Root;
 use crate::unit::matches;
 
+/// The list that an image brings, beside its settings.
+const LIST: &str = "seal.allow";
 /// The largest list, in bytes.
-pub const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// Paths that may stay, and what lies below them.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +26,32 @@ struct Entry {
 }
 
 impl Allow {
+    /// Everything that may stay: what the command line names, the lists that it names, and those that the image brings.
+    ///
+    /// # Errors
+    /// Usage, where the command line names what is no path; bad settings, where a list cannot be read, is not trusted, or is wrong.
+    pub fn gather(root: &Root, paths: &[String], files: &[PathBuf]) -> Result<Self, Failure> {
+        let mut allow = Self::default();
+        for path in paths {
+            allow.add(path, "--allow").map_err(|why| Failure::new(Exit::Usage, why))?;
+        }
+        let mut lists: Vec<(PathBuf, String)> = Vec::new();
+        for file in files {
+            let full = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            lists.push((full, file.display().to_string()));
+        }
+        for dir in [SETTINGS_DIRS[2], SETTINGS_DIRS[0]] {
+            let path = Path::new(dir).join(LIST);
+            if root.at(&path).symlink_metadata().is_ok() {
+                lists.push((root.at(&path), path.display().to_string()));
+            }
+        }
+        for (file, from) in lists {
+            allow.add_lines(&read(&file)?, &from).map_err(Failure::settings)?;
+        }
+        Ok(allow)
+    }
+
     /// Adds a path; `from` is who names it.
     ///
     /// # Errors
@@ -78,6 +112,15 @@ impl Allow {
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// A list's text; who could write it decides what stays in an image, so that it is root's alone.
+fn read(file: &Path) -> Result<String, Failure> {
+    let settings = |why: String| Failure::settings(format!("read what may stay: {why}"));
+    let mut opened = trust::open(file).map_err(|why| settings(why.to_string()))?;
+    let named = |why: String| settings(format!("{}: {why}", file.display()));
+    let bytes = read_bounded(&mut opened, MAX_BYTES).map_err(|error| named(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|_| named("it is not UTF-8".into()))
 }
 
 #[derive(Debug, PartialEq, Eq)]

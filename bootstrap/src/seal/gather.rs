@@ -5,16 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use shim::file::read_bounded;
-use shim::layout::{CONF_DIR, CONF_FILE, Layout, SETTINGS_DIRS};
-use shim::trust;
+use shim::layout::{CONF_DIR, CONF_FILE, Layout};
 
-use super::allow::{self, Allow};
+use super::allow::Allow;
 use super::found::{Fate, Found};
-use super::rules::{self, Only, Rule, Verdict};
+use super::rules::{self, Rule};
 use super::settings::Baked;
 use super::tree::{Item, Kind, glob};
-use super::{conf, credential, own};
+use super::{conf, own};
 use crate::api::child;
 use crate::boot::gather::named;
 use crate::cli::{Global, Seal};
@@ -24,8 +22,6 @@ use crate::places::Root;
 use crate::profile;
 use crate::settings::Installed;
 
-/// Lists that an image brings, of what may stay.
-const LIST: &str = "seal.allow";
 /// What tells that systemd runs. *Source*: man 3 `sd_booted`.
 const SYSTEMD: &str = "/run/systemd/system";
 const WATCH: &str = "crossfade-watch.service";
@@ -51,7 +47,7 @@ impl Facts {
     pub fn gather(global: &Global, wanted: &Seal) -> Result<Self, Failure> {
         let root = real(&global.root)?;
         let mounts = Mounts::now().map_err(|error| Failure::new(Exit::Failed, error))?;
-        let allow = allowed(&root, wanted)?;
+        let allow = Allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
         let mut settings = Baked::look(&root, global.policy.as_deref());
         let layout = layout(global, &root);
         let mut found = std::mem::take(&mut settings.found);
@@ -76,36 +72,6 @@ fn real(dir: &Path) -> Result<Root, Failure> {
 fn layout(global: &Global, root: &Root) -> Layout {
     let installed = Installed::read(&root.at(CONF_DIR).join(CONF_FILE)).ok().flatten();
     named(global, installed.as_ref())
-}
-
-fn allowed(root: &Root, wanted: &Seal) -> Result<Allow, Failure> {
-    let mut allow = Allow::default();
-    for pattern in &wanted.allowed {
-        allow.add(pattern, "--allow").map_err(|why| Failure::new(Exit::Usage, why))?;
-    }
-    let text = |file: &Path| {
-        let read = trust::open(file).map_err(|why| why.to_string()).and_then(|mut opened| {
-            read_bounded(&mut opened, allow::MAX_BYTES).map_err(|e| format!("{}: {e}", file.display()))
-        });
-        let text = read
-            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| format!("{}: not UTF-8", file.display())));
-        text.map_err(|why| Failure::settings(format!("read what may stay: {why}")))
-    };
-    let mut lists: Vec<(PathBuf, String)> = Vec::new();
-    for file in &wanted.allow_files {
-        let full = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-        lists.push((full, file.display().to_string()));
-    }
-    for dir in [SETTINGS_DIRS[2], SETTINGS_DIRS[0]] {
-        let path = Path::new(dir).join(LIST);
-        if root.at(&path).symlink_metadata().is_ok() {
-            lists.push((root.at(&path), path.display().to_string()));
-        }
-    }
-    for (file, from) in lists {
-        allow.add_lines(&text(&file)?, &from).map_err(Failure::settings)?;
-    }
-    Ok(allow)
 }
 
 /// Programs that would undo it: kubelet writes its state back, and `watch` our conf.
@@ -143,7 +109,7 @@ fn attached(root: &Root, layout: &Layout) -> Vec<Found> {
 fn by_rule(root: &Root, rule: &Rule, layout: &Layout, allow: &Allow) -> Vec<Found> {
     let items = rule.paths.iter().flat_map(|path| glob(root, &moved(path, layout)));
     let items = items.flat_map(|item| parts(root, item, allow));
-    items.filter_map(|item| judge(rule, &item)).collect()
+    items.filter_map(|item| rule.judge(&item)).collect()
 }
 
 /// Our directories may be other ones than usual.
@@ -167,59 +133,6 @@ fn parts(root: &Root, item: Item, allow: &Allow) -> Vec<Item> {
         item.children(root).into_iter().flat_map(|child| parts(root, child, allow)).collect();
     let stays = children.iter().any(|child| allow.find(&child.path).is_some());
     if stays { children } else { vec![item] }
-}
-
-/// What a rule says of a thing; none where it is not about it.
-fn judge(rule: &Rule, item: &Item) -> Option<Found> {
-    let content = || item.read().map_err(|error| unreadable(item, &error.to_string()));
-    let is_file = item.kind == Kind::File;
-    let mut why = rule.why.to_owned();
-    match rule.only {
-        Only::Any => {}
-        Only::Files if is_file => {}
-        Only::Holding(words) if is_file => match content() {
-            Err(found) => return Some(found),
-            Ok(bytes) => why = format!("{why} ({})", holds(&bytes, words)?),
-        },
-        Only::Other(fine) if is_file => match content() {
-            Err(found) => return Some(found),
-            Ok(bytes) => {
-                let text = String::from_utf8_lossy(&bytes);
-                if fine.contains(&text.trim()) {
-                    return None;
-                }
-            }
-        },
-        // What is no file there is not what it should be.
-        Only::Other(_) => {}
-        Only::Credentials if is_file => match content() {
-            Err(found) => return Some(found),
-            Ok(bytes) => {
-                let found = credential::find(&bytes);
-                if found.is_empty() {
-                    return None;
-                }
-                why = format!("{why} ({})", found.join(", "));
-            }
-        },
-        Only::Files | Only::Holding(_) | Only::Credentials => return None,
-    }
-    Some(match rule.verdict {
-        Verdict::Remove => Found::removed(item, &why),
-        Verdict::Empty => Found::emptied(item, &why),
-        Verdict::Refuse { fix } => Found::refused(&item.path, why, fix),
-    })
-}
-
-fn unreadable(item: &Item, why: &str) -> Found {
-    Found::refused(&item.path, format!("it cannot be looked into: {why}"), "remove it, or allow it")
-}
-
-/// The first of some words that a text has outside of its comments.
-fn holds(bytes: &[u8], words: &'static [&'static str]) -> Option<&'static str> {
-    let text = String::from_utf8_lossy(bytes);
-    let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    words.iter().find(|word| lines().any(|line| line.contains(**word))).copied()
 }
 
 /// What agents leave on a node, by their profiles.
@@ -279,19 +192,6 @@ fn mounted(found: Found, point: &Path) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_word_counts_outside_of_comments() {
-        let words: &[&str] = &["KUBE-", "cali-"];
-        for (text, word) in [
-            (":KUBE-SERVICES - [0:0]\n", Some("KUBE-")),
-            ("x\n  -A FORWARD -j cali-FORWARD\n", Some("cali-")),
-            ("# KUBE-SERVICES\n  # cali-\n", None),
-            ("*filter\nCOMMIT\n", None),
-        ] {
-            assert_eq!(holds(text.as_bytes(), words), word, "{text}");
-        }
-    }
 
     #[test]
     fn rules_follow_our_directories() {

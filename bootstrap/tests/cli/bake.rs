@@ -158,3 +158,45 @@ fn whole_files_are_taken_to_the_byte() {
     bake(&tree, &line, 0);
     assert_eq!((tree.read(POLICY).as_str(), tree.read(NODE).as_str()), (policy, node));
 }
+
+/// Of every pair of CNIs that we know fully: what is baked is what boot, render and explain make a node of.
+#[test]
+fn an_image_of_any_pair_comes_up_without_a_finding() {
+    const FULL: [&str; 5] = ["antrea", "aws-vpc", "calico", "cilium", "flannel"];
+    for (number, (old, new)) in FULL.iter().flat_map(|old| FULL.map(|new| (*old, new))).enumerate() {
+        if old == new {
+            continue;
+        }
+        // Each mode on each kind of node in its turn.
+        let (family, mode) =
+            [("kubeadm-deb", "private"), ("eks-al2023", "shared"), ("eks-al2023", "private")][number % 3];
+        let tree = crate::kubelet::Tree::new(family);
+        tree.remove("etc/crossfade/node.json");
+        tree.write("usr/lib/systemd/system/containerd.service", "[Service]\nExecStart=/usr/bin/containerd\n");
+        tree.write("usr/libexec/crossfade/crossfade", "the plugin");
+        let pair = format!("{old} to {new} on {family}, {mode}");
+        tree.told(&["bake", "--image", "migration", "--old", old, "--new", new, "--mode", mode], 0);
+        assert_eq!(tree.generate(), "", "{pair}");
+        let explained: Value =
+            serde_json::from_str(&tree.told(&["explain", "--output", "json"], 0)).expect("JSON");
+        assert_eq!(explained["findings"], json!([]), "{pair}");
+        assert_eq!(
+            (&explained["policy"]["phase"], &explained["confDir"]),
+            (&json!("new"), &json!(mode)),
+            "{pair}"
+        );
+        tree.told(&["render", "--check"], 0);
+        tree.write("proc/sys/kernel/random/boot_id", "one\n");
+        tree.told(&["boot"], 0);
+        // The image's own file is the package's; the copy that counts has the probes of both.
+        let completed: Value =
+            serde_json::from_str(&tree.read("run/crossfade/policy.json").expect(&pair)).expect("JSON");
+        for side in ["old", "new"] {
+            let ready = completed["networks"][side]["ready"].as_array();
+            assert!(ready.is_some_and(|ready| !ready.is_empty()), "{pair}: {side}");
+        }
+        tree.told(&["render"], 0);
+        let told = tree.read("run/crossfade/kubelet.env").unwrap_or_default();
+        assert_eq!(told.contains("cilium-default=true"), new == "cilium", "{pair}: {told}");
+    }
+}

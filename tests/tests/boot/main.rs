@@ -7,6 +7,7 @@ mod harness;
 mod off;
 mod order;
 mod registration;
+mod sealed;
 mod seeded;
 mod selftest;
 mod units;
@@ -39,6 +40,7 @@ fn main() -> Result<ExitCode> {
         off::trials(),
         order::trials(),
         watched::trials(),
+        sealed::trials(),
         seeded::trials(),
         selftest::trials(),
         without::trials(),

@@ -64,7 +64,7 @@ fn ensure_artifacts(image: &Built, kind: &str) -> Result<()> {
     let listed: Vec<&str> =
         build["files"].as_array().into_iter().flatten().filter_map(|file| file["name"].as_str()).collect();
     for name in ["image.json", "packages.json", "selftest.json", "seal.json"] {
-        ensure!(sums.contains(name), "artifacts.sha256 lacks {name}:\n{sums}");
+        ensure!(sums.contains(name), "artifacts.sha256 lacks {name}:\n{sums}\n{}", image.said);
         ensure!(listed.iter().any(|file| file.ends_with("artifacts.sha256")), "{manifest:#}");
     }
     let mut check = Command::new("sha256sum");

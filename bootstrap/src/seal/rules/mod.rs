@@ -57,19 +57,21 @@ pub enum Verdict {
     },
 }
 
-/// Every rule, in the order in which they are held against a tree; the first that fits a path counts.
+/// Every rule by its owner, in the order in which they are held against a tree; the first that fits a path counts.
+const GROUPS: [(&str, &[Rule]); 8] = [
+    ("Crossfade", ours::RULES),
+    ("CNI plugins", cni::RULES),
+    ("Container runtime", runtime::RULES),
+    ("kubelet and kubeadm", kubernetes::RULES),
+    ("Firewall", firewall::RULES),
+    ("Kernel", kernel::RULES),
+    ("Machine", machine::RULES),
+    ("cloud-init", cloud::RULES),
+];
+
+/// Every rule.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    let groups: [&'static [Rule]; 8] = [
-        ours::RULES,
-        cni::RULES,
-        runtime::RULES,
-        kubernetes::RULES,
-        firewall::RULES,
-        kernel::RULES,
-        machine::RULES,
-        cloud::RULES,
-    ];
-    groups.into_iter().flatten()
+    GROUPS.into_iter().flat_map(|(_, rules)| rules)
 }
 
 const fn remove(paths: &'static [&'static str], why: &'static str, source: &'static str) -> Rule {
@@ -111,6 +113,39 @@ mod tests {
                 assert!(!fix.is_empty(), "{rule:?}");
             }
         }
+    }
+
+    /// The rules as docs/seal.md has them; `UPDATE_GOLDEN=1` writes them there.
+    #[test]
+    fn the_table_for_people_is_this_one() {
+        let mut table = String::from("| where | | why |\n|---|---|---|\n");
+        for (owner, rules) in GROUPS {
+            table.push_str(&format!("| **{owner}** | | |\n"));
+            for rule in rules {
+                let paths: Vec<_> = rule.paths.iter().map(|path| format!("`{path}`")).collect();
+                let only = match rule.only {
+                    Only::Any | Only::Files => String::new(),
+                    Only::Holding(words) => format!(" with {}", words.join(", ")),
+                    Only::Other(_) => " unless empty or `uninitialized`".into(),
+                    Only::Credentials => " with a credential".into(),
+                };
+                let verdict = match rule.verdict {
+                    Verdict::Remove => "removed",
+                    Verdict::Empty => "emptied",
+                    Verdict::Refuse { .. } => "refused",
+                };
+                table.push_str(&format!("| {}{only} | {verdict} | {} |\n", paths.join(", "), rule.why));
+            }
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/seal.md");
+        let text = std::fs::read_to_string(path).expect("docs/seal.md");
+        let (before, rest) = text.split_once("<!-- rules -->\n").expect("the table's begin");
+        let (_, after) = rest.split_once("<!-- end of the rules -->").expect("the table's end");
+        let wanted = format!("{before}<!-- rules -->\n{table}<!-- end of the rules -->{after}");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &wanted).expect("docs/seal.md");
+        }
+        assert!(text == wanted, "docs/seal.md is not what the rules say; UPDATE_GOLDEN=1 writes it");
     }
 
     #[test]

@@ -1,0 +1,79 @@
+//! What a rule says of one thing.
+
+use super::credential;
+use super::found::Found;
+use super::rules::{Only, Rule, Verdict};
+use super::tree::{Item, Kind};
+
+impl Rule {
+    /// What it says of a thing; none where it is not about it.
+    pub fn judge(&self, item: &Item) -> Option<Found> {
+        let content = || item.read().map_err(|error| unreadable(item, &error.to_string()));
+        let is_file = item.kind == Kind::File;
+        let mut why = self.why.to_owned();
+        match self.only {
+            Only::Any => {}
+            Only::Files if is_file => {}
+            Only::Holding(words) if is_file => match content() {
+                Err(found) => return Some(found),
+                Ok(bytes) => why = format!("{why} ({})", holds(&bytes, words)?),
+            },
+            Only::Other(fine) if is_file => match content() {
+                Err(found) => return Some(found),
+                Ok(bytes) => {
+                    let text = String::from_utf8_lossy(&bytes);
+                    if fine.contains(&text.trim()) {
+                        return None;
+                    }
+                }
+            },
+            // What is no file there is not what it should be.
+            Only::Other(_) => {}
+            Only::Credentials if is_file => match content() {
+                Err(found) => return Some(found),
+                Ok(bytes) => {
+                    let found = credential::find(&bytes);
+                    if found.is_empty() {
+                        return None;
+                    }
+                    why = format!("{why} ({})", found.join(", "));
+                }
+            },
+            Only::Files | Only::Holding(_) | Only::Credentials => return None,
+        }
+        Some(match self.verdict {
+            Verdict::Remove => Found::removed(item, &why),
+            Verdict::Empty => Found::emptied(item, &why),
+            Verdict::Refuse { fix } => Found::refused(&item.path, why, fix),
+        })
+    }
+}
+
+fn unreadable(item: &Item, why: &str) -> Found {
+    Found::refused(&item.path, format!("it cannot be looked into: {why}"), "remove it, or allow it")
+}
+
+/// The first of some words that a text has outside of its comments.
+fn holds(bytes: &[u8], words: &'static [&'static str]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    words.iter().find(|word| lines().any(|line| line.contains(**word))).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_counts_outside_of_comments() {
+        let words: &[&str] = &["KUBE-", "cali-"];
+        for (text, word) in [
+            (":KUBE-SERVICES - [0:0]\n", Some("KUBE-")),
+            ("x\n  -A FORWARD -j cali-FORWARD\n", Some("cali-")),
+            ("# KUBE-SERVICES\n  # cali-\n", None),
+            ("*filter\nCOMMIT\n", None),
+        ] {
+            assert_eq!(holds(text.as_bytes(), words), word, "{text}");
+        }
+    }
+}

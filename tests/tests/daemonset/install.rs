@@ -1,0 +1,193 @@
+//! pod.yaml on a node with live pods: installed under them, guarded, upgraded, killed; and sweep.yaml beside it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::{Context, Result, ensure};
+use lab::cri::{PortMapping, Protocol, Sandbox};
+use lab::daemonset::{Pod, manifest};
+use lab::deadline::until;
+use lab::preflight::trial;
+use libtest_mimic::Trial;
+
+use crate::scene::{OURS, PLUGIN, Scene, settings};
+use crate::{LIMIT, NEEDS, image};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_pod_installs_under_running_pods_and_guards", NEEDS, guards),
+        trial("an_upgrade_under_running_pods_loses_nothing", NEEDS, upgrade),
+        trial("a_pod_that_is_killed_loses_nothing", NEEDS, killed),
+        trial("what_the_runtime_forgot_is_swept_by_a_pod_of_its_own", NEEDS, swept),
+    ]
+}
+
+/// Two pods from before; one of them with a port of the node.
+fn from_before(scene: &Scene) -> Result<[String; 2]> {
+    let mut exposed = Sandbox::new("exposed");
+    exposed.port_mappings =
+        vec![PortMapping { protocol: Protocol::Tcp, host_port: 18080, container_port: 8080 }];
+    Ok([scene.containerd.cri().run_sandbox(&exposed)?, scene.run("plain")?])
+}
+
+fn guards() -> Result<()> {
+    let scene = Scene::new()?;
+    let before = from_before(&scene)?;
+    let addresses = scene.old.leases(scene.node())?;
+    let kubelet = scene.kubelet();
+    let set = manifest::daemonset("pod.yaml")?;
+    let mut pod = kubelet.pod(&set, &settings("old")?)?;
+    pod.run()?;
+    pod.until_ready()?;
+    scene.until_loaded()?;
+    ensure!(scene.attachments()? == (0, 2), "{:?}", scene.attachments()?);
+    ensure!(scene.old.leases(scene.node())? == addresses, "running pods were touched");
+    ensure_rights(&scene, &pod)?;
+    let status = scene.status()?;
+    ensure!(status["watch"]["pid"] == pod.pid("watch")?, "{status:#}: pid {}", pod.pid("watch")?);
+    ensure!(status["findings"].to_string().contains("watch runs in a pod"), "{status:#}");
+    // A person on the node sees the same.
+    ensure!(scene.bootstrap(&["status"])?.contains("watch         NetworkReady"));
+
+    let after = scene.run("after")?;
+    ensure!(scene.attachments()? == (1, 2) && scene.leases()? == (3, 0), "{:?}", scene.attachments()?);
+    let conf = fs::read(scene.outside(OURS))?;
+    fs::remove_file(scene.outside(OURS))?;
+    until("our conf", LIMIT, || {
+        Ok(fs::read(scene.outside(OURS)).ok().filter(|found| *found == conf).map(drop))
+    })?;
+    until(
+        "the repair in status.json",
+        LIMIT,
+        || Ok((scene.status()?["conf"]["repairs"] == 1).then_some(())),
+    )?;
+
+    // Another phase in the ConfigMap, and a new pod of the DaemonSet.
+    pod.end()?;
+    ensure!(scene.outside(OURS).exists(), "it went with the pod");
+    let mut pod = kubelet.pod(&set, &settings("new")?)?;
+    pod.run()?;
+    pod.until_ready()?;
+    let flipped = scene.run("flipped")?;
+    ensure!(scene.leases()? == (3, 1), "{:?}", scene.leases()?);
+    for id in before.iter().chain([&after, &flipped]) {
+        scene.end(id)?;
+    }
+    let rules = scene.node().run(&["iptables", "-w", "-t", "nat", "-S"])?;
+    ensure!(!rules.contains("18080"), "a pod from before leaves its port:\n{rules}");
+    ensure!(scene.leases()? == (0, 0) && scene.attachments()? == (0, 0), "{:?}", scene.leases()?);
+    pod.end()
+}
+
+/// What the manifest says is what the process has.
+fn ensure_rights(scene: &Scene, pod: &Pod<'_>) -> Result<()> {
+    let status = fs::read_to_string(scene.outside(format!("/proc/{}/status", pod.pid("watch")?)))?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.map(|line| line.trim_start_matches(':').trim().to_owned()).with_context(|| name.to_owned())
+    };
+    // CAP_DAC_OVERRIDE is number 1; man 7 `capabilities`.
+    ensure!(field("CapEff")? == "0000000000000002", "{status}");
+    ensure!(field("CapBnd")? == "0000000000000002", "{status}");
+    ensure!(field("NoNewPrivs")? == "1", "{status}");
+    ensure!(field("Seccomp")? == "2", "{status}");
+    Ok(())
+}
+
+fn upgrade() -> Result<()> {
+    let scene = Scene::new()?;
+    let before = from_before(&scene)?;
+    let kubelet = scene.kubelet();
+    let set = manifest::daemonset("pod.yaml")?;
+    let mut pod = kubelet.pod(&set, &settings("old")?)?;
+    pod.run()?;
+    scene.until_loaded()?;
+    let after = scene.run("after")?;
+    let was = fs::metadata(scene.outside(PLUGIN))?;
+    let kept = ["/etc/crossfade/policy.json", "/var/lib/crossfade/inventory.json", OURS];
+    let read = |path: &&str| fs::read(scene.outside(path)).with_context(|| (*path).to_owned());
+    let files = kept.iter().map(read).collect::<Result<Vec<_>>>()?;
+
+    scene.import(image::next()?, &image::name(image::NEXT))?;
+    pod.end()?;
+    let mut pod = kubelet.pod(&set, &settings("old")?)?;
+    pod.use_image(&image::name(image::NEXT));
+    pod.run()?;
+    pod.until_ready()?;
+    let is = fs::metadata(scene.outside(PLUGIN))?;
+    ensure!(
+        is.len() == was.len() + 16 && is.ino() != was.ino(),
+        "the plugin is the old one, or was written into"
+    );
+    ensure!(kept.iter().map(read).collect::<Result<Vec<_>>>()? == files, "something else changed");
+    ensure!(scene.attachments()? == (1, 2), "{:?}", scene.attachments()?);
+    let next = scene.run("next")?;
+    for id in before.iter().chain([&after, &next]) {
+        scene.end(id)?;
+    }
+    ensure!(scene.leases()? == (0, 0) && scene.attachments()? == (0, 0), "{:?}", scene.leases()?);
+    pod.end()
+}
+
+fn killed() -> Result<()> {
+    let scene = Scene::new()?;
+    let before = from_before(&scene)?;
+    let kubelet = scene.kubelet();
+    let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;
+    pod.run()?;
+    scene.until_loaded()?;
+    let after = scene.run("after")?;
+    scene.node().run(&["kill", "-KILL", &pod.pid("watch")?.to_string()])?;
+    until("its end", LIMIT, || pod.ended("watch"))?;
+    // Nobody is there, and nothing depends on it.
+    let meanwhile = scene.run("meanwhile")?;
+    ensure!(scene.attachments()? == (2, 2), "{:?}", scene.attachments()?);
+    let told = scene.node().command(lab::dist::bootstrap()?).arg("status").output()?;
+    ensure!(String::from_utf8_lossy(&told.stdout).contains("not running"), "{told:?}");
+    pod.start("watch")?;
+    pod.until_ready()?;
+    for id in before.iter().chain([&after, &meanwhile]) {
+        scene.end(id)?;
+    }
+    ensure!(scene.leases()? == (0, 0) && scene.attachments()? == (0, 0), "{:?}", scene.leases()?);
+    pod.end()
+}
+
+fn swept() -> Result<()> {
+    let mut scene = Scene::new()?;
+    {
+        let kubelet = scene.kubelet();
+        let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;
+        pod.run()?;
+        scene.until_loaded()?;
+        pod.end()?;
+    }
+    // With a port of the node: its DEL runs the node's iptables, which no image has.
+    let mut exposed = Sandbox::new("exposed");
+    exposed.port_mappings =
+        vec![PortMapping { protocol: Protocol::Tcp, host_port: 18081, container_port: 8080 }];
+    let lost = scene.containerd.cri().run_sandbox(&exposed)?;
+    let socket = scene.containerd.socket();
+    let gone = |line: &[&str]| -> Result<Option<()>> {
+        let mut command = scene.node().command("ctr");
+        command.arg("--address").arg(&socket).args(["--namespace", "k8s.io"]).args(line).arg(&lost);
+        let output = command.output()?;
+        let gone = String::from_utf8_lossy(&output.stderr).contains("not found");
+        Ok((output.status.success() || gone).then_some(()))
+    };
+    until("the task is gone", LIMIT, || gone(&["tasks", "delete", "--force"]))?;
+    until("the container is gone", LIMIT, || gone(&["containers", "delete"]))?;
+    scene.containerd.restart()?;
+    let living = scene.run("living")?;
+    ensure!(scene.attachments()? == (2, 0), "{:?}", scene.attachments()?);
+    let kubelet = scene.kubelet();
+    let mut pod = kubelet.pod(&manifest::daemonset("sweep.yaml")?, &settings("old")?)?;
+    pod.run()?;
+    until("the sweep", LIMIT, || Ok((scene.attachments()? == (1, 0)).then_some(())))
+        .with_context(|| pod.logs())?;
+    let rules = scene.node().run(&["iptables", "-w", "-t", "nat", "-S"])?;
+    ensure!(!rules.contains("18081"), "what was lost keeps its port:\n{rules}\n{}", pod.logs());
+    ensure!(scene.leases()? == (1, 0) && pod.ended("sweep")?.is_none(), "{}", pod.logs());
+    pod.end()?;
+    scene.end(&living)
+}

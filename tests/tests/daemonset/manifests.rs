@@ -1,0 +1,112 @@
+//! The manifests themselves.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use lab::daemonset::manifest;
+use lab::preflight::trial;
+use lab::scratch::Scratch;
+use libtest_mimic::Trial;
+
+use crate::image;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("every_manifest_is_what_the_api_takes", &[], strict),
+        trial("every_daemonset_names_this_release_s_image", &[], images),
+        trial("one_daemonset_replaces_the_other", &[], one_name),
+        trial("the_example_s_settings_are_valid", &[], example),
+        trial("no_right_is_given_that_is_not_told_of", &[], told),
+    ]
+}
+
+const DAEMONSETS: [&str; 4] = ["pod.yaml", "host.yaml", "sweep.yaml", "remove.yaml"];
+
+fn strict() -> Result<()> {
+    for file in manifest::FILES {
+        let documents = manifest::documents(file)?;
+        ensure!(!documents.is_empty(), "{file} is empty");
+        for document in documents {
+            manifest::check(&document).with_context(|| file.to_owned())?;
+        }
+    }
+    let listed = fs::read_dir(lab::dist::workspace().join("deploy"))?.count();
+    ensure!(listed == manifest::FILES.len(), "{listed} files in deploy/");
+    Ok(())
+}
+
+fn images() -> Result<()> {
+    let name = image::name(image::version());
+    for file in DAEMONSETS {
+        let set = manifest::daemonset(file)?;
+        let spec = set.spec.and_then(|spec| spec.template.spec).context("a pod's spec")?;
+        for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+            ensure!(
+                container.image.as_ref() == Some(&name),
+                "{file}: {:?}, expected {name}",
+                container.image
+            );
+        }
+        ensure!(spec.automount_service_account_token == Some(false), "{file} has a token");
+    }
+    Ok(())
+}
+
+/// A cluster has one DaemonSet at a time that does the work, and its removal ends it.
+fn one_name() -> Result<()> {
+    let identity = |file: &str| -> Result<_> {
+        let set = manifest::daemonset(file)?;
+        Ok((set.metadata.name, set.metadata.namespace, set.spec.context("a spec")?.selector))
+    };
+    let pod = identity("pod.yaml")?;
+    for file in ["host.yaml", "remove.yaml"] {
+        // A selector cannot be changed, so an apply of another one would be refused.
+        ensure!(identity(file)? == pod, "{file} is another DaemonSet than pod.yaml");
+    }
+    ensure!(identity("sweep.yaml")? != pod, "sweep.yaml would replace pod.yaml");
+    Ok(())
+}
+
+fn example() -> Result<()> {
+    let scratch = Scratch::new("example")?;
+    let settings = scratch.dir("etc/crossfade")?;
+    for (name, text) in manifest::settings()? {
+        fs::write(settings.join(name), text)?;
+    }
+    let checked = |arguments: &mut dyn FnMut(&mut Command)| -> Result<()> {
+        let mut command = Command::new(lab::dist::bootstrap()?);
+        arguments(&mut command);
+        let output = command.output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    };
+    checked(&mut |command| {
+        command.args(["policy", "check"]).arg(settings.join("policy.json"));
+    })?;
+    // It reads node.json, and refuses one that is not valid.
+    checked(&mut |command| {
+        command.arg("--root").arg(scratch.path()).args(["render", "--print", "k3s"]);
+    })
+}
+
+/// docs/daemonset.md is where people look before they give rights away.
+fn told() -> Result<()> {
+    let page = fs::read_to_string(lab::dist::workspace().join("docs/daemonset.md"))?;
+    for file in DAEMONSETS {
+        let spec = manifest::daemonset(file)?.spec.and_then(|spec| spec.template.spec).context("a spec")?;
+        for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+            let context = container.security_context.clone().unwrap_or_default();
+            let capabilities = context.capabilities.unwrap_or_default();
+            let dropped = capabilities.drop.unwrap_or_default();
+            ensure!(context.privileged == Some(true) || dropped == ["ALL"], "{file}: {dropped:?}");
+            for right in capabilities.add.unwrap_or_default() {
+                ensure!(page.contains(&format!("`{right}`")), "docs/daemonset.md says nothing of {right}");
+            }
+        }
+        for volume in spec.volumes.iter().flatten().filter_map(|volume| volume.host_path.as_ref()) {
+            ensure!(page.contains(&format!("`{}`", volume.path)), "docs/daemonset.md: {}", volume.path);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! What a ConfigMap brings, and whose files stay.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use lab::daemonset::manifest;
+use lab::preflight::trial;
+use libtest_mimic::Trial;
+
+use crate::NEEDS;
+use crate::scene::{Scene, settings};
+
+const POLICY: &str = "/etc/crossfade/policy.json";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("an_administrator_s_file_is_not_replaced", NEEDS, administrators),
+        trial("a_flip_on_the_node_stays_until_the_configmap_changes", NEEDS, flipped),
+        trial("settings_that_are_not_valid_touch_nothing", NEEDS, invalid),
+        trial("a_node_that_is_switched_off_is_left_alone", NEEDS, off),
+    ]
+}
+
+/// Runs the install container of a new pod of the DaemonSet; its exit status and what it said.
+fn install(scene: &Scene, map: &std::collections::BTreeMap<String, String>) -> Result<(i32, String)> {
+    let kubelet = scene.kubelet();
+    let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, map)?;
+    let code = pod.run_init("install")?;
+    let said = pod.log("install")?;
+    pod.end()?;
+    Ok((code, said))
+}
+
+fn administrators() -> Result<()> {
+    let scene = Scene::new()?;
+    let theirs = settings("both")?["policy.json"].clone() + "\n";
+    scene.node().write(POLICY, &theirs)?;
+    let (code, said) = install(&scene, &settings("old")?)?;
+    ensure!(code == 3 && said.contains(POLICY) && said.contains("--overwrite"), "{code}: {said}");
+    ensure!(
+        fs::read_to_string(scene.outside(POLICY))? == theirs && !scene.has_ours(),
+        "something was changed"
+    );
+    // The same bytes are nobody's business.
+    let (code, said) = install(&scene, &[("policy.json".to_owned(), theirs.clone())].into())?;
+    ensure!(code == 0 && said.contains("keep"), "{code}: {said}");
+    ensure!(scene.has_ours());
+    Ok(())
+}
+
+fn flipped() -> Result<()> {
+    let scene = Scene::new()?;
+    let (code, said) = install(&scene, &settings("old")?)?;
+    ensure!(code == 0, "{said}");
+    scene.bootstrap(&["policy", "set", "new", "--runtime"])?;
+    let theirs = fs::read_to_string(scene.outside(POLICY))?;
+    let (code, said) = install(&scene, &settings("old")?)?;
+    ensure!(code == 0 && said.contains("was changed on this node"), "{code}: {said}");
+    ensure!(fs::read_to_string(scene.outside(POLICY))? == theirs, "the flip was taken back");
+    let (code, said) = install(&scene, &settings("both")?)?;
+    ensure!(code == 3 && said.contains("--overwrite"), "{code}: {said}");
+    // What it says does it: without the file there is nobody to ask.
+    fs::remove_file(scene.outside(POLICY))?;
+    let (code, said) = install(&scene, &settings("both")?)?;
+    ensure!(code == 0 && fs::read_to_string(scene.outside(POLICY))?.contains("\"both\""), "{code}: {said}");
+    Ok(())
+}
+
+fn invalid() -> Result<()> {
+    let scene = Scene::new()?;
+    for (file, text, words) in
+        [("policy.json", "{", "policy.json"), ("node.json", r#"{"version":1,"confdir":"shared"}"#, "confDir")]
+    {
+        let mut map = settings("old")?;
+        map.insert(file.to_owned(), text.to_owned());
+        let (code, said) = install(&scene, &map)?;
+        ensure!(code == 78 && said.contains(words), "{file}: {code}: {said}");
+        ensure!(!scene.outside(POLICY).exists() && !scene.has_ours(), "{file}: something was changed");
+    }
+    Ok(())
+}
+
+fn off() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.node().write("/etc/crossfade/disabled", "")?;
+    let kubelet = scene.kubelet();
+    let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;
+    pod.run()?;
+    ensure!(pod.log("install")?.contains("switched off"), "{}", pod.logs());
+    let status = lab::deadline::until("status.json", crate::LIMIT, || Ok(scene.status().ok()))?;
+    ensure!(status["reason"] == "SwitchedOff" && !scene.has_ours(), "{status:#}");
+    // It stays, for one that ends is started again and again.
+    ensure!(pod.ended("watch")?.is_none() && pod.unready()?.is_some(), "{}", pod.logs());
+    pod.end()
+}
