@@ -36,8 +36,10 @@ impl Answer {
 /// It cannot be started, takes too long, or says more than `most` bytes. What it says is not in the error: it may be a secret.
 pub fn ask(command: &mut Command, within: Duration, most: usize) -> Result<Answer, String> {
     let until = Instant::now() + within;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Not /dev/null: the chroot of an image build may have no /dev.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
+    drop(child.stdin.take());
     let said = [listen(child.stdout.take(), most), listen(child.stderr.take(), most)];
     let heard = said.map(|said| said.recv_timeout(until.saturating_duration_since(Instant::now())));
     if heard.iter().any(Result::is_err) {

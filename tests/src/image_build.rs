@@ -8,4 +8,5 @@ mod base;
 mod build;
 mod parts;
 
+pub use base::machine;
 pub use build::{Build, Built};

@@ -17,8 +17,6 @@ pub struct Decision {
     pub changes: Vec<Change>,
     /// What a person has to decide.
     pub findings: Vec<Finding>,
-    /// Whether a settings file is among them.
-    pub bad_settings: bool,
     /// What a person may want to know.
     pub notes: Vec<String>,
 }
@@ -28,9 +26,8 @@ pub struct Decision {
 pub fn decide(facts: Facts) -> Decision {
     let Facts { found, allow, mut notes } = facts;
     let mut used = BTreeSet::new();
-    let mut decision =
-        Decision { changes: Vec::new(), findings: Vec::new(), bad_settings: false, notes: Vec::new() };
-    for Found { what, fate, why, is_settings } in found {
+    let mut decision = Decision { changes: Vec::new(), findings: Vec::new(), notes: Vec::new() };
+    for Found { what, fate, why } in found {
         let target = what.display().to_string();
         match (allow.find(&what), fate) {
             (Some(at), _) => {
@@ -43,7 +40,6 @@ pub fn decide(facts: Facts) -> Decision {
             }
             (None, Fate::Change(act)) => decision.changes.push(Change::new(act, target, why)),
             (None, Fate::Refuse(fix)) => {
-                decision.bad_settings |= is_settings;
                 decision.findings.push(Finding { path: target, why, fix });
             }
         }
@@ -66,7 +62,7 @@ mod tests {
 
     fn removed(path: &str) -> Found {
         let fate = Fate::Change(Act::Remove { path: PathBuf::from("/root").join(&path[1..]), nudge: false });
-        Found { what: path.into(), fate, why: "why".into(), is_settings: false }
+        Found { what: path.into(), fate, why: "why".into() }
     }
 
     fn decided(found: Vec<Found>, allowed: &[&str]) -> Decision {
@@ -84,12 +80,12 @@ mod tests {
     #[test]
     fn what_is_allowed_is_kept_whatever_it_is() {
         let found =
-            || vec![removed("/a/x"), Found::refused("/b", "why", "fix"), Found::settings("/c", "why", "fix")];
-        for (allowed, changes, findings, settings) in [
-            (&[][..], &["remove /a/x"][..], &["/b", "/c"][..], true),
-            (&["/c"], &["remove /a/x", "keep /c"], &["/b"], false),
-            (&["/a"], &["keep /a/x"], &["/b", "/c"], true),
-            (&["/a", "/*"], &["keep /a/x", "keep /b", "keep /c"], &[], false),
+            || vec![removed("/a/x"), Found::refused("/b", "why", "fix"), Found::refused("/c", "why", "fix")];
+        for (allowed, changes, findings) in [
+            (&[][..], &["remove /a/x"][..], &["/b", "/c"][..]),
+            (&["/c"], &["remove /a/x", "keep /c"], &["/b"]),
+            (&["/a"], &["keep /a/x"], &["/b", "/c"]),
+            (&["/a", "/*"], &["keep /a/x", "keep /b", "keep /c"], &[]),
         ] {
             let decision = decided(found(), allowed);
             let paths: Vec<_> = decision.findings.iter().map(|finding| finding.path.as_str()).collect();
@@ -97,7 +93,6 @@ mod tests {
                 (lines(&decision).join(", "), paths.join(", ")),
                 (changes.join(", "), findings.join(", "))
             );
-            assert_eq!(decision.bad_settings, settings, "{allowed:?}");
         }
     }
 

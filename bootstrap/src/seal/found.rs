@@ -14,8 +14,6 @@ pub struct Found {
     pub fate: Fate,
     /// What it is, and what it would do in an image.
     pub why: String,
-    /// It is about a settings file.
-    pub is_settings: bool,
 }
 
 /// What becomes of a thing.
@@ -30,12 +28,7 @@ pub enum Fate {
 impl Found {
     /// A thing that only a person can judge.
     pub fn refused(what: impl Into<PathBuf>, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), fate: Fate::Refuse(fix.into()), why: why.into(), is_settings: false }
-    }
-
-    /// A settings file that is no use.
-    pub fn settings(what: impl Into<PathBuf>, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { is_settings: true, ..Self::refused(what, why, fix) }
+        Self { what: what.into(), fate: Fate::Refuse(fix.into()), why: why.into() }
     }
 
     /// A thing that is removed; what a directory holds is said.
@@ -50,7 +43,7 @@ impl Found {
                 (Act::Remove { path: item.real.clone(), nudge: false }, why.to_owned())
             }
         };
-        Self { what: item.path.clone(), fate: Fate::Change(act), why, is_settings: false }
+        Self { what: item.path.clone(), fate: Fate::Change(act), why }
     }
 
     /// A file that is emptied.
@@ -60,7 +53,6 @@ impl Found {
                 what: item.path.clone(),
                 fate: Fate::Change(Act::Empty(item.real.clone())),
                 why: why.into(),
-                is_settings: false,
             },
             Kind::Dir | Kind::Other => Self::refused(
                 &item.path,

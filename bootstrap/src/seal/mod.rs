@@ -33,7 +33,7 @@ const REMEDY: &str = "crossfade-bootstrap seal removes what is to be removed, un
 /// # Errors
 /// A list of what may stay that cannot be used; the change that failed.
 pub fn seal(global: &Global, wanted: &Seal) -> Result<Sealed, Failure> {
-    let Decision { changes, findings, bad_settings, mut notes } = decide(Facts::gather(global, wanted)?);
+    let Decision { changes, findings, mut notes } = decide(Facts::gather(global, wanted)?);
     let only_looks = wanted.check || global.dry_run;
     let is_refused = !findings.is_empty();
     let changes: Vec<Done> = if is_refused || only_looks {
@@ -53,6 +53,5 @@ pub fn seal(global: &Global, wanted: &Seal) -> Result<Sealed, Failure> {
         changes,
         notes,
         asked: wanted.check,
-        bad_settings,
     })
 }

@@ -29,9 +29,6 @@ pub struct Sealed {
     /// Only asked: what would have to be removed is a "no", too.
     #[serde(skip)]
     pub asked: bool,
-    /// A settings file is among the findings.
-    #[serde(skip)]
-    pub bad_settings: bool,
 }
 
 /// Something that a person has to decide.
@@ -67,9 +64,7 @@ impl Report for Sealed {
     }
 
     fn exit(&self) -> Exit {
-        if self.bad_settings {
-            Exit::BadSettings
-        } else if self.findings.is_empty() && (!self.asked || self.changes.iter().all(is_kept)) {
+        if self.findings.is_empty() && (!self.asked || self.changes.iter().all(is_kept)) {
             Exit::Done
         } else {
             Exit::No

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use shim::policy::{Policy, Probe};
-use shim::raw::RawObject;
 
 use super::found::Found;
 use super::tree::Item;
+use crate::cli::Mode;
 use crate::node::Node;
 use crate::places::{NODE_FILE, Root};
 
@@ -69,14 +69,14 @@ impl Baked {
                 .push(format!("no {NODE_FILE}: nodes take part in shared mode, without labels and taints")),
             Some(path) => match Node::read(&root.at(&path)) {
                 Ok(node) => all.node = node,
-                Err(why) => all.found.push(Found::settings(
+                Err(why) => all.found.push(Found::refused(
                     &path,
                     why,
                     "mend it; every node of this image would be held back",
                 )),
             },
         }
-        if is_final(root) {
+        if all.node.conf_dir == Mode::Without {
             return all;
         }
         let path = named.map(Path::to_path_buf).or_else(|| {
@@ -91,7 +91,7 @@ impl Baked {
         match path {
             Some(path) => all.load(root, &path),
             None if in_run(root, POLICY_FILE) => all.found.push(only_in_run(POLICY_FILE)),
-            None => all.found.push(Found::settings(
+            None => all.found.push(Found::refused(
                 Path::new(KEPT[1]).join(POLICY_FILE),
                 "Crossfade is installed, and there is no policy: every node of this image would be held back",
                 format!("{BAKE}; allow this where user data brings the policy"),
@@ -102,7 +102,7 @@ impl Baked {
 
     fn load(&mut self, root: &Root, path: &Path) {
         match Policy::load(&root.at(path)) {
-            Err(why) => self.found.push(Found::settings(
+            Err(why) => self.found.push(Found::refused(
                 path,
                 why.to_string(),
                 "mend it (crossfade-bootstrap policy check FILE); every node of this image would be held back",
@@ -124,7 +124,7 @@ impl Baked {
             (Some(etc), Some(usr)) if etc == usr => {
                 self.notes.push(format!("{}/{file} says what the image's says, and wins over it", KEPT[0]));
             }
-            (Some(_), Some(_)) => self.found.push(Found::settings(
+            (Some(_), Some(_)) => self.found.push(Found::refused(
                 &etc,
                 format!("it hides the image's {}, which says something else", usr.display()),
                 "remove one of the two",
@@ -140,22 +140,13 @@ fn in_run(root: &Root, file: &str) -> bool {
 
 fn only_in_run(file: &str) -> Found {
     let why = format!("{file} is in {RUN} alone, which is empty when a node boots");
-    Found::settings(Path::new(KEPT[1]).join(file), why, BAKE)
+    Found::refused(Path::new(KEPT[1]).join(file), why, BAKE)
 }
 
 /// The file that a node of the image finds; a dangling link counts, as it does there.
 fn kept(root: &Root, file: &str) -> Option<PathBuf> {
     let mut places = KEPT.iter().map(|dir| Path::new(dir).join(file));
     places.find(|place| Item::at(root, place).is_some())
-}
-
-/// Whether this is an image of the new network alone, which needs no policy.
-fn is_final(root: &Root) -> bool {
-    let item = kept(root, NODE_FILE).and_then(|path| Item::at(root, &path));
-    let object = item.and_then(|item| item.read().ok()).and_then(|bytes| RawObject::parse(&bytes).ok());
-    object
-        .and_then(|object| object.decode::<String>("confDir").ok().flatten())
-        .is_some_and(|mode| mode == "none")
 }
 
 fn is_installed(root: &Root) -> bool {

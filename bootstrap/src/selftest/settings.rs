@@ -126,7 +126,7 @@ impl Settings {
                 told.push(what);
             }
         }
-        let well = if told.is_empty() { "one of each".to_owned() } else { told.join("; ") };
+        let well = if told.is_empty() { "nothing hides what counts".to_owned() } else { told.join("; ") };
         decided(ID, faults, well)
     }
 }

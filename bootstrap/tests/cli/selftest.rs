@@ -127,6 +127,33 @@ fn a_whole_image_passes_and_is_not_touched() {
     assert_eq!(tree.files(), before);
 }
 
+/// What a provider's programs write at boot is not there when the image is built, and boot waits for some of them.
+#[test]
+fn images_pass_before_their_first_boot() {
+    let eks = image("eks-al2023");
+    for file in ["etc/eks/kubelet/environment", "etc/kubernetes/kubelet/config.json"] {
+        eks.remove(file);
+    }
+    for (unit, order) in [
+        ("nodeadm-boot-hook", "Before=nodeadm-config.service systemd-networkd-wait-online.service"),
+        ("nodeadm-config", "Before=cloud-init.service\nAfter=systemd-networkd-wait-online.service"),
+        ("nodeadm-run", "After=nodeadm-config.service cloud-final.service\nRequires=nodeadm-config.service"),
+        ("cloud-final", "After=network-online.target multi-user.target cloud-init.service"),
+    ] {
+        let text = format!("[Unit]\n{order}\n[Service]\nType=oneshot\nExecStart=/bin/true\n");
+        eks.write(&format!("etc/systemd/system/{unit}.service"), &text);
+    }
+    let kubeadm = image("kubeadm-deb");
+    for file in ["var/lib/kubelet/kubeadm-flags.env", "var/lib/kubelet/config.yaml"] {
+        kubeadm.remove(file);
+    }
+    for tree in [eks, kubeadm] {
+        tree.replace("etc/crossfade/node.json", "\"version\": 1", "\"version\": 1, \"confDir\": \"private\"");
+        let document = tested(&tree);
+        assert_eq!(of(&document, "failed"), [], "{document:#}");
+    }
+}
+
 #[test]
 fn a_final_image_needs_neither_plugin_nor_policy() {
     let tree = whole();

@@ -6,11 +6,20 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
+use crate::boot::Machine;
 use crate::node;
 use crate::scratch::Scratch;
 
 /// Names the archive that `tests/image` makes of the distribution's packages.
 const ARCHIVE: &str = "CROSSFADE_IMAGE_BASE";
+
+/// A machine of the base that is off: what a template begins with, for those who only change root into it.
+///
+/// # Errors
+/// As [`directory`], and what the file system says.
+pub fn machine() -> Result<Machine> {
+    Machine::of_image(directory()?)
+}
 
 /// The unpacked root directory of this process; machines are made of copies.
 ///

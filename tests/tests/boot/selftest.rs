@@ -79,7 +79,6 @@ fn in_chroot(machine: &Machine, with_proc: bool) -> Result<Told> {
 
 fn chroot() -> Result<()> {
     let machine = private()?;
-    let before = lab::scratch::files(&machine.disk("/run"))?;
     let told = in_chroot(&machine, true)?;
     told.ensure_passed(&BY_JUDGES)?;
     told.ensure_passed(&["runtime.told"])?;
@@ -90,7 +89,10 @@ fn chroot() -> Result<()> {
         skipped.iter().any(|line| line.starts_with("runtime.told: /proc is not mounted")),
         "{skipped:#?}"
     );
-    ensure!(lab::scratch::files(&machine.disk("/run"))? == before, "it left something below /run");
+    // systemd-analyze notes there when it read units.
+    let mut left = lab::scratch::files(&machine.disk("/run"))?;
+    left.retain(|file| !file.starts_with(machine.disk("/run/systemd")));
+    ensure!(left.is_empty(), "it left something below /run: {left:?}");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 mod boots;
 mod built;
+mod bundle;
 mod faults;
 mod finals;
 mod node;
@@ -23,7 +24,7 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::from_args();
     // The first ones make the two images that all others boot.
     let mut trials = built::trials();
-    for more in [boots::trials(), removed::trials(), finals::trials(), faults::trials()] {
+    for more in [boots::trials(), removed::trials(), finals::trials(), faults::trials(), bundle::trials()] {
         trials.extend(more);
     }
     Ok(libtest_mimic::run(&arguments, trials).exit_code())

@@ -199,9 +199,7 @@ fn what_a_person_has_to_judge_is_refused_with_why_and_what_to_do() {
         tree.write("var/lib/systemd/random-seed", "seed");
         tree.write(file, content);
         let before = tree.files();
-        let is_settings =
-            file.ends_with("policy.json") && !content.contains(KEY) || file.ends_with("node.json");
-        let told = document(&tree, &["seal"], if is_settings { 78 } else { 3 });
+        let told = document(&tree, &["seal"], 3);
         let (said, remedy) = finding(&told, path);
         assert!(said.contains(why) && remedy.contains(fix), "{file}: {said}: {remedy}");
         assert!(!told.to_string().contains(KEY), "{file}: {told}");
@@ -224,10 +222,10 @@ fn all_that_is_refused_is_said_at_once() {
     tree.write("etc/crossfade/disabled", "");
     tree.write("var/lib/calico/nodename", "n1");
     tree.write("usr/lib/crossfade/policy.json", "{");
-    let lines = tree.told(&["seal", "--check"], 78);
+    let lines = tree.told(&["seal", "--check"], 3);
     assert!(lines.contains("refuse   /etc/crossfade/disabled  (the off switch: every node"), "{lines}");
     assert!(lines.contains("would boot without Crossfade): remove it\n"), "{lines}");
-    let told = document(&tree, &["seal"], 78);
+    let told = document(&tree, &["seal"], 3);
     let mut paths = texts(&told, "findings", "path");
     paths.sort_unstable();
     assert_eq!(
@@ -271,10 +269,10 @@ fn settings_that_a_node_would_not_find_are_none() {
     fs::remove_file(tree.path("usr/lib/crossfade/policy.json")).expect("remove");
     fs::remove_file(tree.path("etc/cni/net.d/20-static.conflist")).expect("remove");
     let path = "/usr/lib/crossfade/policy.json";
-    let (why, fix) = finding(&document(&tree, &["seal"], 78), path);
+    let (why, fix) = finding(&document(&tree, &["seal"], 3), path);
     assert!(why.contains("there is no policy") && fix.contains("bake"), "{why}: {fix}");
     tree.write("run/crossfade/policy.json", POLICY);
-    let (why, _) = finding(&document(&tree, &["seal"], 78), path);
+    let (why, _) = finding(&document(&tree, &["seal"], 3), path);
     assert!(why.contains("in /run/crossfade alone, which is empty when a node boots"), "{why}");
     tree.told(&["seal", "--allow", path], 0);
     assert!(!tree.has("run/crossfade"));
@@ -285,4 +283,16 @@ fn settings_that_a_node_would_not_find_are_none() {
     let tree = image();
     tree.write("etc/crossfade/policy.json", POLICY);
     assert!(tree.told(&["seal"], 0).contains("says what the image's says"));
+}
+
+#[test]
+fn a_final_image_needs_no_policy_and_has_no_conf() {
+    let tree = image();
+    fs::remove_file(tree.path("usr/lib/crossfade/policy.json")).expect("remove");
+    tree.write("usr/lib/crossfade/node.json", r#"{"version":1,"confDir":"none"}"#);
+    let path = "/etc/cni/net.d/20-static.conflist";
+    let (why, _) = finding(&document(&tree, &["seal"], 3), path);
+    assert!(why.contains("for the node's network before any agent is there"), "{why}");
+    fs::remove_file(tree.path(&path[1..])).expect("remove");
+    tree.told(&["seal", "--check"], 0);
 }
