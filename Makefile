@@ -67,7 +67,7 @@ build: ## the static release programs in target/dist/
 
 .PHONY: packages
 packages: build ## deb, rpm, tarball, system extension and the rest in target/packages/ (docs/packages.md)
-	@CROSSFADE_SETUP_ALSO='rpmbuild=rpm mksquashfs=squashfs-tools jq=jq' tests/setup >&2
+	@CROSSFADE_SETUP_ALSO='rpmbuild=rpm mksquashfs=squashfs-tools umoci=umoci jq=jq' tests/setup >&2
 	@packages/build
 
 .PHONY: test-packages

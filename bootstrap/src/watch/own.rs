@@ -107,7 +107,7 @@ pub fn decide(facts: &Facts, memory: &mut Memory, ready: bool) -> Decided {
         return decided;
     }
     let basis = own.as_ref().or(memory.good.as_ref());
-    let Some(name) = name(facts, basis) else {
+    let Some(name) = name(facts, own.as_ref(), basis) else {
         let why = "our conf was never installed here: run crossfade-bootstrap install, or boot";
         decided.standing.push((Reason::BootFailed, why.into()));
         return decided;
@@ -199,10 +199,16 @@ fn taken_away(facts: &Facts, ours: bool) -> Option<Change> {
 }
 
 /// Our network's name: as it was written once, else as our conf has it; in private mode nobody was before us.
-fn name(facts: &Facts, basis: Option<&Installed>) -> Option<String> {
-    let written = facts.name.as_ref().ok().and_then(Clone::clone);
+/// What it is called. Where neither the file that says so nor our conf is there, somebody has uninstalled us, whatever we remember.
+fn name(facts: &Facts, own: Option<&Installed>, basis: Option<&Installed>) -> Option<String> {
+    let of = |conf: Option<&Installed>| conf.map(|conf| conf.name.clone());
     let private = || facts.is_private().then(|| DEFAULT_NAME.to_owned());
-    written.or_else(|| basis.map(|conf| conf.name.clone())).or_else(private)
+    let known = match &facts.name {
+        Ok(Some(name)) => Some(name.clone()),
+        Ok(None) => of(own),
+        Err(_) => of(basis),
+    };
+    known.or_else(private)
 }
 
 fn bytes(facts: &Facts, basis: Option<&Installed>, name: &str) -> Vec<u8> {

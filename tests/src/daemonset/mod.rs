@@ -25,12 +25,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Where pods' volumes and logs are, as the node sees it.
 const PODS: &str = "/run/lab-pods";
 
+/// Where a path of a node's is for the lab.
+pub type Outside<'a> = Box<dyn Fn(&Path) -> Result<PathBuf> + 'a>;
+
 /// A node as kubelet sees it.
 pub struct Kubelet<'a> {
     /// Its runtime.
     pub cri: &'a Cri,
     /// Where a path of the node's is for the lab.
-    pub outside: Box<dyn Fn(&Path) -> Result<PathBuf> + 'a>,
+    pub outside: Outside<'a>,
 }
 
 impl fmt::Debug for Kubelet<'_> {

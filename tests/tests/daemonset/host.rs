@@ -200,6 +200,7 @@ fn remove(machine: &mut Machine) -> Result<()> {
 
 fn read_only() -> Result<()> {
     let machine = running(Machine::bare()?)?;
+    machine.run(&["mount", "-o", "remount,bind,ro", "/usr"])?;
     let cri = Cri::new(&machine.inside(SOCKET)?)?;
     let kubelet = kubelet(&machine, &cri);
     let mut pod = kubelet.pod(&manifest::daemonset("host.yaml")?, &settings("old")?)?;

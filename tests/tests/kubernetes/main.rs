@@ -4,6 +4,7 @@
 
 mod client;
 mod credentials;
+mod deploy;
 mod kubelet;
 mod outage;
 mod pki;
@@ -38,6 +39,7 @@ fn main() -> Result<ExitCode> {
         credentials::trials(),
         outage::trials(),
         watching::trials(),
+        deploy::trials(),
     ]
     .into_iter()
     .flatten()

@@ -278,6 +278,9 @@ fn shared_what_was_never_installed_or_is_taken_away_on_purpose_is_not_written() 
     assert_eq!(world.round(1).changes, [""; 0]);
     world.facts.leaving = false;
     assert_eq!(world.round(1).changes, [CONF], "an uninstall that gave up");
+    world.facts.own = Ok(None);
+    world.facts.name = Ok(None);
+    assert_eq!(world.round(1).changes, [""; 0], "one that did not, and had no round to itself");
 }
 
 #[test]
