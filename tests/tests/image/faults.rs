@@ -30,8 +30,15 @@ enum Judge {
     Boot(&'static str),
 }
 
-/// What a judge says of the image: nothing wrong, or no with these words.
-type Verdict = (Judge, Option<&'static [&'static str]>);
+/// What a judge says of the image: its exit status, and these words. Of a boot there is no status.
+type Verdict = (Judge, i32, &'static [&'static str]);
+
+/// Nothing is wrong.
+const FINE: i32 = 0;
+/// The answer is no.
+const NO: i32 = 3;
+/// A settings file is invalid.
+const BAD_SETTINGS: i32 = 78;
 
 struct Fault {
     name: &'static str,
@@ -43,17 +50,17 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "nothing_wrong",
         make: |_| Ok(()),
-        verdicts: &[(Judge::Selftest, None), (Judge::Check, None), (Judge::Seal, None)],
+        verdicts: &[(Judge::Selftest, FINE, &[]), (Judge::Check, FINE, &[]), (Judge::Seal, FINE, &[])],
     },
     Fault {
         name: "a_baked_lease",
         make: |machine| machine.write(format!("{LEASES}/10.244.0.2"), "0123456789abcdef\neth0"),
         verdicts: &[
-            (Judge::Selftest, None),
-            (Judge::Check, Some(&[LEASES, "leases of this machine's pods"])),
+            (Judge::Selftest, FINE, &[]),
+            (Judge::Check, NO, &[LEASES, "leases of this machine's pods"]),
             // It is nobody's any more: removed, and then nothing is left to say.
-            (Judge::Seal, None),
-            (Judge::Check, None),
+            (Judge::Seal, FINE, &[]),
+            (Judge::Check, FINE, &[]),
         ],
     },
     Fault {
@@ -66,9 +73,10 @@ const FAULTS: &[Fault] = &[
         verdicts: &[
             (
                 Judge::Check,
-                Some(&["/etc/cni/net.d/10-weave.conflist", "a conf of weave that the policy does not name"]),
+                NO,
+                &["/etc/cni/net.d/10-weave.conflist", "a conf of weave that the policy does not name"],
             ),
-            (Judge::Seal, Some(&["/etc/cni/net.d/10-weave.conflist"])),
+            (Judge::Seal, NO, &["/etc/cni/net.d/10-weave.conflist"]),
         ],
     },
     Fault {
@@ -76,43 +84,44 @@ const FAULTS: &[Fault] = &[
         make: |machine| machine.write("/etc/cni/net.d/05-cilium.conflist", "{}"),
         verdicts: &[(
             Judge::Check,
-            Some(&["05-cilium.conflist", "baked, the network counts as there before the agent is"]),
+            NO,
+            &["05-cilium.conflist", "baked, the network counts as there before the agent is"],
         )],
     },
     Fault {
         name: "a_policy_with_an_unknown_key",
         make: |machine| edit(machine, POLICY, |policy| policy["atach"] = json!("new")),
         verdicts: &[
-            (Judge::Selftest, Some(&["settings.policy", "atach", "attach"])),
-            (Judge::Check, Some(&[POLICY, "atach"])),
-            (Judge::Boot("crossfade-boot.service"), Some(&["atach"])),
+            (Judge::Selftest, NO, &["settings.policy", "atach", "attach"]),
+            (Judge::Check, BAD_SETTINGS, &[POLICY, "atach"]),
+            (Judge::Boot("crossfade-boot.service"), NO, &["atach"]),
         ],
     },
     Fault {
         name: "a_label_that_kubelet_refuses",
         make: |machine| edit(machine, NODE, |node| node["labels"] = json!({ "app.kubernetes.io/name": "x" })),
         verdicts: &[
-            (Judge::Selftest, Some(&["app.kubernetes.io/name"])),
-            (Judge::Boot("kubelet.service"), Some(&["app.kubernetes.io/name"])),
+            (Judge::Selftest, NO, &["app.kubernetes.io/name"]),
+            (Judge::Boot("kubelet.service"), NO, &["app.kubernetes.io/name"]),
         ],
     },
     Fault {
         name: "a_baked_machine_id",
         make: |machine| machine.write("/etc/machine-id", "33333333333333333333333333333333\n"),
         verdicts: &[
-            (Judge::Selftest, None),
-            (Judge::Check, Some(&["/etc/machine-id", "all nodes of this image would have it"])),
-            (Judge::Seal, None),
-            (Judge::Check, None),
+            (Judge::Selftest, FINE, &[]),
+            (Judge::Check, NO, &["/etc/machine-id", "all nodes of this image would have it"]),
+            (Judge::Seal, FINE, &[]),
+            (Judge::Check, FINE, &[]),
         ],
     },
     Fault {
         name: "a_plugin_that_is_setuid",
         make: |machine| mode(machine, "/usr/libexec/crossfade/crossfade", 0o4755),
         verdicts: &[
-            (Judge::Selftest, Some(&["program.owner", "/usr/libexec/crossfade/crossfade has mode 4755"])),
-            (Judge::Check, Some(&["/usr/libexec/crossfade/crossfade", "nothing of ours is setuid"])),
-            (Judge::Seal, Some(&["/usr/libexec/crossfade/crossfade"])),
+            (Judge::Selftest, NO, &["program.owner", "/usr/libexec/crossfade/crossfade has mode 4755"]),
+            (Judge::Check, NO, &["/usr/libexec/crossfade/crossfade", "nothing of ours is setuid"]),
+            (Judge::Seal, NO, &["/usr/libexec/crossfade/crossfade"]),
         ],
     },
     Fault {
@@ -123,7 +132,7 @@ const FAULTS: &[Fault] = &[
             bytes.push(0);
             Ok(fs::write(&path, bytes)?)
         },
-        verdicts: &[(Judge::Selftest, Some(&["program.release", "is not the file of release"]))],
+        verdicts: &[(Judge::Selftest, NO, &["program.release", "is not the file of release"])],
     },
     Fault {
         name: "a_unit_that_is_not_enabled",
@@ -131,15 +140,15 @@ const FAULTS: &[Fault] = &[
             let link = "/etc/systemd/system/multi-user.target.wants/crossfade-boot.service";
             fs::remove_file(machine.disk(link)).context("disabling the unit")
         },
-        verdicts: &[(Judge::Selftest, Some(&["unit.enabled", "crossfade-boot.service is disabled"]))],
+        verdicts: &[(Judge::Selftest, NO, &["unit.enabled", "crossfade-boot.service is disabled"])],
     },
     Fault {
         name: "a_configuration_that_the_runtime_cannot_read",
         make: |machine| machine.write(CONTAINERD, "version = 2\n[plugins\n"),
         verdicts: &[
-            (Judge::Selftest, Some(&["runtime.config"])),
-            (Judge::Check, Some(&["where the runtime reads confs cannot be told"])),
-            (Judge::Boot("crossfade-boot.service"), Some(&[CONTAINERD])),
+            (Judge::Selftest, NO, &["runtime.config"]),
+            (Judge::Check, NO, &["where the runtime reads confs cannot be told"]),
+            (Judge::Boot("crossfade-boot.service"), NO, &[CONTAINERD]),
         ],
     },
     Fault {
@@ -151,16 +160,16 @@ const FAULTS: &[Fault] = &[
             )
         },
         verdicts: &[
-            (Judge::Check, Some(&["/etc/kubernetes/kubelet.conf", "a kubeconfig with a credential"])),
-            (Judge::Seal, Some(&["/etc/kubernetes/kubelet.conf"])),
+            (Judge::Check, NO, &["/etc/kubernetes/kubelet.conf", "a kubeconfig with a credential"]),
+            (Judge::Seal, NO, &["/etc/kubernetes/kubelet.conf"]),
         ],
     },
     Fault {
         name: "a_baked_off_switch",
         make: |machine| machine.write("/etc/crossfade/disabled", ""),
         verdicts: &[
-            (Judge::Selftest, Some(&["settings.switch"])),
-            (Judge::Check, Some(&["/etc/crossfade/disabled", "would boot without Crossfade"])),
+            (Judge::Selftest, NO, &["settings.switch"]),
+            (Judge::Check, NO, &["/etc/crossfade/disabled", "would boot without Crossfade"]),
         ],
     },
 ];
@@ -177,31 +186,26 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn judged(fault: &Fault) -> Result<()> {
     let mut machine = migration()?.machine()?;
     (fault.make)(&machine)?;
-    for (judge, words) in fault.verdicts {
+    for (judge, status, words) in fault.verdicts {
         let said = match judge {
-            Judge::Selftest => looked(&machine, &["selftest", "--image"], words.is_none())?,
-            Judge::Check => looked(&machine, &["seal", "--check"], words.is_none())?,
-            Judge::Seal => looked(&machine, &["seal"], words.is_none())?,
-            Judge::Boot(unit) => booted(&mut machine, unit, words.unwrap_or_default())?,
+            Judge::Selftest => looked(&machine, &["selftest", "--image"], *status)?,
+            Judge::Check => looked(&machine, &["seal", "--check"], *status)?,
+            Judge::Seal => looked(&machine, &["seal"], *status)?,
+            Judge::Boot(unit) => booted(&mut machine, unit, words)?,
         };
-        for words in words.unwrap_or_default() {
+        for words in *words {
             ensure!(said.contains(words), "{judge:?} does not say {words:?}:\n{said}");
         }
     }
     Ok(())
 }
 
-/// What a command says of the machine's disk from within: status 0 when it is fine, 3 when the answer is no.
-fn looked(machine: &Machine, line: &[&str], fine: bool) -> Result<String> {
+/// What a command says of the machine's disk from within, when it ends with this status.
+fn looked(machine: &Machine, line: &[&str], status: i32) -> Result<String> {
     let line: Vec<&str> = ["crossfade-bootstrap"].into_iter().chain(line.iter().copied()).collect();
     let output = machine.chrooted(&line).output().with_context(|| line.join(" "))?;
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    let expected = if fine { 0 } else { 3 };
-    ensure!(
-        output.status.code() == Some(expected),
-        "{line:?}: {}, expected {expected}:\n{said}",
-        output.status
-    );
+    ensure!(output.status.code() == Some(status), "{line:?}: {}, expected {status}:\n{said}", output.status);
     Ok(said)
 }
 
@@ -228,7 +232,7 @@ fn ran() -> Result<()> {
     ensure_held(&mut machine)?;
     ensure_released(&mut machine, 2)?;
     machine.halt()?;
-    let said = looked(&machine, &["seal"], false)?;
+    let said = looked(&machine, &["seal"], NO)?;
     for words in ["attachments of this machine's pods would lose their DEL", "sandbox", "/etc/machine-id"] {
         ensure!(said.contains(words), "seal does not say {words:?}:\n{said}");
     }
