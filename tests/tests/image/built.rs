@@ -22,7 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("packer_makes_a_final_image", NEEDS, a_final_image),
         trial("packer_fails_over_a_package_that_is_not_the_release_s", NEEDS, wrong_package),
         trial("packer_fails_over_a_label_that_kubelet_refuses", NEEDS, wrong_label),
-        trial("packer_fails_over_a_machine_that_ran_pods", NEEDS, pods_ran),
+        trial("packer_fails_over_what_a_smoke_test_left", NEEDS, smoke_test),
     ]
 }
 
@@ -128,16 +128,20 @@ fn wrong_label() -> Result<()> {
     ensure_failed(&built, &["app.kubernetes.io/name", "kubelet"])
 }
 
-/// A machine on which pods ran while it was provisioned: their leases are no other machine's.
-fn pods_ran() -> Result<()> {
+/// A machine on which somebody tried another CNI while it was provisioned: its conf would be every node's network.
+fn smoke_test() -> Result<()> {
     let build = Build::new(migration_variables())?;
-    build.machine().write("/var/lib/cni/networks/cbr0/10.244.0.2", "0123456789abcdef\neth0")?;
-    build.machine().write(
-        "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/0123456789abcdef/hostname",
-        "pod\n",
-    )?;
+    let conflist = json!({ "cniVersion": "1.0.0", "name": "weave", "plugins": [{ "type": "weave-net" }] });
+    build.machine().write("/etc/cni/net.d/10-weave.conflist", conflist.to_string())?;
     let built = build.run()?;
-    ensure_failed(&built, &["/var/lib/containerd", "sandbox"])
+    ensure_failed(
+        &built,
+        &[
+            "/etc/cni/net.d/10-weave.conflist",
+            "a conf of weave that the policy does not name",
+            "seal refuses",
+        ],
+    )
 }
 
 /// Packer failed as it does over a provisioner, and said why.

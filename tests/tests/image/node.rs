@@ -56,8 +56,9 @@ pub(crate) fn joining(image: &Built) -> Result<Machine> {
     Ok(machine)
 }
 
-/// What joining a cluster leaves on a node.
+/// What joining a network and a cluster leaves on a node. containerd starts no sandbox without a resolv.conf.
 pub(crate) fn join(machine: &Machine) -> Result<()> {
+    machine.write("/etc/resolv.conf", "")?;
     machine.write(world::KUBELET_CONFIG, world::kubelet_config(&[]).to_string())?;
     machine.write(world::PODS, "one\ntwo\n")
 }
