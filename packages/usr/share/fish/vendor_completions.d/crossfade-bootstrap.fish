@@ -71,7 +71,7 @@ json\t'One JSON document with a version'"
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l root -d 'A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest)' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l overwrite -d 'With --bring: replace a file that is somebody else\'s'
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l units -d 'Bring this program, the plugin and their units onto the node as well, and have its systemd run crossfade-watch.service'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l units -d 'Bring this program, the plugin and their units onto the node as well, and have its systemd run crossfade-watch.service; goes with --host'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l bin-dir -d 'Where the plugin is; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist]' -r -F
