@@ -108,7 +108,7 @@ fn migration(wanted: &Bake, facts: &Facts, way: &mut Findings) -> Option<Vec<u8>
     let conf_dir = match &facts.conf_dir {
         Ok(dir) => dir,
         Err(why) => {
-            way.found(why);
+            way.found(format!("{why} (a whole node.json can say it: --from-node)"));
             return None;
         }
     };

@@ -107,9 +107,12 @@ pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure
         return Err(way.failure());
     }
     let mut changes = Vec::new();
-    if facts.runtime_runs {
-        notes.extend(in_force(facts, left));
-    } else {
+    let in_force = if facts.runtime_runs { in_force(facts, left) } else { Vec::new() };
+    if in_force.is_empty() {
+        notes.extend(first_conf(facts));
+    }
+    notes.extend(in_force);
+    if !facts.runtime_runs {
         let gone = "confDir none: the runtime uses the new network's conf";
         changes.extend(left.confs.iter().map(|path| Change::remove(path.clone(), true, gone)));
         let aside = Aside::new(facts);
@@ -121,7 +124,6 @@ pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure
         changes.extend(facts.state.iter().map(|path| aside.change(path, why, false)));
         plugins(facts, left, &mut changes, &mut notes);
     }
-    notes.extend(first_conf(facts));
     changes.extend(recorded(facts));
     let marker = Write { path: facts.root.at(WITHOUT), bytes: Vec::new(), mode: PUBLIC, nudge: false };
     changes.push(Change::file(marker, "there is nothing to watch"));

@@ -99,8 +99,11 @@ impl Settings {
         match (&self.policy, file) {
             (Ok(policy), Some(file)) => ok(ID, format!("{file}: phase {}", policy.phase().as_str())),
             (Ok(policy), None) => ok(ID, format!("phase {}", policy.phase().as_str())),
-            (Err(why), _) => {
-                let fix = "mend it, or have crossfade-bootstrap bake write another";
+            (Err(why), file) => {
+                let fix = match file {
+                    Some(_) => "mend it, or have crossfade-bootstrap bake write another",
+                    None => "have crossfade-bootstrap bake write one",
+                };
                 decided(ID, vec![Fault::new(why, fix)], "")
             }
         }

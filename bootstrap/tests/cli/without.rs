@@ -132,6 +132,7 @@ fn a_runtime_that_runs_keeps_what_it_has_loaded() {
     tree.write("run/containerd/containerd.sock", "");
     let told = tree.told(&["boot"], 0);
     assert!(told.contains("in force until the runtime is restarted"), "{told}");
+    assert!(!told.contains("pods get the network"), "not yet: {told}");
     assert!(tree.has(OURS) && tree.has(PLUGIN) && tree.set_aside("two").is_empty());
     tree.boots("three");
     tree.told(&["boot"], 0);

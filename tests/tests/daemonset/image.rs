@@ -7,7 +7,9 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use lab::dist;
+use lab::preflight::trial;
 use lab::scratch::Scratch;
+use libtest_mimic::Trial;
 
 /// The name that the archive gives it, but for the version.
 const NAME: &str = "localhost/crossfade";
@@ -24,18 +26,52 @@ pub(crate) fn name(version: &str) -> String {
     format!("{NAME}:{version}")
 }
 
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("the_image_holds_what_the_package_holds", &[], same_tree)]
+}
+
+/// The image is the install tree, with the owners and modes that the package gives it, and nothing of another image.
+fn same_tree() -> Result<()> {
+    let (scratch, image) = unpacked()?;
+    let package = scratch.dir("package")?;
+    run(Command::new("dpkg-deb")
+        .arg("--extract")
+        .arg(published(&format!("crossfade_{}_", version()))?)
+        .arg(&package))?;
+    // The way to the node's /run.
+    ensure!(fs::read_link(image.join("var/run"))? == Path::new("../run"));
+    fs::remove_dir_all(image.join("var"))?;
+    let list = |root: &Path| -> Result<String> {
+        let output = Command::new("find")
+            .args([".", "-mindepth", "1", "-printf", "%p %y %m %U %G %l\n"])
+            .current_dir(root)
+            .output()?;
+        let mut lines: Vec<String> =
+            String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+        lines.sort();
+        Ok(lines.join("\n"))
+    };
+    let (ours, theirs) = (list(&image)?, list(&package)?);
+    ensure!(ours.contains("./usr/bin/crossfade-bootstrap f 755 0 0"), "{ours}");
+    ensure!(ours == theirs, "image:\n{ours}\npackage:\n{theirs}");
+    run(Command::new("diff").arg("--recursive").arg(&image).arg(&package))
+}
+
 /// The archive as it is published.
 pub(crate) fn archive() -> Result<PathBuf> {
+    published(&format!("crossfade-{}-oci-", version()))
+}
+
+fn published(prefix: &str) -> Result<PathBuf> {
     let dir = std::env::var_os("CROSSFADE_PACKAGES")
         .map_or_else(|| dist::workspace().join("target/packages"), PathBuf::from);
-    let prefix = format!("crossfade-{}-oci-", version());
     let found = fs::read_dir(&dir)
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)));
-    found.with_context(|| format!("{prefix}*.tar in {}: run `make packages`", dir.display()))
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)));
+    found.with_context(|| format!("{prefix}* in {}: run `make packages`", dir.display()))
 }
 
 /// The archive of [`NEXT`], made of this one by the script that makes them: with another plugin in it.
@@ -45,8 +81,9 @@ pub(crate) fn next() -> Result<&'static Path> {
     made.as_ref().map(|(_, path)| path.as_path()).map_err(|why| anyhow::anyhow!("{why}"))
 }
 
-fn make_next() -> Result<(Scratch, PathBuf)> {
-    let scratch = Scratch::new("next-image")?;
+/// The image's root directory.
+fn unpacked() -> Result<(Scratch, PathBuf)> {
+    let scratch = Scratch::new("image")?;
     let (layout, tree) = (scratch.dir("layout")?, scratch.dir("tree")?);
     run(Command::new("tar").arg("-xf").arg(archive()?).arg("-C").arg(&layout))?;
     for blob in fs::read_dir(layout.join("blobs/sha256"))? {
@@ -56,6 +93,11 @@ fn make_next() -> Result<(Scratch, PathBuf)> {
             run(Command::new("tar").arg("-xzf").arg(&blob).arg("-C").arg(&tree))?;
         }
     }
+    Ok((scratch, tree))
+}
+
+fn make_next() -> Result<(Scratch, PathBuf)> {
+    let (scratch, tree) = unpacked()?;
     // The image's own; the script makes it anew.
     fs::remove_dir_all(tree.join("var"))?;
     let plugin = tree.join("usr/libexec/crossfade/crossfade");

@@ -28,6 +28,7 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::from_args();
     let trials = [
         manifests::trials(),
+        image::trials(),
         install::trials(),
         settings::trials(),
         rights::trials(),
