@@ -1,8 +1,10 @@
 //! `watch --pod`: who does the work when there is more than one.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStderr, Stdio};
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -12,24 +14,38 @@ use crate::watch::{node, status, until};
 /// What systemd has while the unit is not inactive.
 const UNIT: &str = "run/systemd/units/invocation:crossfade-watch.service";
 
-/// A watch, and what it says.
-struct Watch {
+/// Tells one that is silent from one that is slow.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A command that goes on, and what it says.
+struct Running {
     child: Child,
-    said: BufReader<ChildStderr>,
+    lines: Receiver<String>,
 }
 
-impl Watch {
-    fn start(tree: &Tree, arguments: &[&str]) -> Watch {
-        let mut child = tree.command(arguments).stderr(Stdio::piped()).spawn().expect("watch");
-        let said = BufReader::new(child.stderr.take().expect("piped"));
-        Watch { child, said }
+impl Running {
+    fn watch(tree: &Tree) -> Running {
+        let mut child = tree.command(&["watch", "--pod"]).stderr(Stdio::piped()).spawn().expect("watch");
+        let lines = lines(child.stderr.take().expect("piped"));
+        Running { child, lines }
     }
 
-    fn says(&mut self, words: &str) {
-        let mut line = String::new();
-        while !line.contains(words) {
-            line.clear();
-            assert!(self.said.read_line(&mut line).expect("stderr") > 0, "{words}: it ended");
+    fn follow(tree: &Tree) -> Running {
+        let mut child = tree.command(&["status", "--follow"]).stdout(Stdio::piped()).spawn().expect("status");
+        let lines = lines(child.stdout.take().expect("piped"));
+        Running { child, lines }
+    }
+
+    /// Waits for a line with these words, whatever comes before it.
+    fn says(&self, words: &str) {
+        let mut before = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(LIMIT);
+            let line = line.unwrap_or_else(|why| panic!("{words}: {why}, after {before:?}"));
+            if line.contains(words) {
+                return;
+            }
+            before.push(line);
         }
     }
 
@@ -38,11 +54,24 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Reads until the end; a test that waits for a line can give up.
+fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (line, lines) = channel();
+    std::thread::spawn(move || {
+        for read in BufReader::new(from).lines().map_while(Result::ok) {
+            if line.send(read).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }
 
 fn ready() -> Tree {
@@ -56,7 +85,7 @@ fn ready() -> Tree {
 fn a_pod_looks_on_while_the_unit_runs_and_ends_when_it_is_started() {
     let tree = ready();
     tree.write(UNIT, "");
-    let mut pod = Watch::start(&tree, &["watch", "--pod"]);
+    let mut pod = Running::watch(&tree);
     pod.says("crossfade-watch.service of this node does the work");
     assert!(!tree.has(OURS) && !tree.has("run/crossfade/status.json"), "it did the work");
     fs::remove_file(tree.path(UNIT)).expect("stopped");
@@ -75,9 +104,9 @@ fn a_pod_looks_on_while_the_unit_runs_and_ends_when_it_is_started() {
 #[test]
 fn of_two_one_looks_on_and_goes_on_where_the_other_ended() {
     let tree = ready();
-    let first = Watch::start(&tree, &["watch", "--pod"]);
+    let first = Running::watch(&tree);
     until("the first one's work", || first.writes(&tree));
-    let mut second = Watch::start(&tree, &["watch", "--pod"]);
+    let second = Running::watch(&tree);
     second.says("another watch runs here");
     assert!(first.writes(&tree));
     assert_eq!(tree.run(&["watch"]).status, 75, "whoever does not wait is refused");
@@ -88,7 +117,7 @@ fn of_two_one_looks_on_and_goes_on_where_the_other_ended() {
 #[test]
 fn switched_off_it_stays_and_does_nothing() {
     let tree = ready();
-    let mut pod = Watch::start(&tree, &["watch", "--pod"]);
+    let mut pod = Running::watch(&tree);
     until("its work", || pod.writes(&tree));
     tree.write("etc/crossfade/disabled", "");
     until("its end of work", || status(&tree)["reason"] == "SwitchedOff");
@@ -98,19 +127,12 @@ fn switched_off_it_stays_and_does_nothing() {
 #[test]
 fn whoever_follows_is_told_of_every_change() {
     let tree = ready();
-    let mut follow = tree.command(&["status", "--follow"]).stdout(Stdio::piped()).spawn().expect("status");
-    let mut lines = BufReader::new(follow.stdout.take().expect("piped")).lines();
-    let mut says = |words: &str| {
-        let line = lines.next().expect("no end").expect("a line");
-        assert!(line.contains(words), "{words}: {line}");
-    };
-    says("no watch has run in this boot");
-    let pod = Watch::start(&tree, &["watch", "--pod"]);
-    says("NetworkReady");
+    let follow = Running::follow(&tree);
+    follow.says("no watch has run in this boot");
+    let pod = Running::watch(&tree);
+    follow.says("NetworkReady");
     fs::remove_file(tree.path("run/probe")).expect("probe");
-    says("WaitingForNetwork");
+    follow.says("WaitingForNetwork");
     drop(pod);
-    says("has ended");
-    follow.kill().expect("ends");
-    follow.wait().expect("ended");
+    follow.says("has ended");
 }
