@@ -42,9 +42,7 @@ soak: setup build ## random histories, SOAK_MINUTES (10) against the model and a
 
 .PHONY: enumerate
 enumerate: setup build ## the shim broken at every system call; POINT='...' plays a single one (docs/proof/system-calls.md)
-	@cargo build --locked -p lab --bins
-	@program=$$(cargo test --locked --no-run -p lab --test enumeration 2>&1 | tee /dev/stderr | \
-		sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && \
+	@program=$$(tests/programs --test enumeration | cut -d ' ' -f 4) && \
 		CROSSFADE_ENUMERATE=$${CROSSFADE_ENUMERATE:-all} CROSSFADE_POINT='$(POINT)' tests/raise "$$program"
 
 .PHONY: bench
