@@ -4,6 +4,7 @@
 //! before anything is touched, so that an image with settings nobody could use is never built.
 
 mod decide;
+mod findings;
 mod gather;
 mod registration;
 mod sides;
@@ -16,11 +17,12 @@ use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 
 use self::decide::{Decision, decide};
 use self::gather::Facts;
-use crate::change::{Change, Write, finish};
+use crate::change::{Change, Write};
 use crate::cli::{Bake, Global};
 use crate::exit::{Exit, Failure};
+use crate::outcome::{Changed, finish};
 use crate::places::{NODE_FILE, Root};
-use crate::print::{Changed, Report};
+use crate::print::Report;
 
 /// Mode of both files: they hold no secret.
 const MODE: u32 = 0o644;

@@ -18,10 +18,7 @@ use shim::layout::Layout;
 use shim::store::{Found, Key, Store};
 use shim::trust;
 
-use crate::cli::Global;
-use crate::exit::{Exit, Failure};
 use crate::mounts::Mounts;
-use crate::print::{Changed, Done, Outcome};
 
 /// Largest file that is compared, or moved to another filesystem, in bytes: a plugin.
 const MAX_BYTES: usize = 64 << 20;
@@ -197,35 +194,8 @@ pub fn look(path: &Path) -> Option<(Vec<u8>, u32)> {
     Some((bytes, meta.mode() & 0o7777))
 }
 
-/// Carries out changes of files and directories, in their order. A written file's directory is made where it is absent, for us
-/// alone where the file is.
-///
-/// # Errors
-/// The first that fails, with its target; those before it are done.
-pub fn carry_out(changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
-    let mut done = Vec::with_capacity(changes.len());
-    for change in changes {
-        let outcome = file_act(&change.act).map_err(|e| {
-            Failure::new(Exit::Failed, format!("{} {}: {e}", change.act.word(), change.target))
-        })?;
-        done.push(Done { outcome: outcome.then_some(Outcome::Done), change });
-    }
-    Ok(done)
-}
-
-/// The end of a command of files and directories: carries the changes out, or says in a dry run what they would be.
-///
-/// # Errors
-/// As [`carry_out`].
-pub fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
-    if global.dry_run {
-        return Ok(Changed::planned(changes, notes));
-    }
-    Ok(Changed::applied(carry_out(changes)?, notes))
-}
-
 /// Does what an act says of files and directories; false where that is nothing.
-fn file_act(act: &Act) -> io::Result<bool> {
+pub(crate) fn file_act(act: &Act) -> io::Result<bool> {
     match act {
         Act::Write(wanted) => {
             if let Some(dir) = wanted.path.parent() {

@@ -15,8 +15,9 @@ use crate::boot;
 use crate::cli::{Boot, Explain, Global, Mode};
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
+use crate::outcome::Changed;
 use crate::places::Root;
-use crate::print::{Changed, Report};
+use crate::print::Report;
 use crate::{generator, switch};
 
 /// Everything that decides how this node boots.

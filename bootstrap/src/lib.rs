@@ -28,6 +28,7 @@ pub mod inventory;
 pub mod kubelet;
 pub mod mounts;
 pub mod node;
+pub mod outcome;
 pub mod places;
 pub mod policy;
 pub mod print;

@@ -23,8 +23,9 @@ use crate::cli::{self, Global};
 use crate::durable::outlives_reboot;
 use crate::exit::{Exit, Failure};
 use crate::node;
+use crate::outcome::{Changed, Done, Outcome};
 use crate::places::Root;
-use crate::print::{Changed, Done, Outcome, Report};
+use crate::print::Report;
 
 /// Mode of a policy file that we make: it holds no secret.
 const POLICY_MODE: u32 = 0o644;

@@ -35,7 +35,7 @@ use crate::change::{self, Act, Change};
 use crate::cli::{Global, Sweep};
 use crate::exit::{Exit, Failure};
 use crate::facts::{bin_dirs, joined};
-use crate::print::{Changed, Done, Outcome};
+use crate::outcome::{Changed, Done, Outcome};
 use crate::runtime::{Listing, cri::Runtime};
 use crate::settings::Settings;
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use shim::policy::{Phase, Policy, Side};
 
+use super::findings::Findings;
 use super::gather::Facts;
 use super::registration::{self, Registration};
-use super::sides::{self, Sides};
+use super::sides::{self, Sides, pretty};
 use crate::cli::{Bake, Image, Mode};
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::kubelet::{refusals, taint};
 use crate::node::Node;
 use crate::profile::{self, Profile};
@@ -23,42 +24,6 @@ pub(super) struct Decision {
     pub(super) node: Vec<u8>,
     /// What a person may want to know.
     pub(super) notes: Vec<String>,
-}
-
-/// Everything that stands in the way, and how the command ends for it.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    all: Vec<String>,
-    is_usage: bool,
-    is_settings: bool,
-}
-
-impl Findings {
-    /// Options that make no sense together.
-    pub(super) fn usage(&mut self, why: impl Into<String>) {
-        self.is_usage = true;
-        self.all.push(why.into());
-    }
-
-    /// Something that no node could use.
-    pub(super) fn settings(&mut self, why: impl Into<String>) {
-        self.is_settings = true;
-        self.all.push(why.into());
-    }
-
-    /// Something in the tree.
-    fn found(&mut self, why: impl Into<String>) {
-        self.all.push(why.into());
-    }
-
-    fn failure(self) -> Failure {
-        let exit = match (self.is_usage, self.is_settings) {
-            (true, _) => Exit::Usage,
-            (false, true) => Exit::BadSettings,
-            (false, false) => Exit::No,
-        };
-        Failure { exit, findings: self.all }
-    }
 }
 
 /// node.json as it is made of options; keys in the order in which a person reads them.
@@ -100,7 +65,8 @@ pub(super) fn decide(wanted: &Bake, facts: &Facts) -> Result<Decision, Failure> 
             "/etc/crossfade/disabled is there, so nodes of this image come up without Crossfade".into(),
         );
     }
-    if way.all.is_empty() { Ok(Decision { policy, node, notes }) } else { Err(way.failure()) }
+    way.refuse()?;
+    Ok(Decision { policy, node, notes })
 }
 
 /// The policy of options.
@@ -189,14 +155,6 @@ fn fits(bytes: &[u8], image: Image, way: &mut Findings, notes: &mut Vec<String>)
     if !node.kubelet.register && !says_nothing {
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }
-}
-
-/// JSON as a person writes it, with an end of line.
-pub(super) fn pretty(value: &impl Serialize) -> Vec<u8> {
-    // Strings, numbers, lists and maps of strings always serialise.
-    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::Findings;
+use super::findings::Findings;
 use crate::cli::Bake;
 use crate::kubelet::taint::{self, Taint};
 use crate::profile::{self, Migration};

@@ -7,7 +7,7 @@ use shim::fields::nearest;
 use shim::layout::CONF_FILE;
 use shim::policy::{Network, Phase, Policy, Side};
 
-use super::decide::{Findings, pretty};
+use super::findings::Findings;
 use crate::cli::Bake;
 use crate::profile::{self, GENERIC, Profile};
 
@@ -168,4 +168,12 @@ pub(super) fn notes(policy: &Policy) -> Vec<String> {
         }
     }
     notes
+}
+
+/// JSON as a person writes it, with an end of line.
+pub(super) fn pretty(value: &impl Serialize) -> Vec<u8> {
+    // Strings, numbers, lists and maps of strings always serialise.
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
 }

@@ -14,12 +14,12 @@ use shim::layout::CONF_DIR;
 
 use self::decide::{Decision, decide};
 use self::gather::Facts;
-use crate::change::{Change, carry_out, finish};
+use crate::change::Change;
 use crate::cli::{Boot, Global};
 use crate::exit::Failure;
 use crate::node::Node;
+use crate::outcome::{Changed, carry_out, finish};
 use crate::places::{BOOTED, KUBELET_ENV, Root, UNFIT};
-use crate::print::Changed;
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::switch;
 

@@ -9,8 +9,8 @@ use super::record::Record;
 use super::systemd;
 use crate::change::{Act, Change};
 use crate::exit::{Exit, Failure};
+use crate::outcome::{Done, Outcome};
 use crate::places::{BROUGHT, IDENTITY};
-use crate::print::{Done, Outcome};
 
 /// What leaving takes, once nothing is attached through us.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Leave {
             if matches!(change.act, Act::Systemctl(_)) {
                 done.extend(systemd::carry_out(vec![change])?);
             } else {
-                done.extend(crate::change::carry_out(vec![change])?);
+                done.extend(crate::outcome::carry_out(vec![change])?);
             }
         }
         let layout = Layout::default();
@@ -80,7 +80,7 @@ impl Leave {
             remove_empty(&dir);
         }
         for file in [Path::new(IDENTITY), Path::new(BROUGHT)] {
-            done.extend(crate::change::carry_out(vec![Change::remove(
+            done.extend(crate::outcome::carry_out(vec![Change::remove(
                 file.into(),
                 false,
                 "ours to remember",

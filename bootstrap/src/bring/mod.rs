@@ -23,8 +23,8 @@ use self::record::Record;
 use crate::change::{self, Change, Write};
 use crate::digest;
 use crate::exit::{Exit, Failure};
+use crate::outcome::Done;
 use crate::places::BROUGHT;
-use crate::print::Done;
 
 /// What bringing takes.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Plan {
         remember(&during)?;
         let layout = Layout::default();
         // Nobody flips the policy in between.
-        let done = lock::exclusively(&layout, "policy", || Ok(change::carry_out(changes)));
+        let done = lock::exclusively(&layout, "policy", || Ok(crate::outcome::carry_out(changes)));
         let done = done.map_err(|e| Failure::later(format!("lock of the policy: {e}")))??;
         remember(&after)?;
         Ok(done)

@@ -7,7 +7,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::change::{Act, Change};
 use crate::exit::{Exit, Failure};
-use crate::print::{Done, Outcome};
+use crate::outcome::{Done, Outcome};
 
 /// Units that run what we bring.
 const UNITS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];

@@ -20,10 +20,10 @@ pub mod tree;
 use self::decide::{Decision, decide};
 use self::gather::Facts;
 use self::report::{Sealed, is_kept};
-use crate::change::{Act, carry_out};
+use crate::change::Act;
 use crate::cli::{Global, Seal};
 use crate::exit::Failure;
-use crate::print::{Done, Outcome};
+use crate::outcome::{Done, Outcome, carry_out};
 
 /// Said to whoever only asked.
 const REMEDY: &str = "crossfade-bootstrap seal removes what is to be removed, unless something is refused; --allow PATH lets something stay";

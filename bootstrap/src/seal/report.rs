@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::change::Act;
 use crate::exit::Exit;
-use crate::print::{Done, Outcome, Report};
+use crate::outcome::{Done, Outcome};
+use crate::print::Report;
 
 /// What was removed, and what a person has to decide.
 ///

@@ -9,7 +9,7 @@ use shim::{file, ready, trust};
 
 use crate::change::{self, Act, Change, Write};
 use crate::cli::Global;
-use crate::print::{Done, Outcome};
+use crate::outcome::{Done, Outcome};
 
 /// Mode of directories in which others read: our conf's, and the markers of probes.
 const OPEN_DIR: u32 = 0o755;

@@ -31,12 +31,13 @@ use shim::process::Process;
 use shim::trust;
 
 use crate::api::{Publisher, credential};
-use crate::change::{Change, Write, finish};
+use crate::change::{Change, Write};
 use crate::cli::{Global, Watch};
 use crate::exit::{Exit, Failure};
 use crate::node::{self, Node};
+use crate::outcome::{Changed, finish};
 use crate::places::{Root, STATUS, WATCH_LOCK, WITHOUT};
-use crate::print::{self, Changed, Report};
+use crate::print::{self, Report};
 use crate::report::Publish;
 use crate::unit::Unit;
 use facts::{Known, Usual};

@@ -21,9 +21,9 @@ use crate::change::Act;
 use crate::cli::Mode;
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
+use crate::outcome::Outcome;
 use crate::places::STATUS;
 use crate::policy;
-use crate::print::Outcome;
 use crate::report::{Happened, NodeReport, Publish, Reason};
 
 /// Between two looks at a node on which all is well.

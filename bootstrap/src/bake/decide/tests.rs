@@ -1,5 +1,6 @@
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::exit::Exit;
 use clap::Parser;
 
 fn facts() -> Facts {

@@ -15,12 +15,12 @@ use serde_json::Value;
 use shim::file::PRIVATE;
 
 use super::{RuntimeConfig, containerd, read, tree};
-use crate::change::{self, Act, Change, Write, carry_out, finish};
+use crate::change::{self, Act, Change, Write};
 use crate::cli::{Global, Mode};
 use crate::exit::{Exit, Failure};
 use crate::node::{Node, RuntimeKind};
+use crate::outcome::{Changed, carry_out, finish};
 use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ENV, Root};
-use crate::print::Changed;
 use crate::switch;
 use crate::unit::matches;
 
