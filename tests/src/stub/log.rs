@@ -87,19 +87,24 @@ impl Call {
 }
 
 impl CallLog {
-    /// Every event so far.
+    /// Every event so far. A line that ends too early is none: it is of a stub that was killed as it wrote, which comes before all it does.
     ///
     /// # Errors
-    /// When the log is not readable or a line is torn.
+    /// When the log is not readable or a line is no event.
     pub fn events(&self) -> Result<Vec<Event>> {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error).with_context(|| format!("read {}", self.path.display())),
         };
-        text.lines()
-            .map(|line| serde_json::from_str(line).with_context(|| format!("call log line {line}")))
-            .collect()
+        let events =
+            text.lines().filter(|line| !line.is_empty()).filter_map(|line| {
+                match serde_json::from_str(line) {
+                    Err(error) if error.is_eof() => None,
+                    event => Some(event.with_context(|| format!("call log line {line}"))),
+                }
+            });
+        events.collect()
     }
 
     /// Every call so far but VERSION, which runtimes and shims may ask at will.
@@ -171,16 +176,35 @@ impl CallLog {
     }
 }
 
-/// Appends one line to the call log in one write, so that lines of parallel stubs never mix.
+/// Appends one line to the call log in one write, so that lines of parallel stubs never mix; an end of line comes first, since the kernel
+/// ends a write early, between two pages, for a process that is killed.
 ///
 /// # Errors
 /// When the log is not writable.
 pub fn append(log: &Path, event: &Event) -> Result<()> {
-    let mut line = serde_json::to_vec(event)?;
-    line.push(b'\n');
+    let line = format!("\n{}\n", serde_json::to_string(event)?);
     let mut file = OpenOptions::new().append(true).create(true).open(log)?;
-    if file.write(&line)? != line.len() {
+    if file.write(line.as_bytes())? != line.len() {
         bail!("short write to {}", log.display());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stub_that_was_killed_as_it_wrote_hides_nobody_else() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let log = CallLog { path: dir.path().join("log") };
+        let spawned = |pid| append(&log.path, &Event::Spawned { by: 1, pid }).expect("line");
+        spawned(2);
+        let mut torn = OpenOptions::new().append(true).open(&log.path).expect("log");
+        torn.write_all(b"\n{\"event\":\"call\",\"fds\":[[0,\"/memfd\"").expect("torn");
+        spawned(3);
+        assert_eq!(log.spawned().expect("events"), [2, 3]);
+        torn.write_all(b"{\"event\":\"no such event\"}\n").expect("wrong");
+        assert!(log.events().is_err(), "what is whole and wrong is no torn line");
+    }
 }
