@@ -14,7 +14,7 @@
 pub mod interface;
 mod log;
 
-pub use log::{Call, CallLog, Event, append};
+pub use log::{Call, CallLog, Event, append, events};
 
 use std::{
     collections::BTreeMap,

@@ -87,24 +87,16 @@ impl Call {
 }
 
 impl CallLog {
-    /// Every event so far. A line that ends too early is none: it is of a stub that was killed as it wrote, which comes before all it does.
+    /// Every event so far.
     ///
     /// # Errors
-    /// When the log is not readable or a line is no event.
+    /// When the log is not readable, or as [`events`].
     pub fn events(&self) -> Result<Vec<Event>> {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error).with_context(|| format!("read {}", self.path.display())),
-        };
-        let events =
-            text.lines().filter(|line| !line.is_empty()).filter_map(|line| {
-                match serde_json::from_str(line) {
-                    Err(error) if error.is_eof() => None,
-                    event => Some(event.with_context(|| format!("call log line {line}"))),
-                }
-            });
-        events.collect()
+        match fs::read_to_string(&self.path) {
+            Ok(text) => events(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error).with_context(|| format!("read {}", self.path.display())),
+        }
     }
 
     /// Every call so far but VERSION, which runtimes and shims may ask at will.
@@ -174,6 +166,21 @@ impl CallLog {
     pub fn clear(&self) -> Result<()> {
         fs::write(&self.path, b"").with_context(|| format!("empty {}", self.path.display()))
     }
+}
+
+/// The events of a piece of the call log. A line that ends too early is none: it is of a stub that was killed as it wrote, which comes before
+/// all that it does.
+///
+/// # Errors
+/// A line that is whole and no event.
+pub fn events(text: &str) -> Result<Vec<Event>> {
+    let events = text.lines().filter(|line| !line.is_empty()).filter_map(|line| {
+        match serde_json::from_str::<Event>(line) {
+            Err(error) if error.is_eof() => None,
+            event => Some(event.with_context(|| format!("call log line {line}"))),
+        }
+    });
+    events.collect()
 }
 
 /// Appends one line to the call log in one write, so that lines of parallel stubs never mix; an end of line comes first, since the kernel

@@ -13,7 +13,7 @@ use lab::{
     caller::{Outcome, Plugin, Running},
     deadline::until,
     invariants,
-    stub::{Call as StubCall, Event, Gate, PATIENCE},
+    stub::{Call as StubCall, Event, Gate, PATIENCE, events},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -270,13 +270,11 @@ impl World {
         // A line that is being written counts when it ends.
         text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
         self.log_read.set(self.log_read.get() + text.len() as u64);
-        let events = text.lines().map(serde_json::from_str::<Event>);
-        let calls = events.filter_map(|event| match event {
-            Ok(Event::Call(call)) if call.verb() != "VERSION" => Some(Ok(*call)),
-            Ok(_) => None,
-            Err(error) => Some(Err(error)),
+        let calls = events(&text)?.into_iter().filter_map(|event| match event {
+            Event::Call(call) if call.verb() != "VERSION" => Some(*call),
+            Event::Call(_) | Event::Spawned { .. } => None,
         });
-        calls.collect::<Result<_, _>>().context("the call log")
+        Ok(calls.collect())
     }
 
     /// Waits until nobody of this node's works any more.
