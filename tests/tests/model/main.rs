@@ -8,6 +8,7 @@
 mod campaign;
 mod draw;
 mod history;
+mod oracle;
 mod play;
 mod real;
 mod reference;
@@ -81,7 +82,10 @@ fn trials(only_listed: bool) -> Result<Vec<Trial>> {
     if let Some(extent) = soak(variable("CROSSFADE_SOAK_MINUTES"), variable("CROSSFADE_SOAK_STEPS"))? {
         return Ok(vec![trial("soak".into(), Box::new(move |programs| soaked(extent, programs)))]);
     }
-    let mut trials = Vec::new();
+    let mut trials: Vec<Trial> = oracle::TRIALS
+        .into_iter()
+        .map(|(name, test)| trial(format!("oracle::{name}"), Box::new(move |_programs| test())))
+        .collect();
     for (kind, histories) in SHORT {
         let extent = Extent { first_seed: FIRST_SEED, histories, steps: u64::MAX, time: Duration::MAX };
         trials.push(trial(

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use lab::invariants::{self, Leavings, Named};
 
 use crate::history::{CONTAINERS, Call, Disk, History, How, Key, List, Operation, Policy, Side, Thing};
-use crate::reference::Reference;
+use crate::reference::{Reference, Together};
 use crate::tally::Tally;
 use crate::world::{Ended, Programs, Seen, Torn, World};
 
@@ -136,7 +136,7 @@ impl Play {
         judged.with_context(|| format!("{seen}; records {papers:?}; before: {before}"))
     }
 
-    /// Whatever happens at once must look as if it had happened in some order.
+    /// Whatever happens at once must look as if it had happened in some order, in which a GC or sweep may be in pieces.
     fn together(&mut self, calls: &[Call], tally: &mut Tally) -> Result<()> {
         let faults = calls.first().map(|call| call.faults().to_vec()).unwrap_or_default();
         let mut calls = calls.to_vec();
@@ -154,38 +154,19 @@ impl Play {
         all.sort_by_key(|call| call.pid);
         self.steps.extend(invariants::steps(&all)?);
         let papers = self.papers()?;
-        let collectors = calls.iter().filter(|call| call.key().is_none()).count();
-        let mut why = Vec::new();
-        for order in orders(calls.len()) {
-            let mut reference = self.reference.clone();
-            reference.in_play = calls.iter().filter_map(Call::key).collect();
-            if collectors > 1 {
-                reference.in_play.extend(Key::all());
+        let together = Together { calls: &calls, valid: &valid, seen: &seen };
+        match self.reference.explain(together, &papers) {
+            Ok(reference) => {
+                self.reference = reference;
+                Ok(())
             }
-            reference.at_once = true;
-            let mut judge = || -> Result<()> {
-                for index in &order {
-                    reference.judge(&calls[*index], &valid[*index], &seen[*index])?;
-                }
-                reference.compare(&papers)
-            };
-            match judge() {
-                Ok(()) => {
-                    reference.in_play.clear();
-                    reference.at_once = false;
-                    self.reference = reference;
-                    return Ok(());
-                }
-                Err(error) => why.push(format!("in the order {order:?}: {error:#}")),
+            Err(why) => {
+                let before = &self.reference.attachments;
+                let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
+                let seen = seen.join("\n  ");
+                Err(anyhow!("no order explains\n  {seen}\nrecords {papers:?}; before: {before:?}\n{why:#}"))
             }
         }
-        let before = &self.reference.attachments;
-        let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
-        let seen = seen.join("\n  ");
-        Err(anyhow!(
-            "no order explains\n  {seen}\nrecords {papers:?}; before: {before:?}\n{}",
-            why.join("\n")
-        ))
     }
 
     fn agent(&mut self, side: Side, thing: Thing, there: bool) -> Result<()> {
@@ -263,20 +244,4 @@ impl Play {
         );
         Ok(())
     }
-}
-
-/// Every order of so many things.
-fn orders(count: usize) -> Vec<Vec<usize>> {
-    if count == 0 {
-        return vec![Vec::new()];
-    }
-    let mut all = Vec::new();
-    for shorter in orders(count - 1) {
-        for at in 0..count {
-            let mut order = shorter.clone();
-            order.insert(at, count - 1);
-            all.push(order);
-        }
-    }
-    all
 }

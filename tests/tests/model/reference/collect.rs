@@ -9,54 +9,96 @@ use super::{
     Attachment, Debt, Ends, Failure, Owing, Paper, Reading, Reference, code, failure, hangs, reading::list_of,
 };
 use crate::history::{Disk, Fault, Key, Part, Side, Verb};
+use crate::world::Seen;
+
+/// Who collects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Collector {
+    Gc,
+    Sweep,
+}
+
+/// What a GC or sweep has been judged for so far: it closes one attachment after the other, and other calls may come between.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    pub(super) reading: Reading,
+    failures: Vec<Failure>,
+}
+
+impl Progress {
+    pub(crate) fn new(seen: &Seen) -> Self {
+        Self { reading: Reading::new(seen), failures: Vec::new() }
+    }
+}
 
 impl Reference {
     pub(super) fn gc(
         &mut self,
         valid: &BTreeSet<Key>,
         faults: &[Fault],
-        reading: &mut Reading,
+        progress: &mut Progress,
     ) -> Result<Ends> {
         if self.broken {
             return Ok(Ends::code(code::CONFIG));
         }
-        // One that hangs uses up the time of those after it.
-        let late = Part::ALL.iter().any(|part| hangs(faults, *part, Verb::Del));
-        let mut failures = Vec::new();
         for key in self.unlisted(valid) {
-            failures.extend(self.collected(key, late, faults, reading)?);
+            self.collect(Collector::Gc, key, valid, faults, progress)?;
         }
         if self.policy.forward {
-            failures.extend(self.forwarded(valid, late, faults, reading)?);
+            let late = gc_may_be_late(faults);
+            let failures = self.forwarded(valid, late, faults, &mut progress.reading)?;
+            progress.failures.extend(failures);
         }
-        Ok(Ends::any_of(&failures))
+        Ok(Ends::any_of(&progress.failures))
     }
 
     pub(super) fn sweep(
         &mut self,
         valid: &BTreeSet<Key>,
         faults: &[Fault],
-        reading: &mut Reading,
+        progress: &mut Progress,
     ) -> Result<Ends> {
         if self.broken {
             return Ok(Ends::code(code::BAD_SETTINGS));
         }
-        let mut failures = Vec::new();
         for key in self.unlisted(valid) {
-            let Some(attachment) = self.attachments.get(&key) else { continue };
-            let served = |side: Side| self.is_up(side) || self.policy.retired && side == Side::Old;
-            let waits = |debt: Debt| attachment.legs.iter().any(|leg| leg.debt == debt && !served(leg.side));
-            if waits(Debt::Owed) {
-                continue;
-            }
-            let perhaps = waits(Debt::Doubtful);
-            failures.extend(self.collected(key, perhaps, faults, reading)?);
+            self.collect(Collector::Sweep, key, valid, faults, progress)?;
         }
         let failures: Vec<Failure> =
-            failures.into_iter().map(|failure| Failure { code: 1, ..failure }).collect();
+            progress.failures.iter().map(|failure| Failure { code: 1, ..*failure }).collect();
         let ends = Ends::any_of(&failures);
         // Temporary files that cannot be removed are told as well.
         Ok(if self.disk == Disk::Sound { ends } else { ends.or(Ends::code(1)) })
+    }
+
+    /// One close of a GC or sweep. An attachment that it has no reason to close is left alone.
+    pub(crate) fn collect(
+        &mut self,
+        collector: Collector,
+        key: Key,
+        valid: &BTreeSet<Key>,
+        faults: &[Fault],
+        progress: &mut Progress,
+    ) -> Result<()> {
+        if self.broken || !self.unlisted(valid).contains(&key) {
+            return Ok(());
+        }
+        let perhaps = match collector {
+            Collector::Gc => gc_may_be_late(faults),
+            Collector::Sweep => {
+                let Some(attachment) = self.attachments.get(&key) else { return Ok(()) };
+                let served = |side: Side| self.is_up(side) || self.policy.retired && side == Side::Old;
+                let waits =
+                    |debt: Debt| attachment.legs.iter().any(|leg| leg.debt == debt && !served(leg.side));
+                if waits(Debt::Owed) {
+                    return Ok(());
+                }
+                waits(Debt::Doubtful)
+            }
+        };
+        let failures = self.collected(key, perhaps, faults, &mut progress.reading)?;
+        progress.failures.extend(failures);
+        Ok(())
     }
 
     /// Attachments that are to be closed: not listed, and past the grace or of an earlier boot. Damaged ones wait for a DEL.
@@ -200,4 +242,9 @@ impl Reference {
         ensure!(foreign.is_empty(), "{} has nothing of {foreign:?}: its list is {got:?}", side.name());
         Ok(())
     }
+}
+
+/// A delegate that hangs uses up the time of those after it.
+fn gc_may_be_late(faults: &[Fault]) -> bool {
+    Part::ALL.iter().any(|part| hangs(faults, *part, Verb::Del))
 }

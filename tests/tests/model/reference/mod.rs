@@ -13,6 +13,7 @@ mod collect;
 mod del;
 mod look;
 mod reading;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +22,10 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::history::{Attach, Call, Disk, Fault, How, Key, List, Part, Policy, Setup, Side, Thing, Verb};
 use crate::world::{Ended, NetnsId, Seen};
 
+use collect::{Collector, Progress};
 use del::Owing;
 pub(crate) use reading::{Expected, Reading};
+pub(crate) use together::Together;
 
 /// What an error object means.
 pub(crate) mod code {
@@ -224,23 +227,23 @@ impl Reference {
     ///
     /// `valid` is what the runtime listed to a GC or sweep.
     pub(crate) fn judge(&mut self, call: &Call, valid: &[Key], seen: &Seen) -> Result<()> {
-        let mut reading = Reading::new(seen);
+        self.judge_rest(call, valid, seen, Progress::new(seen))
+    }
+
+    /// [`Self::judge`] for a call whose `progress` has been judged already; only a GC or sweep has any.
+    fn judge_rest(&mut self, call: &Call, valid: &[Key], seen: &Seen, mut progress: Progress) -> Result<()> {
+        let reading = &mut progress.reading;
+        let listed = || valid.iter().copied().collect();
         let ends = match call {
-            Call::Add { key, annotation, faults } => {
-                self.add((*key, *annotation), faults, seen, &mut reading)?
-            }
-            Call::Del { key, without_netns, faults } => {
-                self.del(*key, *without_netns, faults, &mut reading)?
-            }
-            Call::Check { key, faults } => self.check(*key, faults, &mut reading)?,
-            Call::Status { faults } => self.status(faults, &mut reading)?,
+            Call::Add { key, annotation, faults } => self.add((*key, *annotation), faults, seen, reading)?,
+            Call::Del { key, without_netns, faults } => self.del(*key, *without_netns, faults, reading)?,
+            Call::Check { key, faults } => self.check(*key, faults, reading)?,
+            Call::Status { faults } => self.status(faults, reading)?,
             Call::Gc { list: List::Missing, .. } if !self.broken => Ends::success(),
-            Call::Gc { faults, .. } => self.gc(&valid.iter().copied().collect(), faults, &mut reading)?,
-            Call::Sweep { faults, .. } => {
-                self.sweep(&valid.iter().copied().collect(), faults, &mut reading)?
-            }
+            Call::Gc { faults, .. } => self.gc(&listed(), faults, &mut progress)?,
+            Call::Sweep { faults, .. } => self.sweep(&listed(), faults, &mut progress)?,
         };
-        reading.finished().with_context(|| format!("{} called more than it may", call.name()))?;
+        progress.reading.finished().with_context(|| format!("{} called more than it may", call.name()))?;
         ensure!(
             ends.allow(seen.ended),
             "ended with {:?}, allowed is {:?}: {}",

@@ -1,0 +1,153 @@
+//! The reference itself, on made-up sights of calls at once: it accepts every order that the promises allow, and no other.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use lab::stub::Call as StubCall;
+use serde_json::json;
+
+use crate::history::{Attach, Call, Key, List, Policy, Setup, Side};
+use crate::reference::{Reference, Together};
+use crate::world::{Ended, Seen, World};
+
+/// One container of two attachments, the later of which is added again while a sweep closes both.
+const EARLIER: Key = Key { container: 0, ifname: 1 };
+const AGAIN: Key = Key { container: 0, ifname: 0 };
+
+/// A made-up sight: its name, and the test.
+type Sight = (&'static str, fn() -> Result<()>);
+
+/// All of them.
+pub(crate) const TRIALS: [Sight; 5] = [
+    ("an_add_between_two_closes_of_a_sweep_gets_the_next_free_ifname", between_two_closes),
+    ("an_add_after_all_closes_of_a_sweep_gets_the_first_ifname", after_all_closes),
+    ("an_add_never_gets_an_ifname_that_no_order_of_the_closes_explains", no_order_of_closes),
+    ("an_add_beside_a_sweep_never_gets_an_ifname_that_is_in_use", ifname_in_use),
+    ("a_sweep_that_leaves_one_of_two_is_told_whatever_comes_between", one_of_two_left),
+];
+
+fn between_two_closes() -> Result<()> {
+    explained(&both_closed(), &added("net2"), &[AGAIN])
+}
+
+fn after_all_closes() -> Result<()> {
+    explained(&both_closed(), &added("net1"), &[AGAIN])
+}
+
+fn no_order_of_closes() -> Result<()> {
+    refused(&both_closed(), &added("net3"), &[AGAIN], "net3")
+}
+
+/// The sweep leaves the earlier attachment alone, since the runtime lists it, so `net1` is in use at every moment.
+fn ifname_in_use() -> Result<()> {
+    let node = two_attachments()?;
+    let swept = seen(dels_of("eth0", "net2"), None);
+    let (add, sweep) = calls();
+    let node_keeps = |add_seen: Seen| {
+        let together = Together {
+            calls: &[add.clone(), sweep.clone()],
+            valid: &[Vec::new(), vec![EARLIER]],
+            seen: &[add_seen, swept.clone()],
+        };
+        node.explain(together, &[EARLIER, AGAIN].into()).map(drop)
+    };
+    node_keeps(added("net2")).context("the first free ifname")?;
+    ensure!(node_keeps(added("net1")).is_err(), "net1 is in use, and an ADD that took it was accepted");
+    Ok(())
+}
+
+/// The ADD came between: that explains its ifname, but not that the earlier attachment was never closed.
+fn one_of_two_left() -> Result<()> {
+    let sweep = seen(dels_of("eth0", "net2"), None);
+    refused(&sweep, &added("net2"), &[EARLIER, AGAIN], "no DEL came")
+}
+
+fn explained(sweep: &Seen, add: &Seen, papers: &[Key]) -> Result<()> {
+    explain(sweep, add, papers).context("no order explains what the promises allow")
+}
+
+fn refused(sweep: &Seen, add: &Seen, papers: &[Key], words: &str) -> Result<()> {
+    let why = explain(sweep, add, papers).err().context("an order explains what no promise allows")?;
+    ensure!(format!("{why:#}").contains(words), "it is refused for another reason than {words:?}: {why:#}");
+    Ok(())
+}
+
+fn explain(sweep: &Seen, add: &Seen, papers: &[Key]) -> Result<()> {
+    let (add_call, sweep_call) = calls();
+    let papers: BTreeSet<Key> = papers.iter().copied().collect();
+    let together = Together {
+        calls: &[add_call, sweep_call],
+        valid: &[Vec::new(), Vec::new()],
+        seen: &[add.clone(), sweep.clone()],
+    };
+    two_attachments()?.explain(together, &papers).map(drop)
+}
+
+fn calls() -> (Call, Call) {
+    let add = Call::Add { key: AGAIN, annotation: None, faults: Vec::new() };
+    (add, Call::Sweep { list: List::Empty, faults: Vec::new() })
+}
+
+/// The state after both were added, one after the other: `net1` is the earlier one's and `net2` the later one's.
+fn two_attachments() -> Result<Reference> {
+    let policy = Policy { attach: Attach::Both, primary: Side::Old, ..Policy::everything_new() };
+    let setup =
+        Setup { versions: ["1.0.0".into(), "1.0.0".into()], chain: false, probes: [false; 2], policy };
+    let mut node = Reference::new(&setup, vec!["/netns".into(); 4]);
+    for (key, secondary) in [(EARLIER, "net1"), (AGAIN, "net2")] {
+        let call = Call::Add { key, annotation: None, faults: Vec::new() };
+        let ifname = key.ifname();
+        node.judge(&call, &[], &seen(adds(&ifname, secondary), Some(&ifname)))?;
+    }
+    node.compare(&[EARLIER, AGAIN].into())?;
+    Ok(node)
+}
+
+fn added(secondary: &str) -> Seen {
+    seen(adds("eth0", secondary), Some("eth0"))
+}
+
+fn adds(primary: &str, secondary: &str) -> Vec<StubCall> {
+    vec![stub(Side::Old, "ADD", primary, "/netns"), stub(Side::New, "ADD", secondary, "/netns")]
+}
+
+fn both_closed() -> Seen {
+    seen([dels_of("eth0", "net2"), dels_of("eth1", "net1")].concat(), None)
+}
+
+/// The DELs of one attachment, the secondary first, in a netns that is gone.
+fn dels_of(primary: &str, secondary: &str) -> Vec<StubCall> {
+    vec![stub(Side::New, "DEL", secondary, ""), stub(Side::Old, "DEL", primary, "")]
+}
+
+fn seen(calls: Vec<StubCall>, ifname: Option<&str>) -> Seen {
+    let reply = ifname.map(
+        |ifname| json!({"interfaces": [{"name": ifname}], "ips": [{"address": World::address(Side::Old)}]}),
+    );
+    Seen { ended: Ended::Success, reply, calls, said: String::new(), hung: false }
+}
+
+fn stub(side: Side, verb: &str, ifname: &str, netns: &str) -> StubCall {
+    let name = match side {
+        Side::Old => "stub-old",
+        Side::New => "stub-new",
+    };
+    let mut conf = json!({"cniVersion": "1.0.0", "name": side.network(), "type": name});
+    if verb == "DEL" {
+        conf["prevResult"] = json!({"ips": [{"address": World::address(side)}]});
+    }
+    let env =
+        [("CNI_COMMAND", verb), ("CNI_CONTAINERID", "c0"), ("CNI_IFNAME", ifname), ("CNI_NETNS", netns)];
+    StubCall {
+        name: name.to_owned(),
+        argv0: name.to_owned(),
+        env: env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        stdin: Some(conf.to_string()),
+        pid: 1,
+        ppid: 1,
+        pgid: 1,
+        fds: Vec::new(),
+        blocked: String::new(),
+        ignored: String::new(),
+    }
+}

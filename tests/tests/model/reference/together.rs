@@ -1,0 +1,126 @@
+//! Calls that were made at once: what was seen of them must look as if they had been made in some order.
+//!
+//! A GC or sweep is not one step of such an order but a sequence of closes, and another call may come between any two. What
+//! comes between matters to an ADD alone: an attachment that is still there keeps the interface name of its secondary. So
+//! only the closes of containers that get an ADD are put anywhere in the order; all others commute with every other call.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, anyhow};
+
+use super::{Collector, Progress, Reference};
+use crate::history::{Call, Key, List};
+use crate::world::Seen;
+
+/// Calls made at once, with what the runtime listed to each and what was seen of each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Together<'a> {
+    pub(crate) calls: &'a [Call],
+    pub(crate) valid: &'a [Vec<Key>],
+    pub(crate) seen: &'a [Seen],
+}
+
+/// A close that a GC or sweep may make before its turn ends: whose it is, and of which attachment.
+#[derive(Debug, Clone, Copy)]
+struct Close {
+    by: usize,
+    collector: Collector,
+    key: Key,
+}
+
+impl Reference {
+    /// The state after calls that were made at once, if some order of them explains what was seen and the records that
+    /// are there then.
+    ///
+    /// # Errors
+    /// Why each order in which every GC and sweep is one step does not explain it; then no other does either.
+    pub(crate) fn explain(&self, together: Together<'_>, papers: &BTreeSet<Key>) -> Result<Self> {
+        let closes = closes(together);
+        let mut why = Vec::new();
+        for order in orders(together.calls.len()) {
+            let turn = |by: usize| order.iter().position(|index| *index == by).unwrap_or_default();
+            let last: Vec<usize> = closes.iter().map(|close| turn(close.by)).collect();
+            for (number, turns) in up_to(&last).into_iter().enumerate() {
+                let early: Vec<(usize, Close)> = turns.into_iter().zip(closes.iter().copied()).collect();
+                match self.explain_in(together, &order, &early, papers) {
+                    Ok(reference) => return Ok(reference),
+                    Err(error) if number == 0 => why.push(format!("in the order {order:?}: {error:#}")),
+                    Err(_) => {}
+                }
+            }
+        }
+        Err(anyhow!("{}", why.join("\n")))
+    }
+
+    /// The state after the calls in this order, each of the closes at the beginning of its turn.
+    fn explain_in(
+        &self,
+        together: Together<'_>,
+        order: &[usize],
+        closes: &[(usize, Close)],
+        papers: &BTreeSet<Key>,
+    ) -> Result<Self> {
+        let Together { calls, valid, seen } = together;
+        let mut reference = self.clone();
+        reference.in_play = calls.iter().filter_map(Call::key).collect();
+        if calls.iter().filter(|call| call.key().is_none()).count() > 1 {
+            reference.in_play.extend(Key::all());
+        }
+        reference.at_once = true;
+        let mut progress: Vec<Progress> = seen.iter().map(Progress::new).collect();
+        for (turn, index) in order.iter().enumerate() {
+            for (_, close) in closes.iter().filter(|(at, _)| *at == turn) {
+                let Close { by, collector, key } = *close;
+                let listed = valid[by].iter().copied().collect();
+                reference.collect(collector, key, &listed, calls[by].faults(), &mut progress[by])?;
+            }
+            reference.judge_rest(&calls[*index], &valid[*index], &seen[*index], progress[*index].clone())?;
+        }
+        reference.compare(papers)?;
+        reference.in_play.clear();
+        reference.at_once = false;
+        Ok(reference)
+    }
+}
+
+/// The closes whose place in the order an ADD can tell.
+fn closes(Together { calls, .. }: Together<'_>) -> Vec<Close> {
+    let added: BTreeSet<u8> = calls
+        .iter()
+        .filter(|call| matches!(call, Call::Add { .. }))
+        .filter_map(|call| call.key().map(|key| key.container))
+        .collect();
+    let keys = || Key::all().filter(|key| added.contains(&key.container));
+    let collectors = calls.iter().enumerate().filter_map(|(by, call)| match call {
+        // Without a list it closes nothing.
+        Call::Gc { list: List::Missing, .. } => None,
+        Call::Gc { .. } => Some((by, Collector::Gc)),
+        Call::Sweep { .. } => Some((by, Collector::Sweep)),
+        Call::Add { .. } | Call::Del { .. } | Call::Check { .. } | Call::Status { .. } => None,
+    });
+    collectors.flat_map(|(by, collector)| keys().map(move |key| Close { by, collector, key })).collect()
+}
+
+/// Every row of numbers that are at most these, these themselves first.
+fn up_to(most: &[usize]) -> Vec<Vec<usize>> {
+    most.iter().fold(vec![Vec::new()], |rows, most| {
+        let longer = |row: Vec<usize>| (0..=*most).rev().map(move |next| [row.as_slice(), &[next]].concat());
+        rows.into_iter().flat_map(longer).collect()
+    })
+}
+
+/// Every order of so many things.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    if count == 0 {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for shorter in orders(count - 1) {
+        for at in 0..count {
+            let mut order = shorter.clone();
+            order.insert(at, count - 1);
+            all.push(order);
+        }
+    }
+    all
+}
