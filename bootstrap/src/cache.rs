@@ -18,11 +18,11 @@ use shim::request::{is_name, validate_ifname};
 use shim::store::Key;
 use shim::trust;
 
+use crate::runtime::cri::LOOPBACK_NETWORK;
+
 /// Largest file of it that we read, in bytes.
 const MAX_BYTES: usize = 16 << 20;
 const KIND: &str = "cniCacheV1";
-/// The network that containerd makes for every sandbox's loopback interface.
-const LOOPBACK_NETWORK: &str = "cni-loopback";
 /// What a CRI runtime adds to `CNI_ARGS`; others who use the library do not.
 const SANDBOX_ARG: &str = "K8S_POD_INFRA_CONTAINER_ID";
 

@@ -6,7 +6,7 @@ mod install;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use shim::layout::{CONF_DIR, RUNTIME_ENDPOINT};
+use shim::layout::CONF_DIR;
 use shim::policy::{Phase, Side};
 
 pub use image::{Bake, Image, Seal, Selftest};
@@ -236,9 +236,9 @@ impl CniVersion {
 /// The runtime to ask.
 #[derive(Debug, Clone, Args)]
 pub struct Endpoint {
-    /// The runtime's socket, or `none` to ask nobody.
-    #[arg(long, value_name = "ENDPOINT", default_value = RUNTIME_ENDPOINT)]
-    pub runtime_endpoint: String,
+    /// The runtime's socket, or `none` to ask nobody [default: what node.json, kubelet, or the runtime's configuration says].
+    #[arg(long, value_name = "ENDPOINT")]
+    pub runtime_endpoint: Option<String>,
 }
 
 /// What to do with the policy.

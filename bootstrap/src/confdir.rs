@@ -108,7 +108,15 @@ impl Content {
         let bytes = std::fs::File::open(path)
             .and_then(|mut file| read_bounded(&mut file, MAX_BYTES))
             .map_err(|e| e.to_string())?;
-        let object = RawObject::parse(&bytes).map_err(|e| e.to_string())?;
+        Self::parse(&bytes)
+    }
+
+    /// Reads the bytes of a conf.
+    ///
+    /// # Errors
+    /// In words; they quote no value.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let object = RawObject::parse(bytes).map_err(|e| e.to_string())?;
         let types = types(&object)?;
         if types.is_empty() {
             return Err("it has no plugin".into());
@@ -127,16 +135,22 @@ impl Content {
     /// our network's name or our file.
     #[must_use]
     pub fn delegates_to_us(&self, our_name: &str) -> bool {
-        let delegates: Vec<RawObject> = self.object.decode("delegates").ok().flatten().unwrap_or_default();
-        let inline = delegates
-            .iter()
-            .any(|object| types(object).is_ok_and(|types| types.iter().any(|plugin| plugin == PLUGIN)));
-        let named: Option<String> = self.object.decode("clusterNetwork").ok().flatten();
-        inline
-            || named.is_some_and(|named| {
-                named == our_name || Path::new(&named).file_name().is_some_and(|file| file == CONF_FILE)
-            })
+        let plugins: Vec<RawObject> = self.object.decode("plugins").ok().flatten().unwrap_or_default();
+        std::iter::once(&self.object).chain(&plugins).any(|object| delegates_to_us(object, our_name))
     }
+}
+
+/// The same of one plugin's conf.
+fn delegates_to_us(object: &RawObject, our_name: &str) -> bool {
+    let delegates: Vec<RawObject> = object.decode("delegates").ok().flatten().unwrap_or_default();
+    let inline = delegates
+        .iter()
+        .any(|object| types(object).is_ok_and(|types| types.iter().any(|plugin| plugin == PLUGIN)));
+    let named: Option<String> = object.decode("clusterNetwork").ok().flatten();
+    inline
+        || named.is_some_and(|named| {
+            named == our_name || Path::new(&named).file_name().is_some_and(|file| file == CONF_FILE)
+        })
 }
 
 fn types(object: &RawObject) -> Result<Vec<String>, String> {
@@ -182,6 +196,7 @@ mod tests {
             (r#"{"type":"multus","clusterNetwork":"/host/etc/cni/net.d/01-crossfade.conflist"}"#, true),
             (r#"{"type":"multus","clusterNetwork":"/host/etc/cni/net.d/10-calico.conflist"}"#, false),
             (r#"{"type":"multus"}"#, false),
+            (r#"{"name":"m","plugins":[{"type":"multus","clusterNetwork":"net-a"}]}"#, true),
         ] {
             assert_eq!(content(text).delegates_to_us("net-a"), leads, "{text}");
         }

@@ -18,10 +18,13 @@ use shim::trust;
 use crate::cache::Cache;
 use crate::cli::{Install, Mode};
 use crate::confdir::ConfDir;
+use crate::places::Root;
 use crate::policy::completion::Completion;
 use crate::profile;
+use crate::runtime::CniSetup;
 use crate::runtime::adding::can_see;
-use crate::runtime::{CniSetup, cri::Runtime};
+use crate::runtime::asked::Asked;
+use crate::runtime::endpoint::Whom;
 use crate::settings::Settings;
 
 /// Largest plugin that we install, in bytes.
@@ -58,23 +61,16 @@ pub struct Facts {
     pub recorded: Result<BTreeSet<Key>, String>,
     /// What has an inventory entry.
     pub listed: Result<BTreeSet<Key>, String>,
+    /// Whom to ask of the runtime.
+    pub whom: Whom,
     /// What the runtime says of itself.
-    pub runtime: Result<Asked, String>,
+    pub asked: Asked,
+    /// Whom `watch`, `boot` and later commands will ask, to whom nobody says it on a command line.
+    pub later: Whom,
     /// Whether its ADDs that are running can be seen from here.
     pub sees: Result<(), String>,
     /// Now.
     pub now: Result<Moment, String>,
-}
-
-/// The answer of a runtime that was asked how it is set up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
-    /// There is none to ask.
-    Nobody,
-    /// It does not tell; CRI-O does not.
-    Silent,
-    /// Its setup.
-    Told(CniSetup),
 }
 
 /// A network of the policy.
@@ -103,8 +99,9 @@ impl Facts {
     pub fn gather(settings: Settings, wanted: &Install) -> Self {
         let store = Store::new(&settings.layout);
         let policy = Policy::load(&settings.layout.policy_file()).map_err(|e| e.to_string());
-        let runtime = Asked::runtime(&wanted.runtime.runtime_endpoint);
-        let dirs = bin_dirs(&wanted.bin_dirs, runtime.as_ref().ok().and_then(Asked::setup));
+        let whom = Whom::of(&wanted.runtime);
+        let asked = Asked::whom(&whom);
+        let dirs = bin_dirs(&wanted.bin_dirs, asked.setup());
         let search = joined(&dirs);
         let networks = policy.as_ref().map_or_else(
             |_| Vec::new(),
@@ -136,11 +133,16 @@ impl Facts {
             now: Moment::now().map_err(|e| format!("read the clock: {e}")),
             completion: Completion::of(&settings.layout.policy_file()),
             policy,
-            sees: match &runtime {
-                Ok(Asked::Told(_) | Asked::Silent) => can_see(&wanted.runtime.runtime_endpoint),
-                Ok(Asked::Nobody) | Err(_) => Ok(()),
+            sees: match (&asked, whom.endpoint()) {
+                (Asked::Told(_) | Asked::Silent, Some(endpoint)) => can_see(endpoint),
+                _ => Ok(()),
             },
-            runtime,
+            later: match wanted.runtime.runtime_endpoint {
+                Some(_) => Whom::found(&Root::default()),
+                None => whom.clone(),
+            },
+            whom,
+            asked,
             settings,
         }
     }
@@ -181,37 +183,6 @@ pub fn bin_dirs(given: &[PathBuf], runtime: Option<&CniSetup>) -> Vec<PathBuf> {
 pub fn joined(dirs: &[PathBuf]) -> String {
     let dirs: Vec<_> = dirs.iter().map(|dir| dir.to_string_lossy()).collect();
     dirs.join(":")
-}
-
-impl Asked {
-    /// Asks the runtime at `endpoint`; `none` is nobody, and so is a socket that is not there.
-    ///
-    /// # Errors
-    /// When there is one and it does not answer.
-    pub fn runtime(endpoint: &str) -> Result<Self, String> {
-        if endpoint == "none" {
-            return Ok(Self::Nobody);
-        }
-        let runtime = Runtime::at(endpoint).map_err(|e| e.to_string())?;
-        if !runtime.is_there() {
-            return Ok(Self::Nobody);
-        }
-        match runtime.cni_setup() {
-            Ok(setup) => Ok(setup.map_or(Self::Silent, Self::Told)),
-            Err(why) => Err(format!(
-                "{why:#}; if it is not the runtime of this node's pods, say --runtime-endpoint none"
-            )),
-        }
-    }
-
-    /// What it told.
-    #[must_use]
-    pub const fn setup(&self) -> Option<&CniSetup> {
-        match self {
-            Self::Told(setup) => Some(setup),
-            Self::Nobody | Self::Silent => None,
-        }
-    }
 }
 
 /// Types of a network whose binary cannot be used, with the reason: its plugins and their address managers.

@@ -16,11 +16,13 @@ use crate::cli::{Install, Mode};
 use crate::conf::{POD_ANNOTATIONS, conf};
 use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
-use crate::facts::{Asked, Facts, NetworkFacts};
+use crate::facts::{Facts, NetworkFacts};
 use crate::inventory::{Known, take};
 use crate::places::Root;
 use crate::profile;
 use crate::runtime::CniSetup;
+use crate::runtime::asked::{Asked, Uses};
+use crate::runtime::endpoint::Whom;
 use crate::settings::Installed;
 
 /// Our name on a node that has no network yet.
@@ -61,7 +63,6 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
         facts.recorded.as_ref().err(),
         facts.listed.as_ref().err(),
         facts.cache.as_ref().err(),
-        facts.runtime.as_ref().err(),
         facts.sees.as_ref().err(),
         facts.now.as_ref().err(),
     ] {
@@ -85,7 +86,7 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
         conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &mut way, &mut notes);
         named
     });
-    runtime(facts, &mut way);
+    runtime(facts, wanted, &mut way, &mut notes);
     let entries = inventory(facts, wanted, &mut way, &mut notes);
     let (Some((name, from)), Ok(plugin)) = (name, &facts.plugin) else {
         return Err(way.failure());
@@ -268,8 +269,25 @@ pub(crate) fn conf_dir(dir: &ConfDir, name: Option<&str>, way: &mut InTheWay, no
 }
 
 /// Holds what the runtime says of itself against what we are about to do.
-fn runtime(facts: &Facts, way: &mut InTheWay) {
-    let Some(setup) = facts.runtime.as_ref().ok().and_then(Asked::setup) else {
+fn runtime(facts: &Facts, wanted: &Install, way: &mut InTheWay, notes: &mut Vec<String>) {
+    if let Some(why) = facts.asked.trouble() {
+        way.found(format!(
+            "{why}. Without its answer it is not known where it looks for confs and plugins: start it, or name the right one; \
+             --runtime-endpoint none asks nobody, and then --conf-dir and --bin-dir must be right"
+        ));
+    }
+    if facts.asked == Asked::NotAsked && wanted.bin_dirs.is_empty() {
+        way.found("--runtime-endpoint none: nobody says where the runtime looks for plugins; name it with --bin-dir");
+    }
+    if let Whom::At(endpoint) = &facts.whom
+        && facts.later != facts.whom
+    {
+        notes.push(format!(
+            "boot and watch do not know this runtime by themselves: say {endpoint:?} in node.json, runtime.endpoint, and where another \
+             program starts it, its configuration file in runtime.config"
+        ));
+    }
+    let Some(setup) = facts.asked.setup() else {
         return;
     };
     if setup.conf_dir != facts.settings.conf_dir {
@@ -377,6 +395,11 @@ fn conf_change(facts: &Facts, wanted: &Install, name: &str) -> Change {
     let write = Write { path: facts.settings.conf_file(), bytes, mode: CONF_MODE, nudge: true };
     let old = installed.map(|conf| (conf.bytes.as_slice(), conf.mode));
     let broken = facts.settings.installed.as_ref().err();
+    // Right in the directory and unknown to the runtime: it reloads when the file is written anew.
+    if let (Uses::Other(what), Some(_)) = (facts.asked.uses(name), installed) {
+        let target = write.path.display().to_string();
+        return Change::new(Act::Write(write), target, format!("the runtime has not loaded it: {what}"));
+    }
     Change::write(write, old, broken.map_or("the switch: from now on the runtime calls us", String::as_str))
 }
 

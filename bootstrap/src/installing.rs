@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use shim::layout::PLUGIN;
 use shim::store::Store;
 
 use crate::bring::{Plan, load::Load, systemd};
@@ -10,14 +9,16 @@ use crate::cache::Cache;
 use crate::change::{self, Act, Change};
 use crate::cli::{Global, Install};
 use crate::exit::{Exit, Failure};
-use crate::facts::{self, Asked, Facts};
+use crate::facts::{self, Facts};
 use crate::host;
 use crate::install::{Decision, decide, left_out, names};
 use crate::inventory::{Known, take};
 use crate::node;
 use crate::outcome::{Changed, Done, Outcome};
 use crate::places::Root;
+use crate::runtime::CniSetup;
 use crate::runtime::adding::{Way, wait_for_quiet};
+use crate::runtime::asked::Asked;
 use crate::runtime::cri::Runtime;
 use crate::settings::Settings;
 use crate::switch;
@@ -129,19 +130,21 @@ fn apply(
 /// Pods were attached by the conf before ours until the runtime had loaded ours, some of them after the inventory was
 /// taken. Once it has, and those ADDs have ended, the cache is complete: whatever comes now comes through us.
 fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
-    match &facts.runtime {
-        Ok(Asked::Nobody) | Err(_) => notes.push(
+    let failed = |why: String| Failure::new(Exit::Failed, why);
+    // It is written by now, for the conf comes last.
+    let name = facts::name(&facts.settings.layout.name()).map_err(failed)?.unwrap_or_default();
+    match &facts.asked {
+        Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) | Asked::Unanswered(_) => notes.push(
             "no runtime told whether it uses the conf; run install again in a while, so that what was attached meanwhile is listed".into(),
         ),
-        Ok(Asked::Silent) => quiet()?,
-        Ok(Asked::Told(_)) => {
-            let runtime = Runtime::at(&wanted.runtime.runtime_endpoint)?;
-            let loaded = |loaded: &[String]| loaded.iter().any(|plugin| plugin == PLUGIN);
+        Asked::Silent => quiet()?,
+        Asked::Told(_) => {
+            let runtime = Runtime::at(facts.whom.endpoint().unwrap_or_default())?;
+            let loaded = |setup: &CniSetup| setup.is_ours(&name);
             runtime.wait_for(LOADED_WITHIN, loaded).map_err(|e| Failure::later(format!("{e:#}")))?;
             quiet()?;
         }
     }
-    let failed = |why: String| Failure::new(Exit::Failed, why);
     let now = facts.now.clone().map_err(failed)?;
     let cache = Cache::read(&wanted.cache_dir).map_err(|e| failed(e.to_string()))?;
     let recorded = facts::recorded(&Store::new(&facts.settings.layout)).map_err(failed)?;

@@ -36,7 +36,7 @@ use crate::cli::{Global, Sweep};
 use crate::exit::{Exit, Failure};
 use crate::facts::{bin_dirs, joined};
 use crate::outcome::{Changed, Done, Outcome};
-use crate::runtime::{Listing, cri::Runtime};
+use crate::runtime::{Listing, cri::Runtime, endpoint::Whom};
 use crate::settings::Settings;
 
 /// How long all probes of all networks may take together.
@@ -99,10 +99,16 @@ fn listing(wanted: &Sweep) -> Result<Listing, Failure> {
     if let Some(file) = &wanted.listed {
         return Listing::read(file).map_err(|why| Failure::new(Exit::Failed, why));
     }
-    let endpoint = &wanted.runtime.runtime_endpoint;
-    if endpoint == "none" {
-        return Err(Failure::new(Exit::Usage, "sweep needs a list: --runtime-endpoint, or --listed FILE"));
-    }
+    let endpoint = &match Whom::of(&wanted.runtime) {
+        Whom::Nobody => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "sweep needs a list: --runtime-endpoint, or --listed FILE",
+            ));
+        }
+        Whom::Unknown(why) => return Err(Failure::new(Exit::No, why)),
+        Whom::At(endpoint) => endpoint,
+    };
     let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
     sandboxes.map(Listing::Cri).map_err(|e| Failure::later(format!("{e:#}; nothing is swept without a list")))
 }

@@ -10,14 +10,17 @@ use crate::bring::leave::Leave;
 use crate::change::{self, Act, Change, Write};
 use crate::cli::{Global, Uninstall};
 use crate::exit::{Exit, Failure};
-use crate::facts::{Asked, bin_dirs};
+use crate::facts::bin_dirs;
 use crate::node::Node;
 use crate::outcome::{Changed, Done, Outcome};
 use crate::places::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
 use crate::print;
+use crate::runtime::CniSetup;
 use crate::runtime::adding::{Way, can_see, wait_for_quiet};
+use crate::runtime::asked::Asked;
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::runtime::cri::Runtime;
+use crate::runtime::endpoint::Whom;
 use crate::settings::Settings;
 
 /// How long the runtime may take to load the next conf, and an ADD through us to end.
@@ -54,9 +57,11 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     let settings = Settings::certain(global)?;
     refuse_attached(&attachments::list(&settings.layout, None)?)?;
     refuse_told(&Root::new(&global.root))?;
-    let runtime = Asked::runtime(&wanted.runtime.runtime_endpoint).map_err(Failure::later)?;
-    if runtime != Asked::Nobody {
-        can_see(&wanted.runtime.runtime_endpoint).map_err(Failure::later)?;
+    let whom = Whom::of(&wanted.runtime);
+    let runtime = Asked::whom(&whom);
+    answered(&settings, &runtime)?;
+    if let (Asked::Told(_) | Asked::Silent, Some(endpoint)) = (&runtime, whom.endpoint()) {
+        can_see(endpoint).map_err(Failure::later)?;
     }
     let mut changes = decide(&settings, wanted, &runtime);
     let leave = wanted.brought.then(Leave::gather).transpose()?;
@@ -72,7 +77,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         let outcome = if let Act::Remove { path, nudge } = &change.act {
             change::remove(path, *nudge).map_err(failed)?;
             if *nudge {
-                wait_until_unused(&wanted.runtime.runtime_endpoint).or_else(|e| put_back(&settings, e))?;
+                wait_until_unused(&whom).or_else(|e| put_back(&settings, e))?;
                 let attached = attachments::list(&settings.layout, None)?;
                 refuse_attached(&attached).or_else(|refused| put_back(&settings, refused))?;
             }
@@ -128,6 +133,22 @@ fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
     Err(Failure { exit: Exit::No, findings })
 }
 
+/// Somebody has to tell whether our conf is still used, as long as there is one. A runtime that does not run uses none.
+fn answered(settings: &Settings, runtime: &Asked) -> Result<(), Failure> {
+    let is_installed = !matches!(settings.installed, Ok(None));
+    match runtime {
+        Asked::Unknown(why) if is_installed => {
+            let way = "; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
+            Err(Failure::new(Exit::No, format!("{why}{way}")))
+        }
+        Asked::Unanswered(why) => {
+            let way = "; if it is not the runtime of this node's pods, say --runtime-endpoint none";
+            Err(Failure::later(format!("{why}{way}")))
+        }
+        Asked::Unknown(_) | Asked::NotAsked | Asked::Absent(_) | Asked::Silent | Asked::Told(_) => Ok(()),
+    }
+}
+
 /// In private mode a runtime reads our directory until it is started without us: with our conf gone it would have no network, and
 /// kubelet no reason to say why.
 fn refuse_told(root: &Root) -> Result<(), Failure> {
@@ -169,13 +190,14 @@ fn remove(path: PathBuf, nudge: bool, why: &str) -> Change {
 }
 
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
-fn wait_until_unused(endpoint: &str) -> Result<(), Failure> {
-    match Asked::runtime(endpoint).map_err(Failure::later)? {
-        Asked::Nobody => return Ok(()),
+fn wait_until_unused(whom: &Whom) -> Result<(), Failure> {
+    match Asked::whom(whom) {
+        Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) => return Ok(()),
+        Asked::Unanswered(why) => return Err(Failure::later(why)),
         Asked::Silent => {}
         Asked::Told(_) => {
-            let unused = |loaded: &[String]| loaded.iter().all(|plugin| plugin != PLUGIN);
-            let runtime = Runtime::at(endpoint)?;
+            let unused = |setup: &CniSetup| !setup.has_ours();
+            let runtime = Runtime::at(whom.endpoint().unwrap_or_default())?;
             runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::later(format!("{e:#}")))?;
         }
     }

@@ -15,8 +15,6 @@ pub const RUNTIME_CACHE: &str = "/var/lib/cni/results";
 pub const CONF_DIR: &str = "/etc/cni/net.d";
 /// Where runtimes look for plugins: upstream's place, and Debian's.
 pub const BIN_DIRS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
-/// containerd's socket for the Container Runtime Interface.
-pub const RUNTIME_ENDPOINT: &str = "unix:///run/containerd/containerd.sock";
 /// File name of our own conf in the runtime's conf directory: after `00-multus*`, before `05-*`.
 pub const CONF_FILE: &str = "01-crossfade.conflist";
 /// Name and type of our plugin.

@@ -19,15 +19,14 @@ use crate::confdir::ConfDir;
 use crate::exit::Failure;
 use crate::facts::{self, BinDir, NetworkFacts};
 use crate::generator;
-use crate::node::{Node, RuntimeKind};
+use crate::node::Node;
 use crate::places::{PRIVATE_CONF_DIR, Root};
 use crate::policy::completion::Completion;
 use crate::profile;
 use crate::runtime::config::RuntimeConfig;
+use crate::runtime::cri::socket;
+use crate::runtime::endpoint;
 use crate::settings::{Installed, flagged};
-
-/// Where CRI-O listens unless told otherwise. *Source*: man 8 `crio`.
-const CRIO_SOCKET: &str = "/var/run/crio/crio.sock";
 
 /// What was found. Paths are below the root but where it says otherwise.
 #[derive(Debug)]
@@ -117,7 +116,8 @@ impl Facts {
         let read = |dir: &Path| {
             ConfDir::read(dir, profile::taken_away).map_err(|e| format!("conf dir {}: {e}", dir.display()))
         };
-        let runtime_runs = sockets(&node, config).iter().any(|socket| root.at(socket).exists());
+        let endpoint = endpoint::find(&root, &node, config).ok();
+        let runtime_runs = endpoint.is_some_and(|named| root.at(socket(&named.endpoint)).exists());
         let without = (node.conf_dir == Mode::Without).then(|| {
             Leavings::gather(&root, config, &layout, (&identity, runtime_runs || kind == Kind::Again))
         });
@@ -194,15 +194,6 @@ pub fn bin_dirs(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
         Some(config) => config.setup.bin_dirs.clone(),
         None => BIN_DIRS.iter().map(PathBuf::from).collect(),
     }
-}
-
-/// Where the runtime listens, on tmpfs, once it runs.
-fn sockets(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
-    let mut all = vec![node.runtime.socket().to_path_buf()];
-    if config.is_some_and(|config| config.kind == RuntimeKind::Crio) {
-        all.push(CRIO_SOCKET.into());
-    }
-    all
 }
 
 /// The directories that our conf names, as the node sees them.

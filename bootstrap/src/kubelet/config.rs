@@ -1,4 +1,4 @@
-//! kubelet's configuration files, as far as they say with which taints the Node is registered.
+//! kubelet's configuration files, as far as they say with which taints the Node is registered, and which runtime kubelet talks to.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use shim::file::read_bounded;
 
+use super::flags::given;
 use super::taint::{Taint, checked};
 use crate::places::Root;
-use crate::unit::locate;
+use crate::unit::{Word, locate};
 
 /// Largest configuration file, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -22,6 +23,8 @@ pub struct Said {
     pub taints: Option<Vec<Taint>>,
     /// `registerNode`.
     pub registers: Option<bool>,
+    /// `containerRuntimeEndpoint`; an empty one says nothing.
+    pub endpoint: Option<String>,
 }
 
 /// *Shape*: `{"kind":"KubeletConfiguration","registerWithTaints":[{"key":"k","value":"v","effect":"NoSchedule"}],..}`, as YAML or JSON.
@@ -36,6 +39,8 @@ struct KubeletConfiguration {
     register_with_taints: Option<Vec<Entry>>,
     #[serde(default)]
     register_node: Option<bool>,
+    #[serde(default)]
+    container_runtime_endpoint: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +67,24 @@ pub fn read(root: &Root, path: &Path) -> Result<Option<Said>, String> {
     let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| named("expected UTF-8".into()))?;
     parse(&text).map(Some).map_err(named)
+}
+
+/// The configuration files that a command line names, in the order in which kubelet takes them: `--config`, then every file of
+/// `--config-dir`; of several flags the last counts. And the directory, where it is named and not there.
+#[must_use]
+pub fn files(root: &Root, words: &[Word]) -> (Vec<PathBuf>, Option<PathBuf>) {
+    let last = |name| given(words, name).last().map(|flag| flag.value).filter(|value| !value.is_empty());
+    // Relative to kubelet's working directory, which is the root unless its unit says otherwise.
+    let absolute = |value: &str| Path::new("/").join(value);
+    let mut files: Vec<PathBuf> = last("config").map(absolute).into_iter().collect();
+    let Some(dir) = last("config-dir").map(absolute) else {
+        return (files, None);
+    };
+    match drop_ins(root, &dir) {
+        Some(drop_ins) => files.extend(drop_ins),
+        None => return (files, Some(dir)),
+    }
+    (files, None)
 }
 
 /// The files of a `--config-dir` in the order in which they are merged: by their whole name, directories within taken where their
@@ -105,7 +128,8 @@ fn parse(text: &str) -> Result<Said, String> {
         entries.into_iter().map(one).collect::<Result<Vec<_>, _>>()
     });
     let taints = taints.transpose().map_err(|why| format!("registerWithTaints: {why}"))?;
-    Ok(Said { taints, registers: found.register_node })
+    let endpoint = found.container_runtime_endpoint.filter(|endpoint| !endpoint.is_empty());
+    Ok(Said { taints, registers: found.register_node, endpoint })
 }
 
 #[cfg(test)]
@@ -136,6 +160,9 @@ mod tests {
         assert_eq!(said(""), Said::default());
         assert_eq!(said("registerWithTaints: null\n").taints, None);
         assert_eq!(said("registerWithTaints: []\n").taints, Some(Vec::new()));
+        assert_eq!(said("containerRuntimeEndpoint: ''\n").endpoint, None);
+        let endpoint = said("containerRuntimeEndpoint: unix:///run/c.sock\n").endpoint;
+        assert_eq!(endpoint.as_deref(), Some("unix:///run/c.sock"));
     }
 
     #[test]

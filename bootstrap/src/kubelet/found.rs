@@ -76,19 +76,11 @@ impl Found {
 
     /// `--config`, then every file of `--config-dir`; of several flags the last counts.
     fn take_configuration(&mut self, root: &Root, words: &[Word]) {
-        let last = |name| given(words, name).last().map(|flag| flag.value).filter(|value| !value.is_empty());
-        // Relative to kubelet's working directory, which is the root unless its unit says otherwise.
-        let absolute = |value: &str| Path::new("/").join(value);
-        let mut files: Vec<PathBuf> = last("config").map(absolute).into_iter().collect();
-        if let Some(dir) = last("config-dir").map(absolute) {
-            match config::drop_ins(root, &dir) {
-                Some(drop_ins) => files.extend(drop_ins),
-                None => self.absent.push(dir),
-            }
-        }
+        let (files, absent) = config::files(root, words);
+        self.absent.extend(absent);
         for file in files {
             match config::read(root, &file) {
-                Ok(Some(Said { taints, registers })) => {
+                Ok(Some(Said { taints, registers, endpoint: _ })) => {
                     let source = format!("registerWithTaints in {}", file.display());
                     self.lists.extend(taints.map(|taints| List { source, taints }));
                     self.registers = registers.unwrap_or(self.registers);

@@ -8,6 +8,7 @@ pub mod flags;
 pub mod found;
 pub mod label;
 pub mod registration;
+pub mod runtime;
 mod syntax;
 pub mod taint;
 

@@ -9,14 +9,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
-use shim::layout::{CONF_DIR, RUNTIME_ENDPOINT};
+use shim::layout::CONF_DIR;
 use shim::policy::Phase;
 use shim::trust;
 
 use crate::cli::{CniVersion, Mode};
 use crate::kubelet::taint::Taint;
 use crate::places::{NODE_FILE, PRIVATE_CONF_DIR, Root};
-use crate::runtime::cri::socket;
 
 /// Largest node.json, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -53,22 +52,14 @@ pub struct Node {
 pub struct Runtime {
     /// Which; what its units say unless named.
     pub kind: Option<RuntimeKind>,
-    /// Its socket.
-    pub endpoint: String,
+    /// Its socket; what kubelet and its configuration say unless named.
+    pub endpoint: Option<String>,
     /// Its unit; `containerd.service` or `crio.service` unless named.
     pub unit: Option<String>,
     /// Its configuration file; what its command line says unless named. For runtimes that are no unit of their own, as k3s's.
     pub config: Option<PathBuf>,
     /// Where it looks for plugins; what its configuration says unless named.
     pub bin_dirs: Vec<PathBuf>,
-}
-
-impl Runtime {
-    /// The path of its socket.
-    #[must_use]
-    pub fn socket(&self) -> &Path {
-        socket(&self.endpoint)
-    }
 }
 
 /// A kind of container runtime.
@@ -141,13 +132,7 @@ impl Default for Node {
             labels: BTreeMap::new(),
             taints: Vec::new(),
             cni_version: CniVersion::V100,
-            runtime: Runtime {
-                kind: None,
-                endpoint: RUNTIME_ENDPOINT.into(),
-                unit: None,
-                config: None,
-                bin_dirs: Vec::new(),
-            },
+            runtime: Runtime { kind: None, endpoint: None, unit: None, config: None, bin_dirs: Vec::new() },
             kubelet: Kubelet {
                 unit: "kubelet.service".into(),
                 register: true,

@@ -136,8 +136,8 @@ fn runtime(fields: &Fields, usual: Runtime) -> Result<Runtime, String> {
     let Some(fields) = fields.object("runtime", &["name", "endpoint", "unit", "config", "binDirs"])? else {
         return Ok(usual);
     };
-    let endpoint = fields.get::<String>("endpoint", "unix:///PATH")?.unwrap_or(usual.endpoint);
-    if !socket(&endpoint).is_absolute() {
+    let endpoint = fields.get::<String>("endpoint", "unix:///PATH")?;
+    if let Some(endpoint) = endpoint.as_ref().filter(|endpoint| !socket(endpoint).is_absolute()) {
         return Err(format!("{}: expected unix:///PATH, found {endpoint:?}", fields.at("endpoint")));
     }
     let bin_dirs = fields.get::<Vec<PathBuf>>("binDirs", "a list of absolute paths")?.unwrap_or_default();

@@ -28,6 +28,8 @@ pub struct RuntimeConfig {
     pub program: Option<PathBuf>,
     /// Its configuration file; it may be absent, which is all defaults.
     pub file: PathBuf,
+    /// Where it listens for the Container Runtime Interface, `unix:///path`; none where its configuration does not say.
+    pub endpoint: Option<String>,
     /// Its directories; nothing is said about what it has loaded.
     pub setup: CniSetup,
     /// The network that it insists on, where it does: CRI-O's `cni_default_network`.

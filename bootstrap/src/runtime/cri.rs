@@ -14,12 +14,14 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::CniSetup;
+use super::{CniSetup, Network};
 
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at what the runtime has loaded.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The network that containerd makes for every sandbox's loopback interface.
+pub(crate) const LOOPBACK_NETWORK: &str = "cni-loopback";
 /// Largest answer, in bytes: ten thousand sandboxes with all their labels.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
@@ -89,17 +91,17 @@ impl Runtime {
         .with_context(|| format!("ask {} for its status", self.socket.display()))
     }
 
-    /// Waits until the types of the plugins that the runtime has loaded are `right`. What it had before may still be at
-    /// work. Does not wait for one that does not tell what it loads.
+    /// Waits until what the runtime has loaded is `right`. What it had before may still be at work. Does not wait for one that
+    /// does not tell what it loads.
     ///
     /// # Errors
     /// When it does not answer, or not in time.
-    pub fn wait_for(&self, within: Duration, right: impl Fn(&[String]) -> bool) -> Result<()> {
+    pub fn wait_for(&self, within: Duration, right: impl Fn(&CniSetup) -> bool) -> Result<()> {
         let end = Instant::now() + within;
         loop {
             match self.cni_setup()? {
                 None => return Ok(()),
-                Some(setup) if right(&setup.loaded) => return Ok(()),
+                Some(setup) if right(&setup) => return Ok(()),
                 Some(_) if Instant::now() >= end => bail!(
                     "{} has not loaded the conf within {} s; an ADD or DEL that hangs holds it up",
                     self.socket.display(),
@@ -135,7 +137,6 @@ fn setup(text: &str) -> Option<CniSetup> {
     let config: Value = serde_json::from_str(text).ok()?;
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let networks = list(&config["Networks"]);
-    let plugins = networks.iter().flat_map(|network| list(&network["Config"]["Plugins"]));
     Some(CniSetup {
         conf_dir: config["PluginConfDir"].as_str()?.into(),
         bin_dirs: list(&config["PluginDirs"])
@@ -143,7 +144,18 @@ fn setup(text: &str) -> Option<CniSetup> {
             .filter_map(|dir| dir.as_str().map(PathBuf::from))
             .collect(),
         max_confs: config["PluginMaxConfNum"].as_u64()?,
-        loaded: plugins.filter_map(|plugin| plugin["Network"]["type"].as_str().map(str::to_owned)).collect(),
+        networks: networks.iter().map(|network| &network["Config"]).filter_map(network).collect(),
+    })
+}
+
+/// A pod network as it was loaded. *Source*: go-cni, `ConfigResult`: `{"Name","CNIVersion","Plugins":[{"Network":{"type"},"Source"}],"Source"}`.
+fn network(config: &Value) -> Option<Network> {
+    let name = config["Name"].as_str().unwrap_or_default();
+    let types = config["Plugins"].as_array().into_iter().flatten();
+    (name != LOOPBACK_NETWORK).then(|| Network {
+        name: name.to_owned(),
+        types: types.filter_map(|plugin| plugin["Network"]["type"].as_str().map(str::to_owned)).collect(),
+        conf: config["Source"].as_str().unwrap_or_default().to_owned(),
     })
 }
 
@@ -159,7 +171,9 @@ mod tests {
             "ipam":{},"dns":{}},"Source":"{}"}],"Source":"{}"},"IFName":"lo"},{"Config":{"Name":"n","CNIVersion":"1.0.0",
             "Plugins":[{"Network":{"type":"crossfade","ipam":{},"dns":{}},"Source":"{}"}],"Source":"{}"},"IFName":"eth0"}]}"#;
         let setup = setup(text).expect("told");
-        assert_eq!(setup.loaded, ["loopback", "crossfade"]);
+        let loaded = Network { name: "n".into(), types: vec!["crossfade".into()], conf: "{}".into() };
+        assert_eq!(setup.networks, [loaded]);
+        assert!(setup.is_ours("n") && setup.has_ours());
         assert_eq!((setup.max_confs, setup.bin_dirs), (1, vec![PathBuf::from("/opt/cni/bin")]));
         assert!(super::setup("{}").is_none() && super::setup("x").is_none());
     }

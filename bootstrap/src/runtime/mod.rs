@@ -1,16 +1,21 @@
 //! What the container runtime knows: its sandboxes, and which confs it uses.
 
 pub mod adding;
+pub mod asked;
 pub mod config;
 pub mod cri;
+pub mod endpoint;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use shim::file::read_bounded;
+use shim::layout::PLUGIN;
 use shim::store::Key;
 use shim::sweep::Seen;
+
+use crate::confdir::Content;
 
 /// Largest list that we read from a file, in bytes.
 const MAX_LIST_BYTES: usize = 256 << 20;
@@ -24,8 +29,55 @@ pub struct CniSetup {
     pub bin_dirs: Vec<PathBuf>,
     /// How many confs it uses; 0 is all of them.
     pub max_confs: u64,
-    /// Types of the plugins that it has loaded now.
-    pub loaded: Vec<String>,
+    /// The pod networks that it has loaded now, in its order; the loopback's, which every sandbox gets, is left out.
+    pub networks: Vec<Network>,
+}
+
+/// A network that a runtime has loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    /// The plugins' types, in order.
+    pub types: Vec<String>,
+    /// Its conf as it was loaded; empty where that is not told.
+    pub conf: String,
+}
+
+impl Network {
+    /// Whether its pods come through us: by a plugin of our type, or by a meta-plugin that delegates to our network `name`.
+    #[must_use]
+    pub fn leads_to_us(&self, name: &str) -> bool {
+        let delegates = || Content::parse(self.conf.as_bytes()).is_ok_and(|conf| conf.delegates_to_us(name));
+        self.types.iter().any(|plugin| plugin == PLUGIN) || delegates()
+    }
+}
+
+impl CniSetup {
+    /// Whether every pod comes through us, whose network is called `name`.
+    #[must_use]
+    pub fn is_ours(&self, name: &str) -> bool {
+        !self.networks.is_empty() && self.networks.iter().all(|network| network.leads_to_us(name))
+    }
+
+    /// Whether a plugin of ours is loaded at all.
+    #[must_use]
+    pub fn has_ours(&self) -> bool {
+        self.networks.iter().any(|network| network.types.iter().any(|plugin| plugin == PLUGIN))
+    }
+
+    /// What it has loaded, for people.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let one = |network: &Network| format!("{} ({})", network.name, network.types.join(", "));
+        match self.networks.as_slice() {
+            [] => "it has loaded no conf".into(),
+            [network] => format!("it has loaded network {}", one(network)),
+            all => {
+                format!("it has loaded networks {}", all.iter().map(one).collect::<Vec<_>>().join(" and "))
+            }
+        }
+    }
 }
 
 /// The sandboxes that live.

@@ -41,7 +41,9 @@ fn arguments(global: &Global, wanted: &Sweep) -> Vec<OsString> {
         option("--listed", listed);
     }
     wanted.bin_dirs.iter().for_each(|dir| option("--bin-dir", dir));
-    all.extend(["--runtime-endpoint".into(), wanted.runtime.runtime_endpoint.clone().into()]);
+    if let Some(endpoint) = &wanted.runtime.runtime_endpoint {
+        all.extend(["--runtime-endpoint".into(), endpoint.into()]);
+    }
     if global.dry_run {
         all.push("--dry-run".into());
     }

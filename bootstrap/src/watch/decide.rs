@@ -197,8 +197,8 @@ fn clears(facts: &Facts, attached: &[Side]) -> bool {
 
 /// One pass of the sweep. It runs delegates, so it runs in a unit of its own: neither in our sandbox nor among our processes.
 fn sweep(facts: &Facts) -> Change {
-    let mut arguments =
-        vec!["sweep".to_owned(), format!("--runtime-endpoint={}", facts.node.runtime.endpoint)];
+    let mut arguments = vec!["sweep".to_owned()];
+    arguments.extend(facts.whom.endpoint().map(|endpoint| format!("--runtime-endpoint={endpoint}")));
     arguments.extend(places(facts));
     let unit = "crossfade-sweep".to_owned();
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: WITHIN_SECS * 5 };

@@ -24,6 +24,8 @@ use crate::node::Node;
 use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PROBED, PROOF, Root};
 use crate::profile;
 use crate::runtime::config::RuntimeConfig;
+use crate::runtime::cri::socket;
+use crate::runtime::endpoint::Whom;
 use crate::settings::{Installed, Settings};
 use crate::switch::{self, Off};
 
@@ -66,6 +68,8 @@ pub struct Facts {
     pub name: Result<Option<String>, String>,
     /// Somebody takes our conf away on purpose.
     pub leaving: bool,
+    /// Whom to ask what the runtime has loaded.
+    pub whom: Whom,
     /// Which life of the runtime it is, told by its socket.
     pub runtime: Option<String>,
     /// The markers of networks whose probes held: directory and what is in it.
@@ -97,7 +101,7 @@ pub struct Known<'a> {
 }
 
 /// The directories that the runtime uses without us, as it was configured when it was started.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usual {
     /// Where it reads confs; none where that is not known.
     pub conf_dir: Option<PathBuf>,
@@ -105,15 +109,26 @@ pub struct Usual {
     pub bin_dirs: Vec<PathBuf>,
     /// Why nothing is known, where there is a runtime.
     pub untold: Option<String>,
+    /// Whom to ask what it has loaded.
+    pub whom: Whom,
+}
+
+impl Default for Usual {
+    fn default() -> Self {
+        Self { conf_dir: None, bin_dirs: Vec::new(), untold: None, whom: Whom::Nobody }
+    }
 }
 
 impl Usual {
     /// Asks the runtime's configuration; for containerd that runs `containerd config dump`.
     #[must_use]
     pub fn find(root: &Root, node: &Node) -> Self {
-        match RuntimeConfig::gather(root, node) {
-            Ok(None) => Self::default(),
+        let config = RuntimeConfig::gather(root, node);
+        let whom = Whom::on(root, node, config.as_ref().ok().and_then(Option::as_ref));
+        match config {
+            Ok(None) => Self { whom, ..Self::default() },
             Ok(Some(config)) => Self {
+                whom,
                 conf_dir: Some(usual_dir(Some(&config)).to_path_buf()),
                 bin_dirs: config
                     .setup
@@ -124,7 +139,7 @@ impl Usual {
                     .collect(),
                 untold: None,
             },
-            Err(why) => Self { untold: Some(why), ..Self::default() },
+            Err(why) => Self { untold: Some(why), whom, ..Self::default() },
         }
     }
 }
@@ -199,7 +214,8 @@ impl Facts {
             dir_id: identity(&settings.conf_dir, false),
             name: facts::name(&layout.name()),
             leaving: layout.run_dir.join(LEAVING).exists(),
-            runtime: identity(&root.at(node.runtime.socket()), true),
+            runtime: usual.whom.endpoint().and_then(|endpoint| identity(socket(endpoint), true)),
+            whom: usual.whom.clone(),
             probed: (
                 probed.clone(),
                 Side::BOTH.into_iter().filter(|side| probed.join(side.as_str()).exists()).collect(),
@@ -249,7 +265,7 @@ impl Facts {
             None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(POLICY_FILE)))),
         }
         files.extend([self.layout.run_dir.join(LEAVING), self.layout.run_dir.join(PROOF)]);
-        files.push(root.at(self.node.runtime.socket()));
+        files.extend(self.whom.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
         files.extend(self.dir.iter().flat_map(|dir| &dir.confs).map(|conf| self.conf_dir.join(&conf.file)));
         for (_, network) in self.policy.iter().flat_map(|held| held.policy.networks()) {
             files.extend(network.conf.iter().cloned());

@@ -25,6 +25,8 @@ const SECTION_2: &str = SECTIONS[0];
 const CONF_DIR: &str = "/etc/cni/net.d";
 const BIN_DIR: &str = "/opt/cni/bin";
 const MAX_CONFS: u64 = 1;
+/// *Source*: containerd's man page `containerd-config.toml(5)`, `[grpc]`.
+const ADDRESS: &str = "/run/containerd/containerd.sock";
 /// How long a dump may take; it takes a twentieth of a second.
 const DUMP_WITHIN: Duration = Duration::from_secs(10);
 /// Most files that imports may lead to.
@@ -46,15 +48,21 @@ pub(super) fn gather(root: &Root, found: Found) -> Result<RuntimeConfig, String>
     if bin_dirs.is_empty() {
         bin_dirs.push(BIN_DIR.into());
     }
+    let address = found.flag(&["address", "a"]).map(str::to_owned);
+    let address = address.or_else(|| effective.get("grpc")?.get("address")?.as_str().map(str::to_owned));
+    // Inside another program it is that one's command line that says where.
+    let address = address.filter(|address| !address.is_empty());
+    let address = address.or_else(|| found.unit.is_some().then(|| ADDRESS.to_owned()));
     let setup = CniSetup {
         conf_dir: text("conf_dir").unwrap_or(CONF_DIR).into(),
         bin_dirs,
         max_confs: cri.cni("max_conf_num").and_then(Value::as_u64).unwrap_or(MAX_CONFS),
-        loaded: Vec::new(),
+        networks: Vec::new(),
     };
     Ok(RuntimeConfig {
         kind: found.kind,
         unit: found.unit,
+        endpoint: address.map(|address| format!("unix://{address}")),
         handlers: cri.handlers(),
         program,
         file,

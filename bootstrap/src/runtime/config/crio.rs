@@ -13,6 +13,8 @@ const USUAL: &str = "/etc/crio/crio.conf";
 const USUAL_DIR: &str = "/etc/crio/crio.conf.d";
 const CONF_DIR: &str = "/etc/cni/net.d/";
 const BIN_DIR: &str = "/opt/cni/bin/";
+/// *Source*: man 5 `crio.conf`, `[crio.api]`.
+const LISTEN: &str = "/var/run/crio/crio.sock";
 
 pub(super) fn gather(root: &Root, found: Found) -> Result<RuntimeConfig, String> {
     let file = found.file(USUAL);
@@ -31,8 +33,12 @@ pub(super) fn gather(root: &Root, found: Found) -> Result<RuntimeConfig, String>
     let mut bin_dirs: Vec<String> = listed.or(network.bin_dirs).unwrap_or_else(|| vec![BIN_DIR.into()]);
     bin_dirs.extend(network.bin_dir.filter(|dir| !dir.is_empty()));
     let default_network = flag("cni-default-network").map(str::to_owned).or(network.default_network);
+    let listen = flag("listen").map(str::to_owned).or(network.listen.filter(|path| !path.is_empty()));
+    let listen = listen.unwrap_or_else(|| LISTEN.to_owned());
+    let listen = listen.strip_prefix("unix://").unwrap_or(&listen);
     Ok(RuntimeConfig {
         kind: found.kind,
+        endpoint: Some(format!("unix://{listen}")),
         unit: found.unit,
         program: None,
         file,
@@ -40,7 +46,7 @@ pub(super) fn gather(root: &Root, found: Found) -> Result<RuntimeConfig, String>
             conf_dir: plain(conf_dir.as_deref().unwrap_or(CONF_DIR)),
             bin_dirs: bin_dirs.iter().map(|dir| plain(dir)).collect(),
             max_confs: 1,
-            loaded: Vec::new(),
+            networks: Vec::new(),
         },
         default_network: default_network.filter(|name| !name.is_empty()),
         handlers: Vec::new(),
@@ -74,7 +80,7 @@ fn drop_ins(root: &Root, dir: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// `[crio.network]`, as far as it was written.
+/// `[crio.network]`, and where it listens, as far as it was written.
 #[derive(Default)]
 struct Network {
     conf_dir: Option<String>,
@@ -82,10 +88,14 @@ struct Network {
     /// One more; the key's older spelling, still heeded.
     bin_dir: Option<String>,
     default_network: Option<String>,
+    /// `listen` of `[crio.api]`.
+    listen: Option<String>,
 }
 
 impl Network {
     fn lay_over(&mut self, tree: &Value) {
+        let listen = tree.get("crio").and_then(|crio| crio.get("api")?.get("listen")?.as_str());
+        self.listen = listen.map(str::to_owned).or(self.listen.take());
         let Some(network) = tree.get("crio").and_then(|crio| crio.get("network")) else {
             return;
         };

@@ -10,6 +10,7 @@ use super::*;
 use crate::cli::Mode;
 use crate::confdir::{ConfDir, ConfFile};
 use crate::node::Node;
+use crate::runtime::endpoint::Whom;
 use crate::settings::Installed;
 use crate::switch::Off;
 use crate::watch::facts::{Absent, Held, Loaded};
@@ -59,6 +60,7 @@ impl World {
             own: Ok(None),
             name: Ok(Some("oldnet".into())),
             leaving: false,
+            whom: Whom::At("/run/r.sock".into()),
             runtime: Some("r1".into()),
             probed: ("/run/crossfade/probe".into(), BTreeSet::new()),
             bin_dirs: vec!["/opt/cni/bin".into()],

@@ -61,7 +61,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l ignore-network -d 'Leave attachments of this network out, for their DEL never comes here; may be given more than once' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l bring -d 'Bring policy.json and node.json of this directory to /etc/crossfade first; a file there that is somebody else\'s is kept, and is a finding where it differs' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l cache-dir -d 'The runtime\'s result cache' -r -F
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l runtime-endpoint -d 'The runtime\'s socket, or `none` to ask nobody' -r
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l runtime-endpoint -d 'The runtime\'s socket, or `none` to ask nobody [default: what node.json, kubelet, or the runtime\'s configuration says]' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l conf-dir -d 'The runtime\'s conf directory' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l state-dir -d 'Where records and inventory lie [default: what the installed conf names, else /var/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l run-dir -d 'Where locks and markers lie [default: what the installed conf names, else /run/crossfade]' -r -F
@@ -75,7 +75,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l bin-dir -d 'Where the plugin is; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist]' -r -F
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l runtime-endpoint -d 'The runtime\'s socket, or `none` to ask nobody' -r
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l runtime-endpoint -d 'The runtime\'s socket, or `none` to ask nobody [default: what node.json, kubelet, or the runtime\'s configuration says]' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l conf-dir -d 'The runtime\'s conf directory' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l state-dir -d 'Where records and inventory lie [default: what the installed conf names, else /var/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l run-dir -d 'Where locks and markers lie [default: what the installed conf names, else /run/crossfade]' -r -F
@@ -166,7 +166,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l listed -d 'The living sandboxes, instead of asking the runtime: a JSON list of {"containerID":"..","ifname":"eth0"}, without ifname for all of a container\'s. It is taken for the whole truth, also when it is empty' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l every -d 'Another pass after so many seconds, without an end; for a pod that sweeps' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l bin-dir -d 'Where delegates are; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist]' -r -F
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l runtime-endpoint -d 'The runtime\'s socket, or `none` to ask nobody' -r
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l runtime-endpoint -d 'The runtime\'s socket, or `none` to ask nobody [default: what node.json, kubelet, or the runtime\'s configuration says]' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l conf-dir -d 'The runtime\'s conf directory' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l state-dir -d 'Where records and inventory lie [default: what the installed conf names, else /var/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l run-dir -d 'Where locks and markers lie [default: what the installed conf names, else /run/crossfade]' -r -F

@@ -1,0 +1,326 @@
+//! Which runtime is to be asked: the one that kubelet talks to, never one that is merely usual.
+//!
+//! | who names it | counts |
+//! |---|---|
+//! | `--runtime-endpoint` | first |
+//! | node.json, `runtime.endpoint` | where kubelet names no other |
+//! | kubelet's command line, then its configuration | next |
+//! | the configuration of the runtime that has a unit here | next |
+//! | a usual socket that is there, and the only one that is | last |
+//!
+//! Where none of them does, that is a finding that says what to name.
+
+use std::path::Path;
+
+use super::config::RuntimeConfig;
+use super::cri::socket;
+use crate::cli;
+use crate::kubelet::runtime::{self as kubelet, Named};
+use crate::node::Node;
+use crate::places::Root;
+use crate::unit::Unit;
+
+/// Whom a command asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// Nobody: somebody said so (`none`).
+    Nobody,
+    /// The runtime at this endpoint.
+    At(String),
+    /// Nothing says which; what to name.
+    Unknown(String),
+}
+
+impl Whom {
+    /// The runtime that the command line names; else the one that [`find`] finds on this node.
+    #[must_use]
+    pub fn of(wanted: &cli::Endpoint) -> Self {
+        match wanted.runtime_endpoint.as_deref() {
+            Some("none") => Self::Nobody,
+            Some(endpoint) => Self::At(endpoint.to_owned()),
+            None => Self::found(&Root::default()),
+        }
+    }
+
+    /// The runtime of a node, as everybody who is not told finds it.
+    #[must_use]
+    pub fn found(root: &Root) -> Self {
+        let node = Node::load(root).unwrap_or_default();
+        let config = RuntimeConfig::gather(root, &node).ok().flatten();
+        Self::on(root, &node, config.as_ref())
+    }
+
+    /// The same where the node is known. A tree that is no node has a runtime only where a socket is in it.
+    #[must_use]
+    pub fn on(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Self {
+        match find(root, node, config) {
+            Ok(named) if root.is_node() => Self::At(named.endpoint),
+            Ok(named) => {
+                let rooted = root.at(socket(&named.endpoint));
+                if rooted.exists() { Self::At(format!("unix://{}", rooted.display())) } else { Self::Nobody }
+            }
+            Err(why) if root.is_node() => Self::Unknown(why),
+            Err(_) => Self::Nobody,
+        }
+    }
+
+    /// Its endpoint, where there is one to ask.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        match self {
+            Self::At(endpoint) => Some(endpoint),
+            Self::Nobody | Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// A runtime that has a usual place.
+struct Usual {
+    name: &'static str,
+    endpoint: &'static str,
+    /// Units that start it inside another program, and the configuration file which that program writes; none for a runtime that
+    /// has a unit of its own.
+    embedded: Option<(&'static [&'static str], &'static str)>,
+}
+
+/// *Source*: man pages `containerd(8)` and `crio(8)`; k3s `pkg/agent/config`, RKE2's data directory; MicroK8s' `containerd-template.toml`;
+/// k0s' documentation "Runtime"; cri-dockerd's unit.
+const USUAL: [Usual; 7] = [
+    Usual { name: "containerd", endpoint: "unix:///run/containerd/containerd.sock", embedded: None },
+    Usual { name: "CRI-O", endpoint: "unix:///run/crio/crio.sock", embedded: None },
+    Usual {
+        name: "k3s",
+        endpoint: "unix:///run/k3s/containerd/containerd.sock",
+        embedded: Some((
+            &["k3s.service", "k3s-agent.service"],
+            "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
+        )),
+    },
+    Usual {
+        name: "RKE2",
+        endpoint: "unix:///run/k3s/containerd/containerd.sock",
+        embedded: Some((
+            &["rke2-server.service", "rke2-agent.service"],
+            "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
+        )),
+    },
+    Usual {
+        name: "MicroK8s",
+        endpoint: "unix:///var/snap/microk8s/common/run/containerd.sock",
+        embedded: Some((
+            &["snap.microk8s.daemon-containerd.service"],
+            "/var/snap/microk8s/current/args/containerd.toml",
+        )),
+    },
+    Usual {
+        name: "k0s",
+        endpoint: "unix:///run/k0s/containerd.sock",
+        embedded: Some((&["k0sworker.service", "k0scontroller.service"], "/etc/k0s/containerd.toml")),
+    },
+    Usual { name: "cri-dockerd", endpoint: "unix:///run/cri-dockerd.sock", embedded: None },
+];
+
+/// Finds the endpoint; `config` is the runtime that has a unit here, or that node.json names.
+///
+/// # Errors
+/// Nobody names one, or two name different ones; with what to say where.
+pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Result<Named, String> {
+    let by_kubelet = kubelet::endpoint(root, &node.kubelet.unit);
+    let by_node = node.runtime.endpoint.clone();
+    match (by_node, by_kubelet) {
+        (Some(endpoint), Some(other)) if !is_same(root, &endpoint, &other.endpoint) => Err(format!(
+            "node.json, runtime.endpoint, names {endpoint}, but kubelet talks to {} ({}): name that one",
+            other.endpoint, other.by
+        )),
+        (Some(endpoint), _) => Ok(Named { endpoint, by: "runtime.endpoint in node.json".into() }),
+        (None, Some(named)) => Ok(named),
+        (None, None) => match config.and_then(of_config) {
+            Some(named) => Ok(named),
+            None => lone(root),
+        },
+    }
+}
+
+/// What a runtime's own configuration says, or where it lies: every program that has a runtime inside writes its own file.
+fn of_config(config: &RuntimeConfig) -> Option<Named> {
+    let file = |usual: &&Usual| usual.embedded.is_some_and(|(_, file)| Path::new(file) == config.file);
+    let usual = || USUAL.iter().find(file).map(|usual| usual.endpoint.to_owned());
+    let endpoint = config.endpoint.clone().or_else(usual)?;
+    Some(Named {
+        endpoint,
+        by: format!("the configuration of {}, {}", config.kind.as_str(), config.file.display()),
+    })
+}
+
+/// The one usual socket that is there, where no other runtime can be meant.
+fn lone(root: &Root) -> Result<Named, String> {
+    let is_there = |usual: &&Usual| root.at(socket(usual.endpoint)).exists();
+    let mut there: Vec<&Usual> = USUAL.iter().filter(is_there).collect();
+    there.dedup_by_key(|usual| usual.endpoint);
+    match there.as_slice() {
+        [Usual { endpoint, embedded: None, .. }] if embedded(root).next().is_none() => {
+            Ok(Named { endpoint: (*endpoint).into(), by: "the only runtime's socket that is here".into() })
+        }
+        _ => Err(unnamed(root)),
+    }
+}
+
+/// Runtimes inside another program that this node seems to have.
+fn embedded(root: &Root) -> impl Iterator<Item = (&'static Usual, &'static str)> {
+    USUAL.iter().filter_map(|usual| {
+        let (units, config) = usual.embedded?;
+        let has_unit = units.iter().any(|unit| matches!(Unit::outline(root, unit), Ok(Some(_))));
+        (has_unit || root.at(config).exists()).then_some((usual, config))
+    })
+}
+
+/// What to name where no runtime is known, with the places of those that seem to be here.
+#[must_use]
+pub fn unnamed(root: &Root) -> String {
+    let mut text = "nothing says which runtime kubelet talks to: neither kubelet's command line and configuration, nor node.json, nor a \
+                    unit of containerd or CRI-O"
+        .to_owned();
+    let mut proposals: Vec<String> = embedded(root)
+        .map(|(usual, config)| {
+            format!("for {} say {:?} and \"config\": {config:?}", usual.name, usual.endpoint)
+        })
+        .collect();
+    let there =
+        USUAL.iter().filter(|usual| usual.embedded.is_none() && root.at(socket(usual.endpoint)).exists());
+    proposals.extend(there.map(|usual| format!("for {} say {:?}", usual.name, usual.endpoint)));
+    if proposals.is_empty() {
+        proposals.push("say unix:///PATH of its socket".into());
+    }
+    text += &format!(
+        "; name it in node.json, runtime.endpoint, or with --runtime-endpoint: {}",
+        proposals.join("; ")
+    );
+    text
+}
+
+/// Whether two endpoints are one socket.
+fn is_same(root: &Root, one: &str, other: &str) -> bool {
+    let real = |endpoint: &str| {
+        let path = Path::new("/").join(socket(endpoint));
+        let rooted = root.at(&path);
+        // /var/run is a link to /run everywhere, and on a node that is not up there is nothing to follow.
+        let plain = path.strip_prefix("/var/run").map_or(path.clone(), |rest| Path::new("/run").join(rest));
+        rooted.canonicalize().unwrap_or_else(|_| root.at(plain))
+    };
+    real(one) == real(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let tree = Self(tempfile::tempdir().expect("scratch"));
+            for (path, text) in files {
+                let path = tree.0.path().join(path);
+                std::fs::create_dir_all(path.parent().expect("below")).expect("directory");
+                std::fs::write(path, text).expect("file");
+            }
+            tree
+        }
+
+        fn listens(self, path: &str) -> Self {
+            let path = self.0.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("below")).expect("directory");
+            // The file stays when the listener goes.
+            drop(UnixListener::bind(path).expect("socket"));
+            self
+        }
+
+        fn find(&self, runtime: &str) -> Result<String, String> {
+            let root = Root::new(self.0.path());
+            let node = format!(r#"{{"version":1,"runtime":{{{runtime}}}}}"#);
+            let node = Node::parse(node.as_bytes()).expect("node.json");
+            let config = RuntimeConfig::gather(&root, &node).expect("readable");
+            find(&root, &node, config.as_ref()).map(|named| named.endpoint)
+        }
+    }
+
+    const KUBELET: (&str, &str) = (
+        "usr/lib/systemd/system/kubelet.service",
+        "[Service]\nExecStart=/usr/bin/kubelet --container-runtime-endpoint=unix:///var/run/crio/crio.sock\n",
+    );
+    const CONTAINERD: (&str, &str) =
+        ("usr/lib/systemd/system/containerd.service", "[Service]\nExecStart=/usr/bin/containerd\n");
+    const K3S: (&str, &str) =
+        ("etc/systemd/system/k3s.service", "[Service]\nExecStart=/usr/local/bin/k3s server\n");
+
+    #[test]
+    fn whoever_names_it_first_counts() {
+        let address = ("etc/containerd/config.toml", "version = 2\n[grpc]\naddress = '/run/other.sock'\n");
+        for (files, runtime, endpoint) in [
+            (&[KUBELET, CONTAINERD][..], "", "unix:///var/run/crio/crio.sock"),
+            (&[KUBELET], r#""endpoint":"unix:///run/crio/crio.sock""#, "unix:///run/crio/crio.sock"),
+            (&[CONTAINERD], r#""endpoint":"/run/x.sock""#, "/run/x.sock"),
+            (&[CONTAINERD], "", "unix:///run/containerd/containerd.sock"),
+            (&[CONTAINERD, address], "", "unix:///run/other.sock"),
+        ] {
+            assert_eq!(Tree::new(files).find(runtime).as_deref(), Ok(endpoint), "{files:?} {runtime}");
+        }
+    }
+
+    #[test]
+    fn a_lone_usual_socket_is_taken_and_nothing_else_is_guessed() {
+        let usual = "run/containerd/containerd.sock";
+        let alone = Tree::new(&[]).listens(usual).find("");
+        assert_eq!(alone.as_deref(), Ok("unix:///run/containerd/containerd.sock"));
+        // Docker's containerd beside k3s, whose own one kubelet talks to.
+        for tree in [
+            Tree::new(&[K3S]).listens(usual),
+            Tree::new(&[]).listens(usual).listens("run/k3s/containerd/containerd.sock"),
+            Tree::new(&[]).listens(usual).listens("run/crio/crio.sock"),
+            Tree::new(&[]),
+        ] {
+            let why = tree.find("").expect_err("a guess");
+            assert!(why.contains("runtime.endpoint") && why.contains("--runtime-endpoint"), "{why}");
+        }
+    }
+
+    #[test]
+    fn runtimes_inside_another_program_are_proposed_with_their_places() {
+        for (file, places) in [
+            (
+                K3S,
+                [
+                    "unix:///run/k3s/containerd/containerd.sock",
+                    "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
+                ],
+            ),
+            (
+                ("var/lib/rancher/rke2/agent/etc/containerd/config.toml", ""),
+                [
+                    "unix:///run/k3s/containerd/containerd.sock",
+                    "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
+                ],
+            ),
+            (
+                ("var/snap/microk8s/current/args/containerd.toml", ""),
+                [
+                    "unix:///var/snap/microk8s/common/run/containerd.sock",
+                    "/var/snap/microk8s/current/args/containerd.toml",
+                ],
+            ),
+        ] {
+            let why = Tree::new(&[file]).find("").expect_err("a guess");
+            assert!(places.iter().all(|place| why.contains(place)), "{why}");
+        }
+    }
+
+    #[test]
+    fn another_runtime_than_kubelet_s_is_refused() {
+        let why = Tree::new(&[KUBELET]).find(r#""endpoint":"unix:///run/x.sock""#).expect_err("two");
+        assert!(
+            why.contains("unix:///run/x.sock") && why.contains("unix:///var/run/crio/crio.sock"),
+            "{why}"
+        );
+    }
+}
