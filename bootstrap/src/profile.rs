@@ -91,7 +91,7 @@ pub enum Probe {
     },
     /// A GET over HTTP answers 2xx.
     Http {
-        /// `HOST:PORT/PATH`.
+        /// `HOST:PORT/PATH`; `localhost` is 127.0.0.1 and ::1, of which one suffices.
         http: String,
         /// Extra request headers.
         #[serde(default)]
@@ -99,7 +99,7 @@ pub enum Probe {
     },
     /// A GET over HTTPS answers 2xx; the agent's certificate is its own, so it proves nothing and is not checked.
     Https {
-        /// `HOST:PORT/PATH`.
+        /// `HOST:PORT/PATH`, as for HTTP.
         https: String,
     },
     /// The standard gRPC health service says SERVING for the whole server.
@@ -232,6 +232,32 @@ mod tests {
             assert!(!profile.network_unavailable.left_true || profile.network_unavailable.written, "{name}");
         }
         assert!(find(GENERIC).is_none());
+    }
+
+    /// An agent listens on ::1 alone where its node has IPv6 alone.
+    #[test]
+    fn every_probe_over_the_loopback_interface_is_asked_in_both_families() {
+        for profile in all() {
+            let places: Vec<String> = profile
+                .probes
+                .iter()
+                .flat_map(|probe| match probe {
+                    Probe::Http { http: target, .. } | Probe::Https { https: target } => vec![target.clone()],
+                    Probe::Grpc { grpc } => {
+                        grpc.iter().filter(|place| !place.starts_with('/')).cloned().collect()
+                    }
+                    Probe::Unix { .. } | Probe::File { .. } => Vec::new(),
+                })
+                .collect();
+            let addresses: Vec<_> = places
+                .iter()
+                .flat_map(|place| shim::probe::split_target(place).expect("a valid target").0)
+                .collect();
+            let in_family =
+                |v6: bool| addresses.iter().filter(move |address| address.is_ipv6() == v6).count();
+            assert_eq!(in_family(false), in_family(true), "{}: {addresses:?}", profile.name);
+            assert!(addresses.iter().all(|address| address.ip().is_loopback()), "{}", profile.name);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -62,21 +62,58 @@ pub fn all_hold(probes: &[Probe], depth: Depth, deadline: Instant) -> Result<(),
     Ok(())
 }
 
-/// Takes `HOST:PORT/PATH` apart; HOST is an address or `localhost`, for there is no resolver on this path.
+/// The host of a probe that may be answered in either family of the loopback interface.
+const LOCALHOST: &str = "localhost";
+
+/// Takes `HOST:PORT/PATH` apart. HOST is an address, or `localhost`, which stands for 127.0.0.1 and ::1 without asking a resolver:
+/// an agent listens on the one of the two that its node's family is.
 ///
 /// # Errors
 /// What was expected.
-pub fn split_target(target: &str) -> Result<(SocketAddr, &str), String> {
+pub fn split_target(target: &str) -> Result<(Vec<SocketAddr>, &str), String> {
     let (authority, path) = target.find('/').map_or((target, "/"), |at| target.split_at(at));
     let wrong = || format!("{target:?}: expected HOST:PORT/PATH with an address or localhost as HOST");
     let (host, port) = authority.rsplit_once(':').ok_or_else(wrong)?;
-    let host = if host == "localhost" { "127.0.0.1" } else { host.trim_matches(['[', ']']) };
-    let ip: IpAddr = host.parse().map_err(|_| wrong())?;
+    let hosts = if host == LOCALHOST {
+        vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
+    } else {
+        vec![host.trim_matches(['[', ']']).parse().map_err(|_| wrong())?]
+    };
     let port: u16 = port.parse().map_err(|_| wrong())?;
     if path.contains(|c: char| c.is_control() || c == ' ') {
         return Err(wrong());
     }
-    Ok((SocketAddr::new(ip, port), path))
+    Ok((hosts.into_iter().map(|host| SocketAddr::new(host, port)).collect(), path))
+}
+
+/// Asks at each of `addresses`, in turn, until one holds. `ask` is told the address and by when its connect must have succeeded:
+/// an address that swallows packets leaves the next one its time.
+///
+/// # Errors
+/// None of them holds. The answer of one that took the connection says more than that nobody listens at the other.
+pub fn at_any(
+    addresses: &[SocketAddr],
+    end: Instant,
+    mut ask: impl FnMut(SocketAddr, Instant) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut failed: io::Result<()> = Err(io::ErrorKind::AddrNotAvailable.into());
+    for (at, address) in addresses.iter().enumerate() {
+        let now = Instant::now();
+        let left = u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
+        let asked = ask(*address, now + end.saturating_duration_since(now) / left);
+        match &asked {
+            Ok(()) => return asked,
+            Err(error) if at == 0 || !nobody_listens(error) => failed = asked,
+            Err(_) => {}
+        }
+    }
+    failed
+}
+
+/// Whether a connect failed since there is nobody at the address, or no such address.
+fn nobody_listens(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable};
+    matches!(error.kind(), ConnectionRefused | AddrNotAvailable | NetworkUnreachable)
 }
 
 /// A connect that gives up in time even when the listener's backlog is full (man 7 `unix`: the send timeout bounds it).
@@ -92,18 +129,20 @@ fn unix(path: &Path, timeout: Duration) -> io::Result<()> {
 }
 
 fn http(target: &str, headers: &[(String, String)], timeout: Duration) -> io::Result<()> {
-    let (address, path) = split_target(target).map_err(io::Error::other)?;
+    let (addresses, path) = split_target(target).map_err(io::Error::other)?;
     let end = Instant::now() + timeout;
-    let left = || match end.saturating_duration_since(Instant::now()) {
+    let until = |end: Instant| match end.saturating_duration_since(Instant::now()) {
         Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
         left => Ok(left),
     };
-    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
-    stream.set_write_timeout(Some(left()?))?;
-    stream.write_all(request(address, path, headers).as_bytes())?;
-    is_2xx(|chunk| {
-        stream.set_read_timeout(Some(left()?))?;
-        stream.read(chunk)
+    at_any(&addresses, end, |address, connected_by| {
+        let mut stream = TcpStream::connect_timeout(&address, until(connected_by)?)?;
+        stream.set_write_timeout(Some(until(end)?))?;
+        stream.write_all(request(address, path, headers).as_bytes())?;
+        is_2xx(|chunk| {
+            stream.set_read_timeout(Some(until(end)?))?;
+            stream.read(chunk)
+        })
     })
 }
 
@@ -186,13 +225,40 @@ mod tests {
 
     #[test]
     fn targets() {
-        assert!(
-            split_target("127.0.0.1:9879/healthz").is_ok_and(|(a, p)| a.port() == 9879 && p == "/healthz")
-        );
-        assert!(split_target("[::1]:80").is_ok_and(|(a, p)| a.is_ipv6() && p == "/"));
-        assert!(split_target("localhost:1/x").is_ok());
+        let split = |target| {
+            let (addresses, path) = split_target(target).expect(target);
+            (addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), path.to_owned())
+        };
+        for (target, addresses, path) in [
+            ("127.0.0.1:9879/healthz", "127.0.0.1:9879", "/healthz"),
+            ("[::1]:80", "[::1]:80", "/"),
+            ("localhost:1/x", "127.0.0.1:1 [::1]:1", "/x"),
+        ] {
+            assert_eq!(split(target), (addresses.to_owned(), path.to_owned()));
+        }
         for bad in ["", "x", "example.org:80/", "127.0.0.1/x", "127.0.0.1:99999/", "127.0.0.1:80/a b"] {
             assert!(split_target(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_address_that_holds_suffices_and_an_answer_says_more_than_a_refusal() {
+        use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, Other, TimedOut};
+        let (addresses, _) = split_target("localhost:1").expect("valid");
+        for (four, six, said) in [
+            (None, Some(Other), None),
+            (Some(ConnectionRefused), None, None),
+            (Some(TimedOut), None, None),
+            (Some(ConnectionRefused), Some(AddrNotAvailable), Some(ConnectionRefused)),
+            (Some(ConnectionRefused), Some(Other), Some(Other)),
+            (Some(Other), Some(ConnectionRefused), Some(Other)),
+        ] {
+            let asked = at_any(&addresses, soon(), |address, by| {
+                assert!(by <= soon());
+                let answer = if address.is_ipv4() { four } else { six };
+                answer.map_or(Ok(()), |kind| Err(kind.into()))
+            });
+            assert_eq!(asked.err().map(|error| error.kind()), said, "{four:?} {six:?}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A policy that names a CNI by its profile need not say how that CNI tells that it is ready: the profile's probes are written into it.
 //!
-//! Only a network without the key `ready` is completed; `"ready": []` says that nothing is to be asked. Of the file nothing else
-//! changes, not a blank. A packaged policy (/usr/lib) is not ours to write: its completed copy goes to /run/crossfade, where it
+//! Only a network without the key `ready` is completed, and one whose `ready` is, word for word, what an earlier release completed it
+//! with: such a list was asked in IPv4 alone. `"ready": []` says that nothing is to be asked. Of the file nothing else changes, not
+//! a blank. A packaged policy (/usr/lib) is not ours to write: its completed copy goes to /run/crossfade, where it
 //! counts before it and is made anew at every boot.
 
 use std::io;
@@ -134,10 +135,11 @@ pub fn complete(bytes: &[u8]) -> Result<Option<Completed>, String> {
             continue;
         };
         let keys = RawObject::parse(written.get().as_bytes()).map_err(|e| e.to_string())?;
-        if keys.get("ready").is_some() {
+        let wanted = Value::from(probes(profile, side.as_str()));
+        if keys.get("ready").is_some_and(|written| !is_of_an_earlier_release(written, &wanted)) {
             continue;
         }
-        let probes = raw(Value::from(probes(profile, side.as_str())).to_string())?;
+        let probes = raw(wanted.to_string())?;
         let one = splice(written.get(), "ready", &probes).map_err(|e| e.to_string())?;
         networks = splice(&networks, side.as_str(), &raw(one)?).map_err(|e| e.to_string())?;
         completed.push(format!("{side} ({})", profile.name));
@@ -167,6 +169,22 @@ fn probes(profile: &Profile, side: &str) -> Vec<Value> {
         all.push(json!({ "file": Path::new(PROBED).join(side) }));
     }
     all
+}
+
+/// Whether `written` is what an earlier release completed a policy with where this one writes `wanted`: at first the profiles'
+/// probes named 127.0.0.1, where an agent does not listen on a node without IPv4.
+fn is_of_an_earlier_release(written: &RawValue, wanted: &Value) -> bool {
+    let earlier = |probe: &Value| {
+        let mut probe = probe.clone();
+        if let Some(Value::String(target)) = probe.get_mut("http")
+            && let Some(rest) = target.strip_prefix("localhost:")
+        {
+            *target = format!("127.0.0.1:{rest}");
+        }
+        probe
+    };
+    let earlier: Value = wanted.as_array().into_iter().flatten().map(earlier).collect();
+    earlier != *wanted && serde_json::from_str::<Value>(written.get()).is_ok_and(|written| written == earlier)
 }
 
 #[cfg(test)]
@@ -211,9 +229,27 @@ mod tests {
         let networks =
             "{ \"old\":{\"conf\":[ \"/o\" ],\n    \"profile\": \"cilium\" , \"cidrs\": [\"10.0.0.0/8\"]} }";
         let (text, _) = completed(networks).expect("completed");
-        let probes = r#""ready": [{"unix":"/var/run/cilium/cilium.sock"},{"headers":{"brief":"true"},"http":"127.0.0.1:9879/healthz"}],"#;
+        let probes = r#""ready": [{"unix":"/var/run/cilium/cilium.sock"},{"headers":{"brief":"true"},"http":"localhost:9879/healthz"}],"#;
         assert_eq!(text.matches(probes).count(), 1, "{text}");
         assert!(text.replacen(probes, "", 1).contains(networks), "{text}");
+    }
+
+    #[test]
+    fn what_an_earlier_release_has_written_is_asked_in_both_families_and_what_a_person_wrote_stays() {
+        let cilium =
+            |ready: &str| format!(r#"{{"old": {{"conf": ["/n"], "profile": "cilium", "ready": {ready}}}}}"#);
+        let earlier = r#"[ {"unix": "/var/run/cilium/cilium.sock"}, {"http": "127.0.0.1:9879/healthz", "headers": {"brief": "true"}} ]"#;
+        let (text, named) = completed(&cilium(earlier)).expect("completed");
+        assert!(text.contains(r#""http":"localhost:9879/healthz""#) && !text.contains("127.0.0.1"), "{text}");
+        assert_eq!(named, ["old (cilium)"]);
+        assert_eq!(complete(text.as_bytes()).expect("valid"), None, "again");
+        for own in [
+            r#"[{"http": "127.0.0.1:9879/healthz", "headers": {"brief": "true"}}]"#,
+            r#"[{"unix": "/var/run/cilium/cilium.sock"}, {"http": "127.0.0.1:9879/healthz"}]"#,
+            r#"[{"unix": "/var/run/cilium/cilium.sock"}, {"http": "127.0.0.1:9890/healthz", "headers": {"brief": "true"}}]"#,
+        ] {
+            assert_eq!(completed(&cilium(own)), None, "{own}");
+        }
     }
 
     #[test]

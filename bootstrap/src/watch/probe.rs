@@ -12,7 +12,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, Stream};
 use shim::policy::{Network, Probe};
-use shim::probe::{Depth, all_hold, is_2xx, request, split_target};
+use shim::probe::{Depth, all_hold, at_any, is_2xx, request, split_target};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::pb::HealthCheckRequest;
@@ -71,30 +71,41 @@ fn of_profile(profile: &Profile) -> Result<(), String> {
 /// Asks one URL and wants 2xx. The certificate is the agent's own: it proves nothing, and nothing secret is said.
 fn https(target: &str) -> Result<(), String> {
     let text = |e: &dyn Display| e.to_string();
-    let (address, path) = split_target(target)?;
+    let (addresses, path) = split_target(target)?;
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| text(&e))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anyone))
         .with_no_client_auth();
-    let name = ServerName::IpAddress(address.ip().into());
-    let mut session = ClientConnection::new(Arc::new(config), name).map_err(|e| text(&e))?;
-    get(&mut session, address, path).map_err(|e| text(&e))
+    let config = Arc::new(config);
+    let end = Instant::now() + WITHIN;
+    at_any(&addresses, end, |address, connected_by| {
+        let name = ServerName::IpAddress(address.ip().into());
+        let mut session = ClientConnection::new(Arc::clone(&config), name).map_err(io::Error::other)?;
+        get(&mut session, (address, path), connected_by, end)
+    })
+    .map_err(|e| text(&e))
 }
 
-fn get(session: &mut ClientConnection, address: SocketAddr, path: &str) -> io::Result<()> {
-    let end = Instant::now() + WITHIN;
-    let mut socket = TcpStream::connect_timeout(&address, WITHIN)?;
+fn get(
+    session: &mut ClientConnection,
+    (address, path): (SocketAddr, &str),
+    connected_by: Instant,
+    end: Instant,
+) -> io::Result<()> {
+    let until = |end: Instant| match end.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
+        left => Ok(left),
+    };
+    let mut socket = TcpStream::connect_timeout(&address, until(connected_by)?)?;
     socket.set_write_timeout(Some(WITHIN))?;
     socket.set_read_timeout(Some(WITHIN))?;
     let mut stream = Stream::new(session, &mut socket);
     // In one record, not one for each piece.
     stream.write_all(request(address, path, &[]).as_bytes())?;
     is_2xx(|chunk| {
-        if Instant::now() >= end {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+        until(end)?;
         stream.read(chunk)
     })
 }

@@ -99,7 +99,7 @@ pub enum Probe {
     File(PathBuf),
     /// A GET answers 2xx; asked by STATUS and `watch` only.
     Http {
-        /// `HOST:PORT/PATH` as written.
+        /// `HOST:PORT/PATH` as written; see [`crate::probe::split_target`].
         target: String,
         /// Extra request headers, in order.
         headers: Vec<(String, String)>,

@@ -42,9 +42,14 @@ pub(crate) struct HttpStatus {
 }
 
 impl HttpStatus {
-    /// Answers every request with this status.
+    /// Answers every request with this status, on a free port of 127.0.0.1.
     pub(crate) fn answering(status: u16) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").context("listen on loopback")?;
+        Self::answering_at("127.0.0.1:0", status)
+    }
+
+    /// Answers every request at `place` with this status.
+    pub(crate) fn answering_at(place: &str, status: u16) -> Result<Self> {
+        let listener = TcpListener::bind(place).with_context(|| format!("listen at {place}"))?;
         let address = listener.local_addr()?;
         let status = Arc::new(AtomicU16::new(status));
         let request = Arc::new(Mutex::new(String::new()));

@@ -20,6 +20,7 @@ trials![
     status_skips_delegates_before_1_1_0_but_not_their_binaries,
     status_names_the_probe_that_does_not_hold,
     status_asks_http_probes,
+    status_asks_localhost_in_both_families,
     status_passes_51_on,
     status_of_a_hanging_delegate_is_50,
     status_with_a_broken_policy_is_50_and_del_still_works,
@@ -134,6 +135,24 @@ fn status_asks_http_probes() -> Result<()> {
     let request = agent.last_request();
     ensure!(request.starts_with("GET /healthz HTTP/1."), "{request}");
     ensure!(request.to_lowercase().contains("brief: true"), "{request}");
+    Ok(())
+}
+
+/// Section 4: an agent listens on ::1 alone where its node has IPv6 alone, as Cilium does.
+fn status_asks_localhost_in_both_families() -> Result<()> {
+    for place in ["[::1]:0", "127.0.0.1:0"] {
+        let case = case_at_1_1_0("new")?;
+        case.write_conf("new", &new_conf())?;
+        let agent = HttpStatus::answering_at(place, 503)?;
+        let probe = json!({"http": format!("localhost:{}/healthz", agent.address().port())});
+        case.change_policy(|policy| policy["networks"]["new"]["ready"] = json!([probe]))?;
+        let refusal = case.call("STATUS").run()?.refused(50)?;
+        ensure!(refusal.text().contains("503"), "{place}: {refusal:?}");
+        agent.answer(200);
+        case.call("STATUS").run()?.silent()?;
+        let request = agent.last_request();
+        ensure!(request.contains(&format!("Host: {}\r\n", agent.address())), "{place}: {request}");
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use tonic_health::ServingStatus as Set;
 use super::*;
 
 /// Answers one request over TLS, with a certificate that nobody vouches for.
-fn page(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+fn page(place: &str, answer: &'static str) -> (SocketAddr, std::thread::JoinHandle<String>) {
     let pair = rcgen::generate_simple_self_signed(["somebody".to_owned()]).expect("certificate");
     let key = pair.signing_key.serialize_der().try_into().expect("key");
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -19,8 +19,8 @@ fn page(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
         .with_no_client_auth()
         .with_single_cert(vec![pair.cert.der().clone()], key)
         .expect("config");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let target = format!("{}/readyz", listener.local_addr().expect("address"));
+    let listener = TcpListener::bind(place).expect("bind");
+    let address = listener.local_addr().expect("address");
     let serve = move || {
         let (socket, _) = listener.accept().expect("accept");
         let session = ServerConnection::new(Arc::new(config)).expect("session");
@@ -36,7 +36,7 @@ fn page(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
         let _ = stream.flush();
         String::from_utf8_lossy(&request).into_owned()
     };
-    (target, std::thread::spawn(serve))
+    (address, std::thread::spawn(serve))
 }
 
 #[test]
@@ -44,12 +44,21 @@ fn an_https_probe_wants_2xx_and_takes_any_certificate() {
     for (answer, good) in
         [("HTTP/1.1 200 OK\r\n\r\nok", true), ("HTTP/1.1 500 x\r\n\r\n", false), ("x", false)]
     {
-        let (target, server) = page(answer);
-        assert_eq!(https(&target).is_ok(), good, "{answer:?}");
+        let (address, server) = page("127.0.0.1:0", answer);
+        assert_eq!(https(&format!("{address}/readyz")).is_ok(), good, "{answer:?}");
         assert!(server.join().expect("server").starts_with("GET /readyz HTTP/1.1\r\n"));
     }
     let nobody = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address");
     assert!(https(&format!("{nobody}/readyz")).is_err());
+}
+
+#[test]
+fn an_https_probe_of_localhost_is_asked_in_both_families() {
+    for place in ["127.0.0.1:0", "[::1]:0"] {
+        let (address, server) = page(place, "HTTP/1.1 200 OK\r\n\r\nok");
+        https(&format!("localhost:{}/readyz", address.port())).expect(place);
+        assert!(server.join().expect("server").contains(&format!("Host: {address}\r\n")));
+    }
 }
 
 #[test]
