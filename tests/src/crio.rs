@@ -1,10 +1,15 @@
-//! A caller that behaves like CRI-O.
+//! A caller that behaves like CRI-O, as CRI-O 1.37 (ocicni, libcni 1.3) was measured.
 //!
-//! What CRI-O (through ocicni) does differently from containerd, replayed from recorded facts: every conf file is validated
-//! by asking each plugin's VERSION, and a bad one is skipped; the conf is cached at ADD and replayed on CHECK and DEL,
-//! whatever has become of the file; ADD is always followed by a CHECK, whose failure fails the pod; there is exactly one
-//! DEL, after which the cached result is gone, failed or not; GC runs at start for *every* conf file, with all running pods
-//! filed under the *default* network's name.
+//! | when | what it does |
+//! |---|---|
+//! | an event in its directory ([`Crio::reload`]) | asks each plugin of every conf for its VERSION and leaves out a conf that it cannot run; what it holds stays as it is until then |
+//! | start ([`Crio::start`]) | STATUS of the default network; then GC of *every* conf; then a CHECK of every pod, one after the other, whose failure costs the pod its address and no more |
+//! | ADD ([`Crio::run_pod`]) | a CHECK follows; when either fails, a DEL |
+//! | DEL ([`Crio::stop_pod`]) | once, with the conf cached at ADD. When it fails its cache entry is gone all the same, and the next stop succeeds without a DEL; where the netns is gone its error is swallowed |
+//! | GC at start | files all pods under the *default* network's name. An entry of the cache that is not among them gets a DEL with the conf of the *file* of its name, at 1.0.0, too; every conf of another name gets a list that is `null` |
+//! | reboot ([`Crio::reboot`]) | one DEL per pod with a netns path that is dead, also where no conf is there |
+//!
+//! The default network is the one that its configuration names (`cni_default_network`); else the first of the directory.
 
 use std::{
     collections::BTreeMap,
@@ -22,20 +27,32 @@ use crate::caller::runtime::{Runtime, Sandbox, read_dir};
 pub struct Crio {
     conf_dir: PathBuf,
     runtime: Runtime,
-    pods: BTreeMap<String, (Sandbox, Value)>,
+    /// `cni_default_network`, where it is set.
+    insists_on: Option<String>,
+    /// The networks that it holds; none before it has looked at its directory.
+    loaded: Option<Vec<Value>>,
+    /// Each pod with the conf that its DEL is made with; none once that was made, whatever came of it.
+    pods: BTreeMap<String, (Sandbox, Option<Value>)>,
 }
 
 impl Crio {
     /// A CRI-O that reads this directory; it has not started yet.
     pub fn new(conf_dir: &Path, runtime: Runtime) -> Self {
-        Self { conf_dir: conf_dir.to_owned(), runtime, pods: BTreeMap::new() }
+        let conf_dir = conf_dir.to_owned();
+        Self { conf_dir, runtime, insists_on: None, loaded: None, pods: BTreeMap::new() }
     }
 
-    /// The valid networks of the directory in order; the first is the default one.
+    /// Configures `cni_default_network`.
+    pub fn insist_on(mut self, network: &str) -> Self {
+        self.insists_on = Some(network.to_owned());
+        self
+    }
+
+    /// Reads the directory anew, as each event in it makes CRI-O do.
     ///
     /// # Errors
     /// When the directory is not readable. A bad file is skipped, as CRI-O does.
-    pub fn networks(&self) -> Result<Vec<Value>> {
+    pub fn reload(&mut self) -> Result<()> {
         let mut lists: Vec<Value> = Vec::new();
         for path in read_dir(&self.conf_dir)? {
             let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -47,7 +64,8 @@ impl Crio {
                 lists.push(list);
             }
         }
-        Ok(lists)
+        self.loaded = Some(lists);
+        Ok(())
     }
 
     fn load(&self, path: &Path) -> Option<Value> {
@@ -65,29 +83,39 @@ impl Crio {
         (list["name"].is_string() && !plugins.is_empty() && plugins.iter().all(speaks)).then_some(list)
     }
 
-    /// The default network.
-    ///
-    /// # Errors
-    /// When no file of the directory is valid.
-    pub fn default_network(&self) -> Result<Value> {
-        let found = self.networks()?.into_iter().next();
+    /// The network that it holds under the default name.
+    fn default_network(&mut self) -> Result<Value> {
+        if self.loaded.is_none() {
+            self.reload()?;
+        }
+        let lists = self.loaded.iter().flatten();
+        let is_default = |list: &&Value| self.insists_on.as_deref().is_none_or(|name| list["name"] == name);
+        let found = lists.clone().find(is_default).cloned();
         found.with_context(|| format!("no CNI configuration file in {}", self.conf_dir.display()))
     }
 
-    /// Starts: once the default network's STATUS is good, collects garbage for every conf file, all running pods being
-    /// filed under the default network's name.
+    /// Starts, with whatever pods ran before. Returns the ids of those whose CHECK failed: they run on without an address.
     ///
     /// # Errors
     /// When the default network is not ready, or a network's GC fails; all are tried.
-    pub fn start(&self) -> Result<()> {
+    pub fn start(&mut self) -> Result<Vec<String>> {
+        self.reload()?;
         let default = self.default_network()?;
         self.runtime.status(&default)?;
+        self.collect(&default)?;
+        let check = |(id, (sandbox, _)): (&String, &(Sandbox, Option<Value>))| {
+            self.runtime.check(&default, sandbox).is_err().then(|| id.clone())
+        };
+        Ok(self.pods.iter().filter_map(check).collect())
+    }
+
+    fn collect(&self, default: &Value) -> Result<()> {
         let running: Vec<(String, String)> =
             self.pods.values().map(|(sandbox, _)| (sandbox.id.clone(), sandbox.ifname.clone())).collect();
         let mut failed = Vec::new();
-        for list in self.networks()? {
-            let valid = if list["name"] == default["name"] { running.as_slice() } else { &[] };
-            failed.extend(self.runtime.gc(&list, valid).err().map(|error| format!("{error:#}")));
+        for list in self.loaded.iter().flatten() {
+            let valid = (list["name"] == default["name"]).then_some(running.as_slice());
+            failed.extend(self.runtime.gc(list, valid).err().map(|error| format!("{error:#}")));
         }
         if failed.is_empty() { Ok(()) } else { anyhow::bail!("{}", failed.join("; ")) }
     }
@@ -95,26 +123,68 @@ impl Crio {
     /// Runs a pod: ADD with the default network, then CHECK.
     ///
     /// # Errors
-    /// When either fails; after a failed CHECK the pod is stopped again.
-    pub fn run_pod(&mut self, sandbox: Sandbox) -> Result<Value> {
+    /// When either fails; a DEL has followed.
+    pub fn run_pod(&mut self, mut sandbox: Sandbox) -> Result<Value> {
         let list = self.default_network()?;
-        let result = self.runtime.add(&list, &sandbox)?;
-        self.pods.insert(sandbox.id.clone(), (sandbox.clone(), list.clone()));
+        // CRI-O maps ports itself and tells every plugin that asks for it the pod's control group.
+        sandbox.capability_args.remove("portMappings");
+        sandbox.capability_args.insert("cgroupPath".into(), json!(format!("/kubepods/{}", sandbox.id)));
+        let added = self.runtime.add(&list, &sandbox);
+        let result = match added {
+            Ok(result) => result,
+            Err(error) => {
+                let undone = self.runtime.del(&list, &sandbox);
+                return Err(error).with_context(|| format!("ADD (then DEL: {undone:?})"));
+            }
+        };
+        self.pods.insert(sandbox.id.clone(), (sandbox.clone(), Some(list.clone())));
         if let Err(error) = self.runtime.check(&list, &sandbox) {
             let stopped = self.stop_pod(&sandbox.id);
+            self.remove_pod(&sandbox.id);
             return Err(error).with_context(|| format!("CHECK after ADD (then stopped: {stopped:?})"));
         }
         Ok(result)
     }
 
-    /// Stops a pod: one DEL with the conf as it was at ADD, and no second one if it fails.
+    /// Stops a pod: one DEL with the conf as it was at ADD. A stop after that does nothing.
     ///
     /// # Errors
-    /// What the DEL said; the pod is gone either way.
+    /// What the DEL said, unless the pod's netns is gone. The pod is listed until [`Crio::remove_pod`].
     pub fn stop_pod(&mut self, id: &str) -> Result<()> {
-        let (sandbox, list) = self.pods.remove(id).with_context(|| format!("pod {id} does not run"))?;
-        let deleted = self.runtime.del(&list, &sandbox);
-        self.runtime.forget(&list, &sandbox)?;
-        deleted
+        let (sandbox, conf) = self.pods.get_mut(id).with_context(|| format!("pod {id} does not run"))?;
+        let Some(list) = conf.take() else { return Ok(()) };
+        let deleted = self.runtime.del(&list, sandbox);
+        self.runtime.forget(&list, sandbox)?;
+        if Path::new(&sandbox.netns).exists() { deleted } else { Ok(()) }
+    }
+
+    /// Forgets a pod, as kubelet asks for after it was stopped.
+    pub fn remove_pod(&mut self, id: &str) {
+        self.pods.remove(id);
+    }
+
+    /// Ids of the pods that it lists.
+    pub fn pods(&self) -> impl Iterator<Item = &str> {
+        self.pods.keys().map(String::as_str)
+    }
+
+    /// The machine boots anew: every pod's netns is gone. Where there is a conf, what it does at start; then each pod is stopped.
+    ///
+    /// # Errors
+    /// When a network's GC fails, or a result cannot be forgotten.
+    pub fn reboot(&mut self) -> Result<()> {
+        for (sandbox, _) in self.pods.values_mut() {
+            sandbox.netns = format!("/run/netns/gone-{}", sandbox.id);
+        }
+        self.reload()?;
+        if let Ok(default) = self.default_network() {
+            self.collect(&default)?;
+        }
+        let all: Vec<String> = self.pods.keys().cloned().collect();
+        for id in all {
+            self.stop_pod(&id)?;
+            self.remove_pod(&id);
+        }
+        Ok(())
     }
 }

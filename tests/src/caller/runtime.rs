@@ -69,17 +69,18 @@ impl Runtime {
         Ok(result)
     }
 
-    /// Runs CHECK through the chain with the cached result. Lists older than 0.4.0 and with `disableCheck` pass unasked.
+    /// Runs CHECK through the chain with the cached result; where nothing is cached, without one. Lists older than 0.4.0 and with
+    /// `disableCheck` pass unasked.
     ///
     /// # Errors
-    /// When a plugin fails or nothing is cached.
+    /// When a plugin fails.
     pub fn check(&self, list: &Value, sandbox: &Sandbox) -> Result<()> {
         if !at_least(list, (0, 4)) || list["disableCheck"] == true {
             return Ok(());
         }
-        let cached = self.cached(list, sandbox).context("no cached result to check against")?;
+        let cached = self.cached(list, sandbox);
         for plugin in plugins(list)? {
-            let stdin = plugin_conf(list, plugin, Some(sandbox), Some(&cached));
+            let stdin = plugin_conf(list, plugin, Some(sandbox), cached.as_ref());
             self.call(plugin, "CHECK", Some(sandbox), &stdin)?.succeeded()?;
         }
         Ok(())
@@ -113,25 +114,27 @@ impl Runtime {
     }
 
     /// Runs GC: first a DEL for each cached attachment of this network that is not in `valid` (pairs of container id and
-    /// ifname), then the verb itself if the list is 1.1.0 and does not disable it.
+    /// ifname), then the verb itself if the list is 1.1.0 and does not disable it. Without a list none is valid, and the verb's is
+    /// `null`.
     ///
     /// # Errors
     /// When any of it fails; everything is tried.
-    pub fn gc(&self, list: &Value, valid: &[(String, String)]) -> Result<()> {
+    pub fn gc(&self, list: &Value, valid: Option<&[(String, String)]>) -> Result<()> {
         if list["disableGC"] == true {
             return Ok(());
         }
         let mut errors = Vec::new();
         for sandbox in self.cached_sandboxes(list)? {
-            if !valid.contains(&(sandbox.id.clone(), sandbox.ifname.clone()))
+            let attachment = (sandbox.id.clone(), sandbox.ifname.clone());
+            if !valid.is_some_and(|valid| valid.contains(&attachment))
                 && let Err(error) = self.del(list, &sandbox)
             {
                 errors.push(format!("{error:#}"));
             }
         }
         if at_least(list, (1, 1)) {
-            let entries: Vec<Value> =
-                valid.iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
+            let entry = |(id, ifname): &(String, String)| json!({"containerID": id, "ifname": ifname});
+            let entries: Option<Vec<Value>> = valid.map(|valid| valid.iter().map(entry).collect());
             for plugin in plugins(list)? {
                 let mut stdin = plugin_conf(list, plugin, None, None);
                 stdin["cni.dev/valid-attachments"] = json!(entries);

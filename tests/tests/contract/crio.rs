@@ -20,6 +20,11 @@ trials![
     failed_check_stops_the_pod_and_leaves_nothing,
     gc_at_start_spares_running_pods_and_closes_the_rest,
     gc_at_start_under_the_old_networks_name_spares_the_pods_before_us,
+    conf_that_sorts_first_has_every_live_pod_collected_at_start_unless_the_default_network_is_named,
+    check_of_every_pod_at_start_harms_nobody,
+    failed_add_is_followed_by_a_del_that_finds_nothing,
+    reboot_closes_every_pod_without_its_netns,
+    pod_gets_the_conf_that_is_loaded_not_the_one_that_lies_there,
 ];
 
 /// A case, and a CRI-O whose directory holds only the shim's conf at this version.
@@ -92,6 +97,10 @@ fn one_failing_del_leaves_a_record_for_the_sweep() -> Result<()> {
     let error = crio.stop_pod("c1").err().map(|error| format!("{error:#}")).unwrap_or_default();
     ensure!(error.contains("busy"), "{error}");
     case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
+    case.expect_records(1)?;
+    // The next stop succeeds without asking anybody.
+    crio.stop_pod("c1")?;
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
     case.expect_records(1)
 }
 
@@ -150,4 +159,92 @@ fn gc_at_start_under_the_old_networks_name_spares_the_pods_before_us() -> Result
     crio.stop_pod("before")?;
     crio.stop_pod("after")?;
     case.expect_calls(&["stub-old DEL eth0", "stub-new DEL eth0"])
+}
+
+/// A restart of CRI-O while another conf sorts first: at 1.0.0, too, what it has cached under our name is deleted through us.
+/// `cni_default_network` is what keeps it from doing so; `install`, `boot` and `watch` ask for it.
+fn conf_that_sorts_first_has_every_live_pod_collected_at_start_unless_the_default_network_is_named()
+-> Result<()> {
+    for named in [false, true] {
+        let (case, mut crio) = with_shim("old", "1.0.0")?;
+        if named {
+            crio = crio.insist_on("k8s-pod-network");
+        }
+        crio.run_pod(sandbox(&case, "c1"))?;
+        case.write(&case.path("crio/00-other.conflist"), &new_conf().to_string())?;
+        case.stubs.log().clear()?;
+        crio.start()?;
+        let deleted = case.stubs.log().briefs()?.contains(&"stub-old DEL eth0".to_owned());
+        assert_eq!(deleted, !named, "{:?}", case.stubs.log().briefs()?);
+        case.expect_records(usize::from(named))?;
+    }
+    Ok(())
+}
+
+/// CRI-O checks each pod when it starts, those from before us without a result: nobody is called with a DEL for it.
+fn check_of_every_pod_at_start_harms_nobody() -> Result<()> {
+    let (case, mut crio) = with_shim("both", "1.0.0")?;
+    crio.run_pod(sandbox(&case, "c1"))?;
+    // As another runtime's: the cache does not know it.
+    let before = sandbox(&case, "c2");
+    crio.run_pod(before.clone())?;
+    let cache = case.path("results/k8s-pod-network-c2-eth0");
+    std::fs::remove_file(&cache)?;
+    case.stubs.log().clear()?;
+    crio.start()?;
+    let briefs = case.stubs.log().briefs()?;
+    ensure!(briefs.iter().all(|brief| brief.contains(" CHECK ")), "{briefs:?}");
+    ensure!(briefs.contains(&"stub-new CHECK net1".to_owned()), "{briefs:?}");
+    case.expect_records(2)?;
+    case.stubs.log().clear()?;
+    crio.stop_pod("c1")?;
+    crio.stop_pod("c2")?;
+    case.expect_records(0)
+}
+
+/// CRI-O sends a DEL right after an ADD that failed.
+fn failed_add_is_followed_by_a_del_that_finds_nothing() -> Result<()> {
+    let (case, mut crio) = with_shim("both", "1.0.0")?;
+    case.stubs.write("stub-new", &stub_new().on("ADD", Reply::fail(11, "no address left", "")))?;
+    let error =
+        crio.run_pod(sandbox(&case, "c1")).err().map(|error| format!("{error:#}")).unwrap_or_default();
+    ensure!(error.contains("no address left") && error.contains("then DEL: Ok"), "{error}");
+    case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// After a reboot each pod gets one DEL with a netns path that is dead, also where no conf of ours is there.
+fn reboot_closes_every_pod_without_its_netns() -> Result<()> {
+    for conf in [true, false] {
+        let (case, mut crio) = with_shim("both", "1.0.0")?;
+        crio.run_pod(sandbox(&case, "c1"))?;
+        crio.run_pod(sandbox(&case, "c2"))?;
+        if !conf {
+            std::fs::remove_file(case.path("crio/01-crossfade.conflist"))?;
+        }
+        case.stubs.log().clear()?;
+        crio.reboot()?;
+        let deletes: Vec<_> = case.calls()?.into_iter().filter(|call| call.verb() == "DEL").collect();
+        assert_eq!(deletes.len(), 4, "{:?}", case.stubs.log().briefs()?);
+        case.expect_records(0)?;
+    }
+    Ok(())
+}
+
+/// What lies in the directory counts once CRI-O has loaded it: until then pods go where its conf of now leads.
+fn pod_gets_the_conf_that_is_loaded_not_the_one_that_lies_there() -> Result<()> {
+    let (case, mut crio) = with_shim("new", "1.0.0")?;
+    std::fs::remove_file(case.path("crio/01-crossfade.conflist"))?;
+    let mut old = crate::case::old_conf();
+    old["cniVersion"] = json!("1.0.0");
+    case.write(&case.path("crio/10-old.conflist"), &old.to_string())?;
+    crio.start()?;
+    write_shim(&case, "oldnet")?;
+    case.stubs.log().clear()?;
+    crio.run_pod(sandbox(&case, "past"))?;
+    ensure!(case.stubs.log().briefs()?.contains(&"stub-old ADD eth0".to_owned()));
+    case.expect_records(0)?;
+    crio.reload()?;
+    crio.run_pod(sandbox(&case, "through"))?;
+    case.expect_records(1)
 }
