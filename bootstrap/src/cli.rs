@@ -298,6 +298,9 @@ pub struct Sweep {
     /// The runtime.
     #[command(flatten)]
     pub runtime: Endpoint,
+    /// Which pass of watch's it is; the result that it leaves for watch repeats it.
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub turn: Option<u64>,
 }
 
 fn phase(text: &str) -> Result<Phase, String> {

@@ -24,6 +24,7 @@ use crate::profile;
 use crate::runtime::CniSetup;
 use crate::runtime::adding::can_see;
 use crate::runtime::asked::Asked;
+use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
 use crate::settings::Settings;
 
@@ -65,6 +66,8 @@ pub struct Facts {
     pub whom: Whom,
     /// What the runtime says of itself.
     pub asked: Asked,
+    /// The configuration of a runtime that says nothing of itself.
+    pub config: Option<RuntimeConfig>,
     /// Whom `watch`, `boot` and later commands will ask, to whom nobody says it on a command line.
     pub later: Whom,
     /// Whether its ADDs that are running can be seen from here.
@@ -101,7 +104,8 @@ impl Facts {
         let policy = Policy::load(&settings.layout.policy_file()).map_err(|e| e.to_string());
         let whom = Whom::of(&wanted.runtime);
         let asked = Asked::whom(&whom);
-        let dirs = bin_dirs(&wanted.bin_dirs, asked.setup());
+        let config = if asked == Asked::Silent { RuntimeConfig::of_crio(&Root::default()) } else { None };
+        let dirs = plugin_dirs(&wanted.bin_dirs, &asked);
         let search = joined(&dirs);
         let networks = policy.as_ref().map_or_else(
             |_| Vec::new(),
@@ -143,6 +147,7 @@ impl Facts {
             },
             whom,
             asked,
+            config,
             settings,
         }
     }
@@ -176,6 +181,14 @@ pub fn bin_dirs(given: &[PathBuf], runtime: Option<&CniSetup>) -> Vec<PathBuf> {
         Some(setup) if !setup.bin_dirs.is_empty() => setup.bin_dirs.clone(),
         _ => BIN_DIRS.iter().map(PathBuf::from).filter(|dir| dir.is_dir()).collect(),
     }
+}
+
+/// The same of the runtime that was asked; where CRI-O does not tell, its configuration does.
+#[must_use]
+pub fn plugin_dirs(given: &[PathBuf], asked: &Asked) -> Vec<PathBuf> {
+    let silent = given.is_empty() && *asked == Asked::Silent;
+    let config = silent.then(|| RuntimeConfig::of_crio(&Root::default())).flatten();
+    config.map_or_else(|| bin_dirs(given, asked.setup()), |config| config.plugin_dirs(&Root::default()))
 }
 
 /// Directories as `CNI_PATH`.

@@ -23,6 +23,7 @@ use crate::profile;
 use crate::runtime::CniSetup;
 use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::endpoint::Whom;
+use crate::runtime::picks::Picks;
 use crate::settings::Installed;
 
 /// Our name on a node that has no network yet.
@@ -83,7 +84,11 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
             dir,
         };
         let named = named.choose().map_err(|why| way.found(why)).ok();
-        conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &mut way, &mut notes);
+        let picks = Picks::of(facts.config.as_ref());
+        conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, &mut way, &mut notes);
+        if let Some((name, _)) = &named {
+            way.findings.extend(picks.told(dir, name).wrong());
+        }
         named
     });
     runtime(facts, wanted, &mut way, &mut notes);
@@ -221,10 +226,15 @@ impl Naming<'_> {
 }
 
 /// Holds the runtime's conf directory against what our conf needs of it.
-pub(crate) fn conf_dir(dir: &ConfDir, name: Option<&str>, way: &mut InTheWay, notes: &mut Vec<String>) {
-    for conf in dir.before_ours() {
+pub(crate) fn conf_dir(
+    dir: &ConfDir,
+    name: Option<&str>,
+    picks: &Picks,
+    way: &mut InTheWay,
+    notes: &mut Vec<String>,
+) {
+    for conf in picks.instead_of_ours(dir, name.unwrap_or_default()) {
         match &conf.content {
-            Ok(content) if conf.is_meta_plugin() && content.delegates_to_us(name.unwrap_or_default()) => {}
             Ok(_) if conf.is_meta_plugin() => way.found(format!(
                 "{} sorts before ours and does not delegate to us: let its clusterNetwork be {}, or {}",
                 conf.file,
@@ -287,7 +297,16 @@ fn runtime(facts: &Facts, wanted: &Install, way: &mut InTheWay, notes: &mut Vec<
              program starts it, its configuration file in runtime.config"
         ));
     }
-    let Some(setup) = facts.asked.setup() else {
+    if facts.asked == Asked::Silent && facts.config.is_none() {
+        way.found(
+            "the runtime does not tell where it looks for confs and plugins, nor which network it uses, and its configuration was not found: \
+             name its unit in node.json, runtime.unit, or its file in runtime.config",
+        );
+    }
+    let config = facts.config.as_ref();
+    let told = config
+        .map(|config| CniSetup { bin_dirs: config.plugin_dirs(&Root::default()), ..config.setup.clone() });
+    let Some(setup) = facts.asked.setup().or(told.as_ref()) else {
         return;
     };
     if setup.conf_dir != facts.settings.conf_dir {

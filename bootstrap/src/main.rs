@@ -31,7 +31,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Uninstall(wanted) => print::report(output, &uninstall::uninstall(global, wanted)?),
         Command::Sweep(wanted) => match wanted.every {
             Some(every_secs) => sweep::every::run(global, wanted, every_secs)?,
-            None => print::report(output, &sweep::sweep(global, wanted)?),
+            None => print::report(output, &sweep::result::pass(global, wanted)?),
         },
         Command::Status(wanted) if wanted.follow => status::follow(global),
         Command::Status(wanted) => print::report(output, &status::run(global, wanted)?),

@@ -12,10 +12,12 @@ use shim::raw::RawObject;
 use shim::request::Conf;
 use shim::trust;
 
+use crate::boot::gather::usual_dir;
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::node::Node;
 use crate::places::Root;
+use crate::runtime::config::RuntimeConfig;
 
 /// Largest conf of ours that we read, in bytes.
 const MAX_CONF_BYTES: usize = 1 << 20;
@@ -51,10 +53,13 @@ pub struct Installed {
 }
 
 impl Settings {
-    /// Puts flags, installed conf, node.json and defaults together. A node.json that is no use says nothing.
+    /// Puts flags, installed conf, node.json, CRI-O's configuration and defaults together. A node.json that is no use says nothing.
     #[must_use]
     pub fn gather(global: &Global) -> Self {
-        Self::on(global, &Node::load(&Root::new(&global.root)).unwrap_or_default(), None, None)
+        let root = Root::new(&global.root);
+        let crio = RuntimeConfig::of_crio(&root);
+        let usual = crio.as_ref().map(|config| usual_dir(Some(config)));
+        Self::on(global, &Node::load(&root).unwrap_or_default(), usual, None)
     }
 
     /// The same for a node that is known: `usual_dir` is the one that its runtime reads without us, `before` what our conf said

@@ -20,6 +20,8 @@ use crate::node::Node;
 use crate::places::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
 use crate::print::{self, Report};
 use crate::profile;
+use crate::runtime::config::RuntimeConfig;
+use crate::runtime::picks::Picks;
 use crate::settings::Settings;
 use crate::watch::document::{self, Document, Seen};
 use crate::watch::events::Events;
@@ -73,7 +75,7 @@ pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
     }
     let file = root.at(STATUS);
     let ready = !wanted.wait || wait(&file, Duration::from_secs(wanted.timeout));
-    let mut status = status(&Settings::gather(global), node.conf_dir)?;
+    let mut status = status(&root, &Settings::gather(global), node.conf_dir)?;
     let watched = match document::read(&file) {
         Seen::Absent => Ok(None),
         Seen::Unreadable(why) => Err(why),
@@ -183,7 +185,7 @@ struct Count {
 ///
 /// # Errors
 /// When state cannot be read.
-fn status(settings: &Settings, mode: Mode) -> Result<Status, Failure> {
+fn status(root: &Root, settings: &Settings, mode: Mode) -> Result<Status, Failure> {
     let mut problems = Vec::new();
     let policy = match Policy::load(&settings.layout.policy_file()) {
         Ok(policy) => Some(policy),
@@ -196,7 +198,7 @@ fn status(settings: &Settings, mode: Mode) -> Result<Status, Failure> {
     let networks = count(&found);
     let installed = matches!(settings.installed, Ok(Some(_)));
     match &settings.installed {
-        Ok(Some(conf)) => problems.extend(in_the_way(settings, &conf.name)),
+        Ok(Some(conf)) => problems.extend(in_the_way(root, settings, mode, &conf.name)),
         Ok(None) if settings.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
             problems.push(format!(
                 "{} is not there yet: watch writes it once the networks that the policy names are ready",
@@ -243,18 +245,23 @@ fn pending_dels(found: &Attachments) -> usize {
 }
 
 /// Confs that the runtime would use instead of ours.
-fn in_the_way(settings: &Settings, name: &str) -> Vec<String> {
+fn in_the_way(root: &Root, settings: &Settings, mode: Mode, name: &str) -> Vec<String> {
     let dir = match ConfDir::read(&settings.conf_dir, profile::taken_away) {
         Ok(dir) => dir,
         Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
     };
-    let leads_to_us = |conf: &crate::confdir::ConfFile| {
-        conf.is_meta_plugin() && conf.content.as_ref().is_ok_and(|content| content.delegates_to_us(name))
-    };
-    let before = dir.before_ours().filter(|conf| !leads_to_us(conf));
-    before
-        .map(|conf| format!("{} sorts before {CONF_FILE}: the runtime does not call us", conf.file))
-        .collect()
+    let picks = Picks::of(RuntimeConfig::of_crio(root).as_ref());
+    let before = picks.instead_of_ours(&dir, name).into_iter().map(|conf| conf.file.clone());
+    let mut found: Vec<String> =
+        before.map(|file| format!("{file} sorts before {CONF_FILE}: the runtime does not call us")).collect();
+    if !found.is_empty() {
+        found.extend(picks.harm_of_a_restart().map(str::to_owned));
+    }
+    // In private mode it is told on its command line.
+    if mode == Mode::Shared {
+        found.extend(picks.told(&dir, name).wrong());
+    }
+    found
 }
 
 fn ledger_lines(settings: &Settings) -> Result<usize, Failure> {

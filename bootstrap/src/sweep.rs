@@ -8,6 +8,7 @@
 //! a fault (a runtime that has just started, another one's socket) and nothing is done. `--listed FILE` is believed as it is.
 
 pub mod every;
+pub mod result;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,7 +37,8 @@ use crate::cli::{Global, Sweep};
 use crate::exit::{Exit, Failure};
 use crate::facts::{bin_dirs, joined};
 use crate::outcome::{Changed, Done, Outcome};
-use crate::runtime::{Listing, cri::Runtime, endpoint::Whom};
+use crate::places::Root;
+use crate::runtime::{Listing, config::RuntimeConfig, cri::Runtime, endpoint::Whom};
 use crate::settings::Settings;
 
 /// How long all probes of all networks may take together.
@@ -91,7 +93,11 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }
-    let done = apply(&settings, &policy, &store, changes, &joined(&bin_dirs(&wanted.bin_dirs, None)))?;
+    // Each record says where its plugins are; this is for what has none.
+    let crio = RuntimeConfig::of_crio(&Root::new(&global.root)).filter(|_| wanted.bin_dirs.is_empty());
+    let crio = crio.map(|config| config.plugin_dirs(&Root::new(&global.root)));
+    let dirs = crio.unwrap_or_else(|| bin_dirs(&wanted.bin_dirs, None));
+    let done = apply(&settings, &policy, &store, changes, &joined(&dirs))?;
     Ok(Changed::applied(done, notes))
 }
 

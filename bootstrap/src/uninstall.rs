@@ -10,7 +10,7 @@ use crate::bring::leave::Leave;
 use crate::change::{self, Act, Change, Write};
 use crate::cli::{Global, Uninstall};
 use crate::exit::{Exit, Failure};
-use crate::facts::bin_dirs;
+use crate::facts::plugin_dirs;
 use crate::node::Node;
 use crate::outcome::{Changed, Done, Outcome};
 use crate::places::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
@@ -176,7 +176,7 @@ fn decide(settings: &Settings, wanted: &Uninstall, runtime: &Asked) -> Vec<Chang
     ));
     if wanted.purge {
         changes.push(remove(settings.layout.inventory(), false, "it is empty"));
-        let plugins = bin_dirs(&wanted.bin_dirs, runtime.setup()).into_iter().map(|dir| dir.join(PLUGIN));
+        let plugins = plugin_dirs(&wanted.bin_dirs, runtime).into_iter().map(|dir| dir.join(PLUGIN));
         changes.extend(plugins.map(|path| remove(path, false, "the plugin")));
     }
     changes

@@ -20,6 +20,7 @@ use crate::exit::Failure;
 use crate::install::{self, CONF_MODE, InTheWay, Naming, PLUGIN_MODE};
 use crate::places::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, SET_ASIDE, WITHOUT};
 use crate::profile::{self, Profile};
+use crate::runtime::picks::{Picks, Told};
 
 /// Mode of what everybody on the node may read.
 const PUBLIC: u32 = 0o644;
@@ -263,7 +264,14 @@ fn shared(
         way.found(format!("{} is not ours; move it away", usual.path.join(CONF_FILE).display()));
     }
     let named = name(facts, &left, written, way);
-    install::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), way, notes);
+    let picks = Picks::of(facts.config());
+    install::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
+    // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
+    if let Some((name, _)) = &named
+        && let Told::Nothing(why) = picks.told(&left, name)
+    {
+        notes.push(why);
+    }
     let Some((name, name_change)) = named else {
         return Vec::new();
     };

@@ -55,6 +55,24 @@ impl RuntimeConfig {
     }
 }
 
+impl RuntimeConfig {
+    /// The same of a runtime whose configuration is files and nobody has to be asked for it, which is CRI-O; none where it is another
+    /// one, or cannot be read.
+    #[must_use]
+    pub fn of_crio(root: &Root) -> Option<Self> {
+        let found = Found::look(root, &Node::load(root).unwrap_or_default()).ok()??;
+        (found.kind == RuntimeKind::Crio).then(|| crio::gather(root, found).ok()).flatten()
+    }
+
+    /// Its directories for plugins as a plugin is put there and looked for: those that exist; where none does, the first one.
+    #[must_use]
+    pub fn plugin_dirs(&self, root: &Root) -> Vec<PathBuf> {
+        let dirs = &self.setup.bin_dirs;
+        let there: Vec<PathBuf> = dirs.iter().filter(|dir| root.at(dir).is_dir()).cloned().collect();
+        if there.is_empty() { dirs.iter().take(1).cloned().collect() } else { there }
+    }
+}
+
 /// A runtime that was found, not yet read.
 #[derive(Debug)]
 struct Found {

@@ -9,14 +9,12 @@ use super::memory::Memory;
 use super::network::{Judged, judge, places};
 use super::own::{self, Decided, State};
 use super::pod;
-use super::proof::WITHIN_SECS;
+use super::sweeps;
 use crate::change::{Act, Change};
 use crate::install::needed;
 use crate::profile;
 use crate::report::{Happened, NodeReport, Reason};
 
-/// Between two sweeps.
-const SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
 /// Longest message of a condition, in bytes; see [`NodeReport`].
 const MAX_MESSAGE_BYTES: usize = 256;
 
@@ -92,7 +90,9 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
     }));
     findings.extend(facts.untold.clone());
     findings.extend(facts.in_pod.then(|| pod::FINDING.to_owned()));
-    findings.extend(memory.unswept.as_ref().map(|why| format!("nothing is swept: {why}")));
+    let may_sweep = policy.is_some() && facts.off.is_none() && !facts.in_pod;
+    let due = if may_sweep { memory.sweeps.begin(facts.swept.as_ref(), facts.now) } else { None };
+    findings.extend(memory.sweeps.finding(facts.swept.as_ref(), facts.now).filter(|_| !facts.in_pod));
     findings.extend(memory.failed.clone());
     let mut happened = conf.happened.clone();
     happened.extend(since_the_last(facts, &mut memory, (phase, &verdict), (&conf, &findings)));
@@ -110,11 +110,7 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
         changes.extend(judged.iter().flat_map(|one| one.changes.clone()));
     }
     changes.extend(conf.changes.clone());
-    if policy.is_some() && facts.off.is_none() && !facts.in_pod && facts.now >= memory.sweep {
-        memory.sweep = facts.now + SWEEP_EVERY;
-        memory.unswept = None;
-        changes.push(sweep(facts));
-    }
+    changes.extend(due.map(|turn| sweep(facts, turn)));
     let document = describe(facts, &report, (&conf, &memory), (&judged, &attached, findings), watch);
     let conf = conf.wanted.filter(|_| matches!(conf.state, State::InPlace | State::Written));
     Decision { changes, report, happened, document, conf, memory }
@@ -196,12 +192,12 @@ fn clears(facts: &Facts, attached: &[Side]) -> bool {
 }
 
 /// One pass of the sweep. It runs delegates, so it runs in a unit of its own: neither in our sandbox nor among our processes.
-fn sweep(facts: &Facts) -> Change {
-    let mut arguments = vec!["sweep".to_owned()];
+fn sweep(facts: &Facts, turn: u64) -> Change {
+    let mut arguments = vec!["sweep".to_owned(), format!("--turn={turn}")];
     arguments.extend(facts.whom.endpoint().map(|endpoint| format!("--runtime-endpoint={endpoint}")));
     arguments.extend(places(facts));
-    let unit = "crossfade-sweep".to_owned();
-    let act = Act::Start { unit: unit.clone(), arguments, within_secs: WITHIN_SECS * 5 };
+    let unit = sweeps::UNIT.to_owned();
+    let act = Act::Start { unit: unit.clone(), arguments, within_secs: sweeps::LIMIT_SECS };
     Change::new(act, unit, "closes what the runtime no longer lists")
 }
 

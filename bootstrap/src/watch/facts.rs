@@ -20,13 +20,15 @@ use crate::cli::{Global, Mode};
 use crate::confdir::ConfDir;
 use crate::digest;
 use crate::facts;
-use crate::node::Node;
+use crate::node::{Node, RuntimeKind};
 use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PROBED, PROOF, Root};
 use crate::profile;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::socket;
 use crate::runtime::endpoint::Whom;
+use crate::runtime::picks::Picks;
 use crate::settings::{Installed, Settings};
+use crate::sweep::{self, result::Swept};
 use crate::switch::{self, Off};
 
 /// What was found.
@@ -70,8 +72,14 @@ pub struct Facts {
     pub leaving: bool,
     /// Whom to ask what the runtime has loaded.
     pub whom: Whom,
+    /// Which runtime it is; none where that is not known.
+    pub kind: Option<RuntimeKind>,
+    /// Which conf of its directory it uses.
+    pub picks: Picks,
     /// Which life of the runtime it is, told by its socket.
     pub runtime: Option<String>,
+    /// What the last pass of the sweep in this boot came to.
+    pub swept: Option<Swept>,
     /// The markers of networks whose probes held: directory and what is in it.
     pub probed: (PathBuf, BTreeSet<Side>),
     /// Where plugins are looked for.
@@ -111,11 +119,22 @@ pub struct Usual {
     pub untold: Option<String>,
     /// Whom to ask what it has loaded.
     pub whom: Whom,
+    /// Which it is; none where that is not known.
+    pub kind: Option<RuntimeKind>,
+    /// Which conf of its directory it uses.
+    pub picks: Picks,
 }
 
 impl Default for Usual {
     fn default() -> Self {
-        Self { conf_dir: None, bin_dirs: Vec::new(), untold: None, whom: Whom::Nobody }
+        Self {
+            conf_dir: None,
+            bin_dirs: Vec::new(),
+            untold: None,
+            whom: Whom::Nobody,
+            kind: None,
+            picks: Picks::First,
+        }
     }
 }
 
@@ -129,6 +148,8 @@ impl Usual {
             Ok(None) => Self { whom, ..Self::default() },
             Ok(Some(config)) => Self {
                 whom,
+                kind: Some(config.kind),
+                picks: Picks::of(Some(&config)),
                 conf_dir: Some(usual_dir(Some(&config)).to_path_buf()),
                 bin_dirs: config
                     .setup
@@ -216,6 +237,9 @@ impl Facts {
             leaving: layout.run_dir.join(LEAVING).exists(),
             runtime: usual.whom.endpoint().and_then(|endpoint| identity(socket(endpoint), true)),
             whom: usual.whom.clone(),
+            kind: usual.kind,
+            picks: usual.picks.clone(),
+            swept: sweep::result::read(&layout, &boot_id),
             probed: (
                 probed.clone(),
                 Side::BOTH.into_iter().filter(|side| probed.join(side.as_str()).exists()).collect(),
@@ -237,6 +261,7 @@ impl Facts {
     /// Asks the probes again and looks for proofs; everything else stays as it was found.
     pub fn ask_again(&mut self, now: Duration) {
         self.now = now;
+        self.swept = sweep::result::read(&self.layout, &self.boot_id);
         let Ok(held) = &self.policy else { return };
         for facts in &mut self.networks {
             let Some(network) = held.policy.network(facts.side) else { continue };
@@ -265,6 +290,7 @@ impl Facts {
             None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(POLICY_FILE)))),
         }
         files.extend([self.layout.run_dir.join(LEAVING), self.layout.run_dir.join(PROOF)]);
+        files.push(sweep::result::place(&self.layout));
         files.extend(self.whom.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
         files.extend(self.dir.iter().flat_map(|dir| &dir.confs).map(|conf| self.conf_dir.join(&conf.file)));
         for (_, network) in self.policy.iter().flat_map(|held| held.policy.networks()) {

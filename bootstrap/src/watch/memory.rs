@@ -9,10 +9,8 @@ use shim::policy::{Phase, Side};
 use super::document::Document;
 use super::guard::Guard;
 use super::proof::Proofs;
+use super::sweeps::Sweeps;
 use crate::settings::Installed;
-
-/// First sweep, after `watch` began: by then the runtime and the agents of a booting node have come up.
-const FIRST_SWEEP: Duration = Duration::from_secs(60);
 
 /// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
 #[derive(Debug, Clone, Default)]
@@ -43,10 +41,8 @@ pub struct Memory {
     pub verdict: Option<(bool, &'static str)>,
     /// Conditions that hold and have been told.
     pub told: BTreeSet<(&'static str, String)>,
-    /// When the next sweep is due.
-    pub sweep: Duration,
-    /// Why the last one was not begun.
-    pub unswept: Option<String>,
+    /// The passes of the sweep.
+    pub sweeps: Sweeps,
     /// Events cannot be had, so the directories are looked at every so often.
     pub polls: bool,
     /// A write or a removal that failed in the last round.
@@ -75,7 +71,6 @@ impl Memory {
             lost_by: conf.and_then(|conf| conf.lost_by.clone()),
             was_there: conf.is_some_and(|conf| conf.was_there),
             repairs: conf.map_or(0, |conf| conf.repairs),
-            sweep: FIRST_SWEEP,
             ..Self::default()
         }
     }

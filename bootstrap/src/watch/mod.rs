@@ -19,6 +19,7 @@ pub mod probe;
 pub mod proof;
 pub mod prove;
 pub mod run;
+pub mod sweeps;
 pub mod textfile;
 
 use std::fs::File;
@@ -166,7 +167,7 @@ impl Report for Round {
 fn once(scope: &Scope) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
     let before = document::of_this_boot(&scope.root.at(STATUS));
-    let memory = memory::Memory { sweep: Duration::MAX, ..memory::Memory::after(before.as_ref()) };
+    let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
     let usual = Usual::find(&scope.root, &Node::load(&scope.root).unwrap_or_default());
     let known = Known { node: &Node::default(), usual: &usual, before: None, in_pod: scope.in_pod };
     let facts = facts::Facts::gather(&scope.global, known, Duration::ZERO);

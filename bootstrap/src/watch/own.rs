@@ -20,8 +20,10 @@ use crate::change::{Act, Change, Write};
 use crate::conf::{POD_ANNOTATIONS, conf};
 use crate::confdir::{ConfDir, Content};
 use crate::install::{CONF_MODE, DEFAULT_NAME};
+use crate::node::RuntimeKind;
 use crate::profile;
 use crate::report::{Happened, Reason};
+use crate::runtime::picks::Told;
 use crate::settings::Installed;
 
 /// How long a directory may be gone before we make it: whoever removed it may be about to make it himself.
@@ -252,10 +254,19 @@ fn directory(facts: &Facts, memory: &mut Memory, decided: &mut Decided) {
         memory.lost_by = None;
     }
     if memory.lost_by.is_some() {
-        let why = format!(
-            "{} was replaced, and containerd 1.6 does not notice: restart the runtime (its pods run on)",
-            facts.conf_dir.display()
-        );
+        let dir = facts.conf_dir.display();
+        let why = match facts.kind {
+            Some(RuntimeKind::Crio) if facts.picks.harm_of_a_restart().is_some() => format!(
+                "{dir} was replaced, and CRI-O does not notice: restart CRI-O once our conf is the first one there, else it sends the DEL of \
+                 every pod that lives"
+            ),
+            Some(RuntimeKind::Crio) => {
+                format!("{dir} was replaced, and CRI-O does not notice: restart CRI-O (its pods run on)")
+            }
+            Some(RuntimeKind::Containerd) | None => format!(
+                "{dir} was replaced, and containerd 1.6 does not notice: restart the runtime (its pods run on)"
+            ),
+        };
         decided.standing.push((Reason::RuntimeRestartNeeded, why));
     }
 }
@@ -271,18 +282,26 @@ fn in_the_way(facts: &Facts, memory: &Memory, decided: &mut Decided) {
     };
     let name = facts.name.as_ref().ok().and_then(Option::as_deref);
     let name = name.or(memory.good.as_ref().map(|conf| conf.name.as_str())).unwrap_or_default();
-    let leads_to_us = |content: &Result<Content, String>| {
-        content.as_ref().is_ok_and(|content| content.delegates_to_us(name))
-    };
-    let before = dir.before_ours().filter(|conf| !(conf.is_meta_plugin() && leads_to_us(&conf.content)));
-    let before: Vec<&str> = before.map(|conf| conf.file.as_str()).collect();
+    let before = facts.picks.instead_of_ours(dir, name);
+    let before: Vec<&str> = before.iter().map(|conf| conf.file.as_str()).collect();
     if !before.is_empty() {
-        let why = format!(
+        let mut why = format!(
             "{} in {} sorts before {CONF_FILE}, so the runtime uses it instead: rename it to something later",
             before.join(", "),
             dir.path.display()
         );
+        if let Some(harm) = facts.picks.harm_of_a_restart() {
+            why = format!("{why}; {harm}");
+        }
         decided.standing.push((Reason::ConfNotFirst, why));
+    }
+    // In private mode it is told on its command line; and where nothing of ours was installed there is nothing to tell.
+    if !facts.is_private() && !name.is_empty() {
+        match facts.picks.told(dir, name) {
+            Told::Right => {}
+            Told::Other(why) => decided.standing.push((Reason::ConfNotFirst, why)),
+            Told::Nothing(why) => decided.findings.push(why),
+        }
     }
     for conf in dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(Content::is_ours)) {
         decided

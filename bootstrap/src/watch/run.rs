@@ -279,7 +279,7 @@ impl<'a> Watch<'a> {
         if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
             standing.1.proofs.did_not_start(now, why);
         } else {
-            self.memory.unswept = Some(why);
+            self.memory.sweeps.did_not_start(why);
         }
     }
 

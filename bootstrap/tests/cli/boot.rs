@@ -448,3 +448,18 @@ fn of_an_image_it_is_said_what_its_first_boot_would_do() {
     assert!(tree.told(&["boot"], 75).contains("boot_id"), "but no boot is done where there is none");
     assert!(!tree.has("etc/cni/net.d/01-crossfade.conflist"));
 }
+
+/// Its own network's name as well, so that no restart of CRI-O takes the pods of now for garbage.
+#[test]
+fn crio_is_told_our_directory_and_our_name_in_private_mode() {
+    let tree = Tree::bare();
+    tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
+    tree.node(r#""confDir": "private""#);
+    tree.told(&["render", "--runtime"], 0);
+    let dir = "CROSSFADE_RUNTIME_ARGS=--cni-config-dir=/run/crossfade/net.d";
+    assert_eq!(tree.read("run/crossfade/runtime.env"), format!("{dir}\n"), "no name was given yet");
+    tree.write("var/lib/crossfade/name", "k8s-pod-network\n");
+    tree.told(&["render", "--runtime"], 0);
+    let told = tree.read("run/crossfade/runtime.env");
+    assert_eq!(told, format!("{dir} --cni-default-network=k8s-pod-network\n"));
+}

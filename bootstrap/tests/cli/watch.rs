@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::node::{changes, mode};
-use crate::tree::{OURS, Tree};
+use crate::tree::{CRIO, OURS, Tree};
 
 const PRIVATE: &str = "run/crossfade/net.d/01-crossfade.conflist";
 /// Tells what answers from what hangs.
@@ -219,4 +219,59 @@ fn events_are_gathered_and_a_replaced_policy_directory_is_seen() {
     // With the usual plugin directories it may have no bridge; that the policy is read again is what counts.
     until("the policy's return", || status(&tree)["phase"] == "old");
     watch.end();
+}
+
+#[test]
+fn a_sweep_that_failed_is_a_finding_that_says_where_to_look_until_one_succeeds() {
+    let tree = node("private");
+    let finding = || {
+        tree.run(&["watch", "--once"]);
+        let status = status(&tree);
+        let all = status["findings"].as_array().expect("findings").iter();
+        all.filter_map(Value::as_str).find(|finding| finding.contains("sweep")).map(str::to_owned)
+    };
+    assert_eq!(finding(), None);
+    tree.told(&["sweep", "--turn", "1", "--runtime-endpoint", "unix:///nonexistent/r.sock"], 75);
+    let told = finding().expect("a finding");
+    assert!(told.contains("/nonexistent/r.sock") && told.contains("journalctl -u crossfade-sweep"), "{told}");
+    // What a person runs by hand is not what watch has started.
+    tree.write("run/listed", "[]");
+    let listed = tree.path("run/listed");
+    let listed = listed.to_str().expect("UTF-8");
+    tree.told(&["sweep", "--listed", listed], 0);
+    assert_eq!(finding(), Some(told));
+    tree.told(&["sweep", "--turn", "2", "--listed", listed], 0);
+    assert_eq!(finding(), None);
+}
+
+/// CRI-O's own directories and the name that it is told are those that count.
+#[test]
+fn on_crio_its_configuration_says_where_our_conf_is_and_which_conf_it_uses() {
+    let tree = node("shared");
+    tree.write("run/probe", "");
+    tree.write("var/lib/crossfade/name", "oldnet\n");
+    mode(&tree.path("var/lib/crossfade"), 0o700);
+    tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
+    let configured = |keys: &str| {
+        let text = format!("[crio.network]\nnetwork_dir = '/etc/other.d/'\n{keys}\n");
+        tree.write("etc/crio/crio.conf.d/10-net.conf", &text);
+    };
+    configured("cni_default_network = 'oldnet'");
+    tree.write(
+        "etc/other.d/00-before.conflist",
+        r#"{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"bridge"}]}"#,
+    );
+    let told = tree.told(&["watch", "--once"], 0);
+    assert!(tree.has("etc/other.d/01-crossfade.conflist") && !tree.has(OURS), "{told}");
+    let told = tree.told(&["status"], 0);
+    assert!(told.contains("installed     yes"), "{told}");
+    // Without the name the first file counts, and a restart of CRI-O would take every pod's network away.
+    configured("");
+    let told = tree.told(&["watch", "--once"], 3);
+    assert!(told.contains("ConfNotFirst") && told.contains("do not restart CRI-O"), "{told}");
+    let told = tree.told(&["status"], 3);
+    assert!(
+        told.contains("00-before.conflist") && told.contains("cni_default_network = \"oldnet\""),
+        "{told}"
+    );
 }

@@ -1,6 +1,6 @@
 //! `render --runtime`: what the runtime is told on its command line, at every start of it.
 //!
-//! Private mode only. CRI-O has a flag for its conf directory. containerd has none: it is given a copy of its effective configuration in
+//! Private mode only. CRI-O has flags for its conf directory and for the network that it uses. containerd has none: it is given a copy of its effective configuration in
 //! which that directory alone differs, and containerd itself is asked whether that is so. containerd 2 merges what it imports key by
 //! key, so where it imports from a volatile directory a drop-in there does it, and the command line stays as it is.
 //!
@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use shim::file::PRIVATE;
+use shim::layout::Layout;
+use shim::request::is_name;
 
 use super::{RuntimeConfig, containerd, read, tree};
 use crate::change::{self, Act, Change, Write};
 use crate::cli::{Global, Mode};
 use crate::exit::{Exit, Failure};
+use crate::facts;
 use crate::node::{Node, RuntimeKind};
 use crate::outcome::{Changed, carry_out, finish};
 use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ENV, Root};
@@ -82,7 +85,7 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
     let mut asked = None;
     let told = match (config.kind, &config.program) {
         _ if config.unit.is_none() => return Err(refuse(embedded(&config))),
-        (RuntimeKind::Crio, _) => Told::Words(format!("--cni-config-dir={PRIVATE_CONF_DIR}")),
+        (RuntimeKind::Crio, _) => Told::Words(crio_words(root).map_err(refuse)?),
         (RuntimeKind::Containerd, None) => {
             return Err(refuse(format!(
                 "containerd's configuration is copied at every start of containerd, on the node; {} is none",
@@ -100,6 +103,19 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
         prove(root, asked, &told).map_err(refuse)?;
     }
     finish(global, changes, Vec::new())
+}
+
+/// How CRI-O is told of our directory.
+fn crio_conf_dir() -> String {
+    format!("--cni-config-dir={PRIVATE_CONF_DIR}")
+}
+
+/// What CRI-O is told: our directory, and our network's name once `boot` has chosen one. Without the name it would, when it starts
+/// again, take the pods of now for garbage as soon as a conf of another name sorts first.
+fn crio_words(root: &Root) -> Result<String, String> {
+    let dir = crio_conf_dir();
+    let name = facts::name(&root.at(Layout::default().name()))?.filter(|name| is_name(name));
+    Ok(name.map_or_else(|| dir.clone(), |name| format!("{dir} --cni-default-network={name}")))
 }
 
 /// Why a runtime inside another program cannot be told.
@@ -278,12 +294,14 @@ pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), String> {
     if config.setup.conf_dir == Path::new(PRIVATE_CONF_DIR) {
         return Ok(());
     }
-    let wanted = match config.kind {
-        RuntimeKind::Crio => format!("--cni-config-dir={PRIVATE_CONF_DIR}"),
-        RuntimeKind::Containerd => format!("--config {CONTAINERD_CONFIG}"),
-    };
     let env = read(root, Path::new(RUNTIME_ENV))?.unwrap_or_default();
-    if env.trim() != format!("{ARGUMENTS}={wanted}") {
+    let words = env.trim().strip_prefix(ARGUMENTS).and_then(|rest| rest.strip_prefix('='));
+    let is_told = words.is_some_and(|words| match config.kind {
+        // Whether it was told our name as well depends on when it started.
+        RuntimeKind::Crio => words.split(' ').any(|word| word == crio_conf_dir()),
+        RuntimeKind::Containerd => words == format!("--config {CONTAINERD_CONFIG}"),
+    });
+    if !is_told {
         return Err(format!(
             "{} is not told of {PRIVATE_CONF_DIR}: {RUNTIME_ENV} does not say so; see the journal of {}, whose start writes it",
             config.kind.as_str(),

@@ -9,8 +9,9 @@ use shim::policy::Policy;
 use super::*;
 use crate::cli::Mode;
 use crate::confdir::{ConfDir, ConfFile};
-use crate::node::Node;
+use crate::node::{Node, RuntimeKind};
 use crate::runtime::endpoint::Whom;
+use crate::runtime::picks::Picks;
 use crate::settings::Installed;
 use crate::switch::Off;
 use crate::watch::facts::{Absent, Held, Loaded};
@@ -61,11 +62,14 @@ impl World {
             name: Ok(Some("oldnet".into())),
             leaving: false,
             whom: Whom::At("/run/r.sock".into()),
+            kind: None,
+            picks: Picks::First,
             runtime: Some("r1".into()),
+            swept: None,
             probed: ("/run/crossfade/probe".into(), BTreeSet::new()),
             bin_dirs: vec!["/opt/cni/bin".into()],
         };
-        Self { facts, memory: Memory { sweep: Duration::MAX, ..Memory::default() } }
+        Self { facts, memory: Memory { sweeps: sweeps::Sweeps::never(), ..Memory::default() } }
     }
 
     fn policy(&mut self, change: impl FnOnce(&mut serde_json::Value)) {
@@ -360,6 +364,69 @@ fn a_replaced_directory_is_written_to_again_and_the_runtime_has_to_be_restarted(
 }
 
 #[test]
+fn a_replaced_directory_is_told_in_the_words_of_the_runtime_that_is_here() {
+    for (kind, picks, words, not) in [
+        (None, Picks::First, "restart the runtime", "CRI-O"),
+        (Some(RuntimeKind::Containerd), Picks::First, "containerd 1.6", "CRI-O"),
+        (
+            Some(RuntimeKind::Crio),
+            Picks::Named("oldnet".into()),
+            "restart CRI-O (its pods run on)",
+            "containerd",
+        ),
+        (Some(RuntimeKind::Crio), Picks::FirstOfCrio, "once our conf is the first one", "containerd"),
+    ] {
+        let mut world = World::new(Mode::Shared);
+        (world.facts.kind, world.facts.picks) = (kind, picks);
+        world.round(0);
+        world.facts.dir_id = Some("d2".into());
+        world.facts.own = Ok(None);
+        world.round(1);
+        let report = decide(&world.facts, &world.memory, ME).report;
+        assert_eq!(report.reason, Reason::RuntimeRestartNeeded);
+        assert!(report.message.contains(words) && !report.message.contains(not), "{}", report.message);
+    }
+}
+
+#[test]
+fn on_crio_the_name_that_it_is_told_counts_before_the_order() {
+    for (picks, reason, words) in [
+        (Picks::Named("oldnet".into()), Reason::NetworkReady, ""),
+        (Picks::Named("another".into()), Reason::ConfNotFirst, "cni_default_network"),
+        (Picks::FirstOfCrio, Reason::ConfNotFirst, "do not restart CRI-O until then"),
+    ] {
+        let mut world = World::new(Mode::Shared);
+        (world.facts.kind, world.facts.picks) = (Some(RuntimeKind::Crio), picks);
+        world.round(0);
+        world.listed("!.conf");
+        world.round(1);
+        let decision = decide(&world.facts, &world.memory, ME);
+        assert_eq!(decision.report.reason, reason, "{}", decision.report.message);
+        assert!(decision.report.message.contains(words), "{}", decision.report.message);
+    }
+}
+
+#[test]
+fn a_crio_that_is_told_no_name_is_a_finding_in_shared_mode() {
+    for (mode, picks, said) in [
+        (Mode::Shared, Picks::FirstOfCrio, true),
+        (Mode::Shared, Picks::Named("oldnet".into()), false),
+        (Mode::Private, Picks::FirstOfCrio, false),
+        (Mode::Shared, Picks::First, false),
+    ] {
+        let mut world = World::new(mode);
+        world.facts.picks = picks;
+        world.round(0);
+        let findings = decide(&world.facts, &world.memory, ME).document.findings;
+        assert_eq!(
+            findings.iter().any(|finding| finding.contains("cni_default_network = \"oldnet\"")),
+            said,
+            "{findings:?}"
+        );
+    }
+}
+
+#[test]
 fn what_sorts_before_ours_is_named() {
     let mut world = World::new(Mode::Shared);
     world.round(0);
@@ -465,7 +532,7 @@ fn flips_are_told_and_the_sweep_comes_now_and_then() {
     world.round(0);
     world.policy(|policy| policy["attach"] = json!("new"));
     assert_eq!(world.round(1).happened, ["Flipped"]);
-    world.memory.sweep = Duration::from_secs(60);
+    world.memory.sweeps.due = Duration::from_secs(60);
     let mut sweeps = 0;
     for _ in 0..60 {
         sweeps += world.round(60).changes.iter().filter(|change| *change == "start crossfade-sweep").count();
@@ -478,7 +545,7 @@ fn in_a_pod_nothing_is_swept_and_status_says_so() {
     let mut world = World::new(Mode::Shared);
     world.facts.in_pod = true;
     world.round(0);
-    world.memory.sweep = Duration::from_secs(60);
+    world.memory.sweeps.due = Duration::from_secs(60);
     assert!(world.round(60).changes.is_empty());
     let document = decide(&world.facts, &world.memory, ME).document;
     assert!(document.findings.iter().any(|finding| finding == super::pod::FINDING), "{document:?}");

@@ -167,6 +167,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l every -d 'Another pass after so many seconds, without an end; for a pod that sweeps' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l bin-dir -d 'Where delegates are; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l runtime-endpoint -d 'The runtime\'s socket, or `none` to ask nobody [default: what node.json, kubelet, or the runtime\'s configuration says]' -r
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l turn -d 'Which pass of watch\'s it is; the result that it leaves for watch repeats it' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l conf-dir -d 'The runtime\'s conf directory' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l state-dir -d 'Where records and inventory lie [default: what the installed conf names, else /var/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l run-dir -d 'Where locks and markers lie [default: what the installed conf names, else /run/crossfade]' -r -F

@@ -1,0 +1,180 @@
+//! Which conf of its directory a runtime uses for pods, and what becomes of pods that live when it starts: pure.
+//!
+//! | runtime | uses |
+//! |---|---|
+//! | containerd | the first file |
+//! | CRI-O with `cni_default_network` | the first file whose network has that name |
+//! | CRI-O without | the first file. When CRI-O starts while the first one has another name than before, it takes every pod that lives for garbage and sends its DEL |
+//!
+//! *Source*: containerd's `max_conf_num`; ocicni, `loadNetworks` and `GC`; measured with CRI-O 1.37.
+
+use super::config::RuntimeConfig;
+use crate::confdir::{ConfDir, ConfFile};
+use crate::node::RuntimeKind;
+
+/// How a runtime chooses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Picks {
+    /// The first file of the directory.
+    First,
+    /// CRI-O, which is not told a name.
+    FirstOfCrio,
+    /// CRI-O, which is told this name.
+    Named(String),
+}
+
+/// What a person does about a finding, in words that follow it.
+const HARM: &str = "do not restart CRI-O until then: it would send the DEL of every pod that lives";
+
+impl Picks {
+    /// As this runtime is configured; one that is not known uses the first file.
+    #[must_use]
+    pub fn of(config: Option<&RuntimeConfig>) -> Self {
+        match config {
+            Some(RuntimeConfig { kind: RuntimeKind::Crio, default_network: Some(name), .. }) => {
+                Self::Named(name.clone())
+            }
+            Some(RuntimeConfig { kind: RuntimeKind::Crio, .. }) => Self::FirstOfCrio,
+            Some(_) | None => Self::First,
+        }
+    }
+
+    /// The confs that are used instead of ours, whose network is called `name`, of those that sort before it.
+    #[must_use]
+    pub fn instead_of_ours<'a>(&self, dir: &'a ConfDir, name: &str) -> Vec<&'a ConfFile> {
+        // CRI-O passes over a conf that it cannot read.
+        let counts = |conf: &ConfFile| match self {
+            Self::First | Self::FirstOfCrio => true,
+            Self::Named(wanted) => conf.name() == Some(wanted),
+        };
+        dir.before_ours().filter(|conf| counts(conf) && !leads_to_us(conf, name)).collect()
+    }
+
+    /// What a restart of the runtime does while another conf is used instead of ours; to be said with that.
+    #[must_use]
+    pub const fn harm_of_a_restart(&self) -> Option<&'static str> {
+        match self {
+            Self::FirstOfCrio => Some(HARM),
+            Self::First | Self::Named(_) => None,
+        }
+    }
+
+    /// Whether the name that CRI-O is told is right, where our network is called `name`. With a meta-plugin that leads to us it should
+    /// be that one's; ours leads to us as well.
+    #[must_use]
+    pub fn told(&self, dir: &ConfDir, name: &str) -> Told {
+        let wanted =
+            dir.before_ours().find(|conf| leads_to_us(conf, name)).and_then(ConfFile::name).unwrap_or(name);
+        match self {
+            Self::First => Told::Right,
+            Self::Named(told) if told == wanted || told == name => Told::Right,
+            Self::Named(told) => Told::Other(format!(
+                "CRI-O uses no network but {told} (cni_default_network), and ours is called {wanted}: {}",
+                remedy(wanted)
+            )),
+            Self::FirstOfCrio => Told::Nothing(format!(
+                "CRI-O is not told which network to use (cni_default_network). Whenever it starts while another conf sorts first, it sends \
+                 the DEL of every pod that lives: {}",
+                remedy(wanted)
+            )),
+        }
+    }
+}
+
+/// Whether CRI-O is told the right name; what is wrong and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// It is; or the runtime is another one and needs no name.
+    Right,
+    /// It uses another network than ours.
+    Other(String),
+    /// It is told none, so that a restart can cost every pod its network.
+    Nothing(String),
+}
+
+impl Told {
+    /// What is wrong.
+    #[must_use]
+    pub fn wrong(self) -> Option<String> {
+        match self {
+            Self::Right => None,
+            Self::Other(why) | Self::Nothing(why) => Some(why),
+        }
+    }
+}
+
+fn leads_to_us(conf: &ConfFile, name: &str) -> bool {
+    conf.is_meta_plugin() && conf.content.as_ref().is_ok_and(|content| content.delegates_to_us(name))
+}
+
+/// How CRI-O is told the name.
+fn remedy(name: &str) -> String {
+    format!(
+        "say cni_default_network = \"{name}\" below [crio.network] in a file of /etc/crio/crio.conf.d, and restart CRI-O (its pods run on)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::confdir::Content;
+
+    fn dir(files: &[(&str, Option<&str>)]) -> ConfDir {
+        let conf = |(file, name): &(&str, Option<&str>)| ConfFile {
+            file: (*file).to_owned(),
+            content: match name {
+                None => Err("unread".into()),
+                Some(name) => Content::parse(
+                    format!(r#"{{"cniVersion":"1.0.0","name":"{name}","plugins":[{{"type":"bridge"}}]}}"#)
+                        .as_bytes(),
+                ),
+            },
+        };
+        ConfDir { path: "/d".into(), confs: files.iter().map(conf).collect(), ..ConfDir::default() }
+    }
+
+    #[test]
+    fn a_name_counts_before_the_order_and_among_confs_of_that_name_the_order_counts() {
+        let dir = dir(&[
+            ("00-a.conflist", Some("a")),
+            ("00-ours.conflist", Some("ours")),
+            ("00-torn.conflist", None),
+            ("10-late.conflist", Some("ours")),
+        ]);
+        for (picks, before) in [
+            (Picks::First, vec!["00-a.conflist", "00-ours.conflist", "00-torn.conflist"]),
+            (Picks::FirstOfCrio, vec!["00-a.conflist", "00-ours.conflist", "00-torn.conflist"]),
+            (Picks::Named("ours".into()), vec!["00-ours.conflist"]),
+            (Picks::Named("a".into()), vec!["00-a.conflist"]),
+        ] {
+            let found: Vec<_> =
+                picks.instead_of_ours(&dir, "ours").iter().map(|conf| conf.file.as_str()).collect();
+            assert_eq!(found, before, "{picks:?}");
+        }
+    }
+
+    #[test]
+    fn crio_must_be_told_our_name_and_whoever_finds_that_it_is_not_says_how() {
+        for (picks, wrong) in [
+            (Picks::First, None),
+            (Picks::Named("ours".into()), None),
+            (Picks::Named("other".into()), Some("no network but other")),
+            (Picks::FirstOfCrio, Some("the DEL of every pod that lives")),
+        ] {
+            let why = picks.told(&dir(&[]), "ours").wrong();
+            assert_eq!(why.is_some(), wrong.is_some(), "{picks:?}");
+            if let (Some(why), Some(words)) = (why, wrong) {
+                assert!(why.contains(words) && why.contains("cni_default_network = \"ours\""), "{why}");
+            }
+        }
+        let mut multus = dir(&[("00-multus.conflist", Some("meta"))]);
+        multus.confs[0].content =
+            Content::parse(br#"{"name":"meta","type":"multus","clusterNetwork":"ours"}"#);
+        assert_eq!(Picks::Named("meta".into()).told(&multus, "ours"), Told::Right);
+        assert!(
+            matches!(Picks::Named("x".into()).told(&multus, "ours"), Told::Other(why) if why.contains("\"meta\""))
+        );
+        assert!(Picks::FirstOfCrio.harm_of_a_restart().is_some());
+        assert!(Picks::First.harm_of_a_restart().is_none());
+    }
+}

@@ -1,0 +1,127 @@
+//! When the next pass of the sweep is due, and what became of the last one: pure.
+
+use std::time::Duration;
+
+use super::proof::WITHIN_SECS;
+use crate::sweep::result::Swept;
+
+/// The unit that a pass is.
+pub const UNIT: &str = "crossfade-sweep";
+/// How long a pass may take, in seconds.
+pub const LIMIT_SECS: u64 = WITHIN_SECS * 5;
+/// Between two passes.
+const EVERY: Duration = Duration::from_secs(600);
+/// First pass, after `watch` began: by then the runtime and the agents of a booting node have come up.
+const FIRST: Duration = Duration::from_secs(60);
+/// What a pass may need beside its limit: systemd starts and ends it.
+const SPARE: Duration = Duration::from_secs(30);
+
+/// The passes since `watch` began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sweeps {
+    /// When the next one is due.
+    pub due: Duration,
+    /// Which one was started last; none of this `watch` yet is 0.
+    turn: u64,
+    /// When.
+    started: Duration,
+    /// Why its unit did not start.
+    not_started: Option<String>,
+}
+
+impl Default for Sweeps {
+    fn default() -> Self {
+        Self { due: FIRST, turn: 0, started: Duration::ZERO, not_started: None }
+    }
+}
+
+impl Sweeps {
+    /// None ever; for a single round.
+    #[must_use]
+    pub fn never() -> Self {
+        Self { due: Duration::MAX, ..Self::default() }
+    }
+
+    /// Begins the pass that is due, if one is; its number. `kept` is the last result of this boot.
+    pub fn begin(&mut self, kept: Option<&Swept>, now: Duration) -> Option<u64> {
+        if now < self.due {
+            return None;
+        }
+        let last = kept.map_or(0, |kept| kept.turn).max(self.turn);
+        *self = Self { due: now + EVERY, turn: last + 1, started: now, not_started: None };
+        Some(self.turn)
+    }
+
+    /// The unit of the last pass could not be started.
+    pub fn did_not_start(&mut self, why: String) {
+        self.not_started = Some(why);
+    }
+
+    /// What a person has to know of the last pass.
+    #[must_use]
+    pub fn finding(&self, kept: Option<&Swept>, now: Duration) -> Option<String> {
+        if let Some(why) = &self.not_started {
+            return Some(format!("nothing is swept: {why}"));
+        }
+        let look = format!("see journalctl -u {UNIT}");
+        let is_done = kept.is_some_and(|kept| kept.turn >= self.turn);
+        let limit = Duration::from_secs(LIMIT_SECS) + SPARE;
+        if self.turn > 0 && !is_done && now.saturating_sub(self.started) > limit {
+            return Some(format!("nothing is swept: the last sweep has ended without a result; {look}"));
+        }
+        // While one runs, what the one before came to still counts.
+        let why = kept?.failed.as_ref()?;
+        Some(format!("the last sweep failed: {why}; {look}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(turn: u64, failed: Option<&str>) -> Swept {
+        Swept { version: 1, turn, boot_id: "b".into(), failed: failed.map(str::to_owned) }
+    }
+
+    fn at(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn a_pass_is_begun_a_minute_after_the_start_and_then_every_ten() {
+        let mut sweeps = Sweeps::default();
+        let begun: Vec<u64> = (0..1300).filter(|secs| sweeps.begin(None, at(*secs)).is_some()).collect();
+        assert_eq!(begun, [60, 660, 1260]);
+        let mut later = Sweeps::default();
+        assert_eq!(later.begin(Some(&kept(7, None)), at(60)), Some(8), "after those of an earlier watch");
+        assert_eq!(Sweeps::never().begin(None, at(999_999)), None);
+    }
+
+    #[test]
+    fn a_pass_that_failed_or_died_is_a_finding_until_one_succeeds() {
+        let mut sweeps = Sweeps::default();
+        assert_eq!(sweeps.finding(None, at(59)), None);
+        assert_eq!(Sweeps::never().finding(None, at(99_999)), None, "none was begun");
+        let said =
+            |sweeps: &Sweeps, kept: Option<&Swept>, secs| sweeps.finding(kept, at(secs)).unwrap_or_default();
+        assert_eq!(sweeps.begin(None, at(60)), Some(1));
+        assert_eq!(said(&sweeps, None, 61), "");
+        let failed = kept(1, Some("no answer"));
+        let told = said(&sweeps, Some(&failed), 62);
+        assert!(told.contains("no answer") && told.contains("journalctl -u crossfade-sweep"), "{told}");
+        assert_eq!(sweeps.begin(Some(&failed), at(660)), Some(2));
+        assert!(said(&sweeps, Some(&failed), 661).contains("no answer"), "while the next one runs");
+        assert!(said(&sweeps, Some(&failed), 660 + LIMIT_SECS + 31).contains("without a result"));
+        assert_eq!(said(&sweeps, Some(&kept(2, None)), 9999), "");
+        assert_eq!(sweeps.begin(Some(&kept(2, None)), at(1260)), Some(3));
+        sweeps.did_not_start("no systemd-run".into());
+        assert!(said(&sweeps, Some(&kept(2, None)), 1261).contains("no systemd-run"));
+        assert_eq!(sweeps.begin(Some(&kept(2, None)), at(1860)), Some(4));
+        assert_eq!(said(&sweeps, Some(&kept(2, None)), 1861), "");
+    }
+
+    #[test]
+    fn what_an_earlier_watch_has_seen_fail_is_said_at_once() {
+        assert!(Sweeps::default().finding(Some(&kept(3, Some("x"))), at(0)).is_some());
+    }
+}
