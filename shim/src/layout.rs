@@ -92,6 +92,12 @@ impl Layout {
         self.run_dir.join("locks")
     }
 
+    /// When DELs first failed, of attachments whose records cannot say it; one empty file each.
+    #[must_use]
+    pub fn failing(&self) -> PathBuf {
+        self.run_dir.join("failing")
+    }
+
     /// One marker per network that was ready in this boot.
     #[must_use]
     pub fn ready(&self) -> PathBuf {

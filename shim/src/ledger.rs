@@ -1,7 +1,9 @@
-//! What a forced DEL left behind, one JSON line each.
+//! What ended without its network's own word: one JSON line each.
 //!
-//! A retired network's attachment is cleaned locally when its own DEL keeps failing; what only that CNI could have undone
-//! (an address in a cluster-wide pool, a policy entry) is told here, for the clean-up after the migration.
+//! A retired network's attachment is cleaned locally when its own DEL keeps failing; and a DEL whose delegate failed on nothing
+//! but a netns that is gone counts as done. What only that CNI could have undone (an address in a cluster-wide pool, a policy
+//! entry) is told here, for the clean-up after the migration. Where the file cannot be written the journal takes the line:
+//! an account must not keep a pod from ending.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,10 +16,10 @@ use crate::layout::Layout;
 use crate::lock;
 use crate::trust;
 
-/// One forced DEL.
+/// One leg that was closed without its network's own word. No text of a delegate is in it: that may hold a token.
 ///
 /// *Shape*: `{"version":1,"wallSecs":1790000000,"containerID":"..","ifname":"eth0","network":"oldnet","addresses":["10.1.0.5/32"],
-/// "reason":"..","removed":[".."],"left":[".."]}`.
+/// "reason":"..","removed":[".."],"left":[".."],"unknown":[".."]}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Line {
     /// 1.
@@ -38,23 +40,47 @@ pub struct Line {
     pub reason: String,
     /// What was removed on the node.
     pub removed: Vec<String>,
-    /// What is left, on the node or cluster-side.
+    /// What is certainly left, on the node or cluster-side: nobody who could remove it was asked.
     pub left: Vec<String>,
+    /// What may be left: the plugin that keeps it was asked, and failed.
+    #[serde(default)]
+    pub unknown: Vec<String>,
 }
 
-/// Appends a line, durably.
+/// Appends a line, or has the journal take it where the ledger cannot.
+pub fn enter(layout: &Layout, line: &Line) {
+    let Err(error) = append(layout, line) else { return };
+    tracing::warn!(
+        container_id = line.container_id,
+        ifname = line.ifname,
+        network = line.network,
+        addresses = line.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        reason = line.reason,
+        removed = line.removed.join("; "),
+        left = line.left.join("; "),
+        unknown = line.unknown.join("; "),
+        error = error.to_string(),
+        "the ledger cannot be written; this line stands for its own"
+    );
+}
+
+/// Appends a line, durably, or not at all.
 ///
 /// # Errors
 /// Any I/O error.
-pub fn append(layout: &Layout, line: &Line) -> io::Result<()> {
+fn append(layout: &Layout, line: &Line) -> io::Result<()> {
     lock::exclusively(layout, "ledger", || {
         file::create_private_dir(&layout.state_dir)?;
         let mut bytes = crate::raw::to_raw(line).get().as_bytes().to_vec();
         bytes.push(b'\n');
         let mut options = File::options();
         options.append(true).create(true).mode(PRIVATE);
-        let (mut file, _) = trust::open_regular(&mut options, &layout.ledger())?;
-        file.write_all(&bytes)?;
+        let (mut file, meta) = trust::open_regular(&mut options, &layout.ledger())?;
+        if let Err(error) = file.write_all(&bytes) {
+            // Half a line would spoil the next one as well.
+            let _ = file.set_len(meta.len());
+            return Err(error);
+        }
         file.sync_data()?;
         file::sync_dir(&layout.state_dir)
     })

@@ -9,6 +9,7 @@ pub mod cidr;
 pub mod conflist;
 pub mod delegate;
 pub mod exec;
+pub mod failing;
 pub mod fields;
 pub mod file;
 pub mod forced;

@@ -16,6 +16,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use serde::{Deserialize, Serialize};
 
+use crate::route::Budget;
 use crate::route::rtnl::Rtnl;
 
 /// The calling thread's own netns. `/proc/self` would be the thread group's leader, which need not be where we are.
@@ -45,6 +46,16 @@ pub struct Netns {
 pub fn is_own(path: &Path) -> bool {
     let id = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino()));
     id(path).is_ok_and(|there| id(Path::new(OWN_NETNS)).is_ok_and(|here| here == there))
+}
+
+/// Whether there is certainly no network namespace at `path` (CNI_NETNS): there is no path, nothing is there, or an ordinary
+/// file that a namespace was mounted on. A path that cannot be looked at says nothing.
+#[must_use]
+pub fn is_gone(path: &Path) -> bool {
+    let is_absent = |kind| {
+        matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput)
+    };
+    path.as_os_str().is_empty() || Netns::open(path).is_err_and(|error| is_absent(error.kind()))
 }
 
 impl Netns {
@@ -125,9 +136,9 @@ impl Netns {
     /// The names of all interfaces in this namespace, `lo` included.
     ///
     /// # Errors
-    /// As [`Netns::socket`], or what the kernel answers to the dump.
-    pub fn interface_names(&self) -> io::Result<Vec<String>> {
-        let links = Rtnl::open(self)?.links()?;
+    /// As [`Netns::socket`], or what the kernel answers to the dump; or that there are more than `budget` allows to read.
+    pub fn interface_names(&self, budget: Budget<'_>) -> io::Result<Vec<String>> {
+        let links = Rtnl::open(self, budget)?.links()?;
         Ok(links.into_iter().map(|link| link.name).collect())
     }
 }

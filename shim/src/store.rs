@@ -318,6 +318,15 @@ impl Store {
         Ok((sound, damaged))
     }
 
+    /// Whether a record, sound or not, lies under this file name ([`Key::file_name`]).
+    ///
+    /// # Errors
+    /// When the shards cannot be listed.
+    pub fn has_file(&self, name: &std::ffi::OsStr) -> io::Result<bool> {
+        let shards = list(&self.layout.attachments())?;
+        Ok(shards.iter().any(|shard| shard.join(name).symlink_metadata().is_ok()))
+    }
+
     /// Temporary files that a killed writer left; none of them is a record.
     ///
     /// # Errors
@@ -336,6 +345,12 @@ impl Open {
     #[must_use]
     pub const fn in_memory(attachment: Attachment) -> Self {
         Self { file: None, attachment }
+    }
+
+    /// Whether what is appended outlives this process.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Appends events, all of them in one write, and takes them in.

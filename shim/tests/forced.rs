@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use ipnetwork::IpNetwork;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
-use shim::forced::{Attached, Cleaned, clean};
+use shim::forced::{Attached, Cleaned, Others, Reached, clean};
 use shim::netns::Netns;
 use world::network::pod;
 use world::node::Node;
-use world::{Space, privileged, unique, wait_until};
+use world::{Space, ample, privileged, unique, wait_until};
 
 /// A directory of leases without any plugin, gone with the test.
 struct Leases {
@@ -60,14 +60,16 @@ fn files(directory: &Path) -> Vec<String> {
 fn clean_record(container_id: &str, conf: &Value, result: Option<&Value>, netns: Option<&Netns>) -> Cleaned {
     let conf = conf.to_string();
     let result = result.map(Value::to_string);
-    clean(&Attached {
+    let attached = Attached {
         container_id,
         ifname: "eth0",
         network: "oldnet",
         conf: conf.as_bytes(),
         result: result.as_ref().map(String::as_bytes),
         netns,
-    })
+        reached: Reached::Nobody,
+    };
+    clean(&attached, Others::default)
 }
 
 /// Leases are found in the order of their directory, which is any.
@@ -105,10 +107,10 @@ fn what_bridge_and_host_local_made_for_the_pod_goes_and_only_that() {
     assert_eq!(cleaned.left, [""; 0]);
     assert_eq!(cleaned.addresses, networks(&["10.1.0.2/24", "fd00:1::2/64"]));
 
-    let mut names = leaving.open().interface_names().expect("names");
+    let mut names = leaving.open().interface_names(ample()).expect("names");
     names.sort();
     assert_eq!(names, ["lo", "net1"]);
-    let host = node.space.open().interface_names().expect("names");
+    let host = node.space.open().interface_names(ample()).expect("names");
     assert!(host.contains(&"cni1".to_owned()));
     assert_eq!(host.len(), 4, "lo, the bridge and the two ends that stay: {host:?}");
     node.must("CHECK", &staying, "eth0", &stays);
@@ -143,7 +145,7 @@ fn a_host_end_goes_only_if_it_is_the_recorded_veth() {
         {"name": "nomac", "sandbox": "/run/netns/x"},
     ]});
     let names = |node: &Node| {
-        let mut names = node.space.open().interface_names().expect("names");
+        let mut names = node.space.open().interface_names(ample()).expect("names");
         names.sort();
         names
     };
@@ -175,7 +177,7 @@ fn the_hosts_own_interface_is_never_taken_for_the_pods() {
     let cleaned = node.inside(|| clean_record("c1", &json!({"type": "ptp"}), None, Some(&netns)));
     assert_eq!(cleaned.removed, [""; 0]);
     assert_eq!(cleaned.left, ["interface eth0 in the pod: its netns is the host's own"]);
-    assert!(node.space.open().interface_names().expect("names").contains(&"eth0".to_owned()));
+    assert!(node.space.open().interface_names(ample()).expect("names").contains(&"eth0".to_owned()));
 }
 
 #[test]
@@ -186,14 +188,16 @@ fn an_interface_that_cannot_be_removed_is_left_and_named() {
     let (node, pod) = (Node::new(), pod());
     let netns = pod.open();
     let cleaned = node.inside(|| {
-        clean(&Attached {
+        let attached = Attached {
             container_id: "c1",
             ifname: "lo",
             network: "oldnet",
             conf: br#"{"type":"ptp"}"#,
             result: None,
             netns: Some(&netns),
-        })
+            reached: Reached::Nobody,
+        };
+        clean(&attached, Others::default)
     });
     assert_eq!(cleaned.left, ["interface lo in the pod: Operation not supported (os error 95)"]);
 }
@@ -254,14 +258,16 @@ fn openings(path: &Path) -> usize {
 
 #[test]
 fn a_record_that_cannot_be_read_is_said_to_be_so() {
-    let cleaned = clean(&Attached {
+    let attached = Attached {
         container_id: "c1",
         ifname: "eth0",
         network: "oldnet",
         conf: b"{\"plugins\": [",
         result: Some(b"not JSON"),
         netns: None,
-    });
+        reached: Reached::Nobody,
+    };
+    let cleaned = clean(&attached, Others::default);
     assert_eq!(cleaned.removed, [""; 0]);
     assert_eq!(cleaned.left.len(), 2, "{:?}", cleaned.left);
     assert!(cleaned.left[0].starts_with("interfaces and addresses: recorded result: "));

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use shim::netns::Netns;
-use world::{Space, privileged};
+use world::{Space, ample, privileged};
 
 #[test]
 fn a_file_that_is_no_namespace_is_refused_by_name() {
@@ -53,10 +53,10 @@ fn names_are_read_over_there_and_the_thread_is_back_here() {
     let opened = one.open();
     assert_ne!(opened.id(), here.id());
     assert_ne!(opened.id(), two.open().id());
-    let mut names = opened.interface_names().expect("names");
+    let mut names = opened.interface_names(ample()).expect("names");
     names.sort();
     assert_eq!(names, ["eth0", "host0", "lo"]);
-    assert_eq!(two.open().interface_names().expect("names"), ["lo"]);
+    assert_eq!(two.open().interface_names(ample()).expect("names"), ["lo"]);
     assert_eq!(Netns::current().expect("own netns").id(), here.id());
 }
 
@@ -68,7 +68,7 @@ fn a_namespace_stays_as_long_as_it_is_open() {
     let space = Space::new("cfns");
     let (opened, path) = (space.open(), space.path());
     drop(space);
-    assert_eq!(opened.interface_names().expect("names"), ["lo"]);
+    assert_eq!(opened.interface_names(ample()).expect("names"), ["lo"]);
     assert_eq!(Netns::open(&path).expect_err("the path is gone").kind(), ErrorKind::NotFound);
 }
 
@@ -83,5 +83,5 @@ fn many_interfaces_do_not_overflow_a_dump() {
     std::fs::write(&batch, lines).expect("a batch file");
     space.ip(&format!("-batch {}", batch.display()));
     std::fs::remove_file(&batch).expect("the batch file");
-    assert_eq!(space.open().interface_names().expect("names").len(), 301);
+    assert_eq!(space.open().interface_names(ample()).expect("names").len(), 301);
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shim::route::{Side, after_first, after_owner, undo};
 use world::network::pod;
 use world::node::Node;
-use world::privileged;
+use world::{ample, privileged};
 
 fn address(conf: &Value, position: usize) -> String {
     let cidr = conf["prevResult"]["ips"][position]["address"].as_str().expect("an address");
@@ -26,9 +26,9 @@ fn check_holds(plugins: [&str; 2], owner_routes: &[&str]) {
     let owner = Side { ifname: "net1", cidrs: &owner_cidrs };
 
     let first_conf = node.add(&pod, "eth0", &node.conf(plugins[0], 1, &["0.0.0.0/0", "::/0"]));
-    after_first(&pod.open(), &first).expect("after the first");
+    after_first(&pod.open(), &first, ample()).expect("after the first");
     let owner_conf = node.add(&pod, "net1", &node.conf(plugins[1], 2, owner_routes));
-    after_owner(&pod.open(), &first, &owner).expect("after the owner");
+    after_owner(&pod.open(), &first, &owner, ample()).expect("after the owner");
 
     for family in ["-4", "-6"] {
         assert_eq!(pod.defaults(family).len(), 1, "{}", pod.routing());
@@ -50,12 +50,12 @@ fn check_holds(plugins: [&str; 2], owner_routes: &[&str]) {
         }
     }
 
-    undo(&pod.open(), "eth0", "net1").expect("undo");
+    undo(&pod.open(), "eth0", "net1", ample()).expect("undo");
     node.must("CHECK", &pod, "eth0", &first_conf);
     node.must("DEL", &pod, "net1", &owner_conf);
     node.must("CHECK", &pod, "eth0", &first_conf);
     node.must("DEL", &pod, "eth0", &first_conf);
-    assert_eq!(pod.open().interface_names().expect("names"), ["lo"]);
+    assert_eq!(pod.open().interface_names(ample()).expect("names"), ["lo"]);
     for table in ["main", "1001", "1002"] {
         for family in ["-4", "-6"] {
             assert_eq!(pod.routes(family, table), [""; 0], "{family} {table}");

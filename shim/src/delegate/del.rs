@@ -1,12 +1,15 @@
 //! DELs of whole networks: chains backwards, several networks side by side.
 
+use std::path::Path;
 use std::time::Instant;
 
 use serde_json::value::RawValue;
 
-use super::{Limits, Network, Stopped};
-use crate::exec::{self, Call, Running};
+use super::gone::{Before, only_netns_was_missing};
+use super::{Limits, Network, Stopped, answered};
+use crate::exec::{self, Call, Outcome, Running};
 use crate::lock::Lock;
+use crate::netns;
 use crate::reply::{CniError, code};
 use crate::request::Verb;
 use crate::version::Version;
@@ -20,6 +23,24 @@ pub struct Del<'a> {
     plugin: usize,
     running: Option<Running>,
     ended: Option<Result<(), Stopped>>,
+    /// The profile whose words count once the netns is gone; none where a failure is a failure.
+    outlives_netns: Option<&'a str>,
+}
+
+/// What the caller of [`del_all`] hears while DELs run.
+#[derive(Debug)]
+pub enum Heard {
+    /// The chain goes on to this plugin.
+    GoesOn(usize),
+    /// This plugin failed, but on nothing else than a netns that is gone: its DEL counts as done.
+    NetnsGone {
+        /// Counted from 0 in the order of ADD.
+        plugin: usize,
+        /// What it had done by then.
+        before: Before,
+        /// What it said.
+        error: CniError,
+    },
 }
 
 impl<'a> Del<'a> {
@@ -29,7 +50,22 @@ impl<'a> Del<'a> {
         let last = network.conf.plugins.len() - 1;
         // Before 0.4.0 there was no prevResult on DEL.
         let result = result.filter(|_| network.conf.version >= Version::V040);
-        Self { network, result, plugin: resume_at.unwrap_or(last).min(last), running: None, ended: None }
+        Self {
+            network,
+            result,
+            plugin: resume_at.unwrap_or(last).min(last),
+            running: None,
+            ended: None,
+            outlives_netns: None,
+        }
+    }
+
+    /// The same DEL, for an attachment that is to end even if its netns is gone and the delegate cannot bear that.
+    /// `profile` is the recorded leg's.
+    #[must_use]
+    pub const fn outliving_its_netns(mut self, profile: &'a str) -> Self {
+        self.outlives_netns = Some(profile);
+        self
     }
 
     /// Starts the next plugin, if none runs.
@@ -46,26 +82,42 @@ impl<'a> Del<'a> {
         });
         match started {
             Ok(running) => self.running = Some(running),
-            Err(error) => self.ended = Some(Err(Stopped { plugin: self.plugin, error })),
+            Err(error) => self.ended = Some(Err(Stopped { plugin: self.plugin, error, begun: false })),
         }
     }
 
-    /// Takes in that the running plugin has ended; the plugin that is next, if the chain goes on.
-    fn finish_plugin(&mut self) -> Option<usize> {
-        let running = self.running.take()?;
+    /// Takes in that the running plugin has ended, and tells what the caller has to hear of that.
+    fn finish_plugin(&mut self, mut hear: impl FnMut(Heard)) {
+        let Some(running) = self.running.take() else { return };
         let outcome = running.into_outcome();
         let plugin = &self.network.conf.plugins[self.plugin];
-        match self.network.succeeded(plugin, Verb::Del, &outcome) {
-            Err(error) => self.ended = Some(Err(Stopped { plugin: self.plugin, error })),
-            Ok(()) if self.plugin == 0 => self.ended = Some(Ok(())),
-            Ok(()) => self.plugin -= 1,
+        if let Err(error) = self.network.succeeded(plugin, Verb::Del, &outcome) {
+            let Some(before) = self.netns_was_missing(&outcome) else {
+                self.ended = Some(Err(Stopped { plugin: self.plugin, error, begun: true }));
+                return;
+            };
+            hear(Heard::NetnsGone { plugin: self.plugin, before, error });
         }
-        self.ended.is_none().then_some(self.plugin)
+        if self.plugin == 0 {
+            self.ended = Some(Ok(()));
+        } else {
+            self.plugin -= 1;
+            hear(Heard::GoesOn(self.plugin));
+        }
+    }
+
+    /// Whether the plugin failed on nothing else than a netns that is certainly gone.
+    fn netns_was_missing(&self, outcome: &Outcome) -> Option<Before> {
+        let profile = self.outlives_netns?;
+        let told = self.network.scope.netns;
+        let error = answered(Verb::Del, outcome).err()?;
+        let before = only_netns_was_missing(profile, told, &error)?;
+        netns::is_gone(Path::new(told)).then_some(before)
     }
 }
 
 /// Runs the DELs of several networks, in order: the next one starts when the one before has ended, or when it has used
-/// half the budget. Returns one outcome each. Before a chain goes on, `goes_on` hears which DEL it is and at which plugin.
+/// half the budget. Returns one outcome each. What happens in between is told to `hear`, with the index of the DEL.
 ///
 /// Two networks know nothing of each other, so one that hangs must not keep the other from releasing what it has.
 #[must_use]
@@ -73,7 +125,7 @@ pub fn del_all(
     mut dels: Vec<Del<'_>>,
     mut lock: Option<&mut Lock>,
     limits: &Limits<'_>,
-    mut goes_on: impl FnMut(usize, usize),
+    mut hear: impl FnMut(usize, Heard),
 ) -> Vec<Result<(), Stopped>> {
     let half = |from: Instant| from + limits.deadline.saturating_duration_since(from) / 2;
     let mut begun = 0;
@@ -102,16 +154,13 @@ pub fn del_all(
             .unzip();
         match exec::wait_any(&mut running, until, limits.signals) {
             Ok(Some(ended)) => {
-                if let Some(plugin) = dels[indices[ended]].finish_plugin() {
-                    goes_on(indices[ended], plugin);
-                }
+                let index = indices[ended];
+                dels[index].finish_plugin(|heard| hear(index, heard));
             }
             Ok(None) if limits.signals.stop_requested() || Instant::now() >= limits.deadline => {
                 exec::end_all(&mut running, limits.signals);
                 for index in indices {
-                    if let Some(plugin) = dels[index].finish_plugin() {
-                        goes_on(index, plugin);
-                    }
+                    dels[index].finish_plugin(|heard| hear(index, heard));
                 }
                 // What was never started is out of time as well.
                 begun = dels.len();
@@ -123,7 +172,7 @@ pub fn del_all(
                 exec::end_all(&mut running, limits.signals);
                 let why = CniError::new(code::IO, format!("wait for a plugin: {error}"));
                 for del in dels.iter_mut().filter(|del| del.ended.is_none()) {
-                    del.ended = Some(Err(Stopped { plugin: del.plugin, error: why.clone() }));
+                    del.ended = Some(Err(Stopped { plugin: del.plugin, error: why.clone(), begun: true }));
                 }
                 break;
             }
@@ -142,6 +191,6 @@ fn expire(del: &mut Del<'_>) {
                 del.network.conf.name
             ),
         );
-        del.ended = Some(Err(Stopped { plugin: del.plugin, error }));
+        del.ended = Some(Err(Stopped { plugin: del.plugin, error, begun: false }));
     }
 }

@@ -7,6 +7,7 @@
 //! `libcni/api.go` of the reference library.
 
 mod del;
+mod gone;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -26,7 +27,8 @@ use crate::store::Key;
 use crate::trust;
 use crate::version::{AddResult, Version, error_object};
 
-pub use del::{Del, del_all};
+pub use del::{Del, Heard, del_all};
+pub use gone::Before;
 
 /// Capabilities that belong to one interface only; in both-mode the primary's. Handing a host port or an address request
 /// to both networks would let either grab the other's.
@@ -83,6 +85,8 @@ pub struct Stopped {
     pub plugin: usize,
     /// What it said.
     pub error: CniError,
+    /// Whether the plugin was started at all; if not, it has removed nothing.
+    pub begun: bool,
 }
 
 /// An entry of a GC list.
@@ -284,33 +288,7 @@ impl Network<'_> {
 
     /// What an outcome says: success, or the delegate's error with the network's and plugin's names before it.
     fn succeeded(&self, plugin: &Plugin, verb: Verb, outcome: &Outcome) -> Result<(), CniError> {
-        let error = match outcome.end {
-            End::Exited(0) => return Ok(()),
-            End::Deadline => CniError::new(deadline_code(verb), "ran into its deadline and was ended")
-                .details(outcome.stderr_text()),
-            End::Stopped => {
-                CniError::new(deadline_code(verb), "was ended because the call was asked to stop")
-            }
-            End::Signalled(signal) => CniError::new(code::DELEGATE, format!("was killed by signal {signal}"))
-                .details(outcome.stderr_text()),
-            End::Exited(status) => RawObject::parse(&outcome.stdout)
-                .ok()
-                .and_then(|object| error_object(&object))
-                .unwrap_or_else(|| {
-                    let mut error = CniError::new(
-                        code::DELEGATE,
-                        format!("exited with status {status} and no CNI error"),
-                    );
-                    if !outcome.stdout.is_empty() {
-                        error = error.details(format!("stdout: {}", quote(&outcome.stdout, 512)));
-                    }
-                    if !outcome.stderr.is_empty() {
-                        error = error.details(format!("stderr: {}", outcome.stderr_text()));
-                    }
-                    error
-                }),
-        };
-        Err(self.failed(plugin, verb, error))
+        answered(verb, outcome).map_err(|error| self.failed(plugin, verb, error))
     }
 
     fn failed(&self, plugin: &Plugin, verb: Verb, mut error: CniError) -> CniError {
@@ -319,6 +297,32 @@ impl Network<'_> {
         error.log = format!("{who}: {}", error.log);
         error
     }
+}
+
+/// What an outcome says: success, or the delegate's error as it told it.
+fn answered(verb: Verb, outcome: &Outcome) -> Result<(), CniError> {
+    Err(match outcome.end {
+        End::Exited(0) => return Ok(()),
+        End::Deadline => CniError::new(deadline_code(verb), "ran into its deadline and was ended")
+            .details(outcome.stderr_text()),
+        End::Stopped => CniError::new(deadline_code(verb), "was ended because the call was asked to stop"),
+        End::Signalled(signal) => CniError::new(code::DELEGATE, format!("was killed by signal {signal}"))
+            .details(outcome.stderr_text()),
+        End::Exited(status) => RawObject::parse(&outcome.stdout)
+            .ok()
+            .and_then(|object| error_object(&object))
+            .unwrap_or_else(|| {
+                let mut error =
+                    CniError::new(code::DELEGATE, format!("exited with status {status} and no CNI error"));
+                if !outcome.stdout.is_empty() {
+                    error = error.details(format!("stdout: {}", quote(&outcome.stdout, 512)));
+                }
+                if !outcome.stderr.is_empty() {
+                    error = error.details(format!("stderr: {}", outcome.stderr_text()));
+                }
+                error
+            }),
+    })
 }
 
 /// The directories that delegates are told: they look for plugins of their own there (an IPAM, say) and run what they find,

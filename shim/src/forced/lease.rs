@@ -28,10 +28,16 @@ pub(super) struct Released {
     pub(super) failures: Vec<String>,
 }
 
-/// Removes the leases in `directory` that `container_id` holds for `ifname`. A directory that is not there has none.
-pub(super) fn release(directory: &Path, container_id: &str, ifname: &str) -> Released {
+/// Removes the leases in `directory` that `container_id` holds for `ifname`, but for addresses that another attachment has
+/// (`is_anothers`): a lease of an old plugin names no interface. A directory that is not there has none.
+pub(super) fn release(
+    directory: &Path,
+    container_id: &str,
+    ifname: &str,
+    is_anothers: impl Fn(IpAddr) -> bool,
+) -> Released {
     let mut released = Released::default();
-    if let Err(error) = release_into(&mut released, directory, container_id, ifname) {
+    if let Err(error) = release_into(&mut released, directory, (container_id, ifname), is_anothers) {
         released.failures.push(format!("leases in {}: {error}", directory.display()));
     }
     released
@@ -40,8 +46,8 @@ pub(super) fn release(directory: &Path, container_id: &str, ifname: &str) -> Rel
 fn release_into(
     released: &mut Released,
     directory: &Path,
-    container_id: &str,
-    ifname: &str,
+    (container_id, ifname): (&str, &str),
+    is_anothers: impl Fn(IpAddr) -> bool,
 ) -> io::Result<()> {
     let is_held = |path: &Path| holds(path, container_id, ifname);
     let held: Vec<_> = leases(directory)?.into_iter().filter(|(_, path)| is_held(path)).collect();
@@ -50,6 +56,10 @@ fn release_into(
     }
     let _lock = lock(&directory.join("lock"))?;
     for (address, path) in held {
+        if is_anothers(address) {
+            released.failures.push(format!("lease {}: another attachment has the address", path.display()));
+            continue;
+        }
         // Looked at again: it may have been released and given to another pod before we had the lock.
         if !is_held(&path) {
             continue;

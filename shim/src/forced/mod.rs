@@ -7,12 +7,17 @@
 //! rid of a pod whose network is gone. Doing it twice does it once.
 
 mod lease;
+mod others;
 mod recorded;
+
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
 use crate::netns::Netns;
+use crate::route::Budget;
 use crate::route::rtnl::{Link, Rtnl};
+pub use others::Others;
 use recorded::{HostInterface, Recorded};
 
 /// An attachment as its record tells it.
@@ -30,6 +35,37 @@ pub struct Attached<'a> {
     pub result: Option<&'a [u8]>,
     /// The pod's netns, if it is still there.
     pub netns: Option<&'a Netns>,
+    /// How far the network's own DEL came.
+    pub reached: Reached,
+}
+
+/// How far the DEL of a network came in its chain, which it runs backwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// No plugin was ever asked.
+    Nobody,
+    /// It stopped before this plugin, counted from 0 in the order of ADD, which was never asked.
+    Before(usize),
+    /// This plugin was asked, now or earlier, and failed: what it removed nobody knows.
+    Failed(usize),
+}
+
+/// What is known of something that a plugin keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Removed,
+    Unknown,
+    Left,
+}
+
+impl Reached {
+    fn fate(self, plugin: usize) -> Fate {
+        match self {
+            Self::Before(at) | Self::Failed(at) if plugin > at => Fate::Removed,
+            Self::Failed(at) if plugin == at => Fate::Unknown,
+            Self::Nobody | Self::Before(_) | Self::Failed(_) => Fate::Left,
+        }
+    }
 }
 
 /// What local cleaning came to, in words for the ledger.
@@ -39,31 +75,62 @@ pub struct Cleaned {
     pub removed: Vec<String>,
     /// What stays, on this node or in the cluster, and why if that is known.
     pub left: Vec<String>,
+    /// What may be left: the plugin that keeps it was asked to remove it, and failed.
+    pub unknown: Vec<String>,
     /// The pod's addresses in this network: those of the result, and those of leases the result does not name.
     pub addresses: Vec<IpNetwork>,
 }
 
 /// Cleans what can be cleaned on this node. Never fails: what does not work is in [`Cleaned::left`].
-pub fn clean(attached: &Attached) -> Cleaned {
+///
+/// `others` is asked what other attachments hold, after the host's interfaces have been read: an ADD that makes one under the
+/// same name later makes another interface, with another index; one that made it before is on record by then.
+pub fn clean(attached: &Attached, others: impl FnOnce() -> Others) -> Cleaned {
     let recorded = Recorded::read(attached);
     let mut cleaned = Cleaned {
         addresses: recorded.addresses.clone(),
         left: recorded.unreadable.clone(),
         ..Cleaned::default()
     };
+    let hosts = find_host_interfaces(attached, &recorded.host_interfaces, &mut cleaned);
+    let others = others();
     // The interface before the lease: an address must not be free while a pod still answers on it.
-    remove_pod_interface(attached, &mut cleaned);
-    remove_host_interfaces(attached, &recorded.host_interfaces, &mut cleaned);
+    remove_pod_interface(attached, &others, &mut cleaned);
+    remove_host_interfaces(hosts, &others, &mut cleaned);
+    let network = recorded.network.as_deref().unwrap_or(attached.network);
     for directory in &recorded.lease_directories {
-        release_leases(attached, directory, &mut cleaned);
+        release_leases(attached, directory, |address| others.has_address(network, address), &mut cleaned);
     }
-    cleaned.left.extend(recorded.stays_behind);
+    for kept in recorded.stays_behind {
+        match attached.reached.fate(kept.plugin) {
+            Fate::Removed => {}
+            Fate::Unknown => cleaned.unknown.push(kept.what),
+            Fate::Left => cleaned.left.push(kept.what),
+        }
+    }
     cleaned
 }
 
-fn remove_pod_interface(attached: &Attached, cleaned: &mut Cleaned) {
+/// What the plugin of this number keeps outside of the pod, in words for the ledger.
+#[must_use]
+pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> {
+    let recorded = Recorded::of_conf(conf, network);
+    let of_it = recorded.stays_behind.into_iter().filter(|kept| kept.plugin == plugin);
+    of_it.map(|kept| kept.what).collect()
+}
+
+/// The addresses of a result.
+#[must_use]
+pub fn addresses(result: &[u8]) -> Vec<IpNetwork> {
+    serde_json::from_slice(result).map(|result| Recorded::of_result(&result).addresses).unwrap_or_default()
+}
+
+fn remove_pod_interface(attached: &Attached, others: &Others, cleaned: &mut Cleaned) {
     let Some(netns) = attached.netns else { return };
     let what = format!("interface {} in the pod", attached.ifname);
+    if others.has_inside(netns.id(), attached.ifname) {
+        return cleaned.left.push(format!("{what}: another attachment has it, in the same netns"));
+    }
     // A recorded path may by now lead to the host, whose eth0 is nobody's to remove.
     let is_pod = Netns::current().map(|host| host.id() != netns.id());
     match is_pod {
@@ -73,40 +140,70 @@ fn remove_pod_interface(attached: &Attached, cleaned: &mut Cleaned) {
         }
         Err(error) => return cleaned.left.push(format!("{what}: {error}")),
     }
-    let is_it = |link: &Link| link.name == attached.ifname;
-    match Rtnl::open(netns).and_then(|mut rtnl| remove(&mut rtnl, is_it)) {
+    // By name, and not by a list of all: a pod may have made any number.
+    let removed = Rtnl::open(netns, Budget::brief()).and_then(|mut rtnl| rtnl.delete_named(attached.ifname));
+    match removed {
         Ok(true) => cleaned.removed.push(what),
         Ok(false) => {}
         Err(error) => cleaned.left.push(format!("{what}: {error}")),
     }
 }
 
+/// Host ends that are there, and the conversation to remove them in.
+#[derive(Debug)]
+struct HostEnds {
+    rtnl: Rtnl<'static>,
+    found: Vec<(String, u32)>,
+}
+
 /// Host ends by name, but only a veth, and only with the hardware address that the result gave it. A result also lists
 /// what is shared, such as the bridge; and some plugins name host ends after the pod, so that its successor's has the
 /// same name. Without an address to compare, the pod that is still there is what tells them apart.
-fn remove_host_interfaces(attached: &Attached, interfaces: &[HostInterface], cleaned: &mut Cleaned) {
+fn find_host_interfaces(
+    attached: &Attached,
+    interfaces: &[HostInterface],
+    cleaned: &mut Cleaned,
+) -> Option<HostEnds> {
     if interfaces.is_empty() {
-        return;
+        return None;
     }
-    let mut rtnl = match Netns::current().and_then(|host| Rtnl::open(&host)) {
-        Ok(rtnl) => rtnl,
+    let opened = Netns::current().and_then(|host| Rtnl::open(&host, Budget::brief()));
+    let read = opened.and_then(|mut rtnl| rtnl.links().map(|links| (rtnl, links)));
+    let (rtnl, links) = match read {
+        Ok(read) => read,
         Err(error) => {
-            return cleaned.left.push(format!("interfaces on the host: {error}"));
+            cleaned.left.push(format!("interfaces on the host: {error}"));
+            return None;
         }
     };
+    let mut found = Vec::new();
     for interface in interfaces {
-        let what = format!("interface {} on the host", interface.name);
+        let what = &interface.name;
         if interface.mac.is_none() && attached.netns.is_none() {
             let why = "no hardware address recorded and no netns to tell it from another pod's";
-            cleaned.left.push(format!("{what}, if it is still there: {why}"));
+            cleaned.left.push(format!("interface {what} on the host, if it is still there: {why}"));
             continue;
         }
-        let is_it = |link: &Link| {
+        let is_it = |link: &&Link| {
             link.name == interface.name
                 && link.kind.as_deref() == Some("veth")
                 && interface.mac.as_ref().is_none_or(|mac| *mac == link.mac)
         };
-        match remove(&mut rtnl, is_it) {
+        found.extend(links.iter().find(is_it).map(|link| (link.name.clone(), link.index)));
+    }
+    Some(HostEnds { rtnl, found })
+}
+
+fn remove_host_interfaces(ends: Option<HostEnds>, others: &Others, cleaned: &mut Cleaned) {
+    let Some(HostEnds { mut rtnl, found }) = ends else { return };
+    for (name, index) in found {
+        let what = format!("interface {name} on the host");
+        if let Some(why) = others.claim_of_host(&name) {
+            cleaned.left.push(format!("{what}: {why}"));
+            continue;
+        }
+        // By its index: what has the name now may be a successor's.
+        match rtnl.delete_link(index) {
             Ok(true) => cleaned.removed.push(what),
             Ok(false) => {}
             Err(error) => cleaned.left.push(format!("{what}: {error}")),
@@ -114,16 +211,13 @@ fn remove_host_interfaces(attached: &Attached, interfaces: &[HostInterface], cle
     }
 }
 
-/// Removes the interface that `is_it` picks; false if there is none.
-fn remove(rtnl: &mut Rtnl, is_it: impl Fn(&Link) -> bool) -> std::io::Result<bool> {
-    match rtnl.links()?.iter().find(|link| is_it(link)) {
-        Some(link) => rtnl.delete_link(link.index),
-        None => Ok(false),
-    }
-}
-
-fn release_leases(attached: &Attached, directory: &std::path::Path, cleaned: &mut Cleaned) {
-    let released = lease::release(directory, attached.container_id, attached.ifname);
+fn release_leases(
+    attached: &Attached,
+    directory: &std::path::Path,
+    is_held: impl Fn(IpAddr) -> bool,
+    cleaned: &mut Cleaned,
+) {
+    let released = lease::release(directory, attached.container_id, attached.ifname, is_held);
     for address in released.addresses {
         cleaned.removed.push(format!("lease {address} in {}", directory.display()));
         if !cleaned.addresses.iter().any(|known| known.ip() == address) {
@@ -131,4 +225,21 @@ fn release_leases(attached: &Attached, directory: &std::path::Path, cleaned: &mu
         }
     }
     cleaned.left.extend(released.failures);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_was_asked_to_remove_is_certainly_left() {
+        for (reached, fates) in [
+            (Reached::Nobody, [Fate::Left; 3]),
+            (Reached::Before(1), [Fate::Left, Fate::Left, Fate::Removed]),
+            (Reached::Failed(1), [Fate::Left, Fate::Unknown, Fate::Removed]),
+            (Reached::Failed(0), [Fate::Unknown, Fate::Removed, Fate::Removed]),
+        ] {
+            assert_eq!([0, 1, 2].map(|plugin| reached.fate(plugin)), fates, "{reached:?}");
+        }
+    }
 }

@@ -21,14 +21,25 @@ pub(super) struct HostInterface {
     pub(super) mac: Option<Vec<u8>>,
 }
 
+/// Something that a plugin keeps where we cannot undo it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// The plugin, counted from 0 in the order of ADD.
+    pub(super) plugin: usize,
+    /// What it is, in words.
+    pub(super) what: String,
+}
+
 /// The record, read for cleaning.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Recorded {
+    /// The name that the conf gives its network.
+    pub(super) network: Option<String>,
     pub(super) addresses: Vec<IpNetwork>,
     pub(super) host_interfaces: Vec<HostInterface>,
     pub(super) lease_directories: Vec<PathBuf>,
     /// What the plugins of the conf keep where we cannot undo it.
-    pub(super) stays_behind: Vec<String>,
+    pub(super) stays_behind: Vec<Kept>,
     /// Parts of the record that told us nothing.
     pub(super) unreadable: Vec<String>,
 }
@@ -43,15 +54,33 @@ impl Recorded {
             }
             None => {}
         }
-        match serde_json::from_slice::<Value>(attached.conf) {
-            Ok(conf) => recorded.read_conf(&conf, attached.network),
+        recorded.take_conf(attached.conf, attached.network);
+        recorded
+    }
+
+    /// What a result alone says.
+    pub(super) fn of_result(result: &Value) -> Self {
+        let mut recorded = Self::default();
+        recorded.read_result(result);
+        recorded
+    }
+
+    /// What a conf alone says.
+    pub(super) fn of_conf(conf: &[u8], network: &str) -> Self {
+        let mut recorded = Self::default();
+        recorded.take_conf(conf, network);
+        recorded
+    }
+
+    fn take_conf(&mut self, conf: &[u8], network: &str) {
+        match serde_json::from_slice::<Value>(conf) {
+            Ok(conf) => self.read_conf(&conf, network),
             Err(error) => {
                 let what = format!("plugin state: recorded conf: {error}");
-                recorded.unreadable.push(what);
-                recorded.add_lease_directory(Path::new(HOST_LOCAL_DIRECTORY), attached.network);
+                self.unreadable.push(what);
+                self.add_lease_directory(Path::new(HOST_LOCAL_DIRECTORY), network);
             }
         }
-        recorded
     }
 
     fn read_result(&mut self, result: &Value) {
@@ -72,31 +101,31 @@ impl Recorded {
     }
 
     fn read_conf(&mut self, conf: &Value, network: &str) {
+        self.network = text(conf, "name").map(str::to_owned);
         let network = text(conf, "name").unwrap_or(network);
         let plugins = match field(conf, "plugins").and_then(Value::as_array) {
             Some(plugins) => plugins.as_slice(),
             None => std::slice::from_ref(conf),
         };
-        for plugin in plugins {
+        for (index, plugin) in plugins.iter().enumerate() {
             let kind = text(plugin, "type").unwrap_or_default();
             let delegate = field(plugin, "delegate");
             let ipams = [Some(plugin), delegate].into_iter().flatten().filter_map(|conf| field(conf, "ipam"));
             for ipam in ipams {
-                self.read_ipam(ipam, network);
+                self.read_ipam(ipam, network, index);
             }
             if kind == "flannel" {
                 // It writes the conf of a bridge with host-local for each pod.
                 self.add_lease_directory(Path::new(HOST_LOCAL_DIRECTORY), network);
             }
             let masquerades = field(plugin, "ipMasq").and_then(Value::as_bool) == Some(true);
-            if masquerades {
-                self.stays_behind.push(format!("masquerading rules of {kind} for the pod's addresses"));
-            }
-            self.stays_behind.extend(kept_by(kind));
+            let rules = masquerades.then(|| format!("masquerading rules of {kind} for the pod's addresses"));
+            let kept = rules.into_iter().chain(kept_by(kind));
+            self.stays_behind.extend(kept.map(|what| Kept { plugin: index, what }));
         }
     }
 
-    fn read_ipam(&mut self, ipam: &Value, network: &str) {
+    fn read_ipam(&mut self, ipam: &Value, network: &str, plugin: usize) {
         match text(ipam, "type") {
             Some("host-local") => {
                 let directory = text(ipam, "dataDir").filter(|directory| !directory.is_empty());
@@ -104,7 +133,10 @@ impl Recorded {
             }
             // Addresses written into the conf are nobody's to release.
             None | Some("" | "static") => {}
-            Some(other) => self.stays_behind.push(format!("addresses that IPAM {other} holds for the pod")),
+            Some(other) => {
+                let what = format!("addresses that IPAM {other} holds for the pod");
+                self.stays_behind.push(Kept { plugin, what });
+            }
         }
     }
 
@@ -165,6 +197,7 @@ mod tests {
             conf: conf.as_bytes(),
             result: Some(result.as_bytes()),
             netns: None,
+            reached: super::super::Reached::Nobody,
         })
     }
 
@@ -247,7 +280,11 @@ mod tests {
             ),
             (json!({"type": "macvlan", "ipam": {"type": "static"}}), &[]),
         ] {
-            assert_eq!(read(&json!({"plugins": [plugin]}), &json!({})).stays_behind, expected, "{plugin}");
+            let conf = json!({"plugins": [{"type": "static"}, plugin]});
+            let kept = read(&conf, &json!({})).stays_behind;
+            assert!(kept.iter().all(|kept| kept.plugin == 1), "{kept:?}");
+            let kept: Vec<String> = kept.into_iter().map(|kept| kept.what).collect();
+            assert_eq!(kept, expected, "{plugin}");
         }
     }
 }

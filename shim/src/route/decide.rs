@@ -4,6 +4,7 @@
 //! the routes that lead to them, then what is removed. A default leaves main only after its copy is in table 1001, so
 //! that a kill at any point loses nothing that `undo` would need. No change means: already so.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -11,7 +12,7 @@ use netlink_packet_route::AddressFamily;
 
 use super::Side;
 use super::entry::{FIRST, MAIN, OWNER, Route, Rule, family};
-use super::facts::Facts;
+use super::facts::{Facts, Known};
 
 const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
 
@@ -41,7 +42,7 @@ pub(super) fn after_first(facts: &Facts, first: &Side) -> Vec<Change> {
     let Some(index) = facts.index(first.ifname) else {
         return Vec::new();
     };
-    let mut changes = source_table(facts, index, FIRST);
+    let mut changes = source_table(facts, &facts.known(), index, FIRST);
     changes.extend(FAMILIES.into_iter().flat_map(|family| withhold(facts, index, family)));
     changes.extend(shared_hops(facts, MAIN, index).cloned().map(Change::RemoveRoute));
     changes
@@ -51,15 +52,16 @@ pub(super) fn after_first(facts: &Facts, first: &Side) -> Vec<Change> {
 pub(super) fn after_owner(facts: &Facts, first: &Side, owner: &Side) -> Vec<Change> {
     let first_index = facts.index(first.ifname);
     let owner_index = facts.index(owner.ifname);
+    let known = facts.known();
     let mut changes = Vec::new();
     if let Some(index) = first_index {
-        changes.extend(source_table(facts, index, FIRST));
+        changes.extend(source_table(facts, &known, index, FIRST));
     }
     if let Some(index) = owner_index {
-        changes.extend(source_table(facts, index, OWNER));
+        changes.extend(source_table(facts, &known, index, OWNER));
     }
     if let Some(index) = first_index {
-        changes.extend(hops_back(facts, index));
+        changes.extend(hops_back(facts, &known, index));
     }
     // The owner's CIDRs first: a destination that both networks claim goes where everything else goes.
     let mut taken = Vec::new();
@@ -73,7 +75,7 @@ pub(super) fn after_owner(facts: &Facts, first: &Side, owner: &Side) -> Vec<Chan
             owner_index.is_some_and(|owner| defaults(facts, MAIN, owner, *family).next().is_some())
         };
         let unowned = FAMILIES.into_iter().filter(|family| !owns(family));
-        changes.extend(unowned.flat_map(|family| give_back(facts, index, family)));
+        changes.extend(unowned.flat_map(|family| give_back(facts, &known, index, family)));
         let owned = FAMILIES.into_iter().filter(owns);
         changes.extend(owned.flat_map(|family| withhold(facts, index, family)));
     }
@@ -93,19 +95,20 @@ pub(super) fn owner_has_ipv6_default(facts: &Facts, first: &Side, owner: &Side) 
 pub(super) fn undo(facts: &Facts, first_ifname: &str, owner_ifname: &str) -> Vec<Change> {
     let first = facts.index(first_ifname);
     let both: Vec<u32> = first.into_iter().chain(facts.index(owner_ifname)).collect();
+    let known = facts.known();
     let mut changes = Vec::new();
     if let Some(index) = first {
-        changes.extend(hops_back(facts, index));
-        changes.extend(FAMILIES.into_iter().flat_map(|family| give_back(facts, index, family)));
+        changes.extend(hops_back(facts, &known, index));
+        changes.extend(FAMILIES.into_iter().flat_map(|family| give_back(facts, &known, index, family)));
     }
-    let elsewhere = |source: IpAddr| {
-        facts.addresses.iter().any(|address| {
-            address.ip == source
-                && ![first_ifname, owner_ifname].contains(&facts.name(address.index).as_str())
-        })
-    };
-    changes
-        .extend(facts.rules.iter().filter(|rule| !elsewhere(rule.source)).copied().map(Change::RemoveRule));
+    // Also one of them that is down: its addresses are ours none the less.
+    let of_ours =
+        facts.links.iter().filter(|link| [first_ifname, owner_ifname].contains(&link.name.as_str()));
+    let ours: HashSet<u32> = of_ours.map(|link| link.index).collect();
+    let others = facts.addresses.iter().filter(|address| !ours.contains(&address.index));
+    let elsewhere: HashSet<IpAddr> = others.map(|address| address.ip).collect();
+    let rules = facts.rules.iter().filter(|rule| !elsewhere.contains(&rule.source));
+    changes.extend(rules.copied().map(Change::RemoveRule));
     for index in both {
         let in_our_tables = [FIRST, OWNER].into_iter().flat_map(|table| facts.routes_by(table, index));
         let in_main = facts.routes_by(MAIN, index).filter(|route| route.is_ours());
@@ -115,19 +118,20 @@ pub(super) fn undo(facts: &Facts, first_ifname: &str, owner_ifname: &str) -> Vec
 }
 
 /// A copy in `table` of what leads out of interface `index`, and a rule to it from each of the interface's addresses.
-fn source_table(facts: &Facts, index: u32, table: u32) -> Vec<Change> {
+fn source_table(facts: &Facts, known: &Known, index: u32, table: u32) -> Vec<Change> {
     // The kernel takes a gateway only when the route to it is there.
     let (gateways, links): (Vec<Route>, Vec<Route>) = facts
         .routes_by(MAIN, index)
         .filter(|route| !route.is_ours())
         .map(|route| route.in_table(table))
-        .filter(|copy| !facts.has(copy))
+        .filter(|copy| !known.has(copy))
         .partition(Route::has_gateway);
+    let there: HashSet<&Rule> = facts.rules.iter().collect();
     let rules = FAMILIES
         .into_iter()
         .flat_map(|family| facts.addresses_of(index, family))
         .map(|address| Rule { source: address.ip, table })
-        .filter(|rule| !facts.rules.contains(rule));
+        .filter(|rule| !there.contains(rule));
     links.into_iter().chain(gateways).map(Change::AddRoute).chain(rules.map(Change::AddRule)).collect()
 }
 
@@ -139,10 +143,10 @@ fn withhold(facts: &Facts, index: u32, family: AddressFamily) -> Vec<Change> {
     defaults(facts, MAIN, index, family).cloned().map(Change::RemoveRoute).collect()
 }
 
-fn give_back(facts: &Facts, index: u32, family: AddressFamily) -> Vec<Change> {
+fn give_back(facts: &Facts, known: &Known, index: u32, family: AddressFamily) -> Vec<Change> {
     defaults(facts, FIRST, index, family)
         .map(|route| route.in_table(MAIN))
-        .filter(|route| !facts.has(route))
+        .filter(|route| !known.has(route))
         .map(Change::AddRoute)
         .collect()
 }
@@ -153,9 +157,9 @@ fn shared_hops(facts: &Facts, table: u32, index: u32) -> impl Iterator<Item = &R
 }
 
 /// Those that were withheld, back in main: the routes through them need them, and the owner's own comes before them.
-fn hops_back(facts: &Facts, index: u32) -> Vec<Change> {
+fn hops_back(facts: &Facts, known: &Known, index: u32) -> Vec<Change> {
     let withheld = shared_hops(facts, FIRST, index).map(|hop| hop.in_table(MAIN));
-    withheld.filter(|hop| !facts.has(hop)).map(Change::AddRoute).collect()
+    withheld.filter(|hop| !known.has(hop)).map(Change::AddRoute).collect()
 }
 
 /// For each CIDR that nothing in main leads to yet, a route by the interface's default, or on its wire if it has none.

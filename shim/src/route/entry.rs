@@ -166,15 +166,25 @@ impl Route {
         })
     }
 
-    /// True if the kernel would call `other` the same route: table, destination, type of service, metric and path.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        let path = |attribute: &&RouteAttribute| is_path(attribute);
-        self.table() == other.table()
-            && self.destination() == other.destination()
-            && self.message.header.tos == other.message.header.tos
-            && self.metric() == other.metric()
-            && self.message.attributes.iter().filter(path).all(|hop| other.message.attributes.contains(hop))
-            && other.message.attributes.iter().filter(path).all(|hop| self.message.attributes.contains(hop))
+    /// What the kernel tells routes apart by: table, destination, type of service, metric and path.
+    pub(super) fn identity(&self) -> Identity {
+        let mut path: Vec<Vec<u8>> = self
+            .message
+            .attributes
+            .iter()
+            .filter(|attribute| is_path(attribute))
+            .map(super::rtnl::emit)
+            .collect();
+        path.sort_unstable();
+        path.dedup();
+        Identity {
+            table: self.table(),
+            family: self.message.header.address_family.into(),
+            destination: self.destination(),
+            tos: self.message.header.tos,
+            metric: self.metric(),
+            path,
+        }
     }
 
     /// This route in another table: next hop, source, metric, MTU and the rest stay; what the kernel only reports goes.
@@ -267,8 +277,20 @@ impl Route {
     }
 }
 
+/// See [`Route::identity`].
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    table: u32,
+    family: u8,
+    destination: Option<IpNetwork>,
+    tos: u8,
+    metric: u32,
+    /// The attributes that say where packets go next, as bytes, sorted.
+    path: Vec<Vec<u8>>,
+}
+
 /// One of our rules: what comes from `source` looks into `table` first. Its priority is the table's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Rule {
     pub(super) source: IpAddr,
     pub(super) table: u32,

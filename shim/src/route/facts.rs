@@ -1,5 +1,6 @@
 //! What the kernel says about a pod's netns, reduced to what the route step decides on.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 
@@ -9,7 +10,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeade
 use netlink_packet_route::route::RouteHeader;
 use netlink_packet_route::rule::RuleHeader;
 
-use super::entry::{Route, Rule};
+use super::entry::{Identity, Route, Rule};
 use super::rtnl::{Link, Rtnl, emit};
 
 const RTM_NEWADDR: u16 = 20;
@@ -73,7 +74,7 @@ pub(super) struct Facts {
 
 impl Facts {
     /// Reads them: one dump each, both families at once.
-    pub(super) fn gather(rtnl: &mut Rtnl) -> io::Result<Self> {
+    pub(super) fn gather(rtnl: &mut Rtnl<'_>) -> io::Result<Self> {
         Ok(Self {
             links: rtnl.links()?,
             addresses: rtnl.dump(
@@ -103,9 +104,9 @@ impl Facts {
         self.routes.iter().filter(move |route| route.table() == table && route.leaves_by(index))
     }
 
-    /// True if the kernel has this route already.
-    pub(super) fn has(&self, route: &Route) -> bool {
-        self.routes.iter().any(|known| known.is_same(route))
+    /// All routes by what tells them apart, to be asked about any number of them: a pod may have filled the tables.
+    pub(super) fn known(&self) -> Known {
+        Known(self.routes.iter().map(Route::identity).collect())
     }
 
     /// Addresses of interface `index` in one family, in the kernel's order (a primary before its secondaries).
@@ -113,5 +114,16 @@ impl Facts {
         self.addresses
             .iter()
             .filter(move |address| address.index == index && super::entry::family(address.ip) == family)
+    }
+}
+
+/// The routes that the kernel has.
+#[derive(Debug)]
+pub(super) struct Known(HashSet<Identity>);
+
+impl Known {
+    /// True if the kernel has this route already.
+    pub(super) fn has(&self, route: &Route) -> bool {
+        self.0.contains(&route.identity())
     }
 }

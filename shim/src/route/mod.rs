@@ -21,6 +21,7 @@
 //! ip-sysctl); the setting ends with the interface, so `undo` leaves it. Not covered: an address that such an
 //! advertisement brings after the step has no rule.
 
+mod budget;
 mod decide;
 mod entry;
 mod facts;
@@ -34,9 +35,13 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use nix::errno::Errno;
 
 use crate::netns::Netns;
+pub use budget::Budget;
 use decide::Change;
 use facts::Facts;
 use rtnl::{Request, Rtnl, emit};
+
+/// So many failures are told one by one; a pod can make thousands.
+const MOST_TOLD: usize = 8;
 
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
@@ -83,8 +88,8 @@ impl std::error::Error for RouteError {}
 ///
 /// # Errors
 /// What the kernel refused. If anything could not be added, nothing was removed.
-pub fn after_first(netns: &Netns, first: &Side) -> Result<(), RouteError> {
-    let (mut rtnl, facts) = gather(netns)?;
+pub fn after_first(netns: &Netns, first: &Side, budget: Budget<'_>) -> Result<(), RouteError> {
+    let (mut rtnl, facts) = gather(netns, budget)?;
     let changes = decide::after_first(&facts, first);
     apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
 }
@@ -93,8 +98,8 @@ pub fn after_first(netns: &Netns, first: &Side) -> Result<(), RouteError> {
 ///
 /// # Errors
 /// What the kernel refused. If anything could not be added, nothing was removed.
-pub fn after_owner(netns: &Netns, first: &Side, owner: &Side) -> Result<(), RouteError> {
-    let (mut rtnl, mut facts) = gather(netns)?;
+pub fn after_owner(netns: &Netns, first: &Side, owner: &Side, budget: Budget<'_>) -> Result<(), RouteError> {
+    let (mut rtnl, mut facts) = gather(netns, budget)?;
     if decide::owner_has_ipv6_default(&facts, first, owner) && heed_no_router(netns, first.ifname) {
         // What a router said until just now must not be missed.
         facts = Facts::gather(&mut rtnl).map_err(RouteError::gathering)?;
@@ -105,10 +110,20 @@ pub fn after_owner(netns: &Netns, first: &Side, owner: &Side) -> Result<(), Rout
 
 /// Takes back whatever the two steps have done, in any state they or a SIGKILL left. Doing it twice is doing it once.
 ///
+/// A pod may have filled our tables. The defaults come back first; then as much is removed as the budget allows, and the rest goes
+/// with the netns.
+///
 /// # Errors
-/// All that the kernel refused; everything else has been done.
-pub fn undo(netns: &Netns, first_ifname: &str, owner_ifname: &str) -> Result<(), RouteError> {
-    let (mut rtnl, facts) = gather(netns)?;
+/// All that the kernel refused, or that the budget is used up; everything else has been done.
+pub fn undo(
+    netns: &Netns,
+    first_ifname: &str,
+    owner_ifname: &str,
+    budget: Budget<'_>,
+) -> Result<(), RouteError> {
+    let rtnl = Rtnl::open(netns, budget).map_err(RouteError::gathering)?;
+    let mut rtnl = rtnl.leaving_out_excess();
+    let facts = Facts::gather(&mut rtnl).map_err(RouteError::gathering)?;
     let changes = decide::undo(&facts, first_ifname, owner_ifname);
     apply(&mut rtnl, &facts, &changes, OnFailure::GoOn)
 }
@@ -132,14 +147,14 @@ enum OnFailure {
     GoOn,
 }
 
-fn gather(netns: &Netns) -> Result<(Rtnl, Facts), RouteError> {
-    let mut rtnl = Rtnl::open(netns).map_err(RouteError::gathering)?;
+fn gather<'a>(netns: &Netns, budget: Budget<'a>) -> Result<(Rtnl<'a>, Facts), RouteError> {
+    let mut rtnl = Rtnl::open(netns, budget).map_err(RouteError::gathering)?;
     let facts = Facts::gather(&mut rtnl).map_err(RouteError::gathering)?;
     Ok((rtnl, facts))
 }
 
 fn apply(
-    rtnl: &mut Rtnl,
+    rtnl: &mut Rtnl<'_>,
     facts: &Facts,
     changes: &[Change],
     on_failure: OnFailure,
@@ -155,6 +170,7 @@ fn apply(
                 refused
                     .into_iter()
                     .filter(|(position, error)| !is_already_so(&batch[*position], error))
+                    .take(MOST_TOLD)
                     .map(|(position, error)| (describe(&batch[position], facts), error)),
             ),
             Err(error) => failures.push(("change routes of the pod".to_owned(), error)),

@@ -15,6 +15,7 @@ use netlink_packet_core::{
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_sys::{Socket, SocketAddr};
 
+use super::budget::Budget;
 use crate::netns::Netns;
 
 pub(crate) const RTM_NEWLINK: u16 = 16;
@@ -35,6 +36,8 @@ const HEADER_BYTES: usize = 16;
 const DATAGRAM_BYTES: usize = 32 * 1024;
 /// How often a torn dump is taken again before it is an error.
 const DUMP_TRIES: u32 = 10;
+/// What one dump may bring at most. No plugin makes as many of anything; a pod may, and would fill our memory.
+const MOST_ENTRIES: usize = 8192;
 /// Requests in one datagram: with every one of them refused, the replies still fit the default receive buffer.
 const BATCH_REQUESTS: usize = 64;
 
@@ -59,19 +62,39 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
+/// What becomes of a dump that brings more than anybody needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Excess {
+    /// It is an error: what is decided on a part would be wrong.
+    Refused,
+    /// The rest is left out.
+    LeftOut,
+}
+
 /// An rtnetlink conversation in one netns.
 #[derive(Debug)]
-pub(crate) struct Rtnl {
+pub(crate) struct Rtnl<'a> {
     socket: Socket,
     sequence: u32,
     datagram: Vec<u8>,
+    budget: Budget<'a>,
+    excess: Excess,
 }
 
-impl Rtnl {
+impl<'a> Rtnl<'a> {
+    /// A conversation that ends with its budget: from then on every request fails.
+    ///
     /// # Errors
     /// As [`Netns::socket`].
-    pub(crate) fn open(netns: &Netns) -> io::Result<Self> {
-        Ok(Self { socket: netns.socket()?, sequence: 0, datagram: Vec::with_capacity(DATAGRAM_BYTES) })
+    pub(crate) fn open(netns: &Netns, budget: Budget<'a>) -> io::Result<Self> {
+        let datagram = Vec::with_capacity(DATAGRAM_BYTES);
+        Ok(Self { socket: netns.socket()?, sequence: 0, datagram, budget, excess: Excess::Refused })
+    }
+
+    /// The same conversation, whose dumps may be cut off.
+    pub(crate) fn leaving_out_excess(mut self) -> Self {
+        self.excess = Excess::LeftOut;
+        self
     }
 
     /// Every interface of the netns.
@@ -83,8 +106,19 @@ impl Rtnl {
 
     /// Removes one interface; false if it was not there any more.
     pub(crate) fn delete_link(&mut self, index: u32) -> io::Result<bool> {
-        let header = LinkHeader { index, ..LinkHeader::default() };
-        let request = Request { message_type: RTM_DELLINK, flags: 0, body: emit(&header) };
+        self.delete(emit(&LinkHeader { index, ..LinkHeader::default() }))
+    }
+
+    /// Removes the interface of this name; false if there is none.
+    pub(crate) fn delete_named(&mut self, name: &str) -> io::Result<bool> {
+        let mut body = emit(&LinkHeader::default());
+        let text = [name.as_bytes(), &[0]].concat();
+        body.extend(emit(&DefaultNla::new(IFLA_IFNAME, text)));
+        self.delete(body)
+    }
+
+    fn delete(&mut self, body: Vec<u8>) -> io::Result<bool> {
+        let request = Request { message_type: RTM_DELLINK, flags: 0, body };
         match self.batch(&[request])?.pop() {
             None => Ok(true),
             Some((_, error)) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(false),
@@ -106,11 +140,17 @@ impl Rtnl {
             self.send(&datagram)?;
             let mut found = Vec::new();
             let mut torn = false;
+            let excess = self.excess;
             self.receive(sequence..=sequence, |message| {
                 torn |= message.flags() & NLM_F_DUMP_INTR != 0;
                 match message.message_type() {
                     NLMSG_DONE => done_code(message.payload()).map(|()| true),
                     NLMSG_ERROR => error_code(message.payload()).map(|()| true),
+                    // The kernel goes on all the same; what is left out costs its reading only.
+                    kind if kind == reply && found.len() >= MOST_ENTRIES => match excess {
+                        Excess::LeftOut => Ok(false),
+                        Excess::Refused => Err(too_much()),
+                    },
                     kind if kind == reply => {
                         found.extend(parse(message.payload()).map_err(invalid)?);
                         Ok(false)
@@ -129,6 +169,7 @@ impl Rtnl {
     pub(crate) fn batch(&mut self, requests: &[Request]) -> io::Result<Vec<(usize, io::Error)>> {
         let mut failed = Vec::new();
         for (nth, chunk) in requests.chunks(BATCH_REQUESTS).enumerate() {
+            self.budget.check()?;
             let mut datagram = Vec::new();
             let first = self.sequence.wrapping_add(1);
             for (position, request) in chunk.iter().enumerate() {
@@ -177,6 +218,7 @@ impl Rtnl {
         mut take: impl FnMut(&NetlinkBuffer<&[u8]>) -> io::Result<bool>,
     ) -> io::Result<()> {
         loop {
+            self.budget.check()?;
             self.datagram.clear();
             let (length, sender) = match self.socket.recv_from(&mut self.datagram, nix::libc::MSG_TRUNC) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -261,6 +303,11 @@ fn done_code(payload: &[u8]) -> io::Result<()> {
         Some(Ok(code)) if code < 0 => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
         _ => Ok(()),
     }
+}
+
+fn too_much() -> io::Error {
+    let why = format!("more than {MOST_ENTRIES} of one kind (interfaces, addresses, routes or rules)");
+    io::Error::new(io::ErrorKind::FileTooLarge, why)
 }
 
 fn invalid(error: DecodeError) -> io::Error {

@@ -127,7 +127,7 @@ impl Adopt<'_> {
 }
 
 /// *Source*: `libcni/api.go`, `getCacheFilePath`: NAME-ID-IFNAME, a JSON object with the result under `result`.
-fn cached_result(name: &str, entry: &Entry) -> Option<Box<RawValue>> {
+pub(super) fn cached_result(name: &str, entry: &Entry) -> Option<Box<RawValue>> {
     let file = format!("{name}-{}-{}", entry.container_id, entry.ifname);
     let mut file = trust::open(&Path::new(RUNTIME_CACHE).join(file)).ok()?;
     let object = RawObject::parse(&read_bounded(&mut file, MAX_CACHED_BYTES).ok()?).ok()?;

@@ -1,18 +1,18 @@
 //! Closing an attachment: the DELs that are owed, what is retired, the record. DEL, GC, the sweep and a failed ADD share it.
 
+mod account;
+mod retired;
+
 use std::path::Path;
 use std::time::Instant;
 
 use crate::attachment::{Attachment, Event};
-use crate::boot::Moment;
-use crate::delegate::{Del, Limits, Network, Stopped, del_all};
-use crate::forced;
+use crate::delegate::{Before, Del, Heard, Limits, Network, Stopped, del_all};
+use crate::failing;
 use crate::inventory::Inventory;
 use crate::layout::Layout;
-use crate::ledger;
 use crate::lock::Lock;
 use crate::netns::Netns;
-use crate::owner::Sides;
 use crate::policy::Policy;
 use crate::reply::CniError;
 use crate::route;
@@ -47,25 +47,30 @@ impl Closing<'_> {
     /// The first network's error, the others' in its details; what failed stays on record and only that is tried again.
     pub fn close(&self, mut open: Open, lock: Option<&mut Lock>) -> Result<(), CniError> {
         let key = Key::new(&open.attachment.intent.container_id, &open.attachment.intent.ifname);
-        undo_route(&open.attachment, self.netns);
         let limits = Limits { deadline: self.deadline, signals: self.signals };
-        let pending = open.attachment.pending();
-        let mut failures = detach(&mut open, &pending, self.netns, self.search, lock, &limits);
-        if !failures.is_empty() {
-            self.note_first_failure(&mut open);
-            self.force_retired(&mut open, &mut failures);
+        undo_route(&open.attachment, self.netns, &limits);
+        let before = open.attachment.clone();
+        let pending = before.pending();
+        let call = DelCall { netns: self.netns, search: self.search, outliving_netns: true };
+        let Detached { mut failures, outlived } = dels(&mut open, &pending, &call, lock, &limits);
+        for leg in &outlived {
+            self.account_for_missing_netns(&open.attachment, leg);
         }
-        let mut failures = failures.into_iter();
-        let Some((_, first)) = failures.next() else {
+        if !failures.is_empty() {
+            self.give_up_retired(&before, &mut open, &mut failures);
+        }
+        let mut failures = failures.into_iter().map(|failed| failed.error);
+        let Some(first) = failures.next() else {
             self.forget(&key);
             return Ok(());
         };
-        Err(failures.fold(first, |first, (_, other)| first.details(other.to_string())))
+        Err(failures.fold(first, |first, other| first.details(other.to_string())))
     }
 
     /// Removes what says that the attachment exists. What cannot be removed is found again by the next DEL or the sweep,
     /// whose DELs then have nothing to do; so it is no reason to call this one failed.
     fn forget(&self, key: &Key) {
+        failing::forget(self.layout, key);
         if let Err(error) = self.store.remove(key) {
             tracing::warn!(container_id = key.container_id, error = error.to_string(), "record not removed");
         }
@@ -78,86 +83,46 @@ impl Closing<'_> {
             );
         }
     }
-
-    fn note_first_failure(&self, open: &mut Open) {
-        if open.attachment.del_failed.is_none()
-            && let Ok(at) = Moment::now()
-        {
-            append(open, Event::DelFailed { at });
-        }
-    }
-
-    /// Cleans the attachments of retired networks by ourselves, once their DEL has failed for long enough.
-    fn force_retired(&self, open: &mut Open, failures: &mut Vec<(String, CniError)>) {
-        let (Some(policy), Some(since), Ok(now)) =
-            (self.policy, open.attachment.del_failed.clone(), Moment::now())
-        else {
-            return;
-        };
-        let sides = Sides::read(policy);
-        for leg in open.attachment.pending() {
-            let network = open.attachment.intent.legs[leg].network.clone();
-            let due = sides
-                .of(&open.attachment.intent.legs[leg])
-                .and_then(|side| policy.retired(side))
-                .is_some_and(|retired| since.age(&now).reached(retired.force_after_secs));
-            let Some(at) = failures.iter().position(|(name, _)| due && *name == network) else {
-                continue;
-            };
-            match self.force(&open.attachment, leg, &failures[at].1, &now) {
-                Ok(()) => {
-                    append(open, Event::Deleted { leg });
-                    failures.remove(at);
-                }
-                Err(error) => {
-                    let failure = failures[at].1.clone();
-                    failures[at].1 = failure.details(format!("forced DEL: {error}"));
-                }
-            }
-        }
-    }
-
-    fn force(
-        &self,
-        attachment: &Attachment,
-        leg: usize,
-        error: &CniError,
-        now: &Moment,
-    ) -> std::io::Result<()> {
-        let intent = &attachment.intent;
-        let (progress, leg) = (&attachment.progress[leg], &intent.legs[leg]);
-        let netns = Netns::open(Path::new(self.netns)).ok();
-        let cleaned = forced::clean(&forced::Attached {
-            container_id: &intent.container_id,
-            ifname: &leg.ifname,
-            network: &leg.network,
-            conf: leg.conf.get().as_bytes(),
-            result: progress.result.as_deref().map(|raw| raw.get().as_bytes()),
-            netns: netns.as_ref(),
-        });
-        tracing::warn!(
-            container_id = intent.container_id,
-            network = leg.network,
-            "forced DEL of a retired network"
-        );
-        ledger::append(
-            self.layout,
-            &ledger::Line {
-                version: 1,
-                wall_secs: now.wall_secs,
-                container_id: intent.container_id.clone(),
-                ifname: leg.ifname.clone(),
-                network: leg.network.clone(),
-                addresses: cleaned.addresses,
-                reason: format!("code {}: {}", error.code, error.log),
-                removed: cleaned.removed,
-                left: cleaned.left,
-            },
-        )
-    }
 }
 
-/// Runs the DELs of `legs` in the order given; what failed, by network name. The record takes every outcome in.
+/// The DEL of one leg that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// Counted from 0 in the record.
+    pub leg: usize,
+    /// What it said.
+    pub error: CniError,
+    /// Whether the plugin that failed was started at all.
+    begun: bool,
+}
+
+/// A plugin whose DEL counts as done: it failed on nothing but a netns that is gone.
+#[derive(Debug)]
+struct Outlived {
+    leg: usize,
+    plugin: usize,
+    before: Before,
+    error: CniError,
+}
+
+/// What came of several DELs.
+#[derive(Debug, Default)]
+struct Detached {
+    failures: Vec<Failed>,
+    outlived: Vec<Outlived>,
+}
+
+/// What DELs are called with.
+#[derive(Debug, Clone, Copy)]
+struct DelCall<'a> {
+    netns: &'a str,
+    search: Option<&'a str>,
+    /// Whether a failure counts as none if it is about nothing but a netns that is gone.
+    outliving_netns: bool,
+}
+
+/// Undoes part of an ADD: runs the DELs of `legs` in the order given. The record takes every outcome in; what failed is
+/// returned, a missing netns included: the runtime's own DEL follows.
 #[must_use]
 pub fn detach(
     open: &mut Open,
@@ -166,62 +131,77 @@ pub fn detach(
     search: Option<&str>,
     lock: Option<&mut Lock>,
     limits: &Limits<'_>,
-) -> Vec<(String, CniError)> {
+) -> Vec<Failed> {
+    dels(open, legs, &DelCall { netns, search, outliving_netns: false }, lock, limits).failures
+}
+
+fn dels(
+    open: &mut Open,
+    legs: &[usize],
+    call: &DelCall<'_>,
+    lock: Option<&mut Lock>,
+    limits: &Limits<'_>,
+) -> Detached {
     let attachment = open.attachment.clone();
-    let mut failures = Vec::new();
+    let mut done = Detached::default();
     let mut confs = Vec::new();
     for index in legs {
-        let leg = &attachment.intent.legs[*index];
-        match networks::recorded_conf(leg) {
+        match networks::recorded_conf(&attachment.intent.legs[*index]) {
             Ok(conf) => confs.push((*index, conf)),
-            Err(error) => failures.push((leg.network.clone(), error)),
+            Err(error) => done.failures.push(Failed { leg: *index, error, begun: false }),
         }
     }
     let called: Vec<(usize, Network<'_>)> = confs
         .iter()
         .map(|(index, conf)| {
-            let scope = networks::scope(&attachment, netns, search);
+            let scope = networks::scope(&attachment, call.netns, call.search);
             (*index, networks::recorded(&attachment.intent.legs[*index], conf, scope))
         })
         .collect();
-    let dels = called
+    let prepared = called
         .iter()
         .map(|(index, network)| {
             let progress = &attachment.progress[*index];
-            Del::new(network, progress.result.as_deref(), progress.resume_at)
+            let del = Del::new(network, progress.result.as_deref(), progress.resume_at);
+            let profile = &attachment.intent.legs[*index].profile;
+            if call.outliving_netns { del.outliving_its_netns(profile) } else { del }
         })
         .collect();
-    // Should we be killed in mid-chain, whoever has done its part must not be asked again: by then the address that it
-    // would release may be another pod's.
-    let outcomes = del_all(dels, lock, limits, |del, plugin| {
-        append(open, Event::Stopped { leg: called[del].0, plugin });
+    let outcomes = del_all(prepared, lock, limits, |del, heard| match heard {
+        // Should we be killed in mid-chain, whoever has done its part must not be asked again: by then the address that
+        // it would release may be another pod's.
+        Heard::GoesOn(plugin) => append(open, Event::Stopped { leg: called[del].0, plugin }),
+        Heard::NetnsGone { plugin, before, error } => {
+            done.outlived.push(Outlived { leg: called[del].0, plugin, before, error });
+        }
     });
-    for ((index, network), outcome) in called.iter().zip(outcomes) {
+    for ((index, _), outcome) in called.iter().zip(outcomes) {
         match outcome {
             Ok(()) => append(open, Event::Deleted { leg: *index }),
-            Err(Stopped { plugin, error }) => {
+            Err(Stopped { plugin, error, begun }) => {
                 append(open, Event::Stopped { leg: *index, plugin });
-                failures.push((network.conf.name.clone(), error));
+                done.failures.push(Failed { leg: *index, error, begun });
             }
         }
     }
-    failures
+    done
 }
 
 /// Undoes the route step where the netns is still there. The interfaces go with their networks' DELs; what this saves is
-/// their finding the routes they made.
-pub fn undo_route(attachment: &Attachment, netns: &str) {
+/// their finding the routes they made. It may take its small part of the time and no more: a pod decides how much there is.
+pub fn undo_route(attachment: &Attachment, netns: &str, limits: &Limits<'_>) {
     let Some(step) = &attachment.intent.route else {
         return;
     };
     let Ok(netns) = Netns::open(Path::new(netns)) else {
         return;
     };
-    if let Err(error) = route::undo(&netns, &step.first, &step.owner) {
+    let budget = route::Budget::share(limits.deadline, limits.signals);
+    if let Err(error) = route::undo(&netns, &step.first, &step.owner, budget) {
         tracing::warn!(
             container_id = attachment.intent.container_id,
             error = error.to_string(),
-            "route step not undone; it goes with the netns"
+            "the route step was not undone, or in part; what is left of it goes with the netns"
         );
     }
 }

@@ -8,6 +8,7 @@ use super::Adopt;
 use super::close::Closing;
 use crate::attachment::Attachment;
 use crate::boot::{Age, Moment, boot_id};
+use crate::failing;
 use crate::inventory::Inventory;
 use crate::layout::Layout;
 use crate::lock::Lock;
@@ -65,6 +66,10 @@ impl Pass<'_> {
     pub fn run(&self, now: &Moment, verdict: impl Fn(&Attachment, Age) -> Verdict) -> io::Result<Report> {
         let (records, damaged) = self.store.all()?;
         let mut report = Report { damaged, ..Report::default() };
+        if let Err(error) = failing::tidy(self.layout, self.store) {
+            // They cost an inode each until the next pass.
+            tracing::warn!(error = error.to_string(), "times of failed DELs not tidied up");
+        }
         for record in records {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
             match verdict(&record, record.intent.begun.age(now)) {

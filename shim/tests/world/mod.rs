@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use shim::netns::Netns;
+use shim::route::Budget;
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
@@ -27,6 +28,11 @@ pub(crate) fn privileged() -> bool {
         );
     }
     privileged
+}
+
+/// As much time as anything here may need; what is measured against it hangs.
+pub(crate) fn ample() -> Budget<'static> {
+    Budget::until(Instant::now() + DEADLINE * 4, None)
 }
 
 /// A name no other test of this machine uses at the moment; short enough for an interface.

@@ -5,14 +5,18 @@
 
 mod agent;
 mod check;
+mod company;
 mod concurrency;
 mod crio;
 mod damaged;
 mod del;
 mod delegates;
 mod environment;
+mod filled;
 mod formats;
+mod full_disk;
 mod gc;
+mod gone;
 mod inventory;
 mod journal;
 mod limits;
@@ -45,14 +49,18 @@ fn main() -> ExitCode {
 fn all_trials() -> Vec<Trial> {
     let files = [
         check::trials(),
+        company::trials(),
         concurrency::trials(),
         crio::trials(),
         damaged::trials(),
         del::trials(),
         delegates::trials(),
         environment::trials(),
+        filled::trials(),
         formats::trials(),
+        full_disk::trials(),
         gc::trials(),
+        gone::trials(),
         inventory::trials(),
         journal::trials(),
         limits::trials(),

@@ -44,9 +44,20 @@ impl Mount {
     /// Puts a file system without a free block there.
     pub(crate) fn full_tmpfs(target: &Path) -> Result<Self> {
         let made = Self::small_tmpfs(target)?;
-        let filled = fs::write(target.join("filler"), vec![0; 1 << 20]);
-        ensure!(filled.is_err(), "a megabyte fits into 64 KiB");
+        made.fill()?;
         Ok(made)
+    }
+
+    /// Takes the last free block of a small one.
+    pub(crate) fn fill(&self) -> Result<()> {
+        let filled = fs::write(self.target.join("filler"), vec![0; 1 << 20]);
+        ensure!(filled.is_err(), "a megabyte fits into 64 KiB");
+        Ok(())
+    }
+
+    /// Gives its blocks back.
+    pub(crate) fn empty(&self) -> Result<()> {
+        fs::remove_file(self.target.join("filler")).context("remove the filler")
     }
 }
 

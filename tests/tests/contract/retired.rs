@@ -26,6 +26,7 @@ trials![
     record_matches_a_network_by_profile_when_its_conf_is_gone,
     generic_profiles_match_by_conf_path_only,
     record_matches_by_name_before_anything_else,
+    ledger_calls_left_only_what_nobody_was_asked_to_remove,
 ];
 
 static PODS: AtomicU32 = AtomicU32::new(0);
@@ -234,4 +235,30 @@ fn record_matches_by_name_before_anything_else() -> Result<()> {
     case.del()?.refused(101)?;
     ensure!(ledger(&case)?.is_empty(), "oldnet is `new` now, which is not retired");
     case.expect_records(1)
+}
+
+/// The chain's DEL runs backwards: the last plugin succeeds, the one before it fails, the first is never asked.
+fn ledger_calls_left_only_what_nobody_was_asked_to_remove() -> Result<()> {
+    let case = Case::attach("old")?;
+    let plugins = json!([{"type": "stub-first"}, {"type": "stub-old"}, {"type": "stub-map"}]);
+    case.write_conf("old", &json!({"cniVersion": "0.4.0", "name": "oldnet", "plugins": plugins}))?;
+    let mut answer = case.ro();
+    answer["cniVersion"] = json!("0.4.0");
+    let stub = Stub::answering(Reply::json(&answer));
+    for name in ["stub-first", "stub-map"] {
+        case.stubs.write(name, &stub)?;
+    }
+    case.stubs.write("stub-old", &stub.on("DEL", Reply::fail(999, "no", "")))?;
+    case.added()?;
+    retire(&case, 0)?;
+    case.del()?.silent()?;
+    case.expect_calls(&["stub-map DEL eth0", "stub-old DEL eth0"])?;
+    let line = ledger(&case)?.pop().context("a line of the ledger")?;
+    for (plugin, told) in [("stub-first", Some("left")), ("stub-old", Some("unknown")), ("stub-map", None)] {
+        for key in ["left", "unknown"] {
+            let names_it = line[key].to_string().contains(plugin);
+            ensure!(names_it == (told == Some(key)), "{plugin} in {key}: {line}");
+        }
+    }
+    Ok(())
 }

@@ -56,7 +56,8 @@ pub(super) fn attach_all(
         } else {
             // Recorded before our own step: should that fail, the undoing has the result that belongs to the DEL.
             append(open, &[added])?;
-            route_step(legs, index, open, netns)?;
+            let budget = route::Budget::until(until - kept, Some(request.signals));
+            route_step(legs, index, open, netns, budget)?;
             if last {
                 append(open, &[Event::Attached {}])?;
             }
@@ -115,11 +116,11 @@ fn leave_out(
     let limits = Limits { deadline: until, signals: request.signals };
     let search = request.env.path.as_deref();
     let errors = close::detach(open, &[index], &request.env.netns, search, Some(lock), &limits);
-    for (_, error) in errors {
+    for failed in errors {
         tracing::warn!(
             network = leg.loaded.conf.name,
-            code = error.code,
-            error = error.log,
+            code = failed.error.code,
+            error = failed.error.log,
             "its DEL is owed"
         );
     }
@@ -127,7 +128,13 @@ fn leave_out(
 }
 
 /// Our own routing, after each of two networks. It is on record in the intent, written before any delegate ran.
-fn route_step(legs: &[Ready<'_>], index: usize, open: &Open, netns: Option<&Netns>) -> Result<(), CniError> {
+fn route_step(
+    legs: &[Ready<'_>],
+    index: usize,
+    open: &Open,
+    netns: Option<&Netns>,
+    budget: route::Budget<'_>,
+) -> Result<(), CniError> {
     let ([first, owner], Some(netns)) = (legs, netns) else {
         return Ok(());
     };
@@ -141,9 +148,9 @@ fn route_step(legs: &[Ready<'_>], index: usize, open: &Open, netns: Option<&Netn
     let first = route::Side { ifname: &first_name, cidrs: &first_cidrs };
     let owner = route::Side { ifname: &owner_name, cidrs: &owner_cidrs };
     let done = if index == 0 {
-        route::after_first(netns, &first)
+        route::after_first(netns, &first, budget)
     } else {
-        route::after_owner(netns, &first, &owner)
+        route::after_owner(netns, &first, &owner, budget)
     };
     done.map_err(|e| CniError::new(code::ROUTE, format!("route step of both-mode: {e}")))
 }

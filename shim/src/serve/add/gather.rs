@@ -12,6 +12,7 @@ use crate::probe::{ADD_TIMEOUT, Depth};
 use crate::raw::RawObject;
 use crate::reply::{CniError, code};
 use crate::request::Pod;
+use crate::route::Budget;
 use crate::serve::Request;
 use crate::serve::networks::{self, Loaded};
 use crate::store::Found;
@@ -108,6 +109,7 @@ pub(super) fn taken_ifnames(
     request: &Request<'_>,
     attach: Attach,
     netns: Result<&Netns, &std::io::Error>,
+    until: Instant,
 ) -> Result<Vec<String>, CniError> {
     if attach != Attach::Both {
         return Ok(Vec::new());
@@ -117,7 +119,7 @@ pub(super) fn taken_ifnames(
         CniError::new(code::ENVIRONMENT, format!("CNI_NETNS {path:?} cannot be entered: {e}"))
     })?;
     let mut taken = netns
-        .interface_names()
+        .interface_names(Budget::until(until, Some(request.signals)))
         .map_err(|e| CniError::new(code::IO, format!("list the interfaces of {path:?}: {e}")))?;
     let others = request.store.of_container(&request.env.container_id).map_err(|e| {
         CniError::new(code::IO, format!("list the records of container {}: {e}", request.env.container_id))

@@ -42,7 +42,7 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
     refuse_existing(request)?;
 
     let netns = Netns::open(Path::new(&request.env.netns));
-    let taken = taken_ifnames(request, attach, netns.as_ref())?;
+    let taken = taken_ifnames(request, attach, netns.as_ref(), until)?;
     let mut plan = decide_add(attach, &policy.both, &request.env.ifname, &taken);
     let legs = make_ready(request, &mut plan, &mut loaded, &runtime_config)?;
     let mut lock = lock.map_err(|why| request.no_lock(why))?;
@@ -102,13 +102,15 @@ fn undo(request: &Request<'_>, mut open: Open, lock: &mut Lock, until: Instant, 
     request.signals.heed();
     let deadline = until.min(Instant::now() + KEPT_FOR_UNDO);
     let limits = Limits { deadline, signals: request.signals };
-    close::undo_route(&open.attachment, &request.env.netns);
+    close::undo_route(&open.attachment, &request.env.netns, &limits);
     let pending = open.attachment.pending();
     let search = request.env.path.as_deref();
     let failures = close::detach(&mut open, &pending, &request.env.netns, search, Some(lock), &limits);
     let mut error = error;
-    for (network, failure) in &failures {
-        error = error.details(format!("undoing network {network:?} failed, its DEL is owed: {failure}"));
+    for failed in &failures {
+        let network = &open.attachment.intent.legs[failed.leg].network;
+        let why = &failed.error;
+        error = error.details(format!("undoing network {network:?} failed, its DEL is owed: {why}"));
     }
     if failures.is_empty()
         && let Err(e) = request.store.remove(&request.key())

@@ -37,6 +37,7 @@ fn ledger(data: &[u8]) {
         reason: text.clone(),
         removed: vec![text.clone()],
         left: vec![],
+        unknown: Vec::new(),
     };
     let written = to_raw(&line);
     assert!(!written.get().contains(['\n', '\r']), "one line: {written}");

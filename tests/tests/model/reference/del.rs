@@ -232,18 +232,17 @@ impl Reference {
                 continue;
             }
             self.forced.1 += 1;
-            // Without room for the line that says what was given up, either is right.
-            let noted = self.disk == Disk::Sound && !reading.is_of_killed();
-            if noted && failure.certain {
-                self.forced.0 += 1;
-                leg.debt = Debt::Settled;
-            } else {
+            if reading.is_of_killed() {
+                // It may have been ended before, or after.
                 leg.debt = Debt::Doubtful;
-            }
-            if !noted {
                 failure.certain = false;
                 left.push(failure);
+                continue;
             }
+            // Without room for the line that says what was given up the journal takes it, and the leg ends all the same.
+            let noted = self.disk == Disk::Sound && failure.certain;
+            self.forced.0 += usize::from(noted);
+            leg.debt = if noted { Debt::Settled } else { Debt::Doubtful };
         }
         left
     }

@@ -1,0 +1,58 @@
+//! The account of a leg that ended without its network's own word: a warning, and a line in the ledger.
+
+use super::{Closing, Outlived};
+use crate::attachment::Attachment;
+use crate::boot::Moment;
+use crate::delegate::Before;
+use crate::forced;
+use crate::ledger::{self, Line};
+
+impl Closing<'_> {
+    /// Tells of a DEL that counts as done because the netns is gone.
+    pub(super) fn account_for_missing_netns(&self, attachment: &Attachment, outlived: &Outlived) {
+        let intent = &attachment.intent;
+        let leg = &intent.legs[outlived.leg];
+        tracing::warn!(
+            container_id = intent.container_id,
+            ifname = leg.ifname,
+            network = leg.network,
+            netns = self.netns,
+            code = outlived.error.code,
+            error = outlived.error.log,
+            "DEL counts as done: its delegate failed on nothing but the pod's netns, which is gone"
+        );
+        let kept = forced::kept_by_plugin(leg.conf.get().as_bytes(), &leg.network, outlived.plugin);
+        let (removed, unknown) = match outlived.before {
+            Before::Released => (kept, Vec::new()),
+            Before::Unknown => (Vec::new(), kept),
+        };
+        let result = attachment.progress[outlived.leg].result.as_deref();
+        let addresses = match outlived.before {
+            Before::Released => Vec::new(),
+            Before::Unknown => result.map(|raw| forced::addresses(raw.get().as_bytes())).unwrap_or_default(),
+        };
+        let reason = format!(
+            "the pod's netns is gone, and its delegate failed on nothing else: code {}: {}",
+            outlived.error.code, outlived.error.log
+        );
+        let line = Line { addresses, reason, removed, unknown, ..of_leg(attachment, outlived.leg) };
+        ledger::enter(self.layout, &line);
+    }
+}
+
+/// A line about one leg, with nothing in it but whose it is.
+pub(super) fn of_leg(attachment: &Attachment, leg: usize) -> Line {
+    let leg = &attachment.intent.legs[leg];
+    Line {
+        version: 1,
+        wall_secs: Moment::now().map(|now| now.wall_secs).unwrap_or_default(),
+        container_id: attachment.intent.container_id.clone(),
+        ifname: leg.ifname.clone(),
+        network: leg.network.clone(),
+        addresses: Vec::new(),
+        reason: String::new(),
+        removed: Vec::new(),
+        left: Vec::new(),
+        unknown: Vec::new(),
+    }
+}
