@@ -89,7 +89,7 @@ pub struct Leg {
     pub tolerated: bool,
     /// The resolved conflist.
     pub conf: Box<RawValue>,
-    /// `runtimeConfig`, already restricted to what this network may see.
+    /// `runtimeConfig`, restricted to the capabilities that this network's plugins declare and that it may see.
     #[serde(rename = "runtimeConfig", default, skip_serializing_if = "Option::is_none")]
     pub runtime_config: Option<Box<RawValue>>,
 }

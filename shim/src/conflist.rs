@@ -132,6 +132,16 @@ impl Conflist {
         })
     }
 
+    /// Of a `runtimeConfig`, the capabilities that at least one plugin declares. The rest goes to nobody, and may be a
+    /// secret of the pod's: runtimes offer all of its annotations, a last applied configuration with its environment
+    /// variables among them.
+    #[must_use]
+    pub fn declared(&self, mut offered: RawObject) -> RawObject {
+        let declared: Vec<String> = self.plugins.iter().flat_map(Plugin::capabilities).collect();
+        offered.retain(|key| declared.iter().any(|name| name == key));
+        offered
+    }
+
     fn of(object: RawObject) -> Result<Self, Invalid> {
         let name: String = object
             .decode("name")

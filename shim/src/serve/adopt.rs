@@ -78,8 +78,11 @@ impl Adopt<'_> {
     /// As [`Self::record`].
     pub(crate) fn leg(&self, entry: &Entry) -> Result<Leg, CniError> {
         let mut leg = self.leg_of_conf(entry)?;
-        let told = self.runtime_config.as_ref().map(RawObject::to_raw);
-        leg.runtime_config = told.or_else(|| entry.runtime_config.clone());
+        let listed = || RawObject::parse(entry.runtime_config.as_ref()?.get().as_bytes()).ok();
+        if let Some(told) = self.runtime_config.clone().or_else(listed) {
+            let declared = networks::recorded_conf(&leg)?.declared(told);
+            leg.runtime_config = (!declared.is_empty()).then(|| declared.to_raw());
+        }
         Ok(leg)
     }
 

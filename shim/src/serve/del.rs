@@ -8,7 +8,6 @@ use crate::inventory::Inventory;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::policy::{Deadlines, Policy, Side};
-use crate::raw::RawObject;
 use crate::reply::{CniError, code};
 use crate::store::{Found, Open};
 
@@ -112,7 +111,8 @@ fn from_damaged(
         let primary = sides.len() == 1 || *side == policy.both.primary;
         let both = policy.attach == crate::policy::Attach::Both;
         let ifname = if primary || !both { &request.env.ifname } else { &policy.both.secondary_ifname };
-        let runtime_config = told.as_ref().map(RawObject::to_raw);
+        let declared = told.clone().map(|told| loaded.conf.declared(told));
+        let runtime_config = declared.filter(|config| !config.is_empty()).map(|config| config.to_raw());
         legs.push(Leg { runtime_config, ..loaded.leg(ifname, primary) });
     }
     let aside = request.store.set_aside(&key);

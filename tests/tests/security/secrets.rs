@@ -20,6 +20,7 @@ trials![
     secret_of_a_conf_goes_to_its_delegate_alone,
     secret_of_the_wrong_type_is_not_quoted,
     secret_of_an_inventory_is_not_quoted,
+    secret_in_an_annotation_that_no_plugin_declares_is_not_recorded,
     secret_that_a_delegate_tells_stays_out_of_the_log,
     secret_that_a_delegate_tells_stays_out_of_the_ledger,
     secret_is_in_no_argument_nor_environment,
@@ -321,4 +322,67 @@ fn secret_is_in_no_argument_nor_environment() -> Result<()> {
     add.wait()?.result()?;
     ensure!(watched.call("DEL", &json!({}))?, "{}", watched.said);
     Ok(())
+}
+
+/// S13: runtimes offer all annotations of a pod, and one of them is its last applied configuration with its environment
+/// variables. A record keeps what a plugin of the same network declares, and the DEL gets that.
+fn secret_in_an_annotation_that_no_plugin_declares_is_not_recorded() -> Result<()> {
+    let offered = |secret: &str| {
+        let applied = format!("{secret}{}", "x".repeat(256 << 10));
+        json!({"runtimeConfig": {
+            "portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}],
+            "io.kubernetes.cri.pod-annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied}
+        }})
+    };
+    let kept = |case: &Case| -> Result<String> {
+        let records = case.records()?;
+        ensure!(records.len() == 1, "one record: {records:?}");
+        Ok(fs::read_to_string(&records[0])?)
+    };
+    let holds = |case: &Case, when: &str| -> Result<()> {
+        let record = kept(case)?;
+        ensure!(!record.contains(CANARY), "{when}: the record holds an annotation that nobody asked for");
+        ensure!(record.contains("8080"), "{when}: the record holds what stub-old declares");
+        Ok(())
+    };
+    let case = Case::attach("both")?;
+    let declaring = json!([{"type": "stub-old", "capabilities": {"portMappings": true}}]);
+    let conf = json!({"cniVersion": "1.0.0", "name": "oldnet", "plugins": declaring});
+    case.write_conf("old", &conf)?;
+    case.call_with("ADD", &offered(CANARY)).run()?.result()?;
+    holds(&case, "ADD")?;
+
+    // A record that cannot be read any more is replaced by one that is made from what the DEL is told.
+    case.stubs.write("stub-old", &stub_old().on("DEL", Reply::fail(100, "not now", "")))?;
+    fs::write(&case.records()?[0], "garbage")?;
+    case.call_with("DEL", &offered(CANARY)).run()?.refused(100)?;
+    holds(&case, "DEL of a damaged record")?;
+    case.stubs.write("stub-old", &stub_old())?;
+    case.stubs.log().clear()?;
+    case.del()?.silent()?;
+    let del = case.the_call("stub-old DEL eth0")?.conf()?;
+    ensure!(del["runtimeConfig"]["portMappings"][0]["hostPort"] == 8080, "the DEL needs it: {del}");
+
+    // What was there before us becomes a record at its first DEL.
+    let told = offered(CANARY)["runtimeConfig"].clone();
+    let entry =
+        json!({"containerID": "c1", "ifname": "eth0", "network": "old", "conf": conf, "runtimeConfig": told});
+    for more in [json!({}), offered(CANARY)] {
+        case.write_inventory(&json!([entry]))?;
+        case.stubs.write("stub-old", &stub_old().on("DEL", Reply::fail(100, "not now", "")))?;
+        case.call_with("DEL", &more).run()?.refused(100)?;
+        holds(&case, "DEL of an inventory entry")?;
+        case.stubs.write("stub-old", &stub_old())?;
+        case.del()?.silent()?;
+    }
+    // Who declares them gets them, at ADD and at DEL.
+    let declaring =
+        json!([{"type": "stub-old", "capabilities": {"io.kubernetes.cri.pod-annotations": true}}]);
+    case.write_conf("old", &json!({"cniVersion": "1.0.0", "name": "oldnet", "plugins": declaring}))?;
+    case.call_with("ADD", &offered(CANARY)).run()?.result()?;
+    case.stubs.log().clear()?;
+    case.del()?.silent()?;
+    let del = case.the_call("stub-old DEL eth0")?.stdin.unwrap_or_default();
+    ensure!(del.contains(CANARY), "the plugin declares them");
+    case.expect_records(0)
 }

@@ -172,8 +172,8 @@ fn ready_leg<'a>(
     let loaded = loaded?;
     let deadline = Instant::now() + ADD_TIMEOUT * 4;
     networks::probes_hold(plan.side, loaded.network, Depth::Local, deadline)?;
-    let runtime_config =
-        if plan.primary { runtime_config.clone() } else { secondary_runtime_config(runtime_config.clone()) };
+    let declared = loaded.conf.declared(runtime_config.clone());
+    let runtime_config = if plan.primary { declared } else { secondary_runtime_config(declared) };
     let network =
         Network { conf: &loaded.conf, ifname: &plan.ifname, runtime_config: None, scope: request.scope() };
     let binaries = network.find_binaries()?;
