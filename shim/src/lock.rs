@@ -1,30 +1,44 @@
 //! The lock of one attachment, which outlives a killed shim in its orphans.
 //!
 //! *Shape*: `RUN/locks/<container id>@<ifname>`, held by flock (man 2 `flock`). The file says who holds it:
-//! `{"holder":{"pid":1,"start":2},"verb":"ADD","groups":[{"pid":3,"start":4}]}`, where `groups` are the delegates' process groups.
-//! Delegates inherit the open file, so that after our own SIGKILL the lock stays with what is still working; the next verb ends
-//! those groups and then has the lock. An orderly end removes the file and unlocks, even if a delegate left a daemon behind.
+//! `{"holder":{"pid":1,"start":2},"session":1,"verb":"ADD","groups":[{"pid":3,"start":4}]}`, where `groups` are the delegates'
+//! process groups. Delegates inherit the open file, so that after our own SIGKILL the lock stays with what is still working;
+//! the next verb ends that work ([`mod@holder`] says what counts as work) and then has the lock. An orderly end removes the
+//! file and unlocks, even if a delegate left a daemon behind.
+//!
+//! *A daemon that inherited the lock of a killed shim* keeps it for as long as it lives. Once the dead holder's work is over, the
+//! next verb takes the name away from the file and makes another one, so that nobody waits for the daemon. Two things must not
+//! happen then: a name is taken away from a file whose lock somebody has got meanwhile, for the daemon may end at any moment;
+//! and one waiter takes the name of the file that another has just made. So both whoever takes a dead holder's name away and
+//! whoever gets a lock that a dead holder left do it under one lock more, `RUN/locks/takeover.lock`, and look again there: the
+//! name must still be this file's, and the first of the two must find the same dead holder in it. The second writes itself
+//! down before it lets go. A file without a holder in it is new, and its name is taken away by its holder alone; so an
+//! ordinary call needs none of this.
 //!
 //! The groups are written here and not in the record: this file lives on tmpfs and in this boot, as process groups do, and
 //! can be written when the disk is full.
 
+mod abandoned;
+mod holder;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
-use nix::sys::signal::Signal;
-use serde::{Deserialize, Serialize};
+
+pub use abandoned::{abandoned, remove_abandoned};
+use holder::Holder;
 
 use crate::file;
 use crate::layout::Layout;
-use crate::process::{Process, orphans_holding};
+use crate::process::Process;
 use crate::request::Verb;
 use crate::signal::Signals;
-use crate::store::Key;
+use crate::store::{Key, container_name};
 use crate::trust;
 
 /// Between two looks at a lock that somebody else holds.
@@ -33,21 +47,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// How the name of a shared file's lock ends.
 const SHARED_END: &str = "lock";
 
-/// Length of a holder's JSON, padded with spaces.
-const HOLDER_BYTES: usize = 512;
-/// Longest that is read.
-const MAX_HOLDER_BYTES: usize = 4096;
-
-/// Who holds a lock.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Holder {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    holder: Option<Process>,
-    #[serde(default)]
-    verb: String,
-    #[serde(default)]
-    groups: Vec<Process>,
-}
+/// The lock under which a dead holder's lock changes hands.
+const TAKEOVER: &str = "takeover";
 
 /// Why a lock could not be had.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub enum NoLock {
     Io(io::Error),
     /// Its holder did not let go in time; who, in words.
     Held(String),
+    /// It was free, but by then the deadline had passed.
+    Late,
     /// We were asked to stop while waiting.
     Stopped,
 }
@@ -78,7 +81,8 @@ pub struct Patience {
 }
 
 impl Lock {
-    /// Takes the lock of an attachment.
+    /// Takes the lock of an attachment. Whoever gets it only at its deadline, or is asked to stop, does not have it: nothing may
+    /// be begun then.
     ///
     /// # Errors
     /// [`NoLock`].
@@ -89,28 +93,54 @@ impl Lock {
         patience: Patience,
         signals: &Signals,
     ) -> Result<Self, NoLock> {
-        let path = prepare(layout, &key.file_name()).map_err(NoLock::Io)?;
+        Self::take_named(layout, &key.file_name(), verb, patience, signals)
+    }
+
+    /// Takes the lock under which interface names of a container are chosen: from looking at those that its attachments have
+    /// until a record holds the new one. Whoever has it already has the lock of an attachment, and waits for no other.
+    ///
+    /// # Errors
+    /// [`NoLock`].
+    pub fn take_choice(
+        layout: &Layout,
+        container_id: &str,
+        verb: Verb,
+        patience: Patience,
+        signals: &Signals,
+    ) -> Result<Self, NoLock> {
+        Self::take_named(layout, &container_name(container_id), verb, patience, signals)
+    }
+
+    fn take_named(
+        layout: &Layout,
+        name: &str,
+        verb: Verb,
+        patience: Patience,
+        signals: &Signals,
+    ) -> Result<Self, NoLock> {
+        let path = prepare(layout, name).map_err(NoLock::Io)?;
         let mut asked = false;
         let mut file = open(&path).map_err(NoLock::Io)?;
         loop {
-            match try_flock(file, &path).map_err(NoLock::Io)? {
-                Attempt::Taken(file) => {
-                    end_workers(&read(&file), signals);
-                    return Self::hold(file, path, verb).map_err(NoLock::Io);
-                }
-                Attempt::Replaced => {
+            match Step::of(file, &path, verb, signals).map_err(NoLock::Io)? {
+                Step::Held(_) if signals.stop_requested() => return Err(NoLock::Stopped),
+                Step::Held(_) if Instant::now() >= patience.until => return Err(NoLock::Late),
+                Step::Held(lock) => return Ok(lock),
+                Step::Replaced | Step::TakenOver => {
                     file = open(&path).map_err(NoLock::Io)?;
                     continue;
                 }
-                Attempt::Busy(waiting) => {
+                Step::Busy(waiting, holder) => {
                     file = waiting;
-                    let holder = read(&file);
-                    wake_up(&holder, &path, patience.ask_from, &mut asked);
+                    if !asked && patience.ask_from.is_some_and(|from| Instant::now() >= from) {
+                        asked = true;
+                        holder.ask_to_stop();
+                    }
                     if signals.stop_requested() {
                         return Err(NoLock::Stopped);
                     }
                     if Instant::now() >= patience.until {
-                        return Err(NoLock::Held(describe(&holder)));
+                        return Err(NoLock::Held(holder.describe()));
                     }
                 }
             }
@@ -135,41 +165,31 @@ impl Lock {
         let path = prepare(layout, &key.file_name())?;
         let mut file = open(&path)?;
         loop {
-            match try_flock(file, &path)? {
-                Attempt::Taken(file) => {
-                    end_workers(&read(&file), signals);
-                    return Self::hold(file, path, verb).map(Some);
-                }
+            match Step::of(file, &path, verb, signals)? {
+                Step::Held(_) if signals.stop_requested() || Instant::now() >= until => return Ok(None),
+                Step::Held(lock) => return Ok(Some(lock)),
                 // Somebody was here a moment ago, and whatever he did is not to be judged by what we knew before.
-                Attempt::Replaced => return Ok(None),
-                Attempt::Busy(waiting) => {
+                Step::Replaced => return Ok(None),
+                Step::TakenOver => {
+                    file = open(&path)?;
+                    continue;
+                }
+                Step::Busy(waiting, holder) => {
                     file = waiting;
-                    let holder = read(&file);
-                    let dead = holder.holder.is_some_and(|process| !process.is_alive());
-                    if !dead || signals.stop_requested() || Instant::now() >= until {
+                    if !holder.is_dead() || signals.stop_requested() || Instant::now() >= until {
                         return Ok(None);
                     }
-                    wake_up(&holder, &path, None, &mut false);
                 }
             }
             signals.pause(PAUSE);
         }
     }
 
-    fn hold(file: Flock<File>, path: PathBuf, verb: Verb) -> io::Result<Self> {
-        let holder =
-            Holder { holder: Process::current().ok(), verb: verb.as_str().to_owned(), groups: Vec::new() };
-        let mut lock = Self { file: Some(file), path, holder };
-        lock.write()?;
-        Ok(lock)
-    }
-
     /// Notes the process group of a delegate that was just started; those that have ended are forgotten.
     ///
     /// A failure is not one of the call: should we be killed, the next verb finds the group by who holds the file.
     pub fn note_group(&mut self, group: Option<Process>) {
-        self.holder.groups.retain(|earlier| earlier.is_alive());
-        self.holder.groups.extend(group);
+        self.holder.note_group(group);
         let _ = self.write();
     }
 
@@ -192,9 +212,7 @@ impl Lock {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        // One write of one length, so that a reader sees all of it and a kill leaves all of it.
-        let json = format!("{:<HOLDER_BYTES$}", crate::raw::to_raw(&self.holder).get());
-        file.write_all_at(json.as_bytes(), 0)
+        file.write_all_at(self.holder.to_line().as_bytes(), 0)
     }
 }
 
@@ -210,6 +228,60 @@ impl Drop for Lock {
     }
 }
 
+/// One look at a lock.
+enum Step {
+    /// It is ours, and nothing of an earlier holder works any more.
+    Held(Lock),
+    /// Somebody has it, or what a dead holder started still works and was told to end.
+    Busy(File, Holder),
+    /// The file was removed by its last holder while we opened it.
+    Replaced,
+    /// Daemons of a dead holder's delegates have it, and it has lost its name: another file takes its place.
+    TakenOver,
+}
+
+impl Step {
+    fn of(file: File, path: &Path, verb: Verb, signals: &Signals) -> io::Result<Self> {
+        match try_flock(file, path)? {
+            Attempt::Replaced => Ok(Self::Replaced),
+            Attempt::Taken(file) => {
+                let earlier = Holder::read(&file);
+                earlier.end_groups(signals);
+                Ok(hold(file, path, verb, &earlier)?.map_or(Self::Replaced, Self::Held))
+            }
+            Attempt::Busy(file) => {
+                let holder = Holder::read(&file);
+                if holder.is_dead() && holder.end_work(&file) {
+                    take_name_away(&file, path, &holder)?;
+                    return Ok(Self::TakenOver);
+                }
+                Ok(Self::Busy(file, holder))
+            }
+        }
+    }
+}
+
+/// Writes us into a lock that we have got; none when its name is gone.
+fn hold(file: Flock<File>, path: &Path, verb: Verb, earlier: &Holder) -> io::Result<Option<Lock>> {
+    let write = |file| {
+        let mut lock = Lock { file: Some(file), path: path.to_owned(), holder: Holder::current(verb) };
+        lock.write().map(|()| Some(lock))
+    };
+    if *earlier == Holder::default() {
+        return write(file);
+    }
+    alone(&path.with_file_name(shared_name(TAKEOVER)), || {
+        if is_named(&file, path) { write(file) } else { Ok(None) }
+    })
+}
+
+/// Takes its name away from a lock that a dead holder left, unless somebody has got it, or done so, meanwhile.
+fn take_name_away(file: &File, path: &Path, dead: &Holder) -> io::Result<()> {
+    alone(&path.with_file_name(shared_name(TAKEOVER)), || {
+        if is_named(file, path) && Holder::read(file) == *dead { std::fs::remove_file(path) } else { Ok(()) }
+    })
+}
+
 enum Attempt {
     Taken(Flock<File>),
     Busy(File),
@@ -219,24 +291,27 @@ enum Attempt {
 
 fn try_flock(file: File, path: &Path) -> io::Result<Attempt> {
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(file) => {
-            let held = file.metadata()?;
-            match path.metadata() {
-                Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => {
-                    Ok(Attempt::Taken(file))
-                }
-                _ => Ok(Attempt::Replaced),
-            }
-        }
+        Ok(file) if is_named(&file, path) => Ok(Attempt::Taken(file)),
+        Ok(_) => Ok(Attempt::Replaced),
         Err((file, nix::errno::Errno::EWOULDBLOCK | nix::errno::Errno::EINTR)) => Ok(Attempt::Busy(file)),
         Err((_, error)) => Err(error.into()),
     }
 }
 
-/// The lock directory, made and trusted: whoever could write there could have us kill what he names.
+/// Whether `path` still leads to this open file.
+fn is_named(file: &File, path: &Path) -> bool {
+    let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+    match (path.metadata(), file.metadata()) {
+        (Ok(named), Ok(open)) => id(named) == id(open),
+        _ => false,
+    }
+}
+
+/// The lock directory, made and trusted: whoever could write there could have us kill what he names, and whoever could
+/// enter it could keep our locks for ever.
 fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
     let dir = layout.locks();
-    match trust::check_dir(&dir) {
+    match trust::check_private_dir(&dir) {
         Err(why) if why.is_absent() => {
             file::create_private_dir(&layout.run_dir)?;
             file::create_private_dir(&dir)?;
@@ -244,51 +319,6 @@ fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
         other => other?,
     }
     Ok(dir.join(name))
-}
-
-/// Lock files that nobody holds: left by calls that were killed, for attachments that nobody may ever ask about again.
-///
-/// # Errors
-/// When the directory is not trusted or cannot be listed; an absent one is empty.
-pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
-    let dir = layout.locks();
-    match trust::check_dir(&dir) {
-        Err(why) if why.is_absent() => return Ok(Vec::new()),
-        other => other.map_err(io::Error::other)?,
-    }
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        // The lock of a shared file stays: it is one, not one per attachment.
-        if path.extension().is_none_or(|end| end != SHARED_END) && take_abandoned(&path)?.is_some() {
-            found.push(path);
-        }
-    }
-    Ok(found)
-}
-
-/// Removes a lock file of [`abandoned`]; false when somebody holds it by now.
-///
-/// # Errors
-/// When it cannot be opened or removed; that it is gone is fine.
-pub fn remove_abandoned(path: &Path) -> io::Result<bool> {
-    match take_abandoned(path)? {
-        Some(_held) => std::fs::remove_file(path).map(|()| true),
-        None => Ok(!path.exists()),
-    }
-}
-
-/// The lock on a file that is there, if nobody has it and no orphan of its last holder works.
-fn take_abandoned(path: &Path) -> io::Result<Option<Flock<File>>> {
-    let file = match trust::open_regular(File::options().read(true).write(true), path) {
-        Err(why) if why.is_absent() => return Ok(None),
-        other => other?.0,
-    };
-    match try_flock(file, path)? {
-        Attempt::Taken(file) if read(&file).groups.iter().any(|group| group.is_alive()) => Ok(None),
-        Attempt::Taken(file) => Ok(Some(file)),
-        Attempt::Busy(_) | Attempt::Replaced => Ok(None),
-    }
 }
 
 /// Its holder is written into it, so it must be nothing but a lock: no second name of another file either.
@@ -299,52 +329,11 @@ fn open(path: &Path) -> io::Result<File> {
         (_, meta) if meta.nlink() > 1 => {
             Err(io::Error::other(format!("{} has a second name; expected a lock: remove it", path.display())))
         }
+        (file, meta) if meta.mode() & 0o077 != 0 => {
+            file.set_permissions(PermissionsExt::from_mode(file::PRIVATE))?;
+            Ok(file)
+        }
         (file, _) => Ok(file),
-    }
-}
-
-fn read(file: &File) -> Holder {
-    // From its beginning, each time. It may be in the middle of being written; then it is looked at again.
-    let mut bytes = [0; MAX_HOLDER_BYTES];
-    let read = file.read_at(&mut bytes, 0).unwrap_or_default();
-    serde_json::from_slice(&bytes[..read]).unwrap_or_default()
-}
-
-/// Does what may be done about a holder: ends the orphans of a dead one, asks a living one to stop when it is time.
-fn wake_up(holder: &Holder, path: &Path, ask_from: Option<Instant>, asked: &mut bool) {
-    let Some(process) = holder.holder else { return };
-    if process.is_alive() {
-        if !*asked && ask_from.is_some_and(|from| Instant::now() >= from) {
-            *asked = true;
-            process.signal(Signal::SIGTERM);
-        }
-        return;
-    }
-    // It may have been killed between starting a delegate and noting its group, so what is noted may be over.
-    if !holder.groups.iter().any(|group| group.is_alive()) {
-        orphans_holding(path).into_iter().for_each(|orphan| orphan.signal(Signal::SIGKILL));
-    }
-    holder.groups.iter().copied().for_each(Process::kill_group);
-}
-
-/// Ends what a holder that is gone without a word has left working although it closed what it inherited, and waits until
-/// it is gone: what the kernel is still doing for a process that was killed must not land behind an undo.
-fn end_workers(holder: &Holder, signals: &Signals) {
-    holder.groups.iter().copied().for_each(Process::kill_group);
-    // Nothing but an uninterruptible sleep in the kernel survives this for long.
-    let last = Instant::now() + Duration::from_secs(1);
-    while holder.groups.iter().any(|group| !group.group_is_gone()) && Instant::now() < last {
-        signals.pause(PAUSE);
-    }
-}
-
-fn describe(holder: &Holder) -> String {
-    match holder.holder {
-        Some(process) if process.is_alive() => {
-            format!("{} in process {}", holder.verb, process.pid)
-        }
-        Some(process) => format!("what {} in process {}, now dead, had started", holder.verb, process.pid),
-        None => "an unknown process".into(),
     }
 }
 
@@ -353,9 +342,16 @@ fn describe(holder: &Holder) -> String {
 /// # Errors
 /// What `change` reports, or that the lock cannot be had within two seconds.
 pub fn exclusively<T>(layout: &Layout, name: &str, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let path = prepare(layout, &format!("{name}.{SHARED_END}"))?;
+    alone(&prepare(layout, &shared_name(name))?, change)
+}
+
+fn shared_name(name: &str) -> String {
+    format!("{name}.{SHARED_END}")
+}
+
+fn alone<T>(path: &Path, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let end = Instant::now() + Duration::from_secs(2);
-    let mut file = open(&path)?;
+    let mut file = open(path)?;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             // Unlocked when dropped. The file stays: it is one, not one per attachment.

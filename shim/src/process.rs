@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -34,18 +33,33 @@ impl Process {
     /// # Errors
     /// When `/proc` is not mounted.
     pub fn current() -> io::Result<Self> {
-        Self::of(std::process::id().cast_signed()).ok_or_else(|| io::Error::other("/proc is not mounted"))
+        Self::current_in_session().map(|(process, _)| process)
+    }
+
+    /// This process and the session it is in (man 2 `setsid`).
+    ///
+    /// # Errors
+    /// When `/proc` is not mounted.
+    pub fn current_in_session() -> io::Result<(Self, i32)> {
+        Self::read(std::process::id().cast_signed()).ok_or_else(|| io::Error::other("/proc is not mounted"))
     }
 
     /// The process with this pid, zombies included.
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
+        Self::read(pid).map(|(process, _)| process)
+    }
+
+    /// The process with this pid, and its session.
+    fn read(pid: i32) -> Option<(Self, i32)> {
         let mut file = File::open(format!("/proc/{pid}/stat")).ok()?;
         let stat = read_bounded(&mut file, MAX_STAT_BYTES).ok()?;
         // The name in parentheses may hold anything; fields are counted behind its end.
-        let start =
-            String::from_utf8_lossy(&stat).rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-        Some(Self { pid, start })
+        let text = String::from_utf8_lossy(&stat);
+        let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+        let session = fields.nth(3)?.parse().ok()?;
+        let start = fields.nth(15)?.parse().ok()?;
+        Some((Self { pid, start }, session))
     }
 
     /// Whether it is still there.
@@ -121,35 +135,6 @@ fn reap_group(pgid: Pid) -> bool {
     }
 }
 
-/// What delegates of ours, or their children, hold `path` open.
-///
-/// They are known by the guard variable in their environment: another shim that waits for the same lock does not have it.
-/// Slow (it walks all of `/proc`), and asked only when the one who wrote its groups down was killed before it could.
-#[must_use]
-pub fn orphans_holding(path: &Path) -> Vec<Process> {
-    let guard = format!("{}=", crate::request::DEPTH_VARIABLE);
-    let mut found = Vec::new();
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return found;
-    };
-    for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let Ok(fds) = std::fs::read_dir(entry.path().join("fd")) else {
-            continue;
-        };
-        if !fds.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|target| target == path)) {
-            continue;
-        }
-        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        if environ.split(|byte| *byte == 0).any(|variable| variable.starts_with(guard.as_bytes())) {
-            found.extend(Process::of(pid));
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,5 +145,7 @@ mod tests {
         assert!(me.is_alive());
         assert!(!Process { start: me.start + 1, ..me }.is_alive());
         assert_eq!(Process::of(i32::MAX), None);
+        let session = nix::unistd::getsid(None).expect("session").as_raw();
+        assert_eq!(Process::current_in_session().expect("/proc"), (me, session));
     }
 }

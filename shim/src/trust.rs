@@ -175,6 +175,24 @@ pub fn check_dir(path: &Path) -> Result<(), Distrust> {
     check(&real, &meta)
 }
 
+/// [`check_dir`], and closes the directory to everybody else where it is open to them: whoever can read a file of ours could
+/// keep a lock on it.
+///
+/// # Errors
+/// [`Distrust`]; `path` must be absolute.
+pub fn check_private_dir(path: &Path) -> Result<(), Distrust> {
+    let Place { real, meta, .. } = walk(path)?;
+    if !meta.is_dir() {
+        return Err(Distrust::Kind(real, "a directory"));
+    }
+    check(&real, &meta)?;
+    if meta.mode() & (Mode::S_IRWXG | Mode::S_IRWXO).bits() != 0 {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&real, private).map_err(|e| Distrust::Io(real, e))?;
+    }
+    Ok(())
+}
+
 /// The real path of `path`, every directory and link on the way to it checked; the last component itself is not.
 ///
 /// # Errors

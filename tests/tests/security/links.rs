@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, lchown, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +15,7 @@ use nix::{sys::stat::Mode, unistd::mkfifo};
 use serde_json::json;
 
 use crate::{
-    case::{Case, stub_new},
+    case::{Case, stub_new, stub_old},
     files::{Fault, STRANGER, chmod, device},
     trials,
 };
@@ -33,6 +33,7 @@ trials![
     state_below_a_directory_of_others_is_not_even_made,
     run_below_a_directory_of_others_is_not_even_made,
     lock_directory_is_closed_to_others,
+    lock_directory_that_was_opened_is_closed_again,
 ];
 
 /// Puts something at a path; the second path is the victim, which must stay as it is.
@@ -386,5 +387,38 @@ fn lock_directory_is_closed_to_others() -> Result<()> {
     }
     gate.open()?;
     add.wait()?.result()?;
+    case.del()?.silent()
+}
+
+/// S27: a umask or a hand that made them readable is enough for a stranger to hold them. Every lock of ours is looked at: of
+/// the attachment, of its container's choice, of the shared files.
+fn lock_directory_that_was_opened_is_closed_again() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.make_state_dir("run")?;
+    let locks = case.make_dir("run/locks")?;
+    fs::set_permissions(&locks, fs::Permissions::from_mode(0o755))?;
+    for name in ["c1@eth0", "c1@", "inventory.lock"] {
+        fs::write(locks.join(name), "")?;
+        fs::set_permissions(locks.join(name), fs::Permissions::from_mode(0o644))?;
+    }
+    case.write_inventory(&json!([{"containerID": "before", "ifname": "eth0", "network": "old"}]))?;
+    let gate = case.gate("gate")?;
+    case.stubs.write("stub-old", &stub_old().on("ADD", Reply::json(&case.ro()).behind(&gate)))?;
+    let add = case.call("ADD").spawn()?;
+    case.stubs.log().wait_for("stub-old ADD eth0", 1)?;
+    case.call("DEL").env("CNI_CONTAINERID", "before").run()?.silent()?;
+    let mode = |path: &Path| -> Result<u32> { Ok(fs::metadata(path)?.permissions().mode() & 0o777) };
+    ensure!(mode(&locks)? == 0o700, "the directory has mode {:o}", mode(&locks)?);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&locks)? {
+        let path = entry?.path();
+        ensure!(mode(&path)? == 0o600, "{} has mode {:o}", path.display(), mode(&path)?);
+        names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+    }
+    names.sort();
+    // The choice was over when the delegate began.
+    assert_eq!(names, ["c1@eth0", "inventory.lock"]);
+    gate.open()?;
+    add.wait()?.succeeded()?;
     case.del()?.silent()
 }
