@@ -3,6 +3,11 @@
 //! Every write is a temporary file in the same directory, fsync, rename, fsync of the directory, so that a reader sees the
 //! old bytes or the new ones, also after a power loss. Temporary names never end in `.conf`, `.conflist` or `.json`, so
 //! that a runtime does not take one for a conf.
+//!
+//! The temporary file has no name until it is complete (man 2 `open`, O_TMPFILE), so a killed writer leaves nothing. A new file
+//! gets its name by link; one that may replace another gets a temporary name first, for a link never replaces anything,
+//! and because runtimes that watch a directory of confs heed a rename and not a link. Where the file system has no such
+//! files, the temporary file has its name from the beginning, and the sweep removes what a killed writer left.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
@@ -10,7 +15,9 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::unistd::linkat;
 
 use crate::trust;
 
@@ -44,26 +51,101 @@ pub fn read_bounded(file: &mut impl Read, max: usize) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Any I/O error; then nothing is left over and `path` is what it was.
 pub fn write_durable(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
+    write(path, bytes, mode, Placing::Rename)
+}
+
+/// [`write_durable`] of a file of state for which no file is expected to be there: cheaper by one name. One that is there
+/// all the same is replaced.
+///
+/// # Errors
+/// As [`write_durable`].
+pub fn create_durable(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    write(path, bytes, PRIVATE, Placing::Link)
+}
+
+/// How a complete file without a name comes to its place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Placing {
+    /// It is linked there, if nothing is; else renamed.
+    Link,
+    /// It is linked to a temporary name and renamed.
+    Rename,
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32, placing: Placing) -> io::Result<File> {
     let dir = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let (temp, mut file) = create_temp(dir, mode)?;
-    let written = (|| {
-        file.write_all(bytes)?;
-        if mode == PRIVATE {
-            file.sync_data()?;
-        } else {
-            // Exactly this mode, whatever the umask; and fdatasync does not promise a mode.
-            file.set_permissions(Permissions::from_mode(mode))?;
-            file.sync_all()?;
+    let file = match create_unnamed(dir, mode)? {
+        Some(mut file) => {
+            fill(&mut file, bytes, mode)?;
+            match place(&file, dir, path, placing) {
+                Ok(()) => file,
+                // Without the privilege for it, or on a file system that cannot link it, the name comes first.
+                Err(_) => write_named(dir, path, bytes, mode)?,
+            }
         }
-        std::fs::rename(&temp, path)
-    })();
+        None => write_named(dir, path, bytes, mode)?,
+    };
+    sync_dir(dir)?;
+    Ok(file)
+}
+
+/// Writes a file that has a temporary name from its beginning.
+fn write_named(dir: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
+    let (mut file, temp) = at_temporary_name(dir, |temp| {
+        File::options()
+            .append(true)
+            .create_new(true)
+            .mode(mode)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(temp)
+    })?;
+    let written = fill(&mut file, bytes, mode).and_then(|()| std::fs::rename(&temp, path));
     if let Err(error) = written {
         // The first error is the one to report.
         let _ = std::fs::remove_file(&temp);
         return Err(error);
     }
-    sync_dir(dir)?;
     Ok(file)
+}
+
+fn fill(file: &mut File, bytes: &[u8], mode: u32) -> io::Result<()> {
+    file.write_all(bytes)?;
+    if mode == PRIVATE {
+        file.sync_data()
+    } else {
+        // Exactly this mode, whatever the umask; and fdatasync does not promise a mode.
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.sync_all()
+    }
+}
+
+/// A file in `dir` that has no name and goes when it is closed; none where the file system or the kernel has no such files.
+fn create_unnamed(dir: &Path, mode: u32) -> io::Result<Option<File>> {
+    let opened = File::options().append(true).mode(mode).custom_flags(OFlag::O_TMPFILE.bits()).open(dir);
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            // The last but one is a kernel's that takes the flag for O_DIRECTORY, which it contains.
+            Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::EISDIR | Errno::ENOSYS) => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Gives a complete file its name.
+fn place(file: &File, dir: &Path, path: &Path, placing: Placing) -> io::Result<()> {
+    let link =
+        |name: &Path| -> io::Result<()> { Ok(linkat(file, c"", AT_FDCWD, name, AtFlags::AT_EMPTY_PATH)?) };
+    if placing == Placing::Link {
+        match link(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+    }
+    let ((), temp) = at_temporary_name(dir, link)?;
+    std::fs::rename(&temp, path).inspect_err(|_| {
+        let _ = std::fs::remove_file(&temp);
+    })
 }
 
 /// [`write_durable`], unless the file holds these very bytes already. Returns whether it was written.
@@ -114,22 +196,17 @@ pub fn abandoned_temps(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn create_temp(dir: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
+/// Does `make` with a temporary name in `dir` that is free.
+fn at_temporary_name<T>(dir: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let pid = std::process::id();
     for _ in 0..100 {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = dir.join(format!("{TEMP_PREFIX}{pid}-{count}"));
-        let opened = File::options()
-            .append(true)
-            .create_new(true)
-            .mode(mode)
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(&path);
-        match opened {
+        match make(&path) {
             // A process of an earlier boot may have had our pid.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => return other.map(|file| (path, file)),
+            other => return other.map(|made| (made, path)),
         }
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free temporary name; remove the .tmp-* files"))
@@ -149,6 +226,34 @@ mod tests {
         assert!(write_if_changed(&path, b"on", PRIVATE).expect("shorter"));
         assert_eq!(std::fs::read(&path).expect("read"), b"on");
         assert_eq!(std::fs::read_dir(&dir).expect("list").count(), 1);
+        std::fs::remove_dir_all(dir).expect("clean");
+    }
+
+    #[test]
+    fn however_a_file_comes_to_its_name_it_replaces_what_was_there_and_leaves_nothing_else() {
+        let dir = std::env::temp_dir().join(format!("crossfade-placing-{}", std::process::id()));
+        create_private_dir(&dir).expect("dir");
+        let path = dir.join("f");
+        let holds = |expected: &[u8], mode: u32| {
+            assert_eq!(std::fs::read(&path).expect("read"), expected);
+            assert_eq!(path.metadata().expect("file").permissions().mode() & 0o777, mode);
+            assert_eq!(std::fs::read_dir(&dir).expect("list").count(), 1);
+        };
+        for round in [b"new", b"old"] {
+            let mut file = create_durable(&path, round).expect("create");
+            holds(round, 0o600);
+            file.write_all(b"+").expect("appended to the file itself");
+            assert_eq!(std::fs::read(&path).expect("read"), [round.as_slice(), b"+"].concat());
+            drop(write_durable(&path, b"replaced", 0o644).expect("replace"));
+            holds(b"replaced", 0o644);
+            // As on a file system that has no files without names.
+            drop(write_named(&dir, &path, b"named", PRIVATE).expect("named"));
+            holds(b"named", 0o600);
+        }
+        std::fs::remove_file(&path).expect("remove");
+        std::fs::create_dir(&path).expect("a directory in its place");
+        assert!(write_durable(&path, b"x", PRIVATE).is_err() && create_durable(&path, b"x").is_err());
+        assert_eq!(std::fs::read_dir(&dir).expect("list").count(), 1, "nothing is left over");
         std::fs::remove_dir_all(dir).expect("clean");
     }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use siphasher::sip128::SipHasher13;
 
 use crate::attachment::{Attachment, Event, Intent, line};
-use crate::file::{self, PRIVATE, read_bounded};
+use crate::file::{self, read_bounded};
 use crate::layout::Layout;
 use crate::request::{is_name, validate_ifname};
 use crate::trust::{self, Distrust};
@@ -198,7 +198,7 @@ impl Store {
         let path = self.path(&Key::new(&intent.container_id, &intent.ifname));
         let mut bytes = line(&intent);
         bytes.extend(events.iter().flat_map(line));
-        let file = file::write_durable(&path, &bytes, PRIVATE)?;
+        let file = file::create_durable(&path, &bytes)?;
         let mut attachment = Attachment::begin(intent);
         events.iter().for_each(|event| attachment.apply(event.clone()));
         attachment.sound_bytes = bytes.len() as u64;
@@ -395,6 +395,12 @@ fn id_name(container_id: &str) -> String {
     } else {
         hashed(container_id)
     }
+}
+
+/// The file name of what belongs to a container, whatever its attachments: one component, and none of [`Key::file_name`].
+#[must_use]
+pub fn container_name(container_id: &str) -> String {
+    format!("{}@", id_name(container_id))
 }
 
 /// Stands for what cannot be a part of a file name: it is too long, or it is no name and might lead elsewhere.
