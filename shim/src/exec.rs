@@ -142,6 +142,8 @@ pub enum End {
     Signalled(i32),
     /// It ran into its deadline and was ended.
     Deadline,
+    /// Its deadline had passed before it was started, so it was not.
+    Late,
     /// We were asked to stop, and it was ended.
     Stopped,
 }
@@ -353,7 +355,8 @@ pub fn end_all(running: &mut [&mut Running], signals: &Signals) {
     }
 }
 
-/// Runs one plugin to its end.
+/// Runs one plugin to its end. Past its deadline, or once we were asked to stop, it is not even started: what is begun and
+/// ended at once is only half done.
 ///
 /// # Errors
 /// What the kernel says when it cannot be started or waited for.
@@ -363,6 +366,13 @@ pub fn run(
     deadline: Instant,
     signals: &Signals,
 ) -> io::Result<Outcome> {
+    let not_started = |end| Outcome { end, stdout: Vec::new(), overflow: false, stderr: Vec::new() };
+    if signals.stop_requested() {
+        return Ok(not_started(End::Stopped));
+    }
+    if Instant::now() >= deadline {
+        return Ok(not_started(End::Late));
+    }
     let mut running = Running::start(call, lock, deadline, signals)?;
     let waited = wait_any(&mut [&mut running], deadline, signals);
     if !matches!(waited, Ok(Some(_))) {

@@ -73,6 +73,11 @@ impl<'a> Del<'a> {
         if self.running.is_some() || self.ended.is_some() {
             return;
         }
+        // What is begun now would be ended at once, half done.
+        if limits.signals.stop_requested() || Instant::now() >= limits.deadline {
+            expire(self);
+            return;
+        }
         let plugin = &self.network.conf.plugins[self.plugin];
         let started = self.network.find(plugin).and_then(|binary| {
             let stdin = self.network.stdin(plugin, self.result);

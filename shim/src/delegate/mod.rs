@@ -305,6 +305,9 @@ fn answered(verb: Verb, outcome: &Outcome) -> Result<(), CniError> {
         End::Exited(0) => return Ok(()),
         End::Deadline => CniError::new(deadline_code(verb), "ran into its deadline and was ended")
             .details(outcome.stderr_text()),
+        End::Late => {
+            CniError::new(deadline_code(verb), "was not started, for its deadline had passed by then")
+        }
         End::Stopped => CniError::new(deadline_code(verb), "was ended because the call was asked to stop"),
         End::Signalled(signal) => CniError::new(code::DELEGATE, format!("was killed by signal {signal}"))
             .details(outcome.stderr_text()),

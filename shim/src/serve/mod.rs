@@ -114,6 +114,8 @@ impl Request<'_> {
             NoLock::Io(e) => CniError::new(code::IO, format!("lock {name}: {e}")),
             NoLock::Held(by) => CniError::new(code, format!("{name} is busy until the deadline"))
                 .details(format!("held by {by}")),
+            NoLock::Late => CniError::new(code, format!("{name} was free only at the deadline"))
+                .details("nothing was begun"),
             NoLock::Stopped => CniError::new(code, format!("asked to stop while waiting for {name}")),
         }
     }

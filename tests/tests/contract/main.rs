@@ -5,9 +5,11 @@
 
 mod agent;
 mod check;
+mod choice;
 mod company;
 mod concurrency;
 mod crio;
+mod daemons;
 mod damaged;
 mod del;
 mod delegates;
@@ -19,6 +21,7 @@ mod gc;
 mod gone;
 mod inventory;
 mod journal;
+mod late;
 mod limits;
 mod modes;
 mod mounts;
@@ -32,6 +35,7 @@ mod standins;
 mod status;
 mod streams;
 mod trust;
+mod unfinished;
 mod versions;
 
 use std::process::ExitCode;
@@ -50,8 +54,10 @@ fn all_trials() -> Vec<Trial> {
     let files = [
         check::trials(),
         company::trials(),
+        choice::trials(),
         concurrency::trials(),
         crio::trials(),
+        daemons::trials(),
         damaged::trials(),
         del::trials(),
         delegates::trials(),
@@ -63,6 +69,7 @@ fn all_trials() -> Vec<Trial> {
         gone::trials(),
         inventory::trials(),
         journal::trials(),
+        late::trials(),
         limits::trials(),
         modes::trials(),
         policy::trials(),
@@ -75,6 +82,7 @@ fn all_trials() -> Vec<Trial> {
         status::trials(),
         streams::trials(),
         trust::trials(),
+        unfinished::trials(),
         versions::trials(),
     ];
     files.into_iter().flatten().collect()

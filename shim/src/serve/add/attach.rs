@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::KEPT_FOR_UNDO;
+use super::Times;
 use super::gather::Ready;
 use crate::attachment::Event;
 use crate::delegate::{Limits, Network};
@@ -21,15 +21,15 @@ pub(super) fn attach_all(
     open: &mut Open,
     lock: &mut Lock,
     netns: Option<&Netns>,
-    until: Instant,
+    times: &Times,
 ) -> Result<AddResult, CniError> {
-    let kept = KEPT_FOR_UNDO.min(until.saturating_duration_since(request.began) / 3);
     let mut primary = None;
     for (index, leg) in legs.iter().enumerate() {
         if index > 0 {
+            times.refuse_late(request)?;
             append(open, &[Event::Started { leg: index }])?;
         }
-        let left = (until - kept).saturating_duration_since(Instant::now());
+        let left = times.attached_by.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(legs.len() - index).unwrap_or(1);
         let limits = Limits { deadline: Instant::now() + share, signals: request.signals };
         let result = match attach_leg(request, leg, lock, &limits) {
@@ -42,7 +42,7 @@ pub(super) fn attach_all(
                     open,
                     lock,
                     &error,
-                    limits.deadline.max(Instant::now() + kept),
+                    limits.deadline.max(Instant::now() + times.kept),
                 )?;
                 continue;
             }
@@ -56,7 +56,7 @@ pub(super) fn attach_all(
         } else {
             // Recorded before our own step: should that fail, the undoing has the result that belongs to the DEL.
             append(open, &[added])?;
-            let budget = route::Budget::until(until - kept, Some(request.signals));
+            let budget = route::Budget::until(times.attached_by, Some(request.signals));
             route_step(legs, index, open, netns, budget)?;
             if last {
                 append(open, &[Event::Attached {}])?;

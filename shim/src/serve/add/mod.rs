@@ -19,11 +19,14 @@ use crate::delegate::Limits;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::decide_add;
+use crate::policy::Attach;
 use crate::reply::{CniError, code};
 use crate::store::Open;
 
 /// Of an ADD's deadline, so much is kept for undoing it, but never more than a third.
 const KEPT_FOR_UNDO: Duration = Duration::from_secs(30);
+/// With less time than this a network's ADD is not begun; of a short deadline it is a tenth.
+const LEAST: Duration = Duration::from_secs(1);
 
 pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), CniError> {
     refuse_prev_result(request)?;
@@ -35,18 +38,21 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
     let patience = Patience { until, ask_from: None };
     let key = request.key();
     let lock = match Lock::take(request.layout(), &key, request.env.verb, patience, request.signals) {
-        Err(why @ (NoLock::Held(_) | NoLock::Stopped)) => return Err(request.no_lock(why)),
+        Err(why @ (NoLock::Held(_) | NoLock::Late | NoLock::Stopped)) => return Err(request.no_lock(why)),
         // A run directory that cannot be written is told in its turn.
         other => other,
     };
     refuse_existing(request)?;
 
     let netns = Netns::open(Path::new(&request.env.netns));
+    let choice = lock_choice(request, attach, patience)?;
     let taken = taken_ifnames(request, attach, netns.as_ref(), until)?;
     let mut plan = decide_add(attach, &policy.both, &request.env.ifname, &taken);
     let legs = make_ready(request, &mut plan, &mut loaded, &runtime_config)?;
     let mut lock = lock.map_err(|why| request.no_lock(why))?;
 
+    let times = Times::new(request.began, until);
+    times.refuse_late(request)?;
     let intent = intent(request, &legs, netns.as_ref().ok())?;
     let mut open = request.store.begin(intent).map_err(|e| {
         CniError::new(
@@ -55,7 +61,9 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
         )
         .details("nothing was attached")
     })?;
-    let attached = attach_all(request, &legs, &mut open, &mut lock, netns.as_ref().ok(), until);
+    // The record says by now which interface names are taken.
+    drop(choice);
+    let attached = attach_all(request, &legs, &mut open, &mut lock, netns.as_ref().ok(), &times);
     let outcome = attached.and_then(|result| {
         let raw = result.at(request.conf.version)?;
         print(out, raw.get())
@@ -70,6 +78,54 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
             Ok(())
         }
         Err(error) => Err(undo(request, open, &mut lock, until, error)),
+    }
+}
+
+/// How an ADD's time is shared out.
+struct Times {
+    /// What its delegates do must be done by then; the rest is kept for undoing it.
+    attached_by: Instant,
+    /// Kept for undoing.
+    kept: Duration,
+    /// What a network needs at least.
+    least: Duration,
+}
+
+impl Times {
+    fn new(began: Instant, until: Instant) -> Self {
+        let whole = until.saturating_duration_since(began);
+        let kept = KEPT_FOR_UNDO.min(whole / 3);
+        Self { attached_by: until - kept, kept, least: LEAST.min(whole / 10) }
+    }
+
+    /// Refuses to begin what could not be finished: a pod that waits is better off than one that is half attached.
+    fn refuse_late(&self, request: &Request<'_>) -> Result<(), CniError> {
+        let name = format!("attachment {} {}", request.env.container_id, request.env.ifname);
+        if request.signals.stop_requested() {
+            return Err(CniError::new(code::TRY_LATER, format!("asked to stop before {name} was attached")));
+        }
+        if Instant::now() + self.least > self.attached_by {
+            return Err(CniError::new(code::TRY_LATER, format!("too little time is left to attach {name}"))
+                .details("the deadline passed while the ADD waited; the next one begins afresh"));
+        }
+        Ok(())
+    }
+}
+
+/// The lock under which this ADD chooses an interface name: two ADDs of one container would both choose the same, for
+/// neither is on record yet. Only both-mode chooses.
+fn lock_choice(request: &Request<'_>, attach: Attach, patience: Patience) -> Result<Option<Lock>, CniError> {
+    let env = request.env;
+    match attach {
+        Attach::One(_) => Ok(None),
+        Attach::Both => {
+            match Lock::take_choice(request.layout(), &env.container_id, env.verb, patience, request.signals)
+            {
+                // A run directory that cannot be written is told in its turn.
+                Err(NoLock::Io(_)) => Ok(None),
+                other => other.map(Some).map_err(|why| request.no_lock(why)),
+            }
+        }
     }
 }
 
