@@ -180,7 +180,10 @@ impl Scene {
             "/var/lib/crossfade/damaged",
             "/run/crossfade/locks",
         ] {
-            left.extend(files(&self.outside(directory))?.into_iter().map(|path| path.display().to_string()));
+            let files = files(&self.outside(directory))?.into_iter();
+            // The lock of what calls share is no pod's, and stays.
+            let of_pods = files.filter(|path| path.extension().is_none_or(|end| end != "lock"));
+            left.extend(of_pods.map(|path| path.display().to_string()));
         }
         let links = self.node().run(&["ip", "-o", "link", "show", "type", "veth"])?;
         // The node's own is eth0.
