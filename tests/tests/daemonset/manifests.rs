@@ -1,5 +1,6 @@
 //! The manifests themselves.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
@@ -18,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("one_daemonset_replaces_the_other", &[], one_name),
         trial("the_example_s_settings_are_valid", &[], example),
         trial("no_right_is_given_that_is_not_told_of", &[], told),
+        trial("the_apparmor_profile_is_a_field_and_an_annotation_that_agrees", &[], apparmor),
     ]
 }
 
@@ -88,6 +90,30 @@ fn example() -> Result<()> {
     checked(&mut |command| {
         command.arg("--root").arg(scratch.path()).args(["render", "--print", "k3s"]);
     })
+}
+
+/// Kubernetes from 1.30 on takes the field and warns of an annotation without one; older ones know the annotation alone. Where both are
+/// there and differ, the pod is refused.
+fn apparmor() -> Result<()> {
+    const ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
+    for file in DAEMONSETS {
+        let template = manifest::daemonset(file)?.spec.context("a spec")?.template;
+        let annotations = template.metadata.unwrap_or_default().annotations.unwrap_or_default();
+        let annotated: BTreeMap<_, _> = annotations
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(ANNOTATION)?.to_owned(), value.clone())))
+            .collect();
+        let spec = template.spec.context("a spec")?;
+        let all = spec.init_containers.iter().flatten().chain(&spec.containers);
+        let fields: BTreeMap<_, _> = all
+            .filter_map(|container| {
+                let profile = container.security_context.as_ref()?.app_armor_profile.as_ref()?;
+                Some((container.name.clone(), profile.type_.to_lowercase()))
+            })
+            .collect();
+        ensure!(fields == annotated, "{file}: the fields say {fields:?}, the annotations {annotated:?}");
+    }
+    Ok(())
 }
 
 /// docs/daemonset.md is where people look before they give rights away.
