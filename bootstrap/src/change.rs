@@ -15,6 +15,7 @@ use serde::ser::SerializeStruct;
 use shim::file::{self, TEMP_PREFIX};
 use shim::inventory::{Entry, Inventory};
 use shim::layout::Layout;
+use shim::ledger::{self, Line};
 use shim::store::{Found, Key, Store};
 use shim::trust;
 
@@ -64,6 +65,13 @@ pub enum Act {
         to: PathBuf,
         /// Whether it lies in a runtime's conf directory.
         nudge: bool,
+    },
+    /// Appends lines to the ledger, durably; the journal takes them where the ledger cannot.
+    Ledger {
+        /// Whose.
+        layout: Layout,
+        /// One for each attachment that ended without its DEL.
+        lines: Vec<Line>,
     },
     /// Removes the lock of an attachment, unless somebody holds it by then.
     Unlock(PathBuf),
@@ -120,7 +128,7 @@ impl Act {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Keep => "keep",
-            Self::Write(_) | Self::List(_) => "write",
+            Self::Write(_) | Self::List(_) | Self::Ledger { .. } => "write",
             Self::Remove { .. } | Self::RemoveTree(_) | Self::Unlock(_) => "remove",
             Self::Empty(_) => "empty",
             Self::MakeDir(_) => "make",
@@ -208,6 +216,7 @@ pub(crate) fn file_act(act: &Act) -> io::Result<bool> {
         Act::Empty(path) => empty(path)?,
         Act::MakeDir(path) => trust::create_dir(path, 0o755)?,
         Act::SetAside { from, to, nudge } => set_aside(from, to, *nudge)?,
+        Act::Ledger { layout, lines } => lines.iter().for_each(|line| ledger::enter(layout, line)),
         Act::Keep
         | Act::List(_)
         | Act::Unlock(_)

@@ -114,6 +114,7 @@ fn apply(
         Act::Confirm => confirm(facts, wanted, notes)?,
         Act::Close(_)
         | Act::CloseEntry(_)
+        | Act::Ledger { .. }
         | Act::Unlock(_)
         | Act::Wait
         | Act::RemoveTree(_)

@@ -272,6 +272,7 @@ fn apply(
             | Act::Wait
             | Act::Write(_)
             | Act::List(_)
+            | Act::Ledger { .. }
             | Act::Confirm
             | Act::RemoveTree(_)
             | Act::Empty(_)

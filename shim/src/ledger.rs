@@ -64,6 +64,24 @@ pub fn enter(layout: &Layout, line: &Line) {
     );
 }
 
+/// Largest ledger that is read, in bytes.
+const MAX_BYTES: usize = 64 << 20;
+
+/// The lines that are there; a torn or unknown one is left out.
+///
+/// # Errors
+/// Any I/O error but that there is no ledger.
+pub fn read(layout: &Layout) -> io::Result<Vec<Line>> {
+    let mut file = match trust::open_regular(File::options().read(true), &layout.ledger()) {
+        Ok((file, _)) => file,
+        Err(why) if why.is_absent() => return Ok(Vec::new()),
+        Err(why) => return Err(why.into()),
+    };
+    let bytes = file::read_bounded(&mut file, MAX_BYTES)?;
+    let lines = bytes.split(|byte| *byte == b'\n');
+    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
 /// Appends a line, durably, or not at all.
 ///
 /// # Errors

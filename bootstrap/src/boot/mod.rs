@@ -6,6 +6,7 @@
 pub mod decide;
 pub mod gather;
 pub mod identity;
+mod owed;
 mod without;
 
 use std::path::PathBuf;

@@ -6,15 +6,18 @@
 
 use std::path::{Path, PathBuf};
 
+use shim::boot::Moment;
 use shim::inventory::Inventory;
 use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, RUNTIME_CACHE};
+use shim::ledger::Line;
 use shim::store::Store;
 
 use super::decide::{Aside, Decision, kind, recorded};
 use super::gather::{Facts, our_conf, usual_dir};
 use super::identity::{Identity, Kind};
+use super::owed;
 use crate::cache::Cache;
-use crate::change::{Change, Write};
+use crate::change::{Act, Change, Write};
 use crate::exit::Failure;
 use crate::install::InTheWay;
 use crate::node::RuntimeKind;
@@ -35,6 +38,8 @@ pub(super) struct Leavings {
     living: Result<Vec<String>, String>,
     /// CRI-O replays the confs of sandboxes that it remembers, and one of them is ours.
     is_replayed: bool,
+    /// A line for everything of an earlier boot that ended without its DEL.
+    owed: Vec<Line>,
 }
 
 impl Leavings {
@@ -54,6 +59,8 @@ impl Leavings {
             living: living(layout, &identity.boot_id, may_live),
             // A cache that cannot be read may hold one.
             is_replayed: is_crio && replayed().map_or(true, |all| all.iter().any(|one| one.through_us)),
+            // Without a clock a line has no time; everything else of it counts.
+            owed: owed::lines(layout, &identity.boot_id, Moment::now().map_or(0, |now| now.wall_secs)),
         }
     }
 }
@@ -89,9 +96,10 @@ pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure
         "confDir none: the agents' conf is the runtime's, and no plugin of ours is called".to_owned(),
     ];
     way.findings.extend(facts.distrusted.iter().cloned());
+    let aside = set_aside(facts);
     match &facts.runtime {
         // Without anything of ours it does not matter which directory it reads.
-        Err(why) if facts.state.is_empty() && left.confs.is_empty() => notes.push(why.clone()),
+        Err(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.clone()),
         Err(why) => {
             way.found(format!("{why}; our conf of an earlier time may be in the directory that it reads"))
         }
@@ -115,19 +123,38 @@ pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure
     if !facts.runtime_runs {
         let gone = "confDir none: the runtime uses the new network's conf";
         changes.extend(left.confs.iter().map(|path| Change::remove(path.clone(), true, gone)));
-        let aside = Aside::new(facts);
+        changes.extend(told(facts, left));
         let why = if facts.kind == Kind::Clone {
             "another machine's"
         } else {
             "its sandboxes went with their boot"
         };
-        changes.extend(facts.state.iter().map(|path| aside.change(path, why, false)));
+        let place = Aside::new(facts);
+        changes.extend(aside.iter().map(|path| place.change(path, why, false)));
         plugins(facts, left, &mut changes, &mut notes);
     }
     changes.extend(recorded(facts));
     let marker = Write { path: facts.root.at(WITHOUT), bytes: Vec::new(), mode: PUBLIC, nudge: false };
     changes.push(Change::file(marker, "there is nothing to watch"));
     Ok(Decision { changes, notes })
+}
+
+/// What goes out of the way. The ledger stays where it is: it is what people read after the migration. A clone's is another machine's.
+fn set_aside(facts: &Facts) -> Vec<PathBuf> {
+    let ledger = facts.layout.ledger();
+    let goes = |path: &&PathBuf| facts.kind == Kind::Clone || **path != ledger;
+    facts.state.iter().filter(goes).cloned().collect()
+}
+
+/// The ledger's lines, before that of which they tell goes. What a clone has found never was attached on this machine.
+fn told(facts: &Facts, left: &Leavings) -> Option<Change> {
+    if facts.kind == Kind::Clone || left.owed.is_empty() {
+        return None;
+    }
+    let target = facts.layout.ledger().display().to_string();
+    let why = format!("a line for each of the {} attachments that ended without their DEL", left.owed.len());
+    let act = Act::Ledger { layout: facts.layout.clone(), lines: left.owed.clone() };
+    Some(Change::new(act, target, why))
 }
 
 fn needed(living: &[String]) -> String {

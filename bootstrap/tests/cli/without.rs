@@ -76,13 +76,81 @@ fn what_an_earlier_image_left_goes_out_of_the_way_at_the_next_boot() {
         changes(&planned).iter().map(|line| line.split_whitespace().next().expect("word")).collect();
     assert_eq!(
         order,
-        ["remove", "move", "move", "remove", "write", "write", "write"],
-        "the conf first: {planned}"
+        ["remove", "write", "move", "move", "remove", "write", "write", "write"],
+        "the conf first, and the ledger before what it tells of: {planned}"
     );
     // What it remembers of the state is nothing: the next boot has nothing to do.
     tree.boots("three");
     tree.told(&["boot"], 0);
     assert!(tree.set_aside("three").is_empty());
+}
+
+const LEDGER: &str = "var/lib/crossfade/ledger.jsonl";
+
+fn ledger(tree: &Tree) -> Vec<Value> {
+    tree.read(LEDGER).lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+#[test]
+fn the_ledger_stays_and_tells_of_everything_that_ended_without_its_del() {
+    let tree = migrated();
+    let told = r#"{"version":1,"wallSecs":1,"containerID":"c0","ifname":"eth0","network":"oldnet","addresses":[],"reason":"x","removed":[],"left":[]}"#;
+    tree.write(LEDGER, &format!("{told}\n"));
+    crate::node::mode(&tree.path(LEDGER), 0o600);
+    attached(&tree, "one");
+    // One that was there before us, and a record that nobody can read.
+    let before_us = json!({"version": 1, "attachments": [
+        {"containerID": "c2", "ifname": "eth0", "network": "old", "taken": {"bootID": "one", "boottimeMs": 1, "wallSecs": 1},
+         "conf": {"cniVersion": "1.0.0", "name": "oldnet", "plugins": [{"type": "bridge", "ipam": {"type": "host-local"}}]},
+         "prevResult": {"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.7/24"}]}}]});
+    tree.write("var/lib/crossfade/inventory.json", &before_us.to_string());
+    crate::node::mode(&tree.path("var/lib/crossfade/inventory.json"), 0o600);
+    tree.write("var/lib/crossfade/attachments/0/c3@eth0", "torn");
+    tree.boots("two");
+    let planned = tree.told(&["boot", "--dry-run"], 0);
+    assert!(planned.contains("3 attachments that ended without their DEL"), "{planned}");
+    // A boot that is interrupted before it has set anything aside tells everything once.
+    let attachments = tree.path("var/lib/crossfade/attachments");
+    let kept = tree.path("var/lib/kept");
+    fs::create_dir(&kept).expect("directory");
+    let identity = tree.read("var/lib/crossfade/boot.json");
+    assert!(
+        std::process::Command::new("cp")
+            .arg("-a")
+            .arg(&attachments)
+            .arg(&kept)
+            .status()
+            .expect("cp")
+            .success()
+    );
+    assert_eq!(tree.told(&["boot"], 0), planned);
+    assert_eq!(tree.set_aside("two"), ["attachments", "inventory.json", "name"], "the ledger stays");
+    let lines = ledger(&tree);
+    let short: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            format!(
+                "{} {}",
+                line["containerID"].as_str().expect("id"),
+                line["network"].as_str().expect("name")
+            )
+        })
+        .collect();
+    assert_eq!(short, ["c0 oldnet", "c1 newnet", "c2 old", "c3 unknown"]);
+    assert!(lines[1]["reason"].as_str().expect("text").contains("final image"), "{}", lines[1]);
+    assert_eq!(lines[2]["addresses"], json!(["10.1.0.7/24"]));
+    assert!(lines[2]["left"].to_string().contains("/var/lib/cni/networks/oldnet"), "{}", lines[2]);
+    fs::rename(kept.join("attachments"), &attachments).expect("back");
+    fs::remove_dir_all(tree.path("var/lib/crossfade/set-aside")).expect("gone");
+    tree.write("var/lib/crossfade/boot.json", &identity);
+    tree.boots("two");
+    tree.told(&["boot"], 0);
+    assert_eq!(ledger(&tree).len(), 4, "told twice");
+    // It keeps nothing from being done at a later boot either.
+    tree.boots("three");
+    tree.write("etc/containerd/config.toml", "[");
+    tree.told(&["boot"], 0);
+    assert!(tree.set_aside("three").is_empty() && ledger(&tree).len() == 4);
 }
 
 #[test]
@@ -91,9 +159,11 @@ fn a_clone_of_a_migrated_machine_is_left_nothing_either() {
     attached(&tree, "one");
     tree.boots("two");
     tree.machine("ffffffffffffffffffffffffffffffff");
+    tree.write(LEDGER, "");
     let told = tree.told(&["boot"], 0);
     assert!(told.contains("another machine's"), "{told}");
-    assert_eq!(tree.set_aside("two"), ["attachments", "name"]);
+    assert_eq!(tree.set_aside("two"), ["attachments", "ledger.jsonl", "name"]);
+    assert!(!tree.has(LEDGER), "nothing was attached on this machine");
 }
 
 #[test]

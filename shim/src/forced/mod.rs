@@ -101,13 +101,7 @@ pub fn clean(attached: &Attached, others: impl FnOnce() -> Others) -> Cleaned {
     for directory in &recorded.lease_directories {
         release_leases(attached, directory, |address| others.has_address(network, address), &mut cleaned);
     }
-    for kept in recorded.stays_behind {
-        match attached.reached.fate(kept.plugin) {
-            Fate::Removed => {}
-            Fate::Unknown => cleaned.unknown.push(kept.what),
-            Fate::Left => cleaned.left.push(kept.what),
-        }
-    }
+    keep(recorded.stays_behind, attached.reached, &mut cleaned);
     cleaned
 }
 
@@ -123,6 +117,33 @@ pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> 
 #[must_use]
 pub fn addresses(result: &[u8]) -> Vec<IpNetwork> {
     serde_json::from_slice(result).map(|result| Recorded::of_result(&result).addresses).unwrap_or_default()
+}
+
+/// What a DEL would have undone that never comes, because the attachment ended with its boot. Nothing is touched: interfaces and rules went
+/// with the boot, and the rest is told, in [`Cleaned::left`].
+#[must_use]
+pub fn owed(attached: &Attached) -> Cleaned {
+    let recorded = Recorded::read(attached);
+    let leases = recorded.lease_directories.iter();
+    let leases = leases.map(|dir| format!("leases of the container in {}", dir.display()));
+    let mut cleaned = Cleaned {
+        left: recorded.unreadable.iter().cloned().chain(leases).collect(),
+        addresses: recorded.addresses,
+        ..Cleaned::default()
+    };
+    keep(recorded.stays_behind, attached.reached, &mut cleaned);
+    cleaned
+}
+
+/// What plugins keep where we cannot undo it, by how far their DEL came.
+fn keep(stays_behind: Vec<recorded::Kept>, reached: Reached, cleaned: &mut Cleaned) {
+    for kept in stays_behind {
+        match reached.fate(kept.plugin) {
+            Fate::Removed => {}
+            Fate::Unknown => cleaned.unknown.push(kept.what),
+            Fate::Left => cleaned.left.push(kept.what),
+        }
+    }
 }
 
 fn remove_pod_interface(attached: &Attached, others: &Others, cleaned: &mut Cleaned) {

@@ -99,6 +99,11 @@ fn over(conf_dir: &str) -> Result<()> {
     let [boot] = boots.as_slice() else { anyhow::bail!("set aside in {boots:?}") };
     let aside = machine.list(format!("/var/lib/crossfade/set-aside/{boot}"))?;
     ensure!(aside.contains(&"attachments".to_owned()) && aside.contains(&"name".to_owned()), "{aside:?}");
+    let ledger = machine.read("/var/lib/crossfade/ledger.jsonl")?;
+    ensure!(
+        !aside.contains(&"ledger.jsonl".to_owned()) && ledger.lines().count() == 2,
+        "{aside:?}: {ledger}"
+    );
     Ok(())
 }
 

@@ -1,0 +1,113 @@
+//! What ended without its DEL, told for the ledger.
+//!
+//! A boot of a final image ends every attachment of the boots before it: their sandboxes are gone, and nobody calls a plugin of ours again.
+//! Interfaces and rules of this node went with the boot. Leases on its disk and what a network keeps in the cluster did not; the ledger's
+//! lines tell whoever cleans up after the migration.
+
+use std::path::Path;
+
+use shim::attachment::Attachment;
+use shim::forced::{self, Attached, Reached};
+use shim::inventory::{Entry, Inventory};
+use shim::layout::Layout;
+use shim::ledger::{self, Line};
+use shim::store::Store;
+
+/// Why there was no DEL.
+const REASON: &str = "the node booted a final image (confDir none) before its DEL";
+/// What stands for a network that nobody can name.
+const UNKNOWN: &str = "unknown";
+
+/// The lines of what `layout` still holds of boots other than `boot_id`, told at `now`, in seconds since 1970. What the ledger tells already is left out, so that a boot that
+/// was interrupted tells nothing twice. What cannot be listed here keeps `boot` from setting anything aside, which is told elsewhere.
+pub(super) fn lines(layout: &Layout, boot_id: &str, now: u64) -> Vec<Line> {
+    let (sound, damaged) = Store::new(layout).all().unwrap_or_default();
+    let inventory = Inventory::load(layout).unwrap_or_default();
+    let earlier = sound.iter().filter(|record| record.intent.begun.boot_id != boot_id);
+    let mut all: Vec<Line> = earlier.flat_map(|record| of_record(record, now)).collect();
+    let listed = |entry: &&Entry| {
+        let is_recorded = sound.iter().any(|record| {
+            record.intent.container_id == entry.container_id && record.intent.ifname == entry.ifname
+        });
+        !is_recorded && entry.taken.as_ref().is_none_or(|taken| taken.boot_id != boot_id)
+    };
+    all.extend(inventory.attachments.iter().filter(listed).map(|entry| of_entry(entry, now)));
+    all.extend(damaged.iter().map(|(path, why)| of_damaged(path, why, now)));
+    let told = ledger::read(layout).unwrap_or_default();
+    let is_told = |line: &Line| {
+        told.iter().any(|one| {
+            (&one.container_id, &one.ifname, &one.network, &one.reason)
+                == (&line.container_id, &line.ifname, &line.network, &line.reason)
+        })
+    };
+    all.retain(|line| !is_told(line));
+    all
+}
+
+fn of_record<'a>(record: &'a Attachment, now: u64) -> impl Iterator<Item = Line> + 'a {
+    record.pending().into_iter().map(move |leg| {
+        let (progress, leg) = (&record.progress[leg], &record.intent.legs[leg]);
+        line(
+            now,
+            &Attached {
+                container_id: &record.intent.container_id,
+                ifname: &leg.ifname,
+                network: &leg.network,
+                conf: leg.conf.get().as_bytes(),
+                result: progress.result.as_deref().map(|raw| raw.get().as_bytes()),
+                netns: None,
+                reached: progress.resume_at.map_or(Reached::Nobody, Reached::Failed),
+            },
+        )
+    })
+}
+
+/// An entry of the inventory: it may say no more than which side of the policy its network was.
+fn of_entry(entry: &Entry, now: u64) -> Line {
+    line(
+        now,
+        &Attached {
+            container_id: &entry.container_id,
+            ifname: &entry.ifname,
+            network: &entry.network,
+            conf: entry.conf.as_deref().map_or(b"{}", |raw| raw.get().as_bytes()),
+            result: entry.prev_result.as_deref().map(|raw| raw.get().as_bytes()),
+            netns: None,
+            reached: Reached::Nobody,
+        },
+    )
+}
+
+fn line(now: u64, attached: &Attached) -> Line {
+    let owed = forced::owed(attached);
+    Line {
+        version: 1,
+        wall_secs: now,
+        container_id: attached.container_id.to_owned(),
+        ifname: attached.ifname.to_owned(),
+        network: attached.network.to_owned(),
+        addresses: owed.addresses,
+        reason: REASON.into(),
+        removed: Vec::new(),
+        left: owed.left,
+        unknown: owed.unknown,
+    }
+}
+
+/// A record that nobody can read: its file's name is all that is left of it.
+fn of_damaged(path: &Path, why: &str, now: u64) -> Line {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (container_id, ifname) = name.rsplit_once('@').unwrap_or((&name, ""));
+    Line {
+        version: 1,
+        wall_secs: now,
+        container_id: container_id.to_owned(),
+        ifname: ifname.to_owned(),
+        network: UNKNOWN.into(),
+        addresses: Vec::new(),
+        reason: REASON.into(),
+        removed: Vec::new(),
+        left: vec![format!("everything that its networks keep of it; its record is damaged: {why}")],
+        unknown: Vec::new(),
+    }
+}
