@@ -19,15 +19,13 @@ use crate::cli::Mode;
 use crate::exit::Exit;
 use crate::kubelet::found;
 use crate::node::{Node, RuntimeKind};
-use crate::places::Root;
+use crate::places::{PACKAGED, Root};
 use crate::runtime::config;
 use crate::switch;
 use crate::unit::{Command, GENERATED, Unit, locate};
 
 /// The name under which systemd calls us as a generator.
 pub const NAME: &str = "crossfade-generator";
-/// The drop-in that the package brings for the usual units; those of other names get a link to it.
-pub const PACKAGED: &str = "50-crossfade.conf";
 /// Where systemd looks for generators, first come first.
 const GENERATORS: [&str; 5] = [
     "/run/systemd/system-generators",

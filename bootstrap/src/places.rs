@@ -11,6 +11,8 @@ use shim::layout::SETTINGS_DIRS;
 pub const BOOTSTRAP: &str = "/usr/bin/crossfade-bootstrap";
 /// What the package is made of: release, commit, and the digests of its programs.
 pub const RELEASE: &str = "/usr/lib/crossfade/release.json";
+/// The drop-in that the package brings for the usual units of kubelet and the runtimes; those of other names get a link to it.
+pub const PACKAGED: &str = "50-crossfade.conf";
 /// File name of the node's settings in [`SETTINGS_DIRS`].
 pub const NODE_FILE: &str = "node.json";
 /// Switches Crossfade off on this node while it exists.

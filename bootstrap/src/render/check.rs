@@ -140,7 +140,7 @@ fn in_the_way(root: &Root, unit: &Unit, asked: Way) -> Vec<String> {
         way.push(format!(
             "{}: no drop-in of it reads {KUBELET_ENV}; install the package whole, or link its {} into {}.d",
             unit.name(),
-            generator::PACKAGED,
+            crate::places::PACKAGED,
             unit.name()
         ));
     }

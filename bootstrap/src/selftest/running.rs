@@ -1,6 +1,6 @@
 //! What can be told of a node that runs, and of no image.
 
-use super::check::{Check, Fault, decided, ok};
+use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd;
 use super::units::Told;
 use crate::boot::identity::{Booted, Identity};
@@ -9,31 +9,48 @@ use crate::gate;
 use crate::generator;
 use crate::places::Root;
 
+/// Whether this boot is one of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// It is, or is meant to be.
+    ThisBoot,
+    /// The package came while kubelet ran, so kubelet and the runtime are as they were, and `boot` and `watch` are started by the next
+    /// boot, or by whoever installs under running pods.
+    NextBoot,
+}
+
+/// What is said of everything that comes with the next boot.
+const LATER: &str = "kubelet ran when the package was installed, so this comes with the next boot";
+
 /// All of it.
 pub(super) fn checks(global: &Global, root: &Root, all: &[Told]) -> Vec<Check> {
-    let mut checks = booted(root);
-    checks.extend(watched());
+    let since = if all.iter().any(|told| told.is_masked) { Since::NextBoot } else { Since::ThisBoot };
+    let not_booted = Booted::is_of_now(root).err();
+    let mut checks = booted(root, since);
+    checks.extend(watched(if not_booted.is_none() { Since::ThisBoot } else { since }));
     checks.extend(loaded(root, all));
-    checks.extend(opens(global));
+    checks.extend(opens(global, since, not_booted.as_deref()));
     checks
 }
 
-fn booted(root: &Root) -> Vec<Check> {
+fn booted(root: &Root, since: Since) -> Vec<Check> {
     const ID: &str = "node.boot";
     let well = match (Identity::now(root), Booted::read(root)) {
         (Ok(now), Some(booted)) if booted.boot_id == now.boot_id => {
             return ok(ID, "boot has succeeded in this boot");
         }
         (Err(why), _) => why,
+        _ if since == Since::NextBoot => return skipped(ID, LATER),
         _ => "boot has not succeeded in this boot".into(),
     };
     decided(ID, vec![Fault::new(well, "systemctl status crossfade-boot says why")], "")
 }
 
-fn watched() -> Vec<Check> {
+fn watched(since: Since) -> Vec<Check> {
     const ID: &str = "node.watch";
     let what = match systemd::active("crossfade-watch.service") {
         Ok(state) if state == "active" => return ok(ID, "watch runs"),
+        Ok(state) if state == "inactive" && since == Since::NextBoot => return skipped(ID, LATER),
         Ok(state) => format!("crossfade-watch.service is {state}"),
         Err(why) => why,
     };
@@ -41,21 +58,31 @@ fn watched() -> Vec<Check> {
 }
 
 fn loaded(root: &Root, all: &[Told]) -> Vec<Check> {
-    let needed = all.iter().filter(|told| told.is_needed && told.there().is_some());
-    let wrong = needed.filter_map(|told| generator::check(root, &told.name).err());
+    const ID: &str = "node.loaded";
+    let (later, needed): (Vec<_>, Vec<_>) =
+        all.iter().filter(|told| told.is_needed && told.there().is_some()).partition(|told| told.is_masked);
+    if needed.is_empty() && !later.is_empty() {
+        return skipped(ID, LATER);
+    }
+    let wrong = needed.into_iter().filter_map(|told| generator::check(root, &told.name).err());
     let faults =
         wrong.map(|why| Fault::parted(&why, "systemctl daemon-reload, then restart the unit")).collect();
-    decided("node.loaded", faults, "what systemd has loaded hands our words on")
+    decided(ID, faults, "what systemd has loaded hands our words on")
 }
 
-fn opens(global: &Global) -> Vec<Check> {
-    let faults = match gate::gate(&Global { dry_run: true, ..global.clone() }, &Gate {}) {
+/// What `boot` has not prepared yet, because nobody has started it, the gate need not be asked about.
+fn opens(global: &Global, since: Since, not_booted: Option<&str>) -> Vec<Check> {
+    const ID: &str = "node.gate";
+    if since == Since::NextBoot && not_booted.is_some() {
+        return skipped(ID, LATER);
+    }
+    let found = match gate::gate(&Global { dry_run: true, ..global.clone() }, &Gate {}) {
         Ok(_) => Vec::new(),
-        Err(failure) => {
-            let fault =
-                |why: String| Fault::parted(&why, "systemctl status kubelet crossfade-boot says more");
-            failure.findings.into_iter().map(fault).collect()
-        }
+        Err(failure) => failure.findings,
     };
-    decided("node.gate", faults, "kubelet's gate is open")
+    let faults = found
+        .iter()
+        .map(|why| Fault::parted(why, "systemctl status kubelet crossfade-boot says more"))
+        .collect();
+    decided(ID, faults, "kubelet's gate is open")
 }

@@ -148,6 +148,9 @@ pub(super) fn switch(root: &Root) -> Vec<Check> {
     let mut faults = Vec::new();
     if let Some(off) = switch::off(root) {
         let fix = match off {
+            Off::File if Places::gather(root, POLICY_FILE).counts.is_none() => {
+                "write /etc/crossfade/policy.json first, for without a policy the next boot holds kubelet back; then rm /etc/crossfade/disabled"
+            }
             Off::File => "rm /etc/crossfade/disabled",
             Off::Kernel => "boot without it",
         };

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd::{Enabled, Verdict};
 use crate::cli::Mode;
-use crate::generator::{self, PACKAGED, Role};
+use crate::generator::{self, Role};
 use crate::node::Node;
-use crate::places::Root;
+use crate::places::{PACKAGED, Root};
 use crate::render;
-use crate::unit::Unit;
+use crate::unit::{Boot, Unit, mask};
 
 /// Our units.
 pub(super) const OURS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
@@ -23,8 +23,10 @@ pub(super) struct Told {
     pub(super) role: Role,
     /// Its name.
     pub(super) name: String,
-    /// The unit; none where there is none, or it is masked.
+    /// The unit as the next boot will have it; none where there is none, or it is masked.
     pub(super) unit: Result<Option<Unit>, String>,
+    /// Our drop-in is masked until the next boot: the package was installed while kubelet ran.
+    pub(super) is_masked: bool,
     /// Our drop-in is brought by the generator, for its name is not the usual one.
     pub(super) is_linked: bool,
     /// Why its command cannot be continued.
@@ -37,7 +39,7 @@ impl Told {
     /// kubelet's unit, and that of every runtime that is here or named.
     pub(super) fn gather(root: &Root, node: &Node) -> Vec<Self> {
         let all = generator::units(root).into_iter().map(|(role, name)| {
-            let unit = Unit::outline(root, &name);
+            let unit = Unit::outline_of(root, &name, Boot::Next);
             let there = unit.as_ref().ok().and_then(Option::as_ref);
             let is_named = match role {
                 Role::Kubelet => true,
@@ -45,6 +47,7 @@ impl Told {
             };
             let told = Self {
                 role,
+                is_masked: mask(root, &name).is_some(),
                 is_linked: there.is_some_and(|unit| generator::brings_drop_in(root, unit, role)),
                 stuck: there.and_then(|unit| generator::continuation(root, unit, role).err()),
                 is_needed: match role {
@@ -139,6 +142,10 @@ pub(super) fn drop_ins(all: &[Told], node: &Node) -> Vec<Check> {
                 absent(told.role),
             )),
             Ok(Some(_)) if told.is_linked => well.push(format!("{} by a link at boot", told.name)),
+            Ok(Some(unit)) if has_ours(unit).is_some() && told.is_masked => well.push(format!(
+                "{} from the next boot on, for kubelet ran when the package was installed",
+                told.name
+            )),
             Ok(Some(unit)) if has_ours(unit).is_some() => well.push(told.name.clone()),
             Ok(Some(_)) => faults.push(Fault::new(
                 format!("{} has no drop-in {PACKAGED}, so it knows nothing of us", told.name),

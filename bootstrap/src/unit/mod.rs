@@ -21,6 +21,7 @@ pub use self::exec::{Command, ExecLine, Word};
 pub use self::order::{Order, Step};
 pub use self::relation::{Kind, Relation};
 pub(crate) use self::search::chase;
+pub use self::search::{Boot, mask};
 use self::words::{Escapes, split};
 use crate::places::Root;
 
@@ -50,7 +51,7 @@ impl Unit {
     /// # Errors
     /// A file of it that is there and cannot be read.
     pub fn load(root: &Root, name: &str) -> Result<Option<Self>, String> {
-        let Some((mut unit, merging)) = Self::merge(root, name)? else {
+        let Some((mut unit, merging)) = Self::merge(root, name, Boot::This)? else {
             return Ok(None);
         };
         for (source, key, value) in merging.environment {
@@ -87,11 +88,19 @@ impl Unit {
     /// # Errors
     /// As [`Unit::load`].
     pub fn outline(root: &Root, name: &str) -> Result<Option<Self>, String> {
-        Ok(Self::merge(root, name)?.map(|(unit, _)| unit))
+        Self::outline_of(root, name, Boot::This)
     }
 
-    fn merge(root: &Root, name: &str) -> Result<Option<(Self, Merging)>, String> {
-        let Some(found) = search::find(root, name, GENERATED) else {
+    /// The same of this boot or of the next one.
+    ///
+    /// # Errors
+    /// As [`Unit::load`].
+    pub fn outline_of(root: &Root, name: &str, boot: Boot) -> Result<Option<Self>, String> {
+        Ok(Self::merge(root, name, boot)?.map(|(unit, _)| unit))
+    }
+
+    fn merge(root: &Root, name: &str, boot: Boot) -> Result<Option<(Self, Merging)>, String> {
+        let Some(found) = search::find(root, name, GENERATED, boot) else {
             return Ok(None);
         };
         let mut merging = Merging::default();

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::places::Root;
+use crate::places::{PACKAGED, Root};
 
 /// Where the system manager looks, first come first.
 ///
@@ -39,8 +39,28 @@ pub(super) struct Files {
     pub(super) drop_ins: Vec<PathBuf>,
 }
 
+/// Of which boot a unit is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boot {
+    /// Of this one: as systemd has it now.
+    This,
+    /// Of the next one, before which /run is emptied: a mask of our drop-in there does not count. The package makes such masks where
+    /// it is installed while kubelet runs.
+    Next,
+}
+
+/// Where the package masks our drop-ins until the next boot.
+const MASKS: &str = "/run/systemd/system";
+
+/// The mask of our drop-in of a unit, where there is one until the next boot.
+#[must_use]
+pub fn mask(root: &Root, unit: &str) -> Option<PathBuf> {
+    let path = Path::new(MASKS).join(format!("{unit}.d")).join(PACKAGED);
+    fs::read_link(root.at(&path)).ok().filter(|target| target == Path::new(NULL)).map(|_| path)
+}
+
 /// Finds a unit; none where it is absent or masked. Drop-ins of the name `left_out` are passed over.
-pub(super) fn find(root: &Root, name: &str, left_out: &str) -> Option<Files> {
+pub(super) fn find(root: &Root, name: &str, left_out: &str, boot: Boot) -> Option<Files> {
     let directories = directories(root);
     let place = directories
         .iter()
@@ -52,6 +72,8 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str) -> Option<Files> {
     }
     let mut names = vec![name.to_owned()];
     names.extend(aliases(root, &directories, name, &fragment));
+    let masks = names.iter().filter(|_| boot == Boot::Next).filter_map(|name| mask(root, name));
+    let masks: Vec<PathBuf> = masks.collect();
     let mut found: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
     for dir in drop_in_dirs(&directories, &names) {
         let Ok(entries) = fs::read_dir(root.at(chase(root, &dir).unwrap_or(dir.clone()))) else {
@@ -64,7 +86,10 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str) -> Option<Files> {
             {
                 continue;
             }
-            found.entry(name.clone()).or_insert_with(|| dir.join(name));
+            let path = dir.join(&name);
+            if !masks.contains(&path) {
+                found.entry(name).or_insert(path);
+            }
         }
     }
     found.remove(OsStr::new(left_out));

@@ -10,13 +10,14 @@ use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::{NEEDS, private, until_up};
+use crate::{NEEDS, boot_with_pods, migrating, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("selftest_passes_in_the_chroot_of_an_image_build", NEEDS, chroot),
         trial("selftest_finds_each_fault_of_an_image", NEEDS, faults),
         trial("selftest_passes_on_a_node_that_runs_and_sees_what_stopped", NEEDS, running),
+        trial("selftest_passes_on_a_node_whose_kubelet_ran_when_the_package_came", NEEDS, installed),
     ]
 }
 
@@ -172,6 +173,42 @@ fn faults() -> Result<()> {
         machine.run(&["sh", "-ec", undo])?;
     }
     look()?.ensure_passed(&BY_JUDGES)
+}
+
+/// What `packages/node/steps` does before the files come to a node whose kubelet runs: our drop-ins are masked until the next boot. Nobody has
+/// started our units; then somebody has, as docs/packages.md says.
+fn installed() -> Result<()> {
+    let mut machine = migrating("shared", json!({}))?;
+    boot_with_pods(&mut machine)?;
+    for unit in ["kubelet", "containerd", "crio"] {
+        let dir = format!("/run/systemd/system/{unit}.service.d");
+        machine.run(&["mkdir", "-p", &dir])?;
+        machine.run(&["ln", "-s", "/dev/null", &format!("{dir}/50-crossfade.conf")])?;
+    }
+    machine.run(&["systemctl", "stop", "crossfade-watch", "crossfade-boot"])?;
+    machine.run(&["rm", "/run/crossfade/boot.json"])?;
+    machine.run(&["systemctl", "daemon-reload"])?;
+    let look = || Told::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest"])?);
+    let told = look()?;
+    told.ensure_passed(&["unit.drop-in", "order.before", "order.wants", "order.commands", "unit.verify"])?;
+    let skipped = told.that_are("skipped");
+    for id in ["node.boot", "node.watch", "node.loaded", "node.gate"] {
+        let later = |line: &String| line.starts_with(&format!("{id}: ")) && line.contains("the next boot");
+        ensure!(skipped.iter().any(later), "{id}: {skipped:#?}");
+    }
+    machine.run(&["systemctl", "restart", "crossfade-boot", "crossfade-watch"])?;
+    let told = look()?;
+    told.ensure_passed(&["node.boot", "node.watch", "node.gate"])?;
+    ensure!(
+        told.that_are("ok").iter().any(|line| line.contains("from the next boot on")),
+        "{:#}",
+        told.document
+    );
+    // Something that would hold kubelet in the next boot is told all the same.
+    machine.write("/etc/crossfade/policy.json", "{")?;
+    let failed = look()?.that_are("failed");
+    ensure!(failed.iter().any(|line| line.starts_with("settings.policy: ")), "{failed:#?}");
+    Ok(())
 }
 
 fn running() -> Result<()> {
