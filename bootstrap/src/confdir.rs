@@ -17,6 +17,12 @@ const META_PLUGIN_PREFIX: &str = "00-multus";
 /// What follows the last dot of a conf's name; to the library a hidden file may have nothing before it.
 const CONF_SUFFIXES: [&str; 3] = [".conf", ".conflist", ".json"];
 
+/// Whether a runtime takes a file of this name for a conf.
+#[must_use]
+pub fn is_conf_name(file: &str) -> bool {
+    CONF_SUFFIXES.iter().any(|suffix| file.ends_with(suffix))
+}
+
 /// The directory's content.
 #[derive(Debug, Clone, Default)]
 pub struct ConfDir {
@@ -68,7 +74,7 @@ impl ConfDir {
                 found.folders.push(file);
             } else if taken_away(&file) {
                 found.taken_away.push(file);
-            } else if CONF_SUFFIXES.iter().any(|suffix| file.ends_with(suffix)) {
+            } else if is_conf_name(&file) {
                 found.confs.push(ConfFile { content: Content::read(&path), file });
             }
         }
@@ -104,7 +110,11 @@ impl ConfFile {
 }
 
 impl Content {
-    fn read(path: &Path) -> Result<Self, String> {
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        // A FIFO would be waited for.
+        if !path.metadata().map_err(|e| e.to_string())?.is_file() {
+            return Err("it is not a file".into());
+        }
         let bytes = std::fs::File::open(path)
             .and_then(|mut file| read_bounded(&mut file, MAX_BYTES))
             .map_err(|e| e.to_string())?;

@@ -19,6 +19,7 @@ use crate::cli::{Gate, Global, Mode};
 use crate::confdir::ConfDir;
 use crate::exit::Failure;
 use crate::facts::joined;
+use crate::foreign;
 use crate::generator;
 use crate::install::InTheWay;
 use crate::node::{self, Node};
@@ -166,6 +167,12 @@ fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>
 fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut InTheWay) {
     if !root.at(PRIVATE_CONF_DIR).is_dir() {
         way.found(format!("{PRIVATE_CONF_DIR} is missing; run crossfade-bootstrap boot"));
+    }
+    let dir = root.at(PRIVATE_CONF_DIR);
+    match foreign::look(&dir) {
+        Err(error) => way.found(format!("conf dir {}: {error}", dir.display())),
+        Ok(found) if !found.is_empty() => way.found(foreign::describe(&dir, &found)),
+        Ok(_) => {}
     }
     let Some(config) = config else {
         return;

@@ -40,6 +40,8 @@ pub enum Reason {
     ConfContended,
     /// Our conf is not what the runtime would use, and it takes a person to change that.
     ConfNotFirst,
+    /// Somebody writes into the conf directory that is ours alone; what he writes is removed.
+    ForeignConf,
     /// The conf directory was replaced; the runtime may have to be restarted to see it.
     RuntimeRestartNeeded,
     /// Crossfade was switched off.
@@ -57,6 +59,7 @@ impl Reason {
             Self::BootFailed => "BootFailed",
             Self::ConfContended => "ConfContended",
             Self::ConfNotFirst => "ConfNotFirst",
+            Self::ForeignConf => "ForeignConf",
             Self::RuntimeRestartNeeded => "RuntimeRestartNeeded",
             Self::SwitchedOff => "SwitchedOff",
         }

@@ -15,6 +15,7 @@ use shim::trust;
 use crate::boot::gather::usual_dir;
 use crate::cli::Global;
 use crate::exit::Failure;
+use crate::mode;
 use crate::node::Node;
 use crate::places::Root;
 use crate::runtime::config::RuntimeConfig;
@@ -53,13 +54,14 @@ pub struct Installed {
 }
 
 impl Settings {
-    /// Puts flags, installed conf, node.json, CRI-O's configuration and defaults together. A node.json that is no use says nothing.
+    /// Puts flags, installed conf, node.json, CRI-O's configuration and defaults together. Of a node.json that is no use the mode
+    /// counts, see [`mode`].
     #[must_use]
     pub fn gather(global: &Global) -> Self {
         let root = Root::new(&global.root);
         let crio = RuntimeConfig::of_crio(&root);
         let usual = crio.as_ref().map(|config| usual_dir(Some(config)));
-        Self::on(global, &Node::load(&root).unwrap_or_default(), usual, None)
+        Self::on(global, &mode::settings(&root), usual, None)
     }
 
     /// The same for a node that is known: `usual_dir` is the one that its runtime reads without us, `before` what our conf said

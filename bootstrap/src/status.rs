@@ -16,7 +16,7 @@ use crate::boot::identity::Booted;
 use crate::cli::{self, Global, Mode};
 use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
-use crate::node::Node;
+use crate::mode;
 use crate::places::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
 use crate::print::{self, Report};
 use crate::profile;
@@ -69,7 +69,7 @@ struct Watched {
 pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
     // One that cannot be read says nothing here; watch and the gate say what is wrong with it.
-    let node = Node::load(&root).unwrap_or_default();
+    let node = mode::settings(&root);
     if node.conf_dir == Mode::Without {
         return without(global, &root, wanted.wait.then_some(Duration::from_secs(wanted.timeout)));
     }

@@ -138,6 +138,22 @@ impl Containerd {
         self.started_with = config.to_path_buf();
     }
 
+    /// Lets it make a conf of its own, `10-containerd-net.conflist` of the network `containerd-net`, in the directory that it reads, as
+    /// soon as it is told the node's pod CIDR: `conf_template`, as on GKE and on AKS with kubenet. From its next start on.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn make_confs(&self) -> Result<()> {
+        const TEMPLATE: &str = r#"{"cniVersion": "1.0.0", "name": "containerd-net", "plugins": [{"type": "ptp",
+            "ipam": {"type": "host-local", "ranges": [{{range $i, $range := .PodCIDRRanges}}{{if $i}}, {{end}}[{"subnet": "{{$range}}"}]{{end}}]}}]}"#;
+        let template = self.dir.join("cni.template");
+        fs::write(&template, TEMPLATE).context("the template of confs")?;
+        let text = fs::read_to_string(self.config())?;
+        let named = format!("    max_conf_num = 1\n    conf_template = \"{}\"\n", template.display());
+        let changed = text.replacen("    max_conf_num = 1\n", &named, 1);
+        fs::write(self.config(), changed).context("containerd's config")
+    }
+
     /// The client of its CRI.
     pub fn cri(&self) -> &Cri {
         &self.cri

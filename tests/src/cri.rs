@@ -296,6 +296,18 @@ impl Cri {
         })
     }
 
+    /// Tells the runtime the node's pod CIDR, as kubelet does when the API server has given it one.
+    ///
+    /// # Errors
+    /// The runtime's.
+    pub fn update_pod_cidr(&self, cidr: &str) -> Result<()> {
+        let network_config = Some(api::NetworkConfig { pod_cidr: cidr.to_owned() });
+        let runtime_config = Some(api::RuntimeConfig { network_config });
+        let mut client = self.client();
+        let call = client.update_runtime_config(api::UpdateRuntimeConfigRequest { runtime_config });
+        self.call(call).context("UpdateRuntimeConfig").map(drop)
+    }
+
     /// The runtime's condition `NetworkReady`, with its reason and message.
     ///
     /// # Errors

@@ -32,7 +32,17 @@ fn main() -> Result<ExitCode> {
             NEEDS,
             containerd_reads_our_directory_and_nothing_else_is_different,
         ),
+        trial(
+            "containerd_makes_no_conf_of_its_own_in_our_directory",
+            NEEDS,
+            containerd_makes_no_conf_of_its_own_in_our_directory,
+        ),
         trial("a_copy_that_would_differ_is_refused", &[NODES], a_copy_that_would_differ_is_refused),
+        trial(
+            "a_template_that_cannot_be_emptied_is_refused",
+            &[NODES],
+            a_template_that_cannot_be_emptied_is_refused,
+        ),
         trial("containerd_2_is_told_by_what_it_imports", &[NODES], containerd_2_is_told_by_what_it_imports),
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
@@ -125,6 +135,41 @@ fn containerd_reads_our_directory_and_nothing_else_is_different() -> Result<()> 
     Ok(())
 }
 
+/// What GKE and AKS with kubenet have: containerd makes a conf from a template when kubelet tells it the pod CIDR.
+fn containerd_makes_no_conf_of_its_own_in_our_directory() -> Result<()> {
+    const CIDR: &str = "10.88.0.0/24";
+    const MADE: &str = "10-containerd-net.conflist";
+    let fabric = Fabric::new(1)?;
+    let node = fabric.node(1);
+    // Its plugins are there.
+    fabric.overlay("old", 1, 8472, "10.244")?;
+    let mut containerd = Containerd::start(node, &Options::default())?;
+    containerd.make_confs()?;
+    containerd.restart()?;
+    // Without us it does so, and pods get that network.
+    containerd.cri().update_pod_cidr(CIDR)?;
+    let made = node.outside("/etc/cni/net.d").join(MADE);
+    until("the network of the template", LIMIT, || Ok(containerd.cri().network_ready()?.0.then_some(())))?;
+    let pod = containerd.cri().run_sandbox(&Sandbox::new("without-us"))?;
+    containerd.cri().remove(&pod)?;
+    fs::remove_file(&made)?;
+
+    private(node, &format!("/usr/bin/containerd --config {}", containerd.config().display()))?;
+    render(node)?;
+    fs::create_dir_all(node.outside(CONF_DIR))?;
+    containerd.stop()?;
+    containerd.start_with(std::path::Path::new(COPY));
+    containerd.start_again()?;
+    // It writes before it answers.
+    containerd.cri().update_pod_cidr(CIDR)?;
+    let there: Vec<_> = fs::read_dir(node.outside(CONF_DIR))?.collect();
+    let pod = containerd.cri().run_sandbox(&Sandbox::new("early"));
+    ensure!(pod.is_err(), "a pod came up on a network that no policy named: {pod:?}, {there:?}");
+    ensure!(there.is_empty() && !made.exists(), "{there:?}");
+    ensure!(containerd.cri().info("config")?["cni"]["confTemplate"] == "", "the copy has a template");
+    Ok(())
+}
+
 /// A tree with `null` for what is empty: a dump writes an empty list or table where nothing was said, and they mean the same.
 fn without_empty(tree: &Value) -> Value {
     match tree {
@@ -165,16 +210,36 @@ printf 'version = 2\noom_score = 0\nimports = []\n[plugins."io.containerd.grpc.v
     Ok(())
 }
 
+fn a_template_that_cannot_be_emptied_is_refused() -> Result<()> {
+    let fabric = Fabric::new(1)?;
+    let node = fabric.node(1);
+    // As one whose template is decided elsewhere.
+    stand_in(
+        node,
+        r#"dir=/etc/cni/net.d
+case "$2" in *candidate) dir=/run/crossfade/net.d ;; esac
+printf "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nconf_dir = '$dir'\nconf_template = '/etc/template'\n"
+"#,
+    )?;
+    node.write("/etc/containerd/config.toml", "version = 2\n")?;
+    let (status, said) = bootstrap(node, &["render", "--runtime"])?;
+    ensure!(status == Some(3) && said.contains("conf_template"), "{said}");
+    ensure!(!node.outside(ENV).exists() && !node.outside(COPY).exists(), "half of it is left");
+    Ok(())
+}
+
 fn containerd_2_is_told_by_what_it_imports() -> Result<()> {
     let fabric = Fabric::new(1)?;
     let node = fabric.node(1);
     stand_in(
         node,
         r#"dir=/etc/cni/net.d
+template=/etc/template
 if [ "$2" = /run/crossfade/containerd/config.toml.candidate ]; then cat "$2"; exit; fi
 drop=/run/containerd/conf.d/zz-crossfade.toml
 [ -e $drop ] && dir=$(sed -n "s/.*conf_dir = '\(.*\)'/\1/p" $drop)
-printf "version = 3\nimports = ['$2']\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nconf_dir = '$dir'\nbin_dirs = ['/opt/cni/bin']\n"
+[ -e $drop ] && template=$(sed -n "s/.*conf_template = '\(.*\)'/\1/p" $drop)
+printf "version = 3\nimports = ['$2']\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nconf_dir = '$dir'\nconf_template = '$template'\nbin_dirs = ['/opt/cni/bin']\n"
 "#,
     )?;
     let drop_in = node.outside("/run/containerd/conf.d/zz-crossfade.toml");
@@ -187,6 +252,8 @@ printf "version = 3\nimports = ['$2']\n[plugins.'io.containerd.cri.v1.runtime'.c
             ensure!(drop_in.exists() == by_drop_in, "{imports}: {said}");
             ensure!(node.outside(ENV).exists() != by_drop_in, "{imports}: {said}");
             ensure!(node.outside(COPY).exists() != by_drop_in, "{imports}: {said}");
+            let told = fs::read_to_string(if by_drop_in { drop_in.clone() } else { node.outside(COPY) })?;
+            ensure!(told.contains("conf_template = ") && !told.contains("/etc/template"), "{told}");
         }
         node.write("/etc/crossfade/node.json", r#"{"version": 1}"#)?;
         render(node)?;

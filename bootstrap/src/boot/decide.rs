@@ -17,6 +17,7 @@ use crate::conf::conf;
 use crate::confdir::ConfDir;
 use crate::digest;
 use crate::exit::Failure;
+use crate::foreign::Foreign;
 use crate::install::{self, CONF_MODE, InTheWay, Naming, PLUGIN_MODE};
 use crate::places::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, SET_ASIDE, WITHOUT};
 use crate::profile::{self, Profile};
@@ -228,11 +229,13 @@ fn private(
             "the runtime reads it",
         ));
     }
+    changes.extend(facts.foreign.iter().map(Foreign::removal));
     if let Ok(found) = &facts.private
         && facts.kind != Kind::Again
     {
         let stale = found.confs.iter().map(|conf| dir.join(&conf.file));
-        changes.extend(stale.map(|path| Change::remove(path, true, "no network is ready before a boot")));
+        let ours = stale.filter(|path| !facts.foreign.iter().any(|one| one.path == *path));
+        changes.extend(ours.map(|path| Change::remove(path, true, "no network is ready before a boot")));
     }
     match gather::our_conf(&usual.path) {
         Some(path) if facts.kind == Kind::Again || facts.runtime_runs => notes.push(format!(
@@ -335,7 +338,12 @@ pub(super) fn recorded(facts: &Facts) -> [Change; 2] {
     };
     let booted = Booted::new(facts.kind, facts.identity.boot_id.clone());
     [
-        write(IDENTITY, facts.identity.to_bytes(), PRIVATE, "which machine and boot this is"),
+        write(
+            IDENTITY,
+            facts.identity.in_mode(facts.node.conf_dir).to_bytes(),
+            PRIVATE,
+            "which machine and boot this is",
+        ),
         write(BOOTED, booted.to_bytes(), PUBLIC, "this boot is prepared"),
     ]
 }

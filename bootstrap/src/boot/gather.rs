@@ -18,6 +18,7 @@ use crate::cli::{Global, Mode};
 use crate::confdir::ConfDir;
 use crate::exit::Failure;
 use crate::facts::{self, BinDir, NetworkFacts};
+use crate::foreign::{self, Foreign};
 use crate::generator;
 use crate::node::Node;
 use crate::places::{PRIVATE_CONF_DIR, Root};
@@ -49,6 +50,8 @@ pub struct Facts {
     pub usual: Result<ConfDir, String>,
     /// Ours of private mode.
     pub private: Result<ConfDir, String>,
+    /// What others have put there.
+    pub foreign: Vec<Foreign>,
     /// Our conf in the usual directory.
     pub installed: Result<Option<Installed>, String>,
     /// The directories that our conf names, as the node sees them.
@@ -133,6 +136,8 @@ impl Facts {
             runtime_runs,
             usual: read(&usual),
             private: read(&root.at(PRIVATE_CONF_DIR)),
+            // Where it cannot be listed, `private` says so.
+            foreign: foreign::look(&root.at(PRIVATE_CONF_DIR)).unwrap_or_default(),
             installed,
             networks: policy.as_ref().map_or_else(|_| Vec::new(), |policy| networks(&root, policy)),
             recorded: recorded(&store),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
 use shim::layout::BOOT_ID;
 
+use crate::cli::Mode;
 use crate::places::{BOOTED, IDENTITY, Root};
 
 /// *Source*: man 5 `machine-id`.
@@ -22,7 +23,7 @@ const MAX_BYTES: usize = 4096;
 
 /// A boot of a machine.
 ///
-/// *Shape*: `{"version":1,"bootID":"5c1e..","machineID":"0123..","instanceID":"i-0abc"}`; what is not known is absent.
+/// *Shape*: `{"version":1,"bootID":"5c1e..","machineID":"0123..","instanceID":"i-0abc","confDir":"private"}`; what is not known is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
@@ -36,6 +37,29 @@ pub struct Identity {
     /// The provider's id of the instance.
     #[serde(rename = "instanceID", default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
+    /// The mode that the boot was prepared in; what is no mode, as a later release may have, is not known.
+    #[serde(default, with = "mode", skip_serializing_if = "Option::is_none")]
+    pub conf_dir: Option<Mode>,
+}
+
+/// A mode by its word in node.json.
+mod mode {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Mode;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+    pub(super) fn serialize<S: Serializer>(mode: &Option<Mode>, serializer: S) -> Result<S::Ok, S::Error> {
+        match mode {
+            Some(mode) => serializer.serialize_str(mode.as_str()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Mode>, D::Error> {
+        let word = Option::<String>::deserialize(deserializer)?;
+        Ok(Mode::ALL.into_iter().find(|mode| word.as_deref() == Some(mode.as_str())))
+    }
 }
 
 /// What kind of boot this is.
@@ -69,7 +93,13 @@ impl Identity {
     /// Of an image that is only looked at: it has no boot yet, and will be no machine that was seen before.
     #[must_use]
     pub fn of_an_image() -> Self {
-        Self { version: VERSION, boot_id: "BOOT-ID".into(), machine_id: None, instance_id: None }
+        Self {
+            version: VERSION,
+            boot_id: "BOOT-ID".into(),
+            machine_id: None,
+            instance_id: None,
+            conf_dir: None,
+        }
     }
 
     /// Of now.
@@ -86,7 +116,14 @@ impl Identity {
             // An image's may be empty or `uninitialized`: then it says nothing.
             machine_id: line(root, MACHINE_ID).filter(is_id),
             instance_id: line(root, INSTANCE_ID),
+            conf_dir: None,
         })
+    }
+
+    /// The same, prepared in this mode.
+    #[must_use]
+    pub fn in_mode(&self, mode: Mode) -> Self {
+        Self { conf_dir: Some(mode), ..self.clone() }
     }
 
     /// As it was seen last; none where it never was, or is not readable, which is the same.
@@ -196,6 +233,7 @@ mod tests {
             boot_id: boot.into(),
             machine_id: machine.map(Into::into),
             instance_id: instance.map(Into::into),
+            conf_dir: None,
         }
     }
 
@@ -244,6 +282,11 @@ mod tests {
             write(IDENTITY, &String::from_utf8(now.to_bytes()).expect("UTF-8"));
             assert_eq!(Identity::before(&root), Some(now));
         }
+        let private = Identity::now(&root).expect("identity").in_mode(Mode::Private);
+        write(IDENTITY, &String::from_utf8(private.to_bytes()).expect("UTF-8"));
+        assert_eq!(Identity::before(&root).and_then(|before| before.conf_dir), Some(Mode::Private));
+        write(IDENTITY, r#"{"version":1,"bootID":"b","confDir":"of a later release"}"#);
+        assert_eq!(Identity::before(&root).map(|before| before.conf_dir), Some(None), "still known");
         write(IDENTITY, "torn");
         assert_eq!(Identity::before(&root), None);
         write(BOOTED, r#"{"version":1,"kind":"clone","bootID":"b"}"#);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::cli::Mode;
 use crate::node::Node;
 use crate::places::Root;
 use crate::runtime::config::RuntimeConfig;
@@ -28,6 +29,12 @@ pub(super) struct Runtime {
     /// The network that it insists on.
     #[serde(skip_serializing_if = "Option::is_none")]
     default_network: Option<String>,
+    /// From what containerd makes a conf of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conf_template: Option<PathBuf>,
+    /// Whether that template is emptied by what the runtime is told.
+    #[serde(skip)]
+    is_private: bool,
 }
 
 impl Runtime {
@@ -45,6 +52,8 @@ impl Runtime {
             reads: config.setup.conf_dir,
             bin_dirs: config.setup.bin_dirs,
             default_network: config.default_network,
+            conf_template: config.template,
+            is_private: node.conf_dir == Mode::Private,
         }))
     }
 
@@ -59,6 +68,10 @@ impl Runtime {
         let _ = writeln!(text, "         plugins in {}", dirs.join(", "));
         if let Some(network) = &self.default_network {
             let _ = writeln!(text, "         and no network but {network}");
+        }
+        if let Some(template) = &self.conf_template {
+            let told = if self.is_private { ", which it is told to leave" } else { "" };
+            let _ = writeln!(text, "         makes a conf of its own from {}{told}", template.display());
         }
     }
 }

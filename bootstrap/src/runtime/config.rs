@@ -36,6 +36,8 @@ pub struct RuntimeConfig {
     pub default_network: Option<String>,
     /// Runtime handlers that read confs of their own, with the directory.
     pub handlers: Vec<(String, PathBuf)>,
+    /// The template from which it makes a conf of its own in the directory that it reads, where it does: containerd's `conf_template`.
+    pub template: Option<PathBuf>,
 }
 
 impl RuntimeConfig {

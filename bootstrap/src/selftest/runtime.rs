@@ -65,13 +65,32 @@ impl Runtime {
         }
     }
 
+    /// What becomes of the template from which containerd makes confs, where it has one.
+    fn emptied(&self) -> String {
+        self.template().map_or_else(String::new, |template| {
+            format!("; its conf_template {template} is emptied, so it makes no conf of its own")
+        })
+    }
+
+    fn in_shared(&self) -> String {
+        self.template().map_or_else(String::new, |template| {
+            format!("; from its conf_template {template} it makes a conf there only while it has loaded none")
+        })
+    }
+
+    fn template(&self) -> Option<String> {
+        self.there()?.template.as_ref().map(|template| template.display().to_string())
+    }
+
     pub(super) fn told(&self) -> Vec<Check> {
         const ID: &str = "runtime.told";
         match (&self.told, self.mode) {
-            (_, Mode::Shared) => skipped(ID, "shared mode: the runtime reads its usual directory"),
+            (_, Mode::Shared) => {
+                skipped(ID, format!("shared mode: the runtime reads its usual directory{}", self.in_shared()))
+            }
             (_, Mode::Without) => skipped(ID, "no plugin of ours: the runtime reads its usual directory"),
             (None, Mode::Private) => skipped(ID, "there is no runtime whose configuration can be read"),
-            (Some(Ok(Rehearsed::Told(how))), Mode::Private) => ok(ID, how),
+            (Some(Ok(Rehearsed::Told(how))), Mode::Private) => ok(ID, format!("{how}{}", self.emptied())),
             (Some(Ok(Rehearsed::NotHere(why))), Mode::Private) => skipped(ID, why),
             (Some(Err(why)), Mode::Private) => decided(
                 ID,

@@ -24,6 +24,7 @@ pub fn apply(layout: &Layout, changes: Vec<Change>, mut start: impl FnMut(&Act))
         let outcome = match &change.act {
             Act::Write(write) => Some(outcome(put(layout, write))),
             Act::Remove { path, nudge } => Some(outcome(change::remove(path, *nudge))),
+            Act::RemoveTree(_) => Some(outcome(change::file_act(&change.act).map(drop))),
             Act::Mark { name, conf } => Some(outcome(ready::mark(layout, name, conf))),
             Act::Start { .. } => {
                 start(&change.act);

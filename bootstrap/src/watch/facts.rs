@@ -20,8 +20,9 @@ use crate::cli::{Global, Mode};
 use crate::confdir::ConfDir;
 use crate::digest;
 use crate::facts;
+use crate::foreign::{self, Foreign};
 use crate::node::{Node, RuntimeKind};
-use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PROBED, PROOF, Root};
+use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
 use crate::profile;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::socket;
@@ -62,6 +63,8 @@ pub struct Facts {
     pub conf_dir: PathBuf,
     /// What is in it.
     pub dir: Result<ConfDir, String>,
+    /// What others have put there, where it is ours alone: in private mode.
+    pub foreign: Vec<Foreign>,
     /// Which directory it is; none while there is none.
     pub dir_id: Option<String>,
     /// Our conf.
@@ -232,6 +235,7 @@ impl Facts {
             not_booted: booted(&root.at(BOOTED), &boot_id).err(),
             dir: ConfDir::read(&settings.conf_dir, profile::taken_away)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
+            foreign: foreign_in(&root, &node, &settings.conf_dir),
             dir_id: identity(&settings.conf_dir, false),
             name: facts::name(&layout.name()),
             leaving: layout.run_dir.join(LEAVING).exists(),
@@ -274,6 +278,12 @@ impl Facts {
         }
     }
 
+    /// Whether somebody has put something into our own directory by now.
+    #[must_use]
+    pub fn is_intruded(&self, root: &Root) -> bool {
+        !foreign_in(root, &self.node, &self.conf_dir).is_empty()
+    }
+
     /// Whether the runtime's directory is ours.
     #[must_use]
     pub const fn is_private(&self) -> bool {
@@ -314,6 +324,13 @@ impl Facts {
         directories.extend([self.conf_dir.clone(), self.layout.run_dir.join(PROOF)]);
         directories
     }
+}
+
+/// What others have put into the runtime's directory, where that is our own. A directory that is named on the command line is
+/// whoever's: nothing of it is ever taken for foreign. One that cannot be listed is told of elsewhere.
+fn foreign_in(root: &Root, node: &Node, conf_dir: &Path) -> Vec<Foreign> {
+    let is_our_own = node.conf_dir == Mode::Private && conf_dir == root.at(PRIVATE_CONF_DIR);
+    if is_our_own { foreign::look(conf_dir).unwrap_or_default() } else { Vec::new() }
 }
 
 /// Stat of every file, by which a quiet tick sees that nothing has changed without opening anything.

@@ -23,6 +23,8 @@ pub struct Memory {
     pub was_there: bool,
     /// Who took it.
     pub guard: Guard,
+    /// How often something of others was removed from our own directory, and what it was the last time.
+    pub expelled: Option<(u64, String)>,
     /// How often it was put back.
     pub repairs: u64,
     /// Where the runtime's directory is.

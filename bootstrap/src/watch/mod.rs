@@ -35,6 +35,7 @@ use crate::api::{Publisher, credential};
 use crate::change::{Change, Write};
 use crate::cli::{Global, Watch};
 use crate::exit::{Exit, Failure};
+use crate::mode;
 use crate::node::{self, Node};
 use crate::outcome::{Changed, finish};
 use crate::places::{Root, STATUS, WATCH_LOCK, WITHOUT};
@@ -168,8 +169,9 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
     let before = document::of_this_boot(&scope.root.at(STATUS));
     let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
-    let usual = Usual::find(&scope.root, &Node::load(&scope.root).unwrap_or_default());
-    let known = Known { node: &Node::default(), usual: &usual, before: None, in_pod: scope.in_pod };
+    let remembered = mode::settings(&scope.root);
+    let usual = Usual::find(&scope.root, &remembered);
+    let known = Known { node: &remembered, usual: &usual, before: None, in_pod: scope.in_pod };
     let facts = facts::Facts::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =

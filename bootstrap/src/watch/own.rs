@@ -19,6 +19,7 @@ use super::memory::Memory;
 use crate::change::{Act, Change, Write};
 use crate::conf::{POD_ANNOTATIONS, conf};
 use crate::confdir::{ConfDir, Content};
+use crate::foreign;
 use crate::install::{CONF_MODE, DEFAULT_NAME};
 use crate::node::RuntimeKind;
 use crate::profile;
@@ -101,6 +102,7 @@ pub fn decide(facts: &Facts, memory: &mut Memory, ready: bool) -> Decided {
         decided.changes.extend(taken_away(facts, own.is_some()));
         return decided;
     }
+    expel(facts, memory, &mut decided);
     directory(facts, memory, &mut decided);
     in_the_way(facts, memory, &mut decided);
     if facts.leaving {
@@ -193,6 +195,19 @@ fn shown_path(facts: &Facts) -> String {
     facts.conf_dir.join(CONF_FILE).display().to_string()
 }
 
+/// Private mode: what others have put into our directory goes at once, before our conf is there and after. It is not fought for as our
+/// conf is in a shared directory: a foreign conf gives pods a network that no policy names, and nobody else has business here.
+fn expel(facts: &Facts, memory: &mut Memory, decided: &mut Decided) {
+    if !facts.foreign.is_empty() {
+        let why = foreign::describe(&facts.conf_dir, &facts.foreign);
+        decided.changes.extend(facts.foreign.iter().map(foreign::Foreign::removal));
+        memory.expelled = Some((memory.expelled.as_ref().map_or(0, |(count, _)| *count) + 1, why.clone()));
+        decided.standing.push((Reason::ForeignConf, why));
+    } else if let Some((count, why)) = &memory.expelled {
+        decided.findings.push(format!("removed {count} times since watch began: {why}"));
+    }
+}
+
 /// Off: in shared mode our conf goes, and only ours; a private directory is not looked at by a runtime that boots without us.
 fn taken_away(facts: &Facts, ours: bool) -> Option<Change> {
     let path: PathBuf = facts.conf_dir.join(CONF_FILE);
@@ -280,6 +295,10 @@ fn in_the_way(facts: &Facts, memory: &Memory, decided: &mut Decided) {
             return;
         }
     };
+    if !facts.foreign.is_empty() {
+        // They are on their way out, so nobody has to rename them.
+        return;
+    }
     let name = facts.name.as_ref().ok().and_then(Option::as_deref);
     let name = name.or(memory.good.as_ref().map(|conf| conf.name.as_str())).unwrap_or_default();
     let before = facts.picks.instead_of_ours(dir, name);

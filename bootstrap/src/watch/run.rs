@@ -15,11 +15,12 @@ use super::document;
 use super::events::{Events, Wake, signals};
 use super::facts::{Facts, Known, Usual, prints};
 use super::memory::Memory;
-use super::pace::Pace;
+use super::pace::{AT_MOST, Pace};
 use super::{Scope, apply, pod, textfile};
 use crate::change::Act;
 use crate::cli::Mode;
 use crate::exit::{Exit, Failure};
+use crate::mode;
 use crate::node::Node;
 use crate::outcome::Outcome;
 use crate::places::STATUS;
@@ -123,7 +124,7 @@ impl<'a> Watch<'a> {
     fn hear(&mut self, first: Wake, wakes: &Receiver<Wake>) -> Option<bool> {
         let began = Instant::now();
         let (quiet, at_most) = match first {
-            Wake::Changed => self.pace.gather(self.began.elapsed()),
+            Wake::Changed => self.gathering(),
             _ => (Duration::ZERO, Duration::ZERO),
         };
         let mut next = Some(first);
@@ -146,6 +147,17 @@ impl<'a> Watch<'a> {
                     // Events are counted, not sent, until we look.
                 }
             }
+        }
+    }
+
+    /// How long to gather events. A foreign conf in our own directory is in force until it is removed, so nothing is waited for then, and
+    /// a storm does not keep us from looking for one.
+    fn gathering(&mut self) -> (Duration, Duration) {
+        let (quiet, at_most) = self.pace.gather(self.began.elapsed());
+        match &self.facts {
+            Some(facts) if facts.is_intruded(&self.scope.root) => (Duration::ZERO, Duration::ZERO),
+            Some(facts) if facts.is_private() => (quiet.min(AT_MOST), at_most.min(AT_MOST)),
+            _ => (quiet, at_most),
         }
     }
 
@@ -189,7 +201,7 @@ impl<'a> Watch<'a> {
             }
             self.facts = Some(facts);
         }
-        let known = self.facts.take().map_or_else(Node::default, |facts| facts.node);
+        let known = self.facts.take().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node);
         if self.usual.is_none() {
             let node = Node::load(&self.scope.root).unwrap_or_else(|_| known.clone());
             self.usual = Some((Usual::find(&self.scope.root, &node), None));

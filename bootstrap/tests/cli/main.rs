@@ -6,6 +6,7 @@ mod explain;
 mod gate;
 mod install;
 mod kubelet;
+mod mode;
 mod node;
 mod pod;
 mod policy;

@@ -9,7 +9,7 @@ use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, ensure_only, migrating, private, until_up};
+use crate::{NEEDS, boot_with_pods, ensure_only, migrating, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -21,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
                 "lables",
             )
         }),
+        trial("a_bad_node_json_holds_no_runtime_in_shared_mode", NEEDS, shared_runtime_starts),
         trial("a_bad_policy_holds_kubelet_until_it_is_mended", NEEDS, || {
             held_by("kubelet.service", "/etc/crossfade/policy.json", "{", "policy.json")
         }),
@@ -57,6 +58,28 @@ fn held_by(unit: &str, file: &str, content: &str, words: &str) -> Result<()> {
     until_up(&mut machine)?;
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
+    ensure_only(&machine, Network::New)
+}
+
+/// Of node.json nothing concerns the runtime in shared mode, so pods that live are served; a new one waits for kubelet, which says why.
+fn shared_runtime_starts() -> Result<()> {
+    let file = "/etc/crossfade/node.json";
+    let mut machine = migrating("shared", json!({}))?;
+    boot_with_pods(&mut machine)?;
+    let good = machine.read(file)?;
+    machine.write(file, r#"{"version":1,"lables":{}}"#)?;
+    machine.reboot()?;
+    let starts = machine.kubelet_starts()?.len();
+    machine
+        .until("the runtime", |machine| Ok(machine.show("containerd.service", "ActiveState") == "active"))?;
+    machine.until("kubelet held back", |machine| {
+        Ok(machine.show("kubelet.service", "ActiveState") == "activating")
+    })?;
+    ensure!(machine.kubelet_starts()?.len() == starts, "kubelet was started: {:?}", machine.events()?);
+    machine.write(file, good)?;
+    until_up(&mut machine)?;
+    machine.open_gate(Network::New)?;
+    machine.until_pods(4)?;
     ensure_only(&machine, Network::New)
 }
 

@@ -38,7 +38,9 @@ fn main() -> Result<ExitCode> {
             without_events_it_looks_every_so_often,
             off_takes_our_conf_away_and_ends;
         private:
-            our_conf_comes_with_its_network_and_nothing_touches_it;
+            our_conf_comes_with_its_network_and_nothing_touches_it,
+            a_conf_of_others_in_our_directory_is_removed_as_often_as_it_comes,
+            a_conf_of_others_that_cannot_be_removed_keeps_the_node_from_being_ready;
         proving:
             a_network_is_proven_before_its_conf_comes,
             what_a_killed_proof_left_is_ended_by_the_next;

@@ -68,6 +68,7 @@ pub(super) fn gather(root: &Root, found: Found) -> Result<RuntimeConfig, String>
         file,
         setup,
         default_network: None,
+        template: text("conf_template").map(PathBuf::from),
     })
 }
 
@@ -204,10 +205,37 @@ impl<'a> Cri<'a> {
     }
 }
 
-/// Where in a dump the conf directory is named, as keys from the outside in.
-#[must_use]
-pub fn conf_dir_at(dump: &Value) -> [&'static str; 4] {
-    ["plugins", Cri::of(dump).key, "cni", "conf_dir"]
+/// A key of the CRI plugin's CNI section that is ours to set in private mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CniKey {
+    /// Where containerd reads confs.
+    ConfDir,
+    /// From what containerd makes a conf of its own, in that same directory, as soon as kubelet tells it the node's pod CIDR (CRI
+    /// `UpdateRuntimeConfig`). GKE and AKS kubenet set it. *Source*: containerd's `pkg/cri/server/update_runtime_config.go`, 1.6 to 2.x.
+    ConfTemplate,
+}
+
+impl CniKey {
+    /// As containerd spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConfDir => "conf_dir",
+            Self::ConfTemplate => "conf_template",
+        }
+    }
+
+    /// Where it is in a dump, as keys from the outside in.
+    #[must_use]
+    pub fn at(self, dump: &Value) -> [&'static str; 4] {
+        ["plugins", Cri::of(dump).key, "cni", self.name()]
+    }
+
+    /// What a dump says for it; an empty text says nothing.
+    #[must_use]
+    pub fn of(self, dump: &Value) -> Option<&str> {
+        Cri::of(dump).cni(self.name()).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
 }
 
 /// Whether a dump is that of containerd 2 or newer, which merges what it imports key by key.
@@ -216,7 +244,8 @@ pub fn merges_keys(dump: &Value) -> bool {
     Cri::of(dump).key == SECTION_2
 }
 
-/// A dump with another conf directory, that imports nothing: what was imported is in it already, and would count once more.
+/// A dump with another conf directory and without a template of confs. It imports nothing: what was imported is in it already, and
+/// would count once more.
 ///
 /// # Errors
 /// It is no dump of a containerd with a CRI plugin.
@@ -224,7 +253,7 @@ pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, String
     let tree = tree(file, dump)?;
     let mut document: DocumentMut =
         dump.parse().map_err(|_| format!("the dump of {} is no TOML", file.display()))?;
-    let keys = conf_dir_at(&tree);
+    let keys = CniKey::ConfDir.at(&tree);
     if keys.iter().try_fold(&tree, |tree, key| tree.get(key)).is_none() {
         return Err(format!(
             "containerd's configuration {} has no {}: its CRI plugin is switched off",
@@ -232,19 +261,27 @@ pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, String
             keys.join(".")
         ));
     }
-    let at = keys.iter().fold(document.as_item_mut(), |at: &mut Item, key| &mut at[*key]);
-    *at = value(conf_dir.display().to_string());
+    let mut set = |keys: [&str; 4], text: &str| {
+        let at = keys.iter().fold(document.as_item_mut(), |at: &mut Item, key| &mut at[*key]);
+        *at = value(text);
+    };
+    set(keys, &conf_dir.display().to_string());
+    if CniKey::ConfTemplate.of(&tree).is_some() {
+        set(CniKey::ConfTemplate.at(&tree), "");
+    }
     document["imports"] = value(toml_edit::Array::new());
     Ok(document.to_string())
 }
 
-/// A drop-in that changes the conf directory of containerd 2 alone.
+/// A drop-in that changes the conf directory of containerd 2, and empties its template of confs, and nothing else.
 #[must_use]
 pub fn drop_in(conf_dir: &Path) -> String {
     format!(
         "# Written by crossfade-bootstrap render --runtime at every start of the runtime; node.json decides.\n\
-         version = 3\n\n[plugins.'{SECTION_2}'.cni]\n  conf_dir = '{}'\n",
-        conf_dir.display()
+         version = 3\n\n[plugins.'{SECTION_2}'.cni]\n  {} = '{}'\n  {} = ''\n",
+        CniKey::ConfDir.name(),
+        conf_dir.display(),
+        CniKey::ConfTemplate.name()
     )
 }
 

@@ -50,6 +50,7 @@ pub(super) fn gather(root: &Root, found: Found) -> Result<RuntimeConfig, String>
         },
         default_network: default_network.filter(|name| !name.is_empty()),
         handlers: Vec::new(),
+        template: None,
     })
 }
 

@@ -1,7 +1,8 @@
 //! `render --runtime`: what the runtime is told on its command line, at every start of it.
 //!
-//! Private mode only. CRI-O has flags for its conf directory and for the network that it uses. containerd has none: it is given a copy of its effective configuration in
-//! which that directory alone differs, and containerd itself is asked whether that is so. containerd 2 merges what it imports key by
+//! Private mode only. CRI-O has flags for its conf directory and for the network that it uses. containerd has none: it is given a copy of
+//! its effective configuration in which that directory alone differs, and a template from which it would write a conf into it is empty;
+//! containerd itself is asked whether that is so. containerd 2 merges what it imports key by
 //! key, so where it imports from a volatile directory a drop-in there does it, and the command line stays as it is.
 //!
 //! Everything lies below /run: a boot without us has no trace of it. A copy may hold credentials of registries, as the original does:
@@ -16,11 +17,13 @@ use shim::file::PRIVATE;
 use shim::layout::Layout;
 use shim::request::is_name;
 
-use super::{RuntimeConfig, containerd, read, tree};
+use super::containerd::{self, CniKey};
+use super::{RuntimeConfig, read, tree};
 use crate::change::{self, Act, Change, Write};
 use crate::cli::{Global, Mode};
 use crate::exit::{Exit, Failure};
 use crate::facts;
+use crate::mode;
 use crate::node::{Node, RuntimeKind};
 use crate::outcome::{Changed, carry_out, finish};
 use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ENV, Root};
@@ -52,28 +55,50 @@ enum Told {
 /// Writes what the runtime is told in private mode; removes it in shared mode and when switched off.
 ///
 /// # Errors
-/// Bad settings; a runtime that cannot be told, or that would differ in more than its conf directory. Then nothing is left of
-/// what was written, and the runtime must not start.
+/// In private mode alone, for elsewhere nothing of ours may keep the runtime from starting: bad settings; a runtime that cannot be
+/// told, or that would differ in more than its conf directory. Then nothing is left of what was written, and the runtime must not start.
 pub fn render_runtime(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off(&root) {
-        return finish(global, remove(&root, "switched off"), vec![off.to_string()]);
+        return Ok(let_go(global, remove(&root, "switched off"), vec![off.to_string()]));
     }
-    let node = Node::load(&root).map_err(Failure::settings)?;
-    let why = match node.conf_dir {
+    let (mode, loaded) = match Node::load(&root) {
+        Ok(node) => (node.conf_dir, Ok(node)),
+        Err(why) => {
+            let (mode, told) = mode::of_unusable(&root);
+            (mode, Err(format!("{why} (the node is taken for one in mode {}: {told})", mode.as_str())))
+        }
+    };
+    let why = match mode {
         Mode::Private => None,
         Mode::Shared => Some("shared mode"),
         Mode::Without => Some("no plugin of ours here (confDir none)"),
     };
     if let Some(why) = why {
-        return finish(global, remove(&root, why), Vec::new());
+        return Ok(let_go(global, remove(&root, why), loaded.err().into_iter().collect()));
     }
+    let node = loaded.map_err(Failure::settings)?;
     let told = private(global, &root, &node);
     if told.is_err() && !global.dry_run {
         // Half of it would be worse than nothing: without the words the gate stays shut.
         carry_out(remove(&root, "it cannot be rendered"))?;
     }
     told
+}
+
+/// Carries out what takes our words away. What cannot be done is a note, since the runtime has to start all the same.
+fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Changed {
+    if global.dry_run {
+        return Changed::planned(changes, notes);
+    }
+    let mut done = Vec::with_capacity(changes.len());
+    for change in changes {
+        match carry_out(vec![change]) {
+            Ok(one) => done.extend(one),
+            Err(failure) => notes.extend(failure.findings),
+        }
+    }
+    Changed::applied(done, notes)
 }
 
 fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure> {
@@ -194,7 +219,7 @@ fn gone(path: &Path, why: &str) -> Change {
     }
 }
 
-/// Asks containerd what it would make of it: it may differ from now in the conf directory alone.
+/// Asks containerd what it would make of it: it may differ from now in the conf directory and in an emptied template alone.
 fn prove(root: &Root, asked: &Asked, told: &Told) -> Result<(), String> {
     let place = match told {
         Told::Words(_) => return Ok(()),
@@ -241,18 +266,23 @@ fn compare(asked: &Asked, told: &Told, place: &Path) -> Result<(), String> {
     held(&before, &after)
 }
 
-/// Whether two dumps differ in the conf directory, which is ours now, and in nothing else.
+/// Whether two dumps differ in the conf directory, which is ours now, in the template, which is empty now, and in nothing else.
 fn held(before: &Value, after: &Value) -> Result<(), String> {
-    let at = containerd::conf_dir_at(after);
-    let now = at.iter().try_fold(after, |tree, key| tree.get(key)).and_then(Value::as_str);
-    let conf_dir = at.join(".");
-    if now != Some(PRIVATE_CONF_DIR) {
+    let [conf_dir, template] = [CniKey::ConfDir, CniKey::ConfTemplate].map(|key| key.at(after).join("."));
+    if CniKey::ConfDir.of(after) != Some(PRIVATE_CONF_DIR) {
         return Err(format!(
             "containerd would not read {PRIVATE_CONF_DIR}: something else decides {conf_dir}"
         ));
     }
-    let differs: Vec<_> =
-        containerd::differences(before, after).into_iter().filter(|key| *key != conf_dir).collect();
+    if CniKey::ConfTemplate.of(after).is_some() {
+        return Err(format!(
+            "containerd would write a conf of its own into {PRIVATE_CONF_DIR}: something else decides {template}"
+        ));
+    }
+    let differs: Vec<_> = containerd::differences(before, after)
+        .into_iter()
+        .filter(|key| *key != conf_dir && *key != template)
+        .collect();
     if differs.is_empty() {
         Ok(())
     } else {
@@ -292,7 +322,7 @@ fn leftovers(root: &Root) -> Vec<PathBuf> {
 /// What is missing, and what to do.
 pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), String> {
     if config.setup.conf_dir == Path::new(PRIVATE_CONF_DIR) {
-        return Ok(());
+        return writes_nothing(config.template.as_deref());
     }
     let env = read(root, Path::new(RUNTIME_ENV))?.unwrap_or_default();
     let words = env.trim().strip_prefix(ARGUMENTS).and_then(|rest| rest.strip_prefix('='));
@@ -308,8 +338,21 @@ pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), String> {
             config.unit.as_deref().unwrap_or(config.kind.unit())
         ));
     }
-    if config.kind == RuntimeKind::Containerd && !root.at(CONTAINERD_CONFIG).is_file() {
-        return Err(format!("{CONTAINERD_CONFIG} is gone: restart containerd, whose start writes it"));
+    if config.kind == RuntimeKind::Crio {
+        return Ok(());
     }
-    Ok(())
+    let copy = Path::new(CONTAINERD_CONFIG);
+    let text = read(root, copy)?
+        .ok_or_else(|| format!("{CONTAINERD_CONFIG} is gone: restart containerd, whose start writes it"))?;
+    writes_nothing(CniKey::ConfTemplate.of(&tree(copy, &text)?).map(Path::new))
+}
+
+/// Whether containerd leaves our directory to us.
+fn writes_nothing(template: Option<&Path>) -> Result<(), String> {
+    let Some(template) = template else { return Ok(()) };
+    Err(format!(
+        "containerd makes a conf of its own from {} ({}) in {PRIVATE_CONF_DIR}: restart containerd, whose start empties that key",
+        template.display(),
+        CniKey::ConfTemplate.name()
+    ))
 }

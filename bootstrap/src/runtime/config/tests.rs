@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::containerd::CniKey;
 use super::*;
 use crate::places::PRIVATE_CONF_DIR;
 
@@ -78,6 +79,21 @@ fn containerd_in_every_version_of_its_configuration() {
             (found.kind, found.program, found.unit.as_deref()),
             (RuntimeKind::Containerd, None, Some("containerd.service"))
         );
+    }
+}
+
+#[test]
+fn a_template_of_confs_is_seen_in_every_version_of_the_configuration() {
+    for (config, template) in [
+        ("[plugins.cri.cni]\nconf_template = '/1'", Some("/1")),
+        ("version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".cni]\nconf_template = '/2'", Some("/2")),
+        ("version = 3\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nconf_template = '/3'", Some("/3")),
+        ("version = 3\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nconf_template = ''", None),
+        ("", None),
+    ] {
+        let tree =
+            Tree::new(&[(UNIT, &service("/usr/bin/containerd")), ("etc/containerd/config.toml", config)]);
+        assert_eq!(tree.found().template.as_deref(), template.map(Path::new), "{config}");
     }
 }
 
@@ -228,13 +244,14 @@ version = 2
     [plugins."io.containerd.grpc.v1.cri".cni]
       bin_dir = "/opt/cni/bin"
       conf_dir = "/etc/cni/net.d"
+      conf_template = "/etc/containerd/template"
 
     [plugins."io.containerd.grpc.v1.cri".registry.configs."r.example".auth]
       password = "p"
 "#;
 
 #[test]
-fn a_copy_differs_in_the_conf_directory_and_imports_nothing() {
+fn a_copy_differs_in_conf_directory_and_template_and_imports_nothing() {
     let file = Path::new("/etc/containerd/config.toml");
     let copy = containerd::derive(file, DUMP, Path::new(PRIVATE_CONF_DIR)).expect("derived");
     let changed: Vec<_> = DUMP
@@ -243,10 +260,13 @@ fn a_copy_differs_in_the_conf_directory_and_imports_nothing() {
         .filter(|(one, other)| one != other)
         .map(|(_, line)| line.trim())
         .collect();
-    assert_eq!(changed, ["imports = []", r#"conf_dir = "/run/crossfade/net.d""#]);
+    assert_eq!(changed, ["imports = []", r#"conf_dir = "/run/crossfade/net.d""#, r#"conf_template = """#]);
     let tree = |text: &str| -> Value { super::tree(file, text).expect("TOML") };
-    let at = containerd::conf_dir_at(&tree(DUMP)).join(".");
-    assert_eq!(containerd::differences(&tree(DUMP), &tree(&copy)), [at]);
+    let keys = [CniKey::ConfDir, CniKey::ConfTemplate].map(|key| key.at(&tree(DUMP)).join("."));
+    assert_eq!(containerd::differences(&tree(DUMP), &tree(&copy)), keys);
+    let without = DUMP.replace("      conf_template = \"/etc/containerd/template\"\n", "");
+    let copy = containerd::derive(file, &without, Path::new(PRIVATE_CONF_DIR)).expect("derived");
+    assert!(!copy.contains("conf_template"), "what was not said stays unsaid: {copy}");
     let none = containerd::derive(file, "version = 2\n[plugins.x]\n", Path::new("/x")).expect_err("no CRI");
     assert!(none.contains("CRI plugin"), "{none}");
 }

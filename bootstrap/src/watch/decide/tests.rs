@@ -57,6 +57,7 @@ impl World {
             networks: [Side::Old, Side::New].map(network).into(),
             conf_dir: DIR.into(),
             dir: Ok(ConfDir { path: DIR.into(), ..ConfDir::default() }),
+            foreign: Vec::new(),
             dir_id: Some("d1".into()),
             own: Ok(None),
             name: Ok(Some("oldnet".into())),
@@ -204,6 +205,40 @@ fn private_our_conf_appears_when_the_attached_networks_are_ready_and_stays() {
     assert_eq!((told.reason, told.changes.len()), ("WaitingForNetwork", 0), "it stays");
     world.facts.policy = Err("torn".into());
     assert_eq!(world.round(1).changes.len(), 0, "it stays");
+}
+
+#[test]
+fn private_a_foreign_conf_goes_in_every_round_and_the_node_is_not_ready_while_it_is_there() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    std::fs::write(scratch.path().join("10-containerd-net.conflist"), "{").expect("file");
+    let foreign = crate::foreign::look(scratch.path()).expect("listed");
+    let mut world = World::new(Mode::Private);
+    world.red(Side::Old, true);
+    world.facts.foreign.clone_from(&foreign);
+    const GONE: &str = "remove 10-containerd-net.conflist";
+    let told = world.round(0);
+    assert_eq!(
+        (told.reason, told.changes),
+        ("ForeignConf", vec![GONE.to_owned()]),
+        "before our conf is there"
+    );
+    assert_eq!(told.happened, ["ForeignConf"]);
+    // Written again and again: no war is called, nothing is left alone.
+    world.red(Side::Old, false);
+    for round in 0..30 {
+        let told = world.round(1);
+        assert_eq!(told.reason, "ForeignConf", "round {round}");
+        assert_eq!(told.changes[0], GONE, "round {round}");
+    }
+    assert!(matches!(&world.facts.own, Ok(Some(_))), "our conf is not held up, for it sorts first");
+    world.facts.foreign.clear();
+    let decision = decide(&world.facts, &world.memory, ME);
+    assert!(decision.report.ready, "{:?}", decision.report);
+    assert!(
+        decision.document.findings[0].starts_with("removed 31 times"),
+        "{:?}",
+        decision.document.findings
+    );
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! A node whose node.json cannot be used: in which mode it is all the same.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::node::mode;
+use crate::tree::{OURS, Tree};
+
+const BROKEN: &str = r#""lables": {}"#;
+const ENV: &str = "run/crossfade/runtime.env";
+
+/// The last boot was in this mode.
+fn remembered(tree: &Tree, mode: &str) {
+    tree.write(
+        "var/lib/crossfade/boot.json",
+        &json!({"version": 1, "bootID": "zero", "confDir": mode}).to_string(),
+    );
+}
+
+#[test]
+fn it_holds_the_runtime_in_private_mode_and_never_in_shared_mode() {
+    type Make = fn(&Tree);
+    let cases: [(&str, Make, i32); 9] = [
+        ("remembered as shared", |tree| remembered(tree, "shared"), 0),
+        ("remembered as private", |tree| remembered(tree, "private"), 78),
+        ("remembered as a final image", |tree| remembered(tree, "none"), 0),
+        ("nothing is known", |_| {}, 78),
+        (
+            "a first boot over an image's shared mode",
+            |tree| {
+                tree.write("usr/lib/crossfade/node.json", r#"{"version": 1, "confDir": "shared"}"#);
+            },
+            0,
+        ),
+        (
+            "a first boot over an image's private mode",
+            |tree| {
+                tree.write("usr/lib/crossfade/node.json", r#"{"version": 1, "confDir": "private"}"#);
+            },
+            78,
+        ),
+        (
+            "installed, and never booted since",
+            |tree| {
+                let conf =
+                    json!({"cniVersion": "1.0.0", "name": "oldnet", "plugins": [{"type": "crossfade"}]});
+                tree.write(OURS, &conf.to_string());
+            },
+            0,
+        ),
+        (
+            "the file itself says private",
+            |tree| {
+                remembered(tree, "shared");
+                tree.node(&format!(r#""confDir": "private", {BROKEN}"#));
+            },
+            78,
+        ),
+        (
+            "the file itself says shared",
+            |tree| {
+                remembered(tree, "private");
+                tree.node(&format!(r#""confDir": "shared", {BROKEN}"#));
+            },
+            0,
+        ),
+    ];
+    for (what, make, status) in cases {
+        let tree = Tree::new();
+        tree.node(BROKEN);
+        make(&tree);
+        tree.write(ENV, "CROSSFADE_RUNTIME_ARGS=of an earlier start\n");
+        let run = tree.run(&["render", "--runtime"]);
+        let told = run.out + &run.err;
+        assert_eq!(run.status, status, "{what}: {told}");
+        assert!(told.contains("lables"), "{what}: what is wrong is not said: {told}");
+        assert_eq!(tree.has(ENV), status != 0, "{what}: {told}");
+        // kubelet waits in every mode, and says why.
+        assert!(tree.told(&["gate", "--dry-run"], 78).contains("lables"), "{what}");
+    }
+}
+
+#[test]
+fn what_others_could_have_written_names_no_mode() {
+    let tree = Tree::new();
+    remembered(&tree, "private");
+    tree.node(r#""confDir": "shared""#);
+    mode(&tree.path("etc/crossfade/node.json"), 0o666);
+    assert!(tree.told(&["render", "--runtime"], 78).contains("chmod"));
+}
+
+#[test]
+fn every_boot_remembers_its_mode() {
+    let tree = Tree::new();
+    tree.told(&["boot"], 0);
+    assert_eq!(tree.json("var/lib/crossfade/boot.json")["confDir"], "shared");
+    tree.boots("two");
+    tree.node(BROKEN);
+    tree.told(&["boot"], 78);
+    assert!(tree.told(&["render", "--runtime"], 0).contains("the last boot was in this mode"));
+}
+
+#[test]
+fn what_cannot_be_taken_away_keeps_no_runtime_from_starting_in_shared_mode() {
+    let tree = Tree::new();
+    fs::create_dir_all(tree.path(ENV)).expect("a directory in its place");
+    assert!(tree.told(&["render", "--runtime"], 0).contains("runtime.env"));
+}
+
+#[test]
+fn watch_writes_no_conf_into_the_agents_directory_of_a_private_node() {
+    let tree = Tree::new();
+    tree.conf("10-calico.conflist", "calico", "bridge");
+    tree.told(&["boot"], 0);
+    // It went over to private mode since, and its conf with it.
+    fs::remove_file(tree.path(OURS)).expect("not there");
+    remembered(&tree, "private");
+    tree.node(BROKEN);
+    let told = tree.run(&["watch", "--once", "--dry-run"]);
+    let told = told.out + &told.err;
+    assert!(told.contains("lables") && !told.contains(OURS), "{told}");
+}
