@@ -21,6 +21,8 @@ pub const DISABLED: &str = "/etc/crossfade/disabled";
 pub const PRIVATE_CONF_DIR: &str = "/run/crossfade/net.d";
 /// What systemd adds to kubelet's command line: `CROSSFADE_KUBELET_ARGS`.
 pub const KUBELET_ENV: &str = "/run/crossfade/kubelet.env";
+/// The directory of configuration drop-ins that kubelet is told of instead of its own, where our taints go into a file.
+pub const KUBELET_CONFIG_DIR: &str = "/run/crossfade/kubelet.conf.d";
 /// What systemd adds to the runtime's command line: `CROSSFADE_RUNTIME_ARGS`.
 pub const RUNTIME_ENV: &str = "/run/crossfade/runtime.env";
 /// The copy of containerd's configuration that names our conf directory.

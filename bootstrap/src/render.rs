@@ -4,11 +4,13 @@
 //! this has run as its ExecStartPre. Equal bytes are not rewritten; where there is nothing to say the file goes.
 
 pub mod check;
+mod drop_in;
 pub mod platform;
 
 use serde::Serialize;
 
 use self::check::{Checked, Way};
+pub use self::drop_in::remove as remove_drop_ins;
 use self::platform::Fragment;
 use crate::change::{Act, Change, Write};
 use crate::cli::{Global, Render};
@@ -75,8 +77,8 @@ pub fn render(global: &Global, wanted: &Render) -> Result<Rendered, Failure> {
         let way = if root.is_node() { Way::Loaded } else { Way::Files };
         return check::check(&root, way).map(Rendered::Checked);
     }
-    let (change, notes) = decide(&root)?;
-    finish(global, vec![change], notes).map(Rendered::Changed)
+    let (changes, notes) = decide(&root)?;
+    finish(global, changes, notes).map(Rendered::Changed)
 }
 
 /// node.json with labels and taints that kubelet takes.
@@ -110,8 +112,8 @@ pub fn speaks(root: &Root, node: &Node) -> bool {
     own(root, node) != Own::default() || node.gate.give_up_secs.is_some()
 }
 
-/// The change, and what a person may want to know.
-fn decide(root: &Root) -> Result<(Change, Vec<String>), Failure> {
+/// The changes, and what a person may want to know. What the environment file names is there before it.
+fn decide(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
     if let Some(off) = switch::off(root) {
         return Ok((remove(root, &off.to_string()), Vec::new()));
     }
@@ -132,8 +134,16 @@ fn decide(root: &Root) -> Result<(Change, Vec<String>), Failure> {
     let Some(text) = environment_file(&registration) else {
         return Ok((remove(root, "there is nothing to say"), notes));
     };
+    let mut changes = match (&registration.drop_in, &found.drop_ins) {
+        (Some(ours), Some(theirs)) => drop_in::write(root, theirs, ours)?,
+        _ => Vec::new(),
+    };
     let write = Write { path: root.at(KUBELET_ENV), bytes: text.into_bytes(), mode: MODE, nudge: false };
-    Ok((Change::file(write, &registration.arguments.join(" ")), notes))
+    changes.push(Change::file(write, &registration.arguments.join(" ")));
+    if registration.drop_in.is_none() {
+        changes.extend(drop_in::remove(root, "the taints are on the command line, or there are none"));
+    }
+    Ok((changes, notes))
 }
 
 /// What kubelet would register without us, and what it registers with us; for whoever explains it.
@@ -177,11 +187,12 @@ fn complete(own: &Own, found: &Found) -> Result<(), Failure> {
     Err(Failure { exit: if found.broken.is_empty() { Exit::TryLater } else { Exit::Failed }, findings })
 }
 
-fn remove(root: &Root, why: &str) -> Change {
+fn remove(root: &Root, why: &str) -> Vec<Change> {
     let path = root.at(KUBELET_ENV);
-    if path.symlink_metadata().is_ok() {
+    let file = if path.symlink_metadata().is_ok() {
         Change::remove(path, false, why)
     } else {
         Change::new(Act::Keep, path.display().to_string(), format!("not there; {why}"))
-    }
+    };
+    [file].into_iter().chain(drop_in::remove(root, why)).collect()
 }

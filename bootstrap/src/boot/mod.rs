@@ -21,6 +21,7 @@ use crate::exit::Failure;
 use crate::node::Node;
 use crate::outcome::{Changed, carry_out, finish};
 use crate::places::{BOOTED, KUBELET_ENV, Root, UNFIT};
+use crate::render;
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::switch;
 
@@ -59,6 +60,7 @@ fn leave(root: &Root) -> Vec<Change> {
     let files = [KUBELET_ENV, UNFIT, BOOTED].map(|path| root.at(path));
     let there = files.into_iter().filter(|path| path.symlink_metadata().is_ok());
     changes.extend(there.map(|path| Change::remove(path, false, "switched off")));
+    changes.extend(render::remove_drop_ins(root, "switched off"));
     changes.extend(config::leave(root));
     changes
 }

@@ -123,7 +123,7 @@ impl Registered {
             return Ok(None);
         }
         let (found, registration) = render::registration(root, node)?;
-        let Registration { arguments, labels, taints, mut notes, conflicts } = registration;
+        let Registration { arguments, labels, taints, mut notes, conflicts, drop_in: _ } = registration;
         notes.extend(conflicts);
         notes.extend(found.broken);
         let absent = found.absent.iter();

@@ -59,32 +59,54 @@ struct Entry {
 /// One line that names the file: it cannot be read, or kubelet would exit for it.
 pub fn read(root: &Root, path: &Path) -> Result<Option<Said>, String> {
     let named = |why: String| format!("{}: {why}", path.display());
-    let mut file = match fs::File::open(locate(root, path)) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(named(e.to_string())),
+    let Some(bytes) = bytes(root, path)? else {
+        return Ok(None);
     };
-    let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| named("expected UTF-8".into()))?;
     parse(&text).map(Some).map_err(named)
 }
 
-/// The configuration files that a command line names, in the order in which kubelet takes them: `--config`, then every file of
-/// `--config-dir`; of several flags the last counts. And the directory, where it is named and not there.
+/// The bytes of one file, as the node sees it; none where there is none.
+///
+/// # Errors
+/// One line that names the file: it cannot be read.
+pub fn bytes(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, String> {
+    let named = |e: std::io::Error| format!("{}: {e}", path.display());
+    let mut file = match fs::File::open(locate(root, path)) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(named(e)),
+    };
+    read_bounded(&mut file, MAX_BYTES).map(Some).map_err(named)
+}
+
+/// The configuration files that a command line names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Files {
+    /// `--config`.
+    pub main: Option<PathBuf>,
+    /// The files of `--config-dir` in the order in which they are merged; none where kubelet reads no such directory.
+    pub drop_ins: Option<Vec<PathBuf>>,
+    /// That directory, where it is named and not there.
+    pub absent: Option<PathBuf>,
+}
+
+impl Files {
+    /// All of them, in the order in which kubelet takes them.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = &PathBuf> {
+        self.main.iter().chain(self.drop_ins.iter().flatten())
+    }
+}
+
+/// The configuration files that a command line names; of several flags the last counts.
 #[must_use]
-pub fn files(root: &Root, words: &[Word]) -> (Vec<PathBuf>, Option<PathBuf>) {
+pub fn files(root: &Root, words: &[Word]) -> Files {
     let last = |name| given(words, name).last().map(|flag| flag.value).filter(|value| !value.is_empty());
     // Relative to kubelet's working directory, which is the root unless its unit says otherwise.
     let absolute = |value: &str| Path::new("/").join(value);
-    let mut files: Vec<PathBuf> = last("config").map(absolute).into_iter().collect();
-    let Some(dir) = last("config-dir").map(absolute) else {
-        return (files, None);
-    };
-    match drop_ins(root, &dir) {
-        Some(drop_ins) => files.extend(drop_ins),
-        None => return (files, Some(dir)),
-    }
-    (files, None)
+    let dir = last("config-dir").map(absolute);
+    let drop_ins = dir.as_ref().and_then(|dir| drop_ins(root, dir));
+    Files { main: last("config").map(absolute), absent: dir.filter(|_| drop_ins.is_none()), drop_ins }
 }
 
 /// The files of a `--config-dir` in the order in which they are merged: by their whole name, directories within taken where their

@@ -19,6 +19,10 @@ pub struct Found {
     pub labels: Vec<Label>,
     /// Lists of taints; the last one is what kubelet would register.
     pub lists: Vec<List>,
+    /// The files of `--config-dir` in the order in which they are merged; none where kubelet reads no such directory.
+    pub drop_ins: Option<Vec<PathBuf>>,
+    /// Somebody says `--register-with-taints`, which counts before every file.
+    pub flags_taints: bool,
     /// Files and directories that the command line names and that are not there; kubelet does not start without them.
     pub absent: Vec<PathBuf>,
     /// What kubelet would exit for, one line each.
@@ -60,6 +64,7 @@ impl Found {
         found.take_configuration(root, &words);
         for flag in given(&words, "register-with-taints") {
             let source = source(unit, "--register-with-taints", &flag);
+            found.flags_taints = true;
             match taint::parse(flag.value) {
                 Ok(taints) => found.lists.push(List { source, taints }),
                 Err(why) => found.broken.push(format!("{source}: {why}")),
@@ -76,16 +81,17 @@ impl Found {
 
     /// `--config`, then every file of `--config-dir`; of several flags the last counts.
     fn take_configuration(&mut self, root: &Root, words: &[Word]) {
-        let (files, absent) = config::files(root, words);
-        self.absent.extend(absent);
-        for file in files {
-            match config::read(root, &file) {
+        let files = config::files(root, words);
+        self.absent.extend(files.absent.clone());
+        self.drop_ins.clone_from(&files.drop_ins);
+        for file in files.all() {
+            match config::read(root, file) {
                 Ok(Some(Said { taints, registers, endpoint: _ })) => {
                     let source = format!("registerWithTaints in {}", file.display());
                     self.lists.extend(taints.map(|taints| List { source, taints }));
                     self.registers = registers.unwrap_or(self.registers);
                 }
-                Ok(None) => self.absent.push(file),
+                Ok(None) => self.absent.push(file.clone()),
                 Err(why) => self.broken.push(why),
             }
         }

@@ -9,12 +9,16 @@
 //! - a key with an effect is one taint to the API server, and may come once. Its value is the last one that was said; ours, where
 //!   node.json gives one;
 //! - ours, at the end;
+//! - where kubelet reads a directory of configuration drop-ins and nobody uses the flag, which is deprecated, we do not either: the union
+//!   is the last file of a directory of ours, behind copies of theirs. It lies below /run, so that it does not outlive us, and nobody's
+//!   file can come after it;
 //! - where we have none, nothing is said at all, and kubelet does what it would have done without us.
 
 use std::collections::BTreeMap;
 
 use super::found::{Found, Label, OURS};
 use super::taint::Taint;
+use crate::places::KUBELET_CONFIG_DIR;
 
 /// What is ours to say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +34,8 @@ pub struct Own {
 pub struct Registration {
     /// Our words on kubelet's command line; none where we have nothing to say.
     pub arguments: Vec<String>,
+    /// Our configuration drop-in, where the taints go into one.
+    pub drop_in: Option<String>,
     /// Every label with who says so, by key.
     pub labels: Vec<Label>,
     /// Every taint with who says so, in the order in which they are registered.
@@ -56,8 +62,20 @@ pub fn decide(own: &Own, found: &Found) -> Registration {
         told.arguments.push(format!("--node-labels={}", pairs.join(",")));
     }
     if !own.taints.is_empty() {
-        let all: Vec<String> = told.taints.iter().map(|(taint, _)| taint.to_string()).collect();
-        told.arguments.push(format!("--register-with-taints={}", all.join(",")));
+        match &found.drop_ins {
+            Some(theirs) if !found.flags_taints => {
+                told.drop_in = Some(drop_in(&told.taints));
+                told.arguments.push(format!("--config-dir={KUBELET_CONFIG_DIR}"));
+                told.notes.push(format!(
+                    "the taints are the last file of {KUBELET_CONFIG_DIR}, behind copies of the {} files of kubelet's own --config-dir",
+                    theirs.len()
+                ));
+            }
+            _ => {
+                let all: Vec<String> = told.taints.iter().map(|(taint, _)| taint.to_string()).collect();
+                told.arguments.push(format!("--register-with-taints={}", all.join(",")));
+            }
+        }
     }
     if !found.registers && !told.arguments.is_empty() {
         told.conflicts.push(
@@ -77,6 +95,17 @@ pub fn environment_file(registration: &Registration) -> Option<String> {
         "# Written by crossfade-bootstrap render at every start of kubelet; edit node.json instead.\n{OURS}={}\n",
         registration.arguments.join(" ")
     ))
+}
+
+/// A file of `--config-dir` that says all of the taints. *Source*: `kubelet/config/v1beta1/types.go`, `KubeletConfiguration`.
+fn drop_in(taints: &[(Taint, String)]) -> String {
+    let list: Vec<&Taint> = taints.iter().map(|(taint, _)| taint).collect();
+    let file = serde_json::json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "registerWithTaints": list,
+    });
+    format!("{file:#}\n")
 }
 
 fn labels(own: &Own, found: &Found, told: &mut Registration) {

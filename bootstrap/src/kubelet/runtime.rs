@@ -36,7 +36,7 @@ pub fn endpoint(root: &Root, unit: &str) -> Option<Named> {
         let endpoint = config::read(root, file).ok().flatten()?.endpoint?;
         Some(Named { endpoint, by: format!("containerRuntimeEndpoint in {}", file.display()) })
     };
-    by_flag.or_else(|| config::files(root, &words).0.iter().rev().find_map(|file| by_file(file)))
+    by_flag.or_else(|| config::files(root, &words).all().rev().find_map(|file| by_file(file)))
 }
 
 #[cfg(test)]

@@ -29,6 +29,69 @@ fn a_dry_run_prints_the_very_change_and_makes_none() {
     );
 }
 
+/// Where kubelet reads a directory of configuration drop-ins, the flag, which is deprecated, is not needed.
+#[test]
+fn taints_are_the_last_file_of_a_directory_where_kubelet_reads_one() {
+    const DIR: &str = "run/crossfade/kubelet.conf.d";
+    const ENVIRONMENT: &str = "etc/eks/kubelet/environment";
+    let tree = Tree::new("eks-al2023-karpenter");
+    let taints = |file: &str| {
+        let document: Value = serde_json::from_str(&tree.read(file).expect(file)).expect("JSON");
+        let list = document["registerWithTaints"].as_array().expect("a list").clone();
+        list.iter().map(|taint| taint["key"].as_str().expect("a key").to_owned()).collect::<Vec<_>>()
+    };
+    let files = || {
+        let entries = std::fs::read_dir(tree.path(DIR)).into_iter().flatten().flatten();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect();
+        names.sort();
+        names
+    };
+    // With a flag of somebody else, which wins over every file, there is no way around ours.
+    tree.told(&["render"], 0);
+    assert!(tree.read(ENV).expect("written").contains("--register-with-taints=") && files().is_empty());
+    tree.replace(ENVIRONMENT, " --register-with-taints=example.com/startup:NoSchedule", "");
+    let planned = tree.told(&["render", "--dry-run"], 0);
+    assert!(files().is_empty());
+    assert_eq!(tree.told(&["render"], 0), planned);
+    let env = tree.read(ENV).expect("written");
+    assert!(
+        !env.contains("--register-with-taints")
+            && env.trim_end().ends_with("--config-dir=/run/crossfade/kubelet.conf.d"),
+        "{env}"
+    );
+    assert_eq!(files(), ["0000-40-nodeadm.conf", "zz-crossfade.conf"]);
+    let theirs = "etc/kubernetes/kubelet/config.json.d/40-nodeadm.conf";
+    assert_eq!(tree.read(&format!("{DIR}/0000-40-nodeadm.conf")), tree.read(theirs));
+    let ours = format!("{DIR}/zz-crossfade.conf");
+    assert_eq!(taints(&ours), ["karpenter.sh/unregistered", "node.cilium.io/agent-not-ready"]);
+    assert!(
+        tree.told(&["render"], 0).lines().all(|line| !line.starts_with("write")),
+        "a second start writes again"
+    );
+    // Whoever comes after everybody else in their directory does not come after us.
+    tree.write(
+        "etc/kubernetes/kubelet/config.json.d/zzz.conf",
+        r#"{"kind": "KubeletConfiguration", "registerWithTaints": [{"key": "late", "effect": "NoExecute"}]}"#,
+    );
+    tree.told(&["render"], 0);
+    assert_eq!(files(), ["0000-40-nodeadm.conf", "0001-zzz.conf", "zz-crossfade.conf"]);
+    assert_eq!(taints(&ours), ["karpenter.sh/unregistered", "late", "node.cilium.io/agent-not-ready"]);
+    tree.remove(theirs);
+    tree.told(&["render"], 0);
+    assert_eq!(files(), ["0000-zzz.conf", "zz-crossfade.conf"], "a copy outlives its original");
+    // Nothing of it outlives what says it.
+    node(&tree, r#""labels":{"a":"b"}"#);
+    tree.told(&["render"], 0);
+    assert!(files().is_empty() && tree.read(ENV).expect("written").ends_with("=--node-labels=a=b\n"));
+    node(&tree, r#""taints":[{"key":"a","effect":"NoSchedule"}]"#);
+    tree.told(&["render"], 0);
+    assert_eq!(files().len(), 2);
+    tree.write("etc/crossfade/disabled", "");
+    tree.told(&["boot"], 0);
+    assert!(files().is_empty() && tree.read(ENV).is_none(), "switched off");
+}
+
 #[test]
 fn switched_off_or_with_nothing_to_say_the_file_goes() {
     for (change, word) in [

@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_taint_of_somebody_else_is_kept", NEEDS, union),
         trial("a_taint_of_the_config_file_is_kept", NEEDS, config_file),
+        trial("a_directory_of_configuration_takes_the_taints", NEEDS, config_dir),
         trial("a_variable_that_is_a_word", NEEDS, || shape("$LAB_ARGS")),
         trial("a_variable_in_braces", NEEDS, || shape("${LAB_ARGS}")),
         trial("no_variable_at_all", NEEDS, || shape("")),
@@ -63,6 +64,22 @@ fn config_file() -> Result<()> {
     machine.write("/var/lib/kubelet/config.yaml", config.to_string())?;
     let taints = registered(&mut machine)?;
     ensure_union(&taints, [UNREGISTERED, world::TAINT])
+}
+
+/// kubelet from 1.36 on warns of `--register-with-taints`, so nobody uses it where the taints can go into a file.
+fn config_dir() -> Result<()> {
+    let mut machine = private()?;
+    let config = world::kubelet_config(&["karpenter.sh/unregistered:NoExecute"]);
+    machine.write("/etc/kubernetes/kubelet.conf.d/zzz.conf", config.to_string())?;
+    machine
+        .write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--config-dir=/etc/kubernetes/kubelet.conf.d\n")?;
+    let taints = registered(&mut machine)?;
+    ensure_union(&taints, [UNREGISTERED, world::TAINT])?;
+    let starts = machine.kubelet_starts()?;
+    ensure!(!starts.concat().iter().any(|word| word.contains("register-with-taints")), "{starts:?}");
+    let left = machine.list("/etc/kubernetes/kubelet.conf.d")?;
+    ensure!(left == ["zzz.conf"], "something of ours would outlive us: {left:?}");
+    Ok(())
 }
 
 /// A unit of its own making, with a variable that is expanded in this way or with none.

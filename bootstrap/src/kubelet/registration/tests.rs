@@ -41,6 +41,25 @@ fn taints_are_joined_once_and_ours_come_last() {
 }
 
 #[test]
+fn taints_go_into_a_file_where_kubelet_reads_a_directory_of_them_and_nobody_uses_the_flag() {
+    let drop_ins = |found: Found| Found { drop_ins: Some(vec!["/d/40-x.conf".into()]), ..found };
+    let told = decide(&own("a:NoSchedule"), &drop_ins(found(&["k=v:NoExecute"])));
+    assert_eq!(told.arguments, ["--config-dir=/run/crossfade/kubelet.conf.d"]);
+    let file: serde_json::Value = serde_json::from_str(&told.drop_in.expect("a file")).expect("JSON");
+    assert_eq!(
+        file,
+        serde_json::json!({"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "registerWithTaints": [
+            {"key": "k", "value": "v", "effect": "NoExecute"}, {"key": "a", "effect": "NoSchedule"}]})
+    );
+    let flagged = Found { flags_taints: true, ..drop_ins(found(&["k:NoExecute"])) };
+    let told = decide(&own("a:NoSchedule"), &flagged);
+    assert_eq!(told.arguments, ["--register-with-taints=k:NoExecute,a:NoSchedule"]);
+    assert_eq!((told.drop_in, told.notes.len()), (None, 0));
+    let told = decide(&Own::default(), &drop_ins(found(&["k:NoExecute"])));
+    assert!(told.arguments.is_empty() && told.drop_in.is_none(), "nothing of ours, nothing said");
+}
+
+#[test]
 fn who_adds_no_taint_says_nothing_about_taints() {
     let told = decide(&Own::default(), &found(&["k:NoExecute", "u:NoSchedule"]));
     assert!(told.arguments.is_empty() && environment_file(&told).is_none());
