@@ -184,7 +184,7 @@ fn without_empty(tree: &Value) -> Value {
 
 /// A script in the place of containerd.
 fn stand_in(node: &Node, script: &str) -> Result<()> {
-    const PROGRAM: &str = "/opt/stand-in/containerd";
+    const PROGRAM: &str = "/opt/cni/stand-in/containerd";
     node.write(PROGRAM, format!("#!/bin/sh\n{script}"))?;
     fs::set_permissions(node.outside(PROGRAM), fs::Permissions::from_mode(0o755))?;
     private(node, PROGRAM)

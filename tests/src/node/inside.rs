@@ -17,11 +17,13 @@ pub(super) const VARIABLE: &str = "CROSSFADE_LAB_NODE";
 pub(crate) const READY: &str = "lab node ready";
 
 /// Directories that are empty and the node's own, beside `/run`.
-pub const OWN: [&str; 11] = [
+pub const OWN: [&str; 13] = [
     // Podman's locks, whatever its storage directory.
     "/dev/shm",
     "/etc/cni",
+    "/etc/containerd",
     "/etc/crossfade",
+    "/etc/systemd/system",
     "/opt/cni",
     "/usr/lib/crossfade",
     "/usr/libexec/crossfade",
