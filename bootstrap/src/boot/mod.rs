@@ -39,6 +39,8 @@ pub fn boot(global: &Global, _: &Boot) -> Result<Changed, Failure> {
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }
+    // It takes the ledger's lines where the disk cannot.
+    shim::journal::init();
     let mut done = Vec::with_capacity(changes.len());
     for change in changes {
         match facts.completion.as_ref().filter(|one| one.is(&change)) {
