@@ -69,7 +69,7 @@ pub enum Act {
     /// Appends lines to the ledger, durably; the journal takes them where the ledger cannot.
     Ledger {
         /// Whose.
-        layout: Layout,
+        layout: Box<Layout>,
         /// One for each attachment that ended without its DEL.
         lines: Vec<Line>,
     },

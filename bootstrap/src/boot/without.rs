@@ -153,7 +153,7 @@ fn told(facts: &Facts, left: &Leavings) -> Option<Change> {
     }
     let target = facts.layout.ledger().display().to_string();
     let why = format!("a line for each of the {} attachments that ended without their DEL", left.owed.len());
-    let act = Act::Ledger { layout: facts.layout.clone(), lines: left.owed.clone() };
+    let act = Act::Ledger { layout: Box::new(facts.layout.clone()), lines: left.owed.clone() };
     Some(Change::new(act, target, why))
 }
 
