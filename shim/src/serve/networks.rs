@@ -42,6 +42,17 @@ pub(super) struct Loaded<'a> {
 }
 
 impl Loaded<'_> {
+    /// Refuses a network one of whose plugins is called as we are.
+    ///
+    /// # Errors
+    /// Code 7 names the network.
+    pub(super) fn refuse_ourselves(&self, plugin_type: &str) -> Result<(), CniError> {
+        if self.conf.plugins.iter().any(|plugin| plugin.plugin_type == plugin_type) {
+            return Err(delegates_to_itself(&self.conf.name));
+        }
+        Ok(())
+    }
+
     /// Its part of an attachment, without `runtimeConfig`.
     pub(super) fn leg(&self, ifname: &str, primary: bool) -> Leg {
         Leg {
@@ -71,6 +82,16 @@ pub(super) fn load<'a>(
 
 /// [`load`] for whoever is called `plugin_type` and must not delegate to itself.
 pub(super) fn load_as<'a>(plugin_type: &str, policy: &'a Policy, side: Side) -> Result<Loaded<'a>, CniError> {
+    let loaded = read(policy, side)?;
+    loaded.refuse_ourselves(plugin_type)?;
+    Ok(loaded)
+}
+
+/// Reads the conf of the policy's network on `side`, whoever its plugins are.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn read(policy: &Policy, side: Side) -> Result<Loaded<'_>, CniError> {
     let network = policy
         .network(side)
         .ok_or_else(|| CniError::new(code::CONFIG, format!("the policy has no network {side}")))?;
@@ -82,9 +103,6 @@ pub(super) fn load_as<'a>(plugin_type: &str, policy: &'a Policy, side: Side) -> 
         };
         CniError::new(code, format!("network {side}: {why}"))
     })?;
-    if conf.plugins.iter().any(|plugin| plugin.plugin_type == plugin_type) {
-        return Err(delegates_to_itself(&conf.name));
-    }
     Ok(Loaded { network, conf, conf_path })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A runtime asks every few seconds and calls the whole node not ready when we say so, which after five minutes evicts its
 //! pods. So a network has to be ready once in a boot; from then on only a broken policy or a missing binary counts. An
-//! agent's restart is then no reason to lose a node. This departs from the specification and is documented.
+//! agent's restart, with a conf that is gone or torn for a moment, is then no reason to lose a node. This departs from the specification and is documented.
 
 use std::time::{Duration, Instant};
 
@@ -37,17 +37,17 @@ fn network_status(
     side: Side,
     deadline: Instant,
 ) -> Result<(), CniError> {
-    let loaded = match networks::load(request, policy, side) {
+    let loaded = match networks::read(policy, side) {
         Ok(loaded) => loaded,
-        // Its agent took the conf away: no binary to look for, and it was ready once.
-        Err(error) if error.code == code::TRY_LATER => {
+        // Its agent took the conf away, or is in the midst of writing it. What is torn names no binary to look for.
+        Err(error) => {
             let was_ready = policy
                 .network(side)
                 .is_some_and(|network| ready::is_marked_by_conf(request.layout(), &network.conf));
             return if was_ready { Ok(()) } else { Err(not_available(error)) };
         }
-        Err(error) => return Err(not_available(error)),
     };
+    loaded.refuse_ourselves(&request.conf.plugin_type).map_err(not_available)?;
     let network = Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope: request.scope() };
     let _binaries: Vec<Binary> = network.find_binaries().map_err(not_available)?;
     if ready::is_marked(request.layout(), &loaded.conf.name) {

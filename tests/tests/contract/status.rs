@@ -1,8 +1,8 @@
 //! STATUS is cheap, bounded and sticky: 50 until the attached networks were ready once in this boot.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::stub::Reply;
 use serde_json::json;
 
@@ -25,6 +25,7 @@ trials![
     status_of_a_hanging_delegate_is_50,
     status_with_a_broken_policy_is_50_and_del_still_works,
     status_stays_good_when_the_agent_goes,
+    status_stays_good_while_a_delegates_conf_cannot_be_used,
     status_marker_is_of_the_networks_own_name,
     status_marker_goes_with_the_run_directory,
     successful_add_counts_as_ready,
@@ -218,6 +219,47 @@ fn status_stays_good_when_the_agent_goes() -> Result<()> {
     case.stubs.write("stub-new", &stub_new())?;
     case.call("STATUS").run()?.silent()?;
     case.write(&case.policy_path(), "{ torn")?;
+    case.call("STATUS").run()?.refused(50)?;
+    Ok(())
+}
+
+/// What becomes of a conf, in words, and how it is done.
+type Breakage = (&'static str, fn(&Path) -> Result<()>);
+
+/// Promise 8: an agent that restarts writes its conf anew, and for a moment it is torn, or not yet as it will be.
+fn status_stays_good_while_a_delegates_conf_cannot_be_used() -> Result<()> {
+    let breakages: [Breakage; 5] = [
+        ("torn", |conf| Ok(fs::write(conf, r#"{"cniVersion":"1.1.0","name":"newn"#)?)),
+        ("empty", |conf| Ok(fs::write(conf, "")?)),
+        ("writable by others", |conf| Ok(fs::set_permissions(conf, fs::Permissions::from_mode(0o666))?)),
+        ("of a version that nobody speaks", |conf| {
+            Ok(fs::write(conf, r#"{"cniVersion":"9.0.0","name":"newnet","plugins":[{"type":"stub-new"}]}"#)?)
+        }),
+        ("a directory", |conf| {
+            fs::remove_file(conf)?;
+            Ok(fs::create_dir(conf)?)
+        }),
+    ];
+    for (what, make) in breakages {
+        let case = case_at_1_1_0("new")?;
+        let conf = case.conf_path("new");
+        make(&conf)?;
+        case.call("STATUS").run()?.refused(50).with_context(|| format!("{what}, never ready"))?;
+        let case = case_at_1_1_0("new")?;
+        let conf = case.conf_path("new");
+        case.call("STATUS").run()?.silent()?;
+        make(&conf)?;
+        case.call("STATUS").run()?.silent().with_context(|| format!("{what}, ready once"))?;
+        case.call("ADD").run()?.error().with_context(|| format!("an ADD under a conf that is {what}"))?;
+        case.expect_calls(&["stub-new STATUS"])?;
+    }
+    // A conf that leads back to us is no agent's restart.
+    let case = case_at_1_1_0("new")?;
+    case.call("STATUS").run()?.silent()?;
+    case.write_conf(
+        "new",
+        &json!({"cniVersion": "1.1.0", "name": "newnet", "plugins": [{"type": "crossfade"}]}),
+    )?;
     case.call("STATUS").run()?.refused(50)?;
     Ok(())
 }
