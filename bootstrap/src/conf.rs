@@ -5,11 +5,16 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use shim::hostports;
 use shim::layout::{Layout, PLUGIN};
 use shim::raw::to_raw;
 
 /// Pods' annotations, which the policy may heed, arrive under this capability.
-pub const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+
+/// Capabilities that our conf always declares: what we read ourselves. Host ports are among them so that a pod that asks for one
+/// on a network without it is noticed; a runtime does not even tell us what nobody declares.
+pub const OWN_CAPABILITIES: [&str; 2] = [POD_ANNOTATIONS, hostports::CAPABILITY];
 
 /// *Source of the keys*: the specification, section 1, and `loadOnlyInlinedPlugins` of the reference library 1.3.
 #[derive(Serialize)]

@@ -13,7 +13,7 @@ use shim::request::is_name;
 
 use crate::change::{Act, Change, Write};
 use crate::cli::{Install, Mode};
-use crate::conf::{POD_ANNOTATIONS, conf};
+use crate::conf::{OWN_CAPABILITIES, conf};
 use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
 use crate::facts::{Facts, NetworkFacts};
@@ -424,7 +424,7 @@ fn conf_change(facts: &Facts, wanted: &Install, name: &str) -> Change {
 
 /// What the delegates declare, and what we read ourselves. While a network has no conf, what was declared stays.
 pub(crate) fn capabilities(networks: &[NetworkFacts], installed: Option<&Installed>) -> BTreeSet<String> {
-    let mut all: BTreeSet<String> = [POD_ANNOTATIONS.to_owned()].into();
+    let mut all: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
     for network in networks {
         match &network.conf {
             Ok(conf) => all.extend(conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities)),

@@ -98,6 +98,12 @@ impl Layout {
         self.run_dir.join("failing")
     }
 
+    /// One marker per network whose pods asked for host ports in vain in this boot.
+    #[must_use]
+    pub fn hostports(&self) -> PathBuf {
+        self.run_dir.join("hostports")
+    }
+
     /// One marker per network that was ready in this boot.
     #[must_use]
     pub fn ready(&self) -> PathBuf {

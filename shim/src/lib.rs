@@ -13,6 +13,7 @@ pub mod failing;
 pub mod fields;
 pub mod file;
 pub mod forced;
+pub mod hostports;
 pub mod inventory;
 pub mod journal;
 pub mod layout;

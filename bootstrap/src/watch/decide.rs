@@ -85,6 +85,13 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
     findings.extend(judged.iter().filter_map(|one| {
         one.unproven.as_ref().map(|why| format!("network {} is ready by its probes alone: {why}", one.side))
     }));
+    findings.extend(facts.networks.iter().filter(|network| network.unmapped_hostports).map(|network| {
+        format!(
+            "network {}: pods asked for host ports in this boot, and no plugin of its conf declares portMappings. Unless its agent maps \
+             them, those ports are closed: chain portmap in its conf, or give such pods the other network",
+            network.side
+        )
+    }));
     findings.extend(memory.polls.then(|| {
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
@@ -216,6 +223,7 @@ fn describe(
         ready: judged.ready.is_ok(),
         why: judged.ready.as_ref().err().cloned(),
         proof: judged.proof.to_owned(),
+        unmapped_host_ports: network.unmapped_hostports,
     });
     let mut all = findings;
     // The first of what stands is the reason.

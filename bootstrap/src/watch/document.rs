@@ -81,6 +81,9 @@ pub struct Network {
     pub why: Option<String>,
     /// Its proof by attachment: none, running, passed, failed or unavailable.
     pub proof: String,
+    /// Whether pods of it asked for host ports in this boot and no plugin of its conf maps them.
+    #[serde(default)]
+    pub unmapped_host_ports: bool,
 }
 
 /// What lies at the place of a status.json.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use shim::boot;
 use shim::conflist::{Conflist, Unloadable};
 use shim::file::read_bounded;
+use shim::hostports;
 use shim::layout::{BIN_DIRS, Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::policy::{MAX_BYTES, Policy, Probe, Side};
 use shim::{ready, trust};
@@ -185,6 +186,8 @@ pub struct NetworkFacts {
     pub agent: Vec<Option<String>>,
     /// Whether it was ready once in this boot.
     pub marked: bool,
+    /// Whether pods of it asked for host ports in this boot, and no plugin of its conf maps them.
+    pub unmapped_hostports: bool,
     /// What a proof by attachment has found in this boot.
     pub proof: Option<Kept>,
 }
@@ -397,9 +400,13 @@ fn networks(
                 loaded.as_ref().map_or_else(|_| Vec::new(), |(conf, _)| facts::missing(conf, search));
             let conf = loaded.map(|(conf, path)| (Loaded::of(&conf), path.to_path_buf()));
             let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
+            let maps_hostports = |conf: &Loaded| conf.capabilities.contains(hostports::CAPABILITY);
             NetworkFacts {
                 side,
                 profile: network.profile.clone(),
+                unmapped_hostports: conf
+                    .as_ref()
+                    .is_ok_and(|(conf, _)| !maps_hostports(conf) && hostports::is_noted(layout, &conf.name)),
                 conf: conf.map_err(|why: Unloadable| Absent(why.to_string())),
                 missing,
                 asked: probe::ask(network, &probed.join(side.as_str())),

@@ -17,7 +17,7 @@ use super::facts::Facts;
 use super::guard::{CALM, FEW, SHORT};
 use super::memory::Memory;
 use crate::change::{Act, Change, Write};
-use crate::conf::{POD_ANNOTATIONS, conf};
+use crate::conf::{OWN_CAPABILITIES, conf};
 use crate::confdir::{ConfDir, Content};
 use crate::foreign;
 use crate::install::{CONF_MODE, DEFAULT_NAME};
@@ -235,7 +235,7 @@ fn bytes(facts: &Facts, basis: Option<&Installed>, name: &str) -> Vec<u8> {
         Some(conf) if !facts.node_decides => conf.cni_version.as_str(),
         _ => facts.node.cni_version.as_str(),
     };
-    let mut capabilities: BTreeSet<String> = [POD_ANNOTATIONS.to_owned()].into();
+    let mut capabilities: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
     for network in &facts.networks {
         match &network.conf {
             Ok((conf, _)) => capabilities.extend(conf.capabilities.iter().cloned()),

@@ -64,6 +64,19 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
         "Whether conf, binaries, probes and proof of a network hold.",
         &networks,
     );
+    let unmapped: Vec<_> = document
+        .networks
+        .iter()
+        .map(|network| {
+            (format!("{{network=\"{}\"}}", network.network), u64::from(network.unmapped_host_ports))
+        })
+        .collect();
+    metric(
+        "network_host_ports_unmapped",
+        "gauge",
+        "Whether pods of a network asked for host ports in this boot and no plugin of its conf maps them.",
+        &unmapped,
+    );
     let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     metric("build_info", "gauge", "Always 1.", &[(version, 1)]);
     if let Some(secs) = booted_secs {

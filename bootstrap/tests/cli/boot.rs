@@ -38,7 +38,7 @@ fn a_first_boot_in_shared_mode_puts_everything_in_its_place() {
     let told = tree.told(&["boot"], 0);
     assert!(told.contains("first boot"), "{told}");
     let expected = json!({"cniVersion": "1.0.0", "name": "crossfade", "loadOnlyInlinedPlugins": true,
-        "plugins": [{"type": "crossfade", "capabilities": {"io.kubernetes.cri.pod-annotations": true}}]});
+        "plugins": [{"type": "crossfade", "capabilities": {"io.kubernetes.cri.pod-annotations": true, "portMappings": true}}]});
     assert_eq!(tree.json(OURS), expected);
     assert_eq!(tree.read("opt/cni/bin/crossfade"), "the plugin");
     assert_eq!(tree.path("opt/cni/bin/crossfade").metadata().expect("plugin").mode() & 0o7777, 0o755);

@@ -192,6 +192,37 @@ fn the_loop_tells_its_supervisor_and_whoever_waits() {
 }
 
 #[test]
+fn host_ports_that_nobody_maps_are_in_status_and_metrics() {
+    let tree = node("private");
+    tree.write("run/probe", "");
+    let conf = |capabilities: Value| {
+        let plugins = json!([{"type": "bridge", "capabilities": capabilities}]);
+        let conf = json!({"cniVersion": "1.0.0", "name": "oldnet", "plugins": plugins});
+        tree.write("etc/cni/net.d/10-old.conflist", &conf.to_string());
+    };
+    conf(json!({"bandwidth": true}));
+    let noted = |boot_id: &str| {
+        tree.write("run/crossfade/hostports/oldnet", &format!("{{\"bootID\":\"{boot_id}\"}}"));
+        tree.told(&["watch", "--once"], 0);
+        let found = status(&tree)["findings"].to_string().contains("pods asked for host ports");
+        assert_eq!(status(&tree)["networks"][0]["unmappedHostPorts"], found);
+        found
+    };
+    assert!(!noted("another"), "of an earlier boot");
+    let here = shim::boot::boot_id().expect("boot id");
+    assert!(noted(here));
+    let watch = Running::start(&tree);
+    watch.told("STATUS=NetworkReady");
+    let metrics = tree.read("run/crossfade.prom");
+    let metric = "crossfade_network_host_ports_unmapped{network=\"old\"} 1";
+    assert!(metrics.lines().any(|line| line == metric), "{metrics}");
+    watch.end();
+    // Once its conf has portmap they are mapped, whatever was before.
+    conf(json!({"portMappings": true}));
+    assert!(!noted(here));
+}
+
+#[test]
 fn the_loop_ends_when_it_is_switched_off() {
     let tree = node("shared");
     tree.write("run/probe", "");

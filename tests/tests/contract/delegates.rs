@@ -19,6 +19,7 @@ trials![
     capability_arguments_pass_byte_for_byte,
     capability_arguments_of_one_kind_go_to_the_primary_only,
     capability_arguments_are_recorded_for_del,
+    host_ports_that_no_plugin_maps_are_told_and_noted_for_watch,
     unknown_conf_keys_reach_the_delegate,
     delegating_to_itself_is_refused,
     shim_called_by_a_shim_refuses,
@@ -226,4 +227,41 @@ fn shim_under_another_name_does_not_loop() -> Result<()> {
     let refusal = case.add()?.refused(7)?;
     ensure!(refusal.text().contains("delegates to itself"), "{refusal:?}");
     case.expect_records(0)
+}
+
+/// A pod whose network maps no host ports is attached without them; that is no failure, and it must not be silent.
+fn host_ports_that_no_plugin_maps_are_told_and_noted_for_watch() -> Result<()> {
+    let wanted = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
+    let words = "host ports not mapped";
+    let maps = json!({"portMappings": true});
+    for (attach, old_maps, new_maps, mappings, told) in [
+        ("new", true, false, &wanted, Some("newnet")),
+        ("new", true, false, &json!([]), None),
+        ("new", false, true, &wanted, None),
+        // The secondary never gets them, whatever it declares.
+        ("both", false, true, &wanted, Some("oldnet")),
+        ("both", true, false, &wanted, None),
+    ] {
+        let case = Case::attach(attach)?;
+        for (network, name, kind, its) in
+            [("old", "oldnet", "stub-old", old_maps), ("new", "newnet", "stub-new", new_maps)]
+        {
+            let capabilities = if its { maps.clone() } else { json!({"bandwidth": true}) };
+            let plugins = json!([{"type": kind, "capabilities": capabilities}]);
+            case.write_conf(network, &json!({"cniVersion": "0.4.0", "name": name, "plugins": plugins}))?;
+        }
+        let what = format!("{attach}, old maps: {old_maps}, new maps: {new_maps}, asked for {mappings}");
+        for id in ["c1", "c2"] {
+            let add = case.call_with("ADD", &json!({"runtimeConfig": {"portMappings": mappings}}));
+            let outcome = add.env("CNI_CONTAINERID", id).run()?;
+            outcome.result()?;
+            ensure!(outcome.stderr.contains(words) == told.is_some(), "{what}: {}", outcome.stderr);
+            ensure!(!outcome.stderr.contains("8080"), "nothing of the pod is told: {}", outcome.stderr);
+        }
+        let noted = fs::read_dir(case.path("run/hostports")).into_iter().flatten().flatten();
+        let noted: Vec<String> =
+            noted.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        assert_eq!(noted, Vec::from_iter(told), "{what}");
+    }
+    Ok(())
 }

@@ -169,6 +169,7 @@ fn network(side: Side) -> NetworkFacts {
         asked: Asked { all: Ok(()), ours: None },
         agent: Vec::new(),
         marked: true,
+        unmapped_hostports: false,
         proof: None,
     }
 }

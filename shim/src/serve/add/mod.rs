@@ -16,6 +16,7 @@ use self::gather::{Ready, choose, load_all, make_ready, refuse_existing, taken_i
 use super::{Request, close, networks, print};
 use crate::attachment::{Intent, Leg, RouteStep};
 use crate::delegate::Limits;
+use crate::hostports;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::decide_add;
@@ -75,6 +76,7 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
             {
                 networks::mark_ready(request, &leg.0.loaded.conf.name, leg.0.loaded.conf_path);
             }
+            tell_unmapped_host_ports(request, &legs);
             Ok(())
         }
         Err(error) => Err(undo(request, open, &mut lock, until, error)),
@@ -126,6 +128,23 @@ fn lock_choice(request: &Request<'_>, attach: Attach, patience: Patience) -> Res
                 other => other.map(Some).map_err(|why| request.no_lock(why)),
             }
         }
+    }
+}
+
+/// Says where a pod asked for host ports and no network that was asked maps any: the ADD succeeds, and the ports are missing.
+fn tell_unmapped_host_ports(request: &Request<'_>, legs: &[Ready<'_>]) {
+    let mut asked = legs.iter().filter(|leg| hostports::are_wanted(&leg.runtime_config)).peekable();
+    let Some(first) = asked.peek().map(|leg| leg.loaded.conf.name.as_str()) else { return };
+    if asked.any(|leg| hostports::are_mapped(&leg.loaded.conf)) {
+        return;
+    }
+    tracing::warn!(
+        container_id = request.env.container_id,
+        network = first,
+        "host ports not mapped: no plugin of the network declares the capability portMappings"
+    );
+    if let Err(error) = hostports::note(request.layout(), first) {
+        tracing::warn!(network = first, error = error.to_string(), "unmapped host ports not noted for watch");
     }
 }
 
