@@ -8,7 +8,7 @@ use shim::boot::Moment;
 use shim::conflist::{Conflist, Unloadable};
 use shim::exec::Binary;
 use shim::file::read_bounded;
-use shim::inventory::Inventory;
+use shim::inventory::{Deleter, Inventory};
 use shim::layout::{BIN_DIRS, PLUGIN};
 use shim::policy::{Policy, Side};
 use shim::raw::RawObject;
@@ -21,15 +21,17 @@ use crate::confdir::ConfDir;
 use crate::places::Root;
 use crate::policy::completion::Completion;
 use crate::profile;
-use crate::runtime::CniSetup;
 use crate::runtime::adding::can_see;
 use crate::runtime::asked::Asked;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
+use crate::runtime::{CniSetup, cri::Runtime};
 use crate::settings::Settings;
 
 /// Largest plugin that we install, in bytes.
 const MAX_PLUGIN_BYTES: usize = 64 << 20;
+/// What CRI-O calls itself. *Source*: `server/version.go` of CRI-O, `containerName`.
+const CRIO_NAME: &str = "cri-o";
 /// Longest name file, in bytes.
 const MAX_NAME_BYTES: usize = 4096;
 
@@ -70,6 +72,8 @@ pub struct Facts {
     pub config: Option<RuntimeConfig>,
     /// Whom `watch`, `boot` and later commands will ask, to whom nobody says it on a command line.
     pub later: Whom,
+    /// Who sends the DELs of what is attached already.
+    pub deleter: Deleter,
     /// Whether its ADDs that are running can be seen from here.
     pub sees: Result<(), String>,
     /// Now.
@@ -135,6 +139,7 @@ impl Facts {
             recorded: recorded(&store),
             listed: listed(&settings),
             now: Moment::now().map_err(|e| format!("read the clock: {e}")),
+            deleter: deleter(&whom),
             completion: Completion::of(&settings.layout.policy_file()),
             policy,
             sees: match (&asked, whom.endpoint()) {
@@ -169,6 +174,22 @@ pub fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
 pub fn listed(settings: &Settings) -> Result<BTreeSet<Key>, String> {
     let inventory = Inventory::load(&settings.layout).map_err(|e| e.to_string())?;
     Ok(inventory.attachments.iter().map(shim::inventory::Entry::key).collect())
+}
+
+/// Who sends the DELs of what is attached already: the runtime says by its name whether it replays the confs of its ADDs.
+/// One that cannot be asked is told by the node's configuration.
+#[must_use]
+pub fn deleter(whom: &Whom) -> Deleter {
+    let told = whom
+        .endpoint()
+        .and_then(|endpoint| Runtime::at(endpoint).ok())
+        .filter(Runtime::is_there)
+        .and_then(|runtime| runtime.name().ok());
+    let is_crio = match told {
+        Some(name) => name == CRIO_NAME,
+        None => RuntimeConfig::of_crio(&Root::default()).is_some(),
+    };
+    if is_crio { Deleter::Runtime } else { Deleter::Crossfade }
 }
 
 /// Where plugins are: what was given, else what the runtime says, else the usual places that exist.

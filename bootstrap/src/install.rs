@@ -353,6 +353,7 @@ fn inventory(facts: &Facts, wanted: &Install, way: &mut InTheWay, notes: &mut Ve
             left_out: &left_out(facts, wanted),
             recorded,
             listed,
+            deleter: facts.deleter,
             now,
         },
     );

@@ -159,6 +159,7 @@ fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(
             left_out: &left_out(facts, wanted),
             recorded: &recorded,
             listed: &listed,
+            deleter: facts.deleter,
             now: &now,
         },
     );

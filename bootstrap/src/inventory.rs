@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::value::RawValue;
 use shim::boot::Moment;
 use shim::conflist::Conflist;
-use shim::inventory::Entry;
+use shim::inventory::{Deleter, Entry};
 use shim::policy::Side;
 use shim::raw::RawObject;
 use shim::request::{is_name, validate_ifname};
@@ -28,6 +28,8 @@ pub struct Known<'a> {
     pub recorded: &'a BTreeSet<Key>,
     /// What has an entry.
     pub listed: &'a BTreeSet<Key>,
+    /// Who will send the DELs of what is attached past us.
+    pub deleter: Deleter,
     /// Now.
     pub now: &'a Moment,
 }
@@ -64,12 +66,12 @@ pub fn take(cache: &Cache, known: &Known<'_>) -> Taken {
         let named = known.names.iter().find(|(_, name)| *name == cached.network).map(|(side, _)| *side);
         let accepted = known.accepted.contains(&cached.network);
         match (named, known.unrecorded) {
-            (Some(side), _) => taken.entries.push(entry(cached, side, known.now)),
+            (Some(side), _) => taken.entries.push(entry(cached, side, known)),
             (None, Some(_)) if accepted && cached.conf.is_none() => taken.findings.push(format!(
                 "attachment {} {} of network {:?}: the runtime kept no usable conf of it; delete that pod first",
                 cached.key.container_id, cached.key.ifname, cached.network
             )),
-            (None, Some(side)) if accepted => taken.entries.push(entry(cached, side, known.now)),
+            (None, Some(side)) if accepted => taken.entries.push(entry(cached, side, known)),
             (None, _) => *unknown.entry(&cached.network).or_default() += 1,
         }
     }
@@ -91,13 +93,14 @@ pub fn take(cache: &Cache, known: &Known<'_>) -> Taken {
     taken
 }
 
-fn entry(cached: &Cached, side: Side, now: &Moment) -> Entry {
+fn entry(cached: &Cached, side: Side, known: &Known<'_>) -> Entry {
     Entry {
         conf: cached.conf.clone(),
         prev_result: cached.result.clone(),
         runtime_config: runtime_config(cached),
         cni_args: cached.args.clone(),
-        taken: Some(now.clone()),
+        taken: Some(known.now.clone()),
+        deleted_by: known.deleter,
         ..Entry::new(cached.key.clone(), side.as_str())
     }
 }
@@ -128,7 +131,11 @@ fn unreadable(file: &str, why: &str, known: &Known<'_>, taken: &mut Taken) {
         Some((_, key)) if known.recorded.contains(&key) || known.listed.contains(&key) => {}
         Some((side, key)) => {
             taken.notes.push(format!("{file} of the runtime's cache: {why}; listed by its name alone"));
-            taken.entries.push(Entry { taken: Some(known.now.clone()), ..Entry::new(key, side.as_str()) });
+            taken.entries.push(Entry {
+                taken: Some(known.now.clone()),
+                deleted_by: known.deleter,
+                ..Entry::new(key, side.as_str())
+            });
         }
         None => taken.notes.push(format!(
             "{file} of the runtime's cache: {why}; its name is not of a network of the policy, so it is left out"
@@ -166,6 +173,7 @@ mod tests {
         left_out: Vec<String>,
         recorded: BTreeSet<Key>,
         listed: BTreeSet<Key>,
+        deleter: Deleter,
     }
 
     impl World {
@@ -177,6 +185,7 @@ mod tests {
                 left_out: Vec::new(),
                 recorded: BTreeSet::new(),
                 listed: BTreeSet::new(),
+                deleter: Deleter::Crossfade,
             }
         }
 
@@ -191,6 +200,7 @@ mod tests {
                     left_out: &self.left_out,
                     recorded: &self.recorded,
                     listed: &self.listed,
+                    deleter: self.deleter,
                     now: &Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 1 },
                 },
             )
@@ -219,6 +229,17 @@ mod tests {
         world.listed.insert(Key::new("c2", "eth0"));
         let taken = world.take();
         assert!(taken.entries.is_empty() && taken.findings.is_empty(), "{taken:?}");
+    }
+
+    #[test]
+    fn every_entry_says_who_sends_its_del() {
+        let mut world = World::of(vec![cached("c1", "oldnet")]);
+        world.cache.unreadable.push(("/cache/oldnet-c2-eth0".into(), "empty".into()));
+        let deleters =
+            |world: &World| world.take().entries.iter().map(|entry| entry.deleted_by).collect::<Vec<_>>();
+        assert_eq!(deleters(&world), [Deleter::Crossfade; 2]);
+        world.deleter = Deleter::Runtime;
+        assert_eq!(deleters(&world), [Deleter::Runtime; 2]);
     }
 
     #[test]

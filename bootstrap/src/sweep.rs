@@ -1,7 +1,8 @@
 //! `sweep`: closes what the runtime no longer lists, one pass.
 //!
 //! The verdict over one attachment is the shim's ([`shim::sweep::decide`]); here the facts for it are gathered, and what was decided
-//! is carried out one by one, each under its own lock and its own deadline.
+//! is carried out one by one, each under its own lock and its own deadline. A pass that has no time left for an attachment leaves
+//! it to the next pass, which begins with it ([`shim::turns`]).
 //!
 //! No list, no sweep: a runtime that does not answer ends the pass. A runtime that answers with nothing is believed only
 //! if nothing contradicts it: while the netns of an attachment that it would have to list is alive, the answer is taken for
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use shim::attachment::Attachment;
 use shim::boot::{Age, Moment};
 use shim::file::abandoned_temps;
-use shim::inventory::{Entry, Inventory};
+use shim::inventory::{Deleter, Entry, Inventory};
 use shim::layout::PLUGIN;
 use shim::lock;
 use shim::netns::Netns;
@@ -29,6 +30,7 @@ use shim::serve::pass::netns_of;
 use shim::signal::Signals;
 use shim::store::{Key, Store};
 use shim::sweep::{Seen, Verdict, decide as verdict};
+use shim::turns::{self, Shares};
 
 use crate::attachments::age_text;
 use crate::cache::made_by_cri;
@@ -44,6 +46,18 @@ use crate::settings::Settings;
 /// How long all probes of all networks may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
 
+/// A pass has time for so many DELs that hang to their deadline. The others come first in the next pass.
+const HANGING_DELS: u64 = 12;
+
+/// No pass takes longer, unless a single DEL may: the unit that `watch` starts is ended after 900 s.
+const LONGEST_PASS_SECS: u64 = 840;
+
+/// How long one pass may take, in seconds.
+fn pass_secs(policy: &Policy) -> u64 {
+    let del_secs = policy.deadlines.del_secs;
+    del_secs.saturating_mul(HANGING_DELS).min(LONGEST_PASS_SECS.max(del_secs))
+}
+
 /// What is known of one attachment.
 #[derive(Debug)]
 pub struct Judged {
@@ -51,8 +65,8 @@ pub struct Judged {
     pub key: Key,
     /// Its networks, for people.
     pub networks: String,
-    /// Whether it is an inventory entry without a record.
-    pub entry: bool,
+    /// Who sends the DEL of an inventory entry without a record; none for a record.
+    pub entry: Option<Deleter>,
     /// What the list says.
     pub seen: Seen,
     /// Its age; an entry that does not tell is past every grace.
@@ -78,7 +92,8 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let inventory = Inventory::load(&settings.layout).map_err(failed)?;
     let listing = listing(wanted)?;
     let owners = Owners::ask(&policy, Instant::now() + PROBES_WITHIN);
-    let judged = judge(&records, &inventory, &listing, &owners, &now);
+    let mut judged = judge(&records, &inventory, &listing, &owners, &now);
+    turns::order(&mut judged, turns::last_tried(&settings.layout).as_deref(), |one| &one.key);
     if listing.is_empty_answer() {
         believe(&judged)?;
     }
@@ -134,7 +149,7 @@ fn judge(
         judged.push(Judged {
             seen: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
             networks: networks.join(", "),
-            entry: false,
+            entry: None,
             age: intent.begun.age(now),
             owner: owners.of(record),
             netns_lives: !netns_of(record).is_empty(),
@@ -150,9 +165,13 @@ fn judge(
         judged.push(Judged {
             seen: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
             networks: entry.network.clone(),
-            entry: true,
+            entry: Some(entry.deleted_by),
             age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |taken| taken.age(now)),
-            owner: owners.of_entry(entry),
+            // Striking an entry out asks nothing of its network.
+            owner: match entry.deleted_by {
+                Deleter::Crossfade => owners.of_entry(entry),
+                Deleter::Runtime => Owner::Ready,
+            },
             netns_lives: netns_lives(entry),
             key,
         });
@@ -191,15 +210,20 @@ pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
     let mut changes = Vec::new();
     for one in judged {
         let age = age_text(Some(one.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
+        let seen = if one.seen == Seen::Stopped { "it ended with an earlier boot" } else { "not listed" };
         let (act, reason) = match verdict(one.seen, one.age, grace_secs, one.owner) {
             Verdict::Live => continue,
             Verdict::Young => (Act::Wait, format!("not listed, but young: {age} of {grace_secs}s")),
-            Verdict::Waiting => (Act::Wait, format!("not listed, but network {} is not ready", one.networks)),
+            Verdict::Waiting => (Act::Wait, format!("{seen}, but network {} is not ready", one.networks)),
             Verdict::Close => {
                 let key = one.key.clone();
-                let retired = if one.owner == Owner::Retired { "; retired" } else { "" };
-                let act = if one.entry { Act::CloseEntry(key) } else { Act::Close(key) };
-                (act, format!("not listed; age {age}; network {}{retired}", one.networks))
+                let more = match (one.entry, one.owner) {
+                    (Some(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
+                    (_, Owner::Retired) => "; retired",
+                    (_, Owner::Ready | Owner::NotReady) => "",
+                };
+                let act = if one.entry.is_some() { Act::CloseEntry(key) } else { Act::Close(key) };
+                (act, format!("{seen}; age {age}; network {}{more}", one.networks))
             }
         };
         changes.push(Change::new(act, format!("{} {}", one.key.container_id, one.key.ifname), reason));
@@ -238,12 +262,14 @@ fn apply(
     let signals = Signals::install()
         .map_err(|e| Failure::new(Exit::Failed, format!("install signal handlers: {e}")))?;
     let name = settings.installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.name.as_str());
-    let pass = || Pass {
+    let end = Instant::now() + Duration::from_secs(pass_secs(policy));
+    let shares = Shares::of(Duration::from_secs(policy.deadlines.del_secs), end);
+    let pass = Pass {
         layout: &settings.layout,
         store,
         policy,
         search: Some(search).filter(|search| !search.is_empty()),
-        deadline: Instant::now() + Duration::from_secs(policy.deadlines.del_secs),
+        deadline: end,
         signals: &signals,
         name,
         plugin_type: PLUGIN,
@@ -255,10 +281,11 @@ fn apply(
             Ok(false) => Outcome::Busy,
             Err(error) => Outcome::Failed(error.to_string()),
         };
+        let until = shares.next(1, Instant::now()).filter(|_| !signals.stop_requested());
         let outcome = match &change.act {
-            Act::Close(_) | Act::CloseEntry(_) if signals.stop_requested() => Some(Outcome::Busy),
-            Act::Close(key) => Some(closed(pass().close(key))),
-            Act::CloseEntry(key) => Some(closed(pass().close_entry(key))),
+            Act::Close(_) | Act::CloseEntry(_) if until.is_none() => Some(Outcome::Busy),
+            Act::Close(key) => until.map(|until| closed(pass.close(key, until))),
+            Act::CloseEntry(key) => until.map(|until| closed(pass.close_entry(key, until))),
             Act::Remove { path, nudge } => Some(match change::remove(path, *nudge) {
                 Ok(()) => Outcome::Done,
                 Err(error) => Outcome::Failed(error.to_string()),
@@ -291,7 +318,7 @@ fn apply(
 mod tests {
     use super::*;
 
-    fn one(seen: Seen, secs: u64, owner: Owner, entry: bool) -> Judged {
+    fn one(seen: Seen, secs: u64, owner: Owner, entry: Option<Deleter>) -> Judged {
         Judged {
             key: Key::new("c1", "eth0"),
             networks: "oldnet".into(),
@@ -306,36 +333,43 @@ mod tests {
     #[test]
     fn every_verdict_has_its_line() {
         for (judged, line) in [
-            (one(Seen::Listed, 900, Owner::Ready, false), None),
-            (one(Seen::Unasked, 900, Owner::Ready, false), None),
+            (one(Seen::Listed, 900, Owner::Ready, None), None),
+            (one(Seen::Unasked, 900, Owner::Ready, None), None),
             (
-                one(Seen::Missing, 3, Owner::Ready, false),
+                one(Seen::Missing, 3, Owner::Ready, None),
                 Some("wait     c1 eth0  (not listed, but young: 3s of 600s)"),
             ),
             (
-                one(Seen::Missing, 900, Owner::NotReady, true),
+                one(Seen::Missing, 900, Owner::NotReady, Some(Deleter::Crossfade)),
                 Some("wait     c1 eth0  (not listed, but network oldnet is not ready)"),
             ),
             (
-                one(Seen::Missing, 900, Owner::Ready, false),
+                one(Seen::Missing, 900, Owner::Ready, None),
                 Some("close    c1 eth0  (not listed; age 15m; network oldnet)"),
             ),
             (
-                one(Seen::Missing, 900, Owner::Retired, true),
+                one(Seen::Missing, 900, Owner::Retired, Some(Deleter::Crossfade)),
                 Some("close    c1 eth0  (not listed; age 15m; network oldnet; retired)"),
             ),
+            (
+                one(Seen::Missing, 900, Owner::Ready, Some(Deleter::Runtime)),
+                Some(
+                    "close    c1 eth0  (not listed; age 15m; network oldnet; the runtime has sent its DEL itself)",
+                ),
+            ),
+            (one(Seen::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),
         ] {
             let entry = judged.entry;
             let changes = decide(&[judged], 600);
             assert_eq!(changes.first().map(ToString::to_string).as_deref(), line);
             let as_entry = changes.iter().any(|change| matches!(change.act, Act::CloseEntry(_)));
-            assert!(!as_entry || entry);
+            assert!(!as_entry || entry.is_some());
         }
     }
 
     #[test]
     fn an_empty_answer_is_contradicted_by_a_living_netns_of_this_boot() {
-        let mut judged = one(Seen::Missing, 900, Owner::Ready, false);
+        let mut judged = one(Seen::Missing, 900, Owner::Ready, None);
         assert!(believe(std::slice::from_ref(&judged)).is_err_and(|why| why.exit == Exit::TryLater));
         judged.netns_lives = false;
         assert!(believe(std::slice::from_ref(&judged)).is_ok());

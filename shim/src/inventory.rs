@@ -1,9 +1,10 @@
 //! The sandboxes that were there before us.
 //!
 //! *Shape*: `{"version":1,"attachments":[{"containerID":"..","ifname":"eth0","network":"old","conf":{..},"prevResult":{..},
-//! "runtimeConfig":{..},"cniArgs":"K=V;K=V","taken":{..}}]}`, everything from `conf` on optional.
+//! "runtimeConfig":{..},"cniArgs":"K=V;K=V","taken":{..},"deletedBy":"runtime"}]}`, everything from `conf` on optional.
 //! Whoever installs Crossfade under running pods writes it; the first DEL of an entry turns it into a record, and it is struck
-//! out when that record closes. It is changed only under its lock.
+//! out when that record closes. An entry whose DEL the runtime sends to the network itself is struck out without a DEL of ours
+//! once its sandbox is gone ([`Deleter`]). The file is changed only under its lock.
 
 use std::io;
 
@@ -29,6 +30,27 @@ pub struct Inventory {
     pub version: u32,
     /// One per sandbox and interface.
     pub attachments: Vec<Entry>,
+}
+
+/// Who sends the DEL of an attachment that was there before us.
+///
+/// *Source*: CRI-O deletes with the conf that it cached at ADD, so the plugins of that conf are called and we never are.
+/// containerd takes the conf that it has loaded now, which is ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deleter {
+    /// The runtime calls us, and we pass its DEL on. Where it never comes, the sweep sends one.
+    #[default]
+    Crossfade,
+    /// The runtime, past us. A second DEL from us might come after the address has become another pod's. Where the runtime has
+    /// lost the conf, it calls us after all; that DEL is served as any other.
+    Runtime,
+}
+
+impl Deleter {
+    fn is_crossfade(&self) -> bool {
+        *self == Self::Crossfade
+    }
 }
 
 /// One attachment that is not ours.
@@ -57,6 +79,9 @@ pub struct Entry {
     /// When it was listed. The sandbox is at least as old; an entry of an earlier boot has none any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<Moment>,
+    /// Who sends its DEL; the key is left out where that is us.
+    #[serde(rename = "deletedBy", default, skip_serializing_if = "Deleter::is_crossfade")]
+    pub deleted_by: Deleter,
 }
 
 impl Entry {
@@ -71,6 +96,7 @@ impl Entry {
             runtime_config: None,
             cni_args: None,
             taken: None,
+            deleted_by: Deleter::Crossfade,
         }
     }
 

@@ -104,6 +104,12 @@ impl Layout {
         self.run_dir.join("hostports")
     }
 
+    /// The attachment that a pass of closes tried last.
+    #[must_use]
+    pub fn turn(&self) -> PathBuf {
+        self.run_dir.join("turn")
+    }
+
     /// One marker per network that was ready in this boot.
     #[must_use]
     pub fn ready(&self) -> PathBuf {

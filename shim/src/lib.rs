@@ -35,4 +35,5 @@ pub mod signal;
 pub mod store;
 pub mod sweep;
 pub mod trust;
+pub mod turns;
 pub mod version;

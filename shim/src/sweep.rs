@@ -10,6 +10,8 @@ use crate::owner::Owner;
 pub enum Seen {
     /// Its sandbox is in it.
     Listed,
+    /// Its sandbox is in it as one that does not run.
+    Stopped,
     /// Its sandbox would be in it, and is not.
     Missing,
     /// The list is not about it: somebody else than the lister made its sandbox.
@@ -19,7 +21,7 @@ pub enum Seen {
 /// What is to become of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its sandbox is listed, or may well live though the list is not about it.
+    /// Its sandbox is listed, or may well live though the list is not about it, or its runtime still owes the DEL.
     Live,
     /// Not listed, but so young that the runtime may not know it yet.
     Young,
@@ -34,16 +36,19 @@ pub enum Verdict {
 /// | the list | age | owner | verdict |
 /// |---|---|---|---|
 /// | has it | any | any | live |
-/// | is not about it | in this boot | any | live |
+/// | has it as stopped, or is not about it | in this boot | any | live |
 /// | lacks it | below the grace, in this boot | any | young |
-/// | lacks it, or is not about it | past the grace and of this boot, or of an earlier boot | not ready | waiting |
-/// | lacks it, or is not about it | past the grace and of this boot, or of an earlier boot | ready, retired | close |
+/// | lacks it | past the grace | not ready | waiting |
+/// | lacks it | past the grace | ready, retired | close |
+/// | lacks it, has it as stopped, or is not about it | of an earlier boot | not ready | waiting |
+/// | lacks it, has it as stopped, or is not about it | of an earlier boot | ready, retired | close |
 ///
-/// No sandbox outlives a boot, so an earlier one answers what a list that is not about it does not.
+/// No sandbox outlives a boot. A runtime goes on listing what is left of one until kubelet removes it, which may be never, and
+/// its DEL may go to whatever plugin the runtime has loaded by then. In the boot of the sandbox its runtime still owes the DEL.
 #[must_use]
 pub fn decide(seen: Seen, age: Age, grace_secs: u64, owner: Owner) -> Verdict {
     match (seen, age, owner) {
-        (Seen::Listed, _, _) | (Seen::Unasked, Age::ThisBoot(_), _) => Verdict::Live,
+        (Seen::Listed, _, _) | (Seen::Stopped | Seen::Unasked, Age::ThisBoot(_), _) => Verdict::Live,
         (Seen::Missing, age, _) if !age.reached(grace_secs) => Verdict::Young,
         (_, _, Owner::NotReady) => Verdict::Waiting,
         (_, _, Owner::Ready | Owner::Retired) => Verdict::Close,
@@ -62,6 +67,8 @@ mod tests {
         for (seen, age, verdicts) in [
             (Seen::Listed, age(9999), [Verdict::Live; 3]),
             (Seen::Listed, Age::EarlierBoot, [Verdict::Live; 3]),
+            (Seen::Stopped, age(9999), [Verdict::Live; 3]),
+            (Seen::Stopped, Age::EarlierBoot, [Verdict::Close, Verdict::Close, Verdict::Waiting]),
             (Seen::Unasked, age(9999), [Verdict::Live; 3]),
             (Seen::Unasked, Age::EarlierBoot, [Verdict::Close, Verdict::Close, Verdict::Waiting]),
             (Seen::Missing, age(599), [Verdict::Young; 3]),

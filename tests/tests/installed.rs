@@ -29,6 +29,11 @@ fn main() -> Result<ExitCode> {
             a_pod_in_the_middle_of_its_add_is_not_missed,
         ),
         trial("what_the_runtime_forgot_is_swept", NEEDS, what_the_runtime_forgot_is_swept),
+        trial(
+            "what_ended_with_an_earlier_boot_is_swept_though_it_is_listed",
+            NEEDS,
+            what_ended_with_an_earlier_boot_is_swept_though_it_is_listed,
+        ),
         trial("the_runtimes_own_setup_counts", NEEDS, the_runtimes_own_setup_counts),
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
@@ -115,6 +120,30 @@ impl Lab {
     fn uses_ours(&self) -> Result<Option<()>> {
         let plugins = self.containerd.cri().conf_plugins()?;
         Ok(plugins.iter().any(|plugin| plugin == "crossfade").then_some(()))
+    }
+
+    /// Ends what runs in a sandbox behind the runtime's back, as a reboot does.
+    fn end_task(&self, id: &str) -> Result<()> {
+        let mut command = self.node().command("ctr");
+        command.arg("--address").arg(self.containerd.socket()).args(["--namespace", "k8s.io"]);
+        let output = command.args(["tasks", "kill", "--signal", "SIGKILL", id]).output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// One pass of the sweep to which everything that is recorded is of an earlier boot.
+    fn swept_in_another_boot(&self) -> Result<String> {
+        let boot_id = self.node().scratch().join("boot_id");
+        std::fs::write(&boot_id, "11111111-2222-4333-8444-555555555555\n")?;
+        let script =
+            format!("mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$@\"", boot_id.display());
+        let mut command = self.node().command("unshare");
+        command.args(["--mount", "sh", "-c", &script, "another-boot"]).arg(lab::dist::bootstrap()?);
+        command.args(["sweep", "--runtime-endpoint"]).arg(self.containerd.socket());
+        let output = command.output()?;
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(output.status.success(), "{}: {told}", output.status);
+        Ok(told)
     }
 
     /// Runs a pod on a network that nothing holds up.
@@ -248,6 +277,42 @@ fn what_the_runtime_forgot_is_swept() -> Result<()> {
     ensure!(swept.lines().filter(|line| line.starts_with("close")).count() == 2, "{swept}");
     ensure!(lab.leases()? == (1, 0) && lab.attachments()? == (1, 0), "{:?} {swept}", lab.leases()?);
     lab.end(&living)
+}
+
+/// After a reboot the runtime goes on listing what was there before it, until kubelet removes it; switched off, its DEL goes past us.
+fn what_ended_with_an_earlier_boot_is_swept_though_it_is_listed() -> Result<()> {
+    let lab = Lab::new()?;
+    let before = lab.run(&Sandbox::new("before"))?;
+    lab.told(&["install"], 0)?;
+    let (ended, living) = (lab.run(&Sandbox::new("ended"))?, lab.run(&Sandbox::new("living"))?);
+    for id in [&before, &ended] {
+        lab.end_task(id)?;
+        until("the sandbox is not ready", LIMIT, || {
+            Ok((!lab.containerd.cri().status(id)?.ready).then_some(()))
+        })?;
+    }
+    let listed: Vec<String> = lab.containerd.cri().list()?.into_iter().map(|one| one.id).collect();
+    ensure!(listed.len() == 3, "{listed:?}");
+    let swept = lab.told(&["sweep"], 0)?;
+    ensure!(!swept.contains("close"), "in its own boot the runtime owes the DEL: {swept}");
+
+    let swept = lab.swept_in_another_boot()?;
+    let closed: Vec<&str> = swept
+        .lines()
+        .filter(|line| line.starts_with("close"))
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .collect();
+    ensure!(
+        closed.len() == 2 && closed.contains(&before.as_str()) && closed.contains(&ended.as_str()),
+        "{swept}"
+    );
+    ensure!(lab.leases()? == (1, 0) && lab.attachments()? == (1, 0), "{:?} {swept}", lab.leases()?);
+    // The DELs that the runtime then sends after all find nothing to do.
+    for id in [&before, &ended, &living] {
+        lab.end(id)?;
+    }
+    ensure!(lab.leases()? == (0, 0) && lab.attachments()? == (0, 0), "left: {:?}", lab.leases()?);
+    Ok(())
 }
 
 fn the_runtimes_own_setup_counts() -> Result<()> {

@@ -1,6 +1,6 @@
 //! A CRI runtime, asked over its socket. Every question is bounded in time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream as UnixSocket;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
-use k8s_cri::v1::{ListPodSandboxRequest, StatusRequest};
+use k8s_cri::v1::{ListPodSandboxRequest, PodSandboxState, StatusRequest, VersionRequest};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::{CniSetup, Network};
+use super::{CniSetup, Network, State};
 
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -67,14 +67,31 @@ impl Runtime {
         Ok(getsockopt(&socket, PeerCredentials).with_context(named)?.pid())
     }
 
-    /// Ids of all its sandboxes, whatever their state.
+    /// What it calls itself: `containerd`, `cri-o`, ...
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn sandboxes(&self) -> Result<BTreeSet<String>> {
+    pub fn name(&self) -> Result<String> {
+        self.ask(async |mut client| {
+            let answer = client.version(VersionRequest { version: String::new() }).await?;
+            Ok(answer.into_inner().runtime_name)
+        })
+        .with_context(|| format!("ask {} for its name", self.socket.display()))
+    }
+
+    /// All its sandboxes by id, with their states.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn sandboxes(&self) -> Result<BTreeMap<String, State>> {
         self.ask(async |mut client| {
             let answer = client.list_pod_sandbox(ListPodSandboxRequest { filter: None }).await?;
-            Ok(answer.into_inner().items.into_iter().map(|sandbox| sandbox.id).collect())
+            let state = |state: i32| match state == i32::from(PodSandboxState::SandboxReady) {
+                true => State::Ready,
+                false => State::NotReady,
+            };
+            let all = answer.into_inner().items.into_iter();
+            Ok(all.map(|sandbox| (sandbox.id, state(sandbox.state))).collect())
         })
         .with_context(|| format!("list the sandboxes of {}", self.socket.display()))
     }

@@ -7,7 +7,7 @@ pub mod cri;
 pub mod endpoint;
 pub mod picks;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -84,10 +84,19 @@ impl CniSetup {
 /// The sandboxes that live.
 #[derive(Debug, Clone)]
 pub enum Listing {
-    /// Container ids from a CRI runtime, which knows the sandboxes that it made and no others.
-    Cri(BTreeSet<String>),
+    /// The sandboxes of a CRI runtime by container id. It knows those that it made and no others.
+    Cri(BTreeMap<String, State>),
     /// The whole truth, from a file.
     File(Vec<Listed>),
+}
+
+/// The state of a sandbox, as a CRI runtime tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It runs.
+    Ready,
+    /// It was stopped, or ended with an earlier boot.
+    NotReady,
 }
 
 /// One line of a listing in a file: `{"containerID":"..","ifname":"eth0"}`; without `ifname` all of its interfaces.
@@ -121,17 +130,20 @@ impl Listing {
     /// What the list says about an attachment; `by_cri` tells whether a CRI runtime made its sandbox.
     #[must_use]
     pub fn sees(&self, key: &Key, by_cri: bool) -> Seen {
-        let listed = match self {
-            Self::Cri(ids) => ids.contains(&key.container_id),
-            Self::File(all) => all.iter().any(|listed| {
-                listed.container_id == key.container_id
-                    && listed.ifname.as_ref().is_none_or(|ifname| *ifname == key.ifname)
-            }),
-        };
         match self {
-            _ if listed => Seen::Listed,
-            Self::Cri(_) if !by_cri => Seen::Unasked,
-            Self::Cri(_) | Self::File(_) => Seen::Missing,
+            Self::Cri(all) => match all.get(&key.container_id) {
+                Some(State::Ready) => Seen::Listed,
+                Some(State::NotReady) => Seen::Stopped,
+                None if by_cri => Seen::Missing,
+                None => Seen::Unasked,
+            },
+            Self::File(all) => {
+                let is_listed = all.iter().any(|listed| {
+                    listed.container_id == key.container_id
+                        && listed.ifname.as_ref().is_none_or(|ifname| *ifname == key.ifname)
+                });
+                if is_listed { Seen::Listed } else { Seen::Missing }
+            }
         }
     }
 
@@ -148,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_runtime_is_asked_only_about_what_it_made_and_a_file_about_everything() {
-        let cri = Listing::Cri(["c1".to_owned()].into());
+        let cri = Listing::Cri([("c1".to_owned(), State::Ready), ("c3".to_owned(), State::NotReady)].into());
         let file: Listing = Listing::File(
             serde_json::from_str(r#"[{"containerID":"c1"},{"containerID":"c2","ifname":"eth0"}]"#)
                 .expect("list"),
@@ -158,6 +170,8 @@ mod tests {
             ("c1", "eth1", false, Seen::Listed, Seen::Listed),
             ("c2", "eth0", true, Seen::Missing, Seen::Listed),
             ("c2", "eth1", false, Seen::Unasked, Seen::Missing),
+            ("c3", "eth0", true, Seen::Stopped, Seen::Missing),
+            ("c3", "eth0", false, Seen::Stopped, Seen::Missing),
         ] {
             let key = Key::new(id, ifname);
             assert_eq!(cri.sees(&key, by_cri), of_cri, "{id} {ifname}");

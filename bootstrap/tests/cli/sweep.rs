@@ -257,3 +257,49 @@ fn a_damaged_record_is_told_and_left_for_a_del() {
     assert!(told.contains("is damaged") && told.contains("r1@eth0"), "{told}");
     assert!(shard.join("r1@eth0").exists() && dels(&node).is_empty());
 }
+
+#[test]
+fn a_pass_begins_behind_what_the_one_before_tried_last() {
+    let node = node();
+    for id in ["r1", "r2", "r3", "r4", "r5"] {
+        node.attach(id, now(), &["10-old.conflist"]);
+    }
+    let living = |ids: &[&str]| {
+        let all = ids.iter().chain(&["c1", "c2"]).map(|id| json!({"containerID": id}));
+        serde_json::Value::from_iter(all).to_string()
+    };
+    // Where a DEL hangs, the pass may be ended in its midst.
+    node.write("bin/bridge.fails", "");
+    node.write("listed.json", &living(&["r1", "r2", "r4", "r5"]));
+    let list = node.path("listed.json").display().to_string();
+    node.told(&["sweep", "--listed", &list], 1);
+    node.write("listed.json", &living(&[]));
+    let order = |told: &str| -> Vec<String> {
+        changes(told).iter().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
+    };
+    let planned = node.told(&["sweep", "--listed", &list, "--dry-run"], 0);
+    assert_eq!(order(&planned), ["r4", "r5", "r1", "r2", "r3"]);
+    let told = node.told(&["sweep", "--listed", &list], 1);
+    assert_eq!(order(&told), order(&planned), "a dry run is no pass");
+}
+
+#[test]
+fn an_entry_that_the_runtime_deletes_itself_is_struck_out_without_a_del() {
+    let node = node();
+    let mut inventory = node.json("state/inventory.json");
+    for entry in inventory["attachments"].as_array_mut().expect("entries") {
+        entry["deletedBy"] = json!("runtime");
+    }
+    node.write("state/inventory.json", &inventory.to_string());
+    crate::node::mode(&node.path("state/inventory.json"), 0o600);
+    // Nobody is needed for it: its network's conf is gone.
+    fs::remove_file(node.path("net.d/10-old.conflist")).expect("remove");
+    let told = sweep(&node, r#"[{"containerID":"c2"}]"#);
+    assert!(
+        told.contains("close    c1 eth0") && told.contains("the runtime has sent its DEL itself"),
+        "{told}"
+    );
+    assert!(dels(&node).is_empty(), "{:?}", node.calls());
+    assert!(node.records().is_empty());
+    assert_eq!(node.inventory(), [("c2".to_owned(), "old".to_owned())]);
+}

@@ -65,6 +65,17 @@ pub struct Limits<'a> {
     pub signals: &'a Signals,
 }
 
+impl Limits<'_> {
+    /// One of `parts` equal shares of the time that is left, so that one that hangs leaves the others theirs.
+    #[must_use]
+    pub fn share(&self, parts: usize) -> Self {
+        let now = Instant::now();
+        let left = self.deadline.saturating_duration_since(now);
+        let part = left / u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
+        Self { deadline: now + part, signals: self.signals }
+    }
+}
+
 /// One network, ready to be called.
 #[derive(Debug)]
 pub struct Network<'a> {
@@ -206,20 +217,21 @@ impl Network<'_> {
     /// Runs GC through the chain with this network's own list, unless the conf does not want it or is too old to know it.
     ///
     /// # Errors
-    /// Every plugin is asked; the first error, with the others in its details.
+    /// Every plugin is asked, each within its share of the time; the first error, with the others in its details.
     pub fn gc(&self, valid: &[ValidAttachment], limits: &Limits<'_>) -> Result<(), CniError> {
         if self.conf.version < Version::V110 || self.conf.disable_gc {
             return Ok(());
         }
         let list = to_raw(valid);
         let mut first: Option<CniError> = None;
-        for plugin in &self.conf.plugins {
+        for (at, plugin) in self.conf.plugins.iter().enumerate() {
             let mut object = self.conf_for(plugin, None);
             // The second is a historic misspelling that the reference library still sends along.
             object.set("cni.dev/valid-attachments", list.clone());
             object.set("cni.dev/attachments", list.clone());
             let stdin = object.to_raw().get().as_bytes().to_vec();
-            if let Err(error) = self.ask(plugin, Verb::Gc, &stdin, None, limits) {
+            let share = limits.share(self.conf.plugins.len() - at);
+            if let Err(error) = self.ask(plugin, Verb::Gc, &stdin, None, &share) {
                 first = Some(match first {
                     None => error,
                     Some(first) => first.details(error.to_string()),

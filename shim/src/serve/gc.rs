@@ -4,6 +4,7 @@
 //! an incomplete list of the runtime's must not cost a pod its network, and one network never sees the other's entries.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -44,7 +45,8 @@ pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
         store: &request.store,
         policy: &policy,
         search: request.env.path.as_deref(),
-        deadline,
+        // Forwarding always gets its part, whatever hangs before it.
+        deadline: if policy.gc.forward { deadline - kept_for_forwarding(&policy) } else { deadline },
         signals: request.signals,
         name: Some(&request.conf.name),
         plugin_type: &request.conf.plugin_type,
@@ -70,6 +72,11 @@ pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
     }
 }
 
+/// Of a GC's deadline, so much is kept for the delegates' own GC.
+fn kept_for_forwarding(policy: &Policy) -> Duration {
+    Duration::from_secs(policy.deadlines.gc_secs) / 3
+}
+
 /// The runtime's list; none means that it passed none, which is not the same as an empty one.
 fn valid_list(request: &Request<'_>) -> Result<Option<BTreeSet<Key>>, CniError> {
     for key in LIST_KEYS {
@@ -93,13 +100,15 @@ fn forward(
     request: &Request<'_>,
     policy: &Policy,
     valid: &BTreeSet<Key>,
-    deadline: std::time::Instant,
+    deadline: Instant,
 ) -> Result<Vec<CniError>, CniError> {
     let io = |e: std::io::Error| CniError::new(code::IO, format!("list what is attached: {e}"));
     let (records, _) = request.store.all().map_err(io)?;
     let inventory = Inventory::load(request.layout()).map_err(io)?;
     let mut errors = Vec::new();
-    for (side, _) in policy.networks() {
+    let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();
+    let limits = Limits { deadline, signals: request.signals };
+    for (at, side) in sides.iter().copied().enumerate() {
         let loaded = match networks::load(request, policy, side) {
             Ok(loaded) => loaded,
             // No conf, so no delegate that could have anything to collect.
@@ -112,8 +121,7 @@ fn forward(
         let list = list_for(&loaded.conf.name, side, valid, &records, &inventory);
         let network =
             Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope: request.scope() };
-        let limits = Limits { deadline, signals: request.signals };
-        errors.extend(network.gc(&list, &limits).err());
+        errors.extend(network.gc(&list, &limits.share(sides.len() - at)).err());
     }
     Ok(errors)
 }

@@ -9,7 +9,7 @@ use super::close::Closing;
 use crate::attachment::Attachment;
 use crate::boot::{Age, Moment, boot_id};
 use crate::failing;
-use crate::inventory::Inventory;
+use crate::inventory::{Deleter, Inventory};
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::netns::Netns;
@@ -19,6 +19,7 @@ use crate::request::Verb;
 use crate::signal::Signals;
 use crate::store::{Found, Key, Open, Store};
 use crate::sweep::Verdict;
+use crate::turns::{self, Shares};
 
 /// One pass over all records.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub struct Pass<'a> {
     pub policy: &'a Policy,
     /// `CNI_PATH` of the caller; the recorded one follows.
     pub search: Option<&'a str>,
-    /// It ends then; what is not reached is left for the next pass.
+    /// Its closes end then; what is not reached is left for the next pass.
     pub deadline: Instant,
     /// Stops it early.
     pub signals: &'a Signals,
@@ -59,7 +60,8 @@ pub struct Report {
 }
 
 impl Pass<'_> {
-    /// Goes over all records, asks `verdict` about each and closes what is to be closed.
+    /// Goes over all records, asks `verdict` about each and closes what is to be closed, each within its share of the time
+    /// and beginning behind what an earlier pass tried last.
     ///
     /// # Errors
     /// When the records cannot be listed.
@@ -70,53 +72,85 @@ impl Pass<'_> {
             // They cost an inode each until the next pass.
             tracing::warn!(error = error.to_string(), "times of failed DELs not tidied up");
         }
+        let judge = |record: &Attachment| verdict(record, record.intent.begun.age(now));
+        let mut due = Vec::new();
         for record in records {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
-            match verdict(&record, record.intent.begun.age(now)) {
+            match judge(&record) {
                 Verdict::Live => {}
                 Verdict::Young => report.young.push(key),
                 Verdict::Waiting => report.waiting.push(key),
-                Verdict::Close if Instant::now() >= self.deadline || self.signals.stop_requested() => {
-                    report.busy.push(key);
-                }
-                Verdict::Close => match self.close(&key) {
-                    Ok(true) => report.closed.push(key),
-                    Ok(false) => report.busy.push(key),
-                    Err(error) => report.failed.push((key, error)),
-                },
+                Verdict::Close => due.push(key),
+            }
+        }
+        turns::order(&mut due, turns::last_tried(self.layout).as_deref(), |key| key);
+        let shares = Shares::until(self.deadline, Instant::now());
+        let count = due.len();
+        for (at, key) in due.into_iter().enumerate() {
+            let share = shares.next(count - at, Instant::now());
+            let Some(until) = share.filter(|_| !self.signals.stop_requested()) else {
+                report.busy.push(key);
+                continue;
+            };
+            match self.close_if(&key, until, |record| judge(record) == Verdict::Close) {
+                Ok(true) => report.closed.push(key),
+                Ok(false) => report.busy.push(key),
+                Err(error) => report.failed.push((key, error)),
             }
         }
         Ok(report)
     }
 
-    /// Closes the record of `key`; false when somebody else has it in hand. A record that is gone by now is closed.
+    /// Closes the record of `key` until `until`; false when somebody else has it in hand. A record that is gone by now is
+    /// closed.
     ///
     /// # Errors
     /// The first network's error; what failed stays on record. A damaged record is left for a DEL.
-    pub fn close(&self, key: &Key) -> Result<bool, CniError> {
-        self.locked(key, |lock| {
-            // Read again under the lock: a DEL may have been faster.
-            match self.find(key)? {
-                Some(open) => self.finish(open, lock),
-                None => Ok(()),
-            }
-        })
+    pub fn close(&self, key: &Key, until: Instant) -> Result<bool, CniError> {
+        self.close_if(key, until, |_| true)
     }
 
-    /// Closes an inventory entry as its DEL would: it becomes a record, and that is closed. False when somebody else has
-    /// it in hand; an entry that is gone by now is closed.
+    /// [`Self::close`] unless the record is another one by now, which is to be judged by itself: the attachment may have
+    /// been deleted and added again since the records were listed.
+    fn close_if(
+        &self,
+        key: &Key,
+        until: Instant,
+        is_due: impl Fn(&Attachment) -> bool,
+    ) -> Result<bool, CniError> {
+        let mut is_left = false;
+        let closed = self.locked(key, until, |lock| {
+            // Read again under the lock: a DEL may have been faster.
+            match self.find(key)? {
+                Some(open) if is_due(&open.attachment) => self.finish(open, until, lock),
+                Some(_) => {
+                    is_left = true;
+                    Ok(())
+                }
+                None => Ok(()),
+            }
+        })?;
+        Ok(closed && !is_left)
+    }
+
+    /// Closes an inventory entry as its DEL would: it becomes a record, and that is closed. One whose DEL the runtime sends
+    /// by itself is struck out, and no delegate is called. False when somebody else has the attachment in hand; an entry that
+    /// is gone by now is closed.
     ///
     /// # Errors
     /// As [`Self::close`], and when the network of the entry cannot be told; then the entry stays.
-    pub fn close_entry(&self, key: &Key) -> Result<bool, CniError> {
-        self.locked(key, |lock| {
+    pub fn close_entry(&self, key: &Key, until: Instant) -> Result<bool, CniError> {
+        self.locked(key, until, |lock| {
             if let Some(open) = self.find(key)? {
-                return self.finish(open, lock);
+                return self.finish(open, until, lock);
             }
             let inventory = Inventory::load(self.layout).map_err(|e| failed(key, &e))?;
             let Some(entry) = inventory.find(key) else {
                 return Ok(());
             };
+            if entry.deleted_by == Deleter::Runtime {
+                return Inventory::strike_out(self.layout, key).map_err(|e| failed(key, &e));
+            }
             let adopt = Adopt {
                 store: self.store,
                 policy: Ok(self.policy),
@@ -128,16 +162,21 @@ impl Pass<'_> {
                 prev_result: None,
                 runtime_config: None,
             };
-            self.finish(adopt.record(entry)?, lock)
+            self.finish(adopt.record(entry)?, until, lock)
         })
     }
 
     fn locked(
         &self,
         key: &Key,
+        until: Instant,
         act: impl FnOnce(&mut Lock) -> Result<(), CniError>,
     ) -> Result<bool, CniError> {
-        let lock = Lock::take_unattended(self.layout, key, Verb::Gc, self.deadline, self.signals);
+        // What cannot be noted costs the order of the next pass, never a close.
+        if let Err(error) = turns::note(self.layout, key) {
+            tracing::debug!(error = error.to_string(), "turn not noted");
+        }
+        let lock = Lock::take_unattended(self.layout, key, Verb::Gc, until, self.signals);
         match lock.map_err(|e| failed(key, &e))? {
             Some(mut lock) => act(&mut lock).map(|()| true),
             None => Ok(false),
@@ -154,7 +193,7 @@ impl Pass<'_> {
         }
     }
 
-    fn finish(&self, open: Open, lock: &mut Lock) -> Result<(), CniError> {
+    fn finish(&self, open: Open, until: Instant, lock: &mut Lock) -> Result<(), CniError> {
         let netns = netns_of(&open.attachment).to_owned();
         let closing = Closing {
             layout: self.layout,
@@ -162,7 +201,7 @@ impl Pass<'_> {
             policy: Some(self.policy),
             netns: &netns,
             search: self.search,
-            deadline: self.deadline,
+            deadline: until,
             signals: self.signals,
         };
         closing.close(open, Some(lock))

@@ -1,5 +1,7 @@
 //! The shim under a caller that behaves like CRI-O.
 
+use std::process::Command;
+
 use anyhow::{Result, ensure};
 use lab::{
     caller::runtime::{Runtime, Sandbox},
@@ -25,6 +27,7 @@ trials![
     failed_add_is_followed_by_a_del_that_finds_nothing,
     reboot_closes_every_pod_without_its_netns,
     pod_gets_the_conf_that_is_loaded_not_the_one_that_lies_there,
+    a_pod_before_us_gets_one_del_from_the_runtime_and_none_from_the_sweep,
 ];
 
 /// A case, and a CRI-O whose directory holds only the shim's conf at this version.
@@ -247,4 +250,42 @@ fn pod_gets_the_conf_that_is_loaded_not_the_one_that_lies_there() -> Result<()> 
     crio.reload()?;
     crio.run_pod(sandbox(&case, "through"))?;
     case.expect_records(1)
+}
+
+/// By the time a second DEL comes its address may be a living pod's.
+fn a_pod_before_us_gets_one_del_from_the_runtime_and_none_from_the_sweep() -> Result<()> {
+    let (case, mut crio) = with_shim("new", "1.0.0")?;
+    case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;
+    std::fs::remove_file(case.path("crio/01-crossfade.conflist"))?;
+    case.write(&case.path("crio/10-old.conflist"), &crate::case::old_conf().to_string())?;
+    crio.reload()?;
+    crio.run_pod(sandbox(&case, "before"))?;
+    let entry = json!({"containerID": "before", "ifname": "eth0", "network": "old", "deletedBy": "runtime"});
+    case.write_inventory(&json!([entry]))?;
+    write_shim(&case, "oldnet")?;
+    crio.reload()?;
+    case.stubs.log().clear()?;
+    crio.stop_pod("before")?;
+    case.expect_calls(&["stub-old DEL eth0"])?;
+    let bin_dir = case.stubs.path().to_owned();
+    let sweep = |listed: &Value| -> Result<String> {
+        let list = case.path("listed.json");
+        case.write(&list, &listed.to_string())?;
+        let mut command = Command::new(lab::dist::bootstrap()?);
+        command.arg("--conf-dir").arg(case.path("crio")).arg("--state-dir").arg(case.path("state"));
+        command.arg("--run-dir").arg(case.path("run")).arg("--policy").arg(case.policy_path());
+        command.arg("sweep").arg("--listed").arg(list).arg("--bin-dir").arg(&bin_dir);
+        let output = command.output()?;
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(output.status.success(), "{told}");
+        Ok(told)
+    };
+    // The runtime lists a sandbox that was stopped until kubelet removes it.
+    sweep(&json!([{"containerID": "before"}]))?;
+    assert_eq!(case.inventory()?, ["before"], "the entry stays as long as its sandbox");
+    let told = sweep(&json!([]))?;
+    ensure!(told.contains("the runtime has sent its DEL itself"), "{told}");
+    case.expect_calls(&["stub-old DEL eth0"])?;
+    ensure!(case.inventory()?.is_empty(), "{:?}", case.inventory()?);
+    case.expect_records(0)
 }

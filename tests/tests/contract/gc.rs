@@ -1,7 +1,10 @@
 //! GC: closes our own stale records and tells each delegate, under its own ifnames, what is still valid.
 
 use anyhow::{Context, Result, ensure};
-use lab::{caller::Outcome, stub::Reply};
+use lab::{
+    caller::Outcome,
+    stub::{Act, Reply, Stub},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -28,6 +31,9 @@ trials![
     gc_leaves_a_running_attachment_alone,
     gc_hands_over_the_netns_only_if_it_is_still_the_same,
     gc_request_holds_neither_runtime_config_nor_prev_result,
+    gc_comes_to_every_record_and_forwards_in_each_pass_although_dels_hang,
+    gc_of_one_delegate_that_hangs_leaves_the_others_their_time,
+    gc_judges_a_record_that_was_made_again_meanwhile_by_itself,
 ];
 
 /// A case whose shim speaks 1.1.0; `new` does as well, `old` is at this version.
@@ -307,4 +313,74 @@ fn gc_request_holds_neither_runtime_config_nor_prev_result() -> Result<()> {
         assert_eq!(call.var(variable), "", "{variable}");
     }
     Ok(())
+}
+
+/// Promise 7: one that hangs starves nobody, neither in its own pass nor in those that follow.
+fn gc_comes_to_every_record_and_forwards_in_each_pass_although_dels_hang() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    grace(&case, 0)?;
+    // More that hang than one pass has time for, and they come before the other in every order of names.
+    let hanging = ["a1", "a2", "a3", "a4", "a5", "a6"];
+    for id in hanging {
+        add_as(&case, id, "old")?;
+    }
+    add_as(&case, "z", "new")?;
+    case.change_policy(|policy| policy["deadlines"] = json!({"gcSeconds": 4}))?;
+    case.stubs.write("stub-old", &stub_old().on("DEL", Reply(vec![Act::Hang])))?;
+    case.stubs.write("stub-new", &stub_new().on("GC", Reply::fail(121, "gc-was-served", "")))?;
+    let mut closed = false;
+    for pass in 1..=hanging.len() {
+        case.stubs.log().clear()?;
+        let text = gc(&case, &[])?.error()?.text();
+        ensure!(text.contains("gc-was-served"), "pass {pass} left the delegates' GC no time: {text}");
+        closed |= case.calls()?.iter().any(|call| call.brief() == "stub-new DEL eth0");
+        if closed {
+            break;
+        }
+    }
+    ensure!(closed, "{} passes, and none came to the record behind those that hang", hanging.len());
+    case.expect_records(hanging.len())?;
+    case.nobody_is_left()
+}
+
+/// Promise 7, for the delegates' own GC: a chain's plugins and both networks have a share each.
+fn gc_of_one_delegate_that_hangs_leaves_the_others_their_time() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    let chain = json!([{"type": "stub-old"}, {"type": "stub-map"}]);
+    case.write_conf("old", &json!({"cniVersion": "1.1.0", "name": "oldnet", "plugins": chain}))?;
+    case.change_policy(|policy| policy["deadlines"] = json!({"gcSeconds": 4}))?;
+    case.stubs.write("stub-old", &stub_old().on("GC", Reply(vec![Act::Hang])))?;
+    for (stub, words) in [("stub-map", "map-was-served"), ("stub-new", "new-was-served")] {
+        case.stubs.write(stub, &Stub::answering(Reply::silent()).on("GC", Reply::fail(121, words, "")))?;
+    }
+    let text = gc(&case, &[])?.error()?.text();
+    ensure!(text.contains("deadline"), "the one that hangs is told: {text}");
+    ensure!(text.contains("map-was-served") && text.contains("new-was-served"), "{text}");
+    case.nobody_is_left()
+}
+
+/// An attachment may be deleted and added again while a pass is on its way to it: its verdict is that of the new record.
+fn gc_judges_a_record_that_was_made_again_meanwhile_by_itself() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    let gate = case.gate("gate")?;
+    add_as(&case, "b", "new")?;
+    add_as(&case, "a", "old")?;
+    case.stubs.write("stub-old", &stub_old().on("DEL", Reply::silent().behind(&gate)))?;
+    let list = json!({"cni.dev/valid-attachments": []});
+    // Another boot: what was begun in the one before is past every grace.
+    grace(&case, 600)?;
+    let wrapper = another_boot(&case)?;
+    let running = case.call_with("GC", &list).wrapped(&wrapper.each_ref().map(String::as_str)).spawn()?;
+    case.stubs.log().wait_for("stub-old DEL eth0", 1)?;
+    case.call("DEL").env("CNI_CONTAINERID", "b").run()?.silent()?;
+    case.call("ADD")
+        .env("CNI_CONTAINERID", "b")
+        .wrapped(&wrapper.each_ref().map(String::as_str))
+        .run()?
+        .result()?;
+    gate.open()?;
+    running.wait()?.silent()?;
+    let dels = case.calls()?.iter().filter(|call| call.brief() == "stub-new DEL eth0").count();
+    assert_eq!(dels, 1, "the one that the runtime called");
+    case.expect_records(1)
 }

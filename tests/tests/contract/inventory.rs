@@ -28,6 +28,7 @@ trials![
     entry_is_matched_by_id_and_ifname,
     entries_deleted_at_once_are_all_struck_out,
     check_of_an_inventory_entry_asks_its_network,
+    del_that_the_runtime_sends_itself_is_served_where_it_comes_through_us_after_all,
 ];
 
 /// A case whose runtime already runs `before` on `old`, which is at 0.4.0.
@@ -223,4 +224,12 @@ fn check_of_an_inventory_entry_asks_its_network() -> Result<()> {
     assert_eq!(conf["prevResult"]["ips"][0]["address"], "10.1.0.9/32");
     assert_eq!(case.inventory()?, ["other", "before", "other2"]);
     Ok(())
+}
+
+/// CRI-O deletes by itself what it has a conf of. Where it has lost that conf it takes ours.
+fn del_that_the_runtime_sends_itself_is_served_where_it_comes_through_us_after_all() -> Result<()> {
+    let case = with_entry(&json!({"deletedBy": "runtime"}))?;
+    case.del()?.silent()?;
+    case.expect_calls(&["stub-old DEL eth0"])?;
+    struck_out(&case)
 }
