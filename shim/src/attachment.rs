@@ -43,6 +43,10 @@ pub struct Intent {
     /// Identity of that netns, so that another one at the same path is not taken for it.
     #[serde(rename = "netnsID", default, skip_serializing_if = "Option::is_none")]
     pub netns_id: Option<NetnsId>,
+    /// What tells that netns from a later one that was given the same inode number; records of earlier programs, of older kernels
+    /// and of ADDs that did not enter the netns have none.
+    #[serde(rename = "netnsCookie", default, skip_serializing_if = "Option::is_none")]
+    pub netns_cookie: Option<u64>,
     /// `CNI_ARGS`, verbatim.
     #[serde(rename = "cniArgs", default, skip_serializing_if = "Option::is_none")]
     pub cni_args: Option<String>,
@@ -57,13 +61,15 @@ pub struct Intent {
 }
 
 impl Intent {
-    /// Whether the netns `found` at some path is the attachment's own, asked in the boot `boot_id`; none where that cannot be
-    /// told. A netns does not outlive its boot, and its number may come again.
+    /// Whether the netns `found` at some path, with that cookie, is the attachment's own, asked in the boot `boot_id`; none where
+    /// that cannot be told. A netns does not outlive its boot, and its number may come again; a cookie decides where both are
+    /// known.
     #[must_use]
-    pub fn is_its_netns(&self, found: NetnsId, boot_id: Option<&str>) -> Option<bool> {
+    pub fn is_its_netns(&self, found: NetnsId, cookie: Option<u64>, boot_id: Option<&str>) -> Option<bool> {
         let then = self.netns_id?;
+        let another = self.netns_cookie.zip(cookie).is_some_and(|(then, now)| then != now);
         match boot_id {
-            _ if then != found => Some(false),
+            _ if then != found || another => Some(false),
             Some(boot_id) => Some(boot_id == self.begun.boot_id),
             None => None,
         }

@@ -1,18 +1,23 @@
 //! A pod's network namespace: identity, entry and return.
 //!
 //! A netns is named by a path (CNI_NETNS) but known by its inode: paths are reused, the pair of device and inode is not
-//! while anything holds the namespace. The shim works in a pod's netns only through sockets, and files of /proc/sys, that
-//! were opened in it; the thread itself is there for the length of that one call and is back before anything else happens.
+//! while anything holds the namespace. Afterwards the kernel gives the number of the inode out again, the lowest that is free.
+//! What it never gives out again within a boot is the cookie of a namespace (kernel 5.14), which a socket inside tells. The
+//! shim works in a pod's netns only through sockets, and files of /proc/sys, that were opened in it; the thread itself is
+//! there for the length of that one call and is back before anything else happens.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::fcntl::OFlag;
+use nix::libc;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use serde::{Deserialize, Serialize};
 
@@ -34,11 +39,19 @@ pub struct NetnsId {
     pub ino: u64,
 }
 
+/// The cookie of the netns that a socket was opened in.
+#[derive(Debug, Clone, Copy)]
+struct Cookie;
+
+nix::getsockopt_impl!(Cookie, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, u64, sockopt::GetStruct<u64>);
+
 /// An open netns file. It keeps the namespace alive, so its id cannot be given to another one meanwhile.
 #[derive(Debug)]
 pub struct Netns {
     file: File,
     id: NetnsId,
+    /// Once a socket in it was asked; none where the kernel has no such thing.
+    cookie: OnceLock<Option<u64>>,
 }
 
 /// Whether `path` leads to the network namespace that this process itself is in: the host's. Nothing is opened.
@@ -76,7 +89,7 @@ impl Netns {
         }
         let metadata = file.metadata()?;
         let id = NetnsId { dev: metadata.dev(), ino: metadata.ino() };
-        Ok(Self { file, id })
+        Ok(Self { file, id, cookie: OnceLock::new() })
     }
 
     /// The namespace this thread is in: the host's, for the shim.
@@ -92,12 +105,28 @@ impl Netns {
         self.id
     }
 
+    /// The cookie of this namespace, as far as it is known by now: every socket that is opened inside tells it.
+    pub fn known_cookie(&self) -> Option<u64> {
+        self.cookie.get().copied().flatten()
+    }
+
+    /// The cookie of this namespace, for which it is entered unless that is known; none where it cannot be told.
+    pub fn cookie(&self) -> Option<u64> {
+        if self.cookie.get().is_none() {
+            // What it has to tell is kept.
+            let _ = self.socket();
+        }
+        self.known_cookie()
+    }
+
     /// An rtnetlink socket that lives in this namespace; the thread is back in its own before this returns.
     ///
     /// # Errors
     /// What `setns(2)` (EPERM without CAP_SYS_ADMIN, EINVAL for a namespace of another type) or `socket(2)` says.
     pub fn socket(&self) -> io::Result<Socket> {
-        self.open_inside(|| Socket::new(NETLINK_ROUTE))
+        let socket = self.open_inside(|| Socket::new(NETLINK_ROUTE))?;
+        self.cookie.get_or_init(|| getsockopt(&socket, Cookie).ok());
+        Ok(socket)
     }
 
     /// Sets a flag of `/proc/sys/net/ipv6/conf/IFNAME/` to 0, and answers whether it was anything else.

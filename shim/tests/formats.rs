@@ -2,7 +2,8 @@
 //!
 //! `records/format-1.lines` is every kind of line with every field there is, and the shortest of each. Who changes the format raises
 //! `FORMAT`, adds `format-2.lines` here and a directory of records that the program before the change wrote; nothing that
-//! is there is ever changed, since a node may hold such a record for as long as its pod lives.
+//! is there is ever changed, since a node may hold such a record for as long as its pod lives. A key that earlier programs pass over is no
+//! new format: it comes with a file of its own, `format-1-KEY.line`.
 
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,8 @@ fn full() -> Intent {
         begun: moment(),
         netns: "/run/netns/n1".into(),
         netns_id: Some(NetnsId { dev: 4, ino: 4_026_532_281 }),
+        // In a file of its own: whoever wrote format 1 first did not know it.
+        netns_cookie: None,
         cni_args: Some("IgnoreUnknown=1;K8S_POD_NAME=p1".into()),
         cni_path: Some("/opt/cni/bin".into()),
         route: Some(RouteStep { first: "eth0".into(), owner: "net1".into() }),
@@ -95,6 +98,17 @@ fn what_is_written_is_the_file_byte_for_byte() {
     assert_eq!(LINES, written, "the format changed without a new one");
 }
 
+#[test]
+fn a_key_that_came_later_is_written_as_its_file_says_and_missing_in_none_before() {
+    let with_cookie = Intent { netns_cookie: Some(4_242), ..full() };
+    let written = String::from_utf8(line(&with_cookie)).expect("text");
+    assert_eq!(include_str!("records/format-1-netns-cookie.line"), written);
+    let read = Attachment::parse(written.as_bytes()).expect("sound");
+    assert_eq!(read.intent.netns_cookie, Some(4_242));
+    let before = LINES.split_inclusive('\n').next().expect("a line");
+    assert_eq!(Attachment::parse(before.as_bytes()).expect("sound").intent.netns_cookie, None);
+}
+
 /// Every record of every directory, and its path below it.
 fn records() -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -103,7 +117,7 @@ fn records() -> Vec<PathBuf> {
         for entry in std::fs::read_dir(&dir).expect("list").map(|entry| entry.expect("entry").path()) {
             if entry.is_dir() {
                 dirs.push(entry);
-            } else if entry.extension().is_none_or(|extension| extension != "lines") {
+            } else if entry.extension().is_none_or(|extension| extension != "lines" && extension != "line") {
                 found.push(entry);
             }
         }

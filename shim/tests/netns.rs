@@ -85,3 +85,17 @@ fn many_interfaces_do_not_overflow_a_dump() {
     std::fs::remove_file(&batch).expect("the batch file");
     assert_eq!(space.open().interface_names(ample()).expect("names").len(), 301);
 }
+
+#[test]
+fn a_cookie_is_the_namespaces_own_and_learned_from_any_socket_in_it() {
+    if !privileged() {
+        return;
+    }
+    let (one, two) = (Space::new("cfns"), Space::new("cfns"));
+    let (first, again, other) = (one.open(), one.open(), two.open());
+    assert_eq!(first.known_cookie(), None, "nobody has been inside");
+    drop(first.socket().expect("a socket inside"));
+    let cookie = first.known_cookie().expect("this kernel has cookies");
+    assert_eq!(again.cookie(), Some(cookie));
+    assert!(other.cookie().is_some_and(|theirs| theirs != cookie));
+}

@@ -196,6 +196,7 @@ pub(crate) fn attach(layout: &Layout, container_id: &str, begun: Moment, confs: 
         begun,
         netns: "/run/netns/gone".into(),
         netns_id: None,
+        netns_cookie: None,
         cni_args: Some(format!(
             "K8S_POD_INFRA_CONTAINER_ID={container_id};K8S_POD_NAME=p;K8S_POD_NAMESPACE=n"
         )),

@@ -21,6 +21,7 @@ pub(crate) fn intent() -> Intent {
         begun: Moment::now().expect("now"),
         netns: "/n".into(),
         netns_id: None,
+        netns_cookie: None,
         cni_args: None,
         cni_path: None,
         route: None,
@@ -163,11 +164,19 @@ fn a_netns_is_another_by_its_number_and_after_a_boot_whatever_its_number() {
     let (id, other) = (NetnsId { dev: 4, ino: 77 }, NetnsId { dev: 4, ino: 78 });
     let mut intent = Intent { netns_id: Some(id), ..intent() };
     intent.begun.boot_id = "this".into();
-    assert_eq!(intent.is_its_netns(id, Some("this")), Some(true));
-    assert_eq!(intent.is_its_netns(other, Some("this")), Some(false));
-    assert_eq!(intent.is_its_netns(other, None), Some(false));
-    assert_eq!(intent.is_its_netns(id, Some("next")), Some(false));
-    assert_eq!(intent.is_its_netns(id, None), None, "an unknown boot is no reason");
+    assert_eq!(intent.is_its_netns(id, None, Some("this")), Some(true));
+    assert_eq!(intent.is_its_netns(other, None, Some("this")), Some(false));
+    assert_eq!(intent.is_its_netns(other, None, None), Some(false));
+    assert_eq!(intent.is_its_netns(id, None, Some("next")), Some(false));
+    assert_eq!(intent.is_its_netns(id, None, None), None, "an unknown boot is no reason");
+    intent.netns_cookie = Some(7);
+    let told = |cookie| intent.is_its_netns(id, cookie, Some("this"));
+    assert_eq!(
+        [None, Some(7), Some(8)].map(told),
+        [Some(true), Some(true), Some(false)],
+        "where both are known"
+    );
+    assert_eq!(intent.is_its_netns(other, Some(7), Some("this")), Some(false));
     intent.netns_id = None;
-    assert_eq!(intent.is_its_netns(other, Some("next")), None, "nothing is known of it");
+    assert_eq!(intent.is_its_netns(other, None, Some("next")), None, "nothing is known of it");
 }

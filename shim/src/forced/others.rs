@@ -123,6 +123,7 @@ mod tests {
             begun: Moment { boot_id: "b".to_owned(), boottime_ms: 1, wall_secs: 1 },
             netns: "/run/netns/p".to_owned(),
             netns_id: Some(NETNS),
+            netns_cookie: None,
             cni_args: None,
             cni_path: None,
             route: None,

@@ -62,6 +62,7 @@ impl Adopt<'_> {
             begun: Moment::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
             netns: self.netns.to_owned(),
             netns_id: None,
+            netns_cookie: None,
             cni_args: args.map(str::to_owned),
             cni_path: self.search.map(str::to_owned),
             route: None,

@@ -1,12 +1,8 @@
 //! DEL: to whoever did ADD, whatever the policy says now.
 
-use std::path::Path;
-
 use crate::attachment::{Event, Intent, Leg};
-use crate::boot::boot_id;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, NoLock, Patience};
-use crate::netns::Netns;
 use crate::policy::{Deadlines, Policy, Side};
 use crate::reply::{CniError, code};
 use crate::store::{Found, Open};
@@ -49,9 +45,7 @@ pub(super) fn del(request: &Request<'_>) -> Result<(), CniError> {
 /// goes by the path, and would take that pod's interface.
 fn netns<'a>(request: &'a Request<'_>, intent: &Intent) -> &'a str {
     let told = request.env.netns.as_str();
-    let found = Netns::open(Path::new(told)).ok().map(|netns| netns.id());
-    let its_own = found.and_then(|found| intent.is_its_netns(found, boot_id().ok()));
-    if its_own != Some(false) {
+    if networks::is_its_netns(intent, told) != Some(false) {
         return told;
     }
     tracing::warn!(

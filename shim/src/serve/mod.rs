@@ -85,6 +85,7 @@ impl Request<'_> {
             begun: Moment::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
             netns: env.netns.clone(),
             netns_id: None,
+            netns_cookie: None,
             cni_args: env.args.clone(),
             cni_path: env.path.clone(),
             route: None,

@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::attachment::{Attachment, Leg};
+use crate::attachment::{Attachment, Intent, Leg};
+use crate::boot::boot_id;
 use crate::conflist::{Conflist, Unloadable};
 use crate::delegate::{Network, Scope, delegates_to_itself};
+use crate::netns::Netns;
 use crate::policy::{self, Policy, Side};
 use crate::probe::{self, Depth};
 use crate::ready;
@@ -135,6 +137,14 @@ pub(super) fn scope<'a>(attachment: &'a Attachment, netns: &'a str, path: Option
     let mut search: Vec<&str> = path.into_iter().collect();
     search.extend(intent.cni_path.as_deref().filter(|recorded| Some(*recorded) != path));
     Scope { container_id: &intent.container_id, netns, args: intent.cni_args.as_deref(), search }
+}
+
+/// Whether the netns at `path` is the attachment's own; none where that cannot be told, or nothing is there.
+pub(super) fn is_its_netns(intent: &Intent, path: &str) -> Option<bool> {
+    let found = Netns::open(Path::new(path)).ok()?;
+    // It has to be entered for its cookie, which helps only a record that has one.
+    let cookie = intent.netns_cookie.and_then(|_| found.cookie());
+    intent.is_its_netns(found.id(), cookie, boot_id().ok())
 }
 
 /// A recorded leg as a network that can be called.

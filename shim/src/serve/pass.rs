@@ -1,18 +1,18 @@
 //! One pass over all records: each under its own lock, and never waiting for somebody living. GC and the sweep share it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Adopt;
 use super::close::Closing;
+use super::networks;
 use crate::attachment::Attachment;
-use crate::boot::{Age, Moment, boot_id};
+use crate::boot::{Age, Moment};
 use crate::failing;
 use crate::inventory::{Deleter, Inventory};
 use crate::layout::Layout;
 use crate::lock::Lock;
-use crate::netns::Netns;
 use crate::policy::Policy;
 use crate::reply::{CniError, code};
 use crate::request::Verb;
@@ -216,8 +216,7 @@ fn failed(key: &Key, error: &io::Error) -> CniError {
 #[must_use]
 pub fn netns_of(record: &Attachment) -> &str {
     let intent = &record.intent;
-    let found = Netns::open(Path::new(&intent.netns)).ok().map(|netns| netns.id());
-    match found.and_then(|found| intent.is_its_netns(found, boot_id().ok())) {
+    match networks::is_its_netns(intent, &intent.netns) {
         Some(true) => &intent.netns,
         _ => "",
     }
@@ -227,6 +226,8 @@ pub fn netns_of(record: &Attachment) -> &str {
 mod tests {
     use super::*;
     use crate::attachment::{FORMAT, Intent};
+    use crate::netns::Netns;
+    use std::path::Path;
 
     #[test]
     fn a_netns_of_an_earlier_boot_is_gone_whatever_is_at_its_path_under_its_number() {
@@ -238,6 +239,7 @@ mod tests {
             begun: Moment::now().expect("now"),
             netns: path.into(),
             netns_id: Some(Netns::open(Path::new(path)).expect("netns").id()),
+            netns_cookie: None,
             cni_args: None,
             cni_path: None,
             route: None,

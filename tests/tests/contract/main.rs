@@ -25,6 +25,7 @@ mod late;
 mod limits;
 mod modes;
 mod mounts;
+mod namespaces;
 mod policy;
 mod readiness;
 mod results;
@@ -72,6 +73,7 @@ fn all_trials() -> Vec<Trial> {
         late::trials(),
         limits::trials(),
         modes::trials(),
+        namespaces::trials(),
         policy::trials(),
         readiness::trials(),
         results::trials(),

@@ -168,7 +168,12 @@ fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> R
         runtime_config: (!leg.runtime_config.is_empty()).then(|| leg.runtime_config.to_raw()),
         ..leg.loaded.leg(&leg.plan.ifname, leg.plan.primary)
     });
-    Ok(Intent { netns_id: netns.map(Netns::id), route, ..request.intent(legs.collect())? })
+    Ok(Intent {
+        netns_id: netns.map(Netns::id),
+        netns_cookie: netns.and_then(Netns::known_cookie),
+        route,
+        ..request.intent(legs.collect())?
+    })
 }
 
 /// Undoes a failed ADD in reverse; the first error stays the error, what could not be undone is added to its details.

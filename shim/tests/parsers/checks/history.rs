@@ -141,6 +141,7 @@ fn intent(dice: &mut Dice<'_>) -> Intent {
         begun,
         netns: dice.one_of(&TEXT).into(),
         netns_id: dice.coin().then_some(NetnsId { dev: 4, ino: u64::MAX }),
+        netns_cookie: dice.coin().then_some(u64::MAX),
         cni_args: text(dice),
         cni_path: text(dice),
         route: dice.coin().then(|| RouteStep { first: "eth0".into(), owner: dice.one_of(&TEXT).into() }),

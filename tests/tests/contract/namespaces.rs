@@ -1,0 +1,93 @@
+//! A netns is told from a later one, whatever its path and its number.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use lab::netns::pin;
+use nix::mount::{MntFlags, umount2};
+use serde_json::json;
+
+use crate::{case::Case, trials};
+
+trials![
+    del_in_a_netns_that_was_given_the_number_of_the_recorded_one_runs_without,
+    gc_in_a_netns_that_was_given_the_number_of_the_recorded_one_runs_without,
+];
+
+/// A netns with a path that may be taken down and made again.
+#[derive(Debug)]
+struct Reused(PathBuf);
+
+impl Reused {
+    fn unpin(&self) -> Result<()> {
+        umount2(&self.0, MntFlags::MNT_DETACH).context("unmount the netns")?;
+        fs::remove_file(&self.0).context("remove the netns")
+    }
+}
+
+impl Drop for Reused {
+    fn drop(&mut self) {
+        // Gone already where the test ended between two.
+        drop(self.unpin());
+    }
+}
+
+fn number(path: &Path) -> Result<(u64, u64)> {
+    let meta = fs::metadata(path)?;
+    Ok((meta.dev(), meta.ino()))
+}
+
+/// A pod on both networks whose netns went, and in whose place is another of the same path, device and inode number: the
+/// kernel gives the lowest free number out.
+fn replaced() -> Result<(Case, Reused)> {
+    let mut case = Case::attach("both")?;
+    case.shim["cniVersion"] = json!("1.1.0");
+    case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;
+    let path = PathBuf::from(format!("{}-reused", case.netns_path()));
+    pin(&path)?;
+    let netns = Reused(path);
+    let recorded = number(&netns.0)?;
+    case.call("ADD").env("CNI_NETNS", &netns.0.display().to_string()).run()?.succeeded()?;
+    case.stubs.log().clear()?;
+    netns.unpin()?;
+    // Kept until then, so that no lower number is free for long.
+    let mut others = Vec::new();
+    case.eventually("a netns of the same number", || {
+        pin(&netns.0)?;
+        if number(&netns.0)? == recorded {
+            return Ok(true);
+        }
+        others.push(fs::File::open(&netns.0)?);
+        netns.unpin()?;
+        Ok(false)
+    })?;
+    Ok((case, netns))
+}
+
+/// Holds when both networks had their DEL, and were told of no netns.
+fn expect_none_told(case: &Case) -> Result<()> {
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
+    for call in case.calls()? {
+        let told = call.var("CNI_NETNS");
+        ensure!(told.is_empty(), "{} was sent into another's netns, {told:?}", call.brief());
+    }
+    case.expect_records(0)
+}
+
+/// Promise 3.
+fn del_in_a_netns_that_was_given_the_number_of_the_recorded_one_runs_without() -> Result<()> {
+    let (case, netns) = replaced()?;
+    case.call("DEL").env("CNI_NETNS", &netns.0.display().to_string()).run()?.silent()?;
+    expect_none_told(&case)
+}
+
+/// Promise 3, 7.
+fn gc_in_a_netns_that_was_given_the_number_of_the_recorded_one_runs_without() -> Result<()> {
+    let (case, _netns) = replaced()?;
+    case.call_with("GC", &json!({"cni.dev/valid-attachments": []})).run()?.silent()?;
+    expect_none_told(&case)
+}
