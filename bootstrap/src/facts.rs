@@ -25,7 +25,7 @@ use crate::runtime::adding::can_see;
 use crate::runtime::asked::Asked;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
-use crate::runtime::{CniSetup, cri::Runtime};
+use crate::runtime::{CniSetup, cri::Runtime, unread};
 use crate::settings::Settings;
 
 /// Largest plugin that we install, in bytes.
@@ -70,6 +70,8 @@ pub struct Facts {
     pub asked: Asked,
     /// The configuration of a runtime that says nothing of itself.
     pub config: Option<RuntimeConfig>,
+    /// Whether such a runtime has read our conf, where it is installed.
+    pub read: Result<(), String>,
     /// Whom `watch`, `boot` and later commands will ask, to whom nobody says it on a command line.
     pub later: Whom,
     /// Who sends the DELs of what is attached already.
@@ -149,6 +151,10 @@ impl Facts {
             later: match wanted.runtime.runtime_endpoint {
                 Some(_) => Whom::found(&Root::default()),
                 None => whom.clone(),
+            },
+            read: match whom.endpoint() {
+                Some(endpoint) if asked == Asked::Silent => unread::check(endpoint, &settings.conf_file()),
+                _ => Ok(()),
             },
             whom,
             asked,

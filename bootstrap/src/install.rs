@@ -420,6 +420,11 @@ fn conf_change(facts: &Facts, wanted: &Install, name: &str) -> Change {
         let target = write.path.display().to_string();
         return Change::new(Act::Write(write), target, format!("the runtime has not loaded it: {what}"));
     }
+    // A runtime that does not tell is made to read it, and to show that it does.
+    if let (Err(why), Some(_)) = (&facts.read, installed) {
+        let target = write.path.display().to_string();
+        return Change::new(Act::Write(write), target, format!("written anew: {why}"));
+    }
     Change::write(write, old, broken.map_or("the switch: from now on the runtime calls us", String::as_str))
 }
 

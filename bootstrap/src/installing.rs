@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shim::layout::Layout;
 use shim::store::Store;
 
 use crate::bring::{Plan, load::Load, systemd};
@@ -20,6 +21,7 @@ use crate::runtime::CniSetup;
 use crate::runtime::adding::{Way, wait_for_quiet};
 use crate::runtime::asked::Asked;
 use crate::runtime::cri::Runtime;
+use crate::runtime::unread;
 use crate::settings::Settings;
 use crate::switch;
 
@@ -104,6 +106,10 @@ fn apply(
     match &change.act {
         Act::Keep => return Ok(None),
         Act::Write(write) => {
+            if write.nudge && facts.asked == Asked::Silent {
+                // Where the plugin marks that CRI-O has read the conf.
+                shim::file::create_private_dir(&Layout::default().run_dir).map_err(io)?;
+            }
             if write.path.starts_with(&layout.state_dir) {
                 shim::file::create_private_dir(&layout.state_dir).map_err(io)?;
             }
@@ -138,7 +144,17 @@ fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(
         Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) | Asked::Unanswered(_) => notes.push(
             "no runtime told whether it uses the conf; run install again in a while, so that what was attached meanwhile is listed".into(),
         ),
-        Asked::Silent => quiet()?,
+        Asked::Silent => {
+            // It has read our conf, and takes it over as soon as no ADD of the conf before holds it up.
+            let endpoint = facts.whom.endpoint().unwrap_or_default();
+            unread::wait(endpoint, &facts.settings.conf_file(), LOADED_WITHIN).map_err(|why| {
+                Failure::later(format!(
+                    "it is not confirmed that pods come through us: {why}. Pods that start now may be attached past us; an ADD or DEL that \
+                     hangs holds CRI-O up"
+                ))
+            })?;
+            quiet()?;
+        }
         Asked::Told(_) => {
             let runtime = Runtime::at(facts.whom.endpoint().unwrap_or_default())?;
             let loaded = |setup: &CniSetup| setup.is_ours(&name);

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use bootstrap::cli::{Cli, Command, Policy};
 use bootstrap::exit::{Exit, Failure};
+use bootstrap::runtime::unread;
 use bootstrap::settings::Settings;
 use bootstrap::{
     attachments, bake, boot, explain, gate, generator, host, installing, policy, print, render, seal,
@@ -56,7 +57,12 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
                 Policy::Show => print::report(output, &policy::show(&layout)?),
                 Policy::Check { file } => print::report(output, &policy::check(&layout, file.as_deref())?),
                 Policy::Set { phase, runtime } => {
-                    print::report(output, &policy::set(&layout, *phase, *runtime, global.dry_run)?)
+                    let set = policy::set(&layout, *phase, *runtime, global.dry_run)?;
+                    let doubt = unread::doubt(global).filter(|_| !global.dry_run);
+                    let doubt = doubt.map(|why| {
+                        format!("it is not confirmed that pods come through us: {why}; ask again, or run install, which has it read anew")
+                    });
+                    print::report(output, &set.unconfirmed(doubt))
                 }
                 Policy::Explain { namespace, pod, annotations } => {
                     let policy =

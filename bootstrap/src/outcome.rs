@@ -22,6 +22,9 @@ pub struct Changed {
     pub changes: Vec<Done>,
     /// What a person may want to know.
     pub notes: Vec<String>,
+    /// All is done, and it is not certain yet that it has the effect that it is meant to have; a note says why.
+    #[serde(skip)]
+    pub unconfirmed: bool,
 }
 
 /// One change and what became of it.
@@ -54,13 +57,21 @@ impl Changed {
     #[must_use]
     pub fn planned(changes: Vec<Change>, notes: Vec<String>) -> Self {
         let changes = changes.into_iter().map(|change| Done { change, outcome: None }).collect();
-        Self { dry_run: true, changes, notes }
+        Self { dry_run: true, changes, notes, unconfirmed: false }
     }
 
     /// What an apply reports.
     #[must_use]
     pub const fn applied(changes: Vec<Done>, notes: Vec<String>) -> Self {
-        Self { dry_run: false, changes, notes }
+        Self { dry_run: false, changes, notes, unconfirmed: false }
+    }
+
+    /// The same, where it is not certain that it has its effect.
+    #[must_use]
+    pub fn unconfirmed(mut self, why: Option<String>) -> Self {
+        self.unconfirmed = why.is_some();
+        self.notes.extend(why);
+        self
     }
 }
 
@@ -85,6 +96,8 @@ impl Report for Changed {
     fn exit(&self) -> Exit {
         if self.changes.iter().any(|done| matches!(done.outcome, Some(Outcome::Failed(_)))) {
             Exit::Failed
+        } else if self.unconfirmed {
+            Exit::TryLater
         } else {
             Exit::Done
         }

@@ -110,6 +110,12 @@ impl Layout {
         self.run_dir.join("turn")
     }
 
+    /// Who asked our plugin for its versions last.
+    #[must_use]
+    pub fn asked(&self) -> PathBuf {
+        self.run_dir.join("asked")
+    }
+
     /// One marker per network that was ready in this boot.
     #[must_use]
     pub fn ready(&self) -> PathBuf {

@@ -3,6 +3,7 @@
 //! Every verb is one straight line: parse ([`request`], [`policy`], [`conflist`]) -> decide ([`plan`], pure) -> act
 //! ([`delegate`], [`route`]) -> record ([`store`]) -> report ([`reply`]). [`serve`] is that line.
 
+pub mod asked;
 pub mod attachment;
 pub mod boot;
 pub mod cidr;

@@ -11,6 +11,8 @@
 //!
 //! The default network is the one that its configuration names (`cni_default_network`); else the first of the directory.
 
+pub mod daemon;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -53,34 +55,19 @@ impl Crio {
     /// # Errors
     /// When the directory is not readable. A bad file is skipped, as CRI-O does.
     pub fn reload(&mut self) -> Result<()> {
-        let mut lists: Vec<Value> = Vec::new();
-        for path in read_dir(&self.conf_dir)? {
-            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-            if !matches!(extension, "conf" | "conflist" | "json") {
-                continue;
-            }
-            let Some(list) = self.load(&path) else { continue };
-            if !lists.iter().any(|known| known["name"] == list["name"]) {
-                lists.push(list);
-            }
-        }
-        self.loaded = Some(lists);
+        let lists = self.reader().read()?;
+        self.hold(lists);
         Ok(())
     }
 
-    fn load(&self, path: &Path) -> Option<Value> {
-        let read: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        let list = if read.get("plugins").is_some() {
-            read
-        } else {
-            json!({"cniVersion": read["cniVersion"], "name": read["name"], "plugins": [read]})
-        };
-        let version = list["cniVersion"].as_str()?;
-        let plugins = list["plugins"].as_array()?;
-        let speaks = |plugin: &Value| {
-            self.runtime.versions(plugin).is_ok_and(|all| all.iter().any(|one| one == version))
-        };
-        (list["name"].is_string() && !plugins.is_empty() && plugins.iter().all(speaks)).then_some(list)
+    /// Who reads its directory.
+    pub fn reader(&self) -> Reader {
+        Reader { conf_dir: self.conf_dir.clone(), runtime: self.runtime.clone() }
+    }
+
+    /// Takes over what was read.
+    pub fn hold(&mut self, lists: Vec<Value>) {
+        self.loaded = Some(lists);
     }
 
     /// The network that it holds under the default name.
@@ -186,5 +173,48 @@ impl Crio {
             self.remove_pod(&id);
         }
         Ok(())
+    }
+}
+
+/// Reads the directory, with nothing of the runtime held up meanwhile.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    conf_dir: PathBuf,
+    runtime: Runtime,
+}
+
+impl Reader {
+    /// The networks of the directory, in its order; each plugin is asked for its versions.
+    ///
+    /// # Errors
+    /// When the directory is not readable. A bad file is skipped.
+    pub fn read(&self) -> Result<Vec<Value>> {
+        let mut lists: Vec<Value> = Vec::new();
+        for path in read_dir(&self.conf_dir)? {
+            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+            if !matches!(extension, "conf" | "conflist" | "json") {
+                continue;
+            }
+            let Some(list) = self.load(&path) else { continue };
+            if !lists.iter().any(|known| known["name"] == list["name"]) {
+                lists.push(list);
+            }
+        }
+        Ok(lists)
+    }
+
+    fn load(&self, path: &Path) -> Option<Value> {
+        let read: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let list = if read.get("plugins").is_some() {
+            read
+        } else {
+            json!({"cniVersion": read["cniVersion"], "name": read["name"], "plugins": [read]})
+        };
+        let version = list["cniVersion"].as_str()?;
+        let plugins = list["plugins"].as_array()?;
+        let speaks = |plugin: &Value| {
+            self.runtime.versions(plugin).is_ok_and(|all| all.iter().any(|one| one == version))
+        };
+        (list["name"].is_string() && !plugins.is_empty() && plugins.iter().all(speaks)).then_some(list)
     }
 }

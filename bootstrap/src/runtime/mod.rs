@@ -6,6 +6,7 @@ pub mod config;
 pub mod cri;
 pub mod endpoint;
 pub mod picks;
+pub mod unread;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

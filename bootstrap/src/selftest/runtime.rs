@@ -5,6 +5,7 @@ use crate::cli::Mode;
 use crate::node::{Node, RuntimeKind};
 use crate::places::Root;
 use crate::runtime::config::{Rehearsed, RuntimeConfig, rehearse};
+use crate::runtime::picks::Picks;
 
 /// What is known of the runtime.
 #[derive(Debug)]
@@ -85,6 +86,13 @@ impl Runtime {
     pub(super) fn told(&self) -> Vec<Check> {
         const ID: &str = "runtime.told";
         match (&self.told, self.mode) {
+            (_, Mode::Shared) if Picks::of(self.there()) == Picks::FirstOfCrio => {
+                let what = "CRI-O is not told which network to use: when it starts while another conf sorts first, it sends the DEL of every \
+                            pod that lives";
+                let fix =
+                    "name the network in cni_default_network of CRI-O's configuration; ours takes that name";
+                decided(ID, vec![Fault::new(what, fix)], "")
+            }
             (_, Mode::Shared) => {
                 skipped(ID, format!("shared mode: the runtime reads its usual directory{}", self.in_shared()))
             }

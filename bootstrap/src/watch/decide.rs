@@ -144,12 +144,15 @@ fn verdict(facts: &Facts, conf: &Decided, waits: Option<&Judged>, memory: &Memor
         let why = judged.ready.as_ref().err().cloned().unwrap_or_default();
         return (Reason::WaitingForNetwork, format!("network {}: {why}", judged.side));
     }
-    match conf.state {
-        State::InPlace | State::Written if memory.failed.is_none() => {
+    match (conf.state, &facts.unread) {
+        (State::InPlace | State::Written, Some(why)) if memory.failed.is_none() => {
+            (Reason::WaitingForNetwork, format!("our conf is in place, and {why}"))
+        }
+        (State::InPlace | State::Written, None) if memory.failed.is_none() => {
             let phase = facts.policy.as_ref().map_or_else(|_| "", |held| held.policy.phase().as_str());
             (Reason::NetworkReady, format!("pods get what phase {phase} names"))
         }
-        state => (Reason::ConfNotFirst, format!("our conf is not in place: {}", state.word())),
+        (state, _) => (Reason::ConfNotFirst, format!("our conf is not in place: {}", state.word())),
     }
 }
 

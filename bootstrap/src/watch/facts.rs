@@ -10,7 +10,7 @@ use shim::boot;
 use shim::conflist::{Conflist, Unloadable};
 use shim::file::read_bounded;
 use shim::hostports;
-use shim::layout::{BIN_DIRS, Layout, POLICY_FILE, SETTINGS_DIRS};
+use shim::layout::{BIN_DIRS, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::policy::{MAX_BYTES, Policy, Probe, Side};
 use shim::{ready, trust};
 
@@ -29,6 +29,7 @@ use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::socket;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
+use crate::runtime::unread;
 use crate::settings::{Installed, Settings};
 use crate::sweep::{self, result::Swept};
 use crate::switch::{self, Off};
@@ -82,6 +83,8 @@ pub struct Facts {
     pub picks: Picks,
     /// Which life of the runtime it is, told by its socket.
     pub runtime: Option<String>,
+    /// Why CRI-O, which does not tell what it has loaded, may not have read our conf.
+    pub unread: Option<String>,
     /// What the last pass of the sweep in this boot came to.
     pub swept: Option<Swept>,
     /// The markers of networks whose probes held: directory and what is in it.
@@ -246,6 +249,7 @@ impl Facts {
             whom: usual.whom.clone(),
             kind: usual.kind,
             picks: usual.picks.clone(),
+            unread: not_read(&root, usual, &settings.conf_dir.join(CONF_FILE)),
             swept: sweep::result::read(&layout, &boot_id),
             probed: (
                 probed.clone(),
@@ -269,6 +273,10 @@ impl Facts {
     pub fn ask_again(&mut self, now: Duration) {
         self.now = now;
         self.swept = sweep::result::read(&self.layout, &self.boot_id);
+        if self.unread.is_some() {
+            let endpoint = self.whom.endpoint().unwrap_or_default();
+            self.unread = unread::since(endpoint, &self.conf_dir.join(CONF_FILE));
+        }
         let Ok(held) = &self.policy else { return };
         for facts in &mut self.networks {
             let Some(network) = held.policy.network(facts.side) else { continue };
@@ -303,7 +311,7 @@ impl Facts {
             None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(POLICY_FILE)))),
         }
         files.extend([self.layout.run_dir.join(LEAVING), self.layout.run_dir.join(PROOF)]);
-        files.push(sweep::result::place(&self.layout));
+        files.extend([sweep::result::place(&self.layout), root.at(Layout::default().asked())]);
         files.extend(self.whom.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
         files.extend(self.dir.iter().flat_map(|dir| &dir.confs).map(|conf| self.conf_dir.join(&conf.file)));
         for (_, network) in self.policy.iter().flat_map(|held| held.policy.networks()) {
@@ -334,6 +342,12 @@ impl Facts {
 fn foreign_in(root: &Root, node: &Node, conf_dir: &Path) -> Vec<Foreign> {
     let is_our_own = node.conf_dir == Mode::Private && conf_dir == root.at(PRIVATE_CONF_DIR);
     if is_our_own { foreign::look(conf_dir).unwrap_or_default() } else { Vec::new() }
+}
+
+/// Whether CRI-O may still use another conf; of a tree that is no node nothing is known.
+fn not_read(root: &Root, usual: &Usual, conf: &Path) -> Option<String> {
+    let is_crio = usual.kind == Some(RuntimeKind::Crio) && root.is_node();
+    usual.whom.endpoint().filter(|_| is_crio).and_then(|endpoint| unread::since(endpoint, conf))
 }
 
 /// Stat of every file, by which a quiet tick sees that nothing has changed without opening anything.

@@ -231,3 +231,16 @@ fn nothing_at_all_is_told_in_full() {
         }
     }
 }
+
+#[test]
+fn a_crio_that_is_told_no_network_is_a_fault_in_shared_mode() {
+    for (keys, status) in [("", "failed"), ("cni_default_network = 'k8s-pod-network'", "skipped")] {
+        let tree = image("kubeadm-deb");
+        tree.remove(&format!("{UNITS}/containerd.service"));
+        tree.write(&format!("{UNITS}/crio.service"), "[Service]\nExecStart=/usr/bin/crio\n");
+        tree.write("etc/crio/crio.conf", &format!("[crio.network]\n{keys}\n"));
+        let document = tested(&tree);
+        let found = of(&document, status).into_iter().find(|(id, ..)| id == "runtime.told");
+        assert!(found.is_some(), "{keys}: {document:#}");
+    }
+}

@@ -18,6 +18,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::asked;
 use crate::attachment::{FORMAT, Intent, Leg};
 use crate::boot::Moment;
 use crate::delegate::{Scope, deadline_code};
@@ -155,6 +156,8 @@ fn answer(
         Err(error) => return (Err(error), Version::V110.to_string()),
     };
     if env.verb == Verb::Version {
+        // Before the answer: whoever has it may rely on the mark.
+        asked::mark();
         return (print(out, &version_reply()), Version::V110.to_string());
     }
     let (outcome, version) = match Conf::read(input) {

@@ -66,6 +66,7 @@ impl World {
             kind: None,
             picks: Picks::First,
             runtime: Some("r1".into()),
+            unread: None,
             swept: None,
             probed: ("/run/crossfade/probe".into(), BTreeSet::new()),
             bin_dirs: vec!["/opt/cni/bin".into()],
@@ -460,6 +461,18 @@ fn a_crio_that_is_told_no_name_is_a_finding_in_shared_mode() {
             "{findings:?}"
         );
     }
+}
+
+#[test]
+fn a_conf_that_crio_has_not_read_is_not_ready() {
+    let mut world = World::new(Mode::Shared);
+    world.facts.unread = Some("CRI-O has not asked".into());
+    for _ in 0..2 {
+        let told = world.round(1);
+        assert_eq!(told.reason, "WaitingForNetwork", "{told:?}");
+    }
+    world.facts.unread = None;
+    assert_eq!(world.round(1).reason, "NetworkReady");
 }
 
 #[test]

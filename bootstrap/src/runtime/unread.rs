@@ -1,0 +1,135 @@
+//! Whether a runtime that does not tell what it has loaded has read our conf. CRI-O's Status says nothing of it, and a second of quiet
+//! proves nothing: an ADD that runs holds the reload up. What proves it is a call: see [`shim::asked`]. It asks the plugins of all confs
+//! before it takes any of them over, so the proof counts once no plugin is being asked any more.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use shim::asked;
+use shim::layout::Layout;
+use shim::process::Process;
+use shim::store::Store;
+
+use super::config::RuntimeConfig;
+use super::cri::Runtime;
+use super::endpoint::Whom;
+use crate::cli::Global;
+use crate::places::Root;
+use crate::settings::Settings;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Whether the runtime at `endpoint` has read `conf`, which is ours, since it was written.
+///
+/// # Errors
+/// It has not, as far as can be seen; in words.
+pub fn check(endpoint: &str, conf: &Path) -> Result<(), String> {
+    let runtime = Runtime::at(endpoint).map_err(|why| why.to_string())?;
+    let pid = runtime.pid().map_err(|why| format!("{why:#}"))?;
+    let process =
+        Process::of(pid).ok_or_else(|| format!("the runtime's process {pid} is not to be seen from here"))?;
+    let written = written(conf)?;
+    if asks(pid) {
+        return Err("CRI-O is asking plugins for their versions, and uses the confs that it had before until it has all answers".into());
+    }
+    match asked::when(&Layout::default(), process) {
+        Some(when) if when >= written => Ok(()),
+        _ => Err(format!(
+            "CRI-O has not asked our plugin for its versions since {} was written, so it may still use the conf that it had before",
+            conf.display()
+        )),
+    }
+}
+
+/// Whether this runtime is asking a plugin for its versions now.
+fn asks(runtime: i32) -> bool {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    // Whoever ends while we look has answered.
+    pids.filter(|pid| parent(*pid) == Some(runtime)).any(|pid| {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environ.split(|byte| *byte == 0).any(|variable| variable == b"CNI_COMMAND=VERSION")
+    })
+}
+
+/// Whose child it is. *Source*: man 5 `proc`: the second field behind the name.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn written(conf: &Path) -> Result<SystemTime, String> {
+    conf.metadata().and_then(|meta| meta.modified()).map_err(|e| format!("{}: {e}", conf.display()))
+}
+
+/// Waits until [`check`] holds.
+///
+/// # Errors
+/// Why it does not, after `within`.
+pub fn wait(endpoint: &str, conf: &Path, within: Duration) -> Result<(), String> {
+    let end = Instant::now() + within;
+    loop {
+        match check(endpoint, conf) {
+            Err(_) if Instant::now() < end => std::thread::sleep(PAUSE),
+            checked => return checked,
+        }
+    }
+}
+
+/// Why it is not certain that this node's pods come through us, where our conf is installed and its runtime is a CRI-O that runs.
+/// A record of an attachment that was begun after the conf was written is as good as the mark.
+#[must_use]
+pub fn doubt(global: &Global) -> Option<String> {
+    let root = Root::new(&global.root);
+    RuntimeConfig::of_crio(&root).filter(|_| root.is_node())?;
+    let settings = Settings::gather(global);
+    settings.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)?;
+    let whom = Whom::found(&root);
+    let endpoint = whom.endpoint()?;
+    let conf = settings.conf_file();
+    // One that does not run reads the conf when it starts.
+    let why = since(endpoint, &conf)?;
+    (!attached_since(&settings.layout, &conf)).then_some(why)
+}
+
+/// What `watch` has to know: why the runtime at `endpoint`, if it runs, may not have read `conf`.
+#[must_use]
+pub fn since(endpoint: &str, conf: &Path) -> Option<String> {
+    Runtime::at(endpoint).ok()?.pid().ok()?;
+    check(endpoint, conf).err()
+}
+
+fn attached_since(layout: &Layout, conf: &Path) -> bool {
+    let secs = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let Ok(written) = written(conf).map(secs) else { return false };
+    let records = Store::new(layout).all().map(|(sound, _)| sound).unwrap_or_default();
+    records.iter().any(|record| record.intent.begun.wall_secs > written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_plugin_that_is_asked_is_a_child_of_the_runtime_with_the_verb_in_its_environment() {
+        let me = std::process::id().cast_signed();
+        let mut plugin = Command::new("cat")
+            .env("CNI_COMMAND", "VERSION")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("cat");
+        // `spawn` returns while the kernel still lays out the new program.
+        let end = Instant::now() + Duration::from_secs(60);
+        while !asks(me) {
+            assert!(Instant::now() < end, "it is not seen");
+            std::thread::sleep(PAUSE);
+        }
+        assert!(!asks(1), "somebody else's child");
+        drop(plugin.stdin.take());
+        plugin.wait().expect("ends");
+        assert!(!asks(me));
+    }
+}

@@ -1,0 +1,265 @@
+//! `crossfade-bootstrap` on a node of CRI-O, played by its stand-in ([`lab::crio::daemon`]).
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{ExitCode, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use lab::case::{new_conf, old_conf, stub_new, stub_old};
+use lab::cri::{Cri, Sandbox};
+use lab::crossfade::{BIN_DIR, CONF_DIR};
+use lab::deadline::until;
+use lab::fabric::Fabric;
+use lab::node::{Daemon, Node};
+use lab::preflight::{NODES, Need, trial};
+use lab::stub::{Event, Gate, Reply, StubDir};
+use libtest_mimic::Arguments;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+const NEEDS: &[&[Need]] = &[NODES];
+const LIMIT: Duration = Duration::from_secs(60);
+/// Ten times what `install` takes when nothing holds it up.
+const STILL_WAITS: Duration = Duration::from_secs(15);
+/// Where this CRI-O looks for plugins, which is none of the usual places.
+const PLUGINS: &str = "/opt/cni/of-crio";
+/// CRI-O's configuration; /etc is not the node's own.
+const CONFIG: &str = "/run/crio.conf";
+/// The name of the network that the node has.
+const NAME: &str = "oldnet";
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let arguments = Arguments::from_args();
+    let trials = vec![
+        trial(
+            "install_goes_by_crios_configuration_and_refuses_without_the_networks_name",
+            NEEDS,
+            install_goes_by_crios_configuration_and_refuses_without_the_networks_name,
+        ),
+        trial(
+            "install_waits_until_crio_has_read_our_conf",
+            NEEDS,
+            install_waits_until_crio_has_read_our_conf,
+        ),
+        trial(
+            "flip_is_not_confirmed_before_crio_has_read_our_conf",
+            NEEDS,
+            flip_is_not_confirmed_before_crio_has_read_our_conf,
+        ),
+    ];
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// A node with CRI-O, two networks of stubs, and a policy; Crossfade is not there.
+struct Lab {
+    fabric: Fabric,
+    stubs: StubDir,
+    cri: Cri,
+    socket: PathBuf,
+    crio: Option<Daemon>,
+}
+
+impl Lab {
+    fn new() -> Result<Lab> {
+        let fabric = Fabric::new(1)?;
+        let node = fabric.node(1);
+        let bin = node.outside(PLUGINS);
+        fs::create_dir_all(&bin)?;
+        fs::create_dir_all(node.outside(BIN_DIR))?;
+        let program = bin.join("lab-stub");
+        lab::scratch::install(&lab::dist::lab_bin("lab-stub")?, &program)?;
+        let stubs = StubDir::new(&bin, &node.dir().join("calls"), &program);
+        stubs.write("stub-old", &stub_old())?;
+        stubs.write("stub-new", &stub_new())?;
+        let conf = |file: &str| format!("{CONF_DIR}/{file}");
+        let mut old = old_conf();
+        old["cniVersion"] = json!("1.0.0");
+        node.write(conf("10-old.conflist"), old.to_string())?;
+        node.write(conf("20-new.conflist"), new_conf().to_string())?;
+        let policy = json!({
+            "version": 1,
+            "networks": {
+                "old": { "conf": [conf("10-old.conflist")] },
+                "new": { "conf": [conf("20-new.conflist")] },
+            },
+            "attach": "old",
+        });
+        node.write("/etc/crossfade/policy.json", policy.to_string())?;
+        // The machine may have a containerd of its own.
+        node.write(
+            "/etc/crossfade/node.json",
+            json!({"version": 1, "runtime": {"name": "cri-o"}}).to_string(),
+        )?;
+        let command = format!("/usr/bin/crio --config={CONFIG} --config-dir=/run/crio.conf.d");
+        node.write("/run/systemd/system/crio.service", format!("[Service]\nExecStart={command}\n"))?;
+        node.scratch().install(&lab::dist::crossfade()?, "packaged")?;
+        let socket = node.scratch().join("crio.sock");
+        let cri = Cri::new(&socket)?;
+        Ok(Lab { stubs, cri, socket, crio: None, fabric })
+    }
+
+    /// One that is told the network's name, and runs.
+    fn ready() -> Result<Lab> {
+        let mut lab = Lab::new()?;
+        lab.start(true)?;
+        Ok(lab)
+    }
+
+    fn node(&self) -> &Node {
+        self.fabric.node(1)
+    }
+
+    /// Configures CRI-O, and starts it anew.
+    fn start(&mut self, named: bool) -> Result<()> {
+        let name = if named { NAME } else { "" };
+        let config = format!(
+            "[crio.api]\nlisten = '{}'\n[crio.network]\nnetwork_dir = '{CONF_DIR}/'\nplugin_dirs = ['{PLUGINS}']\ncni_default_network = '{name}'\n",
+            self.socket.display()
+        );
+        self.node().write(CONFIG, config)?;
+        if let Some(crio) = self.crio.take() {
+            crio.kill()?;
+        }
+        let mut command = self.node().command(lab::dist::lab_bin("lab-crio")?);
+        command.arg("--listen").arg(&self.socket).args([
+            "--cni-config-dir",
+            CONF_DIR,
+            "--cni-plugin-dir",
+            PLUGINS,
+        ]);
+        if named {
+            command.args(["--cni-default-network", NAME]);
+        }
+        let mut crio = self.node().background("crio", &command)?;
+        until("CRI-O's answer", LIMIT, || {
+            if let Some(status) = crio.ended()? {
+                bail!("it ended with {status}: {}", fs::read_to_string(crio.log())?);
+            }
+            Ok(self.cri.network_ready().ok())
+        })?;
+        self.crio = Some(crio);
+        Ok(())
+    }
+
+    /// Lets CRI-O do nothing while `act` is done. `nsenter`, which waits for CRI-O, stops itself with it.
+    fn stopped<T>(&self, act: impl FnOnce() -> T) -> Result<T> {
+        let pid = self.crio.as_ref().context("CRI-O runs")?.pid();
+        // man 5 proc: the parent is the second field behind the name.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        let parent = Pid::from_raw(parent.context("the parent of CRI-O")?);
+        kill(pid, Signal::SIGSTOP).context("stop CRI-O")?;
+        let done = act();
+        kill(pid, Signal::SIGCONT).and_then(|()| kill(parent, Signal::SIGCONT)).context("let CRI-O go on")?;
+        Ok(done)
+    }
+
+    fn bootstrap(&self, verb: &[&str]) -> Result<Output> {
+        let mut command = self.node().command(lab::dist::bootstrap()?);
+        command.args(verb);
+        if verb[0] == "install" {
+            command.arg("--plugin").arg(self.node().scratch().join("packaged"));
+            command.arg("--runtime-endpoint").arg(format!("unix://{}", self.socket.display()));
+        }
+        command.output().context("crossfade-bootstrap")
+    }
+
+    /// Runs a command that must end so, and returns what it said.
+    fn told(&self, verb: &[&str], status: i32) -> Result<String> {
+        let output = self.bootstrap(verb)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        ensure!(output.status.code() == Some(status), "{verb:?}: {}\n{out}\n{err}", output.status);
+        Ok(out + &err)
+    }
+
+    fn run(&self, name: &str) -> Result<String> {
+        self.cri.run_sandbox(&Sandbox::new(name))
+    }
+
+    /// How many attachments are through us.
+    fn records(&self) -> Result<usize> {
+        let told: Value = serde_json::from_str(&self.told(&["attachments", "--output", "json"], 0)?)?;
+        let all = told["attachments"].as_array().context("attachments")?;
+        Ok(all.iter().filter(|line| line["life"] != "inventory").count())
+    }
+
+    /// Whether CRI-O has taken over a conf of ours: the next pod has a record.
+    fn expect_through_us(&self, name: &str) -> Result<()> {
+        let before = self.records()?;
+        self.run(name)?;
+        ensure!(self.records()? == before + 1, "pod {name} passed us");
+        Ok(())
+    }
+}
+
+fn install_goes_by_crios_configuration_and_refuses_without_the_networks_name() -> Result<()> {
+    let mut lab = Lab::new()?;
+    lab.start(false)?;
+    let refused = lab.told(&["install"], 3)?;
+    ensure!(refused.contains("cni_default_network = \"oldnet\""), "{refused}");
+    ensure!(!lab.node().outside(CONF_DIR).join("01-crossfade.conflist").exists(), "half installed");
+    lab.start(true)?;
+    lab.told(&["install"], 0)?;
+    let plugin = |dir: &str| lab.node().outside(dir).join("crossfade").exists();
+    ensure!(plugin(PLUGINS) && !plugin(BIN_DIR), "the plugin is not where CRI-O looks, or elsewhere, too");
+    lab.expect_through_us("after")?;
+    // A conf that sorts first is not used, for CRI-O is told our name.
+    let mut other = new_conf();
+    other["name"] = json!("other");
+    lab.node().write(format!("{CONF_DIR}/00-other.conflist"), other.to_string())?;
+    let status = lab.told(&["status"], 0)?;
+    ensure!(!status.contains("sorts before"), "{status}");
+    lab.expect_through_us("named")
+}
+
+/// CRI-O asks the plugins of all confs before it takes one over; until then pods pass us, and nothing says otherwise.
+fn install_waits_until_crio_has_read_our_conf() -> Result<()> {
+    let lab = Lab::ready()?;
+    let gate = Gate::closed(&lab.node().dir().join("gate"))?;
+    let versions = json!({"cniVersion": "1.0.0", "supportedVersions": ["0.3.1", "0.4.0", "1.0.0"]});
+    lab.stubs.write("stub-old", &stub_old().on("VERSION", Reply::json(&versions).behind(&gate)))?;
+    let asked = || -> Result<usize> {
+        let all = lab.stubs.log().events()?;
+        let is_it = |event: &Event| matches!(event, Event::Call(call) if call.brief().starts_with("stub-old VERSION"));
+        Ok(all.iter().filter(|event| is_it(event)).count())
+    };
+    let before = asked()?;
+    std::thread::scope(|scope| -> Result<()> {
+        let install = scope.spawn(|| lab.told(&["install"], 0));
+        until("the question behind our conf", LIMIT, || Ok((asked()? > before).then_some(())))?;
+        let past = lab.run("past");
+        let finished =
+            until("the end of install", STILL_WAITS, || Ok(install.is_finished().then_some(()))).is_ok();
+        gate.open()?;
+        let Ok(told) = install.join() else { bail!("install panicked") };
+        let told = told?;
+        past?;
+        ensure!(!finished, "install did not wait until CRI-O had read our conf: {told}");
+        ensure!(told.contains("1 attachments"), "the pod that passed us is not listed: {told}");
+        Ok(())
+    })?;
+    lab.expect_through_us("after")
+}
+
+/// A flip is of no use to pods that pass us: it is made, and said not to be confirmed.
+fn flip_is_not_confirmed_before_crio_has_read_our_conf() -> Result<()> {
+    let lab = Lab::ready()?;
+    lab.told(&["install"], 0)?;
+    lab.told(&["policy", "set", "new", "--runtime"], 0)?;
+    // Its conf is written anew, as an upgrade does, while CRI-O does nothing.
+    let path = format!("{CONF_DIR}/01-crossfade.conflist");
+    let conf = fs::read(lab.node().outside(&path))?;
+    let told = lab.stopped(|| {
+        lab.node().write(&path, conf)?;
+        lab.told(&["policy", "set", "both-old", "--runtime"], 75)
+    })??;
+    ensure!(told.contains("new -> both-old") && told.contains("not confirmed"), "{told}");
+    until("CRI-O's reading", LIMIT, || {
+        Ok((lab.bootstrap(&["policy", "set", "both-old"])?.status.success()).then_some(()))
+    })?;
+    lab.expect_through_us("both")
+}
