@@ -1,7 +1,5 @@
 //! What must come before what: the record is durable before the first delegate runs, and goes after the last one ended.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
 
 use crate::{
@@ -11,8 +9,8 @@ use crate::{
     trace::SystemCall,
 };
 
-/// write < fdatasync < rename < fsync of the directory < the first delegate, in every mode; and the trace in any other
-/// order is refused.
+/// write < fdatasync < link to its name < fsync of the directory < the first delegate, in every mode; and the trace in any
+/// other order is refused.
 pub(crate) fn record_is_durable_before_the_first_delegate() -> Result<()> {
     for mode in Mode::ALL {
         let (trace, _) = rehearse(Scene { verb: Verb::Add, mode, state: State::Fresh })?;
@@ -53,21 +51,21 @@ pub(crate) fn record_goes_after_the_last_delegate() -> Result<()> {
 /// Positions of the steps in a trace that has them in order.
 fn durable_before_spawn(calls: &[SystemCall]) -> Result<Vec<usize>> {
     let opened = find(calls, 0, |call| {
-        call.name == "openat" && call.line.contains("/attachments/") && call.line.contains("O_CREAT|O_EXCL")
+        call.name == "openat" && call.line.contains("/attachments/") && call.line.contains("O_TMPFILE")
     })
     .context("no new file among the records")?;
     let file = descriptor(&calls[opened])?;
-    let shard = Path::new(path(&calls[opened])?).parent().context("a shard")?.display().to_string();
+    let shard = path(&calls[opened])?;
     let written = find(calls, opened, |call| call.line.starts_with(&format!("write({file}, ")))
         .context("it is not written")?;
     let synced = find(calls, written, |call| call.line.starts_with(&format!("fdatasync({file})")))
         .context("it is not synced")?;
-    let renamed = find(calls, synced, |call| {
-        call.name == "rename" && call.line.contains(path(&calls[opened]).unwrap_or_default())
+    let linked = find(calls, synced, |call| {
+        call.line.starts_with(&format!("linkat({file}, \"\", ")) && call.line.contains(&format!("\"{shard}/"))
     })
-    .context("it is not renamed after that")?;
+    .context("it is not given its name after that")?;
     let dir_opened =
-        find(calls, renamed, |call| call.name == "openat" && call.line.contains(&format!("\"{shard}\"")))
+        find(calls, linked, |call| call.name == "openat" && call.line.contains(&format!("\"{shard}\"")))
             .context("its directory is not opened after that")?;
     let dir = descriptor(&calls[dir_opened])?;
     let dir_synced = find(calls, dir_opened, |call| call.line.starts_with(&format!("fsync({dir})")))
@@ -79,7 +77,7 @@ fn durable_before_spawn(calls: &[SystemCall]) -> Result<Vec<usize>> {
         let above = find(calls, made, |call| call.name == "fsync").context("a new shard is not synced")?;
         ensure!(above < opened, "a new shard is synced too late");
     }
-    Ok(vec![opened, written, synced, renamed, dir_synced, spawned])
+    Ok(vec![opened, written, synced, linked, dir_synced, spawned])
 }
 
 fn find(calls: &[SystemCall], from: usize, is: impl Fn(&SystemCall) -> bool) -> Option<usize> {

@@ -110,7 +110,8 @@ impl Trace {
                 ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"].iter().any(|flag| call.line.contains(flag));
             let refused = call.line.contains(" = -1 ") || call.line.ends_with(" = ?");
             if !refused && (WRITES_PATH.contains(&call.name.as_str()) || (opens && writes)) {
-                paths.extend(strings.into_iter().map(PathBuf::from));
+                // An empty path stands for an open file that is given a name (man 2 linkat, AT_EMPTY_PATH).
+                paths.extend(strings.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from));
             }
         }
         paths

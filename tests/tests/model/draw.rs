@@ -10,7 +10,7 @@ use crate::history::{
 };
 
 /// System calls at which a caller is killed, and up to which of its calls of that name.
-const SYSCALLS: [(&str, u16); 27] = [
+const SYSCALLS: [(&str, u16); 28] = [
     ("statx", 80),
     ("openat", 28),
     ("close", 40),
@@ -21,6 +21,7 @@ const SYSCALLS: [(&str, u16); 27] = [
     ("rename", 3),
     ("unlink", 3),
     ("link", 1),
+    ("linkat", 2),
     ("mkdir", 12),
     ("flock", 4),
     ("pwrite64", 6),
