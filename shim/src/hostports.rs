@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::boot;
-use crate::conflist::Conflist;
 use crate::file;
 use crate::layout::Layout;
 use crate::raw::RawObject;
@@ -37,12 +36,6 @@ pub fn are_wanted(runtime_config: &RawObject) -> bool {
     // Only a list with something in it asks for anything.
     let is_list = |text: &str| text.starts_with('[') && text[1..].trim() != "]";
     runtime_config.get(CAPABILITY).is_some_and(|raw| is_list(raw.get()))
-}
-
-/// Whether a plugin of the network maps host ports.
-#[must_use]
-pub fn are_mapped(conf: &Conflist) -> bool {
-    conf.plugins.iter().any(|plugin| plugin.capabilities().iter().any(|name| name == CAPABILITY))
 }
 
 /// Notes that a pod of the network of this name asked in vain; nothing is written when that is noted already.

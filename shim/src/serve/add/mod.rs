@@ -21,6 +21,7 @@ use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::decide_add;
 use crate::policy::Attach;
+use crate::raw::RawObject;
 use crate::reply::{CniError, code};
 use crate::store::Open;
 
@@ -76,7 +77,7 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
             {
                 networks::mark_ready(request, &leg.0.loaded.conf.name, leg.0.loaded.conf_path);
             }
-            tell_unmapped_host_ports(request, &legs);
+            tell_unmapped_host_ports(request, &runtime_config, &legs);
             Ok(())
         }
         Err(error) => Err(undo(request, open, &mut lock, until, error)),
@@ -131,20 +132,23 @@ fn lock_choice(request: &Request<'_>, attach: Attach, patience: Patience) -> Res
     }
 }
 
-/// Says where a pod asked for host ports and no network that was asked maps any: the ADD succeeds, and the ports are missing.
-fn tell_unmapped_host_ports(request: &Request<'_>, legs: &[Ready<'_>]) {
-    let mut asked = legs.iter().filter(|leg| hostports::are_wanted(&leg.runtime_config)).peekable();
-    let Some(first) = asked.peek().map(|leg| leg.loaded.conf.name.as_str()) else { return };
-    if asked.any(|leg| hostports::are_mapped(&leg.loaded.conf)) {
-        return;
-    }
+/// Says where a pod asked for host ports and no network maps any: the ADD succeeds, and the ports are missing. A leg has
+/// been given those of the pod's wishes that its plugins declare, so what no leg has is mapped by nobody.
+fn tell_unmapped_host_ports(request: &Request<'_>, wanted: &RawObject, legs: &[Ready<'_>]) {
+    let is_mapped = || legs.iter().any(|leg| hostports::are_wanted(&leg.runtime_config));
+    let primary = legs.iter().find(|leg| leg.plan.primary).map(|leg| leg.loaded.conf.name.as_str());
+    let Some(primary) = primary.filter(|_| hostports::are_wanted(wanted) && !is_mapped()) else { return };
     tracing::warn!(
         container_id = request.env.container_id,
-        network = first,
+        network = primary,
         "host ports not mapped: no plugin of the network declares the capability portMappings"
     );
-    if let Err(error) = hostports::note(request.layout(), first) {
-        tracing::warn!(network = first, error = error.to_string(), "unmapped host ports not noted for watch");
+    if let Err(error) = hostports::note(request.layout(), primary) {
+        tracing::warn!(
+            network = primary,
+            error = error.to_string(),
+            "unmapped host ports not noted for watch"
+        );
     }
 }
 
