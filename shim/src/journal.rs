@@ -129,7 +129,9 @@ impl Entry {
 
 /// For stderr, where a line is an entry and a terminal may read along.
 fn on_one_line(value: &str) -> String {
-    value.replace(|c: char| c.is_control(), " ")
+    // What turns a line around, or breaks one without being a control character (Unicode TR 36, 3.2), is none to read either.
+    let is_unseen = |c| matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
+    value.replace(|c: char| c.is_control() || is_unseen(c), " ")
 }
 
 impl Visit for Entry {
@@ -172,11 +174,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
-        fn an_entry_is_read_as_it_was_put_whatever_its_values_are(values in prop::collection::vec("[a=\n\u{1b}\u{e9}]{0,8}", 0..5)) {
+        fn an_entry_is_read_as_it_was_put_whatever_its_values_are(values in prop::collection::vec("[a=\n\u{1b}\u{9b}\u{202e}\u{e9}]{0,8}", 0..5)) {
             let mut entry = Entry::default();
             for value in &values {
                 entry.put("KEY", &value.repeat(60));
-                prop_assert!(!on_one_line(value).contains(char::is_control));
+                let is_heeded = |c: char| c.is_control() || c == '\u{202e}';
+                prop_assert!(!on_one_line(value).contains(is_heeded));
             }
             let long = values.iter().map(|value| value.repeat(60));
             let cut = long.map(|value| value[..value.floor_char_boundary(MAX_VALUE_BYTES)].to_owned());
