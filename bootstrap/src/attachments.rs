@@ -1,7 +1,6 @@
 //! `attachments`: who is attached to what, from records and inventory.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use shim::request::Pod;
 use shim::store::{Key, Store};
 
 use crate::exit::{Exit, Failure};
-use crate::print::Report;
+use crate::print::{Page, Report};
 
 /// Everything that is attached.
 ///
@@ -221,8 +220,8 @@ fn secs_text(age: Duration) -> String {
 }
 
 impl Report for Attachments {
-    fn human(&self) -> String {
-        let mut text = String::new();
+    fn human(&self) -> Page {
+        let mut text = Page::new();
         for line in &self.attachments {
             let parts: Vec<String> = line.networks.iter().map(Part::to_text).collect();
             let age = match (line.earlier_boot, line.age_secs) {
@@ -250,7 +249,7 @@ impl Report for Attachments {
             let _ = writeln!(text, "damaged: {}: {}", damaged.path.display(), damaged.reason);
         }
         if text.is_empty() {
-            text.push_str("nothing is attached through us, and nothing was there before us\n");
+            text.text("nothing is attached through us, and nothing was there before us\n");
         }
         text
     }

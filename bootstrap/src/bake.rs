@@ -9,8 +9,6 @@ mod gather;
 mod registration;
 mod sides;
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 use serde_json::Value;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
@@ -22,7 +20,7 @@ use crate::cli::{Bake, Global};
 use crate::exit::{Exit, Failure};
 use crate::outcome::{Changed, finish};
 use crate::places::{NODE_FILE, Root};
-use crate::print::Report;
+use crate::print::{Page, Report};
 
 /// Mode of both files: they hold no secret.
 const MODE: u32 = 0o644;
@@ -56,10 +54,10 @@ impl File {
 }
 
 impl Report for Baked {
-    fn human(&self) -> String {
+    fn human(&self) -> Page {
         let mut text = self.changed.human();
         for file in &self.files {
-            let _ = write!(text, "\n{}:\n{}", file.path, file.text);
+            text.text(&format!("\n{}:\n{}", file.path, file.text));
         }
         text
     }
@@ -83,8 +81,8 @@ pub fn bake(global: &Global, wanted: &Bake) -> Result<Baked, Failure> {
     let mut changes = Vec::new();
     match &policy {
         Some(bytes) => changes.push(file(&root, &policy_place, bytes, "who gives a pod its network")),
-        None if root.at(&policy_place).symlink_metadata().is_ok() => changes.push(Change::remove(
-            root.at(&policy_place),
+        None if root.entry(&policy_place).symlink_metadata().is_ok() => changes.push(Change::remove(
+            root.entry(&policy_place),
             false,
             "a final image has the new network alone, so there is nothing to choose",
         )),
@@ -100,5 +98,5 @@ pub fn bake(global: &Global, wanted: &Bake) -> Result<Baked, Failure> {
 }
 
 fn file(root: &Root, place: &str, bytes: &[u8], why: &str) -> Change {
-    Change::file(Write { path: root.at(place), bytes: bytes.to_vec(), mode: MODE, nudge: false }, why)
+    Change::file(Write { path: root.entry(place), bytes: bytes.to_vec(), mode: MODE, nudge: false }, why)
 }

@@ -3,6 +3,8 @@
 //! A command decides a list of changes; a dry run prints it, an apply carries it out. There is no second description of the
 //! same thing, so the two cannot differ.
 
+mod inside;
+
 use std::fmt;
 use std::fs::File;
 use std::io;

@@ -4,8 +4,6 @@ mod registered;
 mod runtime;
 mod settings;
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use self::registered::{Registered, Told};
@@ -17,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::node::Node;
 use crate::outcome::Changed;
 use crate::places::Root;
-use crate::print::Report;
+use crate::print::{Page, Report};
 use crate::{generator, switch};
 
 /// Everything that decides how this node boots.
@@ -51,8 +49,8 @@ enum Planned {
 }
 
 impl Report for Explained {
-    fn human(&self) -> String {
-        let mut text = String::new();
+    fn human(&self) -> Page {
+        let mut text = Page::new();
         let _ = writeln!(text, "switch   {}", self.off.as_deref().unwrap_or("on"));
         self.node.tell(&mut text, "node");
         self.policy.tell(&mut text, "policy");
@@ -68,9 +66,9 @@ impl Report for Explained {
         if let Some(kubelet) = &self.kubelet {
             kubelet.tell(&mut text);
         }
-        text.push_str("boot\n");
+        text.text("boot\n");
         match &self.boot {
-            Planned::Changes(changed) => indent(&mut text, &changed.human()),
+            Planned::Changes(changed) => indent(&mut text, changed.human().as_str()),
             Planned::Refused { error } => indent(&mut text, &error.join("\n")),
         }
         for finding in &self.findings {
@@ -134,7 +132,7 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
     })
 }
 
-fn indent(text: &mut String, lines: &str) {
+fn indent(text: &mut Page, lines: &str) {
     for line in lines.lines() {
         let _ = writeln!(text, "  {line}");
     }

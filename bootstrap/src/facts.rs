@@ -112,7 +112,6 @@ impl Facts {
         let asked = Asked::whom(&whom);
         let config = if asked == Asked::Silent { RuntimeConfig::of_crio(&Root::default()) } else { None };
         let dirs = plugin_dirs(&wanted.bin_dirs, &asked);
-        let search = joined(&dirs);
         let networks = policy.as_ref().map_or_else(
             |_| Vec::new(),
             |policy| {
@@ -120,8 +119,9 @@ impl Facts {
                     .networks()
                     .map(|(side, network)| {
                         let conf = Conflist::load(&network.conf).map(|(conf, _)| conf);
-                        let missing =
-                            conf.as_ref().map_or_else(|_| Vec::new(), |conf| missing(conf, &search));
+                        let missing = conf
+                            .as_ref()
+                            .map_or_else(|_| Vec::new(), |conf| missing(&Root::default(), conf, &dirs));
                         NetworkFacts { side, conf, missing }
                     })
                     .collect()
@@ -129,7 +129,7 @@ impl Facts {
         );
         Self {
             mode: wanted.mode,
-            conf_dir: ConfDir::read(&settings.conf_dir, profile::taken_away)
+            conf_dir: ConfDir::read(&Root::default(), &settings.conf_dir, profile::taken_away)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
             distrusted: distrusted(&settings, &dirs, &store),
             networks,
@@ -227,7 +227,7 @@ pub fn joined(dirs: &[PathBuf]) -> String {
 
 /// Types of a network whose binary cannot be used, with the reason: its plugins and their address managers.
 #[must_use]
-pub fn missing(conf: &Conflist, search: &str) -> Vec<String> {
+pub fn missing(root: &Root, conf: &Conflist, dirs: &[PathBuf]) -> Vec<String> {
     let mut types: Vec<String> = Vec::new();
     for plugin in &conf.plugins {
         types.push(plugin.plugin_type.clone());
@@ -235,7 +235,23 @@ pub fn missing(conf: &Conflist, search: &str) -> Vec<String> {
         types.extend(ipam.decode::<String>("type").ok().flatten().filter(|name| !name.is_empty()));
     }
     types.dedup();
-    types.iter().filter_map(|name| Binary::find(name, &[search]).err()).map(|why| why.to_string()).collect()
+    types.iter().filter_map(|name| find(root, name, dirs).err()).collect()
+}
+
+/// Finds a plugin in directories that have the root before them, and holds it to the rule for binaries.
+///
+/// # Errors
+/// Why there is none to be used, in a line that names it.
+pub fn find(root: &Root, name: &str, dirs: &[PathBuf]) -> Result<Binary, String> {
+    if root.is_node() {
+        return Binary::find(name, &[&joined(dirs)]).map_err(|why| why.to_string());
+    }
+    let place = dirs.iter().map(|dir| root.inside(&dir.join(name))).find(|place| place.is_file());
+    let parts = place.as_ref().and_then(|place| Some((place.file_name()?.to_str()?, place.parent()?)));
+    let Some((name, dir)) = parts else {
+        return Err(format!("plugin {name:?}: no such binary in {}", joined(dirs).replace(':', ", ")));
+    };
+    Binary::find(name, &[&dir.to_string_lossy()]).map_err(|why| why.to_string())
 }
 
 fn distrusted(settings: &Settings, bin_dirs: &[PathBuf], store: &Store) -> Vec<String> {
@@ -291,8 +307,11 @@ impl BinDir {
         let installed = path.join(PLUGIN);
         let mode =
             installed.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.mode());
-        let bytes =
-            std::fs::File::open(&installed).and_then(|mut file| read_bounded(&mut file, MAX_PLUGIN_BYTES));
-        Self { plugin: bytes.ok().zip(mode).map(|(bytes, mode)| (bytes, mode & 0o7777)), path }
+        let read = |_: &u32| {
+            let file = std::fs::File::open(&installed);
+            file.and_then(|mut file| read_bounded(&mut file, MAX_PLUGIN_BYTES)).ok()
+        };
+        let bytes = mode.as_ref().and_then(read);
+        Self { plugin: bytes.zip(mode).map(|(bytes, mode)| (bytes, mode & 0o7777)), path }
     }
 }

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use shim::boot::Moment;
-use shim::exec::Binary;
 use shim::layout::{CONF_FILE, PLUGIN};
 use shim::policy::Policy;
 
@@ -18,7 +17,7 @@ use crate::change::{self, Change, Write};
 use crate::cli::{Gate, Global, Mode};
 use crate::confdir::ConfDir;
 use crate::exit::Failure;
-use crate::facts::joined;
+use crate::facts;
 use crate::foreign;
 use crate::generator;
 use crate::install::InTheWay;
@@ -77,7 +76,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
             )),
         }
     }
-    carry_out(vec![file(&root, GATE, moment(&first), "when the gate was tried first")])?;
+    carry_out(&root, vec![file(&root, GATE, moment(&first), "when the gate was tried first")])?;
     Err(failure)
 }
 
@@ -89,7 +88,7 @@ fn untold(root: &Root) -> Option<String> {
 
 /// When the gate was tried first since this boot, or since it was last open.
 fn first_try(root: &Root, now: &Moment) -> Moment {
-    let written = change::look(&root.at(GATE)).and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());
+    let written = change::look(&root.entry(GATE)).and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());
     written.filter(|first: &Moment| first.boot_id == now.boot_id).unwrap_or_else(|| now.clone())
 }
 
@@ -110,16 +109,16 @@ fn give_up(root: &Root, failure: &Failure) -> Result<Changed, Failure> {
     let reasons = failure.findings.join("\n") + "\n";
     let changes =
         vec![file(root, UNFIT, reasons, "the gate gives up: kubelet starts with the taint crossfade/unfit")];
-    Ok(Changed::applied(carry_out(changes)?, failure.findings.clone()))
+    Ok(Changed::applied(carry_out(root, changes)?, failure.findings.clone()))
 }
 
 fn file(root: &Root, path: &str, text: String, why: &str) -> Change {
-    Change::file(Write { path: root.at(path), bytes: text.into_bytes(), mode: PUBLIC, nudge: false }, why)
+    Change::file(Write { path: root.entry(path), bytes: text.into_bytes(), mode: PUBLIC, nudge: false }, why)
 }
 
 fn clear(root: &Root, why: &str) -> Vec<Change> {
     let there =
-        [UNFIT, GATE].map(|path| root.at(path)).into_iter().filter(|path| path.symlink_metadata().is_ok());
+        [UNFIT, GATE].map(|path| root.entry(path)).into_iter().filter(|path| path.symlink_metadata().is_ok());
     there.map(|path| Change::remove(path, false, why)).collect()
 }
 
@@ -148,18 +147,18 @@ fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>
     }
     let config = runtime.as_ref().and_then(Option::as_ref);
     let usual = root.at(usual_dir(config));
-    let installed = Installed::read(&usual.join(CONF_FILE));
+    let installed = Installed::read(&root.inside(&usual.join(CONF_FILE)));
     let layout = named(global, installed.as_ref().ok().and_then(Option::as_ref));
     let policy = Policy::load(&policy_file(root, &layout)).map_err(|e| e.to_string());
     way.settings(policy.as_ref().err());
     let dirs: Vec<_> = bin_dirs(&node, config).iter().map(|dir| root.at(dir)).collect();
-    if let Err(why) = Binary::find(PLUGIN, &[&joined(&dirs)]) {
+    if let Err(why) = facts::find(root, PLUGIN, &dirs) {
         way.found(format!("{why}; run crossfade-bootstrap boot"));
     }
     if node.conf_dir == Mode::Private {
         private(root, config, &mut way);
     } else {
-        shared(&usual, &installed, &mut way);
+        shared(root, &usual, &installed, &mut way);
     }
     way
 }
@@ -183,7 +182,7 @@ fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut InTheWay) {
     way.findings.extend(config::is_told(root, config).err());
 }
 
-fn shared(usual: &Path, installed: &Result<Option<Installed>, String>, way: &mut InTheWay) {
+fn shared(root: &Root, usual: &Path, installed: &Result<Option<Installed>, String>, way: &mut InTheWay) {
     match installed {
         Err(why) => way.found(why.clone()),
         Ok(None) => {
@@ -196,7 +195,7 @@ fn shared(usual: &Path, installed: &Result<Option<Installed>, String>, way: &mut
             "{} is not ours; move it away, then run crossfade-bootstrap boot",
             usual.join(CONF_FILE).display()
         )),
-        Ok(Some(installed)) => match ConfDir::read(usual, profile::taken_away) {
+        Ok(Some(installed)) => match ConfDir::read(root, usual, profile::taken_away) {
             Err(error) => way.found(format!("conf dir {}: {error}", usual.display())),
             Ok(dir) => {
                 let leads = |conf: &&crate::confdir::ConfFile| {

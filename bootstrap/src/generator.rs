@@ -20,9 +20,10 @@ use crate::exit::Exit;
 use crate::kubelet::found;
 use crate::node::{Node, RuntimeKind};
 use crate::places::{PACKAGED, Root};
+use crate::print;
 use crate::runtime::config;
 use crate::switch;
-use crate::unit::{Command, GENERATED, Unit, locate};
+use crate::unit::{Command, GENERATED, Unit};
 
 /// The name under which systemd calls us as a generator.
 pub const NAME: &str = "crossfade-generator";
@@ -225,7 +226,7 @@ pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<Strin
     if !role.is_its_program(&command) {
         return Err(remedy(&format!("{} is not known as {}", command.program, role.program())));
     }
-    let script = fs::File::open(locate(root, Path::new(&command.program)))
+    let script = fs::File::open(root.at(&command.program))
         .and_then(|mut file| shim::file::read_bounded(&mut std::io::Read::take(&mut file, 2), 2));
     if script.is_ok_and(|start| start == b"#!") {
         return Err(remedy(&format!("{} is a script", command.program)));
@@ -293,7 +294,7 @@ pub fn check(root: &Root, unit: &str) -> Result<(), String> {
 /// What is wrong, and what to do.
 pub fn installed(root: &Root) -> Result<(), String> {
     let mut places = GENERATORS.iter().map(|dir| Path::new(dir).join(NAME));
-    let place = places.find(|place| root.at(place).symlink_metadata().is_ok()).ok_or_else(|| {
+    let place = places.find(|place| root.entry(place).symlink_metadata().is_ok()).ok_or_else(|| {
         format!(
             "{}/{NAME} is missing, so neither kubelet nor the runtime is told anything; install the package whole",
             GENERATORS[3]
@@ -302,7 +303,7 @@ pub fn installed(root: &Root) -> Result<(), String> {
     let usable = |meta: fs::Metadata| {
         meta.is_file() && std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0
     };
-    if locate(root, &place).metadata().is_ok_and(usable) {
+    if root.at(&place).metadata().is_ok_and(usable) {
         return Ok(());
     }
     Err(format!("{}: expected a link to crossfade-bootstrap; install the package whole", place.display()))
@@ -310,14 +311,15 @@ pub fn installed(root: &Root) -> Result<(), String> {
 
 /// To the kernel's log, for the journal is not there yet; elsewhere to whoever called.
 fn log(root: &Root, line: &str) {
-    let line = format!("{NAME}: {line}\n");
+    let mut page = print::Page::new();
+    let _ = writeln!(page, "{NAME}: {line}");
     if root.is_node()
         && let Ok(mut kernel) = fs::File::options().write(true).open("/dev/kmsg")
-        && kernel.write_all(format!("<4>{line}").as_bytes()).is_ok()
+        && kernel.write_all(format!("<4>{}", page.as_str()).as_bytes()).is_ok()
     {
         return;
     }
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    print::complaint(format_args!("{NAME}: {line}"));
 }
 
 #[cfg(test)]

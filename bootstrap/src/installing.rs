@@ -69,7 +69,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     }
     for change in changes {
         if let Some(completion) = facts.completion.as_ref().filter(|one| one.is(&change)) {
-            done.push(completion.apply(&facts.settings.layout, change)?);
+            done.push(completion.apply(&Root::default(), &facts.settings.layout, change)?);
             continue;
         }
         let outcome = apply(&facts, wanted, &change, &mut notes).map_err(|failure| {

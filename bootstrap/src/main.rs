@@ -17,7 +17,10 @@ fn main() -> ExitCode {
     if generator::is_called() {
         return generator::main().into();
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return print::usage(&error).into(),
+    };
     run(&cli).unwrap_or_else(|failure| print::failure(cli.global.output, &failure)).into()
 }
 

@@ -1,13 +1,12 @@
 //! What became of changes: carried out, or only planned.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use crate::change::{self, Change};
 use crate::cli::Global;
 use crate::exit::{Exit, Failure};
-use crate::print::Report;
+use crate::places::Root;
+use crate::print::{Page, Report};
 
 /// The report of every command that changes something.
 ///
@@ -76,8 +75,8 @@ impl Changed {
 }
 
 impl Report for Changed {
-    fn human(&self) -> String {
-        let mut text = String::new();
+    fn human(&self) -> Page {
+        let mut text = Page::new();
         for done in &self.changes {
             let outcome = match &done.outcome {
                 None | Some(Outcome::Done) => String::new(),
@@ -104,15 +103,15 @@ impl Report for Changed {
     }
 }
 
-/// Carries out changes of files and directories, in their order. A written file's directory is made where it is absent, for us
-/// alone where the file is.
+/// Carries out changes of files and directories, in their order, none of them outside of `root`. A written file's directory is made
+/// where it is absent, for us alone where the file is.
 ///
 /// # Errors
 /// The first that fails, with its target; those before it are done.
-pub fn carry_out(changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
+pub fn carry_out(root: &Root, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
     let mut done = Vec::with_capacity(changes.len());
     for change in changes {
-        let outcome = change::file_act(&change.act).map_err(|e| {
+        let outcome = change::file_act(&change.act.clone().inside(root)).map_err(|e| {
             Failure::new(Exit::Failed, format!("{} {}: {e}", change.act.word(), change.target))
         })?;
         done.push(Done { outcome: outcome.then_some(Outcome::Done), change });
@@ -128,5 +127,5 @@ pub fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Resu
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }
-    Ok(Changed::applied(carry_out(changes)?, notes))
+    Ok(Changed::applied(carry_out(&Root::new(&global.root), changes)?, notes))
 }

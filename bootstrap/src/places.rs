@@ -3,9 +3,9 @@
 //! The root is `/` on a node; another one is an image that is being built, or a test's tree. What the shim reads as well is in
 //! [`shim::layout`].
 
-use std::path::{Path, PathBuf};
+mod root;
 
-use shim::layout::SETTINGS_DIRS;
+pub use self::root::Root;
 
 /// This program, where the package puts it.
 pub const BOOTSTRAP: &str = "/usr/bin/crossfade-bootstrap";
@@ -13,7 +13,7 @@ pub const BOOTSTRAP: &str = "/usr/bin/crossfade-bootstrap";
 pub const RELEASE: &str = "/usr/lib/crossfade/release.json";
 /// The drop-in that the package brings for the usual units of kubelet and the runtimes; those of other names get a link to it.
 pub const PACKAGED: &str = "50-crossfade.conf";
-/// File name of the node's settings in [`SETTINGS_DIRS`].
+/// File name of the node's settings in [`shim::layout::SETTINGS_DIRS`].
 pub const NODE_FILE: &str = "node.json";
 /// Switches Crossfade off on this node while it exists.
 pub const DISABLED: &str = "/etc/crossfade/disabled";
@@ -56,61 +56,3 @@ pub const WATCH_LOCK: &str = "/run/crossfade/watch.lock";
 pub const LEAVING: &str = "leaving";
 /// Directory of what proofs by attachment need and say, below the run directory.
 pub const PROOF: &str = "proof";
-
-/// A node's files, or those of an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Root(PathBuf);
-
-impl Default for Root {
-    fn default() -> Self {
-        Self("/".into())
-    }
-}
-
-impl Root {
-    /// The tree at `dir`, which is an absolute path.
-    #[must_use]
-    pub fn new(dir: &Path) -> Self {
-        Self(dir.into())
-    }
-
-    /// The node itself, not an image of one.
-    #[must_use]
-    pub fn is_node(&self) -> bool {
-        self.0 == Path::new("/")
-    }
-
-    /// Where `path`, absolute as the node sees it, lies.
-    #[must_use]
-    pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
-        let path = path.as_ref();
-        self.0.join(path.strip_prefix("/").unwrap_or(path))
-    }
-
-    /// The first of [`SETTINGS_DIRS`] that has `file`; a dangling link is there, too: it must fail, not fall through.
-    #[must_use]
-    pub fn settings_file(&self, file: &str) -> Option<PathBuf> {
-        let mut places = SETTINGS_DIRS.iter().map(|dir| self.at(Path::new(dir).join(file)));
-        places.find(|place| place.symlink_metadata().is_ok())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_place_that_has_the_file_wins_even_as_a_dangling_link() {
-        let dir = tempfile::tempdir().expect("scratch");
-        let root = Root::new(dir.path());
-        assert_eq!(root.settings_file(NODE_FILE), None);
-        for place in ["usr/lib/crossfade", "run/crossfade", "etc/crossfade"] {
-            let place = dir.path().join(place);
-            std::fs::create_dir_all(&place).expect("place");
-            std::os::unix::fs::symlink("nowhere", place.join(NODE_FILE)).expect("link");
-            assert_eq!(root.settings_file(NODE_FILE), Some(place.join(NODE_FILE)));
-        }
-        assert_eq!(Root::default().at("/run/x"), Path::new("/run/x"));
-        assert!(Root::default().is_node() && !root.is_node());
-    }
-}

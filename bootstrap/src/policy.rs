@@ -2,7 +2,6 @@
 
 pub mod completion;
 
-use std::fmt::Write as _;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -25,7 +24,7 @@ use crate::exit::{Exit, Failure};
 use crate::node;
 use crate::outcome::{Changed, Done, Outcome};
 use crate::places::Root;
-use crate::print::Report;
+use crate::print::{Page, Report};
 
 /// Mode of a policy file that we make: it holds no secret.
 const POLICY_MODE: u32 = 0o644;
@@ -42,13 +41,19 @@ pub struct Shown {
 }
 
 impl Report for Shown {
-    fn human(&self) -> String {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        let file = self.file.display();
         match &self.policy {
-            None => format!("{}: valid, phase {}\n", self.file.display(), self.phase),
+            None => {
+                let _ = writeln!(text, "{file}: valid, phase {}", self.phase);
+            }
             Some(policy) => {
-                format!("{}: phase {}\n{}\n", self.file.display(), self.phase, policy.get().trim())
+                let _ = writeln!(text, "{file}: phase {}", self.phase);
+                text.text(&format!("{}\n", policy.get().trim()));
             }
         }
+        text
     }
 }
 
@@ -198,8 +203,9 @@ struct Interface {
 }
 
 impl Report for Explained {
-    fn human(&self) -> String {
-        let mut text = format!("{}: {}\n", self.attach, self.because);
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        let _ = writeln!(text, "{}: {}", self.attach, self.because);
         for interface in &self.interfaces {
             let primary = if interface.primary { ", whose address is the pod's" } else { "" };
             let _ = writeln!(text, "  {} on {}{primary}", interface.network, interface.ifname);

@@ -22,7 +22,7 @@ use crate::kubelet::taint::Taint;
 use crate::node::Node;
 use crate::outcome::{Changed, finish};
 use crate::places::{KUBELET_ENV, Root, UNFIT};
-use crate::print::Report;
+use crate::print::{Page, Report};
 use crate::runtime::config;
 use crate::switch;
 use crate::unit::Unit;
@@ -43,7 +43,7 @@ pub enum Rendered {
 }
 
 impl Report for Rendered {
-    fn human(&self) -> String {
+    fn human(&self) -> Page {
         match self {
             Self::Changed(changed) => changed.human(),
             Self::Checked(checked) => checked.human(),
@@ -98,7 +98,7 @@ pub fn own(root: &Root, node: &Node) -> Own {
         own.labels.clone_from(&node.labels);
         own.taints.clone_from(&node.taints);
     }
-    if root.at(UNFIT).symlink_metadata().is_ok()
+    if root.entry(UNFIT).symlink_metadata().is_ok()
         && !own.taints.iter().any(|taint| taint.is_same(&Taint::unfit()))
     {
         own.taints.push(Taint::unfit());
@@ -138,7 +138,7 @@ fn decide(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
         (Some(ours), Some(theirs)) => drop_in::write(root, theirs, ours)?,
         _ => Vec::new(),
     };
-    let write = Write { path: root.at(KUBELET_ENV), bytes: text.into_bytes(), mode: MODE, nudge: false };
+    let write = Write { path: root.entry(KUBELET_ENV), bytes: text.into_bytes(), mode: MODE, nudge: false };
     changes.push(Change::file(write, &registration.arguments.join(" ")));
     if registration.drop_in.is_none() {
         changes.extend(drop_in::remove(root, "the taints are on the command line, or there are none"));
@@ -188,7 +188,7 @@ fn complete(own: &Own, found: &Found) -> Result<(), Failure> {
 }
 
 fn remove(root: &Root, why: &str) -> Vec<Change> {
-    let path = root.at(KUBELET_ENV);
+    let path = root.entry(KUBELET_ENV);
     let file = if path.symlink_metadata().is_ok() {
         Change::remove(path, false, why)
     } else {

@@ -15,7 +15,6 @@ mod settings;
 mod systemd;
 mod units;
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -31,7 +30,7 @@ use crate::cli::{Global, Mode, Selftest};
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
 use crate::places::Root;
-use crate::print::Report;
+use crate::print::{Page, Report};
 use crate::unit::{Order, Unit};
 
 /// Every check and what became of it.
@@ -50,8 +49,8 @@ pub struct Tested {
 }
 
 impl Report for Tested {
-    fn human(&self) -> String {
-        let mut text = String::new();
+    fn human(&self) -> Page {
+        let mut text = Page::new();
         let wide = self.checks.iter().map(|check| check.id.len()).max().unwrap_or_default();
         for Check { id, status, found, fix } in &self.checks {
             let _ = writeln!(text, "{:<7} {id:<wide$} {found}", status.as_str());

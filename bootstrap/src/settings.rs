@@ -74,9 +74,9 @@ impl Settings {
         } else {
             global.conf_dir.clone()
         };
-        let installed = Installed::read(&conf_dir.join(CONF_FILE));
+        let installed = Installed::read(&root.inside(&conf_dir.join(CONF_FILE)));
         let there = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
-        let layout = there.or(before).map_or_else(|| usual(&root), |conf| conf.layout.clone());
+        let layout = there.or(before).map_or_else(|| usual(&root), |conf| held(&root, &conf.layout));
         Self { conf_dir, layout: flagged(global, layout), installed }
     }
 
@@ -113,6 +113,19 @@ pub fn flagged(global: &Global, mut layout: Layout) -> Layout {
         layout.policy.clone_from(&global.policy);
     }
     layout
+}
+
+/// The directories that a conf in a tree names; `watch`, run on a tree, writes them with the root before them.
+fn held(root: &Root, named: &Layout) -> Layout {
+    let held = |path: &PathBuf| match root.inside(path) {
+        outside if outside == *path && !path.starts_with(root.at("/")) => root.at(path),
+        inside => inside,
+    };
+    Layout {
+        state_dir: held(&named.state_dir),
+        run_dir: held(&named.run_dir),
+        policy: named.policy.as_ref().map(held),
+    }
 }
 
 /// The directories of a node, or of a tree that is looked at instead.

@@ -1,7 +1,6 @@
 //! `status`: where this node stands, and what `watch` sees.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -18,7 +17,7 @@ use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
 use crate::mode;
 use crate::places::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
-use crate::print::{self, Report};
+use crate::print::{self, Page, Report};
 use crate::profile;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::picks::Picks;
@@ -246,7 +245,7 @@ fn pending_dels(found: &Attachments) -> usize {
 
 /// Confs that the runtime would use instead of ours.
 fn in_the_way(root: &Root, settings: &Settings, mode: Mode, name: &str) -> Vec<String> {
-    let dir = match ConfDir::read(&settings.conf_dir, profile::taken_away) {
+    let dir = match ConfDir::read(root, &settings.conf_dir, profile::taken_away) {
         Ok(dir) => dir,
         Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
     };
@@ -274,10 +273,11 @@ fn ledger_lines(settings: &Settings) -> Result<usize, Failure> {
 }
 
 impl Report for Status {
-    fn human(&self) -> String {
+    fn human(&self) -> Page {
         let is_without = self.conf_dir == Mode::Without.as_str();
         let unknown = if is_without { "none (confDir none: the agents' network alone)" } else { "unknown" };
-        let mut text = format!("phase         {}\n", self.phase.unwrap_or(unknown));
+        let mut text = Page::new();
+        let _ = writeln!(text, "phase         {}", self.phase.unwrap_or(unknown));
         let _ = writeln!(text, "installed     {}", if self.installed { "yes" } else { "no" });
         for (name, count) in &self.networks {
             let _ = writeln!(

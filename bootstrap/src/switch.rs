@@ -33,7 +33,7 @@ impl fmt::Display for Off {
 /// have to know how. An unreadable command line switches nothing off.
 #[must_use]
 pub fn off(root: &Root) -> Option<Off> {
-    if root.at(DISABLED).symlink_metadata().is_ok() {
+    if root.entry(DISABLED).symlink_metadata().is_ok() {
         return Some(Off::File);
     }
     let arguments = std::fs::read_to_string(root.at("/proc/cmdline")).unwrap_or_default();

@@ -40,14 +40,14 @@ impl Facts {
         // It may name the runtime; whether it is valid is decided later.
         let settings = node.as_deref().and_then(|bytes| Node::parse(bytes).ok()).unwrap_or_default();
         let there = |path: &PathBuf| path.symlink_metadata().is_ok();
-        let places = [POLICY_FILE, NODE_FILE].map(|file| root.at(Path::new(SETTINGS_DIRS[0]).join(file)));
+        let places = [POLICY_FILE, NODE_FILE].map(|file| root.entry(Path::new(SETTINGS_DIRS[0]).join(file)));
         Ok(Self {
             conf_dir: RuntimeConfig::gather(root, &settings)
                 .map(|config| usual_dir(config.as_ref()).to_path_buf()),
             policy,
             node,
             hiding: places.into_iter().filter(there).collect(),
-            is_off: there(&root.at(DISABLED)),
+            is_off: there(&root.entry(DISABLED)),
         })
     }
 }

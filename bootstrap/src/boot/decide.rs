@@ -90,7 +90,7 @@ fn with_plugin(facts: &Facts) -> Result<Decision, Failure> {
         return Err(way.failure());
     }
     changes.extend(recorded(facts));
-    let marker = facts.root.at(WITHOUT);
+    let marker = facts.root.entry(WITHOUT);
     if marker.symlink_metadata().is_ok() {
         changes.push(Change::remove(marker, false, "there is something to watch"));
     }
@@ -237,7 +237,7 @@ fn private(
         let ours = stale.filter(|path| !facts.foreign.iter().any(|one| one.path == *path));
         changes.extend(ours.map(|path| Change::remove(path, true, "no network is ready before a boot")));
     }
-    match gather::our_conf(&usual.path) {
+    match gather::our_conf(&facts.root, &usual.path) {
         Some(path) if facts.kind == Kind::Again || facts.runtime_runs => notes.push(format!(
             "{} is in force until the runtime is restarted: reboot to go over to private mode",
             path.display()
@@ -334,7 +334,7 @@ fn strangers(facts: &Facts, usual: &ConfDir) -> Vec<(String, &'static Profile)> 
 /// What is remembered: the boot, for the next one; and that it is done, for the gate.
 pub(super) fn recorded(facts: &Facts) -> [Change; 2] {
     let write = |path: &str, bytes: Vec<u8>, mode: u32, why: &str| {
-        Change::file(Write { path: facts.root.at(path), bytes, mode, nudge: false }, why)
+        Change::file(Write { path: facts.root.entry(path), bytes, mode, nudge: false }, why)
     };
     let booted = Booted::new(facts.kind, facts.identity.boot_id.clone());
     [

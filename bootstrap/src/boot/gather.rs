@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
-use shim::conflist::Conflist;
 use shim::layout::{
     BIN_DIRS, CONF_DIR, CONF_FILE, Layout, PACKAGED_PLUGIN, PLUGIN, POLICY_FILE, RUNTIME_CACHE, SETTINGS_DIRS,
 };
@@ -15,8 +14,8 @@ use shim::trust;
 use super::identity::{Booted, Identity, Kind};
 use super::without::Leavings;
 use crate::cli::{Global, Mode};
-use crate::confdir::ConfDir;
-use crate::exit::Failure;
+use crate::confdir::{self, ConfDir};
+use crate::exit::{Exit, Failure};
 use crate::facts::{self, BinDir, NetworkFacts};
 use crate::foreign::{self, Foreign};
 use crate::generator;
@@ -109,15 +108,17 @@ impl Facts {
         let runtime = RuntimeConfig::gather(&root, &node);
         let config = runtime.as_ref().ok().and_then(Option::as_ref);
         let usual = root.at(usual_dir(config));
-        let installed = Installed::read(&usual.join(CONF_FILE));
+        let installed = Installed::read(&root.inside(&usual.join(CONF_FILE)));
         let named = named(global, installed.as_ref().ok().and_then(Option::as_ref));
         let layout = below(&root, &named);
+        root.holds_state(&layout).map_err(|why| Failure::new(Exit::No, why))?;
         let store = Store::new(&layout);
         let policy_file = policy_file(&root, &named);
         let policy = Policy::load(&policy_file).map_err(|e| e.to_string());
         let places = places(&root, &node, config);
         let read = |dir: &Path| {
-            ConfDir::read(dir, profile::taken_away).map_err(|e| format!("conf dir {}: {e}", dir.display()))
+            ConfDir::read(&root, dir, profile::taken_away)
+                .map_err(|e| format!("conf dir {}: {e}", dir.display()))
         };
         let endpoint = endpoint::find(&root, &node, config).ok();
         let runtime_runs = endpoint.is_some_and(|named| root.at(socket(&named.endpoint)).exists());
@@ -141,7 +142,7 @@ impl Facts {
             installed,
             networks: policy.as_ref().map_or_else(|_| Vec::new(), |policy| networks(&root, policy)),
             recorded: recorded(&store),
-            name: facts::name(&layout.name()),
+            name: facts::name(&root.inside(&layout.name())),
             cached: names_in(&root.at(RUNTIME_CACHE)),
             state: state(&layout),
             plugin: facts::plugin(&root.at(PACKAGED_PLUGIN)),
@@ -210,11 +211,7 @@ pub fn named(global: &Global, installed: Option<&Installed>) -> Layout {
 
 /// A layout of the node, below a root.
 fn below(root: &Root, layout: &Layout) -> Layout {
-    Layout {
-        state_dir: root.at(&layout.state_dir),
-        run_dir: root.at(&layout.run_dir),
-        policy: Some(policy_file(root, layout)),
-    }
+    Layout { policy: Some(policy_file(root, layout)), ..root.layout(layout) }
 }
 
 /// The policy that counts: the one that is named, else the first of the usual places that has one.
@@ -227,9 +224,8 @@ pub fn policy_file(root: &Root, named: &Layout) -> PathBuf {
 
 fn networks(root: &Root, policy: &Policy) -> Vec<NetworkFacts> {
     let load = |(side, network): (_, &shim::policy::Network)| {
-        let places: Vec<PathBuf> = network.conf.iter().map(|path| root.at(path)).collect();
         // Whether their plugins are there is not asked: agents bring them.
-        NetworkFacts { side, conf: Conflist::load(&places).map(|(conf, _)| conf), missing: Vec::new() }
+        NetworkFacts { side, conf: confdir::load(root, &network.conf), missing: Vec::new() }
     };
     policy.networks().map(load).collect()
 }
@@ -300,8 +296,8 @@ fn distrusted(usual: Option<&Path>, places: &[Place], store: &Store, layout: &La
 
 /// Our conf in a directory, if it is ours: nobody else's file of that name is ever touched.
 #[must_use]
-pub fn our_conf(dir: &Path) -> Option<PathBuf> {
-    let found = ConfDir::read(dir, profile::taken_away).ok()?;
+pub fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
+    let found = ConfDir::read(root, dir, profile::taken_away).ok()?;
     let ours = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
     ours.content.as_ref().is_ok_and(crate::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
 }

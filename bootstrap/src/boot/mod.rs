@@ -44,8 +44,8 @@ pub fn boot(global: &Global, _: &Boot) -> Result<Changed, Failure> {
     let mut done = Vec::with_capacity(changes.len());
     for change in changes {
         match facts.completion.as_ref().filter(|one| one.is(&change)) {
-            Some(completion) => done.push(completion.apply(&facts.layout, change)?),
-            None => done.extend(carry_out(vec![change])?),
+            Some(completion) => done.push(completion.apply(&facts.root, &facts.layout, change)?),
+            None => done.extend(carry_out(&facts.root, vec![change])?),
         }
     }
     Ok(Changed::applied(done, notes))
@@ -56,10 +56,10 @@ pub fn boot(global: &Global, _: &Boot) -> Result<Changed, Failure> {
 fn leave(root: &Root) -> Vec<Change> {
     let mut changes: Vec<Change> = shared_dirs(root)
         .iter()
-        .filter_map(|dir| gather::our_conf(&root.at(dir)))
+        .filter_map(|dir| gather::our_conf(root, &root.at(dir)))
         .map(|path| Change::remove(path, true, "switched off"))
         .collect();
-    let files = [KUBELET_ENV, UNFIT, BOOTED].map(|path| root.at(path));
+    let files = [KUBELET_ENV, UNFIT, BOOTED].map(|path| root.entry(path));
     let there = files.into_iter().filter(|path| path.symlink_metadata().is_ok());
     changes.extend(there.map(|path| Change::remove(path, false, "switched off")));
     changes.extend(render::remove_drop_ins(root, "switched off"));

@@ -53,9 +53,13 @@ impl Leavings {
         let mut dirs = vec![root.at(CONF_DIR), root.at(usual_dir(config))];
         dirs.dedup();
         let is_crio = config.is_some_and(|config| config.kind == RuntimeKind::Crio);
-        let replayed = || Cache::read(&root.at(RUNTIME_CACHE)).map(|cache| cache.attachments);
+        let cache = root.at(RUNTIME_CACHE);
+        let replayed = || {
+            root.holds(&cache).map_err(std::io::Error::other)?;
+            Cache::read(&cache).map(|cache| cache.attachments)
+        };
         Self {
-            confs: dirs.iter().filter_map(|dir| our_conf(dir)).collect(),
+            confs: dirs.iter().filter_map(|dir| our_conf(root, dir)).collect(),
             living: living(layout, &identity.boot_id, may_live),
             // A cache that cannot be read may hold one.
             is_replayed: is_crio && replayed().map_or(true, |all| all.iter().any(|one| one.through_us)),
@@ -134,7 +138,7 @@ pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure
         plugins(facts, left, &mut changes, &mut notes);
     }
     changes.extend(recorded(facts));
-    let marker = Write { path: facts.root.at(WITHOUT), bytes: Vec::new(), mode: PUBLIC, nudge: false };
+    let marker = Write { path: facts.root.entry(WITHOUT), bytes: Vec::new(), mode: PUBLIC, nudge: false };
     changes.push(Change::file(marker, "there is nothing to watch"));
     Ok(Decision { changes, notes })
 }

@@ -10,7 +10,7 @@ use super::systemd;
 use crate::change::{Act, Change};
 use crate::exit::{Exit, Failure};
 use crate::outcome::{Done, Outcome};
-use crate::places::{BROUGHT, IDENTITY};
+use crate::places::{BROUGHT, IDENTITY, Root};
 
 /// What leaving takes, once nothing is attached through us.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Leave {
             if matches!(change.act, Act::Systemctl(_)) {
                 done.extend(systemd::carry_out(vec![change])?);
             } else {
-                done.extend(crate::outcome::carry_out(vec![change])?);
+                done.extend(crate::outcome::carry_out(&Root::default(), vec![change])?);
             }
         }
         let layout = Layout::default();
@@ -80,11 +80,10 @@ impl Leave {
             remove_empty(&dir);
         }
         for file in [Path::new(IDENTITY), Path::new(BROUGHT)] {
-            done.extend(crate::outcome::carry_out(vec![Change::remove(
-                file.into(),
-                false,
-                "ours to remember",
-            )])?);
+            done.extend(crate::outcome::carry_out(
+                &Root::default(),
+                vec![Change::remove(file.into(), false, "ours to remember")],
+            )?);
         }
         let mut dirs: Vec<PathBuf> = vec![layout.state_dir.clone()];
         dirs.extend(record.files.keys().filter_map(|path| path.parent().map(Path::to_path_buf)));

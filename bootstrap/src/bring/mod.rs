@@ -24,7 +24,7 @@ use crate::change::{self, Change, Write};
 use crate::digest;
 use crate::exit::{Exit, Failure};
 use crate::outcome::Done;
-use crate::places::BROUGHT;
+use crate::places::{BROUGHT, Root};
 
 /// What bringing takes.
 #[derive(Debug)]
@@ -85,7 +85,8 @@ impl Plan {
         remember(&during)?;
         let layout = Layout::default();
         // Nobody flips the policy in between.
-        let done = lock::exclusively(&layout, "policy", || Ok(crate::outcome::carry_out(changes)));
+        let done =
+            lock::exclusively(&layout, "policy", || Ok(crate::outcome::carry_out(&Root::default(), changes)));
         let done = done.map_err(|e| Failure::later(format!("lock of the policy: {e}")))??;
         remember(&after)?;
         Ok(done)

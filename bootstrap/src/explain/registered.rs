@@ -1,6 +1,5 @@
 //! Units, and what kubelet is told.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,6 +11,7 @@ use crate::kubelet::registration::Registration;
 use crate::kubelet::taint::Taint;
 use crate::node::Node;
 use crate::places::{KUBELET_ENV, Root};
+use crate::print::Page;
 use crate::render;
 use crate::unit::Unit;
 
@@ -68,7 +68,7 @@ impl Told {
         self.error.clone().filter(|_| needed)
     }
 
-    pub(super) fn tell(&self, text: &mut String) {
+    pub(super) fn tell(&self, text: &mut Page) {
         let _ = writeln!(text, "unit     {}", self.name);
         for file in &self.files {
             let _ = writeln!(text, "         {}", file.display());
@@ -148,10 +148,10 @@ impl Registered {
         }))
     }
 
-    pub(super) fn tell(&self, text: &mut String) {
-        text.push_str("kubelet registers\n");
+    pub(super) fn tell(&self, text: &mut Page) {
+        text.text("kubelet registers\n");
         if self.labels.is_empty() && self.taints.is_empty() {
-            text.push_str("  no labels and no taints\n");
+            text.text("  no labels and no taints\n");
         }
         for label in &self.labels {
             let _ = writeln!(text, "  label {}={}  ({})", label.key, label.value, label.source);
@@ -160,7 +160,7 @@ impl Registered {
             let _ = writeln!(text, "  taint {taint}  ({source})");
         }
         match self.arguments.as_slice() {
-            [] => text.push_str("  nothing is added by us\n"),
+            [] => text.text("  nothing is added by us\n"),
             arguments => {
                 let _ = writeln!(text, "  {} in {}", arguments.join(" "), self.file.display());
             }

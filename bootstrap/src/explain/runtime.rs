@@ -1,6 +1,5 @@
 //! The runtime, as its own configuration sets it up.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -8,6 +7,7 @@ use serde::Serialize;
 use crate::cli::Mode;
 use crate::node::Node;
 use crate::places::Root;
+use crate::print::Page;
 use crate::runtime::config::RuntimeConfig;
 
 /// The runtime and its directories.
@@ -57,7 +57,7 @@ impl Runtime {
         }))
     }
 
-    pub(super) fn tell(&self, text: &mut String) {
+    pub(super) fn tell(&self, text: &mut Page) {
         let _ = writeln!(text, "runtime  {} by {}", self.name, self.config.display());
         let told = match self.reads == self.conf_dir {
             true => String::new(),

@@ -1,6 +1,5 @@
 //! Which file counts, of those that are there.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -9,6 +8,7 @@ use shim::policy::Policy;
 
 use crate::cli::Global;
 use crate::places::{NODE_FILE, Root};
+use crate::print::Page;
 
 /// One settings file.
 ///
@@ -63,7 +63,7 @@ impl Settings {
         self.error.as_deref()
     }
 
-    pub(super) fn tell(&self, text: &mut String, what: &str) {
+    pub(super) fn tell(&self, text: &mut Page, what: &str) {
         let file = self
             .file
             .as_ref()
@@ -82,7 +82,7 @@ impl Settings {
 
 fn places(root: &Root, file: &str) -> Settings {
     let all = SETTINGS_DIRS.iter().map(|dir| Path::new(dir).join(file));
-    let mut there = all.filter(|place| root.at(place).symlink_metadata().is_ok());
+    let mut there = all.filter(|place| root.entry(place).symlink_metadata().is_ok());
     let (file, masked) = (there.next(), there.collect());
     Settings { file, masked, phase: None, error: None, absent: "" }
 }

@@ -9,7 +9,7 @@ use shim::file::read_bounded;
 use super::flags::given;
 use super::taint::{Taint, checked};
 use crate::places::Root;
-use crate::unit::{Word, locate};
+use crate::unit::Word;
 
 /// Largest configuration file, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -115,7 +115,7 @@ pub fn files(root: &Root, words: &[Word]) -> Files {
 /// *Source*: `cmd/kubelet/app/server.go`, `mergeKubeletConfigurations`; Go's `filepath.WalkDir`.
 #[must_use]
 pub fn drop_ins(root: &Root, dir: &Path) -> Option<Vec<PathBuf>> {
-    let mut entries: Vec<_> = fs::read_dir(locate(root, dir)).ok()?.flatten().collect();
+    let mut entries: Vec<_> = fs::read_dir(root.at(dir)).ok()?.flatten().collect();
     entries.sort_by_key(fs::DirEntry::file_name);
     let mut files = Vec::new();
     for entry in entries {

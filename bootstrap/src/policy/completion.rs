@@ -82,12 +82,17 @@ impl Completion {
     ///
     /// # Errors
     /// Try later, where the policy is another by now; else what could not be written, and what to do about it.
-    pub fn apply(&self, layout: &Layout, change: Change) -> Result<crate::outcome::Done, Failure> {
+    pub fn apply(
+        &self,
+        root: &Root,
+        layout: &Layout,
+        change: Change,
+    ) -> Result<crate::outcome::Done, Failure> {
         let done = lock::exclusively(layout, "policy", || {
             if change::look(&self.from).is_none_or(|(bytes, _)| bytes != self.was) {
                 return Ok(None);
             }
-            Ok(Some(crate::outcome::carry_out(vec![change])))
+            Ok(Some(crate::outcome::carry_out(root, vec![change])))
         });
         match done {
             Ok(Some(Ok(mut done))) if done.len() == 1 => Ok(done.remove(0)),

@@ -1,6 +1,5 @@
 //! `render --check`: everything about the registration that can be known when an image is built.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
@@ -13,7 +12,7 @@ use crate::kubelet::registration;
 use crate::kubelet::{refusals, taint};
 use crate::node::Node;
 use crate::places::{KUBELET_ENV, Root};
-use crate::print::Report;
+use crate::print::{Page, Report};
 use crate::switch;
 use crate::unit::Unit;
 
@@ -36,10 +35,11 @@ impl Checked {
 }
 
 impl Report for Checked {
-    fn human(&self) -> String {
-        let mut text = match self.arguments.as_slice() {
-            [] => "nothing is added to kubelet's command line\n".to_owned(),
-            arguments => format!("kubelet is told {}\n", arguments.join(" ")),
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        let _ = match self.arguments.as_slice() {
+            [] => writeln!(text, "nothing is added to kubelet's command line"),
+            arguments => writeln!(text, "kubelet is told {}", arguments.join(" ")),
         };
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");

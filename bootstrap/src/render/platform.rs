@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
-use crate::print::Report;
+use crate::print::{Page, Report};
 
 /// A fragment of another program's settings.
 ///
@@ -27,8 +27,10 @@ pub struct Fragment {
 }
 
 impl Report for Fragment {
-    fn human(&self) -> String {
-        self.fragment.clone()
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        text.text(&self.fragment);
+        text
     }
 }
 

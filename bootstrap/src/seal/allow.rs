@@ -42,7 +42,7 @@ impl Allow {
         }
         for dir in [SETTINGS_DIRS[2], SETTINGS_DIRS[0]] {
             let path = Path::new(dir).join(LIST);
-            if root.at(&path).symlink_metadata().is_ok() {
+            if root.entry(&path).symlink_metadata().is_ok() {
                 lists.push((root.at(&path), path.display().to_string()));
             }
         }

@@ -41,7 +41,7 @@ pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<Found>
     // On tmpfs; what is there in a tree goes with the rest of /run/crossfade.
     dirs.remove(Path::new(PRIVATE_CONF_DIR));
     for dir in &dirs {
-        match crate::unit::chase(root, dir).map(|real| ConfDir::read(&root.at(real), profile::taken_away)) {
+        match root.chase(dir).map(|real| ConfDir::read(root, &root.at(real), profile::taken_away)) {
             None => {}
             Some(Ok(confs)) => found.extend(judge(dir, &confs, policy, &|path| Item::at(root, path))),
             Some(Err(error)) => found.push(Found::refused(

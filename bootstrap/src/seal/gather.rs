@@ -62,7 +62,7 @@ impl Facts {
 }
 
 /// The tree, without a link on the way to it: mounts are told by such paths.
-fn real(dir: &Path) -> Result<Root, Failure> {
+pub(super) fn real(dir: &Path) -> Result<Root, Failure> {
     let real = dir.canonicalize();
     let real = real.map_err(|e| Failure::new(Exit::Failed, format!("--root {}: {e}", dir.display())))?;
     Ok(Root::new(&real))
@@ -70,7 +70,7 @@ fn real(dir: &Path) -> Result<Root, Failure> {
 
 /// Our directories: those of the command line, else those that our conf names.
 fn layout(global: &Global, root: &Root) -> Layout {
-    let installed = Installed::read(&root.at(CONF_DIR).join(CONF_FILE)).ok().flatten();
+    let installed = Installed::read(&root.at(Path::new(CONF_DIR).join(CONF_FILE))).ok().flatten();
     named(global, installed.as_ref())
 }
 
@@ -97,12 +97,11 @@ fn running(root: &Root, settings: &Baked) -> Vec<Found> {
 }
 
 fn attached(root: &Root, layout: &Layout) -> Vec<Found> {
-    let below = Layout {
-        state_dir: root.at(&layout.state_dir),
-        run_dir: root.at(&layout.run_dir),
-        policy: layout.policy.clone(),
-    };
-    own::attached(&below, &layout.state_dir)
+    let below = Layout { policy: layout.policy.clone(), ..root.layout(layout) };
+    match root.holds_state(&below) {
+        Ok(()) => own::attached(&below, &layout.state_dir),
+        Err(why) => vec![Found::refused(&layout.state_dir, why, "look what it was, then remove it")],
+    }
 }
 
 /// What a rule finds.

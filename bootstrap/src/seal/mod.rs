@@ -40,7 +40,7 @@ pub fn seal(global: &Global, wanted: &Seal) -> Result<Sealed, Failure> {
         let skipped = |act: &Act| (is_refused && !matches!(act, Act::Keep)).then_some(Outcome::Skipped);
         changes.into_iter().map(|change| Done { outcome: skipped(&change.act), change }).collect()
     } else {
-        carry_out(changes)?
+        carry_out(&gather::real(&global.root)?, changes)?
     };
     let is_clean = changes.iter().all(is_kept);
     if wanted.check && (is_refused || !is_clean) {

@@ -1,13 +1,11 @@
 //! What `seal` says.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use crate::change::Act;
 use crate::exit::Exit;
 use crate::outcome::{Done, Outcome};
-use crate::print::Report;
+use crate::print::{Page, Report};
 
 /// What was removed, and what a person has to decide.
 ///
@@ -49,8 +47,8 @@ pub(super) const fn is_kept(done: &Done) -> bool {
 }
 
 impl Report for Sealed {
-    fn human(&self) -> String {
-        let mut text = String::new();
+    fn human(&self) -> Page {
+        let mut text = Page::new();
         for Finding { path, why, fix } in &self.findings {
             let _ = writeln!(text, "{:<8} {path}  ({why}): {fix}", "refuse");
         }

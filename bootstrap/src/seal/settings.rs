@@ -119,7 +119,8 @@ impl Baked {
     fn places(&mut self, root: &Root, file: &str) {
         let path = |dir: &str| Path::new(dir).join(file);
         let [etc, usr] = KEPT.map(path);
-        let bytes = |path: &Path| Item::at(root, path).and_then(|item| item.read().ok());
+        let item = |path: &Path| root.chase(path).and_then(|real| Item::at(root, &real));
+        let bytes = |path: &Path| item(path).and_then(|item| item.read().ok());
         match (bytes(&etc), bytes(&usr)) {
             (Some(etc), Some(usr)) if etc == usr => {
                 self.notes.push(format!("{}/{file} says what the image's says, and wins over it", KEPT[0]));

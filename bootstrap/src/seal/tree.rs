@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use shim::file::read_bounded;
 
 use crate::places::Root;
-use crate::unit::{chase, matches};
+use crate::unit::matches;
 
 /// Largest file that is looked into, in bytes.
 const MAX_BYTES: usize = 4 << 20;
@@ -39,7 +39,8 @@ impl Item {
     /// What is at `path`; none where nothing is.
     #[must_use]
     pub fn at(root: &Root, path: &Path) -> Option<Self> {
-        let real = root.at(chase(root, path.parent()?)?.join(path.file_name()?));
+        path.file_name()?;
+        let real = root.entry(path);
         let meta = real.symlink_metadata().ok()?;
         let kind = match meta.file_type() {
             kind if kind.is_file() => Kind::File,
@@ -64,8 +65,11 @@ impl Item {
     /// A file's content.
     ///
     /// # Errors
-    /// Any I/O error, and when it is larger than is looked into.
+    /// Any I/O error; when it is no regular file, or larger than is looked into.
     pub fn read(&self) -> io::Result<Vec<u8>> {
+        if self.kind != Kind::File {
+            return Err(io::Error::other("it is no regular file"));
+        }
         read_bounded(&mut File::open(&self.real)?, MAX_BYTES)
     }
 }
@@ -78,7 +82,7 @@ pub fn glob(root: &Root, pattern: &Path) -> Vec<Item> {
         let part = part.as_os_str().to_string_lossy();
         if part.contains(['*', '?', '[']) {
             let below = |dir: PathBuf| {
-                let names = chase(root, &dir).map(|real| names(&root.at(real))).unwrap_or_default();
+                let names = names(&root.at(&dir));
                 let fitting = names.into_iter().filter(|name| matches(&part, name));
                 fitting.map(|name| dir.join(name)).collect::<Vec<_>>()
             };

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use shim::conflist::{Conflist, Unloadable};
+use shim::conflist::Unloadable;
 use shim::policy::{Network, Policy, Side};
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::boot::gather::{Place, bin_dirs, places};
+use crate::confdir;
 use crate::facts;
 use crate::node::Node;
 use crate::places::Root;
@@ -48,18 +49,16 @@ impl Delegate {
         config: Option<&RuntimeConfig>,
     ) -> Vec<Self> {
         let dirs: Vec<_> = bin_dirs(node, config).iter().map(|dir| root.at(dir)).collect();
-        let search = facts::joined(&dirs);
-        policy.networks().map(|(side, network)| Self::look(root, side, network, &search)).collect()
+        policy.networks().map(|(side, network)| Self::look(root, side, network, &dirs)).collect()
     }
 
-    fn look(root: &Root, side: Side, network: &Network, search: &str) -> Self {
-        let rooted: Vec<_> = network.conf.iter().map(|path| root.at(path)).collect();
-        let conf = match Conflist::load(&rooted) {
+    fn look(root: &Root, side: Side, network: &Network, dirs: &[PathBuf]) -> Self {
+        let conf = match confdir::load(root, &network.conf) {
             Err(Unloadable::Absent(_)) => Conf::Absent,
             Err(why) => Conf::Bad(why.to_string()),
-            Ok((conf, _)) => Conf::There {
+            Ok(conf) => Conf::There {
                 types: conf.plugins.iter().map(|plugin| plugin.plugin_type.clone()).collect(),
-                missing: has_proc().then(|| facts::missing(&conf, search)),
+                missing: has_proc().then(|| facts::missing(root, &conf, dirs)),
             },
         };
         Self {

@@ -10,7 +10,6 @@ use super::check::{Check, Fault, decided};
 use crate::cli::Mode;
 use crate::node::Node;
 use crate::places::Root;
-use crate::unit::locate;
 
 /// *Source*: man 5 `fstab`.
 const FSTAB: &str = "/etc/fstab";
@@ -52,7 +51,7 @@ pub(super) fn run(root: &Root) -> Vec<Check> {
         );
         faults.push(Fault::new(what, format!("take /run out of {FSTAB}: systemd mounts a tmpfs there")));
     }
-    if root.at("/run").is_symlink() {
+    if root.entry("/run").is_symlink() {
         faults.push(Fault::new("/run is a link", "make it a directory: systemd mounts a tmpfs there"));
     }
     decided(ID, faults, "/run is emptied by every boot")
@@ -91,7 +90,7 @@ impl Mount {
 }
 
 fn mounts(root: &Root) -> Vec<Mount> {
-    let text = std::fs::read_to_string(locate(root, Path::new(FSTAB))).unwrap_or_default();
+    let text = std::fs::read_to_string(root.at(FSTAB)).unwrap_or_default();
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mount = |line: &str| {
         let mut words = line.split_ascii_whitespace().skip(1);

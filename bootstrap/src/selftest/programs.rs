@@ -224,7 +224,7 @@ fn owner(path: &str, found: &Found) -> Vec<Fault> {
 impl Found {
     fn look(root: &Root, path: &str) -> Option<Self> {
         let rooted = root.at(path);
-        let meta = rooted.symlink_metadata().ok()?;
+        let meta = root.entry(path).symlink_metadata().ok()?;
         let opened = trust::open(&rooted);
         let bytes = std::fs::File::open(&rooted).and_then(|mut file| read_bounded(&mut file, MAX_BYTES)).ok();
         let distrust = opened.err().map(|why: Distrust| why.to_string());

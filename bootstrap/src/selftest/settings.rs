@@ -44,7 +44,7 @@ pub(super) struct Places {
 impl Places {
     fn gather(root: &Root, file: &str) -> Self {
         let all = SETTINGS_DIRS.iter().map(|dir| Path::new(dir).join(file));
-        let mut there = all.filter(|place| root.at(place).symlink_metadata().is_ok());
+        let mut there = all.filter(|place| root.entry(place).symlink_metadata().is_ok());
         Self { counts: there.next(), hidden: there.collect() }
     }
 }
@@ -178,7 +178,7 @@ fn unquoted(text: &str) -> String {
 fn lines(root: &Root) -> Vec<(PathBuf, String)> {
     let files = COMMAND_LINES.iter().flat_map(|pattern| glob(root, Path::new(pattern)));
     let read = |file: PathBuf| {
-        let mut opened = std::fs::File::open(crate::unit::locate(root, &file)).ok()?;
+        let mut opened = std::fs::File::open(root.at(&file)).ok()?;
         let bytes = shim::file::read_bounded(&mut opened, MAX_BYTES).ok()?;
         Some((file, String::from_utf8_lossy(&bytes).into_owned()))
     };

@@ -20,7 +20,6 @@ use shim::file::read_bounded;
 pub use self::exec::{Command, ExecLine, Word};
 pub use self::order::{Order, Step};
 pub use self::relation::{Kind, Relation};
-pub(crate) use self::search::chase;
 pub use self::search::{Boot, mask};
 use self::words::{Escapes, split};
 use crate::places::Root;
@@ -267,23 +266,17 @@ impl Merging {
     }
 }
 
-/// Where a file of the node lies, links taken below the root.
-#[must_use]
-pub fn locate(root: &Root, path: &Path) -> PathBuf {
-    root.at(chase(root, path).unwrap_or_else(|| path.into()))
-}
-
 /// A file of the node; what is not UTF-8 is replaced.
 fn read(root: &Root, path: &Path) -> Result<String, String> {
     let named = |e: std::io::Error| format!("read {}: {e}", path.display());
-    let mut file = std::fs::File::open(locate(root, path)).map_err(named)?;
+    let mut file = std::fs::File::open(root.at(path)).map_err(named)?;
     let bytes = read_bounded(&mut file, MAX_BYTES).map_err(named)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The files that a pattern names, sorted, as the node sees them; `*`, `?` and `[..]` may stand in the last component.
 pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<PathBuf> {
-    let is_file = |path: &Path| chase(root, path).is_some_and(|real| root.at(real).is_file());
+    let is_file = |path: &Path| root.chase(path).is_some_and(|real| root.at(real).is_file());
     let (Some(dir), Some(name)) = (pattern.parent(), pattern.file_name().and_then(|name| name.to_str()))
     else {
         return Vec::new();
@@ -291,7 +284,7 @@ pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<PathBuf> {
     if !name.contains(['*', '?', '[']) {
         return if is_file(pattern) { vec![pattern.into()] } else { Vec::new() };
     }
-    let entries = std::fs::read_dir(locate(root, dir));
+    let entries = std::fs::read_dir(root.at(dir));
     let names =
         entries.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let mut files: Vec<PathBuf> = names

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::relation::{self, Kind};
-use super::search::{chase, directories, is_masked};
+use super::search::{directories, is_masked};
 use super::{read, syntax};
 use crate::places::Root;
 
@@ -58,7 +58,7 @@ impl Order {
     }
 
     fn take(&mut self, root: &Root, unit: &str, file: &Path) {
-        if chase(root, file).is_none_or(|real| is_masked(root, &real)) {
+        if root.chase(file).is_none_or(|real| is_masked(root, &real)) {
             return;
         }
         for assignment in syntax::parse(&read(root, file).unwrap_or_default()) {
@@ -123,7 +123,7 @@ fn is_unit(name: &str) -> bool {
 
 /// Sorted, so that the same tree always tells the same.
 fn names_in(root: &Root, dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(super::locate(root, dir)).into_iter().flatten().flatten();
+    let entries = fs::read_dir(root.at(dir)).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::places::{PACKAGED, Root};
 
@@ -25,8 +25,6 @@ pub(super) const SEARCH_PATH: [&str; 13] = [
     "/lib/systemd/system",
     "/run/systemd/generator.late",
 ];
-/// Links followed on one path before it is called a loop; the kernel's own limit.
-const MAX_LINKS: usize = 40;
 /// A unit or drop-in that leads there is masked.
 const NULL: &str = "/dev/null";
 
@@ -65,8 +63,8 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str, boot: Boot) -> Optio
     let place = directories
         .iter()
         .map(|dir| dir.join(name))
-        .find(|place| root.at(place).symlink_metadata().is_ok())?;
-    let fragment = chase(root, &place)?;
+        .find(|place| root.entry(place).symlink_metadata().is_ok())?;
+    let fragment = root.chase(&place)?;
     if is_masked(root, &fragment) {
         return None;
     }
@@ -76,7 +74,7 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str, boot: Boot) -> Optio
     let masks: Vec<PathBuf> = masks.collect();
     let mut found: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
     for dir in drop_in_dirs(&directories, &names) {
-        let Ok(entries) = fs::read_dir(root.at(chase(root, &dir).unwrap_or(dir.clone()))) else {
+        let Ok(entries) = fs::read_dir(root.at(&dir)) else {
             continue;
         };
         for entry in entries.flatten() {
@@ -94,7 +92,7 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str, boot: Boot) -> Optio
     }
     found.remove(OsStr::new(left_out));
     let drop_ins = found.into_values().filter(|path| {
-        chase(root, path).is_some_and(|real| !is_masked(root, &real) && root.at(real).is_file())
+        root.chase(path).is_some_and(|real| !is_masked(root, &real) && root.at(real).is_file())
     });
     Some(Files { fragment: place, drop_ins: drop_ins.collect() })
 }
@@ -103,7 +101,7 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str, boot: Boot) -> Optio
 pub(super) fn directories(root: &Root) -> Vec<PathBuf> {
     let mut seen = BTreeSet::new();
     let all = SEARCH_PATH.iter().map(PathBuf::from);
-    all.filter(|dir| chase(root, dir).is_some_and(|real| seen.insert(real))).collect()
+    all.filter(|dir| root.chase(dir).is_some_and(|real| seen.insert(real))).collect()
 }
 
 /// The directories of drop-ins: per name and place those of the name itself, then those of its prefixes (`a-b-c.service.d`,
@@ -156,45 +154,4 @@ fn aliases(root: &Root, directories: &[PathBuf], name: &str, fragment: &Path) ->
 /// Whether a unit's file says that the unit is masked: it is /dev/null, or empty.
 pub(super) fn is_masked(root: &Root, real: &Path) -> bool {
     real == Path::new(NULL) || root.at(real).metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0)
-}
-
-/// Where `path` leads to as the node sees it, absolute links taken below the root; none where something is missing.
-pub(crate) fn chase(root: &Root, path: &Path) -> Option<PathBuf> {
-    let mut real = PathBuf::from("/");
-    let mut left: Vec<std::ffi::OsString> = parts(path);
-    let mut links = 0;
-    while let Some(part) = left.pop() {
-        if part == ".." {
-            real.pop();
-            continue;
-        }
-        let next = real.join(&part);
-        if next == Path::new(NULL) {
-            return Some(next);
-        }
-        let meta = root.at(&next).symlink_metadata().ok()?;
-        if !meta.is_symlink() {
-            real = next;
-            continue;
-        }
-        links += 1;
-        if links > MAX_LINKS {
-            return None;
-        }
-        let target = fs::read_link(root.at(&next)).ok()?;
-        if target.is_absolute() {
-            real = PathBuf::from("/");
-        }
-        left.extend(parts(&target));
-    }
-    Some(real)
-}
-
-/// The components of a path, last first.
-fn parts(path: &Path) -> Vec<std::ffi::OsString> {
-    let components = path.components().rev().filter_map(|component| match component {
-        Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    });
-    components.collect()
 }

@@ -232,18 +232,18 @@ impl Facts {
         let probed = root.at(PROBED);
         let networks = policy.as_ref().map_or_else(
             |_| Vec::new(),
-            |held| networks(&held.policy, &layout, &facts::joined(&bin_dirs), (&probed, &boot_id)),
+            |held| networks(&held.policy, &layout, (&root, &bin_dirs), (&probed, &boot_id)),
         );
         Self {
             off: switch::off(&root),
             node_decides: root.settings_file(NODE_FILE).is_some(),
             untold: usual.untold.clone(),
             not_booted: booted(&root.at(BOOTED), &boot_id).err(),
-            dir: ConfDir::read(&settings.conf_dir, profile::taken_away)
+            dir: ConfDir::read(&root, &settings.conf_dir, profile::taken_away)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
             foreign: foreign_in(&root, &node, &settings.conf_dir),
             dir_id: identity(&settings.conf_dir, false),
-            name: facts::name(&layout.name()),
+            name: facts::name(&root.inside(&layout.name())),
             leaving: layout.run_dir.join(LEAVING).exists(),
             runtime: usual.whom.endpoint().and_then(|endpoint| identity(socket(endpoint), true)),
             whom: usual.whom.clone(),
@@ -403,7 +403,7 @@ fn booted(path: &Path, boot_id: &str) -> Result<(), String> {
 fn networks(
     policy: &Policy,
     layout: &Layout,
-    search: &str,
+    (root, bin_dirs): (&Root, &[PathBuf]),
     (probed, boot_id): (&Path, &str),
 ) -> Vec<NetworkFacts> {
     policy
@@ -411,7 +411,7 @@ fn networks(
         .map(|(side, network)| {
             let loaded = Conflist::load(&network.conf);
             let missing =
-                loaded.as_ref().map_or_else(|_| Vec::new(), |(conf, _)| facts::missing(conf, search));
+                loaded.as_ref().map_or_else(|_| Vec::new(), |(conf, _)| facts::missing(root, conf, bin_dirs));
             let conf = loaded.map(|(conf, path)| (Loaded::of(&conf), path.to_path_buf()));
             let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
             let maps_hostports = |conf: &Loaded| conf.capabilities.contains(hostports::CAPABILITY);

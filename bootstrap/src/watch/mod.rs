@@ -39,7 +39,7 @@ use crate::mode;
 use crate::node::{self, Node};
 use crate::outcome::{Changed, finish};
 use crate::places::{Root, STATUS, WATCH_LOCK, WITHOUT};
-use crate::print::{self, Report};
+use crate::print::{self, Page, Report};
 use crate::report::Publish;
 use crate::unit::Unit;
 use facts::{Known, Usual};
@@ -150,8 +150,10 @@ struct Round {
 }
 
 impl Report for Round {
-    fn human(&self) -> String {
-        format!("{}{}: {}\n", self.changed.human(), self.reason, self.message)
+    fn human(&self) -> Page {
+        let mut text = self.changed.human();
+        let _ = writeln!(text, "{}: {}", self.reason, self.message);
+        text
     }
 
     fn exit(&self) -> Exit {

@@ -29,7 +29,7 @@ pub const GIVES_WAY: &str = "crossfade-watch.service of this node has been start
 /// Whether systemd runs `watch` on this node.
 #[must_use]
 pub fn unit_runs(root: &Root) -> bool {
-    root.at(WATCH_UNIT).symlink_metadata().is_ok()
+    root.entry(WATCH_UNIT).symlink_metadata().is_ok()
 }
 
 /// Waits until nobody else does the work, and takes the lock of the one who does.

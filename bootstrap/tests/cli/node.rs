@@ -176,6 +176,16 @@ impl Node {
 
 /// A finished attachment through us, begun at `begun`, in the state of `layout`.
 pub(crate) fn attach(layout: &Layout, container_id: &str, begun: Moment, confs: &[PathBuf]) {
+    attach_pod(layout, (container_id, "p"), begun, confs);
+}
+
+/// The same for a pod of this name.
+pub(crate) fn attach_pod(
+    layout: &Layout,
+    (container_id, pod): (&str, &str),
+    begun: Moment,
+    confs: &[PathBuf],
+) {
     let legs = confs.iter().enumerate().map(|(at, path)| {
         let (conf, _) = Conflist::load(std::slice::from_ref(path)).expect("conf");
         Leg {
@@ -198,7 +208,7 @@ pub(crate) fn attach(layout: &Layout, container_id: &str, begun: Moment, confs: 
         netns_id: None,
         netns_cookie: None,
         cni_args: Some(format!(
-            "K8S_POD_INFRA_CONTAINER_ID={container_id};K8S_POD_NAME=p;K8S_POD_NAMESPACE=n"
+            "K8S_POD_INFRA_CONTAINER_ID={container_id};K8S_POD_NAME={pod};K8S_POD_NAMESPACE=n"
         )),
         cni_path: None,
         route: None,

@@ -269,7 +269,7 @@ fn random_units_are_merged_as_systemd_merges_them() {
             continue;
         };
         // A masked drop-in is one of systemd's, and says nothing.
-        let masked = |path: &PathBuf| fs::read_link(root.at(path)).is_ok();
+        let masked = |path: &PathBuf| fs::read_link(root.entry(path)).is_ok();
         let theirs =
             Merged { drop_ins: theirs.drop_ins.into_iter().filter(|path| !masked(path)).collect(), ..theirs };
         assert_eq!(ours, theirs, "{name}");

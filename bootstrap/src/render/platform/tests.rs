@@ -26,7 +26,7 @@ fn every_platform_s_fragment_is_the_one_that_was_reviewed() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/fragments");
     let mut wrong = Vec::new();
     for platform in PLATFORMS {
-        let told = print(platform.name, &node()).expect(platform.name).human();
+        let told = print(platform.name, &node()).expect(platform.name).human().as_str().to_owned();
         let golden = dir.join(format!("{}.{}", platform.name, platform.format.as_str()));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::create_dir_all(&dir).expect("directory");
@@ -45,7 +45,7 @@ fn every_platform_s_fragment_is_the_one_that_was_reviewed() {
 #[test]
 fn strings_stay_strings_in_every_yaml() {
     for platform in PLATFORMS.iter().filter(|platform| platform.format == Format::Yaml) {
-        let told = print(platform.name, &node()).expect(platform.name).human();
+        let told = print(platform.name, &node()).expect(platform.name).human().as_str().to_owned();
         let value: serde_json::Value = serde_saphyr::from_str(&told).expect(platform.name);
         let text = value.to_string();
         for (key, values) in [
@@ -70,7 +70,7 @@ fn strings_stay_strings_in_every_yaml() {
 
 #[test]
 fn toml_says_the_same() {
-    let told = print("bottlerocket", &node()).expect("fragment").human();
+    let told = print("bottlerocket", &node()).expect("fragment").human().as_str().to_owned();
     let document: toml_edit::DocumentMut = told.parse().expect("TOML");
     let settings = &document["settings"]["kubernetes"];
     assert_eq!(settings["node-labels"]["example.com/rack"].as_str(), Some("1e3"));

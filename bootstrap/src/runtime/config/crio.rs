@@ -73,7 +73,7 @@ fn drop_ins(root: &Root, dir: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for path in names.into_iter().map(|name| dir.join(name)) {
         // A link to a directory is not walked into, and cannot be read as a file either.
-        match root.at(&path).symlink_metadata() {
+        match root.entry(&path).symlink_metadata() {
             Ok(meta) if meta.is_dir() => files.extend(drop_ins(root, &path)?),
             _ => files.push(path),
         }

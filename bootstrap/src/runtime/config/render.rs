@@ -81,7 +81,7 @@ pub fn render_runtime(global: &Global) -> Result<Changed, Failure> {
     let told = private(global, &root, &node);
     if told.is_err() && !global.dry_run {
         // Half of it would be worse than nothing: without the words the gate stays shut.
-        carry_out(remove(&root, "it cannot be rendered"))?;
+        carry_out(&root, remove(&root, "it cannot be rendered"))?;
     }
     told
 }
@@ -183,8 +183,8 @@ fn drop_in_place(imports: &[PathBuf]) -> Option<PathBuf> {
 }
 
 fn changes(root: &Root, told: &Told) -> Vec<Change> {
-    let env = root.at(RUNTIME_ENV);
-    let copy = root.at(CONTAINERD_CONFIG);
+    let env = root.entry(RUNTIME_ENV);
+    let copy = root.entry(CONTAINERD_CONFIG);
     let words = |words: &str| {
         file(&env, format!("{ARGUMENTS}={words}\n"), PUBLIC, "what the runtime's command line ends with")
     };
@@ -196,7 +196,7 @@ fn changes(root: &Root, told: &Told) -> Vec<Change> {
         ],
         Told::DropIn(place) => vec![
             file(
-                &root.at(place),
+                &root.entry(place),
                 containerd::drop_in(Path::new(PRIVATE_CONF_DIR)),
                 PUBLIC,
                 "containerd imports it",
@@ -223,8 +223,8 @@ fn gone(path: &Path, why: &str) -> Change {
 fn prove(root: &Root, asked: &Asked, told: &Told) -> Result<(), String> {
     let place = match told {
         Told::Words(_) => return Ok(()),
-        Told::Copy(_) => root.at(format!("{CONTAINERD_CONFIG}.candidate")),
-        Told::DropIn(place) => root.at(place),
+        Told::Copy(_) => root.entry(format!("{CONTAINERD_CONFIG}.candidate")),
+        Told::DropIn(place) => root.entry(place),
     };
     let written = (|| {
         let dir = place.parent().unwrap_or(Path::new("/"));
@@ -301,7 +301,7 @@ pub fn leave(root: &Root) -> Vec<Change> {
 
 /// Removes everything that the runtime is told by us.
 fn remove(root: &Root, why: &str) -> Vec<Change> {
-    let mut all = vec![gone(&root.at(RUNTIME_ENV), why), gone(&root.at(CONTAINERD_CONFIG), why)];
+    let mut all = vec![gone(&root.entry(RUNTIME_ENV), why), gone(&root.entry(CONTAINERD_CONFIG), why)];
     all.extend(leftovers(root).iter().map(|path| gone(path, why)));
     all
 }
@@ -313,7 +313,11 @@ fn leftovers(root: &Root) -> Vec<PathBuf> {
         return Vec::new();
     };
     let place = drop_in_place(&containerd::imports(root, &config.file).unwrap_or_default());
-    place.map(|place| root.at(place)).filter(|place| place.symlink_metadata().is_ok()).into_iter().collect()
+    place
+        .map(|place| root.entry(place))
+        .filter(|place| place.symlink_metadata().is_ok())
+        .into_iter()
+        .collect()
 }
 
 /// Whether the runtime is told of our directory, as far as files say; for the gate.

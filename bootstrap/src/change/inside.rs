@@ -1,0 +1,32 @@
+//! Holding a change to the tree that it is for.
+
+use super::{Act, Write};
+use crate::places::Root;
+
+impl Act {
+    /// The same with every path of a file or a directory below `root` resolved once more, whatever it was put together from: so
+    /// nothing is written, moved or removed outside, where a link in the tree leads there. On a node it is what it was.
+    #[must_use]
+    pub fn inside(self, root: &Root) -> Self {
+        match self {
+            Self::Write(write) => Self::Write(Write { path: root.inside_entry(&write.path), ..write }),
+            Self::Remove { path, nudge } => Self::Remove { path: root.inside_entry(&path), nudge },
+            Self::RemoveTree(path) => Self::RemoveTree(root.inside_entry(&path)),
+            Self::Empty(path) => Self::Empty(root.inside_entry(&path)),
+            Self::MakeDir(path) => Self::MakeDir(root.inside(&path)),
+            Self::SetAside { from, to, nudge } => {
+                Self::SetAside { from: root.inside_entry(&from), to: root.inside_entry(&to), nudge }
+            }
+            Self::Unlock(path) => Self::Unlock(root.inside_entry(&path)),
+            other @ (Self::Keep
+            | Self::List(_)
+            | Self::Confirm
+            | Self::Close(_)
+            | Self::CloseEntry(_)
+            | Self::Wait
+            | Self::Mark { .. }
+            | Self::Start { .. }
+            | Self::Systemctl(_)) => other,
+        }
+    }
+}

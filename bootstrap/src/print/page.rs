@@ -1,0 +1,149 @@
+//! Text for a person, in which nobody else can speak to the terminal.
+//!
+//! Names of files, pods, networks and units come from others, and so do errors that quote them. In them a control character could
+//! move the cursor, hide or repaint a line, or answer for the person at the keyboard (ECMA-48; the C1 set counts, too, for
+//! terminals obey it in UTF-8), and a change of direction could make a line read as another one (Unicode TR 36, 3.2). All of these
+//! are shown by their number instead. Only what a command itself ends a line with ends one.
+
+use std::fmt::{self, Write as _};
+
+/// Lines for people; every one of them is safe to print.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page(String);
+
+impl Page {
+    /// Without a line.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(String::new())
+    }
+
+    /// For `writeln!` and `write!`, one line each: of the line breaks in it only the one at its end is one.
+    ///
+    /// # Errors
+    /// None, if none of what is formatted has one.
+    pub fn write_fmt(&mut self, line: fmt::Arguments<'_>) -> fmt::Result {
+        let mut text = String::new();
+        text.write_fmt(line)?;
+        match text.strip_suffix('\n') {
+            Some(line) => {
+                self.0.push_str(&shown(line, |_| false));
+                self.0.push('\n');
+            }
+            None => self.0.push_str(&shown(&text, |_| false)),
+        }
+        Ok(())
+    }
+
+    /// Adds a text of several lines that is shown as it was written: a file, or a page made before.
+    pub fn text(&mut self, text: &str) {
+        self.0.push_str(&shown(text, |c| matches!(c, '\n' | '\t')));
+    }
+
+    /// What was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Nothing was written.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A JSON document with every such character as an escape of JSON, so that it reads the same to a program and is safe on a
+/// terminal. All of them stand in strings, for JSON has none elsewhere but the blanks that are not written here.
+#[must_use]
+pub(super) fn json(document: &str) -> String {
+    let mut text = String::with_capacity(document.len());
+    for c in document.chars() {
+        if is_harmless(c) {
+            text.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text
+}
+
+fn shown(text: &str, is_meant: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmless(c) || is_meant(c) {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_default());
+        }
+    }
+    shown
+}
+
+/// Whether a character is seen where it stands, and does nothing else. *Source*: the Unicode character database, general
+/// categories Cc, Cf, Zl and Zp.
+const fn is_harmless(c: char) -> bool {
+    !matches!(
+        c,
+        '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_by_its_number() {
+        for (name, told) in [
+            ("web-1", "web-1"),
+            ("größe 網 🙂 \\", "größe 網 🙂 \\"),
+            ("\u{1b}]0;x\u{7}", r"\u{1b}]0;x\u{7}"),
+            ("a\nb\r\tc", r"a\nb\r\tc"),
+            ("\u{7f}\u{9b}2J\u{85}", r"\u{7f}\u{9b}2J\u{85}"),
+            ("\u{202e}txt.exe\u{2066}\u{2069}", r"\u{202e}txt.exe\u{2066}\u{2069}"),
+            ("a\u{2028}b\u{2029}\u{feff}\u{200b}\u{e0041}", r"a\u{2028}b\u{2029}\u{feff}\u{200b}\u{e0041}"),
+        ] {
+            let mut page = Page::new();
+            writeln!(page, "name {name}").expect("written");
+            assert_eq!(page.as_str(), format!("name {told}\n"));
+            // What was shown once is not shown anew.
+            let mut again = Page::new();
+            again.text(page.as_str());
+            assert_eq!(again, page);
+        }
+    }
+
+    #[test]
+    fn a_text_keeps_its_lines_and_nothing_else() {
+        let mut page = Page::new();
+        assert!(page.is_empty());
+        page.text("{\n\t\"a\": \"\u{1b}[2J\u{9b}\"\n}\n");
+        assert_eq!(page.as_str(), "{\n\t\"a\": \"\\u{1b}[2J\\u{9b}\"\n}\n");
+    }
+
+    #[test]
+    fn a_document_means_the_same_and_is_safe() {
+        let value = serde_json::json!({"a\u{9b}": ["\u{1b}\u{7f}\u{202e}\u{e0041}é\"\\\n"]});
+        let text = json(&value.to_string());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
+        assert!(text.chars().all(is_harmless) && text.contains('é'), "{text}");
+    }
+}
