@@ -7,6 +7,7 @@ use shim::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
 use shim::policy::{Network, Policy};
 
 use super::found::Found;
+use super::secret;
 use super::settings::Read;
 use super::tree::Item;
 use crate::boot::gather::usual_dir;
@@ -43,7 +44,13 @@ pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<Found>
     for dir in &dirs {
         match root.chase(dir).map(|real| ConfDir::read(root, &root.at(real), profile::taken_away)) {
             None => {}
-            Some(Ok(confs)) => found.extend(judge(dir, &confs, policy, &|path| Item::at(root, path))),
+            Some(Ok(confs)) => {
+                found.extend(judge(dir, &confs, policy, &|path| Item::at(root, path)));
+                // In the usual directory a rule finds it, in files that are no confs, too.
+                if dir != Path::new(CONF_DIR) {
+                    found.extend(confs.confs.iter().filter_map(|conf| secret_of(dir, conf)));
+                }
+            }
             Some(Err(error)) => found.push(Found::refused(
                 dir,
                 format!("a conf directory that cannot be listed: {error}"),
@@ -52,6 +59,18 @@ pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<Found>
         }
     }
     found
+}
+
+/// A conf with a credential written into it.
+fn secret_of(dir: &Path, conf: &ConfFile) -> Option<Found> {
+    let raw = conf.content.as_ref().ok()?.object.to_raw();
+    let keys = secret::find(raw.get().as_bytes());
+    let why = format!(
+        "a conf with a credential written into it ({}): every node of this image, and whoever can read the image, would have it",
+        keys.join(", ")
+    );
+    let fix = "remove it: agents write theirs on every node; what the image brings has to do without";
+    (!keys.is_empty()).then(|| Found::refused(dir.join(&conf.file), why, fix))
 }
 
 fn judge(dir: &Path, confs: &ConfDir, policy: &Read, item: &dyn Fn(&Path) -> Option<Item>) -> Vec<Found> {

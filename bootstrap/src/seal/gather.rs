@@ -12,7 +12,7 @@ use super::found::{Fate, Found};
 use super::rules::{self, Rule};
 use super::settings::Baked;
 use super::tree::{Item, Kind, glob};
-use super::{conf, own};
+use super::{conf, login, own};
 use crate::api::child;
 use crate::boot::gather::named;
 use crate::cli::{Global, Seal};
@@ -56,6 +56,7 @@ impl Facts {
         found.extend(conf::look(&root, &settings.node, &settings.policy, &global.conf_dir));
         found.extend(own::files(&root));
         found.extend(rules::all().flat_map(|rule| by_rule(&root, rule, &layout, &allow)));
+        found.extend(login::look(&root));
         found.extend(agents(&root));
         Ok(Self { found: once(found, &root, &mounts), allow, notes: settings.notes })
     }

@@ -1,9 +1,9 @@
 //! What a rule says of one thing.
 
-use super::credential;
 use super::found::Found;
 use super::rules::{Only, Rule, Verdict};
 use super::tree::{Item, Kind};
+use super::{credential, secret};
 
 impl Rule {
     /// What it says of a thing; none where it is not about it.
@@ -29,17 +29,18 @@ impl Rule {
             },
             // What is no file there is not what it should be.
             Only::Other(_) => {}
-            Only::Credentials if is_file => match content() {
+            Only::Credentials | Only::Secrets if is_file => match content() {
                 Err(found) => return Some(found),
                 Ok(bytes) => {
-                    let found = credential::find(&bytes);
+                    let find = if self.only == Only::Secrets { secret::find } else { credential::find };
+                    let found = find(&bytes);
                     if found.is_empty() {
                         return None;
                     }
                     why = format!("{why} ({})", found.join(", "));
                 }
             },
-            Only::Files | Only::Holding(_) | Only::Credentials => return None,
+            Only::Files | Only::Holding(_) | Only::Credentials | Only::Secrets => return None,
         }
         Some(match self.verdict {
             Verdict::Remove => Found::removed(item, &why),

@@ -11,9 +11,11 @@ pub mod decide;
 pub mod found;
 pub mod gather;
 pub mod judge;
+pub mod login;
 pub mod own;
 pub mod report;
 pub mod rules;
+pub mod secret;
 pub mod settings;
 pub mod tree;
 

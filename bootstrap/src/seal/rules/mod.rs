@@ -6,6 +6,7 @@
 
 mod cloud;
 mod cni;
+mod credentials;
 mod firewall;
 mod kernel;
 mod kubernetes;
@@ -41,6 +42,8 @@ pub enum Only {
     Other(&'static [&'static str]),
     /// Kubeconfigs with a credential in them.
     Credentials,
+    /// Other settings with a credential in them.
+    Secrets,
 }
 
 /// What becomes of a thing.
@@ -58,11 +61,12 @@ pub enum Verdict {
 }
 
 /// Every rule by its owner, in the order in which they are held against a tree; the first that fits a path counts.
-const GROUPS: [(&str, &[Rule]); 8] = [
+const GROUPS: [(&str, &[Rule]); 9] = [
     ("Crossfade", ours::RULES),
     ("CNI plugins", cni::RULES),
     ("Container runtime", runtime::RULES),
     ("kubelet and kubeadm", kubernetes::RULES),
+    ("Credentials", credentials::RULES),
     ("Firewall", firewall::RULES),
     ("Kernel", kernel::RULES),
     ("Machine", machine::RULES),
@@ -127,7 +131,7 @@ mod tests {
                     Only::Any | Only::Files => String::new(),
                     Only::Holding(words) => format!(" with {}", words.join(", ")),
                     Only::Other(_) => " unless empty or `uninitialized`".into(),
-                    Only::Credentials => " with a credential".into(),
+                    Only::Credentials | Only::Secrets => " with a credential".into(),
                 };
                 let verdict = match rule.verdict {
                     Verdict::Remove => "removed",

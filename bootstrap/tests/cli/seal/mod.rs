@@ -1,5 +1,6 @@
 //! `seal`: what is removed from the tree of an image, what is refused, and what may stay.
 
+mod credentials;
 mod image;
 mod refused;
 
