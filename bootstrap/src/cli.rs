@@ -121,6 +121,9 @@ pub struct Status {
     /// Print one line now and whenever what watch sees is another, without an end.
     #[arg(long, conflicts_with = "wait")]
     pub follow: bool,
+    /// Say only what watch reports, for a pod that has nothing of the node but /run/crossfade; exit status 3 unless the node is ready.
+    #[arg(long, conflicts_with_all = ["wait", "follow"])]
+    pub reported: bool,
 }
 
 /// Options of `prove`.

@@ -38,6 +38,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             None => print::report(output, &sweep::result::pass(global, wanted)?),
         },
         Command::Status(wanted) if wanted.follow => status::follow(global),
+        Command::Status(wanted) if wanted.reported => print::report(output, &status::reported(global)),
         Command::Status(wanted) => print::report(output, &status::run(global, wanted)?),
         Command::Boot(wanted) => print::report(output, &boot::boot(global, wanted)?),
         Command::Gate(wanted) => print::report(output, &gate::gate(global, wanted)?),

@@ -1,5 +1,7 @@
 //! `status`: where this node stands, and what `watch` sees.
 
+mod reported;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -24,6 +26,8 @@ use crate::runtime::picks::Picks;
 use crate::settings::Settings;
 use crate::watch::document::{self, Document, Seen};
 use crate::watch::events::Events;
+
+pub use self::reported::reported;
 
 /// How long a wait relies on events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -168,11 +168,13 @@ fn the_loop_tells_its_supervisor_and_whoever_waits() {
     assert_eq!(tree.run(&["watch"]).status, 75, "a second one");
     tree.told(&["watch", "--once", "--dry-run"], 3);
     tree.told(&["status", "--wait", "--timeout", "1"], 3);
+    assert!(tree.told(&["status", "--reported"], 3).contains("WaitingForNetwork"));
     let mut waiting =
         tree.command(&["status", "--wait", "--timeout", "60"]).stdout(Stdio::null()).spawn().expect("status");
     tree.write("run/probe", "");
     watch.told("STATUS=NetworkReady");
     assert!(waiting.wait().expect("status").success());
+    assert!(tree.told(&["status", "--reported"], 0).starts_with("NetworkReady: "));
     let metrics = tree.read("run/crossfade.prom");
     for line in [
         "crossfade_ready 1",
@@ -188,6 +190,7 @@ fn the_loop_tells_its_supervisor_and_whoever_waits() {
     watch.end();
     let told = tree.told(&["status"], 3);
     assert!(told.contains("stale"), "{told}");
+    assert!(tree.told(&["status", "--reported"], 3).contains("has ended"));
     tree.told(&["status", "--wait", "--timeout", "1"], 3);
 }
 

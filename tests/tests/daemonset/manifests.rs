@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("the_example_s_settings_are_valid", &[], example),
         trial("no_right_is_given_that_is_not_told_of", &[], told),
         trial("the_apparmor_profile_is_a_field_and_an_annotation_that_agrees", &[], apparmor),
+        trial("no_container_mounts_more_of_the_node_than_it_works_in", &[], mounts),
     ]
 }
 
@@ -113,6 +114,43 @@ fn apparmor() -> Result<()> {
             .collect();
         ensure!(fields == annotated, "{file}: the fields say {fields:?}, the annotations {annotated:?}");
     }
+    Ok(())
+}
+
+/// Who works in the node's root; everybody else has directories of his own.
+const ROOTED: [(&str, &str); 3] =
+    [("host.yaml", "install"), ("remove.yaml", "remove"), ("sweep.yaml", "sweep")];
+/// In each of these are sockets of others, and who connects to one of them is root on the node.
+const TOO_MUCH: [&str; 6] = ["/", "/run", "/var/run", "/var", "/etc", "/var/lib"];
+
+fn mounts() -> Result<()> {
+    let mut rooted = Vec::new();
+    for file in DAEMONSETS {
+        let spec = manifest::daemonset(file)?.spec.and_then(|spec| spec.template.spec).context("a spec")?;
+        let path = |name: &str| {
+            let mut all = spec.volumes.iter().flatten().filter(|volume| volume.name == name);
+            all.find_map(|volume| volume.host_path.as_ref()).map(|host| host.path.as_str())
+        };
+        for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+            for mount in container.volume_mounts.iter().flatten() {
+                let Some(path) = path(&mount.name) else { continue };
+                if path == "/" {
+                    rooted.push((file, container.name.clone()));
+                } else {
+                    ensure!(!TOO_MUCH.contains(&path), "{file}: {} mounts {path}", container.name);
+                    // Paths in settings and confs mean the same on both sides.
+                    ensure!(mount.mount_path == path, "{file}: {path} is at {}", mount.mount_path);
+                }
+            }
+        }
+        for volume in spec.volumes.iter().flatten() {
+            let all = spec.init_containers.iter().flatten().chain(&spec.containers);
+            let mut mounts = all.flat_map(|container| container.volume_mounts.iter().flatten());
+            ensure!(mounts.any(|mount| mount.name == volume.name), "{file}: nobody mounts {}", volume.name);
+        }
+    }
+    let wanted: Vec<_> = ROOTED.iter().map(|(file, name)| (*file, (*name).to_owned())).collect();
+    ensure!(rooted == wanted, "these have the node's root: {rooted:?}");
     Ok(())
 }
 

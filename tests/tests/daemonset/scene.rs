@@ -49,10 +49,13 @@ impl Scene {
         node.run(&["sh", "-ec", &real])?;
         // As systemd leaves it: mounts of the node appear in pods that asked for them.
         node.run(&["mount", "--make-rshared", "/"])?;
+        // Where a node has its runtime's socket, in a directory that holds all that it leads to.
         node.run(&["mkdir", "-p", "/run/containerd"])?;
         let socket = containerd.socket();
-        let socket = socket.to_str().context("a path")?;
-        node.run(&["ln", "-s", socket, "/run/containerd/containerd.sock"])?;
+        let text = |path: Option<&Path>| path.and_then(Path::to_str).map(str::to_owned).context("a path");
+        let (dir, name) = (text(socket.parent())?, text(socket.file_name().map(Path::new))?);
+        node.run(&["ln", "-s", &name, &format!("{dir}/containerd.sock")])?;
+        node.run(&["mount", "--bind", &dir, "/run/containerd"])?;
         let scene = Scene { containerd, old, new, fabric };
         scene.import(&image::archive()?, &image::name(image::version()))?;
         Ok(scene)

@@ -189,6 +189,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l wait -d 'Wait until watch says that the node is ready; exit status 3 when the time is over'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l follow -d 'Print one line now and whenever what watch sees is another, without an end'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l reported -d 'Say only what watch reports, for a pod that has nothing of the node but /run/crossfade; exit status 3 unless the node is ready'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand boot" -l conf-dir -d 'The runtime\'s conf directory' -r -F
