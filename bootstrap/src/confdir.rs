@@ -7,12 +7,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shim::conflist::{Conflist, MAX_BYTES, Unloadable};
+use shim::conflist::MAX_BYTES;
 use shim::file::read_bounded;
 use shim::layout::{CONF_FILE, PLUGIN};
 use shim::raw::RawObject;
-
-use crate::places::Root;
 
 /// What the name of a meta-plugin's conf begins with; Multus writes `00-multus.conf` or `00-multus.conflist`.
 const META_PLUGIN_PREFIX: &str = "00-multus";
@@ -59,11 +57,23 @@ pub struct Content {
 }
 
 impl ConfDir {
-    /// Reads the directory at `path`, which has the root before it; an absent one is empty. `taken_away` tells by a file's name whether an agent renamed a conf to it.
+    /// Reads the directory; an absent one is empty. `taken_away` tells by a file's name whether an agent renamed a conf to it.
     ///
     /// # Errors
     /// Any I/O error of listing it.
-    pub fn read(root: &Root, path: &Path, taken_away: impl Fn(&str) -> bool) -> io::Result<Self> {
+    pub fn read(path: &Path, taken_away: impl Fn(&str) -> bool) -> io::Result<Self> {
+        Self::read_by(path, Path::to_path_buf, taken_away)
+    }
+
+    /// The same where `real` tells to which path a file of it leads.
+    ///
+    /// # Errors
+    /// As [`ConfDir::read`].
+    pub fn read_by(
+        path: &Path,
+        real: impl Fn(&Path) -> PathBuf,
+        taken_away: impl Fn(&str) -> bool,
+    ) -> io::Result<Self> {
         let mut found = Self { path: path.into(), ..Self::default() };
         let entries = match std::fs::read_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
@@ -72,7 +82,7 @@ impl ConfDir {
         for entry in entries {
             let entry = entry?;
             let file = entry.file_name().to_string_lossy().into_owned();
-            let path = root.inside(&entry.path());
+            let path = real(&entry.path());
             if path.is_dir() {
                 found.folders.push(file);
             } else if taken_away(&file) {
@@ -96,35 +106,6 @@ impl ConfDir {
     pub fn of_others(&self) -> impl Iterator<Item = &ConfFile> {
         self.confs.iter().filter(|conf| conf.file != CONF_FILE && !conf.is_meta_plugin())
     }
-}
-
-/// Loads a network's conf below a root: the first of `confs`, which are as the node sees them, that exists, with the plugins of a
-/// folder beside it.
-///
-/// # Errors
-/// As [`Conflist::load`]; and where a link would lead out of the root.
-pub fn load(root: &Root, confs: &[PathBuf]) -> Result<Conflist, Unloadable> {
-    let places: Vec<PathBuf> = confs.iter().map(|conf| root.at(conf)).collect();
-    for place in places.iter().filter(|place| place.is_file()) {
-        // The library that loads it looks into the folder itself, and knows no root.
-        let folders = place.parent().map_or(Ok(()), |dir| holds_folders(root, dir));
-        folders.map_err(|why| Unloadable::Unreadable(place.clone(), why))?;
-    }
-    Conflist::load(&places).map(|(conf, _)| conf)
-}
-
-fn holds_folders(root: &Root, dir: &Path) -> Result<(), String> {
-    if root.is_node() {
-        return Ok(());
-    }
-    for path in std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        if path.is_symlink() && (path.is_dir() || root.inside(&path).is_dir()) {
-            root.agrees(&path)?;
-        } else if path.is_dir() && !path.is_symlink() {
-            root.holds(&path)?;
-        }
-    }
-    Ok(())
 }
 
 impl ConfFile {

@@ -21,6 +21,8 @@ use crate::confdir::ConfDir;
 use crate::places::Root;
 use crate::policy::completion::Completion;
 use crate::profile;
+use crate::rooted;
+use crate::runtime::CniSetup;
 use crate::runtime::adding::can_see;
 use crate::runtime::asked::Asked;
 use crate::runtime::config::RuntimeConfig;
@@ -129,7 +131,7 @@ impl Facts {
         );
         Self {
             mode: wanted.mode,
-            conf_dir: ConfDir::read(&Root::default(), &settings.conf_dir, profile::taken_away)
+            conf_dir: rooted::conf_dir(&Root::default(), &settings.conf_dir)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
             distrusted: distrusted(&settings, &dirs, &store),
             networks,

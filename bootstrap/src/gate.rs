@@ -15,7 +15,6 @@ use crate::boot::gather::{bin_dirs, named, policy_file, usual_dir};
 use crate::boot::identity::Booted;
 use crate::change::{self, Change, Write};
 use crate::cli::{Gate, Global, Mode};
-use crate::confdir::ConfDir;
 use crate::exit::Failure;
 use crate::facts;
 use crate::foreign;
@@ -25,8 +24,8 @@ use crate::node::{self, Node};
 use crate::outcome::{Changed, carry_out, finish};
 use crate::places::{GATE, PRIVATE_CONF_DIR, Root, UNFIT};
 use crate::print;
-use crate::profile;
 use crate::render;
+use crate::rooted;
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::settings::Installed;
 use crate::switch;
@@ -195,7 +194,7 @@ fn shared(root: &Root, usual: &Path, installed: &Result<Option<Installed>, Strin
             "{} is not ours; move it away, then run crossfade-bootstrap boot",
             usual.join(CONF_FILE).display()
         )),
-        Ok(Some(installed)) => match ConfDir::read(root, usual, profile::taken_away) {
+        Ok(Some(installed)) => match rooted::conf_dir(root, usual) {
             Err(error) => way.found(format!("conf dir {}: {error}", usual.display())),
             Ok(dir) => {
                 let leads = |conf: &&crate::confdir::ConfFile| {

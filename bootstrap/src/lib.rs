@@ -37,6 +37,7 @@ pub mod print;
 pub mod profile;
 pub mod render;
 pub mod report;
+pub mod rooted;
 pub mod runtime;
 pub mod seal;
 pub mod selftest;

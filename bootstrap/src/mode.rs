@@ -63,5 +63,5 @@ fn hidden(root: &Root) -> Option<Mode> {
 
 fn is_installed(root: &Root) -> bool {
     let config = RuntimeConfig::gather(root, &Node::default()).ok().flatten();
-    our_conf(&root.at(usual_dir(config.as_ref()))).is_some()
+    our_conf(root, &root.at(usual_dir(config.as_ref()))).is_some()
 }

@@ -15,12 +15,11 @@ use shim::policy::Policy;
 use crate::attachments::{self, Attachments, Life};
 use crate::boot::identity::Booted;
 use crate::cli::{self, Global, Mode};
-use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
 use crate::mode;
 use crate::places::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
 use crate::print::{self, Page, Report};
-use crate::profile;
+use crate::rooted;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::picks::Picks;
 use crate::settings::Settings;
@@ -249,7 +248,7 @@ fn pending_dels(found: &Attachments) -> usize {
 
 /// Confs that the runtime would use instead of ours.
 fn in_the_way(root: &Root, settings: &Settings, mode: Mode, name: &str) -> Vec<String> {
-    let dir = match ConfDir::read(root, &settings.conf_dir, profile::taken_away) {
+    let dir = match rooted::conf_dir(root, &settings.conf_dir) {
         Ok(dir) => dir,
         Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
     };

@@ -14,7 +14,7 @@ use shim::trust;
 use super::identity::{Booted, Identity, Kind};
 use super::without::Leavings;
 use crate::cli::{Global, Mode};
-use crate::confdir::{self, ConfDir};
+use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
 use crate::facts::{self, BinDir, NetworkFacts};
 use crate::foreign::{self, Foreign};
@@ -22,7 +22,7 @@ use crate::generator;
 use crate::node::Node;
 use crate::places::{PRIVATE_CONF_DIR, Root};
 use crate::policy::completion::Completion;
-use crate::profile;
+use crate::rooted;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::socket;
 use crate::runtime::endpoint;
@@ -116,10 +116,8 @@ impl Facts {
         let policy_file = policy_file(&root, &named);
         let policy = Policy::load(&policy_file).map_err(|e| e.to_string());
         let places = places(&root, &node, config);
-        let read = |dir: &Path| {
-            ConfDir::read(&root, dir, profile::taken_away)
-                .map_err(|e| format!("conf dir {}: {e}", dir.display()))
-        };
+        let read =
+            |dir: &Path| rooted::conf_dir(&root, dir).map_err(|e| format!("conf dir {}: {e}", dir.display()));
         let endpoint = endpoint::find(&root, &node, config).ok();
         let runtime_runs = endpoint.is_some_and(|named| root.at(socket(&named.endpoint)).exists());
         let without = (node.conf_dir == Mode::Without).then(|| {
@@ -225,7 +223,7 @@ pub fn policy_file(root: &Root, named: &Layout) -> PathBuf {
 fn networks(root: &Root, policy: &Policy) -> Vec<NetworkFacts> {
     let load = |(side, network): (_, &shim::policy::Network)| {
         // Whether their plugins are there is not asked: agents bring them.
-        NetworkFacts { side, conf: confdir::load(root, &network.conf), missing: Vec::new() }
+        NetworkFacts { side, conf: rooted::conf(root, &network.conf), missing: Vec::new() }
     };
     policy.networks().map(load).collect()
 }
@@ -297,7 +295,7 @@ fn distrusted(usual: Option<&Path>, places: &[Place], store: &Store, layout: &La
 /// Our conf in a directory, if it is ours: nobody else's file of that name is ever touched.
 #[must_use]
 pub fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
-    let found = ConfDir::read(root, dir, profile::taken_away).ok()?;
+    let found = rooted::conf_dir(root, dir).ok()?;
     let ours = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
     ours.content.as_ref().is_ok_and(crate::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
 }

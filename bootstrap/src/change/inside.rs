@@ -20,6 +20,7 @@ impl Act {
             Self::Unlock(path) => Self::Unlock(root.inside_entry(&path)),
             other @ (Self::Keep
             | Self::List(_)
+            | Self::Ledger { .. }
             | Self::Confirm
             | Self::Close(_)
             | Self::CloseEntry(_)

@@ -72,7 +72,7 @@ pub fn read(root: &Root, path: &Path) -> Result<Option<Said>, String> {
 /// One line that names the file: it cannot be read.
 pub fn bytes(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, String> {
     let named = |e: std::io::Error| format!("{}: {e}", path.display());
-    let mut file = match fs::File::open(locate(root, path)) {
+    let mut file = match fs::File::open(root.at(path)) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(named(e)),

@@ -15,6 +15,7 @@ use crate::confdir::{ConfDir, ConfFile, Content};
 use crate::node::Node;
 use crate::places::{NODE_FILE, PRIVATE_CONF_DIR, Root};
 use crate::profile;
+use crate::rooted;
 use crate::runtime::config::RuntimeConfig;
 
 const REMOVE: &str = "remove it; where it belongs to the image, name it in the policy as a network without profile, or allow it";
@@ -42,7 +43,7 @@ pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<Found>
     // On tmpfs; what is there in a tree goes with the rest of /run/crossfade.
     dirs.remove(Path::new(PRIVATE_CONF_DIR));
     for dir in &dirs {
-        match root.chase(dir).map(|real| ConfDir::read(root, &root.at(real), profile::taken_away)) {
+        match root.chase(dir).map(|real| rooted::conf_dir(root, &root.at(real))) {
             None => {}
             Some(Ok(confs)) => {
                 found.extend(judge(dir, &confs, policy, &|path| Item::at(root, path)));

@@ -7,11 +7,11 @@ use shim::policy::{Network, Policy, Side};
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::boot::gather::{Place, bin_dirs, places};
-use crate::confdir;
 use crate::facts;
 use crate::node::Node;
 use crate::places::Root;
 use crate::profile;
+use crate::rooted;
 use crate::runtime::config::RuntimeConfig;
 
 /// A network of the policy, and what of it is here.
@@ -53,7 +53,7 @@ impl Delegate {
     }
 
     fn look(root: &Root, side: Side, network: &Network, dirs: &[PathBuf]) -> Self {
-        let conf = match confdir::load(root, &network.conf) {
+        let conf = match rooted::conf(root, &network.conf) {
             Err(Unloadable::Absent(_)) => Conf::Absent,
             Err(why) => Conf::Bad(why.to_string()),
             Ok(conf) => Conf::There {

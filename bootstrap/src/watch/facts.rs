@@ -24,7 +24,7 @@ use crate::facts;
 use crate::foreign::{self, Foreign};
 use crate::node::{Node, RuntimeKind};
 use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
-use crate::profile;
+use crate::rooted;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::socket;
 use crate::runtime::endpoint::Whom;
@@ -239,7 +239,7 @@ impl Facts {
             node_decides: root.settings_file(NODE_FILE).is_some(),
             untold: usual.untold.clone(),
             not_booted: booted(&root.at(BOOTED), &boot_id).err(),
-            dir: ConfDir::read(&root, &settings.conf_dir, profile::taken_away)
+            dir: rooted::conf_dir(&root, &settings.conf_dir)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
             foreign: foreign_in(&root, &node, &settings.conf_dir),
             dir_id: identity(&settings.conf_dir, false),
