@@ -22,7 +22,6 @@ use crate::places::Root;
 use crate::policy::completion::Completion;
 use crate::profile;
 use crate::rooted;
-use crate::runtime::CniSetup;
 use crate::runtime::adding::can_see;
 use crate::runtime::asked::Asked;
 use crate::runtime::config::RuntimeConfig;
