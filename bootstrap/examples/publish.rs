@@ -4,9 +4,11 @@
 //! publish KUBECONFIG [NODE]
 //! > {"ready":true,"reason":"NetworkReady","message":"..","phase":"old","policySha256":"..","clears":false}
 //! > {"event":"Flipped","warning":false,"message":".."}
+//! > {"events":[{"event":"Flipped","warning":false,"message":".."},{"event":"ConfWritten","warning":false,"message":".."}]}
 //! > {"settle":30}
 //! < settled true
 //! < desired both-old
+//! < withdrawn
 //! ```
 //!
 //! Journal entries go to stderr, one per line.
@@ -23,7 +25,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-const REASONS: [Reason; 8] = [
+const REASONS: [Reason; 10] = [
     Reason::NetworkReady,
     Reason::WaitingForNetwork,
     Reason::BadSettings,
@@ -32,6 +34,8 @@ const REASONS: [Reason; 8] = [
     Reason::ConfNotFirst,
     Reason::RuntimeRestartNeeded,
     Reason::SwitchedOff,
+    Reason::Removed,
+    Reason::FinalImage,
 ];
 
 /// Everything that is logged, to stderr: what a library logs too, so that a secret in it would be seen.
@@ -75,21 +79,20 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let kubeconfig = arguments.next().ok_or_else(|| anyhow::anyhow!("usage: publish KUBECONFIG [NODE]"))?;
     let credential = Credential { kubeconfig: kubeconfig.into(), node_name: arguments.next() };
-    let publisher = Publisher::start(credential, |value| println!("desired {value}"))?;
+    let publisher = Publisher::start(credential, |value| match value {
+        Some(value) => println!("desired {value}"),
+        None => println!("withdrawn "),
+    })?;
     let mut last = None;
     for line in std::io::stdin().lock().lines() {
         let order: Value = serde_json::from_str(&line?)?;
         if let Some(seconds) = order["settle"].as_u64() {
             println!("settled {}", publisher.settle(Duration::from_secs(seconds)));
-        } else if let Some(reason) = order["event"].as_str() {
-            let happened = Happened {
-                // As many as a test sends.
-                reason: Box::leak(reason.to_owned().into_boxed_str()),
-                warning: order["warning"] == true,
-                message: text(&order["message"]),
-            };
-            let report = last.as_ref().ok_or_else(|| anyhow::anyhow!("an event comes with a report"))?;
-            publisher.publish(report, &[happened]);
+        } else if let Some(events) = order["events"].as_array() {
+            let happened: Vec<Happened> = events.iter().map(happened).collect();
+            publisher.publish(known(&last)?, &happened);
+        } else if order["event"].is_string() {
+            publisher.publish(known(&last)?, &[happened(&order)]);
         } else {
             let report = report(&order)?;
             publisher.publish(&report, &[]);
@@ -97,6 +100,19 @@ fn main() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn known(last: &Option<NodeReport>) -> anyhow::Result<&NodeReport> {
+    last.as_ref().ok_or_else(|| anyhow::anyhow!("an event comes with a report"))
+}
+
+fn happened(order: &Value) -> Happened {
+    Happened {
+        // As many as a test sends.
+        reason: Box::leak(text(&order["event"]).into_boxed_str()),
+        warning: order["warning"] == true,
+        message: text(&order["message"]),
+    }
 }
 
 fn report(order: &Value) -> anyhow::Result<NodeReport> {

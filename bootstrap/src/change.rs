@@ -101,6 +101,8 @@ pub enum Act {
         /// How long it may run, in seconds.
         within_secs: u64,
     },
+    /// Takes back what this node said on its Node.
+    Retract,
     /// Runs systemctl with these arguments and waits for it.
     Systemctl(Vec<&'static str>),
 }
@@ -140,6 +142,7 @@ impl Act {
             Self::Wait => "wait",
             Self::Mark { .. } => "mark",
             Self::Start { .. } => "start",
+            Self::Retract => "retract",
             Self::Systemctl(_) => "run",
         }
     }
@@ -200,7 +203,7 @@ impl Serialize for Change {
 #[must_use]
 pub fn look(path: &Path) -> Option<(Vec<u8>, u32)> {
     let meta = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
-    let bytes = File::open(path).and_then(|mut file| file::read_bounded(&mut file, MAX_BYTES)).ok()?;
+    let bytes = file::read_regular(path, MAX_BYTES).ok()?;
     Some((bytes, meta.mode() & 0o7777))
 }
 
@@ -228,6 +231,7 @@ pub(crate) fn file_act(act: &Act) -> io::Result<bool> {
         | Act::Wait
         | Act::Mark { .. }
         | Act::Start { .. }
+        | Act::Retract
         | Act::Systemctl(_) => return Ok(false),
     }
     Ok(true)

@@ -93,6 +93,8 @@ pub enum Command {
     Render(Render),
     /// Guard the conf, follow readiness and report (crossfade-watch.service).
     Watch(Watch),
+    /// Take back what this node said on its Node, once Crossfade takes no part here (crossfade-retract.service).
+    Retract(Retract),
     /// Say what boot and render would do here, and why.
     Explain(Explain),
     /// Write an image's policy and node settings (image builds).
@@ -180,6 +182,18 @@ pub struct Watch {
     /// In a pod: start no units, and look on while crossfade-watch.service of the node, or another watch, does the work.
     #[arg(long, conflicts_with = "once")]
     pub pod: bool,
+}
+
+/// Options of `retract`.
+#[derive(Debug, Args)]
+#[command(before_help = "Example: what would be taken back\n  crossfade-bootstrap retract --dry-run")]
+pub struct Retract {
+    /// Crossfade was removed from this node by hand; without it the node must be switched off or of a final image.
+    #[arg(long)]
+    pub removed: bool,
+    /// How long to try.
+    #[arg(long = "timeout", value_name = "SECONDS", default_value_t = 20)]
+    pub timeout_secs: u64,
 }
 
 /// Options of `explain`.

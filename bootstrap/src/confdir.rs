@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shim::conflist::MAX_BYTES;
-use shim::file::read_bounded;
+use shim::file::read_regular;
 use shim::layout::{CONF_FILE, PLUGIN};
 use shim::raw::RawObject;
 
@@ -124,13 +124,7 @@ impl ConfFile {
 
 impl Content {
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        // A FIFO would be waited for.
-        if !path.metadata().map_err(|e| e.to_string())?.is_file() {
-            return Err("it is not a file".into());
-        }
-        let bytes = std::fs::File::open(path)
-            .and_then(|mut file| read_bounded(&mut file, MAX_BYTES))
-            .map_err(|e| e.to_string())?;
+        let bytes = read_regular(path, MAX_BYTES).map_err(|e| e.to_string())?;
         Self::parse(&bytes)
     }
 

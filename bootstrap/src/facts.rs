@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use shim::boot::Moment;
 use shim::conflist::{Conflist, Unloadable};
 use shim::exec::Binary;
-use shim::file::read_bounded;
+use shim::file::{read_bounded, read_regular};
 use shim::inventory::{Deleter, Inventory};
 use shim::layout::{BIN_DIRS, PLUGIN};
 use shim::policy::{Policy, Side};
@@ -308,11 +308,7 @@ impl BinDir {
         let installed = path.join(PLUGIN);
         let mode =
             installed.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.mode());
-        let read = |_: &u32| {
-            let file = std::fs::File::open(&installed);
-            file.and_then(|mut file| read_bounded(&mut file, MAX_PLUGIN_BYTES)).ok()
-        };
-        let bytes = mode.as_ref().and_then(read);
-        Self { plugin: bytes.zip(mode).map(|(bytes, mode)| (bytes, mode & 0o7777)), path }
+        let bytes = read_regular(&installed, MAX_PLUGIN_BYTES);
+        Self { plugin: bytes.ok().zip(mode).map(|(bytes, mode)| (bytes, mode & 0o7777)), path }
     }
 }

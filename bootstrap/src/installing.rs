@@ -129,6 +129,7 @@ fn apply(
         | Act::SetAside { .. }
         | Act::Mark { .. }
         | Act::Start { .. }
+        | Act::Retract
         | Act::Systemctl(_) => {}
     }
     Ok(Some(Outcome::Done))

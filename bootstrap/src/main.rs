@@ -7,8 +7,8 @@ use bootstrap::exit::{Exit, Failure};
 use bootstrap::runtime::unread;
 use bootstrap::settings::Settings;
 use bootstrap::{
-    attachments, bake, boot, explain, gate, generator, host, installing, policy, print, render, seal,
-    selftest, status, sweep, uninstall, watch,
+    attachments, bake, boot, explain, gate, generator, host, installing, policy, print, render, retract,
+    seal, selftest, status, sweep, uninstall, watch,
 };
 use clap::Parser;
 use shim::request::Pod;
@@ -44,6 +44,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Gate(wanted) => print::report(output, &gate::gate(global, wanted)?),
         Command::Render(wanted) => print::report(output, &render::render(global, wanted)?),
         Command::Watch(wanted) => watch::watch(global, wanted)?,
+        Command::Retract(wanted) => print::report(output, &retract::retract(global, wanted)?),
         Command::Explain(wanted) => print::report(output, &explain::explain(global, wanted)?),
         Command::Bake(wanted) => print::report(output, &bake::bake(global, wanted)?),
         Command::Seal(wanted) => print::report(output, &seal::seal(global, wanted)?),

@@ -50,8 +50,10 @@ pub const WATCH_UNIT: &str = "/run/systemd/units/invocation:crossfade-watch.serv
 /// Says, in this boot, that the node is one without a plugin of ours (`confDir: none`); the unit of `watch` looks for it.
 pub const WITHOUT: &str = "/run/crossfade/without-plugin";
 
-/// Held by the one `watch` that may run.
-pub const WATCH_LOCK: &str = "/run/crossfade/watch.lock";
+/// Held by the one `watch` that may run; among the plugin's locks, which only root can open. Its extension keeps the sweep off.
+pub const WATCH_LOCK: &str = "/run/crossfade/locks/watch.lock";
+/// Held by a `watch` of earlier releases.
+pub const WATCH_LOCK_BEFORE: &str = "/run/crossfade/watch.lock";
 /// What `uninstall` says to `watch` while it takes our conf away: it is not to be written again.
 pub const LEAVING: &str = "leaving";
 /// Directory of what proofs by attachment need and say, below the run directory.

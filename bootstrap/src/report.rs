@@ -46,6 +46,10 @@ pub enum Reason {
     RuntimeRestartNeeded,
     /// Crossfade was switched off.
     SwitchedOff,
+    /// Crossfade was removed from the node.
+    Removed,
+    /// The node runs a final image, without a plugin of ours.
+    FinalImage,
 }
 
 impl Reason {
@@ -62,8 +66,21 @@ impl Reason {
             Self::ForeignConf => "ForeignConf",
             Self::RuntimeRestartNeeded => "RuntimeRestartNeeded",
             Self::SwitchedOff => "SwitchedOff",
+            Self::Removed => "Removed",
+            Self::FinalImage => "FinalImage",
         }
     }
+}
+
+/// What is said last about a node on which nobody reports any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastWord {
+    /// `False` or `Unknown`, as the condition spells it.
+    pub status: &'static str,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, in one sentence.
+    pub message: String,
 }
 
 /// Something that happened once, for the Node's events and the journal.

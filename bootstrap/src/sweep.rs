@@ -307,6 +307,7 @@ fn apply(
             | Act::SetAside { .. }
             | Act::Mark { .. }
             | Act::Start { .. }
+            | Act::Retract
             | Act::Systemctl(_) => None,
         };
         done.push(Done { change, outcome });

@@ -15,6 +15,7 @@ use crate::node::Node;
 use crate::outcome::{Changed, Done, Outcome};
 use crate::places::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
 use crate::print;
+use crate::retract::Removal;
 use crate::runtime::CniSetup;
 use crate::runtime::adding::{Way, can_see, wait_for_quiet};
 use crate::runtime::asked::Asked;
@@ -65,21 +66,36 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     }
     let mut changes = decide(&settings, wanted, &runtime);
     let leave = wanted.brought.then(Leave::gather).transpose()?;
+    let removal = Removal::gather(&Root::new(&global.root));
     if global.dry_run {
         let (more, notes) = leave.map_or_else(Default::default, |leave| (leave.changes, leave.notes));
         changes.extend(more);
+        changes.extend(removal.change());
         return Ok(Changed::planned(changes, notes));
     }
     let leaving = Leaving::say(&settings)?;
+    let mut done = carry_out(&settings, &whom, changes)?;
+    drop(leaving);
+    let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), Leave::carry_out)?;
+    done.extend(more);
+    // Last, for it needs the API server, and nobody is kept from leaving by that.
+    let (said, by_hand) = removal.carry_out();
+    done.extend(said);
+    notes.extend(by_hand);
+    Ok(Changed::applied(done, notes))
+}
+
+/// Takes everything away, the conf first; it comes back where something is attached through it meanwhile.
+fn carry_out(settings: &Settings, whom: &Whom, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
     let mut done = Vec::new();
     for change in changes {
         let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("remove {}: {e}", change.target));
         let outcome = if let Act::Remove { path, nudge } = &change.act {
             change::remove(path, *nudge).map_err(failed)?;
             if *nudge {
-                wait_until_unused(&whom).or_else(|e| put_back(&settings, e))?;
+                wait_until_unused(whom).or_else(|e| put_back(settings, e))?;
                 let attached = attachments::list(&settings.layout, None)?;
-                refuse_attached(&attached).or_else(|refused| put_back(&settings, refused))?;
+                refuse_attached(&attached).or_else(|refused| put_back(settings, refused))?;
             }
             Some(Outcome::Done)
         } else {
@@ -87,10 +103,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         };
         done.push(Done { change, outcome });
     }
-    drop(leaving);
-    let (more, notes) = leave.map_or_else(|| Ok(Default::default()), Leave::carry_out)?;
-    done.extend(more);
-    Ok(Changed::applied(done, notes))
+    Ok(done)
 }
 
 /// Tells `watch` not to put our conf back; until the name is gone, and with it the reason to, or until we gave up.

@@ -9,7 +9,7 @@
 //! and because runtimes that watch a directory of confs heed a rename and not a link. Where the file system has no such
 //! files, the temporary file has its name from the beginning, and the sweep removes what a killed writer left.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -44,6 +44,32 @@ pub fn read_bounded(file: &mut impl Read, max: usize) -> io::Result<Vec<u8>> {
         ));
     }
     Ok(bytes)
+}
+
+/// Reads all of a regular file of at most `max` bytes, whoever owns it; a link leads to it, too.
+///
+/// Nothing else is opened, for a device may do something then, and nobody is waited for: opening a FIFO waits for its other end
+/// (man 7 `fifo`).
+///
+/// # Errors
+/// Any I/O error, that it is no regular file, and [`read_bounded`]'s.
+pub fn read_regular(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    regular(&path.metadata()?)?;
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
+    regular(&file.metadata()?)?;
+    read_bounded(&mut file, max)
+}
+
+/// Holds where it is a regular file.
+///
+/// # Errors
+/// That it is none.
+pub fn regular(meta: &Metadata) -> io::Result<()> {
+    if meta.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::other("it is no regular file, which is expected here: remove it"))
 }
 
 /// Writes `bytes` to `path` durably and returns the open file, positioned at its end.

@@ -5,14 +5,25 @@ use std::path::Path;
 use crate::node::Node;
 use crate::places::Root;
 use crate::report::Credential;
+use crate::unit::Unit;
 
 /// Where kubelet's kubeconfig usually is: kubeadm's place, then EKS'.
 const USUAL: [&str; 2] = ["/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/kubeconfig"];
 
+/// kubelet's credential, where this node has a kubelet and node.json has it reported on its Node.
+#[must_use]
+pub fn reporter(root: &Root, node: &Node) -> Option<Credential> {
+    let unit = Unit::load(root, &node.kubelet.unit).ok().flatten();
+    if !node.report.node || (unit.is_none() && node.kubelet.kubeconfig.is_none()) {
+        return None;
+    }
+    let command = unit.and_then(|unit| unit.command().ok()).unwrap_or_default();
+    Some(credential(root, node, &command))
+}
+
 /// kubelet's credential: what node.json says, else what the words of kubelet's command line say, else what is usual. The file
 /// need not be there yet. The name is as little as is told; the credential itself knows best.
-#[must_use]
-pub fn credential(root: &Root, node: &Node, kubelet: &[String]) -> Credential {
+fn credential(root: &Root, node: &Node, kubelet: &[String]) -> Credential {
     let kubeconfig = node.kubelet.kubeconfig.clone().or_else(|| flag(kubelet, "kubeconfig").map(Into::into));
     let usual = || USUAL.into_iter().find(|path| root.at(path).exists()).unwrap_or(USUAL[0]);
     Credential {

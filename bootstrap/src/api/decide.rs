@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::seen::{Condition, Seen};
-use crate::report::NodeReport;
+use crate::report::{LastWord, NodeReport, Reason};
 
 /// The condition that is ours.
 pub(super) const READY: &str = "CrossfadeReady";
@@ -36,23 +36,18 @@ pub(super) enum Write {
 /// network as well; the annotation tells.
 pub(super) fn decide(seen: &Seen, report: &NodeReport, now: Timestamp) -> Vec<Write> {
     let mut writes = Vec::new();
-    let phase = report.phase.map(shim::policy::Phase::as_str);
-    let observed = observed(report);
-    let label_stands =
-        phase.is_none_or(|phase| seen.metadata.labels.get(PHASE).is_some_and(|stands| stands == phase));
-    if !label_stands || seen.metadata.annotations.get(OBSERVED) != Some(&observed) {
-        let mut metadata = json!({ "annotations": { OBSERVED: observed } });
-        if let Some(phase) = phase {
-            metadata["labels"] = json!({ PHASE: phase });
-        }
-        writes.push(Write::Metadata(json!({ "metadata": metadata })));
+    if report.reason == Reason::SwitchedOff {
+        // Nobody follows the policy any more, so nothing is said of a phase.
+        writes.extend(taken_back(seen));
+    } else {
+        writes.extend(metadata(seen, report));
     }
     let mut conditions = Vec::new();
     let ready = Condition {
         kind: READY.into(),
         status: if report.ready { "True" } else { "False" }.into(),
         reason: report.reason.as_str().into(),
-        message: message(report),
+        message: message(&report.message, &report.boot_id),
         last_transition_time: None,
     };
     conditions.extend(changed(seen, ready, now));
@@ -73,6 +68,55 @@ pub(super) fn decide(seen: &Seen, report: &NodeReport, now: Timestamp) -> Vec<Wr
     writes
 }
 
+/// The patch of label and annotation; none where both are right.
+fn metadata(seen: &Seen, report: &NodeReport) -> Option<Write> {
+    let phase = report.phase.map(shim::policy::Phase::as_str);
+    let observed = observed(report);
+    let label_stands =
+        phase.is_none_or(|phase| seen.metadata.labels.get(PHASE).is_some_and(|stands| stands == phase));
+    if label_stands && seen.metadata.annotations.get(OBSERVED) == Some(&observed) {
+        return None;
+    }
+    let mut metadata = json!({ "annotations": { OBSERVED: observed } });
+    if let Some(phase) = phase {
+        metadata["labels"] = json!({ PHASE: phase });
+    }
+    Some(Write::Metadata(json!({ "metadata": metadata })))
+}
+
+/// The patch that takes label and annotation away; none where neither is there.
+fn taken_back(seen: &Seen) -> Option<Write> {
+    let there = seen.metadata.labels.contains_key(PHASE) || seen.metadata.annotations.contains_key(OBSERVED);
+    let body = json!({ "metadata": { "labels": { PHASE: null }, "annotations": { OBSERVED: null } } });
+    there.then_some(Write::Metadata(body))
+}
+
+/// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of ours gets
+/// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
+pub(super) fn retract(seen: &Seen, word: &LastWord, now: Timestamp) -> Vec<Write> {
+    let metadata = taken_back(seen);
+    let stands = seen.condition(READY);
+    let is_said =
+        stands.is_some_and(|stands| stands.status == word.status && stands.reason == word.reason.as_str());
+    let mut writes = Vec::new();
+    if !is_said && (stands.is_some() || metadata.is_some()) {
+        let last = Condition {
+            kind: READY.into(),
+            status: word.status.into(),
+            reason: word.reason.as_str().into(),
+            message: message(
+                &format!("{} (since {})", word.message, time(now)),
+                shim::boot::boot_id().unwrap_or_default(),
+            ),
+            last_transition_time: None,
+        };
+        let condition = changed(seen, last, now);
+        writes.extend(condition.map(|last| Write::Status(json!({ "status": { "conditions": [last] } }))));
+    }
+    writes.extend(metadata);
+    writes
+}
+
 /// What the annotation says. *Shape*: `{"phase":"old","policySha256":"5f..","bootId":"1c.."}`; null for what is not known.
 fn observed(report: &NodeReport) -> String {
     json!({
@@ -83,11 +127,11 @@ fn observed(report: &NodeReport) -> String {
     .to_string()
 }
 
-/// The report's message, and the boot that it is of: the condition outlives a reboot, and who waits for it has to see that.
-fn message(report: &NodeReport) -> String {
-    let boot = format!(" (boot {})", report.boot_id);
-    let end = report.message.floor_char_boundary(MAX_MESSAGE_BYTES.saturating_sub(boot.len()));
-    format!("{}{boot}", &report.message[..end])
+/// A message, and the boot that it is of: the condition outlives a reboot, and who waits for it has to see that.
+fn message(said: &str, boot_id: &str) -> String {
+    let boot = format!(" (boot {boot_id})");
+    let end = said.floor_char_boundary(MAX_MESSAGE_BYTES.saturating_sub(boot.len()));
+    format!("{}{boot}", &said[..end])
 }
 
 /// The condition as it has to be written; none where it stands like that. Both times move only when something does, the
@@ -164,6 +208,42 @@ mod tests {
             Write::Metadata(_) => None,
         });
         status.unwrap_or_default()
+    }
+
+    #[test]
+    fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
+        let word = LastWord { status: "Unknown", reason: Reason::Removed, message: "gone".into() };
+        let gone = json!({ "metadata": { "labels": { PHASE: null }, "annotations": { OBSERVED: null } } });
+        let writes = retract(&published(), &word, now());
+        let said = &conditions(&writes)[0];
+        assert_eq!((&said["status"], &said["reason"]), (&json!("Unknown"), &json!("Removed")));
+        assert_eq!(said["lastTransitionTime"], "2026-11-20T15:00:00Z");
+        assert!(
+            said["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("gone (since 2026-11-20T15:00:00Z)"))
+        );
+        assert_eq!(writes.last(), Some(&Write::Metadata(gone.clone())));
+        // Switched off, watch takes them away itself.
+        let off = NodeReport { ready: false, reason: Reason::SwitchedOff, ..report() };
+        assert_eq!(decide(&published(), &off, now())[0], Write::Metadata(gone.clone()));
+        assert_eq!(conditions(&decide(&published(), &off, now()))[0]["reason"], "SwitchedOff");
+        for (text, expected) in [
+            (r#"{"metadata":{}}"#, 0),
+            (r#"{"metadata":{"labels":{"other":"x"}}}"#, 0),
+            (r#"{"metadata":{"annotations":{"crossfade/desired":"old"}}}"#, 0),
+            (
+                r#"{"metadata":{},"status":{"conditions":[{"type":"CrossfadeReady","status":"Unknown","reason":"Removed"}]}}"#,
+                0,
+            ),
+            (
+                r#"{"metadata":{},"status":{"conditions":[{"type":"CrossfadeReady","status":"True","reason":"NetworkReady"}]}}"#,
+                1,
+            ),
+            (r#"{"metadata":{"labels":{"crossfade/phase":"old"}}}"#, 2),
+        ] {
+            assert_eq!(retract(&node(text), &word, now()).len(), expected, "{text}");
+        }
     }
 
     #[test]
@@ -245,7 +325,7 @@ mod tests {
     #[test]
     fn a_long_message_is_cut_and_keeps_the_boot() {
         let long = NodeReport { message: "ä".repeat(300), ..report() };
-        let message = message(&long);
+        let message = message(&long.message, &long.boot_id);
         assert!(message.len() <= MAX_MESSAGE_BYTES && message.len() > MAX_MESSAGE_BYTES - 2);
         assert!(message.ends_with(&format!("ä (boot {BOOT})")));
     }

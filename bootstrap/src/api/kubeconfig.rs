@@ -1,9 +1,11 @@
 //! kubelet's credential as a connection needs it, in the forms of kubeadm (certificate files that kubelet rotates), EKS (a plugin)
 //! and a token, in the file or beside it.
 //!
+//! Who could write one of these files could have us run a program or believe a server of his. So each is held to the rule for files that
+//! root runs ([`shim::trust`]), and so is the program that `exec` names ([`crate::program`]).
+//!
 //! All of it is read at once, so that a connection has one credential; [`Loaded::is_current`] says when there is another one.
 
-use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,11 +15,16 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Config;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
+use shim::file::read_bounded;
+use shim::trust;
+
 use super::plugin;
 use super::trouble::{Kind, Trouble};
 
 /// Before a credential ends it is renewed: no request may be under way when it does.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_secs(60);
+/// Largest file of a credential, in bytes.
+const MAX_BYTES: usize = 4 << 20;
 
 /// A credential, ready to connect with.
 pub(super) struct Loaded {
@@ -61,10 +68,10 @@ impl Stamp {
 pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
     let bad = |why: &str| Trouble::new(Kind::BadCredential, format!("kubeconfig {}: {why}", path.display()));
     let mut files = vec![(path.to_owned(), Stamp::of(path))];
-    let kubeconfig = Kubeconfig::read_from(path).map_err(|error| match &error {
-        KubeconfigError::ReadConfig(error, _) => unreadable(path, error),
-        _ => bad("is no kubeconfig; expected YAML or JSON with clusters, users and a current-context"),
-    })?;
+    let none = || bad("is no kubeconfig; expected YAML or JSON with clusters, users and a current-context");
+    let text = String::from_utf8(read(path)?).map_err(|_| none())?;
+    let mut kubeconfig = Kubeconfig::from_yaml(&text).map_err(|_| none())?;
+    resolve(&mut kubeconfig, path.parent().unwrap_or(Path::new("/")));
     // Files are stamped before they are read: what changes in between is noticed.
     for auth in kubeconfig.auth_infos.iter().filter_map(|named| named.auth_info.as_ref()) {
         for file in [&auth.client_certificate, &auth.client_key, &auth.token_file].into_iter().flatten() {
@@ -74,6 +81,13 @@ pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
     for cluster in kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref()) {
         if let Some(file) = &cluster.certificate_authority {
             files.push((file.into(), Stamp::of(Path::new(file))));
+        }
+    }
+    for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        if let (None, Some(file)) =
+            (&cluster.certificate_authority_data, cluster.certificate_authority.take())
+        {
+            cluster.certificate_authority_data = Some(STANDARD.encode(read(Path::new(&file))?));
         }
     }
     let options = KubeConfigOptions::default();
@@ -106,7 +120,7 @@ fn renew_at(now: Timestamp, until: Timestamp) -> Result<Timestamp, &'static str>
 
 /// Puts what the files hold in place of their names. Returns the certificate.
 fn inline(auth: &mut AuthInfo) -> Result<Option<Vec<u8>>, Trouble> {
-    let read = |path: &str| std::fs::read(path).map_err(|error| unreadable(Path::new(path), &error));
+    let read = |path: &str| read(Path::new(path));
     if auth.client_certificate_data.is_none()
         && let Some(path) = &auth.client_certificate
     {
@@ -129,21 +143,42 @@ fn inline(auth: &mut AuthInfo) -> Result<Option<Vec<u8>>, Trouble> {
     Ok(auth.client_certificate_data.as_ref().and_then(|data| STANDARD.decode(data.trim()).ok()))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Trouble {
-    if error.kind() == ErrorKind::NotFound {
-        Trouble::new(Kind::NoCredential, format!("{} is not there yet", path.display()))
-    } else {
-        // A message of the reader's own ("Invalid UTF-8") has nothing of the file in it.
-        Trouble::new(Kind::BadCredential, format!("{}: {error}", path.display()))
+/// A file of the credential; root's, and nobody else's to change.
+fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
+    let bad = |why: String| Trouble::new(Kind::BadCredential, why);
+    match trust::open(path) {
+        Ok(mut file) => {
+            read_bounded(&mut file, MAX_BYTES).map_err(|e| bad(format!("{}: {e}", path.display())))
+        }
+        Err(why) if why.is_absent() => {
+            Err(Trouble::new(Kind::NoCredential, format!("{} is not there yet", path.display())))
+        }
+        Err(why) => Err(bad(format!("{}, of kubelet's credential, is not trusted: {why}", path.display()))),
+    }
+}
+
+/// Makes the paths in it absolute: they are relative to the kubeconfig's directory, and so is a plugin that is no plain name.
+///
+/// *Source*: client-go, `tools/clientcmd/loader.go`, `GetAuthInfoFileReferences`.
+fn resolve(kubeconfig: &mut Kubeconfig, dir: &Path) {
+    let absolute = |file: &mut Option<String>| {
+        *file = file.take().map(|file| dir.join(file).to_string_lossy().into_owned());
+    };
+    for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        absolute(&mut cluster.certificate_authority);
+    }
+    for auth in kubeconfig.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
+        absolute(&mut auth.client_certificate);
+        absolute(&mut auth.client_key);
+        absolute(&mut auth.token_file);
+        let plugin = auth.exec.as_mut().map(|exec| &mut exec.command);
+        plugin.filter(|command| command.as_ref().is_some_and(|name| name.contains('/'))).map(absolute);
     }
 }
 
 /// What is wrong with a kubeconfig, in our words: a parser's may show what it parsed.
 fn unusable(path: &Path, error: &KubeconfigError) -> Trouble {
     let what = match error {
-        KubeconfigError::LoadCertificateAuthority(kube::config::LoadDataError::ReadFile(error, file)) => {
-            return unreadable(file, error);
-        }
         KubeconfigError::CurrentContextNotSet => "current-context: missing",
         KubeconfigError::LoadContext(_) => "current-context: names no context that is in it",
         KubeconfigError::LoadClusterOfContext(_) => "the current context names no cluster that is in it",
@@ -162,6 +197,7 @@ fn unusable(path: &Path, error: &KubeconfigError) -> Trouble {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     /// Fails the test that finds it in an error.
     const CANARY: &str = "canary-77ab";
@@ -242,6 +278,47 @@ mod tests {
         ] {
             assert_eq!(renew_at(now, at(until)).map_err(drop), renew, "{until}");
         }
+    }
+
+    #[test]
+    fn a_file_that_others_could_change_is_refused_and_named() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let at = |name: &str| dir.path().join(name);
+        for (name, text) in [("cert.pem", "c"), ("key.pem", "k"), ("token", "t"), ("ca.pem", "a")] {
+            fs::write(at(name), text).expect(name);
+        }
+        let given =
+            r#"{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"status\":{\"token\":\"given\"}}"#;
+        fs::write(at("plugin"), format!("#!/bin/sh\ntouch {}\necho {given}\n", at("ran").display()))
+            .expect("plugin");
+        fs::set_permissions(at("plugin"), fs::Permissions::from_mode(0o755)).expect("mode");
+        let exec = r#"{"exec":{"apiVersion":"client.authentication.k8s.io/v1","command":"./plugin"}}"#;
+        for (file, user) in [
+            ("kubeconfig", r#"{"token":"t"}"#),
+            ("cert.pem", r#"{"client-certificate":"cert.pem","client-key":"key.pem"}"#),
+            ("key.pem", r#"{"client-certificate":"cert.pem","client-key":"key.pem"}"#),
+            ("token", r#"{"tokenFile":"token"}"#),
+            ("plugin", exec),
+        ] {
+            let path = write(dir.path(), user);
+            let mode = at(file).metadata().expect(file).permissions().mode();
+            for (wrong, word) in [(mode | 0o020, "writable by others"), (mode | 0o002, "writable by others")]
+            {
+                fs::set_permissions(at(file), fs::Permissions::from_mode(wrong)).expect("mode");
+                let trouble = load_now(&path).err().expect(file);
+                assert_eq!(trouble.kind, Kind::BadCredential, "{}", trouble.why);
+                let named = trouble.why.contains(at(file).to_str().expect("UTF-8"));
+                assert!(named && trouble.why.contains(word), "{file}: {}", trouble.why);
+            }
+            fs::set_permissions(at(file), fs::Permissions::from_mode(mode)).expect("mode");
+        }
+        assert!(!at("ran").exists(), "a plugin that others could replace was run");
+        let path = write(dir.path(), exec);
+        load_now(&path).map_err(|trouble| trouble.why).expect("relative to the kubeconfig");
+        assert!(at("ran").exists());
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("mode");
+        assert_eq!(load_now(&path).err().expect("in anybody's directory").kind, Kind::BadCredential);
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).expect("mode");
     }
 
     #[test]

@@ -17,9 +17,12 @@ use tower::{BoxError, ServiceBuilder, service_fn};
 
 use super::decide::Write;
 use super::event::Record;
+use super::kubeconfig::{self, Loaded};
+use super::name;
 use super::resolve;
 use super::seen::{List, Seen};
 use super::trouble::{Kind, Trouble};
+use crate::report::Credential;
 
 /// Who writes, for the API server's record of who owns which field.
 const MANAGER: &str = "crossfade-bootstrap";
@@ -30,6 +33,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 pub(super) const WATCH_SECS: u32 = 240;
 /// A watch whose other end is gone is silent for ever; the kernel asks (man 7 `tcp`), and nobody has to wake up for it.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 const NODES: &str = "/api/v1/nodes";
 /// Events of what is in no namespace are in this one.
 const EVENTS: &str = "/api/v1/namespaces/default/events";
@@ -41,11 +45,24 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// Reads the credential, finds out our Node's name and connects when first asked.
+    ///
+    /// # Errors
+    /// The credential is not there yet, or cannot be used.
+    pub(super) async fn open(credential: &Credential) -> Result<(Self, Loaded), Trouble> {
+        let loaded = kubeconfig::load(&credential.kubeconfig).await?;
+        let hostname = std::fs::read_to_string(HOSTNAME).unwrap_or_default();
+        let told = credential.node_name.as_deref();
+        let node = name::decide(loaded.certificate.as_deref(), told, &hostname)
+            .map_err(|why| Trouble::new(Kind::BadCredential, why))?;
+        Ok((Self::new(&loaded.config, node)?, loaded))
+    }
+
     /// Connects with this credential when first asked.
     ///
     /// # Errors
     /// It cannot be used for TLS.
-    pub(super) fn new(config: &Config, node: String) -> Result<Self, Trouble> {
+    fn new(config: &Config, node: String) -> Result<Self, Trouble> {
         let bad = |what: &str| Trouble::new(Kind::BadCredential, what);
         let resolver = service_fn(async |name: Name| resolve::addresses(name.as_str()).map(Vec::into_iter));
         let mut http = HttpConnector::new_with_resolver(resolver);

@@ -4,6 +4,7 @@
 //! way at a time, and whatever goes wrong is said in the journal once per kind and tried again later. On its Node it keeps the
 //! condition `CrossfadeReady`, the label `crossfade/phase` and the annotation `crossfade/observed`, writes events, clears
 //! `NetworkUnavailable` where nobody else would, and reads `crossfade/desired`. It never touches taints, other labels or another Node.
+//! [`retract`] takes all of it back where Crossfade leaves.
 //!
 //! The line: credential ([`kubeconfig`]) and Node ([`seen`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`trouble`]).
 
@@ -17,9 +18,11 @@ mod name;
 mod plugin;
 mod publisher;
 mod resolve;
+mod retract;
 mod seen;
 mod session;
 mod trouble;
 
-pub use credential::credential;
+pub use credential::reporter;
 pub use publisher::Publisher;
+pub use retract::{Depth, Retracted, retract};

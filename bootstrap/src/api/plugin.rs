@@ -3,8 +3,6 @@
 //! *Source*: `client.authentication.k8s.io` v1 and v1beta1, `ExecCredential`. What the program says, on stdout or stderr, is a
 //! secret and never passed on.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::child;
+use crate::program;
 
 /// Longest wait for a credential: it may have to come from a cloud's service.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -75,7 +74,7 @@ fn given(plugin: &ExecConfig, name: &str) -> Result<Status, String> {
         spec["cluster"] = serde_json::to_value(&plugin.cluster).map_err(|_| "cluster: cannot be told")?;
     }
     let info = json!({ "apiVersion": version, "kind": "ExecCredential", "spec": spec });
-    let mut command = Command::new(Path::new(name));
+    let mut command = program::command(name).map_err(|e| e.to_string())?;
     command.args(plugin.args.iter().flatten());
     for variable in plugin.env.iter().flatten() {
         if let (Some(key), Some(value)) = (variable.get("name"), variable.get("value")) {

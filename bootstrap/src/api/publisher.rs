@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use super::session::Session;
@@ -22,14 +22,14 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Starts. `on_desired` gets the value of `crossfade/desired` whenever there is another one, at most 256 bytes of it, in the
-    /// publisher's thread; what it may flip is not decided here.
+    /// Starts. `on_desired` gets the value of `crossfade/desired` whenever it changes, at most 256 bytes of it, and none when it is taken
+    /// back, in the publisher's thread; what it may flip is not decided here.
     ///
     /// # Errors
     /// No thread can be started.
     pub fn start(
         credential: Credential,
-        on_desired: impl Fn(String) + Send + 'static,
+        on_desired: impl Fn(Option<String>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -51,14 +51,16 @@ impl Publisher {
 
 impl Publish for Publisher {
     fn publish(&self, report: &NodeReport, happened: &[Happened]) {
-        let now = Timestamp::now();
         let mut state = self.shared.state();
         let news = state.report.as_ref() != Some(report);
         if news {
             state.report = Some(report.clone());
             state.generation += 1;
         }
-        state.waiting.extend(happened.iter().map(|one| (one.clone(), now)));
+        for one in happened {
+            let at = state.moment(Timestamp::now());
+            state.waiting.push_back((one.clone(), at));
+        }
         while state.waiting.len() > MAX_WAITING {
             state.waiting.pop_front();
         }
@@ -94,6 +96,8 @@ pub(super) struct State {
     /// The last that is on the Node.
     published: u64,
     pub(super) waiting: VecDeque<(Happened, Timestamp)>,
+    /// The moment of the last that was taken.
+    last: Option<Timestamp>,
     /// Whether it pauses because something went wrong.
     resting: bool,
     pub(super) closed: bool,
@@ -102,6 +106,14 @@ pub(super) struct State {
 impl State {
     fn is_settled(&self) -> bool {
         self.published == self.generation && self.waiting.is_empty()
+    }
+
+    /// A moment that no other happening has, for events are named by theirs: `now`, or just after the last.
+    fn moment(&mut self, now: Timestamp) -> Timestamp {
+        let next = self.last.and_then(|last| last.checked_add(SignedDuration::from_nanos(1)).ok());
+        let at = next.map_or(now, |next| next.max(now));
+        self.last = Some(at);
+        at
     }
 }
 
@@ -145,5 +157,21 @@ impl Shared {
         }
         drop(state);
         self.settled.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_happenings_have_one_moment() {
+        let now: Timestamp = "2026-11-20T15:00:00Z".parse().expect("a time");
+        let mut state = State::default();
+        let moments: Vec<Timestamp> = (0..3).map(|_| state.moment(now)).collect();
+        assert!(moments.windows(2).all(|two| two[0] < two[1]), "{moments:?}");
+        let later = now + SignedDuration::from_secs(1);
+        assert_eq!(state.moment(later), later);
+        assert!(state.moment(now) > later, "a clock that was set back");
     }
 }

@@ -5,10 +5,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::process::Command;
 use std::time::Duration;
 
 use super::child;
+use crate::program;
 
 /// Longest wait for an answer.
 const WITHIN: Duration = Duration::from_secs(15);
@@ -18,7 +18,9 @@ const WITHIN: Duration = Duration::from_secs(15);
 /// # Errors
 /// There are none, or nobody answers in time.
 pub(super) fn addresses(host: &str) -> io::Result<Vec<SocketAddr>> {
-    let found = match child::run(Command::new("getent").args(["ahosts", host]), WITHIN) {
+    let asked =
+        program::command("getent").and_then(|mut getent| child::run(getent.args(["ahosts", host]), WITHIN));
+    let found = match asked {
         Ok(answer) => parse(&String::from_utf8_lossy(&answer.stdout)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (host, 0).to_socket_addrs()?.collect(),
         Err(error) => return Err(error),

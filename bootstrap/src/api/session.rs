@@ -13,9 +13,8 @@ use tokio::time::Instant;
 
 use super::decide::{DESIRED, decide};
 use super::event::{Record, Recorder};
-use super::kubeconfig::{self, Loaded};
+use super::kubeconfig::Loaded;
 use super::link::{Link, WATCH_SECS};
-use super::name;
 use super::publisher::Shared;
 use super::seen::Seen;
 use super::trouble::{Journal, Kind, Trouble};
@@ -32,7 +31,6 @@ const SHORTEST_WATCH: Duration = Duration::from_secs(5);
 const OVERTIME: Duration = Duration::from_secs(20);
 /// Longest value that is handed on, in bytes: phases are short, and a longer one only has to be named.
 const MAX_DESIRED_BYTES: usize = 256;
-const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
 pub(super) struct Session<F> {
     credential: Credential,
@@ -59,7 +57,7 @@ enum Ended {
     Closed,
 }
 
-impl<F: Fn(String)> Session<F> {
+impl<F: Fn(Option<String>)> Session<F> {
     pub(super) fn new(credential: Credential, shared: Arc<Shared>, on_desired: F) -> Self {
         Self {
             credential,
@@ -109,12 +107,7 @@ impl<F: Fn(String)> Session<F> {
 
     /// With one credential, as long as it is good.
     async fn connected(&mut self) -> Result<Ended, Trouble> {
-        let loaded = kubeconfig::load(&self.credential.kubeconfig).await?;
-        let hostname = std::fs::read_to_string(HOSTNAME).unwrap_or_default();
-        let told = self.credential.node_name.as_deref();
-        let node = name::decide(loaded.certificate.as_deref(), told, &hostname)
-            .map_err(|why| Trouble::new(Kind::BadCredential, why))?;
-        let link = Link::new(&loaded.config, node)?;
+        let (link, loaded) = Link::open(&self.credential).await?;
         self.worked = false;
         while loaded.is_current(Timestamp::now()) {
             let (seen, version) = link.list().await?;
@@ -179,9 +172,7 @@ impl<F: Fn(String)> Session<F> {
         let desired = self.seen.as_ref().and_then(|seen| seen.metadata.annotations.get(DESIRED));
         let desired = desired.map(|value| value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned());
         if desired != self.desired {
-            if let Some(value) = &desired {
-                (self.on_desired)(value.clone());
-            }
+            (self.on_desired)(desired.clone());
             self.desired = desired;
         }
     }
@@ -229,6 +220,8 @@ impl<F: Fn(String)> Session<F> {
             let record = self.recorder.record(&link.node, happened, *at);
             match link.record(&record).await {
                 Ok(()) => self.recorder.recorded(happened, &record),
+                // No two have one name, so it is this very one: it was written, and the answer was lost.
+                Err(trouble) if trouble.kind == Kind::Exists => self.recorder.recorded(happened, &record),
                 Err(trouble) if trouble.is_refusal() => {
                     if let Record::Again { name, .. } = &record {
                         self.recorder.forget(name);

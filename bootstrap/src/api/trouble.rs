@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Unauthorized,
     /// It does, and we may not (403).
     Forbidden,
+    /// What was to be made is there already (409).
+    Exists,
     /// It has another reason (any other status).
     Refused,
     /// It does not answer, or not as an API server does.
@@ -31,6 +33,7 @@ impl Kind {
             Self::BadCredential => "bad-credential",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
+            Self::Exists => "exists",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
         }
@@ -57,6 +60,7 @@ impl Trouble {
                 let kind = match status.code {
                     401 => Kind::Unauthorized,
                     403 => Kind::Forbidden,
+                    409 if status.reason == "AlreadyExists" => Kind::Exists,
                     500.. => Kind::Unreachable,
                     _ => Kind::Refused,
                 };
@@ -79,7 +83,7 @@ impl Trouble {
 
     /// Whether the connection is as good as it was: the API server read the request and said no to it.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self.kind, Kind::Forbidden | Kind::Refused)
+        matches!(self.kind, Kind::Forbidden | Kind::Exists | Kind::Refused)
     }
 }
 
@@ -142,6 +146,11 @@ mod tests {
             let trouble = Trouble::of("patch", &Error::Api(Box::new(status)));
             assert_eq!((trouble.kind, trouble.is_refusal()), (kind, refusal), "{code}");
             assert_eq!(trouble.why, format!("patch: why ({code})"));
+        }
+        for (reason, kind) in [("AlreadyExists", Kind::Exists), ("Conflict", Kind::Refused)] {
+            let status = Status { code: 409, reason: reason.into(), ..Status::default() };
+            let trouble = Trouble::of("create", &Error::Api(Box::new(status)));
+            assert_eq!((trouble.kind, trouble.is_refusal()), (kind, true), "{reason}");
         }
     }
 }

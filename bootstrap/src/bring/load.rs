@@ -22,11 +22,12 @@ const MAX_BYTES: usize = 64 << 20;
 /// Not the drop-ins of kubelet and of the runtime, nor the generator: a node that was not made with us must not come to depend on us
 /// at the next start of its kubelet, which no pod could mend. What they do is for nodes that boot in private mode, or are to register
 /// with labels and taints; a running node has done both.
-const PACKAGE: [(&str, u32); 6] = [
+const PACKAGE: [(&str, u32); 7] = [
     ("/usr/bin/crossfade-bootstrap", 0o755),
     (PACKAGED_PLUGIN, 0o755),
     ("/usr/lib/systemd/system/crossfade-boot.service", 0o644),
     ("/usr/lib/systemd/system/crossfade-watch.service", 0o644),
+    ("/usr/lib/systemd/system/crossfade-retract.service", 0o644),
     ("/usr/lib/systemd/system-preset/80-crossfade.preset", 0o644),
     ("/usr/lib/tmpfiles.d/crossfade.conf", 0o644),
 ];

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use shim::file::read_bounded;
+use shim::file::read_regular;
 
 use super::flags::given;
 use super::taint::{Taint, checked};
@@ -72,12 +72,10 @@ pub fn read(root: &Root, path: &Path) -> Result<Option<Said>, String> {
 /// One line that names the file: it cannot be read.
 pub fn bytes(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, String> {
     let named = |e: std::io::Error| format!("{}: {e}", path.display());
-    let mut file = match fs::File::open(root.at(path)) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(named(e)),
-    };
-    read_bounded(&mut file, MAX_BYTES).map(Some).map_err(named)
+    match read_regular(&root.at(path), MAX_BYTES) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).map_err(named),
+    }
 }
 
 /// The configuration files that a command line names.

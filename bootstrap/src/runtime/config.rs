@@ -10,6 +10,8 @@ mod render;
 
 use std::path::{Path, PathBuf};
 
+use shim::file::read_regular;
+
 use super::CniSetup;
 use crate::node::{Node, RuntimeKind};
 use crate::places::Root;
@@ -179,12 +181,11 @@ const MAX_BYTES: usize = 4 << 20;
 /// A configuration file; none where it is absent. Its content may hold credentials of registries: no error quotes it.
 fn read(root: &Root, path: &Path) -> Result<Option<String>, String> {
     let named = |why: String| format!("the runtime's configuration {}: {why}", path.display());
-    let mut file = match std::fs::File::open(root.at(path)) {
-        Ok(file) => file,
+    let bytes = match read_regular(&root.at(path), MAX_BYTES) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(named(error.to_string())),
     };
-    let bytes = shim::file::read_bounded(&mut file, MAX_BYTES).map_err(|error| named(error.to_string()))?;
     String::from_utf8(bytes).map(Some).map_err(|_| named("it is not UTF-8".into()))
 }
 

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use shim::layout::Layout;
 use shim::{file, ready, trust};
 
 use crate::change::{self, Act, Change, Write};
 use crate::cli::Global;
+use crate::guest;
 use crate::outcome::{Done, Outcome};
+use crate::program;
 
 /// Mode of directories in which others read: our conf's, and the markers of probes.
 const OPEN_DIR: u32 = 0o755;
@@ -59,6 +61,18 @@ pub fn report(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     file::write_if_changed(path, bytes, 0o644)
 }
 
+/// Writes the metrics' file by rename, unless it is there already. Its directory may belong to another user, and then so does whatever
+/// has the file's name there.
+///
+/// # Errors
+/// Any I/O error, and what [`guest::replace`] refuses.
+pub fn metrics(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
+        trust::create_dir(dir, OPEN_DIR)?;
+    }
+    guest::replace(path, bytes, 0o644)
+}
+
 /// Has systemd run this very program with an [`Act::Start`]'s arguments in a unit of its own; returns when it is started.
 ///
 /// Not `--wait`: that needs the system's message bus, which a node may not have, while the result is a file.
@@ -68,7 +82,7 @@ pub fn report(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 pub fn start_unit(global: &Global, act: &Act) -> Result<(), String> {
     let Act::Start { unit, arguments, within_secs } = act else { return Ok(()) };
     let own = std::env::current_exe().map_err(|e| format!("find this program: {e}"))?;
-    let mut command = Command::new("systemd-run");
+    let mut command = program::command("systemd-run").map_err(|e| format!("systemd-run: {e}"))?;
     command.args(["--collect", "--quiet", "--no-block", &format!("--unit={unit}")]);
     command.args(["-p", "StandardInput=null", "-p", &format!("RuntimeMaxSec={within_secs}")]).arg("--");
     command.arg(own).args(flags(global)).args(arguments);

@@ -101,12 +101,13 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
     let due = if may_sweep { memory.sweeps.begin(facts.swept.as_ref(), facts.now) } else { None };
     findings.extend(memory.sweeps.finding(facts.swept.as_ref(), facts.now).filter(|_| !facts.in_pod));
     findings.extend(memory.failed.clone());
+    findings.extend(memory.unmeasured.as_ref().map(|why| format!("the metrics are not written: {why}")));
     let mut happened = conf.happened.clone();
     happened.extend(since_the_last(facts, &mut memory, (phase, &verdict), (&conf, &findings)));
     let report = NodeReport {
         ready: verdict.0 == Reason::NetworkReady,
         reason: verdict.0,
-        message: shorten(&verdict.1),
+        message: shorten(&with_unmet(&verdict.1, &memory)),
         phase,
         policy_sha256: facts.policy.as_ref().ok().map(|held| held.sha256.clone()),
         boot_id: facts.boot_id.clone(),
@@ -156,6 +157,11 @@ fn verdict(facts: &Facts, conf: &Decided, waits: Option<&Judged>, memory: &Memor
     }
 }
 
+/// What the condition says: the verdict, and the desired phase that the node is not in.
+fn with_unmet(verdict: &str, memory: &Memory) -> String {
+    memory.unmet.as_ref().map_or_else(|| verdict.to_owned(), |unmet| format!("{verdict}; {}", unmet.message))
+}
+
 /// What is new: flips, changes of the verdict, and conditions that were not told yet.
 fn since_the_last(
     facts: &Facts,
@@ -181,6 +187,7 @@ fn since_the_last(
     let mut told: std::collections::BTreeSet<(&'static str, String)> = std::collections::BTreeSet::new();
     told.extend(conf.standing.iter().map(|(reason, why)| (reason.as_str(), why.clone())));
     told.extend(findings.iter().map(|finding| ("Finding", finding.clone())));
+    told.extend(memory.unmet.iter().map(|unmet| (unmet.kind.as_str(), unmet.message.clone())));
     for (reason, message) in told.difference(&memory.told) {
         // The verdict said it.
         if facts.off.is_none() && *message != verdict.1 {
@@ -229,10 +236,14 @@ fn describe(
         unmapped_host_ports: network.unmapped_hostports,
     });
     let mut all = findings;
+    all.extend(memory.unmet.iter().map(|unmet| unmet.message.clone()));
     // The first of what stands is the reason.
     all.splice(
         0..0,
-        conf.standing.iter().map(|(_, why)| why.clone()).filter(|why| shorten(why) != report.message),
+        conf.standing
+            .iter()
+            .map(|(_, why)| why.clone())
+            .filter(|why| !report.message.starts_with(shorten(why).as_str())),
     );
     Document {
         version: document::VERSION,

@@ -1,4 +1,4 @@
-//! What wakes the loop: events of the file system, signals, others' wishes.
+//! What wakes the loop: events of the file system, signals, the desired phase.
 //!
 //! An event only ever means "look again", so what it says is not passed on. That somebody looked at a file is no event: we look
 //! ourselves. Where no inotify instance is left, [`Events::polls`] is true and the loop looks every so often instead.
@@ -29,8 +29,8 @@ pub enum Wake {
     Hangup,
     /// SIGTERM or SIGINT: end.
     Stop,
-    /// The Node's annotation wishes for this phase.
-    Desired(String),
+    /// The Node's annotation `crossfade/desired` has this value now; none is no annotation.
+    Desired(Option<String>),
     /// A unit could not be started; its name and why.
     NotStarted(String, String),
 }

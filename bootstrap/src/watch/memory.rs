@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use shim::policy::{Phase, Side};
 
+use super::desired::Unmet;
 use super::document::Document;
 use super::guard::Guard;
 use super::proof::Proofs;
@@ -49,6 +50,10 @@ pub struct Memory {
     pub polls: bool,
     /// A write or a removal that failed in the last round.
     pub failed: Option<String>,
+    /// Why the metrics' file was not written in the last round.
+    pub unmeasured: Option<String>,
+    /// Why the node is not in the phase that its annotation asks for.
+    pub unmet: Option<Unmet>,
 }
 
 /// One network's agent.

@@ -4,8 +4,10 @@
 //! delegate runs in here: proofs ([`prove`]) and sweeps are units of their own. Pods do not depend on this program: what it
 //! wrote stays when it ends, however it ends.
 
+pub mod alone;
 pub mod apply;
 pub mod decide;
+pub mod desired;
 pub mod document;
 pub mod events;
 pub mod facts;
@@ -22,26 +24,22 @@ pub mod run;
 pub mod sweeps;
 pub mod textfile;
 
-use std::fs::File;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 use shim::process::Process;
-use shim::trust;
 
-use crate::api::{Publisher, credential};
+use crate::api::{Publisher, reporter};
 use crate::change::{Change, Write};
 use crate::cli::{Global, Watch};
 use crate::exit::{Exit, Failure};
 use crate::mode;
 use crate::node::{self, Node};
 use crate::outcome::{Changed, finish};
-use crate::places::{Root, STATUS, WATCH_LOCK, WITHOUT};
+use crate::places::{Root, STATUS, WITHOUT};
 use crate::print::{self, Page, Report};
 use crate::report::Publish;
-use crate::unit::Unit;
 use facts::{Known, Usual};
 
 /// Where `watch` works.
@@ -56,20 +54,16 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Who tells the API server, where this node has a kubelet and node.json does not say otherwise. It is asked once: what
-    /// node.json says later about it counts from the next start.
+    /// Who tells the API server, where this node has a kubelet and node.json does not say otherwise. It is asked until there is one:
+    /// what node.json says against it afterwards counts from the next start.
     #[must_use]
     pub fn publisher(&self, wake: &Sender<events::Wake>) -> Option<Box<dyn Publish>> {
         // A broken node.json is among what is to be told.
         let node = Node::load(&self.root).unwrap_or_default();
-        let unit = Unit::load(&self.root, &node.kubelet.unit).ok().flatten();
-        if !node.report.node || (unit.is_none() && node.kubelet.kubeconfig.is_none()) {
-            return None;
-        }
-        let command = unit.and_then(|unit| unit.command().ok()).unwrap_or_default();
+        let credential = reporter(&self.root, &node)?;
         let wake = wake.clone();
-        let publisher = Publisher::start(credential(&self.root, &node, &command), move |phase| {
-            // A loop that has ended wants nothing any more.
+        let publisher = Publisher::start(credential, move |phase| {
+            // A loop that has ended follows nothing any more.
             let _ = wake.send(events::Wake::Desired(phase));
         });
         match publisher {
@@ -100,7 +94,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
             "--dry-run goes with --once: a loop that changes nothing has no end",
         ));
     }
-    let _held = if wanted.pod { pod::turn(&scope.root)? } else { hold(&scope.root)? };
+    let _held = if wanted.pod { pod::turn(&scope.root)? } else { alone::hold(&scope.root)? };
     shim::journal::init();
     if let Some(why) = node::without_plugin(&scope.root) {
         return without(&scope, &why);
@@ -117,26 +111,6 @@ fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
     // Whoever started it waits for this word.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     Ok(print::report(scope.global.output, &changed))
-}
-
-/// The lock of the one `watch` that may run; it ends with the process.
-fn hold(root: &Root) -> Result<Flock<File>, Failure> {
-    let path = root.at(WATCH_LOCK);
-    let failed =
-        |e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("lock {}: {e}", path.display()));
-    if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
-        trust::create_dir(dir, 0o755).map_err(|e| failed(&e))?;
-    }
-    let mut options = File::options();
-    let (file, _) = trust::open_regular(options.write(true).create(true).truncate(false), &path)
-        .map_err(|e| failed(&e))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(held) => Ok(held),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-            Err(Failure::later(format!("another watch runs here: {} is locked", path.display())))
-        }
-        Err((_, error)) => Err(failed(&error)),
-    }
 }
 
 /// What one round found and did.

@@ -9,12 +9,9 @@
 //! The unit may do more (it has units of its own for proofs and sweeps), so it does not wait for a pod to end; while one has yet
 //! to notice, the unit's own tries are refused by the lock.
 
-use std::fs::File;
 use std::time::Duration;
 
-use nix::fcntl::Flock;
-
-use super::hold;
+use super::alone::{Alone, hold};
 use crate::exit::{Exit, Failure};
 use crate::places::{Root, WATCH_UNIT};
 use crate::print;
@@ -36,7 +33,7 @@ pub fn unit_runs(root: &Root) -> bool {
 ///
 /// # Errors
 /// The lock cannot be had for another reason than that somebody has it.
-pub fn turn(root: &Root) -> Result<Flock<File>, Failure> {
+pub fn turn(root: &Root) -> Result<Alone, Failure> {
     let mut said = String::new();
     loop {
         let why = if unit_runs(root) {

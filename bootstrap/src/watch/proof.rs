@@ -3,6 +3,8 @@
 //! *Shape* of `RUN/proof/NETWORK.json`: `{"version":1,"network":"new","name":"cilium","turn":2,"bootID":"..","failed":"ADD: .."}`, without
 //! `failed` where the network attached, checked and detached. `turn` counts the lives of the network's agent, and the tries, in this boot.
 
+pub mod said;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,6 +49,12 @@ pub struct Kept {
 #[must_use]
 pub fn directory(layout: &Layout, side: Side) -> PathBuf {
     layout.run_dir.join(PROOF).join(side.as_str())
+}
+
+/// What the plugins answered and wrote to stderr in the last proof of one network, for root alone.
+#[must_use]
+pub fn answers(layout: &Layout, side: Side) -> PathBuf {
+    directory(layout, side).join("answers.log")
 }
 
 /// Where a proof of `side` leaves its result.

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -20,7 +21,7 @@ use shim::policy::{Network, Policy};
 use shim::store::{Key, Store};
 use shim::{file, trust};
 
-use super::proof::{Kept, directory, result};
+use super::proof::{Kept, answers, directory, result, said};
 use crate::change::{self, Write};
 use crate::cli::{Global, Prove};
 use crate::conf::conf;
@@ -48,8 +49,9 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
     let now = Moment::now().map_err(|e| Failure::new(Exit::Failed, e))?;
     let dir = directory(&settings.layout, side);
-    let scene = Scene::set_up(dir, network, wanted)?;
-    let failed = scene.attach(&format!("crossfade-proof-{side}-{}", now.boottime_ms)).err();
+    let answers = answers(&settings.layout, side);
+    let mut scene = Scene::set_up(dir, network, wanted, &answers)?;
+    let failed = scene.attach(&format!("crossfade-proof-{side}-{}", now.boottime_ms), &list).err();
     let kept = Kept {
         version: 1,
         network: side.to_string(),
@@ -74,25 +76,36 @@ struct Scene {
     shim: PathBuf,
     search: String,
     netns: PathBuf,
+    /// What the plugins answer, and their stderr: nobody knows what is in it, so it is root's alone.
+    answers: File,
+    /// Where that is.
+    answers_path: PathBuf,
     _alone: Flock<File>,
 }
 
 impl Scene {
-    fn set_up(dir: PathBuf, network: &Network, wanted: &Prove) -> Result<Self, Failure> {
+    fn set_up(dir: PathBuf, network: &Network, wanted: &Prove, answers: &Path) -> Result<Self, Failure> {
         let failed =
             |what: &str, e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{what}: {e}"));
         file::create_private_dir(&dir).map_err(|e| failed("make a directory", &e))?;
         let lock = dir.join("alone");
         let mut options = File::options();
-        let (lock, _) = trust::open_regular(options.write(true).create(true).truncate(false), &lock)
-            .map_err(|e| failed("lock", &e))?;
+        let (lock, _) =
+            trust::open_regular(options.write(true).create(true).truncate(false).mode(file::PRIVATE), &lock)
+                .map_err(|e| failed("lock", &e))?;
         let alone = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, e)| Failure::later(format!("another proof of {} runs: {e}", wanted.network)))?;
+        let mut options = File::options();
+        let options = options.append(true).create(true).mode(file::PRIVATE);
+        let (answers_file, _) = trust::open_regular(options, answers).map_err(|e| failed("answers", &e))?;
+        answers_file.set_len(0).map_err(|e| failed("answers", &e))?;
         let bin_dirs: Vec<PathBuf> = match wanted.bin_dirs.as_slice() {
             [] => BIN_DIRS.iter().map(PathBuf::from).filter(|dir| dir.is_dir()).collect(),
             named => named.to_vec(),
         };
         let installed = bin_dirs.iter().map(|dir| dir.join(PLUGIN)).find(|path| path.is_file());
+        let shim = installed.unwrap_or_else(|| PACKAGED_PLUGIN.into());
+        trust::open(&shim).map_err(|e| failed("the plugin", &e))?;
         let policy = dir.join("policy.json");
         let text = json!({
             "version": 1,
@@ -103,43 +116,51 @@ impl Scene {
             .map_err(|e| failed("write the proof's policy", &e))?;
         Ok(Self {
             layout: Layout { state_dir: dir.join("state"), run_dir: dir.join("run"), policy: Some(policy) },
-            shim: installed.unwrap_or_else(|| PACKAGED_PLUGIN.into()),
+            shim,
             search: joined(&bin_dirs),
             netns: Path::new(NETNS_DIR).join(format!("crossfade-proof-{}", wanted.network)),
+            answers: answers_file,
+            answers_path: answers.into(),
             _alone: alone,
         })
     }
 
     /// Ends what an earlier proof left, then attaches, checks and detaches.
-    fn attach(&self, id: &str) -> Result<(), String> {
-        self.end_leftovers()?;
+    fn attach(&mut self, id: &str, list: &Conflist) -> Result<(), String> {
+        self.end_leftovers(list)?;
         unpin(&self.netns);
         pin(&self.netns).map_err(|e| format!("make a namespace at {}: {e}", self.netns.display()))?;
         let key = Key::new(id, IFNAME);
-        let attached = self.call("ADD", &key, None).and_then(|reply| {
+        let attached = self.call("ADD", &key, None, list).and_then(|reply| {
             let ips = reply["ips"].as_array().map_or(0, Vec::len);
             if ips == 0 {
-                return Err(format!("ADD: its result has no address: {reply}"));
+                return Err("ADD: its result has no address".into());
             }
-            self.call("CHECK", &key, Some(&reply)).map(drop)
+            self.call("CHECK", &key, Some(&reply), list).map(drop)
         });
-        let detached = self.call("DEL", &key, None).map(drop);
+        let detached = self.call("DEL", &key, None, list).map(drop);
         unpin(&self.netns);
         attached.and(detached)
     }
 
-    fn end_leftovers(&self) -> Result<(), String> {
+    fn end_leftovers(&mut self, list: &Conflist) -> Result<(), String> {
         let (left, _) =
             Store::new(&self.layout).all().map_err(|e| format!("records of earlier proofs: {e}"))?;
         for record in left {
             let key = Key::new(record.intent.container_id, record.intent.ifname);
-            self.call("DEL", &key, None).map_err(|why| format!("what an earlier proof left: {why}"))?;
+            self.call("DEL", &key, None, list).map_err(|why| format!("what an earlier proof left: {why}"))?;
         }
         Ok(())
     }
 
-    /// Calls the shim as a runtime does; its reply, or its error in words.
-    fn call(&self, verb: &str, key: &Key, previous: Option<&Value>) -> Result<Value, String> {
+    /// Calls the shim as a runtime does; its reply, or its error in words that everybody may read.
+    fn call(
+        &mut self,
+        verb: &str,
+        key: &Key,
+        previous: Option<&Value>,
+        list: &Conflist,
+    ) -> Result<Value, String> {
         let named = |why: &dyn std::fmt::Display| format!("{verb}: {why}");
         let whole = conf(&self.layout, DEFAULT_NAME, "1.0.0", &std::collections::BTreeSet::new());
         let whole: Value = serde_json::from_slice(&whole).map_err(|e| named(&e))?;
@@ -158,7 +179,8 @@ impl Scene {
         // A namespace that is gone is an empty path to a DEL.
         let netns = if self.netns.exists() { self.netns.as_path() } else { Path::new("") };
         command.env("CNI_NETNS", netns).env("CNI_PATH", &self.search);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(self.answers.try_clone().map_err(|e| named(&e))?);
         let mut child = command.spawn().map_err(|e| format!("{verb}: start {}: {e}", self.shim.display()))?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(input.to_string().as_bytes()).map_err(|e| named(&e))?;
@@ -168,11 +190,11 @@ impl Scene {
         if output.status.success() {
             return Ok(reply);
         }
-        let text = |key: &str| reply[key].as_str().unwrap_or_default().to_owned();
-        Err(match text("msg") {
-            msg if msg.is_empty() => format!("{verb}: {}", output.status),
-            msg => format!("{verb}: {msg} {}", text("details")).trim_end().to_owned(),
-        })
+        // A disk that is full takes the answer, not the verdict.
+        let kept = self.answers.write_all(&output.stdout).is_ok();
+        let why = said::public(verb, &reply, list).unwrap_or_else(|| format!("{verb}: {}", output.status));
+        let where_to = format!("; {} has its answer, for root alone", self.answers_path.display());
+        Err(if kept { why + &where_to } else { why })
     }
 }
 

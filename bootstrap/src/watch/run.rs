@@ -6,11 +6,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
-use shim::policy::Phase;
 use shim::process::Process;
 use tracing::{info, warn};
 
 use super::decide::{Decision, decide};
+use super::desired::{self, Desired};
 use super::document;
 use super::events::{Events, Wake, signals};
 use super::facts::{Facts, Known, Usual, prints};
@@ -89,9 +89,7 @@ struct Watch<'a> {
     prints: BTreeMap<PathBuf, Option<String>>,
     publisher: Option<Box<dyn Publish>>,
     reported: Option<NodeReport>,
-    /// What happened outside of a round.
-    pending: Vec<Happened>,
-    refused: Option<String>,
+    desired: Desired,
     said: String,
     off: bool,
 }
@@ -113,8 +111,7 @@ impl<'a> Watch<'a> {
             usual: None,
             prints: BTreeMap::new(),
             reported: None,
-            pending: Vec::new(),
-            refused: None,
+            desired: Desired::default(),
             said: String::new(),
             off: false,
         })
@@ -131,7 +128,7 @@ impl<'a> Watch<'a> {
         loop {
             match next.take() {
                 Some(Wake::Stop) => return None,
-                Some(Wake::Desired(phase)) => self.flip(&phase),
+                Some(Wake::Desired(phase)) => self.desired.set(phase),
                 Some(Wake::NotStarted(unit, why)) => self.not_started(&unit, why),
                 Some(Wake::Changed | Wake::Hangup) | None => {}
             }
@@ -164,7 +161,16 @@ impl<'a> Watch<'a> {
     /// One round. `changed` tells that files may be others than before; a quiet tick finds out by their stat. Returns how
     /// long to wait for the next.
     fn round(&mut self, changed: bool) -> Duration {
-        let facts = self.look(changed);
+        let mut facts = self.look(changed);
+        if changed && self.publisher.is_none() {
+            // kubelet may have come to this node, or node.json have said otherwise, since.
+            self.publisher = self.scope.publisher(&self.wake);
+            self.reported = None;
+        }
+        if self.follow(&facts) {
+            self.facts = Some(facts);
+            facts = self.look(true);
+        }
         if facts.node.conf_dir == Mode::Without {
             // What is in force stays as it is until the next boot; the next start of this program ends at once.
             info!(event = "Ended", "node.json says confDir none: there is nothing to watch");
@@ -172,6 +178,7 @@ impl<'a> Watch<'a> {
             return Duration::ZERO;
         }
         self.memory.polls = self.events.polls();
+        self.memory.unmet = self.desired.unmet().cloned();
         let mut decision = decide(&facts, &self.memory, self.me);
         let failed = self.carry_out(&facts, &mut decision);
         if failed != self.memory.failed {
@@ -183,9 +190,11 @@ impl<'a> Watch<'a> {
         self.memory = decision.memory.clone();
         self.off = decision.report.reason == Reason::SwitchedOff;
         let wait = self.wait(&decision, failed.is_some());
+        let unmeasured = self.memory.unmeasured.clone();
         self.report(&facts, decision);
         self.facts = Some(facts);
-        wait
+        // What the report itself met is a finding of the next round.
+        if self.memory.unmeasured == unmeasured { wait } else { wait.min(WAITING) }
     }
 
     fn look(&mut self, changed: bool) -> Facts {
@@ -295,33 +304,26 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Follows a wish for a phase, if node.json allows it; a wish is answered once.
-    fn flip(&mut self, wish: &str) {
-        let Some(facts) = &self.facts else { return };
-        let Ok(held) = &facts.policy else { return };
-        if held.policy.phase().as_str() == wish {
-            self.refused = None;
-            return;
-        }
-        let allowed = Phase::parse(wish)
-            .ok_or_else(|| format!("it is none of {}", Phase::ALL.map(Phase::as_str).join(", ")))
-            .and_then(|phase| match (facts.node.follows_desired, facts.node.allowed.contains(&phase)) {
-                (false, _) => Err("node.json does not follow wishes (desired)".to_owned()),
-                (_, false) => Err("node.json does not allow it (allowed)".to_owned()),
-                _ => Ok(phase),
-            });
-        let flipped = allowed.and_then(|phase| {
-            let set = policy::set(&facts.layout, phase, false, false);
-            set.map(drop).map_err(|failure| failure.findings.join("; "))
-        });
-        match flipped {
-            Ok(()) => self.refused = None,
-            Err(why) if self.refused.as_deref() != Some(wish) => {
-                self.refused = Some(wish.to_owned());
-                let message = format!("crossfade/desired wishes for phase {wish:?}: {why}");
-                self.pending.push(Happened { reason: "FlipRefused", warning: true, message });
+    /// Flips the policy to the phase that the Node's annotation asks for, where it is due; whether it was flipped.
+    fn follow(&mut self, facts: &Facts) -> bool {
+        let held = facts.policy.as_ref().ok();
+        let node = desired::Node {
+            now: facts.now,
+            phase: held.map(|held| held.policy.phase()),
+            policy: held.map(|held| held.sha256.as_str()),
+            follows: facts.node.follows_desired,
+            allowed: &facts.node.allowed,
+            is_off: facts.off.is_some(),
+        };
+        let Some(phase) = self.desired.step(node) else { return false };
+        match policy::set(&facts.layout, phase, false, false) {
+            Ok(_) => true,
+            Err(failure) => {
+                let is_no = failure.exit == Exit::No;
+                let kind = if is_no { desired::Kind::Refused } else { desired::Kind::Failed };
+                self.desired.failed(kind, &failure.findings.join("; "), node);
+                false
             }
-            Err(_) => {}
         }
     }
 
@@ -336,14 +338,13 @@ impl<'a> Watch<'a> {
             () if self.events.polls() => POLLING,
             () => STEADY,
         };
+        let usual = self.desired.wait(self.began.elapsed()).map_or(usual, |due| usual.min(due));
         // systemd asks for a sign of life twice in its time.
         sd_notify::watchdog_enabled().map_or(usual, |watchdog| usual.min(watchdog / 2))
     }
 
     fn report(&mut self, facts: &Facts, decision: Decision) {
-        let mut happened = std::mem::take(&mut self.pending);
-        happened.extend(decision.happened);
-        for one in &happened {
+        for one in &decision.happened {
             let phase = decision.document.phase.as_deref().unwrap_or("unknown");
             if one.warning {
                 warn!(event = one.reason, phase, "{}", one.message);
@@ -357,13 +358,12 @@ impl<'a> Watch<'a> {
         }
         if let Some(path) = &facts.node.report.textfile {
             let text = textfile::text(&decision.document, textfile::booted_secs());
-            if let Err(error) = apply::report(path, text.as_bytes()) {
-                warn!(event = "Failed", "write {}: {error}", path.display());
-            }
+            let written = apply::metrics(path, text.as_bytes());
+            self.memory.unmeasured = written.err().map(|error| format!("{}: {error}", path.display()));
         }
-        let news = self.reported.as_ref() != Some(&decision.report) || !happened.is_empty();
+        let news = self.reported.as_ref() != Some(&decision.report) || !decision.happened.is_empty();
         if let Some(publisher) = self.publisher.as_ref().filter(|_| news) {
-            publisher.publish(&decision.report, &happened);
+            publisher.publish(&decision.report, &decision.happened);
         }
         self.said = format!("{}: {}", decision.report.reason.as_str(), decision.report.message);
         self.reported = Some(decision.report);

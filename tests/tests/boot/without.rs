@@ -57,6 +57,8 @@ fn ensure_labels_alone(machine: &mut Machine) -> Result<()> {
         machine.show("crossfade-watch.service", "ExecMainStartTimestamp").is_empty(),
         "watch was started"
     );
+    ensure!(machine.show("crossfade-retract.service", "ConditionResult") == "yes", "nothing is taken back");
+    ensure!(machine.show("crossfade-retract.service", "ActiveState") == "active", "nothing is taken back");
     let failed = machine.run(&["systemctl", "list-units", "--failed", "--no-legend"])?;
     ensure!(failed.trim().is_empty(), "failed: {failed}");
     machine.run(&["crossfade-bootstrap", "status", "--wait"]).map(drop)

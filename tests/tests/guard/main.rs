@@ -43,6 +43,7 @@ fn main() -> Result<ExitCode> {
             a_conf_of_others_that_cannot_be_removed_keeps_the_node_from_being_ready;
         proving:
             a_network_is_proven_before_its_conf_comes,
+            a_secret_that_a_plugin_tells_in_a_proof_is_kept,
             what_a_killed_proof_left_is_ended_by_the_next;
         trace:
             our_file_is_only_ever_the_target_of_a_rename;

@@ -117,7 +117,8 @@ pub(crate) fn a_network_is_proven_before_its_conf_comes() -> Result<()> {
     lab.stubs.write("spy", &Stub::answering(Reply::fail(11, "no tunnel yet", "")))?;
     lab.ready(true)?;
     let status = lab.expect_proof("failed")?;
-    ensure!(status["message"].to_string().contains("no tunnel yet"), "{status:#}");
+    let message = status["message"].to_string();
+    ensure!(message.contains("spy") && message.contains("code 11"), "{status:#}");
     ensure!(!lab.scene.ours().exists(), "our conf came although the proof failed");
     lab.expect_nothing()?;
     lab.stubs.write("spy", &Stub::answering(passing()))?;
@@ -140,6 +141,41 @@ pub(crate) fn a_network_is_proven_before_its_conf_comes() -> Result<()> {
     until("the next proof", LIMIT, || Ok((lab.log().calls()?.len() == 6).then_some(())))?;
     lab.expect_proof("passed")?;
     lab.expect_nothing()?;
+    end(watch)
+}
+
+/// What a plugin says in a proof that fails may hold a token: it is kept for root, and told to nobody else.
+pub(crate) fn a_secret_that_a_plugin_tells_in_a_proof_is_kept() -> Result<()> {
+    const CANARY: &str = "canary-0c41f7";
+    let lab = Proving::new()?;
+    let said = |code| Reply::fail(code, &format!("token {CANARY}"), &format!("of {CANARY}"));
+    let loud = |reply: Reply| reply.first(Act::Stderr(format!("stderr {CANARY}\n")));
+    let result = json!({ "cniVersion": "1.0.0", "ips": [], "dns": { "search": [CANARY] } });
+    let torn = Reply::text(&format!("{{\"cniVersion\":\"1.0.0\",\"ips\":[{{\"address\":\"{CANARY}\"}}]}}"));
+    let add = |reply: Reply| Stub::answering(loud(reply));
+    let stubs = [
+        ("an ADD that fails", add(said(11))),
+        ("a result without an address", add(Reply::json(&result))),
+        ("a result that is none", add(torn)),
+        ("a CHECK that fails", add(passing()).on("CHECK", loud(said(100)))),
+        ("a DEL that fails", add(passing()).on("DEL", loud(said(999)))),
+    ];
+    let watch = lab.watch()?;
+    for (what, stub) in stubs {
+        lab.stubs.write("spy", &stub)?;
+        lab.ready(true)?;
+        let status = lab.expect_proof("failed").context(what)?;
+        ensure!(!status.to_string().contains(CANARY), "{what}: {status:#}");
+        let answers = lab.scene.outside("/run/crossfade/proof/old/answers.log");
+        ensure!(fs::read_to_string(&answers)?.contains(CANARY), "{what}: nobody can say why it failed");
+        ensure!(fs::metadata(&answers)?.permissions().mode() & 0o777 == 0o600, "others can read {what}");
+        for public in [lab.dir.join("said"), watch.log().to_path_buf()] {
+            let text = fs::read_to_string(&public)?;
+            ensure!(!text.contains(CANARY), "{what}: {}: {text}", public.display());
+        }
+        lab.stubs.write("spy", &Stub::answering(passing()))?;
+        lab.ready(false)?;
+    }
     end(watch)
 }
 

@@ -6,6 +6,7 @@ mod client;
 mod credentials;
 mod deploy;
 mod kubelet;
+mod leaving;
 mod outage;
 mod pki;
 mod publisher;
@@ -40,6 +41,7 @@ fn main() -> Result<ExitCode> {
         outage::trials(),
         watching::trials(),
         deploy::trials(),
+        leaving::trials(),
     ]
     .into_iter()
     .flatten()

@@ -129,6 +129,11 @@ impl Publisher {
         self.next("desired")
     }
 
+    /// Waits until it hands on that there is no desired phase any more.
+    pub(crate) fn withdrawn(&mut self) -> Result<()> {
+        self.next("withdrawn").map(drop)
+    }
+
     fn next(&mut self, word: &str) -> Result<String> {
         match self.lines.recv_timeout(WITHIN * 2) {
             Ok(line) => match line.split_once(' ') {

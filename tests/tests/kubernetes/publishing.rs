@@ -19,6 +19,7 @@ lab::trials![
     events_are_on_the_node_and_counted_up,
     network_unavailable_is_cleared_only_where_allowed,
     desired_is_handed_on_once_per_value,
+    events_of_one_moment_are_all_written,
 ];
 
 fn publisher(scene: &Scene) -> Result<(Credential, Publisher)> {
@@ -234,12 +235,30 @@ fn desired_is_handed_on_once_per_value() -> Result<()> {
     scene.annotate("crossfade/desired", &json!("new"))?;
     ensure!(publisher.desired()? == "new", "another value");
     scene.annotate("crossfade/desired", &Value::Null)?;
+    publisher.withdrawn()?;
     scene.annotate("crossfade/desired", &json!("new"))?;
-    ensure!(publisher.desired()? == "new", "the same value, wished for anew");
+    ensure!(publisher.desired()? == "new", "the same value, asked for anew");
     let long = "x".repeat(5000);
     scene.annotate("crossfade/desired", &json!(long))?;
     ensure!(publisher.desired()? == long[..256], "as much as it takes to name it");
     // What it hands on, it does not act on.
     ensure!(scene.node()?["metadata"]["labels"]["crossfade/phase"] == "old", "flipped by itself");
+    Ok(())
+}
+
+/// What happened in one round has one moment, and events are named by theirs.
+fn events_of_one_moment_are_all_written() -> Result<()> {
+    let scene = Scene::registered("at-once")?;
+    let (_credential, mut publisher) = publisher(&scene)?;
+    publisher.publish(&ready("old"))?;
+    let event = |number: usize| json!({ "event": format!("Number{number}"), "message": "at once" });
+    let events: Vec<Value> = (0..9).map(event).collect();
+    publisher.publish(&json!({ "events": events }))?;
+    let mut told: Vec<String> =
+        scene.events()?.iter().filter_map(|event| event["reason"].as_str().map(str::to_owned)).collect();
+    told.sort();
+    let expected: Vec<String> = (0..9).map(|number| format!("Number{number}")).collect();
+    ensure!(told == expected, "{told:?}");
+    ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
     Ok(())
 }

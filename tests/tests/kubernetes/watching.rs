@@ -15,6 +15,8 @@ use super::tree::{POLICY, Tree};
 lab::trials![
     the_node_follows_the_truth,
     desired_flips_to_an_allowed_phase_and_to_no_other,
+    desired_is_followed_once_what_stood_in_the_way_is_gone,
+    desired_has_its_last_value,
     a_node_that_follows_nobody_says_so,
     network_unavailable_is_cleared_where_nobody_else_writes_it,
     switched_off_is_its_last_word,
@@ -145,6 +147,75 @@ fn desired_flips_to_an_allowed_phase_and_to_no_other() -> Result<()> {
     Ok(())
 }
 
+/// A phase that met a full disk, an `allowed` without it, or a policy that cannot be used is followed when that is mended, with the
+/// annotation untouched; meanwhile event and condition name it.
+fn desired_is_followed_once_what_stood_in_the_way_is_gone() -> Result<()> {
+    let settings = json!({ "confDir": "private", "proof": "probe", "desired": "node-annotation", "allowed": ["both-old"],
+        "kubelet": { "kubeconfig": "/etc/kubernetes/kubelet.conf" } });
+    let watched = Watched::new("patient", &settings, ["generic", "generic", "old"])?;
+    watched.set_ready("old")?;
+    watched.set_ready("new")?;
+    watched.says("True", "NetworkReady")?;
+    watched.scene.annotate("crossfade/desired", &json!("both-new"))?;
+    watched.event("FlipRefused", "both-new")?;
+    let names = |node: &Value| says(node)[2].contains("asks for phase \"both-new\"");
+    watched.scene.until("the condition names the refused phase", names)?;
+    let mut allowed = settings.clone();
+    allowed["allowed"] = json!(["both-old", "both-new", "new"]);
+    watched.tree.settings(&allowed)?;
+    watched.label("both-new")?;
+    watched.scene.until("the condition names it no more", |node| !names(node))?;
+
+    // Nothing can be written beside the policy.
+    let dir = watched.tree.path("etc/crossfade");
+    nix::mount::mount(Some(&dir), &dir, None::<&str>, nix::mount::MsFlags::MS_BIND, None::<&str>)?;
+    let read_only =
+        nix::mount::MsFlags::MS_BIND | nix::mount::MsFlags::MS_REMOUNT | nix::mount::MsFlags::MS_RDONLY;
+    nix::mount::mount(None::<&str>, &dir, None::<&str>, read_only, None::<&str>)?;
+    watched.scene.annotate("crossfade/desired", &json!("both-old"))?;
+    let failed = watched.event("FlipFailed", "both-old");
+    nix::mount::umount2(&dir, nix::mount::MntFlags::MNT_DETACH)?;
+    failed?;
+    watched.label("both-old")?;
+
+    let policy = watched.tree.read(POLICY)?;
+    watched.tree.write(POLICY, "{")?;
+    watched.says("False", "BadSettings")?;
+    watched.scene.annotate("crossfade/desired", &json!("new"))?;
+    watched.event("FlipFailed", "\"new\"")?;
+    watched.tree.write(POLICY, &policy)?;
+    watched.label("new")
+}
+
+/// Values that follow each other faster than they are looked at, and one that was taken back.
+fn desired_has_its_last_value() -> Result<()> {
+    let settings = json!({ "desired": "node-annotation", "allowed": ["both-old", "both-new", "new"] });
+    let watched = Watched::new("hasty", &settings, ["generic", "generic", "old"])?;
+    watched.set_ready("old")?;
+    watched.set_ready("new")?;
+    watched.says("True", "NetworkReady")?;
+    for phase in ["both-old", "new", "both-old", "new", "both-old", "new", "both-new"] {
+        watched.scene.annotate("crossfade/desired", &json!(phase))?;
+    }
+    watched.label("both-new")?;
+    // A flip by hand against the annotation is flipped back; without it, it stays.
+    let by_hand = |phase: &str| -> Result<()> {
+        let set = watched.tree.bootstrap(&["policy", "set", phase])?.output()?;
+        ensure!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+        Ok(())
+    };
+    by_hand("both-old")?;
+    until("the policy's way back", WITHIN, || {
+        let policy: Value = serde_json::from_str(&watched.tree.read(POLICY)?)?;
+        Ok((policy["both"]["primary"] == "new").then_some(()))
+    })?;
+    watched.scene.annotate("crossfade/desired", &Value::Null)?;
+    watched.scene.annotate("crossfade/desired", &json!("nonsense"))?;
+    watched.event("FlipRefused", "nonsense")?;
+    by_hand("both-old")?;
+    watched.label("both-old")
+}
+
 fn a_node_that_follows_nobody_says_so() -> Result<()> {
     let watched = Watched::new("unmoved", &json!({ "allowed": ["new"] }), ["generic", "generic", "old"])?;
     watched.set_ready("old")?;
@@ -179,7 +250,11 @@ fn switched_off_is_its_last_word() -> Result<()> {
     watched.tree.write("etc/crossfade/disabled", "")?;
     let status = until("the end of watch", WITHIN, || Ok(watched.watch.try_wait()?))?;
     ensure!(status.success(), "{status}: {}", watched.tree.read("watch.log")?);
-    ensure!(says(&watched.scene.node()?)[..2] == ["False", "SwitchedOff"], "{}", watched.scene.node()?);
+    let node = watched.scene.node()?;
+    ensure!(says(&node)[..2] == ["False", "SwitchedOff"], "{node}");
+    let metadata = &node["metadata"];
+    ensure!(metadata["labels"]["crossfade/phase"].is_null(), "{}", metadata["labels"]);
+    ensure!(metadata["annotations"]["crossfade/observed"].is_null(), "{}", metadata["annotations"]);
     Ok(())
 }
 

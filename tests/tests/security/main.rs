@@ -1,6 +1,7 @@
-//! The shim's defences as black-box tests of the release program; docs/security.md names each with the threat that it meets.
+//! The programs' defences as black-box tests of the release; docs/security.md names each with the threat that it meets.
 //!
-//! Each file is what an attack goes through: files, state, binaries, input, environment, netns, probes, logs, the program itself.
+//! Each file is what an attack goes through: files, state, binaries, input, environment, netns, probes, logs, the program itself, and
+//! other users of the node.
 
 mod artefact;
 mod binary;
@@ -14,6 +15,7 @@ mod race;
 mod ready;
 mod secrets;
 mod size;
+mod strangers;
 mod table;
 
 use std::process::ExitCode;
@@ -42,6 +44,7 @@ fn all_trials() -> Vec<Trial> {
         ready::trials(),
         secrets::trials(),
         size::trials(),
+        strangers::trials(),
         table::trials(),
     ];
     files.into_iter().flatten().collect()

@@ -27,7 +27,7 @@ fn named(document: &str) -> BTreeSet<String> {
 }
 
 /// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/trust.rs, and
-/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs.
+/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs, `bootstrap::..` one of the node's program.
 fn exists(name: &str) -> Result<()> {
     let parts: Vec<&str> = name.split("::").collect();
     let workspace = lab::dist::workspace();
@@ -35,11 +35,13 @@ fn exists(name: &str) -> Result<()> {
         fs::read_to_string(workspace.join(&file)).with_context(|| format!("{name}: no {file}"))
     };
     match parts.as_slice() {
-        ["shim", path @ .., "tests", test] => {
-            let text = read(format!("shim/src/{}.rs", path.join("/")))?;
+        [member @ ("shim" | "bootstrap"), path @ .., "tests", test] => {
+            let text = read(format!("{member}/src/{}.rs", path.join("/")))?;
             ensure!(text.contains(&format!("#[test]\n    fn {test}()")), "{name}: no such unit test");
         }
-        ["shim", ..] => bail!("{name}: a unit test is named shim::PATH::tests::NAME"),
+        [member @ ("shim" | "bootstrap"), ..] => {
+            bail!("{name}: a unit test is named {member}::PATH::tests::NAME")
+        }
         [program, topic, test] => {
             let text = read(format!("tests/tests/{program}/{topic}.rs"))?;
             let list =

@@ -20,6 +20,7 @@ use crate::watch::probe::Asked;
 use crate::watch::proof::Kept;
 
 mod boots;
+mod told;
 
 const ME: Process = Process { pid: 1, start: 1 };
 const DIR: &str = "/etc/cni/net.d";

@@ -1,0 +1,230 @@
+//! The phase that the Node's annotation `crossfade/desired` asks for, and what is to be done about it: pure.
+//!
+//! It is compared with the policy in every round, until the policy is in that phase or the annotation is taken back. So a flip that met a
+//! full disk, a held lock, a policy that could not be used, or a node.json that did not allow it is made as soon as it can be. What
+//! stands in the way is an event once, and in the condition and status.json for as long as it does.
+
+use std::time::Duration;
+
+use shim::policy::Phase;
+
+/// The pause after a try that failed; doubled each time, up to [`LONGEST`].
+const PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause after a try that failed.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What the annotation asks for, and how far that is.
+#[derive(Debug, Clone, Default)]
+pub struct Desired {
+    value: Option<String>,
+    tried: Option<Tried>,
+    unmet: Option<Unmet>,
+}
+
+/// The last try that failed.
+#[derive(Debug, Clone)]
+struct Tried {
+    at: Duration,
+    /// The policy that it was made on: another one is another case.
+    policy: Option<String>,
+    failures: u32,
+}
+
+/// Why the node is not in the desired phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    /// Whether it takes a person.
+    pub kind: Kind,
+    /// In one sentence, with the phase.
+    pub message: String,
+}
+
+/// What kind of obstacle it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The settings do not allow it.
+    Refused,
+    /// Something failed, and is tried again.
+    Failed,
+}
+
+impl Kind {
+    /// The reason of its event.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "FlipRefused",
+            Self::Failed => "FlipFailed",
+        }
+    }
+}
+
+/// What it is compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Node<'a> {
+    /// Since `watch` began.
+    pub now: Duration,
+    /// The policy's phase; none while the policy cannot be used.
+    pub phase: Option<Phase>,
+    /// SHA-256 of the policy's bytes.
+    pub policy: Option<&'a str>,
+    /// node.json follows the annotation.
+    pub follows: bool,
+    /// The phases that node.json allows.
+    pub allowed: &'a [Phase],
+    /// Crossfade is switched off.
+    pub is_off: bool,
+}
+
+impl Desired {
+    /// The annotation has this value now; none is none.
+    pub fn set(&mut self, value: Option<String>) {
+        if self.value != value {
+            *self = Self { value, ..Self::default() };
+        }
+    }
+
+    /// The phase to flip to now, if any.
+    pub fn step(&mut self, node: Node<'_>) -> Option<Phase> {
+        let Some(value) = self.value.clone().filter(|_| !node.is_off) else {
+            self.unmet = None;
+            return None;
+        };
+        let phase = Phase::parse(&value);
+        if phase.is_some() && phase == node.phase {
+            (self.tried, self.unmet) = (None, None);
+            return None;
+        }
+        let phase = match phase {
+            None => {
+                let phases = Phase::ALL.map(Phase::as_str).join(", ");
+                return self.stands(Kind::Refused, &format!("expected one of {phases}"));
+            }
+            Some(_) if !node.follows => {
+                return self.stands(Kind::Refused, "node.json does not follow the annotation (desired)");
+            }
+            Some(phase) if !node.allowed.contains(&phase) => {
+                return self.stands(Kind::Refused, "node.json does not allow it (allowed)");
+            }
+            Some(_) if node.phase.is_none() => {
+                return self.stands(
+                    Kind::Failed,
+                    "the policy cannot be used; it is followed as soon as that is mended",
+                );
+            }
+            Some(phase) => phase,
+        };
+        let is_due = self.tried.as_ref().is_none_or(|tried| {
+            tried.policy.as_deref() != node.policy || node.now.saturating_sub(tried.at) >= tried.pause()
+        });
+        is_due.then_some(phase)
+    }
+
+    /// The flip was refused or failed.
+    pub fn failed(&mut self, kind: Kind, why: &str, node: Node<'_>) {
+        let policy = node.policy.map(str::to_owned);
+        let before =
+            self.tried.as_ref().filter(|tried| tried.policy == policy).map_or(0, |tried| tried.failures);
+        self.tried = Some(Tried { at: node.now, policy, failures: before + 1 });
+        self.stands(kind, why);
+    }
+
+    /// What stands in the way.
+    #[must_use]
+    pub const fn unmet(&self) -> Option<&Unmet> {
+        self.unmet.as_ref()
+    }
+
+    /// How long until the next try is due; none where no try is awaited.
+    #[must_use]
+    pub fn wait(&self, now: Duration) -> Option<Duration> {
+        let tried = self.tried.as_ref()?;
+        Some((tried.at + tried.pause()).saturating_sub(now))
+    }
+
+    fn stands(&mut self, kind: Kind, why: &str) -> Option<Phase> {
+        let value = self.value.as_deref().unwrap_or_default();
+        self.unmet =
+            Some(Unmet { kind, message: format!("crossfade/desired asks for phase {value:?}: {why}") });
+        None
+    }
+}
+
+impl Tried {
+    fn pause(&self) -> Duration {
+        (PAUSE * 2u32.saturating_pow(self.failures.saturating_sub(1).min(16))).min(LONGEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[Phase] = &Phase::ALL;
+
+    fn node(now: u64, phase: Option<Phase>, allowed: &'static [Phase]) -> Node<'static> {
+        let now = Duration::from_secs(now);
+        Node { now, phase, policy: phase.map(Phase::as_str), follows: true, allowed, is_off: false }
+    }
+
+    fn asked(value: &str) -> Desired {
+        let mut desired = Desired::default();
+        desired.set(Some(value.into()));
+        desired
+    }
+
+    fn kind(desired: &Desired) -> Option<Kind> {
+        desired.unmet().map(|unmet| unmet.kind)
+    }
+
+    #[test]
+    fn what_stood_in_the_way_is_asked_again_in_every_round() {
+        let mut desired = asked("new");
+        let old = Some(Phase::Old);
+        assert_eq!((desired.step(node(0, old, &[])), kind(&desired)), (None, Some(Kind::Refused)));
+        assert!(desired.unmet().is_some_and(|unmet| unmet.message.contains("\"new\"")));
+        let unfollowed = Node { follows: false, ..node(0, old, ALL) };
+        assert_eq!((desired.step(unfollowed), kind(&desired)), (None, Some(Kind::Refused)));
+        assert_eq!((desired.step(node(1, None, ALL)), kind(&desired)), (None, Some(Kind::Failed)));
+        assert_eq!(desired.step(node(2, old, ALL)), Some(Phase::New));
+        assert_eq!((desired.step(node(3, Some(Phase::New), ALL)), kind(&desired)), (None, None));
+        // Somebody flips it back, and the annotation still asks for it.
+        assert_eq!(desired.step(node(4, old, ALL)), Some(Phase::New));
+    }
+
+    #[test]
+    fn a_try_that_fails_is_made_again_later_and_later_and_at_once_on_another_policy() {
+        let mut desired = asked("new");
+        let old = Some(Phase::Old);
+        let (mut now, mut pauses) = (0, Vec::new());
+        for _ in 0..9 {
+            let began = now;
+            while desired.step(node(now, old, ALL)).is_none() {
+                now += 1;
+            }
+            pauses.push(now - began);
+            desired.failed(Kind::Failed, "no space", node(now, old, ALL));
+            assert!(desired.wait(Duration::from_secs(now)).is_some_and(|wait| wait <= LONGEST));
+        }
+        assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!((desired.step(node(now, old, ALL)), kind(&desired)), (None, Some(Kind::Failed)));
+        assert_eq!(desired.step(node(now, Some(Phase::BothOld), ALL)), Some(Phase::New));
+    }
+
+    #[test]
+    fn the_last_value_counts_and_none_is_forgotten() {
+        let mut desired = asked("nonsense");
+        assert_eq!(
+            (desired.step(node(0, Some(Phase::Old), ALL)), kind(&desired)),
+            (None, Some(Kind::Refused))
+        );
+        desired.set(Some("both-old".into()));
+        assert_eq!(desired.step(node(0, Some(Phase::Old), ALL)), Some(Phase::BothOld));
+        desired.failed(Kind::Failed, "x", node(0, Some(Phase::Old), ALL));
+        desired.set(None);
+        assert_eq!(desired.step(node(0, Some(Phase::Old), ALL)), None);
+        assert_eq!((kind(&desired), desired.wait(Duration::ZERO)), (None, None));
+        let mut desired = asked("new");
+        assert_eq!(desired.step(Node { is_off: true, ..node(0, Some(Phase::Old), ALL) }), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! Who leaves takes its label and annotation off the Node, and its condition says a last word.
+
+use std::fs;
+use std::process::{Output, Stdio};
+
+use anyhow::{Result, ensure};
+use lab::deadline::until;
+use serde_json::{Value, json};
+
+use super::client::MERGE;
+use super::publisher::{Credential, Publisher, WITHIN, ready};
+use super::scene::{Scene, says};
+use super::tree::Tree;
+
+lab::trials![
+    a_final_image_takes_back_what_was_said,
+    a_boot_that_is_switched_off_takes_back_what_was_said,
+    uninstalling_takes_back_what_was_said,
+    a_node_of_which_nothing_was_said_is_not_touched,
+    a_node_that_takes_part_keeps_what_it_says,
+    it_waits_for_kubelet_s_credential,
+    without_an_api_server_it_says_what_to_do_by_hand,
+];
+
+/// A node whose `watch` said something on its Node, and runs no more.
+struct Left {
+    scene: Scene,
+    tree: Tree,
+    credential: Credential,
+}
+
+impl Left {
+    fn new(node: &'static str, conf_dir: &str) -> Result<Self> {
+        let left = Self::silent(node, conf_dir)?;
+        let mut publisher = Publisher::start(&left.credential.kubeconfig(), None)?;
+        publisher.publish(&ready("old"))?;
+        drop(publisher);
+        let others = json!({ "metadata": { "labels": { "other": "x" }, "annotations": { "crossfade/desired": "old" } } });
+        left.scene.admin.patch(&left.scene.path(), MERGE, &others)?.object()?;
+        ensure!(says(&left.scene.node()?)[0] == "True", "{}", left.scene.node()?);
+        Ok(left)
+    }
+
+    fn silent(node: &'static str, conf_dir: &str) -> Result<Self> {
+        let scene = Scene::registered(node)?;
+        let credential = Credential::of_kubelet(scene.server, node)?;
+        let left = Self { scene, tree: tree(node, conf_dir)?, credential };
+        left.give()?;
+        Ok(left)
+    }
+
+    /// Gives kubelet its credential.
+    fn give(&self) -> Result<()> {
+        for (from, to) in [
+            ("ca.pem", "ca.pem"),
+            ("kubelet-client-current.pem", "kubelet-client-current.pem"),
+            ("kubeconfig", "kubelet.conf"),
+        ] {
+            let text = fs::read_to_string(self.credential.dir.join(from))?;
+            self.tree.write(&format!("etc/kubernetes/{to}"), &text)?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+        let Output { status, stdout, stderr } = self.tree.bootstrap(arguments)?.output()?;
+        Ok((
+            status.code(),
+            format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)),
+        ))
+    }
+
+    fn done(&self, arguments: &[&str]) -> Result<String> {
+        let (status, said) = self.run(arguments)?;
+        ensure!(status == Some(0), "{arguments:?} ended with {status:?}: {said}");
+        Ok(said)
+    }
+
+    fn has_left(&self, status: &str, reason: &str) -> Result<Value> {
+        let node = self.scene.node()?;
+        let [now, why, message] = says(&node);
+        ensure!([now, why] == [status, reason] && message.contains("(since 2"), "{:?}", says(&node));
+        let (labels, annotations) = (&node["metadata"]["labels"], &node["metadata"]["annotations"]);
+        ensure!(labels["crossfade/phase"].is_null() && labels["other"] == "x", "{labels}");
+        ensure!(annotations["crossfade/observed"].is_null(), "{annotations}");
+        ensure!(annotations["crossfade/desired"] == "old", "what others say is theirs: {annotations}");
+        Ok(node)
+    }
+}
+
+fn tree(node: &str, conf_dir: &str) -> Result<Tree> {
+    Tree::new(
+        node,
+        &json!({ "confDir": conf_dir, "kubelet": { "kubeconfig": "/etc/kubernetes/kubelet.conf" } }),
+    )
+}
+
+fn a_final_image_takes_back_what_was_said() -> Result<()> {
+    let left = Left::new("final", "none")?;
+    let before = left.scene.node()?;
+    let planned = left.done(&["retract", "--dry-run"])?;
+    ensure!(left.scene.node()? == before, "a dry run wrote on the Node");
+    ensure!(left.done(&["retract"])? == planned, "{planned}");
+    let node = left.has_left("Unknown", "FinalImage")?;
+    let said = left.done(&["retract"])?;
+    ensure!(said.starts_with("keep"), "{said}");
+    ensure!(left.scene.node()? == node, "written at every boot");
+    Ok(())
+}
+
+fn a_boot_that_is_switched_off_takes_back_what_was_said() -> Result<()> {
+    let left = Left::new("off-at-boot", "private")?;
+    left.tree.write("etc/crossfade/disabled", "")?;
+    left.done(&["retract"])?;
+    left.has_left("False", "SwitchedOff").map(drop)
+}
+
+fn uninstalling_takes_back_what_was_said() -> Result<()> {
+    let left = Left::new("uninstalled", "shared")?;
+    let planned = left.done(&["uninstall", "--dry-run"])?;
+    ensure!(says(&left.scene.node()?)[0] == "True", "a dry run wrote on the Node");
+    let done = left.done(&["uninstall"])?;
+    ensure!(planned == done && done.contains("retract"), "{planned}{done}");
+    left.has_left("Unknown", "Removed").map(drop)
+}
+
+fn a_node_of_which_nothing_was_said_is_not_touched() -> Result<()> {
+    let left = Left::silent("silent", "none")?;
+    let before = left.scene.node()?;
+    left.done(&["retract"])?;
+    ensure!(left.scene.node()? == before, "{}", left.scene.node()?);
+    Ok(())
+}
+
+fn a_node_that_takes_part_keeps_what_it_says() -> Result<()> {
+    let left = Left::new("partaker", "private")?;
+    let before = left.scene.node()?;
+    let (status, said) = left.run(&["retract"])?;
+    ensure!(status == Some(3) && said.contains("takes part"), "{status:?}: {said}");
+    ensure!(left.scene.node()? == before, "{}", left.scene.node()?);
+    Ok(())
+}
+
+/// In a first boot kubelet is bootstrapped later than this begins.
+fn it_waits_for_kubelet_s_credential() -> Result<()> {
+    let left = Left::new("patience", "none")?;
+    fs::remove_file(left.tree.path("etc/kubernetes/kubelet.conf"))?;
+    let mut command = left.tree.bootstrap(&["retract", "--timeout", "600"])?;
+    let mut retract = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    left.give()?;
+    let status = until("its end", WITHIN, || Ok(retract.try_wait()?))?;
+    ensure!(status.success(), "{status}");
+    left.has_left("Unknown", "FinalImage").map(drop)
+}
+
+fn without_an_api_server_it_says_what_to_do_by_hand() -> Result<()> {
+    let scene = Scene::registered("unreachable")?;
+    // Nobody listens on the discard port.
+    let credential = Credential::of_kubelet_at(scene.server, "unreachable", "https://127.0.0.1:9")?;
+    let left = Left { scene, tree: tree("unreachable", "none")?, credential };
+    left.give()?;
+    let (status, said) = left.run(&["retract", "--timeout", "1"])?;
+    ensure!(status == Some(75) && said.contains("kubectl label node"), "{status:?}: {said}");
+    // Nobody is kept from leaving by it.
+    left.tree.settings(
+        &json!({ "confDir": "shared", "kubelet": { "kubeconfig": "/etc/kubernetes/kubelet.conf" } }),
+    )?;
+    let said = left.done(&["uninstall"])?;
+    ensure!(said.contains("kubectl label node") && said.contains("not done"), "{said}");
+    Ok(())
+}
