@@ -25,13 +25,16 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-const REASONS: [Reason; 10] = [
+const REASONS: [Reason; 13] = [
     Reason::NetworkReady,
     Reason::WaitingForNetwork,
     Reason::BadSettings,
     Reason::BootFailed,
     Reason::ConfContended,
     Reason::ConfNotFirst,
+    Reason::ConfNotLoaded,
+    Reason::PluginMissing,
+    Reason::RuntimeUnknown,
     Reason::RuntimeRestartNeeded,
     Reason::SwitchedOff,
     Reason::Removed,

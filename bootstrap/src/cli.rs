@@ -106,6 +106,9 @@ pub enum Command {
     /// Attach a scratch namespace to a network, check it and detach it (watch starts it as a unit of its own).
     #[command(hide = true)]
     Prove(Prove),
+    /// Put the package's plugin where the runtime looks for it (watch starts it as a unit of its own).
+    #[command(hide = true)]
+    Place(Place),
 }
 
 /// Options of `status`.
@@ -126,6 +129,9 @@ pub struct Status {
     /// Say only what watch reports, for a pod that has nothing of the node but /run/crossfade; exit status 3 unless the node is ready.
     #[arg(long, conflicts_with_all = ["wait", "follow"])]
     pub reported: bool,
+    /// The runtime.
+    #[command(flatten)]
+    pub runtime: Endpoint,
 }
 
 /// Options of `prove`.
@@ -140,6 +146,15 @@ pub struct Prove {
     pub turn: u64,
     /// Where plugins are; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist].
     #[arg(long = "bin-dir", value_name = "DIR")]
+    pub bin_dirs: Vec<PathBuf>,
+}
+
+/// Options of `place`.
+#[derive(Debug, Args)]
+#[command(before_help = "Example:\n  crossfade-bootstrap place --bin-dir /opt/cni/bin")]
+pub struct Place {
+    /// Where the runtime looks for plugins; may be given more than once.
+    #[arg(long = "bin-dir", value_name = "DIR", required = true)]
     pub bin_dirs: Vec<PathBuf>,
 }
 

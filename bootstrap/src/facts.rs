@@ -25,8 +25,9 @@ use crate::rooted;
 use crate::runtime::adding::can_see;
 use crate::runtime::asked::Asked;
 use crate::runtime::config::RuntimeConfig;
+use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::Whom;
-use crate::runtime::{CniSetup, cri::Runtime, unread};
+use crate::runtime::{CniSetup, Sandbox, unread};
 use crate::settings::Settings;
 
 /// Largest plugin that we install, in bytes.
@@ -67,6 +68,8 @@ pub struct Facts {
     pub listed: Result<BTreeSet<Key>, String>,
     /// Whom to ask of the runtime.
     pub whom: Whom,
+    /// The sandboxes that it runs on a pod network and that neither its cache, a record nor the inventory knows.
+    pub uncached: Result<Vec<Sandbox>, String>,
     /// What the runtime says of itself.
     pub asked: Asked,
     /// The configuration of a runtime that says nothing of itself.
@@ -128,6 +131,9 @@ impl Facts {
                     .collect()
             },
         );
+        let cache = Cache::read(&wanted.cache_dir)
+            .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display()));
+        let (recorded, listed) = (recorded(&store), listed(&settings));
         Self {
             mode: wanted.mode,
             conf_dir: rooted::conf_dir(&Root::default(), &settings.conf_dir)
@@ -137,10 +143,10 @@ impl Facts {
             name: name(&settings.layout.name()),
             plugin: plugin(&wanted.plugin),
             bin_dirs: dirs.into_iter().map(BinDir::look).collect(),
-            cache: Cache::read(&wanted.cache_dir)
-                .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display())),
-            recorded: recorded(&store),
-            listed: listed(&settings),
+            uncached: uncached(&asked, &whom, &[&cached(&cache), &ids(&recorded), &ids(&listed)]),
+            cache,
+            recorded,
+            listed,
             now: Moment::now().map_err(|e| format!("read the clock: {e}")),
             deleter: deleter(&whom),
             completion: Completion::of(&settings.layout.policy_file()),
@@ -163,6 +169,28 @@ impl Facts {
             settings,
         }
     }
+}
+
+/// The sandboxes of a runtime that runs which are not among the known ones.
+fn uncached(asked: &Asked, whom: &Whom, known: &[&BTreeSet<String>]) -> Result<Vec<Sandbox>, String> {
+    let (Asked::Told(_) | Asked::Silent, Some(endpoint)) = (asked, whom.endpoint()) else {
+        return Ok(Vec::new());
+    };
+    let known: BTreeSet<String> = known.iter().flat_map(|ids| ids.iter().cloned()).collect();
+    Runtime::at(endpoint).and_then(|runtime| runtime.on_pod_network(&known)).map_err(|e| format!("{e:#}"))
+}
+
+/// The container ids of a cache. Of a file that cannot be read the name has it: `NETWORK-ID-IFNAME`.
+fn cached(cache: &Result<Cache, String>) -> BTreeSet<String> {
+    let Ok(cache) = cache else { return BTreeSet::new() };
+    let named =
+        cache.unreadable.iter().filter_map(|(path, _)| path.file_name()?.to_str()?.rsplit('-').nth(1));
+    let read = cache.attachments.iter().map(|cached| cached.key.container_id.clone());
+    read.chain(named.map(str::to_owned)).collect()
+}
+
+fn ids(keys: &Result<BTreeSet<Key>, String>) -> BTreeSet<String> {
+    keys.iter().flatten().map(|key| key.container_id.clone()).collect()
 }
 
 /// Keys of everything that has a record.

@@ -27,6 +27,7 @@ use crate::print;
 use crate::render;
 use crate::rooted;
 use crate::runtime::config::{self, RuntimeConfig};
+use crate::runtime::endpoint;
 use crate::settings::Installed;
 use crate::switch;
 
@@ -145,6 +146,9 @@ fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>
         }
     }
     let config = runtime.as_ref().and_then(Option::as_ref);
+    if matches!(runtime, Some(None)) {
+        way.found(endpoint::unconfigured(root));
+    }
     let usual = root.at(usual_dir(config));
     let installed = Installed::read(&root.inside(&usual.join(CONF_FILE)));
     let layout = named(global, installed.as_ref().ok().and_then(Option::as_ref));

@@ -25,6 +25,7 @@ use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 use crate::settings::Installed;
+use crate::uncached::{self, Said};
 
 /// Our name on a node that has no network yet.
 pub(crate) const DEFAULT_NAME: &str = "crossfade";
@@ -64,6 +65,7 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
         facts.recorded.as_ref().err(),
         facts.listed.as_ref().err(),
         facts.cache.as_ref().err(),
+        facts.uncached.as_ref().err(),
         facts.sees.as_ref().err(),
         facts.now.as_ref().err(),
     ] {
@@ -359,7 +361,19 @@ fn inventory(facts: &Facts, wanted: &Install, way: &mut InTheWay, notes: &mut Ve
     );
     way.findings.extend(taken.findings);
     notes.extend(taken.notes);
-    taken.entries
+    let mut entries = taken.entries;
+    let said = Said { network: wanted.uncached, ignored: &wanted.ignored_sandboxes };
+    let sandboxes = facts.uncached.as_deref().unwrap_or_default();
+    match uncached::take(sandboxes, said, now) {
+        Ok(more) => entries.extend(more),
+        Err(why) => way.found(why),
+    }
+    if let Some(side) = wanted.uncached
+        && facts.policy.as_ref().is_ok_and(|policy| policy.network(side).is_none())
+    {
+        way.found(format!("--uncached {side}: the policy has no network {side}"));
+    }
+    entries
 }
 
 /// The policy's networks by their own names, as far as they have confs.

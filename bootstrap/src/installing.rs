@@ -1,5 +1,6 @@
 //! `install`: gather, decide, apply, report.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shim::layout::Layout;
@@ -18,7 +19,7 @@ use crate::node;
 use crate::outcome::{Changed, Done, Outcome};
 use crate::places::Root;
 use crate::runtime::CniSetup;
-use crate::runtime::adding::{Way, wait_for_quiet};
+use crate::runtime::adding::{Caller, Way, wait_for_quiet};
 use crate::runtime::asked::Asked;
 use crate::runtime::cri::Runtime;
 use crate::runtime::unread;
@@ -154,13 +155,13 @@ fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(
                      hangs holds CRI-O up"
                 ))
             })?;
-            quiet()?;
+            quiet(facts)?;
         }
         Asked::Told(_) => {
             let runtime = Runtime::at(facts.whom.endpoint().unwrap_or_default())?;
             let loaded = |setup: &CniSetup| setup.is_ours(&name);
             runtime.wait_for(LOADED_WITHIN, loaded).map_err(|e| Failure::later(format!("{e:#}")))?;
-            quiet()?;
+            quiet(facts)?;
         }
     }
     let now = facts.now.clone().map_err(failed)?;
@@ -191,8 +192,11 @@ fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(
     Ok(())
 }
 
-fn quiet() -> Result<(), Failure> {
-    wait_for_quiet(Way::PastUs, LOADED_WITHIN).map_err(|running| {
+fn quiet(facts: &Facts) -> Result<(), Failure> {
+    let bin_dirs: Vec<PathBuf> = facts.bin_dirs.iter().map(|dir| dir.path.clone()).collect();
+    let caller = Caller::at(facts.whom.endpoint().unwrap_or_default(), &bin_dirs)
+        .map_err(|e| Failure::later(format!("{e:#}")))?;
+    wait_for_quiet(Way::PastUs, caller, LOADED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
         Failure::later(format!("an ADD under the conf before ours still runs for {}", ids.join(", ")))
     })

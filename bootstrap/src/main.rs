@@ -7,7 +7,7 @@ use bootstrap::exit::{Exit, Failure};
 use bootstrap::runtime::unread;
 use bootstrap::settings::Settings;
 use bootstrap::{
-    attachments, bake, boot, explain, gate, generator, host, installing, policy, print, render, retract,
+    attachments, bake, boot, explain, gate, generator, host, installing, place, policy, print, render, retract,
     seal, selftest, status, sweep, uninstall, watch,
 };
 use clap::Parser;
@@ -49,6 +49,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Bake(wanted) => print::report(output, &bake::bake(global, wanted)?),
         Command::Seal(wanted) => print::report(output, &seal::seal(global, wanted)?),
         Command::Selftest(wanted) => print::report(output, &selftest::selftest(global, wanted)?),
+        Command::Place(wanted) => print::report(output, &place::place(global, wanted)?),
         Command::Prove(wanted) => watch::prove::prove(global, wanted)?,
         Command::Attachments => {
             let layout = Settings::certain(global)?.layout;

@@ -42,6 +42,12 @@ pub enum Reason {
     ConfNotFirst,
     /// Somebody writes into the conf directory that is ours alone; what he writes is removed.
     ForeignConf,
+    /// Our conf is in place and first, and the runtime has loaded another one.
+    ConfNotLoaded,
+    /// Our plugin is not where the runtime looks for it, or is another one.
+    PluginMissing,
+    /// Nothing says which runtime kubelet talks to, or that one does not answer.
+    RuntimeUnknown,
     /// The conf directory was replaced; the runtime may have to be restarted to see it.
     RuntimeRestartNeeded,
     /// Crossfade was switched off.
@@ -64,6 +70,9 @@ impl Reason {
             Self::ConfContended => "ConfContended",
             Self::ConfNotFirst => "ConfNotFirst",
             Self::ForeignConf => "ForeignConf",
+            Self::ConfNotLoaded => "ConfNotLoaded",
+            Self::PluginMissing => "PluginMissing",
+            Self::RuntimeUnknown => "RuntimeUnknown",
             Self::RuntimeRestartNeeded => "RuntimeRestartNeeded",
             Self::SwitchedOff => "SwitchedOff",
             Self::Removed => "Removed",

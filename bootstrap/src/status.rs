@@ -19,8 +19,11 @@ use crate::exit::{Exit, Failure};
 use crate::mode;
 use crate::places::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
 use crate::print::{self, Page, Report};
+use crate::profile;
 use crate::rooted;
+use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::config::RuntimeConfig;
+use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 use crate::settings::Settings;
 use crate::watch::document::{self, Document, Seen};
@@ -34,7 +37,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Where this node stands.
 ///
 /// *Shape*: `{"confDir":"shared","phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
-/// "problems":[],"watch":{..}}`. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
+/// "problems":[],"watch":{..}}`. `installed` is whether our conf is in place and the runtime, where it tells, uses it. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
 /// that is not of now, and null where there is none. On a node without a plugin of ours (`confDir` none) both are null, and all is well
 /// once `boot` has succeeded and nothing of an earlier time is left.
 #[derive(Debug, Serialize)]
@@ -77,7 +80,11 @@ pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
     }
     let file = root.at(STATUS);
     let ready = !wanted.wait || wait(&file, Duration::from_secs(wanted.timeout));
-    let mut status = status(&root, &Settings::gather(global), node.conf_dir)?;
+    let asked = Asked::whom(&match &wanted.runtime.runtime_endpoint {
+        Some(_) => Whom::of(&wanted.runtime),
+        None => Whom::found(&root),
+    });
+    let mut status = status(&root, &Settings::gather(global), node.conf_dir, &asked)?;
     let watched = match document::read(&file) {
         Seen::Absent => Ok(None),
         Seen::Unreadable(why) => Err(why),
@@ -187,7 +194,7 @@ struct Count {
 ///
 /// # Errors
 /// When state cannot be read.
-fn status(root: &Root, settings: &Settings, mode: Mode) -> Result<Status, Failure> {
+fn status(root: &Root, settings: &Settings, mode: Mode, asked: &Asked) -> Result<Status, Failure> {
     let mut problems = Vec::new();
     let policy = match Policy::load(&settings.layout.policy_file()) {
         Ok(policy) => Some(policy),
@@ -198,7 +205,11 @@ fn status(root: &Root, settings: &Settings, mode: Mode) -> Result<Status, Failur
     };
     let found = attachments::list(&settings.layout, policy.as_ref())?;
     let networks = count(&found);
-    let installed = matches!(settings.installed, Ok(Some(_)));
+    let used = match &settings.installed {
+        Ok(Some(conf)) => Some(asked.uses(&conf.name)),
+        Ok(None) | Err(_) => None,
+    };
+    let installed = used.as_ref().is_some_and(|used| !matches!(used, Uses::Other(_)));
     match &settings.installed {
         Ok(Some(conf)) => problems.extend(in_the_way(root, settings, mode, &conf.name)),
         Ok(None) if settings.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
@@ -210,6 +221,14 @@ fn status(root: &Root, settings: &Settings, mode: Mode) -> Result<Status, Failur
         Ok(None) => problems.push(format!("{} is not there: run install", settings.conf_file().display())),
         Err(why) => problems.push(why.clone()),
     }
+    problems.extend(match used {
+        Some(Uses::Other(what)) => Some(format!(
+            "{} is there, and the runtime does not use it: {what}; install makes it look again, and so does watch",
+            settings.conf_file().display()
+        )),
+        Some(Uses::Unanswered(why)) => Some(why),
+        Some(Uses::Ours | Uses::Untold) | None => None,
+    });
     problems.extend(
         found.damaged.iter().map(|damaged| format!("record {}: {}", damaged.path.display(), damaged.reason)),
     );

@@ -17,7 +17,7 @@ use crate::places::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
 use crate::print;
 use crate::retract::Removal;
 use crate::runtime::CniSetup;
-use crate::runtime::adding::{Way, can_see, wait_for_quiet};
+use crate::runtime::adding::{Caller, Way, can_see, wait_for_quiet};
 use crate::runtime::asked::Asked;
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::runtime::cri::Runtime;
@@ -93,7 +93,7 @@ fn carry_out(settings: &Settings, whom: &Whom, changes: Vec<Change>) -> Result<V
         let outcome = if let Act::Remove { path, nudge } = &change.act {
             change::remove(path, *nudge).map_err(failed)?;
             if *nudge {
-                wait_until_unused(whom).or_else(|e| put_back(settings, e))?;
+                wait_until_unused(whom, &wanted.bin_dirs).or_else(|e| put_back(settings, e))?;
                 let attached = attachments::list(&settings.layout, None)?;
                 refuse_attached(&attached).or_else(|refused| put_back(settings, refused))?;
             }
@@ -203,8 +203,9 @@ fn remove(path: PathBuf, nudge: bool, why: &str) -> Change {
 }
 
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
-fn wait_until_unused(whom: &Whom) -> Result<(), Failure> {
-    match Asked::whom(whom) {
+fn wait_until_unused(whom: &Whom, given: &[PathBuf]) -> Result<(), Failure> {
+    let asked = Asked::whom(whom);
+    match &asked {
         Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) => return Ok(()),
         Asked::Unanswered(why) => return Err(Failure::later(why)),
         Asked::Silent => {}
@@ -214,7 +215,9 @@ fn wait_until_unused(whom: &Whom) -> Result<(), Failure> {
             runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::later(format!("{e:#}")))?;
         }
     }
-    wait_for_quiet(Way::ThroughUs, UNUSED_WITHIN).map_err(|running| {
+    let caller = Caller::at(whom.endpoint().unwrap_or_default(), &plugin_dirs(given, &asked))
+        .map_err(|e| Failure::later(format!("{e:#}")))?;
+    wait_for_quiet(Way::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
         Failure::later(format!("an ADD through us still runs for {}", ids.join(", ")))
     })

@@ -59,6 +59,8 @@ pub struct Sandbox {
     pub labels: HashMap<String, String>,
     /// Ports of the node that lead to the pod.
     pub port_mappings: Vec<PortMapping>,
+    /// It is in the node's own network, and nothing is attached.
+    pub host_network: bool,
 }
 
 impl Sandbox {
@@ -72,6 +74,7 @@ impl Sandbox {
             annotations: HashMap::new(),
             labels: HashMap::new(),
             port_mappings: Vec::new(),
+            host_network: false,
         }
     }
 
@@ -93,7 +96,8 @@ impl Sandbox {
             host_ip: String::new(),
         });
         let namespaces = api::NamespaceOption {
-            network: api::NamespaceMode::Pod.into(),
+            network: if self.host_network { api::NamespaceMode::Node } else { api::NamespaceMode::Pod }
+                .into(),
             pid: api::NamespaceMode::Container.into(),
             ipc: api::NamespaceMode::Pod.into(),
             ..Default::default()
@@ -105,7 +109,7 @@ impl Sandbox {
                 namespace: self.namespace.clone(),
                 attempt: self.attempt,
             }),
-            hostname: self.name.clone(),
+            hostname: if self.host_network { String::new() } else { self.name.clone() },
             port_mappings: mappings.collect(),
             labels: self.labels.clone(),
             annotations: self.annotations.clone(),

@@ -34,6 +34,12 @@ fn main() -> Result<ExitCode> {
             NEEDS,
             what_ended_with_an_earlier_boot_is_swept_though_it_is_listed,
         ),
+        trial("what_the_cache_does_not_know_is_a_refusal", NEEDS, what_the_cache_does_not_know_is_a_refusal),
+        trial(
+            "a_process_that_looks_like_an_add_holds_nothing_up",
+            NEEDS,
+            a_process_that_looks_like_an_add_holds_nothing_up,
+        ),
         trial("the_runtimes_own_setup_counts", NEEDS, the_runtimes_own_setup_counts),
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
@@ -313,6 +319,57 @@ fn what_ended_with_an_earlier_boot_is_swept_though_it_is_listed() -> Result<()> 
     }
     ensure!(lab.leases()? == (0, 0) && lab.attachments()? == (0, 0), "left: {:?}", lab.leases()?);
     Ok(())
+}
+
+/// The result cache was wiped: pods of before would get no DEL, and nobody would know.
+fn what_the_cache_does_not_know_is_a_refusal() -> Result<()> {
+    let lab = Lab::new()?;
+    let (known, lost) = (lab.run(&Sandbox::new("known"))?, lab.run(&Sandbox::new("lost"))?);
+    let mut host = Sandbox::new("host");
+    host.host_network = true;
+    let host = lab.run(&host)?;
+    let ended = lab.run(&Sandbox::new("ended"))?;
+    lab.containerd.cri().stop(&ended)?;
+    lab.node().run(&["sh", "-c", "rm /var/lib/cni/results/*\"$1\"*", "sh", &lost])?;
+    let refused = lab.told(&["install"], 3)?;
+    ensure!(refused.contains(&lost) && refused.contains("default/lost"), "{refused}");
+    ensure!(refused.contains("runs 1 sandboxes") && refused.contains("--uncached"), "{refused}");
+    for other in [&known, &host, &ended] {
+        ensure!(!refused.contains(other.as_str()), "{other} is known, has nothing, or is over: {refused}");
+    }
+    ensure!(lab.uses_ours()?.is_none() && lab.attachments()? == (0, 0), "a refusal changed something");
+    lab.told(&["install", "--dry-run", "--ignore-sandbox", &lost], 0)?;
+    lab.told(&["install", "--uncached", "old"], 0)?;
+    ensure!(lab.attachments()? == (0, 2), "{:?}", lab.attachments()?);
+    ensure!(lab.told(&["install"], 0)?.contains("2 listed already") || lab.attachments()? == (0, 2));
+    for id in [&known, &lost] {
+        lab.end(id)?;
+    }
+    ensure!(lab.leases()? == (0, 0) && lab.attachments()? == (0, 0), "left: {:?}", lab.leases()?);
+    lab.end(&host)
+}
+
+/// Anybody may start a process whose environment is that of an ADD, and its container id may be anything.
+fn a_process_that_looks_like_an_add_holds_nothing_up() -> Result<()> {
+    let lab = Lab::new()?;
+    let before = lab.run(&Sandbox::new("before"))?;
+    // One past us, and one that bears our mark.
+    let script = "export CNI_COMMAND=ADD CNI_IFNAME=eth0 CNI_CONTAINERID=\"$(printf 'x\\033[31mred')\"\n\
+                  setpriv --reuid=65534 --regid=65534 --clear-groups sleep 100000 &\n\
+                  exec env CROSSFADE_DEPTH=1 setpriv --reuid=65534 --regid=65534 --clear-groups sleep 100000";
+    let mut command = lab.node().command("sh");
+    command.args(["-c", script]);
+    let decoy = lab.node().background("decoy", &command)?;
+    until("the decoys", LIMIT, || {
+        let count = lab.node().run(&["sh", "-c", "cat /proc/[0-9]*/comm | grep -c '^sleep$' || true"])?;
+        Ok((count.trim() == "2").then_some(()))
+    })?;
+    let installed = lab.told(&["install"], 0)?;
+    ensure!(!installed.contains('\u{1b}') && !installed.contains("red"), "{installed}");
+    lab.end(&before)?;
+    let removed = lab.told(&["uninstall"], 0)?;
+    ensure!(!removed.contains('\u{1b}') && !removed.contains("red"), "{removed}");
+    decoy.kill().map(drop)
 }
 
 fn the_runtimes_own_setup_counts() -> Result<()> {

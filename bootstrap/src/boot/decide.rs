@@ -21,6 +21,7 @@ use crate::foreign::Foreign;
 use crate::install::{self, CONF_MODE, InTheWay, Naming, PLUGIN_MODE};
 use crate::places::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, SET_ASIDE, WITHOUT};
 use crate::profile::{self, Profile};
+use crate::runtime::endpoint;
 use crate::runtime::picks::{Picks, Told};
 
 /// Mode of what everybody on the node may read.
@@ -60,7 +61,7 @@ fn with_plugin(facts: &Facts) -> Result<Decision, Failure> {
         way.findings.extend(error.cloned());
     }
     way.findings.extend(facts.distrusted.iter().cloned());
-    notes_on_runtime(facts, &mut notes);
+    runtime(facts, &mut way, &mut notes);
 
     let aside = Aside::new(facts);
     let mut changes = Vec::new();
@@ -106,10 +107,11 @@ pub(super) const fn kind(facts: &Facts) -> &'static str {
     }
 }
 
-fn notes_on_runtime(facts: &Facts, notes: &mut Vec<String>) {
+/// A runtime that is not known may read any directory: what is merely usual would have its pods pass us by.
+fn runtime(facts: &Facts, way: &mut InTheWay, notes: &mut Vec<String>) {
     let Some(config) = facts.config() else {
         if facts.runtime.is_ok() {
-            notes.push("no runtime is here: the usual directories are taken".into());
+            way.found(endpoint::unconfigured(&facts.root));
         }
         return;
     };
@@ -202,9 +204,6 @@ fn private(
     notes: &mut Vec<String>,
 ) -> Vec<Change> {
     match facts.config() {
-        None if facts.runtime.is_ok() => {
-            way.found("private mode: no runtime's unit is here; name it in node.json, runtime.unit");
-        }
         Some(config) if config.unit.is_none() => way.found(format!(
             "private mode: {} is started by another program, so it cannot be told of our directory: use confDir shared",
             config.kind.as_str()

@@ -19,13 +19,16 @@ use crate::exit::{Exit, Failure};
 use crate::facts::{self, BinDir, NetworkFacts};
 use crate::foreign::{self, Foreign};
 use crate::generator;
-use crate::node::Node;
+use crate::node::{Node, RuntimeKind};
 use crate::places::{PRIVATE_CONF_DIR, Root};
 use crate::policy::completion::Completion;
+use crate::profile;
 use crate::rooted;
+use crate::runtime::CniSetup;
+use crate::runtime::asked::Asked;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::socket;
-use crate::runtime::endpoint;
+use crate::runtime::endpoint::{self, Whom};
 use crate::settings::{Installed, flagged};
 
 /// What was found. Paths are below the root but where it says otherwise.
@@ -105,7 +108,8 @@ impl Facts {
             known => known.map_err(Failure::later)?,
         };
         let kind = identity.kind(Identity::before(&root).as_ref(), Booted::read(&root).as_ref());
-        let runtime = RuntimeConfig::gather(&root, &node);
+        let runtime =
+            RuntimeConfig::gather(&root, &node).map(|found| found.or_else(|| answered(&root, &node)));
         let config = runtime.as_ref().ok().and_then(Option::as_ref);
         let usual = root.at(usual_dir(config));
         let installed = Installed::read(&root.inside(&usual.join(CONF_FILE)));
@@ -197,6 +201,20 @@ pub fn bin_dirs(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
         _ if !node.runtime.bin_dirs.is_empty() => node.runtime.bin_dirs.clone(),
         Some(config) => config.setup.bin_dirs.clone(),
         None => BIN_DIRS.iter().map(PathBuf::from).collect(),
+    }
+}
+
+/// A runtime without a unit and a file that can be read, as in a pod, which runs already and tells what it uses. One that does not
+/// tell is known where node.json names its directories.
+fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
+    match Asked::whom(&Whom::on(root, node, None)) {
+        Asked::Told(setup) => Some(RuntimeConfig::told(RuntimeKind::Containerd, setup)),
+        Asked::Silent if !node.runtime.bin_dirs.is_empty() => {
+            let (conf_dir, bin_dirs) = (CONF_DIR.into(), node.runtime.bin_dirs.clone());
+            let setup = CniSetup { conf_dir, bin_dirs, max_confs: 1, networks: Vec::new() };
+            Some(RuntimeConfig::told(RuntimeKind::Crio, setup))
+        }
+        Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) | Asked::Unanswered(_) | Asked::Silent => None,
     }
 }
 

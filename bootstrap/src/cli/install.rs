@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use shim::layout::{PACKAGED_PLUGIN, RUNTIME_CACHE};
+use shim::policy::Side;
 
 use super::{CniVersion, Endpoint, Mode};
 
@@ -30,6 +31,13 @@ pub struct Install {
     /// Leave attachments of this network out, for their DEL never comes here; may be given more than once.
     #[arg(long = "ignore-network", value_name = "NETWORK")]
     pub ignored: Vec<String>,
+    /// List sandboxes that the runtime runs and its result cache does not know as attached to this network, old or new, with
+    /// interface eth0.
+    #[arg(long, value_name = "NETWORK", value_parser = super::side)]
+    pub uncached: Option<Side>,
+    /// Leave this sandbox out, which the runtime runs and its result cache does not know; may be given more than once.
+    #[arg(long = "ignore-sandbox", value_name = "ID")]
+    pub ignored_sandboxes: Vec<String>,
     /// Bring policy.json and node.json of this directory to /etc/crossfade first; a file there that is somebody else's is kept, and
     /// is a finding where it differs.
     #[arg(long, value_name = "DIR")]

@@ -1,17 +1,23 @@
 //! ADDs that are running: past us, under the conf that a runtime had before ours, or through us.
 //!
 //! containerd up to 1.6 loads a conf while an ADD under the one before still runs, and no runtime lists a sandbox before its ADD
-//! ended. So the processes are looked at: a plugin is told its verb in its environment, and ours pass a mark on.
+//! ended. So the processes are looked at: a plugin is told its verb in its environment.
+//!
+//! Anybody may start a process with such an environment, and what it says would hold us up or reach a terminal. So only what the
+//! runtime itself has started counts: a descendant of its process, with its uid, out of one of its plugin directories, with a container
+//! id that a runtime could have made. What ours starts in its turn goes through us.
 //!
 //! Between two plugins of a chain there is a moment without a process, and another between the last one and the runtime's
 //! note in its cache; so it counts as over when nothing was seen for [`QUIET`].
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use shim::layout::PLUGIN;
-use shim::request::DEPTH_VARIABLE;
+use shim::request::{DEPTH_VARIABLE, is_name};
 
 use super::cri::Runtime;
 
@@ -19,6 +25,11 @@ use super::cri::Runtime;
 const QUIET: Duration = Duration::from_secs(1);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// So many steps are between a plugin and the runtime at most.
+const MOST_ANCESTORS: usize = 64;
+/// So many words of a command line may name the script: the interpreter, one argument of it, the script.
+const MOST_SCRIPT_WORDS: usize = 3;
 
 /// Which way an ADD goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +67,45 @@ pub fn can_see(endpoint: &str) -> Result<(), String> {
     }
 }
 
-/// Waits until no ADD runs this way on this host.
+/// Who starts plugins on this node.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    runtime: Runtime,
+    pid: i32,
+    bin_dirs: Vec<PathBuf>,
+}
+
+impl Caller {
+    /// The runtime at `endpoint`, which finds its plugins in `bin_dirs`.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub fn at(endpoint: &str, bin_dirs: &[PathBuf]) -> anyhow::Result<Self> {
+        let runtime = Runtime::at(endpoint)?;
+        let pid = runtime.pid()?;
+        // A process is shown with the path that its program has in the end.
+        let real = |dir: &PathBuf| dir.canonicalize().unwrap_or_else(|_| dir.clone());
+        Ok(Self { runtime, pid, bin_dirs: bin_dirs.iter().map(real).collect() })
+    }
+
+    /// A runtime that was restarted is another process.
+    fn follow(&mut self) {
+        if !Path::new("/proc").join(self.pid.to_string()).exists() {
+            self.pid = self.runtime.pid().unwrap_or(self.pid);
+        }
+    }
+}
+
+/// Waits until no ADD of this runtime goes this way.
 ///
 /// # Errors
 /// The container ids of those that still run after `within`.
-pub fn wait_for_quiet(way: Way, within: Duration) -> Result<(), BTreeSet<String>> {
+pub fn wait_for_quiet(way: Way, mut caller: Caller, within: Duration) -> Result<(), BTreeSet<String>> {
     let end = Instant::now() + within;
     let mut quiet_since = Instant::now();
     loop {
-        let running = running(Path::new("/proc"), way);
+        caller.follow();
+        let running = running(&Processes::now(), caller.pid, &caller.bin_dirs, way);
         let now = Instant::now();
         if running.is_empty() && now.duration_since(quiet_since) >= QUIET {
             return Ok(());
@@ -79,31 +120,89 @@ pub fn wait_for_quiet(way: Way, within: Duration) -> Result<(), BTreeSet<String>
     }
 }
 
-/// Container ids of the ADDs that run this way in our own network namespace, which is where runtimes start plugins.
-/// Processes that end while we look, or are not ours to look at, are none.
-fn running(proc: &Path, wanted: Way) -> BTreeSet<String> {
-    let host = std::fs::read_link(proc.join("self/ns/net")).ok();
-    let Ok(entries) = std::fs::read_dir(proc) else {
-        return BTreeSet::new();
-    };
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|dir| dir.file_name().is_some_and(|pid| pid.to_string_lossy().parse::<u32>().is_ok()))
-        .filter_map(|dir| {
-            let (container_id, way) = of_add(&std::fs::read(dir.join("environ")).ok()?)?;
-            let exe = std::fs::read_link(dir.join("exe")).ok()?;
-            // A plugin that was replaced while it runs is shown as `NAME (deleted)`.
-            let ours = exe.file_name()?.to_string_lossy().split(' ').next() == Some(PLUGIN);
-            let here = std::fs::read_link(dir.join("ns/net")).ok() == host;
-            let way = if ours { Way::ThroughUs } else { way };
-            (here && way == wanted).then_some(container_id)
-        })
-        .collect()
+/// The processes of this host, as far as the way from one to its ancestors needs them.
+#[derive(Debug, Default)]
+struct Processes(BTreeMap<i32, Process>);
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Process {
+    parent: i32,
+    uid: u32,
 }
 
-/// The container id of an environment that is of an ADD of a pod interface, and whether it was passed on by us.
-fn of_add(environ: &[u8]) -> Option<(String, Way)> {
+impl Processes {
+    /// Processes that end while we look are none.
+    fn now() -> Self {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        Self(pids.filter_map(|pid| Some((pid, Process::look(pid)?))).collect())
+    }
+
+    /// The ancestors of `pid` up to `root`, itself first; none where `root` is not among them.
+    fn line(&self, pid: i32, root: i32) -> Option<Vec<i32>> {
+        let mut line = vec![pid];
+        let mut at = pid;
+        // Processes are looked at one after the other, so what is read need not be a tree.
+        while line.len() <= MOST_ANCESTORS {
+            at = self.0.get(&at)?.parent;
+            if at == root {
+                return Some(line);
+            }
+            line.push(at);
+        }
+        None
+    }
+}
+
+impl Process {
+    /// *Source*: man 5 `proc`, `/proc/PID/status`: `PPid:`, and `Uid:` with the real, the effective and two more.
+    fn look(pid: i32) -> Option<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let of = |key: &str| status.lines().find_map(|line| line.strip_prefix(key));
+        let uid = of("Uid:")?.split_whitespace().nth(1)?.parse().ok()?;
+        Some(Self { parent: of("PPid:")?.trim().parse().ok()?, uid })
+    }
+}
+
+/// Container ids of the ADDs of the runtime `root` that go this way.
+fn running(processes: &Processes, root: i32, bin_dirs: &[PathBuf], wanted: Way) -> BTreeSet<String> {
+    let Some(uid) = processes.0.get(&root).map(|runtime| runtime.uid) else {
+        return BTreeSet::new();
+    };
+    let of = |(pid, process): (&i32, &Process)| {
+        let line = processes.line(*pid, root).filter(|_| process.uid == uid)?;
+        let (container_id, was_marked) = of_add(&std::fs::read(format!("/proc/{pid}/environ")).ok()?)?;
+        let plugin = plugin(*pid, bin_dirs)?;
+        let is_ours = |pid: i32| self::plugin(pid, bin_dirs).is_some_and(|name| name == PLUGIN);
+        let through = was_marked || plugin == PLUGIN || line[1..].iter().any(|pid| is_ours(*pid));
+        let way = if through { Way::ThroughUs } else { Way::PastUs };
+        (way == wanted).then_some(container_id)
+    };
+    processes.0.iter().filter_map(of).collect()
+}
+
+/// Name of the plugin that a process runs: its program lies in one of the directories, or, where that is an interpreter, the script does.
+fn plugin(pid: i32, bin_dirs: &[PathBuf]) -> Option<String> {
+    let proc = Path::new("/proc").join(pid.to_string());
+    let exe = std::fs::read_link(proc.join("exe")).ok()?;
+    let line = std::fs::read(proc.join("cmdline")).unwrap_or_default();
+    let words = line
+        .split(|byte| *byte == 0)
+        .take(MOST_SCRIPT_WORDS)
+        .map(|word| PathBuf::from(OsStr::from_bytes(word)));
+    std::iter::once(exe).chain(words).find_map(|path| {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty())?;
+        let real = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+        // A plugin that was replaced while it runs is shown as `NAME (deleted)`.
+        let name = path.file_name()?.to_string_lossy().split(' ').next().unwrap_or_default().to_owned();
+        bin_dirs.contains(&real).then_some(name)
+    })
+}
+
+/// The container id of an environment that is of an ADD of a pod interface, and whether it was passed on by us. An id that no runtime
+/// could have made is none.
+fn of_add(environ: &[u8]) -> Option<(String, bool)> {
     let value = |key: &str| {
         environ.split(|byte| *byte == 0).find_map(|pair| {
             let pair = std::str::from_utf8(pair).ok()?;
@@ -113,49 +212,102 @@ fn of_add(environ: &[u8]) -> Option<(String, Way)> {
     if value("CNI_COMMAND") != Some("ADD") || value("CNI_IFNAME") == Some("lo") {
         return None;
     }
-    let way = if value(DEPTH_VARIABLE).is_some() { Way::ThroughUs } else { Way::PastUs };
-    Some((value("CNI_CONTAINERID").unwrap_or_default().to_owned(), way))
+    let id = value("CNI_CONTAINERID").filter(|id| is_name(id))?;
+    Some((id.to_owned(), value(DEPTH_VARIABLE).is_some()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{Read, Write};
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
 
     #[test]
     fn an_add_is_told_by_its_environment() {
         let depth = format!("{DEPTH_VARIABLE}=1");
         for (pairs, expected) in [
-            (vec!["A=1", "CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0"], Some(Way::PastUs)),
+            (vec!["A=1", "CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0"], Some(false)),
             (vec!["CNI_COMMAND=DEL", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0"], None),
             (vec!["CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=lo"], None),
-            (vec!["CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0", &depth], Some(Way::ThroughUs)),
+            (vec!["CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_IFNAME=eth0", &depth], Some(true)),
+            (vec!["CNI_COMMAND=ADD", "CNI_CONTAINERID=\x1b[31mc1", "CNI_IFNAME=eth0"], None),
+            (vec!["CNI_COMMAND=ADD", "CNI_CONTAINERID=", "CNI_IFNAME=eth0"], None),
+            (vec!["CNI_COMMAND=ADD", "CNI_IFNAME=eth0"], None),
             (vec!["XCNI_COMMAND=ADD"], None),
         ] {
-            let expected = expected.map(|way| ("c1".to_owned(), way));
+            let expected = expected.map(|marked| ("c1".to_owned(), marked));
             assert_eq!(of_add(pairs.join("\0").as_bytes()), expected, "{pairs:?}");
         }
     }
 
     #[test]
-    fn a_running_plugin_is_seen_until_it_ends() {
-        let id = format!("adding-{}", std::process::id());
-        let mut plugin = Command::new("cat")
-            .env("CNI_COMMAND", "ADD")
-            .env("CNI_CONTAINERID", &id)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("cat");
-        // `spawn` returns while the kernel still lays out the new program; its environment is there once it answers.
-        plugin.stdin.as_mut().expect("piped").write_all(b"!").expect("taken");
-        plugin.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("answered");
-        let seen = |way| running(Path::new("/proc"), way).contains(&id);
-        assert!(seen(Way::PastUs) && !seen(Way::ThroughUs));
-        assert!(wait_for_quiet(Way::PastUs, Duration::ZERO).is_err_and(|running| running.contains(&id)));
-        drop(plugin.stdin.take());
-        plugin.wait().expect("ends");
-        assert!(!seen(Way::PastUs));
+    fn only_descendants_count_and_a_loop_ends() {
+        let of = |pairs: &[(i32, i32)]| {
+            Processes(pairs.iter().map(|(pid, parent)| (*pid, Process { parent: *parent, uid: 0 })).collect())
+        };
+        let tree = of(&[(10, 1), (11, 10), (12, 11), (20, 1), (30, 31), (31, 30)]);
+        assert_eq!(tree.line(12, 10), Some(vec![12, 11]));
+        assert_eq!(tree.line(20, 10), None);
+        assert_eq!(tree.line(30, 10), None);
+        assert_eq!(tree.line(99, 10), None);
+    }
+
+    /// Runs until its stdin is closed.
+    struct Plugin(Child);
+
+    impl Plugin {
+        fn start(program: &Path, id: &str) -> Self {
+            let mut child = Command::new(program)
+                .env("CNI_COMMAND", "ADD")
+                .env("CNI_CONTAINERID", id)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("cat");
+            // `spawn` returns while the kernel still lays out the new program; its environment is there once it answers.
+            child.stdin.as_mut().expect("piped").write_all(b"!").expect("taken");
+            child.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("answered");
+            Self(child)
+        }
+    }
+
+    impl Drop for Plugin {
+        fn drop(&mut self) {
+            drop(self.0.stdin.take());
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn a_plugin_is_seen_only_as_the_runtime_s_own() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let program = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::copy("/bin/cat", &path).expect("copy");
+            path
+        };
+        let (past, ours) = (program("calico"), program(PLUGIN));
+        let own = i32::try_from(std::process::id()).expect("pid");
+        let bin_dirs = [dir.path().canonicalize().expect("scratch")];
+        let seen = |root: i32, dirs: &[PathBuf], way| running(&Processes::now(), root, dirs, way);
+        let id = |name: &str| format!("adding-{name}-{own}");
+        let plugins = [
+            Plugin::start(&past, &id("past")),
+            Plugin::start(&ours, &id("ours")),
+            Plugin::start(Path::new("/bin/cat"), &id("elsewhere")),
+            Plugin::start(&past, "\x1b[31mred"),
+        ];
+        assert_eq!(seen(own, &bin_dirs, Way::PastUs), [id("past")].into());
+        assert_eq!(seen(own, &bin_dirs, Way::ThroughUs), [id("ours")].into());
+        // Of another process than the runtime, or where the runtime has another directory.
+        let child = i32::try_from(plugins[2].0.id()).expect("pid");
+        assert_eq!(seen(child, &bin_dirs, Way::PastUs), [].into());
+        assert_eq!(seen(own, &[PathBuf::from("/nowhere")], Way::PastUs), [].into());
+        // Of another uid than the runtime's.
+        let mut others = Processes::now();
+        others.0.get_mut(&own).expect("we").uid += 1;
+        assert_eq!(running(&others, own, &bin_dirs, Way::PastUs), [].into());
+        drop(plugins);
+        assert_eq!(seen(own, &bin_dirs, Way::PastUs), [].into());
     }
 }

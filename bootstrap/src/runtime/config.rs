@@ -75,6 +75,24 @@ impl RuntimeConfig {
         let there: Vec<PathBuf> = dirs.iter().filter(|dir| root.at(dir).is_dir()).cloned().collect();
         if there.is_empty() { dirs.iter().take(1).cloned().collect() } else { there }
     }
+
+    /// A runtime that nobody can read here and that told its setup itself. Its command line is another program's, as far as we know.
+    #[must_use]
+    pub fn told(kind: RuntimeKind, setup: CniSetup) -> Self {
+        let setup = CniSetup { networks: Vec::new(), ..setup };
+        let (file, handlers) = (PathBuf::new(), Vec::new());
+        Self {
+            kind,
+            unit: None,
+            program: None,
+            file,
+            endpoint: None,
+            setup,
+            default_network: None,
+            handlers,
+            template: None,
+        }
+    }
 }
 
 /// A runtime that was found, not yet read.

@@ -1,6 +1,6 @@
 //! A CRI runtime, asked over its socket. Every question is bounded in time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream as UnixSocket;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
-use k8s_cri::v1::{ListPodSandboxRequest, PodSandboxState, StatusRequest, VersionRequest};
+use k8s_cri::v1::{
+    ListPodSandboxRequest, NamespaceMode, PodSandboxState, PodSandboxStatusRequest, StatusRequest,
+    VersionRequest,
+};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::{CniSetup, Network, State};
+use super::{CniSetup, Network, Sandbox, State};
 
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -92,6 +95,37 @@ impl Runtime {
             };
             let all = answer.into_inner().items.into_iter();
             Ok(all.map(|sandbox| (sandbox.id, state(sandbox.state))).collect())
+        })
+        .with_context(|| format!("list the sandboxes of {}", self.socket.display()))
+    }
+
+    /// The sandboxes that run on a pod network, those of `known` left out; one on the host's own has nothing attached.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn on_pod_network(&self, known: &BTreeSet<String>) -> Result<Vec<Sandbox>> {
+        self.ask(async |mut client| {
+            let answer = client.list_pod_sandbox(ListPodSandboxRequest { filter: None }).await?;
+            let ready = PodSandboxState::SandboxReady as i32;
+            let mut found = Vec::new();
+            for sandbox in answer.into_inner().items {
+                if sandbox.state != ready || known.contains(&sandbox.id) {
+                    continue;
+                }
+                let request = PodSandboxStatusRequest { pod_sandbox_id: sandbox.id.clone(), verbose: false };
+                let status = match client.pod_sandbox_status(request).await {
+                    // It ended meanwhile.
+                    Err(status) if status.code() == tonic::Code::NotFound => continue,
+                    other => other?.into_inner().status.unwrap_or_default(),
+                };
+                let options = status.linux.and_then(|linux| linux.namespaces?.options).unwrap_or_default();
+                if options.network != NamespaceMode::Node as i32 {
+                    let pod = sandbox.metadata.unwrap_or_default();
+                    let (namespace, name, uid) = (pod.namespace, pod.name, pod.uid);
+                    found.push(Sandbox { id: sandbox.id, namespace, name, uid });
+                }
+            }
+            Ok(found)
         })
         .with_context(|| format!("list the sandboxes of {}", self.socket.display()))
     }

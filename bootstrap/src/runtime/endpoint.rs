@@ -198,6 +198,20 @@ pub fn unnamed(root: &Root) -> String {
     text
 }
 
+/// What to name where the runtime's configuration is not known, and so neither are its directories.
+#[must_use]
+pub fn unconfigured(root: &Root) -> String {
+    let text = "no runtime is known: there is neither containerd.service nor crio.service, so it is not known where pods' confs and \
+                plugins are looked for; name in node.json its unit, runtime.unit, or, where another program starts it, its \
+                configuration file, runtime.config";
+    let proposals: Vec<String> = embedded(root)
+        .map(|(usual, config)| {
+            format!("for {} \"config\": {config:?}, \"endpoint\": {:?}", usual.name, usual.endpoint)
+        })
+        .collect();
+    if proposals.is_empty() { text.into() } else { format!("{text}: {}", proposals.join("; ")) }
+}
+
 /// Whether two endpoints are one socket.
 fn is_same(root: &Root, one: &str, other: &str) -> bool {
     let real = |endpoint: &str| {

@@ -82,6 +82,19 @@ impl CniSetup {
     }
 }
 
+/// A sandbox that runs on a pod network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sandbox {
+    /// Its container id.
+    pub id: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub name: String,
+    /// The pod's uid.
+    pub uid: String,
+}
+
 /// The sandboxes that live.
 #[derive(Debug, Clone)]
 pub enum Listing {

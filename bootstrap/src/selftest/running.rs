@@ -8,6 +8,9 @@ use crate::cli::{Gate, Global};
 use crate::gate;
 use crate::generator;
 use crate::places::Root;
+use crate::runtime::asked::{Asked, Uses};
+use crate::runtime::endpoint::Whom;
+use crate::settings::Settings;
 
 /// Whether this boot is one of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +32,31 @@ pub(super) fn checks(global: &Global, root: &Root, all: &[Told]) -> Vec<Check> {
     let mut checks = booted(root, since);
     checks.extend(watched(if not_booted.is_none() { Since::ThisBoot } else { since }));
     checks.extend(loaded(root, all));
+    checks.extend(uses(global, root));
     checks.extend(opens(global, since, not_booted.as_deref()));
     checks
+}
+
+/// Whether the runtime uses our conf, by its own word.
+fn uses(global: &Global, root: &Root) -> Vec<Check> {
+    const ID: &str = "node.uses";
+    let conf = match Settings::gather(global).installed {
+        Ok(Some(conf)) => conf,
+        Ok(None) => return skipped(ID, "our conf is not there"),
+        Err(why) => return skipped(ID, why),
+    };
+    let fault = match Asked::whom(&Whom::found(root)).uses(&conf.name) {
+        Uses::Ours => return ok(ID, "the runtime uses our conf"),
+        Uses::Untold => return skipped(ID, "the runtime does not tell which conf it uses"),
+        Uses::Other(what) => Fault::new(
+            format!("the runtime does not use our conf: {what}"),
+            "crossfade-bootstrap install makes it look again, and so does watch",
+        ),
+        Uses::Unanswered(why) => {
+            Fault::new(why, "start the runtime, or name it in node.json, runtime.endpoint")
+        }
+    };
+    decided(ID, vec![fault], "")
 }
 
 fn booted(root: &Root, since: Since) -> Vec<Check> {

@@ -15,6 +15,8 @@ use crate::install::needed;
 use crate::profile;
 use crate::report::{Happened, NodeReport, Reason};
 
+/// Between two tries to put our plugin back by a unit.
+const PLACE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 /// Longest message of a condition, in bytes; see [`NodeReport`].
 const MAX_MESSAGE_BYTES: usize = 256;
 
@@ -118,6 +120,9 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
         changes.extend(judged.iter().flat_map(|one| one.changes.clone()));
     }
     changes.extend(conf.changes.clone());
+    if facts.off.is_none() && !matches!(conf.state, State::NotInstalled) {
+        changes.extend(plugins(facts, &mut memory));
+    }
     changes.extend(due.map(|turn| sweep(facts, turn)));
     let document = describe(facts, &report, (&conf, &memory), (&judged, &attached, findings), watch);
     let conf = conf.wanted.filter(|_| matches!(conf.state, State::InPlace | State::Written));
@@ -146,6 +151,11 @@ fn verdict(facts: &Facts, conf: &Decided, waits: Option<&Judged>, memory: &Memor
         return (Reason::WaitingForNetwork, format!("network {}: {why}", judged.side));
     }
     match (conf.state, &facts.unread) {
+        // What was written a moment ago, or is about to be, has yet to be loaded; a runtime that tells is believed alone.
+        (State::NotLoaded, _) => (Reason::WaitingForNetwork, "the runtime has yet to load our conf".into()),
+        (State::Written, _) if memory.failed.is_none() && facts.asked.setup().is_some() => {
+            (Reason::WaitingForNetwork, "our conf is written, and the runtime has yet to load it".into())
+        }
         (State::InPlace | State::Written, Some(why)) if memory.failed.is_none() => {
             (Reason::WaitingForNetwork, format!("our conf is in place, and {why}"))
         }
@@ -206,6 +216,19 @@ fn clears(facts: &Facts, attached: &[Side]) -> bool {
     let mut serving = facts.networks.iter().filter(|network| attached.contains(&network.side));
     // Of a CNI that is not known it is not known either.
     left_true && serving.all(|network| of(network).is_some_and(|what| !what.written))
+}
+
+/// What puts our plugin back where the runtime looks for it. A unit is started again only when the one before had its time.
+fn plugins(facts: &Facts, memory: &mut Memory) -> Vec<Change> {
+    let changes = facts.plugins.changes();
+    let starts = changes.iter().any(|change| matches!(change.act, Act::Start { .. }));
+    if !starts || (!facts.in_pod && facts.now >= memory.placed) {
+        if starts {
+            memory.placed = facts.now + PLACE_EVERY;
+        }
+        return changes;
+    }
+    changes.into_iter().filter(|change| !matches!(change.act, Act::Start { .. })).collect()
 }
 
 /// One pass of the sweep. It runs delegates, so it runs in a unit of its own: neither in our sandbox nor among our processes.

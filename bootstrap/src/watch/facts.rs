@@ -14,6 +14,7 @@ use shim::layout::{BIN_DIRS, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::policy::{MAX_BYTES, Policy, Probe, Side};
 use shim::{ready, trust};
 
+use super::plugin::Plugins;
 use super::probe::{self, Asked};
 use super::proof::{self, Kept};
 use crate::boot::gather::usual_dir;
@@ -29,7 +30,7 @@ use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::socket;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
-use crate::runtime::unread;
+use crate::runtime::{self, CniSetup, unread};
 use crate::settings::{Installed, Settings};
 use crate::sweep::{self, result::Swept};
 use crate::switch::{self, Off};
@@ -91,6 +92,10 @@ pub struct Facts {
     pub probed: (PathBuf, BTreeSet<Side>),
     /// Where plugins are looked for.
     pub bin_dirs: Vec<PathBuf>,
+    /// Our plugin there.
+    pub plugins: Plugins,
+    /// What the runtime says that it uses.
+    pub asked: runtime::asked::Asked,
 }
 
 /// A valid policy.
@@ -109,6 +114,8 @@ pub struct Known<'a> {
     pub node: &'a Node,
     /// The runtime's directories.
     pub usual: &'a Usual,
+    /// What the runtime says that it uses.
+    pub asked: &'a runtime::asked::Asked,
     /// Our conf when it was last there.
     pub before: Option<&'a Installed>,
     /// `watch` runs in a pod.
@@ -212,7 +219,7 @@ impl Facts {
     /// Looks at everything, with what was known before.
     #[must_use]
     pub fn gather(global: &Global, known: Known<'_>, now: Duration) -> Self {
-        let Known { node, usual, before, in_pod } = known;
+        let Known { node, usual, asked, before, in_pod } = known;
         let root = Root::new(&global.root);
         let (mut node, bad_node) = match Node::load(&root) {
             Ok(node) => (node, None),
@@ -220,14 +227,14 @@ impl Facts {
         };
         // A proof is a unit of its own, and a pod cannot start one.
         node.proves &= !in_pod;
-        let settings = Settings::on(global, &node, usual.conf_dir.as_deref(), before);
+        let told = asked.setup();
+        let told_dir =
+            told.map(|setup| setup.conf_dir.as_path()).filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR));
+        let usual_dir = usual.conf_dir.as_deref().or(told_dir);
+        let settings = Settings::on(global, &node, usual_dir, before);
         let layout = settings.layout;
         let boot_id = boot::boot_id().unwrap_or_default().to_owned();
-        let bin_dirs = match (&node.runtime.bin_dirs, &usual.bin_dirs) {
-            (named, _) if !named.is_empty() => named.clone(),
-            (_, told) if !told.is_empty() => told.clone(),
-            _ => BIN_DIRS.iter().map(|dir| root.at(dir)).filter(|dir| dir.is_dir()).collect(),
-        };
+        let bin_dirs = bin_dirs(&root, &node, usual, told);
         let policy = load(&layout.policy_file());
         let probed = root.at(PROBED);
         let networks = policy.as_ref().map_or_else(
@@ -263,6 +270,8 @@ impl Facts {
             bad_node,
             node,
             layout,
+            plugins: Plugins::look(&root, &bin_dirs),
+            asked: asked.clone(),
             policy,
             networks,
             bin_dirs,
@@ -322,13 +331,17 @@ impl Facts {
             }));
         }
         files.extend(self.bin_dirs.iter().cloned());
+        files.extend(self.plugins.files(root));
         files
     }
 
     /// Directories whose events are worth a round: those of [`Facts::files`] but for what every pod touches.
     #[must_use]
     pub fn directories(&self, root: &Root) -> BTreeSet<PathBuf> {
-        let busy = |file: &PathBuf| *file == self.layout.name() || self.bin_dirs.contains(file);
+        let in_bin_dir =
+            |file: &PathBuf| file.parent().is_some_and(|dir| self.bin_dirs.iter().any(|bin| bin == dir));
+        let busy =
+            |file: &PathBuf| *file == self.layout.name() || self.bin_dirs.contains(file) || in_bin_dir(file);
         let files = self.files(root);
         let above = files.iter().filter(|file| !busy(file)).filter_map(|file| file.parent());
         let mut directories: BTreeSet<PathBuf> = above.map(Path::to_path_buf).collect();
@@ -348,6 +361,17 @@ fn foreign_in(root: &Root, node: &Node, conf_dir: &Path) -> Vec<Foreign> {
 fn not_read(root: &Root, usual: &Usual, conf: &Path) -> Option<String> {
     let is_crio = usual.kind == Some(RuntimeKind::Crio) && root.is_node();
     usual.whom.endpoint().filter(|_| is_crio).and_then(|endpoint| unread::since(endpoint, conf))
+}
+
+/// Where plugins are: what the runtime says; else what node.json or the runtime's configuration says. What is merely usual is taken
+/// where nobody was to be asked.
+fn bin_dirs(root: &Root, node: &Node, usual: &Usual, told: Option<&CniSetup>) -> Vec<PathBuf> {
+    match (told, &node.runtime.bin_dirs, &usual.bin_dirs) {
+        (Some(setup), ..) if !setup.bin_dirs.is_empty() => setup.bin_dirs.clone(),
+        (_, named, _) if !named.is_empty() => named.clone(),
+        (_, _, configured) if !configured.is_empty() => configured.clone(),
+        _ => BIN_DIRS.iter().map(|dir| root.at(dir)).filter(|dir| dir.is_dir()).collect(),
+    }
 }
 
 /// Stat of every file, by which a quiet tick sees that nothing has changed without opening anything.

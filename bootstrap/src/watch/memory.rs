@@ -10,6 +10,7 @@ use super::desired::Unmet;
 use super::document::Document;
 use super::guard::Guard;
 use super::proof::Proofs;
+use super::reload::Reload;
 use super::sweeps::Sweeps;
 use crate::settings::Installed;
 
@@ -26,6 +27,12 @@ pub struct Memory {
     pub guard: Guard,
     /// How often something of others was removed from our own directory, and what it was the last time.
     pub expelled: Option<(u64, String)>,
+    /// What was written for the runtime to load.
+    pub reload: Reload,
+    /// Since when the runtime has not answered; none while it does.
+    pub unanswered: Option<Duration>,
+    /// The runtime used our conf when it was last asked.
+    pub used: bool,
     /// How often it was put back.
     pub repairs: u64,
     /// Where the runtime's directory is.
@@ -46,6 +53,8 @@ pub struct Memory {
     pub told: BTreeSet<(&'static str, String)>,
     /// The passes of the sweep.
     pub sweeps: Sweeps,
+    /// When a unit may put our plugin back again.
+    pub placed: Duration,
     /// Events cannot be had, so the directories are looked at every so often.
     pub polls: bool,
     /// A write or a removal that failed in the last round.

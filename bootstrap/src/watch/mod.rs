@@ -16,11 +16,14 @@ pub mod memory;
 pub mod network;
 pub mod own;
 pub mod pace;
+pub mod plugin;
 pub mod pod;
 pub mod probe;
 pub mod proof;
 pub mod prove;
+pub mod reload;
 pub mod run;
+pub mod runtime;
 pub mod sweeps;
 pub mod textfile;
 
@@ -40,6 +43,7 @@ use crate::outcome::{Changed, finish};
 use crate::places::{Root, STATUS, WITHOUT};
 use crate::print::{self, Page, Report};
 use crate::report::Publish;
+use crate::runtime::asked::Asked;
 use facts::{Known, Usual};
 
 /// Where `watch` works.
@@ -147,7 +151,8 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
     let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
     let remembered = mode::settings(&scope.root);
     let usual = Usual::find(&scope.root, &remembered);
-    let known = Known { node: &remembered, usual: &usual, before: None, in_pod: scope.in_pod };
+    let asked = Asked::whom(&usual.whom);
+    let known = Known { node: &remembered, usual: &usual, asked: &asked, before: None, in_pod: scope.in_pod };
     let facts = facts::Facts::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =

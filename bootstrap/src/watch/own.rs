@@ -16,6 +16,7 @@ use shim::layout::{CONF_FILE, PLUGIN};
 use super::facts::Facts;
 use super::guard::{CALM, FEW, SHORT};
 use super::memory::Memory;
+use super::runtime;
 use crate::change::{Act, Change, Write};
 use crate::conf::{OWN_CAPABILITIES, conf};
 use crate::confdir::{ConfDir, Content};
@@ -24,6 +25,7 @@ use crate::install::{CONF_MODE, DEFAULT_NAME};
 use crate::node::RuntimeKind;
 use crate::profile;
 use crate::report::{Happened, Reason};
+use crate::runtime::asked::Uses;
 use crate::runtime::picks::Told;
 use crate::settings::Installed;
 
@@ -37,6 +39,8 @@ pub enum State {
     InPlace,
     /// It is about to be written.
     Written,
+    /// It is as it should be, and the runtime has not loaded it.
+    NotLoaded,
     /// It waits for its networks.
     Waiting,
     /// Nobody has installed it, or somebody takes it away on purpose.
@@ -55,6 +59,7 @@ impl State {
     pub const fn word(self) -> &'static str {
         match self {
             Self::InPlace | Self::Written => "in place",
+            Self::NotLoaded => "not loaded",
             Self::Waiting => "waiting",
             Self::NotInstalled => "not installed",
             Self::Contended => "contended",
@@ -103,6 +108,9 @@ pub fn decide(facts: &Facts, memory: &mut Memory, ready: bool) -> Decided {
         return decided;
     }
     expel(facts, memory, &mut decided);
+    let called = facts.name.as_ref().ok().and_then(Option::as_deref);
+    let called = called.map(str::to_owned).or_else(|| own.as_ref().map(|own| own.name.clone()));
+    decided.standing.extend(runtime::standing(facts, memory, called.as_deref()));
     directory(facts, memory, &mut decided);
     in_the_way(facts, memory, &mut decided);
     if facts.leaving {
@@ -126,12 +134,49 @@ pub fn decide(facts: &Facts, memory: &mut Memory, ready: bool) -> Decided {
     decided.wanted = Some(wanted.clone());
     if own.is_some_and(|own| own.bytes == wanted && own.mode == CONF_MODE) {
         memory.guard.settled();
-        memory.settled = Some(wanted);
-        decided.state = State::InPlace;
+        memory.settled = Some(wanted.clone());
+        decided.state = loaded(facts, memory, &mut decided, (&name, wanted));
         return decided;
     }
     repair(facts, memory, &mut decided, (name, wanted));
     decided
+}
+
+/// Our conf is as it should be; what counts is whether the runtime has loaded it. Where it has another one although ours is the first,
+/// ours is written anew, which makes the runtime look again.
+fn loaded(
+    facts: &Facts,
+    memory: &mut Memory,
+    decided: &mut Decided,
+    (name, wanted): (&str, Vec<u8>),
+) -> State {
+    let what = match facts.asked.uses(name) {
+        Uses::Ours => {
+            memory.reload.loaded();
+            return State::InPlace;
+        }
+        Uses::Untold | Uses::Unanswered(_) => return State::InPlace,
+        Uses::Other(what) => what,
+    };
+    if memory.reload.is_awaited(facts.now) {
+        return State::NotLoaded;
+    }
+    let why = format!("{} is in place, and the runtime does not use it: {what}", shown_path(facts));
+    // What another conf keeps from being used is not mended by writing ours.
+    let is_first = !decided.standing.iter().any(|(reason, _)| {
+        matches!(reason, Reason::ConfNotFirst | Reason::RuntimeRestartNeeded | Reason::PluginMissing)
+    });
+    if is_first && memory.reload.is_due(facts.now) {
+        memory.reload.again(facts.now);
+        let message = format!("{why}; written anew so that it reloads");
+        decided.happened.push(Happened { reason: "ConfReloaded", warning: true, message });
+        let path = facts.conf_dir.join(CONF_FILE);
+        let write = Write { path, bytes: wanted, mode: CONF_MODE, nudge: true };
+        let reason = format!("the runtime has not loaded it: {what}");
+        decided.changes.push(Change::new(Act::Write(write), shown_path(facts), reason));
+    }
+    decided.standing.push((Reason::ConfNotLoaded, why));
+    State::NotLoaded
 }
 
 /// Our conf is not as it should be.
@@ -181,6 +226,7 @@ fn repair(facts: &Facts, memory: &mut Memory, decided: &mut Decided, (name, want
     };
     decided.happened.push(Happened { reason, warning, message });
     decided.state = State::Written;
+    memory.reload.wrote(facts.now);
     if matches!(facts.name, Ok(None)) {
         let bytes = format!("{name}\n").into_bytes();
         let write = Write { path: facts.layout.name(), bytes, mode: shim::file::PRIVATE, nudge: false };

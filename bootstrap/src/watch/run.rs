@@ -16,21 +16,25 @@ use super::events::{Events, Wake, signals};
 use super::facts::{Facts, Known, Usual, prints};
 use super::memory::Memory;
 use super::pace::{AT_MOST, Pace};
-use super::{Scope, apply, pod, textfile};
+use super::{Scope, apply, plugin, pod, textfile};
 use crate::change::Act;
 use crate::cli::Mode;
 use crate::exit::{Exit, Failure};
 use crate::mode;
-use crate::node::Node;
+use crate::node::{self, Node};
 use crate::outcome::Outcome;
 use crate::places::STATUS;
 use crate::policy;
 use crate::report::{Happened, NodeReport, Publish, Reason};
+use crate::runtime::asked::Asked;
+use crate::runtime::endpoint::Whom;
 
 /// Between two looks at a node on which all is well.
 const STEADY: Duration = Duration::from_secs(20);
 /// Between two looks at a node that waits for something.
 const WAITING: Duration = Duration::from_secs(1);
+/// Between two questions to a runtime that uses our conf, where nothing happens.
+const ASK_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks where no event can be had.
 const POLLING: Duration = Duration::from_secs(2);
 /// A round that finds new directories to watch looks again at once, so often.
@@ -74,6 +78,17 @@ pub fn run(scope: &Scope) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// The runtime that was found.
+#[derive(Debug, Default)]
+struct Found {
+    /// Its own directories, and whom to ask.
+    usual: Usual,
+    /// The life of it in which they were looked for.
+    life: Option<Option<String>>,
+    /// What node.json said of it then.
+    wanted: Option<node::Runtime>,
+}
+
 /// The loop's state.
 struct Watch<'a> {
     scope: &'a Scope,
@@ -84,8 +99,10 @@ struct Watch<'a> {
     pace: Pace,
     memory: Memory,
     facts: Option<Facts>,
-    /// The runtime's own directories, and the life of it in which they were asked for.
-    usual: Option<(Usual, Option<Option<String>>)>,
+    /// The runtime, as its configuration and node.json describe it.
+    found: Option<Found>,
+    /// What the runtime answered, and when.
+    asked: (Asked, Duration),
     prints: BTreeMap<PathBuf, Option<String>>,
     publisher: Option<Box<dyn Publish>>,
     reported: Option<NodeReport>,
@@ -108,7 +125,8 @@ impl<'a> Watch<'a> {
             pace: Pace::default(),
             memory: Memory::after(before.as_ref()),
             facts: None,
-            usual: None,
+            found: None,
+            asked: (Asked::NotAsked, Duration::ZERO),
             prints: BTreeMap::new(),
             reported: None,
             desired: Desired::default(),
@@ -199,6 +217,8 @@ impl<'a> Watch<'a> {
 
     fn look(&mut self, changed: bool) -> Facts {
         let now = |began: Instant| began.elapsed();
+        let news = (changed || self.is_due()) && self.ask();
+        let changed = changed || news;
         if !changed && let Some(mut facts) = self.facts.take() {
             let files: Vec<PathBuf> = self.prints.keys().cloned().collect();
             if prints(&files) == self.prints {
@@ -211,10 +231,6 @@ impl<'a> Watch<'a> {
             self.facts = Some(facts);
         }
         let known = self.facts.take().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node);
-        if self.usual.is_none() {
-            let node = Node::load(&self.scope.root).unwrap_or_else(|_| known.clone());
-            self.usual = Some((Usual::find(&self.scope.root, &node), None));
-        }
         let mut looks = 0;
         loop {
             looks += 1;
@@ -222,16 +238,18 @@ impl<'a> Watch<'a> {
             // Before the look: what changes during it is seen by the next tick.
             let before: Vec<PathBuf> = self.prints.keys().cloned().collect();
             self.prints = prints(&before);
-            let usual = self.usual.get_or_insert_default();
+            let found = self.found.get_or_insert_default();
             let good = self.memory.good.as_ref();
-            let known = Known { node: &known, usual: &usual.0, before: good, in_pod: self.scope.in_pod };
+            let (usual, asked) = (&found.usual, &self.asked.0);
+            let known = Known { node: &known, usual, asked, before: good, in_pod: self.scope.in_pod };
             let facts = Facts::gather(&self.scope.global, known, now(self.began));
             // A runtime that was started again may have been configured anew.
             let life = facts.runtime.clone();
-            if life.is_some() && usual.1.replace(life.clone()).is_some_and(|was| was != life) {
+            if life.is_some() && found.life.replace(life.clone()).is_some_and(|was| was != life) {
                 let next = Usual::find(&self.scope.root, &facts.node);
-                if next != usual.0 && looks < LOOKS {
-                    usual.0 = next;
+                if next != found.usual && looks < LOOKS {
+                    found.usual = next;
+                    self.ask();
                     continue;
                 }
             }
@@ -244,6 +262,41 @@ impl<'a> Watch<'a> {
             }
             self.prints = files.into_iter().map(|file| (file, None)).collect();
         }
+    }
+
+    /// Whether the runtime is to be asked again although nothing has happened: at times where all is well, soon where it is not.
+    fn is_due(&self) -> bool {
+        let facts = self.facts.as_ref();
+        let settled = match &self.asked.0 {
+            Asked::NotAsked | Asked::Silent => true,
+            Asked::Told(_) => self.memory.used || !matches!(facts.map(|facts| &facts.own), Some(Ok(Some(_)))),
+            Asked::Unknown(_) | Asked::Absent(_) | Asked::Unanswered(_) => false,
+        };
+        let pause = match &self.asked.0 {
+            _ if settled => ASK_EVERY,
+            Asked::Unknown(_) => STEADY,
+            _ => WAITING,
+        };
+        self.began.elapsed().saturating_sub(self.asked.1) >= pause
+    }
+
+    /// Asks the runtime what it uses, and finds it first where node.json describes another one or nobody has found it yet; whether
+    /// the answer is another than before.
+    fn ask(&mut self) -> bool {
+        let known =
+            self.facts.as_ref().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.clone());
+        let node = Node::load(&self.scope.root).unwrap_or(known);
+        let is_known = |found: &Found| {
+            found.wanted.as_ref() == Some(&node.runtime) && !matches!(found.usual.whom, Whom::Unknown(_))
+        };
+        if !self.found.as_ref().is_some_and(is_known) {
+            let life = self.found.take().and_then(|found| found.life);
+            let usual = Usual::find(&self.scope.root, &node);
+            self.found = Some(Found { usual, life, wanted: Some(node.runtime) });
+        }
+        let whom = self.found.as_ref().map_or(Whom::Nobody, |found| found.usual.whom.clone());
+        let before = std::mem::replace(&mut self.asked, (Asked::whom(&whom), self.began.elapsed()));
+        before.0 != self.asked.0
     }
 
     /// Applies a decision; what failed, in words.
@@ -297,7 +350,10 @@ impl<'a> Watch<'a> {
     fn not_started(&mut self, unit: &str, why: String) {
         let now = self.began.elapsed();
         let of = |side: &shim::policy::Side| unit == format!("crossfade-prove-{side}");
-        if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
+        if unit == plugin::UNIT {
+            let message = format!("our plugin cannot be put back: {why}");
+            self.pending.push(Happened { reason: "Failed", warning: true, message });
+        } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
             standing.1.proofs.did_not_start(now, why);
         } else {
             self.memory.sweeps.did_not_start(why);
@@ -330,7 +386,12 @@ impl<'a> Watch<'a> {
     fn wait(&self, decision: &Decision, failed: bool) -> Duration {
         let waits = matches!(
             decision.report.reason,
-            Reason::WaitingForNetwork | Reason::BootFailed | Reason::BadSettings
+            Reason::WaitingForNetwork
+                | Reason::BootFailed
+                | Reason::BadSettings
+                | Reason::ConfNotLoaded
+                | Reason::PluginMissing
+                | Reason::RuntimeUnknown
         );
         let lost = decision.document.conf.state == super::own::State::NoDirectory.word();
         let usual = match () {

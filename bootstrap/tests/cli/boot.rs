@@ -132,6 +132,44 @@ fn directories_are_the_runtime_s_own() {
 }
 
 #[test]
+fn a_runtime_that_is_not_known_is_a_finding_and_never_the_usual_directories() {
+    const K3S: &str = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
+    const MICROK8S: &str = "/var/snap/microk8s/current/args/containerd.toml";
+    type Have = fn(&Tree);
+    let cases: [(&str, Have, &[&str]); 4] = [
+        ("nothing", |_| {}, &["runtime.unit", "runtime.config"]),
+        (
+            "k3s",
+            |tree| {
+                let unit = "[Service]\nExecStart=/usr/local/bin/k3s server\n";
+                tree.write("etc/systemd/system/k3s.service", unit);
+            },
+            &[K3S, "unix:///run/k3s/containerd/containerd.sock"],
+        ),
+        (
+            "MicroK8s",
+            |tree| tree.write(&MICROK8S[1..], "version = 2\n"),
+            &[MICROK8S, "unix:///var/snap/microk8s/common/run/containerd.sock"],
+        ),
+        (
+            "k3s that was never started",
+            |tree| tree.node(&format!(r#""runtime": {{"config": "{K3S}"}}"#)),
+            &[K3S, "started once before us"],
+        ),
+    ];
+    for (what, have, words) in cases {
+        let tree = Tree::bare();
+        have(&tree);
+        let before = tree.files();
+        let told = tree.told(&["boot"], 3);
+        assert!(words.iter().all(|word| told.contains(word)), "{what}: {told}");
+        assert_eq!(tree.files(), before, "{what}");
+        let told = tree.told(&["gate", "--dry-run"], 3);
+        assert!(words.iter().all(|word| told.contains(word)), "{what}: {told}");
+    }
+}
+
+#[test]
 fn a_conf_takes_the_name_and_the_capabilities_of_what_is_there() {
     let tree = Tree::new();
     tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
@@ -332,13 +370,14 @@ fn what_would_go_wrong_is_refused_before_anything_is_touched() {
                 fs::remove_file(tree.path(CONTAINERD)).expect("gone");
             },
             3,
-            &["private mode", "runtime.unit"],
+            &["no runtime is known", "runtime.unit"],
         ),
         ("private without the generator", |tree| tree.node(PRIVATE), 3, &["crossfade-generator is missing"]),
         (
             "private in another program",
             |tree| {
                 tree.node(&format!(r#"{PRIVATE}, "runtime": {{"config": "/etc/containerd/config.toml"}}"#));
+                tree.write("etc/containerd/config.toml", "version = 2\n");
                 fs::remove_file(tree.path(CONTAINERD)).expect("gone");
             },
             3,

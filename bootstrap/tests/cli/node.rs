@@ -112,6 +112,9 @@ impl Node {
             Some(&"uninstall") => {
                 command.arg("--bin-dir").arg(self.path("bin")).args(["--runtime-endpoint", "none"]);
             }
+            Some(&"status") => {
+                command.args(["--runtime-endpoint", "none"]);
+            }
             Some(&"sweep") => {
                 command.arg("--bin-dir").arg(self.path("bin"));
             }

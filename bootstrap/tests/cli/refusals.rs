@@ -236,6 +236,29 @@ fn a_runtime_that_does_not_answer_is_a_finding() {
 }
 
 #[test]
+fn a_runtime_that_is_not_there_is_a_finding_and_nothing_is_touched() {
+    let node = Node::new("bridge");
+    let install = |endpoint: &str, bin_dir: bool| {
+        let mut command = node.command(&["install"]);
+        let arguments: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
+        // The last two are those of the runtime, and the two before name the plugins' directory.
+        let kept = arguments.len() - if bin_dir { 2 } else { 4 };
+        command = std::process::Command::new(command.get_program());
+        let output =
+            command.args(&arguments[..kept]).args(["--runtime-endpoint", endpoint]).output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let before = node.files();
+    let (status, told) = install("unix:///nonexistent/r.sock", true);
+    assert!(status == Some(3) && told.contains("no runtime listens at unix:///nonexistent/r.sock"), "{told}");
+    let (status, told) = install("none", false);
+    assert!(status == Some(3) && told.contains("name it with --bin-dir"), "{told}");
+    assert_eq!(node.files(), before);
+    let (status, told) = install("none", true);
+    assert_eq!(status, Some(0), "{told}");
+}
+
+#[test]
 fn a_wrong_command_line_is_usage() {
     let node = Node::new("bridge");
     for arguments in [&["instal"][..], &["policy", "set", "sideways"], &["install", "--cni-version", "0.4.0"]]

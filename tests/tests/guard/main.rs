@@ -1,6 +1,7 @@
 //! `watch` beside a real containerd: what it makes of everything that others do to our conf, and what becomes of pods meanwhile.
 
 mod harm;
+mod loaded;
 mod private;
 mod proving;
 mod scene;
@@ -37,6 +38,12 @@ fn main() -> Result<ExitCode> {
             an_overflow_of_events_is_a_look_at_everything,
             without_events_it_looks_every_so_often,
             off_takes_our_conf_away_and_ends;
+        loaded:
+            a_conf_that_was_moved_away_and_back_is_loaded_again,
+            install_loads_what_lies_in_place_and_is_not_loaded,
+            a_plugin_that_is_gone_or_another_is_put_back,
+            a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin,
+            a_runtime_that_nobody_names_is_no_readiness;
         private:
             our_conf_comes_with_its_network_and_nothing_touches_it,
             a_conf_of_others_in_our_directory_is_removed_as_often_as_it_comes,

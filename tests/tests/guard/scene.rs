@@ -92,6 +92,24 @@ impl Scene {
         self.dir().join(OURS)
     }
 
+    /// What the runtime has loaded, without the loopback's plugin.
+    pub(crate) fn loaded(&self) -> Result<Vec<String>> {
+        let plugins = self.containerd.cri().conf_plugins()?;
+        Ok(plugins.into_iter().filter(|plugin| plugin != "loopback").collect())
+    }
+
+    /// Moves our conf away and back again, as a person does who wants to see what happens: containerd 1.6 loads the network behind
+    /// it and keeps that.
+    pub(crate) fn away_and_back(&self) -> Result<()> {
+        let aside = self.dir().with_file_name("aside");
+        fs::rename(self.ours(), &aside)?;
+        until("the network behind ours", LIMIT, || {
+            let loaded = self.loaded()?;
+            Ok((!loaded.is_empty() && !loaded.iter().any(|plugin| plugin == "crossfade")).then_some(()))
+        })?;
+        Ok(fs::rename(&aside, self.ours())?)
+    }
+
     /// `crossfade-bootstrap` in the node.
     pub(crate) fn bootstrap(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = self.node().command(lab::dist::bootstrap()?);

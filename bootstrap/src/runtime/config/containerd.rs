@@ -35,6 +35,14 @@ const MAX_IMPORTS: usize = 64;
 pub(super) fn gather(root: &Root, found: Found) -> Result<RuntimeConfig, String> {
     let file = found.file(USUAL);
     let program = found.command.first().map(PathBuf::from).filter(|_| root.is_node());
+    // Another program writes it when it starts; without it not even the defaults are known to count.
+    if found.unit.is_none() && !root.at(&file).exists() {
+        return Err(format!(
+            "the runtime's configuration {}: it is not there; the program that writes it has to be started once before us, or another file \
+             is the right one for node.json, runtime.config",
+            file.display()
+        ));
+    }
     let effective = match &program {
         Some(program) => tree(&file, &dump(program, &file)?)?,
         None => merged(root, &file)?,

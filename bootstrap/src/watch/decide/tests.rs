@@ -20,6 +20,7 @@ use crate::watch::probe::Asked;
 use crate::watch::proof::Kept;
 
 mod boots;
+mod runtime;
 mod told;
 
 const ME: Process = Process { pid: 1, start: 1 };
@@ -71,6 +72,8 @@ impl World {
             swept: None,
             probed: ("/run/crossfade/probe".into(), BTreeSet::new()),
             bin_dirs: vec!["/opt/cni/bin".into()],
+            plugins: runtime::plugins(),
+            asked: crate::runtime::asked::Asked::NotAsked,
         };
         Self { facts, memory: Memory { sweeps: sweeps::Sweeps::never(), ..Memory::default() } }
     }

@@ -1,0 +1,155 @@
+//! What the runtime says that it uses, and what becomes of a node where that is not ours.
+
+use super::*;
+use crate::runtime::asked::Asked as Runtime;
+use crate::runtime::{CniSetup, Network};
+use crate::watch::plugin::{Found, Place};
+
+fn loaded(network: &str, plugin: &str) -> Runtime {
+    let network = Network { name: network.into(), types: vec![plugin.into()], conf: String::new() };
+    Runtime::Told(CniSetup {
+        conf_dir: DIR.into(),
+        bin_dirs: vec!["/opt/cni/bin".into()],
+        max_confs: 1,
+        networks: vec![network],
+    })
+}
+
+fn ours() -> Runtime {
+    loaded("oldnet", "crossfade")
+}
+
+fn other() -> Runtime {
+    loaded("cilium", "cilium-cni")
+}
+
+/// A node whose runtime tells, and uses our conf.
+fn world() -> World {
+    let mut world = World::new(Mode::Shared);
+    world.facts.asked = ours();
+    assert_eq!(world.round(0).reason, "WaitingForNetwork", "our conf is written in this round");
+    assert_eq!(world.round(1).reason, "NetworkReady");
+    world
+}
+
+#[test]
+fn a_conf_that_lies_in_place_and_is_not_loaded_is_no_readiness_and_is_written_anew() {
+    let mut world = world();
+    world.facts.asked = other();
+    // Nobody touched our file: what it says is what it should.
+    let told = world.round(100);
+    assert_eq!((told.reason, told.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
+    assert!(told.happened.contains(&"ConfReloaded"), "{:?}", told.happened);
+    let decision = decide(&world.facts, &world.memory, ME);
+    assert!(!decision.report.ready && decision.report.message.contains("cilium (cilium-cni)"));
+    assert_eq!(decision.document.conf.state, "not loaded");
+    world.facts.asked = ours();
+    assert_eq!(world.round(1).reason, "NetworkReady");
+    assert_eq!(world.memory.guard, crate::watch::guard::Guard::default(), "nobody has taken it");
+}
+
+#[test]
+fn a_runtime_that_goes_on_with_another_conf_is_not_fought() {
+    let mut world = world();
+    world.facts.asked = other();
+    let mut writes = 0;
+    for _ in 0..3600 {
+        let told = world.round(1);
+        assert_eq!(told.reason, "ConfNotLoaded");
+        writes += told.changes.len();
+    }
+    assert!((5..=12).contains(&writes), "{writes} writes in an hour");
+    // What keeps it from being used is another conf: ours is right.
+    world.listed("!.conf");
+    for _ in 0..3600 {
+        let told = world.round(1);
+        assert_eq!((told.reason, told.changes.len()), ("ConfNotFirst", 0));
+    }
+}
+
+#[test]
+fn what_was_just_written_is_awaited_before_it_is_written_again() {
+    let mut world = World::new(Mode::Private);
+    world.facts.asked = loaded("none", "none");
+    world.facts.own = Ok(None);
+    let told = world.round(0);
+    assert_eq!((told.reason, told.changes), ("WaitingForNetwork", vec![CONF.to_owned()]));
+    for _ in 0..9 {
+        assert_eq!(world.round(1).changes, [""; 0], "it may take its time");
+    }
+    let told = world.round(1);
+    assert_eq!((told.reason, told.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
+    world.facts.asked = ours();
+    assert_eq!(world.round(1).reason, "NetworkReady");
+}
+
+#[test]
+fn a_runtime_that_does_not_tell_is_judged_by_its_directory() {
+    let mut world = World::new(Mode::Shared);
+    world.facts.asked = Runtime::Silent;
+    assert_eq!(world.round(0).reason, "NetworkReady");
+}
+
+#[test]
+fn no_runtime_is_no_readiness() {
+    for asked in [Runtime::Unknown("name it".into()), Runtime::Absent("no socket".into())] {
+        let mut world = World::new(Mode::Shared);
+        world.facts.asked = asked;
+        assert_eq!(world.round(0).reason, "RuntimeUnknown");
+    }
+}
+
+#[test]
+fn a_runtime_that_is_being_restarted_has_half_a_minute() {
+    let mut world = world();
+    world.facts.asked = Runtime::Absent("no socket".into());
+    for _ in 0..30 {
+        assert_eq!(world.round(1), Told { reason: "NetworkReady", changes: vec![], happened: vec![] });
+    }
+    assert_eq!(world.round(1).reason, "RuntimeUnknown");
+    world.facts.asked = ours();
+    assert_eq!(world.round(1).reason, "NetworkReady");
+}
+
+#[test]
+fn a_plugin_that_is_gone_is_no_readiness_and_is_put_back() {
+    let mut world = world();
+    world.facts.plugins.places[0].found = Found::Missing;
+    let told = world.round(1);
+    assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
+    // Where the unit of watch may not write, another unit does, once a minute.
+    world.facts.plugins.places[0].writable = false;
+    let mut starts = 0;
+    for _ in 0..120 {
+        starts += world.round(1).changes.len();
+    }
+    assert_eq!(starts, 2);
+    world.facts.plugins.places[0].found = Found::Sound;
+    assert_eq!(world.round(1).reason, "NetworkReady");
+}
+
+#[test]
+fn a_plugin_of_another_release_is_replaced() {
+    let mut world = world();
+    world.facts.plugins.places[0].found = Found::Other;
+    let told = world.round(1);
+    assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
+}
+
+#[test]
+fn what_is_taken_away_on_purpose_is_not_put_back() {
+    let mut world = world();
+    world.facts.plugins.places[0].found = Found::Missing;
+    world.facts.leaving = true;
+    assert_eq!(world.round(1).changes, [""; 0]);
+    world.facts.leaving = false;
+    world.facts.off = Some(Off::File);
+    world.facts.own = Ok(None);
+    assert_eq!(world.round(1).changes, [""; 0]);
+}
+
+/// The runtime's directories as a test has them.
+pub(super) fn plugins() -> crate::watch::plugin::Plugins {
+    let place = Place { dir: "/opt/cni/bin".into(), found: Found::Sound, writable: true };
+    crate::watch::plugin::Plugins { places: vec![place], packaged: Some(b"plugin".to_vec()) }
+}

@@ -1,0 +1,88 @@
+//! When to write our conf anew although nothing is wrong with it: pure bookkeeping over moments, which count from the start of `watch`.
+//!
+//! containerd 1.6 reloads its directory on a write, a rename away and a removal. A file that is moved away and back again is in place
+//! and not loaded, and stays so. A write of ours makes the runtime look again. It may take its time, for an ADD that runs holds it up,
+//! so each further try comes after twice the pause of the one before.
+
+use std::time::Duration;
+
+/// How long the runtime may take to load what was written, before it is written again.
+pub const FIRST: Duration = Duration::from_secs(10);
+/// Longest pause between two tries.
+pub const LONGEST: Duration = Duration::from_secs(600);
+
+/// What was written for the runtime to load.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reload {
+    /// When our conf was written last, and how long the runtime has from then on.
+    written: Option<(Duration, Duration)>,
+    /// How often it was written for the runtime's sake alone.
+    tries: u32,
+}
+
+impl Reload {
+    /// The runtime has loaded our conf.
+    pub fn loaded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Our conf was written at `now` for another reason.
+    pub const fn wrote(&mut self, now: Duration) {
+        self.written = Some((now, FIRST));
+    }
+
+    /// Whether the runtime may still be about to load what was written, which is nobody's fault.
+    #[must_use]
+    pub fn is_awaited(&self, now: Duration) -> bool {
+        self.tries == 0 && self.written.is_some() && !self.is_due(now)
+    }
+
+    /// Whether to write it anew at `now`.
+    #[must_use]
+    pub fn is_due(&self, now: Duration) -> bool {
+        self.written.is_none_or(|(at, pause)| now.saturating_sub(at) >= pause)
+    }
+
+    /// It is written anew at `now`.
+    pub fn again(&mut self, now: Duration) {
+        let pause = if self.tries == 0 { FIRST } else { self.written.map_or(FIRST, |(_, pause)| pause * 2) };
+        self.written = Some((now, pause.min(LONGEST)));
+        self.tries += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn tries_come_at_once_and_then_ever_later() {
+        let mut reload = Reload::default();
+        let mut tries = Vec::new();
+        for now in 0..7200 {
+            if reload.is_due(secs(now)) {
+                reload.again(secs(now));
+                tries.push(now);
+            }
+        }
+        assert_eq!(tries[..6], [0, 10, 30, 70, 150, 310]);
+        assert!(tries.windows(2).all(|two| two[1] - two[0] <= 600) && tries.len() < 18, "{tries:?}");
+        reload.loaded();
+        assert!(reload.is_due(secs(7200)), "the next time is another story");
+    }
+
+    #[test]
+    fn what_was_just_written_is_awaited() {
+        let mut reload = Reload::default();
+        assert!(!reload.is_awaited(secs(5)));
+        reload.wrote(secs(5));
+        assert!(reload.is_awaited(secs(14)) && !reload.is_due(secs(14)));
+        assert!(!reload.is_awaited(secs(15)) && reload.is_due(secs(15)));
+        reload.again(secs(15));
+        assert!(!reload.is_awaited(secs(16)) && !reload.is_due(secs(16)));
+    }
+}

@@ -1,0 +1,152 @@
+//! What lies in the directory is not what the runtime uses: what it has loaded counts, and where it looks for our plugin.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use lab::crossfade::BIN_DIR;
+use lab::deadline::until;
+
+use crate::LIMIT;
+use crate::scene::{Scene, end};
+
+/// Where the package has the plugin, as the node sees it.
+const PACKAGED: &str = "/usr/libexec/crossfade/crossfade";
+
+/// The package's plugin on the node.
+fn package(scene: &Scene) -> Result<Vec<u8>> {
+    let path = scene.outside(PACKAGED);
+    fs::create_dir_all(path.parent().context("its directory")?)?;
+    lab::scratch::install(&lab::dist::crossfade()?, &path)?;
+    Ok(fs::read(path)?)
+}
+
+/// containerd 1.6 keeps what it had: our conf is in place, and pods pass us until it is written anew.
+pub(crate) fn a_conf_that_was_moved_away_and_back_is_loaded_again() -> Result<()> {
+    let scene = Scene::shared()?;
+    // The conf as watch writes it, and nobody who repairs it meanwhile.
+    let watch = scene.watch()?;
+    scene.expect_reason("NetworkReady")?;
+    let whole = fs::read(scene.ours())?;
+    end(watch)?;
+    scene.away_and_back()?;
+    ensure!(!scene.loaded()?.contains(&"crossfade".to_owned()), "this containerd heeds a file that comes");
+    let status = scene.bootstrap(&["status"])?.output()?;
+    let told = String::from_utf8_lossy(&status.stdout).into_owned();
+    ensure!(status.status.code() == Some(3) && told.contains("the runtime does not use it"), "{told}");
+    ensure!(told.contains("installed     no"), "{told}");
+    let watch = scene.watch()?;
+    scene.expect_loaded()?;
+    let status = scene.expect_reason("NetworkReady")?;
+    ensure!(status["conf"]["state"] == "in place", "{status:#}");
+    let log = fs::read_to_string(watch.log())?;
+    ensure!(log.contains("event=ConfReloaded") && log.contains("written anew"), "{log}");
+    scene.expect_whole(&whole)?;
+    scene.expect_pods()?;
+    end(watch)
+}
+
+/// `install` says that the runtime uses our conf only where it does.
+pub(crate) fn install_loads_what_lies_in_place_and_is_not_loaded() -> Result<()> {
+    let scene = Scene::shared()?;
+    package(&scene)?;
+    let install = || -> Result<String> {
+        let mut install = scene.bootstrap(&["install", "--runtime-endpoint"])?;
+        let output = install.arg(scene.containerd.socket()).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        Ok(text)
+    };
+    install()?;
+    scene.expect_loaded()?;
+    let again = install()?;
+    ensure!(!again.contains("confirm"), "{again}");
+    scene.away_and_back()?;
+    ensure!(!scene.loaded()?.contains(&"crossfade".to_owned()), "this containerd heeds a file that comes");
+    let told = install()?;
+    ensure!(told.contains("the runtime has not loaded it") && told.contains("confirm"), "{told}");
+    ensure!(scene.loaded()? == ["crossfade"], "{:?}", scene.loaded()?);
+    scene.expect_pods()
+}
+
+/// Removed, replaced, or open to others: the package's plugin is put back, and the node is not ready meanwhile.
+pub(crate) fn a_plugin_that_is_gone_or_another_is_put_back() -> Result<()> {
+    let scene = Scene::shared()?;
+    let packaged = package(&scene)?;
+    let plugin = scene.outside(BIN_DIR).join("crossfade");
+    let watch = scene.watch()?;
+    scene.expect_reason("NetworkReady")?;
+    let harms: [fn(&Path) -> Result<()>; 3] = [
+        |plugin| Ok(fs::remove_file(plugin)?),
+        |plugin| {
+            fs::remove_file(plugin)?;
+            Ok(fs::write(plugin, "#!/bin/sh\nexit 1\n")?)
+        },
+        |plugin| Ok(fs::set_permissions(plugin, fs::Permissions::from_mode(0o666))?),
+    ];
+    for harm in harms {
+        harm(&plugin)?;
+        until("the package's plugin", LIMIT, || {
+            let mode = plugin.metadata().map(|meta| meta.permissions().mode() & 0o7777);
+            let right =
+                mode.is_ok_and(|mode| mode == 0o755) && fs::read(&plugin).is_ok_and(|is| is == packaged);
+            Ok(right.then_some(()))
+        })?;
+        scene.expect_reason("NetworkReady")?;
+        scene.expect_pods()?;
+    }
+    let log = fs::read_to_string(watch.log())?;
+    ensure!(log.contains("event=PluginMissing"), "{log}");
+    end(watch)
+}
+
+/// k3s has another directory of plugins with every release, and restarts its containerd with it.
+pub(crate) fn a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin() -> Result<()> {
+    const NEXT: &str = "/var/lib/rancher/k3s/data/next/bin";
+    let mut scene = Scene::shared()?;
+    let packaged = package(&scene)?;
+    let watch = scene.watch()?;
+    scene.expect_reason("NetworkReady")?;
+    let next = scene.outside(NEXT);
+    fs::create_dir_all(&next)?;
+    for entry in fs::read_dir(scene.outside(BIN_DIR))? {
+        let path = entry?.path();
+        let name = path.file_name().context("a name")?.to_owned();
+        if name != "crossfade" {
+            fs::copy(&path, next.join(name))?;
+        }
+    }
+    let config = fs::read_to_string(scene.containerd.config())?;
+    let changed = scene.containerd.config().with_file_name("next.toml");
+    fs::write(&changed, config.replace(BIN_DIR, NEXT))?;
+    scene.containerd.start_with(&changed);
+    scene.containerd.restart()?;
+    until("our plugin in the new directory", LIMIT, || {
+        Ok(fs::read(next.join("crossfade")).is_ok_and(|is| is == packaged).then_some(()))
+    })?;
+    scene.expect_reason("NetworkReady")?;
+    scene.expect_pods()?;
+    end(watch)
+}
+
+/// Two runtimes' sockets are here and nobody says which one kubelet talks to: the node is not ready, and it is said what to name.
+pub(crate) fn a_runtime_that_nobody_names_is_no_readiness() -> Result<()> {
+    let scene = Scene::shared()?;
+    let settings = fs::read_to_string(scene.outside("/etc/crossfade/node.json"))?;
+    let mut unnamed: serde_json::Value = serde_json::from_str(&settings)?;
+    unnamed["runtime"].as_object_mut().context("runtime")?.remove("endpoint");
+    scene.node().write("/etc/crossfade/node.json", unnamed.to_string())?;
+    scene.node().run(&["mkdir", "-p", "/run/k3s/containerd"])?;
+    let socket = scene.containerd.socket();
+    let socket = socket.to_str().context("a path in UTF-8")?;
+    scene.node().run(&["ln", "-s", socket, "/run/k3s/containerd/containerd.sock"])?;
+    let watch = scene.watch()?;
+    let status = scene.expect_reason("RuntimeUnknown")?;
+    let findings =
+        status["message"].as_str().unwrap_or_default().to_owned() + &status["findings"].to_string();
+    ensure!(findings.contains("runtime.endpoint"), "{status:#}");
+    scene.node().write("/etc/crossfade/node.json", settings)?;
+    scene.expect_reason("NetworkReady")?;
+    end(watch)
+}
