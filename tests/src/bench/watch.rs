@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Bench;
 use super::report::Limit;
 use crate::agent::{Agent, Answer, HttpHealth, Spec, UnixHealth};
+use crate::containerd::{Containerd, Options};
 use crate::crossfade::Crossfade;
 use crate::deadline::until;
 use crate::fabric::Fabric;
@@ -30,6 +31,11 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let new = fabric.overlay("new", 2, 8473, "10.245")?;
     let node = fabric.node(1);
     let crossfade = Crossfade::install(node, &old, &new)?;
+    // All is well only where the runtime says so.
+    let containerd = Containerd::start(node, &Options::default())?;
+    let endpoint = format!("unix://{}", containerd.socket().display());
+    let settings = json!({ "version": 1, "runtime": { "endpoint": endpoint } });
+    node.write("/etc/crossfade/node.json", settings.to_string())?;
     // Both networks with everything that a tick asks: a socket and a page each.
     let pid = Some(node.pid().as_raw().cast_unsigned());
     let spec = Spec {
