@@ -20,7 +20,6 @@ use crate::cli::{Install, Mode};
 use crate::confdir::ConfDir;
 use crate::places::Root;
 use crate::policy::completion::Completion;
-use crate::profile;
 use crate::rooted;
 use crate::runtime::adding::can_see;
 use crate::runtime::asked::Asked;

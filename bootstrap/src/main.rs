@@ -7,8 +7,8 @@ use bootstrap::exit::{Exit, Failure};
 use bootstrap::runtime::unread;
 use bootstrap::settings::Settings;
 use bootstrap::{
-    attachments, bake, boot, explain, gate, generator, host, installing, place, policy, print, render, retract,
-    seal, selftest, status, sweep, uninstall, watch,
+    attachments, bake, boot, explain, gate, generator, host, installing, place, policy, print, render,
+    retract, seal, selftest, status, sweep, uninstall, watch,
 };
 use clap::Parser;
 use shim::request::Pod;

@@ -19,7 +19,6 @@ use crate::exit::{Exit, Failure};
 use crate::mode;
 use crate::places::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
 use crate::print::{self, Page, Report};
-use crate::profile;
 use crate::rooted;
 use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::config::RuntimeConfig;

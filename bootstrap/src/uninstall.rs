@@ -74,7 +74,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         return Ok(Changed::planned(changes, notes));
     }
     let leaving = Leaving::say(&settings)?;
-    let mut done = carry_out(&settings, &whom, changes)?;
+    let mut done = carry_out(&settings, &whom, &wanted.bin_dirs, changes)?;
     drop(leaving);
     let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), Leave::carry_out)?;
     done.extend(more);
@@ -86,14 +86,19 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
 }
 
 /// Takes everything away, the conf first; it comes back where something is attached through it meanwhile.
-fn carry_out(settings: &Settings, whom: &Whom, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
+fn carry_out(
+    settings: &Settings,
+    whom: &Whom,
+    bin_dirs: &[PathBuf],
+    changes: Vec<Change>,
+) -> Result<Vec<Done>, Failure> {
     let mut done = Vec::new();
     for change in changes {
         let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("remove {}: {e}", change.target));
         let outcome = if let Act::Remove { path, nudge } = &change.act {
             change::remove(path, *nudge).map_err(failed)?;
             if *nudge {
-                wait_until_unused(whom, &wanted.bin_dirs).or_else(|e| put_back(settings, e))?;
+                wait_until_unused(whom, bin_dirs).or_else(|e| put_back(settings, e))?;
                 let attached = attachments::list(&settings.layout, None)?;
                 refuse_attached(&attached).or_else(|refused| put_back(settings, refused))?;
             }

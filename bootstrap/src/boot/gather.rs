@@ -22,7 +22,6 @@ use crate::generator;
 use crate::node::{Node, RuntimeKind};
 use crate::places::{PRIVATE_CONF_DIR, Root};
 use crate::policy::completion::Completion;
-use crate::profile;
 use crate::rooted;
 use crate::runtime::CniSetup;
 use crate::runtime::asked::Asked;

@@ -27,6 +27,7 @@ impl Act {
             | Self::Wait
             | Self::Mark { .. }
             | Self::Start { .. }
+            | Self::Retract
             | Self::Systemctl(_)) => other,
         }
     }

@@ -107,6 +107,8 @@ struct Watch<'a> {
     publisher: Option<Box<dyn Publish>>,
     reported: Option<NodeReport>,
     desired: Desired,
+    /// What happened outside of a round.
+    pending: Vec<Happened>,
     said: String,
     off: bool,
 }
@@ -130,6 +132,7 @@ impl<'a> Watch<'a> {
             prints: BTreeMap::new(),
             reported: None,
             desired: Desired::default(),
+            pending: Vec::new(),
             said: String::new(),
             off: false,
         })
@@ -404,7 +407,8 @@ impl<'a> Watch<'a> {
         sd_notify::watchdog_enabled().map_or(usual, |watchdog| usual.min(watchdog / 2))
     }
 
-    fn report(&mut self, facts: &Facts, decision: Decision) {
+    fn report(&mut self, facts: &Facts, mut decision: Decision) {
+        decision.happened.splice(0..0, std::mem::take(&mut self.pending));
         for one in &decision.happened {
             let phase = decision.document.phase.as_deref().unwrap_or("unknown");
             if one.warning {
