@@ -3,7 +3,7 @@
 //! `records/format-1.lines` is every kind of line with every field there is, and the shortest of each. Who changes the format raises
 //! `FORMAT`, adds `format-2.lines` here and a directory of records that the program before the change wrote; nothing that
 //! is there is ever changed, since a node may hold such a record for as long as its pod lives. A key that earlier programs pass over is no
-//! new format: it comes with a file of its own, `format-1-KEY.line`.
+//! new format: it comes with a file of its own, `format-1-KEY.lines`.
 
 use std::path::{Path, PathBuf};
 
@@ -102,7 +102,7 @@ fn what_is_written_is_the_file_byte_for_byte() {
 fn a_key_that_came_later_is_written_as_its_file_says_and_missing_in_none_before() {
     let with_cookie = Intent { netns_cookie: Some(4_242), ..full() };
     let written = String::from_utf8(line(&with_cookie)).expect("text");
-    assert_eq!(include_str!("records/format-1-netns-cookie.line"), written);
+    assert_eq!(include_str!("records/format-1-netns-cookie.lines"), written);
     let read = Attachment::parse(written.as_bytes()).expect("sound");
     assert_eq!(read.intent.netns_cookie, Some(4_242));
     let before = LINES.split_inclusive('\n').next().expect("a line");
@@ -117,7 +117,7 @@ fn records() -> Vec<PathBuf> {
         for entry in std::fs::read_dir(&dir).expect("list").map(|entry| entry.expect("entry").path()) {
             if entry.is_dir() {
                 dirs.push(entry);
-            } else if entry.extension().is_none_or(|extension| extension != "lines" && extension != "line") {
+            } else if entry.extension().is_none_or(|extension| extension != "lines") {
                 found.push(entry);
             }
         }

@@ -4,10 +4,11 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
-use lab::netns::pin;
+use anyhow::{Context, Result, bail, ensure};
+use lab::{deadline::until, netns::pin};
 use nix::mount::{MntFlags, umount2};
 use serde_json::json;
 
@@ -42,30 +43,37 @@ fn number(path: &Path) -> Result<(u64, u64)> {
 }
 
 /// A pod on both networks whose netns went, and in whose place is another of the same path, device and inode number: the
-/// kernel gives the lowest free number out.
+/// kernel gives the lowest free number out. Whoever else makes a namespace on this machine may get that number first and keep
+/// it, so there are some pods to try with.
 fn replaced() -> Result<(Case, Reused)> {
-    let mut case = Case::attach("both")?;
-    case.shim["cniVersion"] = json!("1.1.0");
-    case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;
-    let path = PathBuf::from(format!("{}-reused", case.netns_path()));
-    pin(&path)?;
-    let netns = Reused(path);
-    let recorded = number(&netns.0)?;
-    case.call("ADD").env("CNI_NETNS", &netns.0.display().to_string()).run()?.succeeded()?;
-    case.stubs.log().clear()?;
-    netns.unpin()?;
-    // Kept until then, so that no lower number is free for long.
+    // Those that got another number are kept to the end, so that no lower one is free for long.
     let mut others = Vec::new();
-    case.eventually("a netns of the same number", || {
-        pin(&netns.0)?;
-        if number(&netns.0)? == recorded {
-            return Ok(true);
-        }
-        others.push(fs::File::open(&netns.0)?);
+    for _ in 0..10 {
+        let mut case = Case::attach("both")?;
+        case.shim["cniVersion"] = json!("1.1.0");
+        case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;
+        let path = PathBuf::from(format!("{}-reused", case.netns_path()));
+        pin(&path)?;
+        let netns = Reused(path);
+        let recorded = number(&netns.0)?;
+        case.call("ADD").env("CNI_NETNS", &netns.0.display().to_string()).run()?.succeeded()?;
+        case.stubs.log().clear()?;
         netns.unpin()?;
-        Ok(false)
-    })?;
-    Ok((case, netns))
+        // The kernel takes a netns down some time after its last user has gone.
+        let found = until("a netns of the same number", Duration::from_secs(10), || {
+            pin(&netns.0)?;
+            if number(&netns.0)? == recorded {
+                return Ok(Some(()));
+            }
+            others.push(fs::File::open(&netns.0)?);
+            netns.unpin()?;
+            Ok(None)
+        });
+        if found.is_ok() {
+            return Ok((case, netns));
+        }
+    }
+    bail!("the kernel gave none of 10 numbers out again")
 }
 
 /// Holds when both networks had their DEL, and were told of no netns.
