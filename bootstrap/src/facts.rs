@@ -335,7 +335,8 @@ impl BinDir {
         let installed = path.join(PLUGIN);
         let mode =
             installed.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.mode());
-        let bytes = read_regular(&installed, MAX_PLUGIN_BYTES);
-        Self { plugin: bytes.ok().zip(mode).map(|(bytes, mode)| (bytes, mode & 0o7777)), path }
+        // A link is no plugin of ours, wherever it leads.
+        let bytes = mode.and_then(|_| read_regular(&installed, MAX_PLUGIN_BYTES).ok());
+        Self { plugin: bytes.zip(mode).map(|(bytes, mode)| (bytes, mode & 0o7777)), path }
     }
 }
