@@ -56,8 +56,9 @@ impl Foreign {
         if !is_conf_name(&file) {
             return None;
         }
-        let content = Content::read(&path);
-        let is_ours = file == CONF_FILE && !is_link && content.as_ref().is_ok_and(Content::is_ours);
+        // A link is never ours, and what it leads to may be no conf of this tree at all.
+        let content = if is_link { Err("a link".to_owned()) } else { Content::read(&path) };
+        let is_ours = file == CONF_FILE && content.as_ref().is_ok_and(Content::is_ours);
         if is_ours {
             return None;
         }

@@ -185,7 +185,7 @@ pub(super) fn observe(machine: &Machine) -> Result<()> {
         )?;
     }
     // The boot's id and the kernel's command line are mounts over the real ones, which a /proc of a unit's own lacks.
-    for unit in ["crossfade-boot", "crossfade-watch"] {
+    for unit in ["crossfade-boot", "crossfade-watch", "crossfade-retract"] {
         machine.write(
             format!("/etc/systemd/system/{unit}.service.d/91-lab.conf"),
             "[Service]\nBindReadOnlyPaths=/run/lab-boot-id:/proc/sys/kernel/random/boot_id\n\
