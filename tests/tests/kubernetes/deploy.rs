@@ -11,10 +11,34 @@ lab::trials![every_manifest_is_applied_as_it_is];
 
 const APPLY: &str = "application/apply-patch+yaml";
 
+/// Since this minor release a container's security context has `appArmorProfile`; an earlier server refuses a patch with the field.
+const FIELD_SINCE: u32 = 30;
+
+fn minor_version(admin: &Client) -> Result<u32> {
+    let version = admin.get("/version")?.object()?;
+    let minor = version["minor"].as_str().context("the server's minor version")?;
+    minor.trim_end_matches('+').parse().with_context(|| format!("minor version {minor:?}"))
+}
+
+/// Does to a manifest what docs/daemonset.md has people do for an earlier server: `sed '/appArmorProfile:/d'`.
+fn remove_field(document: &mut Value) {
+    for list in ["initContainers", "containers"] {
+        let containers = document.pointer_mut(&format!("/spec/template/spec/{list}"));
+        for container in containers.and_then(Value::as_array_mut).into_iter().flatten() {
+            let context = container.get_mut("securityContext").and_then(Value::as_object_mut);
+            context.and_then(|context| context.remove("appArmorProfile"));
+        }
+    }
+}
+
 fn every_manifest_is_applied_as_it_is() -> Result<()> {
     let admin = server()?.admin()?;
+    let knows_field = minor_version(&admin)? >= FIELD_SINCE;
     for file in manifest::FILES {
-        for document in manifest::documents(file)? {
+        for mut document in manifest::documents(file)? {
+            if !knows_field {
+                remove_field(&mut document);
+            }
             apply(&admin, &document).with_context(|| file.to_owned())?;
         }
     }
