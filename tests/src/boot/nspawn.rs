@@ -36,7 +36,9 @@ exec "$@"
 /// PID 1 of a machine with a kernel command line of its own.
 ///
 /// `/proc/cmdline` shows the one of the machine underneath; systemd itself takes, in a container, its own arguments for it.
+/// Where `/etc/lab/kernel-boot-id` is, the boot's id is the kernel's and not one that nspawn makes up: containers of pods see the kernel's.
 const INIT: &str = r#"
+[ ! -e /etc/lab/kernel-boot-id ] || umount /proc/sys/kernel/random/boot_id
 cat /proc/sys/kernel/random/boot_id >/run/lab-boot-id
 [ ! -e /etc/lab/cmdline ] || mount --bind /etc/lab/cmdline /proc/cmdline
 if [ -e /etc/lab/read-only-etc ]; then

@@ -39,13 +39,19 @@ fn running(mut machine: Machine) -> Result<Machine> {
     }
     machine.write(world::PODS, "one\ntwo\n")?;
     std::fs::copy(image::archive()?, machine.disk("/var/lib/crossfade-image.tar"))?;
+    // Whoever is in a pod sees the kernel's boot id. A reboot of the lab's machine needs another one.
+    machine.write(KERNEL_BOOT_ID, "")?;
     machine.boot()?;
+    std::fs::remove_file(machine.inside(KERNEL_BOOT_ID)?)?;
     machine.until_pods(2)?;
     machine.run(&["ctr", "--namespace", "k8s.io", "images", "import", "/var/lib/crossfade-image.tar"])?;
     let (cri, name) = (Cri::new(&machine.inside(SOCKET)?)?, image::name(image::version()));
     until("the image", LIMIT, || Ok(cri.has_image(&name)?.then_some(())))?;
     Ok(machine)
 }
+
+/// See `lab::boot`: with this file a machine has the boot id of the kernel.
+const KERNEL_BOOT_ID: &str = "/etc/lab/kernel-boot-id";
 
 /// The example's ConfigMap with the machine's two networks in it.
 fn settings(attach: &str) -> Result<BTreeMap<String, String>> {

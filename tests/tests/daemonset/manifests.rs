@@ -119,7 +119,7 @@ fn apparmor() -> Result<()> {
 
 /// Who works in the node's root; everybody else has directories of his own.
 const ROOTED: [(&str, &str); 3] =
-    [("host.yaml", "install"), ("remove.yaml", "remove"), ("sweep.yaml", "sweep")];
+    [("host.yaml", "install"), ("sweep.yaml", "sweep"), ("remove.yaml", "remove")];
 /// In each of these are sockets of others, and who connects to one of them is root on the node.
 const TOO_MUCH: [&str; 6] = ["/", "/run", "/var/run", "/var", "/etc", "/var/lib"];
 
