@@ -38,6 +38,9 @@ pub fn hold(root: &Root) -> Result<Alone, Failure> {
         close(dir).map_err(|e| failed(&e))?;
     }
     let Some(own) = take(&path).map_err(|e| failed(&e))? else {
+        // Opening the earlier place wakes a `watch` of a pod, which looks into that directory and gives way to the unit; this directory
+        // of locks is nobody's to look into.
+        let _ = take(&root.at(WATCH_LOCK_BEFORE));
         return Err(Failure::later(format!("another watch runs here: {} is locked", path.display())));
     };
     // A file there that cannot be locked was none that an earlier release could lock either.
