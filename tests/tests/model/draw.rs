@@ -51,15 +51,7 @@ pub(crate) fn one_by_one() -> impl Strategy<Value = History> {
 
 /// Histories in which half of what happens happens at once.
 pub(crate) fn at_once() -> impl Strategy<Value = History> {
-    let together = vec(quick_call(), 2..=3).prop_map(|mut calls| {
-        // Two ADDs of one container at once may choose the same secondary name, of which the plugin refuses one: docs/proof/histories.md.
-        let ifnames = calls.iter().filter_map(Call::key).collect::<Vec<_>>();
-        for key in calls.iter_mut().filter_map(Call::key_mut) {
-            let first = ifnames.iter().find(|other| other.container == key.container);
-            key.ifname = first.map_or(key.ifname, |first| first.ifname);
-        }
-        Operation::Together(calls)
-    });
+    let together = vec(quick_call(), 2..=3).prop_map(Operation::Together);
     // On a full disk a DEL makes room for an ADD or comes too late for it: there is nothing to hold that to.
     let other = operation().prop_map(|operation| match operation {
         Operation::Disk(Disk::Full) => Operation::Disk(Disk::ReadOnly),
@@ -148,6 +140,7 @@ fn how(hang: u32) -> impl Strategy<Value = How> {
     prop_oneof![
         4 => select(vec![7, 11, 51, 51, 999]).prop_map(How::Error),
         2 => Just(How::NotFound),
+        3 => Just(How::NetnsMissing),
         3 => Just(How::Silent),
         3 => Just(How::Signal),
         2 => Just(How::Garbage),

@@ -81,6 +81,8 @@ pub(crate) enum How {
     Error(u32),
     /// A CNI error in the words that a runtime takes for success.
     NotFound,
+    /// A CNI error that says that the netns is missing, as a plugin reports that needs one; whether or not it is.
+    NetnsMissing,
     /// Exit status 1 without a word.
     Silent,
     /// Ended by SIGKILL.
@@ -174,13 +176,6 @@ impl Call {
     pub(crate) const fn key(&self) -> Option<Key> {
         match self {
             Self::Add { key, .. } | Self::Del { key, .. } | Self::Check { key, .. } => Some(*key),
-            Self::Status { .. } | Self::Gc { .. } | Self::Sweep { .. } => None,
-        }
-    }
-
-    pub(crate) const fn key_mut(&mut self) -> Option<&mut Key> {
-        match self {
-            Self::Add { key, .. } | Self::Del { key, .. } | Self::Check { key, .. } => Some(key),
             Self::Status { .. } | Self::Gc { .. } | Self::Sweep { .. } => None,
         }
     }

@@ -28,7 +28,7 @@ use tally::{OPERATIONS, OUTCOMES, RARE_OUTCOMES, Tally};
 use world::Programs;
 
 /// Histories of a short run; few enough for a minute, enough for every outcome to occur.
-const SHORT: [(Kind, u64); 3] = [(Kind::OneByOne, 140), (Kind::AtOnce, 50), (Kind::Real, 24)];
+const SHORT: [(Kind, u64); 3] = [(Kind::OneByOne, 140), (Kind::AtOnce, 50), (Kind::Real, 32)];
 
 /// Where a short run begins: always with the same seeds, so that a change that breaks something is what broke it.
 const FIRST_SEED: u64 = 1;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use lab::stub::Call as StubCall;
 use serde_json::json;
 
-use crate::history::{Attach, Call, Key, List, Policy, Setup, Side};
+use crate::history::{Attach, Call, Fault, How, Key, List, Part, Policy, Setup, Side, Verb};
 use crate::reference::{Reference, Together};
 use crate::world::{Ended, Seen, World};
 
@@ -18,12 +18,14 @@ const AGAIN: Key = Key { container: 0, ifname: 0 };
 type Sight = (&'static str, fn() -> Result<()>);
 
 /// All of them.
-pub(crate) const TRIALS: [Sight; 5] = [
+pub(crate) const TRIALS: [Sight; 7] = [
     ("an_add_between_two_closes_of_a_sweep_gets_the_next_free_ifname", between_two_closes),
     ("an_add_after_all_closes_of_a_sweep_gets_the_first_ifname", after_all_closes),
     ("an_add_never_gets_an_ifname_that_no_order_of_the_closes_explains", no_order_of_closes),
     ("an_add_beside_a_sweep_never_gets_an_ifname_that_is_in_use", ifname_in_use),
     ("a_sweep_that_leaves_one_of_two_is_told_whatever_comes_between", one_of_two_left),
+    ("two_adds_of_one_container_never_get_the_same_ifname", two_adds),
+    ("an_add_passes_over_no_ifname_but_one_that_a_failed_add_had", beside_a_failed_add),
 ];
 
 fn between_two_closes() -> Result<()> {
@@ -62,6 +64,39 @@ fn one_of_two_left() -> Result<()> {
     refused(&sweep, &added("net2"), &[EARLIER, AGAIN], "no DEL came")
 }
 
+/// Two ADDs of one container at once, both with success.
+fn two_adds() -> Result<()> {
+    beside("net1", &added("net2")).context("the first free ifname, and the next")?;
+    ensure!(beside("net1", &added("net1")).is_err(), "both got net1, and that was accepted");
+    Ok(())
+}
+
+/// Two ADDs of one container at once, of which one fails and is undone.
+fn beside_a_failed_add() -> Result<()> {
+    let failed = |secondary: &str| {
+        let calls = [adds("eth0", secondary), dels_in("eth0", secondary, "/netns")].concat();
+        Seen { ended: Ended::Code(999), ..seen(calls, None) }
+    };
+    beside("net1", &failed("net1")).context("one after the other")?;
+    beside("net2", &failed("net1")).context("while the failed one had net1")?;
+    ensure!(beside("net3", &failed("net1")).is_err(), "nobody had net2, and it was passed over");
+    Ok(())
+}
+
+/// An ADD of `eth1` that succeeds with this secondary, beside one of `eth0` of the same container.
+fn beside(secondary: &str, other: &Seen) -> Result<()> {
+    let fails = other.ended != Ended::Success;
+    let fault = Fault { part: Part::New, verb: Verb::Add, how: How::Error(999) };
+    let add = |key, faults| Call::Add { key, annotation: None, faults };
+    let together = Together {
+        calls: &[add(EARLIER, Vec::new()), add(AGAIN, Vec::from_iter(fails.then_some(fault)))],
+        valid: &[Vec::new(), Vec::new()],
+        seen: &[seen(adds("eth1", secondary), Some("eth1")), other.clone()],
+    };
+    let papers = if fails { vec![EARLIER] } else { vec![EARLIER, AGAIN] };
+    node().explain(together, &papers.into_iter().collect()).map(drop)
+}
+
 fn explained(sweep: &Seen, add: &Seen, papers: &[Key]) -> Result<()> {
     explain(sweep, add, papers).context("no order explains what the promises allow")
 }
@@ -90,10 +125,7 @@ fn calls() -> (Call, Call) {
 
 /// The state after both were added, one after the other: `net1` is the earlier one's and `net2` the later one's.
 fn two_attachments() -> Result<Reference> {
-    let policy = Policy { attach: Attach::Both, primary: Side::Old, ..Policy::everything_new() };
-    let setup =
-        Setup { versions: ["1.0.0".into(), "1.0.0".into()], chain: false, probes: [false; 2], policy };
-    let mut node = Reference::new(&setup, vec!["/netns".into(); 4]);
+    let mut node = node();
     for (key, secondary) in [(EARLIER, "net1"), (AGAIN, "net2")] {
         let call = Call::Add { key, annotation: None, faults: Vec::new() };
         let ifname = key.ifname();
@@ -101,6 +133,14 @@ fn two_attachments() -> Result<Reference> {
     }
     node.compare(&[EARLIER, AGAIN].into())?;
     Ok(node)
+}
+
+/// A node without attachments, whose policy says `both`.
+fn node() -> Reference {
+    let policy = Policy { attach: Attach::Both, primary: Side::Old, ..Policy::everything_new() };
+    let setup =
+        Setup { versions: ["1.0.0".into(), "1.0.0".into()], chain: false, probes: [false; 2], policy };
+    Reference::new(&setup, vec!["/netns".into(); 4])
 }
 
 fn added(secondary: &str) -> Seen {
@@ -117,7 +157,11 @@ fn both_closed() -> Seen {
 
 /// The DELs of one attachment, the secondary first, in a netns that is gone.
 fn dels_of(primary: &str, secondary: &str) -> Vec<StubCall> {
-    vec![stub(Side::New, "DEL", secondary, ""), stub(Side::Old, "DEL", primary, "")]
+    dels_in(primary, secondary, "")
+}
+
+fn dels_in(primary: &str, secondary: &str, netns: &str) -> Vec<StubCall> {
+    vec![stub(Side::New, "DEL", secondary, netns), stub(Side::Old, "DEL", primary, netns)]
 }
 
 fn seen(calls: Vec<StubCall>, ifname: Option<&str>) -> Seen {

@@ -209,6 +209,7 @@ impl Play {
         }
         let sweep = Call::Sweep { list: List::Empty, faults: Vec::new() };
         self.step(&Operation::Call(sweep), tally)?;
+        tally.outlived(self.reference.outlived);
         self.hold()
     }
 

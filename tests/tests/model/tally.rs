@@ -8,6 +8,9 @@ use anyhow::{Result, ensure};
 
 use crate::world::Ended;
 
+/// A DEL that failed for want of the netns, which is gone, and so counted as done.
+const OUTLIVED: &str = "DEL done without the netns";
+
 /// Operations that a run of one history after the other must have had.
 pub(crate) const OPERATIONS: [&str; 19] = [
     "ADD",
@@ -32,7 +35,7 @@ pub(crate) const OPERATIONS: [&str; 19] = [
 ];
 
 /// Outcomes that every such run must have had.
-pub(crate) const OUTCOMES: [&str; 26] = [
+pub(crate) const OUTCOMES: [&str; 27] = [
     "ADD ok",
     "ADD killed",
     "ADD code 5",
@@ -48,6 +51,7 @@ pub(crate) const OUTCOMES: [&str; 26] = [
     "DEL code 100",
     "DEL code 101",
     "DEL code 999",
+    OUTLIVED,
     "CHECK ok",
     "CHECK code 3",
     "CHECK code 100",
@@ -105,6 +109,13 @@ impl Tally {
             Ended::Code(code) => format!("code {code}"),
         };
         *self.outcomes.entry(format!("{call} {ended}")).or_default() += 1;
+    }
+
+    /// So many DELs counted as done although they failed for want of the netns.
+    pub(crate) fn outlived(&mut self, count: usize) {
+        if count > 0 {
+            *self.outcomes.entry(OUTLIVED.to_owned()).or_default() += count as u64;
+        }
     }
 
     pub(crate) fn steps(&self) -> u64 {

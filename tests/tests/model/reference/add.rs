@@ -132,7 +132,7 @@ impl Reference {
             if reading.is_next(first, Verb::Add, &ifname) {
                 leg.debt = Debt::Owed;
             }
-            let netns = self.netns_paths[usize::from(key.container)].as_str();
+            let netns = &self.netns_paths[usize::from(key.container)].clone();
             let expected =
                 Expected { part: first, verb: Verb::Add, id: &id, ifname: &ifname, netns: Some(netns) };
             let Some(failed) = self.forward(planned.side, expected, faults, reading)? else {
@@ -141,7 +141,7 @@ impl Reference {
             match failed {
                 None => leg.result = if reading.is_of_killed() { Known::Perhaps } else { Known::Yes },
                 Some(_) if planned.tolerated => {
-                    let owing = Owing { id: &id, netns: Some(netns), faults };
+                    let owing = Owing { id: &id, netns: Some(netns), netns_gone: false, faults };
                     self.dels(&mut attachment.legs, &[index], &owing, reading)?;
                     if reading.is_cut() {
                         return Ok(None);
@@ -163,7 +163,7 @@ impl Reference {
         let netns = self.netns_paths[usize::from(key.container)].clone();
         let owed = |index: &usize| attachment.legs[*index].debt == Debt::Owed;
         let begun: Vec<usize> = (0..attachment.legs.len()).rev().filter(owed).collect();
-        let owing = Owing { id: &key.id(), netns: Some(&netns), faults };
+        let owing = Owing { id: &key.id(), netns: Some(&netns), netns_gone: false, faults };
         self.dels(&mut attachment.legs, &begun, &owing, reading).context("undoing a failed ADD")?;
         Ok(())
     }
@@ -196,7 +196,8 @@ impl Reference {
     }
 
     /// The name that the secondary gets: `net1`, or the next netN that no attachment of this container has. A record that cannot
-    /// be read names nobody; where it may be one, it is whatever name the secondary is called with.
+    /// be read names nobody; where it may be one, it is whatever name the secondary is called with. What another ADD of the
+    /// container had at the same time and gave back may be passed over.
     fn secondary_ifname(&self, key: Key, called: Option<(Side, &Reading)>) -> Result<String> {
         let others = || {
             let of_container = self.attachments.iter().filter(|(other, _)| other.container == key.container);
@@ -209,12 +210,18 @@ impl Reference {
             let first = self.setup.chain_of(side)[0].plugin();
             reading.next().filter(|call| call.name == first && call.verb() == Verb::Add.name())
         });
-        match next.map(|call| call.var("CNI_IFNAME")) {
-            Some(used) if !readable && used.starts_with("net") => Ok(used.to_owned()),
-            _ => {
-                let names = (1..).map(|n| format!("net{n}"));
-                names.into_iter().find(|name| !taken.contains(&name.as_str())).context("a free name")
-            }
+        let used = next.map(|call| call.var("CNI_IFNAME"));
+        if let Some(used) = used.filter(|used| !readable && used.starts_with("net")) {
+            return Ok(used.to_owned());
         }
+        let may_be_taken = |name: &str| {
+            let anothers = |(whose, had): &(Key, String)| {
+                *whose != key && whose.container == key.container && had == name
+            };
+            self.passing.iter().any(anothers)
+        };
+        let names = (1..).map(|n| format!("net{n}")).filter(|name| !taken.contains(&name.as_str()));
+        let mut free = names.filter(|name| used == Some(name.as_str()) || !may_be_taken(name));
+        free.next().context("a free name")
     }
 }

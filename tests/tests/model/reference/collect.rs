@@ -148,7 +148,7 @@ impl Reference {
         let same = attachment.netns.is_some() && attachment.netns == here && attachment.boot == self.boot;
         let path = self.netns_paths[usize::from(key.container)].clone();
         let netns = if same { path } else { String::new() };
-        let owing = Owing { id: &id, netns: Some(&netns), faults };
+        let owing = Owing { id: &id, netns: Some(&netns), netns_gone: !same, faults };
         let mut own = reading.of(calls);
         let ends = self.close(key, attachment, &owing, &mut own).with_context(|| format!("closing {key}"))?;
         own.finished()?;

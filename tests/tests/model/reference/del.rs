@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     Attachment, Debt, Ends, Expected, Failure, Known, Leg, Paper, Reading, Reference, code, failure,
+    wants_netns,
 };
 use crate::history::{Attach, Disk, Fault, Key, Side, Verb};
 
@@ -13,6 +14,8 @@ pub(super) struct Owing<'a> {
     pub(super) id: &'a str,
     /// CNI_NETNS; any where it is not named.
     pub(super) netns: Option<&'a str>,
+    /// The attachment is to end, and no netns is where the plugins were told: who fails for want of it has done its part.
+    pub(super) netns_gone: bool,
     pub(super) faults: &'a [Fault],
 }
 
@@ -35,9 +38,10 @@ impl Reference {
         let path = self.netns_paths[usize::from(key.container)].clone();
         let told = if without_netns { String::new() } else { path };
         let netns = if anothers { String::new() } else { told.clone() };
-        let owing = Owing { id: &key.id(), netns: Some(&netns), faults };
+        let gone = |told: &str| told.is_empty() || here.is_none();
+        let owing = Owing { id: &key.id(), netns: Some(&netns), netns_gone: gone(&netns), faults };
         // What cannot be read does not say which netns it was.
-        let owing_of_damaged = Owing { netns: Some(&told), ..owing };
+        let owing_of_damaged = Owing { netns: Some(&told), netns_gone: gone(&told), ..owing };
         match attachment.paper {
             Paper::Sound => self.close(key, attachment, &owing, reading),
             Paper::Damaged => self.del_of_damaged(key, &owing_of_damaged, reading),
@@ -134,7 +138,7 @@ impl Reference {
 
     /// The DELs of these networks in this order; what failed, by leg.
     pub(super) fn dels(
-        &self,
+        &mut self,
         legs: &mut [Leg],
         order: &[usize],
         owing: &Owing<'_>,
@@ -177,7 +181,7 @@ impl Reference {
 
     /// The DEL of one network, its chain backwards from `start`.
     fn del_chain(
-        &self,
+        &mut self,
         leg: &mut Leg,
         start: usize,
         owing: &Owing<'_>,
@@ -201,6 +205,13 @@ impl Reference {
                 let told = !conf["prevResult"].is_null() || !self.setup.speaks(leg.side, "0.4.0");
                 ensure!(told || leg.result != Known::Yes, "DEL without the result of its ADD: {conf}");
                 failed = failure(owing.faults, part, Verb::Del);
+                if owing.netns_gone && wants_netns(owing.faults, part) {
+                    failed = None;
+                    self.outlived += 1;
+                    // One that was killed may not have come to the line that says so.
+                    self.forced.0 += usize::from(noted);
+                    self.forced.1 += 1;
+                }
             }
             if let Some(code) = failed {
                 if noted {

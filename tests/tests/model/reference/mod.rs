@@ -125,10 +125,14 @@ pub(crate) struct Reference {
     pub(crate) netns: Vec<Option<NetnsId>>,
     /// Networks that were given up locally so far; at least and at most.
     pub(crate) forced: (usize, usize),
+    /// Plugins whose DEL failed on a netns that is gone, and counted as done.
+    pub(crate) outlived: usize,
     /// Attachments on which somebody else works at the same time.
     pub(crate) in_play: BTreeSet<Key>,
     /// Whether what is judged ran at the same time as something else.
     pub(crate) at_once: bool,
+    /// Secondary names that ADDs took at the same time and gave back, because they failed: whose, and which.
+    pub(crate) passing: Vec<(Key, String)>,
     /// Records that may be gone or there after the last operation.
     pub(crate) unsure: BTreeSet<Key>,
     /// CNI_NETNS of each container.
@@ -206,8 +210,10 @@ impl Reference {
             sandboxes: BTreeSet::new(),
             netns: vec![None; usize::from(crate::history::CONTAINERS)],
             forced: (0, 0),
+            outlived: 0,
             in_play: BTreeSet::new(),
             at_once: false,
+            passing: Vec::new(),
             unsure: BTreeSet::new(),
             netns_paths,
         }
@@ -364,7 +370,7 @@ pub(crate) fn failure(faults: &[Fault], part: Part, verb: Verb) -> Option<u64> {
     let how = faults.iter().find(|fault| fault.part == part && fault.verb == verb)?.how;
     match how {
         How::Error(code) => Some(u64::from(code)),
-        How::NotFound => Some(999),
+        How::NotFound | How::NetnsMissing => Some(999),
         How::Silent | How::Signal => Some(code::DELEGATE),
         // Only ADD has anything to say.
         How::Garbage | How::Nothing => (verb == Verb::Add).then_some(code::DECODE),
@@ -374,6 +380,12 @@ pub(crate) fn failure(faults: &[Fault], part: Part, verb: Verb) -> Option<u64> {
             Verb::Del | Verb::Check | Verb::Gc => code::DEADLINE,
         }),
     }
+}
+
+/// Whether this plugin's DEL fails for want of the netns.
+pub(crate) fn wants_netns(faults: &[Fault], part: Part) -> bool {
+    let fault = faults.iter().find(|fault| fault.part == part && fault.verb == Verb::Del);
+    fault.is_some_and(|fault| fault.how == How::NetnsMissing)
 }
 
 /// Whether this plugin hangs at this verb.

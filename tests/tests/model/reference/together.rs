@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use anyhow::{Result, anyhow};
 
 use super::{Collector, Progress, Reference};
-use crate::history::{Call, Key, List};
-use crate::world::Seen;
+use crate::history::{Call, Key, List, Verb};
+use crate::world::{Ended, Seen};
 
 /// Calls made at once, with what the runtime listed to each and what was seen of each.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +67,7 @@ impl Reference {
             reference.in_play.extend(Key::all());
         }
         reference.at_once = true;
+        reference.passing = passing(together);
         let mut progress: Vec<Progress> = seen.iter().map(Progress::new).collect();
         for (turn, index) in order.iter().enumerate() {
             for (_, close) in closes.iter().filter(|(at, _)| *at == turn) {
@@ -79,6 +80,7 @@ impl Reference {
         reference.compare(papers)?;
         reference.in_play.clear();
         reference.at_once = false;
+        reference.passing.clear();
         Ok(reference)
     }
 }
@@ -99,6 +101,18 @@ fn closes(Together { calls, .. }: Together<'_>) -> Vec<Close> {
         Call::Add { .. } | Call::Del { .. } | Call::Check { .. } | Call::Status { .. } => None,
     });
     collectors.flat_map(|(by, collector)| keys().map(move |key| Close { by, collector, key })).collect()
+}
+
+/// The secondary names that ADDs had until they were undone. Another ADD of the container finds them taken or free, by its moment.
+fn passing(Together { calls, seen, .. }: Together<'_>) -> Vec<(Key, String)> {
+    let failed = calls.iter().zip(seen).filter(|(_, seen)| seen.ended != Ended::Success);
+    let keyed = failed.filter_map(|(call, seen)| Some((call.key()?, &seen.calls)));
+    keyed
+        .flat_map(|(key, calls)| {
+            let added = calls.iter().filter(|call| call.verb() == Verb::Add.name());
+            added.map(move |call| (key, call.var("CNI_IFNAME").to_owned()))
+        })
+        .collect()
 }
 
 /// Every row of numbers that are at most these, these themselves first.

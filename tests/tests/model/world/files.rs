@@ -322,6 +322,7 @@ fn failing(how: How) -> Reply {
     match how {
         How::Error(code) => Reply::fail(code, "no luck", "as it was told"),
         How::NotFound => Reply::fail(999, "link eth0 not found", "open /proc/1: no such file or directory"),
+        How::NetnsMissing => Reply::fail(999, "opening netns: open {netns}: no such file or directory", ""),
         How::Silent => Reply(vec![Act::Exit(1)]),
         How::Signal => Reply(vec![Act::Signal(9)]),
         How::Garbage => Reply::text("all is well"),

@@ -9,7 +9,6 @@ mod files;
 use std::{
     cell::{Cell, RefCell},
     fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -41,8 +40,8 @@ const REAL_DIRS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 /// What the confs keep secret; it may be in no answer.
 pub(crate) const SECRET: &str = "canary-5b1f";
 
-/// Device and inode of a netns, by which it is told from another at its path.
-pub(crate) type NetnsId = (u64, u64);
+/// The how manieth netns of this node it is. The kernel gives the number of an inode out again, this one never comes twice.
+pub(crate) type NetnsId = u32;
 
 /// The programs under test and of the lab, on the lab's own tmpfs.
 #[derive(Debug)]
@@ -101,7 +100,8 @@ pub(crate) struct World {
     boots: Cell<u32>,
     log_read: Cell<u64>,
     sockets: RefCell<[Option<std::os::unix::net::UnixListener>; 2]>,
-    netns: RefCell<[bool; CONTAINERS as usize]>,
+    netns: RefCell<[Option<NetnsId>; CONTAINERS as usize]>,
+    netns_made: Cell<NetnsId>,
     policy: Cell<Policy>,
     disk: Cell<Disk>,
     /// Where delegates hang that nobody was told to end.
@@ -141,6 +141,7 @@ impl World {
             log_read: Cell::new(0),
             sockets: RefCell::default(),
             netns: RefCell::default(),
+            netns_made: Cell::default(),
             policy: Cell::new(setup.policy),
             disk: Cell::new(Disk::Sound),
             gates: RefCell::default(),
@@ -196,7 +197,7 @@ impl World {
 
     /// The interfaces in a container's netns but `lo`; none where there is no netns.
     pub(crate) fn interfaces(&self, container: u8) -> Result<Vec<String>> {
-        if !self.netns.borrow()[usize::from(container)] {
+        if self.netns_id(container).is_none() {
             return Ok(Vec::new());
         }
         let netns = fs::File::open(self.netns_path(container))?;
@@ -215,7 +216,7 @@ impl World {
     /// Makes a netns for a container that has none.
     pub(crate) fn make_netns(&self, container: u8) -> Result<()> {
         let there = &mut self.netns.borrow_mut()[usize::from(container)];
-        if *there {
+        if there.is_some() {
             return Ok(());
         }
         let path = PathBuf::from(self.netns_path(container));
@@ -229,14 +230,15 @@ impl World {
             fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0").context("address detection off")
         });
         made.join().map_err(|_| anyhow::anyhow!("the netns thread panicked"))??;
-        *there = true;
+        self.netns_made.set(self.netns_made.get() + 1);
+        *there = Some(self.netns_made.get());
         Ok(())
     }
 
     /// Takes a container's netns away, and its path.
     pub(crate) fn netns_gone(&self, container: u8) -> Result<()> {
         let there = &mut self.netns.borrow_mut()[usize::from(container)];
-        if std::mem::take(there) {
+        if there.take().is_some() {
             let path = self.netns_path(container);
             umount2(Path::new(&path), MntFlags::MNT_DETACH).context("unmount a netns")?;
             fs::remove_file(&path).context("remove a netns")?;
@@ -246,9 +248,7 @@ impl World {
 
     /// Which netns is at a container's path now.
     pub(crate) fn netns_id(&self, container: u8) -> Option<NetnsId> {
-        let there = self.netns.borrow()[usize::from(container)];
-        let meta = fs::metadata(self.netns_path(container)).ok()?;
-        there.then(|| (meta.dev(), meta.ino()))
+        self.netns.borrow()[usize::from(container)]
     }
 }
 
