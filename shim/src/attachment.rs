@@ -44,7 +44,7 @@ pub struct Intent {
     #[serde(rename = "netnsID", default, skip_serializing_if = "Option::is_none")]
     pub netns_id: Option<NetnsId>,
     /// What tells that netns from a later one that was given the same inode number; records of earlier programs, of older kernels
-    /// and of ADDs that did not enter the netns have none.
+    /// and of callers that may not enter a netns have none.
     #[serde(rename = "netnsCookie", default, skip_serializing_if = "Option::is_none")]
     pub netns_cookie: Option<u64>,
     /// `CNI_ARGS`, verbatim.

@@ -105,18 +105,13 @@ impl Netns {
         self.id
     }
 
-    /// The cookie of this namespace, as far as it is known by now: every socket that is opened inside tells it.
-    pub fn known_cookie(&self) -> Option<u64> {
-        self.cookie.get().copied().flatten()
-    }
-
-    /// The cookie of this namespace, for which it is entered unless that is known; none where it cannot be told.
+    /// The cookie of this namespace, for which it is entered unless an earlier socket told it; none where it cannot be told.
     pub fn cookie(&self) -> Option<u64> {
         if self.cookie.get().is_none() {
             // What it has to tell is kept.
             let _ = self.socket();
         }
-        self.known_cookie()
+        self.cookie.get().copied().flatten()
     }
 
     /// An rtnetlink socket that lives in this namespace; the thread is back in its own before this returns.

@@ -174,7 +174,7 @@ fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> R
     });
     Ok(Intent {
         netns_id: netns.map(Netns::id),
-        netns_cookie: netns.and_then(Netns::known_cookie),
+        netns_cookie: netns.and_then(Netns::cookie),
         route,
         ..request.intent(legs.collect())?
     })
