@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
+use shim::boot::Moment;
 use shim::file::{self, TEMP_PREFIX};
 use shim::inventory::{Entry, Inventory};
 use shim::layout::Layout;
@@ -79,8 +80,8 @@ pub enum Act {
     Unlock(PathBuf),
     /// Asks the runtime whether it uses our conf by now, then lists what was attached meanwhile.
     Confirm,
-    /// Runs the DELs that a record owes, and removes it.
-    Close(Key),
+    /// Runs the DELs owed by the record that was begun then, and removes it.
+    Close(Key, Moment),
     /// Turns an inventory entry into a record, and closes that.
     CloseEntry(Key),
     /// Leaves an attachment for a later pass.
@@ -138,7 +139,7 @@ impl Act {
             Self::MakeDir(_) => "make",
             Self::SetAside { .. } => "move",
             Self::Confirm => "confirm",
-            Self::Close(_) | Self::CloseEntry(_) => "close",
+            Self::Close(..) | Self::CloseEntry(_) => "close",
             Self::Wait => "wait",
             Self::Mark { .. } => "mark",
             Self::Start { .. } => "start",
@@ -226,7 +227,7 @@ pub(crate) fn file_act(act: &Act) -> io::Result<bool> {
         | Act::List(_)
         | Act::Unlock(_)
         | Act::Confirm
-        | Act::Close(_)
+        | Act::Close(..)
         | Act::CloseEntry(_)
         | Act::Wait
         | Act::Mark { .. }

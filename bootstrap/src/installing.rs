@@ -119,7 +119,7 @@ fn apply(
         Act::List(entries) => change::list(layout, entries).map_err(io)?,
         Act::Remove { path, nudge } => change::remove(path, *nudge).map_err(io)?,
         Act::Confirm => confirm(facts, wanted, notes)?,
-        Act::Close(_)
+        Act::Close(..)
         | Act::CloseEntry(_)
         | Act::Ledger { .. }
         | Act::Unlock(_)

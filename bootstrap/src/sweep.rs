@@ -58,6 +58,15 @@ fn pass_secs(policy: &Policy) -> u64 {
     del_secs.saturating_mul(HANGING_DELS).min(LONGEST_PASS_SECS.max(del_secs))
 }
 
+/// Where an attachment is written down.
+#[derive(Debug, Clone)]
+pub enum Written {
+    /// In a record that was begun then, which tells it from a later one of the same container and ifname.
+    Record(Moment),
+    /// In the inventory alone; who sends its DEL.
+    Entry(Deleter),
+}
+
 /// What is known of one attachment.
 #[derive(Debug)]
 pub struct Judged {
@@ -65,8 +74,8 @@ pub struct Judged {
     pub key: Key,
     /// Its networks, for people.
     pub networks: String,
-    /// Who sends the DEL of an inventory entry without a record; none for a record.
-    pub entry: Option<Deleter>,
+    /// Where it is written down.
+    pub written: Written,
     /// What the list says.
     pub seen: Seen,
     /// Its age; an entry that does not tell is past every grace.
@@ -149,7 +158,7 @@ fn judge(
         judged.push(Judged {
             seen: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
             networks: networks.join(", "),
-            entry: None,
+            written: Written::Record(intent.begun.clone()),
             age: intent.begun.age(now),
             owner: owners.of(record),
             netns_lives: !netns_of(record).is_empty(),
@@ -165,7 +174,7 @@ fn judge(
         judged.push(Judged {
             seen: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
             networks: entry.network.clone(),
-            entry: Some(entry.deleted_by),
+            written: Written::Entry(entry.deleted_by),
             age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |taken| taken.age(now)),
             // Striking an entry out asks nothing of its network.
             owner: match entry.deleted_by {
@@ -217,12 +226,15 @@ pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
             Verdict::Waiting => (Act::Wait, format!("{seen}, but network {} is not ready", one.networks)),
             Verdict::Close => {
                 let key = one.key.clone();
-                let more = match (one.entry, one.owner) {
-                    (Some(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
+                let more = match (&one.written, one.owner) {
+                    (Written::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
                     (_, Owner::Retired) => "; retired",
                     (_, Owner::Ready | Owner::NotReady) => "",
                 };
-                let act = if one.entry.is_some() { Act::CloseEntry(key) } else { Act::Close(key) };
+                let act = match &one.written {
+                    Written::Record(begun) => Act::Close(key, begun.clone()),
+                    Written::Entry(_) => Act::CloseEntry(key),
+                };
                 (act, format!("{seen}; age {age}; network {}{more}", one.networks))
             }
         };
@@ -283,8 +295,8 @@ fn apply(
         };
         let until = shares.next(1, Instant::now()).filter(|_| !signals.stop_requested());
         let outcome = match &change.act {
-            Act::Close(_) | Act::CloseEntry(_) if until.is_none() => Some(Outcome::Busy),
-            Act::Close(key) => until.map(|until| closed(pass.close(key, until))),
+            Act::Close(..) | Act::CloseEntry(_) if until.is_none() => Some(Outcome::Busy),
+            Act::Close(key, begun) => until.map(|until| closed(pass.close(key, begun, until))),
             Act::CloseEntry(key) => until.map(|until| closed(pass.close_entry(key, until))),
             Act::Remove { path, nudge } => Some(match change::remove(path, *nudge) {
                 Ok(()) => Outcome::Done,
@@ -320,10 +332,11 @@ mod tests {
     use super::*;
 
     fn one(seen: Seen, secs: u64, owner: Owner, entry: Option<Deleter>) -> Judged {
+        let begun = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 0 };
         Judged {
             key: Key::new("c1", "eth0"),
             networks: "oldnet".into(),
-            entry,
+            written: entry.map_or(Written::Record(begun), Written::Entry),
             seen,
             age: Age::ThisBoot(Duration::from_secs(secs)),
             owner,
@@ -360,11 +373,12 @@ mod tests {
             ),
             (one(Seen::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),
         ] {
-            let entry = judged.entry;
+            let is_entry = matches!(judged.written, Written::Entry(_));
             let changes = decide(&[judged], 600);
             assert_eq!(changes.first().map(ToString::to_string).as_deref(), line);
-            let as_entry = changes.iter().any(|change| matches!(change.act, Act::CloseEntry(_)));
-            assert!(!as_entry || entry.is_some());
+            let closes_entry = changes.iter().any(|change| matches!(change.act, Act::CloseEntry(_)));
+            let closes_record = changes.iter().any(|change| matches!(change.act, Act::Close(..)));
+            assert!(if is_entry { !closes_record } else { !closes_entry });
         }
     }
 

@@ -22,7 +22,7 @@ impl Act {
             | Self::List(_)
             | Self::Ledger { .. }
             | Self::Confirm
-            | Self::Close(_)
+            | Self::Close(..)
             | Self::CloseEntry(_)
             | Self::Wait
             | Self::Mark { .. }

@@ -95,12 +95,15 @@ mod tests {
     use super::*;
     use crate::change::{Act, Change};
     use crate::outcome::Done;
+    use shim::boot::Moment;
     use shim::store::Key;
 
     #[test]
     fn a_reason_names_the_attachment_and_not_what_the_delegate_said() {
-        let close =
-            |id: &str| Change::new(Act::Close(Key::new(id, "eth0")), format!("{id} eth0"), "not listed");
+        let begun = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 0 };
+        let close = |id: &str| {
+            Change::new(Act::Close(Key::new(id, "eth0"), begun.clone()), format!("{id} eth0"), "not listed")
+        };
         let done = |id: &str, outcome| Done { change: close(id), outcome: Some(outcome) };
         let changed = |all| Ok(Changed::applied(all, Vec::new()));
         assert_eq!(reason(&changed(vec![done("c1", Outcome::Done), done("c2", Outcome::Busy)])), None);

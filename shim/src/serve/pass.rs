@@ -101,17 +101,18 @@ impl Pass<'_> {
         Ok(report)
     }
 
-    /// Closes the record of `key` until `until`; false when somebody else has it in hand. A record that is gone by now is
-    /// closed.
+    /// Closes the record of `key` that was begun at `begun`, until `until`; false when somebody else has it in hand. A record
+    /// that is gone by now is closed. One that was begun at another moment is a later attachment's, which nobody has judged:
+    /// it stays, and that is false as well.
     ///
     /// # Errors
     /// The first network's error; what failed stays on record. A damaged record is left for a DEL.
-    pub fn close(&self, key: &Key, until: Instant) -> Result<bool, CniError> {
-        self.close_if(key, until, |_| true)
+    pub fn close(&self, key: &Key, begun: &Moment, until: Instant) -> Result<bool, CniError> {
+        self.close_if(key, until, |record| record.intent.begun == *begun)
     }
 
-    /// [`Self::close`] unless the record is another one by now, which is to be judged by itself: the attachment may have
-    /// been deleted and added again since the records were listed.
+    /// Closes the record of `key` if `is_due` holds for what is there under the lock: the attachment may have been deleted
+    /// and added again since the records were listed.
     fn close_if(
         &self,
         key: &Key,
@@ -135,19 +136,23 @@ impl Pass<'_> {
 
     /// Closes an inventory entry as its DEL would: it becomes a record, and that is closed. One whose DEL the runtime sends
     /// by itself is struck out, and no delegate is called. False when somebody else has the attachment in hand; an entry that
-    /// is gone by now is closed.
+    /// is gone by now is closed, and a record without an entry is a later attachment's, which stays: that is false, too.
     ///
     /// # Errors
     /// As [`Self::close`], and when the network of the entry cannot be told; then the entry stays.
     pub fn close_entry(&self, key: &Key, until: Instant) -> Result<bool, CniError> {
-        self.locked(key, until, |lock| {
-            if let Some(open) = self.find(key)? {
-                return self.finish(open, until, lock);
-            }
+        let mut is_left = false;
+        let closed = self.locked(key, until, |lock| {
+            let record = self.find(key)?;
             let inventory = Inventory::load(self.layout).map_err(|e| failed(key, &e))?;
             let Some(entry) = inventory.find(key) else {
+                is_left = record.is_some();
                 return Ok(());
             };
+            // The record of an entry is that of a DEL which did not come to its end.
+            if let Some(open) = record {
+                return self.finish(open, until, lock);
+            }
             if entry.deleted_by == Deleter::Runtime {
                 return Inventory::strike_out(self.layout, key).map_err(|e| failed(key, &e));
             }
@@ -163,7 +168,8 @@ impl Pass<'_> {
                 runtime_config: None,
             };
             self.finish(adopt.record(entry)?, until, lock)
-        })
+        })?;
+        Ok(closed && !is_left)
     }
 
     fn locked(

@@ -1,5 +1,8 @@
 //! GC: closes our own stale records and tells each delegate, under its own ifnames, what is still valid.
 
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
+
 use anyhow::{Context, Result, ensure};
 use lab::{
     caller::Outcome,
@@ -34,6 +37,7 @@ trials![
     gc_comes_to_every_record_and_forwards_in_each_pass_although_dels_hang,
     gc_of_one_delegate_that_hangs_leaves_the_others_their_time,
     gc_judges_a_record_that_was_made_again_meanwhile_by_itself,
+    sweep_leaves_a_record_that_was_made_again_meanwhile_to_the_next_pass,
 ];
 
 /// A case whose shim speaks 1.1.0; `new` does as well, `old` is at this version.
@@ -382,5 +386,40 @@ fn gc_judges_a_record_that_was_made_again_meanwhile_by_itself() -> Result<()> {
     running.wait()?.silent()?;
     let dels = case.calls()?.iter().filter(|call| call.brief() == "stub-new DEL eth0").count();
     assert_eq!(dels, 1, "the one that the runtime called");
+    case.expect_records(1)
+}
+
+/// What a sweep found due may be deleted and added again before its turn: nobody has judged the new one.
+fn sweep_leaves_a_record_that_was_made_again_meanwhile_to_the_next_pass() -> Result<()> {
+    let case = case_with_old_at("new", "1.1.0")?;
+    let gate = case.gate("gate")?;
+    add_as(&case, "b", "new")?;
+    add_as(&case, "a", "old")?;
+    case.stubs.write("stub-old", &stub_old().on("DEL", Reply::silent().behind(&gate)))?;
+    grace(&case, 0)?;
+    let listed = case.path("listed.json");
+    case.write(&listed, "[]")?;
+    let options = [
+        ("--conf-dir", case.path("net.d")),
+        ("--state-dir", case.path("state")),
+        ("--run-dir", case.path("run")),
+        ("--policy", case.policy_path()),
+        ("--listed", listed),
+        ("--bin-dir", case.stubs.path().to_owned()),
+    ];
+    let mut sweep = Command::new(lab::dist::bootstrap()?);
+    sweep.arg("sweep").args(options.iter().flat_map(|(name, path)| [OsStr::new(name), path.as_os_str()]));
+    let running = sweep.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // Passes are in the order of container ids, so this one's turn comes before that of b.
+    case.stubs.log().wait_for("stub-old DEL eth0", 1)?;
+    case.call("DEL").env("CNI_CONTAINERID", "b").run()?.silent()?;
+    case.call("ADD").env("CNI_CONTAINERID", "b").run()?.result()?;
+    gate.open()?;
+    let ended = running.wait_with_output()?;
+    let told = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+    ensure!(ended.status.success(), "{told}");
+    ensure!(told.contains("b eth0") && told.contains("2 attachments") || told.contains("b eth0"), "{told}");
+    let dels = case.calls()?.iter().filter(|call| call.brief() == "stub-new DEL eth0").count();
+    assert_eq!(dels, 1, "the one that the runtime called: {told}");
     case.expect_records(1)
 }
