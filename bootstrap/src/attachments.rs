@@ -8,7 +8,7 @@ use serde::Serialize;
 use shim::attachment::Attachment;
 use shim::boot::{Age, Moment};
 use shim::conflist::Conflist;
-use shim::inventory::{Entry, Inventory};
+use shim::inventory::{Deleter, Entry, Inventory};
 use shim::layout::Layout;
 use shim::owner::Sides;
 use shim::policy::{Policy, Side};
@@ -32,7 +32,7 @@ pub struct Attachments {
 /// One attachment.
 ///
 /// *Shape*: `{"containerID":"..","ifname":"eth0","life":"attached","ageSeconds":12,"earlierBoot":false,"namespace":"..","pod":"..",
-/// "networks":[{"name":"oldnet","side":"old","ifname":"eth0","primary":true,"owed":true}]}`.
+/// "networks":[{"name":"oldnet","side":"old","ifname":"eth0","primary":true,"owed":true}],"deletedBy":"runtime"}`.
 #[derive(Debug, Serialize)]
 pub struct Line {
     /// Container id.
@@ -56,6 +56,9 @@ pub struct Line {
     pub pod: Option<String>,
     /// Its networks.
     pub networks: Vec<Part>,
+    /// Who sends its DEL, where that is not us.
+    #[serde(rename = "deletedBy", skip_serializing_if = "Option::is_none")]
+    pub deleted_by: Option<Deleter>,
 }
 
 /// How far an attachment is.
@@ -180,7 +183,8 @@ fn of_entry(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
         owed: true,
     };
     let age = entry.taken.as_ref().map(|taken| taken.age(now));
-    line(entry.key(), Life::Inventory, age, entry.cni_args.as_deref(), vec![part])
+    let line = line(entry.key(), Life::Inventory, age, entry.cni_args.as_deref(), vec![part]);
+    Line { deleted_by: Some(entry.deleted_by).filter(|by| *by != Deleter::Crossfade), ..line }
 }
 
 fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Vec<Part>) -> Line {
@@ -197,6 +201,7 @@ fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Ve
         namespace: pod.namespace,
         pod: pod.name,
         networks,
+        deleted_by: None,
     }
 }
 
@@ -235,9 +240,10 @@ impl Report for Attachments {
                     format!("{}/{}", or(namespace), or(pod))
                 }
             };
+            let by = if line.deleted_by.is_some() { "  (the runtime sends its DEL)" } else { "" };
             let _ = writeln!(
                 text,
-                "{} {}  {:<9}  {}  {}  {pod}",
+                "{} {}  {:<9}  {}  {}  {pod}{by}",
                 line.container_id,
                 line.ifname,
                 line.life.as_str(),

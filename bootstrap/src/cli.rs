@@ -72,7 +72,7 @@ pub enum Output {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Install under running pods: inventory, name, plugin, and at last the conf.
+    /// Install Crossfade on a node with running pods, without restarting them.
     Install(Install),
     /// Take the conf away again, once nothing is attached through it.
     Uninstall(Uninstall),

@@ -101,13 +101,16 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
     if !way.findings.is_empty() {
         return Err(way.failure());
     }
-    let mut changes = vec![inventory_change(facts, entries), name_change(facts, &name, &from)];
+    // The plugin first: nobody calls it before the conf is there, and one of an earlier version may not know all that is written next.
+    let mut changes = Vec::new();
     for dir in &facts.bin_dirs {
         let write =
             Write { path: dir.path.join(PLUGIN), bytes: plugin.clone(), mode: PLUGIN_MODE, nudge: false };
         let old = dir.plugin.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode));
         changes.push(Change::write(write, old, "the plugin"));
     }
+    changes.push(inventory_change(facts, entries));
+    changes.push(name_change(facts, &name, &from));
     changes.extend(facts.completion.as_ref().map(|completion| completion.change(&Root::default())));
     changes.push(conf_change(facts, wanted, &name));
     if changes.iter().any(|change| matches!(&change.act, Act::Write(write) if write.nudge)) {

@@ -45,6 +45,13 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     if let Some(why) = node::without_plugin(&Root::new(&global.root)) {
         return Err(Failure::new(Exit::No, why));
     }
+    if !Root::new(&global.root).is_node() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "install takes over the pods of a node that runs, and --root names a tree that does not: an image gets its policy and \
+             settings from bake; of a node that a pod has mounted, say --host",
+        ));
+    }
     let brings = !load.items.is_empty();
     if let Some(off) = switch::off(&Root::default()).filter(|_| brings) {
         return Ok(Changed::applied(Vec::new(), vec![format!("{off}; nothing is brought nor installed")]));

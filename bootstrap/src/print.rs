@@ -8,7 +8,7 @@ use std::io::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use self::page::Page;
+pub use self::page::{Page, json as escaped_document, line as escaped_line};
 use crate::cli::Output;
 use crate::exit::{Exit, Failure};
 
@@ -94,7 +94,7 @@ pub fn complaint(line: impl fmt::Display) {
 }
 
 fn document(all: &Value) {
-    print(&format!("{}\n", page::json(&all.to_string())));
+    print(&format!("{}\n", escaped_document(&all.to_string())));
 }
 
 fn complain(page: &Page) {

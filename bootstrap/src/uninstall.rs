@@ -22,6 +22,7 @@ use crate::runtime::asked::Asked;
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::Whom;
+use crate::runtime::parting;
 use crate::settings::Settings;
 
 /// How long the runtime may take to load the next conf, and an ADD through us to end.
@@ -98,7 +99,7 @@ fn carry_out(
         let outcome = if let Act::Remove { path, nudge } = &change.act {
             change::remove(path, *nudge).map_err(failed)?;
             if *nudge {
-                wait_until_unused(whom, bin_dirs).or_else(|e| put_back(settings, e))?;
+                wait_until_unused(settings, whom, bin_dirs).or_else(|e| put_back(settings, e))?;
                 let attached = attachments::list(&settings.layout, None)?;
                 refuse_attached(&attached).or_else(|refused| put_back(settings, refused))?;
             }
@@ -132,14 +133,14 @@ impl Drop for Leaving {
 }
 
 fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
-    let count = found.attachments.len() + found.damaged.len();
+    // What the runtime deletes past us loses nothing when we go.
+    let ours: Vec<_> = found.attachments.iter().filter(|line| line.deleted_by.is_none()).collect();
+    let count = ours.len() + found.damaged.len();
     if count == 0 {
         return Ok(());
     }
-    let lines = found
-        .attachments
-        .iter()
-        .map(|line| format!("{} {} is {}", line.container_id, line.ifname, line.life.as_str()));
+    let lines =
+        ours.iter().map(|line| format!("{} {} is {}", line.container_id, line.ifname, line.life.as_str()));
     let damaged = found.damaged.iter().map(|damaged| format!("{} is damaged", damaged.path.display()));
     let mut findings = vec![format!(
         "{count} attachments would lose their DEL: drain the node and let the runtime remove its sandboxes, or sweep, first"
@@ -186,7 +187,18 @@ fn refuse_told(root: &Root) -> Result<(), Failure> {
 
 fn decide(settings: &Settings, wanted: &Uninstall, runtime: &Asked) -> Vec<Change> {
     // The conf first: what it names must be there as long as a runtime may call us.
-    let mut changes = vec![remove(settings.conf_file(), true, "the runtime calls the next conf from now on")];
+    let why = match runtime {
+        Asked::Silent => format!(
+            "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
+            parting::FILE
+        ),
+        _ => "the runtime calls the next conf from now on".to_owned(),
+    };
+    let mut changes = vec![remove(settings.conf_file(), true, &why)];
+    let parting = settings.conf_dir.join(parting::FILE);
+    if parting.symlink_metadata().is_ok() {
+        changes.push(remove(parting, false, "left by an uninstall that was killed"));
+    }
     changes.push(remove(
         settings.layout.name(),
         false,
@@ -208,12 +220,16 @@ fn remove(path: PathBuf, nudge: bool, why: &str) -> Change {
 }
 
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
-fn wait_until_unused(whom: &Whom, given: &[PathBuf]) -> Result<(), Failure> {
+fn wait_until_unused(settings: &Settings, whom: &Whom, given: &[PathBuf]) -> Result<(), Failure> {
     let asked = Asked::whom(whom);
     match &asked {
         Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) => return Ok(()),
         Asked::Unanswered(why) => return Err(Failure::later(why)),
-        Asked::Silent => {}
+        Asked::Silent => {
+            let endpoint = whom.endpoint().unwrap_or_default();
+            let read = parting::read_again(&settings.conf_dir, endpoint, UNUSED_WITHIN);
+            read.map_err(|why| Failure::later(format!("it is not certain that pods pass us by now: {why}")))?;
+        }
         Asked::Told(_) => {
             let unused = |setup: &CniSetup| !setup.has_ours();
             let runtime = Runtime::at(whom.endpoint().unwrap_or_default())?;

@@ -49,6 +49,16 @@ fn main() -> Result<ExitCode> {
             NEEDS,
             flip_is_not_confirmed_before_crio_has_read_our_conf,
         ),
+        trial(
+            "pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving",
+            NEEDS,
+            pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving,
+        ),
+        trial(
+            "uninstall_waits_until_crio_has_read_the_directory_without_our_conf",
+            NEEDS,
+            uninstall_waits_until_crio_has_read_the_directory_without_our_conf,
+        ),
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
@@ -180,6 +190,16 @@ impl Lab {
         self.cri.run_sandbox(&Sandbox::new(name))
     }
 
+    /// The stubs' calls of this verb.
+    fn calls(&self, verb: &str) -> Result<Vec<String>> {
+        let all = self.stubs.log().events()?.into_iter();
+        let calls = all.filter_map(|event| match event {
+            Event::Call(call) if call.verb() == verb => Some(call.brief()),
+            Event::Call(_) | Event::Spawned { .. } => None,
+        });
+        Ok(calls.collect())
+    }
+
     /// How many attachments are through us.
     fn records(&self) -> Result<usize> {
         let told: Value = serde_json::from_str(&self.told(&["attachments", "--output", "json"], 0)?)?;
@@ -214,6 +234,72 @@ fn install_goes_by_crios_configuration_and_refuses_without_the_networks_name() -
     let status = lab.told(&["status"], 0)?;
     ensure!(!status.contains("sorts before"), "{status}");
     lab.expect_through_us("named")
+}
+
+/// CRI-O sends the DEL of such a pod past us, whether we are there or have left; it is asked for its name to know.
+fn pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving() -> Result<()> {
+    let lab = Lab::ready()?;
+    let before = lab.run("before")?;
+    lab.told(&["install"], 0)?;
+    let told: Value = serde_json::from_str(&lab.told(&["attachments", "--output", "json"], 0)?)?;
+    ensure!(told["attachments"][0]["deletedBy"] == "runtime", "{told}");
+    let shown = lab.told(&["attachments"], 0)?;
+    ensure!(shown.contains("the runtime sends its DEL"), "{shown}");
+    let since = lab.run("since")?;
+    let refused = lab.told(&["uninstall"], 3)?;
+    ensure!(
+        refused.contains("1 attachments would lose their DEL") && !refused.contains(&before),
+        "{refused}"
+    );
+    lab.cri.stop(&since)?;
+    lab.cri.remove(&since)?;
+    lab.stubs.log().clear()?;
+    let planned = lab.told(&["uninstall", "--purge", "--dry-run"], 0)?;
+    ensure!(planned.contains("zz-crossfade-leaving.conflist lies beside it"), "{planned}");
+    ensure!(lab.told(&["uninstall", "--purge"], 0)? == planned, "{planned}");
+    lab.cri.stop(&before)?;
+    lab.cri.remove(&before)?;
+    let dels: Vec<String> = lab.calls("DEL")?;
+    ensure!(dels == ["stub-old DEL eth0"], "one DEL, from CRI-O: {dels:?}");
+    Ok(())
+}
+
+/// What CRI-O attaches with the conf that it still holds is attached through us: it would lose its plugin.
+fn uninstall_waits_until_crio_has_read_the_directory_without_our_conf() -> Result<()> {
+    let lab = Lab::ready()?;
+    lab.told(&["install"], 0)?;
+    let gate = Gate::closed(&lab.node().dir().join("gate"))?;
+    let versions = json!({"cniVersion": "1.0.0", "supportedVersions": ["0.3.1", "0.4.0", "1.0.0"]});
+    lab.stubs.write("stub-old", &stub_old().on("VERSION", Reply::json(&versions).behind(&gate)))?;
+    let before = lab.calls("VERSION")?.len();
+    // CRI-O watches the directory of plugins as well: it reads anew, finds our conf, and is held up before it comes to our plugin.
+    lab.stubs.write("stub-new", &stub_new())?;
+    until("a question while our conf is there", LIMIT, || {
+        Ok((lab.calls("VERSION")?.len() > before).then_some(()))
+    })?;
+    let conf = lab.node().outside(CONF_DIR).join("01-crossfade.conflist");
+    std::thread::scope(|scope| -> Result<()> {
+        let uninstall = scope.spawn(|| lab.bootstrap(&["uninstall", "--purge"]));
+        until("our conf's removal", LIMIT, || Ok((!conf.exists()).then_some(())))?;
+        let late = lab.run("late");
+        let finished =
+            until("the end of uninstall", STILL_WAITS, || Ok(uninstall.is_finished().then_some(()))).is_ok();
+        gate.open()?;
+        let Ok(ended) = uninstall.join() else { bail!("uninstall panicked") };
+        let ended = ended?;
+        let told = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+        ensure!(!finished, "uninstall did not wait until CRI-O had read the directory: {told}");
+        ensure!(ended.status.code() == Some(75) && told.contains("is back"), "{told}");
+        let late = late?;
+        lab.cri.stop(&late)?;
+        lab.cri.remove(&late)?;
+        Ok(())
+    })?;
+    until("the conf that is back", LIMIT, || Ok(lab.bootstrap(&["status"])?.status.success().then_some(())))?;
+    lab.told(&["uninstall", "--purge"], 0)?;
+    let left: Vec<_> = fs::read_dir(lab.node().outside(CONF_DIR))?.flatten().map(|e| e.file_name()).collect();
+    ensure!(!left.iter().any(|name| name.to_string_lossy().contains("crossfade")), "{left:?}");
+    Ok(())
 }
 
 /// CRI-O asks the plugins of all confs before it takes one over; until then pods pass us, and nothing says otherwise.

@@ -4,6 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::seen::{Condition, Seen};
+use crate::print::escaped_line;
 use crate::report::{LastWord, NodeReport, Reason};
 
 /// The condition that is ours.
@@ -130,6 +131,7 @@ fn observed(report: &NodeReport) -> String {
 /// A message, and the boot that it is of: the condition outlives a reboot, and who waits for it has to see that.
 fn message(said: &str, boot_id: &str) -> String {
     let boot = format!(" (boot {boot_id})");
+    let said = escaped_line(said);
     let end = said.floor_char_boundary(MAX_MESSAGE_BYTES.saturating_sub(boot.len()));
     format!("{}{boot}", &said[..end])
 }
@@ -328,5 +330,11 @@ mod tests {
         let message = message(&long.message, &long.boot_id);
         assert!(message.len() <= MAX_MESSAGE_BYTES && message.len() > MAX_MESSAGE_BYTES - 2);
         assert!(message.ends_with(&format!("ä (boot {BOOT})")));
+    }
+
+    #[test]
+    fn no_message_says_anything_to_the_terminal_of_its_reader() {
+        let said = message("conf \u{1b}[2J\u{9b}\u{202e}10-x.conflist", BOOT);
+        assert_eq!(said, format!(r"conf \u{{1b}}[2J\u{{9b}}\u{{202e}}10-x.conflist (boot {BOOT})"));
     }
 }

@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::decide::time;
+use crate::print::escaped_line;
 use crate::report::Happened;
 
 /// How many are remembered to be counted up.
@@ -44,7 +45,8 @@ impl Recorder {
             let body = json!({ "count": sent.count + 1, "lastTimestamp": last });
             return Record::Again { name: sent.name.clone(), body };
         }
-        let end = happened.message.floor_char_boundary(MAX_MESSAGE_BYTES);
+        let message = escaped_line(&happened.message);
+        let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
         // As kubelet names its own: unique per Node and nanosecond.
         let name = format!("{node}.{:x}", at.as_nanosecond());
         Record::First(json!({
@@ -54,7 +56,7 @@ impl Recorder {
             // kubelet takes a Node's name for its uid, and what describes a Node asks for that.
             "involvedObject": { "apiVersion": "v1", "kind": "Node", "name": node, "uid": node },
             "reason": happened.reason,
-            "message": &happened.message[..end],
+            "message": &message[..end],
             "type": if happened.warning { "Warning" } else { "Normal" },
             "source": { "component": COMPONENT, "host": node },
             "reportingComponent": COMPONENT,
@@ -119,5 +121,13 @@ mod tests {
         assert!(matches!(recorder.record("n1", &other, at("2026-11-20T15:01:00Z")), Record::First(_)));
         recorder.forget(&name);
         assert!(matches!(recorder.record("n1", &happened, at("2026-11-20T15:02:00Z")), Record::First(_)));
+    }
+
+    #[test]
+    fn no_event_says_anything_to_the_terminal_of_its_reader() {
+        let happened = Happened { reason: "ForeignConf", warning: true, message: "\u{1b}[2J\u{9b}x".into() };
+        let at = "2026-11-20T15:00:00Z".parse::<Timestamp>().expect("a time");
+        let Record::First(body) = Recorder::default().record("n1", &happened, at) else { panic!("first") };
+        assert_eq!(body["message"], r"\u{1b}[2J\u{9b}x");
     }
 }

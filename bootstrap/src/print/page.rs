@@ -53,13 +53,20 @@ impl Page {
     }
 }
 
-/// A JSON document with every such character as an escape of JSON, so that it reads the same to a program and is safe on a
-/// terminal. All of them stand in strings, for JSON has none elsewhere but the blanks that are not written here.
+/// One line of a [`Page`] by itself, for what a person reads elsewhere: a condition or an event of the Node.
 #[must_use]
-pub(super) fn json(document: &str) -> String {
+pub fn line(text: &str) -> String {
+    shown(text, |_| false)
+}
+
+/// A JSON document with every such character as an escape of JSON, so that it reads the same to a program and is safe on a
+/// terminal. All of them stand in strings, for JSON has none elsewhere but the line ends of one that is written for people.
+#[must_use]
+pub fn json(document: &str) -> String {
     let mut text = String::with_capacity(document.len());
     for c in document.chars() {
-        if is_harmless(c) {
+        // In a string of JSON there is none.
+        if is_harmless(c) || c == '\n' {
             text.push(c);
             continue;
         }
@@ -145,5 +152,10 @@ mod tests {
         let text = json(&value.to_string());
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
         assert!(text.chars().all(is_harmless) && text.contains('é'), "{text}");
+        let pretty = serde_json::to_string_pretty(&value).expect("JSON");
+        let text = json(&pretty);
+        assert_eq!(text.lines().count(), pretty.lines().count());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
+        assert!(text.lines().all(|line| line.chars().all(is_harmless)), "{text}");
     }
 }

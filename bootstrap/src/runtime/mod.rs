@@ -5,6 +5,7 @@ pub mod asked;
 pub mod config;
 pub mod cri;
 pub mod endpoint;
+pub mod parting;
 pub mod picks;
 pub mod unread;
 

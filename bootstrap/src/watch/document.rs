@@ -9,6 +9,8 @@ use shim::boot;
 use shim::file::read_bounded;
 use shim::process::Process;
 
+use crate::print::escaped_document;
+
 /// Version of the file.
 pub const VERSION: u32 = 1;
 const MAX_BYTES: usize = 1 << 20;
@@ -140,8 +142,8 @@ impl Document {
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         // Ours always serialises; for people to read it is indented.
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes
+        let mut text = escaped_document(&serde_json::to_string_pretty(self).unwrap_or_default());
+        text.push('\n');
+        text.into_bytes()
     }
 }

@@ -158,6 +158,19 @@ fn prepare(node: &Node, case: &Case) {
 }
 
 #[test]
+fn install_is_for_a_node_that_runs_and_not_for_an_image() {
+    let tree = crate::tree::Tree::new();
+    tree.write(
+        "etc/cni/net.d/10-old.conflist",
+        r#"{"cniVersion":"1.0.0","name":"old","plugins":[{"type":"ptp"}]}"#,
+    );
+    let before = tree.files();
+    let told = tree.told(&["install"], 2);
+    assert!(told.contains("bake") && told.contains("--host"), "{told}");
+    assert_eq!(tree.files(), before);
+}
+
+#[test]
 fn each_finding_is_told_and_nothing_is_touched() {
     for case in CASES {
         let (name, _, status, words) = case;

@@ -159,7 +159,12 @@ fn node_settings_and_units_speak_to_nobody_s_terminal() {
 #[test]
 fn reports_of_watch_speak_to_nobody_s_terminal() {
     let tree = crate::watch::node("private");
+    let conf = serde_json::json!(format!("/etc/cni/net.d/{HOSTILE}.conflist"));
+    tree.policy(&format!(r#""new": {{"conf": [{conf}]}}"#));
     tree.run(&["watch", "--once"]);
+    let file = tree.read("run/crossfade/status.json");
+    assert!(file.contains("\\u001b"), "the conf that is not there is named in it: {file}");
+    is_safe("status.json", &Run { status: 0, out: file, err: String::new() });
     let mut status = tree.json("run/crossfade/status.json");
     for key in ["reason", "message"] {
         status[key] = serde_json::json!(HOSTILE);

@@ -35,7 +35,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -l
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -s V -l version -d 'Print version'
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -f -a "install" -d 'Install under running pods: inventory, name, plugin, and at last the conf'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -f -a "install" -d 'Install Crossfade on a node with running pods, without restarting them'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -f -a "uninstall" -d 'Take the conf away again, once nothing is attached through it'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -f -a "policy" -d 'The policy: who gives a pod its network'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_needs_command" -f -a "attachments" -d 'List what is attached'
@@ -337,7 +337,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand place" -l host -d 'The node\'s root directory, where a pod has it mounted: the command works in there as if it were run on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand place" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand place" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand help; and not __fish_seen_subcommand_from install uninstall policy attachments sweep status boot gate render watch retract explain bake seal selftest prove place help" -f -a "install" -d 'Install under running pods: inventory, name, plugin, and at last the conf'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand help; and not __fish_seen_subcommand_from install uninstall policy attachments sweep status boot gate render watch retract explain bake seal selftest prove place help" -f -a "install" -d 'Install Crossfade on a node with running pods, without restarting them'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand help; and not __fish_seen_subcommand_from install uninstall policy attachments sweep status boot gate render watch retract explain bake seal selftest prove place help" -f -a "uninstall" -d 'Take the conf away again, once nothing is attached through it'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand help; and not __fish_seen_subcommand_from install uninstall policy attachments sweep status boot gate render watch retract explain bake seal selftest prove place help" -f -a "policy" -d 'The policy: who gives a pod its network'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand help; and not __fish_seen_subcommand_from install uninstall policy attachments sweep status boot gate render watch retract explain bake seal selftest prove place help" -f -a "attachments" -d 'List what is attached'
