@@ -96,7 +96,12 @@ impl Reference {
                 waits(Debt::Doubtful)
             }
         };
-        let failures = self.collected(key, perhaps, faults, &mut progress.reading)?;
+        let rivals: Vec<Key> = self
+            .unlisted(valid)
+            .into_iter()
+            .filter(|other| *other != key && other.container == key.container)
+            .collect();
+        let failures = self.collected(key, perhaps, &rivals, faults, &mut progress.reading)?;
         progress.failures.extend(failures);
         Ok(())
     }
@@ -110,26 +115,18 @@ impl Reference {
             .collect()
     }
 
-    /// Closes one of them; with `perhaps` it may be left alone.
+    /// Closes one of them; with `perhaps` it may be left alone. `rivals` are other attachments of its container that are due.
     fn collected(
         &mut self,
         key: Key,
         perhaps: bool,
+        rivals: &[Key],
         faults: &[Fault],
         reading: &mut Reading,
     ) -> Result<Vec<Failure>> {
         let Some(attachment) = self.attachments.get(&key).cloned() else { return Ok(Vec::new()) };
         let id = key.id();
-        let of_it = |call: &StubCall| {
-            let of_leg = |leg: &super::Leg| {
-                let chain = self.setup.chain_of(leg.side);
-                chain.iter().any(|part| part.plugin() == call.name) && leg.ifname == call.var("CNI_IFNAME")
-            };
-            call.verb() == Verb::Del.name()
-                && call.var("CNI_CONTAINERID") == id
-                && attachment.legs.iter().any(of_leg)
-        };
-        let calls = reading.take(of_it);
+        let calls = reading.take_chosen(|calls| self.own_dels(key, &attachment, rivals, calls));
         let perhaps = perhaps || self.in_play.contains(&key) || attachment.paper == Paper::Either;
         let untouched = calls.is_empty() && (perhaps || reading.is_of_killed());
         if untouched {
@@ -153,6 +150,41 @@ impl Reference {
         let ends = self.close(key, attachment, &owing, &mut own).with_context(|| format!("closing {key}"))?;
         own.finished()?;
         Ok(ends.failures())
+    }
+
+    fn has_leg(&self, attachment: &Attachment, call: &StubCall) -> bool {
+        attachment.legs.iter().any(|leg| {
+            let chain = self.setup.chain_of(leg.side);
+            chain.iter().any(|part| part.plugin() == call.name) && leg.ifname == call.var("CNI_IFNAME")
+        })
+    }
+
+    /// Which of these calls are DELs of this attachment. A record that could not be read is asked for under a name that may be
+    /// another one's as well: a call under both is the sound record's, and a second one is the other's.
+    fn own_dels(&self, key: Key, attachment: &Attachment, rivals: &[Key], calls: &[StubCall]) -> Vec<bool> {
+        let is_of_container =
+            |call: &StubCall| call.verb() == Verb::Del.name() && call.var("CNI_CONTAINERID") == key.id();
+        let rivals: Vec<&Attachment> = rivals.iter().filter_map(|key| self.attachments.get(key)).collect();
+        let is_disputed = |call: &StubCall| rivals.iter().any(|rival| self.has_leg(rival, call));
+        // The sound record knows what its ADD answered.
+        let is_told = |call: &StubCall| call.conf().is_ok_and(|conf| !conf["prevResult"].is_null());
+        let is_of_sound = |call: &StubCall| {
+            let same = |other: &&StubCall| {
+                is_of_container(other)
+                    && other.name == call.name
+                    && other.var("CNI_IFNAME") == call.var("CNI_IFNAME")
+            };
+            let first = calls.iter().find(same);
+            let told = calls.iter().filter(same).find(|other| is_told(other));
+            told.or(first).is_some_and(|chosen| std::ptr::eq(chosen, call))
+        };
+        let is_sound = attachment.paper == Paper::Sound;
+        let is_own = |call: &StubCall| {
+            is_of_container(call)
+                && self.has_leg(attachment, call)
+                && (!is_disputed(call) || is_of_sound(call) == is_sound)
+        };
+        calls.iter().map(is_own).collect()
     }
 
     /// Every network that knows GC gets its own list.

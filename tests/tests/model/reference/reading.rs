@@ -75,6 +75,16 @@ impl Reading {
         taken
     }
 
+    /// Takes out those of the calls to come that `choose` answers true for, one answer each.
+    pub(crate) fn take_chosen(&mut self, choose: impl FnOnce(&[StubCall]) -> Vec<bool>) -> Vec<StubCall> {
+        let chosen = choose(&self.calls[self.at..]);
+        let (taken, left): (Vec<_>, Vec<_>) =
+            self.calls.drain(self.at..).zip(chosen).partition(|(_, chosen)| *chosen);
+        self.calls = left.into_iter().map(|(call, _)| call).collect();
+        self.at = 0;
+        taken.into_iter().map(|(call, _)| call).collect()
+    }
+
     /// Whether the next call is of this plugin and verb, for this interface.
     pub(crate) fn is_next(&self, part: Part, verb: Verb, ifname: &str) -> bool {
         self.next().is_some_and(|call| {
