@@ -1,6 +1,11 @@
 //! I5: what is still there once every sandbox is deleted.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use nix::ifaddrs::getifaddrs;
@@ -9,6 +14,9 @@ use super::{
     Finding,
     record::{TEMPORARY, files_below},
 };
+
+/// More than any `execve` takes on a machine with too much to do.
+const AMIDST_EXEC: Duration = Duration::from_secs(10);
 
 /// What may be left, by kind. Whoever deletes everything wants all of them empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,14 +100,58 @@ pub fn processes_naming(needle: &str) -> Vec<String> {
         if pid == own || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
             continue;
         }
-        // Gone meanwhile, or a zombie, whose environment is empty.
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let environment = environment(&entry.path());
         if environment.windows(needle.len()).any(|window| window == needle.as_bytes()) {
             let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             found.push(format!("{pid} {}", String::from_utf8_lossy(&command).replace('\0', " ").trim_end()));
         }
     }
     found
+}
+
+/// The environment of a process; empty for one that is gone, and for a zombie.
+///
+/// Amidst `execve` a process has neither environment nor arguments: the kernel has taken the old ones away and not yet laid out
+/// the new ones. Such a one may be a delegate that was just started, so it is waited for.
+fn environment(process: &Path) -> Vec<u8> {
+    let end = Instant::now() + AMIDST_EXEC;
+    loop {
+        let before = laid_out(process);
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        let after = laid_out(process);
+        // What was read around an `execve` may be cut off.
+        let whole = before == after && before != Program::Coming;
+        if whole || after == Program::Gone || Instant::now() > end {
+            return environment;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// How far a process is with its program.
+#[derive(Debug, PartialEq, Eq)]
+enum Program {
+    /// There is no such process, or it is a zombie or a thread of the kernel.
+    Gone,
+    /// It has no environment, not even an empty one.
+    Coming,
+    /// It has its environment there, which is another place after each `execve`.
+    There(String, String),
+}
+
+/// *Source*: man 5 `proc_pid_stat`: the state is the first field behind the name, `vsize` the 21st, `env_start` and `env_end` are the 48th
+/// and 49th.
+fn laid_out(process: &Path) -> Program {
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    // The first process of a machine may have wiped its own out.
+    let is_first = process.ends_with("1");
+    match (fields.first(), fields.get(20), fields.get(47), fields.get(48)) {
+        _ if is_first => Program::Gone,
+        (None | Some(&("Z" | "X")), ..) | (_, Some(&"0"), ..) => Program::Gone,
+        (_, _, Some(start), Some(end)) if *end != "0" => Program::There((*start).into(), (*end).into()),
+        _ => Program::Coming,
+    }
 }
 
 #[cfg(test)]
@@ -152,5 +204,22 @@ mod tests {
         child.kill().and_then(|()| child.wait()).expect("end of the child");
         assert_eq!(told.expect("found"), [format!("{} sleep 1000", child.id())]);
         assert_eq!(processes_naming(&needle), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_process_that_is_becoming_another_program_is_not_overlooked() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let script = dir.path().join("again");
+        fs::write(&script, "exec sh \"$0\"\n").expect("script");
+        let needle = format!("crossfade-exec-{}", std::process::id());
+        let mut child =
+            std::process::Command::new("sh").arg(&script).env("NEEDLE", &needle).spawn().expect("child");
+        let found = crate::deadline::until("the child", crate::stub::PATIENCE, || {
+            Ok(Some(()).filter(|()| !processes_naming(&needle).is_empty()))
+        });
+        let overlooked = (0..1000).filter(|_| processes_naming(&needle).is_empty()).count();
+        child.kill().and_then(|()| child.wait()).expect("end of the child");
+        found.expect("found");
+        assert_eq!(overlooked, 0, "of 1000 looks");
     }
 }
