@@ -44,7 +44,7 @@ pub fn judge(facts: &Facts, network: &NetworkFacts, standing: &mut Standing, nee
         if standing.proofs.step(network.proof.as_ref(), facts.now) {
             changes.push(start(facts, network.side, standing.proofs.turn));
         }
-        judged.ready = standing.proofs.verdict();
+        judged.ready = standing.proofs.verdict(network.side);
         judged.proof = standing.proofs.word();
         if let proof::Progress::Unavailable(why) = &standing.proofs.progress {
             judged.unproven = Some(why.clone());
@@ -91,7 +91,7 @@ fn marker(facts: &Facts, network: &NetworkFacts) -> Vec<Change> {
 fn start(facts: &Facts, side: Side, turn: u64) -> Change {
     let mut arguments = vec!["prove".to_owned(), side.to_string(), "--turn".into(), turn.to_string()];
     arguments.extend(places(facts));
-    let unit = format!("crossfade-prove-{side}");
+    let unit = proof::unit(side);
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof::WITHIN_SECS };
     Change::new(act, unit, format!("network {side} is to attach, check and detach a scratch namespace"))
 }

@@ -100,6 +100,12 @@ pub struct Proofs {
     starts: u32,
 }
 
+/// The unit in which the network of this side is proven.
+#[must_use]
+pub fn unit(side: Side) -> String {
+    format!("crossfade-prove-{side}")
+}
+
 impl Proofs {
     /// Takes over what an earlier `watch` of this boot has found.
     #[must_use]
@@ -166,18 +172,20 @@ impl Proofs {
         (PAUSE * 2u32.saturating_pow(self.failures.saturating_sub(1).min(16))).min(LONGEST)
     }
 
-    /// Whether pods may get the network; else why not.
+    /// Whether pods may get the network of this side; else why not.
     ///
     /// # Errors
     /// In words.
-    pub fn verdict(&self) -> Result<(), String> {
+    pub fn verdict(&self, side: Side) -> Result<(), String> {
         match &self.progress {
             Progress::Passed | Progress::Unavailable(_) => Ok(()),
             Progress::Nothing | Progress::Running(_) if self.proven => Ok(()),
             Progress::Nothing | Progress::Running(_) => {
                 Err("its proof by an attachment is not done yet".into())
             }
-            Progress::Failed(_, why) => Err(format!("its proof by an attachment failed: {why}")),
+            Progress::Failed(_, why) => {
+                Err(format!("its proof by an attachment failed: {why}; see journalctl -u {}", unit(side)))
+            }
         }
     }
 
@@ -215,17 +223,21 @@ mod tests {
     #[test]
     fn one_proof_per_life_of_the_agent_and_it_holds_nobody_up_twice() {
         let mut proofs = Proofs::resume(None);
-        assert!(proofs.verdict().is_err());
+        assert!(proofs.verdict(Side::New).is_err());
         assert!(proofs.step(None, at(0)) && !proofs.step(None, at(1)));
         assert!(!proofs.step(Some(&kept(9, None)), at(2)), "somebody else's result");
-        assert!(proofs.verdict().is_err());
+        assert!(proofs.verdict(Side::New).is_err());
         assert!(!proofs.step(Some(&kept(1, None)), at(3)));
-        assert!(proofs.verdict().is_ok() && !proofs.step(Some(&kept(1, None)), at(999)));
+        assert!(proofs.verdict(Side::New).is_ok() && !proofs.step(Some(&kept(1, None)), at(999)));
         proofs.again();
-        assert!(proofs.verdict().is_ok(), "proven once in this boot");
+        assert!(proofs.verdict(Side::New).is_ok(), "proven once in this boot");
         assert!(proofs.step(Some(&kept(1, None)), at(1000)) && proofs.turn == 2);
         assert!(!proofs.step(Some(&kept(2, Some("no"))), at(1001)));
-        assert!(proofs.verdict().is_err_and(|why| why.contains("no")));
+        assert!(
+            proofs
+                .verdict(Side::New)
+                .is_err_and(|why| why.contains("failed: no; see journalctl -u crossfade-prove-new"))
+        );
     }
 
     #[test]
@@ -251,19 +263,25 @@ mod tests {
     fn what_cannot_be_started_is_by_probes_after_some_tries() {
         let mut proofs = Proofs::default();
         for _ in 0..STARTS {
-            assert!(proofs.verdict().is_err());
+            assert!(proofs.verdict(Side::New).is_err());
             assert!(proofs.step(None, at(1000)));
             proofs.did_not_start(at(0), "no systemd-run".into());
         }
-        assert!(proofs.verdict().is_ok() && !proofs.step(None, at(9000)) && proofs.word() == "unavailable");
+        assert!(
+            proofs.verdict(Side::New).is_ok()
+                && !proofs.step(None, at(9000))
+                && proofs.word() == "unavailable"
+        );
     }
 
     #[test]
     fn an_earlier_watch_has_proven_it() {
-        assert!(Proofs::resume(Some(&kept(4, None))).verdict().is_ok());
+        assert!(Proofs::resume(Some(&kept(4, None))).verdict(Side::New).is_ok());
         let mut failed = Proofs::resume(Some(&kept(4, Some("no"))));
         assert!(
-            failed.verdict().is_err() && failed.step(Some(&kept(4, Some("no"))), at(0)) && failed.turn == 5
+            failed.verdict(Side::New).is_err()
+                && failed.step(Some(&kept(4, Some("no"))), at(0))
+                && failed.turn == 5
         );
     }
 }

@@ -16,7 +16,7 @@ use super::events::{Events, Wake, signals};
 use super::facts::{Facts, Known, Usual, prints};
 use super::memory::Memory;
 use super::pace::{AT_MOST, Pace};
-use super::{Scope, apply, plugin, pod, textfile};
+use super::{Scope, apply, plugin, pod, proof, textfile};
 use crate::change::Act;
 use crate::cli::Mode;
 use crate::exit::{Exit, Failure};
@@ -352,7 +352,7 @@ impl<'a> Watch<'a> {
 
     fn not_started(&mut self, unit: &str, why: String) {
         let now = self.began.elapsed();
-        let of = |side: &shim::policy::Side| unit == format!("crossfade-prove-{side}");
+        let of = |side: &shim::policy::Side| unit == proof::unit(*side);
         if unit == plugin::UNIT {
             let message = format!("our plugin cannot be put back: {why}");
             self.pending.push(Happened { reason: "Failed", warning: true, message });

@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_watch_that_hangs_is_restarted", NEEDS, hung),
         trial("a_conf_that_is_taken_in_shared_mode_comes_back_and_is_not_fought_for", NEEDS, taken),
         trial("a_terminated_watch_comes_back", NEEDS, terminated),
+        trial("a_plugin_that_is_gone_comes_back_by_a_unit_of_its_own", NEEDS, plugin_gone),
         trial("a_network_is_proven_in_a_unit_of_its_own_before_pods_get_it", NEEDS, proven),
     ]
 }
@@ -66,6 +67,26 @@ fn terminated() -> Result<()> {
 fn hung() -> Result<()> {
     let machine = replaced_after("-STOP")?;
     ensure!(machine.journal()?.says(WATCH, "Watchdog timeout"), "{}", machine.journal()?.tail());
+    Ok(())
+}
+
+/// A tool replaces the runtime's plugins as a whole, as an upgrade of k3s does; watch itself may not write there.
+fn plugin_gone() -> Result<()> {
+    let mut machine = private()?;
+    boot_with_pods(&mut machine)?;
+    let plugin = "/opt/cni/bin/crossfade";
+    let packaged = machine.run(&["sha256sum", "/usr/libexec/crossfade/crossfade"])?;
+    machine.run(&["rm", plugin])?;
+    machine.until("the plugin", |machine| Ok(machine.ask(&["ls", plugin]).contains(plugin)))?;
+    let again = machine.run(&["sha256sum", plugin])?;
+    ensure!(again.split(' ').next() == packaged.split(' ').next(), "{again} {packaged}");
+    ensure!(machine.run(&["stat", "-c", "%a %U", plugin])?.trim() == "755 root");
+    machine.write(world::PODS, "one\ntwo\nthree\n")?;
+    machine.run(&["systemctl", "restart", "kubelet"])?;
+    machine.until_pods(3)?;
+    ensure_only(&machine, Network::New)?;
+    let journal = machine.journal()?;
+    ensure!(journal.says("crossfade-plugin.service", ""), "{}", journal.tail());
     Ok(())
 }
 
