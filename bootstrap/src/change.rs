@@ -81,7 +81,7 @@ pub enum Act {
     /// Asks the runtime whether it uses our conf by now, then lists what was attached meanwhile.
     Confirm,
     /// Runs the DELs owed by the record that was begun then, and removes it.
-    Close(Key, Moment),
+    Close(Key, Box<Moment>),
     /// Turns an inventory entry into a record, and closes that.
     CloseEntry(Key),
     /// Leaves an attachment for a later pass.

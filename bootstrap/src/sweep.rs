@@ -232,7 +232,7 @@ pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
                     (_, Owner::Ready | Owner::NotReady) => "",
                 };
                 let act = match &one.written {
-                    Written::Record(begun) => Act::Close(key, begun.clone()),
+                    Written::Record(begun) => Act::Close(key, Box::new(begun.clone())),
                     Written::Entry(_) => Act::CloseEntry(key),
                 };
                 (act, format!("{seen}; age {age}; network {}{more}", one.networks))

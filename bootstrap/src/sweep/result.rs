@@ -102,7 +102,11 @@ mod tests {
     fn a_reason_names_the_attachment_and_not_what_the_delegate_said() {
         let begun = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 0 };
         let close = |id: &str| {
-            Change::new(Act::Close(Key::new(id, "eth0"), begun.clone()), format!("{id} eth0"), "not listed")
+            Change::new(
+                Act::Close(Key::new(id, "eth0"), Box::new(begun.clone())),
+                format!("{id} eth0"),
+                "not listed",
+            )
         };
         let done = |id: &str, outcome| Done { change: close(id), outcome: Some(outcome) };
         let changed = |all| Ok(Changed::applied(all, Vec::new()));
