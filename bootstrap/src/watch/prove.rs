@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use shim::boot::Moment;
 use shim::conflist::Conflist;
 use shim::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
-use shim::policy::{Network, Policy};
+use shim::policy::{Network, Policy, Side};
 use shim::store::{Key, Store};
 use shim::{file, trust};
 
@@ -28,6 +28,7 @@ use crate::conf::conf;
 use crate::exit::{Exit, Failure};
 use crate::facts::joined;
 use crate::install::DEFAULT_NAME;
+use crate::profile::{self, Proof};
 use crate::settings::Settings;
 
 /// Where network namespaces are pinned; agents in containers see them there.
@@ -46,6 +47,7 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     let side = wanted.network;
     let network =
         policy.network(side).ok_or_else(|| Failure::settings(format!("the policy has no network {side}")))?;
+    refuse_unprovable(side, network)?;
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
     let now = Moment::now().map_err(|e| Failure::new(Exit::Failed, e))?;
     let dir = directory(&settings.layout, side);
@@ -68,6 +70,23 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         None => Ok(Exit::Done),
         Some(why) => Err(Failure::new(Exit::No, format!("network {side}: {why}"))),
     }
+}
+
+/// Refuses a network that attaches only what a Pod stands behind: its ADD would fail, or leave something that no DEL of ours finds
+/// again.
+fn refuse_unprovable(side: Side, network: &Network) -> Result<(), Failure> {
+    let Some(profile) = profile::find(&network.profile).filter(|profile| profile.proof == Proof::Probe) else {
+        return Ok(());
+    };
+    let source = profile.sources.get("proof").map_or("", String::as_str);
+    Err(Failure::new(
+        Exit::No,
+        format!(
+            "network {side}: a scratch namespace proves nothing of {}, whose readiness is told by its probes alone ({source}); \
+             crossfade-bootstrap status says what they say",
+            profile.name
+        ),
+    ))
 }
 
 /// What one proof has to itself.

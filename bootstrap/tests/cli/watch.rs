@@ -309,3 +309,17 @@ fn on_crio_its_configuration_says_where_our_conf_is_and_which_conf_it_uses() {
         "{told}"
     );
 }
+
+/// Its ADD asks for a Pod that is not there, and what it had begun by then would be owed for ever.
+#[test]
+fn a_network_that_a_scratch_namespace_cannot_prove_is_not_attached_to_one() {
+    let tree = node("private");
+    let conf = r#"{"cniVersion":"0.3.1","name":"k8s-pod-network","plugins":[{"type":"calico"}]}"#;
+    tree.write("etc/cni/net.d/10-calico.conflist", conf);
+    let path = tree.path("etc/cni/net.d/10-calico.conflist");
+    tree.policy(&format!(r#""new": {{"conf": [{path:?}], "profile": "calico"}}"#));
+    let before = tree.files();
+    let told = tree.told(&["prove", "new"], 3);
+    assert!(told.contains("probes alone") && told.contains("ADD reads the Pod"), "{told}");
+    assert_eq!(tree.files(), before, "nothing is begun");
+}

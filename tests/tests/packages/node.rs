@@ -25,7 +25,10 @@ const PLUGIN: &str = "/opt/cni/bin/crossfade";
 const OURS: &str = "01-crossfade.conflist";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials = vec![trial("an_extension_from_the_image_boots_a_node", NEEDS, extension)];
+    let mut trials = vec![
+        trial("an_extension_from_the_image_boots_a_node", NEEDS, extension),
+        trial("switched_off_and_rebooted_the_records_are_closed_and_then_the_package_goes", NEEDS, switched_off),
+    ];
     for manager in Manager::ALL {
         let named = |name: &str| format!("{name}_by_{}", manager.to_string().replace('.', "_"));
         trials.extend([
@@ -262,6 +265,29 @@ fn removed(manager: Manager) -> Result<()> {
     ensure!(processes(&machine) == before, "kubelet or the runtime was restarted");
     let confs = machine.list(world::AGENTS_DIR)?;
     ensure!(confs == ["10-old.conflist"], "{confs:?}");
+    ensure_gone(&mut machine)
+}
+
+/// After the reboot the runtime sends the DELs of the pods from before past us: what they had on the other network is the sweep's.
+fn switched_off() -> Result<()> {
+    let mut machine = machine()?;
+    world::agent(&machine, Network::New, 0.0, true)?;
+    settings(&machine, "private", "both")?;
+    Manager::Dpkg.install(&machine, Place::Image, Build::Released)?.done()?;
+    machine.boot()?;
+    machine.until_pods(2)?;
+    ensure!(records(&machine)?.len() == 2);
+    machine.write("/etc/crossfade/disabled", "")?;
+    machine.reboot()?;
+    machine.until_pods(4)?;
+    ensure_as_without_us(&machine)?;
+    ensure!(records(&machine)?.len() == 2, "the pods of before are on record until somebody closes them");
+    Manager::Dpkg.remove(&machine, Place::Node, &[])?.refused(&["2 attachments would lose their DEL"])?;
+    let planned = machine.run(&["crossfade-bootstrap", "sweep", "--dry-run"])?;
+    ensure!(planned.lines().filter(|line| line.starts_with("close ")).count() == 2, "{planned}");
+    machine.run(&["crossfade-bootstrap", "sweep"])?;
+    ensure!(records(&machine)?.is_empty(), "{:?}", records(&machine)?);
+    Manager::Dpkg.remove(&machine, Place::Node, &[])?.done()?;
     ensure_gone(&mut machine)
 }
 
