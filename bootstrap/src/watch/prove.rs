@@ -75,7 +75,8 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
 /// Refuses a network that attaches only what a Pod stands behind: its ADD would fail, or leave something that no DEL of ours finds
 /// again.
 fn refuse_unprovable(side: Side, network: &Network) -> Result<(), Failure> {
-    let Some(profile) = profile::find(&network.profile).filter(|profile| profile.proof == Proof::Probe) else {
+    let Some(profile) = profile::find(&network.profile).filter(|profile| profile.proof == Proof::Probe)
+    else {
         return Ok(());
     };
     let source = profile.sources.get("proof").map_or("", String::as_str);

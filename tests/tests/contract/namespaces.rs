@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::{deadline::until, netns::pin};
-use nix::mount::{MntFlags, umount2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::json;
 
 use crate::{case::Case, trials};
@@ -39,61 +39,93 @@ fn number(path: &Path) -> Result<(u64, u64)> {
     Ok((meta.dev(), meta.ino()))
 }
 
-/// A pod on these networks whose netns went, and in whose place is another of the same path, device and inode number: the
-/// kernel gives the lowest free number out. Whoever else makes a namespace on this machine may get that number first and keep
-/// it, so there are some pods to try with.
-fn replaced(attach: &str) -> Result<(Case, Reused)> {
-    for _ in 0..10 {
-        // Those that got another number are kept for so long, so that no lower one is free.
-        let mut others = Vec::new();
-        let mut case = Case::attach(attach)?;
-        case.shim["cniVersion"] = json!("1.1.0");
-        case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;
-        let path = PathBuf::from(format!("{}-reused", case.netns_path()));
-        pin(&path)?;
-        let netns = Reused(path);
-        let recorded = number(&netns.0)?;
-        case.call("ADD").env("CNI_NETNS", &netns.0.display().to_string()).run()?.succeeded()?;
-        case.stubs.log().clear()?;
-        netns.unpin()?;
-        // The kernel takes a netns down some time after its last user has gone.
-        let found = until("a netns of the same number", Duration::from_secs(3), || {
-            pin(&netns.0)?;
-            if number(&netns.0)? == recorded {
-                return Ok(Some(()));
-            }
-            others.push(fs::File::open(&netns.0)?);
-            netns.unpin()?;
-            Ok(None)
-        });
-        if found.is_ok() {
-            return Ok((case, netns));
+/// Pods on these networks whose netns all went. In the place of one is another netns of the same path, device and inode number.
+struct Replaced {
+    case: Case,
+    /// The pod whose netns has been replaced.
+    id: String,
+    /// The netns at its path, and those of the other pods, which are gone.
+    paths: Vec<Reused>,
+    at: usize,
+}
+
+/// How many pods: the kernel gives the lowest free number out, and whoever else makes a namespace on this machine takes some of
+/// theirs, but hardly all.
+const PODS: usize = 24;
+
+fn replaced(attach: &str) -> Result<Replaced> {
+    let mut case = Case::attach(attach)?;
+    case.shim["cniVersion"] = json!("1.1.0");
+    case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;
+    let path = |name: String| PathBuf::from(format!("{}-{name}", case.netns_path()));
+    let mut paths = Vec::new();
+    let mut numbers = Vec::new();
+    for pod in 0..PODS {
+        let netns = path(format!("reused{pod}"));
+        pin(&netns)?;
+        paths.push(Reused(netns.clone()));
+        numbers.push(number(&netns)?);
+        let add = case.call("ADD").env("CNI_CONTAINERID", &format!("pod{pod}"));
+        add.env("CNI_NETNS", &netns.display().to_string()).run()?.succeeded()?;
+    }
+    case.stubs.log().clear()?;
+    paths.iter().try_for_each(Reused::unpin)?;
+    // Those that got another number are kept for so long, so that no lower one is free.
+    let mut others = Vec::new();
+    let new = Reused(path("new".to_owned()));
+    // The kernel takes a netns down some time after its last user has gone.
+    let at = until("a netns of one of these numbers", Duration::from_secs(30), || {
+        pin(&new.0)?;
+        let found = number(&new.0)?;
+        if let Some(at) = numbers.iter().position(|number| *number == found) {
+            return Ok(Some(at));
         }
-    }
-    bail!("the kernel gave none of 10 numbers out again")
+        others.push(fs::File::open(&new.0)?);
+        new.unpin()?;
+        Ok(None)
+    })?;
+    let none: Option<&str> = None;
+    fs::File::create(&paths[at].0)?;
+    mount(Some(&new.0), &paths[at].0, none, MsFlags::MS_BIND, none).context("bind it at the pod's path")?;
+    ensure!(number(&paths[at].0)? == numbers[at]);
+    Ok(Replaced { case, id: format!("pod{at}"), paths, at })
 }
 
-/// Holds when these DELs were called, and told of no netns.
-fn expect_none_told(case: &Case, dels: &[&str]) -> Result<()> {
-    case.expect_calls(dels)?;
-    for call in case.calls()? {
-        let told = call.var("CNI_NETNS");
-        ensure!(told.is_empty(), "{} was sent into another's netns, {told:?}", call.brief());
+impl Replaced {
+    fn path(&self) -> String {
+        self.paths[self.at].0.display().to_string()
     }
-    case.expect_records(0)
+
+    /// Holds when its DELs were these, and told of no netns.
+    fn expect_none_told(&self, dels: &[&str]) -> Result<()> {
+        let calls = self.case.calls()?;
+        let own: Vec<_> = calls.iter().filter(|call| call.var("CNI_CONTAINERID") == self.id).collect();
+        let briefs: Vec<String> = own.iter().map(|call| call.brief()).collect();
+        ensure!(briefs == dels, "calls were {briefs:?}, expected {dels:?}");
+        for call in own {
+            let told = call.var("CNI_NETNS");
+            ensure!(told.is_empty(), "{} was sent into another's netns, {told:?}", call.brief());
+        }
+        Ok(())
+    }
 }
 
-/// Promise 3, 7: the DEL, and GC, run without a netns. One after the other, for each would take the other's numbers.
+/// Promise 3, 7: the DEL, and GC, run without a netns.
 fn netns_that_was_given_the_number_of_the_recorded_one_is_another() -> Result<()> {
     let both = ["stub-new DEL net1", "stub-old DEL eth0"].as_slice();
     for (attach, dels) in [("both", both), ("old", &both[1..])] {
-        let (case, netns) = replaced(attach)?;
-        case.call("DEL").env("CNI_NETNS", &netns.0.display().to_string()).run()?.silent()?;
-        expect_none_told(&case, dels)?;
-        drop(netns);
-        let (case, _netns) = replaced(attach)?;
-        case.call_with("GC", &json!({"cni.dev/valid-attachments": []})).run()?.silent()?;
-        expect_none_told(&case, dels)?;
+        let replaced = replaced(attach)?;
+        let case = &replaced.case;
+        let del = case.call("DEL").env("CNI_CONTAINERID", &replaced.id);
+        del.env("CNI_NETNS", &replaced.path()).run()?.silent()?;
+        replaced.expect_none_told(dels)?;
+        case.expect_records(PODS - 1)?;
+        // One after the other, for each would take the other's numbers.
+        drop(replaced);
+        let replaced = self::replaced(attach)?;
+        replaced.case.call_with("GC", &json!({"cni.dev/valid-attachments": []})).run()?.silent()?;
+        replaced.expect_none_told(dels)?;
+        replaced.case.expect_records(0)?;
     }
     Ok(())
 }

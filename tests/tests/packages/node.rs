@@ -27,7 +27,11 @@ const OURS: &str = "01-crossfade.conflist";
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("an_extension_from_the_image_boots_a_node", NEEDS, extension),
-        trial("switched_off_and_rebooted_the_records_are_closed_and_then_the_package_goes", NEEDS, switched_off),
+        trial(
+            "switched_off_and_rebooted_the_records_are_closed_and_then_the_package_goes",
+            NEEDS,
+            switched_off,
+        ),
     ];
     for manager in Manager::ALL {
         let named = |name: &str| format!("{name}_by_{}", manager.to_string().replace('.', "_"));
