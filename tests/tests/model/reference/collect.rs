@@ -23,11 +23,13 @@ pub(crate) enum Collector {
 pub(crate) struct Progress {
     pub(super) reading: Reading,
     failures: Vec<Failure>,
+    /// What it has tried to close; it tries each once, also where that failed.
+    tried: BTreeSet<Key>,
 }
 
 impl Progress {
     pub(crate) fn new(seen: &Seen) -> Self {
-        Self { reading: Reading::new(seen), failures: Vec::new() }
+        Self { reading: Reading::new(seen), failures: Vec::new(), tried: BTreeSet::new() }
     }
 }
 
@@ -96,6 +98,9 @@ impl Reference {
                 waits(Debt::Doubtful)
             }
         };
+        if !progress.tried.insert(key) {
+            return Ok(());
+        }
         let rivals: Vec<Key> = self
             .unlisted(valid)
             .into_iter()
