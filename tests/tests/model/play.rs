@@ -220,7 +220,8 @@ impl Play {
         let mut findings = invariants::orphans(&records, &BTreeSet::new());
         let given_up = self.world.given_up()?;
         let counts = |step: &&invariants::Step| {
-            let given_up = given_up.contains(&(step.part.id.clone(), step.part.network.clone()));
+            let whose = (step.part.id.clone(), step.part.network.clone());
+            let given_up = given_up.contains(&whose) || self.reference.told_journal.contains(&whose);
             !given_up && !self.lost.contains(&step.part.id)
         };
         let steps: Vec<_> = self.steps.iter().filter(counts).cloned().collect();

@@ -72,7 +72,7 @@ impl Reference {
     ) -> Result<Ends> {
         let order: Vec<usize> = (0..attachment.legs.len()).rev().collect();
         let failures = self.dels(&mut attachment.legs, &order, owing, reading)?;
-        let failures = self.give_up_retired(&mut attachment.legs, failures, reading);
+        let failures = self.give_up_retired(key, &mut attachment.legs, failures, reading);
         self.closed(key, attachment, &failures, reading);
         Ok(Ends::first_of(&failures))
     }
@@ -126,7 +126,7 @@ impl Reference {
         let mut order: Vec<usize> = (0..attachment.legs.len()).collect();
         order.sort_by_key(|index| (attachment.legs[*index].side == Side::New) != new_first);
         let failures = self.dels(&mut attachment.legs, &order, owing, reading).context("a damaged record")?;
-        let failures = self.give_up_retired(&mut attachment.legs, failures, reading);
+        let failures = self.give_up_retired(key, &mut attachment.legs, failures, reading);
         self.closed(key, attachment, &failures, reading);
         Ok(Ends::any_of(&failures))
     }
@@ -231,6 +231,7 @@ impl Reference {
     /// What a retired network owes is given up at once when its DEL fails.
     fn give_up_retired(
         &mut self,
+        key: Key,
         legs: &mut [Leg],
         failures: Vec<(usize, Failure)>,
         reading: &Reading,
@@ -254,6 +255,9 @@ impl Reference {
             let noted = self.disk == Disk::Sound && failure.certain;
             self.forced.0 += usize::from(noted);
             leg.debt = if noted { Debt::Settled } else { Debt::Doubtful };
+            if self.disk != Disk::Sound {
+                self.told_journal.insert((key.id(), leg.side.network().to_owned()));
+            }
         }
         left
     }

@@ -125,6 +125,8 @@ pub(crate) struct Reference {
     pub(crate) netns: Vec<Option<NetnsId>>,
     /// Networks that were given up locally so far; at least and at most.
     pub(crate) forced: (usize, usize),
+    /// Container and network of each that was given up while the ledger could not be written; the journal was told instead.
+    pub(crate) told_journal: BTreeSet<(String, String)>,
     /// Plugins whose DEL failed on a netns that is gone, and counted as done.
     pub(crate) outlived: usize,
     /// Attachments on which somebody else works at the same time.
@@ -210,6 +212,7 @@ impl Reference {
             sandboxes: BTreeSet::new(),
             netns: vec![None; usize::from(crate::history::CONTAINERS)],
             forced: (0, 0),
+            told_journal: BTreeSet::new(),
             outlived: 0,
             in_play: BTreeSet::new(),
             at_once: false,
