@@ -1,6 +1,7 @@
 //! `policy show|check|set|explain`.
 
 pub mod completion;
+mod secondary;
 
 use std::fs::DirBuilder;
 use std::io;
@@ -31,11 +32,12 @@ const POLICY_MODE: u32 = 0o644;
 
 /// `policy show`, and `policy check` without the content.
 ///
-/// *Shape*: `{"file":"..","phase":"old","policy":{..}}`.
+/// *Shape*: `{"file":"..","phase":"old","warnings":["..."],"policy":{..}}`.
 #[derive(Debug, Serialize)]
 pub struct Shown {
     file: PathBuf,
     phase: &'static str,
+    warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<Box<RawValue>>,
 }
@@ -52,6 +54,9 @@ impl Report for Shown {
                 let _ = writeln!(text, "{file}: phase {}", self.phase);
                 text.text(&format!("{}\n", policy.get().trim()));
             }
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "warning: {warning}");
         }
         text
     }
@@ -83,7 +88,8 @@ pub fn show(layout: &Layout) -> Result<Shown, Failure> {
     let bytes = read(&file)?;
     let policy = parse(&file, &bytes)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Shown { file, phase: policy.phase().as_str(), policy: RawValue::from_string(text).ok() })
+    let warnings = secondary::warnings(&policy);
+    Ok(Shown { file, phase: policy.phase().as_str(), warnings, policy: RawValue::from_string(text).ok() })
 }
 
 /// Says whether a policy is valid: the one that counts, or another file.
@@ -98,7 +104,8 @@ pub fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
         None => layout.policy_file(),
     };
     let policy = parse(&file, &read(&file)?)?;
-    Ok(Shown { file, phase: policy.phase().as_str(), policy: None })
+    let warnings = secondary::warnings(&policy);
+    Ok(Shown { file, phase: policy.phase().as_str(), warnings, policy: None })
 }
 
 /// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
@@ -107,7 +114,9 @@ pub fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
 /// Bad settings; 3 when the policy does not allow the phase, or its place does not last.
 pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Result<Changed, Failure> {
     if dry_run {
-        return decide(layout, phase, volatile).map(|change| Changed::planned(vec![change], Vec::new()));
+        let change = decide(layout, phase, volatile)?;
+        let notes = warnings(&change);
+        return Ok(Changed::planned(vec![change], notes));
     }
     // Two who flip at once must not undo each other's other changes.
     let flipped = lock::exclusively(layout, "policy", || Ok(decide(layout, phase, volatile).and_then(apply)));
@@ -115,7 +124,14 @@ pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Resu
         io::ErrorKind::WouldBlock => Failure::later("somebody else is flipping the policy"),
         _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")),
     })??;
-    Ok(Changed::applied(vec![done], Vec::new()))
+    let notes = warnings(&done.change);
+    Ok(Changed::applied(vec![done], notes))
+}
+
+/// What is to be said of the policy that a change writes.
+fn warnings(change: &Change) -> Vec<String> {
+    let Act::Write(write) = &change.act else { return Vec::new() };
+    Policy::parse(&write.bytes).map(|policy| secondary::warnings(&policy)).unwrap_or_default()
 }
 
 fn apply(change: Change) -> Result<Done, Failure> {

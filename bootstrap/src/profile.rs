@@ -55,6 +55,8 @@ pub struct Profile {
     pub migration: Option<Migration>,
     /// How far its readiness can be proven on the node.
     pub proof: Proof,
+    /// What it bears as the second network of a pod, whose address is the other network's.
+    pub secondary: Secondary,
     /// How its agent takes the conf directory for itself, if it can.
     #[serde(default)]
     pub exclusive: Option<Exclusive>,
@@ -125,6 +127,18 @@ pub enum Proof {
     Attach,
     /// By its probes alone: an attachment needs a real Pod, or costs something.
     Probe,
+}
+
+/// What a CNI bears as the second network of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Secondary {
+    /// It knows a pod by what it attached: measured.
+    Works,
+    /// Its agent follows the Pod's status, which names the other network's address; a route of the node's own would be needed.
+    HostRoute,
+    /// Nobody has tried it.
+    Refused,
 }
 
 /// What nodes of a migration to a CNI are registered with.
@@ -220,7 +234,7 @@ mod tests {
         assert_eq!(files, named);
         for profile in all() {
             let name = &profile.name;
-            let mut facts = vec!["conf", "types", "probes", "proof", "networkUnavailable"];
+            let mut facts = vec!["conf", "types", "probes", "proof", "secondary", "networkUnavailable"];
             facts.extend(profile.startup_taint.as_ref().map(|_| "startupTaint"));
             facts.extend(profile.migration.as_ref().map(|_| "migration"));
             facts.extend(profile.exclusive.as_ref().map(|_| "exclusive"));
@@ -298,6 +312,11 @@ mod tests {
         ] {
             assert_eq!(find(name).map(|profile| profile.proof), Some(proof), "{name}");
         }
+        let bearing = |wanted: Secondary| -> Vec<&str> {
+            all().iter().filter(|one| one.secondary == wanted).map(|one| one.name.as_str()).collect()
+        };
+        assert_eq!(bearing(Secondary::Works), ["cilium", "flannel"]);
+        assert_eq!(bearing(Secondary::HostRoute), ["calico"]);
         let exclusive: Vec<_> =
             all().iter().filter(|profile| profile.exclusive.is_some()).map(|one| one.name.as_str()).collect();
         assert_eq!(exclusive, ["cilium"]);

@@ -9,6 +9,25 @@ use crate::node::{Node, mode};
 
 const PHASES: [&str; 4] = ["old", "both-old", "both-new", "new"];
 
+/// Calico's agent follows the Pod's status; a person is told before pods are on both with the other network's address.
+#[test]
+fn a_second_network_that_may_not_bear_it_is_told_of() {
+    let node = Node::new("calico");
+    node.told(&["install"], 0);
+    node.told(&["policy", "set", "old"], 0);
+    let words = "network old (calico) is the second one";
+    let planned = node.told(&["policy", "set", "both-new", "--dry-run"], 0);
+    assert!(planned.contains(words), "{planned}");
+    assert_eq!(node.told(&["policy", "set", "both-new"], 0), planned);
+    for verb in ["check", "show"] {
+        assert!(node.told(&["policy", verb], 0).contains(&format!("warning: {words}")));
+    }
+    for phase in ["both-old", "new", "old"] {
+        assert!(!node.told(&["policy", "set", phase], 0).contains("second one"), "{phase}");
+        assert!(!node.told(&["policy", "check"], 0).contains("warning"), "{phase}");
+    }
+}
+
 #[test]
 fn every_phase_is_set_where_the_conf_says_and_told_back() {
     let node = Node::new("bridge");

@@ -136,6 +136,7 @@ impl Reference {
         let untouched = calls.is_empty() && (perhaps || reading.is_of_killed());
         if untouched {
             self.unsure.insert(key);
+            self.perhaps_given_up(key);
             if perhaps && !reading.is_of_killed() {
                 // It may have failed without calling anybody.
                 return Ok(vec![
@@ -155,6 +156,20 @@ impl Reference {
         let ends = self.close(key, attachment, &owing, &mut own).with_context(|| format!("closing {key}"))?;
         own.finished()?;
         Ok(ends.failures())
+    }
+
+    /// A retired network whose binary is missing is given up without a call, so that nobody can see whether it was.
+    fn perhaps_given_up(&mut self, key: Key) {
+        let missing = !self.has_binary(Part::Old) && self.policy.retired && !self.broken;
+        let Some(attachment) = self.attachments.get_mut(&key).filter(|_| missing) else { return };
+        for leg in attachment.legs.iter_mut().filter(|leg| leg.side == Side::Old && leg.debt != Debt::Settled)
+        {
+            leg.debt = Debt::Doubtful;
+            self.forced.1 += 1;
+            if self.disk != Disk::Sound {
+                self.told_journal.insert((key.id(), leg.side.network().to_owned()));
+            }
+        }
     }
 
     fn has_leg(&self, attachment: &Attachment, call: &StubCall) -> bool {
