@@ -99,9 +99,12 @@ fn carry_out(
         let outcome = if let Act::Remove { path, nudge } = &change.act {
             change::remove(path, *nudge).map_err(failed)?;
             if *nudge {
-                wait_until_unused(settings, whom, bin_dirs).or_else(|e| put_back(settings, e))?;
+                wait_until_unused(settings, whom, bin_dirs).or_else(|why| put_back(settings, why))?;
                 let attached = attachments::list(&settings.layout, None)?;
-                refuse_attached(&attached).or_else(|refused| put_back(settings, refused))?;
+                refuse_attached(&attached).or_else(|mut why| {
+                    why.findings.insert(0, "something is attached through us by now; try again".into());
+                    put_back(settings, why)
+                })?;
             }
             Some(Outcome::Done)
         } else {
@@ -244,9 +247,9 @@ fn wait_until_unused(settings: &Settings, whom: &Whom, given: &[PathBuf]) -> Res
     })
 }
 
-/// What was attached through us needs our conf for its DEL.
+/// What is attached through us, or may still come to be, needs our conf for its DEL.
 fn put_back(settings: &Settings, why: Failure) -> Result<(), Failure> {
-    let mut findings = vec!["something is attached through us by now; try again".to_owned()];
+    let mut findings = why.findings;
     if let Ok(Some(conf)) = &settings.installed {
         let (path, bytes) = (settings.conf_file(), conf.bytes.clone());
         change::write(&Write { path, bytes, mode: conf.mode, nudge: true }).map_err(|e| {
@@ -254,6 +257,5 @@ fn put_back(settings: &Settings, why: Failure) -> Result<(), Failure> {
         })?;
         findings.push(format!("{} is back", settings.conf_file().display()));
     }
-    findings.extend(why.findings);
     Err(Failure { exit: Exit::TryLater, findings })
 }
