@@ -135,6 +135,12 @@ impl Reference {
         let perhaps = perhaps || self.in_play.contains(&key) || attachment.paper == Paper::Either;
         let untouched = calls.is_empty() && (perhaps || reading.is_of_killed());
         if untouched {
+            // Nothing may be owed by then; a close that calls nobody shows in that an ADD found no record.
+            let owes = attachment.legs.iter().any(|leg| leg.debt == Debt::Owed);
+            if !owes && self.found_free.contains(&key) {
+                self.attachments.remove(&key);
+                return Ok(Vec::new());
+            }
             self.unsure.insert(key);
             self.perhaps_given_up(key);
             if perhaps && !reading.is_of_killed() {

@@ -135,6 +135,8 @@ pub(crate) struct Reference {
     pub(crate) at_once: bool,
     /// Secondary names that ADDs took at the same time and gave back, because they failed: whose, and which.
     pub(crate) passing: Vec<(Key, String)>,
+    /// Attachments of which an ADD made at once found no record.
+    pub(crate) found_free: BTreeSet<Key>,
     /// Records that may be gone or there after the last operation.
     pub(crate) unsure: BTreeSet<Key>,
     /// CNI_NETNS of each container.
@@ -217,6 +219,7 @@ impl Reference {
             in_play: BTreeSet::new(),
             at_once: false,
             passing: Vec::new(),
+            found_free: BTreeSet::new(),
             unsure: BTreeSet::new(),
             netns_paths,
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow};
 
-use super::{Collector, Progress, Reference};
+use super::{Collector, Progress, Reference, code};
 use crate::history::{Call, Key, List, Verb};
 use crate::world::{Ended, Seen};
 
@@ -68,6 +68,7 @@ impl Reference {
         }
         reference.at_once = true;
         reference.passing = passing(together);
+        reference.found_free = found_free(together);
         let mut progress: Vec<Progress> = seen.iter().map(Progress::new).collect();
         for (turn, index) in order.iter().enumerate() {
             for (_, close) in closes.iter().filter(|(at, _)| *at == turn) {
@@ -81,6 +82,7 @@ impl Reference {
         reference.in_play.clear();
         reference.at_once = false;
         reference.passing.clear();
+        reference.found_free.clear();
         Ok(reference)
     }
 }
@@ -113,6 +115,13 @@ fn passing(Together { calls, seen, .. }: Together<'_>) -> Vec<(Key, String)> {
             added.map(move |call| (key, call.var("CNI_IFNAME").to_owned()))
         })
         .collect()
+}
+
+/// The attachments whose ADDs were not refused for a record: none was there by then.
+fn found_free(Together { calls, seen, .. }: Together<'_>) -> BTreeSet<Key> {
+    let adds = calls.iter().zip(seen).filter(|(call, _)| matches!(call, Call::Add { .. }));
+    let free = adds.filter(|(_, seen)| !matches!(seen.ended, Ended::Code(code::EXISTS) | Ended::Killed));
+    free.filter_map(|(call, _)| call.key()).collect()
 }
 
 /// Every row of numbers that are at most these, these themselves first.
