@@ -84,6 +84,8 @@ pub enum Act {
     Close(Key, Box<Moment>),
     /// Turns an inventory entry into a record, and closes that.
     CloseEntry(Key),
+    /// Sets what living attachments have lost of their host routes, and takes away what nobody has.
+    HostRoutes,
     /// Leaves an attachment for a later pass.
     Wait,
     /// Marks a network as ready in this boot, as the shim does.
@@ -140,6 +142,7 @@ impl Act {
             Self::SetAside { .. } => "move",
             Self::Confirm => "confirm",
             Self::Close(..) | Self::CloseEntry(_) => "close",
+            Self::HostRoutes => "route",
             Self::Wait => "wait",
             Self::Mark { .. } => "mark",
             Self::Start { .. } => "start",
@@ -229,6 +232,7 @@ pub(crate) fn file_act(act: &Act) -> io::Result<bool> {
         | Act::Confirm
         | Act::Close(..)
         | Act::CloseEntry(_)
+        | Act::HostRoutes
         | Act::Wait
         | Act::Mark { .. }
         | Act::Start { .. }

@@ -20,6 +20,7 @@ use crate::cli::{Install, Mode};
 use crate::confdir::ConfDir;
 use crate::places::Root;
 use crate::policy::completion::Completion;
+use crate::policy::secondary;
 use crate::rooted;
 use crate::runtime::adding::can_see;
 use crate::runtime::asked::Asked;
@@ -110,7 +111,7 @@ impl Facts {
     #[must_use]
     pub fn gather(settings: Settings, wanted: &Install) -> Self {
         let store = Store::new(&settings.layout);
-        let policy = Policy::load(&settings.layout.policy_file()).map_err(|e| e.to_string());
+        let policy = secondary::load(&settings.layout.policy_file());
         let whom = Whom::of(&wanted.runtime);
         let asked = Asked::whom(&whom);
         let config = if asked == Asked::Silent { RuntimeConfig::of_crio(&Root::default()) } else { None };

@@ -128,6 +128,7 @@ fn apply(
         Act::Confirm => confirm(facts, wanted, notes)?,
         Act::Close(..)
         | Act::CloseEntry(_)
+        | Act::HostRoutes
         | Act::Ledger { .. }
         | Act::Unlock(_)
         | Act::Wait

@@ -1,7 +1,7 @@
 //! `policy show|check|set|explain`.
 
 pub mod completion;
-mod secondary;
+pub mod secondary;
 
 use std::fs::DirBuilder;
 use std::io;
@@ -104,6 +104,8 @@ pub fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
         None => layout.policy_file(),
     };
     let policy = parse(&file, &read(&file)?)?;
+    secondary::refuse(&policy)
+        .map_err(|why| Failure::settings(format!("policy {}: {why}", file.display())))?;
     let warnings = secondary::warnings(&policy);
     Ok(Shown { file, phase: policy.phase().as_str(), warnings, policy: None })
 }
@@ -156,10 +158,15 @@ fn decide(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failu
     let bytes = read(&from)?;
     let now = parse(&from, &bytes)?.phase();
     let shown = to.display().to_string();
-    if now == phase && from == to {
+    let refused = |why: String| Failure::new(Exit::No, why);
+    let flipped = Policy::flip(&bytes, phase).map_err(refused)?;
+    // Of a policy that a person wrote the shim does not know what its networks' profiles say.
+    let flipped = completion::with_secondary(&flipped).map_err(refused)?.map_or(flipped, |done| done.bytes);
+    if now == phase && from == to && flipped == bytes {
         return Ok(Change::new(Act::Keep, shown, format!("in phase {phase} already")));
     }
-    let flipped = Policy::flip(&bytes, phase).map_err(|why| Failure::new(Exit::No, why))?;
+    secondary::parse(&flipped)
+        .map_err(|why| refused(format!("the policy does not allow the phase {phase}: {why}")))?;
     if !volatile {
         outlives_reboot(&to).map_err(|why| {
             Failure::new(

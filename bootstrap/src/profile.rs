@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
+pub use shim::policy::Secondary;
 
 use crate::kubelet::taint::{Effect, Taint};
 
@@ -127,18 +128,6 @@ pub enum Proof {
     Attach,
     /// By its probes alone: an attachment needs a real Pod, or costs something.
     Probe,
-}
-
-/// What a CNI bears as the second network of a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Secondary {
-    /// It knows a pod by what it attached: measured.
-    Works,
-    /// Its agent follows the Pod's status, which names the other network's address; a route of the node's own would be needed.
-    HostRoute,
-    /// Nobody has tried it.
-    Refused,
 }
 
 /// What nodes of a migration to a CNI are registered with.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use shim::attachment::Attachment;
 use shim::boot::{Age, Moment};
 use shim::file::abandoned_temps;
+use shim::hostroute;
 use shim::inventory::{Deleter, Entry, Inventory};
 use shim::layout::PLUGIN;
 use shim::lock;
@@ -25,6 +26,7 @@ use shim::netns::Netns;
 use shim::owner::{Owner, Owners};
 use shim::policy::Policy;
 use shim::raw::RawObject;
+use shim::route::Budget;
 use shim::serve::pass::Pass;
 use shim::serve::pass::netns_of;
 use shim::signal::Signals;
@@ -108,6 +110,7 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     }
     let mut changes = decide(&judged, policy.gc.grace_secs);
     let live = judged.len() - changes.len();
+    changes.extend(host_routes(&records)?);
     changes.extend(litter(&store, &settings)?);
     let mut notes: Vec<String> = damaged
         .iter()
@@ -243,6 +246,14 @@ pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
     changes
 }
 
+/// What the node's routes to second addresses lack, or have too much, by the records of living attachments.
+fn host_routes(records: &[Attachment]) -> Result<Option<Change>, Failure> {
+    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("look at the host routes: {e}"));
+    let changes = hostroute::unconverged(records, Budget::brief()).map_err(failed)?;
+    let reason = changes.join("; ");
+    Ok((!changes.is_empty()).then(|| Change::new(Act::HostRoutes, "host routes", reason)))
+}
+
 /// What killed calls of ours left: temporary files, and locks that nobody holds.
 fn litter(store: &Store, settings: &Settings) -> Result<Vec<Change>, Failure> {
     let failed =
@@ -305,6 +316,10 @@ fn apply(
             Act::Unlock(path) => Some(match lock::remove_abandoned(path) {
                 Ok(true) => Outcome::Done,
                 Ok(false) => Outcome::Busy,
+                Err(error) => Outcome::Failed(error.to_string()),
+            }),
+            Act::HostRoutes => Some(match hostroute::converge(&settings.layout, Budget::brief()) {
+                Ok(_) => Outcome::Done,
                 Err(error) => Outcome::Failed(error.to_string()),
             }),
             Act::Keep

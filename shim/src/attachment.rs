@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::boot::Moment;
+use crate::hostroute::HostRoute;
 use crate::netns::NetnsId;
+use crate::present::Interface;
 
 use line::checked;
 pub use line::line;
@@ -93,6 +95,9 @@ pub struct Leg {
     /// Whether the pod may live without it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tolerated: bool,
+    /// Whether the node gets host routes to its addresses.
+    #[serde(rename = "hostRoute", default, skip_serializing_if = "std::ops::Not::not")]
+    pub host_route: bool,
     /// The resolved conflist.
     pub conf: Box<RawValue>,
     /// `runtimeConfig`, restricted to the capabilities that this network's plugins declare and that it may see.
@@ -124,6 +129,21 @@ pub enum Event {
         leg: usize,
         /// Its result, at its conf's version.
         result: Box<RawValue>,
+        /// What of it was in the pod; none where nobody could look.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        present: Option<Vec<Interface>>,
+    },
+    /// Host routes to a network's addresses are about to be set.
+    HostRouted {
+        /// Which.
+        leg: usize,
+        /// The way to them.
+        route: HostRoute,
+    },
+    /// The host routes to a network's addresses are about to be taken back, for good.
+    HostUnrouted {
+        /// Which.
+        leg: usize,
     },
     /// The whole ADD succeeded.
     Attached {},
@@ -153,6 +173,12 @@ pub struct Progress {
     pub started: bool,
     /// What its ADD answered, if it succeeded.
     pub result: Option<Box<RawValue>>,
+    /// What of it was in the pod by then.
+    pub present: Option<Vec<Interface>>,
+    /// The host routes to its addresses, if any were set.
+    pub host_route: Option<HostRoute>,
+    /// They are being taken back, or have been.
+    pub host_unrouted: bool,
     /// Its DEL is done.
     pub deleted: bool,
     /// The plugin at which its DEL resumes.
@@ -227,10 +253,15 @@ impl Attachment {
         };
         match event {
             Event::Started { leg } => at(&mut self.progress, leg, &mut |p| p.started = true),
-            Event::Added { leg, result } => at(&mut self.progress, leg, &mut |p| {
+            Event::Added { leg, result, present } => at(&mut self.progress, leg, &mut |p| {
                 p.started = true;
                 p.result = Some(result.clone());
+                p.present.clone_from(&present);
             }),
+            Event::HostRouted { leg, route } => at(&mut self.progress, leg, &mut |p| {
+                p.host_route = Some(route.clone());
+            }),
+            Event::HostUnrouted { leg } => at(&mut self.progress, leg, &mut |p| p.host_unrouted = true),
             Event::Attached {} => self.attached = true,
             Event::Deleted { leg } => at(&mut self.progress, leg, &mut |p| p.deleted = true),
             Event::Stopped { leg, plugin } => at(&mut self.progress, leg, &mut |p| {

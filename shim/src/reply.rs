@@ -37,6 +37,8 @@ pub mod code {
     pub const DEADLINE: u32 = 103;
     /// Ours: the route step of both-mode failed.
     pub const ROUTE: u32 = 105;
+    /// Ours: CHECK does not find what was attached.
+    pub const MISSING: u32 = 106;
 }
 
 /// An error as a runtime reads it.

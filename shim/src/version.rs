@@ -127,6 +127,26 @@ impl AddResult {
         &self.addresses
     }
 
+    /// The names in `interfaces`, in order; what has no name is left out.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<String> {
+        self.interface_names(|_| true)
+    }
+
+    /// Those of [`Self::interfaces`] that are in a sandbox.
+    #[must_use]
+    pub fn sandbox_interfaces(&self) -> Vec<String> {
+        self.interface_names(|interface| {
+            interface.decode::<String>("sandbox").ok().flatten().is_some_and(|path| !path.is_empty())
+        })
+    }
+
+    fn interface_names(&self, wanted: impl Fn(&RawObject) -> bool) -> Vec<String> {
+        let all: Vec<RawObject> = self.object.decode("interfaces").ok().flatten().unwrap_or_default();
+        let names = all.iter().filter(|one| wanted(one)).map(|one| one.decode::<String>("name"));
+        names.filter_map(|name| name.ok().flatten()).collect()
+    }
+
     /// The result at `version`; the same bytes if that is the version it has.
     ///
     /// # Errors

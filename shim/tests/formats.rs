@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 use shim::attachment::{Attachment, Event, FORMAT, Intent, Leg, RouteStep, line};
 use shim::boot::Moment;
+use shim::hostroute::HostRoute;
 use shim::netns::NetnsId;
+use shim::present::Interface;
 
 const LINES: &str = include_str!("records/format-1.lines");
 
@@ -35,6 +37,7 @@ fn full() -> Intent {
         ifname: "eth0".into(),
         primary: true,
         tolerated: false,
+        host_route: false,
         conf: raw(r#"{"cniVersion":"0.3.1","name":"oldnet","plugins":[{"type":"stub-old","k":1.50}]}"#),
         runtime_config: Some(raw(r#"{"portMappings":[{"hostPort":8080}]}"#)),
     };
@@ -67,7 +70,11 @@ fn least() -> Intent {
 fn events() -> Vec<Event> {
     let all = vec![
         Event::Started { leg: 1 },
-        Event::Added { leg: 1, result: raw(r#"{"cniVersion":"1.0.0","ips":[],"vendor":1.50}"#) },
+        Event::Added {
+            leg: 1,
+            result: raw(r#"{"cniVersion":"1.0.0","ips":[],"vendor":1.50}"#),
+            present: None,
+        },
         Event::Attached {},
         Event::Deleted { leg: 1 },
         Event::Stopped { leg: 0, plugin: 2 },
@@ -77,6 +84,8 @@ fn events() -> Vec<Event> {
         match event {
             Event::Started { .. }
             | Event::Added { .. }
+            | Event::HostRouted { .. }
+            | Event::HostUnrouted { .. }
             | Event::Attached {}
             | Event::Deleted { .. }
             | Event::Stopped { .. }
@@ -107,6 +116,28 @@ fn a_key_that_came_later_is_written_as_its_file_says_and_missing_in_none_before(
     assert_eq!(read.intent.netns_cookie, Some(4_242));
     let before = LINES.split_inclusive('\n').next().expect("a line");
     assert_eq!(Attachment::parse(before.as_bytes()).expect("sound").intent.netns_cookie, None);
+}
+
+#[test]
+fn what_later_releases_added_is_written_as_its_file_says() {
+    let mut with_host_route = full();
+    with_host_route.legs[1].host_route = true;
+    let interface = Interface { name: "net1".into(), addresses: vec![[10, 2, 0, 2].into()] };
+    let route = HostRoute { interface: "cali0".into(), index: 17, addresses: vec![[10, 2, 0, 2].into()] };
+    let events = [
+        Event::Added { leg: 1, result: raw("{}"), present: Some(vec![interface.clone()]) },
+        Event::HostRouted { leg: 1, route: route.clone() },
+        Event::HostUnrouted { leg: 1 },
+    ];
+    let mut written = line(&with_host_route);
+    written.extend(events.iter().flat_map(line));
+    let written = String::from_utf8(written).expect("text");
+    assert_eq!(include_str!("records/format-1-host-route.lines"), written);
+    let read = Attachment::parse(written.as_bytes()).expect("sound");
+    assert!(read.intent.legs[1].host_route && !read.intent.legs[0].host_route);
+    let progress = &read.progress[1];
+    assert_eq!(progress.present.as_deref(), Some(&[interface][..]));
+    assert_eq!((progress.host_route.as_ref(), progress.host_unrouted), (Some(&route), true));
 }
 
 /// Every record of every directory, and its path below it.

@@ -7,14 +7,15 @@ use serde_json::{Map, Value, json};
 use shim::policy::Policy;
 
 /// How the parser's errors of rules beyond the schema begin or what they hold.
-const BEYOND: [&str; 4] = ["names the network", "tolerate requires", "host bits", "is retired twice"];
+const BEYOND: [&str; 5] =
+    ["names the network", "tolerate requires", "host bits", "is retired twice", "must not be"];
 
 fn full() -> Value {
     json!({
         "version": 1,
         "networks": {
             "old": {"profile": "calico", "conf": ["/a.conflist", "/b.conf"], "cidrs": ["10.0.0.0/8", "fd00::/16"],
-                    "ready": [{"file": "/ready"}]},
+                    "ready": [{"file": "/ready"}], "secondary": "hostRoute"},
             "new": {"conf": ["/n.conflist"], "ready": [{"unix": "/s"}, {"http": "127.0.0.1:9879/healthz", "headers": {"brief": "true"}}]}
         },
         "attach": "both",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use shim::policy::{Phase, Policy, Side};
+use shim::policy::{Phase, Side};
 
 use super::findings::Findings;
 use super::gather::Facts;
@@ -13,6 +13,7 @@ use crate::cli::{Bake, Image, Mode};
 use crate::exit::Failure;
 use crate::kubelet::{refusals, taint};
 use crate::node::Node;
+use crate::policy::secondary;
 use crate::profile::{self, Profile};
 
 /// What is baked.
@@ -84,7 +85,7 @@ fn migration(wanted: &Bake, facts: &Facts, way: &mut Findings) -> Option<Vec<u8>
 
 /// Holds a policy against the shim's rules and what a migration needs; returns the profile of the network to go to.
 fn checked(bytes: &[u8], way: &mut Findings, notes: &mut Vec<String>) -> Option<&'static Profile> {
-    let policy = match Policy::parse(bytes) {
+    let policy = match secondary::parse(bytes) {
         Ok(policy) => policy,
         Err(why) => {
             way.settings(format!("policy: {why}"));

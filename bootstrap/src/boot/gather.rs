@@ -22,6 +22,7 @@ use crate::generator;
 use crate::node::{Node, RuntimeKind};
 use crate::places::{PRIVATE_CONF_DIR, Root};
 use crate::policy::completion::Completion;
+use crate::policy::secondary;
 use crate::rooted;
 use crate::runtime::CniSetup;
 use crate::runtime::asked::Asked;
@@ -117,7 +118,7 @@ impl Facts {
         root.holds_state(&layout).map_err(|why| Failure::new(Exit::No, why))?;
         let store = Store::new(&layout);
         let policy_file = policy_file(&root, &named);
-        let policy = Policy::load(&policy_file).map_err(|e| e.to_string());
+        let policy = secondary::load(&policy_file);
         let places = places(&root, &node, config);
         let read =
             |dir: &Path| rooted::conf_dir(&root, dir).map_err(|e| format!("conf dir {}: {e}", dir.display()));

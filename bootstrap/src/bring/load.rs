@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
 use shim::layout::{PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
-use shim::policy::Policy;
 
 use crate::cli::Install;
 use crate::digest;
@@ -13,6 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::node::Node;
 use crate::places::NODE_FILE;
 use crate::policy::completion;
+use crate::policy::secondary;
 
 /// Largest file, in bytes: a program.
 const MAX_BYTES: usize = 64 << 20;
@@ -120,7 +120,7 @@ fn settings(dir: &Path) -> Result<Vec<Item>, Failure> {
 
 /// With the profiles' probes in it, as installing would leave it: what is written is then what is found the next time.
 fn policy(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    Policy::parse(bytes)?;
+    secondary::parse(bytes)?;
     Ok(completion::complete(bytes)?.map_or_else(|| bytes.to_vec(), |completed| completed.bytes))
 }
 

@@ -24,6 +24,7 @@ impl Act {
             | Self::Confirm
             | Self::Close(..)
             | Self::CloseEntry(_)
+            | Self::HostRoutes
             | Self::Wait
             | Self::Mark { .. }
             | Self::Start { .. }

@@ -1,4 +1,5 @@
 //! A policy that names a CNI by its profile need not say how that CNI tells that it is ready: the profile's probes are written into it.
+//! Nor need it say what the shim has to do where that CNI is the second network of a pod.
 //!
 //! Only a network without the key `ready` is completed, and one whose `ready` is, word for word, what an earlier release completed it
 //! with: such a list was asked in IPv4 alone. `"ready": []` says that nothing is to be asked. Of the file nothing else changes, not
@@ -12,8 +13,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::lock;
-use shim::policy::Policy;
-use shim::raw::{RawObject, splice};
+use shim::policy::{Policy, Secondary};
+use shim::raw::{RawObject, raw_string, splice};
 
 use crate::change::{self, Act, Change, Write};
 use crate::exit::{Exit, Failure};
@@ -64,7 +65,7 @@ impl Completion {
         let path = self.target(root);
         let shown = path.display().to_string();
         let moved = if path == self.from { String::new() } else { format!("; from {}", self.from.display()) };
-        let why = format!("the profile's probes for {}{moved}", self.networks.join(" and "));
+        let why = format!("what the profiles know of {}{moved}", self.networks.join(" and "));
         Change::new(
             Act::Write(Write { path, bytes: self.bytes.clone(), mode: self.mode, nudge: false }),
             shown,
@@ -119,11 +120,66 @@ pub struct Completed {
     pub networks: Vec<String>,
 }
 
-/// A policy with the probes that its profiles know; none where nothing is missing.
+/// A policy with what its profiles know: how to tell that a network is ready, and what the shim has to do for one that is the second
+/// of a pod. None where nothing is missing.
 ///
 /// # Errors
 /// It is no valid policy, before or after.
 pub fn complete(bytes: &[u8]) -> Result<Option<Completed>, String> {
+    let probes = with_probes(bytes)?;
+    let secondary = with_secondary(probes.as_ref().map_or(bytes, |done| &done.bytes))?;
+    Ok(match (probes, secondary) {
+        (Some(probes), Some(mut both)) => {
+            both.networks.retain(|network| !probes.networks.contains(network));
+            both.networks.splice(..0, probes.networks);
+            Some(both)
+        }
+        (one, other) => one.or(other),
+    })
+}
+
+/// A policy in which `secondary` is written of each network whose profile says that it needs host routes; none where it is.
+///
+/// # Errors
+/// As [`complete`].
+pub fn with_secondary(bytes: &[u8]) -> Result<Option<Completed>, String> {
+    let policy = Policy::parse(bytes)?;
+    let mut text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?.to_owned();
+    let mut completed = Vec::new();
+    for (side, network) in policy.networks().filter(|(_, network)| network.secondary.is_none()) {
+        let Some(profile) = profile::find(&network.profile) else { continue };
+        if profile.secondary == Secondary::HostRoute {
+            text = with_key(&text, side.as_str(), "secondary", &raw_string(profile.secondary.as_str()))?;
+            completed.push(format!("{side} ({})", profile.name));
+        }
+    }
+    if completed.is_empty() {
+        return Ok(None);
+    }
+    Policy::parse(text.as_bytes()).map_err(|why| format!("what a profile says is not valid: {why}"))?;
+    Ok(Some(Completed { bytes: text.into_bytes(), networks: completed }))
+}
+
+/// The policy `text` with a key of one of its networks set; everything else keeps its spelling.
+fn with_key(text: &str, side: &str, key: &str, value: &RawValue) -> Result<String, String> {
+    let part = |whole: &str, key: &str| -> Result<String, String> {
+        let object = RawObject::parse(whole.as_bytes()).map_err(|e| e.to_string())?;
+        Ok(object.get(key).map_or_else(|| "{}".to_owned(), |raw| raw.get().to_owned()))
+    };
+    let set = |whole: &str, key: &str, value: String| -> Result<String, String> {
+        let value = RawValue::from_string(value).map_err(|e| e.to_string())?;
+        splice(whole, key, &value).map_err(|e| e.to_string())
+    };
+    let networks = part(text, "networks")?;
+    let network = set(&part(&networks, side)?, key, value.get().to_owned())?;
+    set(text, "networks", set(&networks, side, network)?)
+}
+
+/// A policy with the probes that its profiles know; none where nothing is missing.
+///
+/// # Errors
+/// As [`complete`].
+fn with_probes(bytes: &[u8]) -> Result<Option<Completed>, String> {
     let policy = Policy::parse(bytes)?;
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
     let raw = |value: String| RawValue::from_string(value).map_err(|e| e.to_string());
@@ -208,8 +264,10 @@ mod tests {
             (r#"{"old": {"conf": ["/o"]}}"#, vec![]),
             (r#"{"old": {"conf": ["/o"], "profile": "generic"}}"#, vec![]),
             (r#"{"old": {"conf": ["/o"], "profile": "my-own"}}"#, vec![]),
-            (r#"{"old": {"conf": ["/o"], "profile": "calico", "ready": []}}"#, vec![]),
-            (r#"{"old": {"conf": ["/o"], "profile": "calico", "ready": [{"file": "/x"}]}}"#, vec![]),
+            (r#"{"old": {"conf": ["/o"], "profile": "weave", "ready": []}}"#, vec![]),
+            (r#"{"old": {"conf": ["/o"], "profile": "weave", "ready": [{"file": "/x"}]}}"#, vec![]),
+            (r#"{"old": {"conf": ["/o"], "profile": "calico", "ready": []}}"#, vec!["old (calico)"]),
+            (r#"{"old": {"conf": ["/o"], "profile": "calico", "ready": [], "secondary": "works"}}"#, vec![]),
             (r#"{"old": {"conf": ["/o"], "profile": "kindnet"}}"#, vec![]),
             (r#"{"old": {"conf": ["/o"], "profile": "calico"}}"#, vec!["old (calico)"]),
             (
@@ -237,6 +295,15 @@ mod tests {
         let probes = r#""ready": [{"unix":"/var/run/cilium/cilium.sock"},{"headers":{"brief":"true"},"http":"localhost:9879/healthz"}],"#;
         assert_eq!(text.matches(probes).count(), 1, "{text}");
         assert!(text.replacen(probes, "", 1).contains(networks), "{text}");
+    }
+
+    #[test]
+    fn what_the_shim_has_to_do_for_a_second_network_is_written_once_and_what_a_person_wrote_stays() {
+        let (text, _) = completed(r#"{"old": {"conf": ["/o"], "profile": "calico"}}"#).expect("completed");
+        assert_eq!(text.matches(r#""secondary": "hostRoute""#).count(), 1, "{text}");
+        assert!(text.contains(r#""ready": ["#), "{text}");
+        let (text, _) = completed(r#"{"old": {"conf": ["/o"], "profile": "flannel"}}"#).expect("completed");
+        assert!(!text.contains("secondary"), "the shim has nothing to do: {text}");
     }
 
     #[test]

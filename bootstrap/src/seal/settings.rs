@@ -10,6 +10,7 @@ use super::tree::Item;
 use crate::cli::Mode;
 use crate::node::Node;
 use crate::places::{NODE_FILE, Root};
+use crate::policy::secondary;
 
 /// An administrator's, then the image's: those that a node finds when it boots. /run is empty then.
 const KEPT: [&str; 2] = [SETTINGS_DIRS[0], SETTINGS_DIRS[2]];
@@ -101,10 +102,10 @@ impl Baked {
     }
 
     fn load(&mut self, root: &Root, path: &Path) {
-        match Policy::load(&root.at(path)) {
+        match secondary::load(&root.at(path)) {
             Err(why) => self.found.push(Found::refused(
                 path,
-                why.to_string(),
+                why,
                 "mend it (crossfade-bootstrap policy check FILE); every node of this image would be held back",
             )),
             Ok(policy) => {

@@ -9,6 +9,7 @@ use super::check::{Check, Fault, decided, ok, skipped};
 use crate::cli::Mode;
 use crate::node::Node;
 use crate::places::{NODE_FILE, Root};
+use crate::policy::secondary;
 use crate::switch::{self, KERNEL_ARGUMENT, Off};
 use crate::unit::glob;
 
@@ -66,7 +67,7 @@ impl Settings {
             policy_places = Places { counts: Some(named.into()), hidden: Vec::new() };
         }
         let policy = match &policy_places.counts {
-            Some(file) => Policy::load(&root.at(file)).map_err(|why| why.to_string()),
+            Some(file) => secondary::load(&root.at(file)),
             None => Err(format!("there is no {POLICY_FILE} in {}", SETTINGS_DIRS.join(", "))),
         };
         Self { node: Node::load(root), policy, node_places: Places::gather(root, NODE_FILE), policy_places }

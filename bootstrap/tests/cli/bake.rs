@@ -43,7 +43,7 @@ fn the_files_are_those_that_were_reviewed() {
             "calico-cilium",
             "--image migration --old calico --new cilium --old-cidr 192.168.0.0/16 --new-cidr 10.0.0.0/8 --new-cidr fd00::/104",
         ),
-        ("flannel-antrea", "--image migration --old flannel --new antrea --phase both-old --mode shared"),
+        ("antrea-flannel", "--image migration --old antrea --new flannel --phase both-old --mode shared"),
         ("aws-vpc-cilium", "--image migration --old aws-vpc --new cilium --label team=net"),
         (
             "final",

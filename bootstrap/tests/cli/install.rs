@@ -20,7 +20,7 @@ fn a_node_with_calico_is_taken_over() {
         changes(&told).iter().map(|line| line.split(' ').next().unwrap_or_default()).collect();
     assert_eq!(words, ["write", "write", "write", "write", "write", "confirm"], "{told}");
     assert!(told.contains("network new has no conf yet"), "{told}");
-    assert!(told.contains("the profile's probes for old (calico) and new (cilium)"), "{told}");
+    assert!(told.contains("what the profiles know of old (calico) and new (cilium)"), "{told}");
     let policy = node.json("etc/policy.json");
     assert_eq!(policy["networks"]["old"]["ready"][0], json!({"file": "/var/lib/calico/nodename"}));
     assert_eq!(policy["networks"]["new"]["ready"][0], json!({"unix": "/var/run/cilium/cilium.sock"}));

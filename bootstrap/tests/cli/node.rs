@@ -198,6 +198,7 @@ pub(crate) fn attach_pod(
             ifname: if at == 0 { "eth0".into() } else { "net1".into() },
             primary: at == 0,
             tolerated: false,
+            host_route: false,
             conf: conf.raw,
             runtime_config: None,
         }

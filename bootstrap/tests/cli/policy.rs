@@ -28,6 +28,60 @@ fn a_second_network_that_may_not_bear_it_is_told_of() {
     }
 }
 
+/// The shim sets host routes where the policy says so, and goes by no profile.
+#[test]
+fn what_the_shim_has_to_do_for_a_second_network_is_written_with_the_phase() {
+    let node = Node::new("calico");
+    let said = || node.json("etc/policy.json")["networks"]["old"]["secondary"].clone();
+    assert!(said().is_null());
+    node.told(&["policy", "set", "both-new"], 0);
+    assert_eq!(said(), "hostRoute");
+    node.policy(|policy| {
+        policy["networks"]["old"].as_object_mut().expect("a network").remove("secondary");
+    });
+    let missing = "warning: networks.old does not say";
+    assert!(node.told(&["policy", "check"], 0).contains(missing));
+    assert!(node.told(&["policy", "set", "both-new"], 0).starts_with("write"), "the phase is the same");
+    assert_eq!(said(), "hostRoute");
+    assert!(!node.told(&["policy", "check"], 0).contains(missing));
+    node.policy(|policy| policy["networks"]["old"]["secondary"] = "works".into());
+    assert!(node.told(&["policy", "set", "both-new"], 0).starts_with("keep"), "a person's word stays");
+    assert!(!node.told(&["policy", "check"], 0).contains("warning"));
+}
+
+/// What nobody tried is refused before anything is written, until somebody says by name that it works.
+#[test]
+fn a_second_network_that_nobody_tried_is_refused_until_the_policy_names_it() {
+    let node = Node::new("bridge");
+    node.policy(|policy| {
+        policy["networks"]["old"].as_object_mut().expect("a network").remove("secondary");
+    });
+    let before = node.json("etc/policy.json");
+    for arguments in [&["policy", "set", "both-new"][..], &["policy", "set", "both-new", "--dry-run"]] {
+        let told = node.told(arguments, 3);
+        assert!(told.contains("networks.old") && told.contains(r#""secondary": "works""#), "{told}");
+        assert_eq!(node.json("etc/policy.json"), before);
+    }
+    node.told(&["policy", "set", "both-old"], 0);
+    for phase in ["both", "new"] {
+        // A rule or an annotation gives pods both just as well.
+        node.policy(|policy| {
+            policy["attach"] = "new".into();
+            policy["both"]["primary"] = "new".into();
+            policy["rules"] = json!([{"namespace": "x", "attach": phase}]);
+        });
+        let told = node.told(&["policy", "check"], if phase == "both" { 78 } else { 0 });
+        assert_eq!(told.contains("rules[0].attach"), phase == "both", "{told}");
+    }
+    node.policy(|policy| {
+        policy["rules"] = json!([{"namespace": "x", "attach": "both"}]);
+        policy["networks"]["old"]["secondary"] = "works".into();
+    });
+    node.told(&["policy", "check"], 0);
+    node.policy(|policy| policy["networks"]["old"]["secondary"] = "refused".into());
+    node.told(&["policy", "check"], 78);
+}
+
 #[test]
 fn every_phase_is_set_where_the_conf_says_and_told_back() {
     let node = Node::new("bridge");
@@ -87,7 +141,7 @@ fn a_phase_that_the_policy_does_not_allow_is_refused() {
         assert!(told.contains(phase), "{told}");
     }
     node.policy(|policy| {
-        policy["networks"]["new"] = json!({"conf": ["/n"]});
+        policy["networks"]["new"] = json!({"conf": ["/n"], "secondary": "works"});
         policy.insert(
             "both".into(),
             json!({"primary":"old","defaultRoute":"old","secondaryFailure":"tolerate"}),

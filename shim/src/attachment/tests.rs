@@ -11,6 +11,7 @@ pub(crate) fn intent() -> Intent {
         ifname: ifname.into(),
         primary,
         tolerated: false,
+        host_route: false,
         conf: raw_string("conf"),
         runtime_config: None,
     };
@@ -51,7 +52,7 @@ fn json_spread_over_lines_stays_on_one() {
     intent.legs[0].conf = spread();
     intent.legs[1].runtime_config = Some(spread());
     let mut whole = line(&intent);
-    whole.extend(line(&Event::Added { leg: 0, result: spread() }));
+    whole.extend(line(&Event::Added { leg: 0, result: spread(), present: None }));
     whole.extend(line(&Event::Started { leg: 1 }));
     let record = Attachment::parse(&whole).expect("sound");
     assert_eq!(record.sound_bytes as usize, whole.len());
@@ -80,7 +81,8 @@ fn a_record_of_an_earlier_boot_owes_every_network_its_del() {
 
 #[test]
 fn truncation_at_every_byte_is_damage_in_the_intent_and_doubt_behind_it() {
-    let whole = bytes(&[Event::Added { leg: 0, result: raw_string("r") }, Event::Deleted { leg: 0 }]);
+    let whole =
+        bytes(&[Event::Added { leg: 0, result: raw_string("r"), present: None }, Event::Deleted { leg: 0 }]);
     let first = line(&intent()).len();
     for cut in 0..whole.len() {
         let read = Attachment::parse(&whole[..cut]);

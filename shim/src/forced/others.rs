@@ -113,6 +113,7 @@ mod tests {
             ifname: "eth0".to_owned(),
             primary: true,
             tolerated: false,
+            host_route: false,
             conf: to_raw(&json!({"name": network, "plugins": [{"type": "calico"}]})),
             runtime_config: None,
         };
@@ -138,7 +139,7 @@ mod tests {
             "interfaces": [{"name": "cali1", "mac": "ee:ee:ee:ee:ee:ee"}, {"name": "eth0", "sandbox": "/run/netns/p"}],
             "ips": [{"address": "10.1.0.5/32"}]
         });
-        record.apply(Event::Added { leg: 0, result: to_raw(&result) });
+        record.apply(Event::Added { leg: 0, result: to_raw(&result), present: None });
         record
     }
 

@@ -7,6 +7,7 @@
 mod choose;
 mod parse;
 mod phase;
+mod second;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::trust::{self, Distrust};
 
 pub use choose::{Choice, Reason};
 pub use phase::Phase;
+pub use second::{Second, Secondary};
 
 /// Largest policy we read, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -117,6 +119,8 @@ pub struct Network {
     pub cidrs: Vec<IpNetwork>,
     /// All must hold before an ADD.
     pub ready: Vec<Probe>,
+    /// What it bears as the second network of a pod, where the policy says so.
+    pub secondary: Option<Secondary>,
 }
 
 /// What becomes of an ADD in both-mode whose secondary fails.

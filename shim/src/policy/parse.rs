@@ -6,7 +6,8 @@ use ipnetwork::IpNetwork;
 use serde_json::value::RawValue;
 
 use super::{
-    Attach, Both, Deadlines, Gc, Network, PodAnnotation, Policy, Probe, Retired, Rule, SecondaryFailure, Side,
+    Attach, Both, Deadlines, Gc, Network, PodAnnotation, Policy, Probe, Retired, Rule, Secondary,
+    SecondaryFailure, Side,
 };
 use crate::fields::Fields;
 use crate::raw::RawObject;
@@ -58,7 +59,7 @@ impl Policy {
         let rules = rules(&fields, present)?;
         let pod_annotation = pod_annotation(&fields, present)?;
         let both = both(&fields, present)?;
-        Ok(Self {
+        let policy = Self {
             attach,
             both,
             rules,
@@ -69,7 +70,9 @@ impl Policy {
             deadlines: deadlines(&fields)?,
             old,
             new,
-        })
+        };
+        policy.refuse_second(|network| network.secondary)?;
+        Ok(policy)
     }
 }
 
@@ -127,7 +130,7 @@ impl Present {
 }
 
 fn network(networks: &Fields, key: &str) -> Result<Option<Network>, String> {
-    let Some(fields) = networks.object(key, &["profile", "conf", "cidrs", "ready"])? else {
+    let Some(fields) = networks.object(key, &["profile", "conf", "cidrs", "ready", "secondary"])? else {
         return Ok(None);
     };
     let conf: Vec<PathBuf> = fields.require("conf", "a list of absolute paths")?;
@@ -151,7 +154,13 @@ fn network(networks: &Fields, key: &str) -> Result<Option<Network>, String> {
         .iter()
         .map(probe)
         .collect::<Result<_, _>>()?;
-    Ok(Some(Network { profile, conf, cidrs, ready }))
+    let secondary = fields.get::<String>("secondary", Secondary::ALL_WORDS)?;
+    let secondary = secondary.map(|text| {
+        Secondary::parse(&text).ok_or_else(|| {
+            format!("{}: expected {}, found {text:?}", fields.at("secondary"), Secondary::ALL_WORDS)
+        })
+    });
+    Ok(Some(Network { profile, conf, cidrs, ready, secondary: secondary.transpose()? }))
 }
 
 /// A CIDR with its host bits cleared; `10.0.0.0` without a length is refused, for it would mean one address.

@@ -13,6 +13,7 @@ use netlink_packet_route::AddressFamily;
 use super::Side;
 use super::entry::{FIRST, MAIN, OWNER, Route, Rule, family};
 use super::facts::{Facts, Known};
+use crate::present::Interface;
 
 const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
 
@@ -86,6 +87,30 @@ pub(super) fn after_owner(facts: &Facts, first: &Side, owner: &Side) -> Vec<Chan
 pub(super) fn owner_has_ipv6_default(facts: &Facts, first: &Side, owner: &Side) -> bool {
     let has = |index| defaults(facts, MAIN, index, AddressFamily::Inet6).next().is_some();
     facts.index(first.ifname).is_some() && facts.index(owner.ifname).is_some_and(has)
+}
+
+/// What is gone of what the two steps made for interfaces that were recorded.
+///
+/// Asked are the rules, of the addresses that were there at ADD, and that the table is not empty in a family in which main leads out of the
+/// interface. Not asked are single routes: the pod and its agents may change theirs at any time, and the copies are not told of it.
+pub(super) fn missing(facts: &Facts, first: Option<&Interface>, owner: Option<&Interface>) -> Vec<String> {
+    let mut gone = Vec::new();
+    for (recorded, table) in [(first, FIRST), (owner, OWNER)] {
+        let Some((recorded, index)) = recorded.and_then(|one| Some((one, facts.index(&one.name)?))) else {
+            continue;
+        };
+        let is_there = |address: &IpAddr| facts.rules.contains(&Rule { source: *address, table });
+        let lost = recorded.addresses.iter().filter(|address| !is_there(address));
+        gone.extend(lost.map(|address| format!("rule from {address} to table {table}")));
+        for of in FAMILIES {
+            let leads = |table| facts.routes_by(table, index).any(|route| route.family() == of);
+            if recorded.addresses.iter().any(|address| family(*address) == of) && leads(MAIN) && !leads(table)
+            {
+                gone.push(format!("routes by {} in table {table}", recorded.name));
+            }
+        }
+    }
+    gone
 }
 
 /// Everything of ours away, the first network's defaults back. Needs no memory of what was done.

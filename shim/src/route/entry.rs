@@ -23,8 +23,14 @@ pub(super) const OURS: RouteProtocol = RouteProtocol::Other(101);
 
 /// A route of a table we read or write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Route {
+pub(crate) struct Route {
     message: RouteMessage,
+}
+
+impl From<RouteMessage> for Route {
+    fn from(message: RouteMessage) -> Self {
+        Self { message }
+    }
 }
 
 impl Route {
@@ -69,7 +75,7 @@ impl Route {
     }
 
     /// A route without a next hop: everything in `cidr` is on the wire of interface `index`.
-    pub(super) fn on_link(cidr: IpNetwork, index: u32) -> Self {
+    pub(crate) fn on_link(cidr: IpNetwork, index: u32) -> Self {
         let mut message = RouteMessage::default();
         message.header.address_family = family(cidr.ip());
         message.header.kind = RouteType::Unicast;
@@ -79,7 +85,7 @@ impl Route {
     }
 
     /// The message as the kernel takes it in RTM_NEWROUTE and RTM_DELROUTE.
-    pub(super) fn message(&self) -> &RouteMessage {
+    pub(crate) fn message(&self) -> &RouteMessage {
         &self.message
     }
 
@@ -87,7 +93,7 @@ impl Route {
         self.message.header.address_family
     }
 
-    pub(super) fn table(&self) -> u32 {
+    pub(crate) fn table(&self) -> u32 {
         self.find(|attribute| match attribute {
             RouteAttribute::Table(table) => Some(*table),
             _ => None,
@@ -95,7 +101,7 @@ impl Route {
         .unwrap_or(u32::from(self.message.header.table))
     }
 
-    pub(super) fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.message.header.protocol == OURS
     }
 
@@ -105,7 +111,7 @@ impl Route {
     }
 
     /// Where it leads; None only for an address the kernel encoded in a way we do not know.
-    pub(super) fn destination(&self) -> Option<IpNetwork> {
+    pub(crate) fn destination(&self) -> Option<IpNetwork> {
         let address = match self.family() {
             AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             _ => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -144,6 +150,14 @@ impl Route {
             _ => None,
         })
         .unwrap_or(false)
+    }
+
+    /// The index of the one interface it leaves by.
+    pub(crate) fn interface(&self) -> Option<u32> {
+        self.find(|attribute| match attribute {
+            RouteAttribute::Oif(oif) => Some(*oif),
+            _ => None,
+        })
     }
 
     /// True for an IPv4 host route to a link-local address on the wire: a next hop that is nobody's own, which is why
@@ -190,7 +204,7 @@ impl Route {
     /// This route in another table: next hop, source, metric, MTU and the rest stay; what the kernel only reports goes.
     ///
     /// A route learnt from a router advertisement loses its lifetime: nobody would renew the copy.
-    pub(super) fn in_table(&self, table: u32) -> Self {
+    pub(crate) fn in_table(&self, table: u32) -> Self {
         let mut message = self.message.clone();
         message.header.table = u8::try_from(table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
         message.header.flags &= RouteFlags::Onlink;
@@ -238,7 +252,7 @@ impl Route {
     }
 
     /// This route as one of ours, with `source` as its preferred source address, or with none.
-    pub(super) fn ours_from(&self, source: Option<IpAddr>) -> Self {
+    pub(crate) fn ours_from(&self, source: Option<IpAddr>) -> Self {
         let mut message = self.message.clone();
         message.header.protocol = OURS;
         message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::PrefSource(_)));
@@ -322,7 +336,7 @@ impl Rule {
     }
 
     /// The message as the kernel takes it in RTM_NEWRULE and RTM_DELRULE.
-    pub(super) fn message(&self) -> RuleMessage {
+    pub(crate) fn message(&self) -> RuleMessage {
         let mut message = RuleMessage::default();
         message.header.family = family(self.source);
         message.header.src_len = full_prefix(self.source);
@@ -336,14 +350,15 @@ impl Rule {
     }
 }
 
-pub(super) fn family(address: IpAddr) -> AddressFamily {
+pub(crate) fn family(address: IpAddr) -> AddressFamily {
     match address {
         IpAddr::V4(_) => AddressFamily::Inet,
         IpAddr::V6(_) => AddressFamily::Inet6,
     }
 }
 
-fn full_prefix(address: IpAddr) -> u8 {
+/// The length of a host's prefix.
+pub(crate) fn full_prefix(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
         IpAddr::V6(_) => 128,

@@ -77,12 +77,7 @@ impl Facts {
     pub(super) fn gather(rtnl: &mut Rtnl<'_>) -> io::Result<Self> {
         Ok(Self {
             links: rtnl.links()?,
-            addresses: rtnl.dump(
-                RTM_GETADDR,
-                &emit(&AddressHeader::default()),
-                RTM_NEWADDR,
-                Address::parse,
-            )?,
+            addresses: addresses(rtnl)?,
             routes: rtnl.dump(RTM_GETROUTE, &emit(&RouteHeader::default()), RTM_NEWROUTE, Route::parse)?,
             rules: rtnl.dump(RTM_GETRULE, &emit(&RuleHeader::default()), RTM_NEWRULE, Rule::parse)?,
         })
@@ -115,6 +110,11 @@ impl Facts {
             .iter()
             .filter(move |address| address.index == index && super::entry::family(address.ip) == family)
     }
+}
+
+/// Every address there is, of all interfaces.
+pub(super) fn addresses(rtnl: &mut Rtnl<'_>) -> io::Result<Vec<Address>> {
+    rtnl.dump(RTM_GETADDR, &emit(&AddressHeader::default()), RTM_NEWADDR, Address::parse)
 }
 
 /// The routes that the kernel has.

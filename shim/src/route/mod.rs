@@ -23,7 +23,7 @@
 
 mod budget;
 mod decide;
-mod entry;
+pub(crate) mod entry;
 mod facts;
 pub(crate) mod rtnl;
 
@@ -35,6 +35,7 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use nix::errno::Errno;
 
 use crate::netns::Netns;
+use crate::present::Interface;
 pub use budget::Budget;
 use decide::Change;
 use facts::Facts;
@@ -43,10 +44,10 @@ use rtnl::{Request, Rtnl, emit};
 /// So many failures are told one by one; a pod can make thousands.
 const MOST_TOLD: usize = 8;
 
-const RTM_NEWROUTE: u16 = 24;
-const RTM_DELROUTE: u16 = 25;
-const RTM_NEWRULE: u16 = 32;
-const RTM_DELRULE: u16 = 33;
+pub(crate) const RTM_NEWROUTE: u16 = 24;
+pub(crate) const RTM_DELROUTE: u16 = 25;
+pub(crate) const RTM_NEWRULE: u16 = 32;
+pub(crate) const RTM_DELRULE: u16 = 33;
 
 /// One network's part in the pod: its interface there, and the destinations that belong to it.
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +68,19 @@ pub struct RouteError {
 }
 
 impl RouteError {
+    /// One attempt, in words, and what was said to it.
+    pub(crate) fn of(attempted: String, error: io::Error) -> Self {
+        Self { failures: vec![(attempted, error)] }
+    }
+
+    /// # Errors
+    /// These failures, if there are any.
+    pub(crate) fn unless_empty(failures: Vec<(String, io::Error)>) -> Result<(), Self> {
+        if failures.is_empty() { Ok(()) } else { Err(Self { failures }) }
+    }
+
     fn gathering(error: io::Error) -> Self {
-        Self { failures: vec![("read interfaces and routes of the pod".to_owned(), error)] }
+        Self::of("read interfaces and routes of the pod".to_owned(), error)
     }
 }
 
@@ -106,6 +118,33 @@ pub fn after_owner(netns: &Netns, first: &Side, owner: &Side, budget: Budget<'_>
     }
     let changes = decide::after_owner(&facts, first, owner);
     apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
+}
+
+/// Every interface of a pod, each with its addresses.
+///
+/// # Errors
+/// What the kernel says, or that there is more than `budget` allows to read.
+pub fn interfaces(netns: &Netns, budget: Budget<'_>) -> io::Result<Vec<Interface>> {
+    let mut rtnl = Rtnl::open(netns, budget)?;
+    let links = rtnl.links()?;
+    let addresses = facts::addresses(&mut rtnl)?;
+    let on = |index| addresses.iter().filter(move |one| one.index == index).map(|one| one.ip).collect();
+    Ok(links.into_iter().map(|link| Interface { addresses: on(link.index), name: link.name }).collect())
+}
+
+/// What of the two steps is not there any more, in words: the rule from each of a network's addresses, and the table that it leads to.
+/// `first` and `owner` are the interfaces as they were recorded; one of whom nothing was recorded is left alone.
+///
+/// # Errors
+/// As [`interfaces`].
+pub fn missing(
+    netns: &Netns,
+    first: Option<&Interface>,
+    owner: Option<&Interface>,
+    budget: Budget<'_>,
+) -> io::Result<Vec<String>> {
+    let facts = Facts::gather(&mut Rtnl::open(netns, budget)?)?;
+    Ok(decide::missing(&facts, first, owner))
 }
 
 /// Takes back whatever the two steps have done, in any state they or a SIGKILL left. Doing it twice is doing it once.
@@ -169,14 +208,14 @@ fn apply(
             Ok(refused) => failures.extend(
                 refused
                     .into_iter()
-                    .filter(|(position, error)| !is_already_so(&batch[*position], error))
+                    .filter(|(position, error)| !already_so(batch[*position].is_addition(), error))
                     .take(MOST_TOLD)
                     .map(|(position, error)| (describe(&batch[position], facts), error)),
             ),
             Err(error) => failures.push(("change routes of the pod".to_owned(), error)),
         }
     }
-    if failures.is_empty() { Ok(()) } else { Err(RouteError { failures }) }
+    RouteError::unless_empty(failures)
 }
 
 fn request(change: &Change) -> Request {
@@ -192,9 +231,9 @@ fn request(change: &Change) -> Request {
 }
 
 /// Somebody was faster, or an interface went away together with its routes.
-fn is_already_so(change: &Change, error: &io::Error) -> bool {
+pub(crate) fn already_so(is_addition: bool, error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
-    if change.is_addition() {
+    if is_addition {
         errno == Some(Errno::EEXIST)
     } else {
         matches!(errno, Some(Errno::ESRCH | Errno::ENOENT | Errno::ENODEV))
@@ -216,12 +255,9 @@ fn describe(change: &Change, facts: &Facts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use entry::{FIRST, Rule};
 
     #[test]
     fn only_what_is_already_so_is_no_failure() {
-        let rule = Rule { source: [10, 1, 0, 2].into(), table: FIRST };
-        let (add, remove) = (Change::AddRule(rule), Change::RemoveRule(rule));
         for (errno, after_add, after_remove) in [
             (Errno::EEXIST, true, false),
             (Errno::ESRCH, false, true),
@@ -231,11 +267,11 @@ mod tests {
             (Errno::EPERM, false, false),
         ] {
             let error = io::Error::from(errno);
-            assert_eq!(is_already_so(&add, &error), after_add, "add: {errno}");
-            assert_eq!(is_already_so(&remove, &error), after_remove, "remove: {errno}");
+            assert_eq!(already_so(true, &error), after_add, "add: {errno}");
+            assert_eq!(already_so(false, &error), after_remove, "remove: {errno}");
         }
         let elsewhere = io::Error::other("no errno at all");
-        assert!(!is_already_so(&add, &elsewhere) && !is_already_so(&remove, &elsewhere));
+        assert!(!already_so(true, &elsewhere) && !already_so(false, &elsewhere));
     }
 
     #[test]

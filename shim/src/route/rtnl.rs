@@ -13,6 +13,7 @@ use netlink_packet_core::{
     NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlaBuffer, NlasIterator, parse_i32,
 };
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
+use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
 use super::budget::Budget;
@@ -24,6 +25,7 @@ pub(crate) const RTM_GETLINK: u16 = 18;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_LINK: u16 = 5;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_EXT_MASK: u16 = 29;
@@ -52,6 +54,16 @@ pub(crate) struct Link {
     pub(crate) mac: Vec<u8>,
     /// `veth`, `bridge`, ...; absent for hardware and `lo`.
     pub(crate) kind: Option<String>,
+    /// Index of the interface it hangs on: of one end of a veth pair, the other, in whichever netns that is. Kernels leave out an
+    /// index that equals the interface's own.
+    pub(crate) link: Option<u32>,
+}
+
+impl Link {
+    /// Index of the other end; none of what is no end of a veth pair.
+    pub(crate) fn peer(&self) -> Option<u32> {
+        (self.kind.as_deref() == Some("veth")).then(|| self.link.unwrap_or(self.index))
+    }
 }
 
 /// One request of a batch: message type, flags beside REQUEST, and the message without its netlink header.
@@ -87,8 +99,23 @@ impl<'a> Rtnl<'a> {
     /// # Errors
     /// As [`Netns::socket`].
     pub(crate) fn open(netns: &Netns, budget: Budget<'a>) -> io::Result<Self> {
+        Ok(Self::on(netns.socket()?, budget))
+    }
+
+    /// The same in the netns that this thread is in: the host's. Dumps may be asked for in part.
+    ///
+    /// # Errors
+    /// What `socket(2)` says.
+    pub(crate) fn of_host(budget: Budget<'a>) -> io::Result<Self> {
+        let socket = Socket::new(NETLINK_ROUTE)?;
+        // A kernel that does not know this gives everything, which is read just as well.
+        let _ = socket.set_netlink_get_strict_chk(true);
+        Ok(Self::on(socket, budget))
+    }
+
+    fn on(socket: Socket, budget: Budget<'a>) -> Self {
         let datagram = Vec::with_capacity(DATAGRAM_BYTES);
-        Ok(Self { socket: netns.socket()?, sequence: 0, datagram, budget, excess: Excess::Refused })
+        Self { socket, sequence: 0, datagram, budget, excess: Excess::Refused }
     }
 
     /// The same conversation, whose dumps may be cut off.
@@ -104,6 +131,29 @@ impl<'a> Rtnl<'a> {
         self.dump(RTM_GETLINK, &body, RTM_NEWLINK, |payload| parse_link(payload).map(Some))
     }
 
+    /// The interface of this name, if there is one.
+    pub(crate) fn link_named(&mut self, name: &str) -> io::Result<Option<Link>> {
+        let mut body = emit(&LinkHeader::default());
+        body.extend(name_attribute(name));
+        body.extend(emit(&DefaultNla::new(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes().to_vec())));
+        let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
+        let sequence = self.push(&mut datagram, RTM_GETLINK, 0, &body);
+        self.send(&datagram)?;
+        let mut found = None;
+        let answered = self.receive(sequence..=sequence, |message| match message.message_type() {
+            RTM_NEWLINK => {
+                found = Some(parse_link(message.payload()).map_err(invalid)?);
+                Ok(true)
+            }
+            NLMSG_ERROR => error_code(message.payload()).map(|()| true),
+            _ => Ok(false),
+        });
+        match answered {
+            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(None),
+            other => other.map(|()| found),
+        }
+    }
+
     /// Removes one interface; false if it was not there any more.
     pub(crate) fn delete_link(&mut self, index: u32) -> io::Result<bool> {
         self.delete(emit(&LinkHeader { index, ..LinkHeader::default() }))
@@ -112,8 +162,7 @@ impl<'a> Rtnl<'a> {
     /// Removes the interface of this name; false if there is none.
     pub(crate) fn delete_named(&mut self, name: &str) -> io::Result<bool> {
         let mut body = emit(&LinkHeader::default());
-        let text = [name.as_bytes(), &[0]].concat();
-        body.extend(emit(&DefaultNla::new(IFLA_IFNAME, text)));
+        body.extend(name_attribute(name));
         self.delete(body)
     }
 
@@ -253,6 +302,10 @@ pub(crate) fn emit(part: &impl Emitable) -> Vec<u8> {
     bytes
 }
 
+fn name_attribute(name: &str) -> Vec<u8> {
+    emit(&DefaultNla::new(IFLA_IFNAME, [name.as_bytes(), &[0]].concat()))
+}
+
 fn parse_link(payload: &[u8]) -> Result<Link, DecodeError> {
     let header = LinkHeader::parse(payload)?;
     let mut link = Link {
@@ -261,12 +314,14 @@ fn parse_link(payload: &[u8]) -> Result<Link, DecodeError> {
         up: header.flags.contains(LinkFlags::Up),
         mac: Vec::new(),
         kind: None,
+        link: None,
     };
     for attribute in NlasIterator::new(payload.get(header.buffer_len()..).unwrap_or_default()) {
         let attribute = attribute?;
         match attribute.kind() {
             IFLA_IFNAME => link.name = text(attribute.value()),
             IFLA_ADDRESS => link.mac = attribute.value().to_vec(),
+            IFLA_LINK => link.link = attribute.value().try_into().ok().map(u32::from_ne_bytes),
             IFLA_LINKINFO => link.kind = parse_kind(&attribute)?,
             _ => {}
         }

@@ -69,7 +69,7 @@ impl Adopt<'_> {
             legs: vec![leg],
         };
         // All at once: a kill in between must not leave the record without what the DEL is to be told.
-        let added = self.result(entry, &conf).map(|result| Event::Added { leg: 0, result });
+        let added = self.result(entry, &conf).map(|result| Event::Added { leg: 0, result, present: None });
         Ok(begin(self.store, intent, added.as_slice()))
     }
 
@@ -101,6 +101,7 @@ impl Adopt<'_> {
                 ifname: entry.ifname.clone(),
                 primary: true,
                 tolerated: false,
+                host_route: false,
                 conf: conf.raw,
                 runtime_config: None,
             });

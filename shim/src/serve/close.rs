@@ -6,9 +6,11 @@ mod retired;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::attachment::{Attachment, Event};
+use crate::attachment::{Attachment, Event, Progress};
+use crate::boot::boot_id;
 use crate::delegate::{Before, Del, Heard, Limits, Network, Stopped, del_all};
 use crate::failing;
+use crate::hostroute;
 use crate::inventory::Inventory;
 use crate::layout::Layout;
 use crate::lock::Lock;
@@ -49,6 +51,7 @@ impl Closing<'_> {
         let key = Key::new(&open.attachment.intent.container_id, &open.attachment.intent.ifname);
         let limits = Limits { deadline: self.deadline, signals: self.signals };
         undo_route(&open.attachment, self.netns, &limits);
+        undo_host_routes(self.layout, &mut open, &limits);
         let before = open.attachment.clone();
         let pending = before.pending();
         let call = DelCall { netns: self.netns, search: self.search, outliving_netns: true };
@@ -202,6 +205,34 @@ pub fn undo_route(attachment: &Attachment, netns: &str, limits: &Limits<'_>) {
             container_id = attachment.intent.container_id,
             error = error.to_string(),
             "the route step was not undone, or in part; what is left of it goes with the netns"
+        );
+    }
+}
+
+/// Takes back the host routes of all legs whose DEL is owed, before any of these: after it the address may be another pod's. What
+/// cannot be taken back now goes with the next pass over all records.
+pub fn undo_host_routes(layout: &Layout, open: &mut Open, limits: &Limits<'_>) {
+    // A route, a rule and an interface's index end with their boot.
+    if boot_id().is_ok_and(|now| now != open.attachment.intent.begun.boot_id) {
+        return;
+    }
+    let routed = |(leg, progress): (usize, &Progress)| {
+        progress.host_route.clone().filter(|_| !progress.deleted).map(|route| (leg, route))
+    };
+    let routes: Vec<_> = open.attachment.progress.iter().enumerate().filter_map(routed).collect();
+    if routes.is_empty() {
+        return;
+    }
+    for (leg, _) in &routes {
+        append(open, Event::HostUnrouted { leg: *leg });
+    }
+    let budget = route::Budget::share(limits.deadline, limits.signals);
+    let all: Vec<_> = routes.iter().map(|(_, route)| route).collect();
+    if let Err(error) = hostroute::remove(layout, &all, budget) {
+        tracing::warn!(
+            container_id = open.attachment.intent.container_id,
+            error = error.to_string(),
+            "host routes were not taken back, or in part; the sweep takes what is left"
         );
     }
 }

@@ -64,6 +64,7 @@ impl Loaded<'_> {
             ifname: ifname.to_owned(),
             primary,
             tolerated: false,
+            host_route: false,
             conf: self.conf.raw.clone(),
             runtime_config: None,
         }

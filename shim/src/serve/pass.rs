@@ -10,12 +10,14 @@ use super::networks;
 use crate::attachment::Attachment;
 use crate::boot::{Age, Moment};
 use crate::failing;
+use crate::hostroute;
 use crate::inventory::{Deleter, Inventory};
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::policy::Policy;
 use crate::reply::{CniError, code};
 use crate::request::Verb;
+use crate::route::Budget;
 use crate::signal::Signals;
 use crate::store::{Found, Key, Open, Store};
 use crate::sweep::Verdict;
@@ -72,6 +74,7 @@ impl Pass<'_> {
             // They cost an inode each until the next pass.
             tracing::warn!(error = error.to_string(), "times of failed DELs not tidied up");
         }
+        let routed = records.iter().any(hostroute::has);
         let judge = |record: &Attachment| verdict(record, record.intent.begun.age(now));
         let mut due = Vec::new();
         for record in records {
@@ -98,7 +101,25 @@ impl Pass<'_> {
                 Err(error) => report.failed.push((key, error)),
             }
         }
+        self.converge_host_routes(routed);
         Ok(report)
+    }
+
+    /// Sets what living attachments have lost of their host routes, and takes away what nobody has. It keeps no close from its time, and
+    /// what fails is tried again by the next pass.
+    fn converge_host_routes(&self, routed: bool) {
+        let budget = Budget::share(self.deadline, self.signals);
+        // Where no record has any, the records need not be read again to see that nothing is there.
+        let records = || if routed { self.store.all().map(|(records, _)| records) } else { Ok(Vec::new()) };
+        let pending = || hostroute::unconverged(&records()?, budget);
+        match pending() {
+            Ok(changes) if changes.is_empty() => {}
+            Ok(_) => match hostroute::converge(self.layout, budget) {
+                Ok(changes) => tracing::info!(changes = changes.join("; "), "host routes converged"),
+                Err(error) => tracing::warn!(error = error.to_string(), "host routes not converged"),
+            },
+            Err(error) => tracing::warn!(error = error.to_string(), "host routes not looked at"),
+        }
     }
 
     /// Closes the record of `key` that was begun at `begun`, until `until`; false when somebody else has it in hand. A record

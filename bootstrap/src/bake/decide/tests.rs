@@ -1,3 +1,5 @@
+use shim::policy::Policy;
+
 use super::*;
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
@@ -41,7 +43,7 @@ fn told(node: &Node) -> (Vec<String>, Vec<String>) {
 #[test]
 fn a_migration_has_both_networks_and_the_phase_that_was_asked_for() {
     for phase in Phase::ALL {
-        let line = format!("--image migration --old calico --new antrea --phase {phase}");
+        let line = format!("--image migration --old calico --new flannel --phase {phase}");
         let (policy, node, _) = baked(&line);
         let policy = policy.expect("a policy");
         assert_eq!((policy.phase(), policy.unrecorded), (phase, Some(Side::Old)));
@@ -51,6 +53,16 @@ fn a_migration_has_both_networks_and_the_phase_that_was_asked_for() {
     }
     let (policy, node, _) = baked("--image migration --old calico --new antrea --mode shared");
     assert_eq!((policy.expect("a policy").phase(), node.conf_dir), (Phase::New, Mode::Shared));
+}
+
+#[test]
+fn a_second_network_that_nobody_tried_is_refused() {
+    let line = |phase: Phase| format!("--image migration --old antrea --new cilium --phase {phase}");
+    for phase in [Phase::Old, Phase::BothOld, Phase::New] {
+        assert!(decided(&line(phase), &facts()).is_ok(), "{phase}");
+    }
+    let refused = decided(&line(Phase::BothNew), &facts()).expect_err("antrea is the second");
+    assert!(refused.findings.iter().any(|why| why.contains("networks.old")), "{refused:?}");
 }
 
 #[test]

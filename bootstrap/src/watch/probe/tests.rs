@@ -96,6 +96,7 @@ fn the_marker_is_not_asked_about_itself() {
         conf: vec!["/n".into()],
         cidrs: vec![],
         ready: vec![Probe::File(marker.clone())],
+        secondary: None,
     };
     assert_eq!(ask(&network, &marker), Asked { all: Ok(()), ours: Some(Ok(())) });
     network.ready.push(Probe::File(dir.path().join("absent")));

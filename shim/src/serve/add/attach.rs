@@ -6,8 +6,10 @@ use super::Times;
 use super::gather::Ready;
 use crate::attachment::Event;
 use crate::delegate::{Limits, Network};
+use crate::hostroute::{self, HostRoute};
 use crate::lock::Lock;
 use crate::netns::Netns;
+use crate::present::{self, Interface};
 use crate::reply::{CniError, code};
 use crate::route;
 use crate::serve::{Request, close, networks};
@@ -49,14 +51,18 @@ pub(super) fn attach_all(
             Err(error) => return Err(error),
         };
         let raw = result.at(leg.loaded.conf.version)?;
-        let added = Event::Added { leg: index, result: raw };
+        let budget = route::Budget::until(times.attached_by, Some(request.signals));
+        let present = netns.and_then(|netns| look(netns, leg, &result, budget));
+        let added = Event::Added { leg: index, result: raw, present };
         let last = index + 1 == legs.len();
         if legs.len() == 1 {
             append(open, &[added, Event::Attached {}])?;
         } else {
             // Recorded before our own step: should that fail, the undoing has the result that belongs to the DEL.
             append(open, &[added])?;
-            let budget = route::Budget::until(times.attached_by, Some(request.signals));
+            if open.attachment.intent.legs[index].host_route {
+                host_route(request, index, leg, &result, open, netns, budget)?;
+            }
             route_step(legs, index, open, netns, budget)?;
             if last {
                 append(open, &[Event::Attached {}])?;
@@ -94,6 +100,42 @@ fn attach_leg(
         .details("expected at least one entry in ips"));
     }
     Ok(result)
+}
+
+/// What is there of a network, for CHECK. Not to know it is no reason to fail an ADD.
+fn look(
+    netns: &Netns,
+    leg: &Ready<'_>,
+    result: &AddResult,
+    budget: route::Budget<'_>,
+) -> Option<Vec<Interface>> {
+    let looked = present::look(netns, &leg.plan.ifname, result, budget);
+    looked
+        .map_err(|error| {
+            let network = &leg.loaded.conf.name;
+            tracing::debug!(network, error = error.to_string(), "interfaces not recorded for CHECK");
+        })
+        .ok()
+}
+
+/// The node's part of the route step, before the pod starts; recorded before it is set.
+fn host_route(
+    request: &Request<'_>,
+    index: usize,
+    leg: &Ready<'_>,
+    result: &AddResult,
+    open: &mut Open,
+    netns: Option<&Netns>,
+    budget: route::Budget<'_>,
+) -> Result<(), CniError> {
+    let network = &leg.loaded.conf.name;
+    let failed = |e| CniError::new(code::ROUTE, format!("host routes of network {network:?}: {e}"));
+    let Some(netns) = netns else { return Ok(()) };
+    let addresses = result.addresses().iter().map(|address| address.ip()).collect();
+    let route = HostRoute::find(netns, &leg.plan.ifname, &result.interfaces(), addresses, budget);
+    let route = route.map_err(failed)?;
+    append(open, &[Event::HostRouted { leg: index, route: route.clone() }])?;
+    hostroute::set(request.layout(), &route, budget).map_err(failed)
 }
 
 /// Undoes a tolerated secondary alone; the pod goes on without it. If that fails too, the DEL is owed and stays on record.

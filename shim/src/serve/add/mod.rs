@@ -20,7 +20,7 @@ use crate::hostports;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::decide_add;
-use crate::policy::Attach;
+use crate::policy::{Attach, Secondary};
 use crate::raw::RawObject;
 use crate::reply::{CniError, code};
 use crate::store::Open;
@@ -160,6 +160,11 @@ fn refuse_prev_result(request: &Request<'_>) -> Result<(), CniError> {
     }
 }
 
+/// The agent of a second network takes the primary's address for the pod's, where it follows the Pod's status.
+fn needs_host_route(leg: &Ready<'_>) -> bool {
+    !leg.plan.primary && leg.loaded.network.secondary == Some(Secondary::HostRoute)
+}
+
 fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> Result<Intent, CniError> {
     let route = match legs {
         [first, owner] => {
@@ -169,6 +174,7 @@ fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> R
     };
     let legs = legs.iter().map(|leg| Leg {
         tolerated: leg.plan.tolerated,
+        host_route: needs_host_route(leg),
         runtime_config: (!leg.runtime_config.is_empty()).then(|| leg.runtime_config.to_raw()),
         ..leg.loaded.leg(&leg.plan.ifname, leg.plan.primary)
     });
@@ -187,6 +193,7 @@ fn undo(request: &Request<'_>, mut open: Open, lock: &mut Lock, until: Instant, 
     let deadline = until.min(Instant::now() + KEPT_FOR_UNDO);
     let limits = Limits { deadline, signals: request.signals };
     close::undo_route(&open.attachment, &request.env.netns, &limits);
+    close::undo_host_routes(request.layout(), &mut open, &limits);
     let pending = open.attachment.pending();
     let search = request.env.path.as_deref();
     let failures = close::detach(&mut open, &pending, &request.env.netns, search, Some(lock), &limits);

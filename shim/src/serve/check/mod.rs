@@ -1,4 +1,6 @@
-//! CHECK: every network of the record is asked with its own result; the first error is reported.
+//! CHECK: every network of the record is asked with its own result, and what was attached is looked at; the first error is reported.
+
+mod look;
 
 use crate::attachment::Attachment;
 use crate::conflist::Conflist;
@@ -9,7 +11,7 @@ use crate::policy::Deadlines;
 use crate::reply::{CniError, code};
 use crate::store::Found;
 
-use super::{Request, networks};
+use crate::serve::{Request, networks};
 
 pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
     let policy = request.policy();
@@ -69,5 +71,5 @@ fn check_record(
             first.get_or_insert(error);
         }
     }
-    first.map_or(Ok(()), Err)
+    first.map_or_else(|| look::look(record, &request.env.netns, limits), Err)
 }

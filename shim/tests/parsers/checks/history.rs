@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::value::RawValue;
 use shim::attachment::{Attachment, Event, FORMAT, Intent, Leg, RouteStep, line};
 use shim::boot::Moment;
+use shim::hostroute::HostRoute;
 use shim::netns::NetnsId;
 
 use super::dice::Dice;
@@ -64,7 +65,11 @@ fn expected(intent: &Intent, events: &[Event]) -> BTreeSet<usize> {
                 Event::Started { leg: at }
                 | Event::Added { leg: at, .. }
                 | Event::Stopped { leg: at, .. } => *at == leg,
-                Event::Attached {} | Event::Deleted { .. } | Event::DelFailed { .. } => false,
+                Event::Attached {}
+                | Event::HostRouted { .. }
+                | Event::HostUnrouted { .. }
+                | Event::Deleted { .. }
+                | Event::DelFailed { .. } => false,
             })
     };
     let deleted =
@@ -76,7 +81,9 @@ fn expected(intent: &Intent, events: &[Event]) -> BTreeSet<usize> {
 fn results(record: &Attachment, events: &[Event]) {
     for (leg, progress) in record.progress.iter().enumerate() {
         let last = events.iter().rev().find_map(|event| match event {
-            Event::Added { leg: at, result } if *at == leg => Some(result.get().replace(['\n', '\r'], " ")),
+            Event::Added { leg: at, result, .. } if *at == leg => {
+                Some(result.get().replace(['\n', '\r'], " "))
+            }
             _ => None,
         });
         assert_eq!(progress.result.as_ref().map(|raw| raw.get()), last.as_deref());
@@ -157,6 +164,7 @@ fn leg(dice: &mut Dice<'_>) -> Leg {
         ifname: dice.one_of(&TEXT).into(),
         primary: dice.coin(),
         tolerated: dice.coin(),
+        host_route: dice.coin(),
         conf: raw(dice),
         // An absent one and null are the same.
         runtime_config: dice.coin().then(|| raw(dice)).filter(|raw| raw.get() != "null"),
@@ -170,9 +178,14 @@ fn raw(dice: &mut Dice<'_>) -> Box<RawValue> {
 fn event(dice: &mut Dice<'_>) -> Event {
     // The fourth leg is never there.
     let leg = dice.below(4);
-    match dice.below(6) {
+    match dice.below(8) {
         0 => Event::Started { leg },
-        1 => Event::Added { leg, result: raw(dice) },
+        1 => Event::Added { leg, result: raw(dice), present: dice.coin().then(Vec::new) },
+        5 => Event::HostRouted {
+            leg,
+            route: HostRoute { interface: "cali0".into(), index: 17, addresses: Vec::new() },
+        },
+        6 => Event::HostUnrouted { leg },
         2 => Event::Attached {},
         3 => Event::Deleted { leg },
         4 => Event::Stopped { leg, plugin: dice.below(3) },

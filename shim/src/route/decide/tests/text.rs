@@ -27,7 +27,7 @@ pub(super) fn facts(addresses: &[&str], routes: &[&str], rules: &[&str]) -> Fact
 }
 
 pub(super) fn link(index: u32, name: &str) -> Link {
-    Link { index, name: name.to_owned(), up: true, mac: Vec::new(), kind: None }
+    Link { index, name: name.to_owned(), up: true, mac: Vec::new(), kind: None, link: None }
 }
 
 fn index(name: &str) -> u32 {

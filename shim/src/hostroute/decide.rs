@@ -1,0 +1,205 @@
+//! From facts to changes, without touching anything. No change means: already so.
+
+use std::net::IpAddr;
+
+use super::facts::Facts;
+use super::{HostRoute, Recorded, TABLE};
+use crate::route::rtnl::Link;
+
+/// One thing to ask of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    AddRoute { address: IpAddr, index: u32 },
+    AddRule(IpAddr),
+    RemoveRoute { address: IpAddr, index: u32 },
+    RemoveRule(IpAddr),
+}
+
+impl Change {
+    pub(super) const fn is_addition(self) -> bool {
+        matches!(self, Self::AddRoute { .. } | Self::AddRule(_))
+    }
+
+    /// As `ip` would say it, the interface by its name in `routes`.
+    pub(super) fn describe(self, routes: &[&HostRoute]) -> String {
+        let name = |index| {
+            let known = routes.iter().find(|route| route.index == index);
+            known.map_or_else(|| format!("#{index}"), |route| route.interface.clone())
+        };
+        match self {
+            Self::AddRoute { address, index } => {
+                format!("add route {address} dev {} table {TABLE}", name(index))
+            }
+            Self::AddRule(address) => format!("add rule to {address} lookup {TABLE}"),
+            Self::RemoveRoute { address, index } => {
+                format!("remove route {address} dev {} table {TABLE}", name(index))
+            }
+            Self::RemoveRule(address) => format!("remove rule to {address} lookup {TABLE}"),
+        }
+    }
+}
+
+/// The candidate that is the host's end of a pair whose other end is `inside`: each names the other by its index.
+pub(super) fn host_end<'a>(inside: Option<&Link>, candidates: &'a [Link]) -> Option<&'a Link> {
+    let inside = inside?;
+    candidates.iter().find(|one| inside.peer() == Some(one.index) && one.peer() == Some(inside.index))
+}
+
+/// What `routes` lack. The route comes before the rule that leads to it: a rule without a route is taken for nobody's.
+pub(super) fn set(routes: &[&HostRoute], facts: &Facts) -> Vec<Change> {
+    let wanted = each(routes);
+    let missing = wanted.iter().filter(|way| !facts.routes.contains(way));
+    let added = missing.map(|(address, index)| Change::AddRoute { address: *address, index: *index });
+    let mut rules: Vec<IpAddr> = wanted.iter().map(|(address, _)| *address).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let rules = rules.into_iter().filter(|address| !facts.rules.contains(address)).map(Change::AddRule);
+    added.chain(rules).collect()
+}
+
+/// What is there of `routes`, and no more: a rule stays while another interface has the address.
+pub(super) fn remove(routes: &[&HostRoute], facts: &Facts) -> Vec<Change> {
+    let ours = each(routes);
+    let is_left = |address: &IpAddr| facts.routes.iter().any(|way| way.0 == *address && !ours.contains(way));
+    let mut changes: Vec<Change> = facts
+        .rules
+        .iter()
+        .filter(|rule| ours.iter().any(|(address, _)| address == *rule) && !is_left(rule))
+        .map(|rule| Change::RemoveRule(*rule))
+        .collect();
+    let there = facts.routes.iter().filter(|way| ours.contains(way));
+    changes.extend(there.map(|(address, index)| Change::RemoveRoute { address: *address, index: *index }));
+    changes
+}
+
+/// What makes the node's routes those of its records.
+pub(super) fn converge(recorded: &Recorded<'_>, facts: &Facts) -> Vec<Change> {
+    let (wanted, known) = (each(&recorded.living), each(&recorded.known));
+    let mut changes = set(&recorded.living, facts);
+    let has = |ways: &[(IpAddr, u32)], address: IpAddr| ways.iter().any(|way| way.0 == address);
+    let rules = facts.rules.iter().filter(|rule| !has(&known, **rule));
+    changes.extend(rules.map(|rule| Change::RemoveRule(*rule)));
+    // One to a wanted address by another interface has given way to ours.
+    let nobodys = facts.routes.iter().filter(|way| !known.contains(way) && !has(&wanted, way.0));
+    changes.extend(nobodys.map(|(address, index)| Change::RemoveRoute { address: *address, index: *index }));
+    changes
+}
+
+fn each(routes: &[&HostRoute]) -> Vec<(IpAddr, u32)> {
+    let ways = |route: &&HostRoute| {
+        let index = route.index;
+        route.addresses.iter().map(move |address| (*address, index)).collect::<Vec<_>>()
+    };
+    routes.iter().flat_map(ways).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect(text)
+    }
+
+    fn route(index: u32, addresses: &[&str]) -> HostRoute {
+        let addresses = addresses.iter().map(|text| ip(text)).collect();
+        HostRoute { interface: format!("cali{index}"), index, addresses }
+    }
+
+    fn facts(routes: &[(&str, u32)], rules: &[&str]) -> Facts {
+        Facts {
+            routes: routes.iter().map(|(address, index)| (ip(address), *index)).collect(),
+            rules: rules.iter().map(|address| ip(address)).collect(),
+        }
+    }
+
+    fn told(changes: &[Change], routes: &[&HostRoute]) -> Vec<String> {
+        changes.iter().map(|change| change.describe(routes)).collect()
+    }
+
+    #[test]
+    fn what_is_missing_is_added_the_route_before_its_rule() {
+        let ours = route(7, &["10.1.0.2", "fd00::2"]);
+        let add = |have: &Facts| told(&set(&[&ours], have), &[&ours]);
+        assert_eq!(
+            add(&facts(&[], &[])),
+            [
+                "add route 10.1.0.2 dev cali7 table 1003",
+                "add route fd00::2 dev cali7 table 1003",
+                "add rule to 10.1.0.2 lookup 1003",
+                "add rule to fd00::2 lookup 1003",
+            ]
+        );
+        let half = facts(&[("10.1.0.2", 7)], &["fd00::2"]);
+        assert_eq!(
+            add(&half),
+            ["add route fd00::2 dev cali7 table 1003", "add rule to 10.1.0.2 lookup 1003"]
+        );
+        let stale = facts(&[("10.1.0.2", 3), ("fd00::2", 7)], &["10.1.0.2", "fd00::2"]);
+        assert_eq!(add(&stale), ["add route 10.1.0.2 dev cali7 table 1003"], "it replaces the other");
+        assert!(add(&facts(&[("10.1.0.2", 7), ("fd00::2", 7)], &["10.1.0.2", "fd00::2"])).is_empty());
+    }
+
+    #[test]
+    fn only_ones_own_is_removed_and_a_rule_stays_while_another_interface_has_the_address() {
+        let ours = route(7, &["10.1.0.2"]);
+        let gone = |have: &Facts| told(&remove(&[&ours], have), &[&ours]);
+        assert_eq!(
+            gone(&facts(&[("10.1.0.2", 7), ("10.1.0.3", 8)], &["10.1.0.2", "10.1.0.3"])),
+            ["remove rule to 10.1.0.2 lookup 1003", "remove route 10.1.0.2 dev cali7 table 1003"]
+        );
+        assert!(gone(&facts(&[("10.1.0.2", 9)], &["10.1.0.2"])).is_empty(), "the next pod has it by now");
+        assert_eq!(gone(&facts(&[], &["10.1.0.2"])), ["remove rule to 10.1.0.2 lookup 1003"]);
+        assert!(gone(&facts(&[], &[])).is_empty());
+    }
+
+    #[test]
+    fn converging_sets_what_lives_leaves_what_somebody_has_in_hand_and_removes_what_nobody_has() {
+        let (one, other, ending) =
+            (route(7, &["10.1.0.2"]), route(8, &["10.1.0.3"]), route(9, &["10.1.0.4"]));
+        let recorded = Recorded { living: vec![&one, &other], known: vec![&one, &other, &ending] };
+        let have = facts(
+            &[("10.1.0.2", 7), ("10.1.0.9", 4), ("10.1.0.3", 2), ("10.1.0.4", 9)],
+            &["10.1.0.2", "10.1.0.9", "fd00::9"],
+        );
+        let changes = converge(&recorded, &have);
+        assert_eq!(
+            told(&changes, &recorded.known),
+            [
+                "add route 10.1.0.3 dev cali8 table 1003",
+                "add rule to 10.1.0.3 lookup 1003",
+                "remove rule to 10.1.0.9 lookup 1003",
+                "remove rule to fd00::9 lookup 1003",
+                "remove route 10.1.0.9 dev #4 table 1003",
+            ]
+        );
+        assert!(converge(&Recorded::default(), &facts(&[], &[])).is_empty());
+    }
+
+    #[test]
+    fn the_hosts_end_is_the_one_whose_peer_is_the_pods() {
+        let link = |name: &str, index: u32, kind: Option<&str>, link: Option<u32>| Link {
+            index,
+            name: name.to_owned(),
+            up: true,
+            mac: Vec::new(),
+            kind: kind.map(str::to_owned),
+            link,
+        };
+        let inside = link("net1", 5, Some("veth"), Some(17));
+        let ours = link("cali1", 17, Some("veth"), Some(5));
+        for (candidates, found) in [
+            (vec![ours.clone()], Some("cali1")),
+            (vec![link("cali2", 18, Some("veth"), Some(5)), ours.clone()], Some("cali1")),
+            (vec![link("cali1", 17, Some("veth"), Some(6))], None),
+            (vec![link("cni0", 17, Some("bridge"), None)], None),
+            (vec![], None),
+        ] {
+            assert_eq!(host_end(Some(&inside), &candidates).map(|end| end.name.as_str()), found);
+        }
+        assert!(host_end(None, &[ours]).is_none());
+        let same = link("net1", 5, Some("veth"), None);
+        let host = link("cali1", 5, Some("veth"), None);
+        assert!(host_end(Some(&same), &[host]).is_some(), "both have the number 5");
+    }
+}

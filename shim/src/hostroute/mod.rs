@@ -1,0 +1,231 @@
+//! The node's part of the route step: the pod's address of its second network leads to that network's interface, whatever
+//! the network's agent does.
+//!
+//! An agent that follows the Pod's status (Calico's felix) routes the addresses in the status to the pod's interface, and drops the route
+//! of its own address, which the status does not name. So for each address of such a leg the node gets a route to the leg's host
+//! interface in a table of ours, and a rule that looks there for that address alone. Measured with Calico 3.31: its agent leaves
+//! both alone, and its reverse-path check goes by them.
+//!
+//! | when | what |
+//! |---|---|
+//! | ADD, before the pod starts | what will be set is recorded, then set |
+//! | rollback, DEL, GC, sweep | taken back before the delegate's DEL: afterwards the address may be another pod's |
+//! | every GC and sweep | [`converge`]: what living attachments have lost is set again, what nobody has any more goes |
+//! | CHECK | [`missing`] |
+//!
+//! What is ours is told by number: table and priority 1003, our protocol number. Whoever changes anything holds one lock, so that an address
+//! that goes from one pod to the next keeps the next one's rule. Each call is one straight line: gather ([`facts`]), decide ([`decide`],
+//! pure), apply.
+
+mod decide;
+mod facts;
+
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use serde::{Deserialize, Serialize};
+
+use crate::attachment::Attachment;
+use crate::boot::boot_id;
+use crate::layout::Layout;
+use crate::lock;
+use crate::netns::Netns;
+use crate::route::rtnl::{Request, Rtnl, emit};
+use crate::route::{Budget, RTM_DELROUTE, RTM_DELRULE, RTM_NEWROUTE, RTM_NEWRULE, RouteError, already_so};
+use crate::store::Store;
+use decide::Change;
+use facts::Facts;
+
+/// Table of the node's routes to second addresses, and the priority of the rules that look there: before the main table's, after the
+/// local one's.
+pub const TABLE: u32 = 1003;
+
+/// The lock of all that is changed here.
+const LOCK: &str = "hostroute";
+
+/// The way from the node to the addresses of one leg.
+///
+/// *Shape*: `{"interface":"cali0a1b2c3d4e5","index":17,"addresses":["192.168.7.9"]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRoute {
+    /// Name of the leg's interface on the host.
+    pub interface: String,
+    /// Its index, which no other interface is given before the next boot.
+    pub index: u32,
+    /// The leg's addresses, of either family.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl HostRoute {
+    /// The way to `addresses` by the host's end of the pod's interface `ifname`: the one of `names`, those of the delegate's result,
+    /// that is the other end of it.
+    ///
+    /// # Errors
+    /// That none is, or what the kernel says.
+    pub fn find(
+        netns: &Netns,
+        ifname: &str,
+        names: &[String],
+        addresses: Vec<IpAddr>,
+        budget: Budget<'_>,
+    ) -> Result<Self, RouteError> {
+        let attempted = |error| RouteError::of(format!("find the host's end of {ifname}"), error);
+        let inside = Rtnl::open(netns, budget).and_then(|mut rtnl| rtnl.link_named(ifname));
+        let mut host = Rtnl::of_host(budget).map_err(attempted)?;
+        let inside = inside.map_err(attempted)?;
+        let mut candidates = Vec::new();
+        for name in names {
+            candidates.extend(host.link_named(name).map_err(attempted)?);
+        }
+        let end = decide::host_end(inside.as_ref(), &candidates).ok_or_else(|| {
+            let why = format!(
+                "its result names no interface of the host that is the other end of it (it names {}); expected a veth pair",
+                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+            );
+            attempted(io::Error::new(io::ErrorKind::NotFound, why))
+        })?;
+        Ok(Self { interface: end.name.clone(), index: end.index, addresses })
+    }
+}
+
+/// Sets a host route; what is there already stays. A route to the same address that a gone attachment left gives way.
+///
+/// # Errors
+/// What the kernel refused, or that the lock cannot be had.
+pub fn set(layout: &Layout, route: &HostRoute, budget: Budget<'_>) -> Result<(), RouteError> {
+    changed(layout, &[route], budget, |facts| decide::set(&[route], facts)).map(drop)
+}
+
+/// Takes host routes back. What is not there any more is fine.
+///
+/// # Errors
+/// As [`set`]; everything else has been done.
+pub fn remove(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result<(), RouteError> {
+    changed(layout, routes, budget, |facts| decide::remove(routes, facts)).map(drop)
+}
+
+/// What is missing of a host route, in words; empty if it is all there.
+///
+/// # Errors
+/// What the kernel says to being asked.
+pub fn missing(route: &HostRoute, budget: Budget<'_>) -> io::Result<Vec<String>> {
+    let facts = Facts::gather(&mut Rtnl::of_host(budget)?, |address| has_family(&[route], address))?;
+    Ok(decide::set(&[route], &facts).iter().map(|change| change.describe(&[route])).collect())
+}
+
+/// Whether a record has host routes, of whichever boot.
+#[must_use]
+pub fn has(record: &Attachment) -> bool {
+    record.progress.iter().any(|progress| progress.host_route.is_some())
+}
+
+/// What [`converge`] would change now, in words.
+///
+/// # Errors
+/// What the kernel says to being asked.
+pub fn unconverged(records: &[Attachment], budget: Budget<'_>) -> io::Result<Vec<String>> {
+    let facts = Facts::gather(&mut Rtnl::of_host(budget)?, |_| true)?;
+    let recorded = Recorded::of(records);
+    Ok(decide::converge(&recorded, &facts).iter().map(|change| change.describe(&recorded.known)).collect())
+}
+
+/// Makes the node's routes those of its attachments: an interface that was down for a moment has lost its routes, and a call that was
+/// killed may have left some. The records are read under the lock, so that no ADD comes between; each change is answered in words.
+///
+/// # Errors
+/// As [`set`], and when the records cannot be read.
+pub fn converge(layout: &Layout, budget: Budget<'_>) -> Result<Vec<String>, RouteError> {
+    let failed = |error| RouteError::of("converge the host routes".to_owned(), error);
+    let done = lock::exclusively(layout, LOCK, || {
+        let (records, _) = Store::new(layout).all()?;
+        let recorded = Recorded::of(&records);
+        let mut rtnl = Rtnl::of_host(budget)?;
+        let facts = Facts::gather(&mut rtnl, |_| true)?;
+        let changes = decide::converge(&recorded, &facts);
+        let refused = apply(&mut rtnl, &recorded.known, &changes)?;
+        let told = changes.iter().map(|change| change.describe(&recorded.known)).collect();
+        Ok(RouteError::unless_empty(refused).map(|()| told))
+    });
+    done.map_err(failed)?
+}
+
+/// The host routes of this boot's records.
+#[derive(Debug, Default)]
+struct Recorded<'a> {
+    /// Those that have to be there: of whole attachments that nobody has begun to take down.
+    living: Vec<&'a HostRoute>,
+    /// These and all others, which their own ADD or DEL has in hand.
+    known: Vec<&'a HostRoute>,
+}
+
+impl<'a> Recorded<'a> {
+    fn of(records: &'a [Attachment]) -> Self {
+        let mut all = Self::default();
+        let Ok(boot_id) = boot_id() else { return all };
+        for record in records.iter().filter(|record| record.intent.begun.boot_id == boot_id) {
+            for progress in record.progress.iter().filter(|progress| !progress.deleted) {
+                let Some(route) = &progress.host_route else { continue };
+                all.known.push(route);
+                if record.attached && !progress.host_unrouted {
+                    all.living.push(route);
+                }
+            }
+        }
+        all
+    }
+}
+
+/// Whether any of these routes leads to an address of the family of `address`.
+fn has_family(routes: &[&HostRoute], address: IpAddr) -> bool {
+    let all = routes.iter().flat_map(|route| &route.addresses);
+    all.into_iter().any(|one| one.is_ipv4() == address.is_ipv4())
+}
+
+fn changed(
+    layout: &Layout,
+    routes: &[&HostRoute],
+    budget: Budget<'_>,
+    decide: impl FnOnce(&Facts) -> Vec<Change>,
+) -> Result<Vec<Change>, RouteError> {
+    if routes.iter().all(|route| route.addresses.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let failed = |error| RouteError::of("change the host routes".to_owned(), error);
+    let done = lock::exclusively(layout, LOCK, || {
+        let mut rtnl = Rtnl::of_host(budget)?;
+        let facts = Facts::gather(&mut rtnl, |address| has_family(routes, address))?;
+        let changes = decide(&facts);
+        let refused = apply(&mut rtnl, routes, &changes)?;
+        Ok(RouteError::unless_empty(refused).map(|()| changes))
+    });
+    done.map_err(failed)?
+}
+
+/// Carries changes out in order, each whether or not those before it failed; what the kernel refused.
+fn apply(
+    rtnl: &mut Rtnl<'_>,
+    routes: &[&HostRoute],
+    changes: &[Change],
+) -> io::Result<Vec<(String, io::Error)>> {
+    let requests: Vec<Request> = changes.iter().map(request).collect();
+    let refused = rtnl.batch(&requests)?.into_iter();
+    Ok(refused
+        .filter(|(position, error)| !already_so(changes[*position].is_addition(), error))
+        .map(|(position, error)| (changes[position].describe(routes), error))
+        .collect())
+}
+
+fn request(change: &Change) -> Request {
+    let (message_type, flags, body) = match *change {
+        Change::AddRoute { address, index } => {
+            (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, emit(facts::route(address, index).message()))
+        }
+        Change::AddRule(address) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&facts::rule(address))),
+        Change::RemoveRoute { address, index } => {
+            (RTM_DELROUTE, 0, emit(facts::route(address, index).message()))
+        }
+        Change::RemoveRule(address) => (RTM_DELRULE, 0, emit(&facts::rule(address))),
+    };
+    Request { message_type, flags, body }
+}

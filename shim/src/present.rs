@@ -1,0 +1,101 @@
+//! What was present in the pod after a network's ADD, and whether it still is.
+//!
+//! Recorded is what both the delegate's result names and the kernel had: the interfaces in the sandbox, and of the result's addresses
+//! those that were on them. A plugin that names what no kernel has (a device of user space) is believed, and nothing is asked of it
+//! later; so CHECK finds what went away, and never what was not there to begin with.
+
+use std::io;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::netns::Netns;
+use crate::route::{Budget, interfaces};
+use crate::version::AddResult;
+
+/// An interface of the pod.
+///
+/// *Shape*: `{"name":"eth0","addresses":["10.1.0.2"]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its name in the netns.
+    pub name: String,
+    /// Addresses on it, those of the kernel's own making (IPv6 link-local) left out.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Looks for what a delegate's `result` names, and for the interface `ifname` that it was asked for.
+///
+/// # Errors
+/// What the kernel says, or that there is more than `budget` allows to read.
+pub fn look(
+    netns: &Netns,
+    ifname: &str,
+    result: &AddResult,
+    budget: Budget<'_>,
+) -> io::Result<Vec<Interface>> {
+    let mut names = result.sandbox_interfaces();
+    names.push(ifname.to_owned());
+    let addresses: Vec<IpAddr> = result.addresses().iter().map(|address| address.ip()).collect();
+    Ok(named(interfaces(netns, budget)?, &names, &addresses))
+}
+
+/// Of `all`, the interfaces of these names, each with those of its addresses that are among `addresses`. Pure.
+fn named(all: Vec<Interface>, names: &[String], addresses: &[IpAddr]) -> Vec<Interface> {
+    let kept = all.into_iter().filter(|interface| names.contains(&interface.name));
+    kept.map(|mut interface| {
+        interface.addresses.retain(|address| addresses.contains(address));
+        interface
+    })
+    .collect()
+}
+
+/// What of `recorded` is not there `now`, in words. Pure.
+#[must_use]
+pub fn missing(recorded: &[Interface], now: &[Interface]) -> Vec<String> {
+    let mut gone = Vec::new();
+    for one in recorded {
+        match now.iter().find(|other| other.name == one.name) {
+            None => gone.push(format!("interface {}", one.name)),
+            Some(other) => {
+                let lost = one.addresses.iter().filter(|address| !other.addresses.contains(address));
+                gone.extend(lost.map(|address| format!("address {address} of {}", one.name)));
+            }
+        }
+    }
+    gone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(name: &str, addresses: &[&str]) -> Interface {
+        let addresses = addresses.iter().map(|text| text.parse().expect(text)).collect();
+        Interface { name: name.to_owned(), addresses }
+    }
+
+    #[test]
+    fn only_what_the_result_names_and_the_kernel_has_is_recorded() {
+        let have = vec![
+            interface("lo", &["127.0.0.1", "::1"]),
+            interface("eth0", &["10.1.0.2", "fd00::2", "2001:db8::77"]),
+            interface("other", &["10.9.0.2"]),
+        ];
+        let addresses: Vec<IpAddr> =
+            ["10.1.0.2", "fd00::2", "10.1.0.3"].map(|text| text.parse().expect(text)).into();
+        let names = ["eth0".to_owned(), "dpdk0".to_owned()];
+        assert_eq!(named(have, &names, &addresses), [interface("eth0", &["10.1.0.2", "fd00::2"])]);
+    }
+
+    #[test]
+    fn what_went_away_is_named_and_what_came_is_not() {
+        let recorded = [interface("eth0", &["10.1.0.2", "fd00::2"]), interface("net1", &["10.2.0.2"])];
+        assert!(missing(&recorded, &recorded).is_empty());
+        let more = [interface("eth0", &["10.1.0.2", "fd00::2", "10.1.0.9"]), recorded[1].clone()];
+        assert!(missing(&recorded, &more).is_empty());
+        let less = [interface("eth0", &["fd00::2"])];
+        assert_eq!(missing(&recorded, &less), ["address 10.1.0.2 of eth0", "interface net1"]);
+        assert!(missing(&[], &[]).is_empty());
+    }
+}

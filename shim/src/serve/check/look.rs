@@ -1,0 +1,57 @@
+//! What CHECK sees by itself: a delegate's own may be empty, or too old to be called at all.
+
+use std::path::Path;
+
+use crate::attachment::Attachment;
+use crate::boot::boot_id;
+use crate::delegate::Limits;
+use crate::hostroute;
+use crate::netns::Netns;
+use crate::present::{self, Interface};
+use crate::reply::{CniError, code};
+use crate::route::{self, Budget};
+
+/// Holds what was recorded of an attachment against what is there: its netns, the interfaces and addresses of every network, and both parts
+/// of the route step.
+///
+/// # Errors
+/// Code 106 names everything that is missing, code 5 what could not be looked at.
+pub(super) fn look(record: &Attachment, path: &str, limits: &Limits<'_>) -> Result<(), CniError> {
+    let intent = &record.intent;
+    let name = format!("attachment {} {}", intent.container_id, intent.ifname);
+    // Without a netns to compare with there was none at ADD, or nobody could look.
+    let Some(then) = intent.netns_id else { return Ok(()) };
+    let gone = |why: String| CniError::new(code::MISSING, format!("{name} is not as it was attached: {why}"));
+    let netns = Netns::open(Path::new(path)).map_err(|e| gone(format!("its netns {path:?}: {e}")))?;
+    let cookie = intent.netns_cookie.and_then(|_| netns.cookie());
+    if intent.is_its_netns(netns.id(), cookie, boot_id().ok()) == Some(false) {
+        let why = format!("the netns at {path:?} is another one than at its ADD (inode {})", then.ino);
+        return Err(gone(why));
+    }
+    let unread = |e: std::io::Error| CniError::new(code::IO, format!("look at {name}: {e}"));
+    let budget = Budget::until(limits.deadline, Some(limits.signals));
+    let missing = missing(record, &netns, budget).map_err(unread)?;
+    if missing.is_empty() { Ok(()) } else { Err(gone(format!("missing are {}", missing.join(", ")))) }
+}
+
+fn missing(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::Result<Vec<String>> {
+    let living = || record.progress.iter().filter(|progress| !progress.deleted);
+    let recorded: Vec<Interface> =
+        living().filter_map(|progress| progress.present.clone()).flatten().collect();
+    let mut missing = Vec::new();
+    if !recorded.is_empty() {
+        missing.extend(present::missing(&recorded, &route::interfaces(netns, budget)?));
+    }
+    if let Some(step) = &record.intent.route {
+        let find = |ifname: &String| recorded.iter().find(|interface| interface.name == *ifname);
+        // The step was made for two; with a network left out there was none.
+        if living().count() == record.intent.legs.len() {
+            missing.extend(route::missing(netns, find(&step.first), find(&step.owner), budget)?);
+        }
+    }
+    for route in living().filter_map(|progress| progress.host_route.as_ref()) {
+        let lacking = hostroute::missing(route, budget)?.into_iter();
+        missing.extend(lacking.map(|change| change.replacen("add ", "the host's ", 1)));
+    }
+    Ok(missing)
+}

@@ -1,0 +1,198 @@
+//! Host routes on real namespaces: an agent that follows the Pod's status takes a pod's address away, and the pod answers on it all the same.
+
+mod world;
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use nix::sched::{CloneFlags, setns};
+use shim::hostroute::{self, HostRoute};
+use shim::layout::Layout;
+use shim::present;
+use shim::version::{AddResult, Version};
+use world::{Space, ample, privileged, unique};
+
+/// A node whose pod has a Calico-like second network; the thread of the test is on the node.
+struct Node {
+    host: Space,
+    pod: Space,
+    dir: PathBuf,
+    home: File,
+}
+
+const ADDRESSES: [&str; 2] = ["10.1.0.2", "fd00:1::2"];
+
+impl Node {
+    /// None where namespaces cannot be made.
+    fn new() -> Option<Self> {
+        if !privileged() {
+            return None;
+        }
+        let home = File::open("/proc/thread-self/ns/net").expect("own netns");
+        let (host, pod) = (Space::new("cfh"), Space::new("cfp"));
+        host.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+        host.ip("address add 169.254.1.1/32 dev lo");
+        setns(File::open(host.path()).expect("host"), CloneFlags::CLONE_NEWNET).expect("enter the host");
+        let dir = std::env::temp_dir().join(unique("cfhostroute"));
+        std::fs::create_dir(&dir).expect("directory");
+        let node = Self { host, pod, dir, home };
+        node.attach("cali1", "net1");
+        Some(node)
+    }
+
+    /// What the second network's plugin does, its agent's own routes left out.
+    fn attach(&self, cali: &str, ifname: &str) {
+        self.host.ip(&format!("link add {cali} type veth peer name {ifname} netns {}", self.pod.name));
+        self.host.run(&format!("sysctl -qw net.ipv4.conf.{cali}.rp_filter=1"));
+        self.host.ip(&format!("link set {cali} up"));
+        self.host.ip(&format!("address add fe80::1/64 dev {cali} nodad"));
+        self.pod.ip(&format!("link set {ifname} up"));
+        let [v4, v6] = ADDRESSES;
+        self.pod.ip(&format!("address add {v4}/32 dev {ifname}"));
+        self.pod.ip(&format!("address add {v6}/128 dev {ifname} nodad"));
+        self.pod.ip(&format!("route add 169.254.1.1 dev {ifname} scope link"));
+        self.pod.ip(&format!("route add default via 169.254.1.1 dev {ifname}"));
+        self.pod.ip(&format!("-6 route add default via fe80::1 dev {ifname}"));
+    }
+
+    /// What an agent does that believes the Pod's status: to it, the pod's addresses are another network's, and its own are unused.
+    fn pass_of_agent(&self) {
+        self.host.ip("route replace 10.9.0.2/32 dev cali1 scope link");
+        self.host.ip("route replace blackhole 10.1.0.0/24");
+        self.host.ip("-6 route replace blackhole fd00:1::/64");
+        for address in ADDRESSES {
+            world::attempt(&format!("ip -n {} route delete {address} dev cali1", self.host.name));
+        }
+    }
+
+    fn layout(&self) -> Layout {
+        Layout { state_dir: self.dir.join("state"), run_dir: self.dir.join("run"), policy: None }
+    }
+
+    fn found(&self) -> HostRoute {
+        let names = ["cali1".to_owned(), "net1".to_owned()];
+        let addresses: Vec<IpAddr> = ADDRESSES.map(|text| text.parse().expect(text)).into();
+        HostRoute::find(&self.pod.open(), "net1", &names, addresses, ample()).expect("found")
+    }
+
+    fn answers(&self) -> [bool; 2] {
+        ADDRESSES.map(|address| self.host.pings_once(None, address))
+    }
+
+    /// Rules and routes of ours, both families.
+    fn ours(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for family in ["-4", "-6"] {
+            let rules = self.host.ip(&format!("{family} rule show"));
+            all.extend(rules.lines().filter(|line| line.contains("1003")).map(str::to_owned));
+            all.extend(self.host.routes(family, "1003"));
+        }
+        all
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        setns(&self.home, CloneFlags::CLONE_NEWNET).expect("return");
+        // A directory of `unique` is in nobody's way.
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+#[test]
+fn a_pod_answers_on_its_second_addresses_whatever_the_agent_does() {
+    let Some(node) = Node::new() else { return };
+    node.pass_of_agent();
+    assert_eq!(node.answers(), [false, false], "the agent took them away");
+    let route = node.found();
+    hostroute::set(&node.layout(), &route, ample()).expect("set");
+    for _pass in 0..2 {
+        node.pass_of_agent();
+        for address in ADDRESSES {
+            node.host.pings(None, address);
+            node.pod.pings(Some(address), if address.contains(':') { "fe80::1%net1" } else { "169.254.1.1" });
+        }
+    }
+    assert!(hostroute::missing(&route, ample()).expect("looked").is_empty());
+    assert_eq!(node.ours().len(), 4, "{:?}", node.ours());
+    hostroute::set(&node.layout(), &route, ample()).expect("twice is once");
+    assert_eq!(node.ours().len(), 4);
+    hostroute::remove(&node.layout(), &[&route], ample()).expect("removed");
+    assert!(node.ours().is_empty(), "{:?}", node.ours());
+    assert_eq!(node.answers(), [false, false]);
+    assert_eq!(hostroute::missing(&route, ample()).expect("looked").len(), 4);
+    hostroute::remove(&node.layout(), &[&route], ample()).expect("twice is once");
+}
+
+#[test]
+fn what_others_have_in_the_same_numbers_stays() {
+    let Some(node) = Node::new() else { return };
+    node.host.ip("route add 10.77.0.0/24 dev cali1 table 1003");
+    node.host.ip("rule add from 10.77.0.0/24 lookup 1003 priority 1003");
+    node.host.ip("rule add to 10.1.0.2 lookup 1004 priority 1003");
+    let before = node.ours();
+    let route = node.found();
+    hostroute::set(&node.layout(), &route, ample()).expect("set");
+    hostroute::remove(&node.layout(), &[&route], ample()).expect("removed");
+    hostroute::converge(&node.layout(), ample()).expect("converged");
+    assert_eq!(node.ours(), before);
+}
+
+#[test]
+fn an_address_that_went_to_the_next_pod_keeps_the_next_ones_rule() {
+    let Some(node) = Node::new() else { return };
+    let earlier = node.found();
+    hostroute::set(&node.layout(), &earlier, ample()).expect("set");
+    node.pod.ip("link delete net1");
+    node.attach("cali1", "net1");
+    let later = node.found();
+    assert_ne!(earlier.index, later.index);
+    hostroute::set(&node.layout(), &later, ample()).expect("set");
+    hostroute::remove(&node.layout(), &[&earlier], ample()).expect("nothing of it is there");
+    assert_eq!(node.ours().len(), 4, "{:?}", node.ours());
+    node.pass_of_agent();
+    ADDRESSES.iter().for_each(|address| node.host.pings(None, address));
+}
+
+#[test]
+fn what_no_record_knows_goes() {
+    let Some(node) = Node::new() else { return };
+    let route = node.found();
+    hostroute::set(&node.layout(), &route, ample()).expect("set");
+    let told = hostroute::unconverged(&[], ample()).expect("looked");
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert_eq!(node.ours().len(), 4, "to look changes nothing");
+    hostroute::converge(&node.layout(), ample()).expect("converged");
+    assert!(node.ours().is_empty(), "{:?}", node.ours());
+}
+
+#[test]
+fn an_interface_that_is_no_end_of_the_pods_is_not_taken() {
+    let Some(node) = Node::new() else { return };
+    node.host.ip("link add cali2 type veth peer name other");
+    for names in [vec![], vec!["cali2".to_owned()], vec!["nowhere".to_owned(), "lo".to_owned()]] {
+        let refused = HostRoute::find(&node.pod.open(), "net1", &names, Vec::new(), ample());
+        let why = refused.expect_err("none of them is its other end").to_string();
+        assert!(why.contains("host's end of net1") && why.contains("expected a veth pair"), "{why}");
+    }
+    let names = ["cali1".to_owned()];
+    assert!(HostRoute::find(&node.pod.open(), "net9", &names, Vec::new(), ample()).is_err());
+}
+
+#[test]
+fn what_an_add_left_is_looked_up_and_missed_when_it_goes() {
+    let Some(node) = Node::new() else { return };
+    let text = br#"{"cniVersion": "1.0.0", "interfaces": [{"name": "cali1"}, {"name": "net1", "sandbox": "/x"}, {"name": "none", "sandbox": "/x"}],
+        "ips": [{"address": "10.1.0.2/32"}, {"address": "fd00:1::2/128"}, {"address": "10.1.0.9/32"}]}"#;
+    let result = AddResult::parse(text, Version::V100).expect("a result");
+    let now = || present::look(&node.pod.open(), "net1", &result, ample()).expect("looked");
+    let recorded = now();
+    assert_eq!(recorded.len(), 1, "what is not there is not recorded: {recorded:?}");
+    assert_eq!(recorded[0].addresses, ADDRESSES.map(|text| text.parse::<IpAddr>().expect(text)));
+    assert!(present::missing(&recorded, &now()).is_empty());
+    node.pod.ip("address delete 10.1.0.2/32 dev net1");
+    assert_eq!(present::missing(&recorded, &now()), ["address 10.1.0.2 of net1"]);
+    node.pod.ip("link delete net1");
+    assert_eq!(present::missing(&recorded, &now()), ["interface net1"]);
+}
