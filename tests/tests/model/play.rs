@@ -144,6 +144,10 @@ impl Play {
             faults.clone_into(call.faults_mut());
         }
         let valid: Vec<Vec<Key>> = calls.iter().map(|call| self.valid(call)).collect();
+        // As a runtime does before it calls: no other call may find the netns made meanwhile.
+        for key in calls.iter().filter(|call| matches!(call, Call::Add { .. })).filter_map(Call::key) {
+            self.world.make_netns(key.container)?;
+        }
         let seen = self.world.run_together(&calls, &valid)?;
         for (call, seen) in calls.iter().zip(&seen) {
             tally.outcome(call.name(), seen.ended);

@@ -15,7 +15,7 @@ impl Reference {
             Paper::Damaged => Ok(Ends::code(code::UNKNOWN)),
             Paper::Either if reading.next().is_none() => {
                 let ends = Ends::code(code::UNKNOWN).or(Ends::code(code::DELEGATE)).or(Ends::success());
-                Ok(ends.or(Ends::code(code::BINARY)))
+                Ok(ends.or(Ends::code(code::BINARY)).or(Ends::code(code::MISSING)))
             }
             Paper::Either => self.check_record(key, attachment, faults, reading),
         }
@@ -37,7 +37,7 @@ impl Reference {
             return Ok(if silent {
                 unfinished
             } else {
-                unfinished.or(Ends::success()).or(Ends::code(code::BINARY))
+                unfinished.or(Ends::success()).or(Ends::code(code::BINARY)).or(Ends::code(code::MISSING))
             });
         }
         let (mut failures, mut late) = (Vec::new(), false);
@@ -66,7 +66,17 @@ impl Reference {
                 failures.extend(late.then_some(Failure { code: code::DEADLINE, certain: false }));
             }
         }
+        // What was attached is looked at last, whoever was asked before.
+        if self.is_elsewhere(key, attachment) && failures.iter().all(|failure| !failure.certain) {
+            failures.push(Failure { code: code::MISSING, certain: true });
+        }
         Ok(Ends::any_of(&failures))
+    }
+
+    /// Whether the netns that the attachment was made in is not the one at its path now. None outlives its boot.
+    fn is_elsewhere(&self, key: Key, attachment: &Attachment) -> bool {
+        let here = self.netns[usize::from(key.container)];
+        attachment.netns.is_some() && (here != attachment.netns || attachment.boot < self.boot)
     }
 
     fn may_be_checked(&self, leg: &Leg) -> bool {

@@ -39,6 +39,7 @@ pub(crate) mod code {
     pub(crate) const DELEGATE: u64 = 100;
     pub(crate) const BINARY: u64 = 101;
     pub(crate) const EXISTS: u64 = 102;
+    pub(crate) const MISSING: u64 = 106;
     pub(crate) const DEADLINE: u64 = 103;
     /// The node's program: settings that cannot be used.
     pub(crate) const BAD_SETTINGS: u64 = 78;
