@@ -69,7 +69,7 @@ impl Crossfade {
     /// # Errors
     /// What the file system says.
     pub fn policy(&self, more: Value) -> Result<()> {
-        let network = |overlay: &Overlay| json!({ "conf": [conf_path(overlay)], "cidrs": [overlay.cidr()] });
+        let network = |overlay: &Overlay| json!({ "conf": [conf_path(overlay)], "cidrs": [overlay.cidr()], "secondary": "works" });
         let mut policy = json!({
             "version": 1,
             "networks": { "old": network(&self.old), "new": network(&self.new) },

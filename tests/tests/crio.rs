@@ -92,8 +92,8 @@ impl Lab {
         let policy = json!({
             "version": 1,
             "networks": {
-                "old": { "conf": [conf("10-old.conflist")] },
-                "new": { "conf": [conf("20-new.conflist")] },
+                "old": { "conf": [conf("10-old.conflist")], "secondary": "works" },
+                "new": { "conf": [conf("20-new.conflist")], "secondary": "works" },
             },
             "attach": "old",
         });

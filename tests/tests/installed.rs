@@ -66,7 +66,10 @@ impl Lab {
         let conf = |name: &str| format!("{CONF_DIR}/{name}.conflist");
         let policy = json!({
             "version": 1,
-            "networks": { "old": { "conf": [conf("10-old")] }, "new": { "conf": [conf("20-new")] } },
+            "networks": {
+                "old": { "conf": [conf("10-old")], "secondary": "works" },
+                "new": { "conf": [conf("20-new")], "secondary": "works" },
+            },
             "attach": "old",
             "gc": { "graceSeconds": 0 },
         });

@@ -47,7 +47,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let _agent = Agent::start(spec, pid)?;
     let network = |name: &str| {
         let conf = format!("/etc/cni/net.d/10-{name}.conflist");
-        json!({ "conf": [conf], "ready": [{ "unix": SOCKET }, { "http": format!("{PAGE}/readiness") }] })
+        json!({ "conf": [conf], "ready": [{ "unix": SOCKET }, { "http": format!("{PAGE}/readiness") }], "secondary": "works" })
     };
     crossfade
         .policy(json!({ "attach": "both", "networks": { "old": network("old"), "new": network("new") } }))?;

@@ -122,7 +122,7 @@ impl Network {
 pub fn policy(attach: &str, primary: &str) -> Value {
     let network = |network: Network| {
         json!({ "conf": [network.conf()], "cidrs": [format!("{}0/24", network.prefix())],
-                "ready": [{ "unix": network.socket() }] })
+                "ready": [{ "unix": network.socket() }], "secondary": "works" })
     };
     json!({ "version": 1, "attach": attach, "both": { "primary": primary },
             "networks": { "old": network(Network::Old), "new": network(Network::New) } })

@@ -75,8 +75,8 @@ fn policy([old, new]: [&Overlay; 2]) -> Value {
     json!({
         "version": 1,
         "networks": {
-            "old": { "conf": [conf_path(Network::Old)], "cidrs": [old.cidr()] },
-            "new": { "conf": [conf_path(Network::New)], "cidrs": [new.cidr()] },
+            "old": { "conf": [conf_path(Network::Old)], "cidrs": [old.cidr()], "secondary": "works" },
+            "new": { "conf": [conf_path(Network::New)], "cidrs": [new.cidr()], "secondary": "works" },
         },
         "attach": "old",
         "unrecorded": "old",

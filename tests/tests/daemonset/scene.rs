@@ -140,7 +140,7 @@ impl Scene {
 /// The ConfigMap that brings pods to a phase of the node's two networks; everything else of it is the example's.
 pub(crate) fn settings(attach: &str) -> Result<BTreeMap<String, String>> {
     let mut all = manifest::settings()?;
-    let conf = |file: &str| json!({ "conf": [format!("{CONF_DIR}/{file}.conflist")] });
+    let conf = |file: &str| json!({ "conf": [format!("{CONF_DIR}/{file}.conflist")], "secondary": "works" });
     let policy = json!({
         "version": 1,
         "networks": { "old": conf("10-old"), "new": conf("20-new") },

@@ -85,6 +85,7 @@ impl Player {
                 "conf": [format!("{}/10-{}.conflist", lab::crossfade::CONF_DIR, overlay.name)],
                 "cidrs": [overlay.cidr()],
                 "ready": [{ "file": agent(network) }],
+                "secondary": "works",
             })
         };
         let more = json!({
