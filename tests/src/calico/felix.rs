@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -81,7 +82,7 @@ pub struct State {
 pub struct Felix {
     spec: Spec,
     node: Option<u32>,
-    child: Child,
+    child: Mutex<Child>,
     stderr: fs::File,
 }
 
@@ -102,7 +103,7 @@ impl Felix {
             fs::remove_file(&spec.state).context("remove a predecessor's state")?;
         }
         let child = command.spawn().with_context(|| format!("start {}", program.display()))?;
-        let mut felix = Self { spec, node, child, stderr };
+        let felix = Self { spec, node, child: Mutex::new(child), stderr };
         felix.reach(1)?;
         Ok(felix)
     }
@@ -120,7 +121,7 @@ impl Felix {
     ///
     /// # Errors
     /// It has ended, or passes take far too long.
-    pub fn wait_passes(&mut self, passes: u64) -> Result<State> {
+    pub fn wait_passes(&self, passes: u64) -> Result<State> {
         // One may be under way that has read the datastore already.
         let target = self.state()?.passes + passes + 1;
         self.reach(target)
@@ -136,10 +137,11 @@ impl Felix {
         Ok(())
     }
 
-    fn reach(&mut self, passes: u64) -> Result<State> {
+    fn reach(&self, passes: u64) -> Result<State> {
         let what = format!("pass {passes} of {}", self.spec.nodename);
         deadline::until(&what, PATIENCE, || {
-            if let Some(status) = self.child.try_wait().context("look at felix")? {
+            let ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
+            if let Some(status) = ended.context("look at felix")? {
                 bail!("felix has ended with {status}: {}", self.said());
             }
             let state = if self.spec.state.exists() { self.state()? } else { State::default() };
@@ -154,8 +156,9 @@ impl Felix {
     }
 
     fn end(&mut self) {
-        let _ended_already = self.child.kill();
-        let _reaped_already = self.child.wait();
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ended_already = child.kill();
+        let _reaped_already = child.wait();
     }
 }
 

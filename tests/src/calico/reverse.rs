@@ -18,8 +18,8 @@ pub(super) fn check_all(prefix: &str) -> Result<()> {
     for program in ["iptables", "ip6tables"] {
         let line = |verb| [&["-w", "-t", "raw", verb][..], &rule].concat();
         // A predecessor's is still there.
-        if run(program, &line("-C"), "").is_err() {
-            run(program, &line("-A"), "")?;
+        if run(program, &line("-C")).is_err() {
+            run(program, &line("-A"))?;
         }
     }
     Ok(())

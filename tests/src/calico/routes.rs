@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// `proto` of felix's routes.
@@ -25,17 +25,30 @@ pub(super) type Wanted = BTreeMap<String, BTreeSet<IpAddr>>;
 /// What the kernel refuses, once all other changes are made.
 pub(super) fn converge(wanted: &Wanted) -> Result<()> {
     for (family, is_ipv4) in [("-4", true), ("-6", false)] {
-        let listed = run("ip", &["-Numeric", "-json", family, "route", "show", "table", "main"], "")?;
+        let listed = run("ip", &["-Numeric", "-json", family, "route", "show", "table", "main"])?;
         let routes: Vec<Value> = match listed.trim() {
             "" => Vec::new(),
             text => serde_json::from_str(text).with_context(|| format!("routes: {text}"))?,
         };
         let changes = changes(wanted, &routes, is_ipv4)?;
         if !changes.is_empty() {
-            run("ip", &[family, "-force", "-batch", "-"], &changes)?;
+            apply(family, &changes)?;
         }
     }
     Ok(())
+}
+
+/// Interfaces go whenever they like, with their routes; the next pass knows.
+const GONE: [&str; 3] = ["Cannot find device", "RTNETLINK answers: No such process", "Command failed"];
+
+fn apply(family: &str, changes: &str) -> Result<()> {
+    let outcome = output("ip", &[family, "-force", "-batch", "-"], changes)?;
+    let stderr = String::from_utf8_lossy(&outcome.stderr);
+    let mut troubles = stderr.lines().filter(|line| !GONE.iter().any(|gone| line.starts_with(gone)));
+    match troubles.next() {
+        Some(trouble) => bail!("ip {family}: {trouble}: one of {changes}"),
+        None => Ok(()),
+    }
 }
 
 /// Drops what is for an address of the node's that no pod has.
@@ -44,7 +57,7 @@ pub(super) fn converge(wanted: &Wanted) -> Result<()> {
 /// What the kernel refuses.
 pub(super) fn blackhole(block: &str) -> Result<()> {
     let family = if block.contains(':') { "-6" } else { "-4" };
-    run("ip", &[family, "route", "replace", "blackhole", block, "proto", PROTOCOL], "").map(drop)
+    run("ip", &[family, "route", "replace", "blackhole", block, "proto", PROTOCOL]).map(drop)
 }
 
 /// Lines for `ip -batch`.
@@ -81,7 +94,14 @@ fn changes(wanted: &Wanted, routes: &[Value], is_ipv4: bool) -> Result<String> {
 ///
 /// # Errors
 /// It fails; its stderr.
-pub(super) fn run(program: &str, arguments: &[&str], stdin: &str) -> Result<String> {
+pub(super) fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = output(program, arguments, "")?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), stderr.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn output(program: &str, arguments: &[&str], stdin: &str) -> Result<Output> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -90,8 +110,5 @@ pub(super) fn run(program: &str, arguments: &[&str], stdin: &str) -> Result<Stri
         .spawn()
         .with_context(|| format!("start {program}"))?;
     child.stdin.take().context("stdin")?.write_all(stdin.as_bytes()).context("write to stdin")?;
-    let output = child.wait_with_output().with_context(|| format!("wait for {program}"))?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {}: {} {}", arguments.join(" "), stderr.trim(), stdin.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    child.wait_with_output().with_context(|| format!("wait for {program}"))
 }

@@ -1,9 +1,11 @@
 //! Both-mode on the wire: two networks in one pod, by the release shim and real plugins, judged by packets.
 
 mod attachment;
+mod calico;
 mod capture;
 mod checks;
 mod company;
+mod dwell;
 mod echo;
 mod hostport;
 mod interference;
@@ -39,7 +41,20 @@ fn trials() -> Vec<Trial> {
     let cases = matrix::cases().into_iter().enumerate();
     let matrix =
         cases.map(|(number, case)| trial(&case.name(), NEEDS, move || case.run(&format!("m{number}"))));
-    matrix.chain(pairs()).chain(roles()).chain(single()).collect()
+    matrix.chain(dwelling()).chain(pairs()).chain(roles()).chain(single()).collect()
+}
+
+/// What stays for several passes of Calico's agents.
+fn dwelling() -> Vec<Trial> {
+    let cases = dwell::cases().into_iter().enumerate();
+    let cases = cases.map(|(number, case)| {
+        trial(&dwell::name(&case), NEEDS, move || dwell::several_passes(case, &format!("d{number}")))
+    });
+    let phases = dwell::phases().into_iter().enumerate().map(|(number, (kinds, followed))| {
+        let name = format!("dwell::in_every_phase::old-{}_new-{}", kinds[0].name(), kinds[1].name());
+        trial(&name, NEEDS, move || dwell::in_every_phase(kinds, followed, &format!("p{number}")))
+    });
+    cases.chain(phases).collect()
 }
 
 /// What every pair of kinds goes through.
