@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::attachment::Attachment;
 use crate::echo::{Protocol, ask};
@@ -86,31 +87,86 @@ fn known_by_the_primary(world: &World, case: &Case, pod: &Attachment) -> Result<
     Ok(())
 }
 
-/// Old and new network of a node that goes through its phases, and which one is followed.
-pub(crate) fn phases() -> Vec<([Kind; 2], Side)> {
+/// How a node gets from the old network to the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Through all four phases; each network is the second one at times.
+    Double,
+    /// Through those in which Calico is never the second one.
+    Bridge,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Double => "double",
+            Self::Bridge => "bridge",
+        }
+    }
+
+    fn phases(self, followed: Side) -> &'static [&'static str] {
+        match (self, followed) {
+            (Self::Double, _) => &["old", "both-old", "both-new", "new"],
+            (Self::Bridge, Side::Old) => &["old", "both-old", "new"],
+            (Self::Bridge, Side::New) => &["old", "both-new", "new"],
+        }
+    }
+}
+
+/// A node that goes through its phases.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Migration {
+    kinds: [Kind; 2],
+    followed: Side,
+    way: Way,
+}
+
+/// Calico leaves, or comes, either way.
+pub(crate) fn migrations() -> Vec<Migration> {
     use Kind::{Bridge, Calico, Ptp};
-    vec![
+    let pairs = [
         ([Calico, Bridge], Side::Old),
         ([Calico, Ptp], Side::Old),
         ([Bridge, Calico], Side::New),
         ([Ptp, Calico], Side::New),
-    ]
+    ];
+    let ways = [Way::Double, Way::Bridge].into_iter();
+    ways.flat_map(|way| pairs.map(|(kinds, followed)| Migration { kinds, followed, way })).collect()
 }
 
-/// Pods of all four phases side by side, seen several times after each: everybody reaches everybody, on every address.
-pub(crate) fn in_every_phase(kinds: [Kind; 2], followed: Side, id: &str) -> Result<()> {
+impl Migration {
+    /// `dwell::in_every_phase::double::old-calico_new-ptp`.
+    pub(crate) fn name(&self) -> String {
+        let [old, new] = self.kinds.map(Kind::name);
+        format!("dwell::in_every_phase::{}::old-{old}_new-{new}", self.way.name())
+    }
+
+    fn policy(&self, case: &Case, pod: &Attachment, phase: &str) -> Value {
+        let mut policy = case.policy(pod);
+        if !phase.starts_with("both") {
+            policy["attach"] = phase.into();
+        }
+        if let (Way::Bridge, Some(network)) =
+            (self.way, policy["networks"][self.followed.name()].as_object_mut())
+        {
+            // Nothing is asked of it as the second network.
+            network.remove("secondary");
+        }
+        policy
+    }
+}
+
+/// Pods of all phases side by side, seen several times after each: everybody reaches everybody, on every address.
+pub(crate) fn in_every_phase(migration: Migration, id: &str) -> Result<()> {
     let world = world()?;
+    let Migration { kinds, followed, way } = migration;
     let mut pods: Vec<Attachment> = Vec::new();
-    for phase in ["old", "both-old", "both-new", "new"] {
+    for phase in way.phases(followed) {
         let primary = if phase.ends_with("old") { Side::Old } else { Side::New };
         let case = Case { primary, owner: primary, followed: Some(followed), ..Case::of(kinds) };
         let name = format!("{id}-{phase}");
         let mut pod = case.pod(world, &name, Space::pod(&name)?)?;
-        if !phase.starts_with("both") {
-            let mut policy = case.policy(&pod);
-            policy["attach"] = phase.into();
-            pod.write_policy(&policy)?;
-        }
+        pod.write_policy(&migration.policy(&case, &pod, phase))?;
         let reply = pod.add(world).with_context(|| format!("phase {phase}"))?;
         world.calico.publish(&pod, &reply)?;
         pod.respond()?;

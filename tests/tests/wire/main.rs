@@ -50,11 +50,10 @@ fn dwelling() -> Vec<Trial> {
     let cases = cases.map(|(number, case)| {
         trial(&dwell::name(&case), NEEDS, move || dwell::several_passes(case, &format!("d{number}")))
     });
-    let phases = dwell::phases().into_iter().enumerate().map(|(number, (kinds, followed))| {
-        let name = format!("dwell::in_every_phase::old-{}_new-{}", kinds[0].name(), kinds[1].name());
-        trial(&name, NEEDS, move || dwell::in_every_phase(kinds, followed, &format!("p{number}")))
+    let migrations = dwell::migrations().into_iter().enumerate().map(|(number, migration)| {
+        trial(&migration.name(), NEEDS, move || dwell::in_every_phase(migration, &format!("p{number}")))
     });
-    cases.chain(phases).collect()
+    cases.chain(migrations).collect()
 }
 
 /// What every pair of kinds goes through.
