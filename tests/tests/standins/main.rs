@@ -7,6 +7,7 @@ mod crate_cni;
 mod felix;
 mod handle;
 mod health;
+mod node;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ mod dwell;
 mod echo;
 mod hostport;
 mod interference;
+mod links;
 mod matrix;
 mod packets;
 mod remains;
