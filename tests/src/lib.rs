@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod bench;
 pub mod boot;
+pub mod calico;
 pub mod caller;
 pub mod case;
 pub mod containerd;

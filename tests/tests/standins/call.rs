@@ -17,6 +17,8 @@ pub(crate) struct Answer {
     pub(crate) ok: bool,
     /// Its stdout.
     pub(crate) stdout: Vec<u8>,
+    /// Its stderr.
+    pub(crate) stderr: String,
 }
 
 impl Answer {
@@ -47,6 +49,11 @@ pub(crate) struct Caller {
 impl Caller {
     /// Calls the plugin for `eth0`.
     pub(crate) fn call(&self, verb: &str, conf: &Value) -> Result<Answer> {
+        self.call_for("eth0", verb, conf)
+    }
+
+    /// Calls the plugin for an interface.
+    pub(crate) fn call_for(&self, ifname: &str, verb: &str, conf: &Value) -> Result<Answer> {
         let program = lab::dist::lab_bin(self.plugin)?;
         let mut child = Command::new(&program)
             .env_clear()
@@ -54,24 +61,31 @@ impl Caller {
             .env("CNI_COMMAND", verb)
             .env("CNI_CONTAINERID", &self.id)
             .env("CNI_NETNS", &self.netns)
-            .env("CNI_IFNAME", "eth0")
+            .env("CNI_IFNAME", ifname)
             .env("CNI_ARGS", &self.args)
             .env("CNI_PATH", PLUGINS)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
         let stdin = child.stdin.take().context("a plugin's stdin")?;
         { stdin }.write_all(conf.to_string().as_bytes()).context("write the conf")?;
         let output = child.wait_with_output().context("wait for a plugin")?;
-        Ok(Answer { ok: output.status.success(), stdout: output.stdout })
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ok(Answer { ok: output.status.success(), stdout: output.stdout, stderr })
     }
 
     /// Calls the plugin and expects it to succeed.
     pub(crate) fn succeed(&self, verb: &str, conf: &Value) -> Result<Answer> {
-        let answer = self.call(verb, conf)?;
+        self.succeed_for("eth0", verb, conf)
+    }
+
+    /// Calls the plugin for an interface and expects it to succeed.
+    pub(crate) fn succeed_for(&self, ifname: &str, verb: &str, conf: &Value) -> Result<Answer> {
+        let answer = self.call_for(ifname, verb, conf)?;
         let said = String::from_utf8_lossy(&answer.stdout);
-        ensure!(answer.ok, "{verb} failed: {said}");
+        ensure!(answer.ok, "{verb} failed: {said} {}", answer.stderr);
         Ok(answer)
     }
 }

@@ -4,7 +4,10 @@ mod agents;
 mod calico;
 mod call;
 mod crate_cni;
+mod felix;
+mod handle;
 mod health;
+mod node;
 
 use std::process::ExitCode;
 
@@ -30,13 +33,23 @@ fn main() -> Result<ExitCode> {
         ("socket_answers_in_every_way", health::socket_answers_in_every_way),
         ("page_answers_in_every_way", health::page_answers_in_every_way),
     ];
-    let plugins: [(&str, Case); 9] = [
+    let plugins: [(&str, Case); 19] = [
         ("calico_pods_reach_each_other", calico::pods_reach_each_other),
         ("calico_pod_looks_like_one", calico::pod_looks_like_one),
         ("calico_answers_in_the_callers_version", calico::answers_in_the_callers_version),
         ("calico_fails_on_an_existing_default", calico::fails_on_an_existing_default),
         ("calico_del_can_be_repeated", calico::del_can_be_repeated),
-        ("calico_check_notices_what_is_gone", calico::check_notices_what_is_gone),
+        ("calico_check_is_empty", calico::check_is_empty),
+        ("calico_names_the_pod_where_it_is_told_to", calico::names_the_pod_where_it_is_told_to),
+        ("calico_del_goes_by_the_handle", handle::del_goes_by_the_handle),
+        ("calico_second_interface_destroys_the_first", handle::second_interface_destroys_the_first),
+        ("calico_needs_its_datastore", handle::needs_its_datastore),
+        ("felix_keeps_a_pod_of_its_own", felix::keeps_a_pod_of_its_own),
+        ("felix_cuts_off_a_second_network", felix::cuts_off_a_second_network),
+        ("felix_lets_a_host_route_live", felix::lets_a_host_route_live),
+        ("felix_takes_the_primarys_way", felix::takes_the_primarys_way),
+        ("felix_collects_leaks_after_a_grace", felix::collects_leaks_after_a_grace),
+        ("felix_tells_of_trouble_and_goes_on", felix::tells_of_trouble_and_goes_on),
         ("crate_plugin_keeps_its_leases", crate_cni::keeps_its_leases),
         ("crate_plugin_makes_a_veth", crate_cni::makes_a_veth),
         ("crate_plugin_has_the_crates_limits", crate_cni::has_the_crates_limits),

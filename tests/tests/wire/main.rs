@@ -1,12 +1,15 @@
 //! Both-mode on the wire: two networks in one pod, by the release shim and real plugins, judged by packets.
 
 mod attachment;
+mod calico;
 mod capture;
 mod checks;
 mod company;
+mod dwell;
 mod echo;
 mod hostport;
 mod interference;
+mod links;
 mod matrix;
 mod packets;
 mod remains;
@@ -39,7 +42,19 @@ fn trials() -> Vec<Trial> {
     let cases = matrix::cases().into_iter().enumerate();
     let matrix =
         cases.map(|(number, case)| trial(&case.name(), NEEDS, move || case.run(&format!("m{number}"))));
-    matrix.chain(pairs()).chain(roles()).chain(single()).collect()
+    matrix.chain(dwelling()).chain(pairs()).chain(roles()).chain(single()).collect()
+}
+
+/// What stays for several passes of Calico's agents.
+fn dwelling() -> Vec<Trial> {
+    let cases = dwell::cases().into_iter().enumerate();
+    let cases = cases.map(|(number, case)| {
+        trial(&dwell::name(&case), NEEDS, move || dwell::several_passes(case, &format!("d{number}")))
+    });
+    let migrations = dwell::migrations().into_iter().enumerate().map(|(number, migration)| {
+        trial(&migration.name(), NEEDS, move || dwell::in_every_phase(migration, &format!("p{number}")))
+    });
+    cases.chain(migrations).collect()
 }
 
 /// What every pair of kinds goes through.

@@ -21,6 +21,8 @@ pub(crate) struct Case {
     pub(crate) leave: Leave,
     /// Name of the secondary's interface.
     pub(crate) secondary: &'static str,
+    /// The Calico network whose agents know the pod; such a network may only be the second one with a host route.
+    pub(crate) followed: Option<Side>,
 }
 
 const FAMILIES: [[Families; 2]; 7] = [
@@ -63,17 +65,22 @@ impl Case {
             owner: Side::New,
             leave: Leave::Orderly,
             secondary: "net1",
+            followed: None,
         }
     }
 
-    /// `old-ptp-v4_new-bridge-dual::primary_old::default_new::leaves_orderly`.
+    /// `matrix::old-ptp-v4_new-bridge-dual::primary_old::default_new::leaves_orderly`.
     pub(crate) fn name(&self) -> String {
+        format!("matrix::{}::leaves_{}", self.roles(), self.leave.name())
+    }
+
+    /// `old-ptp-v4_new-bridge-dual::primary_old::default_new`.
+    pub(crate) fn roles(&self) -> String {
         let side = |side: Side| {
             format!("{}-{}-{}", side.name(), self.network(side).kind.name(), self.families_of(side))
         };
         let (primary, owner) = (self.primary.name(), self.owner.name());
-        let roles = format!("primary_{primary}::default_{owner}::leaves_{}", self.leave.name());
-        format!("matrix::{}_{}::{roles}", side(Side::Old), side(Side::New))
+        format!("{}_{}::primary_{primary}::default_{owner}", side(Side::Old), side(Side::New))
     }
 
     pub(crate) fn network(&self, side: Side) -> Network {
@@ -96,19 +103,26 @@ impl Case {
 
     pub(crate) fn policy(&self, pod: &Attachment) -> Value {
         let network = |side| json!({"conf": [pod.conf_path(side)], "cidrs": self.network(side).cidrs()});
-        json!({
+        let mut policy = json!({
             "version": 1,
             "networks": {"old": network(Side::Old), "new": network(Side::New)},
             "attach": "both",
             "both": {"primary": self.primary.name(), "defaultRoute": self.owner.name()},
-        })
+        });
+        if let Some(side) = self.followed {
+            policy["networks"][side.name()]["secondary"] = json!("hostRoute");
+        }
+        policy
     }
 
     /// A pod of this case in `space`, about to be attached.
     pub(crate) fn pod(&self, world: &World, id: &str, space: Space) -> Result<Attachment> {
         let pod = Attachment::new(world, id, space)?;
         for side in Side::BOTH {
-            let conf = self.network(side).conflist(1, self.families_of(side), &world.leases[0]);
+            let mut conf = self.network(side).conflist(1, self.families_of(side), &world.leases[0]);
+            if self.followed == Some(side) {
+                world.calico.follow(&mut conf, side, 1);
+            }
             pod.write_conf(side, &conf)?;
         }
         pod.write_policy(&self.policy(&pod))?;

@@ -97,6 +97,11 @@ fn nothing_outside(world: &World, pod: &Attachment, host_ends: &[u64]) -> Result
             let left = |route: &&Value| route["dst"] == address.to_string().as_str();
             ensure!(!routes.iter().any(|route| left(&route)), "the node has a route to {address}");
         }
+        let rules = world.node.list(&format!("{family} rule show"))?;
+        for address in pod.addresses().iter().map(ToString::to_string) {
+            let left = |rule: &Value| ["src", "dst"].iter().any(|key| rule[*key] == address.as_str());
+            ensure!(!rules.iter().any(left), "the node has a rule for {address}: {rules:?}");
+        }
     }
     let leases = leases(world, pod)?;
     ensure!(leases.is_empty(), "leases are left: {leases:?}");

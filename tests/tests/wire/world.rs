@@ -12,10 +12,9 @@
 //!
 //! Reverse-path checks are strict in the pods and where the nodes hear pods, as Calico's agent sets them. They are off on
 //! the wire and on the overlays: what goes from one network to the other comes back by another device than it left by,
-//! with or without us.
+//! with or without us. Calico's agents run on both nodes, a pair for each side, and follow the pods that are theirs.
 
 use std::fmt;
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -26,7 +25,9 @@ use lab::scratch::Scratch;
 use serde_json::{Value, json};
 
 use crate::attachment::Attachment;
+use crate::calico::Calico;
 use crate::echo::Responder;
+use crate::links::{node_links, outside_links};
 use crate::space::Space;
 
 /// Where Debian's package puts the standard plugins.
@@ -142,13 +143,18 @@ impl Network {
         [format!("10.{number}.0.0/16"), format!("fd00:{number}::/32")]
     }
 
+    /// What the host's end of each pod of a Calico begins with.
+    pub(crate) fn host_prefix(self) -> String {
+        format!("{}cali", self.side.name())
+    }
+
     /// Whether an address is one of it.
     pub(crate) fn owns(self, address: IpAddr) -> bool {
         let cidrs = self.cidrs().map(|cidr| cidr.parse::<ipnetwork::IpNetwork>());
         cidrs.into_iter().flatten().any(|cidr| cidr.contains(address))
     }
 
-    fn subnets(self, node: u8) -> [String; 2] {
+    pub(crate) fn subnets(self, node: u8) -> [String; 2] {
         let number = self.number();
         [format!("10.{number}.{node}.0/24"), format!("fd00:{number}:{node}::/64")]
     }
@@ -186,7 +192,10 @@ impl Network {
             }
             Kind::Ptp => {}
             // Two Calicos on one node would both call the host's end of a pod the same.
-            Kind::Calico => plugin["hostPrefix"] = json!(format!("{}cali", self.side.name())),
+            Kind::Calico => {
+                plugin["hostPrefix"] = json!(self.host_prefix());
+                plugin["podInResult"] = json!(true);
+            }
         }
         json!({"cniVersion": "1.0.0", "name": format!("{}-{families}", self.name()), "plugins": [plugin]})
     }
@@ -211,6 +220,8 @@ pub(crate) struct World {
     /// The far node, for peers of the networks alone.
     far: Space,
     pub(crate) leases: [Scratch; 2],
+    /// What follows the statuses of pods.
+    pub(crate) calico: Calico,
     programs: Scratch,
     shim: PathBuf,
     _responders: Vec<Responder>,
@@ -261,6 +272,7 @@ impl World {
         ];
         let leases = [Scratch::new("leases1")?, Scratch::new("leases2")?];
         let mut world = Self {
+            calico: Calico::start([fabric.node(1), fabric.node(2)])?,
             node,
             outside,
             peers: Vec::new(),
@@ -312,55 +324,20 @@ impl Peer {
         let id = format!("{prefix}peer-{}-{node}", network.name());
         let mut pod = Attachment::new(world, &id, Space::pod(&id)?)?;
         pod.node = node;
-        let conf = network.conflist(node, Families::Dual, &world.leases[usize::from(node) - 1]);
+        let mut conf = network.conflist(node, Families::Dual, &world.leases[usize::from(node) - 1]);
+        if network.kind == Kind::Calico {
+            world.calico.follow(&mut conf, network.side, node);
+        }
         pod.write_conf(network.side, &conf)?;
         pod.write_policy(&json!({
             "version": 1,
             "networks": {network.side.name(): {"conf": [pod.conf_path(network.side)], "cidrs": network.cidrs()}},
             "attach": network.side.name(),
         }))?;
-        pod.add(world).with_context(|| format!("pod of {} on node {node}", network.name()))?;
+        let reply = pod.add(world).with_context(|| format!("pod of {} on node {node}", network.name()))?;
+        world.calico.publish(&pod, &reply)?;
         ensure!(pod.addresses().len() == 2, "{id} has addresses {:?}", pod.addresses());
         pod.respond()?;
         Ok(Self { network, node, pod })
     }
-}
-
-/// The overlays and the wire of node 1 or 2, as `ip` commands.
-fn node_links(node: u8) -> Result<String> {
-    let peer = 3 - node;
-    let mut batch = format!(
-        "addr add 2001:db8:1::{node}/64 dev eth0 nodad\n\
-         route add default via 192.0.2.3\nroute add default via 2001:db8:1::3\n"
-    );
-    for (vni, side) in Side::BOTH.into_iter().enumerate() {
-        let device = format!("vx-{}", side.name());
-        writeln!(
-            batch,
-            "link add {device} mtu 1450 type vxlan id {0} dstport 847{0} local 192.0.2.{node} remote 192.0.2.{peer}\n\
-             addr add 10.9{0}.0.{node}/24 dev {device}\naddr add fd00:9{0}::{node}/64 dev {device}\n\
-             link set {device} up",
-            vni + 1
-        )?;
-        for network in Network::all().filter(|network| network.side == side) {
-            let [v4, v6] = network.subnets(peer);
-            writeln!(batch, "route add {v4} via 10.9{}.0.{peer}", vni + 1)?;
-            writeln!(batch, "route add {v6} via fd00:9{}::{peer}", vni + 1)?;
-        }
-    }
-    Ok(batch)
-}
-
-fn outside_links() -> Result<String> {
-    let mut batch = "addr add 2001:db8:1::3/64 dev eth0 nodad\n".to_owned();
-    for address in OUTSIDE {
-        // Also without a duplicate check, an IPv6 address is only usable in a moment, unless it says so.
-        let nodad = if address.contains(':') { "nodad" } else { "" };
-        writeln!(batch, "addr add {address} dev lo {nodad}")?;
-    }
-    for (node, network) in [1, 2].into_iter().flat_map(|node| Network::all().map(move |net| (node, net))) {
-        let [v4, v6] = network.subnets(node);
-        writeln!(batch, "route add {v4} via 192.0.2.{node}\nroute add {v6} via 2001:db8:1::{node}")?;
-    }
-    Ok(batch)
 }

@@ -29,9 +29,17 @@ pub(crate) struct Conf {
     /// Whether the result's interface has the pod's MAC address and netns.
     #[serde(default)]
     pub(crate) sandbox_in_result: bool,
+    /// Whether the result names the pod's interface, beside the host's end, and has the addresses on it.
+    #[serde(default)]
+    pub(crate) pod_in_result: bool,
     /// Begins the name of every host end.
     #[serde(default = "cali")]
     pub(crate) host_prefix: String,
+    /// Where pods and addresses are registered; nowhere if absent.
+    pub(crate) datastore: Option<PathBuf>,
+    /// The node's name there.
+    #[serde(default)]
+    pub(crate) nodename: String,
 }
 
 fn cali() -> String {
@@ -44,6 +52,13 @@ pub(crate) struct Ipam {
     /// Name of a plugin.
     #[serde(rename = "type")]
     pub(crate) plugin: String,
+    /// Where host-local keeps its stores.
+    #[serde(rename = "dataDir", default = "host_locals_own")]
+    pub(crate) data_dir: PathBuf,
+}
+
+fn host_locals_own() -> PathBuf {
+    "/var/lib/cni/networks".into()
 }
 
 /// What becomes of a pod that has a default route already.
@@ -70,7 +85,8 @@ pub(crate) struct Call {
     pub(crate) netns: Option<PathBuf>,
     /// Where plugins are.
     pub(crate) path: Vec<PathBuf>,
-    container_id: String,
+    /// The sandbox.
+    pub(crate) container_id: String,
     args: String,
 }
 
@@ -93,17 +109,27 @@ impl Call {
         })
     }
 
-    /// Name of the host's end: the prefix and as many digits as fit an interface's name (of `cali`: eleven) of a hash of
-    /// namespace and name of the pod, or, of no Kubernetes pod, of the container's id. A pod that comes back under its
-    /// name has the same one, as with Calico.
-    pub(crate) fn host_end(&self) -> String {
+    /// Where host-local keeps this network's leases; none if nobody gives addresses.
+    pub(crate) fn store(&self) -> Option<PathBuf> {
+        Some(self.conf.ipam.as_ref()?.data_dir.join(&self.conf.name))
+    }
+
+    /// Namespace and name of the Kubernetes pod; none if it is no such pod.
+    pub(crate) fn pod(&self) -> Option<(&str, &str)> {
         let arg = |key: &str| {
             let mut pairs = self.args.split(';').filter_map(|pair| pair.split_once('='));
             pairs.find(|(name, _)| *name == key).map(|(_, value)| value)
         };
-        let workload = match (arg("K8S_POD_NAMESPACE"), arg("K8S_POD_NAME")) {
-            (Some(namespace), Some(pod)) => format!("{namespace}.{pod}"),
-            _ => self.container_id.clone(),
+        Some((arg("K8S_POD_NAMESPACE")?, arg("K8S_POD_NAME")?))
+    }
+
+    /// Name of the host's end: the prefix and as many digits as fit an interface's name (of `cali`: eleven) of a hash of
+    /// namespace and name of the pod, or, of no Kubernetes pod, of the container's id. A pod that comes back under its
+    /// name has the same one, and so has its second interface, as with Calico.
+    pub(crate) fn host_end(&self) -> String {
+        let workload = match self.pod() {
+            Some((namespace, pod)) => format!("{namespace}.{pod}"),
+            None => self.container_id.clone(),
         };
         let digest = Sha256::digest(workload);
         let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();

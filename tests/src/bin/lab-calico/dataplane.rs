@@ -29,7 +29,7 @@ pub(crate) fn attach(call: &Call, addresses: &[IpAddr]) -> Result<String> {
     let netns = call.netns.as_deref().context("ADD without CNI_NETNS")?;
     let (host, pod) = (call.host_end(), call.ifname.as_str());
     if output("-oneline link show type veth")?.contains(&host) {
-        // The last sandbox of the same pod.
+        // The last sandbox of the same pod, or another interface of this one.
         ip(&format!("link delete {host}"))?;
     }
     let mtu = call.conf.mtu.map(|mtu| format!("mtu {mtu} ")).unwrap_or_default();
@@ -67,22 +67,6 @@ pub(crate) fn clean(call: &Call) -> Result<()> {
         Err(error) if error.downcast_ref::<Errno>() == Some(&Errno::EINVAL) => Ok(()),
         outcome => outcome,
     }
-}
-
-/// Whether everything [`attach`] made is still there.
-///
-/// # Errors
-/// Names what is missing.
-pub(crate) fn check(call: &Call) -> Result<()> {
-    let netns = call.netns.as_deref().context("CHECK without CNI_NETNS")?;
-    let (host, pod) = (call.host_end(), &call.ifname);
-    ip(&format!("link show {host}")).context("the host's end")?;
-    inside(netns, || {
-        ip(&format!("link show {pod}")).context("the pod's end")?;
-        let shown = output(&format!("-oneline address show dev {pod} scope global"))?;
-        ensure!(!shown.trim().is_empty(), "{pod} has no address");
-        Ok(())
-    })
 }
 
 /// Inside the pod: routes before addresses, as Calico does, so that a default route of another network is hit first.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use lab::calico::leases;
 use serde_json::Value;
 
 use crate::conf::{Call, Failure};
@@ -21,20 +22,17 @@ pub(crate) fn allocate(call: &Call) -> Result<Vec<IpAddr>, Failure> {
     Ok(addresses(&reply)?)
 }
 
-/// Gives them back. Not an error if there are none.
+/// Gives back what the container has of this network, whatever its interface. Not an error if there is nothing.
 ///
 /// # Errors
 /// The plugin's own.
 pub(crate) fn release(call: &Call) -> Result<(), Failure> {
-    run(call, "DEL").map(drop)
-}
-
-/// Whether they are still the pod's.
-///
-/// # Errors
-/// The plugin's own.
-pub(crate) fn check(call: &Call) -> Result<(), Failure> {
-    run(call, "CHECK").map(drop)
+    run(call, "DEL")?;
+    // host-local goes by the interface as well, Calico by `NETWORKNAME.CONTAINERID`.
+    if let Some(store) = call.store() {
+        leases::release(&store, &call.container_id)?;
+    }
+    Ok(())
 }
 
 fn given(call: &Call) -> Result<Vec<IpAddr>> {

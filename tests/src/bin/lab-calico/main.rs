@@ -13,19 +13,24 @@
 //! - `existingDefault`: `fail` (default, "file exists", as Calico does) or `keep`, if the pod has a default route already.
 //! - `sandboxInResult`: `true` as newer releases do: the interface entry, which has the *host* end's name, gets the pod's
 //!   MAC address and netns. Absent: the name alone.
+//! - `podInResult`: `true` as release 3.31 does: the host's end by its name alone, then the pod's interface, which the addresses name.
 //! - `hostPrefix`: begins the name of the host end; `cali` if absent. Only so can two stand-ins serve one pod: real Calico
 //!   names the end by the pod alone.
+//! - `datastore`: a directory, see `lab::calico`, in which pods and addresses are registered for `lab-felix`; and `nodename` with it.
+//!   Absent: nothing is registered, and whoever has an agent's view of the node has none of this plugin's pods.
 //!
-//! CHECK looks at what is there, and says `OK` on stdout, as Calico does.
+//! CHECK is empty, and says `OK` on stdout. DEL goes by network and container for the addresses, by pod and `eth0` for the
+//! endpoint, by netns and interface for the link. Both as measured with release 3.31.
 
 mod conf;
 mod dataplane;
 mod ipam;
+mod registry;
 
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use conf::{Call, Failure};
@@ -71,34 +76,31 @@ fn serve(stdin: &[u8]) -> Result<Answer, Failure> {
     match verb.as_str() {
         "ADD" => add(&call).map(Answer::Document),
         "DEL" => {
-            // In Calico's order: the interface first, then the address.
+            // In Calico's order: the endpoint, the interface, the addresses.
+            registry::forget_endpoint(&call)?;
             dataplane::clean(&call)?;
+            // Free in the datastore first: once the lease is gone, the next pod may have the address.
+            registry::forget_addresses(&call)?;
             ipam::release(&call)?;
             Ok(Answer::Nothing)
         }
-        "CHECK" => {
-            ipam::check(&call)?;
-            dataplane::check(&call)?;
-            Ok(Answer::Ok)
-        }
+        "CHECK" => Ok(Answer::Ok),
         other => Err(Failure::unknown_verb(other)),
     }
 }
 
 fn add(call: &Call) -> Result<Value, Failure> {
+    registry::reachable(call)?;
     let addresses = ipam::allocate(call)?;
-    let attached = dataplane::attach(call, &addresses).and_then(|mac| {
-        let entry = match (call.conf.sandbox_in_result, &call.netns) {
-            (true, Some(netns)) => json!({"name": call.host_end(), "mac": mac, "sandbox": netns}),
-            (true, None) => bail!("ADD without CNI_NETNS"),
-            (false, _) => json!({"name": call.host_end()}),
-        };
-        Ok(entry)
-    });
-    let interface = match attached {
-        Ok(interface) => interface,
+    let attached = registry::note_addresses(call, &addresses)
+        .and_then(|()| dataplane::attach(call, &addresses))
+        .and_then(|mac| registry::note_endpoint(call, &addresses).map(|()| mac))
+        .and_then(|mac| interfaces(call, &mac));
+    let interfaces = match attached {
+        Ok(interfaces) => interfaces,
         Err(error) => {
             // Calico releases the address and reports the first error, whatever comes of the release.
+            let _reported_already = registry::forget_addresses(call);
             let _reported_already = ipam::release(call);
             return Err(error.into());
         }
@@ -112,13 +114,27 @@ fn add(call: &Call) -> Result<Value, Failure> {
             if numbered {
                 ip["version"] = json!(if address.is_ipv4() { "4" } else { "6" });
             }
+            if call.conf.pod_in_result {
+                ip["interface"] = json!(1);
+            }
             ip
         })
         .collect();
     Ok(json!({
         "cniVersion": call.conf.cni_version,
-        "interfaces": [interface],
+        "interfaces": interfaces,
         "ips": ips,
         "dns": {},
     }))
+}
+
+/// `interfaces` of the result.
+fn interfaces(call: &Call, mac: &str) -> Result<Value> {
+    let netns = call.netns.as_deref().context("ADD without CNI_NETNS")?;
+    let host = json!({"name": call.host_end()});
+    Ok(match (call.conf.pod_in_result, call.conf.sandbox_in_result) {
+        (true, _) => json!([host, {"name": call.ifname, "mac": mac, "sandbox": netns}]),
+        (false, true) => json!([{"name": call.host_end(), "mac": mac, "sandbox": netns}]),
+        (false, false) => json!([host]),
+    })
 }

@@ -1,0 +1,20 @@
+//! One stand-in for Calico's agents on a node; see `lab::calico`.
+
+use anyhow::Result;
+use clap::Parser;
+use lab::calico::Spec;
+
+/// Follows a datastore of `lab-calico` and the statuses of its pods, in passes, until stdin ends.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Live in the mount and net namespace of this process.
+    #[arg(long)]
+    node: Option<u32>,
+    #[command(flatten)]
+    spec: Spec,
+}
+
+fn main() -> Result<()> {
+    let Arguments { node, spec } = Arguments::parse();
+    lab::calico::daemon::run(spec, node)
+}

@@ -1,0 +1,39 @@
+//! The check of the way back, for both families.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::routes::run;
+
+/// Drops what arrives from the pods' interfaces of this prefix and would go back by another one.
+///
+/// The kernel has a switch for it in IPv4 alone, so the firewall does it. It asks rules as well as routes.
+///
+/// # Errors
+/// What the kernel refuses.
+pub(super) fn check_all(prefix: &str) -> Result<()> {
+    let interfaces = format!("{prefix}+");
+    let rule = ["PREROUTING", "-i", &interfaces, "-m", "rpfilter", "--invert", "-j", "DROP"];
+    for program in ["iptables", "ip6tables"] {
+        let line = |verb| [&["-w", "-t", "raw", verb][..], &rule].concat();
+        // A predecessor's is still there.
+        if run(program, &line("-C")).is_err() {
+            run(program, &line("-A"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the kernel's switch of one interface, as felix does.
+///
+/// # Errors
+/// What the kernel refuses.
+pub(super) fn check(interface: &str) -> Result<()> {
+    let path = format!("/proc/sys/net/ipv4/conf/{interface}/rp_filter");
+    let is = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    if is.trim() != "1" {
+        fs::write(&path, "1").with_context(|| format!("write {path}"))?;
+    }
+    Ok(())
+}
