@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use shim::layout::Layout;
 use shim::policy::{Network, Policy, Probe, Side};
 
 use crate::bring::systemd;
 use crate::change::Change;
 use crate::cli::Install;
-use crate::install::InTheWay;
+use crate::install::{InTheWay, needed};
 use crate::places::{PROBED, Root, STATUS};
 use crate::switch;
 use crate::watch::document::{self, Seen};
@@ -39,24 +40,26 @@ pub struct Waiting {
 /// The networks of a policy that wait; `before` is the policy that pods get their networks by so far, where they get them by us.
 #[must_use]
 pub fn waiting(policy: &Policy, before: Option<&Policy>) -> Vec<Waiting> {
-    let file = |side: Side| Path::new(PROBED).join(side.as_str());
-    let waits = |side: Side, network: &Network| {
-        network.ready.iter().any(|probe| matches!(probe, Probe::File(path) if *path == file(side)))
-    };
-    let waited =
-        |side: Side| before.and_then(|before| before.network(side)).is_some_and(|one| waits(side, one));
-    policy
-        .networks()
-        .filter(|(side, network)| waits(*side, network))
-        .map(|(side, network)| Waiting {
+    let waited = |side: Side| before.is_some_and(|before| files(before).any(|(one, ..)| one == side));
+    files(policy)
+        .map(|(side, network, file)| Waiting {
             side,
             profile: network.profile.clone(),
-            file: file(side),
-            there: file(side).is_file(),
-            asked: probe::ask(network, &file(side)).all,
+            there: file.is_file(),
+            asked: probe::ask(network, &file).all,
             is_new: !waited(side),
+            file,
         })
         .collect()
+}
+
+/// The networks of a policy that wait, each with its file.
+fn files(policy: &Policy) -> impl Iterator<Item = (Side, &Network, PathBuf)> {
+    policy.networks().filter_map(|(side, network)| {
+        let file = Path::new(PROBED).join(side.as_str());
+        let is_it = |probe: &Probe| matches!(probe, Probe::File(path) if *path == file);
+        network.ready.iter().any(is_it).then_some((side, network, file))
+    })
 }
 
 /// Who keeps these files from now on.
@@ -90,6 +93,29 @@ impl Keeper {
     }
 }
 
+/// What is to be said of the policy that a flip writes: pods of a network that it attaches would wait, and nobody keeps the file. Of a
+/// tree, or of directories of somebody's own, nothing is known.
+#[must_use]
+pub fn unkept(layout: &Layout, policy: &Policy) -> Vec<String> {
+    let runs = matches!(document::read(Path::new(STATUS)), Seen::Fresh(_));
+    if runs || layout.run_dir != Layout::default().run_dir {
+        return Vec::new();
+    }
+    let needed = needed(policy);
+    let late = files(policy).filter(|(side, _, file)| needed.contains(side) && !file.is_file());
+    late.map(|(side, _, file)| {
+        format!("{}, and no watch runs here: systemctl start crossfade-watch", waits(side, &file))
+    })
+    .collect()
+}
+
+fn waits(side: Side, file: &Path) -> String {
+    format!(
+        "network {side}: its pods wait for {}, which watch keeps while the agent is ready",
+        file.display()
+    )
+}
+
 /// Holds what pods would wait for against what there is. The changes belong before the policy that names the files.
 pub(crate) fn decide(
     waiting: &[Waiting],
@@ -100,10 +126,7 @@ pub(crate) fn decide(
 ) -> Vec<Change> {
     let mut changes = Vec::new();
     for Waiting { side, profile, file, there, asked, is_new } in waiting {
-        let file_shown = file.display();
-        let waits = format!(
-            "network {side}: its pods wait for {file_shown}, which watch keeps while the agent is ready"
-        );
+        let waits = waits(*side, file);
         match keeper {
             Keeper::Nobody(why) if *is_new => way.found(format!("{waits}, and no watch runs here. {why}")),
             Keeper::Nobody(why) => notes.push(format!("{waits}, and no watch runs here. {why}")),
