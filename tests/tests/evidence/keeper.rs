@@ -12,7 +12,7 @@ use lab::fabric::Fabric;
 use lab::node::{Daemon, Node};
 use serde_json::{Value, json};
 
-use crate::{LIMIT, POLICY, said};
+use crate::{LIMIT, POLICY, bootstrap, said};
 
 const FILE: &str = "/run/crossfade/probe/old";
 const OURS: &str = "/etc/cni/net.d/01-crossfade.conflist";
@@ -32,7 +32,10 @@ impl Running {
         node.write(&conf, serde_json::to_vec_pretty(&old.conflist(1))?)?;
         let policy = json!({
             "version": 1,
-            "networks": { "old": { "profile": "calico", "conf": [conf] } },
+            "networks": {
+                "old": { "profile": "calico", "conf": [conf] },
+                "new": { "conf": [format!("{CONF_DIR}/20-new.conflist")] },
+            },
             "attach": "old",
         });
         node.write(POLICY, policy.to_string())?;
@@ -142,5 +145,11 @@ pub(crate) fn nothing_waits_for_a_file_that_nobody_keeps() -> Result<()> {
     running.until_kept(false)?;
     agent.leave(false)?;
     ensure!(watch.terminate()?.success(), "watch ended badly");
+    // Whoever flips now is told.
+    for (phase, warned) in [("new", false), ("both-old", true)] {
+        let (status, said) = bootstrap(running.node(), &["policy", "set", phase, "--runtime"])?;
+        let told = said.contains(FILE) && said.contains("systemctl start crossfade-watch");
+        ensure!(status == Some(0) && told == warned, "{phase}: {status:?} {said}");
+    }
     Ok(())
 }
