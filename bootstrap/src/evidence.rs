@@ -65,7 +65,7 @@ fn files(policy: &Policy) -> impl Iterator<Item = (Side, &Network, PathBuf)> {
 /// Who keeps these files from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keeper {
-    /// A `watch` that runs, or one of the pod that this is the first container of.
+    /// A `watch` that runs, one of the pod that this is the first container of, or one of the units that are brought.
     Watch,
     /// crossfade-watch.service, once it is started.
     Unit,
@@ -77,7 +77,8 @@ impl Keeper {
     /// Looks for one.
     #[must_use]
     pub fn find(root: &Root, wanted: &Install) -> Self {
-        if matches!(document::read(&root.at(STATUS)), Seen::Fresh(_)) || wanted.bring.is_some() {
+        let comes = wanted.bring.is_some() || wanted.units;
+        if comes || matches!(document::read(&root.at(STATUS)), Seen::Fresh(_)) {
             return Self::Watch;
         }
         let remedy = |why: String| Self::Nobody(format!("{why}, then run install again"));

@@ -126,7 +126,7 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
         ));
     }
     // Behind our conf: its unit wants that of boot, which would be the first to write it.
-    changes.extend((facts.keeper == Keeper::Unit && !wanted.units).then(systemd::start_watch));
+    changes.extend((facts.keeper == Keeper::Unit).then(systemd::start_watch));
     Ok(Decision { changes, notes })
 }
 

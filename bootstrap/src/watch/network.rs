@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::change::{Act, Change, Write};
-use crate::profile::{self, Proof};
+use crate::profile::{self, Profile, Proof};
 use shim::policy::Side;
 
 use super::facts::{Facts, NetworkFacts};
@@ -76,6 +76,10 @@ fn marker(facts: &Facts, network: &NetworkFacts) -> Vec<Change> {
     let change = match (&network.asked.ours, there.contains(&network.side)) {
         (Some(Ok(())), false) => evidence(path, &network.profile),
         (Some(Err(why)), true) => Change::remove(path, false, why),
+        // `install` writes it before the policy that waits for it.
+        (None, true) if profile::find(&network.profile).is_some_and(Profile::needs_watch) => {
+            return Vec::new();
+        }
         (None, true) => Change::remove(path, false, "the policy does not wait for it"),
         _ => return Vec::new(),
     };
