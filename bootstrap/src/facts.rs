@@ -18,6 +18,7 @@ use shim::trust;
 use crate::cache::Cache;
 use crate::cli::{Install, Mode};
 use crate::confdir::ConfDir;
+use crate::evidence::{self, Keeper, Waiting};
 use crate::places::Root;
 use crate::policy::completion::Completion;
 use crate::policy::secondary;
@@ -52,6 +53,10 @@ pub struct Facts {
     pub policy: Result<Policy, String>,
     /// The probes that its profiles know and it does not.
     pub completion: Option<Completion>,
+    /// Networks whose pods will wait for a file of `watch`.
+    pub waiting: Vec<Waiting>,
+    /// Who keeps these files.
+    pub keeper: Keeper,
     /// Its networks.
     pub networks: Vec<NetworkFacts>,
     /// Our network's name, if it was written once.
@@ -134,7 +139,18 @@ impl Facts {
         let cache = Cache::read(&wanted.cache_dir)
             .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display()));
         let (recorded, listed) = (recorded(&store), listed(&settings));
+        let completion = Completion::of(&settings.layout.policy_file());
+        let completed = completion.as_ref().and_then(|one| Policy::parse(&one.bytes).ok());
+        let before = policy.as_ref().ok();
+        let waiting = completed.as_ref().or(before).map_or_else(Vec::new, |policy| {
+            evidence::waiting(policy, before.filter(|_| settings.has_ours()))
+        });
         Self {
+            keeper: match waiting.as_slice() {
+                [] => Keeper::Watch,
+                _ => Keeper::find(&Root::default(), wanted),
+            },
+            waiting,
             mode: wanted.mode,
             conf_dir: rooted::conf_dir(&Root::default(), &settings.conf_dir)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
@@ -149,7 +165,7 @@ impl Facts {
             listed,
             now: Moment::now().map_err(|e| format!("read the clock: {e}")),
             deleter: deleter(&whom),
-            completion: Completion::of(&settings.layout.policy_file()),
+            completion,
             policy,
             sees: match (&asked, whom.endpoint()) {
                 (Asked::Told(_) | Asked::Silent, Some(endpoint)) => can_see(endpoint),

@@ -11,10 +11,12 @@ use shim::layout::{CONF_FILE, PLUGIN};
 use shim::policy::{Attach, Policy, SecondaryFailure, Side};
 use shim::request::is_name;
 
+use crate::bring::systemd;
 use crate::change::{Act, Change, Write};
 use crate::cli::{Install, Mode};
 use crate::conf::{OWN_CAPABILITIES, conf};
 use crate::confdir::ConfDir;
+use crate::evidence::{self, Keeper};
 use crate::exit::{Exit, Failure};
 use crate::facts::{Facts, NetworkFacts};
 use crate::inventory::{Known, take};
@@ -75,8 +77,10 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
     if facts.bin_dirs.is_empty() {
         way.found("no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists; name the runtime's with --bin-dir");
     }
+    let mut files = Vec::new();
     if let Ok(policy) = &facts.policy {
         networks(facts, policy, &mut way, &mut notes);
+        files = evidence::decide(&facts.waiting, &facts.keeper, &needed(policy), &mut way, &mut notes);
     }
     let name = facts.conf_dir.as_ref().ok().zip(facts.name.as_ref().ok()).and_then(|(dir, written)| {
         let named = Naming {
@@ -111,6 +115,7 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
     }
     changes.push(inventory_change(facts, entries));
     changes.push(name_change(facts, &name, &from));
+    changes.extend(files);
     changes.extend(facts.completion.as_ref().map(|completion| completion.change(&Root::default())));
     changes.push(conf_change(facts, wanted, &name));
     if changes.iter().any(|change| matches!(&change.act, Act::Write(write) if write.nudge)) {
@@ -120,6 +125,8 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
             "the runtime uses it; then list what was attached until then",
         ));
     }
+    // Behind our conf: its unit wants that of boot, which would be the first to write it.
+    changes.extend((facts.keeper == Keeper::Unit).then(systemd::start_watch));
     Ok(Decision { changes, notes })
 }
 

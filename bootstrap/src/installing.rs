@@ -1,23 +1,25 @@
 //! `install`: gather, decide, apply, report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shim::layout::Layout;
+use shim::layout::{Layout, POLICY_FILE};
+use shim::policy::Policy;
 use shim::store::Store;
 
 use crate::bring::{Plan, load::Load, systemd};
 use crate::cache::Cache;
 use crate::change::{self, Act, Change};
 use crate::cli::{Global, Install};
+use crate::evidence::{self, Keeper};
 use crate::exit::{Exit, Failure};
 use crate::facts::{self, Facts};
 use crate::host;
-use crate::install::{Decision, decide, left_out, names};
+use crate::install::{Decision, InTheWay, decide, left_out, names, needed};
 use crate::inventory::{Known, take};
 use crate::node;
 use crate::outcome::{Changed, Done, Outcome};
-use crate::places::Root;
+use crate::places::{PROBED, Root};
 use crate::runtime::CniSetup;
 use crate::runtime::adding::{Caller, Way, wait_for_quiet};
 use crate::runtime::asked::Asked;
@@ -25,6 +27,7 @@ use crate::runtime::cri::Runtime;
 use crate::runtime::unread;
 use crate::settings::Settings;
 use crate::switch;
+use crate::watch::apply::OPEN_DIR;
 
 /// How long the runtime may take to load our conf, and an ADD under the conf before to end: kubelet gives one four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
@@ -68,7 +71,12 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         return Ok(Changed::planned(plan.changes, notes));
     }
     let (news, mut notes) = (plan.writes(), plan.notes.clone());
-    let mut done = if brings && !global.dry_run { plan.carry_out()? } else { Vec::new() };
+    let mut done = Vec::new();
+    if brings && !global.dry_run {
+        done.extend(before_the_policy(&plan, &Settings::gather(global), &mut notes)?);
+        done.extend(plan.carry_out()?);
+    }
+    // What was brought counts.
     let facts = Facts::gather(Settings::gather(global), wanted);
     let Decision { changes, notes: more } = decide(&facts, wanted)?;
     notes.extend(more);
@@ -78,6 +86,15 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     for change in changes {
         if let Some(completion) = facts.completion.as_ref().filter(|one| one.is(&change)) {
             done.push(completion.apply(&Root::default(), &facts.settings.layout, change)?);
+            continue;
+        }
+        if matches!(change.act, Act::Systemctl(_)) {
+            done.extend(systemd::carry_out(vec![change]).map_err(|mut failure| {
+                failure.findings.push(
+                    "all else is installed; until it runs, nobody keeps the files that pods wait for".into(),
+                );
+                failure
+            })?);
             continue;
         }
         let outcome = apply(&facts, wanted, &change, &mut notes).map_err(|failure| {
@@ -103,6 +120,27 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     Ok(Changed::applied(done, notes))
 }
 
+/// What a pod brings may have ADDs through us wait from the moment that it is written.
+fn before_the_policy(
+    plan: &Plan,
+    settings: &Settings,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Done>, Failure> {
+    let brought = plan.changes.iter().find_map(|change| match &change.act {
+        Act::Write(write) if write.path.ends_with(POLICY_FILE) => Policy::parse(&write.bytes).ok(),
+        _ => None,
+    });
+    let Some(policy) = brought else { return Ok(Vec::new()) };
+    let before = Policy::load(&settings.layout.policy_file()).ok().filter(|_| settings.has_ours());
+    let waiting = evidence::waiting(&policy, before.as_ref());
+    let mut way = InTheWay::default();
+    let files = evidence::decide(&waiting, &Keeper::Watch, &needed(&policy), &mut way, notes);
+    if !way.findings.is_empty() {
+        return Err(way.failure());
+    }
+    crate::outcome::carry_out(&Root::default(), files)
+}
+
 fn apply(
     facts: &Facts,
     wanted: &Install,
@@ -117,6 +155,9 @@ fn apply(
             if write.nudge && facts.asked == Asked::Silent {
                 // Where the plugin marks that CRI-O has read the conf.
                 shim::file::create_private_dir(&Layout::default().run_dir).map_err(io)?;
+            }
+            if write.path.starts_with(PROBED) && !Path::new(PROBED).is_dir() {
+                shim::trust::create_dir(Path::new(PROBED), OPEN_DIR).map_err(|why| io(why.into()))?;
             }
             if write.path.starts_with(&layout.state_dir) {
                 shim::file::create_private_dir(&layout.state_dir).map_err(io)?;

@@ -16,6 +16,7 @@ pub mod conf;
 pub mod confdir;
 pub mod digest;
 pub mod durable;
+pub mod evidence;
 pub mod exit;
 pub mod explain;
 pub mod facts;

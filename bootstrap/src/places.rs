@@ -6,6 +6,7 @@
 mod root;
 
 pub use self::root::Root;
+pub use shim::layout::PROBED;
 
 /// This program, where the package puts it.
 pub const BOOTSTRAP: &str = "/usr/bin/crossfade-bootstrap";
@@ -39,8 +40,6 @@ pub const IDENTITY: &str = "/var/lib/crossfade/boot.json";
 pub const SET_ASIDE: &str = "/var/lib/crossfade/set-aside";
 /// What `watch` sees, for people and programs.
 pub const STATUS: &str = "/run/crossfade/status.json";
-/// One file per network whose probes, those that only `watch` can ask among them, hold now; policies name them as `file` probes.
-pub const PROBED: &str = "/run/crossfade/probe";
 
 /// What pods have brought onto this node.
 pub const BROUGHT: &str = "/var/lib/crossfade/brought.json";

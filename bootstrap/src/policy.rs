@@ -21,6 +21,7 @@ use shim::trust;
 use crate::change::{self, Act, Change, Write};
 use crate::cli::{self, Global};
 use crate::durable::outlives_reboot;
+use crate::evidence;
 use crate::exit::{Exit, Failure};
 use crate::node;
 use crate::outcome::{Changed, Done, Outcome};
@@ -117,7 +118,7 @@ pub fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
 pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Result<Changed, Failure> {
     if dry_run {
         let change = decide(layout, phase, volatile)?;
-        let notes = warnings(&change);
+        let notes = warnings(layout, &change);
         return Ok(Changed::planned(vec![change], notes));
     }
     // Two who flip at once must not undo each other's other changes.
@@ -126,14 +127,15 @@ pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Resu
         io::ErrorKind::WouldBlock => Failure::later("somebody else is flipping the policy"),
         _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")),
     })??;
-    let notes = warnings(&done.change);
+    let notes = warnings(layout, &done.change);
     Ok(Changed::applied(vec![done], notes))
 }
 
 /// What is to be said of the policy that a change writes.
-fn warnings(change: &Change) -> Vec<String> {
+fn warnings(layout: &Layout, change: &Change) -> Vec<String> {
     let Act::Write(write) = &change.act else { return Vec::new() };
-    Policy::parse(&write.bytes).map(|policy| secondary::warnings(&policy)).unwrap_or_default()
+    let Ok(policy) = Policy::parse(&write.bytes) else { return Vec::new() };
+    [secondary::warnings(&policy), evidence::unkept(layout, &policy)].concat()
 }
 
 fn apply(change: Change) -> Result<Done, Failure> {

@@ -48,6 +48,8 @@ pub struct Profile {
     pub types: Vec<String>,
     /// All of them hold when it can attach a pod; none where nothing is certain.
     pub probes: Vec<Probe>,
+    /// What an ADD goes by after a reboot, while the agent is down.
+    pub evidence: Evidence,
     /// The taint that it lifts itself once it is ready, where it has one.
     #[serde(default, deserialize_with = "taint")]
     pub startup_taint: Option<Taint>,
@@ -71,6 +73,12 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Whether a policy waits for the file that `watch` keeps ([`crate::places::PROBED`]) as well.
+    #[must_use]
+    pub fn needs_watch(&self) -> bool {
+        self.evidence == Evidence::Watch || self.probes.iter().any(Probe::is_for_watch)
+    }
+
     /// Whether a file's name says that the agent took a conf of this name away.
     #[must_use]
     pub fn takes(&self, file: &str) -> bool {
@@ -118,6 +126,18 @@ impl Probe {
     pub const fn is_for_watch(&self) -> bool {
         matches!(self, Self::Https { .. } | Self::Grpc { .. })
     }
+}
+
+/// What tells an ADD, after a reboot and with the agent down, that the network is not ready yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// A socket of the CNI's own, or a file of its own on tmpfs.
+    Own,
+    /// Nothing of its own that an ADD asks: the file that `watch` keeps while all of its probes hold.
+    Watch,
+    /// Nothing: no probe of it is known.
+    None,
 }
 
 /// How far readiness can be proven on the node.
@@ -223,7 +243,8 @@ mod tests {
         assert_eq!(files, named);
         for profile in all() {
             let name = &profile.name;
-            let mut facts = vec!["conf", "types", "probes", "proof", "secondary", "networkUnavailable"];
+            let mut facts =
+                vec!["conf", "types", "probes", "evidence", "proof", "secondary", "networkUnavailable"];
             facts.extend(profile.startup_taint.as_ref().map(|_| "startupTaint"));
             facts.extend(profile.migration.as_ref().map(|_| "migration"));
             facts.extend(profile.exclusive.as_ref().map(|_| "exclusive"));
@@ -235,6 +256,30 @@ mod tests {
             assert!(!profile.network_unavailable.left_true || profile.network_unavailable.written, "{name}");
         }
         assert!(find(GENERIC).is_none());
+    }
+
+    #[test]
+    fn the_evidence_of_a_profile_is_what_its_probes_can_give() {
+        let is_volatile = |path: &PathBuf| ["/run", "/var/run"].iter().any(|dir| path.starts_with(dir));
+        for profile in all() {
+            let own = profile.probes.iter().any(|probe| match probe {
+                Probe::Unix { .. } => true,
+                Probe::File { file } => is_volatile(file),
+                _ => false,
+            });
+            let told = match (own, profile.probes.is_empty()) {
+                (true, _) => Evidence::Own,
+                (false, false) => Evidence::Watch,
+                (false, true) => Evidence::None,
+            };
+            assert_eq!(profile.evidence, told, "{}", profile.name);
+        }
+        let of = |wanted: Evidence| -> Vec<&str> {
+            all().iter().filter(|one| one.evidence == wanted).map(|one| one.name.as_str()).collect()
+        };
+        assert_eq!(of(Evidence::Own), ["antrea", "cilium", "flannel", "ovn-kubernetes"]);
+        assert_eq!(of(Evidence::Watch), ["aws-vpc", "calico", "canal", "kube-router", "weave"]);
+        assert_eq!(of(Evidence::None), ["azure", "kindnet", "multus"]);
     }
 
     /// An agent listens on ::1 alone where its node has IPv6 alone.

@@ -93,6 +93,12 @@ impl Settings {
         }
     }
 
+    /// Whether our conf is there: pods get their networks by us.
+    #[must_use]
+    pub fn has_ours(&self) -> bool {
+        matches!(&self.installed, Ok(Some(conf)) if conf.is_ours)
+    }
+
     /// Where our conf lies, or belongs.
     #[must_use]
     pub fn conf_file(&self) -> PathBuf {

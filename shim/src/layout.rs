@@ -21,6 +21,9 @@ pub const CONF_FILE: &str = "01-crossfade.conflist";
 pub const PLUGIN: &str = "crossfade";
 /// Where the package keeps the plugin; it is installed from here into the runtime's bin directories.
 pub const PACKAGED_PLUGIN: &str = "/usr/libexec/crossfade/crossfade";
+/// One file per network that `watch` keeps while all of the network's probes hold; a policy names it as a `file` probe where nothing
+/// else that an ADD asks tells it.
+pub const PROBED: &str = "/run/crossfade/probe";
 
 const STATE_DIR: &str = "/var/lib/crossfade";
 const RUN_DIR: &str = "/run/crossfade";

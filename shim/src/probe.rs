@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt};
 use nix::sys::time::TimeVal;
 
+use crate::layout::PROBED;
 use crate::policy::Probe;
 
 /// How long one probe may take on ADD.
@@ -28,11 +29,21 @@ pub enum Depth {
 
 /// A probe that does not hold, in words: what was probed and what came back.
 #[derive(Debug)]
-pub struct Red(String);
+pub struct Red {
+    said: String,
+    /// The probe is a file that `watch` keeps: it is `watch` that knows what the network waits for.
+    pub of_watch: bool,
+}
+
+impl Red {
+    const fn new(said: String) -> Self {
+        Self { said, of_watch: false }
+    }
+}
 
 impl fmt::Display for Red {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.said)
     }
 }
 
@@ -41,20 +52,31 @@ impl fmt::Display for Red {
 /// # Errors
 /// [`Red`] names it. `deadline` bounds all of them together, [`ADD_TIMEOUT`] each.
 pub fn all_hold(probes: &[Probe], depth: Depth, deadline: Instant) -> Result<(), Red> {
+    all_hold_within(probes, depth, ADD_TIMEOUT, deadline)
+}
+
+/// [`all_hold`] for a caller that has more time for each probe than an ADD.
+///
+/// # Errors
+/// As [`all_hold`], with `each` in the place of [`ADD_TIMEOUT`].
+pub fn all_hold_within(probes: &[Probe], depth: Depth, each: Duration, deadline: Instant) -> Result<(), Red> {
     for probe in probes {
-        let timeout = deadline.saturating_duration_since(Instant::now()).min(ADD_TIMEOUT);
+        let timeout = deadline.saturating_duration_since(Instant::now()).min(each);
         match probe {
             Probe::Unix(path) => {
                 unix(path, timeout)
-                    .map_err(|e| Red(format!("connect to unix socket {}: {e}", path.display())))?;
+                    .map_err(|e| Red::new(format!("connect to unix socket {}: {e}", path.display())))?;
             }
             Probe::File(path) => match path.metadata() {
                 Ok(meta) if meta.is_file() => {}
-                Ok(_) => return Err(Red(format!("{} is not a regular file", path.display()))),
-                Err(e) => return Err(Red(format!("file {}: {e}", path.display()))),
+                Ok(_) => return Err(Red::new(format!("{} is not a regular file", path.display()))),
+                Err(e) => {
+                    let of_watch = path.parent() == Some(Path::new(PROBED));
+                    return Err(Red { said: format!("file {}: {e}", path.display()), of_watch });
+                }
             },
             Probe::Http { target, headers } if depth == Depth::All => {
-                http(target, headers, timeout).map_err(|e| Red(format!("GET http://{target}: {e}")))?;
+                http(target, headers, timeout).map_err(|e| Red::new(format!("GET http://{target}: {e}")))?;
             }
             Probe::Http { .. } => {}
         }

@@ -19,7 +19,7 @@ use crate::digest;
 use crate::exit::Failure;
 use crate::foreign::Foreign;
 use crate::install::{self, CONF_MODE, InTheWay, Naming, PLUGIN_MODE};
-use crate::places::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, SET_ASIDE, WITHOUT};
+use crate::places::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, PROBED, SET_ASIDE, WITHOUT};
 use crate::profile::{self, Profile};
 use crate::runtime::endpoint;
 use crate::runtime::picks::{Picks, Told};
@@ -85,6 +85,12 @@ fn with_plugin(facts: &Facts) -> Result<Decision, Failure> {
         };
         changes.extend(plugin);
         changes.extend(facts.completion.as_ref().map(|completion| completion.change(&facts.root)));
+        notes.extend(facts.held_back.iter().map(|network| {
+            format!(
+                "network {network}: the policy gets its probes at the next boot, or by crossfade-bootstrap install: until watch has written \
+                 a file in {PROBED}, every pod that starts would wait for it"
+            )
+        }));
         changes.extend(mode);
     }
     if !way.findings.is_empty() {

@@ -7,7 +7,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use shim::layout::{
     BIN_DIRS, CONF_DIR, CONF_FILE, Layout, PACKAGED_PLUGIN, PLUGIN, POLICY_FILE, RUNTIME_CACHE, SETTINGS_DIRS,
 };
-use shim::policy::Policy;
+use shim::policy::{Policy, Side};
 use shim::store::Store;
 use shim::trust;
 
@@ -20,7 +20,7 @@ use crate::facts::{self, BinDir, NetworkFacts};
 use crate::foreign::{self, Foreign};
 use crate::generator;
 use crate::node::{Node, RuntimeKind};
-use crate::places::{PRIVATE_CONF_DIR, Root};
+use crate::places::{PRIVATE_CONF_DIR, PROBED, Root};
 use crate::policy::completion::Completion;
 use crate::policy::secondary;
 use crate::rooted;
@@ -64,6 +64,8 @@ pub struct Facts {
     pub policy: Result<Policy, String>,
     /// The probes that its profiles know and it does not.
     pub completion: Option<Completion>,
+    /// Networks, each with its profile, whose pods would come to wait for a file that is not there, under running pods.
+    pub held_back: Vec<String>,
     /// The confs of the policy's networks.
     pub networks: Vec<NetworkFacts>,
     /// Confs that records name, as the node sees them.
@@ -127,6 +129,17 @@ impl Facts {
         let without = (node.conf_dir == Mode::Without).then(|| {
             Leavings::gather(&root, config, &layout, (&identity, runtime_runs || kind == Kind::Again))
         });
+        let held: Vec<Side> = match kind {
+            Kind::Again => {
+                Side::BOTH.into_iter().filter(|side| !root.at(PROBED).join(side.as_str()).exists()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let completion = Completion::but(&policy_file, &held);
+        let named_in =
+            |one: &Option<Completion>| one.iter().flat_map(|one| one.networks.clone()).collect::<Vec<_>>();
+        let mut held_back = named_in(&Completion::of(&policy_file));
+        held_back.retain(|network| !named_in(&completion).contains(network));
         let distrusted = match without {
             Some(_) => distrusted(None, &[], &store, &layout),
             None => distrusted(Some(&usual), &places, &store, &layout),
@@ -150,7 +163,8 @@ impl Facts {
             plugin: facts::plugin(&root.at(PACKAGED_PLUGIN)),
             distrusted,
             without,
-            completion: Completion::of(&policy_file),
+            held_back,
+            completion,
             bin_dirs: places,
             root,
             node,

@@ -48,6 +48,32 @@ pub fn start(news: bool) -> Vec<Change> {
     changes
 }
 
+/// Whether systemd can run `watch` as a unit.
+///
+/// # Errors
+/// Why it cannot.
+pub fn watch_unit() -> Result<(), String> {
+    let [_, watch] = UNITS;
+    if !is_here() {
+        return Err("systemd does not run this node".into());
+    }
+    let output = Command::new("systemctl").args(["show", "--property=LoadState", watch]).output();
+    let output = output.map_err(|e| format!("systemctl: {e}"))?;
+    let state = String::from_utf8_lossy(&output.stdout);
+    match state.trim().strip_prefix("LoadState=") {
+        Some("loaded") => Ok(()),
+        Some("masked") => Err(format!("{watch} is masked: systemctl unmask {watch}")),
+        _ => Err(format!("systemd does not know {watch}")),
+    }
+}
+
+/// What has `watch` run as the unit that is there.
+#[must_use]
+pub fn start_watch() -> Change {
+    let [_, watch] = UNITS;
+    systemctl(vec!["start", watch], "pods wait for files that it keeps")
+}
+
 /// What ends the units; before their files are removed.
 #[must_use]
 pub fn stop() -> Vec<Change> {

@@ -2,7 +2,7 @@
 //! Nor need it say what the shim has to do where that CNI is the second network of a pod.
 //!
 //! Only a network without the key `ready` is completed, and one whose `ready` is, word for word, what an earlier release completed it
-//! with: such a list was asked in IPv4 alone. `"ready": []` says that nothing is to be asked. Of the file nothing else changes, not
+//! with: such a list was asked in IPv4 alone, or asked nothing on ADD that a reboot makes fail. `"ready": []` says that nothing is to be asked. Of the file nothing else changes, not
 //! a blank. A packaged policy (/usr/lib) is not ours to write: its completed copy goes to /run/crossfade, where it
 //! counts before it and is made anew at every boot.
 
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::lock;
-use shim::policy::{Policy, Secondary};
+use shim::policy::{Policy, Secondary, Side};
 use shim::raw::{RawObject, raw_string, splice};
 
 use crate::change::{self, Act, Change, Write};
@@ -42,9 +42,15 @@ impl Completion {
     /// What completing the policy at `file` takes; none where it is complete. A policy that cannot be read is somebody else's finding.
     #[must_use]
     pub fn of(file: &Path) -> Option<Self> {
+        Self::but(file, &[])
+    }
+
+    /// The same without the networks among `held` that would come to wait for a file of `watch`.
+    #[must_use]
+    pub fn but(file: &Path, held: &[Side]) -> Option<Self> {
         let from = shim::trust::resolve(file).ok()?;
         let (was, mode) = change::look(&from)?;
-        let Completed { bytes, networks } = complete(&was).ok()??;
+        let Completed { bytes, networks } = complete_but(&was, held).ok()??;
         Some(Self { place: file.into(), from, was, mode, bytes, networks })
     }
 
@@ -126,12 +132,19 @@ pub struct Completed {
 /// # Errors
 /// It is no valid policy, before or after.
 pub fn complete(bytes: &[u8]) -> Result<Option<Completed>, String> {
-    let probes = with_probes(bytes)?;
+    complete_but(bytes, &[])
+}
+
+/// [`complete`] without the probes of the networks in `held`.
+fn complete_but(bytes: &[u8], held: &[Side]) -> Result<Option<Completed>, String> {
+    let probes = with_probes(bytes, held)?;
     let secondary = with_secondary(probes.as_ref().map_or(bytes, |done| &done.bytes))?;
     Ok(match (probes, secondary) {
         (Some(probes), Some(mut both)) => {
-            both.networks.retain(|network| !probes.networks.contains(network));
-            both.networks.splice(..0, probes.networks);
+            both.networks.extend(probes.networks);
+            // `old ..` after `new ..`, by the alphabet.
+            both.networks.sort_unstable_by(|one, other| other.cmp(one));
+            both.networks.dedup();
             Some(both)
         }
         (one, other) => one.or(other),
@@ -175,11 +188,11 @@ fn with_key(text: &str, side: &str, key: &str, value: &RawValue) -> Result<Strin
     set(text, "networks", set(&networks, side, network)?)
 }
 
-/// A policy with the probes that its profiles know; none where nothing is missing.
+/// A policy with the probes that its profiles know, but for the networks in `held`; none where nothing is missing.
 ///
 /// # Errors
 /// As [`complete`].
-fn with_probes(bytes: &[u8]) -> Result<Option<Completed>, String> {
+fn with_probes(bytes: &[u8], held: &[Side]) -> Result<Option<Completed>, String> {
     let policy = Policy::parse(bytes)?;
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
     let raw = |value: String| RawValue::from_string(value).map_err(|e| e.to_string());
@@ -196,11 +209,12 @@ fn with_probes(bytes: &[u8]) -> Result<Option<Completed>, String> {
             continue;
         };
         let keys = RawObject::parse(written.get().as_bytes()).map_err(|e| e.to_string())?;
-        let wanted = Value::from(probes(profile, side.as_str()));
-        if keys.get("ready").is_some_and(|written| !is_of_an_earlier_release(written, &wanted)) {
+        let wanted = probes(profile, side);
+        let is_complete = |written: &RawValue| !is_of_an_earlier_release(written, profile, &wanted);
+        if keys.get("ready").is_some_and(is_complete) || (held.contains(&side) && profile.needs_watch()) {
             continue;
         }
-        let probes = raw(wanted.to_string())?;
+        let probes = raw(Value::from(wanted).to_string())?;
         let one = splice(written.get(), "ready", &probes).map_err(|e| e.to_string())?;
         networks = splice(&networks, side.as_str(), &raw(one)?).map_err(|e| e.to_string())?;
         completed.push(format!("{side} ({})", profile.name));
@@ -213,8 +227,9 @@ fn with_probes(bytes: &[u8]) -> Result<Option<Completed>, String> {
     Ok(Some(Completed { bytes: whole, networks: completed }))
 }
 
-/// A profile's probes as a policy spells them. Those that only `watch` can ask become one file, which it keeps while they hold.
-fn probes(profile: &Profile, side: &str) -> Vec<Value> {
+/// A profile's probes as a policy spells them; the last one is the file that `watch` keeps while all of them hold, where those that an
+/// ADD asks do not tell enough.
+fn probes(profile: &Profile, side: Side) -> Vec<Value> {
     let mut all: Vec<Value> = profile
         .probes
         .iter()
@@ -226,15 +241,18 @@ fn probes(profile: &Profile, side: &str) -> Vec<Value> {
             Probe::Https { .. } | Probe::Grpc { .. } => None,
         })
         .collect();
-    if profile.probes.iter().any(Probe::is_for_watch) {
-        all.push(json!({ "file": Path::new(PROBED).join(side) }));
+    if profile.needs_watch() {
+        all.push(json!({ "file": Path::new(PROBED).join(side.as_str()) }));
     }
     all
 }
 
 /// Whether `written` is what an earlier release completed a policy with where this one writes `wanted`: at first the profiles'
-/// probes named 127.0.0.1, where an agent does not listen on a node without IPv4.
-fn is_of_an_earlier_release(written: &RawValue, wanted: &Value) -> bool {
+/// probes named 127.0.0.1, where an agent does not listen on a node without IPv4; and the file of `watch` was among them only for a
+/// profile with probes that nobody else can ask.
+fn is_of_an_earlier_release(written: &RawValue, profile: &Profile, wanted: &[Value]) -> bool {
+    let had_file = profile.probes.iter().any(Probe::is_for_watch);
+    let before = if had_file || !profile.needs_watch() { wanted } else { &wanted[..wanted.len() - 1] };
     let earlier = |probe: &Value| {
         let mut probe = probe.clone();
         if let Some(Value::String(target)) = probe.get_mut("http")
@@ -244,8 +262,9 @@ fn is_of_an_earlier_release(written: &RawValue, wanted: &Value) -> bool {
         }
         probe
     };
-    let earlier: Value = wanted.as_array().into_iter().flatten().map(earlier).collect();
-    earlier != *wanted && serde_json::from_str::<Value>(written.get()).is_ok_and(|written| written == earlier)
+    let first: Vec<Value> = before.iter().map(earlier).collect();
+    let Ok(Value::Array(written)) = serde_json::from_str(written.get()) else { return false };
+    written != wanted && (written == before || written == first)
 }
 
 #[cfg(test)]
@@ -325,15 +344,62 @@ mod tests {
     }
 
     #[test]
-    fn what_only_watch_can_ask_becomes_its_file() {
-        let (text, _) = completed(r#"{"old": {"conf": ["/o"], "profile": "aws-vpc"}}"#).expect("completed");
-        assert!(text.contains(r#"[{"file":"/run/crossfade/probe/old"}]"#), "{text}");
+    fn what_an_add_cannot_ask_becomes_the_file_of_watch() {
+        for (profile, probes) in [
+            ("aws-vpc", r#"[{"file":"/run/crossfade/probe/old"}]"#),
+            (
+                "calico",
+                r#"[{"file":"/var/lib/calico/nodename"},{"http":"localhost:9099/readiness"},{"file":"/run/crossfade/probe/old"}]"#,
+            ),
+            ("flannel", r#"[{"file":"/run/flannel/subnet.env"}]"#),
+        ] {
+            let networks = format!(r#"{{"old": {{"conf": ["/o"], "profile": "{profile}"}}}}"#);
+            let (text, _) = completed(&networks).expect("completed");
+            assert!(text.contains(&format!(r#""ready": {probes}"#)), "{text}");
+        }
         for profile in profile::all().iter().filter(|profile| !profile.probes.is_empty()) {
             let (text, _) =
                 completed(&format!(r#"{{"old": {{"conf": ["/o"], "profile": "{}"}}}}"#, profile.name))
                     .expect(&profile.name);
             assert!(Policy::parse(text.as_bytes()).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_list_of_an_earlier_release_gets_the_file_of_watch_and_one_that_a_person_wrote_does_not() {
+        let calico = |ready: &str| {
+            format!(r#"{{"old": {{"conf": ["/n"], "profile": "calico", "ready": [{ready}]}}}}"#)
+        };
+        let nodename = r#"{"file": "/var/lib/calico/nodename"}"#;
+        for host in ["127.0.0.1", "localhost"] {
+            let earlier = format!(r#"{nodename}, {{"http": "{host}:9099/readiness"}}"#);
+            let (text, named) = completed(&calico(&earlier)).expect(host);
+            assert!(
+                text.contains(r#"{"http":"localhost:9099/readiness"},{"file":"/run/crossfade/probe/old"}]"#),
+                "{text}"
+            );
+            assert_eq!(named, ["old (calico)"]);
+            assert_eq!(complete(text.as_bytes()).expect("valid"), None, "again");
+            // On a node that runs, nobody comes to wait for a file that is not there.
+            let held = |sides: &[Side]| {
+                let text = format!(r#"{{"version": 1, "attach": "old", "networks": {}}}"#, calico(&earlier));
+                complete_but(text.as_bytes(), sides).expect("valid").is_none()
+            };
+            assert_eq!([held(&[Side::Old]), held(&[Side::New]), held(&[])], [true, false, false]);
+        }
+        for own in [
+            nodename.to_owned(),
+            format!(r#"{nodename}, {{"http": "localhost:9199/readiness"}}"#),
+            format!(r#"{{"http": "localhost:9099/readiness"}}, {nodename}"#),
+            format!(
+                r#"{nodename}, {{"http": "127.0.0.1:9099/readiness"}}, {{"file": "/run/crossfade/probe/old"}}"#
+            ),
+        ] {
+            assert_eq!(completed(&calico(&own)), None, "{own}");
+        }
+        // What a release before wrote for those that it had a file for was complete.
+        let aws = r#"{"old": {"conf": ["/o"], "profile": "aws-vpc", "ready": []}}"#;
+        assert_eq!(completed(aws), None);
     }
 
     #[test]

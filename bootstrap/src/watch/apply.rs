@@ -14,7 +14,7 @@ use crate::outcome::{Done, Outcome};
 use crate::program;
 
 /// Mode of directories in which others read: our conf's, and the markers of probes.
-const OPEN_DIR: u32 = 0o755;
+pub const OPEN_DIR: u32 = 0o755;
 
 /// Carries out `changes`, one after the other; one that fails stops none of the others. `start` is called for units.
 pub fn apply(layout: &Layout, changes: Vec<Change>, mut start: impl FnMut(&Act)) -> Vec<Done> {

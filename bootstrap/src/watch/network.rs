@@ -1,7 +1,9 @@
 //! Whether one network is ready, and what is to be done about it: pure.
 
+use std::path::PathBuf;
+
 use crate::change::{Act, Change, Write};
-use crate::profile::{self, Proof};
+use crate::profile::{self, Profile, Proof};
 use shim::policy::Side;
 
 use super::facts::{Facts, NetworkFacts};
@@ -67,25 +69,29 @@ fn usable(network: &NetworkFacts) -> Result<(), String> {
     }
 }
 
-/// The file that stands for the probes that only we can ask.
+/// The file that stands for all probes where an ADD cannot ask them.
 fn marker(facts: &Facts, network: &NetworkFacts) -> Vec<Change> {
     let (dir, there) = &facts.probed;
     let path = dir.join(network.side.as_str());
     let change = match (&network.asked.ours, there.contains(&network.side)) {
-        (Some(Ok(())), false) => {
-            let target = path.display().to_string();
-            let bytes = format!("{}\n", network.profile).into_bytes();
-            Change::new(
-                Act::Write(Write { path, bytes, mode: 0o644, nudge: false }),
-                target,
-                "its probes hold",
-            )
-        }
+        (Some(Ok(())), false) => evidence(path, &network.profile),
         (Some(Err(why)), true) => Change::remove(path, false, why),
+        // `install` writes it before the policy that waits for it.
+        (None, true) if profile::find(&network.profile).is_some_and(Profile::needs_watch) => {
+            return Vec::new();
+        }
         (None, true) => Change::remove(path, false, "the policy does not wait for it"),
         _ => return Vec::new(),
     };
     vec![change]
+}
+
+/// The change that writes such a file.
+#[must_use]
+pub fn evidence(path: PathBuf, profile: &str) -> Change {
+    let target = path.display().to_string();
+    let bytes = format!("{profile}\n").into_bytes();
+    Change::new(Act::Write(Write { path, bytes, mode: 0o644, nudge: false }), target, "its probes hold")
 }
 
 fn start(facts: &Facts, side: Side, turn: u64) -> Change {

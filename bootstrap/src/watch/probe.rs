@@ -12,7 +12,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, Stream};
 use shim::policy::{Network, Probe};
-use shim::probe::{Depth, all_hold, at_any, is_2xx, request, split_target};
+use shim::probe::{Depth, all_hold_within, at_any, is_2xx, request, split_target};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::pb::HealthCheckRequest;
@@ -31,19 +31,22 @@ const LOCAL_WITHIN: Duration = Duration::from_secs(2);
 pub struct Asked {
     /// All of them; else the first that does not hold, in words.
     pub all: Result<(), String>,
-    /// Those that only `watch` can ask and that the policy waits for; none where it waits for none.
+    /// The same, where the policy waits for the file that we keep; none where it does not.
     pub ours: Option<Result<(), String>>,
 }
 
-/// Asks all probes of a network; `marker` is the file that we keep while those that only we can ask hold.
+/// Asks all probes of a network; `marker` is the file that we keep while all of them hold, where the policy waits for it. Then those
+/// of the profile that a policy cannot spell are among them.
 #[must_use]
 pub fn ask(network: &Network, marker: &Path) -> Asked {
     let is_marker = |probe: &&Probe| matches!(probe, Probe::File(path) if path == marker);
     let local: Vec<Probe> = network.ready.iter().filter(|probe| !is_marker(probe)).cloned().collect();
     let waits = network.ready.iter().any(|probe| is_marker(&probe));
-    let ours = waits.then(|| profile::find(&network.profile).map_or(Ok(()), of_profile));
-    let local = all_hold(&local, Depth::All, Instant::now() + LOCAL_WITHIN).map_err(|red| red.to_string());
-    Asked { all: local.and(ours.clone().unwrap_or(Ok(()))), ours }
+    // Longer than an ADD waits: an agent that is slow to answer on a busy node is no agent that is gone.
+    let local = all_hold_within(&local, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN);
+    let profile = profile::find(&network.profile).filter(|_| waits);
+    let all = local.map_err(|red| red.to_string()).and_then(|()| profile.map_or(Ok(()), of_profile));
+    Asked { ours: waits.then(|| all.clone()), all }
 }
 
 /// What identifies the lives of the agent that answers: an agent that restarts makes its sockets anew.

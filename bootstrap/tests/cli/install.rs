@@ -22,7 +22,7 @@ fn a_node_with_calico_is_taken_over() {
     assert!(told.contains("network new has no conf yet"), "{told}");
     assert!(told.contains("what the profiles know of old (calico) and new (cilium)"), "{told}");
     let policy = node.json("etc/policy.json");
-    assert_eq!(policy["networks"]["old"]["ready"][0], json!({"file": "/var/lib/calico/nodename"}));
+    assert_eq!(policy["networks"]["old"]["ready"], json!([]), "what a person wrote stays");
     assert_eq!(policy["networks"]["new"]["ready"][0], json!({"unix": "/var/run/cilium/cilium.sock"}));
 
     let root = node.path("");
@@ -46,6 +46,26 @@ fn a_node_with_calico_is_taken_over() {
     for private in ["state", "state/inventory.json", "state/name"] {
         let mode = node.path(private).metadata().expect("state").mode();
         assert_eq!(mode & 0o077, 0, "{private}: {mode:o}");
+    }
+}
+
+#[test]
+fn pods_do_not_come_to_wait_for_a_watch_that_is_not_there() {
+    let node = Node::new("calico");
+    node.policy(|policy| {
+        policy["networks"]["old"].as_object_mut().expect("a network").remove("ready");
+    });
+    let before = node.files();
+    for arguments in [&["install"][..], &["install", "--dry-run"]] {
+        let told = node.told(arguments, 3);
+        for words in [
+            "network old: its pods wait for /run/crossfade/probe/old",
+            "no watch runs here",
+            "/var/lib/calico/nodename",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert_eq!(node.files(), before, "{arguments:?}");
     }
 }
 

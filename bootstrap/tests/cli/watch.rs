@@ -111,6 +111,47 @@ fn one_round_in_shared_mode_puts_our_conf_back_and_off_takes_it_away() {
     assert!(tree.has(OURS));
 }
 
+/// One answer over HTTP, which `watch` asks for once a round.
+fn answer(listener: &std::net::TcpListener, status: u16, round: impl FnOnce()) {
+    use std::io::{Read, Write};
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let (mut socket, _) = listener.accept().expect("accept");
+            let mut request = [0; 512];
+            assert!(socket.read(&mut request).expect("request") > 0);
+            write!(socket, "HTTP/1.1 {status} x\r\n\r\n").expect("answer");
+        });
+        round();
+    });
+}
+
+#[test]
+fn the_file_that_adds_wait_for_is_there_while_all_probes_hold() {
+    const FILE: &str = "run/crossfade/probe/old";
+    let tree = node("shared");
+    tree.write("var/lib/crossfade/name", "oldnet\n");
+    tree.write("run/probe", "");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let place = format!("{}/readiness", listener.local_addr().expect("address"));
+    let mut policy = tree.json("etc/crossfade/policy.json");
+    policy["networks"]["old"]["ready"] =
+        json!([{"file": tree.path("run/probe")}, {"http": place}, {"file": tree.path(FILE)}]);
+    tree.write("etc/crossfade/policy.json", &policy.to_string());
+    for (status, there) in [(503, false), (200, true), (200, true), (503, false), (200, true)] {
+        answer(&listener, status, || drop(tree.run(&["watch", "--once"])));
+        assert_eq!(tree.has(FILE), there, "{status}");
+    }
+    fs::remove_file(tree.path("run/probe")).expect("its file");
+    let told = tree.told(&["watch", "--once"], 3);
+    assert!(!tree.has(FILE), "{told}");
+    // A policy that does not wait for it leaves none behind.
+    tree.write(FILE, "");
+    policy["networks"]["old"]["ready"] = json!([]);
+    tree.write("etc/crossfade/policy.json", &policy.to_string());
+    tree.told(&["watch", "--once"], 0);
+    assert!(!tree.has(FILE));
+}
+
 /// The loop, with somebody who listens as systemd does.
 struct Running {
     child: Child,

@@ -16,6 +16,10 @@ use crate::reply::{CniError, code};
 
 use super::Request;
 
+/// What a person does whose pod waits for a file of `watch`.
+const WATCH_KEEPS_IT: &str = "crossfade-watch keeps this file while the agent of the network is ready. `crossfade-bootstrap status` \
+    on the node says what the agent lacks, `systemctl status crossfade-watch` whether crossfade-watch runs";
+
 thread_local! {
     /// Names of the networks that this call spoke to, for its one log line.
     static SPOKEN_TO: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -120,8 +124,9 @@ pub(super) fn probes_hold(
     deadline: Instant,
 ) -> Result<(), CniError> {
     probe::all_hold(&network.ready, depth, deadline).map_err(|red| {
+        let details = if red.of_watch { WATCH_KEEPS_IT } else { "waiting for its agent" };
         CniError::new(code::TRY_LATER, format!("network {side} is not ready: {red}"))
-            .details("waiting for its agent; there is no fallback to the other network")
+            .details(format!("{details}; there is no fallback to the other network"))
     })
 }
 

@@ -11,6 +11,7 @@ mod sealed;
 mod seeded;
 mod selftest;
 mod units;
+mod waiting;
 mod watched;
 mod without;
 
@@ -40,6 +41,7 @@ fn main() -> Result<ExitCode> {
         off::trials(),
         order::trials(),
         watched::trials(),
+        waiting::trials(),
         sealed::trials(),
         seeded::trials(),
         selftest::trials(),

@@ -1,0 +1,86 @@
+//! A CNI that says over HTTP alone that it is ready: pods of a node that was rebooted wait until `watch` has seen it, and `install`
+//! has systemd run `watch`.
+
+use anyhow::{Context, Result, ensure};
+use lab::agent::{Answer, HttpHealth, Spec};
+use lab::boot::Machine;
+use lab::boot::world::{self, Network};
+use lab::preflight::trial;
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::{NEEDS, ensure_only};
+
+const WATCH: &str = "crossfade-watch.service";
+const FILE: &str = "/run/crossfade/probe/new";
+const GATE: &str = "/run/lab-agents/felix.gate";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("after_a_reboot_pods_wait_for_an_agent_that_only_watch_can_ask", NEEDS, waits)]
+}
+
+/// A machine whose new network is Calico as far as a node can tell; its agent answers when its gate is opened.
+fn machine() -> Result<Machine> {
+    let machine = Machine::new()?;
+    let mut policy = world::policy("new", "old");
+    let new = &mut policy["networks"]["new"];
+    new["profile"] = json!("calico");
+    new.as_object_mut().context("a network")?.remove("ready");
+    world::settings(&machine, &world::node_json("shared", json!({})), &policy)?;
+    world::agent(&machine, Network::Old, 0.0, true)?;
+    // What a reboot leaves of it.
+    machine.write("/var/lib/calico/nodename", "node-1")?;
+    machine.write(Network::New.conf(), Network::New.conflist().to_string())?;
+    let http = HttpHealth { address: "127.0.0.1:9099".parse()?, answer: Answer::Ready };
+    let spec = Spec { name: "felix".into(), gate: Some(GATE.into()), http: Some(http), ..Spec::default() };
+    machine.write("/etc/lab/agents/felix.json", format!("{}\n", serde_json::to_string(&spec)?))?;
+    let unit = format!(
+        "[Unit]\nDescription=felix (stand-in)\n[Service]\nExecStartPre=mkdir -p {}\n\
+         ExecStart=sh -c '(cat /etc/lab/agents/felix.json; exec sleep infinity) | exec lab-agent'\n",
+        world::AGENTS_RUN
+    );
+    machine.unit("felix.service", &unit)?;
+    machine.write(world::PODS, "one\ntwo\n")?;
+    Ok(machine)
+}
+
+/// Pods are tried and none comes to be, until the agent answers; `before` came to be in earlier boots.
+fn wait_for_the_agent(machine: &mut Machine, before: usize) -> Result<()> {
+    let tried = machine.attempts()?;
+    machine.until("a pod that is tried", |machine| Ok(machine.attempts()? > tried))?;
+    machine.until("watch", |machine| Ok(machine.show(WATCH, "ActiveState") == "active"))?;
+    let pods = machine.pods()?;
+    ensure!(pods.len() == before, "a pod came up before its datapath: {pods:?}");
+    ensure!(machine.look(FILE)?.is_none(), "the file has survived the reboot");
+    machine.run(&["touch", GATE])?;
+    machine.until_pods(before + 2)?;
+    ensure!(machine.look(FILE)?.is_some(), "nobody keeps the file");
+    ensure_only(machine, Network::New)
+}
+
+fn waits() -> Result<()> {
+    let mut machine = machine()?;
+    machine.boot()?;
+    wait_for_the_agent(&mut machine, 0)?;
+    machine.reboot()?;
+    wait_for_the_agent(&mut machine, 2)?;
+
+    // Without `watch`, and without our conf: install begins anew, and leaves a node on which somebody keeps the file.
+    machine.run(&["systemctl", "stop", WATCH])?;
+    let ours = format!("{}/01-crossfade.conflist", world::AGENTS_DIR);
+    machine.run(&["rm", &ours, FILE])?;
+    let planned = machine.run(&["crossfade-bootstrap", "install", "--dry-run"])?;
+    ensure!(planned.contains(&format!("systemctl start {WATCH}")), "{planned}");
+    ensure!(machine.show(WATCH, "ActiveState") == "inactive" && machine.look(FILE)?.is_none());
+    let done = machine.run(&["crossfade-bootstrap", "install"])?;
+    ensure!(machine.show(WATCH, "ActiveState") == "active", "{done}");
+    ensure!(machine.look(FILE)?.is_some() && machine.look(&ours)?.is_some(), "{done}");
+    // A unit that cannot be started is nobody.
+    machine.run(&["systemctl", "stop", WATCH])?;
+    machine.run(&["rm", &ours])?;
+    machine.run(&["systemctl", "mask", "--runtime", WATCH])?;
+    let refused = machine.ask(&["sh", "-c", "crossfade-bootstrap install 2>&1; echo status $?"]);
+    ensure!(refused.contains("systemctl unmask") && refused.contains("status 3"), "{refused}");
+    ensure!(machine.look(&ours)?.is_none(), "{refused}");
+    Ok(())
+}

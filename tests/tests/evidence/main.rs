@@ -1,0 +1,53 @@
+//! Ready before the datapath: what an ADD goes by after a reboot, while the agent is down, for every profile; and who keeps the file
+//! that stands for what an ADD cannot ask.
+
+mod keeper;
+mod profiles;
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use lab::node::Node;
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use libtest_mimic::Arguments;
+
+const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
+/// Tells what happens from what hangs.
+const LIMIT: Duration = Duration::from_secs(60);
+const POLICY: &str = "/etc/crossfade/policy.json";
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let arguments = Arguments::from_args();
+    let trials = vec![
+        trial(
+            "an_add_after_a_reboot_waits_for_the_evidence_of_its_profile",
+            &[NODES],
+            profiles::an_add_after_a_reboot_waits_for_the_evidence_of_its_profile,
+        ),
+        trial(
+            "a_policy_of_an_earlier_release_makes_nobody_wait_before_the_next_boot",
+            &[NODES],
+            profiles::a_policy_of_an_earlier_release_makes_nobody_wait_before_the_next_boot,
+        ),
+        trial(
+            "nothing_waits_for_a_file_that_nobody_keeps",
+            NEEDS,
+            keeper::nothing_waits_for_a_file_that_nobody_keeps,
+        ),
+    ];
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// Runs a command; its exit status and all that it said.
+fn said(command: &mut Command) -> Result<(Option<i32>, String)> {
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((output.status.code(), text(&output.stdout) + &text(&output.stderr)))
+}
+
+/// Runs the node's program.
+fn bootstrap(node: &Node, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    said(node.command(lab::dist::bootstrap()?).args(arguments))
+}
