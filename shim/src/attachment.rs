@@ -137,8 +137,8 @@ pub enum Event {
     HostRouted {
         /// Which.
         leg: usize,
-        /// The way to them.
-        route: HostRoute,
+        /// The ways to them, one per address.
+        routes: Vec<HostRoute>,
     },
     /// The host routes to a network's addresses are about to be taken back, for good.
     HostUnrouted {
@@ -175,8 +175,8 @@ pub struct Progress {
     pub result: Option<Box<RawValue>>,
     /// What of it was in the pod by then.
     pub present: Option<Vec<Interface>>,
-    /// The host routes to its addresses, if any were set.
-    pub host_route: Option<HostRoute>,
+    /// The host routes to its addresses, as far as any were set.
+    pub host_routes: Vec<HostRoute>,
     /// They are being taken back, or have been.
     pub host_unrouted: bool,
     /// Its DEL is done.
@@ -258,8 +258,8 @@ impl Attachment {
                 p.result = Some(result.clone());
                 p.present.clone_from(&present);
             }),
-            Event::HostRouted { leg, route } => at(&mut self.progress, leg, &mut |p| {
-                p.host_route = Some(route.clone());
+            Event::HostRouted { leg, routes } => at(&mut self.progress, leg, &mut |p| {
+                p.host_routes.clone_from(&routes);
             }),
             Event::HostUnrouted { leg } => at(&mut self.progress, leg, &mut |p| p.host_unrouted = true),
             Event::Attached {} => self.attached = true,

@@ -123,10 +123,11 @@ fn what_later_releases_added_is_written_as_its_file_says() {
     let mut with_host_route = full();
     with_host_route.legs[1].host_route = true;
     let interface = Interface { name: "net1".into(), addresses: vec![[10, 2, 0, 2].into()] };
-    let route = HostRoute { interface: "cali0".into(), index: 17, addresses: vec![[10, 2, 0, 2].into()] };
+    let way = |via| HostRoute { address: [10, 2, 0, 2].into(), interface: "cali0".into(), index: 17, via };
+    let routes = vec![way(None), way(Some([10, 2, 0, 1].into()))];
     let events = [
         Event::Added { leg: 1, result: raw("{}"), present: Some(vec![interface.clone()]) },
-        Event::HostRouted { leg: 1, route: route.clone() },
+        Event::HostRouted { leg: 1, routes: routes.clone() },
         Event::HostUnrouted { leg: 1 },
     ];
     let mut written = line(&with_host_route);
@@ -137,7 +138,7 @@ fn what_later_releases_added_is_written_as_its_file_says() {
     assert!(read.intent.legs[1].host_route && !read.intent.legs[0].host_route);
     let progress = &read.progress[1];
     assert_eq!(progress.present.as_deref(), Some(&[interface][..]));
-    assert_eq!((progress.host_route.as_ref(), progress.host_unrouted), (Some(&route), true));
+    assert_eq!((&progress.host_routes, progress.host_unrouted), (&routes, true));
 }
 
 /// Every record of every directory, and its path below it.

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, setns};
-use shim::hostroute::{self, HostRoute};
+use shim::hostroute::{self, Attached, HostRoute};
 use shim::layout::Layout;
 use shim::present;
+use shim::route::{Budget, RouteError};
 use shim::version::{AddResult, Version};
 use world::{Space, ample, privileged, unique};
 
@@ -19,6 +20,12 @@ struct Node {
     pod: Space,
     dir: PathBuf,
     home: File,
+}
+
+type Ways = fn(&Attached<'_>, Budget<'_>) -> Result<Vec<HostRoute>, RouteError>;
+
+fn all(routes: &[HostRoute]) -> Vec<&HostRoute> {
+    routes.iter().collect()
 }
 
 const ADDRESSES: [&str; 2] = ["10.1.0.2", "fd00:1::2"];
@@ -70,10 +77,30 @@ impl Node {
         Layout { state_dir: self.dir.join("state"), run_dir: self.dir.join("run"), policy: None }
     }
 
-    fn found(&self) -> HostRoute {
-        let names = ["cali1".to_owned(), "net1".to_owned()];
-        let addresses: Vec<IpAddr> = ADDRESSES.map(|text| text.parse().expect(text)).into();
-        HostRoute::find(&self.pod.open(), "net1", &names, addresses, ample()).expect("found")
+    fn attached(
+        &self,
+        ifname: &str,
+        names: &[&str],
+        addresses: &[&str],
+    ) -> Result<Vec<HostRoute>, RouteError> {
+        self.ways(hostroute::to_second, ifname, names, addresses)
+    }
+
+    fn ways(
+        &self,
+        ways: Ways,
+        ifname: &str,
+        names: &[&str],
+        addresses: &[&str],
+    ) -> Result<Vec<HostRoute>, RouteError> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect(text)).collect();
+        let netns = self.pod.open();
+        ways(&Attached { netns: &netns, ifname, names: &names, addresses: &addresses }, ample())
+    }
+
+    fn found(&self) -> Vec<HostRoute> {
+        self.attached("net1", &["cali1", "net1"], &ADDRESSES).expect("found")
     }
 
     fn answers(&self) -> [bool; 2] {
@@ -106,7 +133,7 @@ fn a_pod_answers_on_its_second_addresses_whatever_the_agent_does() {
     node.pass_of_agent();
     assert_eq!(node.answers(), [false, false], "the agent took them away");
     let route = node.found();
-    hostroute::set(&node.layout(), &route, ample()).expect("set");
+    hostroute::set(&node.layout(), &all(&route), ample()).expect("set");
     for _pass in 0..2 {
         node.pass_of_agent();
         for address in ADDRESSES {
@@ -114,15 +141,15 @@ fn a_pod_answers_on_its_second_addresses_whatever_the_agent_does() {
             node.pod.pings(Some(address), if address.contains(':') { "fe80::1%net1" } else { "169.254.1.1" });
         }
     }
-    assert!(hostroute::missing(&route, ample()).expect("looked").is_empty());
+    assert!(hostroute::missing(&all(&route), ample()).expect("looked").is_empty());
     assert_eq!(node.ours().len(), 4, "{:?}", node.ours());
-    hostroute::set(&node.layout(), &route, ample()).expect("twice is once");
+    hostroute::set(&node.layout(), &all(&route), ample()).expect("twice is once");
     assert_eq!(node.ours().len(), 4);
-    hostroute::remove(&node.layout(), &[&route], ample()).expect("removed");
+    hostroute::remove(&node.layout(), &all(&route), ample()).expect("removed");
     assert!(node.ours().is_empty(), "{:?}", node.ours());
     assert_eq!(node.answers(), [false, false]);
-    assert_eq!(hostroute::missing(&route, ample()).expect("looked").len(), 4);
-    hostroute::remove(&node.layout(), &[&route], ample()).expect("twice is once");
+    assert_eq!(hostroute::missing(&all(&route), ample()).expect("looked").len(), 4);
+    hostroute::remove(&node.layout(), &all(&route), ample()).expect("twice is once");
 }
 
 #[test]
@@ -133,8 +160,8 @@ fn what_others_have_in_the_same_numbers_stays() {
     node.host.ip("rule add to 10.1.0.2 lookup 1004 priority 1003");
     let before = node.ours();
     let route = node.found();
-    hostroute::set(&node.layout(), &route, ample()).expect("set");
-    hostroute::remove(&node.layout(), &[&route], ample()).expect("removed");
+    hostroute::set(&node.layout(), &all(&route), ample()).expect("set");
+    hostroute::remove(&node.layout(), &all(&route), ample()).expect("removed");
     hostroute::converge(&node.layout(), ample()).expect("converged");
     assert_eq!(node.ours(), before);
 }
@@ -143,13 +170,13 @@ fn what_others_have_in_the_same_numbers_stays() {
 fn an_address_that_went_to_the_next_pod_keeps_the_next_ones_rule() {
     let Some(node) = Node::new() else { return };
     let earlier = node.found();
-    hostroute::set(&node.layout(), &earlier, ample()).expect("set");
+    hostroute::set(&node.layout(), &all(&earlier), ample()).expect("set");
     node.pod.ip("link delete net1");
     node.attach("cali1", "net1");
     let later = node.found();
-    assert_ne!(earlier.index, later.index);
-    hostroute::set(&node.layout(), &later, ample()).expect("set");
-    hostroute::remove(&node.layout(), &[&earlier], ample()).expect("nothing of it is there");
+    assert_ne!(earlier[0].index, later[0].index);
+    hostroute::set(&node.layout(), &all(&later), ample()).expect("set");
+    hostroute::remove(&node.layout(), &all(&earlier), ample()).expect("nothing of it is there");
     assert_eq!(node.ours().len(), 4, "{:?}", node.ours());
     node.pass_of_agent();
     ADDRESSES.iter().for_each(|address| node.host.pings(None, address));
@@ -159,7 +186,7 @@ fn an_address_that_went_to_the_next_pod_keeps_the_next_ones_rule() {
 fn what_no_record_knows_goes() {
     let Some(node) = Node::new() else { return };
     let route = node.found();
-    hostroute::set(&node.layout(), &route, ample()).expect("set");
+    hostroute::set(&node.layout(), &all(&route), ample()).expect("set");
     let told = hostroute::unconverged(&[], ample()).expect("looked");
     assert_eq!(told.len(), 4, "{told:?}");
     assert_eq!(node.ours().len(), 4, "to look changes nothing");
@@ -171,13 +198,47 @@ fn what_no_record_knows_goes() {
 fn an_interface_that_is_no_end_of_the_pods_is_not_taken() {
     let Some(node) = Node::new() else { return };
     node.host.ip("link add cali2 type veth peer name other");
-    for names in [vec![], vec!["cali2".to_owned()], vec!["nowhere".to_owned(), "lo".to_owned()]] {
-        let refused = HostRoute::find(&node.pod.open(), "net1", &names, Vec::new(), ample());
-        let why = refused.expect_err("none of them is its other end").to_string();
+    for names in [&[][..], &["cali2"], &["nowhere", "lo"]] {
+        let why =
+            node.attached("net1", names, &ADDRESSES).expect_err("none of them is its other end").to_string();
         assert!(why.contains("host's end of net1") && why.contains("expected a veth pair"), "{why}");
     }
-    let names = ["cali1".to_owned()];
-    assert!(HostRoute::find(&node.pod.open(), "net9", &names, Vec::new(), ample()).is_err());
+    assert!(node.attached("net9", &["cali1"], &ADDRESSES).is_err());
+}
+
+/// The agent routes the primary's addresses to its own interface; the node goes on as it did before.
+#[test]
+fn a_primary_is_reached_as_before_whatever_the_agent_does() {
+    let Some(node) = Node::new() else { return };
+    // One by a bridge's subnet, one by a next hop.
+    node.host.ip("link add br0 type bridge");
+    node.host.ip("address add 10.9.0.1/24 dev br0");
+    node.host.ip("link set br0 up");
+    node.host.ip("link add veth0 type veth peer name eth0 netns POD".replace("POD", &node.pod.name).as_str());
+    node.host.ip("link set veth0 master br0 up");
+    node.pod.ip("link set eth0 up");
+    node.pod.ip("address add 10.9.0.2/24 dev eth0");
+    node.host.ip("route add 10.8.0.0/24 via 10.9.0.77 dev br0");
+    let wanted = ["10.9.0.2", "10.8.0.2", "10.7.0.2"];
+    let ways = node.ways(hostroute::to_primary, "eth0", &["br0", "veth0", "eth0"], &wanted).expect("found");
+    let told: Vec<_> =
+        ways.iter().map(|way| (way.interface.as_str(), way.via.map(|hop| hop.to_string()))).collect();
+    assert_eq!(told, [("br0", None), ("br0", Some("10.9.0.77".to_owned()))], "nothing leads to 10.7.0.2");
+    hostroute::set(&node.layout(), &all(&ways), ample()).expect("set");
+    node.pass_of_agent();
+    node.host.ip("route replace 10.8.0.2/32 dev cali1 scope link");
+    node.host.pings(None, "10.9.0.2");
+    for (address, way) in [("10.9.0.2", "dev br0 "), ("10.8.0.2", "via 10.9.0.77 dev br0 ")] {
+        let taken = node.host.ip(&format!("route get {address}"));
+        assert!(taken.contains(way) && taken.contains("table 1003"), "{taken}");
+    }
+    assert!(hostroute::missing(&all(&ways), ample()).expect("looked").is_empty());
+    // What an agent had routed to a pod that is gone is no way to this one.
+    node.host.ip("route replace 10.9.0.3/32 dev cali1 scope link");
+    let why = node.ways(hostroute::to_primary, "eth0", &["br0"], &["10.9.0.3"]).expect_err("another's");
+    assert!(why.to_string().contains("cali1"), "{why}");
+    hostroute::remove(&node.layout(), &all(&ways), ample()).expect("removed");
+    assert!(node.ours().is_empty(), "{:?}", node.ours());
 }
 
 #[test]

@@ -368,7 +368,9 @@ mod tests {
     #[test]
     fn a_list_of_an_earlier_release_gets_the_file_of_watch_and_one_that_a_person_wrote_does_not() {
         let calico = |ready: &str| {
-            format!(r#"{{"old": {{"conf": ["/n"], "profile": "calico", "ready": [{ready}]}}}}"#)
+            let keys =
+                format!(r#""conf": ["/n"], "profile": "calico", "secondary": "works", "ready": [{ready}]"#);
+            format!(r#"{{"old": {{{keys}}}}}"#)
         };
         let nodename = r#"{"file": "/var/lib/calico/nodename"}"#;
         for host in ["127.0.0.1", "localhost"] {

@@ -2,22 +2,22 @@
 
 use std::net::IpAddr;
 
-use super::facts::Facts;
+use super::facts::{Facts, Way};
 use super::{HostRoute, Recorded, TABLE};
 use crate::route::rtnl::Link;
 
 /// One thing to ask of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    AddRoute { address: IpAddr, index: u32 },
+    AddRoute(Way),
     AddRule(IpAddr),
-    RemoveRoute { address: IpAddr, index: u32 },
+    RemoveRoute(Way),
     RemoveRule(IpAddr),
 }
 
 impl Change {
     pub(super) const fn is_addition(self) -> bool {
-        matches!(self, Self::AddRoute { .. } | Self::AddRule(_))
+        matches!(self, Self::AddRoute(_) | Self::AddRule(_))
     }
 
     /// As `ip` would say it, the interface by its name in `routes`.
@@ -26,14 +26,14 @@ impl Change {
             let known = routes.iter().find(|route| route.index == index);
             known.map_or_else(|| format!("#{index}"), |route| route.interface.clone())
         };
+        let way = |Way { address, index, via }: Way| {
+            let hop = via.map(|hop| format!("via {hop} ")).unwrap_or_default();
+            format!("route {address} {hop}dev {} table {TABLE}", name(index))
+        };
         match self {
-            Self::AddRoute { address, index } => {
-                format!("add route {address} dev {} table {TABLE}", name(index))
-            }
+            Self::AddRoute(to) => format!("add {}", way(to)),
             Self::AddRule(address) => format!("add rule to {address} lookup {TABLE}"),
-            Self::RemoveRoute { address, index } => {
-                format!("remove route {address} dev {} table {TABLE}", name(index))
-            }
+            Self::RemoveRoute(to) => format!("remove {}", way(to)),
             Self::RemoveRule(address) => format!("remove rule to {address} lookup {TABLE}"),
         }
     }
@@ -48,49 +48,42 @@ pub(super) fn host_end<'a>(inside: Option<&Link>, candidates: &'a [Link]) -> Opt
 /// What `routes` lack. The route comes before the rule that leads to it: a rule without a route is taken for nobody's.
 pub(super) fn set(routes: &[&HostRoute], facts: &Facts) -> Vec<Change> {
     let wanted = each(routes);
-    let missing = wanted.iter().filter(|way| !facts.routes.contains(way));
-    let added = missing.map(|(address, index)| Change::AddRoute { address: *address, index: *index });
-    let mut rules: Vec<IpAddr> = wanted.iter().map(|(address, _)| *address).collect();
+    let added = wanted.iter().filter(|way| !facts.routes.contains(way)).copied().map(Change::AddRoute);
+    let mut rules: Vec<IpAddr> = wanted.iter().map(|way| way.address).collect();
     rules.sort_unstable();
     rules.dedup();
     let rules = rules.into_iter().filter(|address| !facts.rules.contains(address)).map(Change::AddRule);
     added.chain(rules).collect()
 }
 
-/// What is there of `routes`, and no more: a rule stays while another interface has the address.
+/// What is there of `routes`, and no more: a rule stays while another way to the address is left.
 pub(super) fn remove(routes: &[&HostRoute], facts: &Facts) -> Vec<Change> {
     let ours = each(routes);
-    let is_left = |address: &IpAddr| facts.routes.iter().any(|way| way.0 == *address && !ours.contains(way));
-    let mut changes: Vec<Change> = facts
-        .rules
-        .iter()
-        .filter(|rule| ours.iter().any(|(address, _)| address == *rule) && !is_left(rule))
-        .map(|rule| Change::RemoveRule(*rule))
-        .collect();
-    let there = facts.routes.iter().filter(|way| ours.contains(way));
-    changes.extend(there.map(|(address, index)| Change::RemoveRoute { address: *address, index: *index }));
-    changes
+    let is_left =
+        |address: IpAddr| facts.routes.iter().any(|way| way.address == address && !ours.contains(way));
+    let is_ours = |address: IpAddr| ours.iter().any(|way| way.address == address);
+    let rules = facts.rules.iter().copied().filter(|rule| is_ours(*rule) && !is_left(*rule));
+    let there = facts.routes.iter().copied().filter(|way| ours.contains(way));
+    rules.map(Change::RemoveRule).chain(there.map(Change::RemoveRoute)).collect()
 }
 
 /// What makes the node's routes those of its records.
 pub(super) fn converge(recorded: &Recorded<'_>, facts: &Facts) -> Vec<Change> {
     let (wanted, known) = (each(&recorded.living), each(&recorded.known));
     let mut changes = set(&recorded.living, facts);
-    let has = |ways: &[(IpAddr, u32)], address: IpAddr| ways.iter().any(|way| way.0 == address);
-    let rules = facts.rules.iter().filter(|rule| !has(&known, **rule));
-    changes.extend(rules.map(|rule| Change::RemoveRule(*rule)));
-    // One to a wanted address by another interface has given way to ours.
-    let nobodys = facts.routes.iter().filter(|way| !known.contains(way) && !has(&wanted, way.0));
-    changes.extend(nobodys.map(|(address, index)| Change::RemoveRoute { address: *address, index: *index }));
+    let has = |ways: &[Way], address: IpAddr| ways.iter().any(|way| way.address == address);
+    let rules = facts.rules.iter().copied().filter(|rule| !has(&known, *rule));
+    changes.extend(rules.map(Change::RemoveRule));
+    // Another way to a wanted address has given way to ours.
+    let nobodys =
+        facts.routes.iter().copied().filter(|way| !known.contains(way) && !has(&wanted, way.address));
+    changes.extend(nobodys.map(Change::RemoveRoute));
     changes
 }
 
-fn each(routes: &[&HostRoute]) -> Vec<(IpAddr, u32)> {
-    let ways = |route: &&HostRoute| {
-        let index = route.index;
-        route.addresses.iter().map(move |address| (*address, index)).collect::<Vec<_>>()
-    };
-    routes.iter().flat_map(ways).collect()
+fn each(routes: &[&HostRoute]) -> Vec<Way> {
+    let way = |route: &&HostRoute| Way { address: route.address, index: route.index, via: route.via };
+    routes.iter().map(way).collect()
 }
 
 #[cfg(test)]
@@ -101,16 +94,18 @@ mod tests {
         text.parse().expect(text)
     }
 
-    fn route(index: u32, addresses: &[&str]) -> HostRoute {
-        let addresses = addresses.iter().map(|text| ip(text)).collect();
-        HostRoute { interface: format!("cali{index}"), index, addresses }
+    fn routes(index: u32, addresses: &[&str]) -> Vec<HostRoute> {
+        let way = |text: &&str| {
+            let (address, via) =
+                text.split_once(" via ").map_or((*text, None), |(to, hop)| (to, Some(ip(hop))));
+            HostRoute { address: ip(address), interface: format!("cali{index}"), index, via }
+        };
+        addresses.iter().map(way).collect()
     }
 
     fn facts(routes: &[(&str, u32)], rules: &[&str]) -> Facts {
-        Facts {
-            routes: routes.iter().map(|(address, index)| (ip(address), *index)).collect(),
-            rules: rules.iter().map(|address| ip(address)).collect(),
-        }
+        let way = |(address, index): &(&str, u32)| Way { address: ip(address), index: *index, via: None };
+        Facts { routes: routes.iter().map(way).collect(), rules: rules.iter().map(|text| ip(text)).collect() }
     }
 
     fn told(changes: &[Change], routes: &[&HostRoute]) -> Vec<String> {
@@ -119,8 +114,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_added_the_route_before_its_rule() {
-        let ours = route(7, &["10.1.0.2", "fd00::2"]);
-        let add = |have: &Facts| told(&set(&[&ours], have), &[&ours]);
+        let ours = routes(7, &["10.1.0.2", "fd00::2"]);
+        let ours: Vec<&HostRoute> = ours.iter().collect();
+        let add = |have: &Facts| told(&set(&ours, have), &ours);
         assert_eq!(
             add(&facts(&[], &[])),
             [
@@ -142,8 +138,9 @@ mod tests {
 
     #[test]
     fn only_ones_own_is_removed_and_a_rule_stays_while_another_interface_has_the_address() {
-        let ours = route(7, &["10.1.0.2"]);
-        let gone = |have: &Facts| told(&remove(&[&ours], have), &[&ours]);
+        let ours = routes(7, &["10.1.0.2"]);
+        let ours: Vec<&HostRoute> = ours.iter().collect();
+        let gone = |have: &Facts| told(&remove(&ours, have), &ours);
         assert_eq!(
             gone(&facts(&[("10.1.0.2", 7), ("10.1.0.3", 8)], &["10.1.0.2", "10.1.0.3"])),
             ["remove rule to 10.1.0.2 lookup 1003", "remove route 10.1.0.2 dev cali7 table 1003"]
@@ -156,8 +153,9 @@ mod tests {
     #[test]
     fn converging_sets_what_lives_leaves_what_somebody_has_in_hand_and_removes_what_nobody_has() {
         let (one, other, ending) =
-            (route(7, &["10.1.0.2"]), route(8, &["10.1.0.3"]), route(9, &["10.1.0.4"]));
-        let recorded = Recorded { living: vec![&one, &other], known: vec![&one, &other, &ending] };
+            (routes(7, &["10.1.0.2"]), routes(8, &["10.1.0.3 via 10.1.0.1"]), routes(9, &["10.1.0.4"]));
+        let living: Vec<&HostRoute> = one.iter().chain(&other).collect();
+        let recorded = Recorded { known: living.iter().copied().chain(&ending).collect(), living };
         let have = facts(
             &[("10.1.0.2", 7), ("10.1.0.9", 4), ("10.1.0.3", 2), ("10.1.0.4", 9)],
             &["10.1.0.2", "10.1.0.9", "fd00::9"],
@@ -166,7 +164,7 @@ mod tests {
         assert_eq!(
             told(&changes, &recorded.known),
             [
-                "add route 10.1.0.3 dev cali8 table 1003",
+                "add route 10.1.0.3 via 10.1.0.1 dev cali8 table 1003",
                 "add rule to 10.1.0.3 lookup 1003",
                 "remove rule to 10.1.0.9 lookup 1003",
                 "remove rule to fd00::9 lookup 1003",

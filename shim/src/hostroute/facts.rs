@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{DecodeError, Parseable};
-use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType,
+};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleHeader, RuleMessage};
 use nix::errno::Errno;
 
@@ -17,11 +19,28 @@ use crate::route::{RTM_NEWROUTE, RTM_NEWRULE};
 const RTM_GETROUTE: u16 = 26;
 const RTM_GETRULE: u16 = 34;
 
+/// How packets to an address leave the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) address: IpAddr,
+    pub(super) index: u32,
+    pub(super) via: Option<IpAddr>,
+}
+
+/// What the kernel would do with a packet to an address.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) index: u32,
+    pub(super) via: Option<IpAddr>,
+    /// The route is to this address and no other.
+    pub(super) is_for_it_alone: bool,
+}
+
 /// The host routes and rules that are ours by number.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    /// Address and index of the interface.
-    pub(super) routes: Vec<(IpAddr, u32)>,
+    /// The routes.
+    pub(super) routes: Vec<Way>,
     /// The address that a rule is for.
     pub(super) rules: Vec<IpAddr>,
 }
@@ -55,9 +74,39 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT))
 }
 
-/// The route to `address` by interface `index`.
-pub(super) fn route(address: IpAddr, index: u32) -> Route {
-    Route::on_link(IpNetwork::from(address), index).in_table(TABLE).ours_from(None)
+/// The node's present way to `address`; none where no route leads there by one interface.
+pub(super) fn way_to(rtnl: &mut Rtnl<'_>, address: IpAddr) -> io::Result<Option<Found>> {
+    let header = RouteHeader {
+        address_family: family(address),
+        destination_prefix_length: full_prefix(address),
+        // The entry of the table, not what came of it for one packet.
+        flags: RouteFlags::FibMatch,
+        ..RouteHeader::default()
+    };
+    let to = RouteAttribute::Destination(RouteAddress::from(address));
+    let found =
+        rtnl.get(RTM_GETROUTE, &[emit(&header), emit(&to)].concat(), RTM_NEWROUTE, RouteMessage::parse);
+    let message = match found {
+        Err(error) if is_no_way(&error) => None,
+        other => other?,
+    };
+    let route = message.filter(|message| message.header.kind == RouteType::Unicast).map(Route::from);
+    Ok(route.and_then(|route| {
+        let is_for_it_alone = route.destination().is_some_and(|to| to.prefix() == full_prefix(address));
+        Some(Found { index: route.interface()?, via: route.gateway(), is_for_it_alone })
+    }))
+}
+
+/// No route leads there, or one that says so.
+fn is_no_way(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EACCES | Errno::EINVAL))
+}
+
+/// The route of a way.
+pub(super) fn route(way: &Way) -> Route {
+    let route = Route::on_link(IpNetwork::from(way.address), way.index).in_table(TABLE).ours_from(None);
+    way.via.map_or_else(|| route.clone(), |hop| route.by(hop))
 }
 
 /// The rule for `address`.
@@ -74,11 +123,12 @@ pub(super) fn rule(address: IpAddr) -> RuleMessage {
     message
 }
 
-fn parse_route(payload: &[u8]) -> Result<Option<(IpAddr, u32)>, DecodeError> {
+fn parse_route(payload: &[u8]) -> Result<Option<Way>, DecodeError> {
     let route = Route::from(RouteMessage::parse(payload)?);
     let host = route.destination().filter(|to| to.prefix() == full_prefix(to.ip()));
     let ours = route.table() == TABLE && route.is_ours();
-    Ok(host.filter(|_| ours).and_then(|to| Some((to.ip(), route.interface()?))))
+    let way = |address| Some(Way { address, index: route.interface()?, via: route.gateway() });
+    Ok(host.filter(|_| ours).and_then(|to| way(to.ip())))
 }
 
 fn parse_rule(payload: &[u8]) -> Result<Option<IpAddr>, DecodeError> {

@@ -1,10 +1,11 @@
 //! The node's part of the route step: the pod's address of its second network leads to that network's interface, whatever
 //! the network's agent does.
 //!
-//! An agent that follows the Pod's status (Calico's felix) routes the addresses in the status to the pod's interface, and drops the route
-//! of its own address, which the status does not name. So for each address of such a leg the node gets a route to the leg's host
-//! interface in a table of ours, and a rule that looks there for that address alone. Measured with Calico 3.31: its agent leaves
-//! both alone, and its reverse-path check goes by them.
+//! An agent that follows the Pod's status (Calico's felix) routes the addresses in the status, which are the primary's, to the pod's
+//! interface of its own network, and drops the route of its own address. So the node gets, for each address of both networks, a route in a
+//! table of ours and a rule that looks there for that address alone: for the second network to the host's end of the pod's
+//! interface, for the primary as the node had it before. Measured with Calico 3.31: its agent leaves them alone, and its reverse-path
+//! check goes by them.
 //!
 //! | when | what |
 //! |---|---|
@@ -44,57 +45,97 @@ pub const TABLE: u32 = 1003;
 /// The lock of all that is changed here.
 const LOCK: &str = "hostroute";
 
-/// The way from the node to the addresses of one leg.
+/// The way from the node to one address of a pod.
 ///
-/// *Shape*: `{"interface":"cali0a1b2c3d4e5","index":17,"addresses":["192.168.7.9"]}`.
+/// *Shape*: `{"address":"192.168.7.9","interface":"cali0a1b2c3d4e5","index":17}`, with `via` where there is a next hop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRoute {
-    /// Name of the leg's interface on the host.
+    /// The address, of either family.
+    pub address: IpAddr,
+    /// Name of the interface on the host.
     pub interface: String,
     /// Its index, which no other interface is given before the next boot.
     pub index: u32,
-    /// The leg's addresses, of either family.
-    pub addresses: Vec<IpAddr>,
+    /// The next hop, where the address is not on the interface's own wire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
 }
 
-impl HostRoute {
-    /// The way to `addresses` by the host's end of the pod's interface `ifname`: the one of `names`, those of the delegate's result,
-    /// that is the other end of it.
-    ///
-    /// # Errors
-    /// That none is, or what the kernel says.
-    pub fn find(
-        netns: &Netns,
-        ifname: &str,
-        names: &[String],
-        addresses: Vec<IpAddr>,
-        budget: Budget<'_>,
-    ) -> Result<Self, RouteError> {
-        let attempted = |error| RouteError::of(format!("find the host's end of {ifname}"), error);
-        let inside = Rtnl::open(netns, budget).and_then(|mut rtnl| rtnl.link_named(ifname));
-        let mut host = Rtnl::of_host(budget).map_err(attempted)?;
-        let inside = inside.map_err(attempted)?;
-        let mut candidates = Vec::new();
-        for name in names {
-            candidates.extend(host.link_named(name).map_err(attempted)?);
-        }
-        let end = decide::host_end(inside.as_ref(), &candidates).ok_or_else(|| {
-            let why = format!(
-                "its result names no interface of the host that is the other end of it (it names {}); expected a veth pair",
-                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-            );
-            attempted(io::Error::new(io::ErrorKind::NotFound, why))
-        })?;
-        Ok(Self { interface: end.name.clone(), index: end.index, addresses })
+/// What a leg's delegate has attached.
+#[derive(Debug, Clone, Copy)]
+pub struct Attached<'a> {
+    /// The pod's netns.
+    pub netns: &'a Netns,
+    /// The leg's interface there.
+    pub ifname: &'a str,
+    /// The interfaces that its result names.
+    pub names: &'a [String],
+    /// The addresses that it gave.
+    pub addresses: &'a [IpAddr],
+}
+
+/// The ways to a second network's addresses: by the host's end of the pod's interface, the one that the result names and that is the
+/// other end of it.
+///
+/// # Errors
+/// That none is, or what the kernel says.
+pub fn to_second(attached: &Attached<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
+    let Attached { netns, ifname, names, addresses } = attached;
+    let attempted = |error| RouteError::of(format!("find the host's end of {ifname}"), error);
+    let inside = Rtnl::open(netns, budget).and_then(|mut rtnl| rtnl.link_named(ifname)).map_err(attempted)?;
+    let mut host = Rtnl::of_host(budget).map_err(attempted)?;
+    let mut candidates = Vec::new();
+    for name in *names {
+        candidates.extend(host.link_named(name).map_err(attempted)?);
     }
+    let end = decide::host_end(inside.as_ref(), &candidates).ok_or_else(|| {
+        let why = format!(
+            "its result names no interface of the host that is the other end of it (it names {}); expected a veth pair",
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        );
+        attempted(io::Error::new(io::ErrorKind::NotFound, why))
+    })?;
+    let way = |address: &IpAddr| HostRoute {
+        address: *address,
+        interface: end.name.clone(),
+        index: end.index,
+        via: None,
+    };
+    Ok(addresses.iter().map(way).collect())
 }
 
-/// Sets a host route; what is there already stays. A route to the same address that a gone attachment left gives way.
+/// The ways to a primary's addresses, as the node has them now: the second network's agent is about to route these to an interface of its
+/// own. The primary's policies may depend on the way, so it is kept whatever it is: by a bridge, a pair, or a next hop. An address
+/// that the node has no way to gets none.
+///
+/// # Errors
+/// That an address is routed to an interface which is not the pod's, as an agent may leave it for a moment; or what the kernel says.
+pub fn to_primary(attached: &Attached<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
+    let mut ways = Vec::new();
+    for address in attached.addresses {
+        let attempted = |error| RouteError::of(format!("find the node's way to {address}"), error);
+        let mut host = Rtnl::of_host(budget).map_err(attempted)?;
+        let Some(found) = facts::way_to(&mut host, *address).map_err(attempted)? else { continue };
+        let link = host.link_at(found.index).map_err(attempted)?;
+        let Some(link) = link else { continue };
+        if found.is_for_it_alone && !attached.names.contains(&link.name) {
+            let why = format!(
+                "it leads to {}, which the result does not name; expected an interface of the pod, or a subnet's route",
+                link.name
+            );
+            return Err(attempted(io::Error::new(io::ErrorKind::NotFound, why)));
+        }
+        ways.push(HostRoute { address: *address, interface: link.name, index: found.index, via: found.via });
+    }
+    Ok(ways)
+}
+
+/// Sets host routes; what is there already stays. A route to the same address that a gone attachment left gives way.
 ///
 /// # Errors
 /// What the kernel refused, or that the lock cannot be had.
-pub fn set(layout: &Layout, route: &HostRoute, budget: Budget<'_>) -> Result<(), RouteError> {
-    changed(layout, &[route], budget, |facts| decide::set(&[route], facts)).map(drop)
+pub fn set(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result<(), RouteError> {
+    changed(layout, routes, budget, |facts| decide::set(routes, facts)).map(drop)
 }
 
 /// Takes host routes back. What is not there any more is fine.
@@ -105,19 +146,19 @@ pub fn remove(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Res
     changed(layout, routes, budget, |facts| decide::remove(routes, facts)).map(drop)
 }
 
-/// What is missing of a host route, in words; empty if it is all there.
+/// What is missing of host routes, in words; empty if it is all there.
 ///
 /// # Errors
 /// What the kernel says to being asked.
-pub fn missing(route: &HostRoute, budget: Budget<'_>) -> io::Result<Vec<String>> {
-    let facts = Facts::gather(&mut Rtnl::of_host(budget)?, |address| has_family(&[route], address))?;
-    Ok(decide::set(&[route], &facts).iter().map(|change| change.describe(&[route])).collect())
+pub fn missing(routes: &[&HostRoute], budget: Budget<'_>) -> io::Result<Vec<String>> {
+    let facts = Facts::gather(&mut Rtnl::of_host(budget)?, |address| has_family(routes, address))?;
+    Ok(decide::set(routes, &facts).iter().map(|change| change.describe(routes)).collect())
 }
 
 /// Whether a record has host routes, of whichever boot.
 #[must_use]
 pub fn has(record: &Attachment) -> bool {
-    record.progress.iter().any(|progress| progress.host_route.is_some())
+    record.progress.iter().any(|progress| !progress.host_routes.is_empty())
 }
 
 /// What [`converge`] would change now, in words.
@@ -165,10 +206,9 @@ impl<'a> Recorded<'a> {
         let Ok(boot_id) = boot_id() else { return all };
         for record in records.iter().filter(|record| record.intent.begun.boot_id == boot_id) {
             for progress in record.progress.iter().filter(|progress| !progress.deleted) {
-                let Some(route) = &progress.host_route else { continue };
-                all.known.push(route);
+                all.known.extend(&progress.host_routes);
                 if record.attached && !progress.host_unrouted {
-                    all.living.push(route);
+                    all.living.extend(&progress.host_routes);
                 }
             }
         }
@@ -178,8 +218,7 @@ impl<'a> Recorded<'a> {
 
 /// Whether any of these routes leads to an address of the family of `address`.
 fn has_family(routes: &[&HostRoute], address: IpAddr) -> bool {
-    let all = routes.iter().flat_map(|route| &route.addresses);
-    all.into_iter().any(|one| one.is_ipv4() == address.is_ipv4())
+    routes.iter().any(|route| route.address.is_ipv4() == address.is_ipv4())
 }
 
 fn changed(
@@ -188,7 +227,7 @@ fn changed(
     budget: Budget<'_>,
     decide: impl FnOnce(&Facts) -> Vec<Change>,
 ) -> Result<Vec<Change>, RouteError> {
-    if routes.iter().all(|route| route.addresses.is_empty()) {
+    if routes.is_empty() {
         return Ok(Vec::new());
     }
     let failed = |error| RouteError::of("change the host routes".to_owned(), error);
@@ -217,15 +256,13 @@ fn apply(
 }
 
 fn request(change: &Change) -> Request {
-    let (message_type, flags, body) = match *change {
-        Change::AddRoute { address, index } => {
-            (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, emit(facts::route(address, index).message()))
+    let (message_type, flags, body) = match change {
+        Change::AddRoute(way) => {
+            (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, emit(facts::route(way).message()))
         }
-        Change::AddRule(address) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&facts::rule(address))),
-        Change::RemoveRoute { address, index } => {
-            (RTM_DELROUTE, 0, emit(facts::route(address, index).message()))
-        }
-        Change::RemoveRule(address) => (RTM_DELRULE, 0, emit(&facts::rule(address))),
+        Change::AddRule(address) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&facts::rule(*address))),
+        Change::RemoveRoute(way) => (RTM_DELROUTE, 0, emit(facts::route(way).message())),
+        Change::RemoveRule(address) => (RTM_DELRULE, 0, emit(&facts::rule(*address))),
     };
     Request { message_type, flags, body }
 }

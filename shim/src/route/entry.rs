@@ -152,6 +152,22 @@ impl Route {
         .unwrap_or(false)
     }
 
+    /// Its next hop, where it has one of its own family.
+    pub(crate) fn gateway(&self) -> Option<IpAddr> {
+        self.find(|attribute| match attribute {
+            RouteAttribute::Gateway(address) => ip(address),
+            _ => None,
+        })
+    }
+
+    /// This route by a next hop.
+    pub(crate) fn by(&self, hop: IpAddr) -> Self {
+        let mut message = self.message.clone();
+        message.header.scope = RouteScope::Universe;
+        message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(hop)));
+        Self { message }
+    }
+
     /// The index of the one interface it leaves by.
     pub(crate) fn interface(&self) -> Option<u32> {
         self.find(|attribute| match attribute {

@@ -133,25 +133,44 @@ impl<'a> Rtnl<'a> {
 
     /// The interface of this name, if there is one.
     pub(crate) fn link_named(&mut self, name: &str) -> io::Result<Option<Link>> {
-        let mut body = emit(&LinkHeader::default());
-        body.extend(name_attribute(name));
+        let body = [emit(&LinkHeader::default()), name_attribute(name)].concat();
+        self.link(body)
+    }
+
+    /// The interface of this index, if there is one.
+    pub(crate) fn link_at(&mut self, index: u32) -> io::Result<Option<Link>> {
+        self.link(emit(&LinkHeader { index, ..LinkHeader::default() }))
+    }
+
+    fn link(&mut self, mut body: Vec<u8>) -> io::Result<Option<Link>> {
         body.extend(emit(&DefaultNla::new(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes().to_vec())));
+        match self.get(RTM_GETLINK, &body, RTM_NEWLINK, parse_link) {
+            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// What `parse` makes of the one message of type `reply` that a `request` gives.
+    pub(crate) fn get<T>(
+        &mut self,
+        request: u16,
+        body: &[u8],
+        reply: u16,
+        parse: impl Fn(&[u8]) -> Result<T, DecodeError>,
+    ) -> io::Result<Option<T>> {
         let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
-        let sequence = self.push(&mut datagram, RTM_GETLINK, 0, &body);
+        let sequence = self.push(&mut datagram, request, 0, body);
         self.send(&datagram)?;
         let mut found = None;
-        let answered = self.receive(sequence..=sequence, |message| match message.message_type() {
-            RTM_NEWLINK => {
-                found = Some(parse_link(message.payload()).map_err(invalid)?);
+        self.receive(sequence..=sequence, |message| match message.message_type() {
+            kind if kind == reply => {
+                found = Some(parse(message.payload()).map_err(invalid)?);
                 Ok(true)
             }
             NLMSG_ERROR => error_code(message.payload()).map(|()| true),
             _ => Ok(false),
-        });
-        match answered {
-            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(None),
-            other => other.map(|()| found),
-        }
+        })?;
+        Ok(found)
     }
 
     /// Removes one interface; false if it was not there any more.

@@ -6,11 +6,11 @@ mod retired;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::attachment::{Attachment, Event, Progress};
+use crate::attachment::{Attachment, Event};
 use crate::boot::boot_id;
 use crate::delegate::{Before, Del, Heard, Limits, Network, Stopped, del_all};
 use crate::failing;
-use crate::hostroute;
+use crate::hostroute::{self, HostRoute};
 use crate::inventory::Inventory;
 use crate::layout::Layout;
 use crate::lock::Lock;
@@ -216,18 +216,19 @@ pub fn undo_host_routes(layout: &Layout, open: &mut Open, limits: &Limits<'_>) {
     if boot_id().is_ok_and(|now| now != open.attachment.intent.begun.boot_id) {
         return;
     }
-    let routed = |(leg, progress): (usize, &Progress)| {
-        progress.host_route.clone().filter(|_| !progress.deleted).map(|route| (leg, route))
-    };
-    let routes: Vec<_> = open.attachment.progress.iter().enumerate().filter_map(routed).collect();
-    if routes.is_empty() {
+    let progress = open.attachment.progress.iter().enumerate();
+    let routed: Vec<(usize, Vec<HostRoute>)> = progress
+        .filter(|(_, progress)| !progress.deleted && !progress.host_routes.is_empty())
+        .map(|(leg, progress)| (leg, progress.host_routes.clone()))
+        .collect();
+    if routed.is_empty() {
         return;
     }
-    for (leg, _) in &routes {
+    for (leg, _) in &routed {
         append(open, Event::HostUnrouted { leg: *leg });
     }
     let budget = route::Budget::share(limits.deadline, limits.signals);
-    let all: Vec<_> = routes.iter().map(|(_, route)| route).collect();
+    let all: Vec<_> = routed.iter().flat_map(|(_, routes)| routes).collect();
     if let Err(error) = hostroute::remove(layout, &all, budget) {
         tracing::warn!(
             container_id = open.attachment.intent.container_id,

@@ -1,12 +1,13 @@
 //! The delegates of an ADD, one by one, with our own routing between two.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::Times;
 use super::gather::Ready;
 use crate::attachment::Event;
 use crate::delegate::{Limits, Network};
-use crate::hostroute::{self, HostRoute};
+use crate::hostroute::{self, Attached};
 use crate::lock::Lock;
 use crate::netns::Netns;
 use crate::present::{self, Interface};
@@ -131,11 +132,13 @@ fn host_route(
     let network = &leg.loaded.conf.name;
     let failed = |e| CniError::new(code::ROUTE, format!("host routes of network {network:?}: {e}"));
     let Some(netns) = netns else { return Ok(()) };
-    let addresses = result.addresses().iter().map(|address| address.ip()).collect();
-    let route = HostRoute::find(netns, &leg.plan.ifname, &result.interfaces(), addresses, budget);
-    let route = route.map_err(failed)?;
-    append(open, &[Event::HostRouted { leg: index, route: route.clone() }])?;
-    hostroute::set(request.layout(), &route, budget).map_err(failed)
+    let names = result.interfaces();
+    let addresses: Vec<IpAddr> = result.addresses().iter().map(|address| address.ip()).collect();
+    let attached = Attached { netns, ifname: &leg.plan.ifname, names: &names, addresses: &addresses };
+    let ways = if leg.plan.primary { hostroute::to_primary } else { hostroute::to_second };
+    let routes = ways(&attached, budget).map_err(failed)?;
+    append(open, &[Event::HostRouted { leg: index, routes: routes.clone() }])?;
+    hostroute::set(request.layout(), &routes.iter().collect::<Vec<_>>(), budget).map_err(failed)
 }
 
 /// Undoes a tolerated secondary alone; the pod goes on without it. If that fails too, the DEL is owed and stays on record.

@@ -160,9 +160,10 @@ fn refuse_prev_result(request: &Request<'_>) -> Result<(), CniError> {
     }
 }
 
-/// The agent of a second network takes the primary's address for the pod's, where it follows the Pod's status.
-fn needs_host_route(leg: &Ready<'_>) -> bool {
-    !leg.plan.primary && leg.loaded.network.secondary == Some(Secondary::HostRoute)
+/// Whether the second network's agent takes the primary's addresses for the pod's: then neither network's are left to the node's own
+/// routes.
+fn need_host_routes(legs: &[Ready<'_>]) -> bool {
+    legs.iter().any(|leg| !leg.plan.primary && leg.loaded.network.secondary == Some(Secondary::HostRoute))
 }
 
 fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> Result<Intent, CniError> {
@@ -172,9 +173,10 @@ fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> R
         }
         _ => None,
     };
+    let host_route = need_host_routes(legs);
     let legs = legs.iter().map(|leg| Leg {
         tolerated: leg.plan.tolerated,
-        host_route: needs_host_route(leg),
+        host_route,
         runtime_config: (!leg.runtime_config.is_empty()).then(|| leg.runtime_config.to_raw()),
         ..leg.loaded.leg(&leg.plan.ifname, leg.plan.primary)
     });

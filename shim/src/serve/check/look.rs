@@ -49,8 +49,9 @@ fn missing(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::R
             missing.extend(route::missing(netns, find(&step.first), find(&step.owner), budget)?);
         }
     }
-    for route in living().filter_map(|progress| progress.host_route.as_ref()) {
-        let lacking = hostroute::missing(route, budget)?.into_iter();
+    let routes: Vec<_> = living().flat_map(|progress| &progress.host_routes).collect();
+    if !routes.is_empty() {
+        let lacking = hostroute::missing(&routes, budget)?.into_iter();
         missing.extend(lacking.map(|change| change.replacen("add ", "the host's ", 1)));
     }
     Ok(missing)

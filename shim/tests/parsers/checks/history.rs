@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use serde_json::value::RawValue;
 use shim::attachment::{Attachment, Event, FORMAT, Intent, Leg, RouteStep, line};
 use shim::boot::Moment;
-use shim::hostroute::HostRoute;
 use shim::netns::NetnsId;
 
 use super::dice::Dice;
@@ -181,10 +180,7 @@ fn event(dice: &mut Dice<'_>) -> Event {
     match dice.below(8) {
         0 => Event::Started { leg },
         1 => Event::Added { leg, result: raw(dice), present: dice.coin().then(Vec::new) },
-        5 => Event::HostRouted {
-            leg,
-            route: HostRoute { interface: "cali0".into(), index: 17, addresses: Vec::new() },
-        },
+        5 => Event::HostRouted { leg, routes: Vec::new() },
         6 => Event::HostUnrouted { leg },
         2 => Event::Attached {},
         3 => Event::Deleted { leg },
