@@ -3,9 +3,11 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
+use lab::agent::{Agent, Answer, HttpHealth, Spec};
 use lab::daemonset::manifest;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
+use serde_json::{Value, json};
 
 use crate::NEEDS;
 use crate::scene::{Scene, settings};
@@ -18,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_flip_on_the_node_stays_until_the_configmap_changes", NEEDS, flipped),
         trial("settings_that_are_not_valid_touch_nothing", NEEDS, invalid),
         trial("a_node_that_is_switched_off_is_left_alone", NEEDS, off),
+        trial("a_policy_has_pods_wait_for_watch_once_the_agent_is_ready", NEEDS, waiting),
     ]
 }
 
@@ -78,6 +81,27 @@ fn invalid() -> Result<()> {
         ensure!(!scene.outside(POLICY).exists() && !scene.has_ours(), "{file}: something was changed");
     }
     Ok(())
+}
+
+/// The install container asks the agent before it brings a policy that waits for the file of `watch`.
+fn waiting() -> Result<()> {
+    const FILE: &str = "/run/crossfade/probe/old";
+    let scene = Scene::new()?;
+    scene.node().write("/var/lib/calico/nodename", "n1")?;
+    let mut map = settings("old")?;
+    let mut policy: Value = serde_json::from_str(&map["policy.json"])?;
+    policy["networks"]["old"]["profile"] = json!("calico");
+    map.insert("policy.json".to_owned(), policy.to_string());
+    let (code, said) = install(&scene, &map)?;
+    ensure!(code == 3 && said.contains("localhost:9099/readiness"), "{code}: {said}");
+    ensure!(!scene.outside(POLICY).exists() && !scene.has_ours(), "something was changed");
+    let http = HttpHealth { address: "127.0.0.1:9099".parse()?, answer: Answer::Ready };
+    let spec = Spec { name: "felix".into(), http: Some(http), ..Spec::default() };
+    let _felix = Agent::start(spec, Some(scene.node().pid().as_raw().cast_unsigned()))?;
+    let (code, said) = install(&scene, &map)?;
+    ensure!(code == 0 && scene.outside(FILE).exists(), "{code}: {said}");
+    ensure!(fs::read_to_string(scene.outside(POLICY))?.contains(FILE), "{said}");
+    scene.run("at-once").map(drop)
 }
 
 fn off() -> Result<()> {
