@@ -1,0 +1,258 @@
+//! Host routes by the release shim and real plugins, through everything that happens to a pod whose second network follows the Pod's status.
+//!
+//! The primary is a bridge, the second network the Calico stand-in. All is done in one netns of the program's own, one test after the other:
+//! a GC or sweep takes every host route of that netns for its node's.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use lab::caller::{Outcome, Plugin};
+use lab::netns::{Netns, host_ip};
+use lab::preflight::{NODES, Need, PLUGINS, trial};
+use lab::scratch::Scratch;
+use libtest_mimic::Arguments;
+use serde_json::{Value, json};
+
+const NEEDS: &[&[Need]] = &[NODES, PLUGINS];
+
+/// Where Debian's package puts the standard plugins.
+const STANDARD: &str = "/usr/lib/cni";
+
+type Case = fn() -> Result<()>;
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let cases: [(&str, Case); 6] = [
+        ("a_del_takes_them_back", a_del_takes_them_back),
+        ("an_add_that_fails_leaves_none", an_add_that_fails_leaves_none),
+        ("check_misses_them_and_gc_sets_them_again", check_misses_them_and_gc_sets_them_again),
+        ("gc_takes_them_back_with_the_attachment", gc_takes_them_back_with_the_attachment),
+        ("a_sweep_prints_and_does_what_is_missing_or_too_much", a_sweep_prints_and_does),
+        ("where_nothing_follows_the_status_there_are_none", without_them_there_are_none),
+    ];
+    let trials = cases.map(|(name, test)| trial(name, NEEDS, test)).into();
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// A node with one pod to be attached.
+struct Node {
+    dir: Scratch,
+    shim: PathBuf,
+    bootstrap: PathBuf,
+    pod: Netns,
+}
+
+impl Node {
+    fn new(secondary: &str) -> Result<Self> {
+        let dir = Scratch::new("hostroutes")?;
+        dir.dir("bin")?;
+        let shim = dir.join("bin/crossfade");
+        fs::copy(lab::dist::crossfade().context("the shim")?, &shim)?;
+        fs::copy(lab::dist::lab_bin("lab-calico")?, dir.join("bin/calico"))?;
+        let node = Self { shim, bootstrap: lab::dist::bootstrap()?, pod: Netns::new()?, dir };
+        let ipam = |third: u8| {
+            let ranges = [format!("10.8{third}.0.0/24"), format!("fd00:8{third}::/64")];
+            json!({"type": "host-local", "dataDir": node.dir.join("leases"),
+                   "ranges": ranges.map(|subnet| json!([{"subnet": subnet}])),
+                   "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]})
+        };
+        let conf = |name: &str, plugin: Value| {
+            json!({"cniVersion": "1.0.0", "name": name, "plugins": [plugin]}).to_string()
+        };
+        let calico = json!({"type": "calico", "ipam": ipam(1)});
+        let bridge = json!({"type": "bridge", "bridge": "br-new", "isGateway": true, "ipam": ipam(2)});
+        fs::write(node.dir.join("old.conflist"), conf("old", calico))?;
+        fs::write(node.dir.join("new.conflist"), conf("new", bridge))?;
+        let policy = json!({
+            "version": 1, "attach": "both", "both": {"primary": "new", "defaultRoute": "old"},
+            "networks": {
+                "old": {"conf": [node.dir.join("old.conflist")], "cidrs": ["10.81.0.0/16", "fd00:81::/32"], "secondary": secondary},
+                "new": {"conf": [node.dir.join("new.conflist")], "cidrs": ["10.82.0.0/16", "fd00:82::/32"]},
+            },
+            "gc": {"graceSeconds": 0},
+        });
+        fs::write(node.dir.join("policy.json"), policy.to_string())?;
+        Ok(node)
+    }
+
+    fn call(&self, verb: &str, more: &Value) -> Result<Outcome> {
+        let mut conf = json!({
+            "cniVersion": "1.1.0", "name": "crossfade", "type": "crossfade",
+            "policy": self.dir.join("policy.json"),
+            "stateDir": self.dir.join("state"), "runDir": self.dir.join("run"),
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            conf[key] = value.clone();
+        }
+        let plugin = Plugin::new(&self.shim)
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("CNI_COMMAND", verb)
+            .env("CNI_PATH", &format!("{STANDARD}:{}", self.dir.join("bin").display()));
+        let plugin = if verb == "GC" {
+            plugin
+        } else {
+            plugin
+                .env("CNI_CONTAINERID", "c1")
+                .env("CNI_NETNS", &self.pod.path().display().to_string())
+                .env("CNI_IFNAME", "eth0")
+                .env("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME=p1")
+        };
+        plugin.stdin(&conf.to_string()).run()
+    }
+
+    /// An ADD that succeeds; what is there for both networks and both families.
+    fn attached(&self) -> Result<Vec<String>> {
+        self.call("ADD", &json!({}))?.result()?;
+        let there = ours()?;
+        ensure!(there.len() == 8, "expected four routes and four rules: {there:#?}");
+        Ok(there)
+    }
+
+    fn gc(&self, lives: bool) -> Result<()> {
+        let listed = if lives { json!([{"containerID": "c1", "ifname": "eth0"}]) } else { json!([]) };
+        self.call("GC", &json!({"cni.dev/valid-attachments": listed}))?.silent()
+    }
+
+    fn sweep(&self, listed: &Value, more: &[&str]) -> Result<String> {
+        let list = self.dir.join("listed.json");
+        fs::write(&list, listed.to_string())?;
+        let flag = |name: &str, path: PathBuf| format!("--{name}={}", path.display());
+        let output = Command::new(&self.bootstrap)
+            .args(["sweep", &flag("listed", list), &flag("conf-dir", self.dir.path().into())])
+            .args([flag("state-dir", self.dir.join("state")), flag("run-dir", self.dir.join("run"))])
+            .args([flag("policy", self.dir.join("policy.json")), flag("bin-dir", self.dir.join("bin"))])
+            .arg(format!("--bin-dir={STANDARD}"))
+            .args(more)
+            .output()?;
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(output.status.success(), "sweep: {told}");
+        Ok(told)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Of a test that failed; the next one begins with nothing.
+        let _done_already = self.call("DEL", &json!({}));
+    }
+}
+
+/// Routes and rules of table 1003, both families.
+fn ours() -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for family in ["-4", "-6"] {
+        let rules = host_ip(&format!("{family} rule show"))?;
+        all.extend(rules.lines().filter(|line| line.contains("lookup 1003")).map(str::to_owned));
+        // To `ip` a table that nobody has written to is an error.
+        let routes = host_ip(&format!("{family} route show table 1003")).unwrap_or_default();
+        all.extend(routes.lines().map(|line| line.trim().to_owned()));
+    }
+    Ok(all)
+}
+
+fn none() -> Result<()> {
+    let left = ours()?;
+    ensure!(left.is_empty(), "left: {left:#?}");
+    Ok(())
+}
+
+fn a_del_takes_them_back() -> Result<()> {
+    let node = Node::new("hostRoute")?;
+    let there = node.attached()?;
+    for (network, way) in [
+        ("10.81.", "dev cali"),
+        ("fd00:81:", "dev cali"),
+        ("10.82.", "dev br-new"),
+        ("fd00:82:", "dev br-new"),
+    ] {
+        let is_way = |line: &&String| line.starts_with(network) && line.contains(way);
+        ensure!(there.iter().filter(is_way).count() == 1, "one route to {network}: {there:#?}");
+    }
+    node.call("CHECK", &json!({}))?.silent()?;
+    node.call("DEL", &json!({}))?.silent()?;
+    none()?;
+    node.call("DEL", &json!({}))?.silent()?;
+    none()
+}
+
+/// The owner of the default route comes last; by then the routes of the first are set.
+fn an_add_that_fails_leaves_none() -> Result<()> {
+    let node = Node::new("hostRoute")?;
+    let calico = node.dir.join("bin/calico");
+    // It attaches, and then says that it did not.
+    fs::rename(&calico, node.dir.join("bin/calico.real"))?;
+    let script = format!(
+        "#!/bin/sh\n[ \"$CNI_COMMAND\" = ADD ] || exec {0}.real\n{0}.real > /dev/null; exit 7\n",
+        calico.display()
+    );
+    fs::write(&calico, script)?;
+    fs::set_permissions(&calico, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    node.call("ADD", &json!({}))?.error()?;
+    none()
+}
+
+fn check_misses_them_and_gc_sets_them_again() -> Result<()> {
+    let node = Node::new("hostRoute")?;
+    let there = node.attached()?;
+    let interface =
+        there.iter().find_map(|line| line.split_whitespace().find(|word| word.starts_with("cali")));
+    let interface = interface.context("the host's end")?;
+    // An interface that was down for a moment has lost its routes.
+    host_ip(&format!("link set {interface} down"))?;
+    host_ip(&format!("link set {interface} up"))?;
+    let refusal = node.call("CHECK", &json!({}))?.refused(106)?;
+    ensure!(refusal.text().contains(interface), "{refusal:?}");
+    node.gc(true)?;
+    ensure!(ours()? == there, "{:#?}", ours()?);
+    node.call("CHECK", &json!({}))?.silent()?;
+    let rule = "to 10.82";
+    let address = there.iter().find_map(|line| line.split_once("to 10.82")?.1.split_whitespace().next());
+    let address = format!("10.82{}", address.with_context(|| format!("a rule {rule}"))?);
+    host_ip(&format!("rule delete to {address} lookup 1003 priority 1003"))?;
+    let refusal = node.call("CHECK", &json!({}))?.refused(106)?;
+    ensure!(refusal.text().contains(&address), "{refusal:?}");
+    node.gc(true)?;
+    node.call("CHECK", &json!({}))?.silent()?;
+    node.call("DEL", &json!({}))?.silent()?;
+    none()
+}
+
+fn gc_takes_them_back_with_the_attachment() -> Result<()> {
+    let node = Node::new("hostRoute")?;
+    node.attached()?;
+    node.gc(false)?;
+    none()
+}
+
+fn a_sweep_prints_and_does() -> Result<()> {
+    let node = Node::new("hostRoute")?;
+    let there = node.attached()?;
+    let listed = json!([{"containerID": "c1", "ifname": "eth0"}]);
+    ensure!(!node.sweep(&listed, &[])?.contains("host routes"), "nothing is missing");
+    host_ip("-4 route flush table 1003")?;
+    host_ip("rule add to 10.81.0.250 lookup 1003 priority 1003")?;
+    let (changed, planned) = (ours()?, node.sweep(&listed, &["--dry-run"])?);
+    ensure!(ours()? == changed, "a dry run changed something");
+    for words in ["add route 10.81.", "add route 10.82.", "remove rule to 10.81.0.250"] {
+        ensure!(planned.contains(words), "{words:?} is not in {planned}");
+    }
+    ensure!(node.sweep(&listed, &[])?.contains("add route 10.81."), "an apply tells the same");
+    let mut now = ours()?;
+    now.sort();
+    let mut wanted = there;
+    wanted.sort();
+    ensure!(now == wanted, "{now:#?}");
+    node.sweep(&json!([]), &[])?;
+    none()
+}
+
+fn without_them_there_are_none() -> Result<()> {
+    let node = Node::new("works")?;
+    node.call("ADD", &json!({}))?.result()?;
+    none()?;
+    node.call("DEL", &json!({}))?.silent()
+}
