@@ -341,7 +341,7 @@ fn going_over_to_private_mode_takes_our_conf_away_at_the_next_boot() {
 #[test]
 fn what_would_go_wrong_is_refused_before_anything_is_touched() {
     type Break = fn(&Tree);
-    let cases: [(&str, Break, i32, &[&str]); 14] = [
+    let cases: [(&str, Break, i32, &[&str]); 15] = [
         (
             "no policy",
             |tree| fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("gone"),
@@ -349,6 +349,17 @@ fn what_would_go_wrong_is_refused_before_anything_is_touched() {
             &["policy.json"],
         ),
         ("a broken policy", |tree| tree.write("etc/crossfade/policy.json", "{"), 78, &["policy.json"]),
+        (
+            "a second network that nobody tried",
+            |tree| {
+                let networks = r#""old": {"profile": "azure", "conf": ["/o"]}, "new": {"conf": ["/n"]}"#;
+                let both = r#""attach": "both", "both": {"primary": "new"}"#;
+                let policy = format!(r#"{{"version": 1, {both}, "networks": {{{networks}}}}}"#);
+                tree.write("etc/crossfade/policy.json", &policy);
+            },
+            78,
+            &["networks.old", r#""secondary": "works""#],
+        ),
         ("a broken node.json", |tree| tree.node(r#""confdir": "shared""#), 78, &["confDir"]),
         (
             "no plugin",

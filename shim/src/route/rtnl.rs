@@ -162,7 +162,7 @@ impl<'a> Rtnl<'a> {
         let sequence = self.push(&mut datagram, request, 0, body);
         self.send(&datagram)?;
         let mut found = None;
-        self.receive(sequence..=sequence, |message| match message.message_type() {
+        self.receive(sequence..=sequence, &mut |message| match message.message_type() {
             kind if kind == reply => {
                 found = Some(parse(message.payload()).map_err(invalid)?);
                 Ok(true)
@@ -202,32 +202,51 @@ impl<'a> Rtnl<'a> {
         reply: u16,
         parse: impl Fn(&[u8]) -> Result<Parsed, DecodeError>,
     ) -> io::Result<Vec<T>> {
+        let mut found = Vec::new();
+        self.dump_each(request, body, reply, &mut |message| {
+            match message {
+                Some(payload) => found.extend(parse(payload).map_err(invalid)?),
+                None => found.clear(),
+            }
+            Ok(found.len())
+        })?;
+        Ok(found)
+    }
+
+    /// Feeds the payloads of a dump to `take`, which answers how much it has; none means that the dump begins anew.
+    fn dump_each(
+        &mut self,
+        request: u16,
+        body: &[u8],
+        reply: u16,
+        take: &mut dyn FnMut(Option<&[u8]>) -> io::Result<usize>,
+    ) -> io::Result<()> {
         for _ in 0..DUMP_TRIES {
             let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
             let sequence = self.push(&mut datagram, request, NLM_F_DUMP, body);
             self.send(&datagram)?;
-            let mut found = Vec::new();
+            let mut count = take(None)?;
             let mut torn = false;
             let excess = self.excess;
-            self.receive(sequence..=sequence, |message| {
+            self.receive(sequence..=sequence, &mut |message| {
                 torn |= message.flags() & NLM_F_DUMP_INTR != 0;
                 match message.message_type() {
                     NLMSG_DONE => done_code(message.payload()).map(|()| true),
                     NLMSG_ERROR => error_code(message.payload()).map(|()| true),
                     // The kernel goes on all the same; what is left out costs its reading only.
-                    kind if kind == reply && found.len() >= MOST_ENTRIES => match excess {
+                    kind if kind == reply && count >= MOST_ENTRIES => match excess {
                         Excess::LeftOut => Ok(false),
                         Excess::Refused => Err(too_much()),
                     },
                     kind if kind == reply => {
-                        found.extend(parse(message.payload()).map_err(invalid)?);
+                        count = take(Some(message.payload()))?;
                         Ok(false)
                     }
                     _ => Ok(false),
                 }
             })?;
             if !torn {
-                return Ok(found);
+                return Ok(());
             }
         }
         Err(io::Error::new(io::ErrorKind::Interrupted, "the netns keeps changing while it is read"))
@@ -246,7 +265,7 @@ impl<'a> Rtnl<'a> {
             }
             let last = self.sequence;
             self.send(&datagram)?;
-            self.receive(first..=last, |message| {
+            self.receive(first..=last, &mut |message| {
                 if message.message_type() != NLMSG_ERROR {
                     return Ok(false);
                 }
@@ -283,7 +302,7 @@ impl<'a> Rtnl<'a> {
     fn receive(
         &mut self,
         ours: std::ops::RangeInclusive<u32>,
-        mut take: impl FnMut(&NetlinkBuffer<&[u8]>) -> io::Result<bool>,
+        take: &mut dyn FnMut(&NetlinkBuffer<&[u8]>) -> io::Result<bool>,
     ) -> io::Result<()> {
         loop {
             self.budget.check()?;
