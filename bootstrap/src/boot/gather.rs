@@ -137,7 +137,7 @@ impl Facts {
         };
         let completion = Completion::but(&policy_file, &held);
         let named_in =
-            |one: &Option<Completion>| one.iter().flat_map(|one| one.networks.clone()).collect::<Vec<_>>();
+            |one: &Option<Completion>| one.iter().flat_map(|one| one.probed.clone()).collect::<Vec<_>>();
         let mut held_back = named_in(&Completion::of(&policy_file));
         held_back.retain(|network| !named_in(&completion).contains(network));
         let distrusted = match without {

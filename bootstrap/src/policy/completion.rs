@@ -36,6 +36,8 @@ pub struct Completion {
     pub bytes: Vec<u8>,
     /// The networks that were completed, each with its profile: `new (cilium)`.
     pub networks: Vec<String>,
+    /// Those of them that got probes.
+    pub probed: Vec<String>,
 }
 
 impl Completion {
@@ -50,8 +52,8 @@ impl Completion {
     pub fn but(file: &Path, held: &[Side]) -> Option<Self> {
         let from = shim::trust::resolve(file).ok()?;
         let (was, mode) = change::look(&from)?;
-        let Completed { bytes, networks } = complete_but(&was, held).ok()??;
-        Some(Self { place: file.into(), from, was, mode, bytes, networks })
+        let Completed { bytes, networks, probed } = complete_but(&was, held).ok()??;
+        Some(Self { place: file.into(), from, was, mode, bytes, networks, probed })
     }
 
     /// The file that is written: the policy's own, or, where that is the package's, one that counts before it.
@@ -124,6 +126,8 @@ pub struct Completed {
     pub bytes: Vec<u8>,
     /// The networks that got some, each with its profile: `new (cilium)`.
     pub networks: Vec<String>,
+    /// Those of them that got probes.
+    pub probed: Vec<String>,
 }
 
 /// A policy with what its profiles know: how to tell that a network is ready, and what the shim has to do for one that is the second
@@ -141,7 +145,8 @@ fn complete_but(bytes: &[u8], held: &[Side]) -> Result<Option<Completed>, String
     let secondary = with_secondary(probes.as_ref().map_or(bytes, |done| &done.bytes))?;
     Ok(match (probes, secondary) {
         (Some(probes), Some(mut both)) => {
-            both.networks.extend(probes.networks);
+            both.networks.extend(probes.networks.iter().cloned());
+            both.probed = probes.networks;
             // `old ..` after `new ..`, by the alphabet.
             both.networks.sort_unstable_by(|one, other| other.cmp(one));
             both.networks.dedup();
@@ -170,7 +175,7 @@ pub fn with_secondary(bytes: &[u8]) -> Result<Option<Completed>, String> {
         return Ok(None);
     }
     Policy::parse(text.as_bytes()).map_err(|why| format!("what a profile says is not valid: {why}"))?;
-    Ok(Some(Completed { bytes: text.into_bytes(), networks: completed }))
+    Ok(Some(Completed { bytes: text.into_bytes(), networks: completed, probed: Vec::new() }))
 }
 
 /// The policy `text` with a key of one of its networks set; everything else keeps its spelling.
@@ -224,7 +229,7 @@ fn with_probes(bytes: &[u8], held: &[Side]) -> Result<Option<Completed>, String>
     }
     let whole = splice(text, "networks", &raw(networks)?).map_err(|e| e.to_string())?.into_bytes();
     Policy::parse(&whole).map_err(|why| format!("a profile's probes are not valid: {why}"))?;
-    Ok(Some(Completed { bytes: whole, networks: completed }))
+    Ok(Some(Completed { bytes: whole, probed: completed.clone(), networks: completed }))
 }
 
 /// A profile's probes as a policy spells them; the last one is the file that `watch` keeps while all of them hold, where those that an
@@ -420,6 +425,7 @@ mod tests {
                 mode: 0o644,
                 bytes: b"x".to_vec(),
                 networks: vec!["old (calico)".into()],
+                probed: Vec::new(),
             };
             assert_eq!(completion.target(&root), Path::new(to));
             let moved = completion.change(&root).reason.contains("from");

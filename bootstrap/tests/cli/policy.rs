@@ -68,7 +68,7 @@ fn a_second_network_that_nobody_tried_is_refused_until_the_policy_names_it() {
         node.policy(|policy| {
             policy["attach"] = "new".into();
             policy["both"]["primary"] = "new".into();
-            policy["rules"] = json!([{"namespace": "x", "attach": phase}]);
+            policy.insert("rules".into(), json!([{"namespace": "x", "attach": phase}]));
         });
         let told = node.told(&["policy", "check"], if phase == "both" { 78 } else { 0 });
         assert_eq!(told.contains("rules[0].attach"), phase == "both", "{told}");

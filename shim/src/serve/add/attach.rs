@@ -38,15 +38,7 @@ pub(super) fn attach_all(
         let result = match attach_leg(request, leg, lock, &limits) {
             Ok(result) => result,
             Err(error) if leg.plan.tolerated && !request.signals.stop_requested() => {
-                leave_out(
-                    request,
-                    index,
-                    leg,
-                    open,
-                    lock,
-                    &error,
-                    limits.deadline.max(Instant::now() + times.kept),
-                )?;
+                leave_out(request, index, leg, open, lock, &error, times.end_of_leaving_out())?;
                 continue;
             }
             Err(error) => return Err(error),

@@ -101,6 +101,14 @@ impl Times {
         Self { attached_by: until - kept, kept, least: LEAST.min(whole / 10) }
     }
 
+    /// When undoing a tolerated network has to end. One that hangs in its ADD may hang in its DEL as well, and must leave the primary its
+    /// half of the time; where that would not be enough, no pod starts anyway, and undoing gets what is kept for it.
+    fn end_of_leaving_out(&self) -> Instant {
+        let now = Instant::now();
+        let half = self.attached_by.saturating_duration_since(now) / 2;
+        now + if half < self.least { self.kept } else { half }
+    }
+
     /// Refuses to begin what could not be finished: a pod that waits is better off than one that is half attached.
     fn refuse_late(&self, request: &Request<'_>) -> Result<(), CniError> {
         let name = format!("attachment {} {}", request.env.container_id, request.env.ifname);
