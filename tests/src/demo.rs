@@ -6,9 +6,12 @@
 
 pub mod board;
 pub mod bootstrap;
+pub mod calico;
 pub mod migrate;
 pub mod naive;
 pub mod placement;
+pub mod plan;
+mod remains;
 pub mod report;
 pub mod scene;
 mod scouts;
@@ -23,6 +26,7 @@ use anyhow::{Context, Result};
 
 use board::Board;
 use migrate::Size;
+use plan::Plan;
 use report::Report;
 use strategy::Strategy;
 
@@ -33,7 +37,7 @@ use strategy::Strategy;
 pub fn run(strategies: &[Strategy], size: Size, board: &Board) -> Result<Report> {
     let began = Instant::now();
     let naive = naive::run(size.pods, board).context("the naive way")?;
-    let migrate = |strategy: &Strategy| migrate::run(*strategy, size, board);
+    let migrate = |strategy: &Strategy| migrate::run(&Plan::of(*strategy), size, board);
     let migrations = strategies.iter().map(migrate).collect::<Result<Vec<_>>>()?;
     board.clear();
     let duration_ms = u64::try_from(began.elapsed().as_millis())?;

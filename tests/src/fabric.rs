@@ -3,7 +3,7 @@
 //! The fabric is a bridge in the lab's own net namespace; node N has `eth0` with 192.0.2.N/24 on it. An overlay is a VXLAN
 //! device per node with static neighbours, and the pod network PREFIX.N.0/24 behind node N. The bridge on the pod side is
 //! made by whichever CNI plugin serves the overlay; [`Overlay::bridge`] is the name it must use for
-//! [`Fabric::block_forwarding_between`] to see its packets.
+//! [`Fabric::block_forwarding_between`] to see its packets, or [`Overlay::host_prefix`] where it makes none.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -34,6 +34,8 @@ pub struct Overlay {
     pub udp_port: u16,
     /// First two octets of every address, as in `10.244`.
     pub prefix: String,
+    /// Begins the name of the node's end of every pod, where no bridge joins them.
+    pub host_prefix: Option<String>,
 }
 
 impl Overlay {
@@ -43,6 +45,11 @@ impl Overlay {
     /// The bridge that pods of a node are attached to.
     pub fn bridge(&self) -> String {
         format!("cni-{}", self.name)
+    }
+
+    /// Where packets of a node's pods come in, as `iptables` names it.
+    fn pods_side(&self) -> String {
+        self.host_prefix.as_ref().map_or_else(|| self.bridge(), |prefix| format!("{prefix}+"))
     }
 
     /// The VXLAN device of a node.
@@ -157,7 +164,8 @@ impl Fabric {
     /// # Errors
     /// Name, identifier or port are taken.
     pub fn overlay(&self, name: &str, vni: u32, udp_port: u16, prefix: &str) -> Result<Overlay> {
-        let overlay = Overlay { name: name.to_owned(), vni, udp_port, prefix: prefix.to_owned() };
+        let overlay =
+            Overlay { name: name.to_owned(), vni, udp_port, prefix: prefix.to_owned(), host_prefix: None };
         for node in &self.nodes {
             node.ip_batch(&self.overlay_links(&overlay, node)?).with_context(|| format!("overlay {name}"))?;
             for peer in self.peers(node) {
@@ -223,8 +231,8 @@ impl Fabric {
         for node in &self.nodes {
             iptables(node, &["-N", CHAIN])?;
             for (from, to) in [(one, other), (other, one)] {
-                for input in [from.bridge(), from.device()] {
-                    for output in [to.bridge(), to.device()] {
+                for input in [from.pods_side(), from.device()] {
+                    for output in [to.pods_side(), to.device()] {
                         iptables(node, &["-A", CHAIN, "-i", &input, "-o", &output, "-j", "DROP"])?;
                     }
                 }

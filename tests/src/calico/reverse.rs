@@ -1,6 +1,7 @@
 //! The check of the way back, for both families.
 
 use std::fs;
+use std::io::ErrorKind;
 
 use anyhow::{Context, Result};
 
@@ -31,7 +32,11 @@ pub(super) fn check_all(prefix: &str) -> Result<()> {
 /// What the kernel refuses.
 pub(super) fn check(interface: &str) -> Result<()> {
     let path = format!("/proc/sys/net/ipv4/conf/{interface}/rp_filter");
-    let is = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let is = match fs::read_to_string(&path) {
+        // Interfaces go whenever they like; the next pass knows.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        is => is.with_context(|| format!("read {path}"))?,
+    };
     if is.trim() != "1" {
         fs::write(&path, "1").with_context(|| format!("write {path}"))?;
     }

@@ -26,6 +26,8 @@ pub struct Board {
 struct Shared {
     began: Instant,
     over: AtomicBool,
+    /// Whether nobody is to read it.
+    silent: bool,
     /// Only on a terminal.
     screen: Option<MultiProgress>,
     state: Mutex<State>,
@@ -51,11 +53,21 @@ struct NodeLine {
 impl Board {
     /// Live where stderr is a terminal, else plain.
     pub fn new() -> Board {
-        let screen = std::io::stderr().is_terminal().then(MultiProgress::new);
+        Board::with(false)
+    }
+
+    /// Tells nothing, for those who only want the report.
+    pub fn silent() -> Board {
+        Board::with(true)
+    }
+
+    fn with(silent: bool) -> Board {
+        let screen = (!silent && std::io::stderr().is_terminal()).then(MultiProgress::new);
         let live = screen.is_some();
         let shared = Arc::new(Shared {
             began: Instant::now(),
             over: AtomicBool::new(false),
+            silent,
             screen,
             state: Mutex::default(),
         });
@@ -115,6 +127,9 @@ impl Board {
 
     /// Tells a milestone.
     pub fn say(&self, text: &str) {
+        if self.shared.silent {
+            return;
+        }
         let (title, probes) = {
             let state = self.shared.state();
             (state.title.clone(), state.gauge.as_ref().map(Gauge::progress))

@@ -6,9 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::scene::{Host, conf_path};
-use super::strategy::{Arrival, Network, Phase};
-use crate::fabric::Overlay;
+use super::scene::Host;
+use super::strategy::{Arrival, Phase};
 use crate::{deadline, package};
 
 /// Namespace of the pods that a rule of the policy puts on the new network in every phase.
@@ -25,9 +24,9 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// What `crossfade-bootstrap` says, or the runtime.
-pub fn boot(host: &mut Host, overlays: [&Overlay; 2]) -> Result<()> {
+pub fn boot(host: &mut Host, networks: &Value) -> Result<()> {
     package::bake(&host.node, &host.containerd)?;
-    write_policy(host, &policy(overlays))?;
+    write_policy(host, &policy(networks))?;
     bootstrap(host, &["boot"])?;
     bootstrap(host, &["render", "--runtime"])?;
     host.containerd.start_with(&package::told_config(&host.node)?);
@@ -42,9 +41,9 @@ pub fn boot(host: &mut Host, overlays: [&Overlay; 2]) -> Result<()> {
 ///
 /// # Errors
 /// What `crossfade-bootstrap install` says.
-pub fn install(host: &Host, overlays: [&Overlay; 2]) -> Result<()> {
+pub fn install(host: &Host, networks: &Value) -> Result<()> {
     package::unpack(&host.node)?;
-    write_policy(host, &policy(overlays))?;
+    write_policy(host, &policy(networks))?;
     install_conf(host)?;
     until_noticed(host)
 }
@@ -60,8 +59,8 @@ fn until_noticed(host: &Host) -> Result<()> {
 ///
 /// # Errors
 /// What `crossfade-bootstrap install` says; in private mode `watch` writes the conf.
-pub fn admit_new(host: &Host, overlays: [&Overlay; 2], arrival: Arrival) -> Result<()> {
-    let mut policy = policy(overlays);
+pub fn admit_new(host: &Host, networks: &Value, arrival: Arrival) -> Result<()> {
+    let mut policy = policy(networks);
     policy["rules"] = json!([{ "namespace": SCOUTS, "attach": "new" }]);
     write_policy(host, &policy)?;
     match arrival {
@@ -71,16 +70,8 @@ pub fn admit_new(host: &Host, overlays: [&Overlay; 2], arrival: Arrival) -> Resu
 }
 
 /// Both networks, and nothing that is not as it was.
-fn policy([old, new]: [&Overlay; 2]) -> Value {
-    json!({
-        "version": 1,
-        "networks": {
-            "old": { "conf": [conf_path(Network::Old)], "cidrs": [old.cidr()], "secondary": "works" },
-            "new": { "conf": [conf_path(Network::New)], "cidrs": [new.cidr()], "secondary": "works" },
-        },
-        "attach": "old",
-        "unrecorded": "old",
-    })
+fn policy(networks: &Value) -> Value {
+    json!({ "version": 1, "networks": networks, "attach": "old", "unrecorded": "old" })
 }
 
 fn write_policy(host: &Host, policy: &Value) -> Result<()> {
@@ -105,10 +96,10 @@ pub fn set_phase(host: &Host, phase: Phase) -> Result<()> {
 ///
 /// # Errors
 /// The node cannot be written to, or what `crossfade-bootstrap policy check` says.
-pub fn forget_old(host: &Host, new: &Overlay) -> Result<()> {
+pub fn forget_old(host: &Host, networks: &Value) -> Result<()> {
     let policy = json!({
         "version": 1,
-        "networks": { "new": { "conf": [conf_path(Network::New)], "cidrs": [new.cidr()] } },
+        "networks": { "new": networks["new"] },
         "attach": "new",
     });
     write_policy(host, &policy)?;

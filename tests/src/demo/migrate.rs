@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use super::board::Board;
 use super::placement::ensure_placed;
+use super::plan::Plan;
 use super::report::{Forwarding, Left, Migration, Probes};
 use super::scene::{Pod, Scene, Wanted};
 use super::settle::{Pair, until_probed};
@@ -42,6 +43,7 @@ type Phases = Arc<Mutex<BTreeMap<String, Phase>>>;
 #[derive(Debug)]
 pub(super) struct Journey<'a> {
     pub(super) strategy: Strategy,
+    passes: &'static [Phase],
     size: Size,
     pub(super) scene: &'a Scene,
     pub(super) board: &'a Board,
@@ -60,10 +62,11 @@ pub(super) struct Journey<'a> {
 ///
 /// # Errors
 /// The cluster cannot be built. What goes wrong later is in the report.
-pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
+pub fn run(plan: &Plan, size: Size, board: &Board) -> Result<Migration> {
+    let strategy = plan.strategy;
     board.scene(strategy.as_str(), size.nodes);
-    let scene = Scene::new(size.nodes, strategy.arrival()).context("building the cluster")?;
-    let mut journey = Journey::new(strategy, size, &scene, board);
+    let scene = Scene::new(size.nodes, strategy.arrival(), &plan.old).context("building the cluster")?;
+    let mut journey = Journey::new(plan, size, &scene, board);
     let gauge = journey.mesh.gauge();
     board.watch(gauge.clone());
     let travelled = journey.travel();
@@ -108,6 +111,7 @@ fn end<'a>(
 ) -> Result<(BTreeMap<Network, Asked>, Left)> {
     pods.try_for_each(|pod| scene.end_pod(pod))?;
     let mut left = Left {
+        leases: scene.allocations()?,
         records: scene.files("/var/lib/crossfade/attachments")?
             + scene.files("/var/lib/crossfade/damaged")?,
         netns: scene.files("/run/netns")?,
@@ -117,6 +121,7 @@ fn end<'a>(
         left.leases += u64::try_from(scene.leases(index)?.len())?;
         left.inventory += bootstrap::inventory_entries(host)?;
         left.port_rules += host.port_rules()?;
+        left.host_routes += host.host_routes()?;
     }
     Ok((scene.asked()?, left))
 }
@@ -131,7 +136,8 @@ struct Identity {
 }
 
 impl<'a> Journey<'a> {
-    fn new(strategy: Strategy, size: Size, scene: &'a Scene, board: &'a Board) -> Journey<'a> {
+    fn new(plan: &Plan, size: Size, scene: &'a Scene, board: &'a Board) -> Journey<'a> {
+        let Plan { strategy, passes, .. } = *plan;
         let mut mesh = Mesh::new("before", SILENCE_MS);
         let phases = Phases::default();
         let known = Arc::clone(&phases);
@@ -142,6 +148,7 @@ impl<'a> Journey<'a> {
         });
         Journey {
             strategy,
+            passes,
             size,
             scene,
             board,
@@ -171,7 +178,7 @@ impl<'a> Journey<'a> {
         self.count_untouched(&before)?;
         self.settle()?;
         scouts::look_around(self).context("scouts")?;
-        for phase in self.strategy.passes() {
+        for phase in self.passes {
             self.mesh.phase(phase.as_str())?;
             for host in 0..self.scene.hosts().len() {
                 self.roll(host, *phase).with_context(|| format!("phase {phase}"))?;
@@ -207,10 +214,9 @@ impl<'a> Journey<'a> {
 
     /// Crossfade comes under running pods.
     fn install(&mut self) -> Result<()> {
-        let overlays = Network::ALL.map(|network| self.scene.overlay(network));
         for host in self.scene.hosts() {
             self.board.node(host.node.name(), "install");
-            bootstrap::install(host, overlays)?;
+            bootstrap::install(host, self.scene.networks())?;
         }
         self.board.say("crossfade is installed on every node");
         Ok(())
@@ -233,8 +239,8 @@ impl<'a> Journey<'a> {
     /// The new network's agents come up; their conf sorts before the old one's, and changes nothing.
     fn admit_new(&self) -> Result<()> {
         self.scene.new_agents_arrive()?;
-        let overlays = Network::ALL.map(|network| self.scene.overlay(network));
-        self.scene.hosts().iter().try_for_each(|host| bootstrap::admit_new(host, overlays, self.arrival()))
+        let (networks, arrival) = (self.scene.networks(), self.arrival());
+        self.scene.hosts().iter().try_for_each(|host| bootstrap::admit_new(host, networks, arrival))
     }
 
     fn identities(&self) -> Result<Vec<Identity>> {
@@ -269,7 +275,7 @@ impl<'a> Journey<'a> {
     fn remove_old(&mut self) -> Result<()> {
         self.count_blocked()?;
         for host in self.scene.hosts() {
-            bootstrap::forget_old(host, self.scene.overlay(Network::New))?;
+            bootstrap::forget_old(host, self.scene.networks())?;
         }
         self.scene.remove_old()?;
         for (index, host) in self.scene.hosts().iter().enumerate() {
@@ -336,8 +342,9 @@ impl<'a> Journey<'a> {
         Ok(())
     }
 
-    /// Waits until every pair of pods that must reach each other has had its probes of this step.
+    /// Waits until the agents have seen the pods of this step, and every pair that must reach each other has had its probes since.
     pub(super) fn settle(&self) -> Result<()> {
+        self.scene.dwell()?;
         let pods: Vec<&Pod> = self.pods.iter().chain(&self.scouts).collect();
         let all = pods.iter().flat_map(|client| pods.iter().map(move |server| (client, server)));
         let reach = all.filter(|(client, server)| {

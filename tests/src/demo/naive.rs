@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::board::Board;
 use super::placement::Lease;
+use super::plan::Old;
 use super::report::Naive;
 use super::scene::{Scene, Wanted};
 use super::strategy::{Arrival, Network, Phase};
@@ -21,7 +22,7 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 /// A part of the lab fails; that the naive way fails is what is to be seen.
 pub fn run(pods: u8, board: &Board) -> Result<Naive> {
     board.scene("naive", 1);
-    let scene = Scene::new(1, Arrival::Installed).context("building the node")?;
+    let scene = Scene::new(1, Arrival::Installed, &Old::Bridge).context("building the node")?;
     let host = &scene.hosts()[0];
     let run = |name: &str, attempt| {
         scene.run_pod(&Wanted {

@@ -123,7 +123,7 @@ pub struct Probes {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Left {
-    /// Addresses that either network's host-local still holds.
+    /// Addresses that either network still holds.
     pub leases: u64,
     /// Records of attachments, damaged ones included.
     pub records: u64,
@@ -133,6 +133,8 @@ pub struct Left {
     pub netns: u64,
     /// Rules that portmap made for single pods.
     pub port_rules: u64,
+    /// Host routes of Crossfade's, and rules to them.
+    pub host_routes: u64,
 }
 
 impl Left {
@@ -144,6 +146,7 @@ impl Left {
             (self.inventory, "inventory entries"),
             (self.netns, "network namespaces"),
             (self.port_rules, "rules of portmap"),
+            (self.host_routes, "host routes"),
         ];
         let left: Vec<String> = kinds
             .into_iter()
@@ -172,7 +175,8 @@ impl Migration {
         self.phases.iter().map(|phase| phase.lost).sum()
     }
 
-    fn problems(&self, pods: u64) -> Vec<String> {
+    /// Why this is no success, of so many pods; empty if it is one.
+    pub fn problems(&self, pods: u64) -> Vec<String> {
         let mut problems = Vec::new();
         let mut unless = |holds: bool, problem: String| {
             if !holds {
@@ -300,7 +304,7 @@ pub(super) mod tests {
     #[test]
     fn whatever_is_lost_misplaced_astray_or_left_is_a_problem() {
         type Change = fn(&mut Migration);
-        let cases: [(Change, &str); 18] = [
+        let cases: [(Change, &str); 19] = [
             (|run| run.phases[0].lost = 1, "1 probes lost in phase new"),
             (|run| run.phases[0].sent = 10, "1 probes unaccounted for in phase new"),
             (|run| run.phases[0].answered = 0, "no probe was answered in phase new"),
@@ -318,6 +322,7 @@ pub(super) mod tests {
             (|run| run.left.leases = 1, "left behind: 1 leases"),
             (|run| run.left.records = 2, "left behind: 2 records"),
             (|run| run.left.port_rules = 3, "left behind: 3 rules of portmap"),
+            (|run| run.left.host_routes = 4, "left behind: 4 host routes"),
             (|run| run.errors.push("a node died".to_owned()), "double: a node died"),
         ];
         for (change, expected) in cases {

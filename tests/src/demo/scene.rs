@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::bootstrap;
+use super::calico::{Agents, HOST_PREFIX};
+use super::plan::Old;
 use super::strategy::{Arrival, Network, Phase};
 use super::witness::{Asked, Seen, Witness, add_up};
 use crate::containerd::{Containerd, Options};
@@ -26,6 +29,8 @@ pub struct Scene {
     /// The wire.
     pub fabric: Fabric,
     overlays: BTreeMap<Network, Overlay>,
+    networks: Value,
+    agents: Option<Agents>,
 }
 
 /// One node with its runtime.
@@ -70,23 +75,36 @@ impl Scene {
     ///
     /// # Errors
     /// A part is missing, or a runtime does not start.
-    pub fn new(nodes: u8, arrival: Arrival) -> Result<Scene> {
+    pub fn new(nodes: u8, arrival: Arrival, kind: &Old) -> Result<Scene> {
         let fabric = Fabric::new(nodes)?;
-        let old = fabric.overlay(Network::Old.name(), 1, 8472, "10.244")?;
+        let mut old = fabric.overlay(Network::Old.name(), 1, 8472, "10.244")?;
         let new = fabric.overlay(Network::New.name(), 2, 8473, "10.245")?;
+        let agents = match *kind {
+            Old::Bridge => None,
+            Old::Calico { leak_grace, .. } => {
+                old.host_prefix = Some(HOST_PREFIX.to_owned());
+                Some(Agents::start(fabric.nodes(), &old, leak_grace)?)
+            }
+        };
+        let networks = kind.networks(&old, &new);
         let mut hosts = Vec::new();
         for node in fabric.nodes() {
             let witness = Witness::install(node)?;
-            node.write(conf_path(Network::Old), serde_json::to_vec_pretty(&Witness::conflist(&old, node))?)?;
+            let mut conf = Witness::conflist(&old, node);
+            if let Some(agents) = &agents {
+                agents.adopt(&mut conf, node);
+            }
+            node.write(conf_path(Network::Old), serde_json::to_vec_pretty(&conf)?)?;
             let containerd = Containerd::prepare(node, &Options::default())?;
             let mut host = Host { node: node.clone(), containerd, watch: None, witness };
             match arrival {
                 Arrival::Installed => host.containerd.begin()?,
-                Arrival::Booted => bootstrap::boot(&mut host, [&old, &new])?,
+                Arrival::Booted => bootstrap::boot(&mut host, &networks)?,
             }
             hosts.push(host);
         }
-        Ok(Scene { hosts, fabric, overlays: [(Network::Old, old), (Network::New, new)].into() })
+        let overlays = [(Network::Old, old), (Network::New, new)].into();
+        Ok(Scene { hosts, fabric, overlays, networks, agents })
     }
 
     /// The nodes.
@@ -97,6 +115,27 @@ impl Scene {
     /// One of the overlays.
     pub fn overlay(&self, network: Network) -> &Overlay {
         &self.overlays[&network]
+    }
+
+    /// Both networks, as a policy has them.
+    pub fn networks(&self) -> &Value {
+        &self.networks
+    }
+
+    /// Waits until whoever follows the pods has seen them as they are now, several times.
+    ///
+    /// # Errors
+    /// An agent has ended, or done what it must not.
+    pub fn dwell(&self) -> Result<()> {
+        self.agents.as_ref().map_or(Ok(()), Agents::dwell)
+    }
+
+    /// Addresses that the old network's agents hold to be given away.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn allocations(&self) -> Result<u64> {
+        self.agents.as_ref().map_or(Ok(0), Agents::allocations)
     }
 
     /// What the new network's agents do when they come up: drop its conf, which sorts before the old one's.
@@ -111,11 +150,14 @@ impl Scene {
         Ok(())
     }
 
-    /// Takes the old network away from every node: its conf, its overlay, its bridges.
+    /// Takes the old network away from every node: its agents, its conf, its overlay, its bridges.
     ///
     /// # Errors
     /// It is gone already.
     pub fn remove_old(&self) -> Result<()> {
+        if let Some(agents) = &self.agents {
+            agents.end();
+        }
         for Host { node, .. } in &self.hosts {
             let conf = node.outside(conf_path(Network::Old));
             fs::remove_file(&conf).with_context(|| format!("removing {}", conf.display()))?;
@@ -140,13 +182,17 @@ impl Scene {
         }));
         let id = containerd.cri().run_sandbox(&sandbox).with_context(|| format!("on {}", node.name()))?;
         let status = containerd.cri().status(&id)?;
+        let address = status.ip.with_context(|| format!("{name} has no address"))?;
+        if let Some(agents) = &self.agents {
+            agents.publish(namespace, name, address)?;
+        }
         Ok(Pod {
             name: name.to_owned(),
             namespace: namespace.to_owned(),
             host,
             attempt,
             id,
-            address: status.ip.with_context(|| format!("{name} has no address"))?,
+            address,
             netns: node.outside(&status.netns),
             netns_inside: status.netns,
             host_port,
@@ -161,7 +207,8 @@ impl Scene {
     pub fn end_pod(&self, pod: &Pod) -> Result<()> {
         let Host { node, containerd, .. } = &self.hosts[pod.host];
         let ended = containerd.cri().stop(&pod.id).and_then(|()| containerd.cri().remove(&pod.id));
-        ended.with_context(|| format!("{} on {}", pod.name, node.name()))
+        ended.with_context(|| format!("{} on {}", pod.name, node.name()))?;
+        self.agents.as_ref().map_or(Ok(()), |agents| agents.forget(&pod.namespace, &pod.name))
     }
 
     /// Holds if a pod's published port answers at its node's address, asked from the next node.
@@ -181,18 +228,6 @@ impl Scene {
             .map(drop)
     }
 
-    /// How many files are below a directory of every node, at any depth; none if it is not there.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn files(&self, inside: &str) -> Result<u64> {
-        let mut files = 0;
-        for Host { node, .. } in &self.hosts {
-            files += count_files(&node.outside(inside))?;
-        }
-        Ok(files)
-    }
-
     /// What each network was asked so far, over all nodes.
     ///
     /// # Errors
@@ -203,17 +238,6 @@ impl Scene {
             calls.extend(host.witness.seen()?);
         }
         Ok(add_up(&calls))
-    }
-}
-
-impl Host {
-    /// How many of the rules and chains that portmap makes for one pod are there.
-    ///
-    /// # Errors
-    /// iptables fails.
-    pub fn port_rules(&self) -> Result<u64> {
-        let saved = self.node.run(&["iptables-save", "-t", "nat"])?;
-        Ok(u64::try_from(saved.lines().filter(|line| line.contains("CNI-DN-")).count())?)
     }
 }
 
@@ -241,17 +265,4 @@ pub fn conf_path(network: Network) -> PathBuf {
         Network::New => "05-new.conflist",
     };
     PathBuf::from(CONF_DIR).join(file)
-}
-
-fn count_files(directory: &Path) -> Result<u64> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        entries => entries.with_context(|| format!("reading {}", directory.display()))?,
-    };
-    let mut files = 0;
-    for entry in entries {
-        let entry = entry?;
-        files += if entry.file_type()?.is_dir() { count_files(&entry.path())? } else { 1 };
-    }
-    Ok(files)
 }

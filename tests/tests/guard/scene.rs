@@ -57,6 +57,7 @@ impl Scene {
             vni,
             udp_port: 8472,
             prefix: prefix.to_owned(),
+            host_prefix: None,
         };
         let (old, new) = (overlay("old", 1, "10.244"), overlay("new", 2, "10.245"));
         let node = fabric.node(1);

@@ -1,0 +1,56 @@
+//! What a migration leaves, and by which phases. The demonstration itself takes each strategy's own plan.
+
+use serde_json::{Value, json};
+
+use super::scene::conf_path;
+use super::strategy::{Network, Phase, Strategy};
+use crate::fabric::Overlay;
+
+/// A migration to be made.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The strategy.
+    pub strategy: Strategy,
+    /// The phases that every node is taken through, each on all nodes before the next.
+    pub passes: &'static [Phase],
+    /// The network to leave.
+    pub old: Old,
+}
+
+impl Plan {
+    /// As the demonstration shows it: from one bridge network to another.
+    pub fn of(strategy: Strategy) -> Plan {
+        Plan { strategy, passes: strategy.passes(), old: Old::Bridge }
+    }
+}
+
+/// The network to leave.
+#[derive(Debug, Clone)]
+pub enum Old {
+    /// Of the standard plugins; nobody follows its pods.
+    Bridge,
+    /// Calico, with its agents.
+    Calico {
+        /// What the policy says of it, beside its conf and its addresses.
+        policy: Value,
+        /// Passes after which its agents release an address that looks leaked; never if none.
+        leak_grace: Option<u64>,
+    },
+}
+
+impl Old {
+    /// Both networks, as a policy has them.
+    pub(super) fn networks(&self, old: &Overlay, new: &Overlay) -> Value {
+        let works = || json!({ "secondary": "works" });
+        let leaving = match self {
+            Old::Bridge => works(),
+            Old::Calico { policy, .. } => policy.clone(),
+        };
+        let mut networks = json!({ "old": leaving, "new": works() });
+        for (network, overlay) in [(Network::Old, old), (Network::New, new)] {
+            networks[network.name()]["conf"] = json!([conf_path(network)]);
+            networks[network.name()]["cidrs"] = json!([overlay.cidr()]);
+        }
+        networks
+    }
+}

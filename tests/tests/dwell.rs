@@ -1,0 +1,202 @@
+//! Live migrations away from Calico, whose agents act on every pod several times before a step is judged: seconds after an ADD
+//! everything works. Real containerd, and the demonstration's own probes all the while.
+
+use std::fs;
+use std::process::{ExitCode, Output};
+
+use anyhow::{Context, Result, ensure};
+use lab::demo::board::Board;
+use lab::demo::bootstrap;
+use lab::demo::migrate::{self, Size};
+use lab::demo::placement::ensure_placed;
+use lab::demo::plan::{Old, Plan};
+use lab::demo::report::Migration;
+use lab::demo::scene::{CONF_DIR, Pod, Scene, Wanted};
+use lab::demo::strategy::{Arrival, Phase, Strategy};
+use lab::package;
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use libtest_mimic::Arguments;
+use serde_json::{Value, json};
+
+const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
+
+/// Two pods on a node, so that neighbours are among the pairs; three probes of each kind, after several passes of the agents.
+const SIZE: Size = Size { nodes: 2, pods: 2, probes_per_step: 3 };
+
+/// Pods of a migration.
+const PODS: u64 = 4;
+
+/// Passes after which a leak is collected: more than an ADD takes, fewer than a phase.
+const LEAK_GRACE: u64 = 20;
+
+const POLICY: &str = "/etc/crossfade/policy.json";
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let arguments = Arguments::from_args();
+    let trials = vec![
+        trial("bridge_loses_nothing", NEEDS, || bridge(&[Phase::New])),
+        trial("bridge_by_both_old_loses_nothing", NEEDS, || bridge(&[Phase::BothOld, Phase::New])),
+        trial("double_with_host_routes_loses_nothing", NEEDS, double_with_host_routes_loses_nothing),
+        trial("double_without_host_routes_loses_probes", NEEDS, double_without_host_routes_loses_probes),
+        trial("a_refused_second_network_changes_nothing", NEEDS, a_refused_second_network_changes_nothing),
+    ];
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// What a person writes of Calico: its profile, and that the stand-in's agents are not asked whether they are ready.
+fn calico() -> Value {
+    json!({ "profile": "calico", "ready": [] })
+}
+
+fn migrate(
+    strategy: Strategy,
+    passes: &'static [Phase],
+    policy: Value,
+    leak_grace: Option<u64>,
+) -> Result<Migration> {
+    let plan = Plan { strategy, passes, old: Old::Calico { policy, leak_grace } };
+    migrate::run(&plan, SIZE, &Board::silent())
+}
+
+/// Calico is never the second network, so even its collection of leaks stays on.
+fn bridge(passes: &'static [Phase]) -> Result<()> {
+    let migration = migrate(Strategy::Bridge, passes, calico(), Some(LEAK_GRACE))?;
+    nothing_is_lost(&migration, passes)
+}
+
+/// `policy set` writes from the profile that Calico needs host routes.
+fn double_with_host_routes_loses_nothing() -> Result<()> {
+    let passes = Strategy::Double.passes();
+    let migration = migrate(Strategy::Double, passes, calico(), None)?;
+    nothing_is_lost(&migration, passes)
+}
+
+fn nothing_is_lost(migration: &Migration, passes: &[Phase]) -> Result<()> {
+    let problems = migration.problems(PODS);
+    ensure!(problems.is_empty(), "{}\n{:?}", problems.join("\n"), migration.losses);
+    // Every pod in every pass, and one per node when the old network is gone.
+    let recreated = PODS * u64::try_from(passes.len())? + u64::from(SIZE.nodes);
+    ensure!(
+        migration.recreated == recreated,
+        "{} pods re-created, expected {recreated}",
+        migration.recreated
+    );
+    for phase in passes {
+        let probes = migration.phases.iter().find(|probes| probes.phase == phase.as_str());
+        let answered = probes.with_context(|| format!("no phase {phase}"))?.answered;
+        // Twelve directed pairs, three probes each over UDP and over TCP, on either node.
+        ensure!(answered >= 144, "{answered} probes answered in phase {phase}");
+    }
+    Ok(())
+}
+
+/// The control: who says that Calico needs nothing loses pods, and no sooner than it is their second network.
+fn double_without_host_routes_loses_probes() -> Result<()> {
+    let policy = json!({ "profile": "calico", "ready": [], "secondary": "works" });
+    let migration = migrate(Strategy::Double, Strategy::Double.passes(), policy, None)?;
+    let lossy: Vec<&str> =
+        migration.phases.iter().filter(|phase| phase.lost > 0).map(|phase| phase.phase.as_str()).collect();
+    ensure!(lossy.first() == Some(&"both-new"), "lost in {lossy:?}; {:?}", migration.errors);
+    // Neither network is reached: not the primary's address, nor Calico's, from which pods on both ask pods of the phase before.
+    for prefix in ["10.244.", "10.245."] {
+        let asked = |loss: &&lab::probe::Loss| loss.address.to_string().starts_with(prefix);
+        ensure!(migration.losses.iter().any(|loss| asked(&loss)), "{prefix}: {:?}", migration.losses);
+    }
+    Ok(())
+}
+
+/// Nothing but an exit status tells that anybody has asked. In the end Calico's own profile is taken on the same node.
+fn a_refused_second_network_changes_nothing() -> Result<()> {
+    let scene = Scene::new(1, Arrival::Installed, &Old::Calico { policy: calico(), leak_grace: None })?;
+    let host = &scene.hosts()[0];
+    let before = run(&scene, "before", Phase::Old)?;
+    bootstrap::install(host, scene.networks())?;
+    scene.new_agents_arrive()?;
+    bootstrap::admit_new(host, scene.networks(), Arrival::Installed)?;
+    for (number, (side, asked, of_network)) in [
+        ("old", "both-new", json!({ "profile": "calico", "ready": [], "secondary": "refused" })),
+        ("old", "both-new", json!({ "profile": "nobody-knows-it" })),
+        ("old", "both-new", json!({})),
+        ("new", "both-old", json!({ "profile": "antrea", "ready": [] })),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        describe(&scene, side, &of_network)?;
+        let files = files(&scene)?;
+        let (status, said) = policy_set(&scene, asked)?;
+        ensure!(status == Some(3), "{of_network}: {status:?}: {said}");
+        ensure!(said.contains(&format!("networks.{side}")), "{of_network}: {said}");
+        ensure!(self::files(&scene)? == files, "{of_network}: a file has changed: {said}");
+        let after = run(&scene, &format!("after-{number}"), Phase::Old)?;
+        scene.dwell()?;
+        for pod in [&before, &after] {
+            ensure_placed(pod, &scene.leases(0)?)?;
+            host.node.ping_from(&pod.netns_inside, &host.node.address().to_string())?;
+        }
+        scene.end_pod(&after)?;
+    }
+    taken_by_its_profile(&scene)?;
+    scene.end_pod(&before)
+}
+
+/// The contrast: nothing else kept the node from it.
+fn taken_by_its_profile(scene: &Scene) -> Result<()> {
+    let host = &scene.hosts()[0];
+    describe(scene, "old", &calico())?;
+    let (status, said) = policy_set(scene, "both-new")?;
+    ensure!(status == Some(0), "{status:?}: {said}");
+    let written = &policy(scene)?["networks"]["old"]["secondary"];
+    ensure!(written == "hostRoute", "the policy says {written}: {said}");
+    let pod = run(scene, "on-both", Phase::BothNew)?;
+    ensure_placed(&pod, &scene.leases(0)?)?;
+    // A route and a rule for each of its two addresses.
+    ensure!(host.host_routes()? == 4, "{} host routes", host.host_routes()?);
+    scene.end_pod(&pod)?;
+    ensure!(host.host_routes()? == 0, "{} host routes are left", host.host_routes()?);
+    Ok(())
+}
+
+fn policy(scene: &Scene) -> Result<Value> {
+    Ok(serde_json::from_slice(&fs::read(scene.hosts()[0].node.outside(POLICY))?)?)
+}
+
+/// Writes into the policy what it says of one network; of the other it says what the scene's does.
+fn describe(scene: &Scene, side: &str, of_network: &Value) -> Result<()> {
+    let mut policy = policy(scene)?;
+    policy["networks"] = scene.networks().clone();
+    let mut network = of_network.clone();
+    for key in ["conf", "cidrs"] {
+        network[key] = policy["networks"][side][key].take();
+    }
+    policy["networks"][side] = network;
+    scene.hosts()[0].node.write(POLICY, serde_json::to_vec_pretty(&policy)?)
+}
+
+/// Exit status and stderr of `policy set`.
+fn policy_set(scene: &Scene, phase: &str) -> Result<(Option<i32>, String)> {
+    let mut command = scene.hosts()[0].node.command(package::program());
+    let Output { status, stderr, .. } = command.args(["policy", "set", "--runtime", phase]).output()?;
+    Ok((status.code(), String::from_utf8_lossy(&stderr).into_owned()))
+}
+
+/// Runs a pod that must be on the networks of a phase.
+fn run(scene: &Scene, name: &str, phase: Phase) -> Result<Pod> {
+    let namespace = "default";
+    scene.run_pod(&Wanted { name, namespace, host: 0, attempt: 0, phase, host_port: None })
+}
+
+/// The node's policy, as a flip that outlives no reboot would write it too, and its confs.
+fn files(scene: &Scene) -> Result<Vec<(String, Vec<u8>)>> {
+    let node = &scene.hosts()[0].node;
+    let mut files = Vec::new();
+    for directory in ["/etc/crossfade", "/run/crossfade", CONF_DIR] {
+        for path in lab::scratch::files(&node.outside(directory))? {
+            let bytes = fs::read(&path)?;
+            files.push((path.display().to_string(), bytes));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
