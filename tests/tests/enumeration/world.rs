@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 
 use crate::{
     delegates::{Delegates, NAMES},
+    host::Host,
     mode::Mode,
 };
 
@@ -71,12 +72,16 @@ pub(crate) struct World {
     dir: Scratch,
     mode: Mode,
     number: u32,
+    pub(crate) host: Host,
     netns: Netns,
     /// The netns of [`STALE`], until it is attached.
     stale: Option<Netns>,
     pub(crate) stubs: StubDir,
     shim: Value,
     named: Vec<Named>,
+    /// Whether a system call of the shim was made to fail. A DEL that cannot take a host route back succeeds all the same, and leaves
+    /// it to the sweep; any other takes it back itself.
+    pub(crate) refused: bool,
     /// What was found so far.
     pub(crate) problems: Vec<String>,
     outside: Option<Tree>,
@@ -106,7 +111,7 @@ impl World {
             "version": 1,
             "networks": {
                 "old": {"conf": [dir.join("net.d/old.conflist")], "cidrs": ["10.1.0.0/16"]},
-                "new": {"conf": [dir.join("net.d/new.conflist")], "cidrs": ["10.2.0.0/16"]}
+                "new": {"conf": [dir.join("net.d/new.conflist")], "cidrs": ["10.2.0.0/16"], "secondary": "hostRoute"}
             },
             "attach": mode.as_str(),
             "both": {"primary": "old", "defaultRoute": "new"},
@@ -130,10 +135,11 @@ impl World {
             "runDir": dir.join("run"),
         });
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let netns = Netns::new()?;
+        let (host, netns) = (Host::new(dir.path())?, Netns::new()?);
         let (named, problems) = (Vec::new(), Vec::new());
-        let (stale, outside) = (None, None);
-        let mut world = Self { dir, mode, number, netns, stale, stubs, shim, named, problems, outside };
+        let (stale, outside, refused) = (None, None, false);
+        let mut world =
+            Self { dir, mode, number, host, netns, stale, stubs, shim, named, refused, problems, outside };
         world.write_stubs("", &Reply::default())?;
         world.outside = Some(world.look_outside()?);
         Ok(world)
@@ -199,7 +205,9 @@ impl World {
     /// Runs a call, under a wrapper if there is one, and holds its answer to I4, I7 and I8. Whoever kills it on purpose says so.
     pub(crate) fn run(&mut self, verb: &str, pod: &str, wrapper: &[&str], killed: bool) -> Result<Outcome> {
         let began = Instant::now();
-        let outcome = self.plugin(verb, pod).wrapped(wrapper).run()?;
+        let host = self.host.wrapper();
+        let wrapper: Vec<&str> = host.iter().map(String::as_str).chain(wrapper.iter().copied()).collect();
+        let outcome = self.plugin(verb, pod).wrapped(&wrapper).run()?;
         let mut findings = Vec::new();
         if !killed {
             findings.extend(invariants::answer(verb, Ended::from(outcome.status), &outcome.stdout));
@@ -251,7 +259,8 @@ impl World {
         Ok(())
     }
 
-    /// Holds a pod that lives to what its ADD promised: CHECK passes, every lease and every interface is there.
+    /// Holds a pod that lives to what its ADD promised: CHECK passes, every lease, every interface and every host route
+    /// is there.
     pub(crate) fn hold_whole(&mut self, when: &str) -> Result<()> {
         let outcome = self.call("CHECK", POD)?;
         if !outcome.status.success() {
@@ -259,11 +268,25 @@ impl World {
         }
         let found = self.leavings()?;
         let parts = self.mode.parts();
-        let interfaces = if self.mode == Mode::Both { parts.len() } else { 0 };
+        let both = self.mode == Mode::Both;
+        let interfaces = if both { parts.len() } else { 0 };
         let id = self.id(POD);
         let leases = parts.iter().filter(|(_, ifname)| found.leases.contains(&format!("{id}@{ifname}")));
         if leases.count() != parts.len() || found.interfaces.len() < interfaces {
             self.problems.push(format!("{when}: not whole: {:?} {:?}", found.leases, found.interfaces));
+        }
+        let wrong = if both { self.host.not_whole(&format!("{id}net1"))? } else { Vec::new() };
+        if !wrong.is_empty() {
+            self.problems.push(format!("{when}: on the host: {wrong:?}"));
+        }
+        Ok(())
+    }
+
+    /// Holds a pod whose DEL succeeded to having no host route any more: its addresses may be the next pod's.
+    pub(crate) fn hold_unrouted(&mut self) -> Result<()> {
+        let left = self.host.left()?;
+        if !self.refused && !left.is_empty() {
+            self.problems.push(format!("after a DEL that answered success, on the host: {left:?}"));
         }
         Ok(())
     }
@@ -276,7 +299,7 @@ impl World {
 
     fn leavings(&self) -> Result<Leavings> {
         Leavings::gather(&self.path("leases"), &self.path("state"), &self.path("run"))?
-            .with_interfaces(&self.interfaces())
+            .with_host(&self.host.netns, &self.interfaces())
     }
 
     /// Everything of the world but what the shim and the stubs may write.
@@ -321,7 +344,10 @@ impl World {
     /// One pass of the sweep over an empty list of sandboxes; it must succeed.
     pub(crate) fn sweep(&mut self) -> Result<()> {
         let flag = |name: &str, file: &str| format!("--{name}={}", self.path(file).display());
-        let output = std::process::Command::new(&programs().bootstrap)
+        let [enter, host] = self.host.wrapper();
+        let output = std::process::Command::new(enter)
+            .arg(host)
+            .arg(&programs().bootstrap)
             .args(["sweep", &flag("listed", "listed.json"), &flag("conf-dir", "net.d")])
             .args([flag("state-dir", "state"), flag("run-dir", "run"), flag("policy", "policy.json")])
             .arg(format!("--bin-dir={}", self.stubs.path().display()))
@@ -358,7 +384,8 @@ impl World {
         // An interface goes with its netns some time after that was removed.
         let prefix = self.interfaces();
         let _told_below = until("the end of every interface", BUDGET, || {
-            Ok(Leavings::default().with_interfaces(&prefix)?.interfaces.is_empty().then_some(()))
+            let left = Leavings::default().with_host(&self.host.netns, &prefix)?;
+            Ok(left.interfaces.is_empty().then_some(()))
         });
         self.take(self.leavings()?.findings());
         let before = self.outside.take().context("the world as it began")?;
