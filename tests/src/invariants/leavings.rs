@@ -176,11 +176,14 @@ mod tests {
         fs::write(path("leases/c1@eth0"), b"").expect("lease");
         fs::write(path("run/locks/c1@eth0"), b"{}").expect("lock");
         fs::write(path("state/attachments/3/.tmp-1-0"), b"").expect("temporary file");
-        let left = gather().with_processes(["7 stub-old".to_owned()]).findings();
+        let mut left = gather().with_processes(["7 stub-old".to_owned()]);
+        left.host_routes.insert("rule to 10.1.0.5".to_owned());
+        let left = left.findings();
         let temporary = path("state/attachments/3/.tmp-1-0").display().to_string();
         assert_eq!(
             left,
             [
+                Finding::Left("host", "rule to 10.1.0.5".to_owned()),
                 Finding::Left("lease", "c1@eth0".to_owned()),
                 Finding::Left("lock", "c1@eth0".to_owned()),
                 Finding::Left("temporary file", temporary),

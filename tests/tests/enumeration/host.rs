@@ -43,9 +43,12 @@ impl Host {
         ["nsenter".to_owned(), format!("--net={}", self.netns.path().display())]
     }
 
-    /// Takes the pods' host routes away, as an interface loses them that is down for a moment, and adds a rule that nobody has.
+    /// Takes the pod's host routes away, as an interface loses them that is down for a moment, and adds a rule that nobody has.
     pub(crate) fn lose_routes(&self) -> Result<()> {
-        self.netns.ip("route flush table 1003")?;
+        // One by one: a flush trips over those of the stale pod, which go with its netns meanwhile.
+        for address in [OLD, NEW] {
+            self.netns.ip(&format!("route del {address} table 1003"))?;
+        }
         self.netns.ip(&format!("rule add to {NOBODYS} lookup 1003 priority 1003")).map(drop)
     }
 
