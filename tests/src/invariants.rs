@@ -9,13 +9,14 @@
 //! | I2 | no record is left without its sandbox once the sweep has run | [`orphans`] |
 //! | I3 | ADD goes to the networks that the policy named, DEL to where that ADD went | [`ledger`] |
 //! | I4 | stdout is exactly one JSON object, or nothing where a verb answers nothing; the exit status agrees | [`answer`] |
-//! | I5 | nothing is left once every sandbox is deleted: interfaces, leases, locks, temporary files, processes | [`Leavings::findings`] |
+//! | I5 | nothing is left once every sandbox is deleted: interfaces, host routes, leases, locks, temporary files, processes | [`Leavings::findings`] |
 //! | I6 | nothing is written outside of our directories | [`Tree::changes`] |
 //! | I7 | a call ends within its budget | [`budget`] |
 //! | I8 | a secret of a delegate's conf is in no output and no log | [`secret`] |
 //! | I9 | our own conf is absent or byte-exact | [`own_conf`] |
 
 mod answer;
+mod host;
 mod leavings;
 mod ledger;
 mod record;
@@ -26,6 +27,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use anyhow::{Result, bail};
 
 pub use answer::{Ended, answer};
+pub use host::{host_routes, interfaces};
 pub use leavings::{Leavings, processes_naming};
 pub use ledger::{Named, Part, Step, Verb, ledger, orphans, steps};
 pub use record::{Record, records};
@@ -48,7 +50,7 @@ pub enum Finding {
     DelWithoutAdd(Part),
     /// I4: what is wrong with an answer.
     Answer(String),
-    /// I5: something is left: its kind (`interface`, `lease`, `lock`, `temporary file`, `process`) and which.
+    /// I5: something is left: its kind (`interface`, `host`, `lease`, `lock`, `temporary file`, `process`) and which.
     Left(&'static str, String),
     /// I6: a file outside of our directories was made, changed or removed.
     WrittenOutside(PathBuf),

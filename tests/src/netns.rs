@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
-    sched::{CloneFlags, unshare},
+    sched::{CloneFlags, setns, unshare},
 };
 
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -64,6 +64,17 @@ impl Netns {
         let mut argv = vec![inside.as_str(), "ip"];
         argv.extend(arguments.split_whitespace());
         run("nsenter", &argv)
+    }
+
+    /// Does something inside, in a thread that ends with it.
+    ///
+    /// # Errors
+    /// When the netns cannot be entered, and what `act` says.
+    pub fn inside<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let netns = File::open(&self.path).with_context(|| format!("open {}", self.path.display()))?;
+        let enter = || setns(&netns, CloneFlags::CLONE_NEWNET).context("enter the netns");
+        thread::scope(|scope| scope.spawn(|| enter().and_then(|()| act())).join())
+            .map_err(|_| anyhow::anyhow!("the thread in the netns panicked"))?
     }
 
     /// Whether a link of this name is inside.

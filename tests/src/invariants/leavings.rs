@@ -8,12 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use nix::ifaddrs::getifaddrs;
 
 use super::{
-    Finding,
+    Finding, host,
     record::{TEMPORARY, files_below},
 };
+use crate::netns::Netns;
 
 /// More than any `execve` takes on a machine with too much to do.
 const AMIDST_EXEC: Duration = Duration::from_secs(10);
@@ -23,6 +23,8 @@ const AMIDST_EXEC: Duration = Duration::from_secs(10);
 pub struct Leavings {
     /// Interfaces by name.
     pub interfaces: BTreeSet<String>,
+    /// Host routes and their rules, in words; see [`host::host_routes`].
+    pub host_routes: BTreeSet<String>,
     /// Leases by file name.
     pub leases: BTreeSet<String>,
     /// Locks of attachments by file name.
@@ -58,13 +60,14 @@ impl Leavings {
         Ok(found)
     }
 
-    /// Adds the interfaces of this netns whose name begins so.
+    /// Adds what a netns that plays the host has: the interfaces whose name begins so, and all host routes.
     ///
     /// # Errors
     /// When they cannot be listed.
-    pub fn with_interfaces(mut self, prefix: &str) -> Result<Self> {
-        let all = getifaddrs().context("list interfaces")?;
-        self.interfaces.extend(all.map(|one| one.interface_name).filter(|name| name.starts_with(prefix)));
+    pub fn with_host(mut self, netns: &Netns, prefix: &str) -> Result<Self> {
+        let all = host::interfaces(netns)?.into_iter();
+        self.interfaces.extend(all.filter(|name| name.starts_with(prefix)));
+        self.host_routes.extend(host::host_routes(netns)?);
         Ok(self)
     }
 
@@ -78,6 +81,7 @@ impl Leavings {
     pub fn findings(&self) -> Vec<Finding> {
         let kinds = [
             ("interface", &self.interfaces),
+            ("host", &self.host_routes),
             ("lease", &self.leases),
             ("lock", &self.locks),
             ("temporary file", &self.temporary_files),
@@ -172,24 +176,20 @@ mod tests {
         fs::write(path("leases/c1@eth0"), b"").expect("lease");
         fs::write(path("run/locks/c1@eth0"), b"{}").expect("lock");
         fs::write(path("state/attachments/3/.tmp-1-0"), b"").expect("temporary file");
-        let left = gather().with_processes(["7 stub-old".to_owned()]).findings();
+        let mut left = gather().with_processes(["7 stub-old".to_owned()]);
+        left.host_routes.insert("rule to 10.1.0.5".to_owned());
+        let left = left.findings();
         let temporary = path("state/attachments/3/.tmp-1-0").display().to_string();
         assert_eq!(
             left,
             [
+                Finding::Left("host", "rule to 10.1.0.5".to_owned()),
                 Finding::Left("lease", "c1@eth0".to_owned()),
                 Finding::Left("lock", "c1@eth0".to_owned()),
                 Finding::Left("temporary file", temporary),
                 Finding::Left("process", "7 stub-old".to_owned()),
             ]
         );
-    }
-
-    #[test]
-    fn interfaces_are_told_by_the_beginning_of_their_names() {
-        let left = Leavings::default().with_interfaces("lo").expect("interfaces");
-        assert_eq!(left.findings(), [Finding::Left("interface", "lo".to_owned())]);
-        assert_eq!(Leavings::default().with_interfaces("absent-").expect("interfaces").findings(), []);
     }
 
     #[test]

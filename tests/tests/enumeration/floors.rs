@@ -7,20 +7,21 @@
 use crate::point::Scene;
 
 /// `VERB MODE STATE`, and the least number of points.
-const FLOORS: [(&str, usize); 19] = [
+const FLOORS: [(&str, usize); 20] = [
     ("ADD old fresh", 2860),
     ("ADD new fresh", 3450),
-    ("ADD both fresh", 4970),
+    ("ADD both fresh", 5800),
     ("DEL old attached", 1290),
     ("DEL new attached", 1790),
-    ("DEL both attached", 2570),
-    ("DEL both half", 2600),
+    ("DEL both attached", 2860),
+    ("DEL both half", 2910),
     ("CHECK old attached", 760),
     ("CHECK new attached", 1090),
-    ("CHECK both attached", 1390),
+    ("CHECK both attached", 1700),
     ("GC old attached", 2050),
     ("GC new attached", 2390),
-    ("GC both attached", 2690),
+    ("GC both attached", 3200),
+    ("GC both lost", 3600),
     ("STATUS old attached", 640),
     ("STATUS new attached", 1280),
     ("STATUS both attached", 1570),

@@ -27,13 +27,15 @@ use crate::{
 
 /// Every verb that touches an attachment, in every mode.
 fn scenes() -> impl Iterator<Item = Scene> {
-    let verbs = |scene: &Scene| scene.verb != Verb::Version && scene.state != State::Half;
+    let verbs =
+        |scene: &Scene| scene.verb != Verb::Version && matches!(scene.state, State::Fresh | State::Attached);
     Scene::all().into_iter().filter(verbs)
 }
 
 /// Plays a scene under a wrapper, which may end the call by SIGKILL where `killed` says so.
 fn play_under(scene: Scene, wrapper: &[String], killed: bool) -> Result<bool> {
     let mut world = set(scene)?;
+    world.refused = true;
     let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
     let outcome = world.run(scene.verb.as_str(), POD, &wrapper, true)?;
     let ended = Ended::from(outcome.status);

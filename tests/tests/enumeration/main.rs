@@ -11,6 +11,7 @@ mod delegates;
 mod enumerate;
 mod exceptions;
 mod floors;
+mod host;
 mod limits;
 mod mode;
 mod order;

@@ -35,7 +35,7 @@ pub(crate) fn set(scene: Scene) -> Result<World> {
     let mut world = World::new(scene.mode)?;
     match scene.state {
         State::Fresh => {}
-        State::Attached => world.attach(POD)?,
+        State::Attached | State::Lost => world.attach(POD)?,
         State::Half => {
             world.write_stubs("stub-new", &Reply(vec![Act::KillParent]))?;
             let outcome = world.run("ADD", POD, &[], true)?;
@@ -46,6 +46,9 @@ pub(crate) fn set(scene: Scene) -> Result<World> {
     }
     if scene.verb == Verb::Gc {
         world.attach_stale()?;
+    }
+    if scene.state == State::Lost {
+        world.host.lose_routes()?;
     }
     if scene.verb == Verb::Status {
         // Nothing was ready yet, so that every network is really asked.
@@ -71,6 +74,7 @@ pub(crate) fn rehearse(scene: Scene) -> Result<(Trace, String)> {
 pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     let scene = point.scene;
     let mut world = set(scene)?;
+    world.refused = matches!(point.fault, Fault::Error(_));
     let gate = Gate::closed(&world.gate_path())?;
     if let Runtime::Overtakes(plugin) = point.runtime {
         let held = Reply::default().behind(&gate);
@@ -158,11 +162,18 @@ pub(crate) fn go_on(
         }
         Verb::Del => {
             world.hold_ledger()?;
-            if !succeeded {
+            if succeeded {
+                world.hold_unrouted()?;
+            } else {
                 delete(world)?;
             }
         }
         Verb::Check | Verb::Status | Verb::Gc => {
+            if scene.state == State::Lost {
+                // Whatever the broken one has mended, the next one mends the rest.
+                let again = world.call("GC", POD)?;
+                ensure!(again.status.success(), "the next GC fails: {again:?}");
+            }
             world.hold_whole("after the point")?;
             if scene.verb == Verb::Gc {
                 hold_gc_lists(world, scene.mode)?;
@@ -179,7 +190,7 @@ fn delete(world: &mut World) -> Result<()> {
     for attempt in 1..=DELS {
         let outcome = world.call("DEL", POD)?;
         if outcome.status.success() {
-            return Ok(());
+            return world.hold_unrouted();
         }
         world.problems.push(format!("DEL {attempt} fails: {}", outcome.stdout));
     }

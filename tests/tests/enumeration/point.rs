@@ -44,16 +44,19 @@ pub(crate) enum State {
     Attached,
     /// The ADD was killed while its second network was at work.
     Half,
+    /// The pod is attached and has lost its host routes.
+    Lost,
 }
 
 impl State {
-    const ALL: [Self; 3] = [Self::Fresh, Self::Attached, Self::Half];
+    const ALL: [Self; 4] = [Self::Fresh, Self::Attached, Self::Half, Self::Lost];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
             Self::Attached => "attached",
             Self::Half => "half",
+            Self::Lost => "lost",
         }
     }
 }
@@ -132,6 +135,7 @@ impl Scene {
                 let states: &[State] = match verb {
                     Verb::Add | Verb::Version => &[State::Fresh],
                     Verb::Del if mode == Mode::Both => &[State::Attached, State::Half],
+                    Verb::Gc if mode == Mode::Both => &[State::Attached, State::Lost],
                     Verb::Del | Verb::Check | Verb::Gc | Verb::Status => &[State::Attached],
                 };
                 all.extend(states.iter().map(|state| Self { verb, mode, state: *state }));

@@ -4,6 +4,8 @@
 //! that the route step has work to do. `new` is a chain of two plugins. Every call made through [`World::call`] is held to
 //! the invariants of an answer; what is found is collected in [`World::problems`].
 
+mod hold;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -17,8 +19,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use lab::{
     caller::{Outcome, Plugin},
-    deadline::until,
-    invariants::{self, Ended, Leavings, Named, Tree, processes_naming, records},
+    invariants::{self, Ended, Named, Tree},
     netns::Netns,
     scratch::Scratch,
     stub::{Reply, StubDir},
@@ -27,6 +28,7 @@ use serde_json::{Value, json};
 
 use crate::{
     delegates::{Delegates, NAMES},
+    host::Host,
     mode::Mode,
 };
 
@@ -71,12 +73,16 @@ pub(crate) struct World {
     dir: Scratch,
     mode: Mode,
     number: u32,
+    pub(crate) host: Host,
     netns: Netns,
     /// The netns of [`STALE`], until it is attached.
     stale: Option<Netns>,
     pub(crate) stubs: StubDir,
     shim: Value,
     named: Vec<Named>,
+    /// Whether a system call of the shim was made to fail. A DEL that cannot take a host route back succeeds all the same, and leaves
+    /// it to the sweep; any other takes it back itself.
+    pub(crate) refused: bool,
     /// What was found so far.
     pub(crate) problems: Vec<String>,
     outside: Option<Tree>,
@@ -106,7 +112,7 @@ impl World {
             "version": 1,
             "networks": {
                 "old": {"conf": [dir.join("net.d/old.conflist")], "cidrs": ["10.1.0.0/16"]},
-                "new": {"conf": [dir.join("net.d/new.conflist")], "cidrs": ["10.2.0.0/16"]}
+                "new": {"conf": [dir.join("net.d/new.conflist")], "cidrs": ["10.2.0.0/16"], "secondary": "hostRoute"}
             },
             "attach": mode.as_str(),
             "both": {"primary": "old", "defaultRoute": "new"},
@@ -130,10 +136,11 @@ impl World {
             "runDir": dir.join("run"),
         });
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let netns = Netns::new()?;
+        let (host, netns) = (Host::new(dir.path())?, Netns::new()?);
         let (named, problems) = (Vec::new(), Vec::new());
-        let (stale, outside) = (None, None);
-        let mut world = Self { dir, mode, number, netns, stale, stubs, shim, named, problems, outside };
+        let (stale, outside, refused) = (None, None, false);
+        let mut world =
+            Self { dir, mode, number, host, netns, stale, stubs, shim, named, refused, problems, outside };
         world.write_stubs("", &Reply::default())?;
         world.outside = Some(world.look_outside()?);
         Ok(world)
@@ -199,7 +206,9 @@ impl World {
     /// Runs a call, under a wrapper if there is one, and holds its answer to I4, I7 and I8. Whoever kills it on purpose says so.
     pub(crate) fn run(&mut self, verb: &str, pod: &str, wrapper: &[&str], killed: bool) -> Result<Outcome> {
         let began = Instant::now();
-        let outcome = self.plugin(verb, pod).wrapped(wrapper).run()?;
+        let host = self.host.wrapper();
+        let wrapper: Vec<&str> = host.iter().map(String::as_str).chain(wrapper.iter().copied()).collect();
+        let outcome = self.plugin(verb, pod).wrapped(&wrapper).run()?;
         let mut findings = Vec::new();
         if !killed {
             findings.extend(invariants::answer(verb, Ended::from(outcome.status), &outcome.stdout));
@@ -243,42 +252,6 @@ impl World {
         Ok(())
     }
 
-    /// I1 and I3 as they stand.
-    pub(crate) fn hold_ledger(&mut self) -> Result<()> {
-        let steps = invariants::steps(&self.stubs.log().calls()?)?;
-        let findings = invariants::ledger(&steps, &self.named, &records(&self.path("state"))?);
-        self.take(findings);
-        Ok(())
-    }
-
-    /// Holds a pod that lives to what its ADD promised: CHECK passes, every lease and every interface is there.
-    pub(crate) fn hold_whole(&mut self, when: &str) -> Result<()> {
-        let outcome = self.call("CHECK", POD)?;
-        if !outcome.status.success() {
-            self.problems.push(format!("{when}: CHECK fails: {}", outcome.stdout));
-        }
-        let found = self.leavings()?;
-        let parts = self.mode.parts();
-        let interfaces = if self.mode == Mode::Both { parts.len() } else { 0 };
-        let id = self.id(POD);
-        let leases = parts.iter().filter(|(_, ifname)| found.leases.contains(&format!("{id}@{ifname}")));
-        if leases.count() != parts.len() || found.interfaces.len() < interfaces {
-            self.problems.push(format!("{when}: not whole: {:?} {:?}", found.leases, found.interfaces));
-        }
-        Ok(())
-    }
-
-    /// Routes and rules of the pod, for comparison.
-    pub(crate) fn routes(&self) -> Result<String> {
-        let rules = self.netns.ip("-4 rule")?;
-        Ok(rules + &self.netns.ip("-4 route show table all")?)
-    }
-
-    fn leavings(&self) -> Result<Leavings> {
-        Leavings::gather(&self.path("leases"), &self.path("state"), &self.path("run"))?
-            .with_interfaces(&self.interfaces())
-    }
-
     /// Everything of the world but what the shim and the stubs may write.
     fn look_outside(&self) -> Result<Tree> {
         let [state, run, leases, bin] = ["state", "run", "leases", "bin"].map(|name| self.path(name));
@@ -296,23 +269,6 @@ impl World {
         self.path("gate")
     }
 
-    /// Waits until no shim and no delegate of this world runs any more.
-    pub(crate) fn wait_for_orphans(&mut self) -> Result<()> {
-        let needle = format!("{}/", self.dir.path().display());
-        let mut left = Vec::new();
-        let delegates: Vec<i32> = self.stubs.log().calls()?.iter().map(|call| call.pid).collect();
-        let gone = until("the end of every process", BUDGET, || {
-            left = processes_naming(&needle);
-            // A process that has ended and is not reaped yet has no environment any more, and is one all the same.
-            left.extend(delegates.iter().filter(|pid| is_there(**pid)).map(|pid| format!("delegate {pid}")));
-            Ok(left.is_empty().then_some(()))
-        });
-        if gone.is_err() {
-            self.take(Leavings::default().with_processes(left).findings());
-        }
-        Ok(())
-    }
-
     /// The netns goes, as when a sandbox goes without a DEL.
     pub(crate) fn remove_netns(&self) -> Result<()> {
         self.netns.remove()
@@ -321,7 +277,10 @@ impl World {
     /// One pass of the sweep over an empty list of sandboxes; it must succeed.
     pub(crate) fn sweep(&mut self) -> Result<()> {
         let flag = |name: &str, file: &str| format!("--{name}={}", self.path(file).display());
-        let output = std::process::Command::new(&programs().bootstrap)
+        let [enter, host] = self.host.wrapper();
+        let output = std::process::Command::new(enter)
+            .arg(host)
+            .arg(&programs().bootstrap)
             .args(["sweep", &flag("listed", "listed.json"), &flag("conf-dir", "net.d")])
             .args([flag("state-dir", "state"), flag("run-dir", "run"), flag("policy", "policy.json")])
             .arg(format!("--bin-dir={}", self.stubs.path().display()))
@@ -345,35 +304,10 @@ impl World {
         fs::read(self.path("run/locks").join(format!("{}@eth0", self.id(POD)))).ok()
     }
 
-    /// Every sandbox is deleted: sweeps, then holds the world to all that must be true of it now.
-    pub(crate) fn end(&mut self) -> Result<()> {
-        self.wait_for_orphans()?;
-        // A sweep that finds nothing does nothing, which is tried once per scene and not at every point.
-        if !records(&self.path("state"))?.is_empty() || !self.leavings()?.findings().is_empty() {
-            self.sweep()?;
-        }
-        self.hold_ledger()?;
-        let findings = invariants::orphans(&records(&self.path("state"))?, &[].into());
-        self.take(findings);
-        // An interface goes with its netns some time after that was removed.
-        let prefix = self.interfaces();
-        let _told_below = until("the end of every interface", BUDGET, || {
-            Ok(Leavings::default().with_interfaces(&prefix)?.interfaces.is_empty().then_some(()))
-        });
-        self.take(self.leavings()?.findings());
-        let before = self.outside.take().context("the world as it began")?;
-        self.take(before.changes(&self.look_outside()?));
-        Ok(())
-    }
-
     /// Paths that the shim may write to: its directories, and a pod's own settings, which it opens inside the pod's netns.
     pub(crate) fn may_write(&self, path: &Path) -> bool {
         let ours =
             [self.path("state"), self.path("run"), "/dev/null".into(), "/proc/sys/net/ipv6/conf".into()];
         ours.iter().any(|one| path.starts_with(one))
     }
-}
-
-fn is_there(pid: i32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
 }
