@@ -196,6 +196,19 @@ fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> R
     })
 }
 
+/// Says that a Pod which stays may keep annotations: an agent that follows the Pod's status keeps its own there, and its DEL for a second
+/// interface does not find them (measured with Calico 3.31; docs/policy.md has the way to remove them).
+fn tell_annotations(open: &Open) {
+    let undone = open.attachment.intent.legs.iter().zip(&open.attachment.progress);
+    for (leg, _) in undone.filter(|(leg, progress)| leg.host_route && !leg.primary && progress.started) {
+        tracing::warn!(
+            container_id = open.attachment.intent.container_id,
+            network = leg.network,
+            "the second network was undone; its annotations may stay on the Pod until the next ADD"
+        );
+    }
+}
+
 /// Undoes a failed ADD in reverse; the first error stays the error, what could not be undone is added to its details.
 fn undo(request: &Request<'_>, mut open: Open, lock: &mut Lock, until: Instant, error: CniError) -> CniError {
     // Being asked to stop ended the ADD; it must not end the undoing as well.
@@ -207,6 +220,7 @@ fn undo(request: &Request<'_>, mut open: Open, lock: &mut Lock, until: Instant, 
     let pending = open.attachment.pending();
     let search = request.env.path.as_deref();
     let failures = close::detach(&mut open, &pending, &request.env.netns, search, Some(lock), &limits);
+    tell_annotations(&open);
     let mut error = error;
     for failed in &failures {
         let network = &open.attachment.intent.legs[failed.leg].network;
