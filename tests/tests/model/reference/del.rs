@@ -47,12 +47,18 @@ impl Reference {
             Paper::Damaged => self.del_of_damaged(key, &owing_of_damaged, reading),
             Paper::Either => {
                 let (mut other, mut again) = (self.clone(), reading.clone());
+                let (before, is_silent) = (attachment.clone(), reading.next().is_none());
                 let sound = other.close(key, attachment, &owing, &mut again);
                 match sound.and_then(|ends| again.finished().map(|()| ends)) {
                     Ok(ends) => {
                         let damaged =
                             self.clone().del_of_damaged(key, &owing_of_damaged, &mut reading.clone());
                         (*self, *reading) = (other, again);
+                        // One that could not be read and was refused is still there.
+                        if is_silent && damaged.as_ref().is_ok_and(|ends| *ends != Ends::success()) {
+                            self.attachments.entry(key).or_insert(before);
+                            self.unsure.insert(key);
+                        }
                         self.attachments.entry(key).and_modify(|attachment| attachment.paper = Paper::Either);
                         Ok(damaged.map_or(ends.clone(), |damaged| ends.or(damaged)))
                     }

@@ -145,7 +145,7 @@ pub(crate) struct Reference {
 }
 
 /// Ways in which an operation may end.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ends(BTreeSet<Ended>);
 
 impl Ends {
