@@ -34,7 +34,7 @@ impl Running {
             "version": 1,
             "networks": {
                 "old": { "profile": "calico", "conf": [conf] },
-                "new": { "conf": [format!("{CONF_DIR}/20-new.conflist")] },
+                "new": { "conf": [format!("{CONF_DIR}/20-new.conflist")], "secondary": "works" },
             },
             "attach": "old",
         });
