@@ -19,8 +19,16 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use crate::deadline::until;
+
 /// Tells a runtime that answers from one that hangs; above the shim's longest deadline.
 const ANSWER_WITHIN: Duration = Duration::from_secs(240);
+
+/// Tells a runtime that is starting from one that never serves.
+const SERVES: Duration = Duration::from_secs(120);
+
+/// What containerd says to every request until its CRI plugin has come up.
+const STARTING: &str = "server is not initialized yet";
 
 /// Transport protocol of a [`PortMapping`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,11 +202,19 @@ impl Cri {
         Ok(Cri { runtime, channel })
     }
 
-    /// Runs a sandbox and returns its id.
+    /// Runs a sandbox and returns its id. A containerd that has just started listens before it serves; kubelet asks again, and so does
+    /// this.
     ///
     /// # Errors
     /// The runtime's, such as what the CNI plugin said.
     pub fn run_sandbox(&self, sandbox: &Sandbox) -> Result<String> {
+        until("a runtime that serves", SERVES, || match self.run_sandbox_once(sandbox) {
+            Err(error) if format!("{error:#}").contains(STARTING) => Ok(None),
+            other => other.map(Some),
+        })
+    }
+
+    fn run_sandbox_once(&self, sandbox: &Sandbox) -> Result<String> {
         let request =
             api::RunPodSandboxRequest { config: Some(sandbox.config()?), runtime_handler: String::new() };
         let mut client = self.client();
