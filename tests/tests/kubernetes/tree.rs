@@ -67,7 +67,8 @@ impl Tree {
             let text = json!({ "cniVersion": "1.0.0", "name": name, "plugins": [{ "type": "stand-in" }] });
             self.write(&conf[1..], &text.to_string())?;
             Ok(
-                json!({ "profile": profile, "conf": [self.path(&conf[1..])], "ready": [{ "file": self.ready(name) }] }),
+                json!({ "profile": profile, "conf": [self.path(&conf[1..])], "ready": [{ "file": self.ready(name) }],
+                        "secondary": "works" }),
             )
         };
         let policy = json!({ "version": 1, "attach": attach,

@@ -68,6 +68,7 @@ impl Reference {
         }
         reference.at_once = true;
         reference.passing = passing(together);
+        reference.passing.extend(reference.rewritten(together));
         reference.found_free = found_free(together);
         let mut progress: Vec<Progress> = seen.iter().map(Progress::new).collect();
         for (turn, index) in order.iter().enumerate() {
@@ -84,6 +85,21 @@ impl Reference {
         reference.passing.clear();
         reference.found_free.clear();
         Ok(reference)
+    }
+}
+
+impl Reference {
+    /// The names that DELs of records which cannot be read write down until they are done: the damaged record says none, and the sound one
+    /// that takes its place says those that are asked for.
+    fn rewritten(&self, Together { calls, seen, .. }: Together<'_>) -> Vec<(Key, String)> {
+        let is_unread = |key: &Key| {
+            self.attachments.get(key).is_some_and(|attachment| attachment.paper != super::Paper::Sound)
+        };
+        let dels = calls.iter().zip(seen).filter(|(call, _)| matches!(call, Call::Del { .. }));
+        let keyed = dels.filter_map(|(call, seen)| Some((call.key().filter(is_unread)?, &seen.calls)));
+        keyed
+            .flat_map(|(key, calls)| calls.iter().map(move |call| (key, call.var("CNI_IFNAME").to_owned())))
+            .collect()
     }
 }
 
