@@ -36,8 +36,7 @@ pub fn look(
 ) -> io::Result<Vec<Interface>> {
     let mut names = result.sandbox_interfaces();
     names.push(ifname.to_owned());
-    let addresses: Vec<IpAddr> = result.addresses().iter().map(|address| address.ip()).collect();
-    Ok(named(interfaces(netns, budget)?, &names, &addresses))
+    Ok(named(interfaces(netns, budget)?, &names, &result.ips()))
 }
 
 /// Of `all`, the interfaces of these names, each with those of its addresses that are among `addresses`. Pure.

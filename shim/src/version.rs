@@ -127,6 +127,12 @@ impl AddResult {
         &self.addresses
     }
 
+    /// [`Self::addresses`] without their masks.
+    #[must_use]
+    pub fn ips(&self) -> Vec<IpAddr> {
+        self.addresses.iter().map(|address| address.ip()).collect()
+    }
+
     /// The names in `interfaces`, in order; what has no name is left out.
     #[must_use]
     pub fn interfaces(&self) -> Vec<String> {

@@ -20,21 +20,24 @@ impl Change {
         matches!(self, Self::AddRoute(_) | Self::AddRule(_))
     }
 
-    /// As `ip` would say it, the interface by its name in `routes`.
+    /// What is done, and to what.
     pub(super) fn describe(self, routes: &[&HostRoute]) -> String {
+        let verb = if self.is_addition() { "add" } else { "remove" };
+        format!("{verb} {}", self.object(routes))
+    }
+
+    /// The route or the rule as `ip` would say it, the interface by its name in `routes`.
+    pub(super) fn object(self, routes: &[&HostRoute]) -> String {
         let name = |index| {
             let known = routes.iter().find(|route| route.index == index);
             known.map_or_else(|| format!("#{index}"), |route| route.interface.clone())
         };
-        let way = |Way { address, index, via }: Way| {
-            let hop = via.map(|hop| format!("via {hop} ")).unwrap_or_default();
-            format!("route {address} {hop}dev {} table {TABLE}", name(index))
-        };
         match self {
-            Self::AddRoute(to) => format!("add {}", way(to)),
-            Self::AddRule(address) => format!("add rule to {address} lookup {TABLE}"),
-            Self::RemoveRoute(to) => format!("remove {}", way(to)),
-            Self::RemoveRule(address) => format!("remove rule to {address} lookup {TABLE}"),
+            Self::AddRoute(Way { address, index, via }) | Self::RemoveRoute(Way { address, index, via }) => {
+                let hop = via.map(|hop| format!("via {hop} ")).unwrap_or_default();
+                format!("route {address} {hop}dev {} table {TABLE}", name(index))
+            }
+            Self::AddRule(address) | Self::RemoveRule(address) => format!("rule to {address} lookup {TABLE}"),
         }
     }
 }

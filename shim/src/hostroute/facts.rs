@@ -14,10 +14,7 @@ use nix::errno::Errno;
 use super::TABLE;
 use crate::route::entry::{Route, family, full_prefix};
 use crate::route::rtnl::{Rtnl, emit};
-use crate::route::{RTM_NEWROUTE, RTM_NEWRULE};
-
-const RTM_GETROUTE: u16 = 26;
-const RTM_GETRULE: u16 = 34;
+use crate::route::{RTM_GETROUTE, RTM_GETRULE, RTM_NEWROUTE, RTM_NEWRULE};
 
 /// How packets to an address leave the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

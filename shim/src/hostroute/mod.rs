@@ -111,10 +111,11 @@ pub fn to_second(attached: &Attached<'_>, budget: Budget<'_>) -> Result<Vec<Host
 /// # Errors
 /// That an address is routed to an interface which is not the pod's, as an agent may leave it for a moment; or what the kernel says.
 pub fn to_primary(attached: &Attached<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
+    let unread = |error| RouteError::of("find the node's ways to a pod".to_owned(), error);
+    let mut host = Rtnl::of_host(budget).map_err(unread)?;
     let mut ways = Vec::new();
     for address in attached.addresses {
         let attempted = |error| RouteError::of(format!("find the node's way to {address}"), error);
-        let mut host = Rtnl::of_host(budget).map_err(attempted)?;
         let Some(found) = facts::way_to(&mut host, *address).map_err(attempted)? else { continue };
         let link = host.link_at(found.index).map_err(attempted)?;
         let Some(link) = link else { continue };
@@ -135,7 +136,7 @@ pub fn to_primary(attached: &Attached<'_>, budget: Budget<'_>) -> Result<Vec<Hos
 /// # Errors
 /// What the kernel refused, or that the lock cannot be had.
 pub fn set(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result<(), RouteError> {
-    changed(layout, routes, budget, |facts| decide::set(routes, facts)).map(drop)
+    changed(layout, routes, budget, |facts| decide::set(routes, facts))
 }
 
 /// Takes host routes back. What is not there any more is fine.
@@ -143,7 +144,7 @@ pub fn set(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result
 /// # Errors
 /// As [`set`]; everything else has been done.
 pub fn remove(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result<(), RouteError> {
-    changed(layout, routes, budget, |facts| decide::remove(routes, facts)).map(drop)
+    changed(layout, routes, budget, |facts| decide::remove(routes, facts))
 }
 
 /// What is missing of host routes, in words; empty if it is all there.
@@ -152,7 +153,7 @@ pub fn remove(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Res
 /// What the kernel says to being asked.
 pub fn missing(routes: &[&HostRoute], budget: Budget<'_>) -> io::Result<Vec<String>> {
     let facts = Facts::gather(&mut Rtnl::of_host(budget)?, |address| has_family(routes, address))?;
-    Ok(decide::set(routes, &facts).iter().map(|change| change.describe(routes)).collect())
+    Ok(decide::set(routes, &facts).iter().map(|change| change.object(routes)).collect())
 }
 
 /// Whether a record has host routes, of whichever boot.
@@ -167,7 +168,7 @@ pub fn has(record: &Attachment) -> bool {
 /// What the kernel says to being asked.
 pub fn unconverged(records: &[Attachment], budget: Budget<'_>) -> io::Result<Vec<String>> {
     let facts = Facts::gather(&mut Rtnl::of_host(budget)?, |_| true)?;
-    let recorded = Recorded::of(records);
+    let recorded = Recorded::of(records)?;
     Ok(decide::converge(&recorded, &facts).iter().map(|change| change.describe(&recorded.known)).collect())
 }
 
@@ -177,18 +178,11 @@ pub fn unconverged(records: &[Attachment], budget: Budget<'_>) -> io::Result<Vec
 /// # Errors
 /// As [`set`], and when the records cannot be read.
 pub fn converge(layout: &Layout, budget: Budget<'_>) -> Result<Vec<String>, RouteError> {
-    let failed = |error| RouteError::of("converge the host routes".to_owned(), error);
-    let done = lock::exclusively(layout, LOCK, || {
+    alone(layout, "converge the host routes", || {
         let (records, _) = Store::new(layout).all()?;
-        let recorded = Recorded::of(&records);
-        let mut rtnl = Rtnl::of_host(budget)?;
-        let facts = Facts::gather(&mut rtnl, |_| true)?;
-        let changes = decide::converge(&recorded, &facts);
-        let refused = apply(&mut rtnl, &recorded.known, &changes)?;
-        let told = changes.iter().map(|change| change.describe(&recorded.known)).collect();
-        Ok(RouteError::unless_empty(refused).map(|()| told))
-    });
-    done.map_err(failed)?
+        let recorded = Recorded::of(&records)?;
+        act(&recorded.known, budget, |_| true, |facts| decide::converge(&recorded, facts))
+    })
 }
 
 /// The host routes of this boot's records.
@@ -201,9 +195,11 @@ struct Recorded<'a> {
 }
 
 impl<'a> Recorded<'a> {
-    fn of(records: &'a [Attachment]) -> Self {
+    /// # Errors
+    /// That this boot cannot be told from earlier ones; then nobody's routes may be taken for nobody's.
+    fn of(records: &'a [Attachment]) -> io::Result<Self> {
+        let boot_id = boot_id()?;
         let mut all = Self::default();
-        let Ok(boot_id) = boot_id() else { return all };
         for record in records.iter().filter(|record| record.intent.begun.boot_id == boot_id) {
             for progress in record.progress.iter().filter(|progress| !progress.deleted) {
                 all.known.extend(&progress.host_routes);
@@ -212,7 +208,7 @@ impl<'a> Recorded<'a> {
                 }
             }
         }
-        all
+        Ok(all)
     }
 }
 
@@ -221,24 +217,41 @@ fn has_family(routes: &[&HostRoute], address: IpAddr) -> bool {
     routes.iter().any(|route| route.address.is_ipv4() == address.is_ipv4())
 }
 
+/// Changes the host routes of one attachment.
 fn changed(
     layout: &Layout,
     routes: &[&HostRoute],
     budget: Budget<'_>,
     decide: impl FnOnce(&Facts) -> Vec<Change>,
-) -> Result<Vec<Change>, RouteError> {
+) -> Result<(), RouteError> {
     if routes.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let failed = |error| RouteError::of("change the host routes".to_owned(), error);
-    let done = lock::exclusively(layout, LOCK, || {
-        let mut rtnl = Rtnl::of_host(budget)?;
-        let facts = Facts::gather(&mut rtnl, |address| has_family(routes, address))?;
-        let changes = decide(&facts);
-        let refused = apply(&mut rtnl, routes, &changes)?;
-        Ok(RouteError::unless_empty(refused).map(|()| changes))
-    });
-    done.map_err(failed)?
+    let wanted = |address| has_family(routes, address);
+    alone(layout, "change the host routes", || act(routes, budget, wanted, decide)).map(drop)
+}
+
+/// What one step of ours came to: its changes in words, or what the kernel refused.
+type Done = Result<Vec<String>, RouteError>;
+
+/// Runs `step` under the one lock.
+fn alone(layout: &Layout, attempted: &str, step: impl FnOnce() -> io::Result<Done>) -> Done {
+    let failed = |error| RouteError::of(attempted.to_owned(), error);
+    lock::exclusively(layout, LOCK, step).map_err(failed)?
+}
+
+/// Gathers, decides and applies; interfaces are told by their names in `routes`.
+fn act(
+    routes: &[&HostRoute],
+    budget: Budget<'_>,
+    wanted: impl Fn(IpAddr) -> bool,
+    decide: impl FnOnce(&Facts) -> Vec<Change>,
+) -> io::Result<Done> {
+    let mut rtnl = Rtnl::of_host(budget)?;
+    let changes = decide(&Facts::gather(&mut rtnl, wanted)?);
+    let refused = apply(&mut rtnl, routes, &changes)?;
+    let told = changes.iter().map(|change| change.describe(routes)).collect();
+    Ok(RouteError::unless_empty(refused).map(|()| told))
 }
 
 /// Carries changes out in order, each whether or not those before it failed; what the kernel refused.

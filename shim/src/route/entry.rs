@@ -352,7 +352,7 @@ impl Rule {
     }
 
     /// The message as the kernel takes it in RTM_NEWRULE and RTM_DELRULE.
-    pub(crate) fn message(&self) -> RuleMessage {
+    pub(super) fn message(&self) -> RuleMessage {
         let mut message = RuleMessage::default();
         message.header.family = family(self.source);
         message.header.src_len = full_prefix(self.source);

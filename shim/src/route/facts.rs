@@ -12,13 +12,10 @@ use netlink_packet_route::rule::RuleHeader;
 
 use super::entry::{Identity, Route, Rule};
 use super::rtnl::{Link, Rtnl, emit};
+use super::{RTM_GETROUTE, RTM_GETRULE, RTM_NEWROUTE, RTM_NEWRULE};
 
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
-const RTM_NEWROUTE: u16 = 24;
-const RTM_GETROUTE: u16 = 26;
-const RTM_NEWRULE: u16 = 32;
-const RTM_GETRULE: u16 = 34;
 
 /// An address of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]

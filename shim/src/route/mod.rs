@@ -46,8 +46,10 @@ const MOST_TOLD: usize = 8;
 
 pub(crate) const RTM_NEWROUTE: u16 = 24;
 pub(crate) const RTM_DELROUTE: u16 = 25;
+pub(crate) const RTM_GETROUTE: u16 = 26;
 pub(crate) const RTM_NEWRULE: u16 = 32;
 pub(crate) const RTM_DELRULE: u16 = 33;
+pub(crate) const RTM_GETRULE: u16 = 34;
 
 /// One network's part in the pod: its interface there, and the destinations that belong to it.
 #[derive(Debug, Clone, Copy)]

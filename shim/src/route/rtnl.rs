@@ -127,7 +127,7 @@ impl<'a> Rtnl<'a> {
     /// Every interface of the netns.
     pub(crate) fn links(&mut self) -> io::Result<Vec<Link>> {
         let mut body = emit(&LinkHeader::default());
-        body.extend(emit(&DefaultNla::new(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes().to_vec())));
+        body.extend(without_counters());
         self.dump(RTM_GETLINK, &body, RTM_NEWLINK, |payload| parse_link(payload).map(Some))
     }
 
@@ -143,7 +143,7 @@ impl<'a> Rtnl<'a> {
     }
 
     fn link(&mut self, mut body: Vec<u8>) -> io::Result<Option<Link>> {
-        body.extend(emit(&DefaultNla::new(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes().to_vec())));
+        body.extend(without_counters());
         match self.get(RTM_GETLINK, &body, RTM_NEWLINK, parse_link) {
             Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(None),
             other => other,
@@ -158,9 +158,7 @@ impl<'a> Rtnl<'a> {
         reply: u16,
         parse: impl Fn(&[u8]) -> Result<T, DecodeError>,
     ) -> io::Result<Option<T>> {
-        let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
-        let sequence = self.push(&mut datagram, request, 0, body);
-        self.send(&datagram)?;
+        let sequence = self.ask(request, 0, body)?;
         let mut found = None;
         self.receive(sequence..=sequence, &mut |message| match message.message_type() {
             kind if kind == reply => {
@@ -222,9 +220,7 @@ impl<'a> Rtnl<'a> {
         take: &mut dyn FnMut(Option<&[u8]>) -> io::Result<usize>,
     ) -> io::Result<()> {
         for _ in 0..DUMP_TRIES {
-            let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
-            let sequence = self.push(&mut datagram, request, NLM_F_DUMP, body);
-            self.send(&datagram)?;
+            let sequence = self.ask(request, NLM_F_DUMP, body)?;
             let mut count = take(None)?;
             let mut torn = false;
             let excess = self.excess;
@@ -277,6 +273,13 @@ impl<'a> Rtnl<'a> {
             })?;
         }
         Ok(failed)
+    }
+
+    /// Sends one request in a datagram of its own and answers its sequence number.
+    fn ask(&mut self, request: u16, flags: u16, body: &[u8]) -> io::Result<u32> {
+        let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
+        let sequence = self.push(&mut datagram, request, flags, body);
+        self.send(&datagram).map(|()| sequence)
     }
 
     /// Appends one message to a datagram and answers its sequence number.
@@ -338,6 +341,10 @@ pub(crate) fn emit(part: &impl Emitable) -> Vec<u8> {
     let mut bytes = vec![0; part.buffer_len()];
     part.emit(&mut bytes);
     bytes
+}
+
+fn without_counters() -> Vec<u8> {
+    emit(&DefaultNla::new(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes().to_vec()))
 }
 
 fn name_attribute(name: &str) -> Vec<u8> {

@@ -147,7 +147,11 @@ pub(super) fn scope<'a>(attachment: &'a Attachment, netns: &'a str, path: Option
 
 /// Whether the netns at `path` is the attachment's own; none where that cannot be told, or nothing is there.
 pub(super) fn is_its_netns(intent: &Intent, path: &str) -> Option<bool> {
-    let found = Netns::open(Path::new(path)).ok()?;
+    is_its(intent, &Netns::open(Path::new(path)).ok()?)
+}
+
+/// Whether the netns `found` is the attachment's own; none where that cannot be told.
+pub(super) fn is_its(intent: &Intent, found: &Netns) -> Option<bool> {
     // It has to be entered for its cookie, which helps only a record that has one.
     let cookie = intent.netns_cookie.and_then(|_| found.cookie());
     intent.is_its_netns(found.id(), cookie, boot_id().ok())

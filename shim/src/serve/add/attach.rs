@@ -1,6 +1,5 @@
 //! The delegates of an ADD, one by one, with our own routing between two.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use super::Times;
@@ -124,8 +123,7 @@ fn host_route(
     let network = &leg.loaded.conf.name;
     let failed = |e| CniError::new(code::ROUTE, format!("host routes of network {network:?}: {e}"));
     let Some(netns) = netns else { return Ok(()) };
-    let names = result.interfaces();
-    let addresses: Vec<IpAddr> = result.addresses().iter().map(|address| address.ip()).collect();
+    let (names, addresses) = (result.interfaces(), result.ips());
     let attached = Attached { netns, ifname: &leg.plan.ifname, names: &names, addresses: &addresses };
     let ways = if leg.plan.primary { hostroute::to_primary } else { hostroute::to_second };
     let routes = ways(&attached, budget).map_err(failed)?;

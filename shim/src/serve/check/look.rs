@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use crate::attachment::Attachment;
-use crate::boot::boot_id;
 use crate::delegate::Limits;
 use crate::hostroute;
 use crate::netns::Netns;
 use crate::present::{self, Interface};
 use crate::reply::{CniError, code};
 use crate::route::{self, Budget};
+use crate::serve::networks;
 
 /// Holds what was recorded of an attachment against what is there: its netns, the interfaces and addresses of every network, and both parts
 /// of the route step.
@@ -23,8 +23,7 @@ pub(super) fn look(record: &Attachment, path: &str, limits: &Limits<'_>) -> Resu
     let Some(then) = intent.netns_id else { return Ok(()) };
     let gone = |why: String| CniError::new(code::MISSING, format!("{name} is not as it was attached: {why}"));
     let netns = Netns::open(Path::new(path)).map_err(|e| gone(format!("its netns {path:?}: {e}")))?;
-    let cookie = intent.netns_cookie.and_then(|_| netns.cookie());
-    if intent.is_its_netns(netns.id(), cookie, boot_id().ok()) == Some(false) {
+    if networks::is_its(intent, &netns) == Some(false) {
         let why = format!("the netns at {path:?} is another one than at its ADD (inode {})", then.ino);
         return Err(gone(why));
     }
@@ -51,8 +50,7 @@ fn missing(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::R
     }
     let routes: Vec<_> = living().flat_map(|progress| &progress.host_routes).collect();
     if !routes.is_empty() {
-        let lacking = hostroute::missing(&routes, budget)?.into_iter();
-        missing.extend(lacking.map(|change| change.replacen("add ", "the host's ", 1)));
+        missing.extend(hostroute::missing(&routes, budget)?.iter().map(|lost| format!("the host's {lost}")));
     }
     Ok(missing)
 }
