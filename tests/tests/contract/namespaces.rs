@@ -53,6 +53,9 @@ struct Replaced {
 /// theirs, but hardly all.
 const PODS: usize = 24;
 
+/// How many netns of other numbers are kept.
+const KEPT: usize = 64;
+
 fn replaced(attach: &str) -> Result<Replaced> {
     let mut case = Case::attach(attach)?;
     case.shim["cniVersion"] = json!("1.1.0");
@@ -70,15 +73,19 @@ fn replaced(attach: &str) -> Result<Replaced> {
     }
     case.stubs.log().clear()?;
     paths.iter().try_for_each(Reused::unpin)?;
-    // Those that got another number are kept for so long, so that no lower one is free.
+    // Those that got another number are kept, so that no lower one is free. But each also takes numbers for its files in /proc, and
+    // these may come to be all that the pods had: so after some time they are given back.
     let mut others = Vec::new();
     let new = Reused(path("new".to_owned()));
     // The kernel takes a netns down some time after its last user has gone.
-    let at = until("a netns of one of these numbers", Duration::from_secs(30), || {
+    let at = until("a netns of one of these numbers", Duration::from_secs(120), || {
         pin(&new.0)?;
         let found = number(&new.0)?;
         if let Some(at) = numbers.iter().position(|number| *number == found) {
             return Ok(Some(at));
+        }
+        if others.len() == KEPT {
+            others.clear();
         }
         others.push(fs::File::open(&new.0)?);
         new.unpin()?;
