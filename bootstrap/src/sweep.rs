@@ -30,7 +30,7 @@ use shim::route::Budget;
 use shim::serve::pass::Pass;
 use shim::serve::pass::netns_of;
 use shim::signal::Signals;
-use shim::store::{Key, Store};
+use shim::store::{DamagedFile, Key, Store};
 use shim::sweep::{Seen, Verdict, decide as verdict};
 use shim::turns::{self, Shares};
 
@@ -110,7 +110,7 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     }
     let mut changes = decide(&judged, policy.gc.grace_secs);
     let live = judged.len() - changes.len();
-    changes.extend(host_routes(&records)?);
+    changes.extend(host_routes(&records, &damaged)?);
     changes.extend(litter(&store, &settings)?);
     let mut notes: Vec<String> = damaged
         .iter()
@@ -247,9 +247,9 @@ pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
 }
 
 /// What the node's routes to second addresses lack, or have too much, by the records of living attachments.
-fn host_routes(records: &[Attachment]) -> Result<Option<Change>, Failure> {
+fn host_routes(records: &[Attachment], damaged: &[DamagedFile]) -> Result<Option<Change>, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("look at the host routes: {e}"));
-    let changes = hostroute::unconverged(records, Budget::brief()).map_err(failed)?;
+    let changes = hostroute::unconverged(records, damaged, Budget::brief()).map_err(failed)?;
     let reason = changes.join("; ");
     Ok((!changes.is_empty()).then(|| Change::new(Act::HostRoutes, "host routes", reason)))
 }

@@ -196,6 +196,8 @@ pub struct Attachment {
     pub attached: bool,
     /// When a DEL first failed.
     pub del_failed: Option<Moment>,
+    /// Some of what became of it could not be read.
+    pub torn: bool,
     /// Bytes up to the last end of a line; what follows is torn, and has to be ended before anything is appended.
     pub sound_bytes: u64,
 }
@@ -208,7 +210,7 @@ impl Attachment {
         if let Some(first) = progress.first_mut() {
             first.started = true;
         }
-        Self { intent, progress, attached: false, del_failed: None, sound_bytes: 0 }
+        Self { intent, progress, attached: false, del_failed: None, torn: false, sound_bytes: 0 }
     }
 
     /// Reads a record.
@@ -224,19 +226,20 @@ impl Attachment {
             return Err(format!("format {}, which nobody ever wrote", intent.version));
         }
         let earlier_boot = crate::boot::boot_id().is_ok_and(|now| now != intent.begun.boot_id);
-        let mut doubtful = earlier_boot || intent.version > FORMAT;
+        let is_later = intent.version > FORMAT;
         let mut record = Self::begin(intent);
+        record.torn = is_later;
         record.sound_bytes = first.len() as u64;
         for line in lines {
             match checked(line).and_then(|json| serde_json::from_slice(json).ok()) {
                 Some(event) => record.apply(event),
-                None => doubtful = true,
+                None => record.torn = true,
             }
             if line.ends_with(b"\n") {
                 record.sound_bytes += line.len() as u64;
             }
         }
-        if doubtful {
+        if earlier_boot || record.torn {
             for progress in &mut record.progress {
                 progress.started = true;
             }

@@ -187,7 +187,7 @@ fn what_no_record_knows_goes() {
     let Some(node) = Node::new() else { return };
     let route = node.found();
     hostroute::set(&node.layout(), &all(&route), ample()).expect("set");
-    let told = hostroute::unconverged(&[], ample()).expect("looked");
+    let told = hostroute::unconverged(&[], &[], ample()).expect("looked");
     assert_eq!(told.len(), 4, "{told:?}");
     assert_eq!(node.ours().len(), 4, "to look changes nothing");
     hostroute::converge(&node.layout(), ample()).expect("converged");

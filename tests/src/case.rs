@@ -23,6 +23,7 @@ use std::{
 use crate::{
     caller::{Outcome, Plugin},
     deadline::until,
+    invariants::record_files,
     netns::Netns,
     scratch::Scratch,
     stub::{Act, Call, Gate, PATIENCE, Reply, Stub, StubDir},
@@ -297,20 +298,7 @@ impl Case {
 
     /// The files that hold records.
     pub fn records(&self) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        let mut dirs = vec![self.path("state/attachments")];
-        while let Some(dir) = dirs.pop() {
-            let Ok(entries) = fs::read_dir(&dir) else { continue };
-            for entry in entries {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    dirs.push(entry.path());
-                } else {
-                    files.push(entry.path());
-                }
-            }
-        }
-        Ok(files)
+        record_files(&self.path("state"))
     }
 
     /// Holds when there are that many records.

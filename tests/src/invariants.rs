@@ -30,7 +30,7 @@ pub use answer::{Ended, answer};
 pub use host::{host_routes, interfaces};
 pub use leavings::{Leavings, processes_naming};
 pub use ledger::{Named, Part, Step, Verb, ledger, orphans, steps};
-pub use record::{Record, records};
+pub use record::{Record, record_files, records};
 pub use tree::Tree;
 
 /// One invariant that does not hold, and where.

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use lab::caller::{Outcome, Plugin};
+use lab::invariants::record_files;
 use lab::netns::{Netns, host_ip};
 use lab::preflight::{NODES, Need, PLUGINS, trial};
 use lab::scratch::Scratch;
@@ -26,12 +27,13 @@ fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let cases: [(&str, Case); 6] = [
+    let cases: [(&str, Case); 7] = [
         ("a_del_takes_them_back", a_del_takes_them_back),
         ("an_add_that_fails_leaves_none", an_add_that_fails_leaves_none),
         ("check_misses_them_and_gc_sets_them_again", check_misses_them_and_gc_sets_them_again),
         ("gc_takes_them_back_with_the_attachment", gc_takes_them_back_with_the_attachment),
         ("a_sweep_prints_and_does_what_is_missing_or_too_much", a_sweep_prints_and_does),
+        ("a_damaged_record_keeps_them_until_its_del", a_damaged_record_keeps_them_until_its_del),
         ("where_nothing_follows_the_status_there_are_none", without_them_there_are_none),
     ];
     let trials = cases.map(|(name, test)| trial(name, NEEDS, test)).into();
@@ -247,6 +249,23 @@ fn a_sweep_prints_and_does() -> Result<()> {
     wanted.sort();
     ensure!(now == wanted, "{now:#?}");
     node.sweep(&json!([]), &[])?;
+    none()
+}
+
+/// Whose they are cannot be read, and the pod lives; so nobody's are kept as well.
+fn a_damaged_record_keeps_them_until_its_del() -> Result<()> {
+    let node = Node::new("hostRoute")?;
+    let there = node.attached()?;
+    let files = record_files(&node.dir.join("state"))?;
+    let [record] = files.as_slice() else { bail!("expected one record: {files:?}") };
+    fs::write(record, "not a record\n")?;
+    let listed = json!([{"containerID": "c1", "ifname": "eth0"}]);
+    ensure!(!node.sweep(&listed, &["--dry-run"])?.contains("host routes"), "a dry run would change them");
+    node.gc(true)?;
+    ensure!(ours()? == there, "after GC: {:#?}", ours()?);
+    node.sweep(&listed, &[])?;
+    ensure!(ours()? == there, "after a sweep: {:#?}", ours()?);
+    node.call("DEL", &json!({}))?.silent()?;
     none()
 }
 

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | ADD, before the pod starts | what will be set is recorded, then set |
 //! | rollback, DEL, GC, sweep | taken back before the delegate's DEL: afterwards the address may be another pod's |
-//! | every GC and sweep | [`converge`]: what living attachments have lost is set again, what nobody has any more goes |
+//! | every GC and sweep | [`converge`]: what living attachments have lost is set again, what nobody has any more goes; nothing goes while a record cannot be read, for it may be a living pod's |
 //! | CHECK | [`missing`] |
 //!
 //! What is ours is told by number: table and priority 1003, our protocol number. Whoever changes anything holds one lock, so that an address
@@ -34,7 +34,7 @@ use crate::lock;
 use crate::netns::Netns;
 use crate::route::rtnl::{Request, Rtnl, emit};
 use crate::route::{Budget, RTM_DELROUTE, RTM_DELRULE, RTM_NEWROUTE, RTM_NEWRULE, RouteError, already_so};
-use crate::store::Store;
+use crate::store::{DamagedFile, Store};
 use decide::Change;
 use facts::Facts;
 
@@ -156,19 +156,23 @@ pub fn missing(routes: &[&HostRoute], budget: Budget<'_>) -> io::Result<Vec<Stri
     Ok(decide::set(routes, &facts).iter().map(|change| change.object(routes)).collect())
 }
 
-/// Whether a record has host routes, of whichever boot.
+/// Whether a record has host routes, of whichever boot, or may have some that cannot be read.
 #[must_use]
 pub fn has(record: &Attachment) -> bool {
-    record.progress.iter().any(|progress| !progress.host_routes.is_empty())
+    record.torn || record.progress.iter().any(|progress| !progress.host_routes.is_empty())
 }
 
-/// What [`converge`] would change now, in words.
+/// What [`converge`] would change now, in words, by the sound `records` and those that are `damaged`.
 ///
 /// # Errors
 /// What the kernel says to being asked.
-pub fn unconverged(records: &[Attachment], budget: Budget<'_>) -> io::Result<Vec<String>> {
+pub fn unconverged(
+    records: &[Attachment],
+    damaged: &[DamagedFile],
+    budget: Budget<'_>,
+) -> io::Result<Vec<String>> {
     let facts = Facts::gather(&mut Rtnl::of_host(budget)?, |_| true)?;
-    let recorded = Recorded::of(records)?;
+    let recorded = Recorded::of(records, damaged)?;
     Ok(decide::converge(&recorded, &facts).iter().map(|change| change.describe(&recorded.known)).collect())
 }
 
@@ -179,8 +183,8 @@ pub fn unconverged(records: &[Attachment], budget: Budget<'_>) -> io::Result<Vec
 /// As [`set`], and when the records cannot be read.
 pub fn converge(layout: &Layout, budget: Budget<'_>) -> Result<Vec<String>, RouteError> {
     alone(layout, "converge the host routes", || {
-        let (records, _) = Store::new(layout).all()?;
-        let recorded = Recorded::of(&records)?;
+        let (records, damaged) = Store::new(layout).all()?;
+        let recorded = Recorded::of(&records, &damaged)?;
         act(&recorded.known, budget, |_| true, |facts| decide::converge(&recorded, facts))
     })
 }
@@ -192,15 +196,18 @@ struct Recorded<'a> {
     living: Vec<&'a HostRoute>,
     /// These and all others, which their own ADD or DEL has in hand.
     known: Vec<&'a HostRoute>,
+    /// There may be more, in records that cannot be read, or not whole.
+    may_be_more: bool,
 }
 
 impl<'a> Recorded<'a> {
     /// # Errors
     /// That this boot cannot be told from earlier ones; then nobody's routes may be taken for nobody's.
-    fn of(records: &'a [Attachment]) -> io::Result<Self> {
+    fn of(records: &'a [Attachment], damaged: &[DamagedFile]) -> io::Result<Self> {
         let boot_id = boot_id()?;
-        let mut all = Self::default();
+        let mut all = Self { may_be_more: !damaged.is_empty(), ..Self::default() };
         for record in records.iter().filter(|record| record.intent.begun.boot_id == boot_id) {
+            all.may_be_more |= record.torn;
             for progress in record.progress.iter().filter(|progress| !progress.deleted) {
                 all.known.extend(&progress.host_routes);
                 if record.attached && !progress.host_unrouted {

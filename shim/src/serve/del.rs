@@ -1,10 +1,14 @@
 //! DEL: to whoever did ADD, whatever the policy says now.
 
+use std::time::Instant;
+
 use crate::attachment::{Event, Intent, Leg};
+use crate::hostroute;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::policy::{Deadlines, Policy, Side};
 use crate::reply::{CniError, code};
+use crate::route::Budget;
 use crate::store::{Found, Open};
 
 use super::close::Closing;
@@ -26,7 +30,7 @@ pub(super) fn del(request: &Request<'_>) -> Result<(), CniError> {
             }
             Err(why) => return Err(request.no_lock(why)),
         };
-    let Some(open) = find(request, &policy)? else {
+    let Some(open) = find(request, &policy, until)? else {
         return Ok(());
     };
     let closing = Closing {
@@ -57,7 +61,11 @@ fn netns<'a>(request: &'a Request<'_>, intent: &Intent) -> &'a str {
 }
 
 /// The attachment to close, if there is one.
-fn find(request: &Request<'_>, policy: &Result<Policy, CniError>) -> Result<Option<Open>, CniError> {
+fn find(
+    request: &Request<'_>,
+    policy: &Result<Policy, CniError>,
+    until: Instant,
+) -> Result<Option<Open>, CniError> {
     let key = request.key();
     let io = |e: std::io::Error| {
         CniError::new(
@@ -67,7 +75,7 @@ fn find(request: &Request<'_>, policy: &Result<Policy, CniError>) -> Result<Opti
     };
     match request.store.find(&key).map_err(io)? {
         Found::Record(record) => Ok(Some(request.store.open(*record))),
-        Found::Damaged(why) => from_damaged(request, policy, &why).map(Some),
+        Found::Damaged(why) => from_damaged(request, policy, &why, until).map(Some),
         Found::Nothing => {
             let inventory = Inventory::load(request.layout()).map_err(io)?;
             let Some(entry) = inventory.find(&key) else {
@@ -84,6 +92,7 @@ fn from_damaged(
     request: &Request<'_>,
     policy: &Result<Policy, CniError>,
     why: &str,
+    until: Instant,
 ) -> Result<Open, CniError> {
     let key = request.key();
     let name = format!("record of attachment {} {} is damaged ({why})", key.container_id, key.ifname);
@@ -124,5 +133,15 @@ fn from_damaged(
     }
     // In one write: a kill in between must not leave a sound record that owes less.
     let started: Vec<Event> = (0..legs.len()).map(|leg| Event::Started { leg }).collect();
-    Ok(adopt::begin(&request.store, request.intent(legs)?, &started))
+    let open = adopt::begin(&request.store, request.intent(legs)?, &started);
+    // What it had is nobody's from here on, and has to be gone before the DELs: afterwards the address may be another pod's.
+    let budget = Budget::share(until, request.signals);
+    if let Err(error) = hostroute::converge(request.layout(), budget) {
+        tracing::warn!(
+            container_id = key.container_id,
+            error = error.to_string(),
+            "host routes of a damaged record were not taken back; the sweep takes them"
+        );
+    }
+    Ok(open)
 }

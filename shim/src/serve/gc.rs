@@ -1,7 +1,8 @@
 //! GC: closes what the runtime no longer lists, and passes each delegate its own list.
 //!
 //! A delegate gets the union of what the runtime calls valid and of everything we still hold, under its own interface names:
-//! an incomplete list of the runtime's must not cost a pod its network, and one network never sees the other's entries.
+//! an incomplete list of the runtime's must not cost a pod its network, and one network never sees the other's entries. While a
+//! record is damaged no delegate gets any: nobody knows under which interface names its pod is attached, and what a list lacks is released.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -62,7 +63,12 @@ pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
         })
         .map_err(io)?;
     errors.extend(report.failed.into_iter().map(|(_, error)| error));
-    if policy.gc.forward {
+    if !report.damaged.is_empty() && policy.gc.forward {
+        tracing::warn!(
+            damaged = report.damaged.len(),
+            "GC not passed on: the delegates would release what pods with a damaged record have; only a DEL can resolve these"
+        );
+    } else if policy.gc.forward {
         errors.extend(forward(request, &policy, &valid, deadline)?);
     }
     let mut errors = errors.into_iter();

@@ -1,7 +1,6 @@
 //! One pass over all records: each under its own lock, and never waiting for somebody living. GC and the sweep share it.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Adopt;
@@ -19,7 +18,7 @@ use crate::reply::{CniError, code};
 use crate::request::Verb;
 use crate::route::Budget;
 use crate::signal::Signals;
-use crate::store::{Found, Key, Open, Store};
+use crate::store::{DamagedFile, Found, Key, Open, Store};
 use crate::sweep::Verdict;
 use crate::turns::{self, Shares};
 
@@ -58,7 +57,7 @@ pub struct Report {
     /// Not listed, but nobody could serve their DELs.
     pub waiting: Vec<Key>,
     /// Damaged records, which only a DEL can resolve; path and reason.
-    pub damaged: Vec<(PathBuf, String)>,
+    pub damaged: Vec<DamagedFile>,
 }
 
 impl Pass<'_> {
@@ -74,7 +73,7 @@ impl Pass<'_> {
             // They cost an inode each until the next pass.
             tracing::warn!(error = error.to_string(), "times of failed DELs not tidied up");
         }
-        let routed = records.iter().any(hostroute::has);
+        let routed = !report.damaged.is_empty() || records.iter().any(hostroute::has);
         let judge = |record: &Attachment| verdict(record, record.intent.begun.age(now));
         let mut due = Vec::new();
         for record in records {
@@ -110,9 +109,9 @@ impl Pass<'_> {
     fn converge_host_routes(&self, routed: bool) {
         let budget = Budget::share(self.deadline, self.signals);
         // Where no record has any, the records need not be read again to see that nothing is there.
-        let records = || if routed { self.store.all().map(|(records, _)| records) } else { Ok(Vec::new()) };
-        let pending = || hostroute::unconverged(&records()?, budget);
-        match pending() {
+        let records = || if routed { self.store.all() } else { Ok((Vec::new(), Vec::new())) };
+        let pending = records().and_then(|(sound, damaged)| hostroute::unconverged(&sound, &damaged, budget));
+        match pending {
             Ok(changes) if changes.is_empty() => {}
             Ok(_) => match hostroute::converge(self.layout, budget) {
                 Ok(changes) => tracing::info!(changes = changes.join("; "), "host routes converged"),

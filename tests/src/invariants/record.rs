@@ -58,15 +58,26 @@ impl Record {
 /// # Errors
 /// What the file system says; an absent directory is empty.
 pub fn records(state_dir: &Path) -> Result<Vec<Record>> {
-    let mut found = Vec::new();
-    for file in files_below(&state_dir.join("attachments"))? {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !name.starts_with(TEMPORARY) {
-            let bytes = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-            found.push(Record::read(&name, &bytes));
-        }
-    }
-    Ok(found)
+    let files = record_files(state_dir)?.into_iter();
+    let read = |file: PathBuf| {
+        let bytes = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+        Ok(Record::read(&name_of(&file), &bytes))
+    };
+    files.map(read).collect()
+}
+
+/// The files of all records below a state directory, damaged or not, temporary files of writers aside.
+///
+/// # Errors
+/// As [`records`].
+pub fn record_files(state_dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = files_below(&state_dir.join("attachments"))?;
+    files.retain(|file| !name_of(file).starts_with(TEMPORARY));
+    Ok(files)
+}
+
+fn name_of(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What begins the name of a temporary file.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::{
     case::{Case, stub_new},
+    gc::case_with_old_at,
     trials,
 };
 
@@ -20,6 +21,7 @@ trials![
     damaged_record_without_a_policy_is_kept,
     damaged_record_fails_check_and_refuses_add,
     damaged_record_does_not_stop_gc_of_others,
+    no_delegate_collects_while_a_record_is_damaged,
     torn_tail_is_still_in_doubt_after_a_failed_del,
 ];
 
@@ -183,6 +185,26 @@ fn damaged_record_does_not_stop_gc_of_others() -> Result<()> {
         .collect();
     ensure!(ids.contains(&"c2".to_owned()), "{ids:?}");
     Ok(())
+}
+
+/// What a delegate's list lacks is released; so while a record cannot be read, and with it the name of a living pod's second interface, no
+/// delegate gets a list.
+fn no_delegate_collects_while_a_record_is_damaged() -> Result<()> {
+    let case = case_with_old_at("both", "1.1.0")?;
+    case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;
+    case.added()?;
+    let listed = json!({"cni.dev/valid-attachments": [{"containerID": case.id, "ifname": "eth0"}]});
+    case.stubs.log().clear()?;
+    case.call_with("GC", &listed).run()?.silent()?;
+    case.expect_calls(&["stub-old GC", "stub-new GC"])?;
+    damage(&case, b"garbage")?;
+    case.stubs.log().clear()?;
+    case.call_with("GC", &listed).run()?.silent()?;
+    case.expect_calls(&[])?;
+    case.del()?.silent()?;
+    case.stubs.log().clear()?;
+    case.call_with("GC", &json!({"cni.dev/valid-attachments": []})).run()?.silent()?;
+    case.expect_calls(&["stub-old GC", "stub-new GC"])
 }
 
 /// What a torn line might have said is not forgotten when it is dealt with: the first DEL fails, the second asks the same network again.

@@ -41,7 +41,7 @@ trials![
 ];
 
 /// A case whose shim speaks 1.1.0; `new` does as well, `old` is at this version.
-fn case_with_old_at(attach: &str, version: &str) -> Result<Case> {
+pub(crate) fn case_with_old_at(attach: &str, version: &str) -> Result<Case> {
     let mut case = Case::attach(attach)?;
     case.shim["cniVersion"] = json!("1.1.0");
     let mut new = new_conf();

@@ -7,7 +7,7 @@ use lab::stub::Call as StubCall;
 use serde_json::json;
 
 use crate::history::{Attach, Call, Fault, How, Key, List, Part, Policy, Setup, Side, Verb};
-use crate::reference::{Reference, Together};
+use crate::reference::{Candidates, Reference, Together};
 use crate::world::{Ended, Seen, World};
 
 /// One container of two attachments, the later of which is added again while a sweep closes both.
@@ -18,7 +18,7 @@ const AGAIN: Key = Key { container: 0, ifname: 0 };
 type Sight = (&'static str, fn() -> Result<()>);
 
 /// All of them.
-pub(crate) const TRIALS: [Sight; 7] = [
+pub(crate) const TRIALS: [Sight; 8] = [
     ("an_add_between_two_closes_of_a_sweep_gets_the_next_free_ifname", between_two_closes),
     ("an_add_after_all_closes_of_a_sweep_gets_the_first_ifname", after_all_closes),
     ("an_add_never_gets_an_ifname_that_no_order_of_the_closes_explains", no_order_of_closes),
@@ -26,6 +26,7 @@ pub(crate) const TRIALS: [Sight; 7] = [
     ("a_sweep_that_leaves_one_of_two_is_told_whatever_comes_between", one_of_two_left),
     ("two_adds_of_one_container_never_get_the_same_ifname", two_adds),
     ("an_add_passes_over_no_ifname_but_one_that_a_failed_add_had", beside_a_failed_add),
+    ("what_cannot_be_told_yet_is_left_open_until_it_can", left_open),
 ];
 
 fn between_two_closes() -> Result<()> {
@@ -80,6 +81,40 @@ fn beside_a_failed_add() -> Result<()> {
     beside("net1", &failed("net1")).context("one after the other")?;
     beside("net2", &failed("net1")).context("while the failed one had net1")?;
     ensure!(beside("net3", &failed("net1")).is_err(), "nobody had net2, and it was passed over");
+    Ok(())
+}
+
+/// Two ADDs of one container fail before their secondaries are called, and cannot be undone. Which of them holds `net1`, and which `net2`,
+/// shows once one is deleted and added again.
+fn left_open() -> Result<()> {
+    let fault = |verb| Fault { part: Part::Old, verb, how: How::Error(7) };
+    let faults = || vec![fault(Verb::Add), fault(Verb::Del)];
+    let failed = |ifname| Seen {
+        ended: Ended::Code(7),
+        ..seen(vec![stub(Side::Old, "ADD", ifname, "/netns"), stub(Side::Old, "DEL", ifname, "/netns")], None)
+    };
+    let then = |secondary: &str| -> Result<()> {
+        let mut candidates = Candidates::new(node());
+        let together = Together {
+            calls: &[EARLIER, AGAIN].map(|key| Call::Add { key, annotation: None, faults: faults() }),
+            valid: &[Vec::new(), Vec::new()],
+            seen: &[failed("eth1"), failed("eth0")],
+        };
+        candidates.become_those(|before| before.explain(together, &[EARLIER, AGAIN].into()))?;
+        let del = Call::Del { key: AGAIN, without_netns: false, faults: Vec::new() };
+        let add = Call::Add { key: AGAIN, annotation: None, faults: Vec::new() };
+        let deleted = seen(vec![stub(Side::Old, "DEL", "eth0", "/netns")], None);
+        for (call, seen, left) in
+            [(del, deleted, vec![EARLIER]), (add, added(secondary), vec![EARLIER, AGAIN])]
+        {
+            candidates
+                .become_those(|before| before.judged(&call, &[], &seen, &left.iter().copied().collect()))?;
+        }
+        Ok(())
+    };
+    then("net1").context("the earlier one holds net2")?;
+    then("net2").context("the earlier one holds net1")?;
+    ensure!(then("net3").is_err(), "one of net1 and net2 is free, and it was passed over");
     Ok(())
 }
 

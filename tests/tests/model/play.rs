@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::invariants::{self, Leavings, Named};
 
 use crate::history::{CONTAINERS, Call, Disk, History, How, Key, List, Operation, Policy, Side, Thing};
-use crate::reference::{Reference, Together};
+use crate::reference::{Candidates, Reference, Together};
 use crate::tally::Tally;
 use crate::world::{Ended, Programs, Seen, Torn, World};
 
 /// A node, what the promises say of it, and what happened so far.
 struct Play {
     world: World,
-    reference: Reference,
+    candidates: Candidates,
     /// Everything that the stubs were called with.
     steps: Vec<invariants::Step>,
     /// Containers one of whose records lost its first line: who attached them under which name is not known any more.
@@ -33,8 +33,8 @@ pub(crate) fn play(
 ) -> Result<()> {
     let world = World::new(&history.setup, programs, boot_file)?;
     let paths = (0..CONTAINERS).map(|container| world.netns_path(container)).collect();
-    let reference = Reference::new(&history.setup, paths);
-    let mut play = Play { world, reference, steps: Vec::new(), lost: BTreeSet::new() };
+    let candidates = Candidates::new(Reference::new(&history.setup, paths));
+    let mut play = Play { world, candidates, steps: Vec::new(), lost: BTreeSet::new() };
     for (number, operation) in history.operations.iter().enumerate() {
         tally.step(operation.name());
         play.step(operation, tally).with_context(|| format!("operation {} ({operation:?})", number + 1))?;
@@ -44,7 +44,7 @@ pub(crate) fn play(
 
 impl Play {
     fn step(&mut self, operation: &Operation, tally: &mut Tally) -> Result<()> {
-        if self.reference.disk == Disk::Full {
+        if self.candidates.any().disk == Disk::Full {
             // What a DEL has freed meanwhile is used up by somebody else.
             self.world.set_disk(Disk::Full)?;
         }
@@ -67,20 +67,20 @@ impl Play {
             Operation::Together(calls) => self.together(calls, tally)?,
             Operation::Flip(policy) => {
                 self.world.write_policy(policy, false)?;
-                self.reference.flip(*policy);
+                self.candidates.each(|one| one.flip(*policy));
             }
             Operation::Break(how) => {
                 self.world.break_policy(*how)?;
-                self.reference.broken = true;
+                self.candidates.each(|one| one.broken = true);
             }
             Operation::Mend => {
                 self.world.hurry(false)?;
-                self.reference.broken = false;
+                self.candidates.each(|one| one.broken = false);
             }
             Operation::Agent { side, thing, there } => self.agent(*side, *thing, *there)?,
             Operation::Disk(disk) => {
                 self.world.set_disk(*disk)?;
-                self.reference.disk = *disk;
+                self.candidates.each(|one| one.disk = *disk);
             }
             Operation::Tear { key, permille } => self.tear(*key, *permille)?,
             Operation::Netns { container, another } => {
@@ -91,7 +91,7 @@ impl Play {
             }
             Operation::Reboot => {
                 self.world.reboot()?;
-                self.reference.reboot();
+                self.candidates.each(Reference::reboot);
             }
         }
         self.look();
@@ -101,7 +101,7 @@ impl Play {
     /// Without a policy there are no deadlines but the defaults, which are too long to wait for.
     fn bounded(&self, call: &Call) -> Call {
         let mut call = call.clone();
-        if self.reference.broken {
+        if self.candidates.any().broken {
             for fault in call.faults_mut().iter_mut().filter(|fault| fault.how == How::Hang) {
                 fault.how = How::Silent;
             }
@@ -111,14 +111,15 @@ impl Play {
 
     fn valid(&self, call: &Call) -> Vec<Key> {
         match call {
-            Call::Gc { list, .. } | Call::Sweep { list, .. } => self.reference.listed(*list),
+            Call::Gc { list, .. } | Call::Sweep { list, .. } => self.candidates.any().listed(*list),
             _ => Vec::new(),
         }
     }
 
     fn look(&mut self) {
         for container in 0..CONTAINERS {
-            self.reference.netns[usize::from(container)] = self.world.netns_id(container);
+            let netns = self.world.netns_id(container);
+            self.candidates.each(|one| one.netns[usize::from(container)] = netns);
         }
     }
 
@@ -130,10 +131,9 @@ impl Play {
         tally.outcome(call.name(), seen.ended);
         self.look();
         self.steps.extend(invariants::steps(&seen.calls)?);
-        let before = format!("{:?}", self.reference.attachments);
         let papers = self.papers()?;
-        let judged = self.reference.judge(call, valid, seen).and_then(|()| self.reference.compare(&papers));
-        judged.with_context(|| format!("{seen}; records {papers:?}; before: {before}"))
+        let judged = self.candidates.become_those(|before| before.judged(call, valid, seen, &papers));
+        judged.with_context(|| format!("{seen}; records {papers:?}"))
     }
 
     /// Whatever happens at once must look as if it had happened in some order, in which a GC or sweep may be in pieces.
@@ -159,18 +159,10 @@ impl Play {
         self.steps.extend(invariants::steps(&all)?);
         let papers = self.papers()?;
         let together = Together { calls: &calls, valid: &valid, seen: &seen };
-        match self.reference.explain(together, &papers) {
-            Ok(reference) => {
-                self.reference = reference;
-                Ok(())
-            }
-            Err(why) => {
-                let before = &self.reference.attachments;
-                let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
-                let seen = seen.join("\n  ");
-                Err(anyhow!("no order explains\n  {seen}\nrecords {papers:?}; before: {before:?}\n{why:#}"))
-            }
-        }
+        self.candidates.become_those(|before| before.explain(together, &papers)).with_context(|| {
+            let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
+            format!("no order explains\n  {}\nrecords {papers:?}", seen.join("\n  "))
+        })
     }
 
     fn agent(&mut self, side: Side, thing: Thing, there: bool) -> Result<()> {
@@ -179,7 +171,7 @@ impl Play {
             Thing::Binary => self.world.set_binary(side, there)?,
             Thing::Socket => self.world.set_socket(side, there)?,
         }
-        self.reference.agent(side, thing, there);
+        self.candidates.each(|one| one.agent(side, thing, there));
         Ok(())
     }
 
@@ -188,9 +180,9 @@ impl Play {
             Torn::Nothing => {}
             Torn::Head => {
                 self.lost.insert(key.id());
-                self.reference.head_torn(key);
+                self.candidates.each(|one| one.head_torn(key));
             }
-            Torn::Tail => self.reference.tail_torn(key),
+            Torn::Tail => self.candidates.each(|one| one.tail_torn(key)),
         }
         Ok(())
     }
@@ -198,7 +190,7 @@ impl Play {
     /// The runtime deletes everything, the sweep follows, and nothing is left.
     fn end(&mut self, tally: &mut Tally) -> Result<()> {
         self.world.set_disk(Disk::Sound)?;
-        self.reference.disk = Disk::Sound;
+        self.candidates.each(|one| one.disk = Disk::Sound);
         for side in Side::BOTH {
             for thing in [Thing::Conf, Thing::Binary, Thing::Socket] {
                 self.agent(side, thing, true)?;
@@ -213,19 +205,23 @@ impl Play {
         }
         let sweep = Call::Sweep { list: List::Empty, faults: Vec::new() };
         self.step(&Operation::Call(sweep), tally)?;
-        tally.outlived(self.reference.outlived);
+        tally.outlived(self.candidates.any().outlived);
         self.hold()
     }
 
-    /// The shared invariants.
+    /// The shared invariants, by one of the states.
     fn hold(&self) -> Result<()> {
+        self.candidates.hold(|reference| self.hold_by(reference))
+    }
+
+    fn hold_by(&self, reference: &Reference) -> Result<()> {
         let (state, run) = (self.world.path("state"), self.world.path("run"));
         let records = invariants::records(&state)?;
         let mut findings = invariants::orphans(&records, &BTreeSet::new());
         let given_up = self.world.given_up()?;
         let counts = |step: &&invariants::Step| {
             let whose = (step.part.id.clone(), step.part.network.clone());
-            let given_up = given_up.contains(&whose) || self.reference.told_journal.contains(&whose);
+            let given_up = given_up.contains(&whose) || reference.told_journal.contains(&whose);
             !given_up && !self.lost.contains(&step.part.id)
         };
         let steps: Vec<_> = self.steps.iter().filter(counts).cloned().collect();
@@ -242,7 +238,7 @@ impl Play {
         let left = Leavings::gather(&self.world.path("leases"), &state, &run)?;
         findings.extend(left.with_processes(self.world.processes()).findings());
         invariants::hold(&findings)?;
-        let (least, most) = self.reference.forced;
+        let (least, most) = reference.forced;
         let forced = given_up.len();
         ensure!(
             (least..=most).contains(&forced),

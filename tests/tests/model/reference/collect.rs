@@ -223,6 +223,16 @@ impl Reference {
     ) -> Result<Vec<Failure>> {
         let mut failures = Vec::new();
         let mut doubtful = late;
+        // A delegate releases what its list lacks, and nobody knows what a pod has whose record cannot be read.
+        let is_damaged = |(key, attachment): (&Key, &Attachment)| {
+            attachment.paper == Paper::Damaged && !self.in_play.contains(key)
+        };
+        if self.attachments.iter().any(is_damaged) {
+            let calls = reading.take(|call| call.verb() == Verb::Gc.name());
+            ensure!(calls.is_empty(), "GC was passed on beside a damaged record: {calls:?}");
+            return Ok(failures);
+        }
+        doubtful |= self.unread_in_play || self.attachments.values().any(|one| one.paper != Paper::Sound);
         for side in Side::BOTH {
             let knows = self.setup.speaks(side, "1.1.0");
             if !self.agents[side.index()].conf {
@@ -277,11 +287,7 @@ impl Reference {
             };
             let unknown = attachment.paper != Paper::Sound;
             if unknown && valid.contains(&key) {
-                let _new = if attachment.paper == Paper::Damaged && sure {
-                    must.insert(own)
-                } else {
-                    may.insert(own)
-                };
+                may.insert(own);
             }
             for leg in attachment.legs.iter().filter(|leg| leg.side == side && leg.debt != Debt::Settled) {
                 let entry = (key.id(), leg.ifname.clone());

@@ -9,6 +9,7 @@
 //! was killed may have stopped anywhere, so its calls may end early, and nothing else about them changes.
 
 mod add;
+mod candidates;
 mod collect;
 mod del;
 mod look;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::history::{Attach, Call, Disk, Fault, How, Key, List, Part, Policy, Setup, Side, Thing, Verb};
 use crate::world::{Ended, NetnsId, Seen};
 
+pub(crate) use candidates::Candidates;
 use collect::{Collector, Progress};
 use del::Owing;
 pub(crate) use reading::{Expected, Reading};
@@ -65,7 +67,7 @@ pub(crate) enum Debt {
 }
 
 /// One network's part in an attachment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Leg {
     pub(crate) side: Side,
     pub(crate) ifname: String,
@@ -87,7 +89,7 @@ pub(crate) enum Paper {
 }
 
 /// An attachment with a record.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attachment {
     pub(crate) paper: Paper,
     /// In the order of ADD.
@@ -101,7 +103,7 @@ pub(crate) struct Attachment {
 }
 
 /// What a network's agent has put on the node.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Agent {
     pub(crate) conf: bool,
     pub(crate) binary: bool,
@@ -109,7 +111,7 @@ pub(crate) struct Agent {
 }
 
 /// The state of the node as the promises see it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reference {
     pub(crate) setup: Setup,
     pub(crate) policy: Policy,
@@ -132,6 +134,8 @@ pub(crate) struct Reference {
     pub(crate) outlived: usize,
     /// Attachments on which somebody else works at the same time.
     pub(crate) in_play: BTreeSet<Key>,
+    /// A record of these could not be read before, or perhaps not.
+    pub(crate) unread_in_play: bool,
     /// Whether what is judged ran at the same time as something else.
     pub(crate) at_once: bool,
     /// Secondary names that ADDs took at the same time and gave back, because they failed: whose, and which.
@@ -218,6 +222,7 @@ impl Reference {
             told_journal: BTreeSet::new(),
             outlived: 0,
             in_play: BTreeSet::new(),
+            unread_in_play: false,
             at_once: false,
             passing: Vec::new(),
             found_free: BTreeSet::new(),
@@ -241,6 +246,20 @@ impl Reference {
     /// `valid` is what the runtime listed to a GC or sweep.
     pub(crate) fn judge(&mut self, call: &Call, valid: &[Key], seen: &Seen) -> Result<()> {
         self.judge_rest(call, valid, seen, Progress::new(seen))
+    }
+
+    /// The state after a call, and [`Self::compare`] with the records that are there then.
+    pub(crate) fn judged(
+        &self,
+        call: &Call,
+        valid: &[Key],
+        seen: &Seen,
+        papers: &BTreeSet<Key>,
+    ) -> Result<Vec<Self>> {
+        let mut after = self.clone();
+        after.judge(call, valid, seen)?;
+        after.compare(papers)?;
+        Ok(vec![after])
     }
 
     /// [`Self::judge`] for a call whose `progress` has been judged already; only a GC or sweep has any.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow};
 
+use super::candidates::add_new;
 use super::{Collector, Progress, Reference, code};
 use crate::history::{Call, Key, List, Verb};
 use crate::world::{Ended, Seen};
@@ -29,27 +30,27 @@ struct Close {
 }
 
 impl Reference {
-    /// The state after calls that were made at once, if some order of them explains what was seen and the records that
+    /// The states after calls that were made at once: of each order of them that explains what was seen and the records that
     /// are there then.
     ///
     /// # Errors
     /// Why each order in which every GC and sweep is one step does not explain it; then no other does either.
-    pub(crate) fn explain(&self, together: Together<'_>, papers: &BTreeSet<Key>) -> Result<Self> {
+    pub(crate) fn explain(&self, together: Together<'_>, papers: &BTreeSet<Key>) -> Result<Vec<Self>> {
         let closes = closes(together);
-        let mut why = Vec::new();
+        let (mut explained, mut why) = (Vec::new(), Vec::new());
         for order in orders(together.calls.len()) {
             let turn = |by: usize| order.iter().position(|index| *index == by).unwrap_or_default();
             let last: Vec<usize> = closes.iter().map(|close| turn(close.by)).collect();
             for (number, turns) in up_to(&last).into_iter().enumerate() {
                 let early: Vec<(usize, Close)> = turns.into_iter().zip(closes.iter().copied()).collect();
                 match self.explain_in(together, &order, &early, papers) {
-                    Ok(reference) => return Ok(reference),
+                    Ok(reference) => add_new(&mut explained, [reference]),
                     Err(error) if number == 0 => why.push(format!("in the order {order:?}: {error:#}")),
                     Err(_) => {}
                 }
             }
         }
-        Err(anyhow!("{}", why.join("\n")))
+        if explained.is_empty() { Err(anyhow!("{}", why.join("\n"))) } else { Ok(explained) }
     }
 
     /// The state after the calls in this order, each of the closes at the beginning of its turn.
@@ -66,6 +67,7 @@ impl Reference {
         if calls.iter().filter(|call| call.key().is_none()).count() > 1 {
             reference.in_play.extend(Key::all());
         }
+        reference.unread_in_play = self.has_unread(&reference.in_play);
         reference.at_once = true;
         reference.passing = passing(together);
         reference.passing.extend(reference.rewritten(together));
@@ -81,6 +83,7 @@ impl Reference {
         }
         reference.compare(papers)?;
         reference.in_play.clear();
+        reference.unread_in_play = false;
         reference.at_once = false;
         reference.passing.clear();
         reference.found_free.clear();
@@ -89,6 +92,13 @@ impl Reference {
 }
 
 impl Reference {
+    /// Whether a record of these may be one that cannot be read.
+    fn has_unread(&self, keys: &BTreeSet<Key>) -> bool {
+        self.attachments
+            .iter()
+            .any(|(key, attachment)| keys.contains(key) && attachment.paper != super::Paper::Sound)
+    }
+
     /// The names that DELs of records which cannot be read write down until they are done: the damaged record says none, and the sound one
     /// that takes its place says those that are asked for.
     fn rewritten(&self, Together { calls, seen, .. }: Together<'_>) -> Vec<(Key, String)> {
