@@ -3,14 +3,17 @@
 mod reported;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use shim::hostroute;
 use shim::layout::CONF_FILE;
 use shim::policy::Policy;
+use shim::route::Budget;
+use shim::store::Store;
 
 use crate::attachments::{self, Attachments, Life};
 use crate::boot::identity::Booted;
@@ -18,6 +21,7 @@ use crate::cli::{self, Global, Mode};
 use crate::exit::{Exit, Failure};
 use crate::mode;
 use crate::places::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
+use crate::policy::secondary;
 use crate::print::{self, Page, Report};
 use crate::rooted;
 use crate::runtime::asked::{Asked, Uses};
@@ -36,8 +40,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Where this node stands.
 ///
 /// *Shape*: `{"confDir":"shared","phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
-/// "problems":[],"watch":{..}}`. `installed` is whether our conf is in place and the runtime, where it tells, uses it. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
-/// that is not of now, and null where there is none. On a node without a plugin of ours (`confDir` none) both are null, and all is well
+/// "warnings":[],"problems":[],"watch":{..}}`. `installed` is whether our conf is in place and the runtime, where it tells, uses it. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
+/// that is not of now, and null where there is none. `warnings` are what the policy in force asks of people elsewhere in the cluster, and
+/// fail nothing. On a node without a plugin of ours (`confDir` none) both are null, and all is well
 /// once `boot` has succeeded and nothing of an earlier time is left.
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -50,6 +55,7 @@ pub struct Status {
     pending_dels: usize,
     #[serde(rename = "ledgerLines")]
     ledger_lines: usize,
+    warnings: Vec<String>,
     problems: Vec<String>,
     watch: Option<Watched>,
     /// Waited for `watch` to say that the node is ready, and it did not.
@@ -176,6 +182,7 @@ fn without(global: &Global, root: &Root, wait: Option<Duration>) -> Result<Statu
         pending_dels: pending_dels(&found),
         ledger_lines: ledger_lines(&settings)?,
         networks,
+        warnings: Vec::new(),
         problems,
         watch: None,
         timed_out: !ready,
@@ -231,7 +238,9 @@ fn status(root: &Root, settings: &Settings, mode: Mode, asked: &Asked) -> Result
     problems.extend(
         found.damaged.iter().map(|damaged| format!("record {}: {}", damaged.path.display(), damaged.reason)),
     );
+    problems.extend(host_routes(settings)?);
     Ok(Status {
+        warnings: policy.as_ref().map_or_else(Vec::new, secondary::warnings),
         conf_dir: mode.as_str(),
         phase: policy.as_ref().map(|policy| policy.phase().as_str()),
         installed,
@@ -242,6 +251,19 @@ fn status(root: &Root, settings: &Settings, mode: Mode, asked: &Asked) -> Result
         watch: None,
         timed_out: false,
     })
+}
+
+/// What the node's routes to its pods' addresses lack or have too much.
+///
+/// # Errors
+/// When the records cannot be read.
+fn host_routes(settings: &Settings) -> Result<Option<String>, Failure> {
+    let failed = |what: &str, e: io::Error| Failure::new(Exit::Failed, format!("{what}: {e}"));
+    let (records, damaged) = Store::new(&settings.layout).all().map_err(|e| failed("list the records", e))?;
+    let changes = hostroute::unconverged(&records, &damaged, Budget::brief())
+        .map_err(|e| failed("look at the host routes", e))?;
+    let told = || format!("host routes are not what they should be; sweep would {}", changes.join("; "));
+    Ok((!changes.is_empty()).then(told))
 }
 
 /// What is attached, by network.
@@ -288,7 +310,7 @@ fn ledger_lines(settings: &Settings) -> Result<usize, Failure> {
     let path = settings.layout.ledger();
     match std::fs::File::open(&path) {
         Ok(file) => Ok(BufReader::new(file).split(b'\n').map_while(Result::ok).count()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(Failure::new(Exit::Failed, format!("read ledger {}: {error}", path.display()))),
     }
 }
@@ -327,6 +349,9 @@ impl Report for Status {
             self.watch.iter().filter(|watch| watch.stale.is_none()).flat_map(|w| &w.document.findings)
         {
             let _ = writeln!(text, "finding: {finding}");
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "warning: {warning}");
         }
         for problem in &self.problems {
             let _ = writeln!(text, "problem: {problem}");

@@ -136,6 +136,24 @@ impl Node {
     }
 }
 
+impl Node {
+    fn status(&self) -> Result<Value> {
+        let flag = |name: &str, path: &str| format!("--{name}={}", self.dir.join(path).display());
+        let output = Command::new(&self.bootstrap)
+            .args([
+                "status",
+                "--output=json",
+                "--runtime-endpoint=none",
+                &flag("conf-dir", ""),
+                &flag("policy", "policy.json"),
+            ])
+            .args([flag("state-dir", "state"), flag("run-dir", "run")])
+            .output()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout).with_context(|| format!("status: {told}"))
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         // Of a test that failed; the next one begins with nothing.
@@ -235,7 +253,16 @@ fn a_sweep_prints_and_does() -> Result<()> {
     let there = node.attached()?;
     let listed = json!([{"containerID": "c1", "ifname": "eth0"}]);
     ensure!(!node.sweep(&listed, &[])?.contains("host routes"), "nothing is missing");
+    let problem = |status: &Value| status["problems"].to_string().contains("host routes");
+    let status = node.status()?;
+    ensure!(!problem(&status), "nothing is missing: {status:#}");
+    let warnings = status["warnings"].to_string();
+    for words in ["leaked addresses", "network policies do not know"] {
+        ensure!(warnings.contains(words), "no warning of {words:?}: {status:#}");
+    }
     host_ip("-4 route flush table 1003")?;
+    let status = node.status()?;
+    ensure!(problem(&status), "status does not tell of what is missing: {status:#}");
     host_ip("rule add to 10.81.0.250 lookup 1003 priority 1003")?;
     let (changed, planned) = (ours()?, node.sweep(&listed, &["--dry-run"])?);
     ensure!(ours()? == changed, "a dry run changed something");

@@ -49,7 +49,7 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, String> {
 /// What a person should know before pods get this policy: what a route cannot mend for its second network, and that it is refused where
 /// it is in use all the same. Pure.
 #[must_use]
-pub(super) fn warnings(policy: &Policy) -> Vec<String> {
+pub fn warnings(policy: &Policy) -> Vec<String> {
     let Some(Second { side, network, .. }) = policy.second() else { return Vec::new() };
     let name = if network.profile == GENERIC { "generic" } else { &network.profile };
     match bears(network) {
