@@ -20,10 +20,10 @@ use std::time::Duration;
 use bootstrap::api::Publisher;
 use bootstrap::report::{Credential, Happened, NodeReport, Publish as _, Reason};
 use serde_json::Value;
-use shim::policy::Phase;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+use types::policy::Phase;
 
 const REASONS: [Reason; 13] = [
     Reason::NetworkReady,

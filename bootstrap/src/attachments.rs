@@ -11,9 +11,9 @@ use shim::conflist::Conflist;
 use shim::inventory::{Deleter, Entry, Inventory};
 use shim::layout::Layout;
 use shim::owner::Sides;
-use shim::policy::{Policy, Side};
-use shim::request::Pod;
 use shim::store::{Key, Store};
+use types::pod::Pod;
+use types::policy::{Policy, Side};
 
 use crate::exit::{Exit, Failure};
 use crate::print::{Page, Report};

@@ -13,10 +13,10 @@ use serde_json::value::RawValue;
 use shim::conflist::Conflist;
 use shim::file::read_bounded;
 use shim::layout::PLUGIN;
-use shim::raw::RawObject;
-use shim::request::{is_name, validate_ifname};
 use shim::store::Key;
 use shim::trust;
+use types::names::{is_name, validate_ifname};
+use types::raw::RawObject;
 
 use crate::runtime::cri::LOOPBACK_NETWORK;
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shim::layout::CONF_DIR;
-use shim::policy::{Phase, Side};
+use types::policy::{Phase, Side};
 
 pub use image::{Bake, Image, Seal, Selftest};
 pub use install::{Install, Uninstall};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use shim::hostports;
 use shim::layout::{Layout, PLUGIN};
-use shim::raw::to_raw;
+use types::raw::to_raw;
 
 /// Pods' annotations, which the policy may heed, arrive under this capability.
 const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use shim::conflist::MAX_BYTES;
 use shim::file::read_regular;
 use shim::layout::{CONF_FILE, PLUGIN};
-use shim::raw::RawObject;
+use types::raw::RawObject;
 
 /// What the name of a meta-plugin's conf begins with; Multus writes `00-multus.conf` or `00-multus.conflist`.
 const META_PLUGIN_PREFIX: &str = "00-multus";

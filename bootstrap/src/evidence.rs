@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use shim::layout::Layout;
-use shim::policy::{Network, Policy, Probe, Side};
+use types::policy::{Network, Policy, Probe, Side};
 
 use crate::bring::systemd;
 use crate::change::Change;

@@ -10,10 +10,10 @@ use shim::exec::Binary;
 use shim::file::{read_bounded, read_regular};
 use shim::inventory::{Deleter, Inventory};
 use shim::layout::{BIN_DIRS, PLUGIN};
-use shim::policy::{Policy, Side};
-use shim::raw::RawObject;
 use shim::store::{Key, Store};
 use shim::trust;
+use types::policy::{Policy, Side};
+use types::raw::RawObject;
 
 use crate::cache::Cache;
 use crate::cli::{Install, Mode};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use shim::boot::Moment;
 use shim::layout::{CONF_FILE, PLUGIN};
-use shim::policy::Policy;
+use shim::policy_file;
 
 use crate::boot::gather::{bin_dirs, named, policy_file, usual_dir};
 use crate::boot::identity::Booted;
@@ -152,7 +152,7 @@ fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>
     let usual = root.at(usual_dir(config));
     let installed = Installed::read(&root.inside(&usual.join(CONF_FILE)));
     let layout = named(global, installed.as_ref().ok().and_then(Option::as_ref));
-    let policy = Policy::load(&policy_file(root, &layout)).map_err(|e| e.to_string());
+    let policy = policy_file::load(&policy_file(root, &layout)).map_err(|e| e.to_string());
     way.settings(policy.as_ref().err());
     let dirs: Vec<_> = bin_dirs(&node, config).iter().map(|dir| root.at(dir)).collect();
     if let Err(why) = facts::find(root, PLUGIN, &dirs) {

@@ -8,8 +8,8 @@ use std::path::Path;
 use shim::conflist::Unloadable;
 use shim::inventory::Entry;
 use shim::layout::{CONF_FILE, PLUGIN};
-use shim::policy::{Attach, Policy, SecondaryFailure, Side};
-use shim::request::is_name;
+use types::names::is_name;
+use types::policy::{Attach, Policy, SecondaryFailure, Side};
 
 use crate::bring::systemd;
 use crate::change::{Act, Change, Write};

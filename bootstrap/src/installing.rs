@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shim::layout::{Layout, POLICY_FILE};
-use shim::policy::Policy;
+use shim::policy_file;
 use shim::store::Store;
+use types::policy::Policy;
 
 use crate::bring::{Plan, load::Load, systemd};
 use crate::cache::Cache;
@@ -131,7 +132,7 @@ fn before_the_policy(
         _ => None,
     });
     let Some(policy) = brought else { return Ok(Vec::new()) };
-    let before = Policy::load(&settings.layout.policy_file()).ok().filter(|_| settings.has_ours());
+    let before = policy_file::load(&settings.layout.policy_file()).ok().filter(|_| settings.has_ours());
     let waiting = evidence::waiting(&policy, before.as_ref());
     let mut way = InTheWay::default();
     let files = evidence::decide(&waiting, &Keeper::Watch, &needed(&policy), &mut way, notes);

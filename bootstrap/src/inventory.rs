@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 use shim::boot::Moment;
 use shim::conflist::Conflist;
 use shim::inventory::{Deleter, Entry};
-use shim::policy::Side;
-use shim::raw::RawObject;
-use shim::request::{is_name, validate_ifname};
 use shim::store::Key;
+use types::names::{is_name, validate_ifname};
+use types::policy::Side;
+use types::raw::RawObject;
 
 use crate::cache::{Cache, Cached};
 
@@ -150,8 +150,9 @@ fn strip<'a>(file: &'a str, network: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use types::raw::to_raw;
+
     use super::*;
-    use shim::raw::to_raw;
 
     fn cached(id: &str, network: &str) -> Cached {
         Cached {

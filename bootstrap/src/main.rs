@@ -11,7 +11,8 @@ use bootstrap::{
     retract, seal, selftest, status, sweep, uninstall, watch,
 };
 use clap::Parser;
-use shim::request::Pod;
+use shim::policy_file;
+use types::pod::Pod;
 
 fn main() -> ExitCode {
     if generator::is_called() {
@@ -53,7 +54,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Prove(wanted) => watch::prove::prove(global, wanted)?,
         Command::Attachments => {
             let layout = Settings::certain(global)?.layout;
-            let policy = shim::policy::Policy::load(&layout.policy_file()).ok();
+            let policy = policy_file::load(&layout.policy_file()).ok();
             print::report(output, &attachments::list(&layout, policy.as_ref())?)
         }
         Command::Policy(verb) => {
@@ -71,8 +72,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
                     print::report(output, &set.unconfirmed(doubt))
                 }
                 Policy::Explain { namespace, pod, annotations } => {
-                    let policy =
-                        shim::policy::Policy::load(&layout.policy_file()).map_err(Failure::settings)?;
+                    let policy = policy_file::load(&layout.policy_file()).map_err(Failure::settings)?;
                     let pod = Pod { namespace: namespace.clone(), name: pod.clone() };
                     print::report(output, &policy::explain(&policy, &pod, annotations))
                 }

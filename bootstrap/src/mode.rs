@@ -13,8 +13,8 @@
 use std::path::Path;
 
 use shim::layout::SETTINGS_DIRS;
-use shim::raw::RawObject;
 use shim::{file, trust};
+use types::raw::RawObject;
 
 use crate::boot::gather::{our_conf, usual_dir};
 use crate::boot::identity::Identity;

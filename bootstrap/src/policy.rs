@@ -14,9 +14,9 @@ use shim::file::read_bounded;
 use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::lock;
 use shim::plan::decide_add;
-use shim::policy::{Attach, MAX_BYTES, Phase, Policy, Reason};
-use shim::request::Pod;
 use shim::trust;
+use types::pod::Pod;
+use types::policy::{Attach, MAX_BYTES, Phase, Policy, Reason};
 
 use crate::change::{self, Act, Change, Write};
 use crate::cli::{self, Global};

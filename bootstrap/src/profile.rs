@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
-pub use shim::policy::Secondary;
+pub use types::policy::Secondary;
 
 use crate::kubelet::taint::{Effect, Taint};
 
@@ -299,7 +299,7 @@ mod tests {
                 .collect();
             let addresses: Vec<_> = places
                 .iter()
-                .flat_map(|place| shim::probe::split_target(place).expect("a valid target").0)
+                .flat_map(|place| types::policy::split_target(place).expect("a valid target").0)
                 .collect();
             let in_family =
                 |v6: bool| addresses.iter().filter(move |address| address.is_ipv6() == v6).count();

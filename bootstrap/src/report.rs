@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use shim::policy::Phase;
+use types::policy::Phase;
 
 /// The truth about this node's network, as of one round of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
 use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, POLICY_FILE, SETTINGS_DIRS};
-use shim::raw::RawObject;
 use shim::request::Conf;
 use shim::trust;
+use types::raw::RawObject;
 
 use crate::boot::gather::usual_dir;
 use crate::cli::Global;

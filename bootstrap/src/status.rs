@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use shim::hostroute;
 use shim::layout::CONF_FILE;
-use shim::policy::Policy;
+use shim::policy_file;
 use shim::route::Budget;
 use shim::store::Store;
 
@@ -202,7 +202,7 @@ struct Count {
 /// When state cannot be read.
 fn status(root: &Root, settings: &Settings, mode: Mode, asked: &Asked) -> Result<Status, Failure> {
     let mut problems = Vec::new();
-    let policy = match Policy::load(&settings.layout.policy_file()) {
+    let policy = match policy_file::load(&settings.layout.policy_file()) {
         Ok(policy) => Some(policy),
         Err(why) => {
             problems.push(why.to_string());

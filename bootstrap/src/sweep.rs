@@ -24,8 +24,7 @@ use shim::layout::PLUGIN;
 use shim::lock;
 use shim::netns::Netns;
 use shim::owner::{Owner, Owners};
-use shim::policy::Policy;
-use shim::raw::RawObject;
+use shim::policy_file;
 use shim::route::Budget;
 use shim::serve::pass::Pass;
 use shim::serve::pass::netns_of;
@@ -33,6 +32,8 @@ use shim::signal::Signals;
 use shim::store::{DamagedFile, Key, Store};
 use shim::sweep::{Seen, Verdict, decide as verdict};
 use shim::turns::{self, Shares};
+use types::policy::Policy;
+use types::raw::RawObject;
 
 use crate::attachments::age_text;
 use crate::cache::made_by_cri;
@@ -94,7 +95,7 @@ pub struct Judged {
 /// Bad settings; 75 when the runtime does not answer, or not credibly.
 pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let settings = Settings::certain(global)?;
-    let policy = Policy::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
+    let policy = policy_file::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
     let store = Store::new(&settings.layout);
     // What is attached is read before the list is asked for: whatever was there then is in the list, if it lives.

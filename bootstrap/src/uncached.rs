@@ -5,9 +5,9 @@
 
 use shim::boot::Moment;
 use shim::inventory::Entry;
-use shim::policy::Side;
-use shim::request::is_name;
 use shim::store::Key;
+use types::names::is_name;
+use types::policy::Side;
 
 use crate::runtime::Sandbox;
 

@@ -10,10 +10,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
+use types::names::is_name;
+use types::raw::{RawObject, to_raw};
 
 use crate::file::read_bounded;
-use crate::raw::{RawObject, to_raw};
-use crate::request::is_name;
 use crate::trust;
 use crate::version::Version;
 

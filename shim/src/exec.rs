@@ -23,10 +23,10 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{AccessFlags, access};
+use types::quote::quote;
 
 use crate::lock::Lock;
 use crate::process::{Process, end_group};
-use crate::reply::quote;
 use crate::signal::Signals;
 use crate::trust;
 

@@ -11,11 +11,11 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use types::raw::RawObject;
 
 use crate::boot;
 use crate::file;
 use crate::layout::Layout;
-use crate::raw::RawObject;
 use crate::trust;
 
 /// The capability argument, and the capability. *Source*: CNI conventions, "Dynamic plugin specific fields".
@@ -49,7 +49,7 @@ pub fn note(layout: &Layout, name: &str) -> io::Result<()> {
     let marker = Marker { boot_id: boot::boot_id()?.to_owned() };
     file::create_private_dir(&layout.run_dir)?;
     file::create_private_dir(&layout.hostports())?;
-    let json = crate::raw::to_raw(&marker);
+    let json = types::raw::to_raw(&marker);
     file::write_durable(&path(layout, name), json.get().as_bytes(), file::PRIVATE).map(|_| ())
 }
 

@@ -10,12 +10,12 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use types::raw::Undecodable;
 
 use crate::boot::Moment;
 use crate::file::{self, PRIVATE, read_bounded};
 use crate::layout::Layout;
 use crate::lock;
-use crate::raw::Undecodable;
 use crate::store::Key;
 use crate::trust;
 
@@ -158,7 +158,7 @@ impl Inventory {
             let mut inventory = Self::load(layout)?;
             change(&mut inventory);
             file::create_private_dir(&layout.state_dir)?;
-            let json = crate::raw::to_raw(&inventory);
+            let json = types::raw::to_raw(&inventory);
             file::write_if_changed(&layout.inventory(), json.get().as_bytes(), PRIVATE).map(|_| ())
         })
     }

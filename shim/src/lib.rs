@@ -1,17 +1,15 @@
 //! The contract of Crossfade's files on a node, and the CNI meta-plugin that serves one pod.
 //!
-//! Every verb is one straight line: parse ([`request`], [`policy`], [`conflist`]) -> decide ([`plan`], pure) -> act
+//! Every verb is one straight line: parse ([`request`], [`mod@types::policy`], [`conflist`]) -> decide ([`plan`], pure) -> act
 //! ([`delegate`], [`route`]) -> record ([`store`]) -> report ([`reply`]). [`serve`] is that line.
 
 pub mod asked;
 pub mod attachment;
 pub mod boot;
-pub mod cidr;
 pub mod conflist;
 pub mod delegate;
 pub mod exec;
 pub mod failing;
-pub mod fields;
 pub mod file;
 pub mod forced;
 pub mod hostports;
@@ -24,11 +22,10 @@ pub mod lock;
 pub mod netns;
 pub mod owner;
 pub mod plan;
-pub mod policy;
+pub mod policy_file;
 pub mod present;
 pub mod probe;
 pub mod process;
-pub mod raw;
 pub mod ready;
 pub mod reply;
 pub mod request;

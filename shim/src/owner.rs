@@ -4,10 +4,11 @@
 
 use std::time::Instant;
 
+use types::policy::{Network, Policy, Side};
+
 use crate::attachment::{Attachment, Leg};
 use crate::conflist::Conflist;
 use crate::inventory::Entry;
-use crate::policy::{Network, Policy, Side};
 use crate::probe::{self, Depth};
 
 /// The policy's networks with their own names, read once: a record is told by them, and there may be many records.

@@ -1,6 +1,6 @@
 //! Who attaches, under which ifname and in which order: pure decisions.
 
-use crate::policy::{Attach, Both, SecondaryFailure, Side};
+use types::policy::{Attach, Both, SecondaryFailure, Side};
 
 /// One network's part in an ADD.
 #[derive(Debug, Clone, PartialEq, Eq)]

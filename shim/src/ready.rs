@@ -51,7 +51,7 @@ pub fn mark(layout: &Layout, name: &str, conf: &Path) -> io::Result<()> {
     }
     file::create_private_dir(&layout.run_dir)?;
     file::create_private_dir(&layout.ready())?;
-    let json = crate::raw::to_raw(&marker);
+    let json = types::raw::to_raw(&marker);
     file::write_durable(&path, json.get().as_bytes(), file::PRIVATE).map(|_| ())
 }
 

@@ -97,7 +97,7 @@ impl CniError {
             details: &'a str,
         }
         let wire = Wire { cni_version, code: self.code, msg: &self.msg, details: &self.details };
-        crate::raw::to_raw(&wire).get().to_owned()
+        types::raw::to_raw(&wire).get().to_owned()
     }
 }
 
@@ -128,14 +128,6 @@ fn break_up(text: &str) -> String {
     broken
 }
 
-/// Foreign text made fit for a one-line message: control characters out, at most `max` bytes, on a character boundary.
-#[must_use]
-pub fn quote(bytes: &[u8], max: usize) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(max)]);
-    let clean: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if bytes.len() > max { format!("{clean}...") } else { clean }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,12 +145,5 @@ mod tests {
     fn every_key_of_the_specification_is_there_even_when_empty() {
         let text = r#"{"cniVersion":"1.0.0","code":4,"msg":"m","details":""}"#;
         assert_eq!(CniError::new(4, "m").to_json("1.0.0"), text);
-    }
-
-    #[test]
-    fn quotes_are_bounded_and_on_one_line() {
-        assert_eq!(quote("a\nb\u{1b}c".as_bytes(), 512), "a b c");
-        assert_eq!(quote("äää".as_bytes(), 3).chars().next(), Some('ä'));
-        assert!(quote(&[b'x'; 9], 4).ends_with("..."));
     }
 }

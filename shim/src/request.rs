@@ -7,10 +7,13 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
 
+use types::names::{is_name, validate_ifname};
+use types::quote::quote;
+use types::raw::{NotObject, RawObject};
+
 use crate::file::read_bounded;
 use crate::layout::Layout;
-use crate::raw::{NotObject, RawObject};
-use crate::reply::{CniError, code, quote};
+use crate::reply::{CniError, code};
 use crate::version::Version;
 
 /// Largest stdin we read, in bytes. A conf is some kilobytes; this bounds our memory.
@@ -143,30 +146,6 @@ impl Env {
     }
 }
 
-/// Whether `text` may be a container id, a network name or a plugin type:
-/// a letter or digit, then letters, digits, `_`, `.`, `-`.
-#[must_use]
-pub fn is_name(text: &str) -> bool {
-    text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-}
-
-/// Checks an interface name: 1 to 15 bytes, neither `.` nor `..`, without `/`, `:` and white space.
-///
-/// # Errors
-/// The reason in words. *Source*: the kernel's `dev_valid_name`, and the reference library.
-pub fn validate_ifname(text: &str) -> Result<(), String> {
-    if text.is_empty() || text.len() > 15 {
-        Err(format!("{text:?} has {} bytes, expected 1 to 15", text.len()))
-    } else if text == "." || text == ".." {
-        Err(format!("{text:?} is a directory's name"))
-    } else if text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control()) {
-        Err(format!("{text:?} contains '/', ':' or white space"))
-    } else {
-        Ok(())
-    }
-}
-
 /// The conf on stdin: ours, as the runtime read it (or, with CRI-O, as it was at ADD).
 #[derive(Debug, Clone)]
 pub struct Conf {
@@ -258,40 +237,6 @@ fn path(object: &RawObject, key: &str) -> Result<Option<PathBuf>, CniError> {
     }
 }
 
-/// The pod that a call is for, as far as `CNI_ARGS` tells.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pod {
-    /// `K8S_POD_NAMESPACE`.
-    pub namespace: Option<String>,
-    /// `K8S_POD_NAME`.
-    pub name: Option<String>,
-}
-
-impl Pod {
-    /// Reads `K=V;K=V` leniently: what is not a pair is skipped, for the string goes on to the delegates verbatim.
-    ///
-    /// A key that is given twice with two values decides nothing: one of them was smuggled in.
-    #[must_use]
-    pub fn from_args(args: &str) -> Self {
-        let value = |key: &str| {
-            let mut found: Option<&str> = None;
-            for pair in args.split(';') {
-                let Some((k, v)) = pair.split_once('=') else {
-                    continue;
-                };
-                if k == key && !v.is_empty() {
-                    if found.is_some_and(|earlier| earlier != v) {
-                        return None;
-                    }
-                    found = Some(v);
-                }
-            }
-            found.map(str::to_owned)
-        };
-        Self { namespace: value("K8S_POD_NAMESPACE"), name: value("K8S_POD_NAME") }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,29 +263,5 @@ mod tests {
         assert!(env.is_ok_and(|env| env.ifname.is_empty()));
         let bad = [("CNI_COMMAND", "DEL"), ("CNI_CONTAINERID", "c1"), ("CNI_IFNAME", "a/b")];
         assert_eq!(parse(&bad).map_err(|e| e.code).err(), Some(4));
-    }
-
-    #[test]
-    fn names_and_ifnames() {
-        for good in ["c1", "A.b_c-d", "0"] {
-            assert!(is_name(good), "{good}");
-        }
-        for bad in ["", "-a", ".a", "a b", "a/b", "a\n", "ä"] {
-            assert!(!is_name(bad), "{bad:?}");
-        }
-        for good in ["eth0", "a", "123456789012345", "ä0"] {
-            assert_eq!(validate_ifname(good), Ok(()));
-        }
-        for bad in ["", "1234567890123456", ".", "..", "a/b", "a:b", "a b", "a\u{a0}b", "äääääääé"] {
-            assert!(validate_ifname(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn pod_arguments_are_read_leniently_and_ambiguity_decides_nothing() {
-        let pod = Pod::from_args("IgnoreUnknown=1;X=a=b;JUNK;K8S_POD_NAMESPACE=ns1;K8S_POD_NAME=p1;");
-        assert_eq!(pod, Pod { namespace: Some("ns1".into()), name: Some("p1".into()) });
-        let twice = Pod::from_args("K8S_POD_NAME=p1;K8S_POD_NAME=p2;K8S_POD_NAMESPACE=n;K8S_POD_NAMESPACE=n");
-        assert_eq!(twice, Pod { namespace: Some("n".into()), name: None });
     }
 }

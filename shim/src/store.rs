@@ -11,11 +11,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use siphasher::sip128::SipHasher13;
+use types::names::{is_name, validate_ifname};
 
 use crate::attachment::{Attachment, Event, Intent, line};
 use crate::file::{self, read_bounded};
 use crate::layout::Layout;
-use crate::request::{is_name, validate_ifname};
 use crate::trust::{self, Distrust};
 
 /// Largest record we read, in bytes: two confs, two results and some lines.

@@ -10,9 +10,9 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use serde_json::value::RawValue;
+use types::cidr;
+use types::raw::{RawObject, Undecodable, raw_string, same_key, to_raw};
 
-use crate::cidr;
-use crate::raw::{RawObject, Undecodable, raw_string, same_key, to_raw};
 use crate::reply::{CniError, code};
 
 /// A version we speak, oldest first.
@@ -96,9 +96,9 @@ impl AddResult {
         let mut object = match RawObject::parse(stdout) {
             Ok(object) => object,
             // Reference plugins and libraries take `null` for an empty result.
-            Err(crate::raw::NotObject::Null) => RawObject::default(),
+            Err(types::raw::NotObject::Null) => RawObject::default(),
             Err(why) => {
-                let quoted = crate::reply::quote(stdout, 512);
+                let quoted = types::quote::quote(stdout, 512);
                 return Err(invalid(format!("{why}")).details(format!("output: {quoted}")));
             }
         };

@@ -71,7 +71,7 @@ pub(super) fn decide(seen: &Seen, report: &NodeReport, now: Timestamp) -> Vec<Wr
 
 /// The patch of label and annotation; none where both are right.
 fn metadata(seen: &Seen, report: &NodeReport) -> Option<Write> {
-    let phase = report.phase.map(shim::policy::Phase::as_str);
+    let phase = report.phase.map(types::policy::Phase::as_str);
     let observed = observed(report);
     let label_stands =
         phase.is_none_or(|phase| seen.metadata.labels.get(PHASE).is_some_and(|stands| stands == phase));
@@ -121,7 +121,7 @@ pub(super) fn retract(seen: &Seen, word: &LastWord, now: Timestamp) -> Vec<Write
 /// What the annotation says. *Shape*: `{"phase":"old","policySha256":"5f..","bootId":"1c.."}`; null for what is not known.
 fn observed(report: &NodeReport) -> String {
     json!({
-        "phase": report.phase.map(shim::policy::Phase::as_str),
+        "phase": report.phase.map(types::policy::Phase::as_str),
         "policySha256": report.policy_sha256,
         "bootId": report.boot_id,
     })
@@ -167,9 +167,10 @@ pub(super) fn time(time: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use types::policy::Phase;
+
     use super::*;
     use crate::report::Reason;
-    use shim::policy::Phase;
 
     const BOOT: &str = "1c8d1f5e-5a43-4f1e-9a55-0c3c3f0d9b11";
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use shim::policy::{Phase, Side};
+use types::policy::{Phase, Side};
 
 use super::findings::Findings;
 use super::gather::Facts;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
-use shim::policy::MAX_BYTES;
+use types::policy::MAX_BYTES;
 
 use crate::boot::gather::usual_dir;
 use crate::cli::Bake;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use shim::fields::nearest;
 use shim::layout::CONF_FILE;
-use shim::policy::{Network, Phase, Policy, Side};
+use types::fields::nearest;
+use types::policy::{Network, Phase, Policy, Side};
 
 use super::findings::Findings;
 use crate::cli::Bake;

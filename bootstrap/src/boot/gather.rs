@@ -7,9 +7,9 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use shim::layout::{
     BIN_DIRS, CONF_DIR, CONF_FILE, Layout, PACKAGED_PLUGIN, PLUGIN, POLICY_FILE, RUNTIME_CACHE, SETTINGS_DIRS,
 };
-use shim::policy::{Policy, Side};
 use shim::store::Store;
 use shim::trust;
+use types::policy::{Policy, Side};
 
 use super::identity::{Booted, Identity, Kind};
 use super::without::Leavings;
@@ -253,7 +253,7 @@ pub fn policy_file(root: &Root, named: &Layout) -> PathBuf {
 }
 
 fn networks(root: &Root, policy: &Policy) -> Vec<NetworkFacts> {
-    let load = |(side, network): (_, &shim::policy::Network)| {
+    let load = |(side, network): (_, &types::policy::Network)| {
         // Whether their plugins are there is not asked: agents bring them.
         NetworkFacts { side, conf: rooted::conf(root, &network.conf), missing: Vec::new() }
     };

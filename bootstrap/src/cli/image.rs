@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use types::policy::Phase;
 
 use super::Mode;
-use shim::policy::Phase;
 
 /// What an image is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use shim::layout::{PACKAGED_PLUGIN, RUNTIME_CACHE};
-use shim::policy::Side;
+use types::policy::Side;
 
 use super::{CniVersion, Endpoint, Mode};
 

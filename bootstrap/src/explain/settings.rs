@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
-use shim::policy::Policy;
+use shim::policy_file;
 
 use crate::cli::Global;
 use crate::places::{NODE_FILE, Root};
@@ -44,7 +44,7 @@ impl Settings {
         if let Some(named) = &global.policy {
             found.masked.splice(0..0, found.file.replace(named.clone()));
         }
-        match found.file.as_ref().map(|file| Policy::load(&root.at(file))) {
+        match found.file.as_ref().map(|file| policy_file::load(&root.at(file))) {
             Some(Ok(policy)) => found.phase = Some(policy.phase().as_str()),
             Some(Err(why)) => found.error = Some(why.to_string()),
             None => {}

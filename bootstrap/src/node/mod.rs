@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
 use shim::layout::CONF_DIR;
-use shim::policy::Phase;
 use shim::trust;
+use types::policy::Phase;
 
 use crate::cli::{CniVersion, Mode};
 use crate::kubelet::taint::Taint;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use shim::fields::Fields;
-use shim::policy::Phase;
-use shim::raw::RawObject;
+use types::fields::Fields;
+use types::policy::Phase;
+use types::raw::RawObject;
 
 use super::{Gate, Kubelet, Node, Reporting, Runtime, RuntimeKind};
 use crate::cli::{CniVersion, Mode};

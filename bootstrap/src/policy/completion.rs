@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::lock;
-use shim::policy::{Policy, Secondary, Side};
-use shim::raw::{RawObject, raw_string, splice};
+use types::policy::{Policy, Secondary, Side};
+use types::raw::{RawObject, raw_string, splice};
 
 use crate::change::{self, Act, Change, Write};
 use crate::exit::{Exit, Failure};

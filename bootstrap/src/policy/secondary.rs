@@ -7,7 +7,8 @@
 
 use std::path::Path;
 
-use shim::policy::{Network, Policy, Second, Secondary, Side};
+use shim::policy_file;
+use types::policy::{Network, Policy, Second, Secondary, Side};
 
 use crate::profile::{self, GENERIC};
 
@@ -31,7 +32,7 @@ pub fn refuse(policy: &Policy) -> Result<(), String> {
 /// # Errors
 /// Why it cannot, in words.
 pub fn load(path: &Path) -> Result<Policy, String> {
-    let policy = Policy::load(path).map_err(|why| why.to_string())?;
+    let policy = policy_file::load(path).map_err(|why| why.to_string())?;
     refuse(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;
     Ok(policy)
 }

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use shim::layout::PLUGIN;
-use shim::request::{DEPTH_VARIABLE, is_name};
+use shim::request::DEPTH_VARIABLE;
+use types::names::is_name;
 
 use super::cri::Runtime;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use shim::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
-use shim::policy::{Network, Policy};
+use types::policy::{Network, Policy};
 
 use super::found::Found;
 use super::secret;
@@ -171,7 +171,7 @@ mod tests {
         let content = |plugin: &str| Content {
             name: "n".into(),
             types: vec![plugin.into()],
-            object: shim::raw::RawObject::parse(b"{}").expect("json"),
+            object: types::raw::RawObject::parse(b"{}").expect("json"),
         };
         let dir = ConfDir {
             confs: confs

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
-use shim::policy::{Policy, Probe};
+use types::policy::{Policy, Probe};
 
 use super::found::Found;
 use super::tree::Item;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use shim::conflist::Unloadable;
-use shim::policy::{Network, Policy, Side};
+use types::policy::{Network, Policy, Side};
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::boot::gather::{Place, bin_dirs, places};

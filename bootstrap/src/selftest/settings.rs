@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
-use shim::policy::Policy;
+use types::policy::Policy;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::cli::Mode;

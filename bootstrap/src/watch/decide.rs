@@ -1,7 +1,7 @@
 //! Facts -> what to change, what to report, what happened: pure.
 
-use shim::policy::{Phase, Side};
 use shim::process::Process;
+use types::policy::{Phase, Side};
 
 use super::document::{self, Document};
 use super::facts::{Facts, NetworkFacts};
@@ -68,7 +68,7 @@ impl Decision {
 pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
     let mut memory = memory.clone();
     let policy = facts.policy.as_ref().ok().map(|held| &held.policy);
-    let attached = policy.map(shim::policy::Policy::attached).unwrap_or_default();
+    let attached = policy.map(types::policy::Policy::attached).unwrap_or_default();
     let proven = policy.map(needed).unwrap_or_default();
     let judged: Vec<Judged> = facts
         .networks
@@ -81,7 +81,7 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
     let waits = judged.iter().find(|one| attached.contains(&one.side) && one.ready.is_err());
     let ready = policy.is_some() && waits.is_none();
     let conf = own::decide(facts, &mut memory, ready);
-    let phase = policy.map(shim::policy::Policy::phase);
+    let phase = policy.map(types::policy::Policy::phase);
     let verdict = verdict(facts, &conf, waits, &memory);
     let mut findings = conf.findings.clone();
     findings.extend(judged.iter().filter_map(|one| {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use shim::policy::Phase;
+use types::policy::Phase;
 
 /// The pause after a try that failed; doubled each time, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_secs(1);

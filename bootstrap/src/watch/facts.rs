@@ -11,8 +11,8 @@ use shim::conflist::{Conflist, Unloadable};
 use shim::file::read_bounded;
 use shim::hostports;
 use shim::layout::{BIN_DIRS, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
-use shim::policy::{MAX_BYTES, Policy, Probe, Side};
 use shim::{ready, trust};
+use types::policy::{MAX_BYTES, Policy, Probe, Side};
 
 use super::plugin::Plugins;
 use super::probe::{self, Asked};

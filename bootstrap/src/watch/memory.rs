@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shim::policy::{Phase, Side};
+use types::policy::{Phase, Side};
 
 use super::desired::Unmet;
 use super::document::Document;

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use types::policy::Side;
+
 use crate::change::{Act, Change, Write};
 use crate::profile::{self, Profile, Proof};
-use shim::policy::Side;
 
 use super::facts::{Facts, NetworkFacts};
 use super::memory::Standing;

@@ -11,13 +11,14 @@ use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, Stream};
-use shim::policy::{Network, Probe};
-use shim::probe::{Depth, all_hold_within, at_any, is_2xx, request, split_target};
+use shim::probe::{Depth, all_hold_within, at_any, is_2xx, request};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use types::policy::split_target;
+use types::policy::{Network, Probe};
 
 use crate::profile::{self, Profile};
 

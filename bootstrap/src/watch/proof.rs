@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
 use shim::layout::Layout;
-use shim::policy::Side;
 use shim::trust;
+use types::policy::Side;
 
 use crate::places::PROOF;
 

@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 use shim::boot::Moment;
 use shim::conflist::Conflist;
 use shim::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
-use shim::policy::{Network, Policy, Side};
+use shim::policy_file;
 use shim::store::{Key, Store};
 use shim::{file, trust};
+use types::policy::{Network, Side};
 
 use super::proof::{Kept, answers, directory, result, said};
 use crate::change::{self, Write};
@@ -43,7 +44,7 @@ const MAX_WHY_BYTES: usize = 2048;
 /// When there is no verdict: bad settings, another proof that runs, no namespace to be had.
 pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     let settings = Settings::gather(global);
-    let policy = Policy::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
+    let policy = policy_file::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
     let side = wanted.network;
     let network =
         policy.network(side).ok_or_else(|| Failure::settings(format!("the policy has no network {side}")))?;

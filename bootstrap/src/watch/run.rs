@@ -352,7 +352,7 @@ impl<'a> Watch<'a> {
 
     fn not_started(&mut self, unit: &str, why: String) {
         let now = self.began.elapsed();
-        let of = |side: &shim::policy::Side| unit == proof::unit(*side);
+        let of = |side: &types::policy::Side| unit == proof::unit(*side);
         if unit == plugin::UNIT {
             let message = format!("our plugin cannot be put back: {why}");
             self.pending.push(Happened { reason: "Failed", warning: true, message });

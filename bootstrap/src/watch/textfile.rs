@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use shim::policy::Phase;
+use types::policy::Phase;
 
 use super::document::Document;
 use super::own::State;

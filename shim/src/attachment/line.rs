@@ -13,7 +13,7 @@ const CRC32_POLYNOMIAL: u32 = 0xedb8_8320;
 pub fn line<T: Serialize>(value: &T) -> Vec<u8> {
     // What is passed through verbatim may be spread over lines, and is by every Go plugin. Outside of strings, where JSON
     // allows no line break as it is, one blank is as good as another.
-    let json = crate::raw::to_raw(value).get().replace(['\n', '\r'], " ");
+    let json = types::raw::to_raw(value).get().replace(['\n', '\r'], " ");
     format!("{:016x} {json}\n", sum(json.as_bytes())).into_bytes()
 }
 

@@ -1,7 +1,8 @@
 //! What a record says after it was cut, flipped, appended to, or written by another program.
 
+use types::raw::raw_string;
+
 use super::*;
-use crate::raw::raw_string;
 
 pub(crate) fn intent() -> Intent {
     let leg = |network: &str, ifname: &str, primary| Leg {

@@ -15,12 +15,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use types::quote::quote;
+use types::raw::{RawObject, same_key, to_raw};
 
 use crate::conflist::{Conflist, Plugin};
 use crate::exec::{self, Binary, Call, End, Outcome};
 use crate::lock::Lock;
-use crate::raw::{RawObject, same_key, to_raw};
-use crate::reply::{CniError, code, quote};
+use crate::reply::{CniError, code};
 use crate::request::{DEPTH_VARIABLE, Verb};
 use crate::signal::Signals;
 use crate::store::Key;

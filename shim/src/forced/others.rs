@@ -100,8 +100,8 @@ mod tests {
     use super::*;
     use crate::attachment::{Event, FORMAT, Intent, Leg};
     use crate::boot::Moment;
-    use crate::raw::to_raw;
     use serde_json::json;
+    use types::raw::to_raw;
 
     const NETNS: NetnsId = NetnsId { dev: 4, ino: 77 };
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 use serde_json::Value;
+use types::raw::same_key;
 
 use super::Attached;
-use crate::raw::same_key;
 
 /// Where host-local keeps its leases unless `ipam.dataDir` says otherwise.
 const HOST_LOCAL_DIRECTORY: &str = "/var/lib/cni/networks";

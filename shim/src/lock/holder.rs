@@ -57,7 +57,7 @@ impl Holder {
 
     /// As it is written: one write of one length, so that a reader sees all of it and a kill leaves all of it.
     pub(super) fn to_line(&self) -> String {
-        format!("{:<HOLDER_BYTES$}", crate::raw::to_raw(self).get())
+        format!("{:<HOLDER_BYTES$}", types::raw::to_raw(self).get())
     }
 
     /// Notes a delegate's process group; those that have ended are forgotten.

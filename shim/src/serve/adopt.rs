@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use serde_json::value::RawValue;
+use types::policy::{Policy, Side};
+use types::raw::RawObject;
 
 use crate::attachment::{Attachment, Event, FORMAT, Intent, Leg};
 use crate::boot::Moment;
@@ -11,8 +13,6 @@ use crate::conflist::Conflist;
 use crate::file::read_bounded;
 use crate::inventory::Entry;
 use crate::layout::RUNTIME_CACHE;
-use crate::policy::{Policy, Side};
-use crate::raw::RawObject;
 use crate::reply::{CniError, code};
 use crate::store::{Open, Store};
 use crate::trust;

@@ -6,6 +6,8 @@ mod retired;
 use std::path::Path;
 use std::time::Instant;
 
+use types::policy::Policy;
+
 use crate::attachment::{Attachment, Event};
 use crate::boot::boot_id;
 use crate::delegate::{Before, Del, Heard, Limits, Network, Stopped, del_all};
@@ -15,7 +17,6 @@ use crate::inventory::Inventory;
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::netns::Netns;
-use crate::policy::Policy;
 use crate::reply::CniError;
 use crate::route;
 use crate::signal::Signals;

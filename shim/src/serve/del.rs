@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use types::policy::{Deadlines, Policy, Side};
+
 use crate::attachment::{Event, Intent, Leg};
 use crate::hostroute;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, NoLock, Patience};
-use crate::policy::{Deadlines, Policy, Side};
 use crate::reply::{CniError, code};
 use crate::route::Budget;
 use crate::store::{Found, Open};
@@ -112,7 +113,7 @@ fn from_damaged(
             Err(error) => return Err(error.details(format!("{name}; the file is kept"))),
         };
         let primary = sides.len() == 1 || *side == policy.both.primary;
-        let both = policy.attach == crate::policy::Attach::Both;
+        let both = policy.attach == types::policy::Attach::Both;
         let ifname = if primary || !both { &request.env.ifname } else { &policy.both.secondary_ifname };
         let declared = told.clone().map(|told| loaded.conf.declared(told));
         let runtime_config = declared.filter(|config| !config.is_empty()).map(|config| config.to_raw());

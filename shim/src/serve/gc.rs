@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use types::policy::{Policy, Side};
 
 use crate::attachment::Attachment;
 use crate::boot::Moment;
 use crate::delegate::{Limits, Network, ValidAttachment};
 use crate::inventory::Inventory;
 use crate::owner::Owner;
-use crate::policy::{Policy, Side};
 use crate::reply::{CniError, code};
 use crate::store::Key;
 use crate::sweep::{self, Seen};

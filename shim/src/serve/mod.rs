@@ -1,7 +1,7 @@
 //! The straight line of every verb: parse -> decide -> act -> record -> reply.
 //!
 //! One file per verb; [`close`] is what DEL, GC and the sweep share. Nothing here prints but [`serve`], and nothing decides: the
-//! decisions are in [`crate::policy`], [`crate::plan`], [`crate::sweep`] and [`crate::attachment`].
+//! decisions are in [`types::policy`], [`crate::plan`], [`crate::sweep`] and [`crate::attachment`].
 
 mod add;
 mod adopt;
@@ -18,13 +18,15 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use types::policy::Policy;
+
 use crate::asked;
 use crate::attachment::{FORMAT, Intent, Leg};
 use crate::boot::Moment;
 use crate::delegate::{Scope, deadline_code};
 use crate::layout::Layout;
 use crate::lock::NoLock;
-use crate::policy::Policy;
+use crate::policy_file;
 use crate::reply::{CniError, code};
 use crate::request::{Conf, DEPTH_VARIABLE, Env, Verb};
 use crate::signal::Signals;
@@ -54,7 +56,8 @@ impl Request<'_> {
     }
 
     pub(crate) fn policy(&self) -> Result<Policy, CniError> {
-        Policy::load(&self.layout().policy_file()).map_err(|why| CniError::new(code::CONFIG, why.to_string()))
+        policy_file::load(&self.layout().policy_file())
+            .map_err(|why| CniError::new(code::CONFIG, why.to_string()))
     }
 
     /// How this call turns an inventory entry into a record.

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
+use types::policy::{self, Policy, Side};
+
 use crate::attachment::{Attachment, Intent, Leg};
 use crate::boot::boot_id;
 use crate::conflist::{Conflist, Unloadable};
 use crate::delegate::{Network, Scope, delegates_to_itself};
 use crate::netns::Netns;
-use crate::policy::{self, Policy, Side};
 use crate::probe::{self, Depth};
 use crate::ready;
 use crate::reply::{CniError, code};

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Instant;
 
+use types::policy::Policy;
+
 use super::Adopt;
 use super::close::Closing;
 use super::networks;
@@ -13,7 +15,6 @@ use crate::hostroute;
 use crate::inventory::{Deleter, Inventory};
 use crate::layout::Layout;
 use crate::lock::Lock;
-use crate::policy::Policy;
 use crate::reply::{CniError, code};
 use crate::request::Verb;
 use crate::route::Budget;

@@ -6,9 +6,10 @@
 
 use std::time::{Duration, Instant};
 
+use types::policy::{Policy, Side};
+
 use crate::delegate::{Limits, Network};
 use crate::exec::Binary;
-use crate::policy::{Policy, Side};
 use crate::probe::Depth;
 use crate::ready;
 use crate::reply::{CniError, code};

@@ -213,7 +213,7 @@ fn unsafe_code_is_in_one_file() -> Result<()> {
     let manifest = fs::read_to_string(workspace.join("Cargo.toml"))?;
     ensure!(manifest.contains("unsafe_code = \"deny\""), "the workspace's lint");
     let mut files = Vec::new();
-    for member in ["shim", "bootstrap"] {
+    for member in ["types", "shim", "bootstrap"] {
         let own = fs::read_to_string(workspace.join(member).join("Cargo.toml"))?;
         ensure!(own.contains("[lints]\nworkspace = true"), "{member} has the workspace's lints");
         sources(&workspace.join(member), &mut files)?;

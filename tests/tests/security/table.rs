@@ -27,7 +27,7 @@ fn named(document: &str) -> BTreeSet<String> {
 }
 
 /// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/trust.rs, and
-/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs, `bootstrap::..` one of the node's program.
+/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs, `types::..` and `bootstrap::..` one of those.
 fn exists(name: &str) -> Result<()> {
     let parts: Vec<&str> = name.split("::").collect();
     let workspace = lab::dist::workspace();
@@ -35,11 +35,11 @@ fn exists(name: &str) -> Result<()> {
         fs::read_to_string(workspace.join(&file)).with_context(|| format!("{name}: no {file}"))
     };
     match parts.as_slice() {
-        [member @ ("shim" | "bootstrap"), path @ .., "tests", test] => {
+        [member @ ("types" | "shim" | "bootstrap"), path @ .., "tests", test] => {
             let text = read(format!("{member}/src/{}.rs", path.join("/")))?;
             ensure!(text.contains(&format!("#[test]\n    fn {test}()")), "{name}: no such unit test");
         }
-        [member @ ("shim" | "bootstrap"), ..] => {
+        [member @ ("types" | "shim" | "bootstrap"), ..] => {
             bail!("{name}: a unit test is named {member}::PATH::tests::NAME")
         }
         [program, topic, test] => {

@@ -1,4 +1,4 @@
-use shim::policy::Policy;
+use types::policy::Policy;
 
 use super::*;
 use crate::cli::{Cli, Command};

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use shim::file::PRIVATE;
 use shim::layout::Layout;
-use shim::request::is_name;
+use types::names::is_name;
 
 use super::containerd::{self, CniKey};
 use super::{RuntimeConfig, read, tree};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shim::layout::{CONF_FILE, Layout};
-use shim::policy::Policy;
+use types::policy::Policy;
 
 use super::*;
 use crate::cli::Mode;

@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
+use types::pod::Pod;
+use types::policy::{Attach, Policy, SecondaryFailure, Side};
+use types::raw::RawObject;
+
 use crate::delegate::{Network, secondary_runtime_config};
 use crate::exec::Binary;
 use crate::inventory::Inventory;
 use crate::netns::Netns;
 use crate::plan::{LegPlan, Plan};
-use crate::policy::{Attach, Policy, SecondaryFailure, Side};
 use crate::probe::{ADD_TIMEOUT, Depth};
-use crate::raw::RawObject;
 use crate::reply::{CniError, code};
-use crate::request::Pod;
 use crate::route::Budget;
 use crate::serve::Request;
 use crate::serve::networks::{self, Loaded};

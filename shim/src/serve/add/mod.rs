@@ -11,6 +11,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use types::policy::{Attach, Secondary};
+use types::raw::RawObject;
+
 use self::attach::attach_all;
 use self::gather::{Ready, choose, load_all, make_ready, refuse_existing, taken_ifnames};
 use super::{Request, close, networks, print};
@@ -20,8 +23,6 @@ use crate::hostports;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::decide_add;
-use crate::policy::{Attach, Secondary};
-use crate::raw::RawObject;
 use crate::reply::{CniError, code};
 use crate::store::Open;
 

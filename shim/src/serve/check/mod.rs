@@ -2,12 +2,13 @@
 
 mod look;
 
+use types::policy::Deadlines;
+
 use crate::attachment::Attachment;
 use crate::conflist::Conflist;
 use crate::delegate::Limits;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, Patience};
-use crate::policy::Deadlines;
 use crate::reply::{CniError, code};
 use crate::store::Found;
 

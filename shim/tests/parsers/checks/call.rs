@@ -6,8 +6,10 @@ use std::path::{Component, Path};
 
 use serde_json::Value;
 use shim::reply::CniError;
-use shim::request::{Conf, Env, Pod, Verb, is_name};
+use shim::request::{Conf, Env, Verb};
 use shim::store::Key;
+use types::names::is_name;
+use types::pod::Pod;
 
 use super::error::fit_for_del;
 use super::json::{go_get, pairs};

@@ -4,9 +4,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use shim::conflist::Conflist;
 use shim::delegate::{Network, Scope, secondary_runtime_config};
-use shim::raw::{RawObject, raw_string};
-use shim::request::is_name;
 use shim::version::{SUPPORTED, Version};
+use types::names::is_name;
+use types::raw::{RawObject, raw_string};
 
 use super::json::{go_get, pairs, same_to_go};
 

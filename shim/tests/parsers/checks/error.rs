@@ -1,9 +1,10 @@
 //! What leaves in an error: a DEL's never holds the words that a runtime takes for success, whatever is quoted in it.
 
 use serde_json::{Value, json};
-use shim::raw::RawObject;
-use shim::reply::{CniError, quote};
+use shim::reply::CniError;
 use shim::version::error_object;
+use types::quote::quote;
+use types::raw::RawObject;
 
 /// What containerd's library looks for, as `strings.Contains` does; any case is refused all the same.
 const MEANS_SUCCESS: [&str; 2] = ["not found", "no such file or directory"];

@@ -2,8 +2,8 @@
 
 use shim::inventory::Inventory;
 use shim::ledger::Line;
-use shim::raw::to_raw;
 use shim::store::Key;
+use types::raw::to_raw;
 
 /// Checks any bytes as an inventory and as a ledger line.
 pub fn check(data: &[u8]) {

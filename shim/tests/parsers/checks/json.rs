@@ -1,7 +1,7 @@
 //! Ordered pairs: every value stays the text it was, keys are seen as Go sees them, a splice changes one value.
 
 use serde_json::Value;
-use shim::raw::{NotObject, RawObject, raw_string, splice};
+use types::raw::{NotObject, RawObject, raw_string, splice};
 
 /// Keys that some program of ours asks for.
 const ASKED: [&str; 8] =

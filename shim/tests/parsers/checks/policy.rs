@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use shim::plan::{Plan, decide_add};
-use shim::policy::{Attach, Network, Phase, Policy, Probe, Reason, SecondaryFailure, Side};
-use shim::raw::RawObject;
-use shim::request::{Pod, is_name, validate_ifname};
+use types::names::{is_name, validate_ifname};
+use types::pod::Pod;
+use types::policy::{Attach, Network, Phase, Policy, Probe, Reason, SecondaryFailure, Side};
+use types::raw::RawObject;
 
 /// So many truncations of one policy are tried.
 const CUTS: usize = 64;
@@ -165,7 +166,7 @@ fn flipped(data: &[u8], policy: &Policy, phase: Phase) {
 
 /// Every pod that a rule could be about, and some that none is.
 fn pods(policy: &Policy) {
-    let globs = |of: fn(&shim::policy::Rule) -> &Option<String>| {
+    let globs = |of: fn(&types::policy::Rule) -> &Option<String>| {
         let written = policy.rules.iter().take(4).filter_map(move |rule| of(rule).as_ref());
         let mut texts: Vec<Option<String>> = vec![None, Some("x".into())];
         texts.extend(written.flat_map(|glob| ["", "-a"].map(|run| Some(glob.replace('*', run)))));
@@ -187,7 +188,7 @@ fn chosen(policy: &Policy, pod: &Pod, annotation: Option<&str>) {
         assert_eq!(Some(key), policy.pod_annotation.as_ref().map(|ours| ours.key.as_str()));
         annotation.map(str::to_owned)
     });
-    let matches = |rule: &shim::policy::Rule| {
+    let matches = |rule: &types::policy::Rule| {
         let one = |glob: &Option<String>, text: &Option<String>| match (glob, text) {
             (None, _) => true,
             (Some(glob), Some(text)) => covers(&chars(glob), &chars(text)),

@@ -2,8 +2,8 @@
 //!
 //! *Input*: a byte that chooses the version of the delegate's conf, then its stdout.
 
-use shim::raw::RawObject;
 use shim::version::{AddResult, SUPPORTED, Version};
+use types::raw::RawObject;
 
 use super::error::fit_for_del;
 use super::json::{go_get, pairs, same_to_go, shown};

@@ -4,7 +4,7 @@
 //! is and of the policy's JSON, without asking any of them.
 
 use shim::plan::decide_add;
-use shim::request::Pod;
+use types::pod::Pod;
 
 use super::*;
 use crate::watch::facts::Absent;

@@ -1,7 +1,7 @@
 //! Which networks one pod gets.
 
 use super::{Attach, Policy};
-use crate::request::Pod;
+use crate::pod::Pod;
 
 /// What decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! and parser must agree on each of these, but for the rules that the schema's description says it cannot express.
 
 use serde_json::{Map, Value, json};
-use shim::policy::Policy;
+use types::policy::Policy;
 
 /// How the parser's errors of rules beyond the schema begin or what they hold.
 const BEYOND: [&str; 5] =

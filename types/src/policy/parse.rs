@@ -10,8 +10,8 @@ use super::{
     SecondaryFailure, Side,
 };
 use crate::fields::Fields;
+use crate::names::validate_ifname;
 use crate::raw::RawObject;
-use crate::request::validate_ifname;
 
 /// Longest deadline, in seconds: an hour, far beyond any runtime's own.
 const MAX_DEADLINE_SECS: u64 = 3600;
@@ -138,7 +138,7 @@ fn network(networks: &Fields, key: &str) -> Result<Option<Network>, String> {
         return Err(format!("{}: expected at least one path, each absolute", fields.at("conf")));
     }
     let profile = fields.get::<String>("profile", "the name of a CNI")?.unwrap_or_else(|| "generic".into());
-    if !crate::request::is_name(&profile) {
+    if !crate::names::is_name(&profile) {
         return Err(format!(
             "{}: expected letters, digits, '_', '.' and '-', found {profile:?}",
             fields.at("profile")
@@ -191,7 +191,7 @@ fn probe(fields: &Fields) -> Result<Probe, String> {
         (Some(path), None, None) => Ok(Probe::Unix(path)),
         (None, Some(path), None) => Ok(Probe::File(path)),
         (None, None, Some(target)) => {
-            crate::probe::split_target(&target).map_err(|why| format!("{}: {why}", fields.at("http")))?;
+            super::split_target(&target).map_err(|why| format!("{}: {why}", fields.at("http")))?;
             let at = fields.at("headers");
             let headers = headers.unwrap_or_default();
             let headers =

@@ -2,24 +2,23 @@
 //!
 //! Parse, validate, choose: [`Policy::parse`] turns bytes into a policy that is valid as a whole (a key that names an absent network, an
 //! unknown key, a combination that cannot work are errors), [`Policy::choose`] is the pure decision for one pod. The file's
-//! JSON Schema is `shim/policy.schema.json`; a test holds the two together.
+//! JSON Schema is `types/policy.schema.json`; a test holds the two together.
 
 mod choose;
 mod parse;
 mod phase;
 mod second;
+mod target;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
-
-use crate::file::read_bounded;
-use crate::trust::{self, Distrust};
 
 pub use choose::{Choice, Reason};
 pub use phase::Phase;
 pub use second::{Second, Secondary};
+pub use target::split_target;
 
 /// Largest policy we read, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -101,7 +100,7 @@ pub enum Probe {
     File(PathBuf),
     /// A GET answers 2xx; asked by STATUS and `watch` only.
     Http {
-        /// `HOST:PORT/PATH` as written; see [`crate::probe::split_target`].
+        /// `HOST:PORT/PATH` as written; see [`split_target`].
         target: String,
         /// Extra request headers, in order.
         headers: Vec<(String, String)>,
@@ -229,38 +228,7 @@ pub struct Policy {
     pub deadlines: Deadlines,
 }
 
-/// Why there is no policy.
-#[derive(Debug)]
-pub enum Unusable {
-    /// The file is absent, untrusted or unreadable.
-    File(PathBuf, Distrust),
-    /// Its content is invalid; the text names key, expectation and remedy.
-    Content(PathBuf, String),
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, why) => write!(f, "read policy {}: {why}", path.display()),
-            Self::Content(path, why) => write!(f, "read policy {}: {why}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for Unusable {}
-
 impl Policy {
-    /// Reads and validates the policy at `path`; owner and mode of it and of every directory above are checked.
-    ///
-    /// # Errors
-    /// [`Unusable`].
-    pub fn load(path: &Path) -> Result<Self, Unusable> {
-        let mut file = trust::open(path).map_err(|why| Unusable::File(path.into(), why))?;
-        let bytes = read_bounded(&mut file, MAX_BYTES)
-            .map_err(|e| Unusable::File(path.into(), Distrust::Io(path.into(), e)))?;
-        Self::parse(&bytes).map_err(|why| Unusable::Content(path.into(), why))
-    }
-
     /// The network on `side`, if the policy has it.
     #[must_use]
     pub const fn network(&self, side: Side) -> Option<&Network> {

@@ -251,9 +251,3 @@ fn a_network_and_its_retirement_are_found_by_their_side() {
     assert!(policy.retired(Side::Old).is_none());
     assert_eq!(policy.retired(Side::New).map(|retired| retired.force_after_secs), Some(7));
 }
-
-#[test]
-fn an_unusable_policy_is_named() {
-    let error = Policy::load(std::path::Path::new("/nowhere/policy.json")).expect_err("absent");
-    assert!(error.to_string().starts_with("read policy /nowhere/policy.json: "), "{error}");
-}

@@ -59,7 +59,7 @@ impl Fields {
                 ("headers", _) => "something else".to_owned(),
                 (_, Some(b'{')) => "an object".to_owned(),
                 (_, Some(b'[')) => "a list".to_owned(),
-                _ => crate::reply::quote(raw.get().as_bytes(), 80),
+                _ => crate::quote::quote(raw.get().as_bytes(), 80),
             };
             format!("{}: expected {expected}, found {found}", self.at(key))
         })

@@ -1,0 +1,51 @@
+//! The policy file of this node.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use types::policy::{MAX_BYTES, Policy};
+
+use crate::file::read_bounded;
+use crate::trust::{self, Distrust};
+
+/// Why there is no policy.
+#[derive(Debug)]
+pub enum Unusable {
+    /// The file is absent, untrusted or unreadable.
+    File(PathBuf, Distrust),
+    /// Its content is invalid; the text names key, expectation and remedy.
+    Content(PathBuf, String),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, why) => write!(f, "read policy {}: {why}", path.display()),
+            Self::Content(path, why) => write!(f, "read policy {}: {why}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+/// Reads and validates the policy at `path`; owner and mode of it and of every directory above are checked.
+///
+/// # Errors
+/// [`Unusable`].
+pub fn load(path: &Path) -> Result<Policy, Unusable> {
+    let mut file = trust::open(path).map_err(|why| Unusable::File(path.into(), why))?;
+    let bytes = read_bounded(&mut file, MAX_BYTES)
+        .map_err(|e| Unusable::File(path.into(), Distrust::Io(path.into(), e)))?;
+    Policy::parse(&bytes).map_err(|why| Unusable::Content(path.into(), why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unusable_policy_is_named() {
+        let error = load(std::path::Path::new("/nowhere/policy.json")).expect_err("absent");
+        assert!(error.to_string().starts_with("read policy /nowhere/policy.json: "), "{error}");
+    }
+}

@@ -1,0 +1,12 @@
+//! What Crossfade's programs agree on: the shapes of its files, and the words in them.
+//!
+//! Nothing here reads a file, a clock or a process, and nothing is of one operating system; what is on a node's disk is `shim`'s and
+//! `bootstrap`'s to read.
+
+pub mod cidr;
+pub mod fields;
+pub mod names;
+pub mod pod;
+pub mod policy;
+pub mod quote;
+pub mod raw;

@@ -1,0 +1,48 @@
+//! Which pod a call is for.
+
+/// The pod that a call is for, as far as `CNI_ARGS` tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// `K8S_POD_NAMESPACE`.
+    pub namespace: Option<String>,
+    /// `K8S_POD_NAME`.
+    pub name: Option<String>,
+}
+
+impl Pod {
+    /// Reads `K=V;K=V` leniently: what is not a pair is skipped, for the string goes on to the delegates verbatim.
+    ///
+    /// A key that is given twice with two values decides nothing: one of them was smuggled in.
+    #[must_use]
+    pub fn from_args(args: &str) -> Self {
+        let value = |key: &str| {
+            let mut found: Option<&str> = None;
+            for pair in args.split(';') {
+                let Some((k, v)) = pair.split_once('=') else {
+                    continue;
+                };
+                if k == key && !v.is_empty() {
+                    if found.is_some_and(|earlier| earlier != v) {
+                        return None;
+                    }
+                    found = Some(v);
+                }
+            }
+            found.map(str::to_owned)
+        };
+        Self { namespace: value("K8S_POD_NAMESPACE"), name: value("K8S_POD_NAME") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pod_arguments_are_read_leniently_and_ambiguity_decides_nothing() {
+        let pod = Pod::from_args("IgnoreUnknown=1;X=a=b;JUNK;K8S_POD_NAMESPACE=ns1;K8S_POD_NAME=p1;");
+        assert_eq!(pod, Pod { namespace: Some("ns1".into()), name: Some("p1".into()) });
+        let twice = Pod::from_args("K8S_POD_NAME=p1;K8S_POD_NAME=p2;K8S_POD_NAMESPACE=n;K8S_POD_NAMESPACE=n");
+        assert_eq!(twice, Pod { namespace: Some("n".into()), name: None });
+    }
+}
