@@ -8,6 +8,7 @@
 //! if nothing contradicts it: while the netns of an attachment that it would have to list is alive, the answer is taken for
 //! a fault (a runtime that has just started, another one's socket) and nothing is done. `--listed FILE` is believed as it is.
 
+mod budget;
 pub mod every;
 pub mod result;
 
@@ -48,18 +49,6 @@ use crate::settings::Settings;
 
 /// How long all probes of all networks may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
-
-/// A pass has time for so many DELs that hang to their deadline. The others come first in the next pass.
-const HANGING_DELS: u64 = 12;
-
-/// No pass takes longer, unless a single DEL may: the unit that `watch` starts is ended after 900 s.
-const LONGEST_PASS_SECS: u64 = 840;
-
-/// How long one pass may take, in seconds.
-fn pass_secs(policy: &Policy) -> u64 {
-    let del_secs = policy.deadlines.del_secs;
-    del_secs.saturating_mul(HANGING_DELS).min(LONGEST_PASS_SECS.max(del_secs))
-}
 
 /// Where an attachment is written down.
 #[derive(Debug, Clone)]
@@ -286,7 +275,7 @@ fn apply(
     let signals = Signals::install()
         .map_err(|e| Failure::new(Exit::Failed, format!("install signal handlers: {e}")))?;
     let name = settings.installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.name.as_str());
-    let end = Instant::now() + Duration::from_secs(pass_secs(policy));
+    let end = Instant::now() + Duration::from_secs(budget::pass_secs(policy.deadlines.del_secs));
     let shares = Shares::of(Duration::from_secs(policy.deadlines.del_secs), end);
     let pass = Pass {
         layout: &settings.layout,

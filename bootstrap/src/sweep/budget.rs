@@ -1,0 +1,28 @@
+//! How long one pass may take.
+
+/// A pass has time for so many DELs that hang to their deadline. The others come first in the next pass.
+const HANGING_DELS: u64 = 12;
+
+/// No pass takes longer, in seconds, whatever a single DEL may: the unit that `watch` starts is ended after
+/// [`LIMIT_SECS`](crate::watch::sweeps::LIMIT_SECS), and with it the DEL that runs then, unrecorded.
+const LONGEST_PASS_SECS: u64 = 840;
+
+/// How long one pass may take, in seconds, where a DEL may take `del_secs`.
+pub(super) fn pass_secs(del_secs: u64) -> u64 {
+    del_secs.saturating_mul(HANGING_DELS).min(LONGEST_PASS_SECS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::sweeps::LIMIT_SECS;
+
+    #[test]
+    fn a_pass_has_time_for_a_dozen_dels_that_hang_and_ends_before_its_unit() {
+        assert_eq!(pass_secs(50), 600);
+        for del_secs in [1, 70, 71, 840, 900, 3600, u64::MAX] {
+            let secs = pass_secs(del_secs);
+            assert!((1..LIMIT_SECS).contains(&secs), "{del_secs}: {secs}");
+        }
+    }
+}
