@@ -2,6 +2,7 @@
 
 mod image;
 mod install;
+mod words;
 
 use std::path::PathBuf;
 
@@ -215,55 +216,6 @@ pub struct Retract {
 #[derive(Debug, Args)]
 #[command(before_help = "Example:\n  crossfade-bootstrap explain --root /mnt/image")]
 pub struct Explain {}
-
-/// Where the runtime reads confs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// In its usual directory, our conf first.
-    Shared,
-    /// In a directory of ours.
-    Private,
-    /// Nowhere: a node of a final image, whose pods we do not attach. Only node.json can say so.
-    #[value(skip)]
-    Without,
-}
-
-impl Mode {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Private, Self::Shared, Self::Without];
-
-    /// As `confDir` in node.json.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Shared => "shared",
-            Self::Private => "private",
-            Self::Without => "none",
-        }
-    }
-}
-
-/// Version of our conf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CniVersion {
-    /// Without STATUS and GC.
-    #[value(name = "1.0.0")]
-    V100,
-    /// With STATUS polling and the runtime's GC.
-    #[value(name = "1.1.0")]
-    V110,
-}
-
-impl CniVersion {
-    /// As in a conf.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::V100 => "1.0.0",
-            Self::V110 => "1.1.0",
-        }
-    }
-}
 
 /// The runtime to ask.
 #[derive(Debug, Clone, Args)]

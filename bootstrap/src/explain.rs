@@ -5,14 +5,15 @@ mod runtime;
 mod settings;
 
 use serde::Serialize;
+use types::node::Mode;
 
 use self::registered::{Registered, Told};
 use self::runtime::Runtime;
 use self::settings::Settings;
 use crate::boot;
-use crate::cli::{Boot, Explain, Global, Mode};
+use crate::cli::{Boot, Explain, Global};
 use crate::exit::{Exit, Failure};
-use crate::node::Node;
+use crate::node;
 use crate::outcome::Changed;
 use crate::places::Root;
 use crate::print::{Page, Report};
@@ -88,7 +89,7 @@ impl Report for Explained {
 /// None: what is wrong is part of the explanation, which then ends with 3.
 pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
     let root = Root::new(&global.root);
-    let node = Node::load(&root);
+    let node = node::load(&root);
     let mut findings = Vec::new();
     let settings = Settings::node(&root, node.as_ref().err());
     let without = node.as_ref().is_ok_and(|node| node.conf_dir == Mode::Without);

@@ -12,11 +12,12 @@ use shim::inventory::{Deleter, Inventory};
 use shim::layout::{BIN_DIRS, PLUGIN};
 use shim::store::{Key, Store};
 use shim::trust;
+use types::node::Mode;
 use types::policy::{Policy, Side};
 use types::raw::RawObject;
 
 use crate::cache::Cache;
-use crate::cli::{Install, Mode};
+use crate::cli::Install;
 use crate::confdir::ConfDir;
 use crate::evidence::{self, Keeper, Waiting};
 use crate::places::Root;

@@ -10,17 +10,18 @@ use std::time::{Duration, Instant};
 use shim::boot::Moment;
 use shim::layout::{CONF_FILE, PLUGIN};
 use shim::policy_file;
+use types::node::{Mode, Node};
 
 use crate::boot::gather::{bin_dirs, named, policy_file, usual_dir};
 use crate::boot::identity::Booted;
 use crate::change::{self, Change, Write};
-use crate::cli::{Gate, Global, Mode};
+use crate::cli::{Gate, Global};
 use crate::exit::Failure;
 use crate::facts;
 use crate::foreign;
 use crate::generator;
 use crate::install::InTheWay;
-use crate::node::{self, Node};
+use crate::node;
 use crate::outcome::{Changed, carry_out, finish};
 use crate::places::{GATE, PRIVATE_CONF_DIR, Root, UNFIT};
 use crate::print;
@@ -45,7 +46,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
     if let Some(off) = switch::off(&root) {
         return finish(global, clear(&root, "switched off"), vec![off.to_string()]);
     }
-    let settings = Node::load(&root).map_or_else(|_| Node::default().gate, |node| node.gate);
+    let settings = node::load(&root).map_or_else(|_| Node::default().gate, |node| node.gate);
     let now = Moment::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
     let first = first_try(&root, &now);
     let mut runtime = None;
@@ -82,7 +83,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
 
 /// Why kubelet would not hear of a taint of ours; a kubelet let through without it would look fit.
 fn untold(root: &Root) -> Option<String> {
-    let node = Node::load(root).unwrap_or_default();
+    let node = node::load(root).unwrap_or_default();
     generator::check(root, &node.kubelet.unit).err()
 }
 
@@ -98,7 +99,7 @@ fn moment(moment: &Moment) -> String {
 }
 
 /// How long this try may take: as long as one may, but not beyond the moment of giving up.
-fn patience(settings: &node::Gate, first: &Moment, now: &Moment) -> Duration {
+fn patience(settings: &types::node::Gate, first: &Moment, now: &Moment) -> Duration {
     let since = Duration::from_millis(now.boottime_ms.saturating_sub(first.boottime_ms));
     let left = settings.give_up_secs.map(|secs| Duration::from_secs(secs).saturating_sub(since));
     left.unwrap_or(Duration::MAX).min(Duration::from_secs(settings.try_secs))
@@ -126,7 +127,7 @@ fn clear(root: &Root, why: &str) -> Vec<Change> {
 fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>>) -> InTheWay {
     let mut way = InTheWay::default();
     way.findings.extend(Booted::is_of_now(root).err());
-    let node = match Node::load(root) {
+    let node = match node::load(root) {
         Ok(node) => node,
         Err(why) => {
             way.settings(Some(&why));
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn a_try_is_as_long_as_one_may_be_but_not_beyond_giving_up() {
         let at = |boottime_ms| Moment { boot_id: "b".into(), boottime_ms, wall_secs: 0 };
-        let gate = |try_secs, give_up_secs| node::Gate { try_secs, give_up_secs };
+        let gate = |try_secs, give_up_secs| types::node::Gate { try_secs, give_up_secs };
         for (gate, first, now, secs) in [
             (gate(60, None), 0, 0, 60),
             (gate(5, None), 0, 1_000_000, 5),

@@ -15,10 +15,11 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::cli::Mode;
+use types::node::{Mode, RuntimeKind};
+
 use crate::exit::Exit;
 use crate::kubelet::found;
-use crate::node::{Node, RuntimeKind};
+use crate::node;
 use crate::places::{PACKAGED, Root};
 use crate::print;
 use crate::runtime::config;
@@ -175,7 +176,7 @@ fn decide(root: &Root) -> (Vec<Output>, Vec<String>) {
 /// The units whose commands are continued: those of node.json, else the usual ones. One that cannot be read is no reason to stop here.
 #[must_use]
 pub fn units(root: &Root) -> Vec<(Role, String)> {
-    let node = Node::load(root).unwrap_or_default();
+    let node = node::load(root).unwrap_or_default();
     let kinds = match (node.conf_dir, node.runtime.kind) {
         // It is told nothing.
         (Mode::Without, _) => Vec::new(),

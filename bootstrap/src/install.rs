@@ -9,11 +9,12 @@ use shim::conflist::Unloadable;
 use shim::inventory::Entry;
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::names::is_name;
+use types::node::Mode;
 use types::policy::{Attach, Policy, SecondaryFailure, Side};
 
 use crate::bring::systemd;
 use crate::change::{Act, Change, Write};
-use crate::cli::{Install, Mode};
+use crate::cli::Install;
 use crate::conf::{OWN_CAPABILITIES, conf};
 use crate::confdir::ConfDir;
 use crate::evidence::{self, Keeper};

@@ -14,12 +14,12 @@ use std::path::Path;
 
 use shim::layout::SETTINGS_DIRS;
 use shim::{file, trust};
+use types::node::{Mode, Node};
 use types::raw::RawObject;
 
 use crate::boot::gather::{our_conf, usual_dir};
 use crate::boot::identity::Identity;
-use crate::cli::Mode;
-use crate::node::Node;
+use crate::node;
 use crate::places::{NODE_FILE, Root};
 use crate::runtime::config::RuntimeConfig;
 
@@ -44,7 +44,7 @@ pub fn of_unusable(root: &Root) -> (Mode, &'static str) {
 /// node.json, or, where it cannot be used, the usual settings in the mode that the node is in all the same.
 #[must_use]
 pub fn settings(root: &Root) -> Node {
-    Node::load(root).unwrap_or_else(|_| Node { conf_dir: of_unusable(root).0, ..Node::default() })
+    node::load(root).unwrap_or_else(|_| Node { conf_dir: of_unusable(root).0, ..Node::default() })
 }
 
 /// The mode that a file names, whatever else is wrong with it. What others could have written names nothing.
@@ -58,7 +58,7 @@ fn named(path: &Path) -> Option<Mode> {
 fn hidden(root: &Root) -> Option<Mode> {
     let places = SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(NODE_FILE)));
     let mut there = places.filter(|place| place.symlink_metadata().is_ok()).skip(1);
-    there.find_map(|place| Node::read(&place).ok()).map(|node| node.conf_dir)
+    there.find_map(|place| node::read(&place).ok()).map(|node| node.conf_dir)
 }
 
 fn is_installed(root: &Root) -> bool {

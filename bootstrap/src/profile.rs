@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 pub use types::policy::Secondary;
 
-use crate::kubelet::taint::{Effect, Taint};
+use types::taint::{Effect, Taint};
 
 /// The name of the profile that assumes nothing; what a network without `profile` has.
 pub const GENERIC: &str = "generic";

@@ -8,6 +8,8 @@ mod drop_in;
 pub mod platform;
 
 use serde::Serialize;
+use types::node::Node;
+use types::taint::Taint;
 
 use self::check::{Checked, Way};
 pub use self::drop_in::remove as remove_drop_ins;
@@ -18,8 +20,7 @@ use crate::exit::{Exit, Failure};
 use crate::kubelet::found::Found;
 use crate::kubelet::refusals;
 use crate::kubelet::registration::{Own, Registration, decide as decide_registration, environment_file};
-use crate::kubelet::taint::Taint;
-use crate::node::Node;
+use crate::node;
 use crate::outcome::{Changed, finish};
 use crate::places::{KUBELET_ENV, Root, UNFIT};
 use crate::print::{Page, Report};
@@ -83,7 +84,7 @@ pub fn render(global: &Global, wanted: &Render) -> Result<Rendered, Failure> {
 
 /// node.json with labels and taints that kubelet takes.
 fn settings(root: &Root) -> Result<Node, Failure> {
-    let node = Node::load(root).map_err(Failure::settings)?;
+    let node = node::load(root).map_err(Failure::settings)?;
     match refusals(&node) {
         refused if refused.is_empty() => Ok(node),
         findings => Err(Failure { exit: Exit::BadSettings, findings }),

@@ -9,7 +9,7 @@ use crate::api::{Depth, Retracted, reporter, retract as last_word};
 use crate::change::{Act, Change};
 use crate::cli::{Global, Retract};
 use crate::exit::{Exit, Failure};
-use crate::node::{self, Node};
+use crate::node;
 use crate::outcome::{Changed, Done, Outcome};
 use crate::places::{Root, STATUS};
 use crate::report::{Credential, LastWord, Reason};
@@ -26,7 +26,7 @@ const WITHIN: Duration = Duration::from_secs(20);
 pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     let word = word(&root, wanted.removed)?;
-    let Some(credential) = reporter(&root, &Node::load(&root).unwrap_or_default()) else {
+    let Some(credential) = reporter(&root, &node::load(&root).unwrap_or_default()) else {
         let note =
             "nothing of this node is said on a Node: it has no kubelet, or node.json says report.node false";
         return Ok(Changed::planned(Vec::new(), vec![note.to_owned()]));
@@ -67,7 +67,7 @@ impl Removal {
     #[must_use]
     pub fn gather(root: &Root) -> Self {
         let watched = refuse_watched(root).err().map(|failure| failure.findings.join("; "));
-        let credential = reporter(root, &Node::load(root).unwrap_or_default());
+        let credential = reporter(root, &node::load(root).unwrap_or_default());
         Self { credential, word: removed(), watched }
     }
 

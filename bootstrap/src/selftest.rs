@@ -18,6 +18,7 @@ mod units;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use types::node::{Mode, Node};
 
 use self::check::{Check, Status, skipped};
 use self::delegates::Delegate;
@@ -26,9 +27,8 @@ use self::runtime::Runtime;
 use self::settings::{NO_SHIM, Settings};
 use self::units::{OURS, Told};
 use crate::boot::gather::usual_dir;
-use crate::cli::{Global, Mode, Selftest};
+use crate::cli::{Global, Selftest};
 use crate::exit::{Exit, Failure};
-use crate::node::Node;
 use crate::places::Root;
 use crate::print::{Page, Report};
 use crate::unit::{Order, Unit};

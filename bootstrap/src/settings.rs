@@ -10,13 +10,14 @@ use shim::file::read_bounded;
 use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, POLICY_FILE, SETTINGS_DIRS};
 use shim::request::Conf;
 use shim::trust;
+use types::node::Node;
 use types::raw::RawObject;
 
 use crate::boot::gather::usual_dir;
 use crate::cli::Global;
 use crate::exit::Failure;
 use crate::mode;
-use crate::node::Node;
+use crate::node;
 use crate::places::Root;
 use crate::runtime::config::RuntimeConfig;
 
@@ -70,7 +71,7 @@ impl Settings {
     pub fn on(global: &Global, node: &Node, usual_dir: Option<&Path>, before: Option<&Installed>) -> Self {
         let root = Root::new(&global.root);
         let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
-            root.at(node.conf_dir(usual_dir.map(Path::to_path_buf)))
+            root.at(node::conf_dir(node, usual_dir.map(Path::to_path_buf)))
         } else {
             global.conf_dir.clone()
         };

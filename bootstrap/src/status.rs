@@ -14,10 +14,11 @@ use shim::layout::CONF_FILE;
 use shim::policy_file;
 use shim::route::Budget;
 use shim::store::Store;
+use types::node::Mode;
 
 use crate::attachments::{self, Attachments, Life};
 use crate::boot::identity::Booted;
-use crate::cli::{self, Global, Mode};
+use crate::cli::{self, Global};
 use crate::exit::{Exit, Failure};
 use crate::mode;
 use crate::places::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};

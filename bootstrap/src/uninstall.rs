@@ -11,7 +11,7 @@ use crate::change::{self, Act, Change, Write};
 use crate::cli::{Global, Uninstall};
 use crate::exit::{Exit, Failure};
 use crate::facts::plugin_dirs;
-use crate::node::Node;
+use crate::node;
 use crate::outcome::{Changed, Done, Outcome};
 use crate::places::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
 use crate::print;
@@ -175,7 +175,7 @@ fn answered(settings: &Settings, runtime: &Asked) -> Result<(), Failure> {
 /// kubelet no reason to say why.
 fn refuse_told(root: &Root) -> Result<(), Failure> {
     // Whatever node.json says by now: what counts is what the runtime was told when it started.
-    let config = RuntimeConfig::gather(root, &Node::load(root).unwrap_or_default()).ok().flatten();
+    let config = RuntimeConfig::gather(root, &node::load(root).unwrap_or_default()).ok().flatten();
     match config.filter(|config| config::is_told(root, config).is_ok()) {
         None => Ok(()),
         Some(config) => Err(Failure::new(

@@ -4,9 +4,14 @@
 //! `bootstrap`'s to read.
 
 pub mod cidr;
+pub mod endpoint;
 pub mod fields;
+pub mod label;
 pub mod names;
+pub mod node;
 pub mod pod;
 pub mod policy;
+pub mod qualified;
 pub mod quote;
 pub mod raw;
+pub mod taint;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::node::Node;
+use types::node::Node;
+
 use crate::places::Root;
 use crate::report::Credential;
 use crate::unit::Unit;

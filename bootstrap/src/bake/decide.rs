@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use types::node::{Mode, Node};
 use types::policy::{Phase, Side};
+use types::taint;
 
 use super::findings::Findings;
 use super::gather::Facts;
 use super::registration::{self, Registration};
 use super::sides::{self, Sides, pretty};
-use crate::cli::{Bake, Image, Mode};
+use crate::cli::{Bake, Image};
 use crate::exit::Failure;
-use crate::kubelet::{refusals, taint};
-use crate::node::Node;
+use crate::kubelet::refusals;
 use crate::policy::secondary;
 use crate::profile::{self, Profile};
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::node::Node;
 use types::policy::MAX_BYTES;
 
 use crate::boot::gather::usual_dir;
 use crate::cli::Bake;
 use crate::exit::Failure;
-use crate::node::Node;
 use crate::places::{DISABLED, NODE_FILE, Root};
 use crate::runtime::config::RuntimeConfig;
 

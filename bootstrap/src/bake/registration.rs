@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use types::taint::{self, Taint};
+
 use super::findings::Findings;
 use crate::cli::Bake;
-use crate::kubelet::taint::{self, Taint};
 use crate::profile::{self, Migration};
 
 /// Labels and taints of node.json.

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use shim::file::PRIVATE;
 use shim::layout::{CONF_FILE, PLUGIN};
+use types::node::Mode;
 
 use super::gather::{self, Facts};
 use super::identity::{Booted, Kind};
 use super::without;
 use crate::change::{self, Act, Change, Write};
-use crate::cli::Mode;
 use crate::conf::conf;
 use crate::confdir::ConfDir;
 use crate::digest;

@@ -9,17 +9,19 @@ use shim::layout::{
 };
 use shim::store::Store;
 use shim::trust;
+use types::endpoint::socket;
+use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Policy, Side};
 
 use super::identity::{Booted, Identity, Kind};
 use super::without::Leavings;
-use crate::cli::{Global, Mode};
+use crate::cli::Global;
 use crate::confdir::ConfDir;
 use crate::exit::{Exit, Failure};
 use crate::facts::{self, BinDir, NetworkFacts};
 use crate::foreign::{self, Foreign};
 use crate::generator;
-use crate::node::{Node, RuntimeKind};
+use crate::node;
 use crate::places::{PRIVATE_CONF_DIR, PROBED, Root};
 use crate::policy::completion::Completion;
 use crate::policy::secondary;
@@ -27,7 +29,6 @@ use crate::rooted;
 use crate::runtime::CniSetup;
 use crate::runtime::asked::Asked;
 use crate::runtime::config::RuntimeConfig;
-use crate::runtime::cri::socket;
 use crate::runtime::endpoint::{self, Whom};
 use crate::settings::{Installed, flagged};
 
@@ -104,7 +105,7 @@ impl Facts {
     /// node.json is not valid, or the boot cannot be told: then nothing can be decided.
     pub fn gather(global: &Global) -> Result<Self, Failure> {
         let root = Root::new(&global.root);
-        let node = Node::load(&root).map_err(Failure::settings)?;
+        let node = node::load(&root).map_err(Failure::settings)?;
         let identity = match Identity::now(&root) {
             Err(_) if global.dry_run && !root.is_node() => Identity::of_an_image(),
             known => known.map_err(Failure::later)?,

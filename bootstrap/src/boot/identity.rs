@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
 use shim::layout::BOOT_ID;
+use types::node::Mode;
 
-use crate::cli::Mode;
 use crate::places::{BOOTED, IDENTITY, Root};
 
 /// *Source*: man 5 `machine-id`.

@@ -18,7 +18,7 @@ use self::gather::Facts;
 use crate::change::Change;
 use crate::cli::{Boot, Global};
 use crate::exit::Failure;
-use crate::node::Node;
+use crate::node;
 use crate::outcome::{Changed, carry_out, finish};
 use crate::places::{BOOTED, KUBELET_ENV, Root, UNFIT};
 use crate::render;
@@ -69,7 +69,7 @@ fn leave(root: &Root) -> Vec<Change> {
 
 /// Where our conf may be in shared mode: what the runtime says, and the usual place, whatever node.json says by now.
 fn shared_dirs(root: &Root) -> Vec<PathBuf> {
-    let config = RuntimeConfig::gather(root, &Node::load(root).unwrap_or_default()).ok().flatten();
+    let config = RuntimeConfig::gather(root, &node::load(root).unwrap_or_default()).ok().flatten();
     let told = gather::usual_dir(config.as_ref()).to_path_buf();
     let usual = PathBuf::from(CONF_DIR);
     if told == usual { vec![usual] } else { vec![usual, told] }

@@ -11,6 +11,7 @@ use shim::inventory::Inventory;
 use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, RUNTIME_CACHE};
 use shim::ledger::Line;
 use shim::store::Store;
+use types::node::RuntimeKind;
 
 use super::decide::{Aside, Decision, kind, recorded};
 use super::gather::{Facts, our_conf, usual_dir};
@@ -20,7 +21,6 @@ use crate::cache::Cache;
 use crate::change::{Act, Change, Write};
 use crate::exit::Failure;
 use crate::install::InTheWay;
-use crate::node::RuntimeKind;
 use crate::places::{PRIVATE_CONF_DIR, Root, WITHOUT};
 use crate::runtime::config::RuntimeConfig;
 

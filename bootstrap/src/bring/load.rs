@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
 use shim::layout::{PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
+use types::node::Node;
 
 use crate::cli::Install;
 use crate::digest;
 use crate::exit::{Exit, Failure};
-use crate::node::Node;
 use crate::places::NODE_FILE;
 use crate::policy::completion;
 use crate::policy::secondary;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use types::node::Mode;
 use types::policy::Phase;
 
-use super::Mode;
+use super::words;
 
 /// What an image is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,7 +56,7 @@ pub struct Bake {
     #[arg(long)]
     pub bare: bool,
     /// Where the runtime of a migration image is to read confs [default: private].
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = words::mode())]
     pub mode: Option<Mode>,
     /// A whole policy, instead of one made of the options above.
     #[arg(long = "from-policy", value_name = "FILE", conflicts_with_all = ["old", "new", "old_conf", "new_conf", "old_cidrs", "new_cidrs", "phase"])]

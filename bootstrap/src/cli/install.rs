@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use shim::layout::{PACKAGED_PLUGIN, RUNTIME_CACHE};
+use types::node::{CniVersion, Mode};
 use types::policy::Side;
 
-use super::{CniVersion, Endpoint, Mode};
+use super::{Endpoint, words};
 
 /// Options of `install`.
 #[derive(Debug, Args)]
 #[command(before_help = "Example:\n  crossfade-bootstrap install --dry-run")]
 pub struct Install {
     /// Where the runtime is to read confs.
-    #[arg(long, value_enum, default_value_t = Mode::Shared)]
+    #[arg(long, value_parser = words::mode(), default_value = Mode::Shared.as_str())]
     pub mode: Mode,
     /// The plugin to install.
     #[arg(long, value_name = "PATH", default_value = PACKAGED_PLUGIN)]
@@ -23,7 +24,7 @@ pub struct Install {
     #[arg(long = "bin-dir", value_name = "DIR")]
     pub bin_dirs: Vec<PathBuf>,
     /// cniVersion of our conf [default: what it is, else 1.0.0].
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = words::cni_version())]
     pub cni_version: Option<CniVersion>,
     /// List attachments of this network, which is none of the policy's, as `unrecorded`; may be given more than once.
     #[arg(long = "accept-unknown", value_name = "NETWORK")]

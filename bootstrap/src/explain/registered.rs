@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use types::node::{Mode, Node};
+use types::taint::Taint;
 
-use crate::cli::Mode;
 use crate::exit::Failure;
 use crate::generator::{self, Role};
 use crate::kubelet::registration::Registration;
-use crate::kubelet::taint::Taint;
-use crate::node::Node;
 use crate::places::{KUBELET_ENV, Root};
 use crate::print::Page;
 use crate::render;

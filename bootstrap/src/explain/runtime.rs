@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use types::node::{Mode, Node};
 
-use crate::cli::Mode;
-use crate::node::Node;
+use crate::node;
 use crate::places::Root;
 use crate::print::Page;
 use crate::runtime::config::RuntimeConfig;
@@ -48,7 +48,7 @@ impl Runtime {
             name: config.kind.as_str(),
             unit: config.unit,
             config: config.file,
-            conf_dir: node.conf_dir(Some(config.setup.conf_dir.clone())),
+            conf_dir: node::conf_dir(node, Some(config.setup.conf_dir.clone())),
             reads: config.setup.conf_dir,
             bin_dirs: config.setup.bin_dirs,
             default_network: config.default_network,

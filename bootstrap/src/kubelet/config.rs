@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use shim::file::read_regular;
+use types::taint::{Taint, checked};
 
 use super::flags::given;
-use super::taint::{Taint, checked};
 use crate::places::Root;
 use crate::unit::Word;
 

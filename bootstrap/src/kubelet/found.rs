@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use types::label;
+use types::taint::{self, Taint};
+
 use super::config::{self, Said};
 use super::flags::{Given, given, is_off};
-use super::label;
-use super::taint::{self, Taint};
 use crate::places::Root;
 use crate::unit::{Unit, Word};
 

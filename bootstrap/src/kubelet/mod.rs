@@ -6,13 +6,11 @@
 pub mod config;
 pub mod flags;
 pub mod found;
-pub mod label;
 pub mod registration;
 pub mod runtime;
-mod syntax;
-pub mod taint;
 
-use crate::node::Node;
+use types::node::Node;
+use types::{label, taint};
 
 /// Why kubelet would not start, or the API server not take the Node, with the labels and taints of node.json; one line each.
 #[must_use]

@@ -16,8 +16,9 @@
 
 use std::collections::BTreeMap;
 
+use types::taint::Taint;
+
 use super::found::{Found, Label, OURS};
-use super::taint::Taint;
 use crate::places::KUBELET_CONFIG_DIR;
 
 /// What is ours to say.

@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use serde::Serialize;
+use types::node::Node;
+use types::taint;
 
 use super::{absent, own, speaks};
 use crate::exit::{Exit, Failure};
 use crate::generator::{self, Role};
 use crate::kubelet::found::Found;
+use crate::kubelet::refusals;
 use crate::kubelet::registration;
-use crate::kubelet::{refusals, taint};
-use crate::node::Node;
+use crate::node;
 use crate::places::{KUBELET_ENV, Root};
 use crate::print::{Page, Report};
 use crate::switch;
@@ -64,7 +66,7 @@ pub enum Way {
 /// # Errors
 /// Bad settings; 3 with every finding.
 pub fn check(root: &Root, way: Way) -> Result<Checked, Failure> {
-    let node = Node::load(root).map_err(Failure::settings)?;
+    let node = node::load(root).map_err(Failure::settings)?;
     let mut findings = refusals(&node);
     findings.extend(node.taints.iter().filter_map(taint::doubt));
     let mut notes: Vec<String> = switch::off(root).iter().map(ToString::to_string).collect();

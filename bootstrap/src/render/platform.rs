@@ -8,9 +8,9 @@ mod cluster;
 mod host;
 
 use serde::Serialize;
+use types::node::Node;
 
 use crate::exit::{Exit, Failure};
-use crate::node::Node;
 use crate::print::{Page, Report};
 
 /// A fragment of another program's settings.

@@ -11,9 +11,10 @@ mod render;
 use std::path::{Path, PathBuf};
 
 use shim::file::read_regular;
+use types::node::{Node, RuntimeKind};
 
 use super::CniSetup;
-use crate::node::{Node, RuntimeKind};
+use crate::node;
 use crate::places::Root;
 use crate::unit::Unit;
 
@@ -64,7 +65,7 @@ impl RuntimeConfig {
     /// one, or cannot be read.
     #[must_use]
     pub fn of_crio(root: &Root) -> Option<Self> {
-        let found = Found::look(root, &Node::load(root).unwrap_or_default()).ok()??;
+        let found = Found::look(root, &node::load(root).unwrap_or_default()).ok()??;
         (found.kind == RuntimeKind::Crio).then(|| crio::gather(root, found).ok()).flatten()
     }
 

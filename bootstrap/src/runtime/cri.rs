@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream as UnixSocket;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -28,12 +28,6 @@ pub(crate) const LOOPBACK_NETWORK: &str = "cni-loopback";
 /// Largest answer, in bytes: ten thousand sandboxes with all their labels.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
-/// The path of an endpoint: `unix:///path`, or the path alone.
-#[must_use]
-pub fn socket(endpoint: &str) -> &Path {
-    Path::new(endpoint.strip_prefix("unix://").unwrap_or(endpoint))
-}
-
 /// A runtime's socket.
 #[derive(Debug, Clone)]
 pub struct Runtime {
@@ -46,7 +40,7 @@ impl Runtime {
     /// # Errors
     /// When it is neither.
     pub fn at(endpoint: &str) -> Result<Self> {
-        let path = socket(endpoint);
+        let path = types::endpoint::socket(endpoint);
         if path.is_absolute() {
             Ok(Self { socket: path.into() })
         } else {

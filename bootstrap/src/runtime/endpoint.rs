@@ -12,11 +12,13 @@
 
 use std::path::Path;
 
+use types::endpoint::socket;
+use types::node::Node;
+
 use super::config::RuntimeConfig;
-use super::cri::socket;
 use crate::cli;
 use crate::kubelet::runtime::{self as kubelet, Named};
-use crate::node::Node;
+use crate::node;
 use crate::places::Root;
 use crate::unit::Unit;
 
@@ -45,7 +47,7 @@ impl Whom {
     /// The runtime of a node, as everybody who is not told finds it.
     #[must_use]
     pub fn found(root: &Root) -> Self {
-        let node = Node::load(root).unwrap_or_default();
+        let node = node::load(root).unwrap_or_default();
         let config = RuntimeConfig::gather(root, &node).ok().flatten();
         Self::on(root, &node, config.as_ref())
     }

@@ -8,9 +8,10 @@
 //!
 //! *Source*: containerd's `max_conf_num`; ocicni, `loadNetworks` and `GC`; measured with CRI-O 1.37.
 
+use types::node::RuntimeKind;
+
 use super::config::RuntimeConfig;
 use crate::confdir::{ConfDir, ConfFile};
-use crate::node::RuntimeKind;
 
 /// How a runtime chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]

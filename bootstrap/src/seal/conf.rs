@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use shim::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
+use types::node::Node;
 use types::policy::{Network, Policy};
 
 use super::found::Found;
@@ -12,7 +13,6 @@ use super::settings::Read;
 use super::tree::Item;
 use crate::boot::gather::usual_dir;
 use crate::confdir::{ConfDir, ConfFile, Content};
-use crate::node::Node;
 use crate::places::{NODE_FILE, PRIVATE_CONF_DIR, Root};
 use crate::profile;
 use crate::rooted;

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::node::{Mode, Node};
 use types::policy::{Policy, Probe};
 
 use super::found::Found;
 use super::tree::Item;
-use crate::cli::Mode;
-use crate::node::Node;
+use crate::node;
 use crate::places::{NODE_FILE, Root};
 use crate::policy::secondary;
 
@@ -68,7 +68,7 @@ impl Baked {
             None => all
                 .notes
                 .push(format!("no {NODE_FILE}: nodes take part in shared mode, without labels and taints")),
-            Some(path) => match Node::read(&root.at(&path)) {
+            Some(path) => match node::read(&root.at(&path)) {
                 Ok(node) => all.node = node,
                 Err(why) => all.found.push(Found::refused(
                     &path,

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use shim::conflist::Unloadable;
+use types::node::Node;
 use types::policy::{Network, Policy, Side};
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::boot::gather::{Place, bin_dirs, places};
 use crate::facts;
-use crate::node::Node;
 use crate::places::Root;
 use crate::profile;
 use crate::rooted;

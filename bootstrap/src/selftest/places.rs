@@ -5,10 +5,9 @@ use std::path::Path;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use shim::layout::Layout;
 use shim::trust;
+use types::node::{Mode, Node};
 
 use super::check::{Check, Fault, decided};
-use crate::cli::Mode;
-use crate::node::Node;
 use crate::places::Root;
 
 /// *Source*: man 5 `fstab`.

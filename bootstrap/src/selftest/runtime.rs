@@ -1,8 +1,8 @@
 //! The runtime, by its own configuration, and whether it could be told of our conf directory.
 
+use types::node::{Mode, Node, RuntimeKind};
+
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::cli::Mode;
-use crate::node::{Node, RuntimeKind};
 use crate::places::Root;
 use crate::runtime::config::{Rehearsed, RuntimeConfig, rehearse};
 use crate::runtime::picks::Picks;

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::node::{Mode, Node};
 use types::policy::Policy;
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::cli::Mode;
-use crate::node::Node;
+use crate::node;
 use crate::places::{NODE_FILE, Root};
 use crate::policy::secondary;
 use crate::switch::{self, KERNEL_ARGUMENT, Off};
@@ -70,7 +70,7 @@ impl Settings {
             Some(file) => secondary::load(&root.at(file)),
             None => Err(format!("there is no {POLICY_FILE} in {}", SETTINGS_DIRS.join(", "))),
         };
-        Self { node: Node::load(root), policy, node_places: Places::gather(root, NODE_FILE), policy_places }
+        Self { node: node::load(root), policy, node_places: Places::gather(root, NODE_FILE), policy_places }
     }
 
     pub(super) fn node(&self, image: bool) -> Vec<Check> {

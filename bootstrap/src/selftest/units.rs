@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use types::node::{Mode, Node};
+
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd::{Enabled, Verdict};
-use crate::cli::Mode;
 use crate::generator::{self, Role};
-use crate::node::Node;
 use crate::places::{PACKAGED, Root};
 use crate::render;
 use crate::unit::{Boot, Unit, mask};

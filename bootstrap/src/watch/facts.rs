@@ -12,22 +12,23 @@ use shim::file::read_bounded;
 use shim::hostports;
 use shim::layout::{BIN_DIRS, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::{ready, trust};
+use types::endpoint::socket;
+use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{MAX_BYTES, Policy, Probe, Side};
 
 use super::plugin::Plugins;
 use super::probe::{self, Asked};
 use super::proof::{self, Kept};
 use crate::boot::gather::usual_dir;
-use crate::cli::{Global, Mode};
+use crate::cli::Global;
 use crate::confdir::ConfDir;
 use crate::digest;
 use crate::facts;
 use crate::foreign::{self, Foreign};
-use crate::node::{Node, RuntimeKind};
+use crate::node;
 use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
 use crate::rooted;
 use crate::runtime::config::RuntimeConfig;
-use crate::runtime::cri::socket;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 use crate::runtime::{self, CniSetup, unread};
@@ -221,7 +222,7 @@ impl Facts {
     pub fn gather(global: &Global, known: Known<'_>, now: Duration) -> Self {
         let Known { node, usual, asked, before, in_pod } = known;
         let root = Root::new(&global.root);
-        let (mut node, bad_node) = match Node::load(&root) {
+        let (mut node, bad_node) = match node::load(&root) {
             Ok(node) => (node, None),
             Err(why) => (node.clone(), Some(why)),
         };

@@ -38,7 +38,7 @@ use crate::change::{Change, Write};
 use crate::cli::{Global, Watch};
 use crate::exit::{Exit, Failure};
 use crate::mode;
-use crate::node::{self, Node};
+use crate::node;
 use crate::outcome::{Changed, finish};
 use crate::places::{Root, STATUS, WITHOUT};
 use crate::print::{self, Page, Report};
@@ -63,7 +63,7 @@ impl Scope {
     #[must_use]
     pub fn publisher(&self, wake: &Sender<events::Wake>) -> Option<Box<dyn Publish>> {
         // A broken node.json is among what is to be told.
-        let node = Node::load(&self.root).unwrap_or_default();
+        let node = node::load(&self.root).unwrap_or_default();
         let credential = reporter(&self.root, &node)?;
         let wake = wake.clone();
         let publisher = Publisher::start(credential, move |phase| {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shim::layout::{CONF_FILE, PLUGIN};
+use types::node::RuntimeKind;
 
 use super::facts::Facts;
 use super::guard::{CALM, FEW, SHORT};
@@ -22,7 +23,6 @@ use crate::conf::{OWN_CAPABILITIES, conf};
 use crate::confdir::{ConfDir, Content};
 use crate::foreign;
 use crate::install::{CONF_MODE, DEFAULT_NAME};
-use crate::node::RuntimeKind;
 use crate::profile;
 use crate::report::{Happened, Reason};
 use crate::runtime::asked::Uses;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use shim::process::Process;
 use tracing::{info, warn};
+use types::node::Mode;
 
 use super::decide::{Decision, decide};
 use super::desired::{self, Desired};
@@ -18,10 +19,9 @@ use super::memory::Memory;
 use super::pace::{AT_MOST, Pace};
 use super::{Scope, apply, plugin, pod, proof, textfile};
 use crate::change::Act;
-use crate::cli::Mode;
 use crate::exit::{Exit, Failure};
 use crate::mode;
-use crate::node::{self, Node};
+use crate::node;
 use crate::outcome::Outcome;
 use crate::places::STATUS;
 use crate::policy;
@@ -86,7 +86,7 @@ struct Found {
     /// The life of it in which they were looked for.
     life: Option<Option<String>>,
     /// What node.json said of it then.
-    wanted: Option<node::Runtime>,
+    wanted: Option<types::node::Runtime>,
 }
 
 /// The loop's state.
@@ -288,7 +288,7 @@ impl<'a> Watch<'a> {
     fn ask(&mut self) -> bool {
         let known =
             self.facts.as_ref().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.clone());
-        let node = Node::load(&self.scope.root).unwrap_or(known);
+        let node = node::load(&self.scope.root).unwrap_or(known);
         let is_known = |found: &Found| {
             found.wanted.as_ref() == Some(&node.runtime) && !matches!(found.usual.whom, Whom::Unknown(_))
         };

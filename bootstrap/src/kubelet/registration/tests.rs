@@ -1,8 +1,9 @@
 //! The union, and nothing but the union.
 
+use types::taint::{Effect, parse};
+
 use super::*;
 use crate::kubelet::found::List;
-use crate::kubelet::taint::{Effect, parse};
 
 fn found(lists: &[&str]) -> Found {
     let list =

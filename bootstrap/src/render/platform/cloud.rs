@@ -1,10 +1,10 @@
 //! Node groups of clouds.
 
 use serde_json::{Value, json};
+use types::node::Node;
+use types::taint::{Effect, Taint};
 
 use super::{Format, Platform, entries, pairs, spelt, yaml};
-use crate::kubelet::taint::{Effect, Taint};
-use crate::node::Node;
 
 pub(super) const EKSCTL: Platform = Platform {
     name: "eksctl",

@@ -1,9 +1,9 @@
 //! Platforms whose objects in a cluster describe nodes.
 
 use serde_json::{Value, json};
+use types::node::Node;
 
 use super::{Format, Platform, entries, pairs, yaml};
-use crate::node::Node;
 
 pub(super) const CLUSTER_API: Platform = Platform {
     name: "cluster-api",

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use toml_edit::{Array, DocumentMut, Item, Table, value};
+use types::node::Node;
 
 use super::{Format, Platform, pairs, spelt, yaml};
-use crate::node::Node;
 
 const RANCHER: &str = "\
 Labels and taints count at the first registration of the Node only; to apply them again, delete the Node object first.

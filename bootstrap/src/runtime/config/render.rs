@@ -16,15 +16,16 @@ use serde_json::Value;
 use shim::file::PRIVATE;
 use shim::layout::Layout;
 use types::names::is_name;
+use types::node::{Mode, Node, RuntimeKind};
 
 use super::containerd::{self, CniKey};
 use super::{RuntimeConfig, read, tree};
 use crate::change::{self, Act, Change, Write};
-use crate::cli::{Global, Mode};
+use crate::cli::Global;
 use crate::exit::{Exit, Failure};
 use crate::facts;
 use crate::mode;
-use crate::node::{Node, RuntimeKind};
+use crate::node;
 use crate::outcome::{Changed, carry_out, finish};
 use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ENV, Root};
 use crate::switch;
@@ -62,7 +63,7 @@ pub fn render_runtime(global: &Global) -> Result<Changed, Failure> {
     if let Some(off) = switch::off(&root) {
         return Ok(let_go(global, remove(&root, "switched off"), vec![off.to_string()]));
     }
-    let (mode, loaded) = match Node::load(&root) {
+    let (mode, loaded) = match node::load(&root) {
         Ok(node) => (node.conf_dir, Ok(node)),
         Err(why) => {
             let (mode, told) = mode::of_unusable(&root);
@@ -308,7 +309,7 @@ fn remove(root: &Root, why: &str) -> Vec<Change> {
 
 /// Drop-ins of ours in directories that a containerd of this node imports from, rooted; whatever node.json says by now.
 fn leftovers(root: &Root) -> Vec<PathBuf> {
-    let config = RuntimeConfig::gather(root, &Node::load(root).unwrap_or_default()).ok().flatten();
+    let config = RuntimeConfig::gather(root, &node::load(root).unwrap_or_default()).ok().flatten();
     let Some(config) = config.filter(|config| config.kind == RuntimeKind::Containerd) else {
         return Vec::new();
     };

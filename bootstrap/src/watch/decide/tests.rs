@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use shim::layout::{CONF_FILE, Layout};
+use types::node::{Mode, Node, RuntimeKind};
 use types::policy::Policy;
 
 use super::*;
-use crate::cli::Mode;
 use crate::confdir::{ConfDir, ConfFile};
-use crate::node::{Node, RuntimeKind};
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 use crate::settings::Installed;

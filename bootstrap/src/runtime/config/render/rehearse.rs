@@ -8,9 +8,9 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use types::node::RuntimeKind;
 
 use super::{Asked, Told, containerd, decide, embedded, held, tree};
-use crate::node::RuntimeKind;
 use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
 use crate::runtime::config::RuntimeConfig;
 

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use types::fields::Fields;
-use types::policy::Phase;
-use types::raw::RawObject;
-
-use super::{Gate, Kubelet, Node, Reporting, Runtime, RuntimeKind};
-use crate::cli::{CniVersion, Mode};
-use crate::kubelet::taint::{Effect, Taint};
-use crate::runtime::cri::socket;
+use super::{CniVersion, Gate, Kubelet, Mode, Node, Reporting, Runtime, RuntimeKind};
+use crate::endpoint::socket;
+use crate::fields::Fields;
+use crate::policy::Phase;
+use crate::raw::RawObject;
+use crate::taint::{Effect, Taint};
 
 /// Longest single try of the gate, in seconds: systemd gives a start 90 by default.
 const MAX_TRY_SECS: u64 = 60;
@@ -57,7 +55,7 @@ impl Node {
             cni_version: one_of(
                 &fields,
                 "cniVersion",
-                &[CniVersion::V100, CniVersion::V110].map(|version| (version.as_str(), version)),
+                &CniVersion::ALL.map(|version| (version.as_str(), version)),
             )?
             .unwrap_or(usual.cni_version),
             runtime: runtime(&fields, usual.runtime)?,

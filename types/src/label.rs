@@ -1,6 +1,6 @@
 //! Labels: which ones kubelet takes for its Node, and which ones the API server lets it set.
 
-use super::syntax;
+use crate::qualified;
 
 /// Namespaces of Kubernetes, with all that end in them.
 const KUBERNETES: [&str; 2] = ["kubernetes.io", "k8s.io"];
@@ -35,7 +35,7 @@ const RESTRICTED: &str = "node-restriction.kubernetes.io";
 /// The admission plugin NodeRestriction refuses the same ones, at creation and afterwards.
 #[must_use]
 pub fn refusal(key: &str, value: &str) -> Option<String> {
-    if let Err(why) = syntax::key(key).and_then(|()| syntax::value(value)) {
+    if let Err(why) = qualified::key(key).and_then(|()| qualified::value(value)) {
         return Some(format!("label {key:?}: {why}; kubelet would exit"));
     }
     let namespace = key.split_once('/').map_or("", |(namespace, _)| namespace);

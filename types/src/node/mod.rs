@@ -1,24 +1,14 @@
-//! `node.json`: how this node takes part.
+//! `node.json`: how a node takes part.
 //!
-//! The first of /etc/crossfade, /run/crossfade and /usr/lib/crossfade that has the file wins as a whole, so that user data can
-//! overrule an image and an administrator both. An invalid file never falls through to the next; an absent one is all defaults.
+//! Where it lies, and which of several counts, is `crossfade-bootstrap`'s to know.
 
 mod parse;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use shim::file::read_bounded;
-use shim::layout::CONF_DIR;
-use shim::trust;
-use types::policy::Phase;
-
-use crate::cli::{CniVersion, Mode};
-use crate::kubelet::taint::Taint;
-use crate::places::{NODE_FILE, PRIVATE_CONF_DIR, Root};
-
-/// Largest node.json, in bytes.
-const MAX_BYTES: usize = 1 << 20;
+use crate::policy::Phase;
+use crate::taint::Taint;
 
 /// How a node takes part. [`Node::default`] is what an absent file means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,49 +138,51 @@ impl Default for Node {
     }
 }
 
-/// Why a command that needs our plugin makes no sense here: node.json says that the node has none. One that cannot be read says nothing.
-#[must_use]
-pub fn without_plugin(root: &Root) -> Option<String> {
-    let node = Node::load(root).ok().filter(|node| node.conf_dir == Mode::Without)?;
-    let file = root.settings_file(NODE_FILE).unwrap_or_default();
-    Some(format!(
-        "{} says confDir {}: this is a node of a final image, whose pods get the agents' network without a plugin or a policy of ours; \
-         say private or shared there if that is not meant",
-        file.display(),
-        node.conf_dir.as_str()
-    ))
+/// Where the runtime reads confs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// In its usual directory, our conf first.
+    Shared,
+    /// In a directory of ours.
+    Private,
+    /// Nowhere: a node of a final image, whose pods we do not attach. Only node.json can say so.
+    Without,
 }
 
-impl Node {
-    /// Reads the node.json that counts below `root`; an absent one is the default.
-    ///
-    /// # Errors
-    /// One line that names the file, and the key, what was expected and the remedy.
-    pub fn load(root: &Root) -> Result<Self, String> {
-        let Some(path) = root.settings_file(NODE_FILE) else {
-            return Ok(Self::default());
-        };
-        Self::read(&path)
-    }
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Private, Self::Shared, Self::Without];
 
-    /// Reads this node.json.
-    ///
-    /// # Errors
-    /// As [`Node::load`].
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let named = |why: String| format!("{}: {why}", path.display());
-        let mut file = trust::open(path).map_err(|why| format!("{NODE_FILE}: {why}"))?;
-        let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
-        Self::parse(&bytes).map_err(named)
-    }
-
-    /// The directory in which the runtime is to find our conf: ours, or the one that it was told of (`usual`), which is the
-    /// usual one unless known. On a node without a plugin of ours it is where one of an earlier time may still lie.
+    /// As `confDir` in node.json.
     #[must_use]
-    pub fn conf_dir(&self, usual: Option<PathBuf>) -> PathBuf {
-        match self.conf_dir {
-            Mode::Private => PRIVATE_CONF_DIR.into(),
-            Mode::Shared | Mode::Without => usual.unwrap_or_else(|| CONF_DIR.into()),
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+            Self::Without => "none",
+        }
+    }
+}
+
+/// Version of our conf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CniVersion {
+    /// Without STATUS and GC.
+    V100,
+    /// With STATUS polling and the runtime's GC.
+    V110,
+}
+
+impl CniVersion {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::V100, Self::V110];
+
+    /// As in a conf.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V100 => "1.0.0",
+            Self::V110 => "1.1.0",
         }
     }
 }

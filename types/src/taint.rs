@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::syntax;
+use crate::qualified;
 
 /// Key of the taint that a node gets whose gate gave up; a person removes it.
 pub const UNFIT_KEY: &str = "crossfade/unfit";
@@ -112,8 +112,8 @@ fn parse_one(text: &str) -> Result<Taint, String> {
 /// # Errors
 /// What was expected.
 pub fn checked(key: &str, value: &str, effect: &str) -> Result<Taint, String> {
-    syntax::key(key)?;
-    syntax::value(value)?;
+    qualified::key(key)?;
+    qualified::value(value)?;
     let effect = Effect::parse(effect)
         .ok_or_else(|| format!("expected NoSchedule, PreferNoSchedule or NoExecute, found {effect:?}"))?;
     Ok(Taint { key: key.into(), value: value.into(), effect })
@@ -122,7 +122,7 @@ pub fn checked(key: &str, value: &str, effect: &str) -> Result<Taint, String> {
 /// Why a taint of node.json cannot be registered; names it.
 #[must_use]
 pub fn refusal(taint: &Taint) -> Option<String> {
-    let why = syntax::key(&taint.key).and_then(|()| syntax::value(&taint.value)).err()?;
+    let why = qualified::key(&taint.key).and_then(|()| qualified::value(&taint.value)).err()?;
     Some(format!("taint {:?}: {why}; kubelet would exit", taint.key))
 }
 

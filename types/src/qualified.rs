@@ -14,7 +14,7 @@ const MAX_PREFIX: usize = 253;
 ///
 /// # Errors
 /// What was expected.
-pub(super) fn key(key: &str) -> Result<(), String> {
+pub fn key(key: &str) -> Result<(), String> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
@@ -38,7 +38,7 @@ pub(super) fn key(key: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// What was expected.
-pub(super) fn value(value: &str) -> Result<(), String> {
+pub fn value(value: &str) -> Result<(), String> {
     if value.is_empty() || is_name(value) {
         return Ok(());
     }

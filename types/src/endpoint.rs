@@ -1,0 +1,9 @@
+//! Where a container runtime listens.
+
+use std::path::Path;
+
+/// The path of an endpoint: `unix:///path`, or the path alone.
+#[must_use]
+pub fn socket(endpoint: &str) -> &Path {
+    Path::new(endpoint.strip_prefix("unix://").unwrap_or(endpoint))
+}
