@@ -3,7 +3,7 @@
 //! *Layout*: `STATE/attachments/<shard>/<container id>@<ifname>`, sixteen shards by container id: looking up the other
 //! attachments of a container lists some hundred entries even among ten thousand, and after a few ADDs no shard has to be made
 //! durable any more. A container id that is too long for a file name is replaced by its 128-bit hash; the record itself holds
-//! the id, so that a collision is noticed. Our first programs had 256 shards, with two hex digits; what lies in one is found there.
+//! the id, so that a collision is noticed.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -89,25 +89,8 @@ impl Store {
         self.shard(&key.container_id).join(key.file_name())
     }
 
-    /// Where the record of `key` would lie had an earlier program written it.
-    fn earlier_path(&self, key: &Key) -> PathBuf {
-        self.earlier_shard(&key.container_id).join(key.file_name())
-    }
-
     fn shard(&self, container_id: &str) -> PathBuf {
         self.layout.attachments().join(format!("{:x}", hash(container_id) & 0xf))
-    }
-
-    fn earlier_shard(&self, container_id: &str) -> PathBuf {
-        self.layout.attachments().join(format!("{:02x}", hash(container_id) & 0xff))
-    }
-
-    /// Does `act` with the file of `key`, whichever of the two places has it.
-    fn in_its_place<T>(&self, key: &Key, act: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
-        match act(&self.path(key)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => act(&self.earlier_path(key)),
-            other => other,
-        }
     }
 
     /// Refuses a state directory that others could write: what lies in it decides what runs as root.
@@ -135,15 +118,7 @@ impl Store {
     /// When the directory is not trusted or the file is there but cannot be read.
     pub fn find(&self, key: &Key) -> io::Result<Found> {
         self.check_from(&self.shard(&key.container_id))?;
-        match self.read(&self.path(key), Some(key))? {
-            Found::Nothing => {}
-            found => return Ok(found),
-        }
-        let earlier = self.read(&self.earlier_path(key), Some(key))?;
-        if !matches!(earlier, Found::Nothing) {
-            self.check_from(&self.earlier_shard(&key.container_id))?;
-        }
-        Ok(earlier)
+        self.read(&self.path(key), Some(key))
     }
 
     fn read(&self, path: &Path, key: Option<&Key>) -> io::Result<Found> {
@@ -213,17 +188,15 @@ impl Store {
     #[must_use]
     pub fn open(&self, mut attachment: Attachment) -> Open {
         let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
-        let append = |path: &Path| match trust::open_regular(File::options().append(true), path) {
-            Err(why) if why.is_absent() => Err(io::ErrorKind::NotFound.into()),
-            other => Ok(other?),
-        };
-        let opened = self.in_its_place(&key, append).and_then(|(mut file, meta)| {
-            if meta.len() > attachment.sound_bytes {
-                file.write_all(b"\n")?;
-                attachment.sound_bytes = meta.len() + 1;
-            }
-            Ok(file)
-        });
+        let opened = trust::open_regular(File::options().append(true), &self.path(&key))
+            .map_err(io::Error::from)
+            .and_then(|(mut file, meta)| {
+                if meta.len() > attachment.sound_bytes {
+                    file.write_all(b"\n")?;
+                    attachment.sound_bytes = meta.len() + 1;
+                }
+                Ok(file)
+            });
         if let Err(error) = &opened {
             tracing::warn!(
                 container_id = key.container_id,
@@ -240,13 +213,10 @@ impl Store {
     /// # Errors
     /// Any I/O error but that it is gone already.
     pub fn remove(&self, key: &Key) -> io::Result<()> {
-        // In both places: a damaged one may lie in the earlier when a sound one has replaced it.
-        [self.path(key), self.earlier_path(key)].iter().try_for_each(|path| {
-            match std::fs::remove_file(path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-                other => other,
-            }
-        })
+        match std::fs::remove_file(self.path(key)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 
     /// Keeps a damaged record in `STATE/damaged/` as well, where people find it. It stays in its place until a sound
@@ -259,7 +229,7 @@ impl Store {
         file::create_private_dir(&dir)?;
         let now = crate::boot::Moment::now()?;
         let to = dir.join(format!("{}.{}-{}", key.file_name(), now.wall_secs, std::process::id()));
-        self.in_its_place(key, |path| std::fs::hard_link(path, &to))?;
+        std::fs::hard_link(self.path(key), &to)?;
         file::sync_dir(&dir)?;
         Ok(to)
     }
@@ -271,8 +241,7 @@ impl Store {
     pub fn of_container(&self, container_id: &str) -> io::Result<Vec<Attachment>> {
         let prefix = format!("{}@", id_name(container_id));
         let mut found = Vec::new();
-        let shards = [self.shard(container_id), self.earlier_shard(container_id)];
-        for path in shards.iter().map(|shard| list(shard)).collect::<io::Result<Vec<_>>>()?.concat() {
+        for path in list(&self.shard(container_id))? {
             let name = path.file_name().unwrap_or_default().as_bytes();
             if name.starts_with(prefix.as_bytes())
                 && let Found::Record(record) = self.read(&path, None)?

@@ -17,8 +17,6 @@ const MAX_BYTES: usize = 1 << 20;
 const MARK: &str = "crossfade";
 /// From here on `verify` knows `--root`. *Source*: systemd's NEWS, 250.
 const VERIFIES_ROOTS: u32 = 250;
-/// From here on every key of our units is known; before that systemd passes over those that are not.
-const KNOWS_OUR_KEYS: u32 = 247;
 /// What a boot is for; systemd finds the cycles in the order of all that it starts.
 pub(super) const WHOLE_BOOT: &str = "multi-user.target";
 /// What every unit is started after; a tree without it is no whole system.
@@ -109,7 +107,7 @@ pub(super) fn verify(root: &Root, unit: &str) -> Verdict {
     // Colours and pages are for terminals; a manual page may be left out of an image.
     analyze.args(["verify", "--man=no", unit]).env("LC_ALL", "C").env("SYSTEMD_COLORS", "0");
     match ask(&mut analyze, WITHIN, MAX_BYTES) {
-        Ok(answer) => judge(&answer, &root.at("/"), version),
+        Ok(answer) => judge(&answer, &root.at("/")),
         Err(why) => Verdict::Unknown(format!("systemd-analyze: {why}")),
     }
 }
@@ -120,11 +118,11 @@ fn number(said: &str) -> u32 {
 }
 
 /// Whether something was said is what counts: over a misspelt key it ends with 0.
-fn judge(answer: &Answer, root: &Path, version: u32) -> Verdict {
-    sort(&answer.err(), answer.status.success(), root, version)
+fn judge(answer: &Answer, root: &Path) -> Verdict {
+    sort(&answer.err(), answer.status.success(), root)
 }
 
-fn sort(said: &str, succeeded: bool, root: &Path, version: u32) -> Verdict {
+fn sort(said: &str, succeeded: bool, root: &Path) -> Verdict {
     let prefix = root.to_string_lossy();
     let prefix = prefix.trim_end_matches('/');
     let said = cycles_in_a_line(said);
@@ -132,10 +130,7 @@ fn sort(said: &str, succeeded: bool, root: &Path, version: u32) -> Verdict {
     let lines =
         said.lines().map(|line| if prefix.is_empty() { line.to_owned() } else { line.replace(prefix, "") });
     let lines = lines.filter(|line| !line.trim().is_empty());
-    let is_unknown = |line: &String| line.contains("Unknown key") || line.contains("Unknown lvalue");
-    let (ours, theirs): (Vec<_>, Vec<_>) = lines
-        .filter(|line| version >= KNOWS_OUR_KEYS || !is_unknown(line))
-        .partition(|line| line.contains(MARK));
+    let (ours, theirs): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains(MARK));
     match theirs.first() {
         // The manager that it makes for itself did not come up, for want of /proc or of control groups.
         Some(line) if !succeeded && ours.is_empty() && line.contains("manager") => {
@@ -185,11 +180,9 @@ mod tests {
         let said = "/x/crossfade-image/usr/lib/systemd/system/kubelet.service:3: Unknown key 'Foo' in section [Service], ignoring.\n\
                     /x/crossfade-image/usr/lib/systemd/system/kubelet.service.d/50-crossfade.conf:15: Unknown key 'Bar' in section [Service], ignoring.\n";
         let root = Path::new("/x/crossfade-image/");
-        let Verdict::Said { ours, theirs } = sort(said, true, root, 252) else { panic!("it was said") };
+        let Verdict::Said { ours, theirs } = sort(said, true, root) else { panic!("it was said") };
         assert!(ours.len() == 1 && ours[0].starts_with("/usr/lib") && ours[0].contains("'Bar'"), "{ours:?}");
         assert!(theirs.len() == 1 && theirs[0].contains("'Foo'"), "{theirs:?}");
-        // An older systemd passes over what it does not know, and so do we.
-        assert_eq!(sort(said, true, root, 219), Verdict::Said { ours: vec![], theirs: vec![] });
     }
 
     #[test]
@@ -198,9 +191,7 @@ mod tests {
                     multi-user.target: Found dependency on crossfade-boot.service/start\n\
                     multi-user.target: Job kubelet.service/start deleted to break ordering cycle starting with x\n\
                     x.service: Unknown key 'Foo'\n";
-        let Verdict::Said { ours, theirs } = sort(said, true, Path::new("/"), 252) else {
-            panic!("it was said")
-        };
+        let Verdict::Said { ours, theirs } = sort(said, true, Path::new("/")) else { panic!("it was said") };
         assert!(
             ours.len() == 1 && ours[0].starts_with("multi-user.target: Found ordering cycle"),
             "{ours:?}"
@@ -211,11 +202,9 @@ mod tests {
     #[test]
     fn a_manager_that_does_not_come_up_is_no_verdict() {
         let said = "Failed to initialize manager: No such file or directory\n";
-        assert!(matches!(sort(said, false, Path::new("/"), 252), Verdict::Unknown(_)));
+        assert!(matches!(sort(said, false, Path::new("/")), Verdict::Unknown(_)));
         let said = "crossfade-boot.service: Command /usr/bin/crossfade-bootstrap is not executable: No such file or directory\n";
-        assert!(
-            matches!(sort(said, false, Path::new("/"), 252), Verdict::Said { ours, .. } if ours.len() == 1)
-        );
+        assert!(matches!(sort(said, false, Path::new("/")), Verdict::Said { ours, .. } if ours.len() == 1));
         assert_eq!((number("systemd 252 (252.38-1~deb12u1)\n+PAM"), number("?")), (252, 0));
     }
 }

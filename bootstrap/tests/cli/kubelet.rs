@@ -14,14 +14,13 @@ use crate::node::{Print, Run, collect, mode};
 const ROOT: &str = "@ROOT@";
 
 /// The kinds of nodes, in the words of their directories.
-pub(crate) const FAMILIES: [&str; 9] = [
+pub(crate) const FAMILIES: [&str; 8] = [
     "plain-variable",
     "plain-braced",
     "plain-bare",
     "plain-script",
     "kubeadm-deb",
     "kubeadm-rpm",
-    "eks-al2",
     "eks-al2023",
     "eks-al2023-karpenter",
 ];

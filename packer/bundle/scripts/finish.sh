@@ -2,7 +2,7 @@
 # The last step of an image build: what is missing, what must not be in a golden image, and a record of both.
 #
 # It writes image.json, packages.json, selftest.json and seal.json into CROSSFADE_DIRECTORY/artifacts, for the user who
-# owns CROSSFADE_DIRECTORY. Nothing may be run on the machine after it. For bash 4.2 and later.
+# owns CROSSFADE_DIRECTORY. Nothing may be run on the machine after it.
 set -euo pipefail
 
 SETTINGS=/usr/lib/crossfade
@@ -23,7 +23,7 @@ become_root() {
         settings+=("$name=${!name}")
     done
     command -v sudo >/dev/null || fail 'this needs root, and there is no sudo'
-    exec sudo -n env ${settings[@]+"${settings[@]}"} bash "$0"
+    exec sudo -n env "${settings[@]}" bash "$0"
 }
 
 # What would write again while seal removes: kubelet, if somebody has started it since, has our units prepare the machine.
@@ -83,14 +83,14 @@ selftest() {
 seal() {
     local path paths allowed=()
     IFS=, read -r -a paths <<<"${CROSSFADE_SEAL_ALLOW:-}"
-    for path in ${paths[@]+"${paths[@]}"}; do
+    for path in "${paths[@]}"; do
         [[ -z $path ]] || allowed+=(--allow "$path")
     done
-    "$program" seal --check ${allowed[@]+"${allowed[@]}"} || true
-    "$program" seal --output json ${allowed[@]+"${allowed[@]}"} >"$results/seal.json" ||
+    "$program" seal --check "${allowed[@]}" || true
+    "$program" seal --output json "${allowed[@]}" >"$results/seal.json" ||
         fail 'seal refuses what is above; remove it before, or allow it with CROSSFADE_SEAL_ALLOW'
-    "$program" seal --check ${allowed[@]+"${allowed[@]}"} >/dev/null || {
-        "$program" seal --check ${allowed[@]+"${allowed[@]}"} || true
+    "$program" seal --check "${allowed[@]}" >/dev/null || {
+        "$program" seal --check "${allowed[@]}" || true
         fail 'something came back while it was being removed: stop what writes it'
     }
 }

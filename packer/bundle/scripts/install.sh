@@ -3,7 +3,6 @@
 #
 # It reads CROSSFADE_* from the environment (packer/README.md has the list), and the packages with their SHA256SUMS from
 # CROSSFADE_DIRECTORY. It needs no network, runs as root or through sudo, and may be run again.
-# For bash 4.2 and later (Amazon Linux 2): an empty array is written ${a[@]+"${a[@]}"}.
 set -euo pipefail
 
 KNOWN='BARE CONF_DIR DIRECTORY FORMAT IMAGE LABELS NEW_CIDRS NEW_CNI NEW_CONF NODE OLD_CIDRS OLD_CNI OLD_CONF PHASE POLICY SEAL_ALLOW SHA256 TAINTS'
@@ -28,7 +27,7 @@ become_root() {
         settings+=("$name=${!name}")
     done
     command -v sudo >/dev/null || fail 'this needs root, and there is no sudo'
-    exec sudo -n env ${settings[@]+"${settings[@]}"} bash "$0"
+    exec sudo -n env "${settings[@]}" bash "$0"
 }
 
 # A setting with a typing error would be a default that nobody chose.
@@ -81,13 +80,7 @@ pattern() {
     esac
     case $1 in
     deb) printf 'crossfade_*_%s.deb' "$deb" ;;
-    rpm)
-        if [[ $(os ID) == amzn && $(os VERSION_ID) == 2 ]]; then
-            printf 'crossfade-*.amzn2.%s.rpm' "$rpm"
-        else
-            printf 'crossfade-*-[0-9].%s.rpm' "$rpm"
-        fi
-        ;;
+    rpm) printf 'crossfade-*-[0-9].%s.rpm' "$rpm" ;;
     tarball) printf 'crossfade-*-linux-%s.tar.gz' "$deb" ;;
     *) fail "CROSSFADE_FORMAT is $1: expected deb, rpm or tarball" ;;
     esac
@@ -190,7 +183,7 @@ arguments=()
 option() {
     local value values
     IFS=, read -r -a values <<<"$(setting "$2")"
-    for value in ${values[@]+"${values[@]}"}; do
+    for value in "${values[@]}"; do
         [[ -z $value ]] || arguments+=("$1" "$value")
     done
 }

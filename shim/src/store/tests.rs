@@ -61,27 +61,21 @@ fn a_place_that_others_can_write_is_refused_whatever_lies_in_it() {
 }
 
 #[test]
-fn a_shard_counts_where_a_record_lies_in_it() {
+fn a_shard_that_others_can_write_is_refused_and_what_is_no_file_is_damaged() {
     let (store, dir) = store("shard");
     let key = Key::new("c1", "eth0");
-    let (shard, earlier) = (store.shard("c1"), store.earlier_shard("c1"));
-    assert_ne!(shard, earlier);
-    for made in [&shard, &earlier] {
-        std::fs::create_dir(made).expect("shard");
-        chmod(made, 0o722);
-    }
+    let shard = store.shard("c1");
+    std::fs::create_dir(&shard).expect("shard");
+    chmod(&shard, 0o722);
     assert!(store.find(&key).is_err(), "the record could be made up");
     chmod(&shard, 0o700);
-    assert!(matches!(store.find(&key), Ok(Found::Nothing)), "nothing lies in the earlier one");
-    std::fs::write(store.earlier_path(&key), "x").expect("a record, of sorts");
-    chmod(&store.earlier_path(&key), 0o600);
-    assert!(store.find(&key).is_err(), "found where others can put it");
-    chmod(&earlier, 0o700);
-    assert!(matches!(store.find(&key), Ok(Found::Damaged(_))));
-    std::os::unix::fs::symlink(store.earlier_path(&key), store.path(&key)).expect("link");
+    assert!(matches!(store.find(&key), Ok(Found::Nothing)));
+    std::fs::write(dir.join("x"), "x").expect("a record, of sorts");
+    chmod(&dir.join("x"), 0o600);
+    std::os::unix::fs::symlink(dir.join("x"), store.path(&key)).expect("link");
     assert!(
         matches!(store.find(&key), Ok(Found::Damaged(why)) if why.contains("regular file")),
-        "not passed over"
+        "not followed"
     );
     std::fs::remove_dir_all(dir).expect("clean");
 }
@@ -125,14 +119,14 @@ fn a_torn_tail_stays_as_a_line_and_a_sound_record_as_it_is() {
 }
 
 #[test]
-fn a_record_is_not_written_elsewhere_because_its_place_is_taken() {
+fn a_record_whose_place_is_taken_is_not_written() {
     let (store, dir) = store("taken");
     let intent = crate::attachment::tests::intent();
     let key = Key::new(&intent.container_id, &intent.ifname);
     let open = store.begin(intent).expect("begun");
-    std::fs::create_dir(store.earlier_shard(&key.container_id)).expect("shard");
-    std::fs::rename(store.path(&key), store.earlier_path(&key)).expect("moved");
-    std::os::unix::fs::symlink("nowhere", store.path(&key)).expect("link");
+    let moved = dir.join("moved");
+    std::fs::rename(store.path(&key), &moved).expect("moved");
+    std::os::unix::fs::symlink(&moved, store.path(&key)).expect("link");
     assert!(store.open(open.attachment).file.is_none());
     std::fs::remove_dir_all(dir).expect("clean");
 }
@@ -164,22 +158,5 @@ fn a_temporary_file_is_abandoned_once_its_writer_is_gone() {
         std::fs::write(path, "").expect("written");
     }
     assert_eq!(store.abandoned_temps().expect("listed"), [temp("4194305")]);
-    std::fs::remove_dir_all(dir).expect("clean");
-}
-
-#[test]
-fn only_what_is_absent_is_looked_for_in_its_earlier_place() {
-    let (store, dir) = store("places");
-    let key = Key::new("c1", "eth0");
-    let tried = |kind: io::ErrorKind| {
-        let count = std::cell::Cell::new(0);
-        let end = store.in_its_place(&key, |_| -> io::Result<()> {
-            count.set(count.get() + 1);
-            Err(kind.into())
-        });
-        (count.get(), end.expect_err("always").kind())
-    };
-    assert_eq!(tried(io::ErrorKind::NotFound), (2, io::ErrorKind::NotFound));
-    assert_eq!(tried(io::ErrorKind::PermissionDenied), (1, io::ErrorKind::PermissionDenied));
     std::fs::remove_dir_all(dir).expect("clean");
 }

@@ -17,15 +17,15 @@ use crate::{case::Case, mounts::another_boot, trials};
 
 trials![
     every_record_is_deleted_as_it_owes_wherever_it_is_cut,
-    a_failed_del_of_an_old_record_is_retried,
-    an_old_record_is_seen_by_gc,
-    an_old_record_refuses_a_second_add,
+    a_failed_del_of_a_kept_record_is_retried,
+    a_kept_record_is_seen_by_gc,
+    a_kept_record_refuses_a_second_add,
     an_event_of_a_later_program_outlives_a_failed_del,
     what_is_written_today_has_the_shape_of_the_files,
 ];
 
 /// Where the newest shape lies.
-const TODAY: &str = "5-siphash-16-shards";
+const TODAY: &str = "format-1";
 
 /// A record as its file says it, read without any of the shim's code.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Record {
             }
         }
         found.sort_by(|one, other| (&one.format, &one.place).cmp(&(&other.format, &other.place)));
-        ensure!(found.len() >= 54, "expected every record there is, found {}", found.len());
+        ensure!(found.len() >= 13, "expected every record there is, found {}", found.len());
         Ok(found)
     }
 
@@ -192,55 +192,48 @@ fn every_record_is_deleted_as_it_owes_wherever_it_is_cut() -> Result<()> {
             case.stubs.log().clear()?;
         }
     }
-    ensure!(deleted > 400 && aside > 100, "{deleted} deleted, {aside} of them unreadable");
+    ensure!(deleted >= 120 && aside >= 30, "{deleted} deleted, {aside} of them unreadable");
     ensure!(set_aside(&case) > 0, "what could not be read is kept");
     Ok(())
 }
 
 /// A record stays where it was begun, whatever program goes on with it.
-fn a_failed_del_of_an_old_record_is_retried() -> Result<()> {
-    for format in ["0-crc32-256-shards-cidrs", "2-crc32-256-shards", "4-siphash-256-shards"] {
-        let record = Record::named(format, "both")?;
-        let case = Case::attach("old")?;
-        place(&case, &record, &record.bytes)?;
-        let busy = lab::stub::Reply::fail(11, "busy", "");
-        let old = crate::case::stub_old().on_calls("DEL", vec![busy, lab::stub::Reply::silent()]);
-        case.stubs.write("stub-old", &old)?;
-        let del = case.call("DEL").env("CNI_CONTAINERID", "both");
-        del.run()?.refused(11)?;
-        case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
-        ensure!(case.records()? == [case.path("state").join(&record.place)], "{:?}", case.records()?);
-        case.stubs.log().clear()?;
-        del.run()?.silent()?;
-        case.expect_calls(&["stub-old DEL eth0"])?;
-        case.expect_records(0)?;
-    }
-    Ok(())
+fn a_failed_del_of_a_kept_record_is_retried() -> Result<()> {
+    let record = Record::named(TODAY, "both")?;
+    let case = Case::attach("old")?;
+    place(&case, &record, &record.bytes)?;
+    let busy = lab::stub::Reply::fail(11, "busy", "");
+    let old = crate::case::stub_old().on_calls("DEL", vec![busy, lab::stub::Reply::silent()]);
+    case.stubs.write("stub-old", &old)?;
+    let del = case.call("DEL").env("CNI_CONTAINERID", "both");
+    del.run()?.refused(11)?;
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
+    ensure!(case.records()? == [case.path("state").join(&record.place)], "{:?}", case.records()?);
+    case.stubs.log().clear()?;
+    del.run()?.silent()?;
+    case.expect_calls(&["stub-old DEL eth0"])?;
+    case.expect_records(0)
 }
 
-/// The runtime lost the pod; GC has to find the record in its old place and close it there.
-fn an_old_record_is_seen_by_gc() -> Result<()> {
+/// The runtime lost the pod; GC has to find the record where its program had it.
+fn a_kept_record_is_seen_by_gc() -> Result<()> {
     let mut case = Case::attach("old")?;
     case.shim["cniVersion"] = json!("1.1.0");
-    for format in ["2-crc32-256-shards", TODAY] {
-        let record = Record::named(format, "both")?;
-        place(&case, &record, &record.bytes)?;
-        let listed = json!({"cni.dev/valid-attachments": [{"containerID": "both", "ifname": "eth0"}]});
-        case.call_with("GC", &listed).run()?.silent()?;
-        case.expect_calls(&[])?;
-        case.expect_records(1)?;
-        case.call_with("GC", &json!({"cni.dev/valid-attachments": []})).run()?.silent()?;
-        case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
-        case.expect_records(0)?;
-        case.stubs.log().clear()?;
-    }
-    Ok(())
+    let record = Record::named(TODAY, "both")?;
+    place(&case, &record, &record.bytes)?;
+    let listed = json!({"cni.dev/valid-attachments": [{"containerID": "both", "ifname": "eth0"}]});
+    case.call_with("GC", &listed).run()?.silent()?;
+    case.expect_calls(&[])?;
+    case.expect_records(1)?;
+    case.call_with("GC", &json!({"cni.dev/valid-attachments": []})).run()?.silent()?;
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
+    case.expect_records(0)
 }
 
 /// Two records of one attachment would be one too many.
-fn an_old_record_refuses_a_second_add() -> Result<()> {
+fn a_kept_record_refuses_a_second_add() -> Result<()> {
     let case = Case::attach("old")?;
-    let record = Record::named("2-crc32-256-shards", "both")?;
+    let record = Record::named(TODAY, "both")?;
     place(&case, &record, &record.bytes)?;
     case.call("ADD").env("CNI_CONTAINERID", "both").run()?.refused(102)?;
     case.expect_calls(&[])?;

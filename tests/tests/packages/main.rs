@@ -1,6 +1,5 @@
 //! What `make packages` makes: what is in it, and what it does to images and nodes.
 
-mod amazon;
 mod contents;
 mod image;
 mod manager;
@@ -17,7 +16,7 @@ fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
     let arguments = Arguments::from_args();
     let mut trials = contents::trials();
-    for more in [amazon::trials(), reproducible::trials(), image::trials(), node::trials()] {
+    for more in [reproducible::trials(), image::trials(), node::trials()] {
         trials.extend(more);
     }
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
