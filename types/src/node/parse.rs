@@ -205,6 +205,4 @@ fn report(fields: &Fields, usual: Reporting) -> Result<Reporting, String> {
 }
 
 #[cfg(test)]
-mod schema;
-#[cfg(test)]
 mod tests;

@@ -3,20 +3,7 @@
 use super::*;
 
 /// A file that uses every key.
-pub(super) const FULL: &str = r#"{
-    "version": 1,
-    "confDir": "private",
-    "labels": {"io.cilium.migration/cilium-default": "true"},
-    "taints": [{"key": "node.cilium.io/agent-not-ready", "effect": "NoSchedule"}, {"key": "a", "value": "b", "effect": "NoExecute"}],
-    "cniVersion": "1.1.0",
-    "runtime": {"name": "cri-o", "endpoint": "unix:///run/crio/crio.sock", "unit": "crio.service", "config": "/etc/crio/crio.conf", "binDirs": ["/opt/cni/bin"]},
-    "kubelet": {"unit": "kubelet.service", "register": false, "kubeconfig": "/etc/kubernetes/kubelet.conf", "nodeName": "n1"},
-    "gate": {"trySeconds": 30, "giveUpSeconds": 600},
-    "desired": "node-annotation",
-    "allowed": ["old", "both-old"],
-    "report": {"node": false, "textfile": "/var/lib/node_exporter/crossfade.prom"},
-    "proof": "probe"
-}"#;
+const FULL: &str = include_str!("../../../tests/schema/full-node.json");
 
 #[test]
 fn every_key_is_read() {
