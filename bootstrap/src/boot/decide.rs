@@ -97,9 +97,8 @@ fn with_plugin(facts: &Facts) -> Result<Decision, Failure> {
         return Err(way.failure());
     }
     changes.extend(recorded(facts));
-    let marker = facts.root.entry(WITHOUT);
-    if marker.symlink_metadata().is_ok() {
-        changes.push(Change::remove(marker, false, "there is something to watch"));
+    if facts.marked_without {
+        changes.push(Change::remove(facts.root.entry(WITHOUT), false, "there is something to watch"));
     }
     Ok(Decision { changes, notes })
 }

@@ -22,7 +22,7 @@ use crate::facts::{self, BinDir, NetworkFacts};
 use crate::foreign::{self, Foreign};
 use crate::generator;
 use crate::node;
-use crate::places::{PRIVATE_CONF_DIR, PROBED, Root};
+use crate::places::{PRIVATE_CONF_DIR, PROBED, Root, WITHOUT};
 use crate::policy::completion::Completion;
 use crate::policy::secondary;
 use crate::rooted;
@@ -65,6 +65,8 @@ pub struct Facts {
     pub policy: Result<Policy, String>,
     /// The probes that its profiles know and it does not.
     pub completion: Option<Completion>,
+    /// An earlier boot left the marker of a node without our plugin.
+    pub marked_without: bool,
     /// Networks, each with its profile, whose pods would come to wait for a file that is not there, under running pods.
     pub held_back: Vec<String>,
     /// The confs of the policy's networks.
@@ -164,6 +166,7 @@ impl Facts {
             plugin: facts::plugin(&root.at(PACKAGED_PLUGIN)),
             distrusted,
             without,
+            marked_without: root.entry(WITHOUT).symlink_metadata().is_ok(),
             held_back,
             completion,
             bin_dirs: places,
