@@ -11,7 +11,7 @@ use shim::conflist::Conflist;
 use shim::inventory::{Deleter, Entry, Inventory};
 use shim::layout::Layout;
 use shim::owner::Sides;
-use shim::store::{Key, Store};
+use shim::store::{DamagedFile, Key, Store};
 use types::pod::Pod;
 use types::policy::{Policy, Side};
 
@@ -131,8 +131,21 @@ impl Life {
 /// # Errors
 /// When state cannot be read.
 pub fn list(layout: &Layout, policy: Option<&Policy>) -> Result<Attachments, Failure> {
+    let (records, damaged) = Store::new(layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
+    of(layout, records, damaged, policy)
+}
+
+/// [`list`] of records that have been read already.
+///
+/// # Errors
+/// When the inventory cannot be read.
+pub fn of(
+    layout: &Layout,
+    mut records: Vec<Attachment>,
+    damaged: Vec<DamagedFile>,
+    policy: Option<&Policy>,
+) -> Result<Attachments, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
-    let (mut records, damaged) = Store::new(layout).all().map_err(failed)?;
     records.sort_by(|a, b| key(a).cmp(&key(b)));
     let inventory = Inventory::load(layout).map_err(failed)?;
     let now = Moment::now().map_err(failed)?;

@@ -25,6 +25,7 @@ pub mod gate;
 pub mod generator;
 pub mod guest;
 pub mod host;
+pub mod hostroutes;
 pub mod install;
 pub mod installing;
 pub mod inventory;

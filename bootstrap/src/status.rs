@@ -9,10 +9,8 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use shim::hostroute;
 use shim::layout::CONF_FILE;
 use shim::policy_file;
-use shim::route::Budget;
 use shim::store::Store;
 use types::node::Mode;
 
@@ -20,6 +18,7 @@ use crate::attachments::{self, Attachments, Life};
 use crate::boot::identity::Booted;
 use crate::cli::{self, Global};
 use crate::exit::{Exit, Failure};
+use crate::hostroutes;
 use crate::mode;
 use crate::places::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
 use crate::policy::secondary;
@@ -210,7 +209,9 @@ fn status(root: &Root, settings: &Settings, mode: Mode, asked: &Asked) -> Result
             None
         }
     };
-    let found = attachments::list(&settings.layout, policy.as_ref())?;
+    let (records, damaged) = Store::new(&settings.layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
+    let routes = hostroutes::to_change(&records, &damaged)?;
+    let found = attachments::of(&settings.layout, records, damaged, policy.as_ref())?;
     let networks = count(&found);
     let used = match &settings.installed {
         Ok(Some(conf)) => Some(asked.uses(&conf.name)),
@@ -239,7 +240,8 @@ fn status(root: &Root, settings: &Settings, mode: Mode, asked: &Asked) -> Result
     problems.extend(
         found.damaged.iter().map(|damaged| format!("record {}: {}", damaged.path.display(), damaged.reason)),
     );
-    problems.extend(host_routes(settings)?);
+    problems
+        .extend(routes.map(|what| format!("host routes are not what they should be; sweep would {what}")));
     Ok(Status {
         warnings: policy.as_ref().map_or_else(Vec::new, secondary::warnings),
         conf_dir: mode.as_str(),
@@ -252,19 +254,6 @@ fn status(root: &Root, settings: &Settings, mode: Mode, asked: &Asked) -> Result
         watch: None,
         timed_out: false,
     })
-}
-
-/// What the node's routes to its pods' addresses lack or have too much.
-///
-/// # Errors
-/// When the records cannot be read.
-fn host_routes(settings: &Settings) -> Result<Option<String>, Failure> {
-    let failed = |what: &str, e: io::Error| Failure::new(Exit::Failed, format!("{what}: {e}"));
-    let (records, damaged) = Store::new(&settings.layout).all().map_err(|e| failed("list the records", e))?;
-    let changes = hostroute::unconverged(&records, &damaged, Budget::brief())
-        .map_err(|e| failed("look at the host routes", e))?;
-    let told = || format!("host routes are not what they should be; sweep would {}", changes.join("; "));
-    Ok((!changes.is_empty()).then(told))
 }
 
 /// What is attached, by network.

@@ -30,7 +30,7 @@ use shim::route::Budget;
 use shim::serve::pass::Pass;
 use shim::serve::pass::netns_of;
 use shim::signal::Signals;
-use shim::store::{DamagedFile, Key, Store};
+use shim::store::{Key, Store};
 use shim::sweep::{Seen, Verdict, decide as verdict};
 use shim::turns::{self, Shares};
 use types::policy::Policy;
@@ -42,6 +42,7 @@ use crate::change::{self, Act, Change};
 use crate::cli::{Global, Sweep};
 use crate::exit::{Exit, Failure};
 use crate::facts::{bin_dirs, joined};
+use crate::hostroutes;
 use crate::outcome::{Changed, Done, Outcome};
 use crate::places::Root;
 use crate::runtime::{Listing, config::RuntimeConfig, cri::Runtime, endpoint::Whom};
@@ -100,7 +101,8 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     }
     let mut changes = decide(&judged, policy.gc.grace_secs);
     let live = judged.len() - changes.len();
-    changes.extend(host_routes(&records, &damaged)?);
+    let routes = hostroutes::to_change(&records, &damaged)?;
+    changes.extend(routes.map(|what| Change::new(Act::HostRoutes, "host routes", what)));
     changes.extend(litter(&store, &settings)?);
     let mut notes: Vec<String> = damaged
         .iter()
@@ -234,14 +236,6 @@ pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
         changes.push(Change::new(act, format!("{} {}", one.key.container_id, one.key.ifname), reason));
     }
     changes
-}
-
-/// What the node's routes to second addresses lack, or have too much, by the records of living attachments.
-fn host_routes(records: &[Attachment], damaged: &[DamagedFile]) -> Result<Option<Change>, Failure> {
-    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("look at the host routes: {e}"));
-    let changes = hostroute::unconverged(records, damaged, Budget::brief()).map_err(failed)?;
-    let reason = changes.join("; ");
-    Ok((!changes.is_empty()).then(|| Change::new(Act::HostRoutes, "host routes", reason)))
 }
 
 /// What killed calls of ours left: temporary files, and locks that nobody holds.
