@@ -17,8 +17,8 @@ use std::fmt::{Debug, Write as _};
 use std::io::BufRead as _;
 use std::time::Duration;
 
-use bootstrap::api::Publisher;
-use bootstrap::report::{Credential, Happened, NodeReport, Publish as _, Reason};
+use bootstrap::publish::Publisher;
+use bootstrap::publish::report::{Credential, Happened, NodeReport, Publish as _, Reason};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};

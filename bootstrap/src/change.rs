@@ -4,6 +4,7 @@
 //! same thing, so the two cannot differ.
 
 mod inside;
+pub mod outcome;
 
 use std::fmt;
 use std::fs::File;
@@ -22,7 +23,7 @@ use shim::ledger::{self, Line};
 use shim::store::{Found, Key, Store};
 use shim::trust;
 
-use crate::mounts::Mounts;
+use crate::node::mounts::Mounts;
 
 /// Largest file that is compared, or moved to another filesystem, in bytes: a plugin.
 const MAX_BYTES: usize = 64 << 20;

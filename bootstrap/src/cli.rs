@@ -1,7 +1,9 @@
 //! The command line.
 
+pub mod exit;
 mod image;
 mod install;
+pub mod print;
 mod words;
 
 use std::path::PathBuf;

@@ -2,14 +2,17 @@
 
 use std::process::ExitCode;
 
+use bootstrap::cli::exit::{Exit, Failure};
+use bootstrap::cli::print;
 use bootstrap::cli::{Cli, Command, Policy};
-use bootstrap::exit::{Exit, Failure};
-use bootstrap::runtime::unread;
-use bootstrap::settings::Settings;
-use bootstrap::{
-    attachments, bake, boot, explain, gate, generator, host, installing, place, policy, print, render,
-    retract, seal, selftest, status, sweep, uninstall, watch,
+use bootstrap::commands::{
+    attachments, boot, explain, gate, generator, install, place, policy, render, retract, status, sweep,
 };
+use bootstrap::image::{bake, seal, selftest};
+use bootstrap::node::directories::Directories;
+use bootstrap::node::host;
+use bootstrap::runtime::unread;
+use bootstrap::watch;
 use clap::Parser;
 use shim::policy_file;
 use types::pod::Pod;
@@ -32,8 +35,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     }
     let (global, output) = (&cli.global, cli.global.output);
     Ok(match &cli.command {
-        Command::Install(wanted) => print::report(output, &installing::install(global, wanted)?),
-        Command::Uninstall(wanted) => print::report(output, &uninstall::uninstall(global, wanted)?),
+        Command::Install(wanted) => print::report(output, &install::install(global, wanted)?),
+        Command::Uninstall(wanted) => print::report(output, &install::uninstall::uninstall(global, wanted)?),
         Command::Sweep(wanted) => match wanted.every {
             Some(every_secs) => sweep::every::run(global, wanted, every_secs)?,
             None => print::report(output, &sweep::result::pass(global, wanted)?),
@@ -53,13 +56,13 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Place(wanted) => print::report(output, &place::place(global, wanted)?),
         Command::Prove(wanted) => watch::prove::prove(global, wanted)?,
         Command::Attachments => {
-            let layout = Settings::certain(global)?.layout;
+            let layout = Directories::certain(global)?.layout;
             let policy = policy_file::load(&layout.policy_file()).ok();
             print::report(output, &attachments::list(&layout, policy.as_ref())?)
         }
         Command::Policy(verb) => {
             policy::needed(global, verb)?;
-            let layout = Settings::certain(global)?.layout;
+            let layout = Directories::certain(global)?.layout;
             match verb {
                 Policy::Show => print::report(output, &policy::show(&layout)?),
                 Policy::Check { file } => print::report(output, &policy::check(&layout, file.as_deref())?),

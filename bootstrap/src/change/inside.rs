@@ -1,7 +1,7 @@
 //! Holding a change to the tree that it is for.
 
 use super::{Act, Write};
-use crate::places::Root;
+use crate::node::paths::Root;
 
 impl Act {
     /// The same with every path of a file or a directory below `root` resolved once more, whatever it was put together from: so

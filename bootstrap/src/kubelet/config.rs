@@ -8,8 +8,8 @@ use shim::file::read_regular;
 use types::taint::{Taint, checked};
 
 use super::flags::given;
-use crate::places::Root;
-use crate::unit::Word;
+use crate::node::paths::Root;
+use crate::systemd::unit::Word;
 
 /// Largest configuration file, in bytes.
 const MAX_BYTES: usize = 1 << 20;

@@ -1,6 +1,6 @@
 //! kubelet's command line.
 
-use crate::unit::Word;
+use crate::systemd::unit::Word;
 
 /// One occurrence of a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

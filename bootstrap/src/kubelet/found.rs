@@ -7,8 +7,8 @@ use types::taint::{self, Taint};
 
 use super::config::{self, Said};
 use super::flags::{Given, given, is_off};
-use crate::places::Root;
-use crate::unit::{Unit, Word};
+use crate::node::paths::Root;
+use crate::systemd::unit::{Unit, Word};
 
 /// The variable with our words, which is no source: they are made anew from the others.
 pub const OURS: &str = "CROSSFADE_KUBELET_ARGS";

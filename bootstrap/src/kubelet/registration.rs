@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use types::taint::Taint;
 
 use super::found::{Found, Label, OURS};
-use crate::places::KUBELET_CONFIG_DIR;
+use crate::node::paths::KUBELET_CONFIG_DIR;
 
 /// What is ours to say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

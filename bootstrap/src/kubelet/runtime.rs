@@ -5,8 +5,8 @@ use std::path::Path;
 use super::config;
 use super::flags::given;
 use super::found::OURS;
-use crate::places::Root;
-use crate::unit::Unit;
+use crate::node::paths::Root;
+use crate::systemd::unit::Unit;
 
 /// An endpoint and who names it, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,9 +14,9 @@ use shim::file::read_regular;
 use types::node::{Node, RuntimeKind};
 
 use super::CniSetup;
-use crate::node;
-use crate::places::Root;
-use crate::unit::Unit;
+use crate::node::paths::Root;
+use crate::node::settings;
+use crate::systemd::unit::Unit;
 
 pub use render::{ARGUMENTS, DROP_IN, Rehearsed, is_told, leave, rehearse, render_runtime};
 
@@ -65,7 +65,7 @@ impl RuntimeConfig {
     /// one, or cannot be read.
     #[must_use]
     pub fn of_crio(root: &Root) -> Option<Self> {
-        let found = Found::look(root, &node::load(root).unwrap_or_default()).ok()??;
+        let found = Found::look(root, &settings::load(root).unwrap_or_default()).ok()??;
         (found.kind == RuntimeKind::Crio).then(|| crio::gather(root, found).ok()).flatten()
     }
 

@@ -18,9 +18,9 @@ use types::node::Node;
 use super::config::RuntimeConfig;
 use crate::cli;
 use crate::kubelet::runtime::{self as kubelet, Named};
-use crate::node;
-use crate::places::Root;
-use crate::unit::Unit;
+use crate::node::paths::Root;
+use crate::node::settings;
+use crate::systemd::unit::Unit;
 
 /// Whom a command asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Whom {
     /// The runtime of a node, as everybody who is not told finds it.
     #[must_use]
     pub fn found(root: &Root) -> Self {
-        let node = node::load(root).unwrap_or_default();
+        let node = settings::load(root).unwrap_or_default();
         let config = RuntimeConfig::gather(root, &node).ok().flatten();
         Self::on(root, &node, config.as_ref())
     }

@@ -2,6 +2,7 @@
 
 pub mod adding;
 pub mod asked;
+pub mod cache;
 pub mod config;
 pub mod cri;
 pub mod endpoint;
@@ -18,7 +19,7 @@ use shim::layout::PLUGIN;
 use shim::store::Key;
 use shim::sweep::Seen;
 
-use crate::confdir::Content;
+use crate::node::confdir::Content;
 
 /// Largest list that we read from a file, in bytes.
 const MAX_LIST_BYTES: usize = 256 << 20;

@@ -11,7 +11,7 @@
 use types::node::RuntimeKind;
 
 use super::config::RuntimeConfig;
-use crate::confdir::{ConfDir, ConfFile};
+use crate::node::confdir::{ConfDir, ConfFile};
 
 /// How a runtime chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,7 @@ fn remedy(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::confdir::Content;
+    use crate::node::confdir::Content;
 
     fn dir(files: &[(&str, Option<&str>)]) -> ConfDir {
         let conf = |(file, name): &(&str, Option<&str>)| ConfFile {

@@ -14,8 +14,8 @@ use super::config::RuntimeConfig;
 use super::cri::Runtime;
 use super::endpoint::Whom;
 use crate::cli::Global;
-use crate::places::Root;
-use crate::settings::Settings;
+use crate::node::directories::Directories;
+use crate::node::paths::Root;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -83,7 +83,7 @@ pub fn wait(endpoint: &str, conf: &Path, within: Duration) -> Result<(), String>
 pub fn doubt(global: &Global) -> Option<String> {
     let root = Root::new(&global.root);
     RuntimeConfig::of_crio(&root).filter(|_| root.is_node())?;
-    let settings = Settings::gather(global);
+    let settings = Directories::gather(global);
     settings.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)?;
     let whom = Whom::found(&root);
     let endpoint = whom.endpoint()?;

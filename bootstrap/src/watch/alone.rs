@@ -17,8 +17,8 @@ use nix::fcntl::{Flock, FlockArg};
 use shim::{file, trust};
 
 use super::document::{self, Seen};
-use crate::exit::{Exit, Failure};
-use crate::places::{Root, STATUS, WATCH_LOCK, WATCH_LOCK_BEFORE};
+use crate::cli::exit::{Exit, Failure};
+use crate::node::paths::{Root, STATUS, WATCH_LOCK, WATCH_LOCK_BEFORE};
 
 /// The right to be the node's `watch`; it ends with the process.
 #[derive(Debug)]

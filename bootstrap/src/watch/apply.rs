@@ -7,11 +7,11 @@ use std::process::Stdio;
 use shim::layout::Layout;
 use shim::{file, ready, trust};
 
+use crate::change::outcome::{Done, Outcome};
 use crate::change::{self, Act, Change, Write};
 use crate::cli::Global;
-use crate::guest;
-use crate::outcome::{Done, Outcome};
-use crate::program;
+use crate::node::guest;
+use crate::node::program;
 
 /// Mode of directories in which others read: our conf's, and the markers of probes.
 pub const OPEN_DIR: u32 = 0o755;

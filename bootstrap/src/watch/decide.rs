@@ -11,9 +11,9 @@ use super::own::{self, Decided, State};
 use super::pod;
 use super::sweeps;
 use crate::change::{Act, Change};
-use crate::install::needed;
-use crate::profile;
-use crate::report::{Happened, NodeReport, Reason};
+use crate::commands::install::decide::needed;
+use crate::node::profile;
+use crate::publish::report::{Happened, NodeReport, Reason};
 
 /// Between two tries to put our plugin back by a unit.
 const PLACE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);

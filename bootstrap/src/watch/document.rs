@@ -9,7 +9,7 @@ use shim::boot;
 use shim::file::read_bounded;
 use shim::process::Process;
 
-use crate::print::escaped_document;
+use crate::cli::print::escaped_document;
 
 /// Version of the file.
 pub const VERSION: u32 = 1;
@@ -28,7 +28,7 @@ pub struct Document {
     pub watch: Process,
     /// Whether pods get the network that the policy names.
     pub ready: bool,
-    /// Why, in one word: one of [`crate::report::Reason`].
+    /// Why, in one word: one of [`crate::publish::report::Reason`].
     pub reason: String,
     /// Why, in one sentence.
     pub message: String,

@@ -19,22 +19,22 @@ use types::policy::{MAX_BYTES, Policy, Probe, Side};
 use super::plugin::Plugins;
 use super::probe::{self, Asked};
 use super::proof::{self, Kept};
-use crate::boot::gather::usual_dir;
 use crate::cli::Global;
-use crate::confdir::ConfDir;
-use crate::digest;
-use crate::facts;
-use crate::foreign::{self, Foreign};
-use crate::node;
-use crate::places::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
-use crate::rooted;
+use crate::commands::boot::gather::usual_dir;
+use crate::commands::install::facts;
+use crate::commands::sweep::{self, result::Swept};
+use crate::node::confdir::ConfDir;
+use crate::node::digest;
+use crate::node::directories::{Directories, Installed};
+use crate::node::foreign::{self, Foreign};
+use crate::node::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
+use crate::node::rooted;
+use crate::node::settings;
+use crate::node::switch::{self, Off};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 use crate::runtime::{self, CniSetup, unread};
-use crate::settings::{Installed, Settings};
-use crate::sweep::{self, result::Swept};
-use crate::switch::{self, Off};
 
 /// What was found.
 #[derive(Debug, Clone)]
@@ -222,7 +222,7 @@ impl Facts {
     pub fn gather(global: &Global, known: Known<'_>, now: Duration) -> Self {
         let Known { node, usual, asked, before, in_pod } = known;
         let root = Root::new(&global.root);
-        let (mut node, bad_node) = match node::load(&root) {
+        let (mut node, bad_node) = match settings::load(&root) {
             Ok(node) => (node, None),
             Err(why) => (node.clone(), Some(why)),
         };
@@ -232,7 +232,7 @@ impl Facts {
         let told_dir =
             told.map(|setup| setup.conf_dir.as_path()).filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR));
         let usual_dir = usual.conf_dir.as_deref().or(told_dir);
-        let settings = Settings::on(global, &node, usual_dir, before);
+        let settings = Directories::on(global, &node, usual_dir, before);
         let layout = settings.layout;
         let boot_id = boot::boot_id().unwrap_or_default().to_owned();
         let bin_dirs = bin_dirs(&root, &node, usual, told);

@@ -12,7 +12,7 @@ use super::guard::Guard;
 use super::proof::Proofs;
 use super::reload::Reload;
 use super::sweeps::Sweeps;
-use crate::settings::Installed;
+use crate::node::directories::Installed;
 
 /// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
 #[derive(Debug, Clone, Default)]

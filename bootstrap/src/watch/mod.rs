@@ -33,16 +33,16 @@ use std::time::Duration;
 use serde::Serialize;
 use shim::process::Process;
 
-use crate::api::{Publisher, reporter};
+use crate::change::outcome::{Changed, finish};
 use crate::change::{Change, Write};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::{self, Page, Report};
 use crate::cli::{Global, Watch};
-use crate::exit::{Exit, Failure};
-use crate::mode;
-use crate::node;
-use crate::outcome::{Changed, finish};
-use crate::places::{Root, STATUS, WITHOUT};
-use crate::print::{self, Page, Report};
-use crate::report::Publish;
+use crate::node::mode;
+use crate::node::paths::{Root, STATUS, WITHOUT};
+use crate::node::settings;
+use crate::publish::report::Publish;
+use crate::publish::{Publisher, reporter};
 use crate::runtime::asked::Asked;
 use facts::{Known, Usual};
 
@@ -63,7 +63,7 @@ impl Scope {
     #[must_use]
     pub fn publisher(&self, wake: &Sender<events::Wake>) -> Option<Box<dyn Publish>> {
         // A broken node.json is among what is to be told.
-        let node = node::load(&self.root).unwrap_or_default();
+        let node = settings::load(&self.root).unwrap_or_default();
         let credential = reporter(&self.root, &node)?;
         let wake = wake.clone();
         let publisher = Publisher::start(credential, move |phase| {
@@ -87,7 +87,7 @@ impl Scope {
 pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: wanted.pod };
     if wanted.once && global.dry_run {
-        return match node::without_plugin(&scope.root) {
+        return match settings::without_plugin(&scope.root) {
             Some(why) => without(&scope, &why),
             None => once(&scope),
         };
@@ -100,7 +100,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     }
     let _held = if wanted.pod { pod::turn(&scope.root)? } else { alone::hold(&scope.root)? };
     shim::journal::init();
-    if let Some(why) = node::without_plugin(&scope.root) {
+    if let Some(why) = settings::without_plugin(&scope.root) {
         return without(&scope, &why);
     }
     if wanted.once { once(&scope) } else { run::run(&scope) }
@@ -136,7 +136,9 @@ impl Report for Round {
 
     fn exit(&self) -> Exit {
         match self.changed.exit() {
-            Exit::Done if !self.ready && self.reason != crate::report::Reason::SwitchedOff.as_str() => {
+            Exit::Done
+                if !self.ready && self.reason != crate::publish::report::Reason::SwitchedOff.as_str() =>
+            {
                 Exit::No
             }
             exit => exit,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use types::policy::Side;
 
 use crate::change::{Act, Change, Write};
-use crate::profile::{self, Profile, Proof};
+use crate::node::profile::{self, Profile, Proof};
 
 use super::facts::{Facts, NetworkFacts};
 use super::memory::Standing;

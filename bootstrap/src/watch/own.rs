@@ -19,15 +19,15 @@ use super::guard::{CALM, FEW, SHORT};
 use super::memory::Memory;
 use super::runtime;
 use crate::change::{Act, Change, Write};
-use crate::conf::{OWN_CAPABILITIES, conf};
-use crate::confdir::{ConfDir, Content};
-use crate::foreign;
-use crate::install::{CONF_MODE, DEFAULT_NAME};
-use crate::profile;
-use crate::report::{Happened, Reason};
+use crate::commands::install::decide::{CONF_MODE, DEFAULT_NAME};
+use crate::node::conf::{OWN_CAPABILITIES, conf};
+use crate::node::confdir::{ConfDir, Content};
+use crate::node::directories::Installed;
+use crate::node::foreign;
+use crate::node::profile;
+use crate::publish::report::{Happened, Reason};
 use crate::runtime::asked::Uses;
 use crate::runtime::picks::Told;
-use crate::settings::Installed;
 
 /// How long a directory may be gone before we make it: whoever removed it may be about to make it himself.
 const MADE_AGAIN_WITHIN: Duration = Duration::from_secs(2);

@@ -12,9 +12,9 @@
 use std::time::Duration;
 
 use super::alone::{Alone, hold};
-use crate::exit::{Exit, Failure};
-use crate::places::{Root, WATCH_UNIT};
-use crate::print;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print;
+use crate::node::paths::{Root, WATCH_UNIT};
 
 /// Between two looks whether it is our turn.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

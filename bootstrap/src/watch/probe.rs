@@ -20,7 +20,7 @@ use tonic_health::pb::health_client::HealthClient;
 use types::policy::split_target;
 use types::policy::{Network, Probe};
 
-use crate::profile::{self, Profile};
+use crate::node::profile::{self, Profile};
 
 /// How long one HTTPS or gRPC probe may take: a handshake on a busy node is slower than a connect.
 const WITHIN: Duration = Duration::from_secs(2);

@@ -14,7 +14,7 @@ use shim::layout::Layout;
 use shim::trust;
 use types::policy::Side;
 
-use crate::places::PROOF;
+use crate::node::paths::PROOF;
 
 /// How long one proof may take: the ADD, CHECK and DEL of a policy with the usual deadlines.
 pub const WITHIN_SECS: u64 = 180;

@@ -24,13 +24,13 @@ use types::policy::{Network, Side};
 
 use super::proof::{Kept, answers, directory, result, said};
 use crate::change::{self, Write};
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Prove};
-use crate::conf::conf;
-use crate::exit::{Exit, Failure};
-use crate::facts::joined;
-use crate::install::DEFAULT_NAME;
-use crate::profile::{self, Proof};
-use crate::settings::Settings;
+use crate::commands::install::decide::DEFAULT_NAME;
+use crate::commands::install::facts::joined;
+use crate::node::conf::conf;
+use crate::node::directories::Directories;
+use crate::node::profile::{self, Proof};
 
 /// Where network namespaces are pinned; agents in containers see them there.
 const NETNS_DIR: &str = "/run/netns";
@@ -43,7 +43,7 @@ const MAX_WHY_BYTES: usize = 2048;
 /// # Errors
 /// When there is no verdict: bad settings, another proof that runs, no namespace to be had.
 pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
-    let settings = Settings::gather(global);
+    let settings = Directories::gather(global);
     let policy = policy_file::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
     let side = wanted.network;
     let network =

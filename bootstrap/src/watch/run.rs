@@ -19,13 +19,13 @@ use super::memory::Memory;
 use super::pace::{AT_MOST, Pace};
 use super::{Scope, apply, plugin, pod, proof, textfile};
 use crate::change::Act;
-use crate::exit::{Exit, Failure};
-use crate::mode;
-use crate::node;
-use crate::outcome::Outcome;
-use crate::places::STATUS;
-use crate::policy;
-use crate::report::{Happened, NodeReport, Publish, Reason};
+use crate::change::outcome::Outcome;
+use crate::cli::exit::{Exit, Failure};
+use crate::commands::policy;
+use crate::node::mode;
+use crate::node::paths::STATUS;
+use crate::node::settings;
+use crate::publish::report::{Happened, NodeReport, Publish, Reason};
 use crate::runtime::asked::Asked;
 use crate::runtime::endpoint::Whom;
 
@@ -288,7 +288,7 @@ impl<'a> Watch<'a> {
     fn ask(&mut self) -> bool {
         let known =
             self.facts.as_ref().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.clone());
-        let node = node::load(&self.scope.root).unwrap_or(known);
+        let node = settings::load(&self.scope.root).unwrap_or(known);
         let is_known = |found: &Found| {
             found.wanted.as_ref() == Some(&node.runtime) && !matches!(found.usual.whom, Whom::Unknown(_))
         };

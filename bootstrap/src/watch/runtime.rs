@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::facts::Facts;
 use super::memory::Memory;
-use crate::report::Reason;
+use crate::publish::report::Reason;
 use crate::runtime::asked::{Asked, Uses};
 
 /// How long a runtime that was there may be gone: it is being restarted.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::proof::WITHIN_SECS;
-use crate::sweep::result::Swept;
+use crate::commands::sweep::result::Swept;
 
 /// The unit that a pass is.
 pub const UNIT: &str = "crossfade-sweep";

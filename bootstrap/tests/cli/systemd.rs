@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bootstrap::places::Root;
-use bootstrap::unit::Unit;
+use bootstrap::node::paths::Root;
+use bootstrap::systemd::unit::Unit;
 
 /// Units in one run of systemd-analyze.
 const UNITS: usize = 150;

@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, value};
 
 use super::{CniSetup, Found, MAX_BYTES, RuntimeConfig, read, tree};
-use crate::asked::ask;
-use crate::places::Root;
-use crate::unit::glob;
+use crate::node::command::ask;
+use crate::node::paths::Root;
+use crate::systemd::unit::glob;
 
 /// Where containerd looks for its configuration unless told otherwise.
 const USUAL: &str = "/etc/containerd/config.toml";

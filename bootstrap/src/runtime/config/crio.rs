@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{CniSetup, Found, RuntimeConfig, read, tree};
-use crate::places::Root;
+use crate::node::paths::Root;
 
 const USUAL: &str = "/etc/crio/crio.conf";
 const USUAL_DIR: &str = "/etc/crio/crio.conf.d";

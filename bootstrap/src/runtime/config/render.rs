@@ -20,16 +20,16 @@ use types::node::{Mode, Node, RuntimeKind};
 
 use super::containerd::{self, CniKey};
 use super::{RuntimeConfig, read, tree};
+use crate::change::outcome::{Changed, carry_out, finish};
 use crate::change::{self, Act, Change, Write};
 use crate::cli::Global;
-use crate::exit::{Exit, Failure};
-use crate::facts;
-use crate::mode;
-use crate::node;
-use crate::outcome::{Changed, carry_out, finish};
-use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ENV, Root};
-use crate::switch;
-use crate::unit::matches;
+use crate::cli::exit::{Exit, Failure};
+use crate::commands::install::facts;
+use crate::node::mode;
+use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ENV, Root};
+use crate::node::settings;
+use crate::node::switch;
+use crate::systemd::unit::matches;
 
 pub use self::rehearse::{Rehearsed, rehearse};
 
@@ -63,7 +63,7 @@ pub fn render_runtime(global: &Global) -> Result<Changed, Failure> {
     if let Some(off) = switch::off(&root) {
         return Ok(let_go(global, remove(&root, "switched off"), vec![off.to_string()]));
     }
-    let (mode, loaded) = match node::load(&root) {
+    let (mode, loaded) = match settings::load(&root) {
         Ok(node) => (node.conf_dir, Ok(node)),
         Err(why) => {
             let (mode, told) = mode::of_unusable(&root);
@@ -309,7 +309,7 @@ fn remove(root: &Root, why: &str) -> Vec<Change> {
 
 /// Drop-ins of ours in directories that a containerd of this node imports from, rooted; whatever node.json says by now.
 fn leftovers(root: &Root) -> Vec<PathBuf> {
-    let config = RuntimeConfig::gather(root, &node::load(root).unwrap_or_default()).ok().flatten();
+    let config = RuntimeConfig::gather(root, &settings::load(root).unwrap_or_default()).ok().flatten();
     let Some(config) = config.filter(|config| config.kind == RuntimeKind::Containerd) else {
         return Vec::new();
     };

@@ -8,11 +8,11 @@ use types::node::{Mode, Node, RuntimeKind};
 use types::policy::Policy;
 
 use super::*;
-use crate::confdir::{ConfDir, ConfFile};
+use crate::node::confdir::{ConfDir, ConfFile};
+use crate::node::directories::Installed;
+use crate::node::switch::Off;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
-use crate::settings::Installed;
-use crate::switch::Off;
 use crate::watch::facts::{Absent, Held, Loaded};
 use crate::watch::guard::CALM;
 use crate::watch::probe::Asked;
@@ -216,7 +216,7 @@ fn private_our_conf_appears_when_the_attached_networks_are_ready_and_stays() {
 fn private_a_foreign_conf_goes_in_every_round_and_the_node_is_not_ready_while_it_is_there() {
     let scratch = tempfile::tempdir().expect("scratch");
     std::fs::write(scratch.path().join("10-containerd-net.conflist"), "{").expect("file");
-    let foreign = crate::foreign::look(scratch.path()).expect("listed");
+    let foreign = crate::node::foreign::look(scratch.path()).expect("listed");
     let mut world = World::new(Mode::Private);
     world.red(Side::Old, true);
     world.facts.foreign.clone_from(&foreign);

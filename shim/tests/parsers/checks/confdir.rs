@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 // By its path: depending on the package would have it compile what it speaks to container runtimes with.
-#[path = "../../../../bootstrap/src/confdir.rs"]
+#[path = "../../../../bootstrap/src/node/confdir.rs"]
 pub mod reader;
 
 use reader::ConfDir;

@@ -11,7 +11,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use types::node::RuntimeKind;
 
 use super::{Asked, Told, containerd, decide, embedded, held, tree};
-use crate::places::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
+use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
 use crate::runtime::config::RuntimeConfig;
 
 /// What a rehearsal came to.

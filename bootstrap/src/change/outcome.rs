@@ -1,0 +1,131 @@
+//! What became of changes: carried out, or only planned.
+
+use serde::Serialize;
+
+use crate::change::{self, Change};
+use crate::cli::Global;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::{Page, Report};
+use crate::node::paths::Root;
+
+/// The report of every command that changes something.
+///
+/// *Shape*: `{"dryRun":false,"changes":[{"action":"write","target":"..","reason":"..","outcome":"done"}],"notes":[".."]}`;
+/// `outcome` is absent in a dry run.
+#[derive(Debug, Serialize)]
+pub struct Changed {
+    /// Nothing was changed.
+    #[serde(rename = "dryRun")]
+    pub dry_run: bool,
+    /// The changes, in their order.
+    pub changes: Vec<Done>,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+    /// All is done, and it is not certain yet that it has the effect that it is meant to have; a note says why.
+    #[serde(skip)]
+    pub unconfirmed: bool,
+}
+
+/// One change and what became of it.
+#[derive(Debug, Serialize)]
+pub struct Done {
+    /// The change.
+    #[serde(flatten)]
+    pub change: Change,
+    /// None in a dry run, and for what was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// Somebody else has it in hand, or time ran out.
+    Busy,
+    /// It failed; why.
+    Failed(String),
+    /// An earlier one failed.
+    Skipped,
+}
+
+impl Changed {
+    /// What a dry run reports.
+    #[must_use]
+    pub fn planned(changes: Vec<Change>, notes: Vec<String>) -> Self {
+        let changes = changes.into_iter().map(|change| Done { change, outcome: None }).collect();
+        Self { dry_run: true, changes, notes, unconfirmed: false }
+    }
+
+    /// What an apply reports.
+    #[must_use]
+    pub const fn applied(changes: Vec<Done>, notes: Vec<String>) -> Self {
+        Self { dry_run: false, changes, notes, unconfirmed: false }
+    }
+
+    /// The same, where it is not certain that it has its effect.
+    #[must_use]
+    pub fn unconfirmed(mut self, why: Option<String>) -> Self {
+        self.unconfirmed = why.is_some();
+        self.notes.extend(why);
+        self
+    }
+}
+
+impl Report for Changed {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        for done in &self.changes {
+            let outcome = match &done.outcome {
+                None | Some(Outcome::Done) => String::new(),
+                Some(Outcome::Busy) => ": busy, left for the next time".into(),
+                Some(Outcome::Skipped) => ": not done".into(),
+                Some(Outcome::Failed(why)) => format!(": failed: {why}"),
+            };
+            let _ = writeln!(text, "{}{outcome}", done.change);
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        if self.changes.iter().any(|done| matches!(done.outcome, Some(Outcome::Failed(_)))) {
+            Exit::Failed
+        } else if self.unconfirmed {
+            Exit::TryLater
+        } else {
+            Exit::Done
+        }
+    }
+}
+
+/// Carries out changes of files and directories, in their order, none of them outside of `root`. A written file's directory is made
+/// where it is absent, for us alone where the file is.
+///
+/// # Errors
+/// The first that fails, with its target; those before it are done.
+pub fn carry_out(root: &Root, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
+    let mut done = Vec::with_capacity(changes.len());
+    for change in changes {
+        let outcome = change::file_act(&change.act.clone().inside(root)).map_err(|e| {
+            Failure::new(Exit::Failed, format!("{} {}: {e}", change.act.word(), change.target))
+        })?;
+        done.push(Done { outcome: outcome.then_some(Outcome::Done), change });
+    }
+    Ok(done)
+}
+
+/// The end of a command of files and directories: carries the changes out, or says in a dry run what they would be.
+///
+/// # Errors
+/// As [`carry_out`].
+pub fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
+    if global.dry_run {
+        return Ok(Changed::planned(changes, notes));
+    }
+    Ok(Changed::applied(carry_out(&Root::new(&global.root), changes)?, notes))
+}

@@ -1,0 +1,248 @@
+//! A boot without a plugin of ours: a node of a final image (`confDir: none`).
+//!
+//! Where Crossfade was never, there is nothing to do. Where an image that had it ran before, with the same /etc and /var, what it left is
+//! taken out of everybody's way: our conf first, so that the runtime uses the new network's, then the state, whose sandboxes went with
+//! their boot, and the plugin last. What is attached in this very boot still needs all of it, and keeps it.
+
+use std::path::{Path, PathBuf};
+
+use shim::boot::Moment;
+use shim::inventory::Inventory;
+use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, RUNTIME_CACHE};
+use shim::ledger::Line;
+use shim::store::Store;
+use types::node::RuntimeKind;
+
+use super::decide::{Aside, Decision, kind, recorded};
+use super::gather::{Facts, our_conf, usual_dir};
+use super::owed;
+use crate::change::{Act, Change, Write};
+use crate::cli::exit::Failure;
+use crate::commands::install::decide::InTheWay;
+use crate::node::identity::{Identity, Kind};
+use crate::node::paths::{PRIVATE_CONF_DIR, Root, WITHOUT};
+use crate::runtime::cache::Cache;
+use crate::runtime::config::RuntimeConfig;
+
+/// How many attachments a refusal names.
+const NAMED: usize = 10;
+/// Mode of what everybody on the node may read.
+const PUBLIC: u32 = 0o644;
+
+/// What an earlier time has left, and whether it is still needed.
+#[derive(Debug)]
+pub(super) struct Leavings {
+    /// Our conf, wherever the runtime may read it.
+    confs: Vec<PathBuf>,
+    /// What is attached through us, or listed, in this boot: `CONTAINER-ID IFNAME`.
+    living: Result<Vec<String>, String>,
+    /// CRI-O replays the confs of sandboxes that it remembers, and one of them is ours.
+    is_replayed: bool,
+    /// A line for everything of an earlier boot that ended without its DEL.
+    owed: Vec<Line>,
+}
+
+impl Leavings {
+    /// Looks. `may_live`: a runtime has run in this boot, so a sandbox may live whose boot nobody wrote down.
+    pub(super) fn gather(
+        root: &Root,
+        config: Option<&RuntimeConfig>,
+        layout: &Layout,
+        (identity, may_live): (&Identity, bool),
+    ) -> Self {
+        let mut dirs = vec![root.at(CONF_DIR), root.at(usual_dir(config))];
+        dirs.dedup();
+        let is_crio = config.is_some_and(|config| config.kind == RuntimeKind::Crio);
+        let cache = root.at(RUNTIME_CACHE);
+        let replayed = || {
+            root.holds(&cache).map_err(std::io::Error::other)?;
+            Cache::read(&cache).map(|cache| cache.attachments)
+        };
+        Self {
+            confs: dirs.iter().filter_map(|dir| our_conf(root, dir)).collect(),
+            living: living(layout, &identity.boot_id, may_live),
+            // A cache that cannot be read may hold one.
+            is_replayed: is_crio && replayed().map_or(true, |all| all.iter().any(|one| one.through_us)),
+            // Without a clock a line has no time; everything else of it counts.
+            owed: owed::lines(layout, &identity.boot_id, Moment::now().map_or(0, |now| now.wall_secs)),
+        }
+    }
+}
+
+/// Records and inventory entries of the boot `boot_id`; `may_live` makes those count that do not say theirs.
+fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>, String> {
+    let (sound, damaged) = Store::new(layout).all().map_err(|e| format!("list the records: {e}"))?;
+    let inventory = match Inventory::load(layout) {
+        Err(why) if may_live => return Err(why.to_string()),
+        read => read.unwrap_or_default(),
+    };
+    let records = sound.iter().filter(|record| record.intent.begun.boot_id == boot_id);
+    let mut living: Vec<String> =
+        records.map(|record| format!("{} {}", record.intent.container_id, record.intent.ifname)).collect();
+    let is_of_now =
+        |taken: Option<&shim::boot::Moment>| taken.map_or(may_live, |taken| taken.boot_id == boot_id);
+    let entries = inventory.attachments.iter().filter(|entry| is_of_now(entry.taken.as_ref()));
+    living.extend(entries.map(|entry| format!("{} {}", entry.container_id, entry.ifname)));
+    if may_live {
+        living.extend(damaged.iter().map(|(path, _)| path.display().to_string()));
+    }
+    Ok(living)
+}
+
+/// Decides, or finds everything that stands in the way.
+///
+/// # Errors
+/// 3: something is attached in this boot, or what an earlier time left cannot be told.
+pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure> {
+    let mut way = InTheWay::default();
+    let mut notes = vec![
+        kind(facts).to_owned(),
+        "confDir none: the agents' conf is the runtime's, and no plugin of ours is called".to_owned(),
+    ];
+    way.findings.extend(facts.distrusted.iter().cloned());
+    let aside = set_aside(facts);
+    match &facts.runtime {
+        // Without anything of ours it does not matter which directory it reads.
+        Err(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.clone()),
+        Err(why) => {
+            way.found(format!("{why}; our conf of an earlier time may be in the directory that it reads"))
+        }
+        Ok(_) => {}
+    }
+    way.findings.extend(facts.usual.as_ref().err().cloned());
+    match &left.living {
+        Err(why) => way.found(why),
+        Ok(living) if !living.is_empty() => way.found(needed(living)),
+        Ok(_) => {}
+    }
+    if !way.findings.is_empty() {
+        return Err(way.failure());
+    }
+    let mut changes = Vec::new();
+    let in_force = if facts.runtime_runs { in_force(facts, left) } else { Vec::new() };
+    if in_force.is_empty() {
+        notes.extend(first_conf(facts));
+    }
+    notes.extend(in_force);
+    if !facts.runtime_runs {
+        let gone = "confDir none: the runtime uses the new network's conf";
+        changes.extend(left.confs.iter().map(|path| Change::remove(path.clone(), true, gone)));
+        changes.extend(told(facts, left));
+        let why = if facts.kind == Kind::Clone {
+            "another machine's"
+        } else {
+            "its sandboxes went with their boot"
+        };
+        let place = Aside::new(facts);
+        changes.extend(aside.iter().map(|path| place.change(path, why, false)));
+        plugins(facts, left, &mut changes, &mut notes);
+    }
+    changes.extend(recorded(facts));
+    let marker = Write { path: facts.root.entry(WITHOUT), bytes: Vec::new(), mode: PUBLIC, nudge: false };
+    changes.push(Change::file(marker, "there is nothing to watch"));
+    Ok(Decision { changes, notes })
+}
+
+/// What goes out of the way. The ledger stays where it is: it is what people read after the migration. A clone's is another machine's.
+fn set_aside(facts: &Facts) -> Vec<PathBuf> {
+    let ledger = facts.layout.ledger();
+    let goes = |path: &&PathBuf| facts.kind == Kind::Clone || **path != ledger;
+    facts.state.iter().filter(goes).cloned().collect()
+}
+
+/// The ledger's lines, before that of which they tell goes. What a clone has found never was attached on this machine.
+fn told(facts: &Facts, left: &Leavings) -> Option<Change> {
+    if facts.kind == Kind::Clone || left.owed.is_empty() {
+        return None;
+    }
+    let target = facts.layout.ledger().display().to_string();
+    let why = format!("a line for each of the {} attachments that ended without their DEL", left.owed.len());
+    let act = Act::Ledger { layout: Box::new(facts.layout.clone()), lines: left.owed.clone() };
+    Some(Change::new(act, target, why))
+}
+
+fn needed(living: &[String]) -> String {
+    let more = living.len().saturating_sub(NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!(
+        "confDir none, but {} attachments of this boot would lose their DEL ({}{more}): set confDir back to what it was until the node is \
+         drained, and reboot then",
+        living.len(),
+        living.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// What a runtime that runs already has loaded stays until it is started again.
+fn in_force(facts: &Facts, left: &Leavings) -> Vec<String> {
+    let private = facts.root.at(PRIVATE_CONF_DIR);
+    let of_private = private.is_dir().then_some(private);
+    let places = left.confs.iter().chain(&of_private);
+    places
+        .map(|path| {
+            format!("{} is in force until the runtime is restarted: reboot to be without us", path.display())
+        })
+        .collect()
+}
+
+/// Our plugin, where it is ours for certain: equal to the package's, or one that names our state directory, as each release does.
+fn plugins(facts: &Facts, left: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
+    let state_dir = Layout::default().state_dir;
+    let is_ours = |bytes: &[u8]| {
+        facts.plugin.as_ref().is_ok_and(|packaged| packaged == bytes) || names(bytes, &state_dir)
+    };
+    for place in &facts.bin_dirs {
+        let Some((bytes, _)) = &place.dir.plugin else { continue };
+        let path = place.plugin();
+        if !is_ours(bytes) {
+            notes.push(format!("{} is called {PLUGIN} and is not known as ours: it stays", path.display()));
+        } else if left.is_replayed {
+            notes.push(format!(
+                "{} stays: CRI-O remembers sandboxes that were attached through us, and calls it for their DEL",
+                path.display()
+            ));
+        } else if place.read_only {
+            notes.push(format!("{} stays: its directory is read-only, and no conf calls it", path.display()));
+        } else {
+            changes.push(Change::remove(path, false, "confDir none: no conf calls it"));
+        }
+    }
+}
+
+fn names(bytes: &[u8], path: &Path) -> bool {
+    let path = path.as_os_str().as_encoded_bytes();
+    bytes.windows(path.len()).any(|window| window == path)
+}
+
+/// What pods will get: the first conf of others.
+fn first_conf(facts: &Facts) -> Option<String> {
+    let dir = facts.usual.as_ref().ok()?;
+    let first = dir.confs.iter().find(|conf| conf.file != CONF_FILE)?;
+    let network = first.name().unwrap_or("that cannot be read");
+    Some(format!("pods get the network {network}: {} sorts first in {}", first.file, dir.path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_a_program_is_found_wherever_it_is() {
+        let path = Path::new("/var/lib/crossfade");
+        for (bytes, found) in [
+            (&b"/var/lib/crossfade"[..], true),
+            (b"\x7fELF..\0/var/lib/crossfade/attachments\0", true),
+            (b"/var/lib/crossfad", false),
+            (b"", false),
+        ] {
+            assert_eq!(names(bytes, path), found, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_some_and_counts_all() {
+        let living: Vec<String> = (0..12).map(|number| format!("c{number} eth0")).collect();
+        let told = needed(&living);
+        assert!(told.contains("12 attachments") && told.contains("c9 eth0 and 2 more"), "{told}");
+        assert!(!needed(&living[..1]).contains("more"));
+    }
+}

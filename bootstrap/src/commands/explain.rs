@@ -1,0 +1,141 @@
+//! `explain`: what boot and render would do here, and why.
+
+mod registered;
+mod runtime;
+mod settings;
+
+use serde::Serialize;
+use types::node::Mode;
+
+use self::registered::{Registered, Told};
+use self::runtime::Runtime;
+use self::settings::Settings;
+use crate::change::outcome::Changed;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::{Page, Report};
+use crate::cli::{Boot, Explain, Global};
+use crate::commands::boot;
+use crate::commands::generator;
+use crate::node;
+use crate::node::paths::Root;
+use crate::node::switch;
+
+/// Everything that decides how this node boots.
+///
+/// *Shape*: `{"off":null,"node":{..},"policy":{..},"confDir":"private","runtime":{..},"units":[{..}],"kubelet":{..},"boot":{"changes":[..]}}`. What
+/// stands in the way of a part is in that part's `error` and in `findings`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explained {
+    /// What switched Crossfade off; none while it is on.
+    off: Option<String>,
+    node: Settings,
+    policy: Settings,
+    /// Which directory the runtime reads, in a word.
+    conf_dir: Option<&'static str>,
+    /// The runtime, where there is one that can be read.
+    runtime: Option<Runtime>,
+    units: Vec<Told>,
+    kubelet: Option<Registered>,
+    boot: Planned,
+    /// Everything that stands in the way.
+    findings: Vec<String>,
+}
+
+/// What `boot` would change.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Planned {
+    Changes(Changed),
+    Refused { error: Vec<String> },
+}
+
+impl Report for Explained {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        let _ = writeln!(text, "switch   {}", self.off.as_deref().unwrap_or("on"));
+        self.node.tell(&mut text, "node");
+        self.policy.tell(&mut text, "policy");
+        if let Some(mode) = self.conf_dir {
+            let _ = writeln!(text, "confDir  {mode}");
+        }
+        if let Some(runtime) = &self.runtime {
+            runtime.tell(&mut text);
+        }
+        for unit in &self.units {
+            unit.tell(&mut text);
+        }
+        if let Some(kubelet) = &self.kubelet {
+            kubelet.tell(&mut text);
+        }
+        text.text("boot\n");
+        match &self.boot {
+            Planned::Changes(changed) => indent(&mut text, changed.human().as_str()),
+            Planned::Refused { error } => indent(&mut text, &error.join("\n")),
+        }
+        for finding in &self.findings {
+            let _ = writeln!(text, "finding: {finding}");
+        }
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        if self.findings.is_empty() { Exit::Done } else { Exit::No }
+    }
+}
+
+/// Explains.
+///
+/// # Errors
+/// None: what is wrong is part of the explanation, which then ends with 3.
+pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
+    let root = Root::new(&global.root);
+    let node = node::settings::load(&root);
+    let mut findings = Vec::new();
+    let settings = Settings::node(&root, node.as_ref().err());
+    let without = node.as_ref().is_ok_and(|node| node.conf_dir == Mode::Without);
+    let policy = if without { Settings::no_policy(&root) } else { Settings::policy(global, &root) };
+    findings.extend(settings.error().into_iter().chain(policy.error()).map(str::to_owned));
+    let units =
+        generator::units(&root).into_iter().filter_map(|(role, name)| Told::gather(&root, role, &name));
+    let units: Vec<Told> = units.collect();
+    if let Ok(node) = &node {
+        findings.extend(units.iter().filter_map(|unit| unit.matters(&root, node)));
+    }
+    let runtime = node.as_ref().ok().and_then(|node| match Runtime::gather(&root, node) {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            findings.push(why);
+            None
+        }
+    });
+    let kubelet = node.as_ref().ok().and_then(|node| match Registered::gather(&root, node) {
+        Ok(registered) => registered,
+        Err(failure) => {
+            findings.extend(failure.findings);
+            None
+        }
+    });
+    let planned = boot::boot(&Global { dry_run: true, ..global.clone() }, &Boot {});
+    let boot = match planned {
+        Ok(changed) => Planned::Changes(changed),
+        Err(failure) => Planned::Refused { error: failure.findings },
+    };
+    Ok(Explained {
+        off: switch::off(&root).map(|off| off.to_string()),
+        node: settings,
+        policy,
+        conf_dir: node.as_ref().ok().map(|node| node.conf_dir.as_str()),
+        runtime,
+        units,
+        kubelet,
+        boot,
+        findings,
+    })
+}
+
+fn indent(text: &mut Page, lines: &str) {
+    for line in lines.lines() {
+        let _ = writeln!(text, "  {line}");
+    }
+}

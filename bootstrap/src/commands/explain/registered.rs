@@ -1,0 +1,171 @@
+//! Units, and what kubelet is told.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use types::node::{Mode, Node};
+use types::taint::Taint;
+
+use crate::cli::exit::Failure;
+use crate::cli::print::Page;
+use crate::commands::generator::{self, Role};
+use crate::commands::render;
+use crate::kubelet::registration::Registration;
+use crate::node::paths::{KUBELET_ENV, Root};
+use crate::systemd::unit::Unit;
+
+/// A unit whose command we continue.
+///
+/// *Shape*: `{"name":"kubelet.service","files":[".."],"command":["/usr/bin/kubelet",..],"variable":"CROSSFADE_KUBELET_ARGS","error":null}`.
+#[derive(Debug, Serialize)]
+pub(super) struct Told {
+    name: String,
+    /// Its file and drop-ins, in the order in which they are applied.
+    files: Vec<PathBuf>,
+    /// As it is started without us.
+    command: Vec<String>,
+    /// The variable that ends its command.
+    variable: &'static str,
+    /// Why its command cannot be continued.
+    error: Option<String>,
+    #[serde(skip)]
+    role: Role,
+}
+
+impl Told {
+    /// None where there is no such unit.
+    pub(super) fn gather(root: &Root, role: Role, name: &str) -> Option<Self> {
+        let variable = role.variable();
+        let broken = |error| Self {
+            name: name.into(),
+            files: Vec::new(),
+            command: Vec::new(),
+            variable,
+            error: Some(error),
+            role,
+        };
+        match Unit::load(root, name) {
+            Ok(None) => None,
+            Err(why) => Some(broken(why)),
+            Ok(Some(unit)) => Some(Self {
+                name: name.into(),
+                files: unit.files().to_vec(),
+                command: unit.command().unwrap_or_default(),
+                variable,
+                error: generator::continuation(root, &unit, role).err(),
+                role,
+            }),
+        }
+    }
+
+    /// Why its command cannot be continued, where there is something to add to it.
+    pub(super) fn matters(&self, root: &Root, node: &Node) -> Option<String> {
+        let needed = match self.role {
+            Role::Kubelet => render::speaks(root, node),
+            Role::Runtime(_) => node.conf_dir == Mode::Private,
+        };
+        self.error.clone().filter(|_| needed)
+    }
+
+    pub(super) fn tell(&self, text: &mut Page) {
+        let _ = writeln!(text, "unit     {}", self.name);
+        for file in &self.files {
+            let _ = writeln!(text, "         {}", file.display());
+        }
+        match &self.error {
+            Some(why) => {
+                let _ = writeln!(text, "  cannot be continued: {why}");
+            }
+            None => {
+                let _ = writeln!(text, "  {} ${}", self.command.join(" "), self.variable);
+            }
+        }
+    }
+}
+
+/// What kubelet registers its Node with, and who says so.
+///
+/// *Shape*: `{"labels":[{"key":"a","value":"b","source":"node.json"}],"taints":[{"key":"a","effect":"NoSchedule","source":".."}],
+/// "arguments":["--node-labels=a=b"],"file":"/run/crossfade/kubelet.env","notes":[".."]}`.
+#[derive(Debug, Serialize)]
+pub(super) struct Registered {
+    labels: Vec<Label>,
+    taints: Vec<Sourced>,
+    /// Our words.
+    arguments: Vec<String>,
+    /// Where they go.
+    file: &'static Path,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Label {
+    key: String,
+    value: String,
+    source: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Sourced {
+    #[serde(flatten)]
+    taint: Taint,
+    source: String,
+}
+
+impl Registered {
+    /// None where kubelet is no unit of its own.
+    ///
+    /// # Errors
+    /// What keeps `render` from deciding.
+    pub(super) fn gather(root: &Root, node: &Node) -> Result<Option<Self>, Failure> {
+        if matches!(Unit::outline(root, &node.kubelet.unit), Ok(None)) {
+            return Ok(None);
+        }
+        let (found, registration) = render::registration(root, node)?;
+        let Registration { arguments, labels, taints, mut notes, conflicts, drop_in: _ } = registration;
+        notes.extend(conflicts);
+        notes.extend(found.broken);
+        let absent = found.absent.iter();
+        notes.extend(absent.map(|file| format!("{} is not there yet; it may name taints", file.display())));
+        if !node.kubelet.register {
+            notes.push(
+                "node.json says kubelet.register: false, so its labels and taints are left to a fragment"
+                    .into(),
+            );
+        }
+        let label = |label: crate::kubelet::found::Label| Label {
+            key: label.key,
+            value: label.value,
+            source: label.source,
+        };
+        Ok(Some(Self {
+            labels: labels.into_iter().map(label).collect(),
+            taints: taints.into_iter().map(|(taint, source)| Sourced { taint, source }).collect(),
+            arguments,
+            file: Path::new(KUBELET_ENV),
+            notes,
+        }))
+    }
+
+    pub(super) fn tell(&self, text: &mut Page) {
+        text.text("kubelet registers\n");
+        if self.labels.is_empty() && self.taints.is_empty() {
+            text.text("  no labels and no taints\n");
+        }
+        for label in &self.labels {
+            let _ = writeln!(text, "  label {}={}  ({})", label.key, label.value, label.source);
+        }
+        for Sourced { taint, source } in &self.taints {
+            let _ = writeln!(text, "  taint {taint}  ({source})");
+        }
+        match self.arguments.as_slice() {
+            [] => text.text("  nothing is added by us\n"),
+            arguments => {
+                let _ = writeln!(text, "  {} in {}", arguments.join(" "), self.file.display());
+            }
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "  note: {note}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The runtime, as its own configuration sets it up.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use types::node::{Mode, Node};
+
+use crate::cli::print::Page;
+use crate::node::paths::Root;
+use crate::node::settings;
+use crate::runtime::config::RuntimeConfig;
+
+/// The runtime and its directories.
+///
+/// *Shape*: `{"name":"containerd","unit":"containerd.service","config":"/etc/containerd/config.toml","reads":"/etc/cni/net.d",
+/// "confDir":"/run/crossfade/net.d","binDirs":["/opt/cni/bin"]}`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Runtime {
+    name: &'static str,
+    /// Its unit; none where it is part of another program.
+    unit: Option<String>,
+    config: PathBuf,
+    /// Where it reads confs by its own configuration.
+    reads: PathBuf,
+    /// Where it is to read them.
+    conf_dir: PathBuf,
+    bin_dirs: Vec<PathBuf>,
+    /// The network that it insists on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_network: Option<String>,
+    /// From what containerd makes a conf of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conf_template: Option<PathBuf>,
+    /// Whether that template is emptied by what the runtime is told.
+    #[serde(skip)]
+    is_private: bool,
+}
+
+impl Runtime {
+    /// None where there is no runtime.
+    ///
+    /// # Errors
+    /// Its configuration cannot be read.
+    pub(super) fn gather(root: &Root, node: &Node) -> Result<Option<Self>, String> {
+        let found = RuntimeConfig::gather(root, node)?;
+        Ok(found.map(|config| Self {
+            name: config.kind.as_str(),
+            unit: config.unit,
+            config: config.file,
+            conf_dir: settings::conf_dir(node, Some(config.setup.conf_dir.clone())),
+            reads: config.setup.conf_dir,
+            bin_dirs: config.setup.bin_dirs,
+            default_network: config.default_network,
+            conf_template: config.template,
+            is_private: node.conf_dir == Mode::Private,
+        }))
+    }
+
+    pub(super) fn tell(&self, text: &mut Page) {
+        let _ = writeln!(text, "runtime  {} by {}", self.name, self.config.display());
+        let told = match self.reads == self.conf_dir {
+            true => String::new(),
+            false => format!(", and is to read them in {}", self.conf_dir.display()),
+        };
+        let _ = writeln!(text, "         confs in {}{told}", self.reads.display());
+        let dirs: Vec<String> = self.bin_dirs.iter().map(|dir| dir.display().to_string()).collect();
+        let _ = writeln!(text, "         plugins in {}", dirs.join(", "));
+        if let Some(network) = &self.default_network {
+            let _ = writeln!(text, "         and no network but {network}");
+        }
+        if let Some(template) = &self.conf_template {
+            let told = if self.is_private { ", which it is told to leave" } else { "" };
+            let _ = writeln!(text, "         makes a conf of its own from {}{told}", template.display());
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Which file counts, of those that are there.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use shim::policy_file;
+
+use crate::cli::Global;
+use crate::cli::print::Page;
+use crate::node::paths::{NODE_FILE, Root};
+
+/// One settings file.
+///
+/// *Shape*: `{"file":"/etc/crossfade/node.json","masked":["/usr/lib/crossfade/node.json"],"phase":"old","error":null}`.
+#[derive(Debug, Serialize)]
+pub(super) struct Settings {
+    /// The file that counts, as the node sees it; none where there is none.
+    file: Option<PathBuf>,
+    /// Files that are there and do not count.
+    masked: Vec<PathBuf>,
+    /// A policy's phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<&'static str>,
+    /// Why it cannot be used.
+    error: Option<String>,
+    /// What its absence means.
+    #[serde(skip)]
+    absent: &'static str,
+}
+
+impl Settings {
+    pub(super) fn node(root: &Root, error: Option<&String>) -> Self {
+        let mut found = places(root, NODE_FILE);
+        found.absent = "all defaults";
+        found.error = error.cloned();
+        found
+    }
+
+    /// The policy: the one that is named on the command line, else the first that is there.
+    pub(super) fn policy(global: &Global, root: &Root) -> Self {
+        let mut found = places(root, POLICY_FILE);
+        found.absent = "absent, which closes the gate";
+        if let Some(named) = &global.policy {
+            found.masked.splice(0..0, found.file.replace(named.clone()));
+        }
+        match found.file.as_ref().map(|file| policy_file::load(&root.at(file))) {
+            Some(Ok(policy)) => found.phase = Some(policy.phase().as_str()),
+            Some(Err(why)) => found.error = Some(why.to_string()),
+            None => {}
+        }
+        found
+    }
+
+    /// The policy of a node without a plugin of ours: whatever is there, nobody reads it.
+    pub(super) fn no_policy(root: &Root) -> Self {
+        let there = places(root, POLICY_FILE);
+        let masked = there.file.into_iter().chain(there.masked).collect();
+        Self { file: None, masked, phase: None, error: None, absent: "and none is needed: confDir is none" }
+    }
+
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    pub(super) fn tell(&self, text: &mut Page, what: &str) {
+        let file = self
+            .file
+            .as_ref()
+            .map_or_else(|| format!("none: {}", self.absent), |file| file.display().to_string());
+        let phase = self.phase.map(|phase| format!(": phase {phase}")).unwrap_or_default();
+        let _ = writeln!(text, "{what:<8} {file}{phase}");
+        let why = match self.file {
+            Some(_) => "does not count: the first of the three places does",
+            None => "is there, and nobody reads it",
+        };
+        for masked in &self.masked {
+            let _ = writeln!(text, "         {} {why}", masked.display());
+        }
+    }
+}
+
+fn places(root: &Root, file: &str) -> Settings {
+    let all = SETTINGS_DIRS.iter().map(|dir| Path::new(dir).join(file));
+    let mut there = all.filter(|place| root.entry(place).symlink_metadata().is_ok());
+    let (file, masked) = (there.next(), there.collect());
+    Settings { file, masked, phase: None, error: None, absent: "" }
+}

@@ -1,0 +1,302 @@
+//! Which attachments were there before us, and whose they are: pure decisions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::value::RawValue;
+use shim::boot::Moment;
+use shim::conflist::Conflist;
+use shim::inventory::{Deleter, Entry};
+use shim::store::Key;
+use types::names::{is_name, validate_ifname};
+use types::policy::Side;
+use types::raw::RawObject;
+
+use crate::runtime::cache::{Cache, Cached};
+
+/// What the decision needs to know.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// The policy's networks by their own names.
+    pub names: &'a [(Side, String)],
+    /// The policy's `unrecorded`.
+    pub unrecorded: Option<Side>,
+    /// Names of networks that are neither, and are to be listed as `unrecorded`.
+    pub accepted: &'a [String],
+    /// Names of networks that are left out: meta-plugins, which keep their own records, and what the caller says.
+    pub left_out: &'a [String],
+    /// What has a record.
+    pub recorded: &'a BTreeSet<Key>,
+    /// What has an entry.
+    pub listed: &'a BTreeSet<Key>,
+    /// Who will send the DELs of what is attached past us.
+    pub deleter: Deleter,
+    /// Now.
+    pub now: &'a Moment,
+}
+
+/// The decision.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Entries to add.
+    pub entries: Vec<Entry>,
+    /// What stands in the way.
+    pub findings: Vec<String>,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+}
+
+/// Decides which attachments of the runtime's cache go into the inventory, and under which network.
+///
+/// | attachment | becomes |
+/// |---|---|
+/// | attached through us, has a record, or has an entry | nothing |
+/// | its network is one of the policy's, by name | an entry of that one |
+/// | its network was accepted | an entry of `unrecorded`, with its own conf |
+/// | its network was left out | nothing |
+/// | any other | a finding: to list it would have it swept by us, to leave it out would lose its DEL; a person must say which |
+#[must_use]
+pub fn take(cache: &Cache, known: &Known<'_>) -> Taken {
+    let mut taken = Taken::default();
+    let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
+    for cached in &cache.attachments {
+        let there = known.recorded.contains(&cached.key) || known.listed.contains(&cached.key);
+        if cached.through_us || there || known.left_out.contains(&cached.network) {
+            continue;
+        }
+        let named = known.names.iter().find(|(_, name)| *name == cached.network).map(|(side, _)| *side);
+        let accepted = known.accepted.contains(&cached.network);
+        match (named, known.unrecorded) {
+            (Some(side), _) => taken.entries.push(entry(cached, side, known)),
+            (None, Some(_)) if accepted && cached.conf.is_none() => taken.findings.push(format!(
+                "attachment {} {} of network {:?}: the runtime kept no usable conf of it; delete that pod first",
+                cached.key.container_id, cached.key.ifname, cached.network
+            )),
+            (None, Some(side)) if accepted => taken.entries.push(entry(cached, side, known)),
+            (None, _) => *unknown.entry(&cached.network).or_default() += 1,
+        }
+    }
+    for (network, count) in unknown {
+        let accepted = known.accepted.iter().any(|name| name == network);
+        taken.findings.push(if accepted {
+            format!("policy: unrecorded is missing; {count} attachments of the accepted network {network:?} need it")
+        } else {
+            format!(
+                "{count} attachments are of network {network:?}, which is neither of the policy's: --accept-unknown {network} \
+                 lists them as unrecorded with the conf they were made with, --ignore-network {network} leaves them \
+                 out (for another tool's network, whose DEL never comes here)"
+            )
+        });
+    }
+    for (path, why) in &cache.unreadable {
+        unreadable(&path.file_name().unwrap_or_default().to_string_lossy(), why, known, &mut taken);
+    }
+    taken
+}
+
+fn entry(cached: &Cached, side: Side, known: &Known<'_>) -> Entry {
+    Entry {
+        conf: cached.conf.clone(),
+        prev_result: cached.result.clone(),
+        runtime_config: runtime_config(cached),
+        cni_args: cached.args.clone(),
+        taken: Some(known.now.clone()),
+        deleted_by: known.deleter,
+        ..Entry::new(cached.key.clone(), side.as_str())
+    }
+}
+
+/// What a DEL will need of the cached `runtimeConfig`: the capabilities that the attachment's own plugins declare. The
+/// cache also holds all annotations of the pod, which are nobody's to keep.
+fn runtime_config(cached: &Cached) -> Option<Box<RawValue>> {
+    let offered = cached.runtime_config.as_ref()?;
+    let Some(conf) = cached.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok()) else {
+        // The conf will be the policy's, so its plugins say later what they take.
+        return Some(offered.clone());
+    };
+    let declared = conf.declared(RawObject::parse(offered.get().as_bytes()).ok()?);
+    (!declared.is_empty()).then(|| declared.to_raw())
+}
+
+/// A crash leaves empty files. Their name still says whose they are, which is enough for a DEL.
+fn unreadable(file: &str, why: &str, known: &Known<'_>, taken: &mut Taken) {
+    if file.starts_with("cni-loopback-") || known.left_out.iter().any(|name| strip(file, name).is_some()) {
+        return;
+    }
+    let guess = known.names.iter().find_map(|(side, name)| {
+        let (container_id, ifname) = strip(file, name)?.rsplit_once('-')?;
+        let valid = is_name(container_id) && validate_ifname(ifname).is_ok();
+        valid.then(|| (*side, Key::new(container_id, ifname)))
+    });
+    match guess {
+        Some((_, key)) if known.recorded.contains(&key) || known.listed.contains(&key) => {}
+        Some((side, key)) => {
+            taken.notes.push(format!("{file} of the runtime's cache: {why}; listed by its name alone"));
+            taken.entries.push(Entry {
+                taken: Some(known.now.clone()),
+                deleted_by: known.deleter,
+                ..Entry::new(key, side.as_str())
+            });
+        }
+        None => taken.notes.push(format!(
+            "{file} of the runtime's cache: {why}; its name is not of a network of the policy, so it is left out"
+        )),
+    }
+}
+
+/// What follows the network's name in a cache file's name.
+fn strip<'a>(file: &'a str, network: &str) -> Option<&'a str> {
+    file.strip_prefix(network)?.strip_prefix('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use types::raw::to_raw;
+
+    use super::*;
+
+    fn cached(id: &str, network: &str) -> Cached {
+        Cached {
+            key: Key::new(id, "eth0"),
+            network: network.into(),
+            netns: String::new(),
+            args: None,
+            runtime_config: None,
+            conf: Some(to_raw(&1)),
+            result: None,
+            through_us: false,
+        }
+    }
+
+    struct World {
+        cache: Cache,
+        unrecorded: Option<Side>,
+        accepted: Vec<String>,
+        left_out: Vec<String>,
+        recorded: BTreeSet<Key>,
+        listed: BTreeSet<Key>,
+        deleter: Deleter,
+    }
+
+    impl World {
+        fn of(attachments: Vec<Cached>) -> Self {
+            Self {
+                cache: Cache { attachments, unreadable: Vec::new() },
+                unrecorded: Some(Side::Old),
+                accepted: Vec::new(),
+                left_out: Vec::new(),
+                recorded: BTreeSet::new(),
+                listed: BTreeSet::new(),
+                deleter: Deleter::Crossfade,
+            }
+        }
+
+        fn take(&self) -> Taken {
+            let names = [(Side::Old, "oldnet".to_owned()), (Side::New, "newnet".to_owned())];
+            take(
+                &self.cache,
+                &Known {
+                    names: &names,
+                    unrecorded: self.unrecorded,
+                    accepted: &self.accepted,
+                    left_out: &self.left_out,
+                    recorded: &self.recorded,
+                    listed: &self.listed,
+                    deleter: self.deleter,
+                    now: &Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 1 },
+                },
+            )
+        }
+    }
+
+    fn entries(taken: &Taken) -> Vec<(&str, &str)> {
+        taken.entries.iter().map(|entry| (entry.container_id.as_str(), entry.network.as_str())).collect()
+    }
+
+    #[test]
+    fn the_network_is_told_by_its_name() {
+        let taken = World::of(vec![cached("c1", "oldnet"), cached("c2", "newnet")]).take();
+        assert_eq!(entries(&taken), [("c1", "old"), ("c2", "new")]);
+        assert!(
+            taken.findings.is_empty() && taken.entries[0].conf.is_some() && taken.entries[0].taken.is_some()
+        );
+    }
+
+    #[test]
+    fn what_is_known_already_is_left_alone() {
+        let mut ours = cached("c3", "oldnet");
+        ours.through_us = true;
+        let mut world = World::of(vec![cached("c1", "oldnet"), cached("c2", "oldnet"), ours]);
+        world.recorded.insert(Key::new("c1", "eth0"));
+        world.listed.insert(Key::new("c2", "eth0"));
+        let taken = world.take();
+        assert!(taken.entries.is_empty() && taken.findings.is_empty(), "{taken:?}");
+    }
+
+    #[test]
+    fn every_entry_says_who_sends_its_del() {
+        let mut world = World::of(vec![cached("c1", "oldnet")]);
+        world.cache.unreadable.push(("/cache/oldnet-c2-eth0".into(), "empty".into()));
+        let deleters =
+            |world: &World| world.take().entries.iter().map(|entry| entry.deleted_by).collect::<Vec<_>>();
+        assert_eq!(deleters(&world), [Deleter::Crossfade; 2]);
+        world.deleter = Deleter::Runtime;
+        assert_eq!(deleters(&world), [Deleter::Runtime; 2]);
+    }
+
+    #[test]
+    fn an_unknown_network_is_a_finding_until_somebody_says_what_it_is() {
+        let mut world = World::of(vec![cached("c1", "podman"), cached("c2", "podman")]);
+        let taken = world.take();
+        assert!(taken.entries.is_empty() && taken.findings.len() == 1, "{taken:?}");
+        assert!(taken.findings[0].contains("2 attachments") && taken.findings[0].contains("\"podman\""));
+        world.accepted = vec!["podman".into()];
+        assert_eq!(entries(&world.take()), [("c1", "old"), ("c2", "old")]);
+        world.unrecorded = None;
+        assert!(world.take().findings[0].contains("unrecorded is missing"));
+        world.accepted.clear();
+        world.left_out = vec!["podman".into()];
+        let taken = world.take();
+        assert!(taken.entries.is_empty() && taken.findings.is_empty());
+    }
+
+    #[test]
+    fn an_accepted_network_without_a_conf_stays_a_finding() {
+        let mut lost = cached("c1", "podman");
+        lost.conf = None;
+        let mut world = World::of(vec![lost]);
+        world.accepted = vec!["podman".into()];
+        let taken = world.take();
+        assert!(taken.entries.is_empty() && taken.findings[0].contains("c1 eth0"), "{taken:?}");
+    }
+
+    #[test]
+    fn an_empty_file_is_listed_by_its_name() {
+        let mut world = World::of(Vec::new());
+        for file in ["oldnet-c-1-eth0", "cni-loopback-c1-lo", "other-c9-eth0"] {
+            world.cache.unreadable.push((format!("/cache/{file}").into(), "empty".into()));
+        }
+        let taken = world.take();
+        assert_eq!(entries(&taken), [("c-1", "old")]);
+        assert_eq!(taken.entries[0].ifname, "eth0");
+        assert_eq!(taken.notes.len(), 2, "{taken:?}");
+    }
+
+    #[test]
+    fn of_the_capability_arguments_an_entry_keeps_what_its_own_plugins_declare() {
+        let raw = |text: &str| RawValue::from_string(text.into()).expect("JSON");
+        let conf = |plugins: &str| {
+            raw(&format!(r#"{{"cniVersion":"1.0.0","name":"n","plugins":[{{"type":"a"}},{plugins}]}}"#))
+        };
+        let kept = |conf: Option<Box<RawValue>>| {
+            let offered = raw(
+                r#"{"portMappings":[{"hostPort":1.50}],"io.kubernetes.cri.pod-annotations":{"last":"PASSWORD"}}"#,
+            );
+            let cached = Cached { runtime_config: Some(offered), conf, ..cached("c1", "n") };
+            super::runtime_config(&cached).map(|kept| kept.get().to_owned())
+        };
+        let declaring = conf(r#"{"type":"b","capabilities":{"portMappings":true}}"#);
+        assert_eq!(kept(Some(declaring)).as_deref(), Some(r#"{"portMappings":[{"hostPort":1.50}]}"#));
+        assert_eq!(kept(Some(conf(r#"{"type":"b"}"#))), None);
+        assert!(kept(None).is_some_and(|all| all.contains("PASSWORD")), "its plugins are not known yet");
+    }
+}

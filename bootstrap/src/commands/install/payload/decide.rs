@@ -1,0 +1,165 @@
+//! Whose a file is that lies where we want to put one: pure.
+//!
+//! | on the node | brought before | it is |
+//! |---|---|---|
+//! | nothing | | written |
+//! | the same bytes | | kept |
+//! | as it was brought | yes | replaced |
+//! | changed since, and a pod brings what it brought then | a setting | kept: a flip, or a person's edit |
+//! | anything else | | refused, unless told to overwrite |
+
+use super::load::{Item, Kind};
+use super::record::Entry;
+use crate::change::{Act, Change, Write};
+use crate::node::digest;
+
+/// What lies at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// A file.
+    File {
+        /// SHA-256 of its bytes.
+        sha256: String,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A link, a directory, or what cannot be read.
+    Other,
+}
+
+/// What is done about one file.
+#[derive(Debug)]
+pub struct Decided {
+    /// The change.
+    pub change: Change,
+    /// What is remembered while it is made, and afterwards; none where the file is not of a pod.
+    pub entries: Option<[Entry; 2]>,
+    /// What a person may want to know.
+    pub note: Option<String>,
+}
+
+/// Decides about one file.
+///
+/// # Errors
+/// It is somebody else's.
+pub fn decide(item: &Item, found: &Found, last: Option<&Entry>, overwrite: bool) -> Result<Decided, String> {
+    let target = item.path.display().to_string();
+    let wanted = digest::sha256(&item.bytes);
+    let mine = |written: Vec<String>| Entry { source: item.source.clone(), written };
+    let write = |why: &str, old: Option<&String>| {
+        let write =
+            Write { path: item.path.clone(), bytes: item.bytes.clone(), mode: item.mode, nudge: false };
+        let during = old.into_iter().cloned().chain([wanted.clone()]).collect();
+        Decided {
+            change: Change::new(Act::Write(write), target.clone(), why),
+            entries: Some([mine(during), mine(vec![wanted.clone()])]),
+            note: None,
+        }
+    };
+    let keep = |why: &str, entries, note| Decided {
+        change: Change::new(Act::Keep, target.clone(), why),
+        entries,
+        note,
+    };
+    let ours = |sha256: &String| last.is_some_and(|last| last.written.contains(sha256));
+    Ok(match found {
+        Found::Nothing => write("missing; brought by a pod", None),
+        Found::File { sha256, mode } if *sha256 == wanted => {
+            let entries = last.map(|_| [mine(vec![wanted.clone()]), mine(vec![wanted.clone()])]);
+            if *mode != item.mode && last.is_some() {
+                write("mode differs", None)
+            } else {
+                keep("as it should be", entries, None)
+            }
+        }
+        Found::File { sha256, .. } if ours(sha256) => {
+            write("differs; a pod brought it, and brings another now", Some(sha256))
+        }
+        Found::File { .. }
+            if item.kind == Kind::Setting && last.is_some_and(|last| last.source == item.source) =>
+        {
+            let note = format!("{target} was changed on this node since a pod brought it, and stays");
+            keep("changed here since", last.map(|last| [last.clone(), last.clone()]), Some(note))
+        }
+        Found::File { .. } | Found::Other if overwrite => write("differs; told to overwrite", None),
+        Found::File { .. } | Found::Other => {
+            return Err(match item.kind {
+                Kind::Setting => format!(
+                    "{target} is there, differs from what is brought, and is not what a pod brought before: remove it, or say --overwrite"
+                ),
+                Kind::Program => format!(
+                    "{target} is there and no pod brought it: this node has the package; upgrade that, or remove it first"
+                ),
+            });
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(kind: Kind, bytes: &[u8]) -> Item {
+        Item {
+            path: "/etc/crossfade/policy.json".into(),
+            bytes: bytes.to_vec(),
+            mode: 0o644,
+            source: digest::sha256(bytes),
+            kind,
+        }
+    }
+
+    fn file(bytes: &[u8]) -> Found {
+        Found::File { sha256: digest::sha256(bytes), mode: 0o644 }
+    }
+
+    fn entry(bytes: &[u8]) -> Entry {
+        Entry { source: digest::sha256(bytes), written: vec![digest::sha256(bytes)] }
+    }
+
+    #[test]
+    fn the_whole_table() {
+        let (old, new, edited) = (b"old".as_slice(), b"new".as_slice(), b"edited".as_slice());
+        let nothing = Found::Nothing;
+        for (kind, found, last, expected) in [
+            (Kind::Setting, &nothing, None, "write"),
+            (Kind::Setting, &nothing, Some(entry(old)), "write"),
+            (Kind::Setting, &file(new), None, "keep"),
+            (Kind::Setting, &file(new), Some(entry(old)), "keep"),
+            (Kind::Setting, &file(old), Some(entry(old)), "write"),
+            (Kind::Setting, &file(edited), Some(entry(new)), "keep"),
+            (Kind::Setting, &file(edited), Some(entry(old)), "refused"),
+            (Kind::Setting, &file(edited), None, "refused"),
+            (Kind::Setting, &Found::Other, Some(entry(new)), "refused"),
+            (Kind::Program, &nothing, None, "write"),
+            (Kind::Program, &file(old), Some(entry(old)), "write"),
+            (Kind::Program, &file(edited), Some(entry(new)), "refused"),
+            (Kind::Program, &file(edited), None, "refused"),
+        ] {
+            let wanted = item(kind, new);
+            let word = |overwrite| {
+                decide(&wanted, found, last.as_ref(), overwrite)
+                    .map_or_else(|_| "refused".to_owned(), |decided| decided.change.act.word().to_owned())
+            };
+            assert_eq!(word(false), expected, "{kind:?} {found:?} {last:?}");
+            let told = if expected == "refused" { "write" } else { expected };
+            assert_eq!(word(true), told, "{kind:?} {found:?} {last:?}, told to overwrite");
+        }
+    }
+
+    #[test]
+    fn a_kill_between_memory_and_file_leaves_it_ours() {
+        let wanted = item(Kind::Setting, b"new");
+        let decided = decide(&wanted, &file(b"old"), Some(&entry(b"old")), false).expect("ours");
+        let [during, after] = decided.entries.expect("remembered");
+        for (found, word) in [(b"old".as_slice(), "write"), (b"new", "keep")] {
+            let again = decide(&wanted, &file(found), Some(&during), false).expect("still ours");
+            assert_eq!(again.change.act.word(), word);
+        }
+        assert_eq!(after.written, [digest::sha256(b"new")]);
+        // What was somebody else's and happens to be the same is not remembered, and so never removed.
+        assert!(decide(&wanted, &file(b"new"), None, false).expect("kept").entries.is_none());
+    }
+}

@@ -1,0 +1,124 @@
+//! Takes away what pods have brought, and what was remembered on this node.
+
+use std::path::{Path, PathBuf};
+
+use shim::layout::Layout;
+
+use super::decide::Found;
+use super::record::Record;
+use crate::change::outcome::{Done, Outcome};
+use crate::change::{Act, Change};
+use crate::cli::exit::{Exit, Failure};
+use crate::node::paths::{BROUGHT, IDENTITY, Root};
+use crate::systemd::systemctl;
+
+/// What leaving takes, once nothing is attached through us.
+#[derive(Debug)]
+pub struct Leave {
+    record: Record,
+    /// What is ours, in order.
+    pub changes: Vec<Change>,
+    /// What stays, and why.
+    pub notes: Vec<String>,
+}
+
+impl Leave {
+    /// Looks at what was brought.
+    ///
+    /// # Errors
+    /// What is remembered cannot be read.
+    pub fn gather() -> Result<Self, Failure> {
+        let record = Record::read(Path::new(BROUGHT)).map_err(Failure::settings)?.unwrap_or_default();
+        let mut notes = Vec::new();
+        let files: Vec<Change> = record
+            .files
+            .iter()
+            .filter_map(|(path, entry)| match Found::look(path) {
+                Found::Nothing => None,
+                Found::File { sha256, .. } if entry.written.contains(&sha256) => {
+                    Some(Change::remove(path.clone(), false, "a pod brought it"))
+                }
+                Found::File { .. } | Found::Other => {
+                    notes.push(format!(
+                        "{} was changed on this node since a pod brought it, and stays",
+                        path.display()
+                    ));
+                    None
+                }
+            })
+            .collect();
+        let mut changes = if record.units && systemctl::is_here() { systemctl::stop() } else { Vec::new() };
+        changes.extend(files);
+        if record.units && systemctl::is_here() {
+            changes.extend(systemctl::forget());
+        }
+        Ok(Self { record, changes, notes })
+    }
+
+    /// Carries it out, and empties our directories of all that nobody has to read any more.
+    ///
+    /// # Errors
+    /// The first thing that cannot be taken away.
+    pub fn carry_out(self) -> Result<(Vec<Done>, Vec<String>), Failure> {
+        let Self { record, changes, mut notes } = self;
+        let mut done = Vec::new();
+        for change in changes {
+            if matches!(change.act, Act::Systemctl(_)) {
+                done.extend(systemctl::carry_out(vec![change])?);
+            } else {
+                done.extend(crate::change::outcome::carry_out(&Root::default(), vec![change])?);
+            }
+        }
+        let layout = Layout::default();
+        if record.files.is_empty() {
+            return Ok((done, notes));
+        }
+        // Locks, markers, status: of a run directory, which a boot empties as well.
+        done.extend(tree(&layout.run_dir)?);
+        let empty = [layout.attachments(), layout.damaged()];
+        for dir in empty {
+            remove_empty(&dir);
+        }
+        for file in [Path::new(IDENTITY), Path::new(BROUGHT)] {
+            done.extend(crate::change::outcome::carry_out(
+                &Root::default(),
+                vec![Change::remove(file.into(), false, "ours to remember")],
+            )?);
+        }
+        let mut dirs: Vec<PathBuf> = vec![layout.state_dir.clone()];
+        dirs.extend(record.files.keys().filter_map(|path| path.parent().map(Path::to_path_buf)));
+        for dir in dirs.into_iter().filter(|dir| is_ours(dir)) {
+            // What is not empty has something for people: a ledger, what was set aside, a file of somebody's.
+            if std::fs::remove_dir(&dir).is_err_and(|e| e.kind() == std::io::ErrorKind::DirectoryNotEmpty) {
+                notes.push(format!("{} is not empty, and stays", dir.display()));
+            }
+        }
+        notes.dedup();
+        Ok((done, notes))
+    }
+}
+
+/// Directories that are there for us alone.
+fn is_ours(dir: &Path) -> bool {
+    dir.file_name().is_some_and(|name| name == "crossfade")
+}
+
+fn tree(dir: &Path) -> Result<Option<Done>, Failure> {
+    let change = Change::remove(dir.into(), false, "of this boot alone");
+    match std::fs::remove_dir_all(dir) {
+        Ok(()) => Ok(Some(Done { change, outcome: Some(Outcome::Done) })),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::new(Exit::Failed, format!("remove {}: {error}", dir.display()))),
+    }
+}
+
+/// Removes a tree of directories, as far as there is no file in it.
+fn remove_empty(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_empty(&entry.path());
+        }
+    }
+    // One with a file in it stays, and with it all above.
+    let _ = std::fs::remove_dir(dir);
+}

@@ -1,0 +1,184 @@
+//! What a pod has for its node; read before the node is entered.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use shim::file::read_bounded;
+use shim::layout::{PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
+use types::node::Node;
+
+use crate::cli::Install;
+use crate::cli::exit::{Exit, Failure};
+use crate::commands::policy::completion;
+use crate::commands::policy::secondary;
+use crate::node::digest;
+use crate::node::paths::NODE_FILE;
+
+/// Largest file, in bytes: a program.
+const MAX_BYTES: usize = 64 << 20;
+
+/// The files of the package that a pod brings, with their modes: the programs and what has systemd run `boot` and `watch`.
+///
+/// Not the drop-ins of kubelet and of the runtime, nor the generator: a node that was not made with us must not come to depend on us
+/// at the next start of its kubelet, which no pod could mend. What they do is for nodes that boot in private mode, or are to register
+/// with labels and taints; a running node has done both.
+const PACKAGE: [(&str, u32); 7] = [
+    ("/usr/bin/crossfade-bootstrap", 0o755),
+    (PACKAGED_PLUGIN, 0o755),
+    ("/usr/lib/systemd/system/crossfade-boot.service", 0o644),
+    ("/usr/lib/systemd/system/crossfade-watch.service", 0o644),
+    ("/usr/lib/systemd/system/crossfade-retract.service", 0o644),
+    ("/usr/lib/systemd/system-preset/80-crossfade.preset", 0o644),
+    ("/usr/lib/tmpfiles.d/crossfade.conf", 0o644),
+];
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// People and flips change it on the node.
+    Setting,
+    /// Nobody does.
+    Program,
+}
+
+/// A file for the node.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Its place on the node.
+    pub path: PathBuf,
+    /// Its bytes there.
+    pub bytes: Vec<u8>,
+    /// Its mode there.
+    pub mode: u32,
+    /// SHA-256 of the bytes that the pod has.
+    pub source: String,
+    /// What it is for.
+    pub kind: Kind,
+}
+
+/// Everything for the node.
+#[derive(Debug, Default)]
+pub struct Load {
+    /// The files.
+    pub items: Vec<Item>,
+    /// Units are among them.
+    pub units: bool,
+}
+
+impl Load {
+    /// Reads what the command line asks for.
+    ///
+    /// # Errors
+    /// Bad settings: policy or node.json are not valid, or there is neither; or a file of the image is missing.
+    pub fn of(wanted: &Install) -> Result<Self, Failure> {
+        let mut load = Self { items: Vec::new(), units: wanted.units };
+        if let Some(dir) = &wanted.bring {
+            load.items.extend(settings(dir)?);
+        }
+        if wanted.units {
+            for (path, mode) in PACKAGE {
+                load.items.push(program(Path::new(path), mode)?);
+            }
+        }
+        Ok(load)
+    }
+}
+
+fn program(path: &Path, mode: u32) -> Result<Item, Failure> {
+    let bytes = read(path)
+        .and_then(|bytes| bytes.ok_or_else(|| "it is not there".into()))
+        .map_err(|why| Failure::new(Exit::Failed, format!("{} of this image: {why}", path.display())))?;
+    Ok(Item { path: path.into(), source: digest::sha256(&bytes), bytes, mode, kind: Kind::Program })
+}
+
+/// Owner and mode of the directory do not matter, as they do for the node's own: whoever names it decides what is in it.
+fn settings(dir: &Path) -> Result<Vec<Item>, Failure> {
+    let mut items = Vec::new();
+    let mut findings = Vec::new();
+    for (name, made) in [(POLICY_FILE, policy as fn(&[u8]) -> Result<Vec<u8>, String>), (NODE_FILE, node)] {
+        let from = dir.join(name);
+        match read(&from) {
+            Ok(None) => {}
+            Ok(Some(bytes)) => match made(&bytes) {
+                Ok(written) => items.push(Item {
+                    path: Path::new(SETTINGS_DIRS[0]).join(name),
+                    source: digest::sha256(&bytes),
+                    bytes: written,
+                    mode: 0o644,
+                    kind: Kind::Setting,
+                }),
+                Err(why) => findings.push(format!("{}: {why}", from.display())),
+            },
+            Err(why) => findings.push(format!("{}: {why}", from.display())),
+        }
+    }
+    if items.is_empty() && findings.is_empty() {
+        findings.push(format!("--bring {}: expected {POLICY_FILE} there, or {NODE_FILE}", dir.display()));
+    }
+    if findings.is_empty() { Ok(items) } else { Err(Failure { exit: Exit::BadSettings, findings }) }
+}
+
+/// With the profiles' probes in it, as installing would leave it: what is written is then what is found the next time.
+fn policy(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    secondary::parse(bytes)?;
+    Ok(completion::complete(bytes)?.map_or_else(|| bytes.to_vec(), |completed| completed.bytes))
+}
+
+fn node(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    Node::parse(bytes).map(|_| bytes.to_vec())
+}
+
+/// A file's bytes; none where it is absent. Links are followed: a ConfigMap's files are some.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    match File::open(path) {
+        Ok(mut file) => read_bounded(&mut file, MAX_BYTES).map(Some).map_err(|e| e.to_string()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_held_to_their_rules_before_the_node_sees_them() {
+        let policy = r#"{"version":1,"networks":{"old":{"profile":"calico","conf":["/o"]}},"attach":"old"}"#;
+        for (policy, node, expected) in [
+            (Some(policy), None, Ok(1)),
+            (Some(policy), Some(r#"{"version":1}"#), Ok(2)),
+            (None, Some(r#"{"version":1}"#), Ok(1)),
+            (None, None, Err("expected policy.json")),
+            (Some("{"), Some(r#"{"version":1}"#), Err("policy.json: ")),
+            (Some(policy), Some(r#"{"version":1,"confdir":"shared"}"#), Err("node.json: ")),
+        ] {
+            let dir = tempfile::tempdir().expect("scratch");
+            for (name, text) in [("policy.json", policy), ("node.json", node)] {
+                if let Some(text) = text {
+                    std::fs::write(dir.path().join(name), text).expect("file");
+                }
+            }
+            match (settings(dir.path()), expected) {
+                (Ok(items), Ok(count)) => {
+                    assert_eq!(items.len(), count);
+                    assert!(items.iter().all(|item| item.path.starts_with("/etc/crossfade")));
+                }
+                (Err(failure), Err(word)) => {
+                    assert!(failure.findings[0].contains(word), "{:?}", failure.findings);
+                }
+                (found, expected) => panic!("{found:?}, expected {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_is_brought_with_its_probes_and_remembered_without() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let text = r#"{"version":1,"networks":{"old":{"profile":"calico","conf":["/o"]}},"attach":"old"}"#;
+        std::fs::write(dir.path().join("policy.json"), text).expect("file");
+        let items = settings(dir.path()).expect("valid");
+        assert_eq!(items[0].source, digest::sha256(text.as_bytes()));
+        assert!(String::from_utf8_lossy(&items[0].bytes).contains("nodename"));
+        assert_eq!(policy(&items[0].bytes).expect("valid"), items[0].bytes, "a second time changes nothing");
+    }
+}

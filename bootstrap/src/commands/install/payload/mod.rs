@@ -1,0 +1,116 @@
+//! What a pod brings onto its node, and takes away again.
+//!
+//! A pod's settings are in a ConfigMap and its programs in its image, while everything on the node reads the node's own files. So
+//! `install --bring DIR` writes policy.json and node.json to /etc/crossfade, and `--units` the programs and their units below /usr:
+//! load (what the pod has) -> [`decide`] (pure, against what the node has) -> carry out -> remember ([`record`]), so that an upgrade
+//! knows its own files from an administrator's, and a removal takes away just them.
+
+pub mod decide;
+pub mod leave;
+pub mod load;
+pub mod record;
+
+use std::path::Path;
+
+use shim::file::PRIVATE;
+use shim::layout::Layout;
+use shim::lock;
+
+use self::decide::{Found, decide};
+use self::load::Load;
+use self::record::Record;
+use crate::change::outcome::Done;
+use crate::change::{self, Change, Write};
+use crate::cli::exit::{Exit, Failure};
+use crate::node::digest;
+use crate::node::paths::{BROUGHT, Root};
+
+/// What bringing takes.
+#[derive(Debug)]
+pub struct Plan {
+    /// The files, in order.
+    pub changes: Vec<Change>,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+    /// What is remembered while the files are written, and afterwards.
+    records: [Record; 2],
+}
+
+impl Plan {
+    /// Holds what the pod has against what the node has.
+    ///
+    /// # Errors
+    /// Every file that is somebody else's.
+    pub fn of(load: &Load, overwrite: bool) -> Result<Self, Failure> {
+        let before = Record::read(Path::new(BROUGHT)).map_err(Failure::settings)?;
+        let mut plan = Self {
+            changes: Vec::new(),
+            notes: Vec::new(),
+            records: [before.clone().unwrap_or_default(), before.unwrap_or_default()],
+        };
+        let mut findings = Vec::new();
+        for item in &load.items {
+            let last = plan.records[0].files.get(&item.path).cloned();
+            match decide(item, &Found::look(&item.path), last.as_ref(), overwrite) {
+                Ok(decided) => {
+                    plan.notes.extend(decided.note);
+                    if let Some([during, after]) = decided.entries {
+                        plan.records[0].files.insert(item.path.clone(), during);
+                        plan.records[1].files.insert(item.path.clone(), after);
+                    }
+                    plan.changes.push(decided.change);
+                }
+                Err(why) => findings.push(why),
+            }
+        }
+        plan.records.iter_mut().for_each(|record| record.units |= load.units);
+        if findings.is_empty() { Ok(plan) } else { Err(Failure { exit: Exit::No, findings }) }
+    }
+
+    /// Whether anything is to be written.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.changes.iter().any(|change| !matches!(change.act, change::Act::Keep))
+    }
+
+    /// Writes the files.
+    ///
+    /// # Errors
+    /// The first that cannot be written; what was written is remembered all the same.
+    pub fn carry_out(self) -> Result<Vec<Done>, Failure> {
+        let [during, after] = self.records;
+        let changes = self.changes;
+        // Remembered before: a file that is written and not remembered would be an administrator's the next time.
+        remember(&during)?;
+        let layout = Layout::default();
+        // Nobody flips the policy in between.
+        let done = lock::exclusively(&layout, "policy", || {
+            Ok(crate::change::outcome::carry_out(&Root::default(), changes))
+        });
+        let done = done.map_err(|e| Failure::later(format!("lock of the policy: {e}")))??;
+        remember(&after)?;
+        Ok(done)
+    }
+}
+
+fn remember(record: &Record) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("write {BROUGHT}: {e}"));
+    shim::file::create_private_dir(&Layout::default().state_dir).map_err(failed)?;
+    let write = Write { path: BROUGHT.into(), bytes: record.bytes(), mode: PRIVATE, nudge: false };
+    match Change::file(write, "what a pod has brought").act {
+        change::Act::Write(write) => change::write(&write).map_err(failed),
+        _ => Ok(()),
+    }
+}
+
+impl Found {
+    /// Looks at a place.
+    #[must_use]
+    pub fn look(path: &Path) -> Self {
+        match change::look(path) {
+            Some((bytes, mode)) => Self::File { sha256: digest::sha256(&bytes), mode },
+            None if path.symlink_metadata().is_ok() => Self::Other,
+            None => Self::Nothing,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Sandboxes that the runtime runs and its result cache does not know: pure decisions.
+//!
+//! The cache says which network a pod is on, and with which conf. Where it was wiped, or is kept elsewhere (cri-dockerd), a pod of before
+//! us would get no DEL and its address would leak, so a person has to say what it is on.
+
+use shim::boot::Moment;
+use shim::inventory::Entry;
+use shim::store::Key;
+use types::names::is_name;
+use types::policy::Side;
+
+use crate::runtime::Sandbox;
+
+/// The interface that every CRI runtime gives a pod first.
+const IFNAME: &str = "eth0";
+/// How many sandboxes a refusal names.
+const NAMED: usize = 5;
+
+/// What a person says about them.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// They are on this network.
+    pub network: Option<Side>,
+    /// These are left out.
+    pub ignored: &'a [String],
+}
+
+/// The entries of those that are said to be on a network.
+///
+/// # Errors
+/// Nobody said what they are on; with the way on.
+pub fn take(sandboxes: &[Sandbox], said: Said<'_>, now: &Moment) -> Result<Vec<Entry>, String> {
+    let left = sandboxes.iter().filter(|sandbox| !said.ignored.contains(&sandbox.id));
+    // What a runtime lists under another name than ours take is nobody's to attach.
+    let left: Vec<&Sandbox> = left.filter(|sandbox| is_name(&sandbox.id)).collect();
+    match said.network {
+        _ if left.is_empty() => Ok(Vec::new()),
+        Some(side) => Ok(left.into_iter().map(|sandbox| entry(sandbox, side, now)).collect()),
+        None => Err(refusal(&left)),
+    }
+}
+
+fn entry(sandbox: &Sandbox, side: Side, now: &Moment) -> Entry {
+    let Sandbox { id, namespace, name, uid } = sandbox;
+    // As CRI runtimes pass them.
+    let args = format!(
+        "IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={name};K8S_POD_INFRA_CONTAINER_ID={id};K8S_POD_UID={uid}"
+    );
+    Entry {
+        cni_args: Some(args),
+        taken: Some(now.clone()),
+        ..Entry::new(Key::new(id, IFNAME), side.as_str())
+    }
+}
+
+fn refusal(left: &[&Sandbox]) -> String {
+    let one = |sandbox: &&Sandbox| format!("{}/{} ({})", sandbox.namespace, sandbox.name, sandbox.id);
+    let mut named: Vec<String> = left.iter().take(NAMED).map(one).collect();
+    named.extend((left.len() > NAMED).then(|| format!("{} more", left.len() - NAMED)));
+    format!(
+        "the runtime runs {} sandboxes on a pod network that its result cache does not know: {}. Without an entry their DEL would reach \
+         nobody: name the cache with --cache-dir where it is kept elsewhere (cri-dockerd: /var/lib/cni/cache), list them as attached to a \
+         network with --uncached old or --uncached new, or leave one out with --ignore-sandbox ID",
+        left.len(),
+        named.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::cache::made_by_cri;
+
+    fn sandbox(id: &str) -> Sandbox {
+        Sandbox { id: id.into(), namespace: "ns".into(), name: format!("pod-{id}"), uid: "u".into() }
+    }
+
+    fn now() -> Moment {
+        Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 1 }
+    }
+
+    #[test]
+    fn nobody_is_left_out_in_silence() {
+        let all: Vec<Sandbox> = (0..7).map(|n| sandbox(&format!("c{n}"))).collect();
+        let why = take(&all, Said { network: None, ignored: &[] }, &now()).expect_err("silence");
+        for words in
+            ["runs 7 sandboxes", "ns/pod-c0 (c0)", "2 more", "--uncached", "--ignore-sandbox", "--cache-dir"]
+        {
+            assert!(why.contains(words), "{words}: {why}");
+        }
+        let ignored: Vec<String> = all.iter().map(|one| one.id.clone()).collect();
+        assert!(take(&all, Said { network: None, ignored: &ignored }, &now()).expect("said").is_empty());
+        let why =
+            take(&all, Said { network: None, ignored: &ignored[1..] }, &now()).expect_err("one is left");
+        assert!(why.contains("runs 1 sandboxes") && why.contains("(c0)"), "{why}");
+    }
+
+    #[test]
+    fn what_is_said_to_be_on_a_network_is_listed_with_what_a_del_needs() {
+        let taken =
+            take(&[sandbox("c1")], Said { network: Some(Side::New), ignored: &[] }, &now()).expect("said");
+        let [entry] = taken.as_slice() else { panic!("{taken:?}") };
+        assert_eq!((entry.key(), entry.network.as_str()), (Key::new("c1", "eth0"), "new"));
+        assert!(made_by_cri(entry.cni_args.as_deref(), "c1") && entry.taken.is_some());
+        assert!(entry.cni_args.as_deref().is_some_and(|args| args.contains("K8S_POD_NAME=pod-c1")));
+    }
+}

@@ -1,0 +1,261 @@
+//! `uninstall`: takes our conf away, once nothing is attached through it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use shim::layout::PLUGIN;
+
+use crate::change::outcome::{Changed, Done, Outcome};
+use crate::change::{self, Act, Change, Write};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print;
+use crate::cli::{Global, Uninstall};
+use crate::commands::attachments::{self, Attachments};
+use crate::commands::install::facts::plugin_dirs;
+use crate::commands::install::payload::leave::Leave;
+use crate::commands::retract::Removal;
+use crate::node::directories::Directories;
+use crate::node::paths::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
+use crate::node::settings;
+use crate::runtime::CniSetup;
+use crate::runtime::adding::{Caller, Way, can_see, wait_for_quiet};
+use crate::runtime::asked::Asked;
+use crate::runtime::config::{self, RuntimeConfig};
+use crate::runtime::cri::Runtime;
+use crate::runtime::endpoint::Whom;
+use crate::runtime::parting;
+
+/// How long the runtime may take to load the next conf, and an ADD through us to end.
+const UNUSED_WITHIN: Duration = Duration::from_secs(240);
+/// Between two tries while something is attached.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+/// How many attachments a refusal names.
+const NAMED: usize = 10;
+
+/// Uninstalls, or says what that would do.
+///
+/// # Errors
+/// 3 while anything is attached, or while the runtime reads a directory of ours; 75 when something came to be attached meanwhile, and then the conf is back.
+pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
+    if !wanted.wait || global.dry_run {
+        return once(global, wanted);
+    }
+    let mut said = Vec::new();
+    loop {
+        match once(global, wanted) {
+            Err(failure) if matches!(failure.exit, Exit::No | Exit::TryLater) => {
+                if failure.findings != said {
+                    print::waiting(&failure.findings);
+                    said = failure.findings;
+                }
+                std::thread::sleep(TRY_AGAIN);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
+    let settings = Directories::certain(global)?;
+    refuse_attached(&attachments::list(&settings.layout, None)?)?;
+    refuse_told(&Root::new(&global.root))?;
+    let whom = Whom::of(&wanted.runtime);
+    let runtime = Asked::whom(&whom);
+    answered(&settings, &runtime)?;
+    if let (Asked::Told(_) | Asked::Silent, Some(endpoint)) = (&runtime, whom.endpoint()) {
+        can_see(endpoint).map_err(Failure::later)?;
+    }
+    let mut changes = decide(&settings, wanted, &runtime);
+    let leave = wanted.brought.then(Leave::gather).transpose()?;
+    let removal = Removal::gather(&Root::new(&global.root));
+    if global.dry_run {
+        let (more, notes) = leave.map_or_else(Default::default, |leave| (leave.changes, leave.notes));
+        changes.extend(more);
+        changes.extend(removal.change());
+        return Ok(Changed::planned(changes, notes));
+    }
+    let leaving = Leaving::say(&settings)?;
+    let mut done = carry_out(&settings, &whom, &wanted.bin_dirs, changes)?;
+    drop(leaving);
+    let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), Leave::carry_out)?;
+    done.extend(more);
+    // Last, for it needs the API server, and nobody is kept from leaving by that.
+    let (said, by_hand) = removal.carry_out();
+    done.extend(said);
+    notes.extend(by_hand);
+    Ok(Changed::applied(done, notes))
+}
+
+/// Takes everything away, the conf first; it comes back where something is attached through it meanwhile.
+fn carry_out(
+    settings: &Directories,
+    whom: &Whom,
+    bin_dirs: &[PathBuf],
+    changes: Vec<Change>,
+) -> Result<Vec<Done>, Failure> {
+    let mut done = Vec::new();
+    for change in changes {
+        let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("remove {}: {e}", change.target));
+        let outcome = if let Act::Remove { path, nudge } = &change.act {
+            change::remove(path, *nudge).map_err(failed)?;
+            if *nudge {
+                wait_until_unused(settings, whom, bin_dirs).or_else(|why| put_back(settings, why))?;
+                let attached = attachments::list(&settings.layout, None)?;
+                refuse_attached(&attached).or_else(|mut why| {
+                    why.findings.insert(0, "something is attached through us by now; try again".into());
+                    put_back(settings, why)
+                })?;
+            }
+            Some(Outcome::Done)
+        } else {
+            None
+        };
+        done.push(Done { change, outcome });
+    }
+    Ok(done)
+}
+
+/// Tells `watch` not to put our conf back; until the name is gone, and with it the reason to, or until we gave up.
+struct Leaving(PathBuf);
+
+impl Leaving {
+    fn say(settings: &Directories) -> Result<Self, Failure> {
+        let path = settings.layout.run_dir.join(LEAVING);
+        let made = shim::file::create_private_dir(&settings.layout.run_dir)
+            .and_then(|()| std::fs::write(&path, ""))
+            .map_err(|e| Failure::new(Exit::Failed, format!("write {}: {e}", path.display())));
+        made.map(|()| Self(path))
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        // Of a run directory; the next boot removes it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
+    // What the runtime deletes past us loses nothing when we go.
+    let ours: Vec<_> = found.attachments.iter().filter(|line| line.deleted_by.is_none()).collect();
+    let count = ours.len() + found.damaged.len();
+    if count == 0 {
+        return Ok(());
+    }
+    let lines =
+        ours.iter().map(|line| format!("{} {} is {}", line.container_id, line.ifname, line.life.as_str()));
+    let damaged = found.damaged.iter().map(|damaged| format!("{} is damaged", damaged.path.display()));
+    let mut findings = vec![format!(
+        "{count} attachments would lose their DEL: drain the node and let the runtime remove its sandboxes, or sweep, first"
+    )];
+    findings.extend(lines.chain(damaged).take(NAMED));
+    if count > NAMED {
+        findings.push(format!("and {} more; see crossfade-bootstrap attachments", count - NAMED));
+    }
+    Err(Failure { exit: Exit::No, findings })
+}
+
+/// Somebody has to tell whether our conf is still used, as long as there is one. A runtime that does not run uses none.
+fn answered(settings: &Directories, runtime: &Asked) -> Result<(), Failure> {
+    let is_installed = !matches!(settings.installed, Ok(None));
+    match runtime {
+        Asked::Unknown(why) if is_installed => {
+            let way = "; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
+            Err(Failure::new(Exit::No, format!("{why}{way}")))
+        }
+        Asked::Unanswered(why) => {
+            let way = "; if it is not the runtime of this node's pods, say --runtime-endpoint none";
+            Err(Failure::later(format!("{why}{way}")))
+        }
+        Asked::Unknown(_) | Asked::NotAsked | Asked::Absent(_) | Asked::Silent | Asked::Told(_) => Ok(()),
+    }
+}
+
+/// In private mode a runtime reads our directory until it is started without us: with our conf gone it would have no network, and
+/// kubelet no reason to say why.
+fn refuse_told(root: &Root) -> Result<(), Failure> {
+    // Whatever node.json says by now: what counts is what the runtime was told when it started.
+    let config = RuntimeConfig::gather(root, &settings::load(root).unwrap_or_default()).ok().flatten();
+    match config.filter(|config| config::is_told(root, config).is_ok()) {
+        None => Ok(()),
+        Some(config) => Err(Failure::new(
+            Exit::No,
+            format!(
+                "{} was told to read {PRIVATE_CONF_DIR} and would be without a network: touch {DISABLED}, reboot, then uninstall; or replace the node",
+                config.kind.as_str()
+            ),
+        )),
+    }
+}
+
+fn decide(settings: &Directories, wanted: &Uninstall, runtime: &Asked) -> Vec<Change> {
+    // The conf first: what it names must be there as long as a runtime may call us.
+    let why = match runtime {
+        Asked::Silent => format!(
+            "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
+            parting::FILE
+        ),
+        _ => "the runtime calls the next conf from now on".to_owned(),
+    };
+    let mut changes = vec![remove(settings.conf_file(), true, &why)];
+    let parting = settings.conf_dir.join(parting::FILE);
+    if parting.symlink_metadata().is_ok() {
+        changes.push(remove(parting, false, "left by an uninstall that was killed"));
+    }
+    changes.push(remove(
+        settings.layout.name(),
+        false,
+        "the next install takes the name of the network then",
+    ));
+    if wanted.purge {
+        changes.push(remove(settings.layout.inventory(), false, "it is empty"));
+        let plugins = plugin_dirs(&wanted.bin_dirs, runtime).into_iter().map(|dir| dir.join(PLUGIN));
+        changes.extend(plugins.map(|path| remove(path, false, "the plugin")));
+    }
+    changes
+}
+
+fn remove(path: PathBuf, nudge: bool, why: &str) -> Change {
+    if path.symlink_metadata().is_err() {
+        return Change::new(Act::Keep, path.display().to_string(), "absent");
+    }
+    Change::remove(path, nudge, why)
+}
+
+/// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
+fn wait_until_unused(settings: &Directories, whom: &Whom, given: &[PathBuf]) -> Result<(), Failure> {
+    let asked = Asked::whom(whom);
+    match &asked {
+        Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) => return Ok(()),
+        Asked::Unanswered(why) => return Err(Failure::later(why)),
+        Asked::Silent => {
+            let endpoint = whom.endpoint().unwrap_or_default();
+            let read = parting::read_again(&settings.conf_dir, endpoint, UNUSED_WITHIN);
+            read.map_err(|why| Failure::later(format!("it is not certain that pods pass us by now: {why}")))?;
+        }
+        Asked::Told(_) => {
+            let unused = |setup: &CniSetup| !setup.has_ours();
+            let runtime = Runtime::at(whom.endpoint().unwrap_or_default())?;
+            runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::later(format!("{e:#}")))?;
+        }
+    }
+    let caller = Caller::at(whom.endpoint().unwrap_or_default(), &plugin_dirs(given, &asked))
+        .map_err(|e| Failure::later(format!("{e:#}")))?;
+    wait_for_quiet(Way::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
+        let ids: Vec<String> = running.into_iter().collect();
+        Failure::later(format!("an ADD through us still runs for {}", ids.join(", ")))
+    })
+}
+
+/// What is attached through us, or may still come to be, needs our conf for its DEL.
+fn put_back(settings: &Directories, why: Failure) -> Result<(), Failure> {
+    let mut findings = why.findings;
+    if let Ok(Some(conf)) = &settings.installed {
+        let (path, bytes) = (settings.conf_file(), conf.bytes.clone());
+        change::write(&Write { path, bytes, mode: conf.mode, nudge: true }).map_err(|e| {
+            Failure::new(Exit::Failed, format!("put {} back: {e}", settings.conf_file().display()))
+        })?;
+        findings.push(format!("{} is back", settings.conf_file().display()));
+    }
+    Err(Failure { exit: Exit::TryLater, findings })
+}

@@ -1,0 +1,15 @@
+//! What a person, a pipeline or systemd calls: a module for each command that is neither `watch` nor part of an image build. None of them
+//! uses another.
+
+pub mod attachments;
+pub mod boot;
+pub mod explain;
+pub mod gate;
+pub mod generator;
+pub mod install;
+pub mod place;
+pub mod policy;
+pub mod render;
+pub mod retract;
+pub mod status;
+pub mod sweep;

@@ -1,0 +1,36 @@
+//! `place`: puts the package's plugin where the runtime looks for it. `watch` starts it as a unit of its own, for the unit of `watch`
+//! sees the runtime's directories read-only, and which they are is not known before the runtime tells.
+
+use shim::layout::PACKAGED_PLUGIN;
+use shim::trust;
+
+use crate::change::outcome::{Changed, finish};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{Global, Place};
+use crate::node::paths::Root;
+use crate::node::switch;
+use crate::watch::plugin::Plugins;
+
+/// Puts it there, or says what that would take.
+///
+/// # Errors
+/// Nothing is there to be put, or others than root could change it where it would be put.
+pub fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
+    let root = Root::new(&global.root);
+    if let Some(off) = switch::off(&root) {
+        return Ok(Changed::applied(Vec::new(), vec![off.to_string()]));
+    }
+    let mut findings: Vec<String> = wanted
+        .bin_dirs
+        .iter()
+        .filter_map(|dir| trust::check_dir(dir).err())
+        .map(|why| why.to_string())
+        .collect();
+    if let Err(why) = trust::open(&root.at(PACKAGED_PLUGIN)) {
+        findings.push(format!("the package's plugin: {why}"));
+    }
+    if !findings.is_empty() {
+        return Err(Failure { exit: Exit::No, findings });
+    }
+    finish(global, Plugins::look(&root, &wanted.bin_dirs).changes(), Vec::new())
+}

@@ -1,0 +1,133 @@
+//! The second network of pods on both: not every CNI bears being one.
+//!
+//! A pod on both networks has the primary's address in its status. A CNI that knows a pod by what it attached does not mind. One whose
+//! agent follows the Pod's status takes the other network's address for its own; then the node routes the pod's real one
+//! (`shim::hostroute`), and what a route cannot mend is said here. What the policy says of a network counts before its profile; a CNI
+//! of which neither says anything was never tried.
+
+use std::path::Path;
+
+use shim::policy_file;
+use types::policy::{Network, Policy, Second, Secondary, Side};
+
+use crate::node::profile::{self, GENERIC};
+
+/// What a network bears as the second one of a pod.
+#[must_use]
+pub fn bears(network: &Network) -> Secondary {
+    let of_profile = || profile::find(&network.profile).map_or(Secondary::Refused, |known| known.secondary);
+    network.secondary.unwrap_or_else(of_profile)
+}
+
+/// Refuses a policy that gives pods a second network which does not bear it. Pure.
+///
+/// # Errors
+/// One line that names the key, the network and the ways on.
+pub fn refuse(policy: &Policy) -> Result<(), String> {
+    policy.refuse_second(|network| Some(bears(network)))
+}
+
+/// A policy that a node can be given: valid, and with a second network that bears it.
+///
+/// # Errors
+/// Why it cannot, in words.
+pub fn load(path: &Path) -> Result<Policy, String> {
+    let policy = policy_file::load(path).map_err(|why| why.to_string())?;
+    refuse(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;
+    Ok(policy)
+}
+
+/// [`load`] of bytes.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(bytes: &[u8]) -> Result<Policy, String> {
+    let policy = Policy::parse(bytes)?;
+    refuse(&policy)?;
+    Ok(policy)
+}
+
+/// What a person should know before pods get this policy: what a route cannot mend for its second network, and that it is refused where
+/// it is in use all the same. Pure.
+#[must_use]
+pub fn warnings(policy: &Policy) -> Vec<String> {
+    let Some(Second { side, network, .. }) = policy.second() else { return Vec::new() };
+    let name = if network.profile == GENERIC { "generic" } else { &network.profile };
+    match bears(network) {
+        Secondary::Works => Vec::new(),
+        Secondary::Refused => refuse(policy).err().into_iter().collect(),
+        Secondary::HostRoute => unwritten(side, network).into_iter().chain([
+            format!(
+                "network {side} ({name}) is the second one of pods on both, and what collects its leaked addresses goes by the Pods' status, \
+                 which names the other network's: it would give the address of a living pod away. Switch that off until no pod is on both \
+                 (Calico: leakGracePeriod 0s in the KubeControllersConfiguration default), and look that it stays off"
+            ),
+            format!(
+                "network {side} ({name}) knows pods by the addresses in their status: its network policies do not know the pods' addresses of \
+                 its own network while it is the second one, so what they allow between these is denied"
+            ),
+        ])
+        .collect(),
+    }
+}
+
+/// The shim goes by the policy alone.
+fn unwritten(side: Side, network: &Network) -> Option<String> {
+    let why = format!(
+        "networks.{side} does not say \"secondary\": \"hostRoute\", so its pods get no host routes: policy set, install and boot write it"
+    );
+    network.secondary.is_none().then_some(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(attach: &str, primary: &str, old: &str, more: &str) -> Policy {
+        let text = format!(
+            r#"{{"version": 1, "attach": "{attach}", "both": {{"primary": "{primary}"}}, "networks": {{
+            "old": {{"conf": ["/o"], {old}}}, "new": {{"profile": "cilium", "conf": ["/n"]}}}}{more}}}"#
+        );
+        Policy::parse(text.as_bytes()).expect(&text)
+    }
+
+    #[test]
+    fn what_the_policy_says_counts_before_the_profile_and_what_nobody_tried_is_refused() {
+        for (old, refused) in [
+            (r#""profile": "azure""#, true),
+            (r#""profile": "azure", "secondary": "works""#, false),
+            (r#""profile": "azure", "secondary": "hostRoute""#, false),
+            (r#""profile": "flannel""#, false),
+            (r#""profile": "calico""#, false),
+            (r#""profile": "generic""#, true),
+            (r#""profile": "my-own""#, true),
+            (r#""profile": "my-own", "secondary": "works""#, false),
+            (r#""profile": "generic", "secondary": "works""#, false),
+        ] {
+            let why = refuse(&policy("both", "new", old, "")).err();
+            assert_eq!(why.is_some(), refused, "{old}: {why:?}");
+            assert!(why.is_none_or(|why| why.contains("\"secondary\": \"works\"")), "the way on is named");
+            for (attach, primary) in [("both", "old"), ("old", "new"), ("new", "new")] {
+                assert!(refuse(&policy(attach, primary, old, "")).is_ok(), "{attach} {primary}: {old}");
+            }
+        }
+        let annotation = r#", "podAnnotation": {"key": "k", "allow": ["both"]}"#;
+        let why = refuse(&policy("old", "new", r#""profile": "azure""#, annotation)).expect_err("refused");
+        assert!(why.starts_with("podAnnotation.allow"), "{why}");
+    }
+
+    #[test]
+    fn what_a_route_cannot_mend_is_said_where_pods_may_get_both() {
+        for (attach, primary, old, told) in [
+            ("both", "new", "calico", Some("leakGracePeriod")),
+            ("both", "old", "calico", None),
+            ("old", "new", "calico", None),
+            ("both", "new", "flannel", None),
+            ("both", "new", "azure", Some("must not be")),
+        ] {
+            let all = warnings(&policy(attach, primary, &format!(r#""profile": "{old}""#), "")).join("\n");
+            assert_eq!(told.is_some(), !all.is_empty(), "{attach} {primary} {old}: {all}");
+            assert!(told.is_none_or(|words| all.contains(words)), "{all}");
+        }
+    }
+}

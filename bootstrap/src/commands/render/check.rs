@@ -1,0 +1,150 @@
+//! `render --check`: everything about the registration that can be known when an image is built.
+
+use std::path::Path;
+
+use serde::Serialize;
+use types::node::Node;
+use types::taint;
+
+use super::{absent, own, speaks};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::{Page, Report};
+use crate::commands::generator::{self, Role};
+use crate::kubelet::found::Found;
+use crate::kubelet::refusals;
+use crate::kubelet::registration;
+use crate::node::paths::{KUBELET_ENV, Root};
+use crate::node::settings;
+use crate::node::switch;
+use crate::systemd::unit::Unit;
+
+/// There is nothing against it.
+///
+/// *Shape*: `{"findings":[],"arguments":["--node-labels=a=b"],"notes":[".."]}`.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    findings: [String; 0],
+    arguments: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Checked {
+    /// What kubelet is told.
+    #[must_use]
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+}
+
+impl Report for Checked {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        let _ = match self.arguments.as_slice() {
+            [] => writeln!(text, "nothing is added to kubelet's command line"),
+            arguments => writeln!(text, "kubelet is told {}", arguments.join(" ")),
+        };
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
+        text
+    }
+}
+
+/// How far the way from node.json to kubelet's command line is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To what systemd has loaded.
+    Loaded,
+    /// To the units' files: systemd has not read them yet, or is another one's.
+    Files,
+    /// Not at all: only what is said counts.
+    Unasked,
+}
+
+/// Checks.
+///
+/// # Errors
+/// Bad settings; 3 with every finding.
+pub fn check(root: &Root, way: Way) -> Result<Checked, Failure> {
+    let node = settings::load(root).map_err(Failure::settings)?;
+    let mut findings = refusals(&node);
+    findings.extend(node.taints.iter().filter_map(taint::doubt));
+    let mut notes: Vec<String> = switch::off(root).iter().map(ToString::to_string).collect();
+    let mut arguments = Vec::new();
+    if node.kubelet.register {
+        arguments = registered(root, &node, way, (&mut findings, &mut notes));
+    } else if !node.labels.is_empty() || !node.taints.is_empty() {
+        notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
+    }
+    if findings.is_empty() {
+        Ok(Checked { findings: [], arguments, notes })
+    } else {
+        Err(Failure { exit: Exit::No, findings })
+    }
+}
+
+/// What node.json comes to on kubelet's command line; returns our words.
+fn registered(
+    root: &Root,
+    node: &Node,
+    way: Way,
+    (findings, notes): (&mut Vec<String>, &mut Vec<String>),
+) -> Vec<String> {
+    let own = own(root, node);
+    let speaks = speaks(root, node);
+    let unit = match Unit::load(root, &node.kubelet.unit) {
+        Ok(Some(unit)) => unit,
+        Ok(None) => {
+            let matters = speaks && way != Way::Unasked;
+            (if matters { findings } else { notes }).push(absent(&node.kubelet.unit));
+            return Vec::new();
+        }
+        Err(why) => {
+            findings.push(why);
+            return Vec::new();
+        }
+    };
+    (if speaks { &mut *findings } else { &mut *notes }).extend(in_the_way(root, &unit, way));
+    notes.extend(
+        unit.absent_files()
+            .iter()
+            .map(|file| format!("{} is not there yet; {} names it", file.display(), unit.name())),
+    );
+    let found = match Found::gather(root, &unit) {
+        Ok(found) => found,
+        // The generator has named it.
+        Err(_) => return Vec::new(),
+    };
+    let registration = registration::decide(&own, &found);
+    findings.extend(found.broken);
+    findings.extend(registration.conflicts);
+    notes.extend(registration.notes);
+    notes.extend(
+        found.absent.iter().map(|file| format!("{} is not there yet; it may name taints", file.display())),
+    );
+    registration.arguments
+}
+
+/// What keeps our words from kubelet's command line.
+fn in_the_way(root: &Root, unit: &Unit, asked: Way) -> Vec<String> {
+    let mut way = Vec::new();
+    if asked == Way::Unasked {
+        return way;
+    }
+    way.extend(generator::installed(root).err());
+    way.extend(generator::continuation(root, unit, Role::Kubelet).err());
+    if way.is_empty() && asked == Way::Loaded && switch::off(root).is_none() {
+        way.extend(generator::check(root, unit.name()).err());
+    }
+    if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))
+        && !generator::brings_drop_in(root, unit, Role::Kubelet)
+    {
+        way.push(format!(
+            "{}: no drop-in of it reads {KUBELET_ENV}; install the package whole, or link its {} into {}.d",
+            unit.name(),
+            crate::node::paths::PACKAGED,
+            unit.name()
+        ));
+    }
+    way
+}

@@ -1,0 +1,53 @@
+//! The directory of configuration drop-ins that kubelet is told of where our taints go into a file.
+//!
+//! It holds copies of the files of kubelet's own directory, numbered in the order in which kubelet merges them, and ours behind them. They
+//! are copied at every start of kubelet, which reads them once, then. A copy is root's alone, for a configuration may hold what its
+//! original's owner keeps to himself.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use shim::file::PRIVATE;
+
+use crate::change::{Act, Change, Write};
+use crate::cli::exit::{Exit, Failure};
+use crate::kubelet::config;
+use crate::node::paths::{KUBELET_CONFIG_DIR, Root};
+
+/// Our file; digits sort before it.
+const OURS: &str = "zz-crossfade.conf";
+
+/// Makes the directory what it should be: copies of `theirs`, then a file with `ours`.
+///
+/// # Errors
+/// 75: a file went away meanwhile; 1: one cannot be read.
+pub(super) fn write(root: &Root, theirs: &[PathBuf], ours: &str) -> Result<Vec<Change>, Failure> {
+    let dir = root.at(KUBELET_CONFIG_DIR);
+    let mut wanted = Vec::new();
+    for (at, path) in theirs.iter().enumerate() {
+        let bytes = config::bytes(root, path).map_err(|why| Failure::new(Exit::Failed, why))?;
+        let bytes = bytes.ok_or_else(|| Failure::later(format!("{} has gone", path.display())))?;
+        let mut name = OsString::from(format!("{at:04}-"));
+        name.push(path.file_name().unwrap_or_default());
+        wanted.push((name, bytes, format!("a copy of {}", path.display())));
+    }
+    wanted.push((OURS.into(), ours.as_bytes().to_vec(), "the taints that kubelet registers".into()));
+    let names: BTreeSet<&OsString> = wanted.iter().map(|(name, ..)| name).collect();
+    let there = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+    let stale = there.filter(|entry| !names.contains(&entry.file_name()));
+    let gone =
+        stale.map(|entry| Change::remove(entry.path(), false, "kubelet's own directory has it no more"));
+    let mut changes: Vec<Change> = gone.collect();
+    changes.extend(wanted.into_iter().map(|(name, bytes, why)| {
+        Change::file(Write { path: dir.join(name), bytes, mode: PRIVATE, nudge: false }, &why)
+    }));
+    Ok(changes)
+}
+
+/// Takes the directory away, where it is.
+pub fn remove(root: &Root, why: &str) -> Option<Change> {
+    let dir = root.at(KUBELET_CONFIG_DIR);
+    let target = dir.display().to_string();
+    dir.symlink_metadata().is_ok().then(|| Change::new(Act::RemoveTree(dir), target, why))
+}

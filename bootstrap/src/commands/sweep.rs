@@ -1,0 +1,394 @@
+//! `sweep`: closes what the runtime no longer lists, one pass.
+//!
+//! The verdict over one attachment is the shim's ([`shim::sweep::decide`]); here the facts for it are gathered, and what was decided
+//! is carried out one by one, each under its own lock and its own deadline. A pass that has no time left for an attachment leaves
+//! it to the next pass, which begins with it ([`shim::turns`]).
+//!
+//! No list, no sweep: a runtime that does not answer ends the pass. A runtime that answers with nothing is believed only
+//! if nothing contradicts it: while the netns of an attachment that it would have to list is alive, the answer is taken for
+//! a fault (a runtime that has just started, another one's socket) and nothing is done. `--listed FILE` is believed as it is.
+
+mod budget;
+pub mod every;
+pub mod result;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use shim::attachment::Attachment;
+use shim::boot::{Age, Moment};
+use shim::file::abandoned_temps;
+use shim::hostroute;
+use shim::inventory::{Deleter, Entry, Inventory};
+use shim::layout::PLUGIN;
+use shim::lock;
+use shim::netns::Netns;
+use shim::owner::{Owner, Owners};
+use shim::policy_file;
+use shim::route::Budget;
+use shim::serve::pass::Pass;
+use shim::serve::pass::netns_of;
+use shim::signal::Signals;
+use shim::store::{Key, Store};
+use shim::sweep::{Seen, Verdict, decide as verdict};
+use shim::turns::{self, Shares};
+use types::policy::Policy;
+use types::raw::RawObject;
+
+use crate::change::outcome::{Changed, Done, Outcome};
+use crate::change::{self, Act, Change};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{Global, Sweep};
+use crate::commands::attachments::age_text;
+use crate::commands::install::facts::{bin_dirs, joined};
+use crate::node::directories::Directories;
+use crate::node::hostroutes;
+use crate::node::paths::Root;
+use crate::runtime::cache::made_by_cri;
+use crate::runtime::{Listing, config::RuntimeConfig, cri::Runtime, endpoint::Whom};
+
+/// How long all probes of all networks may take together.
+const PROBES_WITHIN: Duration = Duration::from_secs(5);
+
+/// Where an attachment is written down.
+#[derive(Debug, Clone)]
+pub enum Written {
+    /// In a record that was begun then, which tells it from a later one of the same container and ifname.
+    Record(Moment),
+    /// In the inventory alone; who sends its DEL.
+    Entry(Deleter),
+}
+
+/// What is known of one attachment.
+#[derive(Debug)]
+pub struct Judged {
+    /// Container id and ifname.
+    pub key: Key,
+    /// Its networks, for people.
+    pub networks: String,
+    /// Where it is written down.
+    pub written: Written,
+    /// What the list says.
+    pub seen: Seen,
+    /// Its age; an entry that does not tell is past every grace.
+    pub age: Age,
+    /// Whether its DELs can be served.
+    pub owner: Owner,
+    /// Whether its netns is there.
+    pub netns_lives: bool,
+}
+
+/// Sweeps, or says what sweeping would do.
+///
+/// # Errors
+/// Bad settings; 75 when the runtime does not answer, or not credibly.
+pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
+    let settings = Directories::certain(global)?;
+    let policy = policy_file::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
+    let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
+    let store = Store::new(&settings.layout);
+    // What is attached is read before the list is asked for: whatever was there then is in the list, if it lives.
+    let now = Moment::now().map_err(failed)?;
+    let (records, damaged) = store.all().map_err(failed)?;
+    let inventory = Inventory::load(&settings.layout).map_err(failed)?;
+    let listing = listing(wanted)?;
+    let owners = Owners::ask(&policy, Instant::now() + PROBES_WITHIN);
+    let mut judged = judge(&records, &inventory, &listing, &owners, &now);
+    turns::order(&mut judged, turns::last_tried(&settings.layout).as_deref(), |one| &one.key);
+    if listing.is_empty_answer() {
+        believe(&judged)?;
+    }
+    let mut changes = decide(&judged, policy.gc.grace_secs);
+    let live = judged.len() - changes.len();
+    let routes = hostroutes::to_change(&records, &damaged)?;
+    changes.extend(routes.map(|what| Change::new(Act::HostRoutes, "host routes", what)));
+    changes.extend(litter(&store, &settings)?);
+    let mut notes: Vec<String> = damaged
+        .iter()
+        .map(|(path, why)| format!("record {} is damaged ({why}); only a DEL can resolve it", path.display()))
+        .collect();
+    notes.push(format!("{live} attachments live"));
+    if global.dry_run {
+        return Ok(Changed::planned(changes, notes));
+    }
+    // Each record says where its plugins are; this is for what has none.
+    let crio = RuntimeConfig::of_crio(&Root::new(&global.root)).filter(|_| wanted.bin_dirs.is_empty());
+    let crio = crio.map(|config| config.plugin_dirs(&Root::new(&global.root)));
+    let dirs = crio.unwrap_or_else(|| bin_dirs(&wanted.bin_dirs, None));
+    let done = apply(&settings, &policy, &store, changes, &joined(&dirs))?;
+    Ok(Changed::applied(done, notes))
+}
+
+fn listing(wanted: &Sweep) -> Result<Listing, Failure> {
+    if let Some(file) = &wanted.listed {
+        return Listing::read(file).map_err(|why| Failure::new(Exit::Failed, why));
+    }
+    let endpoint = &match Whom::of(&wanted.runtime) {
+        Whom::Nobody => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "sweep needs a list: --runtime-endpoint, or --listed FILE",
+            ));
+        }
+        Whom::Unknown(why) => return Err(Failure::new(Exit::No, why)),
+        Whom::At(endpoint) => endpoint,
+    };
+    let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
+    sandboxes.map(Listing::Cri).map_err(|e| Failure::later(format!("{e:#}; nothing is swept without a list")))
+}
+
+fn judge(
+    records: &[Attachment],
+    inventory: &Inventory,
+    listing: &Listing,
+    owners: &Owners<'_>,
+    now: &Moment,
+) -> Vec<Judged> {
+    let mut judged: Vec<Judged> = Vec::new();
+    for record in records {
+        let intent = &record.intent;
+        let key = Key::new(&intent.container_id, &intent.ifname);
+        let networks: Vec<_> = intent.legs.iter().map(|leg| leg.network.as_str()).collect();
+        judged.push(Judged {
+            seen: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
+            networks: networks.join(", "),
+            written: Written::Record(intent.begun.clone()),
+            age: intent.begun.age(now),
+            owner: owners.of(record),
+            netns_lives: !netns_of(record).is_empty(),
+            key,
+        });
+    }
+    let recorded: BTreeSet<Key> = judged.iter().map(|one| one.key.clone()).collect();
+    for entry in &inventory.attachments {
+        let key = entry.key();
+        if recorded.contains(&key) {
+            continue;
+        }
+        judged.push(Judged {
+            seen: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
+            networks: entry.network.clone(),
+            written: Written::Entry(entry.deleted_by),
+            age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |taken| taken.age(now)),
+            // Striking an entry out asks nothing of its network.
+            owner: match entry.deleted_by {
+                Deleter::Crossfade => owners.of_entry(entry),
+                Deleter::Runtime => Owner::Ready,
+            },
+            netns_lives: netns_lives(entry),
+            key,
+        });
+    }
+    judged
+}
+
+/// Whether the netns that an entry's result names is there. *Source*: the specification, `interfaces[].sandbox`.
+fn netns_lives(entry: &Entry) -> bool {
+    let result = entry.prev_result.as_ref().and_then(|raw| RawObject::parse(raw.get().as_bytes()).ok());
+    let interfaces: Vec<RawObject> =
+        result.and_then(|result| result.decode("interfaces").ok().flatten()).unwrap_or_default();
+    interfaces
+        .iter()
+        .filter_map(|interface| interface.decode::<String>("sandbox").ok().flatten())
+        .any(|path| !path.is_empty() && Netns::open(Path::new(&path)).is_ok())
+}
+
+/// Refuses an empty answer that something contradicts.
+fn believe(judged: &[Judged]) -> Result<(), Failure> {
+    let contradiction =
+        judged.iter().find(|one| one.seen == Seen::Missing && one.netns_lives && one.age != Age::EarlierBoot);
+    match contradiction {
+        None => Ok(()),
+        Some(one) => Err(Failure::later(format!(
+            "the runtime lists no sandbox at all, but the netns of {} {} is there; nothing is swept. If the answer is right, \
+             say so with --listed FILE and an empty list []",
+            one.key.container_id, one.key.ifname
+        ))),
+    }
+}
+
+/// Decides what the pass does. What lives is not mentioned.
+#[must_use]
+pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for one in judged {
+        let age = age_text(Some(one.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
+        let seen = if one.seen == Seen::Stopped { "it ended with an earlier boot" } else { "not listed" };
+        let (act, reason) = match verdict(one.seen, one.age, grace_secs, one.owner) {
+            Verdict::Live => continue,
+            Verdict::Young => (Act::Wait, format!("not listed, but young: {age} of {grace_secs}s")),
+            Verdict::Waiting => (Act::Wait, format!("{seen}, but network {} is not ready", one.networks)),
+            Verdict::Close => {
+                let key = one.key.clone();
+                let more = match (&one.written, one.owner) {
+                    (Written::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
+                    (_, Owner::Retired) => "; retired",
+                    (_, Owner::Ready | Owner::NotReady) => "",
+                };
+                let act = match &one.written {
+                    Written::Record(begun) => Act::Close(key, Box::new(begun.clone())),
+                    Written::Entry(_) => Act::CloseEntry(key),
+                };
+                (act, format!("{seen}; age {age}; network {}{more}", one.networks))
+            }
+        };
+        changes.push(Change::new(act, format!("{} {}", one.key.container_id, one.key.ifname), reason));
+    }
+    changes
+}
+
+/// What killed calls of ours left: temporary files, and locks that nobody holds.
+fn litter(store: &Store, settings: &Directories) -> Result<Vec<Change>, Failure> {
+    let failed =
+        |e: std::io::Error| Failure::new(Exit::Failed, format!("look for what killed calls left: {e}"));
+    let layout = &settings.layout;
+    let mut paths = store.abandoned_temps().map_err(failed)?;
+    for dir in [&layout.state_dir, &layout.ready(), &settings.conf_dir] {
+        if dir.is_dir() {
+            paths.extend(abandoned_temps(dir).map_err(failed)?);
+        }
+    }
+    let temps = paths.into_iter().map(|path| Change::remove(path, false, "left by a writer that is gone"));
+    let locks = lock::abandoned(layout).map_err(failed)?.into_iter();
+    let locks = locks.map(|path| {
+        let target = path.display().to_string();
+        Change::new(Act::Unlock(path), target, "a lock left by a call that is gone")
+    });
+    Ok(temps.chain(locks).collect())
+}
+
+fn apply(
+    settings: &Directories,
+    policy: &Policy,
+    store: &Store,
+    changes: Vec<Change>,
+    search: &str,
+) -> Result<Vec<Done>, Failure> {
+    shim::journal::init();
+    let signals = Signals::install()
+        .map_err(|e| Failure::new(Exit::Failed, format!("install signal handlers: {e}")))?;
+    let name = settings.installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.name.as_str());
+    let end = Instant::now() + Duration::from_secs(budget::pass_secs(policy.deadlines.del_secs));
+    let shares = Shares::of(Duration::from_secs(policy.deadlines.del_secs), end);
+    let pass = Pass {
+        layout: &settings.layout,
+        store,
+        policy,
+        search: Some(search).filter(|search| !search.is_empty()),
+        deadline: end,
+        signals: &signals,
+        name,
+        plugin_type: PLUGIN,
+    };
+    let mut done = Vec::new();
+    for change in changes {
+        let closed = |closed: Result<bool, shim::reply::CniError>| match closed {
+            Ok(true) => Outcome::Done,
+            Ok(false) => Outcome::Busy,
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        let until = shares.next(1, Instant::now()).filter(|_| !signals.stop_requested());
+        let outcome = match &change.act {
+            Act::Close(..) | Act::CloseEntry(_) if until.is_none() => Some(Outcome::Busy),
+            Act::Close(key, begun) => until.map(|until| closed(pass.close(key, begun, until))),
+            Act::CloseEntry(key) => until.map(|until| closed(pass.close_entry(key, until))),
+            Act::Remove { path, nudge } => Some(match change::remove(path, *nudge) {
+                Ok(()) => Outcome::Done,
+                Err(error) => Outcome::Failed(error.to_string()),
+            }),
+            Act::Unlock(path) => Some(match lock::remove_abandoned(path) {
+                Ok(true) => Outcome::Done,
+                Ok(false) => Outcome::Busy,
+                Err(error) => Outcome::Failed(error.to_string()),
+            }),
+            Act::HostRoutes => Some(match hostroute::converge(&settings.layout, Budget::brief()) {
+                Ok(_) => Outcome::Done,
+                Err(error) => Outcome::Failed(error.to_string()),
+            }),
+            Act::Keep
+            | Act::Wait
+            | Act::Write(_)
+            | Act::List(_)
+            | Act::Ledger { .. }
+            | Act::Confirm
+            | Act::RemoveTree(_)
+            | Act::Empty(_)
+            | Act::MakeDir(_)
+            | Act::SetAside { .. }
+            | Act::Mark { .. }
+            | Act::Start { .. }
+            | Act::Retract
+            | Act::Systemctl(_) => None,
+        };
+        done.push(Done { change, outcome });
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(seen: Seen, secs: u64, owner: Owner, entry: Option<Deleter>) -> Judged {
+        let begun = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 0 };
+        Judged {
+            key: Key::new("c1", "eth0"),
+            networks: "oldnet".into(),
+            written: entry.map_or(Written::Record(begun), Written::Entry),
+            seen,
+            age: Age::ThisBoot(Duration::from_secs(secs)),
+            owner,
+            netns_lives: true,
+        }
+    }
+
+    #[test]
+    fn every_verdict_has_its_line() {
+        for (judged, line) in [
+            (one(Seen::Listed, 900, Owner::Ready, None), None),
+            (one(Seen::Unasked, 900, Owner::Ready, None), None),
+            (
+                one(Seen::Missing, 3, Owner::Ready, None),
+                Some("wait     c1 eth0  (not listed, but young: 3s of 600s)"),
+            ),
+            (
+                one(Seen::Missing, 900, Owner::NotReady, Some(Deleter::Crossfade)),
+                Some("wait     c1 eth0  (not listed, but network oldnet is not ready)"),
+            ),
+            (
+                one(Seen::Missing, 900, Owner::Ready, None),
+                Some("close    c1 eth0  (not listed; age 15m; network oldnet)"),
+            ),
+            (
+                one(Seen::Missing, 900, Owner::Retired, Some(Deleter::Crossfade)),
+                Some("close    c1 eth0  (not listed; age 15m; network oldnet; retired)"),
+            ),
+            (
+                one(Seen::Missing, 900, Owner::Ready, Some(Deleter::Runtime)),
+                Some(
+                    "close    c1 eth0  (not listed; age 15m; network oldnet; the runtime has sent its DEL itself)",
+                ),
+            ),
+            (one(Seen::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),
+        ] {
+            let is_entry = matches!(judged.written, Written::Entry(_));
+            let changes = decide(&[judged], 600);
+            assert_eq!(changes.first().map(ToString::to_string).as_deref(), line);
+            let closes_entry = changes.iter().any(|change| matches!(change.act, Act::CloseEntry(_)));
+            let closes_record = changes.iter().any(|change| matches!(change.act, Act::Close(..)));
+            assert!(if is_entry { !closes_record } else { !closes_entry });
+        }
+    }
+
+    #[test]
+    fn an_empty_answer_is_contradicted_by_a_living_netns_of_this_boot() {
+        let mut judged = one(Seen::Missing, 900, Owner::Ready, None);
+        assert!(believe(std::slice::from_ref(&judged)).is_err_and(|why| why.exit == Exit::TryLater));
+        judged.netns_lives = false;
+        assert!(believe(std::slice::from_ref(&judged)).is_ok());
+        judged.netns_lives = true;
+        judged.seen = Seen::Unasked;
+        assert!(believe(&[judged]).is_ok(), "it need not be in that list");
+    }
+}

@@ -1,0 +1,120 @@
+//! What a pass that `watch` has started came to, kept for `watch`: it starts a unit and does not wait for it.
+//!
+//! *Shape* of `RUN/sweep.json`: `{"version":1,"turn":2,"bootID":"..","failed":"list the sandboxes of ..: .."}`, without `failed` where
+//! the pass closed what it had to. It names attachments and quotes no delegate, for everybody may read what `watch` makes of it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use shim::boot;
+use shim::file::{self, read_bounded};
+use shim::layout::Layout;
+use shim::trust;
+
+use crate::change::outcome::{Changed, Outcome};
+use crate::change::{self, Write};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{Global, Sweep};
+use crate::node::directories::Directories;
+
+/// File name of the result, in the run directory.
+const FILE: &str = "sweep.json";
+const MAX_BYTES: usize = 64 << 10;
+/// Longest reason that is kept, in bytes.
+const MAX_WHY_BYTES: usize = 1024;
+
+/// What a pass came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swept {
+    /// 1.
+    pub version: u32,
+    /// Which pass of this boot it was.
+    pub turn: u64,
+    /// The boot it was made in.
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    /// Why it failed; none where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// Where the result lies.
+#[must_use]
+pub fn place(layout: &Layout) -> PathBuf {
+    layout.run_dir.join(FILE)
+}
+
+/// Reads a result of this boot.
+#[must_use]
+pub fn read(layout: &Layout, boot_id: &str) -> Option<Swept> {
+    let bytes = read_bounded(&mut trust::open(&place(layout)).ok()?, MAX_BYTES).ok()?;
+    let swept: Swept = serde_json::from_slice(&bytes).ok()?;
+    (swept.version == 1 && swept.boot_id == boot_id).then_some(swept)
+}
+
+/// One pass, as [`super::sweep`]; where it was given a number, what it came to is kept.
+///
+/// # Errors
+/// Those of the pass; or its result cannot be written.
+pub fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
+    let swept = super::sweep(global, wanted);
+    let Some(turn) = wanted.turn.filter(|_| !global.dry_run) else {
+        return swept;
+    };
+    let failed = reason(&swept).map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned());
+    let boot_id = boot::boot_id().unwrap_or_default().to_owned();
+    let layout = Directories::gather(global).layout;
+    let kept = Swept { version: 1, turn, boot_id, failed };
+    let bytes = serde_json::to_vec(&kept).unwrap_or_default();
+    let write = Write { path: place(&layout), bytes, mode: file::PRIVATE, nudge: false };
+    let written = file::create_private_dir(&layout.run_dir).and_then(|()| change::write(&write));
+    written.map_err(|e| Failure::new(Exit::Failed, format!("write {}: {e}", write.path.display())))?;
+    swept
+}
+
+/// Why a pass failed. What a delegate said is in the journal of the pass alone.
+fn reason(swept: &Result<Changed, Failure>) -> Option<String> {
+    let done = match swept {
+        Err(failure) => return Some(failure.findings.join("; ")),
+        Ok(changed) => &changed.changes,
+    };
+    let failed: Vec<_> =
+        done.iter().filter(|done| matches!(done.outcome, Some(Outcome::Failed(_)))).collect();
+    let first = &failed.first()?.change;
+    Some(format!(
+        "{} of {} changes failed, the first: {} {}",
+        failed.len(),
+        done.len(),
+        first.act.word(),
+        first.target
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::outcome::Done;
+    use crate::change::{Act, Change};
+    use shim::boot::Moment;
+    use shim::store::Key;
+
+    #[test]
+    fn a_reason_names_the_attachment_and_not_what_the_delegate_said() {
+        let begun = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 0 };
+        let close = |id: &str| {
+            Change::new(
+                Act::Close(Key::new(id, "eth0"), Box::new(begun.clone())),
+                format!("{id} eth0"),
+                "not listed",
+            )
+        };
+        let done = |id: &str, outcome| Done { change: close(id), outcome: Some(outcome) };
+        let changed = |all| Ok(Changed::applied(all, Vec::new()));
+        assert_eq!(reason(&changed(vec![done("c1", Outcome::Done), done("c2", Outcome::Busy)])), None);
+        let failed = Outcome::Failed("network old: token=canary".into());
+        let why = reason(&changed(vec![done("c1", Outcome::Done), done("c2", failed)])).expect("failed");
+        assert_eq!(why, "1 of 2 changes failed, the first: close c2 eth0");
+        let refused = reason(&Err(Failure::later("no answer"))).expect("failed");
+        assert_eq!(refused, "no answer");
+    }
+}

@@ -1,0 +1,102 @@
+//! `bake`: an image's policy and node settings, in /usr/lib/crossfade, where /etc and /run count before them.
+//!
+//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> report. What is written is read by the very parsers of the programs
+//! before anything is touched, so that an image with settings nobody could use is never built.
+
+mod decide;
+mod findings;
+mod gather;
+mod registration;
+mod sides;
+
+use serde::Serialize;
+use serde_json::Value;
+use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+
+use self::decide::{Decision, decide};
+use self::gather::Facts;
+use crate::change::outcome::{Changed, finish};
+use crate::change::{Change, Write};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::{Page, Report};
+use crate::cli::{Bake, Global};
+use crate::node::paths::{NODE_FILE, Root};
+
+/// Mode of both files: they hold no secret.
+const MODE: u32 = 0o644;
+
+/// What was written; in a dry run also the files themselves.
+///
+/// *Shape*: as [`Changed`], and `"files":[{"path":"/usr/lib/crossfade/node.json","content":{..}}]`.
+#[derive(Debug, Serialize)]
+pub struct Baked {
+    #[serde(flatten)]
+    changed: Changed,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<File>,
+}
+
+/// A file as it would be.
+#[derive(Debug, Serialize)]
+struct File {
+    /// As the node will see it.
+    path: String,
+    content: Value,
+    #[serde(skip)]
+    text: String,
+}
+
+impl File {
+    fn new(path: &str, bytes: &[u8]) -> Self {
+        let content = serde_json::from_slice(bytes).unwrap_or_default();
+        Self { path: path.into(), content, text: String::from_utf8_lossy(bytes).into_owned() }
+    }
+}
+
+impl Report for Baked {
+    fn human(&self) -> Page {
+        let mut text = self.changed.human();
+        for file in &self.files {
+            text.text(&format!("\n{}:\n{}", file.path, file.text));
+        }
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        self.changed.exit()
+    }
+}
+
+/// Writes both files, or says what they would be.
+///
+/// # Errors
+/// All findings, before anything is touched: 2 for options that make no sense together, 78 for settings that nobody could use, 3 for a
+/// file that would hide what is baked.
+pub fn bake(global: &Global, wanted: &Bake) -> Result<Baked, Failure> {
+    let root = Root::new(&global.root);
+    let facts = Facts::gather(&root, wanted)?;
+    let Decision { policy, node, notes } = decide(wanted, &facts)?;
+    let place = |file: &str| format!("{}/{file}", SETTINGS_DIRS[2]);
+    let (policy_place, node_place) = (place(POLICY_FILE), place(NODE_FILE));
+    let mut changes = Vec::new();
+    match &policy {
+        Some(bytes) => changes.push(file(&root, &policy_place, bytes, "who gives a pod its network")),
+        None if root.entry(&policy_place).symlink_metadata().is_ok() => changes.push(Change::remove(
+            root.entry(&policy_place),
+            false,
+            "a final image has the new network alone, so there is nothing to choose",
+        )),
+        None => {}
+    }
+    changes.push(file(&root, &node_place, &node, "how a node of this image takes part"));
+    let mut files = Vec::new();
+    if global.dry_run {
+        files.extend(policy.iter().map(|bytes| File::new(&policy_place, bytes)));
+        files.push(File::new(&node_place, &node));
+    }
+    Ok(Baked { changed: finish(global, changes, notes)?, files })
+}
+
+fn file(root: &Root, place: &str, bytes: &[u8], why: &str) -> Change {
+    Change::file(Write { path: root.entry(place), bytes: bytes.to_vec(), mode: MODE, nudge: false }, why)
+}

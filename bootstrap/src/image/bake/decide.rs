@@ -1,0 +1,163 @@
+//! What is baked: the pure decision.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use types::node::{Mode, Node};
+use types::policy::{Phase, Side};
+use types::taint;
+
+use super::findings::Findings;
+use super::gather::Facts;
+use super::registration::{self, Registration};
+use super::sides::{self, Sides, pretty};
+use crate::cli::exit::Failure;
+use crate::cli::{Bake, Image};
+use crate::commands::policy::secondary;
+use crate::kubelet::refusals;
+use crate::node::profile::{self, Profile};
+
+/// What is baked.
+#[derive(Debug)]
+pub(super) struct Decision {
+    /// The policy; none in a final image.
+    pub(super) policy: Option<Vec<u8>>,
+    /// node.json.
+    pub(super) node: Vec<u8>,
+    /// What a person may want to know.
+    pub(super) notes: Vec<String>,
+}
+
+/// node.json as it is made of options; keys in the order in which a person reads them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeFile<'a> {
+    version: u32,
+    conf_dir: &'static str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    taints: &'a [taint::Taint],
+}
+
+/// Decides, or finds everything that stands in the way.
+///
+/// # Errors
+/// All findings at once; 2 when the command line is among them, else 78 when settings are, else 3.
+pub(super) fn decide(wanted: &Bake, facts: &Facts) -> Result<Decision, Failure> {
+    let (mut way, mut notes) = (Findings::default(), Vec::new());
+    let mut policy = None;
+    let new = match wanted.image {
+        Image::Migration => {
+            policy = facts.policy.clone().or_else(|| migration(wanted, facts, &mut way));
+            policy.as_deref().and_then(|bytes| checked(bytes, &mut way, &mut notes))
+        }
+        Image::Final => last(wanted, &mut way),
+    };
+    let node = facts.node.clone().unwrap_or_else(|| settings(wanted, new, &mut way));
+    fits(&node, wanted.image, &mut way, &mut notes);
+    for path in &facts.hiding {
+        way.found(format!(
+            "{} counts before what is baked: remove it, or bake it with --from-policy or --from-node",
+            path.display()
+        ));
+    }
+    if facts.is_off {
+        notes.push(
+            "/etc/crossfade/disabled is there, so nodes of this image come up without Crossfade".into(),
+        );
+    }
+    way.refuse()?;
+    Ok(Decision { policy, node, notes })
+}
+
+/// The policy of options.
+fn migration(wanted: &Bake, facts: &Facts, way: &mut Findings) -> Option<Vec<u8>> {
+    let conf_dir = match &facts.conf_dir {
+        Ok(dir) => dir,
+        Err(why) => {
+            way.found(format!("{why} (a whole node.json can say it: --from-node)"));
+            return None;
+        }
+    };
+    let sides = Sides::of(wanted, conf_dir, way)?;
+    Some(sides.to_policy(wanted.phase.unwrap_or(Phase::New)))
+}
+
+/// Holds a policy against the shim's rules and what a migration needs; returns the profile of the network to go to.
+fn checked(bytes: &[u8], way: &mut Findings, notes: &mut Vec<String>) -> Option<&'static Profile> {
+    let policy = match secondary::parse(bytes) {
+        Ok(policy) => policy,
+        Err(why) => {
+            way.settings(format!("policy: {why}"));
+            return None;
+        }
+    };
+    sides::together(&policy).into_iter().for_each(|why| way.settings(why));
+    notes.extend(sides::notes(&policy));
+    policy.new.as_ref().and_then(|network| profile::find(&network.profile))
+}
+
+/// A final image: there is nothing to choose.
+fn last(wanted: &Bake, way: &mut Findings) -> Option<&'static Profile> {
+    let given = [
+        ("--old", wanted.old.is_some()),
+        ("--old-conf", !wanted.old_conf.is_empty()),
+        ("--new-conf", !wanted.new_conf.is_empty()),
+        ("--old-cidr", !wanted.old_cidrs.is_empty()),
+        ("--new-cidr", !wanted.new_cidrs.is_empty()),
+        ("--phase", wanted.phase.is_some()),
+        ("--mode", wanted.mode.is_some()),
+        ("--from-policy", wanted.from_policy.is_some()),
+    ];
+    for (option, _) in given.into_iter().filter(|(_, given)| *given) {
+        way.usage(format!(
+            "{option}: a final image has the new network alone and no plugin of ours; leave it out, or bake --image migration"
+        ));
+    }
+    wanted.new.as_deref().and_then(|name| sides::known(Side::New, name, way).flatten())
+}
+
+/// node.json of options.
+fn settings(wanted: &Bake, new: Option<&'static Profile>, way: &mut Findings) -> Vec<u8> {
+    let migration = new.filter(|_| !wanted.bare && wanted.image == Image::Migration);
+    let usual = migration.and_then(|profile| profile.migration.as_ref());
+    let Registration { labels, taints } = registration::decide(wanted, usual, way);
+    let mode = match wanted.image {
+        Image::Migration => wanted.mode.unwrap_or(Mode::Private),
+        Image::Final => Mode::Without,
+    };
+    pretty(&NodeFile { version: 1, conf_dir: mode.as_str(), labels: &labels, taints: &taints })
+}
+
+/// Holds a node.json against our rules, those of kubelet, and what its image is for.
+fn fits(bytes: &[u8], image: Image, way: &mut Findings, notes: &mut Vec<String>) {
+    let node = match Node::parse(bytes) {
+        Ok(node) => node,
+        Err(why) => return way.settings(format!("node.json: {why}")),
+    };
+    refusals(&node).into_iter().for_each(|why| way.settings(why));
+    node.taints.iter().filter_map(taint::doubt).for_each(|why| way.settings(why));
+    match (image, node.conf_dir) {
+        (Image::Migration, Mode::Private | Mode::Shared) | (Image::Final, Mode::Without) => {}
+        (Image::Migration, Mode::Without) => {
+            way.settings("node.json: confDir: expected private or shared in a migration image, found none");
+        }
+        (Image::Final, Mode::Private | Mode::Shared) => {
+            way.settings("node.json: confDir: expected none in a final image");
+        }
+    }
+    let says_nothing = node.labels.is_empty() && node.taints.is_empty();
+    if image == Image::Final && says_nothing {
+        notes.push(
+            "no label and no taint: a final image without them does not need the package at all".into(),
+        );
+    }
+    notes.extend(node.taints.iter().filter_map(registration::lifter));
+    if !node.kubelet.register && !says_nothing {
+        notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! What nodes of an image are registered with: the labels and taints that were asked for, and those that a migration usually has.
+
+use std::collections::BTreeMap;
+
+use types::taint::{self, Taint};
+
+use super::findings::Findings;
+use crate::cli::Bake;
+use crate::node::profile::{self, Migration};
+
+/// Labels and taints of node.json.
+#[derive(Debug, Default)]
+pub(super) struct Registration {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) taints: Vec<Taint>,
+}
+
+/// Puts together what was asked for and what is usual; a label or a taint that was asked for replaces a usual one of its key. What
+/// cannot be read is a finding and left out.
+pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, way: &mut Findings) -> Registration {
+    let mut told = Registration::default();
+    let mut refuse = |why: String| way.settings(why);
+    for text in &wanted.labels {
+        let Some((key, value)) = text.split_once('=') else {
+            refuse(format!("--label {text:?}: expected KEY=VALUE"));
+            continue;
+        };
+        if told.labels.insert(key.to_owned(), value.to_owned()).is_some_and(|before| before != value) {
+            refuse(format!("--label {key}: it is given two values; expected one"));
+        }
+    }
+    for text in &wanted.taints {
+        match taint::parse(text) {
+            Ok(taints) if !taints.is_empty() => told.taints.extend(taints),
+            Ok(_) => refuse("--taint: expected KEY=VALUE:EFFECT or KEY:EFFECT, found nothing".into()),
+            Err(why) => refuse(format!("--taint {why}")),
+        }
+    }
+    if let Some(Migration { label: (key, value), taint }) = usual {
+        told.labels.entry(key.clone()).or_insert_with(|| value.clone());
+        let given = |taint: &&Taint| told.taints.iter().any(|one| one.key == taint.key);
+        let missing = taint.iter().filter(|taint| !given(taint)).cloned().collect::<Vec<_>>();
+        told.taints.splice(0..0, missing);
+    }
+    told
+}
+
+/// Who lifts a taint, where nobody is known to: a node with it would stay empty.
+pub(super) fn lifter(taint: &Taint) -> Option<String> {
+    let lifts = |own: Option<&Taint>| own.is_some_and(|own| own.key == taint.key);
+    let mut all = profile::all().iter();
+    let is_known = all.any(|profile| {
+        lifts(profile.startup_taint.as_ref())
+            || lifts(profile.migration.as_ref().and_then(|migration| migration.taint.as_ref()))
+    });
+    (!is_known).then(|| {
+        format!("taint {taint}: no CNI that we know lifts it, nor do we; see that somebody does, or the nodes stay empty")
+    })
+}

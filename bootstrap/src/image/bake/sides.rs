@@ -1,0 +1,179 @@
+//! The two networks of a migration image, as its policy names them.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use shim::layout::CONF_FILE;
+use types::fields::nearest;
+use types::policy::{Network, Phase, Policy, Side};
+
+use super::findings::Findings;
+use crate::cli::Bake;
+use crate::node::profile::{self, GENERIC, Profile};
+
+/// The networks of options.
+#[derive(Serialize)]
+pub(super) struct Sides {
+    old: One,
+    new: One,
+}
+
+/// A network as a policy spells it, without the probes: `boot` adds those of its profile, of the release that is there then.
+#[derive(Serialize)]
+struct One {
+    profile: String,
+    conf: Vec<PathBuf>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cidrs: Vec<String>,
+}
+
+/// The policy; keys in the order in which a person reads them.
+#[derive(Serialize)]
+struct PolicyFile<'a> {
+    version: u32,
+    networks: &'a Sides,
+    attach: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    both: Option<Both>,
+    unrecorded: &'static str,
+}
+
+/// How both networks share a pod; what is left out is the policy's default.
+#[derive(Serialize)]
+struct Both {
+    primary: &'static str,
+}
+
+impl Sides {
+    /// The networks that options name; none where they do not name both.
+    pub(super) fn of(wanted: &Bake, conf_dir: &Path, way: &mut Findings) -> Option<Self> {
+        if let (Some(old), Some(new)) = (&wanted.old, &wanted.new)
+            && old == new
+            && old != GENERIC
+        {
+            way.usage(format!(
+                "--old and --new are both {old}: expected the CNI to leave and another one to go to"
+            ));
+        }
+        let old = one(Side::Old, wanted.old.as_deref(), &wanted.old_conf, &wanted.old_cidrs, (conf_dir, way));
+        let new = one(Side::New, wanted.new.as_deref(), &wanted.new_conf, &wanted.new_cidrs, (conf_dir, way));
+        Some(Self { old: old?, new: new? })
+    }
+
+    /// A policy of them. What was attached before us is the old network's.
+    pub(super) fn to_policy(&self, phase: Phase) -> Vec<u8> {
+        let (attach, primary) = phase.meaning();
+        pretty(&PolicyFile {
+            version: 1,
+            networks: self,
+            attach: attach.as_str(),
+            both: primary.map(|side| Both { primary: side.as_str() }),
+            unrecorded: Side::Old.as_str(),
+        })
+    }
+}
+
+fn one(
+    side: Side,
+    name: Option<&str>,
+    conf: &[PathBuf],
+    cidrs: &[String],
+    (conf_dir, way): (&Path, &mut Findings),
+) -> Option<One> {
+    let Some(name) = name else {
+        let what = if side == Side::Old { "leave" } else { "go to" };
+        way.usage(format!(
+            "--{side}: missing; a migration image has both networks, so name the CNI to {what}"
+        ));
+        return None;
+    };
+    let profile = known(side, name, way)?;
+    let conf = match profile {
+        _ if !conf.is_empty() => conf.to_vec(),
+        Some(profile) => profile.conf.iter().map(|file| conf_dir.join(file)).collect(),
+        None => {
+            way.usage(format!(
+                "--{side} {GENERIC}: nothing is known of it, so name its conf with --{side}-conf"
+            ));
+            return None;
+        }
+    };
+    Some(One { profile: name.to_owned(), conf, cidrs: cidrs.to_vec() })
+}
+
+/// The profile of a name, which [`GENERIC`] has none of; nothing, and a finding, where the name is not known.
+pub(super) fn known(side: Side, name: &str, way: &mut Findings) -> Option<Option<&'static Profile>> {
+    let found = profile::find(name);
+    if found.is_some() || name == GENERIC {
+        return Some(found);
+    }
+    let mut names: Vec<&str> = profile::all().iter().map(|profile| profile.name.as_str()).collect();
+    names.push(GENERIC);
+    let meant = nearest(name, &names).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+    way.settings(format!("--{side}: no CNI is known as {name:?}; {meant}known are {}", names.join(", ")));
+    None
+}
+
+/// What keeps the two networks of a policy from standing side by side.
+pub(super) fn together(policy: &Policy) -> Vec<String> {
+    let mut all = Vec::new();
+    let networks: Vec<(Side, &Network)> = policy.networks().collect();
+    for (side, network) in &networks {
+        let ours = network.conf.iter().filter(|conf| conf.file_name().is_some_and(|name| name == CONF_FILE));
+        all.extend(ours.map(|conf| {
+            format!(
+                "policy: networks.{side}.conf: {} is ours; expected that of the CNI itself",
+                conf.display()
+            )
+        }));
+    }
+    let [(_, old), (_, new)] = networks.as_slice() else {
+        let missing = if policy.old.is_none() { Side::Old } else { Side::New };
+        all.push(format!("policy: networks.{missing}: missing; a migration image has both networks"));
+        return all;
+    };
+    let shared = old.conf.iter().filter(|conf| new.conf.contains(conf));
+    all.extend(shared.map(|conf| {
+        format!("policy: {} is a conf of both networks; expected one of its own for each", conf.display())
+    }));
+    for one in &old.cidrs {
+        let others =
+            new.cidrs.iter().filter(|other| one.contains(other.network()) || other.contains(one.network()));
+        all.extend(others.map(|other| {
+            format!(
+                "policy: networks.old.cidrs {one} and networks.new.cidrs {other} overlap, so nobody could tell whose a pod's address is: \
+                 give the new network a range of its own"
+            )
+        }));
+    }
+    all
+}
+
+/// What a person should know of the CNIs that a policy names.
+pub(super) fn notes(policy: &Policy) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (side, network) in policy.networks() {
+        let profile = profile::find(&network.profile);
+        if network.ready.is_empty() && profile.is_none_or(|profile| profile.probes.is_empty()) {
+            notes.push(format!(
+                "nothing is known of how {} ({side}) tells that it is ready, so it counts as ready once its conf is there: give it `ready` with --from-policy",
+                network.profile
+            ));
+        }
+        if let Some(exclusive) = profile.and_then(|profile| profile.exclusive.as_ref()) {
+            notes.push(format!(
+                "{} ({side}) takes the conf directory for itself unless told otherwise, and renames the other network's conf: {}",
+                network.profile, exclusive.setting
+            ));
+        }
+    }
+    notes
+}
+
+/// JSON as a person writes it, with an end of line.
+pub(super) fn pretty(value: &impl Serialize) -> Vec<u8> {
+    // Strings, numbers, lists and maps of strings always serialise.
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}

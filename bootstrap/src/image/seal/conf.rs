@@ -1,0 +1,246 @@
+//! Confs in the directories of runtimes and agents: of a network that is not there yet, a conf says that it is.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use shim::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
+use types::node::Node;
+use types::policy::{Network, Policy};
+
+use super::found::Found;
+use super::secret;
+use super::settings::Read;
+use super::tree::Item;
+use crate::commands::boot::gather::usual_dir;
+use crate::node::confdir::{ConfDir, ConfFile, Content};
+use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
+use crate::node::profile;
+use crate::node::rooted;
+use crate::runtime::config::RuntimeConfig;
+
+const REMOVE: &str = "remove it; where it belongs to the image, name it in the policy as a network without profile, or allow it";
+
+/// Looks through the directories that a runtime or an agent of this tree uses.
+#[must_use]
+pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<Found> {
+    let mut found = Vec::new();
+    let mut dirs = BTreeSet::from([PathBuf::from(CONF_DIR), given.to_path_buf()]);
+    match RuntimeConfig::gather(root, node) {
+        Ok(config) => {
+            dirs.insert(usual_dir(config.as_ref()).to_path_buf());
+        }
+        // Where Crossfade is not installed, the usual directory has to do.
+        Err(_) if *policy == Read::Needless => {}
+        Err(why) => found.push(Found::refused(
+            Path::new(SETTINGS_DIRS[2]).join(NODE_FILE),
+            format!("where the runtime reads confs cannot be told: {why}"),
+            "mend the runtime's configuration, or name it in node.json (runtime)",
+        )),
+    }
+    for (_, network) in policy.get().into_iter().flat_map(Policy::networks) {
+        dirs.extend(network.conf.iter().filter_map(|conf| conf.parent()).map(Path::to_path_buf));
+    }
+    // On tmpfs; what is there in a tree goes with the rest of /run/crossfade.
+    dirs.remove(Path::new(PRIVATE_CONF_DIR));
+    for dir in &dirs {
+        match root.chase(dir).map(|real| rooted::conf_dir(root, &root.at(real))) {
+            None => {}
+            Some(Ok(confs)) => {
+                found.extend(judge(dir, &confs, policy, &|path| Item::at(root, path)));
+                // In the usual directory a rule finds it, in files that are no confs, too.
+                if dir != Path::new(CONF_DIR) {
+                    found.extend(confs.confs.iter().filter_map(|conf| secret_of(dir, conf)));
+                }
+            }
+            Some(Err(error)) => found.push(Found::refused(
+                dir,
+                format!("a conf directory that cannot be listed: {error}"),
+                "mend it, so that what is in it can be told",
+            )),
+        }
+    }
+    found
+}
+
+/// A conf with a credential written into it.
+fn secret_of(dir: &Path, conf: &ConfFile) -> Option<Found> {
+    let raw = conf.content.as_ref().ok()?.object.to_raw();
+    let keys = secret::find(raw.get().as_bytes());
+    let why = format!(
+        "a conf with a credential written into it ({}): every node of this image, and whoever can read the image, would have it",
+        keys.join(", ")
+    );
+    let fix = "remove it: agents write theirs on every node; what the image brings has to do without";
+    (!keys.is_empty()).then(|| Found::refused(dir.join(&conf.file), why, fix))
+}
+
+fn judge(dir: &Path, confs: &ConfDir, policy: &Read, item: &dyn Fn(&Path) -> Option<Item>) -> Vec<Found> {
+    let mut found = Vec::new();
+    for conf in &confs.confs {
+        let path = dir.join(&conf.file);
+        let ours = conf.content.as_ref().is_ok_and(Content::is_ours);
+        if ours && conf.file == CONF_FILE {
+            let removed =
+                item(&path).map(|item| Found::removed(&item, "our conf: boot writes it when it is time"));
+            found.extend(removed);
+        } else {
+            found.extend(of_others(&path, conf, policy).map(|(why, fix)| Found::refused(&path, why, fix)));
+        }
+    }
+    for file in &confs.taken_away {
+        let path = dir.join(file);
+        if file.starts_with(CONF_FILE) {
+            let item = item(&path);
+            found.extend(
+                item.map(|item| Found::removed(&item, "our conf, renamed by an agent on this machine")),
+            );
+        } else {
+            found.push(Found::refused(
+                &path,
+                "a conf that an agent on this machine renamed",
+                "give it its name back if it belongs to the image, else remove it",
+            ));
+        }
+    }
+    found
+}
+
+/// What is wrong with somebody's conf, and what to do; none where it may stay.
+fn of_others(path: &Path, conf: &ConfFile, policy: &Read) -> Option<(String, String)> {
+    let told = |why: String| Some((why, REMOVE.to_owned()));
+    let owner = profile::by_conf(&conf.file).or_else(|| profile::detect(&conf.content.as_ref().ok()?.types));
+    let of = owner.map_or_else(String::new, |profile| format!(" of {}", profile.name));
+    if conf.content.as_ref().is_ok_and(Content::is_ours) {
+        return told(format!("a conf with a plugin of our type that is not {CONF_FILE}"));
+    }
+    let named = policy.get().and_then(|policy| {
+        policy
+            .networks()
+            .map(|(_, network)| network)
+            .find(|network| network.conf.iter().any(|one| one == path))
+    });
+    match named {
+        Some(network) if is_an_agent_s(network) => Some((
+            format!(
+                "a conf of {}, which its agent writes on every node: baked, the network counts as there before the agent is",
+                network.profile
+            ),
+            "remove it".to_owned(),
+        )),
+        Some(_) => match &conf.content {
+            Ok(_) => None,
+            Err(why) => {
+                Some((format!("the policy names it, and it cannot be used: {why}"), "mend it".to_owned()))
+            }
+        },
+        None => match policy {
+            Read::Policy(_) => told(format!(
+                "a conf{of} that the policy does not name: a runtime without us takes it for the node's network"
+            )),
+            Read::Needless => told(format!(
+                "a conf{of}: a runtime takes it for the node's network before any agent is there"
+            )),
+            // Once it can be read, it may name what nobody's agent writes.
+            Read::Broken => owner.and_then(|_| told(format!("a conf{of}, and no policy names it"))),
+        },
+    }
+}
+
+/// Whether the network's agent writes its conf; a network without a profile is one that the image brings.
+fn is_an_agent_s(network: &Network) -> bool {
+    profile::find(&network.profile).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::found::Fate;
+    use super::super::tree::Kind;
+    use super::*;
+
+    fn policy() -> Read {
+        let text = json!({"version":1,"attach":"new","networks":{
+            "old":{"conf":["/etc/cni/net.d/20-static.conflist"]},
+            "new":{"profile":"cilium","conf":["/etc/cni/net.d/05-cilium.conflist"]}}});
+        Read::Policy(Box::new(Policy::parse(text.to_string().as_bytes()).expect("valid")))
+    }
+
+    /// What is said of a directory with these confs (file, plugin; none cannot be read) and renamed ones.
+    fn told(confs: &[(&str, Option<&str>)], taken: &[&str], policy: &Read) -> Vec<(String, String)> {
+        let content = |plugin: &str| Content {
+            name: "n".into(),
+            types: vec![plugin.into()],
+            object: types::raw::RawObject::parse(b"{}").expect("json"),
+        };
+        let dir = ConfDir {
+            confs: confs
+                .iter()
+                .map(|(file, plugin)| ConfFile {
+                    file: (*file).into(),
+                    content: plugin.map(content).ok_or_else(|| "torn".into()),
+                })
+                .collect(),
+            taken_away: taken.iter().map(|file| (*file).into()).collect(),
+            ..ConfDir::default()
+        };
+        let item = |path: &Path| Some(Item { path: path.into(), real: path.into(), kind: Kind::File });
+        let found = judge(Path::new("/etc/cni/net.d"), &dir, policy, &item);
+        let line = |found: Found| {
+            let word = if matches!(found.fate, Fate::Refuse(_)) { "refuse" } else { "remove" };
+            let file = found.what.file_name().expect("file").to_string_lossy().into_owned();
+            (format!("{word} {file}"), found.why)
+        };
+        found.into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn only_a_static_network_that_the_policy_names_may_have_its_conf() {
+        let policy = policy();
+        for (file, plugin, with, without, broken) in [
+            ("20-static.conflist", Some("bridge"), "", "refuse ", ""),
+            ("05-cilium.conflist", Some("cilium-cni"), "refuse ", "refuse ", "refuse "),
+            ("10-calico.conflist", Some("calico"), "refuse ", "refuse ", "refuse "),
+            ("99-loopback.conf", Some("loopback"), "refuse ", "refuse ", ""),
+            ("20-static.conflist", None, "refuse ", "refuse ", ""),
+            ("01-crossfade.conflist", Some("crossfade"), "remove ", "remove ", "remove "),
+            ("01-crossfade.conflist", Some("bridge"), "refuse ", "refuse ", ""),
+            ("02-crossfade.conflist", Some("crossfade"), "refuse ", "refuse ", "refuse "),
+        ] {
+            for (policy, word) in [(&policy, with), (&Read::Needless, without), (&Read::Broken, broken)] {
+                let expected = if word.is_empty() { vec![] } else { vec![format!("{word}{file}")] };
+                let told: Vec<_> =
+                    told(&[(file, plugin)], &[], policy).into_iter().map(|(told, _)| told).collect();
+                assert_eq!(told, expected, "{file} {plugin:?} {policy:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_reason_names_whose_it_is() {
+        let policy = policy();
+        for (file, plugin, words) in [
+            ("05-cilium.conflist", "cilium-cni", "a conf of cilium, which its agent writes on every node"),
+            ("10-calico.conflist", "x", "a conf of calico that the policy does not name"),
+            ("77-x.conflist", "calico", "a conf of calico that the policy does not name"),
+            ("77-x.conflist", "bridge", "a conf that the policy does not name"),
+        ] {
+            let told = told(&[(file, Some(plugin))], &[], &policy);
+            assert!(told[0].1.starts_with(words), "{file}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_agent_renamed_is_ours_or_somebody_s() {
+        let told = told(
+            &[],
+            &["01-crossfade.conflist.cilium_bak", "10-calico.conflist.cilium_bak"],
+            &Read::Needless,
+        );
+        let words: Vec<_> = told.iter().map(|(told, _)| told.as_str()).collect();
+        assert_eq!(
+            words,
+            ["remove 01-crossfade.conflist.cilium_bak", "refuse 10-calico.conflist.cilium_bak"]
+        );
+    }
+}

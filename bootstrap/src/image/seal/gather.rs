@@ -1,0 +1,208 @@
+//! What `seal` finds in a tree, before anything is decided or touched.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use shim::layout::{CONF_DIR, CONF_FILE, Layout};
+
+use super::allow::Allow;
+use super::found::{Fate, Found};
+use super::rules::{self, Rule};
+use super::settings::Baked;
+use super::tree::{Item, Kind, glob};
+use super::{conf, login, own};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{Global, Seal};
+use crate::commands::boot::gather::named;
+use crate::node::directories::Installed;
+use crate::node::mounts::{Mounts, Place};
+use crate::node::paths::Root;
+use crate::node::profile;
+use crate::publish::child;
+
+/// What tells that systemd runs. *Source*: man 3 `sd_booted`.
+const SYSTEMD: &str = "/run/systemd/system";
+const WATCH: &str = "crossfade-watch.service";
+/// How long systemd may take to say what runs.
+const ASKED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What was found.
+#[derive(Debug)]
+pub struct Facts {
+    /// Everything that must not be in an image, allowed or not; each thing once.
+    pub found: Vec<Found>,
+    /// What may stay.
+    pub allow: Allow,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+}
+
+impl Facts {
+    /// Looks at everything; nothing is changed.
+    ///
+    /// # Errors
+    /// A list of what may stay that cannot be used; mounts that cannot be told.
+    pub fn gather(global: &Global, wanted: &Seal) -> Result<Self, Failure> {
+        let root = real(&global.root)?;
+        let mounts = Mounts::now().map_err(|error| Failure::new(Exit::Failed, error))?;
+        let allow = Allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
+        let mut settings = Baked::look(&root, global.policy.as_deref());
+        let layout = layout(global, &root);
+        let mut found = std::mem::take(&mut settings.found);
+        found.extend(running(&root, &settings));
+        found.extend(attached(&root, &layout));
+        found.extend(conf::look(&root, &settings.node, &settings.policy, &global.conf_dir));
+        found.extend(own::files(&root));
+        found.extend(rules::all().flat_map(|rule| by_rule(&root, rule, &layout, &allow)));
+        found.extend(login::look(&root));
+        found.extend(agents(&root));
+        Ok(Self { found: once(found, &root, &mounts), allow, notes: settings.notes })
+    }
+}
+
+/// The tree, without a link on the way to it: mounts are told by such paths.
+pub(super) fn real(dir: &Path) -> Result<Root, Failure> {
+    let real = dir.canonicalize();
+    let real = real.map_err(|e| Failure::new(Exit::Failed, format!("--root {}: {e}", dir.display())))?;
+    Ok(Root::new(&real))
+}
+
+/// Our directories: those of the command line, else those that our conf names.
+fn layout(global: &Global, root: &Root) -> Layout {
+    let installed = Installed::read(&root.at(Path::new(CONF_DIR).join(CONF_FILE))).ok().flatten();
+    named(global, installed.as_ref())
+}
+
+/// Programs that would undo it: kubelet writes its state back, and `watch` our conf.
+fn running(root: &Root, settings: &Baked) -> Vec<Found> {
+    if !root.is_node() || !Path::new(SYSTEMD).is_dir() {
+        return Vec::new();
+    }
+    let kubelet = settings.node.kubelet.unit.as_str();
+    let is_active = |unit: &str| {
+        let mut command = Command::new("systemctl");
+        let answer = child::run(command.args(["is-active", "--", unit]), ASKED_WITHIN);
+        // Without an answer nothing is known to run; what it would write is found by the next look.
+        answer.is_ok_and(|answer| {
+            matches!(answer.stdout.trim_ascii(), b"active" | b"activating" | b"reloading")
+        })
+    };
+    let units =
+        [(kubelet, "it would write its state again"), (WATCH, "it would write our conf and state again")];
+    let active = units.into_iter().filter(|(unit, _)| is_active(unit));
+    active
+        .map(|(unit, why)| Found::refused(unit, format!("it runs: {why}"), format!("systemctl stop {unit}")))
+        .collect()
+}
+
+fn attached(root: &Root, layout: &Layout) -> Vec<Found> {
+    let below = Layout { policy: layout.policy.clone(), ..root.layout(layout) };
+    match root.holds_state(&below) {
+        Ok(()) => own::attached(&below, &layout.state_dir),
+        Err(why) => vec![Found::refused(&layout.state_dir, why, "look what it was, then remove it")],
+    }
+}
+
+/// What a rule finds.
+fn by_rule(root: &Root, rule: &Rule, layout: &Layout, allow: &Allow) -> Vec<Found> {
+    let items = rule.paths.iter().flat_map(|path| glob(root, &moved(path, layout)));
+    let items = items.flat_map(|item| parts(root, item, allow));
+    items.filter_map(|item| rule.judge(&item)).collect()
+}
+
+/// Our directories may be other ones than usual.
+fn moved(path: &str, layout: &Layout) -> PathBuf {
+    let usual = Layout::default();
+    let path = Path::new(path);
+    for (usual, is) in [(&usual.state_dir, &layout.state_dir), (&usual.run_dir, &layout.run_dir)] {
+        if let Ok(below) = path.strip_prefix(usual) {
+            return if below.as_os_str().is_empty() { is.clone() } else { is.join(below) };
+        }
+    }
+    path.into()
+}
+
+/// A directory in which something may stay is taken apart, so that the rest of it can go.
+fn parts(root: &Root, item: Item, allow: &Allow) -> Vec<Item> {
+    if item.kind != Kind::Dir || allow.find(&item.path).is_some() || !allow.reaches_below(&item.path) {
+        return vec![item];
+    }
+    let children: Vec<Item> =
+        item.children(root).into_iter().flat_map(|child| parts(root, child, allow)).collect();
+    let stays = children.iter().any(|child| allow.find(&child.path).is_some());
+    if stays { children } else { vec![item] }
+}
+
+/// What agents leave on a node, by their profiles.
+fn agents(root: &Root) -> Vec<Found> {
+    let mut all = Vec::new();
+    for profile in profile::all() {
+        for path in &profile.state {
+            all.extend(glob(root, Path::new(path)).iter().map(|item| {
+                Found::refused(
+                    &item.path,
+                    format!("what {} knows of this machine: its agent ran here", profile.name),
+                    "remove it, and have no agent run where an image is made",
+                )
+            }));
+        }
+    }
+    all
+}
+
+/// Each thing once: what two rules say in the same words, and what is removed, unless somebody has something against it already. What is no
+/// part of the image is left out, and what would go although something is mounted there is refused.
+fn once(found: Vec<Found>, root: &Root, mounts: &Mounts) -> Vec<Found> {
+    let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut kept: Vec<Found> = Vec::new();
+    for found in found {
+        let item = Item::at(root, &found.what);
+        let real = item.map_or_else(|| root.at(&found.what), |item| item.real);
+        let first = seen.insert(real.clone());
+        match (mounts.place(&root.at("/"), &real), &found.fate) {
+            (Place::Volatile, _) => {}
+            (_, Fate::Refuse(_)) => {
+                let known = |one: &Found| one.what == found.what && one.why == found.why;
+                if !kept.iter().any(known) {
+                    kept.push(found);
+                }
+            }
+            (_, Fate::Change(_)) if !first => {}
+            (Place::Foreign(point), Fate::Change(_)) => kept.push(mounted(found, &point)),
+            (Place::Image, Fate::Change(_)) => kept.push(match mounts.within(&real) {
+                Some(point) => mounted(found, point),
+                None => found,
+            }),
+        }
+    }
+    kept
+}
+
+fn mounted(found: Found, point: &Path) -> Found {
+    let why = format!(
+        "{}; {} is mounted there, and nothing that is mounted is touched",
+        found.why,
+        point.display()
+    );
+    Found { fate: Fate::Refuse(format!("umount {}", point.display())), why, ..found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_follow_our_directories() {
+        let layout = Layout { state_dir: "/srv/state".into(), run_dir: "/run/other".into(), policy: None };
+        for (path, is) in [
+            ("/var/lib/crossfade/name", "/srv/state/name"),
+            ("/var/lib/crossfade/*", "/srv/state/*"),
+            ("/run/crossfade", "/run/other"),
+            ("/var/lib/crossfader", "/var/lib/crossfader"),
+        ] {
+            assert_eq!(moved(path, &layout), Path::new(is), "{path}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `seal`: what must not be in a golden image; the last step of its build.
+//!
+//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> report. The rules are data ([`rules`]); what no rule can tell by a path alone is
+//! looked at by a module of its own: settings, confs, our own files. What only a person can judge is refused, all of it at
+//! once, and then nothing is removed. Running it again changes nothing.
+
+pub mod allow;
+pub mod conf;
+pub mod credential;
+pub mod decide;
+pub mod found;
+pub mod gather;
+pub mod judge;
+pub mod login;
+pub mod own;
+pub mod report;
+pub mod rules;
+pub mod secret;
+pub mod settings;
+pub mod tree;
+
+use self::decide::{Decision, decide};
+use self::gather::Facts;
+use self::report::{Sealed, is_kept};
+use crate::change::Act;
+use crate::change::outcome::{Done, Outcome, carry_out};
+use crate::cli::exit::Failure;
+use crate::cli::{Global, Seal};
+
+/// Said to whoever only asked.
+const REMEDY: &str = "crossfade-bootstrap seal removes what is to be removed, unless something is refused; --allow PATH lets something stay";
+
+/// Removes what may be removed, or refuses; only looks with `--check` and in a dry run.
+///
+/// # Errors
+/// A list of what may stay that cannot be used; the change that failed.
+pub fn seal(global: &Global, wanted: &Seal) -> Result<Sealed, Failure> {
+    let Decision { changes, findings, mut notes } = decide(Facts::gather(global, wanted)?);
+    let only_looks = wanted.check || global.dry_run;
+    let is_refused = !findings.is_empty();
+    let changes: Vec<Done> = if is_refused || only_looks {
+        let skipped = |act: &Act| (is_refused && !matches!(act, Act::Keep)).then_some(Outcome::Skipped);
+        changes.into_iter().map(|change| Done { outcome: skipped(&change.act), change }).collect()
+    } else {
+        carry_out(&gather::real(&global.root)?, changes)?
+    };
+    let is_clean = changes.iter().all(is_kept);
+    if wanted.check && (is_refused || !is_clean) {
+        notes.push(REMEDY.into());
+    }
+    Ok(Sealed {
+        sealed: !is_refused && (is_clean || !only_looks),
+        dry_run: only_looks,
+        findings,
+        changes,
+        notes,
+        asked: wanted.check,
+    })
+}

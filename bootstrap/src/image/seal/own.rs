@@ -1,0 +1,127 @@
+//! Our own files: records of attachments, and who could have changed what we are made of.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+use shim::layout::{BIN_DIRS, Layout, PLUGIN};
+
+use super::found::Found;
+use super::tree::{Kind, glob};
+use crate::commands::attachments;
+use crate::node::paths::Root;
+
+/// How many attachments are named.
+const NAMED: usize = 5;
+/// What we are made of, and where it lies.
+const FILES: [&str; 10] = [
+    "/usr/bin/crossfade-bootstrap",
+    "/usr/libexec/crossfade",
+    "/usr/libexec/crossfade/*",
+    "/usr/lib/crossfade",
+    "/usr/lib/crossfade/*",
+    "/etc/crossfade",
+    "/etc/crossfade/*",
+    "/usr/lib/systemd/system/crossfade-*",
+    "/usr/lib/systemd/system/*.d/50-crossfade.conf",
+    "/usr/lib/systemd/system-generators/crossfade-generator",
+];
+const WRITABLE: u32 = 0o022;
+const SET_ID: u32 = 0o6000;
+
+/// Looks at the files that we are made of.
+#[must_use]
+pub fn files(root: &Root) -> Vec<Found> {
+    let plugins = BIN_DIRS.map(|dir| Path::new(dir).join(PLUGIN));
+    let places = FILES.iter().map(PathBuf::from).chain(plugins);
+    let items = places.flat_map(|place| glob(root, &place)).filter(|item| item.kind != Kind::Other);
+    items
+        .filter_map(|item| {
+            let meta = item.real.symlink_metadata().ok()?;
+            let why = wrong(meta.uid(), meta.mode())?;
+            let fix = format!("chown root:root {0} && chmod u-s,g-s,go-w {0}", item.path.display());
+            Some(Found::refused(&item.path, why, fix))
+        })
+        .collect()
+}
+
+/// What is wrong with owner and mode of a file that decides what runs as root.
+fn wrong(uid: u32, mode: u32) -> Option<String> {
+    if uid != 0 && uid != Uid::effective().as_raw() {
+        return Some(format!("it belongs to uid {uid}, who could change what runs as root; expected root"));
+    }
+    if mode & WRITABLE != 0 {
+        return Some(format!(
+            "its mode is {:04o}: others than root could change what runs as root",
+            mode & 0o7777
+        ));
+    }
+    (mode & SET_ID != 0)
+        .then(|| format!("its mode is {:04o}: nothing of ours is setuid or setgid", mode & 0o7777))
+}
+
+/// Looks at what is attached through us: pods of this machine that wait for their DEL.
+#[must_use]
+pub fn attached(layout: &Layout, shown: &Path) -> Vec<Found> {
+    let found = match attachments::list(layout, None) {
+        Ok(found) => found,
+        Err(failure) => {
+            return vec![Found::refused(
+                shown,
+                format!("records that cannot be read: {}", failure.findings.join("; ")),
+                "mend what is named, so that they can be told",
+            )];
+        }
+    };
+    let mut all = Vec::new();
+    let lines: Vec<String> =
+        found.attachments.iter().map(|line| format!("{} {}", line.container_id, line.ifname)).collect();
+    if !lines.is_empty() {
+        let mut named = lines[..lines.len().min(NAMED)].join(", ");
+        if lines.len() > NAMED {
+            named.push_str(", ...");
+        }
+        let noun = if lines.len() == 1 { "attachment" } else { "attachments" };
+        all.push(Found::refused(
+            shown.join("attachments"),
+            format!("{} {noun} of this machine's pods would lose their DEL: {named}", lines.len()),
+            "remove the pods, so that the runtime calls DEL, then crossfade-bootstrap sweep; crossfade-bootstrap attachments lists them",
+        ));
+    }
+    let real = fs::canonicalize(&layout.state_dir).unwrap_or_else(|_| layout.state_dir.clone());
+    all.extend(found.damaged.iter().map(|damaged| {
+        let below =
+            damaged.path.strip_prefix(&layout.state_dir).or_else(|_| damaged.path.strip_prefix(&real));
+        Found::refused(
+            below.map_or_else(|_| damaged.path.clone(), |below| shown.join(below)),
+            format!("a record that cannot be read: {}", damaged.reason),
+            "look what it was, then remove it",
+        )
+    }));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_ours_is_root_s_alone_and_plain() {
+        let me = Uid::effective().as_raw();
+        for (uid, mode, word) in [
+            (0, 0o100_755, None),
+            (me, 0o100_644, None),
+            (0, 0o040_755, None),
+            (12345, 0o100_755, Some("uid 12345")),
+            (0, 0o100_775, Some("0775")),
+            (0, 0o100_757, Some("0757")),
+            (0, 0o104_755, Some("setuid")),
+            (0, 0o102_755, Some("setgid")),
+        ] {
+            let told = wrong(uid, mode);
+            assert_eq!(told.is_some(), word.is_some(), "{uid} {mode:o}");
+            assert!(word.is_none_or(|word| told.is_some_and(|told| told.contains(word))), "{uid} {mode:o}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What `seal` says.
+
+use serde::Serialize;
+
+use crate::change::Act;
+use crate::change::outcome::{Done, Outcome};
+use crate::cli::exit::Exit;
+use crate::cli::print::{Page, Report};
+
+/// What was removed, and what a person has to decide.
+///
+/// *Shape*: `{"sealed":false,"dryRun":true,"findings":[{"path":"..","why":"..","fix":".."}],"changes":[{"action":"remove","target":"..",
+/// "reason":"..","outcome":"skipped"}],"notes":[".."]}`; an outcome is `done`, `skipped` (something is refused, so nothing
+/// is done) or absent (only looked at, or kept because it is allowed).
+#[derive(Debug, Serialize)]
+pub struct Sealed {
+    /// Nothing is in the way of an image any more.
+    pub sealed: bool,
+    /// Nothing was changed.
+    #[serde(rename = "dryRun")]
+    pub dry_run: bool,
+    /// What a person has to decide.
+    pub findings: Vec<Finding>,
+    /// What is removed or emptied, in order, and what is kept because it is allowed.
+    pub changes: Vec<Done>,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+    /// Only asked: what would have to be removed is a "no", too.
+    #[serde(skip)]
+    pub asked: bool,
+}
+
+/// Something that a person has to decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is about, as the node sees it: a path, or a unit.
+    pub path: String,
+    /// What it is, and what it would do in an image.
+    pub why: String,
+    /// What to do.
+    pub fix: String,
+}
+
+/// Whether a change leaves something as it is.
+pub(super) const fn is_kept(done: &Done) -> bool {
+    matches!(done.change.act, Act::Keep)
+}
+
+impl Report for Sealed {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        for Finding { path, why, fix } in &self.findings {
+            let _ = writeln!(text, "{:<8} {path}  ({why}): {fix}", "refuse");
+        }
+        for done in &self.changes {
+            let skipped = if done.outcome == Some(Outcome::Skipped) { ": not done" } else { "" };
+            let _ = writeln!(text, "{}{skipped}", done.change);
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        if self.findings.is_empty() && (!self.asked || self.changes.iter().all(is_kept)) {
+            Exit::Done
+        } else {
+            Exit::No
+        }
+    }
+}

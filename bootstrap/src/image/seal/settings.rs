@@ -1,0 +1,239 @@
+//! The image's policy and node.json: whether a node of it could boot with them.
+
+use std::path::{Path, PathBuf};
+
+use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::node::{Mode, Node};
+use types::policy::{Policy, Probe};
+
+use super::found::Found;
+use super::tree::Item;
+use crate::commands::policy::secondary;
+use crate::node::paths::{NODE_FILE, Root};
+use crate::node::settings;
+
+/// An administrator's, then the image's: those that a node finds when it boots. /run is empty then.
+const KEPT: [&str; 2] = [SETTINGS_DIRS[0], SETTINGS_DIRS[2]];
+const RUN: &str = SETTINGS_DIRS[1];
+/// What tells that Crossfade is installed.
+const BOOT_UNIT: &str = "/usr/lib/systemd/system/crossfade-boot.service";
+/// What a header with a secret is called, or what its name holds.
+const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "token", "api-key"];
+const BAKE: &str = "write it to /usr/lib/crossfade (crossfade-bootstrap bake)";
+
+/// The policy, as far as it counts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Read {
+    /// It is valid.
+    Policy(Box<Policy>),
+    /// It is missing or invalid, and a node would want it.
+    Broken,
+    /// No node of this image wants one.
+    #[default]
+    Needless,
+}
+
+impl Read {
+    /// The policy, where it is valid.
+    #[must_use]
+    pub const fn get(&self) -> Option<&Policy> {
+        match self {
+            Self::Policy(policy) => Some(policy),
+            Self::Broken | Self::Needless => None,
+        }
+    }
+}
+
+/// What the settings of an image say, as far as they can be read.
+#[derive(Debug, Default)]
+pub struct Baked {
+    /// How its nodes take part.
+    pub node: Node,
+    /// The policy.
+    pub policy: Read,
+    /// What is wrong.
+    pub found: Vec<Found>,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+}
+
+impl Baked {
+    /// Looks at a tree; `named` is a policy that is named and not looked for.
+    #[must_use]
+    pub fn look(root: &Root, named: Option<&Path>) -> Self {
+        let mut all = Self::default();
+        all.places(root, NODE_FILE);
+        match kept(root, NODE_FILE) {
+            None if in_run(root, NODE_FILE) => all.found.push(only_in_run(NODE_FILE)),
+            None => all
+                .notes
+                .push(format!("no {NODE_FILE}: nodes take part in shared mode, without labels and taints")),
+            Some(path) => match settings::read(&root.at(&path)) {
+                Ok(node) => all.node = node,
+                Err(why) => all.found.push(Found::refused(
+                    &path,
+                    why,
+                    "mend it; every node of this image would be held back",
+                )),
+            },
+        }
+        if all.node.conf_dir == Mode::Without {
+            return all;
+        }
+        let path = named.map(Path::to_path_buf).or_else(|| {
+            all.places(root, POLICY_FILE);
+            kept(root, POLICY_FILE)
+        });
+        if path.is_none() && !is_installed(root) && !in_run(root, POLICY_FILE) {
+            all.notes.push("Crossfade is not installed, and there is no policy".into());
+            return all;
+        }
+        all.policy = Read::Broken;
+        match path {
+            Some(path) => all.load(root, &path),
+            None if in_run(root, POLICY_FILE) => all.found.push(only_in_run(POLICY_FILE)),
+            None => all.found.push(Found::refused(
+                Path::new(KEPT[1]).join(POLICY_FILE),
+                "Crossfade is installed, and there is no policy: every node of this image would be held back",
+                format!("{BAKE}; allow this where user data brings the policy"),
+            )),
+        }
+        all
+    }
+
+    fn load(&mut self, root: &Root, path: &Path) {
+        match secondary::load(&root.at(path)) {
+            Err(why) => self.found.push(Found::refused(
+                path,
+                why,
+                "mend it (crossfade-bootstrap policy check FILE); every node of this image would be held back",
+            )),
+            Ok(policy) => {
+                self.found.extend(secrets(path, &policy));
+                self.found.extend(ready_already(&policy, &|file| Item::at(root, file).is_some()));
+                self.policy = Read::Policy(Box::new(policy));
+            }
+        }
+    }
+
+    /// What is wrong with the places of a file.
+    fn places(&mut self, root: &Root, file: &str) {
+        let path = |dir: &str| Path::new(dir).join(file);
+        let [etc, usr] = KEPT.map(path);
+        let item = |path: &Path| root.chase(path).and_then(|real| Item::at(root, &real));
+        let bytes = |path: &Path| item(path).and_then(|item| item.read().ok());
+        match (bytes(&etc), bytes(&usr)) {
+            (Some(etc), Some(usr)) if etc == usr => {
+                self.notes.push(format!("{}/{file} says what the image's says, and wins over it", KEPT[0]));
+            }
+            (Some(_), Some(_)) => self.found.push(Found::refused(
+                &etc,
+                format!("it hides the image's {}, which says something else", usr.display()),
+                "remove one of the two",
+            )),
+            _ => {}
+        }
+    }
+}
+
+fn in_run(root: &Root, file: &str) -> bool {
+    Item::at(root, &Path::new(RUN).join(file)).is_some()
+}
+
+fn only_in_run(file: &str) -> Found {
+    let why = format!("{file} is in {RUN} alone, which is empty when a node boots");
+    Found::refused(Path::new(KEPT[1]).join(file), why, BAKE)
+}
+
+/// The file that a node of the image finds; a dangling link counts, as it does there.
+fn kept(root: &Root, file: &str) -> Option<PathBuf> {
+    let mut places = KEPT.iter().map(|dir| Path::new(dir).join(file));
+    places.find(|place| Item::at(root, place).is_some())
+}
+
+fn is_installed(root: &Root) -> bool {
+    [shim::layout::PACKAGED_PLUGIN, BOOT_UNIT].iter().any(|path| Item::at(root, Path::new(path)).is_some())
+}
+
+/// Headers of probes that hold a secret.
+fn secrets(path: &Path, policy: &Policy) -> Vec<Found> {
+    let headers = policy.networks().flat_map(|(_, network)| &network.ready).filter_map(|probe| match probe {
+        Probe::Http { headers, .. } => Some(headers),
+        Probe::Unix(_) | Probe::File(_) => None,
+    });
+    let names = headers.flatten().map(|(name, _)| name);
+    let secret = names.filter(|name| {
+        let name = name.to_ascii_lowercase();
+        SECRET_HEADERS.iter().any(|word| name.contains(word))
+    });
+    secret
+        .map(|name| {
+            Found::refused(
+                path,
+                format!(
+                    "the header {name} of a probe holds a secret: whoever can read the image would have it"
+                ),
+                "ask the agent something that needs none",
+            )
+        })
+        .collect()
+}
+
+/// Files that say that a network is ready, in an image, where none is.
+fn ready_already(policy: &Policy, exists: &dyn Fn(&Path) -> bool) -> Vec<Found> {
+    let probes =
+        policy.networks().flat_map(|(side, network)| network.ready.iter().map(move |probe| (side, probe)));
+    let files = probes.filter_map(|(side, probe)| match probe {
+        Probe::File(file) => Some((side, file)),
+        Probe::Unix(_) | Probe::Http { .. } => None,
+    });
+    files
+        .filter(|(_, file)| !file.starts_with("/run") && !file.starts_with("/var/run") && exists(file))
+        .map(|(side, file)| {
+            Found::refused(
+                file,
+                format!("the policy takes it for the sign that the network {side} is ready: pods would start before it is"),
+                "remove it",
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(ready: &str) -> Policy {
+        let text = format!(
+            r#"{{"version":1,"attach":"new","networks":{{"new":{{"conf":["/n"],"ready":[{ready}]}}}}}}"#
+        );
+        Policy::parse(text.as_bytes()).expect("valid")
+    }
+
+    #[test]
+    fn a_header_with_a_secret_is_told_by_its_name() {
+        for (name, told) in [
+            ("Authorization", true),
+            ("X-Auth-Token", true),
+            ("Cookie", true),
+            ("brief", false),
+            ("Accept", false),
+        ] {
+            let policy = policy(&format!(r#"{{"http":"127.0.0.1:1/x","headers":{{"{name}":"canary"}}}}"#));
+            let found = secrets(Path::new("/p"), &policy);
+            assert_eq!(found.len(), usize::from(told), "{name}");
+            assert!(found.iter().all(|found| found.why.contains(name) && !found.why.contains("canary")));
+        }
+    }
+
+    #[test]
+    fn a_file_that_says_ready_is_told_unless_the_next_boot_empties_its_place() {
+        let exists = |_: &Path| true;
+        for (file, told) in
+            [("/var/lib/calico/nodename", 1), ("/run/flannel/subnet.env", 0), ("/var/run/x", 0)]
+        {
+            let policy = policy(&format!(r#"{{"file":"{file}"}}"#));
+            assert_eq!(ready_already(&policy, &exists).len(), told, "{file}");
+        }
+    }
+}

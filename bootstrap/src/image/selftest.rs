@@ -1,0 +1,161 @@
+//! `selftest`: whether a machine, or an image of one, will come up right.
+//!
+//! The last look of an image build. Every check is made, whatever others found; each says what it found, and a failure what to do.
+//! Nothing is changed, no daemon has to run, and below another root none of its programs is run: there the files have to do.
+
+mod check;
+mod delegates;
+mod order;
+mod places;
+mod programs;
+mod registration;
+mod running;
+mod runtime;
+mod settings;
+mod systemd;
+mod units;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use types::node::{Mode, Node};
+
+use self::check::{Check, Status, skipped};
+use self::delegates::Delegate;
+use self::programs::Programs;
+use self::runtime::Runtime;
+use self::settings::{NO_SHIM, Settings};
+use self::units::{OURS, Told};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::{Page, Report};
+use crate::cli::{Global, Selftest};
+use crate::commands::boot::gather::usual_dir;
+use crate::node::paths::Root;
+use crate::systemd::unit::{Order, Unit};
+
+/// Every check and what became of it.
+///
+/// *Shape*: `{"version":1,"image":true,"root":"/","release":"0.1.0","passed":false,"checks":[{..}]}`.
+#[derive(Debug, Serialize)]
+pub struct Tested {
+    /// Nothing of a boot was expected.
+    image: bool,
+    root: PathBuf,
+    /// The release of this program.
+    release: &'static str,
+    /// No check failed.
+    passed: bool,
+    checks: Vec<Check>,
+}
+
+impl Report for Tested {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        let wide = self.checks.iter().map(|check| check.id.len()).max().unwrap_or_default();
+        for Check { id, status, found, fix } in &self.checks {
+            let _ = writeln!(text, "{:<7} {id:<wide$} {found}", status.as_str());
+            if let Some(fix) = fix {
+                let _ = writeln!(text, "{:<7} {:<wide$} fix: {fix}", "", "");
+            }
+        }
+        let count = |status| self.checks.iter().filter(|check| check.status == status).count();
+        let [ok, failed, skipped] = [Status::Ok, Status::Failed, Status::Skipped].map(count);
+        let _ = writeln!(text, "{ok} ok, {failed} failed, {skipped} skipped");
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        if self.passed { Exit::Done } else { Exit::No }
+    }
+}
+
+/// Looks at everything that can be known.
+///
+/// # Errors
+/// None: what is wrong is in the report, which then ends with 3.
+pub fn selftest(global: &Global, wanted: &Selftest) -> Result<Tested, Failure> {
+    let dir = std::path::absolute(&global.root).unwrap_or_else(|_| global.root.clone());
+    let root = Root::new(&dir);
+    let settings = Settings::gather(&root, global.policy.as_deref());
+    // What is told of the rest is told for the usual settings, where they are no use; that they are none is told, too.
+    let node = settings.node.clone().unwrap_or_default();
+    let units = Told::gather(&root, &node);
+    let mut checks = Programs::gather(&root, has_shim(&node)).checks();
+    checks.extend(of_units(&root, &node, &units));
+    checks.extend(settings.node(wanted.image));
+    checks.extend(if has_shim(&node) { settings.policy() } else { settings::no_policy() });
+    checks.extend(settings.hidden(wanted.image));
+    checks.extend(settings::switch(&root));
+    checks.extend(of_networks(&root, &node, &settings));
+    checks.extend(match &settings.node {
+        Ok(_) => registration::checks(&root),
+        Err(_) => skipped("registration", "there is no valid node.json"),
+    });
+    checks.extend(places::state(&root));
+    checks.extend(places::run(&root));
+    if !wanted.image {
+        checks.extend(running::checks(global, &root, &units));
+    }
+    Ok(Tested {
+        image: wanted.image,
+        root: dir,
+        release: env!("CARGO_PKG_VERSION"),
+        passed: checks.iter().all(|check| check.status != Status::Failed),
+        checks,
+    })
+}
+
+/// Whether pods go through our plugin on such a node.
+const fn has_shim(node: &Node) -> bool {
+    match node.conf_dir {
+        Mode::Private | Mode::Shared => true,
+        Mode::Without => false,
+    }
+}
+
+fn of_units(root: &Root, node: &Node, all: &[Told]) -> Vec<Check> {
+    let boot = Unit::outline(root, OURS[0]).ok().flatten();
+    let mut checks = match OURS.map(|unit| systemd::enabled(root, unit).map(|state| (unit, state))) {
+        [Ok(boot), Ok(watch)] => units::enabled(root, &[boot, watch]),
+        [Err(why), _] | [_, Err(why)] => skipped("unit.enabled", why),
+    };
+    // What is missing or masked is told above.
+    let ours = OURS.into_iter().filter(|unit| matches!(Unit::outline(root, unit), Ok(Some(_))));
+    let theirs = all.iter().filter(|told| told.there().is_some()).map(|told| told.name.as_str());
+    let names = ours.chain(theirs).chain([systemd::WHOLE_BOOT]);
+    let verdicts: Vec<_> = names.map(|unit| (unit.to_owned(), systemd::verify(root, unit))).collect();
+    checks.extend(units::verified(&verdicts));
+    checks.extend(units::drop_ins(all, node));
+    checks.extend(units::generated(root, all));
+    checks.extend(order::before(boot.as_ref(), all));
+    checks.extend(order::wants(all));
+    checks.extend(order::deadlock(&Order::gather(root), boot.as_ref(), all));
+    checks.extend(order::commands(all));
+    checks
+}
+
+/// Runtime and networks.
+fn of_networks(root: &Root, node: &Node, settings: &Settings) -> Vec<Check> {
+    let runtime = Runtime::gather(root, node);
+    let config = runtime.there();
+    let mut checks = runtime.parsed();
+    if !has_shim(node) {
+        for id in ["runtime.told", "delegate.old", "delegate.new", "delegate.directories", "place.conf-dir"] {
+            checks.extend(skipped(id, NO_SHIM));
+        }
+        return checks;
+    }
+    checks.extend(runtime.told());
+    match &settings.policy {
+        Ok(policy) => {
+            let all = Delegate::gather(root, policy, node, config);
+            checks.extend(all.iter().flat_map(Delegate::check));
+        }
+        Err(_) => checks.extend(
+            ["delegate.old", "delegate.new"].map(|id| skipped(id, "there is no valid policy")).concat(),
+        ),
+    }
+    checks.extend(delegates::directories(root, node, config));
+    checks.extend(places::conf_dir(root, node, usual_dir(config)));
+    checks
+}

@@ -1,0 +1,220 @@
+//! The networks of the policy: whether their confs and plugins are there, or known to come.
+
+use std::path::{Path, PathBuf};
+
+use shim::conflist::Unloadable;
+use types::node::Node;
+use types::policy::{Network, Policy, Side};
+
+use super::check::{Check, Fault, decided, ok, skipped};
+use crate::commands::boot::gather::{Place, bin_dirs, places};
+use crate::commands::install::facts;
+use crate::node::paths::Root;
+use crate::node::profile;
+use crate::node::rooted;
+use crate::runtime::config::RuntimeConfig;
+
+/// A network of the policy, and what of it is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Delegate {
+    side: Side,
+    /// Where its conf may be, as the node sees it.
+    wanted: Vec<PathBuf>,
+    /// Its profile, where that is one that we know.
+    profile: Option<String>,
+    /// The policy says itself how to tell that it is ready.
+    has_probes: bool,
+    conf: Conf,
+}
+
+/// A network's conf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Conf {
+    Absent,
+    /// It is there and no use; why.
+    Bad(String),
+    /// It is there; its plugins, and those that are missing or not to be trusted, which is none where it cannot be told.
+    There {
+        types: Vec<String>,
+        missing: Option<Vec<String>>,
+    },
+}
+
+impl Delegate {
+    /// Those of the policy; plugins are looked for where the runtime looks.
+    pub(super) fn gather(
+        root: &Root,
+        policy: &Policy,
+        node: &Node,
+        config: Option<&RuntimeConfig>,
+    ) -> Vec<Self> {
+        let dirs: Vec<_> = bin_dirs(node, config).iter().map(|dir| root.at(dir)).collect();
+        policy.networks().map(|(side, network)| Self::look(root, side, network, &dirs)).collect()
+    }
+
+    fn look(root: &Root, side: Side, network: &Network, dirs: &[PathBuf]) -> Self {
+        let conf = match rooted::conf(root, &network.conf) {
+            Err(Unloadable::Absent(_)) => Conf::Absent,
+            Err(why) => Conf::Bad(why.to_string()),
+            Ok(conf) => Conf::There {
+                types: conf.plugins.iter().map(|plugin| plugin.plugin_type.clone()).collect(),
+                missing: has_proc().then(|| facts::missing(root, &conf, dirs)),
+            },
+        };
+        Self {
+            side,
+            wanted: network.conf.clone(),
+            profile: profile::find(&network.profile).map(|profile| profile.name.clone()),
+            has_probes: !network.ready.is_empty(),
+            conf,
+        }
+    }
+
+    pub(super) fn check(&self) -> Vec<Check> {
+        let id = match self.side {
+            Side::Old => "delegate.old",
+            Side::New => "delegate.new",
+        };
+        let wanted: Vec<_> = self.wanted.iter().map(|path| path.display().to_string()).collect();
+        let wanted = wanted.join(" or ");
+        match (&self.conf, &self.profile) {
+            (Conf::Bad(why), _) => {
+                decided(id, vec![Fault::new(why, "mend it, or leave it out: an agent brings its own")], "")
+            }
+            (Conf::There { missing: None, .. }, _) => skipped(
+                id,
+                format!(
+                    "{wanted} is there; whether its plugins are fit cannot be told while /proc is not mounted"
+                ),
+            ),
+            (Conf::There { types, missing: Some(missing) }, _) => {
+                let fault = |why: &String| {
+                    let fix = format!("install it, or leave {wanted} out: an agent brings both");
+                    Fault::new(format!("{wanted} is there, but {why}"), fix)
+                };
+                decided(
+                    id,
+                    missing.iter().map(fault).collect(),
+                    format!("{wanted}, with {}", types.join(", ")),
+                )
+            }
+            (Conf::Absent, Some(profile)) => {
+                ok(id, format!("{wanted} and its plugins come with {profile}'s agent"))
+            }
+            (Conf::Absent, None) if self.has_probes => ok(
+                id,
+                format!("{wanted} is to come with an agent; the policy's own probes say when it is ready"),
+            ),
+            (Conf::Absent, None) => {
+                let what = format!("{wanted} is missing, and nothing says that anybody brings it");
+                let fix = format!(
+                    "have conf and plugins in the image, or name the {} network's profile, or its probes, in the policy",
+                    self.side.as_str()
+                );
+                decided(id, vec![Fault::new(what, fix)], "")
+            }
+        }
+    }
+}
+
+/// Files that are open are looked at by their names there.
+fn has_proc() -> bool {
+    Path::new("/proc/self/fd").exists()
+}
+
+/// Whether boot can put our plugin where the runtime looks.
+pub(super) fn directories(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Check> {
+    let shown = |place: &Place| {
+        place.dir.path.strip_prefix(root.at("/")).map_or_else(
+            |_| place.dir.path.display().to_string(),
+            |path| Path::new("/").join(path).display().to_string(),
+        )
+    };
+    let places: Vec<_> = places(root, node, config)
+        .iter()
+        .map(|place| Dir {
+            path: shown(place),
+            exists: place.exists,
+            is_stuck: place.read_only && place.dir.plugin.is_none(),
+            distrust: shim::trust::check_place(&place.dir.path).err().map(|why| why.to_string()),
+        })
+        .collect();
+    decide_directories(&places)
+}
+
+/// A directory of plugins.
+struct Dir {
+    path: String,
+    exists: bool,
+    /// It is read-only, and our plugin is not in it.
+    is_stuck: bool,
+    distrust: Option<String>,
+}
+
+fn decide_directories(dirs: &[Dir]) -> Vec<Check> {
+    const ID: &str = "delegate.directories";
+    let names = dirs.iter().map(|dir| dir.path.as_str()).collect::<Vec<_>>().join(", ");
+    let mut faults: Vec<_> = dirs
+        .iter()
+        .filter_map(|dir| dir.distrust.as_ref())
+        .map(|why| Fault::new(why, "give the directory, and every one above it, to root alone"))
+        .collect();
+    if !dirs.is_empty() && dirs.iter().all(|dir| dir.is_stuck) {
+        faults.push(Fault::new(
+            format!("{names}: read-only, and the runtime looks nowhere else for plugins"),
+            "have our plugin in it when the image is built, or name another in node.json, runtime.binDirs",
+        ));
+    }
+    let made = if dirs.iter().all(|dir| !dir.exists) { ", made at boot" } else { "" };
+    decided(ID, faults, format!("{names}{made}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::Status;
+    use super::*;
+
+    fn delegate(conf: Conf, profile: Option<&str>, has_probes: bool) -> Check {
+        let profile = profile.map(str::to_owned);
+        let one = Delegate { side: Side::New, wanted: vec!["/c".into()], profile, has_probes, conf };
+        one.check().remove(0)
+    }
+
+    #[test]
+    fn a_conf_is_whole_or_known_to_come() {
+        let there = |missing: &[&str]| Conf::There {
+            types: vec!["bridge".into()],
+            missing: Some(missing.iter().map(|one| (*one).to_owned()).collect()),
+        };
+        for (conf, profile, has_probes, status, text) in [
+            (Conf::Absent, Some("cilium"), false, Status::Ok, "come with cilium's agent"),
+            (Conf::Absent, None, true, Status::Ok, "the policy's own probes"),
+            (Conf::Absent, None, false, Status::Failed, "nothing says that anybody brings it"),
+            (Conf::Bad("bad conf".into()), Some("cilium"), true, Status::Failed, "bad conf"),
+            (there(&[]), None, false, Status::Ok, "with bridge"),
+            (Conf::There { types: vec![], missing: None }, None, false, Status::Skipped, "/proc"),
+            (there(&["no such binary"]), Some("cilium"), true, Status::Failed, "no such binary"),
+        ] {
+            let check = delegate(conf.clone(), profile, has_probes);
+            assert!(check.status == status && check.found.contains(text), "{conf:?}: {check:?}");
+        }
+    }
+
+    #[test]
+    fn one_directory_that_can_be_written_is_enough_and_none_may_be_others() {
+        let dir = |is_stuck, distrust: Option<&str>| Dir {
+            path: "/d".into(),
+            exists: true,
+            is_stuck,
+            distrust: distrust.map(str::to_owned),
+        };
+        for (dirs, status) in [
+            (vec![dir(false, None)], Status::Ok),
+            (vec![dir(true, None), dir(false, None)], Status::Ok),
+            (vec![dir(true, None)], Status::Failed),
+            (vec![dir(false, Some("theirs"))], Status::Failed),
+        ] {
+            assert_eq!(decide_directories(&dirs)[0].status, status);
+        }
+    }
+}

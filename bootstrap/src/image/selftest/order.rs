@@ -1,0 +1,193 @@
+//! Who is started when: boot first, then runtime and kubelet, held by their ExecStartPre and by nothing that cannot heal.
+
+use std::path::Path;
+
+use super::check::{Check, Fault, decided, skipped};
+use super::units::{Told, has_ours};
+use crate::commands::generator::Role;
+use crate::node::paths::{KUBELET_ENV, RUNTIME_ENV};
+use crate::systemd::unit::{Kind, Order, Step, Unit};
+
+const BOOT: &str = "crossfade-boot.service";
+const WATCH: &str = "crossfade-watch.service";
+/// Our program's file name, as `ExecStartPre=` has it.
+const PROGRAM: &str = "crossfade-bootstrap";
+
+/// What starts kubelet and waits until it is up, or is reached only when it is: boot after one of them, and kubelet after boot, never
+/// end. *Source*: amazon-eks-ami, `nodeadm-run.service`; EKS' `bootstrap.sh`, which cloud-final runs as user data; systemd's order of targets.
+const STARTERS: [&str; 4] =
+    ["nodeadm-run.service", "cloud-final.service", "cloud-init.target", "multi-user.target"];
+/// Boot asks nobody over a network, and an agent's network may be what is waited for.
+const ONLINE: [&str; 2] = ["network-online.target", "nss-lookup.target"];
+
+/// Whether kubelet and the runtime wait for boot.
+pub(super) fn before(boot: Option<&Unit>, all: &[Told]) -> Vec<Check> {
+    const ID: &str = "order.before";
+    let Some(boot) = boot else {
+        return skipped(ID, format!("there is no {BOOT}"));
+    };
+    let mut faults = Vec::new();
+    let mut well = Vec::new();
+    for (told, unit) in all.iter().filter_map(|told| Some((told, told.there()?))) {
+        let is_before = boot.relations(Kind::Before).any(|relation| relation.unit == told.name);
+        let is_after = unit.relations(Kind::After).any(|relation| relation.unit == BOOT);
+        if is_before || is_after || told.is_linked {
+            well.push(told.name.as_str());
+        } else {
+            faults.push(Fault::new(
+                format!("{} may start before {BOOT} has prepared this node", told.name),
+                format!("add After={BOOT} to a drop-in of {}, or link ours", told.name),
+            ));
+        }
+    }
+    if well.is_empty() && faults.is_empty() {
+        return skipped(ID, "neither kubelet nor a runtime has a unit here");
+    }
+    decided(ID, faults, format!("{BOOT} is before {}", well.join(" and ")))
+}
+
+/// Whether kubelet wants boot and watch, and fails with neither.
+pub(super) fn wants(all: &[Told]) -> Vec<Check> {
+    const ID: &str = "order.wants";
+    let Some((kubelet, unit)) = kubelet(all) else {
+        return skipped(ID, "kubelet has no unit here");
+    };
+    if kubelet.is_linked {
+        return skipped(ID, format!("{} gets our drop-in at boot, as it was packaged", kubelet.name));
+    }
+    if has_ours(unit).is_none() {
+        return skipped(ID, format!("{} has no drop-in of ours", kubelet.name));
+    }
+    let mut faults = Vec::new();
+    for relation in
+        unit.relations(Kind::Requires).filter(|relation| [BOOT, WATCH].contains(&relation.unit.as_str()))
+    {
+        faults.push(Fault::new(
+            format!(
+                "{} requires {} ({}): one failed try of it, and kubelet stays down for good",
+                kubelet.name,
+                relation.unit,
+                relation.source.display()
+            ),
+            "say Wants= there",
+        ));
+    }
+    for wanted in [BOOT, WATCH] {
+        if !unit.relations(Kind::Wants).any(|relation| relation.unit == wanted) {
+            faults.push(Fault::new(
+                format!(
+                    "{} does not want {wanted}, so a failed one is not tried again with it",
+                    kubelet.name
+                ),
+                format!("install the package whole, or add Wants={wanted} to a drop-in of {}", kubelet.name),
+            ));
+        }
+    }
+    decided(ID, faults, format!("{} wants both of ours and requires neither", kubelet.name))
+}
+
+fn kubelet(all: &[Told]) -> Option<(&Told, &Unit)> {
+    all.iter().filter(|told| told.role == Role::Kubelet).find_map(|told| Some((told, told.there()?)))
+}
+
+/// Whether what boot waits for waits for kubelet in its turn.
+pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[Told]) -> Vec<Check> {
+    const ID: &str = "order.deadlock";
+    let Some(boot) = boot else {
+        return skipped(ID, format!("there is no {BOOT}"));
+    };
+    let ours = all.iter().filter(|told| told.there().is_some()).map(|told| told.name.as_str());
+    let mut faults = Vec::new();
+    for other in ours.chain(STARTERS).chain([BOOT]) {
+        if let Some(chain) = order.chain(BOOT, other) {
+            let (said, what) = told(&chain);
+            faults.push(Fault::new(
+                format!("{what}: kubelet waits for {BOOT}, so the boot would never end"),
+                format!("take the order out of {said}"),
+            ));
+        }
+    }
+    let online = boot.relations(Kind::After).filter(|relation| ONLINE.contains(&relation.unit.as_str()));
+    faults.extend(online.map(|relation| {
+        Fault::new(
+            format!("{BOOT} waits for {}, which may itself need what kubelet starts", relation.unit),
+            format!(
+                "take After={} out of {}; it asks nobody over a network",
+                relation.unit,
+                relation.source.display()
+            ),
+        )
+    }));
+    decided(ID, faults, format!("nothing that {BOOT} waits for waits for kubelet"))
+}
+
+/// A chain of waits in words, and the file of its first step that is not the package's.
+fn told(chain: &[Step]) -> (String, String) {
+    let mut what = chain.first().map(|step| step.unit.clone()).unwrap_or_default();
+    for step in chain {
+        what += &format!(" is after {} ({})", step.after, step.source.display());
+        if step != &chain[chain.len() - 1] {
+            what += ", which";
+        }
+    }
+    let is_packaged = |step: &&Step| step.source == Path::new("/usr/lib/systemd/system").join(BOOT);
+    let said = chain.iter().find(|step| !is_packaged(step)).or(chain.first());
+    (said.map(|step| step.source.display().to_string()).unwrap_or_default(), what)
+}
+
+/// Whether gate and render are still in the units as systemd will load them: a later drop-in can take them out.
+pub(super) fn commands(all: &[Told]) -> Vec<Check> {
+    const ID: &str = "order.commands";
+    let mut faults = Vec::new();
+    let mut well = Vec::new();
+    for (told, unit) in all.iter().filter_map(|told| Some((told, told.there()?))) {
+        if told.is_linked || has_ours(unit).is_none() {
+            // The one has them by the link; that the other has none is told by `unit.drop-in`.
+            continue;
+        }
+        let (wanted, env): (&[&str], _) = match told.role {
+            Role::Kubelet => (&["gate", "render"], KUBELET_ENV),
+            Role::Runtime(_) => (&["render --runtime"], RUNTIME_ENV),
+        };
+        let found = ours(unit);
+        let reset = format!("take what resets it out of {}", later(unit));
+        if found != wanted {
+            let found = if found.is_empty() { "none".into() } else { found.join(", then ") };
+            let what = format!(
+                "{}: expected ExecStartPre={PROGRAM} {}, found {found}",
+                told.name,
+                wanted.join(", then ")
+            );
+            faults.push(Fault::new(what, reset));
+        } else if !unit.environment_files().iter().any(|file| file == Path::new(env)) {
+            let what = format!(
+                "{}: EnvironmentFile={env} is gone, so nothing of ours reaches its command",
+                told.name
+            );
+            faults.push(Fault::new(what, reset));
+        } else {
+            well.push(format!("{} before {}", wanted.join(" and "), told.name));
+        }
+    }
+    if well.is_empty() && faults.is_empty() {
+        return skipped(ID, "our drop-ins are linked at boot, or there is no unit to have them");
+    }
+    decided(ID, faults, well.join(", "))
+}
+
+/// What our program is told in the unit's ExecStartPre, in order.
+fn ours(unit: &Unit) -> Vec<String> {
+    let commands = unit.exec_start_pre().iter().flat_map(|line| line.commands().0);
+    commands.filter(|command| command.name() == PROGRAM).map(|command| command.arguments.join(" ")).collect()
+}
+
+/// The drop-ins that are read after ours.
+fn later(unit: &Unit) -> String {
+    let after = unit.files().iter().skip_while(|file| Some(*file) != has_ours(unit)).skip(1);
+    let names: Vec<_> = after.map(|file| file.display().to_string()).collect();
+    match names.as_slice() {
+        // The file itself is somebody else's then.
+        [] => has_ours(unit).map_or_else(String::new, |file| file.display().to_string()),
+        names => names.join(", "),
+    }
+}

@@ -1,0 +1,32 @@
+//! What kubelet registers its Node with, by the rules of kubelet and of the API server.
+
+use super::check::{Check, Fault, decided, ok};
+use crate::commands::render::check::{Way, check};
+use crate::node::paths::Root;
+
+const ID: &str = "registration";
+
+/// Everything that `render --check` finds, but for the way to kubelet's command line, which units are asked about.
+pub(super) fn checks(root: &Root) -> Vec<Check> {
+    match check(root, Way::Unasked) {
+        Ok(checked) => {
+            let words = checked.arguments();
+            ok(
+                ID,
+                if words.is_empty() {
+                    "nothing is added to kubelet's command line".into()
+                } else {
+                    words.join(" ")
+                },
+            )
+        }
+        Err(failure) => {
+            let fault = |why: &String| {
+                let fix =
+                    "change node.json, or who else says it, then ask crossfade-bootstrap render --check";
+                Fault::new(why, fix)
+            };
+            decided(ID, failure.findings.iter().map(fault).collect(), "")
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What can be told of a node that runs, and of no image.
+
+use super::check::{Check, Fault, decided, ok, skipped};
+use super::systemd;
+use super::units::Told;
+use crate::cli::{Gate, Global};
+use crate::commands::gate;
+use crate::commands::generator;
+use crate::node::directories::Directories;
+use crate::node::identity::{Booted, Identity};
+use crate::node::paths::Root;
+use crate::runtime::asked::{Asked, Uses};
+use crate::runtime::endpoint::Whom;
+
+/// Whether this boot is one of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// It is, or is meant to be.
+    ThisBoot,
+    /// The package came while kubelet ran, so kubelet and the runtime are as they were, and `boot` and `watch` are started by the next
+    /// boot, or by whoever installs under running pods.
+    NextBoot,
+}
+
+/// What is said of everything that comes with the next boot.
+const LATER: &str = "kubelet ran when the package was installed, so this comes with the next boot";
+
+/// All of it.
+pub(super) fn checks(global: &Global, root: &Root, all: &[Told]) -> Vec<Check> {
+    let since = if all.iter().any(|told| told.is_masked) { Since::NextBoot } else { Since::ThisBoot };
+    let not_booted = Booted::is_of_now(root).err();
+    let mut checks = booted(root, since);
+    checks.extend(watched(if not_booted.is_none() { Since::ThisBoot } else { since }));
+    checks.extend(loaded(root, all));
+    checks.extend(uses(global, root));
+    checks.extend(opens(global, since, not_booted.as_deref()));
+    checks
+}
+
+/// Whether the runtime uses our conf, by its own word.
+fn uses(global: &Global, root: &Root) -> Vec<Check> {
+    const ID: &str = "node.uses";
+    let conf = match Directories::gather(global).installed {
+        Ok(Some(conf)) => conf,
+        Ok(None) => return skipped(ID, "our conf is not there"),
+        Err(why) => return skipped(ID, why),
+    };
+    let fault = match Asked::whom(&Whom::found(root)).uses(&conf.name) {
+        Uses::Ours => return ok(ID, "the runtime uses our conf"),
+        Uses::Untold => return skipped(ID, "the runtime does not tell which conf it uses"),
+        Uses::Other(what) => Fault::new(
+            format!("the runtime does not use our conf: {what}"),
+            "crossfade-bootstrap install makes it look again, and so does watch",
+        ),
+        Uses::Unanswered(why) => {
+            Fault::new(why, "start the runtime, or name it in node.json, runtime.endpoint")
+        }
+    };
+    decided(ID, vec![fault], "")
+}
+
+fn booted(root: &Root, since: Since) -> Vec<Check> {
+    const ID: &str = "node.boot";
+    let well = match (Identity::now(root), Booted::read(root)) {
+        (Ok(now), Some(booted)) if booted.boot_id == now.boot_id => {
+            return ok(ID, "boot has succeeded in this boot");
+        }
+        (Err(why), _) => why,
+        _ if since == Since::NextBoot => return skipped(ID, LATER),
+        _ => "boot has not succeeded in this boot".into(),
+    };
+    decided(ID, vec![Fault::new(well, "systemctl status crossfade-boot says why")], "")
+}
+
+fn watched(since: Since) -> Vec<Check> {
+    const ID: &str = "node.watch";
+    let what = match systemd::active("crossfade-watch.service") {
+        Ok(state) if state == "active" => return ok(ID, "watch runs"),
+        Ok(state) if state == "inactive" && since == Since::NextBoot => return skipped(ID, LATER),
+        Ok(state) => format!("crossfade-watch.service is {state}"),
+        Err(why) => why,
+    };
+    decided(ID, vec![Fault::new(what, "systemctl status crossfade-watch says why")], "")
+}
+
+fn loaded(root: &Root, all: &[Told]) -> Vec<Check> {
+    const ID: &str = "node.loaded";
+    let (later, needed): (Vec<_>, Vec<_>) =
+        all.iter().filter(|told| told.is_needed && told.there().is_some()).partition(|told| told.is_masked);
+    if needed.is_empty() && !later.is_empty() {
+        return skipped(ID, LATER);
+    }
+    let wrong = needed.into_iter().filter_map(|told| generator::check(root, &told.name).err());
+    let faults =
+        wrong.map(|why| Fault::parted(&why, "systemctl daemon-reload, then restart the unit")).collect();
+    decided(ID, faults, "what systemd has loaded hands our words on")
+}
+
+/// What `boot` has not prepared yet, because nobody has started it, the gate need not be asked about.
+fn opens(global: &Global, since: Since, not_booted: Option<&str>) -> Vec<Check> {
+    const ID: &str = "node.gate";
+    if since == Since::NextBoot && not_booted.is_some() {
+        return skipped(ID, LATER);
+    }
+    let found = match gate::gate(&Global { dry_run: true, ..global.clone() }, &Gate {}) {
+        Ok(_) => Vec::new(),
+        Err(failure) => failure.findings,
+    };
+    let faults = found
+        .iter()
+        .map(|why| Fault::parted(why, "systemctl status kubelet crossfade-boot says more"))
+        .collect();
+    decided(ID, faults, "kubelet's gate is open")
+}

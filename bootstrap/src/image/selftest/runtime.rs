@@ -1,0 +1,110 @@
+//! The runtime, by its own configuration, and whether it could be told of our conf directory.
+
+use types::node::{Mode, Node, RuntimeKind};
+
+use super::check::{Check, Fault, decided, ok, skipped};
+use crate::node::paths::Root;
+use crate::runtime::config::{Rehearsed, RuntimeConfig, rehearse};
+use crate::runtime::picks::Picks;
+
+/// What is known of the runtime.
+#[derive(Debug)]
+pub(super) struct Runtime {
+    /// None where there is none; else its configuration, or why it cannot be read.
+    pub(super) config: Result<Option<RuntimeConfig>, String>,
+    mode: Mode,
+    /// How it would be told of our directory; only asked where it would be.
+    told: Option<Result<Rehearsed, String>>,
+    is_node: bool,
+}
+
+impl Runtime {
+    pub(super) fn gather(root: &Root, node: &Node) -> Self {
+        let config = RuntimeConfig::gather(root, node);
+        let found = config.as_ref().ok().and_then(Option::as_ref);
+        let told = found.filter(|_| node.conf_dir == Mode::Private).map(|config| rehearse(root, config));
+        Self { config, mode: node.conf_dir, told, is_node: root.is_node() }
+    }
+
+    /// The configuration, where there is one that can be read.
+    pub(super) fn there(&self) -> Option<&RuntimeConfig> {
+        self.config.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    pub(super) fn parsed(&self) -> Vec<Check> {
+        const ID: &str = "runtime.config";
+        match &self.config {
+            Err(why) => {
+                let fix =
+                    "mend the runtime's configuration, or name the right unit or file in node.json, runtime";
+                decided(ID, vec![Fault::new(why, fix)], "")
+            }
+            Ok(None) => {
+                let what = "there is neither containerd.service nor crio.service";
+                let fix = "install the runtime before the selftest, or name it in node.json, runtime";
+                decided(ID, vec![Fault::new(what, fix)], "")
+            }
+            Ok(Some(config)) => {
+                let file = config.file.display();
+                let by = match (&config.program, config.kind) {
+                    (Some(program), _) => format!("{} reads {file}", program.display()),
+                    (None, RuntimeKind::Crio) => {
+                        format!("{file} and what it merges with, which CRI-O prints for nobody")
+                    }
+                    (None, RuntimeKind::Containerd) if self.is_node => {
+                        format!("{file}, which another program writes")
+                    }
+                    (None, RuntimeKind::Containerd) => {
+                        format!("{file} as it is; programs of another root are not run")
+                    }
+                };
+                ok(
+                    ID,
+                    format!("{}: confs in {} ({by})", config.kind.as_str(), config.setup.conf_dir.display()),
+                )
+            }
+        }
+    }
+
+    /// What becomes of the template from which containerd makes confs, where it has one.
+    fn emptied(&self) -> String {
+        self.template().map_or_else(String::new, |template| {
+            format!("; its conf_template {template} is emptied, so it makes no conf of its own")
+        })
+    }
+
+    fn in_shared(&self) -> String {
+        self.template().map_or_else(String::new, |template| {
+            format!("; from its conf_template {template} it makes a conf there only while it has loaded none")
+        })
+    }
+
+    fn template(&self) -> Option<String> {
+        self.there()?.template.as_ref().map(|template| template.display().to_string())
+    }
+
+    pub(super) fn told(&self) -> Vec<Check> {
+        const ID: &str = "runtime.told";
+        match (&self.told, self.mode) {
+            (_, Mode::Shared) if Picks::of(self.there()) == Picks::FirstOfCrio => {
+                let what = "CRI-O is not told which network to use: when it starts while another conf sorts first, it sends the DEL of every \
+                            pod that lives";
+                let fix =
+                    "name the network in cni_default_network of CRI-O's configuration; ours takes that name";
+                decided(ID, vec![Fault::new(what, fix)], "")
+            }
+            (_, Mode::Shared) => {
+                skipped(ID, format!("shared mode: the runtime reads its usual directory{}", self.in_shared()))
+            }
+            (_, Mode::Without) => skipped(ID, "no plugin of ours: the runtime reads its usual directory"),
+            (None, Mode::Private) => skipped(ID, "there is no runtime whose configuration can be read"),
+            (Some(Ok(Rehearsed::Told(how))), Mode::Private) => ok(ID, format!("{how}{}", self.emptied())),
+            (Some(Ok(Rehearsed::NotHere(why))), Mode::Private) => skipped(ID, why),
+            (Some(Err(why)), Mode::Private) => decided(
+                ID,
+                vec![Fault::new(why, "mend the runtime's configuration, or use confDir shared")],
+                "",
+            ),
+        }
+    }
+}

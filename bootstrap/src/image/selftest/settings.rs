@@ -1,0 +1,200 @@
+//! node.json, the policy, and the off switch.
+
+use std::path::{Path, PathBuf};
+
+use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::node::{Mode, Node};
+use types::policy::Policy;
+
+use super::check::{Check, Fault, decided, ok, skipped};
+use crate::commands::policy::secondary;
+use crate::node::paths::{NODE_FILE, Root};
+use crate::node::settings;
+use crate::node::switch::{self, KERNEL_ARGUMENT, Off};
+use crate::systemd::unit::glob;
+
+/// Where boot loaders keep the kernel's command line, and where it is made from.
+///
+/// *Source*: GNU GRUB's manual; `grub-mkconfig`; man 8 `grubby`; the Boot Loader Specification; man 8 `kernel-install`; extlinux.
+const COMMAND_LINES: [&str; 12] = [
+    "/etc/default/grub",
+    "/etc/default/grub.d/*.cfg",
+    "/etc/kernel/cmdline",
+    "/usr/lib/kernel/cmdline",
+    "/boot/grub/grub.cfg",
+    "/boot/grub2/grub.cfg",
+    "/boot/grub2/grubenv",
+    "/boot/loader/entries/*.conf",
+    "/boot/efi/loader/entries/*.conf",
+    "/efi/loader/entries/*.conf",
+    "/boot/extlinux/extlinux.conf",
+    "/boot/firmware/cmdline.txt",
+];
+/// Largest of these, in bytes; `grub.cfg` has a few thousand lines.
+const MAX_BYTES: usize = 4 << 20;
+
+/// A settings file and those that it hides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Places {
+    /// The one that counts, as the node sees it.
+    pub(super) counts: Option<PathBuf>,
+    /// Those that do not.
+    pub(super) hidden: Vec<PathBuf>,
+}
+
+impl Places {
+    fn gather(root: &Root, file: &str) -> Self {
+        let all = SETTINGS_DIRS.iter().map(|dir| Path::new(dir).join(file));
+        let mut there = all.filter(|place| root.entry(place).symlink_metadata().is_ok());
+        Self { counts: there.next(), hidden: there.collect() }
+    }
+}
+
+/// Both settings files of a tree.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) node: Result<Node, String>,
+    pub(super) policy: Result<Policy, String>,
+    node_places: Places,
+    policy_places: Places,
+}
+
+impl Settings {
+    /// Reads both; `named` is the policy of the command line.
+    pub(super) fn gather(root: &Root, named: Option<&Path>) -> Self {
+        let mut policy_places = Places::gather(root, POLICY_FILE);
+        if let Some(named) = named {
+            policy_places = Places { counts: Some(named.into()), hidden: Vec::new() };
+        }
+        let policy = match &policy_places.counts {
+            Some(file) => secondary::load(&root.at(file)),
+            None => Err(format!("there is no {POLICY_FILE} in {}", SETTINGS_DIRS.join(", "))),
+        };
+        Self {
+            node: settings::load(root),
+            policy,
+            node_places: Places::gather(root, NODE_FILE),
+            policy_places,
+        }
+    }
+
+    pub(super) fn node(&self, image: bool) -> Vec<Check> {
+        const ID: &str = "settings.node";
+        let file = match (&self.node, &self.node_places.counts) {
+            (Err(why), _) => {
+                return decided(ID, vec![Fault::new(why, "mend it; docs/node.md has every key")], "");
+            }
+            (Ok(_), None) => return ok(ID, "there is no node.json: all defaults, shared mode"),
+            (Ok(node), Some(file)) => format!("{}: {}", file.display(), mode(node.conf_dir)),
+        };
+        let is_shared = self.node.as_ref().is_ok_and(|node| node.conf_dir == Mode::Shared);
+        if image && is_shared {
+            return ok(
+                ID,
+                format!(
+                    "{file}; an image usually has private mode, which holds pods until their network is ready"
+                ),
+            );
+        }
+        ok(ID, file)
+    }
+
+    pub(super) fn policy(&self) -> Vec<Check> {
+        const ID: &str = "settings.policy";
+        let file = self.policy_places.counts.as_deref().map(Path::display);
+        match (&self.policy, file) {
+            (Ok(policy), Some(file)) => ok(ID, format!("{file}: phase {}", policy.phase().as_str())),
+            (Ok(policy), None) => ok(ID, format!("phase {}", policy.phase().as_str())),
+            (Err(why), file) => {
+                let fix = match file {
+                    Some(_) => "mend it, or have crossfade-bootstrap bake write another",
+                    None => "have crossfade-bootstrap bake write one",
+                };
+                decided(ID, vec![Fault::new(why, fix)], "")
+            }
+        }
+    }
+
+    /// What is baked must be what counts; on a node it may well be overruled.
+    pub(super) fn hidden(&self, image: bool) -> Vec<Check> {
+        const ID: &str = "settings.hidden";
+        let both = [(&self.node_places, NODE_FILE), (&self.policy_places, POLICY_FILE)];
+        let mut told = Vec::new();
+        let mut faults = Vec::new();
+        for (places, name) in both {
+            let (Some(counts), Some(hidden)) = (&places.counts, places.hidden.first()) else {
+                continue;
+            };
+            let what = format!("{} does not count, for {} does", hidden.display(), counts.display());
+            if image {
+                faults.push(Fault::new(
+                    what,
+                    format!("leave one {name} in the image: remove {}", counts.display()),
+                ));
+            } else {
+                told.push(what);
+            }
+        }
+        let well = if told.is_empty() { "nothing hides what counts".to_owned() } else { told.join("; ") };
+        decided(ID, faults, well)
+    }
+}
+
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Private => "private mode",
+        Mode::Shared => "shared mode",
+        Mode::Without => "no plugin of ours",
+    }
+}
+
+/// Whether something switches, or will switch, Crossfade off.
+pub(super) fn switch(root: &Root) -> Vec<Check> {
+    const ID: &str = "settings.switch";
+    let mut faults = Vec::new();
+    if let Some(off) = switch::off(root) {
+        let fix = match off {
+            Off::File if Places::gather(root, POLICY_FILE).counts.is_none() => {
+                "write /etc/crossfade/policy.json first, for without a policy the next boot holds kubelet back; then rm /etc/crossfade/disabled"
+            }
+            Off::File => "rm /etc/crossfade/disabled",
+            Off::Kernel => "boot without it",
+        };
+        faults.push(Fault::new(off.to_string(), fix));
+    }
+    let lines = lines(root);
+    faults.extend(lines.iter().filter(|(_, text)| switch::by_kernel(&unquoted(text))).map(|(file, _)| {
+        Fault::new(
+            format!("{} has the kernel argument {KERNEL_ARGUMENT}", file.display()),
+            "take it out, and have the boot loader's configuration made anew",
+        )
+    }));
+    if faults.is_empty() && lines.is_empty() {
+        return ok(ID, "on; no configuration of a boot loader was found");
+    }
+    decided(ID, faults, "on")
+}
+
+/// Shells and GRUB put the words of a line into quotes.
+fn unquoted(text: &str) -> String {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    code.collect::<Vec<_>>().join("\n").replace(['"', '\''], " ")
+}
+
+fn lines(root: &Root) -> Vec<(PathBuf, String)> {
+    let files = COMMAND_LINES.iter().flat_map(|pattern| glob(root, Path::new(pattern)));
+    let read = |file: PathBuf| {
+        let mut opened = std::fs::File::open(root.at(&file)).ok()?;
+        let bytes = shim::file::read_bounded(&mut opened, MAX_BYTES).ok()?;
+        Some((file, String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    files.filter_map(read).collect()
+}
+
+/// Both settings of a final image's policy: there is none, and nobody looks for one.
+pub(super) fn no_policy() -> Vec<Check> {
+    skipped("settings.policy", NO_SHIM)
+}
+
+/// Why a check is passed over where node.json says `confDir: none`.
+pub(super) const NO_SHIM: &str = "node.json says confDir: none, so no pod goes through us";

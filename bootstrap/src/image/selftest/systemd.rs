@@ -1,0 +1,210 @@
+//! What systemd's own programs say of a tree: they are the judges, where they are here.
+//!
+//! Nothing of it needs a manager that runs, so it works in the chroot of an image build as well.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::node::command::{Answer, ask};
+use crate::node::paths::Root;
+
+/// How long one question may take; it takes a tenth of a second.
+const WITHIN: Duration = Duration::from_secs(30);
+/// Most that an answer may be, in bytes.
+const MAX_BYTES: usize = 1 << 20;
+/// Names every file and unit of ours, and nothing else.
+const MARK: &str = "crossfade";
+/// From here on `verify` knows `--root`. *Source*: systemd's NEWS, 250.
+const VERIFIES_ROOTS: u32 = 250;
+/// What a boot is for; systemd finds the cycles in the order of all that it starts.
+pub(super) const WHOLE_BOOT: &str = "multi-user.target";
+/// What every unit is started after; a tree without it is no whole system.
+const SYSINIT: [&str; 2] = ["/usr/lib/systemd/system/sysinit.target", "/lib/systemd/system/sysinit.target"];
+
+/// Whether a unit is started at boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Enabled {
+    /// It is.
+    Yes,
+    /// It is not, in systemctl's word.
+    No(String),
+    /// Somebody made sure that it is not.
+    Masked,
+    /// There is no such unit.
+    Absent,
+}
+
+/// What `systemd-analyze verify` says about a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Lines that name something of ours, and the others.
+    Said {
+        /// Ours.
+        ours: Vec<String>,
+        /// All others.
+        theirs: Vec<String>,
+    },
+    /// It could not be asked; why.
+    Unknown(String),
+}
+
+/// Asks systemctl whether `unit` is enabled.
+///
+/// # Errors
+/// systemctl is not here, or does not answer.
+pub(super) fn enabled(root: &Root, unit: &str) -> Result<Enabled, String> {
+    let mut systemctl = Command::new("systemctl");
+    systemctl.arg("--root").arg(root.at("/")).args(["is-enabled", unit]).env("LC_ALL", "C");
+    let answer = ask(&mut systemctl, WITHIN, MAX_BYTES).map_err(|why| format!("systemctl: {why}"))?;
+    state(answer.out().trim(), answer.err().trim())
+        .ok_or_else(|| format!("systemctl: {}", answer.err().trim()))
+}
+
+/// *Source*: man 1 `systemctl`, the table of `is-enabled`.
+fn state(out: &str, err: &str) -> Option<Enabled> {
+    Some(match out {
+        "enabled" | "enabled-runtime" | "alias" => Enabled::Yes,
+        "masked" | "masked-runtime" => Enabled::Masked,
+        "not-found" => Enabled::Absent,
+        "" if err.contains("No such file") => Enabled::Absent,
+        "" => return None,
+        other => Enabled::No(other.into()),
+    })
+}
+
+/// Asks for the state of a unit that is loaded: `active`, `failed`, ...
+///
+/// # Errors
+/// systemctl is not here, or does not answer.
+pub(super) fn active(unit: &str) -> Result<String, String> {
+    let mut systemctl = Command::new("systemctl");
+    systemctl.args(["is-active", unit]).env("LC_ALL", "C");
+    let answer = ask(&mut systemctl, WITHIN, MAX_BYTES).map_err(|why| format!("systemctl: {why}"))?;
+    match answer.out().trim() {
+        "" => Err(format!("systemctl: {}", answer.err().trim())),
+        state => Ok(state.into()),
+    }
+}
+
+/// Has `systemd-analyze` load a unit of the tree, as it will be loaded at boot but for what generators add.
+pub(super) fn verify(root: &Root, unit: &str) -> Verdict {
+    if !SYSINIT.iter().any(|target| root.at(target).exists()) {
+        return Verdict::Unknown("this tree has no sysinit.target, so it is no whole system".into());
+    }
+    let mut version = Command::new("systemd-analyze");
+    let version = match ask(version.arg("--version"), WITHIN, MAX_BYTES) {
+        Ok(answer) => number(&answer.out()),
+        Err(why) => return Verdict::Unknown(format!("systemd-analyze: {why}")),
+    };
+    let mut analyze = Command::new("systemd-analyze");
+    if !root.is_node() {
+        if version < VERIFIES_ROOTS {
+            return Verdict::Unknown(format!("systemd-analyze {version} looks at no other root"));
+        }
+        analyze.arg("--root").arg(root.at("/"));
+    }
+    // Colours and pages are for terminals; a manual page may be left out of an image.
+    analyze.args(["verify", "--man=no", unit]).env("LC_ALL", "C").env("SYSTEMD_COLORS", "0");
+    match ask(&mut analyze, WITHIN, MAX_BYTES) {
+        Ok(answer) => judge(&answer, &root.at("/")),
+        Err(why) => Verdict::Unknown(format!("systemd-analyze: {why}")),
+    }
+}
+
+/// The number of `systemd 252 (252.38-1)`; 0 where there is none.
+fn number(said: &str) -> u32 {
+    said.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+/// Whether something was said is what counts: over a misspelt key it ends with 0.
+fn judge(answer: &Answer, root: &Path) -> Verdict {
+    sort(&answer.err(), answer.status.success(), root)
+}
+
+fn sort(said: &str, succeeded: bool, root: &Path) -> Verdict {
+    let prefix = root.to_string_lossy();
+    let prefix = prefix.trim_end_matches('/');
+    let said = cycles_in_a_line(said);
+    // The tree's own place must not make a line ours.
+    let lines =
+        said.lines().map(|line| if prefix.is_empty() { line.to_owned() } else { line.replace(prefix, "") });
+    let lines = lines.filter(|line| !line.trim().is_empty());
+    let (ours, theirs): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains(MARK));
+    match theirs.first() {
+        // The manager that it makes for itself did not come up, for want of /proc or of control groups.
+        Some(line) if !succeeded && ours.is_empty() && line.contains("manager") => {
+            Verdict::Unknown(format!("systemd-analyze cannot work here: {line}"))
+        }
+        _ => Verdict::Said { ours, theirs },
+    }
+}
+
+/// A cycle is told on several lines, of which not each names one of ours.
+fn cycles_in_a_line(said: &str) -> String {
+    let mut text = String::new();
+    for line in said.lines() {
+        let goes_on = line.contains("Found dependency on") || line.contains("to break ordering cycle");
+        text.push_str(if goes_on && !text.is_empty() { "; " } else { "\n" });
+        text.push_str(line);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_is_enabled() {
+        for (out, err, wanted) in [
+            ("enabled", "", Some(Enabled::Yes)),
+            ("alias", "", Some(Enabled::Yes)),
+            ("masked", "", Some(Enabled::Masked)),
+            ("disabled", "", Some(Enabled::No("disabled".into()))),
+            ("static", "", Some(Enabled::No("static".into()))),
+            ("not-found", "", Some(Enabled::Absent)),
+            (
+                "",
+                "Failed to get unit file state for x.service: No such file or directory",
+                Some(Enabled::Absent),
+            ),
+            ("", "something else", None),
+        ] {
+            assert_eq!(state(out, err), wanted, "{out}{err}");
+        }
+    }
+
+    #[test]
+    fn lines_are_ours_by_what_they_name_and_never_by_the_tree_s_place() {
+        let said = "/x/crossfade-image/usr/lib/systemd/system/kubelet.service:3: Unknown key 'Foo' in section [Service], ignoring.\n\
+                    /x/crossfade-image/usr/lib/systemd/system/kubelet.service.d/50-crossfade.conf:15: Unknown key 'Bar' in section [Service], ignoring.\n";
+        let root = Path::new("/x/crossfade-image/");
+        let Verdict::Said { ours, theirs } = sort(said, true, root) else { panic!("it was said") };
+        assert!(ours.len() == 1 && ours[0].starts_with("/usr/lib") && ours[0].contains("'Bar'"), "{ours:?}");
+        assert!(theirs.len() == 1 && theirs[0].contains("'Foo'"), "{theirs:?}");
+    }
+
+    #[test]
+    fn a_cycle_is_ours_when_we_are_anywhere_in_it() {
+        let said = "multi-user.target: Found ordering cycle on kubelet.service/start\n\
+                    multi-user.target: Found dependency on crossfade-boot.service/start\n\
+                    multi-user.target: Job kubelet.service/start deleted to break ordering cycle starting with x\n\
+                    x.service: Unknown key 'Foo'\n";
+        let Verdict::Said { ours, theirs } = sort(said, true, Path::new("/")) else { panic!("it was said") };
+        assert!(
+            ours.len() == 1 && ours[0].starts_with("multi-user.target: Found ordering cycle"),
+            "{ours:?}"
+        );
+        assert_eq!(theirs, ["x.service: Unknown key 'Foo'"]);
+    }
+
+    #[test]
+    fn a_manager_that_does_not_come_up_is_no_verdict() {
+        let said = "Failed to initialize manager: No such file or directory\n";
+        assert!(matches!(sort(said, false, Path::new("/")), Verdict::Unknown(_)));
+        let said = "crossfade-boot.service: Command /usr/bin/crossfade-bootstrap is not executable: No such file or directory\n";
+        assert!(matches!(sort(said, false, Path::new("/")), Verdict::Said { ours, .. } if ours.len() == 1));
+        assert_eq!((number("systemd 252 (252.38-1~deb12u1)\n+PAM"), number("?")), (252, 0));
+    }
+}

@@ -1,0 +1,197 @@
+//! Units: started at boot, sound to systemd itself, and with our words in those of kubelet and the runtime.
+
+use std::path::{Path, PathBuf};
+
+use types::node::{Mode, Node};
+
+use super::check::{Check, Fault, decided, ok, skipped};
+use super::systemd::{Enabled, Verdict};
+use crate::commands::generator::{self, Role};
+use crate::commands::render;
+use crate::node::paths::{PACKAGED, Root};
+use crate::systemd::unit::{Boot, Unit, mask};
+
+/// Our units.
+pub(super) const OURS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
+/// There while our package is a system extension, of which nobody enables units. *Source*: man 5 `os-release`.
+const EXTENSION: &str = "/usr/lib/extension-release.d/extension-release.crossfade";
+
+/// A unit of kubelet or of the runtime, as it is on this machine.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Whose.
+    pub(super) role: Role,
+    /// Its name.
+    pub(super) name: String,
+    /// The unit as the next boot will have it; none where there is none, or it is masked.
+    pub(super) unit: Result<Option<Unit>, String>,
+    /// Our drop-in is masked until the next boot: the package was installed while kubelet ran.
+    pub(super) is_masked: bool,
+    /// Our drop-in is brought by the generator, for its name is not the usual one.
+    pub(super) is_linked: bool,
+    /// Why its command cannot be continued.
+    stuck: Option<String>,
+    /// There is something to add to its command.
+    pub(super) is_needed: bool,
+}
+
+impl Told {
+    /// kubelet's unit, and that of every runtime that is here or named.
+    pub(super) fn gather(root: &Root, node: &Node) -> Vec<Self> {
+        let all = generator::units(root).into_iter().map(|(role, name)| {
+            let unit = Unit::outline_of(root, &name, Boot::Next);
+            let there = unit.as_ref().ok().and_then(Option::as_ref);
+            let is_named = match role {
+                Role::Kubelet => true,
+                Role::Runtime(_) => node.runtime.unit.is_some(),
+            };
+            let told = Self {
+                role,
+                is_masked: mask(root, &name).is_some(),
+                is_linked: there.is_some_and(|unit| generator::brings_drop_in(root, unit, role)),
+                stuck: there.and_then(|unit| generator::continuation(root, unit, role).err()),
+                is_needed: match role {
+                    Role::Kubelet => render::speaks(root, node),
+                    Role::Runtime(_) => node.conf_dir == Mode::Private,
+                },
+                unit,
+                name,
+            };
+            (told, is_named)
+        });
+        // Of both usual runtimes only the one that is here is of interest; a missing one is told by `runtime.config`.
+        all.filter(|(told, is_named)| *is_named || !matches!(told.unit, Ok(None)))
+            .map(|(told, _)| told)
+            .collect()
+    }
+
+    /// The unit, where there is one that can be read.
+    pub(super) fn there(&self) -> Option<&Unit> {
+        self.unit.as_ref().ok().and_then(Option::as_ref)
+    }
+}
+
+/// Whether both of ours are started at boot, as systemctl says.
+pub(super) fn enabled(root: &Root, states: &[(&str, Enabled)]) -> Vec<Check> {
+    const ID: &str = "unit.enabled";
+    let systemctl = if root.is_node() {
+        "systemctl".into()
+    } else {
+        format!("systemctl --root {}", root.at("/").display())
+    };
+    let is_extension = root.at(EXTENSION).is_file();
+    let wrong = states.iter().filter_map(|(unit, state)| {
+        let fault = |what: &str, fix: String| Some(Fault::new(format!("{unit} {what}"), fix));
+        match state {
+            Enabled::Yes => None,
+            Enabled::No(_) if is_extension => None,
+            Enabled::No(state) => fault(&format!("is {state}"), format!("{systemctl} enable {unit}")),
+            Enabled::Masked => fault("is masked, so it never starts", format!("{systemctl} unmask {unit}")),
+            Enabled::Absent => fault("is missing", "install the package whole".into()),
+        }
+    });
+    let well = if is_extension {
+        "they come in a system extension: kubelet and the runtime want them"
+    } else {
+        "crossfade-boot and crossfade-watch"
+    };
+    decided(ID, wrong.collect(), well)
+}
+
+/// What `systemd-analyze verify` says about our units, and about others because of us.
+pub(super) fn verified(verdicts: &[(String, Verdict)]) -> Vec<Check> {
+    const ID: &str = "unit.verify";
+    let mut faults = Vec::new();
+    let mut others: Vec<&str> = Vec::new();
+    for (unit, verdict) in verdicts {
+        match verdict {
+            Verdict::Unknown(why) => return skipped(ID, why),
+            Verdict::Said { ours, theirs } => {
+                for line in ours {
+                    let what = format!("systemd-analyze verify {unit}: {line}");
+                    faults.push(Fault::new(
+                        what,
+                        "mend the drop-in that it names, or install the package whole",
+                    ));
+                }
+                others.extend(theirs.iter().map(String::as_str));
+            }
+        }
+    }
+    others.dedup();
+    let names = verdicts.iter().map(|(unit, _)| unit.as_str()).collect::<Vec<_>>().join(", ");
+    let more = others.first().map_or_else(String::new, |line| format!("; not about us: {line}"));
+    // One of our lines may be said of several units.
+    faults.dedup();
+    decided(ID, faults, format!("systemd has nothing to say of us in {names}{more}"))
+}
+
+/// Whether our drop-ins apply to the units that are really here.
+pub(super) fn drop_ins(all: &[Told], node: &Node) -> Vec<Check> {
+    const ID: &str = "unit.drop-in";
+    let mut faults = Vec::new();
+    let mut well = Vec::new();
+    for told in all {
+        match &told.unit {
+            Err(why) => faults.push(Fault::new(why, "make it readable for root")),
+            Ok(None) if told.role == Role::Kubelet && !node.kubelet.register => {
+                well.push(format!("there is no {}, which node.json leaves to a fragment", told.name));
+            }
+            Ok(None) => faults.push(Fault::new(
+                format!("there is no unit {}, or it is masked", told.name),
+                absent(told.role),
+            )),
+            Ok(Some(_)) if told.is_linked => well.push(format!("{} by a link at boot", told.name)),
+            Ok(Some(unit)) if has_ours(unit).is_some() && told.is_masked => well.push(format!(
+                "{} from the next boot on, for kubelet ran when the package was installed",
+                told.name
+            )),
+            Ok(Some(unit)) if has_ours(unit).is_some() => well.push(told.name.clone()),
+            Ok(Some(_)) => faults.push(Fault::new(
+                format!("{} has no drop-in {PACKAGED}, so it knows nothing of us", told.name),
+                format!(
+                    "link /usr/lib/systemd/system/{}.d/{PACKAGED} into /etc/systemd/system/{}.d, or install the package whole",
+                    told.role.usual_unit(),
+                    told.name
+                ),
+            )),
+        }
+    }
+    decided(ID, faults, well.join(", "))
+}
+
+/// Our drop-in of a unit, where it has one.
+pub(super) fn has_ours(unit: &Unit) -> Option<&PathBuf> {
+    unit.files()
+        .iter()
+        .find(|file| file.file_name().is_some_and(|name| Path::new(name) == Path::new(PACKAGED)))
+}
+
+fn absent(role: Role) -> &'static str {
+    match role {
+        Role::Kubelet => {
+            "install kubelet before the selftest, or name its unit in node.json, kubelet.unit; where it has none say kubelet.register: false"
+        }
+        Role::Runtime(_) => {
+            "install the runtime before the selftest, or name its unit in node.json, runtime.unit"
+        }
+    }
+}
+
+/// Whether systemd finds the generator, and the generator can add our words.
+pub(super) fn generated(root: &Root, all: &[Told]) -> Vec<Check> {
+    const ID: &str = "unit.generator";
+    let mut faults: Vec<_> = generator::installed(root)
+        .err()
+        .into_iter()
+        .map(|why| Fault::parted(&why, "install the package whole"))
+        .collect();
+    let stuck = all.iter().filter(|told| told.is_needed).filter_map(|told| told.stuck.as_ref());
+    faults.extend(stuck.map(|why| Fault::parted(why, "start the program itself in its unit")));
+    let needed = all.iter().filter(|told| told.is_needed && told.there().is_some());
+    let names: Vec<_> = needed.map(|told| told.name.as_str()).collect();
+    if names.is_empty() && faults.is_empty() {
+        return ok(ID, "it is there; nothing has to be added to a command line");
+    }
+    decided(ID, faults, format!("it adds our words to {}", names.join(" and ")))
+}

@@ -1,0 +1,194 @@
+//! Which directories a command works on.
+//!
+//! A flag counts before what our installed conf names, and that before the defaults; so `policy set` on a node and the
+//! shim there always mean the same policy.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use shim::file::read_bounded;
+use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, POLICY_FILE, SETTINGS_DIRS};
+use shim::request::Conf;
+use shim::trust;
+use types::node::Node;
+use types::raw::RawObject;
+
+use crate::cli::Global;
+use crate::cli::exit::Failure;
+use crate::commands::boot::gather::usual_dir;
+use crate::node::mode;
+use crate::node::paths::Root;
+use crate::node::settings;
+use crate::runtime::config::RuntimeConfig;
+
+/// Largest conf of ours that we read, in bytes.
+const MAX_CONF_BYTES: usize = 1 << 20;
+
+/// The directories of one installation.
+#[derive(Debug, Clone)]
+pub struct Directories {
+    /// The runtime's conf directory.
+    pub conf_dir: PathBuf,
+    /// State, run directory, and the policy where it is named.
+    pub layout: Layout,
+    /// Our conf as it is installed; none where there is none; else why it cannot be read.
+    pub installed: Result<Option<Installed>, String>,
+}
+
+/// Our conf as a runtime reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Mode of the file.
+    pub mode: u32,
+    /// Whether its plugin is ours: somebody else may have put something under our file's name.
+    pub is_ours: bool,
+    /// Our network's name.
+    pub name: String,
+    /// `cniVersion` as written.
+    pub cni_version: String,
+    /// Capabilities that it declares.
+    pub capabilities: Vec<String>,
+    /// The directories it names.
+    pub layout: Layout,
+}
+
+impl Directories {
+    /// Puts flags, installed conf, node.json, CRI-O's configuration and defaults together. Of a node.json that is no use the mode
+    /// counts, see [`mode`].
+    #[must_use]
+    pub fn gather(global: &Global) -> Self {
+        let root = Root::new(&global.root);
+        let crio = RuntimeConfig::of_crio(&root);
+        let usual = crio.as_ref().map(|config| usual_dir(Some(config)));
+        Self::on(global, &mode::settings(&root), usual, None)
+    }
+
+    /// The same for a node that is known: `usual_dir` is the one that its runtime reads without us, `before` what our conf said
+    /// when it was last there.
+    #[must_use]
+    pub fn on(global: &Global, node: &Node, usual_dir: Option<&Path>, before: Option<&Installed>) -> Self {
+        let root = Root::new(&global.root);
+        let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
+            root.at(settings::conf_dir(node, usual_dir.map(Path::to_path_buf)))
+        } else {
+            global.conf_dir.clone()
+        };
+        let installed = Installed::read(&root.inside(&conf_dir.join(CONF_FILE)));
+        let there = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
+        let layout = there.or(before).map_or_else(|| usual(&root), |conf| held(&root, &conf.layout));
+        Self { conf_dir, layout: flagged(global, layout), installed }
+    }
+
+    /// The same for a command that cannot do with a guess: an installed conf that cannot be read might have named other
+    /// directories.
+    ///
+    /// # Errors
+    /// Bad settings.
+    pub fn certain(global: &Global) -> Result<Self, Failure> {
+        let settings = Self::gather(global);
+        match &settings.installed {
+            Err(why) => Err(Failure::settings(why)),
+            Ok(_) => Ok(settings),
+        }
+    }
+
+    /// Whether our conf is there: pods get their networks by us.
+    #[must_use]
+    pub fn has_ours(&self) -> bool {
+        matches!(&self.installed, Ok(Some(conf)) if conf.is_ours)
+    }
+
+    /// Where our conf lies, or belongs.
+    #[must_use]
+    pub fn conf_file(&self) -> PathBuf {
+        self.conf_dir.join(CONF_FILE)
+    }
+}
+
+/// Directories, with those that the command line names in their places.
+#[must_use]
+pub fn flagged(global: &Global, mut layout: Layout) -> Layout {
+    if let Some(dir) = &global.state_dir {
+        layout.state_dir.clone_from(dir);
+    }
+    if let Some(dir) = &global.run_dir {
+        layout.run_dir.clone_from(dir);
+    }
+    if global.policy.is_some() {
+        layout.policy.clone_from(&global.policy);
+    }
+    layout
+}
+
+/// The directories that a conf in a tree names; `watch`, run on a tree, writes them with the root before them.
+fn held(root: &Root, named: &Layout) -> Layout {
+    let held = |path: &PathBuf| match root.inside(path) {
+        outside if outside == *path && !path.starts_with(root.at("/")) => root.at(path),
+        inside => inside,
+    };
+    Layout {
+        state_dir: held(&named.state_dir),
+        run_dir: held(&named.run_dir),
+        policy: named.policy.as_ref().map(held),
+    }
+}
+
+/// The directories of a node, or of a tree that is looked at instead.
+fn usual(root: &Root) -> Layout {
+    let usual = Layout::default();
+    if root.is_node() {
+        return usual;
+    }
+    let policy = root.settings_file(POLICY_FILE);
+    Layout {
+        state_dir: root.at(&usual.state_dir),
+        run_dir: root.at(&usual.run_dir),
+        policy: Some(policy.unwrap_or_else(|| root.at(Path::new(SETTINGS_DIRS[0]).join(POLICY_FILE)))),
+    }
+}
+
+impl Installed {
+    /// Reads our conf; an absent one is none.
+    ///
+    /// # Errors
+    /// One line that names the file.
+    pub fn read(path: &Path) -> Result<Option<Self>, String> {
+        let named = |why: String| format!("our conf {}: {why}; run install to write it anew", path.display());
+        let mut file = match trust::open(path) {
+            Ok(file) => file,
+            Err(why) if why.is_absent() => return Ok(None),
+            Err(why) => return Err(named(why.to_string())),
+        };
+        let bytes = read_bounded(&mut file, MAX_CONF_BYTES).map_err(|e| named(e.to_string()))?;
+        let mode = file.metadata().map_err(|e| named(e.to_string()))?;
+        let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o7777;
+        Self::parse(bytes, mode).map(Some).map_err(named)
+    }
+
+    fn parse(bytes: Vec<u8>, mode: u32) -> Result<Self, String> {
+        let list = RawObject::parse(&bytes).map_err(|e| e.to_string())?;
+        let plugins: Vec<RawObject> =
+            list.decode("plugins").map_err(|e| format!("plugins: {e}"))?.unwrap_or_default();
+        let mut plugin = plugins.into_iter().next().ok_or("it has no plugin")?;
+        // As the reference library hands it to the plugin, so that it is read by the plugin's own parser.
+        for key in ["name", "cniVersion"] {
+            if let Some(value) = list.get(key) {
+                plugin.set(key, value.to_owned());
+            }
+        }
+        let is_ours = plugin.decode::<String>("type").ok().flatten().is_some_and(|name| name == PLUGIN);
+        let conf = Conf::read(&mut Cursor::new(plugin.to_raw().get())).map_err(|(e, _)| e.to_string())?;
+        let declared: RawObject = plugin.decode("capabilities").ok().flatten().unwrap_or_default();
+        Ok(Self {
+            mode,
+            bytes,
+            is_ours,
+            cni_version: conf.version.to_string(),
+            name: conf.name,
+            capabilities: declared.pairs().map(|(name, _)| name.to_owned()).collect(),
+            layout: conf.layout,
+        })
+    }
+}

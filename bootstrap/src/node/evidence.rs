@@ -1,0 +1,213 @@
+//! Files that pods wait for and that only `watch` keeps ([`PROBED`]): before a policy names one on a node that runs, it is there, and
+//! somebody keeps it.
+//!
+//! A boot needs none of this: it comes before every pod, and `watch` with it. Under running pods a file that nobody keeps would make
+//! every ADD wait for ever.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use shim::layout::Layout;
+use types::policy::{Network, Policy, Probe, Side};
+
+use crate::change::Change;
+use crate::cli::Install;
+use crate::commands::install::decide::{InTheWay, needed};
+use crate::node::paths::{PROBED, Root, STATUS};
+use crate::node::switch;
+use crate::systemd::systemctl;
+use crate::watch::document::{self, Seen};
+use crate::watch::network::evidence;
+use crate::watch::probe;
+
+/// A network whose ADDs wait for such a file.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// Which.
+    pub side: Side,
+    /// Its profile's name.
+    pub profile: String,
+    /// The file.
+    pub file: PathBuf,
+    /// It is there.
+    pub there: bool,
+    /// Whether all of the network's probes hold; else the first that does not.
+    pub asked: Result<(), String>,
+    /// Its ADDs do not wait for it yet: there is no conf of ours, or the policy was another one.
+    pub is_new: bool,
+}
+
+/// The networks of a policy that wait; `before` is the policy that pods get their networks by so far, where they get them by us.
+#[must_use]
+pub fn waiting(policy: &Policy, before: Option<&Policy>) -> Vec<Waiting> {
+    let waited = |side: Side| before.is_some_and(|before| files(before).any(|(one, ..)| one == side));
+    files(policy)
+        .map(|(side, network, file)| Waiting {
+            side,
+            profile: network.profile.clone(),
+            there: file.is_file(),
+            asked: probe::ask(network, &file).all,
+            is_new: !waited(side),
+            file,
+        })
+        .collect()
+}
+
+/// The networks of a policy that wait, each with its file.
+fn files(policy: &Policy) -> impl Iterator<Item = (Side, &Network, PathBuf)> {
+    policy.networks().filter_map(|(side, network)| {
+        let file = Path::new(PROBED).join(side.as_str());
+        let is_it = |probe: &Probe| matches!(probe, Probe::File(path) if *path == file);
+        network.ready.iter().any(is_it).then_some((side, network, file))
+    })
+}
+
+/// Who keeps these files from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keeper {
+    /// A `watch` that runs, one of the pod that this is the first container of, or one of the units that are brought.
+    Watch,
+    /// crossfade-watch.service, once it is started.
+    Unit,
+    /// Nobody, and what to do about it.
+    Nobody(String),
+}
+
+impl Keeper {
+    /// Looks for one.
+    #[must_use]
+    pub fn find(root: &Root, wanted: &Install) -> Self {
+        let comes = wanted.bring.is_some() || wanted.units;
+        if comes || matches!(document::read(&root.at(STATUS)), Seen::Fresh(_)) {
+            return Self::Watch;
+        }
+        let remedy = |why: String| Self::Nobody(format!("{why}, then run install again"));
+        if let Some(off) = switch::off(root) {
+            return remedy(off.to_string());
+        }
+        match systemctl::watch_unit() {
+            Ok(()) => Self::Unit,
+            Err(why) => remedy(format!(
+                "{why}: install the package, whose unit systemd runs, or start `crossfade-bootstrap watch` by other means"
+            )),
+        }
+    }
+}
+
+/// What is to be said of the policy that a flip writes: pods of a network that it attaches would wait, and nobody keeps the file. Of a
+/// tree, or of directories of somebody's own, nothing is known.
+#[must_use]
+pub fn unkept(layout: &Layout, policy: &Policy) -> Vec<String> {
+    let runs = matches!(document::read(Path::new(STATUS)), Seen::Fresh(_));
+    if runs || layout.run_dir != Layout::default().run_dir {
+        return Vec::new();
+    }
+    let needed = needed(policy);
+    let late = files(policy).filter(|(side, _, file)| needed.contains(side) && !file.is_file());
+    late.map(|(side, _, file)| {
+        format!("{}, and no watch runs here: systemctl start crossfade-watch", waits(side, &file))
+    })
+    .collect()
+}
+
+fn waits(side: Side, file: &Path) -> String {
+    format!(
+        "network {side}: its pods wait for {}, which watch keeps while the agent is ready",
+        file.display()
+    )
+}
+
+/// Holds what pods would wait for against what there is. The changes belong before the policy that names the files.
+pub(crate) fn decide(
+    waiting: &[Waiting],
+    keeper: &Keeper,
+    needed: &BTreeSet<Side>,
+    way: &mut InTheWay,
+    notes: &mut Vec<String>,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for Waiting { side, profile, file, there, asked, is_new } in waiting {
+        let waits = waits(*side, file);
+        match keeper {
+            Keeper::Nobody(why) if *is_new => way.found(format!("{waits}, and no watch runs here. {why}")),
+            Keeper::Nobody(why) => notes.push(format!("{waits}, and no watch runs here. {why}")),
+            Keeper::Watch | Keeper::Unit => {}
+        }
+        match asked {
+            Ok(()) if !there => changes.push(evidence(file.clone(), profile)),
+            Ok(()) => {}
+            Err(red) if *is_new && needed.contains(side) => way.found(format!(
+                "{waits}, and the agent is not ready: {red}. Wait until it is, or let the policy's \"ready\" name what tells it on this node"
+            )),
+            Err(red) => notes.push(format!("{waits}, and the agent is not ready: {red}")),
+        }
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(ready: &str) -> Policy {
+        let text = format!(
+            r#"{{"version":1,"attach":"old","networks":{{"old":{{"conf":["/o"],"ready":[{ready}]}},"new":{{"conf":["/n"]}}}}}}"#
+        );
+        Policy::parse(text.as_bytes()).expect("valid")
+    }
+
+    #[test]
+    fn a_network_waits_by_its_own_file_alone_and_newly_where_it_did_not() {
+        let (own, other) =
+            (r#"{"file":"/run/crossfade/probe/old"}"#, r#"{"file":"/run/crossfade/probe/new"}"#);
+        for (now, before, expected) in [
+            (own, None, vec![true]),
+            (own, Some(""), vec![true]),
+            (own, Some(other), vec![true]),
+            (own, Some(own), vec![false]),
+            (other, None, vec![]),
+            ("", Some(own), vec![]),
+        ] {
+            let before = before.map(policy);
+            let found = waiting(&policy(now), before.as_ref());
+            assert_eq!(found.iter().map(|one| one.is_new).collect::<Vec<_>>(), expected, "{now} {before:?}");
+            assert!(found.iter().all(|one| one.side == Side::Old && one.asked.is_ok()));
+        }
+    }
+
+    #[test]
+    fn nothing_comes_to_wait_for_what_nobody_keeps_or_what_is_not_so() {
+        let (watch, unit) = (Keeper::Watch, Keeper::Unit);
+        let nobody = Keeper::Nobody("start one".into());
+        // Keeper; whether the agent is red, the file is there, the wait is new, the network needed; refused, files written, notes.
+        for (keeper, red, there, is_new, needed, expected) in [
+            (&watch, false, false, true, true, (false, 1, 0)),
+            (&unit, false, false, true, true, (false, 1, 0)),
+            (&watch, false, true, true, true, (false, 0, 0)),
+            (&watch, true, false, true, true, (true, 0, 0)),
+            (&watch, true, false, true, false, (false, 0, 1)),
+            (&watch, true, false, false, true, (false, 0, 1)),
+            (&nobody, false, true, true, true, (true, 0, 0)),
+            (&nobody, false, true, true, false, (true, 0, 0)),
+            (&nobody, false, false, false, true, (false, 1, 1)),
+        ] {
+            let asked = if red { Err("no answer".to_owned()) } else { Ok(()) };
+            let file = PathBuf::from("/run/crossfade/probe/new");
+            let one = Waiting { side: Side::New, profile: "calico".into(), file, there, asked, is_new };
+            let (mut way, mut notes) = (InTheWay::default(), Vec::new());
+            let needed = needed.then_some(Side::New).into_iter().collect();
+            let changes = decide(&[one], keeper, &needed, &mut way, &mut notes);
+            let told = (!way.findings.is_empty(), changes.len(), notes.len());
+            assert_eq!(
+                told, expected,
+                "{keeper:?} {red} {there} {is_new} {needed:?}: {:?} {notes:?}",
+                way.findings
+            );
+            let said = way.findings.iter().chain(&notes);
+            assert!(
+                said.into_iter()
+                    .all(|said| said.contains("network new: its pods wait for /run/crossfade/probe/new"))
+            );
+        }
+    }
+}

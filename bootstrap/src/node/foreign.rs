@@ -1,0 +1,185 @@
+//! What others have put into our own conf directory, the one of private mode.
+//!
+//! The runtime reads it, so a conf there decides what network pods get. Only `boot` and `watch` write there, and only [`CONF_FILE`]; so
+//! whatever else a runtime would read is removed, wherever it came from. containerd itself is one who writes there: with `conf_template` it
+//! makes a conf as soon as kubelet tells it the node's pod CIDR.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use shim::layout::CONF_FILE;
+
+use crate::change::{Act, Change};
+use crate::node::confdir::{Content, is_conf_name};
+
+/// The conf that containerd makes from its template. *Source*: `pkg/cri/server/update_runtime_config.go`, `cniConfigFileName`.
+const OF_TEMPLATE: &str = "10-containerd-net.conflist";
+
+/// One entry that is not ours and that a runtime would read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is, for people: its file name and, where that can be told, its network.
+    pub what: String,
+    is_dir: bool,
+}
+
+/// Looks into `dir`; one that is absent has nothing in it. Files whose names no runtime takes for a conf are left out, and so are our
+/// temporary files.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub fn look(dir: &Path) -> io::Result<Vec<Foreign>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        found.extend(Foreign::of(entry?.path()));
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(found)
+}
+
+impl Foreign {
+    /// None where no runtime reads it, or it is ours.
+    fn of(path: PathBuf) -> Option<Self> {
+        let file = path.file_name()?.to_string_lossy().into_owned();
+        // What is gone by now is nothing.
+        let is_link = path.symlink_metadata().ok()?.is_symlink();
+        // A folder that is called like a network adds plugins to it; libcni follows a link to one.
+        if path.is_dir() {
+            return Some(Self { what: format!("the directory {file}"), path, is_dir: true });
+        }
+        if !is_conf_name(&file) {
+            return None;
+        }
+        // A link is never ours, and what it leads to may be no conf of this tree at all.
+        let content = if is_link { Err("a link".to_owned()) } else { Content::read(&path) };
+        let is_ours = file == CONF_FILE && content.as_ref().is_ok_and(Content::is_ours);
+        if is_ours {
+            return None;
+        }
+        let what = match content {
+            Ok(content) => format!("{file} (network {})", content.name),
+            Err(_) => file,
+        };
+        Some(Self { path, what, is_dir: false })
+    }
+
+    /// Its removal. Of a link the link goes, never what it leads to.
+    #[must_use]
+    pub fn removal(&self) -> Change {
+        let why = "not ours: the runtime would use it";
+        if self.is_dir {
+            let target = self.path.display().to_string();
+            Change::new(Act::RemoveTree(self.path.clone()), target, why)
+        } else {
+            Change::remove(self.path.clone(), true, why)
+        }
+    }
+}
+
+/// Names what was found in `dir`, and who wrote it where that can be told. `found` is not empty.
+#[must_use]
+pub fn describe(dir: &Path, found: &[Foreign]) -> String {
+    let names: Vec<&str> = found.iter().map(|one| one.what.as_str()).collect();
+    let by_template = found.iter().any(|one| one.path.ends_with(OF_TEMPLATE));
+    let who = if by_template {
+        "containerd makes it from its conf_template: restart containerd, whose start empties that key"
+    } else {
+        "find out who writes into this directory, which is ours alone"
+    };
+    format!(
+        "{} in {}: not ours, so the runtime could use it instead of our conf; {who}",
+        names.join(", "),
+        dir.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const OURS: &str = r#"{"cniVersion":"1.0.0","name":"crossfade","plugins":[{"type":"crossfade"}]}"#;
+    const THEIRS: &str = r#"{"cniVersion":"1.0.0","name":"containerd-net","plugins":[{"type":"ptp"}]}"#;
+
+    fn found(dir: &Path) -> Vec<String> {
+        look(dir).expect("listed").into_iter().map(|one| one.what).collect()
+    }
+
+    #[test]
+    fn everything_that_a_runtime_reads_and_that_is_not_ours_is_found() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let at = |file: &str| dir.path().join(file);
+        assert!(found(&at("absent")).is_empty());
+        for (file, text) in [
+            (CONF_FILE, OURS),
+            (".tmp-7-1", "half"),
+            ("kubeconfig", "x"),
+            ("10-containerd-net.conflist", THEIRS),
+            (".tmp-7-1.conf", "{"),
+            ("copy.conflist", OURS),
+        ] {
+            fs::write(at(file), text).expect("file");
+        }
+        fs::create_dir(at("crossfade")).expect("directory");
+        fs::create_dir(at("dir.conf")).expect("directory");
+        symlink("nowhere", at("link.json")).expect("link");
+        symlink("/proc", at("link")).expect("link");
+        nix::unistd::mkfifo(&at("fifo.conf"), nix::sys::stat::Mode::S_IRWXU).expect("FIFO");
+        assert_eq!(
+            found(dir.path()),
+            [
+                ".tmp-7-1.conf",
+                "10-containerd-net.conflist (network containerd-net)",
+                "copy.conflist (network crossfade)",
+                "the directory crossfade",
+                "the directory dir.conf",
+                "fifo.conf",
+                "the directory link",
+                "link.json",
+            ]
+        );
+    }
+
+    #[test]
+    fn our_file_is_ours_only_by_what_it_holds() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let ours = dir.path().join(CONF_FILE);
+        for text in [THEIRS, "{", ""] {
+            fs::write(&ours, text).expect("file");
+            assert_eq!(found(dir.path()).len(), 1, "{text}");
+        }
+        let elsewhere = dir.path().join("elsewhere");
+        fs::rename(&ours, &elsewhere).expect("moved");
+        fs::write(&elsewhere, OURS).expect("file");
+        symlink(&elsewhere, &ours).expect("link");
+        assert_eq!(
+            found(dir.path()),
+            ["01-crossfade.conflist"],
+            "a link is not read: others could change its end"
+        );
+    }
+
+    #[test]
+    fn who_wrote_it_is_named_where_the_name_tells() {
+        let dir = tempfile::tempdir().expect("scratch");
+        for (file, words) in
+            [("10-containerd-net.conflist", "conf_template"), ("10-x.conflist", "find out who")]
+        {
+            fs::write(dir.path().join(file), THEIRS).expect("file");
+            let found = look(dir.path()).expect("listed");
+            let told = describe(dir.path(), &found);
+            assert!(told.contains(file) && told.contains("containerd-net") && told.contains(words), "{told}");
+            let change = found[0].removal();
+            crate::change::file_act(&change.act).expect("removed");
+            assert!(look(dir.path()).expect("listed").is_empty());
+        }
+    }
+}

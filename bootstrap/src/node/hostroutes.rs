@@ -1,0 +1,18 @@
+//! What this node's routes to its pods' addresses lack or have too much, for people.
+
+use shim::attachment::Attachment;
+use shim::hostroute;
+use shim::route::Budget;
+use shim::store::DamagedFile;
+
+use crate::cli::exit::{Exit, Failure};
+
+/// What a sweep would change, in words, by the sound `records` and those that are `damaged`; none where all is as it should be.
+///
+/// # Errors
+/// What the kernel says to being asked.
+pub fn to_change(records: &[Attachment], damaged: &[DamagedFile]) -> Result<Option<String>, Failure> {
+    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("look at the host routes: {e}"));
+    let changes = hostroute::unconverged(records, damaged, Budget::brief()).map_err(failed)?;
+    Ok((!changes.is_empty()).then(|| changes.join("; ")))
+}

@@ -1,0 +1,295 @@
+//! Which machine this is, and which boot of it.
+//!
+//! A boot is told by the kernel's id, a machine by systemd's and, where cloud-init says it before us, by the provider's instance id. What
+//! was seen last is kept beside the records (`/var/lib/crossfade/boot.json`), so that an image made of a node that was in use knows
+//! that it is another machine's.
+
+use serde::{Deserialize, Serialize};
+use shim::file::read_bounded;
+use shim::layout::BOOT_ID;
+use types::node::Mode;
+
+use crate::node::paths::{BOOTED, IDENTITY, Root};
+
+/// *Source*: man 5 `machine-id`.
+const MACHINE_ID: &str = "/etc/machine-id";
+/// The instance id of this boot, as cloud-init leaves it on tmpfs. The one below /var/lib/cloud is not read: until cloud-init has run, which
+/// it need not have, a clone finds its origin's there, and would take itself for another machine one boot too late.
+const INSTANCE_ID: &str = "/run/cloud-init/.instance-id";
+/// Version of both files.
+const VERSION: u32 = 1;
+/// Longest id file, and longest file of ours, in bytes.
+const MAX_BYTES: usize = 4096;
+
+/// A boot of a machine.
+///
+/// *Shape*: `{"version":1,"bootID":"5c1e..","machineID":"0123..","instanceID":"i-0abc","confDir":"private"}`; what is not known is absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    version: u32,
+    /// The kernel's id of the boot.
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    /// systemd's id of the machine.
+    #[serde(rename = "machineID", default, skip_serializing_if = "Option::is_none")]
+    pub machine_id: Option<String>,
+    /// The provider's id of the instance.
+    #[serde(rename = "instanceID", default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// The mode that the boot was prepared in; what is no mode, as a later release may have, is not known.
+    #[serde(default, with = "mode", skip_serializing_if = "Option::is_none")]
+    pub conf_dir: Option<Mode>,
+}
+
+/// A mode by its word in node.json.
+mod mode {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Mode;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+    pub(super) fn serialize<S: Serializer>(mode: &Option<Mode>, serializer: S) -> Result<S::Ok, S::Error> {
+        match mode {
+            Some(mode) => serializer.serialize_str(mode.as_str()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Mode>, D::Error> {
+        let word = Option::<String>::deserialize(deserializer)?;
+        Ok(Mode::ALL.into_iter().find(|mode| word.as_deref() == Some(mode.as_str())))
+    }
+}
+
+/// What kind of boot this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// Crossfade has not prepared this machine before.
+    First,
+    /// It has prepared another one, which this one is an image of.
+    Clone,
+    /// It has, in an earlier boot.
+    Reboot,
+    /// It has, in this boot.
+    Again,
+}
+
+/// What `boot` made of a boot; written when it is done.
+///
+/// *Shape*: `{"version":1,"kind":"first","bootID":"5c1e.."}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Booted {
+    version: u32,
+    /// What kind of boot it is.
+    pub kind: Kind,
+    /// Which boot.
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+}
+
+impl Identity {
+    /// Of an image that is only looked at: it has no boot yet, and will be no machine that was seen before.
+    #[must_use]
+    pub fn of_an_image() -> Self {
+        Self {
+            version: VERSION,
+            boot_id: "BOOT-ID".into(),
+            machine_id: None,
+            instance_id: None,
+            conf_dir: None,
+        }
+    }
+
+    /// Of now.
+    ///
+    /// # Errors
+    /// The kernel's boot id cannot be read.
+    pub fn now(root: &Root) -> Result<Self, String> {
+        let boot_id =
+            line(root, BOOT_ID).ok_or_else(|| format!("{BOOT_ID} cannot be read: is /proc mounted?"))?;
+        let is_id = |id: &String| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Ok(Self {
+            version: VERSION,
+            boot_id,
+            // An image's may be empty or `uninitialized`: then it says nothing.
+            machine_id: line(root, MACHINE_ID).filter(is_id),
+            instance_id: line(root, INSTANCE_ID),
+            conf_dir: None,
+        })
+    }
+
+    /// The same, prepared in this mode.
+    #[must_use]
+    pub fn in_mode(&self, mode: Mode) -> Self {
+        Self { conf_dir: Some(mode), ..self.clone() }
+    }
+
+    /// As it was seen last; none where it never was, or is not readable, which is the same.
+    #[must_use]
+    pub fn before(root: &Root) -> Option<Self> {
+        read(root, IDENTITY)
+    }
+
+    /// What kind of boot `self` is after `before` and, on tmpfs and so of this boot if of any, `booted`.
+    ///
+    /// | before | machine or instance id | boot id | it is |
+    /// |---|---|---|---|
+    /// | any | any | the same | again |
+    /// | none | | | first |
+    /// | one | differs, and both are known | another | clone |
+    /// | one | the same, or unknown | another | reboot |
+    #[must_use]
+    pub fn kind(&self, before: Option<&Self>, booted: Option<&Booted>) -> Kind {
+        let differs = |one: &Option<String>, other: &Option<String>| {
+            one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
+        };
+        if booted.is_some_and(|booted| booted.boot_id == self.boot_id) {
+            return Kind::Again;
+        }
+        match before {
+            None => Kind::First,
+            Some(before) if before.boot_id == self.boot_id => Kind::Again,
+            Some(before)
+                if differs(&before.machine_id, &self.machine_id)
+                    || differs(&before.instance_id, &self.instance_id) =>
+            {
+                Kind::Clone
+            }
+            Some(_) => Kind::Reboot,
+        }
+    }
+
+    /// As it is kept.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        bytes(self)
+    }
+}
+
+impl Booted {
+    /// Of this boot, for later.
+    #[must_use]
+    pub const fn new(kind: Kind, boot_id: String) -> Self {
+        Self { version: VERSION, kind, boot_id }
+    }
+
+    /// What the last `boot` wrote; none where there is none in this boot, as far as /run is empty at a boot.
+    #[must_use]
+    pub fn read(root: &Root) -> Option<Self> {
+        read(root, BOOTED)
+    }
+
+    /// Whether `boot` has succeeded in this boot.
+    ///
+    /// # Errors
+    /// It has not, or this boot cannot be told.
+    pub fn is_of_now(root: &Root) -> Result<(), String> {
+        let now = Identity::now(root)?;
+        match Self::read(root) {
+            Some(booted) if booted.boot_id == now.boot_id => Ok(()),
+            _ => Err(
+                "crossfade-bootstrap boot has not succeeded in this boot: systemctl status crossfade-boot says why"
+                    .into(),
+            ),
+        }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        bytes(self)
+    }
+}
+
+fn bytes(value: &impl Serialize) -> Vec<u8> {
+    // Strings and numbers always serialise.
+    let mut bytes = serde_json::to_vec(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+fn content(root: &Root, path: &str) -> Option<Vec<u8>> {
+    std::fs::File::open(root.at(path)).and_then(|mut file| read_bounded(&mut file, MAX_BYTES)).ok()
+}
+
+fn read<T: serde::de::DeserializeOwned>(root: &Root, path: &str) -> Option<T> {
+    serde_json::from_slice(&content(root, path)?).ok()
+}
+
+fn line(root: &Root, path: &str) -> Option<String> {
+    let text = String::from_utf8(content(root, path)?).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(boot: &str, machine: Option<&str>, instance: Option<&str>) -> Identity {
+        Identity {
+            version: VERSION,
+            boot_id: boot.into(),
+            machine_id: machine.map(Into::into),
+            instance_id: instance.map(Into::into),
+            conf_dir: None,
+        }
+    }
+
+    #[test]
+    fn a_clone_a_reboot_and_a_second_run_are_told_apart() {
+        let now = identity("b2", Some("m"), Some("i"));
+        for (before, booted, kind) in [
+            (None, None, Kind::First),
+            (None, Some("b1"), Kind::First),
+            (None, Some("b2"), Kind::Again),
+            (Some(identity("b1", Some("m"), Some("i"))), None, Kind::Reboot),
+            (Some(identity("b1", Some("m"), None)), None, Kind::Reboot),
+            (Some(identity("b1", None, None)), None, Kind::Reboot),
+            (Some(identity("b1", Some("other"), Some("i"))), None, Kind::Clone),
+            (Some(identity("b1", Some("m"), Some("other"))), None, Kind::Clone),
+            (Some(identity("b1", None, Some("other"))), None, Kind::Clone),
+            (Some(identity("b2", Some("m"), Some("i"))), None, Kind::Again),
+            // An id that systemd commits in the course of the first boot is no other machine.
+            (Some(identity("b2", Some("other"), None)), None, Kind::Again),
+            (Some(identity("b1", Some("other"), None)), Some("b2"), Kind::Again),
+        ] {
+            let booted = booted.map(|boot| Booted::new(Kind::First, boot.to_owned()));
+            assert_eq!(now.kind(before.as_ref(), booted.as_ref()), kind, "{before:?} {booted:?}");
+        }
+        let unknown = identity("b2", None, None);
+        assert_eq!(unknown.kind(Some(&identity("b1", Some("m"), Some("i"))), None), Kind::Reboot);
+    }
+
+    #[test]
+    fn what_is_no_id_says_nothing() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let root = Root::new(dir.path());
+        assert!(Identity::now(&root).expect_err("no /proc").contains("boot_id"));
+        let write = |path: &str, text: &str| {
+            let path = root.at(path);
+            std::fs::create_dir_all(path.parent().expect("below")).expect("directory");
+            std::fs::write(path, text).expect("file");
+        };
+        write(BOOT_ID, "b\n");
+        for (text, known) in
+            [("", false), ("uninitialized\n", false), ("0123456789abcdef0123456789abcdef\n", true)]
+        {
+            write(MACHINE_ID, text);
+            let now = Identity::now(&root).expect("identity");
+            assert_eq!((now.boot_id.as_str(), now.machine_id.is_some()), ("b", known), "{text}");
+            write(IDENTITY, &String::from_utf8(now.to_bytes()).expect("UTF-8"));
+            assert_eq!(Identity::before(&root), Some(now));
+        }
+        let private = Identity::now(&root).expect("identity").in_mode(Mode::Private);
+        write(IDENTITY, &String::from_utf8(private.to_bytes()).expect("UTF-8"));
+        assert_eq!(Identity::before(&root).and_then(|before| before.conf_dir), Some(Mode::Private));
+        write(IDENTITY, r#"{"version":1,"bootID":"b","confDir":"of a later release"}"#);
+        assert_eq!(Identity::before(&root).map(|before| before.conf_dir), Some(None), "still known");
+        write(IDENTITY, "torn");
+        assert_eq!(Identity::before(&root), None);
+        write(BOOTED, r#"{"version":1,"kind":"clone","bootID":"b"}"#);
+        assert_eq!(Booted::read(&root), Some(Booted::new(Kind::Clone, "b".into())));
+    }
+}

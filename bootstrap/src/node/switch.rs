@@ -1,0 +1,82 @@
+//! The off switch: a file that a person makes, or a word on the kernel's command line. Never the absence of something.
+
+use std::fmt;
+
+use crate::node::paths::{DISABLED, Root};
+
+/// The word on the kernel's command line.
+pub const KERNEL_ARGUMENT: &str = "crossfade.disable";
+
+/// What switched Crossfade off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Off {
+    /// [`DISABLED`] is there.
+    File,
+    /// [`KERNEL_ARGUMENT`], from the boot menu.
+    Kernel,
+}
+
+impl fmt::Display for Off {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File => {
+                write!(f, "switched off: {DISABLED} is there; remove it and reboot to switch on again")
+            }
+            Self::Kernel => write!(f, "switched off for this boot by the kernel argument {KERNEL_ARGUMENT}"),
+        }
+    }
+}
+
+/// Whether, and by what, Crossfade is switched off.
+///
+/// What is at [`DISABLED`] does not matter, a dangling link counts as well: somebody who makes it in an emergency must not
+/// have to know how. An unreadable command line switches nothing off.
+#[must_use]
+pub fn off(root: &Root) -> Option<Off> {
+    if root.entry(DISABLED).symlink_metadata().is_ok() {
+        return Some(Off::File);
+    }
+    let arguments = std::fs::read_to_string(root.at("/proc/cmdline")).unwrap_or_default();
+    by_kernel(&arguments).then_some(Off::Kernel)
+}
+
+/// Whether a kernel's command line has the word.
+///
+/// Whatever value it has: the units' conditions take it so (man 5 `systemd.unit`, `ConditionKernelCommandLine`), and all of
+/// us have to mean the same.
+#[must_use]
+pub fn by_kernel(arguments: &str) -> bool {
+    arguments.split_ascii_whitespace().any(|word| {
+        let rest = word.strip_prefix(KERNEL_ARGUMENT);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_of_the_kernel_s_command_line() {
+        for (arguments, off) in [
+            ("quiet crossfade.disable splash", true),
+            ("crossfade.disable=1", true),
+            ("crossfade.disable=0", true),
+            ("crossfade.disabled", false),
+            ("xcrossfade.disable", false),
+            ("", false),
+        ] {
+            assert_eq!(by_kernel(arguments), off, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_at_the_file_s_place_counts() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let root = Root::new(dir.path());
+        assert_eq!(off(&root), None);
+        std::fs::create_dir_all(dir.path().join("etc/crossfade")).expect("etc");
+        std::os::unix::fs::symlink("nowhere", dir.path().join("etc/crossfade/disabled")).expect("link");
+        assert_eq!(off(&root), Some(Off::File));
+    }
+}

@@ -1,0 +1,176 @@
+//! The requests that are made: one Node listed and watched, its metadata and status patched, events.
+
+use std::time::Duration;
+
+use futures_util::Stream;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, Client, ConfigExt as _};
+use kube::core::WatchEvent;
+use kube::core::params::{ListParams, Patch, PatchParams, PostParams, WatchParams};
+use kube::core::request::{Error as Unbuilt, Request};
+use kube::{Config, Error};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tower::{BoxError, ServiceBuilder, service_fn};
+
+use super::decide::Write;
+use super::event::Record;
+use super::kubeconfig::{self, Loaded};
+use super::name;
+use super::resolve;
+use super::seen::{List, Seen};
+use super::trouble::{Kind, Trouble};
+use crate::publish::report::Credential;
+
+/// Who writes, for the API server's record of who owns which field.
+const MANAGER: &str = "crossfade-bootstrap";
+/// Longest wait for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long one watch lasts, in seconds; after it the Node is listed again, which is the resync.
+pub(super) const WATCH_SECS: u32 = 240;
+/// A watch whose other end is gone is silent for ever; the kernel asks (man 7 `tcp`), and nobody has to wake up for it.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
+const NODES: &str = "/api/v1/nodes";
+/// Events of what is in no namespace are in this one.
+const EVENTS: &str = "/api/v1/namespaces/default/events";
+
+/// A connection to the API server, for one Node.
+pub(super) struct Link {
+    client: Client,
+    pub(super) node: String,
+}
+
+impl Link {
+    /// Reads the credential, finds out our Node's name and connects when first asked.
+    ///
+    /// # Errors
+    /// The credential is not there yet, or cannot be used.
+    pub(super) async fn open(credential: &Credential) -> Result<(Self, Loaded), Trouble> {
+        let loaded = kubeconfig::load(&credential.kubeconfig).await?;
+        let hostname = std::fs::read_to_string(HOSTNAME).unwrap_or_default();
+        let told = credential.node_name.as_deref();
+        let node = name::decide(loaded.certificate.as_deref(), told, &hostname)
+            .map_err(|why| Trouble::new(Kind::BadCredential, why))?;
+        Ok((Self::new(&loaded.config, node)?, loaded))
+    }
+
+    /// Connects with this credential when first asked.
+    ///
+    /// # Errors
+    /// It cannot be used for TLS.
+    fn new(config: &Config, node: String) -> Result<Self, Trouble> {
+        let bad = |what: &str| Trouble::new(Kind::BadCredential, what);
+        let resolver = service_fn(async |name: Name| resolve::addresses(name.as_str()).map(Vec::into_iter));
+        let mut http = HttpConnector::new_with_resolver(resolver);
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(CONNECT_WITHIN));
+        http.set_keepalive(Some(KEEPALIVE));
+        http.set_keepalive_interval(Some(KEEPALIVE / 4));
+        http.set_keepalive_retries(Some(4));
+        // What the library says of a key may show some of it.
+        let https = config.rustls_https_connector_with_connector(http).map_err(|_| {
+            bad("client certificate, key or certificate authority: expected PEM that belongs together")
+        })?;
+        let authorization =
+            config.auth_layer().map_err(|_| bad("token: expected characters that a header may have"))?;
+        let service = ServiceBuilder::new()
+            .layer(config.base_uri_layer())
+            .option_layer(authorization)
+            .map_err(BoxError::from)
+            .service(
+                hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(https),
+            );
+        Ok(Self { client: Client::new(service, "default"), node })
+    }
+
+    /// Our Node, if it is registered, and the version to watch from.
+    ///
+    /// # Errors
+    /// As every request's: [`Trouble`].
+    pub(super) async fn list(&self) -> Result<(Option<Seen>, String), Trouble> {
+        let parameters = ListParams::default().fields(&self.selector());
+        let list: List = self.ask("list our Node", Request::new(NODES).list(&parameters)).await?;
+        Ok((list.items.into_iter().next(), list.metadata.resource_version))
+    }
+
+    /// What happens to our Node from then on.
+    ///
+    /// # Errors
+    /// As every request's: [`Trouble`].
+    pub(super) async fn watch(
+        &self,
+        version: &str,
+    ) -> Result<impl Stream<Item = Result<WatchEvent<Seen>, Error>> + use<>, Trouble> {
+        let parameters = WatchParams {
+            bookmarks: false,
+            ..WatchParams::default().fields(&self.selector()).timeout(WATCH_SECS)
+        };
+        let what = "watch our Node";
+        let request = Request::new(NODES).watch(&parameters, version).map_err(|e| unbuilt(what, &e))?;
+        in_time(what, self.client.request_events(request)).await
+    }
+
+    /// Carries a patch out. Returns the Node as it is then.
+    ///
+    /// # Errors
+    /// As every request's: [`Trouble`].
+    pub(super) async fn write(&self, write: &Write) -> Result<Seen, Trouble> {
+        let nodes = Request::new(NODES);
+        let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        match write {
+            Write::Metadata(body) => {
+                let request = nodes.patch(&self.node, &parameters, &Patch::Merge(body));
+                self.ask("patch our Node", request).await
+            }
+            Write::Status(body) => {
+                let request =
+                    nodes.patch_subresource("status", &self.node, &parameters, &Patch::Strategic(body));
+                self.ask("patch our Node's status", request).await
+            }
+        }
+    }
+
+    /// Writes an event.
+    ///
+    /// # Errors
+    /// As every request's: [`Trouble`].
+    pub(super) async fn record(&self, record: &Record) -> Result<(), Trouble> {
+        let events = Request::new(EVENTS);
+        let request = match record {
+            Record::First(body) => events.create(&PostParams::default(), body.to_string().into_bytes()),
+            Record::Again { name, body } => events.patch(name, &PatchParams::default(), &Patch::Merge(body)),
+        };
+        self.ask::<Value>("write an event of our Node", request).await.map(drop)
+    }
+
+    fn selector(&self) -> String {
+        format!("metadata.name={}", self.node)
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        request: Result<http::Request<Vec<u8>>, Unbuilt>,
+    ) -> Result<T, Trouble> {
+        let request = request.map_err(|e| unbuilt(what, &e))?;
+        in_time(what, self.client.request(request)).await
+    }
+}
+
+fn unbuilt(what: &str, error: &Unbuilt) -> Trouble {
+    Trouble::new(Kind::Refused, format!("{what}: {error}"))
+}
+
+async fn in_time<T>(what: &str, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+        Ok(answer) => answer.map_err(|error| Trouble::of(what, &error)),
+        Err(_) => Err(Trouble::new(
+            Kind::Unreachable,
+            format!("{what}: no answer within {} s", ANSWER_WITHIN.as_secs()),
+        )),
+    }
+}

@@ -1,0 +1,29 @@
+//! The node's side of the API server: what it says on its own Node, with kubelet's credential and no right beyond kubelet's.
+//!
+//! [`Publisher`] runs in a thread of its own and never holds the loop of `watch` up: the latest report wins, one request is under
+//! way at a time, and whatever goes wrong is said in the journal once per kind and tried again later. On its Node it keeps the
+//! condition `CrossfadeReady`, the label `crossfade/phase` and the annotation `crossfade/observed`, writes events, clears
+//! `NetworkUnavailable` where nobody else would, and reads `crossfade/desired`. It never touches taints, other labels or another Node.
+//! [`retract`] takes all of it back where Crossfade leaves.
+//!
+//! The line: credential ([`kubeconfig`]) and Node ([`seen`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`trouble`]).
+
+pub(crate) mod child;
+mod credential;
+mod decide;
+mod event;
+mod kubeconfig;
+mod link;
+mod name;
+mod plugin;
+mod publisher;
+pub mod report;
+mod resolve;
+mod retract;
+mod seen;
+mod session;
+mod trouble;
+
+pub use credential::reporter;
+pub use publisher::Publisher;
+pub use retract::{Depth, Retracted, retract};

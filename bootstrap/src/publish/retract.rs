@@ -1,0 +1,85 @@
+//! The last word on a Node that Crossfade leaves: label and annotation go, and the condition says why nobody reports any more.
+//!
+//! It is one request after the other and no loop beside the node: who calls it waits for it, at most as long as was said. A Node on which
+//! nothing of ours is stays untouched, so that it can be called at every boot.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::decide::retract as decide;
+use super::link::Link;
+use super::trouble::{Kind, Trouble};
+use crate::publish::report::{Credential, LastWord};
+
+/// The first pause after something went wrong; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// Whether the Node is written, or only read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What is to be written is written.
+    Write,
+    /// Nothing is.
+    Look,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Retracted {
+    /// This Node was written, or would be.
+    Written(String),
+    /// There is nothing of ours on this Node, or it says so already.
+    Nothing(String),
+}
+
+/// Says the last word, and tries again until `within` is over.
+///
+/// # Errors
+/// In one line: why the Node is not as it should be.
+pub fn retract(
+    credential: &Credential,
+    word: &LastWord,
+    within: Duration,
+    depth: Depth,
+) -> Result<Retracted, String> {
+    let end = Instant::now() + within;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("start a runtime: {e}"))?;
+    let done = runtime.block_on(async {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let attempt = tokio::time::timeout(left, attempt(credential, word, depth)).await;
+            let late =
+                |_| Err(Trouble::new(Kind::Unreachable, format!("no answer within {} s", within.as_secs())));
+            match attempt.unwrap_or_else(late) {
+                Err(trouble) if !trouble.is_refusal() && Instant::now() + pause < end => {
+                    tracing::info!(kind = ?trouble.kind, error = trouble.why, "trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                other => return other.map_err(|trouble| trouble.why),
+            }
+        }
+    });
+    // A look-up that still hangs in a thread of the runtime's is not waited for.
+    runtime.shutdown_background();
+    done
+}
+
+async fn attempt(credential: &Credential, word: &LastWord, depth: Depth) -> Result<Retracted, Trouble> {
+    let (link, _) = Link::open(credential).await?;
+    let (seen, _) = link.list().await?;
+    let writes = seen.map(|seen| decide(&seen, word, Timestamp::now())).unwrap_or_default();
+    if writes.is_empty() {
+        return Ok(Retracted::Nothing(link.node));
+    }
+    if depth == Depth::Write {
+        for write in &writes {
+            link.write(write).await?;
+        }
+    }
+    Ok(Retracted::Written(link.node))
+}

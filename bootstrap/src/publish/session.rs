@@ -1,0 +1,244 @@
+//! The publisher's line: credential, Node, decision, patches, and again on every change of either side.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::future::{Either, select};
+use futures_util::{Stream, StreamExt as _};
+use k8s_openapi::jiff::Timestamp;
+use kube::Error;
+use kube::core::WatchEvent;
+use tokio::time::Instant;
+
+use super::decide::{DESIRED, decide};
+use super::event::{Record, Recorder};
+use super::kubeconfig::Loaded;
+use super::link::{Link, WATCH_SECS};
+use super::publisher::Shared;
+use super::seen::Seen;
+use super::trouble::{Journal, Kind, Trouble};
+use crate::publish::report::Credential;
+
+/// The first pause after something went wrong; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest between two looks for a credential that is not there yet; a report looks at once.
+const LONGEST_LOOK: Duration = Duration::from_secs(15);
+/// A watch that ends sooner than this ended for a reason.
+const SHORTEST_WATCH: Duration = Duration::from_secs(5);
+/// Beyond the time that a watch was asked to last.
+const OVERTIME: Duration = Duration::from_secs(20);
+/// Longest value that is handed on, in bytes: phases are short, and a longer one only has to be named.
+const MAX_DESIRED_BYTES: usize = 256;
+
+pub(super) struct Session<F> {
+    credential: Credential,
+    shared: Arc<Shared>,
+    on_desired: F,
+    journal: Journal,
+    recorder: Recorder,
+    /// Our Node as it was last; none while it is not registered.
+    seen: Option<Seen>,
+    /// The desired phase that was handed on last.
+    desired: Option<String>,
+    /// The report that the API server refused; it is not sent again before the next resync.
+    refused: Option<u64>,
+    /// Whether the credential was good since it was loaded.
+    worked: bool,
+    pause: Duration,
+}
+
+/// Why a connection ended without trouble.
+enum Ended {
+    /// There is another credential.
+    Renew,
+    /// The publisher was dropped.
+    Closed,
+}
+
+impl<F: Fn(Option<String>)> Session<F> {
+    pub(super) fn new(credential: Credential, shared: Arc<Shared>, on_desired: F) -> Self {
+        Self {
+            credential,
+            shared,
+            on_desired,
+            journal: Journal::default(),
+            recorder: Recorder::default(),
+            seen: None,
+            desired: None,
+            refused: None,
+            worked: false,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// Until the publisher is dropped.
+    pub(super) async fn run(&mut self) {
+        while !self.shared.state().closed {
+            match self.connected().await {
+                Ok(Ended::Closed) => return,
+                Ok(Ended::Renew) => {}
+                // The credential was good and is not any more: there may be another one already.
+                Err(trouble) if trouble.kind == Kind::Unauthorized && std::mem::take(&mut self.worked) => {}
+                Err(trouble) => {
+                    self.journal.went_wrong(&trouble);
+                    self.shared.rests(true);
+                    self.rest(trouble.kind).await;
+                    self.shared.rests(false);
+                }
+            }
+        }
+    }
+
+    /// Pauses for longer each time, never for as long as the others do.
+    async fn rest(&mut self, kind: Kind) {
+        let waits_for_a_file = kind == Kind::NoCredential;
+        let longest = if waits_for_a_file { LONGEST_LOOK } else { LONGEST_PAUSE };
+        let pause = self.pause.min(longest).mul_f64(jitter());
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        let changed = pin!(self.shared.changed.notified());
+        if waits_for_a_file {
+            let _ = tokio::time::timeout(pause, changed).await;
+        } else {
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// With one credential, as long as it is good.
+    async fn connected(&mut self) -> Result<Ended, Trouble> {
+        let (link, loaded) = Link::open(&self.credential).await?;
+        self.worked = false;
+        while loaded.is_current(Timestamp::now()) {
+            let (seen, version) = link.list().await?;
+            self.worked = true;
+            self.refused = None;
+            self.saw(seen);
+            self.converge(&link).await?;
+            let events = pin!(link.watch(&version).await?);
+            let began = Instant::now();
+            if let Some(ended) = self.follow(&link, &loaded, events).await? {
+                return Ok(ended);
+            }
+            if began.elapsed() < SHORTEST_WATCH && loaded.is_current(Timestamp::now()) {
+                return Err(Trouble::new(Kind::Unreachable, "watch our Node: ended as soon as it began"));
+            }
+        }
+        Ok(Ended::Renew)
+    }
+
+    /// Converges on every event of our Node and on every report, until the watch ends.
+    async fn follow(
+        &mut self,
+        link: &Link,
+        loaded: &Loaded,
+        mut events: impl Stream<Item = Result<WatchEvent<Seen>, Error>> + Unpin,
+    ) -> Result<Option<Ended>, Trouble> {
+        let end = Instant::now() + Duration::from_secs(WATCH_SECS.into()) + OVERTIME;
+        loop {
+            if self.shared.state().closed {
+                return Ok(Some(Ended::Closed));
+            }
+            let shared = Arc::clone(&self.shared);
+            let next = pin!(tokio::time::timeout_at(end, events.next()));
+            let changed = pin!(shared.changed.notified());
+            match select(next, changed).await {
+                Either::Right(((), _)) => {}
+                Either::Left((Ok(Some(Ok(event))), _)) => match event {
+                    WatchEvent::Added(seen) | WatchEvent::Modified(seen) => {
+                        if self.seen.as_ref().is_none_or(|known| !known.is_newer_than(&seen)) {
+                            self.saw(Some(seen));
+                        }
+                    }
+                    WatchEvent::Deleted(_) => self.saw(None),
+                    WatchEvent::Bookmark(_) => {}
+                    // A version that is too old, most of the time: the list that comes next knows better.
+                    WatchEvent::Error(_) => return Ok(None),
+                },
+                Either::Left((Ok(Some(Err(error))), _)) => return Err(Trouble::of("watch our Node", &error)),
+                Either::Left((Ok(None) | Err(_), _)) => return Ok(None),
+            }
+            // With the credential as it is now: kubelet may have rotated it since.
+            if !loaded.is_current(Timestamp::now()) {
+                return Ok(None);
+            }
+            self.converge(link).await?;
+        }
+    }
+
+    /// Takes in how our Node is, and hands the desired phase on where it is another one.
+    fn saw(&mut self, seen: Option<Seen>) {
+        self.seen = seen;
+        let desired = self.seen.as_ref().and_then(|seen| seen.metadata.annotations.get(DESIRED));
+        let desired = desired.map(|value| value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned());
+        if desired != self.desired {
+            (self.on_desired)(desired.clone());
+            self.desired = desired;
+        }
+    }
+
+    /// Writes what has to be written. A refusal is said and waits for the next resync or report; anything else ends the
+    /// connection.
+    async fn converge(&mut self, link: &Link) -> Result<(), Trouble> {
+        let (report, generation) = {
+            let state = self.shared.state();
+            (state.report.clone(), state.generation)
+        };
+        let mut refused = self.refused == Some(generation);
+        if let (Some(report), Some(seen), false) = (report, self.seen.clone(), refused) {
+            for write in decide(&seen, &report, Timestamp::now()) {
+                match link.write(&write).await {
+                    Ok(seen) => self.saw(Some(seen)),
+                    Err(trouble) if trouble.is_refusal() => {
+                        self.journal.went_wrong(&trouble);
+                        refused = true;
+                    }
+                    Err(trouble) => return Err(trouble),
+                }
+            }
+            if refused {
+                self.refused = Some(generation);
+            } else {
+                self.shared.published(generation);
+            }
+        }
+        self.record(link, &mut refused).await?;
+        if !refused {
+            self.journal.went_well();
+            self.pause = FIRST_PAUSE;
+        }
+        Ok(())
+    }
+
+    /// Writes the events that wait, each once; one that is refused is given up.
+    async fn record(&mut self, link: &Link, refused: &mut bool) -> Result<(), Trouble> {
+        loop {
+            let Some(waiting) = self.shared.state().waiting.front().cloned() else {
+                return Ok(());
+            };
+            let (happened, at) = &waiting;
+            let record = self.recorder.record(&link.node, happened, *at);
+            match link.record(&record).await {
+                Ok(()) => self.recorder.recorded(happened, &record),
+                // No two have one name, so it is this very one: it was written, and the answer was lost.
+                Err(trouble) if trouble.kind == Kind::Exists => self.recorder.recorded(happened, &record),
+                Err(trouble) if trouble.is_refusal() => {
+                    if let Record::Again { name, .. } = &record {
+                        self.recorder.forget(name);
+                        continue;
+                    }
+                    self.journal.went_wrong(&trouble);
+                    *refused = true;
+                }
+                Err(trouble) => return Err(trouble),
+            }
+            self.shared.done_with(&waiting);
+        }
+    }
+}
+
+/// Between a half and one, another one each time: nodes that lost the same API server do not come back in step.
+fn jitter() -> f64 {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
+    0.5 + f64::from(nanos % 1000) / 2000.0
+}

@@ -1,0 +1,4 @@
+//! systemd: its units as they are on disk, and its systemctl.
+
+pub mod systemctl;
+pub mod unit;
