@@ -4,6 +4,7 @@
 //! same thing, so the two cannot differ.
 
 mod inside;
+pub mod obstacles;
 pub mod outcome;
 
 use std::fmt;
@@ -342,6 +343,9 @@ fn nudge_if(wanted: bool, path: &Path) -> io::Result<()> {
     File::options().write(true).create_new(true).open(&nudge)?;
     std::fs::remove_file(&nudge)
 }
+
+/// Mode of directories in which others read: our conf's, and the markers of probes.
+pub const OPEN_DIR: u32 = 0o755;
 
 #[cfg(test)]
 mod tests {

@@ -6,12 +6,12 @@ use bootstrap::cli::exit::{Exit, Failure};
 use bootstrap::cli::print;
 use bootstrap::cli::{Cli, Command, Policy};
 use bootstrap::commands::{
-    attachments, boot, explain, gate, generator, install, place, policy, render, retract, status, sweep,
+    attachments, boot, gate, generator, install, place, policy, render, retract, status, sweep,
 };
 use bootstrap::image::{bake, seal, selftest};
 use bootstrap::node::directories::Directories;
 use bootstrap::node::host;
-use bootstrap::runtime::unread;
+use bootstrap::node::policy::flip;
 use bootstrap::watch;
 use clap::Parser;
 use shim::policy_file;
@@ -49,17 +49,13 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Render(wanted) => print::report(output, &render::render(global, wanted)?),
         Command::Watch(wanted) => watch::watch(global, wanted)?,
         Command::Retract(wanted) => print::report(output, &retract::retract(global, wanted)?),
-        Command::Explain(wanted) => print::report(output, &explain::explain(global, wanted)?),
+        Command::Explain(wanted) => print::report(output, &boot::explain::explain(global, wanted)?),
         Command::Bake(wanted) => print::report(output, &bake::bake(global, wanted)?),
         Command::Seal(wanted) => print::report(output, &seal::seal(global, wanted)?),
         Command::Selftest(wanted) => print::report(output, &selftest::selftest(global, wanted)?),
         Command::Place(wanted) => print::report(output, &place::place(global, wanted)?),
         Command::Prove(wanted) => watch::prove::prove(global, wanted)?,
-        Command::Attachments => {
-            let layout = Directories::certain(global)?.layout;
-            let policy = policy_file::load(&layout.policy_file()).ok();
-            print::report(output, &attachments::list(&layout, policy.as_ref())?)
-        }
+        Command::Attachments => print::report(output, &attachments::attachments(global)?),
         Command::Policy(verb) => {
             policy::needed(global, verb)?;
             let layout = Directories::certain(global)?.layout;
@@ -67,8 +63,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
                 Policy::Show => print::report(output, &policy::show(&layout)?),
                 Policy::Check { file } => print::report(output, &policy::check(&layout, file.as_deref())?),
                 Policy::Set { phase, runtime } => {
-                    let set = policy::set(&layout, *phase, *runtime, global.dry_run)?;
-                    let doubt = unread::doubt(global).filter(|_| !global.dry_run);
+                    let set = flip::set(&layout, *phase, *runtime, global.dry_run)?;
+                    let doubt = policy::doubt(global).filter(|_| !global.dry_run);
                     let doubt = doubt.map(|why| {
                         format!("it is not confirmed that pods come through us: {why}; ask again, or run install, which has it read anew")
                     });

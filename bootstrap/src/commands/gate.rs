@@ -4,33 +4,21 @@
 //! again. Where node.json says so, kubelet is let through after a while all the same, with a taint that says why: a node that never
 //! registers is one that nobody sees.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use shim::boot::Moment;
-use shim::layout::{CONF_FILE, PLUGIN};
-use shim::policy_file;
-use types::node::{Mode, Node};
+use types::node::Node;
 
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::change::{self, Change, Write};
 use crate::cli::exit::Failure;
 use crate::cli::print;
 use crate::cli::{Gate, Global};
-use crate::commands::boot::gather::{bin_dirs, named, policy_file, usual_dir};
-use crate::commands::generator;
-use crate::commands::install::decide::InTheWay;
-use crate::commands::install::facts;
-use crate::commands::render;
-use crate::node::directories::Installed;
-use crate::node::foreign;
-use crate::node::identity::Booted;
-use crate::node::paths::{GATE, PRIVATE_CONF_DIR, Root, UNFIT};
-use crate::node::rooted;
+use crate::node::fitness;
+use crate::node::paths::{GATE, Root, UNFIT};
 use crate::node::settings;
 use crate::node::switch;
-use crate::runtime::config::{self, RuntimeConfig};
-use crate::runtime::endpoint;
+use crate::systemd::continuation;
 
 /// Between two looks of one try.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -53,7 +41,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
     let end = Instant::now() + patience(&settings, &first, &now);
     let mut said = false;
     let mut failure = loop {
-        let way = look(global, &root, &mut runtime);
+        let way = fitness::look(global, &root, &mut runtime);
         if way.findings.is_empty() {
             return finish(global, clear(&root, "this node is fit"), Vec::new());
         }
@@ -84,7 +72,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
 /// Why kubelet would not hear of a taint of ours; a kubelet let through without it would look fit.
 fn untold(root: &Root) -> Option<String> {
     let node = settings::load(root).unwrap_or_default();
-    generator::check(root, &node.kubelet.unit).err()
+    continuation::check(root, &node.kubelet.unit).err()
 }
 
 /// When the gate was tried first since this boot, or since it was last open.
@@ -121,101 +109,6 @@ fn clear(root: &Root, why: &str) -> Vec<Change> {
     let there =
         [UNFIT, GATE].map(|path| root.entry(path)).into_iter().filter(|path| path.symlink_metadata().is_ok());
     there.map(|path| Change::remove(path, false, why)).collect()
-}
-
-/// Everything that is not as it must be. The runtime's configuration is read once: nobody changes it in the course of a try.
-fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>>) -> InTheWay {
-    let mut way = InTheWay::default();
-    way.findings.extend(Booted::is_of_now(root).err());
-    let node = match settings::load(root) {
-        Ok(node) => node,
-        Err(why) => {
-            way.settings(Some(&why));
-            return way;
-        }
-    };
-    if render::speaks(root, &node) {
-        way.findings.extend(generator::check(root, &node.kubelet.unit).err());
-    }
-    if node.conf_dir == Mode::Without {
-        return way;
-    }
-    if runtime.is_none() {
-        match RuntimeConfig::gather(root, &node) {
-            Ok(config) => *runtime = Some(config),
-            Err(why) => way.found(why),
-        }
-    }
-    let config = runtime.as_ref().and_then(Option::as_ref);
-    if matches!(runtime, Some(None)) {
-        way.found(endpoint::unconfigured(root));
-    }
-    let usual = root.at(usual_dir(config));
-    let installed = Installed::read(&root.inside(&usual.join(CONF_FILE)));
-    let layout = named(global, installed.as_ref().ok().and_then(Option::as_ref));
-    let policy = policy_file::load(&policy_file(root, &layout)).map_err(|e| e.to_string());
-    way.settings(policy.as_ref().err());
-    let dirs: Vec<_> = bin_dirs(&node, config).iter().map(|dir| root.at(dir)).collect();
-    if let Err(why) = facts::find(root, PLUGIN, &dirs) {
-        way.found(format!("{why}; run crossfade-bootstrap boot"));
-    }
-    if node.conf_dir == Mode::Private {
-        private(root, config, &mut way);
-    } else {
-        shared(root, &usual, &installed, &mut way);
-    }
-    way
-}
-
-fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut InTheWay) {
-    if !root.at(PRIVATE_CONF_DIR).is_dir() {
-        way.found(format!("{PRIVATE_CONF_DIR} is missing; run crossfade-bootstrap boot"));
-    }
-    let dir = root.at(PRIVATE_CONF_DIR);
-    match foreign::look(&dir) {
-        Err(error) => way.found(format!("conf dir {}: {error}", dir.display())),
-        Ok(found) if !found.is_empty() => way.found(foreign::describe(&dir, &found)),
-        Ok(_) => {}
-    }
-    let Some(config) = config else {
-        return;
-    };
-    if let Some(unit) = &config.unit {
-        way.findings.extend(generator::check(root, unit).err());
-    }
-    way.findings.extend(config::is_told(root, config).err());
-}
-
-fn shared(root: &Root, usual: &Path, installed: &Result<Option<Installed>, String>, way: &mut InTheWay) {
-    match installed {
-        Err(why) => way.found(why.clone()),
-        Ok(None) => {
-            way.found(format!(
-                "our conf {} is missing; run crossfade-bootstrap boot",
-                usual.join(CONF_FILE).display()
-            ));
-        }
-        Ok(Some(installed)) if !installed.is_ours => way.found(format!(
-            "{} is not ours; move it away, then run crossfade-bootstrap boot",
-            usual.join(CONF_FILE).display()
-        )),
-        Ok(Some(installed)) => match rooted::conf_dir(root, usual) {
-            Err(error) => way.found(format!("conf dir {}: {error}", usual.display())),
-            Ok(dir) => {
-                let leads = |conf: &&crate::node::confdir::ConfFile| {
-                    let content = conf.content.as_ref();
-                    conf.is_meta_plugin()
-                        && content.is_ok_and(|content| content.delegates_to_us(&installed.name))
-                };
-                way.findings.extend(dir.before_ours().filter(|conf| !leads(conf)).map(|conf| {
-                    format!(
-                        "{} sorts before {CONF_FILE}, so the runtime would use it; move it away",
-                        conf.file
-                    )
-                }));
-            }
-        },
-    }
 }
 
 #[cfg(test)]

@@ -15,75 +15,16 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use types::node::{Mode, RuntimeKind};
-
 use crate::cli::exit::Exit;
 use crate::cli::print;
-use crate::kubelet::found;
-use crate::node::paths::{PACKAGED, Root};
-use crate::node::settings;
+use crate::node::paths::Root;
 use crate::node::switch;
-use crate::runtime::config;
-use crate::systemd::unit::{Command, GENERATED, Unit};
-
-/// The name under which systemd calls us as a generator.
-pub const NAME: &str = "crossfade-generator";
-/// Where systemd looks for generators, first come first.
-const GENERATORS: [&str; 5] = [
-    "/run/systemd/system-generators",
-    "/etc/systemd/system-generators",
-    "/usr/local/lib/systemd/system-generators",
-    "/usr/lib/systemd/system-generators",
-    "/lib/systemd/system-generators",
-];
-/// Where systemd keeps what generators wrote.
-const OUTPUT: &str = "/run/systemd/generator";
-/// Where the package's drop-ins are.
-const PACKAGED_UNITS: &str = "/usr/lib/systemd/system";
-
-/// Whose command is continued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// kubelet's.
-    Kubelet,
-    /// The container runtime's.
-    Runtime(RuntimeKind),
-}
-
-impl Role {
-    /// The variable with our words.
-    #[must_use]
-    pub const fn variable(self) -> &'static str {
-        match self {
-            Self::Kubelet => found::OURS,
-            Self::Runtime(_) => config::ARGUMENTS,
-        }
-    }
-
-    /// The unit that it usually is.
-    #[must_use]
-    pub const fn usual_unit(self) -> &'static str {
-        match self {
-            Self::Kubelet => "kubelet.service",
-            Self::Runtime(kind) => kind.unit(),
-        }
-    }
-
-    /// What the program's name begins with; nothing else is known to take our words.
-    const fn program(self) -> &'static str {
-        match self {
-            Self::Kubelet => "kubelet",
-            Self::Runtime(RuntimeKind::Containerd) => "containerd",
-            Self::Runtime(RuntimeKind::Crio) => "crio",
-        }
-    }
-
-    fn is_its_program(self, command: &Command) -> bool {
-        let by_name = |name: &str| name.starts_with(self.program());
-        by_name(command.name())
-            || (command.name() == "hyperkube" && command.arguments.first().is_some_and(|name| by_name(name)))
-    }
-}
+use crate::systemd::continuation;
+use crate::systemd::continuation::NAME;
+use crate::systemd::continuation::output;
+use crate::systemd::continuation::packaged_link;
+use crate::systemd::continuation::units;
+use crate::systemd::unit::Unit;
 
 /// Whether this process was started as a generator.
 #[must_use]
@@ -160,7 +101,7 @@ fn decide(root: &Root) -> (Vec<Output>, Vec<String>) {
                 continue;
             }
         };
-        match continuation(root, &unit, role) {
+        match continuation::continuation(root, &unit, role) {
             Ok(Some(text)) => files.push(Output { path: output(&name), what: What::Text(text) }),
             Ok(None) => {}
             Err(why) => {
@@ -168,146 +109,10 @@ fn decide(root: &Root) -> (Vec<Output>, Vec<String>) {
                 continue;
             }
         }
-        files.extend(link(root, &unit, role));
+        let link = packaged_link(root, &unit, role);
+        files.extend(link.map(|(path, target)| Output { path, what: What::LinkTo(target) }));
     }
     (files, troubles)
-}
-
-/// The units whose commands are continued: those of node.json, else the usual ones. One that cannot be read is no reason to stop here.
-#[must_use]
-pub fn units(root: &Root) -> Vec<(Role, String)> {
-    let node = settings::load(root).unwrap_or_default();
-    let kinds = match (node.conf_dir, node.runtime.kind) {
-        // It is told nothing.
-        (Mode::Without, _) => Vec::new(),
-        (_, Some(kind)) => vec![kind],
-        (_, None) => RuntimeKind::ALL.to_vec(),
-    };
-    let mut units = vec![(Role::Kubelet, node.kubelet.unit)];
-    for kind in kinds {
-        units.push((Role::Runtime(kind), node.runtime.unit.clone().unwrap_or_else(|| kind.unit().into())));
-    }
-    units
-}
-
-fn output(unit: &str) -> PathBuf {
-    Path::new(&format!("{unit}.d")).join(GENERATED)
-}
-
-/// The drop-in that continues a unit's command; none where its command has our variable already.
-///
-/// # Errors
-/// Why it cannot be continued, and what to do.
-pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<String>, String> {
-    let variable = role.variable();
-    let remedy = |why: &str| {
-        format!(
-            "{}: {why}, so nothing can be added to its command line; write $${variable} as a word of its own where {} reads its flags, \
-             or make its unit start {} directly",
-            unit.name(),
-            role.program(),
-            role.program()
-        )
-        .replace("$$", "$")
-    };
-    let command = unit.single().map_err(|why| format!("{why}; nothing can be added to it"))?;
-    let (word, braced) = (format!("${variable}"), format!("${{{variable}}}"));
-    if command.arguments.contains(&word) && !command.is_verbatim() {
-        return Ok(None);
-    }
-    if command.is_verbatim() {
-        return Err(remedy("the prefix `:` keeps variables from being expanded"));
-    }
-    if command.arguments.iter().any(|argument| argument.contains(&braced)) {
-        return Err(remedy(&format!("{braced} is one word, whatever it holds")));
-    }
-    if command.arguments.iter().any(|argument| argument == "--") {
-        return Err(remedy("what follows `--` is no flag"));
-    }
-    if !role.is_its_program(&command) {
-        return Err(remedy(&format!("{} is not known as {}", command.program, role.program())));
-    }
-    let script = fs::File::open(root.at(&command.program))
-        .and_then(|mut file| shim::file::read_bounded(&mut std::io::Read::take(&mut file, 2), 2));
-    if script.is_ok_and(|start| start == b"#!") {
-        return Err(remedy(&format!("{} is a script", command.program)));
-    }
-    let Some(line) = unit.exec_start().first() else {
-        return Err(remedy("it has no command"));
-    };
-    let name = line.source.file_name().unwrap_or_default();
-    if line.source != unit.files()[0] && name > std::ffi::OsStr::new(GENERATED) {
-        return Err(remedy(&format!("{} is read after {GENERATED}", line.source.display())));
-    }
-    Ok(Some(format!(
-        "# Written by {NAME}: the command of {} with what crossfade-bootstrap render adds to it.\n[Service]\nExecStart=\nExecStart={} {word}\n",
-        line.source.display(),
-        line.text.trim_end()
-    )))
-}
-
-/// Brings the package's drop-in to a unit of another name than the usual one.
-fn link(root: &Root, unit: &Unit, role: Role) -> Option<Output> {
-    let packaged = Path::new(PACKAGED_UNITS).join(format!("{}.d", role.usual_unit())).join(PACKAGED);
-    let has = unit.files().iter().any(|file| file.file_name().is_some_and(|name| name == PACKAGED));
-    if unit.name() == role.usual_unit() || has || !root.at(&packaged).is_file() {
-        return None;
-    }
-    let path = Path::new(&format!("{}.d", unit.name())).join(PACKAGED);
-    Some(Output { path, what: What::LinkTo(packaged) })
-}
-
-/// Whether we bring the package's drop-in to a unit, which then reads our environment file.
-#[must_use]
-pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
-    link(root, unit, role).is_some()
-}
-
-/// Whether the command that systemd starts hands our words on: the generated drop-in is there and continues what the unit says now.
-/// Where it continues an older command, the unit was changed and systemd was not told; it might start either of the two.
-///
-/// # Errors
-/// What is wrong, and what to do.
-pub fn check(root: &Root, unit: &str) -> Result<(), String> {
-    let role = units(root).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
-    let role = role.ok_or_else(|| format!("{unit}: node.json names another unit"))?;
-    let found = Unit::outline(root, unit)?.ok_or_else(|| format!("{unit}: there is no such unit"))?;
-    let Some(wanted) = continuation(root, &found, role)? else {
-        return Ok(());
-    };
-    let path = Path::new(OUTPUT).join(output(unit));
-    match fs::read_to_string(root.at(&path)) {
-        Ok(there) if there == wanted => Ok(()),
-        Ok(_) => Err(format!(
-            "{} continues another command than {unit} has now; run systemctl daemon-reload",
-            path.display()
-        )),
-        Err(_) => {
-            installed(root)?;
-            Err(format!("{} is missing; run systemctl daemon-reload, which runs {NAME}", path.display()))
-        }
-    }
-}
-
-/// Whether systemd will find the generator.
-///
-/// # Errors
-/// What is wrong, and what to do.
-pub fn installed(root: &Root) -> Result<(), String> {
-    let mut places = GENERATORS.iter().map(|dir| Path::new(dir).join(NAME));
-    let place = places.find(|place| root.entry(place).symlink_metadata().is_ok()).ok_or_else(|| {
-        format!(
-            "{}/{NAME} is missing, so neither kubelet nor the runtime is told anything; install the package whole",
-            GENERATORS[3]
-        )
-    })?;
-    let usable = |meta: fs::Metadata| {
-        meta.is_file() && std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0
-    };
-    if root.at(&place).metadata().is_ok_and(usable) {
-        return Ok(());
-    }
-    Err(format!("{}: expected a link to crossfade-bootstrap; install the package whole", place.display()))
 }
 
 /// To the kernel's log, for the journal is not there yet; elsewhere to whoever called.

@@ -15,17 +15,22 @@ use shim::policy_file;
 use shim::store::Store;
 use types::policy::Policy;
 
-use self::decide::{Decision, InTheWay, decide, left_out, names, needed};
+use self::decide::{Decision, decide, left_out, names};
 use self::facts::Facts;
 use self::inventory::{Known, take};
 use self::payload::{Plan, load::Load};
+use crate::change::OPEN_DIR;
+use crate::change::obstacles::Obstacles;
 use crate::change::outcome::{Changed, Done, Outcome};
 use crate::change::{self, Act, Change};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Install};
+use crate::node::attachments;
 use crate::node::directories::Directories;
 use crate::node::evidence::{self, Keeper};
 use crate::node::host;
+use crate::node::name;
+use crate::node::networks::needed;
 use crate::node::paths::{PROBED, Root};
 use crate::node::settings;
 use crate::node::switch;
@@ -36,7 +41,6 @@ use crate::runtime::cache::Cache;
 use crate::runtime::cri::Runtime;
 use crate::runtime::unread;
 use crate::systemd::systemctl;
-use crate::watch::apply::OPEN_DIR;
 
 /// How long the runtime may take to load our conf, and an ADD under the conf before to end: kubelet gives one four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
@@ -142,7 +146,7 @@ fn before_the_policy(
     let Some(policy) = brought else { return Ok(Vec::new()) };
     let before = policy_file::load(&settings.layout.policy_file()).ok().filter(|_| settings.has_ours());
     let waiting = evidence::waiting(&policy, before.as_ref());
-    let mut way = InTheWay::default();
+    let mut way = Obstacles::default();
     let files = evidence::decide(&waiting, &Keeper::Watch, &needed(&policy), &mut way, notes);
     if !way.findings.is_empty() {
         return Err(way.failure());
@@ -199,7 +203,7 @@ fn apply(
 fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(Exit::Failed, why);
     // It is written by now, for the conf comes last.
-    let name = facts::name(&facts.settings.layout.name()).map_err(failed)?.unwrap_or_default();
+    let name = name::of(&facts.settings.layout.name()).map_err(failed)?.unwrap_or_default();
     match &facts.asked {
         Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) | Asked::Unanswered(_) => notes.push(
             "no runtime told whether it uses the conf; run install again in a while, so that what was attached meanwhile is listed".into(),
@@ -224,8 +228,8 @@ fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(
     }
     let now = facts.now.clone().map_err(failed)?;
     let cache = Cache::read(&wanted.cache_dir).map_err(|e| failed(e.to_string()))?;
-    let recorded = facts::recorded(&Store::new(&facts.settings.layout)).map_err(failed)?;
-    let listed = facts::listed(&facts.settings).map_err(failed)?;
+    let recorded = attachments::recorded(&Store::new(&facts.settings.layout)).map_err(failed)?;
+    let listed = attachments::listed(&facts.settings).map_err(failed)?;
     let late = take(
         &cache,
         &Known {

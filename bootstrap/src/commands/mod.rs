@@ -3,7 +3,6 @@
 
 pub mod attachments;
 pub mod boot;
-pub mod explain;
 pub mod gate;
 pub mod generator;
 pub mod install;

@@ -7,9 +7,9 @@ use shim::trust;
 use crate::change::outcome::{Changed, finish};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Place};
+use crate::node::packaged_plugin::Plugins;
 use crate::node::paths::Root;
 use crate::node::switch;
-use crate::watch::plugin::Plugins;
 
 /// Puts it there, or says what that would take.
 ///

@@ -1,35 +1,28 @@
 //! `policy show|check|set|explain`.
 
-pub mod completion;
-pub mod secondary;
-
-use std::fs::DirBuilder;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shim::file::read_bounded;
-use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
-use shim::lock;
+use shim::layout::Layout;
 use shim::plan::decide_add;
-use shim::trust;
 use types::pod::Pod;
-use types::policy::{Attach, MAX_BYTES, Phase, Policy, Reason};
+use types::policy::{Attach, Policy, Reason};
 
-use crate::change::outcome::{Changed, Done, Outcome};
-use crate::change::{self, Act, Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{self, Global};
-use crate::node::durable::outlives_reboot;
-use crate::node::evidence;
+use crate::node::directories::Directories;
 use crate::node::paths::Root;
+use crate::node::policy::flip::parse;
+use crate::node::policy::flip::read;
+use crate::node::policy::secondary;
 use crate::node::settings;
-
-/// Mode of a policy file that we make: it holds no secret.
-const POLICY_MODE: u32 = 0o644;
+use crate::runtime::config::RuntimeConfig;
+use crate::runtime::endpoint::Whom;
+use crate::runtime::unread;
+use shim::store::Store;
+use std::time::SystemTime;
 
 /// `policy show`, and `policy check` without the content.
 ///
@@ -111,103 +104,6 @@ pub fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
     Ok(Shown { file, phase: policy.phase().as_str(), warnings, policy: None })
 }
 
-/// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
-///
-/// # Errors
-/// Bad settings; 3 when the policy does not allow the phase, or its place does not last.
-pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Result<Changed, Failure> {
-    if dry_run {
-        let change = decide(layout, phase, volatile)?;
-        let notes = warnings(layout, &change);
-        return Ok(Changed::planned(vec![change], notes));
-    }
-    // Two who flip at once must not undo each other's other changes.
-    let flipped = lock::exclusively(layout, "policy", || Ok(decide(layout, phase, volatile).and_then(apply)));
-    let done = flipped.map_err(|e: io::Error| match e.kind() {
-        io::ErrorKind::WouldBlock => Failure::later("somebody else is flipping the policy"),
-        _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")),
-    })??;
-    let notes = warnings(layout, &done.change);
-    Ok(Changed::applied(vec![done], notes))
-}
-
-/// What is to be said of the policy that a change writes.
-fn warnings(layout: &Layout, change: &Change) -> Vec<String> {
-    let Act::Write(write) = &change.act else { return Vec::new() };
-    let Ok(policy) = Policy::parse(&write.bytes) else { return Vec::new() };
-    [secondary::warnings(&policy), evidence::unkept(layout, &policy)].concat()
-}
-
-fn apply(change: Change) -> Result<Done, Failure> {
-    let outcome = match &change.act {
-        Act::Write(write) => {
-            // Whatever the umask: what others could write is not read back.
-            let dir = |dir| DirBuilder::new().recursive(true).mode(0o755).create(dir);
-            let written = write.path.parent().map_or(Ok(()), dir);
-            written.and_then(|()| change::write(write)).map_err(|e| {
-                Failure::new(Exit::Failed, format!("write policy {}: {e}", write.path.display()))
-            })?;
-            Some(Outcome::Done)
-        }
-        _ => None,
-    };
-    Ok(Done { change, outcome })
-}
-
-fn decide(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failure> {
-    let from = layout.policy_file();
-    let to = target(layout)?;
-    let bytes = read(&from)?;
-    let now = parse(&from, &bytes)?.phase();
-    let shown = to.display().to_string();
-    let refused = |why: String| Failure::new(Exit::No, why);
-    let flipped = Policy::flip(&bytes, phase).map_err(refused)?;
-    // Of a policy that a person wrote the shim does not know what its networks' profiles say.
-    let flipped = completion::with_secondary(&flipped).map_err(refused)?.map_or(flipped, |done| done.bytes);
-    if now == phase && from == to && flipped == bytes {
-        return Ok(Change::new(Act::Keep, shown, format!("in phase {phase} already")));
-    }
-    secondary::parse(&flipped)
-        .map_err(|why| refused(format!("the policy does not allow the phase {phase}: {why}")))?;
-    if !volatile {
-        outlives_reboot(&to).map_err(|why| {
-            Failure::new(
-                Exit::No,
-                format!(
-                    "{why}: keep the policy on a disk (/etc/crossfade), or say --runtime if that is meant"
-                ),
-            )
-        })?;
-    }
-    let mode = from.metadata().map_or(POLICY_MODE, |meta| meta.mode() & 0o7777);
-    let moved = if from == to { String::new() } else { format!("; from {}", from.display()) };
-    Ok(Change::new(
-        Act::Write(Write { path: to, bytes: flipped, mode, nudge: false }),
-        shown,
-        format!("{now} -> {phase}{moved}"),
-    ))
-}
-
-/// The file that is rewritten: the named one, else that in /etc. A link is followed, so that it stays one.
-fn target(layout: &Layout) -> Result<PathBuf, Failure> {
-    let place = layout.policy.clone().unwrap_or_else(|| Path::new(SETTINGS_DIRS[0]).join(POLICY_FILE));
-    match trust::resolve(&place) {
-        Ok(real) => Ok(real),
-        Err(why) if why.is_absent() => Ok(place),
-        Err(why) => Err(Failure::settings(format!("policy {}: {why}", place.display()))),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let named = |why: String| Failure::settings(format!("read policy {}: {why}", path.display()));
-    let mut file = trust::open(path).map_err(|why| named(why.to_string()))?;
-    read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))
-}
-
-fn parse(path: &Path, bytes: &[u8]) -> Result<Policy, Failure> {
-    Policy::parse(bytes).map_err(|why| Failure::settings(format!("policy {}: {why}", path.display())))
-}
-
 /// `policy explain`.
 ///
 /// *Shape*: `{"attach":"both","because":"..","interfaces":[{"network":"old","ifname":"eth0","primary":true}],"warnings":[]}`,
@@ -274,6 +170,29 @@ pub fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String)]) -> 
         interfaces: interfaces.collect(),
         warnings: warnings.into_iter().collect(),
     }
+}
+
+/// Why it is not certain that this node's pods come through us, where our conf is installed and its runtime is a CRI-O that runs.
+/// A record of an attachment that was begun after the conf was written is as good as the mark.
+#[must_use]
+pub fn doubt(global: &Global) -> Option<String> {
+    let root = Root::new(&global.root);
+    RuntimeConfig::of_crio(&root).filter(|_| root.is_node())?;
+    let settings = Directories::gather(global);
+    settings.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)?;
+    let whom = Whom::found(&root);
+    let endpoint = whom.endpoint()?;
+    let conf = settings.conf_file();
+    // One that does not run reads the conf when it starts.
+    let why = unread::since(endpoint, &conf)?;
+    (!attached_since(&settings.layout, &conf)).then_some(why)
+}
+
+fn attached_since(layout: &Layout, conf: &Path) -> bool {
+    let secs = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let Ok(written) = unread::written(conf).map(secs) else { return false };
+    let records = Store::new(layout).all().map(|(sound, _)| sound).unwrap_or_default();
+    records.iter().any(|record| record.intent.begun.wall_secs > written)
 }
 
 #[cfg(test)]

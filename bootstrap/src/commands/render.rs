@@ -3,30 +3,27 @@
 //! For kubelet: settings and unit -> [`registration::decide`] -> one environment file, which systemd reads for kubelet's command after
 //! this has run as its ExecStartPre. Equal bytes are not rewritten; where there is nothing to say the file goes.
 
-pub mod check;
-mod drop_in;
 pub mod platform;
+mod runtime;
 
 use serde::Serialize;
 use types::node::Node;
-use types::taint::Taint;
 
-use self::check::{Checked, Way};
-pub use self::drop_in::remove as remove_drop_ins;
 use self::platform::Fragment;
 use crate::change::outcome::{Changed, finish};
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
+use crate::kubelet::check::{Checked, Way};
 use crate::kubelet::found::Found;
+use crate::kubelet::own::{own, registered};
 use crate::kubelet::refusals;
-use crate::kubelet::registration::{Own, Registration, decide as decide_registration, environment_file};
-use crate::node::paths::{KUBELET_ENV, Root, UNFIT};
+use crate::kubelet::registration::{Own, environment_file};
+use crate::kubelet::{check, drop_in};
+use crate::node::paths::{KUBELET_ENV, Root};
 use crate::node::settings;
 use crate::node::switch;
-use crate::runtime::config;
-use crate::systemd::unit::Unit;
 
 /// Mode of the environment file: it holds no secret.
 const MODE: u32 = 0o644;
@@ -67,7 +64,7 @@ impl Report for Rendered {
 /// Bad settings; 3 with everything that `--check` found; 75 while a file is missing without which kubelet does not start.
 pub fn render(global: &Global, wanted: &Render) -> Result<Rendered, Failure> {
     if wanted.runtime {
-        return config::render_runtime(global).map(Rendered::Changed);
+        return runtime::render(global).map(Rendered::Changed);
     }
     let root = Root::new(&global.root);
     if let Some(platform) = &wanted.print {
@@ -89,28 +86,6 @@ fn settings(root: &Root) -> Result<Node, Failure> {
         refused if refused.is_empty() => Ok(node),
         findings => Err(Failure { exit: Exit::BadSettings, findings }),
     }
-}
-
-/// What is ours to say: node.json's labels and taints where we register, and always the taint of a node whose gate gave up.
-#[must_use]
-pub fn own(root: &Root, node: &Node) -> Own {
-    let mut own = Own::default();
-    if node.kubelet.register {
-        own.labels.clone_from(&node.labels);
-        own.taints.clone_from(&node.taints);
-    }
-    if root.entry(UNFIT).symlink_metadata().is_ok()
-        && !own.taints.iter().any(|taint| taint.is_same(&Taint::unfit()))
-    {
-        own.taints.push(Taint::unfit());
-    }
-    own
-}
-
-/// Whether kubelet's command line must be continued: there is something to say, or there will be when the gate gives up.
-#[must_use]
-pub fn speaks(root: &Root, node: &Node) -> bool {
-    own(root, node) != Own::default() || node.gate.give_up_secs.is_some()
 }
 
 /// The changes, and what a person may want to know. What the environment file names is there before it.
@@ -145,32 +120,6 @@ fn decide(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
         changes.extend(drop_in::remove(root, "the taints are on the command line, or there are none"));
     }
     Ok((changes, notes))
-}
-
-/// What kubelet would register without us, and what it registers with us; for whoever explains it.
-///
-/// # Errors
-/// As [`render`], but for what is missing or broken of kubelet's own.
-pub fn registration(root: &Root, node: &Node) -> Result<(Found, Registration), Failure> {
-    match refusals(node) {
-        refused if refused.is_empty() => registered(root, node, &own(root, node)),
-        findings => Err(Failure { exit: Exit::BadSettings, findings }),
-    }
-}
-
-fn registered(root: &Root, node: &Node, own: &Own) -> Result<(Found, Registration), Failure> {
-    let unit = Unit::load(root, &node.kubelet.unit).map_err(|why| Failure::new(Exit::Failed, why))?;
-    let unit = unit.ok_or_else(|| Failure::new(Exit::No, absent(&node.kubelet.unit)))?;
-    let found = Found::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
-    let registration = decide_registration(own, &found);
-    Ok((found, registration))
-}
-
-fn absent(unit: &str) -> String {
-    format!(
-        "{unit}: there is no such unit; name kubelet's in node.json (kubelet.unit), or where it has none (k3s, Talos, ..) say \
-         kubelet.register: false and use render --print PLATFORM"
-    )
 }
 
 /// Without every source the union would lose what they say; kubelet would not start without them anyway.

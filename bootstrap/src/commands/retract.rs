@@ -9,15 +9,12 @@ use crate::change::outcome::{Changed, Done, Outcome};
 use crate::change::{Act, Change};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Retract};
-use crate::node::paths::{Root, STATUS};
+use crate::node::paths::Root;
 use crate::node::settings;
 use crate::node::switch;
-use crate::publish::report::{Credential, LastWord, Reason};
+use crate::publish::removal::{by_hand, change, refuse_watched, removed};
+use crate::publish::report::{LastWord, Reason};
 use crate::publish::{Depth, Retracted, reporter, retract as last_word};
-use crate::watch::document::{self, Seen};
-
-/// How long removing Crossfade waits for the API server.
-const WITHIN: Duration = Duration::from_secs(20);
 
 /// Says the last word on the Node, or whether there is one to say.
 ///
@@ -54,54 +51,6 @@ fn changed(global: &Global, change: Change, outcome: Option<Outcome>) -> Changed
     }
 }
 
-/// What removing Crossfade says on the Node: the change, and how to make it where that was not possible.
-#[derive(Debug)]
-pub struct Removal {
-    credential: Option<Credential>,
-    word: LastWord,
-    watched: Option<String>,
-}
-
-impl Removal {
-    /// Looks who would say it.
-    #[must_use]
-    pub fn gather(root: &Root) -> Self {
-        let watched = refuse_watched(root).err().map(|failure| failure.findings.join("; "));
-        let credential = reporter(root, &settings::load(root).unwrap_or_default());
-        Self { credential, word: removed(), watched }
-    }
-
-    /// The change, where this node said something.
-    #[must_use]
-    pub fn change(&self) -> Option<Change> {
-        self.credential.as_ref().map(|_| change("the Node", &self.word))
-    }
-
-    /// Makes it, as well as can be: nobody is kept from leaving by an API server. What a person has to do then is in the notes.
-    #[must_use]
-    pub fn carry_out(self) -> (Option<Done>, Vec<String>) {
-        let Some(change) = self.change() else { return (None, Vec::new()) };
-        let credential = self.credential.as_ref().filter(|_| self.watched.is_none());
-        let said = match (credential, self.watched) {
-            (Some(credential), _) => last_word(credential, &self.word, WITHIN, Depth::Write).map(drop),
-            (None, why) => Err(why.unwrap_or_default()),
-        };
-        match said {
-            Ok(()) => (Some(Done { change, outcome: Some(Outcome::Done) }), Vec::new()),
-            Err(why) => (Some(Done { change, outcome: Some(Outcome::Skipped) }), by_hand(&why, &self.word)),
-        }
-    }
-}
-
-fn change(target: &str, word: &LastWord) -> Change {
-    let why = format!(
-        "label crossfade/phase and annotation crossfade/observed go; CrossfadeReady becomes {}, {}",
-        word.status,
-        word.reason.as_str()
-    );
-    Change::new(Act::Retract, target, why)
-}
-
 /// The true word about this node.
 fn word(root: &Root, is_removed: bool) -> Result<LastWord, Failure> {
     if is_removed {
@@ -119,34 +68,4 @@ fn word(root: &Root, is_removed: bool) -> Result<LastWord, Failure> {
         Exit::No,
         "Crossfade takes part on this node, so what its Node says stays: switch it off, uninstall it, or say --removed",
     ))
-}
-
-fn removed() -> LastWord {
-    let message = "Crossfade was removed from this node, and nobody reports any more";
-    LastWord { status: "Unknown", reason: Reason::Removed, message: message.into() }
-}
-
-/// A `watch` that runs would say its own word again.
-fn refuse_watched(root: &Root) -> Result<(), Failure> {
-    match document::read(&root.at(STATUS)) {
-        Seen::Fresh(document) => Err(Failure::later(format!(
-            "watch (process {}) runs and reports on the Node: systemctl disable --now crossfade-watch, then crossfade-bootstrap retract",
-            document.watch.pid
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn by_hand(why: &str, word: &LastWord) -> Vec<String> {
-    let reason = word.reason.as_str();
-    vec![
-        format!("the Node still says what it said: {why}"),
-        "by hand: kubectl label node NAME crossfade/phase-".to_owned(),
-        "by hand: kubectl annotate node NAME crossfade/observed-".to_owned(),
-        format!(
-            "by hand: kubectl patch node NAME --subresource=status -p \
-             '{{\"status\":{{\"conditions\":[{{\"type\":\"CrossfadeReady\",\"status\":\"{}\",\"reason\":\"{reason}\"}}]}}}}'",
-            word.status
-        ),
-    ]
 }

@@ -17,20 +17,20 @@ use types::node::Mode;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global};
-use crate::commands::attachments::{self, Attachments, Life};
-use crate::commands::policy::secondary;
+use crate::node::attachments::{self, Attachments, Life};
 use crate::node::directories::Directories;
+use crate::node::events::Events;
 use crate::node::hostroutes;
 use crate::node::identity::Booted;
 use crate::node::mode;
 use crate::node::paths::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
+use crate::node::policy::secondary;
 use crate::node::rooted;
+use crate::node::status_file::{self, Document, Seen};
 use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
-use crate::watch::document::{self, Document, Seen};
-use crate::watch::events::Events;
 
 pub use self::reported::reported;
 
@@ -90,7 +90,7 @@ pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
         None => Whom::found(&root),
     });
     let mut status = status(&root, &Directories::gather(global), node.conf_dir, &asked)?;
-    let watched = match document::read(&file) {
+    let watched = match status_file::read(&file) {
         Seen::Absent => Ok(None),
         Seen::Unreadable(why) => Err(why),
         Seen::Fresh(document) => Ok(Some(Watched { document, stale: None })),
@@ -111,7 +111,7 @@ pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
 
 /// Follows `watch`'s file until it says that the node is ready, or `within` is over.
 fn wait(file: &Path, within: Duration) -> bool {
-    until(file, Some(within), || matches!(document::read(file), Seen::Fresh(document) if document.ready))
+    until(file, Some(within), || matches!(status_file::read(file), Seen::Fresh(document) if document.ready))
 }
 
 /// Looks at each change of a file until `holds`, or `within` is over; without one it never is.
@@ -141,7 +141,7 @@ pub fn follow(global: &Global) -> Exit {
     let file = Root::new(&global.root).at(STATUS);
     let mut last = String::new();
     until(&file, None, || {
-        let line = match document::read(&file) {
+        let line = match status_file::read(&file) {
             Seen::Absent => "no watch has run in this boot".to_owned(),
             Seen::Unreadable(why) => why,
             Seen::Fresh(document) => format!("{}: {}", document.reason, document.message),

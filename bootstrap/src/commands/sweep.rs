@@ -40,11 +40,11 @@ use crate::change::outcome::{Changed, Done, Outcome};
 use crate::change::{self, Act, Change};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
-use crate::commands::attachments::age_text;
-use crate::commands::install::facts::{bin_dirs, joined};
+use crate::node::attachments::age_text;
 use crate::node::directories::Directories;
 use crate::node::hostroutes;
 use crate::node::paths::Root;
+use crate::node::plugins::{bin_dirs, joined};
 use crate::runtime::cache::made_by_cri;
 use crate::runtime::{Listing, config::RuntimeConfig, cri::Runtime, endpoint::Whom};
 

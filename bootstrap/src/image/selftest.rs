@@ -29,7 +29,7 @@ use self::units::{OURS, Told};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Selftest};
-use crate::commands::boot::gather::usual_dir;
+use crate::node::directories::usual_dir;
 use crate::node::paths::Root;
 use crate::systemd::unit::{Order, Unit};
 

@@ -7,11 +7,8 @@ use types::taint::{self, Taint};
 
 use super::config::{self, Said};
 use super::flags::{Given, given, is_off};
-use crate::node::paths::Root;
+use crate::node::paths::{KUBELET_ARGUMENTS, Root};
 use crate::systemd::unit::{Unit, Word};
-
-/// The variable with our words, which is no source: they are made anew from the others.
-pub const OURS: &str = "CROSSFADE_KUBELET_ARGS";
 
 /// Everything that speaks about labels and taints, in the order in which kubelet takes it: configuration, its drop-ins, flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,7 +56,7 @@ impl Found {
     /// The unit does not have one command.
     pub fn gather(root: &Root, unit: &Unit) -> Result<Self, String> {
         let mut environment = unit.environment().clone();
-        environment.remove(OURS);
+        environment.remove(KUBELET_ARGUMENTS);
         let words = unit.single()?.expand(unit.name(), &environment);
         let mut found = Self { registers: true, ..Self::default() };
         found.take_configuration(root, &words);

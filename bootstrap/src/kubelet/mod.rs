@@ -3,9 +3,12 @@
 //! Both count only when the Node object is made. [`found`] reads what kubelet would register without us, [`registration`] decides
 //! what is added.
 
+pub mod check;
 pub mod config;
+pub mod drop_in;
 pub mod flags;
 pub mod found;
+pub mod own;
 pub mod registration;
 pub mod runtime;
 

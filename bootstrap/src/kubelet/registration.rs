@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 
 use types::taint::Taint;
 
-use super::found::{Found, Label, OURS};
-use crate::node::paths::KUBELET_CONFIG_DIR;
+use super::found::{Found, Label};
+use crate::node::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};
 
 /// What is ours to say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -93,7 +93,7 @@ pub fn environment_file(registration: &Registration) -> Option<String> {
         return None;
     }
     Some(format!(
-        "# Written by crossfade-bootstrap render at every start of kubelet; edit node.json instead.\n{OURS}={}\n",
+        "# Written by crossfade-bootstrap render at every start of kubelet; edit node.json instead.\n{KUBELET_ARGUMENTS}={}\n",
         registration.arguments.join(" ")
     ))
 }

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::config;
 use super::flags::given;
-use super::found::OURS;
-use crate::node::paths::Root;
+use crate::node::paths::{KUBELET_ARGUMENTS, Root};
 use crate::systemd::unit::Unit;
 
 /// An endpoint and who names it, for people.
@@ -26,7 +25,7 @@ pub fn endpoint(root: &Root, unit: &str) -> Option<Named> {
     // A unit that cannot be read is a finding of those who link it; here it names nothing.
     let unit = Unit::load(root, unit).ok().flatten()?;
     let mut environment = unit.environment().clone();
-    environment.remove(OURS);
+    environment.remove(KUBELET_ARGUMENTS);
     let words = unit.single().ok()?.expand(unit.name(), &environment);
     let flag = given(&words, "container-runtime-endpoint").last().map(|flag| flag.value.to_owned());
     let by_flag = flag

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::node::paths::Root;
+use crate::node::rooted;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shim::hostports;
+use shim::layout::CONF_FILE;
 use shim::layout::{Layout, PLUGIN};
+use std::path::PathBuf;
 use types::raw::to_raw;
 
 /// Pods' annotations, which the policy may heed, arrive under this capability.
@@ -61,6 +65,20 @@ pub fn conf(layout: &Layout, name: &str, version: &str, capabilities: &BTreeSet<
     let mut bytes = serde_json::to_vec_pretty(&conf).unwrap_or_default();
     bytes.push(b'\n');
     bytes
+}
+
+/// cniVersion of our conf unless something else is asked for.
+pub const DEFAULT_CNI_VERSION: &str = "1.0.0";
+
+/// Mode of our conf: it holds no secret.
+pub const CONF_MODE: u32 = 0o644;
+
+/// Our conf in a directory, if it is ours: nobody else's file of that name is ever touched.
+#[must_use]
+pub fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
+    let found = rooted::conf_dir(root, dir).ok()?;
+    let ours = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
+    ours.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
 }
 
 #[cfg(test)]

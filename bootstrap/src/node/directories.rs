@@ -15,8 +15,8 @@ use types::raw::RawObject;
 
 use crate::cli::Global;
 use crate::cli::exit::Failure;
-use crate::commands::boot::gather::usual_dir;
 use crate::node::mode;
+use crate::node::paths::PRIVATE_CONF_DIR;
 use crate::node::paths::Root;
 use crate::node::settings;
 use crate::runtime::config::RuntimeConfig;
@@ -191,4 +191,32 @@ impl Installed {
             layout: conf.layout,
         })
     }
+}
+
+/// The directory that the runtime reads without us, as the node sees it. Where it is told of ours already, that is not to be seen
+/// any more, and the usual one is taken.
+#[must_use]
+pub fn usual_dir(config: Option<&RuntimeConfig>) -> &Path {
+    let told = config.map(|config| config.setup.conf_dir.as_path());
+    told.filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR)).unwrap_or(Path::new(CONF_DIR))
+}
+
+/// The directories that our conf names, as the node sees them.
+#[must_use]
+pub fn named(global: &Global, installed: Option<&Installed>) -> Layout {
+    let ours = installed.filter(|conf| conf.is_ours);
+    flagged(global, ours.map_or_else(Layout::default, |conf| conf.layout.clone()))
+}
+
+/// The policy that counts: the one that is named, else the first of the usual places that has one.
+#[must_use]
+pub fn policy_file(root: &Root, named: &Layout) -> PathBuf {
+    let usual =
+        || root.settings_file(POLICY_FILE).unwrap_or_else(|| root.at(SETTINGS_DIRS[0]).join(POLICY_FILE));
+    named.policy.as_ref().map_or_else(usual, |policy| root.at(policy))
+}
+
+/// A layout of the node, below a root.
+pub(crate) fn below(root: &Root, layout: &Layout) -> Layout {
+    Layout { policy: Some(policy_file(root, layout)), ..root.layout(layout) }
 }

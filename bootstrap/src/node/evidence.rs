@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use shim::layout::Layout;
 use types::policy::{Network, Policy, Probe, Side};
 
-use crate::change::Change;
+use crate::change::obstacles::Obstacles;
+use crate::change::{Act, Change, Write};
 use crate::cli::Install;
-use crate::commands::install::decide::{InTheWay, needed};
+use crate::node::networks::needed;
 use crate::node::paths::{PROBED, Root, STATUS};
+use crate::node::probe;
+use crate::node::status_file::{self, Seen};
 use crate::node::switch;
 use crate::systemd::systemctl;
-use crate::watch::document::{self, Seen};
-use crate::watch::network::evidence;
-use crate::watch::probe;
 
 /// A network whose ADDs wait for such a file.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ impl Keeper {
     #[must_use]
     pub fn find(root: &Root, wanted: &Install) -> Self {
         let comes = wanted.bring.is_some() || wanted.units;
-        if comes || matches!(document::read(&root.at(STATUS)), Seen::Fresh(_)) {
+        if comes || matches!(status_file::read(&root.at(STATUS)), Seen::Fresh(_)) {
             return Self::Watch;
         }
         let remedy = |why: String| Self::Nobody(format!("{why}, then run install again"));
@@ -98,7 +98,7 @@ impl Keeper {
 /// tree, or of directories of somebody's own, nothing is known.
 #[must_use]
 pub fn unkept(layout: &Layout, policy: &Policy) -> Vec<String> {
-    let runs = matches!(document::read(Path::new(STATUS)), Seen::Fresh(_));
+    let runs = matches!(status_file::read(Path::new(STATUS)), Seen::Fresh(_));
     if runs || layout.run_dir != Layout::default().run_dir {
         return Vec::new();
     }
@@ -122,7 +122,7 @@ pub(crate) fn decide(
     waiting: &[Waiting],
     keeper: &Keeper,
     needed: &BTreeSet<Side>,
-    way: &mut InTheWay,
+    way: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -143,6 +143,14 @@ pub(crate) fn decide(
         }
     }
     changes
+}
+
+/// The change that writes such a file.
+#[must_use]
+pub fn evidence(path: PathBuf, profile: &str) -> Change {
+    let target = path.display().to_string();
+    let bytes = format!("{profile}\n").into_bytes();
+    Change::new(Act::Write(Write { path, bytes, mode: 0o644, nudge: false }), target, "its probes hold")
 }
 
 #[cfg(test)]
@@ -194,7 +202,7 @@ mod tests {
             let asked = if red { Err("no answer".to_owned()) } else { Ok(()) };
             let file = PathBuf::from("/run/crossfade/probe/new");
             let one = Waiting { side: Side::New, profile: "calico".into(), file, there, asked, is_new };
-            let (mut way, mut notes) = (InTheWay::default(), Vec::new());
+            let (mut way, mut notes) = (Obstacles::default(), Vec::new());
             let needed = needed.then_some(Side::New).into_iter().collect();
             let changes = decide(&[one], keeper, &needed, &mut way, &mut notes);
             let told = (!way.findings.is_empty(), changes.len(), notes.len());

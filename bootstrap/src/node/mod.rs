@@ -1,22 +1,34 @@
 //! What is on a node, whoever asks: its paths and settings, conf directories, identity, switch and mounts.
 
+pub mod attachments;
 pub mod command;
 pub mod conf;
+pub mod conf_rules;
 pub mod confdir;
 pub mod digest;
 pub mod directories;
 pub mod durable;
+pub mod events;
 pub mod evidence;
+pub mod fitness;
 pub mod foreign;
 pub mod guest;
 pub mod host;
 pub mod hostroutes;
 pub mod identity;
+pub mod last_sweep;
 pub mod mode;
 pub mod mounts;
+pub mod name;
+pub mod networks;
+pub mod packaged_plugin;
 pub mod paths;
+pub mod plugins;
+pub mod policy;
+pub mod probe;
 pub mod profile;
 pub mod program;
 pub mod rooted;
 pub mod settings;
+pub mod status_file;
 pub mod switch;

@@ -17,7 +17,8 @@ use shim::{file, trust};
 use types::node::{Mode, Node};
 use types::raw::RawObject;
 
-use crate::commands::boot::gather::{our_conf, usual_dir};
+use crate::node::conf::our_conf;
+use crate::node::directories::usual_dir;
 use crate::node::identity::Identity;
 use crate::node::paths::{NODE_FILE, Root};
 use crate::node::settings;

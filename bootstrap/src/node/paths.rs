@@ -20,11 +20,15 @@ pub const NODE_FILE: &str = "node.json";
 pub const DISABLED: &str = "/etc/crossfade/disabled";
 /// The runtime's conf directory in private mode; on tmpfs, so that every boot starts without a conf.
 pub const PRIVATE_CONF_DIR: &str = "/run/crossfade/net.d";
-/// What systemd adds to kubelet's command line: `CROSSFADE_KUBELET_ARGS`.
+/// The variable that the generator puts at the end of kubelet's command line.
+pub const KUBELET_ARGUMENTS: &str = "CROSSFADE_KUBELET_ARGS";
+/// The variable that the generator puts at the end of the runtime's command line.
+pub const RUNTIME_ARGUMENTS: &str = "CROSSFADE_RUNTIME_ARGS";
+/// The file with what systemd adds to kubelet's command line, as [`KUBELET_ARGUMENTS`].
 pub const KUBELET_ENV: &str = "/run/crossfade/kubelet.env";
 /// The directory of configuration drop-ins that kubelet is told of instead of its own, where our taints go into a file.
 pub const KUBELET_CONFIG_DIR: &str = "/run/crossfade/kubelet.conf.d";
-/// What systemd adds to the runtime's command line: `CROSSFADE_RUNTIME_ARGS`.
+/// The file with what systemd adds to the runtime's command line, as [`RUNTIME_ARGUMENTS`].
 pub const RUNTIME_ENV: &str = "/run/crossfade/runtime.env";
 /// The copy of containerd's configuration that names our conf directory.
 pub const CONTAINERD_CONFIG: &str = "/run/crossfade/containerd/config.toml";

@@ -17,6 +17,7 @@ mod link;
 mod name;
 mod plugin;
 mod publisher;
+pub mod removal;
 pub mod report;
 mod resolve;
 mod retract;

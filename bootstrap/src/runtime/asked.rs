@@ -6,6 +6,9 @@
 use super::CniSetup;
 use super::cri::Runtime;
 use super::endpoint::Whom;
+use crate::node::paths::Root;
+use crate::runtime::config::RuntimeConfig;
+use shim::inventory::Deleter;
 
 /// The answer of a runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +94,25 @@ impl Asked {
             Self::Told(setup) => Uses::Other(setup.in_words()),
         }
     }
+}
+
+/// What CRI-O calls itself. *Source*: `server/version.go` of CRI-O, `containerName`.
+const CRIO_NAME: &str = "cri-o";
+
+/// Who sends the DELs of what is attached already: the runtime says by its name whether it replays the confs of its ADDs.
+/// One that cannot be asked is told by the node's configuration.
+#[must_use]
+pub fn deleter(whom: &Whom) -> Deleter {
+    let told = whom
+        .endpoint()
+        .and_then(|endpoint| Runtime::at(endpoint).ok())
+        .filter(Runtime::is_there)
+        .and_then(|runtime| runtime.name().ok());
+    let is_crio = match told {
+        Some(name) => name == CRIO_NAME,
+        None => RuntimeConfig::of_crio(&Root::default()).is_some(),
+    };
+    if is_crio { Deleter::Runtime } else { Deleter::Crossfade }
 }
 
 #[cfg(test)]

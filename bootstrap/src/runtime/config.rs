@@ -6,7 +6,7 @@
 
 pub mod containerd;
 mod crio;
-mod render;
+pub(crate) mod render;
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::node::paths::Root;
 use crate::node::settings;
 use crate::systemd::unit::Unit;
 
-pub use render::{ARGUMENTS, DROP_IN, Rehearsed, is_told, leave, rehearse, render_runtime};
+pub use render::{DROP_IN, Rehearsed, is_told, leave, rehearse};
 
 /// A runtime's configuration as far as it concerns CNI. Paths are as the node sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]

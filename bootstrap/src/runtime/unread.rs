@@ -8,14 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use shim::asked;
 use shim::layout::Layout;
 use shim::process::Process;
-use shim::store::Store;
 
-use super::config::RuntimeConfig;
 use super::cri::Runtime;
-use super::endpoint::Whom;
-use crate::cli::Global;
-use crate::node::directories::Directories;
-use crate::node::paths::Root;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -59,7 +53,11 @@ fn parent(pid: i32) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn written(conf: &Path) -> Result<SystemTime, String> {
+/// When a conf was written.
+///
+/// # Errors
+/// Why that cannot be told.
+pub fn written(conf: &Path) -> Result<SystemTime, String> {
     conf.metadata().and_then(|meta| meta.modified()).map_err(|e| format!("{}: {e}", conf.display()))
 }
 
@@ -77,34 +75,11 @@ pub fn wait(endpoint: &str, conf: &Path, within: Duration) -> Result<(), String>
     }
 }
 
-/// Why it is not certain that this node's pods come through us, where our conf is installed and its runtime is a CRI-O that runs.
-/// A record of an attachment that was begun after the conf was written is as good as the mark.
-#[must_use]
-pub fn doubt(global: &Global) -> Option<String> {
-    let root = Root::new(&global.root);
-    RuntimeConfig::of_crio(&root).filter(|_| root.is_node())?;
-    let settings = Directories::gather(global);
-    settings.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)?;
-    let whom = Whom::found(&root);
-    let endpoint = whom.endpoint()?;
-    let conf = settings.conf_file();
-    // One that does not run reads the conf when it starts.
-    let why = since(endpoint, &conf)?;
-    (!attached_since(&settings.layout, &conf)).then_some(why)
-}
-
 /// What `watch` has to know: why the runtime at `endpoint`, if it runs, may not have read `conf`.
 #[must_use]
 pub fn since(endpoint: &str, conf: &Path) -> Option<String> {
     Runtime::at(endpoint).ok()?.pid().ok()?;
     check(endpoint, conf).err()
-}
-
-fn attached_since(layout: &Layout, conf: &Path) -> bool {
-    let secs = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let Ok(written) = written(conf).map(secs) else { return false };
-    let records = Store::new(layout).all().map(|(sound, _)| sound).unwrap_or_default();
-    records.iter().any(|record| record.intent.begun.wall_secs > written)
 }
 
 #[cfg(test)]

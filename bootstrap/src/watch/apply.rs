@@ -8,13 +8,10 @@ use shim::layout::Layout;
 use shim::{file, ready, trust};
 
 use crate::change::outcome::{Done, Outcome};
-use crate::change::{self, Act, Change, Write};
+use crate::change::{self, Act, Change, OPEN_DIR, Write};
 use crate::cli::Global;
 use crate::node::guest;
 use crate::node::program;
-
-/// Mode of directories in which others read: our conf's, and the markers of probes.
-pub const OPEN_DIR: u32 = 0o755;
 
 /// Carries out `changes`, one after the other; one that fails stops none of the others. `start` is called for units.
 pub fn apply(layout: &Layout, changes: Vec<Change>, mut start: impl FnMut(&Act)) -> Vec<Done> {

@@ -3,7 +3,6 @@
 use shim::process::Process;
 use types::policy::{Phase, Side};
 
-use super::document::{self, Document};
 use super::facts::{Facts, NetworkFacts};
 use super::memory::Memory;
 use super::network::{Judged, judge, places};
@@ -11,8 +10,10 @@ use super::own::{self, Decided, State};
 use super::pod;
 use super::sweeps;
 use crate::change::{Act, Change};
-use crate::commands::install::decide::needed;
+use crate::node::last_sweep::LIMIT_SECS;
+use crate::node::networks::needed;
 use crate::node::profile;
+use crate::node::status_file::{self, Document};
 use crate::publish::report::{Happened, NodeReport, Reason};
 
 /// Between two tries to put our plugin back by a unit.
@@ -237,7 +238,7 @@ fn sweep(facts: &Facts, turn: u64) -> Change {
     arguments.extend(facts.whom.endpoint().map(|endpoint| format!("--runtime-endpoint={endpoint}")));
     arguments.extend(places(facts));
     let unit = sweeps::UNIT.to_owned();
-    let act = Act::Start { unit: unit.clone(), arguments, within_secs: sweeps::LIMIT_SECS };
+    let act = Act::Start { unit: unit.clone(), arguments, within_secs: LIMIT_SECS };
     Change::new(act, unit, "closes what the runtime no longer lists")
 }
 
@@ -248,7 +249,7 @@ fn describe(
     (judged, attached, findings): (&[Judged], &[Side], Vec<String>),
     watch: Process,
 ) -> Document {
-    let networks = facts.networks.iter().zip(judged).map(|(network, judged)| document::Network {
+    let networks = facts.networks.iter().zip(judged).map(|(network, judged)| status_file::Network {
         network: network.side.to_string(),
         name: network.conf.as_ref().ok().map(|(conf, _)| conf.name.clone()),
         profile: network.profile.clone(),
@@ -269,7 +270,7 @@ fn describe(
             .filter(|why| !report.message.starts_with(shorten(why).as_str())),
     );
     Document {
-        version: document::VERSION,
+        version: status_file::VERSION,
         boot_id: facts.boot_id.clone(),
         watch,
         ready: report.ready,
@@ -277,7 +278,7 @@ fn describe(
         message: report.message.clone(),
         phase: report.phase.map(|phase| phase.to_string()),
         policy_sha256: report.policy_sha256.clone(),
-        conf: document::Conf {
+        conf: status_file::Conf {
             mode: if facts.is_private() { "private" } else { "shared" }.to_owned(),
             dir: facts.conf_dir.clone(),
             state: conf.state.word().to_owned(),

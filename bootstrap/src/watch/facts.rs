@@ -16,18 +16,19 @@ use types::endpoint::socket;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{MAX_BYTES, Policy, Probe, Side};
 
-use super::plugin::Plugins;
-use super::probe::{self, Asked};
 use super::proof::{self, Kept};
 use crate::cli::Global;
-use crate::commands::boot::gather::usual_dir;
-use crate::commands::install::facts;
-use crate::commands::sweep::{self, result::Swept};
 use crate::node::confdir::ConfDir;
 use crate::node::digest;
+use crate::node::directories::usual_dir;
 use crate::node::directories::{Directories, Installed};
 use crate::node::foreign::{self, Foreign};
+use crate::node::last_sweep::{self, Swept};
+use crate::node::name;
+use crate::node::packaged_plugin::Plugins;
 use crate::node::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
+use crate::node::plugins;
+use crate::node::probe::{self, Asked};
 use crate::node::rooted;
 use crate::node::settings;
 use crate::node::switch::{self, Off};
@@ -251,14 +252,14 @@ impl Facts {
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
             foreign: foreign_in(&root, &node, &settings.conf_dir),
             dir_id: identity(&settings.conf_dir, false),
-            name: facts::name(&root.inside(&layout.name())),
+            name: name::of(&root.inside(&layout.name())),
             leaving: layout.run_dir.join(LEAVING).exists(),
             runtime: usual.whom.endpoint().and_then(|endpoint| identity(socket(endpoint), true)),
             whom: usual.whom.clone(),
             kind: usual.kind,
             picks: usual.picks.clone(),
             unread: not_read(&root, usual, &settings.conf_dir.join(CONF_FILE)),
-            swept: sweep::result::read(&layout, &boot_id),
+            swept: last_sweep::read(&layout, &boot_id),
             probed: (
                 probed.clone(),
                 Side::BOTH.into_iter().filter(|side| probed.join(side.as_str()).exists()).collect(),
@@ -282,7 +283,7 @@ impl Facts {
     /// Asks the probes again and looks for proofs; everything else stays as it was found.
     pub fn ask_again(&mut self, now: Duration) {
         self.now = now;
-        self.swept = sweep::result::read(&self.layout, &self.boot_id);
+        self.swept = last_sweep::read(&self.layout, &self.boot_id);
         if self.unread.is_some() {
             let endpoint = self.whom.endpoint().unwrap_or_default();
             self.unread = unread::since(endpoint, &self.conf_dir.join(CONF_FILE));
@@ -321,7 +322,7 @@ impl Facts {
             None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(POLICY_FILE)))),
         }
         files.extend([self.layout.run_dir.join(LEAVING), self.layout.run_dir.join(PROOF)]);
-        files.extend([sweep::result::place(&self.layout), root.at(Layout::default().asked())]);
+        files.extend([last_sweep::place(&self.layout), root.at(Layout::default().asked())]);
         files.extend(self.whom.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
         files.extend(self.dir.iter().flat_map(|dir| &dir.confs).map(|conf| self.conf_dir.join(&conf.file)));
         for (_, network) in self.policy.iter().flat_map(|held| held.policy.networks()) {
@@ -435,8 +436,9 @@ fn networks(
         .networks()
         .map(|(side, network)| {
             let loaded = Conflist::load(&network.conf);
-            let missing =
-                loaded.as_ref().map_or_else(|_| Vec::new(), |(conf, _)| facts::missing(root, conf, bin_dirs));
+            let missing = loaded
+                .as_ref()
+                .map_or_else(|_| Vec::new(), |(conf, _)| plugins::missing(root, conf, bin_dirs));
             let conf = loaded.map(|(conf, path)| (Loaded::of(&conf), path.to_path_buf()));
             let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
             let maps_hostports = |conf: &Loaded| conf.capabilities.contains(hostports::CAPABILITY);

@@ -7,12 +7,12 @@ use std::time::Duration;
 use types::policy::{Phase, Side};
 
 use super::desired::Unmet;
-use super::document::Document;
 use super::guard::Guard;
 use super::proof::Proofs;
 use super::reload::Reload;
 use super::sweeps::Sweeps;
 use crate::node::directories::Installed;
+use crate::node::status_file::Document;
 
 /// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
 #[derive(Debug, Clone, Default)]

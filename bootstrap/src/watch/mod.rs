@@ -8,17 +8,13 @@ pub mod alone;
 pub mod apply;
 pub mod decide;
 pub mod desired;
-pub mod document;
-pub mod events;
 pub mod facts;
 pub mod guard;
 pub mod memory;
 pub mod network;
 pub mod own;
 pub mod pace;
-pub mod plugin;
 pub mod pod;
-pub mod probe;
 pub mod proof;
 pub mod prove;
 pub mod reload;
@@ -38,9 +34,11 @@ use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{Global, Watch};
+use crate::node::events;
 use crate::node::mode;
 use crate::node::paths::{Root, STATUS, WITHOUT};
 use crate::node::settings;
+use crate::node::status_file;
 use crate::publish::report::Publish;
 use crate::publish::{Publisher, reporter};
 use crate::runtime::asked::Asked;
@@ -149,7 +147,7 @@ impl Report for Round {
 /// One round.
 fn once(scope: &Scope) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
-    let before = document::of_this_boot(&scope.root.at(STATUS));
+    let before = status_file::of_this_boot(&scope.root.at(STATUS));
     let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
     let remembered = mode::settings(&scope.root);
     let usual = Usual::find(&scope.root, &remembered);

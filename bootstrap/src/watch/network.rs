@@ -1,15 +1,14 @@
 //! Whether one network is ready, and what is to be done about it: pure.
 
-use std::path::PathBuf;
-
 use types::policy::Side;
 
-use crate::change::{Act, Change, Write};
+use crate::change::{Act, Change};
 use crate::node::profile::{self, Profile, Proof};
 
 use super::facts::{Facts, NetworkFacts};
 use super::memory::Standing;
 use super::proof::{self, Proofs};
+use crate::node::evidence::evidence;
 
 /// What is thought of one network.
 #[derive(Debug)]
@@ -85,14 +84,6 @@ fn marker(facts: &Facts, network: &NetworkFacts) -> Vec<Change> {
         _ => return Vec::new(),
     };
     vec![change]
-}
-
-/// The change that writes such a file.
-#[must_use]
-pub fn evidence(path: PathBuf, profile: &str) -> Change {
-    let target = path.display().to_string();
-    let bytes = format!("{profile}\n").into_bytes();
-    Change::new(Act::Write(Write { path, bytes, mode: 0o644, nudge: false }), target, "its probes hold")
 }
 
 fn start(facts: &Facts, side: Side, turn: u64) -> Change {

@@ -26,10 +26,10 @@ use super::proof::{Kept, answers, directory, result, said};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Prove};
-use crate::commands::install::decide::DEFAULT_NAME;
-use crate::commands::install::facts::joined;
 use crate::node::conf::conf;
 use crate::node::directories::Directories;
+use crate::node::name::DEFAULT_NAME;
+use crate::node::plugins::joined;
 use crate::node::profile::{self, Proof};
 
 /// Where network namespaces are pinned; agents in containers see them there.

@@ -12,19 +12,20 @@ use types::node::Mode;
 
 use super::decide::{Decision, decide};
 use super::desired::{self, Desired};
-use super::document;
-use super::events::{Events, Wake, signals};
 use super::facts::{Facts, Known, Usual, prints};
 use super::memory::Memory;
 use super::pace::{AT_MOST, Pace};
-use super::{Scope, apply, plugin, pod, proof, textfile};
+use super::{Scope, apply, pod, proof, textfile};
 use crate::change::Act;
 use crate::change::outcome::Outcome;
 use crate::cli::exit::{Exit, Failure};
-use crate::commands::policy;
+use crate::node::events::{Events, Wake, signals};
 use crate::node::mode;
+use crate::node::packaged_plugin;
 use crate::node::paths::STATUS;
+use crate::node::policy::flip;
 use crate::node::settings;
+use crate::node::status_file;
 use crate::publish::report::{Happened, NodeReport, Publish, Reason};
 use crate::runtime::asked::Asked;
 use crate::runtime::endpoint::Whom;
@@ -116,7 +117,7 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(scope: &'a Scope, wake: Sender<Wake>) -> Result<Self, Failure> {
         let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
-        let before = document::of_this_boot(&scope.root.at(STATUS));
+        let before = status_file::of_this_boot(&scope.root.at(STATUS));
         Ok(Self {
             scope,
             began: Instant::now(),
@@ -353,7 +354,7 @@ impl<'a> Watch<'a> {
     fn not_started(&mut self, unit: &str, why: String) {
         let now = self.began.elapsed();
         let of = |side: &types::policy::Side| unit == proof::unit(*side);
-        if unit == plugin::UNIT {
+        if unit == packaged_plugin::UNIT {
             let message = format!("our plugin cannot be put back: {why}");
             self.pending.push(Happened { reason: "Failed", warning: true, message });
         } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
@@ -375,7 +376,7 @@ impl<'a> Watch<'a> {
             is_off: facts.off.is_some(),
         };
         let Some(phase) = self.desired.step(node) else { return false };
-        match policy::set(&facts.layout, phase, false, false) {
+        match flip::set(&facts.layout, phase, false, false) {
             Ok(_) => true,
             Err(failure) => {
                 let is_no = failure.exit == Exit::No;

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use super::proof::WITHIN_SECS;
-use crate::commands::sweep::result::Swept;
+use crate::node::last_sweep::{LIMIT_SECS, Swept};
 
 /// The unit that a pass is.
 pub const UNIT: &str = "crossfade-sweep";
-/// How long a pass may take, in seconds.
-pub const LIMIT_SECS: u64 = WITHIN_SECS * 5;
 /// Between two passes.
 const EVERY: Duration = Duration::from_secs(600);
 /// First pass, after `watch` began: by then the runtime and the agents of a booting node have come up.

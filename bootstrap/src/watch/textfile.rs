@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use types::policy::Phase;
 
-use super::document::Document;
 use super::own::State;
+use crate::node::status_file::Document;
 
 /// The text of a status. *Source*: Prometheus' exposition format, text version 0.0.4.
 #[must_use]

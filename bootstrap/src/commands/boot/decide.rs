@@ -9,17 +9,23 @@ use shim::file::PRIVATE;
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::Mode;
 
-use super::gather::{self, Facts};
+use super::gather::Facts;
 use super::without;
+use crate::change::obstacles::Obstacles;
 use crate::change::{self, Act, Change, Write};
 use crate::cli::exit::Failure;
-use crate::commands::install::decide::{self, CONF_MODE, InTheWay, Naming, PLUGIN_MODE};
+use crate::node::conf::CONF_MODE;
 use crate::node::conf::conf;
+use crate::node::conf::our_conf;
+use crate::node::conf_rules;
 use crate::node::confdir::ConfDir;
 use crate::node::digest;
 use crate::node::foreign::Foreign;
 use crate::node::identity::{Booted, Kind};
+use crate::node::name::Naming;
 use crate::node::paths::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, PROBED, SET_ASIDE, WITHOUT};
+use crate::node::plugins::BinPlace;
+use crate::node::plugins::PLUGIN_MODE;
 use crate::node::profile::{self, Profile};
 use crate::runtime::endpoint;
 use crate::runtime::picks::{Picks, Told};
@@ -48,7 +54,7 @@ pub fn decide(facts: &Facts) -> Result<Decision, Failure> {
 }
 
 fn with_plugin(facts: &Facts) -> Result<Decision, Failure> {
-    let mut way = InTheWay::default();
+    let mut way = Obstacles::default();
     let mut notes = vec![kind(facts).to_owned()];
     way.settings(facts.policy.as_ref().err());
     for error in [
@@ -113,7 +119,7 @@ pub(super) const fn kind(facts: &Facts) -> &'static str {
 }
 
 /// A runtime that is not known may read any directory: what is merely usual would have its pods pass us by.
-fn runtime(facts: &Facts, way: &mut InTheWay, notes: &mut Vec<String>) {
+fn runtime(facts: &Facts, way: &mut Obstacles, notes: &mut Vec<String>) {
     let Some(config) = facts.config() else {
         if facts.runtime.is_ok() {
             way.found(endpoint::unconfigured(&facts.root));
@@ -144,11 +150,11 @@ impl Aside {
 }
 
 /// Our plugin in every directory that the runtime looks into.
-fn plugins(facts: &Facts, way: &mut InTheWay, notes: &mut Vec<String>) -> Vec<Change> {
+fn plugins(facts: &Facts, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<Change> {
     let Ok(plugin) = &facts.plugin else {
         return Vec::new();
     };
-    let has = |place: &gather::Place| place.dir.plugin.as_ref().is_some_and(|(bytes, _)| bytes == plugin);
+    let has = |place: &BinPlace| place.dir.plugin.as_ref().is_some_and(|(bytes, _)| bytes == plugin);
     let (stuck, free): (Vec<_>, Vec<_>) =
         facts.bin_dirs.iter().partition(|place| place.read_only && !has(place));
     for place in &stuck {
@@ -176,7 +182,7 @@ fn name(
     facts: &Facts,
     dir: &ConfDir,
     written: Option<&str>,
-    way: &mut InTheWay,
+    way: &mut Obstacles,
 ) -> Option<(String, Option<Change>)> {
     let file = facts.layout.name();
     let installed = facts.ours();
@@ -205,7 +211,7 @@ fn private(
     facts: &Facts,
     usual: &ConfDir,
     written: Option<&str>,
-    way: &mut InTheWay,
+    way: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Vec<Change> {
     match facts.config() {
@@ -241,7 +247,7 @@ fn private(
         let ours = stale.filter(|path| !facts.foreign.iter().any(|one| one.path == *path));
         changes.extend(ours.map(|path| Change::remove(path, true, "no network is ready before a boot")));
     }
-    match gather::our_conf(&facts.root, &usual.path) {
+    match our_conf(&facts.root, &usual.path) {
         Some(path) if facts.kind == Kind::Again || facts.runtime_runs => notes.push(format!(
             "{} is in force until the runtime is restarted: reboot to go over to private mode",
             path.display()
@@ -259,20 +265,20 @@ fn shared(
     usual: &ConfDir,
     written: Option<&str>,
     aside: &Aside,
-    (way, notes): (&mut InTheWay, &mut Vec<String>),
+    (way, notes): (&mut Obstacles, &mut Vec<String>),
 ) -> Vec<Change> {
     let strangers = strangers(facts, usual);
     let mut left = usual.clone();
     left.confs.retain(|conf| !strangers.iter().any(|(file, _)| *file == conf.file));
     if let Some(config) = facts.config() {
-        decide::one_conf(&config.setup, way);
+        conf_rules::one_conf(&config.setup, way);
     }
     if matches!(&facts.installed, Ok(Some(conf)) if !conf.is_ours) {
         way.found(format!("{} is not ours; move it away", usual.path.join(CONF_FILE).display()));
     }
     let named = name(facts, &left, written, way);
     let picks = Picks::of(facts.config());
-    decide::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
+    conf_rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
     if let Some((name, _)) = &named
         && let Told::Nothing(why) = picks.told(&left, name)
@@ -304,7 +310,7 @@ fn shared(
     // Where there is a node.json, it decides; else what an installation chose stays.
     let chosen = installed.filter(|_| facts.root.settings_file(NODE_FILE).is_none());
     let version = chosen.map_or(facts.node.cni_version.as_str(), |conf| conf.cni_version.as_str());
-    let bytes = conf(&facts.named, &name, version, &decide::capabilities(&facts.networks, installed));
+    let bytes = conf(&facts.named, &name, version, &conf_rules::capabilities(&facts.networks, installed));
     let write = Write { path: usual.path.join(CONF_FILE), bytes, mode: CONF_MODE, nudge: true };
     let old = installed.map(|conf| (conf.bytes.as_slice(), conf.mode));
     let broken = facts.installed.as_ref().err();

@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use nix::sys::statvfs::{FsFlags, statvfs};
-use shim::layout::{
-    BIN_DIRS, CONF_DIR, CONF_FILE, Layout, PACKAGED_PLUGIN, PLUGIN, POLICY_FILE, RUNTIME_CACHE, SETTINGS_DIRS,
-};
+use shim::layout::{CONF_DIR, CONF_FILE, Layout, PACKAGED_PLUGIN, RUNTIME_CACHE};
 use shim::store::Store;
 use shim::trust;
 use types::endpoint::socket;
@@ -16,21 +13,28 @@ use types::policy::{Policy, Side};
 use super::without::Leavings;
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
-use crate::commands::generator;
-use crate::commands::install::facts::{self, BinDir, NetworkFacts};
-use crate::commands::policy::completion::Completion;
-use crate::commands::policy::secondary;
 use crate::node::confdir::ConfDir;
-use crate::node::directories::{Installed, flagged};
+use crate::node::directories::Installed;
+use crate::node::directories::below;
+use crate::node::directories::named;
+use crate::node::directories::policy_file;
+use crate::node::directories::usual_dir;
 use crate::node::foreign::{self, Foreign};
 use crate::node::identity::{Booted, Identity, Kind};
+use crate::node::networks::NetworkConf;
 use crate::node::paths::{PRIVATE_CONF_DIR, PROBED, Root, WITHOUT};
+use crate::node::plugins::BinPlace;
+use crate::node::plugins::places;
+use crate::node::policy::completion::Completion;
+use crate::node::policy::secondary;
 use crate::node::rooted;
 use crate::node::settings;
+use crate::node::{name, plugins};
 use crate::runtime::CniSetup;
 use crate::runtime::asked::Asked;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::{self, Whom};
+use crate::systemd::continuation;
 
 /// What was found. Paths are below the root but where it says otherwise.
 #[derive(Debug)]
@@ -70,7 +74,7 @@ pub struct Facts {
     /// Networks, each with its profile, whose pods would come to wait for a file that is not there, under running pods.
     pub held_back: Vec<String>,
     /// The confs of the policy's networks.
-    pub networks: Vec<NetworkFacts>,
+    pub networks: Vec<NetworkConf>,
     /// Confs that records name, as the node sees them.
     pub recorded: Result<BTreeSet<PathBuf>, String>,
     /// Our network's name, if it was written once.
@@ -82,22 +86,11 @@ pub struct Facts {
     /// The plugin.
     pub plugin: Result<Vec<u8>, String>,
     /// Where it goes.
-    pub bin_dirs: Vec<Place>,
+    pub bin_dirs: Vec<BinPlace>,
     /// Directories that others could write.
     pub distrusted: Vec<String>,
     /// What an earlier time has left; none where the node has our plugin.
     pub(super) without: Option<Leavings>,
-}
-
-/// A directory for our plugin.
-#[derive(Debug)]
-pub struct Place {
-    /// The directory, and our plugin in it.
-    pub dir: BinDir,
-    /// It is there.
-    pub exists: bool,
-    /// Nothing can be written there, whoever we are.
-    pub read_only: bool,
 }
 
 impl Facts {
@@ -149,7 +142,7 @@ impl Facts {
         };
         Ok(Self {
             handed_on: match (node.conf_dir, config.and_then(|config| config.unit.as_deref())) {
-                (Mode::Private, Some(unit)) => generator::check(&root, unit),
+                (Mode::Private, Some(unit)) => continuation::check(&root, unit),
                 _ => Ok(()),
             },
             runtime_runs,
@@ -160,10 +153,10 @@ impl Facts {
             installed,
             networks: policy.as_ref().map_or_else(|_| Vec::new(), |policy| networks(&root, policy)),
             recorded: recorded(&store),
-            name: facts::name(&root.inside(&layout.name())),
+            name: name::of(&root.inside(&layout.name())),
             cached: names_in(&root.at(RUNTIME_CACHE)),
             state: state(&layout),
-            plugin: facts::plugin(&root.at(PACKAGED_PLUGIN)),
+            plugin: plugins::plugin(&root.at(PACKAGED_PLUGIN)),
             distrusted,
             without,
             marked_without: root.entry(WITHOUT).symlink_metadata().is_ok(),
@@ -204,24 +197,6 @@ impl Facts {
     }
 }
 
-/// The directory that the runtime reads without us, as the node sees it. Where it is told of ours already, that is not to be seen
-/// any more, and the usual one is taken.
-#[must_use]
-pub fn usual_dir(config: Option<&RuntimeConfig>) -> &Path {
-    let told = config.map(|config| config.setup.conf_dir.as_path());
-    told.filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR)).unwrap_or(Path::new(CONF_DIR))
-}
-
-/// Where a runtime looks for plugins, as the node sees it: named in node.json, else in its configuration, else the usual places.
-#[must_use]
-pub fn bin_dirs(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
-    match config {
-        _ if !node.runtime.bin_dirs.is_empty() => node.runtime.bin_dirs.clone(),
-        Some(config) => config.setup.bin_dirs.clone(),
-        None => BIN_DIRS.iter().map(PathBuf::from).collect(),
-    }
-}
-
 /// A runtime without a unit and a file that can be read, as in a pod, which runs already and tells what it uses. One that does not
 /// tell is known where node.json names its directories.
 fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
@@ -236,30 +211,10 @@ fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
     }
 }
 
-/// The directories that our conf names, as the node sees them.
-#[must_use]
-pub fn named(global: &Global, installed: Option<&Installed>) -> Layout {
-    let ours = installed.filter(|conf| conf.is_ours);
-    flagged(global, ours.map_or_else(Layout::default, |conf| conf.layout.clone()))
-}
-
-/// A layout of the node, below a root.
-fn below(root: &Root, layout: &Layout) -> Layout {
-    Layout { policy: Some(policy_file(root, layout)), ..root.layout(layout) }
-}
-
-/// The policy that counts: the one that is named, else the first of the usual places that has one.
-#[must_use]
-pub fn policy_file(root: &Root, named: &Layout) -> PathBuf {
-    let usual =
-        || root.settings_file(POLICY_FILE).unwrap_or_else(|| root.at(SETTINGS_DIRS[0]).join(POLICY_FILE));
-    named.policy.as_ref().map_or_else(usual, |policy| root.at(policy))
-}
-
-fn networks(root: &Root, policy: &Policy) -> Vec<NetworkFacts> {
+fn networks(root: &Root, policy: &Policy) -> Vec<NetworkConf> {
     let load = |(side, network): (_, &types::policy::Network)| {
         // Whether their plugins are there is not asked: agents bring them.
-        NetworkFacts { side, conf: rooted::conf(root, &network.conf), missing: Vec::new() }
+        NetworkConf { side, conf: rooted::conf(root, &network.conf), missing: Vec::new() }
     };
     policy.networks().map(load).collect()
 }
@@ -284,35 +239,8 @@ fn state(layout: &Layout) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The runtime's directories of plugins that exist; where none does, the first, which is made.
-#[must_use]
-pub fn places(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Place> {
-    let dirs = bin_dirs(node, config);
-    let mut places: Vec<Place> = dirs.iter().map(|dir| Place::look(root.at(dir))).collect();
-    if places.iter().any(|place| place.exists) {
-        places.retain(|place| place.exists);
-    } else {
-        places.truncate(1);
-    }
-    places
-}
-
-impl Place {
-    fn look(path: PathBuf) -> Self {
-        let above = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
-        let read_only = statvfs(above).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
-        Self { exists: path.is_dir(), read_only, dir: BinDir::look(path) }
-    }
-
-    /// Our plugin there.
-    #[must_use]
-    pub fn plugin(&self) -> PathBuf {
-        self.dir.path.join(PLUGIN)
-    }
-}
-
 /// Directories that others could write, of those that are given and our own.
-fn distrusted(usual: Option<&Path>, places: &[Place], store: &Store, layout: &Layout) -> Vec<String> {
+fn distrusted(usual: Option<&Path>, places: &[BinPlace], store: &Store, layout: &Layout) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |what: &str, path: &Path| {
         if let Err(why) = trust::check_place(path) {
@@ -326,12 +254,4 @@ fn distrusted(usual: Option<&Path>, places: &[Place], store: &Store, layout: &La
         found.push(format!("state dir: {why}"));
     }
     found
-}
-
-/// Our conf in a directory, if it is ours: nobody else's file of that name is ever touched.
-#[must_use]
-pub fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
-    let found = rooted::conf_dir(root, dir).ok()?;
-    let ours = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
-    ours.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
 }

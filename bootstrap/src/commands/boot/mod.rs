@@ -4,6 +4,7 @@
 //! for nothing; the one program that it may start is containerd, to print its configuration. Running it again changes nothing.
 
 pub mod decide;
+pub mod explain;
 pub mod gather;
 mod owed;
 mod without;
@@ -18,7 +19,9 @@ use crate::change::Change;
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::cli::exit::Failure;
 use crate::cli::{Boot, Global};
-use crate::commands::render;
+use crate::kubelet::drop_in;
+use crate::node::conf::our_conf;
+use crate::node::directories::usual_dir;
 use crate::node::paths::{BOOTED, KUBELET_ENV, Root, UNFIT};
 use crate::node::settings;
 use crate::node::switch;
@@ -55,13 +58,13 @@ pub fn boot(global: &Global, _: &Boot) -> Result<Changed, Failure> {
 fn leave(root: &Root) -> Vec<Change> {
     let mut changes: Vec<Change> = shared_dirs(root)
         .iter()
-        .filter_map(|dir| gather::our_conf(root, &root.at(dir)))
+        .filter_map(|dir| our_conf(root, &root.at(dir)))
         .map(|path| Change::remove(path, true, "switched off"))
         .collect();
     let files = [KUBELET_ENV, UNFIT, BOOTED].map(|path| root.entry(path));
     let there = files.into_iter().filter(|path| path.symlink_metadata().is_ok());
     changes.extend(there.map(|path| Change::remove(path, false, "switched off")));
-    changes.extend(render::remove_drop_ins(root, "switched off"));
+    changes.extend(drop_in::remove(root, "switched off"));
     changes.extend(config::leave(root));
     changes
 }
@@ -69,7 +72,7 @@ fn leave(root: &Root) -> Vec<Change> {
 /// Where our conf may be in shared mode: what the runtime says, and the usual place, whatever node.json says by now.
 fn shared_dirs(root: &Root) -> Vec<PathBuf> {
     let config = RuntimeConfig::gather(root, &settings::load(root).unwrap_or_default()).ok().flatten();
-    let told = gather::usual_dir(config.as_ref()).to_path_buf();
+    let told = usual_dir(config.as_ref()).to_path_buf();
     let usual = PathBuf::from(CONF_DIR);
     if told == usual { vec![usual] } else { vec![usual, told] }
 }

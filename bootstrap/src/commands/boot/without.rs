@@ -14,11 +14,13 @@ use shim::store::Store;
 use types::node::RuntimeKind;
 
 use super::decide::{Aside, Decision, kind, recorded};
-use super::gather::{Facts, our_conf, usual_dir};
+use super::gather::Facts;
 use super::owed;
+use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::Failure;
-use crate::commands::install::decide::InTheWay;
+use crate::node::conf::our_conf;
+use crate::node::directories::usual_dir;
 use crate::node::identity::{Identity, Kind};
 use crate::node::paths::{PRIVATE_CONF_DIR, Root, WITHOUT};
 use crate::runtime::cache::Cache;
@@ -94,7 +96,7 @@ fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>,
 /// # Errors
 /// 3: something is attached in this boot, or what an earlier time left cannot be told.
 pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure> {
-    let mut way = InTheWay::default();
+    let mut way = Obstacles::default();
     let mut notes = vec![
         kind(facts).to_owned(),
         "confDir none: the agents' conf is the runtime's, and no plugin of ours is called".to_owned(),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::node::paths::DISABLED;
+use crate::systemd::continuation::check;
 
 struct Tree(tempfile::TempDir);
 

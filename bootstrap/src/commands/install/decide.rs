@@ -3,41 +3,35 @@
 //! The order is the promise: everything that a DEL could need is there before the conf, and the conf, which is the switch, comes last.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use shim::conflist::Unloadable;
 use shim::inventory::Entry;
 use shim::layout::{CONF_FILE, PLUGIN};
-use types::names::is_name;
 use types::node::Mode;
-use types::policy::{Attach, Policy, SecondaryFailure, Side};
+use types::policy::{Policy, Side};
 
+use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::Install;
-use crate::cli::exit::{Exit, Failure};
-use crate::commands::install::facts::{Facts, NetworkFacts};
+use crate::cli::exit::Failure;
+use crate::commands::install::facts::Facts;
 use crate::commands::install::inventory::{Known, take};
 use crate::commands::install::uncached::{self, Said};
-use crate::node::conf::{OWN_CAPABILITIES, conf};
-use crate::node::confdir::ConfDir;
-use crate::node::directories::Installed;
+use crate::node::conf::CONF_MODE;
+use crate::node::conf::DEFAULT_CNI_VERSION;
+use crate::node::conf::conf;
+use crate::node::conf_rules::{capabilities, conf_dir, one_conf};
 use crate::node::evidence::{self, Keeper};
+use crate::node::name::Naming;
+use crate::node::networks::NetworkConf;
+use crate::node::networks::needed;
 use crate::node::paths::Root;
-use crate::node::profile;
+use crate::node::plugins::PLUGIN_MODE;
 use crate::runtime::CniSetup;
 use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 use crate::systemd::systemctl;
-
-/// Our name on a node that has no network yet.
-pub(crate) const DEFAULT_NAME: &str = "crossfade";
-/// cniVersion of our conf unless something else is asked for.
-pub(crate) const DEFAULT_CNI_VERSION: &str = "1.0.0";
-/// Mode of our conf: it holds no secret.
-pub(crate) const CONF_MODE: u32 = 0o644;
-/// Mode of our plugin.
-pub(crate) const PLUGIN_MODE: u32 = 0o755;
 
 /// What installing would do.
 #[derive(Debug)]
@@ -53,7 +47,7 @@ pub struct Decision {
 /// # Errors
 /// All findings at once; 78 when the policy or another settings file is among them, else 3.
 pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
-    let mut way = InTheWay::default();
+    let mut way = Obstacles::default();
     let mut notes = Vec::new();
     if facts.mode == Mode::Private {
         way.found(
@@ -131,43 +125,7 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
     Ok(Decision { changes, notes })
 }
 
-/// Everything that stands in the way.
-#[derive(Debug, Default)]
-pub(crate) struct InTheWay {
-    pub(crate) findings: Vec<String>,
-    bad_settings: bool,
-}
-
-impl InTheWay {
-    pub(crate) fn found(&mut self, finding: impl Into<String>) {
-        self.findings.push(finding.into());
-    }
-
-    pub(crate) fn settings(&mut self, finding: Option<&String>) {
-        self.bad_settings |= finding.is_some();
-        self.findings.extend(finding.cloned());
-    }
-
-    pub(crate) fn failure(self) -> Failure {
-        let exit = if self.bad_settings { Exit::BadSettings } else { Exit::No };
-        Failure { exit, findings: self.findings }
-    }
-}
-
-/// The networks that a pod may get now: these must work from the first moment. The other one may come later.
-#[must_use]
-pub fn needed(policy: &Policy) -> BTreeSet<Side> {
-    let of = |attach| match attach {
-        Attach::One(side) => vec![side],
-        Attach::Both if policy.both.secondary_failure == SecondaryFailure::Tolerate => {
-            vec![policy.both.primary]
-        }
-        Attach::Both => Side::BOTH.to_vec(),
-    };
-    std::iter::once(policy.attach).chain(policy.rules.iter().map(|rule| rule.attach)).flat_map(of).collect()
-}
-
-fn networks(facts: &Facts, policy: &Policy, way: &mut InTheWay, notes: &mut Vec<String>) {
+fn networks(facts: &Facts, policy: &Policy, way: &mut Obstacles, notes: &mut Vec<String>) {
     let needed = needed(policy);
     for network in &facts.networks {
         let side = network.side;
@@ -185,7 +143,7 @@ fn networks(facts: &Facts, policy: &Policy, way: &mut InTheWay, notes: &mut Vec<
             Ok(_) => notes.extend(network.missing.iter().map(|why| format!("network {side}: {why}"))),
         }
     }
-    if let [NetworkFacts { conf: Ok(one), .. }, NetworkFacts { conf: Ok(other), .. }] =
+    if let [NetworkConf { conf: Ok(one), .. }, NetworkConf { conf: Ok(other), .. }] =
         facts.networks.as_slice()
         && one.name == other.name
     {
@@ -196,103 +154,8 @@ fn networks(facts: &Facts, policy: &Policy, way: &mut InTheWay, notes: &mut Vec<
     }
 }
 
-/// What our network's name may come from.
-pub(crate) struct Naming<'a> {
-    /// The name file's content.
-    pub(crate) written: Option<&'a str>,
-    /// The name file.
-    pub(crate) file: &'a Path,
-    /// Our conf.
-    pub(crate) installed: Option<&'a Installed>,
-    /// The confs of this node.
-    pub(crate) dir: &'a ConfDir,
-}
-
-impl Naming<'_> {
-    /// Our network's name and where it is from. It keys the runtime's result cache, so it is that of the network which the
-    /// node has now, and never changes afterwards.
-    pub(crate) fn choose(&self) -> Result<(String, String), String> {
-        let (name, from) = if let Some(name) = self.written {
-            (name.to_owned(), self.file.display().to_string())
-        } else if let Some(installed) = self.installed {
-            (installed.name.clone(), CONF_FILE.to_owned())
-        } else if let Some(first) = self.dir.of_others().next() {
-            match &first.content {
-                Ok(content) => (content.name.clone(), first.file.clone()),
-                Err(why) => {
-                    return Err(format!(
-                        "{} is the network of this node and cannot be read: {why}; repair it first",
-                        first.file
-                    ));
-                }
-            }
-        } else {
-            (DEFAULT_NAME.to_owned(), "this node has no network yet".to_owned())
-        };
-        if is_name(&name) {
-            return Ok((name, from));
-        }
-        Err(format!(
-            "our network cannot be called {name:?} ({from}): expected letters, digits, '_', '.' and '-'"
-        ))
-    }
-}
-
-/// Holds the runtime's conf directory against what our conf needs of it.
-pub(crate) fn conf_dir(
-    dir: &ConfDir,
-    name: Option<&str>,
-    picks: &Picks,
-    way: &mut InTheWay,
-    notes: &mut Vec<String>,
-) {
-    for conf in picks.instead_of_ours(dir, name.unwrap_or_default()) {
-        match &conf.content {
-            Ok(_) if conf.is_meta_plugin() => way.found(format!(
-                "{} sorts before ours and does not delegate to us: let its clusterNetwork be {}, or {}",
-                conf.file,
-                name.unwrap_or("our network"),
-                dir.path.join(CONF_FILE).display()
-            )),
-            _ => way.found(format!(
-                "{} sorts before {CONF_FILE}, so the runtime would use it: rename it to something later",
-                conf.file
-            )),
-        }
-    }
-    for conf in
-        dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours))
-    {
-        way.found(format!("{} has a plugin of our type, too: remove it, there must be one", conf.file));
-    }
-    if let Some(name) = name.filter(|name| dir.folders.iter().any(|folder| folder == name)) {
-        way.found(format!(
-            "{} is a folder called like our network, whose plugins a runtime may chain behind us: move them into the conf of their network",
-            dir.path.join(name).display()
-        ));
-    }
-    for file in &dir.taken_away {
-        let exclusive = profile::all().iter().find(|profile| profile.takes(file));
-        let exclusive = exclusive.and_then(|profile| profile.exclusive.as_ref());
-        way.found(format!(
-            "{file}: an agent takes this directory for itself and would rename our conf as well: {}, then remove the file",
-            exclusive.map_or("let it leave other confs alone", |exclusive| exclusive.setting.as_str())
-        ));
-    }
-    let exclusive = dir.of_others().find_map(|conf| {
-        let profile = profile::detect(&conf.content.as_ref().ok()?.types)?;
-        profile.exclusive.as_ref().map(|exclusive| (profile, exclusive))
-    });
-    if let Some((profile, exclusive)) = exclusive.filter(|_| dir.taken_away.is_empty()) {
-        notes.push(format!(
-            "{} is here and may take this directory for itself, which cannot be seen from here: unless it is so already, {}",
-            profile.name, exclusive.setting
-        ));
-    }
-}
-
 /// Holds what the runtime says of itself against what we are about to do.
-fn runtime(facts: &Facts, wanted: &Install, way: &mut InTheWay, notes: &mut Vec<String>) {
+fn runtime(facts: &Facts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec<String>) {
     if let Some(why) = facts.asked.trouble() {
         way.found(format!(
             "{why}. Without its answer it is not known where it looks for confs and plugins: start it, or name the right one; \
@@ -340,18 +203,8 @@ fn runtime(facts: &Facts, wanted: &Install, way: &mut InTheWay, notes: &mut Vec<
     one_conf(setup, way);
 }
 
-/// A runtime that uses more confs than the first would attach pods past us.
-pub(crate) fn one_conf(setup: &CniSetup, way: &mut InTheWay) {
-    if setup.max_confs != 1 {
-        way.found(format!(
-            "the runtime uses {} confs at once (max_conf_num), so pods would get the old network beside ours: set it to 1",
-            if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() }
-        ));
-    }
-}
-
 /// The entries that are missing in the inventory.
-fn inventory(facts: &Facts, wanted: &Install, way: &mut InTheWay, notes: &mut Vec<String>) -> Vec<Entry> {
+fn inventory(facts: &Facts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<Entry> {
     let (Ok(cache), Ok(recorded), Ok(listed), Ok(now)) =
         (&facts.cache, &facts.recorded, &facts.listed, &facts.now)
     else {
@@ -390,7 +243,7 @@ fn inventory(facts: &Facts, wanted: &Install, way: &mut InTheWay, notes: &mut Ve
 /// The policy's networks by their own names, as far as they have confs.
 #[must_use]
 pub fn names(facts: &Facts) -> Vec<(Side, String)> {
-    let named = |network: &NetworkFacts| Some((network.side, network.conf.as_ref().ok()?.name.clone()));
+    let named = |network: &NetworkConf| Some((network.side, network.conf.as_ref().ok()?.name.clone()));
     facts.networks.iter().filter_map(named).collect()
 }
 
@@ -451,18 +304,6 @@ fn conf_change(facts: &Facts, wanted: &Install, name: &str) -> Change {
         return Change::new(Act::Write(write), target, format!("written anew: {why}"));
     }
     Change::write(write, old, broken.map_or("the switch: from now on the runtime calls us", String::as_str))
-}
-
-/// What the delegates declare, and what we read ourselves. While a network has no conf, what was declared stays.
-pub(crate) fn capabilities(networks: &[NetworkFacts], installed: Option<&Installed>) -> BTreeSet<String> {
-    let mut all: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
-    for network in networks {
-        match &network.conf {
-            Ok(conf) => all.extend(conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities)),
-            Err(_) => all.extend(installed.iter().flat_map(|conf| conf.capabilities.iter().cloned())),
-        }
-    }
-    all
 }
 
 #[cfg(test)]

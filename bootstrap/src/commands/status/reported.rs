@@ -7,7 +7,7 @@ use crate::cli::Global;
 use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
 use crate::node::paths::{Root, STATUS};
-use crate::watch::document::{self, Seen};
+use crate::node::status_file::{self, Seen};
 
 /// What `watch` reports, and nothing else.
 ///
@@ -25,7 +25,7 @@ pub struct Reported {
 /// Reads the report of `watch` alone: policy, confs and records need not be here.
 #[must_use]
 pub fn reported(global: &Global) -> Reported {
-    let (watch, problem) = match document::read(&Root::new(&global.root).at(STATUS)) {
+    let (watch, problem) = match status_file::read(&Root::new(&global.root).at(STATUS)) {
         Seen::Absent => (None, Some("no watch has run in this boot".to_owned())),
         Seen::Unreadable(why) => (None, Some(why)),
         Seen::Fresh(document) => (Some(Watched { document, stale: None }), None),

@@ -13,8 +13,8 @@ use super::registration::{self, Registration};
 use super::sides::{self, Sides, pretty};
 use crate::cli::exit::Failure;
 use crate::cli::{Bake, Image};
-use crate::commands::policy::secondary;
 use crate::kubelet::refusals;
+use crate::node::policy::secondary;
 use crate::node::profile::{self, Profile};
 
 /// What is baked.

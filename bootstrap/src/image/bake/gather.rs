@@ -10,7 +10,7 @@ use types::policy::MAX_BYTES;
 
 use crate::cli::Bake;
 use crate::cli::exit::Failure;
-use crate::commands::boot::gather::usual_dir;
+use crate::node::directories::usual_dir;
 use crate::node::paths::{DISABLED, NODE_FILE, Root};
 use crate::runtime::config::RuntimeConfig;
 

@@ -9,7 +9,7 @@ use shim::layout::{BIN_DIRS, Layout, PLUGIN};
 
 use super::found::Found;
 use super::tree::{Kind, glob};
-use crate::commands::attachments;
+use crate::node::attachments;
 use crate::node::paths::Root;
 
 /// How many attachments are named.

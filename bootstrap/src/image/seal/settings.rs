@@ -8,8 +8,8 @@ use types::policy::{Policy, Probe};
 
 use super::found::Found;
 use super::tree::Item;
-use crate::commands::policy::secondary;
 use crate::node::paths::{NODE_FILE, Root};
+use crate::node::policy::secondary;
 use crate::node::settings;
 
 /// An administrator's, then the image's: those that a node finds when it boots. /run is empty then.

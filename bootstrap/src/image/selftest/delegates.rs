@@ -7,9 +7,9 @@ use types::node::Node;
 use types::policy::{Network, Policy, Side};
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::commands::boot::gather::{Place, bin_dirs, places};
-use crate::commands::install::facts;
 use crate::node::paths::Root;
+use crate::node::plugins;
+use crate::node::plugins::{BinPlace, configured_dirs, places};
 use crate::node::profile;
 use crate::node::rooted;
 use crate::runtime::config::RuntimeConfig;
@@ -48,7 +48,7 @@ impl Delegate {
         node: &Node,
         config: Option<&RuntimeConfig>,
     ) -> Vec<Self> {
-        let dirs: Vec<_> = bin_dirs(node, config).iter().map(|dir| root.at(dir)).collect();
+        let dirs: Vec<_> = configured_dirs(node, config).iter().map(|dir| root.at(dir)).collect();
         policy.networks().map(|(side, network)| Self::look(root, side, network, &dirs)).collect()
     }
 
@@ -58,7 +58,7 @@ impl Delegate {
             Err(why) => Conf::Bad(why.to_string()),
             Ok(conf) => Conf::There {
                 types: conf.plugins.iter().map(|plugin| plugin.plugin_type.clone()).collect(),
-                missing: has_proc().then(|| facts::missing(root, &conf, dirs)),
+                missing: has_proc().then(|| plugins::missing(root, &conf, dirs)),
             },
         };
         Self {
@@ -124,7 +124,7 @@ fn has_proc() -> bool {
 
 /// Whether boot can put our plugin where the runtime looks.
 pub(super) fn directories(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Check> {
-    let shown = |place: &Place| {
+    let shown = |place: &BinPlace| {
         place.dir.path.strip_prefix(root.at("/")).map_or_else(
             |_| place.dir.path.display().to_string(),
             |path| Path::new("/").join(path).display().to_string(),

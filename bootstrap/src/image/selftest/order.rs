@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::check::{Check, Fault, decided, skipped};
 use super::units::{Told, has_ours};
-use crate::commands::generator::Role;
 use crate::node::paths::{KUBELET_ENV, RUNTIME_ENV};
+use crate::systemd::continuation::Role;
 use crate::systemd::unit::{Kind, Order, Step, Unit};
 
 const BOOT: &str = "crossfade-boot.service";

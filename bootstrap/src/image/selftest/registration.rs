@@ -1,7 +1,7 @@
 //! What kubelet registers its Node with, by the rules of kubelet and of the API server.
 
 use super::check::{Check, Fault, decided, ok};
-use crate::commands::render::check::{Way, check};
+use crate::kubelet::check::{Way, check};
 use crate::node::paths::Root;
 
 const ID: &str = "registration";

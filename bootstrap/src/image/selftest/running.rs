@@ -3,14 +3,14 @@
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd;
 use super::units::Told;
-use crate::cli::{Gate, Global};
-use crate::commands::gate;
-use crate::commands::generator;
+use crate::cli::Global;
 use crate::node::directories::Directories;
+use crate::node::fitness;
 use crate::node::identity::{Booted, Identity};
 use crate::node::paths::Root;
 use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::endpoint::Whom;
+use crate::systemd::continuation;
 
 /// Whether this boot is one of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) fn checks(global: &Global, root: &Root, all: &[Told]) -> Vec<Check> {
     checks.extend(watched(if not_booted.is_none() { Since::ThisBoot } else { since }));
     checks.extend(loaded(root, all));
     checks.extend(uses(global, root));
-    checks.extend(opens(global, since, not_booted.as_deref()));
+    checks.extend(opens(global, root, since, not_booted.as_deref()));
     checks
 }
 
@@ -90,23 +90,19 @@ fn loaded(root: &Root, all: &[Told]) -> Vec<Check> {
     if needed.is_empty() && !later.is_empty() {
         return skipped(ID, LATER);
     }
-    let wrong = needed.into_iter().filter_map(|told| generator::check(root, &told.name).err());
+    let wrong = needed.into_iter().filter_map(|told| continuation::check(root, &told.name).err());
     let faults =
         wrong.map(|why| Fault::parted(&why, "systemctl daemon-reload, then restart the unit")).collect();
     decided(ID, faults, "what systemd has loaded hands our words on")
 }
 
 /// What `boot` has not prepared yet, because nobody has started it, the gate need not be asked about.
-fn opens(global: &Global, since: Since, not_booted: Option<&str>) -> Vec<Check> {
+fn opens(global: &Global, root: &Root, since: Since, not_booted: Option<&str>) -> Vec<Check> {
     const ID: &str = "node.gate";
     if since == Since::NextBoot && not_booted.is_some() {
         return skipped(ID, LATER);
     }
-    let found = match gate::gate(&Global { dry_run: true, ..global.clone() }, &Gate {}) {
-        Ok(_) => Vec::new(),
-        Err(failure) => failure.findings,
-    };
-    let faults = found
+    let faults = fitness::findings(global, root)
         .iter()
         .map(|why| Fault::parted(why, "systemctl status kubelet crossfade-boot says more"))
         .collect();

@@ -7,8 +7,8 @@ use types::node::{Mode, Node};
 use types::policy::Policy;
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::commands::policy::secondary;
 use crate::node::paths::{NODE_FILE, Root};
+use crate::node::policy::secondary;
 use crate::node::settings;
 use crate::node::switch::{self, KERNEL_ARGUMENT, Off};
 use crate::systemd::unit::glob;

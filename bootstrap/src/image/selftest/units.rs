@@ -6,9 +6,9 @@ use types::node::{Mode, Node};
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd::{Enabled, Verdict};
-use crate::commands::generator::{self, Role};
-use crate::commands::render;
+use crate::kubelet::own;
 use crate::node::paths::{PACKAGED, Root};
+use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
 
 /// Our units.
@@ -38,7 +38,7 @@ pub(super) struct Told {
 impl Told {
     /// kubelet's unit, and that of every runtime that is here or named.
     pub(super) fn gather(root: &Root, node: &Node) -> Vec<Self> {
-        let all = generator::units(root).into_iter().map(|(role, name)| {
+        let all = continuation::units(root).into_iter().map(|(role, name)| {
             let unit = Unit::outline_of(root, &name, Boot::Next);
             let there = unit.as_ref().ok().and_then(Option::as_ref);
             let is_named = match role {
@@ -48,10 +48,10 @@ impl Told {
             let told = Self {
                 role,
                 is_masked: mask(root, &name).is_some(),
-                is_linked: there.is_some_and(|unit| generator::brings_drop_in(root, unit, role)),
-                stuck: there.and_then(|unit| generator::continuation(root, unit, role).err()),
+                is_linked: there.is_some_and(|unit| continuation::brings_drop_in(root, unit, role)),
+                stuck: there.and_then(|unit| continuation::continuation(root, unit, role).err()),
                 is_needed: match role {
-                    Role::Kubelet => render::speaks(root, node),
+                    Role::Kubelet => own::speaks(root, node),
                     Role::Runtime(_) => node.conf_dir == Mode::Private,
                 },
                 unit,
@@ -181,7 +181,7 @@ fn absent(role: Role) -> &'static str {
 /// Whether systemd finds the generator, and the generator can add our words.
 pub(super) fn generated(root: &Root, all: &[Told]) -> Vec<Check> {
     const ID: &str = "unit.generator";
-    let mut faults: Vec<_> = generator::installed(root)
+    let mut faults: Vec<_> = continuation::installed(root)
         .err()
         .into_iter()
         .map(|why| Fault::parted(&why, "install the package whole"))

@@ -16,25 +16,18 @@ use serde_json::Value;
 use shim::file::PRIVATE;
 use shim::layout::Layout;
 use types::names::is_name;
-use types::node::{Mode, Node, RuntimeKind};
+use types::node::RuntimeKind;
 
 use super::containerd::{self, CniKey};
 use super::{RuntimeConfig, read, tree};
-use crate::change::outcome::{Changed, carry_out, finish};
 use crate::change::{self, Act, Change, Write};
-use crate::cli::Global;
-use crate::cli::exit::{Exit, Failure};
-use crate::commands::install::facts;
-use crate::node::mode;
-use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ENV, Root};
+use crate::node::name;
+use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV, Root};
 use crate::node::settings;
-use crate::node::switch;
 use crate::systemd::unit::matches;
 
 pub use self::rehearse::{Rehearsed, rehearse};
 
-/// The variable that the generator puts at the end of the runtime's command line.
-pub const ARGUMENTS: &str = "CROSSFADE_RUNTIME_ARGS";
 /// File name of our drop-in in a directory that containerd 2 imports from; it sorts last.
 pub const DROP_IN: &str = "zz-crossfade.toml";
 /// Where every boot starts empty.
@@ -44,91 +37,13 @@ const PUBLIC: u32 = 0o644;
 
 /// What the runtime has to be told, decided from its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Told {
+pub(crate) enum Told {
     /// These words at the end of its command line.
     Words(String),
     /// The same, and the file that they name: a whole configuration of containerd.
     Copy(String),
     /// A drop-in at this place.
     DropIn(PathBuf),
-}
-
-/// Writes what the runtime is told in private mode; removes it in shared mode and when switched off.
-///
-/// # Errors
-/// In private mode alone, for elsewhere nothing of ours may keep the runtime from starting: bad settings; a runtime that cannot be
-/// told, or that would differ in more than its conf directory. Then nothing is left of what was written, and the runtime must not start.
-pub fn render_runtime(global: &Global) -> Result<Changed, Failure> {
-    let root = Root::new(&global.root);
-    if let Some(off) = switch::off(&root) {
-        return Ok(let_go(global, remove(&root, "switched off"), vec![off.to_string()]));
-    }
-    let (mode, loaded) = match settings::load(&root) {
-        Ok(node) => (node.conf_dir, Ok(node)),
-        Err(why) => {
-            let (mode, told) = mode::of_unusable(&root);
-            (mode, Err(format!("{why} (the node is taken for one in mode {}: {told})", mode.as_str())))
-        }
-    };
-    let why = match mode {
-        Mode::Private => None,
-        Mode::Shared => Some("shared mode"),
-        Mode::Without => Some("no plugin of ours here (confDir none)"),
-    };
-    if let Some(why) = why {
-        return Ok(let_go(global, remove(&root, why), loaded.err().into_iter().collect()));
-    }
-    let node = loaded.map_err(Failure::settings)?;
-    let told = private(global, &root, &node);
-    if told.is_err() && !global.dry_run {
-        // Half of it would be worse than nothing: without the words the gate stays shut.
-        carry_out(&root, remove(&root, "it cannot be rendered"))?;
-    }
-    told
-}
-
-/// Carries out what takes our words away. What cannot be done is a note, since the runtime has to start all the same.
-fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Changed {
-    if global.dry_run {
-        return Changed::planned(changes, notes);
-    }
-    let mut done = Vec::with_capacity(changes.len());
-    for change in changes {
-        match carry_out(&Root::new(&global.root), vec![change]) {
-            Ok(one) => done.extend(one),
-            Err(failure) => notes.extend(failure.findings),
-        }
-    }
-    Changed::applied(done, notes)
-}
-
-fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure> {
-    let refuse = |why: String| Failure::new(Exit::No, why);
-    let config = RuntimeConfig::gather(root, node).map_err(refuse)?.ok_or_else(|| {
-        refuse("private mode: no runtime's unit is here; name it in node.json, runtime.unit".into())
-    })?;
-    let conf_dir = Path::new(PRIVATE_CONF_DIR);
-    let mut asked = None;
-    let told = match (config.kind, &config.program) {
-        _ if config.unit.is_none() => return Err(refuse(embedded(&config))),
-        (RuntimeKind::Crio, _) => Told::Words(crio_words(root).map_err(refuse)?),
-        (RuntimeKind::Containerd, None) => {
-            return Err(refuse(format!(
-                "containerd's configuration is copied at every start of containerd, on the node; {} is none",
-                global.root.display()
-            )));
-        }
-        (RuntimeKind::Containerd, Some(program)) => {
-            let dump = containerd::dump(program, &config.file).map_err(refuse)?;
-            let asked = asked.insert(Asked { program, file: &config.file, dump });
-            decide(root, asked, conf_dir).map_err(refuse)?
-        }
-    };
-    let changes = changes(root, &told);
-    if let Some(asked) = asked.as_ref().filter(|_| !global.dry_run) {
-        prove(root, asked, &told).map_err(refuse)?;
-    }
-    finish(global, changes, Vec::new())
 }
 
 /// How CRI-O is told of our directory.
@@ -138,14 +53,14 @@ fn crio_conf_dir() -> String {
 
 /// What CRI-O is told: our directory, and our network's name once `boot` has chosen one. Without the name it would, when it starts
 /// again, take the pods of now for garbage as soon as a conf of another name sorts first.
-fn crio_words(root: &Root) -> Result<String, String> {
+pub(crate) fn crio_words(root: &Root) -> Result<String, String> {
     let dir = crio_conf_dir();
-    let name = facts::name(&root.at(Layout::default().name()))?.filter(|name| is_name(name));
+    let name = name::of(&root.at(Layout::default().name()))?.filter(|name| is_name(name));
     Ok(name.map_or_else(|| dir.clone(), |name| format!("{dir} --cni-default-network={name}")))
 }
 
 /// Why a runtime inside another program cannot be told.
-fn embedded(config: &RuntimeConfig) -> String {
+pub(crate) fn embedded(config: &RuntimeConfig) -> String {
     format!(
         "private mode: {} is started by another program, whose command line is not its own ({} is written by that program): use confDir shared",
         config.kind.as_str(),
@@ -154,15 +69,15 @@ fn embedded(config: &RuntimeConfig) -> String {
 }
 
 /// A containerd that was asked what its configuration comes to.
-struct Asked<'a> {
-    program: &'a Path,
-    file: &'a Path,
+pub(crate) struct Asked<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) file: &'a Path,
     /// Its answer; it may hold credentials.
-    dump: String,
+    pub(crate) dump: String,
 }
 
 /// How containerd is told: by a drop-in where it merges keys and imports from below /run, else by a copy.
-fn decide(root: &Root, asked: &Asked, conf_dir: &Path) -> Result<Told, String> {
+pub(crate) fn decide(root: &Root, asked: &Asked, conf_dir: &Path) -> Result<Told, String> {
     let before = tree(asked.file, &asked.dump)?;
     if containerd::merges_keys(&before)
         && let Some(place) = drop_in_place(&containerd::imports(root, asked.file)?)
@@ -183,11 +98,16 @@ fn drop_in_place(imports: &[PathBuf]) -> Option<PathBuf> {
     (!dir.to_string_lossy().contains(['*', '?', '['])).then(|| dir.join(DROP_IN))
 }
 
-fn changes(root: &Root, told: &Told) -> Vec<Change> {
+pub(crate) fn changes(root: &Root, told: &Told) -> Vec<Change> {
     let env = root.entry(RUNTIME_ENV);
     let copy = root.entry(CONTAINERD_CONFIG);
     let words = |words: &str| {
-        file(&env, format!("{ARGUMENTS}={words}\n"), PUBLIC, "what the runtime's command line ends with")
+        file(
+            &env,
+            format!("{RUNTIME_ARGUMENTS}={words}\n"),
+            PUBLIC,
+            "what the runtime's command line ends with",
+        )
     };
     match told {
         Told::Words(text) => vec![words(text), gone(&copy, "not needed")],
@@ -221,7 +141,7 @@ fn gone(path: &Path, why: &str) -> Change {
 }
 
 /// Asks containerd what it would make of it: it may differ from now in the conf directory and in an emptied template alone.
-fn prove(root: &Root, asked: &Asked, told: &Told) -> Result<(), String> {
+pub(crate) fn prove(root: &Root, asked: &Asked, told: &Told) -> Result<(), String> {
     let place = match told {
         Told::Words(_) => return Ok(()),
         Told::Copy(_) => root.entry(format!("{CONTAINERD_CONFIG}.candidate")),
@@ -301,7 +221,7 @@ pub fn leave(root: &Root) -> Vec<Change> {
 }
 
 /// Removes everything that the runtime is told by us.
-fn remove(root: &Root, why: &str) -> Vec<Change> {
+pub(crate) fn remove(root: &Root, why: &str) -> Vec<Change> {
     let mut all = vec![gone(&root.entry(RUNTIME_ENV), why), gone(&root.entry(CONTAINERD_CONFIG), why)];
     all.extend(leftovers(root).iter().map(|path| gone(path, why)));
     all
@@ -330,7 +250,7 @@ pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), String> {
         return writes_nothing(config.template.as_deref());
     }
     let env = read(root, Path::new(RUNTIME_ENV))?.unwrap_or_default();
-    let words = env.trim().strip_prefix(ARGUMENTS).and_then(|rest| rest.strip_prefix('='));
+    let words = env.trim().strip_prefix(RUNTIME_ARGUMENTS).and_then(|rest| rest.strip_prefix('='));
     let is_told = words.is_some_and(|words| match config.kind {
         // Whether it was told our name as well depends on when it started.
         RuntimeKind::Crio => words.split(' ').any(|word| word == crio_conf_dir()),

@@ -10,12 +10,12 @@ use types::policy::Policy;
 use super::*;
 use crate::node::confdir::{ConfDir, ConfFile};
 use crate::node::directories::Installed;
+use crate::node::probe::Asked;
 use crate::node::switch::Off;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 use crate::watch::facts::{Absent, Held, Loaded};
 use crate::watch::guard::CALM;
-use crate::watch::probe::Asked;
 use crate::watch::proof::Kept;
 
 mod boots;

@@ -9,10 +9,10 @@ use types::node::Node;
 
 use crate::cli::Install;
 use crate::cli::exit::{Exit, Failure};
-use crate::commands::policy::completion;
-use crate::commands::policy::secondary;
 use crate::node::digest;
 use crate::node::paths::NODE_FILE;
+use crate::node::policy::completion;
+use crate::node::policy::secondary;
 
 /// Largest file, in bytes: a program.
 const MAX_BYTES: usize = 64 << 20;

@@ -1,9 +1,9 @@
 //! What the runtime says that it uses, and what becomes of a node where that is not ours.
 
 use super::*;
+use crate::node::packaged_plugin::{Found, Place};
 use crate::runtime::asked::Asked as Runtime;
 use crate::runtime::{CniSetup, Network};
-use crate::watch::plugin::{Found, Place};
 
 fn loaded(network: &str, plugin: &str) -> Runtime {
     let network = Network { name: network.into(), types: vec![plugin.into()], conf: String::new() };
@@ -149,7 +149,7 @@ fn what_is_taken_away_on_purpose_is_not_put_back() {
 }
 
 /// The runtime's directories as a test has them.
-pub(super) fn plugins() -> crate::watch::plugin::Plugins {
+pub(super) fn plugins() -> crate::node::packaged_plugin::Plugins {
     let place = Place { dir: "/opt/cni/bin".into(), found: Found::Sound, writable: true };
-    crate::watch::plugin::Plugins { places: vec![place], packaged: Some(b"plugin".to_vec()) }
+    crate::node::packaged_plugin::Plugins { places: vec![place], packaged: Some(b"plugin".to_vec()) }
 }

@@ -22,7 +22,7 @@ const OURS: &str = "zz-crossfade.conf";
 ///
 /// # Errors
 /// 75: a file went away meanwhile; 1: one cannot be read.
-pub(super) fn write(root: &Root, theirs: &[PathBuf], ours: &str) -> Result<Vec<Change>, Failure> {
+pub fn write(root: &Root, theirs: &[PathBuf], ours: &str) -> Result<Vec<Change>, Failure> {
     let dir = root.at(KUBELET_CONFIG_DIR);
     let mut wanted = Vec::new();
     for (at, path) in theirs.iter().enumerate() {

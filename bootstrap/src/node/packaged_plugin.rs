@@ -10,8 +10,8 @@ use shim::layout::{PACKAGED_PLUGIN, PLUGIN};
 use shim::trust;
 
 use crate::change::{Act, Change, Write, look};
-use crate::commands::install::decide::PLUGIN_MODE;
 use crate::node::paths::Root;
+use crate::node::plugins::PLUGIN_MODE;
 
 /// The unit that puts the plugin where the unit of `watch` may not write.
 pub const UNIT: &str = "crossfade-plugin";

@@ -15,10 +15,10 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Boot, Explain, Global};
 use crate::commands::boot;
-use crate::commands::generator;
 use crate::node;
 use crate::node::paths::Root;
 use crate::node::switch;
+use crate::systemd::continuation;
 
 /// Everything that decides how this node boots.
 ///
@@ -97,7 +97,7 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
     let policy = if without { Settings::no_policy(&root) } else { Settings::policy(global, &root) };
     findings.extend(settings.error().into_iter().chain(policy.error()).map(str::to_owned));
     let units =
-        generator::units(&root).into_iter().filter_map(|(role, name)| Told::gather(&root, role, &name));
+        continuation::units(&root).into_iter().filter_map(|(role, name)| Told::gather(&root, role, &name));
     let units: Vec<Told> = units.collect();
     if let Ok(node) = &node {
         findings.extend(units.iter().filter_map(|unit| unit.matters(&root, node)));

@@ -6,16 +6,16 @@ use serde::Serialize;
 use types::node::Node;
 use types::taint;
 
-use super::{absent, own, speaks};
+use super::own::{absent, own, speaks};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
-use crate::commands::generator::{self, Role};
 use crate::kubelet::found::Found;
 use crate::kubelet::refusals;
 use crate::kubelet::registration;
 use crate::node::paths::{KUBELET_ENV, Root};
 use crate::node::settings;
 use crate::node::switch;
+use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
 
 /// There is nothing against it.
@@ -131,13 +131,13 @@ fn in_the_way(root: &Root, unit: &Unit, asked: Way) -> Vec<String> {
     if asked == Way::Unasked {
         return way;
     }
-    way.extend(generator::installed(root).err());
-    way.extend(generator::continuation(root, unit, Role::Kubelet).err());
+    way.extend(continuation::installed(root).err());
+    way.extend(continuation::continuation(root, unit, Role::Kubelet).err());
     if way.is_empty() && asked == Way::Loaded && switch::off(root).is_none() {
-        way.extend(generator::check(root, unit.name()).err());
+        way.extend(continuation::check(root, unit.name()).err());
     }
     if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))
-        && !generator::brings_drop_in(root, unit, Role::Kubelet)
+        && !continuation::brings_drop_in(root, unit, Role::Kubelet)
     {
         way.push(format!(
             "{}: no drop-in of it reads {KUBELET_ENV}; install the package whole, or link its {} into {}.d",

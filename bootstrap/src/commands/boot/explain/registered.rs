@@ -8,10 +8,10 @@ use types::taint::Taint;
 
 use crate::cli::exit::Failure;
 use crate::cli::print::Page;
-use crate::commands::generator::{self, Role};
-use crate::commands::render;
+use crate::kubelet::own;
 use crate::kubelet::registration::Registration;
 use crate::node::paths::{KUBELET_ENV, Root};
+use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
 
 /// A unit whose command we continue.
@@ -52,7 +52,7 @@ impl Told {
                 files: unit.files().to_vec(),
                 command: unit.command().unwrap_or_default(),
                 variable,
-                error: generator::continuation(root, &unit, role).err(),
+                error: continuation::continuation(root, &unit, role).err(),
                 role,
             }),
         }
@@ -61,7 +61,7 @@ impl Told {
     /// Why its command cannot be continued, where there is something to add to it.
     pub(super) fn matters(&self, root: &Root, node: &Node) -> Option<String> {
         let needed = match self.role {
-            Role::Kubelet => render::speaks(root, node),
+            Role::Kubelet => own::speaks(root, node),
             Role::Runtime(_) => node.conf_dir == Mode::Private,
         };
         self.error.clone().filter(|_| needed)
@@ -121,7 +121,7 @@ impl Registered {
         if matches!(Unit::outline(root, &node.kubelet.unit), Ok(None)) {
             return Ok(None);
         }
-        let (found, registration) = render::registration(root, node)?;
+        let (found, registration) = own::registration(root, node)?;
         let Registration { arguments, labels, taints, mut notes, conflicts, drop_in: _ } = registration;
         notes.extend(conflicts);
         notes.extend(found.broken);

@@ -1,0 +1,95 @@
+//! `render --runtime`: what the runtime is told on its command line, at every start of it, in private mode.
+
+use std::path::Path;
+
+use types::node::{Mode, Node, RuntimeKind};
+
+use crate::change::Change;
+use crate::change::outcome::{Changed, carry_out, finish};
+use crate::cli::Global;
+use crate::cli::exit::{Exit, Failure};
+use crate::node::mode;
+use crate::node::paths::{PRIVATE_CONF_DIR, Root};
+use crate::node::settings;
+use crate::node::switch;
+use crate::runtime::config::RuntimeConfig;
+use crate::runtime::config::containerd;
+use crate::runtime::config::render::{Asked, Told, changes, crio_words, decide, embedded, prove, remove};
+
+/// Writes what the runtime is told in private mode; removes it in shared mode and when switched off.
+///
+/// # Errors
+/// In private mode alone, for elsewhere nothing of ours may keep the runtime from starting: bad settings; a runtime that cannot be
+/// told, or that would differ in more than its conf directory. Then nothing is left of what was written, and the runtime must not start.
+pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
+    let root = Root::new(&global.root);
+    if let Some(off) = switch::off(&root) {
+        return Ok(let_go(global, remove(&root, "switched off"), vec![off.to_string()]));
+    }
+    let (mode, loaded) = match settings::load(&root) {
+        Ok(node) => (node.conf_dir, Ok(node)),
+        Err(why) => {
+            let (mode, told) = mode::of_unusable(&root);
+            (mode, Err(format!("{why} (the node is taken for one in mode {}: {told})", mode.as_str())))
+        }
+    };
+    let why = match mode {
+        Mode::Private => None,
+        Mode::Shared => Some("shared mode"),
+        Mode::Without => Some("no plugin of ours here (confDir none)"),
+    };
+    if let Some(why) = why {
+        return Ok(let_go(global, remove(&root, why), loaded.err().into_iter().collect()));
+    }
+    let node = loaded.map_err(Failure::settings)?;
+    let told = private(global, &root, &node);
+    if told.is_err() && !global.dry_run {
+        // Half of it would be worse than nothing: without the words the gate stays shut.
+        carry_out(&root, remove(&root, "it cannot be rendered"))?;
+    }
+    told
+}
+
+/// Carries out what takes our words away. What cannot be done is a note, since the runtime has to start all the same.
+fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Changed {
+    if global.dry_run {
+        return Changed::planned(changes, notes);
+    }
+    let mut done = Vec::with_capacity(changes.len());
+    for change in changes {
+        match carry_out(&Root::new(&global.root), vec![change]) {
+            Ok(one) => done.extend(one),
+            Err(failure) => notes.extend(failure.findings),
+        }
+    }
+    Changed::applied(done, notes)
+}
+
+fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure> {
+    let refuse = |why: String| Failure::new(Exit::No, why);
+    let config = RuntimeConfig::gather(root, node).map_err(refuse)?.ok_or_else(|| {
+        refuse("private mode: no runtime's unit is here; name it in node.json, runtime.unit".into())
+    })?;
+    let conf_dir = Path::new(PRIVATE_CONF_DIR);
+    let mut asked = None;
+    let told = match (config.kind, &config.program) {
+        _ if config.unit.is_none() => return Err(refuse(embedded(&config))),
+        (RuntimeKind::Crio, _) => Told::Words(crio_words(root).map_err(refuse)?),
+        (RuntimeKind::Containerd, None) => {
+            return Err(refuse(format!(
+                "containerd's configuration is copied at every start of containerd, on the node; {} is none",
+                global.root.display()
+            )));
+        }
+        (RuntimeKind::Containerd, Some(program)) => {
+            let dump = containerd::dump(program, &config.file).map_err(refuse)?;
+            let asked = asked.insert(Asked { program, file: &config.file, dump });
+            decide(root, asked, conf_dir).map_err(refuse)?
+        }
+    };
+    let changes = changes(root, &told);
+    if let Some(asked) = asked.as_ref().filter(|_| !global.dry_run) {
+        prove(root, asked, &told).map_err(refuse)?;
+    }
+    finish(global, changes, Vec::new())
+}

@@ -1,0 +1,65 @@
+//! What is ours to say on kubelet's command line, and what kubelet registers by it.
+
+use types::node::Node;
+use types::taint::Taint;
+
+use super::found::Found;
+use super::refusals;
+use super::registration::{Own, Registration, decide};
+use crate::cli::exit::{Exit, Failure};
+use crate::node::paths::{Root, UNFIT};
+use crate::systemd::unit::Unit;
+
+/// What is ours to say: node.json's labels and taints where we register, and always the taint of a node whose gate gave up.
+#[must_use]
+pub fn own(root: &Root, node: &Node) -> Own {
+    let mut own = Own::default();
+    if node.kubelet.register {
+        own.labels.clone_from(&node.labels);
+        own.taints.clone_from(&node.taints);
+    }
+    if root.entry(UNFIT).symlink_metadata().is_ok()
+        && !own.taints.iter().any(|taint| taint.is_same(&Taint::unfit()))
+    {
+        own.taints.push(Taint::unfit());
+    }
+    own
+}
+
+/// Whether kubelet's command line must be continued: there is something to say, or there will be when the gate gives up.
+#[must_use]
+pub fn speaks(root: &Root, node: &Node) -> bool {
+    own(root, node) != Own::default() || node.gate.give_up_secs.is_some()
+}
+
+/// What kubelet would register without us, and what it registers with us; for whoever explains it.
+///
+/// # Errors
+/// As `render`, but for what is missing or broken of kubelet's own.
+pub fn registration(root: &Root, node: &Node) -> Result<(Found, Registration), Failure> {
+    match refusals(node) {
+        refused if refused.is_empty() => registered(root, node, &own(root, node)),
+        findings => Err(Failure { exit: Exit::BadSettings, findings }),
+    }
+}
+
+/// The same with what is ours.
+///
+/// # Errors
+/// As [`registration`].
+pub fn registered(root: &Root, node: &Node, own: &Own) -> Result<(Found, Registration), Failure> {
+    let unit = Unit::load(root, &node.kubelet.unit).map_err(|why| Failure::new(Exit::Failed, why))?;
+    let unit = unit.ok_or_else(|| Failure::new(Exit::No, absent(&node.kubelet.unit)))?;
+    let found = Found::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
+    let registration = decide(own, &found);
+    Ok((found, registration))
+}
+
+/// What is to be done about a unit of kubelet's that is not there.
+#[must_use]
+pub fn absent(unit: &str) -> String {
+    format!(
+        "{unit}: there is no such unit; name kubelet's in node.json (kubelet.unit), or where it has none (k3s, Talos, ..) say \
+         kubelet.register: false and use render --print PLATFORM"
+    )
+}

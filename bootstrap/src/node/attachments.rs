@@ -1,0 +1,315 @@
+//! `attachments`: who is attached to what, from records and inventory.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use shim::attachment::Attachment;
+use shim::boot::{Age, Moment};
+use shim::conflist::Conflist;
+use shim::inventory::{Deleter, Entry, Inventory};
+use shim::layout::Layout;
+use shim::owner::Sides;
+use shim::store::{DamagedFile, Key, Store};
+use types::pod::Pod;
+use types::policy::{Policy, Side};
+
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::{Page, Report};
+use crate::node::directories::Directories;
+
+/// Everything that is attached.
+///
+/// *Shape*: `{"attachments":[..],"damaged":[{"path":"..","reason":".."}]}`.
+#[derive(Debug, Serialize)]
+pub struct Attachments {
+    /// Records, then inventory entries that have none.
+    pub attachments: Vec<Line>,
+    /// Records that cannot be read.
+    pub damaged: Vec<Damaged>,
+}
+
+/// One attachment.
+///
+/// *Shape*: `{"containerID":"..","ifname":"eth0","life":"attached","ageSeconds":12,"earlierBoot":false,"namespace":"..","pod":"..",
+/// "networks":[{"name":"oldnet","side":"old","ifname":"eth0","primary":true,"owed":true}],"deletedBy":"runtime"}`.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    /// Container id.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// The interface that the runtime asked for.
+    pub ifname: String,
+    /// How far it is.
+    pub life: Life,
+    /// Since when; none for an earlier boot, and for an entry that does not say.
+    #[serde(rename = "ageSeconds", skip_serializing_if = "Option::is_none")]
+    pub age_secs: Option<u64>,
+    /// Of an earlier boot: its sandbox is gone.
+    #[serde(rename = "earlierBoot")]
+    pub earlier_boot: bool,
+    /// Namespace of its pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Its pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// Its networks.
+    pub networks: Vec<Part>,
+    /// Who sends its DEL, where that is not us.
+    #[serde(rename = "deletedBy", skip_serializing_if = "Option::is_none")]
+    pub deleted_by: Option<Deleter>,
+}
+
+/// How far an attachment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Life {
+    /// Its ADD is running, or was killed.
+    Attaching,
+    /// Its ADD succeeded.
+    Attached,
+    /// A DEL was begun and something is still owed.
+    Detaching,
+    /// It was there before us.
+    Inventory,
+}
+
+/// One network of an attachment.
+#[derive(Debug, Serialize)]
+pub struct Part {
+    /// The network's own name; the side's where nobody knows it.
+    pub name: String,
+    /// Which of the policy's it is: who owns the DEL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side: Option<&'static str>,
+    /// Its interface.
+    pub ifname: String,
+    /// Whether its addresses are the pod's.
+    pub primary: bool,
+    /// Whether its DEL is owed.
+    pub owed: bool,
+}
+
+/// A record that cannot be read.
+#[derive(Debug, Serialize)]
+pub struct Damaged {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Life {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Attaching => "attaching",
+            Self::Attached => "attached",
+            Self::Detaching => "detaching",
+            Self::Inventory => "inventory",
+        }
+    }
+
+    /// How far a record is.
+    #[must_use]
+    pub fn of(record: &Attachment) -> Self {
+        let begun = record.progress.iter().any(|part| part.deleted || part.resume_at.is_some());
+        if record.del_failed.is_some() || begun {
+            Self::Detaching
+        } else if record.attached {
+            Self::Attached
+        } else {
+            Self::Attaching
+        }
+    }
+}
+
+/// Lists records and inventory. Without a policy nothing is known of sides.
+///
+/// # Errors
+/// When state cannot be read.
+pub fn list(layout: &Layout, policy: Option<&Policy>) -> Result<Attachments, Failure> {
+    let (records, damaged) = Store::new(layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
+    of(layout, records, damaged, policy)
+}
+
+/// [`list`] of records that have been read already.
+///
+/// # Errors
+/// When the inventory cannot be read.
+pub fn of(
+    layout: &Layout,
+    mut records: Vec<Attachment>,
+    damaged: Vec<DamagedFile>,
+    policy: Option<&Policy>,
+) -> Result<Attachments, Failure> {
+    let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
+    records.sort_by(|a, b| key(a).cmp(&key(b)));
+    let inventory = Inventory::load(layout).map_err(failed)?;
+    let now = Moment::now().map_err(failed)?;
+    let sides = policy.map(Sides::read);
+    let mut attachments: Vec<Line> =
+        records.iter().map(|record| of_record(record, sides.as_ref(), &now)).collect();
+    let recorded: BTreeSet<Key> =
+        attachments.iter().map(|line| Key::new(&line.container_id, &line.ifname)).collect();
+    let entries = inventory.attachments.iter().filter(|entry| !recorded.contains(&entry.key()));
+    attachments.extend(entries.map(|entry| of_entry(entry, policy, &now)));
+    let damaged = damaged.into_iter().map(|(path, reason)| Damaged { path, reason }).collect();
+    Ok(Attachments { attachments, damaged })
+}
+
+/// Oldest first; of one second, by container id.
+fn key(record: &Attachment) -> (u64, &str, &str) {
+    (record.intent.begun.wall_secs, &record.intent.container_id, &record.intent.ifname)
+}
+
+fn of_record(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> Line {
+    let intent = &record.intent;
+    let parts = intent.legs.iter().zip(&record.progress).map(|(leg, progress)| Part {
+        name: leg.network.clone(),
+        side: sides.and_then(|sides| sides.of(leg)).map(Side::as_str),
+        ifname: leg.ifname.clone(),
+        primary: leg.primary,
+        owed: progress.started && !progress.deleted,
+    });
+    line(
+        Key::new(&intent.container_id, &intent.ifname),
+        Life::of(record),
+        Some(intent.begun.age(now)),
+        intent.cni_args.as_deref(),
+        parts.collect(),
+    )
+}
+
+fn of_entry(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
+    let side = Side::parse(&entry.network);
+    let network = policy.zip(side).and_then(|(policy, side)| policy.network(side));
+    let conf = entry.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok());
+    let conf = conf.or_else(|| Conflist::load(&network?.conf).ok().map(|(conf, _)| conf));
+    let part = Part {
+        name: conf.map_or_else(|| entry.network.clone(), |conf| conf.name),
+        side: side.map(Side::as_str),
+        ifname: entry.ifname.clone(),
+        primary: true,
+        owed: true,
+    };
+    let age = entry.taken.as_ref().map(|taken| taken.age(now));
+    let line = line(entry.key(), Life::Inventory, age, entry.cni_args.as_deref(), vec![part]);
+    Line { deleted_by: Some(entry.deleted_by).filter(|by| *by != Deleter::Crossfade), ..line }
+}
+
+fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Vec<Part>) -> Line {
+    let pod = Pod::from_args(args.unwrap_or_default());
+    Line {
+        container_id: key.container_id,
+        ifname: key.ifname,
+        life,
+        age_secs: match age {
+            Some(Age::ThisBoot(age)) => Some(age.as_secs()),
+            Some(Age::EarlierBoot) | None => None,
+        },
+        earlier_boot: age == Some(Age::EarlierBoot),
+        namespace: pod.namespace,
+        pod: pod.name,
+        networks,
+        deleted_by: None,
+    }
+}
+
+/// An age for people.
+#[must_use]
+pub fn age_text(age: Option<Age>) -> String {
+    match age {
+        Some(Age::EarlierBoot) => "an earlier boot".into(),
+        Some(Age::ThisBoot(age)) => secs_text(age),
+        None => "unknown".into(),
+    }
+}
+
+fn secs_text(age: Duration) -> String {
+    match age.as_secs() {
+        secs @ 0..120 => format!("{secs}s"),
+        secs @ 120..7200 => format!("{}m", secs / 60),
+        secs @ 7200..172_800 => format!("{}h", secs / 3600),
+        secs => format!("{}d", secs / 86_400),
+    }
+}
+
+impl Report for Attachments {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        for line in &self.attachments {
+            let parts: Vec<String> = line.networks.iter().map(Part::to_text).collect();
+            let age = match (line.earlier_boot, line.age_secs) {
+                (true, _) => Some(Age::EarlierBoot),
+                (false, secs) => secs.map(|secs| Age::ThisBoot(Duration::from_secs(secs))),
+            };
+            let pod = match (&line.namespace, &line.pod) {
+                (None, None) => "-".to_owned(),
+                (namespace, pod) => {
+                    let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".into());
+                    format!("{}/{}", or(namespace), or(pod))
+                }
+            };
+            let by = if line.deleted_by.is_some() { "  (the runtime sends its DEL)" } else { "" };
+            let _ = writeln!(
+                text,
+                "{} {}  {:<9}  {}  {}  {pod}{by}",
+                line.container_id,
+                line.ifname,
+                line.life.as_str(),
+                age_text(age),
+                parts.join(",")
+            );
+        }
+        for damaged in &self.damaged {
+            let _ = writeln!(text, "damaged: {}: {}", damaged.path.display(), damaged.reason);
+        }
+        if text.is_empty() {
+            text.text("nothing is attached through us, and nothing was there before us\n");
+        }
+        text
+    }
+}
+
+impl Part {
+    fn to_text(&self) -> String {
+        let side = self.side.map_or_else(String::new, |side| format!("{side}:"));
+        let gone = if self.owed { "" } else { " (released)" };
+        format!("{side}{}@{}{gone}", self.name, self.ifname)
+    }
+}
+
+/// Keys of everything that has a record.
+///
+/// # Errors
+/// When the records cannot be listed.
+pub fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
+    let (sound, _) = store.all().map_err(|e| format!("list the records: {e}"))?;
+    Ok(sound.into_iter().map(|record| Key::new(record.intent.container_id, record.intent.ifname)).collect())
+}
+
+/// Keys of everything that has an inventory entry.
+///
+/// # Errors
+/// When the inventory cannot be read.
+pub fn listed(settings: &Directories) -> Result<BTreeSet<Key>, String> {
+    let inventory = Inventory::load(&settings.layout).map_err(|e| e.to_string())?;
+    Ok(inventory.attachments.iter().map(shim::inventory::Entry::key).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_for_people() {
+        for (secs, text) in [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")] {
+            assert_eq!(age_text(Some(Age::ThisBoot(Duration::from_secs(secs)))), text);
+        }
+        assert_eq!(age_text(Some(Age::EarlierBoot)), "an earlier boot");
+    }
+}

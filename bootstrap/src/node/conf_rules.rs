@@ -1,0 +1,87 @@
+//! What our conf needs of the runtime's conf directory, and what it declares.
+
+use crate::change::obstacles::Obstacles;
+use crate::node::conf::OWN_CAPABILITIES;
+use crate::node::confdir::ConfDir;
+use crate::node::directories::Installed;
+use crate::node::networks::NetworkConf;
+use crate::node::profile;
+use crate::runtime::CniSetup;
+use crate::runtime::picks::Picks;
+use shim::layout::CONF_FILE;
+use std::collections::BTreeSet;
+
+/// Holds the runtime's conf directory against what our conf needs of it.
+pub fn conf_dir(
+    dir: &ConfDir,
+    name: Option<&str>,
+    picks: &Picks,
+    way: &mut Obstacles,
+    notes: &mut Vec<String>,
+) {
+    for conf in picks.instead_of_ours(dir, name.unwrap_or_default()) {
+        match &conf.content {
+            Ok(_) if conf.is_meta_plugin() => way.found(format!(
+                "{} sorts before ours and does not delegate to us: let its clusterNetwork be {}, or {}",
+                conf.file,
+                name.unwrap_or("our network"),
+                dir.path.join(CONF_FILE).display()
+            )),
+            _ => way.found(format!(
+                "{} sorts before {CONF_FILE}, so the runtime would use it: rename it to something later",
+                conf.file
+            )),
+        }
+    }
+    for conf in
+        dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours))
+    {
+        way.found(format!("{} has a plugin of our type, too: remove it, there must be one", conf.file));
+    }
+    if let Some(name) = name.filter(|name| dir.folders.iter().any(|folder| folder == name)) {
+        way.found(format!(
+            "{} is a folder called like our network, whose plugins a runtime may chain behind us: move them into the conf of their network",
+            dir.path.join(name).display()
+        ));
+    }
+    for file in &dir.taken_away {
+        let exclusive = profile::all().iter().find(|profile| profile.takes(file));
+        let exclusive = exclusive.and_then(|profile| profile.exclusive.as_ref());
+        way.found(format!(
+            "{file}: an agent takes this directory for itself and would rename our conf as well: {}, then remove the file",
+            exclusive.map_or("let it leave other confs alone", |exclusive| exclusive.setting.as_str())
+        ));
+    }
+    let exclusive = dir.of_others().find_map(|conf| {
+        let profile = profile::detect(&conf.content.as_ref().ok()?.types)?;
+        profile.exclusive.as_ref().map(|exclusive| (profile, exclusive))
+    });
+    if let Some((profile, exclusive)) = exclusive.filter(|_| dir.taken_away.is_empty()) {
+        notes.push(format!(
+            "{} is here and may take this directory for itself, which cannot be seen from here: unless it is so already, {}",
+            profile.name, exclusive.setting
+        ));
+    }
+}
+
+/// A runtime that uses more confs than the first would attach pods past us.
+pub fn one_conf(setup: &CniSetup, way: &mut Obstacles) {
+    if setup.max_confs != 1 {
+        way.found(format!(
+            "the runtime uses {} confs at once (max_conf_num), so pods would get the old network beside ours: set it to 1",
+            if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() }
+        ));
+    }
+}
+
+/// What the delegates declare, and what we read ourselves. While a network has no conf, what was declared stays.
+pub fn capabilities(networks: &[NetworkConf], installed: Option<&Installed>) -> BTreeSet<String> {
+    let mut all: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
+    for network in networks {
+        match &network.conf {
+            Ok(conf) => all.extend(conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities)),
+            Err(_) => all.extend(installed.iter().flat_map(|conf| conf.capabilities.iter().cloned())),
+        }
+    }
+    all
+}

@@ -1,0 +1,75 @@
+//! Our network's name on a node, which is written down once and never changes afterwards.
+
+use std::path::Path;
+
+use shim::file::read_bounded;
+use shim::layout::CONF_FILE;
+use shim::trust;
+use types::names::is_name;
+
+use crate::node::confdir::ConfDir;
+use crate::node::directories::Installed;
+
+/// Longest name file, in bytes.
+const MAX_NAME_BYTES: usize = 4096;
+
+/// Our network's name as it was written once; none where it was not.
+///
+/// # Errors
+/// When the file cannot be read or is not trusted.
+pub fn of(path: &Path) -> Result<Option<String>, String> {
+    let mut file = match trust::open(path) {
+        Ok(file) => file,
+        Err(why) if why.is_absent() => return Ok(None),
+        Err(why) => return Err(format!("name file: {why}")),
+    };
+    let bytes =
+        read_bounded(&mut file, MAX_NAME_BYTES).map_err(|e| format!("name file {}: {e}", path.display()))?;
+    Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
+}
+
+/// Our name on a node that has no network yet.
+pub const DEFAULT_NAME: &str = "crossfade";
+
+/// What our network's name may come from.
+#[derive(Debug)]
+pub struct Naming<'a> {
+    /// The name file's content.
+    pub written: Option<&'a str>,
+    /// The name file.
+    pub file: &'a Path,
+    /// Our conf.
+    pub installed: Option<&'a Installed>,
+    /// The confs of this node.
+    pub dir: &'a ConfDir,
+}
+
+impl Naming<'_> {
+    /// Our network's name and where it is from. It keys the runtime's result cache, so it is that of the network which the
+    /// node has now, and never changes afterwards.
+    pub fn choose(&self) -> Result<(String, String), String> {
+        let (name, from) = if let Some(name) = self.written {
+            (name.to_owned(), self.file.display().to_string())
+        } else if let Some(installed) = self.installed {
+            (installed.name.clone(), CONF_FILE.to_owned())
+        } else if let Some(first) = self.dir.of_others().next() {
+            match &first.content {
+                Ok(content) => (content.name.clone(), first.file.clone()),
+                Err(why) => {
+                    return Err(format!(
+                        "{} is the network of this node and cannot be read: {why}; repair it first",
+                        first.file
+                    ));
+                }
+            }
+        } else {
+            (DEFAULT_NAME.to_owned(), "this node has no network yet".to_owned())
+        };
+        if is_name(&name) {
+            return Ok((name, from));
+        }
+        Err(format!(
+            "our network cannot be called {name:?} ({from}): expected letters, digits, '_', '.' and '-'"
+        ))
+    }
+}
