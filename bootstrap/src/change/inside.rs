@@ -9,7 +9,9 @@ impl Act {
     #[must_use]
     pub fn inside(self, root: &Root) -> Self {
         match self {
+            Self::Ensure(write) => Self::Ensure(Write { path: root.inside_entry(&write.path), ..write }),
             Self::Write(write) => Self::Write(Write { path: root.inside_entry(&write.path), ..write }),
+            Self::EnsureGone { path, nudge } => Self::EnsureGone { path: root.inside_entry(&path), nudge },
             Self::Remove { path, nudge } => Self::Remove { path: root.inside_entry(&path), nudge },
             Self::RemoveTree(path) => Self::RemoveTree(root.inside_entry(&path)),
             Self::Empty(path) => Self::Empty(root.inside_entry(&path)),
@@ -19,7 +21,7 @@ impl Act {
             }
             Self::Unlock(path) => Self::Unlock(root.inside_entry(&path)),
             other @ (Self::Keep
-            | Self::List(_)
+            | Self::List { .. }
             | Self::Ledger { .. }
             | Self::Confirm
             | Self::Close(..)

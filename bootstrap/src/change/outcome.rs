@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::change::{self, Change};
+use crate::change::{Change, Executor, settle};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
@@ -55,7 +55,8 @@ impl Changed {
     /// What a dry run reports.
     #[must_use]
     pub fn planned(changes: Vec<Change>, notes: Vec<String>) -> Self {
-        let changes = changes.into_iter().map(|change| Done { change, outcome: None }).collect();
+        let changes =
+            changes.into_iter().map(|change| Done { change: settle(change), outcome: None }).collect();
         Self { dry_run: true, changes, notes, unconfirmed: false }
     }
 
@@ -103,20 +104,12 @@ impl Report for Changed {
     }
 }
 
-/// Carries out changes of files and directories, in their order, none of them outside of `root`. A written file's directory is made
-/// where it is absent, for us alone where the file is.
+/// Carries out changes that need no means of a command's own; see [`Executor::carry_out`].
 ///
 /// # Errors
 /// The first that fails, with its target; those before it are done.
 pub fn carry_out(root: &Root, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
-    let mut done = Vec::with_capacity(changes.len());
-    for change in changes {
-        let outcome = change::file_act(&change.act.clone().inside(root)).map_err(|e| {
-            Failure::new(Exit::Failed, format!("{} {}: {e}", change.act.word(), change.target))
-        })?;
-        done.push(Done { outcome: outcome.then_some(Outcome::Done), change });
-    }
-    Ok(done)
+    Executor::plain(root).carry_out(changes)
 }
 
 /// The end of a command of files and directories: carries the changes out, or says in a dry run what they would be.

@@ -102,7 +102,10 @@ fn give_up(root: &Root, failure: &Failure) -> Result<Changed, Failure> {
 }
 
 fn file(root: &Root, path: &str, text: String, why: &str) -> Change {
-    Change::file(Write { path: root.entry(path), bytes: text.into_bytes(), mode: PUBLIC, nudge: false }, why)
+    Change::ensure(
+        Write { path: root.entry(path), bytes: text.into_bytes(), mode: PUBLIC, nudge: false },
+        why,
+    )
 }
 
 fn clear(root: &Root, why: &str) -> Vec<Change> {

@@ -7,7 +7,7 @@ pub mod payload;
 pub mod uncached;
 pub mod uninstall;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shim::layout::{Layout, POLICY_FILE};
@@ -19,10 +19,9 @@ use self::decide::{Decision, decide, left_out, names};
 use self::facts::Facts;
 use self::inventory::{Known, take};
 use self::payload::{Plan, load::Load};
-use crate::change::OPEN_DIR;
 use crate::change::obstacles::Obstacles;
-use crate::change::outcome::{Changed, Done, Outcome};
-use crate::change::{self, Act, Change};
+use crate::change::outcome::{Changed, Done, Outcome, carry_out};
+use crate::change::{self, Act, Change, Executor, Means, settle};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Install};
 use crate::node::attachments;
@@ -31,16 +30,16 @@ use crate::node::evidence::{self, Keeper};
 use crate::node::host;
 use crate::node::name;
 use crate::node::networks::needed;
-use crate::node::paths::{PROBED, Root};
+use crate::node::paths::Root;
 use crate::node::settings;
 use crate::node::switch;
+use crate::node::watch_unit;
 use crate::runtime::CniSetup;
 use crate::runtime::adding::{Caller, Way, wait_for_quiet};
 use crate::runtime::asked::Asked;
 use crate::runtime::cache::Cache;
 use crate::runtime::cri::Runtime;
 use crate::runtime::unread;
-use crate::systemd::systemctl;
 
 /// How long the runtime may take to load our conf, and an ADD under the conf before to end: kubelet gives one four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
@@ -73,7 +72,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         return Ok(Changed::applied(Vec::new(), vec![format!("{off}; nothing is brought nor installed")]));
     }
     if load.units {
-        systemctl::check().map_err(|why| {
+        watch_unit::check().map_err(|why| {
             Failure::new(Exit::No, format!("--units: {why}; let watch run in a pod (deploy/pod.yaml)"))
         })?;
     }
@@ -92,43 +91,26 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     // What was brought counts.
     let facts = Facts::gather(Directories::gather(global), wanted);
     let Decision { changes, notes: more } = decide(&facts, wanted)?;
+    let changes = without_needless_confirm(changes);
     notes.extend(more);
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }
+    let installing = Installing { facts: &facts, wanted, notes: Vec::new() };
+    let root = Root::default();
+    let mut executor = Executor::new(&root, installing);
     for change in changes {
-        if let Some(completion) = facts.completion.as_ref().filter(|one| one.is(&change)) {
-            done.push(completion.apply(&Root::default(), &facts.settings.layout, change)?);
-            continue;
-        }
-        if matches!(change.act, Act::Systemctl(_)) {
-            done.extend(systemctl::carry_out(vec![change]).map_err(|mut failure| {
-                failure.findings.push(
-                    "all else is installed; until it runs, nobody keeps the files that pods wait for".into(),
-                );
-                failure
-            })?);
-            continue;
-        }
-        let outcome = apply(&facts, wanted, &change, &mut notes).map_err(|failure| {
+        let target = format!("{} {}", change.act.word(), change.target);
+        let is_unit = matches!(change.act, Act::Systemctl(_));
+        let one = executor.one(change).map_err(|failure| {
             let before = done.iter().filter(|done: &&Done| done.outcome.is_some()).count();
-            let findings = failure
-                .findings
-                .into_iter()
-                .map(|why| {
-                    format!(
-                        "{} {}: {why} (after {before} changes; run install again)",
-                        change.act.word(),
-                        change.target
-                    )
-                })
-                .collect();
-            Failure { exit: failure.exit, findings }
-        })?;
-        done.push(Done { change, outcome });
+            unfinished(failure, &target, before, is_unit)
+        });
+        done.push(one?);
     }
+    notes.extend(executor.into_means().notes);
     if load.units {
-        done.extend(systemctl::carry_out(systemctl::start(news))?);
+        done.extend(carry_out(&root, watch_unit::start(news))?);
     }
     Ok(Changed::applied(done, notes))
 }
@@ -151,51 +133,56 @@ fn before_the_policy(
     if !way.findings.is_empty() {
         return Err(way.failure());
     }
-    crate::change::outcome::carry_out(&Root::default(), files)
+    carry_out(&Root::default(), files)
 }
 
-fn apply(
-    facts: &Facts,
-    wanted: &Install,
-    change: &Change,
-    notes: &mut Vec<String>,
-) -> Result<Option<Outcome>, Failure> {
-    let io = |e: std::io::Error| Failure::new(Exit::Failed, e);
-    let layout = &facts.settings.layout;
-    match &change.act {
-        Act::Keep => return Ok(None),
-        Act::Write(write) => {
-            if write.nudge && facts.asked == Asked::Silent {
-                // Where the plugin marks that CRI-O has read the conf.
-                shim::file::create_private_dir(&Layout::default().run_dir).map_err(io)?;
-            }
-            if write.path.starts_with(PROBED) && !Path::new(PROBED).is_dir() {
-                shim::trust::create_dir(Path::new(PROBED), OPEN_DIR).map_err(|why| io(why.into()))?;
-            }
-            if write.path.starts_with(&layout.state_dir) {
-                shim::file::create_private_dir(&layout.state_dir).map_err(io)?;
-            }
-            change::write(write).map_err(io)?;
-        }
-        Act::List(entries) => change::list(layout, entries).map_err(io)?,
-        Act::Remove { path, nudge } => change::remove(path, *nudge).map_err(io)?,
-        Act::Confirm => confirm(facts, wanted, notes)?,
-        Act::Close(..)
-        | Act::CloseEntry(_)
-        | Act::HostRoutes
-        | Act::Ledger { .. }
-        | Act::Unlock(_)
-        | Act::Wait
-        | Act::RemoveTree(_)
-        | Act::Empty(_)
-        | Act::MakeDir(_)
-        | Act::SetAside { .. }
-        | Act::Mark { .. }
-        | Act::Start { .. }
-        | Act::Retract
-        | Act::Systemctl(_) => {}
+/// What a failure leaves behind, and what to do.
+fn unfinished(mut failure: Failure, target: &str, before: usize, is_unit: bool) -> Failure {
+    if is_unit {
+        let rest = "all else is installed; until it runs, nobody keeps the files that pods wait for";
+        failure.findings.push(rest.into());
+        return failure;
     }
-    Ok(Some(Outcome::Done))
+    let named = |why: String| {
+        let named = if why.starts_with(target) { why } else { format!("{target}: {why}") };
+        format!("{named} (after {before} changes; run install again)")
+    };
+    failure.findings = failure.findings.into_iter().map(named).collect();
+    failure
+}
+
+/// What installing does in ways of its own: it completes the policy, and it confirms that the runtime uses our conf.
+struct Installing<'a> {
+    facts: &'a Facts,
+    wanted: &'a Install,
+    notes: Vec<String>,
+}
+
+impl Means for Installing<'_> {
+    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+        let layout = &self.facts.settings.layout;
+        if let Some(completion) = self.facts.completion.as_ref().filter(|one| one.is(change)) {
+            let done = completion.apply(&Root::default(), layout, change.clone());
+            return Some(done.map(|_| Outcome::Done));
+        }
+        match &change.act {
+            Act::Confirm => Some(confirm(self.facts, self.wanted, &mut self.notes).map(|()| Outcome::Done)),
+            Act::Write(write) if write.nudge && self.facts.asked == Asked::Silent => {
+                // Where the plugin marks that CRI-O has read the conf.
+                let made = shim::file::create_private_dir(&Layout::default().run_dir);
+                made.err().map(|error| Err(Failure::new(Exit::Failed, error)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A conf that is kept has nothing to be confirmed.
+fn without_needless_confirm(changes: Vec<Change>) -> Vec<Change> {
+    let mut changes: Vec<Change> = changes.into_iter().map(settle).collect();
+    let is_written = changes.iter().any(|change| matches!(&change.act, Act::Write(write) if write.nudge));
+    changes.retain(|change| is_written || !matches!(change.act, Act::Confirm));
+    changes
 }
 
 /// Pods were attached by the conf before ours until the runtime had loaded ours, some of them after the inventory was
@@ -245,7 +232,7 @@ fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(
     );
     notes.extend(late.findings);
     if !late.entries.is_empty() {
-        change::list(&facts.settings.layout, &late.entries).map_err(|e| failed(e.to_string()))?;
+        change::inventory::list(&facts.settings.layout, &late.entries).map_err(|e| failed(e.to_string()))?;
         notes.push(format!(
             "{} attachments were made while we installed; they are listed, too",
             late.entries.len()

@@ -11,7 +11,7 @@ use types::node::Node;
 
 use self::platform::Fragment;
 use crate::change::outcome::{Changed, finish};
-use crate::change::{Act, Change, Write};
+use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
@@ -115,7 +115,7 @@ fn decide(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
         _ => Vec::new(),
     };
     let write = Write { path: root.entry(KUBELET_ENV), bytes: text.into_bytes(), mode: MODE, nudge: false };
-    changes.push(Change::file(write, &registration.arguments.join(" ")));
+    changes.push(Change::ensure(write, registration.arguments.join(" ")));
     if registration.drop_in.is_none() {
         changes.extend(drop_in::remove(root, "the taints are on the command line, or there are none"));
     }
@@ -138,11 +138,6 @@ fn complete(own: &Own, found: &Found) -> Result<(), Failure> {
 }
 
 fn remove(root: &Root, why: &str) -> Vec<Change> {
-    let path = root.entry(KUBELET_ENV);
-    let file = if path.symlink_metadata().is_ok() {
-        Change::remove(path, false, why)
-    } else {
-        Change::new(Act::Keep, path.display().to_string(), format!("not there; {why}"))
-    };
+    let file = Change::ensure_gone(root.entry(KUBELET_ENV), false, why);
     [file].into_iter().chain(drop_in::remove(root, why)).collect()
 }

@@ -21,11 +21,12 @@ use shim::boot::{Age, Moment};
 use shim::file::abandoned_temps;
 use shim::hostroute;
 use shim::inventory::{Deleter, Entry, Inventory};
-use shim::layout::PLUGIN;
+use shim::layout::{Layout, PLUGIN};
 use shim::lock;
 use shim::netns::Netns;
 use shim::owner::{Owner, Owners};
 use shim::policy_file;
+use shim::reply::CniError;
 use shim::route::Budget;
 use shim::serve::pass::Pass;
 use shim::serve::pass::netns_of;
@@ -37,7 +38,7 @@ use types::policy::Policy;
 use types::raw::RawObject;
 
 use crate::change::outcome::{Changed, Done, Outcome};
-use crate::change::{self, Act, Change};
+use crate::change::{Act, Change, Executor, Means};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
 use crate::node::attachments::age_text;
@@ -281,49 +282,44 @@ fn apply(
         name,
         plugin_type: PLUGIN,
     };
-    let mut done = Vec::new();
-    for change in changes {
-        let closed = |closed: Result<bool, shim::reply::CniError>| match closed {
-            Ok(true) => Outcome::Done,
-            Ok(false) => Outcome::Busy,
-            Err(error) => Outcome::Failed(error.to_string()),
-        };
-        let until = shares.next(1, Instant::now()).filter(|_| !signals.stop_requested());
-        let outcome = match &change.act {
-            Act::Close(..) | Act::CloseEntry(_) if until.is_none() => Some(Outcome::Busy),
-            Act::Close(key, begun) => until.map(|until| closed(pass.close(key, begun, until))),
-            Act::CloseEntry(key) => until.map(|until| closed(pass.close_entry(key, until))),
-            Act::Remove { path, nudge } => Some(match change::remove(path, *nudge) {
-                Ok(()) => Outcome::Done,
-                Err(error) => Outcome::Failed(error.to_string()),
-            }),
-            Act::Unlock(path) => Some(match lock::remove_abandoned(path) {
-                Ok(true) => Outcome::Done,
-                Ok(false) => Outcome::Busy,
-                Err(error) => Outcome::Failed(error.to_string()),
-            }),
-            Act::HostRoutes => Some(match hostroute::converge(&settings.layout, Budget::brief()) {
-                Ok(_) => Outcome::Done,
-                Err(error) => Outcome::Failed(error.to_string()),
-            }),
-            Act::Keep
-            | Act::Wait
-            | Act::Write(_)
-            | Act::List(_)
-            | Act::Ledger { .. }
-            | Act::Confirm
-            | Act::RemoveTree(_)
-            | Act::Empty(_)
-            | Act::MakeDir(_)
-            | Act::SetAside { .. }
-            | Act::Mark { .. }
-            | Act::Start { .. }
-            | Act::Retract
-            | Act::Systemctl(_) => None,
-        };
-        done.push(Done { change, outcome });
+    let closing = Closing { pass, shares, layout: &settings.layout };
+    Ok(Executor::new(&Root::default(), closing).carry_out_each(changes))
+}
+
+/// Closes attachments, each within its share of the pass; what there is no time for is left to the next pass.
+struct Closing<'a> {
+    pass: Pass<'a>,
+    shares: Shares,
+    layout: &'a Layout,
+}
+
+impl Closing<'_> {
+    fn close(
+        &self,
+        close: impl FnOnce(&Pass<'_>, Instant) -> Result<bool, CniError>,
+    ) -> Result<Outcome, Failure> {
+        let until = self.shares.next(1, Instant::now()).filter(|_| !self.pass.signals.stop_requested());
+        let Some(until) = until else { return Ok(Outcome::Busy) };
+        match close(&self.pass, until) {
+            Ok(true) => Ok(Outcome::Done),
+            Ok(false) => Ok(Outcome::Busy),
+            Err(error) => Err(Failure::new(Exit::Failed, error)),
+        }
     }
-    Ok(done)
+}
+
+impl Means for Closing<'_> {
+    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+        match &change.act {
+            Act::Close(key, begun) => Some(self.close(|pass, until| pass.close(key, begun, until))),
+            Act::CloseEntry(key) => Some(self.close(|pass, until| pass.close_entry(key, until))),
+            Act::HostRoutes => {
+                let converged = hostroute::converge(self.layout, Budget::brief());
+                Some(converged.map(|_| Outcome::Done).map_err(|e| Failure::new(Exit::Failed, e)))
+            }
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

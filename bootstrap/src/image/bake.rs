@@ -98,5 +98,5 @@ pub fn bake(global: &Global, wanted: &Bake) -> Result<Baked, Failure> {
 }
 
 fn file(root: &Root, place: &str, bytes: &[u8], why: &str) -> Change {
-    Change::file(Write { path: root.entry(place), bytes: bytes.to_vec(), mode: MODE, nudge: false }, why)
+    Change::ensure(Write { path: root.entry(place), bytes: bytes.to_vec(), mode: MODE, nudge: false }, why)
 }

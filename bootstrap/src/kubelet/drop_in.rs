@@ -40,7 +40,7 @@ pub fn write(root: &Root, theirs: &[PathBuf], ours: &str) -> Result<Vec<Change>,
         stale.map(|entry| Change::remove(entry.path(), false, "kubelet's own directory has it no more"));
     let mut changes: Vec<Change> = gone.collect();
     changes.extend(wanted.into_iter().map(|(name, bytes, why)| {
-        Change::file(Write { path: dir.join(name), bytes, mode: PRIVATE, nudge: false }, &why)
+        Change::ensure(Write { path: dir.join(name), bytes, mode: PRIVATE, nudge: false }, why)
     }));
     Ok(changes)
 }

@@ -18,7 +18,7 @@ use crate::node::paths::{PROBED, Root, STATUS};
 use crate::node::probe;
 use crate::node::status_file::{self, Seen};
 use crate::node::switch;
-use crate::systemd::systemctl;
+use crate::node::watch_unit;
 
 /// A network whose ADDs wait for such a file.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ impl Keeper {
         if let Some(off) = switch::off(root) {
             return remedy(off.to_string());
         }
-        match systemctl::watch_unit() {
+        match watch_unit::watch_unit() {
             Ok(()) => Self::Unit,
             Err(why) => remedy(format!(
                 "{why}: install the package, whose unit systemd runs, or start `crossfade-bootstrap watch` by other means"

@@ -32,3 +32,4 @@ pub mod rooted;
 pub mod settings;
 pub mod status_file;
 pub mod switch;
+pub mod watch_unit;

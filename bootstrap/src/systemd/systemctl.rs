@@ -3,18 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nix::sys::statvfs::{FsFlags, statvfs};
-
-use crate::change::outcome::{Done, Outcome};
-use crate::change::{Act, Change};
-use crate::cli::exit::{Exit, Failure};
-
-/// Units that run what we bring.
-const UNITS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
 /// Is there where systemd is PID 1. *Source*: man 3 `sd_booted`.
 const BOOTED: &str = "/run/systemd/system";
-/// Where programs and units go.
-const PACKAGED: &str = "/usr";
 
 /// Whether systemd runs this node.
 #[must_use]
@@ -22,92 +12,11 @@ pub fn is_here() -> bool {
     Path::new(BOOTED).is_dir()
 }
 
-/// Whether units can be brought to this node.
+/// Runs systemctl with these arguments and waits for it.
 ///
 /// # Errors
-/// Why they cannot.
-pub fn check() -> Result<(), String> {
-    if !is_here() {
-        return Err("systemd does not run this node".into());
-    }
-    let read_only = statvfs(PACKAGED).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
-    if read_only { Err(format!("{PACKAGED} of this node is read-only")) } else { Ok(()) }
-}
-
-/// What has `watch` run as a unit from now on; started anew where its files are others than before.
-#[must_use]
-pub fn start(news: bool) -> Vec<Change> {
-    let [boot, watch] = UNITS;
-    let verb = if news { "restart" } else { "start" };
-    let mut changes = Vec::new();
-    if news {
-        changes.push(systemctl(vec!["daemon-reload"], "its units are others than before"));
-    }
-    changes.push(systemctl(vec!["enable", "--quiet", boot, watch], "at every boot from now on"));
-    changes.push(systemctl(vec![verb, watch], "now"));
-    changes
-}
-
-/// Whether systemd can run `watch` as a unit.
-///
-/// # Errors
-/// Why it cannot.
-pub fn watch_unit() -> Result<(), String> {
-    let [_, watch] = UNITS;
-    if !is_here() {
-        return Err("systemd does not run this node".into());
-    }
-    let output = Command::new("systemctl").args(["show", "--property=LoadState", watch]).output();
-    let output = output.map_err(|e| format!("systemctl: {e}"))?;
-    let state = String::from_utf8_lossy(&output.stdout);
-    match state.trim().strip_prefix("LoadState=") {
-        Some("loaded") => Ok(()),
-        Some("masked") => Err(format!("{watch} is masked: systemctl unmask {watch}")),
-        _ => Err(format!("systemd does not know {watch}")),
-    }
-}
-
-/// What has `watch` run as the unit that is there.
-#[must_use]
-pub fn start_watch() -> Change {
-    let [_, watch] = UNITS;
-    systemctl(vec!["start", watch], "pods wait for files that it keeps")
-}
-
-/// What ends the units; before their files are removed.
-#[must_use]
-pub fn stop() -> Vec<Change> {
-    let [boot, watch] = UNITS;
-    vec![systemctl(vec!["disable", "--quiet", "--now", watch, boot], "they are taken away")]
-}
-
-/// What tells systemd that the units are gone.
-#[must_use]
-pub fn forget() -> Vec<Change> {
-    vec![systemctl(vec!["daemon-reload"], "the units are gone")]
-}
-
-fn systemctl(arguments: Vec<&'static str>, why: &str) -> Change {
-    let target = format!("systemctl {}", arguments.join(" "));
-    Change::new(Act::Systemctl(arguments), target, why)
-}
-
-/// Carries out changes of [`start`], [`stop`] and [`forget`]; others are none of ours.
-///
-/// # Errors
-/// What systemctl says.
-pub fn carry_out(changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
-    let mut done = Vec::new();
-    for change in changes {
-        if let Act::Systemctl(arguments) = &change.act {
-            run(arguments).map_err(|why| Failure::new(Exit::Failed, format!("{}: {why}", change.target)))?;
-            done.push(Done { change, outcome: Some(Outcome::Done) });
-        }
-    }
-    Ok(done)
-}
-
-fn run(arguments: &[&str]) -> Result<(), String> {
+/// What it says.
+pub fn run(arguments: &[&str]) -> Result<(), String> {
     let output =
         Command::new("systemctl").args(arguments).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
     if output.status.success() {

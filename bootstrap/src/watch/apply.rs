@@ -4,47 +4,31 @@ use std::io;
 use std::path::Path;
 use std::process::Stdio;
 
-use shim::layout::Layout;
-use shim::{file, ready, trust};
+use shim::{file, trust};
 
 use crate::change::outcome::{Done, Outcome};
-use crate::change::{self, Act, Change, OPEN_DIR, Write};
+use crate::change::{Act, Change, Executor, Means, OPEN_DIR};
 use crate::cli::Global;
+use crate::cli::exit::Failure;
 use crate::node::guest;
+use crate::node::paths::Root;
 use crate::node::program;
 
 /// Carries out `changes`, one after the other; one that fails stops none of the others. `start` is called for units.
-pub fn apply(layout: &Layout, changes: Vec<Change>, mut start: impl FnMut(&Act)) -> Vec<Done> {
-    let outcome = |done: io::Result<()>| match done {
-        Ok(()) => Outcome::Done,
-        Err(error) => Outcome::Failed(error.to_string()),
-    };
-    let one = |change: Change| {
-        let outcome = match &change.act {
-            Act::Write(write) => Some(outcome(put(layout, write))),
-            Act::Remove { path, nudge } => Some(outcome(change::remove(path, *nudge))),
-            Act::RemoveTree(_) => Some(outcome(change::file_act(&change.act).map(drop))),
-            Act::Mark { name, conf } => Some(outcome(ready::mark(layout, name, conf))),
-            Act::Start { .. } => {
-                start(&change.act);
-                Some(Outcome::Done)
-            }
-            _ => None,
-        };
-        Done { change, outcome }
-    };
-    changes.into_iter().map(one).collect()
+pub fn apply(root: &Root, changes: Vec<Change>, start: impl FnMut(&Act)) -> Vec<Done> {
+    Executor::new(root, Starting(start)).carry_out_each(changes)
 }
 
-fn put(layout: &Layout, write: &Write) -> io::Result<()> {
-    if let Some(dir) = write.path.parent().filter(|dir| !dir.is_dir()) {
-        if dir == layout.state_dir {
-            file::create_private_dir(dir)?;
-        } else {
-            trust::create_dir(dir, OPEN_DIR)?;
-        }
+/// Units are started by the loop, which does not wait for them.
+struct Starting<F>(F);
+
+impl<F: FnMut(&Act)> Means for Starting<F> {
+    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+        matches!(change.act, Act::Start { .. }).then(|| {
+            (self.0)(&change.act);
+            Ok(Outcome::Done)
+        })
     }
-    change::write(write)
 }
 
 /// Writes a report by rename, unless it is there already.

@@ -107,7 +107,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
 /// A node without a plugin of ours: there is nothing to watch, and the unit's condition is to know it from now on.
 fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
     let marker = Write { path: scope.root.at(WITHOUT), bytes: Vec::new(), mode: 0o644, nudge: false };
-    let changes = vec![Change::file(marker, "there is nothing to watch")];
+    let changes = vec![Change::ensure(marker, "there is nothing to watch")];
     tracing::info!(event = "Ended", "{why}");
     let changed = finish(&scope.global, changes, vec![why.to_owned()])?;
     // Whoever started it waits for this word.
@@ -161,7 +161,7 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
         Changed::planned(decision.changes, notes)
     } else {
         let mut not_started = Vec::new();
-        let done = apply::apply(&facts.layout, decision.changes, |act| {
+        let done = apply::apply(&scope.root, decision.changes, |act| {
             not_started.extend(apply::start_unit(&scope.global, act).err());
         });
         let written = apply::report(&scope.root.at(STATUS), &decision.document.bytes());

@@ -53,7 +53,8 @@ pub fn judge(facts: &Facts, network: &NetworkFacts, standing: &mut Standing, nee
         }
     }
     if let (Ok(()), Ok((conf, path)), false) = (&judged.ready, &network.conf, network.marked) {
-        let act = Act::Mark { name: conf.name.clone(), conf: path.clone() };
+        let act =
+            Act::Mark { layout: Box::new(facts.layout.clone()), name: conf.name.clone(), conf: path.clone() };
         changes.push(Change::new(act, &conf.name, "ready for the first time in this boot"));
     }
     judged.changes = changes;

@@ -231,7 +231,7 @@ fn repair(facts: &Facts, memory: &mut Memory, decided: &mut Decided, (name, want
     if matches!(facts.name, Ok(None)) {
         let bytes = format!("{name}\n").into_bytes();
         let write = Write { path: facts.layout.name(), bytes, mode: shim::file::PRIVATE, nudge: false };
-        decided.changes.push(Change::write(write, None, &format!("our network is called {name}")));
+        decided.changes.push(Change::ensure(write, format!("our network is called {name}")));
     }
     let reason = format!("{what}; {}", if first { "the switch" } else { "put back" });
     let write = Write { path, bytes: wanted, mode: CONF_MODE, nudge: true };

@@ -304,9 +304,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Applies a decision; what failed, in words.
-    fn carry_out(&mut self, facts: &Facts, decision: &mut Decision) -> Option<String> {
+    fn carry_out(&mut self, _facts: &Facts, decision: &mut Decision) -> Option<String> {
         let changes = std::mem::take(&mut decision.changes);
-        let done = apply::apply(&facts.layout, changes, |act| self.start(act));
+        let done = apply::apply(&self.scope.root, changes, |act| self.start(act));
         let mut failed = None;
         for done in &done {
             let change = &done.change;

@@ -5,8 +5,8 @@ use super::sources;
 /// A room, and what it may use of others: `node` is all of that room, `node::paths` one module. Itself is always among it.
 const MAY_USE: [(&str, &[&str]); 10] = [
     ("cli", &[]),
-    ("change", &["cli", "node::mounts", "node::paths"]),
-    ("systemd", &["cli", "change", "node::command", "node::paths", "node::program", "node::settings"]),
+    ("change", &["cli", "systemd::systemctl", "node::mounts", "node::paths"]),
+    ("systemd", &["node::command", "node::paths", "node::program", "node::settings"]),
     ("kubelet", &["cli", "change", "systemd", "node::paths", "node::settings", "node::switch"]),
     (
         "runtime",

@@ -12,18 +12,16 @@ use types::node::Mode;
 use super::gather::Facts;
 use super::without;
 use crate::change::obstacles::Obstacles;
-use crate::change::{self, Act, Change, Write};
+use crate::change::{Act, Change, Write};
 use crate::cli::exit::Failure;
 use crate::node::conf::CONF_MODE;
 use crate::node::conf::conf;
-use crate::node::conf::our_conf;
 use crate::node::conf_rules;
 use crate::node::confdir::ConfDir;
-use crate::node::digest;
 use crate::node::foreign::Foreign;
 use crate::node::identity::{Booted, Kind};
 use crate::node::name::Naming;
-use crate::node::paths::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, PROBED, SET_ASIDE, WITHOUT};
+use crate::node::paths::PROBED;
 use crate::node::plugins::BinPlace;
 use crate::node::plugins::PLUGIN_MODE;
 use crate::node::profile::{self, Profile};
@@ -104,7 +102,7 @@ fn with_plugin(facts: &Facts) -> Result<Decision, Failure> {
     }
     changes.extend(recorded(facts));
     if facts.marked_without {
-        changes.push(Change::remove(facts.root.entry(WITHOUT), false, "there is something to watch"));
+        changes.push(Change::remove(facts.places.without.clone(), false, "there is something to watch"));
     }
     Ok(Decision { changes, notes })
 }
@@ -139,7 +137,7 @@ pub(super) struct Aside(PathBuf);
 
 impl Aside {
     pub(super) fn new(facts: &Facts) -> Self {
-        Self(facts.root.at(SET_ASIDE).join(&facts.identity.boot_id))
+        Self(facts.places.aside.clone())
     }
 
     pub(super) fn change(&self, from: &Path, why: &str, nudge: bool) -> Change {
@@ -171,8 +169,7 @@ fn plugins(facts: &Facts, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<C
         .map(|place| {
             let write =
                 Write { path: place.plugin(), bytes: plugin.clone(), mode: PLUGIN_MODE, nudge: false };
-            let old = place.dir.plugin.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode));
-            Change::write(write, old, "the plugin")
+            Change::ensure(write, "the plugin")
         })
         .collect()
 }
@@ -204,7 +201,7 @@ fn name(
     }
     let write = Write { path: file, bytes: format!("{name}\n").into_bytes(), mode: PRIVATE, nudge: false };
     let why = format!("our network is called {name}, after {from}");
-    Some((name, written.is_none().then(|| Change::write(write, None, &why))))
+    Some((name, written.is_none().then(|| Change::ensure(write, why))))
 }
 
 fn private(
@@ -231,8 +228,8 @@ fn private(
     let mut changes: Vec<Change> =
         name(facts, &readable, written, way).into_iter().filter_map(|(_, change)| change).collect();
 
-    let dir = facts.root.at(PRIVATE_CONF_DIR);
-    if !dir.is_dir() {
+    let dir = &facts.places.private;
+    if !facts.private_exists {
         changes.push(Change::new(
             Act::MakeDir(dir.clone()),
             dir.display().to_string(),
@@ -247,7 +244,7 @@ fn private(
         let ours = stale.filter(|path| !facts.foreign.iter().any(|one| one.path == *path));
         changes.extend(ours.map(|path| Change::remove(path, true, "no network is ready before a boot")));
     }
-    match our_conf(&facts.root, &usual.path) {
+    match facts.our_conf.clone() {
         Some(path) if facts.kind == Kind::Again || facts.runtime_runs => notes.push(format!(
             "{} is in force until the runtime is restarted: reboot to go over to private mode",
             path.display()
@@ -292,8 +289,7 @@ fn shared(
         .iter()
         .map(|(file, profile)| {
             let path = usual.path.join(file);
-            let sum = change::look(&path)
-                .map_or_else(String::new, |(bytes, _)| format!(", sha256 {}", digest::sha256(&bytes)));
+            let sum = facts.sums.get(file).map_or_else(String::new, |sum| format!(", sha256 {sum}"));
             aside.change(
                 &path,
                 &format!("a conf of {}, which the policy does not name{sum}", profile.name),
@@ -302,19 +298,18 @@ fn shared(
         })
         .collect();
     changes.extend(name_change);
-    if !usual.path.is_dir() {
+    if !facts.usual_exists {
         let target = usual.path.display().to_string();
         changes.push(Change::new(Act::MakeDir(usual.path.clone()), target, "the runtime reads it"));
     }
     let installed = facts.ours();
     // Where there is a node.json, it decides; else what an installation chose stays.
-    let chosen = installed.filter(|_| facts.root.settings_file(NODE_FILE).is_none());
+    let chosen = installed.filter(|_| !facts.node_decides);
     let version = chosen.map_or(facts.node.cni_version.as_str(), |conf| conf.cni_version.as_str());
     let bytes = conf(&facts.named, &name, version, &conf_rules::capabilities(&facts.networks, installed));
     let write = Write { path: usual.path.join(CONF_FILE), bytes, mode: CONF_MODE, nudge: true };
-    let old = installed.map(|conf| (conf.bytes.as_slice(), conf.mode));
     let broken = facts.installed.as_ref().err();
-    changes.push(Change::write(write, old, broken.map_or("the runtime calls us", String::as_str)));
+    changes.push(Change::ensure(write, broken.map_or("the runtime calls us", String::as_str)));
     changes
 }
 
@@ -324,11 +319,7 @@ fn strangers(facts: &Facts, usual: &ConfDir) -> Vec<(String, &'static Profile)> 
     let (Ok(policy), Ok(recorded), true) = (&facts.policy, &facts.recorded, facts.is_fresh()) else {
         return Vec::new();
     };
-    let names = |path: &Path| {
-        let by_policy =
-            policy.networks().any(|(_, network)| network.conf.iter().any(|conf| facts.root.at(conf) == path));
-        by_policy || recorded.iter().any(|conf| facts.root.at(conf) == path)
-    };
+    let names = |path: &Path| facts.policy_confs.contains(path) || recorded.contains(path);
     let named = |profile: &Profile| policy.networks().any(|(_, network)| network.profile == profile.name);
     usual
         .of_others()
@@ -343,17 +334,17 @@ fn strangers(facts: &Facts, usual: &ConfDir) -> Vec<(String, &'static Profile)> 
 
 /// What is remembered: the boot, for the next one; and that it is done, for the gate.
 pub(super) fn recorded(facts: &Facts) -> [Change; 2] {
-    let write = |path: &str, bytes: Vec<u8>, mode: u32, why: &str| {
-        Change::file(Write { path: facts.root.entry(path), bytes, mode, nudge: false }, why)
+    let write = |path: &Path, bytes: Vec<u8>, mode: u32, why: &str| {
+        Change::ensure(Write { path: path.into(), bytes, mode, nudge: false }, why)
     };
     let booted = Booted::new(facts.kind, facts.identity.boot_id.clone());
     [
         write(
-            IDENTITY,
+            &facts.places.identity,
             facts.identity.in_mode(facts.node.conf_dir).to_bytes(),
             PRIVATE,
             "which machine and boot this is",
         ),
-        write(BOOTED, booted.to_bytes(), PUBLIC, "this boot is prepared"),
+        write(&facts.places.booted, booted.to_bytes(), PUBLIC, "this boot is prepared"),
     ]
 }

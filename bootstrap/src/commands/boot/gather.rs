@@ -1,6 +1,6 @@
 //! What `boot` finds, before anything is decided or touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use shim::layout::{CONF_DIR, CONF_FILE, Layout, PACKAGED_PLUGIN, RUNTIME_CACHE};
@@ -11,9 +11,12 @@ use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Policy, Side};
 
 use super::without::Leavings;
+use crate::change::look;
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
+use crate::node::conf::our_conf;
 use crate::node::confdir::ConfDir;
+use crate::node::digest;
 use crate::node::directories::Installed;
 use crate::node::directories::below;
 use crate::node::directories::named;
@@ -22,7 +25,7 @@ use crate::node::directories::usual_dir;
 use crate::node::foreign::{self, Foreign};
 use crate::node::identity::{Booted, Identity, Kind};
 use crate::node::networks::NetworkConf;
-use crate::node::paths::{PRIVATE_CONF_DIR, PROBED, Root, WITHOUT};
+use crate::node::paths::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, PROBED, Root, SET_ASIDE, WITHOUT};
 use crate::node::plugins::BinPlace;
 use crate::node::plugins::places;
 use crate::node::policy::completion::Completion;
@@ -41,6 +44,8 @@ use crate::systemd::continuation;
 pub struct Facts {
     /// The tree.
     pub root: Root,
+    /// Where things are that boot writes and removes.
+    pub places: Places,
     /// How this node takes part.
     pub node: Node,
     /// This boot.
@@ -59,6 +64,18 @@ pub struct Facts {
     pub private: Result<ConfDir, String>,
     /// What others have put there.
     pub foreign: Vec<Foreign>,
+    /// Of what is in the usual directory: SHA-256 by file name, in hex, of what can be read.
+    pub sums: BTreeMap<String, String>,
+    /// The usual directory exists.
+    pub usual_exists: bool,
+    /// Ours of private mode exists.
+    pub private_exists: bool,
+    /// Our conf in the usual directory, where it is a file of ours whatever else is in it.
+    pub our_conf: Option<PathBuf>,
+    /// There is a node.json.
+    pub node_decides: bool,
+    /// The confs that the policy's networks name, below the root.
+    pub policy_confs: BTreeSet<PathBuf>,
     /// Our conf in the usual directory.
     pub installed: Result<Option<Installed>, String>,
     /// The directories that our conf names, as the node sees them.
@@ -75,7 +92,7 @@ pub struct Facts {
     pub held_back: Vec<String>,
     /// The confs of the policy's networks.
     pub networks: Vec<NetworkConf>,
-    /// Confs that records name, as the node sees them.
+    /// Confs that records name, below the root.
     pub recorded: Result<BTreeSet<PathBuf>, String>,
     /// Our network's name, if it was written once.
     pub name: Result<Option<String>, String>,
@@ -91,6 +108,33 @@ pub struct Facts {
     pub distrusted: Vec<String>,
     /// What an earlier time has left; none where the node has our plugin.
     pub(super) without: Option<Leavings>,
+}
+
+/// Files and directories of ours, below the root.
+#[derive(Debug)]
+pub struct Places {
+    /// [`WITHOUT`].
+    pub without: PathBuf,
+    /// A directory of this boot in [`SET_ASIDE`].
+    pub aside: PathBuf,
+    /// [`PRIVATE_CONF_DIR`].
+    pub private: PathBuf,
+    /// [`IDENTITY`].
+    pub identity: PathBuf,
+    /// [`BOOTED`].
+    pub booted: PathBuf,
+}
+
+impl Places {
+    fn below(root: &Root, boot_id: &str) -> Self {
+        Self {
+            without: root.entry(WITHOUT),
+            aside: root.at(SET_ASIDE).join(boot_id),
+            private: root.at(PRIVATE_CONF_DIR),
+            identity: root.entry(IDENTITY),
+            booted: root.entry(BOOTED),
+        }
+    }
 }
 
 impl Facts {
@@ -152,7 +196,14 @@ impl Facts {
             foreign: foreign::look(&root.at(PRIVATE_CONF_DIR)).unwrap_or_default(),
             installed,
             networks: policy.as_ref().map_or_else(|_| Vec::new(), |policy| networks(&root, policy)),
-            recorded: recorded(&store),
+            recorded: recorded(&root, &store),
+            policy_confs: policy.iter().flat_map(|policy| policy_confs(&root, policy)).collect(),
+            sums: sums(&usual),
+            usual_exists: usual.is_dir(),
+            private_exists: root.at(PRIVATE_CONF_DIR).is_dir(),
+            our_conf: our_conf(&root, &usual),
+            node_decides: root.settings_file(NODE_FILE).is_some(),
+            places: Places::below(&root, &identity.boot_id),
             name: name::of(&root.inside(&layout.name())),
             cached: names_in(&root.at(RUNTIME_CACHE)),
             state: state(&layout),
@@ -219,10 +270,23 @@ fn networks(root: &Root, policy: &Policy) -> Vec<NetworkConf> {
     policy.networks().map(load).collect()
 }
 
-fn recorded(store: &Store) -> Result<BTreeSet<PathBuf>, String> {
+fn recorded(root: &Root, store: &Store) -> Result<BTreeSet<PathBuf>, String> {
     let (sound, _) = store.all().map_err(|e| format!("list the records: {e}"))?;
     let confs = sound.into_iter().flat_map(|record| record.intent.legs).filter_map(|leg| leg.conf_path);
-    Ok(confs.map(PathBuf::from).collect())
+    Ok(confs.map(|conf| root.at(PathBuf::from(conf))).collect())
+}
+
+fn policy_confs<'a>(root: &'a Root, policy: &'a Policy) -> impl Iterator<Item = PathBuf> + 'a {
+    policy.networks().flat_map(|(_, network)| &network.conf).map(|conf| root.at(conf))
+}
+
+/// SHA-256 of the files in a directory; what is no file, or cannot be read, has none.
+fn sums(dir: &Path) -> BTreeMap<String, String> {
+    let sum = |file: String| {
+        let (bytes, _) = look(&dir.join(&file))?;
+        Some((file, digest::sha256(&bytes)))
+    };
+    names_in(dir).into_iter().filter_map(sum).collect()
 }
 
 /// The names in a directory; none where it cannot be listed.

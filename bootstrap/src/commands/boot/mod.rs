@@ -15,8 +15,8 @@ use shim::layout::CONF_DIR;
 
 use self::decide::{Decision, decide};
 use self::gather::Facts;
-use crate::change::Change;
-use crate::change::outcome::{Changed, carry_out, finish};
+use crate::change::outcome::{Changed, Outcome, finish};
+use crate::change::{Change, Executor, Means};
 use crate::cli::exit::Failure;
 use crate::cli::{Boot, Global};
 use crate::kubelet::drop_in;
@@ -43,14 +43,19 @@ pub fn boot(global: &Global, _: &Boot) -> Result<Changed, Failure> {
     }
     // It takes the ledger's lines where the disk cannot.
     shim::journal::init();
-    let mut done = Vec::with_capacity(changes.len());
-    for change in changes {
-        match facts.completion.as_ref().filter(|one| one.is(&change)) {
-            Some(completion) => done.push(completion.apply(&facts.root, &facts.layout, change)?),
-            None => done.extend(carry_out(&facts.root, vec![change])?),
-        }
-    }
+    let done = Executor::new(&facts.root, Completing(&facts)).carry_out(changes)?;
     Ok(Changed::applied(done, notes))
+}
+
+/// A completed policy is written only while it is what it was when it was read.
+struct Completing<'a>(&'a Facts);
+
+impl Means for Completing<'_> {
+    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+        let Facts { completion, root, layout, .. } = self.0;
+        let completion = completion.as_ref().filter(|one| one.is(change))?;
+        Some(completion.apply(root, layout, change.clone()).map(|_| Outcome::Done))
+    }
 }
 
 /// What switching off takes: our conf out of the directory that is not ours, and nothing for anybody's command line. What the

@@ -22,7 +22,7 @@ use crate::cli::exit::Failure;
 use crate::node::conf::our_conf;
 use crate::node::directories::usual_dir;
 use crate::node::identity::{Identity, Kind};
-use crate::node::paths::{PRIVATE_CONF_DIR, Root, WITHOUT};
+use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 use crate::runtime::cache::Cache;
 use crate::runtime::config::RuntimeConfig;
 
@@ -140,8 +140,8 @@ pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure
         plugins(facts, left, &mut changes, &mut notes);
     }
     changes.extend(recorded(facts));
-    let marker = Write { path: facts.root.entry(WITHOUT), bytes: Vec::new(), mode: PUBLIC, nudge: false };
-    changes.push(Change::file(marker, "there is nothing to watch"));
+    let marker = Write { path: facts.places.without.clone(), bytes: Vec::new(), mode: PUBLIC, nudge: false };
+    changes.push(Change::ensure(marker, "there is nothing to watch"));
     Ok(Decision { changes, notes })
 }
 

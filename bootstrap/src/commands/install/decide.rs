@@ -27,11 +27,11 @@ use crate::node::networks::NetworkConf;
 use crate::node::networks::needed;
 use crate::node::paths::Root;
 use crate::node::plugins::PLUGIN_MODE;
+use crate::node::watch_unit;
 use crate::runtime::CniSetup;
 use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
-use crate::systemd::systemctl;
 
 /// What installing would do.
 #[derive(Debug)]
@@ -105,23 +105,20 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
     for dir in &facts.bin_dirs {
         let write =
             Write { path: dir.path.join(PLUGIN), bytes: plugin.clone(), mode: PLUGIN_MODE, nudge: false };
-        let old = dir.plugin.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode));
-        changes.push(Change::write(write, old, "the plugin"));
+        changes.push(Change::ensure(write, "the plugin"));
     }
     changes.push(inventory_change(facts, entries));
     changes.push(name_change(facts, &name, &from));
     changes.extend(files);
     changes.extend(facts.completion.as_ref().map(|completion| completion.change(&Root::default())));
     changes.push(conf_change(facts, wanted, &name));
-    if changes.iter().any(|change| matches!(&change.act, Act::Write(write) if write.nudge)) {
-        changes.push(Change::new(
-            Act::Confirm,
-            CONF_FILE,
-            "the runtime uses it; then list what was attached until then",
-        ));
-    }
+    changes.push(Change::new(
+        Act::Confirm,
+        CONF_FILE,
+        "the runtime uses it; then list what was attached until then",
+    ));
     // Behind our conf: its unit wants that of boot, which would be the first to write it.
-    changes.extend((facts.keeper == Keeper::Unit).then(systemctl::start_watch));
+    changes.extend((facts.keeper == Keeper::Unit).then(watch_unit::start_watch));
     Ok(Decision { changes, notes })
 }
 
@@ -267,7 +264,8 @@ fn inventory_change(facts: &Facts, entries: Vec<Entry>) -> Change {
         count(Side::Old),
         count(Side::New)
     );
-    Change::new(Act::List(entries), target, reason)
+    let layout = Box::new(facts.settings.layout.clone());
+    Change::new(Act::List { layout, entries }, target, reason)
 }
 
 fn name_change(facts: &Facts, name: &str, from: &str) -> Change {
@@ -279,7 +277,7 @@ fn name_change(facts: &Facts, name: &str, from: &str) -> Change {
         Some(_) => {
             Change::new(Act::Keep, write.path.display().to_string(), format!("our network is called {name}"))
         }
-        None => Change::write(write, None, &format!("our network is called {name}, after {from}")),
+        None => Change::ensure(write, format!("our network is called {name}, after {from}")),
     }
 }
 
@@ -291,7 +289,6 @@ fn conf_change(facts: &Facts, wanted: &Install, name: &str) -> Change {
     };
     let bytes = conf(&facts.settings.layout, name, version, &capabilities(&facts.networks, installed));
     let write = Write { path: facts.settings.conf_file(), bytes, mode: CONF_MODE, nudge: true };
-    let old = installed.map(|conf| (conf.bytes.as_slice(), conf.mode));
     let broken = facts.settings.installed.as_ref().err();
     // Right in the directory and unknown to the runtime: it reloads when the file is written anew.
     if let (Uses::Other(what), Some(_)) = (facts.asked.uses(name), installed) {
@@ -303,7 +300,7 @@ fn conf_change(facts: &Facts, wanted: &Install, name: &str) -> Change {
         let target = write.path.display().to_string();
         return Change::new(Act::Write(write), target, format!("written anew: {why}"));
     }
-    Change::write(write, old, broken.map_or("the switch: from now on the runtime calls us", String::as_str))
+    Change::ensure(write, broken.map_or("the switch: from now on the runtime calls us", String::as_str))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `uninstall`: takes our conf away, once nothing is attached through it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shim::layout::PLUGIN;
 
-use crate::change::outcome::{Changed, Done, Outcome};
-use crate::change::{self, Act, Change, Write};
+use crate::change::outcome::{Changed, Outcome};
+use crate::change::{self, Act, Change, Executor, Means, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print;
 use crate::cli::{Global, Uninstall};
@@ -65,7 +65,8 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     if let (Asked::Told(_) | Asked::Silent, Some(endpoint)) = (&runtime, whom.endpoint()) {
         can_see(endpoint).map_err(Failure::later)?;
     }
-    let mut changes = decide(&settings, wanted, &runtime);
+    let left = Some(settings.conf_dir.join(parting::FILE)).filter(|path| path.symlink_metadata().is_ok());
+    let mut changes = decide(&settings, wanted, &runtime, left, plugin_dirs(&wanted.bin_dirs, &runtime));
     let leave = wanted.brought.then(Leave::gather).transpose()?;
     let removal = Removal::gather(&Root::new(&global.root));
     if global.dry_run {
@@ -75,7 +76,8 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         return Ok(Changed::planned(changes, notes));
     }
     let leaving = Leaving::say(&settings)?;
-    let mut done = carry_out(&settings, &whom, &wanted.bin_dirs, changes)?;
+    let parting = Parting { settings: &settings, whom: &whom, bin_dirs: &wanted.bin_dirs };
+    let mut done = Executor::new(&Root::default(), parting).carry_out(changes)?;
     drop(leaving);
     let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), Leave::carry_out)?;
     done.extend(more);
@@ -86,33 +88,33 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     Ok(Changed::applied(done, notes))
 }
 
-/// Takes everything away, the conf first; it comes back where something is attached through it meanwhile.
-fn carry_out(
-    settings: &Directories,
-    whom: &Whom,
-    bin_dirs: &[PathBuf],
-    changes: Vec<Change>,
-) -> Result<Vec<Done>, Failure> {
-    let mut done = Vec::new();
-    for change in changes {
-        let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("remove {}: {e}", change.target));
-        let outcome = if let Act::Remove { path, nudge } = &change.act {
-            change::remove(path, *nudge).map_err(failed)?;
-            if *nudge {
-                wait_until_unused(settings, whom, bin_dirs).or_else(|why| put_back(settings, why))?;
-                let attached = attachments::list(&settings.layout, None)?;
-                refuse_attached(&attached).or_else(|mut why| {
-                    why.findings.insert(0, "something is attached through us by now; try again".into());
-                    put_back(settings, why)
-                })?;
-            }
-            Some(Outcome::Done)
-        } else {
-            None
-        };
-        done.push(Done { change, outcome });
+/// Takes our conf away, and puts it back where something is attached through it meanwhile.
+struct Parting<'a> {
+    settings: &'a Directories,
+    whom: &'a Whom,
+    bin_dirs: &'a [PathBuf],
+}
+
+impl Means for Parting<'_> {
+    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+        match &change.act {
+            Act::Remove { path, nudge: true } => Some(self.remove_conf(path).map(|()| Outcome::Done)),
+            _ => None,
+        }
     }
-    Ok(done)
+}
+
+impl Parting<'_> {
+    fn remove_conf(&self, path: &Path) -> Result<(), Failure> {
+        change::remove(path, true).map_err(|e| Failure::new(Exit::Failed, e))?;
+        wait_until_unused(self.settings, self.whom, self.bin_dirs)
+            .or_else(|why| put_back(self.settings, why))?;
+        let attached = attachments::list(&self.settings.layout, None)?;
+        refuse_attached(&attached).or_else(|mut why| {
+            why.findings.insert(0, "something is attached through us by now; try again".into());
+            put_back(self.settings, why)
+        })
+    }
 }
 
 /// Tells `watch` not to put our conf back; until the name is gone, and with it the reason to, or until we gave up.
@@ -188,7 +190,13 @@ fn refuse_told(root: &Root) -> Result<(), Failure> {
     }
 }
 
-fn decide(settings: &Directories, wanted: &Uninstall, runtime: &Asked) -> Vec<Change> {
+fn decide(
+    settings: &Directories,
+    wanted: &Uninstall,
+    runtime: &Asked,
+    left: Option<PathBuf>,
+    plugin_dirs: Vec<PathBuf>,
+) -> Vec<Change> {
     // The conf first: what it names must be there as long as a runtime may call us.
     let why = match runtime {
         Asked::Silent => format!(
@@ -197,29 +205,19 @@ fn decide(settings: &Directories, wanted: &Uninstall, runtime: &Asked) -> Vec<Ch
         ),
         _ => "the runtime calls the next conf from now on".to_owned(),
     };
-    let mut changes = vec![remove(settings.conf_file(), true, &why)];
-    let parting = settings.conf_dir.join(parting::FILE);
-    if parting.symlink_metadata().is_ok() {
-        changes.push(remove(parting, false, "left by an uninstall that was killed"));
-    }
-    changes.push(remove(
+    let mut changes = vec![Change::ensure_gone(settings.conf_file(), true, &why)];
+    changes.extend(left.map(|path| Change::remove(path, false, "left by an uninstall that was killed")));
+    changes.push(Change::ensure_gone(
         settings.layout.name(),
         false,
         "the next install takes the name of the network then",
     ));
     if wanted.purge {
-        changes.push(remove(settings.layout.inventory(), false, "it is empty"));
-        let plugins = plugin_dirs(&wanted.bin_dirs, runtime).into_iter().map(|dir| dir.join(PLUGIN));
-        changes.extend(plugins.map(|path| remove(path, false, "the plugin")));
+        changes.push(Change::ensure_gone(settings.layout.inventory(), false, "it is empty"));
+        let plugins = plugin_dirs.into_iter().map(|dir| dir.join(PLUGIN));
+        changes.extend(plugins.map(|path| Change::ensure_gone(path, false, "the plugin")));
     }
     changes
-}
-
-fn remove(path: PathBuf, nudge: bool, why: &str) -> Change {
-    if path.symlink_metadata().is_err() {
-        return Change::new(Act::Keep, path.display().to_string(), "absent");
-    }
-    Change::remove(path, nudge, why)
 }
 
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.

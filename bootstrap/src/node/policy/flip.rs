@@ -1,8 +1,7 @@
 //! Flips the policy to another phase.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
@@ -11,11 +10,12 @@ use shim::{lock, trust};
 use types::policy::{MAX_BYTES, Phase, Policy};
 
 use super::{completion, secondary};
-use crate::change::outcome::{Changed, Done, Outcome};
-use crate::change::{self, Act, Change, Write};
+use crate::change::outcome::{Changed, carry_out};
+use crate::change::{Act, Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::node::durable::outlives_reboot;
 use crate::node::evidence;
+use crate::node::paths::Root;
 
 /// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
 ///
@@ -23,18 +23,20 @@ use crate::node::evidence;
 /// Bad settings; 3 when the policy does not allow the phase, or its place does not last.
 pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Result<Changed, Failure> {
     if dry_run {
-        let change = decide(layout, phase, volatile)?;
+        let change = plan(layout, phase, volatile)?;
         let notes = warnings(layout, &change);
         return Ok(Changed::planned(vec![change], notes));
     }
     // Two who flip at once must not undo each other's other changes.
-    let flipped = lock::exclusively(layout, "policy", || Ok(decide(layout, phase, volatile).and_then(apply)));
+    let flipped = lock::exclusively(layout, "policy", || {
+        Ok(plan(layout, phase, volatile).and_then(|change| carry_out(&Root::default(), vec![change])))
+    });
     let done = flipped.map_err(|e: io::Error| match e.kind() {
         io::ErrorKind::WouldBlock => Failure::later("somebody else is flipping the policy"),
         _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")),
     })??;
-    let notes = warnings(layout, &done.change);
-    Ok(Changed::applied(vec![done], notes))
+    let notes = done.iter().flat_map(|done| warnings(layout, &done.change)).collect();
+    Ok(Changed::applied(done, notes))
 }
 
 /// What is to be said of the policy that a change writes.
@@ -44,23 +46,8 @@ fn warnings(layout: &Layout, change: &Change) -> Vec<String> {
     [secondary::warnings(&policy), evidence::unkept(layout, &policy)].concat()
 }
 
-fn apply(change: Change) -> Result<Done, Failure> {
-    let outcome = match &change.act {
-        Act::Write(write) => {
-            // Whatever the umask: what others could write is not read back.
-            let dir = |dir| DirBuilder::new().recursive(true).mode(0o755).create(dir);
-            let written = write.path.parent().map_or(Ok(()), dir);
-            written.and_then(|()| change::write(write)).map_err(|e| {
-                Failure::new(Exit::Failed, format!("write policy {}: {e}", write.path.display()))
-            })?;
-            Some(Outcome::Done)
-        }
-        _ => None,
-    };
-    Ok(Done { change, outcome })
-}
-
-fn decide(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failure> {
+/// The change, from the policy that counts now.
+fn plan(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failure> {
     let from = layout.policy_file();
     let to = target(layout)?;
     let bytes = read(&from)?;

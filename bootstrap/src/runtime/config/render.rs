@@ -129,15 +129,11 @@ pub(crate) fn changes(root: &Root, told: &Told) -> Vec<Change> {
 }
 
 fn file(path: &Path, text: String, mode: u32, why: &str) -> Change {
-    Change::file(Write { path: path.into(), bytes: text.into_bytes(), mode, nudge: false }, why)
+    Change::ensure(Write { path: path.into(), bytes: text.into_bytes(), mode, nudge: false }, why)
 }
 
 fn gone(path: &Path, why: &str) -> Change {
-    if path.symlink_metadata().is_ok() {
-        Change::remove(path.into(), false, why)
-    } else {
-        Change::new(Act::Keep, path.display().to_string(), "not there, as it should be")
-    }
+    Change::ensure_gone(path.into(), false, why)
 }
 
 /// Asks containerd what it would make of it: it may differ from now in the conf directory and in an emptied template alone.

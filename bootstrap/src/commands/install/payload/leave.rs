@@ -6,10 +6,11 @@ use shim::layout::Layout;
 
 use super::decide::Found;
 use super::record::Record;
-use crate::change::outcome::{Done, Outcome};
-use crate::change::{Act, Change};
+use crate::change::Change;
+use crate::change::outcome::{Done, Outcome, carry_out};
 use crate::cli::exit::{Exit, Failure};
 use crate::node::paths::{BROUGHT, IDENTITY, Root};
+use crate::node::watch_unit;
 use crate::systemd::systemctl;
 
 /// What leaving takes, once nothing is attached through us.
@@ -47,10 +48,10 @@ impl Leave {
                 }
             })
             .collect();
-        let mut changes = if record.units && systemctl::is_here() { systemctl::stop() } else { Vec::new() };
+        let mut changes = if record.units && systemctl::is_here() { watch_unit::stop() } else { Vec::new() };
         changes.extend(files);
         if record.units && systemctl::is_here() {
-            changes.extend(systemctl::forget());
+            changes.extend(watch_unit::forget());
         }
         Ok(Self { record, changes, notes })
     }
@@ -61,14 +62,8 @@ impl Leave {
     /// The first thing that cannot be taken away.
     pub fn carry_out(self) -> Result<(Vec<Done>, Vec<String>), Failure> {
         let Self { record, changes, mut notes } = self;
-        let mut done = Vec::new();
-        for change in changes {
-            if matches!(change.act, Act::Systemctl(_)) {
-                done.extend(systemctl::carry_out(vec![change])?);
-            } else {
-                done.extend(crate::change::outcome::carry_out(&Root::default(), vec![change])?);
-            }
-        }
+        let root = Root::default();
+        let mut done = carry_out(&root, changes)?;
         let layout = Layout::default();
         if record.files.is_empty() {
             return Ok((done, notes));
@@ -80,10 +75,7 @@ impl Leave {
             remove_empty(&dir);
         }
         for file in [Path::new(IDENTITY), Path::new(BROUGHT)] {
-            done.extend(crate::change::outcome::carry_out(
-                &Root::default(),
-                vec![Change::remove(file.into(), false, "ours to remember")],
-            )?);
+            done.extend(carry_out(&root, vec![Change::remove(file.into(), false, "ours to remember")])?);
         }
         let mut dirs: Vec<PathBuf> = vec![layout.state_dir.clone()];
         dirs.extend(record.files.keys().filter_map(|path| path.parent().map(Path::to_path_buf)));

@@ -19,7 +19,7 @@ use shim::lock;
 use self::decide::{Found, decide};
 use self::load::Load;
 use self::record::Record;
-use crate::change::outcome::Done;
+use crate::change::outcome::{Done, carry_out};
 use crate::change::{self, Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::node::digest;
@@ -84,9 +84,7 @@ impl Plan {
         remember(&during)?;
         let layout = Layout::default();
         // Nobody flips the policy in between.
-        let done = lock::exclusively(&layout, "policy", || {
-            Ok(crate::change::outcome::carry_out(&Root::default(), changes))
-        });
+        let done = lock::exclusively(&layout, "policy", || Ok(carry_out(&Root::default(), changes)));
         let done = done.map_err(|e| Failure::later(format!("lock of the policy: {e}")))??;
         remember(&after)?;
         Ok(done)
@@ -97,10 +95,7 @@ fn remember(record: &Record) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("write {BROUGHT}: {e}"));
     shim::file::create_private_dir(&Layout::default().state_dir).map_err(failed)?;
     let write = Write { path: BROUGHT.into(), bytes: record.bytes(), mode: PRIVATE, nudge: false };
-    match Change::file(write, "what a pod has brought").act {
-        change::Act::Write(write) => change::write(&write).map_err(failed),
-        _ => Ok(()),
-    }
+    carry_out(&Root::default(), vec![Change::ensure(write, "what a pod has brought")]).map(drop)
 }
 
 impl Found {

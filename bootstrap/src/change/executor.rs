@@ -1,0 +1,232 @@
+//! The one place where changes are carried out.
+
+use std::io;
+
+use shim::{file, ledger, lock, ready, trust};
+
+use super::files::{OPEN_DIR, empty, remove, remove_tree, set_aside, write};
+use super::outcome::{Done, Outcome};
+use super::{Act, Change, Write, inventory, settle};
+use crate::cli::exit::{Exit, Failure};
+use crate::node::paths::Root;
+use crate::systemd::systemctl;
+
+/// What only some commands can do: acts that need the runtime, a delegate, or the API server, and files that are written in a way of
+/// their own.
+pub trait Means {
+    /// Carries out a change that is this command's own, and words its failure; `None` where it is not, which leaves it to the [`Executor`]. The change is
+    /// settled (see [`settle`]).
+    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>>;
+}
+
+/// A command without means of its own: files, directories, the inventory, the ledger, locks, markers and systemctl are everybody's.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Plain;
+
+impl Means for Plain {
+    fn carry_out(&mut self, _: &Change) -> Option<Result<Outcome, Failure>> {
+        None
+    }
+}
+
+/// Carries changes out below a root, with the means of one command.
+#[derive(Debug)]
+pub struct Executor<'a, M> {
+    root: &'a Root,
+    means: M,
+}
+
+impl<'a> Executor<'a, Plain> {
+    /// One without means of its own.
+    #[must_use]
+    pub const fn plain(root: &'a Root) -> Self {
+        Self::new(root, Plain)
+    }
+}
+
+impl<'a, M: Means> Executor<'a, M> {
+    /// One with these means.
+    #[must_use]
+    pub const fn new(root: &'a Root, means: M) -> Self {
+        Self { root, means }
+    }
+
+    /// Gives the means back, with what they have learnt.
+    #[must_use]
+    pub fn into_means(self) -> M {
+        self.means
+    }
+
+    /// Carries out changes in their order, none of them outside of the root, and stops at the first that fails.
+    ///
+    /// # Errors
+    /// That one, with its target; those before it are done.
+    pub fn carry_out(&mut self, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
+        let mut done = Vec::with_capacity(changes.len());
+        for change in changes {
+            done.push(self.one(change)?);
+        }
+        Ok(done)
+    }
+
+    /// The same, but one that fails stops none of the others: its failure is its outcome.
+    pub fn carry_out_each(&mut self, changes: Vec<Change>) -> Vec<Done> {
+        let each = |change: Change| {
+            let change = settle(change);
+            let outcome =
+                self.settled(&change).unwrap_or_else(|failed| Some(Outcome::Failed(failed.words())));
+            Done { change, outcome }
+        };
+        changes.into_iter().map(each).collect()
+    }
+
+    /// Carries out one change.
+    ///
+    /// # Errors
+    /// As [`Self::carry_out`].
+    pub fn one(&mut self, change: Change) -> Result<Done, Failure> {
+        let change = settle(change);
+        match self.settled(&change) {
+            Ok(outcome) => Ok(Done { change, outcome }),
+            Err(Failed::Means(failure)) => Err(failure),
+            Err(Failed::Act(why)) => {
+                Err(Failure::new(Exit::Failed, format!("{} {}: {why}", change.act.word(), change.target)))
+            }
+        }
+    }
+
+    /// None for what is kept, and for what is left for a later pass.
+    fn settled(&mut self, change: &Change) -> Result<Option<Outcome>, Failed> {
+        if let Some(done) = self.means.carry_out(change) {
+            return done.map(Some).map_err(Failed::Means);
+        }
+        match change.act.clone().inside(self.root) {
+            Act::Keep | Act::Wait => return Ok(None),
+            Act::Ensure(wanted) | Act::Write(wanted) => put(&wanted)?,
+            Act::EnsureGone { path, nudge } | Act::Remove { path, nudge } => remove(&path, nudge)?,
+            Act::RemoveTree(path) => remove_tree(&path)?,
+            Act::Empty(path) => empty(&path)?,
+            Act::MakeDir(path) => trust::create_dir(&path, OPEN_DIR).map_err(io::Error::from)?,
+            Act::SetAside { from, to, nudge } => set_aside(&from, &to, nudge)?,
+            Act::List { layout, entries } => inventory::list(&layout, &entries)?,
+            Act::Ledger { layout, lines } => lines.iter().for_each(|line| ledger::enter(&layout, line)),
+            Act::Mark { layout, name, conf } => ready::mark(&layout, &name, &conf)?,
+            Act::Unlock(path) => {
+                if !lock::remove_abandoned(&path)? {
+                    return Ok(Some(Outcome::Busy));
+                }
+            }
+            Act::Systemctl(arguments) => systemctl::run(&arguments).map_err(Failed::Act)?,
+            Act::Confirm
+            | Act::Close(..)
+            | Act::CloseEntry(_)
+            | Act::HostRoutes
+            | Act::Start { .. }
+            | Act::Retract => {
+                let why = "this command has no means for it; please report that as a mistake of crossfade-bootstrap";
+                return Err(Failed::Act(why.into()));
+            }
+        }
+        Ok(Some(Outcome::Done))
+    }
+}
+
+/// Why a change was not carried out.
+enum Failed {
+    /// A command's own means failed, and said so in words of their own.
+    Means(Failure),
+    /// The act failed.
+    Act(String),
+}
+
+impl Failed {
+    fn words(self) -> String {
+        match self {
+            Self::Means(failure) => failure.findings.join("; "),
+            Self::Act(why) => why,
+        }
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Act(error.to_string())
+    }
+}
+
+/// Writes a file; its directory is made where it is absent, for us alone where the file is.
+fn put(wanted: &Write) -> io::Result<()> {
+    if let Some(dir) = wanted.path.parent() {
+        trust::create_dir(dir, if wanted.mode == file::PRIVATE { 0o700 } else { OPEN_DIR })?;
+    }
+    write(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write_to(path: std::path::PathBuf) -> Change {
+        Change::ensure(Write { path, bytes: b"x".to_vec(), mode: 0o644, nudge: false }, "why")
+    }
+
+    #[test]
+    fn an_act_that_a_command_cannot_carry_out_is_an_error() {
+        let root = Root::default();
+        for act in [Act::Confirm, Act::HostRoutes, Act::Retract] {
+            let word = act.word();
+            let failure =
+                Executor::plain(&root).carry_out(vec![Change::new(act, "it", "why")]).expect_err(word);
+            assert!(
+                failure.findings[0].starts_with(&format!("{word} it: this command has no means")),
+                "{failure:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_failure_stops_the_rest_unless_each_is_tried() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let root = Root::new(dir.path());
+        let changes = |name: &str| {
+            let fails = Change::new(Act::Confirm, "it", "why");
+            vec![
+                write_to(dir.path().join(format!("{name}-1"))),
+                fails,
+                write_to(dir.path().join(format!("{name}-2"))),
+            ]
+        };
+        Executor::plain(&root).carry_out(changes("stops")).expect_err("the second");
+        assert!(dir.path().join("stops-1").is_file() && !dir.path().join("stops-2").exists());
+        let done = Executor::plain(&root).carry_out_each(changes("each"));
+        assert!(dir.path().join("each-2").is_file());
+        let outcomes: Vec<_> = done.iter().map(|done| done.outcome.clone()).collect();
+        assert!(
+            matches!(
+                outcomes.as_slice(),
+                [Some(Outcome::Done), Some(Outcome::Failed(_)), Some(Outcome::Done)]
+            ),
+            "{outcomes:?}"
+        );
+    }
+
+    #[test]
+    fn the_means_of_a_command_come_first_and_what_is_kept_has_no_outcome() {
+        struct Refuses;
+        impl Means for Refuses {
+            fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+                matches!(change.act, Act::Write(_)).then(|| Err(Failure::later("not now")))
+            }
+        }
+        let dir = tempfile::tempdir().expect("scratch");
+        let root = Root::new(dir.path());
+        let path = dir.path().join("file");
+        let failure =
+            Executor::new(&root, Refuses).carry_out(vec![write_to(path.clone())]).expect_err("refused");
+        assert_eq!((failure.exit, failure.findings), (Exit::TryLater, vec!["not now".to_owned()]));
+        assert!(!path.exists());
+        Executor::plain(&root).carry_out(vec![write_to(path.clone())]).expect("written");
+        let again = Executor::new(&root, Refuses).carry_out(vec![write_to(path)]).expect("kept");
+        assert!(matches!(again[0].change.act, Act::Keep) && again[0].outcome.is_none());
+    }
+}

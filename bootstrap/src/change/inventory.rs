@@ -1,0 +1,25 @@
+//! Entries that are added to the inventory.
+
+use std::io;
+
+use shim::inventory::{Entry, Inventory};
+use shim::layout::Layout;
+use shim::store::{Found, Store};
+
+/// Adds entries to the inventory; what has an entry or a record by now is left alone.
+///
+/// # Errors
+/// Any I/O error; then the inventory is what it was.
+pub fn list(layout: &Layout, entries: &[Entry]) -> io::Result<()> {
+    let store = Store::new(layout);
+    let mut fresh = Vec::new();
+    for entry in entries {
+        if matches!(store.find(&entry.key())?, Found::Nothing) {
+            fresh.push(entry.clone());
+        }
+    }
+    Inventory::change(layout, |inventory| {
+        fresh.retain(|entry| inventory.find(&entry.key()).is_none());
+        inventory.attachments.append(&mut fresh);
+    })
+}

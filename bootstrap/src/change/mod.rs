@@ -1,0 +1,211 @@
+//! What a command would do, as data.
+//!
+//! A command decides a list of changes; a dry run prints it, an apply carries it out. There is no second description of the
+//! same thing, so the two cannot differ.
+
+mod executor;
+mod files;
+mod inside;
+pub mod inventory;
+pub mod obstacles;
+pub mod outcome;
+mod settle;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+use shim::boot::Moment;
+use shim::inventory::Entry;
+use shim::layout::Layout;
+use shim::ledger::Line;
+use shim::store::Key;
+
+pub use self::executor::{Executor, Means, Plain};
+pub use self::files::{OPEN_DIR, look, remove, write};
+pub use self::settle::settle;
+
+/// One change, or the decision to leave something as it is.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What is done.
+    pub act: Act,
+    /// To what, in words of the node: a path, an attachment.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a [`Change`] does.
+#[derive(Debug, Clone)]
+pub enum Act {
+    /// Nothing: it is as it should be.
+    Keep,
+    /// Writes a file by rename, unless it is there with these bytes and this mode; see [`settle`].
+    Ensure(Write),
+    /// Writes a file by rename, whatever is there.
+    Write(Write),
+    /// Adds entries to the inventory; those that are there stay as they are.
+    List {
+        /// Whose inventory.
+        layout: Box<Layout>,
+        /// One for each attachment.
+        entries: Vec<Entry>,
+    },
+    /// Removes a file, unless there is none; see [`settle`].
+    EnsureGone {
+        /// Which.
+        path: PathBuf,
+        /// Whether it lies in a runtime's conf directory.
+        nudge: bool,
+    },
+    /// Removes a file.
+    Remove {
+        /// Which.
+        path: PathBuf,
+        /// Whether it lies in a runtime's conf directory.
+        nudge: bool,
+    },
+    /// Removes a directory and all that is in it; a link is removed, never followed, and nothing that is mounted is touched.
+    RemoveTree(PathBuf),
+    /// Leaves a file without content; it keeps owner, mode and label.
+    Empty(PathBuf),
+    /// Makes a directory, 0755, and what is missing above it.
+    MakeDir(PathBuf),
+    /// Moves a file or a directory out of the way; nothing is deleted.
+    SetAside {
+        /// What.
+        from: PathBuf,
+        /// Where it goes; its directory is made, for us alone.
+        to: PathBuf,
+        /// Whether it lies in a runtime's conf directory.
+        nudge: bool,
+    },
+    /// Appends lines to the ledger, durably; the journal takes them where the ledger cannot.
+    Ledger {
+        /// Whose.
+        layout: Box<Layout>,
+        /// One for each attachment that ended without its DEL.
+        lines: Vec<Line>,
+    },
+    /// Removes the lock of an attachment, unless somebody holds it by then.
+    Unlock(PathBuf),
+    /// Asks the runtime whether it uses our conf by now, then lists what was attached meanwhile.
+    Confirm,
+    /// Runs the DELs owed by the record that was begun then, and removes it.
+    Close(Key, Box<Moment>),
+    /// Turns an inventory entry into a record, and closes that.
+    CloseEntry(Key),
+    /// Sets what living attachments have lost of their host routes, and takes away what nobody has.
+    HostRoutes,
+    /// Leaves an attachment for a later pass.
+    Wait,
+    /// Marks a network as ready in this boot, as the shim does.
+    Mark {
+        /// Whose run directory.
+        layout: Box<Layout>,
+        /// The network's own name.
+        name: String,
+        /// Its conf.
+        conf: PathBuf,
+    },
+    /// Has systemd run this very program with these arguments, in a unit of its own.
+    Start {
+        /// The unit's name, without `.service`.
+        unit: String,
+        /// The arguments.
+        arguments: Vec<String>,
+        /// How long it may run, in seconds.
+        within_secs: u64,
+    },
+    /// Takes back what this node said on its Node.
+    Retract,
+    /// Runs systemctl with these arguments and waits for it.
+    Systemctl(Vec<&'static str>),
+}
+
+/// A file to write.
+#[derive(Clone)]
+pub struct Write {
+    /// Where.
+    pub path: PathBuf,
+    /// Its whole content.
+    pub bytes: Vec<u8>,
+    /// Its mode, whatever the umask.
+    pub mode: u32,
+    /// Whether it lies in a runtime's conf directory.
+    pub nudge: bool,
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes to {} ({:o})", self.bytes.len(), self.path.display(), self.mode)
+    }
+}
+
+impl Act {
+    /// The word for it, as printed.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Ensure(_) | Self::Write(_) | Self::List { .. } | Self::Ledger { .. } => "write",
+            Self::EnsureGone { .. } | Self::Remove { .. } | Self::RemoveTree(_) | Self::Unlock(_) => "remove",
+            Self::Empty(_) => "empty",
+            Self::MakeDir(_) => "make",
+            Self::SetAside { .. } => "move",
+            Self::Confirm => "confirm",
+            Self::Close(..) | Self::CloseEntry(_) => "close",
+            Self::HostRoutes => "route",
+            Self::Wait => "wait",
+            Self::Mark { .. } => "mark",
+            Self::Start { .. } => "start",
+            Self::Retract => "retract",
+            Self::Systemctl(_) => "run",
+        }
+    }
+}
+
+impl Change {
+    /// A change of `target`.
+    pub fn new(act: Act, target: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { act, target: target.into(), reason: reason.into() }
+    }
+
+    /// Has the file be what `write` says; see [`Act::Ensure`].
+    #[must_use]
+    pub fn ensure(write: Write, why: impl Into<String>) -> Self {
+        let target = write.path.display().to_string();
+        Self::new(Act::Ensure(write), target, why)
+    }
+
+    /// Has the file at `path` be gone; see [`Act::EnsureGone`].
+    #[must_use]
+    pub fn ensure_gone(path: PathBuf, nudge: bool, why: impl Into<String>) -> Self {
+        let target = path.display().to_string();
+        Self::new(Act::EnsureGone { path, nudge }, target, why)
+    }
+
+    /// Removes the file at `path`; see [`Act::Remove`].
+    pub fn remove(path: PathBuf, nudge: bool, why: impl Into<String>) -> Self {
+        let target = path.display().to_string();
+        Self::new(Act::Remove { path, nudge }, target, why)
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<8} {}  ({})", self.act.word(), self.target, self.reason)
+    }
+}
+
+impl Serialize for Change {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Change", 3)?;
+        fields.serialize_field("action", self.act.word())?;
+        fields.serialize_field("target", &self.target)?;
+        fields.serialize_field("reason", &self.reason)?;
+        fields.end()
+    }
+}
