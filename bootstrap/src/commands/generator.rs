@@ -51,7 +51,18 @@ pub fn main() -> Exit {
     if std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|value| value == "1") {
         return Exit::Done;
     }
-    let (files, troubles) = decide(&root);
+    let (files, troubles) = match plan(&root) {
+        Ok(planned) => planned,
+        Err(why) => {
+            log(
+                &root,
+                &format!(
+                    "{why}; until it is right, no command line is continued, and gate keeps kubelet from starting"
+                ),
+            );
+            return Exit::BadSettings;
+        }
+    };
     let written = files.iter().map(|file| file.write(Path::new(dir)));
     let failed: Vec<String> = written.filter_map(Result::err).collect();
     for trouble in troubles.iter().chain(&failed) {
@@ -87,12 +98,15 @@ impl Output {
 }
 
 /// What is written, and what a person should know.
-fn decide(root: &Root) -> (Vec<Output>, Vec<String>) {
+///
+/// # Errors
+/// node.json cannot be used.
+fn plan(root: &Root) -> Result<(Vec<Output>, Vec<String>), String> {
     let (mut files, mut troubles) = (Vec::new(), Vec::new());
     if switch::off(root).is_some() {
-        return (files, troubles);
+        return Ok((files, troubles));
     }
-    for (role, name) in units(root) {
+    for (role, name) in units(root)? {
         let unit = match Unit::outline(root, &name) {
             Ok(Some(unit)) => unit,
             Ok(None) => continue,
@@ -112,7 +126,7 @@ fn decide(root: &Root) -> (Vec<Output>, Vec<String>) {
         let link = packaged_link(root, &unit, role);
         files.extend(link.map(|(path, target)| Output { path, what: What::LinkTo(target) }));
     }
-    (files, troubles)
+    Ok((files, troubles))
 }
 
 /// To the kernel's log, for the journal is not there yet; elsewhere to whoever called.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use shim::layout::{Layout, POLICY_FILE};
 use shim::policy_file;
 use shim::store::Store;
+use types::node::Node;
 use types::policy::Policy;
 
 use self::decide::{Decision, decide, left_out, names};
@@ -85,11 +86,11 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     let (news, mut notes) = (plan.writes(), plan.notes.clone());
     let mut done = Vec::new();
     if brings && !global.dry_run {
-        done.extend(before_the_policy(&plan, &Directories::gather(global), &mut notes)?);
+        done.extend(before_the_policy(&plan, &Directories::of(global, &node(global)?), &mut notes)?);
         done.extend(plan.carry_out()?);
     }
     // What was brought counts.
-    let facts = Facts::gather(Directories::gather(global), wanted);
+    let facts = Facts::gather(Directories::of(global, &node(global)?), wanted);
     let Decision { changes, notes: more } = decide(&facts, wanted)?;
     let changes = without_needless_confirm(changes);
     notes.extend(more);
@@ -113,6 +114,11 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         done.extend(carry_out(&root, watch_unit::start(news))?);
     }
     Ok(Changed::applied(done, notes))
+}
+
+/// node.json, of which nothing is guessed.
+fn node(global: &Global) -> Result<Node, Failure> {
+    settings::load(&Root::new(&global.root)).map_err(Failure::settings)
 }
 
 /// What a pod brings may have ADDs through us wait from the moment that it is written.

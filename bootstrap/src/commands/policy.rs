@@ -178,7 +178,7 @@ pub fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String)]) -> 
 pub fn doubt(global: &Global) -> Option<String> {
     let root = Root::new(&global.root);
     RuntimeConfig::of_crio(&root).filter(|_| root.is_node())?;
-    let settings = Directories::gather(global);
+    let settings = Directories::certain(global).ok()?;
     settings.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)?;
     let whom = Whom::found(&root);
     let endpoint = whom.endpoint()?;

@@ -75,7 +75,7 @@ pub fn render(global: &Global, wanted: &Render) -> Result<Rendered, Failure> {
         let way = if root.is_node() { Way::Loaded } else { Way::Files };
         return check::check(&root, way).map(Rendered::Checked);
     }
-    let (changes, notes) = decide(&root)?;
+    let (changes, notes) = plan(&root)?;
     finish(global, changes, notes).map(Rendered::Changed)
 }
 
@@ -89,7 +89,7 @@ fn settings(root: &Root) -> Result<Node, Failure> {
 }
 
 /// The changes, and what a person may want to know. What the environment file names is there before it.
-fn decide(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
+fn plan(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
     if let Some(off) = switch::off(root) {
         return Ok((remove(root, &off.to_string()), Vec::new()));
     }

@@ -23,7 +23,7 @@ use crate::publish::{Depth, Retracted, reporter, retract as last_word};
 pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     let word = word(&root, wanted.removed)?;
-    let Some(credential) = reporter(&root, &settings::load(&root).unwrap_or_default()) else {
+    let Some(credential) = reporter(&root, &settings::load(&root).map_err(Failure::settings)?) else {
         let note =
             "nothing of this node is said on a Node: it has no kubelet, or node.json says report.node false";
         return Ok(Changed::planned(Vec::new(), vec![note.to_owned()]));

@@ -12,7 +12,7 @@ use serde::Serialize;
 use shim::layout::CONF_FILE;
 use shim::policy_file;
 use shim::store::Store;
-use types::node::Mode;
+use types::node::{Mode, Node};
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
@@ -26,6 +26,7 @@ use crate::node::mode;
 use crate::node::paths::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
 use crate::node::policy::secondary;
 use crate::node::rooted;
+use crate::node::settings;
 use crate::node::status_file::{self, Document, Seen};
 use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::config::RuntimeConfig;
@@ -58,6 +59,9 @@ pub struct Status {
     warnings: Vec<String>,
     problems: Vec<String>,
     watch: Option<Watched>,
+    /// node.json cannot be used.
+    #[serde(skip)]
+    bad_settings: bool,
     /// Waited for `watch` to say that the node is ready, and it did not.
     #[serde(skip)]
     timed_out: bool,
@@ -78,18 +82,32 @@ struct Watched {
 /// When state cannot be read.
 pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
-    // One that cannot be read says nothing here; watch and the gate say what is wrong with it.
-    let node = mode::settings(&root);
+    let (node, bad) = match settings::load(&root) {
+        Ok(node) => (node, None),
+        // What else is true of the node is told all the same, and what it is told by.
+        Err(why) => {
+            let (conf_dir, told) = mode::of_unusable(&root);
+            let bad = format!("{why}; what is said here is for confDir {}: {told}", conf_dir.as_str());
+            (Node { conf_dir, ..Node::default() }, Some(bad))
+        }
+    };
+    let mut status = of_node(global, wanted, &root, &node)?;
+    status.bad_settings = bad.is_some();
+    status.problems.splice(0..0, bad);
+    Ok(status)
+}
+
+fn of_node(global: &Global, wanted: &cli::Status, root: &Root, node: &Node) -> Result<Status, Failure> {
     if node.conf_dir == Mode::Without {
-        return without(global, &root, wanted.wait.then_some(Duration::from_secs(wanted.timeout)));
+        return without(global, root, node, wanted.wait.then_some(Duration::from_secs(wanted.timeout)));
     }
     let file = root.at(STATUS);
     let ready = !wanted.wait || wait(&file, Duration::from_secs(wanted.timeout));
     let asked = Asked::whom(&match &wanted.runtime.runtime_endpoint {
         Some(_) => Whom::of(&wanted.runtime),
-        None => Whom::found(&root),
+        None => Whom::found(root),
     });
-    let mut status = status(&root, &Directories::gather(global), node.conf_dir, &asked)?;
+    let mut status = status(root, &Directories::of(global, node), node.conf_dir, &asked)?;
     let watched = match status_file::read(&file) {
         Seen::Absent => Ok(None),
         Seen::Unreadable(why) => Err(why),
@@ -157,10 +175,10 @@ pub fn follow(global: &Global) -> Exit {
 }
 
 /// A node without a plugin of ours: `watch` does not run, and nothing is attached through us.
-fn without(global: &Global, root: &Root, wait: Option<Duration>) -> Result<Status, Failure> {
+fn without(global: &Global, root: &Root, node: &Node, wait: Option<Duration>) -> Result<Status, Failure> {
     let booted = || Booted::is_of_now(root);
     let ready = wait.is_none_or(|within| until(&root.at(BOOTED), Some(within), || booted().is_ok()));
-    let settings = Directories::gather(global);
+    let settings = Directories::of(global, node);
     let found = attachments::list(&settings.layout, None)?;
     let mut problems: Vec<String> = booted().err().into_iter().collect();
     match &settings.installed {
@@ -185,6 +203,7 @@ fn without(global: &Global, root: &Root, wait: Option<Duration>) -> Result<Statu
         warnings: Vec::new(),
         problems,
         watch: None,
+        bad_settings: false,
         timed_out: !ready,
     })
 }
@@ -252,6 +271,7 @@ fn status(root: &Root, settings: &Directories, mode: Mode, asked: &Asked) -> Res
         networks,
         problems,
         watch: None,
+        bad_settings: false,
         timed_out: false,
     })
 }
@@ -350,6 +370,10 @@ impl Report for Status {
     }
 
     fn exit(&self) -> Exit {
-        if self.problems.is_empty() && !self.timed_out { Exit::Done } else { Exit::No }
+        match self.problems.is_empty() && !self.timed_out {
+            _ if self.bad_settings => Exit::BadSettings,
+            true => Exit::Done,
+            false => Exit::No,
+        }
     }
 }

@@ -15,7 +15,6 @@ use types::raw::RawObject;
 
 use crate::cli::Global;
 use crate::cli::exit::Failure;
-use crate::node::mode;
 use crate::node::paths::PRIVATE_CONF_DIR;
 use crate::node::paths::Root;
 use crate::node::settings;
@@ -55,17 +54,15 @@ pub struct Installed {
 }
 
 impl Directories {
-    /// Puts flags, installed conf, node.json, CRI-O's configuration and defaults together. Of a node.json that is no use the mode
-    /// counts, see [`mode`].
+    /// Puts flags, installed conf, node.json, CRI-O's configuration and defaults together.
     #[must_use]
-    pub fn gather(global: &Global) -> Self {
-        let root = Root::new(&global.root);
-        let crio = RuntimeConfig::of_crio(&root);
+    pub fn of(global: &Global, node: &Node) -> Self {
+        let crio = RuntimeConfig::of_crio(&Root::new(&global.root));
         let usual = crio.as_ref().map(|config| usual_dir(Some(config)));
-        Self::on(global, &mode::settings(&root), usual, None)
+        Self::on(global, node, usual, None)
     }
 
-    /// The same for a node that is known: `usual_dir` is the one that its runtime reads without us, `before` what our conf said
+    /// The same where the runtime is known: `usual_dir` is the one that its runtime reads without us, `before` what our conf said
     /// when it was last there.
     #[must_use]
     pub fn on(global: &Global, node: &Node, usual_dir: Option<&Path>, before: Option<&Installed>) -> Self {
@@ -81,13 +78,13 @@ impl Directories {
         Self { conf_dir, layout: flagged(global, layout), installed }
     }
 
-    /// The same for a command that cannot do with a guess: an installed conf that cannot be read might have named other
-    /// directories.
+    /// The same, and nothing is guessed: a node.json or an installed conf that cannot be read might have named other directories.
     ///
     /// # Errors
     /// Bad settings.
     pub fn certain(global: &Global) -> Result<Self, Failure> {
-        let settings = Self::gather(global);
+        let node = settings::load(&Root::new(&global.root)).map_err(Failure::settings)?;
+        let settings = Self::of(global, &node);
         match &settings.installed {
             Err(why) => Err(Failure::settings(why)),
             Ok(_) => Ok(settings),

@@ -62,10 +62,11 @@ impl RuntimeConfig {
 
 impl RuntimeConfig {
     /// The same of a runtime whose configuration is files and nobody has to be asked for it, which is CRI-O; none where it is another
-    /// one, or cannot be read.
+    /// one, or cannot be read. It goes by node.json, which whoever calls has found to be valid.
     #[must_use]
     pub fn of_crio(root: &Root) -> Option<Self> {
-        let found = Found::look(root, &settings::load(root).unwrap_or_default()).ok()??;
+        let node = settings::load(root).ok()?;
+        let found = Found::look(root, &node).ok()??;
         (found.kind == RuntimeKind::Crio).then(|| crio::gather(root, found).ok()).flatten()
     }
 

@@ -47,7 +47,10 @@ impl Whom {
     /// The runtime of a node, as everybody who is not told finds it.
     #[must_use]
     pub fn found(root: &Root) -> Self {
-        let node = settings::load(root).unwrap_or_default();
+        let node = match settings::load(root) {
+            Ok(node) => node,
+            Err(why) => return Self::Unknown(why),
+        };
         let config = RuntimeConfig::gather(root, &node).ok().flatten();
         Self::on(root, &node, config.as_ref())
     }

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use types::node::{Mode, RuntimeKind};
+use types::node::{Mode, Node, RuntimeKind};
 
 use crate::node::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS, Root};
 use crate::node::settings;
@@ -74,17 +74,24 @@ impl Role {
     }
 }
 
-/// The units whose commands are continued: those of node.json, else the usual ones. One that cannot be read is no reason to stop here.
+/// The units whose commands are continued: those that node.json names, else the usual ones.
+///
+/// # Errors
+/// node.json cannot be used; what it was to name is not guessed.
+pub fn units(root: &Root) -> Result<Vec<(Role, String)>, String> {
+    Ok(units_of(&settings::load(root)?))
+}
+
+/// The same for a node whose settings are known.
 #[must_use]
-pub fn units(root: &Root) -> Vec<(Role, String)> {
-    let node = settings::load(root).unwrap_or_default();
+pub fn units_of(node: &Node) -> Vec<(Role, String)> {
     let kinds = match (node.conf_dir, node.runtime.kind) {
         // It is told nothing.
         (Mode::Without, _) => Vec::new(),
         (_, Some(kind)) => vec![kind],
         (_, None) => RuntimeKind::ALL.to_vec(),
     };
-    let mut units = vec![(Role::Kubelet, node.kubelet.unit)];
+    let mut units = vec![(Role::Kubelet, node.kubelet.unit.clone())];
     for kind in kinds {
         units.push((Role::Runtime(kind), node.runtime.unit.clone().unwrap_or_else(|| kind.unit().into())));
     }
@@ -174,7 +181,7 @@ pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
 /// # Errors
 /// What is wrong, and what to do.
 pub fn check(root: &Root, unit: &str) -> Result<(), String> {
-    let role = units(root).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
+    let role = units(root)?.into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
     let role = role.ok_or_else(|| format!("{unit}: node.json names another unit"))?;
     let found = Unit::outline(root, unit)?.ok_or_else(|| format!("{unit}: there is no such unit"))?;
     let Some(wanted) = continuation(root, &found, role)? else {

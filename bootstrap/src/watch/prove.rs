@@ -43,7 +43,7 @@ const MAX_WHY_BYTES: usize = 2048;
 /// # Errors
 /// When there is no verdict: bad settings, another proof that runs, no namespace to be had.
 pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
-    let settings = Directories::gather(global);
+    let settings = Directories::certain(global)?;
     let policy = policy_file::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
     let side = wanted.network;
     let network =

@@ -121,3 +121,53 @@ fn watch_writes_no_conf_into_the_agents_directory_of_a_private_node() {
     let told = told.out + &told.err;
     assert!(told.contains("lables") && !told.contains(OURS), "{told}");
 }
+
+/// Every command that acts on node.json, or on what it decides: which directories are in use.
+#[test]
+fn no_command_guesses_what_a_broken_one_was_to_say() {
+    let commands: [&[&str]; 11] = [
+        &["policy", "show"],
+        &["policy", "check"],
+        &["policy", "set", "new", "--dry-run"],
+        &["policy", "explain"],
+        &["attachments"],
+        &["sweep", "--dry-run", "--listed", "/dev/null"],
+        &["uninstall", "--dry-run", "--runtime-endpoint", "none"],
+        &["status", "--runtime-endpoint", "none"],
+        &["retract", "--dry-run", "--removed"],
+        &["render"],
+        &["boot"],
+    ];
+    for known in ["shared", "private"] {
+        for command in commands {
+            let tree = Tree::new();
+            remembered(&tree, known);
+            tree.node(BROKEN);
+            let before = tree.files();
+            let run = tree.run(command);
+            let told = run.out + &run.err;
+            assert_eq!(run.status, 78, "{command:?}, remembered as {known}: {told}");
+            assert!(told.contains("node.json") && told.contains("lables"), "{command:?}: {told}");
+            assert_eq!(tree.files(), before, "{command:?} changed something");
+        }
+    }
+}
+
+#[test]
+fn the_generator_continues_no_command_by_a_broken_one_and_says_so() {
+    let tree = Tree::new();
+    tree.write("usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet\n");
+    let generate = |out: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_crossfade-bootstrap"));
+        std::os::unix::process::CommandExt::arg0(&mut command, "crossfade-generator");
+        command.arg("--root").arg(tree.path("")).arg(tree.path(out)).output().expect("generator")
+    };
+    let well = generate("well");
+    assert!(well.status.success() && tree.has("well/kubelet.service.d/zz-crossfade.conf"), "{well:?}");
+    tree.node(BROKEN);
+    let broken = generate("broken");
+    let said = String::from_utf8_lossy(&broken.stderr);
+    assert_eq!(broken.status.code(), Some(78), "{said}");
+    assert!(said.contains("node.json") && said.contains("lables"), "{said}");
+    assert!(!tree.has("broken"), "{said}");
+}

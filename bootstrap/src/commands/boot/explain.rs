@@ -5,7 +5,7 @@ mod runtime;
 mod settings;
 
 use serde::Serialize;
-use types::node::Mode;
+use types::node::{Mode, Node};
 
 use self::registered::{Registered, Told};
 use self::runtime::Runtime;
@@ -96,8 +96,9 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
     let without = node.as_ref().is_ok_and(|node| node.conf_dir == Mode::Without);
     let policy = if without { Settings::no_policy(&root) } else { Settings::policy(global, &root) };
     findings.extend(settings.error().into_iter().chain(policy.error()).map(str::to_owned));
-    let units =
-        continuation::units(&root).into_iter().filter_map(|(role, name)| Told::gather(&root, role, &name));
+    let units = continuation::units_of(node.as_ref().unwrap_or(&Node::default()))
+        .into_iter()
+        .filter_map(|(role, name)| Told::gather(&root, role, &name));
     let units: Vec<Told> = units.collect();
     if let Ok(node) = &node {
         findings.extend(units.iter().filter_map(|unit| unit.matters(&root, node)));

@@ -14,7 +14,7 @@ use crate::node::settings;
 use crate::node::switch;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::config::containerd;
-use crate::runtime::config::render::{Asked, Told, changes, crio_words, decide, embedded, prove, remove};
+use crate::runtime::config::render::{Asked, Told, changes, choose, crio_words, embedded, prove, remove};
 
 /// Writes what the runtime is told in private mode; removes it in shared mode and when switched off.
 ///
@@ -84,7 +84,7 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
         (RuntimeKind::Containerd, Some(program)) => {
             let dump = containerd::dump(program, &config.file).map_err(refuse)?;
             let asked = asked.insert(Asked { program, file: &config.file, dump });
-            decide(root, asked, conf_dir).map_err(refuse)?
+            choose(root, asked, conf_dir).map_err(refuse)?
         }
     };
     let changes = changes(root, &told);

@@ -10,9 +10,10 @@ use crate::change::outcome::{Changed, Outcome};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
-use crate::node::directories::Directories;
+use crate::node::directories::{Directories, flagged};
 use crate::node::last_sweep::Swept;
 use crate::node::last_sweep::place;
+use shim::layout::Layout;
 
 /// Longest reason that is kept, in bytes.
 const MAX_WHY_BYTES: usize = 1024;
@@ -28,7 +29,9 @@ pub fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     };
     let failed = reason(&swept).map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned());
     let boot_id = boot::boot_id().unwrap_or_default().to_owned();
-    let layout = Directories::gather(global).layout;
+    // `watch` names the directories on the command line, where they are others than the usual ones.
+    let layout = Directories::certain(global)
+        .map_or_else(|_| flagged(global, Layout::default()), |known| known.layout);
     let kept = Swept { version: 1, turn, boot_id, failed };
     let bytes = serde_json::to_vec(&kept).unwrap_or_default();
     let write = Write { path: place(&layout), bytes, mode: file::PRIVATE, nudge: false };

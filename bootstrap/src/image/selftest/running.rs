@@ -8,6 +8,7 @@ use crate::node::directories::Directories;
 use crate::node::fitness;
 use crate::node::identity::{Booted, Identity};
 use crate::node::paths::Root;
+use crate::node::settings;
 use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::systemd::continuation;
@@ -40,7 +41,11 @@ pub(super) fn checks(global: &Global, root: &Root, all: &[Told]) -> Vec<Check> {
 /// Whether the runtime uses our conf, by its own word.
 fn uses(global: &Global, root: &Root) -> Vec<Check> {
     const ID: &str = "node.uses";
-    let conf = match Directories::gather(global).installed {
+    let conf = match settings::load(root).map(|node| Directories::of(global, &node).installed) {
+        Err(why) => return skipped(ID, why),
+        Ok(installed) => installed,
+    };
+    let conf = match conf {
         Ok(Some(conf)) => conf,
         Ok(None) => return skipped(ID, "our conf is not there"),
         Err(why) => return skipped(ID, why),

@@ -77,7 +77,7 @@ pub(crate) struct Asked<'a> {
 }
 
 /// How containerd is told: by a drop-in where it merges keys and imports from below /run, else by a copy.
-pub(crate) fn decide(root: &Root, asked: &Asked, conf_dir: &Path) -> Result<Told, String> {
+pub(crate) fn choose(root: &Root, asked: &Asked, conf_dir: &Path) -> Result<Told, String> {
     let before = tree(asked.file, &asked.dump)?;
     if containerd::merges_keys(&before)
         && let Some(place) = drop_in_place(&containerd::imports(root, asked.file)?)
