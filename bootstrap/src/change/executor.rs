@@ -15,7 +15,7 @@ use crate::systemd::systemctl;
 /// their own.
 pub trait Means {
     /// Carries out a change that is this command's own, and words its failure; `None` where it is not, which leaves it to the [`Executor`]. The change is
-    /// settled (see [`settle`]).
+    /// settled (see [`settle()`]).
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>>;
 }
 

@@ -42,7 +42,7 @@ pub struct Change {
 pub enum Act {
     /// Nothing: it is as it should be.
     Keep,
-    /// Writes a file by rename, unless it is there with these bytes and this mode; see [`settle`].
+    /// Writes a file by rename, unless it is there with these bytes and this mode; see [`settle()`].
     Ensure(Write),
     /// Writes a file by rename, whatever is there.
     Write(Write),
@@ -53,7 +53,7 @@ pub enum Act {
         /// One for each attachment.
         entries: Vec<Entry>,
     },
-    /// Removes a file, unless there is none; see [`settle`].
+    /// Removes a file, unless there is none; see [`settle()`].
     EnsureGone {
         /// Which.
         path: PathBuf,

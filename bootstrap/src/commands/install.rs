@@ -16,9 +16,9 @@ use shim::store::Store;
 use types::node::Node;
 use types::policy::Policy;
 
-use self::decide::{Decision, decide, left_out, names};
-use self::facts::Facts;
-use self::inventory::{Known, take};
+use self::decide::{InstallDecision, decide, left_out, names};
+use self::facts::InstallFacts;
+use self::inventory::{Surroundings, take};
 use self::payload::{Plan, load::Load};
 use crate::change::obstacles::Obstacles;
 use crate::change::outcome::{Changed, Done, Outcome, carry_out};
@@ -36,8 +36,8 @@ use crate::node::settings;
 use crate::node::switch;
 use crate::node::watch_unit;
 use crate::runtime::CniSetup;
-use crate::runtime::adding::{Caller, Way, wait_for_quiet};
-use crate::runtime::asked::Asked;
+use crate::runtime::adding::{AddsOfWhom, Caller, wait_for_quiet};
+use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::Cache;
 use crate::runtime::cri::Runtime;
 use crate::runtime::unread;
@@ -90,8 +90,8 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         done.extend(plan.carry_out()?);
     }
     // What was brought counts.
-    let facts = Facts::gather(Directories::of(global, &node(global)?), wanted);
-    let Decision { changes, notes: more } = decide(&facts, wanted)?;
+    let facts = InstallFacts::gather(Directories::of(global, &node(global)?), wanted);
+    let InstallDecision { changes, notes: more } = decide(&facts, wanted)?;
     let changes = without_needless_confirm(changes);
     notes.extend(more);
     if global.dry_run {
@@ -159,7 +159,7 @@ fn unfinished(mut failure: Failure, target: &str, before: usize, is_unit: bool) 
 
 /// What installing does in ways of its own: it completes the policy, and it confirms that the runtime uses our conf.
 struct Installing<'a> {
-    facts: &'a Facts,
+    facts: &'a InstallFacts,
     wanted: &'a Install,
     notes: Vec<String>,
 }
@@ -173,7 +173,7 @@ impl Means for Installing<'_> {
         }
         match &change.act {
             Act::Confirm => Some(confirm(self.facts, self.wanted, &mut self.notes).map(|()| Outcome::Done)),
-            Act::Write(write) if write.nudge && self.facts.asked == Asked::Silent => {
+            Act::Write(write) if write.nudge && self.facts.asked == RuntimeAnswer::Silent => {
                 // Where the plugin marks that CRI-O has read the conf.
                 let made = shim::file::create_private_dir(&Layout::default().run_dir);
                 made.err().map(|error| Err(Failure::new(Exit::Failed, error)))
@@ -193,15 +193,15 @@ fn without_needless_confirm(changes: Vec<Change>) -> Vec<Change> {
 
 /// Pods were attached by the conf before ours until the runtime had loaded ours, some of them after the inventory was
 /// taken. Once it has, and those ADDs have ended, the cache is complete: whatever comes now comes through us.
-fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
+fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(Exit::Failed, why);
     // It is written by now, for the conf comes last.
     let name = name::of(&facts.settings.layout.name()).map_err(failed)?.unwrap_or_default();
     match &facts.asked {
-        Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) | Asked::Unanswered(_) => notes.push(
+        RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Unanswered(_) => notes.push(
             "no runtime told whether it uses the conf; run install again in a while, so that what was attached meanwhile is listed".into(),
         ),
-        Asked::Silent => {
+        RuntimeAnswer::Silent => {
             // It has read our conf, and takes it over as soon as no ADD of the conf before holds it up.
             let endpoint = facts.whom.endpoint().unwrap_or_default();
             unread::wait(endpoint, &facts.settings.conf_file(), LOADED_WITHIN).map_err(|why| {
@@ -212,7 +212,7 @@ fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(
             })?;
             quiet(facts)?;
         }
-        Asked::Told(_) => {
+        RuntimeAnswer::Told(_) => {
             let runtime = Runtime::at(facts.whom.endpoint().unwrap_or_default())?;
             let loaded = |setup: &CniSetup| setup.is_ours(&name);
             runtime.wait_for(LOADED_WITHIN, loaded).map_err(|e| Failure::later(format!("{e:#}")))?;
@@ -225,7 +225,7 @@ fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(
     let listed = attachments::listed(&facts.settings).map_err(failed)?;
     let late = take(
         &cache,
-        &Known {
+        &Surroundings {
             names: &names(facts),
             unrecorded: facts.policy.as_ref().ok().and_then(|policy| policy.unrecorded),
             accepted: &wanted.accepted,
@@ -247,11 +247,11 @@ fn confirm(facts: &Facts, wanted: &Install, notes: &mut Vec<String>) -> Result<(
     Ok(())
 }
 
-fn quiet(facts: &Facts) -> Result<(), Failure> {
+fn quiet(facts: &InstallFacts) -> Result<(), Failure> {
     let bin_dirs: Vec<PathBuf> = facts.bin_dirs.iter().map(|dir| dir.path.clone()).collect();
     let caller = Caller::at(facts.whom.endpoint().unwrap_or_default(), &bin_dirs)
         .map_err(|e| Failure::later(format!("{e:#}")))?;
-    wait_for_quiet(Way::PastUs, caller, LOADED_WITHIN).map_err(|running| {
+    wait_for_quiet(AddsOfWhom::PastUs, caller, LOADED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
         Failure::later(format!("an ADD under the conf before ours still runs for {}", ids.join(", ")))
     })

@@ -1,6 +1,6 @@
 //! `render`: what kubelet and the runtime are told on their command lines.
 //!
-//! For kubelet: settings and unit -> [`registration::decide`] -> one environment file, which systemd reads for kubelet's command after
+//! For kubelet: settings and unit -> `kubelet::registration::decide` -> one environment file, which systemd reads for kubelet's command after
 //! this has run as its ExecStartPre. Equal bytes are not rewritten; where there is nothing to say the file goes.
 
 pub mod platform;
@@ -15,11 +15,11 @@ use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
-use crate::kubelet::check::{Checked, Way};
-use crate::kubelet::found::Found;
+use crate::kubelet::check::{Checked, CheckedUpTo};
 use crate::kubelet::own::{own, registered};
 use crate::kubelet::refusals;
-use crate::kubelet::registration::{Own, environment_file};
+use crate::kubelet::registration::{OwnRegistration, environment_file};
+use crate::kubelet::sources::KubeletSources;
 use crate::kubelet::{check, drop_in};
 use crate::node::paths::{KUBELET_ENV, Root};
 use crate::node::settings;
@@ -72,7 +72,7 @@ pub fn render(global: &Global, wanted: &Render) -> Result<Rendered, Failure> {
         return platform::print(platform, &node).map(Rendered::Fragment);
     }
     if wanted.check {
-        let way = if root.is_node() { Way::Loaded } else { Way::Files };
+        let way = if root.is_node() { CheckedUpTo::Loaded } else { CheckedUpTo::Files };
         return check::check(&root, way).map(Rendered::Checked);
     }
     let (changes, notes) = plan(&root)?;
@@ -95,7 +95,7 @@ fn plan(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
     }
     let node = settings(root)?;
     let own = own(root, &node);
-    if own == Own::default() {
+    if own == OwnRegistration::default() {
         let why = if node.kubelet.register {
             "node.json has no labels and no taints"
         } else {
@@ -123,7 +123,7 @@ fn plan(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
 }
 
 /// Without every source the union would lose what they say; kubelet would not start without them anyway.
-fn complete(own: &Own, found: &Found) -> Result<(), Failure> {
+fn complete(own: &OwnRegistration, found: &KubeletSources) -> Result<(), Failure> {
     if own.taints.is_empty() || (found.absent.is_empty() && found.broken.is_empty()) {
         return Ok(());
     }

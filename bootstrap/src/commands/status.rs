@@ -27,8 +27,8 @@ use crate::node::paths::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
 use crate::node::policy::secondary;
 use crate::node::rooted;
 use crate::node::settings;
-use crate::node::status_file::{self, Document, Seen};
-use crate::runtime::asked::{Asked, Uses};
+use crate::node::status_file::{self, Document, StatusFile};
+use crate::runtime::answer::{RuntimeAnswer, Uses};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
@@ -103,16 +103,16 @@ fn of_node(global: &Global, wanted: &cli::Status, root: &Root, node: &Node) -> R
     }
     let file = root.at(STATUS);
     let ready = !wanted.wait || wait(&file, Duration::from_secs(wanted.timeout));
-    let asked = Asked::whom(&match &wanted.runtime.runtime_endpoint {
+    let asked = RuntimeAnswer::whom(&match &wanted.runtime.runtime_endpoint {
         Some(_) => Whom::of(&wanted.runtime),
         None => Whom::found(root),
     });
     let mut status = status(root, &Directories::of(global, node), node.conf_dir, &asked)?;
     let watched = match status_file::read(&file) {
-        Seen::Absent => Ok(None),
-        Seen::Unreadable(why) => Err(why),
-        Seen::Fresh(document) => Ok(Some(Watched { document, stale: None })),
-        Seen::Stale(document, why) => Ok(Some(Watched { document, stale: Some(why) })),
+        StatusFile::Absent => Ok(None),
+        StatusFile::Unreadable(why) => Err(why),
+        StatusFile::Fresh(document) => Ok(Some(Watched { document, stale: None })),
+        StatusFile::Stale(document, why) => Ok(Some(Watched { document, stale: Some(why) })),
     };
     match watched {
         Ok(watched) => status.watch = watched,
@@ -129,7 +129,11 @@ fn of_node(global: &Global, wanted: &cli::Status, root: &Root, node: &Node) -> R
 
 /// Follows `watch`'s file until it says that the node is ready, or `within` is over.
 fn wait(file: &Path, within: Duration) -> bool {
-    until(file, Some(within), || matches!(status_file::read(file), Seen::Fresh(document) if document.ready))
+    until(
+        file,
+        Some(within),
+        || matches!(status_file::read(file), StatusFile::Fresh(document) if document.ready),
+    )
 }
 
 /// Looks at each change of a file until `holds`, or `within` is over; without one it never is.
@@ -160,10 +164,10 @@ pub fn follow(global: &Global) -> Exit {
     let mut last = String::new();
     until(&file, None, || {
         let line = match status_file::read(&file) {
-            Seen::Absent => "no watch has run in this boot".to_owned(),
-            Seen::Unreadable(why) => why,
-            Seen::Fresh(document) => format!("{}: {}", document.reason, document.message),
-            Seen::Stale(document, why) => format!("{why}; it was {}", document.reason),
+            StatusFile::Absent => "no watch has run in this boot".to_owned(),
+            StatusFile::Unreadable(why) => why,
+            StatusFile::Fresh(document) => format!("{}: {}", document.reason, document.message),
+            StatusFile::Stale(document, why) => format!("{why}; it was {}", document.reason),
         };
         if line != last {
             print::line(&line);
@@ -219,7 +223,7 @@ struct Count {
 ///
 /// # Errors
 /// When state cannot be read.
-fn status(root: &Root, settings: &Directories, mode: Mode, asked: &Asked) -> Result<Status, Failure> {
+fn status(root: &Root, settings: &Directories, mode: Mode, asked: &RuntimeAnswer) -> Result<Status, Failure> {
     let mut problems = Vec::new();
     let policy = match policy_file::load(&settings.layout.policy_file()) {
         Ok(policy) => Some(policy),

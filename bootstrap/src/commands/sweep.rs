@@ -63,7 +63,7 @@ pub enum Written {
 
 /// What is known of one attachment.
 #[derive(Debug)]
-pub struct Judged {
+pub struct SweepCandidate {
     /// Container id and ifname.
     pub key: Key,
     /// Its networks, for people.
@@ -145,13 +145,13 @@ fn judge(
     listing: &Listing,
     owners: &Owners<'_>,
     now: &Moment,
-) -> Vec<Judged> {
-    let mut judged: Vec<Judged> = Vec::new();
+) -> Vec<SweepCandidate> {
+    let mut judged: Vec<SweepCandidate> = Vec::new();
     for record in records {
         let intent = &record.intent;
         let key = Key::new(&intent.container_id, &intent.ifname);
         let networks: Vec<_> = intent.legs.iter().map(|leg| leg.network.as_str()).collect();
-        judged.push(Judged {
+        judged.push(SweepCandidate {
             seen: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
             networks: networks.join(", "),
             written: Written::Record(intent.begun.clone()),
@@ -167,7 +167,7 @@ fn judge(
         if recorded.contains(&key) {
             continue;
         }
-        judged.push(Judged {
+        judged.push(SweepCandidate {
             seen: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
             networks: entry.network.clone(),
             written: Written::Entry(entry.deleted_by),
@@ -196,7 +196,7 @@ fn netns_lives(entry: &Entry) -> bool {
 }
 
 /// Refuses an empty answer that something contradicts.
-fn believe(judged: &[Judged]) -> Result<(), Failure> {
+fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
     let contradiction =
         judged.iter().find(|one| one.seen == Seen::Missing && one.netns_lives && one.age != Age::EarlierBoot);
     match contradiction {
@@ -211,7 +211,7 @@ fn believe(judged: &[Judged]) -> Result<(), Failure> {
 
 /// Decides what the pass does. What lives is not mentioned.
 #[must_use]
-pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
+pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
     let mut changes = Vec::new();
     for one in judged {
         let age = age_text(Some(one.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
@@ -326,9 +326,9 @@ impl Means for Closing<'_> {
 mod tests {
     use super::*;
 
-    fn one(seen: Seen, secs: u64, owner: Owner, entry: Option<Deleter>) -> Judged {
+    fn one(seen: Seen, secs: u64, owner: Owner, entry: Option<Deleter>) -> SweepCandidate {
         let begun = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 0 };
-        Judged {
+        SweepCandidate {
             key: Key::new("c1", "eth0"),
             networks: "oldnet".into(),
             written: entry.map_or(Written::Record(begun), Written::Entry),

@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde_json::Value;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 
-use self::decide::{Decision, decide};
-use self::gather::Facts;
+use self::decide::{BakeDecision, decide};
+use self::gather::BakeFacts;
 use crate::change::outcome::{Changed, finish};
 use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
@@ -74,8 +74,8 @@ impl Report for Baked {
 /// file that would hide what is baked.
 pub fn bake(global: &Global, wanted: &Bake) -> Result<Baked, Failure> {
     let root = Root::new(&global.root);
-    let facts = Facts::gather(&root, wanted)?;
-    let Decision { policy, node, notes } = decide(wanted, &facts)?;
+    let facts = BakeFacts::gather(&root, wanted)?;
+    let BakeDecision { policy, node, notes } = decide(wanted, &facts)?;
     let place = |file: &str| format!("{}/{file}", SETTINGS_DIRS[2]);
     let (policy_place, node_place) = (place(POLICY_FILE), place(NODE_FILE));
     let mut changes = Vec::new();

@@ -24,8 +24,8 @@ use self::check::{Check, Status, skipped};
 use self::delegates::Delegate;
 use self::programs::Programs;
 use self::runtime::Runtime;
-use self::settings::{NO_SHIM, Settings};
-use self::units::{OURS, Told};
+use self::settings::{CheckedSettings, NO_SHIM};
+use self::units::{OURS, UnitOnDisk};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Selftest};
@@ -76,10 +76,10 @@ impl Report for Tested {
 pub fn selftest(global: &Global, wanted: &Selftest) -> Result<Tested, Failure> {
     let dir = std::path::absolute(&global.root).unwrap_or_else(|_| global.root.clone());
     let root = Root::new(&dir);
-    let settings = Settings::gather(&root, global.policy.as_deref());
+    let settings = CheckedSettings::gather(&root, global.policy.as_deref());
     // What is told of the rest is told for the usual settings, where they are no use; that they are none is told, too.
     let node = settings.node.clone().unwrap_or_default();
-    let units = Told::gather(&root, &node);
+    let units = UnitOnDisk::gather(&root, &node);
     let mut checks = Programs::gather(&root, has_shim(&node)).checks();
     checks.extend(of_units(&root, &node, &units));
     checks.extend(settings.node(wanted.image));
@@ -113,7 +113,7 @@ const fn has_shim(node: &Node) -> bool {
     }
 }
 
-fn of_units(root: &Root, node: &Node, all: &[Told]) -> Vec<Check> {
+fn of_units(root: &Root, node: &Node, all: &[UnitOnDisk]) -> Vec<Check> {
     let boot = Unit::outline(root, OURS[0]).ok().flatten();
     let mut checks = match OURS.map(|unit| systemd::enabled(root, unit).map(|state| (unit, state))) {
         [Ok(boot), Ok(watch)] => units::enabled(root, &[boot, watch]),
@@ -135,7 +135,7 @@ fn of_units(root: &Root, node: &Node, all: &[Told]) -> Vec<Check> {
 }
 
 /// Runtime and networks.
-fn of_networks(root: &Root, node: &Node, settings: &Settings) -> Vec<Check> {
+fn of_networks(root: &Root, node: &Node, settings: &CheckedSettings) -> Vec<Check> {
     let runtime = Runtime::gather(root, node);
     let config = runtime.there();
     let mut checks = runtime.parsed();

@@ -9,9 +9,9 @@ use types::taint;
 use super::own::{absent, own, speaks};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
-use crate::kubelet::found::Found;
 use crate::kubelet::refusals;
 use crate::kubelet::registration;
+use crate::kubelet::sources::KubeletSources;
 use crate::node::paths::{KUBELET_ENV, Root};
 use crate::node::settings;
 use crate::node::switch;
@@ -52,7 +52,7 @@ impl Report for Checked {
 
 /// How far the way from node.json to kubelet's command line is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum CheckedUpTo {
     /// To what systemd has loaded.
     Loaded,
     /// To the units' files: systemd has not read them yet, or is another one's.
@@ -65,7 +65,7 @@ pub enum Way {
 ///
 /// # Errors
 /// Bad settings; 3 with every finding.
-pub fn check(root: &Root, way: Way) -> Result<Checked, Failure> {
+pub fn check(root: &Root, way: CheckedUpTo) -> Result<Checked, Failure> {
     let node = settings::load(root).map_err(Failure::settings)?;
     let mut findings = refusals(&node);
     findings.extend(node.taints.iter().filter_map(taint::doubt));
@@ -87,7 +87,7 @@ pub fn check(root: &Root, way: Way) -> Result<Checked, Failure> {
 fn registered(
     root: &Root,
     node: &Node,
-    way: Way,
+    way: CheckedUpTo,
     (findings, notes): (&mut Vec<String>, &mut Vec<String>),
 ) -> Vec<String> {
     let own = own(root, node);
@@ -95,7 +95,7 @@ fn registered(
     let unit = match Unit::load(root, &node.kubelet.unit) {
         Ok(Some(unit)) => unit,
         Ok(None) => {
-            let matters = speaks && way != Way::Unasked;
+            let matters = speaks && way != CheckedUpTo::Unasked;
             (if matters { findings } else { notes }).push(absent(&node.kubelet.unit));
             return Vec::new();
         }
@@ -110,7 +110,7 @@ fn registered(
             .iter()
             .map(|file| format!("{} is not there yet; {} names it", file.display(), unit.name())),
     );
-    let found = match Found::gather(root, &unit) {
+    let found = match KubeletSources::gather(root, &unit) {
         Ok(found) => found,
         // The generator has named it.
         Err(_) => return Vec::new(),
@@ -126,14 +126,14 @@ fn registered(
 }
 
 /// What keeps our words from kubelet's command line.
-fn in_the_way(root: &Root, unit: &Unit, asked: Way) -> Vec<String> {
+fn in_the_way(root: &Root, unit: &Unit, asked: CheckedUpTo) -> Vec<String> {
     let mut way = Vec::new();
-    if asked == Way::Unasked {
+    if asked == CheckedUpTo::Unasked {
         return way;
     }
     way.extend(continuation::installed(root).err());
     way.extend(continuation::continuation(root, unit, Role::Kubelet).err());
-    if way.is_empty() && asked == Way::Loaded && switch::off(root).is_none() {
+    if way.is_empty() && asked == CheckedUpTo::Loaded && switch::off(root).is_none() {
         way.extend(continuation::check(root, unit.name()).err());
     }
     if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))

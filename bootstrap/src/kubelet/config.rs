@@ -18,7 +18,7 @@ const EXTENSION: &str = "conf";
 
 /// What one file says; none is nothing at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Said {
+pub struct KubeletConfig {
     /// `registerWithTaints`.
     pub taints: Option<Vec<Taint>>,
     /// `registerNode`.
@@ -57,7 +57,7 @@ struct Entry {
 ///
 /// # Errors
 /// One line that names the file: it cannot be read, or kubelet would exit for it.
-pub fn read(root: &Root, path: &Path) -> Result<Option<Said>, String> {
+pub fn read(root: &Root, path: &Path) -> Result<Option<KubeletConfig>, String> {
     let named = |why: String| format!("{}: {why}", path.display());
     let Some(bytes) = bytes(root, path)? else {
         return Ok(None);
@@ -127,7 +127,7 @@ pub fn drop_ins(root: &Root, dir: &Path) -> Option<Vec<PathBuf>> {
     Some(files)
 }
 
-fn parse(text: &str) -> Result<Said, String> {
+fn parse(text: &str) -> Result<KubeletConfig, String> {
     // JSON is read as JSON: YAML has its own mind about tabs.
     let found: KubeletConfiguration = if text.trim_start().starts_with('{') {
         serde_json::from_str(text).map_err(|e| e.to_string())?
@@ -149,7 +149,7 @@ fn parse(text: &str) -> Result<Said, String> {
     });
     let taints = taints.transpose().map_err(|why| format!("registerWithTaints: {why}"))?;
     let endpoint = found.container_runtime_endpoint.filter(|endpoint| !endpoint.is_empty());
-    Ok(Said { taints, registers: found.register_node, endpoint })
+    Ok(KubeletConfig { taints, registers: found.register_node, endpoint })
 }
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn nothing_said_is_not_an_empty_list() {
         let said = |more: &str| parse(&format!("kind: KubeletConfiguration\n{more}")).expect(more);
-        assert_eq!(said(""), Said::default());
+        assert_eq!(said(""), KubeletConfig::default());
         assert_eq!(said("registerWithTaints: null\n").taints, None);
         assert_eq!(said("registerWithTaints: []\n").taints, Some(Vec::new()));
         assert_eq!(said("containerRuntimeEndpoint: ''\n").endpoint, None);

@@ -1,16 +1,16 @@
 //! What kubelet registers its Node with: labels and taints, and what kubelet and the API server say about them.
 //!
-//! Both count only when the Node object is made. [`found`] reads what kubelet would register without us, [`registration`] decides
+//! Both count only when the Node object is made. [`sources`] reads what kubelet would register without us, [`registration`] decides
 //! what is added.
 
 pub mod check;
 pub mod config;
 pub mod drop_in;
 pub mod flags;
-pub mod found;
 pub mod own;
 pub mod registration;
 pub mod runtime;
+pub mod sources;
 
 use types::node::Node;
 use types::{label, taint};

@@ -3,17 +3,17 @@
 use types::node::Node;
 use types::taint::Taint;
 
-use super::found::Found;
 use super::refusals;
-use super::registration::{Own, Registration, decide};
+use super::registration::{OwnRegistration, Registration, decide};
+use super::sources::KubeletSources;
 use crate::cli::exit::{Exit, Failure};
 use crate::node::paths::{Root, UNFIT};
 use crate::systemd::unit::Unit;
 
 /// What is ours to say: node.json's labels and taints where we register, and always the taint of a node whose gate gave up.
 #[must_use]
-pub fn own(root: &Root, node: &Node) -> Own {
-    let mut own = Own::default();
+pub fn own(root: &Root, node: &Node) -> OwnRegistration {
+    let mut own = OwnRegistration::default();
     if node.kubelet.register {
         own.labels.clone_from(&node.labels);
         own.taints.clone_from(&node.taints);
@@ -29,14 +29,14 @@ pub fn own(root: &Root, node: &Node) -> Own {
 /// Whether kubelet's command line must be continued: there is something to say, or there will be when the gate gives up.
 #[must_use]
 pub fn speaks(root: &Root, node: &Node) -> bool {
-    own(root, node) != Own::default() || node.gate.give_up_secs.is_some()
+    own(root, node) != OwnRegistration::default() || node.gate.give_up_secs.is_some()
 }
 
 /// What kubelet would register without us, and what it registers with us; for whoever explains it.
 ///
 /// # Errors
 /// As `render`, but for what is missing or broken of kubelet's own.
-pub fn registration(root: &Root, node: &Node) -> Result<(Found, Registration), Failure> {
+pub fn registration(root: &Root, node: &Node) -> Result<(KubeletSources, Registration), Failure> {
     match refusals(node) {
         refused if refused.is_empty() => registered(root, node, &own(root, node)),
         findings => Err(Failure { exit: Exit::BadSettings, findings }),
@@ -47,10 +47,14 @@ pub fn registration(root: &Root, node: &Node) -> Result<(Found, Registration), F
 ///
 /// # Errors
 /// As [`registration`].
-pub fn registered(root: &Root, node: &Node, own: &Own) -> Result<(Found, Registration), Failure> {
+pub fn registered(
+    root: &Root,
+    node: &Node,
+    own: &OwnRegistration,
+) -> Result<(KubeletSources, Registration), Failure> {
     let unit = Unit::load(root, &node.kubelet.unit).map_err(|why| Failure::new(Exit::Failed, why))?;
     let unit = unit.ok_or_else(|| Failure::new(Exit::No, absent(&node.kubelet.unit)))?;
-    let found = Found::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
+    let found = KubeletSources::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
     let registration = decide(own, &found);
     Ok((found, registration))
 }

@@ -18,12 +18,12 @@ use std::collections::BTreeMap;
 
 use types::taint::Taint;
 
-use super::found::{Found, Label};
+use super::sources::{KubeletSources, Label};
 use crate::node::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};
 
 /// What is ours to say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Own {
+pub struct OwnRegistration {
     /// Labels of node.json.
     pub labels: BTreeMap<String, String>,
     /// Taints of node.json, and that of a node whose gate gave up.
@@ -54,7 +54,7 @@ const GATE: &str = "the gate, which gave up";
 
 /// Decides. Pure.
 #[must_use]
-pub fn decide(own: &Own, found: &Found) -> Registration {
+pub fn decide(own: &OwnRegistration, found: &KubeletSources) -> Registration {
     let mut told = Registration::default();
     labels(own, found, &mut told);
     taints(own, found, &mut told);
@@ -109,7 +109,7 @@ fn drop_in(taints: &[(Taint, String)]) -> String {
     format!("{file:#}\n")
 }
 
-fn labels(own: &Own, found: &Found, told: &mut Registration) {
+fn labels(own: &OwnRegistration, found: &KubeletSources, told: &mut Registration) {
     let mut all: BTreeMap<&str, Label> = BTreeMap::new();
     for label in &found.labels {
         all.insert(&label.key, label.clone());
@@ -126,7 +126,7 @@ fn labels(own: &Own, found: &Found, told: &mut Registration) {
     told.labels = all.into_values().collect();
 }
 
-fn taints(own: &Own, found: &Found, told: &mut Registration) {
+fn taints(own: &OwnRegistration, found: &KubeletSources, told: &mut Registration) {
     let ours = |taint: &Taint| own.taints.iter().any(|one| one.is_same(taint));
     if own.taints.is_empty() {
         let source = found.lists.last().map(|list| list.source.clone()).unwrap_or_default();

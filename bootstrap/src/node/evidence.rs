@@ -16,7 +16,7 @@ use crate::cli::Install;
 use crate::node::networks::needed;
 use crate::node::paths::{PROBED, Root, STATUS};
 use crate::node::probe;
-use crate::node::status_file::{self, Seen};
+use crate::node::status_file::{self, StatusFile};
 use crate::node::switch;
 use crate::node::watch_unit;
 
@@ -78,7 +78,7 @@ impl Keeper {
     #[must_use]
     pub fn find(root: &Root, wanted: &Install) -> Self {
         let comes = wanted.bring.is_some() || wanted.units;
-        if comes || matches!(status_file::read(&root.at(STATUS)), Seen::Fresh(_)) {
+        if comes || matches!(status_file::read(&root.at(STATUS)), StatusFile::Fresh(_)) {
             return Self::Watch;
         }
         let remedy = |why: String| Self::Nobody(format!("{why}, then run install again"));
@@ -98,7 +98,7 @@ impl Keeper {
 /// tree, or of directories of somebody's own, nothing is known.
 #[must_use]
 pub fn unkept(layout: &Layout, policy: &Policy) -> Vec<String> {
-    let runs = matches!(status_file::read(Path::new(STATUS)), Seen::Fresh(_));
+    let runs = matches!(status_file::read(Path::new(STATUS)), StatusFile::Fresh(_));
     if runs || layout.run_dir != Layout::default().run_dir {
         return Vec::new();
     }

@@ -65,7 +65,7 @@ mod mode {
 /// What kind of boot this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Kind {
+pub enum BootKind {
     /// Crossfade has not prepared this machine before.
     First,
     /// It has prepared another one, which this one is an image of.
@@ -83,7 +83,7 @@ pub enum Kind {
 pub struct Booted {
     version: u32,
     /// What kind of boot it is.
-    pub kind: Kind,
+    pub kind: BootKind,
     /// Which boot.
     #[serde(rename = "bootID")]
     pub boot_id: String,
@@ -141,23 +141,23 @@ impl Identity {
     /// | one | differs, and both are known | another | clone |
     /// | one | the same, or unknown | another | reboot |
     #[must_use]
-    pub fn kind(&self, before: Option<&Self>, booted: Option<&Booted>) -> Kind {
+    pub fn kind(&self, before: Option<&Self>, booted: Option<&Booted>) -> BootKind {
         let differs = |one: &Option<String>, other: &Option<String>| {
             one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
         };
         if booted.is_some_and(|booted| booted.boot_id == self.boot_id) {
-            return Kind::Again;
+            return BootKind::Again;
         }
         match before {
-            None => Kind::First,
-            Some(before) if before.boot_id == self.boot_id => Kind::Again,
+            None => BootKind::First,
+            Some(before) if before.boot_id == self.boot_id => BootKind::Again,
             Some(before)
                 if differs(&before.machine_id, &self.machine_id)
                     || differs(&before.instance_id, &self.instance_id) =>
             {
-                Kind::Clone
+                BootKind::Clone
             }
-            Some(_) => Kind::Reboot,
+            Some(_) => BootKind::Reboot,
         }
     }
 
@@ -171,7 +171,7 @@ impl Identity {
 impl Booted {
     /// Of this boot, for later.
     #[must_use]
-    pub const fn new(kind: Kind, boot_id: String) -> Self {
+    pub const fn new(kind: BootKind, boot_id: String) -> Self {
         Self { version: VERSION, kind, boot_id }
     }
 
@@ -241,25 +241,25 @@ mod tests {
     fn a_clone_a_reboot_and_a_second_run_are_told_apart() {
         let now = identity("b2", Some("m"), Some("i"));
         for (before, booted, kind) in [
-            (None, None, Kind::First),
-            (None, Some("b1"), Kind::First),
-            (None, Some("b2"), Kind::Again),
-            (Some(identity("b1", Some("m"), Some("i"))), None, Kind::Reboot),
-            (Some(identity("b1", Some("m"), None)), None, Kind::Reboot),
-            (Some(identity("b1", None, None)), None, Kind::Reboot),
-            (Some(identity("b1", Some("other"), Some("i"))), None, Kind::Clone),
-            (Some(identity("b1", Some("m"), Some("other"))), None, Kind::Clone),
-            (Some(identity("b1", None, Some("other"))), None, Kind::Clone),
-            (Some(identity("b2", Some("m"), Some("i"))), None, Kind::Again),
+            (None, None, BootKind::First),
+            (None, Some("b1"), BootKind::First),
+            (None, Some("b2"), BootKind::Again),
+            (Some(identity("b1", Some("m"), Some("i"))), None, BootKind::Reboot),
+            (Some(identity("b1", Some("m"), None)), None, BootKind::Reboot),
+            (Some(identity("b1", None, None)), None, BootKind::Reboot),
+            (Some(identity("b1", Some("other"), Some("i"))), None, BootKind::Clone),
+            (Some(identity("b1", Some("m"), Some("other"))), None, BootKind::Clone),
+            (Some(identity("b1", None, Some("other"))), None, BootKind::Clone),
+            (Some(identity("b2", Some("m"), Some("i"))), None, BootKind::Again),
             // An id that systemd commits in the course of the first boot is no other machine.
-            (Some(identity("b2", Some("other"), None)), None, Kind::Again),
-            (Some(identity("b1", Some("other"), None)), Some("b2"), Kind::Again),
+            (Some(identity("b2", Some("other"), None)), None, BootKind::Again),
+            (Some(identity("b1", Some("other"), None)), Some("b2"), BootKind::Again),
         ] {
-            let booted = booted.map(|boot| Booted::new(Kind::First, boot.to_owned()));
+            let booted = booted.map(|boot| Booted::new(BootKind::First, boot.to_owned()));
             assert_eq!(now.kind(before.as_ref(), booted.as_ref()), kind, "{before:?} {booted:?}");
         }
         let unknown = identity("b2", None, None);
-        assert_eq!(unknown.kind(Some(&identity("b1", Some("m"), Some("i"))), None), Kind::Reboot);
+        assert_eq!(unknown.kind(Some(&identity("b1", Some("m"), Some("i"))), None), BootKind::Reboot);
     }
 
     #[test]
@@ -290,6 +290,6 @@ mod tests {
         write(IDENTITY, "torn");
         assert_eq!(Identity::before(&root), None);
         write(BOOTED, r#"{"version":1,"kind":"clone","bootID":"b"}"#);
-        assert_eq!(Booted::read(&root), Some(Booted::new(Kind::Clone, "b".into())));
+        assert_eq!(Booted::read(&root), Some(Booted::new(BootKind::Clone, "b".into())));
     }
 }

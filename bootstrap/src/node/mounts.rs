@@ -47,7 +47,7 @@ struct Mount {
 
 /// What a place in a tree is to an image of that tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum MountPlace {
     /// Part of it.
     Image,
     /// Gone with the next boot, so no part of it.
@@ -87,14 +87,14 @@ impl Mounts {
     /// A partition of the image, mounted where it belongs, is part of it. The same mount shown outside of the tree as well is
     /// this machine's: `mount --bind /run IMAGE/run`.
     #[must_use]
-    pub fn place(&self, root: &Path, path: &Path) -> Place {
+    pub fn place(&self, root: &Path, path: &Path) -> MountPlace {
         let above = self.0.iter().filter(|mount| path.starts_with(&mount.point));
         // Of two on one place the later one is on top.
         let Some(mount) = above.max_by_key(|mount| mount.point.components().count()) else {
-            return Place::Image;
+            return MountPlace::Image;
         };
         if mount.point == root || !mount.point.starts_with(root) {
-            return Place::Image;
+            return MountPlace::Image;
         }
         let elsewhere = |other: &Mount| {
             !other.point.starts_with(root)
@@ -102,11 +102,11 @@ impl Mounts {
                 && mount.root.starts_with(&other.root)
         };
         if VOLATILE.contains(&mount.kind.as_str()) {
-            Place::Volatile
+            MountPlace::Volatile
         } else if self.0.iter().any(elsewhere) {
-            Place::Foreign(mount.point.clone())
+            MountPlace::Foreign(mount.point.clone())
         } else {
-            Place::Image
+            MountPlace::Image
         }
     }
 }
@@ -172,14 +172,14 @@ mod tests {
     fn an_image_s_own_partition_is_part_of_it_and_what_is_bound_there_is_not() {
         let mounts = Mounts::parse(TEXT);
         for (root, path, place) in [
-            ("/mnt/image", "/mnt/image/etc/x", Place::Image),
-            ("/mnt/image", "/mnt/image/var/lib/x", Place::Image),
-            ("/mnt/image", "/mnt/image/run/x", Place::Volatile),
-            ("/mnt/image", "/mnt/image/opt/a b/x", Place::Foreign("/mnt/image/opt/a b".into())),
-            ("/", "/etc/x", Place::Image),
-            ("/", "/var/log/pods", Place::Image),
-            ("/", "/run/crossfade", Place::Volatile),
-            ("/run/image", "/run/image/etc/x", Place::Image),
+            ("/mnt/image", "/mnt/image/etc/x", MountPlace::Image),
+            ("/mnt/image", "/mnt/image/var/lib/x", MountPlace::Image),
+            ("/mnt/image", "/mnt/image/run/x", MountPlace::Volatile),
+            ("/mnt/image", "/mnt/image/opt/a b/x", MountPlace::Foreign("/mnt/image/opt/a b".into())),
+            ("/", "/etc/x", MountPlace::Image),
+            ("/", "/var/log/pods", MountPlace::Image),
+            ("/", "/run/crossfade", MountPlace::Volatile),
+            ("/run/image", "/run/image/etc/x", MountPlace::Image),
         ] {
             assert_eq!(mounts.place(Path::new(root), Path::new(path)), place, "{root} {path}");
         }

@@ -20,18 +20,18 @@ const WITHIN_SECS: u64 = 60;
 
 /// One directory in which the runtime looks for plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct PluginPlace {
     /// Where it is.
     pub dir: PathBuf,
     /// What is there under our plugin's name.
-    pub found: Found,
+    pub found: PluginState,
     /// Whether this process may write there, and nobody but root: the unit of `watch` sees most of the file system read-only.
     pub writable: bool,
 }
 
 /// What is found under our plugin's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum PluginState {
     /// The package's plugin; or any, where there is no package to compare it with.
     Sound,
     /// Nothing.
@@ -46,7 +46,7 @@ pub enum Found {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plugins {
     /// The runtime's directories, in its order.
-    pub places: Vec<Place>,
+    pub places: Vec<PluginPlace>,
     /// The package's plugin, to put there; none where this node has no package.
     pub packaged: Option<Vec<u8>>,
 }
@@ -56,8 +56,8 @@ impl Plugins {
     #[must_use]
     pub fn look(root: &Root, dirs: &[PathBuf]) -> Self {
         let packaged = look(&root.at(PACKAGED_PLUGIN)).map(|(bytes, _)| bytes);
-        let place = |dir: &PathBuf| Place {
-            found: Found::look(dir, packaged.as_deref()),
+        let place = |dir: &PathBuf| PluginPlace {
+            found: PluginState::look(dir, packaged.as_deref()),
             writable: access(dir, AccessFlags::W_OK).is_ok() && trust::check_dir(dir).is_ok(),
             dir: dir.clone(),
         };
@@ -69,9 +69,10 @@ impl Plugins {
     /// # Errors
     /// In words.
     pub fn check(&self) -> Result<(), String> {
-        let first = self.places.iter().find(|place| matches!(place.found, Found::Sound | Found::Other));
+        let first =
+            self.places.iter().find(|place| matches!(place.found, PluginState::Sound | PluginState::Other));
         match first {
-            Some(Place { found: Found::Sound, .. }) => Ok(()),
+            Some(PluginPlace { found: PluginState::Sound, .. }) => Ok(()),
             Some(place) => {
                 Err(format!("{} is not the plugin of the package", place.dir.join(PLUGIN).display()))
             }
@@ -94,10 +95,10 @@ impl Plugins {
     pub fn changes(&self) -> Vec<Change> {
         let Some(packaged) = &self.packaged else { return Vec::new() };
         let has_none = self.check().is_err();
-        let wanted = |place: &&Place| match place.found {
-            Found::Sound | Found::NoDirectory => false,
-            Found::Other => true,
-            Found::Missing => has_none,
+        let wanted = |place: &&PluginPlace| match place.found {
+            PluginState::Sound | PluginState::NoDirectory => false,
+            PluginState::Other => true,
+            PluginState::Missing => has_none,
         };
         let (ours, theirs): (Vec<_>, Vec<_>) =
             self.places.iter().filter(wanted).partition(|place| place.writable);
@@ -126,7 +127,7 @@ impl Plugins {
     }
 }
 
-impl Found {
+impl PluginState {
     fn look(dir: &Path, packaged: Option<&[u8]>) -> Self {
         let path = dir.join(PLUGIN);
         match (look(&path), packaged) {
@@ -150,8 +151,8 @@ impl Found {
 mod tests {
     use super::*;
 
-    fn plugins(places: &[(&str, Found, bool)], packaged: bool) -> Plugins {
-        let place = |(dir, found, writable): &(&str, Found, bool)| Place {
+    fn plugins(places: &[(&str, PluginState, bool)], packaged: bool) -> Plugins {
+        let place = |(dir, found, writable): &(&str, PluginState, bool)| PluginPlace {
             dir: dir.into(),
             found: *found,
             writable: *writable,
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn it_is_put_where_it_is_missing_or_another_and_nowhere_else() {
-        use Found::{Missing, NoDirectory, Other, Sound};
+        use PluginState::{Missing, NoDirectory, Other, Sound};
         for (places, well, changes) in [
             (&[("/a", Sound, true)][..], true, &[][..]),
             (&[("/a", Missing, true), ("/b", Sound, true)], true, &[]),
@@ -188,15 +189,15 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().expect("scratch");
         let path = dir.path().join(PLUGIN);
-        let found = |packaged: Option<&[u8]>| Found::look(dir.path(), packaged);
-        assert_eq!(found(Some(b"p")), Found::Missing);
-        assert_eq!(Found::look(&dir.path().join("gone"), Some(b"p")), Found::NoDirectory);
+        let found = |packaged: Option<&[u8]>| PluginState::look(dir.path(), packaged);
+        assert_eq!(found(Some(b"p")), PluginState::Missing);
+        assert_eq!(PluginState::look(&dir.path().join("gone"), Some(b"p")), PluginState::NoDirectory);
         for (bytes, mode, packaged, expected) in [
-            (&b"p"[..], 0o755, Some(&b"p"[..]), Found::Sound),
-            (b"q", 0o755, Some(b"p"), Found::Other),
-            (b"p", 0o775, Some(b"p"), Found::Other),
-            (b"q", 0o755, None, Found::Sound),
-            (b"q", 0o644, None, Found::Other),
+            (&b"p"[..], 0o755, Some(&b"p"[..]), PluginState::Sound),
+            (b"q", 0o755, Some(b"p"), PluginState::Other),
+            (b"p", 0o775, Some(b"p"), PluginState::Other),
+            (b"q", 0o755, None, PluginState::Sound),
+            (b"q", 0o644, None, PluginState::Other),
         ] {
             std::fs::write(&path, bytes).expect("plugin");
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("mode");
@@ -204,6 +205,6 @@ mod tests {
         }
         std::fs::remove_file(&path).expect("gone");
         std::os::unix::fs::symlink("nowhere", &path).expect("link");
-        assert_eq!(found(Some(b"p")), Found::Other);
+        assert_eq!(found(Some(b"p")), PluginState::Other);
     }
 }

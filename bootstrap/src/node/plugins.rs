@@ -14,7 +14,7 @@ use types::raw::RawObject;
 
 use crate::node::paths::Root;
 use crate::runtime::CniSetup;
-use crate::runtime::asked::Asked;
+use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::config::RuntimeConfig;
 
 /// Largest plugin that we install, in bytes.
@@ -56,8 +56,8 @@ pub fn bin_dirs(given: &[PathBuf], runtime: Option<&CniSetup>) -> Vec<PathBuf> {
 
 /// The same of the runtime that was asked; where CRI-O does not tell, its configuration does.
 #[must_use]
-pub fn plugin_dirs(given: &[PathBuf], asked: &Asked) -> Vec<PathBuf> {
-    let silent = given.is_empty() && *asked == Asked::Silent;
+pub fn plugin_dirs(given: &[PathBuf], asked: &RuntimeAnswer) -> Vec<PathBuf> {
+    let silent = given.is_empty() && *asked == RuntimeAnswer::Silent;
     let config = silent.then(|| RuntimeConfig::of_crio(&Root::default())).flatten();
     config.map_or_else(|| bin_dirs(given, asked.setup()), |config| config.plugin_dirs(&Root::default()))
 }

@@ -29,7 +29,7 @@ const LOCAL_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the probes of one network say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct ProbeAnswers {
     /// All of them; else the first that does not hold, in words.
     pub all: Result<(), String>,
     /// The same, where the policy waits for the file that we keep; none where it does not.
@@ -39,7 +39,7 @@ pub struct Asked {
 /// Asks all probes of a network; `marker` is the file that we keep while all of them hold, where the policy waits for it. Then those
 /// of the profile that a policy cannot spell are among them.
 #[must_use]
-pub fn ask(network: &Network, marker: &Path) -> Asked {
+pub fn ask(network: &Network, marker: &Path) -> ProbeAnswers {
     let is_marker = |probe: &&Probe| matches!(probe, Probe::File(path) if path == marker);
     let local: Vec<Probe> = network.ready.iter().filter(|probe| !is_marker(probe)).cloned().collect();
     let waits = network.ready.iter().any(|probe| is_marker(&probe));
@@ -47,7 +47,7 @@ pub fn ask(network: &Network, marker: &Path) -> Asked {
     let local = all_hold_within(&local, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN);
     let profile = profile::find(&network.profile).filter(|_| waits);
     let all = local.map_err(|red| red.to_string()).and_then(|()| profile.map_or(Ok(()), of_profile));
-    Asked { ours: waits.then(|| all.clone()), all }
+    ProbeAnswers { ours: waits.then(|| all.clone()), all }
 }
 
 /// What identifies the lives of the agent that answers: an agent that restarts makes its sockets anew.

@@ -90,7 +90,7 @@ pub struct Network {
 
 /// What lies at the place of a status.json.
 #[derive(Debug)]
-pub enum Seen {
+pub enum StatusFile {
     /// Nothing.
     Absent,
     /// It is of now: the `watch` that wrote it runs.
@@ -103,25 +103,25 @@ pub enum Seen {
 
 /// Reads a status.json and says whether it is of now.
 #[must_use]
-pub fn read(path: &Path) -> Seen {
+pub fn read(path: &Path) -> StatusFile {
     let file = std::fs::File::open(path);
     let bytes = match file.and_then(|mut file| read_bounded(&mut file, MAX_BYTES)) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Seen::Absent,
-        Err(e) => return Seen::Unreadable(format!("{}: {e}", path.display())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return StatusFile::Absent,
+        Err(e) => return StatusFile::Unreadable(format!("{}: {e}", path.display())),
     };
     let document: Document = match serde_json::from_slice(&bytes) {
         Ok(document) => document,
-        Err(e) => return Seen::Unreadable(format!("{}: {e}", path.display())),
+        Err(e) => return StatusFile::Unreadable(format!("{}: {e}", path.display())),
     };
     let here = boot::boot_id().unwrap_or_default();
     if document.boot_id != here {
-        Seen::Stale(document, "it is of another boot".into())
+        StatusFile::Stale(document, "it is of another boot".into())
     } else if document.watch.is_alive() {
-        Seen::Fresh(document)
+        StatusFile::Fresh(document)
     } else {
         let why = format!("watch (pid {}), which wrote it, has ended", document.watch.pid);
-        Seen::Stale(document, why)
+        StatusFile::Stale(document, why)
     }
 }
 
@@ -129,8 +129,8 @@ pub fn read(path: &Path) -> Seen {
 #[must_use]
 pub fn of_this_boot(path: &Path) -> Option<Document> {
     match read(path) {
-        Seen::Fresh(document) => Some(document),
-        Seen::Stale(document, _) if boot::boot_id().is_ok_and(|here| here == document.boot_id) => {
+        StatusFile::Fresh(document) => Some(document),
+        StatusFile::Stale(document, _) if boot::boot_id().is_ok_and(|here| here == document.boot_id) => {
             Some(document)
         }
         _ => None,

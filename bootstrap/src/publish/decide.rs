@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::seen::{Condition, Seen};
+use super::node_object::{Condition, NodeObject};
 use crate::cli::print::escaped_line;
 use crate::publish::report::{LastWord, NodeReport, Reason};
 
@@ -35,7 +35,7 @@ pub(super) enum Write {
 ///
 /// While the phase is unknown (a policy that is torn) the label stays as it is: DaemonSets select by it, and pods keep their
 /// network as well; the annotation tells.
-pub(super) fn decide(seen: &Seen, report: &NodeReport, now: Timestamp) -> Vec<Write> {
+pub(super) fn decide(seen: &NodeObject, report: &NodeReport, now: Timestamp) -> Vec<Write> {
     let mut writes = Vec::new();
     if report.reason == Reason::SwitchedOff {
         // Nobody follows the policy any more, so nothing is said of a phase.
@@ -70,7 +70,7 @@ pub(super) fn decide(seen: &Seen, report: &NodeReport, now: Timestamp) -> Vec<Wr
 }
 
 /// The patch of label and annotation; none where both are right.
-fn metadata(seen: &Seen, report: &NodeReport) -> Option<Write> {
+fn metadata(seen: &NodeObject, report: &NodeReport) -> Option<Write> {
     let phase = report.phase.map(types::policy::Phase::as_str);
     let observed = observed(report);
     let label_stands =
@@ -86,7 +86,7 @@ fn metadata(seen: &Seen, report: &NodeReport) -> Option<Write> {
 }
 
 /// The patch that takes label and annotation away; none where neither is there.
-fn taken_back(seen: &Seen) -> Option<Write> {
+fn taken_back(seen: &NodeObject) -> Option<Write> {
     let there = seen.metadata.labels.contains_key(PHASE) || seen.metadata.annotations.contains_key(OBSERVED);
     let body = json!({ "metadata": { "labels": { PHASE: null }, "annotations": { OBSERVED: null } } });
     there.then_some(Write::Metadata(body))
@@ -94,7 +94,7 @@ fn taken_back(seen: &Seen) -> Option<Write> {
 
 /// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of ours gets
 /// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
-pub(super) fn retract(seen: &Seen, word: &LastWord, now: Timestamp) -> Vec<Write> {
+pub(super) fn retract(seen: &NodeObject, word: &LastWord, now: Timestamp) -> Vec<Write> {
     let metadata = taken_back(seen);
     let stands = seen.condition(READY);
     let is_said =
@@ -138,7 +138,7 @@ fn message(said: &str, boot_id: &str) -> String {
 
 /// The condition as it has to be written; none where it stands like that. Both times move only when something does, the
 /// transition's only with the status: that is what waits and minimum durations are counted from.
-fn changed(seen: &Seen, wanted: Condition, now: Timestamp) -> Option<Value> {
+fn changed(seen: &NodeObject, wanted: Condition, now: Timestamp) -> Option<Value> {
     let stands = seen.condition(&wanted.kind);
     if let Some(stands) = stands
         && (&stands.status, &stands.reason, &stands.message)
@@ -190,12 +190,12 @@ mod tests {
         }
     }
 
-    fn node(text: &str) -> Seen {
+    fn node(text: &str) -> NodeObject {
         serde_json::from_str(text).expect("a Node")
     }
 
     /// A Node on which `report()` was published before.
-    fn published() -> Seen {
+    fn published() -> NodeObject {
         let observed = observed(&report()).replace('"', "\\\"");
         node(&format!(
             r#"{{"metadata":{{"labels":{{"crossfade/phase":"old","other":"x"}},"annotations":{{"crossfade/observed":"{observed}"}}}},
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_new_node_gets_all_of_it_and_nothing_else() {
-        let writes = decide(&Seen::default(), &report(), now());
+        let writes = decide(&NodeObject::default(), &report(), now());
         let observed = format!(r#"{{"bootId":"{BOOT}","phase":"old","policySha256":"ab"}}"#);
         assert_eq!(
             writes,

@@ -17,7 +17,7 @@ const COMPONENT: &str = "crossfade-bootstrap";
 
 /// One request.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Record {
+pub(super) enum EventRecord {
     /// It happened for the first time.
     First(Value),
     /// It happened before: the event of this name is counted up.
@@ -39,17 +39,17 @@ struct Sent {
 
 impl Recorder {
     /// The request that records what happened on `node`, `at` that time.
-    pub(super) fn record(&self, node: &str, happened: &Happened, at: Timestamp) -> Record {
+    pub(super) fn record(&self, node: &str, happened: &Happened, at: Timestamp) -> EventRecord {
         let last = time(at);
         if let Some(sent) = self.sent.iter().find(|sent| sent.happened == *happened) {
             let body = json!({ "count": sent.count + 1, "lastTimestamp": last });
-            return Record::Again { name: sent.name.clone(), body };
+            return EventRecord::Again { name: sent.name.clone(), body };
         }
         let message = escaped_line(&happened.message);
         let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
         // As kubelet names its own: unique per Node and nanosecond.
         let name = format!("{node}.{:x}", at.as_nanosecond());
-        Record::First(json!({
+        EventRecord::First(json!({
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": { "name": name, "namespace": "default" },
@@ -68,16 +68,16 @@ impl Recorder {
     }
 
     /// It is written.
-    pub(super) fn recorded(&mut self, happened: &Happened, record: &Record) {
+    pub(super) fn recorded(&mut self, happened: &Happened, record: &EventRecord) {
         match record {
-            Record::First(body) => {
+            EventRecord::First(body) => {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
                 self.sent.push_back(Sent { happened: happened.clone(), name, count: 1 });
                 if self.sent.len() > REMEMBERED {
                     self.sent.pop_front();
                 }
             }
-            Record::Again { name, .. } => {
+            EventRecord::Again { name, .. } => {
                 if let Some(sent) = self.sent.iter_mut().find(|sent| sent.name == *name) {
                     sent.count += 1;
                 }
@@ -101,7 +101,7 @@ mod tests {
         let happened = Happened { reason: "ConfRepaired", warning: true, message: "ä".repeat(600) };
         let mut recorder = Recorder::default();
         let first = recorder.record("n1", &happened, at("2026-11-20T15:00:00.5Z"));
-        let Record::First(body) = &first else { panic!("{first:?}") };
+        let EventRecord::First(body) = &first else { panic!("{first:?}") };
         assert_eq!(
             body["involvedObject"],
             json!({ "apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "n1" })
@@ -114,20 +114,25 @@ mod tests {
         for count in [2, 3] {
             let again = recorder.record("n1", &happened, at("2026-11-20T15:01:00Z"));
             let expected = json!({ "count": count, "lastTimestamp": "2026-11-20T15:01:00Z" });
-            assert_eq!(again, Record::Again { name: name.clone(), body: expected });
+            assert_eq!(again, EventRecord::Again { name: name.clone(), body: expected });
             recorder.recorded(&happened, &again);
         }
         let other = Happened { warning: false, reason: "Flipped", message: "x".into() };
-        assert!(matches!(recorder.record("n1", &other, at("2026-11-20T15:01:00Z")), Record::First(_)));
+        assert!(matches!(recorder.record("n1", &other, at("2026-11-20T15:01:00Z")), EventRecord::First(_)));
         recorder.forget(&name);
-        assert!(matches!(recorder.record("n1", &happened, at("2026-11-20T15:02:00Z")), Record::First(_)));
+        assert!(matches!(
+            recorder.record("n1", &happened, at("2026-11-20T15:02:00Z")),
+            EventRecord::First(_)
+        ));
     }
 
     #[test]
     fn no_event_says_anything_to_the_terminal_of_its_reader() {
         let happened = Happened { reason: "ForeignConf", warning: true, message: "\u{1b}[2J\u{9b}x".into() };
         let at = "2026-11-20T15:00:00Z".parse::<Timestamp>().expect("a time");
-        let Record::First(body) = Recorder::default().record("n1", &happened, at) else { panic!("first") };
+        let EventRecord::First(body) = Recorder::default().record("n1", &happened, at) else {
+            panic!("first")
+        };
         assert_eq!(body["message"], r"\u{1b}[2J\u{9b}x");
     }
 }

@@ -18,8 +18,8 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use shim::file::read_bounded;
 use shim::trust;
 
+use super::error::{ErrorKind, Trouble};
 use super::plugin;
-use super::trouble::{Kind, Trouble};
 
 /// Before a credential ends it is renewed: no request may be under way when it does.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_secs(60);
@@ -64,9 +64,10 @@ impl Stamp {
 /// Reads the credential of a kubeconfig; may run its plugin, and waits for that.
 ///
 /// # Errors
-/// [`Kind::NoCredential`] while a file of it is not there yet, [`Kind::BadCredential`] otherwise; without anything of what is in it.
+/// [`ErrorKind::NoCredential`] while a file of it is not there yet, [`ErrorKind::BadCredential`] otherwise; without anything of what is in it.
 pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
-    let bad = |why: &str| Trouble::new(Kind::BadCredential, format!("kubeconfig {}: {why}", path.display()));
+    let bad =
+        |why: &str| Trouble::new(ErrorKind::BadCredential, format!("kubeconfig {}: {why}", path.display()));
     let mut files = vec![(path.to_owned(), Stamp::of(path))];
     let none = || bad("is no kubeconfig; expected YAML or JSON with clusters, users and a current-context");
     let text = String::from_utf8(read(path)?).map_err(|_| none())?;
@@ -135,7 +136,10 @@ fn inline(auth: &mut AuthInfo) -> Result<Option<Vec<u8>>, Trouble> {
         && let Some(path) = &auth.token_file
     {
         let token = String::from_utf8(read(path)?).map_err(|_| {
-            Trouble::new(Kind::BadCredential, format!("token file {path}: expected text, found other bytes"))
+            Trouble::new(
+                ErrorKind::BadCredential,
+                format!("token file {path}: expected text, found other bytes"),
+            )
         })?;
         auth.token = Some(token.trim().into());
     }
@@ -145,13 +149,13 @@ fn inline(auth: &mut AuthInfo) -> Result<Option<Vec<u8>>, Trouble> {
 
 /// A file of the credential; root's, and nobody else's to change.
 fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
-    let bad = |why: String| Trouble::new(Kind::BadCredential, why);
+    let bad = |why: String| Trouble::new(ErrorKind::BadCredential, why);
     match trust::open(path) {
         Ok(mut file) => {
             read_bounded(&mut file, MAX_BYTES).map_err(|e| bad(format!("{}: {e}", path.display())))
         }
         Err(why) if why.is_absent() => {
-            Err(Trouble::new(Kind::NoCredential, format!("{} is not there yet", path.display())))
+            Err(Trouble::new(ErrorKind::NoCredential, format!("{} is not there yet", path.display())))
         }
         Err(why) => Err(bad(format!("{}, of kubelet's credential, is not trusted: {why}", path.display()))),
     }
@@ -190,7 +194,7 @@ fn unusable(path: &Path, error: &KubeconfigError) -> Trouble {
         }
         _ => "cannot be used",
     };
-    Trouble::new(Kind::BadCredential, format!("kubeconfig {}: {what}", path.display()))
+    Trouble::new(ErrorKind::BadCredential, format!("kubeconfig {}: {what}", path.display()))
 }
 
 #[cfg(test)]
@@ -227,7 +231,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("scratch");
         let path = write(dir.path(), r#"{"client-certificate":"current.pem","client-key":"current.pem"}"#);
         let missing = load_now(&path).err().expect("no certificate yet");
-        assert_eq!(missing.kind, Kind::NoCredential, "{}", missing.why);
+        assert_eq!(missing.kind, ErrorKind::NoCredential, "{}", missing.why);
         fs::write(dir.path().join("1.pem"), "one").expect("certificate");
         fs::write(dir.path().join("2.pem"), "two").expect("certificate");
         let current = dir.path().join("current.pem");
@@ -306,7 +310,7 @@ mod tests {
             {
                 fs::set_permissions(at(file), fs::Permissions::from_mode(wrong)).expect("mode");
                 let trouble = load_now(&path).err().expect(file);
-                assert_eq!(trouble.kind, Kind::BadCredential, "{}", trouble.why);
+                assert_eq!(trouble.kind, ErrorKind::BadCredential, "{}", trouble.why);
                 let named = trouble.why.contains(at(file).to_str().expect("UTF-8"));
                 assert!(named && trouble.why.contains(word), "{file}: {}", trouble.why);
             }
@@ -317,7 +321,7 @@ mod tests {
         load_now(&path).map_err(|trouble| trouble.why).expect("relative to the kubeconfig");
         assert!(at("ran").exists());
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("mode");
-        assert_eq!(load_now(&path).err().expect("in anybody's directory").kind, Kind::BadCredential);
+        assert_eq!(load_now(&path).err().expect("in anybody's directory").kind, ErrorKind::BadCredential);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).expect("mode");
     }
 
@@ -326,10 +330,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("scratch");
         let path = dir.path().join("kubeconfig");
         for (text, kind) in [
-            (format!("users: [{{token: {CANARY}"), Kind::BadCredential),
-            (format!("{CANARY}: {CANARY}"), Kind::BadCredential),
-            (format!("current-context: {CANARY}"), Kind::BadCredential),
-            (format!("- {CANARY}\n\t- {CANARY}"), Kind::BadCredential),
+            (format!("users: [{{token: {CANARY}"), ErrorKind::BadCredential),
+            (format!("{CANARY}: {CANARY}"), ErrorKind::BadCredential),
+            (format!("current-context: {CANARY}"), ErrorKind::BadCredential),
+            (format!("- {CANARY}\n\t- {CANARY}"), ErrorKind::BadCredential),
         ] {
             fs::write(&path, &text).expect("kubeconfig");
             let trouble = load_now(&path).err().expect("refused");
@@ -338,7 +342,7 @@ mod tests {
             assert!(trouble.why.contains(path.to_str().expect("UTF-8")), "{}", trouble.why);
         }
         fs::remove_file(&path).expect("removed");
-        assert_eq!(load_now(&path).err().expect("absent").kind, Kind::NoCredential);
+        assert_eq!(load_now(&path).err().expect("absent").kind, ErrorKind::NoCredential);
         for user in [
             format!(r#"{{"auth-provider":{{"name":"{CANARY}","config":{{"access-token":"{CANARY}"}}}}}}"#),
             format!(
@@ -346,7 +350,7 @@ mod tests {
             ),
         ] {
             let trouble = load_now(&write(dir.path(), &user)).err().expect("refused");
-            assert_eq!(trouble.kind, Kind::BadCredential);
+            assert_eq!(trouble.kind, ErrorKind::BadCredential);
             assert!(!trouble.why.contains(CANARY), "{}", trouble.why);
         }
     }

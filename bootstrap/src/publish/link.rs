@@ -16,12 +16,12 @@ use serde_json::Value;
 use tower::{BoxError, ServiceBuilder, service_fn};
 
 use super::decide::Write;
-use super::event::Record;
+use super::error::{ErrorKind, Trouble};
+use super::event::EventRecord;
 use super::kubeconfig::{self, Loaded};
 use super::name;
+use super::node_object::{List, NodeObject};
 use super::resolve;
-use super::seen::{List, Seen};
-use super::trouble::{Kind, Trouble};
 use crate::publish::report::Credential;
 
 /// Who writes, for the API server's record of who owns which field.
@@ -54,7 +54,7 @@ impl Link {
         let hostname = std::fs::read_to_string(HOSTNAME).unwrap_or_default();
         let told = credential.node_name.as_deref();
         let node = name::decide(loaded.certificate.as_deref(), told, &hostname)
-            .map_err(|why| Trouble::new(Kind::BadCredential, why))?;
+            .map_err(|why| Trouble::new(ErrorKind::BadCredential, why))?;
         Ok((Self::new(&loaded.config, node)?, loaded))
     }
 
@@ -63,7 +63,7 @@ impl Link {
     /// # Errors
     /// It cannot be used for TLS.
     fn new(config: &Config, node: String) -> Result<Self, Trouble> {
-        let bad = |what: &str| Trouble::new(Kind::BadCredential, what);
+        let bad = |what: &str| Trouble::new(ErrorKind::BadCredential, what);
         let resolver = service_fn(async |name: Name| resolve::addresses(name.as_str()).map(Vec::into_iter));
         let mut http = HttpConnector::new_with_resolver(resolver);
         http.enforce_http(false);
@@ -91,7 +91,7 @@ impl Link {
     ///
     /// # Errors
     /// As every request's: [`Trouble`].
-    pub(super) async fn list(&self) -> Result<(Option<Seen>, String), Trouble> {
+    pub(super) async fn list(&self) -> Result<(Option<NodeObject>, String), Trouble> {
         let parameters = ListParams::default().fields(&self.selector());
         let list: List = self.ask("list our Node", Request::new(NODES).list(&parameters)).await?;
         Ok((list.items.into_iter().next(), list.metadata.resource_version))
@@ -104,7 +104,7 @@ impl Link {
     pub(super) async fn watch(
         &self,
         version: &str,
-    ) -> Result<impl Stream<Item = Result<WatchEvent<Seen>, Error>> + use<>, Trouble> {
+    ) -> Result<impl Stream<Item = Result<WatchEvent<NodeObject>, Error>> + use<>, Trouble> {
         let parameters = WatchParams {
             bookmarks: false,
             ..WatchParams::default().fields(&self.selector()).timeout(WATCH_SECS)
@@ -118,7 +118,7 @@ impl Link {
     ///
     /// # Errors
     /// As every request's: [`Trouble`].
-    pub(super) async fn write(&self, write: &Write) -> Result<Seen, Trouble> {
+    pub(super) async fn write(&self, write: &Write) -> Result<NodeObject, Trouble> {
         let nodes = Request::new(NODES);
         let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         match write {
@@ -138,11 +138,13 @@ impl Link {
     ///
     /// # Errors
     /// As every request's: [`Trouble`].
-    pub(super) async fn record(&self, record: &Record) -> Result<(), Trouble> {
+    pub(super) async fn record(&self, record: &EventRecord) -> Result<(), Trouble> {
         let events = Request::new(EVENTS);
         let request = match record {
-            Record::First(body) => events.create(&PostParams::default(), body.to_string().into_bytes()),
-            Record::Again { name, body } => events.patch(name, &PatchParams::default(), &Patch::Merge(body)),
+            EventRecord::First(body) => events.create(&PostParams::default(), body.to_string().into_bytes()),
+            EventRecord::Again { name, body } => {
+                events.patch(name, &PatchParams::default(), &Patch::Merge(body))
+            }
         };
         self.ask::<Value>("write an event of our Node", request).await.map(drop)
     }
@@ -162,14 +164,14 @@ impl Link {
 }
 
 fn unbuilt(what: &str, error: &Unbuilt) -> Trouble {
-    Trouble::new(Kind::Refused, format!("{what}: {error}"))
+    Trouble::new(ErrorKind::Refused, format!("{what}: {error}"))
 }
 
 async fn in_time<T>(what: &str, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(answer) => answer.map_err(|error| Trouble::of(what, &error)),
         Err(_) => Err(Trouble::new(
-            Kind::Unreachable,
+            ErrorKind::Unreachable,
             format!("{what}: no answer within {} s", ANSWER_WITHIN.as_secs()),
         )),
     }

@@ -4,26 +4,26 @@
 //! way at a time, and whatever goes wrong is said in the journal once per kind and tried again later. On its Node it keeps the
 //! condition `CrossfadeReady`, the label `crossfade/phase` and the annotation `crossfade/observed`, writes events, clears
 //! `NetworkUnavailable` where nobody else would, and reads `crossfade/desired`. It never touches taints, other labels or another Node.
-//! [`retract`] takes all of it back where Crossfade leaves.
+//! [`mod@retract`] takes all of it back where Crossfade leaves.
 //!
-//! The line: credential ([`kubeconfig`]) and Node ([`seen`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`trouble`]).
+//! The line: credential ([`kubeconfig`]) and Node ([`node_object`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`error`]).
 
 pub(crate) mod child;
 mod credential;
 mod decide;
+mod error;
 mod event;
 mod kubeconfig;
 mod link;
 mod name;
+mod node_object;
 mod plugin;
 mod publisher;
 pub mod removal;
 pub mod report;
 mod resolve;
 mod retract;
-mod seen;
 mod session;
-mod trouble;
 
 pub use credential::reporter;
 pub use publisher::Publisher;

@@ -9,7 +9,7 @@ use crate::change::{Act, Change};
 use crate::cli::exit::Failure;
 use crate::node::paths::{Root, STATUS};
 use crate::node::settings;
-use crate::node::status_file::{self, Seen};
+use crate::node::status_file::{self, StatusFile};
 
 /// How long removing Crossfade waits for the API server.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -70,7 +70,7 @@ pub(crate) fn removed() -> LastWord {
 /// A `watch` that runs would say its own word again.
 pub(crate) fn refuse_watched(root: &Root) -> Result<(), Failure> {
     match status_file::read(&root.at(STATUS)) {
-        Seen::Fresh(document) => Err(Failure::later(format!(
+        StatusFile::Fresh(document) => Err(Failure::later(format!(
             "watch (process {}) runs and reports on the Node: systemctl disable --now crossfade-watch, then crossfade-bootstrap retract",
             document.watch.pid
         ))),

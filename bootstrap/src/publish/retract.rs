@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 
 use super::decide::retract as decide;
+use super::error::{ErrorKind, Trouble};
 use super::link::Link;
-use super::trouble::{Kind, Trouble};
 use crate::publish::report::{Credential, LastWord};
 
 /// The first pause after something went wrong; it doubles up to the longest.
@@ -52,8 +52,9 @@ pub fn retract(
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let attempt = tokio::time::timeout(left, attempt(credential, word, depth)).await;
-            let late =
-                |_| Err(Trouble::new(Kind::Unreachable, format!("no answer within {} s", within.as_secs())));
+            let late = |_| {
+                Err(Trouble::new(ErrorKind::Unreachable, format!("no answer within {} s", within.as_secs())))
+            };
             match attempt.unwrap_or_else(late) {
                 Err(trouble) if !trouble.is_refusal() && Instant::now() + pause < end => {
                     tracing::info!(kind = ?trouble.kind, error = trouble.why, "trying again");

@@ -12,12 +12,12 @@ use kube::core::WatchEvent;
 use tokio::time::Instant;
 
 use super::decide::{DESIRED, decide};
-use super::event::{Record, Recorder};
+use super::error::{ErrorKind, Journal, Trouble};
+use super::event::{EventRecord, Recorder};
 use super::kubeconfig::Loaded;
 use super::link::{Link, WATCH_SECS};
+use super::node_object::NodeObject;
 use super::publisher::Shared;
-use super::seen::Seen;
-use super::trouble::{Journal, Kind, Trouble};
 use crate::publish::report::Credential;
 
 /// The first pause after something went wrong; it doubles up to the longest.
@@ -39,7 +39,7 @@ pub(super) struct Session<F> {
     journal: Journal,
     recorder: Recorder,
     /// Our Node as it was last; none while it is not registered.
-    seen: Option<Seen>,
+    seen: Option<NodeObject>,
     /// The desired phase that was handed on last.
     desired: Option<String>,
     /// The report that the API server refused; it is not sent again before the next resync.
@@ -80,7 +80,8 @@ impl<F: Fn(Option<String>)> Session<F> {
                 Ok(Ended::Closed) => return,
                 Ok(Ended::Renew) => {}
                 // The credential was good and is not any more: there may be another one already.
-                Err(trouble) if trouble.kind == Kind::Unauthorized && std::mem::take(&mut self.worked) => {}
+                Err(trouble)
+                    if trouble.kind == ErrorKind::Unauthorized && std::mem::take(&mut self.worked) => {}
                 Err(trouble) => {
                     self.journal.went_wrong(&trouble);
                     self.shared.rests(true);
@@ -92,8 +93,8 @@ impl<F: Fn(Option<String>)> Session<F> {
     }
 
     /// Pauses for longer each time, never for as long as the others do.
-    async fn rest(&mut self, kind: Kind) {
-        let waits_for_a_file = kind == Kind::NoCredential;
+    async fn rest(&mut self, kind: ErrorKind) {
+        let waits_for_a_file = kind == ErrorKind::NoCredential;
         let longest = if waits_for_a_file { LONGEST_LOOK } else { LONGEST_PAUSE };
         let pause = self.pause.min(longest).mul_f64(jitter());
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -121,7 +122,10 @@ impl<F: Fn(Option<String>)> Session<F> {
                 return Ok(ended);
             }
             if began.elapsed() < SHORTEST_WATCH && loaded.is_current(Timestamp::now()) {
-                return Err(Trouble::new(Kind::Unreachable, "watch our Node: ended as soon as it began"));
+                return Err(Trouble::new(
+                    ErrorKind::Unreachable,
+                    "watch our Node: ended as soon as it began",
+                ));
             }
         }
         Ok(Ended::Renew)
@@ -132,7 +136,7 @@ impl<F: Fn(Option<String>)> Session<F> {
         &mut self,
         link: &Link,
         loaded: &Loaded,
-        mut events: impl Stream<Item = Result<WatchEvent<Seen>, Error>> + Unpin,
+        mut events: impl Stream<Item = Result<WatchEvent<NodeObject>, Error>> + Unpin,
     ) -> Result<Option<Ended>, Trouble> {
         let end = Instant::now() + Duration::from_secs(WATCH_SECS.into()) + OVERTIME;
         loop {
@@ -167,7 +171,7 @@ impl<F: Fn(Option<String>)> Session<F> {
     }
 
     /// Takes in how our Node is, and hands the desired phase on where it is another one.
-    fn saw(&mut self, seen: Option<Seen>) {
+    fn saw(&mut self, seen: Option<NodeObject>) {
         self.seen = seen;
         let desired = self.seen.as_ref().and_then(|seen| seen.metadata.annotations.get(DESIRED));
         let desired = desired.map(|value| value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned());
@@ -221,9 +225,11 @@ impl<F: Fn(Option<String>)> Session<F> {
             match link.record(&record).await {
                 Ok(()) => self.recorder.recorded(happened, &record),
                 // No two have one name, so it is this very one: it was written, and the answer was lost.
-                Err(trouble) if trouble.kind == Kind::Exists => self.recorder.recorded(happened, &record),
+                Err(trouble) if trouble.kind == ErrorKind::Exists => {
+                    self.recorder.recorded(happened, &record)
+                }
                 Err(trouble) if trouble.is_refusal() => {
-                    if let Record::Again { name, .. } = &record {
+                    if let EventRecord::Again { name, .. } = &record {
                         self.recorder.forget(name);
                         continue;
                     }

@@ -49,7 +49,7 @@ impl RuntimeConfig {
     /// # Errors
     /// One line: which of two it is cannot be told, or its configuration cannot be read.
     pub fn gather(root: &Root, node: &Node) -> Result<Option<Self>, String> {
-        let Some(found) = Found::look(root, node)? else {
+        let Some(found) = RuntimeUnit::look(root, node)? else {
             return Ok(None);
         };
         match found.kind {
@@ -66,7 +66,7 @@ impl RuntimeConfig {
     #[must_use]
     pub fn of_crio(root: &Root) -> Option<Self> {
         let node = settings::load(root).ok()?;
-        let found = Found::look(root, &node).ok()??;
+        let found = RuntimeUnit::look(root, &node).ok()??;
         (found.kind == RuntimeKind::Crio).then(|| crio::gather(root, found).ok()).flatten()
     }
 
@@ -99,7 +99,7 @@ impl RuntimeConfig {
 
 /// A runtime that was found, not yet read.
 #[derive(Debug)]
-struct Found {
+struct RuntimeUnit {
     kind: RuntimeKind,
     /// As in [`RuntimeConfig::unit`].
     unit: Option<String>,
@@ -109,7 +109,7 @@ struct Found {
     file: Option<PathBuf>,
 }
 
-impl Found {
+impl RuntimeUnit {
     fn look(root: &Root, node: &Node) -> Result<Option<Self>, String> {
         let wanted = &node.runtime;
         let file = wanted.config.clone();

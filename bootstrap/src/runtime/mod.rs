@@ -1,7 +1,7 @@
 //! What the container runtime knows: its sandboxes, and which confs it uses.
 
 pub mod adding;
-pub mod asked;
+pub mod answer;
 pub mod cache;
 pub mod config;
 pub mod cri;

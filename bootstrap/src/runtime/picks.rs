@@ -63,17 +63,17 @@ impl Picks {
     /// Whether the name that CRI-O is told is right, where our network is called `name`. With a meta-plugin that leads to us it should
     /// be that one's; ours leads to us as well.
     #[must_use]
-    pub fn told(&self, dir: &ConfDir, name: &str) -> Told {
+    pub fn told(&self, dir: &ConfDir, name: &str) -> NetworkNameTold {
         let wanted =
             dir.before_ours().find(|conf| leads_to_us(conf, name)).and_then(ConfFile::name).unwrap_or(name);
         match self {
-            Self::First => Told::Right,
-            Self::Named(told) if told == wanted || told == name => Told::Right,
-            Self::Named(told) => Told::Other(format!(
+            Self::First => NetworkNameTold::Right,
+            Self::Named(told) if told == wanted || told == name => NetworkNameTold::Right,
+            Self::Named(told) => NetworkNameTold::Other(format!(
                 "CRI-O uses no network but {told} (cni_default_network), and ours is called {wanted}: {}",
                 remedy(wanted)
             )),
-            Self::FirstOfCrio => Told::Nothing(format!(
+            Self::FirstOfCrio => NetworkNameTold::Nothing(format!(
                 "CRI-O is not told which network to use (cni_default_network). Whenever it starts while another conf sorts first, it sends \
                  the DEL of every pod that lives: {}",
                 remedy(wanted)
@@ -84,7 +84,7 @@ impl Picks {
 
 /// Whether CRI-O is told the right name; what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum NetworkNameTold {
     /// It is; or the runtime is another one and needs no name.
     Right,
     /// It uses another network than ours.
@@ -93,7 +93,7 @@ pub enum Told {
     Nothing(String),
 }
 
-impl Told {
+impl NetworkNameTold {
     /// What is wrong.
     #[must_use]
     pub fn wrong(self) -> Option<String> {
@@ -171,9 +171,9 @@ mod tests {
         let mut multus = dir(&[("00-multus.conflist", Some("meta"))]);
         multus.confs[0].content =
             Content::parse(br#"{"name":"meta","type":"multus","clusterNetwork":"ours"}"#);
-        assert_eq!(Picks::Named("meta".into()).told(&multus, "ours"), Told::Right);
+        assert_eq!(Picks::Named("meta".into()).told(&multus, "ours"), NetworkNameTold::Right);
         assert!(
-            matches!(Picks::Named("x".into()).told(&multus, "ours"), Told::Other(why) if why.contains("\"meta\""))
+            matches!(Picks::Named("x".into()).told(&multus, "ours"), NetworkNameTold::Other(why) if why.contains("\"meta\""))
         );
         assert!(Picks::FirstOfCrio.harm_of_a_restart().is_some());
         assert!(Picks::First.harm_of_a_restart().is_none());

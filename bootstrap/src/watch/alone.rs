@@ -18,7 +18,7 @@ use shim::{file, trust};
 
 use crate::cli::exit::{Exit, Failure};
 use crate::node::paths::{Root, STATUS, WATCH_LOCK, WATCH_LOCK_BEFORE};
-use crate::node::status_file::{self, Seen};
+use crate::node::status_file::{self, StatusFile};
 
 /// The right to be the node's `watch`; it ends with the process.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub fn hold(root: &Root) -> Result<Alone, Failure> {
     // A file there that cannot be locked was none that an earlier release could lock either.
     let before = take(&root.at(WATCH_LOCK_BEFORE)).ok().flatten();
     match status_file::read(&root.at(STATUS)) {
-        Seen::Fresh(document)
+        StatusFile::Fresh(document)
             if before.is_none() && document.watch.pid.unsigned_abs() != std::process::id() =>
         {
             let pid = document.watch.pid;

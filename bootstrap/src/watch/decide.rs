@@ -1,12 +1,12 @@
-//! Facts -> what to change, what to report, what happened: pure.
+//! Observation -> what to change, what to report, what happened: pure.
 
 use shim::process::Process;
 use types::policy::{Phase, Side};
 
-use super::facts::{Facts, NetworkFacts};
 use super::memory::Memory;
-use super::network::{Judged, judge, places};
-use super::own::{self, Decided, State};
+use super::network::{NetworkVerdict, judge, places};
+use super::observe::{NetworkObservation, Observation};
+use super::own::{self, OwnConfDecision, OwnConfState};
 use super::pod;
 use super::sweeps;
 use crate::change::{Act, Change};
@@ -23,7 +23,7 @@ const MAX_MESSAGE_BYTES: usize = 256;
 
 /// What a round decides.
 #[derive(Debug)]
-pub struct Decision {
+pub struct WatchDecision {
     /// In order.
     pub changes: Vec<Change>,
     /// The truth about the node.
@@ -38,7 +38,7 @@ pub struct Decision {
     pub memory: Memory,
 }
 
-impl Decision {
+impl WatchDecision {
     /// Takes back what was about to be true, where a change of this round could not be made.
     pub fn failed(&mut self, why: &str) {
         // The next watch must not think that a conf was there which never was: it would write one before its network is ready.
@@ -66,12 +66,12 @@ impl Decision {
 
 /// Decides one round; `watch` is who decides.
 #[must_use]
-pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
+pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDecision {
     let mut memory = memory.clone();
     let policy = facts.policy.as_ref().ok().map(|held| &held.policy);
     let attached = policy.map(types::policy::Policy::attached).unwrap_or_default();
     let proven = policy.map(needed).unwrap_or_default();
-    let judged: Vec<Judged> = facts
+    let judged: Vec<NetworkVerdict> = facts
         .networks
         .iter()
         .map(|network| {
@@ -121,17 +121,22 @@ pub fn decide(facts: &Facts, memory: &Memory, watch: Process) -> Decision {
         changes.extend(judged.iter().flat_map(|one| one.changes.clone()));
     }
     changes.extend(conf.changes.clone());
-    if facts.off.is_none() && !matches!(conf.state, State::NotInstalled) {
+    if facts.off.is_none() && !matches!(conf.state, OwnConfState::NotInstalled) {
         changes.extend(plugins(facts, &mut memory));
     }
     changes.extend(due.map(|turn| sweep(facts, turn)));
     let document = describe(facts, &report, (&conf, &memory), (&judged, &attached, findings), watch);
-    let conf = conf.wanted.filter(|_| matches!(conf.state, State::InPlace | State::Written));
-    Decision { changes, report, happened, document, conf, memory }
+    let conf = conf.wanted.filter(|_| matches!(conf.state, OwnConfState::InPlace | OwnConfState::Written));
+    WatchDecision { changes, report, happened, document, conf, memory }
 }
 
 /// The one reason that counts, the gravest first.
-fn verdict(facts: &Facts, conf: &Decided, waits: Option<&Judged>, memory: &Memory) -> (Reason, String) {
+fn verdict(
+    facts: &Observation,
+    conf: &OwnConfDecision,
+    waits: Option<&NetworkVerdict>,
+    memory: &Memory,
+) -> (Reason, String) {
     if let Some(off) = facts.off {
         return (Reason::SwitchedOff, off.to_string());
     }
@@ -153,14 +158,16 @@ fn verdict(facts: &Facts, conf: &Decided, waits: Option<&Judged>, memory: &Memor
     }
     match (conf.state, &facts.unread) {
         // What was written a moment ago, or is about to be, has yet to be loaded; a runtime that tells is believed alone.
-        (State::NotLoaded, _) => (Reason::WaitingForNetwork, "the runtime has yet to load our conf".into()),
-        (State::Written, _) if memory.failed.is_none() && facts.asked.setup().is_some() => {
+        (OwnConfState::NotLoaded, _) => {
+            (Reason::WaitingForNetwork, "the runtime has yet to load our conf".into())
+        }
+        (OwnConfState::Written, _) if memory.failed.is_none() && facts.asked.setup().is_some() => {
             (Reason::WaitingForNetwork, "our conf is written, and the runtime has yet to load it".into())
         }
-        (State::InPlace | State::Written, Some(why)) if memory.failed.is_none() => {
+        (OwnConfState::InPlace | OwnConfState::Written, Some(why)) if memory.failed.is_none() => {
             (Reason::WaitingForNetwork, format!("our conf is in place, and {why}"))
         }
-        (State::InPlace | State::Written, None) if memory.failed.is_none() => {
+        (OwnConfState::InPlace | OwnConfState::Written, None) if memory.failed.is_none() => {
             let phase = facts.policy.as_ref().map_or_else(|_| "", |held| held.policy.phase().as_str());
             (Reason::NetworkReady, format!("pods get what phase {phase} names"))
         }
@@ -175,10 +182,10 @@ fn with_unmet(verdict: &str, memory: &Memory) -> String {
 
 /// What is new: flips, changes of the verdict, and conditions that were not told yet.
 fn since_the_last(
-    facts: &Facts,
+    facts: &Observation,
     memory: &mut Memory,
     (phase, verdict): (Option<Phase>, &(Reason, String)),
-    (conf, findings): (&Decided, &[String]),
+    (conf, findings): (&OwnConfDecision, &[String]),
 ) -> Vec<Happened> {
     let mut happened = Vec::new();
     if let Some(phase) = phase {
@@ -210,9 +217,10 @@ fn since_the_last(
 }
 
 /// Whether the Node's NetworkUnavailable is ours to clear.
-fn clears(facts: &Facts, attached: &[Side]) -> bool {
-    let of =
-        |network: &NetworkFacts| profile::find(&network.profile).map(|profile| profile.network_unavailable);
+fn clears(facts: &Observation, attached: &[Side]) -> bool {
+    let of = |network: &NetworkObservation| {
+        profile::find(&network.profile).map(|profile| profile.network_unavailable)
+    };
     let left_true = facts.networks.iter().filter_map(of).any(|what| what.left_true);
     let mut serving = facts.networks.iter().filter(|network| attached.contains(&network.side));
     // Of a CNI that is not known it is not known either.
@@ -220,7 +228,7 @@ fn clears(facts: &Facts, attached: &[Side]) -> bool {
 }
 
 /// What puts our plugin back where the runtime looks for it. A unit is started again only when the one before had its time.
-fn plugins(facts: &Facts, memory: &mut Memory) -> Vec<Change> {
+fn plugins(facts: &Observation, memory: &mut Memory) -> Vec<Change> {
     let changes = facts.plugins.changes();
     let starts = changes.iter().any(|change| matches!(change.act, Act::Start { .. }));
     if !starts || (!facts.in_pod && facts.now >= memory.placed) {
@@ -233,7 +241,7 @@ fn plugins(facts: &Facts, memory: &mut Memory) -> Vec<Change> {
 }
 
 /// One pass of the sweep. It runs delegates, so it runs in a unit of its own: neither in our sandbox nor among our processes.
-fn sweep(facts: &Facts, turn: u64) -> Change {
+fn sweep(facts: &Observation, turn: u64) -> Change {
     let mut arguments = vec!["sweep".to_owned(), format!("--turn={turn}")];
     arguments.extend(facts.whom.endpoint().map(|endpoint| format!("--runtime-endpoint={endpoint}")));
     arguments.extend(places(facts));
@@ -243,10 +251,10 @@ fn sweep(facts: &Facts, turn: u64) -> Change {
 }
 
 fn describe(
-    facts: &Facts,
+    facts: &Observation,
     report: &NodeReport,
-    (conf, memory): (&Decided, &Memory),
-    (judged, attached, findings): (&[Judged], &[Side], Vec<String>),
+    (conf, memory): (&OwnConfDecision, &Memory),
+    (judged, attached, findings): (&[NetworkVerdict], &[Side], Vec<String>),
     watch: Process,
 ) -> Document {
     let networks = facts.networks.iter().zip(judged).map(|(network, judged)| status_file::Network {
@@ -283,7 +291,7 @@ fn describe(
             dir: facts.conf_dir.clone(),
             state: conf.state.word().to_owned(),
             repairs: memory.repairs,
-            was_there: memory.was_there || conf.state == State::Written,
+            was_there: memory.was_there || conf.state == OwnConfState::Written,
             directory: memory.dir.clone(),
             lost_by: memory.lost_by.clone(),
         },

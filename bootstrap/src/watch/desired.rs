@@ -34,21 +34,21 @@ struct Tried {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmet {
     /// Whether it takes a person.
-    pub kind: Kind,
+    pub kind: DesiredKind,
     /// In one sentence, with the phase.
     pub message: String,
 }
 
 /// What kind of obstacle it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum DesiredKind {
     /// The settings do not allow it.
     Refused,
     /// Something failed, and is tried again.
     Failed,
 }
 
-impl Kind {
+impl DesiredKind {
     /// The reason of its event.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -98,17 +98,18 @@ impl Desired {
         let phase = match phase {
             None => {
                 let phases = Phase::ALL.map(Phase::as_str).join(", ");
-                return self.stands(Kind::Refused, &format!("expected one of {phases}"));
+                return self.stands(DesiredKind::Refused, &format!("expected one of {phases}"));
             }
             Some(_) if !node.follows => {
-                return self.stands(Kind::Refused, "node.json does not follow the annotation (desired)");
+                return self
+                    .stands(DesiredKind::Refused, "node.json does not follow the annotation (desired)");
             }
             Some(phase) if !node.allowed.contains(&phase) => {
-                return self.stands(Kind::Refused, "node.json does not allow it (allowed)");
+                return self.stands(DesiredKind::Refused, "node.json does not allow it (allowed)");
             }
             Some(_) if node.phase.is_none() => {
                 return self.stands(
-                    Kind::Failed,
+                    DesiredKind::Failed,
                     "the policy cannot be used; it is followed as soon as that is mended",
                 );
             }
@@ -121,7 +122,7 @@ impl Desired {
     }
 
     /// The flip was refused or failed.
-    pub fn failed(&mut self, kind: Kind, why: &str, node: Node<'_>) {
+    pub fn failed(&mut self, kind: DesiredKind, why: &str, node: Node<'_>) {
         let policy = node.policy.map(str::to_owned);
         let before =
             self.tried.as_ref().filter(|tried| tried.policy == policy).map_or(0, |tried| tried.failures);
@@ -142,7 +143,7 @@ impl Desired {
         Some((tried.at + tried.pause()).saturating_sub(now))
     }
 
-    fn stands(&mut self, kind: Kind, why: &str) -> Option<Phase> {
+    fn stands(&mut self, kind: DesiredKind, why: &str) -> Option<Phase> {
         let value = self.value.as_deref().unwrap_or_default();
         self.unmet =
             Some(Unmet { kind, message: format!("crossfade/desired asks for phase {value:?}: {why}") });
@@ -173,7 +174,7 @@ mod tests {
         desired
     }
 
-    fn kind(desired: &Desired) -> Option<Kind> {
+    fn kind(desired: &Desired) -> Option<DesiredKind> {
         desired.unmet().map(|unmet| unmet.kind)
     }
 
@@ -181,11 +182,11 @@ mod tests {
     fn what_stood_in_the_way_is_asked_again_in_every_round() {
         let mut desired = asked("new");
         let old = Some(Phase::Old);
-        assert_eq!((desired.step(node(0, old, &[])), kind(&desired)), (None, Some(Kind::Refused)));
+        assert_eq!((desired.step(node(0, old, &[])), kind(&desired)), (None, Some(DesiredKind::Refused)));
         assert!(desired.unmet().is_some_and(|unmet| unmet.message.contains("\"new\"")));
         let unfollowed = Node { follows: false, ..node(0, old, ALL) };
-        assert_eq!((desired.step(unfollowed), kind(&desired)), (None, Some(Kind::Refused)));
-        assert_eq!((desired.step(node(1, None, ALL)), kind(&desired)), (None, Some(Kind::Failed)));
+        assert_eq!((desired.step(unfollowed), kind(&desired)), (None, Some(DesiredKind::Refused)));
+        assert_eq!((desired.step(node(1, None, ALL)), kind(&desired)), (None, Some(DesiredKind::Failed)));
         assert_eq!(desired.step(node(2, old, ALL)), Some(Phase::New));
         assert_eq!((desired.step(node(3, Some(Phase::New), ALL)), kind(&desired)), (None, None));
         // Somebody flips it back, and the annotation still asks for it.
@@ -203,11 +204,11 @@ mod tests {
                 now += 1;
             }
             pauses.push(now - began);
-            desired.failed(Kind::Failed, "no space", node(now, old, ALL));
+            desired.failed(DesiredKind::Failed, "no space", node(now, old, ALL));
             assert!(desired.wait(Duration::from_secs(now)).is_some_and(|wait| wait <= LONGEST));
         }
         assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!((desired.step(node(now, old, ALL)), kind(&desired)), (None, Some(Kind::Failed)));
+        assert_eq!((desired.step(node(now, old, ALL)), kind(&desired)), (None, Some(DesiredKind::Failed)));
         assert_eq!(desired.step(node(now, Some(Phase::BothOld), ALL)), Some(Phase::New));
     }
 
@@ -216,11 +217,11 @@ mod tests {
         let mut desired = asked("nonsense");
         assert_eq!(
             (desired.step(node(0, Some(Phase::Old), ALL)), kind(&desired)),
-            (None, Some(Kind::Refused))
+            (None, Some(DesiredKind::Refused))
         );
         desired.set(Some("both-old".into()));
         assert_eq!(desired.step(node(0, Some(Phase::Old), ALL)), Some(Phase::BothOld));
-        desired.failed(Kind::Failed, "x", node(0, Some(Phase::Old), ALL));
+        desired.failed(DesiredKind::Failed, "x", node(0, Some(Phase::Old), ALL));
         desired.set(None);
         assert_eq!(desired.step(node(0, Some(Phase::Old), ALL)), None);
         assert_eq!((kind(&desired), desired.wait(Duration::ZERO)), (None, None));

@@ -1,24 +1,24 @@
 //! `watch`: converges, then waits; any event means "converge again".
 //!
-//! One round is gather ([`facts`]) -> decide ([`decide`], pure) -> apply ([`apply`]) -> report; [`run`] is the loop around it. No
+//! One round is gather ([`observe`]) -> decide ([`decide`], pure) -> apply ([`apply`]) -> report; [`reconcile`] is the loop around it. No
 //! delegate runs in here: proofs ([`prove`]) and sweeps are units of their own. Pods do not depend on this program: what it
 //! wrote stays when it ends, however it ends.
 
 pub mod alone;
 pub mod apply;
+pub mod debounce;
 pub mod decide;
 pub mod desired;
-pub mod facts;
 pub mod guard;
 pub mod memory;
 pub mod network;
+pub mod observe;
 pub mod own;
-pub mod pace;
 pub mod pod;
 pub mod proof;
 pub mod prove;
+pub mod reconcile;
 pub mod reload;
-pub mod run;
 pub mod runtime;
 pub mod sweeps;
 pub mod textfile;
@@ -41,8 +41,8 @@ use crate::node::settings;
 use crate::node::status_file;
 use crate::publish::report::Publish;
 use crate::publish::{Publisher, reporter};
-use crate::runtime::asked::Asked;
-use facts::{Known, Usual};
+use crate::runtime::answer::RuntimeAnswer;
+use observe::{Remembered, Usual};
 
 /// Where `watch` works.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     if let Some(why) = settings::without_plugin(&scope.root) {
         return without(&scope, &why);
     }
-    if wanted.once { once(&scope) } else { run::run(&scope) }
+    if wanted.once { once(&scope) } else { reconcile::run(&scope) }
 }
 
 /// A node without a plugin of ours: there is nothing to watch, and the unit's condition is to know it from now on.
@@ -151,9 +151,10 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
     let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
     let remembered = mode::settings(&scope.root);
     let usual = Usual::find(&scope.root, &remembered);
-    let asked = Asked::whom(&usual.whom);
-    let known = Known { node: &remembered, usual: &usual, asked: &asked, before: None, in_pod: scope.in_pod };
-    let facts = facts::Facts::gather(&scope.global, known, Duration::ZERO);
+    let asked = RuntimeAnswer::whom(&usual.whom);
+    let known =
+        Remembered { node: &remembered, usual: &usual, asked: &asked, before: None, in_pod: scope.in_pod };
+    let facts = observe::Observation::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =
         decision.happened.iter().map(|one| format!("{}: {}", one.reason, one.message)).collect();

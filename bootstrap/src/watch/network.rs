@@ -5,14 +5,14 @@ use types::policy::Side;
 use crate::change::{Act, Change};
 use crate::node::profile::{self, Profile, Proof};
 
-use super::facts::{Facts, NetworkFacts};
 use super::memory::Standing;
+use super::observe::{NetworkObservation, Observation};
 use super::proof::{self, Proofs};
 use crate::node::evidence::evidence;
 
 /// What is thought of one network.
 #[derive(Debug)]
-pub struct Judged {
+pub struct NetworkVerdict {
     /// Which.
     pub side: Side,
     /// Whether pods may get it, else why not.
@@ -27,7 +27,12 @@ pub struct Judged {
 
 /// Judges one network; `standing` is brought up to date. Only networks that pods may get now (`needed`) are proven.
 #[must_use]
-pub fn judge(facts: &Facts, network: &NetworkFacts, standing: &mut Standing, needed: bool) -> Judged {
+pub fn judge(
+    facts: &Observation,
+    network: &NetworkObservation,
+    standing: &mut Standing,
+    needed: bool,
+) -> NetworkVerdict {
     let mut changes = marker(facts, network);
     let provable = profile::find(&network.profile).is_some_and(|profile| profile.proof == Proof::Attach);
     let usable = usable(network);
@@ -40,8 +45,13 @@ pub fn judge(facts: &Facts, network: &NetworkFacts, standing: &mut Standing, nee
     if !first && usable.is_ok() && (!was || agent != network.agent) {
         standing.proofs.again();
     }
-    let mut judged =
-        Judged { side: network.side, ready: usable, proof: "none", unproven: None, changes: Vec::new() };
+    let mut judged = NetworkVerdict {
+        side: network.side,
+        ready: usable,
+        proof: "none",
+        unproven: None,
+        changes: Vec::new(),
+    };
     if provable && facts.node.proves && needed && judged.ready.is_ok() {
         if standing.proofs.step(network.proof.as_ref(), facts.now) {
             changes.push(start(facts, network.side, standing.proofs.turn));
@@ -62,7 +72,7 @@ pub fn judge(facts: &Facts, network: &NetworkFacts, standing: &mut Standing, nee
 }
 
 /// Conf, binaries and probes.
-fn usable(network: &NetworkFacts) -> Result<(), String> {
+fn usable(network: &NetworkObservation) -> Result<(), String> {
     network.conf.as_ref().map_err(|why| why.0.clone())?;
     match network.missing.first() {
         Some(why) => Err(why.clone()),
@@ -71,7 +81,7 @@ fn usable(network: &NetworkFacts) -> Result<(), String> {
 }
 
 /// The file that stands for all probes where an ADD cannot ask them.
-fn marker(facts: &Facts, network: &NetworkFacts) -> Vec<Change> {
+fn marker(facts: &Observation, network: &NetworkObservation) -> Vec<Change> {
     let (dir, there) = &facts.probed;
     let path = dir.join(network.side.as_str());
     let change = match (&network.asked.ours, there.contains(&network.side)) {
@@ -87,7 +97,7 @@ fn marker(facts: &Facts, network: &NetworkFacts) -> Vec<Change> {
     vec![change]
 }
 
-fn start(facts: &Facts, side: Side, turn: u64) -> Change {
+fn start(facts: &Observation, side: Side, turn: u64) -> Change {
     let mut arguments = vec!["prove".to_owned(), side.to_string(), "--turn".into(), turn.to_string()];
     arguments.extend(places(facts));
     let unit = proof::unit(side);
@@ -96,7 +106,7 @@ fn start(facts: &Facts, side: Side, turn: u64) -> Change {
 }
 
 /// Where conf and plugins are, as options of our own commands.
-pub(super) fn places(facts: &Facts) -> impl Iterator<Item = String> {
+pub(super) fn places(facts: &Observation) -> impl Iterator<Item = String> {
     let bin_dirs = facts.bin_dirs.iter().map(|dir| format!("--bin-dir={}", dir.display()));
     std::iter::once(format!("--conf-dir={}", facts.conf_dir.display())).chain(bin_dirs)
 }

@@ -14,9 +14,9 @@ use std::time::Duration;
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::RuntimeKind;
 
-use super::facts::Facts;
 use super::guard::{CALM, FEW, SHORT};
 use super::memory::Memory;
+use super::observe::Observation;
 use super::runtime;
 use crate::change::{Act, Change, Write};
 use crate::node::conf::CONF_MODE;
@@ -27,15 +27,15 @@ use crate::node::foreign;
 use crate::node::name::DEFAULT_NAME;
 use crate::node::profile;
 use crate::publish::report::{Happened, Reason};
-use crate::runtime::asked::Uses;
-use crate::runtime::picks::Told;
+use crate::runtime::answer::Uses;
+use crate::runtime::picks::NetworkNameTold;
 
 /// How long a directory may be gone before we make it: whoever removed it may be about to make it himself.
 const MADE_AGAIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// How our conf is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum OwnConfState {
     /// As it should be.
     InPlace,
     /// It is about to be written.
@@ -54,7 +54,7 @@ pub enum State {
     Off,
 }
 
-impl State {
+impl OwnConfState {
     /// In one word.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -72,9 +72,9 @@ impl State {
 
 /// What is decided about our conf.
 #[derive(Debug)]
-pub struct Decided {
+pub struct OwnConfDecision {
     /// How it is.
-    pub state: State,
+    pub state: OwnConfState,
     /// What to do.
     pub changes: Vec<Change>,
     /// What happened.
@@ -89,9 +89,9 @@ pub struct Decided {
 
 /// Decides. `ready` is whether the networks that `attach` names are; `memory` is brought up to date but for the write itself.
 #[must_use]
-pub fn decide(facts: &Facts, memory: &mut Memory, ready: bool) -> Decided {
-    let mut decided = Decided {
-        state: State::NotInstalled,
+pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfDecision {
+    let mut decided = OwnConfDecision {
+        state: OwnConfState::NotInstalled,
         changes: Vec::new(),
         happened: Vec::new(),
         standing: Vec::new(),
@@ -104,7 +104,7 @@ pub fn decide(facts: &Facts, memory: &mut Memory, ready: bool) -> Decided {
         memory.was_there = true;
     }
     if facts.off.is_some() {
-        decided.state = State::Off;
+        decided.state = OwnConfState::Off;
         decided.changes.extend(taken_away(facts, own.is_some()));
         return decided;
     }
@@ -128,7 +128,7 @@ pub fn decide(facts: &Facts, memory: &mut Memory, ready: bool) -> Decided {
     if facts.is_private()
         && !(facts.not_booted.is_none() && (memory.was_there || ready && facts.policy.is_ok()))
     {
-        decided.state = State::Waiting;
+        decided.state = OwnConfState::Waiting;
         return decided;
     }
     let wanted = bytes(facts, basis, &name);
@@ -146,21 +146,21 @@ pub fn decide(facts: &Facts, memory: &mut Memory, ready: bool) -> Decided {
 /// Our conf is as it should be; what counts is whether the runtime has loaded it. Where it has another one although ours is the first,
 /// ours is written anew, which makes the runtime look again.
 fn loaded(
-    facts: &Facts,
+    facts: &Observation,
     memory: &mut Memory,
-    decided: &mut Decided,
+    decided: &mut OwnConfDecision,
     (name, wanted): (&str, Vec<u8>),
-) -> State {
+) -> OwnConfState {
     let what = match facts.asked.uses(name) {
         Uses::Ours => {
             memory.reload.loaded();
-            return State::InPlace;
+            return OwnConfState::InPlace;
         }
-        Uses::Untold | Uses::Unanswered(_) => return State::InPlace,
+        Uses::Untold | Uses::Unanswered(_) => return OwnConfState::InPlace,
         Uses::Other(what) => what,
     };
     if memory.reload.is_awaited(facts.now) {
-        return State::NotLoaded;
+        return OwnConfState::NotLoaded;
     }
     let why = format!("{} is in place, and the runtime does not use it: {what}", shown_path(facts));
     // What another conf keeps from being used is not mended by writing ours.
@@ -177,17 +177,22 @@ fn loaded(
         decided.changes.push(Change::new(Act::Write(write), shown_path(facts), reason));
     }
     decided.standing.push((Reason::ConfNotLoaded, why));
-    State::NotLoaded
+    OwnConfState::NotLoaded
 }
 
 /// Our conf is not as it should be.
-fn repair(facts: &Facts, memory: &mut Memory, decided: &mut Decided, (name, wanted): (String, Vec<u8>)) {
+fn repair(
+    facts: &Observation,
+    memory: &mut Memory,
+    decided: &mut OwnConfDecision,
+    (name, wanted): (String, Vec<u8>),
+) {
     if facts.dir_id.is_none() && memory.dir.is_some() {
         // What comes back with another directory was not taken from us.
         memory.settled = None;
         let since = *memory.dir_missing.get_or_insert(facts.now);
         if facts.now.saturating_sub(since) < MADE_AGAIN_WITHIN {
-            decided.state = State::NoDirectory;
+            decided.state = OwnConfState::NoDirectory;
             return;
         }
     }
@@ -200,7 +205,7 @@ fn repair(facts: &Facts, memory: &mut Memory, decided: &mut Decided, (name, want
     let path = facts.conf_dir.join(CONF_FILE);
     let shown = path.display();
     if left_alone {
-        decided.state = State::Contended;
+        decided.state = OwnConfState::Contended;
         let who = who(facts);
         let why = format!(
             "{who} takes {shown} away, {FEW} times within {} s; it is left alone for {} min, or until watch is restarted",
@@ -226,7 +231,7 @@ fn repair(facts: &Facts, memory: &mut Memory, decided: &mut Decided, (name, want
         ("ConfRepaired", true, format!("{shown} {what}; put back ({} times since boot)", memory.repairs))
     };
     decided.happened.push(Happened { reason, warning, message });
-    decided.state = State::Written;
+    decided.state = OwnConfState::Written;
     memory.reload.wrote(facts.now);
     if matches!(facts.name, Ok(None)) {
         let bytes = format!("{name}\n").into_bytes();
@@ -238,13 +243,13 @@ fn repair(facts: &Facts, memory: &mut Memory, decided: &mut Decided, (name, want
     decided.changes.push(Change::new(Act::Write(write), shown_path(facts), reason));
 }
 
-fn shown_path(facts: &Facts) -> String {
+fn shown_path(facts: &Observation) -> String {
     facts.conf_dir.join(CONF_FILE).display().to_string()
 }
 
 /// Private mode: what others have put into our directory goes at once, before our conf is there and after. It is not fought for as our
 /// conf is in a shared directory: a foreign conf gives pods a network that no policy names, and nobody else has business here.
-fn expel(facts: &Facts, memory: &mut Memory, decided: &mut Decided) {
+fn expel(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
     if !facts.foreign.is_empty() {
         let why = foreign::describe(&facts.conf_dir, &facts.foreign);
         decided.changes.extend(facts.foreign.iter().map(foreign::Foreign::removal));
@@ -256,7 +261,7 @@ fn expel(facts: &Facts, memory: &mut Memory, decided: &mut Decided) {
 }
 
 /// Off: in shared mode our conf goes, and only ours; a private directory is not looked at by a runtime that boots without us.
-fn taken_away(facts: &Facts, ours: bool) -> Option<Change> {
+fn taken_away(facts: &Observation, ours: bool) -> Option<Change> {
     let path: PathBuf = facts.conf_dir.join(CONF_FILE);
     let remove = !facts.is_private() && ours;
     remove.then(|| Change::remove(path, true, "switched off"))
@@ -264,7 +269,7 @@ fn taken_away(facts: &Facts, ours: bool) -> Option<Change> {
 
 /// Our network's name: as it was written once, else as our conf has it; in private mode nobody was before us.
 /// What it is called. Where neither the file that says so nor our conf is there, somebody has uninstalled us, whatever we remember.
-fn name(facts: &Facts, own: Option<&Installed>, basis: Option<&Installed>) -> Option<String> {
+fn name(facts: &Observation, own: Option<&Installed>, basis: Option<&Installed>) -> Option<String> {
     let of = |conf: Option<&Installed>| conf.map(|conf| conf.name.clone());
     let private = || facts.is_private().then(|| DEFAULT_NAME.to_owned());
     let known = match &facts.name {
@@ -275,7 +280,7 @@ fn name(facts: &Facts, own: Option<&Installed>, basis: Option<&Installed>) -> Op
     known.or_else(private)
 }
 
-fn bytes(facts: &Facts, basis: Option<&Installed>, name: &str) -> Vec<u8> {
+fn bytes(facts: &Observation, basis: Option<&Installed>, name: &str) -> Vec<u8> {
     let layout = basis.map_or(&facts.layout, |conf| &conf.layout);
     let version = match basis {
         // Where there is a node.json, it decides; else what an installation chose stays.
@@ -297,7 +302,7 @@ fn bytes(facts: &Facts, basis: Option<&Installed>, name: &str) -> Vec<u8> {
 }
 
 /// Notices that the directory is another one of the same name, and that the runtime that had lost it was restarted.
-fn directory(facts: &Facts, memory: &mut Memory, decided: &mut Decided) {
+fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
     if memory.dir_path.replace(facts.conf_dir.clone()).is_some_and(|path| path != facts.conf_dir) {
         (memory.dir, memory.dir_missing, memory.settled) = (None, None, None);
     }
@@ -334,7 +339,7 @@ fn directory(facts: &Facts, memory: &mut Memory, decided: &mut Decided) {
 }
 
 /// Files that the runtime would use instead of ours, and what agents left.
-fn in_the_way(facts: &Facts, memory: &Memory, decided: &mut Decided) {
+fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDecision) {
     let dir = match &facts.dir {
         Ok(dir) => dir,
         Err(why) => {
@@ -364,9 +369,9 @@ fn in_the_way(facts: &Facts, memory: &Memory, decided: &mut Decided) {
     // In private mode it is told on its command line; and where nothing of ours was installed there is nothing to tell.
     if !facts.is_private() && !name.is_empty() {
         match facts.picks.told(dir, name) {
-            Told::Right => {}
-            Told::Other(why) => decided.standing.push((Reason::ConfNotFirst, why)),
-            Told::Nothing(why) => decided.findings.push(why),
+            NetworkNameTold::Right => {}
+            NetworkNameTold::Other(why) => decided.standing.push((Reason::ConfNotFirst, why)),
+            NetworkNameTold::Nothing(why) => decided.findings.push(why),
         }
     }
     for conf in dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(Content::is_ours)) {
@@ -387,7 +392,7 @@ fn stale(dir: &ConfDir) -> impl Iterator<Item = &String> {
 }
 
 /// Who takes our conf away, as far as can be told, and what to change.
-fn who(facts: &Facts) -> String {
+fn who(facts: &Observation) -> String {
     let taken = facts.dir.iter().flat_map(|dir| &dir.taken_away);
     let ours: Vec<&String> = taken.filter(|file| file.starts_with(CONF_FILE)).collect();
     let exclusive = profile::all().iter().filter_map(|profile| Some((profile, profile.exclusive.as_ref()?)));

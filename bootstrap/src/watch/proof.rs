@@ -28,7 +28,7 @@ const MAX_BYTES: usize = 64 << 10;
 
 /// What a proof has found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct ProofResult {
     /// 1.
     pub version: u32,
     /// old or new.
@@ -65,9 +65,9 @@ pub fn result(layout: &Layout, side: Side) -> PathBuf {
 
 /// Reads a result of this boot about the network `name`.
 #[must_use]
-pub fn read(path: &Path, name: &str, boot_id: &str) -> Option<Kept> {
+pub fn read(path: &Path, name: &str, boot_id: &str) -> Option<ProofResult> {
     let bytes = read_bounded(&mut trust::open(path).ok()?, MAX_BYTES).ok()?;
-    let kept: Kept = serde_json::from_slice(&bytes).ok()?;
+    let kept: ProofResult = serde_json::from_slice(&bytes).ok()?;
     (kept.version == 1 && kept.name == name && kept.boot_id == boot_id).then_some(kept)
 }
 
@@ -109,7 +109,7 @@ pub fn unit(side: Side) -> String {
 impl Proofs {
     /// Takes over what an earlier `watch` of this boot has found.
     #[must_use]
-    pub fn resume(kept: Option<&Kept>) -> Self {
+    pub fn resume(kept: Option<&ProofResult>) -> Self {
         match kept {
             // A network that failed then may hold by now: it is asked anew.
             Some(kept) if kept.failed.is_some() => Self { turn: kept.turn, ..Self::default() },
@@ -137,7 +137,7 @@ impl Proofs {
     }
 
     /// Goes on at `now`, with what lies there; whether a proof is to be started.
-    pub fn step(&mut self, kept: Option<&Kept>, now: Duration) -> bool {
+    pub fn step(&mut self, kept: Option<&ProofResult>, now: Duration) -> bool {
         if let Progress::Running(since) = self.progress {
             let done = kept.filter(|kept| kept.turn == self.turn);
             let late = now.saturating_sub(since) > Duration::from_secs(WITHIN_SECS + 30);
@@ -205,8 +205,8 @@ impl Proofs {
 mod tests {
     use super::*;
 
-    fn kept(turn: u64, failed: Option<&str>) -> Kept {
-        Kept {
+    fn kept(turn: u64, failed: Option<&str>) -> ProofResult {
+        ProofResult {
             version: 1,
             network: "new".into(),
             name: "n".into(),

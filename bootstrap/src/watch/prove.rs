@@ -2,7 +2,7 @@
 //!
 //! It runs in a unit of its own, for delegates do as they please. The shim gets a policy, records and locks of its own below
 //! RUN/proof, so that nothing of it is taken for a pod; what a killed proof left is ended by the next one first, from those records.
-//! The verdict goes to a file ([`super::proof::Kept`]); the exit status says whether there is one.
+//! The verdict goes to a file ([`super::proof::ProofResult`]); the exit status says whether there is one.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -22,7 +22,7 @@ use shim::store::{Key, Store};
 use shim::{file, trust};
 use types::policy::{Network, Side};
 
-use super::proof::{Kept, answers, directory, result, said};
+use super::proof::{ProofResult, answers, directory, result, said};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Prove};
@@ -55,7 +55,7 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     let answers = answers(&settings.layout, side);
     let mut scene = Scene::set_up(dir, network, wanted, &answers)?;
     let failed = scene.attach(&format!("crossfade-proof-{side}-{}", now.boottime_ms), &list).err();
-    let kept = Kept {
+    let kept = ProofResult {
         version: 1,
         network: side.to_string(),
         name: list.name,

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::facts::Facts;
 use super::memory::Memory;
+use super::observe::Observation;
 use crate::publish::report::Reason;
-use crate::runtime::asked::{Asked, Uses};
+use crate::runtime::answer::{RuntimeAnswer, Uses};
 
 /// How long a runtime that was there may be gone: it is being restarted.
 const RESTARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// What stands in the way of pods, the gravest first. `name` is our network's, where it is known.
 #[must_use]
-pub fn standing(facts: &Facts, memory: &mut Memory, name: Option<&str>) -> Vec<(Reason, String)> {
+pub fn standing(facts: &Observation, memory: &mut Memory, name: Option<&str>) -> Vec<(Reason, String)> {
     let mut standing = Vec::new();
     standing.extend(unknown(facts, memory).map(|why| (Reason::RuntimeUnknown, why)));
     standing.extend(missing(facts).map(|why| (Reason::PluginMissing, why)));
@@ -26,23 +26,26 @@ pub fn standing(facts: &Facts, memory: &mut Memory, name: Option<&str>) -> Vec<(
 }
 
 /// Why nobody can be asked. One that used our conf a moment ago may be on its way back.
-fn unknown(facts: &Facts, memory: &mut Memory) -> Option<String> {
+fn unknown(facts: &Observation, memory: &mut Memory) -> Option<String> {
     let Some(why) = facts.asked.trouble() else {
         memory.unanswered = None;
         return None;
     };
     let since = *memory.unanswered.get_or_insert(facts.now);
     let is_restarting = memory.used
-        && !matches!(facts.asked, Asked::Unknown(_))
+        && !matches!(facts.asked, RuntimeAnswer::Unknown(_))
         && facts.now.saturating_sub(since) < RESTARTS_WITHIN;
     (!is_restarting).then(|| why.to_owned())
 }
 
 /// Why the runtime does not find our plugin. Where nobody was to be asked, its directories are not known.
-fn missing(facts: &Facts) -> Option<String> {
+fn missing(facts: &Observation) -> Option<String> {
     match &facts.asked {
-        Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) | Asked::Unanswered(_) => None,
-        Asked::Silent | Asked::Told(_) => {
+        RuntimeAnswer::NotAsked
+        | RuntimeAnswer::Unknown(_)
+        | RuntimeAnswer::Absent(_)
+        | RuntimeAnswer::Unanswered(_) => None,
+        RuntimeAnswer::Silent | RuntimeAnswer::Told(_) => {
             let why = facts.plugins.check().err()?;
             let way = match &facts.plugins.packaged {
                 Some(_) => "it is put there",

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use types::policy::Phase;
 
-use super::own::State;
+use super::own::OwnConfState;
 use crate::node::status_file::Document;
 
 /// The text of a status. *Source*: Prometheus' exposition format, text version 0.0.4.
@@ -39,7 +39,7 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
         "How often our conf was put back in this boot.",
         &one(conf.repairs),
     );
-    let contended = conf.state == State::Contended.word();
+    let contended = conf.state == OwnConfState::Contended.word();
     metric(
         "conf_contended",
         "gauge",

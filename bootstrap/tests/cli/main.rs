@@ -3,6 +3,7 @@
 mod bake;
 mod boot;
 mod explain;
+mod final_image;
 mod gate;
 mod install;
 mod kubelet;
@@ -21,4 +22,3 @@ mod terminal;
 mod tree;
 mod uninstall;
 mod watch;
-mod without;

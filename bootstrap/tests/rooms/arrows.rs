@@ -76,7 +76,7 @@ fn an_arrow_that_is_not_in_the_table_is_seen() {
         ("commands::boot", "use crate::node::paths::Root;", true),
         ("commands::boot", "use crate::commands::boot::gather;", true),
         ("commands::boot", "use crate::commands::install::facts;", false),
-        ("commands::boot", "let x = crate::watch::facts::Usual::default();", false),
+        ("commands::boot", "let x = crate::watch::observe::Usual::default();", false),
         ("runtime", "use crate::node::paths::{Root, STATUS};", true),
         ("runtime", "use crate::node::directories::Directories;", false),
         ("node", "use crate::image::seal::seal;", false),

@@ -9,8 +9,8 @@ use shim::file::PRIVATE;
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::Mode;
 
-use super::gather::Facts;
-use super::without;
+use super::final_image;
+use super::gather::BootFacts;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::Failure;
@@ -19,21 +19,21 @@ use crate::node::conf::conf;
 use crate::node::conf_rules;
 use crate::node::confdir::ConfDir;
 use crate::node::foreign::Foreign;
-use crate::node::identity::{Booted, Kind};
+use crate::node::identity::{BootKind, Booted};
 use crate::node::name::Naming;
 use crate::node::paths::PROBED;
 use crate::node::plugins::BinPlace;
 use crate::node::plugins::PLUGIN_MODE;
 use crate::node::profile::{self, Profile};
 use crate::runtime::endpoint;
-use crate::runtime::picks::{Picks, Told};
+use crate::runtime::picks::{NetworkNameTold, Picks};
 
 /// Mode of what everybody on the node may read.
 const PUBLIC: u32 = 0o644;
 
 /// What a boot takes.
 #[derive(Debug)]
-pub struct Decision {
+pub struct BootDecision {
     /// In order.
     pub changes: Vec<Change>,
     /// What a person may want to know.
@@ -44,14 +44,14 @@ pub struct Decision {
 ///
 /// # Errors
 /// All findings at once; 78 when a settings file is among them, else 3.
-pub fn decide(facts: &Facts) -> Result<Decision, Failure> {
+pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
     match &facts.without {
-        Some(left) => without::decide(facts, left),
+        Some(left) => final_image::decide(facts, left),
         None => with_plugin(facts),
     }
 }
 
-fn with_plugin(facts: &Facts) -> Result<Decision, Failure> {
+fn with_plugin(facts: &BootFacts) -> Result<BootDecision, Failure> {
     let mut way = Obstacles::default();
     let mut notes = vec![kind(facts).to_owned()];
     way.settings(facts.policy.as_ref().err());
@@ -69,7 +69,7 @@ fn with_plugin(facts: &Facts) -> Result<Decision, Failure> {
 
     let aside = Aside::new(facts);
     let mut changes = Vec::new();
-    let set_aside = if facts.kind == Kind::Clone { facts.state.as_slice() } else { &[] };
+    let set_aside = if facts.kind == BootKind::Clone { facts.state.as_slice() } else { &[] };
     changes.extend(set_aside.iter().map(|path| aside.change(path, "another machine's", false)));
     // What is set aside is no longer there for what follows.
     let written = match &facts.name {
@@ -104,20 +104,20 @@ fn with_plugin(facts: &Facts) -> Result<Decision, Failure> {
     if facts.marked_without {
         changes.push(Change::remove(facts.places.without.clone(), false, "there is something to watch"));
     }
-    Ok(Decision { changes, notes })
+    Ok(BootDecision { changes, notes })
 }
 
-pub(super) const fn kind(facts: &Facts) -> &'static str {
+pub(super) const fn kind(facts: &BootFacts) -> &'static str {
     match facts.kind {
-        Kind::First => "first boot of this machine with us",
-        Kind::Clone => "this machine is an image of another one that we have prepared",
-        Kind::Reboot => "a reboot of this machine",
-        Kind::Again => "this boot is prepared already; done again",
+        BootKind::First => "first boot of this machine with us",
+        BootKind::Clone => "this machine is an image of another one that we have prepared",
+        BootKind::Reboot => "a reboot of this machine",
+        BootKind::Again => "this boot is prepared already; done again",
     }
 }
 
 /// A runtime that is not known may read any directory: what is merely usual would have its pods pass us by.
-fn runtime(facts: &Facts, way: &mut Obstacles, notes: &mut Vec<String>) {
+fn runtime(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) {
     let Some(config) = facts.config() else {
         if facts.runtime.is_ok() {
             way.found(endpoint::unconfigured(&facts.root));
@@ -136,7 +136,7 @@ fn runtime(facts: &Facts, way: &mut Obstacles, notes: &mut Vec<String>) {
 pub(super) struct Aside(PathBuf);
 
 impl Aside {
-    pub(super) fn new(facts: &Facts) -> Self {
+    pub(super) fn new(facts: &BootFacts) -> Self {
         Self(facts.places.aside.clone())
     }
 
@@ -148,7 +148,7 @@ impl Aside {
 }
 
 /// Our plugin in every directory that the runtime looks into.
-fn plugins(facts: &Facts, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<Change> {
+fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<Change> {
     let Ok(plugin) = &facts.plugin else {
         return Vec::new();
     };
@@ -176,7 +176,7 @@ fn plugins(facts: &Facts, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<C
 
 /// Our network's name: kept once it is written. What CRI-O insists on is taken for it, or it would never use our conf.
 fn name(
-    facts: &Facts,
+    facts: &BootFacts,
     dir: &ConfDir,
     written: Option<&str>,
     way: &mut Obstacles,
@@ -205,7 +205,7 @@ fn name(
 }
 
 fn private(
-    facts: &Facts,
+    facts: &BootFacts,
     usual: &ConfDir,
     written: Option<&str>,
     way: &mut Obstacles,
@@ -238,14 +238,14 @@ fn private(
     }
     changes.extend(facts.foreign.iter().map(Foreign::removal));
     if let Ok(found) = &facts.private
-        && facts.kind != Kind::Again
+        && facts.kind != BootKind::Again
     {
         let stale = found.confs.iter().map(|conf| dir.join(&conf.file));
         let ours = stale.filter(|path| !facts.foreign.iter().any(|one| one.path == *path));
         changes.extend(ours.map(|path| Change::remove(path, true, "no network is ready before a boot")));
     }
     match facts.our_conf.clone() {
-        Some(path) if facts.kind == Kind::Again || facts.runtime_runs => notes.push(format!(
+        Some(path) if facts.kind == BootKind::Again || facts.runtime_runs => notes.push(format!(
             "{} is in force until the runtime is restarted: reboot to go over to private mode",
             path.display()
         )),
@@ -258,7 +258,7 @@ fn private(
 }
 
 fn shared(
-    facts: &Facts,
+    facts: &BootFacts,
     usual: &ConfDir,
     written: Option<&str>,
     aside: &Aside,
@@ -278,7 +278,7 @@ fn shared(
     conf_rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
     if let Some((name, _)) = &named
-        && let Told::Nothing(why) = picks.told(&left, name)
+        && let NetworkNameTold::Nothing(why) = picks.told(&left, name)
     {
         notes.push(why);
     }
@@ -315,7 +315,7 @@ fn shared(
 
 /// Confs that an image brought along: of CNIs that we know and the policy does not name. Never a file that the policy or a record
 /// names, nor a meta-plugin's.
-fn strangers(facts: &Facts, usual: &ConfDir) -> Vec<(String, &'static Profile)> {
+fn strangers(facts: &BootFacts, usual: &ConfDir) -> Vec<(String, &'static Profile)> {
     let (Ok(policy), Ok(recorded), true) = (&facts.policy, &facts.recorded, facts.is_fresh()) else {
         return Vec::new();
     };
@@ -333,7 +333,7 @@ fn strangers(facts: &Facts, usual: &ConfDir) -> Vec<(String, &'static Profile)> 
 }
 
 /// What is remembered: the boot, for the next one; and that it is done, for the gate.
-pub(super) fn recorded(facts: &Facts) -> [Change; 2] {
+pub(super) fn recorded(facts: &BootFacts) -> [Change; 2] {
     let write = |path: &Path, bytes: Vec<u8>, mode: u32, why: &str| {
         Change::ensure(Write { path: path.into(), bytes, mode, nudge: false }, why)
     };

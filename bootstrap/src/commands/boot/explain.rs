@@ -7,9 +7,9 @@ mod settings;
 use serde::Serialize;
 use types::node::{Mode, Node};
 
-use self::registered::{Registered, Told};
+use self::registered::{ContinuedUnit, Registered};
 use self::runtime::Runtime;
-use self::settings::Settings;
+use self::settings::SettingsFile;
 use crate::change::outcome::Changed;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
@@ -29,13 +29,13 @@ use crate::systemd::continuation;
 pub struct Explained {
     /// What switched Crossfade off; none while it is on.
     off: Option<String>,
-    node: Settings,
-    policy: Settings,
+    node: SettingsFile,
+    policy: SettingsFile,
     /// Which directory the runtime reads, in a word.
     conf_dir: Option<&'static str>,
     /// The runtime, where there is one that can be read.
     runtime: Option<Runtime>,
-    units: Vec<Told>,
+    units: Vec<ContinuedUnit>,
     kubelet: Option<Registered>,
     boot: Planned,
     /// Everything that stands in the way.
@@ -92,14 +92,14 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
     let root = Root::new(&global.root);
     let node = node::settings::load(&root);
     let mut findings = Vec::new();
-    let settings = Settings::node(&root, node.as_ref().err());
+    let settings = SettingsFile::node(&root, node.as_ref().err());
     let without = node.as_ref().is_ok_and(|node| node.conf_dir == Mode::Without);
-    let policy = if without { Settings::no_policy(&root) } else { Settings::policy(global, &root) };
+    let policy = if without { SettingsFile::no_policy(&root) } else { SettingsFile::policy(global, &root) };
     findings.extend(settings.error().into_iter().chain(policy.error()).map(str::to_owned));
     let units = continuation::units_of(node.as_ref().unwrap_or(&Node::default()))
         .into_iter()
-        .filter_map(|(role, name)| Told::gather(&root, role, &name));
-    let units: Vec<Told> = units.collect();
+        .filter_map(|(role, name)| ContinuedUnit::gather(&root, role, &name));
+    let units: Vec<ContinuedUnit> = units.collect();
     if let Ok(node) = &node {
         findings.extend(units.iter().filter_map(|unit| unit.matters(&root, node)));
     }

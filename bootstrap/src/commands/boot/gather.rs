@@ -10,7 +10,7 @@ use types::endpoint::socket;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Policy, Side};
 
-use super::without::Leavings;
+use super::final_image::Leavings;
 use crate::change::look;
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
@@ -23,7 +23,7 @@ use crate::node::directories::named;
 use crate::node::directories::policy_file;
 use crate::node::directories::usual_dir;
 use crate::node::foreign::{self, Foreign};
-use crate::node::identity::{Booted, Identity, Kind};
+use crate::node::identity::{BootKind, Booted, Identity};
 use crate::node::networks::NetworkConf;
 use crate::node::paths::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, PROBED, Root, SET_ASIDE, WITHOUT};
 use crate::node::plugins::BinPlace;
@@ -34,14 +34,14 @@ use crate::node::rooted;
 use crate::node::settings;
 use crate::node::{name, plugins};
 use crate::runtime::CniSetup;
-use crate::runtime::asked::Asked;
+use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::{self, Whom};
 use crate::systemd::continuation;
 
 /// What was found. Paths are below the root but where it says otherwise.
 #[derive(Debug)]
-pub struct Facts {
+pub struct BootFacts {
     /// The tree.
     pub root: Root,
     /// Where things are that boot writes and removes.
@@ -51,7 +51,7 @@ pub struct Facts {
     /// This boot.
     pub identity: Identity,
     /// What kind of boot it is.
-    pub kind: Kind,
+    pub kind: BootKind,
     /// The runtime; none where there is none.
     pub runtime: Result<Option<RuntimeConfig>, String>,
     /// The runtime runs already: what it reads now is in force until it is started again.
@@ -137,7 +137,7 @@ impl Places {
     }
 }
 
-impl Facts {
+impl BootFacts {
     /// Looks at everything; nothing is changed.
     ///
     /// # Errors
@@ -167,10 +167,10 @@ impl Facts {
         let endpoint = endpoint::find(&root, &node, config).ok();
         let runtime_runs = endpoint.is_some_and(|named| root.at(socket(&named.endpoint)).exists());
         let without = (node.conf_dir == Mode::Without).then(|| {
-            Leavings::gather(&root, config, &layout, (&identity, runtime_runs || kind == Kind::Again))
+            Leavings::gather(&root, config, &layout, (&identity, runtime_runs || kind == BootKind::Again))
         });
         let held: Vec<Side> = match kind {
-            Kind::Again => {
+            BootKind::Again => {
                 Side::BOTH.into_iter().filter(|side| !root.at(PROBED).join(side.as_str()).exists()).collect()
             }
             _ => Vec::new(),
@@ -241,9 +241,9 @@ impl Facts {
     #[must_use]
     pub const fn is_fresh(&self) -> bool {
         match self.kind {
-            Kind::Clone => true,
-            Kind::First => self.state.is_empty() && !self.runtime_runs,
-            Kind::Reboot | Kind::Again => false,
+            BootKind::Clone => true,
+            BootKind::First => self.state.is_empty() && !self.runtime_runs,
+            BootKind::Reboot | BootKind::Again => false,
         }
     }
 }
@@ -251,14 +251,18 @@ impl Facts {
 /// A runtime without a unit and a file that can be read, as in a pod, which runs already and tells what it uses. One that does not
 /// tell is known where node.json names its directories.
 fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
-    match Asked::whom(&Whom::on(root, node, None)) {
-        Asked::Told(setup) => Some(RuntimeConfig::told(RuntimeKind::Containerd, setup)),
-        Asked::Silent if !node.runtime.bin_dirs.is_empty() => {
+    match RuntimeAnswer::whom(&Whom::on(root, node, None)) {
+        RuntimeAnswer::Told(setup) => Some(RuntimeConfig::told(RuntimeKind::Containerd, setup)),
+        RuntimeAnswer::Silent if !node.runtime.bin_dirs.is_empty() => {
             let (conf_dir, bin_dirs) = (CONF_DIR.into(), node.runtime.bin_dirs.clone());
             let setup = CniSetup { conf_dir, bin_dirs, max_confs: 1, networks: Vec::new() };
             Some(RuntimeConfig::told(RuntimeKind::Crio, setup))
         }
-        Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) | Asked::Unanswered(_) | Asked::Silent => None,
+        RuntimeAnswer::NotAsked
+        | RuntimeAnswer::Unknown(_)
+        | RuntimeAnswer::Absent(_)
+        | RuntimeAnswer::Unanswered(_)
+        | RuntimeAnswer::Silent => None,
     }
 }
 

@@ -5,16 +5,16 @@
 
 pub mod decide;
 pub mod explain;
+mod final_image;
 pub mod gather;
 mod owed;
-mod without;
 
 use std::path::PathBuf;
 
 use shim::layout::CONF_DIR;
 
-use self::decide::{Decision, decide};
-use self::gather::Facts;
+use self::decide::{BootDecision, decide};
+use self::gather::BootFacts;
 use crate::change::outcome::{Changed, Outcome, finish};
 use crate::change::{Change, Executor, Means};
 use crate::cli::exit::Failure;
@@ -36,8 +36,8 @@ pub fn boot(global: &Global, _: &Boot) -> Result<Changed, Failure> {
     if let Some(off) = switch::off(&root) {
         return finish(global, leave(&root), vec![off.to_string()]);
     }
-    let facts = Facts::gather(global)?;
-    let Decision { changes, notes } = decide(&facts)?;
+    let facts = BootFacts::gather(global)?;
+    let BootDecision { changes, notes } = decide(&facts)?;
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }
@@ -48,11 +48,11 @@ pub fn boot(global: &Global, _: &Boot) -> Result<Changed, Failure> {
 }
 
 /// A completed policy is written only while it is what it was when it was read.
-struct Completing<'a>(&'a Facts);
+struct Completing<'a>(&'a BootFacts);
 
 impl Means for Completing<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
-        let Facts { completion, root, layout, .. } = self.0;
+        let BootFacts { completion, root, layout, .. } = self.0;
         let completion = completion.as_ref().filter(|one| one.is(change))?;
         Some(completion.apply(root, layout, change.clone()).map(|_| Outcome::Done))
     }

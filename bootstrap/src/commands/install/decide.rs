@@ -14,9 +14,9 @@ use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::Install;
 use crate::cli::exit::Failure;
-use crate::commands::install::facts::Facts;
-use crate::commands::install::inventory::{Known, take};
-use crate::commands::install::uncached::{self, Said};
+use crate::commands::install::facts::InstallFacts;
+use crate::commands::install::inventory::{Surroundings, take};
+use crate::commands::install::uncached::{self, UncachedChoice};
 use crate::node::conf::CONF_MODE;
 use crate::node::conf::DEFAULT_CNI_VERSION;
 use crate::node::conf::conf;
@@ -29,13 +29,13 @@ use crate::node::paths::Root;
 use crate::node::plugins::PLUGIN_MODE;
 use crate::node::watch_unit;
 use crate::runtime::CniSetup;
-use crate::runtime::asked::{Asked, Uses};
+use crate::runtime::answer::{RuntimeAnswer, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 
 /// What installing would do.
 #[derive(Debug)]
-pub struct Decision {
+pub struct InstallDecision {
     /// In order.
     pub changes: Vec<Change>,
     /// What a person may want to know.
@@ -46,7 +46,7 @@ pub struct Decision {
 ///
 /// # Errors
 /// All findings at once; 78 when the policy or another settings file is among them, else 3.
-pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
+pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision, Failure> {
     let mut way = Obstacles::default();
     let mut notes = Vec::new();
     if facts.mode == Mode::Private {
@@ -119,10 +119,10 @@ pub fn decide(facts: &Facts, wanted: &Install) -> Result<Decision, Failure> {
     ));
     // Behind our conf: its unit wants that of boot, which would be the first to write it.
     changes.extend((facts.keeper == Keeper::Unit).then(watch_unit::start_watch));
-    Ok(Decision { changes, notes })
+    Ok(InstallDecision { changes, notes })
 }
 
-fn networks(facts: &Facts, policy: &Policy, way: &mut Obstacles, notes: &mut Vec<String>) {
+fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &mut Vec<String>) {
     let needed = needed(policy);
     for network in &facts.networks {
         let side = network.side;
@@ -152,14 +152,14 @@ fn networks(facts: &Facts, policy: &Policy, way: &mut Obstacles, notes: &mut Vec
 }
 
 /// Holds what the runtime says of itself against what we are about to do.
-fn runtime(facts: &Facts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec<String>) {
+fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec<String>) {
     if let Some(why) = facts.asked.trouble() {
         way.found(format!(
             "{why}. Without its answer it is not known where it looks for confs and plugins: start it, or name the right one; \
              --runtime-endpoint none asks nobody, and then --conf-dir and --bin-dir must be right"
         ));
     }
-    if facts.asked == Asked::NotAsked && wanted.bin_dirs.is_empty() {
+    if facts.asked == RuntimeAnswer::NotAsked && wanted.bin_dirs.is_empty() {
         way.found("--runtime-endpoint none: nobody says where the runtime looks for plugins; name it with --bin-dir");
     }
     if let Whom::At(endpoint) = &facts.whom
@@ -170,7 +170,7 @@ fn runtime(facts: &Facts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec
              program starts it, its configuration file in runtime.config"
         ));
     }
-    if facts.asked == Asked::Silent && facts.config.is_none() {
+    if facts.asked == RuntimeAnswer::Silent && facts.config.is_none() {
         way.found(
             "the runtime does not tell where it looks for confs and plugins, nor which network it uses, and its configuration was not found: \
              name its unit in node.json, runtime.unit, or its file in runtime.config",
@@ -201,7 +201,12 @@ fn runtime(facts: &Facts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec
 }
 
 /// The entries that are missing in the inventory.
-fn inventory(facts: &Facts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<Entry> {
+fn inventory(
+    facts: &InstallFacts,
+    wanted: &Install,
+    way: &mut Obstacles,
+    notes: &mut Vec<String>,
+) -> Vec<Entry> {
     let (Ok(cache), Ok(recorded), Ok(listed), Ok(now)) =
         (&facts.cache, &facts.recorded, &facts.listed, &facts.now)
     else {
@@ -209,7 +214,7 @@ fn inventory(facts: &Facts, wanted: &Install, way: &mut Obstacles, notes: &mut V
     };
     let taken = take(
         cache,
-        &Known {
+        &Surroundings {
             names: &names(facts),
             unrecorded: facts.policy.as_ref().ok().and_then(|policy| policy.unrecorded),
             accepted: &wanted.accepted,
@@ -223,7 +228,7 @@ fn inventory(facts: &Facts, wanted: &Install, way: &mut Obstacles, notes: &mut V
     way.findings.extend(taken.findings);
     notes.extend(taken.notes);
     let mut entries = taken.entries;
-    let said = Said { network: wanted.uncached, ignored: &wanted.ignored_sandboxes };
+    let said = UncachedChoice { network: wanted.uncached, ignored: &wanted.ignored_sandboxes };
     let sandboxes = facts.uncached.as_deref().unwrap_or_default();
     match uncached::take(sandboxes, said, now) {
         Ok(more) => entries.extend(more),
@@ -239,19 +244,19 @@ fn inventory(facts: &Facts, wanted: &Install, way: &mut Obstacles, notes: &mut V
 
 /// The policy's networks by their own names, as far as they have confs.
 #[must_use]
-pub fn names(facts: &Facts) -> Vec<(Side, String)> {
+pub fn names(facts: &InstallFacts) -> Vec<(Side, String)> {
     let named = |network: &NetworkConf| Some((network.side, network.conf.as_ref().ok()?.name.clone()));
     facts.networks.iter().filter_map(named).collect()
 }
 
 /// Networks that keep their own records, and those that the caller left out.
 #[must_use]
-pub fn left_out(facts: &Facts, wanted: &Install) -> Vec<String> {
+pub fn left_out(facts: &InstallFacts, wanted: &Install) -> Vec<String> {
     let meta = facts.conf_dir.iter().flat_map(|dir| &dir.confs).filter(|conf| conf.is_meta_plugin());
     meta.filter_map(|conf| conf.name().map(str::to_owned)).chain(wanted.ignored.iter().cloned()).collect()
 }
 
-fn inventory_change(facts: &Facts, entries: Vec<Entry>) -> Change {
+fn inventory_change(facts: &InstallFacts, entries: Vec<Entry>) -> Change {
     let target = facts.settings.layout.inventory().display().to_string();
     let there = facts.listed.as_ref().map_or(0, BTreeSet::len);
     if entries.is_empty() {
@@ -268,7 +273,7 @@ fn inventory_change(facts: &Facts, entries: Vec<Entry>) -> Change {
     Change::new(Act::List { layout, entries }, target, reason)
 }
 
-fn name_change(facts: &Facts, name: &str, from: &str) -> Change {
+fn name_change(facts: &InstallFacts, name: &str, from: &str) -> Change {
     let written = facts.name.as_ref().ok().and_then(Option::as_ref);
     let path = facts.settings.layout.name();
     let write =
@@ -281,7 +286,7 @@ fn name_change(facts: &Facts, name: &str, from: &str) -> Change {
     }
 }
 
-fn conf_change(facts: &Facts, wanted: &Install, name: &str) -> Change {
+fn conf_change(facts: &InstallFacts, wanted: &Install, name: &str) -> Change {
     let installed = facts.settings.installed.as_ref().ok().and_then(Option::as_ref);
     let version = match wanted.cni_version {
         Some(version) => version.as_str(),

@@ -28,8 +28,8 @@ use crate::node::policy::completion::Completion;
 use crate::node::policy::secondary;
 use crate::node::rooted;
 use crate::runtime::adding::can_see;
-use crate::runtime::asked::Asked;
-use crate::runtime::asked::deleter;
+use crate::runtime::answer::RuntimeAnswer;
+use crate::runtime::answer::deleter;
 use crate::runtime::cache::Cache;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::Runtime;
@@ -38,7 +38,7 @@ use crate::runtime::{Sandbox, unread};
 
 /// What was found. What could not be read says why, in words that name it.
 #[derive(Debug)]
-pub struct Facts {
+pub struct InstallFacts {
     /// Directories and our installed conf.
     pub settings: Directories,
     /// Shared or private.
@@ -74,7 +74,7 @@ pub struct Facts {
     /// The sandboxes that it runs on a pod network and that neither its cache, a record nor the inventory knows.
     pub uncached: Result<Vec<Sandbox>, String>,
     /// What the runtime says of itself.
-    pub asked: Asked,
+    pub asked: RuntimeAnswer,
     /// The configuration of a runtime that says nothing of itself.
     pub config: Option<RuntimeConfig>,
     /// Whether such a runtime has read our conf, where it is installed.
@@ -89,15 +89,16 @@ pub struct Facts {
     pub now: Result<Moment, String>,
 }
 
-impl Facts {
+impl InstallFacts {
     /// Looks at everything; nothing is changed.
     #[must_use]
     pub fn gather(settings: Directories, wanted: &Install) -> Self {
         let store = Store::new(&settings.layout);
         let policy = secondary::load(&settings.layout.policy_file());
         let whom = Whom::of(&wanted.runtime);
-        let asked = Asked::whom(&whom);
-        let config = if asked == Asked::Silent { RuntimeConfig::of_crio(&Root::default()) } else { None };
+        let asked = RuntimeAnswer::whom(&whom);
+        let config =
+            if asked == RuntimeAnswer::Silent { RuntimeConfig::of_crio(&Root::default()) } else { None };
         let dirs = plugin_dirs(&wanted.bin_dirs, &asked);
         let networks = policy.as_ref().map_or_else(
             |_| Vec::new(),
@@ -146,7 +147,7 @@ impl Facts {
             completion,
             policy,
             sees: match (&asked, whom.endpoint()) {
-                (Asked::Told(_) | Asked::Silent, Some(endpoint)) => can_see(endpoint),
+                (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) => can_see(endpoint),
                 _ => Ok(()),
             },
             later: match wanted.runtime.runtime_endpoint {
@@ -154,7 +155,9 @@ impl Facts {
                 None => whom.clone(),
             },
             read: match whom.endpoint() {
-                Some(endpoint) if asked == Asked::Silent => unread::check(endpoint, &settings.conf_file()),
+                Some(endpoint) if asked == RuntimeAnswer::Silent => {
+                    unread::check(endpoint, &settings.conf_file())
+                }
                 _ => Ok(()),
             },
             whom,
@@ -166,8 +169,8 @@ impl Facts {
 }
 
 /// The sandboxes of a runtime that runs which are not among the known ones.
-fn uncached(asked: &Asked, whom: &Whom, known: &[&BTreeSet<String>]) -> Result<Vec<Sandbox>, String> {
-    let (Asked::Told(_) | Asked::Silent, Some(endpoint)) = (asked, whom.endpoint()) else {
+fn uncached(asked: &RuntimeAnswer, whom: &Whom, known: &[&BTreeSet<String>]) -> Result<Vec<Sandbox>, String> {
+    let (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) = (asked, whom.endpoint()) else {
         return Ok(Vec::new());
     };
     let known: BTreeSet<String> = known.iter().flat_map(|ids| ids.iter().cloned()).collect();

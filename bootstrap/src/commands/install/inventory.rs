@@ -15,7 +15,7 @@ use crate::runtime::cache::{Cache, Cached};
 
 /// What the decision needs to know.
 #[derive(Debug)]
-pub struct Known<'a> {
+pub struct Surroundings<'a> {
     /// The policy's networks by their own names.
     pub names: &'a [(Side, String)],
     /// The policy's `unrecorded`.
@@ -55,7 +55,7 @@ pub struct Taken {
 /// | its network was left out | nothing |
 /// | any other | a finding: to list it would have it swept by us, to leave it out would lose its DEL; a person must say which |
 #[must_use]
-pub fn take(cache: &Cache, known: &Known<'_>) -> Taken {
+pub fn take(cache: &Cache, known: &Surroundings<'_>) -> Taken {
     let mut taken = Taken::default();
     let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
     for cached in &cache.attachments {
@@ -93,7 +93,7 @@ pub fn take(cache: &Cache, known: &Known<'_>) -> Taken {
     taken
 }
 
-fn entry(cached: &Cached, side: Side, known: &Known<'_>) -> Entry {
+fn entry(cached: &Cached, side: Side, known: &Surroundings<'_>) -> Entry {
     Entry {
         conf: cached.conf.clone(),
         prev_result: cached.result.clone(),
@@ -118,7 +118,7 @@ fn runtime_config(cached: &Cached) -> Option<Box<RawValue>> {
 }
 
 /// A crash leaves empty files. Their name still says whose they are, which is enough for a DEL.
-fn unreadable(file: &str, why: &str, known: &Known<'_>, taken: &mut Taken) {
+fn unreadable(file: &str, why: &str, known: &Surroundings<'_>, taken: &mut Taken) {
     if file.starts_with("cni-loopback-") || known.left_out.iter().any(|name| strip(file, name).is_some()) {
         return;
     }
@@ -194,7 +194,7 @@ mod tests {
             let names = [(Side::Old, "oldnet".to_owned()), (Side::New, "newnet".to_owned())];
             take(
                 &self.cache,
-                &Known {
+                &Surroundings {
                     names: &names,
                     unrecorded: self.unrecorded,
                     accepted: &self.accepted,

@@ -18,7 +18,7 @@ const NAMED: usize = 5;
 
 /// What a person says about them.
 #[derive(Debug, Clone, Copy)]
-pub struct Said<'a> {
+pub struct UncachedChoice<'a> {
     /// They are on this network.
     pub network: Option<Side>,
     /// These are left out.
@@ -29,7 +29,7 @@ pub struct Said<'a> {
 ///
 /// # Errors
 /// Nobody said what they are on; with the way on.
-pub fn take(sandboxes: &[Sandbox], said: Said<'_>, now: &Moment) -> Result<Vec<Entry>, String> {
+pub fn take(sandboxes: &[Sandbox], said: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, String> {
     let left = sandboxes.iter().filter(|sandbox| !said.ignored.contains(&sandbox.id));
     // What a runtime lists under another name than ours take is nobody's to attach.
     let left: Vec<&Sandbox> = left.filter(|sandbox| is_name(&sandbox.id)).collect();
@@ -82,23 +82,25 @@ mod tests {
     #[test]
     fn nobody_is_left_out_in_silence() {
         let all: Vec<Sandbox> = (0..7).map(|n| sandbox(&format!("c{n}"))).collect();
-        let why = take(&all, Said { network: None, ignored: &[] }, &now()).expect_err("silence");
+        let why = take(&all, UncachedChoice { network: None, ignored: &[] }, &now()).expect_err("silence");
         for words in
             ["runs 7 sandboxes", "ns/pod-c0 (c0)", "2 more", "--uncached", "--ignore-sandbox", "--cache-dir"]
         {
             assert!(why.contains(words), "{words}: {why}");
         }
         let ignored: Vec<String> = all.iter().map(|one| one.id.clone()).collect();
-        assert!(take(&all, Said { network: None, ignored: &ignored }, &now()).expect("said").is_empty());
-        let why =
-            take(&all, Said { network: None, ignored: &ignored[1..] }, &now()).expect_err("one is left");
+        assert!(
+            take(&all, UncachedChoice { network: None, ignored: &ignored }, &now()).expect("said").is_empty()
+        );
+        let why = take(&all, UncachedChoice { network: None, ignored: &ignored[1..] }, &now())
+            .expect_err("one is left");
         assert!(why.contains("runs 1 sandboxes") && why.contains("(c0)"), "{why}");
     }
 
     #[test]
     fn what_is_said_to_be_on_a_network_is_listed_with_what_a_del_needs() {
-        let taken =
-            take(&[sandbox("c1")], Said { network: Some(Side::New), ignored: &[] }, &now()).expect("said");
+        let taken = take(&[sandbox("c1")], UncachedChoice { network: Some(Side::New), ignored: &[] }, &now())
+            .expect("said");
         let [entry] = taken.as_slice() else { panic!("{taken:?}") };
         assert_eq!((entry.key(), entry.network.as_str()), (Key::new("c1", "eth0"), "new"));
         assert!(made_by_cri(entry.cni_args.as_deref(), "c1") && entry.taken.is_some());

@@ -10,7 +10,7 @@ use crate::change::{self, Act, Change, Executor, Means, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print;
 use crate::cli::{Global, Uninstall};
-use crate::commands::install::payload::leave::Leave;
+use crate::commands::install::payload::removal::Leave;
 use crate::node::attachments::{self, Attachments};
 use crate::node::directories::Directories;
 use crate::node::paths::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
@@ -18,8 +18,8 @@ use crate::node::plugins::plugin_dirs;
 use crate::node::settings;
 use crate::publish::removal::Removal;
 use crate::runtime::CniSetup;
-use crate::runtime::adding::{Caller, Way, can_see, wait_for_quiet};
-use crate::runtime::asked::Asked;
+use crate::runtime::adding::{AddsOfWhom, Caller, can_see, wait_for_quiet};
+use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::Whom;
@@ -60,9 +60,9 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     refuse_attached(&attachments::list(&settings.layout, None)?)?;
     refuse_told(&Root::new(&global.root))?;
     let whom = Whom::of(&wanted.runtime);
-    let runtime = Asked::whom(&whom);
+    let runtime = RuntimeAnswer::whom(&whom);
     answered(&settings, &runtime)?;
-    if let (Asked::Told(_) | Asked::Silent, Some(endpoint)) = (&runtime, whom.endpoint()) {
+    if let (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) = (&runtime, whom.endpoint()) {
         can_see(endpoint).map_err(Failure::later)?;
     }
     let left = Some(settings.conf_dir.join(parting::FILE)).filter(|path| path.symlink_metadata().is_ok());
@@ -158,18 +158,22 @@ fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
 }
 
 /// Somebody has to tell whether our conf is still used, as long as there is one. A runtime that does not run uses none.
-fn answered(settings: &Directories, runtime: &Asked) -> Result<(), Failure> {
+fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failure> {
     let is_installed = !matches!(settings.installed, Ok(None));
     match runtime {
-        Asked::Unknown(why) if is_installed => {
+        RuntimeAnswer::Unknown(why) if is_installed => {
             let way = "; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
             Err(Failure::new(Exit::No, format!("{why}{way}")))
         }
-        Asked::Unanswered(why) => {
+        RuntimeAnswer::Unanswered(why) => {
             let way = "; if it is not the runtime of this node's pods, say --runtime-endpoint none";
             Err(Failure::later(format!("{why}{way}")))
         }
-        Asked::Unknown(_) | Asked::NotAsked | Asked::Absent(_) | Asked::Silent | Asked::Told(_) => Ok(()),
+        RuntimeAnswer::Unknown(_)
+        | RuntimeAnswer::NotAsked
+        | RuntimeAnswer::Absent(_)
+        | RuntimeAnswer::Silent
+        | RuntimeAnswer::Told(_) => Ok(()),
     }
 }
 
@@ -193,13 +197,13 @@ fn refuse_told(root: &Root) -> Result<(), Failure> {
 fn decide(
     settings: &Directories,
     wanted: &Uninstall,
-    runtime: &Asked,
+    runtime: &RuntimeAnswer,
     left: Option<PathBuf>,
     plugin_dirs: Vec<PathBuf>,
 ) -> Vec<Change> {
     // The conf first: what it names must be there as long as a runtime may call us.
     let why = match runtime {
-        Asked::Silent => format!(
+        RuntimeAnswer::Silent => format!(
             "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
             parting::FILE
         ),
@@ -222,16 +226,16 @@ fn decide(
 
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
 fn wait_until_unused(settings: &Directories, whom: &Whom, given: &[PathBuf]) -> Result<(), Failure> {
-    let asked = Asked::whom(whom);
+    let asked = RuntimeAnswer::whom(whom);
     match &asked {
-        Asked::NotAsked | Asked::Unknown(_) | Asked::Absent(_) => return Ok(()),
-        Asked::Unanswered(why) => return Err(Failure::later(why)),
-        Asked::Silent => {
+        RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) => return Ok(()),
+        RuntimeAnswer::Unanswered(why) => return Err(Failure::later(why)),
+        RuntimeAnswer::Silent => {
             let endpoint = whom.endpoint().unwrap_or_default();
             let read = parting::read_again(&settings.conf_dir, endpoint, UNUSED_WITHIN);
             read.map_err(|why| Failure::later(format!("it is not certain that pods pass us by now: {why}")))?;
         }
-        Asked::Told(_) => {
+        RuntimeAnswer::Told(_) => {
             let unused = |setup: &CniSetup| !setup.has_ours();
             let runtime = Runtime::at(whom.endpoint().unwrap_or_default())?;
             runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::later(format!("{e:#}")))?;
@@ -239,7 +243,7 @@ fn wait_until_unused(settings: &Directories, whom: &Whom, given: &[PathBuf]) -> 
     }
     let caller = Caller::at(whom.endpoint().unwrap_or_default(), &plugin_dirs(given, &asked))
         .map_err(|e| Failure::later(format!("{e:#}")))?;
-    wait_for_quiet(Way::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
+    wait_for_quiet(AddsOfWhom::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
         Failure::later(format!("an ADD through us still runs for {}", ids.join(", ")))
     })

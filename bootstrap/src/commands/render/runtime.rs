@@ -14,7 +14,9 @@ use crate::node::settings;
 use crate::node::switch;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::config::containerd;
-use crate::runtime::config::render::{Asked, Told, changes, choose, crio_words, embedded, prove, remove};
+use crate::runtime::config::render::{
+    AskedContainerd, RuntimeWords, changes, choose, crio_words, embedded, prove, remove,
+};
 
 /// Writes what the runtime is told in private mode; removes it in shared mode and when switched off.
 ///
@@ -74,7 +76,7 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
     let mut asked = None;
     let told = match (config.kind, &config.program) {
         _ if config.unit.is_none() => return Err(refuse(embedded(&config))),
-        (RuntimeKind::Crio, _) => Told::Words(crio_words(root).map_err(refuse)?),
+        (RuntimeKind::Crio, _) => RuntimeWords::Words(crio_words(root).map_err(refuse)?),
         (RuntimeKind::Containerd, None) => {
             return Err(refuse(format!(
                 "containerd's configuration is copied at every start of containerd, on the node; {} is none",
@@ -83,7 +85,7 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
         }
         (RuntimeKind::Containerd, Some(program)) => {
             let dump = containerd::dump(program, &config.file).map_err(refuse)?;
-            let asked = asked.insert(Asked { program, file: &config.file, dump });
+            let asked = asked.insert(AskedContainerd { program, file: &config.file, dump });
             choose(root, asked, conf_dir).map_err(refuse)?
         }
     };

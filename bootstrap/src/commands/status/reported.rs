@@ -7,7 +7,7 @@ use crate::cli::Global;
 use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
 use crate::node::paths::{Root, STATUS};
-use crate::node::status_file::{self, Seen};
+use crate::node::status_file::{self, StatusFile};
 
 /// What `watch` reports, and nothing else.
 ///
@@ -26,10 +26,10 @@ pub struct Reported {
 #[must_use]
 pub fn reported(global: &Global) -> Reported {
     let (watch, problem) = match status_file::read(&Root::new(&global.root).at(STATUS)) {
-        Seen::Absent => (None, Some("no watch has run in this boot".to_owned())),
-        Seen::Unreadable(why) => (None, Some(why)),
-        Seen::Fresh(document) => (Some(Watched { document, stale: None }), None),
-        Seen::Stale(document, why) => (Some(Watched { document, stale: Some(why.clone()) }), Some(why)),
+        StatusFile::Absent => (None, Some("no watch has run in this boot".to_owned())),
+        StatusFile::Unreadable(why) => (None, Some(why)),
+        StatusFile::Fresh(document) => (Some(Watched { document, stale: None }), None),
+        StatusFile::Stale(document, why) => (Some(Watched { document, stale: Some(why.clone()) }), Some(why)),
     };
     let ready = problem.is_none() && watch.as_ref().is_some_and(|watch| watch.document.ready);
     Reported { ready, watch, problem }

@@ -8,7 +8,7 @@ use types::policy::{Phase, Side};
 use types::taint;
 
 use super::findings::Findings;
-use super::gather::Facts;
+use super::gather::BakeFacts;
 use super::registration::{self, Registration};
 use super::sides::{self, Sides, pretty};
 use crate::cli::exit::Failure;
@@ -19,7 +19,7 @@ use crate::node::profile::{self, Profile};
 
 /// What is baked.
 #[derive(Debug)]
-pub(super) struct Decision {
+pub(super) struct BakeDecision {
     /// The policy; none in a final image.
     pub(super) policy: Option<Vec<u8>>,
     /// node.json.
@@ -44,7 +44,7 @@ struct NodeFile<'a> {
 ///
 /// # Errors
 /// All findings at once; 2 when the command line is among them, else 78 when settings are, else 3.
-pub(super) fn decide(wanted: &Bake, facts: &Facts) -> Result<Decision, Failure> {
+pub(super) fn decide(wanted: &Bake, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
     let (mut way, mut notes) = (Findings::default(), Vec::new());
     let mut policy = None;
     let new = match wanted.image {
@@ -68,11 +68,11 @@ pub(super) fn decide(wanted: &Bake, facts: &Facts) -> Result<Decision, Failure> 
         );
     }
     way.refuse()?;
-    Ok(Decision { policy, node, notes })
+    Ok(BakeDecision { policy, node, notes })
 }
 
 /// The policy of options.
-fn migration(wanted: &Bake, facts: &Facts, way: &mut Findings) -> Option<Vec<u8>> {
+fn migration(wanted: &Bake, facts: &BakeFacts, way: &mut Findings) -> Option<Vec<u8>> {
     let conf_dir = match &facts.conf_dir {
         Ok(dir) => dir,
         Err(why) => {

@@ -16,7 +16,7 @@ use crate::runtime::config::RuntimeConfig;
 
 /// What was found.
 #[derive(Debug)]
-pub(super) struct Facts {
+pub(super) struct BakeFacts {
     /// The directory that the tree's runtime reads confs from, as the node will see it; the usual one where there is no runtime yet.
     pub(super) conf_dir: Result<PathBuf, String>,
     /// A policy that was given whole.
@@ -29,7 +29,7 @@ pub(super) struct Facts {
     pub(super) is_off: bool,
 }
 
-impl Facts {
+impl BakeFacts {
     /// Looks; nothing is changed.
     ///
     /// # Errors

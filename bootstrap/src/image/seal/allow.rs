@@ -17,10 +17,10 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// Paths that may stay, and what lies below them.
 #[derive(Debug, Clone, Default)]
-pub struct Allow(Vec<Entry>);
+pub struct Allow(Vec<AllowedEntry>);
 
 #[derive(Debug, Clone)]
-struct Entry {
+struct AllowedEntry {
     pattern: String,
     from: String,
 }
@@ -64,7 +64,7 @@ impl Allow {
                 "{from}: expected an absolute path without `..`, with `*` for what is between two slashes, found {pattern:?}"
             ));
         }
-        self.0.push(Entry { pattern: pattern.into(), from: from.into() });
+        self.0.push(AllowedEntry { pattern: pattern.into(), from: from.into() });
         Ok(())
     }
 

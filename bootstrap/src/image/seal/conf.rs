@@ -7,7 +7,7 @@ use shim::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
 use types::node::Node;
 use types::policy::{Network, Policy};
 
-use super::found::Found;
+use super::finding::SealFinding;
 use super::secret;
 use super::settings::Read;
 use super::tree::Item;
@@ -22,7 +22,7 @@ const REMOVE: &str = "remove it; where it belongs to the image, name it in the p
 
 /// Looks through the directories that a runtime or an agent of this tree uses.
 #[must_use]
-pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<Found> {
+pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<SealFinding> {
     let mut found = Vec::new();
     let mut dirs = BTreeSet::from([PathBuf::from(CONF_DIR), given.to_path_buf()]);
     match RuntimeConfig::gather(root, node) {
@@ -31,7 +31,7 @@ pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<Found>
         }
         // Where Crossfade is not installed, the usual directory has to do.
         Err(_) if *policy == Read::Needless => {}
-        Err(why) => found.push(Found::refused(
+        Err(why) => found.push(SealFinding::refused(
             Path::new(SETTINGS_DIRS[2]).join(NODE_FILE),
             format!("where the runtime reads confs cannot be told: {why}"),
             "mend the runtime's configuration, or name it in node.json (runtime)",
@@ -52,7 +52,7 @@ pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<Found>
                     found.extend(confs.confs.iter().filter_map(|conf| secret_of(dir, conf)));
                 }
             }
-            Some(Err(error)) => found.push(Found::refused(
+            Some(Err(error)) => found.push(SealFinding::refused(
                 dir,
                 format!("a conf directory that cannot be listed: {error}"),
                 "mend it, so that what is in it can be told",
@@ -63,7 +63,7 @@ pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<Found>
 }
 
 /// A conf with a credential written into it.
-fn secret_of(dir: &Path, conf: &ConfFile) -> Option<Found> {
+fn secret_of(dir: &Path, conf: &ConfFile) -> Option<SealFinding> {
     let raw = conf.content.as_ref().ok()?.object.to_raw();
     let keys = secret::find(raw.get().as_bytes());
     let why = format!(
@@ -71,20 +71,27 @@ fn secret_of(dir: &Path, conf: &ConfFile) -> Option<Found> {
         keys.join(", ")
     );
     let fix = "remove it: agents write theirs on every node; what the image brings has to do without";
-    (!keys.is_empty()).then(|| Found::refused(dir.join(&conf.file), why, fix))
+    (!keys.is_empty()).then(|| SealFinding::refused(dir.join(&conf.file), why, fix))
 }
 
-fn judge(dir: &Path, confs: &ConfDir, policy: &Read, item: &dyn Fn(&Path) -> Option<Item>) -> Vec<Found> {
+fn judge(
+    dir: &Path,
+    confs: &ConfDir,
+    policy: &Read,
+    item: &dyn Fn(&Path) -> Option<Item>,
+) -> Vec<SealFinding> {
     let mut found = Vec::new();
     for conf in &confs.confs {
         let path = dir.join(&conf.file);
         let ours = conf.content.as_ref().is_ok_and(Content::is_ours);
         if ours && conf.file == CONF_FILE {
-            let removed =
-                item(&path).map(|item| Found::removed(&item, "our conf: boot writes it when it is time"));
+            let removed = item(&path)
+                .map(|item| SealFinding::removed(&item, "our conf: boot writes it when it is time"));
             found.extend(removed);
         } else {
-            found.extend(of_others(&path, conf, policy).map(|(why, fix)| Found::refused(&path, why, fix)));
+            found.extend(
+                of_others(&path, conf, policy).map(|(why, fix)| SealFinding::refused(&path, why, fix)),
+            );
         }
     }
     for file in &confs.taken_away {
@@ -92,10 +99,10 @@ fn judge(dir: &Path, confs: &ConfDir, policy: &Read, item: &dyn Fn(&Path) -> Opt
         if file.starts_with(CONF_FILE) {
             let item = item(&path);
             found.extend(
-                item.map(|item| Found::removed(&item, "our conf, renamed by an agent on this machine")),
+                item.map(|item| SealFinding::removed(&item, "our conf, renamed by an agent on this machine")),
             );
         } else {
-            found.push(Found::refused(
+            found.push(SealFinding::refused(
                 &path,
                 "a conf that an agent on this machine renamed",
                 "give it its name back if it belongs to the image, else remove it",
@@ -155,8 +162,8 @@ fn is_an_agent_s(network: &Network) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::found::Fate;
-    use super::super::tree::Kind;
+    use super::super::finding::Fate;
+    use super::super::tree::ItemKind;
     use super::*;
 
     fn policy() -> Read {
@@ -184,9 +191,9 @@ mod tests {
             taken_away: taken.iter().map(|file| (*file).into()).collect(),
             ..ConfDir::default()
         };
-        let item = |path: &Path| Some(Item { path: path.into(), real: path.into(), kind: Kind::File });
+        let item = |path: &Path| Some(Item { path: path.into(), real: path.into(), kind: ItemKind::File });
         let found = judge(Path::new("/etc/cni/net.d"), &dir, policy, &item);
-        let line = |found: Found| {
+        let line = |found: SealFinding| {
             let word = if matches!(found.fate, Fate::Refuse(_)) { "refuse" } else { "remove" };
             let file = found.what.file_name().expect("file").to_string_lossy().into_owned();
             (format!("{word} {file}"), found.why)

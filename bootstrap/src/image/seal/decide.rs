@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use super::found::{Fate, Found};
-use super::gather::Facts;
+use super::finding::{Fate, SealFinding};
+use super::gather::SealFacts;
 use super::report::Finding;
 use crate::change::{Act, Change};
 
 /// What `seal` does, or why it does nothing.
 #[derive(Debug)]
-pub struct Decision {
+pub struct SealDecision {
     /// In order.
     pub changes: Vec<Change>,
     /// What a person has to decide.
@@ -23,11 +23,11 @@ pub struct Decision {
 
 /// Decides.
 #[must_use]
-pub fn decide(facts: Facts) -> Decision {
-    let Facts { found, allow, mut notes } = facts;
+pub fn decide(facts: SealFacts) -> SealDecision {
+    let SealFacts { found, allow, mut notes } = facts;
     let mut used = BTreeSet::new();
-    let mut decision = Decision { changes: Vec::new(), findings: Vec::new(), notes: Vec::new() };
-    for Found { what, fate, why } in found {
+    let mut decision = SealDecision { changes: Vec::new(), findings: Vec::new(), notes: Vec::new() };
+    for SealFinding { what, fate, why } in found {
         let target = what.display().to_string();
         match (allow.find(&what), fate) {
             (Some(at), _) => {
@@ -60,27 +60,32 @@ mod tests {
     use super::super::allow::Allow;
     use super::*;
 
-    fn removed(path: &str) -> Found {
+    fn removed(path: &str) -> SealFinding {
         let fate = Fate::Change(Act::Remove { path: PathBuf::from("/root").join(&path[1..]), nudge: false });
-        Found { what: path.into(), fate, why: "why".into() }
+        SealFinding { what: path.into(), fate, why: "why".into() }
     }
 
-    fn decided(found: Vec<Found>, allowed: &[&str]) -> Decision {
+    fn decided(found: Vec<SealFinding>, allowed: &[&str]) -> SealDecision {
         let mut allow = Allow::default();
         for pattern in allowed {
             allow.add(pattern, "--allow").expect("fine");
         }
-        decide(Facts { found, allow, notes: vec!["first".into()] })
+        decide(SealFacts { found, allow, notes: vec!["first".into()] })
     }
 
-    fn lines(decision: &Decision) -> Vec<String> {
+    fn lines(decision: &SealDecision) -> Vec<String> {
         decision.changes.iter().map(|change| format!("{} {}", change.act.word(), change.target)).collect()
     }
 
     #[test]
     fn what_is_allowed_is_kept_whatever_it_is() {
-        let found =
-            || vec![removed("/a/x"), Found::refused("/b", "why", "fix"), Found::refused("/c", "why", "fix")];
+        let found = || {
+            vec![
+                removed("/a/x"),
+                SealFinding::refused("/b", "why", "fix"),
+                SealFinding::refused("/c", "why", "fix"),
+            ]
+        };
         for (allowed, changes, findings) in [
             (&[][..], &["remove /a/x"][..], &["/b", "/c"][..]),
             (&["/c"], &["remove /a/x", "keep /c"], &["/b"]),
@@ -104,7 +109,7 @@ mod tests {
             (vec![], &["/a"], &["first", "nothing had to be allowed by /a (--allow)", clean]),
             (vec![removed("/a/x")], &["/a"], &["first", clean]),
             (vec![removed("/a/x")], &[], &["first"]),
-            (vec![Found::refused("/b", "why", "fix")], &[], &["first"]),
+            (vec![SealFinding::refused("/b", "why", "fix")], &[], &["first"]),
         ] {
             assert_eq!(decided(found, allowed).notes, notes, "{allowed:?}");
         }

@@ -8,16 +8,16 @@ use std::time::Duration;
 use shim::layout::{CONF_DIR, CONF_FILE, Layout};
 
 use super::allow::Allow;
-use super::found::{Fate, Found};
+use super::finding::{Fate, SealFinding};
 use super::rules::{self, Rule};
 use super::settings::Baked;
-use super::tree::{Item, Kind, glob};
+use super::tree::{Item, ItemKind, glob};
 use super::{conf, login, own};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Seal};
 use crate::node::directories::Installed;
 use crate::node::directories::named;
-use crate::node::mounts::{Mounts, Place};
+use crate::node::mounts::{MountPlace, Mounts};
 use crate::node::paths::Root;
 use crate::node::profile;
 use crate::publish::child;
@@ -30,16 +30,16 @@ const ASKED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What was found.
 #[derive(Debug)]
-pub struct Facts {
+pub struct SealFacts {
     /// Everything that must not be in an image, allowed or not; each thing once.
-    pub found: Vec<Found>,
+    pub found: Vec<SealFinding>,
     /// What may stay.
     pub allow: Allow,
     /// What a person may want to know.
     pub notes: Vec<String>,
 }
 
-impl Facts {
+impl SealFacts {
     /// Looks at everything; nothing is changed.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ fn layout(global: &Global, root: &Root) -> Layout {
 }
 
 /// Programs that would undo it: kubelet writes its state back, and `watch` our conf.
-fn running(root: &Root, settings: &Baked) -> Vec<Found> {
+fn running(root: &Root, settings: &Baked) -> Vec<SealFinding> {
     if !root.is_node() || !Path::new(SYSTEMD).is_dir() {
         return Vec::new();
     }
@@ -93,20 +93,22 @@ fn running(root: &Root, settings: &Baked) -> Vec<Found> {
         [(kubelet, "it would write its state again"), (WATCH, "it would write our conf and state again")];
     let active = units.into_iter().filter(|(unit, _)| is_active(unit));
     active
-        .map(|(unit, why)| Found::refused(unit, format!("it runs: {why}"), format!("systemctl stop {unit}")))
+        .map(|(unit, why)| {
+            SealFinding::refused(unit, format!("it runs: {why}"), format!("systemctl stop {unit}"))
+        })
         .collect()
 }
 
-fn attached(root: &Root, layout: &Layout) -> Vec<Found> {
+fn attached(root: &Root, layout: &Layout) -> Vec<SealFinding> {
     let below = Layout { policy: layout.policy.clone(), ..root.layout(layout) };
     match root.holds_state(&below) {
         Ok(()) => own::attached(&below, &layout.state_dir),
-        Err(why) => vec![Found::refused(&layout.state_dir, why, "look what it was, then remove it")],
+        Err(why) => vec![SealFinding::refused(&layout.state_dir, why, "look what it was, then remove it")],
     }
 }
 
 /// What a rule finds.
-fn by_rule(root: &Root, rule: &Rule, layout: &Layout, allow: &Allow) -> Vec<Found> {
+fn by_rule(root: &Root, rule: &Rule, layout: &Layout, allow: &Allow) -> Vec<SealFinding> {
     let items = rule.paths.iter().flat_map(|path| glob(root, &moved(path, layout)));
     let items = items.flat_map(|item| parts(root, item, allow));
     items.filter_map(|item| rule.judge(&item)).collect()
@@ -126,7 +128,7 @@ fn moved(path: &str, layout: &Layout) -> PathBuf {
 
 /// A directory in which something may stay is taken apart, so that the rest of it can go.
 fn parts(root: &Root, item: Item, allow: &Allow) -> Vec<Item> {
-    if item.kind != Kind::Dir || allow.find(&item.path).is_some() || !allow.reaches_below(&item.path) {
+    if item.kind != ItemKind::Dir || allow.find(&item.path).is_some() || !allow.reaches_below(&item.path) {
         return vec![item];
     }
     let children: Vec<Item> =
@@ -136,12 +138,12 @@ fn parts(root: &Root, item: Item, allow: &Allow) -> Vec<Item> {
 }
 
 /// What agents leave on a node, by their profiles.
-fn agents(root: &Root) -> Vec<Found> {
+fn agents(root: &Root) -> Vec<SealFinding> {
     let mut all = Vec::new();
     for profile in profile::all() {
         for path in &profile.state {
             all.extend(glob(root, Path::new(path)).iter().map(|item| {
-                Found::refused(
+                SealFinding::refused(
                     &item.path,
                     format!("what {} knows of this machine: its agent ran here", profile.name),
                     "remove it, and have no agent run where an image is made",
@@ -154,24 +156,24 @@ fn agents(root: &Root) -> Vec<Found> {
 
 /// Each thing once: what two rules say in the same words, and what is removed, unless somebody has something against it already. What is no
 /// part of the image is left out, and what would go although something is mounted there is refused.
-fn once(found: Vec<Found>, root: &Root, mounts: &Mounts) -> Vec<Found> {
+fn once(found: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFinding> {
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
-    let mut kept: Vec<Found> = Vec::new();
+    let mut kept: Vec<SealFinding> = Vec::new();
     for found in found {
         let item = Item::at(root, &found.what);
         let real = item.map_or_else(|| root.at(&found.what), |item| item.real);
         let first = seen.insert(real.clone());
         match (mounts.place(&root.at("/"), &real), &found.fate) {
-            (Place::Volatile, _) => {}
+            (MountPlace::Volatile, _) => {}
             (_, Fate::Refuse(_)) => {
-                let known = |one: &Found| one.what == found.what && one.why == found.why;
+                let known = |one: &SealFinding| one.what == found.what && one.why == found.why;
                 if !kept.iter().any(known) {
                     kept.push(found);
                 }
             }
             (_, Fate::Change(_)) if !first => {}
-            (Place::Foreign(point), Fate::Change(_)) => kept.push(mounted(found, &point)),
-            (Place::Image, Fate::Change(_)) => kept.push(match mounts.within(&real) {
+            (MountPlace::Foreign(point), Fate::Change(_)) => kept.push(mounted(found, &point)),
+            (MountPlace::Image, Fate::Change(_)) => kept.push(match mounts.within(&real) {
                 Some(point) => mounted(found, point),
                 None => found,
             }),
@@ -180,13 +182,13 @@ fn once(found: Vec<Found>, root: &Root, mounts: &Mounts) -> Vec<Found> {
     kept
 }
 
-fn mounted(found: Found, point: &Path) -> Found {
+fn mounted(found: SealFinding, point: &Path) -> SealFinding {
     let why = format!(
         "{}; {} is mounted there, and nothing that is mounted is touched",
         found.why,
         point.display()
     );
-    Found { fate: Fate::Refuse(format!("umount {}", point.display())), why, ..found }
+    SealFinding { fate: Fate::Refuse(format!("umount {}", point.display())), why, ..found }
 }
 
 #[cfg(test)]

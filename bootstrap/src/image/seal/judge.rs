@@ -1,15 +1,15 @@
 //! What a rule says of one thing.
 
-use super::found::Found;
+use super::finding::SealFinding;
 use super::rules::{Only, Rule, Verdict};
-use super::tree::{Item, Kind};
+use super::tree::{Item, ItemKind};
 use super::{credential, secret};
 
 impl Rule {
     /// What it says of a thing; none where it is not about it.
-    pub fn judge(&self, item: &Item) -> Option<Found> {
+    pub fn judge(&self, item: &Item) -> Option<SealFinding> {
         let content = || item.read().map_err(|error| unreadable(item, &error.to_string()));
-        let is_file = item.kind == Kind::File;
+        let is_file = item.kind == ItemKind::File;
         let mut why = self.why.to_owned();
         match self.only {
             Only::Any => {}
@@ -43,15 +43,15 @@ impl Rule {
             Only::Files | Only::Holding(_) | Only::Credentials | Only::Secrets => return None,
         }
         Some(match self.verdict {
-            Verdict::Remove => Found::removed(item, &why),
-            Verdict::Empty => Found::emptied(item, &why),
-            Verdict::Refuse { fix } => Found::refused(&item.path, why, fix),
+            Verdict::Remove => SealFinding::removed(item, &why),
+            Verdict::Empty => SealFinding::emptied(item, &why),
+            Verdict::Refuse { fix } => SealFinding::refused(&item.path, why, fix),
         })
     }
 }
 
-fn unreadable(item: &Item, why: &str) -> Found {
-    Found::refused(&item.path, format!("it cannot be looked into: {why}"), "remove it, or allow it")
+fn unreadable(item: &Item, why: &str) -> SealFinding {
+    SealFinding::refused(&item.path, format!("it cannot be looked into: {why}"), "remove it, or allow it")
 }
 
 /// The first of some words that a text has outside of its comments.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::found::Found;
+use super::finding::SealFinding;
 use super::secret;
-use super::tree::{Item, Kind, glob};
+use super::tree::{Item, ItemKind, glob};
 use crate::node::paths::Root;
 
 /// Where CRI-O's configuration is; of several files the last that has a key counts. *Source*: man 5 `crio.conf`.
@@ -14,10 +14,11 @@ const CONFIG: [&str; 3] = ["/etc/crio/crio.conf", "/usr/lib/crio/crio.conf.d/*",
 
 /// Looks into what `global_auth_file` of `[crio.image]` names, in whichever file.
 #[must_use]
-pub fn look(root: &Root) -> Vec<Found> {
+pub fn look(root: &Root) -> Vec<SealFinding> {
     let configs = CONFIG.iter().flat_map(|pattern| glob(root, Path::new(pattern)));
-    let named = configs.filter(|item| item.kind == Kind::File).filter_map(|item| named(&item.read().ok()?));
-    let items = named.filter_map(|path| Item::at(root, &path)).filter(|item| item.kind == Kind::File);
+    let named =
+        configs.filter(|item| item.kind == ItemKind::File).filter_map(|item| named(&item.read().ok()?));
+    let items = named.filter_map(|path| Item::at(root, &path)).filter(|item| item.kind == ItemKind::File);
     items
         .filter_map(|item| {
             let keys = secret::find(&item.read().ok()?);
@@ -26,7 +27,7 @@ pub fn look(root: &Root) -> Vec<Found> {
                 keys.join(", ")
             );
             let fix = "remove it, and take global_auth_file out of crio.conf";
-            (!keys.is_empty()).then(|| Found::refused(&item.path, why, fix))
+            (!keys.is_empty()).then(|| SealFinding::refused(&item.path, why, fix))
         })
         .collect()
 }

@@ -8,7 +8,7 @@ pub mod allow;
 pub mod conf;
 pub mod credential;
 pub mod decide;
-pub mod found;
+pub mod finding;
 pub mod gather;
 pub mod judge;
 pub mod login;
@@ -19,8 +19,8 @@ pub mod secret;
 pub mod settings;
 pub mod tree;
 
-use self::decide::{Decision, decide};
-use self::gather::Facts;
+use self::decide::{SealDecision, decide};
+use self::gather::SealFacts;
 use self::report::{Sealed, is_kept};
 use crate::change::Act;
 use crate::change::outcome::{Done, Outcome, carry_out};
@@ -35,7 +35,7 @@ const REMEDY: &str = "crossfade-bootstrap seal removes what is to be removed, un
 /// # Errors
 /// A list of what may stay that cannot be used; the change that failed.
 pub fn seal(global: &Global, wanted: &Seal) -> Result<Sealed, Failure> {
-    let Decision { changes, findings, mut notes } = decide(Facts::gather(global, wanted)?);
+    let SealDecision { changes, findings, mut notes } = decide(SealFacts::gather(global, wanted)?);
     let only_looks = wanted.check || global.dry_run;
     let is_refused = !findings.is_empty();
     let changes: Vec<Done> = if is_refused || only_looks {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Uid;
 use shim::layout::{BIN_DIRS, Layout, PLUGIN};
 
-use super::found::Found;
-use super::tree::{Kind, glob};
+use super::finding::SealFinding;
+use super::tree::{ItemKind, glob};
 use crate::node::attachments;
 use crate::node::paths::Root;
 
@@ -32,16 +32,16 @@ const SET_ID: u32 = 0o6000;
 
 /// Looks at the files that we are made of.
 #[must_use]
-pub fn files(root: &Root) -> Vec<Found> {
+pub fn files(root: &Root) -> Vec<SealFinding> {
     let plugins = BIN_DIRS.map(|dir| Path::new(dir).join(PLUGIN));
     let places = FILES.iter().map(PathBuf::from).chain(plugins);
-    let items = places.flat_map(|place| glob(root, &place)).filter(|item| item.kind != Kind::Other);
+    let items = places.flat_map(|place| glob(root, &place)).filter(|item| item.kind != ItemKind::Other);
     items
         .filter_map(|item| {
             let meta = item.real.symlink_metadata().ok()?;
             let why = wrong(meta.uid(), meta.mode())?;
             let fix = format!("chown root:root {0} && chmod u-s,g-s,go-w {0}", item.path.display());
-            Some(Found::refused(&item.path, why, fix))
+            Some(SealFinding::refused(&item.path, why, fix))
         })
         .collect()
 }
@@ -63,11 +63,11 @@ fn wrong(uid: u32, mode: u32) -> Option<String> {
 
 /// Looks at what is attached through us: pods of this machine that wait for their DEL.
 #[must_use]
-pub fn attached(layout: &Layout, shown: &Path) -> Vec<Found> {
+pub fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
     let found = match attachments::list(layout, None) {
         Ok(found) => found,
         Err(failure) => {
-            return vec![Found::refused(
+            return vec![SealFinding::refused(
                 shown,
                 format!("records that cannot be read: {}", failure.findings.join("; ")),
                 "mend what is named, so that they can be told",
@@ -83,7 +83,7 @@ pub fn attached(layout: &Layout, shown: &Path) -> Vec<Found> {
             named.push_str(", ...");
         }
         let noun = if lines.len() == 1 { "attachment" } else { "attachments" };
-        all.push(Found::refused(
+        all.push(SealFinding::refused(
             shown.join("attachments"),
             format!("{} {noun} of this machine's pods would lose their DEL: {named}", lines.len()),
             "remove the pods, so that the runtime calls DEL, then crossfade-bootstrap sweep; crossfade-bootstrap attachments lists them",
@@ -93,7 +93,7 @@ pub fn attached(layout: &Layout, shown: &Path) -> Vec<Found> {
     all.extend(found.damaged.iter().map(|damaged| {
         let below =
             damaged.path.strip_prefix(&layout.state_dir).or_else(|_| damaged.path.strip_prefix(&real));
-        Found::refused(
+        SealFinding::refused(
             below.map_or_else(|_| damaged.path.clone(), |below| shown.join(below)),
             format!("a record that cannot be read: {}", damaged.reason),
             "look what it was, then remove it",

@@ -6,7 +6,7 @@ use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::{Mode, Node};
 use types::policy::{Policy, Probe};
 
-use super::found::Found;
+use super::finding::SealFinding;
 use super::tree::Item;
 use crate::node::paths::{NODE_FILE, Root};
 use crate::node::policy::secondary;
@@ -52,7 +52,7 @@ pub struct Baked {
     /// The policy.
     pub policy: Read,
     /// What is wrong.
-    pub found: Vec<Found>,
+    pub found: Vec<SealFinding>,
     /// What a person may want to know.
     pub notes: Vec<String>,
 }
@@ -70,7 +70,7 @@ impl Baked {
                 .push(format!("no {NODE_FILE}: nodes take part in shared mode, without labels and taints")),
             Some(path) => match settings::read(&root.at(&path)) {
                 Ok(node) => all.node = node,
-                Err(why) => all.found.push(Found::refused(
+                Err(why) => all.found.push(SealFinding::refused(
                     &path,
                     why,
                     "mend it; every node of this image would be held back",
@@ -92,7 +92,7 @@ impl Baked {
         match path {
             Some(path) => all.load(root, &path),
             None if in_run(root, POLICY_FILE) => all.found.push(only_in_run(POLICY_FILE)),
-            None => all.found.push(Found::refused(
+            None => all.found.push(SealFinding::refused(
                 Path::new(KEPT[1]).join(POLICY_FILE),
                 "Crossfade is installed, and there is no policy: every node of this image would be held back",
                 format!("{BAKE}; allow this where user data brings the policy"),
@@ -103,7 +103,7 @@ impl Baked {
 
     fn load(&mut self, root: &Root, path: &Path) {
         match secondary::load(&root.at(path)) {
-            Err(why) => self.found.push(Found::refused(
+            Err(why) => self.found.push(SealFinding::refused(
                 path,
                 why,
                 "mend it (crossfade-bootstrap policy check FILE); every node of this image would be held back",
@@ -126,7 +126,7 @@ impl Baked {
             (Some(etc), Some(usr)) if etc == usr => {
                 self.notes.push(format!("{}/{file} says what the image's says, and wins over it", KEPT[0]));
             }
-            (Some(_), Some(_)) => self.found.push(Found::refused(
+            (Some(_), Some(_)) => self.found.push(SealFinding::refused(
                 &etc,
                 format!("it hides the image's {}, which says something else", usr.display()),
                 "remove one of the two",
@@ -140,9 +140,9 @@ fn in_run(root: &Root, file: &str) -> bool {
     Item::at(root, &Path::new(RUN).join(file)).is_some()
 }
 
-fn only_in_run(file: &str) -> Found {
+fn only_in_run(file: &str) -> SealFinding {
     let why = format!("{file} is in {RUN} alone, which is empty when a node boots");
-    Found::refused(Path::new(KEPT[1]).join(file), why, BAKE)
+    SealFinding::refused(Path::new(KEPT[1]).join(file), why, BAKE)
 }
 
 /// The file that a node of the image finds; a dangling link counts, as it does there.
@@ -156,7 +156,7 @@ fn is_installed(root: &Root) -> bool {
 }
 
 /// Headers of probes that hold a secret.
-fn secrets(path: &Path, policy: &Policy) -> Vec<Found> {
+fn secrets(path: &Path, policy: &Policy) -> Vec<SealFinding> {
     let headers = policy.networks().flat_map(|(_, network)| &network.ready).filter_map(|probe| match probe {
         Probe::Http { headers, .. } => Some(headers),
         Probe::Unix(_) | Probe::File(_) => None,
@@ -168,7 +168,7 @@ fn secrets(path: &Path, policy: &Policy) -> Vec<Found> {
     });
     secret
         .map(|name| {
-            Found::refused(
+            SealFinding::refused(
                 path,
                 format!(
                     "the header {name} of a probe holds a secret: whoever can read the image would have it"
@@ -180,7 +180,7 @@ fn secrets(path: &Path, policy: &Policy) -> Vec<Found> {
 }
 
 /// Files that say that a network is ready, in an image, where none is.
-fn ready_already(policy: &Policy, exists: &dyn Fn(&Path) -> bool) -> Vec<Found> {
+fn ready_already(policy: &Policy, exists: &dyn Fn(&Path) -> bool) -> Vec<SealFinding> {
     let probes =
         policy.networks().flat_map(|(side, network)| network.ready.iter().map(move |probe| (side, probe)));
     let files = probes.filter_map(|(side, probe)| match probe {
@@ -190,7 +190,7 @@ fn ready_already(policy: &Policy, exists: &dyn Fn(&Path) -> bool) -> Vec<Found> 
     files
         .filter(|(_, file)| !file.starts_with("/run") && !file.starts_with("/var/run") && exists(file))
         .map(|(side, file)| {
-            Found::refused(
+            SealFinding::refused(
                 file,
                 format!("the policy takes it for the sign that the network {side} is ready: pods would start before it is"),
                 "remove it",

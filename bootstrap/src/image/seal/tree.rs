@@ -21,12 +21,12 @@ pub struct Item {
     /// Where it lies, the root included, with no link on the way.
     pub real: PathBuf,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ItemKind,
 }
 
 /// What something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ItemKind {
     /// A regular file.
     File,
     /// A directory.
@@ -43,9 +43,9 @@ impl Item {
         let real = root.entry(path);
         let meta = real.symlink_metadata().ok()?;
         let kind = match meta.file_type() {
-            kind if kind.is_file() => Kind::File,
-            kind if kind.is_dir() => Kind::Dir,
-            _ => Kind::Other,
+            kind if kind.is_file() => ItemKind::File,
+            kind if kind.is_dir() => ItemKind::Dir,
+            _ => ItemKind::Other,
         };
         Some(Self { path: path.into(), real, kind })
     }
@@ -59,7 +59,7 @@ impl Item {
     /// How many things, directories left out, are in it.
     #[must_use]
     pub fn holds(&self) -> Option<u64> {
-        (self.kind == Kind::Dir).then(|| count(&self.real))
+        (self.kind == ItemKind::Dir).then(|| count(&self.real))
     }
 
     /// A file's content.
@@ -67,7 +67,7 @@ impl Item {
     /// # Errors
     /// Any I/O error; when it is no regular file, or larger than is looked into.
     pub fn read(&self) -> io::Result<Vec<u8>> {
-        if self.kind != Kind::File {
+        if self.kind != ItemKind::File {
             return Err(io::Error::other("it is no regular file"));
         }
         read_bounded(&mut File::open(&self.real)?, MAX_BYTES)
@@ -148,6 +148,6 @@ mod tests {
             assert!(paths(&root, absent).is_empty(), "{absent}");
         }
         let item = Item::at(&root, Path::new("/data")).expect("there");
-        assert_eq!((item.kind, item.holds()), (Kind::Dir, Some(1)));
+        assert_eq!((item.kind, item.holds()), (ItemKind::Dir, Some(1)));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::check::{Check, Fault, decided, skipped};
-use super::units::{Told, has_ours};
+use super::units::{UnitOnDisk, has_ours};
 use crate::node::paths::{KUBELET_ENV, RUNTIME_ENV};
 use crate::systemd::continuation::Role;
 use crate::systemd::unit::{Kind, Order, Step, Unit};
@@ -21,7 +21,7 @@ const STARTERS: [&str; 4] =
 const ONLINE: [&str; 2] = ["network-online.target", "nss-lookup.target"];
 
 /// Whether kubelet and the runtime wait for boot.
-pub(super) fn before(boot: Option<&Unit>, all: &[Told]) -> Vec<Check> {
+pub(super) fn before(boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "order.before";
     let Some(boot) = boot else {
         return skipped(ID, format!("there is no {BOOT}"));
@@ -47,7 +47,7 @@ pub(super) fn before(boot: Option<&Unit>, all: &[Told]) -> Vec<Check> {
 }
 
 /// Whether kubelet wants boot and watch, and fails with neither.
-pub(super) fn wants(all: &[Told]) -> Vec<Check> {
+pub(super) fn wants(all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "order.wants";
     let Some((kubelet, unit)) = kubelet(all) else {
         return skipped(ID, "kubelet has no unit here");
@@ -86,12 +86,12 @@ pub(super) fn wants(all: &[Told]) -> Vec<Check> {
     decided(ID, faults, format!("{} wants both of ours and requires neither", kubelet.name))
 }
 
-fn kubelet(all: &[Told]) -> Option<(&Told, &Unit)> {
+fn kubelet(all: &[UnitOnDisk]) -> Option<(&UnitOnDisk, &Unit)> {
     all.iter().filter(|told| told.role == Role::Kubelet).find_map(|told| Some((told, told.there()?)))
 }
 
 /// Whether what boot waits for waits for kubelet in its turn.
-pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[Told]) -> Vec<Check> {
+pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "order.deadlock";
     let Some(boot) = boot else {
         return skipped(ID, format!("there is no {BOOT}"));
@@ -136,7 +136,7 @@ fn told(chain: &[Step]) -> (String, String) {
 }
 
 /// Whether gate and render are still in the units as systemd will load them: a later drop-in can take them out.
-pub(super) fn commands(all: &[Told]) -> Vec<Check> {
+pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "order.commands";
     let mut faults = Vec::new();
     let mut well = Vec::new();

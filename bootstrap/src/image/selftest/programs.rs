@@ -42,11 +42,11 @@ pub(super) struct Program {
     /// As the node sees it.
     path: &'static str,
     /// None where it is absent.
-    found: Option<Found>,
+    found: Option<ProgramFile>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
+struct ProgramFile {
     is_file: bool,
     uid: u32,
     gid: u32,
@@ -93,7 +93,8 @@ impl Programs {
     pub(super) fn gather(root: &Root, with_plugin: bool) -> Self {
         let paths = [BOOTSTRAP, PACKAGED_PLUGIN];
         let count = if with_plugin { 2 } else { 1 };
-        let all = paths.into_iter().take(count).map(|path| Program { path, found: Found::look(root, path) });
+        let all =
+            paths.into_iter().take(count).map(|path| Program { path, found: ProgramFile::look(root, path) });
         Self { all: all.collect(), release: Release::read(root) }
     }
 
@@ -112,7 +113,7 @@ impl Programs {
             all.extend(none.into_iter().flat_map(|id| skipped(id, "there is no program")));
             return all;
         }
-        let each = |decide: fn(&str, &Found) -> Vec<Fault>| -> Vec<Fault> {
+        let each = |decide: fn(&str, &ProgramFile) -> Vec<Fault>| -> Vec<Fault> {
             there.iter().flat_map(|(path, found)| decide(path, found)).collect()
         };
         let well = format!("{names}: ELF for {}, no interpreter", std::env::consts::ARCH);
@@ -124,7 +125,7 @@ impl Programs {
         all
     }
 
-    fn version(&self, there: &[(&str, &Found)]) -> Vec<Check> {
+    fn version(&self, there: &[(&str, &ProgramFile)]) -> Vec<Check> {
         const ID: &str = "program.version";
         let remedy = format!("{INSTALL}, of one release: this crossfade-bootstrap is {VERSION}");
         let asked: Vec<_> =
@@ -150,7 +151,7 @@ impl Programs {
         decided(ID, wrong.collect(), format!("{VERSION}, as each says"))
     }
 
-    fn released(&self, there: &[(&str, &Found)]) -> Vec<Check> {
+    fn released(&self, there: &[(&str, &ProgramFile)]) -> Vec<Check> {
         const ID: &str = "program.release";
         let release = match &self.release {
             Ok(Some(release)) => release,
@@ -171,7 +172,7 @@ impl Programs {
 }
 
 /// A dynamic program starts only where its loader and libraries are, and the shim is run in whatever a runtime's mounts are.
-fn is_static(path: &str, found: &Found) -> Vec<Fault> {
+fn is_static(path: &str, found: &ProgramFile) -> Vec<Fault> {
     let remedy = || format!("{INSTALL}, for {}", std::env::consts::ARCH);
     let what = match &found.image {
         Err(why) => format!("{path} is no ELF program: {why}"),
@@ -198,7 +199,7 @@ const fn machine() -> Option<u16> {
 }
 
 /// Whoever can write a program, or raise his rights by it, is root.
-fn owner(path: &str, found: &Found) -> Vec<Fault> {
+fn owner(path: &str, found: &ProgramFile) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !found.is_ours {
         let what = format!("{path} belongs to {}:{}", found.uid, found.gid);
@@ -221,7 +222,7 @@ fn owner(path: &str, found: &Found) -> Vec<Fault> {
     faults
 }
 
-impl Found {
+impl ProgramFile {
     fn look(root: &Root, path: &str) -> Option<Self> {
         let rooted = root.at(path);
         let meta = root.entry(path).symlink_metadata().ok()?;

@@ -1,14 +1,14 @@
 //! What kubelet registers its Node with, by the rules of kubelet and of the API server.
 
 use super::check::{Check, Fault, decided, ok};
-use crate::kubelet::check::{Way, check};
+use crate::kubelet::check::{CheckedUpTo, check};
 use crate::node::paths::Root;
 
 const ID: &str = "registration";
 
 /// Everything that `render --check` finds, but for the way to kubelet's command line, which units are asked about.
 pub(super) fn checks(root: &Root) -> Vec<Check> {
-    match check(root, Way::Unasked) {
+    match check(root, CheckedUpTo::Unasked) {
         Ok(checked) => {
             let words = checked.arguments();
             ok(

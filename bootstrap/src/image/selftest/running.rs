@@ -2,14 +2,14 @@
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd;
-use super::units::Told;
+use super::units::UnitOnDisk;
 use crate::cli::Global;
 use crate::node::directories::Directories;
 use crate::node::fitness;
 use crate::node::identity::{Booted, Identity};
 use crate::node::paths::Root;
 use crate::node::settings;
-use crate::runtime::asked::{Asked, Uses};
+use crate::runtime::answer::{RuntimeAnswer, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::systemd::continuation;
 
@@ -27,7 +27,7 @@ enum Since {
 const LATER: &str = "kubelet ran when the package was installed, so this comes with the next boot";
 
 /// All of it.
-pub(super) fn checks(global: &Global, root: &Root, all: &[Told]) -> Vec<Check> {
+pub(super) fn checks(global: &Global, root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
     let since = if all.iter().any(|told| told.is_masked) { Since::NextBoot } else { Since::ThisBoot };
     let not_booted = Booted::is_of_now(root).err();
     let mut checks = booted(root, since);
@@ -50,7 +50,7 @@ fn uses(global: &Global, root: &Root) -> Vec<Check> {
         Ok(None) => return skipped(ID, "our conf is not there"),
         Err(why) => return skipped(ID, why),
     };
-    let fault = match Asked::whom(&Whom::found(root)).uses(&conf.name) {
+    let fault = match RuntimeAnswer::whom(&Whom::found(root)).uses(&conf.name) {
         Uses::Ours => return ok(ID, "the runtime uses our conf"),
         Uses::Untold => return skipped(ID, "the runtime does not tell which conf it uses"),
         Uses::Other(what) => Fault::new(
@@ -88,7 +88,7 @@ fn watched(since: Since) -> Vec<Check> {
     decided(ID, vec![Fault::new(what, "systemctl status crossfade-watch says why")], "")
 }
 
-fn loaded(root: &Root, all: &[Told]) -> Vec<Check> {
+fn loaded(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "node.loaded";
     let (later, needed): (Vec<_>, Vec<_>) =
         all.iter().filter(|told| told.is_needed && told.there().is_some()).partition(|told| told.is_masked);

@@ -52,14 +52,14 @@ impl Places {
 
 /// Both settings files of a tree.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct CheckedSettings {
     pub(super) node: Result<Node, String>,
     pub(super) policy: Result<Policy, String>,
     node_places: Places,
     policy_places: Places,
 }
 
-impl Settings {
+impl CheckedSettings {
     /// Reads both; `named` is the policy of the command line.
     pub(super) fn gather(root: &Root, named: Option<&Path>) -> Self {
         let mut policy_places = Places::gather(root, POLICY_FILE);

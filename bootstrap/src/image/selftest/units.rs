@@ -18,7 +18,7 @@ const EXTENSION: &str = "/usr/lib/extension-release.d/extension-release.crossfad
 
 /// A unit of kubelet or of the runtime, as it is on this machine.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct UnitOnDisk {
     /// Whose.
     pub(super) role: Role,
     /// Its name.
@@ -35,7 +35,7 @@ pub(super) struct Told {
     pub(super) is_needed: bool,
 }
 
-impl Told {
+impl UnitOnDisk {
     /// kubelet's unit, and that of every runtime that is here or named.
     pub(super) fn gather(root: &Root, node: &Node) -> Vec<Self> {
         let all = continuation::units(root).into_iter().flatten().map(|(role, name)| {
@@ -127,7 +127,7 @@ pub(super) fn verified(verdicts: &[(String, Verdict)]) -> Vec<Check> {
 }
 
 /// Whether our drop-ins apply to the units that are really here.
-pub(super) fn drop_ins(all: &[Told], node: &Node) -> Vec<Check> {
+pub(super) fn drop_ins(all: &[UnitOnDisk], node: &Node) -> Vec<Check> {
     const ID: &str = "unit.drop-in";
     let mut faults = Vec::new();
     let mut well = Vec::new();
@@ -179,7 +179,7 @@ fn absent(role: Role) -> &'static str {
 }
 
 /// Whether systemd finds the generator, and the generator can add our words.
-pub(super) fn generated(root: &Root, all: &[Told]) -> Vec<Check> {
+pub(super) fn generated(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "unit.generator";
     let mut faults: Vec<_> = continuation::installed(root)
         .err()

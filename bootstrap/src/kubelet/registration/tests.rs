@@ -3,16 +3,20 @@
 use types::taint::{Effect, parse};
 
 use super::*;
-use crate::kubelet::found::List;
+use crate::kubelet::sources::List;
 
-fn found(lists: &[&str]) -> Found {
+fn found(lists: &[&str]) -> KubeletSources {
     let list =
         |(at, text): (usize, &&str)| List { source: format!("s{at}"), taints: parse(text).expect(text) };
-    Found { lists: lists.iter().enumerate().map(list).collect(), registers: true, ..Found::default() }
+    KubeletSources {
+        lists: lists.iter().enumerate().map(list).collect(),
+        registers: true,
+        ..KubeletSources::default()
+    }
 }
 
-fn own(taints: &str) -> Own {
-    Own { taints: parse(taints).expect(taints), ..Own::default() }
+fn own(taints: &str) -> OwnRegistration {
+    OwnRegistration { taints: parse(taints).expect(taints), ..OwnRegistration::default() }
 }
 
 #[test]
@@ -43,7 +47,8 @@ fn taints_are_joined_once_and_ours_come_last() {
 
 #[test]
 fn taints_go_into_a_file_where_kubelet_reads_a_directory_of_them_and_nobody_uses_the_flag() {
-    let drop_ins = |found: Found| Found { drop_ins: Some(vec!["/d/40-x.conf".into()]), ..found };
+    let drop_ins =
+        |found: KubeletSources| KubeletSources { drop_ins: Some(vec!["/d/40-x.conf".into()]), ..found };
     let told = decide(&own("a:NoSchedule"), &drop_ins(found(&["k=v:NoExecute"])));
     assert_eq!(told.arguments, ["--config-dir=/run/crossfade/kubelet.conf.d"]);
     let file: serde_json::Value = serde_json::from_str(&told.drop_in.expect("a file")).expect("JSON");
@@ -52,17 +57,17 @@ fn taints_go_into_a_file_where_kubelet_reads_a_directory_of_them_and_nobody_uses
         serde_json::json!({"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "registerWithTaints": [
             {"key": "k", "value": "v", "effect": "NoExecute"}, {"key": "a", "effect": "NoSchedule"}]})
     );
-    let flagged = Found { flags_taints: true, ..drop_ins(found(&["k:NoExecute"])) };
+    let flagged = KubeletSources { flags_taints: true, ..drop_ins(found(&["k:NoExecute"])) };
     let told = decide(&own("a:NoSchedule"), &flagged);
     assert_eq!(told.arguments, ["--register-with-taints=k:NoExecute,a:NoSchedule"]);
     assert_eq!((told.drop_in, told.notes.len()), (None, 0));
-    let told = decide(&Own::default(), &drop_ins(found(&["k:NoExecute"])));
+    let told = decide(&OwnRegistration::default(), &drop_ins(found(&["k:NoExecute"])));
     assert!(told.arguments.is_empty() && told.drop_in.is_none(), "nothing of ours, nothing said");
 }
 
 #[test]
 fn who_adds_no_taint_says_nothing_about_taints() {
-    let told = decide(&Own::default(), &found(&["k:NoExecute", "u:NoSchedule"]));
+    let told = decide(&OwnRegistration::default(), &found(&["k:NoExecute", "u:NoSchedule"]));
     assert!(told.arguments.is_empty() && environment_file(&told).is_none());
     let told: Vec<_> = told.taints.iter().map(|(taint, source)| format!("{taint} {source}")).collect();
     assert_eq!(told, ["u:NoSchedule s1"]);
@@ -75,14 +80,14 @@ fn labels_are_appended_and_ours_count() {
         value: value.into(),
         source: source.into(),
     };
-    let found = Found {
+    let found = KubeletSources {
         labels: vec![label("a", "1", "s"), label("b", "1", "s"), label("b", "2", "t")],
         registers: true,
-        ..Found::default()
+        ..KubeletSources::default()
     };
-    let own = Own {
+    let own = OwnRegistration {
         labels: [("a", "9"), ("b", "2"), ("c", "")].map(|(key, value)| (key.into(), value.into())).into(),
-        ..Own::default()
+        ..OwnRegistration::default()
     };
     let told = decide(&own, &found);
     assert_eq!(told.arguments, ["--node-labels=a=9,b=2,c="]);
@@ -97,9 +102,9 @@ fn labels_are_appended_and_ours_count() {
 
 #[test]
 fn a_kubelet_that_registers_nothing_is_named() {
-    let told = decide(&own("a:NoExecute"), &Found::default());
+    let told = decide(&own("a:NoExecute"), &KubeletSources::default());
     assert!(told.conflicts[0].contains("registerNode"), "{:?}", told.conflicts);
-    assert!(decide(&Own::default(), &Found::default()).conflicts.is_empty());
+    assert!(decide(&OwnRegistration::default(), &KubeletSources::default()).conflicts.is_empty());
 }
 
 /// Random sources: the line has every key with its effect exactly once, ours at the end, and nothing that nobody said.
@@ -131,8 +136,11 @@ fn whatever_the_sources_say_every_taint_is_there_exactly_once() {
             }
         }
         let lists: Vec<List> = (0..4).map(|at| List { source: format!("s{at}"), taints: list(3) }).collect();
-        let own = Own { taints: unique.clone(), ..Own::default() };
-        let told = decide(&own, &Found { lists: lists.clone(), registers: true, ..Found::default() });
+        let own = OwnRegistration { taints: unique.clone(), ..OwnRegistration::default() };
+        let told = decide(
+            &own,
+            &KubeletSources { lists: lists.clone(), registers: true, ..KubeletSources::default() },
+        );
         let Some(line) = told.arguments.first() else {
             assert!(unique.is_empty());
             continue;

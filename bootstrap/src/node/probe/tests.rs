@@ -98,12 +98,12 @@ fn the_marker_is_kept_by_all_probes_but_itself() {
         ready: vec![Probe::File(marker.clone())],
         secondary: None,
     };
-    assert_eq!(ask(&network, &marker), Asked { all: Ok(()), ours: Some(Ok(())) });
+    assert_eq!(ask(&network, &marker), ProbeAnswers { all: Ok(()), ours: Some(Ok(())) });
     network.ready.push(Probe::File(dir.path().join("absent")));
     let asked = ask(&network, &marker);
     assert!(asked.all.is_err() && asked.ours == Some(asked.all.clone()), "{asked:?}");
     network.ready.remove(0);
     assert!(ask(&network, &marker).ours.is_none());
     network.ready.clear();
-    assert_eq!(ask(&network, &marker), Asked { all: Ok(()), ours: None });
+    assert_eq!(ask(&network, &marker), ProbeAnswers { all: Ok(()), ours: None });
 }

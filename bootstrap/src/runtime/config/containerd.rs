@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, value};
 
-use super::{CniSetup, Found, MAX_BYTES, RuntimeConfig, read, tree};
+use super::{CniSetup, MAX_BYTES, RuntimeConfig, RuntimeUnit, read, tree};
 use crate::node::command::ask;
 use crate::node::paths::Root;
 use crate::systemd::unit::glob;
@@ -32,7 +32,7 @@ const DUMP_WITHIN: Duration = Duration::from_secs(10);
 /// Most files that imports may lead to.
 const MAX_IMPORTS: usize = 64;
 
-pub(super) fn gather(root: &Root, found: Found) -> Result<RuntimeConfig, String> {
+pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, String> {
     let file = found.file(USUAL);
     let program = found.command.first().map(PathBuf::from).filter(|_| root.is_node());
     // Another program writes it when it starts; without it not even the defaults are known to count.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{CniSetup, Found, RuntimeConfig, read, tree};
+use super::{CniSetup, RuntimeConfig, RuntimeUnit, read, tree};
 use crate::node::paths::Root;
 
 const USUAL: &str = "/etc/crio/crio.conf";
@@ -16,7 +16,7 @@ const BIN_DIR: &str = "/opt/cni/bin/";
 /// *Source*: man 5 `crio.conf`, `[crio.api]`.
 const LISTEN: &str = "/var/run/crio/crio.sock";
 
-pub(super) fn gather(root: &Root, found: Found) -> Result<RuntimeConfig, String> {
+pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, String> {
     let file = found.file(USUAL);
     let mut network = Network::default();
     if let Some(text) = read(root, &file)? {

@@ -37,7 +37,7 @@ const PUBLIC: u32 = 0o644;
 
 /// What the runtime has to be told, decided from its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum RuntimeWords {
     /// These words at the end of its command line.
     Words(String),
     /// The same, and the file that they name: a whole configuration of containerd.
@@ -69,7 +69,7 @@ pub(crate) fn embedded(config: &RuntimeConfig) -> String {
 }
 
 /// A containerd that was asked what its configuration comes to.
-pub(crate) struct Asked<'a> {
+pub(crate) struct AskedContainerd<'a> {
     pub(crate) program: &'a Path,
     pub(crate) file: &'a Path,
     /// Its answer; it may hold credentials.
@@ -77,14 +77,14 @@ pub(crate) struct Asked<'a> {
 }
 
 /// How containerd is told: by a drop-in where it merges keys and imports from below /run, else by a copy.
-pub(crate) fn choose(root: &Root, asked: &Asked, conf_dir: &Path) -> Result<Told, String> {
+pub(crate) fn choose(root: &Root, asked: &AskedContainerd, conf_dir: &Path) -> Result<RuntimeWords, String> {
     let before = tree(asked.file, &asked.dump)?;
     if containerd::merges_keys(&before)
         && let Some(place) = drop_in_place(&containerd::imports(root, asked.file)?)
     {
-        return Ok(Told::DropIn(place));
+        return Ok(RuntimeWords::DropIn(place));
     }
-    containerd::derive(asked.file, &asked.dump, conf_dir).map(Told::Copy)
+    containerd::derive(asked.file, &asked.dump, conf_dir).map(RuntimeWords::Copy)
 }
 
 /// Where a drop-in of ours would be imported from, of all that every boot empties.
@@ -98,7 +98,7 @@ fn drop_in_place(imports: &[PathBuf]) -> Option<PathBuf> {
     (!dir.to_string_lossy().contains(['*', '?', '['])).then(|| dir.join(DROP_IN))
 }
 
-pub(crate) fn changes(root: &Root, told: &Told) -> Vec<Change> {
+pub(crate) fn changes(root: &Root, told: &RuntimeWords) -> Vec<Change> {
     let env = root.entry(RUNTIME_ENV);
     let copy = root.entry(CONTAINERD_CONFIG);
     let words = |words: &str| {
@@ -110,12 +110,12 @@ pub(crate) fn changes(root: &Root, told: &Told) -> Vec<Change> {
         )
     };
     match told {
-        Told::Words(text) => vec![words(text), gone(&copy, "not needed")],
-        Told::Copy(text) => vec![
+        RuntimeWords::Words(text) => vec![words(text), gone(&copy, "not needed")],
+        RuntimeWords::Copy(text) => vec![
             file(&copy, text.clone(), PRIVATE, "containerd's configuration with our conf directory"),
             words(&format!("--config {CONTAINERD_CONFIG}")),
         ],
-        Told::DropIn(place) => vec![
+        RuntimeWords::DropIn(place) => vec![
             file(
                 &root.entry(place),
                 containerd::drop_in(Path::new(PRIVATE_CONF_DIR)),
@@ -137,42 +137,42 @@ fn gone(path: &Path, why: &str) -> Change {
 }
 
 /// Asks containerd what it would make of it: it may differ from now in the conf directory and in an emptied template alone.
-pub(crate) fn prove(root: &Root, asked: &Asked, told: &Told) -> Result<(), String> {
+pub(crate) fn prove(root: &Root, asked: &AskedContainerd, told: &RuntimeWords) -> Result<(), String> {
     let place = match told {
-        Told::Words(_) => return Ok(()),
-        Told::Copy(_) => root.entry(format!("{CONTAINERD_CONFIG}.candidate")),
-        Told::DropIn(place) => root.entry(place),
+        RuntimeWords::Words(_) => return Ok(()),
+        RuntimeWords::Copy(_) => root.entry(format!("{CONTAINERD_CONFIG}.candidate")),
+        RuntimeWords::DropIn(place) => root.entry(place),
     };
     let written = (|| {
         let dir = place.parent().unwrap_or(Path::new("/"));
         match told {
-            Told::DropIn(_) => shim::trust::create_dir(dir, 0o755)?,
+            RuntimeWords::DropIn(_) => shim::trust::create_dir(dir, 0o755)?,
             _ => shim::file::create_private_dir(dir)?,
         }
         Ok::<_, std::io::Error>(dir.to_path_buf())
     })();
     written.map_err(|error| format!("make the directory of {}: {error}", place.display()))?;
     let result = compare(asked, told, &place);
-    let keeps = matches!((&result, told), (Ok(()), Told::DropIn(_)));
+    let keeps = matches!((&result, told), (Ok(()), RuntimeWords::DropIn(_)));
     if !keeps {
         change::remove(&place, false).map_err(|error| format!("remove {}: {error}", place.display()))?;
     }
     result
 }
 
-fn compare(asked: &Asked, told: &Told, place: &Path) -> Result<(), String> {
+fn compare(asked: &AskedContainerd, told: &RuntimeWords, place: &Path) -> Result<(), String> {
     let write = |text: &str, mode| {
         shim::file::write_if_changed(place, text.as_bytes(), mode)
             .map_err(|error| format!("write {}: {error}", place.display()))
     };
     let dump = |from: &Path| tree(from, &containerd::dump(asked.program, from)?);
     let (before, after) = match told {
-        Told::Words(_) => return Ok(()),
-        Told::Copy(text) => {
+        RuntimeWords::Words(_) => return Ok(()),
+        RuntimeWords::Copy(text) => {
             write(text, PRIVATE)?;
             (tree(asked.file, &asked.dump)?, dump(place)?)
         }
-        Told::DropIn(_) => {
+        RuntimeWords::DropIn(_) => {
             // One of an earlier start is in force already, and is the same.
             change::remove(place, false).map_err(|error| format!("remove {}: {error}", place.display()))?;
             let before = dump(asked.file)?;

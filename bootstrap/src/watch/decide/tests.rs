@@ -10,13 +10,13 @@ use types::policy::Policy;
 use super::*;
 use crate::node::confdir::{ConfDir, ConfFile};
 use crate::node::directories::Installed;
-use crate::node::probe::Asked;
+use crate::node::probe::ProbeAnswers;
 use crate::node::switch::Off;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
-use crate::watch::facts::{Absent, Held, Loaded};
 use crate::watch::guard::CALM;
-use crate::watch::proof::Kept;
+use crate::watch::observe::{Absent, Held, Loaded};
+use crate::watch::proof::ProofResult;
 
 mod boots;
 mod runtime;
@@ -27,7 +27,7 @@ const DIR: &str = "/etc/cni/net.d";
 
 /// A node whose conf directory obeys: what is decided to be written is there in the next round.
 struct World {
-    facts: Facts,
+    facts: Observation,
     memory: Memory,
 }
 
@@ -43,7 +43,7 @@ impl World {
     fn new(mode: Mode) -> Self {
         let policy = json!({"version":1, "attach":"old", "networks":{
             "old":{"profile":"generic","conf":["/o"]}, "new":{"profile":"generic","conf":["/n"]}}});
-        let facts = Facts {
+        let facts = Observation {
             now: Duration::ZERO,
             boot_id: "boot".into(),
             in_pod: false,
@@ -72,7 +72,7 @@ impl World {
             probed: ("/run/crossfade/probe".into(), BTreeSet::new()),
             bin_dirs: vec!["/opt/cni/bin".into()],
             plugins: runtime::plugins(),
-            asked: crate::runtime::asked::Asked::NotAsked,
+            asked: crate::runtime::answer::RuntimeAnswer::NotAsked,
         };
         Self { facts, memory: Memory { sweeps: sweeps::Sweeps::never(), ..Memory::default() } }
     }
@@ -84,7 +84,7 @@ impl World {
         self.facts.policy = Ok(held(&policy));
     }
 
-    fn of(&mut self, side: Side) -> &mut NetworkFacts {
+    fn of(&mut self, side: Side) -> &mut NetworkObservation {
         self.facts.networks.iter_mut().find(|network| network.side == side).expect("there")
     }
 
@@ -164,13 +164,13 @@ fn held(policy: &serde_json::Value) -> Held {
     Held { policy: Policy::parse(policy.to_string().as_bytes()).expect("valid"), sha256: "x".into() }
 }
 
-fn network(side: Side) -> NetworkFacts {
-    NetworkFacts {
+fn network(side: Side) -> NetworkObservation {
+    NetworkObservation {
         side,
         profile: "generic".into(),
         conf: Ok((Loaded { name: format!("{side}net"), capabilities: BTreeSet::new() }, PathBuf::from("/x"))),
         missing: Vec::new(),
-        asked: Asked { all: Ok(()), ours: None },
+        asked: ProbeAnswers { all: Ok(()), ours: None },
         agent: Vec::new(),
         marked: true,
         unmapped_hostports: false,
@@ -514,7 +514,7 @@ fn a_network_that_can_be_proven_is_proven_first() {
         (told.reason, told.changes),
         ("WaitingForNetwork", vec!["start crossfade-prove-old".to_owned()])
     );
-    let kept = |turn| Kept {
+    let kept = |turn| ProofResult {
         version: 1,
         network: "old".into(),
         name: "oldnet".into(),
@@ -530,7 +530,7 @@ fn a_network_that_can_be_proven_is_proven_first() {
     world.red(Side::Old, false);
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("NetworkReady", vec!["start crossfade-prove-old".to_owned()]));
-    world.of(Side::Old).proof = Some(Kept { failed: Some("no".into()), ..kept(2) });
+    world.of(Side::Old).proof = Some(ProofResult { failed: Some("no".into()), ..kept(2) });
     assert_eq!(world.round(1).reason, "WaitingForNetwork");
     world.facts.node.proves = false;
     assert_eq!(world.round(1).reason, "NetworkReady", "node.json says that probes do");

@@ -18,7 +18,7 @@ use crate::systemd::unit::Unit;
 ///
 /// *Shape*: `{"name":"kubelet.service","files":[".."],"command":["/usr/bin/kubelet",..],"variable":"CROSSFADE_KUBELET_ARGS","error":null}`.
 #[derive(Debug, Serialize)]
-pub(super) struct Told {
+pub(super) struct ContinuedUnit {
     name: String,
     /// Its file and drop-ins, in the order in which they are applied.
     files: Vec<PathBuf>,
@@ -32,7 +32,7 @@ pub(super) struct Told {
     role: Role,
 }
 
-impl Told {
+impl ContinuedUnit {
     /// None where there is no such unit.
     pub(super) fn gather(root: &Root, role: Role, name: &str) -> Option<Self> {
         let variable = role.variable();
@@ -133,7 +133,7 @@ impl Registered {
                     .into(),
             );
         }
-        let label = |label: crate::kubelet::found::Label| Label {
+        let label = |label: crate::kubelet::sources::Label| Label {
             key: label.key,
             value: label.value,
             source: label.source,

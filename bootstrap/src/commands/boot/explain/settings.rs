@@ -14,7 +14,7 @@ use crate::node::paths::{NODE_FILE, Root};
 ///
 /// *Shape*: `{"file":"/etc/crossfade/node.json","masked":["/usr/lib/crossfade/node.json"],"phase":"old","error":null}`.
 #[derive(Debug, Serialize)]
-pub(super) struct Settings {
+pub(super) struct SettingsFile {
     /// The file that counts, as the node sees it; none where there is none.
     file: Option<PathBuf>,
     /// Files that are there and do not count.
@@ -29,7 +29,7 @@ pub(super) struct Settings {
     absent: &'static str,
 }
 
-impl Settings {
+impl SettingsFile {
     pub(super) fn node(root: &Root, error: Option<&String>) -> Self {
         let mut found = places(root, NODE_FILE);
         found.absent = "all defaults";
@@ -80,9 +80,9 @@ impl Settings {
     }
 }
 
-fn places(root: &Root, file: &str) -> Settings {
+fn places(root: &Root, file: &str) -> SettingsFile {
     let all = SETTINGS_DIRS.iter().map(|dir| Path::new(dir).join(file));
     let mut there = all.filter(|place| root.entry(place).symlink_metadata().is_ok());
     let (file, masked) = (there.next(), there.collect());
-    Settings { file, masked, phase: None, error: None, absent: "" }
+    SettingsFile { file, masked, phase: None, error: None, absent: "" }
 }

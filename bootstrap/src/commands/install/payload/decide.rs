@@ -8,14 +8,14 @@
 //! | changed since, and a pod brings what it brought then | a setting | kept: a flip, or a person's edit |
 //! | anything else | | refused, unless told to overwrite |
 
-use super::load::{Item, Kind};
-use super::record::Entry;
+use super::load::{Item, PayloadKind};
+use super::record::PayloadEntry;
 use crate::change::{Act, Change, Write};
 use crate::node::digest;
 
 /// What lies at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum PlaceOnNode {
     /// Nothing.
     Nothing,
     /// A file.
@@ -31,11 +31,11 @@ pub enum Found {
 
 /// What is done about one file.
 #[derive(Debug)]
-pub struct Decided {
+pub struct PayloadDecision {
     /// The change.
     pub change: Change,
     /// What is remembered while it is made, and afterwards; none where the file is not of a pod.
-    pub entries: Option<[Entry; 2]>,
+    pub entries: Option<[PayloadEntry; 2]>,
     /// What a person may want to know.
     pub note: Option<String>,
 }
@@ -44,29 +44,34 @@ pub struct Decided {
 ///
 /// # Errors
 /// It is somebody else's.
-pub fn decide(item: &Item, found: &Found, last: Option<&Entry>, overwrite: bool) -> Result<Decided, String> {
+pub fn decide(
+    item: &Item,
+    found: &PlaceOnNode,
+    last: Option<&PayloadEntry>,
+    overwrite: bool,
+) -> Result<PayloadDecision, String> {
     let target = item.path.display().to_string();
     let wanted = digest::sha256(&item.bytes);
-    let mine = |written: Vec<String>| Entry { source: item.source.clone(), written };
+    let mine = |written: Vec<String>| PayloadEntry { source: item.source.clone(), written };
     let write = |why: &str, old: Option<&String>| {
         let write =
             Write { path: item.path.clone(), bytes: item.bytes.clone(), mode: item.mode, nudge: false };
         let during = old.into_iter().cloned().chain([wanted.clone()]).collect();
-        Decided {
+        PayloadDecision {
             change: Change::new(Act::Write(write), target.clone(), why),
             entries: Some([mine(during), mine(vec![wanted.clone()])]),
             note: None,
         }
     };
-    let keep = |why: &str, entries, note| Decided {
+    let keep = |why: &str, entries, note| PayloadDecision {
         change: Change::new(Act::Keep, target.clone(), why),
         entries,
         note,
     };
     let ours = |sha256: &String| last.is_some_and(|last| last.written.contains(sha256));
     Ok(match found {
-        Found::Nothing => write("missing; brought by a pod", None),
-        Found::File { sha256, mode } if *sha256 == wanted => {
+        PlaceOnNode::Nothing => write("missing; brought by a pod", None),
+        PlaceOnNode::File { sha256, mode } if *sha256 == wanted => {
             let entries = last.map(|_| [mine(vec![wanted.clone()]), mine(vec![wanted.clone()])]);
             if *mode != item.mode && last.is_some() {
                 write("mode differs", None)
@@ -74,22 +79,24 @@ pub fn decide(item: &Item, found: &Found, last: Option<&Entry>, overwrite: bool)
                 keep("as it should be", entries, None)
             }
         }
-        Found::File { sha256, .. } if ours(sha256) => {
+        PlaceOnNode::File { sha256, .. } if ours(sha256) => {
             write("differs; a pod brought it, and brings another now", Some(sha256))
         }
-        Found::File { .. }
-            if item.kind == Kind::Setting && last.is_some_and(|last| last.source == item.source) =>
+        PlaceOnNode::File { .. }
+            if item.kind == PayloadKind::Setting && last.is_some_and(|last| last.source == item.source) =>
         {
             let note = format!("{target} was changed on this node since a pod brought it, and stays");
             keep("changed here since", last.map(|last| [last.clone(), last.clone()]), Some(note))
         }
-        Found::File { .. } | Found::Other if overwrite => write("differs; told to overwrite", None),
-        Found::File { .. } | Found::Other => {
+        PlaceOnNode::File { .. } | PlaceOnNode::Other if overwrite => {
+            write("differs; told to overwrite", None)
+        }
+        PlaceOnNode::File { .. } | PlaceOnNode::Other => {
             return Err(match item.kind {
-                Kind::Setting => format!(
+                PayloadKind::Setting => format!(
                     "{target} is there, differs from what is brought, and is not what a pod brought before: remove it, or say --overwrite"
                 ),
-                Kind::Program => format!(
+                PayloadKind::Program => format!(
                     "{target} is there and no pod brought it: this node has the package; upgrade that, or remove it first"
                 ),
             });
@@ -101,7 +108,7 @@ pub fn decide(item: &Item, found: &Found, last: Option<&Entry>, overwrite: bool)
 mod tests {
     use super::*;
 
-    fn item(kind: Kind, bytes: &[u8]) -> Item {
+    fn item(kind: PayloadKind, bytes: &[u8]) -> Item {
         Item {
             path: "/etc/crossfade/policy.json".into(),
             bytes: bytes.to_vec(),
@@ -111,32 +118,32 @@ mod tests {
         }
     }
 
-    fn file(bytes: &[u8]) -> Found {
-        Found::File { sha256: digest::sha256(bytes), mode: 0o644 }
+    fn file(bytes: &[u8]) -> PlaceOnNode {
+        PlaceOnNode::File { sha256: digest::sha256(bytes), mode: 0o644 }
     }
 
-    fn entry(bytes: &[u8]) -> Entry {
-        Entry { source: digest::sha256(bytes), written: vec![digest::sha256(bytes)] }
+    fn entry(bytes: &[u8]) -> PayloadEntry {
+        PayloadEntry { source: digest::sha256(bytes), written: vec![digest::sha256(bytes)] }
     }
 
     #[test]
     fn the_whole_table() {
         let (old, new, edited) = (b"old".as_slice(), b"new".as_slice(), b"edited".as_slice());
-        let nothing = Found::Nothing;
+        let nothing = PlaceOnNode::Nothing;
         for (kind, found, last, expected) in [
-            (Kind::Setting, &nothing, None, "write"),
-            (Kind::Setting, &nothing, Some(entry(old)), "write"),
-            (Kind::Setting, &file(new), None, "keep"),
-            (Kind::Setting, &file(new), Some(entry(old)), "keep"),
-            (Kind::Setting, &file(old), Some(entry(old)), "write"),
-            (Kind::Setting, &file(edited), Some(entry(new)), "keep"),
-            (Kind::Setting, &file(edited), Some(entry(old)), "refused"),
-            (Kind::Setting, &file(edited), None, "refused"),
-            (Kind::Setting, &Found::Other, Some(entry(new)), "refused"),
-            (Kind::Program, &nothing, None, "write"),
-            (Kind::Program, &file(old), Some(entry(old)), "write"),
-            (Kind::Program, &file(edited), Some(entry(new)), "refused"),
-            (Kind::Program, &file(edited), None, "refused"),
+            (PayloadKind::Setting, &nothing, None, "write"),
+            (PayloadKind::Setting, &nothing, Some(entry(old)), "write"),
+            (PayloadKind::Setting, &file(new), None, "keep"),
+            (PayloadKind::Setting, &file(new), Some(entry(old)), "keep"),
+            (PayloadKind::Setting, &file(old), Some(entry(old)), "write"),
+            (PayloadKind::Setting, &file(edited), Some(entry(new)), "keep"),
+            (PayloadKind::Setting, &file(edited), Some(entry(old)), "refused"),
+            (PayloadKind::Setting, &file(edited), None, "refused"),
+            (PayloadKind::Setting, &PlaceOnNode::Other, Some(entry(new)), "refused"),
+            (PayloadKind::Program, &nothing, None, "write"),
+            (PayloadKind::Program, &file(old), Some(entry(old)), "write"),
+            (PayloadKind::Program, &file(edited), Some(entry(new)), "refused"),
+            (PayloadKind::Program, &file(edited), None, "refused"),
         ] {
             let wanted = item(kind, new);
             let word = |overwrite| {
@@ -151,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_kill_between_memory_and_file_leaves_it_ours() {
-        let wanted = item(Kind::Setting, b"new");
+        let wanted = item(PayloadKind::Setting, b"new");
         let decided = decide(&wanted, &file(b"old"), Some(&entry(b"old")), false).expect("ours");
         let [during, after] = decided.entries.expect("remembered");
         for (found, word) in [(b"old".as_slice(), "write"), (b"new", "keep")] {

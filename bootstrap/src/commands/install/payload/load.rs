@@ -34,7 +34,7 @@ const PACKAGE: [(&str, u32); 7] = [
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PayloadKind {
     /// People and flips change it on the node.
     Setting,
     /// Nobody does.
@@ -53,7 +53,7 @@ pub struct Item {
     /// SHA-256 of the bytes that the pod has.
     pub source: String,
     /// What it is for.
-    pub kind: Kind,
+    pub kind: PayloadKind,
 }
 
 /// Everything for the node.
@@ -88,7 +88,7 @@ fn program(path: &Path, mode: u32) -> Result<Item, Failure> {
     let bytes = read(path)
         .and_then(|bytes| bytes.ok_or_else(|| "it is not there".into()))
         .map_err(|why| Failure::new(Exit::Failed, format!("{} of this image: {why}", path.display())))?;
-    Ok(Item { path: path.into(), source: digest::sha256(&bytes), bytes, mode, kind: Kind::Program })
+    Ok(Item { path: path.into(), source: digest::sha256(&bytes), bytes, mode, kind: PayloadKind::Program })
 }
 
 /// Owner and mode of the directory do not matter, as they do for the node's own: whoever names it decides what is in it.
@@ -105,7 +105,7 @@ fn settings(dir: &Path) -> Result<Vec<Item>, Failure> {
                     source: digest::sha256(&bytes),
                     bytes: written,
                     mode: 0o644,
-                    kind: Kind::Setting,
+                    kind: PayloadKind::Setting,
                 }),
                 Err(why) => findings.push(format!("{}: {why}", from.display())),
             },

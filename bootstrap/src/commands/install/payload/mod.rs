@@ -2,13 +2,13 @@
 //!
 //! A pod's settings are in a ConfigMap and its programs in its image, while everything on the node reads the node's own files. So
 //! `install --bring DIR` writes policy.json and node.json to /etc/crossfade, and `--units` the programs and their units below /usr:
-//! load (what the pod has) -> [`decide`] (pure, against what the node has) -> carry out -> remember ([`record`]), so that an upgrade
+//! load (what the pod has) -> [`mod@decide`] (pure, against what the node has) -> carry out -> remember ([`record`]), so that an upgrade
 //! knows its own files from an administrator's, and a removal takes away just them.
 
 pub mod decide;
-pub mod leave;
 pub mod load;
 pub mod record;
+pub mod removal;
 
 use std::path::Path;
 
@@ -16,9 +16,9 @@ use shim::file::PRIVATE;
 use shim::layout::Layout;
 use shim::lock;
 
-use self::decide::{Found, decide};
+use self::decide::{PlaceOnNode, decide};
 use self::load::Load;
-use self::record::Record;
+use self::record::PayloadRecord;
 use crate::change::outcome::{Done, carry_out};
 use crate::change::{self, Change, Write};
 use crate::cli::exit::{Exit, Failure};
@@ -33,7 +33,7 @@ pub struct Plan {
     /// What a person may want to know.
     pub notes: Vec<String>,
     /// What is remembered while the files are written, and afterwards.
-    records: [Record; 2],
+    records: [PayloadRecord; 2],
 }
 
 impl Plan {
@@ -42,7 +42,7 @@ impl Plan {
     /// # Errors
     /// Every file that is somebody else's.
     pub fn of(load: &Load, overwrite: bool) -> Result<Self, Failure> {
-        let before = Record::read(Path::new(BROUGHT)).map_err(Failure::settings)?;
+        let before = PayloadRecord::read(Path::new(BROUGHT)).map_err(Failure::settings)?;
         let mut plan = Self {
             changes: Vec::new(),
             notes: Vec::new(),
@@ -51,7 +51,7 @@ impl Plan {
         let mut findings = Vec::new();
         for item in &load.items {
             let last = plan.records[0].files.get(&item.path).cloned();
-            match decide(item, &Found::look(&item.path), last.as_ref(), overwrite) {
+            match decide(item, &PlaceOnNode::look(&item.path), last.as_ref(), overwrite) {
                 Ok(decided) => {
                     plan.notes.extend(decided.note);
                     if let Some([during, after]) = decided.entries {
@@ -91,14 +91,14 @@ impl Plan {
     }
 }
 
-fn remember(record: &Record) -> Result<(), Failure> {
+fn remember(record: &PayloadRecord) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("write {BROUGHT}: {e}"));
     shim::file::create_private_dir(&Layout::default().state_dir).map_err(failed)?;
     let write = Write { path: BROUGHT.into(), bytes: record.bytes(), mode: PRIVATE, nudge: false };
     carry_out(&Root::default(), vec![Change::ensure(write, "what a pod has brought")]).map(drop)
 }
 
-impl Found {
+impl PlaceOnNode {
     /// Looks at a place.
     #[must_use]
     pub fn look(path: &Path) -> Self {

@@ -16,31 +16,31 @@ const MAX_BYTES: usize = 1 << 20;
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
+pub struct PayloadRecord {
     version: u32,
     /// Units of ours were enabled.
     pub units: bool,
     /// By their places.
-    pub files: BTreeMap<PathBuf, Entry>,
+    pub files: BTreeMap<PathBuf, PayloadEntry>,
 }
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct PayloadEntry {
     /// SHA-256 of what the pod had.
     pub source: String,
     /// SHA-256 of what the node got.
     pub written: Vec<String>,
 }
 
-impl Default for Record {
+impl Default for PayloadRecord {
     fn default() -> Self {
         Self { version: VERSION, units: false, files: BTreeMap::new() }
     }
 }
 
-impl Record {
+impl PayloadRecord {
     /// Reads it; none where no pod was here.
     ///
     /// # Errors

@@ -5,8 +5,8 @@ use crate::cli::exit::Exit;
 use crate::cli::{Cli, Command};
 use clap::Parser;
 
-fn facts() -> Facts {
-    Facts {
+fn facts() -> BakeFacts {
+    BakeFacts {
         conf_dir: Ok("/etc/cni/net.d".into()),
         policy: None,
         node: None,
@@ -16,7 +16,7 @@ fn facts() -> Facts {
 }
 
 /// The decision for a command line behind `bake`.
-fn decided(line: &str, facts: &Facts) -> Result<Decision, Failure> {
+fn decided(line: &str, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
     let words = ["crossfade-bootstrap", "bake"].into_iter().chain(line.split_ascii_whitespace());
     let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
     let Command::Bake(wanted) = cli.command else { unreachable!("it was bake") };
@@ -24,13 +24,13 @@ fn decided(line: &str, facts: &Facts) -> Result<Decision, Failure> {
 }
 
 fn baked(line: &str) -> (Option<Policy>, Node, Vec<String>) {
-    let Decision { policy, node, notes } =
+    let BakeDecision { policy, node, notes } =
         decided(line, &facts()).unwrap_or_else(|e| panic!("{line}: {e:?}"));
     let policy = policy.map(|bytes| Policy::parse(&bytes).expect("a policy"));
     (policy, Node::parse(&node).expect("a node.json"), notes)
 }
 
-fn refused(line: &str, facts: &Facts) -> (Exit, String) {
+fn refused(line: &str, facts: &BakeFacts) -> (Exit, String) {
     let failure = decided(line, facts).expect_err(line);
     (failure.exit, failure.findings.join("\n"))
 }
@@ -68,7 +68,7 @@ fn a_second_network_that_nobody_tried_is_refused() {
 #[test]
 fn confs_are_those_of_the_profile_in_the_runtime_s_directory_unless_named() {
     let line = "--image migration --old generic --old-conf /a/1.conf --old-conf /a/2.conf --new flannel";
-    let there = Facts { conf_dir: Ok("/var/lib/net.d".into()), ..facts() };
+    let there = BakeFacts { conf_dir: Ok("/var/lib/net.d".into()), ..facts() };
     let decision = decided(line, &there).expect("decided");
     let policy = Policy::parse(&decision.policy.expect("a policy")).expect("valid");
     let conf = |side| policy.network(side).expect("network").conf.clone();
@@ -106,7 +106,7 @@ fn cilium_has_its_label_and_its_taint_unless_told_otherwise() {
         assert_eq!(told(&baked(line).1), (vec![], vec![]), "{line}");
     }
     let policy = br#"{"version":1,"networks":{"old":{"conf":["/o"]},"new":{"profile":"cilium","conf":["/n"]}},"attach":"old"}"#;
-    let given = Facts { policy: Some(policy.to_vec()), ..facts() };
+    let given = BakeFacts { policy: Some(policy.to_vec()), ..facts() };
     let decision = decided("--image migration --from-policy -", &given).expect("decided");
     assert_eq!(decision.policy.as_deref(), Some(policy.as_slice()), "to the byte");
     assert_eq!(Node::parse(&decision.node).expect("valid").labels.len(), 1, "by the policy's profile");
@@ -202,8 +202,8 @@ fn settings_that_nobody_could_use_are_refused_in_the_words_of_who_refuses_them()
 
 #[test]
 fn whole_files_are_held_against_the_same_rules() {
-    let policy = |text: &str| Facts { policy: Some(text.into()), ..facts() };
-    let node = |text: &str| Facts { node: Some(text.into()), ..facts() };
+    let policy = |text: &str| BakeFacts { policy: Some(text.into()), ..facts() };
+    let node = |text: &str| BakeFacts { node: Some(text.into()), ..facts() };
     let migration = "--image migration --old calico --new antrea --from-node -";
     for (line, given, words) in [
         ("--image migration --from-policy -", policy("{"), "policy: "),
@@ -238,16 +238,16 @@ fn whole_files_are_held_against_the_same_rules() {
 
 #[test]
 fn what_would_hide_it_is_found_together_with_everything_else() {
-    let hidden = Facts { hiding: vec!["/etc/crossfade/node.json".into()], ..facts() };
+    let hidden = BakeFacts { hiding: vec!["/etc/crossfade/node.json".into()], ..facts() };
     let line = "--image migration --old calico --new antrea";
     let (exit, why) = refused(line, &hidden);
     assert_eq!(exit, Exit::No);
     assert!(why.contains("/etc/crossfade/node.json counts before"), "{why}");
     let (exit, why) = refused(&format!("{line} --label k8s.io/a=b --taint x"), &hidden);
     assert_eq!((exit, why.lines().count()), (Exit::BadSettings, 3), "{why}");
-    let unknown = Facts { conf_dir: Err("two runtimes".into()), ..facts() };
+    let unknown = BakeFacts { conf_dir: Err("two runtimes".into()), ..facts() };
     let (exit, why) = refused(line, &unknown);
     assert!(exit == Exit::No && why.starts_with("two runtimes (") && why.contains("--from-node"), "{why}");
-    let off = Facts { is_off: true, ..facts() };
+    let off = BakeFacts { is_off: true, ..facts() };
     assert!(decided(line, &off).expect("decided").notes.iter().any(|note| note.contains("disabled")));
 }

@@ -3,8 +3,8 @@
 use super::super::check::Status;
 use super::*;
 
-fn found() -> Found {
-    Found {
+fn found() -> ProgramFile {
+    ProgramFile {
         is_file: true,
         uid: 0,
         gid: 0,
@@ -18,7 +18,7 @@ fn found() -> Found {
     }
 }
 
-fn programs(change: impl FnOnce(&mut Found)) -> Programs {
+fn programs(change: impl FnOnce(&mut ProgramFile)) -> Programs {
     let mut plugin = found();
     change(&mut plugin);
     let release = Release {
@@ -51,7 +51,7 @@ fn what_is_as_it_was_packaged_is_well() {
 
 #[test]
 fn each_fault_is_found_by_its_check() {
-    type Change = fn(&mut Found);
+    type Change = fn(&mut ProgramFile);
     let table: [(Change, &str, &str); 12] = [
         (|it| it.is_file = false, "program.present", "no regular file"),
         (|it| (it.uid, it.is_ours) = (7, false), "program.owner", "belongs to 7:0"),

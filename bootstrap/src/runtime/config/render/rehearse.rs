@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use types::node::RuntimeKind;
 
-use super::{Asked, Told, choose, containerd, embedded, held, tree};
+use super::{AskedContainerd, RuntimeWords, choose, containerd, embedded, held, tree};
 use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
 use crate::runtime::config::RuntimeConfig;
 
@@ -43,12 +43,14 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<Rehearsed, String
         });
     };
     let dump = containerd::dump(program, &config.file)?;
-    let asked = Asked { program, file: &config.file, dump };
+    let asked = AskedContainerd { program, file: &config.file, dump };
     let text = match choose(root, &asked, Path::new(PRIVATE_CONF_DIR))? {
-        Told::Words(words) => return Ok(Rehearsed::Told(format!("by {words}"))),
+        RuntimeWords::Words(words) => return Ok(Rehearsed::Told(format!("by {words}"))),
         // A file at its place would be in force for whoever starts containerd now; `render --runtime` proves it then.
-        Told::DropIn(place) => return Ok(Rehearsed::Told(format!("by the drop-in {}", place.display()))),
-        Told::Copy(text) => text,
+        RuntimeWords::DropIn(place) => {
+            return Ok(Rehearsed::Told(format!("by the drop-in {}", place.display())));
+        }
+        RuntimeWords::Copy(text) => text,
     };
     let Some(after) = in_memory(&text, |copy| containerd::dump(program, copy))? else {
         return Ok(Rehearsed::NotHere(

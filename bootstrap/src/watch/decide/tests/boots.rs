@@ -7,7 +7,7 @@ use shim::plan::decide_add;
 use types::pod::Pod;
 
 use super::*;
-use crate::watch::facts::Absent;
+use crate::watch::observe::Absent;
 
 /// How many boots, and how many moments of a second each has; after that everything is well.
 const BOOTS: u64 = 1000;

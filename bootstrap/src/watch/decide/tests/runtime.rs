@@ -1,8 +1,8 @@
 //! What the runtime says that it uses, and what becomes of a node where that is not ours.
 
 use super::*;
-use crate::node::packaged_plugin::{Found, Place};
-use crate::runtime::asked::Asked as Runtime;
+use crate::node::packaged_plugin::{PluginPlace, PluginState};
+use crate::runtime::answer::RuntimeAnswer as Runtime;
 use crate::runtime::{CniSetup, Network};
 
 fn loaded(network: &str, plugin: &str) -> Runtime {
@@ -114,7 +114,7 @@ fn a_runtime_that_is_being_restarted_has_half_a_minute() {
 #[test]
 fn a_plugin_that_is_gone_is_no_readiness_and_is_put_back() {
     let mut world = world();
-    world.facts.plugins.places[0].found = Found::Missing;
+    world.facts.plugins.places[0].found = PluginState::Missing;
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
     // Where the unit of watch may not write, another unit does, once a minute.
@@ -124,14 +124,14 @@ fn a_plugin_that_is_gone_is_no_readiness_and_is_put_back() {
         starts += world.round(1).changes.len();
     }
     assert_eq!(starts, 2);
-    world.facts.plugins.places[0].found = Found::Sound;
+    world.facts.plugins.places[0].found = PluginState::Sound;
     assert_eq!(world.round(1).reason, "NetworkReady");
 }
 
 #[test]
 fn a_plugin_of_another_release_is_replaced() {
     let mut world = world();
-    world.facts.plugins.places[0].found = Found::Other;
+    world.facts.plugins.places[0].found = PluginState::Other;
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
 }
@@ -139,7 +139,7 @@ fn a_plugin_of_another_release_is_replaced() {
 #[test]
 fn what_is_taken_away_on_purpose_is_not_put_back() {
     let mut world = world();
-    world.facts.plugins.places[0].found = Found::Missing;
+    world.facts.plugins.places[0].found = PluginState::Missing;
     world.facts.leaving = true;
     assert_eq!(world.round(1).changes, [""; 0]);
     world.facts.leaving = false;
@@ -150,6 +150,6 @@ fn what_is_taken_away_on_purpose_is_not_put_back() {
 
 /// The runtime's directories as a test has them.
 pub(super) fn plugins() -> crate::node::packaged_plugin::Plugins {
-    let place = Place { dir: "/opt/cni/bin".into(), found: Found::Sound, writable: true };
+    let place = PluginPlace { dir: "/opt/cni/bin".into(), found: PluginState::Sound, writable: true };
     crate::node::packaged_plugin::Plugins { places: vec![place], packaged: Some(b"plugin".to_vec()) }
 }

@@ -19,9 +19,9 @@ const LONGEST: Duration = Duration::from_secs(4);
 
 /// The moments of the last rounds that events began.
 #[derive(Debug, Default)]
-pub struct Pace(VecDeque<Duration>);
+pub struct Debounce(VecDeque<Duration>);
 
-impl Pace {
+impl Debounce {
     /// How long to gather from the first event at `now`: until nothing happened for the first, at the latest after the second.
     pub fn gather(&mut self, now: Duration) -> (Duration, Duration) {
         while self.0.front().is_some_and(|at| now.saturating_sub(*at) >= LATELY) {
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_answered_soon_and_a_storm_slower_and_slower() {
-        let mut pace = Pace::default();
+        let mut pace = Debounce::default();
         let mut now = Duration::ZERO;
         let mut rounds = 0;
         while now < Duration::from_secs(60) {

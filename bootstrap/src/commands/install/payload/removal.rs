@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use shim::layout::Layout;
 
-use super::decide::Found;
-use super::record::Record;
+use super::decide::PlaceOnNode;
+use super::record::PayloadRecord;
 use crate::change::Change;
 use crate::change::outcome::{Done, Outcome, carry_out};
 use crate::cli::exit::{Exit, Failure};
@@ -16,7 +16,7 @@ use crate::systemd::systemctl;
 /// What leaving takes, once nothing is attached through us.
 #[derive(Debug)]
 pub struct Leave {
-    record: Record,
+    record: PayloadRecord,
     /// What is ours, in order.
     pub changes: Vec<Change>,
     /// What stays, and why.
@@ -29,17 +29,17 @@ impl Leave {
     /// # Errors
     /// What is remembered cannot be read.
     pub fn gather() -> Result<Self, Failure> {
-        let record = Record::read(Path::new(BROUGHT)).map_err(Failure::settings)?.unwrap_or_default();
+        let record = PayloadRecord::read(Path::new(BROUGHT)).map_err(Failure::settings)?.unwrap_or_default();
         let mut notes = Vec::new();
         let files: Vec<Change> = record
             .files
             .iter()
-            .filter_map(|(path, entry)| match Found::look(path) {
-                Found::Nothing => None,
-                Found::File { sha256, .. } if entry.written.contains(&sha256) => {
+            .filter_map(|(path, entry)| match PlaceOnNode::look(path) {
+                PlaceOnNode::Nothing => None,
+                PlaceOnNode::File { sha256, .. } if entry.written.contains(&sha256) => {
                     Some(Change::remove(path.clone(), false, "a pod brought it"))
                 }
-                Found::File { .. } | Found::Other => {
+                PlaceOnNode::File { .. } | PlaceOnNode::Other => {
                     notes.push(format!(
                         "{} was changed on this node since a pod brought it, and stays",
                         path.display()

@@ -10,11 +10,11 @@ use shim::process::Process;
 use tracing::{info, warn};
 use types::node::Mode;
 
-use super::decide::{Decision, decide};
+use super::debounce::{AT_MOST, Debounce};
+use super::decide::{WatchDecision, decide};
 use super::desired::{self, Desired};
-use super::facts::{Facts, Known, Usual, prints};
 use super::memory::Memory;
-use super::pace::{AT_MOST, Pace};
+use super::observe::{Observation, Remembered, Usual, prints};
 use super::{Scope, apply, pod, proof, textfile};
 use crate::change::Act;
 use crate::change::outcome::Outcome;
@@ -27,7 +27,7 @@ use crate::node::policy::flip;
 use crate::node::settings;
 use crate::node::status_file;
 use crate::publish::report::{Happened, NodeReport, Publish, Reason};
-use crate::runtime::asked::Asked;
+use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::endpoint::Whom;
 
 /// Between two looks at a node on which all is well.
@@ -81,7 +81,7 @@ pub fn run(scope: &Scope) -> Result<Exit, Failure> {
 
 /// The runtime that was found.
 #[derive(Debug, Default)]
-struct Found {
+struct KnownRuntime {
     /// Its own directories, and whom to ask.
     usual: Usual,
     /// The life of it in which they were looked for.
@@ -97,13 +97,13 @@ struct Watch<'a> {
     me: Process,
     wake: Sender<Wake>,
     events: Events,
-    pace: Pace,
+    pace: Debounce,
     memory: Memory,
-    facts: Option<Facts>,
+    facts: Option<Observation>,
     /// The runtime, as its configuration and node.json describe it.
-    found: Option<Found>,
+    found: Option<KnownRuntime>,
     /// What the runtime answered, and when.
-    asked: (Asked, Duration),
+    asked: (RuntimeAnswer, Duration),
     prints: BTreeMap<PathBuf, Option<String>>,
     publisher: Option<Box<dyn Publish>>,
     reported: Option<NodeReport>,
@@ -125,11 +125,11 @@ impl<'a> Watch<'a> {
             events: Events::new(wake.clone()),
             publisher: scope.publisher(&wake),
             wake,
-            pace: Pace::default(),
+            pace: Debounce::default(),
             memory: Memory::after(before.as_ref()),
             facts: None,
             found: None,
-            asked: (Asked::NotAsked, Duration::ZERO),
+            asked: (RuntimeAnswer::NotAsked, Duration::ZERO),
             prints: BTreeMap::new(),
             reported: None,
             desired: Desired::default(),
@@ -219,7 +219,7 @@ impl<'a> Watch<'a> {
         if self.memory.unmeasured == unmeasured { wait } else { wait.min(WAITING) }
     }
 
-    fn look(&mut self, changed: bool) -> Facts {
+    fn look(&mut self, changed: bool) -> Observation {
         let now = |began: Instant| began.elapsed();
         let news = (changed || self.is_due()) && self.ask();
         let changed = changed || news;
@@ -245,8 +245,8 @@ impl<'a> Watch<'a> {
             let found = self.found.get_or_insert_default();
             let good = self.memory.good.as_ref();
             let (usual, asked) = (&found.usual, &self.asked.0);
-            let known = Known { node: &known, usual, asked, before: good, in_pod: self.scope.in_pod };
-            let facts = Facts::gather(&self.scope.global, known, now(self.began));
+            let known = Remembered { node: &known, usual, asked, before: good, in_pod: self.scope.in_pod };
+            let facts = Observation::gather(&self.scope.global, known, now(self.began));
             // A runtime that was started again may have been configured anew.
             let life = facts.runtime.clone();
             if life.is_some() && found.life.replace(life.clone()).is_some_and(|was| was != life) {
@@ -272,13 +272,15 @@ impl<'a> Watch<'a> {
     fn is_due(&self) -> bool {
         let facts = self.facts.as_ref();
         let settled = match &self.asked.0 {
-            Asked::NotAsked | Asked::Silent => true,
-            Asked::Told(_) => self.memory.used || !matches!(facts.map(|facts| &facts.own), Some(Ok(Some(_)))),
-            Asked::Unknown(_) | Asked::Absent(_) | Asked::Unanswered(_) => false,
+            RuntimeAnswer::NotAsked | RuntimeAnswer::Silent => true,
+            RuntimeAnswer::Told(_) => {
+                self.memory.used || !matches!(facts.map(|facts| &facts.own), Some(Ok(Some(_))))
+            }
+            RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Unanswered(_) => false,
         };
         let pause = match &self.asked.0 {
             _ if settled => ASK_EVERY,
-            Asked::Unknown(_) => STEADY,
+            RuntimeAnswer::Unknown(_) => STEADY,
             _ => WAITING,
         };
         self.began.elapsed().saturating_sub(self.asked.1) >= pause
@@ -290,21 +292,21 @@ impl<'a> Watch<'a> {
         let known =
             self.facts.as_ref().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.clone());
         let node = settings::load(&self.scope.root).unwrap_or(known);
-        let is_known = |found: &Found| {
+        let is_known = |found: &KnownRuntime| {
             found.wanted.as_ref() == Some(&node.runtime) && !matches!(found.usual.whom, Whom::Unknown(_))
         };
         if !self.found.as_ref().is_some_and(is_known) {
             let life = self.found.take().and_then(|found| found.life);
             let usual = Usual::find(&self.scope.root, &node);
-            self.found = Some(Found { usual, life, wanted: Some(node.runtime) });
+            self.found = Some(KnownRuntime { usual, life, wanted: Some(node.runtime) });
         }
         let whom = self.found.as_ref().map_or(Whom::Nobody, |found| found.usual.whom.clone());
-        let before = std::mem::replace(&mut self.asked, (Asked::whom(&whom), self.began.elapsed()));
+        let before = std::mem::replace(&mut self.asked, (RuntimeAnswer::whom(&whom), self.began.elapsed()));
         before.0 != self.asked.0
     }
 
     /// Applies a decision; what failed, in words.
-    fn carry_out(&mut self, _facts: &Facts, decision: &mut Decision) -> Option<String> {
+    fn carry_out(&mut self, _facts: &Observation, decision: &mut WatchDecision) -> Option<String> {
         let changes = std::mem::take(&mut decision.changes);
         let done = apply::apply(&self.scope.root, changes, |act| self.start(act));
         let mut failed = None;
@@ -365,7 +367,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Flips the policy to the phase that the Node's annotation asks for, where it is due; whether it was flipped.
-    fn follow(&mut self, facts: &Facts) -> bool {
+    fn follow(&mut self, facts: &Observation) -> bool {
         let held = facts.policy.as_ref().ok();
         let node = desired::Node {
             now: facts.now,
@@ -380,14 +382,14 @@ impl<'a> Watch<'a> {
             Ok(_) => true,
             Err(failure) => {
                 let is_no = failure.exit == Exit::No;
-                let kind = if is_no { desired::Kind::Refused } else { desired::Kind::Failed };
+                let kind = if is_no { desired::DesiredKind::Refused } else { desired::DesiredKind::Failed };
                 self.desired.failed(kind, &failure.findings.join("; "), node);
                 false
             }
         }
     }
 
-    fn wait(&self, decision: &Decision, failed: bool) -> Duration {
+    fn wait(&self, decision: &WatchDecision, failed: bool) -> Duration {
         let waits = matches!(
             decision.report.reason,
             Reason::WaitingForNetwork
@@ -397,7 +399,7 @@ impl<'a> Watch<'a> {
                 | Reason::PluginMissing
                 | Reason::RuntimeUnknown
         );
-        let lost = decision.document.conf.state == super::own::State::NoDirectory.word();
+        let lost = decision.document.conf.state == super::own::OwnConfState::NoDirectory.word();
         let usual = match () {
             () if waits || lost || failed => WAITING,
             () if self.events.polls() => POLLING,
@@ -408,7 +410,7 @@ impl<'a> Watch<'a> {
         sd_notify::watchdog_enabled().map_or(usual, |watchdog| usual.min(watchdog / 2))
     }
 
-    fn report(&mut self, facts: &Facts, mut decision: Decision) {
+    fn report(&mut self, facts: &Observation, mut decision: WatchDecision) {
         decision.happened.splice(0..0, std::mem::take(&mut self.pending));
         for one in &decision.happened {
             let phase = decision.document.phase.as_deref().unwrap_or("unknown");

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::tree::{Item, Kind};
+use super::tree::{Item, ItemKind};
 use crate::change::Act;
 
 /// One thing, and what would become of it.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct SealFinding {
     /// What, as the node sees it: a path, or a unit.
     pub what: PathBuf,
     /// What becomes of it.
@@ -25,7 +25,7 @@ pub enum Fate {
     Refuse(String),
 }
 
-impl Found {
+impl SealFinding {
     /// A thing that only a person can judge.
     pub fn refused(what: impl Into<PathBuf>, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what: what.into(), fate: Fate::Refuse(fix.into()), why: why.into() }
@@ -34,12 +34,12 @@ impl Found {
     /// A thing that is removed; what a directory holds is said.
     pub fn removed(item: &Item, why: &str) -> Self {
         let (act, why) = match item.kind {
-            Kind::Dir => {
+            ItemKind::Dir => {
                 let holds = item.holds().unwrap_or_default();
                 let noun = if holds == 1 { "file" } else { "files" };
                 (Act::RemoveTree(item.real.clone()), format!("{why}; {holds} {noun}"))
             }
-            Kind::File | Kind::Other => {
+            ItemKind::File | ItemKind::Other => {
                 (Act::Remove { path: item.real.clone(), nudge: false }, why.to_owned())
             }
         };
@@ -49,12 +49,12 @@ impl Found {
     /// A file that is emptied.
     pub fn emptied(item: &Item, why: &str) -> Self {
         match item.kind {
-            Kind::File => Self {
+            ItemKind::File => Self {
                 what: item.path.clone(),
                 fate: Fate::Change(Act::Empty(item.real.clone())),
                 why: why.into(),
             },
-            Kind::Dir | Kind::Other => Self::refused(
+            ItemKind::Dir | ItemKind::Other => Self::refused(
                 &item.path,
                 format!("{why}; it is no regular file"),
                 "put an empty file in its place",

@@ -9,10 +9,10 @@ use serde::Deserialize;
 /// *Source*: `core/v1`, `Node`; everything else in it is skipped unread.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Seen {
+pub(super) struct NodeObject {
     pub(super) metadata: Metadata,
     #[serde(default)]
-    pub(super) status: Status,
+    pub(super) status: NodeObjectStatus,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -27,7 +27,7 @@ pub(super) struct Metadata {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub(super) struct Status {
+pub(super) struct NodeObjectStatus {
     #[serde(default)]
     pub(super) conditions: Vec<Condition>,
 }
@@ -50,10 +50,10 @@ pub(super) struct Condition {
 #[derive(Debug, Deserialize)]
 pub(super) struct List {
     pub(super) metadata: Metadata,
-    pub(super) items: Vec<Seen>,
+    pub(super) items: Vec<NodeObject>,
 }
 
-impl Seen {
+impl NodeObject {
     /// Its condition of this type.
     pub(super) fn condition(&self, kind: &str) -> Option<&Condition> {
         self.status.conditions.iter().find(|condition| condition.kind == kind)
@@ -76,13 +76,14 @@ mod tests {
         let text = r#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"n1","resourceVersion":"7","labels":{"a":"b"},
             "managedFields":[{}]},"spec":{"taints":[]},"status":{"conditions":[{"type":"Ready","status":"True",
             "lastHeartbeatTime":null,"lastTransitionTime":"2026-01-01T00:00:00Z"}],"images":[{"names":["x"]}]}}"#;
-        let seen: Seen = serde_json::from_str(text).expect("a Node");
+        let seen: NodeObject = serde_json::from_str(text).expect("a Node");
         assert_eq!(seen.metadata.labels["a"], "b");
         assert_eq!(seen.condition("Ready").map(|condition| condition.status.as_str()), Some("True"));
         assert_eq!(seen.condition("DiskPressure"), None);
-        let bare: Seen = serde_json::from_str(r#"{"metadata":{}}"#).expect("bare");
+        let bare: NodeObject = serde_json::from_str(r#"{"metadata":{}}"#).expect("bare");
         assert!(!bare.is_newer_than(&seen) && !seen.is_newer_than(&bare) && !seen.is_newer_than(&seen));
-        let newer: Seen = serde_json::from_str(r#"{"metadata":{"resourceVersion":"10"}}"#).expect("a Node");
+        let newer: NodeObject =
+            serde_json::from_str(r#"{"metadata":{"resourceVersion":"10"}}"#).expect("a Node");
         assert!(newer.is_newer_than(&seen) && !seen.is_newer_than(&newer));
     }
 }

@@ -12,7 +12,7 @@ use shim::inventory::Deleter;
 
 /// The answer of a runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum RuntimeAnswer {
     /// Nobody was to be asked: somebody said so, or the tree is no node.
     NotAsked,
     /// Nothing says which runtime it is; what to name.
@@ -40,7 +40,7 @@ pub enum Uses {
     Unanswered(String),
 }
 
-impl Asked {
+impl RuntimeAnswer {
     /// Asks.
     #[must_use]
     pub fn whom(whom: &Whom) -> Self {
@@ -120,7 +120,7 @@ mod tests {
     use super::super::Network;
     use super::*;
 
-    fn told(max_confs: u64, networks: &[(&str, &str)]) -> Asked {
+    fn told(max_confs: u64, networks: &[(&str, &str)]) -> RuntimeAnswer {
         let network = |(name, plugin): &(&str, &str)| Network {
             name: (*name).to_owned(),
             types: vec![(*plugin).to_owned()],
@@ -130,7 +130,7 @@ mod tests {
                 if *plugin == "multus" { "ours" } else { "" }
             ),
         };
-        Asked::Told(CniSetup {
+        RuntimeAnswer::Told(CniSetup {
             conf_dir: "/etc/cni/net.d".into(),
             bin_dirs: Vec::new(),
             max_confs,
@@ -156,11 +156,15 @@ mod tests {
 
     #[test]
     fn what_is_not_told_is_neither_yes_nor_no() {
-        assert_eq!(Asked::NotAsked.uses("ours"), Uses::Untold);
-        assert_eq!(Asked::Silent.uses("ours"), Uses::Untold);
-        let nobody = Asked::whom(&Whom::At("unix:///nonexistent/r.sock".into()));
-        assert!(matches!(&nobody, Asked::Absent(why) if why.contains("/nonexistent/r.sock")), "{nobody:?}");
-        for unknown in [nobody, Asked::Unknown("why".into()), Asked::Unanswered("why".into())] {
+        assert_eq!(RuntimeAnswer::NotAsked.uses("ours"), Uses::Untold);
+        assert_eq!(RuntimeAnswer::Silent.uses("ours"), Uses::Untold);
+        let nobody = RuntimeAnswer::whom(&Whom::At("unix:///nonexistent/r.sock".into()));
+        assert!(
+            matches!(&nobody, RuntimeAnswer::Absent(why) if why.contains("/nonexistent/r.sock")),
+            "{nobody:?}"
+        );
+        for unknown in [nobody, RuntimeAnswer::Unknown("why".into()), RuntimeAnswer::Unanswered("why".into())]
+        {
             let why = unknown.trouble().expect("a reason").to_owned();
             assert_eq!(unknown.uses("ours"), Uses::Unanswered(why));
         }

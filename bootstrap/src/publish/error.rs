@@ -9,7 +9,7 @@ use kube::Error;
 
 /// The kinds that are told apart: each is said once, until the API server answers again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum ErrorKind {
     /// kubelet has no credential yet.
     NoCredential,
     /// The credential cannot be used as it is.
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Unreachable,
 }
 
-impl Kind {
+impl ErrorKind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::NoCredential => "no-credential",
@@ -43,13 +43,13 @@ impl Kind {
 /// One thing that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
-    pub(super) kind: Kind,
+    pub(super) kind: ErrorKind,
     /// In one line, without secrets.
     pub(super) why: String,
 }
 
 impl Trouble {
-    pub(super) fn new(kind: Kind, why: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ErrorKind, why: impl Into<String>) -> Self {
         Self { kind, why: why.into() }
     }
 
@@ -58,11 +58,11 @@ impl Trouble {
         match error {
             Error::Api(status) => {
                 let kind = match status.code {
-                    401 => Kind::Unauthorized,
-                    403 => Kind::Forbidden,
-                    409 if status.reason == "AlreadyExists" => Kind::Exists,
-                    500.. => Kind::Unreachable,
-                    _ => Kind::Refused,
+                    401 => ErrorKind::Unauthorized,
+                    403 => ErrorKind::Forbidden,
+                    409 if status.reason == "AlreadyExists" => ErrorKind::Exists,
+                    500.. => ErrorKind::Unreachable,
+                    _ => ErrorKind::Refused,
                 };
                 Self::new(kind, format!("{what}: {} ({})", status.message, status.code))
             }
@@ -76,28 +76,28 @@ impl Trouble {
                     }
                     source = cause.source();
                 }
-                Self::new(Kind::Unreachable, why)
+                Self::new(ErrorKind::Unreachable, why)
             }
         }
     }
 
     /// Whether the connection is as good as it was: the API server read the request and said no to it.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self.kind, Kind::Forbidden | Kind::Exists | Kind::Refused)
+        matches!(self.kind, ErrorKind::Forbidden | ErrorKind::Exists | ErrorKind::Refused)
     }
 }
 
 /// Says each kind once.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    said: BTreeSet<Kind>,
+    said: BTreeSet<ErrorKind>,
 }
 
 impl Journal {
     /// Something went wrong. Returns whether it was said.
     pub(super) fn went_wrong(&mut self, trouble: &Trouble) -> bool {
         let new = self.said.insert(trouble.kind);
-        if new && trouble.kind == Kind::NoCredential {
+        if new && trouble.kind == ErrorKind::NoCredential {
             tracing::info!(kind = trouble.kind.as_str(), error = trouble.why, "nothing is published yet");
         } else if new {
             tracing::warn!(
@@ -126,7 +126,7 @@ mod tests {
     fn a_kind_is_said_once_until_it_went_well() {
         let mut journal = Journal::default();
         let (down, denied) =
-            (Trouble::new(Kind::Unreachable, "x"), Trouble::new(Kind::Forbidden, "may not patch"));
+            (Trouble::new(ErrorKind::Unreachable, "x"), Trouble::new(ErrorKind::Forbidden, "may not patch"));
         assert!(journal.went_wrong(&down) && !journal.went_wrong(&down) && journal.went_wrong(&denied));
         journal.went_well();
         assert!(journal.went_wrong(&down));
@@ -135,19 +135,19 @@ mod tests {
     #[test]
     fn statuses_are_told_apart() {
         for (code, kind, refusal) in [
-            (401, Kind::Unauthorized, false),
-            (403, Kind::Forbidden, true),
-            (404, Kind::Refused, true),
-            (422, Kind::Refused, true),
-            (500, Kind::Unreachable, false),
-            (503, Kind::Unreachable, false),
+            (401, ErrorKind::Unauthorized, false),
+            (403, ErrorKind::Forbidden, true),
+            (404, ErrorKind::Refused, true),
+            (422, ErrorKind::Refused, true),
+            (500, ErrorKind::Unreachable, false),
+            (503, ErrorKind::Unreachable, false),
         ] {
             let status = Status { code, message: "why".into(), ..Status::default() };
             let trouble = Trouble::of("patch", &Error::Api(Box::new(status)));
             assert_eq!((trouble.kind, trouble.is_refusal()), (kind, refusal), "{code}");
             assert_eq!(trouble.why, format!("patch: why ({code})"));
         }
-        for (reason, kind) in [("AlreadyExists", Kind::Exists), ("Conflict", Kind::Refused)] {
+        for (reason, kind) in [("AlreadyExists", ErrorKind::Exists), ("Conflict", ErrorKind::Refused)] {
             let status = Status { code: 409, reason: reason.into(), ..Status::default() };
             let trouble = Trouble::of("create", &Error::Api(Box::new(status)));
             assert_eq!((trouble.kind, trouble.is_refusal()), (kind, true), "{reason}");

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use types::label;
 use types::taint::{self, Taint};
 
-use super::config::{self, Said};
+use super::config::{self, KubeletConfig};
 use super::flags::{Given, given, is_off};
 use crate::node::paths::{KUBELET_ARGUMENTS, Root};
 use crate::systemd::unit::{Unit, Word};
 
 /// Everything that speaks about labels and taints, in the order in which kubelet takes it: configuration, its drop-ins, flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
+pub struct KubeletSources {
     /// Labels in the order of the command line.
     pub labels: Vec<Label>,
     /// Lists of taints; the last one is what kubelet would register.
@@ -49,7 +49,7 @@ pub struct List {
     pub taints: Vec<Taint>,
 }
 
-impl Found {
+impl KubeletSources {
     /// Reads what the unit says, and the files that its command names. Pure reading.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Found {
         self.drop_ins.clone_from(&files.drop_ins);
         for file in files.all() {
             match config::read(root, file) {
-                Ok(Some(Said { taints, registers, endpoint: _ })) => {
+                Ok(Some(KubeletConfig { taints, registers, endpoint: _ })) => {
                     let source = format!("registerWithTaints in {}", file.display());
                     self.lists.extend(taints.map(|taints| List { source, taints }));
                     self.registers = registers.unwrap_or(self.registers);

@@ -13,15 +13,15 @@ use shim::ledger::Line;
 use shim::store::Store;
 use types::node::RuntimeKind;
 
-use super::decide::{Aside, Decision, kind, recorded};
-use super::gather::Facts;
+use super::decide::{Aside, BootDecision, kind, recorded};
+use super::gather::BootFacts;
 use super::owed;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::Failure;
 use crate::node::conf::our_conf;
 use crate::node::directories::usual_dir;
-use crate::node::identity::{Identity, Kind};
+use crate::node::identity::{BootKind, Identity};
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 use crate::runtime::cache::Cache;
 use crate::runtime::config::RuntimeConfig;
@@ -95,7 +95,7 @@ fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>,
 ///
 /// # Errors
 /// 3: something is attached in this boot, or what an earlier time left cannot be told.
-pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure> {
+pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision, Failure> {
     let mut way = Obstacles::default();
     let mut notes = vec![
         kind(facts).to_owned(),
@@ -130,7 +130,7 @@ pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure
         let gone = "confDir none: the runtime uses the new network's conf";
         changes.extend(left.confs.iter().map(|path| Change::remove(path.clone(), true, gone)));
         changes.extend(told(facts, left));
-        let why = if facts.kind == Kind::Clone {
+        let why = if facts.kind == BootKind::Clone {
             "another machine's"
         } else {
             "its sandboxes went with their boot"
@@ -142,19 +142,19 @@ pub(super) fn decide(facts: &Facts, left: &Leavings) -> Result<Decision, Failure
     changes.extend(recorded(facts));
     let marker = Write { path: facts.places.without.clone(), bytes: Vec::new(), mode: PUBLIC, nudge: false };
     changes.push(Change::ensure(marker, "there is nothing to watch"));
-    Ok(Decision { changes, notes })
+    Ok(BootDecision { changes, notes })
 }
 
 /// What goes out of the way. The ledger stays where it is: it is what people read after the migration. A clone's is another machine's.
-fn set_aside(facts: &Facts) -> Vec<PathBuf> {
+fn set_aside(facts: &BootFacts) -> Vec<PathBuf> {
     let ledger = facts.layout.ledger();
-    let goes = |path: &&PathBuf| facts.kind == Kind::Clone || **path != ledger;
+    let goes = |path: &&PathBuf| facts.kind == BootKind::Clone || **path != ledger;
     facts.state.iter().filter(goes).cloned().collect()
 }
 
 /// The ledger's lines, before that of which they tell goes. What a clone has found never was attached on this machine.
-fn told(facts: &Facts, left: &Leavings) -> Option<Change> {
-    if facts.kind == Kind::Clone || left.owed.is_empty() {
+fn told(facts: &BootFacts, left: &Leavings) -> Option<Change> {
+    if facts.kind == BootKind::Clone || left.owed.is_empty() {
         return None;
     }
     let target = facts.layout.ledger().display().to_string();
@@ -175,7 +175,7 @@ fn needed(living: &[String]) -> String {
 }
 
 /// What a runtime that runs already has loaded stays until it is started again.
-fn in_force(facts: &Facts, left: &Leavings) -> Vec<String> {
+fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
     let private = facts.root.at(PRIVATE_CONF_DIR);
     let of_private = private.is_dir().then_some(private);
     let places = left.confs.iter().chain(&of_private);
@@ -187,7 +187,7 @@ fn in_force(facts: &Facts, left: &Leavings) -> Vec<String> {
 }
 
 /// Our plugin, where it is ours for certain: equal to the package's, or one that names our state directory, as each release does.
-fn plugins(facts: &Facts, left: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
+fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
     let state_dir = Layout::default().state_dir;
     let is_ours = |bytes: &[u8]| {
         facts.plugin.as_ref().is_ok_and(|packaged| packaged == bytes) || names(bytes, &state_dir)
@@ -216,7 +216,7 @@ fn names(bytes: &[u8], path: &Path) -> bool {
 }
 
 /// What pods will get: the first conf of others.
-fn first_conf(facts: &Facts) -> Option<String> {
+fn first_conf(facts: &BootFacts) -> Option<String> {
     let dir = facts.usual.as_ref().ok()?;
     let first = dir.confs.iter().find(|conf| conf.file != CONF_FILE)?;
     let network = first.name().unwrap_or("that cannot be read");

@@ -16,7 +16,7 @@ use types::endpoint::socket;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{MAX_BYTES, Policy, Probe, Side};
 
-use super::proof::{self, Kept};
+use super::proof::{self, ProofResult};
 use crate::cli::Global;
 use crate::node::confdir::ConfDir;
 use crate::node::digest;
@@ -28,7 +28,7 @@ use crate::node::name;
 use crate::node::packaged_plugin::Plugins;
 use crate::node::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
 use crate::node::plugins;
-use crate::node::probe::{self, Asked};
+use crate::node::probe::{self, ProbeAnswers};
 use crate::node::rooted;
 use crate::node::settings;
 use crate::node::switch::{self, Off};
@@ -39,7 +39,7 @@ use crate::runtime::{self, CniSetup, unread};
 
 /// What was found.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct Observation {
     /// Since `watch` began.
     pub now: Duration,
     /// This boot.
@@ -48,7 +48,7 @@ pub struct Facts {
     pub in_pod: bool,
     /// What switched us off.
     pub off: Option<Off>,
-    /// node.json; where it cannot be used, why, and [`Facts::node`] is what it was before.
+    /// node.json; where it cannot be used, why, and [`Observation::node`] is what it was before.
     pub bad_node: Option<String>,
     /// How the node takes part.
     pub node: Node,
@@ -63,7 +63,7 @@ pub struct Facts {
     /// The policy.
     pub policy: Result<Held, String>,
     /// Its networks.
-    pub networks: Vec<NetworkFacts>,
+    pub networks: Vec<NetworkObservation>,
     /// The runtime's conf directory.
     pub conf_dir: PathBuf,
     /// What is in it.
@@ -97,7 +97,7 @@ pub struct Facts {
     /// Our plugin there.
     pub plugins: Plugins,
     /// What the runtime says that it uses.
-    pub asked: runtime::asked::Asked,
+    pub asked: runtime::answer::RuntimeAnswer,
 }
 
 /// A valid policy.
@@ -111,13 +111,13 @@ pub struct Held {
 
 /// What is known before a look.
 #[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
+pub struct Remembered<'a> {
     /// node.json as it was when it was last valid.
     pub node: &'a Node,
     /// The runtime's directories.
     pub usual: &'a Usual,
     /// What the runtime says that it uses.
-    pub asked: &'a runtime::asked::Asked,
+    pub asked: &'a runtime::answer::RuntimeAnswer,
     /// Our conf when it was last there.
     pub before: Option<&'a Installed>,
     /// `watch` runs in a pod.
@@ -183,7 +183,7 @@ impl Usual {
 
 /// One network of the policy.
 #[derive(Debug, Clone)]
-pub struct NetworkFacts {
+pub struct NetworkObservation {
     /// Which.
     pub side: Side,
     /// Its profile's name.
@@ -193,7 +193,7 @@ pub struct NetworkFacts {
     /// Binaries that are missing or cannot be used.
     pub missing: Vec<String>,
     /// Its probes.
-    pub asked: Asked,
+    pub asked: ProbeAnswers,
     /// Which life of its agent it is, told by its sockets.
     pub agent: Vec<Option<String>>,
     /// Whether it was ready once in this boot.
@@ -201,7 +201,7 @@ pub struct NetworkFacts {
     /// Whether pods of it asked for host ports in this boot, and no plugin of its conf maps them.
     pub unmapped_hostports: bool,
     /// What a proof by attachment has found in this boot.
-    pub proof: Option<Kept>,
+    pub proof: Option<ProofResult>,
 }
 
 /// As much of a conf as is needed here.
@@ -217,11 +217,11 @@ pub struct Loaded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absent(pub String);
 
-impl Facts {
+impl Observation {
     /// Looks at everything, with what was known before.
     #[must_use]
-    pub fn gather(global: &Global, known: Known<'_>, now: Duration) -> Self {
-        let Known { node, usual, asked, before, in_pod } = known;
+    pub fn gather(global: &Global, known: Remembered<'_>, now: Duration) -> Self {
+        let Remembered { node, usual, asked, before, in_pod } = known;
         let root = Root::new(&global.root);
         let (mut node, bad_node) = match settings::load(&root) {
             Ok(node) => (node, None),
@@ -337,7 +337,7 @@ impl Facts {
         files
     }
 
-    /// Directories whose events are worth a round: those of [`Facts::files`] but for what every pod touches.
+    /// Directories whose events are worth a round: those of [`Observation::files`] but for what every pod touches.
     #[must_use]
     pub fn directories(&self, root: &Root) -> BTreeSet<PathBuf> {
         let in_bin_dir =
@@ -431,7 +431,7 @@ fn networks(
     layout: &Layout,
     (root, bin_dirs): (&Root, &[PathBuf]),
     (probed, boot_id): (&Path, &str),
-) -> Vec<NetworkFacts> {
+) -> Vec<NetworkObservation> {
     policy
         .networks()
         .map(|(side, network)| {
@@ -442,7 +442,7 @@ fn networks(
             let conf = loaded.map(|(conf, path)| (Loaded::of(&conf), path.to_path_buf()));
             let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
             let maps_hostports = |conf: &Loaded| conf.capabilities.contains(hostports::CAPABILITY);
-            NetworkFacts {
+            NetworkObservation {
                 side,
                 profile: network.profile.clone(),
                 unmapped_hostports: conf
