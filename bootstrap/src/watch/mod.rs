@@ -22,6 +22,7 @@ pub mod reload;
 pub mod runtime;
 pub mod sweeps;
 pub mod textfile;
+pub mod usual;
 
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -42,7 +43,8 @@ use crate::node::status_file;
 use crate::publish::report::Publish;
 use crate::publish::{Publisher, reporter};
 use crate::runtime::answer::RuntimeAnswer;
-use observe::{Remembered, Usual};
+use observe::Remembered;
+use usual::Usual;
 
 /// Where `watch` works.
 #[derive(Debug)]

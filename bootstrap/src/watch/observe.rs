@@ -1,5 +1,7 @@
 //! What a round finds: everything is looked at, nothing is changed.
 
+mod networks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -7,32 +9,30 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use shim::boot;
-use shim::conflist::{Conflist, Unloadable};
 use shim::file::read_bounded;
-use shim::hostports;
 use shim::layout::{BIN_DIRS, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
-use shim::{ready, trust};
+use shim::trust;
 use types::endpoint::socket;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{MAX_BYTES, Policy, Probe, Side};
 
-use super::proof::{self, ProofResult};
+pub use self::networks::{Absent, Loaded, NetworkObservation};
+use self::networks::{lives, networks};
+use super::proof::{self};
+use super::usual::Usual;
 use crate::cli::Global;
 use crate::node::confdir::ConfDir;
 use crate::node::digest;
-use crate::node::directories::usual_dir;
 use crate::node::directories::{Directories, Installed};
 use crate::node::foreign::{self, Foreign};
 use crate::node::last_sweep::{self, Swept};
 use crate::node::name;
 use crate::node::packaged_plugin::Plugins;
 use crate::node::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
-use crate::node::plugins;
-use crate::node::probe::{self, ProbeAnswers};
+use crate::node::probe::{self};
 use crate::node::rooted;
 use crate::node::settings;
 use crate::node::switch::{self, Off};
-use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 use crate::runtime::{self, CniSetup, unread};
@@ -123,99 +123,6 @@ pub struct Remembered<'a> {
     /// `watch` runs in a pod.
     pub in_pod: bool,
 }
-
-/// The directories that the runtime uses without us, as it was configured when it was started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Usual {
-    /// Where it reads confs; none where that is not known.
-    pub conf_dir: Option<PathBuf>,
-    /// Where it looks for plugins.
-    pub bin_dirs: Vec<PathBuf>,
-    /// Why nothing is known, where there is a runtime.
-    pub untold: Option<String>,
-    /// Whom to ask what it has loaded.
-    pub whom: Whom,
-    /// Which it is; none where that is not known.
-    pub kind: Option<RuntimeKind>,
-    /// Which conf of its directory it uses.
-    pub picks: Picks,
-}
-
-impl Default for Usual {
-    fn default() -> Self {
-        Self {
-            conf_dir: None,
-            bin_dirs: Vec::new(),
-            untold: None,
-            whom: Whom::Nobody,
-            kind: None,
-            picks: Picks::First,
-        }
-    }
-}
-
-impl Usual {
-    /// Asks the runtime's configuration; for containerd that runs `containerd config dump`.
-    #[must_use]
-    pub fn find(root: &Root, node: &Node) -> Self {
-        let config = RuntimeConfig::gather(root, node);
-        let whom = Whom::on(root, node, config.as_ref().ok().and_then(Option::as_ref));
-        match config {
-            Ok(None) => Self { whom, ..Self::default() },
-            Ok(Some(config)) => Self {
-                whom,
-                kind: Some(config.kind),
-                picks: Picks::of(Some(&config)),
-                conf_dir: Some(usual_dir(Some(&config)).to_path_buf()),
-                bin_dirs: config
-                    .setup
-                    .bin_dirs
-                    .iter()
-                    .map(|dir| root.at(dir))
-                    .filter(|dir| dir.is_dir())
-                    .collect(),
-                untold: None,
-            },
-            Err(why) => Self { untold: Some(why), whom, ..Self::default() },
-        }
-    }
-}
-
-/// One network of the policy.
-#[derive(Debug, Clone)]
-pub struct NetworkObservation {
-    /// Which.
-    pub side: Side,
-    /// Its profile's name.
-    pub profile: String,
-    /// Its conf and where it is; else why not.
-    pub conf: Result<(Loaded, PathBuf), Absent>,
-    /// Binaries that are missing or cannot be used.
-    pub missing: Vec<String>,
-    /// Its probes.
-    pub asked: ProbeAnswers,
-    /// Which life of its agent it is, told by its sockets.
-    pub agent: Vec<Option<String>>,
-    /// Whether it was ready once in this boot.
-    pub marked: bool,
-    /// Whether pods of it asked for host ports in this boot, and no plugin of its conf maps them.
-    pub unmapped_hostports: bool,
-    /// What a proof by attachment has found in this boot.
-    pub proof: Option<ProofResult>,
-}
-
-/// As much of a conf as is needed here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loaded {
-    /// The network's own name.
-    pub name: String,
-    /// What its plugins declare.
-    pub capabilities: BTreeSet<String>,
-}
-
-/// Why a conf is not there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Absent(pub String);
 
 impl Observation {
     /// Looks at everything, with what was known before.
@@ -396,10 +303,6 @@ fn identity(path: &Path, changes: bool) -> Option<String> {
     Some(format!("{}:{}:{born}{state}", meta.dev(), meta.ino()))
 }
 
-fn lives(sockets: &[PathBuf]) -> Vec<Option<String>> {
-    sockets.iter().map(|socket| identity(socket, false)).collect()
-}
-
 fn load(path: &Path) -> Result<Held, String> {
     let named = |why: String| format!("policy {}: {why}", path.display());
     let mut file = trust::open(path).map_err(|why| named(why.to_string()))?;
@@ -423,45 +326,5 @@ fn booted(path: &Path, boot_id: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{} is of another boot; {hint}", path.display()))
-    }
-}
-
-fn networks(
-    policy: &Policy,
-    layout: &Layout,
-    (root, bin_dirs): (&Root, &[PathBuf]),
-    (probed, boot_id): (&Path, &str),
-) -> Vec<NetworkObservation> {
-    policy
-        .networks()
-        .map(|(side, network)| {
-            let loaded = Conflist::load(&network.conf);
-            let missing = loaded
-                .as_ref()
-                .map_or_else(|_| Vec::new(), |(conf, _)| plugins::missing(root, conf, bin_dirs));
-            let conf = loaded.map(|(conf, path)| (Loaded::of(&conf), path.to_path_buf()));
-            let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
-            let maps_hostports = |conf: &Loaded| conf.capabilities.contains(hostports::CAPABILITY);
-            NetworkObservation {
-                side,
-                profile: network.profile.clone(),
-                unmapped_hostports: conf
-                    .as_ref()
-                    .is_ok_and(|(conf, _)| !maps_hostports(conf) && hostports::is_noted(layout, &conf.name)),
-                conf: conf.map_err(|why: Unloadable| Absent(why.to_string())),
-                missing,
-                asked: probe::ask(network, &probed.join(side.as_str())),
-                agent: lives(&probe::sockets(network)),
-                marked: name.as_ref().is_some_and(|name| ready::is_marked(layout, name)),
-                proof: name.and_then(|name| proof::read(&proof::result(layout, side), &name, boot_id)),
-            }
-        })
-        .collect()
-}
-
-impl Loaded {
-    fn of(conf: &Conflist) -> Self {
-        let capabilities = conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities).collect();
-        Self { name: conf.name.clone(), capabilities }
     }
 }

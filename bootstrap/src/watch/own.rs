@@ -7,13 +7,15 @@
 //!
 //! In both it follows what its networks declare, and every write is one rename.
 
+mod directory;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shim::layout::{CONF_FILE, PLUGIN};
-use types::node::RuntimeKind;
+use shim::layout::CONF_FILE;
 
+use self::directory::{directory, in_the_way, who};
 use super::guard::{CALM, FEW, SHORT};
 use super::memory::Memory;
 use super::observe::Observation;
@@ -21,14 +23,11 @@ use super::runtime;
 use crate::change::{Act, Change, Write};
 use crate::node::conf::CONF_MODE;
 use crate::node::conf::{OWN_CAPABILITIES, conf};
-use crate::node::confdir::{ConfDir, Content};
 use crate::node::directories::Installed;
 use crate::node::foreign;
 use crate::node::name::DEFAULT_NAME;
-use crate::node::profile;
 use crate::publish::report::{Happened, Reason};
 use crate::runtime::answer::Uses;
-use crate::runtime::picks::NetworkNameTold;
 
 /// How long a directory may be gone before we make it: whoever removed it may be about to make it himself.
 const MADE_AGAIN_WITHIN: Duration = Duration::from_secs(2);
@@ -299,107 +298,4 @@ fn bytes(facts: &Observation, basis: Option<&Installed>, name: &str) -> Vec<u8> 
         capabilities.extend(basis.iter().flat_map(|conf| conf.capabilities.iter().cloned()));
     }
     conf(layout, name, version, &capabilities)
-}
-
-/// Notices that the directory is another one of the same name, and that the runtime that had lost it was restarted.
-fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
-    if memory.dir_path.replace(facts.conf_dir.clone()).is_some_and(|path| path != facts.conf_dir) {
-        (memory.dir, memory.dir_missing, memory.settled) = (None, None, None);
-    }
-    if let Some(id) = &facts.dir_id {
-        let other = memory.dir.as_ref().is_some_and(|known| known != id) || memory.dir_missing.is_some();
-        if memory.dir.is_some() && other {
-            memory.lost_by = Some(facts.runtime.clone().unwrap_or_default());
-            // What is in the new directory was not taken from us, it was never there.
-            memory.settled = None;
-        }
-        memory.dir = Some(id.clone());
-        memory.dir_missing = None;
-    }
-    // A runtime makes its socket when it starts.
-    if memory.lost_by.is_some() && facts.runtime.is_some() && memory.lost_by != facts.runtime {
-        memory.lost_by = None;
-    }
-    if memory.lost_by.is_some() {
-        let dir = facts.conf_dir.display();
-        let why = match facts.kind {
-            Some(RuntimeKind::Crio) if facts.picks.harm_of_a_restart().is_some() => format!(
-                "{dir} was replaced, and CRI-O does not notice: restart CRI-O once our conf is the first one there, else it sends the DEL of \
-                 every pod that lives"
-            ),
-            Some(RuntimeKind::Crio) => {
-                format!("{dir} was replaced, and CRI-O does not notice: restart CRI-O (its pods run on)")
-            }
-            Some(RuntimeKind::Containerd) | None => format!(
-                "{dir} was replaced, and containerd 1.6 does not notice: restart the runtime (its pods run on)"
-            ),
-        };
-        decided.standing.push((Reason::RuntimeRestartNeeded, why));
-    }
-}
-
-/// Files that the runtime would use instead of ours, and what agents left.
-fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDecision) {
-    let dir = match &facts.dir {
-        Ok(dir) => dir,
-        Err(why) => {
-            decided.standing.push((Reason::ConfNotFirst, why.clone()));
-            return;
-        }
-    };
-    if !facts.foreign.is_empty() {
-        // They are on their way out, so nobody has to rename them.
-        return;
-    }
-    let name = facts.name.as_ref().ok().and_then(Option::as_deref);
-    let name = name.or(memory.good.as_ref().map(|conf| conf.name.as_str())).unwrap_or_default();
-    let before = facts.picks.instead_of_ours(dir, name);
-    let before: Vec<&str> = before.iter().map(|conf| conf.file.as_str()).collect();
-    if !before.is_empty() {
-        let mut why = format!(
-            "{} in {} sorts before {CONF_FILE}, so the runtime uses it instead: rename it to something later",
-            before.join(", "),
-            dir.path.display()
-        );
-        if let Some(harm) = facts.picks.harm_of_a_restart() {
-            why = format!("{why}; {harm}");
-        }
-        decided.standing.push((Reason::ConfNotFirst, why));
-    }
-    // In private mode it is told on its command line; and where nothing of ours was installed there is nothing to tell.
-    if !facts.is_private() && !name.is_empty() {
-        match facts.picks.told(dir, name) {
-            NetworkNameTold::Right => {}
-            NetworkNameTold::Other(why) => decided.standing.push((Reason::ConfNotFirst, why)),
-            NetworkNameTold::Nothing(why) => decided.findings.push(why),
-        }
-    }
-    for conf in dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(Content::is_ours)) {
-        decided
-            .findings
-            .push(format!("{} has a plugin {PLUGIN}, too: remove it, there must be one", conf.file));
-    }
-    for file in stale(dir) {
-        decided.findings.push(format!(
-            "{} is our conf as an agent renamed it: remove it, for agents read such files, too",
-            dir.path.join(file).display()
-        ));
-    }
-}
-
-fn stale(dir: &ConfDir) -> impl Iterator<Item = &String> {
-    dir.taken_away.iter().filter(|file| file.starts_with(CONF_FILE))
-}
-
-/// Who takes our conf away, as far as can be told, and what to change.
-fn who(facts: &Observation) -> String {
-    let taken = facts.dir.iter().flat_map(|dir| &dir.taken_away);
-    let ours: Vec<&String> = taken.filter(|file| file.starts_with(CONF_FILE)).collect();
-    let exclusive = profile::all().iter().filter_map(|profile| Some((profile, profile.exclusive.as_ref()?)));
-    for (profile, exclusive) in exclusive {
-        if ours.iter().any(|file| file.ends_with(&exclusive.suffix)) {
-            return format!("{} ({})", profile.name, exclusive.setting);
-        }
-    }
-    "somebody (see who writes into this directory)".into()
 }

@@ -1,4 +1,9 @@
-//! The loop: converge, wait, converge again.
+//! The loop: observe, decide, apply, report, and requeue. An event is debounced and never interpreted: whatever it was, the node is observed
+//! anew.
+
+mod acting;
+mod observing;
+mod reporting;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,28 +12,22 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use shim::process::Process;
-use tracing::{info, warn};
+use tracing::info;
 use types::node::Mode;
 
 use super::debounce::{AT_MOST, Debounce};
 use super::decide::{WatchDecision, decide};
-use super::desired::{self, Desired};
+use super::desired::Desired;
 use super::memory::Memory;
-use super::observe::{Observation, Remembered, Usual, prints};
-use super::{Scope, apply, pod, proof, textfile};
-use crate::change::Act;
-use crate::change::outcome::Outcome;
+use super::observe::Observation;
+use super::usual::Usual;
+use super::{Scope, pod};
 use crate::cli::exit::{Exit, Failure};
 use crate::node::events::{Events, Wake, signals};
-use crate::node::mode;
-use crate::node::packaged_plugin;
 use crate::node::paths::STATUS;
-use crate::node::policy::flip;
-use crate::node::settings;
 use crate::node::status_file;
 use crate::publish::report::{Happened, NodeReport, Publish, Reason};
 use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::endpoint::Whom;
 
 /// Between two looks at a node on which all is well.
 const STEADY: Duration = Duration::from_secs(20);
@@ -49,14 +48,14 @@ pub fn run(scope: &Scope) -> Result<Exit, Failure> {
     let (wake, wakes) = channel();
     signals(wake.clone())?;
     let mut watch = Watch::new(scope, wake)?;
-    let mut wait = watch.round(true);
-    let told = |state: &[NotifyState<'_>]| {
+    let mut wait = watch.reconcile(true);
+    let notify = |state: &[NotifyState<'_>]| {
         // Nobody supervises us: nobody to tell.
         let _ = sd_notify::notify(state);
     };
-    told(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
     loop {
-        told(&[NotifyState::Watchdog, NotifyState::Status(&watch.said)]);
+        notify(&[NotifyState::Watchdog, NotifyState::Status(&watch.status_line)]);
         // A pod that ends is started again, and would say so for ever.
         if watch.off && !scope.in_pod {
             return Ok(Exit::Done);
@@ -68,14 +67,14 @@ pub fn run(scope: &Scope) -> Result<Exit, Failure> {
         let changed = match wakes.recv_timeout(wait) {
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) | Ok(Wake::Stop) => break,
-            Ok(first) => match watch.hear(first, &wakes) {
+            Ok(first) => match watch.debounce(first, &wakes) {
                 Some(changed) => changed,
                 None => break,
             },
         };
-        wait = watch.round(changed);
+        wait = watch.reconcile(changed);
     }
-    told(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
     Ok(Exit::Done)
 }
 
@@ -97,7 +96,7 @@ struct Watch<'a> {
     me: Process,
     wake: Sender<Wake>,
     events: Events,
-    pace: Debounce,
+    debounce: Debounce,
     memory: Memory,
     facts: Option<Observation>,
     /// The runtime, as its configuration and node.json describe it.
@@ -110,7 +109,7 @@ struct Watch<'a> {
     desired: Desired,
     /// What happened outside of a round.
     pending: Vec<Happened>,
-    said: String,
+    status_line: String,
     off: bool,
 }
 
@@ -125,7 +124,7 @@ impl<'a> Watch<'a> {
             events: Events::new(wake.clone()),
             publisher: scope.publisher(&wake),
             wake,
-            pace: Debounce::default(),
+            debounce: Debounce::default(),
             memory: Memory::after(before.as_ref()),
             facts: None,
             found: None,
@@ -134,16 +133,16 @@ impl<'a> Watch<'a> {
             reported: None,
             desired: Desired::default(),
             pending: Vec::new(),
-            said: String::new(),
+            status_line: String::new(),
             off: false,
         })
     }
 
-    /// Takes what woke us, and what comes right behind it. Returns whether files may have changed; none is the end.
-    fn hear(&mut self, first: Wake, wakes: &Receiver<Wake>) -> Option<bool> {
+    /// Takes the event that woke the loop, and those that come right behind it. Returns whether files may have changed; none is the end.
+    fn debounce(&mut self, first: Wake, wakes: &Receiver<Wake>) -> Option<bool> {
         let began = Instant::now();
         let (quiet, at_most) = match first {
-            Wake::Changed => self.gathering(),
+            Wake::Changed => self.debounce_for(),
             _ => (Duration::ZERO, Duration::ZERO),
         };
         let mut next = Some(first);
@@ -171,8 +170,8 @@ impl<'a> Watch<'a> {
 
     /// How long to gather events. A foreign conf in our own directory is in force until it is removed, so nothing is waited for then, and
     /// a storm does not keep us from looking for one.
-    fn gathering(&mut self) -> (Duration, Duration) {
-        let (quiet, at_most) = self.pace.gather(self.began.elapsed());
+    fn debounce_for(&mut self) -> (Duration, Duration) {
+        let (quiet, at_most) = self.debounce.gather(self.began.elapsed());
         match &self.facts {
             Some(facts) if facts.is_intruded(&self.scope.root) => (Duration::ZERO, Duration::ZERO),
             Some(facts) if facts.is_private() => (quiet.min(AT_MOST), at_most.min(AT_MOST)),
@@ -180,18 +179,18 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// One round. `changed` tells that files may be others than before; a quiet tick finds out by their stat. Returns how
-    /// long to wait for the next.
-    fn round(&mut self, changed: bool) -> Duration {
-        let mut facts = self.look(changed);
+    /// Reconciles once. `changed` tells that files may be others than before; a quiet tick finds out by their stat. Returns after how
+    /// long the node is to be reconciled again, if nothing happens before.
+    fn reconcile(&mut self, changed: bool) -> Duration {
+        let mut facts = self.observe(changed);
         if changed && self.publisher.is_none() {
             // kubelet may have come to this node, or node.json have said otherwise, since.
             self.publisher = self.scope.publisher(&self.wake);
             self.reported = None;
         }
-        if self.follow(&facts) {
+        if self.follow_desired(&facts) {
             self.facts = Some(facts);
-            facts = self.look(true);
+            facts = self.observe(true);
         }
         if facts.node.conf_dir == Mode::Without {
             // What is in force stays as it is until the next boot; the next start of this program ends at once.
@@ -202,7 +201,7 @@ impl<'a> Watch<'a> {
         self.memory.polls = self.events.polls();
         self.memory.unmet = self.desired.unmet().cloned();
         let mut decision = decide(&facts, &self.memory, self.me);
-        let failed = self.carry_out(&facts, &mut decision);
+        let failed = self.carry_out(&mut decision);
         if failed != self.memory.failed {
             decision.memory.failed.clone_from(&failed);
         }
@@ -211,7 +210,7 @@ impl<'a> Watch<'a> {
         }
         self.memory = decision.memory.clone();
         self.off = decision.report.reason == Reason::SwitchedOff;
-        let wait = self.wait(&decision, failed.is_some());
+        let wait = self.requeue_after(&decision, failed.is_some());
         let unmeasured = self.memory.unmeasured.clone();
         self.report(&facts, decision);
         self.facts = Some(facts);
@@ -219,177 +218,7 @@ impl<'a> Watch<'a> {
         if self.memory.unmeasured == unmeasured { wait } else { wait.min(WAITING) }
     }
 
-    fn look(&mut self, changed: bool) -> Observation {
-        let now = |began: Instant| began.elapsed();
-        let news = (changed || self.is_due()) && self.ask();
-        let changed = changed || news;
-        if !changed && let Some(mut facts) = self.facts.take() {
-            let files: Vec<PathBuf> = self.prints.keys().cloned().collect();
-            if prints(&files) == self.prints {
-                facts.ask_again(now(self.began));
-                // A try to get events, where there are none.
-                if !self.events.polls() || !self.events.arm(facts.directories(&self.scope.root).iter()) {
-                    return facts;
-                }
-            }
-            self.facts = Some(facts);
-        }
-        let known = self.facts.take().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node);
-        let mut looks = 0;
-        loop {
-            looks += 1;
-            self.events.look();
-            // Before the look: what changes during it is seen by the next tick.
-            let before: Vec<PathBuf> = self.prints.keys().cloned().collect();
-            self.prints = prints(&before);
-            let found = self.found.get_or_insert_default();
-            let good = self.memory.good.as_ref();
-            let (usual, asked) = (&found.usual, &self.asked.0);
-            let known = Remembered { node: &known, usual, asked, before: good, in_pod: self.scope.in_pod };
-            let facts = Observation::gather(&self.scope.global, known, now(self.began));
-            // A runtime that was started again may have been configured anew.
-            let life = facts.runtime.clone();
-            if life.is_some() && found.life.replace(life.clone()).is_some_and(|was| was != life) {
-                let next = Usual::find(&self.scope.root, &facts.node);
-                if next != found.usual && looks < LOOKS {
-                    found.usual = next;
-                    self.ask();
-                    continue;
-                }
-            }
-            let mut files = facts.files(&self.scope.root);
-            files.sort();
-            files.dedup();
-            let news = self.events.arm(facts.directories(&self.scope.root).iter()) || files != before;
-            if !news || looks >= LOOKS {
-                return facts;
-            }
-            self.prints = files.into_iter().map(|file| (file, None)).collect();
-        }
-    }
-
-    /// Whether the runtime is to be asked again although nothing has happened: at times where all is well, soon where it is not.
-    fn is_due(&self) -> bool {
-        let facts = self.facts.as_ref();
-        let settled = match &self.asked.0 {
-            RuntimeAnswer::NotAsked | RuntimeAnswer::Silent => true,
-            RuntimeAnswer::Told(_) => {
-                self.memory.used || !matches!(facts.map(|facts| &facts.own), Some(Ok(Some(_))))
-            }
-            RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Unanswered(_) => false,
-        };
-        let pause = match &self.asked.0 {
-            _ if settled => ASK_EVERY,
-            RuntimeAnswer::Unknown(_) => STEADY,
-            _ => WAITING,
-        };
-        self.began.elapsed().saturating_sub(self.asked.1) >= pause
-    }
-
-    /// Asks the runtime what it uses, and finds it first where node.json describes another one or nobody has found it yet; whether
-    /// the answer is another than before.
-    fn ask(&mut self) -> bool {
-        let known =
-            self.facts.as_ref().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.clone());
-        let node = settings::load(&self.scope.root).unwrap_or(known);
-        let is_known = |found: &KnownRuntime| {
-            found.wanted.as_ref() == Some(&node.runtime) && !matches!(found.usual.whom, Whom::Unknown(_))
-        };
-        if !self.found.as_ref().is_some_and(is_known) {
-            let life = self.found.take().and_then(|found| found.life);
-            let usual = Usual::find(&self.scope.root, &node);
-            self.found = Some(KnownRuntime { usual, life, wanted: Some(node.runtime) });
-        }
-        let whom = self.found.as_ref().map_or(Whom::Nobody, |found| found.usual.whom.clone());
-        let before = std::mem::replace(&mut self.asked, (RuntimeAnswer::whom(&whom), self.began.elapsed()));
-        before.0 != self.asked.0
-    }
-
-    /// Applies a decision; what failed, in words.
-    fn carry_out(&mut self, _facts: &Observation, decision: &mut WatchDecision) -> Option<String> {
-        let changes = std::mem::take(&mut decision.changes);
-        let done = apply::apply(&self.scope.root, changes, |act| self.start(act));
-        let mut failed = None;
-        for done in &done {
-            let change = &done.change;
-            match &done.outcome {
-                Some(Outcome::Failed(why)) => {
-                    let why = format!("{} {}: {why}", change.act.word(), change.target);
-                    if self.memory.failed.as_ref() != Some(&why) {
-                        let message = why.clone();
-                        decision.happened.push(Happened { reason: "Failed", warning: true, message });
-                    }
-                    failed = Some(why);
-                }
-                Some(_) => {
-                    info!(event = "Changed", target = %change.target, "{}: {}", change.act.word(), change.reason)
-                }
-                None => {}
-            }
-        }
-        // What we wrote is what the next round has to find.
-        if failed.is_none()
-            && let Some(conf) = decision.conf.take()
-        {
-            decision.memory.settled = Some(conf);
-            decision.memory.was_there = true;
-        }
-        failed
-    }
-
-    fn start(&self, act: &Act) {
-        let Act::Start { unit, .. } = act else { return };
-        let (global, act, unit, wake) =
-            (self.scope.global.clone(), act.clone(), unit.clone(), self.wake.clone());
-        // systemd may be slow; nobody waits for it here.
-        let started = std::thread::Builder::new().name("start".into()).spawn(move || {
-            if let Err(why) = apply::start_unit(&global, &act) {
-                // The loop has ended: nobody wants to know.
-                let _ = wake.send(Wake::NotStarted(unit, why));
-            }
-        });
-        if let Err(error) = started {
-            warn!(event = "Failed", "start a thread: {error}");
-        }
-    }
-
-    fn not_started(&mut self, unit: &str, why: String) {
-        let now = self.began.elapsed();
-        let of = |side: &types::policy::Side| unit == proof::unit(*side);
-        if unit == packaged_plugin::UNIT {
-            let message = format!("our plugin cannot be put back: {why}");
-            self.pending.push(Happened { reason: "Failed", warning: true, message });
-        } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
-            standing.1.proofs.did_not_start(now, why);
-        } else {
-            self.memory.sweeps.did_not_start(why);
-        }
-    }
-
-    /// Flips the policy to the phase that the Node's annotation asks for, where it is due; whether it was flipped.
-    fn follow(&mut self, facts: &Observation) -> bool {
-        let held = facts.policy.as_ref().ok();
-        let node = desired::Node {
-            now: facts.now,
-            phase: held.map(|held| held.policy.phase()),
-            policy: held.map(|held| held.sha256.as_str()),
-            follows: facts.node.follows_desired,
-            allowed: &facts.node.allowed,
-            is_off: facts.off.is_some(),
-        };
-        let Some(phase) = self.desired.step(node) else { return false };
-        match flip::set(&facts.layout, phase, false, false) {
-            Ok(_) => true,
-            Err(failure) => {
-                let is_no = failure.exit == Exit::No;
-                let kind = if is_no { desired::DesiredKind::Refused } else { desired::DesiredKind::Failed };
-                self.desired.failed(kind, &failure.findings.join("; "), node);
-                false
-            }
-        }
-    }
-
-    fn wait(&self, decision: &WatchDecision, failed: bool) -> Duration {
+    fn requeue_after(&self, decision: &WatchDecision, failed: bool) -> Duration {
         let waits = matches!(
             decision.report.reason,
             Reason::WaitingForNetwork
@@ -408,32 +237,5 @@ impl<'a> Watch<'a> {
         let usual = self.desired.wait(self.began.elapsed()).map_or(usual, |due| usual.min(due));
         // systemd asks for a sign of life twice in its time.
         sd_notify::watchdog_enabled().map_or(usual, |watchdog| usual.min(watchdog / 2))
-    }
-
-    fn report(&mut self, facts: &Observation, mut decision: WatchDecision) {
-        decision.happened.splice(0..0, std::mem::take(&mut self.pending));
-        for one in &decision.happened {
-            let phase = decision.document.phase.as_deref().unwrap_or("unknown");
-            if one.warning {
-                warn!(event = one.reason, phase, "{}", one.message);
-            } else {
-                info!(event = one.reason, phase, "{}", one.message);
-            }
-        }
-        let status = apply::report(&self.scope.root.at(STATUS), &decision.document.bytes());
-        if let Err(error) = status {
-            warn!(event = "Failed", "write {STATUS}: {error}");
-        }
-        if let Some(path) = &facts.node.report.textfile {
-            let text = textfile::text(&decision.document, textfile::booted_secs());
-            let written = apply::metrics(path, text.as_bytes());
-            self.memory.unmeasured = written.err().map(|error| format!("{}: {error}", path.display()));
-        }
-        let news = self.reported.as_ref() != Some(&decision.report) || !decision.happened.is_empty();
-        if let Some(publisher) = self.publisher.as_ref().filter(|_| news) {
-            publisher.publish(&decision.report, &decision.happened);
-        }
-        self.said = format!("{}: {}", decision.report.reason.as_str(), decision.report.message);
-        self.reported = Some(decision.report);
     }
 }

@@ -1,5 +1,8 @@
 //! `boot` on trees of nodes.
 
+mod private;
+mod refused;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -155,44 +158,6 @@ fn directories_are_the_runtime_s_own() {
 }
 
 #[test]
-fn a_runtime_that_is_not_known_is_a_finding_and_never_the_usual_directories() {
-    const K3S: &str = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
-    const MICROK8S: &str = "/var/snap/microk8s/current/args/containerd.toml";
-    type Have = fn(&Tree);
-    let cases: [(&str, Have, &[&str]); 4] = [
-        ("nothing", |_| {}, &["runtime.unit", "runtime.config"]),
-        (
-            "k3s",
-            |tree| {
-                let unit = "[Service]\nExecStart=/usr/local/bin/k3s server\n";
-                tree.write("etc/systemd/system/k3s.service", unit);
-            },
-            &[K3S, "unix:///run/k3s/containerd/containerd.sock"],
-        ),
-        (
-            "MicroK8s",
-            |tree| tree.write(&MICROK8S[1..], "version = 2\n"),
-            &[MICROK8S, "unix:///var/snap/microk8s/common/run/containerd.sock"],
-        ),
-        (
-            "k3s that was never started",
-            |tree| tree.node(&format!(r#""runtime": {{"config": "{K3S}"}}"#)),
-            &[K3S, "started once before us"],
-        ),
-    ];
-    for (what, have, words) in cases {
-        let tree = Tree::bare();
-        have(&tree);
-        let before = tree.files();
-        let told = tree.told(&["boot"], 3);
-        assert!(words.iter().all(|word| told.contains(word)), "{what}: {told}");
-        assert_eq!(tree.files(), before, "{what}");
-        let told = tree.told(&["gate", "--dry-run"], 3);
-        assert!(words.iter().all(|word| told.contains(word)), "{what}: {told}");
-    }
-}
-
-#[test]
 fn a_conf_takes_the_name_and_the_capabilities_of_what_is_there() {
     let tree = Tree::new();
     tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
@@ -280,179 +245,6 @@ fn another_machine_s_records_are_set_aside_whole() {
 }
 
 #[test]
-fn private_mode_starts_with_an_empty_directory_and_leaves_no_trace_elsewhere() {
-    let tree = private();
-    tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
-    let before = tree.files();
-    tree.told(&["boot"], 0);
-    let dir = tree.path("run/crossfade/net.d");
-    assert_eq!(
-        (fs::read_dir(&dir).expect("made").count(), dir.metadata().expect("made").mode() & 0o777),
-        (0, 0o755)
-    );
-    let written: Vec<_> = tree.files().into_keys().filter(|name| !before.contains_key(name)).collect();
-    let ours = [
-        "opt/cni/bin/crossfade",
-        "run/crossfade/boot.json",
-        "run/crossfade/locks/policy.lock",
-        "var/lib/crossfade/boot.json",
-        "var/lib/crossfade/name",
-    ];
-    assert_eq!(written, ours);
-    assert_eq!(tree.read("var/lib/crossfade/name"), "crossfade\n", "no pod lived on the other one");
-
-    // Within the boot the conf is in force.
-    tree.write("run/crossfade/net.d/01-crossfade.conflist", r#"{"plugins":[{"type":"crossfade"}]}"#);
-    tree.told(&["boot"], 0);
-    assert!(tree.has("run/crossfade/net.d/01-crossfade.conflist"));
-    // Should a tmpfs have outlived a boot, nobody was ready before it.
-    tree.write("proc/sys/kernel/random/boot_id", "two\n");
-    tree.told(&["boot"], 0);
-    assert!(!tree.has("run/crossfade/net.d/01-crossfade.conflist"));
-}
-
-#[test]
-fn in_private_mode_the_name_is_that_of_the_network_whose_results_the_runtime_has() {
-    let tree = private();
-    tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
-    tree.write("var/lib/cni/results/k8s-pod-network-0123-eth0", "{}");
-    tree.told(&["boot"], 0);
-    assert_eq!(tree.read("var/lib/crossfade/name"), "k8s-pod-network\n");
-}
-
-#[test]
-fn going_over_to_private_mode_takes_our_conf_away_at_the_next_boot() {
-    let tree = Tree::new();
-    tree.told(&["boot"], 0);
-    tree.node(PRIVATE);
-    continued(&tree, "containerd.service", "/usr/bin/containerd", "CROSSFADE_RUNTIME_ARGS");
-    let told = tree.told(&["boot"], 0);
-    assert!(tree.has(OURS) && told.contains("reboot to go over"), "{told}");
-    // A first boot.service in the middle of a boot: the runtime reads it now, whatever we remember.
-    reboots(&tree, "two");
-    tree.write("run/containerd/containerd.sock", "");
-    let told = tree.told(&["boot"], 0);
-    assert!(tree.has(OURS) && told.contains("reboot to go over"), "{told}");
-    reboots(&tree, "three");
-    tree.told(&["boot"], 0);
-    assert!(!tree.has(OURS));
-}
-
-#[test]
-fn what_would_go_wrong_is_refused_before_anything_is_touched() {
-    type Break = fn(&Tree);
-    let cases: [(&str, Break, i32, &[&str]); 15] = [
-        (
-            "no policy",
-            |tree| fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("gone"),
-            78,
-            &["policy.json"],
-        ),
-        ("a broken policy", |tree| tree.write("etc/crossfade/policy.json", "{"), 78, &["policy.json"]),
-        (
-            "a second network that nobody tried",
-            |tree| {
-                let networks = r#""old": {"profile": "azure", "conf": ["/o"]}, "new": {"conf": ["/n"]}"#;
-                let both = r#""attach": "both", "both": {"primary": "new"}"#;
-                let policy = format!(r#"{{"version": 1, {both}, "networks": {{{networks}}}}}"#);
-                tree.write("etc/crossfade/policy.json", &policy);
-            },
-            78,
-            &["networks.old", r#""secondary": "works""#],
-        ),
-        ("a broken node.json", |tree| tree.node(r#""confdir": "shared""#), 78, &["confDir"]),
-        (
-            "no plugin",
-            |tree| fs::remove_file(tree.path("usr/libexec/crossfade/crossfade")).expect("gone"),
-            3,
-            &["plugin"],
-        ),
-        (
-            "an exclusive agent",
-            |tree| tree.write("etc/cni/net.d/10-calico.conflist.cilium_bak", "{}"),
-            3,
-            &["cni.exclusive", "false"],
-        ),
-        (
-            "somebody else's file of our name",
-            |tree| tree.conf("01-crossfade.conflist", "x", "bridge"),
-            3,
-            &["not ours"],
-        ),
-        ("somebody before us", |tree| tree.conf("00-own.conflist", "own", "bridge"), 3, &["00-own.conflist"]),
-        (
-            "two runtimes",
-            |tree| tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n"),
-            3,
-            &["runtime.name"],
-        ),
-        (
-            "more confs than one",
-            |tree| {
-                tree.write(
-                    "etc/containerd/config.toml",
-                    "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nmax_conf_num = 2\n",
-                )
-            },
-            3,
-            &["max_conf_num"],
-        ),
-        (
-            "private without a runtime",
-            |tree| {
-                tree.node(PRIVATE);
-                fs::remove_file(tree.path(CONTAINERD)).expect("gone");
-            },
-            3,
-            &["no runtime is known", "runtime.unit"],
-        ),
-        ("private without the generator", |tree| tree.node(PRIVATE), 3, &["crossfade-generator is missing"]),
-        (
-            "private in another program",
-            |tree| {
-                tree.node(&format!(r#"{PRIVATE}, "runtime": {{"config": "/etc/containerd/config.toml"}}"#));
-                tree.write("etc/containerd/config.toml", "version = 2\n");
-                fs::remove_file(tree.path(CONTAINERD)).expect("gone");
-            },
-            3,
-            &["private mode", "confDir shared"],
-        ),
-        (
-            "private and not handed on",
-            |tree| {
-                tree.node(PRIVATE);
-                tree.write(
-                    CONTAINERD,
-                    "[Service]\nExecStart=/usr/bin/containerd\nExecStart=/usr/bin/containerd\n",
-                );
-            },
-            3,
-            &["containerd.service"],
-        ),
-        (
-            "a runtime that insists",
-            |tree| {
-                fs::remove_file(tree.path(CONTAINERD)).expect("gone");
-                tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
-                tree.write("etc/crio/crio.conf", "[crio.network]\ncni_default_network = 'podman'\n");
-                tree.write("var/lib/crossfade/name", "k8s-pod-network\n");
-                crate::node::mode(&tree.path("var/lib/crossfade"), 0o700);
-            },
-            3,
-            &["cni_default_network", "podman", "k8s-pod-network"],
-        ),
-    ];
-    for (what, spoil, status, words) in cases {
-        let tree = Tree::new();
-        spoil(&tree);
-        let before = tree.files();
-        let told = tree.told(&["boot"], status);
-        assert!(words.iter().all(|word| told.contains(word)), "{what}: {told}");
-        assert_eq!(tree.files(), before, "{what}");
-    }
-}
-
-#[test]
 fn what_the_runtime_insists_on_becomes_our_name() {
     let tree = Tree::bare();
     tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
@@ -520,19 +312,4 @@ fn of_an_image_it_is_said_what_its_first_boot_would_do() {
     assert!(tree.told(&["explain"], 0).contains("01-crossfade.conflist"));
     assert!(tree.told(&["boot"], 75).contains("boot_id"), "but no boot is done where there is none");
     assert!(!tree.has("etc/cni/net.d/01-crossfade.conflist"));
-}
-
-/// Its own network's name as well, so that no restart of CRI-O takes the pods of now for garbage.
-#[test]
-fn crio_is_told_our_directory_and_our_name_in_private_mode() {
-    let tree = Tree::bare();
-    tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
-    tree.node(r#""confDir": "private""#);
-    tree.told(&["render", "--runtime"], 0);
-    let dir = "CROSSFADE_RUNTIME_ARGS=--cni-config-dir=/run/crossfade/net.d";
-    assert_eq!(tree.read("run/crossfade/runtime.env"), format!("{dir}\n"), "no name was given yet");
-    tree.write("var/lib/crossfade/name", "k8s-pod-network\n");
-    tree.told(&["render", "--runtime"], 0);
-    let told = tree.read("run/crossfade/runtime.env");
-    assert_eq!(told, format!("{dir} --cni-default-network=k8s-pod-network\n"));
 }

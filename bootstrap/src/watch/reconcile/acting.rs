@@ -1,0 +1,102 @@
+//! How the loop acts: it has changes carried out, starts units without waiting for them, and follows the Node's annotation.
+
+use tracing::{info, warn};
+
+use super::Watch;
+use crate::change::Act;
+use crate::change::outcome::Outcome;
+use crate::cli::exit::Exit;
+use crate::node::events::Wake;
+use crate::node::packaged_plugin;
+use crate::node::policy::flip;
+use crate::publish::report::Happened;
+use crate::watch::decide::WatchDecision;
+use crate::watch::desired;
+use crate::watch::observe::Observation;
+use crate::watch::{apply, proof};
+
+impl Watch<'_> {
+    /// Applies a decision; what failed, in words.
+    pub(super) fn carry_out(&mut self, decision: &mut WatchDecision) -> Option<String> {
+        let changes = std::mem::take(&mut decision.changes);
+        let done = apply::apply(&self.scope.root, changes, |act| self.start(act));
+        let mut failed = None;
+        for done in &done {
+            let change = &done.change;
+            match &done.outcome {
+                Some(Outcome::Failed(why)) => {
+                    let why = format!("{} {}: {why}", change.act.word(), change.target);
+                    if self.memory.failed.as_ref() != Some(&why) {
+                        let message = why.clone();
+                        decision.happened.push(Happened { reason: "Failed", warning: true, message });
+                    }
+                    failed = Some(why);
+                }
+                Some(_) => {
+                    info!(event = "Changed", target = %change.target, "{}: {}", change.act.word(), change.reason)
+                }
+                None => {}
+            }
+        }
+        // What we wrote is what the next round has to find.
+        if failed.is_none()
+            && let Some(conf) = decision.conf.take()
+        {
+            decision.memory.settled = Some(conf);
+            decision.memory.was_there = true;
+        }
+        failed
+    }
+
+    pub(super) fn start(&self, act: &Act) {
+        let Act::Start { unit, .. } = act else { return };
+        let (global, act, unit, wake) =
+            (self.scope.global.clone(), act.clone(), unit.clone(), self.wake.clone());
+        // systemd may be slow; nobody waits for it here.
+        let started = std::thread::Builder::new().name("start".into()).spawn(move || {
+            if let Err(why) = apply::start_unit(&global, &act) {
+                // The loop has ended: nobody wants to know.
+                let _ = wake.send(Wake::NotStarted(unit, why));
+            }
+        });
+        if let Err(error) = started {
+            warn!(event = "Failed", "start a thread: {error}");
+        }
+    }
+
+    pub(super) fn not_started(&mut self, unit: &str, why: String) {
+        let now = self.began.elapsed();
+        let of = |side: &types::policy::Side| unit == proof::unit(*side);
+        if unit == packaged_plugin::UNIT {
+            let message = format!("our plugin cannot be put back: {why}");
+            self.pending.push(Happened { reason: "Failed", warning: true, message });
+        } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
+            standing.1.proofs.did_not_start(now, why);
+        } else {
+            self.memory.sweeps.did_not_start(why);
+        }
+    }
+
+    /// Flips the policy to the phase that the Node's annotation asks for, where it is due; whether it was flipped.
+    pub(super) fn follow_desired(&mut self, facts: &Observation) -> bool {
+        let held = facts.policy.as_ref().ok();
+        let node = desired::Node {
+            now: facts.now,
+            phase: held.map(|held| held.policy.phase()),
+            policy: held.map(|held| held.sha256.as_str()),
+            follows: facts.node.follows_desired,
+            allowed: &facts.node.allowed,
+            is_off: facts.off.is_some(),
+        };
+        let Some(phase) = self.desired.step(node) else { return false };
+        match flip::set(&facts.layout, phase, false, false) {
+            Ok(_) => true,
+            Err(failure) => {
+                let is_no = failure.exit == Exit::No;
+                let kind = if is_no { desired::DesiredKind::Refused } else { desired::DesiredKind::Failed };
+                self.desired.failed(kind, &failure.findings.join("; "), node);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! How the loop observes: what has not changed is not read again, and the runtime is asked only when there is a reason to.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::{ASK_EVERY, KnownRuntime, LOOKS, STEADY, WAITING, Watch};
+use crate::node::mode;
+use crate::node::settings;
+use crate::runtime::answer::RuntimeAnswer;
+use crate::runtime::endpoint::Whom;
+use crate::watch::observe::{Observation, Remembered, prints};
+use crate::watch::usual::Usual;
+
+impl Watch<'_> {
+    pub(super) fn observe(&mut self, changed: bool) -> Observation {
+        let now = |began: Instant| began.elapsed();
+        let news = (changed || self.is_due()) && self.ask();
+        let changed = changed || news;
+        if !changed && let Some(mut facts) = self.facts.take() {
+            let files: Vec<PathBuf> = self.prints.keys().cloned().collect();
+            if prints(&files) == self.prints {
+                facts.ask_again(now(self.began));
+                // A try to get events, where there are none.
+                if !self.events.polls() || !self.events.arm(facts.directories(&self.scope.root).iter()) {
+                    return facts;
+                }
+            }
+            self.facts = Some(facts);
+        }
+        let known = self.facts.take().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node);
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            self.events.look();
+            // Before the look: what changes during it is seen by the next tick.
+            let before: Vec<PathBuf> = self.prints.keys().cloned().collect();
+            self.prints = prints(&before);
+            let found = self.found.get_or_insert_default();
+            let good = self.memory.good.as_ref();
+            let (usual, asked) = (&found.usual, &self.asked.0);
+            let known = Remembered { node: &known, usual, asked, before: good, in_pod: self.scope.in_pod };
+            let facts = Observation::gather(&self.scope.global, known, now(self.began));
+            // A runtime that was started again may have been configured anew.
+            let life = facts.runtime.clone();
+            if life.is_some() && found.life.replace(life.clone()).is_some_and(|was| was != life) {
+                let next = Usual::find(&self.scope.root, &facts.node);
+                if next != found.usual && looks < LOOKS {
+                    found.usual = next;
+                    self.ask();
+                    continue;
+                }
+            }
+            let mut files = facts.files(&self.scope.root);
+            files.sort();
+            files.dedup();
+            let news = self.events.arm(facts.directories(&self.scope.root).iter()) || files != before;
+            if !news || looks >= LOOKS {
+                return facts;
+            }
+            self.prints = files.into_iter().map(|file| (file, None)).collect();
+        }
+    }
+
+    /// Whether the runtime is to be asked again although nothing has happened: at times where all is well, soon where it is not.
+    pub(super) fn is_due(&self) -> bool {
+        let facts = self.facts.as_ref();
+        let settled = match &self.asked.0 {
+            RuntimeAnswer::NotAsked | RuntimeAnswer::Silent => true,
+            RuntimeAnswer::Told(_) => {
+                self.memory.used || !matches!(facts.map(|facts| &facts.own), Some(Ok(Some(_))))
+            }
+            RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Unanswered(_) => false,
+        };
+        let pause = match &self.asked.0 {
+            _ if settled => ASK_EVERY,
+            RuntimeAnswer::Unknown(_) => STEADY,
+            _ => WAITING,
+        };
+        self.began.elapsed().saturating_sub(self.asked.1) >= pause
+    }
+
+    /// Asks the runtime what it uses, and finds it first where node.json describes another one or nobody has found it yet; whether
+    /// the answer is another than before.
+    pub(super) fn ask(&mut self) -> bool {
+        let known =
+            self.facts.as_ref().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.clone());
+        let node = settings::load(&self.scope.root).unwrap_or(known);
+        let is_known = |found: &KnownRuntime| {
+            found.wanted.as_ref() == Some(&node.runtime) && !matches!(found.usual.whom, Whom::Unknown(_))
+        };
+        if !self.found.as_ref().is_some_and(is_known) {
+            let life = self.found.take().and_then(|found| found.life);
+            let usual = Usual::find(&self.scope.root, &node);
+            self.found = Some(KnownRuntime { usual, life, wanted: Some(node.runtime) });
+        }
+        let whom = self.found.as_ref().map_or(Whom::Nobody, |found| found.usual.whom.clone());
+        let before = std::mem::replace(&mut self.asked, (RuntimeAnswer::whom(&whom), self.began.elapsed()));
+        before.0 != self.asked.0
+    }
+}

@@ -1,0 +1,38 @@
+//! How the loop reports: to the journal, status.json, the metrics' file, the Node, and systemd.
+
+use tracing::{info, warn};
+
+use super::Watch;
+use crate::node::paths::STATUS;
+use crate::watch::decide::WatchDecision;
+use crate::watch::observe::Observation;
+use crate::watch::{apply, textfile};
+
+impl Watch<'_> {
+    pub(super) fn report(&mut self, facts: &Observation, mut decision: WatchDecision) {
+        decision.happened.splice(0..0, std::mem::take(&mut self.pending));
+        for one in &decision.happened {
+            let phase = decision.document.phase.as_deref().unwrap_or("unknown");
+            if one.warning {
+                warn!(event = one.reason, phase, "{}", one.message);
+            } else {
+                info!(event = one.reason, phase, "{}", one.message);
+            }
+        }
+        let status = apply::report(&self.scope.root.at(STATUS), &decision.document.bytes());
+        if let Err(error) = status {
+            warn!(event = "Failed", "write {STATUS}: {error}");
+        }
+        if let Some(path) = &facts.node.report.textfile {
+            let text = textfile::text(&decision.document, textfile::booted_secs());
+            let written = apply::metrics(path, text.as_bytes());
+            self.memory.unmeasured = written.err().map(|error| format!("{}: {error}", path.display()));
+        }
+        let news = self.reported.as_ref() != Some(&decision.report) || !decision.happened.is_empty();
+        if let Some(publisher) = self.publisher.as_ref().filter(|_| news) {
+            publisher.publish(&decision.report, &decision.happened);
+        }
+        self.status_line = format!("{}: {}", decision.report.reason.as_str(), decision.report.message);
+        self.reported = Some(decision.report);
+    }
+}
