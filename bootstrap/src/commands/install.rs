@@ -58,17 +58,8 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     }
     let load = Load::of(wanted)?;
     host::enter(global)?;
-    if let Some(why) = settings::without_plugin(&Root::new(&global.root)) {
-        return Err(Failure::new(Exit::No, why));
-    }
-    if !Root::new(&global.root).is_node() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "install takes over the pods of a node that runs, and --root names a tree that does not: an image gets its policy and \
-             settings from bake; of a node that a pod has mounted, say --host",
-        ));
-    }
     let brings = !load.items.is_empty();
+    refuse_node(global)?;
     if let Some(off) = switch::off(&Root::default()).filter(|_| brings) {
         return Ok(Changed::applied(Vec::new(), vec![format!("{off}; nothing is brought nor installed")]));
     }
@@ -86,7 +77,8 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     let (news, mut notes) = (plan.writes(), plan.notes.clone());
     let mut done = Vec::new();
     if brings && !global.dry_run {
-        done.extend(before_the_policy(&plan, &Directories::of(global, &node(global)?), &mut notes)?);
+        let node = plan.node().map_or_else(|| node(global), Ok)?;
+        done.extend(before_the_policy(&plan, &Directories::of(global, &node), &mut notes)?);
         done.extend(plan.carry_out()?);
     }
     // What was brought counts.
@@ -98,22 +90,27 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         return Ok(Changed::planned(changes, notes));
     }
     let installing = Installing { facts: &facts, wanted, notes: Vec::new() };
-    let root = Root::default();
-    let mut executor = Executor::new(&root, installing);
-    for change in changes {
-        let target = format!("{} {}", change.act.word(), change.target);
-        let is_unit = matches!(change.act, Act::Systemctl(_));
-        let one = executor.one(change).map_err(|failure| {
-            let before = done.iter().filter(|done: &&Done| done.outcome.is_some()).count();
-            unfinished(failure, &target, before, is_unit)
-        });
-        done.push(one?);
-    }
-    notes.extend(executor.into_means().notes);
+    notes.extend(installing.carry_out_all(changes, &mut done)?);
     if load.units {
-        done.extend(carry_out(&root, watch_unit::start(news))?);
+        done.extend(carry_out(&Root::default(), watch_unit::start(news))?);
     }
     Ok(Changed::applied(done, notes))
+}
+
+/// Refuses a node without a plugin of ours, and a tree that does not run.
+fn refuse_node(global: &Global) -> Result<(), Failure> {
+    let root = Root::new(&global.root);
+    if let Some(why) = settings::without_plugin(&root) {
+        return Err(Failure::new(Exit::No, why));
+    }
+    if root.is_node() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        "install takes over the pods of a node that runs, and --root names a tree that does not: an image gets its policy and \
+         settings from bake; of a node that a pod has mounted, say --host",
+    ))
 }
 
 /// node.json, of which nothing is guessed.
@@ -162,6 +159,24 @@ struct Installing<'a> {
     facts: &'a InstallFacts,
     wanted: &'a Install,
     notes: Vec<String>,
+}
+
+impl Installing<'_> {
+    /// Carries out the changes behind those that are `done`; what it learnt on the way comes back.
+    fn carry_out_all(self, changes: Vec<Change>, done: &mut Vec<Done>) -> Result<Vec<String>, Failure> {
+        let root = Root::default();
+        let mut executor = Executor::new(&root, self);
+        for change in changes {
+            let target = format!("{} {}", change.act.word(), change.target);
+            let is_unit = matches!(change.act, Act::Systemctl(_));
+            let one = executor.one(change).map_err(|failure| {
+                let before = done.iter().filter(|done| done.outcome.is_some()).count();
+                unfinished(failure, &target, before, is_unit)
+            });
+            done.push(one?);
+        }
+        Ok(executor.into_means().notes)
+    }
 }
 
 impl Means for Installing<'_> {

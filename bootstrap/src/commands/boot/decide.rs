@@ -2,6 +2,16 @@
 //!
 //! First what belongs to another machine goes out of the way, then everything that a pod could need is put in its place, and what says that
 //! it is done comes last. No DEL is among it: no agent is up, and a record of an earlier boot keeps for the sweep.
+//!
+//! | boot | our state | confs of CNIs that the policy does not name | our conf, shared mode | our conf, private mode |
+//! |---|---|---|---|---|
+//! | first | there is none | set aside | written | not yet: `watch` writes it |
+//! | clone | set aside, another machine's | set aside | written | not yet; one that is left goes |
+//! | reboot | kept | kept | written where it differs | not yet; one that is left goes |
+//! | again | kept | kept | written where it differs | kept, for it is in force |
+//!
+//! In every row our plugin is put where the runtime looks for it. In private mode confs of others stay where they are, because the
+//! runtime does not read them there.
 
 use std::path::{Path, PathBuf};
 
@@ -348,3 +358,6 @@ pub(super) fn recorded(facts: &BootFacts) -> [Change; 2] {
         write(&facts.places.booted, booted.to_bytes(), PUBLIC, "this boot is prepared"),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! The order is the promise: everything that a DEL could need is there before the conf, and the conf, which is the switch, comes last.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use shim::conflist::Unloadable;
 use shim::inventory::Entry;
@@ -47,8 +48,40 @@ pub struct InstallDecision {
 /// # Errors
 /// All findings at once; 78 when the policy or another settings file is among them, else 3.
 pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision, Failure> {
-    let mut way = Obstacles::default();
+    let mut way = unreadable(facts);
     let mut notes = Vec::new();
+    let mut files = Vec::new();
+    if let Ok(policy) = &facts.policy {
+        networks(facts, policy, &mut way, &mut notes);
+        files = evidence::decide(&facts.waiting, &facts.keeper, &needed(policy), &mut way, &mut notes);
+    }
+    let name = our_name(facts, &mut way, &mut notes);
+    runtime(facts, wanted, &mut way, &mut notes);
+    let entries = inventory(facts, wanted, &mut way, &mut notes);
+    let (Some((name, from)), Ok(plugin)) = (name, &facts.plugin) else {
+        return Err(way.failure());
+    };
+    if !way.findings.is_empty() {
+        return Err(way.failure());
+    }
+    // The plugin first: nobody calls it before the conf is there, and one of an earlier version may not know all that is written next.
+    let mut changes: Vec<Change> =
+        facts.bin_dirs.iter().map(|dir| plugin_change(&dir.path, plugin)).collect();
+    changes.push(inventory_change(facts, entries));
+    changes.push(name_change(facts, &name, &from));
+    changes.extend(files);
+    changes.extend(facts.completion.as_ref().map(|completion| completion.change(&Root::default())));
+    changes.push(conf_change(facts, wanted, &name));
+    let why = "the runtime uses it; then list what was attached until then";
+    changes.push(Change::new(Act::Confirm, CONF_FILE, why));
+    // Behind our conf: its unit wants that of boot, which would be the first to write it.
+    changes.extend((facts.keeper == Keeper::Unit).then(watch_unit::start_watch));
+    Ok(InstallDecision { changes, notes })
+}
+
+/// What cannot be read, and what nothing can be decided without.
+fn unreadable(facts: &InstallFacts) -> Obstacles {
+    let mut way = Obstacles::default();
     if facts.mode == Mode::Private {
         way.found(
             "--mode private: the runtime would have to be restarted under running pods. Install in shared mode; then set confDir to private in node.json, which counts from the next boot on, or rotate the node to an image that says so",
@@ -72,12 +105,12 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
     if facts.bin_dirs.is_empty() {
         way.found("no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists; name the runtime's with --bin-dir");
     }
-    let mut files = Vec::new();
-    if let Ok(policy) = &facts.policy {
-        networks(facts, policy, &mut way, &mut notes);
-        files = evidence::decide(&facts.waiting, &facts.keeper, &needed(policy), &mut way, &mut notes);
-    }
-    let name = facts.conf_dir.as_ref().ok().zip(facts.name.as_ref().ok()).and_then(|(dir, written)| {
+    way
+}
+
+/// Our network's name and where it is from, where the conf directory bears it.
+fn our_name(facts: &InstallFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Option<(String, String)> {
+    facts.conf_dir.as_ref().ok().zip(facts.name.as_ref().ok()).and_then(|(dir, written)| {
         let named = Naming {
             written: written.as_deref(),
             file: &facts.settings.layout.name(),
@@ -86,40 +119,17 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
         };
         let named = named.choose().map_err(|why| way.found(why)).ok();
         let picks = Picks::of(facts.config.as_ref());
-        conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, &mut way, &mut notes);
+        conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
         if let Some((name, _)) = &named {
             way.findings.extend(picks.told(dir, name).wrong());
         }
         named
-    });
-    runtime(facts, wanted, &mut way, &mut notes);
-    let entries = inventory(facts, wanted, &mut way, &mut notes);
-    let (Some((name, from)), Ok(plugin)) = (name, &facts.plugin) else {
-        return Err(way.failure());
-    };
-    if !way.findings.is_empty() {
-        return Err(way.failure());
-    }
-    // The plugin first: nobody calls it before the conf is there, and one of an earlier version may not know all that is written next.
-    let mut changes = Vec::new();
-    for dir in &facts.bin_dirs {
-        let write =
-            Write { path: dir.path.join(PLUGIN), bytes: plugin.clone(), mode: PLUGIN_MODE, nudge: false };
-        changes.push(Change::ensure(write, "the plugin"));
-    }
-    changes.push(inventory_change(facts, entries));
-    changes.push(name_change(facts, &name, &from));
-    changes.extend(files);
-    changes.extend(facts.completion.as_ref().map(|completion| completion.change(&Root::default())));
-    changes.push(conf_change(facts, wanted, &name));
-    changes.push(Change::new(
-        Act::Confirm,
-        CONF_FILE,
-        "the runtime uses it; then list what was attached until then",
-    ));
-    // Behind our conf: its unit wants that of boot, which would be the first to write it.
-    changes.extend((facts.keeper == Keeper::Unit).then(watch_unit::start_watch));
-    Ok(InstallDecision { changes, notes })
+    })
+}
+
+fn plugin_change(dir: &Path, plugin: &[u8]) -> Change {
+    let write = Write { path: dir.join(PLUGIN), bytes: plugin.to_vec(), mode: PLUGIN_MODE, nudge: false };
+    Change::ensure(write, "the plugin")
 }
 
 fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &mut Vec<String>) {

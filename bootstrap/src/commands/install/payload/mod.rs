@@ -15,15 +15,16 @@ use std::path::Path;
 use shim::file::PRIVATE;
 use shim::layout::Layout;
 use shim::lock;
+use types::node::Node;
 
 use self::decide::{PlaceOnNode, decide};
 use self::load::Load;
 use self::record::PayloadRecord;
 use crate::change::outcome::{Done, carry_out};
-use crate::change::{self, Change, Write};
+use crate::change::{self, Act, Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::node::digest;
-use crate::node::paths::{BROUGHT, Root};
+use crate::node::paths::{BROUGHT, NODE_FILE, Root};
 
 /// What bringing takes.
 #[derive(Debug)]
@@ -67,6 +68,16 @@ impl Plan {
         if findings.is_empty() { Ok(plan) } else { Err(Failure { exit: Exit::No, findings }) }
     }
 
+    /// The node.json that the pod brings, where it is to be written: it counts from then on, whatever is wrong with the one that it
+    /// replaces.
+    #[must_use]
+    pub fn node(&self) -> Option<Node> {
+        self.changes.iter().find_map(|change| match &change.act {
+            Act::Write(write) if write.path.ends_with(NODE_FILE) => Node::parse(&write.bytes).ok(),
+            _ => None,
+        })
+    }
+
     /// Whether anything is to be written.
     #[must_use]
     pub fn writes(&self) -> bool {
@@ -107,5 +118,26 @@ impl PlaceOnNode {
             None if path.symlink_metadata().is_ok() => Self::Other,
             None => Self::Nothing,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::node::Mode;
+
+    use super::*;
+
+    #[test]
+    fn a_node_json_that_is_brought_counts_before_the_one_that_it_replaces() {
+        let plan = |path: &str, act: fn(Write) -> Act| {
+            let bytes = br#"{"version":1,"confDir":"private"}"#.to_vec();
+            let write = Write { path: path.into(), bytes, mode: 0o644, nudge: false };
+            let changes = vec![Change::new(act(write), path, "brought")];
+            Plan { changes, notes: Vec::new(), records: [PayloadRecord::default(), PayloadRecord::default()] }
+        };
+        let node = plan("/etc/crossfade/node.json", Act::Write).node().expect("it is brought");
+        assert_eq!(node.conf_dir, Mode::Private);
+        assert!(plan("/etc/crossfade/node.json", |_| Act::Keep).node().is_none(), "it is there already");
+        assert!(plan("/etc/crossfade/policy.json", Act::Write).node().is_none());
     }
 }
