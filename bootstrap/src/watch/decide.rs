@@ -85,16 +85,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     let phase = policy.map(types::policy::Policy::phase);
     let verdict = verdict(facts, &conf, waits, &memory);
     let mut findings = conf.findings.clone();
-    findings.extend(judged.iter().filter_map(|one| {
-        one.unproven.as_ref().map(|why| format!("network {} is ready by its probes alone: {why}", one.side))
-    }));
-    findings.extend(facts.networks.iter().filter(|network| network.unmapped_hostports).map(|network| {
-        format!(
-            "network {}: pods asked for host ports in this boot, and no plugin of its conf declares portMappings. Unless its agent maps \
-             them, those ports are closed: chain portmap in its conf, or give such pods the other network",
-            network.side
-        )
-    }));
+    findings.extend(of_networks(facts, &judged));
     findings.extend(memory.polls.then(|| {
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
@@ -128,6 +119,21 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     let document = describe(facts, &report, (&conf, &memory), (&judged, &attached, findings), watch);
     let conf = conf.wanted.filter(|_| matches!(conf.state, OwnConfState::InPlace | OwnConfState::Written));
     WatchDecision { changes, report, happened, document, conf, memory }
+}
+
+/// What is to be said of networks that are ready, and of pods that ask of them what they do not have.
+fn of_networks(facts: &Observation, judged: &[NetworkVerdict]) -> Vec<String> {
+    let unproven = judged.iter().filter_map(|one| {
+        one.unproven.as_ref().map(|why| format!("network {} is ready by its probes alone: {why}", one.side))
+    });
+    let unmapped = facts.networks.iter().filter(|network| network.unmapped_hostports).map(|network| {
+        format!(
+            "network {}: pods asked for host ports in this boot, and no plugin of its conf declares portMappings. Unless its agent maps \
+             them, those ports are closed: chain portmap in its conf, or give such pods the other network",
+            network.side
+        )
+    });
+    unproven.chain(unmapped).collect()
 }
 
 /// The one reason that counts, the gravest first.

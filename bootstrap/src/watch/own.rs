@@ -214,13 +214,7 @@ fn repair(
         decided.standing.push((Reason::ConfContended, why));
         return;
     }
-    let what = match &facts.own {
-        Ok(None) => "was missing",
-        Ok(Some(own)) if own.is_ours && own.bytes == wanted => "had another mode",
-        Ok(Some(own)) if own.is_ours => "had another content",
-        Ok(Some(_)) => "was somebody else's",
-        Err(_) => "could not be read",
-    };
+    let what = what_was_wrong(facts, &wanted);
     let outdated = matches!(&facts.own, Ok(Some(own)) if own.is_ours && own.bytes != wanted);
     let first = !taken && !gave_up && (facts.is_private() || was_settled.is_some() || outdated);
     let (reason, warning, message) = if first {
@@ -240,6 +234,16 @@ fn repair(
     let reason = format!("{what}; {}", if first { "the switch" } else { "put back" });
     let write = Write { path, bytes: wanted, mode: CONF_MODE, nudge: true };
     decided.changes.push(Change::new(Act::Write(write), shown_path(facts), reason));
+}
+
+fn what_was_wrong(facts: &Observation, wanted: &[u8]) -> &'static str {
+    match &facts.own {
+        Ok(None) => "was missing",
+        Ok(Some(own)) if own.is_ours && own.bytes == wanted => "had another mode",
+        Ok(Some(own)) if own.is_ours => "had another content",
+        Ok(Some(_)) => "was somebody else's",
+        Err(_) => "could not be read",
+    }
 }
 
 fn shown_path(facts: &Observation) -> String {

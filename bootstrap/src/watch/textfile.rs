@@ -8,6 +8,7 @@ use super::own::OwnConfState;
 use crate::node::status_file::Document;
 
 /// The text of a status. *Source*: Prometheus' exposition format, text version 0.0.4.
+// One paragraph for each metric, in the order of the file.
 #[must_use]
 pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
     let mut text = String::new();

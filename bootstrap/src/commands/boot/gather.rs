@@ -142,6 +142,7 @@ impl BootFacts {
     ///
     /// # Errors
     /// node.json is not valid, or the boot cannot be told: then nothing can be decided.
+    // Long because a boot looks at much, each fact in one line.
     pub fn gather(global: &Global) -> Result<Self, Failure> {
         let root = Root::new(&global.root);
         let node = settings::load(&root).map_err(Failure::settings)?;

@@ -91,6 +91,7 @@ pub struct InstallFacts {
 
 impl InstallFacts {
     /// Looks at everything; nothing is changed.
+    // Long because installing looks at much, each fact in one line.
     #[must_use]
     pub fn gather(settings: Directories, wanted: &Install) -> Self {
         let store = Store::new(&settings.layout);

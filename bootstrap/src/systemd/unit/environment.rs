@@ -36,6 +36,7 @@ enum State {
 /// ends there all the same, as from systemd 254 on.
 ///
 /// *Source*: man 5 `systemd.exec`, "EnvironmentFile="; man 5 `os-release`.
+// One state machine, read from top to bottom as systemd's own: pieces of it would pass the same five variables around.
 pub(super) fn file(text: &str) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let (mut key, mut value) = (String::new(), String::new());
