@@ -15,7 +15,6 @@ pub mod identity;
 pub mod mode;
 pub mod mounts;
 pub mod paths;
-pub mod profile;
 pub mod program;
 pub mod rooted;
 pub mod settings;

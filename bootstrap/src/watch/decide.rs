@@ -12,8 +12,8 @@ use super::pod;
 use super::sweeps;
 use crate::change::{Act, Change};
 use crate::commands::install::decide::needed;
-use crate::node::profile;
 use crate::publish::report::{Happened, NodeReport, Reason};
+use types::profile;
 
 /// Between two tries to put our plugin back by a unit.
 const PLACE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use types::policy::Side;
 
 use crate::change::{Act, Change, Write};
-use crate::node::profile::{self, Profile, Proof};
+use types::profile::{self, Profile, Proof};
 
 use super::facts::{Facts, NetworkFacts};
 use super::memory::Standing;
@@ -43,7 +43,7 @@ pub fn judge(facts: &Facts, network: &NetworkFacts, standing: &mut Standing, nee
     }
     let mut judged =
         Judged { side: network.side, ready: usable, proof: "none", unproven: None, changes: Vec::new() };
-    if provable && facts.node.proves && needed && judged.ready.is_ok() {
+    if provable && facts.node.proof == Proof::Attach && needed && judged.ready.is_ok() {
         if standing.proofs.step(network.proof.as_ref(), facts.now) {
             changes.push(start(facts, network.side, standing.proofs.turn));
         }

@@ -24,10 +24,10 @@ use crate::node::conf::{OWN_CAPABILITIES, conf};
 use crate::node::confdir::{ConfDir, Content};
 use crate::node::directories::Installed;
 use crate::node::foreign;
-use crate::node::profile;
 use crate::publish::report::{Happened, Reason};
 use crate::runtime::asked::Uses;
 use crate::runtime::picks::Told;
+use types::profile;
 
 /// How long a directory may be gone before we make it: whoever removed it may be about to make it himself.
 const MADE_AGAIN_WITHIN: Duration = Duration::from_secs(2);

@@ -30,7 +30,7 @@ use crate::commands::install::decide::DEFAULT_NAME;
 use crate::commands::install::facts::joined;
 use crate::node::conf::conf;
 use crate::node::directories::Directories;
-use crate::node::profile::{self, Proof};
+use types::profile::{self, Proof};
 
 /// Where network namespaces are pinned; agents in containers see them there.
 const NETNS_DIR: &str = "/run/netns";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use shim::process::Process;
 use tracing::{info, warn};
-use types::node::Mode;
+use types::node::{self, Mode};
 
 use super::decide::{Decision, decide};
 use super::desired::{self, Desired};
@@ -370,7 +370,7 @@ impl<'a> Watch<'a> {
             now: facts.now,
             phase: held.map(|held| held.policy.phase()),
             policy: held.map(|held| held.sha256.as_str()),
-            follows: facts.node.follows_desired,
+            follows: facts.node.desired == node::Desired::NodeAnnotation,
             allowed: &facts.node.allowed,
             is_off: facts.off.is_some(),
         };

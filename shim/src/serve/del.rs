@@ -112,7 +112,7 @@ fn from_damaged(
             Err(error) if error.code == code::TRY_LATER && policy.retired(*side).is_some() => continue,
             Err(error) => return Err(error.details(format!("{name}; the file is kept"))),
         };
-        let primary = sides.len() == 1 || *side == policy.both.primary;
+        let primary = sides.len() == 1 || *side == policy.both.primary();
         let both = policy.attach == types::policy::Attach::Both;
         let ifname = if primary || !both { &request.env.ifname } else { &policy.both.secondary_ifname };
         let declared = told.clone().map(|told| loaded.conf.declared(told));

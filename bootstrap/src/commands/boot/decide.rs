@@ -20,9 +20,9 @@ use crate::node::digest;
 use crate::node::foreign::Foreign;
 use crate::node::identity::{Booted, Kind};
 use crate::node::paths::{BOOTED, IDENTITY, NODE_FILE, PRIVATE_CONF_DIR, PROBED, SET_ASIDE, WITHOUT};
-use crate::node::profile::{self, Profile};
 use crate::runtime::endpoint;
 use crate::runtime::picks::{Picks, Told};
+use types::profile::{self, Profile};
 
 /// Mode of what everybody on the node may read.
 const PUBLIC: u32 = 0o644;

@@ -23,12 +23,12 @@ use crate::node::confdir::ConfDir;
 use crate::node::directories::Installed;
 use crate::node::evidence::{self, Keeper};
 use crate::node::paths::Root;
-use crate::node::profile;
 use crate::runtime::CniSetup;
 use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 use crate::systemd::systemctl;
+use types::profile;
 
 /// Our name on a node that has no network yet.
 pub(crate) const DEFAULT_NAME: &str = "crossfade";
@@ -160,7 +160,7 @@ pub fn needed(policy: &Policy) -> BTreeSet<Side> {
     let of = |attach| match attach {
         Attach::One(side) => vec![side],
         Attach::Both if policy.both.secondary_failure == SecondaryFailure::Tolerate => {
-            vec![policy.both.primary]
+            vec![policy.both.primary()]
         }
         Attach::Both => Side::BOTH.to_vec(),
     };

@@ -10,9 +10,9 @@ use super::check::{Check, Fault, decided, ok, skipped};
 use crate::commands::boot::gather::{Place, bin_dirs, places};
 use crate::commands::install::facts;
 use crate::node::paths::Root;
-use crate::node::profile;
 use crate::node::rooted;
 use crate::runtime::config::RuntimeConfig;
+use types::profile;
 
 /// A network of the policy, and what of it is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Delegate {
             side,
             wanted: network.conf.clone(),
             profile: profile::find(&network.profile).map(|profile| profile.name.clone()),
-            has_probes: !network.ready.is_empty(),
+            has_probes: !network.probes().is_empty(),
             conf,
         }
     }

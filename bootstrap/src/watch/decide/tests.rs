@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shim::layout::{CONF_FILE, Layout};
-use types::node::{Mode, Node, RuntimeKind};
+use types::node::{Mode, Node, Proof, RuntimeKind};
 use types::policy::Policy;
 
 use super::*;
@@ -532,7 +532,7 @@ fn a_network_that_can_be_proven_is_proven_first() {
     assert_eq!((told.reason, told.changes), ("NetworkReady", vec!["start crossfade-prove-old".to_owned()]));
     world.of(Side::Old).proof = Some(Kept { failed: Some("no".into()), ..kept(2) });
     assert_eq!(world.round(1).reason, "WaitingForNetwork");
-    world.facts.node.proves = false;
+    world.facts.node.proof = Proof::Probe;
     assert_eq!(world.round(1).reason, "NetworkReady", "node.json says that probes do");
 }
 
@@ -570,7 +570,7 @@ fn network_unavailable_is_ours_to_clear_only_where_nobody_else_does() {
         ("calico", "aws-vpc", "both", false),
     ] {
         let mut world = World::new(Mode::Shared);
-        world.facts.node.proves = false;
+        world.facts.node.proof = Proof::Probe;
         world.policy(|policy| policy["attach"] = json!(attach));
         world.of(Side::Old).profile = old.into();
         world.of(Side::New).profile = new.into();

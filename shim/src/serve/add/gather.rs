@@ -58,7 +58,7 @@ pub(super) fn load_all<'a>(
 ) -> Result<Findings<'a>, CniError> {
     let tolerated = |side| {
         attach == Attach::Both
-            && side != policy.both.primary
+            && side != policy.both.primary()
             && policy.both.secondary_failure == SecondaryFailure::Tolerate
     };
     let sides: &[Side] = match attach {
