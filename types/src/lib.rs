@@ -28,6 +28,7 @@ pub mod read;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod splice;
+pub mod status;
 pub mod taint;
 mod text;
 pub mod version;

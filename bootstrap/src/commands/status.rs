@@ -13,6 +13,7 @@ use shim::layout::CONF_FILE;
 use shim::policy_file;
 use shim::store::Store;
 use types::node::Mode;
+use types::status::Document;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
@@ -29,7 +30,7 @@ use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
-use crate::watch::document::{self, Document, Seen};
+use crate::watch::document::{self, Seen};
 use crate::watch::events::Events;
 
 pub use self::reported::reported;

@@ -3,7 +3,6 @@
 use shim::process::Process;
 use types::policy::{Phase, Side};
 
-use super::document::{self, Document};
 use super::facts::{Facts, NetworkFacts};
 use super::memory::Memory;
 use super::network::{Judged, judge, places};
@@ -14,6 +13,7 @@ use crate::change::{Act, Change};
 use crate::commands::install::decide::needed;
 use crate::publish::report::{Happened, NodeReport, Reason};
 use types::profile;
+use types::status::{self, Document, Watch};
 
 /// Between two tries to put our plugin back by a unit.
 const PLACE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
@@ -248,8 +248,8 @@ fn describe(
     (judged, attached, findings): (&[Judged], &[Side], Vec<String>),
     watch: Process,
 ) -> Document {
-    let networks = facts.networks.iter().zip(judged).map(|(network, judged)| document::Network {
-        network: network.side.to_string(),
+    let networks = facts.networks.iter().zip(judged).map(|(network, judged)| status::Network {
+        network: network.side,
         name: network.conf.as_ref().ok().map(|(conf, _)| conf.name.clone()),
         profile: network.profile.clone(),
         attached: attached.contains(&network.side),
@@ -269,15 +269,15 @@ fn describe(
             .filter(|why| !report.message.starts_with(shorten(why).as_str())),
     );
     Document {
-        version: document::VERSION,
+        version: status::VERSION,
         boot_id: facts.boot_id.clone(),
-        watch,
+        watch: Watch { pid: watch.pid, start: watch.start },
         ready: report.ready,
         reason: report.reason.as_str().to_owned(),
         message: report.message.clone(),
-        phase: report.phase.map(|phase| phase.to_string()),
+        phase: report.phase,
         policy_sha256: report.policy_sha256.clone(),
-        conf: document::Conf {
+        conf: status::Conf {
             mode: if facts.is_private() { "private" } else { "shared" }.to_owned(),
             dir: facts.conf_dir.clone(),
             state: conf.state.word().to_owned(),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use types::policy::{Phase, Side};
+use types::status::Document;
 
 use super::desired::Unmet;
-use super::document::Document;
 use super::guard::Guard;
 use super::proof::Proofs;
 use super::reload::Reload;

@@ -166,7 +166,7 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
         let done = apply::apply(&facts.layout, decision.changes, |act| {
             not_started.extend(apply::start_unit(&scope.global, act).err());
         });
-        let written = apply::report(&scope.root.at(STATUS), &decision.document.bytes());
+        let written = apply::report(&scope.root.at(STATUS), &document::bytes(&decision.document));
         let mut notes = notes;
         notes.extend(not_started);
         notes.extend(written.err().map(|e| format!("write {STATUS}: {e}")));

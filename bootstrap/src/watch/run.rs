@@ -9,6 +9,7 @@ use sd_notify::NotifyState;
 use shim::process::Process;
 use tracing::{info, warn};
 use types::node::{self, Mode};
+use types::policy::Phase;
 
 use super::decide::{Decision, decide};
 use super::desired::{self, Desired};
@@ -410,14 +411,14 @@ impl<'a> Watch<'a> {
     fn report(&mut self, facts: &Facts, mut decision: Decision) {
         decision.happened.splice(0..0, std::mem::take(&mut self.pending));
         for one in &decision.happened {
-            let phase = decision.document.phase.as_deref().unwrap_or("unknown");
+            let phase = decision.document.phase.map_or("unknown", Phase::as_str);
             if one.warning {
                 warn!(event = one.reason, phase, "{}", one.message);
             } else {
                 info!(event = one.reason, phase, "{}", one.message);
             }
         }
-        let status = apply::report(&self.scope.root.at(STATUS), &decision.document.bytes());
+        let status = apply::report(&self.scope.root.at(STATUS), &document::bytes(&decision.document));
         if let Err(error) = status {
             warn!(event = "Failed", "write {STATUS}: {error}");
         }

@@ -7,7 +7,8 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 use types::node::Node;
 use types::policy::Policy;
-use types::schema::of_settings;
+use types::schema::{of_settings, of_written};
+use types::status::Document;
 
 /// A schema whose keys are in the order in which a person reads them.
 struct Ordered<'a>(&'a Value);
@@ -59,4 +60,9 @@ fn the_schema_of_the_policy_is_made_from_its_types() {
 #[test]
 fn the_schema_of_node_json_is_made_from_its_types() {
     holds("node.schema.json", &of_settings::<Node>());
+}
+
+#[test]
+fn the_schema_of_status_json_is_made_from_its_types() {
+    holds("status.schema.json", &of_written::<Document>());
 }
