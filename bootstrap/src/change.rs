@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::ser::SerializeStruct;
 use shim::boot::Moment;
 use shim::file::{self, TEMP_PREFIX};
-use shim::inventory::{Entry, Inventory};
+use shim::inventory::{self, Entry};
 use shim::layout::Layout;
 use shim::ledger::{self, Line};
 use shim::store::{Found, Key, Store};
@@ -326,7 +326,7 @@ pub fn list(layout: &Layout, entries: &[Entry]) -> io::Result<()> {
             fresh.push(entry.clone());
         }
     }
-    Inventory::change(layout, |inventory| {
+    inventory::change(layout, |inventory| {
         fresh.retain(|entry| inventory.find(&entry.key()).is_none());
         inventory.attachments.append(&mut fresh);
     })

@@ -14,7 +14,11 @@
 
 pub mod cidr;
 pub mod endpoint;
+pub mod inventory;
+pub mod key;
 pub mod label;
+pub mod ledger;
+pub mod moment;
 pub mod names;
 pub mod nearest;
 pub mod node;

@@ -86,3 +86,20 @@ impl JsonSchema for Headers {
         })
     }
 }
+
+/// An object whose keys are somebody else's.
+pub(crate) struct Object;
+
+impl JsonSchema for Object {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Object".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object" })
+    }
+}

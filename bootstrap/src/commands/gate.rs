@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use shim::boot::Moment;
+use shim::boot::{self, Moment};
 use shim::layout::{CONF_FILE, PLUGIN};
 use shim::policy_file;
 use types::node::{Mode, Node};
@@ -47,7 +47,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
         return finish(global, clear(&root, "switched off"), vec![off.to_string()]);
     }
     let settings = settings::load(&root).map_or_else(|_| Node::default().gate, |node| node.gate);
-    let now = Moment::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
+    let now = boot::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
     let first = first_try(&root, &now);
     let mut runtime = None;
     let end = Instant::now() + patience(&settings, &first, &now);
@@ -68,7 +68,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
     if global.dry_run {
         return Err(failure);
     }
-    let now = Moment::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
+    let now = boot::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
     if settings.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs)) {
         match untold(&root) {
             None => return give_up(&root, &failure),

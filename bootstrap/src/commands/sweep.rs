@@ -17,10 +17,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use shim::attachment::Attachment;
-use shim::boot::{Age, Moment};
+use shim::boot::{self, Age, Moment};
 use shim::file::abandoned_temps;
 use shim::hostroute;
-use shim::inventory::{Deleter, Entry, Inventory};
+use shim::inventory::{self, Deleter, Entry, Inventory};
 use shim::layout::PLUGIN;
 use shim::lock;
 use shim::netns::Netns;
@@ -89,9 +89,9 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
     let store = Store::new(&settings.layout);
     // What is attached is read before the list is asked for: whatever was there then is in the list, if it lives.
-    let now = Moment::now().map_err(failed)?;
+    let now = boot::now().map_err(failed)?;
     let (records, damaged) = store.all().map_err(failed)?;
-    let inventory = Inventory::load(&settings.layout).map_err(failed)?;
+    let inventory = inventory::load(&settings.layout).map_err(failed)?;
     let listing = listing(wanted)?;
     let owners = Owners::ask(&policy, Instant::now() + PROBES_WITHIN);
     let mut judged = judge(&records, &inventory, &listing, &owners, &now);

@@ -14,7 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
-use shim::boot::Moment;
+use shim::boot;
 use shim::conflist::Conflist;
 use shim::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
 use shim::policy_file;
@@ -50,7 +50,7 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         policy.network(side).ok_or_else(|| Failure::settings(format!("the policy has no network {side}")))?;
     refuse_unprovable(side, network)?;
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
-    let now = Moment::now().map_err(|e| Failure::new(Exit::Failed, e))?;
+    let now = boot::now().map_err(|e| Failure::new(Exit::Failed, e))?;
     let dir = directory(&settings.layout, side);
     let answers = answers(&settings.layout, side);
     let mut scene = Scene::set_up(dir, network, wanted, &answers)?;

@@ -2,6 +2,7 @@
 
 mod node;
 mod policy;
+mod records;
 mod words;
 
 use std::fmt::Debug;

@@ -5,8 +5,11 @@ use std::path::Path;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
+use types::inventory::Inventory;
+use types::ledger::Line;
 use types::node::Node;
 use types::policy::Policy;
+use types::profile::Profile;
 use types::schema::{of_settings, of_written};
 use types::status::Document;
 
@@ -65,4 +68,25 @@ fn the_schema_of_node_json_is_made_from_its_types() {
 #[test]
 fn the_schema_of_status_json_is_made_from_its_types() {
     holds("status.schema.json", &of_written::<Document>());
+}
+
+#[test]
+fn the_schema_of_the_inventory_is_made_from_its_types() {
+    holds("inventory.schema.json", &of_written::<Inventory>());
+}
+
+#[test]
+fn the_schema_of_a_line_of_the_ledger_is_made_from_its_type() {
+    holds("ledger.schema.json", &of_written::<Line>());
+}
+
+#[test]
+fn the_schema_of_a_profile_is_made_from_its_types() {
+    let schema = of_written::<Profile>();
+    holds("profile.schema.json", &schema);
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    for profile in types::profile::all() {
+        let written = serde_json::to_value(profile).expect("JSON");
+        assert!(validator.is_valid(&written), "{}", profile.name);
+    }
 }

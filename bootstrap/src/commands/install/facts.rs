@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use shim::boot::Moment;
+use shim::boot::{self, Moment};
 use shim::conflist::{Conflist, Unloadable};
 use shim::exec::Binary;
 use shim::file::{read_bounded, read_regular};
-use shim::inventory::{Deleter, Inventory};
+use shim::inventory::{self, Deleter};
 use shim::layout::{BIN_DIRS, PLUGIN};
 use shim::store::{Key, Store};
 use shim::trust;
@@ -164,7 +164,7 @@ impl Facts {
             cache,
             recorded,
             listed,
-            now: Moment::now().map_err(|e| format!("read the clock: {e}")),
+            now: boot::now().map_err(|e| format!("read the clock: {e}")),
             deleter: deleter(&whom),
             completion,
             policy,
@@ -224,7 +224,7 @@ pub fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
 /// # Errors
 /// When the inventory cannot be read.
 pub fn listed(settings: &Directories) -> Result<BTreeSet<Key>, String> {
-    let inventory = Inventory::load(&settings.layout).map_err(|e| e.to_string())?;
+    let inventory = inventory::load(&settings.layout).map_err(|e| e.to_string())?;
     Ok(inventory.attachments.iter().map(shim::inventory::Entry::key).collect())
 }
 
