@@ -17,7 +17,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::boot::Moment;
 use crate::file::{self, PRIVATE};
-use crate::inventory::Inventory;
+use crate::inventory;
 use crate::layout::Layout;
 use crate::store::{Key, Store};
 use crate::trust;
@@ -66,7 +66,7 @@ pub fn tidy(layout: &Layout, store: &Store) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
-    let inventory = Inventory::load(layout)?;
+    let inventory = inventory::load(layout)?;
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
@@ -86,7 +86,7 @@ mod tests {
     fn a_time_is_recalled_until_it_is_forgotten_and_only_where_it_makes_sense() {
         let dir = std::env::temp_dir().join(format!("crossfade-failing-{}", std::process::id()));
         let layout = Layout { state_dir: dir.join("state"), run_dir: dir.join("run"), policy: None };
-        let (key, now) = (Key::new("c1", "eth0"), Moment::now().expect("now"));
+        let (key, now) = (Key::new("c1", "eth0"), crate::boot::now().expect("now"));
         assert_eq!(recall(&layout, &key, &now), None);
         let at = Moment { boottime_ms: now.boottime_ms.saturating_sub(5000), ..now.clone() };
         remember(&layout, &key, &at).expect("remember");

@@ -1,18 +1,9 @@
-//! The sandboxes that were there before us.
-//!
-//! *Shape*: `{"version":1,"attachments":[{"containerID":"..","ifname":"eth0","network":"old","conf":{..},"prevResult":{..},
-//! "runtimeConfig":{..},"cniArgs":"K=V;K=V","taken":{..},"deletedBy":"runtime"}]}`, everything from `conf` on optional.
-//! Whoever installs Crossfade under running pods writes it; the first DEL of an entry turns it into a record, and it is struck
-//! out when that record closes. An entry whose DEL the runtime sends to the network itself is struck out without a DEL of ours
-//! once its sandbox is gone ([`Deleter`]). The file is changed only under its lock.
+//! The inventory's file on this node. Its types are [`types::inventory`]; the file is changed only under its lock.
 
 use std::io;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use types::raw::Undecodable;
+pub use types::inventory::{Deleter, Entry, Inventory};
 
-use crate::boot::Moment;
 use crate::file::{self, PRIVATE, read_bounded};
 use crate::layout::Layout;
 use crate::lock;
@@ -22,152 +13,40 @@ use crate::trust;
 /// Largest inventory we read, in bytes.
 const MAX_BYTES: usize = 256 << 20;
 
-/// The file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Inventory {
-    /// 1.
-    pub version: u32,
-    /// One per sandbox and interface.
-    pub attachments: Vec<Entry>,
-}
-
-/// Who sends the DEL of an attachment that was there before us.
+/// Reads the inventory; an absent file is an empty one.
 ///
-/// *Source*: CRI-O deletes with the conf that it cached at ADD, so the plugins of that conf are called and we never are.
-/// containerd takes the conf that it has loaded now, which is ours.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Deleter {
-    /// The runtime calls us, and we pass its DEL on. Where it never comes, the sweep sends one.
-    #[default]
-    Crossfade,
-    /// The runtime, past us. A second DEL from us might come after the address has become another pod's. Where the runtime has
-    /// lost the conf, it calls us after all; that DEL is served as any other.
-    Runtime,
+/// # Errors
+/// When it is untrusted, unreadable or invalid; the text names the file.
+pub fn load(layout: &Layout) -> io::Result<Inventory> {
+    let path = layout.inventory();
+    let named = |why: String| io::Error::other(format!("inventory {}: {why}", path.display()));
+    let mut file = match trust::open(&path) {
+        Ok(file) => file,
+        Err(why) if why.is_absent() => return Ok(Inventory::default()),
+        Err(why) => return Err(named(why.to_string())),
+    };
+    let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
+    Inventory::parse(&bytes).map_err(named)
 }
 
-impl Deleter {
-    fn is_crossfade(&self) -> bool {
-        *self == Self::Crossfade
-    }
+/// Changes the inventory under its lock, durably; equal bytes are not rewritten.
+///
+/// # Errors
+/// Any I/O error; then it is what it was.
+pub fn change(layout: &Layout, change: impl FnOnce(&mut Inventory)) -> io::Result<()> {
+    lock::exclusively(layout, "inventory", || {
+        let mut inventory = load(layout)?;
+        change(&mut inventory);
+        file::create_private_dir(&layout.state_dir)?;
+        let json = types::raw::to_raw(&inventory);
+        file::write_if_changed(&layout.inventory(), json.get().as_bytes(), PRIVATE).map(|_| ())
+    })
 }
 
-/// One attachment that is not ours.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// Container id of the sandbox.
-    #[serde(rename = "containerID")]
-    pub container_id: String,
-    /// Its interface.
-    pub ifname: String,
-    /// The policy's network that attached it: `old` or `new`.
-    pub network: String,
-    /// That network's conflist as it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conf: Option<Box<RawValue>>,
-    /// What its ADD answered.
-    #[serde(rename = "prevResult", default, skip_serializing_if = "Option::is_none")]
-    pub prev_result: Option<Box<RawValue>>,
-    /// What the runtime passed as `runtimeConfig`; without it a plugin such as portmap takes nothing away.
-    #[serde(rename = "runtimeConfig", default, skip_serializing_if = "Option::is_none")]
-    pub runtime_config: Option<Box<RawValue>>,
-    /// Its `CNI_ARGS`, for a DEL that no runtime calls.
-    #[serde(rename = "cniArgs", default, skip_serializing_if = "Option::is_none")]
-    pub cni_args: Option<String>,
-    /// When it was listed. The sandbox is at least as old; an entry of an earlier boot has none any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub taken: Option<Moment>,
-    /// Who sends its DEL; the key is left out where that is us.
-    #[serde(rename = "deletedBy", default, skip_serializing_if = "Deleter::is_crossfade")]
-    pub deleted_by: Deleter,
-}
-
-impl Entry {
-    /// An entry that says who attached it and nothing else.
-    pub fn new(key: Key, network: impl Into<String>) -> Self {
-        Self {
-            container_id: key.container_id,
-            ifname: key.ifname,
-            network: network.into(),
-            conf: None,
-            prev_result: None,
-            runtime_config: None,
-            cni_args: None,
-            taken: None,
-            deleted_by: Deleter::Crossfade,
-        }
-    }
-
-    /// Container id and ifname.
-    #[must_use]
-    pub fn key(&self) -> Key {
-        Key::new(&self.container_id, &self.ifname)
-    }
-}
-
-impl Default for Inventory {
-    fn default() -> Self {
-        Self { version: 1, attachments: Vec::new() }
-    }
-}
-
-impl Inventory {
-    /// Reads the inventory; an absent file is an empty one.
-    ///
-    /// # Errors
-    /// When it is untrusted, unreadable or invalid; the text names the file.
-    pub fn load(layout: &Layout) -> io::Result<Self> {
-        let path = layout.inventory();
-        let named = |why: String| io::Error::other(format!("inventory {}: {why}", path.display()));
-        let mut file = match trust::open(&path) {
-            Ok(file) => file,
-            Err(why) if why.is_absent() => return Ok(Self::default()),
-            Err(why) => return Err(named(why.to_string())),
-        };
-        let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
-        Self::parse(&bytes).map_err(named)
-    }
-
-    /// Reads an inventory's bytes.
-    ///
-    /// # Errors
-    /// What is wrong with them, in words.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let inventory: Self = serde_json::from_slice(bytes).map_err(|e| Undecodable::from(e).to_string())?;
-        if inventory.version == 1 {
-            Ok(inventory)
-        } else {
-            Err(format!("version {}, expected 1", inventory.version))
-        }
-    }
-
-    /// The entry of `key`.
-    #[must_use]
-    pub fn find(&self, key: &Key) -> Option<&Entry> {
-        self.attachments.iter().find(|entry| entry.key() == *key)
-    }
-
-    /// Changes the inventory under its lock, durably; equal bytes are not rewritten.
-    ///
-    /// # Errors
-    /// Any I/O error; then it is what it was.
-    pub fn change(layout: &Layout, change: impl FnOnce(&mut Self)) -> io::Result<()> {
-        lock::exclusively(layout, "inventory", || {
-            let mut inventory = Self::load(layout)?;
-            change(&mut inventory);
-            file::create_private_dir(&layout.state_dir)?;
-            let json = types::raw::to_raw(&inventory);
-            file::write_if_changed(&layout.inventory(), json.get().as_bytes(), PRIVATE).map(|_| ())
-        })
-    }
-
-    /// Strikes the entry of `key` out.
-    ///
-    /// # Errors
-    /// Any I/O error.
-    pub fn strike_out(layout: &Layout, key: &Key) -> io::Result<()> {
-        Self::change(layout, |inventory| inventory.attachments.retain(|entry| entry.key() != *key))
-    }
+/// Strikes the entry of `key` out.
+///
+/// # Errors
+/// Any I/O error.
+pub fn strike_out(layout: &Layout, key: &Key) -> io::Result<()> {
+    change(layout, |inventory| inventory.attachments.retain(|entry| entry.key() != *key))
 }

@@ -1,51 +1,17 @@
-//! What ended without its network's own word: one JSON line each.
+//! The ledger's file on this node. Its lines are [`types::ledger`].
 //!
-//! A retired network's attachment is cleaned locally when its own DEL keeps failing; and a DEL whose delegate failed on nothing
-//! but a netns that is gone counts as done. What only that CNI could have undone (an address in a cluster-wide pool, a policy
-//! entry) is told here, for the clean-up after the migration. Where the file cannot be written the journal takes the line:
-//! an account must not keep a pod from ending.
+//! Where the file cannot be written the journal takes the line: an account must not keep a pod from ending.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
-use serde::{Deserialize, Serialize};
+pub use types::ledger::Line;
 
 use crate::file::{self, PRIVATE};
 use crate::layout::Layout;
 use crate::lock;
 use crate::trust;
-
-/// One leg that was closed without its network's own word. No text of a delegate is in it: that may hold a token.
-///
-/// *Shape*: `{"version":1,"wallSecs":1790000000,"containerID":"..","ifname":"eth0","network":"oldnet","addresses":["10.1.0.5/32"],
-/// "reason":"..","removed":[".."],"left":[".."],"unknown":[".."]}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Line {
-    /// 1.
-    pub version: u32,
-    /// Seconds since 1970.
-    #[serde(rename = "wallSecs")]
-    pub wall_secs: u64,
-    /// Container id.
-    #[serde(rename = "containerID")]
-    pub container_id: String,
-    /// The network's interface in the pod.
-    pub ifname: String,
-    /// The network's own name.
-    pub network: String,
-    /// Addresses the network may still think are in use.
-    pub addresses: Vec<ipnetwork::IpNetwork>,
-    /// Why its DEL failed.
-    pub reason: String,
-    /// What was removed on the node.
-    pub removed: Vec<String>,
-    /// What is certainly left, on the node or cluster-side: nobody who could remove it was asked.
-    pub left: Vec<String>,
-    /// What may be left: the plugin that keeps it was asked, and failed.
-    #[serde(default)]
-    pub unknown: Vec<String>,
-}
 
 /// Appends a line, or has the journal take it where the ledger cannot.
 pub fn enter(layout: &Layout, line: &Line) {
@@ -78,8 +44,7 @@ pub fn read(layout: &Layout) -> io::Result<Vec<Line>> {
         Err(why) => return Err(why.into()),
     };
     let bytes = file::read_bounded(&mut file, MAX_BYTES)?;
-    let lines = bytes.split(|byte| *byte == b'\n');
-    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    Ok(types::ledger::parse(&bytes))
 }
 
 /// Appends a line, durably, or not at all.

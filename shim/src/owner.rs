@@ -66,7 +66,7 @@ impl<'a> Owners<'a> {
         let of = |side| match sides.0.iter().find(|(other, _, _)| *other == side) {
             None => Owner::Ready,
             Some((_, network, name)) => {
-                let ready = name.is_some() && probe::all_hold(&network.ready, Depth::All, deadline).is_ok();
+                let ready = name.is_some() && probe::all_hold(network.probes(), Depth::All, deadline).is_ok();
                 match (ready, policy.retired(side)) {
                     (true, _) => Owner::Ready,
                     (false, Some(_)) => Owner::Retired,

@@ -40,10 +40,10 @@ pub fn decide_add(attach: Attach, both: &Both, ifname: &str, taken: &[String]) -
             let leg = LegPlan { side, ifname: ifname.to_owned(), primary: true, tolerated: false };
             return Plan { legs: vec![leg] };
         }
-        Attach::Both => [both.default_route.other(), both.default_route],
+        Attach::Both => [both.default_route().other(), both.default_route()],
     };
     let legs = sides.map(|side| {
-        let primary = side == both.primary;
+        let primary = side == both.primary();
         LegPlan {
             side,
             ifname: if primary {
@@ -82,12 +82,7 @@ mod tests {
     use super::*;
 
     fn both(primary: Side, default_route: Side) -> Both {
-        Both {
-            primary,
-            secondary_ifname: "net1".into(),
-            default_route,
-            secondary_failure: SecondaryFailure::Fail,
-        }
+        Both { primary: Some(primary), default_route: Some(default_route), ..Both::default() }
     }
 
     fn shown(plan: &Plan) -> Vec<(Side, &str, bool)> {

@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use siphasher::sip128::SipHasher13;
-use types::names::{is_name, validate_ifname};
+use types::key::shard;
+pub use types::key::{Key, container_name};
 
 use crate::attachment::{Attachment, Event, Intent, line};
 use crate::file::{self, read_bounded};
@@ -20,34 +20,6 @@ use crate::trust::{self, Distrust};
 
 /// Largest record we read, in bytes: two confs, two results and some lines.
 pub const MAX_BYTES: usize = 64 << 20;
-
-/// Container ids up to here are file names as they are; NAME_MAX is 255 bytes, an ifname has at most 15.
-const LONGEST_PLAIN_ID: usize = 200;
-
-/// Who an attachment is: container id and ifname.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    /// `CNI_CONTAINERID`.
-    pub container_id: String,
-    /// `CNI_IFNAME`.
-    pub ifname: String,
-}
-
-impl Key {
-    /// The key of (container id, ifname).
-    pub fn new(container_id: impl Into<String>, ifname: impl Into<String>) -> Self {
-        Self { container_id: container_id.into(), ifname: ifname.into() }
-    }
-
-    /// The file name of everything that belongs to this attachment: one component, whatever the key is.
-    #[must_use]
-    pub fn file_name(&self) -> String {
-        let ifname = &self.ifname;
-        // Those of a call were checked, those of a file that others write were not.
-        let valid = validate_ifname(ifname).is_ok();
-        format!("{}@{}", id_name(&self.container_id), if valid { ifname.clone() } else { hashed(ifname) })
-    }
-}
 
 /// What is known of an attachment.
 #[derive(Debug)]
@@ -90,7 +62,7 @@ impl Store {
     }
 
     fn shard(&self, container_id: &str) -> PathBuf {
-        self.layout.attachments().join(format!("{:x}", hash(container_id) & 0xf))
+        self.layout.attachments().join(shard(container_id))
     }
 
     /// Refuses a state directory that others could write: what lies in it decides what runs as root.
@@ -227,7 +199,7 @@ impl Store {
     pub fn set_aside(&self, key: &Key) -> io::Result<PathBuf> {
         let dir = self.layout.damaged();
         file::create_private_dir(&dir)?;
-        let now = crate::boot::Moment::now()?;
+        let now = crate::boot::now()?;
         let to = dir.join(format!("{}.{}-{}", key.file_name(), now.wall_secs, std::process::id()));
         std::fs::hard_link(self.path(key), &to)?;
         file::sync_dir(&dir)?;
@@ -239,7 +211,7 @@ impl Store {
     /// # Errors
     /// When the shard cannot be listed.
     pub fn of_container(&self, container_id: &str) -> io::Result<Vec<Attachment>> {
-        let prefix = format!("{}@", id_name(container_id));
+        let prefix = container_name(container_id);
         let mut found = Vec::new();
         for path in list(&self.shard(container_id))? {
             let name = path.file_name().unwrap_or_default().as_bytes();
@@ -351,30 +323,6 @@ fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(e) => Err(e),
     }
-}
-
-fn hash(text: &str) -> u128 {
-    SipHasher13::new().hash(text.as_bytes()).as_u128()
-}
-
-/// The part of a file name that stands for a container id. `~` cannot begin an id, so the two kinds never meet.
-fn id_name(container_id: &str) -> String {
-    if container_id.len() <= LONGEST_PLAIN_ID && is_name(container_id) {
-        container_id.to_owned()
-    } else {
-        hashed(container_id)
-    }
-}
-
-/// The file name of what belongs to a container, whatever its attachments: one component, and none of [`Key::file_name`].
-#[must_use]
-pub fn container_name(container_id: &str) -> String {
-    format!("{}@", id_name(container_id))
-}
-
-/// Stands for what cannot be a part of a file name: it is too long, or it is no name and might lead elsewhere.
-fn hashed(text: &str) -> String {
-    format!("~{:032x}", hash(text))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use shim::inventory::{Entry, Inventory};
+use shim::inventory::{self, Entry};
 use shim::layout::Layout;
 use shim::store::{Found, Store};
 
@@ -18,7 +18,7 @@ pub fn list(layout: &Layout, entries: &[Entry]) -> io::Result<()> {
             fresh.push(entry.clone());
         }
     }
-    Inventory::change(layout, |inventory| {
+    inventory::change(layout, |inventory| {
         fresh.retain(|entry| inventory.find(&entry.key()).is_none());
         inventory.attachments.append(&mut fresh);
     })

@@ -6,18 +6,15 @@
 
 use std::time::{Duration, Instant};
 
-use shim::boot::Moment;
+use shim::boot::{self, Moment};
 use types::node::Node;
 
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::change::{self, Change, Write};
 use crate::cli::exit::Failure;
-use crate::cli::print;
-use crate::cli::{Gate, Global};
-use crate::node::fitness;
+use crate::cli::{Gate, Global, print};
 use crate::node::paths::{GATE, Root, UNFIT};
-use crate::node::settings;
-use crate::node::switch;
+use crate::node::{fitness, settings, switch};
 use crate::systemd::continuation;
 
 /// Between two looks of one try.
@@ -35,7 +32,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
         return finish(global, clear(&root, "switched off"), vec![off.to_string()]);
     }
     let settings = settings::load(&root).map_or_else(|_| Node::default().gate, |node| node.gate);
-    let now = Moment::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
+    let now = boot::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
     let first = first_try(&root, &now);
     let mut runtime = None;
     let end = Instant::now() + patience(&settings, &first, &now);
@@ -56,7 +53,7 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
     if global.dry_run {
         return Err(failure);
     }
-    let now = Moment::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
+    let now = boot::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
     if settings.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs)) {
         match untold(&root) {
             None => return give_up(&root, &failure),

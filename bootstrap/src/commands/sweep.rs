@@ -17,23 +17,20 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use shim::attachment::Attachment;
-use shim::boot::{Age, Moment};
+use shim::boot::{self, Age, Moment};
 use shim::file::abandoned_temps;
-use shim::hostroute;
-use shim::inventory::{Deleter, Entry, Inventory};
+use shim::inventory::{self, Deleter, Entry, Inventory};
 use shim::layout::{Layout, PLUGIN};
-use shim::lock;
 use shim::netns::Netns;
 use shim::owner::{Owner, Owners};
-use shim::policy_file;
 use shim::reply::CniError;
 use shim::route::Budget;
-use shim::serve::pass::Pass;
-use shim::serve::pass::netns_of;
+use shim::serve::pass::{Pass, netns_of};
 use shim::signal::Signals;
 use shim::store::{Key, Store};
 use shim::sweep::{Seen, Verdict, decide as verdict};
 use shim::turns::{self, Shares};
+use shim::{hostroute, lock, policy_file};
 use types::policy::Policy;
 use types::raw::RawObject;
 
@@ -46,8 +43,11 @@ use crate::node::directories::Directories;
 use crate::node::hostroutes;
 use crate::node::paths::Root;
 use crate::node::plugins::{bin_dirs, joined};
+use crate::runtime::Listing;
 use crate::runtime::cache::made_by_cri;
-use crate::runtime::{Listing, config::RuntimeConfig, cri::Runtime, endpoint::Whom};
+use crate::runtime::config::RuntimeConfig;
+use crate::runtime::cri::Runtime;
+use crate::runtime::endpoint::Whom;
 
 /// How long all probes of all networks may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
@@ -90,9 +90,9 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
     let store = Store::new(&settings.layout);
     // What is attached is read before the list is asked for: whatever was there then is in the list, if it lives.
-    let now = Moment::now().map_err(failed)?;
+    let now = boot::now().map_err(failed)?;
     let (records, damaged) = store.all().map_err(failed)?;
-    let inventory = Inventory::load(&settings.layout).map_err(failed)?;
+    let inventory = inventory::load(&settings.layout).map_err(failed)?;
     let listing = listing(wanted)?;
     let owners = Owners::ask(&policy, Instant::now() + PROBES_WITHIN);
     let mut judged = judge(&records, &inventory, &listing, &owners, &now);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shim::attachment::Attachment;
-use shim::boot::{Age, Moment};
+use shim::boot::{self, Age, Moment};
 use shim::conflist::Conflist;
-use shim::inventory::{Deleter, Entry, Inventory};
+use shim::inventory::{self, Deleter, Entry};
 use shim::layout::Layout;
 use shim::owner::Sides;
 use shim::store::{DamagedFile, Key, Store};
@@ -148,8 +148,8 @@ pub fn of(
 ) -> Result<Attachments, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
     records.sort_by(|a, b| key(a).cmp(&key(b)));
-    let inventory = Inventory::load(layout).map_err(failed)?;
-    let now = Moment::now().map_err(failed)?;
+    let inventory = inventory::load(layout).map_err(failed)?;
+    let now = boot::now().map_err(failed)?;
     let sides = policy.map(Sides::read);
     let mut attachments: Vec<Line> =
         records.iter().map(|record| of_record(record, sides.as_ref(), &now)).collect();
@@ -297,7 +297,7 @@ pub fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
 /// # Errors
 /// When the inventory cannot be read.
 pub fn listed(settings: &Directories) -> Result<BTreeSet<Key>, String> {
-    let inventory = Inventory::load(&settings.layout).map_err(|e| e.to_string())?;
+    let inventory = inventory::load(&settings.layout).map_err(|e| e.to_string())?;
     Ok(inventory.attachments.iter().map(shim::inventory::Entry::key).collect())
 }
 

@@ -1,15 +1,17 @@
 //! What our conf needs of the runtime's conf directory, and what it declares.
 
+use std::collections::BTreeSet;
+
+use shim::layout::CONF_FILE;
+use types::profile;
+
 use crate::change::obstacles::Obstacles;
 use crate::node::conf::OWN_CAPABILITIES;
 use crate::node::confdir::ConfDir;
 use crate::node::directories::Installed;
 use crate::node::networks::NetworkConf;
-use crate::node::profile;
 use crate::runtime::CniSetup;
 use crate::runtime::picks::Picks;
-use shim::layout::CONF_FILE;
-use std::collections::BTreeSet;
 
 /// Holds the runtime's conf directory against what our conf needs of it.
 pub fn conf_dir(

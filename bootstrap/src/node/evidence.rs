@@ -58,7 +58,7 @@ fn files(policy: &Policy) -> impl Iterator<Item = (Side, &Network, PathBuf)> {
     policy.networks().filter_map(|(side, network)| {
         let file = Path::new(PROBED).join(side.as_str());
         let is_it = |probe: &Probe| matches!(probe, Probe::File(path) if *path == file);
-        network.ready.iter().any(is_it).then_some((side, network, file))
+        network.probes().iter().any(is_it).then_some((side, network, file))
     })
 }
 

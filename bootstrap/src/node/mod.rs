@@ -26,7 +26,6 @@ pub mod paths;
 pub mod plugins;
 pub mod policy;
 pub mod probe;
-pub mod profile;
 pub mod program;
 pub mod rooted;
 pub mod settings;

@@ -22,7 +22,7 @@ pub fn needed(policy: &Policy) -> BTreeSet<Side> {
     let of = |attach| match attach {
         Attach::One(side) => vec![side],
         Attach::Both if policy.both.secondary_failure == SecondaryFailure::Tolerate => {
-            vec![policy.both.primary]
+            vec![policy.both.primary()]
         }
         Attach::Both => Side::BOTH.to_vec(),
     };

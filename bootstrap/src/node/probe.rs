@@ -20,7 +20,7 @@ use tonic_health::pb::health_client::HealthClient;
 use types::policy::split_target;
 use types::policy::{Network, Probe};
 
-use crate::node::profile::{self, Profile};
+use types::profile::{self, Profile};
 
 /// How long one HTTPS or gRPC probe may take: a handshake on a busy node is slower than a connect.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -41,8 +41,8 @@ pub struct ProbeAnswers {
 #[must_use]
 pub fn ask(network: &Network, marker: &Path) -> ProbeAnswers {
     let is_marker = |probe: &&Probe| matches!(probe, Probe::File(path) if path == marker);
-    let local: Vec<Probe> = network.ready.iter().filter(|probe| !is_marker(probe)).cloned().collect();
-    let waits = network.ready.iter().any(|probe| is_marker(&probe));
+    let local: Vec<Probe> = network.probes().iter().filter(|probe| !is_marker(probe)).cloned().collect();
+    let waits = network.probes().iter().any(|probe| is_marker(&probe));
     // Longer than an ADD waits: an agent that is slow to answer on a busy node is no agent that is gone.
     let local = all_hold_within(&local, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN);
     let profile = profile::find(&network.profile).filter(|_| waits);
@@ -54,7 +54,7 @@ pub fn ask(network: &Network, marker: &Path) -> ProbeAnswers {
 #[must_use]
 pub fn sockets(network: &Network) -> Vec<PathBuf> {
     let unix = |probe: &Probe| if let Probe::Unix(path) = probe { Some(path.clone()) } else { None };
-    network.ready.iter().filter_map(unix).collect()
+    network.probes().iter().filter_map(unix).collect()
 }
 
 fn of_profile(profile: &Profile) -> Result<(), String> {

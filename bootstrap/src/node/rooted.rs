@@ -7,7 +7,7 @@ use shim::conflist::{Conflist, Unloadable};
 
 use crate::node::confdir::ConfDir;
 use crate::node::paths::Root;
-use crate::node::profile;
+use types::profile;
 
 /// Reads the conf directory at `path`, which has the root before it.
 ///

@@ -1,92 +1,16 @@
-//! status.json: what `watch` sees, for people and programs. The schema is `bootstrap/status.schema.json`.
-//!
-//! It holds nothing that changes while nothing happens, so that equal bytes are not written again.
+//! status.json on this node: whether it is of now, and its bytes. Its types are [`types::status`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use shim::boot;
 use shim::file::read_bounded;
 use shim::process::Process;
+use types::status::{Document, Watch};
 
 use crate::cli::print::escaped_document;
 
-/// Version of the file.
-pub const VERSION: u32 = 1;
+/// Largest status.json, in bytes.
 const MAX_BYTES: usize = 1 << 20;
-
-/// The whole file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Document {
-    /// [`VERSION`].
-    pub version: u32,
-    /// The boot it is about.
-    #[serde(rename = "bootID")]
-    pub boot_id: String,
-    /// The `watch` that wrote it.
-    pub watch: Process,
-    /// Whether pods get the network that the policy names.
-    pub ready: bool,
-    /// Why, in one word: one of [`crate::publish::report::Reason`].
-    pub reason: String,
-    /// Why, in one sentence.
-    pub message: String,
-    /// The policy's phase; null while it cannot be used.
-    pub phase: Option<String>,
-    /// SHA-256 of the policy's bytes, in hex.
-    #[serde(rename = "policySHA256")]
-    pub policy_sha256: Option<String>,
-    /// Our conf.
-    pub conf: Conf,
-    /// The policy's networks, the old one first.
-    pub networks: Vec<Network>,
-    /// What a person may want to know, one line each.
-    pub findings: Vec<String>,
-}
-
-/// Our conf.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Conf {
-    /// private or shared.
-    pub mode: String,
-    /// The runtime's directory.
-    pub dir: PathBuf,
-    /// in place, waiting, not installed, contended, no directory or off.
-    pub state: String,
-    /// How often it was put back in this boot.
-    pub repairs: u64,
-    /// Whether it was there once in this boot.
-    pub was_there: bool,
-    /// Which directory the runtime watches; for the next `watch`.
-    pub directory: Option<String>,
-    /// The life of the runtime that has lost its directory; for the next `watch`.
-    pub lost_by: Option<String>,
-}
-
-/// One network of the policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Network {
-    /// old or new.
-    pub network: String,
-    /// Its own name; null while it has no conf.
-    pub name: Option<String>,
-    /// Its profile.
-    pub profile: String,
-    /// Whether `attach` names it, so that pods wait for it.
-    pub attached: bool,
-    /// Whether it is ready.
-    pub ready: bool,
-    /// Why not.
-    pub why: Option<String>,
-    /// Its proof by attachment: none, running, passed, failed or unavailable.
-    pub proof: String,
-    /// Whether pods of it asked for host ports in this boot and no plugin of its conf maps them.
-    #[serde(default)]
-    pub unmapped_host_ports: bool,
-}
 
 /// What lies at the place of a status.json.
 #[derive(Debug)]
@@ -117,7 +41,7 @@ pub fn read(path: &Path) -> StatusFile {
     let here = boot::boot_id().unwrap_or_default();
     if document.boot_id != here {
         StatusFile::Stale(document, "it is of another boot".into())
-    } else if document.watch.is_alive() {
+    } else if is_alive(&document.watch) {
         StatusFile::Fresh(document)
     } else {
         let why = format!("watch (pid {}), which wrote it, has ended", document.watch.pid);
@@ -137,13 +61,16 @@ pub fn of_this_boot(path: &Path) -> Option<Document> {
     }
 }
 
-impl Document {
-    /// Its bytes.
-    #[must_use]
-    pub fn bytes(&self) -> Vec<u8> {
-        // Ours always serialises; for people to read it is indented.
-        let mut text = escaped_document(&serde_json::to_string_pretty(self).unwrap_or_default());
-        text.push('\n');
-        text.into_bytes()
-    }
+/// Whether the `watch` that wrote a status.json runs.
+fn is_alive(watch: &Watch) -> bool {
+    Process { pid: watch.pid, start: watch.start }.is_alive()
+}
+
+/// The bytes of a status.json.
+#[must_use]
+pub fn bytes(document: &Document) -> Vec<u8> {
+    // Ours always serialises; for people to read it is indented.
+    let mut text = escaped_document(&serde_json::to_string_pretty(document).unwrap_or_default());
+    text.push('\n');
+    text.into_bytes()
 }

@@ -2,18 +2,17 @@
 
 use shim::process::Process;
 use types::policy::{Phase, Side};
+use types::profile;
+use types::status::{self, Document, Watch};
 
 use super::memory::Memory;
 use super::network::{NetworkVerdict, judge, places};
 use super::observe::{NetworkObservation, Observation};
 use super::own::{self, OwnConfDecision, OwnConfState};
-use super::pod;
-use super::sweeps;
+use super::{pod, sweeps};
 use crate::change::{Act, Change};
 use crate::node::last_sweep::LIMIT_SECS;
 use crate::node::networks::needed;
-use crate::node::profile;
-use crate::node::status_file::{self, Document};
 use crate::publish::report::{Happened, NodeReport, Reason};
 
 /// Between two tries to put our plugin back by a unit.
@@ -263,8 +262,8 @@ fn describe(
     (judged, attached, findings): (&[NetworkVerdict], &[Side], Vec<String>),
     watch: Process,
 ) -> Document {
-    let networks = facts.networks.iter().zip(judged).map(|(network, judged)| status_file::Network {
-        network: network.side.to_string(),
+    let networks = facts.networks.iter().zip(judged).map(|(network, judged)| status::Network {
+        network: network.side,
         name: network.conf.as_ref().ok().map(|(conf, _)| conf.name.clone()),
         profile: network.profile.clone(),
         attached: attached.contains(&network.side),
@@ -284,15 +283,15 @@ fn describe(
             .filter(|why| !report.message.starts_with(shorten(why).as_str())),
     );
     Document {
-        version: status_file::VERSION,
+        version: status::VERSION,
         boot_id: facts.boot_id.clone(),
-        watch,
+        watch: Watch { pid: watch.pid, start: watch.start },
         ready: report.ready,
         reason: report.reason.as_str().to_owned(),
         message: report.message.clone(),
-        phase: report.phase.map(|phase| phase.to_string()),
+        phase: report.phase,
         policy_sha256: report.policy_sha256.clone(),
-        conf: status_file::Conf {
+        conf: status::Conf {
             mode: if facts.is_private() { "private" } else { "shared" }.to_owned(),
             dir: facts.conf_dir.clone(),
             state: conf.state.word().to_owned(),

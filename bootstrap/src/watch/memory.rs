@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use types::policy::{Phase, Side};
+use types::status::Document;
 
 use super::desired::Unmet;
 use super::guard::Guard;
@@ -12,7 +13,6 @@ use super::proof::Proofs;
 use super::reload::Reload;
 use super::sweeps::Sweeps;
 use crate::node::directories::Installed;
-use crate::node::status_file::Document;
 
 /// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
 #[derive(Debug, Clone, Default)]

@@ -27,24 +27,21 @@ pub mod usual;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use observe::Remembered;
 use serde::Serialize;
 use shim::process::Process;
+use usual::Usual;
 
 use crate::change::outcome::{Changed, finish};
 use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{Global, Watch};
-use crate::node::events;
-use crate::node::mode;
 use crate::node::paths::{Root, STATUS, WITHOUT};
-use crate::node::settings;
-use crate::node::status_file;
+use crate::node::{events, mode, settings, status_file};
 use crate::publish::report::Publish;
 use crate::publish::{Publisher, reporter};
 use crate::runtime::answer::RuntimeAnswer;
-use observe::Remembered;
-use usual::Usual;
 
 /// Where `watch` works.
 #[derive(Debug)]
@@ -167,7 +164,7 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
         let done = apply::apply(&scope.root, decision.changes, |act| {
             not_started.extend(apply::start_unit(&scope.global, act).err());
         });
-        let written = apply::report(&scope.root.at(STATUS), &decision.document.bytes());
+        let written = apply::report(&scope.root.at(STATUS), &status_file::bytes(&decision.document));
         let mut notes = notes;
         notes.extend(not_started);
         notes.extend(written.err().map(|e| format!("write {STATUS}: {e}")));

@@ -1,13 +1,12 @@
 //! Whether one network is ready, and what is to be done about it: pure.
 
 use types::policy::Side;
-
-use crate::change::{Act, Change};
-use crate::node::profile::{self, Profile, Proof};
+use types::profile::{self, Profile, Proof};
 
 use super::memory::Standing;
 use super::observe::{NetworkObservation, Observation};
 use super::proof::{self, Proofs};
+use crate::change::{Act, Change};
 use crate::node::evidence::evidence;
 
 /// What is thought of one network.
@@ -52,7 +51,7 @@ pub fn judge(
         unproven: None,
         changes: Vec::new(),
     };
-    if provable && facts.node.proves && needed && judged.ready.is_ok() {
+    if provable && facts.node.proof == Proof::Attach && needed && judged.ready.is_ok() {
         if standing.proofs.step(network.proof.as_ref(), facts.now) {
             changes.push(start(facts, network.side, standing.proofs.turn));
         }

@@ -13,7 +13,7 @@ use shim::file::read_bounded;
 use shim::layout::{BIN_DIRS, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::trust;
 use types::endpoint::socket;
-use types::node::{Mode, Node, RuntimeKind};
+use types::node::{Mode, Node, Proof, RuntimeKind};
 use types::policy::{MAX_BYTES, Policy, Probe, Side};
 
 pub use self::networks::{Absent, Loaded, NetworkObservation};
@@ -135,7 +135,9 @@ impl Observation {
             Err(why) => (node.clone(), Some(why)),
         };
         // A proof is a unit of its own, and a pod cannot start one.
-        node.proves &= !in_pod;
+        if in_pod {
+            node.proof = Proof::Probe;
+        }
         let told = asked.setup();
         let told_dir =
             told.map(|setup| setup.conf_dir.as_path()).filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR));
@@ -234,7 +236,7 @@ impl Observation {
         files.extend(self.dir.iter().flat_map(|dir| &dir.confs).map(|conf| self.conf_dir.join(&conf.file)));
         for (_, network) in self.policy.iter().flat_map(|held| held.policy.networks()) {
             files.extend(network.conf.iter().cloned());
-            files.extend(network.ready.iter().filter_map(|probe| match probe {
+            files.extend(network.probes().iter().filter_map(|probe| match probe {
                 Probe::Unix(path) | Probe::File(path) => Some(path.clone()),
                 Probe::Http { .. } => None,
             }));

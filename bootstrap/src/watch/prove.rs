@@ -14,13 +14,12 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
-use shim::boot::Moment;
 use shim::conflist::Conflist;
 use shim::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
-use shim::policy_file;
 use shim::store::{Key, Store};
-use shim::{file, trust};
+use shim::{boot, file, policy_file, trust};
 use types::policy::{Network, Side};
+use types::profile::{self, Proof};
 
 use super::proof::{ProofResult, answers, directory, result, said};
 use crate::change::{self, Write};
@@ -30,7 +29,6 @@ use crate::node::conf::conf;
 use crate::node::directories::Directories;
 use crate::node::name::DEFAULT_NAME;
 use crate::node::plugins::joined;
-use crate::node::profile::{self, Proof};
 
 /// Where network namespaces are pinned; agents in containers see them there.
 const NETNS_DIR: &str = "/run/netns";
@@ -50,7 +48,7 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         policy.network(side).ok_or_else(|| Failure::settings(format!("the policy has no network {side}")))?;
     refuse_unprovable(side, network)?;
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
-    let now = Moment::now().map_err(|e| Failure::new(Exit::Failed, e))?;
+    let now = boot::now().map_err(|e| Failure::new(Exit::Failed, e))?;
     let dir = directory(&settings.layout, side);
     let answers = answers(&settings.layout, side);
     let mut scene = Scene::set_up(dir, network, wanted, &answers)?;

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use types::policy::Phase;
+use types::status::Document;
 
 use super::own::OwnConfState;
-use crate::node::status_file::Document;
 
 /// The text of a status. *Source*: Prometheus' exposition format, text version 0.0.4.
 // One paragraph for each metric, in the order of the file.
@@ -29,7 +29,7 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
     let reason = format!("{{reason=\"{}\"}}", document.reason);
     metric("reason", "gauge", "Why the node is ready or not.", &[(reason, 1)]);
     let phase = |phase: Phase| {
-        let is = document.phase.as_deref() == Some(phase.as_str());
+        let is = document.phase == Some(phase);
         (format!("{{phase=\"{phase}\"}}"), u64::from(is))
     };
     metric("phase", "gauge", "The policy's phase.", &Phase::ALL.map(phase));

@@ -60,19 +60,18 @@ fn a_first_boot_in_shared_mode_puts_everything_in_its_place() {
 #[test]
 fn a_second_run_of_a_boot_makes_no_pod_wait_for_a_file_that_is_not_there() {
     const POLICY: &str = "etc/crossfade/policy.json";
-    let earlier = r#""new": {"profile": "calico", "conf": ["/etc/cni/net.d/10-calico.conflist"],
-        "ready": [{"file": "/var/lib/calico/nodename"}, {"http": "localhost:9099/readiness"}]}"#;
+    let without = r#""new": {"profile": "calico", "conf": ["/etc/cni/net.d/10-calico.conflist"]}"#;
     let waits = |tree: &Tree| tree.read(POLICY).contains("/run/crossfade/probe/new");
     let tree = Tree::new();
     tree.told(&["boot"], 0);
-    tree.policy(earlier);
+    tree.policy(without);
     let told = tree.told(&["boot"], 0);
     assert!(told.contains("network new (calico)") && told.contains("at the next boot"), "{told}");
     assert!(!waits(&tree));
     tree.write("run/crossfade/probe/new", "calico\n");
     let told = tree.told(&["boot"], 0);
     assert!(waits(&tree) && !told.contains("at the next boot"), "{told}");
-    tree.policy(earlier);
+    tree.policy(without);
     tree.boots("two");
     tree.told(&["boot"], 0);
     assert!(waits(&tree), "no pod is there before a boot, and watch comes with it");

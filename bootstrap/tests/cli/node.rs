@@ -8,9 +8,9 @@ use std::process::Command;
 
 use serde_json::Value;
 use shim::attachment::{Attachment, Event, FORMAT, Intent, Leg};
-use shim::boot::Moment;
+use shim::boot::{self, Moment};
 use shim::conflist::Conflist;
-use shim::inventory::Inventory;
+use shim::inventory;
 use shim::layout::Layout;
 use shim::store::{Key, Store};
 use tempfile::TempDir;
@@ -155,7 +155,7 @@ impl Node {
 
     /// Inventory entries as (container id, network).
     pub(crate) fn inventory(&self) -> Vec<(String, String)> {
-        let inventory = Inventory::load(&self.layout()).expect("inventory");
+        let inventory = inventory::load(&self.layout()).expect("inventory");
         inventory.attachments.into_iter().map(|entry| (entry.container_id, entry.network)).collect()
     }
 
@@ -231,7 +231,7 @@ pub(crate) fn key(container_id: &str) -> Key {
 
 /// Now.
 pub(crate) fn now() -> Moment {
-    Moment::now().expect("clock")
+    boot::now().expect("clock")
 }
 
 /// Some time before this boot.

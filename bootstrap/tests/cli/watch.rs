@@ -41,7 +41,8 @@ fn boot_id() -> String {
 
 /// status.json, which is held against its schema.
 pub(crate) fn status(tree: &Tree) -> Value {
-    let schema: Value = serde_json::from_str(include_str!("../../status.schema.json")).expect("schema");
+    let schema: Value =
+        serde_json::from_str(include_str!("../../../types/status.schema.json")).expect("schema");
     let status = tree.json("run/crossfade/status.json");
     let errors: Vec<String> = jsonschema::validator_for(&schema)
         .expect("schema")

@@ -20,7 +20,7 @@ pub(crate) fn intent() -> Intent {
         version: FORMAT,
         container_id: "c1".into(),
         ifname: "eth0".into(),
-        begun: Moment::now().expect("now"),
+        begun: crate::boot::now().expect("now"),
         netns: "/n".into(),
         netns_id: None,
         netns_cookie: None,

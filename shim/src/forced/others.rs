@@ -58,7 +58,7 @@ impl Others {
 
     /// What an attachment holds by its result; `who` names it.
     pub fn take_result(&mut self, who: &str, network: &str, result: &str) {
-        let Ok(result) = serde_json::from_str::<Value>(result) else {
+        let Ok(result) = serde_json::from_slice::<Value>(result.as_bytes()) else {
             return self.doubts.push(format!("the result of {who} cannot be read"));
         };
         let recorded = Recorded::of_result(&result);

@@ -8,7 +8,7 @@ use types::policy::{Policy, Side};
 use types::raw::RawObject;
 
 use crate::attachment::{Attachment, Event, FORMAT, Intent, Leg};
-use crate::boot::Moment;
+use crate::boot;
 use crate::conflist::Conflist;
 use crate::file::read_bounded;
 use crate::inventory::Entry;
@@ -59,7 +59,7 @@ impl Adopt<'_> {
             version: FORMAT,
             container_id: entry.container_id.clone(),
             ifname: entry.ifname.clone(),
-            begun: Moment::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
+            begun: boot::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
             netns: self.netns.to_owned(),
             netns_id: None,
             netns_cookie: None,

@@ -13,7 +13,7 @@ use crate::boot::boot_id;
 use crate::delegate::{Before, Del, Heard, Limits, Network, Stopped, del_all};
 use crate::failing;
 use crate::hostroute::{self, HostRoute};
-use crate::inventory::Inventory;
+use crate::inventory;
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::netns::Netns;
@@ -78,8 +78,8 @@ impl Closing<'_> {
         if let Err(error) = self.store.remove(key) {
             tracing::warn!(container_id = key.container_id, error = error.to_string(), "record not removed");
         }
-        let listed = Inventory::load(self.layout).is_ok_and(|inventory| inventory.find(key).is_some());
-        if listed && let Err(error) = Inventory::strike_out(self.layout, key) {
+        let listed = inventory::load(self.layout).is_ok_and(|inventory| inventory.find(key).is_some());
+        if listed && let Err(error) = inventory::strike_out(self.layout, key) {
             tracing::warn!(
                 container_id = key.container_id,
                 error = error.to_string(),

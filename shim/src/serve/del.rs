@@ -6,7 +6,7 @@ use types::policy::{Deadlines, Policy, Side};
 
 use crate::attachment::{Event, Intent, Leg};
 use crate::hostroute;
-use crate::inventory::Inventory;
+use crate::inventory;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::reply::{CniError, code};
 use crate::route::Budget;
@@ -78,7 +78,7 @@ fn find(
         Found::Record(record) => Ok(Some(request.store.open(*record))),
         Found::Damaged(why) => from_damaged(request, policy, &why, until).map(Some),
         Found::Nothing => {
-            let inventory = Inventory::load(request.layout()).map_err(io)?;
+            let inventory = inventory::load(request.layout()).map_err(io)?;
             let Some(entry) = inventory.find(&key) else {
                 return Ok(None);
             };
@@ -112,7 +112,7 @@ fn from_damaged(
             Err(error) if error.code == code::TRY_LATER && policy.retired(*side).is_some() => continue,
             Err(error) => return Err(error.details(format!("{name}; the file is kept"))),
         };
-        let primary = sides.len() == 1 || *side == policy.both.primary;
+        let primary = sides.len() == 1 || *side == policy.both.primary();
         let both = policy.attach == types::policy::Attach::Both;
         let ifname = if primary || !both { &request.env.ifname } else { &policy.both.secondary_ifname };
         let declared = told.clone().map(|told| loaded.conf.declared(told));

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use types::policy::{Policy, Side};
 
 use crate::attachment::Attachment;
-use crate::boot::Moment;
+use crate::boot;
 use crate::delegate::{Limits, Network, ValidAttachment};
-use crate::inventory::Inventory;
+use crate::inventory::{self, Inventory};
 use crate::owner::Owner;
 use crate::reply::{CniError, code};
 use crate::store::Key;
@@ -53,7 +53,7 @@ pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
         plugin_type: &request.conf.plugin_type,
     };
     let io = |e: std::io::Error| CniError::new(code::IO, format!("list the records: {e}"));
-    let now = Moment::now().map_err(io)?;
+    let now = boot::now().map_err(io)?;
     let report = pass
         .run(&now, |record, age| {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
@@ -110,7 +110,7 @@ fn forward(
 ) -> Result<Vec<CniError>, CniError> {
     let io = |e: std::io::Error| CniError::new(code::IO, format!("list what is attached: {e}"));
     let (records, _) = request.store.all().map_err(io)?;
-    let inventory = Inventory::load(request.layout()).map_err(io)?;
+    let inventory = inventory::load(request.layout()).map_err(io)?;
     let mut errors = Vec::new();
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();
     let limits = Limits { deadline, signals: request.signals };

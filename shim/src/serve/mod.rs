@@ -22,7 +22,7 @@ use types::policy::Policy;
 
 use crate::asked;
 use crate::attachment::{FORMAT, Intent, Leg};
-use crate::boot::Moment;
+use crate::boot;
 use crate::delegate::{Scope, deadline_code};
 use crate::layout::Layout;
 use crate::lock::NoLock;
@@ -86,7 +86,7 @@ impl Request<'_> {
             version: FORMAT,
             container_id: env.container_id.clone(),
             ifname: env.ifname.clone(),
-            begun: Moment::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
+            begun: boot::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
             netns: env.netns.clone(),
             netns_id: None,
             netns_cookie: None,

@@ -124,7 +124,7 @@ pub(super) fn probes_hold(
     depth: Depth,
     deadline: Instant,
 ) -> Result<(), CniError> {
-    probe::all_hold(&network.ready, depth, deadline).map_err(|red| {
+    probe::all_hold(network.probes(), depth, deadline).map_err(|red| {
         let details = if red.of_watch { WATCH_KEEPS_IT } else { "waiting for its agent" };
         CniError::new(code::TRY_LATER, format!("network {side} is not ready: {red}"))
             .details(format!("{details}; there is no fallback to the other network"))

@@ -12,7 +12,7 @@ use crate::attachment::Attachment;
 use crate::boot::{Age, Moment};
 use crate::failing;
 use crate::hostroute;
-use crate::inventory::{Deleter, Inventory};
+use crate::inventory::{self, Deleter};
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::reply::{CniError, code};
@@ -165,7 +165,7 @@ impl Pass<'_> {
         let mut is_left = false;
         let closed = self.locked(key, until, |lock| {
             let record = self.find(key)?;
-            let inventory = Inventory::load(self.layout).map_err(|e| failed(key, &e))?;
+            let inventory = inventory::load(self.layout).map_err(|e| failed(key, &e))?;
             let Some(entry) = inventory.find(key) else {
                 is_left = record.is_some();
                 return Ok(());
@@ -175,7 +175,7 @@ impl Pass<'_> {
                 return self.finish(open, until, lock);
             }
             if entry.deleted_by == Deleter::Runtime {
-                return Inventory::strike_out(self.layout, key).map_err(|e| failed(key, &e));
+                return inventory::strike_out(self.layout, key).map_err(|e| failed(key, &e));
             }
             let adopt = Adopt {
                 store: self.store,
@@ -263,7 +263,7 @@ mod tests {
             version: FORMAT,
             container_id: "c1".into(),
             ifname: "eth0".into(),
-            begun: Moment::now().expect("now"),
+            begun: crate::boot::now().expect("now"),
             netns: path.into(),
             netns_id: Some(Netns::open(Path::new(path)).expect("netns").id()),
             netns_cookie: None,

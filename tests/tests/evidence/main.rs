@@ -27,9 +27,9 @@ fn main() -> Result<ExitCode> {
             profiles::an_add_after_a_reboot_waits_for_the_evidence_of_its_profile,
         ),
         trial(
-            "a_policy_of_an_earlier_release_makes_nobody_wait_before_the_next_boot",
+            "a_policy_without_probes_makes_nobody_wait_before_the_next_boot",
             &[NODES],
-            profiles::a_policy_of_an_earlier_release_makes_nobody_wait_before_the_next_boot,
+            profiles::a_policy_without_probes_makes_nobody_wait_before_the_next_boot,
         ),
         trial(
             "nothing_waits_for_a_file_that_nobody_keeps",

@@ -1,188 +1,140 @@
 //! `node.json`: how a node takes part.
 //!
-//! Where it lies, and which of several counts, is `crossfade-bootstrap`'s to know.
+//! Where it lies, and which of several counts, is `crossfade-bootstrap`'s to know. The file's JSON Schema, `types/node.schema.json`, is
+//! made from these types.
 
-mod parse;
+mod check;
+mod parts;
+mod words;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use parts::{Gate, Kubelet, Reporting, Runtime};
+pub use words::{CniVersion, Desired, Mode, Proof, RuntimeKind};
 
 use crate::policy::Phase;
 use crate::taint::Taint;
+use crate::version::V1;
 
 /// How a node takes part. [`Node::default`] is what an absent file means.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// *Shape*: `{"version": 1, "confDir": "private", "taints": [{"key": "a.b/c", "effect": "NoSchedule"}]}`; every key but `version` is optional.
+// `remote` lets the derived functions be inherent, so that nobody deserialises settings without their rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(
+        title = "Crossfade node settings",
+        description = "How a node takes part. The first of /etc/crossfade/node.json, /run/crossfade/node.json and \
+            /usr/lib/crossfade/node.json wins as a whole; an absent file is all defaults. Beyond this schema: a taint's key and effect are \
+            listed once; crossfade-bootstrap render --check holds labels and taints against the rules of kubelet and of the API server.",
+        extend(
+            "if" = {"required": ["desired"], "properties": {"desired": {"const": "node-annotation"}}},
+            "then" = {"required": ["allowed"], "properties": {"allowed": {"minItems": 1}}}
+        )
+    )
+)]
 pub struct Node {
-    /// Where the runtime reads confs.
+    /// Format of this file.
+    pub version: V1,
+    /// Where the runtime reads our conf.
+    #[serde(default = "shared")]
     pub conf_dir: Mode,
     /// Labels that kubelet registers the Node with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Taints that kubelet registers the Node with, beside whatever else it was told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<Taint>,
-    /// Version of our conf.
+    /// Version of our conf; 1.1.0 turns on the runtime's STATUS polling and GC.
+    #[serde(default = "cni_version")]
     pub cni_version: CniVersion,
-    /// The container runtime.
+    /// The container runtime, as far as its units do not say it.
+    #[serde(default)]
     pub runtime: Runtime,
     /// kubelet.
+    #[serde(default)]
     pub kubelet: Kubelet,
-    /// How long kubelet is held back.
+    /// How long kubelet is held back while this node cannot come up right.
+    #[serde(default)]
     pub gate: Gate,
-    /// Whether the node follows `crossfade/desired` on its own Node.
-    pub follows_desired: bool,
+    /// Whether the node follows the annotation crossfade/desired of its own Node.
+    #[serde(default = "off")]
+    pub desired: Desired,
     /// The phases that it follows to; those and no others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(extend("uniqueItems" = true)))]
     pub allowed: Vec<Phase>,
     /// What is reported where.
+    #[serde(default)]
     pub report: Reporting,
     /// Whether readiness may be proven by a real attachment where the network's profile says that it works.
-    pub proves: bool,
-}
-
-/// The container runtime.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Runtime {
-    /// Which; what its units say unless named.
-    pub kind: Option<RuntimeKind>,
-    /// Its socket; what kubelet and its configuration say unless named.
-    pub endpoint: Option<String>,
-    /// Its unit; `containerd.service` or `crio.service` unless named.
-    pub unit: Option<String>,
-    /// Its configuration file; what its command line says unless named. For runtimes that are no unit of their own, as k3s's.
-    pub config: Option<PathBuf>,
-    /// Where it looks for plugins; what its configuration says unless named.
-    pub bin_dirs: Vec<PathBuf>,
-}
-
-/// A kind of container runtime.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RuntimeKind {
-    /// containerd, 1.6 and newer.
-    Containerd,
-    /// CRI-O, 1.28 and newer.
-    Crio,
-}
-
-impl RuntimeKind {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Containerd, Self::Crio];
-
-    /// As in node.json.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Containerd => "containerd",
-            Self::Crio => "cri-o",
-        }
-    }
-
-    /// The unit that it usually is.
-    #[must_use]
-    pub const fn unit(self) -> &'static str {
-        match self {
-            Self::Containerd => "containerd.service",
-            Self::Crio => "crio.service",
-        }
-    }
-}
-
-/// kubelet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kubelet {
-    /// Its unit.
-    pub unit: String,
-    /// Whether we add labels and taints to its command line; off where a fragment does it (k3s, Talos, ...).
-    pub register: bool,
-    /// Its credential; the one that its command line names unless named.
-    pub kubeconfig: Option<PathBuf>,
-    /// The Node's name; what kubelet would take unless named.
-    pub node_name: Option<String>,
-}
-
-/// How long kubelet is held back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gate {
-    /// How long one try waits, in seconds, 1 to 60.
-    pub try_secs: u64,
-    /// After so many seconds since the first try of this boot kubelet starts with a taint instead; none is never.
-    pub give_up_secs: Option<u64>,
-}
-
-/// What is reported where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reporting {
-    /// Whether condition, label, annotation and events of the Node are kept.
-    pub node: bool,
-    /// Metrics for node_exporter's textfile collector, a name that ends in `.prom`; none is not written.
-    pub textfile: Option<PathBuf>,
+    #[serde(default = "attach")]
+    pub proof: Proof,
 }
 
 impl Default for Node {
     fn default() -> Self {
         Self {
-            conf_dir: Mode::Shared,
+            version: V1,
+            conf_dir: shared(),
             labels: BTreeMap::new(),
             taints: Vec::new(),
-            cni_version: CniVersion::V100,
-            runtime: Runtime { kind: None, endpoint: None, unit: None, config: None, bin_dirs: Vec::new() },
-            kubelet: Kubelet {
-                unit: "kubelet.service".into(),
-                register: true,
-                kubeconfig: None,
-                node_name: None,
-            },
-            gate: Gate { try_secs: 60, give_up_secs: None },
-            follows_desired: false,
+            cni_version: cni_version(),
+            runtime: Runtime::default(),
+            kubelet: Kubelet::default(),
+            gate: Gate::default(),
+            desired: off(),
             allowed: Vec::new(),
-            report: Reporting { node: true, textfile: None },
-            proves: true,
+            report: Reporting::default(),
+            proof: attach(),
         }
     }
 }
 
-/// Where the runtime reads confs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// In its usual directory, our conf first.
-    Shared,
-    /// In a directory of ours.
-    Private,
-    /// Nowhere: a node of a final image, whose pods we do not attach. Only node.json can say so.
-    Without,
+const fn shared() -> Mode {
+    Mode::Shared
 }
 
-impl Mode {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Private, Self::Shared, Self::Without];
+const fn cni_version() -> CniVersion {
+    CniVersion::V100
+}
 
-    /// As `confDir` in node.json.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Shared => "shared",
-            Self::Private => "private",
-            Self::Without => "none",
-        }
+const fn off() -> Desired {
+    Desired::Off
+}
+
+const fn attach() -> Proof {
+    Proof::Attach
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
     }
 }
 
-/// Version of our conf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CniVersion {
-    /// Without STATUS and GC.
-    V100,
-    /// With STATUS polling and the runtime's GC.
-    V110,
-}
-
-impl CniVersion {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::V100, Self::V110];
-
-    /// As in a conf.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::V100 => "1.0.0",
-            Self::V110 => "1.1.0",
-        }
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let node = Self::deserialize(deserializer)?;
+        node.check().map_err(serde::de::Error::custom)?;
+        Ok(node)
     }
 }
+
+impl Node {
+    /// Parses and validates node.json.
+    ///
+    /// # Errors
+    /// One line that names the key, what was expected and, where there is one, the remedy.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        crate::read::from_slice(bytes, "node")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,239 +2,156 @@
 //!
 //! Parse, validate, choose: [`Policy::parse`] turns bytes into a policy that is valid as a whole (a key that names an absent network, an
 //! unknown key, a combination that cannot work are errors), [`Policy::choose`] is the pure decision for one pod. The file's
-//! JSON Schema is `types/policy.schema.json`; a test holds the two together.
+//! JSON Schema, `types/policy.schema.json`, is made from these types.
 
+mod both;
+mod check;
 mod choose;
-mod parse;
+mod limits;
+mod network;
 mod phase;
 mod second;
+mod side;
 mod target;
 
-use std::fmt;
-use std::path::PathBuf;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use ipnetwork::IpNetwork;
-
+pub use both::{Both, SecondaryFailure};
 pub use choose::{Choice, Reason};
+pub use limits::{Deadlines, Gc, Retired};
+pub use network::{Network, Probe};
 pub use phase::Phase;
 pub use second::{Second, Secondary};
+pub use side::{Attach, Side};
 pub use target::split_target;
+
+use crate::version::V1;
 
 /// Largest policy we read, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// One of the two networks of a migration, as the policy names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
-    /// The network to leave.
-    Old,
-    /// The network to go to.
-    New,
+/// A valid policy.
+///
+/// *Shape*: `{"version": 1, "networks": {"old": {"conf": ["/etc/cni/net.d/10-a.conflist"]}}, "attach": "old"}`; every other key is optional.
+/// A key that says no more than its default is not written.
+// `remote` lets the derived functions be inherent, so that nobody deserialises a policy without its rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(
+        title = "Crossfade policy",
+        description = "Who gives a pod its network on this node. The first of /etc/crossfade/policy.json, /run/crossfade/policy.json and \
+            /usr/lib/crossfade/policy.json wins as a whole. Beyond this schema: a key that names a network needs that network, \
+            secondaryFailure tolerate needs the primary to own the default route, CIDRs have no host bits, a network is retired once."
+    )
+)]
+pub struct Policy {
+    /// Format of this file.
+    pub version: V1,
+    /// The network to leave and the one to go to; one of them may be absent.
+    pub networks: Networks,
+    /// What a pod gets unless a rule or its annotation says otherwise.
+    pub attach: Attach,
+    /// How both networks share one pod.
+    #[serde(default, skip_serializing_if = "Both::is_default")]
+    pub both: Both,
+    /// The first match wins over attach. Globs match whole strings, `*` any run of characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// A pod annotation that wins over the rules, with an allowed value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_annotation: Option<PodAnnotation>,
+    /// The network of sandboxes that were there before Crossfade; an installation writes it into the inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrecorded: Option<Side>,
+    /// Networks that may be gone: the real DEL is tried first, then the attachment is cleaned locally.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<Retired>,
+    /// How GC treats records that the runtime does not list.
+    #[serde(default, skip_serializing_if = "Gc::is_default")]
+    pub gc: Gc,
+    /// How long a verb may take, rollback included.
+    #[serde(default, skip_serializing_if = "Deadlines::is_default")]
+    pub deadlines: Deadlines,
 }
 
-impl Side {
-    /// Both, the old one first.
-    pub const BOTH: [Self; 2] = [Self::Old, Self::New];
-
-    /// As in the policy.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Old => "old",
-            Self::New => "new",
-        }
-    }
-
-    /// The other one.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Old => Self::New,
-            Self::New => Self::Old,
-        }
-    }
-
-    /// The side written `text`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::BOTH.into_iter().find(|side| side.as_str() == text)
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Which networks a pod gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attach {
-    /// One network alone.
-    One(Side),
-    /// Both, Multus-style.
-    Both,
-}
-
-impl Attach {
-    /// As in the policy.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::One(side) => side.as_str(),
-            Self::Both => "both",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        if text == "both" { Some(Self::Both) } else { Side::parse(text).map(Self::One) }
-    }
-}
-
-/// How to tell whether a network is ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probe {
-    /// A connect to this socket succeeds.
-    Unix(PathBuf),
-    /// A regular file exists there.
-    File(PathBuf),
-    /// A GET answers 2xx; asked by STATUS and `watch` only.
-    Http {
-        /// `HOST:PORT/PATH` as written; see [`split_target`].
-        target: String,
-        /// Extra request headers, in order.
-        headers: Vec<(String, String)>,
-    },
-}
-
-/// A network as the policy describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Network {
-    /// Which CNI it is; a name only to the shim.
-    pub profile: String,
-    /// Its conf: alternatives, the first that exists counts.
-    pub conf: Vec<PathBuf>,
-    /// Its pod address ranges, for the route step of both-mode.
-    pub cidrs: Vec<IpNetwork>,
-    /// All must hold before an ADD.
-    pub ready: Vec<Probe>,
-    /// What it bears as the second network of a pod, where the policy says so.
-    pub secondary: Option<Secondary>,
-}
-
-/// What becomes of an ADD in both-mode whose secondary fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecondaryFailure {
-    /// The ADD fails and is undone.
-    Fail,
-    /// The pod starts with the primary alone.
-    Tolerate,
-}
-
-/// How both networks share one pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Both {
-    /// Gets `CNI_IFNAME`, and its result is the reply.
-    pub primary: Side,
-    /// The other one's interface; the next free netN when it is taken.
-    pub secondary_ifname: String,
-    /// Owner of the default route; attached last.
-    pub default_route: Side,
-    /// What a failing secondary means.
-    pub secondary_failure: SecondaryFailure,
+/// The networks of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with \"old\", \"new\" or both")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
+pub struct Networks {
+    /// The network to leave, if this node has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Network>,
+    /// The network to go to, if this node has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<Network>,
 }
 
 /// A rule: the first that matches decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rule {
     /// Glob on the namespace; absent matches all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Glob on the pod's name; absent matches all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
     /// What a match gets.
     pub attach: Attach,
 }
 
 /// A pod annotation that may choose.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PodAnnotation {
     /// The annotation's key.
+    #[serde(deserialize_with = "annotation_key")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub key: String,
     /// Values that are heeded.
     pub allow: Vec<Attach>,
 }
 
-/// A network that may be gone: its attachments are cleaned locally when its DEL keeps failing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retired {
-    /// Which one.
-    pub network: Side,
-    /// Seconds since the first failed DEL before we clean by ourselves.
-    pub force_after_secs: u64,
+fn annotation_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    crate::text::held_to(deserializer, "an annotation key", |key| !key.is_empty())
 }
 
-/// How GC treats records that the runtime does not list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gc {
-    /// Seconds since the record was begun before it is closed.
-    pub grace_secs: u64,
-    /// Whether the delegates get GC at all.
-    pub forward: bool,
-}
-
-/// How long a verb may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadlines {
-    /// Seconds for ADD, rollback included.
-    pub add_secs: u64,
-    /// Seconds for DEL.
-    pub del_secs: u64,
-    /// Seconds for CHECK.
-    pub check_secs: u64,
-    /// Milliseconds for STATUS.
-    pub status_millis: u64,
-    /// Seconds for GC.
-    pub gc_secs: u64,
-}
-
-impl Default for Deadlines {
-    fn default() -> Self {
-        Self { add_secs: 90, del_secs: 50, check_secs: 20, status_millis: 800, gc_secs: 25 }
+impl Serialize for Policy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
     }
 }
 
-/// A valid policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// The network to leave, if this node has it.
-    pub old: Option<Network>,
-    /// The network to go to, if this node has it.
-    pub new: Option<Network>,
-    /// What a pod gets unless a rule or its annotation says otherwise.
-    pub attach: Attach,
-    /// How both networks share a pod.
-    pub both: Both,
-    /// The first match wins over `attach`.
-    pub rules: Vec<Rule>,
-    /// Wins over a rule.
-    pub pod_annotation: Option<PodAnnotation>,
-    /// The network that an installation writes into the inventory it takes.
-    pub unrecorded: Option<Side>,
-    /// Networks that may be gone.
-    pub retired: Vec<Retired>,
-    /// GC.
-    pub gc: Gc,
-    /// Deadlines.
-    pub deadlines: Deadlines,
+impl<'de> Deserialize<'de> for Policy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let policy = Self::deserialize(deserializer)?;
+        policy.check().map_err(serde::de::Error::custom)?;
+        Ok(policy)
+    }
 }
 
 impl Policy {
+    /// Parses and validates a policy.
+    ///
+    /// # Errors
+    /// One line that names the key, what was expected and, where there is one, the remedy.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        crate::read::from_slice(bytes, "policy")
+    }
+
     /// The network on `side`, if the policy has it.
     #[must_use]
     pub const fn network(&self, side: Side) -> Option<&Network> {
         match side {
-            Side::Old => self.old.as_ref(),
-            Side::New => self.new.as_ref(),
+            Side::Old => self.networks.old.as_ref(),
+            Side::New => self.networks.new.as_ref(),
         }
     }
 
@@ -249,7 +166,7 @@ impl Policy {
         match (self.attach, self.both.secondary_failure) {
             (Attach::One(side), _) => vec![side],
             (Attach::Both, SecondaryFailure::Fail) => Side::BOTH.into(),
-            (Attach::Both, SecondaryFailure::Tolerate) => vec![self.both.primary],
+            (Attach::Both, SecondaryFailure::Tolerate) => vec![self.both.primary()],
         }
     }
 
@@ -259,3 +176,6 @@ impl Policy {
         self.retired.iter().copied().find(|retired| retired.network == side)
     }
 }
+
+#[cfg(test)]
+mod tests;

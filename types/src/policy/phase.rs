@@ -2,13 +2,16 @@
 
 use std::fmt;
 
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 
 use super::{Attach, Policy, Side};
-use crate::raw::{RawObject, raw_string, splice};
+use crate::raw::raw_string;
+use crate::splice::splice;
 
 /// Where a node stands in a migration. It stands for `attach` and `both.primary`, nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Phase {
     /// New pods get the old network.
     Old,
@@ -62,8 +65,8 @@ impl fmt::Display for Phase {
 impl Policy {
     /// The phase this policy is in.
     #[must_use]
-    pub const fn phase(&self) -> Phase {
-        match (self.attach, self.both.primary) {
+    pub fn phase(&self) -> Phase {
+        match (self.attach, self.both.primary()) {
             (Attach::One(Side::Old), _) => Phase::Old,
             (Attach::One(Side::New), _) => Phase::New,
             (Attach::Both, Side::Old) => Phase::BothOld,
@@ -79,16 +82,13 @@ impl Policy {
     pub fn flip(bytes: &[u8], phase: Phase) -> Result<Vec<u8>, String> {
         Self::parse(bytes)?;
         let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
-        let set =
-            |text: &str, key: &str, value: &RawValue| splice(text, key, value).map_err(|e| e.to_string());
+        let set = |text: &str, path: &[&str], word| {
+            splice(text, path, &raw_string(word)).map_err(|e| e.to_string())
+        };
         let (attach, primary) = phase.meaning();
-        let mut flipped = set(text, "attach", &raw_string(attach.as_str()))?;
+        let mut flipped = set(text, &["attach"], attach.as_str())?;
         if let Some(primary) = primary {
-            let object = RawObject::parse(bytes).map_err(|e| e.to_string())?;
-            let both = object.get("both").map_or("{}", RawValue::get);
-            let both = set(both, "primary", &raw_string(primary.as_str()))?;
-            let both = RawValue::from_string(both).map_err(|e| e.to_string())?;
-            flipped = set(&flipped, "both", &both)?;
+            flipped = set(&flipped, &["both", "primary"], primary.as_str())?;
         }
         let policy = Self::parse(flipped.as_bytes())
             .map_err(|why| format!("the policy does not allow the phase {phase}: {why}"))?;

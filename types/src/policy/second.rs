@@ -3,27 +3,26 @@
 //! The address in a Pod's status is the primary's. A CNI that knows a pod by what it attached does not mind; one whose agent follows
 //! the Pod's status takes the other network's address for its own.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Attach, Network, Policy, Side};
 
 /// What a CNI bears as the second network of a pod.
 ///
 /// *Shape*: `works`, `hostRoute` or `refused`, in a policy's networks and in profiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Secondary {
     /// It knows a pod by what it attached.
     Works,
-    /// Its agent follows the Pod's status; the node routes the pod's address to its interface instead ([`crate::hostroute`]).
+    /// Its agent follows the Pod's status; the node routes the pod's address of this network to its interface instead.
     HostRoute,
     /// It must not be the second network: it does not bear it, or nobody has tried.
     Refused,
 }
 
 impl Secondary {
-    pub(super) const ALL_WORDS: &str = "works, hostRoute or refused";
-
     /// As in the policy.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -32,12 +31,6 @@ impl Secondary {
             Self::HostRoute => "hostRoute",
             Self::Refused => "refused",
         }
-    }
-
-    /// What is written `text`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Works, Self::HostRoute, Self::Refused].into_iter().find(|one| one.as_str() == text)
     }
 }
 
@@ -57,7 +50,7 @@ impl Policy {
     #[must_use]
     pub fn second(&self) -> Option<Second<'_>> {
         let by = self.attaches_both()?;
-        let side = self.both.primary.other();
+        let side = self.both.primary().other();
         self.network(side).map(|network| Second { side, network, by })
     }
 

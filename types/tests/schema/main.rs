@@ -3,6 +3,7 @@
 //! A file that uses every key is changed in every place: each key removed, misspelt or set to something else. Schema and parser must agree on
 //! each of these, but for the rules that the schema's description says it cannot express.
 
+mod golden;
 mod node;
 mod policy;
 

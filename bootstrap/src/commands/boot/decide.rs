@@ -18,23 +18,21 @@ use std::path::{Path, PathBuf};
 use shim::file::PRIVATE;
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::Mode;
+use types::profile::{self, Profile};
 
 use super::final_image;
 use super::gather::BootFacts;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::Failure;
-use crate::node::conf::CONF_MODE;
-use crate::node::conf::conf;
+use crate::node::conf::{CONF_MODE, conf};
 use crate::node::conf_rules;
 use crate::node::confdir::ConfDir;
 use crate::node::foreign::Foreign;
 use crate::node::identity::{BootKind, Booted};
 use crate::node::name::Naming;
 use crate::node::paths::PROBED;
-use crate::node::plugins::BinPlace;
-use crate::node::plugins::PLUGIN_MODE;
-use crate::node::profile::{self, Profile};
+use crate::node::plugins::{BinPlace, PLUGIN_MODE};
 use crate::runtime::endpoint;
 use crate::runtime::picks::{NetworkNameTold, Picks};
 

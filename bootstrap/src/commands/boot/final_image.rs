@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use shim::boot::Moment;
-use shim::inventory::Inventory;
+use shim::boot;
+use shim::inventory;
 use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, RUNTIME_CACHE};
 use shim::ledger::Line;
 use shim::store::Store;
@@ -66,7 +66,7 @@ impl Leavings {
             // A cache that cannot be read may hold one.
             is_replayed: is_crio && replayed().map_or(true, |all| all.iter().any(|one| one.through_us)),
             // Without a clock a line has no time; everything else of it counts.
-            owed: owed::lines(layout, &identity.boot_id, Moment::now().map_or(0, |now| now.wall_secs)),
+            owed: owed::lines(layout, &identity.boot_id, boot::now().map_or(0, |now| now.wall_secs)),
         }
     }
 }
@@ -74,7 +74,7 @@ impl Leavings {
 /// Records and inventory entries of the boot `boot_id`; `may_live` makes those count that do not say theirs.
 fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>, String> {
     let (sound, damaged) = Store::new(layout).all().map_err(|e| format!("list the records: {e}"))?;
-    let inventory = match Inventory::load(layout) {
+    let inventory = match inventory::load(layout) {
         Err(why) if may_live => return Err(why.to_string()),
         read => read.unwrap_or_default(),
     };

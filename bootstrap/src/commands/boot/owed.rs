@@ -8,7 +8,7 @@ use std::path::Path;
 
 use shim::attachment::Attachment;
 use shim::forced::{self, Attached, Reached};
-use shim::inventory::{Entry, Inventory};
+use shim::inventory::{self, Entry};
 use shim::layout::Layout;
 use shim::ledger::{self, Line};
 use shim::store::Store;
@@ -22,7 +22,7 @@ const UNKNOWN: &str = "unknown";
 /// was interrupted tells nothing twice. What cannot be listed here keeps `boot` from setting anything aside, which is told elsewhere.
 pub(super) fn lines(layout: &Layout, boot_id: &str, now: u64) -> Vec<Line> {
     let (sound, damaged) = Store::new(layout).all().unwrap_or_default();
-    let inventory = Inventory::load(layout).unwrap_or_default();
+    let inventory = inventory::load(layout).unwrap_or_default();
     let earlier = sound.iter().filter(|record| record.intent.begun.boot_id != boot_id);
     let mut all: Vec<Line> = earlier.flat_map(|record| of_record(record, now)).collect();
     let listed = |entry: &&Entry| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use shim::boot::Moment;
+use shim::boot::{self, Moment};
 use shim::conflist::Conflist;
 use shim::inventory::Deleter;
 use shim::store::{Key, Store};
@@ -12,24 +12,18 @@ use types::node::Mode;
 use types::policy::Policy;
 
 use crate::cli::Install;
-use crate::node::attachments::listed;
-use crate::node::attachments::recorded;
+use crate::node::attachments::{listed, recorded};
 use crate::node::confdir::ConfDir;
 use crate::node::directories::Directories;
 use crate::node::evidence::{self, Keeper, Waiting};
-use crate::node::name;
 use crate::node::networks::NetworkConf;
 use crate::node::paths::Root;
-use crate::node::plugins::BinDir;
-use crate::node::plugins::missing;
-use crate::node::plugins::plugin;
-use crate::node::plugins::plugin_dirs;
+use crate::node::plugins::{BinDir, missing, plugin, plugin_dirs};
 use crate::node::policy::completion::Completion;
 use crate::node::policy::secondary;
-use crate::node::rooted;
+use crate::node::{name, rooted};
 use crate::runtime::adding::can_see;
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::answer::deleter;
+use crate::runtime::answer::{RuntimeAnswer, deleter};
 use crate::runtime::cache::Cache;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::Runtime;
@@ -143,7 +137,7 @@ impl InstallFacts {
             cache,
             recorded,
             listed,
-            now: Moment::now().map_err(|e| format!("read the clock: {e}")),
+            now: boot::now().map_err(|e| format!("read the clock: {e}")),
             deleter: deleter(&whom),
             completion,
             policy,

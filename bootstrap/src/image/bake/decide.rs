@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use types::node::{Mode, Node};
 use types::policy::{Phase, Side};
+use types::profile::{self, Profile};
 use types::taint;
 
 use super::findings::Findings;
@@ -15,7 +16,6 @@ use crate::cli::exit::Failure;
 use crate::cli::{Bake, Image};
 use crate::kubelet::refusals;
 use crate::node::policy::secondary;
-use crate::node::profile::{self, Profile};
 
 /// What is baked.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ fn checked(bytes: &[u8], way: &mut Findings, notes: &mut Vec<String>) -> Option<
     };
     sides::together(&policy).into_iter().for_each(|why| way.settings(why));
     notes.extend(sides::notes(&policy));
-    policy.new.as_ref().and_then(|network| profile::find(&network.profile))
+    policy.networks.new.as_ref().and_then(|network| profile::find(&network.profile))
 }
 
 /// A final image: there is nothing to choose.

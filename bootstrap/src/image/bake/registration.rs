@@ -6,7 +6,7 @@ use types::taint::{self, Taint};
 
 use super::findings::Findings;
 use crate::cli::Bake;
-use crate::node::profile::{self, Migration};
+use types::profile::{self, Migration};
 
 /// Labels and taints of node.json.
 #[derive(Debug, Default)]

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use shim::layout::CONF_FILE;
-use types::fields::nearest;
+use types::nearest::nearest;
 use types::policy::{Network, Phase, Policy, Side};
 
 use super::findings::Findings;
 use crate::cli::Bake;
-use crate::node::profile::{self, GENERIC, Profile};
+use types::profile::{self, GENERIC, Profile};
 
 /// The networks of options.
 #[derive(Serialize)]
@@ -128,7 +128,7 @@ pub(super) fn together(policy: &Policy) -> Vec<String> {
         }));
     }
     let [(_, old), (_, new)] = networks.as_slice() else {
-        let missing = if policy.old.is_none() { Side::Old } else { Side::New };
+        let missing = if policy.networks.old.is_none() { Side::Old } else { Side::New };
         all.push(format!("policy: networks.{missing}: missing; a migration image has both networks"));
         return all;
     };
@@ -154,7 +154,7 @@ pub(super) fn notes(policy: &Policy) -> Vec<String> {
     let mut notes = Vec::new();
     for (side, network) in policy.networks() {
         let profile = profile::find(&network.profile);
-        if network.ready.is_empty() && profile.is_none_or(|profile| profile.probes.is_empty()) {
+        if network.probes().is_empty() && profile.is_none_or(|profile| profile.probes.is_empty()) {
             notes.push(format!(
                 "nothing is known of how {} ({side}) tells that it is ready, so it counts as ready once its conf is there: give it `ready` with --from-policy",
                 network.profile

@@ -14,9 +14,9 @@ use super::tree::Item;
 use crate::node::confdir::{ConfDir, ConfFile, Content};
 use crate::node::directories::usual_dir;
 use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
-use crate::node::profile;
 use crate::node::rooted;
 use crate::runtime::config::RuntimeConfig;
+use types::profile;
 
 const REMOVE: &str = "remove it; where it belongs to the image, name it in the policy as a network without profile, or allow it";
 

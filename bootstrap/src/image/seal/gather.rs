@@ -19,8 +19,8 @@ use crate::node::directories::Installed;
 use crate::node::directories::named;
 use crate::node::mounts::{MountPlace, Mounts};
 use crate::node::paths::Root;
-use crate::node::profile;
 use crate::publish::child;
+use types::profile;
 
 /// What tells that systemd runs. *Source*: man 3 `sd_booted`.
 const SYSTEMD: &str = "/run/systemd/system";

@@ -157,10 +157,11 @@ fn is_installed(root: &Root) -> bool {
 
 /// Headers of probes that hold a secret.
 fn secrets(path: &Path, policy: &Policy) -> Vec<SealFinding> {
-    let headers = policy.networks().flat_map(|(_, network)| &network.ready).filter_map(|probe| match probe {
-        Probe::Http { headers, .. } => Some(headers),
-        Probe::Unix(_) | Probe::File(_) => None,
-    });
+    let headers =
+        policy.networks().flat_map(|(_, network)| network.probes()).filter_map(|probe| match probe {
+            Probe::Http { headers, .. } => Some(headers),
+            Probe::Unix(_) | Probe::File(_) => None,
+        });
     let names = headers.flatten().map(|(name, _)| name);
     let secret = names.filter(|name| {
         let name = name.to_ascii_lowercase();
@@ -182,7 +183,7 @@ fn secrets(path: &Path, policy: &Policy) -> Vec<SealFinding> {
 /// Files that say that a network is ready, in an image, where none is.
 fn ready_already(policy: &Policy, exists: &dyn Fn(&Path) -> bool) -> Vec<SealFinding> {
     let probes =
-        policy.networks().flat_map(|(side, network)| network.ready.iter().map(move |probe| (side, probe)));
+        policy.networks().flat_map(|(side, network)| network.probes().iter().map(move |probe| (side, probe)));
     let files = probes.filter_map(|(side, probe)| match probe {
         Probe::File(file) => Some((side, file)),
         Probe::Unix(_) | Probe::Http { .. } => None,

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use shim::conflist::Unloadable;
 use types::node::Node;
 use types::policy::{Network, Policy, Side};
+use types::profile;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::node::paths::Root;
-use crate::node::plugins;
-use crate::node::plugins::{BinPlace, configured_dirs, places};
-use crate::node::profile;
+use crate::node::plugins::{self, BinPlace, configured_dirs, places};
 use crate::node::rooted;
 use crate::runtime::config::RuntimeConfig;
 
@@ -65,7 +64,7 @@ impl Delegate {
             side,
             wanted: network.conf.clone(),
             profile: profile::find(&network.profile).map(|profile| profile.name.clone()),
-            has_probes: !network.ready.is_empty(),
+            has_probes: !network.probes().is_empty(),
             conf,
         }
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use shim::policy_file;
 use types::policy::{Network, Policy, Second, Secondary, Side};
 
-use crate::node::profile::{self, GENERIC};
+use types::profile::{self, GENERIC};
 
 /// What a network bears as the second one of a pod.
 #[must_use]

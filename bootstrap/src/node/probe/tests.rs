@@ -95,15 +95,15 @@ fn the_marker_is_kept_by_all_probes_but_itself() {
         profile: "generic".into(),
         conf: vec!["/n".into()],
         cidrs: vec![],
-        ready: vec![Probe::File(marker.clone())],
+        ready: Some(vec![Probe::File(marker.clone())]),
         secondary: None,
     };
     assert_eq!(ask(&network, &marker), ProbeAnswers { all: Ok(()), ours: Some(Ok(())) });
-    network.ready.push(Probe::File(dir.path().join("absent")));
+    network.ready = Some(vec![Probe::File(marker.clone()), Probe::File(dir.path().join("absent"))]);
     let asked = ask(&network, &marker);
     assert!(asked.all.is_err() && asked.ours == Some(asked.all.clone()), "{asked:?}");
-    network.ready.remove(0);
+    network.ready = Some(vec![Probe::File(dir.path().join("absent"))]);
     assert!(ask(&network, &marker).ours.is_none());
-    network.ready.clear();
+    network.ready = None;
     assert_eq!(ask(&network, &marker), ProbeAnswers { all: Ok(()), ours: None });
 }

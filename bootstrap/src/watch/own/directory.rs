@@ -2,10 +2,10 @@
 
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::RuntimeKind;
+use types::profile;
 
 use super::OwnConfDecision;
 use crate::node::confdir::{ConfDir, Content};
-use crate::node::profile;
 use crate::publish::report::Reason;
 use crate::runtime::picks::NetworkNameTold;
 use crate::watch::memory::Memory;

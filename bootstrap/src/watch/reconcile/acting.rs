@@ -84,7 +84,7 @@ impl Watch<'_> {
             now: facts.now,
             phase: held.map(|held| held.policy.phase()),
             policy: held.map(|held| held.sha256.as_str()),
-            follows: facts.node.follows_desired,
+            follows: facts.node.desired == types::node::Desired::NodeAnnotation,
             allowed: &facts.node.allowed,
             is_off: facts.off.is_some(),
         };

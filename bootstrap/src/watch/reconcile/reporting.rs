@@ -4,6 +4,7 @@ use tracing::{info, warn};
 
 use super::Watch;
 use crate::node::paths::STATUS;
+use crate::node::status_file;
 use crate::watch::decide::WatchDecision;
 use crate::watch::observe::Observation;
 use crate::watch::{apply, textfile};
@@ -12,14 +13,14 @@ impl Watch<'_> {
     pub(super) fn report(&mut self, facts: &Observation, mut decision: WatchDecision) {
         decision.happened.splice(0..0, std::mem::take(&mut self.pending));
         for one in &decision.happened {
-            let phase = decision.document.phase.as_deref().unwrap_or("unknown");
+            let phase = decision.document.phase.map_or("unknown", types::policy::Phase::as_str);
             if one.warning {
                 warn!(event = one.reason, phase, "{}", one.message);
             } else {
                 info!(event = one.reason, phase, "{}", one.message);
             }
         }
-        let status = apply::report(&self.scope.root.at(STATUS), &decision.document.bytes());
+        let status = apply::report(&self.scope.root.at(STATUS), &status_file::bytes(&decision.document));
         if let Err(error) = status {
             warn!(event = "Failed", "write {STATUS}: {error}");
         }

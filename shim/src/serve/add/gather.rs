@@ -8,7 +8,7 @@ use types::raw::RawObject;
 
 use crate::delegate::{Network, secondary_runtime_config};
 use crate::exec::Binary;
-use crate::inventory::Inventory;
+use crate::inventory;
 use crate::netns::Netns;
 use crate::plan::{LegPlan, Plan};
 use crate::probe::{ADD_TIMEOUT, Depth};
@@ -58,7 +58,7 @@ pub(super) fn load_all<'a>(
 ) -> Result<Findings<'a>, CniError> {
     let tolerated = |side| {
         attach == Attach::Both
-            && side != policy.both.primary
+            && side != policy.both.primary()
             && policy.both.secondary_failure == SecondaryFailure::Tolerate
     };
     let sides: &[Side] = match attach {
@@ -99,7 +99,7 @@ pub(super) fn refuse_existing(request: &Request<'_>) -> Result<(), CniError> {
         Found::Record(_) => return Err(exists("it has a record")),
         Found::Damaged(why) => return Err(exists(&format!("it has a damaged record ({why})"))),
     }
-    match Inventory::load(request.layout()).map_err(io)?.find(&key) {
+    match inventory::load(request.layout()).map_err(io)?.find(&key) {
         Some(_) => Err(exists("it is in the inventory")),
         None => Ok(()),
     }

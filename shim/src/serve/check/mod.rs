@@ -7,7 +7,7 @@ use types::policy::Deadlines;
 use crate::attachment::Attachment;
 use crate::conflist::Conflist;
 use crate::delegate::Limits;
-use crate::inventory::Inventory;
+use crate::inventory;
 use crate::lock::{Lock, Patience};
 use crate::reply::{CniError, code};
 use crate::store::Found;
@@ -32,7 +32,7 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
                 .details(why))
         }
         Found::Nothing => {
-            let inventory = Inventory::load(request.layout()).map_err(io)?;
+            let inventory = inventory::load(request.layout()).map_err(io)?;
             let entry = inventory.find(&key).ok_or_else(|| {
                 CniError::new(code::UNKNOWN_CONTAINER, format!("{name} is unknown: no ADD came through here"))
             })?;

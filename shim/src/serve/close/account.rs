@@ -2,7 +2,7 @@
 
 use super::{Closing, Outlived};
 use crate::attachment::Attachment;
-use crate::boot::Moment;
+use crate::boot;
 use crate::delegate::Before;
 use crate::forced;
 use crate::ledger::{self, Line};
@@ -45,7 +45,7 @@ pub(super) fn of_leg(attachment: &Attachment, leg: usize) -> Line {
     let leg = &attachment.intent.legs[leg];
     Line {
         version: 1,
-        wall_secs: Moment::now().map(|now| now.wall_secs).unwrap_or_default(),
+        wall_secs: boot::now().map(|now| now.wall_secs).unwrap_or_default(),
         container_id: attachment.intent.container_id.clone(),
         ifname: leg.ifname.clone(),
         network: leg.network.clone(),

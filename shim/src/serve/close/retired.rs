@@ -5,11 +5,11 @@ use std::path::Path;
 use super::account::of_leg;
 use super::{Closing, Failed, append};
 use crate::attachment::{Attachment, Event};
-use crate::boot::Moment;
+use crate::boot::{self, Moment};
 use crate::conflist::Conflist;
 use crate::failing;
 use crate::forced::{self, Others, Reached};
-use crate::inventory::{Entry, Inventory};
+use crate::inventory::{self, Entry};
 use crate::ledger::{self, Line};
 use crate::netns::Netns;
 use crate::owner::Sides;
@@ -21,7 +21,7 @@ impl Closing<'_> {
     /// Notes when the DELs first failed, and cleans the legs of retired networks whose DELs have failed for long enough.
     /// `before` is the record as it was before these DELs.
     pub(super) fn give_up_retired(&self, before: &Attachment, open: &mut Open, failures: &mut Vec<Failed>) {
-        let Ok(now) = Moment::now() else { return };
+        let Ok(now) = boot::now() else { return };
         let key = Key::new(&before.intent.container_id, &before.intent.ifname);
         let earlier = before.del_failed.clone().or_else(|| failing::recall(self.layout, &key, &now));
         let since = earlier.clone().unwrap_or_else(|| now.clone());
@@ -112,7 +112,7 @@ impl Closing<'_> {
             }
             Err(error) => others.extend_unknown([format!("the records cannot be read: {error}")]),
         }
-        match Inventory::load(self.layout) {
+        match inventory::load(self.layout) {
             Ok(inventory) => {
                 let entries = inventory.attachments.iter().filter(|entry| entry.key() != own);
                 entries.for_each(|entry| self.take_entry(&mut others, entry));

@@ -1,7 +1,8 @@
 //! Ordered pairs: every value stays the text it was, keys are seen as Go sees them, a splice changes one value.
 
 use serde_json::Value;
-use types::raw::{NotObject, RawObject, raw_string, splice};
+use types::raw::{NotObject, RawObject, raw_string};
+use types::splice::splice;
 
 /// Keys that some program of ours asks for.
 const ASKED: [&str; 8] =
@@ -69,7 +70,7 @@ fn changed(object: &RawObject, written: &[(String, String)], key: &str) {
 }
 
 fn spliced(text: &str, written: &[(String, String)], key: &str) {
-    let new = splice(text, key, &raw_string("ours")).expect("an object");
+    let new = splice(text, &[key], &raw_string("ours")).expect("an object");
     let mut expected = written.to_vec();
     match expected.iter().rposition(|(name, _)| name == key) {
         Some(at) => expected[at].1 = "\"ours\"".into(),

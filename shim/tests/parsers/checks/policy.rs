@@ -1,11 +1,10 @@
 //! The policy: what is accepted holds every documented rule and can be printed and read again; what it decides for a pod keeps to it.
 
-use serde_json::{Map, Value, json};
 use shim::plan::{Plan, decide_add};
 use types::names::{is_name, validate_ifname};
 use types::pod::Pod;
-use types::policy::{Attach, Network, Phase, Policy, Probe, Reason, SecondaryFailure, Side};
-use types::raw::RawObject;
+use types::policy::{Attach, Phase, Policy, Probe, Reason, SecondaryFailure, Side};
+use types::raw::to_raw;
 
 /// So many truncations of one policy are tried.
 const CUTS: usize = 64;
@@ -17,8 +16,9 @@ pub fn check(data: &[u8]) {
         Err(why) => return assert!(!why.is_empty() && !why.contains('\n'), "{why:?}"),
     };
     rules(&policy);
-    let printed = print(&policy).to_string();
-    assert_eq!(Policy::parse(printed.as_bytes()).as_ref(), Ok(&policy), "printed and read again: {printed}");
+    let printed = to_raw(&policy);
+    let again = Policy::parse(printed.get().as_bytes());
+    assert_eq!(again.as_ref(), Ok(&policy), "printed and read again: {printed}");
     for cut in (0..data.len()).step_by(data.len() / CUTS + 1) {
         if let Ok(shorter) = Policy::parse(&data[..cut]) {
             assert_eq!(shorter, policy, "cut to {cut} bytes");
@@ -54,7 +54,7 @@ fn rules(policy: &Policy) {
         assert!(is_name(&network.profile));
         assert!(!network.conf.is_empty() && network.conf.iter().all(|path| path.is_absolute()));
         assert!(network.cidrs.iter().all(|cidr| cidr.ip() == cidr.network()), "{:?}", network.cidrs);
-        for probe in &network.ready {
+        for probe in network.probes() {
             match probe {
                 Probe::Unix(path) | Probe::File(path) => assert!(path.is_absolute()),
                 Probe::Http { target, headers } => {
@@ -66,7 +66,7 @@ fn rules(policy: &Policy) {
         }
     }
     let both = &policy.both;
-    assert!(both.secondary_failure == SecondaryFailure::Fail || both.primary == both.default_route);
+    assert!(both.secondary_failure == SecondaryFailure::Fail || both.primary() == both.default_route());
     assert_eq!(validate_ifname(&both.secondary_ifname), Ok(()));
     let deadlines = policy.deadlines;
     for secs in [deadlines.add_secs, deadlines.del_secs, deadlines.check_secs, deadlines.gc_secs] {
@@ -75,85 +75,18 @@ fn rules(policy: &Policy) {
     assert!((1..=3_600_000).contains(&deadlines.status_millis) && policy.gc.grace_secs <= 366 * 24 * 3600);
 }
 
-/// A policy as JSON, from what was understood of it.
-fn print(policy: &Policy) -> Value {
-    let side = |side: Side| json!(side.as_str());
-    let both = &policy.both;
-    let rules = policy.rules.iter().map(|rule| {
-        let mut written = Map::from_iter([("attach".to_owned(), json!(rule.attach.as_str()))]);
-        written.extend(rule.namespace.as_ref().map(|glob| ("namespace".into(), json!(glob))));
-        written.extend(rule.pod.as_ref().map(|glob| ("pod".into(), json!(glob))));
-        Value::Object(written)
-    });
-    let retired = policy.retired.iter().map(
-        |retired| json!({"network": retired.network.as_str(), "forceAfterSeconds": retired.force_after_secs}),
-    );
-    let networks =
-        policy.networks().map(|(side, network)| (side.as_str().to_owned(), print_network(network)));
-    let mut written = json!({
-        "version": 1,
-        "networks": Map::from_iter(networks),
-        "attach": policy.attach.as_str(),
-        "rules": rules.collect::<Vec<_>>(),
-        "retired": retired.collect::<Vec<_>>(),
-        "gc": {"graceSeconds": policy.gc.grace_secs, "forward": policy.gc.forward},
-        "deadlines": {
-            "addSeconds": policy.deadlines.add_secs, "delSeconds": policy.deadlines.del_secs,
-            "checkSeconds": policy.deadlines.check_secs, "statusMillis": policy.deadlines.status_millis,
-            "gcSeconds": policy.deadlines.gc_secs,
-        },
-    });
-    written["both"] = json!({
-        "secondaryIfname": both.secondary_ifname,
-        "secondaryFailure": if both.secondary_failure == SecondaryFailure::Fail { "fail" } else { "tolerate" },
-    });
-    // A default may name a network that is absent; what is written may not.
-    for (key, named) in [("primary", both.primary), ("defaultRoute", both.default_route)] {
-        if policy.network(named).is_some() {
-            written["both"][key] = side(named);
-        }
-    }
-    if let Some(named) = policy.unrecorded {
-        written["unrecorded"] = side(named);
-    }
-    if let Some(annotation) = &policy.pod_annotation {
-        let allow: Vec<&str> = annotation.allow.iter().map(|attach| attach.as_str()).collect();
-        written["podAnnotation"] = json!({"key": annotation.key, "allow": allow});
-    }
-    written
-}
-
-fn print_network(network: &Network) -> Value {
-    let probes = network.ready.iter().map(|probe| match probe {
-        Probe::Unix(path) => json!({"unix": path}),
-        Probe::File(path) => json!({"file": path}),
-        Probe::Http { target, headers } => {
-            json!({"http": target, "headers": Map::from_iter(headers.iter().map(|(key, value)| (key.clone(), json!(value))))})
-        }
-    });
-    json!({"profile": network.profile, "conf": network.conf, "cidrs": network.cidrs, "ready": probes.collect::<Vec<_>>()})
-}
-
 /// A flip sets the phase and nothing else, and is refused only where the rest of the policy forbids it.
 fn flipped(data: &[u8], policy: &Policy, phase: Phase) {
     let (attach, primary) = phase.meaning();
     let there = match attach {
         Attach::One(side) => policy.network(side).is_some(),
-        Attach::Both => policy.old.is_some() && policy.new.is_some(),
+        Attach::Both => policy.networks().count() == 2,
     };
-    let both =
-        RawObject::parse(data).ok().and_then(|object| object.decode::<RawObject>("both").ok().flatten());
-    let route_written = both.is_some_and(|both| both.get("defaultRoute").is_some());
     let mut expected = policy.clone();
     expected.attach = attach;
-    if let Some(primary) = primary {
-        expected.both.primary = primary;
-        if !route_written {
-            expected.both.default_route = primary;
-        }
-    }
+    expected.both.primary = primary.or(expected.both.primary);
     let both = &expected.both;
-    let works = both.secondary_failure == SecondaryFailure::Fail || both.primary == both.default_route;
+    let works = both.secondary_failure == SecondaryFailure::Fail || both.primary() == both.default_route();
     match Policy::flip(data, phase) {
         Ok(bytes) => {
             let read = Policy::parse(&bytes).expect("a flip leaves a valid policy");
@@ -241,8 +174,8 @@ fn planned(policy: &Policy, attach: Attach, ifname: &str, taken: &[String], plan
     match attach {
         Attach::One(side) => assert_eq!(plan.legs[0].side, side),
         Attach::Both => {
-            assert_eq!(plan.legs[1].side, policy.both.default_route, "the owner is attached last");
-            assert_eq!(primaries[0].side, policy.both.primary);
+            assert_eq!(plan.legs[1].side, policy.both.default_route(), "the owner is attached last");
+            assert_eq!(primaries[0].side, policy.both.primary());
         }
     }
     let alone = plan.primary_alone();

@@ -1,9 +1,11 @@
 //! node.json, key by key.
 
+use std::path::PathBuf;
+
 use super::*;
 
 /// A file that uses every key.
-const FULL: &str = include_str!("../../../tests/schema/full-node.json");
+const FULL: &str = include_str!("../../tests/schema/full-node.json");
 
 #[test]
 fn every_key_is_read() {
@@ -15,8 +17,8 @@ fn every_key_is_read() {
     assert_eq!(node.runtime.bin_dirs, [PathBuf::from("/opt/cni/bin")]);
     assert_eq!((node.kubelet.register, node.kubelet.node_name.as_deref()), (false, Some("n1")));
     assert_eq!((node.gate.try_secs, node.gate.give_up_secs), (30, Some(600)));
-    assert_eq!((node.follows_desired, node.allowed), (true, vec![Phase::Old, Phase::BothOld]));
-    assert!(!node.report.node && !node.proves && node.report.textfile.is_some());
+    assert_eq!((node.desired, node.allowed), (Desired::NodeAnnotation, vec![Phase::Old, Phase::BothOld]));
+    assert!(!node.report.node && node.proof == Proof::Probe && node.report.textfile.is_some());
 }
 
 #[test]
@@ -31,8 +33,8 @@ fn what_is_left_out_is_the_default() {
 fn what_is_wrong_is_named_with_what_was_expected() {
     for (more, words) in [
         (r#""confdir": "private""#, &["confdir", "did you mean \"confDir\""][..]),
-        (r#""confDir": "privat""#, &["confDir", "private or shared", "privat"]),
-        (r#""labels": {"a": 1}"#, &["labels", "object of strings"]),
+        (r#""confDir": "privat""#, &["confDir", "private, shared or none", "privat"]),
+        (r#""labels": {"a": 1}"#, &["labels.a", "a string", "found 1"]),
         (r#""taints": [{"key": "a"}]"#, &["taints[0].effect", "missing", "NoSchedule"]),
         (r#""taints": [{"key": "a", "effect": "noschedule"}]"#, &["taints[0].effect", "noschedule"]),
         (
@@ -47,7 +49,7 @@ fn what_is_wrong_is_named_with_what_was_expected() {
         (r#""gate": {"trySeconds": 0}"#, &["gate.trySeconds", "1 to 60"]),
         (r#""gate": {"giveUpSeconds": 0}"#, &["gate.giveUpSeconds", "from 1"]),
         (r#""desired": "node-annotation""#, &["allowed", "missing"]),
-        (r#""allowed": ["both"]"#, &["allowed", "both-old", "\"both\""]),
+        (r#""allowed": ["both"]"#, &["allowed[0]", "both-old", "\"both\""]),
         (r#""allowed": ["old", "old"]"#, &["allowed", "twice"]),
         (r#""report": {"textfile": "/x/crossfade.txt"}"#, &["report.textfile", ".prom"]),
         (r#""version": 1"#, &["version", "twice"]),

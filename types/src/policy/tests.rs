@@ -21,12 +21,12 @@ fn defaults_are_the_documented_ones() {
     let policy = parse(&with(json!({}))).expect("valid");
     assert_eq!(policy.deadlines, Deadlines::default());
     assert_eq!(policy.gc, Gc { grace_secs: 600, forward: true });
-    assert_eq!(policy.both.primary, Side::Old);
-    assert_eq!(policy.both.default_route, Side::Old);
+    assert_eq!(policy.both.primary(), Side::Old);
+    assert_eq!(policy.both.default_route(), Side::Old);
     assert_eq!(policy.both.secondary_ifname, "net1");
-    assert_eq!(policy.old.expect("old").profile, "generic");
+    assert_eq!(policy.networks.old.expect("old").profile, "generic");
     let primary_new = parse(&with(json!({"both":{"primary":"new"}}))).expect("valid");
-    assert_eq!(primary_new.both.default_route, Side::New, "the primary's unless named");
+    assert_eq!(primary_new.both.default_route(), Side::New, "the primary's unless named");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn limits_are_within() {
 #[test]
 fn a_policy_is_read_to_its_largest_size() {
     let mut policy = with(json!({})).to_string().into_bytes();
-    policy.resize(super::super::MAX_BYTES, b' ');
+    policy.resize(MAX_BYTES, b' ');
     assert_eq!(policy.len(), 1_048_576);
     Policy::parse(&policy).expect("spaces count, and are allowed");
 }
@@ -158,7 +158,8 @@ fn a_policy_is_read_to_its_largest_size() {
 fn a_probe_is_exactly_one_of_three() {
     let probes = |ready: Value| {
         let networks = json!({"old": {"conf": ["/o"], "ready": ready}, "new": {"conf": ["/n"]}});
-        parse(&with(json!({"networks": networks}))).map(|policy| policy.old.expect("old").ready)
+        parse(&with(json!({"networks": networks})))
+            .map(|policy| policy.networks.old.expect("old").ready.expect("ready"))
     };
     let headers = json!({"http": "127.0.0.1:9879/healthz", "headers": {"brief": "true"}});
     assert_eq!(

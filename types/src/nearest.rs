@@ -1,0 +1,22 @@
+//! The word that somebody probably meant.
+
+/// The word of `known` that `word` was probably meant to be; none where nothing is near.
+#[must_use]
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known
+        .iter()
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), *candidate)
+        })
+        .min()
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3);
+    near.map(|(_, candidate)| candidate)
+}
+
+/// The end of an error about a `word` that is none of `known`: the nearest one, or all of them.
+pub(crate) fn remedy(word: &str, known: &[&str]) -> String {
+    match nearest(word, known) {
+        Some(candidate) => format!("did you mean {candidate:?}?"),
+        None => format!("expected one of {}", known.join(", ")),
+    }
+}

@@ -1,0 +1,115 @@
+//! The words of node.json.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the runtime reads confs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Mode {
+    /// In a directory of ours on tmpfs.
+    Private,
+    /// In its usual directory, our conf first.
+    Shared,
+    /// Nowhere: a node of a final image, whose pods we do not attach. It has no plugin and no conf of ours, labels and taints alone.
+    #[serde(rename = "none")]
+    Without,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Private, Self::Shared, Self::Without];
+
+    /// As `confDir` in node.json.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Private => "private",
+            Self::Without => "none",
+        }
+    }
+}
+
+/// Version of our conf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum CniVersion {
+    /// Without STATUS and GC.
+    #[serde(rename = "1.0.0")]
+    V100,
+    /// With STATUS polling and the runtime's GC.
+    #[serde(rename = "1.1.0")]
+    V110,
+}
+
+impl CniVersion {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::V100, Self::V110];
+
+    /// As in a conf.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V100 => "1.0.0",
+            Self::V110 => "1.1.0",
+        }
+    }
+}
+
+/// A kind of container runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum RuntimeKind {
+    /// containerd, 1.6 and newer.
+    #[serde(rename = "containerd")]
+    Containerd,
+    /// CRI-O, 1.28 and newer.
+    #[serde(rename = "cri-o")]
+    Crio,
+}
+
+impl RuntimeKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Containerd, Self::Crio];
+
+    /// As in node.json.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Containerd => "containerd",
+            Self::Crio => "cri-o",
+        }
+    }
+
+    /// The unit that it usually is.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Containerd => "containerd.service",
+            Self::Crio => "crio.service",
+        }
+    }
+}
+
+/// Where a node learns the phase that somebody wants it in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Desired {
+    /// From the annotation crossfade/desired of its own Node.
+    NodeAnnotation,
+    /// From nobody: only commands on the node change its phase.
+    Off,
+}
+
+/// How far a network's readiness can, or may, be proven on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Proof {
+    /// By an attachment of a scratch namespace, which no Pod belongs to.
+    Attach,
+    /// By its probes alone.
+    Probe,
+}

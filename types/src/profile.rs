@@ -1,0 +1,240 @@
+//! What is known of each CNI on a node: its confs, how it tells that it is ready, and what it does to others. Data, one file per CNI.
+//!
+//! The files are `types/profiles/*.json`; each fact names its source there. A CNI that is none of them is [`GENERIC`]: nothing
+//! is assumed about it. No file says anything about deleting: what an agent leaves on a node (`state`) is refused in an image.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::node::Proof;
+use crate::policy;
+pub use crate::policy::Secondary;
+use crate::taint::Taint;
+
+/// The name of the profile that assumes nothing; what a network without `profile` has.
+pub const GENERIC: &str = "generic";
+
+const FILES: [&str; 12] = [
+    include_str!("../profiles/antrea.json"),
+    include_str!("../profiles/aws-vpc.json"),
+    include_str!("../profiles/azure.json"),
+    include_str!("../profiles/calico.json"),
+    include_str!("../profiles/canal.json"),
+    include_str!("../profiles/cilium.json"),
+    include_str!("../profiles/flannel.json"),
+    include_str!("../profiles/kindnet.json"),
+    include_str!("../profiles/kube-router.json"),
+    include_str!("../profiles/multus.json"),
+    include_str!("../profiles/ovn-kubernetes.json"),
+    include_str!("../profiles/weave.json"),
+];
+
+static ALL: LazyLock<Vec<Profile>> = LazyLock::new(|| {
+    // A unit test reads them all; they are part of the program.
+    let read = |text: &&str| serde_json::from_str(text).expect("the profiles that are built in are valid");
+    FILES.iter().map(read).collect()
+});
+
+/// One CNI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Profile {
+    /// As a policy names it.
+    pub name: String,
+    /// File names of its conf, the likeliest first.
+    pub conf: Vec<String>,
+    /// Types of plugins that nobody else has; empty where the conf's name alone tells whose it is.
+    pub types: Vec<String>,
+    /// All of them hold when it can attach a pod; none where nothing is certain.
+    pub probes: Vec<Probe>,
+    /// What an ADD goes by after a reboot, while the agent is down.
+    pub evidence: Evidence,
+    /// The taint that it lifts itself once it is ready, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_taint: Option<Taint>,
+    /// What nodes of a migration to it are registered with, where its own guide to migrations says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
+    /// How far its readiness can be proven on the node.
+    pub proof: Proof,
+    /// What it bears as the second network of a pod, whose address is the other network's.
+    pub secondary: Secondary,
+    /// How its agent takes the conf directory for itself, if it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclusive: Option<Exclusive>,
+    /// What it does to the Node's condition NetworkUnavailable.
+    pub network_unavailable: NetworkUnavailable,
+    /// What its agent leaves on a node and knows it by, as far as a file can; nothing that a package brings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<String>,
+    /// Where each of these is from: upstream repository and file.
+    pub sources: BTreeMap<String, String>,
+}
+
+impl Profile {
+    /// Whether a policy waits for a file that `watch` keeps as well.
+    #[must_use]
+    pub fn needs_watch(&self) -> bool {
+        self.evidence == Evidence::Watch || self.probes.iter().any(Probe::is_for_watch)
+    }
+
+    /// Its probes as a policy spells them. The last one is the file that `watch` keeps while all of them hold, where those that an ADD asks
+    /// do not show enough.
+    #[must_use]
+    pub fn policy_probes(&self, file_of_watch: &Path) -> Vec<policy::Probe> {
+        let mut all: Vec<_> = self.probes.iter().filter_map(Probe::in_policy).collect();
+        if self.needs_watch() {
+            all.push(policy::Probe::File(file_of_watch.into()));
+        }
+        all
+    }
+
+    /// Whether a file's name says that the agent took a conf of this name away.
+    #[must_use]
+    pub fn takes(&self, file: &str) -> bool {
+        self.exclusive.as_ref().is_some_and(|exclusive| file.ends_with(&exclusive.suffix))
+    }
+}
+
+/// How to tell that a CNI is ready: those of a policy, and two that only `watch` can ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Probe {
+    /// A connect to this socket succeeds.
+    Unix {
+        /// The socket.
+        unix: PathBuf,
+    },
+    /// A regular file exists there.
+    File {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A GET over HTTP answers 2xx.
+    Http {
+        /// `HOST:PORT/PATH`; `localhost` is 127.0.0.1 and ::1, of which one suffices.
+        http: String,
+        /// Extra request headers.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
+    },
+    /// A GET over HTTPS answers 2xx; the agent's certificate is its own, so it proves nothing and is not checked.
+    Https {
+        /// `HOST:PORT/PATH`, as for HTTP.
+        https: String,
+    },
+    /// The standard gRPC health service says SERVING for the whole server.
+    Grpc {
+        /// Where it may be: absolute paths of unix sockets, or `HOST:PORT`; the first that can be connected to counts.
+        grpc: Vec<String>,
+    },
+}
+
+impl Probe {
+    /// As a policy spells it; none where only `watch` can ask it.
+    #[must_use]
+    pub fn in_policy(&self) -> Option<policy::Probe> {
+        match self {
+            Self::Unix { unix } => Some(policy::Probe::Unix(unix.clone())),
+            Self::File { file } => Some(policy::Probe::File(file.clone())),
+            Self::Http { http, headers } => Some(policy::Probe::Http {
+                target: http.clone(),
+                headers: headers.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            }),
+            Self::Https { .. } | Self::Grpc { .. } => None,
+        }
+    }
+
+    /// Whether only `watch` can ask it; then a policy gets the file that `watch` keeps instead.
+    #[must_use]
+    pub const fn is_for_watch(&self) -> bool {
+        matches!(self, Self::Https { .. } | Self::Grpc { .. })
+    }
+}
+
+/// What tells an ADD, after a reboot and with the agent down, that the network is not ready yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Evidence {
+    /// A socket of the CNI's own, or a file of its own on tmpfs.
+    Own,
+    /// Nothing of its own that an ADD asks: the file that `watch` keeps while all of its probes hold.
+    Watch,
+    /// Nothing: no probe of it is known.
+    None,
+}
+
+/// What nodes of a migration to a CNI are registered with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Migration {
+    /// By this label its agents, or what configures them, tell the nodes whose pods are its own: key and value.
+    pub label: (String, String),
+    /// Keeps pods away until its agent is ready; lifted as the start-up taint is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taint: Option<Taint>,
+}
+
+/// How an agent takes the conf directory for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Exclusive {
+    /// What it appends to the names of all other confs.
+    pub suffix: String,
+    /// What a person does so that it does not: `set .. and restart ..`.
+    pub setting: String,
+}
+
+/// What a CNI does to the Node's condition NetworkUnavailable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NetworkUnavailable {
+    /// It, or its operator, writes the condition; then nobody else has to.
+    pub written: bool,
+    /// It leaves the condition True when it goes.
+    pub left_true: bool,
+}
+
+/// All of them, by name.
+#[must_use]
+pub fn all() -> &'static [Profile] {
+    &ALL
+}
+
+/// Whether a file's name says that the agent of any of them took a conf of this name away.
+#[must_use]
+pub fn taken_away(file: &str) -> bool {
+    ALL.iter().any(|profile| profile.takes(file))
+}
+
+/// The profile of this name; none for [`GENERIC`] and for names that are not known.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Profile> {
+    ALL.iter().find(|profile| profile.name == name)
+}
+
+/// The profile of a conf whose plugins have these types, in order.
+#[must_use]
+pub fn detect<S: AsRef<str>>(types: &[S]) -> Option<&'static Profile> {
+    let has =
+        |profile: &Profile| types.iter().any(|one| profile.types.iter().any(|other| other == one.as_ref()));
+    ALL.iter().find(|profile| has(profile))
+}
+
+/// The profile that a conf of this file name belongs to, whatever it says.
+#[must_use]
+pub fn by_conf(file: &str) -> Option<&'static Profile> {
+    ALL.iter().find(|profile| profile.conf.iter().any(|conf| conf == file))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! What the profiles say, held to each other.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+#[test]
+fn every_file_is_a_profile_and_every_fact_has_a_source() {
+    let dir = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/profiles")).expect("profiles");
+    let files: BTreeSet<_> =
+        dir.map(|file| file.expect("file").file_name().to_string_lossy().into_owned()).collect();
+    let named: BTreeSet<_> = all().iter().map(|profile| format!("{}.json", profile.name)).collect();
+    assert_eq!(files, named);
+    for profile in all() {
+        let name = &profile.name;
+        let mut facts =
+            vec!["conf", "types", "probes", "evidence", "proof", "secondary", "networkUnavailable"];
+        facts.extend(profile.startup_taint.as_ref().map(|_| "startupTaint"));
+        facts.extend(profile.migration.as_ref().map(|_| "migration"));
+        facts.extend(profile.exclusive.as_ref().map(|_| "exclusive"));
+        facts.extend(profile.state.first().map(|_| "state"));
+        let sources: BTreeSet<_> = profile.sources.keys().map(String::as_str).collect();
+        assert_eq!(sources, facts.into_iter().collect(), "{name}");
+        assert!(profile.sources.values().all(|source| !source.trim().is_empty()), "{name}");
+        assert!(!profile.conf.is_empty(), "{name}");
+        assert!(!profile.network_unavailable.left_true || profile.network_unavailable.written, "{name}");
+    }
+    assert!(find(GENERIC).is_none());
+}
+
+#[test]
+fn the_evidence_of_a_profile_is_what_its_probes_can_give() {
+    let is_volatile = |path: &PathBuf| ["/run", "/var/run"].iter().any(|dir| path.starts_with(dir));
+    for profile in all() {
+        let own = profile.probes.iter().any(|probe| match probe {
+            Probe::Unix { .. } => true,
+            Probe::File { file } => is_volatile(file),
+            _ => false,
+        });
+        let told = match (own, profile.probes.is_empty()) {
+            (true, _) => Evidence::Own,
+            (false, false) => Evidence::Watch,
+            (false, true) => Evidence::None,
+        };
+        assert_eq!(profile.evidence, told, "{}", profile.name);
+    }
+    let of = |wanted: Evidence| -> Vec<&str> {
+        all().iter().filter(|one| one.evidence == wanted).map(|one| one.name.as_str()).collect()
+    };
+    assert_eq!(of(Evidence::Own), ["antrea", "cilium", "flannel", "ovn-kubernetes"]);
+    assert_eq!(of(Evidence::Watch), ["aws-vpc", "calico", "canal", "kube-router", "weave"]);
+    assert_eq!(of(Evidence::None), ["azure", "kindnet", "multus"]);
+}
+
+/// An agent listens on ::1 alone where its node has IPv6 alone.
+#[test]
+fn every_probe_over_the_loopback_interface_is_asked_in_both_families() {
+    for profile in all() {
+        let places: Vec<String> = profile
+            .probes
+            .iter()
+            .flat_map(|probe| match probe {
+                Probe::Http { http: target, .. } | Probe::Https { https: target } => vec![target.clone()],
+                Probe::Grpc { grpc } => {
+                    grpc.iter().filter(|place| !place.starts_with('/')).cloned().collect()
+                }
+                Probe::Unix { .. } | Probe::File { .. } => Vec::new(),
+            })
+            .collect();
+        let addresses: Vec<_> = places
+            .iter()
+            .flat_map(|place| crate::policy::split_target(place).expect("a valid target").0)
+            .collect();
+        let in_family = |v6: bool| addresses.iter().filter(move |address| address.is_ipv6() == v6).count();
+        assert_eq!(in_family(false), in_family(true), "{}: {addresses:?}", profile.name);
+        assert!(addresses.iter().all(|address| address.ip().is_loopback()), "{}", profile.name);
+    }
+}
+
+#[test]
+fn a_conf_and_a_plugin_belong_to_one_cni_only() {
+    for told in [|profile: &'static Profile| &profile.conf, |profile: &'static Profile| &profile.types] {
+        let mut seen = BTreeSet::new();
+        for profile in all() {
+            assert!(told(profile).iter().all(|one| seen.insert(one)), "{} claims another's", profile.name);
+        }
+    }
+    for (types, name) in [
+        (&["calico", "portmap"][..], Some("calico")),
+        (&["flannel", "portmap"], Some("flannel")),
+        (&["bridge", "portmap"], None),
+        (&["ptp"], None),
+        (&["multus-shim"], Some("multus")),
+        (&[], None),
+    ] {
+        assert_eq!(detect(types).map(|profile| profile.name.as_str()), name, "{types:?}");
+    }
+    assert_eq!(by_conf("10-canal.conflist").map(|profile| profile.name.as_str()), Some("canal"));
+    assert!(by_conf("10-x.conflist").is_none());
+}
+
+#[test]
+fn what_the_issue_needs_is_in_them() {
+    for (name, proof) in [
+        ("calico", Proof::Probe),
+        ("ovn-kubernetes", Proof::Probe),
+        ("aws-vpc", Proof::Probe),
+        ("cilium", Proof::Attach),
+        ("flannel", Proof::Attach),
+        ("antrea", Proof::Attach),
+    ] {
+        assert_eq!(find(name).map(|profile| profile.proof), Some(proof), "{name}");
+    }
+    let bearing = |wanted: Secondary| -> Vec<&str> {
+        all().iter().filter(|one| one.secondary == wanted).map(|one| one.name.as_str()).collect()
+    };
+    assert_eq!(bearing(Secondary::Works), ["cilium", "flannel"]);
+    assert_eq!(bearing(Secondary::HostRoute), ["calico"]);
+    let exclusive: Vec<_> =
+        all().iter().filter(|profile| profile.exclusive.is_some()).map(|one| one.name.as_str()).collect();
+    assert_eq!(exclusive, ["cilium"]);
+    let startup = find("cilium").and_then(|profile| profile.startup_taint.clone()).expect("taint");
+    assert_eq!(startup.to_string(), "node.cilium.io/agent-not-ready:NoExecute");
+    let migrations: Vec<_> =
+        all().iter().filter_map(|one| Some((one.name.as_str(), one.migration.as_ref()?))).collect();
+    let [("cilium", migration)] = migrations.as_slice() else {
+        panic!("{migrations:?}");
+    };
+    let (key, value) = &migration.label;
+    assert_eq!(format!("{key}={value}"), "io.cilium.migration/cilium-default=true");
+    let taint = migration.taint.as_ref().expect("taint");
+    assert_eq!(taint.to_string(), "node.cilium.io/agent-not-ready:NoSchedule");
+    let for_watch: Vec<_> = all()
+        .iter()
+        .filter(|profile| profile.probes.iter().any(Probe::is_for_watch))
+        .map(|one| one.name.as_str())
+        .collect();
+    assert_eq!(for_watch, ["antrea", "aws-vpc"]);
+}

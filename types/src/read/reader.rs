@@ -1,0 +1,275 @@
+//! Serde's data model over raw JSON.
+//!
+//! A struct is read by `visit_seq`, its keys in the order of its fields. What serde derives for that has no table of keys, which keeps
+//! the shim small, and the reader holds the keys against the fields' names itself. A key that the file lacks is an item that is not
+//! there: then the field has its default, or the key is missing.
+
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
+use serde_json::value::RawValue;
+
+use super::place::{Place, Step};
+use super::wrong::Wrong;
+use crate::nearest::remedy;
+use crate::raw::Spans;
+
+/// Longest quotation of a wrong value, in bytes.
+const MAX_QUOTED: usize = 80;
+
+/// A key that an object lacks.
+#[derive(Debug)]
+pub(super) struct Missing {
+    /// The object's path.
+    pub(super) path: String,
+    /// The key.
+    pub(super) key: &'static str,
+}
+
+/// Reads one value.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a, 'de> {
+    /// The value's text; none where the file lacks the key that it belongs to.
+    pub(super) text: Option<&'de str>,
+    /// Where it is.
+    pub(super) place: &'a Place<'a>,
+    /// The key that is to be read as if it were there, with nothing as its value.
+    pub(super) missing: Option<&'a Missing>,
+}
+
+/// A key and its value.
+type Pair<'de> = (String, &'de RawValue);
+
+impl<'a, 'de> Reader<'a, 'de> {
+    /// What a message says was found. It quotes nothing that may be a secret, nor what may hold one.
+    pub(super) fn found(self) -> Option<String> {
+        let text = self.text?.as_bytes();
+        Some(match text.first() {
+            _ if self.place.is_secret() => "something else".into(),
+            Some(b'{') => "an object".into(),
+            Some(b'[') => "a list".into(),
+            _ => crate::quote::quote(text, MAX_QUOTED),
+        })
+    }
+
+    /// The value as a T of JSON.
+    fn parse<T: serde::Deserialize<'de>>(self) -> Option<T> {
+        self.text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok())
+    }
+
+    /// Reads a value of this object or list.
+    fn read<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+        step: Step<'_>,
+        text: Option<&'de str>,
+    ) -> Result<T::Value, Wrong> {
+        let place = Place { above: Some(self.place), step };
+        let reader = Reader { text, place: &place, missing: self.missing };
+        seed.deserialize(reader).map_err(|wrong| wrong.placed(reader))
+    }
+
+    // What follows is not generic on purpose: the shim would hold it once for each of the types that it reads.
+
+    #[inline(never)]
+    fn string(self) -> Option<String> {
+        self.parse()
+    }
+
+    #[inline(never)]
+    fn items(self) -> Option<Vec<&'de RawValue>> {
+        self.parse()
+    }
+
+    #[inline(never)]
+    fn object(self) -> Option<Vec<Pair<'de>>> {
+        self.parse().map(|Spans(pairs)| pairs)
+    }
+
+    /// Refuses a key that is none of `known`, and one that is written twice.
+    fn check_keys(self, pairs: &[Pair<'de>], known: &[&str]) -> Result<(), Wrong> {
+        for (at, (key, _)) in pairs.iter().enumerate() {
+            let why = if !known.contains(&key.as_str()) {
+                format!("unknown key {key:?}; {}", remedy(key, known))
+            } else if pairs[..at].iter().any(|(earlier, _)| earlier == key) {
+                format!("key {key:?} is written twice; expected it once")
+            } else {
+                continue;
+            };
+            return Err(Wrong::said(format!("{}: {why}", self.place.name())));
+        }
+        Ok(())
+    }
+
+    /// Whether `key` of this object is the missing one that is to be read as if it were there.
+    fn lacks(self, key: &str) -> bool {
+        self.missing.is_some_and(|missing| missing.key == key && missing.path == self.place.to_string())
+    }
+
+    /// The one of `words` that is here.
+    #[inline(never)]
+    fn word(self, words: &[&'static str]) -> Result<&'static str, Wrong> {
+        let word = self.string().unwrap_or_default();
+        words.iter().find(|one| **one == word).copied().ok_or_else(|| Wrong::expected(any_of(words)))
+    }
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn any_of(words: &[&str]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        words => words.concat(),
+    }
+}
+
+impl<'de> Deserializer<'de> for Reader<'_, 'de> {
+    type Error = Wrong;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        Err(Wrong::expects(&visitor))
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.parse() {
+            Some(value) => visitor.visit_bool(value),
+            None => Err(Wrong::expects(&visitor)),
+        }
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.parse() {
+            Some(value) => visitor.visit_u64(value),
+            None => Err(Wrong::expects(&visitor)),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.string() {
+            Some(value) => visitor.visit_string(value),
+            None => Err(Wrong::expects(&visitor)),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.deserialize_str(visitor)
+    }
+
+    /// A key that may be absent is no key that may be null.
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.items() {
+            Some(items) => visitor.visit_seq(Items { of: self, left: items.into_iter(), index: 0 }),
+            None => Err(Wrong::expects(&visitor)),
+        }
+    }
+
+    /// An object with any keys, each as often as it likes.
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.object() {
+            Some(pairs) => visitor.visit_map(Pairs { of: self, left: pairs.into_iter(), value: None }),
+            None => Err(Wrong::expects(&visitor)),
+        }
+    }
+
+    /// An object whose keys are all known.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        match self.object() {
+            Some(pairs) => {
+                self.check_keys(&pairs, known)?;
+                let fields = Fields { of: self, pairs, left: known.iter() };
+                visitor.visit_seq(fields).map_err(|wrong| wrong.of_keys(known))
+            }
+            None => Err(Wrong::expects(&visitor)),
+        }
+    }
+
+    /// One of several words.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        words: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        visitor.visit_enum(self.word(words)?.into_deserializer())
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct tuple tuple_struct
+        identifier ignored_any
+    }
+}
+
+/// The values of an object's keys, in the order of a struct's fields.
+struct Fields<'a, 'de> {
+    of: Reader<'a, 'de>,
+    pairs: Vec<Pair<'de>>,
+    left: std::slice::Iter<'static, &'static str>,
+}
+
+impl<'de> Fields<'_, 'de> {
+    /// The next field and its value, if there is something to be read.
+    #[inline(never)]
+    fn next(&mut self) -> Option<(&'static str, Option<&'de str>)> {
+        let key = *self.left.next()?;
+        let text = self.pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.get());
+        (text.is_some() || self.of.lacks(key)).then_some((key, text))
+    }
+}
+
+impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
+    type Error = Wrong;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
+        let Some((key, text)) = self.next() else { return Ok(None) };
+        self.of.read(seed, Step::Key(key), text).map(Some)
+    }
+}
+
+/// The pairs of an object.
+struct Pairs<'a, 'de> {
+    of: Reader<'a, 'de>,
+    left: std::vec::IntoIter<Pair<'de>>,
+    value: Option<Pair<'de>>,
+}
+
+impl<'de> MapAccess<'de> for Pairs<'_, 'de> {
+    type Error = Wrong;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
+        self.value = self.left.next();
+        let Some((key, _)) = &self.value else { return Ok(None) };
+        let key: StrDeserializer<'_, Wrong> = key.as_str().into_deserializer();
+        seed.deserialize(key).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+        let (key, value) = self.value.take().ok_or_else(|| Wrong::custom("a value without a key"))?;
+        self.of.read(seed, Step::Key(&key), Some(value.get()))
+    }
+}
+
+/// The items of a list.
+struct Items<'a, 'de> {
+    of: Reader<'a, 'de>,
+    left: std::vec::IntoIter<&'de RawValue>,
+    index: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_, 'de> {
+    type Error = Wrong;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
+        let Some(item) = self.left.next() else { return Ok(None) };
+        let index = self.index;
+        self.index += 1;
+        self.of.read(seed, Step::Index(index), Some(item.get())).map(Some)
+    }
+}

@@ -1,0 +1,131 @@
+//! What is wrong with a file, on its way from the type that says so to the place that knows where.
+
+use std::fmt;
+
+use serde::de::{Error, Expected, Unexpected};
+
+use super::reader::{Missing, Reader};
+
+/// Why a file cannot be read. It is boxed because a derived deserializer hands it on at every key.
+#[derive(Debug)]
+pub(super) struct Wrong(Box<Why>);
+
+/// What is wrong.
+#[derive(Debug)]
+enum Why {
+    /// The value is not what was expected, in words.
+    Expected(String),
+    /// The object lacks the key of the field at this index.
+    Lacks(usize),
+    /// The object lacks this key.
+    Missing(&'static str),
+    /// A rule of the type's own. A text that begins with a dot continues the path.
+    Rule(String),
+    /// The same as [`Why::Missing`], with the object's path.
+    MissingAt(Missing),
+    /// The whole message.
+    Said(String),
+}
+
+impl Wrong {
+    /// The value is not what was `expected`.
+    #[cold]
+    pub(super) fn expected(expected: String) -> Self {
+        Self(Box::new(Why::Expected(expected)))
+    }
+
+    /// What a visitor expects, in the words of a person who writes JSON and no Rust.
+    #[cold]
+    pub(super) fn expects(expected: &dyn Expected) -> Self {
+        let said = expected.to_string();
+        Self::expected(match said.as_str() {
+            "a sequence" => "a list".into(),
+            "a map" => "an object".into(),
+            "a boolean" => "true or false".into(),
+            text if text.starts_with("struct ") => "an object".into(),
+            _ => said,
+        })
+    }
+
+    /// The whole message.
+    #[cold]
+    pub(super) fn said(message: String) -> Self {
+        Self(Box::new(Why::Said(message)))
+    }
+
+    /// What is wrong, said of the value that `reader` was to read; one that has a place already keeps it.
+    #[cold]
+    pub(super) fn placed(self, reader: Reader<'_, '_>) -> Self {
+        let place = reader.place;
+        match *self.0 {
+            Why::Expected(expected) => Self::said(match reader.found() {
+                Some(found) => format!("{place}: expected {expected}, found {found}"),
+                None => format!("{place}: missing; expected {expected}"),
+            }),
+            Why::Missing(key) => Self(Box::new(Why::MissingAt(Missing { path: place.to_string(), key }))),
+            Why::Rule(why) => {
+                let path = place.to_string();
+                let colon = if path.is_empty() || why.starts_with('.') { "" } else { ": " };
+                Self::said(format!("{path}{colon}{why}"))
+            }
+            Why::Lacks(_) | Why::MissingAt(_) | Why::Said(_) => self,
+        }
+    }
+
+    /// The same of an object that has these keys.
+    #[cold]
+    pub(super) fn of_keys(self, known: &[&'static str]) -> Self {
+        match *self.0 {
+            Why::Lacks(index) => Self(Box::new(Why::Missing(known.get(index).copied().unwrap_or_default()))),
+            Why::Expected(_) | Why::Missing(_) | Why::Rule(_) | Why::MissingAt(_) | Why::Said(_) => self,
+        }
+    }
+
+    /// The missing key, if that is what is wrong.
+    pub(super) fn missing(&self) -> Option<&Missing> {
+        match &*self.0 {
+            Why::MissingAt(missing) => Some(missing),
+            Why::Expected(_) | Why::Lacks(_) | Why::Missing(_) | Why::Rule(_) | Why::Said(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Why::Expected(text) | Why::Rule(text) | Why::Said(text) => f.write_str(text),
+            Why::Missing(key) | Why::MissingAt(Missing { key, .. }) => write!(f, "{key}: missing"),
+            Why::Lacks(index) => write!(f, "key {index}: missing"),
+        }
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+// A derived deserializer makes each of these errors once for each key; so they are no part of it.
+impl Error for Wrong {
+    #[cold]
+    #[inline(never)]
+    fn custom<T: fmt::Display>(why: T) -> Self {
+        Self(Box::new(Why::Rule(why.to_string())))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::expects(expected)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::expects(expected)
+    }
+
+    /// A derived deserializer says so of the field at which it found nothing.
+    #[cold]
+    #[inline(never)]
+    fn invalid_length(index: usize, _: &dyn Expected) -> Self {
+        Self(Box::new(Why::Lacks(index)))
+    }
+}

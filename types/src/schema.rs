@@ -1,0 +1,105 @@
+//! JSON Schemas of the types, draft 2020-12.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+/// The schema of a file that a person writes: a key may be absent, but it may not be null.
+#[must_use]
+pub fn of_settings<T: JsonSchema>() -> Value {
+    let mut schema = made::<T>(SchemaSettings::draft2020_12());
+    without_null(&mut schema);
+    schema
+}
+
+/// The schema of a file that a program of ours writes.
+#[must_use]
+pub fn of_written<T: JsonSchema>() -> Value {
+    made::<T>(SchemaSettings::draft2020_12().for_serialize())
+}
+
+fn made<T: JsonSchema>(settings: SchemaSettings) -> Value {
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    brief(&mut schema);
+    schema
+}
+
+/// Keeps of each description, which is a comment of the source, the first paragraph as one line, without sources and marks of code.
+fn brief(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::String(text)) = object.get_mut("description") {
+                let first = text.split("\n\n").next().unwrap_or_default();
+                let first = first.split("*Source*").next().unwrap_or_default();
+                *text = first.trim().replace('\n', " ").replace('`', "");
+            }
+            object.values_mut().for_each(brief);
+        }
+        Value::Array(list) => list.iter_mut().for_each(brief),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Takes null away wherever it is one of several types.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::Array(types)) = object.get_mut("type") {
+                types.retain(|one| one != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    object.insert("type".into(), one);
+                }
+            }
+            if let Some(Value::Array(all)) = object.get_mut("anyOf") {
+                all.retain(|one| one != &serde_json::json!({"type": "null"}));
+                if let [Value::Object(one)] = all.as_slice() {
+                    let one = one.clone();
+                    object.remove("anyOf");
+                    object.extend(one);
+                }
+            }
+            object.values_mut().for_each(without_null);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Request headers: names and values of one line.
+pub(crate) struct Headers;
+
+impl JsonSchema for Headers {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Headers".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": r"^[^:\s\u0000-\u001f\u007f]+$" },
+            "additionalProperties": { "type": "string", "pattern": r"^[^\u0000-\u001f\u007f]*$" },
+        })
+    }
+}
+
+/// An object whose keys are somebody else's.
+pub(crate) struct Object;
+
+impl JsonSchema for Object {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Object".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object" })
+    }
+}

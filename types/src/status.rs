@@ -1,0 +1,149 @@
+//! status.json: what `watch` sees on a node, for people and programs.
+//!
+//! It holds nothing that changes while nothing happens, so that equal bytes are not written again. Its JSON Schema,
+//! `types/status.schema.json`, is made from these types. A reader takes keys and words that it does not know, since a later `watch` may
+//! write them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{Phase, Side};
+
+/// Version of the file.
+pub const VERSION: u32 = 1;
+
+/// The whole file.
+///
+/// *Shape*: `{"version": 1, "bootID": "5c1e...", "watch": {"pid": 812, "start": 73021}, "ready": true, "reason": "NetworkReady", ...}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(
+        deny_unknown_fields,
+        title = "Crossfade: what watch sees on a node (/run/crossfade/status.json)",
+        description = "Written by rename, and only when something has changed. It is of now when bootID is this boot's and the process in \
+            watch runs."
+    )
+)]
+pub struct Document {
+    /// [`VERSION`].
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "crate::version::V1", description = "Format of this file.")
+    )]
+    pub version: u32,
+    /// The boot it is about.
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    /// The `watch` that wrote it.
+    pub watch: Watch,
+    /// Whether pods get the network that the policy names.
+    pub ready: bool,
+    /// Why, in one word: a reason of the Node's condition.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = REASONS)))]
+    pub reason: String,
+    /// Why, in one sentence.
+    #[cfg_attr(feature = "schema", schemars(length(max = 256)))]
+    pub message: String,
+    /// The policy's phase; null while it cannot be used.
+    pub phase: Option<Phase>,
+    /// SHA-256 of the policy's bytes, in hex.
+    #[serde(rename = "policySHA256")]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
+    pub policy_sha256: Option<String>,
+    /// Our conf in the runtime's directory.
+    pub conf: Conf,
+    /// The policy's networks, the old one first.
+    pub networks: Vec<Network>,
+    /// What a person may want to know, one line each.
+    pub findings: Vec<String>,
+}
+
+/// The reasons that a `watch` gives.
+#[cfg(feature = "schema")]
+const REASONS: [&str; 12] = [
+    "NetworkReady",
+    "WaitingForNetwork",
+    "BadSettings",
+    "BootFailed",
+    "ConfContended",
+    "ConfNotFirst",
+    "ForeignConf",
+    "ConfNotLoaded",
+    "PluginMissing",
+    "RuntimeUnknown",
+    "RuntimeRestartNeeded",
+    "SwitchedOff",
+];
+
+/// The process that wrote a status.json.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
+pub struct Watch {
+    /// Its pid.
+    pub pid: i32,
+    /// When it was started, in clock ticks since boot: field 22 of /proc/PID/stat.
+    pub start: u64,
+}
+
+/// Our conf in the runtime's directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
+pub struct Conf {
+    /// Whose directory it is.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["private", "shared"])))]
+    pub mode: String,
+    /// The runtime's directory.
+    pub dir: PathBuf,
+    /// How it stands.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            extend("enum" = ["in place", "not loaded", "waiting", "not installed", "contended", "no directory", "off"])
+        )
+    )]
+    pub state: String,
+    /// How often it was put back in this boot.
+    pub repairs: u64,
+    /// Whether it was there once in this boot.
+    pub was_there: bool,
+    /// Which directory the runtime watches; for the next `watch`.
+    pub directory: Option<String>,
+    /// The life of the runtime that has lost its directory; for the next `watch`.
+    pub lost_by: Option<String>,
+}
+
+/// One network of the policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
+pub struct Network {
+    /// Which one.
+    pub network: Side,
+    /// Its own name; null while it has no conf.
+    pub name: Option<String>,
+    /// Its profile.
+    pub profile: String,
+    /// Whether `attach` names it, so that pods wait for it.
+    pub attached: bool,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Why it is not.
+    pub why: Option<String>,
+    /// Its proof by attachment.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("enum" = ["none", "running", "passed", "failed", "unavailable"]))
+    )]
+    pub proof: String,
+    /// Whether pods of it asked for host ports in this boot and no plugin of its conf maps them.
+    #[serde(default)]
+    pub unmapped_host_ports: bool,
+}

@@ -1,0 +1,155 @@
+//! The files that our programs keep: inventory, ledger, status.json; and the profiles.
+
+use std::fmt::Debug;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use types::inventory::{Deleter, Entry, Inventory};
+use types::key::Key;
+use types::ledger::{self, Line};
+use types::moment::Moment;
+use types::policy::{Phase, Side};
+use types::profile::{self, Profile};
+use types::raw::raw_string;
+use types::status::{Conf, Document, Network, VERSION, Watch};
+
+use crate::{comes_back, maybe, path};
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+}
+
+/// As [`comes_back`], for what holds somebody else's JSON and so cannot be compared itself.
+fn same_text<T: Serialize + DeserializeOwned + Debug>(value: &T) {
+    let written = serde_json::to_string(value).expect("it serialises");
+    let read: T = serde_json::from_str(&written).unwrap_or_else(|e| panic!("{e}: {written}"));
+    assert_eq!(serde_json::to_string(&read).expect("it serialises"), written);
+}
+
+fn moment() -> impl Strategy<Value = Moment> {
+    (".{0,9}", any::<u64>(), any::<u64>()).prop_map(|(boot_id, boottime_ms, wall_secs)| Moment {
+        boot_id,
+        boottime_ms,
+        wall_secs,
+    })
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let deleter = select(&[Deleter::Crossfade, Deleter::Runtime][..]);
+    (
+        ("[a-z0-9]{1,9}", "[a-z0-9]{1,9}", "old|new"),
+        maybe(".{0,9}"),
+        maybe(".{0,9}"),
+        maybe(moment()),
+        deleter,
+    )
+        .prop_map(|((id, ifname, network), conf, cni_args, taken, deleted_by)| Entry {
+            conf: conf.map(|text| raw_string(&text)),
+            cni_args,
+            taken,
+            deleted_by,
+            ..Entry::new(Key::new(id, ifname), network)
+        })
+}
+
+fn line() -> impl Strategy<Value = Line> {
+    let texts = || prop::collection::vec(".{0,9}", 0..3);
+    (any::<u64>(), [".{0,9}", "[a-z0-9]{1,9}", ".{0,9}", ".{0,9}"], texts(), texts(), texts()).prop_map(
+        |(wall_secs, [container_id, ifname, network, reason], removed, left, unknown)| Line {
+            version: 1,
+            wall_secs,
+            container_id,
+            ifname,
+            network,
+            addresses: vec!["10.1.0.5/32".parse().expect("an address")],
+            reason,
+            removed,
+            left,
+            unknown,
+        },
+    )
+}
+
+fn document() -> impl Strategy<Value = Document> {
+    let side = select(&Side::BOTH[..]);
+    let network = (side, maybe(".{0,9}"), any::<[bool; 3]>(), maybe(".{0,9}")).prop_map(
+        |(network, name, [attached, ready, unmapped_host_ports], why)| Network {
+            network,
+            name,
+            profile: "cilium".into(),
+            attached,
+            ready,
+            why,
+            proof: "none".into(),
+            unmapped_host_ports,
+        },
+    );
+    let conf = (path(), any::<u64>(), any::<bool>(), maybe(".{0,9}"), maybe(".{0,9}")).prop_map(
+        |(dir, repairs, was_there, directory, lost_by)| Conf {
+            mode: "private".into(),
+            dir,
+            state: "in place".into(),
+            repairs,
+            was_there,
+            directory,
+            lost_by,
+        },
+    );
+    let watch = (any::<i32>(), any::<u64>()).prop_map(|(pid, start)| Watch { pid, start });
+    let phase = maybe(select(&Phase::ALL[..]));
+    let texts = prop::collection::vec(".{0,9}", 0..3);
+    (watch, any::<bool>(), ".{0,9}", phase, conf, prop::collection::vec(network, 0..3), texts).prop_map(
+        |(watch, ready, message, phase, conf, networks, findings)| Document {
+            version: VERSION,
+            boot_id: "5c1e".into(),
+            watch,
+            ready,
+            reason: "NetworkReady".into(),
+            message,
+            phase,
+            policy_sha256: None,
+            conf,
+            networks,
+            findings,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn an_inventory_comes_back(attachments in prop::collection::vec(entry(), 0..4)) {
+        let inventory = Inventory { version: 1, attachments };
+        same_text(&inventory);
+        let written = serde_json::to_vec(&inventory).expect("it serialises");
+        let read = Inventory::parse(&written).expect("valid");
+        for entry in &inventory.attachments {
+            prop_assert!(read.find(&entry.key()).is_some());
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_ledger_comes_back_and_a_torn_one_spoils_no_other(line in line(), cut in 0..40_usize) {
+        comes_back(&line, parse);
+        let written = serde_json::to_vec(&line).expect("it serialises");
+        let text = [&written[..], b"\n", &written[..cut], b"\n", &written[..], b"\n"].concat();
+        prop_assert_eq!(ledger::parse(&text), [line.clone(), line]);
+    }
+
+    #[test]
+    fn status_json_comes_back_and_a_key_of_a_later_watch_does_no_harm(document in document()) {
+        comes_back(&document, parse);
+        let mut later = serde_json::to_value(&document).expect("it serialises");
+        later["later"] = 1.into();
+        later["conf"]["later"] = 1.into();
+        prop_assert_eq!(serde_json::from_value::<Document>(later).expect("readable"), document);
+    }
+}
+
+#[test]
+fn every_profile_comes_back() {
+    for profile in profile::all() {
+        comes_back::<Profile>(profile, parse);
+    }
+}

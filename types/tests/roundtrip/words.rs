@@ -1,0 +1,29 @@
+//! Words: what serde writes is what people and reports are told.
+
+use std::fmt::Debug;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{from_value, json, to_value};
+use types::node::{CniVersion, Mode, RuntimeKind};
+use types::policy::{Attach, Phase, Secondary, Side};
+use types::taint::Effect;
+
+fn is<T: Serialize + DeserializeOwned + PartialEq + Debug + Copy>(all: &[T], as_str: fn(T) -> &'static str) {
+    for one in all {
+        assert_eq!(to_value(one).expect("a word"), json!(as_str(*one)));
+        assert_eq!(from_value::<T>(json!(as_str(*one))).expect("a word"), *one);
+    }
+}
+
+#[test]
+fn a_word_is_written_as_it_is_said() {
+    is(&Side::BOTH, Side::as_str);
+    is(&Attach::ALL, Attach::as_str);
+    is(&Phase::ALL, Phase::as_str);
+    is(&Mode::ALL, Mode::as_str);
+    is(&CniVersion::ALL, CniVersion::as_str);
+    is(&RuntimeKind::ALL, RuntimeKind::as_str);
+    is(&Effect::ALL, Effect::as_str);
+    is(&[Secondary::Works, Secondary::HostRoute, Secondary::Refused], Secondary::as_str);
+}

@@ -1,0 +1,92 @@
+//! The files `types/*.schema.json`, which are made from the types.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::Value;
+use types::inventory::Inventory;
+use types::ledger::Line;
+use types::node::Node;
+use types::policy::Policy;
+use types::profile::Profile;
+use types::schema::{of_settings, of_written};
+use types::status::Document;
+
+/// A schema whose keys are in the order in which a person reads them.
+struct Ordered<'a>(&'a Value);
+
+/// These keys come first, `$defs` comes last.
+const FIRST: [&str; 6] = ["$schema", "title", "description", "type", "required", "additionalProperties"];
+
+impl Serialize for Ordered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(object) => {
+                let rank = |key: &str| match FIRST.iter().position(|first| *first == key) {
+                    Some(at) => at,
+                    None => FIRST.len() + usize::from(key == "$defs"),
+                };
+                let mut pairs: Vec<_> = object.iter().collect();
+                pairs.sort_by_key(|(key, _)| rank(key));
+                let mut map = serializer.serialize_map(Some(pairs.len()))?;
+                for (key, value) in pairs {
+                    map.serialize_entry(key, &Ordered(value))?;
+                }
+                map.end()
+            }
+            Value::Array(list) => serializer.collect_seq(list.iter().map(Ordered)),
+            other => other.serialize(serializer),
+        }
+    }
+}
+
+fn holds(name: &str, made: &Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let mut text = serde_json::to_string_pretty(&Ordered(made)).expect("JSON");
+    text.push('\n');
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&file, &text).expect("write");
+    }
+    let written = std::fs::read_to_string(&file).expect(name);
+    assert_eq!(
+        written, text,
+        "{name} is not what the types say: UPDATE_GOLDEN=1 cargo test -p types, then read the diff"
+    );
+}
+
+#[test]
+fn the_schema_of_the_policy_is_made_from_its_types() {
+    holds("policy.schema.json", &of_settings::<Policy>());
+}
+
+#[test]
+fn the_schema_of_node_json_is_made_from_its_types() {
+    holds("node.schema.json", &of_settings::<Node>());
+}
+
+#[test]
+fn the_schema_of_status_json_is_made_from_its_types() {
+    holds("status.schema.json", &of_written::<Document>());
+}
+
+#[test]
+fn the_schema_of_the_inventory_is_made_from_its_types() {
+    holds("inventory.schema.json", &of_written::<Inventory>());
+}
+
+#[test]
+fn the_schema_of_a_line_of_the_ledger_is_made_from_its_type() {
+    holds("ledger.schema.json", &of_written::<Line>());
+}
+
+#[test]
+fn the_schema_of_a_profile_is_made_from_its_types() {
+    let schema = of_written::<Profile>();
+    holds("profile.schema.json", &schema);
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    for profile in types::profile::all() {
+        let written = serde_json::to_value(profile).expect("JSON");
+        assert!(validator.is_valid(&written), "{}", profile.name);
+    }
+}
