@@ -86,6 +86,19 @@ pub struct Env {
 }
 
 impl Env {
+    /// The environment of the sweep, which goes over all attachments as GC does; `path` as in `CNI_PATH`.
+    #[must_use]
+    pub fn of_sweep(path: Option<&str>) -> Self {
+        Self {
+            verb: Verb::Gc,
+            container_id: String::new(),
+            netns: String::new(),
+            ifname: String::new(),
+            args: None,
+            path: path.map(str::to_owned),
+        }
+    }
+
     /// Reads and validates the variables.
     ///
     /// # Errors
@@ -162,6 +175,18 @@ pub struct Conf {
 }
 
 impl Conf {
+    /// The conf of the sweep: nobody passes one. `name` is the name of our network; empty if it is not known.
+    #[must_use]
+    pub fn of_sweep(layout: &Layout, name: &str) -> Self {
+        Self {
+            object: RawObject::default(),
+            name: name.to_owned(),
+            version: Version::V110,
+            plugin_type: crate::layout::PLUGIN.to_owned(),
+            layout: layout.clone(),
+        }
+    }
+
     /// Reads stdin to its end.
     ///
     /// # Errors

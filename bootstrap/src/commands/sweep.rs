@@ -21,14 +21,14 @@ use shim::boot::{Age, Moment};
 use shim::file::abandoned_temps;
 use shim::hostroute;
 use shim::inventory::{Deleter, Entry, Inventory};
-use shim::layout::PLUGIN;
 use shim::lock;
 use shim::netns::Netns;
 use shim::owner::{Owner, Owners};
 use shim::policy_file;
+use shim::request::{Conf, Env};
 use shim::route::Budget;
-use shim::serve::pass::Pass;
-use shim::serve::pass::netns_of;
+use shim::serve::Session;
+use shim::serve::pass::{Pass, netns_of};
 use shim::signal::Signals;
 use shim::store::{Key, Store};
 use shim::sweep::{Seen, Verdict, decide as verdict};
@@ -116,7 +116,7 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let crio = RuntimeConfig::of_crio(&Root::new(&global.root)).filter(|_| wanted.bin_dirs.is_empty());
     let crio = crio.map(|config| config.plugin_dirs(&Root::new(&global.root)));
     let dirs = crio.unwrap_or_else(|| bin_dirs(&wanted.bin_dirs, None));
-    let done = apply(&settings, &policy, &store, changes, &joined(&dirs))?;
+    let done = apply(&settings, &policy, changes, &joined(&dirs))?;
     Ok(Changed::applied(done, notes))
 }
 
@@ -261,7 +261,6 @@ fn litter(store: &Store, settings: &Directories) -> Result<Vec<Change>, Failure>
 fn apply(
     settings: &Directories,
     policy: &Policy,
-    store: &Store,
     changes: Vec<Change>,
     search: &str,
 ) -> Result<Vec<Done>, Failure> {
@@ -271,16 +270,10 @@ fn apply(
     let name = settings.installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.name.as_str());
     let end = Instant::now() + Duration::from_secs(budget::pass_secs(policy.deadlines.del_secs));
     let shares = Shares::of(Duration::from_secs(policy.deadlines.del_secs), end);
-    let pass = Pass {
-        layout: &settings.layout,
-        store,
-        policy,
-        search: Some(search).filter(|search| !search.is_empty()),
-        deadline: end,
-        signals: &signals,
-        name,
-        plugin_type: PLUGIN,
-    };
+    let env = Env::of_sweep(Some(search).filter(|search| !search.is_empty()));
+    let conf = Conf::of_sweep(&settings.layout, name.unwrap_or_default());
+    let session = Session::new(&env, &conf, &signals).with_policy(policy.clone());
+    let pass = Pass { session: &session, deadline: end };
     let mut done = Vec::new();
     for change in changes {
         let closed = |closed: Result<bool, shim::reply::CniError>| match closed {

@@ -1,12 +1,11 @@
 //! The policy's networks as this call finds them: conf, readiness, binaries.
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
 use types::policy::{self, Policy, Side};
 
-use crate::attachment::{Attachment, Intent, Leg};
+use crate::attachment::{Intent, Leg};
 use crate::boot::boot_id;
 use crate::conflist::{Conflist, Unloadable};
 use crate::delegate::{Network, Scope, delegates_to_itself};
@@ -15,30 +14,11 @@ use crate::probe::{self, Depth};
 use crate::ready;
 use crate::reply::{CniError, code};
 
-use super::Request;
+use super::Session;
 
 /// What a person does whose pod waits for a file of `watch`.
 const WATCH_KEEPS_IT: &str = "crossfade-watch keeps this file while the agent of the network is ready. `crossfade-bootstrap status` \
     on the node says what the agent lacks, `systemctl status crossfade-watch` whether crossfade-watch runs";
-
-thread_local! {
-    /// Names of the networks that this call spoke to, for its one log line.
-    static SPOKEN_TO: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Notes a network for the log line.
-pub(super) fn note(name: &str) {
-    SPOKEN_TO.with_borrow_mut(|names| {
-        if !names.iter().any(|earlier| earlier == name) {
-            names.push(name.to_owned());
-        }
-    });
-}
-
-/// The networks that were spoken to, comma-separated.
-pub(super) fn spoken_to() -> String {
-    SPOKEN_TO.with_borrow(|names| names.join(","))
-}
 
 /// A network of the policy with its conf.
 #[derive(Debug)]
@@ -81,17 +61,12 @@ impl Loaded<'_> {
 /// # Errors
 /// Code 11 when there is none yet, 1 for a version we do not speak, else 7.
 pub(super) fn load<'a>(
-    request: &Request<'_>,
+    session: &Session<'_>,
     policy: &'a Policy,
     side: Side,
 ) -> Result<Loaded<'a>, CniError> {
-    load_as(&request.conf.plugin_type, policy, side)
-}
-
-/// [`load`] for whoever is called `plugin_type` and must not delegate to itself.
-pub(super) fn load_as<'a>(plugin_type: &str, policy: &'a Policy, side: Side) -> Result<Loaded<'a>, CniError> {
     let loaded = read(policy, side)?;
-    loaded.refuse_ourselves(plugin_type)?;
+    loaded.refuse_ourselves(&session.conf.plugin_type)?;
     Ok(loaded)
 }
 
@@ -132,18 +107,10 @@ pub(super) fn probes_hold(
 }
 
 /// Marks a network as ready in this boot. A failure only means that STATUS will ask again.
-pub(super) fn mark_ready(request: &Request<'_>, name: &str, conf_path: &Path) {
-    if let Err(error) = ready::mark(request.layout(), name, conf_path) {
+pub(super) fn mark_ready(session: &Session<'_>, name: &str, conf_path: &Path) {
+    if let Err(error) = ready::mark(session.layout(), name, conf_path) {
         tracing::warn!(network = name, error = error.to_string(), "ready marker not written");
     }
-}
-
-/// The environment of calls for an attachment: the caller's directories first, then those of the ADD.
-pub(super) fn scope<'a>(attachment: &'a Attachment, netns: &'a str, path: Option<&'a str>) -> Scope<'a> {
-    let intent = &attachment.intent;
-    let mut search: Vec<&str> = path.into_iter().collect();
-    search.extend(intent.cni_path.as_deref().filter(|recorded| Some(*recorded) != path));
-    Scope { container_id: &intent.container_id, netns, args: intent.cni_args.as_deref(), search }
 }
 
 /// Whether the netns at `path` is the attachment's own; none where that cannot be told, or nothing is there.
@@ -158,9 +125,14 @@ pub(super) fn is_its(intent: &Intent, found: &Netns) -> Option<bool> {
     intent.is_its_netns(found.id(), cookie, boot_id().ok())
 }
 
-/// A recorded leg as a network that can be called.
-pub(super) fn recorded<'a>(leg: &'a Leg, conf: &'a Conflist, scope: Scope<'a>) -> Network<'a> {
-    note(&leg.network);
+/// A recorded leg as a network that is about to be called.
+pub(super) fn recorded<'a>(
+    session: &Session<'_>,
+    leg: &'a Leg,
+    conf: &'a Conflist,
+    scope: Scope<'a>,
+) -> Network<'a> {
+    session.note_called(&leg.network);
     Network { conf, ifname: &leg.ifname, runtime_config: leg.runtime_config.as_deref(), scope }
 }
 

@@ -3,45 +3,29 @@
 use std::io;
 use std::time::Instant;
 
-use types::policy::Policy;
-
-use super::Adopt;
-use super::close::Closing;
 use super::networks;
+use super::session::Session;
+use super::teardown::Teardown;
 use crate::attachment::Attachment;
 use crate::boot::{Age, Moment};
 use crate::failing;
 use crate::hostroute;
 use crate::inventory::{Deleter, Inventory};
-use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::reply::{CniError, code};
 use crate::request::Verb;
 use crate::route::Budget;
-use crate::signal::Signals;
-use crate::store::{DamagedFile, Found, Key, Open, Store};
+use crate::store::{DamagedFile, Found, Key, Open};
 use crate::sweep::Verdict;
 use crate::turns::{self, Shares};
 
 /// One pass over all records.
 #[derive(Debug)]
 pub struct Pass<'a> {
-    /// Where state lies.
-    pub layout: &'a Layout,
-    /// The records.
-    pub store: &'a Store,
-    /// For retirement.
-    pub policy: &'a Policy,
-    /// `CNI_PATH` of the caller; the recorded one follows.
-    pub search: Option<&'a str>,
+    /// Whose pass it is: a GC's, or the sweep's.
+    pub session: &'a Session<'a>,
     /// Its closes end then; what is not reached is left for the next pass.
     pub deadline: Instant,
-    /// Stops it early.
-    pub signals: &'a Signals,
-    /// Our network's name, the key of the runtime's result cache; inventory entries without a result are looked up there.
-    pub name: Option<&'a str>,
-    /// What we are called, so that we never call ourselves.
-    pub plugin_type: &'a str,
 }
 
 /// What a pass did.
@@ -68,9 +52,9 @@ impl Pass<'_> {
     /// # Errors
     /// When the records cannot be listed.
     pub fn run(&self, now: &Moment, verdict: impl Fn(&Attachment, Age) -> Verdict) -> io::Result<Report> {
-        let (records, damaged) = self.store.all()?;
+        let (records, damaged) = self.session.store.all()?;
         let mut report = Report { damaged, ..Report::default() };
-        if let Err(error) = failing::tidy(self.layout, self.store) {
+        if let Err(error) = failing::tidy(self.session.layout(), &self.session.store) {
             // They cost an inode each until the next pass.
             tracing::warn!(error = error.to_string(), "times of failed DELs not tidied up");
         }
@@ -86,12 +70,12 @@ impl Pass<'_> {
                 Verdict::Close => due.push(key),
             }
         }
-        turns::order(&mut due, turns::last_tried(self.layout).as_deref(), |key| key);
+        turns::order(&mut due, turns::last_tried(self.session.layout()).as_deref(), |key| key);
         let shares = Shares::until(self.deadline, Instant::now());
         let count = due.len();
         for (at, key) in due.into_iter().enumerate() {
             let share = shares.next(count - at, Instant::now());
-            let Some(until) = share.filter(|_| !self.signals.stop_requested()) else {
+            let Some(until) = share.filter(|_| !self.session.signals.stop_requested()) else {
                 report.busy.push(key);
                 continue;
             };
@@ -108,13 +92,13 @@ impl Pass<'_> {
     /// Sets what living attachments have lost of their host routes, and takes away what nobody has. It keeps no close from its time, and
     /// what fails is tried again by the next pass.
     fn converge_host_routes(&self, routed: bool) {
-        let budget = Budget::share(self.deadline, self.signals);
+        let budget = Budget::share(self.deadline, self.session.signals);
         // Where no record has any, the records need not be read again to see that nothing is there.
-        let records = || if routed { self.store.all() } else { Ok((Vec::new(), Vec::new())) };
+        let records = || if routed { self.session.store.all() } else { Ok((Vec::new(), Vec::new())) };
         let pending = records().and_then(|(sound, damaged)| hostroute::unconverged(&sound, &damaged, budget));
         match pending {
             Ok(changes) if changes.is_empty() => {}
-            Ok(_) => match hostroute::converge(self.layout, budget) {
+            Ok(_) => match hostroute::converge(self.session.layout(), budget) {
                 Ok(changes) => tracing::info!(changes = changes.join("; "), "host routes converged"),
                 Err(error) => tracing::warn!(error = error.to_string(), "host routes not converged"),
             },
@@ -165,7 +149,7 @@ impl Pass<'_> {
         let mut is_left = false;
         let closed = self.locked(key, until, |lock| {
             let record = self.find(key)?;
-            let inventory = Inventory::load(self.layout).map_err(|e| failed(key, &e))?;
+            let inventory = Inventory::load(self.session.layout()).map_err(|e| failed(key, &e))?;
             let Some(entry) = inventory.find(key) else {
                 is_left = record.is_some();
                 return Ok(());
@@ -175,20 +159,9 @@ impl Pass<'_> {
                 return self.finish(open, until, lock);
             }
             if entry.deleted_by == Deleter::Runtime {
-                return Inventory::strike_out(self.layout, key).map_err(|e| failed(key, &e));
+                return Inventory::strike_out(self.session.layout(), key).map_err(|e| failed(key, &e));
             }
-            let adopt = Adopt {
-                store: self.store,
-                policy: Ok(self.policy),
-                plugin_type: self.plugin_type,
-                name: self.name,
-                netns: "",
-                args: None,
-                search: self.search,
-                prev_result: None,
-                runtime_config: None,
-            };
-            self.finish(adopt.record(entry)?, until, lock)
+            self.finish(self.session.adopt(entry)?, until, lock)
         })?;
         Ok(closed && !is_left)
     }
@@ -200,10 +173,10 @@ impl Pass<'_> {
         act: impl FnOnce(&mut Lock) -> Result<(), CniError>,
     ) -> Result<bool, CniError> {
         // What cannot be noted costs the order of the next pass, never a close.
-        if let Err(error) = turns::note(self.layout, key) {
+        if let Err(error) = turns::note(self.session.layout(), key) {
             tracing::debug!(error = error.to_string(), "turn not noted");
         }
-        let lock = Lock::take_unattended(self.layout, key, Verb::Gc, until, self.signals);
+        let lock = Lock::take_unattended(self.session.layout(), key, Verb::Gc, until, self.session.signals);
         match lock.map_err(|e| failed(key, &e))? {
             Some(mut lock) => act(&mut lock).map(|()| true),
             None => Ok(false),
@@ -211,8 +184,8 @@ impl Pass<'_> {
     }
 
     fn find(&self, key: &Key) -> Result<Option<Open>, CniError> {
-        match self.store.find(key).map_err(|e| failed(key, &e))? {
-            Found::Record(record) => Ok(Some(self.store.open(*record))),
+        match self.session.store.find(key).map_err(|e| failed(key, &e))? {
+            Found::Record(record) => Ok(Some(self.session.store.open(*record))),
             Found::Nothing => Ok(None),
             Found::Damaged(why) => {
                 Err(failed(key, &io::Error::other(format!("its record is damaged: {why}"))))
@@ -222,16 +195,7 @@ impl Pass<'_> {
 
     fn finish(&self, open: Open, until: Instant, lock: &mut Lock) -> Result<(), CniError> {
         let netns = netns_of(&open.attachment).to_owned();
-        let closing = Closing {
-            layout: self.layout,
-            store: self.store,
-            policy: Some(self.policy),
-            netns: &netns,
-            search: self.search,
-            deadline: until,
-            signals: self.signals,
-        };
-        closing.close(open, Some(lock))
+        Teardown::new(self.session, &netns, until).close(open, Some(lock))
     }
 }
 

@@ -12,13 +12,14 @@ use crate::netns::Netns;
 use crate::present::{self, Interface};
 use crate::reply::{CniError, code};
 use crate::route;
-use crate::serve::{Request, close, networks};
+use crate::serve::Session;
+use crate::serve::teardown::Teardown;
 use crate::store::Open;
 use crate::version::AddResult;
 
 /// Attaches every leg in order, with the route step between them; the primary's result.
 pub(super) fn attach_all(
-    request: &Request<'_>,
+    session: &Session<'_>,
     legs: &[Ready<'_>],
     open: &mut Open,
     lock: &mut Lock,
@@ -28,22 +29,22 @@ pub(super) fn attach_all(
     let mut primary = None;
     for (index, leg) in legs.iter().enumerate() {
         if index > 0 {
-            times.refuse_late(request)?;
+            times.refuse_late(session)?;
             append(open, &[Event::Started { leg: index }])?;
         }
         let left = times.attached_by.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(legs.len() - index).unwrap_or(1);
-        let limits = Limits { deadline: Instant::now() + share, signals: request.signals };
-        let result = match attach_leg(request, leg, lock, &limits) {
+        let limits = Limits { deadline: Instant::now() + share, signals: session.signals };
+        let result = match attach_leg(session, leg, lock, &limits) {
             Ok(result) => result,
-            Err(error) if leg.plan.tolerated && !request.signals.stop_requested() => {
-                leave_out(request, index, leg, open, lock, &error, times.end_of_leaving_out())?;
+            Err(error) if leg.plan.tolerated && !session.signals.stop_requested() => {
+                leave_out(session, index, leg, open, lock, &error, times.end_of_leaving_out())?;
                 continue;
             }
             Err(error) => return Err(error),
         };
         let raw = result.at(leg.loaded.conf.version)?;
-        let budget = route::Budget::until(times.attached_by, Some(request.signals));
+        let budget = route::Budget::until(times.attached_by, Some(session.signals));
         let present = netns.and_then(|netns| look(netns, leg, &result, budget));
         let added = Event::Added { leg: index, result: raw, present };
         let last = index + 1 == legs.len();
@@ -53,7 +54,7 @@ pub(super) fn attach_all(
             // Recorded before our own step: should that fail, the undoing has the result that belongs to the DEL.
             append(open, &[added])?;
             if open.attachment.intent.legs[index].host_route {
-                host_route(request, index, leg, &result, open, netns, budget)?;
+                host_route(session, index, leg, &result, open, netns, budget)?;
             }
             route_step(legs, index, open, netns, budget)?;
             if last {
@@ -69,18 +70,18 @@ pub(super) fn attach_all(
 }
 
 fn attach_leg(
-    request: &Request<'_>,
+    session: &Session<'_>,
     leg: &Ready<'_>,
     lock: &mut Lock,
     limits: &Limits<'_>,
 ) -> Result<AddResult, CniError> {
-    networks::note(&leg.loaded.conf.name);
+    session.note_called(&leg.loaded.conf.name);
     let runtime_config = leg.runtime_config.to_raw();
     let network = Network {
         conf: &leg.loaded.conf,
         ifname: &leg.plan.ifname,
         runtime_config: Some(&runtime_config),
-        scope: request.scope(),
+        scope: session.scope(),
     };
     let result = network.add(&leg.binaries, lock, limits)?;
     if leg.plan.primary && result.addresses().is_empty() {
@@ -112,7 +113,7 @@ fn look(
 
 /// The node's part of the route step, before the pod starts; recorded before it is set.
 fn host_route(
-    request: &Request<'_>,
+    session: &Session<'_>,
     index: usize,
     leg: &Ready<'_>,
     result: &AddResult,
@@ -128,12 +129,12 @@ fn host_route(
     let ways = if leg.plan.primary { hostroute::to_primary } else { hostroute::to_second };
     let routes = ways(&attached, budget).map_err(failed)?;
     append(open, &[Event::HostRouted { leg: index, routes: routes.clone() }])?;
-    hostroute::set(request.layout(), &routes.iter().collect::<Vec<_>>(), budget).map_err(failed)
+    hostroute::set(session.layout(), &routes.iter().collect::<Vec<_>>(), budget).map_err(failed)
 }
 
 /// Undoes a tolerated secondary alone; the pod goes on without it. If that fails too, the DEL is owed and stays on record.
 fn leave_out(
-    request: &Request<'_>,
+    session: &Session<'_>,
     index: usize,
     leg: &Ready<'_>,
     open: &mut Open,
@@ -142,16 +143,14 @@ fn leave_out(
     until: Instant,
 ) -> Result<(), CniError> {
     tracing::warn!(
-        container_id = request.env.container_id,
+        container_id = session.env.container_id,
         network = leg.loaded.conf.name,
         code = error.code,
         error = error.log,
         "secondary network left out: its ADD failed and the policy tolerates it"
     );
-    let limits = Limits { deadline: until, signals: request.signals };
-    let search = request.env.path.as_deref();
-    let errors = close::detach(open, &[index], &request.env.netns, search, Some(lock), &limits);
-    for failed in errors {
+    let teardown = Teardown::new(session, &session.env.netns, until);
+    for failed in teardown.detach(open, &[index], Some(lock)) {
         tracing::warn!(
             network = leg.loaded.conf.name,
             code = failed.error.code,

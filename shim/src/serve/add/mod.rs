@@ -16,9 +16,9 @@ use types::raw::RawObject;
 
 use self::attach::attach_all;
 use self::gather::{Ready, choose, load_all, make_ready, refuse_existing, taken_ifnames};
-use super::{Request, close, networks, print};
+use super::teardown::Teardown;
+use super::{Session, networks, print};
 use crate::attachment::{Intent, Leg, RouteStep};
-use crate::delegate::Limits;
 use crate::hostports;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
@@ -31,33 +31,33 @@ const KEPT_FOR_UNDO: Duration = Duration::from_secs(30);
 /// With less time than this a network's ADD is not begun; of a short deadline it is a tenth.
 const LEAST: Duration = Duration::from_secs(1);
 
-pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), CniError> {
-    refuse_prev_result(request)?;
-    let policy = request.policy()?;
-    let runtime_config = request.conf.runtime_config()?;
-    let attach = choose(request, &policy, &runtime_config);
-    let mut loaded = load_all(request, &policy, attach)?;
-    let until = request.until(policy.deadlines.add_secs);
+pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), CniError> {
+    refuse_prev_result(session)?;
+    let policy = session.policy()?;
+    let runtime_config = session.conf.runtime_config()?;
+    let attach = choose(session, policy, &runtime_config);
+    let mut loaded = load_all(session, policy, attach)?;
+    let until = session.until(policy.deadlines.add_secs);
     let patience = Patience { until, ask_from: None };
-    let key = request.key();
-    let lock = match Lock::take(request.layout(), &key, request.env.verb, patience, request.signals) {
-        Err(why @ (NoLock::Held(_) | NoLock::Late | NoLock::Stopped)) => return Err(request.no_lock(why)),
+    let key = session.key();
+    let lock = match Lock::take(session.layout(), &key, session.env.verb, patience, session.signals) {
+        Err(why @ (NoLock::Held(_) | NoLock::Late | NoLock::Stopped)) => return Err(session.lock_error(why)),
         // A run directory that cannot be written is told in its turn.
         other => other,
     };
-    refuse_existing(request)?;
+    refuse_existing(session)?;
 
-    let netns = Netns::open(Path::new(&request.env.netns));
-    let choice = lock_choice(request, attach, patience)?;
-    let taken = taken_ifnames(request, attach, netns.as_ref(), until)?;
-    let mut plan = decide_add(attach, &policy.both, &request.env.ifname, &taken);
-    let legs = make_ready(request, &mut plan, &mut loaded, &runtime_config)?;
-    let mut lock = lock.map_err(|why| request.no_lock(why))?;
+    let netns = Netns::open(Path::new(&session.env.netns));
+    let choice = lock_choice(session, attach, patience)?;
+    let taken = taken_ifnames(session, attach, netns.as_ref(), until)?;
+    let mut plan = decide_add(attach, &policy.both, &session.env.ifname, &taken);
+    let legs = make_ready(session, &mut plan, &mut loaded, &runtime_config)?;
+    let mut lock = lock.map_err(|why| session.lock_error(why))?;
 
-    let times = Times::new(request.began, until);
-    times.refuse_late(request)?;
-    let intent = intent(request, &legs, netns.as_ref().ok())?;
-    let mut open = request.store.begin(intent).map_err(|e| {
+    let times = Times::new(session.began, until);
+    times.refuse_late(session)?;
+    let intent = intent(session, &legs, netns.as_ref().ok())?;
+    let mut open = session.store.begin(intent).map_err(|e| {
         CniError::new(
             code::IO,
             format!("write the record of attachment {} {}: {e}", key.container_id, key.ifname),
@@ -66,9 +66,9 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
     })?;
     // The record says by now which interface names are taken.
     drop(choice);
-    let attached = attach_all(request, &legs, &mut open, &mut lock, netns.as_ref().ok(), &times);
+    let attached = attach_all(session, &legs, &mut open, &mut lock, netns.as_ref().ok(), &times);
     let outcome = attached.and_then(|result| {
-        let raw = result.at(request.conf.version)?;
+        let raw = result.at(session.conf.version)?;
         print(out, raw.get())
     });
     match outcome {
@@ -76,12 +76,12 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
             for leg in
                 legs.iter().zip(&open.attachment.progress).filter(|(_, progress)| progress.result.is_some())
             {
-                networks::mark_ready(request, &leg.0.loaded.conf.name, leg.0.loaded.conf_path);
+                networks::mark_ready(session, &leg.0.loaded.conf.name, leg.0.loaded.conf_path);
             }
-            tell_unmapped_host_ports(request, &runtime_config, &legs);
+            tell_unmapped_host_ports(session, &runtime_config, &legs);
             Ok(())
         }
-        Err(error) => Err(undo(request, open, &mut lock, until, error)),
+        Err(error) => Err(undo(session, open, &mut lock, until, error)),
     }
 }
 
@@ -111,9 +111,9 @@ impl Times {
     }
 
     /// Refuses to begin what could not be finished: a pod that waits is better off than one that is half attached.
-    fn refuse_late(&self, request: &Request<'_>) -> Result<(), CniError> {
-        let name = format!("attachment {} {}", request.env.container_id, request.env.ifname);
-        if request.signals.stop_requested() {
+    fn refuse_late(&self, session: &Session<'_>) -> Result<(), CniError> {
+        let name = format!("attachment {} {}", session.env.container_id, session.env.ifname);
+        if session.signals.stop_requested() {
             return Err(CniError::new(code::TRY_LATER, format!("asked to stop before {name} was attached")));
         }
         if Instant::now() + self.least > self.attached_by {
@@ -126,16 +126,16 @@ impl Times {
 
 /// The lock under which this ADD chooses an interface name: two ADDs of one container would both choose the same, for
 /// neither is on record yet. Only both-mode chooses.
-fn lock_choice(request: &Request<'_>, attach: Attach, patience: Patience) -> Result<Option<Lock>, CniError> {
-    let env = request.env;
+fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Result<Option<Lock>, CniError> {
+    let env = session.env;
     match attach {
         Attach::One(_) => Ok(None),
         Attach::Both => {
-            match Lock::take_choice(request.layout(), &env.container_id, env.verb, patience, request.signals)
+            match Lock::take_choice(session.layout(), &env.container_id, env.verb, patience, session.signals)
             {
                 // A run directory that cannot be written is told in its turn.
                 Err(NoLock::Io(_)) => Ok(None),
-                other => other.map(Some).map_err(|why| request.no_lock(why)),
+                other => other.map(Some).map_err(|why| session.lock_error(why)),
             }
         }
     }
@@ -143,16 +143,16 @@ fn lock_choice(request: &Request<'_>, attach: Attach, patience: Patience) -> Res
 
 /// Says where a pod asked for host ports and no network maps any: the ADD succeeds, and the ports are missing. A leg has
 /// been given those of the pod's wishes that its plugins declare, so what no leg has is mapped by nobody.
-fn tell_unmapped_host_ports(request: &Request<'_>, wanted: &RawObject, legs: &[Ready<'_>]) {
+fn tell_unmapped_host_ports(session: &Session<'_>, wanted: &RawObject, legs: &[Ready<'_>]) {
     let is_mapped = || legs.iter().any(|leg| hostports::are_wanted(&leg.runtime_config));
     let primary = legs.iter().find(|leg| leg.plan.primary).map(|leg| leg.loaded.conf.name.as_str());
     let Some(primary) = primary.filter(|_| hostports::are_wanted(wanted) && !is_mapped()) else { return };
     tracing::warn!(
-        container_id = request.env.container_id,
+        container_id = session.env.container_id,
         network = primary,
         "host ports not mapped: no plugin of the network declares the capability portMappings"
     );
-    if let Err(error) = hostports::note(request.layout(), primary) {
+    if let Err(error) = hostports::note(session.layout(), primary) {
         tracing::warn!(
             network = primary,
             error = error.to_string(),
@@ -161,8 +161,8 @@ fn tell_unmapped_host_ports(request: &Request<'_>, wanted: &RawObject, legs: &[R
     }
 }
 
-fn refuse_prev_result(request: &Request<'_>) -> Result<(), CniError> {
-    match request.conf.object.get("prevResult") {
+fn refuse_prev_result(session: &Session<'_>) -> Result<(), CniError> {
+    match session.conf.object.get("prevResult") {
         Some(raw) if raw.get() != "null" => Err(CniError::new(code::CONFIG, "must be first in its conflist")
             .details("found a prevResult; move the plugins before this one into a delegate's conflist")),
         _ => Ok(()),
@@ -175,7 +175,7 @@ fn need_host_routes(legs: &[Ready<'_>]) -> bool {
     legs.iter().any(|leg| !leg.plan.primary && leg.loaded.network.secondary == Some(Secondary::HostRoute))
 }
 
-fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> Result<Intent, CniError> {
+fn intent(session: &Session<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> Result<Intent, CniError> {
     let route = match legs {
         [first, owner] => {
             Some(RouteStep { first: first.plan.ifname.clone(), owner: owner.plan.ifname.clone() })
@@ -193,7 +193,7 @@ fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> R
         netns_id: netns.map(Netns::id),
         netns_cookie: netns.and_then(Netns::cookie),
         route,
-        ..request.intent(legs.collect())?
+        ..session.intent(legs.collect())?
     })
 }
 
@@ -211,16 +211,15 @@ fn tell_annotations(open: &Open) {
 }
 
 /// Undoes a failed ADD in reverse; the first error stays the error, what could not be undone is added to its details.
-fn undo(request: &Request<'_>, mut open: Open, lock: &mut Lock, until: Instant, error: CniError) -> CniError {
+fn undo(session: &Session<'_>, mut open: Open, lock: &mut Lock, until: Instant, error: CniError) -> CniError {
     // Being asked to stop ended the ADD; it must not end the undoing as well.
-    request.signals.heed();
+    session.signals.heed();
     let deadline = until.min(Instant::now() + KEPT_FOR_UNDO);
-    let limits = Limits { deadline, signals: request.signals };
-    close::undo_route(&open.attachment, &request.env.netns, &limits);
-    close::undo_host_routes(request.layout(), &mut open, &limits);
+    let teardown = Teardown::new(session, &session.env.netns, deadline);
+    teardown.undo_route(&open.attachment);
+    teardown.undo_host_routes(&mut open);
     let pending = open.attachment.pending();
-    let search = request.env.path.as_deref();
-    let failures = close::detach(&mut open, &pending, &request.env.netns, search, Some(lock), &limits);
+    let failures = teardown.detach(&mut open, &pending, Some(lock));
     tell_annotations(&open);
     let mut error = error;
     for failed in &failures {
@@ -229,7 +228,7 @@ fn undo(request: &Request<'_>, mut open: Open, lock: &mut Lock, until: Instant, 
         error = error.details(format!("undoing network {network:?} failed, its DEL is owed: {why}"));
     }
     if failures.is_empty()
-        && let Err(e) = request.store.remove(&request.key())
+        && let Err(e) = session.store.remove(&session.key())
     {
         error = error.details(format!("remove the record: {e}"));
     }

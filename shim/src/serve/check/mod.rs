@@ -12,42 +12,40 @@ use crate::lock::{Lock, Patience};
 use crate::reply::{CniError, code};
 use crate::store::Found;
 
-use crate::serve::{Request, networks};
+use crate::serve::{Session, networks};
 
-pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
-    let policy = request.policy();
-    let deadlines = policy.as_ref().map_or_else(|_| Deadlines::default(), |policy| policy.deadlines);
-    let until = request.until(deadlines.check_secs);
-    let key = request.key();
+pub(super) fn check(session: &Session<'_>) -> Result<(), CniError> {
+    let deadlines = session.policy().map_or_else(|_| Deadlines::default(), |policy| policy.deadlines);
+    let until = session.until(deadlines.check_secs);
+    let key = session.key();
     let patience = Patience { until, ask_from: None };
-    let mut lock = Lock::take(request.layout(), &key, request.env.verb, patience, request.signals)
-        .map_err(|why| request.no_lock(why))?;
-    let limits = Limits { deadline: until, signals: request.signals };
+    let mut lock = Lock::take(session.layout(), &key, session.env.verb, patience, session.signals)
+        .map_err(|why| session.lock_error(why))?;
+    let limits = Limits { deadline: until, signals: session.signals };
     let name = format!("attachment {} {}", key.container_id, key.ifname);
     let io = |e: std::io::Error| CniError::new(code::IO, format!("read the record of {name}: {e}"));
-    match request.store.find(&key).map_err(io)? {
-        Found::Record(record) => check_record(request, &record, &mut lock, &limits),
+    match session.store.find(&key).map_err(io)? {
+        Found::Record(record) => check_record(session, &record, &mut lock, &limits),
         Found::Damaged(why) => {
             Err(CniError::new(code::UNKNOWN_CONTAINER, format!("{name} is unknown: its record is damaged"))
                 .details(why))
         }
         Found::Nothing => {
-            let inventory = Inventory::load(request.layout()).map_err(io)?;
+            let inventory = Inventory::load(session.layout()).map_err(io)?;
             let entry = inventory.find(&key).ok_or_else(|| {
                 CniError::new(code::UNKNOWN_CONTAINER, format!("{name} is unknown: no ADD came through here"))
             })?;
-            let adopt = request.adopt(&policy)?;
-            let leg = adopt.leg(entry)?;
+            let leg = session.leg_of_entry(entry)?;
             let conf = networks::recorded_conf(&leg)?;
-            let result = adopt.result(entry, &conf);
-            let network = networks::recorded(&leg, &conf, request.scope());
+            let result = session.result_of_entry(entry, &conf);
+            let network = networks::recorded(session, &leg, &conf, session.scope());
             network.check(result.as_deref(), Some(&mut lock), &limits)
         }
     }
 }
 
 fn check_record(
-    request: &Request<'_>,
+    session: &Session<'_>,
     record: &Attachment,
     lock: &mut Lock,
     limits: &Limits<'_>,
@@ -66,11 +64,11 @@ fn check_record(
             continue;
         }
         let conf: Conflist = networks::recorded_conf(leg)?;
-        let scope = networks::scope(record, &request.env.netns, request.env.path.as_deref());
-        let network = networks::recorded(leg, &conf, scope);
+        let scope = session.scope_of(record, &session.env.netns);
+        let network = networks::recorded(session, leg, &conf, scope);
         if let Err(error) = network.check(progress.result.as_deref(), Some(lock), limits) {
             first.get_or_insert(error);
         }
     }
-    first.map_or_else(|| look::look(record, &request.env.netns, limits), Err)
+    first.map_or_else(|| look::look(record, &session.env.netns, limits), Err)
 }

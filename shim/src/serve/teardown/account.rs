@@ -1,13 +1,13 @@
 //! The account of a leg that ended without its network's own word: a warning, and a line in the ledger.
 
-use super::{Closing, Outlived};
+use super::{Outlived, Teardown};
 use crate::attachment::Attachment;
 use crate::boot::Moment;
 use crate::delegate::Before;
 use crate::forced;
 use crate::ledger::{self, Line};
 
-impl Closing<'_> {
+impl Teardown<'_> {
     /// Tells of a DEL that counts as done because the netns is gone.
     pub(super) fn account_for_missing_netns(&self, attachment: &Attachment, outlived: &Outlived) {
         let intent = &attachment.intent;
@@ -36,7 +36,7 @@ impl Closing<'_> {
             outlived.error.code, outlived.error.log
         );
         let line = Line { addresses, reason, removed, unknown, ..of_leg(attachment, outlived.leg) };
-        ledger::enter(self.layout, &line);
+        ledger::enter(self.session.layout(), &line);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::account::of_leg;
-use super::{Closing, Failed, append};
+use super::{Failed, Teardown, append};
 use crate::attachment::{Attachment, Event};
 use crate::boot::Moment;
 use crate::conflist::Conflist;
@@ -17,18 +17,19 @@ use crate::reply::CniError;
 use crate::serve::adopt;
 use crate::store::{Key, Open};
 
-impl Closing<'_> {
+impl Teardown<'_> {
     /// Notes when the DELs first failed, and cleans the legs of retired networks whose DELs have failed for long enough.
     /// `before` is the record as it was before these DELs.
     pub(super) fn give_up_retired(&self, before: &Attachment, open: &mut Open, failures: &mut Vec<Failed>) {
         let Ok(now) = Moment::now() else { return };
         let key = Key::new(&before.intent.container_id, &before.intent.ifname);
-        let earlier = before.del_failed.clone().or_else(|| failing::recall(self.layout, &key, &now));
+        let earlier =
+            before.del_failed.clone().or_else(|| failing::recall(self.session.layout(), &key, &now));
         let since = earlier.clone().unwrap_or_else(|| now.clone());
         if before.del_failed.is_none() {
             self.note_first_failure(&key, open, &since);
         }
-        let Some(policy) = self.policy else { return };
+        let Ok(policy) = self.session.policy() else { return };
         let sides = Sides::read(policy);
         let is_due = |leg: usize| {
             sides
@@ -54,9 +55,9 @@ impl Closing<'_> {
         let event = Event::DelFailed { at: at.clone() };
         let is_on_record = open.append(&[event]).is_ok() && open.is_kept();
         if is_on_record {
-            return failing::forget(self.layout, key);
+            return failing::forget(self.session.layout(), key);
         }
-        if let Err(error) = failing::remember(self.layout, key, at) {
+        if let Err(error) = failing::remember(self.session.layout(), key, at) {
             tracing::warn!(
                 container_id = key.container_id,
                 error = error.to_string(),
@@ -92,7 +93,7 @@ impl Closing<'_> {
             unknown: cleaned.unknown,
             ..of_leg(attachment, index)
         };
-        ledger::enter(self.layout, &line);
+        ledger::enter(self.session.layout(), &line);
     }
 
     /// What everybody else holds: the other legs of this record, the other records, the inventory.
@@ -101,7 +102,7 @@ impl Closing<'_> {
         let own = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
         let is_own =
             |record: &Attachment| Key::new(&record.intent.container_id, &record.intent.ifname) == own;
-        match self.store.all() {
+        match self.session.store.all() {
             Ok((mut records, damaged)) => {
                 // Ours as it is now, which may not be what could be written.
                 records.retain(|record| !is_own(record));
@@ -112,7 +113,7 @@ impl Closing<'_> {
             }
             Err(error) => others.extend_unknown([format!("the records cannot be read: {error}")]),
         }
-        match Inventory::load(self.layout) {
+        match Inventory::load(self.session.layout()) {
             Ok(inventory) => {
                 let entries = inventory.attachments.iter().filter(|entry| entry.key() != own);
                 entries.for_each(|entry| self.take_entry(&mut others, entry));
@@ -127,7 +128,7 @@ impl Closing<'_> {
         let named = entry.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok());
         let network = named.map_or_else(|| entry.network.clone(), |conf| conf.name);
         let cached = || {
-            let name = std::fs::read_to_string(self.layout.name()).ok()?;
+            let name = std::fs::read_to_string(self.session.layout().name()).ok()?;
             adopt::cached_result(name.trim(), entry)
         };
         match entry.prev_result.clone().or_else(cached) {

@@ -1,0 +1,176 @@
+//! Closing an attachment: the DELs that are owed, what is retired, the record. DEL, GC, the sweep and a failed ADD share it.
+
+mod account;
+mod retired;
+mod routes;
+
+use std::time::Instant;
+
+use crate::attachment::Event;
+use crate::delegate::{Before, Del, Heard, Limits, Network, Stopped, del_all};
+use crate::failing;
+use crate::inventory::Inventory;
+use crate::lock::Lock;
+use crate::reply::CniError;
+use crate::store::{Key, Open};
+
+use super::networks;
+use super::session::Session;
+
+/// The end of one attachment.
+#[derive(Debug)]
+pub(super) struct Teardown<'a> {
+    session: &'a Session<'a>,
+    /// `CNI_NETNS` for the delegates; may be empty.
+    netns: &'a str,
+    /// Everything ends then.
+    limits: Limits<'a>,
+}
+
+impl<'a> Teardown<'a> {
+    /// A teardown whose delegates receive `netns` and end at `deadline`.
+    pub(super) const fn new(session: &'a Session<'a>, netns: &'a str, deadline: Instant) -> Self {
+        Self { session, netns, limits: Limits { deadline, signals: session.signals } }
+    }
+
+    /// Runs the DELs that are owed, last network first, and removes the record when none is left.
+    ///
+    /// # Errors
+    /// The first network's error, the others' in its details; what failed stays on record and only that is tried again.
+    pub(super) fn close(&self, mut open: Open, lock: Option<&mut Lock>) -> Result<(), CniError> {
+        let key = Key::new(&open.attachment.intent.container_id, &open.attachment.intent.ifname);
+        self.undo_route(&open.attachment);
+        self.undo_host_routes(&mut open);
+        let before = open.attachment.clone();
+        let pending = before.pending();
+        let Detached { mut failures, outlived } = self.dels(&mut open, &pending, true, lock);
+        for leg in &outlived {
+            self.account_for_missing_netns(&open.attachment, leg);
+        }
+        if !failures.is_empty() {
+            self.give_up_retired(&before, &mut open, &mut failures);
+        }
+        let mut failures = failures.into_iter().map(|failed| failed.error);
+        let Some(first) = failures.next() else {
+            self.forget(&key);
+            return Ok(());
+        };
+        Err(failures.fold(first, |first, other| first.details(other.to_string())))
+    }
+
+    /// Removes what says that the attachment exists. What cannot be removed is found again by the next DEL or the sweep,
+    /// whose DELs then have nothing to do; so it is no reason to call this one failed.
+    fn forget(&self, key: &Key) {
+        failing::forget(self.session.layout(), key);
+        if let Err(error) = self.session.store.remove(key) {
+            tracing::warn!(container_id = key.container_id, error = error.to_string(), "record not removed");
+        }
+        let layout = self.session.layout();
+        let listed = Inventory::load(layout).is_ok_and(|inventory| inventory.find(key).is_some());
+        if listed && let Err(error) = Inventory::strike_out(layout, key) {
+            tracing::warn!(
+                container_id = key.container_id,
+                error = error.to_string(),
+                "inventory entry not struck out"
+            );
+        }
+    }
+}
+
+/// The DEL of one leg that failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// Counted from 0 in the record.
+    pub(super) leg: usize,
+    /// What it said.
+    pub(super) error: CniError,
+    /// Whether the plugin that failed was started at all.
+    begun: bool,
+}
+
+/// A plugin whose DEL counts as done: it failed on nothing but a netns that is gone.
+#[derive(Debug)]
+struct Outlived {
+    leg: usize,
+    plugin: usize,
+    before: Before,
+    error: CniError,
+}
+
+/// What came of several DELs.
+#[derive(Debug, Default)]
+struct Detached {
+    failures: Vec<Failed>,
+    outlived: Vec<Outlived>,
+}
+
+impl Teardown<'_> {
+    /// Undoes part of an ADD: runs the DELs of `legs` in the order given. The record takes every outcome in; what failed is
+    /// returned, a missing netns included: the runtime's own DEL follows.
+    #[must_use]
+    pub(super) fn detach(&self, open: &mut Open, legs: &[usize], lock: Option<&mut Lock>) -> Vec<Failed> {
+        self.dels(open, legs, false, lock).failures
+    }
+
+    /// Runs the DELs of `legs`. With `may_outlive_netns`, a failure about nothing but a netns that is gone counts as none.
+    fn dels(
+        &self,
+        open: &mut Open,
+        legs: &[usize],
+        may_outlive_netns: bool,
+        lock: Option<&mut Lock>,
+    ) -> Detached {
+        let attachment = open.attachment.clone();
+        let mut done = Detached::default();
+        let mut confs = Vec::new();
+        for index in legs {
+            match networks::recorded_conf(&attachment.intent.legs[*index]) {
+                Ok(conf) => confs.push((*index, conf)),
+                Err(error) => done.failures.push(Failed { leg: *index, error, begun: false }),
+            }
+        }
+        let called: Vec<(usize, Network<'_>)> = confs
+            .iter()
+            .map(|(index, conf)| {
+                let scope = self.session.scope_of(&attachment, self.netns);
+                (*index, networks::recorded(self.session, &attachment.intent.legs[*index], conf, scope))
+            })
+            .collect();
+        let prepared = called
+            .iter()
+            .map(|(index, network)| {
+                let progress = &attachment.progress[*index];
+                let del = Del::new(network, progress.result.as_deref(), progress.resume_at);
+                let profile = &attachment.intent.legs[*index].profile;
+                if may_outlive_netns { del.outliving_its_netns(profile) } else { del }
+            })
+            .collect();
+        let outcomes = del_all(prepared, lock, &self.limits, |del, heard| match heard {
+            // Should we be killed in mid-chain, whoever has done its part must not be asked again: by then the address that
+            // it would release may be another pod's.
+            Heard::GoesOn(plugin) => append(open, Event::Stopped { leg: called[del].0, plugin }),
+            Heard::NetnsGone { plugin, before, error } => {
+                done.outlived.push(Outlived { leg: called[del].0, plugin, before, error });
+            }
+        });
+        for ((index, _), outcome) in called.iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => append(open, Event::Deleted { leg: *index }),
+                Err(Stopped { plugin, error, begun }) => {
+                    append(open, Event::Stopped { leg: *index, plugin });
+                    done.failures.push(Failed { leg: *index, error, begun });
+                }
+            }
+        }
+        done
+    }
+}
+
+/// Appends one event. What cannot be written down is done again by the next DEL, which is harmless; and a DEL must not
+/// need space on a full disk.
+fn append(open: &mut Open, event: Event) {
+    if let Err(error) = open.append(&[event]) {
+        let container_id = &open.attachment.intent.container_id;
+        tracing::warn!(container_id, error = error.to_string(), "progress of DEL not recorded");
+    }
+}
