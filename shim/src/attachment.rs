@@ -8,6 +8,8 @@
 //! was begun": a DEL too many is harmless, a DEL too few is a leak. Every other line counts, wherever it is: no event takes an
 //! earlier one back. After a power loss the events may be gone (they are not fsynced) and the intent alone remains, which is enough for every DEL.
 //!
+//! *No I/O*: this module reads and writes bytes alone. [`crate::store`] has the files.
+//!
 //! *Other versions*: a program deletes what an earlier one wrote, and after a downgrade what a later one wrote. An event that is not known
 //! counts as a torn line; an intent of a later version is read for what it has in common with ours, and puts the record in doubt too. So a later version may add keys and events, never change what these say; one that
 //! must, has to make the first line unreadable to us, and then the record counts as damaged.
@@ -213,11 +215,11 @@ impl Attachment {
         Self { intent, progress, attached: false, del_failed: None, torn: false, sound_bytes: 0 }
     }
 
-    /// Reads a record.
+    /// Reads a record from the bytes of its file, in the boot `boot_id`; none if the boot is not known.
     ///
     /// # Errors
     /// Why it is damaged, in words: the first line is torn, fails its sum, or is none that we can read.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub fn parse(bytes: &[u8], boot_id: Option<&str>) -> Result<Self, String> {
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next().ok_or("the file is empty")?;
         let json = checked(first).ok_or("its first line is torn or fails its checksum")?;
@@ -225,7 +227,7 @@ impl Attachment {
         if intent.version < FORMAT {
             return Err(format!("format {}, which nobody ever wrote", intent.version));
         }
-        let earlier_boot = crate::boot::boot_id().is_ok_and(|now| now != intent.begun.boot_id);
+        let earlier_boot = boot_id.is_some_and(|now| now != intent.begun.boot_id);
         let is_later = intent.version > FORMAT;
         let mut record = Self::begin(intent);
         record.torn = is_later;

@@ -14,6 +14,7 @@ use siphasher::sip128::SipHasher13;
 use types::names::{is_name, validate_ifname};
 
 use crate::attachment::{Attachment, Event, Intent, line};
+use crate::boot::boot_id;
 use crate::file::{self, read_bounded};
 use crate::layout::Layout;
 use crate::trust::{self, Distrust};
@@ -58,6 +59,21 @@ pub enum Found {
     Record(Box<Attachment>),
     /// A file that cannot be read as a record, and why.
     Damaged(String),
+}
+
+impl Found {
+    /// What the bytes of a record's file say, in the boot `boot_id`. A record of another attachment than `key` is damaged.
+    fn parse(bytes: &[u8], key: Option<&Key>, boot_id: Option<&str>) -> Self {
+        let record = match Attachment::parse(bytes, boot_id) {
+            Ok(record) => record,
+            Err(why) => return Self::Damaged(why),
+        };
+        let own = Key::new(&record.intent.container_id, &record.intent.ifname);
+        if key.is_some_and(|key| *key != own) {
+            return Self::Damaged(format!("it is the record of {} {}", own.container_id, own.ifname));
+        }
+        Self::Record(Box::new(record))
+    }
 }
 
 /// A file that cannot be read as a record, and why.
@@ -136,17 +152,7 @@ impl Store {
             }
             Err(e) => return Err(e),
         };
-        Ok(match Attachment::parse(&bytes) {
-            Ok(record) => {
-                let own = Key::new(&record.intent.container_id, &record.intent.ifname);
-                if key.is_some_and(|key| *key != own) {
-                    Found::Damaged(format!("it is the record of {} {}", own.container_id, own.ifname))
-                } else {
-                    Found::Record(Box::new(record))
-                }
-            }
-            Err(why) => Found::Damaged(why),
-        })
+        Ok(Found::parse(&bytes, key, boot_id().ok()))
     }
 
     /// Writes a record's first line, durably. Nothing may be attached before this returned.
