@@ -14,6 +14,7 @@ pub mod hostroutes;
 pub mod identity;
 pub mod mode;
 pub mod mounts;
+pub mod own_command;
 pub mod paths;
 pub mod profile;
 pub mod program;

@@ -8,7 +8,6 @@
 //!
 //! The line: credential ([`kubeconfig`]) and Node ([`seen`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`trouble`]).
 
-pub(crate) mod child;
 mod credential;
 mod decide;
 mod event;

@@ -1,13 +1,15 @@
 //! The node's systemd, asked through its own systemctl.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::change::outcome::{Done, Outcome};
 use crate::change::{Act, Change};
 use crate::cli::exit::{Exit, Failure};
+use crate::node::command::{RunLimits, run};
 
 /// Units that run what we bring.
 const UNITS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
@@ -15,6 +17,12 @@ const UNITS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
 const BOOTED: &str = "/run/systemd/system";
 /// Where programs and units go.
 const PACKAGED: &str = "/usr";
+/// How long systemctl may answer a question, and the largest answer.
+const QUERY_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(30), max_bytes: MAX_BYTES };
+/// How long systemctl may wait for the jobs of our two units. systemd ends each job after 90 s. *Source*: man 5 `systemd-system.conf`,
+/// `DefaultTimeoutStartSec=`.
+const JOB_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(300), max_bytes: MAX_BYTES };
+const MAX_BYTES: usize = 1 << 20;
 
 /// Whether systemd runs this node.
 #[must_use]
@@ -57,9 +65,9 @@ pub fn watch_unit() -> Result<(), String> {
     if !is_here() {
         return Err("systemd does not run this node".into());
     }
-    let output = Command::new("systemctl").args(["show", "--property=LoadState", watch]).output();
-    let output = output.map_err(|e| format!("systemctl: {e}"))?;
-    let state = String::from_utf8_lossy(&output.stdout);
+    let mut show = Command::new("systemctl");
+    let output = run(show.args(["show", "--property=LoadState", watch]), QUERY_LIMITS);
+    let state = output.map_err(|e| format!("systemctl: {e}"))?.stdout_text();
     match state.trim().strip_prefix("LoadState=") {
         Some("loaded") => Ok(()),
         Some("masked") => Err(format!("{watch} is masked: systemctl unmask {watch}")),
@@ -100,19 +108,32 @@ pub fn carry_out(changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
     let mut done = Vec::new();
     for change in changes {
         if let Act::Systemctl(arguments) = &change.act {
-            run(arguments).map_err(|why| Failure::new(Exit::Failed, format!("{}: {why}", change.target)))?;
+            call(Command::new("systemctl").args(arguments), JOB_LIMITS)
+                .map_err(|why| Failure::new(Exit::Failed, format!("{}: {why}", change.target)))?;
             done.push(Done { change, outcome: Some(Outcome::Done) });
         }
     }
     Ok(done)
 }
 
-fn run(arguments: &[&str]) -> Result<(), String> {
-    let output =
-        Command::new("systemctl").args(arguments).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-    if output.status.success() {
-        return Ok(());
+/// Runs a systemctl and waits until what it asked systemd for is done.
+fn call(systemctl: &mut Command, limits: RunLimits) -> Result<(), String> {
+    run(systemctl, limits).map_err(|error| error.to_string())?.check_success()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_systemctl_that_hangs_is_ended_at_its_deadline() {
+        let limits = |secs| RunLimits { within: Duration::from_secs(secs), ..JOB_LIMITS };
+        let systemctl = |script, secs| call(Command::new("/bin/sh").args(["-c", script]), limits(secs));
+        assert_eq!(systemctl("sleep 1000", 1), Err("no answer within 1 s".to_owned()));
+        assert_eq!(
+            systemctl("echo Job failed. >&2; exit 1", 60),
+            Err("exit status: 1: Job failed.".to_owned())
+        );
+        assert_eq!(systemctl("exit 0", 60), Ok(()));
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{}: {}", output.status, said.lines().next().unwrap_or("it says nothing")))
 }

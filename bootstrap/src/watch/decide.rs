@@ -6,12 +6,13 @@ use types::policy::{Phase, Side};
 use super::document::{self, Document};
 use super::facts::{Facts, NetworkFacts};
 use super::memory::Memory;
-use super::network::{Judged, judge, places};
+use super::network::{Judged, judge};
 use super::own::{self, Decided, State};
 use super::pod;
 use super::sweeps;
 use crate::change::{Act, Change};
 use crate::commands::install::decide::needed;
+use crate::node::own_command::OwnCommand;
 use crate::node::profile;
 use crate::publish::report::{Happened, NodeReport, Reason};
 
@@ -233,9 +234,8 @@ fn plugins(facts: &Facts, memory: &mut Memory) -> Vec<Change> {
 
 /// One pass of the sweep. It runs delegates, so it runs in a unit of its own: neither in our sandbox nor among our processes.
 fn sweep(facts: &Facts, turn: u64) -> Change {
-    let mut arguments = vec!["sweep".to_owned(), format!("--turn={turn}")];
-    arguments.extend(facts.whom.endpoint().map(|endpoint| format!("--runtime-endpoint={endpoint}")));
-    arguments.extend(places(facts));
+    let endpoint = facts.whom.endpoint();
+    let arguments = OwnCommand::sweep(turn, endpoint, &facts.conf_dir, &facts.bin_dirs).into_words();
     let unit = sweeps::UNIT.to_owned();
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: sweeps::LIMIT_SECS };
     Change::new(act, unit, "closes what the runtime no longer lists")

@@ -11,6 +11,7 @@ use shim::trust;
 
 use crate::change::{Act, Change, Write, look};
 use crate::commands::install::decide::PLUGIN_MODE;
+use crate::node::own_command::OwnCommand;
 use crate::node::paths::Root;
 
 /// The unit that puts the plugin where the unit of `watch` may not write.
@@ -111,8 +112,7 @@ impl Plugins {
             })
             .collect();
         if !theirs.is_empty() {
-            let mut arguments = vec!["place".to_owned()];
-            arguments.extend(theirs.iter().map(|place| format!("--bin-dir={}", place.dir.display())));
+            let arguments = OwnCommand::place(theirs.iter().map(|place| &place.dir)).into_words();
             let act = Act::Start { unit: UNIT.into(), arguments, within_secs: WITHIN_SECS };
             changes.push(Change::new(act, UNIT, format!("the plugin: {}", theirs[0].found.why())));
         }
