@@ -20,7 +20,7 @@ use shim::file::{self, TEMP_PREFIX};
 use shim::inventory::{Entry, Inventory};
 use shim::layout::Layout;
 use shim::ledger::{self, Line};
-use shim::store::{Found, Key, Store};
+use shim::store::{Key, Store, StoredRecord};
 use shim::trust;
 
 use crate::node::mounts::Mounts;
@@ -322,7 +322,7 @@ pub fn list(layout: &Layout, entries: &[Entry]) -> io::Result<()> {
     let store = Store::new(layout);
     let mut fresh = Vec::new();
     for entry in entries {
-        if matches!(store.find(&entry.key())?, Found::Nothing) {
+        if matches!(store.find(&entry.key())?, StoredRecord::Absent) {
             fresh.push(entry.clone());
         }
     }

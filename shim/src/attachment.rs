@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use crate::boot::Moment;
 use crate::hostroute::HostRoute;
 use crate::netns::NetnsId;
-use crate::present::Interface;
+use crate::pod_interfaces::PodInterface;
 
 use line::checked;
 pub use line::line;
@@ -133,7 +133,7 @@ pub enum Event {
         result: Box<RawValue>,
         /// What of it was in the pod; none where nobody could look.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        present: Option<Vec<Interface>>,
+        present: Option<Vec<PodInterface>>,
     },
     /// Host routes to a network's addresses are about to be set.
     HostRouted {
@@ -176,7 +176,7 @@ pub struct Progress {
     /// What its ADD answered, if it succeeded.
     pub result: Option<Box<RawValue>>,
     /// What of it was in the pod by then.
-    pub present: Option<Vec<Interface>>,
+    pub present: Option<Vec<PodInterface>>,
     /// The host routes to its addresses, as far as any were set.
     pub host_routes: Vec<HostRoute>,
     /// They are being taken back, or have been.

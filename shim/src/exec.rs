@@ -124,7 +124,7 @@ fn opened(file: &File) -> PathBuf {
 
 /// What to run and for how long.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct PluginCall<'a> {
     /// The program.
     pub binary: &'a Binary,
     /// Variables over this process's own environment.
@@ -135,7 +135,7 @@ pub struct Call<'a> {
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum PluginEnd {
     /// It exited with this status.
     Exited(i32),
     /// A signal ended it, not one of ours.
@@ -150,9 +150,9 @@ pub enum End {
 
 /// What a call left.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct PluginOutcome {
     /// How it ended.
-    pub end: End,
+    pub end: PluginEnd,
     /// Its stdout, up to [`MAX_STDOUT_BYTES`].
     pub stdout: Vec<u8>,
     /// There was more.
@@ -163,21 +163,21 @@ pub struct Outcome {
 
 /// A running plugin.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningPlugin {
     child: Child,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
-    outcome: Outcome,
+    outcome: PluginOutcome,
     done: bool,
 }
 
-impl Running {
+impl RunningPlugin {
     /// Starts a plugin. `lock` is inherited by it and told its process group.
     ///
     /// # Errors
     /// What the kernel says; a binary that is being written is waited for, until `deadline` at most.
     pub fn start(
-        call: &Call<'_>,
+        call: &PluginCall<'_>,
         lock: Option<&mut Lock>,
         deadline: Instant,
         signals: &Signals,
@@ -218,12 +218,17 @@ impl Running {
         }
         let mut child = spawned?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let outcome = Outcome { end: End::Stopped, stdout: Vec::new(), overflow: false, stderr: Vec::new() };
+        let outcome = PluginOutcome {
+            end: PluginEnd::Stopped,
+            stdout: Vec::new(),
+            overflow: false,
+            stderr: Vec::new(),
+        };
         let mut running = Self { child, stdout, stderr, outcome, done: false };
         if let Err(error) = running.read_without_waiting() {
             // Whoever is told that it did not start must be able to rely on that.
             (running.stdout, running.stderr) = (None, None);
-            running.abort(End::Stopped, signals);
+            running.abort(PluginEnd::Stopped, signals);
             return Err(error);
         }
         Ok(running)
@@ -260,8 +265,8 @@ impl Running {
             return Ok(false);
         };
         self.outcome.end = match (status.code(), status.signal()) {
-            (Some(code), _) => End::Exited(code),
-            (None, signal) => End::Signalled(signal.unwrap_or_default()),
+            (Some(code), _) => PluginEnd::Exited(code),
+            (None, signal) => PluginEnd::Signalled(signal.unwrap_or_default()),
         };
         self.close();
         Ok(true)
@@ -295,7 +300,7 @@ impl Running {
     }
 
     /// Ends the plugin and everything it started.
-    fn abort(&mut self, end: End, signals: &Signals) {
+    fn abort(&mut self, end: PluginEnd, signals: &Signals) {
         end_group(self.child.id().cast_signed(), GRACE, signals);
         // Reaped with its group; what std knows of it does not matter any more.
         let _ = self.child.try_wait();
@@ -306,7 +311,7 @@ impl Running {
 
     /// What the call left.
     #[must_use]
-    pub fn into_outcome(self) -> Outcome {
+    pub fn into_outcome(self) -> PluginOutcome {
         self.outcome
     }
 }
@@ -329,7 +334,7 @@ fn read_all(from: Option<&mut impl Read>, chunk: &mut [u8], mut take: impl FnMut
 /// # Errors
 /// What `poll` and `wait` report.
 pub fn wait_any(
-    running: &mut [&mut Running],
+    running: &mut [&mut RunningPlugin],
     until: Instant,
     signals: &Signals,
 ) -> io::Result<Option<usize>> {
@@ -348,8 +353,8 @@ pub fn wait_any(
 }
 
 /// Ends what is still running of several plugins: the deadline has passed, or we were asked to stop.
-pub fn end_all(running: &mut [&mut Running], signals: &Signals) {
-    let end = if signals.stop_requested() { End::Stopped } else { End::Deadline };
+pub fn end_all(running: &mut [&mut RunningPlugin], signals: &Signals) {
+    let end = if signals.stop_requested() { PluginEnd::Stopped } else { PluginEnd::Deadline };
     for plugin in running.iter_mut().filter(|plugin| !plugin.done) {
         plugin.abort(end, signals);
     }
@@ -361,19 +366,19 @@ pub fn end_all(running: &mut [&mut Running], signals: &Signals) {
 /// # Errors
 /// What the kernel says when it cannot be started or waited for.
 pub fn run(
-    call: &Call<'_>,
+    call: &PluginCall<'_>,
     lock: Option<&mut Lock>,
     deadline: Instant,
     signals: &Signals,
-) -> io::Result<Outcome> {
-    let not_started = |end| Outcome { end, stdout: Vec::new(), overflow: false, stderr: Vec::new() };
+) -> io::Result<PluginOutcome> {
+    let not_started = |end| PluginOutcome { end, stdout: Vec::new(), overflow: false, stderr: Vec::new() };
     if signals.stop_requested() {
-        return Ok(not_started(End::Stopped));
+        return Ok(not_started(PluginEnd::Stopped));
     }
     if Instant::now() >= deadline {
-        return Ok(not_started(End::Late));
+        return Ok(not_started(PluginEnd::Late));
     }
-    let mut running = Running::start(call, lock, deadline, signals)?;
+    let mut running = RunningPlugin::start(call, lock, deadline, signals)?;
     let waited = wait_any(&mut [&mut running], deadline, signals);
     if !matches!(waited, Ok(Some(_))) {
         // Also when it cannot be waited for: what goes on behind an error would outlive its undoing.
@@ -394,7 +399,7 @@ pub fn explain_start(binary: &Binary, error: &io::Error) -> String {
     }
 }
 
-impl Outcome {
+impl PluginOutcome {
     /// The plugin's stderr for a message, one line.
     #[must_use]
     pub fn stderr_text(&self) -> String {

@@ -52,16 +52,16 @@ impl Key {
 
 /// What is known of an attachment.
 #[derive(Debug)]
-pub enum Found {
+pub enum StoredRecord {
     /// No record.
-    Nothing,
+    Absent,
     /// A sound record.
-    Record(Box<Attachment>),
+    Sound(Box<Attachment>),
     /// A file that cannot be read as a record, and why.
     Damaged(String),
 }
 
-impl Found {
+impl StoredRecord {
     /// What the bytes of a record's file say, in the boot `boot_id`. A record of another attachment than `key` is damaged.
     fn parse(bytes: &[u8], key: Option<&Key>, boot_id: Option<&str>) -> Self {
         let record = match Attachment::parse(bytes, boot_id) {
@@ -72,7 +72,7 @@ impl Found {
         if key.is_some_and(|key| *key != own) {
             return Self::Damaged(format!("it is the record of {} {}", own.container_id, own.ifname));
         }
-        Self::Record(Box::new(record))
+        Self::Sound(Box::new(record))
     }
 }
 
@@ -87,7 +87,7 @@ pub struct Store {
 
 /// A record that is open for appending.
 #[derive(Debug)]
-pub struct Open {
+pub struct OpenRecord {
     /// None where the record cannot be written; then what happens is known to this process alone.
     file: Option<File>,
     /// What it says by now.
@@ -132,34 +132,34 @@ impl Store {
     ///
     /// # Errors
     /// When the directory is not trusted or the file is there but cannot be read.
-    pub fn find(&self, key: &Key) -> io::Result<Found> {
+    pub fn find(&self, key: &Key) -> io::Result<StoredRecord> {
         self.check_from(&self.shard(&key.container_id))?;
         self.read(&self.path(key), Some(key))
     }
 
-    fn read(&self, path: &Path, key: Option<&Key>) -> io::Result<Found> {
+    fn read(&self, path: &Path, key: Option<&Key>) -> io::Result<StoredRecord> {
         let mut file = match trust::open_regular(File::options().read(true), path) {
             Ok((file, _)) => file,
-            Err(why) if why.is_absent() => return Ok(Found::Nothing),
+            Err(why) if why.is_absent() => return Ok(StoredRecord::Absent),
             Err(Distrust::Io(_, e)) => return Err(e),
             // What is no file, or not ours alone, is no record of ours whatever it says.
-            Err(why) => return Ok(Found::Damaged(why.to_string())),
+            Err(why) => return Ok(StoredRecord::Damaged(why.to_string())),
         };
         let bytes = match read_bounded(&mut file, MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
-                return Ok(Found::Damaged(e.to_string()));
+                return Ok(StoredRecord::Damaged(e.to_string()));
             }
             Err(e) => return Err(e),
         };
-        Ok(Found::parse(&bytes, key, boot_id().ok()))
+        Ok(StoredRecord::parse(&bytes, key, boot_id().ok()))
     }
 
     /// Writes a record's first line, durably. Nothing may be attached before this returned.
     ///
     /// # Errors
     /// When the directory is not trusted or cannot be written; then no record is left.
-    pub fn begin(&self, intent: Intent) -> io::Result<Open> {
+    pub fn begin(&self, intent: Intent) -> io::Result<OpenRecord> {
         self.begin_with(intent, &[])
     }
 
@@ -167,7 +167,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn begin_with(&self, intent: Intent, events: &[Event]) -> io::Result<Open> {
+    pub fn begin_with(&self, intent: Intent, events: &[Event]) -> io::Result<OpenRecord> {
         let shard = self.shard(&intent.container_id);
         if !shard.is_dir() {
             let attachments = self.layout.attachments();
@@ -183,7 +183,7 @@ impl Store {
         let mut attachment = Attachment::begin(intent);
         events.iter().for_each(|event| attachment.apply(event.clone()));
         attachment.sound_bytes = bytes.len() as u64;
-        Ok(Open { file: Some(file), attachment })
+        Ok(OpenRecord { file: Some(file), attachment })
     }
 
     /// Opens a sound record for appending. A torn tail becomes a line of its own: it is what tells the next reader that not
@@ -192,7 +192,7 @@ impl Store {
     /// Where the file cannot be written (a read-only file system, for one) the record goes on in memory: a DEL must not
     /// depend on being able to write.
     #[must_use]
-    pub fn open(&self, mut attachment: Attachment) -> Open {
+    pub fn open(&self, mut attachment: Attachment) -> OpenRecord {
         let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
         let opened = trust::open_regular(File::options().append(true), &self.path(&key))
             .map_err(io::Error::from)
@@ -210,7 +210,7 @@ impl Store {
                 "record cannot be written"
             );
         }
-        Open { file: opened.ok(), attachment }
+        OpenRecord { file: opened.ok(), attachment }
     }
 
     /// Removes the record of `key`. It needs no space and no fsync: should a power loss bring the record back, the DEL
@@ -250,7 +250,7 @@ impl Store {
         for path in list(&self.shard(container_id))? {
             let name = path.file_name().unwrap_or_default().as_bytes();
             if name.starts_with(prefix.as_bytes())
-                && let Found::Record(record) = self.read(&path, None)?
+                && let StoredRecord::Sound(record) = self.read(&path, None)?
                 && record.intent.container_id == container_id
             {
                 found.push(*record);
@@ -283,10 +283,10 @@ impl Store {
                     continue;
                 }
                 match self.read(&path, None)? {
-                    Found::Record(record) => sound.push(*record),
-                    Found::Damaged(why) => damaged.push((path, why)),
+                    StoredRecord::Sound(record) => sound.push(*record),
+                    StoredRecord::Damaged(why) => damaged.push((path, why)),
                     // Closed while we were listing.
-                    Found::Nothing => {}
+                    StoredRecord::Absent => {}
                 }
             }
         }
@@ -315,7 +315,7 @@ impl Store {
     }
 }
 
-impl Open {
+impl OpenRecord {
     /// A record that is not on disk.
     #[must_use]
     pub const fn in_memory(attachment: Attachment) -> Self {

@@ -12,7 +12,7 @@ use shim::attachment::{Attachment, Event, FORMAT, Intent, Leg, RouteStep, line};
 use shim::boot::Moment;
 use shim::hostroute::HostRoute;
 use shim::netns::NetnsId;
-use shim::present::Interface;
+use shim::pod_interfaces::PodInterface;
 
 const LINES: &str = include_str!("records/format-1.lines");
 
@@ -122,7 +122,7 @@ fn a_key_that_came_later_is_written_as_its_file_says_and_missing_in_none_before(
 fn what_later_releases_added_is_written_as_its_file_says() {
     let mut with_host_route = full();
     with_host_route.legs[1].host_route = true;
-    let interface = Interface { name: "net1".into(), addresses: vec![[10, 2, 0, 2].into()] };
+    let interface = PodInterface { name: "net1".into(), addresses: vec![[10, 2, 0, 2].into()] };
     let way = |via| HostRoute { address: [10, 2, 0, 2].into(), interface: "cali0".into(), index: 17, via };
     let routes = vec![way(None), way(Some([10, 2, 0, 1].into()))];
     let events = [

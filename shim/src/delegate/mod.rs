@@ -7,7 +7,7 @@
 //! `libcni/api.go` of the reference library.
 
 mod del;
-mod gone;
+mod missing_netns;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -19,7 +19,7 @@ use types::quote::quote;
 use types::raw::{RawObject, same_key, to_raw};
 
 use crate::conflist::{Conflist, Plugin};
-use crate::exec::{self, Binary, Call, End, Outcome};
+use crate::exec::{self, Binary, PluginCall, PluginEnd, PluginOutcome};
 use crate::lock::Lock;
 use crate::reply::{CniError, code};
 use crate::request::{DEPTH_VARIABLE, Verb};
@@ -28,8 +28,8 @@ use crate::store::Key;
 use crate::trust;
 use crate::version::{AddResult, Version, error_object};
 
-pub use del::{Del, Heard, del_all};
-pub use gone::Before;
+pub use del::{Del, DelEvent, del_all};
+pub use missing_netns::DoneBefore;
 
 /// Capabilities that belong to one interface only; in both-mode the primary's. Handing a host port or an address request
 /// to both networks would let either grab the other's.
@@ -92,7 +92,7 @@ pub struct Network<'a> {
 
 /// A DEL that stopped in its chain.
 #[derive(Debug)]
-pub struct Stopped {
+pub struct StoppedDel {
     /// The plugin that failed, counted from 0 in the order of ADD.
     pub plugin: usize,
     /// What it said.
@@ -149,7 +149,7 @@ impl Network<'_> {
         for (plugin, binary) in self.conf.plugins.iter().zip(binaries) {
             let previous = result.as_ref().map(|result| result.at(self.conf.version)).transpose()?;
             let stdin = self.stdin(plugin, previous.as_deref());
-            let call = Call { binary, env: self.env(Verb::Add), stdin: &stdin };
+            let call = PluginCall { binary, env: self.env(Verb::Add), stdin: &stdin };
             let outcome = exec::run(&call, Some(lock), limits.deadline, limits.signals)
                 .map_err(|e| self.not_started(plugin, Verb::Add, binary, &e))?;
             self.succeeded(plugin, Verb::Add, &outcome)?;
@@ -195,7 +195,7 @@ impl Network<'_> {
         let mut lock = lock;
         for plugin in &self.conf.plugins {
             let stdin = self.stdin(plugin, result);
-            self.ask(plugin, Verb::Check, &stdin, lock.as_deref_mut(), limits)?;
+            self.call(plugin, Verb::Check, &stdin, lock.as_deref_mut(), limits)?;
         }
         Ok(())
     }
@@ -210,7 +210,7 @@ impl Network<'_> {
         }
         for plugin in &self.conf.plugins {
             let stdin = self.stdin(plugin, None);
-            self.ask(plugin, Verb::Status, &stdin, None, limits)?;
+            self.call(plugin, Verb::Status, &stdin, None, limits)?;
         }
         Ok(())
     }
@@ -232,7 +232,7 @@ impl Network<'_> {
             object.set("cni.dev/attachments", list.clone());
             let stdin = object.to_raw().get().as_bytes().to_vec();
             let share = limits.share(self.conf.plugins.len() - at);
-            if let Err(error) = self.ask(plugin, Verb::Gc, &stdin, None, &share) {
+            if let Err(error) = self.call(plugin, Verb::Gc, &stdin, None, &share) {
                 first = Some(match first {
                     None => error,
                     Some(first) => first.details(error.to_string()),
@@ -242,7 +242,7 @@ impl Network<'_> {
         first.map_or(Ok(()), Err)
     }
 
-    fn ask(
+    fn call(
         &self,
         plugin: &Plugin,
         verb: Verb,
@@ -251,7 +251,7 @@ impl Network<'_> {
         limits: &Limits<'_>,
     ) -> Result<(), CniError> {
         let binary = self.find(plugin)?;
-        let call = Call { binary: &binary, env: self.env(verb), stdin };
+        let call = PluginCall { binary: &binary, env: self.env(verb), stdin };
         let outcome = exec::run(&call, lock, limits.deadline, limits.signals)
             .map_err(|e| self.not_started(plugin, verb, &binary, &e))?;
         self.succeeded(plugin, verb, &outcome)
@@ -300,7 +300,7 @@ impl Network<'_> {
     }
 
     /// What an outcome says: success, or the delegate's error with the network's and plugin's names before it.
-    fn succeeded(&self, plugin: &Plugin, verb: Verb, outcome: &Outcome) -> Result<(), CniError> {
+    fn succeeded(&self, plugin: &Plugin, verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
         answered(verb, outcome).map_err(|error| self.failed(plugin, verb, error))
     }
 
@@ -313,18 +313,22 @@ impl Network<'_> {
 }
 
 /// What an outcome says: success, or the delegate's error as it told it.
-fn answered(verb: Verb, outcome: &Outcome) -> Result<(), CniError> {
+fn answered(verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
     Err(match outcome.end {
-        End::Exited(0) => return Ok(()),
-        End::Deadline => CniError::new(deadline_code(verb), "ran into its deadline and was ended")
+        PluginEnd::Exited(0) => return Ok(()),
+        PluginEnd::Deadline => CniError::new(deadline_code(verb), "ran into its deadline and was ended")
             .details(outcome.stderr_text()),
-        End::Late => {
+        PluginEnd::Late => {
             CniError::new(deadline_code(verb), "was not started, for its deadline had passed by then")
         }
-        End::Stopped => CniError::new(deadline_code(verb), "was ended because the call was asked to stop"),
-        End::Signalled(signal) => CniError::new(code::DELEGATE, format!("was killed by signal {signal}"))
-            .details(outcome.stderr_text()),
-        End::Exited(status) => RawObject::parse(&outcome.stdout)
+        PluginEnd::Stopped => {
+            CniError::new(deadline_code(verb), "was ended because the call was asked to stop")
+        }
+        PluginEnd::Signalled(signal) => {
+            CniError::new(code::DELEGATE, format!("was killed by signal {signal}"))
+                .details(outcome.stderr_text())
+        }
+        PluginEnd::Exited(status) => RawObject::parse(&outcome.stdout)
             .ok()
             .and_then(|object| error_object(&object))
             .unwrap_or_else(|| {

@@ -68,7 +68,7 @@ impl Link {
 
 /// One request of a batch: message type, flags beside REQUEST, and the message without its netlink header.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub(crate) struct RtnlRequest {
     pub(crate) message_type: u16,
     pub(crate) flags: u16,
     pub(crate) body: Vec<u8>,
@@ -158,7 +158,7 @@ impl<'a> Rtnl<'a> {
         reply: u16,
         parse: impl Fn(&[u8]) -> Result<T, DecodeError>,
     ) -> io::Result<Option<T>> {
-        let sequence = self.ask(request, 0, body)?;
+        let sequence = self.send_request(request, 0, body)?;
         let mut found = None;
         self.receive(sequence..=sequence, &mut |message| match message.message_type() {
             kind if kind == reply => {
@@ -184,7 +184,7 @@ impl<'a> Rtnl<'a> {
     }
 
     fn delete(&mut self, body: Vec<u8>) -> io::Result<bool> {
-        let request = Request { message_type: RTM_DELLINK, flags: 0, body };
+        let request = RtnlRequest { message_type: RTM_DELLINK, flags: 0, body };
         match self.batch(&[request])?.pop() {
             None => Ok(true),
             Some((_, error)) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(false),
@@ -220,7 +220,7 @@ impl<'a> Rtnl<'a> {
         take: &mut dyn FnMut(Option<&[u8]>) -> io::Result<usize>,
     ) -> io::Result<()> {
         for _ in 0..DUMP_TRIES {
-            let sequence = self.ask(request, NLM_F_DUMP, body)?;
+            let sequence = self.send_request(request, NLM_F_DUMP, body)?;
             let mut count = take(None)?;
             let mut torn = false;
             let excess = self.excess;
@@ -249,7 +249,7 @@ impl<'a> Rtnl<'a> {
     }
 
     /// Sends all requests in order, each whether or not those before it failed. Answers those that did, by position.
-    pub(crate) fn batch(&mut self, requests: &[Request]) -> io::Result<Vec<(usize, io::Error)>> {
+    pub(crate) fn batch(&mut self, requests: &[RtnlRequest]) -> io::Result<Vec<(usize, io::Error)>> {
         let mut failed = Vec::new();
         for (nth, chunk) in requests.chunks(BATCH_REQUESTS).enumerate() {
             self.budget.check()?;
@@ -276,7 +276,7 @@ impl<'a> Rtnl<'a> {
     }
 
     /// Sends one request in a datagram of its own and answers its sequence number.
-    fn ask(&mut self, request: u16, flags: u16, body: &[u8]) -> io::Result<u32> {
+    fn send_request(&mut self, request: u16, flags: u16, body: &[u8]) -> io::Result<u32> {
         let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
         let sequence = self.push(&mut datagram, request, flags, body);
         self.send(&datagram).map(|()| sequence)

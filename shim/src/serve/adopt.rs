@@ -13,7 +13,7 @@ use crate::file::read_bounded;
 use crate::inventory::Entry;
 use crate::layout::RUNTIME_CACHE;
 use crate::reply::{CniError, code};
-use crate::store::{Open, Store};
+use crate::store::{OpenRecord, Store};
 use crate::trust;
 use crate::version::AddResult;
 
@@ -27,7 +27,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// Code 7 or 11 when the network of the entry cannot be told or has no conf.
-    pub(crate) fn adopt(&self, entry: &Entry) -> Result<Open, CniError> {
+    pub(crate) fn adopt(&self, entry: &Entry) -> Result<OpenRecord, CniError> {
         let leg = self.leg_of_entry(entry)?;
         let conf = networks::recorded_conf(&leg)?;
         let intent = Intent {
@@ -115,7 +115,7 @@ pub(super) fn cached_result(name: &str, entry: &Entry) -> Option<Box<RawValue>> 
 }
 
 /// A record for what has none, with what has happened of it; where it cannot be written the DEL goes on without.
-pub(super) fn begin(store: &Store, intent: Intent, events: &[Event]) -> Open {
+pub(super) fn begin(store: &Store, intent: Intent, events: &[Event]) -> OpenRecord {
     store.begin_with(intent.clone(), events).unwrap_or_else(|error| {
         tracing::warn!(
             container_id = intent.container_id,
@@ -124,6 +124,6 @@ pub(super) fn begin(store: &Store, intent: Intent, events: &[Event]) -> Open {
         );
         let mut attachment = Attachment::begin(intent);
         events.iter().for_each(|event| attachment.apply(event.clone()));
-        Open::in_memory(attachment)
+        OpenRecord::in_memory(attachment)
     })
 }

@@ -10,7 +10,7 @@ use crate::inventory::Inventory;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::reply::{CniError, code};
 use crate::route::Budget;
-use crate::store::{Found, Open};
+use crate::store::{OpenRecord, StoredRecord};
 
 use super::teardown::Teardown;
 use super::{Session, adopt, networks};
@@ -53,7 +53,7 @@ fn netns<'a>(session: &'a Session<'_>, intent: &Intent) -> &'a str {
 }
 
 /// The attachment to close, if there is one.
-fn find(session: &Session<'_>, until: Instant) -> Result<Option<Open>, CniError> {
+fn find(session: &Session<'_>, until: Instant) -> Result<Option<OpenRecord>, CniError> {
     let key = session.key();
     let io = |e: std::io::Error| {
         CniError::new(
@@ -62,9 +62,9 @@ fn find(session: &Session<'_>, until: Instant) -> Result<Option<Open>, CniError>
         )
     };
     match session.store.find(&key).map_err(io)? {
-        Found::Record(record) => Ok(Some(session.store.open(*record))),
-        Found::Damaged(why) => from_damaged(session, &why, until).map(Some),
-        Found::Nothing => {
+        StoredRecord::Sound(record) => Ok(Some(session.store.open(*record))),
+        StoredRecord::Damaged(why) => from_damaged(session, &why, until).map(Some),
+        StoredRecord::Absent => {
             let inventory = Inventory::load(session.layout()).map_err(io)?;
             let Some(entry) = inventory.find(&key) else {
                 return Ok(None);
@@ -76,7 +76,7 @@ fn find(session: &Session<'_>, until: Instant) -> Result<Option<Open>, CniError>
 
 /// A record that cannot be read: every network of the policy is asked. Its place is taken by a sound one first, so that
 /// what fails is tried again.
-fn from_damaged(session: &Session<'_>, why: &str, until: Instant) -> Result<Open, CniError> {
+fn from_damaged(session: &Session<'_>, why: &str, until: Instant) -> Result<OpenRecord, CniError> {
     let key = session.key();
     let name = format!("record of attachment {} {} is damaged ({why})", key.container_id, key.ifname);
     let policy = session.policy().map_err(|error| {

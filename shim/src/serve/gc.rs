@@ -17,7 +17,7 @@ use crate::inventory::Inventory;
 use crate::owner::Owner;
 use crate::reply::{CniError, code};
 use crate::store::Key;
-use crate::sweep::{self, Seen};
+use crate::sweep::{self, ListStatus};
 
 use super::pass::Pass;
 
@@ -49,7 +49,7 @@ pub(super) fn gc(session: &Session<'_>) -> Result<(), CniError> {
     let report = pass
         .run(&now, |record, age| {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
-            let seen = if valid.contains(&key) { Seen::Listed } else { Seen::Missing };
+            let seen = if valid.contains(&key) { ListStatus::Listed } else { ListStatus::Missing };
             // The runtime asks now and will not ask again soon; an owner that is not ready fails, and stays on record.
             sweep::decide(seen, age, policy.gc.grace_secs, Owner::Ready)
         })

@@ -19,11 +19,11 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use crate::asked;
 use crate::reply::{CniError, code};
 use crate::request::{Conf, DEPTH_VARIABLE, Env, Verb};
 use crate::signal::Signals;
 use crate::version::{Version, version_reply};
+use crate::version_query;
 
 pub use session::Session;
 
@@ -61,7 +61,7 @@ fn answer(
     };
     if env.verb == Verb::Version {
         // Before the answer: whoever has it may rely on the mark.
-        asked::mark();
+        version_query::mark();
         return (print(out, &version_reply()), Version::V110.to_string());
     }
     match Conf::read(input) {

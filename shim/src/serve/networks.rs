@@ -22,13 +22,13 @@ const WATCH_KEEPS_IT: &str = "crossfade-watch keeps this file while the agent of
 
 /// A network of the policy with its conf.
 #[derive(Debug)]
-pub(super) struct Loaded<'a> {
+pub(super) struct LoadedNetwork<'a> {
     pub(super) network: &'a policy::Network,
     pub(super) conf: Conflist,
     pub(super) conf_path: &'a Path,
 }
 
-impl Loaded<'_> {
+impl LoadedNetwork<'_> {
     /// Refuses a network one of whose plugins is called as we are.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ pub(super) fn load<'a>(
     session: &Session<'_>,
     policy: &'a Policy,
     side: Side,
-) -> Result<Loaded<'a>, CniError> {
+) -> Result<LoadedNetwork<'a>, CniError> {
     let loaded = read(policy, side)?;
     loaded.refuse_ourselves(&session.conf.plugin_type)?;
     Ok(loaded)
@@ -74,7 +74,7 @@ pub(super) fn load<'a>(
 ///
 /// # Errors
 /// As [`load`].
-pub(super) fn read(policy: &Policy, side: Side) -> Result<Loaded<'_>, CniError> {
+pub(super) fn read(policy: &Policy, side: Side) -> Result<LoadedNetwork<'_>, CniError> {
     let network = policy
         .network(side)
         .ok_or_else(|| CniError::new(code::CONFIG, format!("the policy has no network {side}")))?;
@@ -86,7 +86,7 @@ pub(super) fn read(policy: &Policy, side: Side) -> Result<Loaded<'_>, CniError> 
         };
         CniError::new(code, format!("network {side}: {why}"))
     })?;
-    Ok(Loaded { network, conf, conf_path })
+    Ok(LoadedNetwork { network, conf, conf_path })
 }
 
 /// Asks a network's probes.

@@ -8,16 +8,16 @@ use super::session::Session;
 use super::teardown::Teardown;
 use crate::attachment::Attachment;
 use crate::boot::{Age, Moment};
-use crate::failing;
+use crate::first_failure;
 use crate::hostroute;
 use crate::inventory::{Deleter, Inventory};
 use crate::lock::Lock;
+use crate::pass_order::{self, TimeShares};
 use crate::reply::{CniError, code};
 use crate::request::Verb;
 use crate::route::Budget;
-use crate::store::{DamagedFile, Found, Key, Open};
-use crate::sweep::Verdict;
-use crate::turns::{self, Shares};
+use crate::store::{DamagedFile, Key, OpenRecord, StoredRecord};
+use crate::sweep::SweepVerdict;
 
 /// One pass over all records.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct Pass<'a> {
 
 /// What a pass did.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct PassReport {
     /// Closed.
     pub closed: Vec<Key>,
     /// Their DEL failed; they stay on record.
@@ -51,10 +51,14 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// When the records cannot be listed.
-    pub fn run(&self, now: &Moment, verdict: impl Fn(&Attachment, Age) -> Verdict) -> io::Result<Report> {
+    pub fn run(
+        &self,
+        now: &Moment,
+        verdict: impl Fn(&Attachment, Age) -> SweepVerdict,
+    ) -> io::Result<PassReport> {
         let (records, damaged) = self.session.store.all()?;
-        let mut report = Report { damaged, ..Report::default() };
-        if let Err(error) = failing::tidy(self.session.layout(), &self.session.store) {
+        let mut report = PassReport { damaged, ..PassReport::default() };
+        if let Err(error) = first_failure::tidy(self.session.layout(), &self.session.store) {
             // They cost an inode each until the next pass.
             tracing::warn!(error = error.to_string(), "times of failed DELs not tidied up");
         }
@@ -64,14 +68,14 @@ impl Pass<'_> {
         for record in records {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
             match judge(&record) {
-                Verdict::Live => {}
-                Verdict::Young => report.young.push(key),
-                Verdict::Waiting => report.waiting.push(key),
-                Verdict::Close => due.push(key),
+                SweepVerdict::Live => {}
+                SweepVerdict::Young => report.young.push(key),
+                SweepVerdict::Waiting => report.waiting.push(key),
+                SweepVerdict::Close => due.push(key),
             }
         }
-        turns::order(&mut due, turns::last_tried(self.session.layout()).as_deref(), |key| key);
-        let shares = Shares::until(self.deadline, Instant::now());
+        pass_order::order(&mut due, pass_order::last_tried(self.session.layout()).as_deref(), |key| key);
+        let shares = TimeShares::until(self.deadline, Instant::now());
         let count = due.len();
         for (at, key) in due.into_iter().enumerate() {
             let share = shares.next(count - at, Instant::now());
@@ -79,7 +83,7 @@ impl Pass<'_> {
                 report.busy.push(key);
                 continue;
             };
-            match self.close_if(&key, until, |record| judge(record) == Verdict::Close) {
+            match self.close_if(&key, until, |record| judge(record) == SweepVerdict::Close) {
                 Ok(true) => report.closed.push(key),
                 Ok(false) => report.busy.push(key),
                 Err(error) => report.failed.push((key, error)),
@@ -173,7 +177,7 @@ impl Pass<'_> {
         act: impl FnOnce(&mut Lock) -> Result<(), CniError>,
     ) -> Result<bool, CniError> {
         // What cannot be noted costs the order of the next pass, never a close.
-        if let Err(error) = turns::note(self.session.layout(), key) {
+        if let Err(error) = pass_order::note(self.session.layout(), key) {
             tracing::debug!(error = error.to_string(), "turn not noted");
         }
         let lock = Lock::take_unattended(self.session.layout(), key, Verb::Gc, until, self.session.signals);
@@ -183,17 +187,17 @@ impl Pass<'_> {
         }
     }
 
-    fn find(&self, key: &Key) -> Result<Option<Open>, CniError> {
+    fn find(&self, key: &Key) -> Result<Option<OpenRecord>, CniError> {
         match self.session.store.find(key).map_err(|e| failed(key, &e))? {
-            Found::Record(record) => Ok(Some(self.session.store.open(*record))),
-            Found::Nothing => Ok(None),
-            Found::Damaged(why) => {
+            StoredRecord::Sound(record) => Ok(Some(self.session.store.open(*record))),
+            StoredRecord::Absent => Ok(None),
+            StoredRecord::Damaged(why) => {
                 Err(failed(key, &io::Error::other(format!("its record is damaged: {why}"))))
             }
         }
     }
 
-    fn finish(&self, open: Open, until: Instant, lock: &mut Lock) -> Result<(), CniError> {
+    fn finish(&self, open: OpenRecord, until: Instant, lock: &mut Lock) -> Result<(), CniError> {
         let netns = netns_of(&open.attachment).to_owned();
         Teardown::new(self.session, &netns, until).close(open, Some(lock))
     }

@@ -7,12 +7,12 @@ mod routes;
 use std::time::Instant;
 
 use crate::attachment::Event;
-use crate::delegate::{Before, Del, Heard, Limits, Network, Stopped, del_all};
-use crate::failing;
+use crate::delegate::{Del, DelEvent, DoneBefore, Limits, Network, StoppedDel, del_all};
+use crate::first_failure;
 use crate::inventory::Inventory;
 use crate::lock::Lock;
 use crate::reply::CniError;
-use crate::store::{Key, Open};
+use crate::store::{Key, OpenRecord};
 
 use super::networks;
 use super::session::Session;
@@ -37,13 +37,13 @@ impl<'a> Teardown<'a> {
     ///
     /// # Errors
     /// The first network's error, the others' in its details; what failed stays on record and only that is tried again.
-    pub(super) fn close(&self, mut open: Open, lock: Option<&mut Lock>) -> Result<(), CniError> {
+    pub(super) fn close(&self, mut open: OpenRecord, lock: Option<&mut Lock>) -> Result<(), CniError> {
         let key = Key::new(&open.attachment.intent.container_id, &open.attachment.intent.ifname);
         self.undo_route(&open.attachment);
         self.undo_host_routes(&mut open);
         let before = open.attachment.clone();
         let pending = before.pending();
-        let Detached { mut failures, outlived } = self.dels(&mut open, &pending, true, lock);
+        let DelResults { mut failures, outlived } = self.dels(&mut open, &pending, true, lock);
         for leg in &outlived {
             self.account_for_missing_netns(&open.attachment, leg);
         }
@@ -61,7 +61,7 @@ impl<'a> Teardown<'a> {
     /// Removes what says that the attachment exists. What cannot be removed is found again by the next DEL or the sweep,
     /// whose DELs then have nothing to do; so it is no reason to call this one failed.
     fn forget(&self, key: &Key) {
-        failing::forget(self.session.layout(), key);
+        first_failure::forget(self.session.layout(), key);
         if let Err(error) = self.session.store.remove(key) {
             tracing::warn!(container_id = key.container_id, error = error.to_string(), "record not removed");
         }
@@ -79,7 +79,7 @@ impl<'a> Teardown<'a> {
 
 /// The DEL of one leg that failed.
 #[derive(Debug)]
-pub(super) struct Failed {
+pub(super) struct FailedDel {
     /// Counted from 0 in the record.
     pub(super) leg: usize,
     /// What it said.
@@ -90,43 +90,48 @@ pub(super) struct Failed {
 
 /// A plugin whose DEL counts as done: it failed on nothing but a netns that is gone.
 #[derive(Debug)]
-struct Outlived {
+struct DelWithoutNetns {
     leg: usize,
     plugin: usize,
-    before: Before,
+    before: DoneBefore,
     error: CniError,
 }
 
 /// What came of several DELs.
 #[derive(Debug, Default)]
-struct Detached {
-    failures: Vec<Failed>,
-    outlived: Vec<Outlived>,
+struct DelResults {
+    failures: Vec<FailedDel>,
+    outlived: Vec<DelWithoutNetns>,
 }
 
 impl Teardown<'_> {
     /// Undoes part of an ADD: runs the DELs of `legs` in the order given. The record takes every outcome in; what failed is
     /// returned, a missing netns included: the runtime's own DEL follows.
     #[must_use]
-    pub(super) fn detach(&self, open: &mut Open, legs: &[usize], lock: Option<&mut Lock>) -> Vec<Failed> {
+    pub(super) fn detach(
+        &self,
+        open: &mut OpenRecord,
+        legs: &[usize],
+        lock: Option<&mut Lock>,
+    ) -> Vec<FailedDel> {
         self.dels(open, legs, false, lock).failures
     }
 
     /// Runs the DELs of `legs`. With `may_outlive_netns`, a failure about nothing but a netns that is gone counts as none.
     fn dels(
         &self,
-        open: &mut Open,
+        open: &mut OpenRecord,
         legs: &[usize],
         may_outlive_netns: bool,
         lock: Option<&mut Lock>,
-    ) -> Detached {
+    ) -> DelResults {
         let attachment = open.attachment.clone();
-        let mut done = Detached::default();
+        let mut done = DelResults::default();
         let mut confs = Vec::new();
         for index in legs {
             match networks::recorded_conf(&attachment.intent.legs[*index]) {
                 Ok(conf) => confs.push((*index, conf)),
-                Err(error) => done.failures.push(Failed { leg: *index, error, begun: false }),
+                Err(error) => done.failures.push(FailedDel { leg: *index, error, begun: false }),
             }
         }
         let called: Vec<(usize, Network<'_>)> = confs
@@ -145,20 +150,20 @@ impl Teardown<'_> {
                 if may_outlive_netns { del.outliving_its_netns(profile) } else { del }
             })
             .collect();
-        let outcomes = del_all(prepared, lock, &self.limits, |del, heard| match heard {
+        let outcomes = del_all(prepared, lock, &self.limits, |del, event| match event {
             // Should we be killed in mid-chain, whoever has done its part must not be asked again: by then the address that
             // it would release may be another pod's.
-            Heard::GoesOn(plugin) => append(open, Event::Stopped { leg: called[del].0, plugin }),
-            Heard::NetnsGone { plugin, before, error } => {
-                done.outlived.push(Outlived { leg: called[del].0, plugin, before, error });
+            DelEvent::GoesOn(plugin) => append(open, Event::Stopped { leg: called[del].0, plugin }),
+            DelEvent::NetnsGone { plugin, before, error } => {
+                done.outlived.push(DelWithoutNetns { leg: called[del].0, plugin, before, error });
             }
         });
         for ((index, _), outcome) in called.iter().zip(outcomes) {
             match outcome {
                 Ok(()) => append(open, Event::Deleted { leg: *index }),
-                Err(Stopped { plugin, error, begun }) => {
+                Err(StoppedDel { plugin, error, begun }) => {
                     append(open, Event::Stopped { leg: *index, plugin });
-                    done.failures.push(Failed { leg: *index, error, begun });
+                    done.failures.push(FailedDel { leg: *index, error, begun });
                 }
             }
         }
@@ -168,7 +173,7 @@ impl Teardown<'_> {
 
 /// Appends one event. What cannot be written down is done again by the next DEL, which is harmless; and a DEL must not
 /// need space on a full disk.
-fn append(open: &mut Open, event: Event) {
+fn append(open: &mut OpenRecord, event: Event) {
     if let Err(error) = open.append(&[event]) {
         let container_id = &open.attachment.intent.container_id;
         tracing::warn!(container_id, error = error.to_string(), "progress of DEL not recorded");

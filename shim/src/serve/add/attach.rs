@@ -3,25 +3,25 @@
 use std::time::Instant;
 
 use super::Times;
-use super::gather::Ready;
+use super::gather::ReadyNetwork;
 use crate::attachment::Event;
 use crate::delegate::{Limits, Network};
-use crate::hostroute::{self, Attached};
+use crate::hostroute::{self, RoutedInterface};
 use crate::lock::Lock;
 use crate::netns::Netns;
-use crate::present::{self, Interface};
+use crate::pod_interfaces::{self, PodInterface};
 use crate::reply::{CniError, code};
 use crate::route;
 use crate::serve::Session;
 use crate::serve::teardown::Teardown;
-use crate::store::Open;
+use crate::store::OpenRecord;
 use crate::version::AddResult;
 
 /// Attaches every leg in order, with the route step between them; the primary's result.
 pub(super) fn attach_all(
     session: &Session<'_>,
-    legs: &[Ready<'_>],
-    open: &mut Open,
+    legs: &[ReadyNetwork<'_>],
+    open: &mut OpenRecord,
     lock: &mut Lock,
     netns: Option<&Netns>,
     times: &Times,
@@ -71,7 +71,7 @@ pub(super) fn attach_all(
 
 fn attach_leg(
     session: &Session<'_>,
-    leg: &Ready<'_>,
+    leg: &ReadyNetwork<'_>,
     lock: &mut Lock,
     limits: &Limits<'_>,
 ) -> Result<AddResult, CniError> {
@@ -98,11 +98,11 @@ fn attach_leg(
 /// What is there of a network, for CHECK. Not to know it is no reason to fail an ADD.
 fn look(
     netns: &Netns,
-    leg: &Ready<'_>,
+    leg: &ReadyNetwork<'_>,
     result: &AddResult,
     budget: route::Budget<'_>,
-) -> Option<Vec<Interface>> {
-    let looked = present::look(netns, &leg.plan.ifname, result, budget);
+) -> Option<Vec<PodInterface>> {
+    let looked = pod_interfaces::read(netns, &leg.plan.ifname, result, budget);
     looked
         .map_err(|error| {
             let network = &leg.loaded.conf.name;
@@ -115,9 +115,9 @@ fn look(
 fn host_route(
     session: &Session<'_>,
     index: usize,
-    leg: &Ready<'_>,
+    leg: &ReadyNetwork<'_>,
     result: &AddResult,
-    open: &mut Open,
+    open: &mut OpenRecord,
     netns: Option<&Netns>,
     budget: route::Budget<'_>,
 ) -> Result<(), CniError> {
@@ -125,7 +125,7 @@ fn host_route(
     let failed = |e| CniError::new(code::ROUTE, format!("host routes of network {network:?}: {e}"));
     let Some(netns) = netns else { return Ok(()) };
     let (names, addresses) = (result.interfaces(), result.ips());
-    let attached = Attached { netns, ifname: &leg.plan.ifname, names: &names, addresses: &addresses };
+    let attached = RoutedInterface { netns, ifname: &leg.plan.ifname, names: &names, addresses: &addresses };
     let ways = if leg.plan.primary { hostroute::to_primary } else { hostroute::to_second };
     let routes = ways(&attached, budget).map_err(failed)?;
     append(open, &[Event::HostRouted { leg: index, routes: routes.clone() }])?;
@@ -136,8 +136,8 @@ fn host_route(
 fn leave_out(
     session: &Session<'_>,
     index: usize,
-    leg: &Ready<'_>,
-    open: &mut Open,
+    leg: &ReadyNetwork<'_>,
+    open: &mut OpenRecord,
     lock: &mut Lock,
     error: &CniError,
     until: Instant,
@@ -163,9 +163,9 @@ fn leave_out(
 
 /// Our own routing, after each of two networks. It is on record in the intent, written before any delegate ran.
 fn route_step(
-    legs: &[Ready<'_>],
+    legs: &[ReadyNetwork<'_>],
     index: usize,
-    open: &Open,
+    open: &OpenRecord,
     netns: Option<&Netns>,
     budget: route::Budget<'_>,
 ) -> Result<(), CniError> {
@@ -175,12 +175,12 @@ fn route_step(
     if index == 1 && open.attachment.progress[0].deleted {
         return Ok(());
     }
-    let side = |leg: &Ready<'_>| -> (String, Vec<ipnetwork::IpNetwork>) {
+    let side = |leg: &ReadyNetwork<'_>| -> (String, Vec<ipnetwork::IpNetwork>) {
         (leg.plan.ifname.clone(), leg.loaded.network.cidrs.clone())
     };
     let ((first_name, first_cidrs), (owner_name, owner_cidrs)) = (side(first), side(owner));
-    let first = route::Side { ifname: &first_name, cidrs: &first_cidrs };
-    let owner = route::Side { ifname: &owner_name, cidrs: &owner_cidrs };
+    let first = route::RouteSide { ifname: &first_name, cidrs: &first_cidrs };
+    let owner = route::RouteSide { ifname: &owner_name, cidrs: &owner_cidrs };
     let done = if index == 0 {
         route::after_first(netns, &first, budget)
     } else {
@@ -189,7 +189,7 @@ fn route_step(
     done.map_err(|e| CniError::new(code::ROUTE, format!("route step of both-mode: {e}")))
 }
 
-fn append(open: &mut Open, events: &[Event]) -> Result<(), CniError> {
+fn append(open: &mut OpenRecord, events: &[Event]) -> Result<(), CniError> {
     open.append(events).map_err(|e| {
         let intent = &open.attachment.intent;
         CniError::new(

@@ -15,19 +15,19 @@ use crate::probe::{ADD_TIMEOUT, Depth};
 use crate::reply::{CniError, code};
 use crate::route::Budget;
 use crate::serve::Session;
-use crate::serve::networks::{self, Loaded};
-use crate::store::Found;
+use crate::serve::networks::{self, LoadedNetwork};
+use crate::store::StoredRecord;
 
 /// The key under which the runtime passes a pod's annotations (a convention of the CRI runtimes).
 const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 
 /// What was found of each network that is to be attached.
-pub(super) type Findings<'a> = Vec<(Side, Result<Loaded<'a>, CniError>)>;
+pub(super) type LoadedNetworks<'a> = Vec<(Side, Result<LoadedNetwork<'a>, CniError>)>;
 
 /// A leg that can be attached: its plan, its network, its binaries.
-pub(super) struct Ready<'a> {
+pub(super) struct ReadyNetwork<'a> {
     pub(super) plan: LegPlan,
-    pub(super) loaded: Loaded<'a>,
+    pub(super) loaded: LoadedNetwork<'a>,
     pub(super) binaries: Vec<Binary>,
     pub(super) runtime_config: RawObject,
 }
@@ -55,7 +55,7 @@ pub(super) fn load_all<'a>(
     session: &Session<'_>,
     policy: &'a Policy,
     attach: Attach,
-) -> Result<Findings<'a>, CniError> {
+) -> Result<LoadedNetworks<'a>, CniError> {
     let tolerated = |side| {
         attach == Attach::Both
             && side != policy.both.primary
@@ -95,9 +95,9 @@ pub(super) fn refuse_existing(session: &Session<'_>) -> Result<(), CniError> {
     };
     let io = |e: std::io::Error| CniError::new(code::IO, format!("read the record of {name}: {e}"));
     match session.store.find(&key).map_err(io)? {
-        Found::Nothing => {}
-        Found::Record(_) => return Err(exists("it has a record")),
-        Found::Damaged(why) => return Err(exists(&format!("it has a damaged record ({why})"))),
+        StoredRecord::Absent => {}
+        StoredRecord::Sound(_) => return Err(exists("it has a record")),
+        StoredRecord::Damaged(why) => return Err(exists(&format!("it has a damaged record ({why})"))),
     }
     match Inventory::load(session.layout()).map_err(io)?.find(&key) {
         Some(_) => Err(exists("it is in the inventory")),
@@ -133,9 +133,9 @@ pub(super) fn taken_ifnames(
 pub(super) fn make_ready<'a>(
     session: &Session<'_>,
     plan: &mut Plan,
-    loaded: &mut Findings<'a>,
+    loaded: &mut LoadedNetworks<'a>,
     runtime_config: &RawObject,
-) -> Result<Vec<Ready<'a>>, CniError> {
+) -> Result<Vec<ReadyNetwork<'a>>, CniError> {
     let mut first_error: Option<CniError> = None;
     let mut legs = Vec::new();
     for leg in plan.legs.clone() {
@@ -167,9 +167,9 @@ pub(super) fn make_ready<'a>(
 fn ready_leg<'a>(
     session: &Session<'_>,
     plan: &LegPlan,
-    loaded: Result<Loaded<'a>, CniError>,
+    loaded: Result<LoadedNetwork<'a>, CniError>,
     runtime_config: &RawObject,
-) -> Result<Ready<'a>, CniError> {
+) -> Result<ReadyNetwork<'a>, CniError> {
     let loaded = loaded?;
     let deadline = Instant::now() + ADD_TIMEOUT * 4;
     networks::probes_hold(plan.side, loaded.network, Depth::Local, deadline)?;
@@ -178,5 +178,5 @@ fn ready_leg<'a>(
     let network =
         Network { conf: &loaded.conf, ifname: &plan.ifname, runtime_config: None, scope: session.scope() };
     let binaries = network.find_binaries()?;
-    Ok(Ready { plan: plan.clone(), binaries, loaded, runtime_config })
+    Ok(ReadyNetwork { plan: plan.clone(), binaries, loaded, runtime_config })
 }

@@ -15,7 +15,7 @@ use types::policy::{Attach, Secondary};
 use types::raw::RawObject;
 
 use self::attach::attach_all;
-use self::gather::{Ready, choose, load_all, make_ready, refuse_existing, taken_ifnames};
+use self::gather::{ReadyNetwork, choose, load_all, make_ready, refuse_existing, taken_ifnames};
 use super::teardown::Teardown;
 use super::{Session, networks, print};
 use crate::attachment::{Intent, Leg, RouteStep};
@@ -24,7 +24,7 @@ use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::decide_add;
 use crate::reply::{CniError, code};
-use crate::store::Open;
+use crate::store::OpenRecord;
 
 /// Of an ADD's deadline, so much is kept for undoing it, but never more than a third.
 const KEPT_FOR_UNDO: Duration = Duration::from_secs(30);
@@ -78,7 +78,7 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
             {
                 networks::mark_ready(session, &leg.0.loaded.conf.name, leg.0.loaded.conf_path);
             }
-            tell_unmapped_host_ports(session, &runtime_config, &legs);
+            warn_unmapped_host_ports(session, &runtime_config, &legs);
             Ok(())
         }
         Err(error) => Err(undo(session, open, &mut lock, until, error)),
@@ -143,7 +143,7 @@ fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Res
 
 /// Says where a pod asked for host ports and no network maps any: the ADD succeeds, and the ports are missing. A leg has
 /// been given those of the pod's wishes that its plugins declare, so what no leg has is mapped by nobody.
-fn tell_unmapped_host_ports(session: &Session<'_>, wanted: &RawObject, legs: &[Ready<'_>]) {
+fn warn_unmapped_host_ports(session: &Session<'_>, wanted: &RawObject, legs: &[ReadyNetwork<'_>]) {
     let is_mapped = || legs.iter().any(|leg| hostports::are_wanted(&leg.runtime_config));
     let primary = legs.iter().find(|leg| leg.plan.primary).map(|leg| leg.loaded.conf.name.as_str());
     let Some(primary) = primary.filter(|_| hostports::are_wanted(wanted) && !is_mapped()) else { return };
@@ -171,11 +171,15 @@ fn refuse_prev_result(session: &Session<'_>) -> Result<(), CniError> {
 
 /// Whether the second network's agent takes the primary's addresses for the pod's: then neither network's are left to the node's own
 /// routes.
-fn need_host_routes(legs: &[Ready<'_>]) -> bool {
+fn need_host_routes(legs: &[ReadyNetwork<'_>]) -> bool {
     legs.iter().any(|leg| !leg.plan.primary && leg.loaded.network.secondary == Some(Secondary::HostRoute))
 }
 
-fn intent(session: &Session<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> Result<Intent, CniError> {
+fn intent(
+    session: &Session<'_>,
+    legs: &[ReadyNetwork<'_>],
+    netns: Option<&Netns>,
+) -> Result<Intent, CniError> {
     let route = match legs {
         [first, owner] => {
             Some(RouteStep { first: first.plan.ifname.clone(), owner: owner.plan.ifname.clone() })
@@ -199,7 +203,7 @@ fn intent(session: &Session<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> R
 
 /// Says that a Pod which stays may keep annotations: an agent that follows the Pod's status keeps its own there, and its DEL for a second
 /// interface does not find them (measured with Calico 3.31; docs/policy.md has the way to remove them).
-fn tell_annotations(open: &Open) {
+fn warn_leftover_annotations(open: &OpenRecord) {
     let undone = open.attachment.intent.legs.iter().zip(&open.attachment.progress);
     for (leg, _) in undone.filter(|(leg, progress)| leg.host_route && !leg.primary && progress.started) {
         tracing::warn!(
@@ -211,16 +215,22 @@ fn tell_annotations(open: &Open) {
 }
 
 /// Undoes a failed ADD in reverse; the first error stays the error, what could not be undone is added to its details.
-fn undo(session: &Session<'_>, mut open: Open, lock: &mut Lock, until: Instant, error: CniError) -> CniError {
+fn undo(
+    session: &Session<'_>,
+    mut open: OpenRecord,
+    lock: &mut Lock,
+    until: Instant,
+    error: CniError,
+) -> CniError {
     // Being asked to stop ended the ADD; it must not end the undoing as well.
-    session.signals.heed();
+    session.signals.clear_stop_request();
     let deadline = until.min(Instant::now() + KEPT_FOR_UNDO);
     let teardown = Teardown::new(session, &session.env.netns, deadline);
     teardown.undo_route(&open.attachment);
     teardown.undo_host_routes(&mut open);
     let pending = open.attachment.pending();
     let failures = teardown.detach(&mut open, &pending, Some(lock));
-    tell_annotations(&open);
+    warn_leftover_annotations(&open);
     let mut error = error;
     for failed in &failures {
         let network = &open.attachment.intent.legs[failed.leg].network;

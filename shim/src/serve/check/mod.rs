@@ -1,6 +1,6 @@
 //! CHECK: every network of the record is asked with its own result, and what was attached is looked at; the first error is reported.
 
-mod look;
+mod inspect;
 
 use types::policy::Deadlines;
 
@@ -10,7 +10,7 @@ use crate::delegate::Limits;
 use crate::inventory::Inventory;
 use crate::lock::{Lock, Patience};
 use crate::reply::{CniError, code};
-use crate::store::Found;
+use crate::store::StoredRecord;
 
 use crate::serve::{Session, networks};
 
@@ -25,12 +25,12 @@ pub(super) fn check(session: &Session<'_>) -> Result<(), CniError> {
     let name = format!("attachment {} {}", key.container_id, key.ifname);
     let io = |e: std::io::Error| CniError::new(code::IO, format!("read the record of {name}: {e}"));
     match session.store.find(&key).map_err(io)? {
-        Found::Record(record) => check_record(session, &record, &mut lock, &limits),
-        Found::Damaged(why) => {
+        StoredRecord::Sound(record) => check_record(session, &record, &mut lock, &limits),
+        StoredRecord::Damaged(why) => {
             Err(CniError::new(code::UNKNOWN_CONTAINER, format!("{name} is unknown: its record is damaged"))
                 .details(why))
         }
-        Found::Nothing => {
+        StoredRecord::Absent => {
             let inventory = Inventory::load(session.layout()).map_err(io)?;
             let entry = inventory.find(&key).ok_or_else(|| {
                 CniError::new(code::UNKNOWN_CONTAINER, format!("{name} is unknown: no ADD came through here"))
@@ -70,5 +70,5 @@ fn check_record(
             first.get_or_insert(error);
         }
     }
-    first.map_or_else(|| look::look(record, &session.env.netns, limits), Err)
+    first.map_or_else(|| inspect::inspect(record, &session.env.netns, limits), Err)
 }

@@ -3,28 +3,33 @@
 use std::path::Path;
 
 use super::account::of_leg;
-use super::{Failed, Teardown, append};
+use super::{FailedDel, Teardown, append};
 use crate::attachment::{Attachment, Event};
 use crate::boot::Moment;
 use crate::conflist::Conflist;
-use crate::failing;
-use crate::forced::{self, Others, Reached};
+use crate::first_failure;
 use crate::inventory::{Entry, Inventory};
 use crate::ledger::{self, Line};
+use crate::local_cleanup::{self, DelReach, OtherClaims};
 use crate::netns::Netns;
 use crate::owner::Sides;
 use crate::reply::CniError;
 use crate::serve::adopt;
-use crate::store::{Key, Open};
+use crate::store::{Key, OpenRecord};
 
 impl Teardown<'_> {
     /// Notes when the DELs first failed, and cleans the legs of retired networks whose DELs have failed for long enough.
     /// `before` is the record as it was before these DELs.
-    pub(super) fn give_up_retired(&self, before: &Attachment, open: &mut Open, failures: &mut Vec<Failed>) {
+    pub(super) fn give_up_retired(
+        &self,
+        before: &Attachment,
+        open: &mut OpenRecord,
+        failures: &mut Vec<FailedDel>,
+    ) {
         let Ok(now) = Moment::now() else { return };
         let key = Key::new(&before.intent.container_id, &before.intent.ifname);
         let earlier =
-            before.del_failed.clone().or_else(|| failing::recall(self.session.layout(), &key, &now));
+            before.del_failed.clone().or_else(|| first_failure::recall(self.session.layout(), &key, &now));
         let since = earlier.clone().unwrap_or_else(|| now.clone());
         if before.del_failed.is_none() {
             self.note_first_failure(&key, open, &since);
@@ -51,13 +56,13 @@ impl Teardown<'_> {
     }
 
     /// On record; where that cannot be written, below the run directory, which needs no disk.
-    fn note_first_failure(&self, key: &Key, open: &mut Open, at: &Moment) {
+    fn note_first_failure(&self, key: &Key, open: &mut OpenRecord, at: &Moment) {
         let event = Event::DelFailed { at: at.clone() };
         let is_on_record = open.append(&[event]).is_ok() && open.is_kept();
         if is_on_record {
-            return failing::forget(self.session.layout(), key);
+            return first_failure::forget(self.session.layout(), key);
         }
-        if let Err(error) = failing::remember(self.session.layout(), key, at) {
+        if let Err(error) = first_failure::remember(self.session.layout(), key, at) {
             tracing::warn!(
                 container_id = key.container_id,
                 error = error.to_string(),
@@ -66,11 +71,11 @@ impl Teardown<'_> {
         }
     }
 
-    fn force(&self, attachment: &Attachment, leg: usize, error: &CniError, reached: Reached) {
+    fn force(&self, attachment: &Attachment, leg: usize, error: &CniError, reached: DelReach) {
         let intent = &attachment.intent;
         let (progress, index, leg) = (&attachment.progress[leg], leg, &intent.legs[leg]);
         let netns = Netns::open(Path::new(self.netns)).ok();
-        let attached = forced::Attached {
+        let attached = local_cleanup::CleanupTarget {
             container_id: &intent.container_id,
             ifname: &leg.ifname,
             network: &leg.network,
@@ -79,7 +84,7 @@ impl Teardown<'_> {
             netns: netns.as_ref(),
             reached,
         };
-        let cleaned = forced::clean(&attached, || self.others(attachment, index));
+        let cleaned = local_cleanup::clean(&attached, || self.others(attachment, index));
         tracing::warn!(
             container_id = intent.container_id,
             network = leg.network,
@@ -97,8 +102,8 @@ impl Teardown<'_> {
     }
 
     /// What everybody else holds: the other legs of this record, the other records, the inventory.
-    fn others(&self, attachment: &Attachment, leg: usize) -> Others {
-        let mut others = Others::default();
+    fn others(&self, attachment: &Attachment, leg: usize) -> OtherClaims {
+        let mut others = OtherClaims::default();
         let own = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
         let is_own =
             |record: &Attachment| Key::new(&record.intent.container_id, &record.intent.ifname) == own;
@@ -123,7 +128,7 @@ impl Teardown<'_> {
         others
     }
 
-    fn take_entry(&self, others: &mut Others, entry: &Entry) {
+    fn take_entry(&self, others: &mut OtherClaims, entry: &Entry) {
         let who = format!("inventory entry {} {}", entry.container_id, entry.ifname);
         let named = entry.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok());
         let network = named.map_or_else(|| entry.network.clone(), |conf| conf.name);
@@ -139,13 +144,13 @@ impl Teardown<'_> {
 }
 
 /// How far the DEL of a failed leg came, as far as that is certain.
-fn reached(before: &Attachment, after: &Attachment, failed: &Failed, failed_earlier: bool) -> Reached {
+fn reached(before: &Attachment, after: &Attachment, failed: &FailedDel, failed_earlier: bool) -> DelReach {
     let Some(at) = after.progress[failed.leg].resume_at else {
-        return Reached::Nobody;
+        return DelReach::Nobody;
     };
     let resumed_at = before.progress[failed.leg].resume_at;
     // A DEL that came to this plugin may have asked it, whatever became of that DEL. One that failed, and was not written down,
     // may have asked any.
     let asked_earlier = resumed_at.map_or(failed_earlier, |earlier| earlier <= at);
-    if failed.begun || asked_earlier { Reached::Failed(at) } else { Reached::Before(at) }
+    if failed.begun || asked_earlier { DelReach::Failed(at) } else { DelReach::Before(at) }
 }

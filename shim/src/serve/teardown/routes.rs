@@ -8,7 +8,7 @@ use crate::boot::boot_id;
 use crate::hostroute::{self, HostRoute};
 use crate::netns::Netns;
 use crate::route;
-use crate::store::Open;
+use crate::store::OpenRecord;
 
 impl Teardown<'_> {
     /// Undoes the route step where the netns is still there. The interfaces go with their networks' DELs; what this saves is
@@ -32,7 +32,7 @@ impl Teardown<'_> {
 
     /// Takes back the host routes of all legs whose DEL is owed, before any of these: after it the address may be another pod's. What
     /// cannot be taken back now goes with the next pass over all records.
-    pub(in crate::serve) fn undo_host_routes(&self, open: &mut Open) {
+    pub(in crate::serve) fn undo_host_routes(&self, open: &mut OpenRecord) {
         // A route, a rule and an interface's index end with their boot.
         if boot_id().is_ok_and(|now| now != open.attachment.intent.begun.boot_id) {
             return;

@@ -28,7 +28,7 @@ pub fn mark() {
         return;
     }
     // Without a mark the runtime counts as one that has not asked, which is said.
-    let _ = leave(&layout.asked());
+    let _ = leave(&layout.version_query());
 }
 
 fn leave(path: &Path) -> io::Result<()> {
@@ -39,8 +39,8 @@ fn leave(path: &Path) -> io::Result<()> {
 
 /// When the process `of` asked last; none where it did not, or somebody else did after it.
 #[must_use]
-pub fn when(layout: &Layout, of: Process) -> Option<SystemTime> {
-    let mut file = trust::open(&layout.asked()).ok()?;
+pub fn last_by(layout: &Layout, of: Process) -> Option<SystemTime> {
+    let mut file = trust::open(&layout.version_query()).ok()?;
     let bytes = file::read_bounded(&mut file, MAX_BYTES).ok()?;
     let caller: Process = serde_json::from_slice(&bytes).ok()?;
     (caller == of).then(|| file.metadata().and_then(|meta| meta.modified()).ok()).flatten()

@@ -6,7 +6,7 @@ use crate::attachment::Attachment;
 use crate::delegate::Limits;
 use crate::hostroute;
 use crate::netns::Netns;
-use crate::present::{self, Interface};
+use crate::pod_interfaces::{self, PodInterface};
 use crate::reply::{CniError, code};
 use crate::route::{self, Budget};
 use crate::serve::networks;
@@ -16,7 +16,7 @@ use crate::serve::networks;
 ///
 /// # Errors
 /// Code 106 names everything that is missing, code 5 what could not be looked at.
-pub(super) fn look(record: &Attachment, path: &str, limits: &Limits<'_>) -> Result<(), CniError> {
+pub(super) fn inspect(record: &Attachment, path: &str, limits: &Limits<'_>) -> Result<(), CniError> {
     let intent = &record.intent;
     let name = format!("attachment {} {}", intent.container_id, intent.ifname);
     // Without a netns to compare with there was none at ADD, or nobody could look.
@@ -35,11 +35,11 @@ pub(super) fn look(record: &Attachment, path: &str, limits: &Limits<'_>) -> Resu
 
 fn missing(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::Result<Vec<String>> {
     let living = || record.progress.iter().filter(|progress| !progress.deleted);
-    let recorded: Vec<Interface> =
+    let recorded: Vec<PodInterface> =
         living().filter_map(|progress| progress.present.clone()).flatten().collect();
     let mut missing = Vec::new();
     if !recorded.is_empty() {
-        missing.extend(present::missing(&recorded, &route::interfaces(netns, budget)?));
+        missing.extend(pod_interfaces::missing(&recorded, &route::interfaces(netns, budget)?));
     }
     if let Some(step) = &record.intent.route {
         let find = |ifname: &String| recorded.iter().find(|interface| interface.name == *ifname);

@@ -13,7 +13,7 @@ use crate::reply::CniError;
 
 /// What a plugin whose DEL failed on a missing netns had done by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Before {
+pub enum DoneBefore {
     /// It had released all that it keeps; its source says so.
     Released,
     /// Nobody knows.
@@ -36,7 +36,7 @@ const MAX_BYTES: usize = 4096;
 /// Decides about the error of a plugin's DEL in a leg of this `profile`; `told` is the CNI_NETNS that the plugin was given, where
 /// certainly no netns is. None: the failure is about something else, or may be.
 #[must_use]
-pub(super) fn only_netns_was_missing(profile: &str, told: &str, error: &CniError) -> Option<Before> {
+pub(super) fn only_netns_was_missing(profile: &str, told: &str, error: &CniError) -> Option<DoneBefore> {
     let about = |text: &str| is_about(text, told);
     let details = error.details.trim();
     if !about(error.msg.trim()) || !(details.is_empty() || about(details)) {
@@ -45,7 +45,7 @@ pub(super) fn only_netns_was_missing(profile: &str, told: &str, error: &CniError
     let own_words = OF_PROFILES.iter().any(|(name, words)| {
         *name == profile && without_wrapping(error.msg.trim()).starts_with(&format!("{words}{told}: "))
     });
-    Some(if own_words { Before::Released } else { Before::Unknown })
+    Some(if own_words { DoneBefore::Released } else { DoneBefore::Unknown })
 }
 
 /// Whether `text` is one error, about the netns at `told`, which is not there.

@@ -17,12 +17,12 @@ use ipnetwork::IpNetwork;
 use crate::netns::Netns;
 use crate::route::Budget;
 use crate::route::rtnl::{Link, Rtnl};
-pub use others::Others;
-use recorded::{HostInterface, Recorded};
+pub use others::OtherClaims;
+use recorded::{HostInterface, RecordedState};
 
 /// An attachment as its record tells it.
 #[derive(Debug, Clone, Copy)]
-pub struct Attached<'a> {
+pub struct CleanupTarget<'a> {
     /// CNI_CONTAINERID of the ADD.
     pub container_id: &'a str,
     /// CNI_IFNAME that the network's plugins were given.
@@ -36,12 +36,12 @@ pub struct Attached<'a> {
     /// The pod's netns, if it is still there.
     pub netns: Option<&'a Netns>,
     /// How far the network's own DEL came.
-    pub reached: Reached,
+    pub reached: DelReach,
 }
 
 /// How far the DEL of a network came in its chain, which it runs backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reached {
+pub enum DelReach {
     /// No plugin was ever asked.
     Nobody,
     /// It stopped before this plugin, counted from 0 in the order of ADD, which was never asked.
@@ -52,25 +52,25 @@ pub enum Reached {
 
 /// What is known of something that a plugin keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum KeptFate {
     Removed,
     Unknown,
     Left,
 }
 
-impl Reached {
-    fn fate(self, plugin: usize) -> Fate {
+impl DelReach {
+    fn fate(self, plugin: usize) -> KeptFate {
         match self {
-            Self::Before(at) | Self::Failed(at) if plugin > at => Fate::Removed,
-            Self::Failed(at) if plugin == at => Fate::Unknown,
-            Self::Nobody | Self::Before(_) | Self::Failed(_) => Fate::Left,
+            Self::Before(at) | Self::Failed(at) if plugin > at => KeptFate::Removed,
+            Self::Failed(at) if plugin == at => KeptFate::Unknown,
+            Self::Nobody | Self::Before(_) | Self::Failed(_) => KeptFate::Left,
         }
     }
 }
 
 /// What local cleaning came to, in words for the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cleaned {
+pub struct CleanupReport {
     /// What was there and is not any more: `interface eth0 in the pod`, `lease 10.1.0.2 in /var/lib/cni/networks/old`.
     pub removed: Vec<String>,
     /// What stays, on this node or in the cluster, and why if that is known.
@@ -81,16 +81,16 @@ pub struct Cleaned {
     pub addresses: Vec<IpNetwork>,
 }
 
-/// Cleans what can be cleaned on this node. Never fails: what does not work is in [`Cleaned::left`].
+/// Cleans what can be cleaned on this node. Never fails: what does not work is in [`CleanupReport::left`].
 ///
 /// `others` is asked what other attachments hold, after the host's interfaces have been read: an ADD that makes one under the
 /// same name later makes another interface, with another index; one that made it before is on record by then.
-pub fn clean(attached: &Attached, others: impl FnOnce() -> Others) -> Cleaned {
-    let recorded = Recorded::read(attached);
-    let mut cleaned = Cleaned {
+pub fn clean(attached: &CleanupTarget, others: impl FnOnce() -> OtherClaims) -> CleanupReport {
+    let recorded = RecordedState::read(attached);
+    let mut cleaned = CleanupReport {
         addresses: recorded.addresses.clone(),
         left: recorded.unreadable.clone(),
-        ..Cleaned::default()
+        ..CleanupReport::default()
     };
     let hosts = find_host_interfaces(attached, &recorded.host_interfaces, &mut cleaned);
     let others = others();
@@ -108,7 +108,7 @@ pub fn clean(attached: &Attached, others: impl FnOnce() -> Others) -> Cleaned {
 /// What the plugin of this number keeps outside of the pod, in words for the ledger.
 #[must_use]
 pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> {
-    let recorded = Recorded::of_conf(conf, network);
+    let recorded = RecordedState::of_conf(conf, network);
     let of_it = recorded.stays_behind.into_iter().filter(|kept| kept.plugin == plugin);
     of_it.map(|kept| kept.what).collect()
 }
@@ -116,37 +116,39 @@ pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> 
 /// The addresses of a result.
 #[must_use]
 pub fn addresses(result: &[u8]) -> Vec<IpNetwork> {
-    serde_json::from_slice(result).map(|result| Recorded::of_result(&result).addresses).unwrap_or_default()
+    serde_json::from_slice(result)
+        .map(|result| RecordedState::of_result(&result).addresses)
+        .unwrap_or_default()
 }
 
 /// What a DEL would have undone that never comes, because the attachment ended with its boot. Nothing is touched: interfaces and rules went
-/// with the boot, and the rest is told, in [`Cleaned::left`].
+/// with the boot, and the rest is told, in [`CleanupReport::left`].
 #[must_use]
-pub fn owed(attached: &Attached) -> Cleaned {
-    let recorded = Recorded::read(attached);
+pub fn owed(attached: &CleanupTarget) -> CleanupReport {
+    let recorded = RecordedState::read(attached);
     let leases = recorded.lease_directories.iter();
     let leases = leases.map(|dir| format!("leases of the container in {}", dir.display()));
-    let mut cleaned = Cleaned {
+    let mut cleaned = CleanupReport {
         left: recorded.unreadable.iter().cloned().chain(leases).collect(),
         addresses: recorded.addresses,
-        ..Cleaned::default()
+        ..CleanupReport::default()
     };
     keep(recorded.stays_behind, attached.reached, &mut cleaned);
     cleaned
 }
 
 /// What plugins keep where we cannot undo it, by how far their DEL came.
-fn keep(stays_behind: Vec<recorded::Kept>, reached: Reached, cleaned: &mut Cleaned) {
+fn keep(stays_behind: Vec<recorded::KeptByPlugin>, reached: DelReach, cleaned: &mut CleanupReport) {
     for kept in stays_behind {
         match reached.fate(kept.plugin) {
-            Fate::Removed => {}
-            Fate::Unknown => cleaned.unknown.push(kept.what),
-            Fate::Left => cleaned.left.push(kept.what),
+            KeptFate::Removed => {}
+            KeptFate::Unknown => cleaned.unknown.push(kept.what),
+            KeptFate::Left => cleaned.left.push(kept.what),
         }
     }
 }
 
-fn remove_pod_interface(attached: &Attached, others: &Others, cleaned: &mut Cleaned) {
+fn remove_pod_interface(attached: &CleanupTarget, others: &OtherClaims, cleaned: &mut CleanupReport) {
     let Some(netns) = attached.netns else { return };
     let what = format!("interface {} in the pod", attached.ifname);
     if others.has_inside(netns.id(), attached.ifname) {
@@ -181,9 +183,9 @@ struct HostEnds {
 /// what is shared, such as the bridge; and some plugins name host ends after the pod, so that its successor's has the
 /// same name. Without an address to compare, the pod that is still there is what tells them apart.
 fn find_host_interfaces(
-    attached: &Attached,
+    attached: &CleanupTarget,
     interfaces: &[HostInterface],
-    cleaned: &mut Cleaned,
+    cleaned: &mut CleanupReport,
 ) -> Option<HostEnds> {
     if interfaces.is_empty() {
         return None;
@@ -215,7 +217,7 @@ fn find_host_interfaces(
     Some(HostEnds { rtnl, found })
 }
 
-fn remove_host_interfaces(ends: Option<HostEnds>, others: &Others, cleaned: &mut Cleaned) {
+fn remove_host_interfaces(ends: Option<HostEnds>, others: &OtherClaims, cleaned: &mut CleanupReport) {
     let Some(HostEnds { mut rtnl, found }) = ends else { return };
     for (name, index) in found {
         let what = format!("interface {name} on the host");
@@ -233,10 +235,10 @@ fn remove_host_interfaces(ends: Option<HostEnds>, others: &Others, cleaned: &mut
 }
 
 fn release_leases(
-    attached: &Attached,
+    attached: &CleanupTarget,
     directory: &std::path::Path,
     is_held: impl Fn(IpAddr) -> bool,
-    cleaned: &mut Cleaned,
+    cleaned: &mut CleanupReport,
 ) {
     let released = lease::release(directory, attached.container_id, attached.ifname, is_held);
     for address in released.addresses {
@@ -255,10 +257,10 @@ mod tests {
     #[test]
     fn only_what_nobody_was_asked_to_remove_is_certainly_left() {
         for (reached, fates) in [
-            (Reached::Nobody, [Fate::Left; 3]),
-            (Reached::Before(1), [Fate::Left, Fate::Left, Fate::Removed]),
-            (Reached::Failed(1), [Fate::Left, Fate::Unknown, Fate::Removed]),
-            (Reached::Failed(0), [Fate::Unknown, Fate::Removed, Fate::Removed]),
+            (DelReach::Nobody, [KeptFate::Left; 3]),
+            (DelReach::Before(1), [KeptFate::Left, KeptFate::Left, KeptFate::Removed]),
+            (DelReach::Failed(1), [KeptFate::Left, KeptFate::Unknown, KeptFate::Removed]),
+            (DelReach::Failed(0), [KeptFate::Unknown, KeptFate::Removed, KeptFate::Removed]),
         ] {
             assert_eq!([0, 1, 2].map(|plugin| reached.fate(plugin)), fates, "{reached:?}");
         }

@@ -22,13 +22,13 @@ const MAX_BYTES: usize = 255;
 
 /// The time of one pass, shared out over its closes.
 #[derive(Debug, Clone, Copy)]
-pub struct Shares {
+pub struct TimeShares {
     end: Instant,
     least: Duration,
     most: Duration,
 }
 
-impl Shares {
+impl TimeShares {
     /// Shares of the time until `end`. A close gets at least a quarter of all of it although there are more than four: most
     /// take a fraction of their part, and a thousand must not get some milliseconds each.
     #[must_use]
@@ -91,7 +91,7 @@ mod tests {
     fn a_close_gets_its_part_of_what_is_left_and_never_too_little() {
         let now = Instant::now();
         let secs = Duration::from_secs;
-        let shares = Shares::until(now + secs(16), now);
+        let shares = TimeShares::until(now + secs(16), now);
         for (closes, after, expected) in [
             (1, 0, Some(16)),
             (2, 0, Some(8)),
@@ -107,7 +107,7 @@ mod tests {
             let next = shares.next(closes, now + secs(after)).map(|until| until - now - secs(after));
             assert_eq!(next, expected.map(secs), "{closes} closes after {after} s");
         }
-        let equal = Shares::of(secs(5), now + secs(12));
+        let equal = TimeShares::of(secs(5), now + secs(12));
         let next = |after: u64| equal.next(9, now + secs(after)).map(|until| until - now);
         assert_eq!((next(0), next(9), next(10)), (Some(secs(5)), Some(secs(12)), None));
     }

@@ -17,7 +17,7 @@ use crate::version::AddResult;
 ///
 /// *Shape*: `{"name":"eth0","addresses":["10.1.0.2"]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interface {
+pub struct PodInterface {
     /// Its name in the netns.
     pub name: String,
     /// Addresses on it, those of the kernel's own making (IPv6 link-local) left out.
@@ -28,19 +28,19 @@ pub struct Interface {
 ///
 /// # Errors
 /// What the kernel says, or that there is more than `budget` allows to read.
-pub fn look(
+pub fn read(
     netns: &Netns,
     ifname: &str,
     result: &AddResult,
     budget: Budget<'_>,
-) -> io::Result<Vec<Interface>> {
+) -> io::Result<Vec<PodInterface>> {
     let mut names = result.sandbox_interfaces();
     names.push(ifname.to_owned());
     Ok(named(interfaces(netns, budget)?, &names, &result.ips()))
 }
 
 /// Of `all`, the interfaces of these names, each with those of its addresses that are among `addresses`. Pure.
-fn named(all: Vec<Interface>, names: &[String], addresses: &[IpAddr]) -> Vec<Interface> {
+fn named(all: Vec<PodInterface>, names: &[String], addresses: &[IpAddr]) -> Vec<PodInterface> {
     let kept = all.into_iter().filter(|interface| names.contains(&interface.name));
     kept.map(|mut interface| {
         interface.addresses.retain(|address| addresses.contains(address));
@@ -51,7 +51,7 @@ fn named(all: Vec<Interface>, names: &[String], addresses: &[IpAddr]) -> Vec<Int
 
 /// What of `recorded` is not there `now`, in words. Pure.
 #[must_use]
-pub fn missing(recorded: &[Interface], now: &[Interface]) -> Vec<String> {
+pub fn missing(recorded: &[PodInterface], now: &[PodInterface]) -> Vec<String> {
     let mut gone = Vec::new();
     for one in recorded {
         match now.iter().find(|other| other.name == one.name) {
@@ -69,9 +69,9 @@ pub fn missing(recorded: &[Interface], now: &[Interface]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn interface(name: &str, addresses: &[&str]) -> Interface {
+    fn interface(name: &str, addresses: &[&str]) -> PodInterface {
         let addresses = addresses.iter().map(|text| text.parse().expect(text)).collect();
-        Interface { name: name.to_owned(), addresses }
+        PodInterface { name: name.to_owned(), addresses }
     }
 
     #[test]
