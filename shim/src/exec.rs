@@ -8,27 +8,27 @@
 //! - Output ends when the plugin ends, not when the last holder of its pipes does.
 //! - On a deadline, or when we are asked to stop, the whole process group ends.
 
+mod binary;
+
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::{AccessFlags, access};
 use types::quote::quote;
 
 use crate::lock::Lock;
 use crate::process::{Process, end_group};
 use crate::signal::Signals;
-use crate::trust;
+
+use binary::opened;
+pub use binary::{Binary, NoBinary, explain_start};
 
 /// Most of a plugin's stdout that is kept, in bytes; more makes its answer invalid.
 pub const MAX_STDOUT_BYTES: usize = 8 << 20;
@@ -42,85 +42,6 @@ const GRACE: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a binary that is being written is waited for; agents copy theirs in place.
 const BUSY_PATIENCE: Duration = Duration::from_secs(3);
-
-/// A plugin binary that was found and checked.
-#[derive(Debug)]
-pub struct Binary {
-    path: PathBuf,
-    file: File,
-    script: bool,
-}
-
-/// Why there is no usable binary for a type.
-#[derive(Debug)]
-pub struct NoBinary {
-    plugin_type: String,
-    why: String,
-}
-
-impl fmt::Display for NoBinary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "plugin {:?}: {}", self.plugin_type, self.why)
-    }
-}
-
-impl Binary {
-    /// Finds the binary of `plugin_type` in `search`, colon-separated lists of directories in the order they count.
-    ///
-    /// # Errors
-    /// [`NoBinary`] says which directories were searched, or what is wrong with what was found.
-    pub fn find(plugin_type: &str, search: &[&str]) -> Result<Self, NoBinary> {
-        let fail = |why: String| NoBinary { plugin_type: plugin_type.to_owned(), why };
-        let mut dirs: Vec<&str> =
-            search.iter().flat_map(|list| list.split(':')).filter(|dir| !dir.is_empty()).collect();
-        dirs.dedup();
-        let mut in_the_way = None;
-        for dir in &dirs {
-            let path = Path::new(dir).join(plugin_type);
-            match path.metadata() {
-                Ok(meta) if meta.is_file() => return Self::open(&path).map_err(fail),
-                Ok(meta) if meta.is_dir() => {
-                    in_the_way.get_or_insert(format!("{} is a directory, no program", path.display()));
-                }
-                Ok(_) => {
-                    in_the_way.get_or_insert(format!("{} is no regular file", path.display()));
-                }
-                Err(_) => {}
-            }
-        }
-        let searched = format!(
-            "no such binary in {}",
-            if dirs.is_empty() { "CNI_PATH, which is empty".into() } else { dirs.join(", ") }
-        );
-        Err(fail(in_the_way.unwrap_or(searched)))
-    }
-
-    fn open(path: &Path) -> Result<Self, String> {
-        let file = trust::open(path).map_err(|e| e.to_string())?;
-        // Of this very file, whatever its path leads to by now.
-        access(&opened(&file), AccessFlags::X_OK)
-            .map_err(|_| format!("{} is not executable: chmod +x it", path.display()))?;
-        let mut head = [0; 2];
-        let script = file.read_exact_at(&mut head, 0).is_ok() && &head == b"#!";
-        Ok(Self { path: path.into(), file, script })
-    }
-
-    /// Whether this is the very file that this process runs.
-    #[must_use]
-    pub fn is_ourselves(&self) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
-        match (self.file.metadata(), std::fs::metadata("/proc/self/exe")) {
-            (Ok(binary), Ok(own)) => id(binary) == id(own),
-            _ => false,
-        }
-    }
-}
-
-/// A path to an open file itself.
-fn opened(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
 
 /// What to run and for how long.
 #[derive(Debug)]
@@ -385,18 +306,6 @@ pub fn run(
         end_all(&mut [&mut running], signals);
     }
     waited.map(|_| running.into_outcome())
-}
-
-/// Why a binary could not be started, for a person: the kernel's words name no file.
-#[must_use]
-pub fn explain_start(binary: &Binary, error: &io::Error) -> String {
-    let path = binary.path.display();
-    match error.raw_os_error().map(nix::errno::Errno::from_raw) {
-        Some(nix::errno::Errno::ENOEXEC) => format!("{path} is no program this kernel can run"),
-        Some(nix::errno::Errno::ETXTBSY) => format!("{path} is still being written"),
-        Some(nix::errno::Errno::ENOENT) => format!("{path}: its interpreter is missing"),
-        _ => format!("start {path}: {error}"),
-    }
 }
 
 impl PluginOutcome {

@@ -11,8 +11,9 @@ use ipnetwork::IpNetwork;
 use netlink_packet_route::AddressFamily;
 
 use super::RouteSide;
-use super::entry::{FIRST, MAIN, OWNER, Route, Rule, family};
+use super::entry::{FIRST, MAIN, OWNER, Route, family};
 use super::pod_state::{KnownRoutes, PodRoutes};
+use super::rule::Rule;
 use crate::pod_interfaces::PodInterface;
 
 const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];

@@ -26,6 +26,7 @@ mod decide;
 pub(crate) mod entry;
 mod pod_state;
 pub(crate) mod rtnl;
+mod rule;
 
 use std::fmt;
 use std::io;

@@ -10,8 +10,9 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeade
 use netlink_packet_route::route::RouteHeader;
 use netlink_packet_route::rule::RuleHeader;
 
-use super::entry::{Identity, Route, Rule};
+use super::entry::{Identity, Route};
 use super::rtnl::{Link, Rtnl, emit};
+use super::rule::Rule;
 use super::{RTM_GETROUTE, RTM_GETRULE, RTM_NEWROUTE, RTM_NEWRULE};
 
 const RTM_NEWADDR: u16 = 20;

@@ -6,31 +6,21 @@
 //!
 //! *Source*: netlink(7), rtnetlink(7), and the kernel's Documentation/userspace-api/netlink/intro.rst.
 
+mod link;
+
 use std::io;
 
 use netlink_packet_core::{
-    DecodeError, DefaultNla, Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
-    NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlaBuffer, NlasIterator, parse_i32,
+    DecodeError, Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE,
+    NLMSG_ERROR, NetlinkBuffer, parse_i32,
 };
-use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
 use super::budget::Budget;
 use crate::netns::Netns;
 
-pub(crate) const RTM_NEWLINK: u16 = 16;
-pub(crate) const RTM_DELLINK: u16 = 17;
-pub(crate) const RTM_GETLINK: u16 = 18;
-
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_LINK: u16 = 5;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_EXT_MASK: u16 = 29;
-/// Leave the counters out of a link dump: they are most of its bytes.
-const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+pub(crate) use link::Link;
 
 /// `struct nlmsghdr`.
 const HEADER_BYTES: usize = 16;
@@ -42,29 +32,6 @@ const DUMP_TRIES: u32 = 10;
 const MOST_ENTRIES: usize = 8192;
 /// Requests in one datagram: with every one of them refused, the replies still fit the default receive buffer.
 const BATCH_REQUESTS: usize = 64;
-
-/// One interface, as far as the shim cares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) index: u32,
-    pub(crate) name: String,
-    /// IFF_UP: set up by whoever made it (says nothing about the carrier).
-    pub(crate) up: bool,
-    /// Hardware address; empty where the kind has none.
-    pub(crate) mac: Vec<u8>,
-    /// `veth`, `bridge`, ...; absent for hardware and `lo`.
-    pub(crate) kind: Option<String>,
-    /// Index of the interface it hangs on: of one end of a veth pair, the other, in whichever netns that is. Kernels leave out an
-    /// index that equals the interface's own.
-    pub(crate) link: Option<u32>,
-}
-
-impl Link {
-    /// Index of the other end; none of what is no end of a veth pair.
-    pub(crate) fn peer(&self) -> Option<u32> {
-        (self.kind.as_deref() == Some("veth")).then(|| self.link.unwrap_or(self.index))
-    }
-}
 
 /// One request of a batch: message type, flags beside REQUEST, and the message without its netlink header.
 #[derive(Debug)]
@@ -124,32 +91,6 @@ impl<'a> Rtnl<'a> {
         self
     }
 
-    /// Every interface of the netns.
-    pub(crate) fn links(&mut self) -> io::Result<Vec<Link>> {
-        let mut body = emit(&LinkHeader::default());
-        body.extend(without_counters());
-        self.dump(RTM_GETLINK, &body, RTM_NEWLINK, |payload| parse_link(payload).map(Some))
-    }
-
-    /// The interface of this name, if there is one.
-    pub(crate) fn link_named(&mut self, name: &str) -> io::Result<Option<Link>> {
-        let body = [emit(&LinkHeader::default()), name_attribute(name)].concat();
-        self.link(body)
-    }
-
-    /// The interface of this index, if there is one.
-    pub(crate) fn link_at(&mut self, index: u32) -> io::Result<Option<Link>> {
-        self.link(emit(&LinkHeader { index, ..LinkHeader::default() }))
-    }
-
-    fn link(&mut self, mut body: Vec<u8>) -> io::Result<Option<Link>> {
-        body.extend(without_counters());
-        match self.get(RTM_GETLINK, &body, RTM_NEWLINK, parse_link) {
-            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(None),
-            other => other,
-        }
-    }
-
     /// What `parse` makes of the one message of type `reply` that a `request` gives.
     pub(crate) fn get<T>(
         &mut self,
@@ -169,27 +110,6 @@ impl<'a> Rtnl<'a> {
             _ => Ok(false),
         })?;
         Ok(found)
-    }
-
-    /// Removes one interface; false if it was not there any more.
-    pub(crate) fn delete_link(&mut self, index: u32) -> io::Result<bool> {
-        self.delete(emit(&LinkHeader { index, ..LinkHeader::default() }))
-    }
-
-    /// Removes the interface of this name; false if there is none.
-    pub(crate) fn delete_named(&mut self, name: &str) -> io::Result<bool> {
-        let mut body = emit(&LinkHeader::default());
-        body.extend(name_attribute(name));
-        self.delete(body)
-    }
-
-    fn delete(&mut self, body: Vec<u8>) -> io::Result<bool> {
-        let request = RtnlRequest { message_type: RTM_DELLINK, flags: 0, body };
-        match self.batch(&[request])?.pop() {
-            None => Ok(true),
-            Some((_, error)) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(false),
-            Some((_, error)) => Err(error),
-        }
     }
 
     /// What `parse` makes of the messages of type `reply` that a dump `request` gives; of each, any number of things.
@@ -341,52 +261,6 @@ pub(crate) fn emit(part: &impl Emitable) -> Vec<u8> {
     let mut bytes = vec![0; part.buffer_len()];
     part.emit(&mut bytes);
     bytes
-}
-
-fn without_counters() -> Vec<u8> {
-    emit(&DefaultNla::new(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes().to_vec()))
-}
-
-fn name_attribute(name: &str) -> Vec<u8> {
-    emit(&DefaultNla::new(IFLA_IFNAME, [name.as_bytes(), &[0]].concat()))
-}
-
-fn parse_link(payload: &[u8]) -> Result<Link, DecodeError> {
-    let header = LinkHeader::parse(payload)?;
-    let mut link = Link {
-        index: header.index,
-        name: String::new(),
-        up: header.flags.contains(LinkFlags::Up),
-        mac: Vec::new(),
-        kind: None,
-        link: None,
-    };
-    for attribute in NlasIterator::new(payload.get(header.buffer_len()..).unwrap_or_default()) {
-        let attribute = attribute?;
-        match attribute.kind() {
-            IFLA_IFNAME => link.name = text(attribute.value()),
-            IFLA_ADDRESS => link.mac = attribute.value().to_vec(),
-            IFLA_LINK => link.link = attribute.value().try_into().ok().map(u32::from_ne_bytes),
-            IFLA_LINKINFO => link.kind = parse_kind(&attribute)?,
-            _ => {}
-        }
-    }
-    Ok(link)
-}
-
-fn parse_kind(linkinfo: &NlaBuffer<&[u8]>) -> Result<Option<String>, DecodeError> {
-    for attribute in NlasIterator::new(linkinfo.value()) {
-        let attribute = attribute?;
-        if attribute.kind() == IFLA_INFO_KIND {
-            return Ok(Some(text(attribute.value())));
-        }
-    }
-    Ok(None)
-}
-
-/// A NUL-terminated string. The kernel does not hold interface names to UTF-8, and one odd name must not hide the others.
-fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
 }
 
 /// What an NLMSG_ERROR says: code 0 is an acknowledgement.

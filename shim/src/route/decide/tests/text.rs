@@ -9,9 +9,10 @@ use netlink_packet_route::route::{
     RouteType,
 };
 
-use crate::route::entry::{OURS, Route, Rule, family};
+use crate::route::entry::{OURS, Route, family};
 use crate::route::pod_state::{Address, PodRoutes};
 use crate::route::rtnl::Link;
+use crate::route::rule::Rule;
 
 const LINKS: [&str; 4] = ["lo", "eth0", "net1", "net2"];
 
