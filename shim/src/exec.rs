@@ -1,12 +1,12 @@
-//! Find and run one plugin binary under a deadline, in a process group of its own.
+//! Runs one plugin binary under a deadline, in a process group of its own.
 //!
-//! - Found as the reference library finds it: the first regular file in `CNI_PATH` order; then held to the owner and mode rules.
-//! - Executed through the descriptor that was checked, so that what replaced it since is not run. A script is executed by its
-//!   path: its interpreter opens it once more, and would find a descriptor's name in `$0`.
-//! - Stdin is a memfd: a plugin that does not read it, or reads it late, cannot block us. Stdout and stderr are pipes of ours,
-//!   never the runtime's: a daemon that a plugin leaves behind would hold those open and stall the runtime.
+//! - The shim finds the binary as the reference library does ([`Binary::find`]), and checks its owner and mode.
+//! - The shim executes the descriptor that it checked, so that a file that replaced the binary since does not run. A script is executed by its
+//!   path, because its interpreter opens it once more and would find the descriptor's name in `$0`.
+//! - Stdin is a memfd, so a plugin that does not read it, or reads it late, cannot block the shim. Stdout and stderr are pipes of the shim, never
+//!   the runtime's: a daemon that a plugin leaves behind would hold those open and stall the runtime.
 //! - Output ends when the plugin ends, not when the last holder of its pipes does.
-//! - On a deadline, or when we are asked to stop, the whole process group ends.
+//! - At the deadline, or at a signal that asks the shim to stop, the whole process group ends.
 
 mod binary;
 
@@ -34,13 +34,13 @@ pub use binary::{Binary, NoBinary, explain_start};
 pub const MAX_STDOUT_BYTES: usize = 8 << 20;
 /// The end of a plugin's stderr that is kept, in bytes.
 const STDERR_TAIL_BYTES: usize = 4096;
-/// Read from a pipe at once: most answers fit, and pages of our stack that nobody touched cost nothing.
+/// The size of one read from a pipe. Most answers fit.
 const CHUNK_BYTES: usize = 4096;
-/// Between asking a process group to end and making it end.
+/// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
-/// Should the word that a plugin has ended get lost, it is looked for this often.
+/// How often the shim checks whether a plugin has ended, should a SIGCHLD get lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a binary that is being written is waited for; agents copy theirs in place.
+/// How long the shim waits for a binary that is being written. Agents overwrite theirs in place.
 const BUSY_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What to run and for how long.
@@ -59,24 +59,24 @@ pub struct PluginCall<'a> {
 pub enum PluginEnd {
     /// It exited with this status.
     Exited(i32),
-    /// A signal ended it, not one of ours.
+    /// A signal ended it that the shim did not send.
     Signalled(i32),
     /// It ran into its deadline and was ended.
     Deadline,
     /// Its deadline had passed before it was started, so it was not.
     Late,
-    /// We were asked to stop, and it was ended.
+    /// The shim was asked to stop, and ended it.
     Stopped,
 }
 
-/// What a call left.
+/// The outcome of a call.
 #[derive(Debug)]
 pub struct PluginOutcome {
     /// How it ended.
     pub end: PluginEnd,
     /// Its stdout, up to [`MAX_STDOUT_BYTES`].
     pub stdout: Vec<u8>,
-    /// There was more.
+    /// Its stdout was longer than that.
     pub overflow: bool,
     /// The end of its stderr.
     pub stderr: Vec<u8>,
@@ -93,7 +93,7 @@ pub struct RunningPlugin {
 }
 
 impl RunningPlugin {
-    /// Starts a plugin. `lock` is inherited by it and told its process group.
+    /// Starts a plugin. The plugin inherits `lock`, and the lock file gets its process group.
     ///
     /// # Errors
     /// What the kernel says; a binary that is being written is waited for, until `deadline` at most.

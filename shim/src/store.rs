@@ -1,9 +1,8 @@
-//! Records on disk.
+//! The files of the records: where they are, and how they are read, written and removed. [`crate::attachment`] parses their bytes.
 //!
-//! *Layout*: `STATE/attachments/<shard>/<container id>@<ifname>`, sixteen shards by container id: looking up the other
-//! attachments of a container lists some hundred entries even among ten thousand, and after a few ADDs no shard has to be made
-//! durable any more. A container id that is too long for a file name is replaced by its 128-bit hash; the record itself holds
-//! the id, so that a collision is noticed.
+//! *Layout*: `STATE/attachments/<shard>/<container id>@<ifname>`, with sixteen shards by container id. A shard of ten thousand records
+//! lists some hundred entries, and after a few ADDs every shard exists, so no ADD has to make a directory durable. A 128-bit hash replaces
+//! a container id that is too long for a file name. The record holds the whole id, so a collision of hashes is noticed.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -25,7 +24,7 @@ pub const MAX_BYTES: usize = 64 << 20;
 /// Container ids up to here are file names as they are; NAME_MAX is 255 bytes, an ifname has at most 15.
 const LONGEST_PLAIN_ID: usize = 200;
 
-/// Who an attachment is: container id and ifname.
+/// The identity of an attachment: container id and ifname.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// `CNI_CONTAINERID`.
@@ -44,13 +43,13 @@ impl Key {
     #[must_use]
     pub fn file_name(&self) -> String {
         let ifname = &self.ifname;
-        // Those of a call were checked, those of a file that others write were not.
+        // The name in a call is checked; a name in a file that other programs write is not.
         let valid = validate_ifname(ifname).is_ok();
         format!("{}@{}", id_name(&self.container_id), if valid { ifname.clone() } else { hashed(ifname) })
     }
 }
 
-/// What is known of an attachment.
+/// What the store has about an attachment.
 #[derive(Debug)]
 pub enum StoredRecord {
     /// No record.
@@ -88,9 +87,9 @@ pub struct Store {
 /// A record that is open for appending.
 #[derive(Debug)]
 pub struct OpenRecord {
-    /// None where the record cannot be written; then what happens is known to this process alone.
+    /// None if the record cannot be written. Then only this process knows what happens.
     file: Option<File>,
-    /// What it says by now.
+    /// What the record says, with all events so far.
     pub attachment: Attachment,
 }
 
@@ -142,7 +141,7 @@ impl Store {
             Ok((file, _)) => file,
             Err(why) if why.is_absent() => return Ok(StoredRecord::Absent),
             Err(Distrust::Io(_, e)) => return Err(e),
-            // What is no file, or not ours alone, is no record of ours whatever it says.
+            // Anything but a regular file of the shim's own is no record, whatever it says.
             Err(why) => return Ok(StoredRecord::Damaged(why.to_string())),
         };
         let bytes = match read_bounded(&mut file, MAX_BYTES) {
@@ -163,7 +162,7 @@ impl Store {
         self.begin_with(intent, &[])
     }
 
-    /// [`Self::begin`] for an attachment of which something has happened already: all of it is there at once, or nothing.
+    /// [`Self::begin`] for an attachment with earlier events. The file holds all of them, or does not exist.
     ///
     /// # Errors
     /// As [`Self::begin`].
@@ -186,11 +185,11 @@ impl Store {
         Ok(OpenRecord { file: Some(file), attachment })
     }
 
-    /// Opens a sound record for appending. A torn tail becomes a line of its own: it is what tells the next reader that not
-    /// everything is known, and were it cut off, a network whose DEL fails now would not be asked again.
+    /// Opens a sound record for appending. A torn tail stays, as a line of its own: it shows the next reader that not everything is known. Without
+    /// it, the next DEL would not call a network whose DEL fails now.
     ///
-    /// Where the file cannot be written (a read-only file system, for one) the record goes on in memory: a DEL must not
-    /// depend on being able to write.
+    /// If the file cannot be written (on a read-only file system, for example), the record goes on in memory, because a DEL must not need to
+    /// write.
     #[must_use]
     pub fn open(&self, mut attachment: Attachment) -> OpenRecord {
         let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
@@ -213,8 +212,8 @@ impl Store {
         OpenRecord { file: opened.ok(), attachment }
     }
 
-    /// Removes the record of `key`. It needs no space and no fsync: should a power loss bring the record back, the DEL
-    /// that the sweep then runs once more finds nothing to do.
+    /// Removes the record of `key`, without fsync. If a power loss brings the record back, the sweep runs its DEL once more, which has nothing to
+    /// do.
     ///
     /// # Errors
     /// Any I/O error but that it is gone already.
@@ -225,8 +224,8 @@ impl Store {
         }
     }
 
-    /// Keeps a damaged record in `STATE/damaged/` as well, where people find it. It stays in its place until a sound
-    /// record replaces it: between the two a kill must not find neither.
+    /// Keeps a copy of a damaged record in `STATE/damaged/`, for a person. The damaged record stays in its place until a sound record replaces it,
+    /// so that after a kill there is always one of the two.
     ///
     /// # Errors
     /// Any I/O error.
@@ -285,7 +284,7 @@ impl Store {
                 match self.read(&path, None)? {
                     StoredRecord::Sound(record) => sound.push(*record),
                     StoredRecord::Damaged(why) => damaged.push((path, why)),
-                    // Closed while we were listing.
+                    // Another process closed it meanwhile.
                     StoredRecord::Absent => {}
                 }
             }
@@ -330,10 +329,10 @@ impl OpenRecord {
 
     /// Appends events, all of them in one write, and takes them in.
     ///
-    /// They are not fsynced: they tell apart what one boot did, and the page cache survives our own death.
+    /// They are not fsynced: events matter within one boot only, and the page cache outlives this process.
     ///
     /// # Errors
-    /// When they cannot be written; they are taken in all the same, so that this process goes on from the truth.
+    /// If they cannot be written. [`Self::attachment`] has them all the same.
     pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
         let bytes: Vec<u8> = events.iter().flat_map(line).collect();
         let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&bytes));
@@ -343,7 +342,7 @@ impl OpenRecord {
         if written.is_ok() {
             self.attachment.sound_bytes += bytes.len() as u64;
         } else if let Some(file) = &self.file {
-            // A torn line would hide every later one. If even this fails the reader is in doubt, which is safe.
+            // Remove a half-written line. If that fails too, the next reader treats the record as in doubt, which is safe.
             let _ = file.set_len(self.attachment.sound_bytes);
         }
         written

@@ -1,37 +1,38 @@
-//! Which records are to be closed although no DEL came: a pure decision.
+//! Decides which records to close although the runtime sent no DEL. Pure.
 //!
-//! Runtimes forget: after a crash, a reboot, a DEL they gave up on. [`crate::serve::pass`] carries the decision out.
+//! A runtime may forget a sandbox after a crash, after a reboot, or when it gives up on a DEL. [`crate::serve::pass`] carries the decision
+//! out.
 
 use crate::boot::Age;
 use crate::owner::Owner;
 
-/// What a list of living sandboxes says about one attachment.
+/// What the runtime's list of sandboxes says about one attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListStatus {
-    /// Its sandbox is in it.
+    /// The list has its sandbox, and the sandbox runs.
     Listed,
-    /// Its sandbox is in it as one that does not run.
+    /// The list has its sandbox, and the sandbox does not run.
     Stopped,
-    /// Its sandbox would be in it, and is not.
+    /// The list covers its sandbox, and does not have it.
     Missing,
-    /// The list is not about it: somebody else than the lister made its sandbox.
+    /// The list does not cover its sandbox: another program than the listing runtime made it.
     OutOfScope,
 }
 
-/// What is to become of a record.
+/// What GC or the sweep does with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SweepVerdict {
-    /// Its sandbox is listed, or may well live though the list is not about it, or its runtime still owes the DEL.
+    /// Nothing: the sandbox is listed, or may live although the list does not cover it, or its runtime still owes the DEL.
     Live,
-    /// Not listed, but so young that the runtime may not know it yet.
+    /// Nothing yet: the sandbox is not listed, but so young that the runtime may not know it yet.
     Young,
-    /// Its DELs are owed, but nobody could serve them now.
+    /// Nothing now: its DELs are owed, but the networks that would serve them are not ready.
     Waiting,
-    /// Its DELs are owed.
+    /// Close it: run the DELs that are owed.
     Close,
 }
 
-/// Decides one attachment.
+/// Decides about one attachment.
 ///
 /// | the list | age | owner | verdict |
 /// |---|---|---|---|
@@ -43,8 +44,8 @@ pub enum SweepVerdict {
 /// | lacks it, has it as stopped, or is not about it | of an earlier boot | not ready | waiting |
 /// | lacks it, has it as stopped, or is not about it | of an earlier boot | ready, retired | close |
 ///
-/// No sandbox outlives a boot. A runtime goes on listing what is left of one until kubelet removes it, which may be never, and
-/// its DEL may go to whatever plugin the runtime has loaded by then. In the boot of the sandbox its runtime still owes the DEL.
+/// No sandbox outlives a boot. A runtime lists the remains of a sandbox until kubelet removes them, which may never happen, and its DEL may go
+/// to another plugin that the runtime has loaded by then. As long as the boot of the sandbox lasts, its runtime still owes the DEL.
 #[must_use]
 pub fn decide(seen: ListStatus, age: Age, grace_secs: u64, owner: Owner) -> SweepVerdict {
     match (seen, age, owner) {

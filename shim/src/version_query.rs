@@ -1,11 +1,11 @@
-//! Who asked our plugin for its versions last.
+//! The process that called the plugin with VERSION last. It proves which conf CRI-O has read.
 //!
-//! CRI-O tells nobody which conf it has loaded. But it loads none before each of its plugins has said which versions it speaks, and
-//! asks for them at no other time (ocicni, `loadNetworks`: `ValidateNetworkList`). So VERSION leaves a mark: one that is younger than
-//! our conf, and made for the runtime's own process, proves that the runtime has read our conf.
+//! CRI-O does not report which conf it has loaded. But before CRI-O loads a conf, it asks each plugin of the conf for its CNI versions, and
+//! it asks at no other time (ocicni, `loadNetworks`: `ValidateNetworkList`). So each VERSION call writes a mark with its caller's process.
+//! A mark of CRI-O's process that is younger than Crossfade's conf proves that CRI-O has read that conf.
 //!
-//! *Shape*: `/run/crossfade/asked`, `{"pid":812,"start":73021}`, the caller's process; the file's time says when. VERSION gets no conf, so it
-//! is this directory and no other, and only where somebody else has made it.
+//! *Shape*: `/run/crossfade/asked`, `{"pid":812,"start":73021}`, the caller's process; the file's modification time is the time of the call.
+//! VERSION receives no conf, so the mark is always in the default run directory, and only if another program has made that directory.
 
 use std::io;
 use std::path::Path;
@@ -21,13 +21,13 @@ use crate::trust;
 /// Longest mark, in bytes.
 const MAX_BYTES: usize = 256;
 
-/// Leaves the mark, where we are root and the run directory is there. Whoever asks is answered whatever comes of it.
+/// Writes the mark if this process is root and the run directory exists. An error does not matter to the caller of VERSION.
 pub fn mark() {
     let layout = Layout::default();
     if !Uid::effective().is_root() || trust::check_dir(&layout.run_dir).is_err() {
         return;
     }
-    // Without a mark the runtime counts as one that has not asked, which is said.
+    // Without a mark, `crossfade-bootstrap` reports that the runtime has not asked.
     let _ = leave(&layout.version_query());
 }
 
@@ -37,7 +37,7 @@ fn leave(path: &Path) -> io::Result<()> {
     file::write_durable(path, json.get().as_bytes(), file::PRIVATE).map(drop)
 }
 
-/// When the process `of` asked last; none where it did not, or somebody else did after it.
+/// The time of the last VERSION call if the process `of` made it; none if another process did, or nobody.
 #[must_use]
 pub fn last_by(layout: &Layout, of: Process) -> Option<SystemTime> {
     let mut file = trust::open(&layout.version_query()).ok()?;

@@ -1,4 +1,4 @@
-//! DELs of whole networks: chains backwards, several networks side by side.
+//! DELs of whole networks: each chain runs backwards, and several networks run side by side.
 
 use std::path::Path;
 use std::time::Instant;
@@ -23,11 +23,11 @@ pub struct Del<'a> {
     plugin: usize,
     running: Option<RunningPlugin>,
     ended: Option<Result<(), StoppedDel>>,
-    /// The profile whose words count once the netns is gone; none where a failure is a failure.
+    /// The profile whose error texts are accepted once the netns is gone; none if each failure counts.
     outlives_netns: Option<&'a str>,
 }
 
-/// What the caller of [`del_all`] hears while DELs run.
+/// What happens while DELs run; [`del_all`] reports it to its caller.
 #[derive(Debug)]
 pub enum DelEvent {
     /// The chain goes on to this plugin.
@@ -36,9 +36,9 @@ pub enum DelEvent {
     NetnsGone {
         /// Counted from 0 in the order of ADD.
         plugin: usize,
-        /// What it had done by then.
+        /// What the plugin had released by then.
         before: DoneBefore,
-        /// What it said.
+        /// Its error.
         error: CniError,
     },
 }
@@ -60,7 +60,7 @@ impl<'a> Del<'a> {
         }
     }
 
-    /// The same DEL, for an attachment that is to end even if its netns is gone and the delegate cannot bear that.
+    /// The same DEL, which also succeeds if the delegate fails on nothing but a missing netns.
     /// `profile` is the recorded leg's.
     #[must_use]
     pub const fn outliving_its_netns(mut self, profile: &'a str) -> Self {
@@ -73,7 +73,7 @@ impl<'a> Del<'a> {
         if self.running.is_some() || self.ended.is_some() {
             return;
         }
-        // What is begun now would be ended at once, half done.
+        // A plugin that starts now would be killed at once, half done.
         if limits.signals.stop_requested() || Instant::now() >= limits.deadline {
             expire(self);
             return;
@@ -91,7 +91,7 @@ impl<'a> Del<'a> {
         }
     }
 
-    /// Takes in that the running plugin has ended, and tells what the caller has to observe of that.
+    /// Handles the end of the running plugin, and reports to the caller.
     fn finish_plugin(&mut self, mut observe: impl FnMut(DelEvent)) {
         let Some(running) = self.running.take() else { return };
         let outcome = running.into_outcome();
@@ -121,10 +121,10 @@ impl<'a> Del<'a> {
     }
 }
 
-/// Runs the DELs of several networks, in order: the next one starts when the one before has ended, or when it has used
-/// half the budget. Returns one outcome each. What happens in between is told to `observe`, with the index of the DEL.
+/// Runs the DELs of several networks, in order. The next DEL starts when the previous one has ended or has used half of the budget. Returns one
+/// outcome for each DEL. `observe` receives each [`DelEvent`] with the index of its DEL.
 ///
-/// Two networks know nothing of each other, so one that hangs must not keep the other from releasing what it has.
+/// The networks are independent of each other, so a network that hangs must not keep the other from releasing what it has.
 #[must_use]
 pub fn del_all(
     mut dels: Vec<Del<'_>>,
@@ -167,7 +167,7 @@ pub fn del_all(
                 for index in indices {
                     dels[index].finish_plugin(|event| observe(index, event));
                 }
-                // What was never started is out of time as well.
+                // DELs that never started are out of time as well.
                 begun = dels.len();
                 dels.iter_mut().for_each(expire);
                 break;

@@ -1,8 +1,8 @@
 //! Whether a DEL failed only because the pod's netns is gone: a pure decision.
 //!
 //! A delegate may fail for ever on a netns that will never come back. cilium-cni up to 1.17.5 deletes the endpoint and then
-//! reports `opening netns pinned at PATH: open PATH: no such file or directory`. Runtimes take such words for success; we
-//! keep these words from them, so we have to draw the conclusion ourselves, or the pod could never be deleted.
+//! reports `opening netns pinned at PATH: open PATH: no such file or directory`. Runtimes take such words for success. The
+//! shim keeps these words from the runtimes, so it has to draw the conclusion itself. Otherwise the pod could never be deleted.
 //!
 //! The words alone prove nothing: `dial unix /run/agent.sock: connect: no such file or directory` is an agent that is down,
 //! and what it holds would leak. So a message counts only if it is one single error, speaks of a network namespace, and
@@ -11,12 +11,12 @@
 
 use crate::reply::CniError;
 
-/// What a plugin whose DEL failed on a missing netns had done by then.
+/// What a plugin had released before its DEL failed on a missing netns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DoneBefore {
-    /// It had released all that it keeps; its source says so.
+    /// Everything that it keeps; the plugin's source says so.
     Released,
-    /// Nobody knows.
+    /// It is not known.
     Unknown,
 }
 

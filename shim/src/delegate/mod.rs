@@ -1,7 +1,7 @@
-//! One whole network as libcni would run it: its chain of plugins, forwards and in reverse.
+//! Runs the plugin chain of one network as libcni would: forwards for ADD, backwards for DEL.
 //!
-//! We are the runtime of a delegate: every plugin gets its own conf with the network's name and version, `runtimeConfig`
-//! restricted to the capabilities it declares, and `prevResult`. Each network is spoken to at its own version.
+//! The shim is the runtime of its delegates. Every plugin gets its own conf with the network's name and version, `runtimeConfig`
+//! restricted to the capabilities it declares, and `prevResult`. The shim uses the CNI version of each network's own conf.
 //!
 //! *Source*: CNI specification 1.1.0, section 4 "Plugin delegation" and section 2 "Deriving request configuration";
 //! `libcni/api.go` of the reference library.
@@ -31,15 +31,15 @@ use crate::version::{AddResult, Version, error_object};
 pub use del::{Del, DelEvent, del_all};
 pub use missing_netns::DoneBefore;
 
-/// Capabilities that belong to one interface only; in both-mode the primary's. Handing a host port or an address request
-/// to both networks would let either grab the other's.
+/// Capabilities that belong to one interface only: in both-mode, to the primary's. If both networks received a host port or an address request,
+/// either could take what the other needs.
 const PRIMARY_ONLY: [&str; 7] =
     ["portMappings", "ips", "mac", "ipRanges", "infinibandGUID", "deviceID", "aliases"];
 
 /// `runtimeConfig` as a secondary network may see it.
 #[must_use]
 pub fn secondary_runtime_config(mut runtime_config: RawObject) -> RawObject {
-    // A plugin written in Go takes any spelling of them.
+    // A plugin written in Go accepts the key in any case.
     runtime_config.retain(|key| !PRIMARY_ONLY.iter().any(|only| same_key(key, only)));
     runtime_config
 }
@@ -57,17 +57,17 @@ pub struct Scope<'a> {
     pub search: Vec<&'a str>,
 }
 
-/// What one call may take and listens to.
+/// The limits of a call: its deadline, and the signals that end it early.
 #[derive(Debug)]
 pub struct Limits<'a> {
-    /// It ends then.
+    /// The call ends then.
     pub deadline: Instant,
-    /// Stops it early.
+    /// A signal that asks to stop ends the call early.
     pub signals: &'a Signals,
 }
 
 impl Limits<'_> {
-    /// One of `parts` equal shares of the time that is left, so that one that hangs leaves the others theirs.
+    /// Limits with one of `parts` equal shares of the remaining time, so that a call that hangs leaves the others their share.
     #[must_use]
     pub fn share(&self, parts: usize) -> Self {
         let now = Instant::now();
@@ -95,7 +95,7 @@ pub struct Network<'a> {
 pub struct StoppedDel {
     /// The plugin that failed, counted from 0 in the order of ADD.
     pub plugin: usize,
-    /// What it said.
+    /// Its error.
     pub error: CniError,
     /// Whether the plugin was started at all; if not, it has removed nothing.
     pub begun: bool,
@@ -118,10 +118,10 @@ impl From<Key> for ValidAttachment {
 }
 
 impl Network<'_> {
-    /// Finds every plugin's binary, so that nothing is begun that cannot be finished.
+    /// Finds the binary of every plugin, so that no ADD begins that cannot finish.
     ///
     /// # Errors
-    /// Code 101 names the plugin and where it was looked for; code 7 when a plugin turns out to be ourselves.
+    /// Code 101 names the plugin and where it was looked for; code 7 when a plugin is the shim itself.
     pub fn find_binaries(&self) -> Result<Vec<Binary>, CniError> {
         self.conf.plugins.iter().map(|plugin| self.find(plugin)).collect()
     }
@@ -269,7 +269,7 @@ impl Network<'_> {
         ]
     }
 
-    /// What a plugin of the chain finds on its stdin for every verb but GC.
+    /// The stdin of a plugin of the chain, for every verb but GC.
     #[must_use]
     pub fn stdin(&self, plugin: &Plugin, prev_result: Option<&RawValue>) -> Vec<u8> {
         self.conf_for(plugin, prev_result).to_raw().get().as_bytes().to_vec()
@@ -299,7 +299,7 @@ impl Network<'_> {
         self.failed(plugin, verb, CniError::new(code::DELEGATE, why))
     }
 
-    /// What an outcome says: success, or the delegate's error with the network's and plugin's names before it.
+    /// Success, or the delegate's error with the names of network and plugin before its text.
     fn succeeded(&self, plugin: &Plugin, verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
         answered(verb, outcome).map_err(|error| self.failed(plugin, verb, error))
     }
@@ -312,7 +312,7 @@ impl Network<'_> {
     }
 }
 
-/// What an outcome says: success, or the delegate's error as it told it.
+/// Success, or the delegate's own error.
 fn answered(verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
     Err(match outcome.end {
         PluginEnd::Exited(0) => return Ok(()),
@@ -345,8 +345,8 @@ fn answered(verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
     })
 }
 
-/// The directories that delegates are told: they look for plugins of their own there (an IPAM, say) and run what they find,
-/// so those in which others could put something are left out, and what is no absolute path. Usually that is none.
+/// The `CNI_PATH` that delegates receive. A delegate runs plugins of its own from there (IPAM, for example). So directories that other users could
+/// write, and relative paths, are left out; usually there are none.
 fn passed_on(search: &[&str]) -> String {
     let mut fit = Vec::new();
     for dir in search.iter().flat_map(|list| list.split(':')).filter(|dir| !dir.is_empty()) {
@@ -360,14 +360,14 @@ fn passed_on(search: &[&str]) -> String {
     fit.join(":")
 }
 
-/// The error for a conf that leads back to us.
+/// The error for a conf whose plugin is the shim itself.
 #[must_use]
 pub fn delegates_to_itself(network: &str) -> CniError {
     CniError::new(code::CONFIG, format!("network {network:?} delegates to itself"))
         .details("a delegate's plugin is this shim; point the policy's conf at the CNI's own file")
 }
 
-/// What a deadline is called on each verb.
+/// The error code for a passed deadline, by verb.
 #[must_use]
 pub const fn deadline_code(verb: Verb) -> u32 {
     match verb {

@@ -1,4 +1,4 @@
-//! What the kernel has of ours on the host, and how it is asked for.
+//! Crossfade's routes and rules on the host, read from the kernel.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,7 +16,7 @@ use crate::route::entry::{Route, family, full_prefix};
 use crate::route::rtnl::{Rtnl, emit};
 use crate::route::{RTM_GETROUTE, RTM_GETRULE, RTM_NEWROUTE, RTM_NEWRULE};
 
-/// How packets to an address leave the node.
+/// The next hop of packets from the node to one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HostPath {
     pub(super) address: IpAddr,
@@ -24,7 +24,7 @@ pub(super) struct HostPath {
     pub(super) via: Option<IpAddr>,
 }
 
-/// What the kernel would do with a packet to an address.
+/// The route that the kernel uses now for one address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CurrentRoute {
     pub(super) index: u32,
@@ -33,7 +33,7 @@ pub(super) struct CurrentRoute {
     pub(super) is_for_it_alone: bool,
 }
 
-/// The host routes and rules that are ours by number.
+/// Crossfade's host routes and rules, by their table and priority.
 #[derive(Debug, Default)]
 pub(super) struct HostRoutes {
     /// The routes.

@@ -1,10 +1,9 @@
-//! Local cleaning of an attachment whose network is retired and cannot do it itself.
+//! Local clean-up: removes what an attachment has on this node, without its network's plugins.
 //!
-//! The last resort of DEL: the network's own plugins failed long enough, and the policy says that the network will not
-//! come back. What the record tells is cleaned on this node and nothing else: the interface in the pod, the host's end of
-//! its veth, the leases of `host-local`. What only the network could have undone (an address in a cluster's IPAM, an
-//! endpoint, firewall rules of chained plugins) is named, for the ledger. Nothing here fails: a node must be able to get
-//! rid of a pod whose network is gone. Doing it twice does it once.
+//! This is the last resort of DEL. The network's own plugins have failed for long enough, and the policy says that the network is retired. The
+//! clean-up goes by the record alone. It removes the interface in the pod, the host's end of its veth, and the leases of `host-local`. It names,
+//! for the ledger, what only the network could have undone: an address in a cluster's IPAM, an endpoint, firewall rules of chained plugins.
+//! The clean-up never fails, because a node must be able to delete a pod whose network is gone. It may run twice.
 
 mod lease;
 mod others;
@@ -20,14 +19,14 @@ use crate::route::rtnl::{Link, Rtnl};
 pub use others::OtherClaims;
 use recorded::{HostInterface, RecordedState};
 
-/// An attachment as its record tells it.
+/// One network of an attachment, as its record describes it.
 #[derive(Debug, Clone, Copy)]
 pub struct CleanupTarget<'a> {
     /// CNI_CONTAINERID of the ADD.
     pub container_id: &'a str,
     /// CNI_IFNAME that the network's plugins were given.
     pub ifname: &'a str,
-    /// The network's own name; what its conf says wins.
+    /// The network's own name; a name in its conf takes precedence.
     pub network: &'a str,
     /// The network's conflist as it was at ADD, one JSON object; a single plugin's conf is taken as a list of one.
     pub conf: &'a [u8],
@@ -42,15 +41,15 @@ pub struct CleanupTarget<'a> {
 /// How far the DEL of a network came in its chain, which it runs backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DelReach {
-    /// No plugin was ever asked.
+    /// No plugin was ever called.
     Nobody,
-    /// It stopped before this plugin, counted from 0 in the order of ADD, which was never asked.
+    /// It stopped before this plugin, which was never called. Plugins count from 0 in the order of ADD.
     Before(usize),
-    /// This plugin was asked, now or earlier, and failed: what it removed nobody knows.
+    /// This plugin was called, now or earlier, and failed. It is not known what the plugin removed.
     Failed(usize),
 }
 
-/// What is known of something that a plugin keeps.
+/// Whether something that a plugin keeps outside the pod is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeptFate {
     Removed,
@@ -68,23 +67,23 @@ impl DelReach {
     }
 }
 
-/// What local cleaning came to, in words for the ledger.
+/// The result of a local clean-up, as text for the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CleanupReport {
-    /// What was there and is not any more: `interface eth0 in the pod`, `lease 10.1.0.2 in /var/lib/cni/networks/old`.
+    /// What was removed: `interface eth0 in the pod`, `lease 10.1.0.2 in /var/lib/cni/networks/old`.
     pub removed: Vec<String>,
     /// What stays, on this node or in the cluster, and why if that is known.
     pub left: Vec<String>,
-    /// What may be left: the plugin that keeps it was asked to remove it, and failed.
+    /// What may be left: the plugin that keeps it was called, and failed.
     pub unknown: Vec<String>,
     /// The pod's addresses in this network: those of the result, and those of leases the result does not name.
     pub addresses: Vec<IpNetwork>,
 }
 
-/// Cleans what can be cleaned on this node. Never fails: what does not work is in [`CleanupReport::left`].
+/// Removes what can be removed on this node. Never fails: what cannot be removed is in [`CleanupReport::left`].
 ///
-/// `others` is asked what other attachments hold, after the host's interfaces have been read: an ADD that makes one under the
-/// same name later makes another interface, with another index; one that made it before is on record by then.
+/// `others` reads what other attachments have, after the host's interfaces were read. An ADD that makes an interface of the same name later makes
+/// one with another index, and an ADD that made it before has a record by then.
 pub fn clean(attached: &CleanupTarget, others: impl FnOnce() -> OtherClaims) -> CleanupReport {
     let recorded = RecordedState::read(attached);
     let mut cleaned = CleanupReport {
@@ -105,7 +104,7 @@ pub fn clean(attached: &CleanupTarget, others: impl FnOnce() -> OtherClaims) -> 
     cleaned
 }
 
-/// What the plugin of this number keeps outside of the pod, in words for the ledger.
+/// What this plugin of the chain keeps outside of the pod, as text for the ledger.
 #[must_use]
 pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> {
     let recorded = RecordedState::of_conf(conf, network);
@@ -121,8 +120,8 @@ pub fn addresses(result: &[u8]) -> Vec<IpNetwork> {
         .unwrap_or_default()
 }
 
-/// What a DEL would have undone that never comes, because the attachment ended with its boot. Nothing is touched: interfaces and rules went
-/// with the boot, and the rest is told, in [`CleanupReport::left`].
+/// What is left of an attachment that ended with its boot and gets no DEL. Nothing is removed: interfaces and rules went with the boot, and
+/// [`CleanupReport::left`] names the rest.
 #[must_use]
 pub fn owed(attached: &CleanupTarget) -> CleanupReport {
     let recorded = RecordedState::read(attached);
@@ -137,7 +136,7 @@ pub fn owed(attached: &CleanupTarget) -> CleanupReport {
     cleaned
 }
 
-/// What plugins keep where we cannot undo it, by how far their DEL came.
+/// Reports what plugins keep outside of the pod, by how far their DEL came.
 fn keep(stays_behind: Vec<recorded::KeptByPlugin>, reached: DelReach, cleaned: &mut CleanupReport) {
     for kept in stays_behind {
         match reached.fate(kept.plugin) {
@@ -172,7 +171,7 @@ fn remove_pod_interface(attached: &CleanupTarget, others: &OtherClaims, cleaned:
     }
 }
 
-/// Host ends that are there, and the conversation to remove them in.
+/// The host ends that exist, and the netlink socket to remove them.
 #[derive(Debug)]
 struct HostEnds {
     rtnl: Rtnl<'static>,

@@ -1,7 +1,7 @@
-//! What other attachments hold: cleaning one of them must not take it from them.
+//! What other attachments have: the clean-up of one attachment must not remove it.
 //!
-//! Names of host interfaces do not tell attachments apart: Calico's derive from namespace and pod, so that a pod which comes
-//! back under its name has its predecessor's, and its hardware address is the same everywhere. Nor does a path tell a netns.
+//! The name of a host interface does not identify an attachment. Calico derives names from namespace and pod, so a re-created pod has the
+//! interface name of its predecessor, and all hardware addresses are the same. Nor does a path identify a netns.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::attachment::Attachment;
 use crate::netns::NetnsId;
 use crate::store::Key;
 
-/// What is held by attachments other than the one that is cleaned.
+/// What the attachments have, other than the one that is cleaned up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OtherClaims {
     /// Interfaces on the host by name, and whose they are.

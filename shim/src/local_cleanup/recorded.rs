@@ -1,7 +1,7 @@
 //! What a record says about an attachment: addresses, host interfaces, leases, and what only its network can undo.
 //!
-//! Confs and results are other people's JSON. Keys are matched as Go matches them, in any case; what has an unexpected
-//! type is taken as absent.
+//! Confs and results are other people's JSON. Keys are matched as Go matches them, in any case; a value of an
+//! unexpected type counts as absent.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub(super) struct HostInterface {
     pub(super) mac: Option<Vec<u8>>,
 }
 
-/// Something that a plugin keeps where we cannot undo it.
+/// Something that a plugin keeps and that the local clean-up cannot remove.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KeptByPlugin {
     /// The plugin, counted from 0 in the order of ADD.
@@ -38,9 +38,9 @@ pub(super) struct RecordedState {
     pub(super) addresses: Vec<IpNetwork>,
     pub(super) host_interfaces: Vec<HostInterface>,
     pub(super) lease_directories: Vec<PathBuf>,
-    /// What the plugins of the conf keep where we cannot undo it.
+    /// What the plugins of the conf keep and the local clean-up cannot remove.
     pub(super) stays_behind: Vec<KeptByPlugin>,
-    /// Parts of the record that told us nothing.
+    /// Parts of the record that could not be read.
     pub(super) unreadable: Vec<String>,
 }
 

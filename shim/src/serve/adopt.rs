@@ -1,5 +1,5 @@
-//! Taking over an attachment that was there before us: its inventory entry becomes a record, so that retries, retirement
-//! and progress work as for any other. DEL and the sweep share it.
+//! Adopts an attachment from before Crossfade: its inventory entry becomes a record, so that retries, retirement and progress work as for any
+//! other attachment. DEL and the sweep do this.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ use super::{Session, networks};
 const MAX_CACHED_BYTES: usize = 8 << 20;
 
 impl Session<'_> {
-    /// Turns an entry into a record; where that cannot be written it goes on in memory.
+    /// Turns an entry into a record. If the record cannot be written, it exists in memory only.
     ///
     /// # Errors
     /// Code 7 or 11 when the network of the entry cannot be told or has no conf.
@@ -36,13 +36,13 @@ impl Session<'_> {
             cni_args: self.env.args.clone().or_else(|| entry.cni_args.clone()),
             ..self.intent(vec![leg])?
         };
-        // All at once: a kill in between must not leave the record without what the DEL is to be told.
+        // Everything in one write: a kill must not leave a record without the result that the DEL needs.
         let result = self.result_of_entry(entry, &conf);
         let added = result.map(|result| Event::Added { leg: 0, result, present: None });
         Ok(begin(&self.store, intent, added.as_slice()))
     }
 
-    /// The network of an entry, from the conf it was attached with or else the one that is there now.
+    /// The network of an entry: from the conf that attached it, else from the conf that the policy names now.
     ///
     /// # Errors
     /// As [`Self::adopt`].
@@ -90,8 +90,8 @@ impl Session<'_> {
         Ok(loaded.leg(&entry.ifname, true))
     }
 
-    /// What the attachment was answered: the runtime's own word, else the entry's, else the runtime's cache; at the version
-    /// of the network's conf, whatever version the runtime speaks with us.
+    /// The result of the attachment's ADD: from the runtime's call, else from the entry, else from the runtime's cache. It is converted to the version
+    /// of the network's conf.
     pub(crate) fn result_of_entry(&self, entry: &Entry, conf: &Conflist) -> Option<Box<RawValue>> {
         let told = self.prev_result().map(|(raw, version)| (raw.to_owned(), version));
         let (raw, version) = told
@@ -114,7 +114,7 @@ pub(super) fn cached_result(name: &str, entry: &Entry) -> Option<Box<RawValue>> 
     object.get("result").filter(|raw| raw.get() != "null").map(ToOwned::to_owned)
 }
 
-/// A record for what has none, with what has happened of it; where it cannot be written the DEL goes on without.
+/// Begins a record for an attachment that has none, with the events so far. If it cannot be written, the DEL goes on without a file.
 pub(super) fn begin(store: &Store, intent: Intent, events: &[Event]) -> OpenRecord {
     store.begin_with(intent.clone(), events).unwrap_or_else(|error| {
         tracing::warn!(

@@ -1,4 +1,4 @@
-//! DEL: to whoever did ADD, whatever the policy says now.
+//! DEL: calls the networks that did the ADD, whatever the policy says now.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ pub(super) fn del(session: &Session<'_>) -> Result<(), CniError> {
     let mut lock =
         match Lock::take(session.layout(), &session.key(), session.env.verb, patience, session.signals) {
             Ok(lock) => Some(lock),
-            // Releasing what a pod had is worth more than the order of two calls that a runtime does not make at once.
+            // Releasing the pod's resources matters more than the order of two calls, which a runtime does not make at the same time.
             Err(NoLock::Io(error)) => {
                 tracing::warn!(error = error.to_string(), "DEL goes on without a lock");
                 None
@@ -37,8 +37,8 @@ pub(super) fn del(session: &Session<'_>) -> Result<(), CniError> {
     Teardown::new(session, netns, until).close(open, lock.as_mut())
 }
 
-/// The netns that delegates are told: the caller's, gone or not; none if another pod's is at that path by now. A delegate
-/// goes by the path, and would take that pod's interface.
+/// The netns that delegates receive: the caller's path, even if nothing is there. If another pod's netns is at that path by now, the delegates
+/// receive none, because a delegate goes by the path and would remove that pod's interface.
 fn netns<'a>(session: &'a Session<'_>, intent: &Intent) -> &'a str {
     let told = session.env.netns.as_str();
     if networks::is_its_netns(intent, told) != Some(false) {
@@ -74,8 +74,8 @@ fn find(session: &Session<'_>, until: Instant) -> Result<Option<OpenRecord>, Cni
     }
 }
 
-/// A record that cannot be read: every network of the policy is asked. Its place is taken by a sound one first, so that
-/// what fails is tried again.
+/// For a record that cannot be read: every network of the policy gets a DEL. A sound record replaces the damaged one first, so the next DEL repeats
+/// what fails.
 fn from_damaged(session: &Session<'_>, why: &str, until: Instant) -> Result<OpenRecord, CniError> {
     let key = session.key();
     let name = format!("record of attachment {} {} is damaged ({why})", key.container_id, key.ifname);
@@ -84,13 +84,13 @@ fn from_damaged(session: &Session<'_>, why: &str, until: Instant) -> Result<Open
             .details(error.to_string())
     })?;
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();
-    // Which of them was the primary is not known any more, and to undo too much is harmless: everybody gets all of it.
+    // It is not known which network was the primary. Undoing too much is harmless, so every network gets the whole runtimeConfig.
     let told = session.runtime_config()?;
     let mut legs = Vec::new();
     for side in &sides {
         let loaded = match networks::load(session, policy, *side) {
             Ok(loaded) => loaded,
-            // Gone for good, conf and all: there is nobody to ask, and it must not wedge the node.
+            // The network is retired and its conf is gone: there is no plugin to call, and the pod must still be deletable.
             Err(error) if error.code == code::TRY_LATER && policy.retired(*side).is_some() => continue,
             Err(error) => return Err(error.details(format!("{name}; the file is kept"))),
         };
@@ -114,10 +114,10 @@ fn from_damaged(session: &Session<'_>, why: &str, until: Instant) -> Result<Open
             "damaged record not set aside; every network of the policy gets the DEL"
         ),
     }
-    // In one write: a kill in between must not leave a sound record that owes less.
+    // All in one write: a kill must not leave a sound record that owes less.
     let started: Vec<Event> = (0..legs.len()).map(|leg| Event::Started { leg }).collect();
     let open = adopt::begin(&session.store, session.intent(legs)?, &started);
-    // What it had is nobody's from here on, and has to be gone before the DELs: afterwards the address may be another pod's.
+    // The damaged record's host routes belong to no record any more. They must go before the DELs: afterwards an address may be another pod's.
     let budget = Budget::share(until, session.signals);
     if let Err(error) = hostroute::converge(session.layout(), budget) {
         tracing::warn!(

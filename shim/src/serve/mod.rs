@@ -1,6 +1,6 @@
 //! The straight line of every verb: parse -> decide -> act -> record -> reply.
 //!
-//! One file per verb; [`teardown`] is what DEL, GC and the sweep share. Nothing here prints but [`serve`], and nothing decides: the
+//! There is one file per verb. [`session`] is the context of a call, and DEL, GC and the sweep share [`teardown`]. Only [`serve`] prints. The
 //! decisions are in [`types::policy`], [`crate::plan`], [`crate::sweep`] and [`crate::attachment`].
 
 mod add;
@@ -39,10 +39,10 @@ pub fn serve(
     let began = Instant::now();
     let (outcome, version) = answer(vars, input, out, signals, began);
     let Err(error) = outcome else { return 0 };
-    // Whatever it is that failed, also before the verb's own line began.
+    // For every error of a DEL, also one that was found before the verb began.
     let is_del = vars.iter().any(|(key, value)| key == "CNI_COMMAND" && value == Verb::Del.as_str());
     let text = if is_del { error.for_del() } else { error }.to_json(&version);
-    // Nobody to tell: the exit status says it all the same.
+    // If stdout is closed, the exit status still says it.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     1
 }
@@ -60,7 +60,7 @@ fn answer(
         Err(error) => return (Err(error), Version::V110.to_string()),
     };
     if env.verb == Verb::Version {
-        // Before the answer: whoever has it may rely on the mark.
+        // The mark comes before the answer, so that a caller with an answer can rely on the mark.
         version_query::mark();
         return (print(out, &version_reply()), Version::V110.to_string());
     }
@@ -78,8 +78,8 @@ fn answer(
     }
 }
 
-/// Keeps delegates, and our own routing, off the host's network namespace, in which no runtime has a pod attached: an ADD
-/// there is refused; a DEL goes on as if the netns were gone, for in it a plugin would take down the host's own interface.
+/// Protects the host's network namespace from delegates and from the route step; no runtime attaches a pod there. An ADD in it is refused. A DEL
+/// goes on as if the netns were gone, because a plugin would remove the host's own interface.
 fn spare_the_host(mut env: Env) -> Result<Env, CniError> {
     let host = matches!(env.verb, Verb::Add | Verb::Del) && crate::netns::is_own(Path::new(&env.netns));
     if host && env.verb == Verb::Add {
@@ -104,7 +104,7 @@ fn dispatch(
     if vars.iter().any(|(key, depth)| key == DEPTH_VARIABLE && !depth.is_empty()) {
         return Err(crate::delegate::delegates_to_itself(&session.conf.name));
     }
-    // Which version brought a verb: specification 0.4.0 and 1.1.0.
+    // The specification added CHECK in 0.4.0, and GC and STATUS in 1.1.0.
     let needs = |least: Version| {
         if session.conf.version >= least {
             return Ok(());
@@ -123,14 +123,14 @@ fn dispatch(
     }
 }
 
-/// Prints the one document of a success. A reply that nobody got is a failure.
+/// Prints the document of a success. If the reply cannot be written, the call has failed.
 pub(crate) fn print(out: &mut impl Write, text: &str) -> Result<(), CniError> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|e| CniError::new(code::IO, format!("write the result to stdout: {e}")))
 }
 
-/// One line per ADD and DEL; the other verbs only when they fail.
+/// Logs one line per ADD and DEL, and one for any other verb that fails.
 fn report(env: &Env, networks_called: &str, error: Option<&CniError>, began: Instant) {
     let code = error.map_or(0, |error| error.code);
     let duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -16,7 +16,7 @@ use crate::reply::{CniError, code};
 
 use super::Session;
 
-/// What a person does whose pod waits for a file of `watch`.
+/// What to do if a pod waits for a file of `watch`.
 const WATCH_KEEPS_IT: &str = "crossfade-watch keeps this file while the agent of the network is ready. `crossfade-bootstrap status` \
     on the node says what the agent lacks, `systemctl status crossfade-watch` whether crossfade-watch runs";
 
@@ -29,7 +29,7 @@ pub(super) struct LoadedNetwork<'a> {
 }
 
 impl LoadedNetwork<'_> {
-    /// Refuses a network one of whose plugins is called as we are.
+    /// Refuses a network if one of its plugins has the type of the shim itself.
     ///
     /// # Errors
     /// Code 7 names the network.
@@ -70,7 +70,7 @@ pub(super) fn load<'a>(
     Ok(loaded)
 }
 
-/// Reads the conf of the policy's network on `side`, whoever its plugins are.
+/// Reads the conf of the policy's network on `side`, whatever its plugins are.
 ///
 /// # Errors
 /// As [`load`].
@@ -106,21 +106,21 @@ pub(super) fn probes_hold(
     })
 }
 
-/// Marks a network as ready in this boot. A failure only means that STATUS will ask again.
+/// Marks a network as ready in this boot. If that fails, STATUS only asks the probes again.
 pub(super) fn mark_ready(session: &Session<'_>, name: &str, conf_path: &Path) {
     if let Err(error) = ready::mark(session.layout(), name, conf_path) {
         tracing::warn!(network = name, error = error.to_string(), "ready marker not written");
     }
 }
 
-/// Whether the netns at `path` is the attachment's own; none where that cannot be told, or nothing is there.
+/// Whether the netns at `path` is the attachment's own; none if nothing is there or it cannot be decided.
 pub(super) fn is_its_netns(intent: &Intent, path: &str) -> Option<bool> {
     is_its(intent, &Netns::open(Path::new(path)).ok()?)
 }
 
-/// Whether the netns `found` is the attachment's own; none where that cannot be told.
+/// Whether the netns `found` is the attachment's own; none if it cannot be decided.
 pub(super) fn is_its(intent: &Intent, found: &Netns) -> Option<bool> {
-    // It has to be entered for its cookie, which helps only a record that has one.
+    // Reading the cookie means entering the netns, so it is read only if the record has one to compare with.
     let cookie = intent.netns_cookie.and_then(|_| found.cookie());
     intent.is_its_netns(found.id(), cookie, boot_id().ok())
 }
@@ -139,7 +139,7 @@ pub(super) fn recorded<'a>(
 /// The conf of a recorded leg.
 ///
 /// # Errors
-/// Code 7; a record that was written by us cannot have this, and its checksum was right.
+/// Code 7. The shim writes no such record, and the checksum was right.
 pub(super) fn recorded_conf(leg: &Leg) -> Result<Conflist, CniError> {
     let network = &leg.network;
     Conflist::from_resolved(&leg.conf)

@@ -1,4 +1,4 @@
-//! One pass over all records: each under its own lock, and never waiting for somebody living. GC and the sweep share it.
+//! One pass over all records, for GC and the sweep. Each record is closed under its own lock; a pass never waits for a living lock holder.
 
 use std::io;
 use std::time::Instant;
@@ -24,30 +24,30 @@ use crate::sweep::SweepVerdict;
 pub struct Pass<'a> {
     /// Whose pass it is: a GC's, or the sweep's.
     pub session: &'a Session<'a>,
-    /// Its closes end then; what is not reached is left for the next pass.
+    /// All closes end then. The next pass closes what this one does not reach.
     pub deadline: Instant,
 }
 
-/// What a pass did.
+/// The result of a pass.
 #[derive(Debug, Default)]
 pub struct PassReport {
-    /// Closed.
+    /// Attachments that were closed.
     pub closed: Vec<Key>,
-    /// Their DEL failed; they stay on record.
+    /// Attachments whose DEL failed; their records stay.
     pub failed: Vec<(Key, CniError)>,
-    /// Somebody holds their lock.
+    /// Attachments whose lock another process holds, or for which no time was left.
     pub busy: Vec<Key>,
-    /// Not listed, but young.
+    /// Attachments that are not listed, but younger than the grace period.
     pub young: Vec<Key>,
-    /// Not listed, but nobody could serve their DELs.
+    /// Attachments that are not listed, but whose networks are not ready to serve a DEL.
     pub waiting: Vec<Key>,
     /// Damaged records, which only a DEL can resolve; path and reason.
     pub damaged: Vec<DamagedFile>,
 }
 
 impl Pass<'_> {
-    /// Goes over all records, asks `verdict` about each and closes what is to be closed, each within its share of the time
-    /// and beginning behind what an earlier pass tried last.
+    /// Calls `verdict` for each record, and closes those that are due. Each close has a share of the time, and the pass begins behind the
+    /// attachment that the previous pass tried last.
     ///
     /// # Errors
     /// When the records cannot be listed.
@@ -59,7 +59,7 @@ impl Pass<'_> {
         let (records, damaged) = self.session.store.all()?;
         let mut report = PassReport { damaged, ..PassReport::default() };
         if let Err(error) = first_failure::tidy(self.session.layout(), &self.session.store) {
-            // They cost an inode each until the next pass.
+            // Each file that stays costs an inode until the next pass.
             tracing::warn!(error = error.to_string(), "times of failed DELs not tidied up");
         }
         let routed = !report.damaged.is_empty() || records.iter().any(hostroute::has);
@@ -93,11 +93,11 @@ impl Pass<'_> {
         Ok(report)
     }
 
-    /// Sets what living attachments have lost of their host routes, and takes away what nobody has. It keeps no close from its time, and
-    /// what fails is tried again by the next pass.
+    /// Restores host routes that living attachments have lost, and removes host routes that no attachment has. It runs after the closes, and the
+    /// next pass tries again what fails.
     fn converge_host_routes(&self, routed: bool) {
         let budget = Budget::share(self.deadline, self.session.signals);
-        // Where no record has any, the records need not be read again to see that nothing is there.
+        // If no record has host routes, the records need not be read again.
         let records = || if routed { self.session.store.all() } else { Ok((Vec::new(), Vec::new())) };
         let pending = records().and_then(|(sound, damaged)| hostroute::unconverged(&sound, &damaged, budget));
         match pending {
@@ -110,9 +110,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Closes the record of `key` that was begun at `begun`, until `until`; false when somebody else has it in hand. A record
-    /// that is gone by now is closed. One that was begun at another moment is a later attachment's, which nobody has judged:
-    /// it stays, and that is false as well.
+    /// Closes the record of `key` that was begun at `begun`, until `until`. Returns true also if the record is gone by now. Returns false if
+    /// another process holds the lock, or if the record was begun at another moment: then it belongs to a later attachment, and stays.
     ///
     /// # Errors
     /// The first network's error; what failed stays on record. A damaged record is left for a DEL.
@@ -143,9 +142,9 @@ impl Pass<'_> {
         Ok(closed && !is_left)
     }
 
-    /// Closes an inventory entry as its DEL would: it becomes a record, and that is closed. One whose DEL the runtime sends
-    /// by itself is struck out, and no delegate is called. False when somebody else has the attachment in hand; an entry that
-    /// is gone by now is closed, and a record without an entry is a later attachment's, which stays: that is false, too.
+    /// Closes an inventory entry as its DEL would: the entry becomes a record, and the record is closed. If the runtime itself sends the DEL of
+    /// this entry, the entry is only removed from the inventory, and no delegate is called. Returns true also if the entry is gone by now.
+    /// Returns false if another process holds the lock, or if there is a record without an entry: that is a later attachment's, and stays.
     ///
     /// # Errors
     /// As [`Self::close`], and when the network of the entry cannot be told; then the entry stays.
@@ -158,7 +157,7 @@ impl Pass<'_> {
                 is_left = record.is_some();
                 return Ok(());
             };
-            // The record of an entry is that of a DEL which did not come to its end.
+            // An entry with a record: an earlier DEL made the record and did not finish.
             if let Some(open) = record {
                 return self.finish(open, until, lock);
             }
@@ -176,7 +175,7 @@ impl Pass<'_> {
         until: Instant,
         act: impl FnOnce(&mut Lock) -> Result<(), CniError>,
     ) -> Result<bool, CniError> {
-        // What cannot be noted costs the order of the next pass, never a close.
+        // Without this note only the order of the next pass changes.
         if let Err(error) = pass_order::note(self.session.layout(), key) {
             tracing::debug!(error = error.to_string(), "turn not noted");
         }
@@ -207,7 +206,8 @@ fn failed(key: &Key, error: &io::Error) -> CniError {
     CniError::new(code::IO, format!("close attachment {} {}: {error}", key.container_id, key.ifname))
 }
 
-/// The path of a record's netns, if it is still the same one; else empty. None outlives its boot, and its number may come again.
+/// The path of a record's netns if the netns there is still the same one; else empty. No netns outlives its boot, but its inode number may come
+/// again.
 #[must_use]
 pub fn netns_of(record: &Attachment) -> &str {
     let intent = &record.intent;

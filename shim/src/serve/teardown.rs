@@ -1,4 +1,6 @@
-//! Closing an attachment: the DELs that are owed, what is retired, the record. DEL, GC, the sweep and a failed ADD share it.
+//! The teardown of one attachment: run the DELs that are owed, clean up after retired networks, and remove the record.
+//!
+//! DEL, GC and the sweep close attachments with it. A failed ADD undoes its part with it.
 
 mod account;
 mod retired;
@@ -17,13 +19,13 @@ use crate::store::{Key, OpenRecord};
 use super::networks;
 use super::session::Session;
 
-/// The end of one attachment.
+/// One teardown: its session, and what its delegates receive.
 #[derive(Debug)]
 pub(super) struct Teardown<'a> {
     session: &'a Session<'a>,
     /// `CNI_NETNS` for the delegates; may be empty.
     netns: &'a str,
-    /// Everything ends then.
+    /// The deadline of the whole teardown.
     limits: Limits<'a>,
 }
 
@@ -58,8 +60,8 @@ impl<'a> Teardown<'a> {
         Err(failures.fold(first, |first, other| first.details(other.to_string())))
     }
 
-    /// Removes what says that the attachment exists. What cannot be removed is found again by the next DEL or the sweep,
-    /// whose DELs then have nothing to do; so it is no reason to call this one failed.
+    /// Removes the record and the inventory entry. If one cannot be removed, the next DEL or the sweep finds it again and its DELs have nothing
+    /// to do. So the DEL that is ending here counts as done.
     fn forget(&self, key: &Key) {
         first_failure::forget(self.session.layout(), key);
         if let Err(error) = self.session.store.remove(key) {
@@ -82,7 +84,7 @@ impl<'a> Teardown<'a> {
 pub(super) struct FailedDel {
     /// Counted from 0 in the record.
     pub(super) leg: usize,
-    /// What it said.
+    /// The plugin's error.
     pub(super) error: CniError,
     /// Whether the plugin that failed was started at all.
     begun: bool,
@@ -97,7 +99,7 @@ struct DelWithoutNetns {
     error: CniError,
 }
 
-/// What came of several DELs.
+/// The results of several DELs.
 #[derive(Debug, Default)]
 struct DelResults {
     failures: Vec<FailedDel>,
@@ -105,8 +107,8 @@ struct DelResults {
 }
 
 impl Teardown<'_> {
-    /// Undoes part of an ADD: runs the DELs of `legs` in the order given. The record takes every outcome in; what failed is
-    /// returned, a missing netns included: the runtime's own DEL follows.
+    /// Undoes part of an ADD: runs the DELs of `legs` in this order, and records each outcome. Returns the DELs that failed, also those that
+    /// failed on a missing netns, because the runtime's own DEL follows.
     #[must_use]
     pub(super) fn detach(
         &self,
@@ -151,8 +153,8 @@ impl Teardown<'_> {
             })
             .collect();
         let outcomes = del_all(prepared, lock, &self.limits, |del, event| match event {
-            // Should we be killed in mid-chain, whoever has done its part must not be asked again: by then the address that
-            // it would release may be another pod's.
+            // If this process is killed in the middle of a chain, the next DEL must not call a plugin that has done its part: the address
+            // that the plugin would release may be another pod's by then.
             DelEvent::GoesOn(plugin) => append(open, Event::Stopped { leg: called[del].0, plugin }),
             DelEvent::NetnsGone { plugin, before, error } => {
                 done.outlived.push(DelWithoutNetns { leg: called[del].0, plugin, before, error });
@@ -171,8 +173,7 @@ impl Teardown<'_> {
     }
 }
 
-/// Appends one event. What cannot be written down is done again by the next DEL, which is harmless; and a DEL must not
-/// need space on a full disk.
+/// Appends one event to the record. If that fails, the next DEL repeats the step, which is harmless. A DEL must not need space on a full disk.
 fn append(open: &mut OpenRecord, event: Event) {
     if let Err(error) = open.append(&[event]) {
         let container_id = &open.attachment.intent.container_id;

@@ -1,4 +1,4 @@
-//! The delegates of an ADD, one by one, with our own routing between two.
+//! Runs the delegates of an ADD one after the other, with the route step after each of two networks.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::serve::teardown::Teardown;
 use crate::store::OpenRecord;
 use crate::version::AddResult;
 
-/// Attaches every leg in order, with the route step between them; the primary's result.
+/// Attaches every network in order, and returns the primary's result.
 pub(super) fn attach_all(
     session: &Session<'_>,
     legs: &[ReadyNetwork<'_>],
@@ -51,7 +51,7 @@ pub(super) fn attach_all(
         if legs.len() == 1 {
             append(open, &[added, Event::Attached {}])?;
         } else {
-            // Recorded before our own step: should that fail, the undoing has the result that belongs to the DEL.
+            // The result is recorded before the route step: if that step fails, the DEL that undoes the ADD needs the result.
             append(open, &[added])?;
             if open.attachment.intent.legs[index].host_route {
                 host_route(session, index, leg, &result, open, netns, budget)?;
@@ -65,7 +65,7 @@ pub(super) fn attach_all(
             primary = Some(result);
         }
     }
-    // The plan has one primary, and it was attached or we are not here.
+    // The plan has exactly one primary, and an error of its ADD has returned above.
     primary.ok_or_else(|| CniError::new(code::DELEGATE, "no network was attached"))
 }
 
@@ -85,7 +85,7 @@ fn attach_leg(
     };
     let result = network.add(&leg.binaries, lock, limits)?;
     if leg.plan.primary && result.addresses().is_empty() {
-        // The runtime would fail later with words that name nobody.
+        // The runtime would fail later, with an error that names no network.
         return Err(CniError::new(
             code::DECODE,
             format!("network {:?}: its ADD succeeded without any address", leg.loaded.conf.name),
@@ -95,7 +95,7 @@ fn attach_leg(
     Ok(result)
 }
 
-/// What is there of a network, for CHECK. Not to know it is no reason to fail an ADD.
+/// Reads the interfaces of a network, for a later CHECK. If that fails, the ADD still succeeds.
 fn look(
     netns: &Netns,
     leg: &ReadyNetwork<'_>,
@@ -111,7 +111,7 @@ fn look(
         .ok()
 }
 
-/// The node's part of the route step, before the pod starts; recorded before it is set.
+/// Sets the host routes of a network, before the pod starts. They are recorded before they are set.
 fn host_route(
     session: &Session<'_>,
     index: usize,
@@ -132,7 +132,7 @@ fn host_route(
     hostroute::set(session.layout(), &routes.iter().collect::<Vec<_>>(), budget).map_err(failed)
 }
 
-/// Undoes a tolerated secondary alone; the pod goes on without it. If that fails too, the DEL is owed and stays on record.
+/// Undoes a tolerated secondary network, and the pod goes on without it. If its DEL fails too, the DEL is owed and the record says so.
 fn leave_out(
     session: &Session<'_>,
     index: usize,
@@ -161,7 +161,7 @@ fn leave_out(
     Ok(())
 }
 
-/// Our own routing, after each of two networks. It is on record in the intent, written before any delegate ran.
+/// The route step in the pod, after each of two networks. The intent of the record names it, so it is on record before any delegate runs.
 fn route_step(
     legs: &[ReadyNetwork<'_>],
     index: usize,

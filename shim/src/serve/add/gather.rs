@@ -1,4 +1,4 @@
-//! What an ADD needs before anything is begun: the choice, confs, probes, binaries, free interface names.
+//! Collects what an ADD needs before it begins anything: the choice of networks, confs, probes, binaries and free interface names.
 
 use std::time::Instant;
 
@@ -21,10 +21,10 @@ use crate::store::StoredRecord;
 /// The key under which the runtime passes a pod's annotations (a convention of the CRI runtimes).
 const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 
-/// What was found of each network that is to be attached.
+/// Each network to attach, with its conf or the reason why there is none.
 pub(super) type LoadedNetworks<'a> = Vec<(Side, Result<LoadedNetwork<'a>, CniError>)>;
 
-/// A leg that can be attached: its plan, its network, its binaries.
+/// A network that is ready to be attached: its plan, its conf, its binaries.
 pub(super) struct ReadyNetwork<'a> {
     pub(super) plan: LegPlan,
     pub(super) loaded: LoadedNetwork<'a>,
@@ -50,7 +50,7 @@ pub(super) fn choose(session: &Session<'_>, policy: &Policy, runtime_config: &Ra
     choice.attach
 }
 
-/// The confs of everything that is to be attached. One that is absent is kept for its turn in the order of checks.
+/// Loads the confs of all networks to attach. An absent conf is reported later, in the fixed order of checks.
 pub(super) fn load_all<'a>(
     session: &Session<'_>,
     policy: &'a Policy,
@@ -105,7 +105,7 @@ pub(super) fn refuse_existing(session: &Session<'_>) -> Result<(), CniError> {
     }
 }
 
-/// Interface names that a secondary may not use. Only both-mode asks.
+/// Interface names that a secondary network may not use. Only both-mode needs them.
 pub(super) fn taken_ifnames(
     session: &Session<'_>,
     attach: Attach,
@@ -129,7 +129,7 @@ pub(super) fn taken_ifnames(
     Ok(taken)
 }
 
-/// Everything that must be there before anything is begun. A tolerated secondary that is not is dropped from the plan.
+/// Checks everything that must exist before the ADD begins. A tolerated secondary network that is not ready is removed from the plan.
 pub(super) fn make_ready<'a>(
     session: &Session<'_>,
     plan: &mut Plan,
@@ -154,7 +154,7 @@ pub(super) fn make_ready<'a>(
                 );
                 *plan = plan.primary_alone();
             }
-            // Not ready yet (11) is told before a missing binary (101), whichever network has it.
+            // "Not ready yet" (11) is reported before a missing binary (101), whichever network has it.
             Err(error) => match &first_error {
                 Some(first) if first.code == code::TRY_LATER || error.code != code::TRY_LATER => {}
                 _ => first_error = Some(error),

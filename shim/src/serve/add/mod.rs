@@ -1,8 +1,8 @@
-//! ADD.
+//! ADD: chooses the networks, checks them, writes the record, and attaches them.
 //!
-//! Checks come in a fixed order, cheapest and most certain first, and all of them before anything is begun: environment (4),
+//! The checks come in a fixed order, the cheapest and most certain first, and all of them before the ADD begins anything: environment (4),
 //! stdin (6, 7, 1), policy and confs (7), record exists (102), conf absent or probe red (11), binary missing (101), record store
-//! (5). From the record on, every failure is undone in reverse before it is reported.
+//! (5). Once the record is written, every failure is undone in reverse before it is reported.
 
 mod attach;
 mod gather;
@@ -26,9 +26,9 @@ use crate::plan::decide_add;
 use crate::reply::{CniError, code};
 use crate::store::OpenRecord;
 
-/// Of an ADD's deadline, so much is kept for undoing it, but never more than a third.
+/// The part of an ADD's deadline that is kept for undoing it, but never more than a third of the deadline.
 const KEPT_FOR_UNDO: Duration = Duration::from_secs(30);
-/// With less time than this a network's ADD is not begun; of a short deadline it is a tenth.
+/// The least time with which a network's ADD begins; a tenth of the deadline if the deadline is short.
 const LEAST: Duration = Duration::from_secs(1);
 
 pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), CniError> {
@@ -64,7 +64,7 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
         )
         .details("nothing was attached")
     })?;
-    // The record says by now which interface names are taken.
+    // From here on, the record says which interface names are taken.
     drop(choice);
     let attached = attach_all(session, &legs, &mut open, &mut lock, netns.as_ref().ok(), &times);
     let outcome = attached.and_then(|result| {
@@ -85,13 +85,13 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     }
 }
 
-/// How an ADD's time is shared out.
+/// How an ADD divides its time.
 struct Times {
-    /// What its delegates do must be done by then; the rest is kept for undoing it.
+    /// The delegates must have ended by then; the rest is kept for undoing.
     attached_by: Instant,
-    /// Kept for undoing.
+    /// The time that is kept for undoing.
     kept: Duration,
-    /// What a network needs at least.
+    /// The least time with which a network's ADD begins.
     least: Duration,
 }
 
@@ -102,15 +102,15 @@ impl Times {
         Self { attached_by: until - kept, kept, least: LEAST.min(whole / 10) }
     }
 
-    /// When undoing a tolerated network has to end. One that hangs in its ADD may hang in its DEL as well, and must leave the primary its
-    /// half of the time; where that would not be enough, no pod starts anyway, and undoing gets what is kept for it.
+    /// The deadline for undoing a tolerated network. A network that hangs in its ADD may hang in its DEL as well, and must leave half of the time to
+    /// the primary. If half of the time is not enough for the primary, no pod starts anyway, and undoing gets the time that is kept for it.
     fn end_of_leaving_out(&self) -> Instant {
         let now = Instant::now();
         let half = self.attached_by.saturating_duration_since(now) / 2;
         now + if half < self.least { self.kept } else { half }
     }
 
-    /// Refuses to begin what could not be finished: a pod that waits is better off than one that is half attached.
+    /// Refuses to begin an ADD that could not finish: a pod that waits is better off than a pod that is half attached.
     fn refuse_late(&self, session: &Session<'_>) -> Result<(), CniError> {
         let name = format!("attachment {} {}", session.env.container_id, session.env.ifname);
         if session.signals.stop_requested() {
@@ -124,8 +124,8 @@ impl Times {
     }
 }
 
-/// The lock under which this ADD chooses an interface name: two ADDs of one container would both choose the same, for
-/// neither is on record yet. Only both-mode chooses.
+/// Takes the lock under which this ADD chooses an interface name. Without the lock, two ADDs of one container could choose the same name, because
+/// neither has a record yet. Only both-mode chooses a name.
 fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Result<Option<Lock>, CniError> {
     let env = session.env;
     match attach {
@@ -141,8 +141,8 @@ fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Res
     }
 }
 
-/// Says where a pod asked for host ports and no network maps any: the ADD succeeds, and the ports are missing. A leg has
-/// been given those of the pod's wishes that its plugins declare, so what no leg has is mapped by nobody.
+/// Warns if a pod asked for host ports and no network maps them: the ADD succeeds, and the ports are missing. Each network receives the part of
+/// `runtimeConfig` that its plugins declare, so if no network received `portMappings`, no plugin maps them.
 fn warn_unmapped_host_ports(session: &Session<'_>, wanted: &RawObject, legs: &[ReadyNetwork<'_>]) {
     let is_mapped = || legs.iter().any(|leg| hostports::are_wanted(&leg.runtime_config));
     let primary = legs.iter().find(|leg| leg.plan.primary).map(|leg| leg.loaded.conf.name.as_str());
@@ -169,8 +169,8 @@ fn refuse_prev_result(session: &Session<'_>) -> Result<(), CniError> {
     }
 }
 
-/// Whether the second network's agent takes the primary's addresses for the pod's: then neither network's are left to the node's own
-/// routes.
+/// Whether the pod's addresses need host routes: the second network's agent takes the primary's addresses for the pod's, so the node's own routes
+/// cannot be used for either network.
 fn need_host_routes(legs: &[ReadyNetwork<'_>]) -> bool {
     legs.iter().any(|leg| !leg.plan.primary && leg.loaded.network.secondary == Some(Secondary::HostRoute))
 }
@@ -201,8 +201,8 @@ fn intent(
     })
 }
 
-/// Says that a Pod which stays may keep annotations: an agent that follows the Pod's status keeps its own there, and its DEL for a second
-/// interface does not find them (measured with Calico 3.31; docs/policy.md has the way to remove them).
+/// Warns that a Pod may keep annotations of a network that was undone. An agent that follows the Pod's status keeps annotations there, and its DEL
+/// for a second interface does not find them (measured with Calico 3.31; docs/policy.md says how to remove them).
 fn warn_leftover_annotations(open: &OpenRecord) {
     let undone = open.attachment.intent.legs.iter().zip(&open.attachment.progress);
     for (leg, _) in undone.filter(|(leg, progress)| leg.host_route && !leg.primary && progress.started) {
@@ -214,7 +214,7 @@ fn warn_leftover_annotations(open: &OpenRecord) {
     }
 }
 
-/// Undoes a failed ADD in reverse; the first error stays the error, what could not be undone is added to its details.
+/// Undoes a failed ADD in reverse. The first error stays the error of the ADD; its details say what could not be undone.
 fn undo(
     session: &Session<'_>,
     mut open: OpenRecord,
@@ -222,7 +222,7 @@ fn undo(
     until: Instant,
     error: CniError,
 ) -> CniError {
-    // Being asked to stop ended the ADD; it must not end the undoing as well.
+    // The signal that ended the ADD must not end the undoing as well.
     session.signals.clear_stop_request();
     let deadline = until.min(Instant::now() + KEPT_FOR_UNDO);
     let teardown = Teardown::new(session, &session.env.netns, deadline);

@@ -1,4 +1,4 @@
-//! CHECK: every network of the record is asked with its own result, and what was attached is looked at; the first error is reported.
+//! CHECK: calls every network of the record with its own result, then inspects the pod itself. Reports the first error.
 
 mod inspect;
 
@@ -59,7 +59,7 @@ fn check_record(
     }
     let mut first = None;
     for (leg, progress) in record.intent.legs.iter().zip(&record.progress).rev() {
-        // A tolerated secondary that was left out is not there to be checked.
+        // A tolerated secondary network that was left out cannot be checked.
         if progress.deleted || progress.result.is_none() {
             continue;
         }

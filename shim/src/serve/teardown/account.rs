@@ -1,4 +1,4 @@
-//! The account of a leg that ended without its network's own word: a warning, and a line in the ledger.
+//! Reports a network's DEL that counts as done although its plugin failed: a warning, and a line in the ledger.
 
 use super::{DelWithoutNetns, Teardown};
 use crate::attachment::Attachment;
@@ -8,7 +8,7 @@ use crate::ledger::{self, Line};
 use crate::local_cleanup;
 
 impl Teardown<'_> {
-    /// Tells of a DEL that counts as done because the netns is gone.
+    /// Reports a DEL that counts as done because the pod's netns is gone.
     pub(super) fn account_for_missing_netns(&self, attachment: &Attachment, outlived: &DelWithoutNetns) {
         let intent = &attachment.intent;
         let leg = &intent.legs[outlived.leg];
@@ -42,7 +42,7 @@ impl Teardown<'_> {
     }
 }
 
-/// A line about one leg, with nothing in it but whose it is.
+/// A line of the ledger about one network of an attachment, without anything removed or left yet.
 pub(super) fn of_leg(attachment: &Attachment, leg: usize) -> Line {
     let leg = &attachment.intent.legs[leg];
     Line {

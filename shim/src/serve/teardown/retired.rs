@@ -1,4 +1,4 @@
-//! Giving up what a retired network owes: its own DEL has failed for long enough, so the node is cleaned from the record.
+//! Retired networks: if the DEL of a retired network has failed for long enough, the shim cleans up on the node itself, by the record.
 
 use std::path::Path;
 
@@ -55,7 +55,7 @@ impl Teardown<'_> {
         *failures = kept;
     }
 
-    /// On record; where that cannot be written, below the run directory, which needs no disk.
+    /// Writes the time into the record. If the record cannot be written, the time goes below the run directory, which needs no disk.
     fn note_first_failure(&self, key: &Key, open: &mut OpenRecord, at: &Moment) {
         let event = Event::DelFailed { at: at.clone() };
         let is_on_record = open.append(&[event]).is_ok() && open.is_kept();
@@ -101,7 +101,7 @@ impl Teardown<'_> {
         ledger::enter(self.session.layout(), &line);
     }
 
-    /// What everybody else holds: the other legs of this record, the other records, the inventory.
+    /// What other attachments have: the other networks of this record, the other records, the inventory.
     fn others(&self, attachment: &Attachment, leg: usize) -> OtherClaims {
         let mut others = OtherClaims::default();
         let own = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
@@ -109,7 +109,7 @@ impl Teardown<'_> {
             |record: &Attachment| Key::new(&record.intent.container_id, &record.intent.ifname) == own;
         match self.session.store.all() {
             Ok((mut records, damaged)) => {
-                // Ours as it is now, which may not be what could be written.
+                // The record in memory counts. The file may lack events that could not be written.
                 records.retain(|record| !is_own(record));
                 records.push(attachment.clone());
                 others.take_records(&own, leg, &records);
@@ -143,14 +143,13 @@ impl Teardown<'_> {
     }
 }
 
-/// How far the DEL of a failed leg came, as far as that is certain.
+/// How far the DEL of a failed network certainly came in its chain.
 fn reached(before: &Attachment, after: &Attachment, failed: &FailedDel, failed_earlier: bool) -> DelReach {
     let Some(at) = after.progress[failed.leg].resume_at else {
         return DelReach::Nobody;
     };
     let resumed_at = before.progress[failed.leg].resume_at;
-    // A DEL that came to this plugin may have asked it, whatever became of that DEL. One that failed, and was not written down,
-    // may have asked any.
+    // An earlier DEL that reached this plugin may have called it. An earlier DEL that failed without a record of it may have called any plugin.
     let asked_earlier = resumed_at.map_or(failed_earlier, |earlier| earlier <= at);
     if failed.begun || asked_earlier { DelReach::Failed(at) } else { DelReach::Before(at) }
 }

@@ -1,4 +1,5 @@
-//! The shim's own routing is undone before the DELs: a delegate then finds the routes that it made, and no address is another pod's yet.
+//! Removes the shim's own routes before the DELs run. A delegate then finds the routes that it made itself, and no address belongs to another
+//! pod yet.
 
 use std::path::Path;
 
@@ -11,8 +12,8 @@ use crate::route;
 use crate::store::OpenRecord;
 
 impl Teardown<'_> {
-    /// Undoes the route step where the netns is still there. The interfaces go with their networks' DELs; what this saves is
-    /// their finding the routes they made. It may take its small part of the time and no more: a pod decides how much there is.
+    /// Undoes the route step if the netns still exists. The DELs remove the interfaces, but they need to find the routes that their ADDs made.
+    /// This step has a small budget, because a pod can make any number of routes.
     pub(in crate::serve) fn undo_route(&self, attachment: &Attachment) {
         let Some(step) = &attachment.intent.route else {
             return;
@@ -30,8 +31,8 @@ impl Teardown<'_> {
         }
     }
 
-    /// Takes back the host routes of all legs whose DEL is owed, before any of these: after it the address may be another pod's. What
-    /// cannot be taken back now goes with the next pass over all records.
+    /// Removes the host routes of all networks whose DEL is owed. It comes before these DELs, because an address may be another pod's after its
+    /// DEL. The next pass over all records removes what fails here.
     pub(in crate::serve) fn undo_host_routes(&self, open: &mut OpenRecord) {
         // A route, a rule and an interface's index end with their boot.
         if boot_id().is_ok_and(|now| now != open.attachment.intent.begun.boot_id) {
