@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use shim::process::Process;
 
 /// How long the kernel may take to end a process that was killed.
@@ -132,7 +134,8 @@ pub fn run_with(
         StderrTo::File(file) => Stdio::from(file),
     });
     let mut child = command.spawn().map_err(CommandError::NotStarted)?;
-    let group = Process::of(child.id().cast_signed());
+    let pid = child.id().cast_signed();
+    let group = Process::of(pid);
     if let Some(mut pipe) = child.stdin.take().filter(|_| !stdin.is_empty()) {
         // A program need not read its stdin, and says by its status what it makes of that.
         std::thread::spawn(move || pipe.write_all(&stdin));
@@ -144,8 +147,10 @@ pub fn run_with(
     let outputs = [stdout, stderr].map(|pipe| pipe.recv_timeout(left()));
     let status = ended.recv_timeout(left());
     let ([Ok(stdout), Ok(stderr)], Ok(status)) = (outputs, status) else {
-        if let Some(group) = group {
-            group.kill_group();
+        match group {
+            Some(group) => group.kill_group(),
+            // The chroot of an image build may have no /proc to tell processes apart by.
+            None => drop(killpg(Pid::from_raw(pid), Signal::SIGKILL)),
         }
         // Nothing but an uninterruptible sleep in the kernel survives this for long.
         let _ = ended.recv_timeout(KILLED_WITHIN);

@@ -12,7 +12,7 @@ use types::policy::{Policy, Side};
 
 use crate::attachment::Attachment;
 use crate::boot::Moment;
-use crate::delegate::{Limits, Network, ValidAttachment};
+use crate::delegate::{Network, ValidAttachment};
 use crate::inventory::Inventory;
 use crate::owner::Owner;
 use crate::reply::{CniError, code};
@@ -105,7 +105,7 @@ fn forward(
     let inventory = Inventory::load(session.layout()).map_err(io)?;
     let mut errors = Vec::new();
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();
-    let limits = Limits { deadline, signals: session.signals };
+    let limits = session.limits(deadline);
     for (at, side) in sides.iter().copied().enumerate() {
         let loaded = match networks::load(session, policy, side) {
             Ok(loaded) => loaded,

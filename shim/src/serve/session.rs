@@ -12,7 +12,7 @@ use types::raw::RawObject;
 
 use crate::attachment::{Attachment, FORMAT, Intent, Leg};
 use crate::boot::Moment;
-use crate::delegate::{Scope, deadline_code};
+use crate::delegate::{Limits, Scope, deadline_code};
 use crate::layout::Layout;
 use crate::lock::NoLock;
 use crate::policy_file;
@@ -95,6 +95,11 @@ impl<'a> Session<'a> {
 
     pub(crate) fn until(&self, secs: u64) -> Instant {
         self.began + Duration::from_secs(secs)
+    }
+
+    /// The limits of calls that end at `deadline`.
+    pub(crate) const fn limits(&self, deadline: Instant) -> Limits<'a> {
+        Limits { deadline, signals: self.signals }
     }
 
     /// The environment of this call for delegates; empty where the verb concerns no container.

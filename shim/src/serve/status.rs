@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use types::policy::{Policy, Side};
 
-use crate::delegate::{Limits, Network};
+use crate::delegate::Network;
 use crate::exec::Binary;
 use crate::probe::Depth;
 use crate::ready;
@@ -55,7 +55,7 @@ fn network_status(
         return Ok(());
     }
     networks::probes_hold(side, loaded.network, Depth::All, deadline).map_err(not_available)?;
-    let limits = Limits { deadline, signals: session.signals };
+    let limits = session.limits(deadline);
     network
         .status(&limits)
         .map_err(|error| if error.code == code::LIMITED { error } else { not_available(error) })?;

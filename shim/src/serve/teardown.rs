@@ -32,7 +32,7 @@ pub(super) struct Teardown<'a> {
 impl<'a> Teardown<'a> {
     /// A teardown whose delegates receive `netns` and end at `deadline`.
     pub(super) const fn new(session: &'a Session<'a>, netns: &'a str, deadline: Instant) -> Self {
-        Self { session, netns, limits: Limits { deadline, signals: session.signals } }
+        Self { session, netns, limits: session.limits(deadline) }
     }
 
     /// Runs the DELs that are owed, last network first, and removes the record when none is left.

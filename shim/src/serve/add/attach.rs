@@ -34,7 +34,7 @@ pub(super) fn attach_all(
         }
         let left = times.attached_by.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(legs.len() - index).unwrap_or(1);
-        let limits = Limits { deadline: Instant::now() + share, signals: session.signals };
+        let limits = session.limits(Instant::now() + share);
         let result = match attach_leg(session, leg, lock, &limits) {
             Ok(result) => result,
             Err(error) if leg.plan.tolerated && !session.signals.stop_requested() => {

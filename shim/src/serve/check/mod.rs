@@ -21,7 +21,7 @@ pub(super) fn check(session: &Session<'_>) -> Result<(), CniError> {
     let patience = Patience { until, ask_from: None };
     let mut lock = Lock::take(session.layout(), &key, session.env.verb, patience, session.signals)
         .map_err(|why| session.lock_error(why))?;
-    let limits = Limits { deadline: until, signals: session.signals };
+    let limits = session.limits(until);
     let name = format!("attachment {} {}", key.container_id, key.ifname);
     let io = |e: std::io::Error| CniError::new(code::IO, format!("read the record of {name}: {e}"));
     match session.store.find(&key).map_err(io)? {
