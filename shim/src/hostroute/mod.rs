@@ -14,8 +14,8 @@
 //! | every GC and sweep | [`converge`]: what living attachments have lost is set again, what nobody has any more goes; nothing goes while a record cannot be read, for it may be a living pod's |
 //! | CHECK | [`missing`] |
 //!
-//! What is ours is told by number: table and priority 1003, our protocol number. Whoever changes anything holds one lock, so that an address
-//! that goes from one pod to the next keeps the next one's rule. Each call is one straight line: gather ([`host_state`]), decide ([`decide`],
+//! Crossfade's host routes have the table and priority 1003 and its protocol number. Every change is made under one lock, so that an address that
+//! moves from one pod to the next keeps the next pod's rule. Each call is one straight line: gather ([`host_state`]), decide ([`decide`],
 //! pure), apply.
 
 mod decide;
@@ -42,7 +42,7 @@ use host_state::HostRoutes;
 /// local one's.
 pub const TABLE: u32 = 1003;
 
-/// The lock of all that is changed here.
+/// The lock for all changes of host routes.
 const LOCK: &str = "hostroute";
 
 /// The way from the node to one address of a pod.
@@ -61,7 +61,7 @@ pub struct HostRoute {
     pub via: Option<IpAddr>,
 }
 
-/// What a leg's delegate has attached.
+/// The interface of one network in a pod, to whose addresses host routes lead.
 #[derive(Debug, Clone, Copy)]
 pub struct RoutedInterface<'a> {
     /// The pod's netns.
@@ -139,7 +139,7 @@ pub fn set(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result
     changed(layout, routes, budget, |facts| decide::set(routes, facts))
 }
 
-/// Takes host routes back. What is not there any more is fine.
+/// Removes host routes. A route that is gone already is no error.
 ///
 /// # Errors
 /// As [`set`]; everything else has been done.
@@ -192,17 +192,17 @@ pub fn converge(layout: &Layout, budget: Budget<'_>) -> Result<Vec<String>, Rout
 /// The host routes of this boot's records.
 #[derive(Debug, Default)]
 struct RecordedRoutes<'a> {
-    /// Those that have to be there: of whole attachments that nobody has begun to take down.
+    /// The routes that must exist: those of complete attachments without a teardown that has begun.
     living: Vec<&'a HostRoute>,
-    /// These and all others, which their own ADD or DEL has in hand.
+    /// These, and the routes of attachments whose ADD or DEL is still running.
     known: Vec<&'a HostRoute>,
-    /// There may be more, in records that cannot be read, or not whole.
+    /// There may be more, in records that cannot be read completely.
     may_be_more: bool,
 }
 
 impl<'a> RecordedRoutes<'a> {
     /// # Errors
-    /// That this boot cannot be told from earlier ones; then nobody's routes may be taken for nobody's.
+    /// The boot id cannot be read. Then no route may count as unused.
     fn of(records: &'a [Attachment], damaged: &[DamagedFile]) -> io::Result<Self> {
         let boot_id = boot_id()?;
         let mut all = Self { may_be_more: !damaged.is_empty(), ..Self::default() };

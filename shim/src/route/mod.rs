@@ -12,9 +12,8 @@
 //!
 //! Addresses and routes are read from the kernel, never from a CNI result: Calico's result names no gateway. Each call is
 //! one straight line: gather ([`pod_state`]), decide ([`decide`], pure), apply. All calls may be repeated after any
-//! interruption. What is ours is told by number: the two tables, rules of that priority to that table, and routes in main
-//! with our protocol number. Nothing else is ever removed, but for what is withheld. An interface that is not
-//! there, or is down, is skipped.
+//! interruption. The step recognizes its own routes and rules by number: the two tables, rules of that priority to that table, and routes in main
+//! with its protocol number. It removes nothing else, but for the routes that it withholds. It skips an interface that is absent or down.
 //!
 //! A router advertisement that arrives later on the first network would put that network's IPv6 default back into main.
 //! Where the owner has one, the first's interface therefore takes none any more (`accept_ra_defrtr`, kernel documentation
@@ -42,7 +41,7 @@ use decide::RouteChange;
 use pod_state::PodRoutes;
 use rtnl::{Rtnl, RtnlRequest, emit};
 
-/// So many failures are told one by one; a pod can make thousands.
+/// The most failures that an error names one by one; a pod can cause thousands.
 const MOST_TOLD: usize = 8;
 
 pub(crate) const RTM_NEWROUTE: u16 = 24;

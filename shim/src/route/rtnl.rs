@@ -1,7 +1,7 @@
 //! rtnetlink as the shim needs it: dumps, and batches of changes sent in one datagram.
 //!
-//! Only what is asked for is decoded. A dump that the kernel marks as torn (something changed while it was running, such
-//! as `lo` coming up) is taken again. In a batch only the last request asks for an acknowledgement; the kernel reports
+//! Only the attributes that a caller needs are decoded. If something changed during a dump (`lo` came up, for example), the kernel marks
+//! the dump as interrupted, and it is repeated. In a batch only the last request asks for an acknowledgement; the kernel reports
 //! every request that failed whether asked or not, so a batch of any length costs one reply when all is well.
 //!
 //! *Source*: netlink(7), rtnetlink(7), and the kernel's Documentation/userspace-api/netlink/intro.rst.
@@ -26,9 +26,9 @@ pub(crate) use link::Link;
 const HEADER_BYTES: usize = 16;
 /// The kernel builds dump datagrams of at most this many bytes.
 const DATAGRAM_BYTES: usize = 32 * 1024;
-/// How often a torn dump is taken again before it is an error.
+/// How often an interrupted dump is repeated before it is an error.
 const DUMP_TRIES: u32 = 10;
-/// What one dump may bring at most. No plugin makes as many of anything; a pod may, and would fill our memory.
+/// The most entries of one dump. No plugin makes as many of anything, but a pod may, and would fill the memory of the shim.
 const MOST_ENTRIES: usize = 8192;
 /// Requests in one datagram: with every one of them refused, the replies still fit the default receive buffer.
 const BATCH_REQUESTS: usize = 64;
@@ -41,16 +41,16 @@ pub(crate) struct RtnlRequest {
     pub(crate) body: Vec<u8>,
 }
 
-/// What becomes of a dump that brings more than anybody needs.
+/// What happens with a dump of more than [`MOST_ENTRIES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Excess {
-    /// It is an error: what is decided on a part would be wrong.
+    /// It is an error: a decision on a part of the entries would be wrong.
     Refused,
     /// The rest is left out.
     LeftOut,
 }
 
-/// An rtnetlink conversation in one netns.
+/// An rtnetlink socket in one netns, with its budget.
 #[derive(Debug)]
 pub(crate) struct Rtnl<'a> {
     socket: Socket,
@@ -61,7 +61,7 @@ pub(crate) struct Rtnl<'a> {
 }
 
 impl<'a> Rtnl<'a> {
-    /// A conversation that ends with its budget: from then on every request fails.
+    /// A socket in `netns`. Once the budget is used up, every request fails.
     ///
     /// # Errors
     /// As [`Netns::socket`].
@@ -69,13 +69,13 @@ impl<'a> Rtnl<'a> {
         Ok(Self::on(netns.socket()?, budget))
     }
 
-    /// The same in the netns that this thread is in: the host's. Dumps may be asked for in part.
+    /// The same in the host's netns, which this thread is in. Dumps may be filtered by the kernel.
     ///
     /// # Errors
     /// What `socket(2)` says.
     pub(crate) fn of_host(budget: Budget<'a>) -> io::Result<Self> {
         let socket = Socket::new(NETLINK_ROUTE)?;
-        // A kernel that does not know this gives everything, which is read just as well.
+        // A kernel without this option returns everything, and the parser filters.
         let _ = socket.set_netlink_get_strict_chk(true);
         Ok(Self::on(socket, budget))
     }
@@ -85,13 +85,13 @@ impl<'a> Rtnl<'a> {
         Self { socket, sequence: 0, datagram, budget, excess: Excess::Refused }
     }
 
-    /// The same conversation, whose dumps may be cut off.
+    /// The same socket, whose dumps may be cut off.
     pub(crate) fn leaving_out_excess(mut self) -> Self {
         self.excess = Excess::LeftOut;
         self
     }
 
-    /// What `parse` makes of the one message of type `reply` that a `request` gives.
+    /// Sends a `request`, and parses its one message of type `reply`.
     pub(crate) fn get<T>(
         &mut self,
         request: u16,
@@ -112,7 +112,7 @@ impl<'a> Rtnl<'a> {
         Ok(found)
     }
 
-    /// What `parse` makes of the messages of type `reply` that a dump `request` gives; of each, any number of things.
+    /// Sends a dump `request`, and parses its messages of type `reply`; each message may hold any number of things.
     pub(crate) fn dump<T, Parsed: IntoIterator<Item = T>>(
         &mut self,
         request: u16,
@@ -131,7 +131,7 @@ impl<'a> Rtnl<'a> {
         Ok(found)
     }
 
-    /// Feeds the payloads of a dump to `take`, which answers how much it has; none means that the dump begins anew.
+    /// Passes the payloads of a dump to `take`, which returns the number of entries so far. None means that the dump begins anew.
     fn dump_each(
         &mut self,
         request: u16,
@@ -149,7 +149,7 @@ impl<'a> Rtnl<'a> {
                 match message.message_type() {
                     NLMSG_DONE => done_code(message.payload()).map(|()| true),
                     NLMSG_ERROR => error_code(message.payload()).map(|()| true),
-                    // The kernel goes on all the same; what is left out costs its reading only.
+                    // The kernel sends the rest anyway.
                     kind if kind == reply && count >= MOST_ENTRIES => match excess {
                         Excess::LeftOut => Ok(false),
                         Excess::Refused => Err(too_much()),
@@ -168,7 +168,7 @@ impl<'a> Rtnl<'a> {
         Err(io::Error::new(io::ErrorKind::Interrupted, "the netns keeps changing while it is read"))
     }
 
-    /// Sends all requests in order, each whether or not those before it failed. Answers those that did, by position.
+    /// Sends all requests in order, also after one has failed. Returns those that failed, by position.
     pub(crate) fn batch(&mut self, requests: &[RtnlRequest]) -> io::Result<Vec<(usize, io::Error)>> {
         let mut failed = Vec::new();
         for (nth, chunk) in requests.chunks(BATCH_REQUESTS).enumerate() {
@@ -195,14 +195,14 @@ impl<'a> Rtnl<'a> {
         Ok(failed)
     }
 
-    /// Sends one request in a datagram of its own and answers its sequence number.
+    /// Sends one request in a datagram of its own, and returns its sequence number.
     fn send_request(&mut self, request: u16, flags: u16, body: &[u8]) -> io::Result<u32> {
         let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
         let sequence = self.push(&mut datagram, request, flags, body);
         self.send(&datagram).map(|()| sequence)
     }
 
-    /// Appends one message to a datagram and answers its sequence number.
+    /// Appends one message to a datagram, and returns its sequence number.
     fn push(&mut self, datagram: &mut Vec<u8>, message_type: u16, flags: u16, body: &[u8]) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
         let start = datagram.len();
@@ -221,7 +221,7 @@ impl<'a> Rtnl<'a> {
         self.socket.send_to(datagram, &SocketAddr::new(0, 0), 0).map(drop)
     }
 
-    /// Feeds the kernel's messages with a sequence number in `ours` to `take` until it answers true.
+    /// Passes the kernel's messages with a sequence number in `ours` to `take` until it returns true.
     fn receive(
         &mut self,
         ours: std::ops::RangeInclusive<u32>,

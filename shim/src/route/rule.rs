@@ -1,4 +1,4 @@
-//! One rule of ours: read from the kernel, and written back.
+//! One policy rule of the route step: read from the kernel, and written back.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
 use super::entry::{FIRST, OWNER, family, full_prefix, is_ip};
 
-/// One of our rules: what comes from `source` looks into `table` first. Its priority is the table's number.
+/// A rule of the route step: packets from `source` are routed by `table` first. The priority of the rule is the number of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Rule {
     pub(super) source: IpAddr,
@@ -15,8 +15,7 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// A dumped rule, or None if it is not one of ours. Both numbers must be ours: a rule of priority 1001 to another
-    /// table, or one from a whole network, was made by somebody else.
+    /// Parses a dumped rule; None if another program made it: a rule of priority 1001 to another table, or a rule from a whole network.
     pub(super) fn parse(payload: &[u8]) -> Result<Option<Self>, DecodeError> {
         if !is_ip(payload) {
             return Ok(None);
