@@ -1,34 +1,36 @@
-//! The record of one attachment: who was asked to attach, with what, and what they answered.
+//! The record of one attachment: which networks were called, with what, and what they answered.
 //!
 //! *Shape*: a file of lines, each `SUM JSON\n` (sixteen hex digits, SipHash-1-3 over the JSON's bytes; [`mod@line`]). The first line is the
 //! [`Intent`], durable before any delegate runs; every further line is one [`Event`], appended as it happens. So a record
 //! costs one fsync pair, a kill between two delegates loses nothing, and a full disk cannot make it shorter.
 //!
-//! *Reading*: a bad first line makes a record damaged. An event whose line is torn or fails its sum is unknown, and unknown is read as "it
-//! was begun": a DEL too many is harmless, a DEL too few is a leak. Every other line counts, wherever it is: no event takes an
-//! earlier one back. After a power loss the events may be gone (they are not fsynced) and the intent alone remains, which is enough for every DEL.
+//! *Reading*: a bad first line makes a record damaged. An event is unknown if its line is torn or fails its sum. With an unknown event, every
+//! network counts as begun: a DEL too many is harmless, a DEL too few is a leak. Every other line counts, wherever it is, because no event
+//! revokes an earlier one. After a power loss the events may be gone (they are not fsynced). The intent remains, and is enough for every DEL.
 //!
-//! *Other versions*: a program deletes what an earlier one wrote, and after a downgrade what a later one wrote. An event that is not known
-//! counts as a torn line; an intent of a later version is read for what it has in common with ours, and puts the record in doubt too. So a later version may add keys and events, never change what these say; one that
-//! must, has to make the first line unreadable to us, and then the record counts as damaged.
+//! *No I/O*: this module reads and writes bytes alone. [`crate::store`] has the files.
+//!
+//! *Other versions*: each program reads the records of earlier programs and, after a downgrade, of later ones. An unknown event counts as a
+//! torn line. An intent of a later format is read for the keys that both formats have, and puts the record in doubt too. So a later format may
+//! add keys and events, but not change the meaning of existing ones. A format that must change them makes its first line unreadable to earlier
+//! programs, and then the record counts as damaged.
 
 mod line;
 
+use line::checked;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::boot::Moment;
 use crate::hostroute::HostRoute;
 use crate::netns::NetnsId;
-use crate::present::Interface;
-
-use line::checked;
+use crate::pod_interfaces::PodInterface;
 pub use line::line;
 
 /// The format this program writes.
 pub const FORMAT: u32 = 1;
 
-/// What is about to be done: everything DEL and CHECK will need, without policy, conf files or agents.
+/// What an ADD is about to do. It holds everything that DEL and CHECK need, so that they need no policy, conf file or agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Intent {
     /// [`FORMAT`].
@@ -63,9 +65,8 @@ pub struct Intent {
 }
 
 impl Intent {
-    /// Whether the netns `found` at some path, with that cookie, is the attachment's own, asked in the boot `boot_id`; none where
-    /// that cannot be told. A netns does not outlive its boot, and its number may come again; a cookie decides where both are
-    /// known.
+    /// Whether the netns `found` at some path, with that cookie, is the attachment's own; none if that cannot be decided. `boot_id` is the present
+    /// boot. A netns does not outlive its boot, and its inode number may be reused. If both cookies are known, they decide.
     #[must_use]
     pub fn is_its_netns(&self, found: NetnsId, cookie: Option<u64>, boot_id: Option<&str>) -> Option<bool> {
         let then = self.netns_id?;
@@ -105,7 +106,7 @@ pub struct Leg {
     pub runtime_config: Option<Box<RawValue>>,
 }
 
-/// What the route step was told, so that it can be undone.
+/// The arguments of the route step, with which it can be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteStep {
     /// Interface that was attached first.
@@ -129,9 +130,9 @@ pub enum Event {
         leg: usize,
         /// Its result, at its conf's version.
         result: Box<RawValue>,
-        /// What of it was in the pod; none where nobody could look.
+        /// Which interfaces of the result were in the pod; none if the pod could not be read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        present: Option<Vec<Interface>>,
+        present: Option<Vec<PodInterface>>,
     },
     /// Host routes to a network's addresses are about to be set.
     HostRouted {
@@ -174,7 +175,7 @@ pub struct Progress {
     /// What its ADD answered, if it succeeded.
     pub result: Option<Box<RawValue>>,
     /// What of it was in the pod by then.
-    pub present: Option<Vec<Interface>>,
+    pub present: Option<Vec<PodInterface>>,
     /// The host routes to its addresses, as far as any were set.
     pub host_routes: Vec<HostRoute>,
     /// They are being taken back, or have been.
@@ -213,11 +214,11 @@ impl Attachment {
         Self { intent, progress, attached: false, del_failed: None, torn: false, sound_bytes: 0 }
     }
 
-    /// Reads a record.
+    /// Reads a record from the bytes of its file, in the boot `boot_id`; none if the boot is not known.
     ///
     /// # Errors
     /// Why it is damaged, in words: the first line is torn, fails its sum, or is none that we can read.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub fn parse(bytes: &[u8], boot_id: Option<&str>) -> Result<Self, String> {
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next().ok_or("the file is empty")?;
         let json = checked(first).ok_or("its first line is torn or fails its checksum")?;
@@ -225,7 +226,7 @@ impl Attachment {
         if intent.version < FORMAT {
             return Err(format!("format {}, which nobody ever wrote", intent.version));
         }
-        let earlier_boot = crate::boot::boot_id().is_ok_and(|now| now != intent.begun.boot_id);
+        let earlier_boot = boot_id.is_some_and(|now| now != intent.begun.boot_id);
         let is_later = intent.version > FORMAT;
         let mut record = Self::begin(intent);
         record.torn = is_later;
@@ -247,7 +248,7 @@ impl Attachment {
         Ok(record)
     }
 
-    /// Takes an event in. One for a leg that is not there says nothing.
+    /// Applies an event. An event for a network that the intent does not have is ignored.
     pub fn apply(&mut self, event: Event) {
         let at = |legs: &mut Vec<Progress>, leg: usize, change: &mut dyn FnMut(&mut Progress)| {
             if let Some(progress) = legs.get_mut(leg) {
@@ -268,7 +269,7 @@ impl Attachment {
             Event::Attached {} => self.attached = true,
             Event::Deleted { leg } => at(&mut self.progress, leg, &mut |p| p.deleted = true),
             Event::Stopped { leg, plugin } => at(&mut self.progress, leg, &mut |p| {
-                // Its DEL was owed, for whatever reason, and still is.
+                // Its DEL was owed, and still is.
                 p.started = true;
                 p.resume_at = Some(plugin);
             }),
@@ -293,7 +294,7 @@ impl Attachment {
     }
 }
 
-/// Why a first line whose sum is right cannot be read.
+/// The reason why a first line with the right sum cannot be read.
 fn unreadable(json: &[u8], error: &serde_json::Error) -> String {
     #[derive(Deserialize)]
     struct Versioned {

@@ -1,130 +1,50 @@
-//! Find and run one plugin binary under a deadline, in a process group of its own.
+//! Runs one plugin binary under a deadline, in a process group of its own.
 //!
-//! - Found as the reference library finds it: the first regular file in `CNI_PATH` order; then held to the owner and mode rules.
-//! - Executed through the descriptor that was checked, so that what replaced it since is not run. A script is executed by its
-//!   path: its interpreter opens it once more, and would find a descriptor's name in `$0`.
-//! - Stdin is a memfd: a plugin that does not read it, or reads it late, cannot block us. Stdout and stderr are pipes of ours,
-//!   never the runtime's: a daemon that a plugin leaves behind would hold those open and stall the runtime.
+//! - The shim finds the binary as the reference library does ([`Binary::find`]), and checks its owner and mode.
+//! - The shim executes the descriptor that it checked, so that a file that replaced the binary since does not run. A script is executed by its
+//!   path, because its interpreter opens it once more and would find the descriptor's name in `$0`.
+//! - Stdin is a memfd, so a plugin that does not read it, or reads it late, cannot block the shim. Stdout and stderr are pipes of the shim, never
+//!   the runtime's: a daemon that a plugin leaves behind would hold those open and stall the runtime.
 //! - Output ends when the plugin ends, not when the last holder of its pipes does.
-//! - On a deadline, or when we are asked to stop, the whole process group ends.
+//! - At the deadline, or at a signal that asks the shim to stop, the whole process group ends.
+
+mod binary;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use binary::opened;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::{AccessFlags, access};
 use types::quote::quote;
 
 use crate::lock::Lock;
 use crate::process::{Process, end_group};
 use crate::signal::Signals;
-use crate::trust;
+pub use binary::{Binary, NoBinary, explain_start};
 
 /// Most of a plugin's stdout that is kept, in bytes; more makes its answer invalid.
 pub const MAX_STDOUT_BYTES: usize = 8 << 20;
 /// The end of a plugin's stderr that is kept, in bytes.
 const STDERR_TAIL_BYTES: usize = 4096;
-/// Read from a pipe at once: most answers fit, and pages of our stack that nobody touched cost nothing.
+/// The size of one read from a pipe. Most answers fit.
 const CHUNK_BYTES: usize = 4096;
-/// Between asking a process group to end and making it end.
+/// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
-/// Should the word that a plugin has ended get lost, it is looked for this often.
+/// How often the shim checks whether a plugin has ended, should a SIGCHLD get lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a binary that is being written is waited for; agents copy theirs in place.
+/// How long the shim waits for a binary that is being written. Agents overwrite theirs in place.
 const BUSY_PATIENCE: Duration = Duration::from_secs(3);
-
-/// A plugin binary that was found and checked.
-#[derive(Debug)]
-pub struct Binary {
-    path: PathBuf,
-    file: File,
-    script: bool,
-}
-
-/// Why there is no usable binary for a type.
-#[derive(Debug)]
-pub struct NoBinary {
-    plugin_type: String,
-    why: String,
-}
-
-impl fmt::Display for NoBinary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "plugin {:?}: {}", self.plugin_type, self.why)
-    }
-}
-
-impl Binary {
-    /// Finds the binary of `plugin_type` in `search`, colon-separated lists of directories in the order they count.
-    ///
-    /// # Errors
-    /// [`NoBinary`] says which directories were searched, or what is wrong with what was found.
-    pub fn find(plugin_type: &str, search: &[&str]) -> Result<Self, NoBinary> {
-        let fail = |why: String| NoBinary { plugin_type: plugin_type.to_owned(), why };
-        let mut dirs: Vec<&str> =
-            search.iter().flat_map(|list| list.split(':')).filter(|dir| !dir.is_empty()).collect();
-        dirs.dedup();
-        let mut in_the_way = None;
-        for dir in &dirs {
-            let path = Path::new(dir).join(plugin_type);
-            match path.metadata() {
-                Ok(meta) if meta.is_file() => return Self::open(&path).map_err(fail),
-                Ok(meta) if meta.is_dir() => {
-                    in_the_way.get_or_insert(format!("{} is a directory, no program", path.display()));
-                }
-                Ok(_) => {
-                    in_the_way.get_or_insert(format!("{} is no regular file", path.display()));
-                }
-                Err(_) => {}
-            }
-        }
-        let searched = format!(
-            "no such binary in {}",
-            if dirs.is_empty() { "CNI_PATH, which is empty".into() } else { dirs.join(", ") }
-        );
-        Err(fail(in_the_way.unwrap_or(searched)))
-    }
-
-    fn open(path: &Path) -> Result<Self, String> {
-        let file = trust::open(path).map_err(|e| e.to_string())?;
-        // Of this very file, whatever its path leads to by now.
-        access(&opened(&file), AccessFlags::X_OK)
-            .map_err(|_| format!("{} is not executable: chmod +x it", path.display()))?;
-        let mut head = [0; 2];
-        let script = file.read_exact_at(&mut head, 0).is_ok() && &head == b"#!";
-        Ok(Self { path: path.into(), file, script })
-    }
-
-    /// Whether this is the very file that this process runs.
-    #[must_use]
-    pub fn is_ourselves(&self) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
-        match (self.file.metadata(), std::fs::metadata("/proc/self/exe")) {
-            (Ok(binary), Ok(own)) => id(binary) == id(own),
-            _ => false,
-        }
-    }
-}
-
-/// A path to an open file itself.
-fn opened(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
 
 /// What to run and for how long.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct PluginCall<'a> {
     /// The program.
     pub binary: &'a Binary,
     /// Variables over this process's own environment.
@@ -135,27 +55,27 @@ pub struct Call<'a> {
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum PluginEnd {
     /// It exited with this status.
     Exited(i32),
-    /// A signal ended it, not one of ours.
+    /// A signal ended it that the shim did not send.
     Signalled(i32),
     /// It ran into its deadline and was ended.
     Deadline,
     /// Its deadline had passed before it was started, so it was not.
     Late,
-    /// We were asked to stop, and it was ended.
+    /// The shim was asked to stop, and ended it.
     Stopped,
 }
 
-/// What a call left.
+/// The outcome of a call.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct PluginOutcome {
     /// How it ended.
-    pub end: End,
+    pub end: PluginEnd,
     /// Its stdout, up to [`MAX_STDOUT_BYTES`].
     pub stdout: Vec<u8>,
-    /// There was more.
+    /// Its stdout was longer than that.
     pub overflow: bool,
     /// The end of its stderr.
     pub stderr: Vec<u8>,
@@ -163,21 +83,21 @@ pub struct Outcome {
 
 /// A running plugin.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningPlugin {
     child: Child,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
-    outcome: Outcome,
+    outcome: PluginOutcome,
     done: bool,
 }
 
-impl Running {
-    /// Starts a plugin. `lock` is inherited by it and told its process group.
+impl RunningPlugin {
+    /// Starts a plugin. The plugin inherits `lock`, and the lock file gets its process group.
     ///
     /// # Errors
     /// What the kernel says; a binary that is being written is waited for, until `deadline` at most.
     pub fn start(
-        call: &Call<'_>,
+        call: &PluginCall<'_>,
         lock: Option<&mut Lock>,
         deadline: Instant,
         signals: &Signals,
@@ -218,12 +138,17 @@ impl Running {
         }
         let mut child = spawned?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let outcome = Outcome { end: End::Stopped, stdout: Vec::new(), overflow: false, stderr: Vec::new() };
+        let outcome = PluginOutcome {
+            end: PluginEnd::Stopped,
+            stdout: Vec::new(),
+            overflow: false,
+            stderr: Vec::new(),
+        };
         let mut running = Self { child, stdout, stderr, outcome, done: false };
         if let Err(error) = running.read_without_waiting() {
             // Whoever is told that it did not start must be able to rely on that.
             (running.stdout, running.stderr) = (None, None);
-            running.abort(End::Stopped, signals);
+            running.abort(PluginEnd::Stopped, signals);
             return Err(error);
         }
         Ok(running)
@@ -260,8 +185,8 @@ impl Running {
             return Ok(false);
         };
         self.outcome.end = match (status.code(), status.signal()) {
-            (Some(code), _) => End::Exited(code),
-            (None, signal) => End::Signalled(signal.unwrap_or_default()),
+            (Some(code), _) => PluginEnd::Exited(code),
+            (None, signal) => PluginEnd::Signalled(signal.unwrap_or_default()),
         };
         self.close();
         Ok(true)
@@ -295,7 +220,7 @@ impl Running {
     }
 
     /// Ends the plugin and everything it started.
-    fn abort(&mut self, end: End, signals: &Signals) {
+    fn abort(&mut self, end: PluginEnd, signals: &Signals) {
         end_group(self.child.id().cast_signed(), GRACE, signals);
         // Reaped with its group; what std knows of it does not matter any more.
         let _ = self.child.try_wait();
@@ -306,7 +231,7 @@ impl Running {
 
     /// What the call left.
     #[must_use]
-    pub fn into_outcome(self) -> Outcome {
+    pub fn into_outcome(self) -> PluginOutcome {
         self.outcome
     }
 }
@@ -329,7 +254,7 @@ fn read_all(from: Option<&mut impl Read>, chunk: &mut [u8], mut take: impl FnMut
 /// # Errors
 /// What `poll` and `wait` report.
 pub fn wait_any(
-    running: &mut [&mut Running],
+    running: &mut [&mut RunningPlugin],
     until: Instant,
     signals: &Signals,
 ) -> io::Result<Option<usize>> {
@@ -348,8 +273,8 @@ pub fn wait_any(
 }
 
 /// Ends what is still running of several plugins: the deadline has passed, or we were asked to stop.
-pub fn end_all(running: &mut [&mut Running], signals: &Signals) {
-    let end = if signals.stop_requested() { End::Stopped } else { End::Deadline };
+pub fn end_all(running: &mut [&mut RunningPlugin], signals: &Signals) {
+    let end = if signals.stop_requested() { PluginEnd::Stopped } else { PluginEnd::Deadline };
     for plugin in running.iter_mut().filter(|plugin| !plugin.done) {
         plugin.abort(end, signals);
     }
@@ -361,19 +286,19 @@ pub fn end_all(running: &mut [&mut Running], signals: &Signals) {
 /// # Errors
 /// What the kernel says when it cannot be started or waited for.
 pub fn run(
-    call: &Call<'_>,
+    call: &PluginCall<'_>,
     lock: Option<&mut Lock>,
     deadline: Instant,
     signals: &Signals,
-) -> io::Result<Outcome> {
-    let not_started = |end| Outcome { end, stdout: Vec::new(), overflow: false, stderr: Vec::new() };
+) -> io::Result<PluginOutcome> {
+    let not_started = |end| PluginOutcome { end, stdout: Vec::new(), overflow: false, stderr: Vec::new() };
     if signals.stop_requested() {
-        return Ok(not_started(End::Stopped));
+        return Ok(not_started(PluginEnd::Stopped));
     }
     if Instant::now() >= deadline {
-        return Ok(not_started(End::Late));
+        return Ok(not_started(PluginEnd::Late));
     }
-    let mut running = Running::start(call, lock, deadline, signals)?;
+    let mut running = RunningPlugin::start(call, lock, deadline, signals)?;
     let waited = wait_any(&mut [&mut running], deadline, signals);
     if !matches!(waited, Ok(Some(_))) {
         // Also when it cannot be waited for: what goes on behind an error would outlive its undoing.
@@ -382,19 +307,7 @@ pub fn run(
     waited.map(|_| running.into_outcome())
 }
 
-/// Why a binary could not be started, for a person: the kernel's words name no file.
-#[must_use]
-pub fn explain_start(binary: &Binary, error: &io::Error) -> String {
-    let path = binary.path.display();
-    match error.raw_os_error().map(nix::errno::Errno::from_raw) {
-        Some(nix::errno::Errno::ENOEXEC) => format!("{path} is no program this kernel can run"),
-        Some(nix::errno::Errno::ETXTBSY) => format!("{path} is still being written"),
-        Some(nix::errno::Errno::ENOENT) => format!("{path}: its interpreter is missing"),
-        _ => format!("start {path}: {error}"),
-    }
-}
-
-impl Outcome {
+impl PluginOutcome {
     /// The plugin's stderr for a message, one line.
     #[must_use]
     pub fn stderr_text(&self) -> String {

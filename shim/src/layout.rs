@@ -115,7 +115,7 @@ impl Layout {
 
     /// Who asked our plugin for its versions last.
     #[must_use]
-    pub fn asked(&self) -> PathBuf {
+    pub fn version_query(&self) -> PathBuf {
         self.run_dir.join("asked")
     }
 

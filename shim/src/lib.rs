@@ -3,27 +3,27 @@
 //! Every verb is one straight line: parse ([`request`], [`mod@types::policy`], [`conflist`]) -> decide ([`plan`], pure) -> act
 //! ([`delegate`], [`route`]) -> record ([`store`]) -> report ([`reply`]). [`serve`] is that line.
 
-pub mod asked;
 pub mod attachment;
 pub mod boot;
 pub mod conflist;
 pub mod delegate;
 pub mod exec;
-pub mod failing;
 pub mod file;
-pub mod forced;
+pub mod first_failure;
 pub mod hostports;
 pub mod hostroute;
 pub mod inventory;
 pub mod journal;
 pub mod layout;
 pub mod ledger;
+pub mod local_cleanup;
 pub mod lock;
 pub mod netns;
 pub mod owner;
+pub mod pass_order;
 pub mod plan;
+pub mod pod_interfaces;
 pub mod policy_file;
-pub mod present;
 pub mod probe;
 pub mod process;
 pub mod ready;
@@ -35,5 +35,5 @@ pub mod signal;
 pub mod store;
 pub mod sweep;
 pub mod trust;
-pub mod turns;
 pub mod version;
+pub mod version_query;

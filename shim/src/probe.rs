@@ -29,19 +29,19 @@ pub enum Depth {
 
 /// A probe that does not hold, in words: what was probed and what came back.
 #[derive(Debug)]
-pub struct Red {
+pub struct FailedProbe {
     said: String,
     /// The probe is a file that `watch` keeps: it is `watch` that knows what the network waits for.
     pub of_watch: bool,
 }
 
-impl Red {
+impl FailedProbe {
     const fn new(said: String) -> Self {
         Self { said, of_watch: false }
     }
 }
 
-impl fmt::Display for Red {
+impl fmt::Display for FailedProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.said)
     }
@@ -50,8 +50,8 @@ impl fmt::Display for Red {
 /// Asks every probe until the first that does not hold.
 ///
 /// # Errors
-/// [`Red`] names it. `deadline` bounds all of them together, [`ADD_TIMEOUT`] each.
-pub fn all_hold(probes: &[Probe], depth: Depth, deadline: Instant) -> Result<(), Red> {
+/// [`FailedProbe`] names it. `deadline` bounds all of them together, [`ADD_TIMEOUT`] each.
+pub fn all_hold(probes: &[Probe], depth: Depth, deadline: Instant) -> Result<(), FailedProbe> {
     all_hold_within(probes, depth, ADD_TIMEOUT, deadline)
 }
 
@@ -59,24 +59,31 @@ pub fn all_hold(probes: &[Probe], depth: Depth, deadline: Instant) -> Result<(),
 ///
 /// # Errors
 /// As [`all_hold`], with `each` in the place of [`ADD_TIMEOUT`].
-pub fn all_hold_within(probes: &[Probe], depth: Depth, each: Duration, deadline: Instant) -> Result<(), Red> {
+pub fn all_hold_within(
+    probes: &[Probe],
+    depth: Depth,
+    each: Duration,
+    deadline: Instant,
+) -> Result<(), FailedProbe> {
     for probe in probes {
         let timeout = deadline.saturating_duration_since(Instant::now()).min(each);
         match probe {
             Probe::Unix(path) => {
-                unix(path, timeout)
-                    .map_err(|e| Red::new(format!("connect to unix socket {}: {e}", path.display())))?;
+                unix(path, timeout).map_err(|e| {
+                    FailedProbe::new(format!("connect to unix socket {}: {e}", path.display()))
+                })?;
             }
             Probe::File(path) => match path.metadata() {
                 Ok(meta) if meta.is_file() => {}
-                Ok(_) => return Err(Red::new(format!("{} is not a regular file", path.display()))),
+                Ok(_) => return Err(FailedProbe::new(format!("{} is not a regular file", path.display()))),
                 Err(e) => {
                     let of_watch = path.parent() == Some(Path::new(PROBED));
-                    return Err(Red { said: format!("file {}: {e}", path.display()), of_watch });
+                    return Err(FailedProbe { said: format!("file {}: {e}", path.display()), of_watch });
                 }
             },
             Probe::Http { target, headers } if depth == Depth::All => {
-                http(target, headers, timeout).map_err(|e| Red::new(format!("GET http://{target}: {e}")))?;
+                http(target, headers, timeout)
+                    .map_err(|e| FailedProbe::new(format!("GET http://{target}: {e}")))?;
             }
             Probe::Http { .. } => {}
         }

@@ -16,26 +16,26 @@ use crate::layout::Layout;
 use crate::reply::{CniError, code};
 use crate::version::Version;
 
-/// Largest stdin we read, in bytes. A conf is some kilobytes; this bounds our memory.
+/// The largest stdin that the shim reads, in bytes. A conf is some kilobytes; the limit bounds the memory.
 pub const MAX_STDIN_BYTES: usize = 8 << 20;
 
-/// Set in the environment of everything we start, so that a conf that leads back to us ends at once.
+/// The shim sets this in the environment of each delegate. A conf that leads back to the shim then ends at once.
 pub const DEPTH_VARIABLE: &str = "CROSSFADE_DEPTH";
 
-/// What is asked of us.
+/// The verb of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     /// Attach a container.
     Add,
     /// Detach it.
     Del,
-    /// Is it attached as it should be?
+    /// Is the container attached as its ADD left it?
     Check,
     /// Could an ADD succeed?
     Status,
     /// Detach what is not in the list.
     Gc,
-    /// Which versions do we speak?
+    /// Which CNI versions does the shim have?
     Version,
 }
 
@@ -86,6 +86,19 @@ pub struct Env {
 }
 
 impl Env {
+    /// The environment of the sweep, which goes over all attachments as GC does; `path` as in `CNI_PATH`.
+    #[must_use]
+    pub fn of_sweep(path: Option<&str>) -> Self {
+        Self {
+            verb: Verb::Gc,
+            container_id: String::new(),
+            netns: String::new(),
+            ifname: String::new(),
+            args: None,
+            path: path.map(str::to_owned),
+        }
+    }
+
     /// Reads and validates the variables.
     ///
     /// # Errors
@@ -146,27 +159,39 @@ impl Env {
     }
 }
 
-/// The conf on stdin: ours, as the runtime read it (or, with CRI-O, as it was at ADD).
+/// The conf on stdin: Crossfade's own, as the runtime read it (CRI-O passes the conf of the ADD).
 #[derive(Debug, Clone)]
 pub struct Conf {
-    /// Everything that came, for keys that only one verb reads.
+    /// The whole object, for keys that only one verb reads.
     pub object: RawObject,
     /// `name`.
     pub name: String,
     /// `cniVersion`.
     pub version: Version,
-    /// `type`: what we are called here; a delegate of this type would be ourselves.
+    /// `type`: the name of the shim in this conf. A delegate of this type would be the shim itself.
     pub plugin_type: String,
     /// `policy`, `stateDir`, `runDir`.
     pub layout: Layout,
 }
 
 impl Conf {
+    /// The conf of the sweep, which no runtime calls. `name` is the name of Crossfade's network; empty if it is not known.
+    #[must_use]
+    pub fn of_sweep(layout: &Layout, name: &str) -> Self {
+        Self {
+            object: RawObject::default(),
+            name: name.to_owned(),
+            version: Version::V110,
+            plugin_type: crate::layout::PLUGIN.to_owned(),
+            layout: layout.clone(),
+        }
+    }
+
     /// Reads stdin to its end.
     ///
     /// # Errors
     /// The error and the version to report it at: code 5 or 6 for what cannot be read, 7 for what is invalid, 1 for a
-    /// version we do not speak.
+    /// version that the shim does not have.
     pub fn read(stdin: &mut impl Read) -> Result<Self, (CniError, String)> {
         let newest = || Version::V110.to_string();
         let bytes = read_bounded(stdin, MAX_STDIN_BYTES)

@@ -51,7 +51,7 @@ impl Signals {
     }
 
     /// Forgets that somebody asked, so that what has to be undone can run.
-    pub fn heed(&self) {
+    pub fn clear_stop_request(&self) {
         self.stop.store(false, Ordering::SeqCst);
     }
 

@@ -1,9 +1,8 @@
-//! Records on disk.
+//! The files of the records: where they are, and how they are read, written and removed. [`crate::attachment`] parses their bytes.
 //!
-//! *Layout*: `STATE/attachments/<shard>/<container id>@<ifname>`, sixteen shards by container id: looking up the other
-//! attachments of a container lists some hundred entries even among ten thousand, and after a few ADDs no shard has to be made
-//! durable any more. A container id that is too long for a file name is replaced by its 128-bit hash; the record itself holds
-//! the id, so that a collision is noticed.
+//! *Layout*: `STATE/attachments/<shard>/<container id>@<ifname>`, with sixteen shards by container id. A shard of ten thousand records
+//! lists some hundred entries, and after a few ADDs every shard exists, so no ADD has to make a directory durable. A 128-bit hash replaces
+//! a container id that is too long for a file name. The record holds the whole id, so a collision of hashes is noticed.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,6 +13,7 @@ use types::key::shard;
 pub use types::key::{Key, container_name};
 
 use crate::attachment::{Attachment, Event, Intent, line};
+use crate::boot::boot_id;
 use crate::file::{self, read_bounded};
 use crate::layout::Layout;
 use crate::trust::{self, Distrust};
@@ -21,15 +21,30 @@ use crate::trust::{self, Distrust};
 /// Largest record we read, in bytes: two confs, two results and some lines.
 pub const MAX_BYTES: usize = 64 << 20;
 
-/// What is known of an attachment.
+/// What the store has about an attachment.
 #[derive(Debug)]
-pub enum Found {
+pub enum StoredRecord {
     /// No record.
-    Nothing,
+    Absent,
     /// A sound record.
-    Record(Box<Attachment>),
+    Sound(Box<Attachment>),
     /// A file that cannot be read as a record, and why.
     Damaged(String),
+}
+
+impl StoredRecord {
+    /// What the bytes of a record's file say, in the boot `boot_id`. A record of another attachment than `key` is damaged.
+    fn parse(bytes: &[u8], key: Option<&Key>, boot_id: Option<&str>) -> Self {
+        let record = match Attachment::parse(bytes, boot_id) {
+            Ok(record) => record,
+            Err(why) => return Self::Damaged(why),
+        };
+        let own = Key::new(&record.intent.container_id, &record.intent.ifname);
+        if key.is_some_and(|key| *key != own) {
+            return Self::Damaged(format!("it is the record of {} {}", own.container_id, own.ifname));
+        }
+        Self::Sound(Box::new(record))
+    }
 }
 
 /// A file that cannot be read as a record, and why.
@@ -43,10 +58,10 @@ pub struct Store {
 
 /// A record that is open for appending.
 #[derive(Debug)]
-pub struct Open {
-    /// None where the record cannot be written; then what happens is known to this process alone.
+pub struct OpenRecord {
+    /// None if the record cannot be written. Then only this process knows what happens.
     file: Option<File>,
-    /// What it says by now.
+    /// What the record says, with all events so far.
     pub attachment: Attachment,
 }
 
@@ -88,52 +103,42 @@ impl Store {
     ///
     /// # Errors
     /// When the directory is not trusted or the file is there but cannot be read.
-    pub fn find(&self, key: &Key) -> io::Result<Found> {
+    pub fn find(&self, key: &Key) -> io::Result<StoredRecord> {
         self.check_from(&self.shard(&key.container_id))?;
         self.read(&self.path(key), Some(key))
     }
 
-    fn read(&self, path: &Path, key: Option<&Key>) -> io::Result<Found> {
+    fn read(&self, path: &Path, key: Option<&Key>) -> io::Result<StoredRecord> {
         let mut file = match trust::open_regular(File::options().read(true), path) {
             Ok((file, _)) => file,
-            Err(why) if why.is_absent() => return Ok(Found::Nothing),
+            Err(why) if why.is_absent() => return Ok(StoredRecord::Absent),
             Err(Distrust::Io(_, e)) => return Err(e),
-            // What is no file, or not ours alone, is no record of ours whatever it says.
-            Err(why) => return Ok(Found::Damaged(why.to_string())),
+            // Anything but a regular file of the shim's own is no record, whatever it says.
+            Err(why) => return Ok(StoredRecord::Damaged(why.to_string())),
         };
         let bytes = match read_bounded(&mut file, MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
-                return Ok(Found::Damaged(e.to_string()));
+                return Ok(StoredRecord::Damaged(e.to_string()));
             }
             Err(e) => return Err(e),
         };
-        Ok(match Attachment::parse(&bytes) {
-            Ok(record) => {
-                let own = Key::new(&record.intent.container_id, &record.intent.ifname);
-                if key.is_some_and(|key| *key != own) {
-                    Found::Damaged(format!("it is the record of {} {}", own.container_id, own.ifname))
-                } else {
-                    Found::Record(Box::new(record))
-                }
-            }
-            Err(why) => Found::Damaged(why),
-        })
+        Ok(StoredRecord::parse(&bytes, key, boot_id().ok()))
     }
 
     /// Writes a record's first line, durably. Nothing may be attached before this returned.
     ///
     /// # Errors
     /// When the directory is not trusted or cannot be written; then no record is left.
-    pub fn begin(&self, intent: Intent) -> io::Result<Open> {
+    pub fn begin(&self, intent: Intent) -> io::Result<OpenRecord> {
         self.begin_with(intent, &[])
     }
 
-    /// [`Self::begin`] for an attachment of which something has happened already: all of it is there at once, or nothing.
+    /// [`Self::begin`] for an attachment with earlier events. The file holds all of them, or does not exist.
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn begin_with(&self, intent: Intent, events: &[Event]) -> io::Result<Open> {
+    pub fn begin_with(&self, intent: Intent, events: &[Event]) -> io::Result<OpenRecord> {
         let shard = self.shard(&intent.container_id);
         if !shard.is_dir() {
             let attachments = self.layout.attachments();
@@ -149,16 +154,16 @@ impl Store {
         let mut attachment = Attachment::begin(intent);
         events.iter().for_each(|event| attachment.apply(event.clone()));
         attachment.sound_bytes = bytes.len() as u64;
-        Ok(Open { file: Some(file), attachment })
+        Ok(OpenRecord { file: Some(file), attachment })
     }
 
-    /// Opens a sound record for appending. A torn tail becomes a line of its own: it is what tells the next reader that not
-    /// everything is known, and were it cut off, a network whose DEL fails now would not be asked again.
+    /// Opens a sound record for appending. A torn tail stays, as a line of its own: it shows the next reader that not everything is known. Without
+    /// it, the next DEL would not call a network whose DEL fails now.
     ///
-    /// Where the file cannot be written (a read-only file system, for one) the record goes on in memory: a DEL must not
-    /// depend on being able to write.
+    /// If the file cannot be written (on a read-only file system, for example), the record goes on in memory, because a DEL must not need to
+    /// write.
     #[must_use]
-    pub fn open(&self, mut attachment: Attachment) -> Open {
+    pub fn open(&self, mut attachment: Attachment) -> OpenRecord {
         let key = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
         let opened = trust::open_regular(File::options().append(true), &self.path(&key))
             .map_err(io::Error::from)
@@ -176,11 +181,11 @@ impl Store {
                 "record cannot be written"
             );
         }
-        Open { file: opened.ok(), attachment }
+        OpenRecord { file: opened.ok(), attachment }
     }
 
-    /// Removes the record of `key`. It needs no space and no fsync: should a power loss bring the record back, the DEL
-    /// that the sweep then runs once more finds nothing to do.
+    /// Removes the record of `key`, without fsync. If a power loss brings the record back, the sweep runs its DEL once more, which has nothing to
+    /// do.
     ///
     /// # Errors
     /// Any I/O error but that it is gone already.
@@ -191,8 +196,8 @@ impl Store {
         }
     }
 
-    /// Keeps a damaged record in `STATE/damaged/` as well, where people find it. It stays in its place until a sound
-    /// record replaces it: between the two a kill must not find neither.
+    /// Keeps a copy of a damaged record in `STATE/damaged/`, for a person. The damaged record stays in its place until a sound record replaces it,
+    /// so that after a kill there is always one of the two.
     ///
     /// # Errors
     /// Any I/O error.
@@ -216,7 +221,7 @@ impl Store {
         for path in list(&self.shard(container_id))? {
             let name = path.file_name().unwrap_or_default().as_bytes();
             if name.starts_with(prefix.as_bytes())
-                && let Found::Record(record) = self.read(&path, None)?
+                && let StoredRecord::Sound(record) = self.read(&path, None)?
                 && record.intent.container_id == container_id
             {
                 found.push(*record);
@@ -249,10 +254,10 @@ impl Store {
                     continue;
                 }
                 match self.read(&path, None)? {
-                    Found::Record(record) => sound.push(*record),
-                    Found::Damaged(why) => damaged.push((path, why)),
-                    // Closed while we were listing.
-                    Found::Nothing => {}
+                    StoredRecord::Sound(record) => sound.push(*record),
+                    StoredRecord::Damaged(why) => damaged.push((path, why)),
+                    // Another process closed it meanwhile.
+                    StoredRecord::Absent => {}
                 }
             }
         }
@@ -281,7 +286,7 @@ impl Store {
     }
 }
 
-impl Open {
+impl OpenRecord {
     /// A record that is not on disk.
     #[must_use]
     pub const fn in_memory(attachment: Attachment) -> Self {
@@ -296,10 +301,10 @@ impl Open {
 
     /// Appends events, all of them in one write, and takes them in.
     ///
-    /// They are not fsynced: they tell apart what one boot did, and the page cache survives our own death.
+    /// They are not fsynced: events matter within one boot only, and the page cache outlives this process.
     ///
     /// # Errors
-    /// When they cannot be written; they are taken in all the same, so that this process goes on from the truth.
+    /// If they cannot be written. [`Self::attachment`] has them all the same.
     pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
         let bytes: Vec<u8> = events.iter().flat_map(line).collect();
         let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&bytes));
@@ -309,7 +314,7 @@ impl Open {
         if written.is_ok() {
             self.attachment.sound_bytes += bytes.len() as u64;
         } else if let Some(file) = &self.file {
-            // A torn line would hide every later one. If even this fails the reader is in doubt, which is safe.
+            // Remove a half-written line. If that fails too, the next reader treats the record as in doubt, which is safe.
             let _ = file.set_len(self.attachment.sound_bytes);
         }
         written

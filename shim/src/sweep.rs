@@ -1,37 +1,38 @@
-//! Which records are to be closed although no DEL came: a pure decision.
+//! Decides which records to close although the runtime sent no DEL. Pure.
 //!
-//! Runtimes forget: after a crash, a reboot, a DEL they gave up on. [`crate::serve::pass`] carries the decision out.
+//! A runtime may forget a sandbox after a crash, after a reboot, or when it gives up on a DEL. [`crate::serve::pass`] carries the decision
+//! out.
 
 use crate::boot::Age;
 use crate::owner::Owner;
 
-/// What a list of living sandboxes says about one attachment.
+/// What the runtime's list of sandboxes says about one attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// Its sandbox is in it.
+pub enum ListStatus {
+    /// The list has its sandbox, and the sandbox runs.
     Listed,
-    /// Its sandbox is in it as one that does not run.
+    /// The list has its sandbox, and the sandbox does not run.
     Stopped,
-    /// Its sandbox would be in it, and is not.
+    /// The list covers its sandbox, and does not have it.
     Missing,
-    /// The list is not about it: somebody else than the lister made its sandbox.
-    Unasked,
+    /// The list does not cover its sandbox: another program than the listing runtime made it.
+    OutOfScope,
 }
 
-/// What is to become of a record.
+/// What GC or the sweep does with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Its sandbox is listed, or may well live though the list is not about it, or its runtime still owes the DEL.
+pub enum SweepVerdict {
+    /// Nothing: the sandbox is listed, or may live although the list does not cover it, or its runtime still owes the DEL.
     Live,
-    /// Not listed, but so young that the runtime may not know it yet.
+    /// Nothing yet: the sandbox is not listed, but so young that the runtime may not know it yet.
     Young,
-    /// Its DELs are owed, but nobody could serve them now.
+    /// Nothing now: its DELs are owed, but the networks that would serve them are not ready.
     Waiting,
-    /// Its DELs are owed.
+    /// Close it: run the DELs that are owed.
     Close,
 }
 
-/// Decides one attachment.
+/// Decides about one attachment.
 ///
 /// | the list | age | owner | verdict |
 /// |---|---|---|---|
@@ -43,15 +44,17 @@ pub enum Verdict {
 /// | lacks it, has it as stopped, or is not about it | of an earlier boot | not ready | waiting |
 /// | lacks it, has it as stopped, or is not about it | of an earlier boot | ready, retired | close |
 ///
-/// No sandbox outlives a boot. A runtime goes on listing what is left of one until kubelet removes it, which may be never, and
-/// its DEL may go to whatever plugin the runtime has loaded by then. In the boot of the sandbox its runtime still owes the DEL.
+/// No sandbox outlives a boot. A runtime lists the remains of a sandbox until kubelet removes them, which may never happen, and its DEL may go
+/// to another plugin that the runtime has loaded by then. As long as the boot of the sandbox lasts, its runtime still owes the DEL.
 #[must_use]
-pub fn decide(seen: Seen, age: Age, grace_secs: u64, owner: Owner) -> Verdict {
+pub fn decide(seen: ListStatus, age: Age, grace_secs: u64, owner: Owner) -> SweepVerdict {
     match (seen, age, owner) {
-        (Seen::Listed, _, _) | (Seen::Stopped | Seen::Unasked, Age::ThisBoot(_), _) => Verdict::Live,
-        (Seen::Missing, age, _) if !age.reached(grace_secs) => Verdict::Young,
-        (_, _, Owner::NotReady) => Verdict::Waiting,
-        (_, _, Owner::Ready | Owner::Retired) => Verdict::Close,
+        (ListStatus::Listed, _, _) | (ListStatus::Stopped | ListStatus::OutOfScope, Age::ThisBoot(_), _) => {
+            SweepVerdict::Live
+        }
+        (ListStatus::Missing, age, _) if !age.reached(grace_secs) => SweepVerdict::Young,
+        (_, _, Owner::NotReady) => SweepVerdict::Waiting,
+        (_, _, Owner::Ready | Owner::Retired) => SweepVerdict::Close,
     }
 }
 
@@ -65,20 +68,36 @@ mod tests {
         let age = |secs| Age::ThisBoot(Duration::from_secs(secs));
         let owners = [Owner::Ready, Owner::Retired, Owner::NotReady];
         for (seen, age, verdicts) in [
-            (Seen::Listed, age(9999), [Verdict::Live; 3]),
-            (Seen::Listed, Age::EarlierBoot, [Verdict::Live; 3]),
-            (Seen::Stopped, age(9999), [Verdict::Live; 3]),
-            (Seen::Stopped, Age::EarlierBoot, [Verdict::Close, Verdict::Close, Verdict::Waiting]),
-            (Seen::Unasked, age(9999), [Verdict::Live; 3]),
-            (Seen::Unasked, Age::EarlierBoot, [Verdict::Close, Verdict::Close, Verdict::Waiting]),
-            (Seen::Missing, age(599), [Verdict::Young; 3]),
-            (Seen::Missing, age(600), [Verdict::Close, Verdict::Close, Verdict::Waiting]),
-            (Seen::Missing, Age::EarlierBoot, [Verdict::Close, Verdict::Close, Verdict::Waiting]),
+            (ListStatus::Listed, age(9999), [SweepVerdict::Live; 3]),
+            (ListStatus::Listed, Age::EarlierBoot, [SweepVerdict::Live; 3]),
+            (ListStatus::Stopped, age(9999), [SweepVerdict::Live; 3]),
+            (
+                ListStatus::Stopped,
+                Age::EarlierBoot,
+                [SweepVerdict::Close, SweepVerdict::Close, SweepVerdict::Waiting],
+            ),
+            (ListStatus::OutOfScope, age(9999), [SweepVerdict::Live; 3]),
+            (
+                ListStatus::OutOfScope,
+                Age::EarlierBoot,
+                [SweepVerdict::Close, SweepVerdict::Close, SweepVerdict::Waiting],
+            ),
+            (ListStatus::Missing, age(599), [SweepVerdict::Young; 3]),
+            (
+                ListStatus::Missing,
+                age(600),
+                [SweepVerdict::Close, SweepVerdict::Close, SweepVerdict::Waiting],
+            ),
+            (
+                ListStatus::Missing,
+                Age::EarlierBoot,
+                [SweepVerdict::Close, SweepVerdict::Close, SweepVerdict::Waiting],
+            ),
         ] {
             for (owner, verdict) in owners.into_iter().zip(verdicts) {
                 assert_eq!(decide(seen, age, 600, owner), verdict, "{seen:?} {age:?} {owner:?}");
             }
         }
-        assert_eq!(decide(Seen::Missing, age(0), 0, Owner::Ready), Verdict::Close, "no grace");
+        assert_eq!(decide(ListStatus::Missing, age(0), 0, Owner::Ready), SweepVerdict::Close, "no grace");
     }
 }

@@ -12,7 +12,7 @@ use shim::attachment::{Attachment, Event, FORMAT, Intent, Leg, RouteStep, line};
 use shim::boot::Moment;
 use shim::hostroute::HostRoute;
 use shim::netns::NetnsId;
-use shim::present::Interface;
+use shim::pod_interfaces::PodInterface;
 
 const LINES: &str = include_str!("records/format-1.lines");
 
@@ -112,17 +112,17 @@ fn a_key_that_came_later_is_written_as_its_file_says_and_missing_in_none_before(
     let with_cookie = Intent { netns_cookie: Some(4_242), ..full() };
     let written = String::from_utf8(line(&with_cookie)).expect("text");
     assert_eq!(include_str!("records/format-1-netns-cookie.lines"), written);
-    let read = Attachment::parse(written.as_bytes()).expect("sound");
+    let read = parse(written.as_bytes()).expect("sound");
     assert_eq!(read.intent.netns_cookie, Some(4_242));
     let before = LINES.split_inclusive('\n').next().expect("a line");
-    assert_eq!(Attachment::parse(before.as_bytes()).expect("sound").intent.netns_cookie, None);
+    assert_eq!(parse(before.as_bytes()).expect("sound").intent.netns_cookie, None);
 }
 
 #[test]
 fn what_later_releases_added_is_written_as_its_file_says() {
     let mut with_host_route = full();
     with_host_route.legs[1].host_route = true;
-    let interface = Interface { name: "net1".into(), addresses: vec![[10, 2, 0, 2].into()] };
+    let interface = PodInterface { name: "net1".into(), addresses: vec![[10, 2, 0, 2].into()] };
     let way = |via| HostRoute { address: [10, 2, 0, 2].into(), interface: "cali0".into(), index: 17, via };
     let routes = vec![way(None), way(Some([10, 2, 0, 1].into()))];
     let events = [
@@ -134,7 +134,7 @@ fn what_later_releases_added_is_written_as_its_file_says() {
     written.extend(events.iter().flat_map(line));
     let written = String::from_utf8(written).expect("text");
     assert_eq!(include_str!("records/format-1-host-route.lines"), written);
-    let read = Attachment::parse(written.as_bytes()).expect("sound");
+    let read = parse(written.as_bytes()).expect("sound");
     assert!(read.intent.legs[1].host_route && !read.intent.legs[0].host_route);
     let progress = &read.progress[1];
     assert_eq!(progress.present.as_deref(), Some(&[interface][..]));
@@ -163,7 +163,7 @@ fn every_record_ever_written_is_read_and_todays_come_out_as_they_went_in() {
     for path in records() {
         let bytes = std::fs::read(&path).expect("read");
         let place = path.display().to_string();
-        match Attachment::parse(&bytes) {
+        match parse(&bytes) {
             Ok(record) => {
                 read += 1;
                 assert!(record.pending().len() <= record.intent.legs.len());
@@ -180,4 +180,9 @@ fn every_record_ever_written_is_read_and_todays_come_out_as_they_went_in() {
     assert!(read == 12 && same == 10, "{read} read, {same} of today");
     // One of a later program can be read by nobody but its own kind.
     assert!(damaged.len() == 1 && damaged[0].ends_with("later-unreadable@eth0"), "{damaged:?}");
+}
+
+/// Reads a record in this boot.
+fn parse(bytes: &[u8]) -> Result<Attachment, String> {
+    Attachment::parse(bytes, shim::boot::boot_id().ok())
 }

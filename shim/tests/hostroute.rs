@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, setns};
-use shim::hostroute::{self, Attached, HostRoute};
+use shim::hostroute::{self, HostRoute, RoutedInterface};
 use shim::layout::Layout;
-use shim::present;
+use shim::pod_interfaces;
 use shim::route::{Budget, RouteError};
 use shim::version::{AddResult, Version};
 use world::{Space, ample, privileged, unique};
@@ -22,7 +22,7 @@ struct Node {
     home: File,
 }
 
-type Ways = fn(&Attached<'_>, Budget<'_>) -> Result<Vec<HostRoute>, RouteError>;
+type Ways = fn(&RoutedInterface<'_>, Budget<'_>) -> Result<Vec<HostRoute>, RouteError>;
 
 fn all(routes: &[HostRoute]) -> Vec<&HostRoute> {
     routes.iter().collect()
@@ -96,7 +96,7 @@ impl Node {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect(text)).collect();
         let netns = self.pod.open();
-        ways(&Attached { netns: &netns, ifname, names: &names, addresses: &addresses }, ample())
+        ways(&RoutedInterface { netns: &netns, ifname, names: &names, addresses: &addresses }, ample())
     }
 
     fn found(&self) -> Vec<HostRoute> {
@@ -247,13 +247,13 @@ fn what_an_add_left_is_looked_up_and_missed_when_it_goes() {
     let text = br#"{"cniVersion": "1.0.0", "interfaces": [{"name": "cali1"}, {"name": "net1", "sandbox": "/x"}, {"name": "none", "sandbox": "/x"}],
         "ips": [{"address": "10.1.0.2/32"}, {"address": "fd00:1::2/128"}, {"address": "10.1.0.9/32"}]}"#;
     let result = AddResult::parse(text, Version::V100).expect("a result");
-    let now = || present::look(&node.pod.open(), "net1", &result, ample()).expect("looked");
+    let now = || pod_interfaces::read(&node.pod.open(), "net1", &result, ample()).expect("looked");
     let recorded = now();
     assert_eq!(recorded.len(), 1, "what is not there is not recorded: {recorded:?}");
     assert_eq!(recorded[0].addresses, ADDRESSES.map(|text| text.parse::<IpAddr>().expect(text)));
-    assert!(present::missing(&recorded, &now()).is_empty());
+    assert!(pod_interfaces::missing(&recorded, &now()).is_empty());
     node.pod.ip("address delete 10.1.0.2/32 dev net1");
-    assert_eq!(present::missing(&recorded, &now()), ["address 10.1.0.2 of net1"]);
+    assert_eq!(pod_interfaces::missing(&recorded, &now()), ["address 10.1.0.2 of net1"]);
     node.pod.ip("link delete net1");
-    assert_eq!(present::missing(&recorded, &now()), ["interface net1"]);
+    assert_eq!(pod_interfaces::missing(&recorded, &now()), ["interface net1"]);
 }

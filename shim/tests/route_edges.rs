@@ -4,7 +4,7 @@ mod world;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use shim::route::{Side, after_first, after_owner, undo};
+use shim::route::{RouteSide, after_first, after_owner, undo};
 use world::network::{Defaults, Kind, Network, pod};
 use world::{Space, ample, attempt, privileged, wait_until};
 
@@ -70,7 +70,7 @@ fn an_interface_that_is_not_there_is_skipped() {
     }
     let pod = pod();
     let first = Network::new(1, Kind::Calico, "eth0");
-    let absent = Side { ifname: "net1", cidrs: &["10.2.0.0/16".parse().expect("a CIDR")] };
+    let absent = RouteSide { ifname: "net1", cidrs: &["10.2.0.0/16".parse().expect("a CIDR")] };
     after_first(&pod.open(), &first.side(), ample()).expect("nothing there at all");
     after_owner(&pod.open(), &first.side(), &absent, ample()).expect("nothing there at all");
     assert_eq!(pod.routes("-4", "main"), [""; 0]);

@@ -3,7 +3,7 @@
 mod world;
 
 use serde_json::{Value, json};
-use shim::route::{Side, after_first, after_owner, undo};
+use shim::route::{RouteSide, after_first, after_owner, undo};
 use world::network::pod;
 use world::node::Node;
 use world::{ample, privileged};
@@ -22,8 +22,8 @@ fn check_holds(plugins: [&str; 2], owner_routes: &[&str]) {
         [format!("10.{n}.0.0/16"), format!("fd00:{n}::/32")].map(|cidr| cidr.parse().expect("a CIDR"))
     };
     let (first_cidrs, owner_cidrs) = (cidrs(1), cidrs(2));
-    let first = Side { ifname: "eth0", cidrs: &first_cidrs };
-    let owner = Side { ifname: "net1", cidrs: &owner_cidrs };
+    let first = RouteSide { ifname: "eth0", cidrs: &first_cidrs };
+    let owner = RouteSide { ifname: "net1", cidrs: &owner_cidrs };
 
     let first_conf = node.add(&pod, "eth0", &node.conf(plugins[0], 1, &["0.0.0.0/0", "::/0"]));
     after_first(&pod.open(), &first, ample()).expect("after the first");

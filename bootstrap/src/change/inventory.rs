@@ -4,7 +4,7 @@ use std::io;
 
 use shim::inventory::{self, Entry};
 use shim::layout::Layout;
-use shim::store::{Found, Store};
+use shim::store::{Store, StoredRecord};
 
 /// Adds entries to the inventory; what has an entry or a record by now is left alone.
 ///
@@ -14,7 +14,7 @@ pub fn list(layout: &Layout, entries: &[Entry]) -> io::Result<()> {
     let store = Store::new(layout);
     let mut fresh = Vec::new();
     for entry in entries {
-        if matches!(store.find(&entry.key())?, Found::Nothing) {
+        if matches!(store.find(&entry.key())?, StoredRecord::Absent) {
             fresh.push(entry.clone());
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The verdict over one attachment is the shim's ([`shim::sweep::decide`]); here the facts for it are gathered, and what was decided
 //! is carried out one by one, each under its own lock and its own deadline. A pass that has no time left for an attachment leaves
-//! it to the next pass, which begins with it ([`shim::turns`]).
+//! it to the next pass, which begins with it ([`shim::pass_order`]).
 //!
 //! No list, no sweep: a runtime that does not answer ends the pass. A runtime that answers with nothing is believed only
 //! if nothing contradicts it: while the netns of an attachment that it would have to list is alive, the answer is taken for
@@ -20,16 +20,18 @@ use shim::attachment::Attachment;
 use shim::boot::{self, Age, Moment};
 use shim::file::abandoned_temps;
 use shim::inventory::{self, Deleter, Entry, Inventory};
-use shim::layout::{Layout, PLUGIN};
+use shim::layout::Layout;
 use shim::netns::Netns;
 use shim::owner::{Owner, Owners};
+use shim::pass_order::{self, TimeShares};
 use shim::reply::CniError;
+use shim::request::{Conf, Env};
 use shim::route::Budget;
+use shim::serve::Session;
 use shim::serve::pass::{Pass, netns_of};
 use shim::signal::Signals;
 use shim::store::{Key, Store};
-use shim::sweep::{Seen, Verdict, decide as verdict};
-use shim::turns::{self, Shares};
+use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 use shim::{hostroute, lock, policy_file};
 use types::policy::Policy;
 use types::raw::RawObject;
@@ -71,7 +73,7 @@ pub struct SweepCandidate {
     /// Where it is written down.
     pub written: Written,
     /// What the list says.
-    pub seen: Seen,
+    pub seen: ListStatus,
     /// Its age; an entry that does not tell is past every grace.
     pub age: Age,
     /// Whether its DELs can be served.
@@ -96,7 +98,7 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let listing = listing(wanted)?;
     let owners = Owners::ask(&policy, Instant::now() + PROBES_WITHIN);
     let mut judged = judge(&records, &inventory, &listing, &owners, &now);
-    turns::order(&mut judged, turns::last_tried(&settings.layout).as_deref(), |one| &one.key);
+    pass_order::order(&mut judged, pass_order::last_tried(&settings.layout).as_deref(), |one| &one.key);
     if listing.is_empty_answer() {
         believe(&judged)?;
     }
@@ -117,7 +119,7 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let crio = RuntimeConfig::of_crio(&Root::new(&global.root)).filter(|_| wanted.bin_dirs.is_empty());
     let crio = crio.map(|config| config.plugin_dirs(&Root::new(&global.root)));
     let dirs = crio.unwrap_or_else(|| bin_dirs(&wanted.bin_dirs, None));
-    let done = apply(&settings, &policy, &store, changes, &joined(&dirs))?;
+    let done = apply(&settings, &policy, changes, &joined(&dirs))?;
     Ok(Changed::applied(done, notes))
 }
 
@@ -197,8 +199,9 @@ fn netns_lives(entry: &Entry) -> bool {
 
 /// Refuses an empty answer that something contradicts.
 fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
-    let contradiction =
-        judged.iter().find(|one| one.seen == Seen::Missing && one.netns_lives && one.age != Age::EarlierBoot);
+    let contradiction = judged
+        .iter()
+        .find(|one| one.seen == ListStatus::Missing && one.netns_lives && one.age != Age::EarlierBoot);
     match contradiction {
         None => Ok(()),
         Some(one) => Err(Failure::later(format!(
@@ -215,12 +218,15 @@ pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
     let mut changes = Vec::new();
     for one in judged {
         let age = age_text(Some(one.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
-        let seen = if one.seen == Seen::Stopped { "it ended with an earlier boot" } else { "not listed" };
+        let seen =
+            if one.seen == ListStatus::Stopped { "it ended with an earlier boot" } else { "not listed" };
         let (act, reason) = match verdict(one.seen, one.age, grace_secs, one.owner) {
-            Verdict::Live => continue,
-            Verdict::Young => (Act::Wait, format!("not listed, but young: {age} of {grace_secs}s")),
-            Verdict::Waiting => (Act::Wait, format!("{seen}, but network {} is not ready", one.networks)),
-            Verdict::Close => {
+            SweepVerdict::Live => continue,
+            SweepVerdict::Young => (Act::Wait, format!("not listed, but young: {age} of {grace_secs}s")),
+            SweepVerdict::Waiting => {
+                (Act::Wait, format!("{seen}, but network {} is not ready", one.networks))
+            }
+            SweepVerdict::Close => {
                 let key = one.key.clone();
                 let more = match (&one.written, one.owner) {
                     (Written::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
@@ -262,7 +268,6 @@ fn litter(store: &Store, settings: &Directories) -> Result<Vec<Change>, Failure>
 fn apply(
     settings: &Directories,
     policy: &Policy,
-    store: &Store,
     changes: Vec<Change>,
     search: &str,
 ) -> Result<Vec<Done>, Failure> {
@@ -271,26 +276,21 @@ fn apply(
         .map_err(|e| Failure::new(Exit::Failed, format!("install signal handlers: {e}")))?;
     let name = settings.installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.name.as_str());
     let end = Instant::now() + Duration::from_secs(budget::pass_secs(policy.deadlines.del_secs));
-    let shares = Shares::of(Duration::from_secs(policy.deadlines.del_secs), end);
-    let pass = Pass {
-        layout: &settings.layout,
-        store,
-        policy,
-        search: Some(search).filter(|search| !search.is_empty()),
-        deadline: end,
-        signals: &signals,
-        name,
-        plugin_type: PLUGIN,
-    };
-    let closing = Closing { pass, shares, layout: &settings.layout };
+    let shares = TimeShares::of(Duration::from_secs(policy.deadlines.del_secs), end);
+    let env = Env::of_sweep(Some(search).filter(|search| !search.is_empty()));
+    let conf = Conf::of_sweep(&settings.layout, name.unwrap_or_default());
+    let session = Session::new(&env, &conf, &signals).with_policy(policy.clone());
+    let pass = Pass { session: &session, deadline: end };
+    let closing = Closing { pass, shares, layout: &settings.layout, signals: &signals };
     Ok(Executor::new(&Root::default(), closing).carry_out_each(changes))
 }
 
 /// Closes attachments, each within its share of the pass; what there is no time for is left to the next pass.
 struct Closing<'a> {
     pass: Pass<'a>,
-    shares: Shares,
+    shares: TimeShares,
     layout: &'a Layout,
+    signals: &'a Signals,
 }
 
 impl Closing<'_> {
@@ -298,7 +298,7 @@ impl Closing<'_> {
         &self,
         close: impl FnOnce(&Pass<'_>, Instant) -> Result<bool, CniError>,
     ) -> Result<Outcome, Failure> {
-        let until = self.shares.next(1, Instant::now()).filter(|_| !self.pass.signals.stop_requested());
+        let until = self.shares.next(1, Instant::now()).filter(|_| !self.signals.stop_requested());
         let Some(until) = until else { return Ok(Outcome::Busy) };
         match close(&self.pass, until) {
             Ok(true) => Ok(Outcome::Done),
@@ -326,7 +326,7 @@ impl Means for Closing<'_> {
 mod tests {
     use super::*;
 
-    fn one(seen: Seen, secs: u64, owner: Owner, entry: Option<Deleter>) -> SweepCandidate {
+    fn one(seen: ListStatus, secs: u64, owner: Owner, entry: Option<Deleter>) -> SweepCandidate {
         let begun = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 0 };
         SweepCandidate {
             key: Key::new("c1", "eth0"),
@@ -342,31 +342,31 @@ mod tests {
     #[test]
     fn every_verdict_has_its_line() {
         for (judged, line) in [
-            (one(Seen::Listed, 900, Owner::Ready, None), None),
-            (one(Seen::Unasked, 900, Owner::Ready, None), None),
+            (one(ListStatus::Listed, 900, Owner::Ready, None), None),
+            (one(ListStatus::OutOfScope, 900, Owner::Ready, None), None),
             (
-                one(Seen::Missing, 3, Owner::Ready, None),
+                one(ListStatus::Missing, 3, Owner::Ready, None),
                 Some("wait     c1 eth0  (not listed, but young: 3s of 600s)"),
             ),
             (
-                one(Seen::Missing, 900, Owner::NotReady, Some(Deleter::Crossfade)),
+                one(ListStatus::Missing, 900, Owner::NotReady, Some(Deleter::Crossfade)),
                 Some("wait     c1 eth0  (not listed, but network oldnet is not ready)"),
             ),
             (
-                one(Seen::Missing, 900, Owner::Ready, None),
+                one(ListStatus::Missing, 900, Owner::Ready, None),
                 Some("close    c1 eth0  (not listed; age 15m; network oldnet)"),
             ),
             (
-                one(Seen::Missing, 900, Owner::Retired, Some(Deleter::Crossfade)),
+                one(ListStatus::Missing, 900, Owner::Retired, Some(Deleter::Crossfade)),
                 Some("close    c1 eth0  (not listed; age 15m; network oldnet; retired)"),
             ),
             (
-                one(Seen::Missing, 900, Owner::Ready, Some(Deleter::Runtime)),
+                one(ListStatus::Missing, 900, Owner::Ready, Some(Deleter::Runtime)),
                 Some(
                     "close    c1 eth0  (not listed; age 15m; network oldnet; the runtime has sent its DEL itself)",
                 ),
             ),
-            (one(Seen::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),
+            (one(ListStatus::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),
         ] {
             let is_entry = matches!(judged.written, Written::Entry(_));
             let changes = decide(&[judged], 600);
@@ -379,12 +379,12 @@ mod tests {
 
     #[test]
     fn an_empty_answer_is_contradicted_by_a_living_netns_of_this_boot() {
-        let mut judged = one(Seen::Missing, 900, Owner::Ready, None);
+        let mut judged = one(ListStatus::Missing, 900, Owner::Ready, None);
         assert!(believe(std::slice::from_ref(&judged)).is_err_and(|why| why.exit == Exit::TryLater));
         judged.netns_lives = false;
         assert!(believe(std::slice::from_ref(&judged)).is_ok());
         judged.netns_lives = true;
-        judged.seen = Seen::Unasked;
+        judged.seen = ListStatus::OutOfScope;
         assert!(believe(&[judged]).is_ok(), "it need not be in that list");
     }
 }

@@ -1,95 +1,191 @@
-//! A program that is asked something: its answer, bounded in time and size.
+//! The one way to run another program: with a deadline, a bound on what it writes, and a process group of its own that ends as a whole.
 
-use std::io::Read;
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-/// What a program said.
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use shim::process::Process;
+
+/// How long the kernel may take to end a process that was killed.
+const KILLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The bounds of one run.
+#[derive(Debug, Clone, Copy)]
+pub struct RunLimits {
+    /// The program has ended by then, or is killed with everything it started.
+    pub within: Duration,
+    /// The largest stdout, and the largest stderr, in bytes.
+    pub max_bytes: usize,
+}
+
+/// What becomes of a program's stderr.
 #[derive(Debug)]
-pub struct Answer {
+pub enum StderrTo {
+    /// [`CommandOutput`].
+    Output,
+    /// Nowhere: it may hold a secret, however long it is.
+    Nowhere,
+    /// A file.
+    File(File),
+}
+
+/// What a program wrote, and how it ended.
+#[derive(Debug)]
+pub struct CommandOutput {
     /// How it ended.
     pub status: ExitStatus,
     /// Its stdout.
     pub stdout: Vec<u8>,
-    /// Its stderr.
+    /// Its stderr; empty unless it went to [`StderrTo::Output`].
     pub stderr: Vec<u8>,
 }
 
-impl Answer {
+impl CommandOutput {
     /// Its stdout as text; what is not UTF-8 is replaced.
     #[must_use]
-    pub fn out(&self) -> String {
+    pub fn stdout_text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
     /// Its stderr likewise.
     #[must_use]
-    pub fn err(&self) -> String {
+    pub fn stderr_text(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
+
+    /// Why the program failed, for a person: how it ended, and the first line of its stderr.
+    ///
+    /// # Errors
+    /// Always, unless it succeeded.
+    pub fn check_success(&self) -> Result<(), String> {
+        if self.status.success() {
+            return Ok(());
+        }
+        let stderr = self.stderr_text();
+        Err(format!("{}: {}", self.status, stderr.lines().next().unwrap_or("it says nothing")))
+    }
 }
 
-/// Runs a program with an empty stdin and waits for its end; one that takes longer than `within` is ended.
+/// Why a program gave no output. What it wrote is not in the error: it may be a secret.
+#[derive(Debug)]
+pub enum CommandError {
+    /// It did not start.
+    NotStarted(io::Error),
+    /// It did not end in time, and was killed.
+    TimedOut(Duration),
+    /// It wrote more than the limit, or its pipe could not be read.
+    Unreadable,
+    /// How it ended cannot be told.
+    Unknown(io::Error),
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted(error) | Self::Unknown(error) => error.fmt(f),
+            Self::TimedOut(within) => write!(f, "no answer within {} s", within.as_secs()),
+            Self::Unreadable => f.write_str("its answer cannot be read"),
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+impl From<CommandError> for io::Error {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::NotStarted(error) | CommandError::Unknown(error) => error,
+            CommandError::TimedOut(_) => Self::new(io::ErrorKind::TimedOut, error.to_string()),
+            CommandError::Unreadable => Self::other(error.to_string()),
+        }
+    }
+}
+
+/// Runs a program with an empty stdin and returns what it wrote.
 ///
 /// # Errors
-/// It cannot be started, takes too long, or says more than `most` bytes. What it says is not in the error: it may be a secret.
-pub fn ask(command: &mut Command, within: Duration, most: usize) -> Result<Answer, String> {
-    let until = Instant::now() + within;
+/// [`CommandError`]; a program that ends with another status than 0 is no error.
+pub fn run(command: &mut Command, limits: RunLimits) -> Result<CommandOutput, CommandError> {
+    run_with(command, limits, Vec::new(), StderrTo::Output)
+}
+
+/// [`run`] for a program that gets `stdin`, and whose stderr may go elsewhere.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    command: &mut Command,
+    limits: RunLimits,
+    stdin: Vec<u8>,
+    stderr: StderrTo,
+) -> Result<CommandOutput, CommandError> {
+    let deadline = Instant::now() + limits.within;
+    let keeps_stderr = matches!(stderr, StderrTo::Output);
     // Not /dev/null: the chroot of an image build may have no /dev.
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| error.to_string())?;
-    drop(child.stdin.take());
-    let said = [listen(child.stdout.take(), most), listen(child.stderr.take(), most)];
-    let heard = said.map(|said| said.recv_timeout(until.saturating_duration_since(Instant::now())));
-    if heard.iter().any(Result::is_err) {
-        // It may have ended by itself just now.
-        let _ = child.kill();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    command.stderr(match stderr {
+        StderrTo::Output | StderrTo::Nowhere => Stdio::piped(),
+        StderrTo::File(file) => Stdio::from(file),
+    });
+    let mut child = command.spawn().map_err(CommandError::NotStarted)?;
+    let pid = child.id().cast_signed();
+    let group = Process::of(pid);
+    if let Some(mut pipe) = child.stdin.take().filter(|_| !stdin.is_empty()) {
+        // A program need not read its stdin, and says by its status what it makes of that.
+        std::thread::spawn(move || pipe.write_all(&stdin));
     }
-    let status = child.wait().map_err(|error| error.to_string())?;
-    let [Ok(stdout), Ok(stderr)] = heard else {
-        return Err(format!("no answer within {} s", within.as_secs()));
-    };
-    match (stdout, stderr) {
-        (Some(stdout), Some(stderr)) if stdout.len() <= most && stderr.len() <= most => {
-            Ok(Answer { status, stdout, stderr })
+    let stdout = read_in_thread(child.stdout.take(), Some(limits.max_bytes));
+    let stderr = read_in_thread(child.stderr.take(), keeps_stderr.then_some(limits.max_bytes));
+    let ended = wait_in_thread(child);
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let outputs = [stdout, stderr].map(|pipe| pipe.recv_timeout(left()));
+    let status = ended.recv_timeout(left());
+    let ([Ok(stdout), Ok(stderr)], Ok(status)) = (outputs, status) else {
+        match group {
+            Some(group) => group.kill_group(),
+            // The chroot of an image build may have no /proc to tell processes apart by.
+            None => drop(killpg(Pid::from_raw(pid), Signal::SIGKILL)),
         }
-        _ => Err("its answer cannot be read".into()),
+        // Nothing but an uninterruptible sleep in the kernel survives this for long.
+        let _ = ended.recv_timeout(KILLED_WITHIN);
+        return Err(CommandError::TimedOut(limits.within));
+    };
+    let status = status.map_err(CommandError::Unknown)?;
+    match (stdout, stderr) {
+        (Some(stdout), Some(stderr)) => Ok(CommandOutput { status, stdout, stderr }),
+        _ => Err(CommandError::Unreadable),
     }
 }
 
-/// All that comes out of a pipe, but for what is beyond `most`; none where it cannot be read.
-fn listen(pipe: Option<impl Read + Send + 'static>, most: usize) -> mpsc::Receiver<Option<Vec<u8>>> {
+/// All that comes out of a pipe; none if that is more than `max_bytes` or cannot be read. Without `max_bytes` nothing of it is kept.
+fn read_in_thread(
+    pipe: Option<impl Read + Send + 'static>,
+    max_bytes: Option<usize>,
+) -> Receiver<Option<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        let read = pipe.map(|pipe| pipe.take(most as u64 + 1).read_to_end(&mut bytes));
-        // Nobody listens any more once it took too long.
-        let _ = sender.send(matches!(read, Some(Ok(_))).then_some(bytes));
+        let read = pipe.map_or(Ok(true), |mut pipe| match max_bytes {
+            Some(max) => pipe.take(max as u64 + 1).read_to_end(&mut bytes).map(|_| bytes.len() <= max),
+            None => io::copy(&mut pipe, &mut io::sink()).map(|_| true),
+        });
+        // Nobody receives it any more once the deadline has passed.
+        let _ = sender.send(matches!(read, Ok(true)).then_some(bytes));
     });
     receiver
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sh(script: &str, within: u64) -> Result<Answer, String> {
-        ask(Command::new("/bin/sh").args(["-c", script]), Duration::from_secs(within), 10)
-    }
-
-    #[test]
-    fn both_sides_of_an_answer_and_how_it_ended() {
-        let answer = sh("echo out; echo err >&2; exit 3", 60).expect("answered");
-        assert_eq!((answer.out().as_str(), answer.err().as_str()), ("out\n", "err\n"));
-        assert_eq!(answer.status.code(), Some(3));
-    }
-
-    #[test]
-    fn what_is_too_long_or_too_late_is_no_answer() {
-        assert!(sh("echo more than ten bytes", 60).is_err_and(|why| why.contains("cannot be read")));
-        assert!(sh("exec sleep 600", 0).is_err_and(|why| why.contains("no answer within")));
-        let absent = ask(&mut Command::new("/nonexistent"), Duration::from_secs(60), 10);
-        assert!(absent.is_err_and(|why| why.contains("No such file")));
-    }
+fn wait_in_thread(mut child: Child) -> Receiver<io::Result<ExitStatus>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait()));
+    receiver
 }
+
+#[cfg(test)]
+mod tests;

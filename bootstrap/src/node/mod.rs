@@ -21,6 +21,7 @@ pub mod mode;
 pub mod mounts;
 pub mod name;
 pub mod networks;
+pub mod own_command;
 pub mod packaged_plugin;
 pub mod paths;
 pub mod plugins;

@@ -10,6 +10,7 @@ use shim::layout::{PACKAGED_PLUGIN, PLUGIN};
 use shim::trust;
 
 use crate::change::{Act, Change, Write, look};
+use crate::node::own_command::OwnCommand;
 use crate::node::paths::Root;
 use crate::node::plugins::PLUGIN_MODE;
 
@@ -112,8 +113,7 @@ impl Plugins {
             })
             .collect();
         if !theirs.is_empty() {
-            let mut arguments = vec!["place".to_owned()];
-            arguments.extend(theirs.iter().map(|place| format!("--bin-dir={}", place.dir.display())));
+            let arguments = OwnCommand::place(theirs.iter().map(|place| &place.dir)).into_words();
             let act = Act::Start { unit: UNIT.into(), arguments, within_secs: WITHIN_SECS };
             changes.push(Change::new(act, UNIT, format!("the plugin: {}", theirs[0].found.why())));
         }

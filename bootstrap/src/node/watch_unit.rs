@@ -1,11 +1,9 @@
 //! The units that run `boot` and `watch` on a node: whether systemd can run them, and what starts and ends them.
 
-use std::process::Command;
-
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::change::{Act, Change};
-use crate::systemd::systemctl::is_here;
+use crate::systemd::systemctl::{self, is_here};
 
 /// Units that run what we bring.
 const UNITS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
@@ -34,9 +32,7 @@ pub fn watch_unit() -> Result<(), String> {
     if !is_here() {
         return Err("systemd does not run this node".into());
     }
-    let output = Command::new("systemctl").args(["show", "--property=LoadState", watch]).output();
-    let output = output.map_err(|e| format!("systemctl: {e}"))?;
-    let state = String::from_utf8_lossy(&output.stdout);
+    let state = systemctl::ask(&["show", "--property=LoadState", watch])?;
     match state.trim().strip_prefix("LoadState=") {
         Some("loaded") => Ok(()),
         Some("masked") => Err(format!("{watch} is masked: systemctl unmask {watch}")),
@@ -51,10 +47,10 @@ pub fn start(news: bool) -> Vec<Change> {
     let verb = if news { "restart" } else { "start" };
     let mut changes = Vec::new();
     if news {
-        changes.push(systemctl(vec!["daemon-reload"], "its units are others than before"));
+        changes.push(change(vec!["daemon-reload"], "its units are others than before"));
     }
-    changes.push(systemctl(vec!["enable", "--quiet", boot, watch], "at every boot from now on"));
-    changes.push(systemctl(vec![verb, watch], "now"));
+    changes.push(change(vec!["enable", "--quiet", boot, watch], "at every boot from now on"));
+    changes.push(change(vec![verb, watch], "now"));
     changes
 }
 
@@ -62,23 +58,23 @@ pub fn start(news: bool) -> Vec<Change> {
 #[must_use]
 pub fn start_watch() -> Change {
     let [_, watch] = UNITS;
-    systemctl(vec!["start", watch], "pods wait for files that it keeps")
+    change(vec!["start", watch], "pods wait for files that it keeps")
 }
 
 /// What ends the units; before their files are removed.
 #[must_use]
 pub fn stop() -> Vec<Change> {
     let [boot, watch] = UNITS;
-    vec![systemctl(vec!["disable", "--quiet", "--now", watch, boot], "they are taken away")]
+    vec![change(vec!["disable", "--quiet", "--now", watch, boot], "they are taken away")]
 }
 
 /// What tells systemd that the units are gone.
 #[must_use]
 pub fn forget() -> Vec<Change> {
-    vec![systemctl(vec!["daemon-reload"], "the units are gone")]
+    vec![change(vec!["daemon-reload"], "the units are gone")]
 }
 
-fn systemctl(arguments: Vec<&'static str>, why: &str) -> Change {
+fn change(arguments: Vec<&'static str>, why: &str) -> Change {
     let target = format!("systemctl {}", arguments.join(" "));
     Change::new(Act::Systemctl(arguments), target, why)
 }

@@ -8,7 +8,6 @@
 //!
 //! The line: credential ([`kubeconfig`]) and Node ([`node_object`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`error`]).
 
-pub(crate) mod child;
 mod credential;
 mod decide;
 mod error;

@@ -12,11 +12,11 @@ use kube::config::{AuthInfo, ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::child;
+use crate::node::command::{RunLimits, StderrTo, run_with};
 use crate::node::program;
 
-/// Longest wait for a credential: it may have to come from a cloud's service.
-const WITHIN: Duration = Duration::from_secs(30);
+/// The longest wait for a credential, which may have to come from a cloud's service, and its largest size.
+const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(30), max_bytes: 1 << 20 };
 /// The versions of the interface that are spoken; both have the same fields.
 const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
 
@@ -82,7 +82,7 @@ fn given(plugin: &ExecConfig, name: &str) -> Result<Status, String> {
         }
     }
     command.env("KUBERNETES_EXEC_INFO", info.to_string());
-    let answer = child::run(&mut command, WITHIN).map_err(|e| e.to_string())?;
+    let answer = run_with(&mut command, LIMITS, Vec::new(), StderrTo::Nowhere).map_err(|e| e.to_string())?;
     if !answer.status.success() {
         return Err(format!("ended with {}", answer.status));
     }

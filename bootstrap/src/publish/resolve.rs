@@ -7,21 +7,23 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-use super::child;
+use crate::node::command::{RunLimits, StderrTo, run_with};
 use crate::node::program;
 
-/// Longest wait for an answer.
-const WITHIN: Duration = Duration::from_secs(15);
+/// The longest wait for an answer, and its largest size.
+const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(15), max_bytes: 1 << 20 };
 
 /// Addresses of `host`; the port is the caller's. Without `getent` on the host, what our own C library finds.
 ///
 /// # Errors
 /// There are none, or nobody answers in time.
 pub(super) fn addresses(host: &str) -> io::Result<Vec<SocketAddr>> {
-    let asked =
-        program::command("getent").and_then(|mut getent| child::run(getent.args(["ahosts", host]), WITHIN));
+    let asked = program::command("getent").and_then(|mut getent| {
+        let getent = getent.args(["ahosts", host]);
+        Ok(run_with(getent, LIMITS, Vec::new(), StderrTo::Nowhere)?)
+    });
     let found = match asked {
-        Ok(answer) => parse(&String::from_utf8_lossy(&answer.stdout)),
+        Ok(answer) => parse(&answer.stdout_text()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (host, 0).to_socket_addrs()?.collect(),
         Err(error) => return Err(error),
     };

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use shim::file::read_bounded;
 use shim::layout::PLUGIN;
 use shim::store::Key;
-use shim::sweep::Seen;
+use shim::sweep::ListStatus;
 
 use crate::node::confdir::Content;
 
@@ -145,20 +145,20 @@ impl Listing {
 
     /// What the list says about an attachment; `by_cri` tells whether a CRI runtime made its sandbox.
     #[must_use]
-    pub fn sees(&self, key: &Key, by_cri: bool) -> Seen {
+    pub fn sees(&self, key: &Key, by_cri: bool) -> ListStatus {
         match self {
             Self::Cri(all) => match all.get(&key.container_id) {
-                Some(State::Ready) => Seen::Listed,
-                Some(State::NotReady) => Seen::Stopped,
-                None if by_cri => Seen::Missing,
-                None => Seen::Unasked,
+                Some(State::Ready) => ListStatus::Listed,
+                Some(State::NotReady) => ListStatus::Stopped,
+                None if by_cri => ListStatus::Missing,
+                None => ListStatus::OutOfScope,
             },
             Self::File(all) => {
                 let is_listed = all.iter().any(|listed| {
                     listed.container_id == key.container_id
                         && listed.ifname.as_ref().is_none_or(|ifname| *ifname == key.ifname)
                 });
-                if is_listed { Seen::Listed } else { Seen::Missing }
+                if is_listed { ListStatus::Listed } else { ListStatus::Missing }
             }
         }
     }
@@ -182,12 +182,12 @@ mod tests {
                 .expect("list"),
         );
         for (id, ifname, by_cri, of_cri, of_file) in [
-            ("c1", "eth0", true, Seen::Listed, Seen::Listed),
-            ("c1", "eth1", false, Seen::Listed, Seen::Listed),
-            ("c2", "eth0", true, Seen::Missing, Seen::Listed),
-            ("c2", "eth1", false, Seen::Unasked, Seen::Missing),
-            ("c3", "eth0", true, Seen::Stopped, Seen::Missing),
-            ("c3", "eth0", false, Seen::Stopped, Seen::Missing),
+            ("c1", "eth0", true, ListStatus::Listed, ListStatus::Listed),
+            ("c1", "eth1", false, ListStatus::Listed, ListStatus::Listed),
+            ("c2", "eth0", true, ListStatus::Missing, ListStatus::Listed),
+            ("c2", "eth1", false, ListStatus::OutOfScope, ListStatus::Missing),
+            ("c3", "eth0", true, ListStatus::Stopped, ListStatus::Missing),
+            ("c3", "eth0", false, ListStatus::Stopped, ListStatus::Missing),
         ] {
             let key = Key::new(id, ifname);
             assert_eq!(cri.sees(&key, by_cri), of_cri, "{id} {ifname}");

@@ -1,13 +1,13 @@
 //! Whether a runtime that does not tell what it has loaded has read our conf. CRI-O's Status says nothing of it, and a second of quiet
-//! proves nothing: an ADD that runs holds the reload up. What proves it is a call: see [`shim::asked`]. It asks the plugins of all confs
+//! proves nothing: an ADD that runs holds the reload up. What proves it is a call: see [`shim::version_query`]. It asks the plugins of all confs
 //! before it takes any of them over, so the proof counts once no plugin is being asked any more.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use shim::asked;
 use shim::layout::Layout;
 use shim::process::Process;
+use shim::version_query;
 
 use super::cri::Runtime;
 
@@ -27,7 +27,7 @@ pub fn check(endpoint: &str, conf: &Path) -> Result<(), String> {
     if asks(pid) {
         return Err("CRI-O is asking plugins for their versions, and uses the confs that it had before until it has all answers".into());
     }
-    match asked::when(&Layout::default(), process) {
+    match version_query::last_by(&Layout::default(), process) {
         Some(when) if when >= written => Ok(()),
         _ => Err(format!(
             "CRI-O has not asked our plugin for its versions since {} was written, so it may still use the conf that it had before",

@@ -1,10 +1,19 @@
 //! The node's systemd, asked through its own systemctl.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::node::command::{RunLimits, run as run_command};
 
 /// Is there where systemd is PID 1. *Source*: man 3 `sd_booted`.
 const BOOTED: &str = "/run/systemd/system";
+/// How long systemctl may answer a question, and the largest answer.
+const QUERY_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(30), max_bytes: MAX_BYTES };
+/// How long systemctl may wait for the jobs of our two units. systemd ends each job after 90 s. *Source*: man 5 `systemd-system.conf`,
+/// `DefaultTimeoutStartSec=`.
+const JOB_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(300), max_bytes: MAX_BYTES };
+const MAX_BYTES: usize = 1 << 20;
 
 /// Whether systemd runs this node.
 #[must_use]
@@ -17,11 +26,36 @@ pub fn is_here() -> bool {
 /// # Errors
 /// What it says.
 pub fn run(arguments: &[&str]) -> Result<(), String> {
-    let output =
-        Command::new("systemctl").args(arguments).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-    if output.status.success() {
-        return Ok(());
+    call(Command::new("systemctl").args(arguments), JOB_LIMITS)
+}
+
+/// Asks systemctl a question; its answer.
+///
+/// # Errors
+/// That it cannot be asked, or does not answer.
+pub fn ask(arguments: &[&str]) -> Result<String, String> {
+    let output = run_command(Command::new("systemctl").args(arguments), QUERY_LIMITS);
+    Ok(output.map_err(|e| format!("systemctl: {e}"))?.stdout_text().to_string())
+}
+
+/// Runs a systemctl and waits until what it asked systemd for is done.
+fn call(systemctl: &mut Command, limits: RunLimits) -> Result<(), String> {
+    run_command(systemctl, limits).map_err(|error| error.to_string())?.check_success()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_systemctl_that_hangs_is_ended_at_its_deadline() {
+        let limits = |secs| RunLimits { within: Duration::from_secs(secs), ..JOB_LIMITS };
+        let systemctl = |script, secs| call(Command::new("/bin/sh").args(["-c", script]), limits(secs));
+        assert_eq!(systemctl("sleep 1000", 1), Err("no answer within 1 s".to_owned()));
+        assert_eq!(
+            systemctl("echo Job failed. >&2; exit 1", 60),
+            Err("exit status: 1: Job failed.".to_owned())
+        );
+        assert_eq!(systemctl("exit 0", 60), Ok(()));
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{}: {}", output.status, said.lines().next().unwrap_or("it says nothing")))
 }

@@ -6,13 +6,14 @@ use types::profile;
 use types::status::{self, Document, Watch};
 
 use super::memory::Memory;
-use super::network::{NetworkVerdict, judge, places};
+use super::network::{NetworkVerdict, judge};
 use super::observe::{NetworkObservation, Observation};
 use super::own::{self, OwnConfDecision, OwnConfState};
 use super::{pod, sweeps};
 use crate::change::{Act, Change};
 use crate::node::last_sweep::LIMIT_SECS;
 use crate::node::networks::needed;
+use crate::node::own_command::OwnCommand;
 use crate::publish::report::{Happened, NodeReport, Reason};
 
 /// Between two tries to put our plugin back by a unit.
@@ -247,9 +248,8 @@ fn plugins(facts: &Observation, memory: &mut Memory) -> Vec<Change> {
 
 /// One pass of the sweep. It runs delegates, so it runs in a unit of its own: neither in our sandbox nor among our processes.
 fn sweep(facts: &Observation, turn: u64) -> Change {
-    let mut arguments = vec!["sweep".to_owned(), format!("--turn={turn}")];
-    arguments.extend(facts.whom.endpoint().map(|endpoint| format!("--runtime-endpoint={endpoint}")));
-    arguments.extend(places(facts));
+    let endpoint = facts.whom.endpoint();
+    let arguments = OwnCommand::sweep(turn, endpoint, &facts.conf_dir, &facts.bin_dirs).into_words();
     let unit = sweeps::UNIT.to_owned();
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: LIMIT_SECS };
     Change::new(act, unit, "closes what the runtime no longer lists")

@@ -8,6 +8,7 @@ use super::observe::{NetworkObservation, Observation};
 use super::proof::{self, Proofs};
 use crate::change::{Act, Change};
 use crate::node::evidence::evidence;
+use crate::node::own_command::OwnCommand;
 
 /// What is thought of one network.
 #[derive(Debug)]
@@ -97,15 +98,8 @@ fn marker(facts: &Observation, network: &NetworkObservation) -> Vec<Change> {
 }
 
 fn start(facts: &Observation, side: Side, turn: u64) -> Change {
-    let mut arguments = vec!["prove".to_owned(), side.to_string(), "--turn".into(), turn.to_string()];
-    arguments.extend(places(facts));
+    let arguments = OwnCommand::prove(side, turn, &facts.conf_dir, &facts.bin_dirs).into_words();
     let unit = proof::unit(side);
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof::WITHIN_SECS };
     Change::new(act, unit, format!("network {side} is to attach, check and detach a scratch namespace"))
-}
-
-/// Where conf and plugins are, as options of our own commands.
-pub(super) fn places(facts: &Observation) -> impl Iterator<Item = String> {
-    let bin_dirs = facts.bin_dirs.iter().map(|dir| format!("--bin-dir={}", dir.display()));
-    std::iter::once(format!("--conf-dir={}", facts.conf_dir.display())).chain(bin_dirs)
 }

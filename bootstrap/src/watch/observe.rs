@@ -231,7 +231,7 @@ impl Observation {
             None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(POLICY_FILE)))),
         }
         files.extend([self.layout.run_dir.join(LEAVING), self.layout.run_dir.join(PROOF)]);
-        files.extend([last_sweep::place(&self.layout), root.at(Layout::default().asked())]);
+        files.extend([last_sweep::place(&self.layout), root.at(Layout::default().version_query())]);
         files.extend(self.whom.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
         files.extend(self.dir.iter().flat_map(|dir| &dir.confs).map(|conf| self.conf_dir.join(&conf.file)));
         for (_, network) in self.policy.iter().flat_map(|held| held.policy.networks()) {

@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -21,10 +22,11 @@ use shim::{boot, file, policy_file, trust};
 use types::policy::{Network, Side};
 use types::profile::{self, Proof};
 
-use super::proof::{ProofResult, answers, directory, result, said};
+use super::proof::{ProofResult, WITHIN_SECS, answers, directory, result, said};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Prove};
+use crate::node::command::{RunLimits, StderrTo, run_with};
 use crate::node::conf::conf;
 use crate::node::directories::Directories;
 use crate::node::name::DEFAULT_NAME;
@@ -33,6 +35,8 @@ use crate::node::plugins::joined;
 /// Where network namespaces are pinned; agents in containers see them there.
 const NETNS_DIR: &str = "/run/netns";
 const IFNAME: &str = "eth0";
+/// One call may take as long as a whole proof: the shim has deadlines of its own. A result is some kilobytes; the shim bounds it as well.
+const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(WITHIN_SECS), max_bytes: 16 << 20 };
 /// Longest reason that is kept, in bytes.
 const MAX_WHY_BYTES: usize = 2048;
 
@@ -198,13 +202,9 @@ impl Scene {
         // A namespace that is gone is an empty path to a DEL.
         let netns = if self.netns.exists() { self.netns.as_path() } else { Path::new("") };
         command.env("CNI_NETNS", netns).env("CNI_PATH", &self.search);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        command.stderr(self.answers.try_clone().map_err(|e| named(&e))?);
-        let mut child = command.spawn().map_err(|e| format!("{verb}: start {}: {e}", self.shim.display()))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(input.to_string().as_bytes()).map_err(|e| named(&e))?;
-        }
-        let output = child.wait_with_output().map_err(|e| named(&e))?;
+        let stderr = StderrTo::File(self.answers.try_clone().map_err(|e| named(&e))?);
+        let output = run_with(&mut command, LIMITS, input.to_string().into_bytes(), stderr);
+        let output = output.map_err(|e| format!("{verb}: {}: {e}", self.shim.display()))?;
         let reply: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
         if output.status.success() {
             return Ok(reply);

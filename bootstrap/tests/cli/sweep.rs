@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::json;
 use shim::file::create_private_dir;
-use shim::store::Found;
 use shim::store::Store;
+use shim::store::StoredRecord;
 
 use crate::node::{Node, changes, earlier_boot, key, now};
 
@@ -168,7 +168,7 @@ fn an_entry_whose_network_fails_becomes_a_record() {
     node.write("listed.json", r#"[{"containerID":"c2"}]"#);
     node.told(&["sweep", "--listed", &node.path("listed.json").display().to_string()], 1);
     let found = Store::new(&node.layout()).find(&key("c1")).expect("store");
-    assert!(matches!(found, Found::Record(_)), "so that it is retried as any other");
+    assert!(matches!(found, StoredRecord::Sound(_)), "so that it is retried as any other");
     assert_eq!(node.inventory().len(), 2, "and the entry stays until it is closed");
     let told = node.told(&["attachments"], 0);
     assert_eq!(told.lines().filter(|line| line.starts_with("c1 ")).count(), 1, "{told}");

@@ -31,6 +31,11 @@ pub(crate) fn intent() -> Intent {
     }
 }
 
+/// Reads a record in this boot.
+fn parse(bytes: &[u8]) -> Result<Attachment, String> {
+    Attachment::parse(bytes, crate::boot::boot_id().ok())
+}
+
 fn bytes(events: &[Event]) -> Vec<u8> {
     let mut bytes = line(&intent());
     for event in events {
@@ -41,7 +46,7 @@ fn bytes(events: &[Event]) -> Vec<u8> {
 
 #[test]
 fn the_intent_alone_owes_the_first_network_its_del() {
-    let record = Attachment::parse(&bytes(&[])).expect("sound");
+    let record = parse(&bytes(&[])).expect("sound");
     assert_eq!(record.pending(), [0]);
     assert!(!record.attached);
 }
@@ -55,7 +60,7 @@ fn json_spread_over_lines_stays_on_one() {
     let mut whole = line(&intent);
     whole.extend(line(&Event::Added { leg: 0, result: spread(), present: None }));
     whole.extend(line(&Event::Started { leg: 1 }));
-    let record = Attachment::parse(&whole).expect("sound");
+    let record = parse(&whole).expect("sound");
     assert_eq!(record.sound_bytes as usize, whole.len());
     assert_eq!(record.pending(), [1, 0]);
     let conf: serde_json::Value = serde_json::from_str(record.intent.legs[0].conf.get()).expect("JSON");
@@ -66,9 +71,9 @@ fn json_spread_over_lines_stays_on_one() {
 #[test]
 fn pending_is_what_was_begun_and_not_deleted_last_first() {
     let started = Event::Started { leg: 1 };
-    let record = Attachment::parse(&bytes(std::slice::from_ref(&started))).expect("sound");
+    let record = parse(&bytes(std::slice::from_ref(&started))).expect("sound");
     assert_eq!(record.pending(), [1, 0]);
-    let record = Attachment::parse(&bytes(&[started, Event::Deleted { leg: 1 }])).expect("sound");
+    let record = parse(&bytes(&[started, Event::Deleted { leg: 1 }])).expect("sound");
     assert_eq!(record.pending(), [0]);
 }
 
@@ -76,7 +81,7 @@ fn pending_is_what_was_begun_and_not_deleted_last_first() {
 fn a_record_of_an_earlier_boot_owes_every_network_its_del() {
     let mut intent = intent();
     intent.begun.boot_id = "another".into();
-    let record = Attachment::parse(&line(&intent)).expect("sound");
+    let record = parse(&line(&intent)).expect("sound");
     assert_eq!(record.pending(), [1, 0]);
 }
 
@@ -86,7 +91,7 @@ fn truncation_at_every_byte_is_damage_in_the_intent_and_doubt_behind_it() {
         bytes(&[Event::Added { leg: 0, result: raw_string("r"), present: None }, Event::Deleted { leg: 0 }]);
     let first = line(&intent()).len();
     for cut in 0..whole.len() {
-        let read = Attachment::parse(&whole[..cut]);
+        let read = parse(&whole[..cut]);
         if cut < first {
             assert!(read.is_err(), "cut at {cut}");
         } else {
@@ -104,7 +109,7 @@ fn every_flipped_bit_is_noticed() {
         for bit in 0..8 {
             let mut flipped = whole.clone();
             flipped[byte] ^= 1 << bit;
-            if let Ok(record) = Attachment::parse(&flipped) {
+            if let Ok(record) = parse(&flipped) {
                 assert_eq!(record.pending(), [1, 0], "byte {byte} bit {bit}");
             }
         }
@@ -118,10 +123,10 @@ fn a_later_format_is_read_for_what_it_has_in_common_and_everything_in_it_is_owed
     let later = String::from_utf8(line(&intent)).expect("text");
     let json = later.split_once(' ').expect("a sum").1.trim_end();
     let with_more = RawValue::from_string(json.replacen('{', r#"{"more":{"legs":3},"#, 1)).expect("JSON");
-    let record = Attachment::parse(&line(&with_more)).expect("readable");
+    let record = parse(&line(&with_more)).expect("readable");
     assert_eq!((record.pending(), record.intent.container_id.as_str()), (vec![1, 0], "c1"));
     let without = RawValue::from_string(json.replace("\"legs\"", "\"arms\"")).expect("JSON");
-    assert!(Attachment::parse(&line(&without)).expect_err("no legs").contains("format 2"));
+    assert!(parse(&line(&without)).expect_err("no legs").contains("format 2"));
 }
 
 #[test]
@@ -129,9 +134,9 @@ fn an_event_of_a_later_program_is_passed_over_and_puts_all_in_doubt() {
     let unknown = RawValue::from_string(r#"{"mended":{"leg":0}}"#.into()).expect("JSON");
     let mut whole = bytes(&[]);
     whole.extend(line(&unknown));
-    assert_eq!(Attachment::parse(&whole).expect("sound").pending(), [1, 0]);
+    assert_eq!(parse(&whole).expect("sound").pending(), [1, 0]);
     whole.extend(line(&Event::Deleted { leg: 1 }));
-    let record = Attachment::parse(&whole).expect("sound");
+    let record = parse(&whole).expect("sound");
     assert_eq!(record.pending(), [0], "what comes after it counts");
     assert_eq!(record.sound_bytes as usize, whole.len(), "and it is not cut off");
 }
@@ -140,7 +145,7 @@ fn an_event_of_a_later_program_is_passed_over_and_puts_all_in_doubt() {
 fn a_format_that_nobody_wrote_is_damage() {
     let mut intent = intent();
     intent.version = 0;
-    assert!(Attachment::parse(&line(&intent)).expect_err("unknown").contains("format 0"));
+    assert!(parse(&line(&intent)).expect_err("unknown").contains("format 0"));
 }
 
 #[test]
@@ -157,7 +162,7 @@ fn a_first_line_that_says_too_little_is_blamed_on_its_format_only_if_that_is_lat
     for (version, says) in
         [(FORMAT, "its first line: missing field"), (FORMAT + 1, "format 2, of which this program")]
     {
-        let why = Attachment::parse(&line(&Short { version })).expect_err("too little");
+        let why = parse(&line(&Short { version })).expect_err("too little");
         assert!(why.starts_with(says), "{why}");
     }
 }
@@ -182,4 +187,13 @@ fn a_netns_is_another_by_its_number_and_after_a_boot_whatever_its_number() {
     assert_eq!(intent.is_its_netns(other, Some(7), Some("this")), Some(false));
     intent.netns_id = None;
     assert_eq!(intent.is_its_netns(other, None, Some("next")), None, "nothing is known of it");
+}
+
+#[test]
+fn in_a_later_boot_every_network_counts_as_begun_and_where_the_boot_is_not_known_none_more() {
+    let whole = bytes(&[]);
+    for (boot_id, pending) in [(Some("another"), vec![1, 0]), (None, vec![0])] {
+        let record = Attachment::parse(&whole, boot_id).expect("sound");
+        assert_eq!(record.pending(), pending, "{boot_id:?}");
+    }
 }

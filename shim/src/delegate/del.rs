@@ -1,13 +1,13 @@
-//! DELs of whole networks: chains backwards, several networks side by side.
+//! DELs of whole networks: each chain runs backwards, and several networks run side by side.
 
 use std::path::Path;
 use std::time::Instant;
 
 use serde_json::value::RawValue;
 
-use super::gone::{Before, only_netns_was_missing};
-use super::{Limits, Network, Stopped, answered};
-use crate::exec::{self, Call, Outcome, Running};
+use super::missing_netns::{DoneBefore, only_netns_was_missing};
+use super::{Limits, Network, StoppedDel, answered};
+use crate::exec::{self, PluginCall, PluginOutcome, RunningPlugin};
 use crate::lock::Lock;
 use crate::netns;
 use crate::reply::{CniError, code};
@@ -21,24 +21,24 @@ pub struct Del<'a> {
     result: Option<&'a RawValue>,
     /// The plugin that runs or is next.
     plugin: usize,
-    running: Option<Running>,
-    ended: Option<Result<(), Stopped>>,
-    /// The profile whose words count once the netns is gone; none where a failure is a failure.
+    running: Option<RunningPlugin>,
+    ended: Option<Result<(), StoppedDel>>,
+    /// The profile whose error texts are accepted once the netns is gone; none if each failure counts.
     outlives_netns: Option<&'a str>,
 }
 
-/// What the caller of [`del_all`] hears while DELs run.
+/// What happens while DELs run; [`del_all`] reports it to its caller.
 #[derive(Debug)]
-pub enum Heard {
+pub enum DelEvent {
     /// The chain goes on to this plugin.
     GoesOn(usize),
     /// This plugin failed, but on nothing else than a netns that is gone: its DEL counts as done.
     NetnsGone {
         /// Counted from 0 in the order of ADD.
         plugin: usize,
-        /// What it had done by then.
-        before: Before,
-        /// What it said.
+        /// What the plugin had released by then.
+        before: DoneBefore,
+        /// Its error.
         error: CniError,
     },
 }
@@ -60,7 +60,7 @@ impl<'a> Del<'a> {
         }
     }
 
-    /// The same DEL, for an attachment that is to end even if its netns is gone and the delegate cannot bear that.
+    /// The same DEL, which also succeeds if the delegate fails on nothing but a missing netns.
     /// `profile` is the recorded leg's.
     #[must_use]
     pub const fn outliving_its_netns(mut self, profile: &'a str) -> Self {
@@ -73,7 +73,7 @@ impl<'a> Del<'a> {
         if self.running.is_some() || self.ended.is_some() {
             return;
         }
-        // What is begun now would be ended at once, half done.
+        // A plugin that starts now would be killed at once, half done.
         if limits.signals.stop_requested() || Instant::now() >= limits.deadline {
             expire(self);
             return;
@@ -81,38 +81,38 @@ impl<'a> Del<'a> {
         let plugin = &self.network.conf.plugins[self.plugin];
         let started = self.network.find(plugin).and_then(|binary| {
             let stdin = self.network.stdin(plugin, self.result);
-            let call = Call { binary: &binary, env: self.network.env(Verb::Del), stdin: &stdin };
-            Running::start(&call, lock, limits.deadline, limits.signals)
+            let call = PluginCall { binary: &binary, env: self.network.env(Verb::Del), stdin: &stdin };
+            RunningPlugin::start(&call, lock, limits.deadline, limits.signals)
                 .map_err(|e| self.network.not_started(plugin, Verb::Del, &binary, &e))
         });
         match started {
             Ok(running) => self.running = Some(running),
-            Err(error) => self.ended = Some(Err(Stopped { plugin: self.plugin, error, begun: false })),
+            Err(error) => self.ended = Some(Err(StoppedDel { plugin: self.plugin, error, begun: false })),
         }
     }
 
-    /// Takes in that the running plugin has ended, and tells what the caller has to hear of that.
-    fn finish_plugin(&mut self, mut hear: impl FnMut(Heard)) {
+    /// Handles the end of the running plugin, and reports to the caller.
+    fn finish_plugin(&mut self, mut observe: impl FnMut(DelEvent)) {
         let Some(running) = self.running.take() else { return };
         let outcome = running.into_outcome();
         let plugin = &self.network.conf.plugins[self.plugin];
         if let Err(error) = self.network.succeeded(plugin, Verb::Del, &outcome) {
             let Some(before) = self.netns_was_missing(&outcome) else {
-                self.ended = Some(Err(Stopped { plugin: self.plugin, error, begun: true }));
+                self.ended = Some(Err(StoppedDel { plugin: self.plugin, error, begun: true }));
                 return;
             };
-            hear(Heard::NetnsGone { plugin: self.plugin, before, error });
+            observe(DelEvent::NetnsGone { plugin: self.plugin, before, error });
         }
         if self.plugin == 0 {
             self.ended = Some(Ok(()));
         } else {
             self.plugin -= 1;
-            hear(Heard::GoesOn(self.plugin));
+            observe(DelEvent::GoesOn(self.plugin));
         }
     }
 
     /// Whether the plugin failed on nothing else than a netns that is certainly gone.
-    fn netns_was_missing(&self, outcome: &Outcome) -> Option<Before> {
+    fn netns_was_missing(&self, outcome: &PluginOutcome) -> Option<DoneBefore> {
         let profile = self.outlives_netns?;
         let told = self.network.scope.netns;
         let error = answered(Verb::Del, outcome).err()?;
@@ -121,17 +121,17 @@ impl<'a> Del<'a> {
     }
 }
 
-/// Runs the DELs of several networks, in order: the next one starts when the one before has ended, or when it has used
-/// half the budget. Returns one outcome each. What happens in between is told to `hear`, with the index of the DEL.
+/// Runs the DELs of several networks, in order. The next DEL starts when the previous one has ended or has used half of the budget. Returns one
+/// outcome for each DEL. `observe` receives each [`DelEvent`] with the index of its DEL.
 ///
-/// Two networks know nothing of each other, so one that hangs must not keep the other from releasing what it has.
+/// The networks are independent of each other, so a network that hangs must not keep the other from releasing what it has.
 #[must_use]
 pub fn del_all(
     mut dels: Vec<Del<'_>>,
     mut lock: Option<&mut Lock>,
     limits: &Limits<'_>,
-    mut hear: impl FnMut(usize, Heard),
-) -> Vec<Result<(), Stopped>> {
+    mut observe: impl FnMut(usize, DelEvent),
+) -> Vec<Result<(), StoppedDel>> {
     let half = |from: Instant| from + limits.deadline.saturating_duration_since(from) / 2;
     let mut begun = 0;
     let mut next_at = Instant::now();
@@ -152,7 +152,7 @@ pub fn del_all(
             continue;
         }
         let until = if begun < dels.len() { next_at.min(limits.deadline) } else { limits.deadline };
-        let (indices, mut running): (Vec<usize>, Vec<&mut Running>) = dels[..begun]
+        let (indices, mut running): (Vec<usize>, Vec<&mut RunningPlugin>) = dels[..begun]
             .iter_mut()
             .enumerate()
             .filter_map(|(index, del)| del.running.as_mut().map(|running| (index, running)))
@@ -160,14 +160,14 @@ pub fn del_all(
         match exec::wait_any(&mut running, until, limits.signals) {
             Ok(Some(ended)) => {
                 let index = indices[ended];
-                dels[index].finish_plugin(|heard| hear(index, heard));
+                dels[index].finish_plugin(|event| observe(index, event));
             }
             Ok(None) if limits.signals.stop_requested() || Instant::now() >= limits.deadline => {
                 exec::end_all(&mut running, limits.signals);
                 for index in indices {
-                    dels[index].finish_plugin(|heard| hear(index, heard));
+                    dels[index].finish_plugin(|event| observe(index, event));
                 }
-                // What was never started is out of time as well.
+                // DELs that never started are out of time as well.
                 begun = dels.len();
                 dels.iter_mut().for_each(expire);
                 break;
@@ -177,7 +177,7 @@ pub fn del_all(
                 exec::end_all(&mut running, limits.signals);
                 let why = CniError::new(code::IO, format!("wait for a plugin: {error}"));
                 for del in dels.iter_mut().filter(|del| del.ended.is_none()) {
-                    del.ended = Some(Err(Stopped { plugin: del.plugin, error: why.clone(), begun: true }));
+                    del.ended = Some(Err(StoppedDel { plugin: del.plugin, error: why.clone(), begun: true }));
                 }
                 break;
             }
@@ -196,6 +196,6 @@ fn expire(del: &mut Del<'_>) {
                 del.network.conf.name
             ),
         );
-        del.ended = Some(Err(Stopped { plugin: del.plugin, error, begun: false }));
+        del.ended = Some(Err(StoppedDel { plugin: del.plugin, error, begun: false }));
     }
 }

@@ -1,13 +1,13 @@
-//! One whole network as libcni would run it: its chain of plugins, forwards and in reverse.
+//! Runs the plugin chain of one network as libcni would: forwards for ADD, backwards for DEL.
 //!
-//! We are the runtime of a delegate: every plugin gets its own conf with the network's name and version, `runtimeConfig`
-//! restricted to the capabilities it declares, and `prevResult`. Each network is spoken to at its own version.
+//! The shim is the runtime of its delegates. Every plugin gets its own conf with the network's name and version, `runtimeConfig`
+//! restricted to the capabilities it declares, and `prevResult`. The shim uses the CNI version of each network's own conf.
 //!
 //! *Source*: CNI specification 1.1.0, section 4 "Plugin delegation" and section 2 "Deriving request configuration";
 //! `libcni/api.go` of the reference library.
 
 mod del;
-mod gone;
+mod missing_netns;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -19,7 +19,7 @@ use types::quote::quote;
 use types::raw::{RawObject, same_key, to_raw};
 
 use crate::conflist::{Conflist, Plugin};
-use crate::exec::{self, Binary, Call, End, Outcome};
+use crate::exec::{self, Binary, PluginCall, PluginEnd, PluginOutcome};
 use crate::lock::Lock;
 use crate::reply::{CniError, code};
 use crate::request::{DEPTH_VARIABLE, Verb};
@@ -28,18 +28,18 @@ use crate::store::Key;
 use crate::trust;
 use crate::version::{AddResult, Version, error_object};
 
-pub use del::{Del, Heard, del_all};
-pub use gone::Before;
+pub use del::{Del, DelEvent, del_all};
+pub use missing_netns::DoneBefore;
 
-/// Capabilities that belong to one interface only; in both-mode the primary's. Handing a host port or an address request
-/// to both networks would let either grab the other's.
+/// Capabilities that belong to one interface only: in both-mode, to the primary's. If both networks received a host port or an address request,
+/// either could take what the other needs.
 const PRIMARY_ONLY: [&str; 7] =
     ["portMappings", "ips", "mac", "ipRanges", "infinibandGUID", "deviceID", "aliases"];
 
 /// `runtimeConfig` as a secondary network may see it.
 #[must_use]
 pub fn secondary_runtime_config(mut runtime_config: RawObject) -> RawObject {
-    // A plugin written in Go takes any spelling of them.
+    // A plugin written in Go accepts the key in any case.
     runtime_config.retain(|key| !PRIMARY_ONLY.iter().any(|only| same_key(key, only)));
     runtime_config
 }
@@ -57,17 +57,17 @@ pub struct Scope<'a> {
     pub search: Vec<&'a str>,
 }
 
-/// What one call may take and listens to.
+/// The limits of a call: its deadline, and the signals that end it early.
 #[derive(Debug)]
 pub struct Limits<'a> {
-    /// It ends then.
+    /// The call ends then.
     pub deadline: Instant,
-    /// Stops it early.
+    /// A signal that asks to stop ends the call early.
     pub signals: &'a Signals,
 }
 
 impl Limits<'_> {
-    /// One of `parts` equal shares of the time that is left, so that one that hangs leaves the others theirs.
+    /// Limits with one of `parts` equal shares of the remaining time, so that a call that hangs leaves the others their share.
     #[must_use]
     pub fn share(&self, parts: usize) -> Self {
         let now = Instant::now();
@@ -92,10 +92,10 @@ pub struct Network<'a> {
 
 /// A DEL that stopped in its chain.
 #[derive(Debug)]
-pub struct Stopped {
+pub struct StoppedDel {
     /// The plugin that failed, counted from 0 in the order of ADD.
     pub plugin: usize,
-    /// What it said.
+    /// Its error.
     pub error: CniError,
     /// Whether the plugin was started at all; if not, it has removed nothing.
     pub begun: bool,
@@ -118,10 +118,10 @@ impl From<Key> for ValidAttachment {
 }
 
 impl Network<'_> {
-    /// Finds every plugin's binary, so that nothing is begun that cannot be finished.
+    /// Finds the binary of every plugin, so that no ADD begins that cannot finish.
     ///
     /// # Errors
-    /// Code 101 names the plugin and where it was looked for; code 7 when a plugin turns out to be ourselves.
+    /// Code 101 names the plugin and where it was looked for; code 7 when a plugin is the shim itself.
     pub fn find_binaries(&self) -> Result<Vec<Binary>, CniError> {
         self.conf.plugins.iter().map(|plugin| self.find(plugin)).collect()
     }
@@ -149,7 +149,7 @@ impl Network<'_> {
         for (plugin, binary) in self.conf.plugins.iter().zip(binaries) {
             let previous = result.as_ref().map(|result| result.at(self.conf.version)).transpose()?;
             let stdin = self.stdin(plugin, previous.as_deref());
-            let call = Call { binary, env: self.env(Verb::Add), stdin: &stdin };
+            let call = PluginCall { binary, env: self.env(Verb::Add), stdin: &stdin };
             let outcome = exec::run(&call, Some(lock), limits.deadline, limits.signals)
                 .map_err(|e| self.not_started(plugin, Verb::Add, binary, &e))?;
             self.succeeded(plugin, Verb::Add, &outcome)?;
@@ -195,7 +195,7 @@ impl Network<'_> {
         let mut lock = lock;
         for plugin in &self.conf.plugins {
             let stdin = self.stdin(plugin, result);
-            self.ask(plugin, Verb::Check, &stdin, lock.as_deref_mut(), limits)?;
+            self.call(plugin, Verb::Check, &stdin, lock.as_deref_mut(), limits)?;
         }
         Ok(())
     }
@@ -210,7 +210,7 @@ impl Network<'_> {
         }
         for plugin in &self.conf.plugins {
             let stdin = self.stdin(plugin, None);
-            self.ask(plugin, Verb::Status, &stdin, None, limits)?;
+            self.call(plugin, Verb::Status, &stdin, None, limits)?;
         }
         Ok(())
     }
@@ -232,7 +232,7 @@ impl Network<'_> {
             object.set("cni.dev/attachments", list.clone());
             let stdin = object.to_raw().get().as_bytes().to_vec();
             let share = limits.share(self.conf.plugins.len() - at);
-            if let Err(error) = self.ask(plugin, Verb::Gc, &stdin, None, &share) {
+            if let Err(error) = self.call(plugin, Verb::Gc, &stdin, None, &share) {
                 first = Some(match first {
                     None => error,
                     Some(first) => first.details(error.to_string()),
@@ -242,7 +242,7 @@ impl Network<'_> {
         first.map_or(Ok(()), Err)
     }
 
-    fn ask(
+    fn call(
         &self,
         plugin: &Plugin,
         verb: Verb,
@@ -251,7 +251,7 @@ impl Network<'_> {
         limits: &Limits<'_>,
     ) -> Result<(), CniError> {
         let binary = self.find(plugin)?;
-        let call = Call { binary: &binary, env: self.env(verb), stdin };
+        let call = PluginCall { binary: &binary, env: self.env(verb), stdin };
         let outcome = exec::run(&call, lock, limits.deadline, limits.signals)
             .map_err(|e| self.not_started(plugin, verb, &binary, &e))?;
         self.succeeded(plugin, verb, &outcome)
@@ -269,7 +269,7 @@ impl Network<'_> {
         ]
     }
 
-    /// What a plugin of the chain finds on its stdin for every verb but GC.
+    /// The stdin of a plugin of the chain, for every verb but GC.
     #[must_use]
     pub fn stdin(&self, plugin: &Plugin, prev_result: Option<&RawValue>) -> Vec<u8> {
         self.conf_for(plugin, prev_result).to_raw().get().as_bytes().to_vec()
@@ -299,8 +299,8 @@ impl Network<'_> {
         self.failed(plugin, verb, CniError::new(code::DELEGATE, why))
     }
 
-    /// What an outcome says: success, or the delegate's error with the network's and plugin's names before it.
-    fn succeeded(&self, plugin: &Plugin, verb: Verb, outcome: &Outcome) -> Result<(), CniError> {
+    /// Success, or the delegate's error with the names of network and plugin before its text.
+    fn succeeded(&self, plugin: &Plugin, verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
         answered(verb, outcome).map_err(|error| self.failed(plugin, verb, error))
     }
 
@@ -312,19 +312,23 @@ impl Network<'_> {
     }
 }
 
-/// What an outcome says: success, or the delegate's error as it told it.
-fn answered(verb: Verb, outcome: &Outcome) -> Result<(), CniError> {
+/// Success, or the delegate's own error.
+fn answered(verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
     Err(match outcome.end {
-        End::Exited(0) => return Ok(()),
-        End::Deadline => CniError::new(deadline_code(verb), "ran into its deadline and was ended")
+        PluginEnd::Exited(0) => return Ok(()),
+        PluginEnd::Deadline => CniError::new(deadline_code(verb), "ran into its deadline and was ended")
             .details(outcome.stderr_text()),
-        End::Late => {
+        PluginEnd::Late => {
             CniError::new(deadline_code(verb), "was not started, for its deadline had passed by then")
         }
-        End::Stopped => CniError::new(deadline_code(verb), "was ended because the call was asked to stop"),
-        End::Signalled(signal) => CniError::new(code::DELEGATE, format!("was killed by signal {signal}"))
-            .details(outcome.stderr_text()),
-        End::Exited(status) => RawObject::parse(&outcome.stdout)
+        PluginEnd::Stopped => {
+            CniError::new(deadline_code(verb), "was ended because the call was asked to stop")
+        }
+        PluginEnd::Signalled(signal) => {
+            CniError::new(code::DELEGATE, format!("was killed by signal {signal}"))
+                .details(outcome.stderr_text())
+        }
+        PluginEnd::Exited(status) => RawObject::parse(&outcome.stdout)
             .ok()
             .and_then(|object| error_object(&object))
             .unwrap_or_else(|| {
@@ -341,8 +345,8 @@ fn answered(verb: Verb, outcome: &Outcome) -> Result<(), CniError> {
     })
 }
 
-/// The directories that delegates are told: they look for plugins of their own there (an IPAM, say) and run what they find,
-/// so those in which others could put something are left out, and what is no absolute path. Usually that is none.
+/// The `CNI_PATH` that delegates receive. A delegate runs plugins of its own from there (IPAM, for example). So directories that other users could
+/// write, and relative paths, are left out; usually there are none.
 fn passed_on(search: &[&str]) -> String {
     let mut fit = Vec::new();
     for dir in search.iter().flat_map(|list| list.split(':')).filter(|dir| !dir.is_empty()) {
@@ -356,14 +360,14 @@ fn passed_on(search: &[&str]) -> String {
     fit.join(":")
 }
 
-/// The error for a conf that leads back to us.
+/// The error for a conf whose plugin is the shim itself.
 #[must_use]
 pub fn delegates_to_itself(network: &str) -> CniError {
     CniError::new(code::CONFIG, format!("network {network:?} delegates to itself"))
         .details("a delegate's plugin is this shim; point the policy's conf at the CNI's own file")
 }
 
-/// What a deadline is called on each verb.
+/// The error code for a passed deadline, by verb.
 #[must_use]
 pub const fn deadline_code(verb: Verb) -> u32 {
     match verb {

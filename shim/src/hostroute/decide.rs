@@ -2,20 +2,20 @@
 
 use std::net::IpAddr;
 
-use super::facts::{Facts, Way};
-use super::{HostRoute, Recorded, TABLE};
+use super::host_state::{HostPath, HostRoutes};
+use super::{HostRoute, RecordedRoutes, TABLE};
 use crate::route::rtnl::Link;
 
 /// One thing to ask of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
-    AddRoute(Way),
+pub(super) enum HostRouteChange {
+    AddRoute(HostPath),
     AddRule(IpAddr),
-    RemoveRoute(Way),
+    RemoveRoute(HostPath),
     RemoveRule(IpAddr),
 }
 
-impl Change {
+impl HostRouteChange {
     pub(super) const fn is_addition(self) -> bool {
         matches!(self, Self::AddRoute(_) | Self::AddRule(_))
     }
@@ -33,7 +33,8 @@ impl Change {
             known.map_or_else(|| format!("#{index}"), |route| route.interface.clone())
         };
         match self {
-            Self::AddRoute(Way { address, index, via }) | Self::RemoveRoute(Way { address, index, via }) => {
+            Self::AddRoute(HostPath { address, index, via })
+            | Self::RemoveRoute(HostPath { address, index, via }) => {
                 let hop = via.map(|hop| format!("via {hop} ")).unwrap_or_default();
                 format!("route {address} {hop}dev {} table {TABLE}", name(index))
             }
@@ -49,46 +50,48 @@ pub(super) fn host_end<'a>(inside: Option<&Link>, candidates: &'a [Link]) -> Opt
 }
 
 /// What `routes` lack. The route comes before the rule that leads to it: a rule without a route is taken for nobody's.
-pub(super) fn set(routes: &[&HostRoute], facts: &Facts) -> Vec<Change> {
+pub(super) fn set(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRouteChange> {
     let wanted = each(routes);
-    let added = wanted.iter().filter(|way| !facts.routes.contains(way)).copied().map(Change::AddRoute);
+    let added =
+        wanted.iter().filter(|way| !facts.routes.contains(way)).copied().map(HostRouteChange::AddRoute);
     let mut rules: Vec<IpAddr> = wanted.iter().map(|way| way.address).collect();
     rules.sort_unstable();
     rules.dedup();
-    let rules = rules.into_iter().filter(|address| !facts.rules.contains(address)).map(Change::AddRule);
+    let rules =
+        rules.into_iter().filter(|address| !facts.rules.contains(address)).map(HostRouteChange::AddRule);
     added.chain(rules).collect()
 }
 
 /// What is there of `routes`, and no more: a rule stays while another way to the address is left.
-pub(super) fn remove(routes: &[&HostRoute], facts: &Facts) -> Vec<Change> {
+pub(super) fn remove(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRouteChange> {
     let ours = each(routes);
     let is_left =
         |address: IpAddr| facts.routes.iter().any(|way| way.address == address && !ours.contains(way));
     let is_ours = |address: IpAddr| ours.iter().any(|way| way.address == address);
     let rules = facts.rules.iter().copied().filter(|rule| is_ours(*rule) && !is_left(*rule));
     let there = facts.routes.iter().copied().filter(|way| ours.contains(way));
-    rules.map(Change::RemoveRule).chain(there.map(Change::RemoveRoute)).collect()
+    rules.map(HostRouteChange::RemoveRule).chain(there.map(HostRouteChange::RemoveRoute)).collect()
 }
 
 /// What makes the node's routes those of its records. While not all of these can be read, nothing is nobody's.
-pub(super) fn converge(recorded: &Recorded<'_>, facts: &Facts) -> Vec<Change> {
+pub(super) fn converge(recorded: &RecordedRoutes<'_>, facts: &HostRoutes) -> Vec<HostRouteChange> {
     let (wanted, known) = (each(&recorded.living), each(&recorded.known));
     let mut changes = set(&recorded.living, facts);
     if recorded.may_be_more {
         return changes;
     }
-    let has = |ways: &[Way], address: IpAddr| ways.iter().any(|way| way.address == address);
+    let has = |ways: &[HostPath], address: IpAddr| ways.iter().any(|way| way.address == address);
     let rules = facts.rules.iter().copied().filter(|rule| !has(&known, *rule));
-    changes.extend(rules.map(Change::RemoveRule));
+    changes.extend(rules.map(HostRouteChange::RemoveRule));
     // Another way to a wanted address has given way to ours.
     let nobodys =
         facts.routes.iter().copied().filter(|way| !known.contains(way) && !has(&wanted, way.address));
-    changes.extend(nobodys.map(Change::RemoveRoute));
+    changes.extend(nobodys.map(HostRouteChange::RemoveRoute));
     changes
 }
 
-fn each(routes: &[&HostRoute]) -> Vec<Way> {
-    let way = |route: &&HostRoute| Way { address: route.address, index: route.index, via: route.via };
+fn each(routes: &[&HostRoute]) -> Vec<HostPath> {
+    let way = |route: &&HostRoute| HostPath { address: route.address, index: route.index, via: route.via };
     routes.iter().map(way).collect()
 }
 
@@ -109,12 +112,16 @@ mod tests {
         addresses.iter().map(way).collect()
     }
 
-    fn facts(routes: &[(&str, u32)], rules: &[&str]) -> Facts {
-        let way = |(address, index): &(&str, u32)| Way { address: ip(address), index: *index, via: None };
-        Facts { routes: routes.iter().map(way).collect(), rules: rules.iter().map(|text| ip(text)).collect() }
+    fn facts(routes: &[(&str, u32)], rules: &[&str]) -> HostRoutes {
+        let way =
+            |(address, index): &(&str, u32)| HostPath { address: ip(address), index: *index, via: None };
+        HostRoutes {
+            routes: routes.iter().map(way).collect(),
+            rules: rules.iter().map(|text| ip(text)).collect(),
+        }
     }
 
-    fn told(changes: &[Change], routes: &[&HostRoute]) -> Vec<String> {
+    fn described(changes: &[HostRouteChange], routes: &[&HostRoute]) -> Vec<String> {
         changes.iter().map(|change| change.describe(routes)).collect()
     }
 
@@ -122,7 +129,7 @@ mod tests {
     fn what_is_missing_is_added_the_route_before_its_rule() {
         let ours = routes(7, &["10.1.0.2", "fd00::2"]);
         let ours: Vec<&HostRoute> = ours.iter().collect();
-        let add = |have: &Facts| told(&set(&ours, have), &ours);
+        let add = |have: &HostRoutes| described(&set(&ours, have), &ours);
         assert_eq!(
             add(&facts(&[], &[])),
             [
@@ -146,7 +153,7 @@ mod tests {
     fn only_ones_own_is_removed_and_a_rule_stays_while_another_interface_has_the_address() {
         let ours = routes(7, &["10.1.0.2"]);
         let ours: Vec<&HostRoute> = ours.iter().collect();
-        let gone = |have: &Facts| told(&remove(&ours, have), &ours);
+        let gone = |have: &HostRoutes| described(&remove(&ours, have), &ours);
         assert_eq!(
             gone(&facts(&[("10.1.0.2", 7), ("10.1.0.3", 8)], &["10.1.0.2", "10.1.0.3"])),
             ["remove rule to 10.1.0.2 lookup 1003", "remove route 10.1.0.2 dev cali7 table 1003"]
@@ -162,14 +169,14 @@ mod tests {
             (routes(7, &["10.1.0.2"]), routes(8, &["10.1.0.3 via 10.1.0.1"]), routes(9, &["10.1.0.4"]));
         let living: Vec<&HostRoute> = one.iter().chain(&other).collect();
         let known = living.iter().copied().chain(&ending).collect();
-        let mut recorded = Recorded { known, living, may_be_more: false };
+        let mut recorded = RecordedRoutes { known, living, may_be_more: false };
         let have = facts(
             &[("10.1.0.2", 7), ("10.1.0.9", 4), ("10.1.0.3", 2), ("10.1.0.4", 9)],
             &["10.1.0.2", "10.1.0.9", "fd00::9"],
         );
         let changes = converge(&recorded, &have);
         assert_eq!(
-            told(&changes, &recorded.known),
+            described(&changes, &recorded.known),
             [
                 "add route 10.1.0.3 via 10.1.0.1 dev cali8 table 1003",
                 "add rule to 10.1.0.3 lookup 1003",
@@ -180,11 +187,11 @@ mod tests {
         );
         recorded.may_be_more = true;
         assert_eq!(
-            told(&converge(&recorded, &have), &recorded.known),
+            described(&converge(&recorded, &have), &recorded.known),
             ["add route 10.1.0.3 via 10.1.0.1 dev cali8 table 1003", "add rule to 10.1.0.3 lookup 1003"],
             "the others may be of a record that cannot be read"
         );
-        assert!(converge(&Recorded::default(), &facts(&[], &[])).is_empty());
+        assert!(converge(&RecordedRoutes::default(), &facts(&[], &[])).is_empty());
     }
 
     #[test]

@@ -14,16 +14,18 @@
 //! | every GC and sweep | [`converge`]: what living attachments have lost is set again, what nobody has any more goes; nothing goes while a record cannot be read, for it may be a living pod's |
 //! | CHECK | [`missing`] |
 //!
-//! What is ours is told by number: table and priority 1003, our protocol number. Whoever changes anything holds one lock, so that an address
-//! that goes from one pod to the next keeps the next one's rule. Each call is one straight line: gather ([`facts`]), decide ([`decide`],
+//! Crossfade's host routes have the table and priority 1003 and its protocol number. Every change is made under one lock, so that an address that
+//! moves from one pod to the next keeps the next pod's rule. Each call is one straight line: gather ([`host_state`]), decide ([`decide`],
 //! pure), apply.
 
 mod decide;
-mod facts;
+mod host_state;
 
 use std::io;
 use std::net::IpAddr;
 
+use decide::HostRouteChange;
+use host_state::HostRoutes;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use serde::{Deserialize, Serialize};
 
@@ -32,17 +34,15 @@ use crate::boot::boot_id;
 use crate::layout::Layout;
 use crate::lock;
 use crate::netns::Netns;
-use crate::route::rtnl::{Request, Rtnl, emit};
+use crate::route::rtnl::{Rtnl, RtnlRequest, emit};
 use crate::route::{Budget, RTM_DELROUTE, RTM_DELRULE, RTM_NEWROUTE, RTM_NEWRULE, RouteError, already_so};
 use crate::store::{DamagedFile, Store};
-use decide::Change;
-use facts::Facts;
 
 /// Table of the node's routes to second addresses, and the priority of the rules that look there: before the main table's, after the
 /// local one's.
 pub const TABLE: u32 = 1003;
 
-/// The lock of all that is changed here.
+/// The lock for all changes of host routes.
 const LOCK: &str = "hostroute";
 
 /// The way from the node to one address of a pod.
@@ -61,9 +61,9 @@ pub struct HostRoute {
     pub via: Option<IpAddr>,
 }
 
-/// What a leg's delegate has attached.
+/// The interface of one network in a pod, to whose addresses host routes lead.
 #[derive(Debug, Clone, Copy)]
-pub struct Attached<'a> {
+pub struct RoutedInterface<'a> {
     /// The pod's netns.
     pub netns: &'a Netns,
     /// The leg's interface there.
@@ -79,8 +79,8 @@ pub struct Attached<'a> {
 ///
 /// # Errors
 /// That none is, or what the kernel says.
-pub fn to_second(attached: &Attached<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
-    let Attached { netns, ifname, names, addresses } = attached;
+pub fn to_second(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
+    let RoutedInterface { netns, ifname, names, addresses } = attached;
     let attempted = |error| RouteError::of(format!("find the host's end of {ifname}"), error);
     let inside = Rtnl::open(netns, budget).and_then(|mut rtnl| rtnl.link_named(ifname)).map_err(attempted)?;
     let mut host = Rtnl::of_host(budget).map_err(attempted)?;
@@ -110,13 +110,13 @@ pub fn to_second(attached: &Attached<'_>, budget: Budget<'_>) -> Result<Vec<Host
 ///
 /// # Errors
 /// That an address is routed to an interface which is not the pod's, as an agent may leave it for a moment; or what the kernel says.
-pub fn to_primary(attached: &Attached<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
+pub fn to_primary(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
     let unread = |error| RouteError::of("find the node's ways to a pod".to_owned(), error);
     let mut host = Rtnl::of_host(budget).map_err(unread)?;
     let mut ways = Vec::new();
     for address in attached.addresses {
         let attempted = |error| RouteError::of(format!("find the node's way to {address}"), error);
-        let Some(found) = facts::way_to(&mut host, *address).map_err(attempted)? else { continue };
+        let Some(found) = host_state::way_to(&mut host, *address).map_err(attempted)? else { continue };
         let link = host.link_at(found.index).map_err(attempted)?;
         let Some(link) = link else { continue };
         if found.is_for_it_alone && !attached.names.contains(&link.name) {
@@ -139,7 +139,7 @@ pub fn set(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result
     changed(layout, routes, budget, |facts| decide::set(routes, facts))
 }
 
-/// Takes host routes back. What is not there any more is fine.
+/// Removes host routes. A route that is gone already is no error.
 ///
 /// # Errors
 /// As [`set`]; everything else has been done.
@@ -152,7 +152,7 @@ pub fn remove(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Res
 /// # Errors
 /// What the kernel says to being asked.
 pub fn missing(routes: &[&HostRoute], budget: Budget<'_>) -> io::Result<Vec<String>> {
-    let facts = Facts::gather(&mut Rtnl::of_host(budget)?, |address| has_family(routes, address))?;
+    let facts = HostRoutes::gather(&mut Rtnl::of_host(budget)?, |address| has_family(routes, address))?;
     Ok(decide::set(routes, &facts).iter().map(|change| change.object(routes)).collect())
 }
 
@@ -171,8 +171,8 @@ pub fn unconverged(
     damaged: &[DamagedFile],
     budget: Budget<'_>,
 ) -> io::Result<Vec<String>> {
-    let facts = Facts::gather(&mut Rtnl::of_host(budget)?, |_| true)?;
-    let recorded = Recorded::of(records, damaged)?;
+    let facts = HostRoutes::gather(&mut Rtnl::of_host(budget)?, |_| true)?;
+    let recorded = RecordedRoutes::of(records, damaged)?;
     Ok(decide::converge(&recorded, &facts).iter().map(|change| change.describe(&recorded.known)).collect())
 }
 
@@ -184,25 +184,25 @@ pub fn unconverged(
 pub fn converge(layout: &Layout, budget: Budget<'_>) -> Result<Vec<String>, RouteError> {
     alone(layout, "converge the host routes", || {
         let (records, damaged) = Store::new(layout).all()?;
-        let recorded = Recorded::of(&records, &damaged)?;
+        let recorded = RecordedRoutes::of(&records, &damaged)?;
         act(&recorded.known, budget, |_| true, |facts| decide::converge(&recorded, facts))
     })
 }
 
 /// The host routes of this boot's records.
 #[derive(Debug, Default)]
-struct Recorded<'a> {
-    /// Those that have to be there: of whole attachments that nobody has begun to take down.
+struct RecordedRoutes<'a> {
+    /// The routes that must exist: those of complete attachments without a teardown that has begun.
     living: Vec<&'a HostRoute>,
-    /// These and all others, which their own ADD or DEL has in hand.
+    /// These, and the routes of attachments whose ADD or DEL is still running.
     known: Vec<&'a HostRoute>,
-    /// There may be more, in records that cannot be read, or not whole.
+    /// There may be more, in records that cannot be read completely.
     may_be_more: bool,
 }
 
-impl<'a> Recorded<'a> {
+impl<'a> RecordedRoutes<'a> {
     /// # Errors
-    /// That this boot cannot be told from earlier ones; then nobody's routes may be taken for nobody's.
+    /// The boot id cannot be read. Then no route may count as unused.
     fn of(records: &'a [Attachment], damaged: &[DamagedFile]) -> io::Result<Self> {
         let boot_id = boot_id()?;
         let mut all = Self { may_be_more: !damaged.is_empty(), ..Self::default() };
@@ -229,7 +229,7 @@ fn changed(
     layout: &Layout,
     routes: &[&HostRoute],
     budget: Budget<'_>,
-    decide: impl FnOnce(&Facts) -> Vec<Change>,
+    decide: impl FnOnce(&HostRoutes) -> Vec<HostRouteChange>,
 ) -> Result<(), RouteError> {
     if routes.is_empty() {
         return Ok(());
@@ -239,10 +239,10 @@ fn changed(
 }
 
 /// What one step of ours came to: its changes in words, or what the kernel refused.
-type Done = Result<Vec<String>, RouteError>;
+type Converged = Result<Vec<String>, RouteError>;
 
 /// Runs `step` under the one lock.
-fn alone(layout: &Layout, attempted: &str, step: impl FnOnce() -> io::Result<Done>) -> Done {
+fn alone(layout: &Layout, attempted: &str, step: impl FnOnce() -> io::Result<Converged>) -> Converged {
     let failed = |error| RouteError::of(attempted.to_owned(), error);
     lock::exclusively(layout, LOCK, step).map_err(failed)?
 }
@@ -252,10 +252,10 @@ fn act(
     routes: &[&HostRoute],
     budget: Budget<'_>,
     wanted: impl Fn(IpAddr) -> bool,
-    decide: impl FnOnce(&Facts) -> Vec<Change>,
-) -> io::Result<Done> {
+    decide: impl FnOnce(&HostRoutes) -> Vec<HostRouteChange>,
+) -> io::Result<Converged> {
     let mut rtnl = Rtnl::of_host(budget)?;
-    let changes = decide(&Facts::gather(&mut rtnl, wanted)?);
+    let changes = decide(&HostRoutes::gather(&mut rtnl, wanted)?);
     let refused = apply(&mut rtnl, routes, &changes)?;
     let told = changes.iter().map(|change| change.describe(routes)).collect();
     Ok(RouteError::unless_empty(refused).map(|()| told))
@@ -265,9 +265,9 @@ fn act(
 fn apply(
     rtnl: &mut Rtnl<'_>,
     routes: &[&HostRoute],
-    changes: &[Change],
+    changes: &[HostRouteChange],
 ) -> io::Result<Vec<(String, io::Error)>> {
-    let requests: Vec<Request> = changes.iter().map(request).collect();
+    let requests: Vec<RtnlRequest> = changes.iter().map(request).collect();
     let refused = rtnl.batch(&requests)?.into_iter();
     Ok(refused
         .filter(|(position, error)| !already_so(changes[*position].is_addition(), error))
@@ -275,14 +275,16 @@ fn apply(
         .collect())
 }
 
-fn request(change: &Change) -> Request {
+fn request(change: &HostRouteChange) -> RtnlRequest {
     let (message_type, flags, body) = match change {
-        Change::AddRoute(way) => {
-            (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, emit(facts::route(way).message()))
+        HostRouteChange::AddRoute(way) => {
+            (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, emit(host_state::route(way).message()))
         }
-        Change::AddRule(address) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&facts::rule(*address))),
-        Change::RemoveRoute(way) => (RTM_DELROUTE, 0, emit(facts::route(way).message())),
-        Change::RemoveRule(address) => (RTM_DELRULE, 0, emit(&facts::rule(*address))),
+        HostRouteChange::AddRule(address) => {
+            (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&host_state::rule(*address)))
+        }
+        HostRouteChange::RemoveRoute(way) => (RTM_DELROUTE, 0, emit(host_state::route(way).message())),
+        HostRouteChange::RemoveRule(address) => (RTM_DELRULE, 0, emit(&host_state::rule(*address))),
     };
-    Request { message_type, flags, body }
+    RtnlRequest { message_type, flags, body }
 }

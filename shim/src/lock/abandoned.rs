@@ -25,7 +25,7 @@ pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         // The lock of a shared file stays: it is one, not one per attachment.
-        if path.extension().is_none_or(|end| end != SHARED_END) && look(&path)?.is_some() {
+        if path.extension().is_none_or(|end| end != SHARED_END) && inspect(&path)?.is_some() {
             found.push(path);
         }
     }
@@ -37,7 +37,7 @@ pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
 /// # Errors
 /// When it cannot be opened or removed; that it is gone is fine.
 pub fn remove_abandoned(path: &Path) -> io::Result<bool> {
-    match look(path)? {
+    match inspect(path)? {
         Some(left) => {
             take_name_away(left.file(), path, &Holder::read(left.file()))?;
             Ok(!is_named(left.file(), path))
@@ -47,14 +47,14 @@ pub fn remove_abandoned(path: &Path) -> io::Result<bool> {
 }
 
 /// A lock that nobody needs any more.
-enum Left {
+enum AbandonedLock {
     /// It was free, and is ours as long as this is there.
     Free(Flock<File>),
     /// Daemons of a dead holder's delegates have it open.
     Inherited(File),
 }
 
-impl Left {
+impl AbandonedLock {
     fn file(&self) -> &File {
         match self {
             Self::Free(file) => file,
@@ -64,16 +64,16 @@ impl Left {
 }
 
 /// The lock file at `path`, if it is there and nobody who holds it, or held it, works any more.
-fn look(path: &Path) -> io::Result<Option<Left>> {
+fn inspect(path: &Path) -> io::Result<Option<AbandonedLock>> {
     let file = match trust::open_regular(File::options().read(true).write(true), path) {
         Err(why) if why.is_absent() => return Ok(None),
         other => other?.0,
     };
     Ok(match try_flock(file, path)? {
-        Attempt::Taken(file) => (!Holder::read(&file).has_groups()).then_some(Left::Free(file)),
+        Attempt::Taken(file) => (!Holder::read(&file).has_groups()).then_some(AbandonedLock::Free(file)),
         Attempt::Busy(file) => {
             let holder = Holder::read(&file);
-            (holder.is_dead() && holder.work_is_over(&file)).then_some(Left::Inherited(file))
+            (holder.is_dead() && holder.work_is_over(&file)).then_some(AbandonedLock::Inherited(file))
         }
         Attempt::Replaced => None,
     })

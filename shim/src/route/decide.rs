@@ -10,23 +10,24 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use netlink_packet_route::AddressFamily;
 
-use super::Side;
-use super::entry::{FIRST, MAIN, OWNER, Route, Rule, family};
-use super::facts::{Facts, Known};
-use crate::present::Interface;
+use super::RouteSide;
+use super::entry::{FIRST, MAIN, OWNER, Route, family};
+use super::pod_state::{KnownRoutes, PodRoutes};
+use super::rule::Rule;
+use crate::pod_interfaces::PodInterface;
 
 const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
 
 /// One thing to ask of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum RouteChange {
     AddRoute(Route),
     AddRule(Rule),
     RemoveRoute(Route),
     RemoveRule(Rule),
 }
 
-impl Change {
+impl RouteChange {
     /// Additions go in one batch, removals in the next: a removal may only happen when all additions worked.
     pub(super) fn is_addition(&self) -> bool {
         match self {
@@ -39,18 +40,18 @@ impl Change {
 /// After the first network's ADD: its own table and rules, and its defaults out of main.
 ///
 /// With them goes its host route to a next hop that several CNIs share: the owner's plugin would find it there and fail.
-pub(super) fn after_first(facts: &Facts, first: &Side) -> Vec<Change> {
+pub(super) fn after_first(facts: &PodRoutes, first: &RouteSide) -> Vec<RouteChange> {
     let Some(index) = facts.index(first.ifname) else {
         return Vec::new();
     };
     let mut changes = source_table(facts, &facts.known(), index, FIRST);
     changes.extend(FAMILIES.into_iter().flat_map(|family| withhold(facts, index, family)));
-    changes.extend(shared_hops(facts, MAIN, index).cloned().map(Change::RemoveRoute));
+    changes.extend(shared_hops(facts, MAIN, index).cloned().map(RouteChange::RemoveRoute));
     changes
 }
 
 /// After the owner's ADD: table and rules for it too, the CIDR routes of both, and one default per family in main.
-pub(super) fn after_owner(facts: &Facts, first: &Side, owner: &Side) -> Vec<Change> {
+pub(super) fn after_owner(facts: &PodRoutes, first: &RouteSide, owner: &RouteSide) -> Vec<RouteChange> {
     let first_index = facts.index(first.ifname);
     let owner_index = facts.index(owner.ifname);
     let known = facts.known();
@@ -84,7 +85,7 @@ pub(super) fn after_owner(facts: &Facts, first: &Side, owner: &Side) -> Vec<Chan
 }
 
 /// Whether main has an IPv6 default by the owner's interface, and there is a first whose own is not wanted then.
-pub(super) fn owner_has_ipv6_default(facts: &Facts, first: &Side, owner: &Side) -> bool {
+pub(super) fn owner_has_ipv6_default(facts: &PodRoutes, first: &RouteSide, owner: &RouteSide) -> bool {
     let has = |index| defaults(facts, MAIN, index, AddressFamily::Inet6).next().is_some();
     facts.index(first.ifname).is_some() && facts.index(owner.ifname).is_some_and(has)
 }
@@ -93,7 +94,11 @@ pub(super) fn owner_has_ipv6_default(facts: &Facts, first: &Side, owner: &Side) 
 ///
 /// Asked are the rules, of the addresses that were there at ADD, and that the table is not empty in a family in which main leads out of the
 /// interface. Not asked are single routes: the pod and its agents may change theirs at any time, and the copies are not told of it.
-pub(super) fn missing(facts: &Facts, first: Option<&Interface>, owner: Option<&Interface>) -> Vec<String> {
+pub(super) fn missing(
+    facts: &PodRoutes,
+    first: Option<&PodInterface>,
+    owner: Option<&PodInterface>,
+) -> Vec<String> {
     let mut gone = Vec::new();
     for (recorded, table) in [(first, FIRST), (owner, OWNER)] {
         let Some((recorded, index)) = recorded.and_then(|one| Some((one, facts.index(&one.name)?))) else {
@@ -117,7 +122,7 @@ pub(super) fn missing(facts: &Facts, first: Option<&Interface>, owner: Option<&I
 ///
 /// Two attachments of one pod may share the netns: what leaves by other interfaces, and the rules of addresses that live
 /// on those, is the other's.
-pub(super) fn undo(facts: &Facts, first_ifname: &str, owner_ifname: &str) -> Vec<Change> {
+pub(super) fn undo(facts: &PodRoutes, first_ifname: &str, owner_ifname: &str) -> Vec<RouteChange> {
     let first = facts.index(first_ifname);
     let both: Vec<u32> = first.into_iter().chain(facts.index(owner_ifname)).collect();
     let known = facts.known();
@@ -133,17 +138,17 @@ pub(super) fn undo(facts: &Facts, first_ifname: &str, owner_ifname: &str) -> Vec
     let others = facts.addresses.iter().filter(|address| !ours.contains(&address.index));
     let elsewhere: HashSet<IpAddr> = others.map(|address| address.ip).collect();
     let rules = facts.rules.iter().filter(|rule| !elsewhere.contains(&rule.source));
-    changes.extend(rules.copied().map(Change::RemoveRule));
+    changes.extend(rules.copied().map(RouteChange::RemoveRule));
     for index in both {
         let in_our_tables = [FIRST, OWNER].into_iter().flat_map(|table| facts.routes_by(table, index));
         let in_main = facts.routes_by(MAIN, index).filter(|route| route.is_ours());
-        changes.extend(in_our_tables.chain(in_main).cloned().map(Change::RemoveRoute));
+        changes.extend(in_our_tables.chain(in_main).cloned().map(RouteChange::RemoveRoute));
     }
     changes
 }
 
 /// A copy in `table` of what leads out of interface `index`, and a rule to it from each of the interface's addresses.
-fn source_table(facts: &Facts, known: &Known, index: u32, table: u32) -> Vec<Change> {
+fn source_table(facts: &PodRoutes, known: &KnownRoutes, index: u32, table: u32) -> Vec<RouteChange> {
     // The kernel takes a gateway only when the route to it is there.
     let (gateways, links): (Vec<Route>, Vec<Route>) = facts
         .routes_by(MAIN, index)
@@ -157,40 +162,55 @@ fn source_table(facts: &Facts, known: &Known, index: u32, table: u32) -> Vec<Cha
         .flat_map(|family| facts.addresses_of(index, family))
         .map(|address| Rule { source: address.ip, table })
         .filter(|rule| !there.contains(rule));
-    links.into_iter().chain(gateways).map(Change::AddRoute).chain(rules.map(Change::AddRule)).collect()
+    links
+        .into_iter()
+        .chain(gateways)
+        .map(RouteChange::AddRoute)
+        .chain(rules.map(RouteChange::AddRule))
+        .collect()
 }
 
-fn defaults(facts: &Facts, table: u32, index: u32, family: AddressFamily) -> impl Iterator<Item = &Route> {
+fn defaults(
+    facts: &PodRoutes,
+    table: u32,
+    index: u32,
+    family: AddressFamily,
+) -> impl Iterator<Item = &Route> {
     facts.routes_by(table, index).filter(move |route| route.is_default() && route.family() == family)
 }
 
-fn withhold(facts: &Facts, index: u32, family: AddressFamily) -> Vec<Change> {
-    defaults(facts, MAIN, index, family).cloned().map(Change::RemoveRoute).collect()
+fn withhold(facts: &PodRoutes, index: u32, family: AddressFamily) -> Vec<RouteChange> {
+    defaults(facts, MAIN, index, family).cloned().map(RouteChange::RemoveRoute).collect()
 }
 
-fn give_back(facts: &Facts, known: &Known, index: u32, family: AddressFamily) -> Vec<Change> {
+fn give_back(facts: &PodRoutes, known: &KnownRoutes, index: u32, family: AddressFamily) -> Vec<RouteChange> {
     defaults(facts, FIRST, index, family)
         .map(|route| route.in_table(MAIN))
         .filter(|route| !known.has(route))
-        .map(Change::AddRoute)
+        .map(RouteChange::AddRoute)
         .collect()
 }
 
 /// Host routes by interface `index` to a next hop that is nobody's own (169.254.1.1 of Calico and of AWS).
-fn shared_hops(facts: &Facts, table: u32, index: u32) -> impl Iterator<Item = &Route> {
+fn shared_hops(facts: &PodRoutes, table: u32, index: u32) -> impl Iterator<Item = &Route> {
     facts.routes_by(table, index).filter(|route| route.is_shared_hop())
 }
 
 /// Those that were withheld, back in main: the routes through them need them, and the owner's own comes before them.
-fn hops_back(facts: &Facts, known: &Known, index: u32) -> Vec<Change> {
+fn hops_back(facts: &PodRoutes, known: &KnownRoutes, index: u32) -> Vec<RouteChange> {
     let withheld = shared_hops(facts, FIRST, index).map(|hop| hop.in_table(MAIN));
-    withheld.filter(|hop| !known.has(hop)).map(Change::AddRoute).collect()
+    withheld.filter(|hop| !known.has(hop)).map(RouteChange::AddRoute).collect()
 }
 
 /// For each CIDR that nothing in main leads to yet, a route by the interface's default, or on its wire if it has none.
 ///
 /// A route that a plugin itself made to exactly such a destination stays as it is: its CHECK asks for it.
-fn cidr_routes(facts: &Facts, cidrs: &[IpNetwork], index: u32, taken: &mut Vec<IpNetwork>) -> Vec<Change> {
+fn cidr_routes(
+    facts: &PodRoutes,
+    cidrs: &[IpNetwork],
+    index: u32,
+    taken: &mut Vec<IpNetwork>,
+) -> Vec<RouteChange> {
     let mut changes = Vec::new();
     for cidr in cidrs {
         let family = family(cidr.ip());
@@ -211,7 +231,7 @@ fn cidr_routes(facts: &Facts, cidrs: &[IpNetwork], index: u32, taken: &mut Vec<I
         let source = source(facts, index, cidr, way_out);
         let route =
             way_out.map_or_else(|| Route::on_link(cidr, index), |default| default.to(cidr).in_table(MAIN));
-        changes.push(Change::AddRoute(route.ours_from(source)));
+        changes.push(RouteChange::AddRoute(route.ours_from(source)));
         taken.push(cidr);
     }
     changes
@@ -221,7 +241,7 @@ fn cidr_routes(facts: &Facts, cidrs: &[IpNetwork], index: u32, taken: &mut Vec<I
 ///
 /// None while the kernel would refuse it (an IPv6 address whose duplicate check is running): without a preferred source
 /// it takes one of the outgoing interface when a packet is sent, and by then the check is over.
-fn source(facts: &Facts, index: u32, cidr: IpNetwork, way_out: Option<&Route>) -> Option<IpAddr> {
+fn source(facts: &PodRoutes, index: u32, cidr: IpNetwork, way_out: Option<&Route>) -> Option<IpAddr> {
     let preferred = way_out.and_then(Route::source);
     facts
         .addresses_of(index, family(cidr.ip()))

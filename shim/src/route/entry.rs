@@ -1,4 +1,4 @@
-//! One route and one rule: read from the kernel, moved between tables, written back.
+//! One route: read from the kernel, moved between tables, written back.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +9,6 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags,
     RouteProtocol, RouteScope, RouteType, RouteVia,
 };
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
 /// The kernel's main table.
 pub(super) const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
@@ -319,53 +318,6 @@ pub(super) struct Identity {
     path: Vec<Vec<u8>>,
 }
 
-/// One of our rules: what comes from `source` looks into `table` first. Its priority is the table's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Rule {
-    pub(super) source: IpAddr,
-    pub(super) table: u32,
-}
-
-impl Rule {
-    /// A dumped rule, or None if it is not one of ours. Both numbers must be ours: a rule of priority 1001 to another
-    /// table, or one from a whole network, was made by somebody else.
-    pub(super) fn parse(payload: &[u8]) -> Result<Option<Self>, DecodeError> {
-        if !is_ip(payload) {
-            return Ok(None);
-        }
-        let message = RuleMessage::parse(payload)?;
-        let (mut source, mut table, mut priority) = (None, u32::from(message.header.table), 0);
-        for attribute in &message.attributes {
-            match attribute {
-                RuleAttribute::Source(address) => source = Some(*address),
-                RuleAttribute::Table(number) => table = *number,
-                RuleAttribute::Priority(number) => priority = *number,
-                _ => {}
-            }
-        }
-        let ours = [FIRST, OWNER].contains(&table)
-            && priority == table
-            && message.header.action == RuleAction::ToTable;
-        Ok(source
-            .filter(|address| ours && message.header.src_len == full_prefix(*address))
-            .map(|source| Self { source, table }))
-    }
-
-    /// The message as the kernel takes it in RTM_NEWRULE and RTM_DELRULE.
-    pub(super) fn message(&self) -> RuleMessage {
-        let mut message = RuleMessage::default();
-        message.header.family = family(self.source);
-        message.header.src_len = full_prefix(self.source);
-        message.header.action = RuleAction::ToTable;
-        message.attributes = vec![
-            RuleAttribute::Source(self.source),
-            RuleAttribute::Priority(self.table),
-            RuleAttribute::Table(self.table),
-        ];
-        message
-    }
-}
-
 pub(crate) fn family(address: IpAddr) -> AddressFamily {
     match address {
         IpAddr::V4(_) => AddressFamily::Inet,
@@ -382,7 +334,7 @@ pub(crate) fn full_prefix(address: IpAddr) -> u8 {
 }
 
 /// All rtnetlink messages begin with their family.
-fn is_ip(payload: &[u8]) -> bool {
+pub(super) fn is_ip(payload: &[u8]) -> bool {
     let family = payload.first().copied().map(AddressFamily::from);
     matches!(family, Some(AddressFamily::Inet | AddressFamily::Inet6))
 }

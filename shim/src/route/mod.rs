@@ -11,10 +11,9 @@
 //! | rollback, DEL | `undo`: the first's default and next hop back in main, tables, rules and CIDR routes gone |
 //!
 //! Addresses and routes are read from the kernel, never from a CNI result: Calico's result names no gateway. Each call is
-//! one straight line: gather ([`facts`]), decide ([`decide`], pure), apply. All calls may be repeated after any
-//! interruption. What is ours is told by number: the two tables, rules of that priority to that table, and routes in main
-//! with our protocol number. Nothing else is ever removed, but for what is withheld. An interface that is not
-//! there, or is down, is skipped.
+//! one straight line: gather ([`pod_state`]), decide ([`decide`], pure), apply. All calls may be repeated after any
+//! interruption. The step recognizes its own routes and rules by number: the two tables, rules of that priority to that table, and routes in main
+//! with its protocol number. It removes nothing else, but for the routes that it withholds. It skips an interface that is absent or down.
 //!
 //! A router advertisement that arrives later on the first network would put that network's IPv6 default back into main.
 //! Where the owner has one, the first's interface therefore takes none any more (`accept_ra_defrtr`, kernel documentation
@@ -24,8 +23,9 @@
 mod budget;
 mod decide;
 pub(crate) mod entry;
-mod facts;
+mod pod_state;
 pub(crate) mod rtnl;
+mod rule;
 
 use std::fmt;
 use std::io;
@@ -35,13 +35,13 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use nix::errno::Errno;
 
 use crate::netns::Netns;
-use crate::present::Interface;
+use crate::pod_interfaces::PodInterface;
 pub use budget::Budget;
-use decide::Change;
-use facts::Facts;
-use rtnl::{Request, Rtnl, emit};
+use decide::RouteChange;
+use pod_state::PodRoutes;
+use rtnl::{Rtnl, RtnlRequest, emit};
 
-/// So many failures are told one by one; a pod can make thousands.
+/// The most failures that an error names one by one; a pod can cause thousands.
 const MOST_TOLD: usize = 8;
 
 pub(crate) const RTM_NEWROUTE: u16 = 24;
@@ -53,7 +53,7 @@ pub(crate) const RTM_GETRULE: u16 = 34;
 
 /// One network's part in the pod: its interface there, and the destinations that belong to it.
 #[derive(Debug, Clone, Copy)]
-pub struct Side<'a> {
+pub struct RouteSide<'a> {
     /// Name of the interface inside the netns.
     pub ifname: &'a str,
     /// The network's `cidrs` of the policy, of either family.
@@ -102,7 +102,7 @@ impl std::error::Error for RouteError {}
 ///
 /// # Errors
 /// What the kernel refused. If anything could not be added, nothing was removed.
-pub fn after_first(netns: &Netns, first: &Side, budget: Budget<'_>) -> Result<(), RouteError> {
+pub fn after_first(netns: &Netns, first: &RouteSide, budget: Budget<'_>) -> Result<(), RouteError> {
     let (mut rtnl, facts) = gather(netns, budget)?;
     let changes = decide::after_first(&facts, first);
     apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
@@ -112,11 +112,16 @@ pub fn after_first(netns: &Netns, first: &Side, budget: Budget<'_>) -> Result<()
 ///
 /// # Errors
 /// What the kernel refused. If anything could not be added, nothing was removed.
-pub fn after_owner(netns: &Netns, first: &Side, owner: &Side, budget: Budget<'_>) -> Result<(), RouteError> {
+pub fn after_owner(
+    netns: &Netns,
+    first: &RouteSide,
+    owner: &RouteSide,
+    budget: Budget<'_>,
+) -> Result<(), RouteError> {
     let (mut rtnl, mut facts) = gather(netns, budget)?;
     if decide::owner_has_ipv6_default(&facts, first, owner) && heed_no_router(netns, first.ifname) {
         // What a router said until just now must not be missed.
-        facts = Facts::gather(&mut rtnl).map_err(RouteError::gathering)?;
+        facts = PodRoutes::gather(&mut rtnl).map_err(RouteError::gathering)?;
     }
     let changes = decide::after_owner(&facts, first, owner);
     apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
@@ -126,12 +131,12 @@ pub fn after_owner(netns: &Netns, first: &Side, owner: &Side, budget: Budget<'_>
 ///
 /// # Errors
 /// What the kernel says, or that there is more than `budget` allows to read.
-pub fn interfaces(netns: &Netns, budget: Budget<'_>) -> io::Result<Vec<Interface>> {
+pub fn interfaces(netns: &Netns, budget: Budget<'_>) -> io::Result<Vec<PodInterface>> {
     let mut rtnl = Rtnl::open(netns, budget)?;
     let links = rtnl.links()?;
-    let addresses = facts::addresses(&mut rtnl)?;
+    let addresses = pod_state::addresses(&mut rtnl)?;
     let on = |index| addresses.iter().filter(move |one| one.index == index).map(|one| one.ip).collect();
-    Ok(links.into_iter().map(|link| Interface { addresses: on(link.index), name: link.name }).collect())
+    Ok(links.into_iter().map(|link| PodInterface { addresses: on(link.index), name: link.name }).collect())
 }
 
 /// What of the two steps is not there any more, in words: the rule from each of a network's addresses, and the table that it leads to.
@@ -141,11 +146,11 @@ pub fn interfaces(netns: &Netns, budget: Budget<'_>) -> io::Result<Vec<Interface
 /// As [`interfaces`].
 pub fn missing(
     netns: &Netns,
-    first: Option<&Interface>,
-    owner: Option<&Interface>,
+    first: Option<&PodInterface>,
+    owner: Option<&PodInterface>,
     budget: Budget<'_>,
 ) -> io::Result<Vec<String>> {
-    let facts = Facts::gather(&mut Rtnl::open(netns, budget)?)?;
+    let facts = PodRoutes::gather(&mut Rtnl::open(netns, budget)?)?;
     Ok(decide::missing(&facts, first, owner))
 }
 
@@ -164,7 +169,7 @@ pub fn undo(
 ) -> Result<(), RouteError> {
     let rtnl = Rtnl::open(netns, budget).map_err(RouteError::gathering)?;
     let mut rtnl = rtnl.leaving_out_excess();
-    let facts = Facts::gather(&mut rtnl).map_err(RouteError::gathering)?;
+    let facts = PodRoutes::gather(&mut rtnl).map_err(RouteError::gathering)?;
     let changes = decide::undo(&facts, first_ifname, owner_ifname);
     apply(&mut rtnl, &facts, &changes, OnFailure::GoOn)
 }
@@ -188,16 +193,16 @@ enum OnFailure {
     GoOn,
 }
 
-fn gather<'a>(netns: &Netns, budget: Budget<'a>) -> Result<(Rtnl<'a>, Facts), RouteError> {
+fn gather<'a>(netns: &Netns, budget: Budget<'a>) -> Result<(Rtnl<'a>, PodRoutes), RouteError> {
     let mut rtnl = Rtnl::open(netns, budget).map_err(RouteError::gathering)?;
-    let facts = Facts::gather(&mut rtnl).map_err(RouteError::gathering)?;
+    let facts = PodRoutes::gather(&mut rtnl).map_err(RouteError::gathering)?;
     Ok((rtnl, facts))
 }
 
 fn apply(
     rtnl: &mut Rtnl<'_>,
-    facts: &Facts,
-    changes: &[Change],
+    facts: &PodRoutes,
+    changes: &[RouteChange],
     on_failure: OnFailure,
 ) -> Result<(), RouteError> {
     let mut failures = Vec::new();
@@ -205,7 +210,7 @@ fn apply(
         if on_failure == OnFailure::Stop && !failures.is_empty() {
             break;
         }
-        let requests: Vec<Request> = batch.iter().map(request).collect();
+        let requests: Vec<RtnlRequest> = batch.iter().map(request).collect();
         match rtnl.batch(&requests) {
             Ok(refused) => failures.extend(
                 refused
@@ -220,16 +225,16 @@ fn apply(
     RouteError::unless_empty(failures)
 }
 
-fn request(change: &Change) -> Request {
+fn request(change: &RouteChange) -> RtnlRequest {
     // Appended, not exclusive: IPv4 refuses a second default of one metric to an exclusive request even where it goes
     // out of another interface, and a default that comes back must not depend on whether the owner has gone already.
     let (message_type, flags, body) = match change {
-        Change::AddRoute(route) => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, emit(route.message())),
-        Change::AddRule(rule) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&rule.message())),
-        Change::RemoveRoute(route) => (RTM_DELROUTE, 0, emit(route.named().message())),
-        Change::RemoveRule(rule) => (RTM_DELRULE, 0, emit(&rule.message())),
+        RouteChange::AddRoute(route) => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, emit(route.message())),
+        RouteChange::AddRule(rule) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&rule.message())),
+        RouteChange::RemoveRoute(route) => (RTM_DELROUTE, 0, emit(route.named().message())),
+        RouteChange::RemoveRule(rule) => (RTM_DELRULE, 0, emit(&rule.message())),
     };
-    Request { message_type, flags, body }
+    RtnlRequest { message_type, flags, body }
 }
 
 /// Somebody was faster, or an interface went away together with its routes.
@@ -242,13 +247,13 @@ pub(crate) fn already_so(is_addition: bool, error: &io::Error) -> bool {
     }
 }
 
-fn describe(change: &Change, facts: &Facts) -> String {
+fn describe(change: &RouteChange, facts: &PodRoutes) -> String {
     let name = |index| facts.name(index);
     match change {
-        Change::AddRoute(route) => format!("add route {}", route.describe(name)),
-        Change::AddRule(rule) => format!("add rule from {} to table {}", rule.source, rule.table),
-        Change::RemoveRoute(route) => format!("remove route {}", route.describe(name)),
-        Change::RemoveRule(rule) => {
+        RouteChange::AddRoute(route) => format!("add route {}", route.describe(name)),
+        RouteChange::AddRule(rule) => format!("add rule from {} to table {}", rule.source, rule.table),
+        RouteChange::RemoveRoute(route) => format!("remove route {}", route.describe(name)),
+        RouteChange::RemoveRule(rule) => {
             format!("remove rule from {} to table {}", rule.source, rule.table)
         }
     }

@@ -1,89 +1,56 @@
 //! rtnetlink as the shim needs it: dumps, and batches of changes sent in one datagram.
 //!
-//! Only what is asked for is decoded. A dump that the kernel marks as torn (something changed while it was running, such
-//! as `lo` coming up) is taken again. In a batch only the last request asks for an acknowledgement; the kernel reports
+//! Only the attributes that a caller needs are decoded. If something changed during a dump (`lo` came up, for example), the kernel marks
+//! the dump as interrupted, and it is repeated. In a batch only the last request asks for an acknowledgement; the kernel reports
 //! every request that failed whether asked or not, so a batch of any length costs one reply when all is well.
 //!
 //! *Source*: netlink(7), rtnetlink(7), and the kernel's Documentation/userspace-api/netlink/intro.rst.
 
+mod link;
+
 use std::io;
 
 use netlink_packet_core::{
-    DecodeError, DefaultNla, Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
-    NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlaBuffer, NlasIterator, parse_i32,
+    DecodeError, Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE,
+    NLMSG_ERROR, NetlinkBuffer, parse_i32,
 };
-use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
 use super::budget::Budget;
 use crate::netns::Netns;
 
-pub(crate) const RTM_NEWLINK: u16 = 16;
-pub(crate) const RTM_DELLINK: u16 = 17;
-pub(crate) const RTM_GETLINK: u16 = 18;
-
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_LINK: u16 = 5;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_EXT_MASK: u16 = 29;
-/// Leave the counters out of a link dump: they are most of its bytes.
-const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+pub(crate) use link::Link;
 
 /// `struct nlmsghdr`.
 const HEADER_BYTES: usize = 16;
 /// The kernel builds dump datagrams of at most this many bytes.
 const DATAGRAM_BYTES: usize = 32 * 1024;
-/// How often a torn dump is taken again before it is an error.
+/// How often an interrupted dump is repeated before it is an error.
 const DUMP_TRIES: u32 = 10;
-/// What one dump may bring at most. No plugin makes as many of anything; a pod may, and would fill our memory.
+/// The most entries of one dump. No plugin makes as many of anything, but a pod may, and would fill the memory of the shim.
 const MOST_ENTRIES: usize = 8192;
 /// Requests in one datagram: with every one of them refused, the replies still fit the default receive buffer.
 const BATCH_REQUESTS: usize = 64;
 
-/// One interface, as far as the shim cares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) index: u32,
-    pub(crate) name: String,
-    /// IFF_UP: set up by whoever made it (says nothing about the carrier).
-    pub(crate) up: bool,
-    /// Hardware address; empty where the kind has none.
-    pub(crate) mac: Vec<u8>,
-    /// `veth`, `bridge`, ...; absent for hardware and `lo`.
-    pub(crate) kind: Option<String>,
-    /// Index of the interface it hangs on: of one end of a veth pair, the other, in whichever netns that is. Kernels leave out an
-    /// index that equals the interface's own.
-    pub(crate) link: Option<u32>,
-}
-
-impl Link {
-    /// Index of the other end; none of what is no end of a veth pair.
-    pub(crate) fn peer(&self) -> Option<u32> {
-        (self.kind.as_deref() == Some("veth")).then(|| self.link.unwrap_or(self.index))
-    }
-}
-
 /// One request of a batch: message type, flags beside REQUEST, and the message without its netlink header.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub(crate) struct RtnlRequest {
     pub(crate) message_type: u16,
     pub(crate) flags: u16,
     pub(crate) body: Vec<u8>,
 }
 
-/// What becomes of a dump that brings more than anybody needs.
+/// What happens with a dump of more than [`MOST_ENTRIES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Excess {
-    /// It is an error: what is decided on a part would be wrong.
+    /// It is an error: a decision on a part of the entries would be wrong.
     Refused,
     /// The rest is left out.
     LeftOut,
 }
 
-/// An rtnetlink conversation in one netns.
+/// An rtnetlink socket in one netns, with its budget.
 #[derive(Debug)]
 pub(crate) struct Rtnl<'a> {
     socket: Socket,
@@ -94,7 +61,7 @@ pub(crate) struct Rtnl<'a> {
 }
 
 impl<'a> Rtnl<'a> {
-    /// A conversation that ends with its budget: from then on every request fails.
+    /// A socket in `netns`. Once the budget is used up, every request fails.
     ///
     /// # Errors
     /// As [`Netns::socket`].
@@ -102,13 +69,13 @@ impl<'a> Rtnl<'a> {
         Ok(Self::on(netns.socket()?, budget))
     }
 
-    /// The same in the netns that this thread is in: the host's. Dumps may be asked for in part.
+    /// The same in the host's netns, which this thread is in. Dumps may be filtered by the kernel.
     ///
     /// # Errors
     /// What `socket(2)` says.
     pub(crate) fn of_host(budget: Budget<'a>) -> io::Result<Self> {
         let socket = Socket::new(NETLINK_ROUTE)?;
-        // A kernel that does not know this gives everything, which is read just as well.
+        // A kernel without this option returns everything, and the parser filters.
         let _ = socket.set_netlink_get_strict_chk(true);
         Ok(Self::on(socket, budget))
     }
@@ -118,39 +85,13 @@ impl<'a> Rtnl<'a> {
         Self { socket, sequence: 0, datagram, budget, excess: Excess::Refused }
     }
 
-    /// The same conversation, whose dumps may be cut off.
+    /// The same socket, whose dumps may be cut off.
     pub(crate) fn leaving_out_excess(mut self) -> Self {
         self.excess = Excess::LeftOut;
         self
     }
 
-    /// Every interface of the netns.
-    pub(crate) fn links(&mut self) -> io::Result<Vec<Link>> {
-        let mut body = emit(&LinkHeader::default());
-        body.extend(without_counters());
-        self.dump(RTM_GETLINK, &body, RTM_NEWLINK, |payload| parse_link(payload).map(Some))
-    }
-
-    /// The interface of this name, if there is one.
-    pub(crate) fn link_named(&mut self, name: &str) -> io::Result<Option<Link>> {
-        let body = [emit(&LinkHeader::default()), name_attribute(name)].concat();
-        self.link(body)
-    }
-
-    /// The interface of this index, if there is one.
-    pub(crate) fn link_at(&mut self, index: u32) -> io::Result<Option<Link>> {
-        self.link(emit(&LinkHeader { index, ..LinkHeader::default() }))
-    }
-
-    fn link(&mut self, mut body: Vec<u8>) -> io::Result<Option<Link>> {
-        body.extend(without_counters());
-        match self.get(RTM_GETLINK, &body, RTM_NEWLINK, parse_link) {
-            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(None),
-            other => other,
-        }
-    }
-
-    /// What `parse` makes of the one message of type `reply` that a `request` gives.
+    /// Sends a `request`, and parses its one message of type `reply`.
     pub(crate) fn get<T>(
         &mut self,
         request: u16,
@@ -158,7 +99,7 @@ impl<'a> Rtnl<'a> {
         reply: u16,
         parse: impl Fn(&[u8]) -> Result<T, DecodeError>,
     ) -> io::Result<Option<T>> {
-        let sequence = self.ask(request, 0, body)?;
+        let sequence = self.send_request(request, 0, body)?;
         let mut found = None;
         self.receive(sequence..=sequence, &mut |message| match message.message_type() {
             kind if kind == reply => {
@@ -171,28 +112,7 @@ impl<'a> Rtnl<'a> {
         Ok(found)
     }
 
-    /// Removes one interface; false if it was not there any more.
-    pub(crate) fn delete_link(&mut self, index: u32) -> io::Result<bool> {
-        self.delete(emit(&LinkHeader { index, ..LinkHeader::default() }))
-    }
-
-    /// Removes the interface of this name; false if there is none.
-    pub(crate) fn delete_named(&mut self, name: &str) -> io::Result<bool> {
-        let mut body = emit(&LinkHeader::default());
-        body.extend(name_attribute(name));
-        self.delete(body)
-    }
-
-    fn delete(&mut self, body: Vec<u8>) -> io::Result<bool> {
-        let request = Request { message_type: RTM_DELLINK, flags: 0, body };
-        match self.batch(&[request])?.pop() {
-            None => Ok(true),
-            Some((_, error)) if error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32) => Ok(false),
-            Some((_, error)) => Err(error),
-        }
-    }
-
-    /// What `parse` makes of the messages of type `reply` that a dump `request` gives; of each, any number of things.
+    /// Sends a dump `request`, and parses its messages of type `reply`; each message may hold any number of things.
     pub(crate) fn dump<T, Parsed: IntoIterator<Item = T>>(
         &mut self,
         request: u16,
@@ -211,7 +131,7 @@ impl<'a> Rtnl<'a> {
         Ok(found)
     }
 
-    /// Feeds the payloads of a dump to `take`, which answers how much it has; none means that the dump begins anew.
+    /// Passes the payloads of a dump to `take`, which returns the number of entries so far. None means that the dump begins anew.
     fn dump_each(
         &mut self,
         request: u16,
@@ -220,7 +140,7 @@ impl<'a> Rtnl<'a> {
         take: &mut dyn FnMut(Option<&[u8]>) -> io::Result<usize>,
     ) -> io::Result<()> {
         for _ in 0..DUMP_TRIES {
-            let sequence = self.ask(request, NLM_F_DUMP, body)?;
+            let sequence = self.send_request(request, NLM_F_DUMP, body)?;
             let mut count = take(None)?;
             let mut torn = false;
             let excess = self.excess;
@@ -229,7 +149,7 @@ impl<'a> Rtnl<'a> {
                 match message.message_type() {
                     NLMSG_DONE => done_code(message.payload()).map(|()| true),
                     NLMSG_ERROR => error_code(message.payload()).map(|()| true),
-                    // The kernel goes on all the same; what is left out costs its reading only.
+                    // The kernel sends the rest anyway.
                     kind if kind == reply && count >= MOST_ENTRIES => match excess {
                         Excess::LeftOut => Ok(false),
                         Excess::Refused => Err(too_much()),
@@ -248,8 +168,8 @@ impl<'a> Rtnl<'a> {
         Err(io::Error::new(io::ErrorKind::Interrupted, "the netns keeps changing while it is read"))
     }
 
-    /// Sends all requests in order, each whether or not those before it failed. Answers those that did, by position.
-    pub(crate) fn batch(&mut self, requests: &[Request]) -> io::Result<Vec<(usize, io::Error)>> {
+    /// Sends all requests in order, also after one has failed. Returns those that failed, by position.
+    pub(crate) fn batch(&mut self, requests: &[RtnlRequest]) -> io::Result<Vec<(usize, io::Error)>> {
         let mut failed = Vec::new();
         for (nth, chunk) in requests.chunks(BATCH_REQUESTS).enumerate() {
             self.budget.check()?;
@@ -275,14 +195,14 @@ impl<'a> Rtnl<'a> {
         Ok(failed)
     }
 
-    /// Sends one request in a datagram of its own and answers its sequence number.
-    fn ask(&mut self, request: u16, flags: u16, body: &[u8]) -> io::Result<u32> {
+    /// Sends one request in a datagram of its own, and returns its sequence number.
+    fn send_request(&mut self, request: u16, flags: u16, body: &[u8]) -> io::Result<u32> {
         let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
         let sequence = self.push(&mut datagram, request, flags, body);
         self.send(&datagram).map(|()| sequence)
     }
 
-    /// Appends one message to a datagram and answers its sequence number.
+    /// Appends one message to a datagram, and returns its sequence number.
     fn push(&mut self, datagram: &mut Vec<u8>, message_type: u16, flags: u16, body: &[u8]) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
         let start = datagram.len();
@@ -301,7 +221,7 @@ impl<'a> Rtnl<'a> {
         self.socket.send_to(datagram, &SocketAddr::new(0, 0), 0).map(drop)
     }
 
-    /// Feeds the kernel's messages with a sequence number in `ours` to `take` until it answers true.
+    /// Passes the kernel's messages with a sequence number in `ours` to `take` until it returns true.
     fn receive(
         &mut self,
         ours: std::ops::RangeInclusive<u32>,
@@ -341,52 +261,6 @@ pub(crate) fn emit(part: &impl Emitable) -> Vec<u8> {
     let mut bytes = vec![0; part.buffer_len()];
     part.emit(&mut bytes);
     bytes
-}
-
-fn without_counters() -> Vec<u8> {
-    emit(&DefaultNla::new(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes().to_vec()))
-}
-
-fn name_attribute(name: &str) -> Vec<u8> {
-    emit(&DefaultNla::new(IFLA_IFNAME, [name.as_bytes(), &[0]].concat()))
-}
-
-fn parse_link(payload: &[u8]) -> Result<Link, DecodeError> {
-    let header = LinkHeader::parse(payload)?;
-    let mut link = Link {
-        index: header.index,
-        name: String::new(),
-        up: header.flags.contains(LinkFlags::Up),
-        mac: Vec::new(),
-        kind: None,
-        link: None,
-    };
-    for attribute in NlasIterator::new(payload.get(header.buffer_len()..).unwrap_or_default()) {
-        let attribute = attribute?;
-        match attribute.kind() {
-            IFLA_IFNAME => link.name = text(attribute.value()),
-            IFLA_ADDRESS => link.mac = attribute.value().to_vec(),
-            IFLA_LINK => link.link = attribute.value().try_into().ok().map(u32::from_ne_bytes),
-            IFLA_LINKINFO => link.kind = parse_kind(&attribute)?,
-            _ => {}
-        }
-    }
-    Ok(link)
-}
-
-fn parse_kind(linkinfo: &NlaBuffer<&[u8]>) -> Result<Option<String>, DecodeError> {
-    for attribute in NlasIterator::new(linkinfo.value()) {
-        let attribute = attribute?;
-        if attribute.kind() == IFLA_INFO_KIND {
-            return Ok(Some(text(attribute.value())));
-        }
-    }
-    Ok(None)
-}
-
-/// A NUL-terminated string. The kernel does not hold interface names to UTF-8, and one odd name must not hide the others.
-fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
 }
 
 /// What an NLMSG_ERROR says: code 0 is an acknowledgement.

@@ -1,86 +1,56 @@
-//! Taking over an attachment that was there before us: its inventory entry becomes a record, so that retries, retirement
-//! and progress work as for any other. DEL and the sweep share it.
+//! Adopts an attachment from before Crossfade: its inventory entry becomes a record, so that retries, retirement and progress work as for any
+//! other attachment. DEL and the sweep do this.
 
 use std::path::Path;
 
 use serde_json::value::RawValue;
-use types::policy::{Policy, Side};
+use types::policy::Side;
 use types::raw::RawObject;
 
-use crate::attachment::{Attachment, Event, FORMAT, Intent, Leg};
-use crate::boot;
+use crate::attachment::{Attachment, Event, Intent, Leg};
 use crate::conflist::Conflist;
 use crate::file::read_bounded;
 use crate::inventory::Entry;
 use crate::layout::RUNTIME_CACHE;
 use crate::reply::{CniError, code};
-use crate::store::{Open, Store};
+use crate::store::{OpenRecord, Store};
 use crate::trust;
-use crate::version::{AddResult, Version};
+use crate::version::AddResult;
 
-use super::networks;
+use super::{Session, networks};
 
 /// Largest result of the runtime's cache that we read, in bytes.
 const MAX_CACHED_BYTES: usize = 8 << 20;
 
-/// What an entry becomes a record with: what the caller says, beside what the entry says.
-#[derive(Debug)]
-pub(crate) struct Adopt<'a> {
-    /// The records.
-    pub(crate) store: &'a Store,
-    /// For an entry without a conf; without a policy, why there is none.
-    pub(crate) policy: Result<&'a Policy, &'a CniError>,
-    /// What we are called, so that we never call ourselves.
-    pub(crate) plugin_type: &'a str,
-    /// Our network's name, the key of the runtime's result cache.
-    pub(crate) name: Option<&'a str>,
-    /// `CNI_NETNS`; may be empty.
-    pub(crate) netns: &'a str,
-    /// `CNI_ARGS`; the entry's where the caller has none.
-    pub(crate) args: Option<&'a str>,
-    /// `CNI_PATH`.
-    pub(crate) search: Option<&'a str>,
-    /// The runtime's own word on what ADD answered, and the version it speaks; it goes before the entry's.
-    pub(crate) prev_result: Option<(&'a RawValue, Version)>,
-    /// The runtime's own `runtimeConfig`; it goes before the entry's.
-    pub(crate) runtime_config: Option<RawObject>,
-}
-
-impl Adopt<'_> {
-    /// Turns an entry into a record; where that cannot be written it goes on in memory.
+impl Session<'_> {
+    /// Turns an entry into a record. If the record cannot be written, it exists in memory only.
     ///
     /// # Errors
     /// Code 7 or 11 when the network of the entry cannot be told or has no conf.
-    pub(crate) fn record(&self, entry: &Entry) -> Result<Open, CniError> {
-        let leg = self.leg(entry)?;
+    pub(crate) fn adopt(&self, entry: &Entry) -> Result<OpenRecord, CniError> {
+        let leg = self.leg_of_entry(entry)?;
         let conf = networks::recorded_conf(&leg)?;
-        let args = self.args.or(entry.cni_args.as_deref());
         let intent = Intent {
-            version: FORMAT,
             container_id: entry.container_id.clone(),
             ifname: entry.ifname.clone(),
-            begun: boot::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
-            netns: self.netns.to_owned(),
-            netns_id: None,
-            netns_cookie: None,
-            cni_args: args.map(str::to_owned),
-            cni_path: self.search.map(str::to_owned),
-            route: None,
-            legs: vec![leg],
+            cni_args: self.env.args.clone().or_else(|| entry.cni_args.clone()),
+            ..self.intent(vec![leg])?
         };
-        // All at once: a kill in between must not leave the record without what the DEL is to be told.
-        let added = self.result(entry, &conf).map(|result| Event::Added { leg: 0, result, present: None });
-        Ok(begin(self.store, intent, added.as_slice()))
+        // Everything in one write: a kill must not leave a record without the result that the DEL needs.
+        let result = self.result_of_entry(entry, &conf);
+        let added = result.map(|result| Event::Added { leg: 0, result, present: None });
+        Ok(begin(&self.store, intent, added.as_slice()))
     }
 
-    /// The network of an entry, from the conf it was attached with or else the one that is there now.
+    /// The network of an entry: from the conf that attached it, else from the conf that the policy names now.
     ///
     /// # Errors
-    /// As [`Self::record`].
-    pub(crate) fn leg(&self, entry: &Entry) -> Result<Leg, CniError> {
+    /// As [`Self::adopt`].
+    pub(crate) fn leg_of_entry(&self, entry: &Entry) -> Result<Leg, CniError> {
+        let told = self.runtime_config()?;
         let mut leg = self.leg_of_conf(entry)?;
         let listed = || RawObject::parse(entry.runtime_config.as_ref()?.get().as_bytes()).ok();
-        if let Some(told) = self.runtime_config.clone().or_else(listed) {
+        if let Some(told) = told.or_else(listed) {
             let declared = networks::recorded_conf(&leg)?.declared(told);
             leg.runtime_config = (!declared.is_empty()).then(|| declared.to_raw());
         }
@@ -93,7 +63,7 @@ impl Adopt<'_> {
         if let Some(raw) = &entry.conf {
             let conf = Conflist::from_resolved(raw)
                 .map_err(|why| CniError::new(code::CONFIG, format!("{name}: its conf: {why}")))?;
-            let network = self.policy.ok().zip(side).and_then(|(policy, side)| policy.network(side));
+            let network = self.policy().ok().zip(side).and_then(|(policy, side)| policy.network(side));
             return Ok(Leg {
                 network: conf.name.clone(),
                 profile: network.map_or_else(|| "generic".into(), |network| network.profile.clone()),
@@ -112,35 +82,40 @@ impl Adopt<'_> {
                 format!("{name} names network {:?}; expected old or new", entry.network),
             )
         })?;
-        let policy = self.policy.map_err(|error| {
+        let policy = self.policy().map_err(|error| {
             CniError::new(code::CONFIG, format!("{name} has no conf, and there is no policy to find it by"))
                 .details(error.to_string())
         })?;
-        let loaded = networks::load_as(self.plugin_type, policy, side)?;
+        let loaded = networks::load(self, policy, side)?;
         Ok(loaded.leg(&entry.ifname, true))
     }
 
-    /// What the attachment was answered: the runtime's own word, else the entry's, else the runtime's cache; at the version
-    /// of the network's conf, whatever version the runtime speaks with us.
-    pub(crate) fn result(&self, entry: &Entry, conf: &Conflist) -> Option<Box<RawValue>> {
-        let told = self.prev_result.map(|(raw, version)| (raw.to_owned(), version));
+    /// The result of the attachment's ADD: from the runtime's call, else from the entry, else from the runtime's cache. It is converted to the version
+    /// of the network's conf.
+    pub(crate) fn result_of_entry(&self, entry: &Entry, conf: &Conflist) -> Option<Box<RawValue>> {
+        let told = self.prev_result().map(|(raw, version)| (raw.to_owned(), version));
         let (raw, version) = told
             .or_else(|| Some((entry.prev_result.clone()?, conf.version)))
-            .or_else(|| Some((cached_result(self.name?, entry)?, conf.version)))?;
+            .or_else(|| Some((cached_result(&self.conf.name, entry)?, conf.version)))?;
         AddResult::parse(raw.get().as_bytes(), version).ok()?.at(conf.version).ok()
     }
 }
 
+/// The result in the runtime's cache of an attachment to the network `name`; none where our network's name is not known.
+///
 /// *Source*: `libcni/api.go`, `getCacheFilePath`: NAME-ID-IFNAME, a JSON object with the result under `result`.
 pub(super) fn cached_result(name: &str, entry: &Entry) -> Option<Box<RawValue>> {
+    if name.is_empty() {
+        return None;
+    }
     let file = format!("{name}-{}-{}", entry.container_id, entry.ifname);
     let mut file = trust::open(&Path::new(RUNTIME_CACHE).join(file)).ok()?;
     let object = RawObject::parse(&read_bounded(&mut file, MAX_CACHED_BYTES).ok()?).ok()?;
     object.get("result").filter(|raw| raw.get() != "null").map(ToOwned::to_owned)
 }
 
-/// A record for what has none, with what has happened of it; where it cannot be written the DEL goes on without.
-pub(super) fn begin(store: &Store, intent: Intent, events: &[Event]) -> Open {
+/// Begins a record for an attachment that has none, with the events so far. If it cannot be written, the DEL goes on without a file.
+pub(super) fn begin(store: &Store, intent: Intent, events: &[Event]) -> OpenRecord {
     store.begin_with(intent.clone(), events).unwrap_or_else(|error| {
         tracing::warn!(
             container_id = intent.container_id,
@@ -149,6 +124,6 @@ pub(super) fn begin(store: &Store, intent: Intent, events: &[Event]) -> Open {
         );
         let mut attachment = Attachment::begin(intent);
         events.iter().for_each(|event| attachment.apply(event.clone()));
-        Open::in_memory(attachment)
+        OpenRecord::in_memory(attachment)
     })
 }

@@ -1,8 +1,8 @@
-//! DEL: to whoever did ADD, whatever the policy says now.
+//! DEL: calls the networks that did the ADD, whatever the policy says now.
 
 use std::time::Instant;
 
-use types::policy::{Deadlines, Policy, Side};
+use types::policy::{Deadlines, Side};
 
 use crate::attachment::{Event, Intent, Leg};
 use crate::hostroute;
@@ -10,46 +10,37 @@ use crate::inventory;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::reply::{CniError, code};
 use crate::route::Budget;
-use crate::store::{Found, Open};
+use crate::store::{OpenRecord, StoredRecord};
 
-use super::close::Closing;
-use super::{Request, adopt, networks};
+use super::teardown::Teardown;
+use super::{Session, adopt, networks};
 
-pub(super) fn del(request: &Request<'_>) -> Result<(), CniError> {
-    let policy = request.policy();
-    let deadlines = policy.as_ref().map_or_else(|_| Deadlines::default(), |policy| policy.deadlines);
-    let until = request.until(deadlines.del_secs);
-    let half = request.began + until.saturating_duration_since(request.began) / 2;
+pub(super) fn del(session: &Session<'_>) -> Result<(), CniError> {
+    let deadlines = session.policy().map_or_else(|_| Deadlines::default(), |policy| policy.deadlines);
+    let until = session.until(deadlines.del_secs);
+    let half = session.began + until.saturating_duration_since(session.began) / 2;
     let patience = Patience { until, ask_from: Some(half) };
     let mut lock =
-        match Lock::take(request.layout(), &request.key(), request.env.verb, patience, request.signals) {
+        match Lock::take(session.layout(), &session.key(), session.env.verb, patience, session.signals) {
             Ok(lock) => Some(lock),
-            // Releasing what a pod had is worth more than the order of two calls that a runtime does not make at once.
+            // Releasing the pod's resources matters more than the order of two calls, which a runtime does not make at the same time.
             Err(NoLock::Io(error)) => {
                 tracing::warn!(error = error.to_string(), "DEL goes on without a lock");
                 None
             }
-            Err(why) => return Err(request.no_lock(why)),
+            Err(why) => return Err(session.lock_error(why)),
         };
-    let Some(open) = find(request, &policy, until)? else {
+    let Some(open) = find(session, until)? else {
         return Ok(());
     };
-    let closing = Closing {
-        layout: request.layout(),
-        store: &request.store,
-        policy: policy.as_ref().ok(),
-        netns: netns(request, &open.attachment.intent),
-        search: request.env.path.as_deref(),
-        deadline: until,
-        signals: request.signals,
-    };
-    closing.close(open, lock.as_mut())
+    let netns = netns(session, &open.attachment.intent);
+    Teardown::new(session, netns, until).close(open, lock.as_mut())
 }
 
-/// The netns that delegates are told: the caller's, gone or not; none if another pod's is at that path by now. A delegate
-/// goes by the path, and would take that pod's interface.
-fn netns<'a>(request: &'a Request<'_>, intent: &Intent) -> &'a str {
-    let told = request.env.netns.as_str();
+/// The netns that delegates receive: the caller's path, even if nothing is there. If another pod's netns is at that path by now, the delegates
+/// receive none, because a delegate goes by the path and would remove that pod's interface.
+fn netns<'a>(session: &'a Session<'_>, intent: &Intent) -> &'a str {
+    let told = session.env.netns.as_str();
     if networks::is_its_netns(intent, told) != Some(false) {
         return told;
     }
@@ -62,64 +53,55 @@ fn netns<'a>(request: &'a Request<'_>, intent: &Intent) -> &'a str {
 }
 
 /// The attachment to close, if there is one.
-fn find(
-    request: &Request<'_>,
-    policy: &Result<Policy, CniError>,
-    until: Instant,
-) -> Result<Option<Open>, CniError> {
-    let key = request.key();
+fn find(session: &Session<'_>, until: Instant) -> Result<Option<OpenRecord>, CniError> {
+    let key = session.key();
     let io = |e: std::io::Error| {
         CniError::new(
             code::IO,
             format!("read the record of attachment {} {}: {e}", key.container_id, key.ifname),
         )
     };
-    match request.store.find(&key).map_err(io)? {
-        Found::Record(record) => Ok(Some(request.store.open(*record))),
-        Found::Damaged(why) => from_damaged(request, policy, &why, until).map(Some),
-        Found::Nothing => {
-            let inventory = inventory::load(request.layout()).map_err(io)?;
+    match session.store.find(&key).map_err(io)? {
+        StoredRecord::Sound(record) => Ok(Some(session.store.open(*record))),
+        StoredRecord::Damaged(why) => from_damaged(session, &why, until).map(Some),
+        StoredRecord::Absent => {
+            let inventory = inventory::load(session.layout()).map_err(io)?;
             let Some(entry) = inventory.find(&key) else {
                 return Ok(None);
             };
-            request.adopt(policy)?.record(entry).map(Some)
+            session.adopt(entry).map(Some)
         }
     }
 }
 
-/// A record that cannot be read: every network of the policy is asked. Its place is taken by a sound one first, so that
-/// what fails is tried again.
-fn from_damaged(
-    request: &Request<'_>,
-    policy: &Result<Policy, CniError>,
-    why: &str,
-    until: Instant,
-) -> Result<Open, CniError> {
-    let key = request.key();
+/// For a record that cannot be read: every network of the policy gets a DEL. A sound record replaces the damaged one first, so the next DEL repeats
+/// what fails.
+fn from_damaged(session: &Session<'_>, why: &str, until: Instant) -> Result<OpenRecord, CniError> {
+    let key = session.key();
     let name = format!("record of attachment {} {} is damaged ({why})", key.container_id, key.ifname);
-    let policy = policy.as_ref().map_err(|error| {
+    let policy = session.policy().map_err(|error| {
         CniError::new(code::CONFIG, format!("{name}, and without a policy nobody can be asked"))
             .details(error.to_string())
     })?;
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();
-    // Which of them was the primary is not known any more, and to undo too much is harmless: everybody gets all of it.
-    let told = Some(request.conf.runtime_config()?).filter(|config| !config.is_empty());
+    // It is not known which network was the primary. Undoing too much is harmless, so every network gets the whole runtimeConfig.
+    let told = session.runtime_config()?;
     let mut legs = Vec::new();
     for side in &sides {
-        let loaded = match networks::load(request, policy, *side) {
+        let loaded = match networks::load(session, policy, *side) {
             Ok(loaded) => loaded,
-            // Gone for good, conf and all: there is nobody to ask, and it must not wedge the node.
+            // The network is retired and its conf is gone: there is no plugin to call, and the pod must still be deletable.
             Err(error) if error.code == code::TRY_LATER && policy.retired(*side).is_some() => continue,
             Err(error) => return Err(error.details(format!("{name}; the file is kept"))),
         };
         let primary = sides.len() == 1 || *side == policy.both.primary();
         let both = policy.attach == types::policy::Attach::Both;
-        let ifname = if primary || !both { &request.env.ifname } else { &policy.both.secondary_ifname };
+        let ifname = if primary || !both { &session.env.ifname } else { &policy.both.secondary_ifname };
         let declared = told.clone().map(|told| loaded.conf.declared(told));
         let runtime_config = declared.filter(|config| !config.is_empty()).map(|config| config.to_raw());
         legs.push(Leg { runtime_config, ..loaded.leg(ifname, primary) });
     }
-    let aside = request.store.set_aside(&key);
+    let aside = session.store.set_aside(&key);
     match &aside {
         Ok(path) => tracing::warn!(
             container_id = key.container_id,
@@ -132,12 +114,12 @@ fn from_damaged(
             "damaged record not set aside; every network of the policy gets the DEL"
         ),
     }
-    // In one write: a kill in between must not leave a sound record that owes less.
+    // All in one write: a kill must not leave a sound record that owes less.
     let started: Vec<Event> = (0..legs.len()).map(|leg| Event::Started { leg }).collect();
-    let open = adopt::begin(&request.store, request.intent(legs)?, &started);
-    // What it had is nobody's from here on, and has to be gone before the DELs: afterwards the address may be another pod's.
-    let budget = Budget::share(until, request.signals);
-    if let Err(error) = hostroute::converge(request.layout(), budget) {
+    let open = adopt::begin(&session.store, session.intent(legs)?, &started);
+    // The damaged record's host routes belong to no record any more. They must go before the DELs: afterwards an address may be another pod's.
+    let budget = Budget::share(until, session.signals);
+    if let Err(error) = hostroute::converge(session.layout(), budget) {
         tracing::warn!(
             container_id = key.container_id,
             error = error.to_string(),

@@ -11,17 +11,17 @@ use serde::Deserialize;
 use types::policy::{Policy, Side};
 
 use crate::attachment::Attachment;
-use crate::boot;
-use crate::delegate::{Limits, Network, ValidAttachment};
+use crate::boot::{self};
+use crate::delegate::{Network, ValidAttachment};
 use crate::inventory::{self, Inventory};
 use crate::owner::Owner;
 use crate::reply::{CniError, code};
 use crate::store::Key;
-use crate::sweep::{self, Seen};
+use crate::sweep::{self, ListStatus};
 
 use super::pass::Pass;
 
-use super::{Request, networks};
+use super::{Session, networks};
 
 /// The key of the specification, and the historic misspelling that the reference library sends beside it.
 const LIST_KEYS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
@@ -33,31 +33,23 @@ struct Listed {
     ifname: String,
 }
 
-pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
-    let policy = request.policy()?;
-    let Some(valid) = valid_list(request)? else {
+pub(super) fn gc(session: &Session<'_>) -> Result<(), CniError> {
+    let policy = session.policy()?;
+    let Some(valid) = valid_list(session)? else {
         tracing::warn!("GC without a list of valid attachments; nothing is done");
         return Ok(());
     };
-    let deadline = request.until(policy.deadlines.gc_secs);
+    let deadline = session.until(policy.deadlines.gc_secs);
     let mut errors = Vec::new();
-    let pass = Pass {
-        layout: request.layout(),
-        store: &request.store,
-        policy: &policy,
-        search: request.env.path.as_deref(),
-        // Forwarding always gets its part, whatever hangs before it.
-        deadline: if policy.gc.forward { deadline - kept_for_forwarding(&policy) } else { deadline },
-        signals: request.signals,
-        name: Some(&request.conf.name),
-        plugin_type: &request.conf.plugin_type,
-    };
+    // Forwarding always gets its part, whatever hangs before it.
+    let kept = if policy.gc.forward { kept_for_forwarding(policy) } else { Duration::ZERO };
+    let pass = Pass { session, deadline: deadline - kept };
     let io = |e: std::io::Error| CniError::new(code::IO, format!("list the records: {e}"));
     let now = boot::now().map_err(io)?;
     let report = pass
         .run(&now, |record, age| {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
-            let seen = if valid.contains(&key) { Seen::Listed } else { Seen::Missing };
+            let seen = if valid.contains(&key) { ListStatus::Listed } else { ListStatus::Missing };
             // The runtime asks now and will not ask again soon; an owner that is not ready fails, and stays on record.
             sweep::decide(seen, age, policy.gc.grace_secs, Owner::Ready)
         })
@@ -69,7 +61,7 @@ pub(super) fn gc(request: &Request<'_>) -> Result<(), CniError> {
             "GC not passed on: the delegates would release what pods with a damaged record have; only a DEL can resolve these"
         );
     } else if policy.gc.forward {
-        errors.extend(forward(request, &policy, &valid, deadline)?);
+        errors.extend(forward(session, policy, &valid, deadline)?);
     }
     let mut errors = errors.into_iter();
     match errors.next() {
@@ -84,9 +76,9 @@ fn kept_for_forwarding(policy: &Policy) -> Duration {
 }
 
 /// The runtime's list; none means that it passed none, which is not the same as an empty one.
-fn valid_list(request: &Request<'_>) -> Result<Option<BTreeSet<Key>>, CniError> {
+fn valid_list(session: &Session<'_>) -> Result<Option<BTreeSet<Key>>, CniError> {
     for key in LIST_KEYS {
-        let listed: Option<Vec<Listed>> = request
+        let listed: Option<Vec<Listed>> = session
             .conf
             .object
             .decode(key)
@@ -103,19 +95,19 @@ fn valid_list(request: &Request<'_>) -> Result<Option<BTreeSet<Key>>, CniError> 
 }
 
 fn forward(
-    request: &Request<'_>,
+    session: &Session<'_>,
     policy: &Policy,
     valid: &BTreeSet<Key>,
     deadline: Instant,
 ) -> Result<Vec<CniError>, CniError> {
     let io = |e: std::io::Error| CniError::new(code::IO, format!("list what is attached: {e}"));
-    let (records, _) = request.store.all().map_err(io)?;
-    let inventory = inventory::load(request.layout()).map_err(io)?;
+    let (records, _) = session.store.all().map_err(io)?;
+    let inventory = inventory::load(session.layout()).map_err(io)?;
     let mut errors = Vec::new();
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();
-    let limits = Limits { deadline, signals: request.signals };
+    let limits = session.limits(deadline);
     for (at, side) in sides.iter().copied().enumerate() {
-        let loaded = match networks::load(request, policy, side) {
+        let loaded = match networks::load(session, policy, side) {
             Ok(loaded) => loaded,
             // No conf, so no delegate that could have anything to collect.
             Err(error) if error.code == code::TRY_LATER => continue,
@@ -126,7 +118,7 @@ fn forward(
         };
         let list = list_for(&loaded.conf.name, side, valid, &records, &inventory);
         let network =
-            Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope: request.scope() };
+            Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope: session.scope() };
         errors.extend(network.gc(&list, &limits.share(sides.len() - at)).err());
     }
     Ok(errors)

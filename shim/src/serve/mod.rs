@@ -1,130 +1,31 @@
 //! The straight line of every verb: parse -> decide -> act -> record -> reply.
 //!
-//! One file per verb; [`close`] is what DEL, GC and the sweep share. Nothing here prints but [`serve`], and nothing decides: the
+//! There is one file per verb. [`session`] is the context of a call, and DEL, GC and the sweep share [`teardown`]. Only [`serve`] prints. The
 //! decisions are in [`types::policy`], [`crate::plan`], [`crate::sweep`] and [`crate::attachment`].
 
 mod add;
 mod adopt;
 mod check;
-pub mod close;
 mod del;
 mod gc;
 mod networks;
 pub mod pass;
+mod session;
 mod status;
+mod teardown;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use types::policy::Policy;
-
-use crate::asked;
-use crate::attachment::{FORMAT, Intent, Leg};
-use crate::boot;
-use crate::delegate::{Scope, deadline_code};
-use crate::layout::Layout;
-use crate::lock::NoLock;
-use crate::policy_file;
 use crate::reply::{CniError, code};
 use crate::request::{Conf, DEPTH_VARIABLE, Env, Verb};
 use crate::signal::Signals;
-use crate::store::{Key, Store};
 use crate::version::{Version, version_reply};
+use crate::version_query;
 
-pub(crate) use adopt::Adopt;
-
-/// One call, parsed: what every verb works from.
-#[derive(Debug)]
-pub(crate) struct Request<'a> {
-    pub(crate) env: &'a Env,
-    pub(crate) conf: &'a Conf,
-    pub(crate) store: Store,
-    pub(crate) signals: &'a Signals,
-    /// Deadlines count from here.
-    pub(crate) began: Instant,
-}
-
-impl Request<'_> {
-    pub(crate) fn layout(&self) -> &Layout {
-        &self.conf.layout
-    }
-
-    pub(crate) fn key(&self) -> Key {
-        Key::new(&self.env.container_id, &self.env.ifname)
-    }
-
-    pub(crate) fn policy(&self) -> Result<Policy, CniError> {
-        policy_file::load(&self.layout().policy_file())
-            .map_err(|why| CniError::new(code::CONFIG, why.to_string()))
-    }
-
-    /// How this call turns an inventory entry into a record.
-    pub(crate) fn adopt<'a>(&'a self, policy: &'a Result<Policy, CniError>) -> Result<Adopt<'a>, CniError> {
-        let object = &self.conf.object;
-        Ok(Adopt {
-            store: &self.store,
-            policy: policy.as_ref(),
-            plugin_type: &self.conf.plugin_type,
-            name: Some(&self.conf.name),
-            netns: &self.env.netns,
-            args: self.env.args.as_deref(),
-            search: self.env.path.as_deref(),
-            prev_result: object
-                .get("prevResult")
-                .filter(|raw| raw.get() != "null")
-                .map(|raw| (raw, self.conf.version)),
-            runtime_config: Some(self.conf.runtime_config()?).filter(|config| !config.is_empty()),
-        })
-    }
-
-    /// The record of this call's attachment, about to be begun, without netns identity and route step.
-    pub(crate) fn intent(&self, legs: Vec<Leg>) -> Result<Intent, CniError> {
-        let env = self.env;
-        Ok(Intent {
-            version: FORMAT,
-            container_id: env.container_id.clone(),
-            ifname: env.ifname.clone(),
-            begun: boot::now().map_err(|e| CniError::new(code::IO, format!("read the clock: {e}")))?,
-            netns: env.netns.clone(),
-            netns_id: None,
-            netns_cookie: None,
-            cni_args: env.args.clone(),
-            cni_path: env.path.clone(),
-            route: None,
-            legs,
-        })
-    }
-
-    pub(crate) fn until(&self, secs: u64) -> Instant {
-        self.began + Duration::from_secs(secs)
-    }
-
-    /// The environment of this call for delegates; empty where the verb concerns no container.
-    pub(crate) fn scope(&self) -> Scope<'_> {
-        Scope {
-            container_id: &self.env.container_id,
-            netns: &self.env.netns,
-            args: self.env.args.as_deref(),
-            search: self.env.path.as_deref().into_iter().collect(),
-        }
-    }
-
-    /// What a lock that could not be had is called on this verb.
-    pub(crate) fn no_lock(&self, why: NoLock) -> CniError {
-        let code = deadline_code(self.env.verb);
-        let name = format!("attachment {} {}", self.env.container_id, self.env.ifname);
-        match why {
-            NoLock::Io(e) => CniError::new(code::IO, format!("lock {name}: {e}")),
-            NoLock::Held(by) => CniError::new(code, format!("{name} is busy until the deadline"))
-                .details(format!("held by {by}")),
-            NoLock::Late => CniError::new(code, format!("{name} was free only at the deadline"))
-                .details("nothing was begun"),
-            NoLock::Stopped => CniError::new(code, format!("asked to stop while waiting for {name}")),
-        }
-    }
-}
+pub use session::Session;
 
 /// Serves one call and returns the exit status: 0, or 1 with one error document on `out`.
 ///
@@ -138,10 +39,10 @@ pub fn serve(
     let began = Instant::now();
     let (outcome, version) = answer(vars, input, out, signals, began);
     let Err(error) = outcome else { return 0 };
-    // Whatever it is that failed, also before the verb's own line began.
+    // For every error of a DEL, also one that was found before the verb began.
     let is_del = vars.iter().any(|(key, value)| key == "CNI_COMMAND" && value == Verb::Del.as_str());
     let text = if is_del { error.for_del() } else { error }.to_json(&version);
-    // Nobody to tell: the exit status says it all the same.
+    // If stdout is closed, the exit status still says it.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     1
 }
@@ -159,23 +60,26 @@ fn answer(
         Err(error) => return (Err(error), Version::V110.to_string()),
     };
     if env.verb == Verb::Version {
-        // Before the answer: whoever has it may rely on the mark.
-        asked::mark();
+        // The mark comes before the answer, so that a caller with an answer can rely on the mark.
+        version_query::mark();
         return (print(out, &version_reply()), Version::V110.to_string());
     }
-    let (outcome, version) = match Conf::read(input) {
+    match Conf::read(input) {
         Ok(conf) => {
-            let request = Request { env: &env, store: Store::new(&conf.layout), conf: &conf, signals, began };
-            (dispatch(&request, vars, out), conf.version.to_string())
+            let session = Session::new(&env, &conf, signals).begun_at(began);
+            let outcome = dispatch(&session, vars, out);
+            report(&env, &session.networks_called(), outcome.as_ref().err(), began);
+            (outcome, conf.version.to_string())
         }
-        Err((error, version)) => (Err(error), version),
-    };
-    report(&env, outcome.as_ref().err(), began);
-    (outcome, version)
+        Err((error, version)) => {
+            report(&env, "", Some(&error), began);
+            (Err(error), version)
+        }
+    }
 }
 
-/// Keeps delegates, and our own routing, off the host's network namespace, in which no runtime has a pod attached: an ADD
-/// there is refused; a DEL goes on as if the netns were gone, for in it a plugin would take down the host's own interface.
+/// Protects the host's network namespace from delegates and from the route step; no runtime attaches a pod there. An ADD in it is refused. A DEL
+/// goes on as if the netns were gone, because a plugin would remove the host's own interface.
 fn spare_the_host(mut env: Env) -> Result<Env, CniError> {
     let host = matches!(env.verb, Verb::Add | Verb::Del) && crate::netns::is_own(Path::new(&env.netns));
     if host && env.verb == Verb::Add {
@@ -193,41 +97,41 @@ fn spare_the_host(mut env: Env) -> Result<Env, CniError> {
 }
 
 fn dispatch(
-    request: &Request<'_>,
+    session: &Session<'_>,
     vars: &[(String, OsString)],
     out: &mut impl Write,
 ) -> Result<(), CniError> {
     if vars.iter().any(|(key, depth)| key == DEPTH_VARIABLE && !depth.is_empty()) {
-        return Err(crate::delegate::delegates_to_itself(&request.conf.name));
+        return Err(crate::delegate::delegates_to_itself(&session.conf.name));
     }
-    // Which version brought a verb: specification 0.4.0 and 1.1.0.
+    // The specification added CHECK in 0.4.0, and GC and STATUS in 1.1.0.
     let needs = |least: Version| {
-        if request.conf.version >= least {
+        if session.conf.version >= least {
             return Ok(());
         }
-        let verb = request.env.verb.as_str();
+        let verb = session.env.verb.as_str();
         Err(CniError::new(code::VERSION, format!("config version does not allow {verb}"))
-            .details(format!("config is {}, {verb} needs {least}", request.conf.version)))
+            .details(format!("config is {}, {verb} needs {least}", session.conf.version)))
     };
-    match request.env.verb {
-        Verb::Add => add::add(request, out),
-        Verb::Del => del::del(request),
-        Verb::Check => needs(Version::V040).and_then(|()| check::check(request)),
-        Verb::Gc => needs(Version::V110).and_then(|()| gc::gc(request)),
-        Verb::Status => needs(Version::V110).and_then(|()| status::status(request)),
+    match session.env.verb {
+        Verb::Add => add::add(session, out),
+        Verb::Del => del::del(session),
+        Verb::Check => needs(Version::V040).and_then(|()| check::check(session)),
+        Verb::Gc => needs(Version::V110).and_then(|()| gc::gc(session)),
+        Verb::Status => needs(Version::V110).and_then(|()| status::status(session)),
         Verb::Version => print(out, &version_reply()),
     }
 }
 
-/// Prints the one document of a success. A reply that nobody got is a failure.
+/// Prints the document of a success. If the reply cannot be written, the call has failed.
 pub(crate) fn print(out: &mut impl Write, text: &str) -> Result<(), CniError> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|e| CniError::new(code::IO, format!("write the result to stdout: {e}")))
 }
 
-/// One line per ADD and DEL; the other verbs only when they fail.
-fn report(env: &Env, error: Option<&CniError>, began: Instant) {
+/// Logs one line per ADD and DEL, and one for any other verb that fails.
+fn report(env: &Env, networks_called: &str, error: Option<&CniError>, began: Instant) {
     let code = error.map_or(0, |error| error.code);
     let duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let outcome = error.map_or("", |error| error.log.as_str());
@@ -237,7 +141,7 @@ fn report(env: &Env, error: Option<&CniError>, began: Instant) {
             container_id = env.container_id,
             ifname = env.ifname,
             netns = env.netns,
-            network = networks::spoken_to(),
+            network = networks_called,
             code,
             duration_us,
             error = outcome,

@@ -1,12 +1,12 @@
 //! The policy's networks as this call finds them: conf, readiness, binaries.
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
 use types::policy::{self, Policy, Side};
 
-use crate::attachment::{Attachment, Intent, Leg};
+use super::Session;
+use crate::attachment::{Intent, Leg};
 use crate::boot::boot_id;
 use crate::conflist::{Conflist, Unloadable};
 use crate::delegate::{Network, Scope, delegates_to_itself};
@@ -15,41 +15,20 @@ use crate::probe::{self, Depth};
 use crate::ready;
 use crate::reply::{CniError, code};
 
-use super::Request;
-
-/// What a person does whose pod waits for a file of `watch`.
+/// What to do if a pod waits for a file of `watch`.
 const WATCH_KEEPS_IT: &str = "crossfade-watch keeps this file while the agent of the network is ready. `crossfade-bootstrap status` \
     on the node says what the agent lacks, `systemctl status crossfade-watch` whether crossfade-watch runs";
 
-thread_local! {
-    /// Names of the networks that this call spoke to, for its one log line.
-    static SPOKEN_TO: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Notes a network for the log line.
-pub(super) fn note(name: &str) {
-    SPOKEN_TO.with_borrow_mut(|names| {
-        if !names.iter().any(|earlier| earlier == name) {
-            names.push(name.to_owned());
-        }
-    });
-}
-
-/// The networks that were spoken to, comma-separated.
-pub(super) fn spoken_to() -> String {
-    SPOKEN_TO.with_borrow(|names| names.join(","))
-}
-
 /// A network of the policy with its conf.
 #[derive(Debug)]
-pub(super) struct Loaded<'a> {
+pub(super) struct LoadedNetwork<'a> {
     pub(super) network: &'a policy::Network,
     pub(super) conf: Conflist,
     pub(super) conf_path: &'a Path,
 }
 
-impl Loaded<'_> {
-    /// Refuses a network one of whose plugins is called as we are.
+impl LoadedNetwork<'_> {
+    /// Refuses a network if one of its plugins has the type of the shim itself.
     ///
     /// # Errors
     /// Code 7 names the network.
@@ -81,25 +60,20 @@ impl Loaded<'_> {
 /// # Errors
 /// Code 11 when there is none yet, 1 for a version we do not speak, else 7.
 pub(super) fn load<'a>(
-    request: &Request<'_>,
+    session: &Session<'_>,
     policy: &'a Policy,
     side: Side,
-) -> Result<Loaded<'a>, CniError> {
-    load_as(&request.conf.plugin_type, policy, side)
-}
-
-/// [`load`] for whoever is called `plugin_type` and must not delegate to itself.
-pub(super) fn load_as<'a>(plugin_type: &str, policy: &'a Policy, side: Side) -> Result<Loaded<'a>, CniError> {
+) -> Result<LoadedNetwork<'a>, CniError> {
     let loaded = read(policy, side)?;
-    loaded.refuse_ourselves(plugin_type)?;
+    loaded.refuse_ourselves(&session.conf.plugin_type)?;
     Ok(loaded)
 }
 
-/// Reads the conf of the policy's network on `side`, whoever its plugins are.
+/// Reads the conf of the policy's network on `side`, whatever its plugins are.
 ///
 /// # Errors
 /// As [`load`].
-pub(super) fn read(policy: &Policy, side: Side) -> Result<Loaded<'_>, CniError> {
+pub(super) fn read(policy: &Policy, side: Side) -> Result<LoadedNetwork<'_>, CniError> {
     let network = policy
         .network(side)
         .ok_or_else(|| CniError::new(code::CONFIG, format!("the policy has no network {side}")))?;
@@ -111,7 +85,7 @@ pub(super) fn read(policy: &Policy, side: Side) -> Result<Loaded<'_>, CniError> 
         };
         CniError::new(code, format!("network {side}: {why}"))
     })?;
-    Ok(Loaded { network, conf, conf_path })
+    Ok(LoadedNetwork { network, conf, conf_path })
 }
 
 /// Asks a network's probes.
@@ -131,43 +105,40 @@ pub(super) fn probes_hold(
     })
 }
 
-/// Marks a network as ready in this boot. A failure only means that STATUS will ask again.
-pub(super) fn mark_ready(request: &Request<'_>, name: &str, conf_path: &Path) {
-    if let Err(error) = ready::mark(request.layout(), name, conf_path) {
+/// Marks a network as ready in this boot. If that fails, STATUS only asks the probes again.
+pub(super) fn mark_ready(session: &Session<'_>, name: &str, conf_path: &Path) {
+    if let Err(error) = ready::mark(session.layout(), name, conf_path) {
         tracing::warn!(network = name, error = error.to_string(), "ready marker not written");
     }
 }
 
-/// The environment of calls for an attachment: the caller's directories first, then those of the ADD.
-pub(super) fn scope<'a>(attachment: &'a Attachment, netns: &'a str, path: Option<&'a str>) -> Scope<'a> {
-    let intent = &attachment.intent;
-    let mut search: Vec<&str> = path.into_iter().collect();
-    search.extend(intent.cni_path.as_deref().filter(|recorded| Some(*recorded) != path));
-    Scope { container_id: &intent.container_id, netns, args: intent.cni_args.as_deref(), search }
-}
-
-/// Whether the netns at `path` is the attachment's own; none where that cannot be told, or nothing is there.
+/// Whether the netns at `path` is the attachment's own; none if nothing is there or it cannot be decided.
 pub(super) fn is_its_netns(intent: &Intent, path: &str) -> Option<bool> {
     is_its(intent, &Netns::open(Path::new(path)).ok()?)
 }
 
-/// Whether the netns `found` is the attachment's own; none where that cannot be told.
+/// Whether the netns `found` is the attachment's own; none if it cannot be decided.
 pub(super) fn is_its(intent: &Intent, found: &Netns) -> Option<bool> {
-    // It has to be entered for its cookie, which helps only a record that has one.
+    // Reading the cookie means entering the netns, so it is read only if the record has one to compare with.
     let cookie = intent.netns_cookie.and_then(|_| found.cookie());
     intent.is_its_netns(found.id(), cookie, boot_id().ok())
 }
 
-/// A recorded leg as a network that can be called.
-pub(super) fn recorded<'a>(leg: &'a Leg, conf: &'a Conflist, scope: Scope<'a>) -> Network<'a> {
-    note(&leg.network);
+/// A recorded leg as a network that is about to be called.
+pub(super) fn recorded<'a>(
+    session: &Session<'_>,
+    leg: &'a Leg,
+    conf: &'a Conflist,
+    scope: Scope<'a>,
+) -> Network<'a> {
+    session.note_called(&leg.network);
     Network { conf, ifname: &leg.ifname, runtime_config: leg.runtime_config.as_deref(), scope }
 }
 
 /// The conf of a recorded leg.
 ///
 /// # Errors
-/// Code 7; a record that was written by us cannot have this, and its checksum was right.
+/// Code 7. The shim writes no such record, and the checksum was right.
 pub(super) fn recorded_conf(leg: &Leg) -> Result<Conflist, CniError> {
     let network = &leg.network;
     Conflist::from_resolved(&leg.conf)

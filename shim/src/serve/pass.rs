@@ -1,77 +1,65 @@
-//! One pass over all records: each under its own lock, and never waiting for somebody living. GC and the sweep share it.
+//! One pass over all records, for GC and the sweep. Each record is closed under its own lock; a pass never waits for a living lock holder.
 
 use std::io;
 use std::time::Instant;
 
-use types::policy::Policy;
-
-use super::Adopt;
-use super::close::Closing;
 use super::networks;
+use super::session::Session;
+use super::teardown::Teardown;
 use crate::attachment::Attachment;
 use crate::boot::{Age, Moment};
-use crate::failing;
+use crate::first_failure;
 use crate::hostroute;
 use crate::inventory::{self, Deleter};
-use crate::layout::Layout;
 use crate::lock::Lock;
+use crate::pass_order::{self, TimeShares};
 use crate::reply::{CniError, code};
 use crate::request::Verb;
 use crate::route::Budget;
-use crate::signal::Signals;
-use crate::store::{DamagedFile, Found, Key, Open, Store};
-use crate::sweep::Verdict;
-use crate::turns::{self, Shares};
+use crate::store::{DamagedFile, Key, OpenRecord, StoredRecord};
+use crate::sweep::SweepVerdict;
 
 /// One pass over all records.
 #[derive(Debug)]
 pub struct Pass<'a> {
-    /// Where state lies.
-    pub layout: &'a Layout,
-    /// The records.
-    pub store: &'a Store,
-    /// For retirement.
-    pub policy: &'a Policy,
-    /// `CNI_PATH` of the caller; the recorded one follows.
-    pub search: Option<&'a str>,
-    /// Its closes end then; what is not reached is left for the next pass.
+    /// Whose pass it is: a GC's, or the sweep's.
+    pub session: &'a Session<'a>,
+    /// All closes end then. The next pass closes what this one does not reach.
     pub deadline: Instant,
-    /// Stops it early.
-    pub signals: &'a Signals,
-    /// Our network's name, the key of the runtime's result cache; inventory entries without a result are looked up there.
-    pub name: Option<&'a str>,
-    /// What we are called, so that we never call ourselves.
-    pub plugin_type: &'a str,
 }
 
-/// What a pass did.
+/// The result of a pass.
 #[derive(Debug, Default)]
-pub struct Report {
-    /// Closed.
+pub struct PassReport {
+    /// Attachments that were closed.
     pub closed: Vec<Key>,
-    /// Their DEL failed; they stay on record.
+    /// Attachments whose DEL failed; their records stay.
     pub failed: Vec<(Key, CniError)>,
-    /// Somebody holds their lock.
+    /// Attachments whose lock another process holds, or for which no time was left.
     pub busy: Vec<Key>,
-    /// Not listed, but young.
+    /// Attachments that are not listed, but younger than the grace period.
     pub young: Vec<Key>,
-    /// Not listed, but nobody could serve their DELs.
+    /// Attachments that are not listed, but whose networks are not ready to serve a DEL.
     pub waiting: Vec<Key>,
     /// Damaged records, which only a DEL can resolve; path and reason.
     pub damaged: Vec<DamagedFile>,
 }
 
 impl Pass<'_> {
-    /// Goes over all records, asks `verdict` about each and closes what is to be closed, each within its share of the time
-    /// and beginning behind what an earlier pass tried last.
+    /// Calls `verdict` for each record, and closes those that are due. Each close has a share of the time, and the pass begins behind the
+    /// attachment that the previous pass tried last.
     ///
     /// # Errors
     /// When the records cannot be listed.
-    pub fn run(&self, now: &Moment, verdict: impl Fn(&Attachment, Age) -> Verdict) -> io::Result<Report> {
-        let (records, damaged) = self.store.all()?;
-        let mut report = Report { damaged, ..Report::default() };
-        if let Err(error) = failing::tidy(self.layout, self.store) {
-            // They cost an inode each until the next pass.
+    pub fn run(
+        &self,
+        now: &Moment,
+        verdict: impl Fn(&Attachment, Age) -> SweepVerdict,
+    ) -> io::Result<PassReport> {
+        let (records, damaged) = self.session.store.all()?;
+        let mut report = PassReport { damaged, ..PassReport::default() };
+        if let Err(error) = first_failure::tidy(self.session.layout(), &self.session.store) {
+            // Each file that stays costs an inode until the next pass.
             tracing::warn!(error = error.to_string(), "times of failed DELs not tidied up");
         }
         let routed = !report.damaged.is_empty() || records.iter().any(hostroute::has);
@@ -80,22 +68,22 @@ impl Pass<'_> {
         for record in records {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
             match judge(&record) {
-                Verdict::Live => {}
-                Verdict::Young => report.young.push(key),
-                Verdict::Waiting => report.waiting.push(key),
-                Verdict::Close => due.push(key),
+                SweepVerdict::Live => {}
+                SweepVerdict::Young => report.young.push(key),
+                SweepVerdict::Waiting => report.waiting.push(key),
+                SweepVerdict::Close => due.push(key),
             }
         }
-        turns::order(&mut due, turns::last_tried(self.layout).as_deref(), |key| key);
-        let shares = Shares::until(self.deadline, Instant::now());
+        pass_order::order(&mut due, pass_order::last_tried(self.session.layout()).as_deref(), |key| key);
+        let shares = TimeShares::until(self.deadline, Instant::now());
         let count = due.len();
         for (at, key) in due.into_iter().enumerate() {
             let share = shares.next(count - at, Instant::now());
-            let Some(until) = share.filter(|_| !self.signals.stop_requested()) else {
+            let Some(until) = share.filter(|_| !self.session.signals.stop_requested()) else {
                 report.busy.push(key);
                 continue;
             };
-            match self.close_if(&key, until, |record| judge(record) == Verdict::Close) {
+            match self.close_if(&key, until, |record| judge(record) == SweepVerdict::Close) {
                 Ok(true) => report.closed.push(key),
                 Ok(false) => report.busy.push(key),
                 Err(error) => report.failed.push((key, error)),
@@ -105,16 +93,16 @@ impl Pass<'_> {
         Ok(report)
     }
 
-    /// Sets what living attachments have lost of their host routes, and takes away what nobody has. It keeps no close from its time, and
-    /// what fails is tried again by the next pass.
+    /// Restores host routes that living attachments have lost, and removes host routes that no attachment has. It runs after the closes, and the
+    /// next pass tries again what fails.
     fn converge_host_routes(&self, routed: bool) {
-        let budget = Budget::share(self.deadline, self.signals);
-        // Where no record has any, the records need not be read again to see that nothing is there.
-        let records = || if routed { self.store.all() } else { Ok((Vec::new(), Vec::new())) };
+        let budget = Budget::share(self.deadline, self.session.signals);
+        // If no record has host routes, the records need not be read again.
+        let records = || if routed { self.session.store.all() } else { Ok((Vec::new(), Vec::new())) };
         let pending = records().and_then(|(sound, damaged)| hostroute::unconverged(&sound, &damaged, budget));
         match pending {
             Ok(changes) if changes.is_empty() => {}
-            Ok(_) => match hostroute::converge(self.layout, budget) {
+            Ok(_) => match hostroute::converge(self.session.layout(), budget) {
                 Ok(changes) => tracing::info!(changes = changes.join("; "), "host routes converged"),
                 Err(error) => tracing::warn!(error = error.to_string(), "host routes not converged"),
             },
@@ -122,9 +110,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Closes the record of `key` that was begun at `begun`, until `until`; false when somebody else has it in hand. A record
-    /// that is gone by now is closed. One that was begun at another moment is a later attachment's, which nobody has judged:
-    /// it stays, and that is false as well.
+    /// Closes the record of `key` that was begun at `begun`, until `until`. Returns true also if the record is gone by now. Returns false if
+    /// another process holds the lock, or if the record was begun at another moment: then it belongs to a later attachment, and stays.
     ///
     /// # Errors
     /// The first network's error; what failed stays on record. A damaged record is left for a DEL.
@@ -155,9 +142,9 @@ impl Pass<'_> {
         Ok(closed && !is_left)
     }
 
-    /// Closes an inventory entry as its DEL would: it becomes a record, and that is closed. One whose DEL the runtime sends
-    /// by itself is struck out, and no delegate is called. False when somebody else has the attachment in hand; an entry that
-    /// is gone by now is closed, and a record without an entry is a later attachment's, which stays: that is false, too.
+    /// Closes an inventory entry as its DEL would: the entry becomes a record, and the record is closed. If the runtime itself sends the DEL of
+    /// this entry, the entry is only removed from the inventory, and no delegate is called. Returns true also if the entry is gone by now.
+    /// Returns false if another process holds the lock, or if there is a record without an entry: that is a later attachment's, and stays.
     ///
     /// # Errors
     /// As [`Self::close`], and when the network of the entry cannot be told; then the entry stays.
@@ -165,30 +152,19 @@ impl Pass<'_> {
         let mut is_left = false;
         let closed = self.locked(key, until, |lock| {
             let record = self.find(key)?;
-            let inventory = inventory::load(self.layout).map_err(|e| failed(key, &e))?;
+            let inventory = inventory::load(self.session.layout()).map_err(|e| failed(key, &e))?;
             let Some(entry) = inventory.find(key) else {
                 is_left = record.is_some();
                 return Ok(());
             };
-            // The record of an entry is that of a DEL which did not come to its end.
+            // An entry with a record: an earlier DEL made the record and did not finish.
             if let Some(open) = record {
                 return self.finish(open, until, lock);
             }
             if entry.deleted_by == Deleter::Runtime {
-                return inventory::strike_out(self.layout, key).map_err(|e| failed(key, &e));
+                return inventory::strike_out(self.session.layout(), key).map_err(|e| failed(key, &e));
             }
-            let adopt = Adopt {
-                store: self.store,
-                policy: Ok(self.policy),
-                plugin_type: self.plugin_type,
-                name: self.name,
-                netns: "",
-                args: None,
-                search: self.search,
-                prev_result: None,
-                runtime_config: None,
-            };
-            self.finish(adopt.record(entry)?, until, lock)
+            self.finish(self.session.adopt(entry)?, until, lock)
         })?;
         Ok(closed && !is_left)
     }
@@ -199,39 +175,30 @@ impl Pass<'_> {
         until: Instant,
         act: impl FnOnce(&mut Lock) -> Result<(), CniError>,
     ) -> Result<bool, CniError> {
-        // What cannot be noted costs the order of the next pass, never a close.
-        if let Err(error) = turns::note(self.layout, key) {
+        // Without this note only the order of the next pass changes.
+        if let Err(error) = pass_order::note(self.session.layout(), key) {
             tracing::debug!(error = error.to_string(), "turn not noted");
         }
-        let lock = Lock::take_unattended(self.layout, key, Verb::Gc, until, self.signals);
+        let lock = Lock::take_unattended(self.session.layout(), key, Verb::Gc, until, self.session.signals);
         match lock.map_err(|e| failed(key, &e))? {
             Some(mut lock) => act(&mut lock).map(|()| true),
             None => Ok(false),
         }
     }
 
-    fn find(&self, key: &Key) -> Result<Option<Open>, CniError> {
-        match self.store.find(key).map_err(|e| failed(key, &e))? {
-            Found::Record(record) => Ok(Some(self.store.open(*record))),
-            Found::Nothing => Ok(None),
-            Found::Damaged(why) => {
+    fn find(&self, key: &Key) -> Result<Option<OpenRecord>, CniError> {
+        match self.session.store.find(key).map_err(|e| failed(key, &e))? {
+            StoredRecord::Sound(record) => Ok(Some(self.session.store.open(*record))),
+            StoredRecord::Absent => Ok(None),
+            StoredRecord::Damaged(why) => {
                 Err(failed(key, &io::Error::other(format!("its record is damaged: {why}"))))
             }
         }
     }
 
-    fn finish(&self, open: Open, until: Instant, lock: &mut Lock) -> Result<(), CniError> {
+    fn finish(&self, open: OpenRecord, until: Instant, lock: &mut Lock) -> Result<(), CniError> {
         let netns = netns_of(&open.attachment).to_owned();
-        let closing = Closing {
-            layout: self.layout,
-            store: self.store,
-            policy: Some(self.policy),
-            netns: &netns,
-            search: self.search,
-            deadline: until,
-            signals: self.signals,
-        };
-        closing.close(open, Some(lock))
+        Teardown::new(self.session, &netns, until).close(open, Some(lock))
     }
 }
 
@@ -239,7 +206,8 @@ fn failed(key: &Key, error: &io::Error) -> CniError {
     CniError::new(code::IO, format!("close attachment {} {}: {error}", key.container_id, key.ifname))
 }
 
-/// The path of a record's netns, if it is still the same one; else empty. None outlives its boot, and its number may come again.
+/// The path of a record's netns if the netns there is still the same one; else empty. No netns outlives its boot, but its inode number may come
+/// again.
 #[must_use]
 pub fn netns_of(record: &Attachment) -> &str {
     let intent = &record.intent;

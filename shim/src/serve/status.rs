@@ -8,20 +8,19 @@ use std::time::{Duration, Instant};
 
 use types::policy::{Policy, Side};
 
-use crate::delegate::{Limits, Network};
+use super::{Session, networks};
+use crate::delegate::Network;
 use crate::exec::Binary;
 use crate::probe::Depth;
 use crate::ready;
 use crate::reply::{CniError, code};
 
-use super::{Request, networks};
-
-pub(super) fn status(request: &Request<'_>) -> Result<(), CniError> {
-    let policy = request.policy().map_err(not_available)?;
-    let deadline = request.began + Duration::from_millis(policy.deadlines.status_millis);
+pub(super) fn status(session: &Session<'_>) -> Result<(), CniError> {
+    let policy = session.policy().map_err(not_available)?;
+    let deadline = session.began + Duration::from_millis(policy.deadlines.status_millis);
     let mut first: Option<CniError> = None;
     for side in policy.attached() {
-        if let Err(error) = network_status(request, &policy, side, deadline) {
+        if let Err(error) = network_status(session, policy, side, deadline) {
             // 51 says more than 50: pods that run may be cut off.
             match &first {
                 Some(first) if first.code == code::LIMITED || error.code != code::LIMITED => {}
@@ -33,7 +32,7 @@ pub(super) fn status(request: &Request<'_>) -> Result<(), CniError> {
 }
 
 fn network_status(
-    request: &Request<'_>,
+    session: &Session<'_>,
     policy: &Policy,
     side: Side,
     deadline: Instant,
@@ -44,22 +43,22 @@ fn network_status(
         Err(error) => {
             let was_ready = policy
                 .network(side)
-                .is_some_and(|network| ready::is_marked_by_conf(request.layout(), &network.conf));
+                .is_some_and(|network| ready::is_marked_by_conf(session.layout(), &network.conf));
             return if was_ready { Ok(()) } else { Err(not_available(error)) };
         }
     };
-    loaded.refuse_ourselves(&request.conf.plugin_type).map_err(not_available)?;
-    let network = Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope: request.scope() };
+    loaded.refuse_ourselves(&session.conf.plugin_type).map_err(not_available)?;
+    let network = Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope: session.scope() };
     let _binaries: Vec<Binary> = network.find_binaries().map_err(not_available)?;
-    if ready::is_marked(request.layout(), &loaded.conf.name) {
+    if ready::is_marked(session.layout(), &loaded.conf.name) {
         return Ok(());
     }
     networks::probes_hold(side, loaded.network, Depth::All, deadline).map_err(not_available)?;
-    let limits = Limits { deadline, signals: request.signals };
+    let limits = session.limits(deadline);
     network
         .status(&limits)
         .map_err(|error| if error.code == code::LIMITED { error } else { not_available(error) })?;
-    networks::mark_ready(request, &loaded.conf.name, loaded.conf_path);
+    networks::mark_ready(session, &loaded.conf.name, loaded.conf_path);
     Ok(())
 }
 

@@ -47,7 +47,7 @@ fn a_place_that_others_can_write_is_refused_whatever_lies_in_it() {
     let (store, dir) = store("trust");
     let key = Key::new("c1", "eth0");
     store.check_trust().expect("ours alone");
-    assert!(matches!(store.find(&key), Ok(Found::Nothing)), "no shard yet");
+    assert!(matches!(store.find(&key), Ok(StoredRecord::Absent)), "no shard yet");
     for made in [store.layout.attachments(), store.layout.state_dir.clone()] {
         chmod(&made, 0o722);
         assert!(store.check_trust().is_err() && store.find(&key).is_err(), "{}", made.display());
@@ -69,12 +69,12 @@ fn a_shard_that_others_can_write_is_refused_and_what_is_no_file_is_damaged() {
     chmod(&shard, 0o722);
     assert!(store.find(&key).is_err(), "the record could be made up");
     chmod(&shard, 0o700);
-    assert!(matches!(store.find(&key), Ok(Found::Nothing)));
+    assert!(matches!(store.find(&key), Ok(StoredRecord::Absent)));
     std::fs::write(dir.join("x"), "x").expect("a record, of sorts");
     chmod(&dir.join("x"), 0o600);
     std::os::unix::fs::symlink(dir.join("x"), store.path(&key)).expect("link");
     assert!(
-        matches!(store.find(&key), Ok(Found::Damaged(why)) if why.contains("regular file")),
+        matches!(store.find(&key), Ok(StoredRecord::Damaged(why)) if why.contains("regular file")),
         "not followed"
     );
     std::fs::remove_dir_all(dir).expect("clean");
@@ -90,7 +90,7 @@ fn what_is_too_long_for_a_record_is_a_damaged_one() {
     // A hole: it takes no space.
     file.set_len(MAX_BYTES as u64 + 1).expect("length");
     chmod(&store.path(&key), 0o600);
-    assert!(matches!(store.find(&key), Ok(Found::Damaged(_))));
+    assert!(matches!(store.find(&key), Ok(StoredRecord::Damaged(_))));
     std::fs::remove_dir_all(dir).expect("clean");
 }
 
@@ -101,7 +101,7 @@ fn a_torn_tail_stays_as_a_line_and_a_sound_record_as_it_is() {
     let key = Key::new(&intent.container_id, &intent.ifname);
     drop(store.begin(intent).expect("begun"));
     let opened = |store: &Store| match store.find(&key) {
-        Ok(Found::Record(record)) => store.open(*record),
+        Ok(StoredRecord::Sound(record)) => store.open(*record),
         other => panic!("{other:?}"),
     };
     let sound = std::fs::read(store.path(&key)).expect("record");

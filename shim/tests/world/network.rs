@@ -1,7 +1,7 @@
 //! A network as a pod sees it: a namespace that is its gateway, hosts behind that, and the outside world.
 
 use ipnetwork::IpNetwork;
-use shim::route::Side;
+use shim::route::RouteSide;
 
 use super::Space;
 
@@ -48,8 +48,8 @@ impl Network {
         Self { number, kind, ifname: ifname.to_owned(), cidrs, router }
     }
 
-    pub(crate) fn side(&self) -> Side<'_> {
-        Side { ifname: &self.ifname, cidrs: &self.cidrs }
+    pub(crate) fn side(&self) -> RouteSide<'_> {
+        RouteSide { ifname: &self.ifname, cidrs: &self.cidrs }
     }
 
     pub(crate) fn v4(&self) -> String {

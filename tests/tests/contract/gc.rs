@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use lab::{
     caller::Outcome,
-    stub::{Act, Reply, Stub},
+    stub::{Act, Reply},
 };
 use serde_json::{Value, json};
 
@@ -20,22 +20,14 @@ trials![
     gc_closes_stale_records_and_forwards_what_is_left,
     gc_leaves_young_records_alone,
     gc_closes_young_records_of_an_earlier_boot,
-    gc_translates_ifnames_per_network,
     gc_without_a_list_does_nothing,
     gc_with_a_null_list_does_nothing,
     gc_reads_the_misspelt_twin_key,
     gc_with_an_empty_list_closes_only_records_past_the_grace,
-    gc_keeps_unrecorded_entries_in_the_lists,
-    gc_entries_of_the_inventory_go_to_their_network,
-    gc_is_not_forwarded_when_the_policy_says_so,
-    gc_honours_disable_gc,
-    gc_goes_on_after_an_error_and_reports_it,
     gc_with_a_broken_policy_does_nothing,
     gc_leaves_a_running_attachment_alone,
     gc_hands_over_the_netns_only_if_it_is_still_the_same,
-    gc_request_holds_neither_runtime_config_nor_prev_result,
     gc_comes_to_every_record_and_forwards_in_each_pass_although_dels_hang,
-    gc_of_one_delegate_that_hangs_leaves_the_others_their_time,
     gc_judges_a_record_that_was_made_again_meanwhile_by_itself,
     sweep_leaves_a_record_that_was_made_again_meanwhile_to_the_next_pass,
 ];
@@ -53,24 +45,24 @@ pub(crate) fn case_with_old_at(attach: &str, version: &str) -> Result<Case> {
     Ok(case)
 }
 
-fn grace(case: &Case, seconds: u32) -> Result<()> {
+pub(crate) fn grace(case: &Case, seconds: u32) -> Result<()> {
     case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": seconds}))
 }
 
-fn add_as(case: &Case, id: &str, attach: &str) -> Result<()> {
+pub(crate) fn add_as(case: &Case, id: &str, attach: &str) -> Result<()> {
     case.flip(attach)?;
     case.call("ADD").env("CNI_CONTAINERID", id).run()?.result()?;
     case.stubs.log().clear()
 }
 
-fn gc(case: &Case, valid: &[(&str, &str)]) -> Result<Outcome> {
+pub(crate) fn gc(case: &Case, valid: &[(&str, &str)]) -> Result<Outcome> {
     let list: Vec<Value> =
         valid.iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
     case.call_with("GC", &json!({"cni.dev/valid-attachments": list, "cni.dev/attachments": list})).run()
 }
 
 /// The entries that a delegate was told, sorted; both keys must agree.
-fn told(case: &Case, brief: &str) -> Result<Vec<(String, String)>> {
+pub(crate) fn told(case: &Case, brief: &str) -> Result<Vec<(String, String)>> {
     let conf = case.the_call(brief)?.conf()?;
     assert_eq!(conf["cni.dev/valid-attachments"], conf["cni.dev/attachments"]);
     let entries = conf["cni.dev/valid-attachments"].as_array().context("a list")?;
@@ -81,7 +73,7 @@ fn told(case: &Case, brief: &str) -> Result<Vec<(String, String)>> {
     Ok(told)
 }
 
-fn pairs(entries: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn pairs(entries: &[(&str, &str)]) -> Vec<(String, String)> {
     entries.iter().map(|(id, ifname)| ((*id).to_owned(), (*ifname).to_owned())).collect()
 }
 
@@ -128,20 +120,6 @@ fn gc_closes_young_records_of_an_earlier_boot() -> Result<()> {
         case.stubs.log().briefs()?
     );
     case.expect_records(0)
-}
-
-/// D66.
-fn gc_translates_ifnames_per_network() -> Result<()> {
-    let case = case_with_old_at("both", "1.1.0")?;
-    grace(&case, 0)?;
-    add_as(&case, "c1", "both")?;
-    gc(&case, &[("c1", "eth0")])?.silent()?;
-    let mut briefs = case.stubs.log().briefs()?;
-    briefs.sort();
-    assert_eq!(briefs, ["stub-new GC", "stub-old GC"]);
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c1", "net1")]));
-    assert_eq!(told(&case, "stub-old GC")?, pairs(&[("c1", "eth0")]));
-    case.expect_records(1)
 }
 
 fn does_nothing(list: &Value) -> Result<Outcome> {
@@ -195,69 +173,6 @@ fn gc_with_an_empty_list_closes_only_records_past_the_grace() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D68.
-fn gc_keeps_unrecorded_entries_in_the_lists() -> Result<()> {
-    let case = case_with_old_at("new", "1.1.0")?;
-    grace(&case, 0)?;
-    gc(&case, &[("stranger", "eth0")])?.silent()?;
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("stranger", "eth0")]));
-    assert_eq!(told(&case, "stub-old GC")?, pairs(&[("stranger", "eth0")]));
-    Ok(())
-}
-
-/// D68.
-fn gc_entries_of_the_inventory_go_to_their_network() -> Result<()> {
-    let case = case_with_old_at("new", "1.1.0")?;
-    grace(&case, 0)?;
-    case.write_inventory(&json!([
-        {"containerID": "before", "ifname": "eth0", "network": "old"},
-        {"containerID": "unlisted", "ifname": "eth0", "network": "old"}
-    ]))?;
-    gc(&case, &[("before", "eth0")])?.silent()?;
-    let old = told(&case, "stub-old GC")?;
-    ensure!(old.contains(&("before".to_owned(), "eth0".to_owned())), "{old:?}");
-    let new = told(&case, "stub-new GC")?;
-    ensure!(new.is_empty(), "old's sandboxes are no business of new's: {new:?}");
-    Ok(())
-}
-
-/// D68.
-fn gc_is_not_forwarded_when_the_policy_says_so() -> Result<()> {
-    let case = case_with_old_at("new", "1.1.0")?;
-    case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0, "forward": false}))?;
-    add_as(&case, "c1", "new")?;
-    gc(&case, &[])?.silent()?;
-    case.expect_calls(&["stub-new DEL eth0"])?;
-    case.expect_records(0)
-}
-
-/// A6.
-fn gc_honours_disable_gc() -> Result<()> {
-    let case = case_with_old_at("new", "1.1.0")?;
-    let mut conf = new_conf();
-    conf["cniVersion"] = json!("1.1.0");
-    conf["disableGC"] = json!(true);
-    case.write_conf("new", &conf)?;
-    gc(&case, &[("c2", "eth0")])?.silent()?;
-    case.expect_calls(&["stub-old GC"])
-}
-
-/// A6.
-fn gc_goes_on_after_an_error_and_reports_it() -> Result<()> {
-    let case = case_with_old_at("both", "1.1.0")?;
-    grace(&case, 0)?;
-    add_as(&case, "c1", "both")?;
-    case.stubs.write("stub-new", &stub_new().on("DEL", Reply::fail(11, "del-busy", "")))?;
-    case.stubs.write("stub-old", &stub_old().on("GC", Reply::fail(121, "gc-off", "")))?;
-    let text = gc(&case, &[])?.error()?.text();
-    ensure!(text.contains("del-busy") && text.contains("gc-off"), "all errors are reported: {text}");
-    let mut briefs = case.stubs.log().briefs()?;
-    briefs.sort();
-    assert_eq!(briefs, ["stub-new DEL net1", "stub-new GC", "stub-old DEL eth0", "stub-old GC"]);
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c1", "net1")]), "what is not released is still valid");
-    case.expect_records(1)
-}
-
 /// F8.
 fn gc_with_a_broken_policy_does_nothing() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
@@ -304,21 +219,6 @@ fn gc_hands_over_the_netns_only_if_it_is_still_the_same() -> Result<()> {
     Ok(())
 }
 
-/// A2.8.
-fn gc_request_holds_neither_runtime_config_nor_prev_result() -> Result<()> {
-    let case = case_with_old_at("new", "1.1.0")?;
-    add_as(&case, "c1", "new")?;
-    gc(&case, &[("c1", "eth0")])?.silent()?;
-    let call = case.the_call("stub-new GC")?;
-    let conf = call.conf()?;
-    ensure!(conf.get("runtimeConfig").is_none() && conf.get("prevResult").is_none(), "{conf}");
-    assert_eq!((&conf["name"], &conf["cniVersion"]), (&json!("newnet"), &json!("1.1.0")));
-    for variable in ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS"] {
-        assert_eq!(call.var(variable), "", "{variable}");
-    }
-    Ok(())
-}
-
 /// Promise 7: one that hangs starves nobody, neither in its own pass nor in those that follow.
 fn gc_comes_to_every_record_and_forwards_in_each_pass_although_dels_hang() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
@@ -344,22 +244,6 @@ fn gc_comes_to_every_record_and_forwards_in_each_pass_although_dels_hang() -> Re
     }
     ensure!(closed, "{} passes, and none came to the record behind those that hang", hanging.len());
     case.expect_records(hanging.len())?;
-    case.nobody_is_left()
-}
-
-/// Promise 7, for the delegates' own GC: a chain's plugins and both networks have a share each.
-fn gc_of_one_delegate_that_hangs_leaves_the_others_their_time() -> Result<()> {
-    let case = case_with_old_at("new", "1.1.0")?;
-    let chain = json!([{"type": "stub-old"}, {"type": "stub-map"}]);
-    case.write_conf("old", &json!({"cniVersion": "1.1.0", "name": "oldnet", "plugins": chain}))?;
-    case.change_policy(|policy| policy["deadlines"] = json!({"gcSeconds": 4}))?;
-    case.stubs.write("stub-old", &stub_old().on("GC", Reply(vec![Act::Hang])))?;
-    for (stub, words) in [("stub-map", "map-was-served"), ("stub-new", "new-was-served")] {
-        case.stubs.write(stub, &Stub::answering(Reply::silent()).on("GC", Reply::fail(121, words, "")))?;
-    }
-    let text = gc(&case, &[])?.error()?.text();
-    ensure!(text.contains("deadline"), "the one that hangs is told: {text}");
-    ensure!(text.contains("map-was-served") && text.contains("new-was-served"), "{text}");
     case.nobody_is_left()
 }
 

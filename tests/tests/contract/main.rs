@@ -12,15 +12,19 @@ mod crio;
 mod daemons;
 mod damaged;
 mod del;
+mod del_errors;
+mod delegate_input;
 mod delegates;
 mod environment;
 mod filled;
 mod formats;
 mod full_disk;
 mod gc;
+mod gc_forwarding;
 mod gone;
 mod inventory;
 mod journal;
+mod killed;
 mod late;
 mod limits;
 mod modes;
@@ -57,16 +61,20 @@ fn all_trials() -> Vec<Trial> {
         company::trials(),
         choice::trials(),
         concurrency::trials(),
+        killed::trials(),
         crio::trials(),
         daemons::trials(),
         damaged::trials(),
         del::trials(),
+        del_errors::trials(),
         delegates::trials(),
         environment::trials(),
+        delegate_input::trials(),
         filled::trials(),
         formats::trials(),
         full_disk::trials(),
         gc::trials(),
+        gc_forwarding::trials(),
         gone::trials(),
         inventory::trials(),
         journal::trials(),

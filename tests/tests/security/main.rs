@@ -5,6 +5,7 @@
 
 mod artefact;
 mod binary;
+mod directories;
 mod events;
 mod files;
 mod hostnet;
@@ -38,6 +39,7 @@ fn all_trials() -> Vec<Trial> {
         files::trials(),
         hostnet::trials(),
         input::trials(),
+        directories::trials(),
         links::trials(),
         process::trials(),
         race::trials(),

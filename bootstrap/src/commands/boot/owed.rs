@@ -7,10 +7,10 @@
 use std::path::Path;
 
 use shim::attachment::Attachment;
-use shim::forced::{self, Attached, Reached};
 use shim::inventory::{self, Entry};
 use shim::layout::Layout;
 use shim::ledger::{self, Line};
+use shim::local_cleanup::{self, CleanupTarget, DelReach};
 use shim::store::Store;
 
 /// Why there was no DEL.
@@ -49,14 +49,14 @@ fn of_record<'a>(record: &'a Attachment, now: u64) -> impl Iterator<Item = Line>
         let (progress, leg) = (&record.progress[leg], &record.intent.legs[leg]);
         line(
             now,
-            &Attached {
+            &CleanupTarget {
                 container_id: &record.intent.container_id,
                 ifname: &leg.ifname,
                 network: &leg.network,
                 conf: leg.conf.get().as_bytes(),
                 result: progress.result.as_deref().map(|raw| raw.get().as_bytes()),
                 netns: None,
-                reached: progress.resume_at.map_or(Reached::Nobody, Reached::Failed),
+                reached: progress.resume_at.map_or(DelReach::Nobody, DelReach::Failed),
             },
         )
     })
@@ -66,20 +66,20 @@ fn of_record<'a>(record: &'a Attachment, now: u64) -> impl Iterator<Item = Line>
 fn of_entry(entry: &Entry, now: u64) -> Line {
     line(
         now,
-        &Attached {
+        &CleanupTarget {
             container_id: &entry.container_id,
             ifname: &entry.ifname,
             network: &entry.network,
             conf: entry.conf.as_deref().map_or(b"{}", |raw| raw.get().as_bytes()),
             result: entry.prev_result.as_deref().map(|raw| raw.get().as_bytes()),
             netns: None,
-            reached: Reached::Nobody,
+            reached: DelReach::Nobody,
         },
     )
 }
 
-fn line(now: u64, attached: &Attached) -> Line {
-    let owed = forced::owed(attached);
+fn line(now: u64, attached: &CleanupTarget) -> Line {
+    let owed = local_cleanup::owed(attached);
     Line {
         version: 1,
         wall_secs: now,

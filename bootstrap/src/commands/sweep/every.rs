@@ -1,12 +1,11 @@
 //! One pass after the other, for a pod: each is a process of its own, as the unit is that `watch` starts on a node.
 
-use std::ffi::OsString;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{Global, Output, Sweep};
+use crate::cli::{Global, Sweep};
+use crate::node::own_command::OwnCommand;
 
 /// This program, whatever our root is by now. *Source*: man 5 `proc`.
 const OWN: &str = "/proc/self/exe";
@@ -16,8 +15,9 @@ const OWN: &str = "/proc/self/exe";
 /// # Errors
 /// A pass cannot be started.
 pub fn run(global: &Global, wanted: &Sweep, every_secs: u64) -> Result<Exit, Failure> {
-    let arguments = arguments(global, wanted);
+    let arguments = OwnCommand::pass(global, wanted).into_arguments();
     loop {
+        // It prints for itself, ends at its own deadline and is told to stop as this process is, so it is no command of `node::command`.
         let mut pass = Command::new(OWN);
         let ended = pass.args(&arguments).stdin(Stdio::null()).status();
         ended.map_err(|e| Failure::new(Exit::Failed, format!("start a pass: {e}")))?;
@@ -25,39 +25,12 @@ pub fn run(global: &Global, wanted: &Sweep, every_secs: u64) -> Result<Exit, Fai
     }
 }
 
-/// The command line of one pass. It begins where we are: the node is entered already.
-fn arguments(global: &Global, wanted: &Sweep) -> Vec<OsString> {
-    let mut all = vec![OsString::from("sweep")];
-    let mut option = |name: &str, value: &Path| all.extend([name.into(), value.as_os_str().to_owned()]);
-    option("--conf-dir", &global.conf_dir);
-    let named =
-        [("--state-dir", &global.state_dir), ("--run-dir", &global.run_dir), ("--policy", &global.policy)];
-    for (name, value) in named {
-        if let Some(value) = value {
-            option(name, value);
-        }
-    }
-    if let Some(listed) = &wanted.listed {
-        option("--listed", listed);
-    }
-    wanted.bin_dirs.iter().for_each(|dir| option("--bin-dir", dir));
-    if let Some(endpoint) = &wanted.runtime.runtime_endpoint {
-        all.extend(["--runtime-endpoint".into(), endpoint.into()]);
-    }
-    if global.dry_run {
-        all.push("--dry-run".into());
-    }
-    if global.output == Output::Json {
-        all.extend(["--output".into(), "json".into()]);
-    }
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use clap::Parser;
+    use std::ffi::OsString;
 
     #[test]
     fn a_pass_is_told_everything_but_to_go_on_and_where_the_node_is() {
@@ -92,6 +65,6 @@ mod tests {
         for left_out in ["--host", "/host", "--every", "9"] {
             expected.retain(|word| word != left_out);
         }
-        assert_eq!(arguments(&cli.global, wanted), expected);
+        assert_eq!(OwnCommand::pass(&cli.global, wanted).into_arguments(), expected);
     }
 }

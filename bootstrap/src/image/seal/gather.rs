@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use shim::layout::{CONF_DIR, CONF_FILE, Layout};
+use types::profile;
 
 use super::allow::Allow;
 use super::finding::{Fate, SealFinding};
@@ -15,18 +16,16 @@ use super::tree::{Item, ItemKind, glob};
 use super::{conf, login, own};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Seal};
-use crate::node::directories::Installed;
-use crate::node::directories::named;
+use crate::node::command::{RunLimits, run};
+use crate::node::directories::{Installed, named};
 use crate::node::mounts::{MountPlace, Mounts};
 use crate::node::paths::Root;
-use crate::publish::child;
-use types::profile;
 
 /// What tells that systemd runs. *Source*: man 3 `sd_booted`.
 const SYSTEMD: &str = "/run/systemd/system";
 const WATCH: &str = "crossfade-watch.service";
-/// How long systemd may take to say what runs.
-const ASKED_WITHIN: Duration = Duration::from_secs(10);
+/// How long systemd may take to say what runs, and the largest answer.
+const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: 1 << 20 };
 
 /// What was found.
 #[derive(Debug)]
@@ -83,7 +82,7 @@ fn running(root: &Root, settings: &Baked) -> Vec<SealFinding> {
     let kubelet = settings.node.kubelet.unit.as_str();
     let is_active = |unit: &str| {
         let mut command = Command::new("systemctl");
-        let answer = child::run(command.args(["is-active", "--", unit]), ASKED_WITHIN);
+        let answer = run(command.args(["is-active", "--", unit]), LIMITS);
         // Without an answer nothing is known to run; what it would write is found by the next look.
         answer.is_ok_and(|answer| {
             matches!(answer.stdout.trim_ascii(), b"active" | b"activating" | b"reloading")

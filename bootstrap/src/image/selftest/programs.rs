@@ -6,9 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use elf::ElfStream;
-use elf::abi;
 use elf::endian::AnyEndian;
+use elf::{ElfStream, abi};
 use nix::unistd::{getegid, geteuid};
 use serde::Deserialize;
 use shim::file::read_bounded;
@@ -16,7 +15,7 @@ use shim::layout::PACKAGED_PLUGIN;
 use shim::trust::{self, Distrust};
 
 use super::check::{Check, Fault, decided, skipped};
-use crate::node::command::ask;
+use crate::node::command::{RunLimits, run};
 use crate::node::digest::sha256;
 use crate::node::paths::{BOOTSTRAP, RELEASE, Root};
 
@@ -26,10 +25,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const MODE: u32 = 0o755;
 /// Largest program, and largest release file, in bytes.
 const MAX_BYTES: usize = 256 << 20;
-/// How long a program may take to say its version; it takes milliseconds.
-const WITHIN: Duration = Duration::from_secs(10);
-/// Most that it may say, in bytes.
-const MAX_SAID: usize = 64 << 10;
+/// How long a program may take to print its version, which takes milliseconds, and how much it may print.
+const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: 64 << 10 };
 /// Gives a program rights that its caller lacks. *Source*: man 7 `capabilities`.
 const CAPABILITIES: &str = "security.capability";
 
@@ -286,11 +283,11 @@ fn says(path: &str) -> Result<String, String> {
     if path == BOOTSTRAP {
         command.arg("--version");
     }
-    let answer = ask(&mut command, WITHIN, MAX_SAID)?;
+    let answer = run(&mut command, LIMITS).map_err(|why| why.to_string())?;
     if !answer.status.success() {
         return Err(format!("it failed ({})", answer.status));
     }
-    let said = answer.out() + &answer.err();
+    let said = answer.stdout_text() + &answer.stderr_text();
     let word = said.split_ascii_whitespace().nth(1).unwrap_or_default();
     Ok(word.trim_end_matches(':').to_owned())
 }

@@ -6,13 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::node::command::{Answer, ask};
+use crate::node::command::{CommandOutput, RunLimits, run};
 use crate::node::paths::Root;
 
-/// How long one question may take; it takes a tenth of a second.
-const WITHIN: Duration = Duration::from_secs(30);
-/// Most that an answer may be, in bytes.
-const MAX_BYTES: usize = 1 << 20;
+/// The longest wait for an answer, which takes a tenth of a second, and its largest size.
+const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(30), max_bytes: 1 << 20 };
 /// Names every file and unit of ours, and nothing else.
 const MARK: &str = "crossfade";
 /// From here on `verify` knows `--root`. *Source*: systemd's NEWS, 250.
@@ -56,9 +54,9 @@ pub(super) enum Verdict {
 pub(super) fn enabled(root: &Root, unit: &str) -> Result<Enabled, String> {
     let mut systemctl = Command::new("systemctl");
     systemctl.arg("--root").arg(root.at("/")).args(["is-enabled", unit]).env("LC_ALL", "C");
-    let answer = ask(&mut systemctl, WITHIN, MAX_BYTES).map_err(|why| format!("systemctl: {why}"))?;
-    state(answer.out().trim(), answer.err().trim())
-        .ok_or_else(|| format!("systemctl: {}", answer.err().trim()))
+    let answer = run(&mut systemctl, LIMITS).map_err(|why| format!("systemctl: {why}"))?;
+    state(answer.stdout_text().trim(), answer.stderr_text().trim())
+        .ok_or_else(|| format!("systemctl: {}", answer.stderr_text().trim()))
 }
 
 /// *Source*: man 1 `systemctl`, the table of `is-enabled`.
@@ -80,9 +78,9 @@ fn state(out: &str, err: &str) -> Option<Enabled> {
 pub(super) fn active(unit: &str) -> Result<String, String> {
     let mut systemctl = Command::new("systemctl");
     systemctl.args(["is-active", unit]).env("LC_ALL", "C");
-    let answer = ask(&mut systemctl, WITHIN, MAX_BYTES).map_err(|why| format!("systemctl: {why}"))?;
-    match answer.out().trim() {
-        "" => Err(format!("systemctl: {}", answer.err().trim())),
+    let answer = run(&mut systemctl, LIMITS).map_err(|why| format!("systemctl: {why}"))?;
+    match answer.stdout_text().trim() {
+        "" => Err(format!("systemctl: {}", answer.stderr_text().trim())),
         state => Ok(state.into()),
     }
 }
@@ -93,8 +91,8 @@ pub(super) fn verify(root: &Root, unit: &str) -> Verdict {
         return Verdict::Unknown("this tree has no sysinit.target, so it is no whole system".into());
     }
     let mut version = Command::new("systemd-analyze");
-    let version = match ask(version.arg("--version"), WITHIN, MAX_BYTES) {
-        Ok(answer) => number(&answer.out()),
+    let version = match run(version.arg("--version"), LIMITS) {
+        Ok(answer) => number(&answer.stdout_text()),
         Err(why) => return Verdict::Unknown(format!("systemd-analyze: {why}")),
     };
     let mut analyze = Command::new("systemd-analyze");
@@ -106,7 +104,7 @@ pub(super) fn verify(root: &Root, unit: &str) -> Verdict {
     }
     // Colours and pages are for terminals; a manual page may be left out of an image.
     analyze.args(["verify", "--man=no", unit]).env("LC_ALL", "C").env("SYSTEMD_COLORS", "0");
-    match ask(&mut analyze, WITHIN, MAX_BYTES) {
+    match run(&mut analyze, LIMITS) {
         Ok(answer) => judge(&answer, &root.at("/")),
         Err(why) => Verdict::Unknown(format!("systemd-analyze: {why}")),
     }
@@ -118,8 +116,8 @@ fn number(said: &str) -> u32 {
 }
 
 /// Whether something was said is what counts: over a misspelt key it ends with 0.
-fn judge(answer: &Answer, root: &Path) -> Verdict {
-    sort(&answer.err(), answer.status.success(), root)
+fn judge(answer: &CommandOutput, root: &Path) -> Verdict {
+    sort(&answer.stderr_text(), answer.status.success(), root)
 }
 
 fn sort(said: &str, succeeded: bool, root: &Path) -> Verdict {

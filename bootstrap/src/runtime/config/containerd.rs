@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, value};
 
 use super::{CniSetup, MAX_BYTES, RuntimeConfig, RuntimeUnit, read, tree};
-use crate::node::command::ask;
+use crate::node::command::{RunLimits, run};
 use crate::node::paths::Root;
 use crate::systemd::unit::glob;
 
@@ -28,7 +28,7 @@ const MAX_CONFS: u64 = 1;
 /// *Source*: containerd's man page `containerd-config.toml(5)`, `[grpc]`.
 const ADDRESS: &str = "/run/containerd/containerd.sock";
 /// How long a dump may take; it takes a twentieth of a second.
-const DUMP_WITHIN: Duration = Duration::from_secs(10);
+const DUMP_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: MAX_BYTES };
 /// Most files that imports may lead to.
 const MAX_IMPORTS: usize = 64;
 
@@ -93,7 +93,7 @@ pub fn dump(program: &Path, file: &Path) -> Result<String, String> {
     if file.exists() {
         command.arg("--config").arg(file);
     }
-    let answer = ask(command.args(["config", "dump"]), DUMP_WITHIN, MAX_BYTES).map_err(|why| named(&why))?;
+    let answer = run(command.args(["config", "dump"]), DUMP_LIMITS).map_err(|why| named(&why.to_string()))?;
     if !answer.status.success() {
         return Err(named(&format!("it failed ({})", answer.status)));
     }

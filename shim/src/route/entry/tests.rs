@@ -1,9 +1,10 @@
 //! Which of the kernel's messages become routes and rules of ours.
 
 use netlink_packet_core::Emitable;
-use netlink_packet_route::rule::RuleHeader;
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleHeader, RuleMessage};
 
 use super::*;
+use crate::route::rule::Rule;
 
 fn bytes(message: &impl Emitable) -> Vec<u8> {
     let mut bytes = vec![0; message.buffer_len()];

@@ -1,26 +1,27 @@
-//! The delegates of an ADD, one by one, with our own routing between two.
+//! Runs the delegates of an ADD one after the other, with the route step after each of two networks.
 
 use std::time::Instant;
 
 use super::Times;
-use super::gather::Ready;
+use super::gather::ReadyNetwork;
 use crate::attachment::Event;
 use crate::delegate::{Limits, Network};
-use crate::hostroute::{self, Attached};
+use crate::hostroute::{self, RoutedInterface};
 use crate::lock::Lock;
 use crate::netns::Netns;
-use crate::present::{self, Interface};
+use crate::pod_interfaces::{self, PodInterface};
 use crate::reply::{CniError, code};
 use crate::route;
-use crate::serve::{Request, close, networks};
-use crate::store::Open;
+use crate::serve::Session;
+use crate::serve::teardown::Teardown;
+use crate::store::OpenRecord;
 use crate::version::AddResult;
 
-/// Attaches every leg in order, with the route step between them; the primary's result.
+/// Attaches every network in order, and returns the primary's result.
 pub(super) fn attach_all(
-    request: &Request<'_>,
-    legs: &[Ready<'_>],
-    open: &mut Open,
+    session: &Session<'_>,
+    legs: &[ReadyNetwork<'_>],
+    open: &mut OpenRecord,
     lock: &mut Lock,
     netns: Option<&Netns>,
     times: &Times,
@@ -28,32 +29,32 @@ pub(super) fn attach_all(
     let mut primary = None;
     for (index, leg) in legs.iter().enumerate() {
         if index > 0 {
-            times.refuse_late(request)?;
+            times.refuse_late(session)?;
             append(open, &[Event::Started { leg: index }])?;
         }
         let left = times.attached_by.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(legs.len() - index).unwrap_or(1);
-        let limits = Limits { deadline: Instant::now() + share, signals: request.signals };
-        let result = match attach_leg(request, leg, lock, &limits) {
+        let limits = session.limits(Instant::now() + share);
+        let result = match attach_leg(session, leg, lock, &limits) {
             Ok(result) => result,
-            Err(error) if leg.plan.tolerated && !request.signals.stop_requested() => {
-                leave_out(request, index, leg, open, lock, &error, times.end_of_leaving_out())?;
+            Err(error) if leg.plan.tolerated && !session.signals.stop_requested() => {
+                leave_out(session, index, leg, open, lock, &error, times.end_of_leaving_out())?;
                 continue;
             }
             Err(error) => return Err(error),
         };
         let raw = result.at(leg.loaded.conf.version)?;
-        let budget = route::Budget::until(times.attached_by, Some(request.signals));
+        let budget = route::Budget::until(times.attached_by, Some(session.signals));
         let present = netns.and_then(|netns| look(netns, leg, &result, budget));
         let added = Event::Added { leg: index, result: raw, present };
         let last = index + 1 == legs.len();
         if legs.len() == 1 {
             append(open, &[added, Event::Attached {}])?;
         } else {
-            // Recorded before our own step: should that fail, the undoing has the result that belongs to the DEL.
+            // The result is recorded before the route step: if that step fails, the DEL that undoes the ADD needs the result.
             append(open, &[added])?;
             if open.attachment.intent.legs[index].host_route {
-                host_route(request, index, leg, &result, open, netns, budget)?;
+                host_route(session, index, leg, &result, open, netns, budget)?;
             }
             route_step(legs, index, open, netns, budget)?;
             if last {
@@ -64,27 +65,27 @@ pub(super) fn attach_all(
             primary = Some(result);
         }
     }
-    // The plan has one primary, and it was attached or we are not here.
+    // The plan has exactly one primary, and an error of its ADD has returned above.
     primary.ok_or_else(|| CniError::new(code::DELEGATE, "no network was attached"))
 }
 
 fn attach_leg(
-    request: &Request<'_>,
-    leg: &Ready<'_>,
+    session: &Session<'_>,
+    leg: &ReadyNetwork<'_>,
     lock: &mut Lock,
     limits: &Limits<'_>,
 ) -> Result<AddResult, CniError> {
-    networks::note(&leg.loaded.conf.name);
+    session.note_called(&leg.loaded.conf.name);
     let runtime_config = leg.runtime_config.to_raw();
     let network = Network {
         conf: &leg.loaded.conf,
         ifname: &leg.plan.ifname,
         runtime_config: Some(&runtime_config),
-        scope: request.scope(),
+        scope: session.scope(),
     };
     let result = network.add(&leg.binaries, lock, limits)?;
     if leg.plan.primary && result.addresses().is_empty() {
-        // The runtime would fail later with words that name nobody.
+        // The runtime would fail later, with an error that names no network.
         return Err(CniError::new(
             code::DECODE,
             format!("network {:?}: its ADD succeeded without any address", leg.loaded.conf.name),
@@ -94,14 +95,14 @@ fn attach_leg(
     Ok(result)
 }
 
-/// What is there of a network, for CHECK. Not to know it is no reason to fail an ADD.
+/// Reads the interfaces of a network, for a later CHECK. If that fails, the ADD still succeeds.
 fn look(
     netns: &Netns,
-    leg: &Ready<'_>,
+    leg: &ReadyNetwork<'_>,
     result: &AddResult,
     budget: route::Budget<'_>,
-) -> Option<Vec<Interface>> {
-    let looked = present::look(netns, &leg.plan.ifname, result, budget);
+) -> Option<Vec<PodInterface>> {
+    let looked = pod_interfaces::read(netns, &leg.plan.ifname, result, budget);
     looked
         .map_err(|error| {
             let network = &leg.loaded.conf.name;
@@ -110,13 +111,13 @@ fn look(
         .ok()
 }
 
-/// The node's part of the route step, before the pod starts; recorded before it is set.
+/// Sets the host routes of a network, before the pod starts. They are recorded before they are set.
 fn host_route(
-    request: &Request<'_>,
+    session: &Session<'_>,
     index: usize,
-    leg: &Ready<'_>,
+    leg: &ReadyNetwork<'_>,
     result: &AddResult,
-    open: &mut Open,
+    open: &mut OpenRecord,
     netns: Option<&Netns>,
     budget: route::Budget<'_>,
 ) -> Result<(), CniError> {
@@ -124,34 +125,32 @@ fn host_route(
     let failed = |e| CniError::new(code::ROUTE, format!("host routes of network {network:?}: {e}"));
     let Some(netns) = netns else { return Ok(()) };
     let (names, addresses) = (result.interfaces(), result.ips());
-    let attached = Attached { netns, ifname: &leg.plan.ifname, names: &names, addresses: &addresses };
+    let attached = RoutedInterface { netns, ifname: &leg.plan.ifname, names: &names, addresses: &addresses };
     let ways = if leg.plan.primary { hostroute::to_primary } else { hostroute::to_second };
     let routes = ways(&attached, budget).map_err(failed)?;
     append(open, &[Event::HostRouted { leg: index, routes: routes.clone() }])?;
-    hostroute::set(request.layout(), &routes.iter().collect::<Vec<_>>(), budget).map_err(failed)
+    hostroute::set(session.layout(), &routes.iter().collect::<Vec<_>>(), budget).map_err(failed)
 }
 
-/// Undoes a tolerated secondary alone; the pod goes on without it. If that fails too, the DEL is owed and stays on record.
+/// Undoes a tolerated secondary network, and the pod goes on without it. If its DEL fails too, the DEL is owed and the record says so.
 fn leave_out(
-    request: &Request<'_>,
+    session: &Session<'_>,
     index: usize,
-    leg: &Ready<'_>,
-    open: &mut Open,
+    leg: &ReadyNetwork<'_>,
+    open: &mut OpenRecord,
     lock: &mut Lock,
     error: &CniError,
     until: Instant,
 ) -> Result<(), CniError> {
     tracing::warn!(
-        container_id = request.env.container_id,
+        container_id = session.env.container_id,
         network = leg.loaded.conf.name,
         code = error.code,
         error = error.log,
         "secondary network left out: its ADD failed and the policy tolerates it"
     );
-    let limits = Limits { deadline: until, signals: request.signals };
-    let search = request.env.path.as_deref();
-    let errors = close::detach(open, &[index], &request.env.netns, search, Some(lock), &limits);
-    for failed in errors {
+    let teardown = Teardown::new(session, &session.env.netns, until);
+    for failed in teardown.detach(open, &[index], Some(lock)) {
         tracing::warn!(
             network = leg.loaded.conf.name,
             code = failed.error.code,
@@ -162,11 +161,11 @@ fn leave_out(
     Ok(())
 }
 
-/// Our own routing, after each of two networks. It is on record in the intent, written before any delegate ran.
+/// The route step in the pod, after each of two networks. The intent of the record names it, so it is on record before any delegate runs.
 fn route_step(
-    legs: &[Ready<'_>],
+    legs: &[ReadyNetwork<'_>],
     index: usize,
-    open: &Open,
+    open: &OpenRecord,
     netns: Option<&Netns>,
     budget: route::Budget<'_>,
 ) -> Result<(), CniError> {
@@ -176,12 +175,12 @@ fn route_step(
     if index == 1 && open.attachment.progress[0].deleted {
         return Ok(());
     }
-    let side = |leg: &Ready<'_>| -> (String, Vec<ipnetwork::IpNetwork>) {
+    let side = |leg: &ReadyNetwork<'_>| -> (String, Vec<ipnetwork::IpNetwork>) {
         (leg.plan.ifname.clone(), leg.loaded.network.cidrs.clone())
     };
     let ((first_name, first_cidrs), (owner_name, owner_cidrs)) = (side(first), side(owner));
-    let first = route::Side { ifname: &first_name, cidrs: &first_cidrs };
-    let owner = route::Side { ifname: &owner_name, cidrs: &owner_cidrs };
+    let first = route::RouteSide { ifname: &first_name, cidrs: &first_cidrs };
+    let owner = route::RouteSide { ifname: &owner_name, cidrs: &owner_cidrs };
     let done = if index == 0 {
         route::after_first(netns, &first, budget)
     } else {
@@ -190,7 +189,7 @@ fn route_step(
     done.map_err(|e| CniError::new(code::ROUTE, format!("route step of both-mode: {e}")))
 }
 
-fn append(open: &mut Open, events: &[Event]) -> Result<(), CniError> {
+fn append(open: &mut OpenRecord, events: &[Event]) -> Result<(), CniError> {
     open.append(events).map_err(|e| {
         let intent = &open.attachment.intent;
         CniError::new(

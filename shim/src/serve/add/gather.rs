@@ -1,4 +1,4 @@
-//! What an ADD needs before anything is begun: the choice, confs, probes, binaries, free interface names.
+//! Collects what an ADD needs before it begins anything: the choice of networks, confs, probes, binaries and free interface names.
 
 use std::time::Instant;
 
@@ -14,26 +14,26 @@ use crate::plan::{LegPlan, Plan};
 use crate::probe::{ADD_TIMEOUT, Depth};
 use crate::reply::{CniError, code};
 use crate::route::Budget;
-use crate::serve::Request;
-use crate::serve::networks::{self, Loaded};
-use crate::store::Found;
+use crate::serve::Session;
+use crate::serve::networks::{self, LoadedNetwork};
+use crate::store::StoredRecord;
 
 /// The key under which the runtime passes a pod's annotations (a convention of the CRI runtimes).
 const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 
-/// What was found of each network that is to be attached.
-pub(super) type Findings<'a> = Vec<(Side, Result<Loaded<'a>, CniError>)>;
+/// Each network to attach, with its conf or the reason why there is none.
+pub(super) type LoadedNetworks<'a> = Vec<(Side, Result<LoadedNetwork<'a>, CniError>)>;
 
-/// A leg that can be attached: its plan, its network, its binaries.
-pub(super) struct Ready<'a> {
+/// A network that is ready to be attached: its plan, its conf, its binaries.
+pub(super) struct ReadyNetwork<'a> {
     pub(super) plan: LegPlan,
-    pub(super) loaded: Loaded<'a>,
+    pub(super) loaded: LoadedNetwork<'a>,
     pub(super) binaries: Vec<Binary>,
     pub(super) runtime_config: RawObject,
 }
 
-pub(super) fn choose(request: &Request<'_>, policy: &Policy, runtime_config: &RawObject) -> Attach {
-    let pod = Pod::from_args(request.env.args.as_deref().unwrap_or_default());
+pub(super) fn choose(session: &Session<'_>, policy: &Policy, runtime_config: &RawObject) -> Attach {
+    let pod = Pod::from_args(session.env.args.as_deref().unwrap_or_default());
     let choice = policy.choose(&pod, |key| {
         let annotations: RawObject = runtime_config.decode(POD_ANNOTATIONS).ok().flatten()?;
         // Annotation keys are case-sensitive, unlike those of a conf.
@@ -42,7 +42,7 @@ pub(super) fn choose(request: &Request<'_>, policy: &Policy, runtime_config: &Ra
     });
     if choice.ignored_annotation.is_some() {
         tracing::warn!(
-            container_id = request.env.container_id,
+            container_id = session.env.container_id,
             attach = choice.attach.as_str(),
             "the pod's annotation asks for what the policy does not allow; ignored"
         );
@@ -50,12 +50,12 @@ pub(super) fn choose(request: &Request<'_>, policy: &Policy, runtime_config: &Ra
     choice.attach
 }
 
-/// The confs of everything that is to be attached. One that is absent is kept for its turn in the order of checks.
+/// Loads the confs of all networks to attach. An absent conf is reported later, in the fixed order of checks.
 pub(super) fn load_all<'a>(
-    request: &Request<'_>,
+    session: &Session<'_>,
     policy: &'a Policy,
     attach: Attach,
-) -> Result<Findings<'a>, CniError> {
+) -> Result<LoadedNetworks<'a>, CniError> {
     let tolerated = |side| {
         attach == Attach::Both
             && side != policy.both.primary()
@@ -68,7 +68,7 @@ pub(super) fn load_all<'a>(
     };
     let mut all = Vec::new();
     for side in sides {
-        let loaded = networks::load(request, policy, *side);
+        let loaded = networks::load(session, policy, *side);
         match loaded {
             Err(error) if error.code != code::TRY_LATER && !tolerated(*side) => return Err(error),
             other => all.push((*side, other)),
@@ -86,28 +86,28 @@ pub(super) fn load_all<'a>(
     Ok(all)
 }
 
-pub(super) fn refuse_existing(request: &Request<'_>) -> Result<(), CniError> {
-    let key = request.key();
+pub(super) fn refuse_existing(session: &Session<'_>) -> Result<(), CniError> {
+    let key = session.key();
     let name = format!("attachment {} {}", key.container_id, key.ifname);
     let exists = |what: &str| {
         CniError::new(code::EXISTS, format!("{name} exists already"))
             .details(format!("{what}; DEL it before another ADD"))
     };
     let io = |e: std::io::Error| CniError::new(code::IO, format!("read the record of {name}: {e}"));
-    match request.store.find(&key).map_err(io)? {
-        Found::Nothing => {}
-        Found::Record(_) => return Err(exists("it has a record")),
-        Found::Damaged(why) => return Err(exists(&format!("it has a damaged record ({why})"))),
+    match session.store.find(&key).map_err(io)? {
+        StoredRecord::Absent => {}
+        StoredRecord::Sound(_) => return Err(exists("it has a record")),
+        StoredRecord::Damaged(why) => return Err(exists(&format!("it has a damaged record ({why})"))),
     }
-    match inventory::load(request.layout()).map_err(io)?.find(&key) {
+    match inventory::load(session.layout()).map_err(io)?.find(&key) {
         Some(_) => Err(exists("it is in the inventory")),
         None => Ok(()),
     }
 }
 
-/// Interface names that a secondary may not use. Only both-mode asks.
+/// Interface names that a secondary network may not use. Only both-mode needs them.
 pub(super) fn taken_ifnames(
-    request: &Request<'_>,
+    session: &Session<'_>,
     attach: Attach,
     netns: Result<&Netns, &std::io::Error>,
     until: Instant,
@@ -115,38 +115,38 @@ pub(super) fn taken_ifnames(
     if attach != Attach::Both {
         return Ok(Vec::new());
     }
-    let path = &request.env.netns;
+    let path = &session.env.netns;
     let netns = netns.map_err(|e| {
         CniError::new(code::ENVIRONMENT, format!("CNI_NETNS {path:?} cannot be entered: {e}"))
     })?;
     let mut taken = netns
-        .interface_names(Budget::until(until, Some(request.signals)))
+        .interface_names(Budget::until(until, Some(session.signals)))
         .map_err(|e| CniError::new(code::IO, format!("list the interfaces of {path:?}: {e}")))?;
-    let others = request.store.of_container(&request.env.container_id).map_err(|e| {
-        CniError::new(code::IO, format!("list the records of container {}: {e}", request.env.container_id))
+    let others = session.store.of_container(&session.env.container_id).map_err(|e| {
+        CniError::new(code::IO, format!("list the records of container {}: {e}", session.env.container_id))
     })?;
     taken.extend(others.iter().flat_map(|other| other.ifnames()).map(str::to_owned));
     Ok(taken)
 }
 
-/// Everything that must be there before anything is begun. A tolerated secondary that is not is dropped from the plan.
+/// Checks everything that must exist before the ADD begins. A tolerated secondary network that is not ready is removed from the plan.
 pub(super) fn make_ready<'a>(
-    request: &Request<'_>,
+    session: &Session<'_>,
     plan: &mut Plan,
-    loaded: &mut Findings<'a>,
+    loaded: &mut LoadedNetworks<'a>,
     runtime_config: &RawObject,
-) -> Result<Vec<Ready<'a>>, CniError> {
+) -> Result<Vec<ReadyNetwork<'a>>, CniError> {
     let mut first_error: Option<CniError> = None;
     let mut legs = Vec::new();
     for leg in plan.legs.clone() {
         let Some(at) = loaded.iter().position(|(side, _)| *side == leg.side) else {
             continue;
         };
-        match ready_leg(request, &leg, loaded.swap_remove(at).1, runtime_config) {
+        match ready_leg(session, &leg, loaded.swap_remove(at).1, runtime_config) {
             Ok(ready) => legs.push(ready),
             Err(error) if leg.tolerated => {
                 tracing::warn!(
-                    container_id = request.env.container_id,
+                    container_id = session.env.container_id,
                     network = leg.side.as_str(),
                     code = error.code,
                     error = error.log,
@@ -154,7 +154,7 @@ pub(super) fn make_ready<'a>(
                 );
                 *plan = plan.primary_alone();
             }
-            // Not ready yet (11) is told before a missing binary (101), whichever network has it.
+            // "Not ready yet" (11) is reported before a missing binary (101), whichever network has it.
             Err(error) => match &first_error {
                 Some(first) if first.code == code::TRY_LATER || error.code != code::TRY_LATER => {}
                 _ => first_error = Some(error),
@@ -165,18 +165,18 @@ pub(super) fn make_ready<'a>(
 }
 
 fn ready_leg<'a>(
-    request: &Request<'_>,
+    session: &Session<'_>,
     plan: &LegPlan,
-    loaded: Result<Loaded<'a>, CniError>,
+    loaded: Result<LoadedNetwork<'a>, CniError>,
     runtime_config: &RawObject,
-) -> Result<Ready<'a>, CniError> {
+) -> Result<ReadyNetwork<'a>, CniError> {
     let loaded = loaded?;
     let deadline = Instant::now() + ADD_TIMEOUT * 4;
     networks::probes_hold(plan.side, loaded.network, Depth::Local, deadline)?;
     let declared = loaded.conf.declared(runtime_config.clone());
     let runtime_config = if plan.primary { declared } else { secondary_runtime_config(declared) };
     let network =
-        Network { conf: &loaded.conf, ifname: &plan.ifname, runtime_config: None, scope: request.scope() };
+        Network { conf: &loaded.conf, ifname: &plan.ifname, runtime_config: None, scope: session.scope() };
     let binaries = network.find_binaries()?;
-    Ok(Ready { plan: plan.clone(), binaries, loaded, runtime_config })
+    Ok(ReadyNetwork { plan: plan.clone(), binaries, loaded, runtime_config })
 }

@@ -1,8 +1,8 @@
-//! ADD.
+//! ADD: chooses the networks, checks them, writes the record, and attaches them.
 //!
-//! Checks come in a fixed order, cheapest and most certain first, and all of them before anything is begun: environment (4),
+//! The checks come in a fixed order, the cheapest and most certain first, and all of them before the ADD begins anything: environment (4),
 //! stdin (6, 7, 1), policy and confs (7), record exists (102), conf absent or probe red (11), binary missing (101), record store
-//! (5). From the record on, every failure is undone in reverse before it is reported.
+//! (5). Once the record is written, every failure is undone in reverse before it is reported.
 
 mod attach;
 mod gather;
@@ -15,60 +15,60 @@ use types::policy::{Attach, Secondary};
 use types::raw::RawObject;
 
 use self::attach::attach_all;
-use self::gather::{Ready, choose, load_all, make_ready, refuse_existing, taken_ifnames};
-use super::{Request, close, networks, print};
+use self::gather::{ReadyNetwork, choose, load_all, make_ready, refuse_existing, taken_ifnames};
+use super::teardown::Teardown;
+use super::{Session, networks, print};
 use crate::attachment::{Intent, Leg, RouteStep};
-use crate::delegate::Limits;
 use crate::hostports;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::decide_add;
 use crate::reply::{CniError, code};
-use crate::store::Open;
+use crate::store::OpenRecord;
 
-/// Of an ADD's deadline, so much is kept for undoing it, but never more than a third.
+/// The part of an ADD's deadline that is kept for undoing it, but never more than a third of the deadline.
 const KEPT_FOR_UNDO: Duration = Duration::from_secs(30);
-/// With less time than this a network's ADD is not begun; of a short deadline it is a tenth.
+/// The least time with which a network's ADD begins; a tenth of the deadline if the deadline is short.
 const LEAST: Duration = Duration::from_secs(1);
 
-pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), CniError> {
-    refuse_prev_result(request)?;
-    let policy = request.policy()?;
-    let runtime_config = request.conf.runtime_config()?;
-    let attach = choose(request, &policy, &runtime_config);
-    let mut loaded = load_all(request, &policy, attach)?;
-    let until = request.until(policy.deadlines.add_secs);
+pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), CniError> {
+    refuse_prev_result(session)?;
+    let policy = session.policy()?;
+    let runtime_config = session.conf.runtime_config()?;
+    let attach = choose(session, policy, &runtime_config);
+    let mut loaded = load_all(session, policy, attach)?;
+    let until = session.until(policy.deadlines.add_secs);
     let patience = Patience { until, ask_from: None };
-    let key = request.key();
-    let lock = match Lock::take(request.layout(), &key, request.env.verb, patience, request.signals) {
-        Err(why @ (NoLock::Held(_) | NoLock::Late | NoLock::Stopped)) => return Err(request.no_lock(why)),
+    let key = session.key();
+    let lock = match Lock::take(session.layout(), &key, session.env.verb, patience, session.signals) {
+        Err(why @ (NoLock::Held(_) | NoLock::Late | NoLock::Stopped)) => return Err(session.lock_error(why)),
         // A run directory that cannot be written is told in its turn.
         other => other,
     };
-    refuse_existing(request)?;
+    refuse_existing(session)?;
 
-    let netns = Netns::open(Path::new(&request.env.netns));
-    let choice = lock_choice(request, attach, patience)?;
-    let taken = taken_ifnames(request, attach, netns.as_ref(), until)?;
-    let mut plan = decide_add(attach, &policy.both, &request.env.ifname, &taken);
-    let legs = make_ready(request, &mut plan, &mut loaded, &runtime_config)?;
-    let mut lock = lock.map_err(|why| request.no_lock(why))?;
+    let netns = Netns::open(Path::new(&session.env.netns));
+    let choice = lock_choice(session, attach, patience)?;
+    let taken = taken_ifnames(session, attach, netns.as_ref(), until)?;
+    let mut plan = decide_add(attach, &policy.both, &session.env.ifname, &taken);
+    let legs = make_ready(session, &mut plan, &mut loaded, &runtime_config)?;
+    let mut lock = lock.map_err(|why| session.lock_error(why))?;
 
-    let times = Times::new(request.began, until);
-    times.refuse_late(request)?;
-    let intent = intent(request, &legs, netns.as_ref().ok())?;
-    let mut open = request.store.begin(intent).map_err(|e| {
+    let times = Times::new(session.began, until);
+    times.refuse_late(session)?;
+    let intent = intent(session, &legs, netns.as_ref().ok())?;
+    let mut open = session.store.begin(intent).map_err(|e| {
         CniError::new(
             code::IO,
             format!("write the record of attachment {} {}: {e}", key.container_id, key.ifname),
         )
         .details("nothing was attached")
     })?;
-    // The record says by now which interface names are taken.
+    // From here on, the record says which interface names are taken.
     drop(choice);
-    let attached = attach_all(request, &legs, &mut open, &mut lock, netns.as_ref().ok(), &times);
+    let attached = attach_all(session, &legs, &mut open, &mut lock, netns.as_ref().ok(), &times);
     let outcome = attached.and_then(|result| {
-        let raw = result.at(request.conf.version)?;
+        let raw = result.at(session.conf.version)?;
         print(out, raw.get())
     });
     match outcome {
@@ -76,22 +76,22 @@ pub(super) fn add(request: &Request<'_>, out: &mut impl Write) -> Result<(), Cni
             for leg in
                 legs.iter().zip(&open.attachment.progress).filter(|(_, progress)| progress.result.is_some())
             {
-                networks::mark_ready(request, &leg.0.loaded.conf.name, leg.0.loaded.conf_path);
+                networks::mark_ready(session, &leg.0.loaded.conf.name, leg.0.loaded.conf_path);
             }
-            tell_unmapped_host_ports(request, &runtime_config, &legs);
+            warn_unmapped_host_ports(session, &runtime_config, &legs);
             Ok(())
         }
-        Err(error) => Err(undo(request, open, &mut lock, until, error)),
+        Err(error) => Err(undo(session, open, &mut lock, until, error)),
     }
 }
 
-/// How an ADD's time is shared out.
+/// How an ADD divides its time.
 struct Times {
-    /// What its delegates do must be done by then; the rest is kept for undoing it.
+    /// The delegates must have ended by then; the rest is kept for undoing.
     attached_by: Instant,
-    /// Kept for undoing.
+    /// The time that is kept for undoing.
     kept: Duration,
-    /// What a network needs at least.
+    /// The least time with which a network's ADD begins.
     least: Duration,
 }
 
@@ -102,18 +102,18 @@ impl Times {
         Self { attached_by: until - kept, kept, least: LEAST.min(whole / 10) }
     }
 
-    /// When undoing a tolerated network has to end. One that hangs in its ADD may hang in its DEL as well, and must leave the primary its
-    /// half of the time; where that would not be enough, no pod starts anyway, and undoing gets what is kept for it.
+    /// The deadline for undoing a tolerated network. A network that hangs in its ADD may hang in its DEL as well, and must leave half of the time to
+    /// the primary. If half of the time is not enough for the primary, no pod starts anyway, and undoing gets the time that is kept for it.
     fn end_of_leaving_out(&self) -> Instant {
         let now = Instant::now();
         let half = self.attached_by.saturating_duration_since(now) / 2;
         now + if half < self.least { self.kept } else { half }
     }
 
-    /// Refuses to begin what could not be finished: a pod that waits is better off than one that is half attached.
-    fn refuse_late(&self, request: &Request<'_>) -> Result<(), CniError> {
-        let name = format!("attachment {} {}", request.env.container_id, request.env.ifname);
-        if request.signals.stop_requested() {
+    /// Refuses to begin an ADD that could not finish: a pod that waits is better off than a pod that is half attached.
+    fn refuse_late(&self, session: &Session<'_>) -> Result<(), CniError> {
+        let name = format!("attachment {} {}", session.env.container_id, session.env.ifname);
+        if session.signals.stop_requested() {
             return Err(CniError::new(code::TRY_LATER, format!("asked to stop before {name} was attached")));
         }
         if Instant::now() + self.least > self.attached_by {
@@ -124,35 +124,35 @@ impl Times {
     }
 }
 
-/// The lock under which this ADD chooses an interface name: two ADDs of one container would both choose the same, for
-/// neither is on record yet. Only both-mode chooses.
-fn lock_choice(request: &Request<'_>, attach: Attach, patience: Patience) -> Result<Option<Lock>, CniError> {
-    let env = request.env;
+/// Takes the lock under which this ADD chooses an interface name. Without the lock, two ADDs of one container could choose the same name, because
+/// neither has a record yet. Only both-mode chooses a name.
+fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Result<Option<Lock>, CniError> {
+    let env = session.env;
     match attach {
         Attach::One(_) => Ok(None),
         Attach::Both => {
-            match Lock::take_choice(request.layout(), &env.container_id, env.verb, patience, request.signals)
+            match Lock::take_choice(session.layout(), &env.container_id, env.verb, patience, session.signals)
             {
                 // A run directory that cannot be written is told in its turn.
                 Err(NoLock::Io(_)) => Ok(None),
-                other => other.map(Some).map_err(|why| request.no_lock(why)),
+                other => other.map(Some).map_err(|why| session.lock_error(why)),
             }
         }
     }
 }
 
-/// Says where a pod asked for host ports and no network maps any: the ADD succeeds, and the ports are missing. A leg has
-/// been given those of the pod's wishes that its plugins declare, so what no leg has is mapped by nobody.
-fn tell_unmapped_host_ports(request: &Request<'_>, wanted: &RawObject, legs: &[Ready<'_>]) {
+/// Warns if a pod asked for host ports and no network maps them: the ADD succeeds, and the ports are missing. Each network receives the part of
+/// `runtimeConfig` that its plugins declare, so if no network received `portMappings`, no plugin maps them.
+fn warn_unmapped_host_ports(session: &Session<'_>, wanted: &RawObject, legs: &[ReadyNetwork<'_>]) {
     let is_mapped = || legs.iter().any(|leg| hostports::are_wanted(&leg.runtime_config));
     let primary = legs.iter().find(|leg| leg.plan.primary).map(|leg| leg.loaded.conf.name.as_str());
     let Some(primary) = primary.filter(|_| hostports::are_wanted(wanted) && !is_mapped()) else { return };
     tracing::warn!(
-        container_id = request.env.container_id,
+        container_id = session.env.container_id,
         network = primary,
         "host ports not mapped: no plugin of the network declares the capability portMappings"
     );
-    if let Err(error) = hostports::note(request.layout(), primary) {
+    if let Err(error) = hostports::note(session.layout(), primary) {
         tracing::warn!(
             network = primary,
             error = error.to_string(),
@@ -161,21 +161,25 @@ fn tell_unmapped_host_ports(request: &Request<'_>, wanted: &RawObject, legs: &[R
     }
 }
 
-fn refuse_prev_result(request: &Request<'_>) -> Result<(), CniError> {
-    match request.conf.object.get("prevResult") {
+fn refuse_prev_result(session: &Session<'_>) -> Result<(), CniError> {
+    match session.conf.object.get("prevResult") {
         Some(raw) if raw.get() != "null" => Err(CniError::new(code::CONFIG, "must be first in its conflist")
             .details("found a prevResult; move the plugins before this one into a delegate's conflist")),
         _ => Ok(()),
     }
 }
 
-/// Whether the second network's agent takes the primary's addresses for the pod's: then neither network's are left to the node's own
-/// routes.
-fn need_host_routes(legs: &[Ready<'_>]) -> bool {
+/// Whether the pod's addresses need host routes: the second network's agent takes the primary's addresses for the pod's, so the node's own routes
+/// cannot be used for either network.
+fn need_host_routes(legs: &[ReadyNetwork<'_>]) -> bool {
     legs.iter().any(|leg| !leg.plan.primary && leg.loaded.network.secondary == Some(Secondary::HostRoute))
 }
 
-fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> Result<Intent, CniError> {
+fn intent(
+    session: &Session<'_>,
+    legs: &[ReadyNetwork<'_>],
+    netns: Option<&Netns>,
+) -> Result<Intent, CniError> {
     let route = match legs {
         [first, owner] => {
             Some(RouteStep { first: first.plan.ifname.clone(), owner: owner.plan.ifname.clone() })
@@ -193,13 +197,13 @@ fn intent(request: &Request<'_>, legs: &[Ready<'_>], netns: Option<&Netns>) -> R
         netns_id: netns.map(Netns::id),
         netns_cookie: netns.and_then(Netns::cookie),
         route,
-        ..request.intent(legs.collect())?
+        ..session.intent(legs.collect())?
     })
 }
 
-/// Says that a Pod which stays may keep annotations: an agent that follows the Pod's status keeps its own there, and its DEL for a second
-/// interface does not find them (measured with Calico 3.31; docs/policy.md has the way to remove them).
-fn tell_annotations(open: &Open) {
+/// Warns that a Pod may keep annotations of a network that was undone. An agent that follows the Pod's status keeps annotations there, and its DEL
+/// for a second interface does not find them (measured with Calico 3.31; docs/policy.md says how to remove them).
+fn warn_leftover_annotations(open: &OpenRecord) {
     let undone = open.attachment.intent.legs.iter().zip(&open.attachment.progress);
     for (leg, _) in undone.filter(|(leg, progress)| leg.host_route && !leg.primary && progress.started) {
         tracing::warn!(
@@ -210,18 +214,23 @@ fn tell_annotations(open: &Open) {
     }
 }
 
-/// Undoes a failed ADD in reverse; the first error stays the error, what could not be undone is added to its details.
-fn undo(request: &Request<'_>, mut open: Open, lock: &mut Lock, until: Instant, error: CniError) -> CniError {
-    // Being asked to stop ended the ADD; it must not end the undoing as well.
-    request.signals.heed();
+/// Undoes a failed ADD in reverse. The first error stays the error of the ADD; its details say what could not be undone.
+fn undo(
+    session: &Session<'_>,
+    mut open: OpenRecord,
+    lock: &mut Lock,
+    until: Instant,
+    error: CniError,
+) -> CniError {
+    // The signal that ended the ADD must not end the undoing as well.
+    session.signals.clear_stop_request();
     let deadline = until.min(Instant::now() + KEPT_FOR_UNDO);
-    let limits = Limits { deadline, signals: request.signals };
-    close::undo_route(&open.attachment, &request.env.netns, &limits);
-    close::undo_host_routes(request.layout(), &mut open, &limits);
+    let teardown = Teardown::new(session, &session.env.netns, deadline);
+    teardown.undo_route(&open.attachment);
+    teardown.undo_host_routes(&mut open);
     let pending = open.attachment.pending();
-    let search = request.env.path.as_deref();
-    let failures = close::detach(&mut open, &pending, &request.env.netns, search, Some(lock), &limits);
-    tell_annotations(&open);
+    let failures = teardown.detach(&mut open, &pending, Some(lock));
+    warn_leftover_annotations(&open);
     let mut error = error;
     for failed in &failures {
         let network = &open.attachment.intent.legs[failed.leg].network;
@@ -229,7 +238,7 @@ fn undo(request: &Request<'_>, mut open: Open, lock: &mut Lock, until: Instant, 
         error = error.details(format!("undoing network {network:?} failed, its DEL is owed: {why}"));
     }
     if failures.is_empty()
-        && let Err(e) = request.store.remove(&request.key())
+        && let Err(e) = session.store.remove(&session.key())
     {
         error = error.details(format!("remove the record: {e}"));
     }

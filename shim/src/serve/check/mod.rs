@@ -1,6 +1,6 @@
-//! CHECK: every network of the record is asked with its own result, and what was attached is looked at; the first error is reported.
+//! CHECK: calls every network of the record with its own result, then inspects the pod itself. Reports the first error.
 
-mod look;
+mod inspect;
 
 use types::policy::Deadlines;
 
@@ -10,44 +10,42 @@ use crate::delegate::Limits;
 use crate::inventory;
 use crate::lock::{Lock, Patience};
 use crate::reply::{CniError, code};
-use crate::store::Found;
+use crate::store::StoredRecord;
 
-use crate::serve::{Request, networks};
+use crate::serve::{Session, networks};
 
-pub(super) fn check(request: &Request<'_>) -> Result<(), CniError> {
-    let policy = request.policy();
-    let deadlines = policy.as_ref().map_or_else(|_| Deadlines::default(), |policy| policy.deadlines);
-    let until = request.until(deadlines.check_secs);
-    let key = request.key();
+pub(super) fn check(session: &Session<'_>) -> Result<(), CniError> {
+    let deadlines = session.policy().map_or_else(|_| Deadlines::default(), |policy| policy.deadlines);
+    let until = session.until(deadlines.check_secs);
+    let key = session.key();
     let patience = Patience { until, ask_from: None };
-    let mut lock = Lock::take(request.layout(), &key, request.env.verb, patience, request.signals)
-        .map_err(|why| request.no_lock(why))?;
-    let limits = Limits { deadline: until, signals: request.signals };
+    let mut lock = Lock::take(session.layout(), &key, session.env.verb, patience, session.signals)
+        .map_err(|why| session.lock_error(why))?;
+    let limits = session.limits(until);
     let name = format!("attachment {} {}", key.container_id, key.ifname);
     let io = |e: std::io::Error| CniError::new(code::IO, format!("read the record of {name}: {e}"));
-    match request.store.find(&key).map_err(io)? {
-        Found::Record(record) => check_record(request, &record, &mut lock, &limits),
-        Found::Damaged(why) => {
+    match session.store.find(&key).map_err(io)? {
+        StoredRecord::Sound(record) => check_record(session, &record, &mut lock, &limits),
+        StoredRecord::Damaged(why) => {
             Err(CniError::new(code::UNKNOWN_CONTAINER, format!("{name} is unknown: its record is damaged"))
                 .details(why))
         }
-        Found::Nothing => {
-            let inventory = inventory::load(request.layout()).map_err(io)?;
+        StoredRecord::Absent => {
+            let inventory = inventory::load(session.layout()).map_err(io)?;
             let entry = inventory.find(&key).ok_or_else(|| {
                 CniError::new(code::UNKNOWN_CONTAINER, format!("{name} is unknown: no ADD came through here"))
             })?;
-            let adopt = request.adopt(&policy)?;
-            let leg = adopt.leg(entry)?;
+            let leg = session.leg_of_entry(entry)?;
             let conf = networks::recorded_conf(&leg)?;
-            let result = adopt.result(entry, &conf);
-            let network = networks::recorded(&leg, &conf, request.scope());
+            let result = session.result_of_entry(entry, &conf);
+            let network = networks::recorded(session, &leg, &conf, session.scope());
             network.check(result.as_deref(), Some(&mut lock), &limits)
         }
     }
 }
 
 fn check_record(
-    request: &Request<'_>,
+    session: &Session<'_>,
     record: &Attachment,
     lock: &mut Lock,
     limits: &Limits<'_>,
@@ -61,16 +59,16 @@ fn check_record(
     }
     let mut first = None;
     for (leg, progress) in record.intent.legs.iter().zip(&record.progress).rev() {
-        // A tolerated secondary that was left out is not there to be checked.
+        // A tolerated secondary network that was left out cannot be checked.
         if progress.deleted || progress.result.is_none() {
             continue;
         }
         let conf: Conflist = networks::recorded_conf(leg)?;
-        let scope = networks::scope(record, &request.env.netns, request.env.path.as_deref());
-        let network = networks::recorded(leg, &conf, scope);
+        let scope = session.scope_of(record, &session.env.netns);
+        let network = networks::recorded(session, leg, &conf, scope);
         if let Err(error) = network.check(progress.result.as_deref(), Some(lock), limits) {
             first.get_or_insert(error);
         }
     }
-    first.map_or_else(|| look::look(record, &request.env.netns, limits), Err)
+    first.map_or_else(|| inspect::inspect(record, &session.env.netns, limits), Err)
 }

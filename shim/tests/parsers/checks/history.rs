@@ -10,6 +10,7 @@ use shim::boot::Moment;
 use shim::netns::NetnsId;
 
 use super::dice::Dice;
+use super::record::parse;
 
 const RAW: [&str; 6] = [
     "{}",
@@ -35,7 +36,7 @@ pub fn check(data: &[u8]) {
     }
     for count in 0..=events.len() {
         let bytes = lines[..=count].concat();
-        let record = Attachment::parse(&bytes).expect("our own lines");
+        let record = parse(&bytes).expect("our own lines");
         assert_eq!(line(&record.intent), first, "the intent came out otherwise");
         assert_eq!(owed(&record), expected(&intent, &events[..count]), "after {:?}", &events[..count]);
         assert_eq!(record.sound_bytes as usize, bytes.len());
@@ -91,7 +92,7 @@ fn results(record: &Attachment, events: &[Event]) {
 
 /// Cut at a byte: damage in the intent, doubt behind it.
 fn truncated(whole: &[u8], lines: &[Vec<u8>], intent: &Intent, events: &[Event], cut: usize) {
-    let read = Attachment::parse(&whole[..cut]);
+    let read = parse(&whole[..cut]);
     if cut < lines[0].len() {
         assert!(read.is_err(), "half an intent was read");
         return;
@@ -113,7 +114,7 @@ fn truncated(whole: &[u8], lines: &[Vec<u8>], intent: &Intent, events: &[Event],
 fn flipped(whole: &[u8], first: &[u8], at_end: &BTreeSet<usize>, byte: usize, bit: usize) {
     let mut flipped = whole.to_vec();
     flipped[byte] ^= 1 << bit;
-    if let Ok(record) = Attachment::parse(&flipped) {
+    if let Ok(record) = parse(&flipped) {
         assert_eq!(line(&record.intent), first, "byte {byte} bit {bit}: another intent");
         assert!(owed(&record).is_superset(at_end), "byte {byte} bit {bit}: a DEL too few");
     }
@@ -124,7 +125,7 @@ fn lost(lines: &[Vec<u8>], at_end: &BTreeSet<usize>, at: usize) {
     let mut lines = lines.to_vec();
     let middle = lines[at].len() / 2;
     lines[at][middle] ^= 0x01;
-    match Attachment::parse(&lines.concat()) {
+    match parse(&lines.concat()) {
         Err(_) => assert_eq!(at, 0),
         Ok(record) => assert!(at > 0 && owed(&record).is_superset(at_end), "line {at}: a DEL too few"),
     }

@@ -2,27 +2,28 @@
 
 mod text;
 
-use super::*;
-use crate::route::describe;
 use text::{cidrs, facts, link};
 
+use super::*;
+use crate::route::describe;
+
 /// The changes in the words an error would use.
-fn words(facts: &Facts, changes: &[Change]) -> Vec<String> {
+fn words(facts: &PodRoutes, changes: &[RouteChange]) -> Vec<String> {
     changes.iter().map(|change| describe(change, facts)).collect()
 }
 
-fn first_words(facts: &Facts) -> Vec<String> {
-    words(facts, &after_first(facts, &Side { ifname: "eth0", cidrs: &[] }))
+fn first_words(facts: &PodRoutes) -> Vec<String> {
+    words(facts, &after_first(facts, &RouteSide { ifname: "eth0", cidrs: &[] }))
 }
 
-fn owner_words(facts: &Facts, first: &[&str], owner: &[&str]) -> Vec<String> {
+fn owner_words(facts: &PodRoutes, first: &[&str], owner: &[&str]) -> Vec<String> {
     let (first, owner) = (cidrs(first), cidrs(owner));
-    let first = Side { ifname: "eth0", cidrs: &first };
-    let owner = Side { ifname: "net1", cidrs: &owner };
+    let first = RouteSide { ifname: "eth0", cidrs: &first };
+    let owner = RouteSide { ifname: "net1", cidrs: &owner };
     words(facts, &after_owner(facts, &first, &owner))
 }
 
-fn undo_words(facts: &Facts) -> Vec<String> {
+fn undo_words(facts: &PodRoutes) -> Vec<String> {
     words(facts, &undo(facts, "eth0", "net1"))
 }
 
@@ -130,7 +131,7 @@ fn a_next_hop_that_both_networks_may_use_is_away_for_the_owners_add() {
 }
 
 /// State after the first's step, both families, and the owner's ADD.
-fn both_attached(extra: &[&str]) -> Facts {
+fn both_attached(extra: &[&str]) -> PodRoutes {
     let routes = [
         "10.1.0.0/24 dev eth0",
         "default via 10.1.0.1 dev eth0 table 1001",
@@ -203,7 +204,7 @@ fn without_the_owners_interface_the_first_has_its_defaults_back() {
 
 #[test]
 fn without_the_firsts_interface_the_owner_gets_its_share() {
-    let facts = Facts {
+    let facts = PodRoutes {
         links: vec![link(3, "net1")],
         ..facts(&["net1 10.2.0.2"], &["default via 10.2.0.1 dev net1"], &[])
     };

@@ -1,4 +1,4 @@
-//! Facts from text: routes as `ip route` prints them, fed through the same parser as the kernel's.
+//! A pod's routes from text: routes as `ip route` prints them, fed through the same parser as the kernel's.
 
 use std::net::IpAddr;
 
@@ -9,16 +9,17 @@ use netlink_packet_route::route::{
     RouteType,
 };
 
-use crate::route::entry::{OURS, Route, Rule, family};
-use crate::route::facts::{Address, Facts};
+use crate::route::entry::{OURS, Route, family};
+use crate::route::pod_state::{Address, PodRoutes};
 use crate::route::rtnl::Link;
+use crate::route::rule::Rule;
 
 const LINKS: [&str; 4] = ["lo", "eth0", "net1", "net2"];
 
-/// Facts with all of [`LINKS`] up, the given addresses (`eth0 10.1.0.2`, then any of `tentative`, `deprecated`), routes
+/// A pod with all of [`LINKS`] up, the given addresses (`eth0 10.1.0.2`, then any of `tentative`, `deprecated`), routes
 /// and rules (`10.1.0.2 1001`).
-pub(super) fn facts(addresses: &[&str], routes: &[&str], rules: &[&str]) -> Facts {
-    Facts {
+pub(super) fn facts(addresses: &[&str], routes: &[&str], rules: &[&str]) -> PodRoutes {
+    PodRoutes {
         links: (1..).zip(LINKS).map(|(index, name)| link(index, name)).collect(),
         addresses: addresses.iter().map(|line| address(line)).collect(),
         routes: routes.iter().flat_map(|line| routes_of(line)).collect(),

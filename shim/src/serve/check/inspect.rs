@@ -1,4 +1,4 @@
-//! What CHECK sees by itself: a delegate's own may be empty, or too old to be called at all.
+//! The shim's own part of CHECK. A delegate's CHECK may do nothing, or its conf may be too old to have CHECK at all.
 
 use std::path::Path;
 
@@ -6,20 +6,19 @@ use crate::attachment::Attachment;
 use crate::delegate::Limits;
 use crate::hostroute;
 use crate::netns::Netns;
-use crate::present::{self, Interface};
+use crate::pod_interfaces::{self, PodInterface};
 use crate::reply::{CniError, code};
 use crate::route::{self, Budget};
 use crate::serve::networks;
 
-/// Holds what was recorded of an attachment against what is there: its netns, the interfaces and addresses of every network, and both parts
-/// of the route step.
+/// Compares the record of an attachment with the node: its netns, the interfaces and addresses of every network, and both parts of the route step.
 ///
 /// # Errors
 /// Code 106 names everything that is missing, code 5 what could not be looked at.
-pub(super) fn look(record: &Attachment, path: &str, limits: &Limits<'_>) -> Result<(), CniError> {
+pub(super) fn inspect(record: &Attachment, path: &str, limits: &Limits<'_>) -> Result<(), CniError> {
     let intent = &record.intent;
     let name = format!("attachment {} {}", intent.container_id, intent.ifname);
-    // Without a netns to compare with there was none at ADD, or nobody could look.
+    // Without a recorded netns there is nothing to compare with.
     let Some(then) = intent.netns_id else { return Ok(()) };
     let gone = |why: String| CniError::new(code::MISSING, format!("{name} is not as it was attached: {why}"));
     let netns = Netns::open(Path::new(path)).map_err(|e| gone(format!("its netns {path:?}: {e}")))?;
@@ -35,15 +34,15 @@ pub(super) fn look(record: &Attachment, path: &str, limits: &Limits<'_>) -> Resu
 
 fn missing(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::Result<Vec<String>> {
     let living = || record.progress.iter().filter(|progress| !progress.deleted);
-    let recorded: Vec<Interface> =
+    let recorded: Vec<PodInterface> =
         living().filter_map(|progress| progress.present.clone()).flatten().collect();
     let mut missing = Vec::new();
     if !recorded.is_empty() {
-        missing.extend(present::missing(&recorded, &route::interfaces(netns, budget)?));
+        missing.extend(pod_interfaces::missing(&recorded, &route::interfaces(netns, budget)?));
     }
     if let Some(step) = &record.intent.route {
         let find = |ifname: &String| recorded.iter().find(|interface| interface.name == *ifname);
-        // The step was made for two; with a network left out there was none.
+        // The route step is for two networks; if one was left out, there was none.
         if living().count() == record.intent.legs.len() {
             missing.extend(route::missing(netns, find(&step.first), find(&step.owner), budget)?);
         }

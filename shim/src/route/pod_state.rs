@@ -10,8 +10,9 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeade
 use netlink_packet_route::route::RouteHeader;
 use netlink_packet_route::rule::RuleHeader;
 
-use super::entry::{Identity, Route, Rule};
+use super::entry::{Identity, Route};
 use super::rtnl::{Link, Rtnl, emit};
+use super::rule::Rule;
 use super::{RTM_GETROUTE, RTM_GETRULE, RTM_NEWROUTE, RTM_NEWRULE};
 
 const RTM_NEWADDR: u16 = 20;
@@ -62,14 +63,14 @@ impl Address {
 
 /// Interfaces, their addresses, the routes of main and of our tables, and our rules.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Facts {
+pub(super) struct PodRoutes {
     pub(super) links: Vec<Link>,
     pub(super) addresses: Vec<Address>,
     pub(super) routes: Vec<Route>,
     pub(super) rules: Vec<Rule>,
 }
 
-impl Facts {
+impl PodRoutes {
     /// Reads them: one dump each, both families at once.
     pub(super) fn gather(rtnl: &mut Rtnl<'_>) -> io::Result<Self> {
         Ok(Self {
@@ -97,8 +98,8 @@ impl Facts {
     }
 
     /// All routes by what tells them apart, to be asked about any number of them: a pod may have filled the tables.
-    pub(super) fn known(&self) -> Known {
-        Known(self.routes.iter().map(Route::identity).collect())
+    pub(super) fn known(&self) -> KnownRoutes {
+        KnownRoutes(self.routes.iter().map(Route::identity).collect())
     }
 
     /// Addresses of interface `index` in one family, in the kernel's order (a primary before its secondaries).
@@ -116,9 +117,9 @@ pub(super) fn addresses(rtnl: &mut Rtnl<'_>) -> io::Result<Vec<Address>> {
 
 /// The routes that the kernel has.
 #[derive(Debug)]
-pub(super) struct Known(HashSet<Identity>);
+pub(super) struct KnownRoutes(HashSet<Identity>);
 
-impl Known {
+impl KnownRoutes {
     /// True if the kernel has this route already.
     pub(super) fn has(&self, route: &Route) -> bool {
         self.0.contains(&route.identity())

@@ -1,10 +1,9 @@
-//! Local cleaning of an attachment whose network is retired and cannot do it itself.
+//! Local clean-up: removes what an attachment has on this node, without its network's plugins.
 //!
-//! The last resort of DEL: the network's own plugins failed long enough, and the policy says that the network will not
-//! come back. What the record tells is cleaned on this node and nothing else: the interface in the pod, the host's end of
-//! its veth, the leases of `host-local`. What only the network could have undone (an address in a cluster's IPAM, an
-//! endpoint, firewall rules of chained plugins) is named, for the ledger. Nothing here fails: a node must be able to get
-//! rid of a pod whose network is gone. Doing it twice does it once.
+//! This is the last resort of DEL. The network's own plugins have failed for long enough, and the policy says that the network is retired. The
+//! clean-up goes by the record alone. It removes the interface in the pod, the host's end of its veth, and the leases of `host-local`. It names,
+//! for the ledger, what only the network could have undone: an address in a cluster's IPAM, an endpoint, firewall rules of chained plugins.
+//! The clean-up never fails, because a node must be able to delete a pod whose network is gone. It may run twice.
 
 mod lease;
 mod others;
@@ -17,17 +16,17 @@ use ipnetwork::IpNetwork;
 use crate::netns::Netns;
 use crate::route::Budget;
 use crate::route::rtnl::{Link, Rtnl};
-pub use others::Others;
-use recorded::{HostInterface, Recorded};
+pub use others::OtherClaims;
+use recorded::{HostInterface, RecordedState};
 
-/// An attachment as its record tells it.
+/// One network of an attachment, as its record describes it.
 #[derive(Debug, Clone, Copy)]
-pub struct Attached<'a> {
+pub struct CleanupTarget<'a> {
     /// CNI_CONTAINERID of the ADD.
     pub container_id: &'a str,
     /// CNI_IFNAME that the network's plugins were given.
     pub ifname: &'a str,
-    /// The network's own name; what its conf says wins.
+    /// The network's own name; a name in its conf takes precedence.
     pub network: &'a str,
     /// The network's conflist as it was at ADD, one JSON object; a single plugin's conf is taken as a list of one.
     pub conf: &'a [u8],
@@ -36,61 +35,61 @@ pub struct Attached<'a> {
     /// The pod's netns, if it is still there.
     pub netns: Option<&'a Netns>,
     /// How far the network's own DEL came.
-    pub reached: Reached,
+    pub reached: DelReach,
 }
 
 /// How far the DEL of a network came in its chain, which it runs backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reached {
-    /// No plugin was ever asked.
+pub enum DelReach {
+    /// No plugin was ever called.
     Nobody,
-    /// It stopped before this plugin, counted from 0 in the order of ADD, which was never asked.
+    /// It stopped before this plugin, which was never called. Plugins count from 0 in the order of ADD.
     Before(usize),
-    /// This plugin was asked, now or earlier, and failed: what it removed nobody knows.
+    /// This plugin was called, now or earlier, and failed. It is not known what the plugin removed.
     Failed(usize),
 }
 
-/// What is known of something that a plugin keeps.
+/// Whether something that a plugin keeps outside the pod is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum KeptFate {
     Removed,
     Unknown,
     Left,
 }
 
-impl Reached {
-    fn fate(self, plugin: usize) -> Fate {
+impl DelReach {
+    fn fate(self, plugin: usize) -> KeptFate {
         match self {
-            Self::Before(at) | Self::Failed(at) if plugin > at => Fate::Removed,
-            Self::Failed(at) if plugin == at => Fate::Unknown,
-            Self::Nobody | Self::Before(_) | Self::Failed(_) => Fate::Left,
+            Self::Before(at) | Self::Failed(at) if plugin > at => KeptFate::Removed,
+            Self::Failed(at) if plugin == at => KeptFate::Unknown,
+            Self::Nobody | Self::Before(_) | Self::Failed(_) => KeptFate::Left,
         }
     }
 }
 
-/// What local cleaning came to, in words for the ledger.
+/// The result of a local clean-up, as text for the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cleaned {
-    /// What was there and is not any more: `interface eth0 in the pod`, `lease 10.1.0.2 in /var/lib/cni/networks/old`.
+pub struct CleanupReport {
+    /// What was removed: `interface eth0 in the pod`, `lease 10.1.0.2 in /var/lib/cni/networks/old`.
     pub removed: Vec<String>,
     /// What stays, on this node or in the cluster, and why if that is known.
     pub left: Vec<String>,
-    /// What may be left: the plugin that keeps it was asked to remove it, and failed.
+    /// What may be left: the plugin that keeps it was called, and failed.
     pub unknown: Vec<String>,
     /// The pod's addresses in this network: those of the result, and those of leases the result does not name.
     pub addresses: Vec<IpNetwork>,
 }
 
-/// Cleans what can be cleaned on this node. Never fails: what does not work is in [`Cleaned::left`].
+/// Removes what can be removed on this node. Never fails: what cannot be removed is in [`CleanupReport::left`].
 ///
-/// `others` is asked what other attachments hold, after the host's interfaces have been read: an ADD that makes one under the
-/// same name later makes another interface, with another index; one that made it before is on record by then.
-pub fn clean(attached: &Attached, others: impl FnOnce() -> Others) -> Cleaned {
-    let recorded = Recorded::read(attached);
-    let mut cleaned = Cleaned {
+/// `others` reads what other attachments have, after the host's interfaces were read. An ADD that makes an interface of the same name later makes
+/// one with another index, and an ADD that made it before has a record by then.
+pub fn clean(attached: &CleanupTarget, others: impl FnOnce() -> OtherClaims) -> CleanupReport {
+    let recorded = RecordedState::read(attached);
+    let mut cleaned = CleanupReport {
         addresses: recorded.addresses.clone(),
         left: recorded.unreadable.clone(),
-        ..Cleaned::default()
+        ..CleanupReport::default()
     };
     let hosts = find_host_interfaces(attached, &recorded.host_interfaces, &mut cleaned);
     let others = others();
@@ -105,10 +104,10 @@ pub fn clean(attached: &Attached, others: impl FnOnce() -> Others) -> Cleaned {
     cleaned
 }
 
-/// What the plugin of this number keeps outside of the pod, in words for the ledger.
+/// What this plugin of the chain keeps outside of the pod, as text for the ledger.
 #[must_use]
 pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> {
-    let recorded = Recorded::of_conf(conf, network);
+    let recorded = RecordedState::of_conf(conf, network);
     let of_it = recorded.stays_behind.into_iter().filter(|kept| kept.plugin == plugin);
     of_it.map(|kept| kept.what).collect()
 }
@@ -116,37 +115,39 @@ pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> 
 /// The addresses of a result.
 #[must_use]
 pub fn addresses(result: &[u8]) -> Vec<IpNetwork> {
-    serde_json::from_slice(result).map(|result| Recorded::of_result(&result).addresses).unwrap_or_default()
+    serde_json::from_slice(result)
+        .map(|result| RecordedState::of_result(&result).addresses)
+        .unwrap_or_default()
 }
 
-/// What a DEL would have undone that never comes, because the attachment ended with its boot. Nothing is touched: interfaces and rules went
-/// with the boot, and the rest is told, in [`Cleaned::left`].
+/// What is left of an attachment that ended with its boot and gets no DEL. Nothing is removed: interfaces and rules went with the boot, and
+/// [`CleanupReport::left`] names the rest.
 #[must_use]
-pub fn owed(attached: &Attached) -> Cleaned {
-    let recorded = Recorded::read(attached);
+pub fn owed(attached: &CleanupTarget) -> CleanupReport {
+    let recorded = RecordedState::read(attached);
     let leases = recorded.lease_directories.iter();
     let leases = leases.map(|dir| format!("leases of the container in {}", dir.display()));
-    let mut cleaned = Cleaned {
+    let mut cleaned = CleanupReport {
         left: recorded.unreadable.iter().cloned().chain(leases).collect(),
         addresses: recorded.addresses,
-        ..Cleaned::default()
+        ..CleanupReport::default()
     };
     keep(recorded.stays_behind, attached.reached, &mut cleaned);
     cleaned
 }
 
-/// What plugins keep where we cannot undo it, by how far their DEL came.
-fn keep(stays_behind: Vec<recorded::Kept>, reached: Reached, cleaned: &mut Cleaned) {
+/// Reports what plugins keep outside of the pod, by how far their DEL came.
+fn keep(stays_behind: Vec<recorded::KeptByPlugin>, reached: DelReach, cleaned: &mut CleanupReport) {
     for kept in stays_behind {
         match reached.fate(kept.plugin) {
-            Fate::Removed => {}
-            Fate::Unknown => cleaned.unknown.push(kept.what),
-            Fate::Left => cleaned.left.push(kept.what),
+            KeptFate::Removed => {}
+            KeptFate::Unknown => cleaned.unknown.push(kept.what),
+            KeptFate::Left => cleaned.left.push(kept.what),
         }
     }
 }
 
-fn remove_pod_interface(attached: &Attached, others: &Others, cleaned: &mut Cleaned) {
+fn remove_pod_interface(attached: &CleanupTarget, others: &OtherClaims, cleaned: &mut CleanupReport) {
     let Some(netns) = attached.netns else { return };
     let what = format!("interface {} in the pod", attached.ifname);
     if others.has_inside(netns.id(), attached.ifname) {
@@ -170,7 +171,7 @@ fn remove_pod_interface(attached: &Attached, others: &Others, cleaned: &mut Clea
     }
 }
 
-/// Host ends that are there, and the conversation to remove them in.
+/// The host ends that exist, and the netlink socket to remove them.
 #[derive(Debug)]
 struct HostEnds {
     rtnl: Rtnl<'static>,
@@ -181,9 +182,9 @@ struct HostEnds {
 /// what is shared, such as the bridge; and some plugins name host ends after the pod, so that its successor's has the
 /// same name. Without an address to compare, the pod that is still there is what tells them apart.
 fn find_host_interfaces(
-    attached: &Attached,
+    attached: &CleanupTarget,
     interfaces: &[HostInterface],
-    cleaned: &mut Cleaned,
+    cleaned: &mut CleanupReport,
 ) -> Option<HostEnds> {
     if interfaces.is_empty() {
         return None;
@@ -215,7 +216,7 @@ fn find_host_interfaces(
     Some(HostEnds { rtnl, found })
 }
 
-fn remove_host_interfaces(ends: Option<HostEnds>, others: &Others, cleaned: &mut Cleaned) {
+fn remove_host_interfaces(ends: Option<HostEnds>, others: &OtherClaims, cleaned: &mut CleanupReport) {
     let Some(HostEnds { mut rtnl, found }) = ends else { return };
     for (name, index) in found {
         let what = format!("interface {name} on the host");
@@ -233,10 +234,10 @@ fn remove_host_interfaces(ends: Option<HostEnds>, others: &Others, cleaned: &mut
 }
 
 fn release_leases(
-    attached: &Attached,
+    attached: &CleanupTarget,
     directory: &std::path::Path,
     is_held: impl Fn(IpAddr) -> bool,
-    cleaned: &mut Cleaned,
+    cleaned: &mut CleanupReport,
 ) {
     let released = lease::release(directory, attached.container_id, attached.ifname, is_held);
     for address in released.addresses {
@@ -255,10 +256,10 @@ mod tests {
     #[test]
     fn only_what_nobody_was_asked_to_remove_is_certainly_left() {
         for (reached, fates) in [
-            (Reached::Nobody, [Fate::Left; 3]),
-            (Reached::Before(1), [Fate::Left, Fate::Left, Fate::Removed]),
-            (Reached::Failed(1), [Fate::Left, Fate::Unknown, Fate::Removed]),
-            (Reached::Failed(0), [Fate::Unknown, Fate::Removed, Fate::Removed]),
+            (DelReach::Nobody, [KeptFate::Left; 3]),
+            (DelReach::Before(1), [KeptFate::Left, KeptFate::Left, KeptFate::Removed]),
+            (DelReach::Failed(1), [KeptFate::Left, KeptFate::Unknown, KeptFate::Removed]),
+            (DelReach::Failed(0), [KeptFate::Unknown, KeptFate::Removed, KeptFate::Removed]),
         ] {
             assert_eq!([0, 1, 2].map(|plugin| reached.fate(plugin)), fates, "{reached:?}");
         }

@@ -1,15 +1,15 @@
-//! The account of a leg that ended without its network's own word: a warning, and a line in the ledger.
+//! Reports a network's DEL that counts as done although its plugin failed: a warning, and a line in the ledger.
 
-use super::{Closing, Outlived};
+use super::{DelWithoutNetns, Teardown};
 use crate::attachment::Attachment;
-use crate::boot;
-use crate::delegate::Before;
-use crate::forced;
+use crate::boot::{self};
+use crate::delegate::DoneBefore;
 use crate::ledger::{self, Line};
+use crate::local_cleanup;
 
-impl Closing<'_> {
-    /// Tells of a DEL that counts as done because the netns is gone.
-    pub(super) fn account_for_missing_netns(&self, attachment: &Attachment, outlived: &Outlived) {
+impl Teardown<'_> {
+    /// Reports a DEL that counts as done because the pod's netns is gone.
+    pub(super) fn account_for_missing_netns(&self, attachment: &Attachment, outlived: &DelWithoutNetns) {
         let intent = &attachment.intent;
         let leg = &intent.legs[outlived.leg];
         tracing::warn!(
@@ -21,26 +21,28 @@ impl Closing<'_> {
             error = outlived.error.log,
             "DEL counts as done: its delegate failed on nothing but the pod's netns, which is gone"
         );
-        let kept = forced::kept_by_plugin(leg.conf.get().as_bytes(), &leg.network, outlived.plugin);
+        let kept = local_cleanup::kept_by_plugin(leg.conf.get().as_bytes(), &leg.network, outlived.plugin);
         let (removed, unknown) = match outlived.before {
-            Before::Released => (kept, Vec::new()),
-            Before::Unknown => (Vec::new(), kept),
+            DoneBefore::Released => (kept, Vec::new()),
+            DoneBefore::Unknown => (Vec::new(), kept),
         };
         let result = attachment.progress[outlived.leg].result.as_deref();
         let addresses = match outlived.before {
-            Before::Released => Vec::new(),
-            Before::Unknown => result.map(|raw| forced::addresses(raw.get().as_bytes())).unwrap_or_default(),
+            DoneBefore::Released => Vec::new(),
+            DoneBefore::Unknown => {
+                result.map(|raw| local_cleanup::addresses(raw.get().as_bytes())).unwrap_or_default()
+            }
         };
         let reason = format!(
             "the pod's netns is gone, and its delegate failed on nothing else: code {}: {}",
             outlived.error.code, outlived.error.log
         );
         let line = Line { addresses, reason, removed, unknown, ..of_leg(attachment, outlived.leg) };
-        ledger::enter(self.layout, &line);
+        ledger::enter(self.session.layout(), &line);
     }
 }
 
-/// A line about one leg, with nothing in it but whose it is.
+/// A line of the ledger about one network of an attachment, without anything removed or left yet.
 pub(super) fn of_leg(attachment: &Attachment, leg: usize) -> Line {
     let leg = &attachment.intent.legs[leg];
     Line {

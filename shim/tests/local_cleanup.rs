@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnetwork::IpNetwork;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
-use shim::forced::{Attached, Cleaned, Others, Reached, clean};
+use shim::local_cleanup::{CleanupReport, CleanupTarget, DelReach, OtherClaims, clean};
 use shim::netns::Netns;
 use world::network::pod;
 use world::node::Node;
@@ -57,19 +57,24 @@ fn files(directory: &Path) -> Vec<String> {
     names
 }
 
-fn clean_record(container_id: &str, conf: &Value, result: Option<&Value>, netns: Option<&Netns>) -> Cleaned {
+fn clean_record(
+    container_id: &str,
+    conf: &Value,
+    result: Option<&Value>,
+    netns: Option<&Netns>,
+) -> CleanupReport {
     let conf = conf.to_string();
     let result = result.map(Value::to_string);
-    let attached = Attached {
+    let attached = CleanupTarget {
         container_id,
         ifname: "eth0",
         network: "oldnet",
         conf: conf.as_bytes(),
         result: result.as_ref().map(String::as_bytes),
         netns,
-        reached: Reached::Nobody,
+        reached: DelReach::Nobody,
     };
-    clean(&attached, Others::default)
+    clean(&attached, OtherClaims::default)
 }
 
 /// Leases are found in the order of their directory, which is any.
@@ -188,16 +193,16 @@ fn an_interface_that_cannot_be_removed_is_left_and_named() {
     let (node, pod) = (Node::new(), pod());
     let netns = pod.open();
     let cleaned = node.inside(|| {
-        let attached = Attached {
+        let attached = CleanupTarget {
             container_id: "c1",
             ifname: "lo",
             network: "oldnet",
             conf: br#"{"type":"ptp"}"#,
             result: None,
             netns: Some(&netns),
-            reached: Reached::Nobody,
+            reached: DelReach::Nobody,
         };
-        clean(&attached, Others::default)
+        clean(&attached, OtherClaims::default)
     });
     assert_eq!(cleaned.left, ["interface lo in the pod: Operation not supported (os error 95)"]);
 }
@@ -258,16 +263,16 @@ fn openings(path: &Path) -> usize {
 
 #[test]
 fn a_record_that_cannot_be_read_is_said_to_be_so() {
-    let attached = Attached {
+    let attached = CleanupTarget {
         container_id: "c1",
         ifname: "eth0",
         network: "oldnet",
         conf: b"{\"plugins\": [",
         result: Some(b"not JSON"),
         netns: None,
-        reached: Reached::Nobody,
+        reached: DelReach::Nobody,
     };
-    let cleaned = clean(&attached, Others::default);
+    let cleaned = clean(&attached, OtherClaims::default);
     assert_eq!(cleaned.removed, [""; 0]);
     assert_eq!(cleaned.left.len(), 2, "{:?}", cleaned.left);
     assert!(cleaned.left[0].starts_with("interfaces and addresses: recorded result: "));

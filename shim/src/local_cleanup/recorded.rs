@@ -1,7 +1,7 @@
 //! What a record says about an attachment: addresses, host interfaces, leases, and what only its network can undo.
 //!
-//! Confs and results are other people's JSON. Keys are matched as Go matches them, in any case; what has an unexpected
-//! type is taken as absent.
+//! Confs and results are other people's JSON. Keys are matched as Go matches them, in any case; a value of an
+//! unexpected type counts as absent.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use serde_json::Value;
 use types::raw::same_key;
 
-use super::Attached;
+use super::CleanupTarget;
 
 /// Where host-local keeps its leases unless `ipam.dataDir` says otherwise.
 const HOST_LOCAL_DIRECTORY: &str = "/var/lib/cni/networks";
@@ -21,9 +21,9 @@ pub(super) struct HostInterface {
     pub(super) mac: Option<Vec<u8>>,
 }
 
-/// Something that a plugin keeps where we cannot undo it.
+/// Something that a plugin keeps and that the local clean-up cannot remove.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct KeptByPlugin {
     /// The plugin, counted from 0 in the order of ADD.
     pub(super) plugin: usize,
     /// What it is, in words.
@@ -32,20 +32,20 @@ pub(super) struct Kept {
 
 /// The record, read for cleaning.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Recorded {
+pub(super) struct RecordedState {
     /// The name that the conf gives its network.
     pub(super) network: Option<String>,
     pub(super) addresses: Vec<IpNetwork>,
     pub(super) host_interfaces: Vec<HostInterface>,
     pub(super) lease_directories: Vec<PathBuf>,
-    /// What the plugins of the conf keep where we cannot undo it.
-    pub(super) stays_behind: Vec<Kept>,
-    /// Parts of the record that told us nothing.
+    /// What the plugins of the conf keep and the local clean-up cannot remove.
+    pub(super) stays_behind: Vec<KeptByPlugin>,
+    /// Parts of the record that could not be read.
     pub(super) unreadable: Vec<String>,
 }
 
-impl Recorded {
-    pub(super) fn read(attached: &Attached) -> Self {
+impl RecordedState {
+    pub(super) fn read(attached: &CleanupTarget) -> Self {
         let mut recorded = Self::default();
         match attached.result.map(serde_json::from_slice::<Value>) {
             Some(Ok(result)) => recorded.read_result(&result),
@@ -121,7 +121,7 @@ impl Recorded {
             let masquerades = field(plugin, "ipMasq").and_then(Value::as_bool) == Some(true);
             let rules = masquerades.then(|| format!("masquerading rules of {kind} for the pod's addresses"));
             let kept = rules.into_iter().chain(kept_by(kind));
-            self.stays_behind.extend(kept.map(|what| Kept { plugin: index, what }));
+            self.stays_behind.extend(kept.map(|what| KeptByPlugin { plugin: index, what }));
         }
     }
 
@@ -135,7 +135,7 @@ impl Recorded {
             None | Some("" | "static") => {}
             Some(other) => {
                 let what = format!("addresses that IPAM {other} holds for the pod");
-                self.stays_behind.push(Kept { plugin, what });
+                self.stays_behind.push(KeptByPlugin { plugin, what });
             }
         }
     }
@@ -188,16 +188,16 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(conf: &Value, result: &Value) -> Recorded {
+    fn read(conf: &Value, result: &Value) -> RecordedState {
         let (conf, result) = (conf.to_string(), result.to_string());
-        Recorded::read(&Attached {
+        RecordedState::read(&CleanupTarget {
             container_id: "c1",
             ifname: "eth0",
             network: "recorded",
             conf: conf.as_bytes(),
             result: Some(result.as_bytes()),
             netns: None,
-            reached: super::super::Reached::Nobody,
+            reached: super::super::DelReach::Nobody,
         })
     }
 

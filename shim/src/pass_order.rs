@@ -1,11 +1,11 @@
-//! Whose turn it is in a pass of closes, and how long a turn lasts.
+//! The order in which GC and the sweep close attachments, and how much time each close gets.
 //!
-//! A close that hangs must not keep the others from theirs, neither in this pass nor in the next. So each close gets a part
-//! of the time that is left, and every pass begins behind the close at which the one before ended.
+//! One close that hangs must not starve the others, neither in this pass nor in the next one. So each close gets a share of the
+//! remaining time, and each pass begins behind the attachment that the previous pass tried last.
 //!
-//! *Shape*: `RUN/turn` holds the file name of the attachment that was tried last ([`Key::file_name`]). The file is written
-//! before the close begins, so that a pass that is killed in a close that hangs does not begin with that close again. It
-//! decides an order and nothing else: without it, or with anything else in it, a pass begins somewhere.
+//! *Shape*: `RUN/turn` holds the file name of that attachment ([`Key::file_name`]). A pass writes the file before it begins a close, so a
+//! pass that is killed in a hanging close does not make the next pass begin with the same close. The file decides an order and nothing
+//! else: if it is absent or holds anything else, a pass begins with any attachment.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -17,33 +17,33 @@ use crate::layout::Layout;
 use crate::store::Key;
 use crate::trust;
 
-/// A file name has at most so many bytes (NAME_MAX).
+/// The longest file name, in bytes (NAME_MAX).
 const MAX_BYTES: usize = 255;
 
-/// The time of one pass, shared out over its closes.
+/// Divides the time of one pass among its closes.
 #[derive(Debug, Clone, Copy)]
-pub struct Shares {
+pub struct TimeShares {
     end: Instant,
     least: Duration,
     most: Duration,
 }
 
-impl Shares {
-    /// Shares of the time until `end`. A close gets at least a quarter of all of it although there are more than four: most
-    /// take a fraction of their part, and a thousand must not get some milliseconds each.
+impl TimeShares {
+    /// Divides the time until `end`. A close gets at least a quarter of the whole time, even if there are more than four closes: most
+    /// closes need a fraction of their share, and a thousand closes must not get a few milliseconds each.
     #[must_use]
     pub fn until(end: Instant, now: Instant) -> Self {
         let all = end.saturating_duration_since(now);
         Self { end, least: all / 4, most: all }
     }
 
-    /// Shares of the same length, as many as there is time for until `end`.
+    /// Gives each close the same time, until `end` is reached.
     #[must_use]
     pub const fn of(each: Duration, end: Instant) -> Self {
         Self { end, least: each, most: each }
     }
 
-    /// The deadline of the next one of `closes`; none when what is left is too short to begin one.
+    /// The deadline of the next close if `closes` are left; none if the remaining time is too short to begin one.
     #[must_use]
     pub fn next(&self, closes: usize, now: Instant) -> Option<Instant> {
         let left = self.end.saturating_duration_since(now);
@@ -55,7 +55,7 @@ impl Shares {
     }
 }
 
-/// Puts what a pass closes into the order of its turns: by file name, beginning behind the one that was tried last.
+/// Sorts the attachments of a pass by file name, beginning behind the one that the previous pass tried last.
 pub fn order<T>(all: &mut [T], last_tried: Option<&str>, key: impl Fn(&T) -> &Key) {
     all.sort_by_cached_key(|one| key(one).file_name());
     if let Some(last) = last_tried {
@@ -64,14 +64,14 @@ pub fn order<T>(all: &mut [T], last_tried: Option<&str>, key: impl Fn(&T) -> &Ke
     }
 }
 
-/// The attachment that was tried last, by its file name; none where nobody can tell.
+/// The file name of the attachment that a pass tried last; none if the file is absent or unreadable.
 #[must_use]
 pub fn last_tried(layout: &Layout) -> Option<String> {
     let bytes = read_bounded(&mut trust::open(&layout.turn()).ok()?, MAX_BYTES).ok()?;
     String::from_utf8(bytes).ok()
 }
 
-/// Notes that an attachment is about to be tried.
+/// Records that the pass is about to try this attachment.
 ///
 /// # Errors
 /// Any I/O error; then the next pass may begin with the same close.
@@ -91,7 +91,7 @@ mod tests {
     fn a_close_gets_its_part_of_what_is_left_and_never_too_little() {
         let now = Instant::now();
         let secs = Duration::from_secs;
-        let shares = Shares::until(now + secs(16), now);
+        let shares = TimeShares::until(now + secs(16), now);
         for (closes, after, expected) in [
             (1, 0, Some(16)),
             (2, 0, Some(8)),
@@ -107,7 +107,7 @@ mod tests {
             let next = shares.next(closes, now + secs(after)).map(|until| until - now - secs(after));
             assert_eq!(next, expected.map(secs), "{closes} closes after {after} s");
         }
-        let equal = Shares::of(secs(5), now + secs(12));
+        let equal = TimeShares::of(secs(5), now + secs(12));
         let next = |after: u64| equal.next(9, now + secs(after)).map(|until| until - now);
         assert_eq!((next(0), next(9), next(10)), (Some(secs(5)), Some(secs(12)), None));
     }

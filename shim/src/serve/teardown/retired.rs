@@ -1,34 +1,40 @@
-//! Giving up what a retired network owes: its own DEL has failed for long enough, so the node is cleaned from the record.
+//! Retired networks: if the DEL of a retired network has failed for long enough, the shim cleans up on the node itself, by the record.
 
 use std::path::Path;
 
 use super::account::of_leg;
-use super::{Closing, Failed, append};
+use super::{FailedDel, Teardown, append};
 use crate::attachment::{Attachment, Event};
 use crate::boot::{self, Moment};
 use crate::conflist::Conflist;
-use crate::failing;
-use crate::forced::{self, Others, Reached};
+use crate::first_failure;
 use crate::inventory::{self, Entry};
 use crate::ledger::{self, Line};
+use crate::local_cleanup::{self, DelReach, OtherClaims};
 use crate::netns::Netns;
 use crate::owner::Sides;
 use crate::reply::CniError;
 use crate::serve::adopt;
-use crate::store::{Key, Open};
+use crate::store::{Key, OpenRecord};
 
-impl Closing<'_> {
+impl Teardown<'_> {
     /// Notes when the DELs first failed, and cleans the legs of retired networks whose DELs have failed for long enough.
     /// `before` is the record as it was before these DELs.
-    pub(super) fn give_up_retired(&self, before: &Attachment, open: &mut Open, failures: &mut Vec<Failed>) {
+    pub(super) fn give_up_retired(
+        &self,
+        before: &Attachment,
+        open: &mut OpenRecord,
+        failures: &mut Vec<FailedDel>,
+    ) {
         let Ok(now) = boot::now() else { return };
         let key = Key::new(&before.intent.container_id, &before.intent.ifname);
-        let earlier = before.del_failed.clone().or_else(|| failing::recall(self.layout, &key, &now));
+        let earlier =
+            before.del_failed.clone().or_else(|| first_failure::recall(self.session.layout(), &key, &now));
         let since = earlier.clone().unwrap_or_else(|| now.clone());
         if before.del_failed.is_none() {
             self.note_first_failure(&key, open, &since);
         }
-        let Some(policy) = self.policy else { return };
+        let Ok(policy) = self.session.policy() else { return };
         let sides = Sides::read(policy);
         let is_due = |leg: usize| {
             sides
@@ -49,14 +55,14 @@ impl Closing<'_> {
         *failures = kept;
     }
 
-    /// On record; where that cannot be written, below the run directory, which needs no disk.
-    fn note_first_failure(&self, key: &Key, open: &mut Open, at: &Moment) {
+    /// Writes the time into the record. If the record cannot be written, the time goes below the run directory, which needs no disk.
+    fn note_first_failure(&self, key: &Key, open: &mut OpenRecord, at: &Moment) {
         let event = Event::DelFailed { at: at.clone() };
         let is_on_record = open.append(&[event]).is_ok() && open.is_kept();
         if is_on_record {
-            return failing::forget(self.layout, key);
+            return first_failure::forget(self.session.layout(), key);
         }
-        if let Err(error) = failing::remember(self.layout, key, at) {
+        if let Err(error) = first_failure::remember(self.session.layout(), key, at) {
             tracing::warn!(
                 container_id = key.container_id,
                 error = error.to_string(),
@@ -65,11 +71,11 @@ impl Closing<'_> {
         }
     }
 
-    fn force(&self, attachment: &Attachment, leg: usize, error: &CniError, reached: Reached) {
+    fn force(&self, attachment: &Attachment, leg: usize, error: &CniError, reached: DelReach) {
         let intent = &attachment.intent;
         let (progress, index, leg) = (&attachment.progress[leg], leg, &intent.legs[leg]);
         let netns = Netns::open(Path::new(self.netns)).ok();
-        let attached = forced::Attached {
+        let attached = local_cleanup::CleanupTarget {
             container_id: &intent.container_id,
             ifname: &leg.ifname,
             network: &leg.network,
@@ -78,7 +84,7 @@ impl Closing<'_> {
             netns: netns.as_ref(),
             reached,
         };
-        let cleaned = forced::clean(&attached, || self.others(attachment, index));
+        let cleaned = local_cleanup::clean(&attached, || self.others(attachment, index));
         tracing::warn!(
             container_id = intent.container_id,
             network = leg.network,
@@ -92,18 +98,18 @@ impl Closing<'_> {
             unknown: cleaned.unknown,
             ..of_leg(attachment, index)
         };
-        ledger::enter(self.layout, &line);
+        ledger::enter(self.session.layout(), &line);
     }
 
-    /// What everybody else holds: the other legs of this record, the other records, the inventory.
-    fn others(&self, attachment: &Attachment, leg: usize) -> Others {
-        let mut others = Others::default();
+    /// What other attachments have: the other networks of this record, the other records, the inventory.
+    fn others(&self, attachment: &Attachment, leg: usize) -> OtherClaims {
+        let mut others = OtherClaims::default();
         let own = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
         let is_own =
             |record: &Attachment| Key::new(&record.intent.container_id, &record.intent.ifname) == own;
-        match self.store.all() {
+        match self.session.store.all() {
             Ok((mut records, damaged)) => {
-                // Ours as it is now, which may not be what could be written.
+                // The record in memory counts. The file may lack events that could not be written.
                 records.retain(|record| !is_own(record));
                 records.push(attachment.clone());
                 others.take_records(&own, leg, &records);
@@ -112,7 +118,7 @@ impl Closing<'_> {
             }
             Err(error) => others.extend_unknown([format!("the records cannot be read: {error}")]),
         }
-        match inventory::load(self.layout) {
+        match inventory::load(self.session.layout()) {
             Ok(inventory) => {
                 let entries = inventory.attachments.iter().filter(|entry| entry.key() != own);
                 entries.for_each(|entry| self.take_entry(&mut others, entry));
@@ -122,12 +128,12 @@ impl Closing<'_> {
         others
     }
 
-    fn take_entry(&self, others: &mut Others, entry: &Entry) {
+    fn take_entry(&self, others: &mut OtherClaims, entry: &Entry) {
         let who = format!("inventory entry {} {}", entry.container_id, entry.ifname);
         let named = entry.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok());
         let network = named.map_or_else(|| entry.network.clone(), |conf| conf.name);
         let cached = || {
-            let name = std::fs::read_to_string(self.layout.name()).ok()?;
+            let name = std::fs::read_to_string(self.session.layout().name()).ok()?;
             adopt::cached_result(name.trim(), entry)
         };
         match entry.prev_result.clone().or_else(cached) {
@@ -137,14 +143,13 @@ impl Closing<'_> {
     }
 }
 
-/// How far the DEL of a failed leg came, as far as that is certain.
-fn reached(before: &Attachment, after: &Attachment, failed: &Failed, failed_earlier: bool) -> Reached {
+/// How far the DEL of a failed network certainly came in its chain.
+fn reached(before: &Attachment, after: &Attachment, failed: &FailedDel, failed_earlier: bool) -> DelReach {
     let Some(at) = after.progress[failed.leg].resume_at else {
-        return Reached::Nobody;
+        return DelReach::Nobody;
     };
     let resumed_at = before.progress[failed.leg].resume_at;
-    // A DEL that came to this plugin may have asked it, whatever became of that DEL. One that failed, and was not written down,
-    // may have asked any.
+    // An earlier DEL that reached this plugin may have called it. An earlier DEL that failed without a record of it may have called any plugin.
     let asked_earlier = resumed_at.map_or(failed_earlier, |earlier| earlier <= at);
-    if failed.begun || asked_earlier { Reached::Failed(at) } else { Reached::Before(at) }
+    if failed.begun || asked_earlier { DelReach::Failed(at) } else { DelReach::Before(at) }
 }

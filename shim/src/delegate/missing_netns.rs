@@ -1,8 +1,8 @@
 //! Whether a DEL failed only because the pod's netns is gone: a pure decision.
 //!
 //! A delegate may fail for ever on a netns that will never come back. cilium-cni up to 1.17.5 deletes the endpoint and then
-//! reports `opening netns pinned at PATH: open PATH: no such file or directory`. Runtimes take such words for success; we
-//! keep these words from them, so we have to draw the conclusion ourselves, or the pod could never be deleted.
+//! reports `opening netns pinned at PATH: open PATH: no such file or directory`. Runtimes take such words for success. The
+//! shim keeps these words from the runtimes, so it has to draw the conclusion itself. Otherwise the pod could never be deleted.
 //!
 //! The words alone prove nothing: `dial unix /run/agent.sock: connect: no such file or directory` is an agent that is down,
 //! and what it holds would leak. So a message counts only if it is one single error, speaks of a network namespace, and
@@ -11,12 +11,12 @@
 
 use crate::reply::CniError;
 
-/// What a plugin whose DEL failed on a missing netns had done by then.
+/// What a plugin had released before its DEL failed on a missing netns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Before {
-    /// It had released all that it keeps; its source says so.
+pub enum DoneBefore {
+    /// Everything that it keeps; the plugin's source says so.
     Released,
-    /// Nobody knows.
+    /// It is not known.
     Unknown,
 }
 
@@ -36,7 +36,7 @@ const MAX_BYTES: usize = 4096;
 /// Decides about the error of a plugin's DEL in a leg of this `profile`; `told` is the CNI_NETNS that the plugin was given, where
 /// certainly no netns is. None: the failure is about something else, or may be.
 #[must_use]
-pub(super) fn only_netns_was_missing(profile: &str, told: &str, error: &CniError) -> Option<Before> {
+pub(super) fn only_netns_was_missing(profile: &str, told: &str, error: &CniError) -> Option<DoneBefore> {
     let about = |text: &str| is_about(text, told);
     let details = error.details.trim();
     if !about(error.msg.trim()) || !(details.is_empty() || about(details)) {
@@ -45,7 +45,7 @@ pub(super) fn only_netns_was_missing(profile: &str, told: &str, error: &CniError
     let own_words = OF_PROFILES.iter().any(|(name, words)| {
         *name == profile && without_wrapping(error.msg.trim()).starts_with(&format!("{words}{told}: "))
     });
-    Some(if own_words { Before::Released } else { Before::Unknown })
+    Some(if own_words { DoneBefore::Released } else { DoneBefore::Unknown })
 }
 
 /// Whether `text` is one error, about the netns at `told`, which is not there.

@@ -1,21 +1,21 @@
-//! What other attachments hold: cleaning one of them must not take it from them.
+//! What other attachments have: the clean-up of one attachment must not remove it.
 //!
-//! Names of host interfaces do not tell attachments apart: Calico's derive from namespace and pod, so that a pod which comes
-//! back under its name has its predecessor's, and its hardware address is the same everywhere. Nor does a path tell a netns.
+//! The name of a host interface does not identify an attachment. Calico derives names from namespace and pod, so a re-created pod has the
+//! interface name of its predecessor, and all hardware addresses are the same. Nor does a path identify a netns.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::recorded::Recorded;
+use super::recorded::RecordedState;
 use crate::attachment::Attachment;
 use crate::netns::NetnsId;
 use crate::store::Key;
 
-/// What is held by attachments other than the one that is cleaned.
+/// What the attachments have, other than the one that is cleaned up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Others {
+pub struct OtherClaims {
     /// Interfaces on the host by name, and whose they are.
     hosts: BTreeMap<String, String>,
     /// Addresses, by the network's own name.
@@ -26,7 +26,7 @@ pub struct Others {
     doubts: Vec<String>,
 }
 
-impl Others {
+impl OtherClaims {
     /// What the records hold, but for leg `leg` of the record of `own`: of every attachment whose DEL is owed or not yet due.
     ///
     /// A leg of the same network without a result is an ADD in mid-run or one that was killed; which interface it made
@@ -61,7 +61,7 @@ impl Others {
         let Ok(result) = serde_json::from_slice::<Value>(result.as_bytes()) else {
             return self.doubts.push(format!("the result of {who} cannot be read"));
         };
-        let recorded = Recorded::of_result(&result);
+        let recorded = RecordedState::of_result(&result);
         self.addresses.extend(recorded.addresses.iter().map(|ip| (network.to_owned(), ip.ip())));
         self.hosts.extend(recorded.host_interfaces.into_iter().map(|host| (host.name, who.to_owned())));
     }
@@ -143,8 +143,8 @@ mod tests {
         record
     }
 
-    fn seen(records: &[Attachment]) -> Others {
-        let mut others = Others::default();
+    fn seen(records: &[Attachment]) -> OtherClaims {
+        let mut others = OtherClaims::default();
         others.take_records(&Key::new("own", "eth0"), 0, records);
         others
     }
@@ -153,7 +153,7 @@ mod tests {
     fn what_another_live_record_names_is_held_and_what_is_ours_is_not() {
         let address: IpAddr = [10, 1, 0, 5].into();
         let alone = seen(&[added("own", "oldnet")]);
-        assert_eq!(alone, Others::default());
+        assert_eq!(alone, OtherClaims::default());
         let both = seen(&[added("own", "oldnet"), added("other", "oldnet")]);
         assert_eq!(both.claim_of_host("cali1").as_deref(), Some("attachment other eth0 has it as well"));
         assert_eq!(both.claim_of_host("cali2"), None);
@@ -161,7 +161,7 @@ mod tests {
         assert!(both.has_address("oldnet", address) && !both.has_address("newnet", address));
         let mut closed = added("other", "oldnet");
         closed.apply(Event::Deleted { leg: 0 });
-        assert_eq!(seen(&[added("own", "oldnet"), closed]), Others::default());
+        assert_eq!(seen(&[added("own", "oldnet"), closed]), OtherClaims::default());
     }
 
     #[test]

@@ -22,7 +22,7 @@ const LEASE_BYTES: u64 = 4096;
 
 /// What became of the leases of one attachment.
 #[derive(Debug, Default)]
-pub(super) struct Released {
+pub(super) struct ReleasedLeases {
     pub(super) addresses: Vec<IpAddr>,
     /// What could not be released, and why.
     pub(super) failures: Vec<String>,
@@ -35,8 +35,8 @@ pub(super) fn release(
     container_id: &str,
     ifname: &str,
     is_anothers: impl Fn(IpAddr) -> bool,
-) -> Released {
-    let mut released = Released::default();
+) -> ReleasedLeases {
+    let mut released = ReleasedLeases::default();
     if let Err(error) = release_into(&mut released, directory, (container_id, ifname), is_anothers) {
         released.failures.push(format!("leases in {}: {error}", directory.display()));
     }
@@ -44,7 +44,7 @@ pub(super) fn release(
 }
 
 fn release_into(
-    released: &mut Released,
+    released: &mut ReleasedLeases,
     directory: &Path,
     (container_id, ifname): (&str, &str),
     is_anothers: impl Fn(IpAddr) -> bool,

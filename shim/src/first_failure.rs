@@ -1,14 +1,14 @@
-//! When a DEL first failed, for an attachment whose record cannot take it in: its disk is full, or read-only.
+//! The time at which a DEL first failed, for an attachment whose record cannot be written (a full or read-only disk).
 //!
-//! Without it the wait before a forced DEL would begin anew at every DEL, and a full disk would keep the pods of a retired
-//! network for ever.
+//! A forced DEL of a retired network waits until its DEL has failed for long enough. Without this time the wait would begin anew with
+//! every DEL, and on a full disk the pods of a retired network could never be deleted.
 //!
 //! *Shape*: `RUN/failing/CONTAINERID@IFNAME`, an empty file (0600). Its modification time is the boot-time clock, in
 //! seconds and nanoseconds since boot: no wall clock that jumps, and no content, so that a run directory without a free
 //! block still takes it (a tmpfs needs an inode for it, and nothing else). A reboot takes the directory away.
 //!
-//! Where even that fails nothing is remembered, and a wait is not cut short: a failure might always be the first. A
-//! `forceAfterSeconds` of 0 is not affected.
+//! If the run directory has no inode left either, the shim remembers nothing and never shortens a wait, because each failure might be the
+//! first. A `forceAfterSeconds` of 0 still works.
 
 use std::fs::{File, FileTimes};
 use std::io;
@@ -17,19 +17,18 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::boot::Moment;
 use crate::file::{self, PRIVATE};
-use crate::inventory;
 use crate::layout::Layout;
 use crate::store::{Key, Store};
-use crate::trust;
+use crate::{inventory, trust};
 
-/// When the DEL of `key` first failed, if that is remembered here.
+/// The time at which the DEL of `key` first failed, if a file says so.
 #[must_use]
 pub fn recall(layout: &Layout, key: &Key, now: &Moment) -> Option<Moment> {
     let path = layout.failing().join(key.file_name());
     let (_, meta) = trust::open_regular(File::options().read(true), &path).ok()?;
     let since_boot = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     let boottime_ms = u64::try_from(since_boot.as_millis()).ok()?;
-    // A file that was made and, by a kill, not set has the wall clock, decades ahead.
+    // If the writer was killed before it set the time, the file has the wall clock, which is decades ahead.
     let elapsed_ms = now.boottime_ms.checked_sub(boottime_ms)?;
     Some(Moment {
         boot_id: now.boot_id.clone(),
@@ -51,13 +50,13 @@ pub fn remember(layout: &Layout, key: &Key, at: &Moment) -> io::Result<()> {
     file.set_times(FileTimes::new().set_modified(UNIX_EPOCH + Duration::from_millis(at.boottime_ms)))
 }
 
-/// Forgets `key`; best before its record goes, so that an attachment of the same name never inherits the time.
+/// Removes the time of `key`. The caller does that before it removes the record, so a later attachment of this name never inherits the time.
 pub fn forget(layout: &Layout, key: &Key) {
-    // Absent nearly always; and what stays is found by the next pass.
+    // The file is nearly always absent. If it cannot be removed, the next pass finds it.
     let _ = std::fs::remove_file(layout.failing().join(key.file_name()));
 }
 
-/// Forgets every attachment that has neither a record nor an inventory entry.
+/// Removes the times of attachments that have neither a record nor an inventory entry.
 ///
 /// # Errors
 /// When the directory or the records cannot be listed.

@@ -16,9 +16,9 @@ fn words_of_cilium_after_it_has_deleted_the_endpoint_count() {
             "opening netns pinned at /var/run/netns/cni-3c1f: open /var/run/netns/cni-3c1f: no such file or directory",
         ),
     ] {
-        assert_eq!(only_netns_was_missing("cilium", told, &said(msg)), Some(Before::Released), "{msg}");
+        assert_eq!(only_netns_was_missing("cilium", told, &said(msg)), Some(DoneBefore::Released), "{msg}");
         // Whoever says so under another profile need not have released anything.
-        assert_eq!(only_netns_was_missing("generic", told, &said(msg)), Some(Before::Unknown), "{msg}");
+        assert_eq!(only_netns_was_missing("generic", told, &said(msg)), Some(DoneBefore::Unknown), "{msg}");
     }
 }
 
@@ -43,7 +43,7 @@ fn any_plugin_may_fail_on_nothing_but_the_netns() {
         ("", "failed to open netns \"\": failed to Statfs \"\": no such file or directory"),
         ("", "open netns: open : no such file or directory"),
     ] {
-        assert_eq!(only_netns_was_missing("generic", told, &said(msg)), Some(Before::Unknown), "{msg}");
+        assert_eq!(only_netns_was_missing("generic", told, &said(msg)), Some(DoneBefore::Unknown), "{msg}");
     }
 }
 
@@ -114,8 +114,8 @@ fn an_agent_that_is_down_and_anything_else_is_a_failure() {
 fn details_must_not_tell_of_another_failure() {
     let msg = "opening netns pinned at : open : no such file or directory";
     let with = |details: &str| only_netns_was_missing("cilium", "", &said(msg).details(details));
-    assert_eq!(with(" "), Some(Before::Released));
-    assert_eq!(with(msg), Some(Before::Released));
+    assert_eq!(with(" "), Some(DoneBefore::Released));
+    assert_eq!(with(msg), Some(DoneBefore::Released));
     assert_eq!(with("dial unix /var/run/cilium/cilium.sock: connect: no such file or directory"), None);
     assert_eq!(with("IPAM release failed"), None);
     let long = format!("netns {}: open : no such file or directory", "x".repeat(MAX_BYTES));

@@ -1,8 +1,8 @@
-//! What was present in the pod after a network's ADD, and whether it still is.
+//! The interfaces and addresses that a network's ADD left in the pod. CHECK compares them with the pod later.
 //!
-//! Recorded is what both the delegate's result names and the kernel had: the interfaces in the sandbox, and of the result's addresses
-//! those that were on them. A plugin that names what no kernel has (a device of user space) is believed, and nothing is asked of it
-//! later; so CHECK finds what went away, and never what was not there to begin with.
+//! The record holds only what both the delegate's result and the kernel named at ADD: the interfaces in the sandbox, and those of the
+//! result's addresses that the interfaces had. If a result names something that the kernel does not have (a user-space device), CHECK does
+//! not look for it. So CHECK reports what has gone since, and never what was not there to begin with.
 
 use std::io;
 use std::net::IpAddr;
@@ -17,30 +17,30 @@ use crate::version::AddResult;
 ///
 /// *Shape*: `{"name":"eth0","addresses":["10.1.0.2"]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interface {
+pub struct PodInterface {
     /// Its name in the netns.
     pub name: String,
     /// Addresses on it, those of the kernel's own making (IPv6 link-local) left out.
     pub addresses: Vec<IpAddr>,
 }
 
-/// Looks for what a delegate's `result` names, and for the interface `ifname` that it was asked for.
+/// Reads the interfaces that a delegate's `result` names, and the interface `ifname` of its ADD, from the pod's netns.
 ///
 /// # Errors
 /// What the kernel says, or that there is more than `budget` allows to read.
-pub fn look(
+pub fn read(
     netns: &Netns,
     ifname: &str,
     result: &AddResult,
     budget: Budget<'_>,
-) -> io::Result<Vec<Interface>> {
+) -> io::Result<Vec<PodInterface>> {
     let mut names = result.sandbox_interfaces();
     names.push(ifname.to_owned());
     Ok(named(interfaces(netns, budget)?, &names, &result.ips()))
 }
 
-/// Of `all`, the interfaces of these names, each with those of its addresses that are among `addresses`. Pure.
-fn named(all: Vec<Interface>, names: &[String], addresses: &[IpAddr]) -> Vec<Interface> {
+/// The interfaces of `all` with these names, each with those of its addresses that are in `addresses`. Pure.
+fn named(all: Vec<PodInterface>, names: &[String], addresses: &[IpAddr]) -> Vec<PodInterface> {
     let kept = all.into_iter().filter(|interface| names.contains(&interface.name));
     kept.map(|mut interface| {
         interface.addresses.retain(|address| addresses.contains(address));
@@ -49,9 +49,9 @@ fn named(all: Vec<Interface>, names: &[String], addresses: &[IpAddr]) -> Vec<Int
     .collect()
 }
 
-/// What of `recorded` is not there `now`, in words. Pure.
+/// The recorded interfaces and addresses that are missing `now`, as text for a person. Pure.
 #[must_use]
-pub fn missing(recorded: &[Interface], now: &[Interface]) -> Vec<String> {
+pub fn missing(recorded: &[PodInterface], now: &[PodInterface]) -> Vec<String> {
     let mut gone = Vec::new();
     for one in recorded {
         match now.iter().find(|other| other.name == one.name) {
@@ -69,9 +69,9 @@ pub fn missing(recorded: &[Interface], now: &[Interface]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn interface(name: &str, addresses: &[&str]) -> Interface {
+    fn interface(name: &str, addresses: &[&str]) -> PodInterface {
         let addresses = addresses.iter().map(|text| text.parse().expect(text)).collect();
-        Interface { name: name.to_owned(), addresses }
+        PodInterface { name: name.to_owned(), addresses }
     }
 
     #[test]

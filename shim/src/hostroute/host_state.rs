@@ -1,4 +1,4 @@
-//! What the kernel has of ours on the host, and how it is asked for.
+//! Crossfade's routes and rules on the host, read from the kernel.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,33 +16,33 @@ use crate::route::entry::{Route, family, full_prefix};
 use crate::route::rtnl::{Rtnl, emit};
 use crate::route::{RTM_GETROUTE, RTM_GETRULE, RTM_NEWROUTE, RTM_NEWRULE};
 
-/// How packets to an address leave the node.
+/// The next hop of packets from the node to one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct HostPath {
     pub(super) address: IpAddr,
     pub(super) index: u32,
     pub(super) via: Option<IpAddr>,
 }
 
-/// What the kernel would do with a packet to an address.
+/// The route that the kernel uses now for one address.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct CurrentRoute {
     pub(super) index: u32,
     pub(super) via: Option<IpAddr>,
     /// The route is to this address and no other.
     pub(super) is_for_it_alone: bool,
 }
 
-/// The host routes and rules that are ours by number.
+/// Crossfade's host routes and rules, by their table and priority.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct HostRoutes {
     /// The routes.
-    pub(super) routes: Vec<Way>,
+    pub(super) routes: Vec<HostPath>,
     /// The address that a rule is for.
     pub(super) rules: Vec<IpAddr>,
 }
 
-impl Facts {
+impl HostRoutes {
     /// Reads those of each family for which `wanted` says so of its unspecified address.
     pub(super) fn gather(rtnl: &mut Rtnl<'_>, wanted: impl Fn(IpAddr) -> bool) -> io::Result<Self> {
         let mut facts = Self::default();
@@ -72,7 +72,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// The node's present way to `address`; none where no route leads there by one interface.
-pub(super) fn way_to(rtnl: &mut Rtnl<'_>, address: IpAddr) -> io::Result<Option<Found>> {
+pub(super) fn way_to(rtnl: &mut Rtnl<'_>, address: IpAddr) -> io::Result<Option<CurrentRoute>> {
     let header = RouteHeader {
         address_family: family(address),
         destination_prefix_length: full_prefix(address),
@@ -90,7 +90,7 @@ pub(super) fn way_to(rtnl: &mut Rtnl<'_>, address: IpAddr) -> io::Result<Option<
     let route = message.filter(|message| message.header.kind == RouteType::Unicast).map(Route::from);
     Ok(route.and_then(|route| {
         let is_for_it_alone = route.destination().is_some_and(|to| to.prefix() == full_prefix(address));
-        Some(Found { index: route.interface()?, via: route.gateway(), is_for_it_alone })
+        Some(CurrentRoute { index: route.interface()?, via: route.gateway(), is_for_it_alone })
     }))
 }
 
@@ -101,7 +101,7 @@ fn is_no_way(error: &io::Error) -> bool {
 }
 
 /// The route of a way.
-pub(super) fn route(way: &Way) -> Route {
+pub(super) fn route(way: &HostPath) -> Route {
     let route = Route::on_link(IpNetwork::from(way.address), way.index).in_table(TABLE).ours_from(None);
     way.via.map_or_else(|| route.clone(), |hop| route.by(hop))
 }
@@ -120,11 +120,11 @@ pub(super) fn rule(address: IpAddr) -> RuleMessage {
     message
 }
 
-fn parse_route(payload: &[u8]) -> Result<Option<Way>, DecodeError> {
+fn parse_route(payload: &[u8]) -> Result<Option<HostPath>, DecodeError> {
     let route = Route::from(RouteMessage::parse(payload)?);
     let host = route.destination().filter(|to| to.prefix() == full_prefix(to.ip()));
     let ours = route.table() == TABLE && route.is_ours();
-    let way = |address| Some(Way { address, index: route.interface()?, via: route.gateway() });
+    let way = |address| Some(HostPath { address, index: route.interface()?, via: route.gateway() });
     Ok(host.filter(|_| ours).and_then(|to| way(to.ip())))
 }
 

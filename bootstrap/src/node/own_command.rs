@@ -1,0 +1,109 @@
+//! The command lines with which `crossfade-bootstrap` starts itself: as a transient unit of systemd's, or as a process of its own.
+//!
+//! `watch` starts `prove`, `sweep` and `place` as units, because delegates and foreign directories do not belong into its sandbox. A pod
+//! starts each pass of the sweep as a process. The tests read every line back through the parser of the command line.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use types::policy::Side;
+
+use crate::cli::{Global, Output, Sweep};
+
+/// Arguments for `crossfade-bootstrap`, the program itself excluded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnCommand(Vec<OsString>);
+
+impl OwnCommand {
+    /// `prove`: attach a scratch namespace to the network on `side`. The result repeats `turn`.
+    #[must_use]
+    pub fn prove(side: Side, turn: u64, conf_dir: &Path, bin_dirs: &[PathBuf]) -> Self {
+        let command = Self(vec!["prove".into(), side.as_str().into()]).option("--turn", turn.to_string());
+        command.option("--conf-dir", conf_dir).options("--bin-dir", bin_dirs)
+    }
+
+    /// `sweep`: one pass, started by `watch`. The result repeats `turn`.
+    #[must_use]
+    pub fn sweep(turn: u64, endpoint: Option<&str>, conf_dir: &Path, bin_dirs: &[PathBuf]) -> Self {
+        let command = Self::of("sweep").option("--turn", turn.to_string());
+        let command = command.options("--runtime-endpoint", endpoint);
+        command.option("--conf-dir", conf_dir).options("--bin-dir", bin_dirs)
+    }
+
+    /// `place`: put the plugin into `bin_dirs`.
+    #[must_use]
+    pub fn place<'a>(bin_dirs: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        Self::of("place").options("--bin-dir", bin_dirs)
+    }
+
+    /// `sweep`: one pass of a pod that sweeps every so often, with the pod's own options. The process is in the node's root already, so the
+    /// line names neither root nor host.
+    #[must_use]
+    pub fn pass(global: &Global, sweep: &Sweep) -> Self {
+        let command = Self::of("sweep").option("--conf-dir", &global.conf_dir).directories(global);
+        let command = command.options("--listed", &sweep.listed).options("--bin-dir", &sweep.bin_dirs);
+        let mut command = command.options("--runtime-endpoint", &sweep.runtime.runtime_endpoint);
+        if global.dry_run {
+            command.0.push("--dry-run".into());
+        }
+        if global.output == Output::Json { command.option("--output", "json") } else { command }
+    }
+
+    /// The words of the line, for a change that a person may read.
+    #[must_use]
+    pub fn into_words(self) -> Vec<String> {
+        self.0.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    /// The words of the line.
+    #[must_use]
+    pub fn into_arguments(self) -> Vec<OsString> {
+        self.0
+    }
+
+    fn of(verb: &str) -> Self {
+        Self(vec![verb.into()])
+    }
+
+    fn option(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.0.extend([name.into(), value.into()]);
+        self
+    }
+
+    fn options<T: Into<OsString>>(self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
+        values.into_iter().fold(self, |command, value| command.option(name, value))
+    }
+
+    /// The options of `global` that name our directories and the policy, as far as they were given.
+    fn directories(self, global: &Global) -> Self {
+        let command = self.options("--state-dir", &global.state_dir).options("--run-dir", &global.run_dir);
+        command.options("--policy", &global.policy)
+    }
+}
+
+/// The arguments for `systemd-run` that start `own`, this program, with `arguments` in a unit of its own.
+///
+/// Not `--wait`: that needs the system's message bus, which a node may not have, while the result of each of our commands is a file.
+#[must_use]
+pub fn transient_unit(
+    unit: &str,
+    within_secs: u64,
+    own: &Path,
+    global: &Global,
+    arguments: &[String],
+) -> Vec<OsString> {
+    let unit = format!("--unit={unit}");
+    let mut line: Vec<OsString> =
+        ["--collect", "--quiet", "--no-block", &unit, "-p", "StandardInput=null", "-p"]
+            .map(OsString::from)
+            .into();
+    line.extend([format!("RuntimeMaxSec={within_secs}").into(), "--".into(), own.into()]);
+    let root = Some(&global.root).filter(|root| *root != Path::new("/"));
+    // The conf directory is among the arguments.
+    line.extend(OwnCommand(Vec::new()).options("--root", root).directories(global).0);
+    line.extend(arguments.iter().map(OsString::from));
+    line
+}
+
+#[cfg(test)]
+mod tests;
