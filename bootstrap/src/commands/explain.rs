@@ -13,7 +13,7 @@ use self::settings::Settings;
 use crate::change::outcome::Changed;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
-use crate::cli::{Boot, Explain, Global};
+use crate::cli::Global;
 use crate::commands::boot;
 use crate::commands::generator;
 use crate::node;
@@ -88,7 +88,7 @@ impl Report for Explained {
 ///
 /// # Errors
 /// None: what is wrong is part of the explanation, which then ends with 3.
-pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
+pub fn explain(global: &Global) -> Result<Explained, Failure> {
     let root = Root::new(&global.root);
     let node = node::settings::load(&root);
     let mut findings = Vec::new();
@@ -116,7 +116,7 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
             None
         }
     });
-    let planned = boot::boot(&Global { dry_run: true, ..global.clone() }, &Boot {});
+    let planned = boot::boot(&Global { dry_run: true, ..global.clone() });
     let boot = match planned {
         Ok(changed) => Planned::Changes(changed),
         Err(failure) => Planned::Refused { error: failure.findings },

@@ -16,7 +16,7 @@ use crate::change::outcome::{Changed, carry_out, finish};
 use crate::change::{self, Change, Write};
 use crate::cli::exit::Failure;
 use crate::cli::print;
-use crate::cli::{Gate, Global};
+use crate::cli::Global;
 use crate::commands::boot::gather::{bin_dirs, named, policy_file, usual_dir};
 use crate::commands::generator;
 use crate::commands::install::decide::InTheWay;
@@ -41,7 +41,7 @@ const PUBLIC: u32 = 0o644;
 ///
 /// # Errors
 /// Everything that is not as it must be; 78 when a settings file is among it, else 3.
-pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
+pub fn gate(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off(&root) {
         return finish(global, clear(&root, "switched off"), vec![off.to_string()]);

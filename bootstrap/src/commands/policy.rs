@@ -14,6 +14,7 @@ use shim::file::read_bounded;
 use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::lock;
 use shim::plan::decide_add;
+use shim::policy_file;
 use shim::trust;
 use types::pod::Pod;
 use types::policy::{Attach, MAX_BYTES, Phase, Policy, Reason};
@@ -27,6 +28,7 @@ use crate::node::durable::outlives_reboot;
 use crate::node::evidence;
 use crate::node::paths::Root;
 use crate::node::settings;
+use crate::runtime::unread;
 
 /// Mode of a policy file that we make: it holds no secret.
 const POLICY_MODE: u32 = 0o644;
@@ -69,11 +71,11 @@ impl Report for Shown {
 /// 3 on a node without a plugin of ours.
 pub fn needed(global: &Global, verb: &cli::Policy) -> Result<(), Failure> {
     match verb {
-        cli::Policy::Check { file: Some(_) } => Ok(()),
-        cli::Policy::Check { file: None }
-        | cli::Policy::Show
-        | cli::Policy::Set { .. }
-        | cli::Policy::Explain { .. } => {
+        cli::Policy::Check(wanted) if wanted.file.is_some() => Ok(()),
+        cli::Policy::Check(_)
+        | cli::Policy::Show(_)
+        | cli::Policy::Set(_)
+        | cli::Policy::Explain(_) => {
             let why = settings::without_plugin(&Root::new(&global.root));
             why.map_or(Ok(()), |why| Err(Failure::new(Exit::No, why)))
         }
@@ -109,6 +111,21 @@ pub fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
         .map_err(|why| Failure::settings(format!("policy {}: {why}", file.display())))?;
     let warnings = secondary::warnings(&policy);
     Ok(Shown { file, phase: policy.phase().as_str(), warnings, policy: None })
+}
+
+/// `policy set`: flips the policy, and says whether the runtime is known to use it.
+///
+/// # Errors
+/// As [`set`].
+pub fn flip(global: &Global, layout: &Layout, wanted: &cli::Set) -> Result<Changed, Failure> {
+    let set = set(layout, wanted.phase, wanted.runtime, global.dry_run)?;
+    let doubt = unread::doubt(global).filter(|_| !global.dry_run);
+    Ok(set.unconfirmed(doubt.map(|why| {
+        format!(
+            "the policy is set, but it is not confirmed that new pods use Crossfade: {why}; run the command again, or run install, after \
+             which the runtime reads Crossfade's conf anew"
+        )
+    })))
 }
 
 /// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
@@ -240,6 +257,16 @@ impl Report for Explained {
         }
         text
     }
+}
+
+/// `policy explain` by the policy that counts here.
+///
+/// # Errors
+/// Bad settings.
+pub fn explained(layout: &Layout, wanted: &cli::PodChoice) -> Result<Explained, Failure> {
+    let policy = policy_file::load(&layout.policy_file()).map_err(Failure::settings)?;
+    let pod = Pod { namespace: wanted.namespace.clone(), name: wanted.pod.clone() };
+    Ok(explain(&policy, &pod, &wanted.annotations))
 }
 
 /// Says which networks a pod would get, and why. Pure.

@@ -85,7 +85,7 @@ pub fn start_unit(global: &Global, act: &Act) -> Result<(), String> {
     let mut command = program::command("systemd-run").map_err(|e| format!("systemd-run: {e}"))?;
     command.args(["--collect", "--quiet", "--no-block", &format!("--unit={unit}")]);
     command.args(["-p", "StandardInput=null", "-p", &format!("RuntimeMaxSec={within_secs}")]).arg("--");
-    command.arg(own).args(flags(global)).args(arguments);
+    command.arg(own).args(arguments).args(flags(global, arguments));
     let output = command.stdin(Stdio::null()).output().map_err(|e| format!("systemd-run: {e}"))?;
     if output.status.success() {
         return Ok(());
@@ -95,7 +95,7 @@ pub fn start_unit(global: &Global, act: &Act) -> Result<(), String> {
 }
 
 /// What was said on our command line about places, for a command of ours; the conf directory is among its arguments.
-fn flags(global: &Global) -> Vec<std::ffi::OsString> {
+fn flags(global: &Global, arguments: &[String]) -> Vec<std::ffi::OsString> {
     let mut flags = Vec::new();
     let mut flag = |name: &str, value: &Path| flags.extend([name.into(), value.as_os_str().to_owned()]);
     if global.root != Path::new("/") {
@@ -103,7 +103,9 @@ fn flags(global: &Global) -> Vec<std::ffi::OsString> {
     }
     let named =
         [("--state-dir", &global.state_dir), ("--run-dir", &global.run_dir), ("--policy", &global.policy)];
-    for (name, value) in named {
+    // The plugin's place has nothing to do with them.
+    let has_state = arguments.first().is_some_and(|command| command != "place");
+    for (name, value) in named.into_iter().filter(|_| has_state) {
         if let Some(value) = value {
             flag(name, value);
         }

@@ -17,7 +17,7 @@ use self::gather::Facts;
 use crate::change::Change;
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::cli::exit::Failure;
-use crate::cli::{Boot, Global};
+use crate::cli::Global;
 use crate::commands::render;
 use crate::node::paths::{BOOTED, KUBELET_ENV, Root, UNFIT};
 use crate::node::settings;
@@ -28,7 +28,7 @@ use crate::runtime::config::{self, RuntimeConfig};
 ///
 /// # Errors
 /// All findings, before anything is touched; or the change that failed.
-pub fn boot(global: &Global, _: &Boot) -> Result<Changed, Failure> {
+pub fn boot(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off(&root) {
         return finish(global, leave(&root), vec![off.to_string()]);

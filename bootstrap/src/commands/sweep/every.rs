@@ -63,9 +63,9 @@ mod tests {
     fn a_pass_is_told_everything_but_to_go_on_and_where_the_node_is() {
         let line = [
             "crossfade-bootstrap",
+            "sweep",
             "--host",
             "/host",
-            "sweep",
             "--every",
             "9",
             "--conf-dir",
@@ -92,6 +92,6 @@ mod tests {
         for left_out in ["--host", "/host", "--every", "9"] {
             expected.retain(|word| word != left_out);
         }
-        assert_eq!(arguments(&cli.global, wanted), expected);
+        assert_eq!(arguments(&cli.global(), wanted), expected);
     }
 }

@@ -3,7 +3,7 @@
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd;
 use super::units::Told;
-use crate::cli::{Gate, Global};
+use crate::cli::Global;
 use crate::commands::gate;
 use crate::commands::generator;
 use crate::node::directories::Directories;
@@ -102,7 +102,7 @@ fn opens(global: &Global, since: Since, not_booted: Option<&str>) -> Vec<Check> 
     if since == Since::NextBoot && not_booted.is_some() {
         return skipped(ID, LATER);
     }
-    let found = match gate::gate(&Global { dry_run: true, ..global.clone() }, &Gate {}) {
+    let found = match gate::gate(&Global { dry_run: true, ..global.clone() }) {
         Ok(_) => Vec::new(),
         Err(failure) => failure.findings,
     };

@@ -165,7 +165,7 @@ fn what_is_mounted_is_not_touched() {
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
         command.arg(outside.path("live")).arg(tree.path(target));
         command.arg(env!("CARGO_BIN_EXE_crossfade-bootstrap"));
-        command.arg("--root").arg(tree.path("")).args(["seal", "--output", "json"]);
+        command.args(["seal", "--output", "json", "--root"]).arg(tree.path(""));
         let output = command.output().expect("unshare");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let told: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {output:?}"));
