@@ -5,12 +5,14 @@
 
 pub mod cidr;
 pub mod endpoint;
+pub mod exit;
 pub mod fields;
 pub mod label;
 pub mod names;
 pub mod node;
 pub mod pod;
 pub mod policy;
+pub mod problem;
 pub mod qualified;
 pub mod quote;
 pub mod raw;
