@@ -4,6 +4,7 @@
 //! [`Cli::global`] turns them into the one [`Global`] that every command gets.
 
 pub mod exit;
+pub(crate) mod fix;
 mod image;
 mod install;
 mod node;

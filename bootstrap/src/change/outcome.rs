@@ -1,6 +1,7 @@
 //! What became of changes: carried out, or only planned.
 
 use serde::Serialize;
+use types::problem::Problem;
 
 use crate::change::{self, Change};
 use crate::cli::Global;
@@ -100,6 +101,18 @@ impl Report for Changed {
         } else {
             Exit::Done
         }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let failed = self.changes.iter().filter_map(|done| match &done.outcome {
+            Some(Outcome::Failed(why)) => {
+                Some(Problem::new(format!("{}: failed: {why}", done.change)).at(done.change.target.as_str()))
+            }
+            Some(Outcome::Done | Outcome::Busy | Outcome::Skipped) | None => None,
+        });
+        // The last note says why.
+        let doubt = self.notes.last().filter(|_| self.unconfirmed);
+        failed.chain(doubt.map(|why| Problem::new(why.as_str()))).collect()
     }
 }
 

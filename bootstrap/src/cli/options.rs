@@ -164,7 +164,7 @@ impl Global {
 
 /// A path. A relative one starts at the working directory.
 pub(super) fn absolute() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| std::path::absolute(path))
+    PathBufValueParser::new().try_map(std::path::absolute)
 }
 
 /// A directory that exists.
@@ -174,7 +174,9 @@ pub(super) fn directory() -> impl TypedValueParser<Value = PathBuf> {
 
 /// The top of a tree: [`directory`] without a link or `..` that leads to it by a detour.
 fn tree() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| existing(&path).map_err(|why| format!("{why}; name the directory where the image is mounted")))
+    PathBufValueParser::new().try_map(|path| {
+        existing(&path).map_err(|why| format!("{why}; name the directory where the image is mounted"))
+    })
 }
 
 fn existing(path: &Path) -> Result<PathBuf, String> {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::{ConfDir, DryRun, Global, HiddenTree, Host, PolicyFile, StateDirs, Tree, absolute};
 use super::Endpoint;
+use super::options::{ConfDir, DryRun, Global, HiddenTree, Host, PolicyFile, StateDirs, Tree, absolute};
 
 /// Options of `attachments`.
 #[derive(Debug, Args)]

@@ -6,8 +6,7 @@ use types::policy::{Phase, Side};
 
 /// Where the runtime reads confs. That it reads none of ours only node.json can say.
 pub(super) fn mode() -> impl TypedValueParser<Value = Mode> {
-    let words =
-        [
+    let words = [
         (Mode::Shared, "The runtime's usual directory, where Crossfade's conf sorts first"),
         (Mode::Private, "A directory of Crossfade's alone, for a node that boots with Crossfade"),
     ];
@@ -54,5 +53,9 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);
     let is_path = path.starts_with('/') && path.len() > 1;
-    if is_path || text == "none" { Ok(text.to_owned()) } else { Err("expected unix:///PATH, an absolute path, or none".into()) }
+    if is_path || text == "none" {
+        Ok(text.to_owned())
+    } else {
+        Err("expected unix:///PATH, an absolute path, or none".into())
+    }
 }

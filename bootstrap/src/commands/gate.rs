@@ -11,12 +11,13 @@ use shim::boot::Moment;
 use shim::layout::{CONF_FILE, PLUGIN};
 use shim::policy_file;
 use types::node::{Mode, Node};
+use types::problem::Problem;
 
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::change::{self, Change, Write};
+use crate::cli::Global;
 use crate::cli::exit::Failure;
 use crate::cli::print;
-use crate::cli::Global;
 use crate::commands::boot::gather::{bin_dirs, named, policy_file, usual_dir};
 use crate::commands::generator;
 use crate::commands::install::decide::InTheWay;
@@ -72,9 +73,9 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
     if settings.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs)) {
         match untold(&root) {
             None => return give_up(&root, &failure),
-            Some(why) => failure.findings.push(format!(
+            Some(why) => failure.problems.push(Problem::new(format!(
                 "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {why}"
-            )),
+            ))),
         }
     }
     carry_out(&root, vec![file(&root, GATE, moment(&first), "when the gate was tried first")])?;
@@ -107,10 +108,10 @@ fn patience(settings: &types::node::Gate, first: &Moment, now: &Moment) -> Durat
 
 /// Lets kubelet through with a taint.
 fn give_up(root: &Root, failure: &Failure) -> Result<Changed, Failure> {
-    let reasons = failure.findings.join("\n") + "\n";
+    let reasons = failure.lines().join("\n") + "\n";
     let changes =
         vec![file(root, UNFIT, reasons, "the gate gives up: kubelet starts with the taint crossfade/unfit")];
-    Ok(Changed::applied(carry_out(root, changes)?, failure.findings.clone()))
+    Ok(Changed::applied(carry_out(root, changes)?, failure.lines()))
 }
 
 fn file(root: &Root, path: &str, text: String, why: &str) -> Change {

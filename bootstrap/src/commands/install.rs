@@ -14,6 +14,7 @@ use shim::layout::{Layout, POLICY_FILE};
 use shim::policy_file;
 use shim::store::Store;
 use types::policy::Policy;
+use types::problem::Problem;
 
 use self::decide::{Decision, InTheWay, decide, left_out, names, needed};
 use self::facts::Facts;
@@ -49,7 +50,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     if wanted.units && global.host.is_none() {
         return Err(Failure::new(
             Exit::Usage,
-            "--units goes with --host: what would be brought is here already",
+            "--units needs --host: without it the programs and units would be copied from this machine to itself",
         ));
     }
     let load = Load::of(wanted)?;
@@ -99,8 +100,8 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         }
         if matches!(change.act, Act::Systemctl(_)) {
             done.extend(systemctl::carry_out(vec![change]).map_err(|mut failure| {
-                failure.findings.push(
-                    "all else is installed; until it runs, nobody keeps the files that pods wait for".into(),
+                failure.problems.push(
+                    "everything else is installed; until the unit runs, nothing writes the files that pods wait for".into(),
                 );
                 failure
             })?);
@@ -108,18 +109,11 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         }
         let outcome = apply(&facts, wanted, &change, &mut notes).map_err(|failure| {
             let before = done.iter().filter(|done: &&Done| done.outcome.is_some()).count();
-            let findings = failure
-                .findings
-                .into_iter()
-                .map(|why| {
-                    format!(
-                        "{} {}: {why} (after {before} changes; run install again)",
-                        change.act.word(),
-                        change.target
-                    )
-                })
-                .collect();
-            Failure { exit: failure.exit, findings }
+            let failed = |why: String| {
+                let what = format!("{} {}: {why} (after {before} changes)", change.act.word(), change.target);
+                Problem::new(what).at(change.target.as_str()).fix("remove the cause, then run install again")
+            };
+            Failure::all(failure.exit, failure.lines().into_iter().map(failed))
         })?;
         done.push(Done { change, outcome });
     }

@@ -72,10 +72,7 @@ impl Report for Shown {
 pub fn needed(global: &Global, verb: &cli::Policy) -> Result<(), Failure> {
     match verb {
         cli::Policy::Check(wanted) if wanted.file.is_some() => Ok(()),
-        cli::Policy::Check(_)
-        | cli::Policy::Show(_)
-        | cli::Policy::Set(_)
-        | cli::Policy::Explain(_) => {
+        cli::Policy::Check(_) | cli::Policy::Show(_) | cli::Policy::Set(_) | cli::Policy::Explain(_) => {
             let why = settings::without_plugin(&Root::new(&global.root));
             why.map_or(Ok(()), |why| Err(Failure::new(Exit::No, why)))
         }
@@ -98,16 +95,20 @@ pub fn show(layout: &Layout) -> Result<Shown, Failure> {
 /// Says whether a policy is valid: the one that counts, or another file.
 ///
 /// # Errors
-/// Bad settings.
+/// Bad settings; usage where the other file is not there.
 pub fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
+    let is_named = file.is_some();
     let file = match file {
         Some(file) => {
             std::path::absolute(file).map_err(|e| Failure::settings(format!("{}: {e}", file.display())))?
         }
         None => layout.policy_file(),
     };
+    if is_named && !file.exists() {
+        return Err(Failure::usage(format!("{}: there is no such file", file.display())));
+    }
     let policy = parse(&file, &read(&file)?)?;
-    secondary::refuse(&policy)
+    secondary::usable(&policy)
         .map_err(|why| Failure::settings(format!("policy {}: {why}", file.display())))?;
     let warnings = secondary::warnings(&policy);
     Ok(Shown { file, phase: policy.phase().as_str(), warnings, policy: None })

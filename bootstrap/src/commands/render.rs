@@ -9,6 +9,7 @@ pub mod platform;
 
 use serde::Serialize;
 use types::node::Node;
+use types::problem::Problem;
 use types::taint::Taint;
 
 use self::check::{Checked, Way};
@@ -59,6 +60,13 @@ impl Report for Rendered {
             Self::Fragment(fragment) => fragment.exit(),
         }
     }
+
+    fn problems(&self) -> Vec<Problem> {
+        match self {
+            Self::Changed(changed) => changed.problems(),
+            Self::Checked(_) | Self::Fragment(_) => Vec::new(),
+        }
+    }
 }
 
 /// Renders.
@@ -87,7 +95,7 @@ fn settings(root: &Root) -> Result<Node, Failure> {
     let node = settings::load(root).map_err(Failure::settings)?;
     match refusals(&node) {
         refused if refused.is_empty() => Ok(node),
-        findings => Err(Failure { exit: Exit::BadSettings, findings }),
+        findings => Err(Failure::all(Exit::BadSettings, findings)),
     }
 }
 
@@ -154,7 +162,7 @@ fn decide(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
 pub fn registration(root: &Root, node: &Node) -> Result<(Found, Registration), Failure> {
     match refusals(node) {
         refused if refused.is_empty() => registered(root, node, &own(root, node)),
-        findings => Err(Failure { exit: Exit::BadSettings, findings }),
+        findings => Err(Failure::all(Exit::BadSettings, findings)),
     }
 }
 
@@ -184,8 +192,8 @@ fn complete(own: &Own, found: &Found) -> Result<(), Failure> {
             path.display()
         )
     });
-    let findings = absent.chain(found.broken.iter().cloned()).collect();
-    Err(Failure { exit: if found.broken.is_empty() { Exit::TryLater } else { Exit::Failed }, findings })
+    let findings: Vec<String> = absent.chain(found.broken.iter().cloned()).collect();
+    Err(Failure::all(if found.broken.is_empty() { Exit::TryLater } else { Exit::Failed }, findings))
 }
 
 fn remove(root: &Root, why: &str) -> Vec<Change> {

@@ -42,7 +42,7 @@ pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
         Ok(Retracted::Written(node)) => {
             Ok(changed(global, change(&format!("Node {node}"), &word), Some(Outcome::Done)))
         }
-        Err(why) => Err(Failure { exit: Exit::TryLater, findings: by_hand(&why, &word) }),
+        Err(why) => Err(Failure::all(Exit::TryLater, by_hand(&why, &word))),
     }
 }
 
@@ -66,7 +66,7 @@ impl Removal {
     /// Looks who would say it.
     #[must_use]
     pub fn gather(root: &Root) -> Self {
-        let watched = refuse_watched(root).err().map(|failure| failure.findings.join("; "));
+        let watched = refuse_watched(root).err().map(|failure| failure.lines().join("; "));
         let credential = reporter(root, &settings::load(root).unwrap_or_default());
         Self { credential, word: removed(), watched }
     }

@@ -1,22 +1,22 @@
 //! `status`: where this node stands, and what `watch` sees.
 
+mod follow;
 mod reported;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
-use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use shim::layout::CONF_FILE;
 use shim::policy_file;
 use shim::store::Store;
 use types::node::Mode;
+use types::problem::Problem;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{self, Page, Report};
-use crate::cli::{self, Global};
+use crate::cli::print::{Page, Report};
+use crate::cli::{self, Global, fix};
 use crate::commands::attachments::{self, Attachments, Life};
 use crate::commands::policy::secondary;
 use crate::node::directories::Directories;
@@ -29,18 +29,17 @@ use crate::runtime::asked::{Asked, Uses};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
+use crate::watch::NOT_READY;
 use crate::watch::document::{self, Document, Seen};
-use crate::watch::events::Events;
 
+pub use self::follow::follow;
+use self::follow::{until, wait};
 pub use self::reported::reported;
-
-/// How long a wait relies on events.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where this node stands.
 ///
 /// *Shape*: `{"confDir":"shared","phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
-/// "warnings":[],"problems":[],"watch":{..}}`. `installed` is whether our conf is in place and the runtime, where it tells, uses it. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
+/// "warnings":[],"watch":{..}}`. `installed` is whether our conf is in place and the runtime, where it tells, uses it. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
 /// that is not of now, and null where there is none. `warnings` are what the policy in force asks of people elsewhere in the cluster, and
 /// fail nothing. On a node without a plugin of ours (`confDir` none) both are null, and all is well
 /// once `boot` has succeeded and nothing of an earlier time is left.
@@ -56,11 +55,15 @@ pub struct Status {
     #[serde(rename = "ledgerLines")]
     ledger_lines: usize,
     warnings: Vec<String>,
-    problems: Vec<String>,
+    #[serde(skip)]
+    problems: Vec<Problem>,
     watch: Option<Watched>,
     /// Waited for `watch` to say that the node is ready, and it did not.
     #[serde(skip)]
     timed_out: bool,
+    /// The policy cannot be used.
+    #[serde(skip)]
+    bad_settings: bool,
 }
 
 /// What `watch` sees.
@@ -98,62 +101,28 @@ pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
     };
     match watched {
         Ok(watched) => status.watch = watched,
-        Err(why) => status.problems.push(why),
+        Err(why) => status.problems.push(why.into()),
     }
     if let Some(Watched { document, stale: None }) = &status.watch
         && !document.ready
     {
-        status.problems.push(format!("{}: {}", document.reason, document.message));
+        let problem = Problem::new(format!("{}: {}", document.reason, document.message)).at(STATUS);
+        status.problems.push(problem.fix(NOT_READY));
     }
-    status.timed_out = !ready;
+    status.time_out(ready, wanted.timeout);
     Ok(status)
 }
 
-/// Follows `watch`'s file until it says that the node is ready, or `within` is over.
-fn wait(file: &Path, within: Duration) -> bool {
-    until(file, Some(within), || matches!(document::read(file), Seen::Fresh(document) if document.ready))
-}
-
-/// Looks at each change of a file until `holds`, or `within` is over; without one it never is.
-fn until(file: &Path, within: Option<Duration>, mut holds: impl FnMut() -> bool) -> bool {
-    let end = within.map(|within| Instant::now() + within);
-    let (wake, wakes) = channel();
-    let mut events = Events::new(wake);
-    let dir = file.parent().map(Path::to_path_buf);
-    loop {
-        events.look();
-        events.arm(dir.iter());
-        if holds() {
-            return true;
+impl Status {
+    /// Says that a wait was in vain, where nothing else does.
+    fn time_out(&mut self, ready: bool, within_secs: u64) {
+        self.timed_out = !ready;
+        if self.timed_out && self.problems.is_empty() {
+            let why = format!("watch did not report a ready node within {within_secs} seconds");
+            self.problems
+                .push(Problem::new(why).at(STATUS).fix("look at watch: journalctl -u crossfade-watch"));
         }
-        let left = end.map_or(LOOK_AGAIN, |end| end.saturating_duration_since(Instant::now()));
-        if left.is_zero() {
-            return false;
-        }
-        // That its watch ended is no event.
-        let _ = wakes.recv_timeout(left.min(LOOK_AGAIN));
     }
-}
-
-/// Prints what `watch` sees, now and whenever it is something else, without an end.
-#[must_use]
-pub fn follow(global: &Global) -> Exit {
-    let file = Root::new(&global.root).at(STATUS);
-    let mut last = String::new();
-    until(&file, None, || {
-        let line = match document::read(&file) {
-            Seen::Absent => "no watch has run in this boot".to_owned(),
-            Seen::Unreadable(why) => why,
-            Seen::Fresh(document) => format!("{}: {}", document.reason, document.message),
-            Seen::Stale(document, why) => format!("{why}; it was {}", document.reason),
-        };
-        if line != last {
-            print::line(&line);
-            last = line;
-        }
-        false
-    });
-    Exit::Done
 }
 
 /// A node without a plugin of ours: `watch` does not run, and nothing is attached through us.
@@ -162,18 +131,22 @@ fn without(global: &Global, root: &Root, wait: Option<Duration>) -> Result<Statu
     let ready = wait.is_none_or(|within| until(&root.at(BOOTED), Some(within), || booted().is_ok()));
     let settings = Directories::gather(global);
     let found = attachments::list(&settings.layout, None)?;
-    let mut problems: Vec<String> = booted().err().into_iter().collect();
+    let mut problems: Vec<Problem> = booted().err().into_iter().map(Problem::from).collect();
     match &settings.installed {
-        Ok(Some(conf)) if conf.is_ours => problems.push(format!(
-            "our conf {} is still there: reboot to be without us",
-            settings.conf_file().display()
-        )),
+        Ok(Some(conf)) if conf.is_ours => problems.push(
+            Problem::new(format!("Crossfade's conf {} is still there", settings.conf_file().display()))
+                .fix("reboot the node; boot removes what an earlier image left"),
+        ),
         Ok(_) => {}
-        Err(why) => problems.push(why.clone()),
+        Err(why) => problems.push(why.clone().into()),
     }
     let networks = count(&found);
     if !networks.is_empty() {
-        problems.push("attachments of ours are left from before: reboot to be without us".into());
+        problems.push(
+            Problem::new("attachments through Crossfade are left from an earlier image")
+                .at(settings.layout.state_dir.display().to_string())
+                .fix("reboot the node; boot removes what an earlier image left"),
+        );
     }
     Ok(Status {
         conf_dir: Mode::Without.as_str(),
@@ -186,6 +159,7 @@ fn without(global: &Global, root: &Root, wait: Option<Duration>) -> Result<Statu
         problems,
         watch: None,
         timed_out: !ready,
+        bad_settings: false,
     })
 }
 
@@ -205,7 +179,7 @@ fn status(root: &Root, settings: &Directories, mode: Mode, asked: &Asked) -> Res
     let policy = match policy_file::load(&settings.layout.policy_file()) {
         Ok(policy) => Some(policy),
         Err(why) => {
-            problems.push(why.to_string());
+            problems.push(why.to_string().into());
             None
         }
     };
@@ -219,29 +193,40 @@ fn status(root: &Root, settings: &Directories, mode: Mode, asked: &Asked) -> Res
     };
     let installed = used.as_ref().is_some_and(|used| !matches!(used, Uses::Other(_)));
     match &settings.installed {
-        Ok(Some(conf)) => problems.extend(in_the_way(root, settings, mode, &conf.name)),
+        Ok(Some(conf)) => problems.extend(in_the_way(root, settings, mode, &conf.name).into_iter().map(Problem::from)),
         Ok(None) if settings.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
-            problems.push(format!(
-                "{} is not there yet: watch writes it once the networks that the policy names are ready",
-                settings.conf_file().display()
-            ))
+            problems.push(
+                Problem::new(format!("{} is not there yet", settings.conf_file().display())).fix(
+                    "wait until the networks that the policy names are ready: watch then writes the file; watch's report says what is missing",
+                ),
+            )
         }
-        Ok(None) => problems.push(format!("{} is not there: run install", settings.conf_file().display())),
-        Err(why) => problems.push(why.clone()),
+        Ok(None) => problems.push(
+            Problem::new(format!("{} is not there", settings.conf_file().display()))
+                .fix("run crossfade-bootstrap install"),
+        ),
+        Err(why) => problems.push(why.clone().into()),
     }
     problems.extend(match used {
-        Some(Uses::Other(what)) => Some(format!(
-            "{} is there, and the runtime does not use it: {what}; install makes it look again, and so does watch",
-            settings.conf_file().display()
-        )),
-        Some(Uses::Unanswered(why)) => Some(why),
+        Some(Uses::Other(what)) => Some(
+            Problem::new(format!(
+                "{} is there, and the runtime does not use it: {what}",
+                settings.conf_file().display()
+            ))
+            .fix("run crossfade-bootstrap install, or start watch: both make the runtime read its conf directory again"),
+        ),
+        Some(Uses::Unanswered(why)) => Some(why.into()),
         Some(Uses::Ours | Uses::Untold) | None => None,
     });
-    problems.extend(
-        found.damaged.iter().map(|damaged| format!("record {}: {}", damaged.path.display(), damaged.reason)),
-    );
-    problems
-        .extend(routes.map(|what| format!("host routes are not what they should be; sweep would {what}")));
+    problems.extend(found.damaged.iter().map(|damaged| {
+        Problem::new(format!("record {}: {}", damaged.path.display(), damaged.reason))
+            .fix("delete the record's pod: its DEL asks every network and moves the file away")
+    }));
+    problems.extend(routes.map(|what| {
+        Problem::new(format!("host routes are missing or left over; sweep would {what}"))
+            .at("table 1003")
+            .fix("run crossfade-bootstrap sweep")
+    }));
     Ok(Status {
         warnings: policy.as_ref().map_or_else(Vec::new, secondary::warnings),
         conf_dir: mode.as_str(),
@@ -253,6 +238,7 @@ fn status(root: &Root, settings: &Directories, mode: Mode, asked: &Asked) -> Res
         problems,
         watch: None,
         timed_out: false,
+        bad_settings: policy.is_none(),
     })
 }
 
@@ -343,13 +329,19 @@ impl Report for Status {
         for warning in &self.warnings {
             let _ = writeln!(text, "warning: {warning}");
         }
-        for problem in &self.problems {
-            let _ = writeln!(text, "problem: {problem}");
-        }
+        text.problems(&self.problems());
         text
     }
 
     fn exit(&self) -> Exit {
-        if self.problems.is_empty() && !self.timed_out { Exit::Done } else { Exit::No }
+        match (self.bad_settings, self.problems.is_empty() && !self.timed_out) {
+            (true, _) => Exit::BadSettings,
+            (false, false) => Exit::No,
+            (false, true) => Exit::Done,
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        fix::complete(self.exit(), &self.problems)
     }
 }

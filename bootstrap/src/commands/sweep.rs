@@ -122,13 +122,14 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
 
 fn listing(wanted: &Sweep) -> Result<Listing, Failure> {
     if let Some(file) = &wanted.listed {
-        return Listing::read(file).map_err(|why| Failure::new(Exit::Failed, why));
+        let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
+        return Listing::read(file).map_err(|why| Failure::new(exit, why).at(file.display()));
     }
     let endpoint = &match Whom::of(&wanted.runtime) {
         Whom::Nobody => {
             return Err(Failure::new(
                 Exit::Usage,
-                "sweep needs a list: --runtime-endpoint, or --listed FILE",
+                "sweep needs the living sandboxes: name the runtime with --runtime-endpoint, or a list with --listed FILE",
             ));
         }
         Whom::Unknown(why) => return Err(Failure::new(Exit::No, why)),

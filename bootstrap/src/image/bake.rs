@@ -15,6 +15,8 @@ use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 
 use self::decide::{Decision, decide};
 use self::gather::Facts;
+use types::problem::Problem;
+
 use crate::change::outcome::{Changed, finish};
 use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
@@ -64,6 +66,10 @@ impl Report for Baked {
 
     fn exit(&self) -> Exit {
         self.changed.exit()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.changed.problems()
     }
 }
 

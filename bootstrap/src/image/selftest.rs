@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use types::node::{Mode, Node};
+use types::problem::Problem;
 
 use self::check::{Check, Status, skipped};
 use self::delegates::Delegate;
@@ -66,6 +67,16 @@ impl Report for Tested {
 
     fn exit(&self) -> Exit {
         if self.passed { Exit::Done } else { Exit::No }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let failed = self.checks.iter().filter(|check| check.status == Status::Failed);
+        failed
+            .map(|check| {
+                let fix = check.fix.clone().unwrap_or_default();
+                Problem::new(check.found.as_str()).at(check.id).fix(fix)
+            })
+            .collect()
     }
 }
 

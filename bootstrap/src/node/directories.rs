@@ -131,7 +131,8 @@ fn held(root: &Root, named: &Layout) -> Layout {
     Layout {
         state_dir: held(&named.state_dir),
         run_dir: held(&named.run_dir),
-        policy: named.policy.as_ref().map(held),
+        // Without a name it is the first of the tree's usual places, and not of this machine's.
+        policy: named.policy.as_ref().map(held).or_else(|| usual(root).policy),
     }
 }
 

@@ -3,10 +3,13 @@
 //! The files are `bootstrap/profiles/*.json`; each fact names its source there. A CNI that is none of them is [`GENERIC`]: nothing
 //! is assumed about it. No file says anything about deleting: what an agent leaves on a node (`state`) is refused in an image.
 
+mod named;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+pub use self::named::{refuse_unknown, unknown};
 use serde::Deserialize;
 pub use types::policy::Secondary;
 

@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shim::process::Process;
+use types::problem::Problem;
 
 use crate::change::outcome::{Changed, finish};
 use crate::change::{Change, Write};
@@ -95,7 +96,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     if global.dry_run {
         return Err(Failure::new(
             Exit::Usage,
-            "--dry-run goes with --once: a loop that changes nothing has no end",
+            "--dry-run needs --once: without it watch runs until it is ended",
         ));
     }
     let _held = if wanted.pod { pod::turn(&scope.root)? } else { alone::hold(&scope.root)? };
@@ -116,6 +117,9 @@ fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     Ok(print::report(scope.global.output, &changed))
 }
+
+/// What to do about a node that is not ready.
+pub const NOT_READY: &str = "look for the reason in docs/watch.md; watch reports again as soon as it changes";
 
 /// What one round found and did.
 #[derive(Debug, Serialize)]
@@ -143,6 +147,15 @@ impl Report for Round {
             }
             exit => exit,
         }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let not_ready = (self.exit() == Exit::No).then(|| {
+            let problem =
+                Problem::new(format!("{}: {}", self.reason, self.message)).at("the node's readiness");
+            problem.fix(NOT_READY)
+        });
+        self.changed.problems().into_iter().chain(not_ready).collect()
     }
 }
 

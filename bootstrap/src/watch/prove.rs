@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use serde::Serialize;
 use serde_json::{Value, json};
 use shim::boot::Moment;
 use shim::conflist::Conflist;
@@ -25,6 +26,7 @@ use types::policy::{Network, Side};
 use super::proof::{Kept, answers, directory, result, said};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::{self, Page, Report};
 use crate::cli::{Global, Prove};
 use crate::commands::install::decide::DEFAULT_NAME;
 use crate::commands::install::facts::joined;
@@ -68,8 +70,25 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     change::write(&write)
         .map_err(|e| Failure::new(Exit::Failed, format!("write {}: {e}", write.path.display())))?;
     match kept.failed {
-        None => Ok(Exit::Done),
+        None => Ok(print::report(global.output, &Proved { network: kept.network })),
         Some(why) => Err(Failure::new(Exit::No, format!("network {side}: {why}"))),
+    }
+}
+
+/// A proof that passed.
+///
+/// *Shape*: `{"network":"new"}`.
+#[derive(Debug, Serialize)]
+struct Proved {
+    network: String,
+}
+
+impl Report for Proved {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        let _ =
+            writeln!(text, "network {}: attached, checked and detached a scratch namespace", self.network);
+        text
     }
 }
 

@@ -380,7 +380,7 @@ impl<'a> Watch<'a> {
             Err(failure) => {
                 let is_no = failure.exit == Exit::No;
                 let kind = if is_no { desired::Kind::Refused } else { desired::Kind::Failed };
-                self.desired.failed(kind, &failure.findings.join("; "), node);
+                self.desired.failed(kind, &failure.lines().join("; "), node);
                 false
             }
         }

@@ -150,7 +150,7 @@ impl InTheWay {
 
     pub(crate) fn failure(self) -> Failure {
         let exit = if self.bad_settings { Exit::BadSettings } else { Exit::No };
-        Failure { exit, findings: self.findings }
+        Failure::all(exit, self.findings)
     }
 }
 

@@ -44,9 +44,10 @@ pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure
     loop {
         match once(global, wanted) {
             Err(failure) if matches!(failure.exit, Exit::No | Exit::TryLater) => {
-                if failure.findings != said {
-                    print::waiting(&failure.findings);
-                    said = failure.findings;
+                let lines = failure.lines();
+                if lines != said {
+                    print::waiting(&lines);
+                    said = lines;
                 }
                 std::thread::sleep(TRY_AGAIN);
             }
@@ -102,7 +103,8 @@ fn carry_out(
                 wait_until_unused(settings, whom, bin_dirs).or_else(|why| put_back(settings, why))?;
                 let attached = attachments::list(&settings.layout, None)?;
                 refuse_attached(&attached).or_else(|mut why| {
-                    why.findings.insert(0, "something is attached through us by now; try again".into());
+                    why.problems
+                        .insert(0, "a pod was attached through Crossfade meanwhile; try again".into());
                     put_back(settings, why)
                 })?;
             }
@@ -152,7 +154,7 @@ fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
     if count > NAMED {
         findings.push(format!("and {} more; see crossfade-bootstrap attachments", count - NAMED));
     }
-    Err(Failure { exit: Exit::No, findings })
+    Err(Failure::all(Exit::No, findings))
 }
 
 /// Somebody has to tell whether our conf is still used, as long as there is one. A runtime that does not run uses none.
@@ -249,13 +251,13 @@ fn wait_until_unused(settings: &Directories, whom: &Whom, given: &[PathBuf]) -> 
 
 /// What is attached through us, or may still come to be, needs our conf for its DEL.
 fn put_back(settings: &Directories, why: Failure) -> Result<(), Failure> {
-    let mut findings = why.findings;
+    let mut problems = why.problems;
     if let Ok(Some(conf)) = &settings.installed {
         let (path, bytes) = (settings.conf_file(), conf.bytes.clone());
         change::write(&Write { path, bytes, mode: conf.mode, nudge: true }).map_err(|e| {
             Failure::new(Exit::Failed, format!("put {} back: {e}", settings.conf_file().display()))
         })?;
-        findings.push(format!("{} is back", settings.conf_file().display()));
+        problems.push(format!("{} is back", settings.conf_file().display()).into());
     }
-    Err(Failure { exit: Exit::TryLater, findings })
+    Err(Failure::all(Exit::TryLater, problems))
 }

@@ -105,11 +105,8 @@ impl Completion {
         });
         match done {
             Ok(Some(Ok(mut done))) if done.len() == 1 => Ok(done.remove(0)),
-            Ok(Some(Err(failure))) => {
-                let remedy = "; add \"ready\" to its networks yourself, or \"ready\": [] to ask nothing";
-                let findings = failure.findings.into_iter().map(|why| format!("{why}{remedy}")).collect();
-                Err(Failure { exit: failure.exit, findings })
-            }
+            Ok(Some(Err(failure))) => Err(failure
+                .fix("add \"ready\" to the policy's networks yourself, or \"ready\": [] to use no probe")),
             Ok(_) => Err(Failure::later("the policy changed while its probes were added")),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(Failure::later("somebody else is flipping the policy"))

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use types::node::Node;
+use types::problem::Problem;
 use types::taint;
 
 use super::{absent, own, speaks};
@@ -20,10 +21,9 @@ use crate::systemd::unit::Unit;
 
 /// There is nothing against it.
 ///
-/// *Shape*: `{"findings":[],"arguments":["--node-labels=a=b"],"notes":[".."]}`.
+/// *Shape*: `{"arguments":["--node-labels=a=b"],"notes":[".."]}`.
 #[derive(Debug, Serialize)]
 pub struct Checked {
-    findings: [String; 0],
     arguments: Vec<String>,
     notes: Vec<String>,
 }
@@ -77,9 +77,11 @@ pub fn check(root: &Root, way: Way) -> Result<Checked, Failure> {
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }
     if findings.is_empty() {
-        Ok(Checked { findings: [], arguments, notes })
+        Ok(Checked { arguments, notes })
     } else {
-        Err(Failure { exit: Exit::No, findings })
+        let step =
+            "correct node.json or what the message names, then run crossfade-bootstrap render --check again";
+        Err(Failure::all(Exit::No, findings.into_iter().map(|why| Problem::new(why).fix(step))))
     }
 }
 

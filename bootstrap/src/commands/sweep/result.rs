@@ -75,7 +75,7 @@ pub fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
 /// Why a pass failed. What a delegate said is in the journal of the pass alone.
 fn reason(swept: &Result<Changed, Failure>) -> Option<String> {
     let done = match swept {
-        Err(failure) => return Some(failure.findings.join("; ")),
+        Err(failure) => return Some(failure.lines().join("; ")),
         Ok(changed) => &changed.changes,
     };
     let failed: Vec<_> =

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use shim::layout::CONF_FILE;
-use types::fields::nearest;
 use types::policy::{Network, Phase, Policy, Side};
 
 use super::findings::Findings;
@@ -107,10 +106,7 @@ pub(super) fn known(side: Side, name: &str, way: &mut Findings) -> Option<Option
     if found.is_some() || name == GENERIC {
         return Some(found);
     }
-    let mut names: Vec<&str> = profile::all().iter().map(|profile| profile.name.as_str()).collect();
-    names.push(GENERIC);
-    let meant = nearest(name, &names).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
-    way.settings(format!("--{side}: no CNI is known as {name:?}; {meant}known are {}", names.join(", ")));
+    way.usage(format!("--{side}: {}", profile::unknown(name)));
     None
 }
 

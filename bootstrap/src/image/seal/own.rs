@@ -69,7 +69,7 @@ pub fn attached(layout: &Layout, shown: &Path) -> Vec<Found> {
         Err(failure) => {
             return vec![Found::refused(
                 shown,
-                format!("records that cannot be read: {}", failure.findings.join("; ")),
+                format!("records that cannot be read: {}", failure.lines().join("; ")),
                 "mend what is named, so that they can be told",
             )];
         }

@@ -1,6 +1,7 @@
 //! What `seal` says.
 
 use serde::Serialize;
+use types::problem::Problem;
 
 use crate::change::Act;
 use crate::change::outcome::{Done, Outcome};
@@ -68,5 +69,16 @@ impl Report for Sealed {
         } else {
             Exit::No
         }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let refused = self.findings.iter();
+        let refused =
+            refused.map(|one| Problem::new(one.why.as_str()).at(one.path.as_str()).fix(one.fix.as_str()));
+        let left = self.changes.iter().filter(|done| self.asked && !is_kept(done)).map(|done| {
+            let problem = Problem::new(done.change.reason.as_str()).at(done.change.target.as_str());
+            problem.fix("run crossfade-bootstrap seal without --check, which removes it")
+        });
+        refused.chain(left).collect()
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn checks(root: &Root) -> Vec<Check> {
                     "change node.json, or who else says it, then ask crossfade-bootstrap render --check";
                 Fault::new(why, fix)
             };
-            decided(ID, failure.findings.iter().map(fault).collect(), "")
+            decided(ID, failure.lines().iter().map(fault).collect(), "")
         }
     }
 }

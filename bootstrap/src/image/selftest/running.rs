@@ -104,7 +104,7 @@ fn opens(global: &Global, since: Since, not_booted: Option<&str>) -> Vec<Check> 
     }
     let found = match gate::gate(&Global { dry_run: true, ..global.clone() }) {
         Ok(_) => Vec::new(),
-        Err(failure) => failure.findings,
+        Err(failure) => failure.lines(),
     };
     let faults = found
         .iter()

@@ -64,7 +64,7 @@ impl Plan {
             }
         }
         plan.records.iter_mut().for_each(|record| record.units |= load.units);
-        if findings.is_empty() { Ok(plan) } else { Err(Failure { exit: Exit::No, findings }) }
+        if findings.is_empty() { Ok(plan) } else { Err(Failure::all(Exit::No, findings)) }
     }
 
     /// Whether anything is to be written.
