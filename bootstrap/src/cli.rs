@@ -28,6 +28,9 @@ pub use running::{List, Status, Sweep};
 /// Crossfade moves a live cluster from one CNI to another. Its CNI plugin attaches each pod to the network that the node's policy names.
 /// This program prepares a node before kubelet starts, installs Crossfade on a node with running pods, changes and explains the policy,
 /// reports the state of the node, and builds node images. Most commands need root.
+///
+/// In these pages, a conf is a CNI network configuration file. The phase of a node says which network new pods get: `old`, `new`, or both, as
+/// `both-old` or `both-new`.
 #[derive(Debug, Parser)]
 #[command(
     name = "crossfade-bootstrap",
@@ -55,35 +58,83 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Install Crossfade on a node with running pods, without restarting them.
+    ///
+    /// install lists the attachments of the running pods in an inventory, copies the plugin to where the runtime looks for it, and writes
+    /// Crossfade's conf so that it sorts first. From then on, new pods get the network that the policy names, and every DEL goes to the CNI that
+    /// did the ADD. install checks everything first. It prints all reasons at once if something stands in the way, and then changes nothing.
     Install(Install),
     /// Remove Crossfade's conf, so that new pods bypass Crossfade.
+    ///
+    /// uninstall refuses while a pod is attached through Crossfade, because that pod's DEL needs the plugin and the record. Delete or move these
+    /// pods first. The runtime then uses the conf that sorts first without Crossfade.
     Uninstall(Uninstall),
     /// Show, check or change the policy, which decides the network of each new pod.
     #[command(subcommand)]
     Policy(Policy),
     /// List the attachments of this node: sandboxes, interfaces and their networks.
+    ///
+    /// The list has every attachment that Crossfade recorded, and every sandbox from before the installation that the inventory names.
     Attachments(List),
     /// Detach sandboxes that the runtime no longer lists.
+    ///
+    /// A runtime can forget a sandbox without calling DEL, for example after a crash. Then an address and an interface stay behind. A sweep asks
+    /// the runtime for its sandboxes, compares them with the attachments that Crossfade recorded, and runs the DELs of the others. It also
+    /// repairs host routes and removes files of calls that were killed. watch starts a sweep by itself.
     Sweep(Sweep),
     /// Report the phase, the pods of each network, pending DELs, and readiness.
+    ///
+    /// The report says which network new pods get, whether the runtime uses Crossfade's conf, how many attachments each network has, how many
+    /// DELs are pending, and what watch observes. A problem is something that keeps pods from the right network; a warning is something to do
+    /// elsewhere in the cluster.
     Status(Status),
     /// Prepare this node before its runtime and kubelet start (crossfade-boot.service).
+    ///
+    /// boot copies the plugin to where the runtime looks for it, and writes Crossfade's conf, or in private mode the empty directory for it. If
+    /// the node is a clone of another machine, boot moves that machine's state aside. boot opens no network connection and runs no plugin. A
+    /// second run changes nothing.
     Boot(Boot),
     /// Delay kubelet until this node can attach pods to the right network (ExecStartPre of kubelet).
+    ///
+    /// The gate checks that boot has succeeded in this boot, that the settings are valid, and that the runtime reads the right conf directory. It
+    /// does not wait for a CNI agent. While a check fails, the gate prints every reason and systemd tries again. After gate.giveUpSeconds of
+    /// node.json, the gate lets kubelet start with the taint crossfade/unfit.
     Gate(Gate),
     /// Write Crossfade's flags for the command line of kubelet or of the runtime (ExecStartPre of both).
+    ///
+    /// For kubelet these are the labels and taints of node.json. For the runtime these are, in private mode, the flags that make it read
+    /// Crossfade's conf directory. A systemd generator appends them to the command line.
     Render(Render),
     /// Reconcile Crossfade's conf, observe readiness and report (crossfade-watch.service).
+    ///
+    /// watch keeps Crossfade's conf and plugin in place, asks the probes of both networks, starts proofs and sweeps, and follows the desired
+    /// phase in the Node's annotation crossfade/desired if node.json allows it. It reports in /run/crossfade/status.json, in a condition of the
+    /// Node, in the journal and in metrics.
     Watch(Watch),
     /// Remove from the Node object what Crossfade published there (crossfade-retract.service).
+    ///
+    /// retract removes the label crossfade/phase and the annotation crossfade/observed, and sets the condition CrossfadeReady for the last time.
+    /// It uses kubelet's credential. The node must be switched off or run a final image, unless --removed is given.
     Retract(Retract),
     /// Explain what boot and render would do on this node or in an image, and why.
+    ///
+    /// The explanation names the settings files and what they say, the runtime and its conf directory, the labels and taints that kubelet
+    /// registers with and who says so, and the changes that boot would make. explain changes nothing.
     Explain(Explain),
     /// Write the policy and the node settings of a node image.
+    ///
+    /// bake writes policy.json and node.json to /usr/lib/crossfade, from the options below and from what Crossfade knows about each CNI. It
+    /// checks both files against the rules of the programs and of kubelet before it writes anything.
     Bake(Bake),
     /// Remove or refuse what must not be in a golden image, as the last step of an image build.
+    ///
+    /// seal removes what belongs to the machine that built the image, such as leases, cached results and the machine id. It refuses what only a
+    /// person can judge, such as credentials, records of attachments and confs that an agent wrote. While it refuses one thing, it removes
+    /// nothing.
     Seal(Seal),
     /// Check whether this machine, or an image, has everything that a boot needs.
+    ///
+    /// selftest checks programs, units and their order, settings, networks, the runtime and the registration of the node. It prints one line per
+    /// check, and how to fix each failure. It changes nothing. Without --image, it also checks that a running node has come up.
     Selftest(Selftest),
     /// Attach a scratch network namespace to a network, check it and detach it; watch starts this command as a unit.
     #[command(hide = true)]

@@ -23,9 +23,6 @@ pub enum Image {
 #[command(
     before_help = "Example: an image for a migration from Calico to Cilium\n  \
                    crossfade-bootstrap bake --image migration --old calico --new cilium --dry-run",
-    long_about = "Write the policy and the node settings of a node image.\n\nbake writes policy.json and node.json to /usr/lib/crossfade, \
-                  from the options below and from what Crossfade knows about each CNI. It checks both files against the rules of the \
-                  programs and of kubelet before it writes anything.",
     after_help = "Exit status: 0 done, 2 an argument is wrong, 3 a file in the image would override what bake writes, 78 the resulting \
                   policy or node settings are not valid."
 )]
@@ -91,10 +88,6 @@ impl Bake {
 #[command(
     before_help = "Example: list what must not be in a golden image, then remove it\n  \
                    crossfade-bootstrap seal --check\n  crossfade-bootstrap seal",
-    long_about = "Remove or refuse what must not be in a golden image, as the last step of an image build.\n\nseal removes what belongs to \
-                  the machine that built the image, such as leases, cached results and the machine id. It refuses what only a person can \
-                  judge, such as credentials, records of attachments and confs that an agent wrote. While it refuses one thing, it \
-                  removes nothing.",
     after_help = "Exit status: 0 the image is sealed; 2 an argument is wrong; 3 seal refuses something, or --check found something to \
                   remove; 78 a list of exceptions is invalid, and seal checked nothing."
 )]
@@ -131,9 +124,6 @@ impl Seal {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: check an image at the end of its build\n  crossfade-bootstrap selftest --image",
-    long_about = "Check whether this machine, or an image, has everything that a boot needs.\n\nselftest checks programs, units and their \
-                  order, settings, networks, the runtime and the registration of the node. It prints one line per check, and how to fix \
-                  each failure. It changes nothing. Without --image, it also checks that a running node has come up.",
     after_help = "Exit status: 0 nothing failed, 3 at least one check failed."
 )]
 pub struct Selftest {

@@ -15,10 +15,6 @@ use super::{Endpoint, words};
 #[command(
     before_help = "Example: list what an installation would change, then install\n  crossfade-bootstrap install --dry-run\n  \
                    crossfade-bootstrap install",
-    long_about = "Install Crossfade on a node with running pods, without restarting them.\n\ninstall lists the attachments of the running \
-                  pods in an inventory, copies the plugin to where the runtime looks for it, and writes Crossfade's conf so that it sorts \
-                  first. From then on, new pods get the network that the policy names, and every DEL goes to the CNI that did the ADD. \
-                  install checks everything first. It prints all reasons at once if something stands in the way, and then changes nothing.",
     after_help = "Exit status: 0 installed, 1 a change failed, 2 an argument is wrong, 3 something stands in the way, 75 the runtime has \
                   not confirmed the change, 78 the policy or node.json is missing or invalid."
 )]
@@ -93,9 +89,6 @@ impl Install {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: list what would be removed\n  crossfade-bootstrap uninstall --dry-run",
-    long_about = "Remove Crossfade's conf, so that new pods bypass Crossfade.\n\nuninstall refuses while a pod is attached through \
-                  Crossfade, because that pod's DEL needs the plugin and the record. Delete or move these pods first. The runtime then \
-                  uses the conf that sorts first without Crossfade.",
     after_help = "Exit status: 0 removed, 1 a change failed, 3 pods are still attached through Crossfade, 75 the runtime has not \
                   confirmed the change."
 )]

@@ -12,10 +12,6 @@ use super::words;
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: list what the next boot would change\n  crossfade-bootstrap boot --dry-run",
-    long_about = "Prepare this node before its runtime and kubelet start (crossfade-boot.service).\n\nboot copies the plugin to where the \
-                  runtime looks for it, and writes Crossfade's conf, or in private mode the empty directory for it. If the node is a \
-                  clone of another machine, boot moves that machine's state aside. boot opens no network connection and runs no plugin. \
-                  A second run changes nothing.",
     after_help = "Exit status: 0 the node is prepared, 1 a change failed, 3 something stands in the way, 75 run boot again, \
                   78 the policy or node.json is missing or invalid."
 )]
@@ -40,10 +36,6 @@ impl Boot {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: list what would keep kubelet from starting now\n  crossfade-bootstrap gate --dry-run",
-    long_about = "Delay kubelet until this node can attach pods to the right network (ExecStartPre of kubelet).\n\nThe gate checks that \
-                  boot has succeeded in this boot, that the settings are valid, and that the runtime reads the right conf directory. It \
-                  does not wait for a CNI agent. While a check fails, the gate prints every reason and systemd tries again. After \
-                  gate.giveUpSeconds of node.json, the gate lets kubelet start with the taint crossfade/unfit.",
     after_help = "Exit status: 0 kubelet may start, 3 a check fails, 75 run the gate again, 78 the policy or node.json is missing or invalid."
 )]
 pub struct Gate {
@@ -67,9 +59,6 @@ impl Gate {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: check the labels and taints of node.json in an image build\n  crossfade-bootstrap render --check",
-    long_about = "Write Crossfade's flags for the command line of kubelet or of the runtime (ExecStartPre of both).\n\nFor kubelet these are \
-                  the labels and taints of node.json. For the runtime these are, in private mode, the flags that make it read Crossfade's \
-                  conf directory. A systemd generator appends them to the command line.",
     after_help = "Exit status: 0 done, 2 an argument is wrong, 3 --check found something that kubelet or the API server would reject, \
                   75 a file that kubelet needs is missing, 78 node.json is invalid."
 )]
@@ -100,10 +89,6 @@ impl Render {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: list what one pass would change\n  crossfade-bootstrap watch --once --dry-run",
-    long_about = "Reconcile Crossfade's conf, observe readiness and report (crossfade-watch.service).\n\nwatch keeps Crossfade's conf and \
-                  plugin in place, asks the probes of both networks, starts proofs and sweeps, and follows the desired phase in the \
-                  Node's annotation crossfade/desired if node.json allows it. It reports in /run/crossfade/status.json, in a condition \
-                  of the Node, in the journal and in metrics.",
     after_help = "Exit status: 0 ended by a signal, or with --once the node is ready; 3 with --once the node is not ready; 75 another \
                   watch runs on this node."
 )]
@@ -137,9 +122,6 @@ impl Watch {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: show what would be removed from the Node\n  crossfade-bootstrap retract --dry-run",
-    long_about = "Remove from the Node object what Crossfade published there (crossfade-retract.service).\n\nretract removes the label \
-                  crossfade/phase and the annotation crossfade/observed, and sets the condition CrossfadeReady for the last time. It uses \
-                  kubelet's credential. The node must be switched off or run a final image, unless --removed is given.",
     after_help = "Exit status: 0 done, 3 Crossfade is in use on this node, 75 watch runs, or the API server did not answer in time."
 )]
 pub struct Retract {
@@ -167,9 +149,6 @@ impl Retract {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: explain what the first boot of a mounted image would do\n  crossfade-bootstrap explain --root /mnt/image",
-    long_about = "Explain what boot and render would do on this node or in an image, and why.\n\nThe explanation names the settings files \
-                  and what they say, the runtime and its conf directory, the labels and taints that kubelet registers with and who \
-                  says so, and the changes that boot would make. explain changes nothing.",
     after_help = "Exit status: 0 nothing stands in the way, 3 something does, 78 the policy or node.json is missing or invalid."
 )]
 pub struct Explain {

@@ -9,11 +9,7 @@ use super::options::{ConfDir, DryRun, Global, HiddenTree, Host, PolicyFile, Stat
 
 /// Options of `attachments`.
 #[derive(Debug, Args)]
-#[command(
-    before_help = "Example: list the attachments as JSON\n  crossfade-bootstrap attachments -o json",
-    long_about = "List the attachments of this node: sandboxes, interfaces and their networks.\n\nThe list has every attachment that \
-                  Crossfade recorded, and every sandbox from before the installation that the inventory names."
-)]
+#[command(before_help = "Example: list the attachments as JSON\n  crossfade-bootstrap attachments -o json")]
 pub struct List {
     #[command(flatten)]
     conf: ConfDir,
@@ -38,10 +34,6 @@ impl List {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: list what a sweep would do, then sweep\n  crossfade-bootstrap sweep --dry-run\n  crossfade-bootstrap sweep",
-    long_about = "Detach sandboxes that the runtime no longer lists.\n\nA runtime can forget a sandbox without calling DEL, for example \
-                  after a crash. Then an address and an interface stay behind. A sweep asks the runtime for its sandboxes, compares them \
-                  with the attachments that Crossfade recorded, and runs the DELs of the others. It also repairs host routes and removes \
-                  files of calls that were killed. watch starts a sweep by itself.",
     after_help = "Exit status: 0 done, 1 a DEL failed, 75 the runtime does not answer, 78 the policy is missing or invalid."
 )]
 pub struct Sweep {
@@ -88,11 +80,7 @@ impl Sweep {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: wait until new pods get the network that the policy names\n  crossfade-bootstrap status --wait --timeout 300",
-    long_about = "Report the phase, the pods of each network, pending DELs, and readiness.\n\nThe report says which network new pods get, \
-                  whether the runtime uses Crossfade's conf, how many attachments each network has, how many DELs are pending, and what \
-                  watch observes. A problem is something that keeps pods from the right network; a warning is something to do elsewhere \
-                  in the cluster.",
-    after_help = "Exit status: 0 no problem, 1 the state cannot be read, 3 there is a problem, or the node was not ready within the timeout."
+    after_help = "Exit status: 0 no problem, 1 the state cannot be read, 3 there is a problem, or the node was not ready within the timeout, 78 the policy cannot be used."
 )]
 pub struct Status {
     /// Wait until watch reports that the node is ready. The command ends with exit status 3 after the timeout.
