@@ -5,6 +5,8 @@
 
 mod inside;
 pub mod outcome;
+#[cfg(test)]
+pub(crate) mod shape;
 
 use std::fmt;
 use std::fs::File;

@@ -14,6 +14,7 @@ use crate::node::paths::Root;
 /// *Shape*: `{"dryRun":false,"changes":[{"action":"write","target":"..","reason":"..","outcome":"done"}],"notes":[".."]}`;
 /// `outcome` is absent in a dry run.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changed {
     /// Nothing was changed.
     #[serde(rename = "dryRun")]
@@ -29,9 +30,11 @@ pub struct Changed {
 
 /// One change and what became of it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Done {
     /// The change.
     #[serde(flatten)]
+    #[cfg_attr(test, schemars(with = "crate::change::shape::Change"))]
     pub change: Change,
     /// None in a dry run, and for what was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +43,7 @@ pub struct Done {
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
     /// It is done.

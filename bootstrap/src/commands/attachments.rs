@@ -22,6 +22,7 @@ use crate::cli::print::{Page, Report};
 ///
 /// *Shape*: `{"attachments":[..],"damaged":[{"path":"..","reason":".."}]}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Attachments {
     /// Records, then inventory entries that have none.
     pub attachments: Vec<Line>,
@@ -34,6 +35,7 @@ pub struct Attachments {
 /// *Shape*: `{"containerID":"..","ifname":"eth0","life":"attached","ageSeconds":12,"earlierBoot":false,"namespace":"..","pod":"..",
 /// "networks":[{"name":"oldnet","side":"old","ifname":"eth0","primary":true,"owed":true}],"deletedBy":"runtime"}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Line {
     /// Container id.
     #[serde(rename = "containerID")]
@@ -58,11 +60,13 @@ pub struct Line {
     pub networks: Vec<Part>,
     /// Who sends its DEL, where that is not us.
     #[serde(rename = "deletedBy", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub deleted_by: Option<Deleter>,
 }
 
 /// How far an attachment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Life {
     /// Its ADD is running, or was killed.
@@ -77,6 +81,7 @@ pub enum Life {
 
 /// One network of an attachment.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Part {
     /// The network's own name; the side's where nobody knows it.
     pub name: String,
@@ -93,6 +98,7 @@ pub struct Part {
 
 /// A record that cannot be read.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Damaged {
     /// The file.
     pub path: PathBuf,

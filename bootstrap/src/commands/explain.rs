@@ -26,6 +26,7 @@ use crate::node::switch;
 /// *Shape*: `{"off":null,"node":{..},"policy":{..},"confDir":"private","runtime":{..},"units":[{..}],"kubelet":{..},"boot":{"changes":[..]}}`. What
 /// stands in the way of a part is in that part's `error` and in `problems`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Explained {
     /// What switched Crossfade off; none while it is on.
@@ -49,6 +50,7 @@ pub struct Explained {
 
 /// What `boot` would change.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 enum Planned {
     Changes(Changed),

@@ -37,11 +37,13 @@ const POLICY_MODE: u32 = 0o644;
 ///
 /// *Shape*: `{"file":"..","phase":"old","warnings":["..."],"policy":{..}}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Shown {
     file: PathBuf,
     phase: &'static str,
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<serde_json::Value>"))]
     policy: Option<Box<RawValue>>,
 }
 
@@ -231,6 +233,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Policy, Failure> {
 /// *Shape*: `{"attach":"both","because":"..","interfaces":[{"network":"old","ifname":"eth0","primary":true}],"warnings":[]}`,
 /// interfaces in the order of ADD.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Explained {
     attach: &'static str,
     because: String,
@@ -239,6 +242,7 @@ pub struct Explained {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Interface {
     network: &'static str,
     ifname: String,

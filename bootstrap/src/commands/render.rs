@@ -34,6 +34,7 @@ const MODE: u32 = 0o644;
 
 /// What `render` reports, by what it was asked for.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Rendered {
     /// Files were written or removed.

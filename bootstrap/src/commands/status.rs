@@ -34,7 +34,7 @@ use crate::watch::document::{self, Document, Seen};
 
 pub use self::follow::follow;
 use self::follow::{until, wait};
-pub use self::reported::reported;
+pub use self::reported::{Reported, reported};
 
 /// Where this node stands.
 ///
@@ -44,6 +44,7 @@ pub use self::reported::reported;
 /// fail nothing. On a node without a plugin of ours (`confDir` none) both are null, and all is well
 /// once `boot` has succeeded and nothing of an earlier time is left.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
     #[serde(rename = "confDir")]
     conf_dir: &'static str,
@@ -68,6 +69,7 @@ pub struct Status {
 
 /// What `watch` sees.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Watched {
     #[serde(flatten)]
     document: Document,
@@ -165,6 +167,7 @@ fn without(global: &Global, root: &Root, wait: Option<Duration>) -> Result<Statu
 
 /// Attachments of one network, by its own name. One that has both networks counts for both.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Count {
     records: usize,
     inventory: usize,

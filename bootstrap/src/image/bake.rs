@@ -31,6 +31,7 @@ const MODE: u32 = 0o644;
 ///
 /// *Shape*: as [`Changed`], and `"files":[{"path":"/usr/lib/crossfade/node.json","content":{..}}]`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Baked {
     #[serde(flatten)]
     changed: Changed,
@@ -40,6 +41,7 @@ pub struct Baked {
 
 /// A file as it would be.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct File {
     /// As the node will see it.
     path: String,

@@ -38,6 +38,7 @@ use crate::systemd::unit::{Order, Unit};
 ///
 /// *Shape*: `{"version":1,"image":true,"root":"/","release":"0.1.0","passed":false,"checks":[{..}]}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tested {
     /// Nothing of a boot was expected.
     image: bool,

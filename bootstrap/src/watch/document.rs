@@ -17,6 +17,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     /// [`VERSION`].
@@ -25,6 +26,7 @@ pub struct Document {
     #[serde(rename = "bootID")]
     pub boot_id: String,
     /// The `watch` that wrote it.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, u64>"))]
     pub watch: Process,
     /// Whether pods get the network that the policy names.
     pub ready: bool,
@@ -47,6 +49,7 @@ pub struct Document {
 
 /// Our conf.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Conf {
     /// private or shared.
@@ -67,6 +70,7 @@ pub struct Conf {
 
 /// One network of the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
     /// old or new.

@@ -123,7 +123,8 @@ pub const NOT_READY: &str = "look for the reason in docs/watch.md; watch reports
 
 /// What one round found and did.
 #[derive(Debug, Serialize)]
-struct Round {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Round {
     #[serde(flatten)]
     changed: Changed,
     ready: bool,

@@ -79,7 +79,8 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
 ///
 /// *Shape*: `{"network":"new"}`.
 #[derive(Debug, Serialize)]
-struct Proved {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Proved {
     network: String,
 }
 

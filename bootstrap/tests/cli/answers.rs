@@ -1,6 +1,7 @@
 //! Answers: one shape of JSON for every command, and errors that say what to do next.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -24,14 +25,38 @@ fn answer(run: &Run) -> Value {
     answer
 }
 
+/// The published schema of a command holds for its answer.
+fn fits_its_schema(arguments: &[&str], answer: &Value) {
+    let name = match arguments {
+        ["policy", verb, ..] => format!("policy-{verb}"),
+        ["status", "--reported", ..] => "status-reported".to_owned(),
+        [command, ..] => (*command).to_owned(),
+        [] => panic!("no command"),
+    };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schema/{name}.schema.json"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let schema: Value = serde_json::from_str(&text).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let wrong: Vec<String> = validator.iter_errors(answer).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{arguments:?}: {wrong:?}: {answer}");
+    // A report without its own keys is none.
+    let mut less = answer.clone();
+    less.as_object_mut().expect("an object").remove("problems");
+    assert!(!validator.is_valid(&less), "{arguments:?}: the schema asks for nothing");
+}
+
 fn on_node(node: &Node, arguments: &[&str]) -> (i32, Value) {
     let run = node.run(&[arguments, &["-o", "json"]].concat());
-    (run.status, answer(&run))
+    let told = answer(&run);
+    fits_its_schema(arguments, &told);
+    (run.status, told)
 }
 
 fn on_tree(tree: &Tree, arguments: &[&str]) -> (i32, Value) {
     let run = tree.run(&[arguments, &["-o", "json"]].concat());
-    (run.status, answer(&run))
+    let told = answer(&run);
+    fits_its_schema(arguments, &told);
+    (run.status, told)
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::runtime::config::RuntimeConfig;
 /// *Shape*: `{"name":"containerd","unit":"containerd.service","config":"/etc/containerd/config.toml","reads":"/etc/cni/net.d",
 /// "confDir":"/run/crossfade/net.d","binDirs":["/opt/cni/bin"]}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Runtime {
     name: &'static str,

@@ -14,6 +14,7 @@ use crate::node::paths::{NODE_FILE, Root};
 ///
 /// *Shape*: `{"file":"/etc/crossfade/node.json","masked":["/usr/lib/crossfade/node.json"],"phase":"old","error":null}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Settings {
     /// The file that counts, as the node sees it; none where there is none.
     file: Option<PathBuf>,

@@ -23,6 +23,7 @@ use crate::systemd::unit::Unit;
 ///
 /// *Shape*: `{"arguments":["--node-labels=a=b"],"notes":[".."]}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Checked {
     arguments: Vec<String>,
     notes: Vec<String>,

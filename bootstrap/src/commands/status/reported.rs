@@ -19,6 +19,7 @@ const UNREPORTED: &str = "start watch: systemctl start crossfade-watch, or the D
 /// *Shape*: `{"version":1,"ready":false,"watch":{..}}`; `watch` as in [`super::Status`], and none while nobody reports.
 /// A problem says why the node is not ready, or why that is not known.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reported {
     ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

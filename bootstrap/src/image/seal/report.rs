@@ -14,6 +14,7 @@ use crate::cli::print::{Page, Report};
 /// "reason":"..","outcome":"skipped"}],"notes":[".."]}`; an outcome is `done`, `skipped` (something is refused, so nothing
 /// is done) or absent (only looked at, or kept because it is allowed).
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sealed {
     /// Nothing is in the way of an image any more.
     pub sealed: bool,
@@ -33,6 +34,7 @@ pub struct Sealed {
 
 /// Something that a person has to decide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// What it is about, as the node sees it: a path, or a unit.
     pub path: String,
