@@ -259,7 +259,7 @@ impl Report for Attachments {
                     format!("{}/{}", or(namespace), or(pod))
                 }
             };
-            let by = if line.deleted_by.is_some() { "  (the runtime sends its DEL)" } else { "" };
+            let by = if line.deleted_by.is_some() { "  (the runtime sends this DEL itself)" } else { "" };
             let _ = writeln!(
                 text,
                 "{} {}  {:<9}  {}  {}  {pod}{by}",
@@ -274,7 +274,9 @@ impl Report for Attachments {
             let _ = writeln!(text, "damaged: {}: {}", damaged.path.display(), damaged.reason);
         }
         if text.is_empty() {
-            text.text("nothing is attached through us, and nothing was there before us\n");
+            text.text(
+                "Crossfade has attached no pod, and the inventory lists none from before the installation\n",
+            );
         }
         text
     }

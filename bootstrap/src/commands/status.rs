@@ -294,29 +294,48 @@ fn ledger_lines(settings: &Directories) -> Result<usize, Failure> {
     }
 }
 
+/// A phase, and what it gives to new pods.
+fn meaning(phase: &'static str) -> &'static str {
+    match phase {
+        "old" => "old: new pods get the old network",
+        "both-old" => "both-old: new pods get both networks; the Pod's address is that of the old one",
+        "both-new" => "both-new: new pods get both networks; the Pod's address is that of the new one",
+        "new" => "new: new pods get the new network",
+        other => other,
+    }
+}
+
 impl Report for Status {
     fn human(&self) -> Page {
         let is_without = self.conf_dir == Mode::Without.as_str();
-        let unknown = if is_without { "none (confDir none: the agents' network alone)" } else { "unknown" };
+        let unknown = if is_without {
+            "none: this node has a final image (confDir none), and its own CNI attaches all pods"
+        } else {
+            "unknown: the policy cannot be used"
+        };
         let mut text = Page::new();
-        let _ = writeln!(text, "phase         {}", self.phase.unwrap_or(unknown));
+        let _ = writeln!(text, "phase         {}", self.phase.map_or(unknown, meaning));
         let _ = writeln!(text, "installed     {}", if self.installed { "yes" } else { "no" });
         for (name, count) in &self.networks {
             let _ = writeln!(
                 text,
-                "network       {name}: {} attached through us, {} from before",
+                "network       {name}: {} attached through Crossfade, {} from before the installation",
                 count.records, count.inventory
             );
         }
         let _ = writeln!(text, "pending DELs  {}", self.pending_dels);
-        let _ = writeln!(text, "ledger        {} lines", self.ledger_lines);
+        let _ = writeln!(
+            text,
+            "ledger        {} attachments ended without the confirmation of their network",
+            self.ledger_lines
+        );
         let _ = match &self.watch {
             None if is_without => Ok(()),
             None => writeln!(text, "watch         not running"),
             Some(Watched { stale: Some(why), document }) => {
                 writeln!(
                     text,
-                    "watch         not running: its status is stale ({why}); it was {}",
+                    "watch         not running: its last report is stale ({why}) and says {}",
                     document.reason
                 )
             }

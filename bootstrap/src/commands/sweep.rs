@@ -106,9 +106,14 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     changes.extend(litter(&store, &settings)?);
     let mut notes: Vec<String> = damaged
         .iter()
-        .map(|(path, why)| format!("record {} is damaged ({why}); only a DEL can resolve it", path.display()))
+        .map(|(path, why)| {
+            format!(
+                "record {} is damaged ({why}); delete its pod, for only the pod's DEL can resolve the record",
+                path.display()
+            )
+        })
         .collect();
-    notes.push(format!("{live} attachments live"));
+    notes.push(format!("{live} attachments belong to living sandboxes and stay"));
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }
@@ -215,16 +220,22 @@ pub fn decide(judged: &[Judged], grace_secs: u64) -> Vec<Change> {
     let mut changes = Vec::new();
     for one in judged {
         let age = age_text(Some(one.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
-        let seen = if one.seen == Seen::Stopped { "it ended with an earlier boot" } else { "not listed" };
+        let seen = if one.seen == Seen::Stopped {
+            "the sandbox ended with an earlier boot"
+        } else {
+            "the runtime does not list the sandbox"
+        };
         let (act, reason) = match verdict(one.seen, one.age, grace_secs, one.owner) {
             Verdict::Live => continue,
-            Verdict::Young => (Act::Wait, format!("not listed, but young: {age} of {grace_secs}s")),
+            Verdict::Young => {
+                (Act::Wait, format!("{seen}, but the grace period is not over: {age} of {grace_secs}s"))
+            }
             Verdict::Waiting => (Act::Wait, format!("{seen}, but network {} is not ready", one.networks)),
             Verdict::Close => {
                 let key = one.key.clone();
                 let more = match (&one.written, one.owner) {
                     (Written::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
-                    (_, Owner::Retired) => "; retired",
+                    (_, Owner::Retired) => ", which is retired",
                     (_, Owner::Ready | Owner::NotReady) => "",
                 };
                 let act = match &one.written {
@@ -351,24 +362,30 @@ mod tests {
             (one(Seen::Unasked, 900, Owner::Ready, None), None),
             (
                 one(Seen::Missing, 3, Owner::Ready, None),
-                Some("wait     c1 eth0  (not listed, but young: 3s of 600s)"),
+                Some(
+                    "wait     c1 eth0  (the runtime does not list the sandbox, but the grace period is not over: 3s of 600s)",
+                ),
             ),
             (
                 one(Seen::Missing, 900, Owner::NotReady, Some(Deleter::Crossfade)),
-                Some("wait     c1 eth0  (not listed, but network oldnet is not ready)"),
+                Some(
+                    "wait     c1 eth0  (the runtime does not list the sandbox, but network oldnet is not ready)",
+                ),
             ),
             (
                 one(Seen::Missing, 900, Owner::Ready, None),
-                Some("close    c1 eth0  (not listed; age 15m; network oldnet)"),
+                Some("close    c1 eth0  (the runtime does not list the sandbox; age 15m; network oldnet)"),
             ),
             (
                 one(Seen::Missing, 900, Owner::Retired, Some(Deleter::Crossfade)),
-                Some("close    c1 eth0  (not listed; age 15m; network oldnet; retired)"),
+                Some(
+                    "close    c1 eth0  (the runtime does not list the sandbox; age 15m; network oldnet, which is retired)",
+                ),
             ),
             (
                 one(Seen::Missing, 900, Owner::Ready, Some(Deleter::Runtime)),
                 Some(
-                    "close    c1 eth0  (not listed; age 15m; network oldnet; the runtime has sent its DEL itself)",
+                    "close    c1 eth0  (the runtime does not list the sandbox; age 15m; network oldnet; the runtime has sent its DEL itself)",
                 ),
             ),
             (one(Seen::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),

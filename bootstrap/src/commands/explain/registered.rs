@@ -75,7 +75,7 @@ impl Told {
         }
         match &self.error {
             Some(why) => {
-                let _ = writeln!(text, "  cannot be continued: {why}");
+                let _ = writeln!(text, "  Crossfade cannot append its flags to this command: {why}");
             }
             None => {
                 let _ = writeln!(text, "  {} ${}", self.command.join(" "), self.variable);

@@ -41,8 +41,8 @@ impl Report for Checked {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let _ = match self.arguments.as_slice() {
-            [] => writeln!(text, "nothing is added to kubelet's command line"),
-            arguments => writeln!(text, "kubelet is told {}", arguments.join(" ")),
+            [] => writeln!(text, "Crossfade adds nothing to kubelet's command line"),
+            arguments => writeln!(text, "Crossfade adds to kubelet's command line: {}", arguments.join(" ")),
         };
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");

@@ -14,7 +14,7 @@ pub(super) fn checks(root: &Root) -> Vec<Check> {
             ok(
                 ID,
                 if words.is_empty() {
-                    "nothing is added to kubelet's command line".into()
+                    "Crossfade adds nothing to kubelet's command line".into()
                 } else {
                     words.join(" ")
                 },
