@@ -61,7 +61,7 @@ fn run_policy(global: &Global, verb: &Policy) -> Result<Exit, Failure> {
         Policy::Show(_) => print::report(output, &policy::show(&layout)?),
         Policy::Check(wanted) => print::report(output, &policy::check(&layout, wanted.file.as_deref())?),
         Policy::Set(wanted) => print::report(output, &policy::flip(global, &layout, wanted)?),
-        Policy::Explain(wanted) => print::report(output, &policy::explained(&layout, wanted)?),
+        Policy::Explain(wanted) => print::report(output, &policy::explain::explained(&layout, wanted)?),
     })
 }
 

@@ -60,7 +60,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("install", schema::<Changed>()),
         ("place", schema::<Changed>()),
         ("policy-check", schema::<policy::Shown>()),
-        ("policy-explain", schema::<policy::Explained>()),
+        ("policy-explain", schema::<policy::explain::Explained>()),
         ("policy-set", schema::<Changed>()),
         ("policy-show", schema::<policy::Shown>()),
         ("prove", schema::<watch::prove::Proved>()),

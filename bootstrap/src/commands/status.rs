@@ -1,6 +1,7 @@
 //! `status`: where this node stands, and what `watch` sees.
 
 mod follow;
+mod problems;
 mod reported;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,6 @@ use std::io::{self, BufRead, BufReader};
 use std::time::Duration;
 
 use serde::Serialize;
-use shim::layout::CONF_FILE;
 use shim::policy_file;
 use shim::store::Store;
 use types::node::Mode;
@@ -23,12 +23,9 @@ use crate::node::directories::Directories;
 use crate::node::hostroutes;
 use crate::node::identity::Booted;
 use crate::node::mode;
-use crate::node::paths::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
-use crate::node::rooted;
+use crate::node::paths::{BOOTED, Root, STATUS};
 use crate::runtime::asked::{Asked, Uses};
-use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
-use crate::runtime::picks::Picks;
 use crate::watch::NOT_READY;
 use crate::watch::document::{self, Document, Seen};
 
@@ -133,23 +130,9 @@ fn without(global: &Global, root: &Root, wait: Option<Duration>) -> Result<Statu
     let ready = wait.is_none_or(|within| until(&root.at(BOOTED), Some(within), || booted().is_ok()));
     let settings = Directories::gather(global);
     let found = attachments::list(&settings.layout, None)?;
-    let mut problems: Vec<Problem> = booted().err().into_iter().map(Problem::from).collect();
-    match &settings.installed {
-        Ok(Some(conf)) if conf.is_ours => problems.push(
-            Problem::new(format!("Crossfade's conf {} is still there", settings.conf_file().display()))
-                .fix("reboot the node; boot removes what an earlier image left"),
-        ),
-        Ok(_) => {}
-        Err(why) => problems.push(why.clone().into()),
-    }
     let networks = count(&found);
-    if !networks.is_empty() {
-        problems.push(
-            Problem::new("attachments through Crossfade are left from an earlier image")
-                .at(settings.layout.state_dir.display().to_string())
-                .fix("reboot the node; boot removes what an earlier image left"),
-        );
-    }
+    let mut problems: Vec<Problem> = booted().err().into_iter().map(Problem::from).collect();
+    problems.extend(problems::of_an_earlier_image(&settings, !networks.is_empty()));
     Ok(Status {
         conf_dir: Mode::Without.as_str(),
         phase: None,
@@ -195,41 +178,9 @@ fn status(root: &Root, settings: &Directories, mode: Mode, asked: &Asked) -> Res
         Ok(None) | Err(_) => None,
     };
     let installed = used.as_ref().is_some_and(|used| !matches!(used, Uses::Other(_)));
-    match &settings.installed {
-        Ok(Some(conf)) => problems.extend(in_the_way(root, settings, mode, &conf.name).into_iter().map(Problem::from)),
-        Ok(None) if settings.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
-            problems.push(
-                Problem::new(format!("{} is not there yet", settings.conf_file().display())).fix(
-                    "wait until the networks that the policy names are ready: watch then writes the file; watch's report says what is missing",
-                ),
-            )
-        }
-        Ok(None) => problems.push(
-            Problem::new(format!("{} is not there", settings.conf_file().display()))
-                .fix("run crossfade-bootstrap install"),
-        ),
-        Err(why) => problems.push(why.clone().into()),
-    }
-    problems.extend(match used {
-        Some(Uses::Other(what)) => Some(
-            Problem::new(format!(
-                "{} is there, and the runtime does not use it: {what}",
-                settings.conf_file().display()
-            ))
-            .fix("run crossfade-bootstrap install, or start watch: both make the runtime read its conf directory again"),
-        ),
-        Some(Uses::Unanswered(why)) => Some(why.into()),
-        Some(Uses::Ours | Uses::Untold) | None => None,
-    });
-    problems.extend(found.damaged.iter().map(|damaged| {
-        Problem::new(format!("record {}: {}", damaged.path.display(), damaged.reason))
-            .fix("delete the record's pod: its DEL asks every network and moves the file away")
-    }));
-    problems.extend(routes.map(|what| {
-        Problem::new(format!("host routes are missing or left over; sweep would {what}"))
-            .at("table 1003")
-            .fix("run crossfade-bootstrap sweep")
-    }));
+    problems.extend(problems::of_the_conf(root, settings, mode));
+    problems.extend(used.and_then(|used| problems::of_its_use(settings, used)));
+    problems.extend(problems::of_records(&found.damaged, routes));
     Ok(Status {
         warnings: policy.as_ref().map_or_else(Vec::new, secondary::warnings),
         conf_dir: mode.as_str(),
@@ -263,26 +214,6 @@ fn count(found: &Attachments) -> BTreeMap<String, Count> {
 fn pending_dels(found: &Attachments) -> usize {
     let detaching = found.attachments.iter().filter(|line| line.life == Life::Detaching);
     detaching.flat_map(|line| &line.networks).filter(|part| part.owed).count()
-}
-
-/// Confs that the runtime would use instead of ours.
-fn in_the_way(root: &Root, settings: &Directories, mode: Mode, name: &str) -> Vec<String> {
-    let dir = match rooted::conf_dir(root, &settings.conf_dir) {
-        Ok(dir) => dir,
-        Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
-    };
-    let picks = Picks::of(RuntimeConfig::of_crio(root).as_ref());
-    let before = picks.instead_of_ours(&dir, name).into_iter().map(|conf| conf.file.clone());
-    let mut found: Vec<String> =
-        before.map(|file| format!("{file} sorts before {CONF_FILE}: the runtime does not call us")).collect();
-    if !found.is_empty() {
-        found.extend(picks.harm_of_a_restart().map(str::to_owned));
-    }
-    // In private mode it is told on its command line.
-    if mode == Mode::Shared {
-        found.extend(picks.told(&dir, name).wrong());
-    }
-    found
 }
 
 fn ledger_lines(settings: &Directories) -> Result<usize, Failure> {

@@ -117,7 +117,7 @@ fn last(wanted: &Bake, way: &mut Findings) -> Option<&'static Profile> {
     ];
     for (option, _) in given.into_iter().filter(|(_, given)| *given) {
         way.usage(format!(
-            "{option}: a final image has the new network alone and no plugin of ours; leave it out, or bake --image migration"
+            "{option}: a final image has the new network only, and no plugin of Crossfade's; omit the option, or use --image migration"
         ));
     }
     wanted.new.as_deref().and_then(|name| sides::known(Side::New, name, way).flatten())

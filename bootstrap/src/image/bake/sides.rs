@@ -118,7 +118,7 @@ pub(super) fn together(policy: &Policy) -> Vec<String> {
         let ours = network.conf.iter().filter(|conf| conf.file_name().is_some_and(|name| name == CONF_FILE));
         all.extend(ours.map(|conf| {
             format!(
-                "policy: networks.{side}.conf: {} is ours; expected that of the CNI itself",
+                "policy: networks.{side}.conf: {} is Crossfade's own; expected the conf of the CNI itself",
                 conf.display()
             )
         }));

@@ -80,8 +80,9 @@ fn judge(dir: &Path, confs: &ConfDir, policy: &Read, item: &dyn Fn(&Path) -> Opt
         let path = dir.join(&conf.file);
         let ours = conf.content.as_ref().is_ok_and(Content::is_ours);
         if ours && conf.file == CONF_FILE {
-            let removed =
-                item(&path).map(|item| Found::removed(&item, "our conf: boot writes it when it is time"));
+            let removed = item(&path).map(|item| {
+                Found::removed(&item, "Crossfade's conf, which boot or watch writes when it is time")
+            });
             found.extend(removed);
         } else {
             found.extend(of_others(&path, conf, policy).map(|(why, fix)| Found::refused(&path, why, fix)));
@@ -91,9 +92,9 @@ fn judge(dir: &Path, confs: &ConfDir, policy: &Read, item: &dyn Fn(&Path) -> Opt
         let path = dir.join(file);
         if file.starts_with(CONF_FILE) {
             let item = item(&path);
-            found.extend(
-                item.map(|item| Found::removed(&item, "our conf, renamed by an agent on this machine")),
-            );
+            found.extend(item.map(|item| {
+                Found::removed(&item, "Crossfade's conf, which an agent renamed on this machine")
+            }));
         } else {
             found.push(Found::refused(
                 &path,
@@ -111,7 +112,7 @@ fn of_others(path: &Path, conf: &ConfFile, policy: &Read) -> Option<(String, Str
     let owner = profile::by_conf(&conf.file).or_else(|| profile::detect(&conf.content.as_ref().ok()?.types));
     let of = owner.map_or_else(String::new, |profile| format!(" of {}", profile.name));
     if conf.content.as_ref().is_ok_and(Content::is_ours) {
-        return told(format!("a conf with a plugin of our type that is not {CONF_FILE}"));
+        return told(format!("a conf with Crossfade's plugin whose name is not {CONF_FILE}"));
     }
     let named = policy.get().and_then(|policy| {
         policy
@@ -135,7 +136,7 @@ fn of_others(path: &Path, conf: &ConfFile, policy: &Read) -> Option<(String, Str
         },
         None => match policy {
             Read::Policy(_) => told(format!(
-                "a conf{of} that the policy does not name: a runtime without us takes it for the node's network"
+                "a conf{of} that the policy does not name: a runtime without Crossfade takes it for the node's network"
             )),
             Read::Needless => told(format!(
                 "a conf{of}: a runtime takes it for the node's network before any agent is there"

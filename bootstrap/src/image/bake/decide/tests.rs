@@ -177,7 +177,7 @@ fn settings_that_nobody_could_use_are_refused_in_the_words_of_who_refuses_them()
         ("--old-cidr 10.64.0.0/10 --new-cidr fd00::/8 --new-cidr 10.0.0.0/8", "overlap"),
         ("--old-conf 10-x.conflist", "each absolute"),
         ("--old-conf /x --new-conf /x", "/x is a conf of both"),
-        ("--old-conf /etc/cni/net.d/01-crossfade.conflist", "is ours"),
+        ("--old-conf /etc/cni/net.d/01-crossfade.conflist", "is Crossfade's own"),
     ] {
         let (exit, why) = refused(&format!("{to} {more}"), &facts());
         assert_eq!(exit, Exit::Usage, "{more}: {why}");
