@@ -259,7 +259,7 @@ impl Report for Attachments {
                     format!("{}/{}", or(namespace), or(pod))
                 }
             };
-            let by = if line.deleted_by.is_some() { "  (the runtime sends this DEL itself)" } else { "" };
+            let by = if line.deleted_by.is_some() { "  (the runtime sends its DEL)" } else { "" };
             let _ = writeln!(
                 text,
                 "{} {}  {:<9}  {}  {}  {pod}{by}",
