@@ -1,305 +1,190 @@
 //! The command line.
+//!
+//! [`Command`] has one type per command. A command flattens the groups of shared options that it uses ([`options`]), and
+//! [`Cli::global`] turns them into the one [`Global`] that every command gets.
 
 pub mod exit;
+pub(crate) mod fix;
 mod image;
 mod install;
+mod node;
+mod options;
+mod policy;
 pub mod print;
+mod running;
+#[cfg(test)]
+mod schema;
 mod words;
 
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use shim::layout::CONF_DIR;
-use types::policy::{Phase, Side};
+use clap::{Args, Parser, Subcommand};
 
 pub use image::{Bake, Image, Seal, Selftest};
 pub use install::{Install, Uninstall};
+pub use node::{Boot, Explain, Gate, Place, Prove, Render, Retract, Watch};
+pub use options::{Global, Output};
+pub use policy::{Check, PodChoice, Policy, Set, Show};
+pub use running::{List, Status, Sweep};
 
-/// Crossfade on this node: install it under running pods, flip its policy, sweep up after it.
+/// Install and operate Crossfade on one Kubernetes node.
+///
+/// Crossfade moves a live cluster from one CNI to another. Its CNI plugin attaches each pod to the network that the node's policy names.
+/// This program prepares a node before kubelet starts, installs Crossfade on a node with running pods, changes and explains the policy,
+/// reports the state of the node, and builds node images. Most commands need root.
+///
+/// In these pages, a conf is a CNI network configuration file. The phase of a node says which network new pods get: `old`, `new`, or both, as
+/// `both-old` or `both-new`.
 #[derive(Debug, Parser)]
 #[command(
     name = "crossfade-bootstrap",
     version,
-    before_help = "Example: see what installing would do here, then do it\n  \
+    before_help = "Example: see what an installation would change on this node, then install\n  \
                    crossfade-bootstrap install --dry-run\n  crossfade-bootstrap install",
-    after_help = "Exit status: 0 done, 1 failed, 2 usage, 3 the answer is no (something stands in the way), \
-                  75 try later, 78 bad settings."
+    after_help = "Exit status of every command:\n  \
+                  0   the command did what it was asked to do\n  \
+                  1   something failed on the way\n  \
+                  2   an argument is wrong\n  \
+                  3   the answer is no: something stands in the way, or the node is not ready\n  \
+                  75  not now; run the same command again later\n  \
+                  78  a settings file (policy.json, node.json) is missing, invalid or not trusted"
 )]
 pub struct Cli {
     /// What holds for every command.
     #[command(flatten)]
-    pub global: Global,
+    pub common: options::Common,
     /// The command.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Options of every command.
-#[derive(Debug, Clone, Args)]
-pub struct Global {
-    /// The runtime's conf directory.
-    #[arg(long, global = true, value_name = "DIR", default_value = CONF_DIR)]
-    pub conf_dir: PathBuf,
-    /// Where records and inventory lie [default: what the installed conf names, else /var/lib/crossfade].
-    #[arg(long, global = true, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
-    /// Where locks and markers lie [default: what the installed conf names, else /run/crossfade].
-    #[arg(long, global = true, value_name = "DIR")]
-    pub run_dir: Option<PathBuf>,
-    /// The policy [default: what the installed conf names, else the first policy.json in /etc/crossfade, /run/crossfade, /usr/lib/crossfade].
-    #[arg(long, global = true, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
-    /// How to print.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
-    /// Print what would be changed, and change nothing.
-    #[arg(long, global = true)]
-    pub dry_run: bool,
-    /// A tree that is looked at instead of this node: an image that is being built (boot, render, gate, explain, bake, seal, selftest).
-    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
-    pub root: PathBuf,
-    /// The node's root directory, where a pod has it mounted: the command works in there as if it were run on the node.
-    #[arg(long, global = true, value_name = "DIR", conflicts_with = "root")]
-    pub host: Option<PathBuf>,
-}
-
-/// How to print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// Lines for people.
-    Human,
-    /// One JSON document with a version.
-    Json,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Install Crossfade on a node with running pods, without restarting them.
+    ///
+    /// install lists the attachments of the running pods in an inventory, copies the plugin to where the runtime looks for it, and writes
+    /// Crossfade's conf so that it sorts first. From then on, new pods get the network that the policy names, and every DEL goes to the CNI that
+    /// did the ADD. install checks everything first. It prints all reasons at once if something stands in the way, and then changes nothing.
     Install(Install),
-    /// Take the conf away again, once nothing is attached through it.
+    /// Remove Crossfade's conf, so that new pods bypass Crossfade.
+    ///
+    /// uninstall refuses while a pod is attached through Crossfade, because that pod's DEL needs the plugin and the record. Delete or move these
+    /// pods first. The runtime then uses the conf that sorts first without Crossfade.
     Uninstall(Uninstall),
-    /// The policy: who gives a pod its network.
+    /// Show, check or change the policy, which decides the network of each new pod.
     #[command(subcommand)]
     Policy(Policy),
-    /// List what is attached.
-    Attachments,
-    /// Close what the runtime no longer lists, one pass.
+    /// List the attachments of this node: sandboxes, interfaces and their networks.
+    ///
+    /// The list has every attachment that Crossfade recorded, and every sandbox from before the installation that the inventory names.
+    Attachments(List),
+    /// Detach sandboxes that the runtime no longer lists.
+    ///
+    /// A runtime can forget a sandbox without calling DEL, for example after a crash. Then an address and an interface stay behind. A sweep asks
+    /// the runtime for its sandboxes, compares them with the attachments that Crossfade recorded, and runs the DELs of the others. It also
+    /// repairs host routes and removes files of calls that were killed. watch starts a sweep by itself.
     Sweep(Sweep),
-    /// Phase, pods per network, what is owed, and what watch sees.
+    /// Report the phase, the pods of each network, pending DELs, and readiness.
+    ///
+    /// The report says which network new pods get, whether the runtime uses Crossfade's conf, how many attachments each network has, how many
+    /// DELs are pending, and what watch observes. A problem is something that keeps pods from the right network; a warning is something to do
+    /// elsewhere in the cluster.
     Status(Status),
     /// Prepare this node before its runtime and kubelet start (crossfade-boot.service).
+    ///
+    /// boot copies the plugin to where the runtime looks for it, and writes Crossfade's conf, or in private mode the empty directory for it. If
+    /// the node is a clone of another machine, boot moves that machine's state aside. boot opens no network connection and runs no plugin. A
+    /// second run changes nothing.
     Boot(Boot),
-    /// Hold kubelet back until this node can come up right (kubelet's ExecStartPre).
+    /// Delay kubelet until this node can attach pods to the right network (ExecStartPre of kubelet).
+    ///
+    /// The gate checks that boot has succeeded in this boot, that the settings are valid, and that the runtime reads the right conf directory. It
+    /// does not wait for a CNI agent. While a check fails, the gate prints every reason and systemd tries again. After gate.giveUpSeconds of
+    /// node.json, the gate lets kubelet start with the taint crossfade/unfit.
     Gate(Gate),
-    /// Write what kubelet, or the runtime, is told on its command line (their ExecStartPre).
+    /// Write Crossfade's flags for the command line of kubelet or of the runtime (ExecStartPre of both).
+    ///
+    /// For kubelet these are the labels and taints of node.json. For the runtime these are, in private mode, the flags that make it read
+    /// Crossfade's conf directory. A systemd generator appends them to the command line.
     Render(Render),
-    /// Guard the conf, follow readiness and report (crossfade-watch.service).
+    /// Reconcile Crossfade's conf, observe readiness and report (crossfade-watch.service).
+    ///
+    /// watch keeps Crossfade's conf and plugin in place, asks the probes of both networks, starts proofs and sweeps, and follows the desired
+    /// phase in the Node's annotation crossfade/desired if node.json allows it. It reports in /run/crossfade/status.json, in a condition of the
+    /// Node, in the journal and in metrics.
     Watch(Watch),
-    /// Take back what this node said on its Node, once Crossfade takes no part here (crossfade-retract.service).
+    /// Remove from the Node object what Crossfade published there (crossfade-retract.service).
+    ///
+    /// retract removes the label crossfade/phase and the annotation crossfade/observed, and sets the condition CrossfadeReady for the last time.
+    /// It uses kubelet's credential. The node must be switched off or run a final image, unless --removed is given.
     Retract(Retract),
-    /// Say what boot and render would do here, and why.
+    /// Explain what boot and render would do on this node or in an image, and why.
+    ///
+    /// The explanation names the settings files and what they say, the runtime and its conf directory, the labels and taints that kubelet
+    /// registers with and who says so, and the changes that boot would make. explain changes nothing.
     Explain(Explain),
-    /// Write an image's policy and node settings (image builds).
+    /// Write the policy and the node settings of a node image.
+    ///
+    /// bake writes policy.json and node.json to /usr/lib/crossfade, from the options below and from what Crossfade knows about each CNI. It
+    /// checks both files against the rules of the programs and of kubelet before it writes anything.
     Bake(Bake),
-    /// Remove or refuse what must not be in a golden image (the last step of an image build).
+    /// Remove or refuse what must not be in a golden image, as the last step of an image build.
+    ///
+    /// seal removes what belongs to the machine that built the image, such as leases, cached results and the machine id. It refuses what only a
+    /// person can judge, such as credentials, records of attachments and confs that an agent wrote. While it refuses one thing, it removes
+    /// nothing.
     Seal(Seal),
-    /// Say whether this machine, or an image of one, will come up right.
+    /// Check whether this machine, or an image, has everything that a boot needs.
+    ///
+    /// selftest checks programs, units and their order, settings, networks, the runtime and the registration of the node. It prints one line per
+    /// check, and how to fix each failure. It changes nothing. Without --image, it also checks that a running node has come up.
     Selftest(Selftest),
-    /// Attach a scratch namespace to a network, check it and detach it (watch starts it as a unit of its own).
+    /// Attach a scratch network namespace to a network, check it and detach it; watch starts this command as a unit.
     #[command(hide = true)]
     Prove(Prove),
-    /// Put the package's plugin where the runtime looks for it (watch starts it as a unit of its own).
+    /// Copy the package's plugin to where the runtime looks for it; watch starts this command as a unit.
     #[command(hide = true)]
     Place(Place),
 }
 
-/// Options of `status`.
-#[derive(Debug, Args)]
-#[command(
-    before_help = "Example: wait until pods get the network that the policy names\n  crossfade-bootstrap status --wait --timeout 300"
-)]
-pub struct Status {
-    /// Wait until watch says that the node is ready; exit status 3 when the time is over.
-    #[arg(long)]
-    pub wait: bool,
-    /// How long to wait, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
-    pub timeout: u64,
-    /// Print one line now and whenever what watch sees is another, without an end.
-    #[arg(long, conflicts_with = "wait")]
-    pub follow: bool,
-    /// Say only what watch reports, for a pod that has nothing of the node but /run/crossfade; exit status 3 unless the node is ready.
-    #[arg(long, conflicts_with_all = ["wait", "follow"])]
-    pub reported: bool,
-    /// The runtime.
-    #[command(flatten)]
-    pub runtime: Endpoint,
+impl Cli {
+    /// The shared options of the command, with defaults for those that it does not offer.
+    #[must_use]
+    pub fn global(&self) -> Global {
+        self.command.global(Global::new(self.common.output))
+    }
 }
 
-/// Options of `prove`.
-#[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap prove new")]
-pub struct Prove {
-    /// old or new.
-    #[arg(value_parser = side)]
-    pub network: Side,
-    /// Which life of the network's agent is meant; the result repeats it.
-    #[arg(long, default_value_t = 0)]
-    pub turn: u64,
-    /// Where plugins are; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR")]
-    pub bin_dirs: Vec<PathBuf>,
+impl Command {
+    fn global(&self, all: Global) -> Global {
+        match self {
+            Self::Install(install) => install.global(all),
+            Self::Uninstall(uninstall) => uninstall.global(all),
+            Self::Policy(verb) => verb.global(all),
+            Self::Attachments(list) => list.global(all),
+            Self::Sweep(sweep) => sweep.global(all),
+            Self::Status(status) => status.global(all),
+            Self::Boot(boot) => boot.global(all),
+            Self::Gate(gate) => gate.global(all),
+            Self::Render(render) => render.global(all),
+            Self::Watch(watch) => watch.global(all),
+            Self::Retract(retract) => retract.global(all),
+            Self::Explain(explain) => explain.global(all),
+            Self::Bake(bake) => bake.global(all),
+            Self::Seal(seal) => seal.global(all),
+            Self::Selftest(selftest) => selftest.global(all),
+            Self::Prove(prove) => prove.global(all),
+            Self::Place(place) => place.global(all),
+        }
+    }
 }
-
-/// Options of `place`.
-#[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap place --bin-dir /opt/cni/bin")]
-pub struct Place {
-    /// Where the runtime looks for plugins; may be given more than once.
-    #[arg(long = "bin-dir", value_name = "DIR", required = true)]
-    pub bin_dirs: Vec<PathBuf>,
-}
-
-/// Options of `boot`.
-#[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap boot --dry-run")]
-pub struct Boot {}
-
-/// Options of `gate`.
-#[derive(Debug, Args)]
-#[command(before_help = "Example: would kubelet be let through now?\n  crossfade-bootstrap gate --dry-run")]
-pub struct Gate {}
-
-/// Options of `render`.
-#[derive(Debug, Args)]
-#[command(
-    before_help = "Example: what kubelet would be told, and whether it would take it\n  crossfade-bootstrap render --check"
-)]
-pub struct Render {
-    /// For the runtime, not for kubelet.
-    #[arg(long, conflicts_with_all = ["check", "print"])]
-    pub runtime: bool,
-    /// Write nothing; hold labels and taints against the rules of kubelet and of the API server.
-    #[arg(long)]
-    pub check: bool,
-    /// Print the settings for a platform that we cannot reach from here, instead of writing ours.
-    #[arg(long, value_name = "PLATFORM", conflicts_with = "check")]
-    pub print: Option<String>,
-}
-
-/// Options of `watch`.
-#[derive(Debug, Args)]
-#[command(
-    before_help = "Example: one round, and what it would change\n  crossfade-bootstrap watch --once --dry-run"
-)]
-pub struct Watch {
-    /// One round, then end.
-    #[arg(long)]
-    pub once: bool,
-    /// In a pod: start no units, and look on while crossfade-watch.service of the node, or another watch, does the work.
-    #[arg(long, conflicts_with = "once")]
-    pub pod: bool,
-}
-
-/// Options of `retract`.
-#[derive(Debug, Args)]
-#[command(before_help = "Example: what would be taken back\n  crossfade-bootstrap retract --dry-run")]
-pub struct Retract {
-    /// Crossfade was removed from this node by hand; without it the node must be switched off or of a final image.
-    #[arg(long)]
-    pub removed: bool,
-    /// How long to try.
-    #[arg(long = "timeout", value_name = "SECONDS", default_value_t = 20)]
-    pub timeout_secs: u64,
-}
-
-/// Options of `explain`.
-#[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap explain --root /mnt/image")]
-pub struct Explain {}
 
 /// The runtime to ask.
 #[derive(Debug, Clone, Args)]
 pub struct Endpoint {
-    /// The runtime's socket, or `none` to ask nobody [default: what node.json, kubelet, or the runtime's configuration says].
-    #[arg(long, value_name = "ENDPOINT")]
+    /// The runtime's CRI socket as unix:///PATH, or `none` to ask no runtime [default: the socket that node.json, kubelet or the
+    /// runtime's configuration names].
+    #[arg(long, value_name = "ENDPOINT", value_parser = words::endpoint)]
     pub runtime_endpoint: Option<String>,
-}
-
-/// What to do with the policy.
-#[derive(Debug, Subcommand)]
-pub enum Policy {
-    /// Print it.
-    #[command(before_help = "Example:\n  crossfade-bootstrap policy show")]
-    Show,
-    /// Say whether it is valid.
-    #[command(before_help = "Example:\n  crossfade-bootstrap policy check ./policy.json")]
-    Check {
-        /// Another file than the one that counts here.
-        file: Option<PathBuf>,
-    },
-    /// Flip it to a phase.
-    #[command(before_help = "Example: new pods get both networks, the old one primary\n  \
-                             crossfade-bootstrap policy set both-old")]
-    Set {
-        /// old, both-old, both-new or new.
-        #[arg(value_parser = phase)]
-        phase: Phase,
-        /// The flip may be lost at the next reboot.
-        #[arg(long)]
-        runtime: bool,
-    },
-    /// Say which network a pod would get, and why.
-    #[command(
-        before_help = "Example:\n  crossfade-bootstrap policy explain --namespace kube-system --pod coredns-1"
-    )]
-    Explain {
-        /// The pod's namespace.
-        #[arg(long)]
-        namespace: Option<String>,
-        /// The pod's name.
-        #[arg(long)]
-        pod: Option<String>,
-        /// One of its annotations; may be given more than once.
-        #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = pair)]
-        annotations: Vec<(String, String)>,
-    },
-}
-
-/// Options of `sweep`.
-#[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap sweep --dry-run")]
-pub struct Sweep {
-    /// The living sandboxes, instead of asking the runtime: a JSON list of {"containerID":"..","ifname":"eth0"}, without
-    /// ifname for all of a container's. It is taken for the whole truth, also when it is empty.
-    #[arg(long, value_name = "FILE")]
-    pub listed: Option<PathBuf>,
-    /// Another pass after so many seconds, without an end; for a pod that sweeps.
-    #[arg(long, value_name = "SECONDS")]
-    pub every: Option<u64>,
-    /// Where delegates are; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR")]
-    pub bin_dirs: Vec<PathBuf>,
-    /// The runtime.
-    #[command(flatten)]
-    pub runtime: Endpoint,
-    /// Which pass of watch's it is; the result that it leaves for watch repeats it.
-    #[arg(long, value_name = "NUMBER", hide = true)]
-    pub turn: Option<u64>,
-}
-
-fn phase(text: &str) -> Result<Phase, String> {
-    Phase::parse(text).ok_or_else(|| format!("expected one of {}", Phase::ALL.map(Phase::as_str).join(", ")))
-}
-
-fn side(text: &str) -> Result<Side, String> {
-    Side::parse(text).ok_or_else(|| "expected old or new".to_owned())
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 
 pub mod cidr;
 pub mod endpoint;
+pub mod exit;
 pub mod inventory;
 pub mod key;
 pub mod label;
@@ -24,6 +25,7 @@ pub mod nearest;
 pub mod node;
 pub mod pod;
 pub mod policy;
+pub mod problem;
 pub mod profile;
 pub mod qualified;
 pub mod quote;

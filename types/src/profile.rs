@@ -3,6 +3,10 @@
 //! The files are `types/profiles/*.json`; each fact names its source there. A CNI that is none of them is [`GENERIC`]: nothing
 //! is assumed about it. No file says anything about deleting: what an agent leaves on a node (`state`) is refused in an image.
 
+mod named;
+
+pub use self::named::{refuse_unknown, unknown};
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

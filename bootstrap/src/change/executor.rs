@@ -142,7 +142,7 @@ enum Failed {
 impl Failed {
     fn words(self) -> String {
         match self {
-            Self::Means(failure) => failure.findings.join("; "),
+            Self::Means(failure) => failure.lines().join("; "),
             Self::Act(why) => why,
         }
     }
@@ -178,7 +178,7 @@ mod tests {
             let failure =
                 Executor::plain(&root).carry_out(vec![Change::new(act, "it", "why")]).expect_err(word);
             assert!(
-                failure.findings[0].starts_with(&format!("{word} it: this command has no means")),
+                failure.lines()[0].starts_with(&format!("{word} it: this command has no means")),
                 "{failure:?}"
             );
         }
@@ -223,7 +223,7 @@ mod tests {
         let path = dir.path().join("file");
         let failure =
             Executor::new(&root, Refuses).carry_out(vec![write_to(path.clone())]).expect_err("refused");
-        assert_eq!((failure.exit, failure.findings), (Exit::TryLater, vec!["not now".to_owned()]));
+        assert_eq!((failure.exit, failure.lines()), (Exit::TryLater, vec!["not now".to_owned()]));
         assert!(!path.exists());
         Executor::plain(&root).carry_out(vec![write_to(path.clone())]).expect("written");
         let again = Executor::new(&root, Refuses).carry_out(vec![write_to(path)]).expect("kept");

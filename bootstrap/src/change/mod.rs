@@ -10,6 +10,8 @@ pub mod inventory;
 pub mod obstacles;
 pub mod outcome;
 mod settle;
+#[cfg(test)]
+pub(crate) mod shape;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -26,6 +26,6 @@ impl Obstacles {
     #[must_use]
     pub fn failure(self) -> Failure {
         let exit = if self.bad_settings { Exit::BadSettings } else { Exit::No };
-        Failure { exit, findings: self.findings }
+        Failure::all(exit, self.findings)
     }
 }

@@ -1,6 +1,7 @@
 //! What became of changes: carried out, or only planned.
 
 use serde::Serialize;
+use types::problem::Problem;
 
 use crate::change::{Change, Executor, settle};
 use crate::cli::Global;
@@ -13,6 +14,7 @@ use crate::node::paths::Root;
 /// *Shape*: `{"dryRun":false,"changes":[{"action":"write","target":"..","reason":"..","outcome":"done"}],"notes":[".."]}`;
 /// `outcome` is absent in a dry run.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changed {
     /// Nothing was changed.
     #[serde(rename = "dryRun")]
@@ -28,9 +30,11 @@ pub struct Changed {
 
 /// One change and what became of it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Done {
     /// The change.
     #[serde(flatten)]
+    #[cfg_attr(test, schemars(with = "crate::change::shape::Change"))]
     pub change: Change,
     /// None in a dry run, and for what was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +43,7 @@ pub struct Done {
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
     /// It is done.
@@ -101,6 +106,18 @@ impl Report for Changed {
         } else {
             Exit::Done
         }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let failed = self.changes.iter().filter_map(|done| match &done.outcome {
+            Some(Outcome::Failed(why)) => {
+                Some(Problem::new(format!("{}: failed: {why}", done.change)).at(done.change.target.as_str()))
+            }
+            Some(Outcome::Done | Outcome::Busy | Outcome::Skipped) | None => None,
+        });
+        // The last note says why.
+        let doubt = self.notes.last().filter(|_| self.unconfirmed);
+        failed.chain(doubt.map(|why| Problem::new(why.as_str()))).collect()
     }
 }
 

@@ -1,44 +1,29 @@
 //! How a command ends.
 
 use std::fmt;
-use std::process::ExitCode;
 
-/// The exit status of every program that people call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It is as it was asked to be.
-    Done = 0,
-    /// Something failed on the way.
-    Failed = 1,
-    /// The command line makes no sense.
-    Usage = 2,
-    /// The answer is no: not ready, or there is a reason not to do it.
-    No = 3,
-    /// Not now; nothing was changed that a later try does not expect.
-    TryLater = 75,
-    /// A settings file is absent, untrusted or invalid.
-    BadSettings = 78,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
+pub use types::exit::Exit;
+use types::problem::Problem;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit status.
     pub exit: Exit,
-    /// One line each; several where several things stand in the way, all found before anything was touched.
-    pub findings: Vec<String>,
+    /// Everything that stands in the way, found before anything was touched. What a problem does not say itself, its object and what to
+    /// do next, is added when it is printed.
+    pub problems: Vec<Problem>,
 }
 
 impl Failure {
     /// A failure of one line.
     pub fn new(exit: Exit, why: impl fmt::Display) -> Self {
-        Self { exit, findings: vec![why.to_string()] }
+        Self { exit, problems: vec![Problem::new(why.to_string())] }
+    }
+
+    /// A failure of all these lines or problems.
+    pub fn all(exit: Exit, problems: impl IntoIterator<Item = impl Into<Problem>>) -> Self {
+        Self { exit, problems: problems.into_iter().map(Into::into).collect() }
     }
 
     /// Bad settings.
@@ -46,9 +31,34 @@ impl Failure {
         Self::new(Exit::BadSettings, why)
     }
 
+    /// A wrong argument.
+    pub fn usage(why: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, why)
+    }
+
     /// Something to try again later.
     pub fn later(why: impl fmt::Display) -> Self {
         Self::new(Exit::TryLater, why)
+    }
+
+    /// The same, about this object.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.problems = self.problems.into_iter().map(|problem| problem.at(place.to_string())).collect();
+        self
+    }
+
+    /// The same, with what to do next.
+    #[must_use]
+    pub fn fix(mut self, fix: impl fmt::Display) -> Self {
+        self.problems = self.problems.into_iter().map(|problem| problem.fix(fix.to_string())).collect();
+        self
+    }
+
+    /// What stands in the way, one line each.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.problems.iter().map(|problem| problem.what.clone()).collect()
     }
 }
 

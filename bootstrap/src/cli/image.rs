@@ -6,89 +6,145 @@ use clap::{Args, ValueEnum};
 use types::node::Mode;
 use types::policy::Phase;
 
+use super::options::{ConfDir, DryRun, Global, Host, PolicyFile, StateDirs, Tree, absolute};
 use super::words;
 
 /// What an image is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Image {
-    /// Both networks, and the plugin that chooses between them.
+    /// An image with both networks, and with the plugin that chooses between them.
     Migration,
-    /// The new network alone: no plugin, no policy.
+    /// An image with the new network only: no plugin, no policy.
     Final,
 }
 
 /// Options of `bake`.
 #[derive(Debug, Args)]
-#[command(before_help = "Example: an image for the way from Calico to Cilium\n  \
-                   crossfade-bootstrap bake --image migration --old calico --new cilium --dry-run")]
+#[command(
+    before_help = "Example: an image for a migration from Calico to Cilium\n  \
+                   crossfade-bootstrap bake --image migration --old calico --new cilium --dry-run",
+    after_help = "Exit status: 0 done, 2 an argument is wrong, 3 a file in the image would override what bake writes, 78 the resulting \
+                  policy or node settings are not valid."
+)]
 pub struct Bake {
     /// What the image is for.
     #[arg(long, value_enum)]
     pub image: Image,
-    /// The CNI to leave, in a migration image: a profile's name, or `generic` with --old-conf.
+    /// The CNI that a migration image moves pods from: the name of a profile such as calico, or `generic` with --old-conf.
     #[arg(long, value_name = "CNI")]
     pub old: Option<String>,
-    /// The CNI to go to: a profile's name, or `generic` with --new-conf.
+    /// The CNI that the image moves pods to: the name of a profile such as cilium, or `generic` with --new-conf.
     #[arg(long, value_name = "CNI")]
     pub new: Option<String>,
-    /// The old CNI's conf; alternatives in their order [default: its profile's, in the usual directory].
+    /// The conf of the old CNI, as a path on the node; repeat the option for alternatives, the first that exists counts [default: the
+    /// profile's conf in the runtime's directory].
     #[arg(long = "old-conf", value_name = "FILE")]
     pub old_conf: Vec<PathBuf>,
-    /// The new CNI's conf; alternatives in their order [default: its profile's, in the usual directory].
+    /// The conf of the new CNI, as a path on the node; repeat the option for alternatives, the first that exists counts [default: the
+    /// profile's conf in the runtime's directory].
     #[arg(long = "new-conf", value_name = "FILE")]
     pub new_conf: Vec<PathBuf>,
-    /// Addresses of the old network's pods; may be given more than once.
+    /// A range of pod addresses of the old network; repeat the option for more.
     #[arg(long = "old-cidr", value_name = "CIDR")]
     pub old_cidrs: Vec<String>,
-    /// Addresses of the new network's pods; may be given more than once.
+    /// A range of pod addresses of the new network; repeat the option for more.
     #[arg(long = "new-cidr", value_name = "CIDR")]
     pub new_cidrs: Vec<String>,
-    /// Which network a node of a migration image gives its pods: old, both-old, both-new or new [default: new].
-    #[arg(long, value_parser = super::phase)]
+    /// The phase of a migration image, which decides the network of new pods: old, both-old, both-new or new [default: new].
+    #[arg(long, value_parser = words::phase)]
     pub phase: Option<Phase>,
-    /// A label that kubelet registers the Node with, KEY=VALUE; may be given more than once.
+    /// A label that kubelet registers the Node with, as KEY=VALUE; repeat the option for more.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
-    /// A taint that kubelet registers the Node with, KEY[=VALUE]:EFFECT; may be given more than once.
+    /// A taint that kubelet registers the Node with, as KEY[=VALUE]:EFFECT; repeat the option for more.
     #[arg(long = "taint", value_name = "TAINT")]
     pub taints: Vec<String>,
-    /// Without the label and the taint that a migration to this CNI usually has.
+    /// Omit the label and the taint that the new CNI's own migration guide recommends.
     #[arg(long)]
     pub bare: bool,
-    /// Where the runtime of a migration image is to read confs [default: private].
+    /// The directory from which the runtime of a migration image reads Crossfade's conf [default: private].
     #[arg(long, value_parser = words::mode())]
     pub mode: Option<Mode>,
-    /// A whole policy, instead of one made of the options above.
-    #[arg(long = "from-policy", value_name = "FILE", conflicts_with_all = ["old", "new", "old_conf", "new_conf", "old_cidrs", "new_cidrs", "phase"])]
+    /// Use the policy in FILE, and not one made from the options above.
+    #[arg(long = "from-policy", value_name = "FILE", value_parser = absolute(), conflicts_with_all = ["old", "new", "old_conf", "new_conf", "old_cidrs", "new_cidrs", "phase"])]
     pub from_policy: Option<PathBuf>,
-    /// A whole node.json, instead of one made of the options above.
-    #[arg(long = "from-node", value_name = "FILE", conflicts_with_all = ["labels", "taints", "bare", "mode"])]
+    /// Use the node settings in FILE, and not those made from the options above.
+    #[arg(long = "from-node", value_name = "FILE", value_parser = absolute(), conflicts_with_all = ["labels", "taints", "bare", "mode"])]
     pub from_node: Option<PathBuf>,
+    #[command(flatten)]
+    tree: Tree,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+impl Bake {
+    pub(super) fn global(&self, all: Global) -> Global {
+        all.root(&self.tree.root).dry_run(&self.dry_run)
+    }
 }
 
 /// Options of `seal`.
 #[derive(Debug, Args)]
-#[command(before_help = "Example: what keeps this machine from being a golden image, then clean it\n  \
-                   crossfade-bootstrap seal --check\n  crossfade-bootstrap seal")]
+#[command(
+    before_help = "Example: list what must not be in a golden image, then remove it\n  \
+                   crossfade-bootstrap seal --check\n  crossfade-bootstrap seal",
+    after_help = "Exit status: 0 the image is sealed; 2 an argument is wrong; 3 seal refuses something, or --check found something to \
+                  remove; 78 a list of exceptions is invalid, and seal checked nothing."
+)]
 pub struct Seal {
-    /// Only look; exit status 3 when anything would be removed or refused.
+    /// Change nothing. End with exit status 3 if seal would remove or refuse anything.
     #[arg(long)]
     pub check: bool,
-    /// Something that may stay: an absolute path, with `*` for what is between two slashes; may be given more than once.
+    /// An exception: an absolute path that may stay, where `*` stands for any text between two slashes; repeat the option for more.
     #[arg(long = "allow", value_name = "PATH")]
     pub allowed: Vec<String>,
-    /// The same from a file, one path a line, `#` begins a comment; may be given more than once.
-    #[arg(long = "allow-file", value_name = "FILE")]
+    /// A file of exceptions, one path per line; `#` begins a comment. Repeat the option for more.
+    #[arg(long = "allow-file", value_name = "FILE", value_parser = absolute())]
     pub allow_files: Vec<PathBuf>,
+    #[command(flatten)]
+    conf: ConfDir,
+    #[command(flatten)]
+    state: StateDirs,
+    #[command(flatten)]
+    policy: PolicyFile,
+    #[command(flatten)]
+    tree: Tree,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+impl Seal {
+    pub(super) fn global(&self, all: Global) -> Global {
+        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
+        all.root(&self.tree.root).dry_run(&self.dry_run)
+    }
 }
 
 /// Options of `selftest`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: the last look at an image, before it is made\n  crossfade-bootstrap selftest --image"
+    before_help = "Example: check an image at the end of its build\n  crossfade-bootstrap selftest --image",
+    after_help = "Exit status: 0 nothing failed, 3 at least one check failed."
 )]
 pub struct Selftest {
-    /// The machine is an image that is being built: nothing of a boot is expected.
+    /// Check an image that is being built, of which nothing has booted yet.
     #[arg(long)]
     pub image: bool,
+    #[command(flatten)]
+    conf: ConfDir,
+    #[command(flatten)]
+    state: StateDirs,
+    #[command(flatten)]
+    policy: PolicyFile,
+    #[command(flatten)]
+    tree: Tree,
+    #[command(flatten)]
+    host: Host,
+}
+
+impl Selftest {
+    pub(super) fn global(&self, all: Global) -> Global {
+        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
+        all.root(&self.tree.root).host(&self.host)
+    }
 }

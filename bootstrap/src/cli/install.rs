@@ -1,4 +1,4 @@
-//! Options of the commands that put us onto a running node and take us away again.
+//! Options of the commands that install Crossfade on a running node, and remove it.
 
 use std::path::PathBuf;
 
@@ -7,75 +7,126 @@ use shim::layout::{PACKAGED_PLUGIN, RUNTIME_CACHE};
 use types::node::{CniVersion, Mode};
 use types::policy::Side;
 
+use super::options::{ConfDir, DryRun, Global, HiddenTree, Host, PolicyFile, StateDirs, absolute, directory};
 use super::{Endpoint, words};
 
 /// Options of `install`.
 #[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap install --dry-run")]
+#[command(
+    before_help = "Example: list what an installation would change, then install\n  crossfade-bootstrap install --dry-run\n  \
+                   crossfade-bootstrap install",
+    after_help = "Exit status: 0 installed, 1 a change failed, 2 an argument is wrong, 3 something stands in the way, 75 the runtime has \
+                  not confirmed the change, 78 the policy or node.json is missing or invalid."
+)]
 pub struct Install {
-    /// Where the runtime is to read confs.
+    /// The directory from which the runtime reads Crossfade's conf.
     #[arg(long, value_parser = words::mode(), default_value = Mode::Shared.as_str())]
     pub mode: Mode,
     /// The plugin to install.
-    #[arg(long, value_name = "PATH", default_value = PACKAGED_PLUGIN)]
+    #[arg(long, value_name = "PATH", default_value = PACKAGED_PLUGIN, value_parser = absolute())]
     pub plugin: PathBuf,
-    /// Where the runtime looks for plugins; may be given more than once [default: what the runtime says, else those of
+    /// A directory in which the runtime looks for plugins; repeat the option for more [default: the runtime's directories, else those of
     /// /opt/cni/bin and /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR")]
+    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
     pub bin_dirs: Vec<PathBuf>,
-    /// cniVersion of our conf [default: what it is, else 1.0.0].
+    /// The cniVersion of Crossfade's conf [default: the version of the installed conf, else 1.0.0].
     #[arg(long, value_parser = words::cni_version())]
     pub cni_version: Option<CniVersion>,
-    /// List attachments of this network, which is none of the policy's, as `unrecorded`; may be given more than once.
+    /// Add attachments of NETWORK, which the policy does not name, to the inventory as `unrecorded`; repeat the option for more.
     #[arg(long = "accept-unknown", value_name = "NETWORK")]
     pub accepted: Vec<String>,
-    /// Leave attachments of this network out, for their DEL never comes here; may be given more than once.
+    /// Omit attachments of NETWORK from the inventory, because their DEL never reaches Crossfade; repeat the option for more.
     #[arg(long = "ignore-network", value_name = "NETWORK")]
     pub ignored: Vec<String>,
-    /// List sandboxes that the runtime runs and its result cache does not know as attached to this network, old or new, with
-    /// interface eth0.
-    #[arg(long, value_name = "NETWORK", value_parser = super::side)]
+    /// Add sandboxes that the runtime's result cache does not know to the inventory, as attached to NETWORK (old or new) with interface
+    /// eth0.
+    #[arg(long, value_name = "NETWORK", value_parser = words::side)]
     pub uncached: Option<Side>,
-    /// Leave this sandbox out, which the runtime runs and its result cache does not know; may be given more than once.
+    /// Omit this sandbox from the inventory although the runtime runs it, because the runtime's result cache does not know it; repeat the
+    /// option for more.
     #[arg(long = "ignore-sandbox", value_name = "ID")]
     pub ignored_sandboxes: Vec<String>,
-    /// Bring policy.json and node.json of this directory to /etc/crossfade first; a file there that is somebody else's is kept, and
-    /// is a finding where it differs.
-    #[arg(long, value_name = "DIR")]
+    /// Copy policy.json and node.json from DIR to /etc/crossfade first. A file there that install did not write stays, and the command
+    /// reports it if its content differs.
+    #[arg(long, value_name = "DIR", value_parser = directory())]
     pub bring: Option<PathBuf>,
-    /// With --bring: replace a file that is somebody else's.
+    /// With --bring, also replace files that install did not write.
     #[arg(long, requires = "bring")]
     pub overwrite: bool,
-    /// Bring this program, the plugin and their units onto the node as well, and have its systemd run crossfade-watch.service; goes
-    /// with --host.
+    /// Also copy this program, the plugin and their systemd units to the node, and start crossfade-watch.service there. This option
+    /// needs --host.
     #[arg(long)]
     pub units: bool,
-    /// The runtime's result cache.
-    #[arg(long, value_name = "DIR", default_value = RUNTIME_CACHE)]
+    /// The runtime's cache of CNI results.
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_CACHE, value_parser = absolute())]
     pub cache_dir: PathBuf,
     /// The runtime.
     #[command(flatten)]
     pub runtime: Endpoint,
+    #[command(flatten)]
+    conf: ConfDir,
+    #[command(flatten)]
+    state: StateDirs,
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// It is refused with the way to go on.
+    #[command(flatten)]
+    tree: HiddenTree,
+    #[command(flatten)]
+    host: Host,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+impl Install {
+    pub(super) fn global(&self, all: Global) -> Global {
+        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
+        all.root(&self.tree.root).host(&self.host).dry_run(&self.dry_run)
+    }
 }
 
 /// Options of `uninstall`.
 #[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap uninstall --dry-run")]
+#[command(
+    before_help = "Example: list what would be removed\n  crossfade-bootstrap uninstall --dry-run",
+    after_help = "Exit status: 0 removed, 1 a change failed, 3 pods are still attached through Crossfade, 75 the runtime has not \
+                  confirmed the change."
+)]
 pub struct Uninstall {
-    /// Remove the plugin and the empty state as well. CRI-O replays confs it has cached, so keep the plugin while a sandbox
-    /// of our time lives.
+    /// Also remove the plugin and the empty state directories. CRI-O calls the plugin again for each of its sandboxes that began under
+    /// Crossfade, so keep the plugin while such a sandbox exists.
     #[arg(long)]
     pub purge: bool,
-    /// Remove what install --bring and --units brought as well, and all that was remembered but for what nobody has read yet.
+    /// Also remove what install --bring and install --units copied to the node, and all remembered state except reports that nobody has
+    /// read yet.
     #[arg(long, requires = "purge")]
     pub brought: bool,
-    /// While something is attached, say what and try again, without an end.
+    /// While a pod is attached through Crossfade, print which one and try again, until the process is ended.
     #[arg(long)]
     pub wait: bool,
-    /// Where the plugin is; may be given more than once [default: those of /opt/cni/bin and /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR")]
+    /// A directory with the plugin; repeat the option for more [default: those of /opt/cni/bin and /usr/lib/cni that exist].
+    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
     pub bin_dirs: Vec<PathBuf>,
     /// The runtime.
     #[command(flatten)]
     pub runtime: Endpoint,
+    #[command(flatten)]
+    conf: ConfDir,
+    #[command(flatten)]
+    state: StateDirs,
+    #[command(flatten)]
+    policy: PolicyFile,
+    #[command(flatten)]
+    tree: HiddenTree,
+    #[command(flatten)]
+    host: Host,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+impl Uninstall {
+    pub(super) fn global(&self, all: Global) -> Global {
+        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
+        all.root(&self.tree.root).host(&self.host).dry_run(&self.dry_run)
+    }
 }

@@ -1,19 +1,19 @@
 //! What a command says: lines for people, or one JSON document. Nobody else writes to stdout or stderr.
 
 mod page;
+mod usage;
 
 use std::fmt;
 use std::io::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use types::problem::{Answer, Problem, VERSION};
 
 pub use self::page::{Page, json as escaped_document, line as escaped_line};
-use crate::cli::Output;
+pub use self::usage::usage;
 use crate::cli::exit::{Exit, Failure};
-
-/// Version of every JSON document we print.
-const VERSION: u32 = 1;
+use crate::cli::{Output, fix};
 
 /// What a command found or did.
 pub trait Report: Serialize {
@@ -24,50 +24,57 @@ pub trait Report: Serialize {
     fn exit(&self) -> Exit {
         Exit::Done
     }
+
+    /// What is not as it should be. Where the exit status is not 0 and the report names nothing here, its own lines are the reason.
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
 }
 
 /// Prints a report and returns the exit status.
 pub fn report(output: Output, report: &impl Report) -> Exit {
     match output {
         Output::Human => print(report.human().as_str()),
-        Output::Json => {
-            let mut all = json!({"version": VERSION});
-            if let (Value::Object(all), Ok(Value::Object(own))) = (&mut all, serde_json::to_value(report)) {
-                all.extend(own);
-            }
-            document(&all);
-        }
+        Output::Json => document(&answer(report)),
     }
     report.exit()
 }
 
+/// A report as the document that programs read.
+fn answer<R: Report>(report: &R) -> Value {
+    let exit = report.exit();
+    let problems = fix::complete(exit, &report.problems());
+    let answer = Answer { version: VERSION, ok: exit == Exit::Done, problems, report };
+    // Reports have names for keys, so that they always serialise.
+    serde_json::to_value(answer).unwrap_or_default()
+}
+
 /// Prints what stands in the way: to stderr for people, as a document for programs.
 pub fn failure(output: Output, failure: &Failure) -> Exit {
+    let problems = fix::complete(failure.exit, &failure.problems);
     match output {
-        Output::Human => {
-            let mut page = Page::new();
-            for finding in &failure.findings {
-                let _ = writeln!(page, "crossfade-bootstrap: {finding}");
-            }
-            complain(&page);
-        }
-        Output::Json => document(&json!({"version": VERSION, "findings": failure.findings})),
+        Output::Human => complain(&complaints(&problems)),
+        Output::Json => document(&refusal(problems)),
     }
     failure.exit
 }
 
-/// Prints what the command line's parser says: help and version as they are, and a complaint, which quotes the arguments, as
-/// safely as everything else.
-pub fn usage(error: &clap::Error) -> Exit {
-    if !error.use_stderr() {
-        // As in `print`.
-        let _ = error.print();
-        return Exit::Done;
-    }
+/// An answer of a command that has no report, for it did nothing.
+fn refusal(problems: Vec<Problem>) -> Value {
+    let nothing = serde_json::Map::new();
+    json!(Answer { version: VERSION, ok: false, problems, report: nothing })
+}
+
+/// One line for each problem; the next step once, where several have the same.
+fn complaints(problems: &[Problem]) -> Page {
     let mut page = Page::new();
-    page.text(&error.render().to_string());
-    complain(&page);
-    Exit::Usage
+    for (at, problem) in problems.iter().enumerate() {
+        let _ = writeln!(page, "crossfade-bootstrap: {}", problem.what);
+        if problems.get(at + 1).is_none_or(|next| next.fix != problem.fix) {
+            let _ = writeln!(page, "  fix: {}", problem.fix);
+        }
+    }
+    page
 }
 
 /// Says on stderr what is waited for: the journal has it at once, and not only when the wait is over.

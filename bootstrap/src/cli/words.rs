@@ -2,19 +2,22 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use types::node::{CniVersion, Mode};
+use types::policy::{Phase, Side};
 
 /// Where the runtime reads confs. That it reads none of ours only node.json can say.
 pub(super) fn mode() -> impl TypedValueParser<Value = Mode> {
-    let words =
-        [(Mode::Shared, "In its usual directory, our conf first"), (Mode::Private, "In a directory of ours")];
+    let words = [
+        (Mode::Shared, "The runtime's usual directory, where Crossfade's conf sorts first"),
+        (Mode::Private, "A directory of Crossfade's alone, for a node that boots with Crossfade"),
+    ];
     one_of(words.map(|(mode, help)| (mode, mode.as_str(), help)).into())
 }
 
 /// The version of our conf.
 pub(super) fn cni_version() -> impl TypedValueParser<Value = CniVersion> {
     let words = [
-        (CniVersion::V100, "Without STATUS and GC"),
-        (CniVersion::V110, "With STATUS polling and the runtime's GC"),
+        (CniVersion::V100, "The runtime calls neither STATUS nor GC"),
+        (CniVersion::V110, "The runtime polls STATUS, and CRI-O calls GC"),
     ];
     one_of(words.map(|(version, help)| (version, version.as_str(), help)).into())
 }
@@ -28,4 +31,31 @@ fn one_of<T: Copy + Send + Sync + 'static>(
         let meant = words.iter().find(|(_, word, _)| *word == text).map(|(meant, _, _)| *meant);
         meant.ok_or_else(|| std::io::Error::other("no such word"))
     })
+}
+
+/// A phase of a policy.
+pub(super) fn phase(text: &str) -> Result<Phase, String> {
+    Phase::parse(text).ok_or_else(|| format!("expected one of {}", Phase::ALL.map(Phase::as_str).join(", ")))
+}
+
+/// One of the two networks.
+pub(super) fn side(text: &str) -> Result<Side, String> {
+    Side::parse(text).ok_or_else(|| "expected old or new".to_owned())
+}
+
+/// A key and a value.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// The socket of a runtime, or `none`.
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    let is_path = path.starts_with('/') && path.len() > 1;
+    if is_path || text == "none" {
+        Ok(text.to_owned())
+    } else {
+        Err("expected unix:///PATH, an absolute path, or none".into())
+    }
 }

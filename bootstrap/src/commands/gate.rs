@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use shim::boot::{self, Moment};
 use types::node::Node;
+use types::problem::Problem;
 
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::change::{self, Change, Write};
 use crate::cli::exit::Failure;
-use crate::cli::{Gate, Global, print};
+use crate::cli::{Global, print};
 use crate::node::paths::{GATE, Root, UNFIT};
 use crate::node::{fitness, settings, switch};
 use crate::systemd::continuation;
@@ -26,7 +27,7 @@ const PUBLIC: u32 = 0o644;
 ///
 /// # Errors
 /// Everything that is not as it must be; 78 when a settings file is among it, else 3.
-pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
+pub fn gate(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off(&root) {
         return finish(global, clear(&root, "switched off"), vec![off.to_string()]);
@@ -57,9 +58,9 @@ pub fn gate(global: &Global, _: &Gate) -> Result<Changed, Failure> {
     if settings.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs)) {
         match untold(&root) {
             None => return give_up(&root, &failure),
-            Some(why) => failure.findings.push(format!(
+            Some(why) => failure.problems.push(Problem::new(format!(
                 "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {why}"
-            )),
+            ))),
         }
     }
     carry_out(&root, vec![file(&root, GATE, moment(&first), "when the gate was tried first")])?;
@@ -92,10 +93,10 @@ fn patience(settings: &types::node::Gate, first: &Moment, now: &Moment) -> Durat
 
 /// Lets kubelet through with a taint.
 fn give_up(root: &Root, failure: &Failure) -> Result<Changed, Failure> {
-    let reasons = failure.findings.join("\n") + "\n";
+    let reasons = failure.lines().join("\n") + "\n";
     let changes =
         vec![file(root, UNFIT, reasons, "the gate gives up: kubelet starts with the taint crossfade/unfit")];
-    Ok(Changed::applied(carry_out(root, changes)?, failure.findings.clone()))
+    Ok(Changed::applied(carry_out(root, changes)?, failure.lines()))
 }
 
 fn file(root: &Root, path: &str, text: String, why: &str) -> Change {

@@ -15,32 +15,28 @@ use shim::policy_file;
 use shim::store::Store;
 use types::node::Node;
 use types::policy::Policy;
+use types::problem::Problem;
 
 use self::decide::{InstallDecision, decide, left_out, names};
 use self::facts::InstallFacts;
 use self::inventory::{Surroundings, take};
-use self::payload::{Plan, load::Load};
+use self::payload::Plan;
+use self::payload::load::Load;
 use crate::change::obstacles::Obstacles;
 use crate::change::outcome::{Changed, Done, Outcome, carry_out};
 use crate::change::{self, Act, Change, Executor, Means, settle};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Install};
-use crate::node::attachments;
 use crate::node::directories::Directories;
 use crate::node::evidence::{self, Keeper};
-use crate::node::host;
-use crate::node::name;
 use crate::node::networks::needed;
 use crate::node::paths::Root;
-use crate::node::settings;
-use crate::node::switch;
-use crate::node::watch_unit;
-use crate::runtime::CniSetup;
+use crate::node::{attachments, host, name, settings, switch, watch_unit};
 use crate::runtime::adding::{AddsOfWhom, Caller, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::Cache;
 use crate::runtime::cri::Runtime;
-use crate::runtime::unread;
+use crate::runtime::{CniSetup, unread};
 
 /// How long the runtime may take to load our conf, and an ADD under the conf before to end: kubelet gives one four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
@@ -53,7 +49,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     if wanted.units && global.host.is_none() {
         return Err(Failure::new(
             Exit::Usage,
-            "--units goes with --host: what would be brought is here already",
+            "--units needs --host: without it the programs and units would be copied from this machine to itself",
         ));
     }
     let load = Load::of(wanted)?;
@@ -140,18 +136,19 @@ fn before_the_policy(
 }
 
 /// What a failure leaves behind, and what to do.
-fn unfinished(mut failure: Failure, target: &str, before: usize, is_unit: bool) -> Failure {
+fn unfinished(mut failure: Failure, (target, object): (&str, &str), before: usize, is_unit: bool) -> Failure {
     if is_unit {
-        let rest = "all else is installed; until it runs, nobody keeps the files that pods wait for";
-        failure.findings.push(rest.into());
+        let rest =
+            "everything else is installed; until the unit runs, nothing writes the files that pods wait for";
+        failure.problems.push(rest.into());
         return failure;
     }
     let named = |why: String| {
         let named = if why.starts_with(target) { why } else { format!("{target}: {why}") };
-        format!("{named} (after {before} changes; run install again)")
+        let what = format!("{named} (after {before} changes)");
+        Problem::new(what).at(object).fix("remove the cause, then run install again")
     };
-    failure.findings = failure.findings.into_iter().map(named).collect();
-    failure
+    Failure::all(failure.exit, failure.lines().into_iter().map(named))
 }
 
 /// What installing does in ways of its own: it completes the policy, and it confirms that the runtime uses our conf.
@@ -168,10 +165,11 @@ impl Installing<'_> {
         let mut executor = Executor::new(&root, self);
         for change in changes {
             let target = format!("{} {}", change.act.word(), change.target);
+            let object = change.target.clone();
             let is_unit = matches!(change.act, Act::Systemctl(_));
             let one = executor.one(change).map_err(|failure| {
                 let before = done.iter().filter(|done| done.outcome.is_some()).count();
-                unfinished(failure, &target, before, is_unit)
+                unfinished(failure, (&target, &object), before, is_unit)
             });
             done.push(one?);
         }

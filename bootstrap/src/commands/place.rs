@@ -30,7 +30,7 @@ pub fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
         findings.push(format!("the package's plugin: {why}"));
     }
     if !findings.is_empty() {
-        return Err(Failure { exit: Exit::No, findings });
+        return Err(Failure::all(Exit::No, findings));
     }
     finish(global, Plugins::look(&root, &wanted.bin_dirs).changes(), Vec::new())
 }

@@ -8,6 +8,7 @@ mod runtime;
 
 use serde::Serialize;
 use types::node::Node;
+use types::problem::Problem;
 
 use self::platform::Fragment;
 use crate::change::outcome::{Changed, finish};
@@ -15,21 +16,20 @@ use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
-use crate::kubelet::check::{Checked, CheckedUpTo};
+use crate::kubelet::check::{self, Checked, CheckedUpTo};
 use crate::kubelet::own::{own, registered};
-use crate::kubelet::refusals;
 use crate::kubelet::registration::{OwnRegistration, environment_file};
 use crate::kubelet::sources::KubeletSources;
-use crate::kubelet::{check, drop_in};
+use crate::kubelet::{drop_in, refusals};
 use crate::node::paths::{KUBELET_ENV, Root};
-use crate::node::settings;
-use crate::node::switch;
+use crate::node::{settings, switch};
 
 /// Mode of the environment file: it holds no secret.
 const MODE: u32 = 0o644;
 
 /// What `render` reports, by what it was asked for.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Rendered {
     /// Files were written or removed.
@@ -54,6 +54,13 @@ impl Report for Rendered {
             Self::Changed(changed) => changed.exit(),
             Self::Checked(checked) => checked.exit(),
             Self::Fragment(fragment) => fragment.exit(),
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        match self {
+            Self::Changed(changed) => changed.problems(),
+            Self::Checked(_) | Self::Fragment(_) => Vec::new(),
         }
     }
 }
@@ -84,7 +91,7 @@ fn settings(root: &Root) -> Result<Node, Failure> {
     let node = settings::load(root).map_err(Failure::settings)?;
     match refusals(&node) {
         refused if refused.is_empty() => Ok(node),
-        findings => Err(Failure { exit: Exit::BadSettings, findings }),
+        findings => Err(Failure::all(Exit::BadSettings, findings)),
     }
 }
 
@@ -133,8 +140,8 @@ fn complete(own: &OwnRegistration, found: &KubeletSources) -> Result<(), Failure
             path.display()
         )
     });
-    let findings = absent.chain(found.broken.iter().cloned()).collect();
-    Err(Failure { exit: if found.broken.is_empty() { Exit::TryLater } else { Exit::Failed }, findings })
+    let findings: Vec<String> = absent.chain(found.broken.iter().cloned()).collect();
+    Err(Failure::all(if found.broken.is_empty() { Exit::TryLater } else { Exit::Failed }, findings))
 }
 
 fn remove(root: &Root, why: &str) -> Vec<Change> {

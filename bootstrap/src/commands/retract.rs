@@ -10,8 +10,7 @@ use crate::change::{Act, Change};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Retract};
 use crate::node::paths::Root;
-use crate::node::settings;
-use crate::node::switch;
+use crate::node::{settings, switch};
 use crate::publish::removal::{by_hand, change, refuse_watched, removed};
 use crate::publish::report::{LastWord, Reason};
 use crate::publish::{Depth, Retracted, reporter, retract as last_word};
@@ -39,7 +38,7 @@ pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
         Ok(Retracted::Written(node)) => {
             Ok(changed(global, change(&format!("Node {node}"), &word), Some(Outcome::Done)))
         }
-        Err(why) => Err(Failure { exit: Exit::TryLater, findings: by_hand(&why, &word) }),
+        Err(why) => Err(Failure::all(Exit::TryLater, by_hand(&why, &word))),
     }
 }
 

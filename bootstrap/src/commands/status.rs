@@ -1,49 +1,49 @@
 //! `status`: where this node stands, and what `watch` sees.
 
+mod follow;
+mod problems;
 mod reported;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
-use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
-use shim::layout::CONF_FILE;
 use shim::policy_file;
 use shim::store::Store;
 use types::node::{Mode, Node};
-use types::status::Document;
+use types::problem::Problem;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{self, Page, Report};
-use crate::cli::{self, Global};
+use crate::cli::print::{Page, Report};
+use crate::cli::{self, Global, fix};
 use crate::node::attachments::{self, Attachments, Life};
 use crate::node::directories::Directories;
-use crate::node::events::Events;
+use crate::node::hostroutes;
 use crate::node::identity::Booted;
-use crate::node::paths::{BOOTED, PRIVATE_CONF_DIR, Root, STATUS};
+use crate::node::mode;
+use crate::node::paths::{BOOTED, Root, STATUS};
 use crate::node::policy::secondary;
+use crate::node::settings;
+use crate::node::status_file::NOT_READY;
 use crate::node::status_file::{self, StatusFile};
-use crate::node::{hostroutes, mode, rooted, settings};
 use crate::runtime::answer::{RuntimeAnswer, Uses};
-use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
-use crate::runtime::picks::Picks;
+use types::status::Document;
 
-pub use self::reported::reported;
-
-/// How long a wait relies on events.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub use self::follow::follow;
+use self::follow::{until, wait};
+pub use self::reported::{Reported, reported};
 
 /// Where this node stands.
 ///
 /// *Shape*: `{"confDir":"shared","phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
-/// "warnings":[],"problems":[],"watch":{..}}`. `installed` is whether our conf is in place and the runtime, where it tells, uses it. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
+/// "warnings":[],"watch":{..}}`. `installed` is whether our conf is in place and the runtime, where it tells, uses it. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
 /// that is not of now, and null where there is none. `warnings` are what the policy in force asks of people elsewhere in the cluster, and
 /// fail nothing. On a node without a plugin of ours (`confDir` none) both are null, and all is well
 /// once `boot` has succeeded and nothing of an earlier time is left.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
     #[serde(rename = "confDir")]
     conf_dir: &'static str,
@@ -55,18 +55,20 @@ pub struct Status {
     #[serde(rename = "ledgerLines")]
     ledger_lines: usize,
     warnings: Vec<String>,
-    problems: Vec<String>,
-    watch: Option<Watched>,
-    /// node.json cannot be used.
     #[serde(skip)]
-    bad_settings: bool,
+    problems: Vec<Problem>,
+    watch: Option<Watched>,
     /// Waited for `watch` to say that the node is ready, and it did not.
     #[serde(skip)]
     timed_out: bool,
+    /// The policy or node.json cannot be used.
+    #[serde(skip)]
+    bad_settings: bool,
 }
 
 /// What `watch` sees.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Watched {
     #[serde(flatten)]
     document: Document,
@@ -90,8 +92,8 @@ pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
         }
     };
     let mut status = of_node(global, wanted, &root, &node)?;
-    status.bad_settings = bad.is_some();
-    status.problems.splice(0..0, bad);
+    status.bad_settings |= bad.is_some();
+    status.problems.splice(0..0, bad.map(Problem::from));
     Ok(status)
 }
 
@@ -114,66 +116,28 @@ fn of_node(global: &Global, wanted: &cli::Status, root: &Root, node: &Node) -> R
     };
     match watched {
         Ok(watched) => status.watch = watched,
-        Err(why) => status.problems.push(why),
+        Err(why) => status.problems.push(why.into()),
     }
     if let Some(Watched { document, stale: None }) = &status.watch
         && !document.ready
     {
-        status.problems.push(format!("{}: {}", document.reason, document.message));
+        let problem = Problem::new(format!("{}: {}", document.reason, document.message)).at(STATUS);
+        status.problems.push(problem.fix(NOT_READY));
     }
-    status.timed_out = !ready;
+    status.time_out(ready, wanted.timeout);
     Ok(status)
 }
 
-/// Follows `watch`'s file until it says that the node is ready, or `within` is over.
-fn wait(file: &Path, within: Duration) -> bool {
-    until(
-        file,
-        Some(within),
-        || matches!(status_file::read(file), StatusFile::Fresh(document) if document.ready),
-    )
-}
-
-/// Looks at each change of a file until `holds`, or `within` is over; without one it never is.
-fn until(file: &Path, within: Option<Duration>, mut holds: impl FnMut() -> bool) -> bool {
-    let end = within.map(|within| Instant::now() + within);
-    let (wake, wakes) = channel();
-    let mut events = Events::new(wake);
-    let dir = file.parent().map(Path::to_path_buf);
-    loop {
-        events.look();
-        events.arm(dir.iter());
-        if holds() {
-            return true;
+impl Status {
+    /// Says that a wait was in vain, where nothing else does.
+    fn time_out(&mut self, ready: bool, within_secs: u64) {
+        self.timed_out = !ready;
+        if self.timed_out && self.problems.is_empty() {
+            let why = format!("watch did not report a ready node within {within_secs} seconds");
+            self.problems
+                .push(Problem::new(why).at(STATUS).fix("look at watch: journalctl -u crossfade-watch"));
         }
-        let left = end.map_or(LOOK_AGAIN, |end| end.saturating_duration_since(Instant::now()));
-        if left.is_zero() {
-            return false;
-        }
-        // That its watch ended is no event.
-        let _ = wakes.recv_timeout(left.min(LOOK_AGAIN));
     }
-}
-
-/// Prints what `watch` sees, now and whenever it is something else, without an end.
-#[must_use]
-pub fn follow(global: &Global) -> Exit {
-    let file = Root::new(&global.root).at(STATUS);
-    let mut last = String::new();
-    until(&file, None, || {
-        let line = match status_file::read(&file) {
-            StatusFile::Absent => "no watch has run in this boot".to_owned(),
-            StatusFile::Unreadable(why) => why,
-            StatusFile::Fresh(document) => format!("{}: {}", document.reason, document.message),
-            StatusFile::Stale(document, why) => format!("{why}; it was {}", document.reason),
-        };
-        if line != last {
-            print::line(&line);
-            last = line;
-        }
-        false
-    });
-    Exit::Done
 }
 
 /// A node without a plugin of ours: `watch` does not run, and nothing is attached through us.
@@ -182,19 +146,9 @@ fn without(global: &Global, root: &Root, node: &Node, wait: Option<Duration>) ->
     let ready = wait.is_none_or(|within| until(&root.at(BOOTED), Some(within), || booted().is_ok()));
     let settings = Directories::of(global, node);
     let found = attachments::list(&settings.layout, None)?;
-    let mut problems: Vec<String> = booted().err().into_iter().collect();
-    match &settings.installed {
-        Ok(Some(conf)) if conf.is_ours => problems.push(format!(
-            "our conf {} is still there: reboot to be without us",
-            settings.conf_file().display()
-        )),
-        Ok(_) => {}
-        Err(why) => problems.push(why.clone()),
-    }
     let networks = count(&found);
-    if !networks.is_empty() {
-        problems.push("attachments of ours are left from before: reboot to be without us".into());
-    }
+    let mut problems: Vec<Problem> = booted().err().into_iter().map(Problem::from).collect();
+    problems.extend(problems::of_an_earlier_image(&settings, !networks.is_empty()));
     Ok(Status {
         conf_dir: Mode::Without.as_str(),
         phase: None,
@@ -205,13 +159,14 @@ fn without(global: &Global, root: &Root, node: &Node, wait: Option<Duration>) ->
         warnings: Vec::new(),
         problems,
         watch: None,
-        bad_settings: false,
         timed_out: !ready,
+        bad_settings: false,
     })
 }
 
 /// Attachments of one network, by its own name. One that has both networks counts for both.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Count {
     records: usize,
     inventory: usize,
@@ -226,7 +181,7 @@ fn status(root: &Root, settings: &Directories, mode: Mode, asked: &RuntimeAnswer
     let policy = match policy_file::load(&settings.layout.policy_file()) {
         Ok(policy) => Some(policy),
         Err(why) => {
-            problems.push(why.to_string());
+            problems.push(why.to_string().into());
             None
         }
     };
@@ -239,30 +194,9 @@ fn status(root: &Root, settings: &Directories, mode: Mode, asked: &RuntimeAnswer
         Ok(None) | Err(_) => None,
     };
     let installed = used.as_ref().is_some_and(|used| !matches!(used, Uses::Other(_)));
-    match &settings.installed {
-        Ok(Some(conf)) => problems.extend(in_the_way(root, settings, mode, &conf.name)),
-        Ok(None) if settings.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
-            problems.push(format!(
-                "{} is not there yet: watch writes it once the networks that the policy names are ready",
-                settings.conf_file().display()
-            ))
-        }
-        Ok(None) => problems.push(format!("{} is not there: run install", settings.conf_file().display())),
-        Err(why) => problems.push(why.clone()),
-    }
-    problems.extend(match used {
-        Some(Uses::Other(what)) => Some(format!(
-            "{} is there, and the runtime does not use it: {what}; install makes it look again, and so does watch",
-            settings.conf_file().display()
-        )),
-        Some(Uses::Unanswered(why)) => Some(why),
-        Some(Uses::Ours | Uses::Untold) | None => None,
-    });
-    problems.extend(
-        found.damaged.iter().map(|damaged| format!("record {}: {}", damaged.path.display(), damaged.reason)),
-    );
-    problems
-        .extend(routes.map(|what| format!("host routes are not what they should be; sweep would {what}")));
+    problems.extend(problems::of_the_conf(root, settings, mode));
+    problems.extend(used.and_then(|used| problems::of_its_use(settings, used)));
+    problems.extend(problems::of_records(&found.damaged, routes));
     Ok(Status {
         warnings: policy.as_ref().map_or_else(Vec::new, secondary::warnings),
         conf_dir: mode.as_str(),
@@ -273,8 +207,8 @@ fn status(root: &Root, settings: &Directories, mode: Mode, asked: &RuntimeAnswer
         networks,
         problems,
         watch: None,
-        bad_settings: false,
         timed_out: false,
+        bad_settings: policy.is_none(),
     })
 }
 
@@ -298,26 +232,6 @@ fn pending_dels(found: &Attachments) -> usize {
     detaching.flat_map(|line| &line.networks).filter(|part| part.owed).count()
 }
 
-/// Confs that the runtime would use instead of ours.
-fn in_the_way(root: &Root, settings: &Directories, mode: Mode, name: &str) -> Vec<String> {
-    let dir = match rooted::conf_dir(root, &settings.conf_dir) {
-        Ok(dir) => dir,
-        Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
-    };
-    let picks = Picks::of(RuntimeConfig::of_crio(root).as_ref());
-    let before = picks.instead_of_ours(&dir, name).into_iter().map(|conf| conf.file.clone());
-    let mut found: Vec<String> =
-        before.map(|file| format!("{file} sorts before {CONF_FILE}: the runtime does not call us")).collect();
-    if !found.is_empty() {
-        found.extend(picks.harm_of_a_restart().map(str::to_owned));
-    }
-    // In private mode it is told on its command line.
-    if mode == Mode::Shared {
-        found.extend(picks.told(&dir, name).wrong());
-    }
-    found
-}
-
 fn ledger_lines(settings: &Directories) -> Result<usize, Failure> {
     let path = settings.layout.ledger();
     match std::fs::File::open(&path) {
@@ -327,29 +241,48 @@ fn ledger_lines(settings: &Directories) -> Result<usize, Failure> {
     }
 }
 
+/// A phase, and what it gives to new pods.
+fn meaning(phase: &'static str) -> &'static str {
+    match phase {
+        "old" => "old: new pods get the old network",
+        "both-old" => "both-old: new pods get both networks; the Pod's address is that of the old one",
+        "both-new" => "both-new: new pods get both networks; the Pod's address is that of the new one",
+        "new" => "new: new pods get the new network",
+        other => other,
+    }
+}
+
 impl Report for Status {
     fn human(&self) -> Page {
         let is_without = self.conf_dir == Mode::Without.as_str();
-        let unknown = if is_without { "none (confDir none: the agents' network alone)" } else { "unknown" };
+        let unknown = if is_without {
+            "none: this node has a final image (confDir none), and its own CNI attaches all pods"
+        } else {
+            "unknown: the policy cannot be used"
+        };
         let mut text = Page::new();
-        let _ = writeln!(text, "phase         {}", self.phase.unwrap_or(unknown));
+        let _ = writeln!(text, "phase         {}", self.phase.map_or(unknown, meaning));
         let _ = writeln!(text, "installed     {}", if self.installed { "yes" } else { "no" });
         for (name, count) in &self.networks {
             let _ = writeln!(
                 text,
-                "network       {name}: {} attached through us, {} from before",
+                "network       {name}: {} attached through Crossfade, {} from before the installation",
                 count.records, count.inventory
             );
         }
         let _ = writeln!(text, "pending DELs  {}", self.pending_dels);
-        let _ = writeln!(text, "ledger        {} lines", self.ledger_lines);
+        let _ = writeln!(
+            text,
+            "ledger        {} attachments ended without the confirmation of their network",
+            self.ledger_lines
+        );
         let _ = match &self.watch {
             None if is_without => Ok(()),
             None => writeln!(text, "watch         not running"),
             Some(Watched { stale: Some(why), document }) => {
                 writeln!(
                     text,
-                    "watch         not running: its status is stale ({why}); it was {}",
+                    "watch         not running: its last report is stale ({why}) and says {}",
                     document.reason
                 )
             }
@@ -365,17 +298,19 @@ impl Report for Status {
         for warning in &self.warnings {
             let _ = writeln!(text, "warning: {warning}");
         }
-        for problem in &self.problems {
-            let _ = writeln!(text, "problem: {problem}");
-        }
+        text.problems(&self.problems());
         text
     }
 
     fn exit(&self) -> Exit {
-        match self.problems.is_empty() && !self.timed_out {
-            _ if self.bad_settings => Exit::BadSettings,
-            true => Exit::Done,
-            false => Exit::No,
+        match (self.bad_settings, self.problems.is_empty() && !self.timed_out) {
+            (true, _) => Exit::BadSettings,
+            (false, false) => Exit::No,
+            (false, true) => Exit::Done,
         }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        fix::complete(self.exit(), &self.problems)
     }
 }

@@ -109,9 +109,14 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     changes.extend(litter(&store, &settings)?);
     let mut notes: Vec<String> = damaged
         .iter()
-        .map(|(path, why)| format!("record {} is damaged ({why}); only a DEL can resolve it", path.display()))
+        .map(|(path, why)| {
+            format!(
+                "record {} is damaged ({why}); delete its pod, for only the pod's DEL can resolve the record",
+                path.display()
+            )
+        })
         .collect();
-    notes.push(format!("{live} attachments live"));
+    notes.push(format!("{live} attachments belong to living sandboxes and stay"));
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }
@@ -125,13 +130,14 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
 
 fn listing(wanted: &Sweep) -> Result<Listing, Failure> {
     if let Some(file) = &wanted.listed {
-        return Listing::read(file).map_err(|why| Failure::new(Exit::Failed, why));
+        let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
+        return Listing::read(file).map_err(|why| Failure::new(exit, why).at(file.display()));
     }
     let endpoint = &match Whom::of(&wanted.runtime) {
         Whom::Nobody => {
             return Err(Failure::new(
                 Exit::Usage,
-                "sweep needs a list: --runtime-endpoint, or --listed FILE",
+                "sweep needs the living sandboxes: name the runtime with --runtime-endpoint, or a list with --listed FILE",
             ));
         }
         Whom::Unknown(why) => return Err(Failure::new(Exit::No, why)),
@@ -218,11 +224,16 @@ pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
     let mut changes = Vec::new();
     for one in judged {
         let age = age_text(Some(one.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
-        let seen =
-            if one.seen == ListStatus::Stopped { "it ended with an earlier boot" } else { "not listed" };
+        let seen = if one.seen == ListStatus::Stopped {
+            "the sandbox ended with an earlier boot"
+        } else {
+            "the runtime does not list the sandbox"
+        };
         let (act, reason) = match verdict(one.seen, one.age, grace_secs, one.owner) {
             SweepVerdict::Live => continue,
-            SweepVerdict::Young => (Act::Wait, format!("not listed, but young: {age} of {grace_secs}s")),
+            SweepVerdict::Young => {
+                (Act::Wait, format!("{seen}, but the grace period is not over: {age} of {grace_secs}s"))
+            }
             SweepVerdict::Waiting => {
                 (Act::Wait, format!("{seen}, but network {} is not ready", one.networks))
             }
@@ -230,7 +241,7 @@ pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
                 let key = one.key.clone();
                 let more = match (&one.written, one.owner) {
                     (Written::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
-                    (_, Owner::Retired) => "; retired",
+                    (_, Owner::Retired) => ", which is retired",
                     (_, Owner::Ready | Owner::NotReady) => "",
                 };
                 let act = match &one.written {
@@ -346,24 +357,30 @@ mod tests {
             (one(ListStatus::OutOfScope, 900, Owner::Ready, None), None),
             (
                 one(ListStatus::Missing, 3, Owner::Ready, None),
-                Some("wait     c1 eth0  (not listed, but young: 3s of 600s)"),
+                Some(
+                    "wait     c1 eth0  (the runtime does not list the sandbox, but the grace period is not over: 3s of 600s)",
+                ),
             ),
             (
                 one(ListStatus::Missing, 900, Owner::NotReady, Some(Deleter::Crossfade)),
-                Some("wait     c1 eth0  (not listed, but network oldnet is not ready)"),
+                Some(
+                    "wait     c1 eth0  (the runtime does not list the sandbox, but network oldnet is not ready)",
+                ),
             ),
             (
                 one(ListStatus::Missing, 900, Owner::Ready, None),
-                Some("close    c1 eth0  (not listed; age 15m; network oldnet)"),
+                Some("close    c1 eth0  (the runtime does not list the sandbox; age 15m; network oldnet)"),
             ),
             (
                 one(ListStatus::Missing, 900, Owner::Retired, Some(Deleter::Crossfade)),
-                Some("close    c1 eth0  (not listed; age 15m; network oldnet; retired)"),
+                Some(
+                    "close    c1 eth0  (the runtime does not list the sandbox; age 15m; network oldnet, which is retired)",
+                ),
             ),
             (
                 one(ListStatus::Missing, 900, Owner::Ready, Some(Deleter::Runtime)),
                 Some(
-                    "close    c1 eth0  (not listed; age 15m; network oldnet; the runtime has sent its DEL itself)",
+                    "close    c1 eth0  (the runtime does not list the sandbox; age 15m; network oldnet; the runtime has sent its DEL itself)",
                 ),
             ),
             (one(ListStatus::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),

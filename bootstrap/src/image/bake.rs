@@ -12,6 +12,7 @@ mod sides;
 use serde::Serialize;
 use serde_json::Value;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::problem::Problem;
 
 use self::decide::{BakeDecision, decide};
 use self::gather::BakeFacts;
@@ -29,6 +30,7 @@ const MODE: u32 = 0o644;
 ///
 /// *Shape*: as [`Changed`], and `"files":[{"path":"/usr/lib/crossfade/node.json","content":{..}}]`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Baked {
     #[serde(flatten)]
     changed: Changed,
@@ -38,6 +40,7 @@ pub struct Baked {
 
 /// A file as it would be.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct File {
     /// As the node will see it.
     path: String,
@@ -64,6 +67,10 @@ impl Report for Baked {
 
     fn exit(&self) -> Exit {
         self.changed.exit()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.changed.problems()
     }
 }
 

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use types::node::{Mode, Node};
+use types::problem::Problem;
 
 use self::check::{Check, Status, skipped};
 use self::delegates::Delegate;
@@ -37,6 +38,7 @@ use crate::systemd::unit::{Order, Unit};
 ///
 /// *Shape*: `{"version":1,"image":true,"root":"/","release":"0.1.0","passed":false,"checks":[{..}]}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Tested {
     /// Nothing of a boot was expected.
     image: bool,
@@ -66,6 +68,16 @@ impl Report for Tested {
 
     fn exit(&self) -> Exit {
         if self.passed { Exit::Done } else { Exit::No }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let failed = self.checks.iter().filter(|check| check.status == Status::Failed);
+        failed
+            .map(|check| {
+                let fix = check.fix.clone().unwrap_or_default();
+                Problem::new(check.found.as_str()).at(check.id).fix(fix)
+            })
+            .collect()
     }
 }
 

@@ -4,26 +4,25 @@ use std::path::Path;
 
 use serde::Serialize;
 use types::node::Node;
+use types::problem::Problem;
 use types::taint;
 
 use super::own::{absent, own, speaks};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
-use crate::kubelet::refusals;
-use crate::kubelet::registration;
 use crate::kubelet::sources::KubeletSources;
+use crate::kubelet::{refusals, registration};
 use crate::node::paths::{KUBELET_ENV, Root};
-use crate::node::settings;
-use crate::node::switch;
+use crate::node::{settings, switch};
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
 
 /// There is nothing against it.
 ///
-/// *Shape*: `{"findings":[],"arguments":["--node-labels=a=b"],"notes":[".."]}`.
+/// *Shape*: `{"arguments":["--node-labels=a=b"],"notes":[".."]}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Checked {
-    findings: [String; 0],
     arguments: Vec<String>,
     notes: Vec<String>,
 }
@@ -40,8 +39,8 @@ impl Report for Checked {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let _ = match self.arguments.as_slice() {
-            [] => writeln!(text, "nothing is added to kubelet's command line"),
-            arguments => writeln!(text, "kubelet is told {}", arguments.join(" ")),
+            [] => writeln!(text, "Crossfade adds nothing to kubelet's command line"),
+            arguments => writeln!(text, "Crossfade adds to kubelet's command line: {}", arguments.join(" ")),
         };
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");
@@ -77,9 +76,11 @@ pub fn check(root: &Root, way: CheckedUpTo) -> Result<Checked, Failure> {
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }
     if findings.is_empty() {
-        Ok(Checked { findings: [], arguments, notes })
+        Ok(Checked { arguments, notes })
     } else {
-        Err(Failure { exit: Exit::No, findings })
+        let step =
+            "correct node.json or what the message names, then run crossfade-bootstrap render --check again";
+        Err(Failure::all(Exit::No, findings.into_iter().map(|why| Problem::new(why).fix(step))))
     }
 }
 

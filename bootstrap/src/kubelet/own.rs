@@ -39,7 +39,7 @@ pub fn speaks(root: &Root, node: &Node) -> bool {
 pub fn registration(root: &Root, node: &Node) -> Result<(KubeletSources, Registration), Failure> {
     match refusals(node) {
         refused if refused.is_empty() => registered(root, node, &own(root, node)),
-        findings => Err(Failure { exit: Exit::BadSettings, findings }),
+        findings => Err(Failure::all(Exit::BadSettings, findings)),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::node::directories::Directories;
 ///
 /// *Shape*: `{"attachments":[..],"damaged":[{"path":"..","reason":".."}]}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Attachments {
     /// Records, then inventory entries that have none.
     pub attachments: Vec<Line>,
@@ -35,6 +36,7 @@ pub struct Attachments {
 /// *Shape*: `{"containerID":"..","ifname":"eth0","life":"attached","ageSeconds":12,"earlierBoot":false,"namespace":"..","pod":"..",
 /// "networks":[{"name":"oldnet","side":"old","ifname":"eth0","primary":true,"owed":true}],"deletedBy":"runtime"}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Line {
     /// Container id.
     #[serde(rename = "containerID")]
@@ -59,11 +61,13 @@ pub struct Line {
     pub networks: Vec<Part>,
     /// Who sends its DEL, where that is not us.
     #[serde(rename = "deletedBy", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub deleted_by: Option<Deleter>,
 }
 
 /// How far an attachment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Life {
     /// Its ADD is running, or was killed.
@@ -78,6 +82,7 @@ pub enum Life {
 
 /// One network of an attachment.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Part {
     /// The network's own name; the side's where nobody knows it.
     pub name: String,
@@ -94,6 +99,7 @@ pub struct Part {
 
 /// A record that cannot be read.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Damaged {
     /// The file.
     pub path: PathBuf,
@@ -269,7 +275,9 @@ impl Report for Attachments {
             let _ = writeln!(text, "damaged: {}: {}", damaged.path.display(), damaged.reason);
         }
         if text.is_empty() {
-            text.text("nothing is attached through us, and nothing was there before us\n");
+            text.text(
+                "Crossfade has attached no pod, and the inventory lists none from before the installation\n",
+            );
         }
         text
     }

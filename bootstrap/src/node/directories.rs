@@ -15,8 +15,7 @@ use types::raw::RawObject;
 
 use crate::cli::Global;
 use crate::cli::exit::Failure;
-use crate::node::paths::PRIVATE_CONF_DIR;
-use crate::node::paths::Root;
+use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 use crate::node::settings;
 use crate::runtime::config::RuntimeConfig;
 
@@ -128,7 +127,8 @@ fn held(root: &Root, named: &Layout) -> Layout {
     Layout {
         state_dir: held(&named.state_dir),
         run_dir: held(&named.run_dir),
-        policy: named.policy.as_ref().map(held),
+        // Without a name it is the first of the tree's usual places, and not of this machine's.
+        policy: named.policy.as_ref().map(held).or_else(|| usual(root).policy),
     }
 }
 

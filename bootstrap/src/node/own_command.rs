@@ -99,9 +99,11 @@ pub fn transient_unit(
             .into();
     line.extend([format!("RuntimeMaxSec={within_secs}").into(), "--".into(), own.into()]);
     let root = Some(&global.root).filter(|root| *root != Path::new("/"));
-    // The conf directory is among the arguments.
-    line.extend(OwnCommand(Vec::new()).options("--root", root).directories(global).0);
     line.extend(arguments.iter().map(OsString::from));
+    // The conf directory is among the arguments; and putting the plugin somewhere has nothing to do with the other directories.
+    let named = OwnCommand(Vec::new()).options("--root", root);
+    let has_state = arguments.first().is_some_and(|command| command != "place");
+    line.extend(if has_state { named.directories(global) } else { named }.0);
     line
 }
 

@@ -49,6 +49,9 @@ pub fn read(path: &Path) -> StatusFile {
     }
 }
 
+/// What to do about a node that is not ready.
+pub const NOT_READY: &str = "look for the reason in docs/watch.md; watch reports again as soon as it changes";
+
 /// What the last `watch` of this boot wrote.
 #[must_use]
 pub fn of_this_boot(path: &Path) -> Option<Document> {

@@ -26,7 +26,7 @@ impl Removal {
     /// Looks who would say it.
     #[must_use]
     pub fn gather(root: &Root) -> Self {
-        let watched = refuse_watched(root).err().map(|failure| failure.findings.join("; "));
+        let watched = refuse_watched(root).err().map(|failure| failure.lines().join("; "));
         let credential = reporter(root, &settings::load(root).unwrap_or_default());
         Self { credential, word: removed(), watched }
     }

@@ -30,6 +30,7 @@ use std::time::Duration;
 use observe::Remembered;
 use serde::Serialize;
 use shim::process::Process;
+use types::problem::Problem;
 use usual::Usual;
 
 use crate::change::outcome::{Changed, finish};
@@ -92,7 +93,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     if global.dry_run {
         return Err(Failure::new(
             Exit::Usage,
-            "--dry-run goes with --once: a loop that changes nothing has no end",
+            "--dry-run needs --once: without it watch runs until it is ended",
         ));
     }
     let _held = if wanted.pod { pod::turn(&scope.root)? } else { alone::hold(&scope.root)? };
@@ -116,7 +117,8 @@ fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
 
 /// What one round found and did.
 #[derive(Debug, Serialize)]
-struct Round {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Round {
     #[serde(flatten)]
     changed: Changed,
     ready: bool,
@@ -140,6 +142,15 @@ impl Report for Round {
             }
             exit => exit,
         }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let not_ready = (self.exit() == Exit::No).then(|| {
+            let problem =
+                Problem::new(format!("{}: {}", self.reason, self.message)).at("the node's readiness");
+            problem.fix(status_file::NOT_READY)
+        });
+        self.changed.problems().into_iter().chain(not_ready).collect()
     }
 }
 

@@ -42,7 +42,7 @@ pub fn turn(root: &Root) -> Result<Alone, Failure> {
             match hold(root) {
                 Ok(held) => return Ok(held),
                 Err(failure) if failure.exit == Exit::TryLater => {
-                    format!("{}; this pod looks on", failure.findings.join("; "))
+                    format!("{}; this pod looks on", failure.lines().join("; "))
                 }
                 Err(failure) => return Err(failure),
             }

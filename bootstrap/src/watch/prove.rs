@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use serde::Serialize;
 use serde_json::{Value, json};
 use shim::conflist::Conflist;
 use shim::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
@@ -25,6 +26,7 @@ use types::profile::{self, Proof};
 use super::proof::{ProofResult, WITHIN_SECS, answers, directory, result, said};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::{self, Page, Report};
 use crate::cli::{Global, Prove};
 use crate::node::command::{RunLimits, StderrTo, run_with};
 use crate::node::conf::conf;
@@ -70,8 +72,26 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     change::write(&write)
         .map_err(|e| Failure::new(Exit::Failed, format!("write {}: {e}", write.path.display())))?;
     match kept.failed {
-        None => Ok(Exit::Done),
+        None => Ok(print::report(global.output, &Proved { network: kept.network })),
         Some(why) => Err(Failure::new(Exit::No, format!("network {side}: {why}"))),
+    }
+}
+
+/// A proof that passed.
+///
+/// *Shape*: `{"network":"new"}`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Proved {
+    network: String,
+}
+
+impl Report for Proved {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        let _ =
+            writeln!(text, "network {}: attached, checked and detached a scratch namespace", self.network);
+        text
     }
 }
 

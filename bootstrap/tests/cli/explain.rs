@@ -67,16 +67,18 @@ fn the_file_that_counts_and_those_that_it_masks() {
 fn what_is_wrong_is_part_of_the_explanation() {
     let tree = Tree::new("plain-script");
     let document = explained(&tree, 3);
-    assert!(document["findings"][0].as_str().is_some_and(|why| why.contains("is a script")), "{document}");
+    let problems = document["problems"].as_array().expect("problems");
+    let script = |problem: &Value| problem["what"].as_str().is_some_and(|why| why.contains("is a script"));
+    assert!(problems.iter().any(script), "{document}");
     tree.write("etc/crossfade/node.json", r#"{"version":2}"#);
     tree.write("etc/crossfade/policy.json", "{");
-    let document = explained(&tree, 3);
-    assert_eq!(document["findings"].as_array().map(Vec::len), Some(2), "{document}");
+    let document = explained(&tree, 78);
+    assert_eq!(document["problems"].as_array().map(Vec::len), Some(2), "{document}");
     assert!(document["node"]["error"].as_str().is_some_and(|why| why.contains("version")));
     assert!(
         document["units"][0]["error"].as_str().is_some_and(|why| why.contains("is a script")),
         "{document}"
     );
-    let told = tree.told(&["explain"], 3);
-    assert!(told.contains("finding: ") && told.contains("cannot be continued"), "{told}");
+    let told = tree.told(&["explain"], 78);
+    assert!(told.contains("problem: ") && told.contains("cannot append its flags"), "{told}");
 }

@@ -360,7 +360,10 @@ fn a_plugin_in_use_is_replaced() {
 fn status_counts_both_kinds() {
     let node = Node::new("bridge");
     let told = node.document(&["status"], 3);
-    assert!(told["problems"][0].as_str().expect("problem").contains("run install"), "{told}");
+    assert!(
+        told["problems"][0]["fix"].as_str().expect("fix").contains("crossfade-bootstrap install"),
+        "{told}"
+    );
     node.told(&["install"], 0);
     node.attach("c9", now(), &["10-old.conflist", "20-new.conflist"]);
     let told = node.document(&["status"], 0);

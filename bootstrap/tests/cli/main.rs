@@ -1,5 +1,7 @@
 //! `crossfade-bootstrap` as a person calls it: the program itself, on trees of files that stand for a node.
 
+mod answers;
+mod arguments;
 mod bake;
 mod boot;
 mod explain;

@@ -97,12 +97,14 @@ impl Node {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crossfade-bootstrap"));
+        command.args(arguments);
         command.arg("--conf-dir").arg(self.path("net.d"));
         if !self.conf().exists() {
-            command.arg("--state-dir").arg(self.path("state")).arg("--run-dir").arg(self.path("run"));
+            if !matches!(arguments, ["policy", "show" | "check" | "explain", ..]) {
+                command.arg("--state-dir").arg(self.path("state")).arg("--run-dir").arg(self.path("run"));
+            }
             command.arg("--policy").arg(self.path("etc/policy.json"));
         }
-        command.args(arguments);
         match arguments.first() {
             Some(&"install") => {
                 command.arg("--plugin").arg(self.path("package/crossfade"));

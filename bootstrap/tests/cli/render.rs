@@ -203,7 +203,7 @@ fn what_kubelet_or_the_api_server_refuses_is_refused_here() {
 fn a_check_names_everything_that_stands_in_the_way() {
     let good = |tree: &Tree| tree.told(&["render", "--check"], 0);
     let tree = Tree::new("kubeadm-deb");
-    assert!(good(&tree).starts_with("kubelet is told --node-labels="));
+    assert!(good(&tree).starts_with("Crossfade adds to kubelet's command line: --node-labels="));
     for (change, words) in [
         (
             &(|tree: &Tree| tree.remove("usr/lib/systemd/system-generators/crossfade-generator"))

@@ -96,7 +96,7 @@ impl Tree {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crossfade-bootstrap"));
-        command.arg("--root").arg(self.root.path()).args(arguments);
+        command.args(arguments).arg("--root").arg(self.root.path());
         command
     }
 

@@ -32,9 +32,9 @@ fn a_refusal_names_ten_at_most() {
         node.attach(&format!("r{at}"), now(), &["10-old.conflist"]);
     }
     let told = node.document(&["uninstall"], 3);
-    let findings = told["findings"].as_array().expect("findings");
+    let findings = told["problems"].as_array().expect("problems");
     assert_eq!(findings.len(), 12, "{told}");
-    assert!(findings[11].as_str().expect("text").contains("and 4 more"), "{told}");
+    assert!(findings[11]["what"].as_str().expect("text").contains("and 4 more"), "{told}");
 }
 
 #[test]

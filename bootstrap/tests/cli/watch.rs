@@ -230,10 +230,10 @@ fn the_loop_tells_its_supervisor_and_whoever_waits() {
     watch.told("STATUS=BadSettings");
     assert!(tree.has(PRIVATE) && status(&tree)["phase"] == Value::Null);
     watch.end();
-    let told = tree.told(&["status"], 3);
+    let told = tree.told(&["status"], 78);
     assert!(told.contains("stale"), "{told}");
     assert!(tree.told(&["status", "--reported"], 3).contains("has ended"));
-    tree.told(&["status", "--wait", "--timeout", "1"], 3);
+    tree.told(&["status", "--wait", "--timeout", "1"], 78);
 }
 
 #[test]

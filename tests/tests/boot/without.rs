@@ -25,7 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// What an image build runs on the machine's disk.
 fn bake(machine: &Machine) -> Result<()> {
     let mut bake = Command::new(dist::bootstrap()?);
-    bake.arg("--root").arg(machine.disk("/")).args(["bake", "--image", "final"]);
+    bake.args(["bake", "--image", "final", "--root"]).arg(machine.disk("/"));
     bake.arg("--label").arg(format!("{}={}", world::LABEL.0, world::LABEL.1)).args(["--taint", world::TAINT]);
     let baked = bake.output().context("starting bake")?;
     ensure!(baked.status.success(), "{}", String::from_utf8_lossy(&baked.stderr));

@@ -94,7 +94,7 @@ fn example() -> Result<()> {
     })?;
     // It reads node.json, and refuses one that is not valid.
     checked(&mut |command| {
-        command.arg("--root").arg(scratch.path()).args(["render", "--print", "k3s"]);
+        command.args(["render", "--print", "k3s", "--root"]).arg(scratch.path());
     })
 }
 

@@ -118,7 +118,7 @@ const FAULTS: &[Fault] = &[
         make: |machine| mode(machine, "/usr/libexec/crossfade/crossfade", 0o4755),
         verdicts: &[
             (Judge::Selftest, NO, &["program.owner", "/usr/libexec/crossfade/crossfade has mode 4755"]),
-            (Judge::Check, NO, &["/usr/libexec/crossfade/crossfade", "nothing of ours is setuid"]),
+            (Judge::Check, NO, &["/usr/libexec/crossfade/crossfade", "no file of Crossfade's is setuid"]),
             (Judge::Seal, NO, &["/usr/libexec/crossfade/crossfade"]),
         ],
     },

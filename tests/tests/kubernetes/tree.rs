@@ -132,7 +132,7 @@ impl Tree {
     pub(crate) fn check(&self) -> Result<Vec<String>> {
         let output = self.bootstrap(&["render", "--check", "--output", "json"])?.output()?;
         let answer: Value = serde_json::from_slice(&output.stdout).context("render --check")?;
-        let findings = answer["findings"].as_array().context("findings")?;
-        Ok(findings.iter().filter_map(|finding| finding.as_str().map(str::to_owned)).collect())
+        let findings = answer["problems"].as_array().context("problems")?;
+        Ok(findings.iter().filter_map(|finding| finding["what"].as_str().map(str::to_owned)).collect())
     }
 }

@@ -74,7 +74,7 @@ impl Tree {
 
     fn bootstrap(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(lab::dist::bootstrap()?);
-        command.arg("--root").arg(self.0.path()).args(arguments).stdin(Stdio::null());
+        command.args(arguments).arg("--root").arg(self.0.path()).stdin(Stdio::null());
         Ok(command)
     }
 

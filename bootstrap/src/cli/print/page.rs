@@ -7,6 +7,8 @@
 
 use std::fmt::{self, Write as _};
 
+use types::problem::Problem;
+
 /// Lines for people; every one of them is safe to print.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page(String);
@@ -38,6 +40,14 @@ impl Page {
     /// Adds a text of several lines that is shown as it was written: a file, or a page made before.
     pub fn text(&mut self, text: &str) {
         self.0.push_str(&shown(text, |c| matches!(c, '\n' | '\t')));
+    }
+
+    /// Adds problems, each with the next step.
+    pub fn problems(&mut self, problems: &[Problem]) {
+        for problem in problems {
+            let _ = writeln!(self, "problem: {}", problem.what);
+            let _ = writeln!(self, "  fix: {}", problem.fix);
+        }
     }
 
     /// What was written.

@@ -6,6 +6,7 @@ mod settings;
 
 use serde::Serialize;
 use types::node::{Mode, Node};
+use types::problem::Problem;
 
 use self::registered::{ContinuedUnit, Registered};
 use self::runtime::Runtime;
@@ -13,18 +14,18 @@ use self::settings::SettingsFile;
 use crate::change::outcome::Changed;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
-use crate::cli::{Boot, Explain, Global};
+use crate::cli::{Global, fix};
 use crate::commands::boot;
-use crate::node;
 use crate::node::paths::Root;
-use crate::node::switch;
+use crate::node::{self, switch};
 use crate::systemd::continuation;
 
 /// Everything that decides how this node boots.
 ///
 /// *Shape*: `{"off":null,"node":{..},"policy":{..},"confDir":"private","runtime":{..},"units":[{..}],"kubelet":{..},"boot":{"changes":[..]}}`. What
-/// stands in the way of a part is in that part's `error` and in `findings`.
+/// stands in the way of a part is in that part's `error` and in `problems`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Explained {
     /// What switched Crossfade off; none while it is on.
@@ -39,11 +40,16 @@ pub struct Explained {
     kubelet: Option<Registered>,
     boot: Planned,
     /// Everything that stands in the way.
-    findings: Vec<String>,
+    #[serde(skip)]
+    problems: Vec<Problem>,
+    /// A settings file is among it.
+    #[serde(skip)]
+    bad_settings: bool,
 }
 
 /// What `boot` would change.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 enum Planned {
     Changes(Changed),
@@ -73,28 +79,35 @@ impl Report for Explained {
             Planned::Changes(changed) => indent(&mut text, changed.human().as_str()),
             Planned::Refused { error } => indent(&mut text, &error.join("\n")),
         }
-        for finding in &self.findings {
-            let _ = writeln!(text, "finding: {finding}");
-        }
+        text.problems(&self.problems());
         text
     }
 
     fn exit(&self) -> Exit {
-        if self.findings.is_empty() { Exit::Done } else { Exit::No }
+        match (self.bad_settings, self.problems.is_empty()) {
+            (true, _) => Exit::BadSettings,
+            (false, false) => Exit::No,
+            (false, true) => Exit::Done,
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        fix::complete(self.exit(), &self.problems)
     }
 }
 
 /// Explains.
 ///
 /// # Errors
-/// None: what is wrong is part of the explanation, which then ends with 3.
-pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
+/// None: what is wrong is part of the explanation, which then ends with 3, or with 78 if a settings file cannot be used.
+pub fn explain(global: &Global) -> Result<Explained, Failure> {
     let root = Root::new(&global.root);
     let node = node::settings::load(&root);
     let mut findings = Vec::new();
     let settings = SettingsFile::node(&root, node.as_ref().err());
     let without = node.as_ref().is_ok_and(|node| node.conf_dir == Mode::Without);
     let policy = if without { SettingsFile::no_policy(&root) } else { SettingsFile::policy(global, &root) };
+    let bad_settings = settings.error().or(policy.error()).is_some();
     findings.extend(settings.error().into_iter().chain(policy.error()).map(str::to_owned));
     let units = continuation::units_of(node.as_ref().unwrap_or(&Node::default()))
         .into_iter()
@@ -113,14 +126,14 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
     let kubelet = node.as_ref().ok().and_then(|node| match Registered::gather(&root, node) {
         Ok(registered) => registered,
         Err(failure) => {
-            findings.extend(failure.findings);
+            findings.extend(failure.lines());
             None
         }
     });
-    let planned = boot::boot(&Global { dry_run: true, ..global.clone() }, &Boot {});
+    let planned = boot::boot(&Global { dry_run: true, ..global.clone() });
     let boot = match planned {
         Ok(changed) => Planned::Changes(changed),
-        Err(failure) => Planned::Refused { error: failure.findings },
+        Err(failure) => Planned::Refused { error: failure.lines() },
     };
     Ok(Explained {
         off: switch::off(&root).map(|off| off.to_string()),
@@ -131,7 +144,8 @@ pub fn explain(global: &Global, _: &Explain) -> Result<Explained, Failure> {
         units,
         kubelet,
         boot,
-        findings,
+        problems: findings.into_iter().map(Problem::from).collect(),
+        bad_settings,
     })
 }
 

@@ -17,21 +17,20 @@ use self::decide::{BootDecision, decide};
 use self::gather::BootFacts;
 use crate::change::outcome::{Changed, Outcome, finish};
 use crate::change::{Change, Executor, Means};
+use crate::cli::Global;
 use crate::cli::exit::Failure;
-use crate::cli::{Boot, Global};
 use crate::kubelet::drop_in;
 use crate::node::conf::our_conf;
 use crate::node::directories::usual_dir;
 use crate::node::paths::{BOOTED, KUBELET_ENV, Root, UNFIT};
-use crate::node::settings;
-use crate::node::switch;
+use crate::node::{settings, switch};
 use crate::runtime::config::{self, RuntimeConfig};
 
 /// Prepares the node, or says what that would take.
 ///
 /// # Errors
 /// All findings, before anything is touched; or the change that failed.
-pub fn boot(global: &Global, _: &Boot) -> Result<Changed, Failure> {
+pub fn boot(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off(&root) {
         return finish(global, leave(&root), vec![off.to_string()]);

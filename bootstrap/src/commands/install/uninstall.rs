@@ -8,8 +8,7 @@ use shim::layout::PLUGIN;
 use crate::change::outcome::{Changed, Outcome};
 use crate::change::{self, Act, Change, Executor, Means, Write};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::print;
-use crate::cli::{Global, Uninstall};
+use crate::cli::{Global, Uninstall, print};
 use crate::commands::install::payload::removal::Leave;
 use crate::node::attachments::{self, Attachments};
 use crate::node::directories::Directories;
@@ -17,13 +16,12 @@ use crate::node::paths::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
 use crate::node::plugins::plugin_dirs;
 use crate::node::settings;
 use crate::publish::removal::Removal;
-use crate::runtime::CniSetup;
 use crate::runtime::adding::{AddsOfWhom, Caller, can_see, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::config::{self, RuntimeConfig};
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::Whom;
-use crate::runtime::parting;
+use crate::runtime::{CniSetup, parting};
 
 /// How long the runtime may take to load the next conf, and an ADD through us to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);
@@ -44,9 +42,10 @@ pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure
     loop {
         match once(global, wanted) {
             Err(failure) if matches!(failure.exit, Exit::No | Exit::TryLater) => {
-                if failure.findings != said {
-                    print::waiting(&failure.findings);
-                    said = failure.findings;
+                let lines = failure.lines();
+                if lines != said {
+                    print::waiting(&lines);
+                    said = lines;
                 }
                 std::thread::sleep(TRY_AGAIN);
             }
@@ -111,7 +110,7 @@ impl Parting<'_> {
             .or_else(|why| put_back(self.settings, why))?;
         let attached = attachments::list(&self.settings.layout, None)?;
         refuse_attached(&attached).or_else(|mut why| {
-            why.findings.insert(0, "something is attached through us by now; try again".into());
+            why.problems.insert(0, "a pod was attached through Crossfade meanwhile; try again".into());
             put_back(self.settings, why)
         })
     }
@@ -154,7 +153,7 @@ fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
     if count > NAMED {
         findings.push(format!("and {} more; see crossfade-bootstrap attachments", count - NAMED));
     }
-    Err(Failure { exit: Exit::No, findings })
+    Err(Failure::all(Exit::No, findings))
 }
 
 /// Somebody has to tell whether our conf is still used, as long as there is one. A runtime that does not run uses none.
@@ -251,13 +250,13 @@ fn wait_until_unused(settings: &Directories, whom: &Whom, given: &[PathBuf]) -> 
 
 /// What is attached through us, or may still come to be, needs our conf for its DEL.
 fn put_back(settings: &Directories, why: Failure) -> Result<(), Failure> {
-    let mut findings = why.findings;
+    let mut problems = why.problems;
     if let Ok(Some(conf)) = &settings.installed {
         let (path, bytes) = (settings.conf_file(), conf.bytes.clone());
         change::write(&Write { path, bytes, mode: conf.mode, nudge: true }).map_err(|e| {
             Failure::new(Exit::Failed, format!("put {} back: {e}", settings.conf_file().display()))
         })?;
-        findings.push(format!("{} is back", settings.conf_file().display()));
+        problems.push(format!("{} is back", settings.conf_file().display()).into());
     }
-    Err(Failure { exit: Exit::TryLater, findings })
+    Err(Failure::all(Exit::TryLater, problems))
 }

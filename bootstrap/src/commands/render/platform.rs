@@ -17,6 +17,7 @@ use crate::cli::print::{Page, Report};
 ///
 /// *Shape*: `{"platform":"k3s","format":"yaml","file":"/etc/rancher/..","fragment":".."}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fragment {
     platform: &'static str,
     format: &'static str,

@@ -61,7 +61,7 @@ fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Chan
     for change in changes {
         match carry_out(&Root::new(&global.root), vec![change]) {
             Ok(one) => done.extend(one),
-            Err(failure) => notes.extend(failure.findings),
+            Err(failure) => notes.extend(failure.lines()),
         }
     }
     Changed::applied(done, notes)

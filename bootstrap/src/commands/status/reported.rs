@@ -1,24 +1,29 @@
 //! `status --reported`: for a pod that is to be ready when its node is, and has nothing of the node but the report.
 
 use serde::Serialize;
+use types::problem::Problem;
 
 use super::Watched;
 use crate::cli::Global;
 use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
 use crate::node::paths::{Root, STATUS};
-use crate::node::status_file::{self, StatusFile};
+use crate::node::status_file::{self, NOT_READY, StatusFile};
+
+/// What to do where no `watch` of this boot reports.
+const UNREPORTED: &str = "start watch: systemctl start crossfade-watch, or the DaemonSet's pod on this node";
 
 /// What `watch` reports, and nothing else.
 ///
-/// *Shape*: `{"version":1,"ready":false,"watch":{..},"problem":".."}`; `watch` as in [`super::Status`], and none while nobody reports;
-/// `problem` says why the node is not ready, or why that is not known.
+/// *Shape*: `{"version":1,"ready":false,"watch":{..}}`; `watch` as in [`super::Status`], and none while nobody reports.
+/// A problem says why the node is not ready, or why that is not known.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reported {
     ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     watch: Option<Watched>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     problem: Option<String>,
 }
 
@@ -49,5 +54,14 @@ impl Report for Reported {
 
     fn exit(&self) -> Exit {
         if self.ready { Exit::Done } else { Exit::No }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let unknown = self.problem.iter().map(|why| Problem::new(why.as_str()).at(STATUS).fix(UNREPORTED));
+        let watched = self.watch.iter().filter(|watch| watch.stale.is_none() && !self.ready);
+        let not_ready = watched.map(|Watched { document, .. }| {
+            Problem::new(format!("{}: {}", document.reason, document.message)).at(STATUS).fix(NOT_READY)
+        });
+        unknown.chain(not_ready).collect()
     }
 }

@@ -36,9 +36,9 @@ mod tests {
     fn a_pass_is_told_everything_but_to_go_on_and_where_the_node_is() {
         let line = [
             "crossfade-bootstrap",
+            "sweep",
             "--host",
             "/host",
-            "sweep",
             "--every",
             "9",
             "--conf-dir",
@@ -65,6 +65,6 @@ mod tests {
         for left_out in ["--host", "/host", "--every", "9"] {
             expected.retain(|word| word != left_out);
         }
-        assert_eq!(OwnCommand::pass(&cli.global, wanted).into_arguments(), expected);
+        assert_eq!(OwnCommand::pass(&cli.global(), wanted).into_arguments(), expected);
     }
 }

@@ -4,16 +4,15 @@
 //! the pass closed what it had to. It names attachments and quotes no delegate, for everybody may read what `watch` makes of it.
 
 use shim::boot;
-use shim::file::{self};
+use shim::file;
+use shim::layout::Layout;
 
 use crate::change::outcome::{Changed, Outcome};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
 use crate::node::directories::{Directories, flagged};
-use crate::node::last_sweep::Swept;
-use crate::node::last_sweep::place;
-use shim::layout::Layout;
+use crate::node::last_sweep::{Swept, place};
 
 /// Longest reason that is kept, in bytes.
 const MAX_WHY_BYTES: usize = 1024;
@@ -43,7 +42,7 @@ pub fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
 /// Why a pass failed. What a delegate said is in the journal of the pass alone.
 fn reason(swept: &Result<Changed, Failure>) -> Option<String> {
     let done = match swept {
-        Err(failure) => return Some(failure.findings.join("; ")),
+        Err(failure) => return Some(failure.lines().join("; ")),
         Ok(changed) => &changed.changes,
     };
     let failed: Vec<_> =

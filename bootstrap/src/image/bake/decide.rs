@@ -50,12 +50,12 @@ pub(super) fn decide(wanted: &Bake, facts: &BakeFacts) -> Result<BakeDecision, F
     let new = match wanted.image {
         Image::Migration => {
             policy = facts.policy.clone().or_else(|| migration(wanted, facts, &mut way));
-            policy.as_deref().and_then(|bytes| checked(bytes, &mut way, &mut notes))
+            policy.as_deref().and_then(|bytes| checked(bytes, facts.policy.is_some(), &mut way, &mut notes))
         }
         Image::Final => last(wanted, &mut way),
     };
     let node = facts.node.clone().unwrap_or_else(|| settings(wanted, new, &mut way));
-    fits(&node, wanted.image, &mut way, &mut notes);
+    fits(&node, (wanted.image, facts.node.is_some()), &mut way, &mut notes);
     for path in &facts.hiding {
         way.found(format!(
             "{} counts before what is baked: remove it, or bake it with --from-policy or --from-node",
@@ -85,15 +85,20 @@ fn migration(wanted: &Bake, facts: &BakeFacts, way: &mut Findings) -> Option<Vec
 }
 
 /// Holds a policy against the shim's rules and what a migration needs; returns the profile of the network to go to.
-fn checked(bytes: &[u8], way: &mut Findings, notes: &mut Vec<String>) -> Option<&'static Profile> {
+fn checked(
+    bytes: &[u8],
+    of_a_file: bool,
+    way: &mut Findings,
+    notes: &mut Vec<String>,
+) -> Option<&'static Profile> {
     let policy = match secondary::parse(bytes) {
         Ok(policy) => policy,
         Err(why) => {
-            way.settings(format!("policy: {why}"));
+            way.unusable(of_a_file, format!("policy: {why}"));
             return None;
         }
     };
-    sides::together(&policy).into_iter().for_each(|why| way.settings(why));
+    sides::together(&policy).into_iter().for_each(|why| way.unusable(of_a_file, why));
     notes.extend(sides::notes(&policy));
     policy.networks.new.as_ref().and_then(|network| profile::find(&network.profile))
 }
@@ -112,7 +117,7 @@ fn last(wanted: &Bake, way: &mut Findings) -> Option<&'static Profile> {
     ];
     for (option, _) in given.into_iter().filter(|(_, given)| *given) {
         way.usage(format!(
-            "{option}: a final image has the new network alone and no plugin of ours; leave it out, or bake --image migration"
+            "{option}: a final image has the new network only, and no plugin of Crossfade's; omit the option, or use --image migration"
         ));
     }
     wanted.new.as_deref().and_then(|name| sides::known(Side::New, name, way).flatten())
@@ -131,13 +136,13 @@ fn settings(wanted: &Bake, new: Option<&'static Profile>, way: &mut Findings) ->
 }
 
 /// Holds a node.json against our rules, those of kubelet, and what its image is for.
-fn fits(bytes: &[u8], image: Image, way: &mut Findings, notes: &mut Vec<String>) {
+fn fits(bytes: &[u8], (image, of_a_file): (Image, bool), way: &mut Findings, notes: &mut Vec<String>) {
     let node = match Node::parse(bytes) {
         Ok(node) => node,
-        Err(why) => return way.settings(format!("node.json: {why}")),
+        Err(why) => return way.unusable(of_a_file, format!("node.json: {why}")),
     };
-    refusals(&node).into_iter().for_each(|why| way.settings(why));
-    node.taints.iter().filter_map(taint::doubt).for_each(|why| way.settings(why));
+    refusals(&node).into_iter().for_each(|why| way.unusable(of_a_file, why));
+    node.taints.iter().filter_map(taint::doubt).for_each(|why| way.unusable(of_a_file, why));
     match (image, node.conf_dir) {
         (Image::Migration, Mode::Private | Mode::Shared) | (Image::Final, Mode::Without) => {}
         (Image::Migration, Mode::Without) => {

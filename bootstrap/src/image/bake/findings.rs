@@ -23,6 +23,11 @@ impl Findings {
         self.all.push(why.into());
     }
 
+    /// Something that no node could use: in a file that was given, or as a person said it in options.
+    pub(super) fn unusable(&mut self, of_a_file: bool, why: impl Into<String>) {
+        if of_a_file { self.settings(why) } else { self.usage(why) }
+    }
+
     /// Something in the tree.
     pub(super) fn found(&mut self, why: impl Into<String>) {
         self.all.push(why.into());
@@ -38,6 +43,6 @@ impl Findings {
             (false, true) => Exit::BadSettings,
             (false, false) => Exit::No,
         };
-        if self.all.is_empty() { Ok(()) } else { Err(Failure { exit, findings: self.all }) }
+        if self.all.is_empty() { Ok(()) } else { Err(Failure::all(exit, self.all)) }
     }
 }

@@ -53,6 +53,9 @@ impl BakeFacts {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    if !path.exists() {
+        return Err(Failure::usage(format!("{}: there is no such file", path.display())));
+    }
     File::open(path)
         .and_then(|mut file| read_bounded(&mut file, MAX_BYTES))
         .map_err(|e| Failure::settings(format!("read {}: {e}", path.display())))

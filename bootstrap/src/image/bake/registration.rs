@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use types::profile::{self, Migration};
 use types::taint::{self, Taint};
 
 use super::findings::Findings;
 use crate::cli::Bake;
-use types::profile::{self, Migration};
 
 /// Labels and taints of node.json.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Registration {
 /// cannot be read is a finding and left out.
 pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, way: &mut Findings) -> Registration {
     let mut told = Registration::default();
-    let mut refuse = |why: String| way.settings(why);
+    let mut refuse = |why: String| way.usage(why);
     for text in &wanted.labels {
         let Some((key, value)) = text.split_once('=') else {
             refuse(format!("--label {text:?}: expected KEY=VALUE"));

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use shim::layout::CONF_FILE;
-use types::nearest::nearest;
 use types::policy::{Network, Phase, Policy, Side};
+use types::profile::{self, GENERIC, Profile};
 
 use super::findings::Findings;
 use crate::cli::Bake;
-use types::profile::{self, GENERIC, Profile};
 
 /// The networks of options.
 #[derive(Serialize)]
@@ -107,10 +106,7 @@ pub(super) fn known(side: Side, name: &str, way: &mut Findings) -> Option<Option
     if found.is_some() || name == GENERIC {
         return Some(found);
     }
-    let mut names: Vec<&str> = profile::all().iter().map(|profile| profile.name.as_str()).collect();
-    names.push(GENERIC);
-    let meant = nearest(name, &names).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
-    way.settings(format!("--{side}: no CNI is known as {name:?}; {meant}known are {}", names.join(", ")));
+    way.usage(format!("--{side}: {}", profile::unknown(name)));
     None
 }
 
@@ -122,7 +118,7 @@ pub(super) fn together(policy: &Policy) -> Vec<String> {
         let ours = network.conf.iter().filter(|conf| conf.file_name().is_some_and(|name| name == CONF_FILE));
         all.extend(ours.map(|conf| {
             format!(
-                "policy: networks.{side}.conf: {} is ours; expected that of the CNI itself",
+                "policy: networks.{side}.conf: {} is Crossfade's own; expected the conf of the CNI itself",
                 conf.display()
             )
         }));

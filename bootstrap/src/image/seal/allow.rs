@@ -36,6 +36,9 @@ impl Allow {
             allow.add(path, "--allow").map_err(|why| Failure::new(Exit::Usage, why))?;
         }
         let mut lists: Vec<(PathBuf, String)> = Vec::new();
+        if let Some(file) = files.iter().find(|file| !file.exists()) {
+            return Err(Failure::usage(format!("--allow-file {}: there is no such file", file.display())));
+        }
         for file in files {
             let full = std::path::absolute(file).unwrap_or_else(|_| file.clone());
             lists.push((full, file.display().to_string()));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use shim::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
 use types::node::Node;
 use types::policy::{Network, Policy};
+use types::profile;
 
 use super::finding::SealFinding;
 use super::secret;
@@ -16,7 +17,6 @@ use crate::node::directories::usual_dir;
 use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
 use crate::node::rooted;
 use crate::runtime::config::RuntimeConfig;
-use types::profile;
 
 const REMOVE: &str = "remove it; where it belongs to the image, name it in the policy as a network without profile, or allow it";
 
@@ -85,8 +85,9 @@ fn judge(
         let path = dir.join(&conf.file);
         let ours = conf.content.as_ref().is_ok_and(Content::is_ours);
         if ours && conf.file == CONF_FILE {
-            let removed = item(&path)
-                .map(|item| SealFinding::removed(&item, "our conf: boot writes it when it is time"));
+            let removed = item(&path).map(|item| {
+                SealFinding::removed(&item, "Crossfade's conf, which boot or watch writes when it is time")
+            });
             found.extend(removed);
         } else {
             found.extend(
@@ -98,9 +99,9 @@ fn judge(
         let path = dir.join(file);
         if file.starts_with(CONF_FILE) {
             let item = item(&path);
-            found.extend(
-                item.map(|item| SealFinding::removed(&item, "our conf, renamed by an agent on this machine")),
-            );
+            found.extend(item.map(|item| {
+                SealFinding::removed(&item, "Crossfade's conf, which an agent renamed on this machine")
+            }));
         } else {
             found.push(SealFinding::refused(
                 &path,
@@ -118,7 +119,7 @@ fn of_others(path: &Path, conf: &ConfFile, policy: &Read) -> Option<(String, Str
     let owner = profile::by_conf(&conf.file).or_else(|| profile::detect(&conf.content.as_ref().ok()?.types));
     let of = owner.map_or_else(String::new, |profile| format!(" of {}", profile.name));
     if conf.content.as_ref().is_ok_and(Content::is_ours) {
-        return told(format!("a conf with a plugin of our type that is not {CONF_FILE}"));
+        return told(format!("a conf with Crossfade's plugin whose name is not {CONF_FILE}"));
     }
     let named = policy.get().and_then(|policy| {
         policy
@@ -142,7 +143,7 @@ fn of_others(path: &Path, conf: &ConfFile, policy: &Read) -> Option<(String, Str
         },
         None => match policy {
             Read::Policy(_) => told(format!(
-                "a conf{of} that the policy does not name: a runtime without us takes it for the node's network"
+                "a conf{of} that the policy does not name: a runtime without Crossfade takes it for the node's network"
             )),
             Read::Needless => told(format!(
                 "a conf{of}: a runtime takes it for the node's network before any agent is there"

@@ -88,8 +88,10 @@ fn running(root: &Root, settings: &Baked) -> Vec<SealFinding> {
             matches!(answer.stdout.trim_ascii(), b"active" | b"activating" | b"reloading")
         })
     };
-    let units =
-        [(kubelet, "it would write its state again"), (WATCH, "it would write our conf and state again")];
+    let units = [
+        (kubelet, "it would write its state again"),
+        (WATCH, "it would write Crossfade's conf and state again"),
+    ];
     let active = units.into_iter().filter(|(unit, _)| is_active(unit));
     active
         .map(|(unit, why)| {

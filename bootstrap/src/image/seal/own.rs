@@ -58,7 +58,7 @@ fn wrong(uid: u32, mode: u32) -> Option<String> {
         ));
     }
     (mode & SET_ID != 0)
-        .then(|| format!("its mode is {:04o}: nothing of ours is setuid or setgid", mode & 0o7777))
+        .then(|| format!("its mode is {:04o}: no file of Crossfade's is setuid or setgid", mode & 0o7777))
 }
 
 /// Looks at what is attached through us: pods of this machine that wait for their DEL.
@@ -69,7 +69,7 @@ pub fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
         Err(failure) => {
             return vec![SealFinding::refused(
                 shown,
-                format!("records that cannot be read: {}", failure.findings.join("; ")),
+                format!("records that cannot be read: {}", failure.lines().join("; ")),
                 "mend what is named, so that they can be told",
             )];
         }

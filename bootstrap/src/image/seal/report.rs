@@ -1,6 +1,7 @@
 //! What `seal` says.
 
 use serde::Serialize;
+use types::problem::Problem;
 
 use crate::change::Act;
 use crate::change::outcome::{Done, Outcome};
@@ -13,6 +14,7 @@ use crate::cli::print::{Page, Report};
 /// "reason":"..","outcome":"skipped"}],"notes":[".."]}`; an outcome is `done`, `skipped` (something is refused, so nothing
 /// is done) or absent (only looked at, or kept because it is allowed).
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sealed {
     /// Nothing is in the way of an image any more.
     pub sealed: bool,
@@ -32,6 +34,7 @@ pub struct Sealed {
 
 /// Something that a person has to decide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// What it is about, as the node sees it: a path, or a unit.
     pub path: String,
@@ -68,5 +71,16 @@ impl Report for Sealed {
         } else {
             Exit::No
         }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let refused = self.findings.iter();
+        let refused =
+            refused.map(|one| Problem::new(one.why.as_str()).at(one.path.as_str()).fix(one.fix.as_str()));
+        let left = self.changes.iter().filter(|done| self.asked && !is_kept(done)).map(|done| {
+            let problem = Problem::new(done.change.reason.as_str()).at(done.change.target.as_str());
+            problem.fix("run crossfade-bootstrap seal without --check, which removes it")
+        });
+        refused.chain(left).collect()
     }
 }

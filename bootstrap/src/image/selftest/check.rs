@@ -7,6 +7,7 @@ use serde::Serialize;
 /// *Shape*: `{"id":"unit.enabled","status":"failed","found":"crossfade-boot.service is disabled","fix":"systemctl enable ..."}`;
 /// `fix` is there when it failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Check {
     /// Which check; it stays the same from version to version.
     pub(super) id: &'static str,
@@ -21,6 +22,7 @@ pub(super) struct Check {
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
     /// It is as it must be.

@@ -161,7 +161,7 @@ fn decide_directories(dirs: &[Dir]) -> Vec<Check> {
     if !dirs.is_empty() && dirs.iter().all(|dir| dir.is_stuck) {
         faults.push(Fault::new(
             format!("{names}: read-only, and the runtime looks nowhere else for plugins"),
-            "have our plugin in it when the image is built, or name another in node.json, runtime.binDirs",
+            "copy Crossfade's plugin there when the image is built, or name another in node.json, runtime.binDirs",
         ));
     }
     let made = if dirs.iter().all(|dir| !dir.exists) { ", made at boot" } else { "" };

@@ -36,7 +36,7 @@ pub(super) fn before(boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check> {
         } else {
             faults.push(Fault::new(
                 format!("{} may start before {BOOT} has prepared this node", told.name),
-                format!("add After={BOOT} to a drop-in of {}, or link ours", told.name),
+                format!("add After={BOOT} to a drop-in of {}, or link Crossfade's drop-in", told.name),
             ));
         }
     }
@@ -53,10 +53,10 @@ pub(super) fn wants(all: &[UnitOnDisk]) -> Vec<Check> {
         return skipped(ID, "kubelet has no unit here");
     };
     if kubelet.is_linked {
-        return skipped(ID, format!("{} gets our drop-in at boot, as it was packaged", kubelet.name));
+        return skipped(ID, format!("{} gets Crossfade's drop-in at boot", kubelet.name));
     }
     if has_ours(unit).is_none() {
-        return skipped(ID, format!("{} has no drop-in of ours", kubelet.name));
+        return skipped(ID, format!("{} has no drop-in of Crossfade's", kubelet.name));
     }
     let mut faults = Vec::new();
     for relation in
@@ -83,7 +83,7 @@ pub(super) fn wants(all: &[UnitOnDisk]) -> Vec<Check> {
             ));
         }
     }
-    decided(ID, faults, format!("{} wants both of ours and requires neither", kubelet.name))
+    decided(ID, faults, format!("{} wants both of Crossfade's units and requires neither", kubelet.name))
 }
 
 fn kubelet(all: &[UnitOnDisk]) -> Option<(&UnitOnDisk, &Unit)> {
@@ -161,7 +161,7 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
             faults.push(Fault::new(what, reset));
         } else if !unit.environment_files().iter().any(|file| file == Path::new(env)) {
             let what = format!(
-                "{}: EnvironmentFile={env} is gone, so nothing of ours reaches its command",
+                "{}: EnvironmentFile={env} is gone, so no flag of Crossfade's reaches its command",
                 told.name
             );
             faults.push(Fault::new(what, reset));
@@ -170,7 +170,7 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
         }
     }
     if well.is_empty() && faults.is_empty() {
-        return skipped(ID, "our drop-ins are linked at boot, or there is no unit to have them");
+        return skipped(ID, "boot links Crossfade's drop-ins, or there is no unit for them");
     }
     decided(ID, faults, well.join(", "))
 }

@@ -65,7 +65,8 @@ pub(super) fn conf_dir(root: &Root, node: &Node, usual: &Path) -> Vec<Check> {
         faults.push(Fault::new(why.to_string(), "give the directory, and every one above it, to root alone"));
     }
     if node.conf_dir == Mode::Shared && is_read_only(&rooted) {
-        let what = format!("{} is on a read-only file system, and our conf belongs there", usual.display());
+        let what =
+            format!("{} is on a read-only file system, and Crossfade's conf belongs there", usual.display());
         faults.push(Fault::new(what, "use confDir private"));
     }
     decided(ID, faults, usual.display().to_string())

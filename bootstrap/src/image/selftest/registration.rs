@@ -14,7 +14,7 @@ pub(super) fn checks(root: &Root) -> Vec<Check> {
             ok(
                 ID,
                 if words.is_empty() {
-                    "nothing is added to kubelet's command line".into()
+                    "Crossfade adds nothing to kubelet's command line".into()
                 } else {
                     words.join(" ")
                 },
@@ -26,7 +26,7 @@ pub(super) fn checks(root: &Root) -> Vec<Check> {
                     "change node.json, or who else says it, then ask crossfade-bootstrap render --check";
                 Fault::new(why, fix)
             };
-            decided(ID, failure.findings.iter().map(fault).collect(), "")
+            decided(ID, failure.lines().iter().map(fault).collect(), "")
         }
     }
 }

@@ -5,10 +5,9 @@ use super::systemd;
 use super::units::UnitOnDisk;
 use crate::cli::Global;
 use crate::node::directories::Directories;
-use crate::node::fitness;
 use crate::node::identity::{Booted, Identity};
 use crate::node::paths::Root;
-use crate::node::settings;
+use crate::node::{fitness, settings};
 use crate::runtime::answer::{RuntimeAnswer, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::systemd::continuation;
@@ -47,14 +46,14 @@ fn uses(global: &Global, root: &Root) -> Vec<Check> {
     };
     let conf = match conf {
         Ok(Some(conf)) => conf,
-        Ok(None) => return skipped(ID, "our conf is not there"),
+        Ok(None) => return skipped(ID, "Crossfade's conf is not there"),
         Err(why) => return skipped(ID, why),
     };
     let fault = match RuntimeAnswer::whom(&Whom::found(root)).uses(&conf.name) {
-        Uses::Ours => return ok(ID, "the runtime uses our conf"),
+        Uses::Ours => return ok(ID, "the runtime uses Crossfade's conf"),
         Uses::Untold => return skipped(ID, "the runtime does not tell which conf it uses"),
         Uses::Other(what) => Fault::new(
-            format!("the runtime does not use our conf: {what}"),
+            format!("the runtime does not use Crossfade's conf: {what}"),
             "crossfade-bootstrap install makes it look again, and so does watch",
         ),
         Uses::Unanswered(why) => {
@@ -98,7 +97,7 @@ fn loaded(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
     let wrong = needed.into_iter().filter_map(|told| continuation::check(root, &told.name).err());
     let faults =
         wrong.map(|why| Fault::parted(&why, "systemctl daemon-reload, then restart the unit")).collect();
-    decided(ID, faults, "what systemd has loaded hands our words on")
+    decided(ID, faults, "what systemd has loaded appends Crossfade's flags")
 }
 
 /// What `boot` has not prepared yet, because nobody has started it, the gate need not be asked about.

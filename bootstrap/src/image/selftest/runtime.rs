@@ -89,14 +89,15 @@ impl Runtime {
             (_, Mode::Shared) if Picks::of(self.there()) == Picks::FirstOfCrio => {
                 let what = "CRI-O is not told which network to use: when it starts while another conf sorts first, it sends the DEL of every \
                             pod that lives";
-                let fix =
-                    "name the network in cni_default_network of CRI-O's configuration; ours takes that name";
+                let fix = "name the network in cni_default_network of CRI-O's configuration; Crossfade's network takes that name";
                 decided(ID, vec![Fault::new(what, fix)], "")
             }
             (_, Mode::Shared) => {
                 skipped(ID, format!("shared mode: the runtime reads its usual directory{}", self.in_shared()))
             }
-            (_, Mode::Without) => skipped(ID, "no plugin of ours: the runtime reads its usual directory"),
+            (_, Mode::Without) => {
+                skipped(ID, "there is no plugin of Crossfade's, and the runtime reads its usual directory")
+            }
             (None, Mode::Private) => skipped(ID, "there is no runtime whose configuration can be read"),
             (Some(Ok(Rehearsed::Told(how))), Mode::Private) => ok(ID, format!("{how}{}", self.emptied())),
             (Some(Ok(Rehearsed::NotHere(why))), Mode::Private) => skipped(ID, why),

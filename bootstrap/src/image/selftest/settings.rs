@@ -144,7 +144,7 @@ const fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Private => "private mode",
         Mode::Shared => "shared mode",
-        Mode::Without => "no plugin of ours",
+        Mode::Without => "no plugin of Crossfade's",
     }
 }
 
@@ -197,4 +197,4 @@ pub(super) fn no_policy() -> Vec<Check> {
 }
 
 /// Why a check is passed over where node.json says `confDir: none`.
-pub(super) const NO_SHIM: &str = "node.json says confDir: none, so no pod goes through us";
+pub(super) const NO_SHIM: &str = "node.json says confDir: none, so no pod goes through Crossfade";

@@ -120,10 +120,10 @@ pub(super) fn verified(verdicts: &[(String, Verdict)]) -> Vec<Check> {
     }
     others.dedup();
     let names = verdicts.iter().map(|(unit, _)| unit.as_str()).collect::<Vec<_>>().join(", ");
-    let more = others.first().map_or_else(String::new, |line| format!("; not about us: {line}"));
+    let more = others.first().map_or_else(String::new, |line| format!("; about other units: {line}"));
     // One of our lines may be said of several units.
     faults.dedup();
-    decided(ID, faults, format!("systemd has nothing to say of us in {names}{more}"))
+    decided(ID, faults, format!("systemd reports nothing about Crossfade in {names}{more}"))
 }
 
 /// Whether our drop-ins apply to the units that are really here.
@@ -148,7 +148,7 @@ pub(super) fn drop_ins(all: &[UnitOnDisk], node: &Node) -> Vec<Check> {
             )),
             Ok(Some(unit)) if has_ours(unit).is_some() => well.push(told.name.clone()),
             Ok(Some(_)) => faults.push(Fault::new(
-                format!("{} has no drop-in {PACKAGED}, so it knows nothing of us", told.name),
+                format!("{} has no drop-in {PACKAGED}, so it does not run Crossfade's commands", told.name),
                 format!(
                     "link /usr/lib/systemd/system/{}.d/{PACKAGED} into /etc/systemd/system/{}.d, or install the package whole",
                     told.role.usual_unit(),
@@ -193,5 +193,5 @@ pub(super) fn generated(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
     if names.is_empty() && faults.is_empty() {
         return ok(ID, "it is there; nothing has to be added to a command line");
     }
-    decided(ID, faults, format!("it adds our words to {}", names.join(" and ")))
+    decided(ID, faults, format!("it appends Crossfade's flags to {}", names.join(" and ")))
 }

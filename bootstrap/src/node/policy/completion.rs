@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::lock;
 use types::policy::{Policy, Secondary, Side};
+use types::profile::{self, Profile};
 use types::raw::to_raw;
 use types::splice::splice;
 
 use crate::change::{self, Act, Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::node::paths::{PROBED, Root};
-use types::profile::{self, Profile};
 
 /// A policy that is to be completed: the file, and what it will hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,11 +104,8 @@ impl Completion {
         });
         match done {
             Ok(Some(Ok(mut done))) if done.len() == 1 => Ok(done.remove(0)),
-            Ok(Some(Err(failure))) => {
-                let remedy = "; add \"ready\" to its networks yourself, or \"ready\": [] to ask nothing";
-                let findings = failure.findings.into_iter().map(|why| format!("{why}{remedy}")).collect();
-                Err(Failure { exit: failure.exit, findings })
-            }
+            Ok(Some(Err(failure))) => Err(failure
+                .fix("add \"ready\" to the policy's networks yourself, or \"ready\": [] to use no probe")),
             Ok(_) => Err(Failure::later("the policy changed while its probes were added")),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(Failure::later("somebody else is flipping the policy"))

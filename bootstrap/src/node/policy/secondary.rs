@@ -9,7 +9,6 @@ use std::path::Path;
 
 use shim::policy_file;
 use types::policy::{Network, Policy, Second, Secondary, Side};
-
 use types::profile::{self, GENERIC};
 
 /// What a network bears as the second one of a pod.
@@ -33,7 +32,7 @@ pub fn refuse(policy: &Policy) -> Result<(), String> {
 /// Why it cannot, in words.
 pub fn load(path: &Path) -> Result<Policy, String> {
     let policy = policy_file::load(path).map_err(|why| why.to_string())?;
-    refuse(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;
+    usable(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;
     Ok(policy)
 }
 
@@ -43,8 +42,18 @@ pub fn load(path: &Path) -> Result<Policy, String> {
 /// As [`load`].
 pub fn parse(bytes: &[u8]) -> Result<Policy, String> {
     let policy = Policy::parse(bytes)?;
-    refuse(&policy)?;
+    usable(&policy)?;
     Ok(policy)
+}
+
+/// Refuses a policy that is valid and yet nothing for a node: it names a CNI that nobody knows, or gives pods a second network that
+/// does not bear it. Pure.
+///
+/// # Errors
+/// One line that names the key.
+pub fn usable(policy: &Policy) -> Result<(), String> {
+    profile::refuse_unknown(policy)?;
+    refuse(policy)
 }
 
 /// What a person should know before pods get this policy: what a route cannot mend for its second network, and that it is refused where

@@ -11,9 +11,8 @@ use crate::node::packaged_plugin;
 use crate::node::policy::flip;
 use crate::publish::report::Happened;
 use crate::watch::decide::WatchDecision;
-use crate::watch::desired;
 use crate::watch::observe::Observation;
-use crate::watch::{apply, proof};
+use crate::watch::{apply, desired, proof};
 
 impl Watch<'_> {
     /// Applies a decision; what failed, in words.
@@ -94,7 +93,7 @@ impl Watch<'_> {
             Err(failure) => {
                 let is_no = failure.exit == Exit::No;
                 let kind = if is_no { desired::DesiredKind::Refused } else { desired::DesiredKind::Failed };
-                self.desired.failed(kind, &failure.findings.join("; "), node);
+                self.desired.failed(kind, &failure.lines().join("; "), node);
                 false
             }
         }

@@ -216,7 +216,7 @@ impl World {
         std::fs::write(&listed, entries(valid).to_string()).context("write the list")?;
         let at = |name: &str| self.path(name).display().to_string();
         let script = format!(
-            "exec {wrapper} \"$0\" --conf-dir {} --state-dir {} --run-dir {} --policy {} --output json sweep --listed {} --bin-dir {}",
+            "exec {wrapper} \"$0\" sweep --output json --conf-dir {} --state-dir {} --run-dir {} --policy {} --listed {} --bin-dir {}",
             at("net.d"),
             at("state"),
             at("run"),

@@ -161,7 +161,7 @@ fn what_cannot_be_read_refuses_the_boot_and_says_which_of_it_is_a_setting() {
         break_it(&mut facts);
         let failure = decide(&facts).expect_err("it is refused");
         assert_eq!(failure.exit as i32, exit, "{failure:?}");
-        assert_eq!(failure.findings.len(), 1, "{failure:?}");
+        assert_eq!(failure.lines().len(), 1, "{failure:?}");
     }
 }
 
@@ -178,5 +178,5 @@ fn a_name_of_ours_that_somebody_else_uses_is_refused() {
         layout: Layout::default(),
     }));
     let failure = decide(&facts).expect_err("it is refused");
-    assert!(failure.findings[0].contains("is not ours"), "{failure:?}");
+    assert!(failure.lines()[0].contains("is not ours"), "{failure:?}");
 }

@@ -18,6 +18,7 @@ use crate::systemd::unit::Unit;
 ///
 /// *Shape*: `{"name":"kubelet.service","files":[".."],"command":["/usr/bin/kubelet",..],"variable":"CROSSFADE_KUBELET_ARGS","error":null}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ContinuedUnit {
     name: String,
     /// Its file and drop-ins, in the order in which they are applied.
@@ -74,7 +75,7 @@ impl ContinuedUnit {
         }
         match &self.error {
             Some(why) => {
-                let _ = writeln!(text, "  cannot be continued: {why}");
+                let _ = writeln!(text, "  Crossfade cannot append its flags to this command: {why}");
             }
             None => {
                 let _ = writeln!(text, "  {} ${}", self.command.join(" "), self.variable);
@@ -88,17 +89,20 @@ impl ContinuedUnit {
 /// *Shape*: `{"labels":[{"key":"a","value":"b","source":"node.json"}],"taints":[{"key":"a","effect":"NoSchedule","source":".."}],
 /// "arguments":["--node-labels=a=b"],"file":"/run/crossfade/kubelet.env","notes":[".."]}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Registered {
     labels: Vec<Label>,
     taints: Vec<Sourced>,
     /// Our words.
     arguments: Vec<String>,
     /// Where they go.
+    #[cfg_attr(test, schemars(with = "String"))]
     file: &'static Path,
     notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Label {
     key: String,
     value: String,
@@ -106,8 +110,10 @@ struct Label {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Sourced {
     #[serde(flatten)]
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, String>"))]
     taint: Taint,
     source: String,
 }

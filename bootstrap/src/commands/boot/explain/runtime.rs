@@ -15,6 +15,7 @@ use crate::runtime::config::RuntimeConfig;
 /// *Shape*: `{"name":"containerd","unit":"containerd.service","config":"/etc/containerd/config.toml","reads":"/etc/cni/net.d",
 /// "confDir":"/run/crossfade/net.d","binDirs":["/opt/cni/bin"]}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Runtime {
     name: &'static str,
@@ -58,20 +59,20 @@ impl Runtime {
     }
 
     pub(super) fn tell(&self, text: &mut Page) {
-        let _ = writeln!(text, "runtime  {} by {}", self.name, self.config.display());
+        let _ = writeln!(text, "runtime  {}, configured by {}", self.name, self.config.display());
         let told = match self.reads == self.conf_dir {
             true => String::new(),
-            false => format!(", and is to read them in {}", self.conf_dir.display()),
+            false => format!("; Crossfade makes it read {}", self.conf_dir.display()),
         };
-        let _ = writeln!(text, "         confs in {}{told}", self.reads.display());
+        let _ = writeln!(text, "         reads confs in {}{told}", self.reads.display());
         let dirs: Vec<String> = self.bin_dirs.iter().map(|dir| dir.display().to_string()).collect();
-        let _ = writeln!(text, "         plugins in {}", dirs.join(", "));
+        let _ = writeln!(text, "         looks for plugins in {}", dirs.join(", "));
         if let Some(network) = &self.default_network {
-            let _ = writeln!(text, "         and no network but {network}");
+            let _ = writeln!(text, "         attaches pods to the network {network} only");
         }
         if let Some(template) = &self.conf_template {
-            let told = if self.is_private { ", which it is told to leave" } else { "" };
-            let _ = writeln!(text, "         makes a conf of its own from {}{told}", template.display());
+            let told = if self.is_private { ", which Crossfade turns off" } else { "" };
+            let _ = writeln!(text, "         writes a conf of its own from {}{told}", template.display());
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::node::paths::{NODE_FILE, Root};
 ///
 /// *Shape*: `{"file":"/etc/crossfade/node.json","masked":["/usr/lib/crossfade/node.json"],"phase":"old","error":null}`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct SettingsFile {
     /// The file that counts, as the node sees it; none where there is none.
     file: Option<PathBuf>,
@@ -32,7 +33,7 @@ pub(super) struct SettingsFile {
 impl SettingsFile {
     pub(super) fn node(root: &Root, error: Option<&String>) -> Self {
         let mut found = places(root, NODE_FILE);
-        found.absent = "all defaults";
+        found.absent = "every key has its default";
         found.error = error.cloned();
         found
     }
@@ -40,7 +41,7 @@ impl SettingsFile {
     /// The policy: the one that is named on the command line, else the first that is there.
     pub(super) fn policy(global: &Global, root: &Root) -> Self {
         let mut found = places(root, POLICY_FILE);
-        found.absent = "absent, which closes the gate";
+        found.absent = "there is no policy, so the gate delays kubelet";
         if let Some(named) = &global.policy {
             found.masked.splice(0..0, found.file.replace(named.clone()));
         }
@@ -56,7 +57,13 @@ impl SettingsFile {
     pub(super) fn no_policy(root: &Root) -> Self {
         let there = places(root, POLICY_FILE);
         let masked = there.file.into_iter().chain(there.masked).collect();
-        Self { file: None, masked, phase: None, error: None, absent: "and none is needed: confDir is none" }
+        Self {
+            file: None,
+            masked,
+            phase: None,
+            error: None,
+            absent: "a final image (confDir none) needs no policy",
+        }
     }
 
     pub(super) fn error(&self) -> Option<&str> {
@@ -71,8 +78,8 @@ impl SettingsFile {
         let phase = self.phase.map(|phase| format!(": phase {phase}")).unwrap_or_default();
         let _ = writeln!(text, "{what:<8} {file}{phase}");
         let why = match self.file {
-            Some(_) => "does not count: the first of the three places does",
-            None => "is there, and nobody reads it",
+            Some(_) => "is ignored, because the file above comes first",
+            None => "exists, and nobody reads it",
         };
         for masked in &self.masked {
             let _ = writeln!(text, "         {} {why}", masked.display());

@@ -11,8 +11,7 @@ use crate::cli::Install;
 use crate::cli::exit::{Exit, Failure};
 use crate::node::digest;
 use crate::node::paths::NODE_FILE;
-use crate::node::policy::completion;
-use crate::node::policy::secondary;
+use crate::node::policy::{completion, secondary};
 
 /// Largest file, in bytes: a program.
 const MAX_BYTES: usize = 64 << 20;
@@ -115,7 +114,7 @@ fn settings(dir: &Path) -> Result<Vec<Item>, Failure> {
     if items.is_empty() && findings.is_empty() {
         findings.push(format!("--bring {}: expected {POLICY_FILE} there, or {NODE_FILE}", dir.display()));
     }
-    if findings.is_empty() { Ok(items) } else { Err(Failure { exit: Exit::BadSettings, findings }) }
+    if findings.is_empty() { Ok(items) } else { Err(Failure::all(Exit::BadSettings, findings)) }
 }
 
 /// With the profiles' probes in it, as installing would leave it: what is written is then what is found the next time.
@@ -164,7 +163,7 @@ mod tests {
                     assert!(items.iter().all(|item| item.path.starts_with("/etc/crossfade")));
                 }
                 (Err(failure), Err(word)) => {
-                    assert!(failure.findings[0].contains(word), "{:?}", failure.findings);
+                    assert!(failure.lines()[0].contains(word), "{failure:?}");
                 }
                 (found, expected) => panic!("{found:?}, expected {expected:?}"),
             }

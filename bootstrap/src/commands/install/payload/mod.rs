@@ -65,7 +65,7 @@ impl Plan {
             }
         }
         plan.records.iter_mut().for_each(|record| record.units |= load.units);
-        if findings.is_empty() { Ok(plan) } else { Err(Failure { exit: Exit::No, findings }) }
+        if findings.is_empty() { Ok(plan) } else { Err(Failure::all(Exit::No, findings)) }
     }
 
     /// The node.json that the pod brings, where it is to be written: it counts from then on, whatever is wrong with the one that it

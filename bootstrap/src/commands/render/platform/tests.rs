@@ -82,7 +82,7 @@ fn toml_says_the_same() {
 fn an_unknown_platform_is_told_the_known_ones() {
     let why = print("k8s", &node()).expect_err("unknown");
     assert_eq!(why.exit, Exit::Usage);
-    assert!(why.findings[0].contains("bottlerocket, talos"), "{:?}", why.findings);
+    assert!(why.lines()[0].contains("bottlerocket, talos"), "{why:?}");
     let two =
         r#"{"version":1,"taints":[{"key":"a","effect":"NoExecute"},{"key":"a","effect":"NoSchedule"}]}"#;
     let node = Node::parse(two.as_bytes()).expect("valid");

@@ -1,9 +1,9 @@
+use clap::Parser;
 use types::policy::Policy;
 
 use super::*;
 use crate::cli::exit::Exit;
 use crate::cli::{Cli, Command};
-use clap::Parser;
 
 fn facts() -> BakeFacts {
     BakeFacts {
@@ -32,7 +32,7 @@ fn baked(line: &str) -> (Option<Policy>, Node, Vec<String>) {
 
 fn refused(line: &str, facts: &BakeFacts) -> (Exit, String) {
     let failure = decided(line, facts).expect_err(line);
-    (failure.exit, failure.findings.join("\n"))
+    (failure.exit, failure.lines().join("\n"))
 }
 
 fn told(node: &Node) -> (Vec<String>, Vec<String>) {
@@ -62,7 +62,7 @@ fn a_second_network_that_nobody_tried_is_refused() {
         assert!(decided(&line(phase), &facts()).is_ok(), "{phase}");
     }
     let refused = decided(&line(Phase::BothNew), &facts()).expect_err("antrea is the second");
-    assert!(refused.findings.iter().any(|why| why.contains("networks.old")), "{refused:?}");
+    assert!(refused.lines().iter().any(|why| why.contains("networks.old")), "{refused:?}");
 }
 
 #[test]
@@ -177,10 +177,10 @@ fn settings_that_nobody_could_use_are_refused_in_the_words_of_who_refuses_them()
         ("--old-cidr 10.64.0.0/10 --new-cidr fd00::/8 --new-cidr 10.0.0.0/8", "overlap"),
         ("--old-conf 10-x.conflist", "an absolute path"),
         ("--old-conf /x --new-conf /x", "/x is a conf of both"),
-        ("--old-conf /etc/cni/net.d/01-crossfade.conflist", "is ours"),
+        ("--old-conf /etc/cni/net.d/01-crossfade.conflist", "is Crossfade's own"),
     ] {
         let (exit, why) = refused(&format!("{to} {more}"), &facts());
-        assert_eq!(exit, Exit::BadSettings, "{more}: {why}");
+        assert_eq!(exit, Exit::Usage, "{more}: {why}");
         assert!(why.contains(words), "{more}: {why}");
     }
     assert!(
@@ -194,7 +194,7 @@ fn settings_that_nobody_could_use_are_refused_in_the_words_of_who_refuses_them()
             [format!("--image migration --old calico --new {name}"), format!("--image final --new {name}")]
         {
             let (exit, why) = refused(&line, &facts());
-            assert_eq!(exit, Exit::BadSettings);
+            assert_eq!(exit, Exit::Usage);
             assert!(why.contains(words) && why.contains("generic"), "{why}");
         }
     }
@@ -244,7 +244,7 @@ fn what_would_hide_it_is_found_together_with_everything_else() {
     assert_eq!(exit, Exit::No);
     assert!(why.contains("/etc/crossfade/node.json counts before"), "{why}");
     let (exit, why) = refused(&format!("{line} --label k8s.io/a=b --taint x"), &hidden);
-    assert_eq!((exit, why.lines().count()), (Exit::BadSettings, 3), "{why}");
+    assert_eq!((exit, why.lines().count()), (Exit::Usage, 3), "{why}");
     let unknown = BakeFacts { conf_dir: Err("two runtimes".into()), ..facts() };
     let (exit, why) = refused(line, &unknown);
     assert!(exit == Exit::No && why.starts_with("two runtimes (") && why.contains("--from-node"), "{why}");

@@ -1,0 +1,123 @@
+//! What to do next, for problems that do not say so themselves. Every problem that is printed says what happened, to which object, and
+//! how to go on; what is missing of that is added here, and nowhere else.
+
+use nix::unistd::geteuid;
+use types::exit::Exit;
+use types::problem::Problem;
+
+/// What the kernel says to those who lack a right; *source*: man 3 `strerror`, EACCES and EPERM.
+const DENIED: [&str; 2] = ["Permission denied", "Operation not permitted"];
+
+/// Who runs the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Root,
+    Another,
+}
+
+/// Problems of a command that ends so, each with its object and the next step.
+pub(crate) fn complete(exit: Exit, problems: &[Problem]) -> Vec<Problem> {
+    let who = if geteuid().is_root() { Who::Root } else { Who::Another };
+    problems.iter().map(|problem| completed(exit, problem.clone(), who)).collect()
+}
+
+fn completed(exit: Exit, mut problem: Problem, who: Who) -> Problem {
+    if problem.place.is_empty() {
+        problem.place = problem.named().unwrap_or(PROGRAM).to_owned();
+    }
+    if let Some(right) = missing_right(&problem.what, who) {
+        problem.fix = right.to_owned();
+    } else if problem.fix.is_empty() {
+        problem = parted(exit, problem);
+    }
+    problem
+}
+
+/// Takes the next step out of the words, where they end in it, and else the usual one.
+fn parted(exit: Exit, problem: Problem) -> Problem {
+    let Some((what, fix)) = problem.what.rsplit_once("; ").filter(|(_, fix)| is_step(fix)) else {
+        let fix = usual(exit, &problem);
+        return problem.fix(fix);
+    };
+    Problem { what: what.to_owned(), fix: fix.to_owned(), place: problem.place }
+}
+
+/// Whether words say what to do: they begin with the verb.
+fn is_step(words: &str) -> bool {
+    let first = words.split([' ', ',', ':']).next().unwrap_or_default();
+    STEPS.contains(&first)
+}
+
+/// The verbs with which messages of this program say what to do.
+const STEPS: [&str; 24] = [
+    "add", "ask", "change", "correct", "delete", "install", "keep", "let", "look", "make", "mount", "move",
+    "name", "put", "reboot", "remove", "run", "see", "set", "start", "stop", "switch", "try", "write",
+];
+
+/// The object of a problem whose words name none.
+const PROGRAM: &str = "crossfade-bootstrap";
+
+fn missing_right(what: &str, who: Who) -> Option<&'static str> {
+    if !DENIED.iter().any(|denied| what.contains(denied)) {
+        return None;
+    }
+    Some(match who {
+        Who::Another => "run the command as root",
+        Who::Root => {
+            "root lacks a right here: look at the capabilities and mounts of the container, and at AppArmor or SELinux"
+        }
+    })
+}
+
+/// The next step after such an end.
+fn usual(exit: Exit, problem: &Problem) -> String {
+    match exit {
+        Exit::Done => "nothing has to be done".into(),
+        Exit::Usage => "correct the argument; --help lists what the command accepts".into(),
+        Exit::BadSettings if problem.what.contains("policy") => format!(
+            "correct {}, then run the same command again; crossfade-bootstrap policy check tells whether a policy is valid",
+            problem.place
+        ),
+        Exit::BadSettings => format!("correct {}, then run the same command again", problem.place),
+        Exit::TryLater => "run the same command again in a few seconds".into(),
+        Exit::No => "remove what stands in the way, then run the same command again".into(),
+        Exit::Failed => "remove the cause, then run the same command again; it does nothing twice".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_says_where_and_what_to_do_next() {
+        for (exit, problem, place, fix) in [
+            (
+                Exit::BadSettings,
+                Problem::new("read policy /e/p.json: absent"),
+                "/e/p.json",
+                "correct /e/p.json",
+            ),
+            (Exit::No, Problem::new("no runtime").at("node.json"), "node.json", "stands in the way"),
+            (Exit::No, Problem::new("no runtime").fix("name it"), PROGRAM, "name it"),
+            (Exit::TryLater, Problem::new("busy"), PROGRAM, "again"),
+            (Exit::Usage, Problem::new("--bring: no"), "--bring", "--help"),
+            (Exit::No, Problem::new("a; b; run c"), PROGRAM, "run c"),
+            (Exit::No, Problem::new("a; nothing is swept"), PROGRAM, "stands in the way"),
+            (
+                Exit::Failed,
+                Problem::new("open /x: Permission denied (os error 13)").fix("no"),
+                "/x",
+                "as root",
+            ),
+            (Exit::No, Problem::new("chroot: EPERM: Operation not permitted"), PROGRAM, "as root"),
+        ] {
+            let told = completed(exit, problem.clone(), Who::Another);
+            assert_eq!(told.place, place);
+            assert!(problem.what.starts_with(&told.what), "{told:?}");
+            assert!(told.fix.contains(fix), "{told:?}");
+            let told = completed(exit, problem, Who::Root);
+            assert!(!told.fix.contains("as root") && !told.fix.is_empty(), "{told:?}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `policy` and its verbs.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use types::policy::Phase;
+
+use super::options::{ConfDir, DryRun, Global, Host, PolicyFile, StateDirs, Tree, absolute};
+use super::words;
+
+/// What to do with the policy.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Print the policy that this node uses.
+    #[command(before_help = "Example:\n  crossfade-bootstrap policy show")]
+    Show(Show),
+    /// Check whether a policy is valid.
+    #[command(
+        before_help = "Example: check a file before you copy it to a node\n  crossfade-bootstrap policy check ./policy.json",
+        after_help = "Exit status: 0 the policy is valid, 2 there is no such FILE, 78 the policy is invalid."
+    )]
+    Check(Check),
+    /// Set the phase of the policy, which decides the network of new pods. Running pods keep their networks.
+    #[command(
+        before_help = "Example: attach new pods to both networks, with the address of the old one in the Pod's status\n  \
+                             crossfade-bootstrap policy set both-old",
+        after_help = "Exit status: 0 done, 3 the policy does not allow this phase, 75 run the command again, 78 the policy is invalid."
+    )]
+    Set(Set),
+    /// Explain which network a pod would get, and why.
+    #[command(
+        before_help = "Example:\n  crossfade-bootstrap policy explain --namespace kube-system --pod coredns-1"
+    )]
+    Explain(PodChoice),
+}
+
+/// Options of `policy show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Options of `policy check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The file to check [default: the policy that this node uses].
+    #[arg(value_parser = absolute())]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Options of `policy set`.
+#[derive(Debug, Args)]
+pub struct Set {
+    /// The phase: `old` or `new` for one network, `both-old` or `both-new` for both networks, where the named network is the primary.
+    #[arg(value_parser = words::phase, value_name = "PHASE")]
+    pub phase: Phase,
+    /// Accept that the next reboot loses the change, because the policy file is on a tmpfs.
+    #[arg(long)]
+    pub runtime: bool,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    state: StateDirs,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+/// Options of `policy explain`.
+#[derive(Debug, Args)]
+pub struct PodChoice {
+    /// The pod's namespace.
+    #[arg(long)]
+    pub namespace: Option<String>,
+    /// The pod's name.
+    #[arg(long)]
+    pub pod: Option<String>,
+    /// An annotation of the pod; repeat the option for more.
+    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = words::pair)]
+    pub annotations: Vec<(String, String)>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where a policy is looked for: the runtime's conf directory has Crossfade's conf, which may name the policy.
+#[derive(Debug, Args)]
+struct Place {
+    #[command(flatten)]
+    conf: ConfDir,
+    #[command(flatten)]
+    policy: PolicyFile,
+    #[command(flatten)]
+    tree: Tree,
+    #[command(flatten)]
+    host: Host,
+}
+
+impl Place {
+    fn global(&self, all: Global) -> Global {
+        all.conf_dir(&self.conf).policy(&self.policy).root(&self.tree.root).host(&self.host)
+    }
+}
+
+impl Policy {
+    pub(super) fn global(&self, all: Global) -> Global {
+        match self {
+            Self::Show(show) => show.place.global(all),
+            Self::Check(check) => check.place.global(all),
+            Self::Set(set) => set.place.global(all).state(&set.state).dry_run(&set.dry_run),
+            Self::Explain(explain) => explain.place.global(all),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Commands that look at a node that runs, and `sweep`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Endpoint;
+use super::options::{ConfDir, DryRun, Global, HiddenTree, Host, PolicyFile, StateDirs, Tree, absolute};
+
+/// Options of `attachments`.
+#[derive(Debug, Args)]
+#[command(before_help = "Example: list the attachments as JSON\n  crossfade-bootstrap attachments -o json")]
+pub struct List {
+    #[command(flatten)]
+    conf: ConfDir,
+    #[command(flatten)]
+    state: StateDirs,
+    #[command(flatten)]
+    policy: PolicyFile,
+    #[command(flatten)]
+    tree: Tree,
+    #[command(flatten)]
+    host: Host,
+}
+
+impl List {
+    pub(super) fn global(&self, all: Global) -> Global {
+        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
+        all.root(&self.tree.root).host(&self.host)
+    }
+}
+
+/// Options of `sweep`.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Example: list what a sweep would do, then sweep\n  crossfade-bootstrap sweep --dry-run\n  crossfade-bootstrap sweep",
+    after_help = "Exit status: 0 done, 1 a DEL failed, 75 the runtime does not answer, 78 the policy is missing or invalid."
+)]
+pub struct Sweep {
+    /// Read the living sandboxes from FILE instead of asking the runtime. FILE is a JSON list of {"containerID":"..","ifname":"eth0"};
+    /// without ifname, an entry means all interfaces of the container. Every attachment that FILE does not list counts as gone, also if
+    /// the list is empty.
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
+    pub listed: Option<PathBuf>,
+    /// Sweep again every SECONDS seconds until the process is ended, as in a pod.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: Option<u64>,
+    /// A directory with CNI plugins; repeat the option for more [default: the runtime's directories, else those of /opt/cni/bin and
+    /// /usr/lib/cni that exist].
+    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
+    pub bin_dirs: Vec<PathBuf>,
+    /// The runtime.
+    #[command(flatten)]
+    pub runtime: Endpoint,
+    /// The number of the pass that watch has started; the result repeats it.
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub turn: Option<u64>,
+    #[command(flatten)]
+    conf: ConfDir,
+    #[command(flatten)]
+    state: StateDirs,
+    #[command(flatten)]
+    policy: PolicyFile,
+    #[command(flatten)]
+    tree: HiddenTree,
+    #[command(flatten)]
+    host: Host,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+impl Sweep {
+    pub(super) fn global(&self, all: Global) -> Global {
+        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
+        all.root(&self.tree.root).host(&self.host).dry_run(&self.dry_run)
+    }
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Example: wait until new pods get the network that the policy names\n  crossfade-bootstrap status --wait --timeout 300",
+    after_help = "Exit status: 0 no problem, 1 the state cannot be read, 3 there is a problem, or the node was not ready within the timeout, 78 the policy cannot be used."
+)]
+pub struct Status {
+    /// Wait until watch reports that the node is ready. The command ends with exit status 3 after the timeout.
+    #[arg(long)]
+    pub wait: bool,
+    /// How long --wait waits, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
+    pub timeout: u64,
+    /// Print one line now, and one whenever the report of watch changes, until the process is ended.
+    #[arg(long, conflicts_with = "wait")]
+    pub follow: bool,
+    /// Print only the report of watch, for a pod that has only /run/crossfade of its node. The command ends with exit status 3 unless
+    /// the node is ready.
+    #[arg(long, conflicts_with_all = ["wait", "follow"])]
+    pub reported: bool,
+    /// The runtime.
+    #[command(flatten)]
+    pub runtime: Endpoint,
+    #[command(flatten)]
+    conf: ConfDir,
+    #[command(flatten)]
+    state: StateDirs,
+    #[command(flatten)]
+    policy: PolicyFile,
+    #[command(flatten)]
+    tree: Tree,
+    #[command(flatten)]
+    host: Host,
+}
+
+impl Status {
+    pub(super) fn global(&self, all: Global) -> Global {
+        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
+        all.root(&self.tree.root).host(&self.host)
+    }
+}

@@ -1,0 +1,103 @@
+//! The JSON Schemas of what commands answer, derived from the reports' types and kept in `bootstrap/schema`, from where they are
+//! published; a test says when they are not those of today.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use types::problem::{Answer, Problem};
+
+use crate::change::outcome::Changed;
+use crate::commands::boot::explain;
+use crate::commands::status::Status;
+use crate::commands::{policy, render, status};
+use crate::image::{bake, seal, selftest};
+use crate::node::attachments::Attachments;
+use crate::watch;
+
+/// What a command prints with `--output json`.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code)]
+enum Printed<R> {
+    /// The command has a report.
+    Report(Answer<R>),
+    /// The command did nothing: an argument is wrong, or something stands in the way.
+    Error(Error),
+}
+
+/// Why a command did nothing.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code)]
+struct Error {
+    /// Version of this shape; 1.
+    #[schemars(range(min = 1, max = 1))]
+    version: u32,
+    /// Always false.
+    #[schemars(extend("const" = false))]
+    ok: bool,
+    /// Everything that stands in the way.
+    #[schemars(length(min = 1))]
+    problems: Vec<Problem>,
+}
+
+fn schema<R: JsonSchema>() -> String {
+    let schema =
+        SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Printed<R>>();
+    serde_json::to_string_pretty(&schema).expect("JSON") + "\n"
+}
+
+/// One schema for each command, by the name of its file.
+fn all() -> BTreeMap<&'static str, String> {
+    [
+        ("attachments", schema::<Attachments>()),
+        ("bake", schema::<bake::Baked>()),
+        ("boot", schema::<Changed>()),
+        ("explain", schema::<explain::Explained>()),
+        ("gate", schema::<Changed>()),
+        ("install", schema::<Changed>()),
+        ("place", schema::<Changed>()),
+        ("policy-check", schema::<policy::Shown>()),
+        ("policy-explain", schema::<policy::explain::Explained>()),
+        ("policy-set", schema::<Changed>()),
+        ("policy-show", schema::<policy::Shown>()),
+        ("prove", schema::<watch::prove::Proved>()),
+        ("render", schema::<render::Rendered>()),
+        ("retract", schema::<Changed>()),
+        ("seal", schema::<seal::report::Sealed>()),
+        ("selftest", schema::<selftest::Tested>()),
+        ("status", schema::<Status>()),
+        ("status-reported", schema::<status::Reported>()),
+        ("sweep", schema::<Changed>()),
+        ("uninstall", schema::<Changed>()),
+        ("watch", schema::<watch::Round>()),
+    ]
+    .into()
+}
+
+fn dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("schema")
+}
+
+/// `UPDATE_GOLDEN=1` writes them anew.
+#[test]
+fn schemas_are_those_of_today() {
+    let file = |name: &str| dir().join(format!("{name}.schema.json"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(dir()).expect("directory");
+        for (name, text) in all() {
+            fs::write(file(name), text).expect("write");
+        }
+    }
+    let stale: Vec<&str> = all()
+        .iter()
+        .filter(|(name, text)| fs::read_to_string(file(name)).ok().as_ref() != Some(text))
+        .map(|(name, _)| *name)
+        .collect();
+    assert!(stale.is_empty(), "look at the reports, then UPDATE_GOLDEN=1: {stale:?}");
+    let there = fs::read_dir(dir()).expect("list").count();
+    assert_eq!(there, all().len(), "schemas of commands that are gone");
+}

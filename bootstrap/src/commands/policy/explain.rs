@@ -1,0 +1,121 @@
+//! `policy explain`: which networks a pod would get, and why.
+
+use serde::Serialize;
+use shim::layout::Layout;
+use shim::plan::decide_add;
+use shim::policy_file;
+use types::pod::Pod;
+use types::policy::{Attach, Policy, Reason};
+
+use crate::cli;
+use crate::cli::exit::Failure;
+use crate::cli::print::{Page, Report};
+
+/// `policy explain`.
+///
+/// *Shape*: `{"attach":"both","because":"..","interfaces":[{"network":"old","ifname":"eth0","primary":true}],"warnings":[]}`,
+/// interfaces in the order of ADD.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Explained {
+    attach: &'static str,
+    because: String,
+    interfaces: Vec<Interface>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Interface {
+    network: &'static str,
+    ifname: String,
+    primary: bool,
+}
+
+impl Report for Explained {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        let _ = writeln!(text, "{}: {}", self.attach, self.because);
+        for interface in &self.interfaces {
+            let primary = if interface.primary { ", whose address is the pod's" } else { "" };
+            let _ = writeln!(text, "  {} on {}{primary}", interface.network, interface.ifname);
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "warning: {warning}");
+        }
+        text
+    }
+}
+
+/// `policy explain` by the policy that counts here.
+///
+/// # Errors
+/// Bad settings.
+pub fn explained(layout: &Layout, wanted: &cli::PodChoice) -> Result<Explained, Failure> {
+    let policy = policy_file::load(&layout.policy_file()).map_err(Failure::settings)?;
+    let pod = Pod { namespace: wanted.namespace.clone(), name: wanted.pod.clone() };
+    Ok(explain(&policy, &pod, &wanted.annotations))
+}
+
+/// Says which networks a pod would get, and why. Pure.
+#[must_use]
+pub fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String)]) -> Explained {
+    let choice = policy.choose(pod, |key| {
+        annotations.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    });
+    let because = match choice.reason {
+        Reason::Default => format!("the policy's attach is {}", policy.attach.as_str()),
+        Reason::Rule(at) => {
+            let rule = &policy.rules[at];
+            let field = |glob: &Option<String>| glob.clone().unwrap_or_else(|| "*".into());
+            format!("rules[{at}] matches: namespace {}, pod {}", field(&rule.namespace), field(&rule.pod))
+        }
+        Reason::Annotation => "its annotation says so, and the policy allows it".into(),
+    };
+    let plan = decide_add(choice.attach, &policy.both, "eth0", &[]);
+    let interfaces = plan.legs.into_iter().map(|leg| Interface {
+        network: leg.side.as_str(),
+        ifname: leg.ifname,
+        primary: leg.primary,
+    });
+    let ignored = choice.ignored_annotation.zip(policy.pod_annotation.as_ref());
+    let warnings = ignored.map(|(value, ours)| {
+        let allowed: Vec<_> = ours.allow.iter().map(|attach: &Attach| attach.as_str()).collect();
+        format!("annotation {}={value} is ignored; the policy allows {}", ours.key, allowed.join(", "))
+    });
+    Explained {
+        attach: choice.attach.as_str(),
+        because,
+        interfaces: interfaces.collect(),
+        warnings: warnings.into_iter().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_names_what_decided() {
+        let policy = Policy::parse(
+            br#"{"version":1,"attach":"old","networks":{"old":{"conf":["/o"]},"new":{"conf":["/n"]}},
+            "both":{"primary":"old","defaultRoute":"new"},
+            "rules":[{"namespace":"kube-*","attach":"new"}],"podAnnotation":{"key":"k","allow":["both"]}}"#,
+        )
+        .expect("valid");
+        let pod = |namespace: &str| Pod { namespace: Some(namespace.into()), name: Some("p".into()) };
+        let with = |value: &str| vec![("k".to_owned(), value.to_owned())];
+        for (namespace, annotations, attach, because, interfaces, warned) in [
+            ("default", vec![], "old", "attach is old", vec!["old"], false),
+            ("kube-system", vec![], "new", "rules[0]", vec!["new"], false),
+            ("kube-system", with("both"), "both", "annotation", vec!["old", "new"], false),
+            ("default", with("new"), "old", "attach is old", vec!["old"], true),
+        ] {
+            let told = explain(&policy, &pod(namespace), &annotations);
+            let networks: Vec<_> = told.interfaces.iter().map(|interface| interface.network).collect();
+            assert_eq!((told.attach, networks), (attach, interfaces), "{namespace} {annotations:?}");
+            assert!(told.because.contains(because), "{}", told.because);
+            assert_eq!(!told.warnings.is_empty(), warned);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Waiting for what `watch` reports.
+
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use super::reported::reported;
+use crate::cli::exit::Exit;
+use crate::cli::{Global, Output, print};
+use crate::node::events::Events;
+use crate::node::paths::{Root, STATUS};
+use crate::node::status_file::{self, StatusFile};
+
+/// How long a wait relies on events.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Follows `watch`'s file until it says that the node is ready, or `within` is over.
+pub(super) fn wait(file: &Path, within: Duration) -> bool {
+    until(
+        file,
+        Some(within),
+        || matches!(status_file::read(file), StatusFile::Fresh(document) if document.ready),
+    )
+}
+
+/// Looks at each change of a file until `holds`, or `within` is over; without one it never is.
+pub(super) fn until(file: &Path, within: Option<Duration>, mut holds: impl FnMut() -> bool) -> bool {
+    let end = within.map(|within| Instant::now() + within);
+    let (wake, wakes) = channel();
+    let mut events = Events::new(wake);
+    let dir = file.parent().map(Path::to_path_buf);
+    loop {
+        events.look();
+        events.arm(dir.iter());
+        if holds() {
+            return true;
+        }
+        let left = end.map_or(LOOK_AGAIN, |end| end.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            return false;
+        }
+        // That its watch ended is no event.
+        let _ = wakes.recv_timeout(left.min(LOOK_AGAIN));
+    }
+}
+
+/// Prints what `watch` sees, now and whenever it is something else, without an end.
+#[must_use]
+pub fn follow(global: &Global) -> Exit {
+    let file = Root::new(&global.root).at(STATUS);
+    let mut last = String::new();
+    until(&file, None, || {
+        let line = match status_file::read(&file) {
+            StatusFile::Absent => "no watch has run in this boot".to_owned(),
+            StatusFile::Unreadable(why) => why,
+            StatusFile::Fresh(document) => format!("{}: {}", document.reason, document.message),
+            StatusFile::Stale(document, why) => format!("{why}; it was {}", document.reason),
+        };
+        if line != last {
+            match global.output {
+                Output::Human => print::line(&line),
+                Output::Json => drop(print::report(Output::Json, &reported(global))),
+            }
+            last = line;
+        }
+        false
+    });
+    Exit::Done
+}

@@ -1,0 +1,101 @@
+//! What keeps pods from the right network, with what to do about it.
+
+use shim::layout::CONF_FILE;
+use types::node::Mode;
+use types::problem::Problem;
+
+use crate::node::attachments::Damaged;
+use crate::node::directories::Directories;
+use crate::node::paths::{PRIVATE_CONF_DIR, Root};
+use crate::node::rooted;
+use crate::runtime::answer::Uses;
+use crate::runtime::config::RuntimeConfig;
+use crate::runtime::picks::Picks;
+
+/// What an earlier image has left on a node of a final one.
+pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> Vec<Problem> {
+    let reboot = "reboot the node; boot removes what an earlier image left";
+    let conf = match &settings.installed {
+        Ok(Some(conf)) if conf.is_ours => {
+            let why = format!("Crossfade's conf {} is still there", settings.conf_file().display());
+            Some(Problem::new(why).fix(reboot))
+        }
+        Ok(_) => None,
+        Err(why) => Some(why.as_str().into()),
+    };
+    let attached = is_attached.then(|| {
+        Problem::new("attachments through Crossfade are left from an earlier image")
+            .at(settings.layout.state_dir.display().to_string())
+            .fix(reboot)
+    });
+    conf.into_iter().chain(attached).collect()
+}
+
+/// What is wrong with Crossfade's conf.
+pub(super) fn of_the_conf(root: &Root, settings: &Directories, mode: Mode) -> Vec<Problem> {
+    let file = settings.conf_file();
+    match &settings.installed {
+        Ok(Some(conf)) => {
+            in_the_way(root, settings, mode, &conf.name).into_iter().map(Problem::from).collect()
+        }
+        Ok(None) if settings.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
+            vec![Problem::new(format!("{} is not there yet", file.display())).fix(
+                "wait until the networks that the policy names are ready, for watch writes the file then; its report says what is missing",
+            )]
+        }
+        Ok(None) => {
+            let why = format!("{} is not there", file.display());
+            vec![Problem::new(why).fix("run crossfade-bootstrap install")]
+        }
+        Err(why) => vec![why.as_str().into()],
+    }
+}
+
+/// Whether the runtime does not use the conf.
+pub(super) fn of_its_use(settings: &Directories, used: Uses) -> Option<Problem> {
+    match used {
+        Uses::Other(what) => {
+            let file = settings.conf_file();
+            let why = format!("{} is there, and the runtime does not use it: {what}", file.display());
+            Some(Problem::new(why).fix(
+                "run crossfade-bootstrap install, or start watch: both make the runtime read its conf directory again",
+            ))
+        }
+        Uses::Unanswered(why) => Some(why.into()),
+        Uses::Ours | Uses::Untold => None,
+    }
+}
+
+/// What is wrong with records and with the host routes of living pods.
+pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Problem> {
+    let damaged = damaged.iter().map(|damaged| {
+        Problem::new(format!("record {}: {}", damaged.path.display(), damaged.reason))
+            .fix("delete the record's pod: its DEL asks every network and moves the file away")
+    });
+    let routes = routes.map(|what| {
+        Problem::new(format!("host routes are missing or left over; sweep would {what}"))
+            .at("table 1003")
+            .fix("run crossfade-bootstrap sweep")
+    });
+    damaged.chain(routes).collect()
+}
+
+/// Confs that the runtime would use instead of ours.
+fn in_the_way(root: &Root, settings: &Directories, mode: Mode, name: &str) -> Vec<String> {
+    let dir = match rooted::conf_dir(root, &settings.conf_dir) {
+        Ok(dir) => dir,
+        Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
+    };
+    let picks = Picks::of(RuntimeConfig::of_crio(root).as_ref());
+    let before = picks.instead_of_ours(&dir, name).into_iter().map(|conf| conf.file.clone());
+    let mut found: Vec<String> =
+        before.map(|file| format!("{file} sorts before {CONF_FILE}: the runtime does not call us")).collect();
+    if !found.is_empty() {
+        found.extend(picks.harm_of_a_restart().map(str::to_owned));
+    }
+    // In private mode it is told on its command line.
+    if mode == Mode::Shared {
+        found.extend(picks.told(&dir, name).wrong());
+    }
+    found
+}

@@ -1,0 +1,184 @@
+//! Answers: one shape of JSON for every command, and errors that say what to do next.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::node::{Node, Run, mode};
+use crate::tree::Tree;
+
+/// The document of a run, which has the shape that all have.
+fn answer(run: &Run) -> Value {
+    let answer: Value = serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{e}: {run:?}"));
+    assert_eq!(answer["version"], 1, "{answer}");
+    assert_eq!(answer["ok"], run.status == 0, "{answer}");
+    let problems = answer["problems"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    assert_eq!(problems.is_empty(), run.status == 0, "{run:?}");
+    for problem in problems {
+        let keys: Vec<&String> = problem.as_object().expect("an object").keys().collect();
+        assert_eq!(keys, ["fix", "what", "where"], "{problem}");
+        for key in keys {
+            assert!(problem[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {problem}");
+        }
+    }
+    answer
+}
+
+/// The published schema of a command holds for its answer.
+fn fits_its_schema(arguments: &[&str], answer: &Value) {
+    let name = match arguments {
+        ["policy", verb, ..] => format!("policy-{verb}"),
+        ["status", "--reported", ..] => "status-reported".to_owned(),
+        [command, ..] => (*command).to_owned(),
+        [] => panic!("no command"),
+    };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schema/{name}.schema.json"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let schema: Value = serde_json::from_str(&text).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let wrong: Vec<String> = validator.iter_errors(answer).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{arguments:?}: {wrong:?}: {answer}");
+    // A report without its own keys is none.
+    let mut less = answer.clone();
+    less.as_object_mut().expect("an object").remove("problems");
+    assert!(!validator.is_valid(&less), "{arguments:?}: the schema asks for nothing");
+}
+
+fn on_node(node: &Node, arguments: &[&str]) -> (i32, Value) {
+    let run = node.run(&[arguments, &["-o", "json"]].concat());
+    let told = answer(&run);
+    fits_its_schema(arguments, &told);
+    (run.status, told)
+}
+
+fn on_tree(tree: &Tree, arguments: &[&str]) -> (i32, Value) {
+    let run = tree.run(&[arguments, &["-o", "json"]].concat());
+    let told = answer(&run);
+    fits_its_schema(arguments, &told);
+    (run.status, told)
+}
+
+#[test]
+fn every_command_answers_in_one_shape() {
+    let node = Node::new("bridge");
+    node.write("list.json", "[]");
+    let list = node.path("list.json").display().to_string();
+    for (arguments, status) in [
+        (&["status"][..], 3),
+        (&["attachments"], 0),
+        (&["policy", "show"], 0),
+        (&["policy", "check"], 0),
+        (&["policy", "explain"], 0),
+        (&["policy", "set", "both-new", "--dry-run"], 0),
+        (&["install", "--dry-run"], 0),
+        (&["install"], 0),
+        (&["install"], 0),
+        (&["sweep", "--listed", &list, "--dry-run"], 0),
+        (&["sweep", "--listed", &list], 0),
+        (&["status"], 0),
+        (&["uninstall", "--dry-run"], 0),
+        (&["uninstall"], 0),
+    ] {
+        assert_eq!(on_node(&node, arguments).0, status, "{arguments:?}");
+    }
+    let tree = Tree::new();
+    let mut wrong = Vec::new();
+    for (arguments, status) in [
+        (&["gate", "--dry-run"][..], 3),
+        (&["boot", "--dry-run"], 0),
+        (&["boot"], 0),
+        (&["gate", "--dry-run"], 0),
+        (&["render"], 0),
+        (&["render", "--runtime"], 0),
+        (&["render", "--check"], 0),
+        (&["render", "--print", "talos"], 0),
+        (&["explain"], 0),
+        (&["watch", "--once", "--dry-run"], 3),
+        (&["status"], 0),
+        (&["status", "--reported"], 3),
+        (&["retract", "--dry-run"], 3),
+        (&["bake", "--image", "final", "--new", "cilium", "--dry-run"], 3),
+        (&["seal", "--check"], 3),
+        (&["selftest", "--image"], 3),
+        (&["place", "--bin-dir", "/nonexistent"], 3),
+        (&["prove", "old"], 78),
+    ] {
+        let (ended, told) = on_tree(&tree, arguments);
+        if ended != status {
+            wrong.push(format!("{arguments:?} ended with {ended}: {told}"));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn a_problem_names_its_object_and_the_next_step() {
+    let node = Node::new("bridge");
+    let file = node.path("etc/policy.json").display().to_string();
+    node.write("etc/policy.json", r#"{"version":1,"attech":"new"}"#);
+    let (_, told) = on_node(&node, &["policy", "check"]);
+    let problem = &told["problems"][0];
+    assert_eq!(problem["where"], json!(file), "{told}");
+    assert!(problem["fix"].as_str().is_some_and(|fix| fix.contains("policy check")), "{told}");
+    let told = node.run(&["policy", "check"]);
+    assert!(told.err.lines().any(|line| line.starts_with("  fix: ")), "{}", told.err);
+
+    fs::remove_file(node.path("etc/policy.json")).expect("policy");
+    let (status, told) = on_node(&node, &["policy", "show"]);
+    let problem = &told["problems"][0];
+    assert_eq!((status, &problem["where"]), (78, &json!(file)), "{told}");
+}
+
+#[test]
+fn what_a_person_may_not_do_is_for_root() {
+    let node = Node::new("bridge");
+    // Nobody may read it, but root: the test is for everybody else.
+    if nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let dir = node.path("state/attachments");
+    fs::create_dir_all(&dir).expect("state");
+    mode(&node.path("state"), 0o700);
+    mode(&dir, 0o000);
+    let (status, told) = on_node(&node, &["attachments"]);
+    assert_ne!(status, 0, "{told}");
+    assert!(told["problems"][0]["what"].to_string().contains("ermission denied"), "{told}");
+    assert!(told["problems"][0]["fix"].to_string().contains("as root"), "{told}");
+    let run = node.run(&["attachments"]);
+    assert!(run.err.contains("fix: run the command as root"), "{}", run.err);
+}
+
+/// A policy names a CNI that nobody knows.
+#[test]
+fn a_profile_that_is_not_known_is_an_error_with_what_was_meant() {
+    let node = Node::new("bridge");
+    let known = node.read("etc/policy.json");
+    let named = |profile: &str| node.policy(|policy| policy["networks"]["new"]["profile"] = json!(profile));
+    named("cillium");
+    for arguments in [&["policy", "check"][..], &["install"], &["install", "--dry-run"]] {
+        let told = node.told(arguments, 78);
+        assert!(
+            told.contains("\"cillium\"") && told.contains("did you mean \"cilium\"?"),
+            "{arguments:?}: {told}"
+        );
+        assert!(told.contains("networks.new.profile"), "{arguments:?}: {told}");
+    }
+    named("zzz");
+    let told = node.told(&["policy", "check"], 78);
+    assert!(told.contains("\"zzz\"") && told.contains("generic") && !told.contains("did you mean"), "{told}");
+    node.write("etc/policy.json", &known);
+    node.told(&["policy", "check"], 0);
+
+    let tree = Tree::new();
+    tree.policy(r#""new": {"profile": "calicoo", "conf": ["/etc/cni/net.d/10-calico.conflist"]}"#);
+    for arguments in [&["boot"][..], &["boot", "--dry-run"], &["policy", "check"]] {
+        let told = tree.told(arguments, 78);
+        assert!(told.contains("did you mean \"calico\"?"), "{arguments:?}: {told}");
+    }
+    tree.write("p.json", &tree.read("etc/crossfade/policy.json"));
+    fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("policy");
+    let file = tree.path("p.json").display().to_string();
+    let told = tree.told(&["bake", "--image", "migration", "--from-policy", &file], 78);
+    assert!(told.contains("did you mean \"calico\"?"), "{told}");
+}
