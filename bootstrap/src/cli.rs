@@ -12,8 +12,6 @@ mod options;
 mod policy;
 pub mod print;
 mod running;
-#[cfg(test)]
-mod schema;
 mod words;
 
 use clap::{Args, Parser, Subcommand};

@@ -12,5 +12,7 @@ pub mod kubelet;
 pub mod node;
 pub mod publish;
 pub mod runtime;
+#[cfg(test)]
+mod schema;
 pub mod systemd;
 pub mod watch;

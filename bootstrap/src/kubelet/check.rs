@@ -13,7 +13,8 @@ use crate::cli::print::{Page, Report};
 use crate::kubelet::sources::KubeletSources;
 use crate::kubelet::{refusals, registration};
 use crate::node::paths::{KUBELET_ENV, Root};
-use crate::node::{settings, switch};
+use crate::node::settings;
+use crate::node::switch;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
 
