@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use shim::layout::CONF_FILE;
 use types::profile;
 
 use crate::change::obstacles::Obstacles;
@@ -21,20 +20,7 @@ pub fn conf_dir(
     way: &mut Obstacles,
     notes: &mut Vec<String>,
 ) {
-    for conf in picks.instead_of_ours(dir, name.unwrap_or_default()) {
-        match &conf.content {
-            Ok(_) if conf.is_meta_plugin() => way.found(format!(
-                "{} sorts before ours and does not delegate to us: let its clusterNetwork be {}, or {}",
-                conf.file,
-                name.unwrap_or("our network"),
-                dir.path.join(CONF_FILE).display()
-            )),
-            _ => way.found(format!(
-                "{} sorts before {CONF_FILE}, so the runtime would use it: rename it to something later",
-                conf.file
-            )),
-        }
-    }
+    way.findings.extend(picks.in_the_way(dir, name.unwrap_or_default()));
     for conf in
         dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours))
     {

@@ -25,6 +25,7 @@ use crate::node::switch;
 use crate::runtime::config;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint;
+use crate::runtime::picks::Picks;
 use crate::systemd::continuation;
 
 /// Everything that is not as it must be; nothing on a node that is switched off.
@@ -75,7 +76,7 @@ pub fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeCon
     if node.conf_dir == Mode::Private {
         private(root, config, &mut way);
     } else {
-        shared(root, &usual, &installed, &mut way);
+        shared((root, config), &usual, &installed, &mut way);
     }
     way
 }
@@ -99,7 +100,12 @@ fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut Obstacles) {
     way.findings.extend(config::is_told(root, config).err());
 }
 
-fn shared(root: &Root, usual: &Path, installed: &Result<Option<Installed>, String>, way: &mut Obstacles) {
+fn shared(
+    (root, config): (&Root, Option<&RuntimeConfig>),
+    usual: &Path,
+    installed: &Result<Option<Installed>, String>,
+    way: &mut Obstacles,
+) {
     match installed {
         Err(why) => way.found(why.clone()),
         Ok(None) => {
@@ -114,19 +120,7 @@ fn shared(root: &Root, usual: &Path, installed: &Result<Option<Installed>, Strin
         )),
         Ok(Some(installed)) => match rooted::conf_dir(root, usual) {
             Err(error) => way.found(format!("conf dir {}: {error}", usual.display())),
-            Ok(dir) => {
-                let leads = |conf: &&crate::node::confdir::ConfFile| {
-                    let content = conf.content.as_ref();
-                    conf.is_meta_plugin()
-                        && content.is_ok_and(|content| content.delegates_to_us(&installed.name))
-                };
-                way.findings.extend(dir.before_ours().filter(|conf| !leads(conf)).map(|conf| {
-                    format!(
-                        "{} sorts before {CONF_FILE}, so the runtime would use it; move it away",
-                        conf.file
-                    )
-                }));
-            }
+            Ok(dir) => way.findings.extend(Picks::of(config).in_the_way(&dir, &installed.name)),
         },
     }
 }

@@ -186,9 +186,16 @@ impl Booted {
     /// # Errors
     /// It has not, or this boot cannot be told.
     pub fn is_of_now(root: &Root) -> Result<(), String> {
-        let now = Identity::now(root)?;
+        Self::is_of(root, &Identity::now(root)?.boot_id)
+    }
+
+    /// The same for the boot with this id.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn is_of(root: &Root, boot_id: &str) -> Result<(), String> {
         match Self::read(root) {
-            Some(booted) if booted.boot_id == now.boot_id => Ok(()),
+            Some(booted) if booted.boot_id == boot_id => Ok(()),
             _ => Err(
                 "crossfade-bootstrap boot has not succeeded in this boot: systemctl status crossfade-boot says why"
                     .into(),

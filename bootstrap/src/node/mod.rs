@@ -7,6 +7,7 @@ pub mod conf_rules;
 pub mod confdir;
 pub mod digest;
 pub mod directories;
+pub mod distrust;
 pub mod durable;
 pub mod events;
 pub mod evidence;

@@ -1,4 +1,14 @@
-//! What has to be written on the Node so that it says what this node knows.
+//! What has to be written on the Node so that it says what this node knows: pure.
+//!
+//! | the report | label `crossfade/phase` | annotation `crossfade/observed` | condition `CrossfadeReady` |
+//! |---|---|---|---|
+//! | switched off | removed | removed | False, `SwitchedOff` |
+//! | the phase is known | the phase | written | the report's |
+//! | the policy cannot be used | stays, for DaemonSets select by it | written, without a phase | False, `BadSettings` |
+//! | the last word of a node that takes no part | removed | removed | the word's |
+//!
+//! Whatever says it already is not written again. `NetworkUnavailable` is cleared where it is true and the report says that it is ours to
+//! clear.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};

@@ -8,6 +8,7 @@
 //!
 //! *Source*: containerd's `max_conf_num`; ocicni, `loadNetworks` and `GC`; measured with CRI-O 1.37.
 
+use shim::layout::CONF_FILE;
 use types::node::RuntimeKind;
 
 use super::config::RuntimeConfig;
@@ -49,6 +50,24 @@ impl Picks {
             Self::Named(wanted) => conf.name() == Some(wanted),
         };
         dir.before_ours().filter(|conf| counts(conf) && !leads_to_us(conf, name)).collect()
+    }
+
+    /// The same as findings, one line each, with what to do.
+    #[must_use]
+    pub fn in_the_way(&self, dir: &ConfDir, name: &str) -> Vec<String> {
+        let line = |conf: &ConfFile| match &conf.content {
+            Ok(_) if conf.is_meta_plugin() => format!(
+                "{} sorts before {CONF_FILE} and does not delegate to it: let its clusterNetwork be {}, or {}",
+                conf.file,
+                if name.is_empty() { "the name of Crossfade's network" } else { name },
+                dir.path.join(CONF_FILE).display()
+            ),
+            _ => format!(
+                "{} sorts before {CONF_FILE}, so the runtime would use it: rename it to something later",
+                conf.file
+            ),
+        };
+        self.instead_of_ours(dir, name).into_iter().map(line).collect()
     }
 
     /// What a restart of the runtime does while another conf is used instead of ours; to be said with that.

@@ -1,4 +1,17 @@
 //! Observation -> what to change, what to report, what happened: pure.
+//!
+//! The reason of the condition is the first row that holds:
+//!
+//! | on this node | reason | ready |
+//! |---|---|---|
+//! | Crossfade is switched off | `SwitchedOff` | no |
+//! | node.json or the policy cannot be used | `BadSettings` | no |
+//! | `boot` has not succeeded in this boot | `BootFailed` | no |
+//! | something stands in the way of our conf, see [`super::own`] | that one's | no |
+//! | a network that the policy attaches is not ready, see [`super::network`] | `WaitingForNetwork` | no |
+//! | our conf is written, and the runtime has not loaded it | `WaitingForNetwork` | no |
+//! | our conf is in place, and what had to be done was done | `NetworkReady` | yes |
+//! | anything else | `ConfNotFirst` | no |
 
 use shim::process::Process;
 use types::policy::{Phase, Side};

@@ -7,7 +7,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
 use shim::boot;
 use shim::file::read_bounded;
 use shim::layout::{BIN_DIRS, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
@@ -25,6 +24,7 @@ use crate::node::confdir::ConfDir;
 use crate::node::digest;
 use crate::node::directories::{Directories, Installed};
 use crate::node::foreign::{self, Foreign};
+use crate::node::identity::Booted;
 use crate::node::last_sweep::{self, Swept};
 use crate::node::name;
 use crate::node::packaged_plugin::Plugins;
@@ -156,7 +156,7 @@ impl Observation {
             off: switch::off(&root),
             node_decides: root.settings_file(NODE_FILE).is_some(),
             untold: usual.untold.clone(),
-            not_booted: booted(&root.at(BOOTED), &boot_id).err(),
+            not_booted: Booted::is_of(&root, &boot_id).err(),
             dir: rooted::conf_dir(&root, &settings.conf_dir)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
             foreign: foreign_in(&root, &node, &settings.conf_dir),
@@ -311,22 +311,4 @@ fn load(path: &Path) -> Result<Held, String> {
     let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
     let policy = Policy::parse(&bytes).map_err(named)?;
     Ok(Held { policy, sha256: digest::sha256(&bytes) })
-}
-
-/// Whether `boot` has succeeded in this boot.
-fn booted(path: &Path, boot_id: &str) -> Result<(), String> {
-    #[derive(Deserialize)]
-    struct Booted {
-        #[serde(rename = "bootID")]
-        boot_id: String,
-    }
-    let hint = "run crossfade-bootstrap boot (systemctl start crossfade-boot)";
-    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}; {hint}", path.display()))?;
-    let booted: Booted =
-        serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}; {hint}", path.display()))?;
-    if booted.boot_id == boot_id {
-        Ok(())
-    } else {
-        Err(format!("{} is of another boot; {hint}", path.display()))
-    }
 }

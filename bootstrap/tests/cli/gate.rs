@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::tree::{OURS, Tree};
+use crate::tree::{CRIO, OURS, Tree};
 
 /// One look, and no kubelet of ours to ask about.
 const ONE_TRY: &str = r#""kubelet": {"register": false}, "gate": {"trySeconds": 1}"#;
@@ -73,6 +73,21 @@ fn each_thing_that_is_not_as_it_must_be_keeps_it_shut() {
         let told = tree.told(&["gate", "--dry-run"], status);
         assert!(told.contains(words), "{what}: {told}");
         assert_eq!(tree.files(), before, "{what}");
+    }
+}
+
+#[test]
+fn a_conf_that_sorts_first_matters_only_where_the_runtime_goes_by_the_order() {
+    for (network, status) in [("cni_default_network = 'crossfade'", 0), ("", 3)] {
+        let tree = Tree::bare();
+        crate::node::mode(&tree.path("usr/libexec/crossfade/crossfade"), 0o755);
+        tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
+        tree.write("etc/crio/crio.conf", &format!("[crio.network]\n{network}\n"));
+        tree.node(ONE_TRY);
+        tree.told(&["boot"], 0);
+        tree.conf("00-own.conflist", "x", "bridge");
+        let told = tree.told(&["gate", "--dry-run"], status);
+        assert_eq!(told.contains("00-own.conflist sorts before"), status == 3, "{network}: {told}");
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use shim::layout::{CONF_DIR, CONF_FILE, Layout, PACKAGED_PLUGIN, RUNTIME_CACHE};
 use shim::store::Store;
-use shim::trust;
 use types::endpoint::socket;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Policy, Side};
@@ -22,6 +21,7 @@ use crate::node::directories::below;
 use crate::node::directories::named;
 use crate::node::directories::policy_file;
 use crate::node::directories::usual_dir;
+use crate::node::distrust::{self, DirectoryRule};
 use crate::node::foreign::{self, Foreign};
 use crate::node::identity::{BootKind, Booted, Identity};
 use crate::node::networks::NetworkConf;
@@ -182,8 +182,11 @@ impl BootFacts {
         let mut held_back = named_in(&Completion::of(&policy_file));
         held_back.retain(|network| !named_in(&completion).contains(network));
         let distrusted = match without {
-            Some(_) => distrusted(None, &[], &store, &layout),
-            None => distrusted(Some(&usual), &places, &store, &layout),
+            Some(_) => distrust::directories(DirectoryRule::Possible, None, &[], (&layout, &store)),
+            None => {
+                let bin_dirs: Vec<PathBuf> = places.iter().map(|place| place.dir.path.clone()).collect();
+                distrust::directories(DirectoryRule::Possible, Some(&usual), &bin_dirs, (&layout, &store))
+            }
         };
         Ok(Self {
             handed_on: match (node.conf_dir, config.and_then(|config| config.unit.as_deref())) {
@@ -306,21 +309,4 @@ fn state(layout: &Layout) -> Vec<PathBuf> {
         .into_iter()
         .filter(|path| path.symlink_metadata().is_ok())
         .collect()
-}
-
-/// Directories that others could write, of those that are given and our own.
-fn distrusted(usual: Option<&Path>, places: &[BinPlace], store: &Store, layout: &Layout) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut check = |what: &str, path: &Path| {
-        if let Err(why) = trust::check_place(path) {
-            found.push(format!("{what}: {why}"));
-        }
-    };
-    usual.iter().for_each(|usual| check("conf dir", usual));
-    places.iter().for_each(|place| check("bin dir", &place.dir.path));
-    check("run dir", &layout.run_dir);
-    if let Err(why) = store.check_trust() {
-        found.push(format!("state dir: {why}"));
-    }
-    found
 }

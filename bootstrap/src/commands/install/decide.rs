@@ -1,6 +1,17 @@
 //! What installing under running pods takes: the pure decision.
 //!
 //! The order is the promise: everything that a DEL could need is there before the conf, and the conf, which is the switch, comes last.
+//!
+//! | step | what it takes | why it is there before the next one |
+//! |---|---|---|
+//! | 1 | our plugin in every directory of plugins | an older one may not know what is written next |
+//! | 2 | the inventory of pods that are attached already | their DELs will come through us |
+//! | 3 | the name of our network | the runtime's cache is keyed by it, so it never changes again |
+//! | 4 | files that pods will wait for | else every pod that starts would wait |
+//! | 5 | the probes of profiles, in the policy | they name the files of step 4 |
+//! | 6 | our conf | the switch: from now on the runtime calls us |
+//! | 7 | the runtime's word that it uses the conf, then the inventory once more | pods that started meanwhile |
+//! | 8 | crossfade-watch.service, where nobody keeps the files of step 4 | its unit wants that of boot, which would write our conf first |
 
 use std::collections::BTreeSet;
 use std::path::Path;

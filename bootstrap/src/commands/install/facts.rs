@@ -1,13 +1,11 @@
 //! What `install` finds on the node, gathered before anything is decided or touched.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use shim::boot::{self, Moment};
 use shim::conflist::Conflist;
 use shim::inventory::Deleter;
 use shim::store::{Key, Store};
-use shim::trust;
 use types::node::Mode;
 use types::policy::Policy;
 
@@ -15,6 +13,7 @@ use crate::cli::Install;
 use crate::node::attachments::{listed, recorded};
 use crate::node::confdir::ConfDir;
 use crate::node::directories::Directories;
+use crate::node::distrust::{self, DirectoryRule};
 use crate::node::evidence::{self, Keeper, Waiting};
 use crate::node::networks::NetworkConf;
 use crate::node::paths::Root;
@@ -128,7 +127,12 @@ impl InstallFacts {
             mode: wanted.mode,
             conf_dir: rooted::conf_dir(&Root::default(), &settings.conf_dir)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
-            distrusted: distrusted(&settings, &dirs, &store),
+            distrusted: distrust::directories(
+                DirectoryRule::Present,
+                Some(&settings.conf_dir),
+                &dirs,
+                (&settings.layout, &store),
+            ),
             networks,
             name: name::of(&settings.layout.name()),
             plugin: plugin(&wanted.plugin),
@@ -183,20 +187,4 @@ fn cached(cache: &Result<Cache, String>) -> BTreeSet<String> {
 
 fn ids(keys: &Result<BTreeSet<Key>, String>) -> BTreeSet<String> {
     keys.iter().flatten().map(|key| key.container_id.clone()).collect()
-}
-
-fn distrusted(settings: &Directories, bin_dirs: &[PathBuf], store: &Store) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut check = |what: &str, path: &Path, must_exist: bool| match trust::check_dir(path) {
-        Err(why) if why.is_absent() && !must_exist => {}
-        Err(why) => found.push(format!("{what}: {why}")),
-        Ok(()) => {}
-    };
-    check("conf dir", &settings.conf_dir, true);
-    bin_dirs.iter().for_each(|dir| check("bin dir", dir, true));
-    check("run dir", &settings.layout.run_dir, false);
-    if let Err(why) = store.check_trust() {
-        found.push(format!("state dir: {why}"));
-    }
-    found
 }

@@ -1,6 +1,5 @@
 //! What keeps pods from the right network, with what to do about it.
 
-use shim::layout::CONF_FILE;
 use types::node::Mode;
 use types::problem::Problem;
 
@@ -87,9 +86,7 @@ fn in_the_way(root: &Root, settings: &Directories, mode: Mode, name: &str) -> Ve
         Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
     };
     let picks = Picks::of(RuntimeConfig::of_crio(root).as_ref());
-    let before = picks.instead_of_ours(&dir, name).into_iter().map(|conf| conf.file.clone());
-    let mut found: Vec<String> =
-        before.map(|file| format!("{file} sorts before {CONF_FILE}: the runtime does not call us")).collect();
+    let mut found = picks.in_the_way(&dir, name);
     if !found.is_empty() {
         found.extend(picks.harm_of_a_restart().map(str::to_owned));
     }

@@ -2,6 +2,12 @@
 //!
 //! While a person has to decide about anything, nothing at all is removed: an image that is refused is looked at, and what lies around in it
 //! tells how it came about.
+//!
+//! | found | named by `--allow` | what happens |
+//! |---|---|---|
+//! | anything | yes | kept, with the reason that was given |
+//! | what can be removed | no | removed, unless something is refused |
+//! | what a person has to judge | no | refused, and nothing is removed |
 
 use std::collections::BTreeSet;
 

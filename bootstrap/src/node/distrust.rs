@@ -1,0 +1,39 @@
+//! Directories that somebody else than root could change: of these nothing is read, and nothing is written into them.
+
+use std::path::{Path, PathBuf};
+
+use shim::layout::Layout;
+use shim::store::Store;
+use shim::trust;
+
+/// What is held to the rule, and how strictly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirectoryRule {
+    /// The directory has to be there. A run directory may be missing, for it is made when it is needed.
+    Present,
+    /// While there is no directory, the place that it would be made in is looked at.
+    Possible,
+}
+
+/// The directories that break the rule, one line each: the runtime's conf directory, if it matters, those of plugins, and our own.
+#[must_use]
+pub fn directories(
+    rule: DirectoryRule,
+    conf_dir: Option<&Path>,
+    bin_dirs: &[PathBuf],
+    (layout, store): (&Layout, &Store),
+) -> Vec<String> {
+    let held = |path: &Path| match rule {
+        DirectoryRule::Present => trust::check_dir(path),
+        DirectoryRule::Possible => trust::check_place(path),
+    };
+    let named =
+        |what: &str, checked: Result<(), trust::Distrust>| checked.err().map(|why| format!("{what}: {why}"));
+    let mut found: Vec<String> = conf_dir.and_then(|dir| named("conf dir", held(dir))).into_iter().collect();
+    found.extend(bin_dirs.iter().filter_map(|dir| named("bin dir", held(dir))));
+    let run_dir = held(&layout.run_dir);
+    let is_missing = run_dir.as_ref().is_err_and(trust::Distrust::is_absent);
+    found.extend(named("run dir", run_dir).filter(|_| !is_missing));
+    found.extend(store.check_trust().err().map(|why| format!("state dir: {why}")));
+    found
+}
