@@ -266,6 +266,6 @@ fn quiet(facts: &InstallFacts) -> Result<(), Failure> {
         .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddsOfWhom::PastUs, caller, LOADED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
-        Failure::later(format!("an ADD under the conf before ours still runs for {}", ids.join(", ")))
+        Failure::later(format!("an ADD under the conf before Crossfade's still runs for {}", ids.join(", ")))
     })
 }

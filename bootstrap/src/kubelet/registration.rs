@@ -117,7 +117,7 @@ fn labels(own: &OwnRegistration, found: &KubeletSources, told: &mut Registration
     for (key, value) in &own.labels {
         if let Some(other) = all.get(key.as_str()).filter(|other| other.value != *value) {
             told.conflicts.push(format!(
-                "label {key}: node.json says {value:?}, and {} says {:?}; ours comes last and counts: say it in one place",
+                "label {key}: node.json says {value:?}, and {} says {:?}; Crossfade's comes last and counts: say it in one place",
                 other.source, other.value
             ));
         }
@@ -162,8 +162,9 @@ fn taints(own: &OwnRegistration, found: &KubeletSources, told: &mut Registration
             if taint.value.is_empty() {
                 taint.value = other.value;
             } else if taint.value != other.value {
-                told.conflicts
-                    .push(format!("taint {taint}: {source} says {other}; ours counts: say it in one place"));
+                told.conflicts.push(format!(
+                    "taint {taint}: {source} says {other}; Crossfade's counts: say it in one place"
+                ));
             }
         }
         let source = if taint.is_same(&Taint::unfit()) { GATE } else { NODE_JSON };

@@ -24,11 +24,11 @@ pub fn conf_dir(
     for conf in
         dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours))
     {
-        way.found(format!("{} has a plugin of our type, too: remove it, there must be one", conf.file));
+        way.found(format!("{} has a plugin of type crossfade, too: remove it, there must be one", conf.file));
     }
     if let Some(name) = name.filter(|name| dir.folders.iter().any(|folder| folder == name)) {
         way.found(format!(
-            "{} is a folder called like our network, whose plugins a runtime may chain behind us: move them into the conf of their network",
+            "{} is a folder called like Crossfade's network, whose plugins a runtime may chain behind Crossfade: move them into the conf of their network",
             dir.path.join(name).display()
         ));
     }
@@ -36,7 +36,7 @@ pub fn conf_dir(
         let exclusive = profile::all().iter().find(|profile| profile.takes(file));
         let exclusive = exclusive.and_then(|profile| profile.exclusive.as_ref());
         way.found(format!(
-            "{file}: an agent takes this directory for itself and would rename our conf as well: {}, then remove the file",
+            "{file}: an agent takes this directory for itself and would rename Crossfade's conf as well: {}, then remove the file",
             exclusive.map_or("let it leave other confs alone", |exclusive| exclusive.setting.as_str())
         ));
     }
@@ -56,7 +56,7 @@ pub fn conf_dir(
 pub fn one_conf(setup: &CniSetup, way: &mut Obstacles) {
     if setup.max_confs != 1 {
         way.found(format!(
-            "the runtime uses {} confs at once (max_conf_num), so pods would get the old network beside ours: set it to 1",
+            "the runtime uses {} confs at once (max_conf_num), so pods would get the old network beside Crossfade's: set it to 1",
             if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() }
         ));
     }

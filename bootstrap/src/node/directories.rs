@@ -152,7 +152,8 @@ impl Installed {
     /// # Errors
     /// One line that names the file.
     pub fn read(path: &Path) -> Result<Option<Self>, String> {
-        let named = |why: String| format!("our conf {}: {why}; run install to write it anew", path.display());
+        let named =
+            |why: String| format!("Crossfade's conf {}: {why}; run install to write it anew", path.display());
         let mut file = match trust::open(path) {
             Ok(file) => file,
             Err(why) if why.is_absent() => return Ok(None),

@@ -110,12 +110,12 @@ fn shared(
         Err(why) => way.found(why.clone()),
         Ok(None) => {
             way.found(format!(
-                "our conf {} is missing; run crossfade-bootstrap boot",
+                "Crossfade's conf {} is missing; run crossfade-bootstrap boot",
                 usual.join(CONF_FILE).display()
             ));
         }
         Ok(Some(installed)) if !installed.is_ours => way.found(format!(
-            "{} is not ours; move it away, then run crossfade-bootstrap boot",
+            "{} is not Crossfade's; move it away, then run crossfade-bootstrap boot",
             usual.join(CONF_FILE).display()
         )),
         Ok(Some(installed)) => match rooted::conf_dir(root, usual) {

@@ -72,7 +72,7 @@ impl Foreign {
     /// Its removal. Of a link the link goes, never what it leads to.
     #[must_use]
     pub fn removal(&self) -> Change {
-        let why = "not ours: the runtime would use it";
+        let why = "not Crossfade's: the runtime would use it";
         if self.is_dir {
             let target = self.path.display().to_string();
             Change::new(Act::RemoveTree(self.path.clone()), target, why)
@@ -90,10 +90,10 @@ pub fn describe(dir: &Path, found: &[Foreign]) -> String {
     let who = if by_template {
         "containerd makes it from its conf_template: restart containerd, whose start empties that key"
     } else {
-        "find out who writes into this directory, which is ours alone"
+        "find out who writes into this directory, which is Crossfade's alone"
     };
     format!(
-        "{} in {}: not ours, so the runtime could use it instead of our conf; {who}",
+        "{} in {}: not Crossfade's, so the runtime could use it instead of Crossfade's conf; {who}",
         names.join(", "),
         dir.display()
     )

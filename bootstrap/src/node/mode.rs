@@ -34,7 +34,7 @@ pub fn of_unusable(root: &Root) -> (Mode, &'static str) {
     let remembered = || Some((Identity::before(root)?.conf_dir?, "the last boot was in this mode"));
     let hidden = || Some((hidden(root)?, "another node.json, which it hides, names this mode"));
     let installed =
-        || is_installed(root).then_some((Mode::Shared, "our conf is in the runtime's own directory"));
+        || is_installed(root).then_some((Mode::Shared, "Crossfade's conf is in the runtime's own directory"));
     named()
         .or_else(remembered)
         .or_else(hidden)

@@ -69,7 +69,7 @@ impl Naming<'_> {
             return Ok((name, from));
         }
         Err(format!(
-            "our network cannot be called {name:?} ({from}): expected letters, digits, '_', '.' and '-'"
+            "Crossfade's network cannot be called {name:?} ({from}): expected letters, digits, '_', '.' and '-'"
         ))
     }
 }

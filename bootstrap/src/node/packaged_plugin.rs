@@ -84,7 +84,7 @@ impl Plugins {
                 let dirs: Vec<String> =
                     self.places.iter().map(|place| place.dir.display().to_string()).collect();
                 Err(format!(
-                    "our plugin is missing in {}, where the runtime looks for it",
+                    "Crossfade's plugin is missing in {}, where the runtime looks for it",
                     dirs.join(" and ")
                 ))
             }

@@ -93,7 +93,7 @@ impl Link {
     /// As every request's: [`Trouble`].
     pub(super) async fn list(&self) -> Result<(Option<NodeObject>, String), Trouble> {
         let parameters = ListParams::default().fields(&self.selector());
-        let list: List = self.ask("list our Node", Request::new(NODES).list(&parameters)).await?;
+        let list: List = self.ask("list this Node", Request::new(NODES).list(&parameters)).await?;
         Ok((list.items.into_iter().next(), list.metadata.resource_version))
     }
 
@@ -109,7 +109,7 @@ impl Link {
             bookmarks: false,
             ..WatchParams::default().fields(&self.selector()).timeout(WATCH_SECS)
         };
-        let what = "watch our Node";
+        let what = "watch this Node";
         let request = Request::new(NODES).watch(&parameters, version).map_err(|e| unbuilt(what, &e))?;
         in_time(what, self.client.request_events(request)).await
     }
@@ -124,12 +124,12 @@ impl Link {
         match write {
             Write::Metadata(body) => {
                 let request = nodes.patch(&self.node, &parameters, &Patch::Merge(body));
-                self.ask("patch our Node", request).await
+                self.ask("patch this Node", request).await
             }
             Write::Status(body) => {
                 let request =
                     nodes.patch_subresource("status", &self.node, &parameters, &Patch::Strategic(body));
-                self.ask("patch our Node's status", request).await
+                self.ask("patch this Node's status", request).await
             }
         }
     }
@@ -146,7 +146,7 @@ impl Link {
                 events.patch(name, &PatchParams::default(), &Patch::Merge(body))
             }
         };
-        self.ask::<Value>("write an event of our Node", request).await.map(drop)
+        self.ask::<Value>("write an event of this Node", request).await.map(drop)
     }
 
     fn selector(&self) -> String {

@@ -124,7 +124,7 @@ impl<F: Fn(Option<String>)> Session<F> {
             if began.elapsed() < SHORTEST_WATCH && loaded.is_current(Timestamp::now()) {
                 return Err(Trouble::new(
                     ErrorKind::Unreachable,
-                    "watch our Node: ended as soon as it began",
+                    "watch this Node: ended as soon as it began",
                 ));
             }
         }
@@ -159,7 +159,9 @@ impl<F: Fn(Option<String>)> Session<F> {
                     // A version that is too old, most of the time: the list that comes next knows better.
                     WatchEvent::Error(_) => return Ok(None),
                 },
-                Either::Left((Ok(Some(Err(error))), _)) => return Err(Trouble::of("watch our Node", &error)),
+                Either::Left((Ok(Some(Err(error))), _)) => {
+                    return Err(Trouble::of("watch this Node", &error));
+                }
                 Either::Left((Ok(None) | Err(_), _)) => return Ok(None),
             }
             // With the credential as it is now: kubelet may have rotated it since.

@@ -57,7 +57,7 @@ impl Picks {
     pub fn in_the_way(&self, dir: &ConfDir, name: &str) -> Vec<String> {
         let line = |conf: &ConfFile| match &conf.content {
             Ok(_) if conf.is_meta_plugin() => format!(
-                "{} sorts before {CONF_FILE} and does not delegate to it: let its clusterNetwork be {}, or {}",
+                "{} sorts before {CONF_FILE} and does not delegate to Crossfade: let its clusterNetwork be {}, or {}",
                 conf.file,
                 if name.is_empty() { "the name of Crossfade's network" } else { name },
                 dir.path.join(CONF_FILE).display()
@@ -89,7 +89,7 @@ impl Picks {
             Self::First => NetworkNameTold::Right,
             Self::Named(told) if told == wanted || told == name => NetworkNameTold::Right,
             Self::Named(told) => NetworkNameTold::Other(format!(
-                "CRI-O uses no network but {told} (cni_default_network), and ours is called {wanted}: {}",
+                "CRI-O uses no network but {told} (cni_default_network), and Crossfade's is called {wanted}: {}",
                 remedy(wanted)
             )),
             Self::FirstOfCrio => NetworkNameTold::Nothing(format!(

@@ -30,7 +30,7 @@ pub fn check(endpoint: &str, conf: &Path) -> Result<(), String> {
     match version_query::last_by(&Layout::default(), process) {
         Some(when) if when >= written => Ok(()),
         _ => Err(format!(
-            "CRI-O has not asked our plugin for its versions since {} was written, so it may still use the conf that it had before",
+            "CRI-O has not asked Crossfade's plugin for its versions since {} was written, so it may still use the conf that it had before",
             conf.display()
         )),
     }

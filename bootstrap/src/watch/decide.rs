@@ -178,19 +178,20 @@ fn verdict(
     match (conf.state, &facts.unread) {
         // What was written a moment ago, or is about to be, has yet to be loaded; a runtime that tells is believed alone.
         (OwnConfState::NotLoaded, _) => {
-            (Reason::WaitingForNetwork, "the runtime has yet to load our conf".into())
+            (Reason::WaitingForNetwork, "the runtime has yet to load Crossfade's conf".into())
         }
-        (OwnConfState::Written, _) if memory.failed.is_none() && facts.asked.setup().is_some() => {
-            (Reason::WaitingForNetwork, "our conf is written, and the runtime has yet to load it".into())
-        }
+        (OwnConfState::Written, _) if memory.failed.is_none() && facts.asked.setup().is_some() => (
+            Reason::WaitingForNetwork,
+            "Crossfade's conf is written, and the runtime has yet to load it".into(),
+        ),
         (OwnConfState::InPlace | OwnConfState::Written, Some(why)) if memory.failed.is_none() => {
-            (Reason::WaitingForNetwork, format!("our conf is in place, and {why}"))
+            (Reason::WaitingForNetwork, format!("Crossfade's conf is in place, and {why}"))
         }
         (OwnConfState::InPlace | OwnConfState::Written, None) if memory.failed.is_none() => {
             let phase = facts.policy.as_ref().map_or_else(|_| "", |held| held.policy.phase().as_str());
             (Reason::NetworkReady, format!("pods get what phase {phase} names"))
         }
-        (state, _) => (Reason::ConfNotFirst, format!("our conf is not in place: {}", state.word())),
+        (state, _) => (Reason::ConfNotFirst, format!("Crossfade's conf is not in place: {}", state.word())),
     }
 }
 

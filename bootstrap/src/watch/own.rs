@@ -113,13 +113,13 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
     directory(facts, memory, &mut decided);
     in_the_way(facts, memory, &mut decided);
     if facts.leaving {
-        decided.findings.push("our conf is being taken away by uninstall".into());
+        decided.findings.push("Crossfade's conf is being taken away by uninstall".into());
         memory.settled = None;
         return decided;
     }
     let basis = own.as_ref().or(memory.good.as_ref());
     let Some(name) = name(facts, own.as_ref(), basis) else {
-        let why = "our conf was never installed here: run crossfade-bootstrap install, or boot";
+        let why = "Crossfade's conf was never installed here: run crossfade-bootstrap install, or boot";
         decided.standing.push((Reason::BootFailed, why.into()));
         return decided;
     };
@@ -228,7 +228,7 @@ fn repair(
     if matches!(facts.name, Ok(None)) {
         let bytes = format!("{name}\n").into_bytes();
         let write = Write { path: facts.layout.name(), bytes, mode: shim::file::PRIVATE, nudge: false };
-        decided.changes.push(Change::ensure(write, format!("our network is called {name}")));
+        decided.changes.push(Change::ensure(write, format!("Crossfade's network is called {name}")));
     }
     let reason = format!("{what}; {}", if first { "the switch" } else { "put back" });
     let write = Write { path, bytes: wanted, mode: CONF_MODE, nudge: true };

@@ -37,14 +37,14 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
     metric(
         "conf_repairs_total",
         "counter",
-        "How often our conf was put back in this boot.",
+        "How often Crossfade's conf was put back in this boot.",
         &one(conf.repairs),
     );
     let contended = conf.state == OwnConfState::Contended.word();
     metric(
         "conf_contended",
         "gauge",
-        "Whether our conf is left to an agent that takes it away.",
+        "Whether Crossfade's conf is left to an agent that takes it away.",
         &one(contended.into()),
     );
     let lost = conf.lost_by.is_some();

@@ -62,7 +62,7 @@ fn each_thing_that_is_not_as_it_must_be_keeps_it_shut() {
             "chmod go-w",
         ),
         ("no conf", |tree| fs::remove_file(tree.path(OURS)).expect("gone"), 3, "is missing"),
-        ("not our conf", |tree| tree.conf("01-crossfade.conflist", "x", "bridge"), 3, "not ours"),
+        ("not our conf", |tree| tree.conf("01-crossfade.conflist", "x", "bridge"), 3, "not Crossfade's"),
         ("somebody before us", |tree| tree.conf("00-own.conflist", "x", "bridge"), 3, "00-own.conflist"),
     ];
     for (what, spoil, status, words) in cases {
@@ -161,7 +161,7 @@ fn giving_up_lets_kubelet_through_with_a_reason_until_all_is_well() {
     let conf = tree.read(OURS);
     fs::remove_file(tree.path(OURS)).expect("gone");
     let told = tree.told(&["gate"], 0);
-    assert!(told.contains("waiting: our conf"), "said before the wait: {told}");
+    assert!(told.contains("waiting: Crossfade's conf"), "said before the wait: {told}");
     assert!(told.contains("gives up") && told.contains("is missing"), "{told}");
     assert!(tree.read("run/crossfade/unfit").contains("01-crossfade.conflist"));
     tree.write(OURS, &conf);

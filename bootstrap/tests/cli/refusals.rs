@@ -60,7 +60,7 @@ const CASES: &[Case] = &[
             node.write("net.d/00-multus.conf", r#"{"name":"m","type":"multus","clusterNetwork":"elsewhere"}"#)
         },
         3,
-        "does not delegate to us",
+        "does not delegate to Crossfade",
     ),
     (
         "an exclusive agent",
@@ -92,7 +92,7 @@ const CASES: &[Case] = &[
         "a folder called like our network",
         |node| fs::create_dir(node.path("net.d/oldnet")).expect("directory"),
         3,
-        "is a folder called like our network",
+        "is a folder called like Crossfade's network",
     ),
     (
         "another conf of our type",
@@ -103,7 +103,7 @@ const CASES: &[Case] = &[
             )
         },
         3,
-        "90-x.conflist has a plugin of our type",
+        "90-x.conflist has a plugin of type crossfade",
     ),
     (
         "a network that is us",
@@ -113,7 +113,7 @@ const CASES: &[Case] = &[
             })
         },
         3,
-        "leads back to us",
+        "leads back to Crossfade",
     ),
     (
         "the node's network cannot be read",
@@ -128,7 +128,7 @@ const CASES: &[Case] = &[
             mode(&node.path("state"), 0o700);
         },
         3,
-        "our network cannot be called \"../evil\"",
+        "Crossfade's network cannot be called \"../evil\"",
     ),
     (
         "nothing to install",

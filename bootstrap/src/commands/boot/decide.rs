@@ -117,7 +117,7 @@ fn with_plugin(facts: &BootFacts) -> Result<BootDecision, Failure> {
 
 pub(super) const fn kind(facts: &BootFacts) -> &'static str {
     match facts.kind {
-        BootKind::First => "first boot of this machine with us",
+        BootKind::First => "first boot of this machine with Crossfade",
         BootKind::Clone => "this machine is an image of another one that we have prepared",
         BootKind::Reboot => "a reboot of this machine",
         BootKind::Again => "this boot is prepared already; done again",
@@ -134,7 +134,7 @@ fn runtime(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) {
     };
     notes.extend(config.handlers.iter().map(|(name, dir)| {
         format!(
-            "runtime handler {name} reads confs of its own in {}, so pods of that RuntimeClass are not attached by us",
+            "runtime handler {name} reads confs of its own in {}, so pods of that RuntimeClass are not attached by Crossfade",
             dir.display()
         )
     }));
@@ -170,7 +170,7 @@ fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> V
                 "{text}, and the runtime looks nowhere else: have {PLUGIN} in it when the image is built"
             ));
         } else {
-            notes.push(format!("{text}: the runtime finds us in another one"));
+            notes.push(format!("{text}: the runtime finds the plugin in another one"));
         }
     }
     free.into_iter()
@@ -204,11 +204,11 @@ fn name(
     };
     if let Some(wanted) = wanted.filter(|wanted| *wanted != name) {
         way.found(format!(
-            "the runtime insists on the network {wanted} (cni_default_network), and ours is called {name}, after {from}: set it to {name}, or leave it out"
+            "the runtime insists on the network {wanted} (cni_default_network), and Crossfade's is called {name}, after {from}: set it to {name}, or leave it out"
         ));
     }
     let write = Write { path: file, bytes: format!("{name}\n").into_bytes(), mode: PRIVATE, nudge: false };
-    let why = format!("our network is called {name}, after {from}");
+    let why = format!("Crossfade's network is called {name}, after {from}");
     Some((name, written.is_none().then(|| Change::ensure(write, why))))
 }
 
@@ -221,7 +221,7 @@ fn private(
 ) -> Vec<Change> {
     match facts.config() {
         Some(config) if config.unit.is_none() => way.found(format!(
-            "private mode: {} is started by another program, so it cannot be told of our directory: use confDir shared",
+            "private mode: {} is started by another program, so it cannot be told of Crossfade's directory: use confDir shared",
             config.kind.as_str()
         )),
         _ => way.findings.extend(facts.handed_on.as_ref().err().cloned()),
@@ -279,7 +279,7 @@ fn shared(
         conf_rules::one_conf(&config.setup, way);
     }
     if matches!(&facts.installed, Ok(Some(conf)) if !conf.is_ours) {
-        way.found(format!("{} is not ours; move it away", usual.path.join(CONF_FILE).display()));
+        way.found(format!("{} is not Crossfade's; move it away", usual.path.join(CONF_FILE).display()));
     }
     let named = name(facts, &left, written, way);
     let picks = Picks::of(facts.config());
@@ -317,7 +317,7 @@ fn shared(
     let bytes = conf(&facts.named, &name, version, &conf_rules::capabilities(&facts.networks, installed));
     let write = Write { path: usual.path.join(CONF_FILE), bytes, mode: CONF_MODE, nudge: true };
     let broken = facts.installed.as_ref().err();
-    changes.push(Change::ensure(write, broken.map_or("the runtime calls us", String::as_str)));
+    changes.push(Change::ensure(write, broken.map_or("the runtime calls Crossfade", String::as_str)));
     changes
 }
 

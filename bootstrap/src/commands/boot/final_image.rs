@@ -99,7 +99,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
     let mut way = Obstacles::default();
     let mut notes = vec![
         kind(facts).to_owned(),
-        "confDir none: the agents' conf is the runtime's, and no plugin of ours is called".to_owned(),
+        "confDir none: the agents' conf is the runtime's, and no plugin of Crossfade's is called".to_owned(),
     ];
     way.findings.extend(facts.distrusted.iter().cloned());
     let aside = set_aside(facts);
@@ -107,7 +107,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
         // Without anything of ours it does not matter which directory it reads.
         Err(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.clone()),
         Err(why) => {
-            way.found(format!("{why}; our conf of an earlier time may be in the directory that it reads"))
+            way.found(format!("{why}; Crossfade's conf from before may be in the directory that it reads"))
         }
         Ok(_) => {}
     }
@@ -181,7 +181,10 @@ fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
     let places = left.confs.iter().chain(&of_private);
     places
         .map(|path| {
-            format!("{} is in force until the runtime is restarted: reboot to be without us", path.display())
+            format!(
+                "{} is in force until the runtime is restarted: reboot to run without Crossfade",
+                path.display()
+            )
         })
         .collect()
 }
@@ -196,10 +199,13 @@ fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes:
         let Some((bytes, _)) = &place.dir.plugin else { continue };
         let path = place.plugin();
         if !is_ours(bytes) {
-            notes.push(format!("{} is called {PLUGIN} and is not known as ours: it stays", path.display()));
+            notes.push(format!(
+                "{} is called {PLUGIN} and is not known as Crossfade's: it stays",
+                path.display()
+            ));
         } else if left.is_replayed {
             notes.push(format!(
-                "{} stays: CRI-O remembers sandboxes that were attached through us, and calls it for their DEL",
+                "{} stays: CRI-O remembers sandboxes that were attached through Crossfade, and calls the plugin for their DEL",
                 path.display()
             ));
         } else if place.read_only {

@@ -146,11 +146,11 @@ fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &
         let side = network.side;
         match &network.conf {
             Err(Unloadable::Absent(_)) if !needed.contains(&side) => notes.push(format!(
-                "network {side} has no conf yet; run install again when it has one, so that our conf declares its capabilities"
+                "network {side} has no conf yet; run install again when it has one, so that Crossfade's conf declares its capabilities"
             )),
             Err(why) => way.found(format!("network {side}: {why}")),
             Ok(conf) if conf.plugins.iter().any(|plugin| plugin.plugin_type == PLUGIN) => {
-                way.found(format!("network {side}: its conf leads back to us; expected that of the CNI itself"));
+                way.found(format!("network {side}: its conf leads back to Crossfade; expected that of the CNI itself"));
             }
             Ok(_) if needed.contains(&side) => {
                 network.missing.iter().for_each(|why| way.found(format!("network {side}: {why}")));
@@ -282,7 +282,7 @@ fn inventory_change(facts: &InstallFacts, entries: Vec<Entry>) -> Change {
     }
     let count = |side: Side| entries.iter().filter(|entry| entry.network == side.as_str()).count();
     let reason = format!(
-        "{} attachments that are there before us: {} of old, {} of new; {there} listed already",
+        "{} attachments from before the installation: {} of old, {} of new; {there} listed already",
         entries.len(),
         count(Side::Old),
         count(Side::New)
@@ -297,10 +297,12 @@ fn name_change(facts: &InstallFacts, name: &str, from: &str) -> Change {
     let write =
         Write { bytes: format!("{name}\n").into_bytes(), path, mode: shim::file::PRIVATE, nudge: false };
     match written {
-        Some(_) => {
-            Change::new(Act::Keep, write.path.display().to_string(), format!("our network is called {name}"))
-        }
-        None => Change::ensure(write, format!("our network is called {name}, after {from}")),
+        Some(_) => Change::new(
+            Act::Keep,
+            write.path.display().to_string(),
+            format!("Crossfade's network is called {name}"),
+        ),
+        None => Change::ensure(write, format!("Crossfade's network is called {name}, after {from}")),
     }
 }
 
@@ -323,7 +325,10 @@ fn conf_change(facts: &InstallFacts, wanted: &Install, name: &str) -> Change {
         let target = write.path.display().to_string();
         return Change::new(Act::Write(write), target, format!("written anew: {why}"));
     }
-    Change::ensure(write, broken.map_or("the switch: from now on the runtime calls us", String::as_str))
+    Change::ensure(
+        write,
+        broken.map_or("the switch: from now on the runtime calls Crossfade", String::as_str),
+    )
 }
 
 #[cfg(test)]

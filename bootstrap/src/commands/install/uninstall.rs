@@ -232,7 +232,9 @@ fn wait_until_unused(settings: &Directories, whom: &Whom, given: &[PathBuf]) -> 
         RuntimeAnswer::Silent => {
             let endpoint = whom.endpoint().unwrap_or_default();
             let read = parting::read_again(&settings.conf_dir, endpoint, UNUSED_WITHIN);
-            read.map_err(|why| Failure::later(format!("it is not certain that pods pass us by now: {why}")))?;
+            read.map_err(|why| {
+                Failure::later(format!("it is not certain that pods bypass Crossfade by now: {why}"))
+            })?;
         }
         RuntimeAnswer::Told(_) => {
             let unused = |setup: &CniSetup| !setup.has_ours();
@@ -244,7 +246,7 @@ fn wait_until_unused(settings: &Directories, whom: &Whom, given: &[PathBuf]) -> 
         .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddsOfWhom::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
-        Failure::later(format!("an ADD through us still runs for {}", ids.join(", ")))
+        Failure::later(format!("an ADD through Crossfade still runs for {}", ids.join(", ")))
     })
 }
 

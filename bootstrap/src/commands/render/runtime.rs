@@ -38,7 +38,7 @@ pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
     let why = match mode {
         Mode::Private => None,
         Mode::Shared => Some("shared mode"),
-        Mode::Without => Some("no plugin of ours here (confDir none)"),
+        Mode::Without => Some("no plugin of Crossfade's here (confDir none)"),
     };
     if let Some(why) = why {
         return Ok(let_go(global, remove(&root, why), loaded.err().into_iter().collect()));

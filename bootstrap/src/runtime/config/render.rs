@@ -112,7 +112,7 @@ pub(crate) fn changes(root: &Root, told: &RuntimeWords) -> Vec<Change> {
     match told {
         RuntimeWords::Words(text) => vec![words(text), gone(&copy, "not needed")],
         RuntimeWords::Copy(text) => vec![
-            file(&copy, text.clone(), PRIVATE, "containerd's configuration with our conf directory"),
+            file(&copy, text.clone(), PRIVATE, "containerd's configuration with Crossfade's conf directory"),
             words(&format!("--config {CONTAINERD_CONFIG}")),
         ],
         RuntimeWords::DropIn(place) => vec![

@@ -34,7 +34,7 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
         let dir = facts.conf_dir.display();
         let why = match facts.kind {
             Some(RuntimeKind::Crio) if facts.picks.harm_of_a_restart().is_some() => format!(
-                "{dir} was replaced, and CRI-O does not notice: restart CRI-O once our conf is the first one there, else it sends the DEL of \
+                "{dir} was replaced, and CRI-O does not notice: restart CRI-O once Crossfade's conf is the first one there, else it sends the DEL of \
                  every pod that lives"
             ),
             Some(RuntimeKind::Crio) => {
@@ -91,7 +91,7 @@ pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut Own
     }
     for file in stale(dir) {
         decided.findings.push(format!(
-            "{} is our conf as an agent renamed it: remove it, for agents read such files, too",
+            "{} is Crossfade's conf as an agent renamed it: remove it, for agents read such files, too",
             dir.path.join(file).display()
         ));
     }

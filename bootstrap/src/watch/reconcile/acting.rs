@@ -67,7 +67,7 @@ impl Watch<'_> {
         let now = self.began.elapsed();
         let of = |side: &types::policy::Side| unit == proof::unit(*side);
         if unit == packaged_plugin::UNIT {
-            let message = format!("our plugin cannot be put back: {why}");
+            let message = format!("Crossfade's plugin cannot be put back: {why}");
             self.pending.push(Happened { reason: "Failed", warning: true, message });
         } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
             standing.1.proofs.did_not_start(now, why);

@@ -82,7 +82,7 @@ fn what_would_go_wrong_is_refused_before_anything_is_touched() {
             "somebody else's file of our name",
             |tree| tree.conf("01-crossfade.conflist", "x", "bridge"),
             3,
-            &["not ours"],
+            &["not Crossfade's"],
         ),
         ("somebody before us", |tree| tree.conf("00-own.conflist", "own", "bridge"), 3, &["00-own.conflist"]),
         (

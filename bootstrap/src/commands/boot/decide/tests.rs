@@ -178,5 +178,5 @@ fn a_name_of_ours_that_somebody_else_uses_is_refused() {
         layout: Layout::default(),
     }));
     let failure = decide(&facts).expect_err("it is refused");
-    assert!(failure.lines()[0].contains("is not ours"), "{failure:?}");
+    assert!(failure.lines()[0].contains("is not Crossfade's"), "{failure:?}");
 }

@@ -165,7 +165,7 @@ impl Registered {
             let _ = writeln!(text, "  taint {taint}  ({source})");
         }
         match self.arguments.as_slice() {
-            [] => text.text("  nothing is added by us\n"),
+            [] => text.text("  Crossfade adds nothing\n"),
             arguments => {
                 let _ = writeln!(text, "  {} in {}", arguments.join(" "), self.file.display());
             }

@@ -75,7 +75,7 @@ impl Leave {
             remove_empty(&dir);
         }
         for file in [Path::new(IDENTITY), Path::new(BROUGHT)] {
-            done.extend(carry_out(&root, vec![Change::remove(file.into(), false, "ours to remember")])?);
+            done.extend(carry_out(&root, vec![Change::remove(file.into(), false, "Crossfade's own notes")])?);
         }
         let mut dirs: Vec<PathBuf> = vec![layout.state_dir.clone()];
         dirs.extend(record.files.keys().filter_map(|path| path.parent().map(Path::to_path_buf)));

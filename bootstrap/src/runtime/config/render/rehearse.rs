@@ -34,7 +34,7 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<Rehearsed, String
     let Some(program) = &config.program else {
         return Ok(match config.kind {
             RuntimeKind::Crio => Rehearsed::Told(format!(
-                "by --cni-config-dir={PRIVATE_CONF_DIR}, and --cni-default-network with the name that boot gives our network"
+                "by --cni-config-dir={PRIVATE_CONF_DIR}, and --cni-default-network with the name that boot gives Crossfade's network"
             )),
             RuntimeKind::Containerd => Rehearsed::NotHere(
                 "containerd's copy is proven by containerd itself, and programs of another root are not run"

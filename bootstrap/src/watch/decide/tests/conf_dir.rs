@@ -38,7 +38,7 @@ fn a_replaced_directory_is_told_in_the_words_of_the_runtime_that_is_here() {
             "restart CRI-O (its pods run on)",
             "containerd",
         ),
-        (Some(RuntimeKind::Crio), Picks::FirstOfCrio, "once our conf is the first one", "containerd"),
+        (Some(RuntimeKind::Crio), Picks::FirstOfCrio, "once Crossfade's conf is the first one", "containerd"),
     ] {
         let mut world = World::new(Mode::Shared);
         (world.facts.kind, world.facts.picks) = (kind, picks);
