@@ -15,15 +15,18 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use types::node::Node;
+
 use crate::cli::exit::Exit;
 use crate::cli::print;
 use crate::node::paths::Root;
+use crate::node::settings;
 use crate::node::switch;
 use crate::systemd::continuation;
 use crate::systemd::continuation::NAME;
 use crate::systemd::continuation::output;
 use crate::systemd::continuation::packaged_link;
-use crate::systemd::continuation::units;
+use crate::systemd::continuation::{units, units_of};
 use crate::systemd::unit::Unit;
 
 /// Whether this process was started as a generator.
@@ -51,24 +54,21 @@ pub fn main() -> Exit {
     if std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|value| value == "1") {
         return Exit::Done;
     }
-    let (files, troubles) = match plan(&root) {
-        Ok(planned) => planned,
-        Err(why) => {
-            log(
-                &root,
-                &format!(
-                    "{why}; until it is right, no command line is continued, and gate keeps kubelet from starting"
-                ),
-            );
-            return Exit::BadSettings;
-        }
-    };
+    let (files, mut troubles) = plan(&root);
+    let bad_settings = settings::load(&root).err();
+    troubles.extend(bad_settings.iter().map(|why| {
+        format!("{why}; until it is right, only units of the usual names are prepared, and gate keeps kubelet from starting")
+    }));
     let written = files.iter().map(|file| file.write(Path::new(dir)));
     let failed: Vec<String> = written.filter_map(Result::err).collect();
     for trouble in troubles.iter().chain(&failed) {
         log(&root, trouble);
     }
-    if failed.is_empty() { Exit::Done } else { Exit::Failed }
+    match failed.is_empty() {
+        _ if bad_settings.is_some() => Exit::BadSettings,
+        true => Exit::Done,
+        false => Exit::Failed,
+    }
 }
 
 /// One file of our output.
@@ -99,14 +99,15 @@ impl Output {
 
 /// What is written, and what a person should know.
 ///
-/// # Errors
-/// node.json cannot be used.
-fn plan(root: &Root) -> Result<(Vec<Output>, Vec<String>), String> {
+/// The names of units are node.json's. While it cannot be used, units of the usual names are continued all the same: a command that ends
+/// with an unset variable is what it was, and one that does not end with ours would start the runtime past our words as soon as the file
+/// is right, since systemd does not run generators again by then.
+fn plan(root: &Root) -> (Vec<Output>, Vec<String>) {
     let (mut files, mut troubles) = (Vec::new(), Vec::new());
     if switch::off(root).is_some() {
-        return Ok((files, troubles));
+        return (files, troubles);
     }
-    for (role, name) in units(root)? {
+    for (role, name) in units(root).unwrap_or_else(|_| units_of(&Node::default())) {
         let unit = match Unit::outline(root, &name) {
             Ok(Some(unit)) => unit,
             Ok(None) => continue,
@@ -126,7 +127,7 @@ fn plan(root: &Root) -> Result<(Vec<Output>, Vec<String>), String> {
         let link = packaged_link(root, &unit, role);
         files.extend(link.map(|(path, target)| Output { path, what: What::LinkTo(target) }));
     }
-    Ok((files, troubles))
+    (files, troubles)
 }
 
 /// To the kernel's log, for the journal is not there yet; elsewhere to whoever called.
