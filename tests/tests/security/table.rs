@@ -27,7 +27,7 @@ fn named(document: &str) -> BTreeSet<String> {
 }
 
 /// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/trust.rs, and
-/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs, `types::..` and `bootstrap::..` one of those.
+/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs or shim/src/trust/tests.rs, `types::..` and `bootstrap::..` one of those.
 fn exists(name: &str) -> Result<()> {
     let parts: Vec<&str> = name.split("::").collect();
     let workspace = lab::dist::workspace();
@@ -36,8 +36,14 @@ fn exists(name: &str) -> Result<()> {
     };
     match parts.as_slice() {
         [member @ ("types" | "shim" | "bootstrap"), path @ .., "tests", test] => {
-            let text = read(format!("{member}/src/{}.rs", path.join("/")))?;
-            ensure!(text.contains(&format!("#[test]\n    fn {test}()")), "{name}: no such unit test");
+            // Beside the code, or in a file of their own.
+            let module = format!("{member}/src/{}", path.join("/"));
+            let beside = read(format!("{module}.rs"))?.contains(&format!("#[test]\n    fn {test}()"));
+            let apart = || {
+                read(format!("{module}/tests.rs"))
+                    .is_ok_and(|text| text.contains(&format!("#[test]\nfn {test}()")))
+            };
+            ensure!(beside || apart(), "{name}: no such unit test");
         }
         [member @ ("types" | "shim" | "bootstrap"), ..] => {
             bail!("{name}: a unit test is named {member}::PATH::tests::NAME")
