@@ -55,7 +55,8 @@ pub fn main() -> Exit {
         return Exit::Done;
     }
     let (files, mut troubles) = plan(&root);
-    let bad_settings = settings::load(&root).err();
+    // Off is off, also where nothing else can be read.
+    let bad_settings = settings::load(&root).err().filter(|_| switch::off(&root).is_none());
     troubles.extend(bad_settings.iter().map(|why| {
         format!("{why}; until it is right, only units of the usual names are prepared, and gate keeps kubelet from starting")
     }));
