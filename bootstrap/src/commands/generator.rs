@@ -22,11 +22,7 @@ use crate::cli::print;
 use crate::node::paths::Root;
 use crate::node::settings;
 use crate::node::switch;
-use crate::systemd::continuation;
-use crate::systemd::continuation::NAME;
-use crate::systemd::continuation::output;
-use crate::systemd::continuation::packaged_link;
-use crate::systemd::continuation::{units, units_of};
+use crate::systemd::continuation::{self, NAME, output, packaged_link, units_of};
 use crate::systemd::unit::Unit;
 
 /// Whether this process was started as a generator.
@@ -54,19 +50,14 @@ pub fn main() -> Exit {
     if std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|value| value == "1") {
         return Exit::Done;
     }
-    let (files, mut troubles) = plan(&root);
-    // Off is off, also where nothing else can be read.
-    let bad_settings = settings::load(&root).err().filter(|_| switch::off(&root).is_none());
-    troubles.extend(bad_settings.iter().map(|why| {
-        format!("{why}; until it is right, only units of the usual names are prepared, and gate keeps kubelet from starting")
-    }));
+    let Planned { files, troubles, bad_settings } = plan(&root);
     let written = files.iter().map(|file| file.write(Path::new(dir)));
     let failed: Vec<String> = written.filter_map(Result::err).collect();
     for trouble in troubles.iter().chain(&failed) {
         log(&root, trouble);
     }
     match failed.is_empty() {
-        _ if bad_settings.is_some() => Exit::BadSettings,
+        _ if bad_settings => Exit::BadSettings,
         true => Exit::Done,
         false => Exit::Failed,
     }
@@ -99,36 +90,52 @@ impl Output {
 }
 
 /// What is written, and what a person should know.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Planned {
+    files: Vec<Output>,
+    troubles: Vec<String>,
+    /// node.json cannot be used.
+    bad_settings: bool,
+}
+
+/// Plans the output; nothing on a node that is switched off.
 ///
 /// The names of units are node.json's. While it cannot be used, units of the usual names are continued all the same: a command that ends
 /// with an unset variable is what it was, and one that does not end with ours would start the runtime past our words as soon as the file
 /// is right, since systemd does not run generators again by then.
-fn plan(root: &Root) -> (Vec<Output>, Vec<String>) {
-    let (mut files, mut troubles) = (Vec::new(), Vec::new());
+fn plan(root: &Root) -> Planned {
+    let mut planned = Planned::default();
     if switch::off(root).is_some() {
-        return (files, troubles);
+        return planned;
     }
-    for (role, name) in units(root).unwrap_or_else(|_| units_of(&Node::default())) {
+    let node = settings::load(root).unwrap_or_else(|why| {
+        planned.bad_settings = true;
+        planned.troubles.push(format!(
+            "{why}; until it is right, only units of the usual names are prepared, and gate keeps kubelet from starting"
+        ));
+        Node::default()
+    });
+    for (role, name) in units_of(&node) {
         let unit = match Unit::outline(root, &name) {
             Ok(Some(unit)) => unit,
             Ok(None) => continue,
             Err(why) => {
-                troubles.push(why);
+                planned.troubles.push(why);
                 continue;
             }
         };
         match continuation::continuation(root, &unit, role) {
-            Ok(Some(text)) => files.push(Output { path: output(&name), what: What::Text(text) }),
+            Ok(Some(text)) => planned.files.push(Output { path: output(&name), what: What::Text(text) }),
             Ok(None) => {}
             Err(why) => {
-                troubles.push(why);
+                planned.troubles.push(why);
                 continue;
             }
         }
         let link = packaged_link(root, &unit, role);
-        files.extend(link.map(|(path, target)| Output { path, what: What::LinkTo(target) }));
+        planned.files.extend(link.map(|(path, target)| Output { path, what: What::LinkTo(target) }));
     }
-    (files, troubles)
+    planned
 }
 
 /// To the kernel's log, for the journal is not there yet; elsewhere to whoever called.

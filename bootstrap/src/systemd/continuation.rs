@@ -75,14 +75,6 @@ impl Role {
 }
 
 /// The units whose commands are continued: those that node.json names, else the usual ones.
-///
-/// # Errors
-/// node.json cannot be used; what it was to name is not guessed.
-pub fn units(root: &Root) -> Result<Vec<(Role, String)>, String> {
-    Ok(units_of(&settings::load(root)?))
-}
-
-/// The same for a node whose settings are known.
 #[must_use]
 pub fn units_of(node: &Node) -> Vec<(Role, String)> {
     let kinds = match (node.conf_dir, node.runtime.kind) {
@@ -181,7 +173,8 @@ pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
 /// # Errors
 /// What is wrong, and what to do.
 pub fn check(root: &Root, unit: &str) -> Result<(), String> {
-    let role = units(root)?.into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
+    let role =
+        units_of(&settings::load(root)?).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
     let role = role.ok_or_else(|| format!("{unit}: node.json names another unit"))?;
     let found = Unit::outline(root, unit)?.ok_or_else(|| format!("{unit}: there is no such unit"))?;
     let Some(wanted) = continuation(root, &found, role)? else {

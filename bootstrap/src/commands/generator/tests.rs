@@ -24,7 +24,7 @@ impl Tree {
     }
 
     fn generate(&self) -> Vec<String> {
-        let (files, troubles) = plan(&self.root());
+        let Planned { files, troubles, .. } = plan(&self.root());
         let dir = self.0.path().join("run/systemd/generator");
         files.iter().for_each(|file| file.write(&dir).expect("written"));
         troubles
@@ -100,8 +100,8 @@ fn who_writes_our_variable_is_left_alone() {
 fn switched_off_or_without_units_nothing_is_written() {
     let tree = kubelet("ExecStart=/usr/bin/kubelet");
     tree.write(DISABLED, "");
-    assert_eq!(plan(&tree.root()), (Vec::new(), Vec::new()));
-    assert_eq!(plan(&Tree::new(&[]).root()), (Vec::new(), Vec::new()));
+    assert_eq!(plan(&tree.root()), Planned::default());
+    assert_eq!(plan(&Tree::new(&[]).root()), Planned::default());
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn the_runtime_s_command_too_and_units_of_other_names() {
         ("usr/lib/systemd/system/kubelet.service.d/50-crossfade.conf", "[Service]\n"),
     ]);
     let paths = |tree: &Tree| {
-        plan(&tree.root()).0.into_iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>()
+        plan(&tree.root()).files.into_iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(
         paths(&tree),
@@ -136,7 +136,7 @@ fn the_runtime_s_command_too_and_units_of_other_names() {
             "crio.service.d/zz-crossfade.conf"
         ]
     );
-    let text = plan(&tree.root()).0.remove(2).what;
+    let text = plan(&tree.root()).files.remove(2).what;
     assert!(
         matches!(text, What::Text(text) if text.ends_with("/usr/bin/crio $CRIO_CONFIG_OPTIONS $CROSSFADE_RUNTIME_ARGS\n"))
     );

@@ -38,7 +38,7 @@ pub(super) struct UnitOnDisk {
 impl UnitOnDisk {
     /// kubelet's unit, and that of every runtime that is here or named.
     pub(super) fn gather(root: &Root, node: &Node) -> Vec<Self> {
-        let all = continuation::units(root).into_iter().flatten().map(|(role, name)| {
+        let all = continuation::units_of(node).into_iter().map(|(role, name)| {
             let unit = Unit::outline_of(root, &name, Boot::Next);
             let there = unit.as_ref().ok().and_then(Option::as_ref);
             let is_named = match role {
