@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use bootstrap::cli::exit::{Exit, Failure};
-use bootstrap::cli::{Cli, Command, Global, Policy, Status, Sweep, print};
+use bootstrap::cli::{Cli, Command, Global, print};
 use bootstrap::commands::{
     attachments, boot, gate, generator, install, place, policy, render, retract, status, sweep,
 };
 use bootstrap::image::{bake, seal, selftest};
-use bootstrap::node::directories::Directories;
 use bootstrap::node::host;
 use bootstrap::watch;
 use clap::Parser;
@@ -34,10 +33,10 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
     Ok(match command {
         Command::Install(wanted) => print::report(output, &install::install(global, wanted)?),
         Command::Uninstall(wanted) => print::report(output, &install::uninstall::uninstall(global, wanted)?),
-        Command::Policy(verb) => run_policy(global, verb)?,
+        Command::Policy(verb) => policy::answer(global, verb)?,
         Command::Attachments(_) => print::report(output, &attachments::attachments(global)?),
-        Command::Sweep(wanted) => run_sweep(global, wanted)?,
-        Command::Status(wanted) => run_status(global, wanted)?,
+        Command::Sweep(wanted) => sweep::answer(global, wanted)?,
+        Command::Status(wanted) => status::answer(global, wanted)?,
         Command::Boot(_) => print::report(output, &boot::boot(global)?),
         Command::Gate(_) => print::report(output, &gate::gate(global)?),
         Command::Render(wanted) => print::report(output, &render::render(global, wanted)?),
@@ -50,33 +49,4 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
         Command::Place(wanted) => print::report(output, &place::place(global, wanted)?),
         Command::Prove(wanted) => watch::prove::prove(global, wanted)?,
     })
-}
-
-fn run_policy(global: &Global, verb: &Policy) -> Result<Exit, Failure> {
-    let output = global.output;
-    policy::needed(global, verb)?;
-    let layout = Directories::certain(global)?.layout;
-    Ok(match verb {
-        Policy::Show(_) => print::report(output, &policy::show(&layout)?),
-        Policy::Check(wanted) => print::report(output, &policy::check(&layout, wanted.file.as_deref())?),
-        Policy::Set(wanted) => print::report(output, &policy::set(global, &layout, wanted)?),
-        Policy::Explain(wanted) => print::report(output, &policy::explain::explained(&layout, wanted)?),
-    })
-}
-
-fn run_sweep(global: &Global, wanted: &Sweep) -> Result<Exit, Failure> {
-    match wanted.every {
-        Some(every_secs) => sweep::every::run(global, wanted, every_secs),
-        None => Ok(print::report(global.output, &sweep::result::pass(global, wanted)?)),
-    }
-}
-
-fn run_status(global: &Global, wanted: &Status) -> Result<Exit, Failure> {
-    if wanted.follow {
-        return Ok(status::follow(global));
-    }
-    if wanted.reported {
-        return Ok(print::report(global.output, &status::reported(global)));
-    }
-    Ok(print::report(global.output, &status::run(global, wanted)?))
 }

@@ -12,17 +12,32 @@ use shim::store::Store;
 
 use crate::change::outcome::Changed;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
+use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global};
 use crate::node::directories::Directories;
 use crate::node::paths::Root;
-use crate::node::policy::flip;
-use crate::node::policy::flip::{parse, read};
+use crate::node::policy::flip::{self, parse, read};
 use crate::node::policy::secondary;
 use crate::node::settings;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::unread;
+
+/// Carries out a verb and prints its answer.
+///
+/// # Errors
+/// Those of the verb; 3 on a node where nobody reads a policy.
+pub fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failure> {
+    needed(global, verb)?;
+    let layout = Directories::certain(global)?.layout;
+    let output = global.output;
+    Ok(match verb {
+        cli::Policy::Show(_) => print::report(output, &show(&layout)?),
+        cli::Policy::Check(wanted) => print::report(output, &check(&layout, wanted.file.as_deref())?),
+        cli::Policy::Set(wanted) => print::report(output, &set(global, &layout, wanted)?),
+        cli::Policy::Explain(wanted) => print::report(output, &explain::explained(&layout, wanted)?),
+    })
+}
 
 /// `policy show`, and `policy check` without the content.
 ///
@@ -62,7 +77,7 @@ impl Report for Shown {
 ///
 /// # Errors
 /// 3 on a node without a plugin of ours.
-pub fn needed(global: &Global, verb: &cli::Policy) -> Result<(), Failure> {
+fn needed(global: &Global, verb: &cli::Policy) -> Result<(), Failure> {
     match verb {
         cli::Policy::Check(wanted) if wanted.file.is_some() => Ok(()),
         cli::Policy::Check(_) | cli::Policy::Show(_) | cli::Policy::Set(_) | cli::Policy::Explain(_) => {
@@ -76,7 +91,7 @@ pub fn needed(global: &Global, verb: &cli::Policy) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Bad settings.
-pub fn show(layout: &Layout) -> Result<Shown, Failure> {
+fn show(layout: &Layout) -> Result<Shown, Failure> {
     let file = layout.policy_file();
     let bytes = read(&file)?;
     let policy = parse(&file, &bytes)?;
@@ -85,21 +100,15 @@ pub fn show(layout: &Layout) -> Result<Shown, Failure> {
     Ok(Shown { file, phase: policy.phase().as_str(), warnings, policy: RawValue::from_string(text).ok() })
 }
 
-/// Says whether a policy is valid: the one that counts, or another file.
+/// Says whether a policy is valid: the one that counts, or another file, whose path is absolute.
 ///
 /// # Errors
 /// Bad settings; usage where the other file is not there.
-pub fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
-    let is_named = file.is_some();
-    let file = match file {
-        Some(file) => {
-            std::path::absolute(file).map_err(|e| Failure::settings(format!("{}: {e}", file.display())))?
-        }
-        None => layout.policy_file(),
-    };
-    if is_named && !file.exists() {
+fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
+    if let Some(file) = file.filter(|file| !file.exists()) {
         return Err(Failure::usage(format!("{}: there is no such file", file.display())));
     }
+    let file = file.map_or_else(|| layout.policy_file(), Path::to_path_buf);
     let policy = parse(&file, &read(&file)?)?;
     secondary::usable(&policy)
         .map_err(|why| Failure::settings(format!("policy {}: {why}", file.display())))?;
@@ -111,7 +120,7 @@ pub fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
 ///
 /// # Errors
 /// As [`flip::set`].
-pub fn set(global: &Global, layout: &Layout, wanted: &cli::Set) -> Result<Changed, Failure> {
+fn set(global: &Global, layout: &Layout, wanted: &cli::Set) -> Result<Changed, Failure> {
     let set = flip::set(layout, wanted.phase, wanted.runtime, global.dry_run)?;
     let doubt = doubt(global).filter(|_| !global.dry_run);
     Ok(set.unconfirmed(doubt.map(|why| {
@@ -124,8 +133,7 @@ pub fn set(global: &Global, layout: &Layout, wanted: &cli::Set) -> Result<Change
 
 /// Why it is not certain that this node's pods come through us, where our conf is installed and its runtime is a CRI-O that runs.
 /// A record of an attachment that was begun after the conf was written is as good as the mark.
-#[must_use]
-pub fn doubt(global: &Global) -> Option<String> {
+fn doubt(global: &Global) -> Option<String> {
     let root = Root::new(&global.root);
     RuntimeConfig::of_crio(&root).filter(|_| root.is_node())?;
     let settings = Directories::certain(global).ok()?;

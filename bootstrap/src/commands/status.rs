@@ -15,7 +15,7 @@ use types::node::{Mode, Node};
 use types::problem::Problem;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
+use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global, fix};
 use crate::node::attachments::{self, Attachments, Life};
 use crate::node::directories::Directories;
@@ -76,11 +76,25 @@ struct Watched {
     stale: Option<String>,
 }
 
+/// Prints where this node stands, as it was asked for.
+///
+/// # Errors
+/// When state cannot be read.
+pub fn answer(global: &Global, wanted: &cli::Status) -> Result<Exit, Failure> {
+    if wanted.follow {
+        return Ok(follow(global));
+    }
+    if wanted.reported {
+        return Ok(print::report(global.output, &reported(global)));
+    }
+    Ok(print::report(global.output, &run(global, wanted)?))
+}
+
 /// Looks, once or until `watch` says that the node is ready.
 ///
 /// # Errors
 /// When state cannot be read.
-pub fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
+fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
     let (node, bad) = match settings::load(&root) {
         Ok(node) => (node, None),

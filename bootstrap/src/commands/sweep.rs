@@ -39,7 +39,7 @@ use types::raw::RawObject;
 use crate::change::outcome::{Changed, Done, Outcome};
 use crate::change::{Act, Change, Executor, Means};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{Global, Sweep};
+use crate::cli::{Global, Sweep, print};
 use crate::node::attachments::age_text;
 use crate::node::directories::Directories;
 use crate::node::hostroutes;
@@ -80,6 +80,17 @@ pub struct SweepCandidate {
     pub owner: Owner,
     /// Whether its netns is there.
     pub netns_lives: bool,
+}
+
+/// Sweeps once, or again and again, and prints what came of it.
+///
+/// # Errors
+/// As [`sweep`].
+pub fn answer(global: &Global, wanted: &Sweep) -> Result<Exit, Failure> {
+    match wanted.every {
+        Some(every_secs) => every::run(global, wanted, every_secs),
+        None => Ok(print::report(global.output, &result::pass(global, wanted)?)),
+    }
 }
 
 /// Sweeps, or says what sweeping would do.
