@@ -7,7 +7,6 @@ pub mod payload;
 pub mod uncached;
 pub mod uninstall;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use shim::layout::{Layout, POLICY_FILE};
@@ -261,8 +260,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
 }
 
 fn quiet(facts: &InstallFacts) -> Result<(), Failure> {
-    let bin_dirs: Vec<PathBuf> = facts.bin_dirs.iter().map(|dir| dir.path.clone()).collect();
-    let caller = Caller::at(facts.whom.endpoint().unwrap_or_default(), &bin_dirs)
+    let caller = Caller::at(facts.whom.endpoint().unwrap_or_default(), &facts.bin_dirs)
         .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddsOfWhom::PastUs, caller, LOADED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();

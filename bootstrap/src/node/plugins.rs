@@ -1,17 +1,17 @@
 //! Plugins on a node: the directories where a runtime looks for them, ours in them, and whether a binary there can be used.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 use shim::conflist::Conflist;
 use shim::exec::Binary;
-use shim::file::{read_bounded, read_regular};
+use shim::file::read_bounded;
 use shim::layout::{BIN_DIRS, PLUGIN};
 use shim::trust;
 use types::node::Node;
 use types::raw::RawObject;
 
+use crate::change::look;
 use crate::node::paths::Root;
 use crate::runtime::CniSetup;
 use crate::runtime::answer::RuntimeAnswer;
@@ -19,28 +19,8 @@ use crate::runtime::config::RuntimeConfig;
 
 /// Largest plugin that we install, in bytes.
 const MAX_PLUGIN_BYTES: usize = 64 << 20;
-
-/// A directory of plugins.
-#[derive(Debug)]
-pub struct BinDir {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Our plugin there: bytes and mode.
-    pub plugin: Option<(Vec<u8>, u32)>,
-}
-
-impl BinDir {
-    /// Looks at one.
-    #[must_use]
-    pub fn look(path: PathBuf) -> Self {
-        let installed = path.join(PLUGIN);
-        let mode =
-            installed.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.mode());
-        // A link is no plugin of ours, wherever it leads.
-        let bytes = mode.and_then(|_| read_regular(&installed, MAX_PLUGIN_BYTES).ok());
-        Self { plugin: bytes.zip(mode).map(|(bytes, mode)| (bytes, mode & 0o7777)), path }
-    }
-}
+/// Mode of our plugin.
+pub const PLUGIN_MODE: u32 = 0o755;
 
 /// Where plugins are: what was given, else what the runtime says, else the usual places that exist.
 #[must_use]
@@ -126,8 +106,10 @@ pub fn configured_dirs(node: &Node, config: Option<&RuntimeConfig>) -> Vec<PathB
 /// A directory for our plugin.
 #[derive(Debug)]
 pub struct BinPlace {
-    /// The directory, and our plugin in it.
-    pub dir: BinDir,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The bytes of our plugin there; a link is no plugin of ours, wherever it leads.
+    pub plugin: Option<Vec<u8>>,
     /// It is there.
     pub exists: bool,
     /// Nothing can be written there, whoever we are.
@@ -138,13 +120,14 @@ impl BinPlace {
     fn look(path: PathBuf) -> Self {
         let above = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
         let read_only = statvfs(above).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
-        Self { exists: path.is_dir(), read_only, dir: BinDir::look(path) }
+        let plugin = look(&path.join(PLUGIN)).map(|(bytes, _)| bytes);
+        Self { exists: path.is_dir(), read_only, plugin, path }
     }
 
-    /// Our plugin there.
+    /// Where our plugin lies, or belongs.
     #[must_use]
-    pub fn plugin(&self) -> PathBuf {
-        self.dir.path.join(PLUGIN)
+    pub fn plugin_file(&self) -> PathBuf {
+        self.path.join(PLUGIN)
     }
 }
 
@@ -160,6 +143,3 @@ pub fn places(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<B
     }
     places
 }
-
-/// Mode of our plugin.
-pub const PLUGIN_MODE: u32 = 0o755;

@@ -160,11 +160,11 @@ fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> V
     let Ok(plugin) = &facts.plugin else {
         return Vec::new();
     };
-    let has = |place: &BinPlace| place.dir.plugin.as_ref().is_some_and(|(bytes, _)| bytes == plugin);
+    let has = |place: &BinPlace| place.plugin.as_ref() == Some(plugin);
     let (stuck, free): (Vec<_>, Vec<_>) =
         facts.bin_dirs.iter().partition(|place| place.read_only && !has(place));
     for place in &stuck {
-        let text = format!("bin dir {} is read-only", place.dir.path.display());
+        let text = format!("bin dir {} is read-only", place.path.display());
         if free.is_empty() {
             way.found(format!(
                 "{text}, and the runtime looks nowhere else: have {PLUGIN} in it when the image is built"
@@ -176,7 +176,7 @@ fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> V
     free.into_iter()
         .map(|place| {
             let write =
-                Write { path: place.plugin(), bytes: plugin.clone(), mode: PLUGIN_MODE, nudge: false };
+                Write { path: place.plugin_file(), bytes: plugin.clone(), mode: PLUGIN_MODE, nudge: false };
             Change::ensure(write, "the plugin")
         })
         .collect()

@@ -196,8 +196,8 @@ fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes:
         facts.plugin.as_ref().is_ok_and(|packaged| packaged == bytes) || names(bytes, &state_dir)
     };
     for place in &facts.bin_dirs {
-        let Some((bytes, _)) = &place.dir.plugin else { continue };
-        let path = place.plugin();
+        let Some(bytes) = &place.plugin else { continue };
+        let path = place.plugin_file();
         if !is_ours(bytes) {
             notes.push(format!(
                 "{} is called {PLUGIN} and is not known as Crossfade's: it stays",

@@ -184,7 +184,7 @@ impl BootFacts {
         let distrusted = match without {
             Some(_) => distrust::directories(DirectoryRule::Possible, None, &[], (&layout, &store)),
             None => {
-                let bin_dirs: Vec<PathBuf> = places.iter().map(|place| place.dir.path.clone()).collect();
+                let bin_dirs: Vec<PathBuf> = places.iter().map(|place| place.path.clone()).collect();
                 distrust::directories(DirectoryRule::Possible, Some(&usual), &bin_dirs, (&layout, &store))
             }
         };

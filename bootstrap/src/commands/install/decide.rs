@@ -73,8 +73,7 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
         return Err(way.failure());
     }
     // The plugin first: nobody calls it before the conf is there, and one of an earlier version may not know all that is written next.
-    let mut changes: Vec<Change> =
-        facts.bin_dirs.iter().map(|dir| plugin_change(&dir.path, plugin)).collect();
+    let mut changes: Vec<Change> = facts.bin_dirs.iter().map(|dir| plugin_change(dir, plugin)).collect();
     changes.push(inventory_change(facts, entries));
     changes.push(name_change(facts, &name, &from));
     changes.extend(files);
@@ -208,7 +207,7 @@ fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &
         ));
     }
     for dir in &setup.bin_dirs {
-        if !facts.bin_dirs.iter().any(|ours| ours.path == *dir) {
+        if !facts.bin_dirs.contains(dir) {
             way.found(format!(
                 "the runtime looks for plugins in {}: name it with --bin-dir, too",
                 dir.display()

@@ -1,6 +1,7 @@
 //! What `install` finds on the node, gathered before anything is decided or touched.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use shim::boot::{self, Moment};
 use shim::conflist::Conflist;
@@ -17,7 +18,7 @@ use crate::node::distrust::{self, DirectoryRule};
 use crate::node::evidence::{self, Keeper, Waiting};
 use crate::node::networks::NetworkConf;
 use crate::node::paths::Root;
-use crate::node::plugins::{BinDir, missing, plugin, plugin_dirs};
+use crate::node::plugins::{missing, plugin, plugin_dirs};
 use crate::node::policy::completion::Completion;
 use crate::node::policy::secondary;
 use crate::node::{name, rooted};
@@ -55,7 +56,7 @@ pub struct InstallFacts {
     /// The plugin to install.
     pub plugin: Result<Vec<u8>, String>,
     /// Where it goes.
-    pub bin_dirs: Vec<BinDir>,
+    pub bin_dirs: Vec<PathBuf>,
     /// Who is attached.
     pub cache: Result<Cache, String>,
     /// What has a record, damaged ones aside.
@@ -136,7 +137,7 @@ impl InstallFacts {
             networks,
             name: name::of(&settings.layout.name()),
             plugin: plugin(&wanted.plugin),
-            bin_dirs: dirs.into_iter().map(BinDir::look).collect(),
+            bin_dirs: dirs,
             uncached: uncached(&asked, &whom, &[&cached(&cache), &ids(&recorded), &ids(&listed)]),
             cache,
             recorded,

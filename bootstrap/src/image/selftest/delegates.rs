@@ -124,8 +124,8 @@ fn has_proc() -> bool {
 /// Whether boot can put our plugin where the runtime looks.
 pub(super) fn directories(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Check> {
     let shown = |place: &BinPlace| {
-        place.dir.path.strip_prefix(root.at("/")).map_or_else(
-            |_| place.dir.path.display().to_string(),
+        place.path.strip_prefix(root.at("/")).map_or_else(
+            |_| place.path.display().to_string(),
             |path| Path::new("/").join(path).display().to_string(),
         )
     };
@@ -134,8 +134,8 @@ pub(super) fn directories(root: &Root, node: &Node, config: Option<&RuntimeConfi
         .map(|place| Dir {
             path: shown(place),
             exists: place.exists,
-            is_stuck: place.read_only && place.dir.plugin.is_none(),
-            distrust: shim::trust::check_place(&place.dir.path).err().map(|why| why.to_string()),
+            is_stuck: place.read_only && place.plugin.is_none(),
+            distrust: shim::trust::check_place(&place.path).err().map(|why| why.to_string()),
         })
         .collect();
     decide_directories(&places)

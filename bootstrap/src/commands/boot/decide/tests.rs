@@ -16,7 +16,6 @@ use crate::node::directories::Installed;
 use crate::node::identity::Identity;
 use crate::node::networks::NetworkConf;
 use crate::node::paths::Root;
-use crate::node::plugins::BinDir;
 use crate::runtime::CniSetup;
 use crate::runtime::config::RuntimeConfig;
 
@@ -85,7 +84,8 @@ fn facts(kind: BootKind, mode: Mode) -> BootFacts {
         state: if kind == BootKind::First { Vec::new() } else { vec![at("attachments")] },
         plugin: Ok(b"plugin".to_vec()),
         bin_dirs: vec![BinPlace {
-            dir: BinDir { path: "/opt/cni/bin".into(), plugin: None },
+            path: "/opt/cni/bin".into(),
+            plugin: None,
             exists: true,
             read_only: false,
         }],
