@@ -10,7 +10,7 @@ use lab::boot::Machine;
 use lab::preflight::{BOOT, CONTAINERD, Need, trial};
 use libtest_mimic::Trial;
 
-use crate::manager::{Manager, Place, run};
+use crate::package_manager::{Manager, Place, run};
 use crate::release::{Build, output};
 
 const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT, &[Need::Program("dpkg"), Need::Program("rpm")]];

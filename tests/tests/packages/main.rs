@@ -2,8 +2,8 @@
 
 mod contents;
 mod image;
-mod manager;
 mod node;
+mod package_manager;
 mod release;
 mod reproducible;
 

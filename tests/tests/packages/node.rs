@@ -16,7 +16,7 @@ use lab::scratch::{Scratch, files};
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::manager::{Manager, Place, run};
+use crate::package_manager::{Manager, Place, run};
 use crate::release::{Build, output};
 
 const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT, &[Need::Program("dpkg"), Need::Program("rpm")]];
