@@ -77,7 +77,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         done.extend(plan.carry_out()?);
     }
     // What was brought counts.
-    let facts = InstallFacts::gather(Directories::of(global, &node(global)?), wanted);
+    let facts = InstallFacts::gather(global, node(global)?, wanted);
     let InstallDecision { changes, notes: more } = decide(&facts, wanted)?;
     let changes = without_needless_confirm(changes);
     notes.extend(more);
@@ -178,14 +178,14 @@ impl Installing<'_> {
 
 impl Means for Installing<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
-        let layout = &self.facts.settings.layout;
+        let layout = &self.facts.node.dirs.layout;
         if let Some(completion) = self.facts.completion.as_ref().filter(|one| one.is(change)) {
             let done = completion.apply(&Root::default(), layout, change.clone());
             return Some(done.map(|_| Outcome::Done));
         }
         match &change.act {
             Act::Confirm => Some(confirm(self.facts, self.wanted, &mut self.notes).map(|()| Outcome::Done)),
-            Act::Write(write) if write.nudge && self.facts.asked == RuntimeAnswer::Silent => {
+            Act::Write(write) if write.nudge && self.facts.node.runtime.asked == RuntimeAnswer::Silent => {
                 // Where the plugin marks that CRI-O has read the conf.
                 let made = shim::file::create_private_dir(&Layout::default().run_dir);
                 made.err().map(|error| Err(Failure::new(Exit::Failed, error)))
@@ -208,15 +208,15 @@ fn without_needless_confirm(changes: Vec<Change>) -> Vec<Change> {
 fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(Exit::Failed, why);
     // It is written by now, for the conf comes last.
-    let name = name::of(&facts.settings.layout.name()).map_err(failed)?.unwrap_or_default();
-    match &facts.asked {
+    let name = name::of(&facts.node.dirs.layout.name()).map_err(failed)?.unwrap_or_default();
+    match &facts.node.runtime.asked {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Unanswered(_) => notes.push(
             "no runtime told whether it uses the conf; run install again in a while, so that what was attached meanwhile is listed".into(),
         ),
         RuntimeAnswer::Silent => {
             // It has read our conf, and takes it over as soon as no ADD of the conf before holds it up.
-            let endpoint = facts.whom.endpoint().unwrap_or_default();
-            unread::wait(endpoint, &facts.settings.conf_file(), LOADED_WITHIN).map_err(|why| {
+            let endpoint = facts.node.runtime.whom.endpoint().unwrap_or_default();
+            unread::wait(endpoint, &facts.node.dirs.conf_file(), LOADED_WITHIN).map_err(|why| {
                 Failure::later(format!(
                     "it is not confirmed that pods come through us: {why}. Pods that start now may be attached past us; an ADD or DEL that \
                      hangs holds CRI-O up"
@@ -225,7 +225,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
             quiet(facts)?;
         }
         RuntimeAnswer::Told(_) => {
-            let runtime = Runtime::at(facts.whom.endpoint().unwrap_or_default())?;
+            let runtime = Runtime::at(facts.node.runtime.whom.endpoint().unwrap_or_default())?;
             let loaded = |setup: &CniSetup| setup.is_ours(&name);
             runtime.wait_for(LOADED_WITHIN, loaded).map_err(|e| Failure::later(format!("{e:#}")))?;
             quiet(facts)?;
@@ -233,13 +233,13 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
     }
     let now = facts.now.clone().map_err(failed)?;
     let cache = Cache::read(&wanted.cache_dir).map_err(|e| failed(e.to_string()))?;
-    let recorded = attachments::recorded(&Store::new(&facts.settings.layout)).map_err(failed)?;
-    let listed = attachments::listed(&facts.settings).map_err(failed)?;
+    let recorded = attachments::recorded(&Store::new(&facts.node.dirs.layout)).map_err(failed)?;
+    let listed = attachments::listed(&facts.node.dirs).map_err(failed)?;
     let late = take(
         &cache,
         &Surroundings {
             names: &names(facts),
-            unrecorded: facts.policy.as_ref().ok().and_then(|policy| policy.unrecorded),
+            unrecorded: facts.node.policy().and_then(|policy| policy.unrecorded),
             accepted: &wanted.accepted,
             left_out: &left_out(facts, wanted),
             recorded: &recorded,
@@ -250,7 +250,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
     );
     notes.extend(late.findings);
     if !late.entries.is_empty() {
-        change::inventory::list(&facts.settings.layout, &late.entries).map_err(|e| failed(e.to_string()))?;
+        change::inventory::list(&facts.node.dirs.layout, &late.entries).map_err(|e| failed(e.to_string()))?;
         notes.push(format!(
             "{} attachments were made while we installed; they are listed, too",
             late.entries.len()
@@ -260,8 +260,9 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
 }
 
 fn quiet(facts: &InstallFacts) -> Result<(), Failure> {
-    let caller = Caller::at(facts.whom.endpoint().unwrap_or_default(), &facts.bin_dirs)
-        .map_err(|e| Failure::later(format!("{e:#}")))?;
+    let caller =
+        Caller::at(facts.node.runtime.whom.endpoint().unwrap_or_default(), &facts.node.plugins.paths())
+            .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddsOfWhom::PastUs, caller, LOADED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
         Failure::later(format!("an ADD under the conf before Crossfade's still runs for {}", ids.join(", ")))

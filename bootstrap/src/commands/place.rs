@@ -32,5 +32,5 @@ pub fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
     if !findings.is_empty() {
         return Err(Failure::all(Exit::No, findings));
     }
-    finish(global, Plugins::look(&root, &wanted.bin_dirs).changes(), Vec::new())
+    finish(global, Plugins::look(&root.at(PACKAGED_PLUGIN), &wanted.bin_dirs).changes(), Vec::new())
 }

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader};
 use std::time::Duration;
 
 use serde::Serialize;
-use shim::policy_file;
+use shim::layout::PACKAGED_PLUGIN;
 use shim::store::Store;
 use types::node::{Mode, Node};
 use types::problem::Problem;
@@ -19,16 +19,18 @@ use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global, fix};
 use crate::node::attachments::{self, Attachments, Life};
 use crate::node::directories::Directories;
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::hostroutes;
 use crate::node::identity::Booted;
 use crate::node::mode;
 use crate::node::paths::{BOOTED, Root, STATUS};
+use crate::node::policy::file::PolicyRule;
 use crate::node::policy::secondary;
 use crate::node::settings;
 use crate::node::status_file::NOT_READY;
 use crate::node::status_file::{self, StatusFile};
-use crate::runtime::answer::{RuntimeAnswer, Uses};
-use crate::runtime::endpoint::Whom;
+use crate::runtime::answer::Uses;
+use crate::runtime::facts::RuntimeFacts;
 use types::status::Document;
 
 pub use self::follow::follow;
@@ -117,11 +119,16 @@ fn of_node(global: &Global, wanted: &cli::Status, root: &Root, node: &Node) -> R
     }
     let file = root.at(STATUS);
     let ready = !wanted.wait || wait(&file, Duration::from_secs(wanted.timeout));
-    let asked = RuntimeAnswer::whom(&match &wanted.runtime.runtime_endpoint {
-        Some(_) => Whom::of(&wanted.runtime),
-        None => Whom::found(root),
-    });
-    let mut status = status(root, &Directories::of(global, node), node.conf_dir, &asked)?;
+    let runtime = RuntimeFacts::asked(root, node, &wanted.runtime);
+    let mut status = status(&NodeFacts::gather(NodeQuery {
+        global,
+        settings: node.clone(),
+        runtime,
+        conf_dir: ConfDirChoice::Named,
+        bin_dirs: &[],
+        plugin: &root.at(PACKAGED_PLUGIN),
+        policy: PolicyRule::Valid,
+    }))?;
     let watched = match status_file::read(&file) {
         StatusFile::Absent => Ok(None),
         StatusFile::Unreadable(why) => Err(why),
@@ -190,34 +197,29 @@ struct Count {
 ///
 /// # Errors
 /// When state cannot be read.
-fn status(root: &Root, settings: &Directories, mode: Mode, asked: &RuntimeAnswer) -> Result<Status, Failure> {
-    let mut problems = Vec::new();
-    let policy = match policy_file::load(&settings.layout.policy_file()) {
-        Ok(policy) => Some(policy),
-        Err(why) => {
-            problems.push(why.to_string().into());
-            None
-        }
-    };
-    let (records, damaged) = Store::new(&settings.layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
+fn status(node: &NodeFacts) -> Result<Status, Failure> {
+    let mut problems: Vec<Problem> =
+        node.policy.as_ref().err().map(|why| why.as_str().into()).into_iter().collect();
+    let (policy, layout) = (node.policy(), &node.dirs.layout);
+    let (records, damaged) = Store::new(layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
     let routes = hostroutes::to_change(&records, &damaged)?;
-    let found = attachments::of(&settings.layout, records, damaged, policy.as_ref())?;
+    let found = attachments::of(layout, records, damaged, policy)?;
     let networks = count(&found);
-    let used = match &settings.installed {
-        Ok(Some(conf)) => Some(asked.uses(&conf.name)),
+    let used = match &node.dirs.installed {
+        Ok(Some(conf)) => Some(node.runtime.asked.uses(&conf.name)),
         Ok(None) | Err(_) => None,
     };
     let installed = used.as_ref().is_some_and(|used| !matches!(used, Uses::Other(_)));
-    problems.extend(problems::of_the_conf(root, settings, mode));
-    problems.extend(used.and_then(|used| problems::of_its_use(settings, used)));
+    problems.extend(problems::of_the_conf(node));
+    problems.extend(used.and_then(|used| problems::of_its_use(&node.dirs, used)));
     problems.extend(problems::of_records(&found.damaged, routes));
     Ok(Status {
-        warnings: policy.as_ref().map_or_else(Vec::new, secondary::warnings),
-        conf_dir: mode.as_str(),
-        phase: policy.as_ref().map(|policy| policy.phase().as_str()),
+        warnings: policy.map_or_else(Vec::new, secondary::warnings),
+        conf_dir: node.settings.conf_dir.as_str(),
+        phase: policy.map(|policy| policy.phase().as_str()),
         installed,
         pending_dels: pending_dels(&found),
-        ledger_lines: ledger_lines(settings)?,
+        ledger_lines: ledger_lines(&node.dirs)?,
         networks,
         problems,
         watch: None,

@@ -41,10 +41,12 @@ use crate::change::{Act, Change, Executor, Means};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep, print};
 use crate::node::attachments::age_text;
+use crate::node::bin_dirs::BinDirSources;
 use crate::node::directories::Directories;
 use crate::node::hostroutes;
 use crate::node::paths::Root;
-use crate::node::plugins::{bin_dirs, joined};
+use crate::node::plugins::joined;
+use crate::node::settings;
 use crate::runtime::Listing;
 use crate::runtime::cache::made_by_cri;
 use crate::runtime::config::RuntimeConfig;
@@ -132,9 +134,12 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
         return Ok(Changed::planned(changes, notes));
     }
     // Each record says where its plugins are; this is for what has none.
-    let crio = RuntimeConfig::of_crio(&Root::new(&global.root)).filter(|_| wanted.bin_dirs.is_empty());
-    let crio = crio.map(|config| config.plugin_dirs(&Root::new(&global.root)));
-    let dirs = crio.unwrap_or_else(|| bin_dirs(&wanted.bin_dirs, None));
+    let (root, node) = (Root::new(&global.root), settings::load(&Root::new(&global.root)));
+    let node = node.map_err(Failure::settings)?;
+    let crio = RuntimeConfig::of_crio(&root);
+    let sources =
+        BinDirSources { given: &wanted.bin_dirs, config: crio.as_ref(), ..BinDirSources::of_node(&node) };
+    let dirs = sources.search(&root);
     let done = apply(&settings, &policy, changes, &joined(&dirs))?;
     Ok(Changed::applied(done, notes))
 }

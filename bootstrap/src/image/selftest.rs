@@ -30,8 +30,8 @@ use self::units::{OURS, UnitOnDisk};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Selftest};
-use crate::node::directories::usual_dir;
 use crate::node::paths::Root;
+use crate::runtime::config::agents_dir;
 use crate::systemd::unit::{Order, Unit};
 
 /// Every check and what became of it.
@@ -168,6 +168,6 @@ fn of_networks(root: &Root, node: &Node, settings: &CheckedSettings) -> Vec<Chec
         ),
     }
     checks.extend(delegates::directories(root, node, config));
-    checks.extend(places::conf_dir(root, node, usual_dir(config)));
+    checks.extend(places::conf_dir(root, node, agents_dir(config)));
     checks
 }

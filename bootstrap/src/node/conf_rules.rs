@@ -67,7 +67,7 @@ pub fn capabilities(networks: &[NetworkConf], installed: Option<&Installed>) -> 
     let mut all: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
     for network in networks {
         match &network.conf {
-            Ok(conf) => all.extend(conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities)),
+            Ok((conf, _)) => all.extend(conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities)),
             Err(_) => all.extend(installed.iter().flat_map(|conf| conf.capabilities.iter().cloned())),
         }
     }

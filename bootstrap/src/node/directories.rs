@@ -15,7 +15,7 @@ use types::raw::RawObject;
 
 use crate::cli::Global;
 use crate::cli::exit::Failure;
-use crate::node::paths::{PRIVATE_CONF_DIR, Root};
+use crate::node::paths::Root;
 use crate::node::settings;
 use crate::runtime::config::RuntimeConfig;
 
@@ -27,8 +27,10 @@ const MAX_CONF_BYTES: usize = 1 << 20;
 pub struct Directories {
     /// The runtime's conf directory.
     pub conf_dir: PathBuf,
-    /// State, run directory, and the policy where it is named.
+    /// State, run directory, and the policy where it is named, as this process finds them.
     pub layout: Layout,
+    /// The same as the node sees them, for a conf that the node's runtime will read.
+    pub named: Layout,
     /// Our conf as it is installed; none where there is none; else why it cannot be read.
     pub installed: Result<Option<Installed>, String>,
 }
@@ -57,24 +59,34 @@ impl Directories {
     #[must_use]
     pub fn of(global: &Global, node: &Node) -> Self {
         let crio = RuntimeConfig::of_crio(&Root::new(&global.root));
-        let usual = crio.as_ref().map(|config| usual_dir(Some(config)));
-        Self::on(global, node, usual, None)
+        Self::on(global, node, crio.as_ref().map(RuntimeConfig::agents_dir), None)
     }
 
-    /// The same where the runtime is known: `usual_dir` is the one that its runtime reads without us, `before` what our conf said
-    /// when it was last there.
+    /// The same where the runtime is known: `agents_dir` is the directory that it reads without Crossfade, `before` what Crossfade's
+    /// conf said when it was last there.
     #[must_use]
-    pub fn on(global: &Global, node: &Node, usual_dir: Option<&Path>, before: Option<&Installed>) -> Self {
+    pub fn on(global: &Global, node: &Node, agents_dir: Option<&Path>, before: Option<&Installed>) -> Self {
         let root = Root::new(&global.root);
         let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
-            root.at(settings::conf_dir(node, usual_dir.map(Path::to_path_buf)))
+            root.at(settings::conf_dir(node, agents_dir.map(Path::to_path_buf)))
         } else {
             global.conf_dir.clone()
         };
         let installed = Installed::read(&root.inside(&conf_dir.join(CONF_FILE)));
         let there = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
         let layout = there.or(before).map_or_else(|| usual(&root), |conf| held(&root, &conf.layout));
-        Self { conf_dir, layout: flagged(global, layout), installed }
+        let layout = flagged(global, layout);
+        Self { conf_dir, named: layout.clone(), layout, installed }
+    }
+
+    /// The directories of a tree as its own node will see them, by the conf in `agents_dir`; for what runs before the runtime.
+    #[must_use]
+    pub fn of_agents(global: &Global, agents_dir: &Path) -> Self {
+        let root = Root::new(&global.root);
+        let conf_dir = root.at(agents_dir);
+        let installed = Installed::read(&root.inside(&conf_dir.join(CONF_FILE)));
+        let named = named(global, installed.as_ref().ok().and_then(Option::as_ref));
+        Self { conf_dir, layout: below(&root, &named), named, installed }
     }
 
     /// The same, and nothing is guessed: a node.json or an installed conf that cannot be read might have named other directories.
@@ -120,10 +132,7 @@ pub fn flagged(global: &Global, mut layout: Layout) -> Layout {
 
 /// The directories that a conf in a tree names; `watch`, run on a tree, writes them with the root before them.
 fn held(root: &Root, named: &Layout) -> Layout {
-    let held = |path: &PathBuf| match root.inside(path) {
-        outside if outside == *path && !path.starts_with(root.at("/")) => root.at(path),
-        inside => inside,
-    };
+    let held = |path: &PathBuf| root.at_or_inside(path);
     Layout {
         state_dir: held(&named.state_dir),
         run_dir: held(&named.run_dir),
@@ -191,14 +200,6 @@ impl Installed {
     }
 }
 
-/// The directory that the runtime reads without us, as the node sees it. Where it is told of ours already, that is not to be seen
-/// any more, and the usual one is taken.
-#[must_use]
-pub fn usual_dir(config: Option<&RuntimeConfig>) -> &Path {
-    let told = config.map(|config| config.setup.conf_dir.as_path());
-    told.filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR)).unwrap_or(Path::new(CONF_DIR))
-}
-
 /// The directories that our conf names, as the node sees them.
 #[must_use]
 pub fn named(global: &Global, installed: Option<&Installed>) -> Layout {
@@ -207,14 +208,13 @@ pub fn named(global: &Global, installed: Option<&Installed>) -> Layout {
 }
 
 /// The policy that counts: the one that is named, else the first of the usual places that has one.
-#[must_use]
-pub fn policy_file(root: &Root, named: &Layout) -> PathBuf {
+fn policy_file(root: &Root, named: &Layout) -> PathBuf {
     let usual =
         || root.settings_file(POLICY_FILE).unwrap_or_else(|| root.at(SETTINGS_DIRS[0]).join(POLICY_FILE));
     named.policy.as_ref().map_or_else(usual, |policy| root.at(policy))
 }
 
 /// A layout of the node, below a root.
-pub(crate) fn below(root: &Root, layout: &Layout) -> Layout {
+fn below(root: &Root, layout: &Layout) -> Layout {
     Layout { policy: Some(policy_file(root, layout)), ..root.layout(layout) }
 }

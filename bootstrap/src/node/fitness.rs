@@ -1,31 +1,19 @@
 //! Whether this node can come up right, as far as that can be told before kubelet runs. Agents need kubelet, so none is waited for.
 
-use std::path::Path;
-
-use shim::layout::{CONF_FILE, PLUGIN};
-use shim::policy_file;
+use shim::layout::{PACKAGED_PLUGIN, PLUGIN};
 use types::node::Mode;
 
 use crate::change::obstacles::Obstacles;
 use crate::cli::Global;
 use crate::kubelet::own;
-use crate::node::directories::Installed;
-use crate::node::directories::named;
-use crate::node::directories::policy_file;
-use crate::node::directories::usual_dir;
-use crate::node::foreign;
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::identity::Booted;
-use crate::node::paths::PRIVATE_CONF_DIR;
-use crate::node::paths::Root;
-use crate::node::plugins;
-use crate::node::plugins::configured_dirs;
-use crate::node::rooted;
-use crate::node::settings;
-use crate::node::switch;
-use crate::runtime::config;
-use crate::runtime::config::RuntimeConfig;
+use crate::node::paths::{PRIVATE_CONF_DIR, Root};
+use crate::node::policy::file::PolicyRule;
+use crate::node::{foreign, plugins, settings, switch};
+use crate::runtime::config::{self, RuntimeConfig};
 use crate::runtime::endpoint;
-use crate::runtime::picks::Picks;
+use crate::runtime::facts::RuntimeFacts;
 use crate::systemd::continuation;
 
 /// Everything that is not as it must be; nothing on a node that is switched off.
@@ -38,7 +26,7 @@ pub fn findings(global: &Global, root: &Root) -> Vec<String> {
 }
 
 /// Everything that is not as it must be. The runtime's configuration is read once: nobody changes it in the course of a try.
-pub fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>>) -> Obstacles {
+pub fn look(global: &Global, root: &Root, runtime: &mut Option<RuntimeFacts>) -> Obstacles {
     let mut way = Obstacles::default();
     way.findings.extend(Booted::is_of_now(root).err());
     let node = match settings::load(root) {
@@ -54,30 +42,31 @@ pub fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeCon
     if node.conf_dir == Mode::Without {
         return way;
     }
-    if runtime.is_none() {
-        match RuntimeConfig::gather(root, &node) {
-            Ok(config) => *runtime = Some(config),
-            Err(why) => way.found(why),
-        }
+    let known = runtime.take().unwrap_or_else(|| RuntimeFacts::configured(root, &node));
+    match &known.config {
+        Err(why) => way.found(why.clone()),
+        Ok(None) => way.found(endpoint::unconfigured(root)),
+        Ok(Some(_)) => {}
     }
-    let config = runtime.as_ref().and_then(Option::as_ref);
-    if matches!(runtime, Some(None)) {
-        way.found(endpoint::unconfigured(root));
-    }
-    let usual = root.at(usual_dir(config));
-    let installed = Installed::read(&root.inside(&usual.join(CONF_FILE)));
-    let layout = named(global, installed.as_ref().ok().and_then(Option::as_ref));
-    let policy = policy_file::load(&policy_file(root, &layout)).map_err(|e| e.to_string());
-    way.settings(policy.as_ref().err());
-    let dirs: Vec<_> = configured_dirs(&node, config).iter().map(|dir| root.at(dir)).collect();
-    if let Err(why) = plugins::find(root, PLUGIN, &dirs) {
+    let facts = NodeFacts::gather(NodeQuery {
+        global,
+        settings: node,
+        runtime: known,
+        conf_dir: ConfDirChoice::OfAgents,
+        bin_dirs: &[],
+        plugin: &root.at(PACKAGED_PLUGIN),
+        policy: PolicyRule::Valid,
+    });
+    way.settings(facts.policy.as_ref().err());
+    if let Err(why) = plugins::find(root, PLUGIN, &facts.plugins.paths()) {
         way.found(format!("{why}; run crossfade-bootstrap boot"));
     }
-    if node.conf_dir == Mode::Private {
-        private(root, config, &mut way);
+    if facts.settings.conf_dir == Mode::Private {
+        private(root, facts.runtime.config(), &mut way);
     } else {
-        shared((root, config), &usual, &installed, &mut way);
+        shared(&facts, &mut way);
     }
+    *runtime = Some(facts.runtime).filter(|runtime| runtime.config.is_ok());
     way
 }
 
@@ -100,27 +89,20 @@ fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut Obstacles) {
     way.findings.extend(config::is_told(root, config).err());
 }
 
-fn shared(
-    (root, config): (&Root, Option<&RuntimeConfig>),
-    usual: &Path,
-    installed: &Result<Option<Installed>, String>,
-    way: &mut Obstacles,
-) {
-    match installed {
+fn shared(facts: &NodeFacts, way: &mut Obstacles) {
+    let conf = facts.dirs.conf_file();
+    match &facts.dirs.installed {
         Err(why) => way.found(why.clone()),
         Ok(None) => {
-            way.found(format!(
-                "Crossfade's conf {} is missing; run crossfade-bootstrap boot",
-                usual.join(CONF_FILE).display()
-            ));
+            way.found(format!("Crossfade's conf {} is missing; run crossfade-bootstrap boot", conf.display()))
         }
         Ok(Some(installed)) if !installed.is_ours => way.found(format!(
             "{} is not Crossfade's; move it away, then run crossfade-bootstrap boot",
-            usual.join(CONF_FILE).display()
+            conf.display()
         )),
-        Ok(Some(installed)) => match rooted::conf_dir(root, usual) {
-            Err(error) => way.found(format!("conf dir {}: {error}", usual.display())),
-            Ok(dir) => way.findings.extend(Picks::of(config).in_the_way(&dir, &installed.name)),
+        Ok(Some(installed)) => match &facts.confs {
+            Err(why) => way.found(why.clone()),
+            Ok(dir) => way.findings.extend(facts.runtime.picks().in_the_way(dir, &installed.name)),
         },
     }
 }

@@ -1,6 +1,7 @@
 //! What is on a node, whoever asks: its paths and settings, conf directories, identity, switch and mounts.
 
 pub mod attachments;
+pub mod bin_dirs;
 pub mod command;
 pub mod conf;
 pub mod conf_rules;
@@ -11,6 +12,7 @@ pub mod distrust;
 pub mod durable;
 pub mod events;
 pub mod evidence;
+pub mod facts;
 pub mod fitness;
 pub mod foreign;
 pub mod guest;

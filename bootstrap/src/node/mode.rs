@@ -18,11 +18,10 @@ use types::node::{Mode, Node};
 use types::raw::RawObject;
 
 use crate::node::conf::our_conf;
-use crate::node::directories::usual_dir;
 use crate::node::identity::Identity;
 use crate::node::paths::{NODE_FILE, Root};
 use crate::node::settings;
-use crate::runtime::config::RuntimeConfig;
+use crate::runtime::config::{RuntimeConfig, agents_dir};
 
 /// Largest node.json that is looked into, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -64,5 +63,5 @@ fn hidden(root: &Root) -> Option<Mode> {
 
 fn is_installed(root: &Root) -> bool {
     let config = RuntimeConfig::gather(root, &Node::default()).ok().flatten();
-    our_conf(root, &root.at(usual_dir(config.as_ref()))).is_some()
+    our_conf(root, &root.at(agents_dir(config.as_ref()))).is_some()
 }

@@ -1,19 +1,43 @@
 //! The confs of a policy's networks on a node, and which of the networks a pod may get now.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use shim::conflist::{Conflist, Unloadable};
-use types::policy::{Attach, Policy, SecondaryFailure, Side};
+use types::policy::{Attach, Network, Policy, SecondaryFailure, Side};
 
-/// A network of the policy.
+use crate::node::paths::Root;
+use crate::node::{plugins, rooted};
+
+/// A network of the policy as it is on this node.
 #[derive(Debug)]
 pub struct NetworkConf {
-    /// Which.
+    /// Whether it is the old network or the new one.
     pub side: Side,
-    /// Its conf.
-    pub conf: Result<Conflist, Unloadable>,
-    /// Binaries of it that no bin dir has, or that cannot be used.
+    /// Its conf, and where that is.
+    pub conf: Result<(Conflist, PathBuf), Unloadable>,
+    /// Why plugins of it cannot be used, one line for each: no directory has the binary, or the binary is not root's alone.
     pub missing: Vec<String>,
+}
+
+impl NetworkConf {
+    /// The network's own name, as its conf says it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.conf.as_ref().ok().map(|(conf, _)| conf.name.as_str())
+    }
+
+    /// Loads the confs of all networks of a policy, and looks for their plugins in `bin_dirs`.
+    #[must_use]
+    pub fn load_all(root: &Root, policy: &Policy, bin_dirs: &[PathBuf]) -> Vec<Self> {
+        let load = |(side, network): (Side, &Network)| {
+            let conf = rooted::conf(root, &network.conf);
+            let missing =
+                conf.as_ref().map_or_else(|_| Vec::new(), |(conf, _)| plugins::missing(root, conf, bin_dirs));
+            Self { side, conf, missing }
+        };
+        policy.networks().map(load).collect()
+    }
 }
 
 /// The networks that a pod may get now: these must work from the first moment. The other one may come later.

@@ -17,18 +17,19 @@ pub fn conf_dir(root: &Root, path: &Path) -> io::Result<ConfDir> {
     ConfDir::read_by(path, |path| root.inside(path), profile::taken_away)
 }
 
-/// Loads a network's conf: the first of `confs`, which are as the node sees them, that exists, with the plugins of a folder beside it.
+/// Loads a network's conf and says where it is: the first of `confs` that exists, with the plugins of a folder beside it. The policy
+/// names `confs`, as the node sees them or with the root before them.
 ///
 /// # Errors
 /// As [`Conflist::load`]; and where a link would lead out of the root.
-pub fn conf(root: &Root, confs: &[PathBuf]) -> Result<Conflist, Unloadable> {
-    let places: Vec<PathBuf> = confs.iter().map(|conf| root.at(conf)).collect();
+pub fn conf(root: &Root, confs: &[PathBuf]) -> Result<(Conflist, PathBuf), Unloadable> {
+    let places: Vec<PathBuf> = confs.iter().map(|conf| root.at_or_inside(conf)).collect();
     for place in places.iter().filter(|place| place.is_file()) {
         // The library that loads it looks into the folder itself, and knows no root.
         let folders = place.parent().map_or(Ok(()), |dir| holds_folders(root, dir));
         folders.map_err(|why| Unloadable::Unreadable(place.clone(), why))?;
     }
-    Conflist::load(&places).map(|(conf, _)| conf)
+    Conflist::load(&places).map(|(conf, path)| (conf, path.to_path_buf()))
 }
 
 fn holds_folders(root: &Root, dir: &Path) -> Result<(), String> {

@@ -11,10 +11,11 @@ pub(crate) mod render;
 use std::path::{Path, PathBuf};
 
 use shim::file::read_regular;
+use shim::layout::CONF_DIR;
 use types::node::{Node, RuntimeKind};
 
 use super::CniSetup;
-use crate::node::paths::Root;
+use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 use crate::node::settings;
 use crate::systemd::unit::Unit;
 
@@ -70,12 +71,12 @@ impl RuntimeConfig {
         (found.kind == RuntimeKind::Crio).then(|| crio::gather(root, found).ok()).flatten()
     }
 
-    /// Its directories for plugins as a plugin is put there and looked for: those that exist; where none does, the first one.
+    /// The conf directory of the agents, as the node sees it: the one that the runtime reads without Crossfade. A runtime that is told of
+    /// Crossfade's does not show the agents' any more, and the usual one is taken.
     #[must_use]
-    pub fn plugin_dirs(&self, root: &Root) -> Vec<PathBuf> {
-        let dirs = &self.setup.bin_dirs;
-        let there: Vec<PathBuf> = dirs.iter().filter(|dir| root.at(dir).is_dir()).cloned().collect();
-        if there.is_empty() { dirs.iter().take(1).cloned().collect() } else { there }
+    pub fn agents_dir(&self) -> &Path {
+        let read = self.setup.conf_dir.as_path();
+        if read == Path::new(PRIVATE_CONF_DIR) { Path::new(CONF_DIR) } else { read }
     }
 
     /// A runtime that nobody can read here and that told its setup itself. Its command line is another program's, as far as we know.
@@ -95,6 +96,12 @@ impl RuntimeConfig {
             template: None,
         }
     }
+}
+
+/// The conf directory of the agents, as the node sees it; the usual one where the runtime is not known.
+#[must_use]
+pub fn agents_dir(config: Option<&RuntimeConfig>) -> &Path {
+    config.map_or(Path::new(CONF_DIR), RuntimeConfig::agents_dir)
 }
 
 /// A runtime that was found, not yet read.

@@ -34,14 +34,19 @@ pub enum Whom {
 }
 
 impl Whom {
+    /// The runtime that the command line names; none where it names none.
+    #[must_use]
+    pub fn named(wanted: &cli::Endpoint) -> Option<Self> {
+        wanted.runtime_endpoint.as_deref().map(|endpoint| match endpoint {
+            "none" => Self::Nobody,
+            endpoint => Self::At(endpoint.to_owned()),
+        })
+    }
+
     /// The runtime that the command line names; else the one that [`find`] finds on this node.
     #[must_use]
     pub fn of(wanted: &cli::Endpoint) -> Self {
-        match wanted.runtime_endpoint.as_deref() {
-            Some("none") => Self::Nobody,
-            Some(endpoint) => Self::At(endpoint.to_owned()),
-            None => Self::found(&Root::default()),
-        }
+        Self::named(wanted).unwrap_or_else(|| Self::found(&Root::default()))
     }
 
     /// The runtime of a node, as everybody who is not told finds it.

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod config;
 pub mod cri;
 pub mod endpoint;
+pub mod facts;
 pub mod parting;
 pub mod picks;
 pub mod unread;

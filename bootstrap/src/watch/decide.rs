@@ -81,7 +81,7 @@ impl WatchDecision {
 #[must_use]
 pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDecision {
     let mut memory = memory.clone();
-    let policy = facts.policy.as_ref().ok().map(|held| &held.policy);
+    let policy = facts.node.policy.as_ref().ok().map(|held| &held.policy);
     let attached = policy.map(types::policy::Policy::attached).unwrap_or_default();
     let proven = policy.map(needed).unwrap_or_default();
     let judged: Vec<NetworkVerdict> = facts
@@ -102,7 +102,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     findings.extend(memory.polls.then(|| {
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
-    findings.extend(facts.untold.clone());
+    findings.extend(facts.node.runtime.config.as_ref().err().cloned());
     findings.extend(facts.in_pod.then(|| pod::FINDING.to_owned()));
     let may_sweep = policy.is_some() && facts.off.is_none() && !facts.in_pod;
     let due = if may_sweep { memory.sweeps.begin(facts.swept.as_ref(), facts.now) } else { None };
@@ -116,7 +116,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
         reason: verdict.0,
         message: shorten(&with_unmet(&verdict.1, &memory)),
         phase,
-        policy_sha256: facts.policy.as_ref().ok().map(|held| held.sha256.clone()),
+        policy_sha256: facts.node.policy.as_ref().ok().map(|held| held.sha256.clone()),
         boot_id: facts.boot_id.clone(),
         clears_network_unavailable: verdict.0 == Reason::NetworkReady && clears(facts, &attached),
     };
@@ -162,7 +162,7 @@ fn verdict(
     if let Some(why) = &facts.bad_node {
         return (Reason::BadSettings, why.clone());
     }
-    if let Err(why) = &facts.policy {
+    if let Err(why) = &facts.node.policy {
         return (Reason::BadSettings, why.clone());
     }
     if let Some(why) = &facts.not_booted {
@@ -180,15 +180,19 @@ fn verdict(
         (OwnConfState::NotLoaded, _) => {
             (Reason::WaitingForNetwork, "the runtime has yet to load Crossfade's conf".into())
         }
-        (OwnConfState::Written, _) if memory.failed.is_none() && facts.asked.setup().is_some() => (
-            Reason::WaitingForNetwork,
-            "Crossfade's conf is written, and the runtime has yet to load it".into(),
-        ),
+        (OwnConfState::Written, _)
+            if memory.failed.is_none() && facts.node.runtime.asked.setup().is_some() =>
+        {
+            (
+                Reason::WaitingForNetwork,
+                "Crossfade's conf is written, and the runtime has yet to load it".into(),
+            )
+        }
         (OwnConfState::InPlace | OwnConfState::Written, Some(why)) if memory.failed.is_none() => {
             (Reason::WaitingForNetwork, format!("Crossfade's conf is in place, and {why}"))
         }
         (OwnConfState::InPlace | OwnConfState::Written, None) if memory.failed.is_none() => {
-            let phase = facts.policy.as_ref().map_or_else(|_| "", |held| held.policy.phase().as_str());
+            let phase = facts.node.policy.as_ref().map_or_else(|_| "", |held| held.policy.phase().as_str());
             (Reason::NetworkReady, format!("pods get what phase {phase} names"))
         }
         (state, _) => (Reason::ConfNotFirst, format!("Crossfade's conf is not in place: {}", state.word())),
@@ -249,7 +253,7 @@ fn clears(facts: &Observation, attached: &[Side]) -> bool {
 
 /// What puts our plugin back where the runtime looks for it. A unit is started again only when the one before had its time.
 fn plugins(facts: &Observation, memory: &mut Memory) -> Vec<Change> {
-    let changes = facts.plugins.changes();
+    let changes = facts.node.plugins.changes();
     let starts = changes.iter().any(|change| matches!(change.act, Act::Start { .. }));
     if !starts || (!facts.in_pod && facts.now >= memory.placed) {
         if starts {
@@ -262,8 +266,9 @@ fn plugins(facts: &Observation, memory: &mut Memory) -> Vec<Change> {
 
 /// One pass of the sweep. It runs delegates, so it runs in a unit of its own: neither in our sandbox nor among our processes.
 fn sweep(facts: &Observation, turn: u64) -> Change {
-    let endpoint = facts.whom.endpoint();
-    let arguments = OwnCommand::sweep(turn, endpoint, &facts.conf_dir, &facts.bin_dirs).into_words();
+    let endpoint = facts.node.runtime.whom.endpoint();
+    let arguments = OwnCommand::sweep(turn, endpoint, &facts.node.dirs.conf_dir, &facts.node.plugins.paths())
+        .into_words();
     let unit = sweeps::UNIT.to_owned();
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: LIMIT_SECS };
     Change::new(act, unit, "closes what the runtime no longer lists")
@@ -307,7 +312,7 @@ fn describe(
         policy_sha256: report.policy_sha256.clone(),
         conf: status::Conf {
             mode: if facts.is_private() { "private" } else { "shared" }.to_owned(),
-            dir: facts.conf_dir.clone(),
+            dir: facts.node.dirs.conf_dir.clone(),
             state: conf.state.word().to_owned(),
             repairs: memory.repairs,
             was_there: memory.was_there || conf.state == OwnConfState::Written,

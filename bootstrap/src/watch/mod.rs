@@ -22,7 +22,6 @@ pub mod reload;
 pub mod runtime;
 pub mod sweeps;
 pub mod textfile;
-pub mod usual;
 
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -31,7 +30,6 @@ use observe::Remembered;
 use serde::Serialize;
 use shim::process::Process;
 use types::problem::Problem;
-use usual::Usual;
 
 use crate::change::outcome::{Changed, finish};
 use crate::change::{Change, Write};
@@ -43,6 +41,7 @@ use crate::node::{events, mode, settings, status_file};
 use crate::publish::report::Publish;
 use crate::publish::{Publisher, reporter};
 use crate::runtime::answer::RuntimeAnswer;
+use crate::runtime::facts::RuntimeFacts;
 
 /// Where `watch` works.
 #[derive(Debug)]
@@ -160,10 +159,9 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
     let before = status_file::of_this_boot(&scope.root.at(STATUS));
     let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
     let remembered = mode::settings(&scope.root);
-    let usual = Usual::find(&scope.root, &remembered);
-    let asked = RuntimeAnswer::whom(&usual.whom);
-    let known =
-        Remembered { node: &remembered, usual: &usual, asked: &asked, before: None, in_pod: scope.in_pod };
+    let runtime = RuntimeFacts::configured(&scope.root, &remembered);
+    let runtime = RuntimeFacts { asked: RuntimeAnswer::whom(&runtime.whom), ..runtime };
+    let known = Remembered { settings: &remembered, runtime, before: None, in_pod: scope.in_pod };
     let facts = observe::Observation::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =

@@ -52,7 +52,7 @@ pub fn judge(
         unproven: None,
         changes: Vec::new(),
     };
-    if provable && facts.node.proof == Proof::Attach && needed && judged.ready.is_ok() {
+    if provable && facts.node.settings.proof == Proof::Attach && needed && judged.ready.is_ok() {
         if standing.proofs.step(network.proof.as_ref(), facts.now) {
             changes.push(start(facts, network.side, standing.proofs.turn));
         }
@@ -63,8 +63,11 @@ pub fn judge(
         }
     }
     if let (Ok(()), Ok((conf, path)), false) = (&judged.ready, &network.conf, network.marked) {
-        let act =
-            Act::Mark { layout: Box::new(facts.layout.clone()), name: conf.name.clone(), conf: path.clone() };
+        let act = Act::Mark {
+            layout: Box::new(facts.node.dirs.layout.clone()),
+            name: conf.name.clone(),
+            conf: path.clone(),
+        };
         changes.push(Change::new(act, &conf.name, "ready for the first time in this boot"));
     }
     judged.changes = changes;
@@ -98,7 +101,8 @@ fn marker(facts: &Observation, network: &NetworkObservation) -> Vec<Change> {
 }
 
 fn start(facts: &Observation, side: Side, turn: u64) -> Change {
-    let arguments = OwnCommand::prove(side, turn, &facts.conf_dir, &facts.bin_dirs).into_words();
+    let arguments =
+        OwnCommand::prove(side, turn, &facts.node.dirs.conf_dir, &facts.node.plugins.paths()).into_words();
     let unit = proof::unit(side);
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof::WITHIN_SECS };
     Change::new(act, unit, format!("network {side} is to attach, check and detach a scratch namespace"))

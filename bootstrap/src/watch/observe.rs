@@ -8,281 +8,214 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shim::boot;
-use shim::file::read_bounded;
-use shim::layout::{BIN_DIRS, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
-use shim::trust;
+use shim::layout::{Layout, PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
 use types::endpoint::socket;
-use types::node::{Mode, Node, Proof, RuntimeKind};
-use types::policy::{MAX_BYTES, Policy, Probe, Side};
+use types::node::{Mode, Node, Proof};
+use types::policy::{Policy, Probe, Side};
 
 pub use self::networks::{Absent, Loaded, NetworkObservation};
 use self::networks::{lives, networks};
-use super::proof::{self};
-use super::usual::Usual;
+use super::proof;
 use crate::cli::Global;
-use crate::node::confdir::ConfDir;
-use crate::node::digest;
-use crate::node::directories::{Directories, Installed};
+use crate::node::directories::Installed;
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::foreign::{self, Foreign};
 use crate::node::identity::Booted;
 use crate::node::last_sweep::{self, Swept};
-use crate::node::name;
-use crate::node::packaged_plugin::Plugins;
 use crate::node::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
-use crate::node::probe::{self};
-use crate::node::rooted;
+use crate::node::policy::file::PolicyRule;
+use crate::node::probe;
 use crate::node::settings;
 use crate::node::switch::{self, Off};
-use crate::runtime::endpoint::Whom;
-use crate::runtime::picks::Picks;
-use crate::runtime::{self, CniSetup, unread};
+use crate::runtime::facts::RuntimeFacts;
+use crate::runtime::unread;
 
-/// What was found.
-#[derive(Debug, Clone)]
+/// What a round finds: the node, and what only `watch` looks at.
+#[derive(Debug)]
 pub struct Observation {
-    /// Since `watch` began.
+    /// The node; its conf directory is the one in which the runtime finds Crossfade's conf. Where node.json cannot be used, its settings
+    /// are what they were before.
+    pub node: NodeFacts,
+    /// Time since `watch` began.
     pub now: Duration,
-    /// This boot.
+    /// The id of this boot.
     pub boot_id: String,
     /// `watch` runs in a pod.
     pub in_pod: bool,
-    /// What switched us off.
+    /// What switched Crossfade off.
     pub off: Option<Off>,
-    /// node.json; where it cannot be used, why, and [`Observation::node`] is what it was before.
+    /// Why node.json cannot be used.
     pub bad_node: Option<String>,
-    /// How the node takes part.
-    pub node: Node,
-    /// There is a node.json.
-    pub node_decides: bool,
-    /// Why the runtime's own directories are not known.
-    pub untold: Option<String>,
     /// Why `boot` has not succeeded in this boot.
     pub not_booted: Option<String>,
-    /// State and run directory.
-    pub layout: Layout,
-    /// The policy.
-    pub policy: Result<Held, String>,
-    /// Its networks.
+    /// The policy's networks, with what their agents and probes say.
     pub networks: Vec<NetworkObservation>,
-    /// The runtime's conf directory.
-    pub conf_dir: PathBuf,
-    /// What is in it.
-    pub dir: Result<ConfDir, String>,
-    /// What others have put there, where it is ours alone: in private mode.
+    /// Files of others in the conf directory, where it is Crossfade's alone: in private mode.
     pub foreign: Vec<Foreign>,
-    /// Which directory it is; none while there is none.
+    /// Which directory the conf directory is, by device and inode; none while there is none.
     pub dir_id: Option<String>,
-    /// Our conf.
-    pub own: Result<Option<Installed>, String>,
-    /// Our network's name.
-    pub name: Result<Option<String>, String>,
-    /// Somebody takes our conf away on purpose.
+    /// An uninstallation takes Crossfade's conf away.
     pub leaving: bool,
-    /// Whom to ask what the runtime has loaded.
-    pub whom: Whom,
-    /// Which runtime it is; none where that is not known.
-    pub kind: Option<RuntimeKind>,
-    /// Which conf of its directory it uses.
-    pub picks: Picks,
     /// Which life of the runtime it is, told by its socket.
-    pub runtime: Option<String>,
-    /// Why CRI-O, which does not tell what it has loaded, may not have read our conf.
+    pub life: Option<String>,
+    /// Why CRI-O, which does not tell what it has loaded, may not have read Crossfade's conf.
     pub unread: Option<String>,
     /// What the last pass of the sweep in this boot came to.
     pub swept: Option<Swept>,
-    /// The markers of networks whose probes held: directory and what is in it.
+    /// The directory of markers of networks whose probes held, and the networks that have one.
     pub probed: (PathBuf, BTreeSet<Side>),
-    /// Where plugins are looked for.
-    pub bin_dirs: Vec<PathBuf>,
-    /// Our plugin there.
-    pub plugins: Plugins,
-    /// What the runtime says that it uses.
-    pub asked: runtime::answer::RuntimeAnswer,
 }
 
-/// A valid policy.
-#[derive(Debug, Clone)]
-pub struct Held {
-    /// It.
-    pub policy: Policy,
-    /// SHA-256 of its bytes, in hex.
-    pub sha256: String,
-}
-
-/// What is known before a look.
-#[derive(Debug, Clone, Copy)]
+/// What is known before a round looks.
+#[derive(Debug)]
 pub struct Remembered<'a> {
     /// node.json as it was when it was last valid.
-    pub node: &'a Node,
-    /// The runtime's directories.
-    pub usual: &'a Usual,
-    /// What the runtime says that it uses.
-    pub asked: &'a runtime::answer::RuntimeAnswer,
-    /// Our conf when it was last there.
+    pub settings: &'a Node,
+    /// The runtime as it was configured when it was started, and what it says that it uses.
+    pub runtime: RuntimeFacts,
+    /// Crossfade's conf when it was last there.
     pub before: Option<&'a Installed>,
     /// `watch` runs in a pod.
     pub in_pod: bool,
 }
 
 impl Observation {
-    /// Looks at everything, with what was known before.
+    /// Looks at everything, with what was known before. `now` is the time since `watch` began.
     #[must_use]
     pub fn gather(global: &Global, known: Remembered<'_>, now: Duration) -> Self {
-        let Remembered { node, usual, asked, before, in_pod } = known;
+        let Remembered { settings: last, runtime, before, in_pod } = known;
         let root = Root::new(&global.root);
-        let (mut node, bad_node) = match settings::load(&root) {
-            Ok(node) => (node, None),
-            Err(why) => (node.clone(), Some(why)),
+        let (mut settings, bad_node) = match settings::load(&root) {
+            Ok(settings) => (settings, None),
+            Err(why) => (last.clone(), Some(why)),
         };
         // A proof is a unit of its own, and a pod cannot start one.
         if in_pod {
-            node.proof = Proof::Probe;
+            settings.proof = Proof::Probe;
         }
-        let told = asked.setup();
-        let told_dir =
-            told.map(|setup| setup.conf_dir.as_path()).filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR));
-        let usual_dir = usual.conf_dir.as_deref().or(told_dir);
-        let settings = Directories::on(global, &node, usual_dir, before);
-        let layout = settings.layout;
+        let node = NodeFacts::gather(NodeQuery {
+            global,
+            settings,
+            runtime,
+            conf_dir: ConfDirChoice::InForce { before },
+            bin_dirs: &[],
+            plugin: &root.at(PACKAGED_PLUGIN),
+            policy: PolicyRule::Valid,
+        });
         let boot_id = boot::boot_id().unwrap_or_default().to_owned();
-        let bin_dirs = bin_dirs(&root, &node, usual, told);
-        let policy = load(&layout.policy_file());
         let probed = root.at(PROBED);
-        let networks = policy.as_ref().map_or_else(
-            |_| Vec::new(),
-            |held| networks(&held.policy, &layout, (&root, &bin_dirs), (&probed, &boot_id)),
-        );
+        let endpoint = node.runtime.whom.endpoint();
         Self {
             off: switch::off(&root),
-            node_decides: root.settings_file(NODE_FILE).is_some(),
-            untold: usual.untold.clone(),
             not_booted: Booted::is_of(&root, &boot_id).err(),
-            dir: rooted::conf_dir(&root, &settings.conf_dir)
-                .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
-            foreign: foreign_in(&root, &node, &settings.conf_dir),
-            dir_id: identity(&settings.conf_dir, false),
-            name: name::of(&root.inside(&layout.name())),
-            leaving: layout.run_dir.join(LEAVING).exists(),
-            runtime: usual.whom.endpoint().and_then(|endpoint| identity(socket(endpoint), true)),
-            whom: usual.whom.clone(),
-            kind: usual.kind,
-            picks: usual.picks.clone(),
-            unread: not_read(&root, usual, &settings.conf_dir.join(CONF_FILE)),
-            swept: last_sweep::read(&layout, &boot_id),
+            foreign: foreign_in(&node),
+            dir_id: identity(&node.dirs.conf_dir, false),
+            leaving: node.dirs.layout.run_dir.join(LEAVING).exists(),
+            life: endpoint.and_then(|endpoint| identity(socket(endpoint), true)),
+            unread: not_read(&node),
+            swept: last_sweep::read(&node.dirs.layout, &boot_id),
+            networks: networks(&node, &probed, &boot_id),
             probed: (
                 probed.clone(),
                 Side::BOTH.into_iter().filter(|side| probed.join(side.as_str()).exists()).collect(),
             ),
-            conf_dir: settings.conf_dir,
-            own: settings.installed,
             now,
             boot_id,
             in_pod,
             bad_node,
             node,
-            layout,
-            plugins: Plugins::look(&root, &bin_dirs),
-            asked: asked.clone(),
-            policy,
-            networks,
-            bin_dirs,
         }
     }
 
     /// Asks the probes again and looks for proofs; everything else stays as it was found.
     pub fn ask_again(&mut self, now: Duration) {
         self.now = now;
-        self.swept = last_sweep::read(&self.layout, &self.boot_id);
+        let NodeFacts { dirs, runtime, policy, .. } = &self.node;
+        self.swept = last_sweep::read(&dirs.layout, &self.boot_id);
         if self.unread.is_some() {
-            let endpoint = self.whom.endpoint().unwrap_or_default();
-            self.unread = unread::since(endpoint, &self.conf_dir.join(CONF_FILE));
+            let endpoint = runtime.whom.endpoint().unwrap_or_default();
+            self.unread = unread::since(endpoint, &dirs.conf_file());
         }
-        let Ok(held) = &self.policy else { return };
-        for facts in &mut self.networks {
-            let Some(network) = held.policy.network(facts.side) else { continue };
-            facts.asked = probe::ask(network, &self.probed.0.join(facts.side.as_str()));
-            facts.agent = lives(&probe::sockets(network));
-            if let Ok((conf, _)) = &facts.conf {
-                facts.proof =
-                    proof::read(&proof::result(&self.layout, facts.side), &conf.name, &self.boot_id);
+        let Ok(read) = policy else { return };
+        for observed in &mut self.networks {
+            let Some(network) = read.policy.network(observed.side) else { continue };
+            observed.asked = probe::ask(network, &self.probed.0.join(observed.side.as_str()));
+            observed.agent = lives(&probe::sockets(network));
+            if let Ok((conf, _)) = &observed.conf {
+                let file = proof::result(&dirs.layout, observed.side);
+                observed.proof = proof::read(&file, &conf.name, &self.boot_id);
             }
         }
     }
 
-    /// Whether somebody has put something into our own directory by now.
+    /// Whether somebody has put something into Crossfade's own directory by now.
     #[must_use]
-    pub fn is_intruded(&self, root: &Root) -> bool {
-        !foreign_in(root, &self.node, &self.conf_dir).is_empty()
+    pub fn is_intruded(&self) -> bool {
+        !foreign_in(&self.node).is_empty()
     }
 
-    /// Whether the runtime's directory is ours.
+    /// Whether the runtime's directory is Crossfade's.
     #[must_use]
     pub const fn is_private(&self) -> bool {
-        matches!(self.node.conf_dir, Mode::Private)
+        matches!(self.node.settings.conf_dir, Mode::Private)
     }
 
     /// Files that decide what a round does, wherever they are.
     #[must_use]
-    pub fn files(&self, root: &Root) -> Vec<PathBuf> {
-        let mut files = vec![root.at(DISABLED), root.at(BOOTED), self.layout.name(), self.conf_dir.clone()];
+    pub fn files(&self) -> Vec<PathBuf> {
+        let NodeFacts { root, dirs, runtime, confs, plugins, .. } = &self.node;
+        let (layout, conf_dir) = (&dirs.layout, &dirs.conf_dir);
+        let mut files = vec![root.at(DISABLED), root.at(BOOTED), layout.name(), conf_dir.clone()];
         files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(NODE_FILE))));
-        match &self.layout.policy {
+        match &layout.policy {
             Some(policy) => files.push(policy.clone()),
             None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(POLICY_FILE)))),
         }
-        files.extend([self.layout.run_dir.join(LEAVING), self.layout.run_dir.join(PROOF)]);
-        files.extend([last_sweep::place(&self.layout), root.at(Layout::default().version_query())]);
-        files.extend(self.whom.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
-        files.extend(self.dir.iter().flat_map(|dir| &dir.confs).map(|conf| self.conf_dir.join(&conf.file)));
-        for (_, network) in self.policy.iter().flat_map(|held| held.policy.networks()) {
+        files.extend([layout.run_dir.join(LEAVING), layout.run_dir.join(PROOF)]);
+        files.extend([last_sweep::place(layout), root.at(Layout::default().version_query())]);
+        files.extend(runtime.whom.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
+        files.extend(confs.iter().flat_map(|dir| &dir.confs).map(|conf| conf_dir.join(&conf.file)));
+        for (_, network) in self.node.policy().into_iter().flat_map(Policy::networks) {
             files.extend(network.conf.iter().cloned());
             files.extend(network.probes().iter().filter_map(|probe| match probe {
                 Probe::Unix(path) | Probe::File(path) => Some(path.clone()),
                 Probe::Http { .. } => None,
             }));
         }
-        files.extend(self.bin_dirs.iter().cloned());
-        files.extend(self.plugins.files(root));
+        files.extend(plugins.paths());
+        files.extend(plugins.files(root));
         files
     }
 
     /// Directories whose events are worth a round: those of [`Observation::files`] but for what every pod touches.
     #[must_use]
-    pub fn directories(&self, root: &Root) -> BTreeSet<PathBuf> {
+    pub fn directories(&self) -> BTreeSet<PathBuf> {
+        let bin_dirs = self.node.plugins.paths();
+        let layout = &self.node.dirs.layout;
         let in_bin_dir =
-            |file: &PathBuf| file.parent().is_some_and(|dir| self.bin_dirs.iter().any(|bin| bin == dir));
-        let busy =
-            |file: &PathBuf| *file == self.layout.name() || self.bin_dirs.contains(file) || in_bin_dir(file);
-        let files = self.files(root);
+            |file: &PathBuf| file.parent().is_some_and(|dir| bin_dirs.iter().any(|bin| bin == dir));
+        let busy = |file: &PathBuf| *file == layout.name() || bin_dirs.contains(file) || in_bin_dir(file);
+        let files = self.files();
         let above = files.iter().filter(|file| !busy(file)).filter_map(|file| file.parent());
         let mut directories: BTreeSet<PathBuf> = above.map(Path::to_path_buf).collect();
-        directories.extend([self.conf_dir.clone(), self.layout.run_dir.join(PROOF)]);
+        directories.extend([self.node.dirs.conf_dir.clone(), layout.run_dir.join(PROOF)]);
         directories
     }
 }
 
-/// What others have put into the runtime's directory, where that is our own. A directory that is named on the command line is
-/// whoever's: nothing of it is ever taken for foreign. One that cannot be listed is told of elsewhere.
-fn foreign_in(root: &Root, node: &Node, conf_dir: &Path) -> Vec<Foreign> {
-    let is_our_own = node.conf_dir == Mode::Private && conf_dir == root.at(PRIVATE_CONF_DIR);
-    if is_our_own { foreign::look(conf_dir).unwrap_or_default() } else { Vec::new() }
+/// What others have put into the runtime's directory, where that is Crossfade's own. A directory that is named on the command line is
+/// whoever's: nothing of it is ever taken for foreign. One that cannot be listed is reported elsewhere.
+fn foreign_in(node: &NodeFacts) -> Vec<Foreign> {
+    let conf_dir = &node.dirs.conf_dir;
+    let is_private = node.settings.conf_dir == Mode::Private && *conf_dir == node.root.at(PRIVATE_CONF_DIR);
+    if is_private { foreign::look(conf_dir).unwrap_or_default() } else { Vec::new() }
 }
 
 /// Whether CRI-O may still use another conf; of a tree that is no node nothing is known.
-fn not_read(root: &Root, usual: &Usual, conf: &Path) -> Option<String> {
-    let is_crio = usual.kind == Some(RuntimeKind::Crio) && root.is_node();
-    usual.whom.endpoint().filter(|_| is_crio).and_then(|endpoint| unread::since(endpoint, conf))
-}
-
-/// Where plugins are: what the runtime says; else what node.json or the runtime's configuration says. What is merely usual is taken
-/// where nobody was to be asked.
-fn bin_dirs(root: &Root, node: &Node, usual: &Usual, told: Option<&CniSetup>) -> Vec<PathBuf> {
-    match (told, &node.runtime.bin_dirs, &usual.bin_dirs) {
-        (Some(setup), ..) if !setup.bin_dirs.is_empty() => setup.bin_dirs.clone(),
-        (_, named, _) if !named.is_empty() => named.clone(),
-        (_, _, configured) if !configured.is_empty() => configured.clone(),
-        _ => BIN_DIRS.iter().map(|dir| root.at(dir)).filter(|dir| dir.is_dir()).collect(),
-    }
+fn not_read(node: &NodeFacts) -> Option<String> {
+    let is_crio = node.runtime.crio().is_some() && node.root.is_node();
+    let endpoint = node.runtime.whom.endpoint().filter(|_| is_crio)?;
+    unread::since(endpoint, &node.dirs.conf_file())
 }
 
 /// Stat of every file, by which a quiet tick sees that nothing has changed without opening anything.
@@ -303,12 +236,4 @@ fn identity(path: &Path, changes: bool) -> Option<String> {
         String::new()
     };
     Some(format!("{}:{}:{born}{state}", meta.dev(), meta.ino()))
-}
-
-fn load(path: &Path) -> Result<Held, String> {
-    let named = |why: String| format!("policy {}: {why}", path.display());
-    let mut file = trust::open(path).map_err(|why| named(why.to_string()))?;
-    let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
-    let policy = Policy::parse(&bytes).map_err(named)?;
-    Ok(Held { policy, sha256: digest::sha256(&bytes) })
 }

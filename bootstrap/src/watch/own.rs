@@ -96,7 +96,8 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         findings: Vec::new(),
         wanted: None,
     };
-    let own = facts.own.as_ref().ok().and_then(Option::as_ref).filter(|own| own.is_ours).cloned();
+    let own =
+        facts.node.dirs.installed.as_ref().ok().and_then(Option::as_ref).filter(|own| own.is_ours).cloned();
     if let Some(own) = &own {
         memory.good = Some(own.clone());
         memory.was_there = true;
@@ -107,7 +108,7 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         return decided;
     }
     expel(facts, memory, &mut decided);
-    let called = facts.name.as_ref().ok().and_then(Option::as_deref);
+    let called = facts.node.name.as_ref().ok().and_then(Option::as_deref);
     let called = called.map(str::to_owned).or_else(|| own.as_ref().map(|own| own.name.clone()));
     decided.standing.extend(runtime::standing(facts, memory, called.as_deref()));
     directory(facts, memory, &mut decided);
@@ -124,7 +125,7 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         return decided;
     };
     if facts.is_private()
-        && !(facts.not_booted.is_none() && (memory.was_there || ready && facts.policy.is_ok()))
+        && !(facts.not_booted.is_none() && (memory.was_there || ready && facts.node.policy.is_ok()))
     {
         decided.state = OwnConfState::Waiting;
         return decided;
@@ -149,7 +150,7 @@ fn loaded(
     decided: &mut OwnConfDecision,
     (name, wanted): (&str, Vec<u8>),
 ) -> OwnConfState {
-    let what = match facts.asked.uses(name) {
+    let what = match facts.node.runtime.asked.uses(name) {
         Uses::Ours => {
             memory.reload.loaded();
             return OwnConfState::InPlace;
@@ -169,7 +170,7 @@ fn loaded(
         memory.reload.again(facts.now);
         let message = format!("{why}; written anew so that it reloads");
         decided.happened.push(Happened { reason: "ConfReloaded", warning: true, message });
-        let path = facts.conf_dir.join(CONF_FILE);
+        let path = facts.node.dirs.conf_dir.join(CONF_FILE);
         let write = Write { path, bytes: wanted, mode: CONF_MODE, nudge: true };
         let reason = format!("the runtime has not loaded it: {what}");
         decided.changes.push(Change::new(Act::Write(write), shown_path(facts), reason));
@@ -200,7 +201,7 @@ fn repair(
     let gave_up = memory.guard.gave_up();
     let left_alone =
         memory.guard.is_contended(facts.now) || (taken && !gave_up && !memory.guard.taken(facts.now));
-    let path = facts.conf_dir.join(CONF_FILE);
+    let path = facts.node.dirs.conf_dir.join(CONF_FILE);
     let shown = path.display();
     if left_alone {
         decided.state = OwnConfState::Contended;
@@ -214,7 +215,7 @@ fn repair(
         return;
     }
     let what = what_was_wrong(facts, &wanted);
-    let outdated = matches!(&facts.own, Ok(Some(own)) if own.is_ours && own.bytes != wanted);
+    let outdated = matches!(&facts.node.dirs.installed, Ok(Some(own)) if own.is_ours && own.bytes != wanted);
     let first = !taken && !gave_up && (facts.is_private() || was_settled.is_some() || outdated);
     let (reason, warning, message) = if first {
         ("ConfWritten", false, format!("{shown}: it {what}; written for the phase and the networks of now"))
@@ -225,9 +226,10 @@ fn repair(
     decided.happened.push(Happened { reason, warning, message });
     decided.state = OwnConfState::Written;
     memory.reload.wrote(facts.now);
-    if matches!(facts.name, Ok(None)) {
+    if matches!(facts.node.name, Ok(None)) {
         let bytes = format!("{name}\n").into_bytes();
-        let write = Write { path: facts.layout.name(), bytes, mode: shim::file::PRIVATE, nudge: false };
+        let write =
+            Write { path: facts.node.dirs.layout.name(), bytes, mode: shim::file::PRIVATE, nudge: false };
         decided.changes.push(Change::ensure(write, format!("Crossfade's network is called {name}")));
     }
     let reason = format!("{what}; {}", if first { "the switch" } else { "put back" });
@@ -236,7 +238,7 @@ fn repair(
 }
 
 fn what_was_wrong(facts: &Observation, wanted: &[u8]) -> &'static str {
-    match &facts.own {
+    match &facts.node.dirs.installed {
         Ok(None) => "was missing",
         Ok(Some(own)) if own.is_ours && own.bytes == wanted => "had another mode",
         Ok(Some(own)) if own.is_ours => "had another content",
@@ -246,14 +248,14 @@ fn what_was_wrong(facts: &Observation, wanted: &[u8]) -> &'static str {
 }
 
 fn shown_path(facts: &Observation) -> String {
-    facts.conf_dir.join(CONF_FILE).display().to_string()
+    facts.node.dirs.conf_dir.join(CONF_FILE).display().to_string()
 }
 
 /// Private mode: what others have put into our directory goes at once, before our conf is there and after. It is not fought for as our
 /// conf is in a shared directory: a foreign conf gives pods a network that no policy names, and nobody else has business here.
 fn expel(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
     if !facts.foreign.is_empty() {
-        let why = foreign::describe(&facts.conf_dir, &facts.foreign);
+        let why = foreign::describe(&facts.node.dirs.conf_dir, &facts.foreign);
         decided.changes.extend(facts.foreign.iter().map(foreign::Foreign::removal));
         memory.expelled = Some((memory.expelled.as_ref().map_or(0, |(count, _)| *count) + 1, why.clone()));
         decided.standing.push((Reason::ForeignConf, why));
@@ -264,7 +266,7 @@ fn expel(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision
 
 /// Off: in shared mode our conf goes, and only ours; a private directory is not looked at by a runtime that boots without us.
 fn taken_away(facts: &Observation, ours: bool) -> Option<Change> {
-    let path: PathBuf = facts.conf_dir.join(CONF_FILE);
+    let path: PathBuf = facts.node.dirs.conf_dir.join(CONF_FILE);
     let remove = !facts.is_private() && ours;
     remove.then(|| Change::remove(path, true, "switched off"))
 }
@@ -274,7 +276,7 @@ fn taken_away(facts: &Observation, ours: bool) -> Option<Change> {
 fn name(facts: &Observation, own: Option<&Installed>, basis: Option<&Installed>) -> Option<String> {
     let of = |conf: Option<&Installed>| conf.map(|conf| conf.name.clone());
     let private = || facts.is_private().then(|| DEFAULT_NAME.to_owned());
-    let known = match &facts.name {
+    let known = match &facts.node.name {
         Ok(Some(name)) => Some(name.clone()),
         Ok(None) => of(own),
         Err(_) => of(basis),
@@ -283,11 +285,11 @@ fn name(facts: &Observation, own: Option<&Installed>, basis: Option<&Installed>)
 }
 
 fn bytes(facts: &Observation, basis: Option<&Installed>, name: &str) -> Vec<u8> {
-    let layout = basis.map_or(&facts.layout, |conf| &conf.layout);
+    let layout = basis.map_or(&facts.node.dirs.layout, |conf| &conf.layout);
     let version = match basis {
         // Where there is a node.json, it decides; else what an installation chose stays.
-        Some(conf) if !facts.node_decides => conf.cni_version.as_str(),
-        _ => facts.node.cni_version.as_str(),
+        Some(conf) if !facts.node.has_node_file => conf.cni_version.as_str(),
+        _ => facts.node.settings.cni_version.as_str(),
     };
     let mut capabilities: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
     for network in &facts.networks {
@@ -297,7 +299,7 @@ fn bytes(facts: &Observation, basis: Option<&Installed>, name: &str) -> Vec<u8> 
             Err(_) => capabilities.extend(basis.iter().flat_map(|conf| conf.capabilities.iter().cloned())),
         }
     }
-    if facts.policy.is_err() {
+    if facts.node.policy.is_err() {
         capabilities.extend(basis.iter().flat_map(|conf| conf.capabilities.iter().cloned()));
     }
     conf(layout, name, version, &capabilities)

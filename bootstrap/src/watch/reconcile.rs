@@ -20,7 +20,6 @@ use super::decide::{WatchDecision, decide};
 use super::desired::Desired;
 use super::memory::Memory;
 use super::observe::Observation;
-use super::usual::Usual;
 use super::{Scope, pod};
 use crate::cli::exit::{Exit, Failure};
 use crate::node::events::{Events, Wake, signals};
@@ -28,6 +27,7 @@ use crate::node::paths::STATUS;
 use crate::node::status_file;
 use crate::publish::report::{Happened, NodeReport, Publish, Reason};
 use crate::runtime::answer::RuntimeAnswer;
+use crate::runtime::facts::RuntimeFacts;
 
 /// Between two looks at a node on which all is well.
 const STEADY: Duration = Duration::from_secs(20);
@@ -81,8 +81,8 @@ pub fn run(scope: &Scope) -> Result<Exit, Failure> {
 /// The runtime that was found.
 #[derive(Debug, Default)]
 struct KnownRuntime {
-    /// Its own directories, and whom to ask.
-    usual: Usual,
+    /// Its configuration, and whom to ask; what it answers is in [`Watch::asked`].
+    runtime: RuntimeFacts,
     /// The life of it in which they were looked for.
     life: Option<Option<String>>,
     /// What node.json said of it then.
@@ -173,7 +173,7 @@ impl<'a> Watch<'a> {
     fn debounce_for(&mut self) -> (Duration, Duration) {
         let (quiet, at_most) = self.debounce.gather(self.began.elapsed());
         match &self.facts {
-            Some(facts) if facts.is_intruded(&self.scope.root) => (Duration::ZERO, Duration::ZERO),
+            Some(facts) if facts.is_intruded() => (Duration::ZERO, Duration::ZERO),
             Some(facts) if facts.is_private() => (quiet.min(AT_MOST), at_most.min(AT_MOST)),
             _ => (quiet, at_most),
         }
@@ -192,7 +192,7 @@ impl<'a> Watch<'a> {
             self.facts = Some(facts);
             facts = self.observe(true);
         }
-        if facts.node.conf_dir == Mode::Without {
+        if facts.node.settings.conf_dir == Mode::Without {
             // What is in force stays as it is until the next boot; the next start of this program ends at once.
             info!(event = "Ended", "node.json says confDir none: there is nothing to watch");
             self.off = true;

@@ -16,7 +16,7 @@ pub fn standing(facts: &Observation, memory: &mut Memory, name: Option<&str>) ->
     let mut standing = Vec::new();
     standing.extend(unknown(facts, memory).map(|why| (Reason::RuntimeUnknown, why)));
     standing.extend(missing(facts).map(|why| (Reason::PluginMissing, why)));
-    memory.used = match facts.asked.uses(name.unwrap_or_default()) {
+    memory.used = match facts.node.runtime.asked.uses(name.unwrap_or_default()) {
         Uses::Ours => true,
         Uses::Other(_) | Uses::Untold => false,
         // A runtime that is being restarted reads the same directory again.
@@ -27,29 +27,29 @@ pub fn standing(facts: &Observation, memory: &mut Memory, name: Option<&str>) ->
 
 /// Why nobody can be asked. One that used our conf a moment ago may be on its way back.
 fn unknown(facts: &Observation, memory: &mut Memory) -> Option<String> {
-    let Some(why) = facts.asked.trouble() else {
+    let Some(why) = facts.node.runtime.asked.trouble() else {
         memory.unanswered = None;
         return None;
     };
     let since = *memory.unanswered.get_or_insert(facts.now);
     let is_restarting = memory.used
-        && !matches!(facts.asked, RuntimeAnswer::Unknown(_))
+        && !matches!(facts.node.runtime.asked, RuntimeAnswer::Unknown(_))
         && facts.now.saturating_sub(since) < RESTARTS_WITHIN;
     (!is_restarting).then(|| why.to_owned())
 }
 
 /// Why the runtime does not find our plugin. Where nobody was to be asked, its directories are not known.
 fn missing(facts: &Observation) -> Option<String> {
-    match &facts.asked {
+    match &facts.node.runtime.asked {
         RuntimeAnswer::NotAsked
         | RuntimeAnswer::Unknown(_)
         | RuntimeAnswer::Absent(_)
         | RuntimeAnswer::Unanswered(_) => None,
         RuntimeAnswer::Silent | RuntimeAnswer::Told(_) => {
-            let why = facts.plugins.check().err()?;
-            let way = match &facts.plugins.packaged {
-                Some(_) => "it is put there",
-                None => "run crossfade-bootstrap install",
+            let why = facts.node.plugins.check().err()?;
+            let way = match &facts.node.plugins.packaged {
+                Ok(_) => "it is put there",
+                Err(_) => "run crossfade-bootstrap install",
             };
             Some(format!("{why}; {way}"))
         }

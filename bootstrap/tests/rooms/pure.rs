@@ -3,7 +3,7 @@
 use super::{Source, sources};
 
 /// What looks at the world, or changes it, by the words that do so in this code.
-const IMPURE: [&str; 37] = [
+const IMPURE: [&str; 39] = [
     "std::fs",
     "fs::read",
     "fs::write",
@@ -41,6 +41,8 @@ const IMPURE: [&str; 37] = [
     "root.at(",
     "root.entry(",
     "root.inside(",
+    "root.at_or_inside(",
+    ".search(",
 ];
 
 /// Whether its business is to decide: by its name, or because its first line says that it is pure.

@@ -25,6 +25,7 @@ use super::gather::BootFacts;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::Failure;
+use crate::node::bin_dirs::PluginState;
 use crate::node::conf::{CONF_MODE, conf};
 use crate::node::conf_rules;
 use crate::node::confdir::ConfDir;
@@ -32,7 +33,7 @@ use crate::node::foreign::Foreign;
 use crate::node::identity::{BootKind, Booted};
 use crate::node::name::Naming;
 use crate::node::paths::PROBED;
-use crate::node::plugins::{BinPlace, PLUGIN_MODE};
+use crate::node::plugins::PLUGIN_MODE;
 use crate::runtime::endpoint;
 use crate::runtime::picks::{NetworkNameTold, Picks};
 
@@ -62,13 +63,13 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
 fn with_plugin(facts: &BootFacts) -> Result<BootDecision, Failure> {
     let mut way = Obstacles::default();
     let mut notes = vec![kind(facts).to_owned()];
-    way.settings(facts.policy.as_ref().err());
+    way.settings(facts.node.policy.as_ref().err());
     for error in [
-        facts.plugin.as_ref().err(),
-        facts.usual.as_ref().err(),
+        facts.node.plugins.packaged.as_ref().err(),
+        facts.node.confs.as_ref().err(),
         facts.private.as_ref().err(),
         facts.recorded.as_ref().err(),
-        facts.runtime.as_ref().err(),
+        facts.node.runtime.config.as_ref().err(),
     ] {
         way.findings.extend(error.cloned());
     }
@@ -80,8 +81,8 @@ fn with_plugin(facts: &BootFacts) -> Result<BootDecision, Failure> {
     let set_aside = if facts.kind == BootKind::Clone { facts.state.as_slice() } else { &[] };
     changes.extend(set_aside.iter().map(|path| aside.change(path, "another machine's", false)));
     // What is set aside is no longer there for what follows.
-    let written = match &facts.name {
-        _ if set_aside.contains(&facts.layout.name()) => None,
+    let written = match &facts.node.name {
+        _ if set_aside.contains(&facts.node.dirs.layout.name()) => None,
         Ok(name) => name.as_deref(),
         Err(why) => {
             way.settings(Some(why));
@@ -89,14 +90,14 @@ fn with_plugin(facts: &BootFacts) -> Result<BootDecision, Failure> {
         }
     };
     let plugin = plugins(facts, &mut way, &mut notes);
-    if let Ok(usual) = &facts.usual {
-        let mode = if facts.node.conf_dir == Mode::Private {
+    if let Ok(usual) = &facts.node.confs {
+        let mode = if facts.node.settings.conf_dir == Mode::Private {
             private(facts, usual, written, &mut way, &mut notes)
         } else {
             shared(facts, usual, written, &aside, (&mut way, &mut notes))
         };
         changes.extend(plugin);
-        changes.extend(facts.completion.as_ref().map(|completion| completion.change(&facts.root)));
+        changes.extend(facts.completion.as_ref().map(|completion| completion.change(&facts.node.root)));
         notes.extend(facts.held_back.iter().map(|network| {
             format!(
                 "network {network}: the policy gets its probes at the next boot, or by crossfade-bootstrap install: until watch has written \
@@ -126,9 +127,9 @@ pub(super) const fn kind(facts: &BootFacts) -> &'static str {
 
 /// A runtime that is not known may read any directory: what is merely usual would have its pods pass us by.
 fn runtime(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) {
-    let Some(config) = facts.config() else {
-        if facts.runtime.is_ok() {
-            way.found(endpoint::unconfigured(&facts.root));
+    let Some(config) = facts.node.runtime.config() else {
+        if facts.node.runtime.config.is_ok() {
+            way.found(endpoint::unconfigured(&facts.node.root));
         }
         return;
     };
@@ -157,12 +158,11 @@ impl Aside {
 
 /// Our plugin in every directory that the runtime looks into.
 fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<Change> {
-    let Ok(plugin) = &facts.plugin else {
+    let Ok(plugin) = &facts.node.plugins.packaged else {
         return Vec::new();
     };
-    let has = |place: &BinPlace| place.plugin.as_ref() == Some(plugin);
     let (stuck, free): (Vec<_>, Vec<_>) =
-        facts.bin_dirs.iter().partition(|place| place.read_only && !has(place));
+        facts.node.plugins.dirs.iter().partition(|dir| dir.read_only && dir.plugin != PluginState::Sound);
     for place in &stuck {
         let text = format!("bin dir {} is read-only", place.path.display());
         if free.is_empty() {
@@ -189,9 +189,9 @@ fn name(
     written: Option<&str>,
     way: &mut Obstacles,
 ) -> Option<(String, Option<Change>)> {
-    let file = facts.layout.name();
-    let installed = facts.ours();
-    let wanted = facts.config().and_then(|config| config.default_network.as_deref());
+    let file = facts.node.dirs.layout.name();
+    let installed = facts.node.ours();
+    let wanted = facts.node.runtime.config().and_then(|config| config.default_network.as_deref());
     let (name, from) = match (written.or(installed.map(|conf| conf.name.as_str())), wanted) {
         (None, Some(wanted)) => (wanted.to_owned(), "the runtime's cni_default_network".to_owned()),
         _ => match (Naming { written, file: &file, installed, dir }).choose() {
@@ -219,7 +219,7 @@ fn private(
     way: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Vec<Change> {
-    match facts.config() {
+    match facts.node.runtime.config() {
         Some(config) if config.unit.is_none() => way.found(format!(
             "private mode: {} is started by another program, so it cannot be told of Crossfade's directory: use confDir shared",
             config.kind.as_str()
@@ -275,14 +275,14 @@ fn shared(
     let strangers = strangers(facts, usual);
     let mut left = usual.clone();
     left.confs.retain(|conf| !strangers.iter().any(|(file, _)| *file == conf.file));
-    if let Some(config) = facts.config() {
+    if let Some(config) = facts.node.runtime.config() {
         conf_rules::one_conf(&config.setup, way);
     }
-    if matches!(&facts.installed, Ok(Some(conf)) if !conf.is_ours) {
+    if matches!(&facts.node.dirs.installed, Ok(Some(conf)) if !conf.is_ours) {
         way.found(format!("{} is not Crossfade's; move it away", usual.path.join(CONF_FILE).display()));
     }
     let named = name(facts, &left, written, way);
-    let picks = Picks::of(facts.config());
+    let picks = Picks::of(facts.node.runtime.config());
     conf_rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
     if let Some((name, _)) = &named
@@ -310,13 +310,18 @@ fn shared(
         let target = usual.path.display().to_string();
         changes.push(Change::new(Act::MakeDir(usual.path.clone()), target, "the runtime reads it"));
     }
-    let installed = facts.ours();
+    let installed = facts.node.ours();
     // Where there is a node.json, it decides; else what an installation chose stays.
-    let chosen = installed.filter(|_| !facts.node_decides);
-    let version = chosen.map_or(facts.node.cni_version.as_str(), |conf| conf.cni_version.as_str());
-    let bytes = conf(&facts.named, &name, version, &conf_rules::capabilities(&facts.networks, installed));
+    let chosen = installed.filter(|_| !facts.node.has_node_file);
+    let version = chosen.map_or(facts.node.settings.cni_version.as_str(), |conf| conf.cni_version.as_str());
+    let bytes = conf(
+        &facts.node.dirs.named,
+        &name,
+        version,
+        &conf_rules::capabilities(&facts.node.networks, installed),
+    );
     let write = Write { path: usual.path.join(CONF_FILE), bytes, mode: CONF_MODE, nudge: true };
-    let broken = facts.installed.as_ref().err();
+    let broken = facts.node.dirs.installed.as_ref().err();
     changes.push(Change::ensure(write, broken.map_or("the runtime calls Crossfade", String::as_str)));
     changes
 }
@@ -324,7 +329,7 @@ fn shared(
 /// Confs that an image brought along: of CNIs that we know and the policy does not name. Never a file that the policy or a record
 /// names, nor a meta-plugin's.
 fn strangers(facts: &BootFacts, usual: &ConfDir) -> Vec<(String, &'static Profile)> {
-    let (Ok(policy), Ok(recorded), true) = (&facts.policy, &facts.recorded, facts.is_fresh()) else {
+    let (Some(policy), Ok(recorded), true) = (facts.node.policy(), &facts.recorded, facts.is_fresh()) else {
         return Vec::new();
     };
     let names = |path: &Path| facts.policy_confs.contains(path) || recorded.contains(path);
@@ -349,7 +354,7 @@ pub(super) fn recorded(facts: &BootFacts) -> [Change; 2] {
     [
         write(
             &facts.places.identity,
-            facts.identity.in_mode(facts.node.conf_dir).to_bytes(),
+            facts.identity.in_mode(facts.node.settings.conf_dir).to_bytes(),
             PRIVATE,
             "which machine and boot this is",
         ),

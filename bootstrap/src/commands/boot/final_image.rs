@@ -19,12 +19,12 @@ use super::owed;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::Failure;
+use crate::node::bin_dirs::PluginState;
 use crate::node::conf::our_conf;
-use crate::node::directories::usual_dir;
 use crate::node::identity::{BootKind, Identity};
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 use crate::runtime::cache::Cache;
-use crate::runtime::config::RuntimeConfig;
+use crate::runtime::config::{RuntimeConfig, agents_dir};
 
 /// How many attachments a refusal names.
 const NAMED: usize = 10;
@@ -52,7 +52,7 @@ impl Leavings {
         layout: &Layout,
         (identity, may_live): (&Identity, bool),
     ) -> Self {
-        let mut dirs = vec![root.at(CONF_DIR), root.at(usual_dir(config))];
+        let mut dirs = vec![root.at(CONF_DIR), root.at(agents_dir(config))];
         dirs.dedup();
         let is_crio = config.is_some_and(|config| config.kind == RuntimeKind::Crio);
         let cache = root.at(RUNTIME_CACHE);
@@ -103,7 +103,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
     ];
     way.findings.extend(facts.distrusted.iter().cloned());
     let aside = set_aside(facts);
-    match &facts.runtime {
+    match &facts.node.runtime.config {
         // Without anything of ours it does not matter which directory it reads.
         Err(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.clone()),
         Err(why) => {
@@ -111,7 +111,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
         }
         Ok(_) => {}
     }
-    way.findings.extend(facts.usual.as_ref().err().cloned());
+    way.findings.extend(facts.node.confs.as_ref().err().cloned());
     match &left.living {
         Err(why) => way.found(why),
         Ok(living) if !living.is_empty() => way.found(needed(living)),
@@ -147,7 +147,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
 
 /// What goes out of the way. The ledger stays where it is: it is what people read after the migration. A clone's is another machine's.
 fn set_aside(facts: &BootFacts) -> Vec<PathBuf> {
-    let ledger = facts.layout.ledger();
+    let ledger = facts.node.dirs.layout.ledger();
     let goes = |path: &&PathBuf| facts.kind == BootKind::Clone || **path != ledger;
     facts.state.iter().filter(goes).cloned().collect()
 }
@@ -157,9 +157,9 @@ fn told(facts: &BootFacts, left: &Leavings) -> Option<Change> {
     if facts.kind == BootKind::Clone || left.owed.is_empty() {
         return None;
     }
-    let target = facts.layout.ledger().display().to_string();
+    let target = facts.node.dirs.layout.ledger().display().to_string();
     let why = format!("a line for each of the {} attachments that ended without their DEL", left.owed.len());
-    let act = Act::Ledger { layout: Box::new(facts.layout.clone()), lines: left.owed.clone() };
+    let act = Act::Ledger { layout: Box::new(facts.node.dirs.layout.clone()), lines: left.owed.clone() };
     Some(Change::new(act, target, why))
 }
 
@@ -176,7 +176,7 @@ fn needed(living: &[String]) -> String {
 
 /// What a runtime that runs already has loaded stays until it is started again.
 fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
-    let private = facts.root.at(PRIVATE_CONF_DIR);
+    let private = facts.node.root.at(PRIVATE_CONF_DIR);
     let of_private = private.is_dir().then_some(private);
     let places = left.confs.iter().chain(&of_private);
     places
@@ -192,13 +192,14 @@ fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
 /// Our plugin, where it is ours for certain: equal to the package's, or one that names our state directory, as each release does.
 fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
     let state_dir = Layout::default().state_dir;
-    let is_ours = |bytes: &[u8]| {
-        facts.plugin.as_ref().is_ok_and(|packaged| packaged == bytes) || names(bytes, &state_dir)
-    };
-    for place in &facts.bin_dirs {
-        let Some(bytes) = &place.plugin else { continue };
-        let path = place.plugin_file();
-        if !is_ours(bytes) {
+    for dir in &facts.node.plugins.dirs {
+        let is_ours = match (&dir.other, dir.plugin) {
+            (Some(bytes), _) => names(bytes, &state_dir),
+            (None, PluginState::Sound | PluginState::Mode) => true,
+            (None, PluginState::Missing | PluginState::Other | PluginState::NoDirectory) => continue,
+        };
+        let path = dir.plugin_file();
+        if !is_ours {
             notes.push(format!(
                 "{} is called {PLUGIN} and is not known as Crossfade's: it stays",
                 path.display()
@@ -208,7 +209,7 @@ fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes:
                 "{} stays: CRI-O remembers sandboxes that were attached through Crossfade, and calls the plugin for their DEL",
                 path.display()
             ));
-        } else if place.read_only {
+        } else if dir.read_only {
             notes.push(format!("{} stays: its directory is read-only, and no conf calls it", path.display()));
         } else {
             changes.push(Change::remove(path, false, "confDir none: no conf calls it"));
@@ -223,7 +224,7 @@ fn names(bytes: &[u8], path: &Path) -> bool {
 
 /// What pods will get: the first conf of others.
 fn first_conf(facts: &BootFacts) -> Option<String> {
-    let dir = facts.usual.as_ref().ok()?;
+    let dir = facts.node.confs.as_ref().ok()?;
     let first = dir.confs.iter().find(|conf| conf.file != CONF_FILE)?;
     let network = first.name().unwrap_or("that cannot be read");
     Some(format!("pods get the network {network}: {} sorts first in {}", first.file, dir.path.display()))

@@ -21,10 +21,9 @@ use crate::cli::Global;
 use crate::cli::exit::Failure;
 use crate::kubelet::drop_in;
 use crate::node::conf::our_conf;
-use crate::node::directories::usual_dir;
 use crate::node::paths::{BOOTED, KUBELET_ENV, Root, UNFIT};
 use crate::node::{settings, switch};
-use crate::runtime::config::{self, RuntimeConfig};
+use crate::runtime::config::{self, RuntimeConfig, agents_dir};
 
 /// Prepares the node, or says what that would take.
 ///
@@ -42,7 +41,7 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
     }
     // It takes the ledger's lines where the disk cannot.
     shim::journal::init();
-    let done = Executor::new(&facts.root, Completing(&facts)).carry_out(changes)?;
+    let done = Executor::new(&facts.node.root, Completing(&facts)).carry_out(changes)?;
     Ok(Changed::applied(done, notes))
 }
 
@@ -51,9 +50,9 @@ struct Completing<'a>(&'a BootFacts);
 
 impl Means for Completing<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
-        let BootFacts { completion, root, layout, .. } = self.0;
+        let BootFacts { completion, node, .. } = self.0;
         let completion = completion.as_ref().filter(|one| one.is(change))?;
-        Some(completion.apply(root, layout, change.clone()).map(|_| Outcome::Done))
+        Some(completion.apply(&node.root, &node.dirs.layout, change.clone()).map(|_| Outcome::Done))
     }
 }
 
@@ -76,7 +75,7 @@ fn leave(root: &Root) -> Vec<Change> {
 /// Where our conf may be in shared mode: what the runtime says, and the usual place, whatever node.json says by now.
 fn shared_dirs(root: &Root) -> Vec<PathBuf> {
     let config = RuntimeConfig::gather(root, &settings::load(root).unwrap_or_default()).ok().flatten();
-    let told = usual_dir(config.as_ref()).to_path_buf();
+    let told = agents_dir(config.as_ref()).to_path_buf();
     let usual = PathBuf::from(CONF_DIR);
     if told == usual { vec![usual] } else { vec![usual, told] }
 }

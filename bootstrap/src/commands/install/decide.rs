@@ -14,7 +14,7 @@
 //! | 8 | crossfade-watch.service, where nobody keeps the files of step 4 | its unit wants that of boot, which would write our conf first |
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::PathBuf;
 
 use shim::conflist::Unloadable;
 use shim::inventory::Entry;
@@ -29,6 +29,7 @@ use crate::cli::exit::Failure;
 use crate::commands::install::facts::InstallFacts;
 use crate::commands::install::inventory::{Surroundings, take};
 use crate::commands::install::uncached::{self, UncachedChoice};
+use crate::node::bin_dirs::BinDir;
 use crate::node::conf::{CONF_MODE, DEFAULT_CNI_VERSION, conf};
 use crate::node::conf_rules::{capabilities, conf_dir, one_conf};
 use crate::node::evidence::{self, Keeper};
@@ -37,7 +38,6 @@ use crate::node::networks::{NetworkConf, needed};
 use crate::node::paths::Root;
 use crate::node::plugins::PLUGIN_MODE;
 use crate::node::watch_unit;
-use crate::runtime::CniSetup;
 use crate::runtime::answer::{RuntimeAnswer, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
@@ -59,21 +59,22 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
     let mut way = unreadable(facts);
     let mut notes = Vec::new();
     let mut files = Vec::new();
-    if let Ok(policy) = &facts.policy {
+    if let Some(policy) = facts.node.policy() {
         networks(facts, policy, &mut way, &mut notes);
         files = evidence::decide(&facts.waiting, &facts.keeper, &needed(policy), &mut way, &mut notes);
     }
     let name = our_name(facts, &mut way, &mut notes);
     runtime(facts, wanted, &mut way, &mut notes);
     let entries = inventory(facts, wanted, &mut way, &mut notes);
-    let (Some((name, from)), Ok(plugin)) = (name, &facts.plugin) else {
+    let (Some((name, from)), Ok(plugin)) = (name, &facts.node.plugins.packaged) else {
         return Err(way.failure());
     };
     if !way.findings.is_empty() {
         return Err(way.failure());
     }
     // The plugin first: nobody calls it before the conf is there, and one of an earlier version may not know all that is written next.
-    let mut changes: Vec<Change> = facts.bin_dirs.iter().map(|dir| plugin_change(dir, plugin)).collect();
+    let mut changes: Vec<Change> =
+        facts.node.plugins.dirs.iter().map(|dir| plugin_change(dir, plugin)).collect();
     changes.push(inventory_change(facts, entries));
     changes.push(name_change(facts, &name, &from));
     changes.extend(files);
@@ -94,11 +95,11 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
             "--mode private: the runtime would have to be restarted under running pods. Install in shared mode; then set confDir to private in node.json, which counts from the next boot on, or rotate the node to an image that says so",
         );
     }
-    way.settings(facts.policy.as_ref().err());
-    way.settings(facts.name.as_ref().err());
+    way.settings(facts.node.policy.as_ref().err());
+    way.settings(facts.node.name.as_ref().err());
     for error in [
-        facts.plugin.as_ref().err(),
-        facts.conf_dir.as_ref().err(),
+        facts.node.plugins.packaged.as_ref().err(),
+        facts.node.confs.as_ref().err(),
         facts.recorded.as_ref().err(),
         facts.listed.as_ref().err(),
         facts.cache.as_ref().err(),
@@ -109,7 +110,7 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
         way.findings.extend(error.cloned());
     }
     way.findings.extend(facts.distrusted.iter().cloned());
-    if facts.bin_dirs.is_empty() {
+    if facts.node.plugins.dirs.is_empty() {
         way.found("no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists; name the runtime's with --bin-dir");
     }
     way
@@ -117,15 +118,15 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
 
 /// Our network's name and where it is from, where the conf directory bears it.
 fn our_name(facts: &InstallFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Option<(String, String)> {
-    facts.conf_dir.as_ref().ok().zip(facts.name.as_ref().ok()).and_then(|(dir, written)| {
+    facts.node.confs.as_ref().ok().zip(facts.node.name.as_ref().ok()).and_then(|(dir, written)| {
         let named = Naming {
             written: written.as_deref(),
-            file: &facts.settings.layout.name(),
-            installed: facts.settings.installed.as_ref().ok().and_then(Option::as_ref),
+            file: &facts.node.dirs.layout.name(),
+            installed: facts.node.dirs.installed.as_ref().ok().and_then(Option::as_ref),
             dir,
         };
         let named = named.choose().map_err(|why| way.found(why)).ok();
-        let picks = Picks::of(facts.config.as_ref());
+        let picks = Picks::of(facts.unsaid());
         conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
         if let Some((name, _)) = &named {
             way.findings.extend(picks.told(dir, name).wrong());
@@ -134,21 +135,21 @@ fn our_name(facts: &InstallFacts, way: &mut Obstacles, notes: &mut Vec<String>) 
     })
 }
 
-fn plugin_change(dir: &Path, plugin: &[u8]) -> Change {
-    let write = Write { path: dir.join(PLUGIN), bytes: plugin.to_vec(), mode: PLUGIN_MODE, nudge: false };
+fn plugin_change(dir: &BinDir, plugin: &[u8]) -> Change {
+    let write = Write { path: dir.plugin_file(), bytes: plugin.to_vec(), mode: PLUGIN_MODE, nudge: false };
     Change::ensure(write, "the plugin")
 }
 
 fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &mut Vec<String>) {
     let needed = needed(policy);
-    for network in &facts.networks {
+    for network in &facts.node.networks {
         let side = network.side;
         match &network.conf {
             Err(Unloadable::Absent(_)) if !needed.contains(&side) => notes.push(format!(
                 "network {side} has no conf yet; run install again when it has one, so that Crossfade's conf declares its capabilities"
             )),
             Err(why) => way.found(format!("network {side}: {why}")),
-            Ok(conf) if conf.plugins.iter().any(|plugin| plugin.plugin_type == PLUGIN) => {
+            Ok((conf, _)) if conf.plugins.iter().any(|plugin| plugin.plugin_type == PLUGIN) => {
                 way.found(format!("network {side}: its conf leads back to Crossfade; expected that of the CNI itself"));
             }
             Ok(_) if needed.contains(&side) => {
@@ -157,57 +158,54 @@ fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &
             Ok(_) => notes.extend(network.missing.iter().map(|why| format!("network {side}: {why}"))),
         }
     }
-    if let [NetworkConf { conf: Ok(one), .. }, NetworkConf { conf: Ok(other), .. }] =
-        facts.networks.as_slice()
-        && one.name == other.name
+    if let [one, other] = facts.node.networks.as_slice()
+        && let Some(name) = one.name().filter(|name| other.name() == Some(name))
     {
         way.found(format!(
-            "both networks are called {:?}; expected two names, for records tell them apart by it",
-            one.name
+            "both networks are called {name:?}; expected two names, for records tell them apart by it"
         ));
     }
 }
 
 /// Holds what the runtime says of itself against what we are about to do.
 fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec<String>) {
-    if let Some(why) = facts.asked.trouble() {
+    if let Some(why) = facts.node.runtime.asked.trouble() {
         way.found(format!(
             "{why}. Without its answer it is not known where it looks for confs and plugins: start it, or name the right one; \
              --runtime-endpoint none asks nobody, and then --conf-dir and --bin-dir must be right"
         ));
     }
-    if facts.asked == RuntimeAnswer::NotAsked && wanted.bin_dirs.is_empty() {
+    if facts.node.runtime.asked == RuntimeAnswer::NotAsked && wanted.bin_dirs.is_empty() {
         way.found("--runtime-endpoint none: nobody says where the runtime looks for plugins; name it with --bin-dir");
     }
-    if let Whom::At(endpoint) = &facts.whom
-        && facts.later != facts.whom
+    if let Whom::At(endpoint) = &facts.node.runtime.whom
+        && facts.later != facts.node.runtime.whom
     {
         notes.push(format!(
             "boot and watch do not know this runtime by themselves: say {endpoint:?} in node.json, runtime.endpoint, and where another \
              program starts it, its configuration file in runtime.config"
         ));
     }
-    if facts.asked == RuntimeAnswer::Silent && facts.config.is_none() {
+    if facts.node.runtime.asked == RuntimeAnswer::Silent && facts.unsaid().is_none() {
         way.found(
             "the runtime does not tell where it looks for confs and plugins, nor which network it uses, and its configuration was not found: \
              name its unit in node.json, runtime.unit, or its file in runtime.config",
         );
     }
-    let config = facts.config.as_ref();
-    let told = config
-        .map(|config| CniSetup { bin_dirs: config.plugin_dirs(&Root::default()), ..config.setup.clone() });
-    let Some(setup) = facts.asked.setup().or(told.as_ref()) else {
+    let configured = facts.unsaid().map(|config| &config.setup);
+    let Some(setup) = facts.node.runtime.asked.setup().or(configured) else {
         return;
     };
-    if setup.conf_dir != facts.settings.conf_dir {
+    if setup.conf_dir != facts.node.dirs.conf_dir {
         way.found(format!(
             "the runtime reads {}, not {}: name it with --conf-dir",
             setup.conf_dir.display(),
-            facts.settings.conf_dir.display()
+            facts.node.dirs.conf_dir.display()
         ));
     }
-    for dir in &setup.bin_dirs {
-        if !facts.bin_dirs.contains(dir) {
+    let has = |dir: &PathBuf| facts.node.plugins.dirs.iter().any(|one| one.path == *dir);
+    for dir in &facts.runtime_dirs {
+        if !has(dir) {
             way.found(format!(
                 "the runtime looks for plugins in {}: name it with --bin-dir, too",
                 dir.display()
@@ -233,7 +231,7 @@ fn inventory(
         cache,
         &Surroundings {
             names: &names(facts),
-            unrecorded: facts.policy.as_ref().ok().and_then(|policy| policy.unrecorded),
+            unrecorded: facts.node.policy().and_then(|policy| policy.unrecorded),
             accepted: &wanted.accepted,
             left_out: &left_out(facts, wanted),
             recorded,
@@ -252,7 +250,7 @@ fn inventory(
         Err(why) => way.found(why),
     }
     if let Some(side) = wanted.uncached
-        && facts.policy.as_ref().is_ok_and(|policy| policy.network(side).is_none())
+        && facts.node.policy().is_some_and(|policy| policy.network(side).is_none())
     {
         way.found(format!("--uncached {side}: the policy has no network {side}"));
     }
@@ -262,19 +260,19 @@ fn inventory(
 /// The policy's networks by their own names, as far as they have confs.
 #[must_use]
 pub fn names(facts: &InstallFacts) -> Vec<(Side, String)> {
-    let named = |network: &NetworkConf| Some((network.side, network.conf.as_ref().ok()?.name.clone()));
-    facts.networks.iter().filter_map(named).collect()
+    let named = |network: &NetworkConf| Some((network.side, network.name()?.to_owned()));
+    facts.node.networks.iter().filter_map(named).collect()
 }
 
 /// Networks that keep their own records, and those that the caller left out.
 #[must_use]
 pub fn left_out(facts: &InstallFacts, wanted: &Install) -> Vec<String> {
-    let meta = facts.conf_dir.iter().flat_map(|dir| &dir.confs).filter(|conf| conf.is_meta_plugin());
+    let meta = facts.node.confs.iter().flat_map(|dir| &dir.confs).filter(|conf| conf.is_meta_plugin());
     meta.filter_map(|conf| conf.name().map(str::to_owned)).chain(wanted.ignored.iter().cloned()).collect()
 }
 
 fn inventory_change(facts: &InstallFacts, entries: Vec<Entry>) -> Change {
-    let target = facts.settings.layout.inventory().display().to_string();
+    let target = facts.node.dirs.layout.inventory().display().to_string();
     let there = facts.listed.as_ref().map_or(0, BTreeSet::len);
     if entries.is_empty() {
         return Change::new(Act::Keep, target, format!("{there} attachments, none to add"));
@@ -286,13 +284,13 @@ fn inventory_change(facts: &InstallFacts, entries: Vec<Entry>) -> Change {
         count(Side::Old),
         count(Side::New)
     );
-    let layout = Box::new(facts.settings.layout.clone());
+    let layout = Box::new(facts.node.dirs.layout.clone());
     Change::new(Act::List { layout, entries }, target, reason)
 }
 
 fn name_change(facts: &InstallFacts, name: &str, from: &str) -> Change {
-    let written = facts.name.as_ref().ok().and_then(Option::as_ref);
-    let path = facts.settings.layout.name();
+    let written = facts.node.name.as_ref().ok().and_then(Option::as_ref);
+    let path = facts.node.dirs.layout.name();
     let write =
         Write { bytes: format!("{name}\n").into_bytes(), path, mode: shim::file::PRIVATE, nudge: false };
     match written {
@@ -306,16 +304,16 @@ fn name_change(facts: &InstallFacts, name: &str, from: &str) -> Change {
 }
 
 fn conf_change(facts: &InstallFacts, wanted: &Install, name: &str) -> Change {
-    let installed = facts.settings.installed.as_ref().ok().and_then(Option::as_ref);
+    let installed = facts.node.dirs.installed.as_ref().ok().and_then(Option::as_ref);
     let version = match wanted.cni_version {
         Some(version) => version.as_str(),
         None => installed.map_or(DEFAULT_CNI_VERSION, |conf| conf.cni_version.as_str()),
     };
-    let bytes = conf(&facts.settings.layout, name, version, &capabilities(&facts.networks, installed));
-    let write = Write { path: facts.settings.conf_file(), bytes, mode: CONF_MODE, nudge: true };
-    let broken = facts.settings.installed.as_ref().err();
+    let bytes = conf(&facts.node.dirs.layout, name, version, &capabilities(&facts.node.networks, installed));
+    let write = Write { path: facts.node.dirs.conf_file(), bytes, mode: CONF_MODE, nudge: true };
+    let broken = facts.node.dirs.installed.as_ref().err();
     // Right in the directory and unknown to the runtime: it reloads when the file is written anew.
-    if let (Uses::Other(what), Some(_)) = (facts.asked.uses(name), installed) {
+    if let (Uses::Other(what), Some(_)) = (facts.node.runtime.asked.uses(name), installed) {
         let target = write.path.display().to_string();
         return Change::new(Act::Write(write), target, format!("the runtime has not loaded it: {what}"));
     }

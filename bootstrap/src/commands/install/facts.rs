@@ -4,73 +4,54 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use shim::boot::{self, Moment};
-use shim::conflist::Conflist;
 use shim::inventory::Deleter;
 use shim::store::{Key, Store};
-use types::node::Mode;
+use types::node::{Mode, Node};
 use types::policy::Policy;
 
-use crate::cli::Install;
+use crate::cli::{Global, Install};
 use crate::node::attachments::{listed, recorded};
-use crate::node::confdir::ConfDir;
-use crate::node::directories::Directories;
+use crate::node::bin_dirs::BinDirSources;
 use crate::node::distrust::{self, DirectoryRule};
 use crate::node::evidence::{self, Keeper, Waiting};
-use crate::node::networks::NetworkConf;
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::Root;
-use crate::node::plugins::{missing, plugin, plugin_dirs};
 use crate::node::policy::completion::Completion;
-use crate::node::policy::secondary;
-use crate::node::{name, rooted};
+use crate::node::policy::file::PolicyRule;
 use crate::runtime::adding::can_see;
 use crate::runtime::answer::{RuntimeAnswer, deleter};
 use crate::runtime::cache::Cache;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::Whom;
+use crate::runtime::facts::RuntimeFacts;
 use crate::runtime::{Sandbox, unread};
 
-/// What was found. What could not be read says why, in words that name it.
+/// What an installation finds beyond what every command gathers. What could not be read says why, in words that name it.
 #[derive(Debug)]
 pub struct InstallFacts {
-    /// Directories and our installed conf.
-    pub settings: Directories,
+    /// The node, which runs; its runtime was asked.
+    pub node: NodeFacts,
     /// Shared or private.
     pub mode: Mode,
-    /// The runtime's conf directory.
-    pub conf_dir: Result<ConfDir, String>,
     /// Directories that others could write, ours and the runtime's.
     pub distrusted: Vec<String>,
-    /// The policy.
-    pub policy: Result<Policy, String>,
     /// The probes that its profiles know and it does not.
     pub completion: Option<Completion>,
     /// Networks whose pods will wait for a file of `watch`.
     pub waiting: Vec<Waiting>,
     /// Who keeps these files.
     pub keeper: Keeper,
-    /// Its networks.
-    pub networks: Vec<NetworkConf>,
-    /// Our network's name, if it was written once.
-    pub name: Result<Option<String>, String>,
-    /// The plugin to install.
-    pub plugin: Result<Vec<u8>, String>,
-    /// Where it goes.
-    pub bin_dirs: Vec<PathBuf>,
     /// Who is attached.
     pub cache: Result<Cache, String>,
     /// What has a record, damaged ones aside.
     pub recorded: Result<BTreeSet<Key>, String>,
     /// What has an inventory entry.
     pub listed: Result<BTreeSet<Key>, String>,
-    /// Whom to ask of the runtime.
-    pub whom: Whom,
     /// The sandboxes that it runs on a pod network and that neither its cache, a record nor the inventory knows.
     pub uncached: Result<Vec<Sandbox>, String>,
-    /// What the runtime says of itself.
-    pub asked: RuntimeAnswer,
-    /// The configuration of a runtime that says nothing of itself.
-    pub config: Option<RuntimeConfig>,
+    /// Directories in which the runtime itself says that it looks for plugins; none where it says nothing.
+    pub runtime_dirs: Vec<PathBuf>,
     /// Whether such a runtime has read our conf, where it is installed.
     pub read: Result<(), String>,
     /// Whom `watch`, `boot` and later commands will ask, to whom nobody says it on a command line.
@@ -87,85 +68,88 @@ impl InstallFacts {
     /// Looks at everything; nothing is changed.
     // Long because installing looks at much, each fact in one line.
     #[must_use]
-    pub fn gather(settings: Directories, wanted: &Install) -> Self {
-        let store = Store::new(&settings.layout);
-        let policy = secondary::load(&settings.layout.policy_file());
-        let whom = Whom::of(&wanted.runtime);
-        let asked = RuntimeAnswer::whom(&whom);
-        let config =
-            if asked == RuntimeAnswer::Silent { RuntimeConfig::of_crio(&Root::default()) } else { None };
-        let dirs = plugin_dirs(&wanted.bin_dirs, &asked);
-        let networks = policy.as_ref().map_or_else(
-            |_| Vec::new(),
-            |policy| {
-                policy
-                    .networks()
-                    .map(|(side, network)| {
-                        let conf = Conflist::load(&network.conf).map(|(conf, _)| conf);
-                        let missing = conf
-                            .as_ref()
-                            .map_or_else(|_| Vec::new(), |conf| missing(&Root::default(), conf, &dirs));
-                        NetworkConf { side, conf, missing }
-                    })
-                    .collect()
-            },
-        );
+    pub fn gather(global: &Global, settings: Node, wanted: &Install) -> Self {
+        let root = Root::default();
+        let runtime = RuntimeFacts::asked(&root, &settings, &wanted.runtime);
+        // Whom `watch` and `boot` will ask goes by what is configured.
+        let later = Whom::on(&root, &settings, runtime.config());
+        let node = NodeFacts::gather(NodeQuery {
+            global,
+            settings,
+            runtime,
+            conf_dir: ConfDirChoice::Named,
+            bin_dirs: &wanted.bin_dirs,
+            plugin: &wanted.plugin,
+            policy: PolicyRule::Usable,
+        });
+        let NodeFacts { dirs, runtime: RuntimeFacts { whom, asked, .. }, .. } = &node;
+        let store = Store::new(&dirs.layout);
         let cache = Cache::read(&wanted.cache_dir)
             .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display()));
-        let (recorded, listed) = (recorded(&store), listed(&settings));
-        let completion = Completion::of(&settings.layout.policy_file());
+        let (recorded, listed) = (recorded(&store), listed(dirs));
+        let completion = Completion::of(&dirs.layout.policy_file());
         let completed = completion.as_ref().and_then(|one| Policy::parse(&one.bytes).ok());
-        let before = policy.as_ref().ok();
-        let waiting = completed.as_ref().or(before).map_or_else(Vec::new, |policy| {
-            evidence::waiting(policy, before.filter(|_| settings.has_ours()))
-        });
+        let before = node.policy();
+        let waiting = completed
+            .as_ref()
+            .or(before)
+            .map_or_else(Vec::new, |policy| evidence::waiting(policy, before.filter(|_| dirs.has_ours())));
         Self {
             keeper: match waiting.as_slice() {
                 [] => Keeper::Watch,
-                _ => Keeper::find(&Root::default(), wanted),
+                _ => Keeper::find(&root, wanted),
             },
             waiting,
             mode: wanted.mode,
-            conf_dir: rooted::conf_dir(&Root::default(), &settings.conf_dir)
-                .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
             distrusted: distrust::directories(
                 DirectoryRule::Present,
-                Some(&settings.conf_dir),
-                &dirs,
-                (&settings.layout, &store),
+                Some(&dirs.conf_dir),
+                &node.plugins.paths(),
+                (&dirs.layout, &store),
             ),
-            networks,
-            name: name::of(&settings.layout.name()),
-            plugin: plugin(&wanted.plugin),
-            bin_dirs: dirs,
-            uncached: uncached(&asked, &whom, &[&cached(&cache), &ids(&recorded), &ids(&listed)]),
+            uncached: uncached(asked, whom, &[&cached(&cache), &ids(&recorded), &ids(&listed)]),
             cache,
             recorded,
             listed,
+            runtime_dirs: runtime_dirs(&root, &node.runtime),
             now: boot::now().map_err(|e| format!("read the clock: {e}")),
-            deleter: deleter(&whom),
+            deleter: deleter(whom),
             completion,
-            policy,
-            sees: match (&asked, whom.endpoint()) {
+            sees: match (asked, whom.endpoint()) {
                 (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) => can_see(endpoint),
                 _ => Ok(()),
             },
             later: match wanted.runtime.runtime_endpoint {
-                Some(_) => Whom::found(&Root::default()),
+                Some(_) => later,
                 None => whom.clone(),
             },
             read: match whom.endpoint() {
-                Some(endpoint) if asked == RuntimeAnswer::Silent => {
-                    unread::check(endpoint, &settings.conf_file())
+                Some(endpoint) if *asked == RuntimeAnswer::Silent => {
+                    unread::check(endpoint, &dirs.conf_file())
                 }
                 _ => Ok(()),
             },
-            whom,
-            asked,
-            config,
-            settings,
+            node,
         }
     }
+
+    /// The configuration of a runtime that runs and says nothing of itself, which is CRI-O.
+    #[must_use]
+    pub fn unsaid(&self) -> Option<&RuntimeConfig> {
+        unsaid(&self.node.runtime)
+    }
+}
+
+fn unsaid(runtime: &RuntimeFacts) -> Option<&RuntimeConfig> {
+    runtime.crio().filter(|_| runtime.asked == RuntimeAnswer::Silent)
+}
+
+fn runtime_dirs(root: &Root, runtime: &RuntimeFacts) -> Vec<PathBuf> {
+    let (answered, config) = (runtime.asked.setup(), unsaid(runtime));
+    if answered.is_none() && config.is_none() {
+        return Vec::new();
+    }
+    BinDirSources { answered, config, ..BinDirSources::of_node(&Node::default()) }.search(root)
 }
 
 /// The sandboxes of a runtime that runs which are not among the known ones.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shim::layout::PLUGIN;
+use shim::layout::PACKAGED_PLUGIN;
 
 use crate::change::outcome::{Changed, Outcome};
 use crate::change::{self, Act, Change, Executor, Means, Write};
@@ -11,16 +11,18 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Uninstall, print};
 use crate::commands::install::payload::removal::Leave;
 use crate::node::attachments::{self, Attachments};
+use crate::node::bin_dirs::BinDir;
 use crate::node::directories::Directories;
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
-use crate::node::plugins::plugin_dirs;
+use crate::node::policy::file::PolicyRule;
 use crate::node::settings;
 use crate::publish::removal::Removal;
 use crate::runtime::adding::{AddsOfWhom, Caller, can_see, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::config::{self, RuntimeConfig};
+use crate::runtime::config;
 use crate::runtime::cri::Runtime;
-use crate::runtime::endpoint::Whom;
+use crate::runtime::facts::RuntimeFacts;
 use crate::runtime::{CniSetup, parting};
 
 /// How long the runtime may take to load the next conf, and an ADD through us to end.
@@ -55,17 +57,16 @@ pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure
 }
 
 fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
-    let settings = Directories::certain(global)?;
-    refuse_attached(&attachments::list(&settings.layout, None)?)?;
-    refuse_told(&Root::new(&global.root))?;
-    let whom = Whom::of(&wanted.runtime);
-    let runtime = RuntimeAnswer::whom(&whom);
-    answered(&settings, &runtime)?;
-    if let (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) = (&runtime, whom.endpoint()) {
+    let node = gather(global, wanted)?;
+    refuse_attached(&attachments::list(&node.dirs.layout, None)?)?;
+    refuse_told(&node)?;
+    let RuntimeFacts { whom, asked, .. } = &node.runtime;
+    answered(&node.dirs, asked)?;
+    if let (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) = (asked, whom.endpoint()) {
         can_see(endpoint).map_err(Failure::later)?;
     }
-    let left = Some(settings.conf_dir.join(parting::FILE)).filter(|path| path.symlink_metadata().is_ok());
-    let mut changes = decide(&settings, wanted, &runtime, left, plugin_dirs(&wanted.bin_dirs, &runtime));
+    let left = Some(node.dirs.conf_dir.join(parting::FILE)).filter(|path| path.symlink_metadata().is_ok());
+    let mut changes = decide(&node, wanted, left);
     let leave = wanted.brought.then(Leave::gather).transpose()?;
     let removal = Removal::gather(&Root::new(&global.root));
     if global.dry_run {
@@ -74,8 +75,8 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         changes.extend(removal.change());
         return Ok(Changed::planned(changes, notes));
     }
-    let leaving = Leaving::say(&settings)?;
-    let parting = Parting { settings: &settings, whom: &whom, bin_dirs: &wanted.bin_dirs };
+    let leaving = Leaving::say(&node.dirs)?;
+    let parting = Parting { node: &node };
     let mut done = Executor::new(&Root::default(), parting).carry_out(changes)?;
     drop(leaving);
     let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), Leave::carry_out)?;
@@ -87,11 +88,29 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     Ok(Changed::applied(done, notes))
 }
 
+/// The node, of which nothing is guessed: a conf of ours that cannot be read might name other directories.
+fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
+    let root = Root::new(&global.root);
+    let settings = settings::load(&root).map_err(Failure::settings)?;
+    let runtime = RuntimeFacts::asked(&root, &settings, &wanted.runtime);
+    let node = NodeFacts::gather(NodeQuery {
+        global,
+        settings,
+        runtime,
+        conf_dir: ConfDirChoice::Named,
+        bin_dirs: &wanted.bin_dirs,
+        plugin: Path::new(PACKAGED_PLUGIN),
+        policy: PolicyRule::Valid,
+    });
+    match &node.dirs.installed {
+        Err(why) => Err(Failure::settings(why)),
+        Ok(_) => Ok(node),
+    }
+}
+
 /// Takes our conf away, and puts it back where something is attached through it meanwhile.
 struct Parting<'a> {
-    settings: &'a Directories,
-    whom: &'a Whom,
-    bin_dirs: &'a [PathBuf],
+    node: &'a NodeFacts,
 }
 
 impl Means for Parting<'_> {
@@ -106,12 +125,11 @@ impl Means for Parting<'_> {
 impl Parting<'_> {
     fn remove_conf(&self, path: &Path) -> Result<(), Failure> {
         change::remove(path, true).map_err(|e| Failure::new(Exit::Failed, e))?;
-        wait_until_unused(self.settings, self.whom, self.bin_dirs)
-            .or_else(|why| put_back(self.settings, why))?;
-        let attached = attachments::list(&self.settings.layout, None)?;
+        wait_until_unused(self.node).or_else(|why| put_back(&self.node.dirs, why))?;
+        let attached = attachments::list(&self.node.dirs.layout, None)?;
         refuse_attached(&attached).or_else(|mut why| {
             why.problems.insert(0, "a pod was attached through Crossfade meanwhile; try again".into());
-            put_back(self.settings, why)
+            put_back(&self.node.dirs, why)
         })
     }
 }
@@ -178,10 +196,8 @@ fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failu
 
 /// In private mode a runtime reads our directory until it is started without us: with our conf gone it would have no network, and
 /// kubelet no reason to say why.
-fn refuse_told(root: &Root) -> Result<(), Failure> {
-    // Whatever node.json says by now: what counts is what the runtime was told when it started.
-    let config = RuntimeConfig::gather(root, &settings::load(root).unwrap_or_default()).ok().flatten();
-    match config.filter(|config| config::is_told(root, config).is_ok()) {
+fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
+    match node.runtime.config().filter(|config| config::is_told(&node.root, config).is_ok()) {
         None => Ok(()),
         Some(config) => Err(Failure::new(
             Exit::No,
@@ -193,15 +209,10 @@ fn refuse_told(root: &Root) -> Result<(), Failure> {
     }
 }
 
-fn decide(
-    settings: &Directories,
-    wanted: &Uninstall,
-    runtime: &RuntimeAnswer,
-    left: Option<PathBuf>,
-    plugin_dirs: Vec<PathBuf>,
-) -> Vec<Change> {
+fn decide(node: &NodeFacts, wanted: &Uninstall, left: Option<PathBuf>) -> Vec<Change> {
+    let settings = &node.dirs;
     // The conf first: what it names must be there as long as a runtime may call us.
-    let why = match runtime {
+    let why = match node.runtime.asked {
         RuntimeAnswer::Silent => format!(
             "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
             parting::FILE
@@ -217,21 +228,21 @@ fn decide(
     ));
     if wanted.purge {
         changes.push(Change::ensure_gone(settings.layout.inventory(), false, "it is empty"));
-        let plugins = plugin_dirs.into_iter().map(|dir| dir.join(PLUGIN));
+        let plugins = node.plugins.dirs.iter().map(BinDir::plugin_file);
         changes.extend(plugins.map(|path| Change::ensure_gone(path, false, "the plugin")));
     }
     changes
 }
 
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
-fn wait_until_unused(settings: &Directories, whom: &Whom, given: &[PathBuf]) -> Result<(), Failure> {
-    let asked = RuntimeAnswer::whom(whom);
-    match &asked {
+fn wait_until_unused(node: &NodeFacts) -> Result<(), Failure> {
+    let whom = &node.runtime.whom;
+    match &RuntimeAnswer::whom(whom) {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) => return Ok(()),
         RuntimeAnswer::Unanswered(why) => return Err(Failure::later(why)),
         RuntimeAnswer::Silent => {
             let endpoint = whom.endpoint().unwrap_or_default();
-            let read = parting::read_again(&settings.conf_dir, endpoint, UNUSED_WITHIN);
+            let read = parting::read_again(&node.dirs.conf_dir, endpoint, UNUSED_WITHIN);
             read.map_err(|why| {
                 Failure::later(format!("it is not certain that pods bypass Crossfade by now: {why}"))
             })?;
@@ -242,7 +253,7 @@ fn wait_until_unused(settings: &Directories, whom: &Whom, given: &[PathBuf]) -> 
             runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::later(format!("{e:#}")))?;
         }
     }
-    let caller = Caller::at(whom.endpoint().unwrap_or_default(), &plugin_dirs(given, &asked))
+    let caller = Caller::at(whom.endpoint().unwrap_or_default(), &node.plugins.paths())
         .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddsOfWhom::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();

@@ -5,11 +5,9 @@ use types::problem::Problem;
 
 use crate::node::attachments::Damaged;
 use crate::node::directories::Directories;
-use crate::node::paths::{PRIVATE_CONF_DIR, Root};
-use crate::node::rooted;
+use crate::node::facts::NodeFacts;
+use crate::node::paths::PRIVATE_CONF_DIR;
 use crate::runtime::answer::Uses;
-use crate::runtime::config::RuntimeConfig;
-use crate::runtime::picks::Picks;
 
 /// What an earlier image has left on a node of a final one.
 pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> Vec<Problem> {
@@ -31,13 +29,11 @@ pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> 
 }
 
 /// What is wrong with Crossfade's conf.
-pub(super) fn of_the_conf(root: &Root, settings: &Directories, mode: Mode) -> Vec<Problem> {
-    let file = settings.conf_file();
-    match &settings.installed {
-        Ok(Some(conf)) => {
-            in_the_way(root, settings, mode, &conf.name).into_iter().map(Problem::from).collect()
-        }
-        Ok(None) if settings.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
+pub(super) fn of_the_conf(node: &NodeFacts) -> Vec<Problem> {
+    let file = node.dirs.conf_file();
+    match &node.dirs.installed {
+        Ok(Some(conf)) => in_the_way(node, &conf.name).into_iter().map(Problem::from).collect(),
+        Ok(None) if node.dirs.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
             vec![Problem::new(format!("{} is not there yet", file.display())).fix(
                 "wait until the networks that the policy names are ready, for watch writes the file then; its report says what is missing",
             )]
@@ -80,19 +76,19 @@ pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Pro
 }
 
 /// Confs that the runtime would use instead of ours.
-fn in_the_way(root: &Root, settings: &Directories, mode: Mode, name: &str) -> Vec<String> {
-    let dir = match rooted::conf_dir(root, &settings.conf_dir) {
+fn in_the_way(node: &NodeFacts, name: &str) -> Vec<String> {
+    let dir = match &node.confs {
         Ok(dir) => dir,
-        Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
+        Err(why) => return vec![why.clone()],
     };
-    let picks = Picks::of(RuntimeConfig::of_crio(root).as_ref());
-    let mut found = picks.in_the_way(&dir, name);
+    let picks = node.runtime.picks();
+    let mut found = picks.in_the_way(dir, name);
     if !found.is_empty() {
         found.extend(picks.harm_of_a_restart().map(str::to_owned));
     }
     // In private mode it is told on its command line.
-    if mode == Mode::Shared {
-        found.extend(picks.told(&dir, name).wrong());
+    if node.settings.conf_dir == Mode::Shared {
+        found.extend(picks.told(dir, name).wrong());
     }
     found
 }

@@ -10,9 +10,8 @@ use types::policy::MAX_BYTES;
 
 use crate::cli::Bake;
 use crate::cli::exit::Failure;
-use crate::node::directories::usual_dir;
 use crate::node::paths::{DISABLED, NODE_FILE, Root};
-use crate::runtime::config::RuntimeConfig;
+use crate::runtime::config::{RuntimeConfig, agents_dir};
 
 /// What was found.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ impl BakeFacts {
         let places = [POLICY_FILE, NODE_FILE].map(|file| root.entry(Path::new(SETTINGS_DIRS[0]).join(file)));
         Ok(Self {
             conf_dir: RuntimeConfig::gather(root, &settings)
-                .map(|config| usual_dir(config.as_ref()).to_path_buf()),
+                .map(|config| agents_dir(config.as_ref()).to_path_buf()),
             policy,
             node,
             hiding: places.into_iter().filter(there).collect(),

@@ -13,7 +13,6 @@ use super::secret;
 use super::settings::Read;
 use super::tree::Item;
 use crate::node::confdir::{ConfDir, ConfFile, Content};
-use crate::node::directories::usual_dir;
 use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
 use crate::node::rooted;
 use crate::runtime::config::RuntimeConfig;
@@ -27,7 +26,7 @@ pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<SealFi
     let mut dirs = BTreeSet::from([PathBuf::from(CONF_DIR), given.to_path_buf()]);
     match RuntimeConfig::gather(root, node) {
         Ok(config) => {
-            dirs.insert(usual_dir(config.as_ref()).to_path_buf());
+            dirs.extend(config.map(|config| config.agents_dir().to_path_buf()));
         }
         // Where Crossfade is not installed, the usual directory has to do.
         Err(_) if *policy == Read::Needless => {}

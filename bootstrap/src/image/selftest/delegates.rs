@@ -8,8 +8,9 @@ use types::policy::{Network, Policy, Side};
 use types::profile;
 
 use super::check::{Check, Fault, decided, ok, skipped};
+use crate::node::bin_dirs::{BinDir, BinDirSources, PluginState};
 use crate::node::paths::Root;
-use crate::node::plugins::{self, BinPlace, configured_dirs, places};
+use crate::node::plugins;
 use crate::node::rooted;
 use crate::runtime::config::RuntimeConfig;
 
@@ -47,7 +48,7 @@ impl Delegate {
         node: &Node,
         config: Option<&RuntimeConfig>,
     ) -> Vec<Self> {
-        let dirs: Vec<_> = configured_dirs(node, config).iter().map(|dir| root.at(dir)).collect();
+        let dirs = BinDirSources { config, ..BinDirSources::of_node(node) }.search(root);
         policy.networks().map(|(side, network)| Self::look(root, side, network, &dirs)).collect()
     }
 
@@ -55,7 +56,7 @@ impl Delegate {
         let conf = match rooted::conf(root, &network.conf) {
             Err(Unloadable::Absent(_)) => Conf::Absent,
             Err(why) => Conf::Bad(why.to_string()),
-            Ok(conf) => Conf::There {
+            Ok((conf, _)) => Conf::There {
                 types: conf.plugins.iter().map(|plugin| plugin.plugin_type.clone()).collect(),
                 missing: has_proc().then(|| plugins::missing(root, &conf, dirs)),
             },
@@ -123,19 +124,20 @@ fn has_proc() -> bool {
 
 /// Whether boot can put our plugin where the runtime looks.
 pub(super) fn directories(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Check> {
-    let shown = |place: &BinPlace| {
+    let shown = |place: &BinDir| {
         place.path.strip_prefix(root.at("/")).map_or_else(
             |_| place.path.display().to_string(),
             |path| Path::new("/").join(path).display().to_string(),
         )
     };
-    let places: Vec<_> = places(root, node, config)
-        .iter()
-        .map(|place| Dir {
-            path: shown(place),
-            exists: place.exists,
-            is_stuck: place.read_only && place.plugin.is_none(),
-            distrust: shim::trust::check_place(&place.path).err().map(|why| why.to_string()),
+    let dirs = BinDirSources { config, ..BinDirSources::of_node(node) }.search(root);
+    let dirs = dirs.iter().map(|dir| BinDir::look(dir, None));
+    let places: Vec<_> = dirs
+        .map(|dir| Dir {
+            path: shown(&dir),
+            exists: dir.plugin != PluginState::NoDirectory,
+            is_stuck: dir.read_only && dir.other.is_none(),
+            distrust: dir.distrust,
         })
         .collect();
     decide_directories(&places)

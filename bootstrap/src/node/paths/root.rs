@@ -67,6 +67,12 @@ impl Root {
         self.below(path).map_or_else(|| path.into(), |path| self.at(path))
     }
 
+    /// As [`Root::at`], for a path that a file of the tree names: `watch`, run on a tree, writes paths with the root before them.
+    #[must_use]
+    pub fn at_or_inside(&self, path: &Path) -> PathBuf {
+        self.below(path).map_or_else(|| self.at(path), |path| self.at(path))
+    }
+
     /// As [`Root::entry`], for a path that has the root before it already and was made longer since.
     #[must_use]
     pub fn inside_entry(&self, path: &Path) -> PathBuf {

@@ -9,13 +9,19 @@ use types::policy::Policy;
 
 use super::*;
 use crate::node::confdir::{ConfDir, ConfFile};
-use crate::node::directories::Installed;
+use crate::node::directories::{Directories, Installed};
+use crate::node::facts::NodeFacts;
+use crate::node::paths::Root;
+use crate::node::policy::file::PolicyFile;
 use crate::node::probe::ProbeAnswers;
 use crate::node::switch::Off;
+use crate::runtime::CniSetup;
+use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
+use crate::runtime::facts::RuntimeFacts;
 use crate::runtime::picks::Picks;
 use crate::watch::guard::CALM;
-use crate::watch::observe::{Absent, Held, Loaded};
+use crate::watch::observe::{Absent, Loaded};
 use crate::watch::proof::ProofResult;
 
 mod boots;
@@ -46,36 +52,39 @@ impl World {
     fn new(mode: Mode) -> Self {
         let policy = json!({"version":1, "attach":"old", "networks":{
             "old":{"profile":"generic","conf":["/o"]}, "new":{"profile":"generic","conf":["/n"]}}});
+        let node = NodeFacts {
+            root: Root::default(),
+            settings: Node { conf_dir: mode, ..Node::default() },
+            has_node_file: false,
+            runtime: RuntimeFacts { whom: Whom::At("/run/r.sock".into()), ..RuntimeFacts::default() },
+            dirs: Directories {
+                conf_dir: DIR.into(),
+                layout: Layout::default(),
+                named: Layout::default(),
+                installed: Ok(None),
+            },
+            confs: Ok(ConfDir { path: DIR.into(), ..ConfDir::default() }),
+            name: Ok(Some("oldnet".into())),
+            policy: Ok(held(&policy)),
+            networks: Vec::new(),
+            plugins: runtime::plugins(),
+        };
         let facts = Observation {
+            node,
             now: Duration::ZERO,
             boot_id: "boot".into(),
             in_pod: false,
             off: None,
             bad_node: None,
-            node: Node { conf_dir: mode, ..Node::default() },
-            node_decides: false,
-            untold: None,
             not_booted: None,
-            layout: Layout::default(),
-            policy: Ok(held(&policy)),
             networks: [Side::Old, Side::New].map(network).into(),
-            conf_dir: DIR.into(),
-            dir: Ok(ConfDir { path: DIR.into(), ..ConfDir::default() }),
             foreign: Vec::new(),
             dir_id: Some("d1".into()),
-            own: Ok(None),
-            name: Ok(Some("oldnet".into())),
             leaving: false,
-            whom: Whom::At("/run/r.sock".into()),
-            kind: None,
-            picks: Picks::First,
-            runtime: Some("r1".into()),
+            life: Some("r1".into()),
             unread: None,
             swept: None,
             probed: ("/run/crossfade/probe".into(), BTreeSet::new()),
-            bin_dirs: vec!["/opt/cni/bin".into()],
-            plugins: runtime::plugins(),
-            asked: crate::runtime::answer::RuntimeAnswer::NotAsked,
         };
         Self { facts, memory: Memory { sweeps: sweeps::Sweeps::never(), ..Memory::default() } }
     }
@@ -84,7 +93,7 @@ impl World {
         let mut policy = json!({"version":1, "attach":"old", "networks":{
             "old":{"profile":"generic","conf":["/o"]}, "new":{"profile":"generic","conf":["/n"]}}});
         change(&mut policy);
-        self.facts.policy = Ok(held(&policy));
+        self.facts.node.policy = Ok(held(&policy));
     }
 
     fn of(&mut self, side: Side) -> &mut NetworkObservation {
@@ -103,14 +112,16 @@ impl World {
         for change in &decision.changes {
             match &change.act {
                 Act::Write(write) if write.path.ends_with(CONF_FILE) => {
-                    self.facts.own = Ok(Some(installed(&write.bytes, write.mode)));
+                    self.facts.node.dirs.installed = Ok(Some(installed(&write.bytes, write.mode)));
                     self.memory.settled = Some(write.bytes.clone());
                     self.memory.was_there = true;
                 }
                 Act::Write(write) if write.path.ends_with("name") => {
-                    self.facts.name = Ok(Some(String::from_utf8_lossy(&write.bytes).trim().to_owned()));
+                    self.facts.node.name = Ok(Some(String::from_utf8_lossy(&write.bytes).trim().to_owned()));
                 }
-                Act::Remove { path, .. } if path.ends_with(CONF_FILE) => self.facts.own = Ok(None),
+                Act::Remove { path, .. } if path.ends_with(CONF_FILE) => {
+                    self.facts.node.dirs.installed = Ok(None)
+                }
                 Act::Mark { name, .. } => {
                     for network in &mut self.facts.networks {
                         network.marked |= network.conf.as_ref().is_ok_and(|(conf, _)| conf.name == *name);
@@ -134,7 +145,7 @@ impl World {
 
     fn listed(&mut self, file: &str) {
         let content = Err("unread".to_owned());
-        let Ok(dir) = &mut self.facts.dir else { return };
+        let Ok(dir) = &mut self.facts.node.confs else { return };
         dir.confs.push(ConfFile { file: file.into(), content });
     }
 }
@@ -142,7 +153,7 @@ impl World {
 #[test]
 fn what_could_not_be_written_was_never_there() {
     let mut world = World::new(Mode::Private);
-    world.facts.own = Ok(None);
+    world.facts.node.dirs.installed = Ok(None);
     let mut decision = decide(&world.facts, &world.memory, ME);
     assert!(decision.report.ready && decision.document.conf.was_there, "about to be written");
     decision.failed("write 01-crossfade.conflist: No space left on device");
@@ -163,8 +174,8 @@ fn file_name(target: &str) -> String {
     Path::new(target).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn held(policy: &serde_json::Value) -> Held {
-    Held { policy: Policy::parse(policy.to_string().as_bytes()).expect("valid"), sha256: "x".into() }
+fn held(policy: &serde_json::Value) -> PolicyFile {
+    PolicyFile { policy: Policy::parse(policy.to_string().as_bytes()).expect("valid"), sha256: "x".into() }
 }
 
 fn network(side: Side) -> NetworkObservation {
@@ -218,4 +229,16 @@ fn in_a_pod_nothing_is_swept_and_status_says_so() {
     assert!(world.round(60).changes.is_empty());
     let document = decide(&world.facts, &world.memory, ME).document;
     assert!(document.findings.iter().any(|finding| finding == super::pod::FINDING), "{document:?}");
+}
+
+/// A runtime of this kind, which is told this name; none where it is not known.
+fn configured(kind: Option<RuntimeKind>, picks: &Picks) -> Result<Option<RuntimeConfig>, String> {
+    let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
+    Ok(kind.map(|kind| {
+        let mut config = RuntimeConfig::told(kind, setup);
+        if let Picks::Named(name) = picks {
+            config.default_network = Some(name.clone());
+        }
+        config
+    }))
 }

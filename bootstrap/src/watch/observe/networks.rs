@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use shim::conflist::{Conflist, Unloadable};
-use shim::layout::Layout;
+use shim::conflist::Conflist;
 use shim::{hostports, ready};
-use types::policy::{Policy, Side};
+use types::policy::Side;
 
 use super::identity;
-use crate::node::paths::Root;
-use crate::node::plugins;
+use crate::node::facts::NodeFacts;
+use crate::node::networks::NetworkConf;
 use crate::node::probe::{self, ProbeAnswers};
 use crate::watch::proof::{self, ProofResult};
 
@@ -54,37 +53,32 @@ pub(super) fn lives(sockets: &[PathBuf]) -> Vec<Option<String>> {
     sockets.iter().map(|socket| identity(socket, false)).collect()
 }
 
-pub(super) fn networks(
-    policy: &Policy,
-    layout: &Layout,
-    (root, bin_dirs): (&Root, &[PathBuf]),
-    (probed, boot_id): (&Path, &str),
-) -> Vec<NetworkObservation> {
-    policy
-        .networks()
-        .map(|(side, network)| {
-            let loaded = Conflist::load(&network.conf);
-            let missing = loaded
+pub(super) fn networks(node: &NodeFacts, probed: &Path, boot_id: &str) -> Vec<NetworkObservation> {
+    let Some(policy) = node.policy() else { return Vec::new() };
+    let layout = &node.dirs.layout;
+    let observe = |of: &NetworkConf| {
+        let network = policy.network(of.side)?;
+        let conf = match &of.conf {
+            Ok((conf, path)) => Ok((Loaded::of(conf), path.clone())),
+            Err(why) => Err(Absent(why.to_string())),
+        };
+        let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
+        let maps_hostports = |conf: &Loaded| conf.capabilities.contains(hostports::CAPABILITY);
+        Some(NetworkObservation {
+            side: of.side,
+            profile: network.profile.clone(),
+            unmapped_hostports: conf
                 .as_ref()
-                .map_or_else(|_| Vec::new(), |(conf, _)| plugins::missing(root, conf, bin_dirs));
-            let conf = loaded.map(|(conf, path)| (Loaded::of(&conf), path.to_path_buf()));
-            let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
-            let maps_hostports = |conf: &Loaded| conf.capabilities.contains(hostports::CAPABILITY);
-            NetworkObservation {
-                side,
-                profile: network.profile.clone(),
-                unmapped_hostports: conf
-                    .as_ref()
-                    .is_ok_and(|(conf, _)| !maps_hostports(conf) && hostports::is_noted(layout, &conf.name)),
-                conf: conf.map_err(|why: Unloadable| Absent(why.to_string())),
-                missing,
-                asked: probe::ask(network, &probed.join(side.as_str())),
-                agent: lives(&probe::sockets(network)),
-                marked: name.as_ref().is_some_and(|name| ready::is_marked(layout, name)),
-                proof: name.and_then(|name| proof::read(&proof::result(layout, side), &name, boot_id)),
-            }
+                .is_ok_and(|(conf, _)| !maps_hostports(conf) && hostports::is_noted(layout, &conf.name)),
+            conf,
+            missing: of.missing.clone(),
+            asked: probe::ask(network, &probed.join(of.side.as_str())),
+            agent: lives(&probe::sockets(network)),
+            marked: name.as_ref().is_some_and(|name| ready::is_marked(layout, name)),
+            proof: name.and_then(|name| proof::read(&proof::result(layout, of.side), &name, boot_id)),
         })
-        .collect()
+    };
+    node.networks.iter().filter_map(observe).collect()
 }
 
 impl Loaded {

@@ -13,13 +13,17 @@ use crate::watch::observe::Observation;
 
 /// Notices that the directory is another one of the same name, and that the runtime that had lost it was restarted.
 pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
-    if memory.dir_path.replace(facts.conf_dir.clone()).is_some_and(|path| path != facts.conf_dir) {
+    if memory
+        .dir_path
+        .replace(facts.node.dirs.conf_dir.clone())
+        .is_some_and(|path| path != facts.node.dirs.conf_dir)
+    {
         (memory.dir, memory.dir_missing, memory.settled) = (None, None, None);
     }
     if let Some(id) = &facts.dir_id {
         let other = memory.dir.as_ref().is_some_and(|known| known != id) || memory.dir_missing.is_some();
         if memory.dir.is_some() && other {
-            memory.lost_by = Some(facts.runtime.clone().unwrap_or_default());
+            memory.lost_by = Some(facts.life.clone().unwrap_or_default());
             // What is in the new directory was not taken from us, it was never there.
             memory.settled = None;
         }
@@ -27,13 +31,13 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
         memory.dir_missing = None;
     }
     // A runtime makes its socket when it starts.
-    if memory.lost_by.is_some() && facts.runtime.is_some() && memory.lost_by != facts.runtime {
+    if memory.lost_by.is_some() && facts.life.is_some() && memory.lost_by != facts.life {
         memory.lost_by = None;
     }
     if memory.lost_by.is_some() {
-        let dir = facts.conf_dir.display();
-        let why = match facts.kind {
-            Some(RuntimeKind::Crio) if facts.picks.harm_of_a_restart().is_some() => format!(
+        let dir = facts.node.dirs.conf_dir.display();
+        let why = match facts.node.runtime.kind() {
+            Some(RuntimeKind::Crio) if facts.node.runtime.picks().harm_of_a_restart().is_some() => format!(
                 "{dir} was replaced, and CRI-O does not notice: restart CRI-O once Crossfade's conf is the first one there, else it sends the DEL of \
                  every pod that lives"
             ),
@@ -50,7 +54,7 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
 
 /// Files that the runtime would use instead of ours, and what agents left.
 pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDecision) {
-    let dir = match &facts.dir {
+    let dir = match &facts.node.confs {
         Ok(dir) => dir,
         Err(why) => {
             decided.standing.push((Reason::ConfNotFirst, why.clone()));
@@ -61,9 +65,9 @@ pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut Own
         // They are on their way out, so nobody has to rename them.
         return;
     }
-    let name = facts.name.as_ref().ok().and_then(Option::as_deref);
+    let name = facts.node.name.as_ref().ok().and_then(Option::as_deref);
     let name = name.or(memory.good.as_ref().map(|conf| conf.name.as_str())).unwrap_or_default();
-    let before = facts.picks.instead_of_ours(dir, name);
+    let before = facts.node.runtime.picks().instead_of_ours(dir, name);
     let before: Vec<&str> = before.iter().map(|conf| conf.file.as_str()).collect();
     if !before.is_empty() {
         let mut why = format!(
@@ -71,14 +75,14 @@ pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut Own
             before.join(", "),
             dir.path.display()
         );
-        if let Some(harm) = facts.picks.harm_of_a_restart() {
+        if let Some(harm) = facts.node.runtime.picks().harm_of_a_restart() {
             why = format!("{why}; {harm}");
         }
         decided.standing.push((Reason::ConfNotFirst, why));
     }
     // In private mode it is told on its command line; and where nothing of ours was installed there is nothing to tell.
     if !facts.is_private() && !name.is_empty() {
-        match facts.picks.told(dir, name) {
+        match facts.node.runtime.picks().told(dir, name) {
             NetworkNameTold::Right => {}
             NetworkNameTold::Other(why) => decided.standing.push((Reason::ConfNotFirst, why)),
             NetworkNameTold::Nothing(why) => decided.findings.push(why),
@@ -103,7 +107,7 @@ fn stale(dir: &ConfDir) -> impl Iterator<Item = &String> {
 
 /// Who takes our conf away, as far as can be told, and what to change.
 pub(super) fn who(facts: &Observation) -> String {
-    let taken = facts.dir.iter().flat_map(|dir| &dir.taken_away);
+    let taken = facts.node.confs.iter().flat_map(|dir| &dir.taken_away);
     let ours: Vec<&String> = taken.filter(|file| file.starts_with(CONF_FILE)).collect();
     let exclusive = profile::all().iter().filter_map(|profile| Some((profile, profile.exclusive.as_ref()?)));
     for (profile, exclusive) in exclusive {

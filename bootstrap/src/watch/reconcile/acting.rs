@@ -78,17 +78,17 @@ impl Watch<'_> {
 
     /// Flips the policy to the phase that the Node's annotation asks for, where it is due; whether it was flipped.
     pub(super) fn follow_desired(&mut self, facts: &Observation) -> bool {
-        let held = facts.policy.as_ref().ok();
+        let held = facts.node.policy.as_ref().ok();
         let node = desired::Node {
             now: facts.now,
             phase: held.map(|held| held.policy.phase()),
             policy: held.map(|held| held.sha256.as_str()),
-            follows: facts.node.desired == types::node::Desired::NodeAnnotation,
-            allowed: &facts.node.allowed,
+            follows: facts.node.settings.desired == types::node::Desired::NodeAnnotation,
+            allowed: &facts.node.settings.allowed,
             is_off: facts.off.is_some(),
         };
         let Some(phase) = self.desired.step(node) else { return false };
-        match flip::set(&facts.layout, phase, false, false) {
+        match flip::set(&facts.node.dirs.layout, phase, false, false) {
             Ok(_) => true,
             Err(failure) => {
                 let is_no = failure.exit == Exit::No;

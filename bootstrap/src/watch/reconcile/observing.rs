@@ -8,8 +8,8 @@ use crate::node::mode;
 use crate::node::settings;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::endpoint::Whom;
+use crate::runtime::facts::RuntimeFacts;
 use crate::watch::observe::{Observation, Remembered, prints};
-use crate::watch::usual::Usual;
 
 impl Watch<'_> {
     pub(super) fn observe(&mut self, changed: bool) -> Observation {
@@ -21,13 +21,14 @@ impl Watch<'_> {
             if prints(&files) == self.prints {
                 facts.ask_again(now(self.began));
                 // A try to get events, where there are none.
-                if !self.events.polls() || !self.events.arm(facts.directories(&self.scope.root).iter()) {
+                if !self.events.polls() || !self.events.arm(facts.directories().iter()) {
                     return facts;
                 }
             }
             self.facts = Some(facts);
         }
-        let known = self.facts.take().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node);
+        let known =
+            self.facts.take().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.settings);
         let mut looks = 0;
         loop {
             looks += 1;
@@ -37,23 +38,23 @@ impl Watch<'_> {
             self.prints = prints(&before);
             let found = self.found.get_or_insert_default();
             let good = self.memory.good.as_ref();
-            let (usual, asked) = (&found.usual, &self.asked.0);
-            let known = Remembered { node: &known, usual, asked, before: good, in_pod: self.scope.in_pod };
+            let runtime = RuntimeFacts { asked: self.asked.0.clone(), ..found.runtime.clone() };
+            let known = Remembered { settings: &known, runtime, before: good, in_pod: self.scope.in_pod };
             let facts = Observation::gather(&self.scope.global, known, now(self.began));
             // A runtime that was started again may have been configured anew.
-            let life = facts.runtime.clone();
+            let life = facts.life.clone();
             if life.is_some() && found.life.replace(life.clone()).is_some_and(|was| was != life) {
-                let next = Usual::find(&self.scope.root, &facts.node);
-                if next != found.usual && looks < LOOKS {
-                    found.usual = next;
+                let next = RuntimeFacts::configured(&self.scope.root, &facts.node.settings);
+                if next != found.runtime && looks < LOOKS {
+                    found.runtime = next;
                     self.ask();
                     continue;
                 }
             }
-            let mut files = facts.files(&self.scope.root);
+            let mut files = facts.files();
             files.sort();
             files.dedup();
-            let news = self.events.arm(facts.directories(&self.scope.root).iter()) || files != before;
+            let news = self.events.arm(facts.directories().iter()) || files != before;
             if !news || looks >= LOOKS {
                 return facts;
             }
@@ -67,7 +68,8 @@ impl Watch<'_> {
         let settled = match &self.asked.0 {
             RuntimeAnswer::NotAsked | RuntimeAnswer::Silent => true,
             RuntimeAnswer::Told(_) => {
-                self.memory.used || !matches!(facts.map(|facts| &facts.own), Some(Ok(Some(_))))
+                self.memory.used
+                    || !matches!(facts.map(|facts| &facts.node.dirs.installed), Some(Ok(Some(_))))
             }
             RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Unanswered(_) => false,
         };
@@ -82,18 +84,20 @@ impl Watch<'_> {
     /// Asks the runtime what it uses, and finds it first where node.json describes another one or nobody has found it yet; whether
     /// the answer is another than before.
     pub(super) fn ask(&mut self) -> bool {
-        let known =
-            self.facts.as_ref().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.clone());
+        let known = self
+            .facts
+            .as_ref()
+            .map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.settings.clone());
         let node = settings::load(&self.scope.root).unwrap_or(known);
         let is_known = |found: &KnownRuntime| {
-            found.wanted.as_ref() == Some(&node.runtime) && !matches!(found.usual.whom, Whom::Unknown(_))
+            found.wanted.as_ref() == Some(&node.runtime) && !matches!(found.runtime.whom, Whom::Unknown(_))
         };
         if !self.found.as_ref().is_some_and(is_known) {
             let life = self.found.take().and_then(|found| found.life);
-            let usual = Usual::find(&self.scope.root, &node);
-            self.found = Some(KnownRuntime { usual, life, wanted: Some(node.runtime) });
+            let runtime = RuntimeFacts::configured(&self.scope.root, &node);
+            self.found = Some(KnownRuntime { runtime, life, wanted: Some(node.runtime) });
         }
-        let whom = self.found.as_ref().map_or(Whom::Nobody, |found| found.usual.whom.clone());
+        let whom = self.found.as_ref().map_or(Whom::Nobody, |found| found.runtime.whom.clone());
         let before = std::mem::replace(&mut self.asked, (RuntimeAnswer::whom(&whom), self.began.elapsed()));
         before.0 != self.asked.0
     }

@@ -24,7 +24,7 @@ impl Watch<'_> {
         if let Err(error) = status {
             warn!(event = "Failed", "write {STATUS}: {error}");
         }
-        if let Some(path) = &facts.node.report.textfile {
+        if let Some(path) = &facts.node.settings.report.textfile {
             let text = textfile::text(&decision.document, textfile::booted_secs());
             let written = apply::metrics(path, text.as_bytes());
             self.memory.unmeasured = written.err().map(|error| format!("{}: {error}", path.display()));

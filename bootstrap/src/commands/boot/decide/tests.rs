@@ -11,13 +11,18 @@ use types::raw::RawObject;
 
 use super::super::gather::Places;
 use super::*;
+use crate::node::bin_dirs::BinDir;
 use crate::node::confdir::{ConfFile, Content};
-use crate::node::directories::Installed;
+use crate::node::directories::{Directories, Installed};
+use crate::node::facts::NodeFacts;
 use crate::node::identity::Identity;
 use crate::node::networks::NetworkConf;
+use crate::node::packaged_plugin::Plugins;
 use crate::node::paths::Root;
+use crate::node::policy::file::PolicyFile;
 use crate::runtime::CniSetup;
 use crate::runtime::config::RuntimeConfig;
+use crate::runtime::facts::RuntimeFacts;
 
 const USUAL: &str = "/etc/cni/net.d";
 
@@ -42,8 +47,34 @@ fn facts(kind: BootKind, mode: Mode) -> BootFacts {
     let mut runtime = RuntimeConfig::told(RuntimeKind::Containerd, setup);
     runtime.unit = Some("containerd.service".into());
     let at = |file: &str| PathBuf::from("/state").join(file);
-    BootFacts {
+    let layout = Layout { state_dir: "/state".into(), run_dir: "/run".into(), policy: None };
+    let node = NodeFacts {
         root: Root::default(),
+        settings: Node { conf_dir: mode, ..Node::default() },
+        has_node_file: true,
+        runtime: RuntimeFacts { config: Ok(Some(runtime)), ..RuntimeFacts::default() },
+        dirs: Directories { conf_dir: USUAL.into(), layout, named: Layout::default(), installed: Ok(None) },
+        confs: Ok(ConfDir { path: USUAL.into(), confs, ..ConfDir::default() }),
+        name: Ok(Some("cilium".into())),
+        policy: Policy::parse(policy.as_bytes()).map(|policy| PolicyFile { policy, sha256: String::new() }),
+        networks: vec![NetworkConf {
+            side: Side::New,
+            conf: Err(Unloadable::Absent(Vec::new())),
+            missing: Vec::new(),
+        }],
+        plugins: Plugins {
+            dirs: vec![BinDir {
+                path: "/opt/cni/bin".into(),
+                plugin: PluginState::Missing,
+                other: None,
+                read_only: false,
+                distrust: None,
+            }],
+            packaged: Ok(b"plugin".to_vec()),
+        },
+    };
+    BootFacts {
+        node,
         places: Places {
             without: at("without"),
             aside: at("aside"),
@@ -51,44 +82,23 @@ fn facts(kind: BootKind, mode: Mode) -> BootFacts {
             identity: at("identity"),
             booted: at("booted"),
         },
-        node: Node { conf_dir: mode, ..Node::default() },
         identity: Identity::of_an_image(),
         kind,
-        runtime: Ok(Some(runtime)),
         runtime_runs: kind == BootKind::Again,
         handed_on: Ok(()),
-        usual: Ok(ConfDir { path: USUAL.into(), confs, ..ConfDir::default() }),
         private: Ok(ConfDir { path: at("net.d"), ..ConfDir::default() }),
         foreign: Vec::new(),
         sums: BTreeMap::new(),
         usual_exists: true,
         private_exists: true,
         our_conf: None,
-        node_decides: true,
         policy_confs: BTreeSet::from([PathBuf::from("/etc/cni/net.d/05-cilium.conflist")]),
-        installed: Ok(None),
-        named: Layout::default(),
-        layout: Layout { state_dir: "/state".into(), run_dir: "/run".into(), policy: None },
-        policy: Policy::parse(policy.as_bytes()),
         completion: None,
         marked_without: false,
         held_back: Vec::new(),
-        networks: vec![NetworkConf {
-            side: Side::New,
-            conf: Err(Unloadable::Absent(Vec::new())),
-            missing: Vec::new(),
-        }],
         recorded: Ok(BTreeSet::new()),
-        name: Ok(Some("cilium".into())),
         cached: Vec::new(),
         state: if kind == BootKind::First { Vec::new() } else { vec![at("attachments")] },
-        plugin: Ok(b"plugin".to_vec()),
-        bin_dirs: vec![BinPlace {
-            path: "/opt/cni/bin".into(),
-            plugin: None,
-            exists: true,
-            read_only: false,
-        }],
         distrusted: Vec::new(),
         without: None,
     }
@@ -149,12 +159,12 @@ fn our_conf_of_the_other_mode_goes_unless_it_is_in_force() {
 fn what_cannot_be_read_refuses_the_boot_and_says_which_of_it_is_a_setting() {
     type Break = fn(&mut BootFacts);
     let cases: [(Break, i32); 6] = [
-        (|facts| facts.policy = Err("policy".into()), 78),
-        (|facts| facts.name = Err("name".into()), 78),
-        (|facts| facts.plugin = Err("plugin".into()), 3),
-        (|facts| facts.usual = Err("usual".into()), 3),
+        (|facts| facts.node.policy = Err("policy".into()), 78),
+        (|facts| facts.node.name = Err("name".into()), 78),
+        (|facts| facts.node.plugins.packaged = Err("plugin".into()), 3),
+        (|facts| facts.node.confs = Err("usual".into()), 3),
         (|facts| facts.recorded = Err("recorded".into()), 3),
-        (|facts| facts.runtime = Ok(None), 3),
+        (|facts| facts.node.runtime.config = Ok(None), 3),
     ];
     for (break_it, exit) in cases {
         let mut facts = facts(BootKind::Reboot, Mode::Shared);
@@ -168,7 +178,7 @@ fn what_cannot_be_read_refuses_the_boot_and_says_which_of_it_is_a_setting() {
 #[test]
 fn a_name_of_ours_that_somebody_else_uses_is_refused() {
     let mut facts = facts(BootKind::Reboot, Mode::Shared);
-    facts.installed = Ok(Some(Installed {
+    facts.node.dirs.installed = Ok(Some(Installed {
         bytes: Vec::new(),
         mode: 0o644,
         is_ours: false,

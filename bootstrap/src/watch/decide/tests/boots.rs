@@ -53,7 +53,7 @@ struct Tally {
 impl Boot {
     fn new(seed: u64) -> Self {
         let mut world = World::new(Mode::Private);
-        world.facts.name = Ok(None);
+        world.facts.node.name = Ok(None);
         world.facts.not_booted = Some("not yet".into());
         let mut dice = Dice(seed);
         let phase = phase(&mut dice);
@@ -92,7 +92,7 @@ impl Boot {
         let policy = json!({"version":1, "attach":attach, "both":{"primary":primary},
             "rules":[{"namespace":"kube-system", "attach":rule}],
             "networks":{"old":{"profile":"generic","conf":["/o"]}, "new":{"profile":"generic","conf":["/n"]}}});
-        self.world.facts.policy = if self.torn { Err("torn".into()) } else { Ok(held(&policy)) };
+        self.world.facts.node.policy = if self.torn { Err("torn".into()) } else { Ok(held(&policy)) };
         for (side, agent) in Side::BOTH.into_iter().zip(self.agents) {
             let found = self.world.of(side);
             found.conf = if agent.conf { network(side).conf } else { Err(Absent("no conf yet".into())) };
@@ -126,7 +126,7 @@ impl Boot {
         let namespace = if self.dice.one_of(4) == 0 { "kube-system" } else { "default" };
         self.look();
         // As `add` does: an ADD is refused without a policy, and while a network of its plan does not work.
-        let Ok(Held { policy, .. }) = &self.world.facts.policy else {
+        let Ok(PolicyFile { policy, .. }) = &self.world.facts.node.policy else {
             tally.refused += 1;
             return false;
         };
@@ -152,7 +152,7 @@ impl Boot {
     }
 
     fn has_conf(&self) -> bool {
-        matches!(self.world.facts.own, Ok(Some(_)))
+        matches!(self.world.facts.node.dirs.installed, Ok(Some(_)))
     }
 }
 

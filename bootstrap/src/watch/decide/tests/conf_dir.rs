@@ -7,18 +7,18 @@ fn a_replaced_directory_is_written_to_again_and_the_runtime_has_to_be_restarted(
     let mut world = World::new(Mode::Shared);
     world.round(0);
     world.facts.dir_id = Some("d2".into());
-    world.facts.own = Ok(None);
+    world.facts.node.dirs.installed = Ok(None);
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("RuntimeRestartNeeded", vec![CONF.to_owned()]));
     world.quiet("RuntimeRestartNeeded");
     let document = decide(&world.facts, &world.memory, ME).document;
     let heir = Memory::after(Some(&document));
     assert_eq!(decide(&world.facts, &heir, ME).report.reason, Reason::RuntimeRestartNeeded, "the next watch");
-    world.facts.runtime = Some("r2".into());
+    world.facts.life = Some("r2".into());
     assert_eq!(world.round(1).reason, "NetworkReady");
     // Removed, and not made again by anybody.
     world.facts.dir_id = None;
-    world.facts.own = Ok(None);
+    world.facts.node.dirs.installed = Ok(None);
     assert_eq!(world.round(1).changes, [""; 0]);
     assert_eq!(world.round(3).changes, [CONF]);
     // A file system may give it the same number.
@@ -41,10 +41,10 @@ fn a_replaced_directory_is_told_in_the_words_of_the_runtime_that_is_here() {
         (Some(RuntimeKind::Crio), Picks::FirstOfCrio, "once Crossfade's conf is the first one", "containerd"),
     ] {
         let mut world = World::new(Mode::Shared);
-        (world.facts.kind, world.facts.picks) = (kind, picks);
+        world.facts.node.runtime.config = configured(kind, &picks);
         world.round(0);
         world.facts.dir_id = Some("d2".into());
-        world.facts.own = Ok(None);
+        world.facts.node.dirs.installed = Ok(None);
         world.round(1);
         let report = decide(&world.facts, &world.memory, ME).report;
         assert_eq!(report.reason, Reason::RuntimeRestartNeeded);
@@ -60,7 +60,7 @@ fn on_crio_the_name_that_it_is_told_counts_before_the_order() {
         (Picks::FirstOfCrio, Reason::ConfNotFirst, "do not restart CRI-O until then"),
     ] {
         let mut world = World::new(Mode::Shared);
-        (world.facts.kind, world.facts.picks) = (Some(RuntimeKind::Crio), picks);
+        world.facts.node.runtime.config = configured(Some(RuntimeKind::Crio), &picks);
         world.round(0);
         world.listed("!.conf");
         world.round(1);
@@ -72,14 +72,17 @@ fn on_crio_the_name_that_it_is_told_counts_before_the_order() {
 
 #[test]
 fn a_crio_that_is_told_no_name_is_a_finding_in_shared_mode() {
-    for (mode, picks, said) in [
-        (Mode::Shared, Picks::FirstOfCrio, true),
-        (Mode::Shared, Picks::Named("oldnet".into()), false),
-        (Mode::Private, Picks::FirstOfCrio, false),
-        (Mode::Shared, Picks::First, false),
+    const CRIO: Option<RuntimeKind> = Some(RuntimeKind::Crio);
+    for (mode, kind, picks, said) in [
+        (Mode::Shared, CRIO, Picks::FirstOfCrio, true),
+        (Mode::Shared, CRIO, Picks::Named("oldnet".into()), false),
+        (Mode::Private, CRIO, Picks::FirstOfCrio, false),
+        (Mode::Shared, None, Picks::First, false),
+        (Mode::Shared, Some(RuntimeKind::Containerd), Picks::First, false),
     ] {
         let mut world = World::new(mode);
-        world.facts.picks = picks;
+        world.facts.node.runtime.config = configured(kind, &picks);
+        assert_eq!(world.facts.node.runtime.picks(), picks);
         world.round(0);
         let findings = decide(&world.facts, &world.memory, ME).document.findings;
         assert_eq!(

@@ -30,7 +30,7 @@ fn a_network_that_can_be_proven_is_proven_first() {
     assert_eq!((told.reason, told.changes), ("NetworkReady", vec!["start crossfade-prove-old".to_owned()]));
     world.of(Side::Old).proof = Some(ProofResult { failed: Some("no".into()), ..kept(2) });
     assert_eq!(world.round(1).reason, "WaitingForNetwork");
-    world.facts.node.proof = types::node::Proof::Probe;
+    world.facts.node.settings.proof = types::node::Proof::Probe;
     assert_eq!(world.round(1).reason, "NetworkReady", "node.json says that probes do");
 }
 
@@ -68,7 +68,7 @@ fn network_unavailable_is_ours_to_clear_only_where_nobody_else_does() {
         ("calico", "aws-vpc", "both", false),
     ] {
         let mut world = World::new(Mode::Shared);
-        world.facts.node.proof = types::node::Proof::Probe;
+        world.facts.node.settings.proof = types::node::Proof::Probe;
         world.policy(|policy| policy["attach"] = json!(attach));
         world.of(Side::Old).profile = old.into();
         world.of(Side::New).profile = new.into();

@@ -18,7 +18,7 @@ fn private_our_conf_appears_when_the_attached_networks_are_ready_and_stays() {
     world.red(Side::Old, true);
     let told = world.round(1);
     assert_eq!((told.reason, told.changes.len()), ("WaitingForNetwork", 0), "it stays");
-    world.facts.policy = Err("torn".into());
+    world.facts.node.policy = Err("torn".into());
     assert_eq!(world.round(1).changes.len(), 0, "it stays");
 }
 
@@ -45,7 +45,10 @@ fn private_a_foreign_conf_goes_in_every_round_and_the_node_is_not_ready_while_it
         assert_eq!(told.reason, "ForeignConf", "round {round}");
         assert_eq!(told.changes[0], GONE, "round {round}");
     }
-    assert!(matches!(&world.facts.own, Ok(Some(_))), "our conf is not held up, for it sorts first");
+    assert!(
+        matches!(&world.facts.node.dirs.installed, Ok(Some(_))),
+        "our conf is not held up, for it sorts first"
+    );
     world.facts.foreign.clear();
     let decision = decide(&world.facts, &world.memory, ME);
     assert!(decision.report.ready, "{:?}", decision.report);
@@ -61,7 +64,7 @@ fn private_what_must_hold_before_the_first_write() {
     type Break = fn(&mut World);
     let cases: [(&str, Break); 8] = [
         ("BootFailed", |world| world.facts.not_booted = Some("x".into())),
-        ("BadSettings", |world| world.facts.policy = Err("x".into())),
+        ("BadSettings", |world| world.facts.node.policy = Err("x".into())),
         ("BadSettings", |world| {
             world.facts.bad_node = Some("x".into());
             world.red(Side::Old, true);
@@ -97,14 +100,14 @@ fn private_what_must_hold_before_the_first_write() {
 fn shared_a_conf_that_was_installed_is_put_back_by_one_write() {
     type Harm = fn(&mut World);
     let harms: [Harm; 4] = [
-        |world| world.facts.own = Ok(None),
-        |world| world.facts.own = Err("torn".into()),
+        |world| world.facts.node.dirs.installed = Ok(None),
+        |world| world.facts.node.dirs.installed = Err("torn".into()),
         |world| {
-            let Ok(Some(own)) = &mut world.facts.own else { panic!("none") };
+            let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
             own.mode = 0o600;
         },
         |world| {
-            let Ok(Some(own)) = &mut world.facts.own else { panic!("none") };
+            let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
             (own.is_ours, own.bytes) = (false, b"other".to_vec());
         },
     ];
@@ -125,17 +128,17 @@ fn shared_a_conf_that_was_installed_is_put_back_by_one_write() {
 #[test]
 fn shared_what_was_never_installed_or_is_taken_away_on_purpose_is_not_written() {
     let mut world = World::new(Mode::Shared);
-    world.facts.name = Ok(None);
+    world.facts.node.name = Ok(None);
     assert_eq!(world.round(0).changes, [""; 0]);
-    world.facts.name = Ok(Some("oldnet".into()));
+    world.facts.node.name = Ok(Some("oldnet".into()));
     world.round(1);
     world.facts.leaving = true;
-    world.facts.own = Ok(None);
+    world.facts.node.dirs.installed = Ok(None);
     assert_eq!(world.round(1).changes, [""; 0]);
     world.facts.leaving = false;
     assert_eq!(world.round(1).changes, [CONF], "an uninstall that gave up");
-    world.facts.own = Ok(None);
-    world.facts.name = Ok(None);
+    world.facts.node.dirs.installed = Ok(None);
+    world.facts.node.name = Ok(None);
     assert_eq!(world.round(1).changes, [""; 0], "one that did not, and had no round to itself");
 }
 
@@ -149,7 +152,7 @@ fn a_changed_capability_is_a_new_conf_and_no_repair() {
         conf.capabilities.insert("bandwidth".into());
         assert_eq!(world.round(1).happened, ["ConfWritten"]);
         // The agent takes its conf away: what it declared stays.
-        let Ok(Some(own)) = &mut world.facts.own else { panic!("none") };
+        let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
         own.capabilities.push("bandwidth".into());
         world.of(Side::New).conf = Err(Absent("gone".into()));
         world.quiet("NetworkReady");
@@ -161,11 +164,11 @@ fn a_changed_capability_is_a_new_conf_and_no_repair() {
 fn whoever_takes_it_again_and_again_is_named_and_left_alone_until_a_calm() {
     let mut world = World::new(Mode::Shared);
     world.round(0);
-    let ours = world.facts.own.clone();
+    let ours = world.facts.node.dirs.installed.clone();
     let mut writes = 0;
     for _ in 0..1000 {
-        world.facts.own = Ok(None);
-        let Ok(dir) = &mut world.facts.dir else { panic!("none") };
+        world.facts.node.dirs.installed = Ok(None);
+        let Ok(dir) = &mut world.facts.node.confs else { panic!("none") };
         dir.taken_away = vec![format!("{CONF_FILE}.cilium_bak")];
         let told = world.round(1);
         writes += told.changes.len();
@@ -181,10 +184,10 @@ fn whoever_takes_it_again_and_again_is_named_and_left_alone_until_a_calm() {
         assert_eq!(world.round(10), Told { reason: "ConfContended", changes: vec![], happened: vec![] });
     }
     assert_eq!(world.round(CALM.as_secs()).changes, [CONF], "one try");
-    world.facts.own = Ok(None);
+    world.facts.node.dirs.installed = Ok(None);
     assert_eq!(world.round(1).changes, [""; 0], "taken again");
     // Whoever puts it back ends it.
-    world.facts.own = ours;
+    world.facts.node.dirs.installed = ours;
     assert_eq!(world.round(1).reason, "NetworkReady");
 }
 
@@ -205,11 +208,11 @@ fn off_takes_our_conf_away_in_shared_mode_alone_and_only_ours() {
     {
         let mut world = World::new(mode);
         world.round(0);
-        let Ok(Some(own)) = &mut world.facts.own else { panic!("none") };
+        let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
         own.is_ours = ours;
         world.facts.off = Some(Off::File);
         let told = world.round(1);
         assert_eq!((told.reason, told.changes.len()), ("SwitchedOff", usize::from(removed)), "{told:?}");
-        assert_eq!(world.facts.own == Ok(None), removed);
+        assert_eq!(world.facts.node.dirs.installed == Ok(None), removed);
     }
 }

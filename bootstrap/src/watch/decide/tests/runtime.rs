@@ -1,7 +1,8 @@
 //! What the runtime says that it uses, and what becomes of a node where that is not ours.
 
 use super::*;
-use crate::node::packaged_plugin::{PluginPlace, PluginState};
+use crate::node::bin_dirs::{BinDir, PluginState};
+use crate::node::packaged_plugin::Plugins;
 use crate::runtime::answer::RuntimeAnswer as Runtime;
 use crate::runtime::{CniSetup, Network};
 
@@ -26,7 +27,7 @@ fn other() -> Runtime {
 /// A node whose runtime tells, and uses our conf.
 fn world() -> World {
     let mut world = World::new(Mode::Shared);
-    world.facts.asked = ours();
+    world.facts.node.runtime.asked = ours();
     assert_eq!(world.round(0).reason, "WaitingForNetwork", "our conf is written in this round");
     assert_eq!(world.round(1).reason, "NetworkReady");
     world
@@ -35,7 +36,7 @@ fn world() -> World {
 #[test]
 fn a_conf_that_lies_in_place_and_is_not_loaded_is_no_readiness_and_is_written_anew() {
     let mut world = world();
-    world.facts.asked = other();
+    world.facts.node.runtime.asked = other();
     // Nobody touched our file: what it says is what it should.
     let told = world.round(100);
     assert_eq!((told.reason, told.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
@@ -43,7 +44,7 @@ fn a_conf_that_lies_in_place_and_is_not_loaded_is_no_readiness_and_is_written_an
     let decision = decide(&world.facts, &world.memory, ME);
     assert!(!decision.report.ready && decision.report.message.contains("cilium (cilium-cni)"));
     assert_eq!(decision.document.conf.state, "not loaded");
-    world.facts.asked = ours();
+    world.facts.node.runtime.asked = ours();
     assert_eq!(world.round(1).reason, "NetworkReady");
     assert_eq!(world.memory.guard, crate::watch::guard::Guard::default(), "nobody has taken it");
 }
@@ -51,7 +52,7 @@ fn a_conf_that_lies_in_place_and_is_not_loaded_is_no_readiness_and_is_written_an
 #[test]
 fn a_runtime_that_goes_on_with_another_conf_is_not_fought() {
     let mut world = world();
-    world.facts.asked = other();
+    world.facts.node.runtime.asked = other();
     let mut writes = 0;
     for _ in 0..3600 {
         let told = world.round(1);
@@ -70,8 +71,8 @@ fn a_runtime_that_goes_on_with_another_conf_is_not_fought() {
 #[test]
 fn what_was_just_written_is_awaited_before_it_is_written_again() {
     let mut world = World::new(Mode::Private);
-    world.facts.asked = loaded("none", "none");
-    world.facts.own = Ok(None);
+    world.facts.node.runtime.asked = loaded("none", "none");
+    world.facts.node.dirs.installed = Ok(None);
     let told = world.round(0);
     assert_eq!((told.reason, told.changes), ("WaitingForNetwork", vec![CONF.to_owned()]));
     for _ in 0..9 {
@@ -79,14 +80,14 @@ fn what_was_just_written_is_awaited_before_it_is_written_again() {
     }
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
-    world.facts.asked = ours();
+    world.facts.node.runtime.asked = ours();
     assert_eq!(world.round(1).reason, "NetworkReady");
 }
 
 #[test]
 fn a_runtime_that_does_not_tell_is_judged_by_its_directory() {
     let mut world = World::new(Mode::Shared);
-    world.facts.asked = Runtime::Silent;
+    world.facts.node.runtime.asked = Runtime::Silent;
     assert_eq!(world.round(0).reason, "NetworkReady");
 }
 
@@ -94,7 +95,7 @@ fn a_runtime_that_does_not_tell_is_judged_by_its_directory() {
 fn no_runtime_is_no_readiness() {
     for asked in [Runtime::Unknown("name it".into()), Runtime::Absent("no socket".into())] {
         let mut world = World::new(Mode::Shared);
-        world.facts.asked = asked;
+        world.facts.node.runtime.asked = asked;
         assert_eq!(world.round(0).reason, "RuntimeUnknown");
     }
 }
@@ -102,36 +103,36 @@ fn no_runtime_is_no_readiness() {
 #[test]
 fn a_runtime_that_is_being_restarted_has_half_a_minute() {
     let mut world = world();
-    world.facts.asked = Runtime::Absent("no socket".into());
+    world.facts.node.runtime.asked = Runtime::Absent("no socket".into());
     for _ in 0..30 {
         assert_eq!(world.round(1), Told { reason: "NetworkReady", changes: vec![], happened: vec![] });
     }
     assert_eq!(world.round(1).reason, "RuntimeUnknown");
-    world.facts.asked = ours();
+    world.facts.node.runtime.asked = ours();
     assert_eq!(world.round(1).reason, "NetworkReady");
 }
 
 #[test]
 fn a_plugin_that_is_gone_is_no_readiness_and_is_put_back() {
     let mut world = world();
-    world.facts.plugins.places[0].found = PluginState::Missing;
+    world.facts.node.plugins.dirs[0].plugin = PluginState::Missing;
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
     // Where the unit of watch may not write, another unit does, once a minute.
-    world.facts.plugins.places[0].writable = false;
+    world.facts.node.plugins.dirs[0].read_only = true;
     let mut starts = 0;
     for _ in 0..120 {
         starts += world.round(1).changes.len();
     }
     assert_eq!(starts, 2);
-    world.facts.plugins.places[0].found = PluginState::Sound;
+    world.facts.node.plugins.dirs[0].plugin = PluginState::Sound;
     assert_eq!(world.round(1).reason, "NetworkReady");
 }
 
 #[test]
 fn a_plugin_of_another_release_is_replaced() {
     let mut world = world();
-    world.facts.plugins.places[0].found = PluginState::Other;
+    world.facts.node.plugins.dirs[0].plugin = PluginState::Other;
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
 }
@@ -139,17 +140,23 @@ fn a_plugin_of_another_release_is_replaced() {
 #[test]
 fn what_is_taken_away_on_purpose_is_not_put_back() {
     let mut world = world();
-    world.facts.plugins.places[0].found = PluginState::Missing;
+    world.facts.node.plugins.dirs[0].plugin = PluginState::Missing;
     world.facts.leaving = true;
     assert_eq!(world.round(1).changes, [""; 0]);
     world.facts.leaving = false;
     world.facts.off = Some(Off::File);
-    world.facts.own = Ok(None);
+    world.facts.node.dirs.installed = Ok(None);
     assert_eq!(world.round(1).changes, [""; 0]);
 }
 
 /// The runtime's directories as a test has them.
-pub(super) fn plugins() -> crate::node::packaged_plugin::Plugins {
-    let place = PluginPlace { dir: "/opt/cni/bin".into(), found: PluginState::Sound, writable: true };
-    crate::node::packaged_plugin::Plugins { places: vec![place], packaged: Some(b"plugin".to_vec()) }
+pub(super) fn plugins() -> Plugins {
+    let dir = BinDir {
+        path: "/opt/cni/bin".into(),
+        plugin: PluginState::Sound,
+        other: None,
+        read_only: false,
+        distrust: None,
+    };
+    Plugins { dirs: vec![dir], packaged: Ok(b"plugin".to_vec()) }
 }
