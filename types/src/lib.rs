@@ -12,6 +12,7 @@
 //! `crossfade` has 1624 kB with it, and 1640 kB and one crate more with `serde_path_to_error` over `serde_json`, whose errors do not say
 //! what a missing key expects and quote every wrong value. By hand, without serde, it had 1621 kB.
 
+pub mod attachment;
 pub mod cidr;
 pub mod endpoint;
 pub mod exit;
