@@ -24,6 +24,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::moment::Moment;
+use crate::read;
 pub use event::Event;
 pub use intent::{Intent, Leg, RouteStep};
 pub use kernel::{HostRoute, NetnsId, PodInterface};
@@ -88,7 +89,7 @@ impl Attachment {
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next().ok_or("the file is empty")?;
         let json = checked(first).ok_or("its first line is torn or fails its checksum")?;
-        let intent: Intent = serde_json::from_slice(json).map_err(|e| unreadable(json, &e))?;
+        let intent: Intent = read::written(json, "the intent").map_err(|why| unreadable(json, &why))?;
         if intent.version < FORMAT {
             return Err(format!("format {}, which nobody ever wrote", intent.version));
         }
@@ -98,7 +99,7 @@ impl Attachment {
         record.torn = is_later;
         record.sound_bytes = first.len() as u64;
         for line in lines {
-            match checked(line).and_then(|json| serde_json::from_slice(json).ok()) {
+            match checked(line).and_then(|json| read::written(json, "the event").ok()) {
                 Some(event) => record.apply(event),
                 None => record.torn = true,
             }
@@ -160,19 +161,19 @@ impl Attachment {
     }
 }
 
-/// Says why a first line with the right sum cannot be read.
-fn unreadable(json: &[u8], error: &serde_json::Error) -> String {
+/// The reason why a first line with the right sum is no intent.
+fn unreadable(json: &[u8], why: &str) -> String {
     #[derive(Deserialize)]
     struct Versioned {
         version: u32,
     }
-    match serde_json::from_slice(json) {
+    match read::written(json, "the intent") {
         Ok(Versioned { version }) if version > FORMAT => {
             format!(
                 "format {version}, of which this program, which writes {FORMAT}, cannot read the first line"
             )
         }
-        _ => format!("its first line: {error}"),
+        _ => format!("its first line: {why}"),
     }
 }
 

@@ -163,9 +163,10 @@ fn a_first_line_that_says_too_little_is_blamed_on_its_format_only_if_that_is_lat
     struct Short {
         version: u32,
     }
-    for (version, says) in
-        [(FORMAT, "its first line: missing field"), (FORMAT + 1, "format 2, of which this program")]
-    {
+    for (version, says) in [
+        (FORMAT, "its first line: containerID: missing; expected a string"),
+        (FORMAT + 1, "format 2, of which this program"),
+    ] {
         let why = parse(&line(&Short { version })).expect_err("too little");
         assert!(why.starts_with(says), "{why}");
     }
