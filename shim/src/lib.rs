@@ -3,7 +3,6 @@
 //! Every verb is one straight line: parse ([`request`], [`mod@types::policy`], [`conflist`]) -> decide ([`plan`], pure) -> act
 //! ([`delegate`], [`route`]) -> record ([`store`]) -> report ([`reply`]). [`serve`] is that line.
 
-pub mod attachment;
 pub mod boot;
 pub mod conflist;
 pub mod delegate;

@@ -19,25 +19,13 @@ use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
-use serde::{Deserialize, Serialize};
+use types::attachment::NetnsId;
 
 use crate::route::Budget;
 use crate::route::rtnl::Rtnl;
 
 /// The calling thread's own netns. `/proc/self` would be the thread group's leader, which need not be where we are.
 const OWN_NETNS: &str = "/proc/thread-self/ns/net";
-
-/// What makes a namespace the same one: device and inode of its nsfs file.
-///
-/// *Shape*: `{"dev":4,"ino":4026532281}`.
-/// *Source*: namespaces(7), "The /proc/pid/ns/ directory".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct NetnsId {
-    /// `st_dev` of the nsfs file.
-    pub dev: u64,
-    /// `st_ino` of the nsfs file.
-    pub ino: u64,
-}
 
 /// The cookie of the netns that a socket was opened in.
 #[derive(Debug, Clone, Copy)]

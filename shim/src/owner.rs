@@ -4,9 +4,9 @@
 
 use std::time::Instant;
 
+use types::attachment::{Attachment, Leg};
 use types::policy::{Network, Policy, Side};
 
-use crate::attachment::{Attachment, Leg};
 use crate::conflist::Conflist;
 use crate::inventory::Entry;
 use crate::probe::{self, Depth};

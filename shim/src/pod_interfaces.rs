@@ -7,22 +7,11 @@
 use std::io;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use types::attachment::PodInterface;
 
 use crate::netns::Netns;
 use crate::route::{Budget, interfaces};
 use crate::version::AddResult;
-
-/// An interface of the pod.
-///
-/// *Shape*: `{"name":"eth0","addresses":["10.1.0.2"]}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PodInterface {
-    /// Its name in the netns.
-    pub name: String,
-    /// Addresses on it, those of the kernel's own making (IPv6 link-local) left out.
-    pub addresses: Vec<IpAddr>,
-}
 
 /// Reads the interfaces that a delegate's `result` names, and the interface `ifname` of its ADD, from the pod's netns.
 ///

@@ -1,4 +1,4 @@
-//! The files of the records: where they are, and how they are read, written and removed. [`crate::attachment`] parses their bytes.
+//! The files of the records: where they are, and how they are read, written and removed. [`types::attachment`] parses their bytes.
 //!
 //! *Layout*: `STATE/attachments/<shard>/<container id>@<ifname>`, with sixteen shards by container id. A shard of ten thousand records
 //! lists some hundred entries, and after a few ADDs every shard exists, so no ADD has to make a directory durable. A 128-bit hash replaces
@@ -9,10 +9,10 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use types::attachment::{Attachment, Event, Intent, line};
 use types::key::shard;
 pub use types::key::{Key, container_name};
 
-use crate::attachment::{Attachment, Event, Intent, line};
 use crate::boot::boot_id;
 use crate::file::{self, read_bounded};
 use crate::layout::Layout;

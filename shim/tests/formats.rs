@@ -7,12 +7,12 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use serde_json::value::RawValue;
-use shim::attachment::{Attachment, Event, FORMAT, Intent, Leg, RouteStep, line};
 use shim::boot::Moment;
-use shim::hostroute::HostRoute;
-use shim::netns::NetnsId;
-use shim::pod_interfaces::PodInterface;
+use types::attachment::{
+    Attachment, Event, FORMAT, HostRoute, Intent, Leg, NetnsId, PodInterface, RouteStep, line,
+};
 
 const LINES: &str = include_str!("records/format-1.lines");
 
@@ -139,6 +139,31 @@ fn what_later_releases_added_is_written_as_its_file_says() {
     let progress = &read.progress[1];
     assert_eq!(progress.present.as_deref(), Some(&[interface][..]));
     assert_eq!((&progress.host_routes, progress.host_unrouted), (&routes, true));
+}
+
+#[test]
+fn every_kind_of_line_is_valid_by_its_schema() {
+    let schema =
+        |text| jsonschema::validator_for(&serde_json::from_str(text).expect("JSON")).expect("a schema");
+    let intent = schema(include_str!("../../types/attachment-intent.schema.json"));
+    let event = schema(include_str!("../../types/attachment-event.schema.json"));
+    let files = [
+        LINES,
+        include_str!("records/format-1-netns-cookie.lines"),
+        include_str!("records/format-1-host-route.lines"),
+    ];
+    let mut valid = [0, 0];
+    for line in files.iter().flat_map(|file| file.lines()) {
+        let json: Value = serde_json::from_str(line.split_once(' ').expect("a sum").1).expect("JSON");
+        let is_intent = json.get("legs").is_some();
+        let errors: Vec<String> = if is_intent { &intent } else { &event }
+            .iter_errors(&json)
+            .map(|error| error.to_string())
+            .collect();
+        assert!(errors.is_empty(), "{errors:?}: {line}");
+        valid[usize::from(!is_intent)] += 1;
+    }
+    assert_eq!(valid, [4, 9]);
 }
 
 /// Every record of every directory, and its path below it.

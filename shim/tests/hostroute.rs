@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, setns};
-use shim::hostroute::{self, HostRoute, RoutedInterface};
+use shim::hostroute::{self, RoutedInterface};
 use shim::layout::Layout;
 use shim::pod_interfaces;
 use shim::route::{Budget, RouteError};
 use shim::version::{AddResult, Version};
+use types::attachment::HostRoute;
 use world::{Space, ample, privileged, unique};
 
 /// A node whose pod has a Calico-like second network; the thread of the test is on the node.

@@ -27,7 +27,7 @@ fn the_id_is_the_namespaces_not_the_paths() {
     assert_eq!((current.id().dev, current.id().ino), (metadata.dev(), metadata.ino()));
     let written = serde_json::to_string(&current.id()).expect("an id as JSON");
     assert_eq!(
-        serde_json::from_str::<shim::netns::NetnsId>(&written).expect("an id from JSON"),
+        serde_json::from_str::<types::attachment::NetnsId>(&written).expect("an id from JSON"),
         current.id()
     );
 }

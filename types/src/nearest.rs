@@ -6,7 +6,10 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = known
         .iter()
         .map(|candidate| {
-            (strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase()), *candidate)
+            (
+                strsim::damerau_levenshtein(&word.to_ascii_lowercase(), &candidate.to_ascii_lowercase()),
+                *candidate,
+            )
         })
         .min()
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3);

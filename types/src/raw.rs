@@ -7,6 +7,7 @@
 //! Lookup follows Go's decoder, because that is what most plugins are written with: keys match whatever their case, and
 //! the last one wins. Then we and the plugin see the same value. Errors never quote a value: it may be a secret.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
@@ -163,8 +164,30 @@ impl RawObject {
     }
 }
 
-/// An object's pairs as parts of the text.
-pub(crate) struct Spans<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+/// An object's pairs as parts of the text. Only a key with an escape is copied.
+pub(crate) struct Spans<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A string that borrows from the text if it can; serde's own `Cow` never does.
+struct Borrowed<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Borrowed<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Borrowed<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Borrowed<'de>, E> {
+                Ok(Borrowed(text.into()))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Borrowed<'de>, E> {
+                Ok(Borrowed(text.to_owned().into()))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
 
 impl<'de> Deserialize<'de> for Spans<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -176,8 +199,8 @@ impl<'de> Deserialize<'de> for Spans<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Spans<'de>, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry::<String, &'de RawValue>()? {
-                    pairs.push(pair);
+                while let Some((Borrowed(key), value)) = map.next_entry::<_, &'de RawValue>()? {
+                    pairs.push((key, value));
                 }
                 Ok(Spans(pairs))
             }

@@ -1,8 +1,8 @@
-//! Bytes of a file that a person writes (policy.json, node.json) to one of our types, with errors for that person.
+//! Reads JSON into Crossfade's types: files that a person writes (policy.json, node.json), and the lines of records.
 //!
-//! The types say their shape once, by serde. [`Reader`](reader::Reader) is the deserializer that reads them: every error names the path of
-//! its key, what was expected and what was found. An unknown key is an error that names the nearest known one, since a misspelt
-//! `secondaryFailure` must not silently mean the default. A key that is written twice is an error, and so is `null`.
+//! The types say their shape once, by serde. [`Reader`](reader::Reader) is the deserializer that reads them. Every error names the path of
+//! the key, what was expected and what was found. In a person's file, an unknown key is an error that names the nearest known one, since a
+//! misspelt `secondaryFailure` must not silently mean the default. A known key that is written twice is an error, and so is `null`.
 
 mod place;
 mod reader;
@@ -12,17 +12,32 @@ use serde::de::DeserializeOwned;
 
 use crate::raw::object_text;
 use place::{Place, Step};
-use reader::{Missing, Reader};
+use reader::{Missing, Reader, Writer};
 
-/// Reads a file whose outermost object messages call `name`.
+/// Reads a file that a person writes. Messages call its outermost object `name`.
 ///
 /// # Errors
 /// One line that names the key, what was expected and, where there is one, the remedy.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, String> {
     let text = object_text(bytes).map_err(|e| e.to_string())?;
+    read(text, name, Writer::Person)
+}
+
+/// Reads an object that one of Crossfade's programs wrote. Messages call it `name`.
+///
+/// A later program may have written more keys, so unknown ones are ignored.
+///
+/// # Errors
+/// One line that names the key and what was expected. It quotes no value, since the object may hold a conf or a result with a secret.
+pub fn written<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, String> {
+    let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|e| e.to_string())?;
+    read(text, name, Writer::Program)
+}
+
+fn read<T: DeserializeOwned>(text: &str, name: &str, writer: Writer) -> Result<T, String> {
     let read = |missing: Option<&Missing>| {
         let place = Place { above: None, step: Step::File(name) };
-        let reader = Reader { text: Some(text), place: &place, missing };
+        let reader = Reader { text: Some(text), place: &place, writer, missing };
         T::deserialize(reader).map_err(|wrong| wrong.placed(reader))
     };
     // The type of a missing key says what it expects once it is asked to read nothing; so the file is read again with that nothing in it.

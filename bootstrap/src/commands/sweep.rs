@@ -16,7 +16,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use shim::attachment::Attachment;
 use shim::boot::{self, Age, Moment};
 use shim::file::abandoned_temps;
 use shim::inventory::{self, Deleter, Entry, Inventory};
@@ -33,6 +32,7 @@ use shim::signal::Signals;
 use shim::store::{Key, Store};
 use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 use shim::{hostroute, lock, policy_file};
+use types::attachment::Attachment;
 use types::policy::Policy;
 use types::raw::RawObject;
 

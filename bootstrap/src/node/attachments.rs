@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
-use shim::attachment::Attachment;
 use shim::boot::{self, Age, Moment};
 use shim::conflist::Conflist;
 use shim::inventory::{self, Deleter, Entry};
 use shim::layout::Layout;
 use shim::owner::Sides;
 use shim::store::{DamagedFile, Key, Store};
+use types::attachment::Attachment;
 use types::pod::Pod;
 use types::policy::{Policy, Side};
 

@@ -1,9 +1,9 @@
 //! What this node's routes to its pods' addresses lack or have too much, for people.
 
-use shim::attachment::Attachment;
 use shim::hostroute;
 use shim::route::Budget;
 use shim::store::DamagedFile;
+use types::attachment::Attachment;
 
 use crate::cli::exit::{Exit, Failure};
 

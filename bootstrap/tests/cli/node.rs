@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use shim::attachment::{Attachment, Event, FORMAT, Intent, Leg};
 use shim::boot::{self, Moment};
 use shim::conflist::Conflist;
 use shim::inventory;
 use shim::layout::Layout;
 use shim::store::{Key, Store};
 use tempfile::TempDir;
+use types::attachment::{Attachment, Event, FORMAT, Intent, Leg};
 
 /// What fixtures write for the directory they are copied to.
 const ROOT: &str = "@ROOT@";

@@ -27,9 +27,8 @@ use std::net::IpAddr;
 use decide::HostRouteChange;
 use host_state::HostRoutes;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
-use serde::{Deserialize, Serialize};
+use types::attachment::{Attachment, HostRoute};
 
-use crate::attachment::Attachment;
 use crate::boot::boot_id;
 use crate::layout::Layout;
 use crate::lock;
@@ -44,22 +43,6 @@ pub const TABLE: u32 = 1003;
 
 /// The lock for all changes of host routes.
 const LOCK: &str = "hostroute";
-
-/// The way from the node to one address of a pod.
-///
-/// *Shape*: `{"address":"192.168.7.9","interface":"cali0a1b2c3d4e5","index":17}`, with `via` where there is a next hop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostRoute {
-    /// The address, of either family.
-    pub address: IpAddr,
-    /// Name of the interface on the host.
-    pub interface: String,
-    /// Its index, which no other interface is given before the next boot.
-    pub index: u32,
-    /// The next hop, where the address is not on the interface's own wire.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub via: Option<IpAddr>,
-}
 
 /// The interface of one network in a pod, to whose addresses host routes lead.
 #[derive(Debug, Clone, Copy)]

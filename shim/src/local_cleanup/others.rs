@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
+use types::attachment::{Attachment, NetnsId};
 
 use super::recorded::RecordedState;
-use crate::attachment::Attachment;
-use crate::netns::NetnsId;
 use crate::store::Key;
 
 /// What the attachments have, other than the one that is cleaned up.
@@ -98,9 +97,9 @@ fn is_of(record: &Attachment, key: &Key) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attachment::{Event, FORMAT, Intent, Leg};
     use crate::boot::Moment;
     use serde_json::json;
+    use types::attachment::{Event, FORMAT, Intent, Leg};
     use types::raw::to_raw;
 
     const NETNS: NetnsId = NetnsId { dev: 4, ino: 77 };

@@ -9,12 +9,12 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::AddressFamily;
+use types::attachment::PodInterface;
 
 use super::RouteSide;
 use super::entry::{FIRST, MAIN, OWNER, Route, family};
 use super::pod_state::{KnownRoutes, PodRoutes};
 use super::rule::Rule;
-use crate::pod_interfaces::PodInterface;
 
 const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
 

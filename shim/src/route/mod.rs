@@ -35,11 +35,11 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use nix::errno::Errno;
 
 use crate::netns::Netns;
-use crate::pod_interfaces::PodInterface;
 pub use budget::Budget;
 use decide::RouteChange;
 use pod_state::PodRoutes;
 use rtnl::{Rtnl, RtnlRequest, emit};
+use types::attachment::PodInterface;
 
 /// The most failures that an error names one by one; a pod can cause thousands.
 const MOST_TOLD: usize = 8;

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use serde_json::value::RawValue;
+use types::attachment::{Attachment, Event, Intent, Leg};
 use types::policy::Side;
 use types::raw::RawObject;
 
-use crate::attachment::{Attachment, Event, Intent, Leg};
 use crate::conflist::Conflist;
 use crate::file::read_bounded;
 use crate::inventory::Entry;

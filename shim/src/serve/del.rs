@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use types::attachment::{Event, Intent, Leg};
 use types::policy::{Deadlines, Side};
 
-use crate::attachment::{Event, Intent, Leg};
 use crate::hostroute;
 use crate::inventory;
 use crate::lock::{Lock, NoLock, Patience};

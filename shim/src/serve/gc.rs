@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use types::attachment::Attachment;
 use types::policy::{Policy, Side};
 
-use crate::attachment::Attachment;
 use crate::boot::{self};
 use crate::delegate::{Network, ValidAttachment};
 use crate::inventory::{self, Inventory};

@@ -1,7 +1,7 @@
 //! The straight line of every verb: parse -> decide -> act -> record -> reply.
 //!
 //! There is one file per verb. [`session`] is the context of a call, and DEL, GC and the sweep share [`teardown`]. Only [`serve`] prints. The
-//! decisions are in [`types::policy`], [`crate::plan`], [`crate::sweep`] and [`crate::attachment`].
+//! decisions are in [`types::policy`], [`crate::plan`], [`crate::sweep`] and [`types::attachment`].
 
 mod add;
 mod adopt;

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Instant;
 
+use types::attachment::{Intent, Leg};
 use types::policy::{self, Policy, Side};
 
 use super::Session;
-use crate::attachment::{Intent, Leg};
 use crate::boot::boot_id;
 use crate::conflist::{Conflist, Unloadable};
 use crate::delegate::{Network, Scope, delegates_to_itself};

@@ -3,10 +3,11 @@
 use std::io;
 use std::time::Instant;
 
+use types::attachment::Attachment;
+
 use super::networks;
 use super::session::Session;
 use super::teardown::Teardown;
-use crate::attachment::Attachment;
 use crate::boot::{Age, Moment};
 use crate::first_failure;
 use crate::hostroute;
@@ -219,8 +220,9 @@ pub fn netns_of(record: &Attachment) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use types::attachment::{FORMAT, Intent};
+
     use super::*;
-    use crate::attachment::{FORMAT, Intent};
     use crate::netns::Netns;
     use std::path::Path;
 

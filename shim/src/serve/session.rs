@@ -7,10 +7,10 @@ use std::cell::{OnceCell, RefCell};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
+use types::attachment::{Attachment, FORMAT, Intent, Leg};
 use types::policy::Policy;
 use types::raw::RawObject;
 
-use crate::attachment::{Attachment, FORMAT, Intent, Leg};
 use crate::boot::{self, Moment};
 use crate::delegate::{Limits, Scope, deadline_code};
 use crate::layout::Layout;

@@ -8,7 +8,8 @@ mod routes;
 
 use std::time::Instant;
 
-use crate::attachment::Event;
+use types::attachment::Event;
+
 use crate::delegate::{Del, DelEvent, DoneBefore, Limits, Network, StoppedDel, del_all};
 use crate::first_failure;
 use crate::inventory;

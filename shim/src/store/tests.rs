@@ -1,6 +1,37 @@
 //! What a key is called on disk.
 
+use types::attachment::{FORMAT, Leg};
+use types::raw::raw_string;
+
 use super::*;
+
+/// What an ADD to two networks is about to do.
+fn intent() -> Intent {
+    let leg = |network: &str, ifname: &str, primary| Leg {
+        network: network.into(),
+        profile: "generic".into(),
+        conf_path: None,
+        ifname: ifname.into(),
+        primary,
+        tolerated: false,
+        host_route: false,
+        conf: raw_string("conf"),
+        runtime_config: None,
+    };
+    Intent {
+        version: FORMAT,
+        container_id: "c1".into(),
+        ifname: "eth0".into(),
+        begun: crate::boot::now().expect("now"),
+        netns: "/n".into(),
+        netns_id: None,
+        netns_cookie: None,
+        cni_args: None,
+        cni_path: None,
+        route: None,
+        legs: vec![leg("oldnet", "eth0", true), leg("newnet", "net1", false)],
+    }
+}
 
 #[test]
 fn long_ids_are_hashed_and_do_not_collide_on_a_common_prefix() {
@@ -97,7 +128,7 @@ fn what_is_too_long_for_a_record_is_a_damaged_one() {
 #[test]
 fn a_torn_tail_stays_as_a_line_and_a_sound_record_as_it_is() {
     let (store, dir) = store("tail");
-    let intent = crate::attachment::tests::intent();
+    let intent = intent();
     let key = Key::new(&intent.container_id, &intent.ifname);
     drop(store.begin(intent).expect("begun"));
     let opened = |store: &Store| match store.find(&key) {
@@ -121,7 +152,7 @@ fn a_torn_tail_stays_as_a_line_and_a_sound_record_as_it_is() {
 #[test]
 fn a_record_whose_place_is_taken_is_not_written() {
     let (store, dir) = store("taken");
-    let intent = crate::attachment::tests::intent();
+    let intent = intent();
     let key = Key::new(&intent.container_id, &intent.ifname);
     let open = store.begin(intent).expect("begun");
     let moved = dir.join("moved");

@@ -4,8 +4,13 @@
 //! the shim small, and the reader holds the keys against the fields' names itself. A key that the file lacks is an item that is not
 //! there: then the field has its default, or the key is missing.
 
-use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+
+use serde::de::value::{MapDeserializer, StrDeserializer};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
+    Visitor,
+};
 use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
@@ -26,6 +31,15 @@ pub(super) struct Missing {
     pub(super) key: &'static str,
 }
 
+/// Who writes a file, which decides how the reader treats its keys and values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// A person. A key that the type does not have is an error, and messages quote a wrong value.
+    Person,
+    /// A program of Crossfade's. The reader ignores keys that the type does not have, and messages quote no value.
+    Program,
+}
+
 /// Reads one value.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a, 'de> {
@@ -33,19 +47,21 @@ pub(super) struct Reader<'a, 'de> {
     pub(super) text: Option<&'de str>,
     /// Where it is.
     pub(super) place: &'a Place<'a>,
+    /// Who writes the file.
+    pub(super) writer: Writer,
     /// The key that is to be read as if it were there, with nothing as its value.
     pub(super) missing: Option<&'a Missing>,
 }
 
 /// A key and its value.
-type Pair<'de> = (String, &'de RawValue);
+type Pair<'de> = (Cow<'de, str>, &'de RawValue);
 
 impl<'a, 'de> Reader<'a, 'de> {
     /// What a message says was found. It quotes nothing that may be a secret, nor what may hold one.
     pub(super) fn found(self) -> Option<String> {
         let text = self.text?.as_bytes();
         Some(match text.first() {
-            _ if self.place.is_secret() => "something else".into(),
+            _ if self.writer == Writer::Program || self.place.is_secret() => "something else".into(),
             Some(b'{') => "an object".into(),
             Some(b'[') => "a list".into(),
             _ => crate::quote::quote(text, MAX_QUOTED),
@@ -65,7 +81,7 @@ impl<'a, 'de> Reader<'a, 'de> {
         text: Option<&'de str>,
     ) -> Result<T::Value, Wrong> {
         let place = Place { above: Some(self.place), step };
-        let reader = Reader { text, place: &place, missing: self.missing };
+        let reader = Reader { text, place: &place, ..self };
         seed.deserialize(reader).map_err(|wrong| wrong.placed(reader))
     }
 
@@ -73,7 +89,9 @@ impl<'a, 'de> Reader<'a, 'de> {
 
     #[inline(never)]
     fn string(self) -> Option<String> {
-        self.parse()
+        // Most strings have no escape and are what stands between the quotes.
+        let plain = self.text?.strip_prefix('"')?.strip_suffix('"')?;
+        if plain.contains('\\') { self.parse() } else { Some(plain.to_owned()) }
     }
 
     #[inline(never)]
@@ -86,10 +104,13 @@ impl<'a, 'de> Reader<'a, 'de> {
         self.parse().map(|Spans(pairs)| pairs)
     }
 
-    /// Refuses a key that is none of `known`, and one that is written twice.
+    /// Refuses a person's key that is none of `known`, and every key of `known` that is written twice.
     fn check_keys(self, pairs: &[Pair<'de>], known: &[&str]) -> Result<(), Wrong> {
         for (at, (key, _)) in pairs.iter().enumerate() {
-            let why = if !known.contains(&key.as_str()) {
+            let why = if !known.contains(&&**key) {
+                if self.writer == Writer::Program {
+                    continue;
+                }
                 format!("unknown key {key:?}; {}", remedy(key, known))
             } else if pairs[..at].iter().any(|(earlier, _)| earlier == key) {
                 format!("key {key:?} is written twice; expected it once")
@@ -106,11 +127,18 @@ impl<'a, 'de> Reader<'a, 'de> {
         self.missing.is_some_and(|missing| missing.key == key && missing.path == self.place.to_string())
     }
 
-    /// The one of `words` that is here.
+    /// Reads one of `words`: a string, or the only key of an object, whose value has the fields that belong to the word.
     #[inline(never)]
-    fn word(self, words: &[&'static str]) -> Result<&'static str, Wrong> {
-        let word = self.string().unwrap_or_default();
-        words.iter().find(|one| **one == word).copied().ok_or_else(|| Wrong::expected(any_of(words)))
+    fn word(self, words: &'static [&'static str]) -> Result<Word<'a, 'de>, Wrong> {
+        let pairs = if self.text.is_some_and(|text| text.starts_with('{')) { self.object() } else { None };
+        let (name, value) = match pairs.as_deref() {
+            Some([(key, value)]) => (key.to_string(), Some(value.get())),
+            Some(_) => Default::default(),
+            None => (self.string().unwrap_or_default(), None),
+        };
+        let found = words.iter().find(|one| **one == name).copied();
+        let name = found.ok_or_else(|| Wrong::expected(any_of(words)))?;
+        Ok(Word { of: self, words, name, value })
     }
 }
 
@@ -137,10 +165,15 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        match self.parse() {
-            Some(value) => visitor.visit_u64(value),
-            None => Err(Wrong::expects(&visitor)),
+        // JSON has fewer spellings of a number than Rust, and the text is valid JSON.
+        match self.text.map(str::parse) {
+            Some(Ok(value)) => visitor.visit_u64(value),
+            _ => Err(Wrong::expects(&visitor)),
         }
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.deserialize_u64(visitor)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
@@ -191,19 +224,76 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
         }
     }
 
-    /// One of several words.
+    /// Reads another program's JSON as a `RawValue`: serde_json asks for that by a name of its own, and takes a map from this name to the text.
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        match self.text {
+            Some(text) => visitor.visit_map(MapDeserializer::new(std::iter::once((name, text)))),
+            None => Err(Wrong::expects(&visitor)),
+        }
+    }
+
+    /// Reads a word, or an object whose only key is a word.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
         words: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Wrong> {
-        visitor.visit_enum(self.word(words)?.into_deserializer())
+        visitor.visit_enum(self.word(words)?)
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct tuple tuple_struct
+        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct
         identifier ignored_any
+    }
+}
+
+/// A variant of an enum, by its word.
+struct Word<'a, 'de> {
+    of: Reader<'a, 'de>,
+    words: &'static [&'static str],
+    name: &'static str,
+    /// The object with the variant's fields; none if the word stands alone.
+    value: Option<&'de str>,
+}
+
+impl<'de> EnumAccess<'de> for Word<'_, 'de> {
+    type Error = Wrong;
+    type Variant = Self;
+
+    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Wrong> {
+        let name: StrDeserializer<'_, Wrong> = self.name.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Word<'_, 'de> {
+    type Error = Wrong;
+
+    fn unit_variant(self) -> Result<(), Wrong> {
+        self.value.map_or(Ok(()), |_| Err(Wrong::expected(any_of(self.words))))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Wrong> {
+        self.of.read(seed, Step::Key(self.name), self.value)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Wrong> {
+        Err(Wrong::expects(&visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        let place = Place { above: Some(self.of.place), step: Step::Key(self.name) };
+        let reader = Reader { text: self.value, place: &place, ..self.of };
+        reader.deserialize_struct("", known, visitor).map_err(|wrong| wrong.placed(reader))
     }
 }
 
@@ -246,7 +336,7 @@ impl<'de> MapAccess<'de> for Pairs<'_, 'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
         self.value = self.left.next();
         let Some((key, _)) = &self.value else { return Ok(None) };
-        let key: StrDeserializer<'_, Wrong> = key.as_str().into_deserializer();
+        let key: StrDeserializer<'_, Wrong> = (**key).into_deserializer();
         seed.deserialize(key).map(Some)
     }
 

@@ -59,8 +59,8 @@ impl Wrong {
         let place = reader.place;
         match *self.0 {
             Why::Expected(expected) => Self::said(match reader.found() {
-                Some(found) => format!("{place}: expected {expected}, found {found}"),
-                None => format!("{place}: missing; expected {expected}"),
+                Some(found) => format!("{}: expected {expected}, found {found}", place.name()),
+                None => format!("{}: missing; expected {expected}", place.name()),
             }),
             Why::Missing(key) => Self(Box::new(Why::MissingAt(Missing { path: place.to_string(), key }))),
             Why::Rule(why) => {

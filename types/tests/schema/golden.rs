@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
+use types::attachment::{Event, Intent};
 use types::inventory::Inventory;
 use types::ledger::Line;
 use types::node::Node;
@@ -73,6 +74,12 @@ fn the_schema_of_status_json_is_made_from_its_types() {
 #[test]
 fn the_schema_of_the_inventory_is_made_from_its_types() {
     holds("inventory.schema.json", &of_written::<Inventory>());
+}
+
+#[test]
+fn the_schemas_of_the_lines_of_a_record_are_made_from_their_types() {
+    holds("attachment-intent.schema.json", &of_written::<Intent>());
+    holds("attachment-event.schema.json", &of_written::<Event>());
 }
 
 #[test]

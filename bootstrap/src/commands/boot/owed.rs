@@ -6,12 +6,12 @@
 
 use std::path::Path;
 
-use shim::attachment::Attachment;
 use shim::inventory::{self, Entry};
 use shim::layout::Layout;
 use shim::ledger::{self, Line};
 use shim::local_cleanup::{self, CleanupTarget, DelReach};
 use shim::store::Store;
+use types::attachment::Attachment;
 
 /// Why there was no DEL.
 const REASON: &str = "the node booted a final image (confDir none) before its DEL";

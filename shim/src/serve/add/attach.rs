@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
+use types::attachment::{Event, PodInterface};
+
 use super::Times;
 use super::gather::ReadyNetwork;
-use crate::attachment::Event;
 use crate::delegate::{Limits, Network};
 use crate::hostroute::{self, RoutedInterface};
 use crate::lock::Lock;
 use crate::netns::Netns;
-use crate::pod_interfaces::{self, PodInterface};
+use crate::pod_interfaces;
 use crate::reply::{CniError, code};
 use crate::route;
 use crate::serve::Session;

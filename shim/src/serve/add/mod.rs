@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use types::attachment::{Intent, Leg, RouteStep};
 use types::policy::{Attach, Secondary};
 use types::raw::RawObject;
 
@@ -18,7 +19,6 @@ use self::attach::attach_all;
 use self::gather::{ReadyNetwork, choose, load_all, make_ready, refuse_existing, taken_ifnames};
 use super::teardown::Teardown;
 use super::{Session, networks, print};
-use crate::attachment::{Intent, Leg, RouteStep};
 use crate::hostports;
 use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;

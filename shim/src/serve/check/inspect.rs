@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use crate::attachment::Attachment;
+use types::attachment::{Attachment, PodInterface};
+
 use crate::delegate::Limits;
 use crate::hostroute;
 use crate::netns::Netns;
-use crate::pod_interfaces::{self, PodInterface};
+use crate::pod_interfaces;
 use crate::reply::{CniError, code};
 use crate::route::{self, Budget};
 use crate::serve::networks;

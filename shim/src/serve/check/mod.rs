@@ -2,9 +2,9 @@
 
 mod inspect;
 
+use types::attachment::Attachment;
 use types::policy::Deadlines;
 
-use crate::attachment::Attachment;
 use crate::conflist::Conflist;
 use crate::delegate::Limits;
 use crate::inventory;

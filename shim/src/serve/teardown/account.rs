@@ -1,7 +1,8 @@
 //! Reports a network's DEL that counts as done although its plugin failed: a warning, and a line in the ledger.
 
+use types::attachment::Attachment;
+
 use super::{DelWithoutNetns, Teardown};
-use crate::attachment::Attachment;
 use crate::boot::{self};
 use crate::delegate::DoneBefore;
 use crate::ledger::{self, Line};

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use types::attachment::{Attachment, Event};
+
 use super::account::of_leg;
 use super::{FailedDel, Teardown, append};
-use crate::attachment::{Attachment, Event};
 use crate::boot::{self, Moment};
 use crate::conflist::Conflist;
 use crate::first_failure;

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use types::attachment::{Attachment, Event, HostRoute};
+
 use super::{Teardown, append};
-use crate::attachment::{Attachment, Event};
 use crate::boot::boot_id;
-use crate::hostroute::{self, HostRoute};
+use crate::hostroute;
 use crate::netns::Netns;
 use crate::route;
 use crate::store::OpenRecord;

@@ -5,9 +5,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
-use shim::attachment::{Attachment, Event, FORMAT, Intent, Leg, RouteStep, line};
 use shim::boot::Moment;
-use shim::netns::NetnsId;
+use types::attachment::{Attachment, Event, FORMAT, Intent, Leg, NetnsId, RouteStep, line};
 
 use super::dice::Dice;
 use super::record::parse;

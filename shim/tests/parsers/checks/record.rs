@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use shim::attachment::{Attachment, line};
 use shim::boot::boot_id;
+use types::attachment::{Attachment, line};
 
 /// Checks any bytes as a record.
 pub fn check(data: &[u8]) {

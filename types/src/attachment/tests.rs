@@ -1,10 +1,14 @@
 //! What a record says after it was cut, flipped, appended to, or written by another program.
 
-use types::raw::raw_string;
+use serde::Serialize;
 
 use super::*;
+use crate::raw::raw_string;
 
-pub(crate) fn intent() -> Intent {
+/// The present boot.
+const BOOT_ID: &str = "this";
+
+fn intent() -> Intent {
     let leg = |network: &str, ifname: &str, primary| Leg {
         network: network.into(),
         profile: "generic".into(),
@@ -20,7 +24,7 @@ pub(crate) fn intent() -> Intent {
         version: FORMAT,
         container_id: "c1".into(),
         ifname: "eth0".into(),
-        begun: crate::boot::now().expect("now"),
+        begun: Moment { boot_id: BOOT_ID.into(), boottime_ms: 81_234, wall_secs: 1_790_000_000 },
         netns: "/n".into(),
         netns_id: None,
         netns_cookie: None,
@@ -33,7 +37,7 @@ pub(crate) fn intent() -> Intent {
 
 /// Reads a record in this boot.
 fn parse(bytes: &[u8]) -> Result<Attachment, String> {
-    Attachment::parse(bytes, crate::boot::boot_id().ok())
+    Attachment::parse(bytes, Some(BOOT_ID))
 }
 
 fn bytes(events: &[Event]) -> Vec<u8> {
@@ -159,9 +163,10 @@ fn a_first_line_that_says_too_little_is_blamed_on_its_format_only_if_that_is_lat
     struct Short {
         version: u32,
     }
-    for (version, says) in
-        [(FORMAT, "its first line: missing field"), (FORMAT + 1, "format 2, of which this program")]
-    {
+    for (version, says) in [
+        (FORMAT, "its first line: containerID: missing; expected a string"),
+        (FORMAT + 1, "format 2, of which this program"),
+    ] {
         let why = parse(&line(&Short { version })).expect_err("too little");
         assert!(why.starts_with(says), "{why}");
     }

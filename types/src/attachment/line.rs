@@ -4,16 +4,16 @@
 
 use serde::Serialize;
 
-/// One line of a record.
+/// Formats an [`Intent`](super::Intent) or an [`Event`](super::Event) as one line of a record.
 #[must_use]
 pub fn line<T: Serialize>(value: &T) -> Vec<u8> {
-    // What is passed through verbatim may be spread over lines, and is by every Go plugin. Outside of strings, where JSON
-    // allows no line break as it is, one blank is as good as another.
-    let json = types::raw::to_raw(value).get().replace(['\n', '\r'], " ");
+    // Every Go plugin spreads its result over lines, and the record holds it verbatim. JSON has line breaks only between tokens, where
+    // any white space means the same.
+    let json = crate::raw::to_raw(value).get().replace(['\n', '\r'], " ");
     format!("{:016x} {json}\n", sum(json.as_bytes())).into_bytes()
 }
 
-/// The JSON of a line that is whole and whose sum is right.
+/// The JSON of a line; none if the line is torn or its sum is wrong.
 pub(super) fn checked(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_suffix(b"\n")?;
     let (written, json) = line.split_at_checked(16)?;
@@ -21,7 +21,7 @@ pub(super) fn checked(line: &[u8]) -> Option<&[u8]> {
     (written == format!("{:016x}", sum(json)).as_bytes()).then_some(json)
 }
 
-/// Notices a torn or altered line. Not a signature: who can write here is root.
+/// The checksum by which a reader notices a torn or altered line. It is no signature, because only root can write records.
 fn sum(json: &[u8]) -> u64 {
     siphasher::sip::SipHasher13::new().hash(json)
 }

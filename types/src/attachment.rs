@@ -1,0 +1,181 @@
+//! The record of one attachment: which networks were called, with what, and what they answered.
+//!
+//! *Shape*: a file of lines, each `SUM JSON\n` (sixteen hex digits, SipHash-1-3 over the JSON's bytes; [`line()`]). The first line is the
+//! [`Intent`], durable before any delegate runs; every further line is one [`Event`], appended as it happens. So a record
+//! costs one fsync pair, a kill between two delegates loses nothing, and a full disk cannot make it shorter.
+//!
+//! *Reading*: a bad first line makes a record damaged. An event is unknown if its line is torn or fails its sum. With an unknown event, every
+//! network counts as begun: a DEL too many is harmless, a DEL too few is a leak. Every other line counts, wherever it is, because no event
+//! revokes an earlier one. After a power loss the events may be gone (they are not fsynced). The intent remains, and is enough for every DEL.
+//!
+//! *No I/O*: this module reads and writes bytes alone. The shim's `store` has the files.
+//!
+//! *Other versions*: each program reads the records of earlier programs and, after a downgrade, of later ones. An unknown event counts as a
+//! torn line. An intent of a later format is read for the keys that both formats have, and puts the record in doubt too. So a later format may
+//! add keys and events, but not change the meaning of existing ones. A format that must change them makes its first line unreadable to earlier
+//! programs, and then the record counts as damaged.
+
+mod event;
+mod intent;
+mod kernel;
+mod line;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::moment::Moment;
+use crate::read;
+pub use event::Event;
+pub use intent::{Intent, Leg, RouteStep};
+pub use kernel::{HostRoute, NetnsId, PodInterface};
+use line::checked;
+pub use line::line;
+
+/// The format of records that this program writes.
+pub const FORMAT: u32 = 1;
+
+/// The progress of one network's ADD and DEL.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// The network's ADD has begun.
+    pub started: bool,
+    /// The result of the network's ADD, if that succeeded.
+    pub result: Option<Box<RawValue>>,
+    /// The interfaces of the result that were in the pod after the ADD; none if the plugin could not read the pod's netns.
+    pub present: Option<Vec<PodInterface>>,
+    /// The host routes to the network's addresses; empty if the plugin set none.
+    pub host_routes: Vec<HostRoute>,
+    /// The plugin has begun to remove these host routes.
+    pub host_unrouted: bool,
+    /// The network's DEL succeeded.
+    pub deleted: bool,
+    /// The plugin of the network's chain at which DEL resumes, counted from 0 in the order of ADD.
+    pub resume_at: Option<usize>,
+}
+
+/// A record as it was read: the intent, with its events applied.
+#[derive(Debug, Clone)]
+pub struct Attachment {
+    /// The first line.
+    pub intent: Intent,
+    /// The progress of each network, in the order of [`Intent::legs`].
+    pub progress: Vec<Progress>,
+    /// The ADD succeeded as a whole.
+    pub attached: bool,
+    /// When a DEL first failed.
+    pub del_failed: Option<Moment>,
+    /// At least one event could not be read.
+    pub torn: bool,
+    /// The number of bytes up to the last end of a line. Bytes behind them are a torn line, which needs an end before anything is appended.
+    pub sound_bytes: u64,
+}
+
+impl Attachment {
+    /// A record whose first line is about to be written.
+    #[must_use]
+    pub fn begin(intent: Intent) -> Self {
+        let mut progress = vec![Progress::default(); intent.legs.len()];
+        if let Some(first) = progress.first_mut() {
+            first.started = true;
+        }
+        Self { intent, progress, attached: false, del_failed: None, torn: false, sound_bytes: 0 }
+    }
+
+    /// Reads a record from the bytes of its file. `boot_id` is the present boot; none if the caller does not know it.
+    ///
+    /// # Errors
+    /// Why the record is damaged, in words: its first line is torn, fails its sum, or is no intent that this program can read.
+    pub fn parse(bytes: &[u8], boot_id: Option<&str>) -> Result<Self, String> {
+        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let first = lines.next().ok_or("the file is empty")?;
+        let json = checked(first).ok_or("its first line is torn or fails its checksum")?;
+        let intent: Intent = read::written(json, "the intent").map_err(|why| unreadable(json, &why))?;
+        if intent.version < FORMAT {
+            return Err(format!("format {}, which nobody ever wrote", intent.version));
+        }
+        let earlier_boot = boot_id.is_some_and(|now| now != intent.begun.boot_id);
+        let is_later = intent.version > FORMAT;
+        let mut record = Self::begin(intent);
+        record.torn = is_later;
+        record.sound_bytes = first.len() as u64;
+        for line in lines {
+            match checked(line).and_then(|json| read::written(json, "the event").ok()) {
+                Some(event) => record.apply(event),
+                None => record.torn = true,
+            }
+            if line.ends_with(b"\n") {
+                record.sound_bytes += line.len() as u64;
+            }
+        }
+        if earlier_boot || record.torn {
+            for progress in &mut record.progress {
+                progress.started = true;
+            }
+        }
+        Ok(record)
+    }
+
+    /// Applies an event. An event for a network that the intent does not have is ignored.
+    pub fn apply(&mut self, event: Event) {
+        let at = |legs: &mut Vec<Progress>, leg: usize, change: &mut dyn FnMut(&mut Progress)| {
+            if let Some(progress) = legs.get_mut(leg) {
+                change(progress);
+            }
+        };
+        match event {
+            Event::Started { leg } => at(&mut self.progress, leg, &mut |p| p.started = true),
+            Event::Added { leg, result, present } => at(&mut self.progress, leg, &mut |p| {
+                p.started = true;
+                p.result = Some(result.clone());
+                p.present.clone_from(&present);
+            }),
+            Event::HostRouted { leg, routes } => at(&mut self.progress, leg, &mut |p| {
+                p.host_routes.clone_from(&routes);
+            }),
+            Event::HostUnrouted { leg } => at(&mut self.progress, leg, &mut |p| p.host_unrouted = true),
+            Event::Attached {} => self.attached = true,
+            Event::Deleted { leg } => at(&mut self.progress, leg, &mut |p| p.deleted = true),
+            Event::Stopped { leg, plugin } => at(&mut self.progress, leg, &mut |p| {
+                // Only a network that has begun gets a DEL.
+                p.started = true;
+                p.resume_at = Some(plugin);
+            }),
+            Event::DelFailed { at } => {
+                self.del_failed.get_or_insert(at);
+            }
+        }
+    }
+
+    /// The legs whose DEL is still owed, in the order of DEL: begun, not deleted, last first.
+    #[must_use]
+    pub fn pending(&self) -> Vec<usize> {
+        (0..self.progress.len())
+            .rev()
+            .filter(|leg| self.progress[*leg].started && !self.progress[*leg].deleted)
+            .collect()
+    }
+
+    /// The names of all interfaces that this attachment has in the pod.
+    pub fn ifnames(&self) -> impl Iterator<Item = &str> {
+        self.intent.legs.iter().map(|leg| leg.ifname.as_str())
+    }
+}
+
+/// The reason why a first line with the right sum is no intent.
+fn unreadable(json: &[u8], why: &str) -> String {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    match read::written(json, "the intent") {
+        Ok(Versioned { version }) if version > FORMAT => {
+            format!(
+                "format {version}, of which this program, which writes {FORMAT}, cannot read the first line"
+            )
+        }
+        _ => format!("its first line: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
