@@ -43,8 +43,7 @@ struct Life {
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let fabric = Fabric::new(2)?;
-    let old = fabric.overlay("old", 1, 8472, "10.244")?;
-    let new = fabric.overlay("new", 2, 8473, "10.245")?;
+    let [old, new] = fabric.old_and_new()?;
     let bare = side("bare", fabric.node(1), &old, || {
         let conf = serde_json::to_vec(&old.conflist(1))?;
         fabric.node(1).write("/etc/cni/net.d/10-old.conflist", conf)

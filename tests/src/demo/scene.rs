@@ -77,8 +77,7 @@ impl Scene {
     /// A part is missing, or a runtime does not start.
     pub fn new(nodes: u8, arrival: Arrival, kind: &Old) -> Result<Scene> {
         let fabric = Fabric::new(nodes)?;
-        let mut old = fabric.overlay(Network::Old.name(), 1, 8472, "10.244")?;
-        let new = fabric.overlay(Network::New.name(), 2, 8473, "10.245")?;
+        let [mut old, new] = fabric.old_and_new()?;
         let agents = match *kind {
             Old::Bridge => None,
             Old::Calico { leak_grace, .. } => {

@@ -1,47 +1,44 @@
-//! A node whose pods run already, on its old network.
+//! A node whose pods run already, on its old network, and has our image.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lab::containerd::{Containerd, Options};
-use lab::cri::Sandbox;
-use lab::crossfade::{BIN_DIR, CONF_DIR};
+use lab::crossfade::{BIN_DIR, CONF_DIR, OURS};
 use lab::daemonset::{Kubelet, manifest};
 use lab::deadline::until;
-use lab::fabric::{Fabric, Overlay};
-use lab::node::Node;
-use serde_json::{Value, json};
+use lab::scene::{Scene, Setup};
+use serde_json::json;
 
 use crate::{LIMIT, image};
 
-/// Our conf.
-pub(crate) const OURS: &str = "/etc/cni/net.d/01-crossfade.conflist";
 /// Our plugin where the runtime looks.
 pub(crate) const PLUGIN: &str = "/opt/cni/bin/crossfade";
 
-/// The node.
-pub(crate) struct Scene {
-    pub(crate) containerd: Containerd,
-    pub(crate) old: Overlay,
-    pub(crate) new: Overlay,
-    // Last, for all of the above is on its node.
-    fabric: Fabric,
+/// A scene that pods of a DaemonSet find as they find a node.
+pub(crate) struct Running(Scene);
+
+impl Deref for Running {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.0
+    }
 }
 
-impl Scene {
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Scene {
+        &mut self.0
+    }
+}
+
+impl Running {
     /// A containerd with two networks, of which it uses the old one, and our image.
-    pub(crate) fn new() -> Result<Scene> {
-        let fabric = Fabric::new(1)?;
-        let old = fabric.overlay("old", 1, 8472, "10.244")?;
-        let new = fabric.overlay("new", 2, 8473, "10.245")?;
-        let node = fabric.node(1);
-        for (file, overlay) in [("10-old", &old), ("20-new", &new)] {
-            let conflist = serde_json::to_vec_pretty(&overlay.conflist(1))?;
-            node.write(format!("{CONF_DIR}/{file}.conflist"), conflist)?;
-        }
-        let containerd = Containerd::start(node, &Options::default())?;
+    pub(crate) fn new() -> Result<Running> {
+        let scene = Setup::bare().start()?;
+        scene.crossfade.network(&scene.new, &scene.new.conflist(1))?;
+        let node = scene.node();
         // Installers put files there, no links to elsewhere, which a pod would not find.
         let real = format!(
             "for f in {BIN_DIR}/*; do cp --remove-destination \"$(readlink -f \"$f\")\" \"$f\"; done"
@@ -51,84 +48,23 @@ impl Scene {
         node.run(&["mount", "--make-rshared", "/"])?;
         // Where a node has its runtime's socket, in a directory that holds all that it leads to.
         node.run(&["mkdir", "-p", "/run/containerd"])?;
-        let socket = containerd.socket();
+        let socket = scene.containerd.socket();
         let text = |path: Option<&Path>| path.and_then(Path::to_str).map(str::to_owned).context("a path");
         let (dir, name) = (text(socket.parent())?, text(socket.file_name().map(Path::new))?);
         node.run(&["ln", "-s", &name, &format!("{dir}/containerd.sock")])?;
         node.run(&["mount", "--bind", &dir, "/run/containerd"])?;
-        let scene = Scene { containerd, old, new, fabric };
-        scene.import(&image::archive()?, &image::name(image::version()))?;
-        Ok(scene)
-    }
-
-    pub(crate) fn node(&self) -> &Node {
-        self.fabric.node(1)
-    }
-
-    pub(crate) fn outside(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.node().outside(path)
+        let running = Running(scene);
+        running.import(&image::archive()?, &image::name(image::version()))?;
+        Ok(running)
     }
 
     pub(crate) fn import(&self, archive: &Path, name: &str) -> Result<()> {
-        let mut import = self.node().command("ctr");
-        import.arg("--address").arg(self.containerd.socket()).args([
-            "--namespace",
-            "k8s.io",
-            "images",
-            "import",
-        ]);
-        let output = import.arg(archive).output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let cri = self.containerd.cri();
-        until(&format!("image {name}"), LIMIT, || Ok(cri.has_image(name)?.then_some(())))
+        lab::node::run(self.containerd.ctr(&["images", "import"]).arg(archive))?;
+        until(&format!("image {name}"), LIMIT, || Ok(self.cri().has_image(name)?.then_some(())))
     }
 
     pub(crate) fn kubelet(&self) -> Kubelet<'_> {
-        Kubelet { cri: self.containerd.cri(), outside: Box::new(|path| Ok(self.outside(path))) }
-    }
-
-    pub(crate) fn run(&self, name: &str) -> Result<String> {
-        self.containerd.cri().run_sandbox(&Sandbox::new(name))
-    }
-
-    pub(crate) fn end(&self, id: &str) -> Result<()> {
-        self.containerd.cri().stop(id)?;
-        self.containerd.cri().remove(id)
-    }
-
-    /// How many addresses of the old and of the new network are given away.
-    pub(crate) fn leases(&self) -> Result<(usize, usize)> {
-        Ok((self.old.leases(self.node())?.len(), self.new.leases(self.node())?.len()))
-    }
-
-    /// Attachments through us, and from before.
-    pub(crate) fn attachments(&self) -> Result<(usize, usize)> {
-        let told = self.bootstrap(&["attachments", "--output", "json"])?;
-        let told: Value = serde_json::from_str(&told)?;
-        let all = told["attachments"].as_array().context("attachments")?;
-        let before = all.iter().filter(|line| line["life"] == "inventory").count();
-        Ok((all.len() - before, before))
-    }
-
-    /// What a person on the node says.
-    pub(crate) fn bootstrap(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = self.node().command(lab::dist::bootstrap()?);
-        let output = command.args(arguments).output().context("crossfade-bootstrap")?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        ensure!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
-        Ok(text(&output.stdout))
-    }
-
-    pub(crate) fn status(&self) -> Result<Value> {
-        let text = fs::read(self.outside("/run/crossfade/status.json")).context("status.json")?;
-        Ok(serde_json::from_slice(&text)?)
-    }
-
-    pub(crate) fn until_loaded(&self) -> Result<()> {
-        until("the runtime uses our conf", LIMIT, || {
-            let plugins = self.containerd.cri().conf_plugins()?;
-            Ok(plugins.iter().any(|plugin| plugin == "crossfade").then_some(()))
-        })
+        Kubelet { cri: self.cri(), outside: Box::new(|path| Ok(self.outside(path))) }
     }
 
     /// Whether anything of ours is where the runtime would use it.
