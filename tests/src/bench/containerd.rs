@@ -48,7 +48,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         let conf = serde_json::to_vec(&old.conflist(1))?;
         fabric.node(1).write("/etc/cni/net.d/10-old.conflist", conf)
     })?;
-    let disk = bench.world.disk.join("containerd");
+    let disk = bench.workshop.disk.join("containerd");
     let shim = side("shim", fabric.node(2), &old, || {
         state_on_disk(fabric.node(2), &disk)?;
         Crossfade::install(fabric.node(2), &old, &new).map(drop)

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::scene::Host;
+use super::cluster::Host;
 use super::strategy::{Arrival, Phase};
 use crate::crossfade::POLICY;
 use crate::package;
