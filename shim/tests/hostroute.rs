@@ -1,11 +1,12 @@
 //! Host routes on real namespaces: an agent that follows the Pod's status takes a pod's address away, and the pod answers on it all the same.
 
-mod world;
+mod namespaces;
 
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use namespaces::{Space, ample, privileged, unique};
 use nix::sched::{CloneFlags, setns};
 use shim::hostroute::{self, RoutedInterface};
 use shim::layout::Layout;
@@ -13,7 +14,6 @@ use shim::pod_interfaces;
 use shim::route::{Budget, RouteError};
 use shim::version::{AddResult, Version};
 use types::attachment::HostRoute;
-use world::{Space, ample, privileged, unique};
 
 /// A node whose pod has a Calico-like second network; the thread of the test is on the node.
 struct Node {
@@ -70,7 +70,7 @@ impl Node {
         self.host.ip("route replace blackhole 10.1.0.0/24");
         self.host.ip("-6 route replace blackhole fd00:1::/64");
         for address in ADDRESSES {
-            world::attempt(&format!("ip -n {} route delete {address} dev cali1", self.host.name));
+            namespaces::attempt(&format!("ip -n {} route delete {address} dev cali1", self.host.name));
         }
     }
 

@@ -1,17 +1,17 @@
 //! Local cleaning of a retired attachment: what was made by real plugins goes, what is anybody else's stays.
 
-mod world;
+mod namespaces;
 
 use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
+use namespaces::network::pod;
+use namespaces::node::Node;
+use namespaces::{Space, ample, privileged, unique, wait_until};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 use shim::local_cleanup::{CleanupReport, CleanupTarget, DelReach, OtherClaims, clean};
 use shim::netns::Netns;
-use world::network::pod;
-use world::node::Node;
-use world::{Space, ample, privileged, unique, wait_until};
 
 /// A directory of leases without any plugin, gone with the test.
 struct Leases {

@@ -1,13 +1,13 @@
 //! Entering a network namespace and coming back.
 
-mod world;
+mod namespaces;
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use namespaces::{Space, ample, privileged};
 use shim::netns::Netns;
-use world::{Space, ample, privileged};
 
 #[test]
 fn a_file_that_is_no_namespace_is_refused_by_name() {

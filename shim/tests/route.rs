@@ -1,10 +1,10 @@
 //! The route step on real namespaces: who answers where, from which address, and what is left afterwards.
 
-mod world;
+mod namespaces;
 
+use namespaces::network::{Defaults, Kind, Network, pod};
+use namespaces::{Space, ample, privileged};
 use shim::route::{after_first, after_owner, undo};
-use world::network::{Defaults, Kind, Network, pod};
-use world::{Space, ample, privileged};
 
 /// Both networks attached and the step done, in the order of a real ADD.
 fn attach_both(pod: &Space, first: &Network, owner: &Network, owner_gives: Defaults) {

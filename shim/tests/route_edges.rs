@@ -1,12 +1,12 @@
 //! The route step where something is odd: interfaces missing, addresses not settled, routes of others in the way.
 
-mod world;
+mod namespaces;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use namespaces::network::{Defaults, Kind, Network, pod};
+use namespaces::{Space, ample, attempt, privileged, wait_until};
 use shim::route::{RouteSide, after_first, after_owner, undo};
-use world::network::{Defaults, Kind, Network, pod};
-use world::{Space, ample, attempt, privileged, wait_until};
 
 fn pair(kind: Kind) -> (Network, Network) {
     (Network::new(1, kind, "eth0"), Network::new(2, Kind::Subnet, "net1"))
@@ -86,7 +86,7 @@ fn an_interface_that_is_not_there_is_skipped() {
     pod.pings(None, "2001:db8::1");
 
     let owner = Network::new(2, Kind::Subnet, "net1");
-    let pod = world::network::pod();
+    let pod = namespaces::network::pod();
     owner.attach(&pod, Defaults::Both);
     after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after an owner without a first");
     owner.router.pings(Some(&owner.far_v4()), &owner.v4());

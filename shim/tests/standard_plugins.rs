@@ -1,12 +1,12 @@
 //! The route step between real plugins: `bridge` and `ptp` with `host-local` attach, CHECK and detach around it.
 
-mod world;
+mod namespaces;
 
+use namespaces::network::pod;
+use namespaces::node::Node;
+use namespaces::{ample, privileged};
 use serde_json::{Value, json};
 use shim::route::{RouteSide, after_first, after_owner, undo};
-use world::network::pod;
-use world::node::Node;
-use world::{ample, privileged};
 
 fn address(conf: &Value, position: usize) -> String {
     let cidr = conf["prevResult"]["ips"][position]["address"].as_str().expect("an address");

@@ -17,7 +17,7 @@ mod single;
 mod statistics;
 mod table;
 mod watch;
-mod world;
+mod workshop;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,7 @@ pub use report::Report;
 
 use crate::preflight::{self, CONTAINERD, NODES, Need, PLUGINS, TRACE};
 use statistics::Pairs;
-use world::World;
+use workshop::Workshop;
 
 /// A part of the benchmark that can be asked for alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
@@ -118,7 +118,7 @@ impl Options {
 /// A run of the benchmark: where it works and what it found.
 struct Bench {
     options: Options,
-    world: World,
+    workshop: Workshop,
     report: Report,
     stop: Arc<AtomicBool>,
 }
@@ -132,12 +132,12 @@ pub fn run(options: &Options) -> Result<Report> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handlers")?;
     }
-    let world = World::new()?;
-    let report = Report::new(options, machine::describe(&world)?, report::now()?);
+    let workshop = Workshop::new()?;
+    let report = Report::new(options, machine::describe(&workshop)?, report::now()?);
     if let Some(warning) = report.machine.warning() {
         eprintln!("warning: {warning}");
     }
-    let mut bench = Bench { options: options.clone(), world, report, stop };
+    let mut bench = Bench { options: options.clone(), workshop, report, stop };
     for section in Section::ALL {
         if options.only.is_empty() || options.only.contains(&section) {
             bench.section(section)?;

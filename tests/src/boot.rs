@@ -10,11 +10,11 @@
 
 mod disk;
 mod evidence;
+pub mod furniture;
 pub mod journal;
 mod kit;
 mod machine;
 mod nspawn;
-pub mod world;
 
 pub use kit::Kit;
 pub use machine::Machine;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -81,9 +82,8 @@ impl Containerd {
         self.start_again()?;
         let archive = self.dir.join("pause.tar");
         image::pause_tar(&archive)?;
-        let mut import = self.node.command("ctr");
-        import.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io", "images", "import"]);
-        import.args(["--snapshotter", SNAPSHOTTER]).arg(&archive);
+        let mut import = self.ctr(&["images", "import", "--snapshotter", SNAPSHOTTER]);
+        import.arg(&archive);
         crate::node::run(&mut import).context("importing the sandbox image").map(drop)
     }
 
@@ -157,6 +157,40 @@ impl Containerd {
     /// The client of its CRI.
     pub fn cri(&self) -> &Cri {
         &self.cri
+    }
+
+    /// Waits until it uses a conf with this plugin in it.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn until_uses(&self, plugin: &str) -> Result<()> {
+        deadline::until(&format!("a conf with {plugin}"), READY_WITHIN, || {
+            let used = self.cri.conf_plugins()?.iter().any(|used| used == plugin);
+            Ok((used && self.cri.network_ready()?.0).then_some(()))
+        })
+    }
+
+    /// `ctr` where its CRI has the sandboxes.
+    pub fn ctr(&self, arguments: &[&str]) -> Command {
+        let mut command = self.node.command("ctr");
+        command.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io"]).args(arguments);
+        command
+    }
+
+    /// Takes a sandbox away behind the back of its CRI; it must be restarted to notice.
+    ///
+    /// # Errors
+    /// Its task or its container stays.
+    pub fn forget(&self, id: &str) -> Result<()> {
+        for line in [["tasks", "delete", "--force"].as_slice(), &["containers", "delete"]] {
+            deadline::until(&format!("the end of {}", line[0]), READY_WITHIN, || {
+                let output = self.ctr(line).arg(id).output()?;
+                // The runtime sees the task end, too, and may be the one that deletes it.
+                let gone = String::from_utf8_lossy(&output.stderr).contains("not found");
+                Ok((output.status.success() || gone).then_some(()))
+            })?;
+        }
+        Ok(())
     }
 
     /// Its socket, at the same path in the node and outside.

@@ -4,23 +4,27 @@
 //! real runtime depends on the shim alone: the plugin in the runtime's bin directory, the conf of each network and ours
 //! before them in the runtime's conf directory, the policy in /etc/crossfade.
 
-use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::fabric::Overlay;
 use crate::node::Node;
+use crate::scratch::files;
 
 /// The runtime's conf directory, as the node sees it.
 pub const CONF_DIR: &str = "/etc/cni/net.d";
 /// The runtime's plugin directory, as the node sees it.
 pub const BIN_DIR: &str = "/opt/cni/bin";
+/// Our conf, as the node sees it.
+pub const OURS: &str = "/etc/cni/net.d/01-crossfade.conflist";
 /// Name of our network.
 pub const NETWORK: &str = "crossfade";
 
-const POLICY: &str = "/etc/crossfade/policy.json";
+/// The policy's file.
+pub const POLICY: &str = "/etc/crossfade/policy.json";
 const RECORDS: &str = "/var/lib/crossfade/attachments";
 
 /// Crossfade on one node, between an old and a new network.
@@ -29,15 +33,23 @@ pub struct Crossfade {
     node: Node,
     old: Overlay,
     new: Overlay,
+    /// What the name of the new network's conf begins with.
+    new_first: &'static str,
 }
 
 impl Crossfade {
-    /// Installs the shim on a node with policy `attach: old`, networks being those of [`Overlay::conflist`].
+    /// Nothing of it is on the node: the conf of `old` sorts before the one of `new`, as long as there is no other.
+    pub fn absent(node: &Node, old: &Overlay, new: &Overlay) -> Crossfade {
+        Crossfade { node: node.clone(), old: old.clone(), new: new.clone(), new_first: "20" }
+    }
+
+    /// Installs the shim on a node with policy `attach: old`, networks being those of [`Overlay::conflist`]. Without our conf the
+    /// runtime would use `new`.
     ///
     /// # Errors
     /// The shim is not built.
     pub fn install(node: &Node, old: &Overlay, new: &Overlay) -> Result<Crossfade> {
-        let crossfade = Crossfade { node: node.clone(), old: old.clone(), new: new.clone() };
+        let crossfade = Crossfade { new_first: "10", ..Crossfade::absent(node, old, new) };
         crossfade.network(old, &old.conflist(node.index()))?;
         crossfade.network(new, &new.conflist(node.index()))?;
         crossfade.policy(json!({ "attach": "old" }))?;
@@ -52,7 +64,7 @@ impl Crossfade {
                 "capabilities": { "portMappings": true, "io.kubernetes.cri.pod-annotations": true },
             }],
         });
-        node.write(Path::new(CONF_DIR).join("01-crossfade.conflist"), conf.to_string())?;
+        node.write(OURS, conf.to_string())?;
         Ok(crossfade)
     }
 
@@ -61,7 +73,7 @@ impl Crossfade {
     /// # Errors
     /// What the file system says.
     pub fn network(&self, overlay: &Overlay, conflist: &Value) -> Result<()> {
-        self.node.write(conf_path(overlay), serde_json::to_vec_pretty(conflist)?)
+        self.node.write(self.conf_path(overlay), serde_json::to_vec_pretty(conflist)?)
     }
 
     /// Replaces the policy: both networks and their address ranges, and the keys of `more`.
@@ -69,7 +81,7 @@ impl Crossfade {
     /// # Errors
     /// What the file system says.
     pub fn policy(&self, more: Value) -> Result<()> {
-        let network = |overlay: &Overlay| json!({ "conf": [conf_path(overlay)], "cidrs": [overlay.cidr()], "secondary": "works" });
+        let network = |overlay: &Overlay| json!({ "conf": [self.conf_path(overlay)], "cidrs": [overlay.cidr()], "secondary": "works" });
         let mut policy = json!({
             "version": 1,
             "networks": { "old": network(&self.old), "new": network(&self.new) },
@@ -85,10 +97,28 @@ impl Crossfade {
     /// # Errors
     /// What the file system says.
     pub fn phase(&self, phase: &str) -> Result<()> {
-        match phase.strip_prefix("both-") {
-            Some(primary) => self.policy(json!({ "attach": "both", "both": { "primary": primary } })),
-            None => self.policy(json!({ "attach": phase })),
+        self.phase_with(phase, json!({}))
+    }
+
+    /// The same, and the keys of `more`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn phase_with(&self, phase: &str, more: Value) -> Result<()> {
+        let mut policy = match phase.strip_prefix("both-") {
+            Some(primary) => json!({ "attach": "both", "both": { "primary": primary } }),
+            None => json!({ "attach": phase }),
+        };
+        if let (Some(policy), Value::Object(more)) = (policy.as_object_mut(), more) {
+            policy.extend(more);
         }
+        self.policy(policy)
+    }
+
+    /// Where a network's conf is on the node; sorted after ours.
+    pub fn conf_path(&self, overlay: &Overlay) -> PathBuf {
+        let first = if overlay.name == self.new.name { self.new_first } else { "10" };
+        Path::new(CONF_DIR).join(format!("{first}-{}.conflist", overlay.name))
     }
 
     /// Every attachment record on the node.
@@ -96,23 +126,26 @@ impl Crossfade {
     /// # Errors
     /// They cannot be listed; that there are none is no error.
     pub fn records(&self) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        let mut directories = vec![self.node.outside(RECORDS)];
-        while let Some(directory) = directories.pop() {
-            let entries = match fs::read_dir(&directory) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                entries => entries.with_context(|| format!("reading {}", directory.display()))?,
-            };
-            for entry in entries {
-                let path = entry?.path();
-                if path.is_dir() { directories.push(path) } else { files.push(path) }
-            }
-        }
-        Ok(files)
+        files(&self.node.outside(RECORDS))
     }
-}
 
-/// Where a network's conf is on the node; sorted after ours.
-fn conf_path(overlay: &Overlay) -> PathBuf {
-    Path::new(CONF_DIR).join(format!("10-{}.conflist", overlay.name))
+    /// Addresses of the old and of the new network that are given away on the node.
+    ///
+    /// # Errors
+    /// The leases cannot be read.
+    pub fn leases(&self) -> Result<(Vec<IpAddr>, Vec<IpAddr>)> {
+        Ok((self.old.leases(&self.node)?, self.new.leases(&self.node)?))
+    }
+
+    /// Holds when exactly these addresses are given away, and when there are that many records.
+    ///
+    /// # Errors
+    /// It is not so.
+    pub fn expect(&self, old: &[IpAddr], new: &[IpAddr], records: usize) -> Result<()> {
+        let leases = self.leases()?;
+        ensure!(leases.0 == old && leases.1 == new, "leases {leases:?}, expected {old:?} and {new:?}");
+        let found = self.records()?;
+        ensure!(found.len() == records, "records {found:?}, expected {records}");
+        Ok(())
+    }
 }

@@ -7,13 +7,13 @@
 pub mod board;
 pub mod bootstrap;
 pub mod calico;
+pub mod cluster;
 pub mod migrate;
 pub mod naive;
 pub mod placement;
 pub mod plan;
 mod remains;
 pub mod report;
-pub mod scene;
 mod scouts;
 mod settle;
 pub mod strategy;

@@ -109,6 +109,14 @@ impl Overlay {
         Ok(leases)
     }
 
+    /// The same with more plugins at the end of the chain.
+    pub fn conflist_with(&self, index: u8, more: &[&str]) -> Value {
+        let mut conflist = self.conflist(index);
+        let plugins = conflist["plugins"].as_array_mut().into_iter();
+        plugins.for_each(|plugins| plugins.extend(more.iter().map(|plugin| json!({ "type": plugin }))));
+        conflist
+    }
+
     fn mac(&self, index: u8) -> String {
         let [_, a, b, c] = self.vni.to_be_bytes();
         format!("02:{a:02x}:{b:02x}:{c:02x}:00:{index:02x}")
@@ -157,6 +165,22 @@ impl Fabric {
     /// There is no such node.
     pub fn node(&self, index: u8) -> &Node {
         &self.nodes[usize::from(index) - 1]
+    }
+
+    /// Lays the network that a node of the lab has: `old`, 10.244.0.0/16.
+    ///
+    /// # Errors
+    /// As [`Fabric::overlay`].
+    pub fn old(&self) -> Result<Overlay> {
+        self.overlay("old", 1, 8472, "10.244")
+    }
+
+    /// Lays both networks of a migration: `old`, and `new`, 10.245.0.0/16.
+    ///
+    /// # Errors
+    /// As [`Fabric::overlay`].
+    pub fn old_and_new(&self) -> Result<[Overlay; 2]> {
+        Ok([self.old()?, self.overlay("new", 2, 8473, "10.245")?])
     }
 
     /// Lays an overlay over all nodes.

@@ -257,7 +257,7 @@ impl Drop for Namespaces {
 }
 
 /// Runs a command to its end and returns its stdout; an error has the whole line and all output.
-pub(crate) fn run(command: &mut Command) -> Result<String> {
+pub fn run(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("starting {command:?}"))?;
     ensure!(
         output.status.success(),

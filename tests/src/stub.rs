@@ -28,6 +28,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::node::Node;
+
 /// The environment variable by which the shim tells a delegate how deep it is nested.
 pub const DEPTH_VARIABLE: &str = "CROSSFADE_DEPTH";
 
@@ -120,6 +122,11 @@ impl Reply {
         Self::text(&result.to_string())
     }
 
+    /// Print the prevResult and exit 0, as a plugin of a chain lets an ADD pass.
+    pub fn pass() -> Self {
+        Self(vec![Act::PrintPrevResult])
+    }
+
     /// Print this text and exit 0.
     pub fn text(text: &str) -> Self {
         Self(vec![Act::Print(text.to_owned())])
@@ -202,6 +209,17 @@ impl StubDir {
     /// executing it fails then ("text file busy").
     pub fn new(dir: &Path, log: &Path, program: &Path) -> Self {
         Self { dir: dir.to_owned(), log: log.to_owned(), program: program.to_owned() }
+    }
+
+    /// Stubs among the plugins of a node, in `bin_dir` as the node sees it; one call log per node.
+    ///
+    /// # Errors
+    /// `lab-stub` is not built.
+    pub fn on(node: &Node, bin_dir: &str) -> Result<Self> {
+        let bin = node.outside(bin_dir);
+        let program = bin.join("lab-stub");
+        crate::scratch::install(&crate::dist::lab_bin("lab-stub")?, &program)?;
+        Ok(Self::new(&bin, &node.dir().join("calls.jsonl"), &program))
     }
 
     /// The directory, for CNI_PATH.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{ExitCode, Output};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,11 +12,11 @@ use lab::crossfade::{BIN_DIR, CONF_DIR};
 use lab::deadline::until;
 use lab::fabric::Fabric;
 use lab::node::{Daemon, Node};
+use lab::person;
 use lab::preflight::{NODES, Need, trial};
 use lab::stub::{Event, Gate, Reply, StubDir};
 use libtest_mimic::Arguments;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const NEEDS: &[&[Need]] = &[NODES];
@@ -76,12 +76,8 @@ impl Lab {
     fn new() -> Result<Lab> {
         let fabric = Fabric::new(1)?;
         let node = fabric.node(1);
-        let bin = node.outside(PLUGINS);
-        fs::create_dir_all(&bin)?;
         fs::create_dir_all(node.outside(BIN_DIR))?;
-        let program = bin.join("lab-stub");
-        lab::scratch::install(&lab::dist::lab_bin("lab-stub")?, &program)?;
-        let stubs = StubDir::new(&bin, &node.dir().join("calls"), &program);
+        let stubs = StubDir::on(node, PLUGINS)?;
         stubs.write("stub-old", &stub_old())?;
         stubs.write("stub-new", &stub_new())?;
         let conf = |file: &str| format!("{CONF_DIR}/{file}");
@@ -154,36 +150,27 @@ impl Lab {
         Ok(())
     }
 
-    /// Lets CRI-O do nothing while `act` is done. `nsenter`, which waits for CRI-O, stops itself with it.
+    /// Lets CRI-O do nothing while `act` is done.
     fn stopped<T>(&self, act: impl FnOnce() -> T) -> Result<T> {
-        let pid = self.crio.as_ref().context("CRI-O runs")?.pid();
-        // man 5 proc: the parent is the second field behind the name.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
-        let parent = Pid::from_raw(parent.context("the parent of CRI-O")?);
-        kill(pid, Signal::SIGSTOP).context("stop CRI-O")?;
+        let crio = self.crio.as_ref().context("CRI-O runs")?;
+        crio.signal(Signal::SIGSTOP)?;
         let done = act();
-        kill(pid, Signal::SIGCONT).and_then(|()| kill(parent, Signal::SIGCONT)).context("let CRI-O go on")?;
+        crio.resume()?;
         Ok(done)
     }
 
-    fn bootstrap(&self, verb: &[&str]) -> Result<Output> {
-        let mut command = self.node().command(lab::dist::bootstrap()?);
-        command.args(verb);
+    fn bootstrap(&self, verb: &[&str]) -> Result<Command> {
+        let mut command = person::bootstrap(self.node(), verb)?;
         if verb[0] == "install" {
             command.arg("--plugin").arg(self.node().scratch().join("packaged"));
             command.arg("--runtime-endpoint").arg(format!("unix://{}", self.socket.display()));
         }
-        command.output().context("crossfade-bootstrap")
+        Ok(command)
     }
 
     /// Runs a command that must end so, and returns what it said.
     fn told(&self, verb: &[&str], status: i32) -> Result<String> {
-        let output = self.bootstrap(verb)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        ensure!(output.status.code() == Some(status), "{verb:?}: {}\n{out}\n{err}", output.status);
-        Ok(out + &err)
+        person::told(&mut self.bootstrap(verb)?, status)
     }
 
     fn run(&self, name: &str) -> Result<String> {
@@ -279,7 +266,8 @@ fn uninstall_waits_until_crio_has_read_the_directory_without_our_conf() -> Resul
     })?;
     let conf = lab.node().outside(CONF_DIR).join("01-crossfade.conflist");
     std::thread::scope(|scope| -> Result<()> {
-        let uninstall = scope.spawn(|| lab.bootstrap(&["uninstall", "--purge"]));
+        let uninstall =
+            scope.spawn(|| lab.bootstrap(&["uninstall", "--purge"])?.output().context("uninstall"));
         until("our conf's removal", LIMIT, || Ok((!conf.exists()).then_some(())))?;
         let late = lab.run("late");
         let finished =
@@ -295,7 +283,9 @@ fn uninstall_waits_until_crio_has_read_the_directory_without_our_conf() -> Resul
         lab.cri.remove(&late)?;
         Ok(())
     })?;
-    until("the conf that is back", LIMIT, || Ok(lab.bootstrap(&["status"])?.status.success().then_some(())))?;
+    until("the conf that is back", LIMIT, || {
+        Ok(lab.bootstrap(&["status"])?.output()?.status.success().then_some(()))
+    })?;
     lab.told(&["uninstall", "--purge"], 0)?;
     let left: Vec<_> = fs::read_dir(lab.node().outside(CONF_DIR))?.flatten().map(|e| e.file_name()).collect();
     ensure!(!left.iter().any(|name| name.to_string_lossy().contains("crossfade")), "{left:?}");
@@ -345,7 +335,7 @@ fn flip_is_not_confirmed_before_crio_has_read_our_conf() -> Result<()> {
     })??;
     ensure!(told.contains("new -> both-old") && told.contains("not confirmed"), "{told}");
     until("CRI-O's reading", LIMIT, || {
-        Ok((lab.bootstrap(&["policy", "set", "both-old"])?.status.success()).then_some(()))
+        Ok((lab.bootstrap(&["policy", "set", "both-old"])?.output()?.status.success()).then_some(()))
     })?;
     lab.expect_through_us("both")
 }

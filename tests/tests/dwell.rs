@@ -7,11 +7,11 @@ use std::process::{ExitCode, Output};
 use anyhow::{Context, Result, ensure};
 use lab::demo::board::Board;
 use lab::demo::bootstrap;
+use lab::demo::cluster::{CONF_DIR, Cluster, Pod, Wanted};
 use lab::demo::migrate::{self, Size};
 use lab::demo::placement::ensure_placed;
 use lab::demo::plan::{Old, Plan};
 use lab::demo::report::Migration;
-use lab::demo::scene::{CONF_DIR, Pod, Scene, Wanted};
 use lab::demo::strategy::{Arrival, Phase, Strategy};
 use lab::package;
 use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
@@ -108,12 +108,12 @@ fn double_without_host_routes_loses_probes() -> Result<()> {
 
 /// Nothing but an exit status tells that anybody has asked. In the end Calico's own profile is taken on the same node.
 fn a_refused_second_network_changes_nothing() -> Result<()> {
-    let scene = Scene::new(1, Arrival::Installed, &Old::Calico { policy: calico(), leak_grace: None })?;
-    let host = &scene.hosts()[0];
-    let before = run(&scene, "before", Phase::Old)?;
-    bootstrap::install(host, scene.networks())?;
-    scene.new_agents_arrive()?;
-    bootstrap::admit_new(host, scene.networks(), Arrival::Installed)?;
+    let cluster = Cluster::new(1, Arrival::Installed, &Old::Calico { policy: calico(), leak_grace: None })?;
+    let host = &cluster.hosts()[0];
+    let before = run(&cluster, "before", Phase::Old)?;
+    bootstrap::install(host, cluster.networks())?;
+    cluster.new_agents_arrive()?;
+    bootstrap::admit_new(host, cluster.networks(), Arrival::Installed)?;
     for (number, (side, asked, of_network)) in [
         ("old", "both-new", json!({ "profile": "calico", "ready": [], "secondary": "refused" })),
         ("old", "both-new", json!({ "profile": "nobody-knows-it" })),
@@ -123,73 +123,73 @@ fn a_refused_second_network_changes_nothing() -> Result<()> {
     .into_iter()
     .enumerate()
     {
-        describe(&scene, side, &of_network)?;
-        let files = files(&scene)?;
-        let (status, said) = policy_set(&scene, asked)?;
+        describe(&cluster, side, &of_network)?;
+        let files = files(&cluster)?;
+        let (status, said) = policy_set(&cluster, asked)?;
         ensure!(status == Some(3), "{of_network}: {status:?}: {said}");
         ensure!(said.contains(&format!("networks.{side}")), "{of_network}: {said}");
-        ensure!(self::files(&scene)? == files, "{of_network}: a file has changed: {said}");
-        let after = run(&scene, &format!("after-{number}"), Phase::Old)?;
-        scene.dwell()?;
+        ensure!(self::files(&cluster)? == files, "{of_network}: a file has changed: {said}");
+        let after = run(&cluster, &format!("after-{number}"), Phase::Old)?;
+        cluster.dwell()?;
         for pod in [&before, &after] {
-            ensure_placed(pod, &scene.leases(0)?)?;
+            ensure_placed(pod, &cluster.leases(0)?)?;
             host.node.ping_from(&pod.netns_inside, &host.node.address().to_string())?;
         }
-        scene.end_pod(&after)?;
+        cluster.end_pod(&after)?;
     }
-    taken_by_its_profile(&scene)?;
-    scene.end_pod(&before)
+    taken_by_its_profile(&cluster)?;
+    cluster.end_pod(&before)
 }
 
 /// The contrast: nothing else kept the node from it.
-fn taken_by_its_profile(scene: &Scene) -> Result<()> {
-    let host = &scene.hosts()[0];
-    describe(scene, "old", &calico())?;
-    let (status, said) = policy_set(scene, "both-new")?;
+fn taken_by_its_profile(cluster: &Cluster) -> Result<()> {
+    let host = &cluster.hosts()[0];
+    describe(cluster, "old", &calico())?;
+    let (status, said) = policy_set(cluster, "both-new")?;
     ensure!(status == Some(0), "{status:?}: {said}");
-    let written = &policy(scene)?["networks"]["old"]["secondary"];
+    let written = &policy(cluster)?["networks"]["old"]["secondary"];
     ensure!(written == "hostRoute", "the policy says {written}: {said}");
-    let pod = run(scene, "on-both", Phase::BothNew)?;
-    ensure_placed(&pod, &scene.leases(0)?)?;
+    let pod = run(cluster, "on-both", Phase::BothNew)?;
+    ensure_placed(&pod, &cluster.leases(0)?)?;
     // A route and a rule for each of its two addresses.
     ensure!(host.host_routes()? == 4, "{} host routes", host.host_routes()?);
-    scene.end_pod(&pod)?;
+    cluster.end_pod(&pod)?;
     ensure!(host.host_routes()? == 0, "{} host routes are left", host.host_routes()?);
     Ok(())
 }
 
-fn policy(scene: &Scene) -> Result<Value> {
-    Ok(serde_json::from_slice(&fs::read(scene.hosts()[0].node.outside(POLICY))?)?)
+fn policy(cluster: &Cluster) -> Result<Value> {
+    Ok(serde_json::from_slice(&fs::read(cluster.hosts()[0].node.outside(POLICY))?)?)
 }
 
-/// Writes into the policy what it says of one network; of the other it says what the scene's does.
-fn describe(scene: &Scene, side: &str, of_network: &Value) -> Result<()> {
-    let mut policy = policy(scene)?;
-    policy["networks"] = scene.networks().clone();
+/// Writes into the policy what it says of one network; of the other it says what the cluster's does.
+fn describe(cluster: &Cluster, side: &str, of_network: &Value) -> Result<()> {
+    let mut policy = policy(cluster)?;
+    policy["networks"] = cluster.networks().clone();
     let mut network = of_network.clone();
     for key in ["conf", "cidrs"] {
         network[key] = policy["networks"][side][key].take();
     }
     policy["networks"][side] = network;
-    scene.hosts()[0].node.write(POLICY, serde_json::to_vec_pretty(&policy)?)
+    cluster.hosts()[0].node.write(POLICY, serde_json::to_vec_pretty(&policy)?)
 }
 
 /// Exit status and stderr of `policy set`.
-fn policy_set(scene: &Scene, phase: &str) -> Result<(Option<i32>, String)> {
-    let mut command = scene.hosts()[0].node.command(package::program());
+fn policy_set(cluster: &Cluster, phase: &str) -> Result<(Option<i32>, String)> {
+    let mut command = cluster.hosts()[0].node.command(package::program());
     let Output { status, stderr, .. } = command.args(["policy", "set", "--runtime", phase]).output()?;
     Ok((status.code(), String::from_utf8_lossy(&stderr).into_owned()))
 }
 
 /// Runs a pod that must be on the networks of a phase.
-fn run(scene: &Scene, name: &str, phase: Phase) -> Result<Pod> {
+fn run(cluster: &Cluster, name: &str, phase: Phase) -> Result<Pod> {
     let namespace = "default";
-    scene.run_pod(&Wanted { name, namespace, host: 0, attempt: 0, phase, host_port: None })
+    cluster.run_pod(&Wanted { name, namespace, host: 0, attempt: 0, phase, host_port: None })
 }
 
 /// The node's policy, as a flip that outlives no reboot would write it too, and its confs.
-fn files(scene: &Scene) -> Result<Vec<(String, Vec<u8>)>> {
-    let node = &scene.hosts()[0].node;
+fn files(cluster: &Cluster) -> Result<Vec<(String, Vec<u8>)>> {
+    let node = &cluster.hosts()[0].node;
     let mut files = Vec::new();
     for directory in ["/etc/crossfade", "/run/crossfade", CONF_DIR] {
         for path in lab::scratch::files(&node.outside(directory))? {

@@ -12,6 +12,7 @@ use lab::cri::Sandbox;
 use lab::deadline::until;
 use lab::fabric::Fabric;
 use lab::node::Node;
+use lab::person;
 use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
 use libtest_mimic::Arguments;
 use serde_json::Value;
@@ -50,10 +51,7 @@ fn main() -> Result<ExitCode> {
 
 /// Runs the program on the node; returns its exit status and everything it said.
 fn bootstrap(node: &Node, arguments: &[&str]) -> Result<(Option<i32>, String)> {
-    let output =
-        node.command(lab::dist::bootstrap()?).args(arguments).output().context("crossfade-bootstrap")?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok((output.status.code(), text(&output.stdout) + &text(&output.stderr)))
+    person::said(&mut person::bootstrap(node, arguments)?)
 }
 
 fn render(node: &Node) -> Result<String> {
@@ -71,7 +69,7 @@ fn private(node: &Node, command: &str) -> Result<()> {
 fn containerd_reads_our_directory_and_nothing_else_is_different() -> Result<()> {
     let fabric = Fabric::new(1)?;
     let node = fabric.node(1);
-    let old = fabric.overlay("old", 1, 8472, "10.244")?;
+    let old = fabric.old()?;
     node.write("/etc/cni/net.d/10-old.conflist", serde_json::to_vec(&old.conflist(1))?)?;
     let mut containerd = Containerd::start(node, &Options::default())?;
     let original = containerd.config();
@@ -142,7 +140,7 @@ fn containerd_makes_no_conf_of_its_own_in_our_directory() -> Result<()> {
     let fabric = Fabric::new(1)?;
     let node = fabric.node(1);
     // Its plugins are there.
-    fabric.overlay("old", 1, 8472, "10.244")?;
+    fabric.old()?;
     let mut containerd = Containerd::start(node, &Options::default())?;
     containerd.make_confs()?;
     containerd.restart()?;

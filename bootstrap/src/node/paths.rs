@@ -55,8 +55,8 @@ pub const WITHOUT: &str = "/run/crossfade/without-plugin";
 
 /// Held by the one `watch` that may run; among the plugin's locks, which only root can open. Its extension keeps the sweep off.
 pub const WATCH_LOCK: &str = "/run/crossfade/locks/watch.lock";
-/// Held by a `watch` of earlier releases.
-pub const WATCH_LOCK_BEFORE: &str = "/run/crossfade/watch.lock";
+/// Opened by a `watch` that the lock refuses: a sign to the one of a pod that holds it.
+pub const WATCH_REFUSED: &str = "/run/crossfade/watch.refused";
 /// What `uninstall` says to `watch` while it takes our conf away: it is not to be written again.
 pub const LEAVING: &str = "leaving";
 /// Directory of what proofs by attachment need and say, below the run directory.

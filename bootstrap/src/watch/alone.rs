@@ -2,10 +2,6 @@
 //!
 //! Whoever can open a file can hold a lock on it, for reading only as well (man 2 `flock`). So the lock is a file of mode 0600 in a
 //! directory of mode 0700, and no other user of the node can keep `watch` from starting.
-//!
-//! Earlier releases locked [`WATCH_LOCK_BEFORE`], which every user could open. A `watch` of this release takes that lock as well where
-//! it is free, so that an earlier release does not start beside it. Where it is not free, whoever holds it proves nothing: what counts
-//! is whether the `watch` that wrote status.json runs.
 
 use std::fmt::Display;
 use std::fs::{File, Permissions};
@@ -17,15 +13,11 @@ use nix::fcntl::{Flock, FlockArg};
 use shim::{file, trust};
 
 use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::{Root, STATUS, WATCH_LOCK, WATCH_LOCK_BEFORE};
-use crate::node::status_file::{self, StatusFile};
+use crate::node::paths::{Root, WATCH_LOCK, WATCH_REFUSED};
 
 /// The right to be the node's `watch`; it ends with the process.
 #[derive(Debug)]
-pub struct Alone {
-    _own: Flock<File>,
-    _before: Option<Flock<File>>,
-}
+pub struct Alone(#[expect(dead_code, reason = "held, and never read")] Flock<File>);
 
 /// Takes the lock.
 ///
@@ -37,25 +29,13 @@ pub fn hold(root: &Root) -> Result<Alone, Failure> {
     if let Some(dir) = path.parent() {
         close(dir).map_err(|e| failed(&e))?;
     }
-    let Some(own) = take(&path).map_err(|e| failed(&e))? else {
-        // Opening the earlier place wakes a `watch` of a pod, which looks into that directory and gives way to the unit; this directory
-        // of locks is nobody's to look into.
-        let _ = take(&root.at(WATCH_LOCK_BEFORE));
-        return Err(Failure::later(format!("another watch runs here: {} is locked", path.display())));
-    };
-    // A file there that cannot be locked was none that an earlier release could lock either.
-    let before = take(&root.at(WATCH_LOCK_BEFORE)).ok().flatten();
-    match status_file::read(&root.at(STATUS)) {
-        StatusFile::Fresh(document)
-            if before.is_none() && document.watch.pid.unsigned_abs() != std::process::id() =>
-        {
-            let pid = document.watch.pid;
-            Err(Failure::later(format!(
-                "another watch runs here: process {pid}, of another release; end it first"
-            )))
-        }
-        _ => Ok(Alone { _own: own, _before: before }),
+    if let Some(held) = take(&path).map_err(|e| failed(&e))? {
+        return Ok(Alone(held));
     }
+    // A `watch` of a pod sees this in a directory that it looks into, and gives way to the unit; the directory of locks is nobody's to
+    // look into.
+    let _ = open(&root.at(WATCH_REFUSED));
+    Err(Failure::later(format!("another watch runs here: {} is locked", path.display())))
 }
 
 /// Makes the directory of locks, and keeps everybody but its owner out of it.
@@ -67,15 +47,20 @@ fn close(dir: &Path) -> std::io::Result<()> {
 
 /// The lock on a file of ours, made where it is absent; none where somebody holds it.
 fn take(path: &Path) -> std::io::Result<Option<Flock<File>>> {
+    match Flock::lock(open(path)?, FlockArg::LockExclusiveNonblock) {
+        Ok(held) => Ok(Some(held)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
+    }
+}
+
+/// A file of ours that nobody else can open, made where it is absent.
+fn open(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     let options = options.write(true).create(true).truncate(false).mode(file::PRIVATE);
     let (file, meta) = trust::open_regular(options, path)?;
     if meta.permissions().mode() & 0o077 != 0 {
         file.set_permissions(Permissions::from_mode(file::PRIVATE))?;
     }
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(held) => Ok(Some(held)),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error.into()),
-    }
+    Ok(file)
 }

@@ -22,7 +22,7 @@ const FEWER: usize = 20;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let fabric = Fabric::new(1)?;
-    let old = fabric.overlay("old", 1, 8472, "10.244")?;
+    let old = fabric.old()?;
     let node = fabric.node(1);
     let containerd = Containerd::prepare(node, &Options::default())?;
     package::bake(node, &containerd)?;

@@ -43,13 +43,12 @@ struct Life {
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let fabric = Fabric::new(2)?;
-    let old = fabric.overlay("old", 1, 8472, "10.244")?;
-    let new = fabric.overlay("new", 2, 8473, "10.245")?;
+    let [old, new] = fabric.old_and_new()?;
     let bare = side("bare", fabric.node(1), &old, || {
         let conf = serde_json::to_vec(&old.conflist(1))?;
         fabric.node(1).write("/etc/cni/net.d/10-old.conflist", conf)
     })?;
-    let disk = bench.world.disk.join("containerd");
+    let disk = bench.workshop.disk.join("containerd");
     let shim = side("shim", fabric.node(2), &old, || {
         state_on_disk(fabric.node(2), &disk)?;
         Crossfade::install(fabric.node(2), &old, &new).map(drop)

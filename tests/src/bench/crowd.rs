@@ -23,8 +23,8 @@ struct Side {
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let most = bench.options.crowd;
-    let bare_netns = bench.world.netns("crowd-a", most)?;
-    let shim_netns = bench.world.netns("crowd-b", most)?;
+    let bare_netns = bench.workshop.netns("crowd-a", most)?;
+    let shim_netns = bench.workshop.netns("crowd-b", most)?;
     let mut sizes = vec![1, 16.min(most), most];
     sizes.dedup();
     for size in sizes {
@@ -47,9 +47,10 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 
 fn stubs(bench: &mut Bench, bare: &[Attachment], shim: &[Attachment]) -> Result<()> {
     let size = bare.len();
-    let (old, _, installation) = single::behind_shim(&bench.world, &format!("crowd-stub-{size}"), "1.0.0")?;
-    let world = &bench.world;
-    let bare = Side::new(bare, |verb, member| single::bare(world, &old, verb, member))?;
+    let (old, _, installation) =
+        single::behind_shim(&bench.workshop, &format!("crowd-stub-{size}"), "1.0.0")?;
+    let workshop = &bench.workshop;
+    let bare = Side::new(bare, |verb, member| single::bare(workshop, &old, verb, member))?;
     let shim = Side::new(shim, |verb, member| installation.call_for(verb, member))?;
     let what = format!("{size} at once, stub");
     measure(bench, &what, bare, shim, |_, _| Ok(()))?;
@@ -60,10 +61,10 @@ fn stubs(bench: &mut Bench, bare: &[Attachment], shim: &[Attachment]) -> Result<
 fn bridges(bench: &mut Bench, bare: &[Attachment], shim: &[Attachment]) -> Result<()> {
     let size = bare.len();
     let number = 101 + u8::try_from(size.min(100))?;
-    let network = Bridge::new(&bench.world, number);
-    let installation = network.behind_shim(&bench.world, &format!("crowd-bridge-{size}"))?;
-    let world = &bench.world;
-    let bare = Side::new(bare, |verb, member| network.bare(world, verb, member))?;
+    let network = Bridge::new(&bench.workshop, number);
+    let installation = network.behind_shim(&bench.workshop, &format!("crowd-bridge-{size}"))?;
+    let workshop = &bench.workshop;
+    let bare = Side::new(bare, |verb, member| network.bare(workshop, verb, member))?;
     let shim = Side::new(shim, |verb, member| installation.call_for(verb, member))?;
     let what = format!("{size} at once, bridge + host-local");
     measure(bench, &what, bare, shim, |add, del| network.remember(add, del))?;

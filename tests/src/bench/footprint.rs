@@ -20,18 +20,18 @@ use crate::{packages, scratch};
 const HELD: Duration = Duration::from_millis(400);
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
-    let netns = bench.world.netns("footprint", 1)?.remove(0);
+    let netns = bench.workshop.netns("footprint", 1)?.remove(0);
     let attachment = Attachment { id: "footprint".to_owned(), netns, ifname: "eth0".to_owned() };
-    let (old, _, shim) = single::behind_shim(&bench.world, "footprint", "1.0.0")?;
+    let (old, _, shim) = single::behind_shim(&bench.workshop, "footprint", "1.0.0")?;
     let mut add = shim.call_for("ADD", &attachment)?;
     let mut del = shim.call_for("DEL", &attachment)?;
-    let bare = single::bare(&bench.world, &old, "ADD", &attachment)?;
+    let bare = single::bare(&bench.workshop, &old, "ADD", &attachment)?;
     floor(bench)?;
     // Directories are made by the first.
     add.run()?;
     del.run()?;
 
-    let size = fs::metadata(&bench.world.shim).context("size of the shim")?.len() as f64;
+    let size = fs::metadata(&bench.workshop.shim).context("size of the shim")?.len() as f64;
     let memory = peak_memory_kib(&add)?;
     del.run()?;
     let report = &mut bench.report;
@@ -58,7 +58,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 
 /// What no program comes below: a static one that does nothing, from its start to its end.
 fn floor(bench: &mut Bench) -> Result<()> {
-    let busybox = bench.world.disk.join("floor/busybox");
+    let busybox = bench.workshop.disk.join("floor/busybox");
     scratch::install(&packages::part("busybox")?, &busybox)?;
     let mut nothing = Command::new(&busybox);
     nothing.arg("true").env_clear().stdin(Stdio::null()).stdout(Stdio::null());

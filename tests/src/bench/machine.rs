@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::world::World;
+use super::workshop::Workshop;
 
 /// File systems on which an fsync costs nothing.
 const IN_MEMORY: [&str; 3] = ["overlay", "ramfs", "tmpfs"];
@@ -56,11 +56,11 @@ impl Machine {
 ///
 /// # Errors
 /// `/proc` is not readable.
-pub(super) fn describe(world: &World) -> Result<Machine> {
+pub(super) fn describe(workshop: &Workshop) -> Result<Machine> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("the kernel's release")?;
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").context("/proc/cpuinfo")?;
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let (file_system, device) = file_system(world.disk.path())?;
+    let (file_system, device) = file_system(workshop.disk.path())?;
     let load = load()?;
     Ok(Machine {
         kernel: format!("Linux {}", release.trim()),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::call::{Attachment, Call};
 use super::statistics::Pairs;
-use super::world::{Installation, Networks, World, nothing_left, plugin_conf};
+use super::workshop::{Installation, Networks, Workshop, nothing_left, plugin_conf};
 use super::{Bench, Turn};
 use crate::node;
 
@@ -21,9 +21,9 @@ pub(super) struct Bridge {
 
 impl Bridge {
     /// The network of this number, 10.NUMBER.0.0/16.
-    pub(super) fn new(world: &World, number: u8) -> Bridge {
+    pub(super) fn new(workshop: &Workshop, number: u8) -> Bridge {
         let bridge = format!("bench{number}");
-        let leases = world.scratch(&format!("leases-{number}"));
+        let leases = workshop.scratch(&format!("leases-{number}"));
         let conflist = json!({
             "cniVersion": "1.0.0",
             "name": bridge,
@@ -43,18 +43,18 @@ impl Bridge {
     }
 
     /// A bare call of its plugin.
-    pub(super) fn bare(&self, world: &World, verb: &str, attachment: &Attachment) -> Result<Call> {
-        let program = world.plugins.join("bridge");
-        let mut call = Call::new(&program, verb, &world.plugins, &plugin_conf(&self.conflist))?;
+    pub(super) fn bare(&self, workshop: &Workshop, verb: &str, attachment: &Attachment) -> Result<Call> {
+        let program = workshop.plugins.join("bridge");
+        let mut call = Call::new(&program, verb, &workshop.plugins, &plugin_conf(&self.conflist))?;
         call.attachment(attachment);
         Ok(call)
     }
 
     /// The shim in front of it.
-    pub(super) fn behind_shim(&self, world: &World, label: &str) -> Result<Installation> {
-        let new = super::world::stub_network("newnet", "stub-new", "1.0.0");
-        let bin: &Path = &world.plugins;
-        world.install(
+    pub(super) fn behind_shim(&self, workshop: &Workshop, label: &str) -> Result<Installation> {
+        let new = super::workshop::stub_network("newnet", "stub-new", "1.0.0");
+        let bin: &Path = &workshop.plugins;
+        workshop.install(
             label,
             &Networks { old: &self.conflist, new: &new, attach: "old", version: "1.0.0", bin },
         )
@@ -82,17 +82,17 @@ impl Bridge {
 }
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
-    let network = Bridge::new(&bench.world, 100);
-    let shim = network.behind_shim(&bench.world, "plugins")?;
+    let network = Bridge::new(&bench.workshop, 100);
+    let shim = network.behind_shim(&bench.workshop, "plugins")?;
     let attachments: Vec<Attachment> = bench
-        .world
+        .workshop
         .netns("plugins", 2)?
         .into_iter()
         .zip(["bare", "shim"])
         .map(|(netns, id)| Attachment { id: id.to_owned(), netns, ifname: "eth0".to_owned() })
         .collect();
-    let mut bare_add = network.bare(&bench.world, "ADD", &attachments[0])?;
-    let mut bare_del = network.bare(&bench.world, "DEL", &attachments[0])?;
+    let mut bare_add = network.bare(&bench.workshop, "ADD", &attachments[0])?;
+    let mut bare_del = network.bare(&bench.workshop, "DEL", &attachments[0])?;
     let mut shim_add = shim.call_for("ADD", &attachments[1])?;
     let mut shim_del = shim.call_for("DEL", &attachments[1])?;
     let (mut add, mut del) = (Pairs::default(), Pairs::default());

@@ -11,7 +11,7 @@ use super::call::{Attachment, Call};
 use super::footprint;
 use super::report::Limit;
 use super::statistics::{Pairs, Summary, micros};
-use super::world::Installation;
+use super::workshop::Installation;
 use super::{Bench, Turn, single};
 use crate::preflight::{TRACE, check};
 
@@ -20,9 +20,9 @@ const COLLECTIONS: usize = 5;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let count = bench.options.records;
-    let netns = bench.world.netns("records", 1)?.remove(0);
-    let (_, _, empty) = single::behind_shim(&bench.world, "no-records", "1.0.0")?;
-    let (_, _, full) = single::behind_shim(&bench.world, "records", "1.1.0")?;
+    let netns = bench.workshop.netns("records", 1)?.remove(0);
+    let (_, _, empty) = single::behind_shim(&bench.workshop, "no-records", "1.0.0")?;
+    let (_, _, full) = single::behind_shim(&bench.workshop, "records", "1.1.0")?;
     fill(&full, count, &netns)?;
     let records = full.records()?;
     ensure!(records.len() == count, "{} records after {count} ADDs", records.len());

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use super::call::{Attachment, Call};
 use super::report::Limit;
 use super::statistics::{Pairs, Summary, micros};
-use super::world::{Installation, Networks, World, nothing_left, plugin_conf, stub_network};
+use super::workshop::{Installation, Networks, Workshop, nothing_left, plugin_conf, stub_network};
 use super::{Bench, Turn};
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
-    let netns = bench.world.netns("single", 1)?.remove(0);
+    let netns = bench.workshop.netns("single", 1)?.remove(0);
     let attachment = Attachment { id: "single".to_owned(), netns, ifname: "eth0".to_owned() };
     add_and_del(bench, &attachment)?;
     both(bench, &attachment)?;
@@ -24,33 +24,42 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// A bare call of a stub.
-pub(super) fn bare(world: &World, network: &Value, verb: &str, attachment: &Attachment) -> Result<Call> {
+pub(super) fn bare(
+    workshop: &Workshop,
+    network: &Value,
+    verb: &str,
+    attachment: &Attachment,
+) -> Result<Call> {
     let plugin = network["plugins"][0]["type"].as_str().context("a plugin's type")?;
-    let program = world.stubs.program(plugin);
-    let mut call = Call::new(&program, verb, world.stubs.path(), &plugin_conf(network))?;
+    let program = workshop.stubs.program(plugin);
+    let mut call = Call::new(&program, verb, workshop.stubs.path(), &plugin_conf(network))?;
     call.attachment(attachment);
     Ok(call)
 }
 
 /// The shim in front of one stub, `old`; `new` is there but not attached.
-pub(super) fn behind_shim(world: &World, label: &str, version: &str) -> Result<(Value, Value, Installation)> {
+pub(super) fn behind_shim(
+    workshop: &Workshop,
+    label: &str,
+    version: &str,
+) -> Result<(Value, Value, Installation)> {
     let old = stub_network("oldnet", "stub-old", version);
     let new = stub_network("newnet", "stub-new", version);
-    let networks = Networks { old: &old, new: &new, attach: "old", version, bin: world.stubs.path() };
-    let installation = world.install(label, &networks)?;
+    let networks = Networks { old: &old, new: &new, attach: "old", version, bin: workshop.stubs.path() };
+    let installation = workshop.install(label, &networks)?;
     Ok((old, new, installation))
 }
 
 fn add_and_del(bench: &mut Bench, attachment: &Attachment) -> Result<()> {
-    let (old, _, shim) = behind_shim(&bench.world, "single", "1.0.0")?;
-    let mut bare_add = bare(&bench.world, &old, "ADD", attachment)?;
-    let mut bare_del = bare(&bench.world, &old, "DEL", attachment)?;
+    let (old, _, shim) = behind_shim(&bench.workshop, "single", "1.0.0")?;
+    let mut bare_add = bare(&bench.workshop, &old, "ADD", attachment)?;
+    let mut bare_del = bare(&bench.workshop, &old, "DEL", attachment)?;
     let mut shim_add = shim.call_for("ADD", attachment)?;
     let mut shim_del = shim.call_for("DEL", attachment)?;
     // The first call makes directories; the record it leaves says how long records are.
     shim_add.run()?;
     let record = shim.records()?.pop().context("an ADD without a record")?;
-    let durable = DurableWrite::new(&bench.world, fs::metadata(&record)?.len())?;
+    let durable = DurableWrite::new(&bench.workshop, fs::metadata(&record)?.len())?;
     shim_del.run()?;
 
     let (mut add, mut del, mut written_us) = (Pairs::default(), Pairs::default(), Vec::new());
@@ -89,14 +98,14 @@ fn add_and_del(bench: &mut Bench, attachment: &Attachment) -> Result<()> {
 fn both(bench: &mut Bench, attachment: &Attachment) -> Result<()> {
     let old = stub_network("oldnet", "stub-old", "1.0.0");
     let new = stub_network("newnet", "stub-new", "1.0.0");
-    let bin = bench.world.stubs.path().to_owned();
+    let bin = bench.workshop.stubs.path().to_owned();
     let networks = Networks { old: &old, new: &new, attach: "both", version: "1.0.0", bin: &bin };
-    let shim = bench.world.install("both", &networks)?;
+    let shim = bench.workshop.install("both", &networks)?;
     let second = Attachment { ifname: "net1".to_owned(), ..attachment.clone() };
     let calls = |verb| -> Result<[Call; 3]> {
         Ok([
-            bare(&bench.world, &old, verb, attachment)?,
-            bare(&bench.world, &new, verb, &second)?,
+            bare(&bench.workshop, &old, verb, attachment)?,
+            bare(&bench.workshop, &new, verb, &second)?,
             shim.call_for(verb, attachment)?,
         ])
     };
@@ -116,9 +125,9 @@ fn both(bench: &mut Bench, attachment: &Attachment) -> Result<()> {
 
 /// STATUS where the network was ready before, and where it is asked for the first time.
 fn status(bench: &mut Bench) -> Result<()> {
-    let (old, _, shim) = behind_shim(&bench.world, "status", "1.1.0")?;
+    let (old, _, shim) = behind_shim(&bench.workshop, "status", "1.1.0")?;
     let nobody = Attachment { id: String::new(), netns: String::new(), ifname: String::new() };
-    let mut bare_status = bare(&bench.world, &old, "STATUS", &nobody)?;
+    let mut bare_status = bare(&bench.workshop, &old, "STATUS", &nobody)?;
     let mut shim_status = shim.call("STATUS")?;
     let (mut sticky, mut first) = (Pairs::default(), Pairs::default());
     for turn in bench.turns(bench.options.pairs) {
@@ -137,10 +146,10 @@ fn status(bench: &mut Bench) -> Result<()> {
 }
 
 fn version(bench: &mut Bench) -> Result<()> {
-    let (old, _, shim) = behind_shim(&bench.world, "version", "1.0.0")?;
+    let (old, _, shim) = behind_shim(&bench.workshop, "version", "1.0.0")?;
     let dummy = || "dummy".to_owned();
     let nobody = Attachment { id: String::new(), netns: dummy(), ifname: dummy() };
-    let mut bare_version = bare(&bench.world, &old, "VERSION", &nobody)?;
+    let mut bare_version = bare(&bench.workshop, &old, "VERSION", &nobody)?;
     let mut shim_version = shim.call_for("VERSION", &nobody)?;
     for call in [&mut bare_version, &mut shim_version] {
         call.stdin(&json!({ "cniVersion": "1.0.0" }))?;
@@ -160,8 +169,8 @@ struct DurableWrite {
 }
 
 impl DurableWrite {
-    fn new(world: &World, length: u64) -> Result<DurableWrite> {
-        let directory = world.disk.join("durable");
+    fn new(workshop: &Workshop, length: u64) -> Result<DurableWrite> {
+        let directory = workshop.disk.join("durable");
         fs::create_dir(&directory).context("directory of durable writes")?;
         Ok(DurableWrite { directory, bytes: vec![b'x'; usize::try_from(length)?] })
     }

@@ -5,16 +5,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Bench;
 use super::report::Limit;
 use crate::agent::{Agent, Answer, HttpHealth, Spec, UnixHealth};
-use crate::containerd::{Containerd, Options};
-use crate::crossfade::Crossfade;
 use crate::deadline::until;
-use crate::fabric::Fabric;
 use crate::node::Daemon;
+use crate::scene::Setup;
 
 /// How long it is watched, and in a quick run; less than the minute until its first sweep.
 const WINDOW: Duration = Duration::from_secs(50);
@@ -26,16 +24,9 @@ const SOCKET: &str = "/run/agent.sock";
 const PAGE: &str = "127.0.0.1:9099";
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
-    let fabric = Fabric::new(1)?;
-    let old = fabric.overlay("old", 1, 8472, "10.244")?;
-    let new = fabric.overlay("new", 2, 8473, "10.245")?;
-    let node = fabric.node(1);
-    let crossfade = Crossfade::install(node, &old, &new)?;
     // All is well only where the runtime says so.
-    let containerd = Containerd::start(node, &Options::default())?;
-    let endpoint = format!("unix://{}", containerd.socket().display());
-    let settings = json!({ "version": 1, "runtime": { "endpoint": endpoint } });
-    node.write("/etc/crossfade/node.json", settings.to_string())?;
+    let scene = Setup::shim().settings(json!({})).start()?;
+    let node = scene.node();
     // Both networks with everything that a tick asks: a socket and a page each.
     let pid = Some(node.pid().as_raw().cast_unsigned());
     let spec = Spec {
@@ -49,19 +40,12 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         let conf = format!("/etc/cni/net.d/10-{name}.conflist");
         json!({ "conf": [conf], "ready": [{ "unix": SOCKET }, { "http": format!("{PAGE}/readiness") }], "secondary": "works" })
     };
-    crossfade
+    scene
+        .crossfade
         .policy(json!({ "attach": "both", "networks": { "old": network("old"), "new": network("new") } }))?;
-    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("boot id")?;
-    let booted = json!({ "version": 1, "kind": "first", "bootID": boot_id.trim() });
-    node.write("/run/crossfade/boot.json", booted.to_string())?;
-    let mut command = node.command(crate::dist::bootstrap()?);
-    command.arg("watch");
-    let watch = node.background("watch", &command)?;
-    until("a ready node", READY_WITHIN, || {
-        let status = fs::read(node.outside("/run/crossfade/status.json")).unwrap_or_default();
-        let status: Value = serde_json::from_slice(&status).unwrap_or_default();
-        Ok((status["ready"] == true).then_some(()))
-    })?;
+    scene.booted()?;
+    let watch = scene.watch()?;
+    until("a ready node", READY_WITHIN, || Ok((scene.status()["ready"] == true).then_some(())))?;
     thread::sleep(SETTLED);
     let window = if bench.options.pairs >= 100 { WINDOW } else { QUICK_WINDOW };
     let (before, began) = (wake_ups(&watch)?, Instant::now());

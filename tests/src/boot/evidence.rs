@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Machine;
-use super::world::Network;
+use super::furniture::Network;
 use crate::kubelet::{self, EVENTS, Event, Node, Pod};
 
 impl Machine {

@@ -65,7 +65,7 @@ impl Kit {
         let archive = run.join("pause.tar");
         image::pause_tar(&archive)?;
         let config = run.join("config.toml");
-        fs::write(&config, super::world::containerd_config(&root, run.path())).context("a config")?;
+        fs::write(&config, super::furniture::containerd_config(&root, run.path())).context("a config")?;
         let socket = run.join("c.sock");
         let log = fs::File::create(run.join("log")).context("a log")?;
         let mut daemon = std::process::Command::new(packages::part("containerd")?);

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use super::disk::Disk;
 use super::journal::Journal;
 use super::nspawn::{self, Ended, Nspawn};
-use super::{Kit, world};
+use super::{Kit, furniture};
 use crate::{deadline, node};
 
 /// What a change of root needs around it.
@@ -69,20 +69,20 @@ impl Machine {
     }
 
     /// A machine of an image, whose root directory is not changed: everything as the image has it, but for how a test looks
-    /// at it ([`world::observe`]).
+    /// at it ([`furniture::observe`]).
     ///
     /// # Errors
     /// What the file system says.
     pub fn of_image(image: &Path) -> Result<Self> {
         let machine = Self::with(Disk::of_image(image)?);
-        world::observe(&machine)?;
+        furniture::observe(&machine)?;
         Ok(machine)
     }
 
     fn make(package: Option<&Path>) -> Result<Self> {
         let machine = Self::with(Disk::of_lab(package)?);
-        world::observe(&machine)?;
-        world::furnish(&machine)?;
+        furniture::observe(&machine)?;
+        furniture::furnish(&machine)?;
         Ok(machine)
     }
 

@@ -64,6 +64,13 @@ impl Sandbox {
         }
     }
 
+    /// The same with a port of the node that leads to the pod's 8080.
+    #[must_use]
+    pub fn exposed(mut self, host_port: u16) -> Sandbox {
+        self.port_mappings.push(PortMapping { protocol: Protocol::Tcp, host_port, container_port: 8080 });
+        self
+    }
+
     /// The same with one more annotation.
     #[must_use]
     pub fn annotated(mut self, key: &str, value: &str) -> Sandbox {

@@ -78,8 +78,8 @@ impl Board {
         Board { shared, painter }
     }
 
-    /// Begins a scene with nodes `n1` to `nCOUNT`; the lines of the one before go.
-    pub fn scene(&self, title: &str, count: u8) {
+    /// Begins a cluster with nodes `n1` to `nCOUNT`; the lines of the one before go.
+    pub fn cluster(&self, title: &str, count: u8) {
         self.clear();
         {
             let mut state = self.shared.state();

@@ -1,23 +1,17 @@
 //! Crossfade on a node, as its package and a person would bring it there: files, then commands.
 
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::scene::Host;
+use super::cluster::Host;
 use super::strategy::{Arrival, Phase};
-use crate::{deadline, package};
+use crate::crossfade::POLICY;
+use crate::package;
 
 /// Namespace of the pods that a rule of the policy puts on the new network in every phase.
 pub const SCOUTS: &str = "scouts";
-
-/// The policy's file.
-const POLICY: &str = "/etc/crossfade/policy.json";
-
-/// Tells a runtime that reads its conf directory from one that does not.
-const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Boots a node from an image that has Crossfade: what its units run, in their order, with the runtime between them. Returns when the
 /// runtime has a network; `watch` runs from then on.
@@ -49,10 +43,7 @@ pub fn install(host: &Host, networks: &Value) -> Result<()> {
 }
 
 fn until_noticed(host: &Host) -> Result<()> {
-    deadline::until("the runtime to read Crossfade's conf", NOTICED_WITHIN, || {
-        let plugins = host.containerd.cri().conf_plugins()?;
-        Ok(plugins.iter().any(|plugin| plugin == "crossfade").then_some(()))
-    })
+    host.containerd.until_uses("crossfade")
 }
 
 /// Once the new network's agents are there: a rule that sends scouts to it, and a conf that declares its capabilities.

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 
 use super::board::Board;
+use super::cluster::{Cluster, Pod, Wanted};
 use super::placement::ensure_placed;
 use super::plan::Plan;
 use super::report::{Forwarding, Left, Migration, Probes};
-use super::scene::{Pod, Scene, Wanted};
 use super::settle::{Pair, until_probed};
 use super::strategy::{Arrival, Network, Phase, Strategy};
 use super::witness::Asked;
@@ -45,7 +45,7 @@ pub(super) struct Journey<'a> {
     pub(super) strategy: Strategy,
     passes: &'static [Phase],
     size: Size,
-    pub(super) scene: &'a Scene,
+    pub(super) cluster: &'a Cluster,
     pub(super) board: &'a Board,
     pub(super) mesh: Mesh,
     phases: Phases,
@@ -64,9 +64,9 @@ pub(super) struct Journey<'a> {
 /// The cluster cannot be built. What goes wrong later is in the report.
 pub fn run(plan: &Plan, size: Size, board: &Board) -> Result<Migration> {
     let strategy = plan.strategy;
-    board.scene(strategy.as_str(), size.nodes);
-    let scene = Scene::new(size.nodes, strategy.arrival(), &plan.old).context("building the cluster")?;
-    let mut journey = Journey::new(plan, size, &scene, board);
+    board.cluster(strategy.as_str(), size.nodes);
+    let cluster = Cluster::new(size.nodes, strategy.arrival(), &plan.old).context("building the cluster")?;
+    let mut journey = Journey::new(plan, size, &cluster, board);
     let gauge = journey.mesh.gauge();
     board.watch(gauge.clone());
     let travelled = journey.travel();
@@ -81,7 +81,7 @@ pub fn run(plan: &Plan, size: Size, board: &Board) -> Result<Migration> {
         }
     };
     errors.extend(travelled.err().map(|error| format!("{error:#}")));
-    let (asked, left) = end(&scene, pods.iter().chain(&scouts)).unwrap_or_else(|error| {
+    let (asked, left) = end(&cluster, pods.iter().chain(&scouts)).unwrap_or_else(|error| {
         errors.push(format!("stopping all pods: {error:#}"));
         Default::default()
     });
@@ -106,24 +106,24 @@ pub fn run(plan: &Plan, size: Size, board: &Board) -> Result<Migration> {
 
 /// Stops every pod and looks at what is left.
 fn end<'a>(
-    scene: &Scene,
+    cluster: &Cluster,
     mut pods: impl Iterator<Item = &'a Pod>,
 ) -> Result<(BTreeMap<Network, Asked>, Left)> {
-    pods.try_for_each(|pod| scene.end_pod(pod))?;
+    pods.try_for_each(|pod| cluster.end_pod(pod))?;
     let mut left = Left {
-        leases: scene.allocations()?,
-        records: scene.files("/var/lib/crossfade/attachments")?
-            + scene.files("/var/lib/crossfade/damaged")?,
-        netns: scene.files("/run/netns")?,
+        leases: cluster.allocations()?,
+        records: cluster.files("/var/lib/crossfade/attachments")?
+            + cluster.files("/var/lib/crossfade/damaged")?,
+        netns: cluster.files("/run/netns")?,
         ..Left::default()
     };
-    for (index, host) in scene.hosts().iter().enumerate() {
-        left.leases += u64::try_from(scene.leases(index)?.len())?;
+    for (index, host) in cluster.hosts().iter().enumerate() {
+        left.leases += u64::try_from(cluster.leases(index)?.len())?;
         left.inventory += bootstrap::inventory_entries(host)?;
         left.port_rules += host.port_rules()?;
         left.host_routes += host.host_routes()?;
     }
-    Ok((scene.asked()?, left))
+    Ok((cluster.asked()?, left))
 }
 
 /// What must not change when Crossfade is installed under a pod.
@@ -136,7 +136,7 @@ struct Identity {
 }
 
 impl<'a> Journey<'a> {
-    fn new(plan: &Plan, size: Size, scene: &'a Scene, board: &'a Board) -> Journey<'a> {
+    fn new(plan: &Plan, size: Size, cluster: &'a Cluster, board: &'a Board) -> Journey<'a> {
         let Plan { strategy, passes, .. } = *plan;
         let mut mesh = Mesh::new("before", SILENCE_MS);
         let phases = Phases::default();
@@ -150,7 +150,7 @@ impl<'a> Journey<'a> {
             strategy,
             passes,
             size,
-            scene,
+            cluster,
             board,
             mesh,
             phases,
@@ -180,7 +180,7 @@ impl<'a> Journey<'a> {
         scouts::look_around(self).context("scouts")?;
         for phase in self.passes {
             self.mesh.phase(phase.as_str())?;
-            for host in 0..self.scene.hosts().len() {
+            for host in 0..self.cluster.hosts().len() {
                 self.roll(host, *phase).with_context(|| format!("phase {phase}"))?;
             }
         }
@@ -191,9 +191,9 @@ impl<'a> Journey<'a> {
     /// Pods on the old network: made by the runtime without us, or through us since the first moment.
     fn populate(&mut self) -> Result<()> {
         for number in 1..=self.size.pods {
-            for (host, on) in self.scene.hosts().iter().enumerate() {
+            for (host, on) in self.cluster.hosts().iter().enumerate() {
                 let name = format!("{}-{number}", on.node.name());
-                let pod = self.scene.run_pod(&Wanted {
+                let pod = self.cluster.run_pod(&Wanted {
                     name: &name,
                     namespace: "default",
                     host,
@@ -206,7 +206,7 @@ impl<'a> Journey<'a> {
                 self.show(host);
             }
         }
-        (0..self.scene.hosts().len()).try_for_each(|host| self.look_at(host))?;
+        (0..self.cluster.hosts().len()).try_for_each(|host| self.look_at(host))?;
         self.settle()?;
         self.board.say(&format!("{} pods run on old and probe each other", self.pods.len()));
         Ok(())
@@ -214,9 +214,9 @@ impl<'a> Journey<'a> {
 
     /// Crossfade comes under running pods.
     fn install(&mut self) -> Result<()> {
-        for host in self.scene.hosts() {
+        for host in self.cluster.hosts() {
             self.board.node(host.node.name(), "install");
-            bootstrap::install(host, self.scene.networks())?;
+            bootstrap::install(host, self.cluster.networks())?;
         }
         self.board.say("crossfade is installed on every node");
         Ok(())
@@ -238,14 +238,14 @@ impl<'a> Journey<'a> {
 
     /// The new network's agents come up; their conf sorts before the old one's, and changes nothing.
     fn admit_new(&self) -> Result<()> {
-        self.scene.new_agents_arrive()?;
-        let (networks, arrival) = (self.scene.networks(), self.arrival());
-        self.scene.hosts().iter().try_for_each(|host| bootstrap::admit_new(host, networks, arrival))
+        self.cluster.new_agents_arrive()?;
+        let (networks, arrival) = (self.cluster.networks(), self.arrival());
+        self.cluster.hosts().iter().try_for_each(|host| bootstrap::admit_new(host, networks, arrival))
     }
 
     fn identities(&self) -> Result<Vec<Identity>> {
         let of = |pod: &Pod| {
-            let status = self.scene.hosts()[pod.host].containerd.cri().status(&pod.id)?;
+            let status = self.cluster.hosts()[pod.host].containerd.cri().status(&pod.id)?;
             let netns = fs::metadata(&pod.netns).with_context(|| format!("netns of {}", pod.name))?;
             Ok(Identity {
                 ready: status.ready,
@@ -259,7 +259,7 @@ impl<'a> Journey<'a> {
 
     /// One node: its policy, then its pods one by one.
     fn roll(&mut self, host: usize, phase: Phase) -> Result<()> {
-        let on = &self.scene.hosts()[host];
+        let on = &self.cluster.hosts()[host];
         self.board.node(on.node.name(), phase.as_str());
         bootstrap::set_phase(on, phase)?;
         for index in 0..self.pods.len() {
@@ -274,11 +274,11 @@ impl<'a> Journey<'a> {
     /// The old network goes, and new pods still come.
     fn remove_old(&mut self) -> Result<()> {
         self.count_blocked()?;
-        for host in self.scene.hosts() {
-            bootstrap::forget_old(host, self.scene.networks())?;
+        for host in self.cluster.hosts() {
+            bootstrap::forget_old(host, self.cluster.networks())?;
         }
-        self.scene.remove_old()?;
-        for (index, host) in self.scene.hosts().iter().enumerate() {
+        self.cluster.remove_old()?;
+        for (index, host) in self.cluster.hosts().iter().enumerate() {
             self.board.node(host.node.name(), "old removed");
             bootstrap::sweep(host)?;
             let first = self.pods.iter().position(|pod| pod.host == index).context("a node without pods")?;
@@ -292,10 +292,10 @@ impl<'a> Journey<'a> {
     fn recreate(&mut self, index: usize, phase: Phase) -> Result<()> {
         let before = self.pods[index].clone();
         self.retire(&before)?;
-        self.scene.end_pod(&before)?;
+        self.cluster.end_pod(&before)?;
         let Pod { name, namespace, host, attempt, host_port, .. } = &before;
         let (host, attempt, host_port) = (*host, attempt + 1, *host_port);
-        let pod = self.scene.run_pod(&Wanted { name, namespace, host, attempt, phase, host_port })?;
+        let pod = self.cluster.run_pod(&Wanted { name, namespace, host, attempt, phase, host_port })?;
         self.recreated += 1;
         self.enter(&pod)?;
         self.pods[index] = pod;
@@ -319,16 +319,16 @@ impl<'a> Journey<'a> {
     /// Tells which pods a node has.
     fn show(&self, host: usize) {
         let phases = self.pods.iter().filter(|pod| pod.host == host).map(|pod| pod.phase);
-        self.board.pods(self.scene.hosts()[host].node.name(), phases);
+        self.board.pods(self.cluster.hosts()[host].node.name(), phases);
     }
 
     /// Looks where the pods of a node really are, and whether their published ports lead to them.
     fn look_at(&mut self, host: usize) -> Result<()> {
-        let leases = self.scene.leases(host)?;
+        let leases = self.cluster.leases(host)?;
         let pods: Vec<&Pod> = self.pods.iter().filter(|pod| pod.host == host).collect();
         for pod in pods {
             self.misplaced.extend(ensure_placed(pod, &leases).err().map(|error| error.to_string()));
-            self.scene.ensure_published(pod)?;
+            self.cluster.ensure_published(pod)?;
             self.ports_answered += 1;
         }
         Ok(())
@@ -337,14 +337,14 @@ impl<'a> Journey<'a> {
     /// Counts once more what ran into the block, where there is one.
     fn count_blocked(&mut self) -> Result<()> {
         if let Some(Forwarding::Blocked { packets }) = &mut self.forwarding {
-            *packets = self.scene.fabric.blocked_packets()?;
+            *packets = self.cluster.fabric.blocked_packets()?;
         }
         Ok(())
     }
 
     /// Waits until the agents have seen the pods of this step, and every pair that must reach each other has had its probes since.
     pub(super) fn settle(&self) -> Result<()> {
-        self.scene.dwell()?;
+        self.cluster.dwell()?;
         let pods: Vec<&Pod> = self.pods.iter().chain(&self.scouts).collect();
         let all = pods.iter().flat_map(|client| pods.iter().map(move |server| (client, server)));
         let reach = all.filter(|(client, server)| {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::board::Board;
+use super::cluster::{Cluster, Wanted};
 use super::placement::Lease;
 use super::plan::Old;
 use super::report::Naive;
-use super::scene::{Scene, Wanted};
 use super::strategy::{Arrival, Network, Phase};
 use crate::deadline;
 
@@ -21,11 +21,11 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 /// # Errors
 /// A part of the lab fails; that the naive way fails is what is to be seen.
 pub fn run(pods: u8, board: &Board) -> Result<Naive> {
-    board.scene("naive", 1);
-    let scene = Scene::new(1, Arrival::Installed, &Old::Bridge).context("building the node")?;
-    let host = &scene.hosts()[0];
+    board.cluster("naive", 1);
+    let cluster = Cluster::new(1, Arrival::Installed, &Old::Bridge).context("building the node")?;
+    let host = &cluster.hosts()[0];
     let run = |name: &str, attempt| {
-        scene.run_pod(&Wanted {
+        cluster.run_pod(&Wanted {
             name,
             namespace: "default",
             host: 0,
@@ -37,26 +37,27 @@ pub fn run(pods: u8, board: &Board) -> Result<Naive> {
     let running = (1..=pods).map(|number| run(&format!("pod-{number}"), 0)).collect::<Result<Vec<_>>>()?;
     board.pods(host.node.name(), running.iter().map(|pod| pod.phase));
     board.say(&format!("{pods} pods run on old; now a second conf arrives that sorts first"));
-    scene.new_agents_arrive()?;
+    cluster.new_agents_arrive()?;
     let mut naive = Naive::default();
     // Nobody asked for it, but from some moment on whatever starts is on the new network.
     let mut attempt = 0;
     deadline::until("the runtime to notice the new conf", NOTICED_WITHIN, || {
         attempt += 1;
         let pod = run("bystander", attempt)?;
-        let moved = scene.leases(0)?.iter().any(|lease| lease.id == pod.id && lease.network == Network::New);
+        let moved =
+            cluster.leases(0)?.iter().any(|lease| lease.id == pod.id && lease.network == Network::New);
         naive.pods_moved_silently += u64::from(moved);
-        scene.end_pod(&pod)?;
+        cluster.end_pod(&pod)?;
         Ok(moved.then_some(()))
     })?;
     for pod in &running {
-        scene.end_pod(pod)?;
+        cluster.end_pod(pod)?;
         naive.pods_stopped += 1;
     }
     let alive: BTreeSet<String> = host.containerd.cri().list()?.into_iter().map(|listed| listed.id).collect();
     let leaked = |lease: &&Lease| lease.network == Network::Old && !alive.contains(&lease.id);
-    naive.leases_leaked = u64::try_from(scene.leases(0)?.iter().filter(leaked).count())?;
-    naive.dels_astray = scene.asked()?[&Network::New].foreign_dels;
+    naive.leases_leaked = u64::try_from(cluster.leases(0)?.iter().filter(leaked).count())?;
+    naive.dels_astray = cluster.asked()?[&Network::New].foreign_dels;
     board.say(&format!(
         "{} pods stopped: {} DELs went to new, leases leaked: {}",
         naive.pods_stopped, naive.dels_astray, naive.leases_leaked

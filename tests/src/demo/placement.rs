@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 
-use super::scene::{Pod, Scene};
+use super::cluster::{Cluster, Pod};
 use super::strategy::Network;
 
 /// The ifname of a pod's second interface.
@@ -24,7 +24,7 @@ pub struct Lease {
     pub ifname: String,
 }
 
-impl Scene {
+impl Cluster {
     /// Every lease on a node.
     ///
     /// # Errors

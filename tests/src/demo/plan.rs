@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::scene::conf_path;
+use super::cluster::conf_path;
 use super::strategy::{Network, Phase, Strategy};
 use crate::fabric::Overlay;
 

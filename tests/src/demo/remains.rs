@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::scene::{Host, Scene};
+use super::cluster::{Cluster, Host};
 
-impl Scene {
+impl Cluster {
     /// How many files are below a directory of every node, at any depth; none if it is not there.
     ///
     /// # Errors

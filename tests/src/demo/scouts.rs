@@ -6,10 +6,10 @@
 use anyhow::{Result, ensure};
 
 use super::bootstrap::SCOUTS;
+use super::cluster::{Pod, Wanted};
 use super::migrate::Journey;
 use super::placement::ensure_placed;
 use super::report::Forwarding;
-use super::scene::{Pod, Wanted};
 use super::strategy::{Network, Phase, Strategy};
 
 /// Sends the scouts out, looks, and takes them back.
@@ -18,17 +18,17 @@ use super::strategy::{Network, Phase, Strategy};
 /// The networks are not as the strategy takes for granted, or the lab fails.
 pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
     journey.mesh.phase("scouts")?;
-    let scene = journey.scene;
+    let cluster = journey.cluster;
     if journey.strategy == Strategy::Double {
-        let [old, new] = Network::ALL.map(|network| scene.overlay(network));
-        scene.fabric.block_forwarding_between(old, new)?;
+        let [old, new] = Network::ALL.map(|network| cluster.overlay(network));
+        cluster.fabric.block_forwarding_between(old, new)?;
     }
-    for (host, on) in scene.hosts().iter().enumerate() {
+    for (host, on) in cluster.hosts().iter().enumerate() {
         let name = format!("scout-{}", on.node.name());
         let wanted =
             Wanted { name: &name, namespace: SCOUTS, host, attempt: 0, phase: Phase::New, host_port: None };
-        let scout = scene.run_pod(&wanted)?;
-        let misplaced = ensure_placed(&scout, &scene.leases(host)?).err();
+        let scout = cluster.run_pod(&wanted)?;
+        let misplaced = ensure_placed(&scout, &cluster.leases(host)?).err();
         journey.misplaced.extend(misplaced.map(|error| error.to_string()));
         journey.enter(&scout)?;
         journey.scouts.push(scout);
@@ -47,21 +47,21 @@ pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
         }
         Strategy::Double => {
             ensure_apart(journey)?;
-            let packets = scene.fabric.blocked_packets()?;
+            let packets = cluster.fabric.blocked_packets()?;
             journey.forwarding = Some(Forwarding::Blocked { packets });
             journey.board.say(&format!("old and new are apart: {packets} packets ran into the block"));
         }
     }
     for scout in std::mem::take(&mut journey.scouts) {
         journey.retire(&scout)?;
-        scene.end_pod(&scout)?;
+        cluster.end_pod(&scout)?;
     }
     Ok(())
 }
 
 /// Holds if no pod reaches the scout of the next node.
 fn ensure_apart(journey: &Journey<'_>) -> Result<()> {
-    let (hosts, scouts) = (journey.scene.hosts(), &journey.scouts);
+    let (hosts, scouts) = (journey.cluster.hosts(), &journey.scouts);
     let reached: Vec<String> = std::thread::scope(|scope| {
         let ask = |pod: &'_ Pod| {
             let scout = &scouts[(pod.host + 1) % scouts.len()];

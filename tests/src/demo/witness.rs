@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::strategy::Network;
+use crate::crossfade::BIN_DIR;
 use crate::fabric::Overlay;
 use crate::node::Node;
-use crate::stub::{Act, Call, CallLog, Reply, Stub, StubDir};
-use crate::{dist, scratch};
+use crate::stub::{Call, CallLog, Reply, Stub, StubDir};
 
 /// Its type in a conflist.
 const PLUGIN: &str = "lab-witness";
@@ -54,21 +54,14 @@ impl Witness {
     /// # Errors
     /// `lab-stub` is not built, or the node cannot be written to.
     pub fn install(node: &Node) -> Result<Witness> {
-        let bin = node.outside("/opt/cni/bin");
-        let program = bin.join("lab-stub");
-        scratch::install(&dist::lab_bin("lab-stub")?, &program)?;
-        let stubs = StubDir::new(&bin, &node.dir().join("calls.jsonl"), &program);
-        stubs.write(PLUGIN, &Stub::answering(Reply::default().then(Act::PrintPrevResult)))?;
+        let stubs = StubDir::on(node, BIN_DIR)?;
+        stubs.write(PLUGIN, &Stub::answering(Reply::pass()))?;
         Ok(Witness { log: stubs.log() })
     }
 
     /// The conf of an overlay on a node, with the witness at its end.
     pub fn conflist(overlay: &Overlay, node: &Node) -> Value {
-        let mut conf = overlay.conflist(node.index());
-        if let Some(plugins) = conf["plugins"].as_array_mut() {
-            plugins.push(json!({ "type": PLUGIN }));
-        }
-        conf
+        overlay.conflist_with(node.index(), &[PLUGIN])
     }
 
     /// Every call so far, in order.

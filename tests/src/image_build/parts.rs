@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::boot::world;
+use crate::boot::furniture;
 use crate::scratch::{Scratch, install};
 use crate::{dist, image, packages};
 
@@ -19,14 +19,15 @@ pub(super) fn lay_out(parts: &Scratch) -> Result<()> {
     let root = parts.dir("root")?;
     install(&dist::lab_bin("lab-kubelet")?, &root.join("usr/bin/kubelet"))?;
     install(&dist::lab_bin("lab-agent")?, &root.join("usr/bin/lab-agent"))?;
-    for plugin in world::PLUGINS {
+    for plugin in furniture::PLUGINS {
         install(&packages::plugin(plugin)?, &root.join("opt/cni/bin").join(plugin))?;
     }
-    let containerd = world::containerd_config(Path::new("/var/lib/containerd"), Path::new("/run/containerd"));
+    let containerd =
+        furniture::containerd_config(Path::new("/var/lib/containerd"), Path::new("/run/containerd"));
     for (path, content) in [
         ("etc/containerd/config.toml", containerd.as_str()),
-        ("usr/lib/systemd/system/kubelet.service", world::KUBELET_UNIT),
-        ("usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", world::KUBEADM_DROP_IN),
+        ("usr/lib/systemd/system/kubelet.service", furniture::KUBELET_UNIT),
+        ("usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", furniture::KUBEADM_DROP_IN),
     ] {
         let path = root.join(path);
         fs::create_dir_all(path.parent().context("a directory")?).context("a directory of the parts")?;

@@ -215,7 +215,7 @@ mod tests {
         let directory = tempfile::tempdir()?;
         let config = |name: &str, taints: &[&str]| -> Result<String> {
             let path = directory.path().join(name);
-            fs::write(&path, crate::boot::world::kubelet_config(taints).to_string())?;
+            fs::write(&path, crate::boot::furniture::kubelet_config(taints).to_string())?;
             Ok(path.display().to_string())
         };
         let first = format!("--config={}", config("config.yaml", &["a=1:NoSchedule"])?);

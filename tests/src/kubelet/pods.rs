@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Event, POLICIES, Pod, Record};
-use crate::boot::world::PODS;
+use crate::boot::furniture::PODS;
 use crate::cri::{Cri, Sandbox};
 
 /// How often the runtime is asked; kubelet takes five seconds.

@@ -60,6 +60,16 @@ impl Daemon {
         kill(self.pid, signal).with_context(|| format!("{signal} to {}", self.label))
     }
 
+    /// Lets it go on that was stopped: `nsenter`, which waits for it, has stopped itself with it.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)?;
+        let enterer = Pid::from_raw(self.enterer.id().cast_signed());
+        kill(enterer, Signal::SIGCONT).with_context(|| format!("nsenter of {}", self.label))
+    }
+
     /// Whether it has ended, and how.
     ///
     /// # Errors

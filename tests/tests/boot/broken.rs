@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -119,7 +119,7 @@ fn gives_up() -> Result<()> {
         taints.iter().any(|taint| taint.starts_with("crossfade/unfit=") && taint.ends_with(":NoSchedule")),
         "{taints:?}"
     );
-    ensure!(taints.contains(&world::TAINT.to_owned()), "{taints:?}");
+    ensure!(taints.contains(&furniture::TAINT.to_owned()), "{taints:?}");
     ensure!(machine.network_ready()? != Some(true), "an unfit node has a network");
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -34,11 +34,11 @@ fn first_private() -> Result<()> {
     let Some((node, true)) = machine.node()? else {
         anyhow::bail!("no Node was made: {:?}", machine.events()?);
     };
-    ensure!(node.labels.get(world::LABEL.0).map(String::as_str) == Some(world::LABEL.1), "{node:?}");
-    ensure!(node.taints == [world::TAINT], "{node:?}");
+    ensure!(node.labels.get(furniture::LABEL.0).map(String::as_str) == Some(furniture::LABEL.1), "{node:?}");
+    ensure!(node.taints == [furniture::TAINT], "{node:?}");
     // One file of ours in the runtime's directory, none in the agents', none in anybody's configuration.
     ensure!(machine.list("/run/crossfade/net.d")? == ["01-crossfade.conflist"]);
-    let agents = machine.list(world::AGENTS_DIR)?;
+    let agents = machine.list(furniture::AGENTS_DIR)?;
     ensure!(agents == ["10-new.conflist", "10-old.conflist"], "{agents:?}");
     ensure!(machine.list("/etc/containerd")? == ["config.toml"]);
     let leases = machine.list("/var/lib/cni")?;
@@ -59,7 +59,7 @@ fn first_shared() -> Result<()> {
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
     ensure_only(&machine, Network::New)?;
-    let confs = machine.list(world::AGENTS_DIR)?;
+    let confs = machine.list(furniture::AGENTS_DIR)?;
     ensure!(confs == ["01-crossfade.conflist", "10-new.conflist", "10-old.conflist"], "{confs:?}");
     let containerd = machine.command_line("containerd.service")?;
     ensure!(containerd == ["/usr/bin/containerd"], "{containerd:?}");
@@ -112,7 +112,7 @@ fn clone() -> Result<()> {
     machine.open_gate(Network::New)?;
     machine.until_pods(4)?;
     ensure_only(&machine, Network::New)?;
-    ensure!(machine.node()?.is_some_and(|(node, created)| created && node.taints == [world::TAINT]));
+    ensure!(machine.node()?.is_some_and(|(node, created)| created && node.taints == [furniture::TAINT]));
     Ok(())
 }
 
@@ -128,7 +128,7 @@ fn stranger() -> Result<()> {
         ensure!(
             machine.look(STRANGER)?.is_some() == stays,
             "{conf_dir}: {:?}",
-            machine.list(world::AGENTS_DIR)?
+            machine.list(furniture::AGENTS_DIR)?
         );
         let aside = lab::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
         ensure!(aside.is_empty() == stays, "{conf_dir}: {aside:?}");

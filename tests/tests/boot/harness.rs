@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 
@@ -18,8 +18,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 fn without_us() -> Result<()> {
     let mut machine = Machine::bare()?;
-    machine.write(world::PODS, "one\n")?;
-    world::agent(&machine, Network::Old, 0.0, true)?;
+    machine.write(furniture::PODS, "one\n")?;
+    furniture::agent(&machine, Network::Old, 0.0, true)?;
     machine.boot()?;
     machine.until_pods(1)?;
     ensure_only(&machine, Network::Old)?;
@@ -32,9 +32,9 @@ fn without_us() -> Result<()> {
 /// What Crossfade is for: the old agent comes first, and pods that were meant for the new network are on the old one.
 fn wrong_network() -> Result<()> {
     let mut machine = Machine::bare()?;
-    machine.write(world::PODS, "one\n")?;
-    world::agent(&machine, Network::Old, 0.0, true)?;
-    world::agent(&machine, Network::New, 0.0, false)?;
+    machine.write(furniture::PODS, "one\n")?;
+    furniture::agent(&machine, Network::Old, 0.0, true)?;
+    furniture::agent(&machine, Network::New, 0.0, false)?;
     machine.boot()?;
     machine.until_pods(1)?;
     ensure!(ensure_only(&machine, Network::New).is_err(), "nothing went wrong: {:?}", machine.pods()?);

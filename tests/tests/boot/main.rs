@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::kubelet::Event;
 use lab::preflight::{BOOT, CONTAINERD, Need};
 use libtest_mimic::Arguments;
@@ -55,10 +55,10 @@ fn main() -> Result<ExitCode> {
 /// A machine that is to attach its two pods to the new network, the old network's agent up at once, the new one's at its gate.
 pub(crate) fn migrating(conf_dir: &str, more: Value) -> Result<Machine> {
     let machine = Machine::new()?;
-    world::settings(&machine, &world::node_json(conf_dir, more), &world::policy("new", "old"))?;
-    world::agent(&machine, Network::Old, 0.0, true)?;
-    world::agent(&machine, Network::New, 0.0, false)?;
-    machine.write(world::PODS, "one\ntwo\n")?;
+    furniture::settings(&machine, &furniture::node_json(conf_dir, more), &furniture::policy("new", "old"))?;
+    furniture::agent(&machine, Network::Old, 0.0, true)?;
+    furniture::agent(&machine, Network::New, 0.0, false)?;
+    machine.write(furniture::PODS, "one\ntwo\n")?;
     Ok(machine)
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn until_up(machine: &mut Machine) -> Result<()> {
         let of_this_boot = |event: &Event| matches!(event, Event::Started { boot, .. } if boot == id.trim());
         Ok(machine.events()?.iter().any(of_this_boot)
             && machine.network_ready()?.is_some()
-            && machine.list(world::AGENTS_DIR)?.contains(&"10-old.conflist".to_owned())
+            && machine.list(furniture::AGENTS_DIR)?.contains(&"10-old.conflist".to_owned())
             && machine.show("crossfade-watch.service", "ActiveState") == "active")
     })
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::boot::{Kit, Machine};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
@@ -32,7 +32,7 @@ fn ensure_as_without_us(machine: &mut Machine, boots: usize) -> Result<()> {
         "--config=/var/lib/kubelet/config.yaml",
     ];
     ensure!(starts.last().is_some_and(|words| words == &expected), "{starts:?}");
-    ensure!(!machine.list(world::AGENTS_DIR)?.iter().any(|name| name.contains("crossfade")));
+    ensure!(!machine.list(furniture::AGENTS_DIR)?.iter().any(|name| name.contains("crossfade")));
     for file in ["kubelet.env", "runtime.env", "containerd", "net.d/01-crossfade.conflist"] {
         ensure!(!machine.inside("/run/crossfade")?.join(file).exists(), "/run/crossfade/{file} is there");
     }
@@ -88,7 +88,7 @@ fn off_while_running() -> Result<()> {
     machine.until("the end of watch", |machine| {
         Ok(machine.show("crossfade-watch.service", "ActiveState") == "inactive")
     })?;
-    let confs = machine.list(world::AGENTS_DIR)?;
+    let confs = machine.list(furniture::AGENTS_DIR)?;
     ensure!(confs == ["10-old.conflist"], "{confs:?}");
     machine.until_pods(2)?;
     ensure_only(&machine, Network::Old)
@@ -119,10 +119,14 @@ fn extension() -> Result<()> {
     let release = extension.join("usr/lib/extension-release.d");
     fs::create_dir_all(&release)?;
     fs::write(release.join("extension-release.crossfade"), "ID=_any\n")?;
-    world::settings(&machine, &world::node_json("private", json!({})), &world::policy("new", "old"))?;
-    world::agent(&machine, Network::Old, 0.0, true)?;
-    world::agent(&machine, Network::New, 0.0, false)?;
-    machine.write(world::PODS, "one\n")?;
+    furniture::settings(
+        &machine,
+        &furniture::node_json("private", json!({})),
+        &furniture::policy("new", "old"),
+    )?;
+    furniture::agent(&machine, Network::Old, 0.0, true)?;
+    furniture::agent(&machine, Network::New, 0.0, false)?;
+    machine.write(furniture::PODS, "one\n")?;
     machine.enable("systemd-sysext.service")?;
     machine.unit(
         "ensure-extension.service",

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -30,10 +30,14 @@ fn old_first() -> Result<()> {
 
 fn new_first() -> Result<()> {
     let machine = Machine::new()?;
-    world::settings(&machine, &world::node_json("private", json!({})), &world::policy("new", "old"))?;
-    world::agent(&machine, Network::Old, 0.0, false)?;
-    world::agent(&machine, Network::New, 0.0, true)?;
-    machine.write(world::PODS, "one\ntwo\n")?;
+    furniture::settings(
+        &machine,
+        &furniture::node_json("private", json!({})),
+        &furniture::policy("new", "old"),
+    )?;
+    furniture::agent(&machine, Network::Old, 0.0, false)?;
+    furniture::agent(&machine, Network::New, 0.0, true)?;
+    machine.write(furniture::PODS, "one\ntwo\n")?;
     let mut machine = machine;
     machine.boot()?;
     machine.until_pods(2)?;
@@ -52,7 +56,7 @@ fn never() -> Result<()> {
 
 fn both() -> Result<()> {
     let mut machine = private()?;
-    machine.write("/etc/crossfade/policy.json", world::policy("both", "old").to_string())?;
+    machine.write("/etc/crossfade/policy.json", furniture::policy("both", "old").to_string())?;
     machine.boot()?;
     ensure_held(&mut machine)?;
     machine.open_gate(Network::New)?;
@@ -71,7 +75,7 @@ fn war() -> Result<()> {
         "cd /etc/cni; cp -a net.d other; mv net.d/10-old.conflist net.d/10-old.conflist.cilium_bak; \
          mv net.d gone; mv other net.d; echo x >net.d/00-first.conflist",
     ])?;
-    machine.write(world::PODS, "one\ntwo\nthree\n")?;
+    machine.write(furniture::PODS, "one\ntwo\nthree\n")?;
     machine.run(&["systemctl", "restart", "kubelet"])?;
     machine.until_pods(3)?;
     ensure_only(&machine, Network::New)?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world;
+use lab::boot::furniture;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 
@@ -29,7 +29,7 @@ fn registered(machine: &mut Machine) -> Result<Vec<String>> {
     machine.boot()?;
     machine.until("a registered Node", |machine| Ok(machine.node()?.is_some()))?;
     let node = machine.node()?.map(|(node, _)| node).unwrap_or_default();
-    ensure!(node.labels.get(world::LABEL.0).map(String::as_str) == Some(world::LABEL.1), "{node:?}");
+    ensure!(node.labels.get(furniture::LABEL.0).map(String::as_str) == Some(furniture::LABEL.1), "{node:?}");
     Ok(node.taints)
 }
 
@@ -49,7 +49,7 @@ fn union() -> Result<()> {
         "KUBELET_EXTRA_ARGS=\"--node-labels=a=b --register-with-taints=karpenter.sh/unregistered:NoExecute\"\n",
     )?;
     let taints = registered(&mut machine)?;
-    ensure_union(&taints, [UNREGISTERED, world::TAINT])?;
+    ensure_union(&taints, [UNREGISTERED, furniture::TAINT])?;
     let node = machine.node()?.map(|(node, _)| node).unwrap_or_default();
     ensure!(node.labels.get("a").map(String::as_str) == Some("b"), "{node:?}");
     let starts = machine.kubelet_starts()?;
@@ -60,21 +60,21 @@ fn union() -> Result<()> {
 
 fn config_file() -> Result<()> {
     let mut machine = private()?;
-    let config = world::kubelet_config(&["karpenter.sh/unregistered:NoExecute"]);
+    let config = furniture::kubelet_config(&["karpenter.sh/unregistered:NoExecute"]);
     machine.write("/var/lib/kubelet/config.yaml", config.to_string())?;
     let taints = registered(&mut machine)?;
-    ensure_union(&taints, [UNREGISTERED, world::TAINT])
+    ensure_union(&taints, [UNREGISTERED, furniture::TAINT])
 }
 
 /// kubelet from 1.36 on warns of `--register-with-taints`, so nobody uses it where the taints can go into a file.
 fn config_dir() -> Result<()> {
     let mut machine = private()?;
-    let config = world::kubelet_config(&["karpenter.sh/unregistered:NoExecute"]);
+    let config = furniture::kubelet_config(&["karpenter.sh/unregistered:NoExecute"]);
     machine.write("/etc/kubernetes/kubelet.conf.d/zzz.conf", config.to_string())?;
     machine
         .write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--config-dir=/etc/kubernetes/kubelet.conf.d\n")?;
     let taints = registered(&mut machine)?;
-    ensure_union(&taints, [UNREGISTERED, world::TAINT])?;
+    ensure_union(&taints, [UNREGISTERED, furniture::TAINT])?;
     let starts = machine.kubelet_starts()?;
     ensure!(!starts.concat().iter().any(|word| word.contains("register-with-taints")), "{starts:?}");
     let left = machine.list("/etc/kubernetes/kubelet.conf.d")?;
@@ -95,10 +95,10 @@ fn shape(variable: &str) -> Result<()> {
     machine.write("/etc/systemd/system/kubelet.service.d/10-kubeadm.conf", "")?;
     let taints = registered(&mut machine)?;
     if variable.is_empty() {
-        ensure!(taints == [world::TAINT], "{taints:?}");
+        ensure!(taints == [furniture::TAINT], "{taints:?}");
         return Ok(());
     }
-    ensure_union(&taints, [UNREGISTERED, world::TAINT])
+    ensure_union(&taints, [UNREGISTERED, furniture::TAINT])
 }
 
 fn restarts() -> Result<()> {
@@ -136,7 +136,7 @@ fn late() -> Result<()> {
         "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/usr/lib/lab/nodeadm\nTimeoutStartSec=20\n",
     )?;
     let taints = registered(&mut machine)?;
-    ensure_union(&taints, [UNREGISTERED, world::TAINT])?;
+    ensure_union(&taints, [UNREGISTERED, furniture::TAINT])?;
     machine.until("the end of nodeadm", |machine| {
         Ok(machine.show("nodeadm-run.service", "ExecMainExitTimestampMonotonic") != "0")
     })?;

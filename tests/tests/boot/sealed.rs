@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::cri::Cri;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
@@ -67,7 +67,7 @@ fn used() -> Result<()> {
 
     // A node of this image: the lab's API server does not know it, and its agents write their confs themselves.
     fs::remove_dir_all(machine.disk("/var/lib/lab-api"))?;
-    fs::remove_dir_all(machine.disk(world::AGENTS_DIR))?;
+    fs::remove_dir_all(machine.disk(furniture::AGENTS_DIR))?;
     machine.boot()?;
     ensure_held(&mut machine)?;
     ensure!(boot_kind(&machine)? == "first", "{}", boot_kind(&machine)?);
@@ -76,6 +76,6 @@ fn used() -> Result<()> {
     machine.open_gate(Network::New)?;
     machine.until_pods(4)?;
     ensure_only(&machine, Network::New)?;
-    ensure!(machine.node()?.is_some_and(|(node, created)| created && node.taints == [world::TAINT]));
+    ensure!(machine.node()?.is_some_and(|(node, created)| created && node.taints == [furniture::TAINT]));
     machine.halt()
 }

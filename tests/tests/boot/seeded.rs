@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -47,13 +47,17 @@ fn boot_once(seed: u64, boot: u64) -> Result<()> {
         _ => Network::New,
     };
     let mut machine = Machine::new()?;
-    world::settings(&machine, &world::node_json("private", json!({})), &world::policy(attach, primary))?;
+    furniture::settings(
+        &machine,
+        &furniture::node_json("private", json!({})),
+        &furniture::policy(attach, primary),
+    )?;
     for network in Network::ALL {
         let hundredths = u16::try_from(random.below(LONGEST))?;
-        world::agent(&machine, network, f32::from(hundredths) / 100.0, true)?;
+        furniture::agent(&machine, network, f32::from(hundredths) / 100.0, true)?;
     }
     let names: Vec<String> = (0..PODS).map(|pod| format!("pod-{pod}")).collect();
-    machine.write(world::PODS, names.join("\n"))?;
+    machine.write(furniture::PODS, names.join("\n"))?;
     machine.boot()?;
     for pod in machine.until_pods(PODS)? {
         ensure!(

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -241,7 +241,7 @@ fn running() -> Result<()> {
             "{id}, {found}: {failed:#?}"
         );
     }
-    let confs = machine.list(world::AGENTS_DIR)?;
+    let confs = machine.list(furniture::AGENTS_DIR)?;
     ensure!(confs == ["10-new.conflist", "10-old.conflist"], "it only looks: {confs:?}");
     Ok(())
 }

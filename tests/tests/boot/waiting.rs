@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use lab::agent::{Answer, HttpHealth, Spec};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -22,12 +22,12 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// A machine whose new network is Calico as far as a node can tell; its agent answers when its gate is opened.
 fn machine() -> Result<Machine> {
     let machine = Machine::new()?;
-    let mut policy = world::policy("new", "old");
+    let mut policy = furniture::policy("new", "old");
     let new = &mut policy["networks"]["new"];
     new["profile"] = json!("calico");
     new.as_object_mut().context("a network")?.remove("ready");
-    world::settings(&machine, &world::node_json("shared", json!({})), &policy)?;
-    world::agent(&machine, Network::Old, 0.0, true)?;
+    furniture::settings(&machine, &furniture::node_json("shared", json!({})), &policy)?;
+    furniture::agent(&machine, Network::Old, 0.0, true)?;
     // What a reboot leaves of it.
     machine.write("/var/lib/calico/nodename", "node-1")?;
     machine.write(Network::New.conf(), Network::New.conflist().to_string())?;
@@ -37,10 +37,10 @@ fn machine() -> Result<Machine> {
     let unit = format!(
         "[Unit]\nDescription=felix (stand-in)\n[Service]\nExecStartPre=mkdir -p {}\n\
          ExecStart=sh -c '(cat /etc/lab/agents/felix.json; exec sleep infinity) | exec lab-agent'\n",
-        world::AGENTS_RUN
+        furniture::AGENTS_RUN
     );
     machine.unit("felix.service", &unit)?;
-    machine.write(world::PODS, "one\ntwo\n")?;
+    machine.write(furniture::PODS, "one\ntwo\n")?;
     Ok(machine)
 }
 
@@ -67,7 +67,7 @@ fn waits() -> Result<()> {
 
     // Without `watch`, and without our conf: install begins anew, and leaves a node on which somebody keeps the file.
     machine.run(&["systemctl", "stop", WATCH])?;
-    let ours = format!("{}/01-crossfade.conflist", world::AGENTS_DIR);
+    let ours = format!("{}/01-crossfade.conflist", furniture::AGENTS_DIR);
     machine.run(&["rm", &ours, FILE])?;
     let planned = machine.run(&["crossfade-bootstrap", "install", "--dry-run"])?;
     ensure!(planned.contains(&format!("systemctl start {WATCH}")), "{planned}");

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::kubelet::Event;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
@@ -45,7 +45,7 @@ fn replaced_after(signal: &str) -> Result<Machine> {
     ensure!(network_events(&machine)? == networks, "the runtime's network flapped: {:?}", machine.events()?);
     ensure!(machine.list("/run/crossfade/net.d")? == ["01-crossfade.conflist"]);
     // A new pod, too.
-    machine.write(world::PODS, "one\ntwo\nthree\n")?;
+    machine.write(furniture::PODS, "one\ntwo\nthree\n")?;
     machine.run(&["systemctl", "restart", "kubelet"])?;
     machine.until_pods(3)?;
     ensure_only(&machine, Network::New)?;
@@ -81,7 +81,7 @@ fn plugin_gone() -> Result<()> {
     let again = machine.run(&["sha256sum", plugin])?;
     ensure!(again.split(' ').next() == packaged.split(' ').next(), "{again} {packaged}");
     ensure!(machine.run(&["stat", "-c", "%a %U", plugin])?.trim() == "755 root");
-    machine.write(world::PODS, "one\ntwo\nthree\n")?;
+    machine.write(furniture::PODS, "one\ntwo\nthree\n")?;
     machine.run(&["systemctl", "restart", "kubelet"])?;
     machine.until_pods(3)?;
     ensure_only(&machine, Network::New)?;
@@ -93,12 +93,12 @@ fn plugin_gone() -> Result<()> {
 /// The sandbox of watch lets it ask systemd for a unit, and that unit may do what a delegate needs.
 fn proven() -> Result<()> {
     let mut machine = Machine::new()?;
-    let mut policy = world::policy("new", "old");
+    let mut policy = furniture::policy("new", "old");
     policy["networks"]["new"]["profile"] = json!("flannel");
-    world::settings(&machine, &world::node_json("private", json!({ "proof": "attach" })), &policy)?;
-    world::agent(&machine, Network::Old, 0.0, true)?;
-    world::agent(&machine, Network::New, 0.0, true)?;
-    machine.write(world::PODS, "one\ntwo\n")?;
+    furniture::settings(&machine, &furniture::node_json("private", json!({ "proof": "attach" })), &policy)?;
+    furniture::agent(&machine, Network::Old, 0.0, true)?;
+    furniture::agent(&machine, Network::New, 0.0, true)?;
+    machine.write(furniture::PODS, "one\ntwo\n")?;
     machine.boot()?;
     machine.until_pods(2)?;
     ensure_only(&machine, Network::New)?;
@@ -115,14 +115,14 @@ fn proven() -> Result<()> {
 fn taken() -> Result<()> {
     let mut machine = migrating("shared", json!({}))?;
     boot_with_pods(&mut machine)?;
-    let path = format!("{}/01-crossfade.conflist", world::AGENTS_DIR);
+    let path = format!("{}/01-crossfade.conflist", furniture::AGENTS_DIR);
     let ours = machine.look(&path)?;
     let steal = |machine: &Machine, theft: &str| machine.run(&["sh", "-ec", theft, "theft", &path]).map(drop);
     for theft in ["rm $1", "echo x >$1.tmp; mv $1.tmp $1"] {
         steal(&machine, theft)?;
         machine.until("our conf", |machine| Ok(machine.look(&path)? == ours))?;
     }
-    machine.write(world::PODS, "one\ntwo\nthree\n")?;
+    machine.write(furniture::PODS, "one\ntwo\nthree\n")?;
     machine.run(&["systemctl", "restart", "kubelet"])?;
     machine.until_pods(3)?;
     ensure_only(&machine, Network::New)?;

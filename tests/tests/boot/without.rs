@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::dist;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
@@ -26,7 +26,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn bake(machine: &Machine) -> Result<()> {
     let mut bake = Command::new(dist::bootstrap()?);
     bake.args(["bake", "--image", "final", "--root"]).arg(machine.disk("/"));
-    bake.arg("--label").arg(format!("{}={}", world::LABEL.0, world::LABEL.1)).args(["--taint", world::TAINT]);
+    bake.arg("--label")
+        .arg(format!("{}={}", furniture::LABEL.0, furniture::LABEL.1))
+        .args(["--taint", furniture::TAINT]);
     let baked = bake.output().context("starting bake")?;
     ensure!(baked.status.success(), "{}", String::from_utf8_lossy(&baked.stderr));
     Ok(())
@@ -37,12 +39,12 @@ fn ensure_labels_alone(machine: &mut Machine) -> Result<()> {
     let starts = machine.kubelet_starts()?;
     let last = starts.last().context("kubelet starts")?;
     let ours = [
-        format!("--node-labels={}={}", world::LABEL.0, world::LABEL.1),
-        format!("--register-with-taints={}", world::TAINT),
+        format!("--node-labels={}={}", furniture::LABEL.0, furniture::LABEL.1),
+        format!("--register-with-taints={}", furniture::TAINT),
     ];
     ensure!(last.ends_with(&ours), "{last:?}");
     ensure!(machine.command_line("containerd.service")? == ["/usr/bin/containerd"]);
-    ensure!(!machine.list(world::AGENTS_DIR)?.iter().any(|name| name.contains("crossfade")));
+    ensure!(!machine.list(furniture::AGENTS_DIR)?.iter().any(|name| name.contains("crossfade")));
     ensure!(!machine.list("/opt/cni/bin")?.iter().any(|name| name == "crossfade"));
     for place in ["attachments", "name", "inventory.json"] {
         ensure!(!machine.disk("/var/lib/crossfade").join(place).exists(), "{place} is there");
@@ -67,8 +69,8 @@ fn ensure_labels_alone(machine: &mut Machine) -> Result<()> {
 fn alone() -> Result<()> {
     let mut machine = Machine::new()?;
     bake(&machine)?;
-    world::agent(&machine, Network::New, 0.0, true)?;
-    machine.write(world::PODS, "one\ntwo\n")?;
+    furniture::agent(&machine, Network::New, 0.0, true)?;
+    machine.write(furniture::PODS, "one\ntwo\n")?;
     machine.boot()?;
     machine.until_pods(2)?;
     ensure_only(&machine, Network::New)?;
@@ -113,16 +115,16 @@ fn over(conf_dir: &str) -> Result<()> {
 fn running() -> Result<()> {
     let mut machine = migrating("shared", json!({}))?;
     boot_with_pods(&mut machine)?;
-    machine.write("/etc/crossfade/node.json", world::node_json("none", json!({})).to_string())?;
+    machine.write("/etc/crossfade/node.json", furniture::node_json("none", json!({})).to_string())?;
     machine.until("the end of watch", |machine| {
         Ok(machine.show("crossfade-watch.service", "ConditionResult") == "no"
             && machine.show("crossfade-watch.service", "ActiveState") == "inactive")
     })?;
     ensure!(machine.run(&["crossfade-bootstrap", "boot"]).is_err(), "boot took away what is attached");
-    ensure!(machine.list(world::AGENTS_DIR)?.iter().any(|name| name == "01-crossfade.conflist"));
+    ensure!(machine.list(furniture::AGENTS_DIR)?.iter().any(|name| name == "01-crossfade.conflist"));
     machine.reboot()?;
     machine.open_gate(Network::New)?;
     machine.until_pods(4)?;
-    ensure!(!machine.list(world::AGENTS_DIR)?.iter().any(|name| name == "01-crossfade.conflist"));
+    ensure!(!machine.list(furniture::AGENTS_DIR)?.iter().any(|name| name == "01-crossfade.conflist"));
     Ok(())
 }

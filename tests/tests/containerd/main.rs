@@ -70,7 +70,7 @@ pub(crate) fn run(containerd: &Containerd, sandbox: &Sandbox) -> Result<Pod> {
 
 fn sandboxes_live_on_the_overlay() -> Result<()> {
     let fabric = Fabric::new(2)?;
-    let old = fabric.overlay("old", 1, 8472, "10.244")?;
+    let old = fabric.old()?;
     let mut nodes = Vec::new();
     for node in fabric.nodes() {
         install(node, &old)?;
@@ -110,7 +110,7 @@ fn sandboxes_live_on_the_overlay() -> Result<()> {
 
 fn sandboxes_outlive_containerd() -> Result<()> {
     let fabric = Fabric::new(1)?;
-    let old = fabric.overlay("old", 1, 8472, "10.244")?;
+    let old = fabric.old()?;
     let node = fabric.node(1);
     install(node, &old)?;
     let mut containerd = Containerd::start(node, &Options::default())?;
@@ -135,7 +135,7 @@ fn sandboxes_outlive_containerd() -> Result<()> {
 
 fn sandboxes_can_be_asked_for_at_once() -> Result<()> {
     let fabric = Fabric::new(1)?;
-    let old = fabric.overlay("old", 1, 8472, "10.244")?;
+    let old = fabric.old()?;
     let node = fabric.node(1);
     install(node, &old)?;
     let containerd = Containerd::start(node, &Options::default())?;
@@ -163,7 +163,7 @@ fn sandboxes_can_be_asked_for_at_once() -> Result<()> {
 
 fn network_readiness_follows_the_conf() -> Result<()> {
     let fabric = Fabric::new(1)?;
-    let old = fabric.overlay("old", 1, 8472, "10.244")?;
+    let old = fabric.old()?;
     let node = fabric.node(1);
     let options = Options { conf_dir: "/run/conf".into(), ..Options::default() };
     let containerd = Containerd::start(node, &options)?;

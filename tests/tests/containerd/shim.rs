@@ -1,58 +1,47 @@
 //! Pods of a real containerd through the shim.
 
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::containerd::{Containerd, Options};
-use lab::cri::{Cri, PortMapping, Protocol, Sandbox};
+use lab::cri::{Cri, Sandbox};
 use lab::crossfade::{BIN_DIR, Crossfade};
 use lab::deadline::until;
-use lab::fabric::{Fabric, Overlay};
+use lab::fabric::Overlay;
 use lab::node::Node;
-use lab::stub::{Act, CallLog, Gate, Reply, Stub, StubDir};
+use lab::scene::{Scene, Setup};
+use lab::stub::{CallLog, Gate, Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
 use crate::{LIMIT, Pod, run};
 
 /// Two nodes with Crossfade; the second has one pod on each network, to be reached.
 struct Lab {
-    fabric: Fabric,
-    old: Overlay,
-    new: Overlay,
-    crossfade: Crossfade,
-    containerd: Containerd,
     old_peer: String,
     new_peer: String,
     _peers: Containerd,
+    // Last, for its wire is that of the peers, too.
+    scene: Scene,
 }
 
 impl Lab {
     fn new() -> Result<Lab> {
-        let fabric = Fabric::new(2)?;
-        let old = fabric.overlay("old", 1, 8472, "10.244")?;
-        let new = fabric.overlay("new", 2, 8473, "10.245")?;
+        let scene = Setup::shim().nodes(2).start()?;
+        let (old, new, there) = (&scene.old, &scene.new, scene.fabric.node(2));
         // Nothing may work only because the nodes route between the networks.
-        fabric.block_forwarding_between(&old, &new)?;
-        let install = |index| -> Result<(Crossfade, Containerd)> {
-            let node = fabric.node(index);
-            let crossfade = Crossfade::install(node, &old, &new)?;
-            Ok((crossfade, Containerd::start(node, &Options::default())?))
-        };
-        let (crossfade, containerd) = install(1)?;
-        let (there, peers) = install(2)?;
+        scene.fabric.block_forwarding_between(old, new)?;
+        let crossfade = Crossfade::install(there, old, new)?;
+        let peers = Containerd::start(there, &Options::default())?;
         let old_peer = run(&peers, &Sandbox::new("old-peer"))?.address;
-        there.phase("new")?;
+        crossfade.phase("new")?;
         let new_peer = run(&peers, &Sandbox::new("new-peer"))?.address;
         ensure!(
             old_peer.starts_with(&old.prefix) && new_peer.starts_with(&new.prefix),
             "{old_peer} {new_peer}"
         );
-        Ok(Lab { fabric, old, new, crossfade, containerd, old_peer, new_peer, _peers: peers })
-    }
-
-    fn node(&self) -> &Node {
-        self.fabric.node(1)
+        Ok(Lab { old_peer, new_peer, _peers: peers, scene })
     }
 
     fn run(&self, name: &str) -> Result<Pod> {
@@ -65,19 +54,9 @@ impl Lab {
         lines[lines.len().saturating_sub(3)..].join("\n")
     }
 
-    fn stop_and_remove(&self, pod: &Pod) -> Result<()> {
-        self.containerd.cri().stop(&pod.id)?;
-        self.containerd.cri().remove(&pod.id)
-    }
-
     /// Whether pods hold exactly these addresses, and records are as many as `records`.
     fn expect(&self, old: &[IpAddr], new: &[IpAddr], records: usize) -> Result<()> {
-        let leases = (self.old.leases(self.node())?, self.new.leases(self.node())?);
-        ensure!(leases.0 == old, "leases of old: {:?}, expected {old:?}", leases.0);
-        ensure!(leases.1 == new, "leases of new: {:?}, expected {new:?}", leases.1);
-        let found = self.crossfade.records()?;
-        ensure!(found.len() == records, "records {found:?}, expected {records}");
-        Ok(())
+        self.crossfade.expect(old, new, records)
     }
 
     /// Whether a pod reaches the peers of the networks it is on, and only those.
@@ -91,16 +70,25 @@ impl Lab {
 
     /// Puts a stub at the end of a network's chain that lets everything pass, and writes down its calls.
     fn spy(&self, overlay: &Overlay, add: Reply) -> Result<CallLog> {
-        let bin = self.node().outside(BIN_DIR);
-        let program = bin.join("lab-stub");
-        lab::scratch::install(&lab::dist::lab_bin("lab-stub")?, &program)?;
+        let stubs = StubDir::on(self.node(), BIN_DIR)?;
         let name = format!("spy-{}", overlay.name);
-        let stubs = StubDir::new(&bin, &self.node().dir().join(format!("{name}.calls")), &program);
         stubs.write(&name, &Stub::answering(add))?;
-        let mut conflist = overlay.conflist(1);
-        conflist["plugins"].as_array_mut().context("plugins")?.push(json!({ "type": name }));
-        self.crossfade.network(overlay, &conflist)?;
+        self.crossfade.network(overlay, &overlay.conflist_with(1, &[&name]))?;
         Ok(stubs.log())
+    }
+}
+
+impl Deref for Lab {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.scene
+    }
+}
+
+impl DerefMut for Lab {
+    fn deref_mut(&mut self) -> &mut Scene {
+        &mut self.scene
     }
 }
 
@@ -139,7 +127,7 @@ pub(crate) fn every_phase_attaches_as_the_policy_says() -> Result<()> {
         ensure!(links.lines().count() == expected.len() + 1, "{phase}: {links}");
         lab.reaches(&pod, !leases.0.is_empty(), !leases.1.is_empty()).with_context(|| phase.to_owned())?;
         lab.expect(&leases.0, &leases.1, 1).with_context(|| phase.to_owned())?;
-        lab.stop_and_remove(&pod)?;
+        lab.end(&pod.id)?;
         lab.expect(&[], &[], 0).with_context(|| format!("{phase}, afterwards"))?;
     }
     Ok(())
@@ -148,7 +136,7 @@ pub(crate) fn every_phase_attaches_as_the_policy_says() -> Result<()> {
 /// Containerd sends two or three DELs for a pod; a delegate gets one.
 pub(crate) fn repeated_dels_reach_a_delegate_once() -> Result<()> {
     let lab = Lab::new()?;
-    let log = lab.spy(&lab.old, Reply(vec![Act::PrintPrevResult]))?;
+    let log = lab.spy(&lab.old, Reply::pass())?;
     let pod = lab.run("pod")?;
     let other = lab.run("other")?;
     let cri = lab.containerd.cri();
@@ -172,7 +160,7 @@ pub(crate) fn a_flip_sends_del_to_whoever_did_add() -> Result<()> {
         let first = (lab.old.leases(lab.node())?, lab.new.leases(lab.node())?);
         lab.crossfade.phase(to)?;
         let after = lab.run("after")?;
-        lab.stop_and_remove(&before)?;
+        lab.end(&before.id)?;
         let rest = |all: Vec<IpAddr>, gone: &[IpAddr]| -> Vec<IpAddr> {
             all.into_iter().filter(|ip| !gone.contains(ip)).collect()
         };
@@ -182,7 +170,7 @@ pub(crate) fn a_flip_sends_del_to_whoever_did_add() -> Result<()> {
         ensure!(left.0.contains(&own) || left.1.contains(&own), "the second pod lost {own}");
         lab.reaches(&after, !left.0.is_empty(), !left.1.is_empty())?;
         lab.crossfade.phase(from)?;
-        lab.stop_and_remove(&after)?;
+        lab.end(&after.id)?;
         lab.expect(&[], &[], 0).with_context(|| format!("{from} to {to}, afterwards"))?;
     }
     Ok(())
@@ -195,7 +183,7 @@ pub(crate) fn a_flip_in_mid_add_changes_the_next_pod_only() -> Result<()> {
         let overlay = if from == "new" { &lab.new } else { &lab.old };
         lab.crossfade.phase(from)?;
         let gate = Gate::closed(&lab.node().dir().join(format!("gate-{from}-{to}")))?;
-        let log = lab.spy(overlay, Reply(vec![Act::PrintPrevResult]).behind(&gate))?;
+        let log = lab.spy(overlay, Reply::pass().behind(&gate))?;
         log.clear()?;
         let (held, next) = std::thread::scope(|scope| -> Result<(Pod, Pod)> {
             let held = scope.spawn(|| lab.run("held"));
@@ -210,11 +198,11 @@ pub(crate) fn a_flip_in_mid_add_changes_the_next_pod_only() -> Result<()> {
         ensure!(held.address.starts_with(&overlay.prefix), "held under {from}: {}", held.address);
         let expected = if to == "new" { &lab.new } else { &lab.old };
         ensure!(next.address.starts_with(&expected.prefix), "next under {to}: {}", next.address);
-        lab.stop_and_remove(&held)?;
+        lab.end(&held.id)?;
         let own = [next.status.ip.context("an address")?];
         let (old, new): (&[IpAddr], &[IpAddr]) = if to == "new" { (&[], &own) } else { (&own, &[]) };
         lab.expect(old, new, 1).with_context(|| format!("{from} to {to}, after the first DEL"))?;
-        lab.stop_and_remove(&next)?;
+        lab.end(&next.id)?;
         lab.expect(&[], &[], 0).with_context(|| format!("{from} to {to}, afterwards"))?;
         lab.crossfade.network(overlay, &overlay.conflist(1))?;
     }
@@ -227,10 +215,7 @@ pub(crate) fn port_mappings_lead_to_the_pod() -> Result<()> {
     std::fs::write(site.join("hello"), "from the pod")?;
     for (phase, port) in [("old", 18080), ("new", 18081), ("both-new", 18082)] {
         lab.crossfade.phase(phase)?;
-        let mut sandbox = Sandbox::new(&format!("pod-{phase}"));
-        sandbox.port_mappings =
-            vec![PortMapping { protocol: Protocol::Tcp, host_port: port, container_port: 8080 }];
-        let pod = run(&lab.containerd, &sandbox)?;
+        let pod = run(&lab.containerd, &Sandbox::new(&format!("pod-{phase}")).exposed(port))?;
         let mut httpd = lab.node().command_in(&pod.status.netns, "busybox");
         httpd.args(["httpd", "-f", "-p", "8080", "-h"]).arg(&site);
         let server = lab.node().background(&format!("httpd-{phase}"), &httpd)?;
@@ -242,7 +227,7 @@ pub(crate) fn port_mappings_lead_to_the_pod() -> Result<()> {
             .with_context(|| phase.to_owned())?;
         ensure!(answer.ends_with("from the pod"), "{phase}: {answer}");
         drop(server);
-        lab.stop_and_remove(&pod)?;
+        lab.end(&pod.id)?;
         let rules = lab.node().run(&["iptables", "-w", "-t", "nat", "-S"])?;
         ensure!(!rules.contains(&port.to_string()), "{phase}: rules left:\n{rules}");
         lab.expect(&[], &[], 0)?;
@@ -264,7 +249,7 @@ pub(crate) fn an_annotation_arrives() -> Result<()> {
     let plain = lab.run("plain")?;
     lab.reaches(&plain, true, false)?;
     for pod in [both, refused, plain] {
-        lab.stop_and_remove(&pod)?;
+        lab.end(&pod.id)?;
     }
     lab.expect(&[], &[], 0)
 }
@@ -290,7 +275,7 @@ pub(crate) fn a_failed_del_is_retried() -> Result<()> {
         ensure!(lab.old.leases(lab.node())? == leases, "{phase}: leases {:?}", lab.old.leases(lab.node())?);
         ensure!(lab.crossfade.records()?.len() == 1, "{phase}: records {:?}", lab.crossfade.records()?);
         std::fs::rename(&away, &plugin)?;
-        lab.stop_and_remove(&pod).with_context(|| phase.to_owned())?;
+        lab.end(&pod.id).with_context(|| phase.to_owned())?;
         lab.expect(&[], &[], 0).with_context(|| phase.to_owned())?;
     }
     Ok(())
@@ -305,7 +290,7 @@ pub(crate) fn pods_outlive_a_restart() -> Result<()> {
     ensure!(status.ready && status.ip == pod.status.ip, "{status:?}");
     lab.reaches(&pod, true, true)?;
     lab.crossfade.phase("new")?;
-    lab.stop_and_remove(&pod)?;
+    lab.end(&pod.id)?;
     lab.expect(&[], &[], 0)
 }
 
@@ -316,7 +301,7 @@ pub(crate) fn a_restart_in_mid_add_leaves_nothing() -> Result<()> {
     for (phase, killed) in [("old", true), ("old", false), ("both-new", true)] {
         lab.crossfade.phase(phase)?;
         let gate = Gate::closed(&lab.node().dir().join(format!("gate-{phase}-{killed}")))?;
-        let log = lab.spy(&lab.old, Reply(vec![Act::PrintPrevResult]).behind(&gate))?;
+        let log = lab.spy(&lab.old, Reply::pass().behind(&gate))?;
         log.clear()?;
         let socket = lab.containerd.socket();
         let caller = std::thread::spawn(move || Cri::new(&socket)?.run_sandbox(&Sandbox::new("cut")));
@@ -342,8 +327,8 @@ pub(crate) fn a_restart_in_mid_add_leaves_nothing() -> Result<()> {
         let again = lab.run("cut")?;
         ensure!(again.id != cut, "the id {cut} came twice");
         lab.reaches(&again, true, phase != "old")?;
-        lab.stop_and_remove(&again)?;
+        lab.end(&again.id)?;
     }
-    lab.stop_and_remove(&kept)?;
+    lab.end(&kept.id)?;
     lab.expect(&[], &[], 0)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::cri::Cri;
 use lab::daemonset::{Kubelet, manifest};
 use lab::deadline::until;
@@ -35,9 +35,9 @@ fn running(mut machine: Machine) -> Result<Machine> {
         }
     }
     for network in Network::ALL {
-        world::agent(&machine, network, 0.0, network == Network::Old)?;
+        furniture::agent(&machine, network, 0.0, network == Network::Old)?;
     }
-    machine.write(world::PODS, "one\ntwo\n")?;
+    machine.write(furniture::PODS, "one\ntwo\n")?;
     std::fs::copy(image::archive()?, machine.disk("/var/lib/crossfade-image.tar"))?;
     // Whoever is in a pod sees the kernel's boot id. A reboot of the lab's machine needs another one.
     machine.write(KERNEL_BOOT_ID, "")?;
@@ -56,7 +56,7 @@ const KERNEL_BOOT_ID: &str = "/etc/lab/kernel-boot-id";
 /// The example's ConfigMap with the machine's two networks in it.
 fn settings(attach: &str) -> Result<BTreeMap<String, String>> {
     let mut all = manifest::settings()?;
-    all.insert("policy.json".to_owned(), world::policy(attach, "old").to_string());
+    all.insert("policy.json".to_owned(), furniture::policy(attach, "old").to_string());
     let node = json!({ "version": 1, "confDir": "shared", "report": { "node": false }, "proof": "probe" });
     all.insert("node.json".to_owned(), node.to_string());
     Ok(all)
@@ -133,7 +133,7 @@ fn interlock(machine: &Machine, kubelet: &Kubelet<'_>) -> Result<()> {
 
 /// kubelet is started as before, and nothing of ours holds it.
 fn untouched_by_drop_ins(machine: &mut Machine, commands: &[Vec<String>]) -> Result<()> {
-    machine.write(world::PODS, "one\ntwo\nthree\n")?;
+    machine.write(furniture::PODS, "one\ntwo\nthree\n")?;
     machine.run(&["systemctl", "stop", WATCH])?;
     machine.run(&["systemctl", "daemon-reload"])?;
     machine.run(&["systemctl", "restart", "kubelet"])?;

@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result, ensure};
-use lab::cri::{PortMapping, Protocol, Sandbox};
+use lab::cri::Sandbox;
+use lab::crossfade::OURS;
 use lab::daemonset::{Pod, manifest};
 use lab::deadline::until;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 
-use crate::scene::{OURS, PLUGIN, Scene, settings};
+use crate::running::{PLUGIN, Running, settings};
 use crate::{LIMIT, NEEDS, image};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -23,15 +24,13 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Two pods from before; one of them with a port of the node.
-fn from_before(scene: &Scene) -> Result<[String; 2]> {
-    let mut exposed = Sandbox::new("exposed");
-    exposed.port_mappings =
-        vec![PortMapping { protocol: Protocol::Tcp, host_port: 18080, container_port: 8080 }];
-    Ok([scene.containerd.cri().run_sandbox(&exposed)?, scene.run("plain")?])
+fn from_before(scene: &Running) -> Result<[String; 2]> {
+    let exposed = Sandbox::new("exposed").exposed(18080);
+    Ok([scene.cri().run_sandbox(&exposed)?, scene.run("plain")?])
 }
 
 fn guards() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     let before = from_before(&scene)?;
     let addresses = scene.old.leases(scene.node())?;
     let kubelet = scene.kubelet();
@@ -39,15 +38,15 @@ fn guards() -> Result<()> {
     let mut pod = kubelet.pod(&set, &settings("old")?)?;
     pod.run()?;
     pod.until_ready()?;
-    scene.until_loaded()?;
+    scene.expect_loaded("crossfade")?;
     ensure!(scene.attachments()? == (0, 2), "{:?}", scene.attachments()?);
     ensure!(scene.old.leases(scene.node())? == addresses, "running pods were touched");
     ensure_rights(&scene, &pod)?;
-    let status = scene.status()?;
+    let status = scene.status();
     ensure!(status["watch"]["pid"] == pod.pid("watch")?, "{status:#}: pid {}", pod.pid("watch")?);
     ensure!(status["findings"].to_string().contains("watch runs in a pod"), "{status:#}");
     // A person on the node sees the same.
-    ensure!(scene.bootstrap(&["status"])?.contains("watch         NetworkReady"));
+    ensure!(scene.told(&["status"], 0)?.contains("watch         NetworkReady"));
 
     let after = scene.run("after")?;
     ensure!(scene.attachments()? == (1, 2) && scene.leases()? == (3, 0), "{:?}", scene.attachments()?);
@@ -56,11 +55,7 @@ fn guards() -> Result<()> {
     until("our conf", LIMIT, || {
         Ok(fs::read(scene.outside(OURS)).ok().filter(|found| *found == conf).map(drop))
     })?;
-    until(
-        "the repair in status.json",
-        LIMIT,
-        || Ok((scene.status()?["conf"]["repairs"] == 1).then_some(())),
-    )?;
+    until("the repair in status.json", LIMIT, || Ok((scene.status()["conf"]["repairs"] == 1).then_some(())))?;
 
     // Another phase in the ConfigMap, and a new pod of the DaemonSet.
     pod.end()?;
@@ -80,7 +75,7 @@ fn guards() -> Result<()> {
 }
 
 /// What the manifest says is what the process has.
-fn ensure_rights(scene: &Scene, pod: &Pod<'_>) -> Result<()> {
+fn ensure_rights(scene: &Running, pod: &Pod<'_>) -> Result<()> {
     let status = fs::read_to_string(scene.outside(format!("/proc/{}/status", pod.pid("watch")?)))?;
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -95,13 +90,13 @@ fn ensure_rights(scene: &Scene, pod: &Pod<'_>) -> Result<()> {
 }
 
 fn upgrade() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     let before = from_before(&scene)?;
     let kubelet = scene.kubelet();
     let set = manifest::daemonset("pod.yaml")?;
     let mut pod = kubelet.pod(&set, &settings("old")?)?;
     pod.run()?;
-    scene.until_loaded()?;
+    scene.expect_loaded("crossfade")?;
     let after = scene.run("after")?;
     let was = fs::metadata(scene.outside(PLUGIN))?;
     let kept = ["/etc/crossfade/policy.json", "/var/lib/crossfade/inventory.json", OURS];
@@ -130,19 +125,19 @@ fn upgrade() -> Result<()> {
 }
 
 fn killed() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     let before = from_before(&scene)?;
     let kubelet = scene.kubelet();
     let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;
     pod.run()?;
-    scene.until_loaded()?;
+    scene.expect_loaded("crossfade")?;
     let after = scene.run("after")?;
     scene.node().run(&["kill", "-KILL", &pod.pid("watch")?.to_string()])?;
     until("its end", LIMIT, || pod.ended("watch"))?;
     // Nobody is there, and nothing depends on it.
     let meanwhile = scene.run("meanwhile")?;
     ensure!(scene.attachments()? == (2, 2), "{:?}", scene.attachments()?);
-    let told = scene.node().command(lab::dist::bootstrap()?).arg("status").output()?;
+    let told = scene.bootstrap(&["status"])?.output()?;
     ensure!(String::from_utf8_lossy(&told.stdout).contains("not running"), "{told:?}");
     pod.start("watch")?;
     pod.until_ready()?;
@@ -154,29 +149,18 @@ fn killed() -> Result<()> {
 }
 
 fn swept() -> Result<()> {
-    let mut scene = Scene::new()?;
+    let mut scene = Running::new()?;
     {
         let kubelet = scene.kubelet();
         let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;
         pod.run()?;
-        scene.until_loaded()?;
+        scene.expect_loaded("crossfade")?;
         pod.end()?;
     }
     // With a port of the node: its DEL runs the node's iptables, which no image has.
-    let mut exposed = Sandbox::new("exposed");
-    exposed.port_mappings =
-        vec![PortMapping { protocol: Protocol::Tcp, host_port: 18081, container_port: 8080 }];
-    let lost = scene.containerd.cri().run_sandbox(&exposed)?;
-    let socket = scene.containerd.socket();
-    let gone = |line: &[&str]| -> Result<Option<()>> {
-        let mut command = scene.node().command("ctr");
-        command.arg("--address").arg(&socket).args(["--namespace", "k8s.io"]).args(line).arg(&lost);
-        let output = command.output()?;
-        let gone = String::from_utf8_lossy(&output.stderr).contains("not found");
-        Ok((output.status.success() || gone).then_some(()))
-    };
-    until("the task is gone", LIMIT, || gone(&["tasks", "delete", "--force"]))?;
-    until("the container is gone", LIMIT, || gone(&["containers", "delete"]))?;
+    let exposed = Sandbox::new("exposed").exposed(18081);
+    let lost = scene.cri().run_sandbox(&exposed)?;
+    scene.containerd.forget(&lost)?;
     scene.containerd.restart()?;
     let living = scene.run("living")?;
     ensure!(scene.attachments()? == (2, 0), "{:?}", scene.attachments()?);

@@ -6,7 +6,7 @@ use lab::deadline::until;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 
-use crate::scene::{Scene, settings};
+use crate::running::{Running, settings};
 use crate::{LIMIT, NEEDS};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -14,29 +14,24 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn looks_on() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     let kubelet = scene.kubelet();
     let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;
     ensure!(pod.run_init("install")? == 0 && pod.run_init("boot")? == 0, "{}", pod.logs());
-    let by_hand = {
-        let mut command = scene.node().command(lab::dist::bootstrap()?);
-        command.arg("watch");
-        scene.node().background("watch", &command)?
-    };
-    until("its first round", LIMIT, || Ok(scene.status().ok()))?;
-    let watch = scene.status()?["watch"]["pid"].clone();
+    let by_hand = scene.watch()?;
+    let watch = scene.status()["watch"]["pid"].clone();
     pod.start_containers()?;
     until("what the pod says", LIMIT, || Ok(pod.log("watch")?.contains("this pod looks on").then_some(())))
         .with_context(|| pod.logs())?;
     // It is ready all the same: the node is, whoever looks after it.
     pod.until_ready()?;
-    ensure!(scene.status()?["watch"]["pid"] == watch, "both did the work");
+    ensure!(scene.status()["watch"]["pid"] == watch, "both did the work");
     by_hand.terminate()?;
     let own = pod.pid("watch")?;
-    until("the pod's turn", LIMIT, || Ok((scene.status()?["watch"]["pid"] == own).then_some(())))?;
+    until("the pod's turn", LIMIT, || Ok((scene.status()["watch"]["pid"] == own).then_some(())))?;
     pod.until_ready()?;
     // And the other way round: the node's own is refused while the pod holds the lock.
-    let output = scene.node().command(lab::dist::bootstrap()?).arg("watch").output()?;
+    let output = scene.bootstrap(&["watch"])?.output()?;
     ensure!(output.status.code() == Some(75), "{output:?}");
     pod.end()
 }

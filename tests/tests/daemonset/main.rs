@@ -8,7 +8,7 @@ mod interlock;
 mod manifests;
 mod removal;
 mod rights;
-mod scene;
+mod running;
 mod settings;
 
 use std::process::ExitCode;

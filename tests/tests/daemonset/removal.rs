@@ -8,7 +8,7 @@ use lab::deadline::until;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 
-use crate::scene::{Scene, settings};
+use crate::running::{Running, settings};
 use crate::{LIMIT, NEEDS};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -26,12 +26,12 @@ const PLACES: [&str; 6] = [
 ];
 
 fn removed() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     let before = scene.run("before")?;
     let kubelet = scene.kubelet();
     let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;
     pod.run()?;
-    scene.until_loaded()?;
+    scene.expect_loaded("crossfade")?;
     let after = scene.run("after")?;
     pod.end()?;
 

@@ -8,7 +8,7 @@ use lab::preflight::trial;
 use libtest_mimic::Trial;
 
 use crate::NEEDS;
-use crate::scene::{Scene, settings};
+use crate::running::{Running, settings};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -37,7 +37,7 @@ fn spec(set: &mut DaemonSet) -> Result<&mut PodSpec> {
 }
 
 fn refused(words: &str, change: impl FnOnce(&mut PodSpec)) -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     scene.run("before")?;
     let mut set = manifest::daemonset("pod.yaml")?;
     change(spec(&mut set)?);
@@ -51,7 +51,7 @@ fn refused(words: &str, change: impl FnOnce(&mut PodSpec)) -> Result<()> {
 }
 
 fn not_a_root() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     let mut set = manifest::daemonset("host.yaml")?;
     for volume in spec(&mut set)?.volumes.iter_mut().flatten() {
         if let Some(host) = &mut volume.host_path {

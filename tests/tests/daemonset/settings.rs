@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::NEEDS;
-use crate::scene::{Scene, settings};
+use crate::running::{Running, settings};
 
 const POLICY: &str = "/etc/crossfade/policy.json";
 
@@ -25,7 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Runs the install container of a new pod of the DaemonSet; its exit status and what it said.
-fn install(scene: &Scene, map: &std::collections::BTreeMap<String, String>) -> Result<(i32, String)> {
+fn install(scene: &Running, map: &std::collections::BTreeMap<String, String>) -> Result<(i32, String)> {
     let kubelet = scene.kubelet();
     let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, map)?;
     let code = pod.run_init("install")?;
@@ -35,7 +35,7 @@ fn install(scene: &Scene, map: &std::collections::BTreeMap<String, String>) -> R
 }
 
 fn administrators() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     let theirs = settings("both")?["policy.json"].clone() + "\n";
     scene.node().write(POLICY, &theirs)?;
     let (code, said) = install(&scene, &settings("old")?)?;
@@ -52,10 +52,10 @@ fn administrators() -> Result<()> {
 }
 
 fn flipped() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     let (code, said) = install(&scene, &settings("old")?)?;
     ensure!(code == 0, "{said}");
-    scene.bootstrap(&["policy", "set", "new", "--runtime"])?;
+    scene.told(&["policy", "set", "new", "--runtime"], 0)?;
     let theirs = fs::read_to_string(scene.outside(POLICY))?;
     let (code, said) = install(&scene, &settings("old")?)?;
     ensure!(code == 0 && said.contains("was changed on this node"), "{code}: {said}");
@@ -70,7 +70,7 @@ fn flipped() -> Result<()> {
 }
 
 fn invalid() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     for (file, text, words) in
         [("policy.json", "{", "policy.json"), ("node.json", r#"{"version":1,"confdir":"shared"}"#, "confDir")]
     {
@@ -86,7 +86,7 @@ fn invalid() -> Result<()> {
 /// The install container asks the agent before it brings a policy that waits for the file of `watch`.
 fn waiting() -> Result<()> {
     const FILE: &str = "/run/crossfade/probe/old";
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     scene.node().write("/var/lib/calico/nodename", "n1")?;
     let mut map = settings("old")?;
     let mut policy: Value = serde_json::from_str(&map["policy.json"])?;
@@ -105,13 +105,15 @@ fn waiting() -> Result<()> {
 }
 
 fn off() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Running::new()?;
     scene.node().write("/etc/crossfade/disabled", "")?;
     let kubelet = scene.kubelet();
     let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;
     pod.run()?;
     ensure!(pod.log("install")?.contains("switched off"), "{}", pod.logs());
-    let status = lab::deadline::until("status.json", crate::LIMIT, || Ok(scene.status().ok()))?;
+    let status = lab::deadline::until("status.json", crate::LIMIT, || {
+        Ok(Some(scene.status()).filter(Value::is_object))
+    })?;
     ensure!(status["reason"] == "SwitchedOff" && !scene.has_ours(), "{status:#}");
     // It stays, for one that ends is started again and again.
     ensure!(pod.ended("watch")?.is_none() && pod.unready()?.is_some(), "{}", pod.logs());

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, path::PathBuf};
 use lab::stub::{Act, Reply, Stub};
 use serde_json::json;
 
-use crate::world::STALE;
+use crate::miniature::STALE;
 
 /// Every plugin: that of `old`, and the two of `new`.
 pub(crate) const NAMES: [&str; 3] = ["stub-old", "stub-new", "stub-tail"];
@@ -18,7 +18,7 @@ pub(crate) const NEW: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 7);
 /// The name of the host's end of an interface.
 const HOST_END: &str = "{id}{ifname}";
 
-/// What the delegates of one world leave, and where.
+/// What the delegates of one miniature leave, and where.
 #[derive(Debug)]
 pub(crate) struct Delegates {
     /// The directory of the leases.

@@ -1,4 +1,4 @@
-//! All points of a scene, on all cores.
+//! All points of a situation, on all cores.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use crate::{
     exceptions::never_fails,
     floors::floor,
     play::{play, rehearse},
-    point::{Fault, Point, Runtime, Scene, Verb},
+    point::{Fault, Point, Runtime, Situation, Verb},
     share::Share,
     trace::Trace,
 };
@@ -27,13 +27,13 @@ const WORKERS: usize = 6;
 /// Traced runs that are compared: how often a pipe is looked at depends on timing.
 const REHEARSALS: usize = 3;
 
-/// Of a scene's points, so many in a hundred may be missed because the call did not come this time.
+/// Of a situation's points, so many in a hundred may be missed because the call did not come this time.
 const MISSED_PERCENT: usize = 10;
 
 /// One line of the table.
 #[derive(Debug)]
 struct Row {
-    scene: Scene,
+    situation: Situation,
     calls: usize,
     points: usize,
     hit: usize,
@@ -43,7 +43,7 @@ struct Row {
 
 static ROWS: Mutex<Vec<Row>> = Mutex::new(Vec::new());
 
-/// What there was to enumerate, one line per scene; empty if there was nothing.
+/// What there was to enumerate, one line per situation; empty if there was nothing.
 pub(crate) fn table() -> String {
     let rows = ROWS.lock().unwrap_or_else(PoisonError::into_inner);
     if rows.is_empty() {
@@ -58,7 +58,7 @@ pub(crate) fn table() -> String {
     for row in rows.iter() {
         let numbers =
             [row.calls, row.points, row.hit, row.missed, row.broken].map(|number| number.to_string());
-        text += &line(&row.scene.to_string(), numbers);
+        text += &line(&row.situation.to_string(), numbers);
     }
     let sum = |column: fn(&Row) -> usize| rows.iter().map(column).sum::<usize>().to_string();
     let sums = [
@@ -74,7 +74,7 @@ pub(crate) fn table() -> String {
 /// Plays one point by its name and tells what was found.
 pub(crate) fn one(name: &str) -> Result<ExitCode> {
     let point: Point = name.parse()?;
-    let (_, routes) = rehearse(point.scene)?;
+    let (_, routes) = rehearse(point.situation)?;
     let played = play(&point, &routes)?;
     println!("{point}: {}", if played.hit { "hit" } else { "the call did not come" });
     played.problems.iter().for_each(|problem| println!("  {problem}"));
@@ -82,24 +82,24 @@ pub(crate) fn one(name: &str) -> Result<ExitCode> {
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Plays every point of a scene.
-pub(crate) fn scene(scene: Scene) -> Result<()> {
+/// Plays every point of a situation.
+pub(crate) fn situation(situation: Situation) -> Result<()> {
     let mut counts: Vec<usize> = Vec::new();
     let mut spans: BTreeMap<String, (u32, u32)> = BTreeMap::new();
     let mut routes = String::new();
     let mut overtaken = Vec::new();
     for _ in 0..REHEARSALS {
-        let (trace, left) = rehearse(scene)?;
+        let (trace, left) = rehearse(situation)?;
         routes = left;
         let calls = trace.after_start_up()?;
         counts.push(calls.len());
-        overtaken = overtakes(scene, &trace);
+        overtaken = overtakes(situation, &trace);
         for call in calls {
             let span = spans.entry(call.name.clone()).or_insert((call.nth, call.nth));
             *span = (span.0.min(call.nth), span.1.max(call.nth));
         }
     }
-    let mut all = points(scene, &spans);
+    let mut all = points(situation, &spans);
     all.extend(overtaken);
     let share = Share::of_this_run();
     let points: Vec<&Point> = all.iter().filter(|point| share.has(point)).collect();
@@ -108,7 +108,7 @@ pub(crate) fn scene(scene: Scene) -> Result<()> {
     let broken = outcomes.broken.into_inner().unwrap_or_else(PoisonError::into_inner);
     let missed = outcomes.missed.into_inner();
     let row = Row {
-        scene,
+        situation,
         calls: counts.iter().copied().max().unwrap_or_default(),
         points: all.len(),
         hit: points.len() - missed - broken.len(),
@@ -124,7 +124,7 @@ pub(crate) fn scene(scene: Scene) -> Result<()> {
         "{missed} of {} points were missed: the calls did not come again; what changes from run to run?",
         points.len()
     );
-    let (found, least) = (all.len(), floor(scene));
+    let (found, least) = (all.len(), floor(situation));
     ensure!(
         found >= least,
         "{found} points, at least {least} are expected: see tests/tests/enumeration/floors.rs for how to renew that number"
@@ -146,19 +146,19 @@ pub(crate) fn on_all_cores<T: Sync>(all: &[T], act: impl Fn(&T) + Sync) {
     });
 }
 
-fn points(scene: Scene, spans: &BTreeMap<String, (u32, u32)>) -> Vec<Point> {
+fn points(situation: Situation, spans: &BTreeMap<String, (u32, u32)>) -> Vec<Point> {
     let mut points = Vec::new();
     for (call, (first, last)) in spans {
         for nth in *first..=*last {
-            let point = |fault, runtime| Point { scene, call: call.clone(), nth, fault, runtime };
+            let point = |fault, runtime| Point { situation, call: call.clone(), nth, fault, runtime };
             points.push(point(Fault::Kill, Runtime::Dels));
-            if scene.verb == Verb::Add {
+            if situation.verb == Verb::Add {
                 points.push(point(Fault::Kill, Runtime::Forgets));
             }
             if never_fails(call).is_none() {
                 points.extend(Fault::ERRORS.map(|fault| point(fault, Runtime::Dels)));
             }
-            if matches!(scene.verb, Verb::Add | Verb::Del) {
+            if matches!(situation.verb, Verb::Add | Verb::Del) {
                 points.extend(Fault::SIGNALS.map(|fault| point(fault, Runtime::Dels)));
             }
         }
@@ -171,14 +171,20 @@ const DEPENDS_ON_TIMING: [&str; 5] = ["read", "poll", "wait4", "sendto", "rt_sig
 
 /// Kills of an ADD between the start of a delegate and the first look whether it has ended: there the delegate may be held at
 /// its work, so that the runtime's DEL is certain to come in the midst of it. Later the shim would wait for it.
-fn overtakes(scene: Scene, trace: &Trace) -> Vec<Point> {
+fn overtakes(situation: Situation, trace: &Trace) -> Vec<Point> {
     let mut points = Vec::new();
     let (mut started, mut working) = (0, false);
-    for call in trace.calls.iter().filter(|_| scene.verb == Verb::Add) {
+    for call in trace.calls.iter().filter(|_| situation.verb == Verb::Add) {
         working &= call.name != "wait4";
         if working && !DEPENDS_ON_TIMING.contains(&call.name.as_str()) {
             let runtime = Runtime::Overtakes(started - 1);
-            points.push(Point { scene, call: call.name.clone(), nth: call.nth, fault: Fault::Kill, runtime });
+            points.push(Point {
+                situation,
+                call: call.name.clone(),
+                nth: call.nth,
+                fault: Fault::Kill,
+                runtime,
+            });
         }
         if call.is_spawn() {
             started += 1;

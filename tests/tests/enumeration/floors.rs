@@ -4,7 +4,7 @@
 //! at a pipe depends on its delegates' timing. VERSION asks nobody, and has no such excuse. Renewed on purpose: `CROSSFADE_ENUMERATE=none make enumerate` counts without playing; write here what its table
 //! says, less one in eight. A shim that makes fewer system calls is a good reason to; a trace that sees fewer of them is none.
 
-use crate::point::Scene;
+use crate::point::Situation;
 
 /// `VERB MODE STATE`, and the least number of points.
 const FLOORS: [(&str, usize); 20] = [
@@ -30,8 +30,8 @@ const FLOORS: [(&str, usize); 20] = [
     ("VERSION both fresh", 210),
 ];
 
-/// The least number of points of a scene; one that is not in the list may not have any.
-pub(crate) fn floor(scene: Scene) -> usize {
-    let name = scene.to_string();
+/// The least number of points of a situation; one that is not in the list may not have any.
+pub(crate) fn floor(situation: Situation) -> usize {
+    let name = situation.to_string();
     FLOORS.iter().find(|(of, _)| *of == name).map_or(usize::MAX, |(_, floor)| *floor)
 }

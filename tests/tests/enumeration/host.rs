@@ -1,4 +1,4 @@
-//! The host of one world: a network namespace in which its shim, its stubs and its sweep run, so that no world meets another's host
+//! The host of one miniature: a network namespace in which its shim, its stubs and its sweep run, so that no miniature meets another's host
 //! routes.
 
 use std::{collections::BTreeSet, fs, path::Path};
@@ -14,7 +14,7 @@ const BRIDGE: &str = "cni0";
 /// A rule that no attachment has: the shim's by its numbers, as of a record that was lost.
 const NOBODYS: &str = "10.9.9.9";
 
-/// The host of one world.
+/// The host of one miniature.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) netns: Netns,

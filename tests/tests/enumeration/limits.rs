@@ -19,53 +19,54 @@ use nix::{
 
 use crate::{
     enumerate::on_all_cores,
+    miniature::{Miniature, POD},
     mode::Mode,
     play::{go_on, set},
-    point::{Runtime, Scene, State, Verb},
-    world::{POD, World},
+    point::{Runtime, Situation, State, Verb},
 };
 
 /// Every verb that touches an attachment, in every mode.
-fn scenes() -> impl Iterator<Item = Scene> {
-    let verbs =
-        |scene: &Scene| scene.verb != Verb::Version && matches!(scene.state, State::Fresh | State::Attached);
-    Scene::all().into_iter().filter(verbs)
+fn situations() -> impl Iterator<Item = Situation> {
+    let verbs = |situation: &Situation| {
+        situation.verb != Verb::Version && matches!(situation.state, State::Fresh | State::Attached)
+    };
+    Situation::all().into_iter().filter(verbs)
 }
 
-/// Plays a scene under a wrapper, which may end the call by SIGKILL where `killed` says so.
-fn play_under(scene: Scene, wrapper: &[String], killed: bool) -> Result<bool> {
-    let mut world = set(scene)?;
-    world.refused = true;
+/// Plays a situation under a wrapper, which may end the call by SIGKILL where `killed` says so.
+fn play_under(situation: Situation, wrapper: &[String], killed: bool) -> Result<bool> {
+    let mut miniature = set(situation)?;
+    miniature.refused = true;
     let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
-    let outcome = world.run(scene.verb.as_str(), POD, &wrapper, true)?;
+    let outcome = miniature.run(situation.verb.as_str(), POD, &wrapper, true)?;
     let ended = Ended::from(outcome.status);
     if !(killed && matches!(ended, Ended::Signalled(SIGKILL))) {
-        world.take(lab::invariants::answer(scene.verb.as_str(), ended, &outcome.stdout));
+        miniature.take(lab::invariants::answer(situation.verb.as_str(), ended, &outcome.stdout));
     }
-    go_on(&mut world, scene, Runtime::Dels, &outcome, None)?;
+    go_on(&mut miniature, situation, Runtime::Dels, &outcome, None)?;
     ensure!(
-        world.problems.is_empty(),
-        "{scene} under `{}`: {}",
+        miniature.problems.is_empty(),
+        "{situation} under `{}`: {}",
         wrapper.join(" "),
-        world.problems.join("\n    ")
+        miniature.problems.join("\n    ")
     );
     Ok(outcome.status.success())
 }
 
-/// Plays every scene at every size of a limit; how many succeeded, by scene.
+/// Plays every situation at every size of a limit; how many succeeded, by situation.
 fn play_all<T: Copy + Sync>(
     sizes: &[T],
     killed: bool,
     limit: impl Fn(T) -> Result<Limit> + Sync,
-) -> Result<BTreeMap<Scene, usize>> {
-    let plays: Vec<(Scene, T)> =
-        scenes().flat_map(|scene| sizes.iter().map(move |size| (scene, *size))).collect();
+) -> Result<BTreeMap<Situation, usize>> {
+    let plays: Vec<(Situation, T)> =
+        situations().flat_map(|situation| sizes.iter().map(move |size| (situation, *size))).collect();
     let succeeded = Mutex::new(BTreeMap::new());
     let failures = Mutex::new(Vec::new());
-    on_all_cores(&plays, |(scene, size)| {
-        let played = limit(*size).and_then(|limit| play_under(*scene, &limit.wrapper, killed));
+    on_all_cores(&plays, |(situation, size)| {
+        let played = limit(*size).and_then(|limit| play_under(*situation, &limit.wrapper, killed));
         match played {
-            Ok(success) => *lock(&succeeded).entry(*scene).or_default() += usize::from(success),
+            Ok(success) => *lock(&succeeded).entry(*situation).or_default() += usize::from(success),
             Err(error) => lock(&failures).push(format!("{error:#}")),
         }
     });
@@ -78,11 +79,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The largest size must be enough for everything, and some must not be: else nothing was tried. (Not so for each scene:
+/// The largest size must be enough for everything, and some must not be: else nothing was tried. (Not so for each situation:
 /// there are some that start no delegate.)
-fn some_and_not_all(succeeded: &BTreeMap<Scene, usize>, sizes: usize) -> Result<()> {
-    for scene in scenes() {
-        ensure!(succeeded.get(&scene).is_some_and(|count| *count > 0), "no size is enough for {scene}");
+fn some_and_not_all(succeeded: &BTreeMap<Situation, usize>, sizes: usize) -> Result<()> {
+    for situation in situations() {
+        ensure!(
+            succeeded.get(&situation).is_some_and(|count| *count > 0),
+            "no size is enough for {situation}"
+        );
     }
     let all = succeeded.values().sum::<usize>();
     ensure!(all < succeeded.len() * sizes, "every size is enough for everything");
@@ -120,33 +124,35 @@ pub(crate) fn little_memory() -> Result<()> {
 pub(crate) fn del_on_full_disks() -> Result<()> {
     for mode in Mode::ALL {
         for full in [&["state"][..], &["run"], &["state", "run"]] {
-            let mut world = World::new(mode)?;
-            let disks: Vec<Disk> =
-                ["state", "run"].into_iter().map(|name| Disk::new(&world, name)).collect::<Result<_>>()?;
-            world.attach(POD)?;
+            let mut miniature = Miniature::new(mode)?;
+            let disks: Vec<Disk> = ["state", "run"]
+                .into_iter()
+                .map(|name| Disk::new(&miniature, name))
+                .collect::<Result<_>>()?;
+            miniature.attach(POD)?;
             for disk in disks.iter().filter(|disk| full.contains(&disk.name)) {
                 disk.fill()?;
             }
-            let outcome = world.call("DEL", POD)?;
+            let outcome = miniature.call("DEL", POD)?;
             ensure!(outcome.status.success(), "mode {mode}, {full:?} full: {outcome:?}");
             disks.iter().try_for_each(Disk::clear)?;
-            world.end()?;
-            ensure!(world.problems.is_empty(), "mode {mode}, {full:?} full: {:?}", world.problems);
+            miniature.end()?;
+            ensure!(miniature.problems.is_empty(), "mode {mode}, {full:?} full: {:?}", miniature.problems);
             drop(disks);
         }
     }
     Ok(())
 }
 
-/// A small file system of a world's directory.
+/// A small file system of a miniature's directory.
 struct Disk {
     name: &'static str,
     path: PathBuf,
 }
 
 impl Disk {
-    fn new(world: &World, name: &'static str) -> Result<Self> {
-        let path = world.path(name);
+    fn new(miniature: &Miniature, name: &'static str) -> Result<Self> {
+        let path = miniature.path(name);
         fs::create_dir(&path)?;
         let none: Option<&str> = None;
         mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some("mode=0700,size=64k"))

@@ -1,7 +1,7 @@
 //! The enumeration: the release shim is killed at, and made to fail at, every single system call it makes.
 //!
-//! One test per verb, mode and starting state ([`point::Scene`]). A traced run lists the calls; then every (name, which of that
-//! name) is a point for a SIGKILL and for each of five errors, each in a world of its own ([`world`]), followed by what
+//! One test per verb, mode and starting state ([`point::Situation`]). A traced run lists the calls; then every (name, which of that
+//! name) is a point for a SIGKILL and for each of five errors, each in a miniature of its own ([`miniature`]), followed by what
 //! a runtime does and by every invariant ([`play`]). strace injects, and does not follow children, so that only the shim is
 //! hit.
 //!
@@ -13,20 +13,20 @@ mod exceptions;
 mod floors;
 mod host;
 mod limits;
+mod miniature;
 mod mode;
 mod order;
 mod play;
 mod point;
 mod share;
 mod trace;
-mod world;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use lab::preflight::{Ability, NODES, Need, TRACE, trial};
 use libtest_mimic::{Arguments, Trial};
-use world::{Programs, set_programs};
+use miniature::{Programs, set_programs};
 
 type Case = fn() -> Result<()>;
 
@@ -57,8 +57,10 @@ fn main() -> Result<ExitCode> {
         ("del_on_full_disks", limits::del_on_full_disks),
     ];
     let mut trials: Vec<Trial> = others.map(|(name, test)| trial(name, NEEDS, test)).into();
-    for scene in point::Scene::all() {
-        trials.push(trial(&scene.to_string().replace(' ', "_"), NEEDS, move || enumerate::scene(scene)));
+    for situation in point::Situation::all() {
+        trials.push(trial(&situation.to_string().replace(' ', "_"), NEEDS, move || {
+            enumerate::situation(situation)
+        }));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     println!("{}", enumerate::table());

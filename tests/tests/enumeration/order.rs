@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{
     mode::Mode,
     play::rehearse,
-    point::{Scene, State, Verb},
+    point::{Situation, State, Verb},
     trace::SystemCall,
 };
 
@@ -13,7 +13,7 @@ use crate::{
 /// other order is refused.
 pub(crate) fn record_is_durable_before_the_first_delegate() -> Result<()> {
     for mode in Mode::ALL {
-        let (trace, _) = rehearse(Scene { verb: Verb::Add, mode, state: State::Fresh })?;
+        let (trace, _) = rehearse(Situation { verb: Verb::Add, mode, state: State::Fresh })?;
         let steps = durable_before_spawn(&trace.calls).with_context(|| format!("ADD in mode {mode}"))?;
         for pair in steps.windows(2) {
             let mut swapped = trace.calls.clone();
@@ -32,7 +32,7 @@ pub(crate) fn record_is_durable_before_the_first_delegate() -> Result<()> {
 /// The record is removed after every delegate was waited for, in every mode.
 pub(crate) fn record_goes_after_the_last_delegate() -> Result<()> {
     for mode in Mode::ALL {
-        let (trace, _) = rehearse(Scene { verb: Verb::Del, mode, state: State::Attached })?;
+        let (trace, _) = rehearse(Situation { verb: Verb::Del, mode, state: State::Attached })?;
         let removed =
             find(&trace.calls, 0, |call| call.name == "unlink" && call.line.contains("/attachments/"))
                 .context("the record is not removed")?;

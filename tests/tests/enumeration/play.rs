@@ -12,10 +12,10 @@ use nix::libc::{SIGABRT, SIGKILL};
 
 use crate::{
     exceptions::may_abort,
+    miniature::{Miniature, POD},
     mode::Mode,
-    point::{Fault, Point, Runtime, Scene, State, Verb},
+    point::{Fault, Point, Runtime, Situation, State, Verb},
     trace::{Trace, writers},
-    world::{POD, World},
 };
 
 /// DELs that a runtime sends at most before it gives a sandbox up.
@@ -30,77 +30,81 @@ pub(crate) struct Played {
     pub(crate) problems: Vec<String>,
 }
 
-/// Brings a world into a scene's state.
-pub(crate) fn set(scene: Scene) -> Result<World> {
-    let mut world = World::new(scene.mode)?;
-    match scene.state {
+/// Brings a miniature into a situation's state.
+pub(crate) fn set(situation: Situation) -> Result<Miniature> {
+    let mut miniature = Miniature::new(situation.mode)?;
+    match situation.state {
         State::Fresh => {}
-        State::Attached | State::Lost => world.attach(POD)?,
+        State::Attached | State::Lost => miniature.attach(POD)?,
         State::Half => {
-            world.write_stubs("stub-new", &Reply(vec![Act::KillParent]))?;
-            let outcome = world.run("ADD", POD, &[], true)?;
+            miniature.write_stubs("stub-new", &Reply(vec![Act::KillParent]))?;
+            let outcome = miniature.run("ADD", POD, &[], true)?;
             ensure!(Ended::from(outcome.status) == Ended::Signalled(SIGKILL), "not killed: {outcome:?}");
-            world.wait_for_orphans()?;
-            world.write_stubs("", &Reply::default())?;
+            miniature.wait_for_orphans()?;
+            miniature.write_stubs("", &Reply::default())?;
         }
     }
-    if scene.verb == Verb::Gc {
-        world.attach_stale()?;
+    if situation.verb == Verb::Gc {
+        miniature.attach_stale()?;
     }
-    if scene.state == State::Lost {
-        world.host.lose_routes()?;
+    if situation.state == State::Lost {
+        miniature.host.lose_routes()?;
     }
-    if scene.verb == Verb::Status {
+    if situation.verb == Verb::Status {
         // Nothing was ready yet, so that every network is really asked.
-        fs::remove_dir_all(world.path("run/ready")).context("forget that networks were ready")?;
+        fs::remove_dir_all(miniature.path("run/ready")).context("forget that networks were ready")?;
     }
-    Ok(world)
+    Ok(miniature)
 }
 
-/// The system calls of a scene that nothing happens to, and the routes it leaves in the pod.
-pub(crate) fn rehearse(scene: Scene) -> Result<(Trace, String)> {
-    let mut world = set(scene)?;
-    let log = world.trace_path().display().to_string();
-    let outcome = world.run(scene.verb.as_str(), POD, &["strace", "-o", &log], false)?;
-    ensure!(outcome.status.success(), "{scene} fails by itself: {outcome:?}");
-    let routes = world.routes()?;
-    go_on(&mut world, scene, Runtime::Dels, &outcome, None)?;
-    world.sweep()?;
-    ensure!(world.problems.is_empty(), "{scene} without any fault: {}", world.problems.join("; "));
+/// The system calls of a situation that nothing happens to, and the routes it leaves in the pod.
+pub(crate) fn rehearse(situation: Situation) -> Result<(Trace, String)> {
+    let mut miniature = set(situation)?;
+    let log = miniature.trace_path().display().to_string();
+    let outcome = miniature.run(situation.verb.as_str(), POD, &["strace", "-o", &log], false)?;
+    ensure!(outcome.status.success(), "{situation} fails by itself: {outcome:?}");
+    let routes = miniature.routes()?;
+    go_on(&mut miniature, situation, Runtime::Dels, &outcome, None)?;
+    miniature.sweep()?;
+    ensure!(
+        miniature.problems.is_empty(),
+        "{situation} without any fault: {}",
+        miniature.problems.join("; ")
+    );
     Ok((Trace::parse(&fs::read_to_string(&log)?), routes))
 }
 
 /// Plays a point. `routes` is what [`rehearse`] found in the pod.
 pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
-    let scene = point.scene;
-    let mut world = set(scene)?;
-    world.refused = matches!(point.fault, Fault::Error(_));
-    let gate = Gate::closed(&world.gate_path())?;
+    let situation = point.situation;
+    let mut miniature = set(situation)?;
+    miniature.refused = matches!(point.fault, Fault::Error(_));
+    let gate = Gate::closed(&miniature.gate_path())?;
     if let Runtime::Overtakes(plugin) = point.runtime {
         let held = Reply::default().behind(&gate);
-        world.write_stubs(scene.mode.plugins().get(plugin).context("no such plugin")?, &held)?;
+        miniature.write_stubs(situation.mode.plugins().get(plugin).context("no such plugin")?, &held)?;
     }
-    let before = (world.calls_bytes(), world.holder());
-    let log = world.trace_path().display().to_string();
+    let before = (miniature.calls_bytes(), miniature.holder());
+    let log = miniature.trace_path().display().to_string();
     let trace = format!("trace={},{}", point.call, writers());
     let injection = point.injection();
     let wrapper = ["strace", "-o", &log, "-e", &trace, "-e", &injection];
-    let outcome = world.run(scene.verb.as_str(), POD, &wrapper, true)?;
+    let outcome = miniature.run(situation.verb.as_str(), POD, &wrapper, true)?;
     let text = fs::read_to_string(&log).context("what strace wrote")?;
 
-    let begun = (world.calls_bytes(), world.holder()) != before;
-    judge_end(&mut world, point, &outcome, begun);
+    let begun = (miniature.calls_bytes(), miniature.holder()) != before;
+    judge_end(&mut miniature, point, &outcome, begun);
     for path in Trace::parse(&text).written() {
-        if !world.may_write(&path) {
-            world.problems.push(format!("I6: wrote {}", path.display()));
+        if !miniature.may_write(&path) {
+            miniature.problems.push(format!("I6: wrote {}", path.display()));
         }
     }
     if let Runtime::Overtakes(_) = point.runtime {
-        delete(&mut world)?;
+        delete(&mut miniature)?;
         gate.open()?;
     }
-    go_on(&mut world, scene, point.runtime, &outcome, Some(routes))?;
-    Ok(Played { hit: was_hit(point, &text), problems: std::mem::take(&mut world.problems) })
+    go_on(&mut miniature, situation, point.runtime, &outcome, Some(routes))?;
+    Ok(Played { hit: was_hit(point, &text), problems: std::mem::take(&mut miniature.problems) })
 }
 
 /// Whether strace did what it was told.
@@ -113,7 +117,7 @@ fn was_hit(point: &Point, text: &str) -> bool {
 }
 
 /// I4 of the broken call, which may end in a way that no other may.
-fn judge_end(world: &mut World, point: &Point, outcome: &Outcome, begun: bool) {
+fn judge_end(miniature: &mut Miniature, point: &Point, outcome: &Outcome, begun: bool) {
     let ended = Ended::from(outcome.status);
     let fine = match (ended, point.fault) {
         (Ended::Signalled(SIGKILL), Fault::Kill) => true,
@@ -123,104 +127,104 @@ fn judge_end(world: &mut World, point: &Point, outcome: &Outcome, begun: bool) {
         _ => false,
     };
     if !fine {
-        let verb = point.scene.verb.as_str();
-        world.take(lab::invariants::answer(verb, ended, &outcome.stdout));
+        let verb = point.situation.verb.as_str();
+        miniature.take(lab::invariants::answer(verb, ended, &outcome.stdout));
     }
 }
 
-/// What a runtime does after a call, and the end of the world.
+/// What a runtime does after a call, and the end of the miniature.
 /// `routes` is what an ADD that succeeds must have left in the pod.
 pub(crate) fn go_on(
-    world: &mut World,
-    scene: Scene,
+    miniature: &mut Miniature,
+    situation: Situation,
     runtime: Runtime,
     outcome: &Outcome,
     routes: Option<&str>,
 ) -> Result<()> {
     let succeeded = outcome.status.success();
-    match scene.verb {
+    match situation.verb {
         Verb::Add => {
             // What failed must have been undone or be on record by now, and so must what was killed.
-            world.wait_for_orphans()?;
-            world.hold_ledger()?;
+            miniature.wait_for_orphans()?;
+            miniature.hold_ledger()?;
             if succeeded {
-                world.hold_whole("after an ADD that answered success")?;
-                if let Some(routes) = routes.filter(|_| scene.mode == Mode::Both) {
-                    let now = world.routes()?;
+                miniature.hold_whole("after an ADD that answered success")?;
+                if let Some(routes) = routes.filter(|_| situation.mode == Mode::Both) {
+                    let now = miniature.routes()?;
                     if now != routes {
-                        world.problems.push(format!("routes are {now:?}, not {routes:?}"));
+                        miniature.problems.push(format!("routes are {now:?}, not {routes:?}"));
                     }
                 }
             }
             match runtime {
                 Runtime::Dels | Runtime::Overtakes(_) => {
-                    delete(world)?;
-                    delete_again(world)?;
+                    delete(miniature)?;
+                    delete_again(miniature)?;
                 }
-                Runtime::Forgets => world.remove_netns()?,
+                Runtime::Forgets => miniature.remove_netns()?,
             }
         }
         Verb::Del => {
-            world.hold_ledger()?;
+            miniature.hold_ledger()?;
             if succeeded {
-                world.hold_unrouted()?;
+                miniature.hold_unrouted()?;
             } else {
-                delete(world)?;
+                delete(miniature)?;
             }
         }
         Verb::Check | Verb::Status | Verb::Gc => {
-            if scene.state == State::Lost {
+            if situation.state == State::Lost {
                 // Whatever the broken one has mended, the next one mends the rest.
-                let again = world.call("GC", POD)?;
+                let again = miniature.call("GC", POD)?;
                 ensure!(again.status.success(), "the next GC fails: {again:?}");
             }
-            world.hold_whole("after the point")?;
-            if scene.verb == Verb::Gc {
-                hold_gc_lists(world, scene.mode)?;
+            miniature.hold_whole("after the point")?;
+            if situation.verb == Verb::Gc {
+                hold_gc_lists(miniature, situation.mode)?;
             }
-            delete(world)?;
+            delete(miniature)?;
         }
         Verb::Version => {}
     }
-    world.end()
+    miniature.end()
 }
 
 /// Deletes the pod as runtimes do: until it succeeds.
-fn delete(world: &mut World) -> Result<()> {
+fn delete(miniature: &mut Miniature) -> Result<()> {
     for attempt in 1..=DELS {
-        let outcome = world.call("DEL", POD)?;
+        let outcome = miniature.call("DEL", POD)?;
         if outcome.status.success() {
-            return world.hold_unrouted();
+            return miniature.hold_unrouted();
         }
-        world.problems.push(format!("DEL {attempt} fails: {}", outcome.stdout));
+        miniature.problems.push(format!("DEL {attempt} fails: {}", outcome.stdout));
     }
     Ok(())
 }
 
 /// Deletes a pod that is deleted already, as containerd does after an ADD that failed.
-fn delete_again(world: &mut World) -> Result<()> {
-    let before = world.calls_bytes();
-    let again = world.call("DEL", POD)?;
-    if !again.status.success() || world.calls_bytes() != before {
-        world.problems.push(format!(
+fn delete_again(miniature: &mut Miniature) -> Result<()> {
+    let before = miniature.calls_bytes();
+    let again = miniature.call("DEL", POD)?;
+    if !again.status.success() || miniature.calls_bytes() != before {
+        miniature.problems.push(format!(
             "one DEL more: {:?}, after {:?}",
             again.stdout,
-            world.stubs.log().briefs()?
+            miniature.stubs.log().briefs()?
         ));
     }
     Ok(())
 }
 
 /// A delegate that is told to collect garbage must be told of every pod of its own that lives.
-fn hold_gc_lists(world: &mut World, mode: Mode) -> Result<()> {
-    for call in world.stubs.log().calls()?.iter().filter(|call| call.verb() == "GC") {
+fn hold_gc_lists(miniature: &mut Miniature, mode: Mode) -> Result<()> {
+    for call in miniature.stubs.log().calls()?.iter().filter(|call| call.verb() == "GC") {
         let conf = call.conf()?;
         if !mode.parts().iter().any(|(network, _)| conf["name"] == *network) {
             continue;
         }
         let listed = conf["cni.dev/valid-attachments"].to_string();
-        if !listed.contains(&world.id(POD)) {
-            world.problems.push(format!(
+        if !listed.contains(&miniature.id(POD)) {
+            miniature.problems.push(format!(
                 "{}: the list of {} lacks the pod: {listed}",
                 call.brief(),
                 conf["name"]

@@ -120,14 +120,14 @@ impl Runtime {
 
 /// One verb in one mode and state: what is traced once and then broken at every call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Scene {
+pub(crate) struct Situation {
     pub(crate) verb: Verb,
     pub(crate) mode: Mode,
     pub(crate) state: State,
 }
 
-impl Scene {
-    /// Every scene of the enumeration.
+impl Situation {
+    /// Every situation of the enumeration.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for verb in Verb::ALL {
@@ -145,7 +145,7 @@ impl Scene {
     }
 }
 
-impl fmt::Display for Scene {
+impl fmt::Display for Situation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.verb.as_str(), self.mode, self.state.as_str())
     }
@@ -154,7 +154,7 @@ impl fmt::Display for Scene {
 /// One point.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Point {
-    pub(crate) scene: Scene,
+    pub(crate) situation: Situation,
     pub(crate) call: String,
     /// Which call of that name, counted from 1 since the process began.
     pub(crate) nth: u32,
@@ -176,8 +176,8 @@ impl Point {
 
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scene, call, nth, fault, runtime } = self;
-        write!(f, "{scene} {call}:{nth} {} {}", fault.as_str(), runtime.as_str())
+        let Self { situation, call, nth, fault, runtime } = self;
+        write!(f, "{situation} {call}:{nth} {} {}", fault.as_str(), runtime.as_str())
     }
 }
 
@@ -190,7 +190,7 @@ impl FromStr for Point {
             bail!("a point is `VERB MODE STATE NAME:NTH FAULT RUNTIME`, not {text:?}");
         };
         let unknown = || format!("unknown word in point {text:?}");
-        let scene = Scene {
+        let situation = Situation {
             verb: Verb::ALL.into_iter().find(|one| one.as_str() == verb).with_context(unknown)?,
             mode: Mode::ALL.into_iter().find(|one| one.as_str() == mode).with_context(unknown)?,
             state: State::ALL.into_iter().find(|one| one.as_str() == state).with_context(unknown)?,
@@ -198,7 +198,7 @@ impl FromStr for Point {
         let (call, nth) = call.split_once(':').with_context(unknown)?;
         let faults = [Fault::Kill].into_iter().chain(Fault::ERRORS).chain(Fault::SIGNALS);
         Ok(Self {
-            scene,
+            situation,
             call: call.to_owned(),
             nth: nth.parse().with_context(unknown)?,
             fault: faults.into_iter().find(|one| one.as_str() == fault).with_context(unknown)?,

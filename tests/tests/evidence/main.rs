@@ -4,18 +4,18 @@
 mod keeper;
 mod profiles;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use lab::node::Node;
+use lab::person;
 use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
 use libtest_mimic::Arguments;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 /// Tells what happens from what hangs.
 const LIMIT: Duration = Duration::from_secs(60);
-const POLICY: &str = "/etc/crossfade/policy.json";
 
 fn main() -> Result<ExitCode> {
     lab::isolate::enter()?;
@@ -40,14 +40,7 @@ fn main() -> Result<ExitCode> {
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
-/// Runs a command; its exit status and all that it said.
-fn said(command: &mut Command) -> Result<(Option<i32>, String)> {
-    let output = command.output().with_context(|| format!("starting {command:?}"))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok((output.status.code(), text(&output.stdout) + &text(&output.stderr)))
-}
-
-/// Runs the node's program.
+/// Runs the node's program; its exit status and all that it said.
 fn bootstrap(node: &Node, arguments: &[&str]) -> Result<(Option<i32>, String)> {
-    said(node.command(lab::dist::bootstrap()?).args(arguments))
+    person::said(&mut person::bootstrap(node, arguments)?)
 }

@@ -9,14 +9,15 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use lab::case::stub_new;
-use lab::crossfade::{BIN_DIR, CONF_DIR};
+use lab::crossfade::{BIN_DIR, CONF_DIR, OURS, POLICY};
 use lab::fabric::Fabric;
 use lab::node::Node;
+use lab::scene::PACKAGED;
 use lab::scratch::files;
 use lab::stub::StubDir;
 use serde_json::{Value, json};
 
-use crate::{POLICY, bootstrap};
+use crate::bootstrap;
 
 /// Those of which nothing certain is known: an ADD waits for their conf alone, which may have survived the reboot.
 const DO_NOT_WAIT: [&str; 3] = ["azure", "kindnet", "multus"];
@@ -78,11 +79,8 @@ impl Rebooted {
     fn before_boot(profile: &Value) -> Result<Rebooted> {
         let fabric = Fabric::new(1)?;
         let node = fabric.node(1);
-        lab::scratch::install(&lab::dist::crossfade()?, &node.outside("/usr/libexec/crossfade/crossfade"))?;
-        let bin = node.outside(BIN_DIR);
-        let program = bin.join("lab-stub");
-        lab::scratch::install(&lab::dist::lab_bin("lab-stub")?, &program)?;
-        let stubs = StubDir::new(&bin, &node.dir().join("calls"), &program);
+        lab::scratch::install(&lab::dist::crossfade()?, &node.outside(PACKAGED))?;
+        let stubs = StubDir::on(node, BIN_DIR)?;
         stubs.write("spy", &stub_new())?;
         let conf = format!("{CONF_DIR}/10-old.conflist");
         let network = json!({ "cniVersion": "1.0.0", "name": "oldnet", "plugins": [{ "type": "spy" }] });
@@ -169,7 +167,7 @@ impl Rebooted {
 
     /// An ADD as the runtime would do it by our conf; its error where there is one.
     fn add(&self) -> Result<std::result::Result<(), Value>> {
-        let conf = fs::read(self.node().outside(Path::new(CONF_DIR).join("01-crossfade.conflist")))?;
+        let conf = fs::read(self.node().outside(OURS))?;
         let conf: Value = serde_json::from_slice(&conf)?;
         let mut stdin = conf["plugins"][0].clone();
         for key in ["name", "cniVersion"] {

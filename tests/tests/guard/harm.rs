@@ -8,10 +8,11 @@ use anyhow::{Context, Result, ensure};
 use lab::agent::{Agent, Spec};
 use lab::crossfade::CONF_DIR;
 use lab::deadline::until;
+use lab::scene::{end, signal};
 use nix::sys::signal::Signal;
 
 use crate::LIMIT;
-use crate::scene::{OURS, Scene, end, resume, signal};
+use crate::guarded::{Guarded, OURS};
 
 /// What somebody does to our conf once, and how often that is itself a rename to our name or a write in place.
 struct Harm {
@@ -67,7 +68,7 @@ const HARMS: [Harm; 8] = [
 
 /// Each is repaired by one rename and by nothing else, and containerd has loaded our conf again.
 pub(crate) fn every_single_harm_is_repaired_by_one_rename() -> Result<()> {
-    let scene = Scene::shared()?;
+    let scene = Guarded::shared()?;
     // The conf as watch writes it, to compare with.
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
@@ -79,7 +80,7 @@ pub(crate) fn every_single_harm_is_repaired_by_one_rename() -> Result<()> {
         let counter = scene.counter()?;
         (harm.act)(&scene.ours()).context(harm.name)?;
         scene.expect_whole(&whole).context(harm.name)?;
-        scene.expect_loaded().context(harm.name)?;
+        scene.expect_loaded("crossfade").context(harm.name)?;
         let repairs = until("the report", LIMIT, || {
             let repairs = scene.status()["conf"]["repairs"].as_u64();
             Ok(repairs.filter(|repairs| *repairs > 0))
@@ -101,7 +102,7 @@ pub(crate) fn every_single_harm_is_repaired_by_one_rename() -> Result<()> {
 
 /// A directory that is removed and made anew: our conf is there again, containerd does not see it, and that is said.
 pub(crate) fn a_replaced_directory_is_written_to_and_the_runtime_has_to_be_restarted() -> Result<()> {
-    let mut scene = Scene::shared()?;
+    let mut scene = Guarded::shared()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     let (whole, theirs) = (fs::read(scene.ours())?, fs::read(scene.dir().join("10-old.conflist"))?);
@@ -125,7 +126,7 @@ pub(crate) fn a_replaced_directory_is_written_to_and_the_runtime_has_to_be_resta
     let watch = scene.watch()?;
     scene.expect_reason("RuntimeRestartNeeded")?;
     scene.containerd.restart()?;
-    scene.expect_loaded()?;
+    scene.expect_loaded("crossfade")?;
     scene.expect_reason("NetworkReady")?;
     // Removed by somebody who does not make it again.
     fs::remove_dir_all(scene.dir())?;
@@ -135,7 +136,7 @@ pub(crate) fn a_replaced_directory_is_written_to_and_the_runtime_has_to_be_resta
 
 /// An agent that renames everything on every event: named in the report, not fought, and pods find an ordinary end.
 pub(crate) fn whoever_takes_everything_is_named_and_left_alone() -> Result<()> {
-    let scene = Scene::shared()?;
+    let scene = Guarded::shared()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     let counter = scene.counter()?;
@@ -162,14 +163,14 @@ pub(crate) fn whoever_takes_everything_is_named_and_left_alone() -> Result<()> {
     // A restart is another try.
     end(watch)?;
     let watch = scene.watch()?;
-    scene.expect_loaded()?;
+    scene.expect_loaded("crossfade")?;
     ensure!(counter.writes()? == (1, 0), "more than one write after the war");
     end(watch)
 }
 
 /// Pods come and go without `watch`, and while it hangs; what was done to our conf meanwhile it makes good later.
 pub(crate) fn pods_run_while_watch_is_dead_or_hangs() -> Result<()> {
-    let scene = Scene::shared()?;
+    let scene = Guarded::shared()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     let whole = fs::read(scene.ours())?;
@@ -177,9 +178,9 @@ pub(crate) fn pods_run_while_watch_is_dead_or_hangs() -> Result<()> {
     scene.expect_pods().context("while it hangs")?;
     fs::remove_file(scene.ours())?;
     let counter = scene.counter()?;
-    resume(&watch)?;
+    watch.resume()?;
     scene.expect_whole(&whole)?;
-    scene.expect_loaded()?;
+    scene.expect_loaded("crossfade")?;
     let status = watch.kill()?;
     ensure!(!status.success(), "{status}");
     ensure!(counter.writes()? == (1, 0), "more than one write");
@@ -199,7 +200,7 @@ pub(crate) fn pods_run_while_watch_is_dead_or_hangs() -> Result<()> {
 
 /// The kernel's queue of events is full: what came after it is lost, and found all the same.
 pub(crate) fn an_overflow_of_events_is_a_look_at_everything() -> Result<()> {
-    let scene = Scene::shared()?;
+    let scene = Guarded::shared()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     let whole = fs::read(scene.ours())?;
@@ -214,7 +215,7 @@ pub(crate) fn an_overflow_of_events_is_a_look_at_everything() -> Result<()> {
     }
     let counter = scene.counter()?;
     fs::remove_file(scene.ours())?;
-    resume(&watch)?;
+    watch.resume()?;
     scene.expect_whole(&whole)?;
     end(watch)?;
     ensure!(counter.writes()? == (1, 0), "more than one write");
@@ -223,7 +224,7 @@ pub(crate) fn an_overflow_of_events_is_a_look_at_everything() -> Result<()> {
 
 /// No inotify instance is to be had: the node says so, and a conf is put back all the same.
 pub(crate) fn without_events_it_looks_every_so_often() -> Result<()> {
-    let scene = Scene::shared()?;
+    let scene = Guarded::shared()?;
     let mut command = scene.node().command(lab::packages::part("strace")?);
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=inotify_init1"]);
     command.args(["-e", "inject=inotify_init1:error=EMFILE"]).arg(lab::dist::bootstrap()?).arg("watch");
@@ -243,7 +244,7 @@ pub(crate) fn without_events_it_looks_every_so_often() -> Result<()> {
 
 /// Switched off while it runs: our conf goes, the network that was there before is the runtime's again, and `watch` ends well.
 pub(crate) fn off_takes_our_conf_away_and_ends() -> Result<()> {
-    let scene = Scene::shared()?;
+    let scene = Guarded::shared()?;
     let mut watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     scene.node().write("/etc/crossfade/disabled", "")?;

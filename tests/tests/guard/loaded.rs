@@ -7,24 +7,14 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use lab::crossfade::BIN_DIR;
 use lab::deadline::until;
+use lab::scene::{NODE_JSON, end};
 
 use crate::LIMIT;
-use crate::scene::{Scene, end};
-
-/// Where the package has the plugin, as the node sees it.
-const PACKAGED: &str = "/usr/libexec/crossfade/crossfade";
-
-/// The package's plugin on the node.
-fn package(scene: &Scene) -> Result<Vec<u8>> {
-    let path = scene.outside(PACKAGED);
-    fs::create_dir_all(path.parent().context("its directory")?)?;
-    lab::scratch::install(&lab::dist::crossfade()?, &path)?;
-    Ok(fs::read(path)?)
-}
+use crate::guarded::Guarded;
 
 /// containerd 1.6 keeps what it had: our conf is in place, and pods pass us until it is written anew.
 pub(crate) fn a_conf_that_was_moved_away_and_back_is_loaded_again() -> Result<()> {
-    let scene = Scene::shared()?;
+    let scene = Guarded::shared()?;
     // The conf as watch writes it, and nobody who repairs it meanwhile.
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
@@ -37,7 +27,7 @@ pub(crate) fn a_conf_that_was_moved_away_and_back_is_loaded_again() -> Result<()
     ensure!(status.status.code() == Some(3) && told.contains("the runtime does not use it"), "{told}");
     ensure!(told.contains("installed     no"), "{told}");
     let watch = scene.watch()?;
-    scene.expect_loaded()?;
+    scene.expect_loaded("crossfade")?;
     let status = scene.expect_reason("NetworkReady")?;
     ensure!(status["conf"]["state"] == "in place", "{status:#}");
     let log = fs::read_to_string(watch.log())?;
@@ -49,17 +39,11 @@ pub(crate) fn a_conf_that_was_moved_away_and_back_is_loaded_again() -> Result<()
 
 /// `install` says that the runtime uses our conf only where it does.
 pub(crate) fn install_loads_what_lies_in_place_and_is_not_loaded() -> Result<()> {
-    let scene = Scene::shared()?;
-    package(&scene)?;
-    let install = || -> Result<String> {
-        let mut install = scene.bootstrap(&["install", "--runtime-endpoint"])?;
-        let output = install.arg(scene.containerd.socket()).output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        ensure!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        Ok(text)
-    };
+    let scene = Guarded::shared()?;
+    scene.package()?;
+    let install = || scene.told(&["install"], 0);
     install()?;
-    scene.expect_loaded()?;
+    scene.expect_loaded("crossfade")?;
     let again = install()?;
     ensure!(!again.contains("confirm"), "{again}");
     scene.away_and_back()?;
@@ -72,8 +56,8 @@ pub(crate) fn install_loads_what_lies_in_place_and_is_not_loaded() -> Result<()>
 
 /// Removed, replaced, or open to others: the package's plugin is put back, and the node is not ready meanwhile.
 pub(crate) fn a_plugin_that_is_gone_or_another_is_put_back() -> Result<()> {
-    let scene = Scene::shared()?;
-    let packaged = package(&scene)?;
+    let scene = Guarded::shared()?;
+    let packaged = scene.package()?;
     let plugin = scene.outside(BIN_DIR).join("crossfade");
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
@@ -104,8 +88,8 @@ pub(crate) fn a_plugin_that_is_gone_or_another_is_put_back() -> Result<()> {
 /// k3s has another directory of plugins with every release, and restarts its containerd with it.
 pub(crate) fn a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin() -> Result<()> {
     const NEXT: &str = "/var/lib/rancher/k3s/data/next/bin";
-    let mut scene = Scene::shared()?;
-    let packaged = package(&scene)?;
+    let mut scene = Guarded::shared()?;
+    let packaged = scene.package()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     let next = scene.outside(NEXT);
@@ -132,11 +116,11 @@ pub(crate) fn a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin(
 
 /// Two runtimes' sockets are here and nobody says which one kubelet talks to: the node is not ready, and it is said what to name.
 pub(crate) fn a_runtime_that_nobody_names_is_no_readiness() -> Result<()> {
-    let scene = Scene::shared()?;
-    let settings = fs::read_to_string(scene.outside("/etc/crossfade/node.json"))?;
+    let scene = Guarded::shared()?;
+    let settings = fs::read_to_string(scene.outside(NODE_JSON))?;
     let mut unnamed: serde_json::Value = serde_json::from_str(&settings)?;
     unnamed["runtime"].as_object_mut().context("runtime")?.remove("endpoint");
-    scene.node().write("/etc/crossfade/node.json", unnamed.to_string())?;
+    scene.node().write(NODE_JSON, unnamed.to_string())?;
     scene.node().run(&["mkdir", "-p", "/run/k3s/containerd"])?;
     let socket = scene.containerd.socket();
     let socket = socket.to_str().context("a path in UTF-8")?;
@@ -146,7 +130,7 @@ pub(crate) fn a_runtime_that_nobody_names_is_no_readiness() -> Result<()> {
     let findings =
         status["message"].as_str().unwrap_or_default().to_owned() + &status["findings"].to_string();
     ensure!(findings.contains("runtime.endpoint"), "{status:#}");
-    scene.node().write("/etc/crossfade/node.json", settings)?;
+    scene.node().write(NODE_JSON, settings)?;
     scene.expect_reason("NetworkReady")?;
     end(watch)
 }

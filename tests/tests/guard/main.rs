@@ -1,10 +1,10 @@
 //! `watch` beside a real containerd: what it makes of everything that others do to our conf, and what becomes of pods meanwhile.
 
+mod guarded;
 mod harm;
 mod loaded;
 mod private;
 mod proving;
-mod scene;
 mod trace;
 
 use std::process::ExitCode;

@@ -8,17 +8,18 @@ use lab::agent::{Agent, Answer, Conf, Spec, UnixHealth, Way};
 use lab::cri::Sandbox;
 use lab::crossfade::CONF_DIR;
 use lab::deadline::until;
+use lab::scene::end;
 use serde_json::json;
 
 use crate::LIMIT;
-use crate::scene::{OURS, PRIVATE, Scene, end};
+use crate::guarded::{Guarded, OURS, PRIVATE};
 
 const SOCKET: &str = "/run/agent.sock";
 const CONF: &str = "/etc/cni/net.d/05-agent.conflist";
 
 /// The node is as if we were not there until the agent is ready; from then on nothing that agents do changes our conf.
 pub(crate) fn our_conf_comes_with_its_network_and_nothing_touches_it() -> Result<()> {
-    let scene = Scene::private()?;
+    let scene = Guarded::private()?;
     let old = json!({ "conf": [CONF], "ready": [{ "unix": SOCKET }] });
     scene.crossfade.policy(json!({ "attach": "old", "networks": { "old": old } }))?;
     let watch = scene.watch()?;
@@ -51,7 +52,7 @@ pub(crate) fn our_conf_comes_with_its_network_and_nothing_touches_it() -> Result
     })?;
     ensure!(!scene.ours().exists() && !scene.containerd.cri().network_ready()?.0, "too early");
     agent.answer_unix(Answer::Ready)?;
-    scene.expect_loaded()?;
+    scene.expect_loaded("crossfade")?;
     scene.expect_reason("NetworkReady")?;
     let whole = fs::read(scene.ours())?;
     scene.expect_pods()?;
@@ -82,8 +83,8 @@ pub(crate) fn our_conf_comes_with_its_network_and_nothing_touches_it() -> Result
 const MADE: &str = "10-containerd-net.conflist";
 
 /// A network whose agent is not there yet, and a containerd that makes a conf of its own as soon as it is told the pod CIDR.
-fn waiting() -> Result<Scene> {
-    let mut scene = Scene::private()?;
+fn waiting() -> Result<Guarded> {
+    let mut scene = Guarded::private()?;
     scene.containerd.make_confs()?;
     scene.containerd.restart()?;
     let old = json!({ "conf": [CONF] });
@@ -119,7 +120,7 @@ pub(crate) fn a_conf_of_others_in_our_directory_is_removed_as_often_as_it_comes(
     ensure!(log.contains("ForeignConf"), "no event: {log}");
     // With our conf it is the same: a name that sorts before ours would win.
     scene.node().write(CONF, scene.old.conflist(1).to_string())?;
-    scene.expect_loaded()?;
+    scene.expect_loaded("crossfade")?;
     scene.expect_reason("NetworkReady")?;
     let theirs = scene.outside("/etc/cni/net.d/theirs");
     fs::write(&theirs, scene.old.conflist(1).to_string())?;
@@ -136,7 +137,7 @@ pub(crate) fn a_conf_of_others_in_our_directory_is_removed_as_often_as_it_comes(
     }
     ensure!(is_there(&theirs), "what a link leads to was removed");
     scene.expect_reason("NetworkReady")?;
-    scene.expect_loaded()?;
+    scene.expect_loaded("crossfade")?;
     scene.expect_pods()?;
     end(watch)
 }

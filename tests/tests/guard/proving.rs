@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use lab::crossfade::BIN_DIR;
 use lab::deadline::until;
 use lab::node::{Daemon, PATH};
+use lab::scene::end;
 use lab::scratch::files;
 use lab::stub::{Act, CallLog, Gate, Reply, Stub, StubDir};
 use nix::sys::signal::{Signal, killpg};
@@ -15,7 +16,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::LIMIT;
-use crate::scene::{Scene, end};
+use crate::guarded::Guarded;
 
 /// Starts what comes behind `--` in a group of its own and does not wait for it, as systemd-run does with --no-block.
 const STAND_IN: &str = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\n\
@@ -25,28 +26,23 @@ const PROBE: &str = "/run/agent-is-ready";
 
 /// A node in private mode whose network asks for a proof, with a stub at the end of its chain.
 struct Proving {
-    scene: Scene,
+    scene: Guarded,
     stubs: StubDir,
     dir: PathBuf,
 }
 
 impl Proving {
     fn new() -> Result<Proving> {
-        let scene = Scene::private()?;
+        let scene = Guarded::private()?;
         let dir = scene.node().dir().join("systemd");
         fs::create_dir_all(&dir)?;
         let stand_in = dir.join("systemd-run");
         fs::write(&stand_in, STAND_IN.replace("@DIR@", &dir.to_string_lossy()))?;
         fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755))?;
-        let bin = scene.outside(BIN_DIR);
-        let program = bin.join("lab-stub");
-        lab::scratch::install(&lab::dist::lab_bin("lab-stub")?, &program)?;
-        let stubs = StubDir::new(&bin, &scene.node().dir().join("calls"), &program);
-        stubs.write("spy", &Stub::answering(passing()))?;
-        let mut conflist = scene.old.conflist(1);
-        conflist["plugins"].as_array_mut().context("plugins")?.push(json!({ "type": "spy" }));
-        scene.crossfade.network(&scene.old, &conflist)?;
-        let conf = "/etc/cni/net.d/10-old.conflist";
+        let stubs = StubDir::on(scene.node(), BIN_DIR)?;
+        stubs.write("spy", &Stub::answering(Reply::pass()))?;
+        scene.crossfade.network(&scene.old, &scene.old.conflist_with(1, &["spy"]))?;
+        let conf = scene.crossfade.conf_path(&scene.old);
         // A profile whose readiness may be proven by an attachment.
         let old = json!({ "profile": "flannel", "conf": [conf], "ready": [{ "file": PROBE }] });
         scene.crossfade.policy(json!({ "attach": "old", "networks": { "old": old } }))?;
@@ -104,10 +100,6 @@ impl Proving {
     }
 }
 
-fn passing() -> Reply {
-    Reply(vec![Act::PrintPrevResult])
-}
-
 /// The network attaches, is checked and detaches before our conf comes; once per life of its agent.
 pub(crate) fn a_network_is_proven_before_its_conf_comes() -> Result<()> {
     let lab = Proving::new()?;
@@ -121,13 +113,13 @@ pub(crate) fn a_network_is_proven_before_its_conf_comes() -> Result<()> {
     ensure!(message.contains("spy") && message.contains("code 11"), "{status:#}");
     ensure!(!lab.scene.ours().exists(), "our conf came although the proof failed");
     lab.expect_nothing()?;
-    lab.stubs.write("spy", &Stub::answering(passing()))?;
+    lab.stubs.write("spy", &Stub::answering(Reply::pass()))?;
     lab.log().clear()?;
     lab.ready(false)?;
     lab.ready(true)?;
     lab.expect_proof("passed")?;
     lab.scene.expect_reason("NetworkReady")?;
-    lab.scene.expect_loaded()?;
+    lab.scene.expect_loaded("crossfade")?;
     let verbs: Vec<String> = lab.log().calls()?.iter().map(|call| call.verb().to_owned()).collect();
     ensure!(verbs == ["ADD", "CHECK", "DEL"], "{verbs:?}");
     lab.expect_nothing()?;
@@ -157,8 +149,8 @@ pub(crate) fn a_secret_that_a_plugin_tells_in_a_proof_is_kept() -> Result<()> {
         ("an ADD that fails", add(said(11))),
         ("a result without an address", add(Reply::json(&result))),
         ("a result that is none", add(torn)),
-        ("a CHECK that fails", add(passing()).on("CHECK", loud(said(100)))),
-        ("a DEL that fails", add(passing()).on("DEL", loud(said(999)))),
+        ("a CHECK that fails", add(Reply::pass()).on("CHECK", loud(said(100)))),
+        ("a DEL that fails", add(Reply::pass()).on("DEL", loud(said(999)))),
     ];
     let watch = lab.watch()?;
     for (what, stub) in stubs {
@@ -173,7 +165,7 @@ pub(crate) fn a_secret_that_a_plugin_tells_in_a_proof_is_kept() -> Result<()> {
             let text = fs::read_to_string(&public)?;
             ensure!(!text.contains(CANARY), "{what}: {}: {text}", public.display());
         }
-        lab.stubs.write("spy", &Stub::answering(passing()))?;
+        lab.stubs.write("spy", &Stub::answering(Reply::pass()))?;
         lab.ready(false)?;
     }
     end(watch)
@@ -183,7 +175,7 @@ pub(crate) fn a_secret_that_a_plugin_tells_in_a_proof_is_kept() -> Result<()> {
 pub(crate) fn what_a_killed_proof_left_is_ended_by_the_next() -> Result<()> {
     let lab = Proving::new()?;
     let gate = Gate::closed(&lab.scene.node().dir().join("gate"))?;
-    lab.stubs.write("spy", &Stub::answering(passing().behind(&gate)))?;
+    lab.stubs.write("spy", &Stub::answering(Reply::pass().behind(&gate)))?;
     let watch = lab.watch()?;
     lab.ready(true)?;
     until("an ADD that waits", LIMIT, || {
@@ -192,7 +184,7 @@ pub(crate) fn what_a_killed_proof_left_is_ended_by_the_next() -> Result<()> {
     let inner = *lab.pids()?.first().context("a proof")?;
     let group = outer(&lab, inner)?;
     killpg(Pid::from_raw(group), Signal::SIGKILL).context("kill the proof")?;
-    lab.stubs.write("spy", &Stub::answering(passing()))?;
+    lab.stubs.write("spy", &Stub::answering(Reply::pass()))?;
     gate.open()?;
     ensure!(!lab.scene.old.leases(lab.scene.node())?.is_empty(), "the killed proof left nothing to end");
     lab.ready(false)?;

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use lab::scene::signal;
 use nix::sys::signal::Signal;
 
 use crate::LIMIT;
-use crate::scene::{OURS, Scene, signal};
+use crate::guarded::{Guarded, OURS};
 
 /// Calls that name a file and change nothing.
 const LOOKS: [&str; 10] = [
@@ -27,7 +28,7 @@ const LOOKS: [&str; 10] = [
 /// Somebody removes, overwrites or renames our file while `watch` is killed and started again; of all its calls only a rename
 /// onto our name changes anything there, and a removal when it is switched off.
 pub(crate) fn our_file_is_only_ever_the_target_of_a_rename() -> Result<()> {
-    let scene = Scene::shared()?;
+    let scene = Guarded::shared()?;
     let mut traces = Vec::new();
     let whole = {
         let watch = scene.watch()?;
@@ -72,7 +73,7 @@ pub(crate) fn our_file_is_only_ever_the_target_of_a_rename() -> Result<()> {
     Ok(())
 }
 
-fn traced(scene: &Scene, turn: usize) -> Result<(Command, PathBuf)> {
+fn traced(scene: &Guarded, turn: usize) -> Result<(Command, PathBuf)> {
     let trace = scene.node().dir().join(format!("trace-{turn}"));
     let mut command = scene.node().command(lab::packages::part("strace")?);
     command.args(["-f", "-qq", "-s", "4096", "-e", "trace=%file,open_by_handle_at", "-o"]).arg(&trace);

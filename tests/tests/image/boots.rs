@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::Network;
+use lab::boot::furniture::Network;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::Value;

@@ -210,7 +210,7 @@ fn looked(machine: &Machine, line: &[&str], status: i32) -> Result<String> {
 /// Boots, with both agents there, until the unit's journal says these words; kubelet is held, and no pod is even tried.
 fn booted(machine: &mut Machine, unit: &str, words: &[&str]) -> Result<String> {
     join(machine)?;
-    for network in lab::boot::world::Network::ALL {
+    for network in lab::boot::furniture::Network::ALL {
         crate::node::agent(machine, network, true)?;
     }
     machine.boot()?;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::Network;
+use lab::boot::furniture::Network;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, ensure};
 use lab::agent::{Answer, Conf, HttpHealth, Spec, UnixHealth, Way};
 use lab::boot::Machine;
-use lab::boot::world::{self, AGENTS_DIR, Network};
+use lab::boot::furniture::{self, AGENTS_DIR, Network};
 use lab::image_build::{Build, Built};
 use lab::kubelet::Event;
 use serde_json::{Value, json};
@@ -59,8 +59,8 @@ pub(crate) fn joining(image: &Built) -> Result<Machine> {
 /// What joining a network and a cluster leaves on a node. containerd starts no sandbox without a resolv.conf.
 pub(crate) fn join(machine: &Machine) -> Result<()> {
     machine.write("/etc/resolv.conf", "")?;
-    machine.write(world::KUBELET_CONFIG, world::kubelet_config(&[]).to_string())?;
-    machine.write(world::PODS, "one\ntwo\n")
+    machine.write(furniture::KUBELET_CONFIG, furniture::kubelet_config(&[]).to_string())?;
+    machine.write(furniture::PODS, "one\ntwo\n")
 }
 
 /// A machine of the migration image whose old agent comes at once; the new one waits at its gate.

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::pki::Authority;
 use super::publisher::{Credential, Publisher, WITHIN, by_certificate, ready, waiting};
-use super::scene::{Scene, says};
 use super::server::{NAME, PORT, TOKENS, base};
+use super::subject::{Subject, says};
 
 lab::trials![
     a_token_in_the_kubeconfig,
@@ -31,10 +31,10 @@ fn token(node: &str) -> Result<&'static str> {
 
 /// Publishes with this user as `node`, which only its token names.
 fn publishes(node: &'static str, credential: &Credential) -> Result<Publisher> {
-    let scene = Scene::registered(node)?;
+    let subject = Subject::registered(node)?;
     let mut publisher = Publisher::start(&credential.kubeconfig(), Some(node))?;
     publisher.publish(&ready("old"))?;
-    ensure!(says(&scene.node()?)[0] == "True", "{}", scene.node()?);
+    ensure!(says(&subject.node()?)[0] == "True", "{}", subject.node()?);
     Ok(publisher)
 }
 
@@ -58,15 +58,15 @@ fn a_token_in_a_file_that_is_replaced() -> Result<()> {
     let credential = with_user(&json!({ "tokenFile": "token" }))?;
     let file = credential.dir.join("token");
     fs::write(&file, "canary-that-nobody-knows\n")?;
-    let scene = Scene::registered("by-token-file")?;
-    let mut publisher = Publisher::start(&credential.kubeconfig(), Some(scene.node))?;
+    let subject = Subject::registered("by-token-file")?;
+    let mut publisher = Publisher::start(&credential.kubeconfig(), Some(subject.node))?;
     publisher.report(&ready("old"))?;
     until("the journal says that the token is not known", WITHIN, || {
         Ok((publisher.said("unauthorized") == 1).then_some(()))
     })?;
-    fs::write(&file, format!("{}\n", token(scene.node)?))?;
+    fs::write(&file, format!("{}\n", token(subject.node)?))?;
     publisher.settle()?;
-    ensure!(says(&scene.node()?)[0] == "True", "{}", scene.node()?);
+    ensure!(says(&subject.node()?)[0] == "True", "{}", subject.node()?);
     ensure!(publisher.said("unauthorized") == 1, "{}", publisher.journal());
     tells_no_secret(&publisher)
 }
@@ -114,21 +114,21 @@ fn a_plugin_of_the_earlier_version() -> Result<()> {
     let credential = plugin("v1beta1", "by-plugin-beta")?;
     // A token that ends now is not used for a second report.
     fs::write(credential.dir.join("until"), "2020-01-01T00:00:00Z")?;
-    let scene = Scene::registered("by-plugin-beta")?;
-    let mut publisher = Publisher::start(&credential.kubeconfig(), Some(scene.node))?;
+    let subject = Subject::registered("by-plugin-beta")?;
+    let mut publisher = Publisher::start(&credential.kubeconfig(), Some(subject.node))?;
     publisher.report(&ready("old"))?;
     until("the journal names the ended token", WITHIN, || {
         Ok((publisher.said("bad-credential") == 1).then_some(()))
     })?;
     fs::write(credential.dir.join("until"), "2199-01-01T00:00:00Z")?;
     publisher.settle()?;
-    ensure!(says(&scene.node()?)[0] == "True", "{}", scene.node()?);
+    ensure!(says(&subject.node()?)[0] == "True", "{}", subject.node()?);
     tells_no_secret(&publisher)
 }
 
 fn a_certificate_that_is_rotated_while_it_runs() -> Result<()> {
-    let scene = Scene::registered("rotated")?;
-    let credential = Credential::of_kubelet(scene.server, scene.node)?;
+    let subject = Subject::registered("rotated")?;
+    let credential = Credential::of_kubelet(subject.server, subject.node)?;
     let (current, dir) = (credential.certificate(), credential.dir.path());
     // As kubelet does it: a link to the newest, replaced by rename.
     let rotate = |name: &str| -> Result<()> {
@@ -136,43 +136,43 @@ fn a_certificate_that_is_rotated_while_it_runs() -> Result<()> {
         symlink(name, &next)?;
         fs::rename(&next, &current).context("rotation")
     };
-    scene.server.authority.kubelet(scene.node)?.write(&dir.join("1.pem"))?;
+    subject.server.authority.kubelet(subject.node)?.write(&dir.join("1.pem"))?;
     rotate("1.pem")?;
     let mut publisher = Publisher::start(&credential.kubeconfig(), None)?;
     publisher.publish(&ready("old"))?;
     // That the new one is used shows when it is one that nobody knows.
-    Authority::new()?.kubelet(scene.node)?.write(&dir.join("2.pem"))?;
+    Authority::new()?.kubelet(subject.node)?.write(&dir.join("2.pem"))?;
     rotate("2.pem")?;
     publisher.report(&waiting("old"))?;
     until("the journal says that the certificate is not known", WITHIN, || {
         Ok((publisher.said("unauthorized") + publisher.said("unreachable") >= 1).then_some(()))
     })?;
-    ensure!(says(&scene.node()?)[0] == "True", "written with the certificate that was rotated away");
-    scene.server.authority.kubelet(scene.node)?.write(&dir.join("3.pem"))?;
+    ensure!(says(&subject.node()?)[0] == "True", "written with the certificate that was rotated away");
+    subject.server.authority.kubelet(subject.node)?.write(&dir.join("3.pem"))?;
     rotate("3.pem")?;
     publisher.settle()?;
-    ensure!(says(&scene.node()?)[0] == "False", "{}", scene.node()?);
+    ensure!(says(&subject.node()?)[0] == "False", "{}", subject.node()?);
     tells_no_secret(&publisher)
 }
 
 fn a_certificate_that_has_ended_is_read_again() -> Result<()> {
-    let scene = Scene::registered("ended")?;
+    let subject = Subject::registered("ended")?;
     let credential = with_user(&by_certificate())?;
-    scene.server.authority.expired_kubelet(scene.node)?.write(&credential.certificate())?;
+    subject.server.authority.expired_kubelet(subject.node)?.write(&credential.certificate())?;
     let mut publisher = Publisher::start(&credential.kubeconfig(), None)?;
     publisher.report(&ready("old"))?;
     until("the journal says that the certificate has ended", WITHIN, || {
         Ok((publisher.said("unauthorized") + publisher.said("unreachable") >= 1).then_some(()))
     })?;
-    scene.server.authority.kubelet(scene.node)?.write(&credential.certificate())?;
+    subject.server.authority.kubelet(subject.node)?.write(&credential.certificate())?;
     publisher.settle()?;
-    ensure!(says(&scene.node()?)[0] == "True", "{}", scene.node()?);
+    ensure!(says(&subject.node()?)[0] == "True", "{}", subject.node()?);
     Ok(())
 }
 
 fn no_credential_until_kubelet_has_one() -> Result<()> {
-    let scene = Scene::registered("bootstrapped")?;
-    let credential = Credential::of_kubelet(scene.server, scene.node)?;
+    let subject = Subject::registered("bootstrapped")?;
+    let credential = Credential::of_kubelet(subject.server, subject.node)?;
     let (there, away) = (credential.kubeconfig(), credential.dir.join("later"));
     fs::rename(&there, &away)?;
     let mut publisher = Publisher::start(&there, None)?;
@@ -182,7 +182,7 @@ fn no_credential_until_kubelet_has_one() -> Result<()> {
     })?;
     fs::rename(&away, &there)?;
     publisher.settle()?;
-    ensure!(says(&scene.node()?)[0] == "True", "{}", scene.node()?);
+    ensure!(says(&subject.node()?)[0] == "True", "{}", subject.node()?);
     Ok(())
 }
 
@@ -194,8 +194,8 @@ fn a_server_that_is_known_by_name() -> Result<()> {
 }
 
 fn a_server_of_another_authority_is_not_trusted() -> Result<()> {
-    let scene = Scene::registered("impostor")?;
-    let credential = Credential::of_kubelet(scene.server, scene.node)?;
+    let subject = Subject::registered("impostor")?;
+    let credential = Credential::of_kubelet(subject.server, subject.node)?;
     fs::write(credential.dir.join("ca.pem"), Authority::new()?.certificate())?;
     let mut publisher = Publisher::start(&credential.kubeconfig(), None)?;
     publisher.report(&ready("old"))?;
@@ -203,6 +203,6 @@ fn a_server_of_another_authority_is_not_trusted() -> Result<()> {
         Ok((publisher.said("unreachable") == 1).then_some(()))
     })?;
     ensure!(publisher.journal().contains("invalid peer certificate"), "{}", publisher.journal());
-    ensure!(says(&scene.node()?)[0].is_empty(), "{}", scene.node()?);
+    ensure!(says(&subject.node()?)[0].is_empty(), "{}", subject.node()?);
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::MERGE;
 use super::publisher::{Credential, Publisher, WITHIN, ready};
-use super::scene::{Scene, says};
+use super::subject::{Subject, says};
 use super::tree::Tree;
 
 lab::trials![
@@ -24,7 +24,7 @@ lab::trials![
 
 /// A node whose `watch` said something on its Node, and runs no more.
 struct Left {
-    scene: Scene,
+    subject: Subject,
     tree: Tree,
     credential: Credential,
 }
@@ -36,15 +36,15 @@ impl Left {
         publisher.publish(&ready("old"))?;
         drop(publisher);
         let others = json!({ "metadata": { "labels": { "other": "x" }, "annotations": { "crossfade/desired": "old" } } });
-        left.scene.admin.patch(&left.scene.path(), MERGE, &others)?.object()?;
-        ensure!(says(&left.scene.node()?)[0] == "True", "{}", left.scene.node()?);
+        left.subject.admin.patch(&left.subject.path(), MERGE, &others)?.object()?;
+        ensure!(says(&left.subject.node()?)[0] == "True", "{}", left.subject.node()?);
         Ok(left)
     }
 
     fn silent(node: &'static str, conf_dir: &str) -> Result<Self> {
-        let scene = Scene::registered(node)?;
-        let credential = Credential::of_kubelet(scene.server, node)?;
-        let left = Self { scene, tree: tree(node, conf_dir)?, credential };
+        let subject = Subject::registered(node)?;
+        let credential = Credential::of_kubelet(subject.server, node)?;
+        let left = Self { subject, tree: tree(node, conf_dir)?, credential };
         left.give()?;
         Ok(left)
     }
@@ -77,7 +77,7 @@ impl Left {
     }
 
     fn has_left(&self, status: &str, reason: &str) -> Result<Value> {
-        let node = self.scene.node()?;
+        let node = self.subject.node()?;
         let [now, why, message] = says(&node);
         ensure!([now, why] == [status, reason] && message.contains("(since 2"), "{:?}", says(&node));
         let (labels, annotations) = (&node["metadata"]["labels"], &node["metadata"]["annotations"]);
@@ -97,14 +97,14 @@ fn tree(node: &str, conf_dir: &str) -> Result<Tree> {
 
 fn a_final_image_takes_back_what_was_said() -> Result<()> {
     let left = Left::new("final", "none")?;
-    let before = left.scene.node()?;
+    let before = left.subject.node()?;
     let planned = left.done(&["retract", "--dry-run"])?;
-    ensure!(left.scene.node()? == before, "a dry run wrote on the Node");
+    ensure!(left.subject.node()? == before, "a dry run wrote on the Node");
     ensure!(left.done(&["retract"])? == planned, "{planned}");
     let node = left.has_left("Unknown", "FinalImage")?;
     let said = left.done(&["retract"])?;
     ensure!(said.starts_with("keep"), "{said}");
-    ensure!(left.scene.node()? == node, "written at every boot");
+    ensure!(left.subject.node()? == node, "written at every boot");
     Ok(())
 }
 
@@ -118,7 +118,7 @@ fn a_boot_that_is_switched_off_takes_back_what_was_said() -> Result<()> {
 fn uninstalling_takes_back_what_was_said() -> Result<()> {
     let left = Left::new("uninstalled", "shared")?;
     let planned = left.done(&["uninstall", "--dry-run"])?;
-    ensure!(says(&left.scene.node()?)[0] == "True", "a dry run wrote on the Node");
+    ensure!(says(&left.subject.node()?)[0] == "True", "a dry run wrote on the Node");
     let done = left.done(&["uninstall"])?;
     ensure!(planned == done && done.contains("retract"), "{planned}{done}");
     left.has_left("Unknown", "Removed").map(drop)
@@ -126,18 +126,18 @@ fn uninstalling_takes_back_what_was_said() -> Result<()> {
 
 fn a_node_of_which_nothing_was_said_is_not_touched() -> Result<()> {
     let left = Left::silent("silent", "none")?;
-    let before = left.scene.node()?;
+    let before = left.subject.node()?;
     left.done(&["retract"])?;
-    ensure!(left.scene.node()? == before, "{}", left.scene.node()?);
+    ensure!(left.subject.node()? == before, "{}", left.subject.node()?);
     Ok(())
 }
 
 fn a_node_that_takes_part_keeps_what_it_says() -> Result<()> {
     let left = Left::new("partaker", "private")?;
-    let before = left.scene.node()?;
+    let before = left.subject.node()?;
     let (status, said) = left.run(&["retract"])?;
     ensure!(status == Some(3) && said.contains("takes part"), "{status:?}: {said}");
-    ensure!(left.scene.node()? == before, "{}", left.scene.node()?);
+    ensure!(left.subject.node()? == before, "{}", left.subject.node()?);
     Ok(())
 }
 
@@ -154,10 +154,10 @@ fn it_waits_for_kubelet_s_credential() -> Result<()> {
 }
 
 fn without_an_api_server_it_says_what_to_do_by_hand() -> Result<()> {
-    let scene = Scene::registered("unreachable")?;
+    let subject = Subject::registered("unreachable")?;
     // Nobody listens on the discard port.
-    let credential = Credential::of_kubelet_at(scene.server, "unreachable", "https://127.0.0.1:9")?;
-    let left = Left { scene, tree: tree("unreachable", "none")?, credential };
+    let credential = Credential::of_kubelet_at(subject.server, "unreachable", "https://127.0.0.1:9")?;
+    let left = Left { subject, tree: tree("unreachable", "none")?, credential };
     left.give()?;
     let (status, said) = left.run(&["retract", "--timeout", "1"])?;
     ensure!(status == Some(75) && said.contains("kubectl label node"), "{status:?}: {said}");

@@ -12,8 +12,8 @@ mod pki;
 mod publisher;
 mod publishing;
 mod registration;
-mod scene;
 mod server;
+mod subject;
 mod tree;
 mod watching;
 

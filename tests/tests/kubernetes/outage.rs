@@ -11,8 +11,8 @@ use lab::deadline::until;
 use serde_json::json;
 
 use super::publisher::{Credential, Publisher, WITHIN, ready, waiting};
-use super::scene::{Scene, says};
 use super::server::{PORT, TOKENS, base};
+use super::subject::{Subject, says};
 
 lab::trials![
     what_was_missed_is_caught_up_with_the_latest_only,
@@ -82,10 +82,10 @@ fn forward(client: TcpStream, shared: &Arc<Mutex<State>>) -> Result<()> {
 }
 
 fn what_was_missed_is_caught_up_with_the_latest_only() -> Result<()> {
-    let scene = Scene::registered("outage")?;
+    let subject = Subject::registered("outage")?;
     let way = Way::new()?;
     let credential =
-        Credential::of_kubelet_at(scene.server, scene.node, &format!("https://{}", way.address))?;
+        Credential::of_kubelet_at(subject.server, subject.node, &format!("https://{}", way.address))?;
     let mut publisher = Publisher::start(&credential.kubeconfig(), None)?;
     publisher.publish(&ready("old"))?;
     way.set_cut(true);
@@ -95,21 +95,21 @@ fn what_was_missed_is_caught_up_with_the_latest_only() -> Result<()> {
         Ok((publisher.said("unreachable") == 1).then_some(()))
     })?;
     publisher.report(&ready("both-old"))?;
-    let since = scene.node()?["metadata"]["resourceVersion"].as_str().context("a version")?.to_owned();
+    let since = subject.node()?["metadata"]["resourceVersion"].as_str().context("a version")?.to_owned();
     way.set_cut(false);
     publisher.settle()?;
-    ensure!(says(&scene.node()?)[0] == "True", "{}", scene.node()?);
-    ensure!(scene.node()?["metadata"]["labels"]["crossfade/phase"] == "both-old", "{}", scene.node()?);
-    ensure!(scene.events()?.len() == 1, "{:?}", scene.events()?);
+    ensure!(says(&subject.node()?)[0] == "True", "{}", subject.node()?);
+    ensure!(subject.node()?["metadata"]["labels"]["crossfade/phase"] == "both-old", "{}", subject.node()?);
+    ensure!(subject.events()?.len() == 1, "{:?}", subject.events()?);
     ensure!(publisher.said("unreachable") == 1, "{}", publisher.journal());
     ensure!(publisher.journal().contains("up to date again"), "{}", publisher.journal());
     // Every version since: none says what was true only while it was away.
     let path = format!(
         "/api/v1/nodes?watch=1&timeoutSeconds=1&fieldSelector=metadata.name={}&resourceVersion={since}",
-        scene.node
+        subject.node
     );
     let mut versions = 0;
-    for event in scene.admin.watch(&path)? {
+    for event in subject.admin.watch(&path)? {
         let object = event?["object"].take();
         ensure!(object["metadata"]["labels"]["crossfade/phase"] != "new", "an old truth: {object}");
         versions += 1;
@@ -120,20 +120,20 @@ fn what_was_missed_is_caught_up_with_the_latest_only() -> Result<()> {
 
 fn an_api_server_that_says_no_is_not_asked_for_ever() -> Result<()> {
     // A token of another kubelet than the Node that it is told is its own.
-    let scene = Scene::registered("forbidden")?;
-    let before = scene.node()?;
+    let subject = Subject::registered("forbidden")?;
+    let before = subject.node()?;
     let user = json!({ "token": TOKENS[0].1 });
-    let credential = Credential::new(scene.server, &user, &base())?;
-    let mut publisher = Publisher::start(&credential.kubeconfig(), Some(scene.node))?;
+    let credential = Credential::new(subject.server, &user, &base())?;
+    let mut publisher = Publisher::start(&credential.kubeconfig(), Some(subject.node))?;
     publisher.report(&ready("old"))?;
     until("the journal says that it may not", WITHIN, || {
         Ok((publisher.said("forbidden") == 1).then_some(()))
     })?;
     // What happens to that Node meanwhile is no reason to ask again.
-    scene.annotate("crossfade/desired", &json!("new"))?;
+    subject.annotate("crossfade/desired", &json!("new"))?;
     ensure!(publisher.desired()? == "new", "it still watches");
     ensure!(publisher.said("forbidden") == 1, "{}", publisher.journal());
-    let mut after = scene.node()?;
+    let mut after = subject.node()?;
     ensure!(after["metadata"]["annotations"]["crossfade/desired"].take() == "new", "{after}");
     ensure!(after["status"] == before["status"], "{after}");
     ensure!(after["metadata"]["labels"] == before["metadata"]["labels"], "{after}");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::client::{MERGE, STRATEGIC};
 use super::kubelet;
 use super::publisher::{Credential, Publisher, ready, waiting};
-use super::scene::{Scene, says};
+use super::subject::{Subject, says};
 
 lab::trials![
     condition_label_and_annotation_follow_the_truth,
@@ -22,8 +22,8 @@ lab::trials![
     events_of_one_moment_are_all_written,
 ];
 
-fn publisher(scene: &Scene) -> Result<(Credential, Publisher)> {
-    let credential = Credential::of_kubelet(scene.server, scene.node)?;
+fn publisher(subject: &Subject) -> Result<(Credential, Publisher)> {
+    let credential = Credential::of_kubelet(subject.server, subject.node)?;
     let publisher = Publisher::start(&credential.kubeconfig(), None)?;
     Ok((credential, publisher))
 }
@@ -33,8 +33,8 @@ fn boot_id() -> Result<String> {
 }
 
 fn condition_label_and_annotation_follow_the_truth() -> Result<()> {
-    let scene = Scene::registered("truth")?;
-    let (_credential, mut publisher) = publisher(&scene)?;
+    let subject = Subject::registered("truth")?;
+    let (_credential, mut publisher) = publisher(&subject)?;
     let boot = boot_id()?;
     for (report, status, reason, phase) in [
         (waiting("old"), "False", "WaitingForNetwork", "old"),
@@ -43,7 +43,7 @@ fn condition_label_and_annotation_follow_the_truth() -> Result<()> {
         (waiting("new"), "False", "WaitingForNetwork", "new"),
     ] {
         publisher.publish(&report)?;
-        let node = scene.node()?;
+        let node = subject.node()?;
         let message = format!("{} (boot {boot})", report["message"].as_str().context("a message")?);
         ensure!(says(&node) == [status, reason, &message], "{:?}", says(&node));
         ensure!(node["metadata"]["labels"]["crossfade/phase"] == phase, "{}", node["metadata"]["labels"]);
@@ -52,42 +52,42 @@ fn condition_label_and_annotation_follow_the_truth() -> Result<()> {
         ensure!(observed == json!({ "phase": phase, "policySha256": "5f", "bootId": boot }), "{observed}");
     }
     // The same again writes nothing.
-    let version = scene.node()?["metadata"]["resourceVersion"].clone();
+    let version = subject.node()?["metadata"]["resourceVersion"].clone();
     publisher.publish(&waiting("new"))?;
-    ensure!(scene.node()?["metadata"]["resourceVersion"] == version, "written again");
+    ensure!(subject.node()?["metadata"]["resourceVersion"] == version, "written again");
     ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
     Ok(())
 }
 
 fn transition_time_moves_with_the_status_alone() -> Result<()> {
-    let scene = Scene::registered("transition")?;
+    let subject = Subject::registered("transition")?;
     let long_ago = "2020-01-01T00:00:00Z";
     let stands = json!({ "status": { "conditions": [{ "type": "CrossfadeReady", "status": "False", "reason": "BootFailed",
         "message": "x", "lastHeartbeatTime": long_ago, "lastTransitionTime": long_ago }]}});
-    scene.kubelet.patch(&format!("{}/status", scene.path()), STRATEGIC, &stands)?.object()?;
-    let (_credential, mut publisher) = publisher(&scene)?;
+    subject.kubelet.patch(&format!("{}/status", subject.path()), STRATEGIC, &stands)?.object()?;
+    let (_credential, mut publisher) = publisher(&subject)?;
     publisher.publish(&waiting("old"))?;
-    let condition = scene.condition("CrossfadeReady")?;
+    let condition = subject.condition("CrossfadeReady")?;
     ensure!(condition["reason"] == "WaitingForNetwork", "{condition}");
     ensure!(condition["lastTransitionTime"] == long_ago, "{condition}");
     ensure!(condition["lastHeartbeatTime"] != long_ago, "{condition}");
     publisher.publish(&ready("old"))?;
-    let condition = scene.condition("CrossfadeReady")?;
+    let condition = subject.condition("CrossfadeReady")?;
     ensure!(condition["lastTransitionTime"] != long_ago, "{condition}");
     Ok(())
 }
 
 fn nothing_else_is_touched() -> Result<()> {
-    let scene = Scene::unregistered("untouched")?;
+    let subject = Subject::unregistered("untouched")?;
     let words = ["--node-labels=a=b", "--register-with-taints=karpenter.sh/unregistered:NoExecute"]
         .map(str::to_owned);
-    kubelet::register(&scene.kubelet, scene.node, &words)?;
-    let neighbour = Scene::registered("untouched-neighbour")?;
+    kubelet::register(&subject.kubelet, subject.node, &words)?;
+    let neighbour = Subject::registered("untouched-neighbour")?;
     let theirs = json!({ "status": { "conditions": [{ "type": "Ready", "status": "True", "reason": "KubeletReady",
         "message": "m", "lastHeartbeatTime": "2020-01-01T00:00:00Z", "lastTransitionTime": "2020-01-01T00:00:00Z" }],
         "nodeInfo": { "bootID": "b" } } });
-    scene.kubelet.patch(&format!("{}/status", scene.path()), STRATEGIC, &theirs)?.object()?;
-    scene.annotate("other", &json!("x"))?;
+    subject.kubelet.patch(&format!("{}/status", subject.path()), STRATEGIC, &theirs)?.object()?;
+    subject.annotate("other", &json!("x"))?;
     let strip = |mut node: Value| {
         node["metadata"]["labels"].as_object_mut().map(|labels| labels.remove("crossfade/phase"));
         node["metadata"]["annotations"].as_object_mut().map(|all| all.remove("crossfade/observed"));
@@ -100,11 +100,11 @@ fn nothing_else_is_touched() -> Result<()> {
         }
         node
     };
-    let (before, next_to_it) = (strip(scene.node()?), neighbour.node()?);
-    let (_credential, mut publisher) = publisher(&scene)?;
+    let (before, next_to_it) = (strip(subject.node()?), neighbour.node()?);
+    let (_credential, mut publisher) = publisher(&subject)?;
     publisher.publish(&waiting("old"))?;
     publisher.publish(&ready("new"))?;
-    let after = scene.node()?;
+    let after = subject.node()?;
     ensure!(says(&after)[0] == "True", "{after}");
     ensure!(strip(after.clone()) == before, "before {before}\nafter {after}");
     ensure!(neighbour.node()? == next_to_it, "another Node was touched");
@@ -112,53 +112,53 @@ fn nothing_else_is_touched() -> Result<()> {
 }
 
 fn a_node_that_registers_later_gets_it_at_once() -> Result<()> {
-    let scene = Scene::unregistered("later")?;
-    let (_credential, mut publisher) = publisher(&scene)?;
+    let subject = Subject::unregistered("later")?;
+    let (_credential, mut publisher) = publisher(&subject)?;
     publisher.report(&ready("old"))?;
     publisher.report(&json!({ "event": "Started", "message": "x" }))?;
     // An event needs no Node: once it is there, the publisher waits for its Node alone.
     lab::deadline::until("the event", super::publisher::WITHIN, || {
-        Ok((!scene.events()?.is_empty()).then_some(()))
+        Ok((!subject.events()?.is_empty()).then_some(()))
     })?;
-    kubelet::register(&scene.kubelet, scene.node, &[])?;
+    kubelet::register(&subject.kubelet, subject.node, &[])?;
     publisher.settle()?;
-    ensure!(says(&scene.node()?)[1] == "NetworkReady", "{}", scene.node()?);
+    ensure!(says(&subject.node()?)[1] == "NetworkReady", "{}", subject.node()?);
     ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
     Ok(())
 }
 
 fn a_node_that_was_deleted_gets_it_again() -> Result<()> {
-    let scene = Scene::registered("again")?;
-    let (_credential, mut publisher) = publisher(&scene)?;
+    let subject = Subject::registered("again")?;
+    let (_credential, mut publisher) = publisher(&subject)?;
     publisher.publish(&ready("old"))?;
-    scene.admin.delete(&scene.path())?.object()?;
-    scene.register()?;
-    scene.until("the new Node has the condition", |node| says(node)[0] == "True")?;
+    subject.admin.delete(&subject.path())?.object()?;
+    subject.register()?;
+    subject.until("the new Node has the condition", |node| says(node)[0] == "True")?;
     Ok(())
 }
 
 fn what_others_change_is_put_right() -> Result<()> {
-    let scene = Scene::registered("drift")?;
-    let (_credential, mut publisher) = publisher(&scene)?;
+    let subject = Subject::registered("drift")?;
+    let (_credential, mut publisher) = publisher(&subject)?;
     publisher.publish(&ready("old"))?;
     let wrong = json!({ "metadata": { "labels": { "crossfade/phase": "new" }, "annotations": { "crossfade/observed": null } } });
-    scene.admin.patch(&scene.path(), MERGE, &wrong)?.object()?;
-    scene.until("label and annotation are right again", |node| {
+    subject.admin.patch(&subject.path(), MERGE, &wrong)?.object()?;
+    subject.until("label and annotation are right again", |node| {
         node["metadata"]["labels"]["crossfade/phase"] == "old"
             && node["metadata"]["annotations"]["crossfade/observed"].is_string()
     })?;
     let wrong = json!({ "status": { "conditions": [{ "type": "CrossfadeReady", "status": "Unknown" }] } });
-    scene.admin.patch(&format!("{}/status", scene.path()), STRATEGIC, &wrong)?.object()?;
-    scene.until("the condition is right again", |node| says(node)[0] == "True")?;
+    subject.admin.patch(&format!("{}/status", subject.path()), STRATEGIC, &wrong)?.object()?;
+    subject.until("the condition is right again", |node| says(node)[0] == "True")?;
     Ok(())
 }
 
 fn an_unknown_phase_leaves_the_label() -> Result<()> {
-    let scene = Scene::registered("torn")?;
-    let (_credential, mut publisher) = publisher(&scene)?;
+    let subject = Subject::registered("torn")?;
+    let (_credential, mut publisher) = publisher(&subject)?;
     publisher.publish(&ready("old"))?;
     publisher.publish(&json!({ "ready": false, "reason": "BadSettings", "message": "policy.json: torn" }))?;
-    let node = scene.node()?;
+    let node = subject.node()?;
     ensure!(says(&node)[1] == "BadSettings", "{:?}", says(&node));
     ensure!(node["metadata"]["labels"]["crossfade/phase"] == "old", "{}", node["metadata"]);
     let observed = node["metadata"]["annotations"]["crossfade/observed"].as_str().context("observed")?;
@@ -167,8 +167,8 @@ fn an_unknown_phase_leaves_the_label() -> Result<()> {
 }
 
 fn events_are_on_the_node_and_counted_up() -> Result<()> {
-    let scene = Scene::registered("events")?;
-    let (_credential, mut publisher) = publisher(&scene)?;
+    let subject = Subject::registered("events")?;
+    let (_credential, mut publisher) = publisher(&subject)?;
     publisher.publish(&ready("old"))?;
     let repaired = json!({ "event": "ConfRepaired", "warning": true, "message": "05-x.conflist came first" });
     for report in
@@ -176,7 +176,7 @@ fn events_are_on_the_node_and_counted_up() -> Result<()> {
     {
         publisher.publish(report)?;
     }
-    let mut events = scene.events()?;
+    let mut events = subject.events()?;
     events.sort_by_key(|event| event["reason"].to_string());
     let told: Vec<_> = events
         .iter()
@@ -202,22 +202,22 @@ fn events_are_on_the_node_and_counted_up() -> Result<()> {
 }
 
 fn network_unavailable_is_cleared_only_where_allowed() -> Result<()> {
-    let scene = Scene::registered("routes")?;
+    let subject = Subject::registered("routes")?;
     let stands = json!({ "status": { "conditions": [{ "type": "NetworkUnavailable", "status": "True", "reason": "NoRouteCreated",
         "message": "x", "lastHeartbeatTime": "2020-01-01T00:00:00Z", "lastTransitionTime": "2020-01-01T00:00:00Z" }]}});
-    let status = format!("{}/status", scene.path());
-    scene.kubelet.patch(&status, STRATEGIC, &stands)?.object()?;
-    let (_credential, mut publisher) = publisher(&scene)?;
+    let status = format!("{}/status", subject.path());
+    subject.kubelet.patch(&status, STRATEGIC, &stands)?.object()?;
+    let (_credential, mut publisher) = publisher(&subject)?;
     publisher.publish(&ready("new"))?;
-    ensure!(scene.condition("NetworkUnavailable")?["status"] == "True", "cleared without leave");
+    ensure!(subject.condition("NetworkUnavailable")?["status"] == "True", "cleared without leave");
     let mut allowed = ready("new");
     allowed["clears"] = json!(true);
     publisher.publish(&allowed)?;
-    let condition = scene.condition("NetworkUnavailable")?;
+    let condition = subject.condition("NetworkUnavailable")?;
     ensure!(condition["status"] == "False" && condition["reason"] == "CrossfadeNetworkReady", "{condition}");
     // Whoever sets it again is not fought on the spot only: it stays cleared.
-    scene.kubelet.patch(&status, STRATEGIC, &stands)?.object()?;
-    scene.until("it is cleared again", |node| {
+    subject.kubelet.patch(&status, STRATEGIC, &stands)?.object()?;
+    subject.until("it is cleared again", |node| {
         node["status"]["conditions"]
             .as_array()
             .is_some_and(|all| all.iter().any(|one| one["reason"] == "CrossfadeNetworkReady"))
@@ -226,36 +226,36 @@ fn network_unavailable_is_cleared_only_where_allowed() -> Result<()> {
 }
 
 fn desired_is_handed_on_once_per_value() -> Result<()> {
-    let scene = Scene::registered("desired")?;
-    scene.annotate("crossfade/desired", &json!("both-old"))?;
-    let (_credential, mut publisher) = publisher(&scene)?;
+    let subject = Subject::registered("desired")?;
+    subject.annotate("crossfade/desired", &json!("both-old"))?;
+    let (_credential, mut publisher) = publisher(&subject)?;
     ensure!(publisher.desired()? == "both-old", "what was there before");
     publisher.publish(&ready("old"))?;
     publisher.publish(&waiting("old"))?;
-    scene.annotate("crossfade/desired", &json!("new"))?;
+    subject.annotate("crossfade/desired", &json!("new"))?;
     ensure!(publisher.desired()? == "new", "another value");
-    scene.annotate("crossfade/desired", &Value::Null)?;
+    subject.annotate("crossfade/desired", &Value::Null)?;
     publisher.withdrawn()?;
-    scene.annotate("crossfade/desired", &json!("new"))?;
+    subject.annotate("crossfade/desired", &json!("new"))?;
     ensure!(publisher.desired()? == "new", "the same value, asked for anew");
     let long = "x".repeat(5000);
-    scene.annotate("crossfade/desired", &json!(long))?;
+    subject.annotate("crossfade/desired", &json!(long))?;
     ensure!(publisher.desired()? == long[..256], "as much as it takes to name it");
     // What it hands on, it does not act on.
-    ensure!(scene.node()?["metadata"]["labels"]["crossfade/phase"] == "old", "flipped by itself");
+    ensure!(subject.node()?["metadata"]["labels"]["crossfade/phase"] == "old", "flipped by itself");
     Ok(())
 }
 
 /// What happened in one round has one moment, and events are named by theirs.
 fn events_of_one_moment_are_all_written() -> Result<()> {
-    let scene = Scene::registered("at-once")?;
-    let (_credential, mut publisher) = publisher(&scene)?;
+    let subject = Subject::registered("at-once")?;
+    let (_credential, mut publisher) = publisher(&subject)?;
     publisher.publish(&ready("old"))?;
     let event = |number: usize| json!({ "event": format!("Number{number}"), "message": "at once" });
     let events: Vec<Value> = (0..9).map(event).collect();
     publisher.publish(&json!({ "events": events }))?;
     let mut told: Vec<String> =
-        scene.events()?.iter().filter_map(|event| event["reason"].as_str().map(str::to_owned)).collect();
+        subject.events()?.iter().filter_map(|event| event["reason"].as_str().map(str::to_owned)).collect();
     told.sort();
     let expected: Vec<String> = (0..9).map(|number| format!("Number{number}")).collect();
     ensure!(told == expected, "{told:?}");

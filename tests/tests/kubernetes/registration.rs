@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::client::{MERGE, STRATEGIC};
 use super::kubelet::{self, words};
-use super::scene::Scene;
+use super::subject::Subject;
 use super::tree::Tree;
 
 lab::trials![
@@ -34,15 +34,15 @@ fn command_line(node: &str) -> Result<(Tree, Vec<String>)> {
 }
 
 fn labels_and_taints_are_there_from_the_first_version() -> Result<()> {
-    let scene = Scene::unregistered("registered")?;
-    let (_tree, line) = command_line(scene.node)?;
-    let selector = format!("fieldSelector=metadata.name={}", scene.node);
-    let list = scene.admin.get(&format!("/api/v1/nodes?{selector}"))?.object()?;
+    let subject = Subject::unregistered("registered")?;
+    let (_tree, line) = command_line(subject.node)?;
+    let selector = format!("fieldSelector=metadata.name={}", subject.node);
+    let list = subject.admin.get(&format!("/api/v1/nodes?{selector}"))?.object()?;
     let version = list["metadata"]["resourceVersion"].as_str().context("a version")?;
-    let mut events = scene
+    let mut events = subject
         .admin
         .watch(&format!("/api/v1/nodes?watch=1&timeoutSeconds=60&{selector}&resourceVersion={version}"))?;
-    kubelet::register(&scene.kubelet, scene.node, &line)?;
+    kubelet::register(&subject.kubelet, subject.node, &line)?;
     let first = events.next().context("nothing happened")??;
     ensure!(first["type"] == "ADDED", "{first}");
     let node = &first["object"];
@@ -63,49 +63,49 @@ fn labels_and_taints_are_there_from_the_first_version() -> Result<()> {
 }
 
 fn a_node_that_is_there_keeps_what_it_has() -> Result<()> {
-    let scene = Scene::unregistered("rebooted")?;
-    let (_tree, line) = command_line(scene.node)?;
-    kubelet::register(&scene.kubelet, scene.node, &line)?;
+    let subject = Subject::unregistered("rebooted")?;
+    let (_tree, line) = command_line(subject.node)?;
+    kubelet::register(&subject.kubelet, subject.node, &line)?;
     let lifted = json!({ "spec": { "taints": [] }, "metadata": { "labels": { "crossfade/phase": "new" } } });
-    scene.admin.patch(&scene.path(), MERGE, &lifted)?.object()?;
-    let node = kubelet::register(&scene.kubelet, scene.node, &line)?;
+    subject.admin.patch(&subject.path(), MERGE, &lifted)?.object()?;
+    let node = kubelet::register(&subject.kubelet, subject.node, &line)?;
     ensure!(node["spec"]["taints"].is_null(), "{}", node["spec"]);
     ensure!(node["metadata"]["labels"]["crossfade/phase"] == "new", "{}", node["metadata"]["labels"]);
     Ok(())
 }
 
 fn a_kubelet_changes_no_taints() -> Result<()> {
-    let scene = Scene::unregistered("tainted")?;
-    let (_tree, line) = command_line(scene.node)?;
-    kubelet::register(&scene.kubelet, scene.node, &line)?;
+    let subject = Subject::unregistered("tainted")?;
+    let (_tree, line) = command_line(subject.node)?;
+    kubelet::register(&subject.kubelet, subject.node, &line)?;
     let more = json!({ "spec": { "taints": [{ "key": "crossfade/not-ready", "effect": "NoSchedule" }] } });
     for (kind, body) in [
         (MERGE, &json!({ "spec": { "taints": [] } })),
         (MERGE, &json!({ "spec": { "taints": null } })),
         (STRATEGIC, &more),
     ] {
-        let why = scene.kubelet.patch(&scene.path(), kind, body)?.refusal()?;
+        let why = subject.kubelet.patch(&subject.path(), kind, body)?.refusal()?;
         ensure!(why.contains("taint"), "{why}");
     }
-    let mut node = scene.node()?;
+    let mut node = subject.node()?;
     node["spec"]["taints"] = json!([]);
-    let why = scene.kubelet.replace(&scene.path(), &node)?.refusal()?;
+    let why = subject.kubelet.replace(&subject.path(), &node)?.refusal()?;
     ensure!(why.contains("taint"), "{why}");
     Ok(())
 }
 
 fn a_kubelet_changes_no_other_node() -> Result<()> {
-    let scene = Scene::registered("neighbour")?;
-    let other = scene.server.kubelet("not-the-neighbour")?;
-    let before = scene.node()?;
+    let subject = Subject::registered("neighbour")?;
+    let other = subject.server.kubelet("not-the-neighbour")?;
+    let before = subject.node()?;
     let label = json!({ "metadata": { "labels": { "crossfade/phase": "new" } } });
-    other.patch(&scene.path(), MERGE, &label)?.refusal()?;
+    other.patch(&subject.path(), MERGE, &label)?.refusal()?;
     let condition = json!({ "status": { "conditions": [{ "type": "CrossfadeReady", "status": "True" }] } });
-    other.patch(&format!("{}/status", scene.path()), STRATEGIC, &condition)?.refusal()?;
-    ensure!(other.delete(&scene.path())?.status == 403, "deleted");
+    other.patch(&format!("{}/status", subject.path()), STRATEGIC, &condition)?.refusal()?;
+    ensure!(other.delete(&subject.path())?.status == 403, "deleted");
     let theirs = kubelet::initial_node("somebody-else", &[])?;
     other.create("/api/v1/nodes", &theirs)?.refusal()?;
-    ensure!(scene.node()? == before, "touched");
+    ensure!(subject.node()? == before, "touched");
     Ok(())
 }
 
@@ -130,8 +130,8 @@ const TAKEN: [&str; 6] = [
 ];
 
 fn labels_of_kubernetes_are_refused() -> Result<()> {
-    let scene = Scene::registered("labelled")?;
-    let newcomer = Scene::unregistered("newcomer")?;
+    let subject = Subject::registered("labelled")?;
+    let newcomer = Subject::unregistered("newcomer")?;
     for label in REFUSED {
         // When the image is built.
         let tree = Tree::new(newcomer.node, &json!({ "labels": { label: "x" } }))?;
@@ -145,25 +145,25 @@ fn labels_of_kubernetes_are_refused() -> Result<()> {
         ensure!(why.contains(label), "{why}");
         // And afterwards.
         let body = json!({ "metadata": { "labels": { label: "x" } } });
-        let why = scene.kubelet.patch(&scene.path(), MERGE, &body)?.refusal()?;
+        let why = subject.kubelet.patch(&subject.path(), MERGE, &body)?.refusal()?;
         ensure!(why.contains(label), "{why}");
     }
     Ok(())
 }
 
 fn what_render_accepts_the_api_server_takes() -> Result<()> {
-    let scene = Scene::unregistered("accepted")?;
+    let subject = Subject::unregistered("accepted")?;
     let labels: serde_json::Map<_, _> = TAKEN.iter().map(|label| ((*label).to_owned(), json!("x"))).collect();
-    let tree = Tree::new(scene.node, &json!({ "labels": labels }))?;
+    let tree = Tree::new(subject.node, &json!({ "labels": labels }))?;
     let against: Vec<_> = tree.check()?.into_iter().filter(|finding| finding.contains("label")).collect();
     ensure!(against.is_empty(), "{against:?}");
-    let node = kubelet::register(&scene.kubelet, scene.node, &words(&tree.render()?)?)?;
+    let node = kubelet::register(&subject.kubelet, subject.node, &words(&tree.render()?)?)?;
     for label in TAKEN {
         ensure!(node["metadata"]["labels"][label] == "x", "{label}: {}", node["metadata"]["labels"]);
     }
     // What is published later is as free.
     let own = json!({ "metadata": { "labels": { "crossfade/phase": "old" }, "annotations": { "crossfade/observed": "{}" } } });
-    let node = scene.kubelet.patch(&scene.path(), MERGE, &own)?.object()?;
+    let node = subject.kubelet.patch(&subject.path(), MERGE, &own)?.object()?;
     ensure!(node["metadata"]["labels"]["crossfade/phase"] == "old", "{node}");
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::STRATEGIC;
 use super::publisher::{Credential, WITHIN};
-use super::scene::{Scene, says};
+use super::subject::{Subject, says};
 use super::tree::{POLICY, Tree};
 
 lab::trials![
@@ -25,7 +25,7 @@ lab::trials![
 
 /// A node with its `watch`.
 struct Watched {
-    scene: Scene,
+    subject: Subject,
     tree: Tree,
     watch: Child,
     _credential: Credential,
@@ -33,18 +33,18 @@ struct Watched {
 
 impl Watched {
     fn new(node: &'static str, more: &Value, networks: [&str; 3]) -> Result<Self> {
-        let scene = Scene::registered(node)?;
-        let credential = Credential::of_kubelet(scene.server, node)?;
-        Self::with(scene, credential, more, networks)
+        let subject = Subject::registered(node)?;
+        let credential = Credential::of_kubelet(subject.server, node)?;
+        Self::with(subject, credential, more, networks)
     }
 
-    fn with(scene: Scene, credential: Credential, more: &Value, networks: [&str; 3]) -> Result<Self> {
+    fn with(subject: Subject, credential: Credential, more: &Value, networks: [&str; 3]) -> Result<Self> {
         let mut settings = json!({ "confDir": "private", "proof": "probe",
             "kubelet": { "kubeconfig": "/etc/kubernetes/kubelet.conf" } });
         for (key, value) in more.as_object().context("settings")? {
             settings[key] = value.clone();
         }
-        let tree = Tree::new(scene.node, &settings)?;
+        let tree = Tree::new(subject.node, &settings)?;
         let [old, new, attach] = networks;
         tree.networks(old, new, attach)?;
         tree.write("etc/kubernetes/kubelet.conf", "")?;
@@ -60,7 +60,7 @@ impl Watched {
             .stderr(log)
             .spawn()
             .context("watch")?;
-        Ok(Self { scene, tree, watch, _credential: credential })
+        Ok(Self { subject, tree, watch, _credential: credential })
     }
 
     fn set_ready(&self, network: &str) -> Result<()> {
@@ -69,21 +69,21 @@ impl Watched {
 
     /// Waits until the Node says so.
     fn says(&self, status: &str, reason: &str) -> Result<Value> {
-        self.scene.until(&format!("{status} {reason}"), |node| says(node)[..2] == [status, reason])
+        self.subject.until(&format!("{status} {reason}"), |node| says(node)[..2] == [status, reason])
     }
 
     fn label(&self, phase: &str) -> Result<()> {
         let label = |node: &Value| node["metadata"]["labels"]["crossfade/phase"] == phase;
-        self.scene
+        self.subject
             .until(&format!("label {phase}"), label)
             .map(drop)
-            .with_context(|| format!("events: {:?}", self.scene.events().unwrap_or_default()))
+            .with_context(|| format!("events: {:?}", self.subject.events().unwrap_or_default()))
     }
 
     /// Waits for an event with this reason; its message.
     fn event(&self, reason: &str, part: &str) -> Result<()> {
         until(&format!("event {reason} with {part}"), WITHIN, || {
-            let events = self.scene.events()?;
+            let events = self.subject.events()?;
             let told = |event: &Value| {
                 event["reason"] == reason && event["message"].as_str().is_some_and(|text| text.contains(part))
             };
@@ -133,15 +133,15 @@ fn desired_flips_to_an_allowed_phase_and_to_no_other() -> Result<()> {
         Ok(serde_json::from_str::<Value>(&watched.tree.read(POLICY)?)?["attach"].take())
     };
     for wish in ["new", "old-both", "../../etc/passwd"] {
-        watched.scene.annotate("crossfade/desired", &json!(wish))?;
+        watched.subject.annotate("crossfade/desired", &json!(wish))?;
         watched.event("FlipRefused", wish)?;
         ensure!(attach()? == "old", "flipped to {}", attach()?);
     }
     watched.label("old")?;
-    watched.scene.annotate("crossfade/desired", &json!("both-old"))?;
+    watched.subject.annotate("crossfade/desired", &json!("both-old"))?;
     watched.label("both-old")?;
     ensure!(attach()? == "both", "{}", attach()?);
-    watched.scene.annotate("crossfade/desired", &json!("both-new"))?;
+    watched.subject.annotate("crossfade/desired", &json!("both-new"))?;
     watched.label("both-new")?;
     watched.says("True", "NetworkReady")?;
     Ok(())
@@ -156,15 +156,15 @@ fn desired_is_followed_once_what_stood_in_the_way_is_gone() -> Result<()> {
     watched.set_ready("old")?;
     watched.set_ready("new")?;
     watched.says("True", "NetworkReady")?;
-    watched.scene.annotate("crossfade/desired", &json!("both-new"))?;
+    watched.subject.annotate("crossfade/desired", &json!("both-new"))?;
     watched.event("FlipRefused", "both-new")?;
     let names = |node: &Value| says(node)[2].contains("asks for phase \"both-new\"");
-    watched.scene.until("the condition names the refused phase", names)?;
+    watched.subject.until("the condition names the refused phase", names)?;
     let mut allowed = settings.clone();
     allowed["allowed"] = json!(["both-old", "both-new", "new"]);
     watched.tree.settings(&allowed)?;
     watched.label("both-new")?;
-    watched.scene.until("the condition names it no more", |node| !names(node))?;
+    watched.subject.until("the condition names it no more", |node| !names(node))?;
 
     // Nothing can be written beside the policy.
     let dir = watched.tree.path("etc/crossfade");
@@ -172,7 +172,7 @@ fn desired_is_followed_once_what_stood_in_the_way_is_gone() -> Result<()> {
     let read_only =
         nix::mount::MsFlags::MS_BIND | nix::mount::MsFlags::MS_REMOUNT | nix::mount::MsFlags::MS_RDONLY;
     nix::mount::mount(None::<&str>, &dir, None::<&str>, read_only, None::<&str>)?;
-    watched.scene.annotate("crossfade/desired", &json!("both-old"))?;
+    watched.subject.annotate("crossfade/desired", &json!("both-old"))?;
     let failed = watched.event("FlipFailed", "both-old");
     nix::mount::umount2(&dir, nix::mount::MntFlags::MNT_DETACH)?;
     failed?;
@@ -181,7 +181,7 @@ fn desired_is_followed_once_what_stood_in_the_way_is_gone() -> Result<()> {
     let policy = watched.tree.read(POLICY)?;
     watched.tree.write(POLICY, "{")?;
     watched.says("False", "BadSettings")?;
-    watched.scene.annotate("crossfade/desired", &json!("new"))?;
+    watched.subject.annotate("crossfade/desired", &json!("new"))?;
     watched.event("FlipFailed", "\"new\"")?;
     watched.tree.write(POLICY, &policy)?;
     watched.label("new")
@@ -195,7 +195,7 @@ fn desired_has_its_last_value() -> Result<()> {
     watched.set_ready("new")?;
     watched.says("True", "NetworkReady")?;
     for phase in ["both-old", "new", "both-old", "new", "both-old", "new", "both-new"] {
-        watched.scene.annotate("crossfade/desired", &json!(phase))?;
+        watched.subject.annotate("crossfade/desired", &json!(phase))?;
     }
     watched.label("both-new")?;
     // A flip by hand against the annotation is flipped back; without it, it stays.
@@ -209,8 +209,8 @@ fn desired_has_its_last_value() -> Result<()> {
         let policy: Value = serde_json::from_str(&watched.tree.read(POLICY)?)?;
         Ok((policy["both"]["primary"] == "new").then_some(()))
     })?;
-    watched.scene.annotate("crossfade/desired", &Value::Null)?;
-    watched.scene.annotate("crossfade/desired", &json!("nonsense"))?;
+    watched.subject.annotate("crossfade/desired", &Value::Null)?;
+    watched.subject.annotate("crossfade/desired", &json!("nonsense"))?;
     watched.event("FlipRefused", "nonsense")?;
     by_hand("both-old")?;
     watched.label("both-old")
@@ -220,7 +220,7 @@ fn a_node_that_follows_nobody_says_so() -> Result<()> {
     let watched = Watched::new("unmoved", &json!({ "allowed": ["new"] }), ["generic", "generic", "old"])?;
     watched.set_ready("old")?;
     watched.says("True", "NetworkReady")?;
-    watched.scene.annotate("crossfade/desired", &json!("new"))?;
+    watched.subject.annotate("crossfade/desired", &json!("new"))?;
     watched.event("FlipRefused", "does not follow")?;
     watched.label("old")
 }
@@ -229,12 +229,12 @@ fn network_unavailable_is_cleared_where_nobody_else_writes_it() -> Result<()> {
     let stands = json!({ "status": { "conditions": [{ "type": "NetworkUnavailable", "status": "True", "reason": "CalicoIsDown",
         "message": "x", "lastHeartbeatTime": "2020-01-01T00:00:00Z", "lastTransitionTime": "2020-01-01T00:00:00Z" }]}});
     for (node, new, status) in [("antrea-after", "antrea", "False"), ("cilium-after", "cilium", "True")] {
-        let scene = Scene::registered(node)?;
-        scene.kubelet.patch(&format!("{}/status", scene.path()), STRATEGIC, &stands)?.object()?;
-        let credential = Credential::of_kubelet(scene.server, node)?;
-        let watched = Watched::with(scene, credential, &json!({}), ["calico", new, "new"])?;
+        let subject = Subject::registered(node)?;
+        subject.kubelet.patch(&format!("{}/status", subject.path()), STRATEGIC, &stands)?.object()?;
+        let credential = Credential::of_kubelet(subject.server, node)?;
+        let watched = Watched::with(subject, credential, &json!({}), ["calico", new, "new"])?;
         watched.says("False", "WaitingForNetwork")?;
-        let unavailable = || watched.scene.condition("NetworkUnavailable");
+        let unavailable = || watched.subject.condition("NetworkUnavailable");
         ensure!(unavailable()?["reason"] == "CalicoIsDown", "cleared before {new} was ready");
         watched.set_ready("new")?;
         watched.says("True", "NetworkReady")?;
@@ -250,7 +250,7 @@ fn switched_off_is_its_last_word() -> Result<()> {
     watched.tree.write("etc/crossfade/disabled", "")?;
     let status = until("the end of watch", WITHIN, || Ok(watched.watch.try_wait()?))?;
     ensure!(status.success(), "{status}: {}", watched.tree.read("watch.log")?);
-    let node = watched.scene.node()?;
+    let node = watched.subject.node()?;
     ensure!(says(&node)[..2] == ["False", "SwitchedOff"], "{node}");
     let metadata = &node["metadata"];
     ensure!(metadata["labels"]["crossfade/phase"].is_null(), "{}", metadata["labels"]);
@@ -259,10 +259,10 @@ fn switched_off_is_its_last_word() -> Result<()> {
 }
 
 fn an_api_server_that_is_away_holds_nothing_up() -> Result<()> {
-    let scene = Scene::registered("alone")?;
+    let subject = Subject::registered("alone")?;
     // Nobody listens on the discard port.
-    let credential = Credential::of_kubelet_at(scene.server, "alone", "https://127.0.0.1:9")?;
-    let mut watched = Watched::with(scene, credential, &json!({}), ["generic", "generic", "old"])?;
+    let credential = Credential::of_kubelet_at(subject.server, "alone", "https://127.0.0.1:9")?;
+    let mut watched = Watched::with(subject, credential, &json!({}), ["generic", "generic", "old"])?;
     watched.set_ready("old")?;
     until("the conf", WITHIN, || {
         Ok(watched.tree.path("run/crossfade/net.d/01-crossfade.conflist").is_file().then_some(()))

@@ -13,8 +13,8 @@ use crate::draw;
 use crate::history::History;
 use crate::play::play;
 use crate::real::play_real;
+use crate::stage::{Programs, own_mounts};
 use crate::tally::Tally;
-use crate::world::{Programs, own_mounts};
 
 /// Players side by side: the stubs' programs keep that many cores busy.
 const PLAYERS: usize = 2;

@@ -13,8 +13,8 @@ mod play;
 mod real;
 mod reference;
 mod setup;
+mod stage;
 mod tally;
-mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,8 +24,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use campaign::{Extent, Kind, replay, replay_history, run};
 use libtest_mimic::{Arguments, Failed, Trial};
+use stage::Programs;
 use tally::{OPERATIONS, OUTCOMES, RARE_OUTCOMES, Tally};
-use world::Programs;
 
 /// Histories of a short run; few enough for a minute, enough for every outcome to occur.
 const SHORT: [(Kind, u64); 3] = [(Kind::OneByOne, 140), (Kind::AtOnce, 50), (Kind::Real, 32)];

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::history::{Attach, Call, Fault, How, Key, List, Part, Policy, Setup, Side, Verb};
 use crate::reference::{Candidates, Reference, Together};
-use crate::world::{Ended, Seen, World};
+use crate::stage::{Ended, Seen, Stage};
 
 /// One container of two attachments, the later of which is added again while a sweep closes both.
 const EARLIER: Key = Key { container: 0, ifname: 1 };
@@ -201,7 +201,7 @@ fn dels_in(primary: &str, secondary: &str, netns: &str) -> Vec<StubCall> {
 
 fn seen(calls: Vec<StubCall>, ifname: Option<&str>) -> Seen {
     let reply = ifname.map(
-        |ifname| json!({"interfaces": [{"name": ifname}], "ips": [{"address": World::address(Side::Old)}]}),
+        |ifname| json!({"interfaces": [{"name": ifname}], "ips": [{"address": Stage::address(Side::Old)}]}),
     );
     Seen { ended: Ended::Success, reply, calls, said: String::new(), hung: false }
 }
@@ -213,7 +213,7 @@ fn stub(side: Side, verb: &str, ifname: &str, netns: &str) -> StubCall {
     };
     let mut conf = json!({"cniVersion": "1.0.0", "name": side.network(), "type": name});
     if verb == "DEL" {
-        conf["prevResult"] = json!({"ips": [{"address": World::address(side)}]});
+        conf["prevResult"] = json!({"ips": [{"address": Stage::address(side)}]});
     }
     let env =
         [("CNI_COMMAND", verb), ("CNI_CONTAINERID", "c0"), ("CNI_IFNAME", ifname), ("CNI_NETNS", netns)];

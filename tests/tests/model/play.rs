@@ -8,12 +8,12 @@ use lab::invariants::{self, Leavings, Named};
 
 use crate::history::{CONTAINERS, Call, Disk, History, How, Key, List, Operation, Policy, Side, Thing};
 use crate::reference::{Candidates, Reference, Together};
+use crate::stage::{Ended, Programs, Seen, Stage, Torn};
 use crate::tally::Tally;
-use crate::world::{Ended, Programs, Seen, Torn, World};
 
 /// A node, what the promises say of it, and what happened so far.
 struct Play {
-    world: World,
+    stage: Stage,
     candidates: Candidates,
     /// Everything that the stubs were called with.
     steps: Vec<invariants::Step>,
@@ -31,10 +31,10 @@ pub(crate) fn play(
     boot_file: &Path,
     tally: &mut Tally,
 ) -> Result<()> {
-    let world = World::new(&history.setup, programs, boot_file)?;
-    let paths = (0..CONTAINERS).map(|container| world.netns_path(container)).collect();
+    let stage = Stage::new(&history.setup, programs, boot_file)?;
+    let paths = (0..CONTAINERS).map(|container| stage.netns_path(container)).collect();
     let candidates = Candidates::new(Reference::new(&history.setup, paths));
-    let mut play = Play { world, candidates, steps: Vec::new(), lost: BTreeSet::new() };
+    let mut play = Play { stage, candidates, steps: Vec::new(), lost: BTreeSet::new() };
     for (number, operation) in history.operations.iter().enumerate() {
         tally.step(operation.name());
         play.step(operation, tally).with_context(|| format!("operation {} ({operation:?})", number + 1))?;
@@ -46,51 +46,51 @@ impl Play {
     fn step(&mut self, operation: &Operation, tally: &mut Tally) -> Result<()> {
         if self.candidates.any().disk == Disk::Full {
             // What a DEL has freed meanwhile is used up by somebody else.
-            self.world.set_disk(Disk::Full)?;
+            self.stage.set_disk(Disk::Full)?;
         }
         match operation {
             Operation::Call(call) => {
                 let call = self.bounded(call);
                 let valid = self.valid(&call);
-                let seen = self.world.run(&call, &valid)?;
+                let seen = self.stage.run(&call, &valid)?;
                 self.judge(&call, &valid, &seen, tally)?;
             }
             Operation::Killed { call, syscall, nth } => {
                 let valid = self.valid(call);
-                let seen = self.world.run_killed(call, &valid, syscall, *nth)?;
+                let seen = self.stage.run_killed(call, &valid, syscall, *nth)?;
                 self.judge(call, &valid, &seen, tally)?;
             }
             Operation::Orphaned { call, part, hangs } => {
-                let seen = self.world.run_orphaned(call, *part, *hangs)?;
+                let seen = self.stage.run_orphaned(call, *part, *hangs)?;
                 self.judge(call, &[], &seen, tally)?;
             }
             Operation::Together(calls) => self.together(calls, tally)?,
             Operation::Flip(policy) => {
-                self.world.write_policy(policy, false)?;
+                self.stage.write_policy(policy, false)?;
                 self.candidates.each(|one| one.flip(*policy));
             }
             Operation::Break(how) => {
-                self.world.break_policy(*how)?;
+                self.stage.break_policy(*how)?;
                 self.candidates.each(|one| one.broken = true);
             }
             Operation::Mend => {
-                self.world.hurry(false)?;
+                self.stage.hurry(false)?;
                 self.candidates.each(|one| one.broken = false);
             }
             Operation::Agent { side, thing, there } => self.agent(*side, *thing, *there)?,
             Operation::Disk(disk) => {
-                self.world.set_disk(*disk)?;
+                self.stage.set_disk(*disk)?;
                 self.candidates.each(|one| one.disk = *disk);
             }
             Operation::Tear { key, permille } => self.tear(*key, *permille)?,
             Operation::Netns { container, another } => {
-                self.world.netns_gone(*container)?;
+                self.stage.netns_gone(*container)?;
                 if *another {
-                    self.world.make_netns(*container)?;
+                    self.stage.make_netns(*container)?;
                 }
             }
             Operation::Reboot => {
-                self.world.reboot()?;
+                self.stage.reboot()?;
                 self.candidates.each(Reference::reboot);
             }
         }
@@ -118,13 +118,13 @@ impl Play {
 
     fn look(&mut self) {
         for container in 0..CONTAINERS {
-            let netns = self.world.netns_id(container);
+            let netns = self.stage.netns_id(container);
             self.candidates.each(|one| one.netns[usize::from(container)] = netns);
         }
     }
 
     fn papers(&self) -> Result<BTreeSet<Key>> {
-        Ok(self.world.papers()?.into_keys().collect())
+        Ok(self.stage.papers()?.into_keys().collect())
     }
 
     fn judge(&mut self, call: &Call, valid: &[Key], seen: &Seen, tally: &mut Tally) -> Result<()> {
@@ -146,9 +146,9 @@ impl Play {
         let valid: Vec<Vec<Key>> = calls.iter().map(|call| self.valid(call)).collect();
         // As a runtime does before it calls: no other call may find the netns made meanwhile.
         for key in calls.iter().filter(|call| matches!(call, Call::Add { .. })).filter_map(Call::key) {
-            self.world.make_netns(key.container)?;
+            self.stage.make_netns(key.container)?;
         }
-        let seen = self.world.run_together(&calls, &valid)?;
+        let seen = self.stage.run_together(&calls, &valid)?;
         for (call, seen) in calls.iter().zip(&seen) {
             tally.outcome(call.name(), seen.ended);
         }
@@ -167,16 +167,16 @@ impl Play {
 
     fn agent(&mut self, side: Side, thing: Thing, there: bool) -> Result<()> {
         match thing {
-            Thing::Conf => self.world.set_conf(side, there)?,
-            Thing::Binary => self.world.set_binary(side, there)?,
-            Thing::Socket => self.world.set_socket(side, there)?,
+            Thing::Conf => self.stage.set_conf(side, there)?,
+            Thing::Binary => self.stage.set_binary(side, there)?,
+            Thing::Socket => self.stage.set_socket(side, there)?,
         }
         self.candidates.each(|one| one.agent(side, thing, there));
         Ok(())
     }
 
     fn tear(&mut self, key: Key, permille: u16) -> Result<()> {
-        match self.world.tear(key, permille)? {
+        match self.stage.tear(key, permille)? {
             Torn::Nothing => {}
             Torn::Head => {
                 self.lost.insert(key.id());
@@ -189,7 +189,7 @@ impl Play {
 
     /// The runtime deletes everything, the sweep follows, and nothing is left.
     fn end(&mut self, tally: &mut Tally) -> Result<()> {
-        self.world.set_disk(Disk::Sound)?;
+        self.stage.set_disk(Disk::Sound)?;
         self.candidates.each(|one| one.disk = Disk::Sound);
         for side in Side::BOTH {
             for thing in [Thing::Conf, Thing::Binary, Thing::Socket] {
@@ -199,7 +199,7 @@ impl Play {
         self.step(&Operation::Flip(Policy::everything_new()), tally)?;
         for key in Key::all() {
             let call = Call::Del { key, without_netns: false, faults: Vec::new() };
-            let seen = self.world.run(&call, &[])?;
+            let seen = self.stage.run(&call, &[])?;
             ensure!(seen.ended == Ended::Success, "the DEL of {key} does not succeed: {}", seen.said);
             self.judge(&call, &[], &seen, tally)?;
         }
@@ -215,10 +215,10 @@ impl Play {
     }
 
     fn hold_by(&self, reference: &Reference) -> Result<()> {
-        let (state, run) = (self.world.path("state"), self.world.path("run"));
+        let (state, run) = (self.stage.path("state"), self.stage.path("run"));
         let records = invariants::records(&state)?;
         let mut findings = invariants::orphans(&records, &BTreeSet::new());
-        let given_up = self.world.given_up()?;
+        let given_up = self.stage.given_up()?;
         let counts = |step: &&invariants::Step| {
             let whose = (step.part.id.clone(), step.part.network.clone());
             let given_up = given_up.contains(&whose) || reference.told_journal.contains(&whose);
@@ -235,8 +235,8 @@ impl Play {
             })
             .collect();
         findings.extend(invariants::ledger(&steps, &named, &records));
-        let left = Leavings::gather(&self.world.path("leases"), &state, &run)?;
-        findings.extend(left.with_processes(self.world.processes()).findings());
+        let left = Leavings::gather(&self.stage.path("leases"), &state, &run)?;
+        findings.extend(left.with_processes(self.stage.processes()).findings());
         invariants::hold(&findings)?;
         let (least, most) = reference.forced;
         let forced = given_up.len();

@@ -17,11 +17,11 @@ use lab::{
 
 use crate::history::{Attach, CONTAINERS, Call, Disk, History, Key, List, Operation, Policy, Side, Thing};
 use crate::reference::{Ends, Reference, code};
+use crate::stage::{Ended, Programs, Seen, Stage, interfaces_here};
 use crate::tally::Tally;
-use crate::world::{Ended, Programs, Seen, World, interfaces_here};
 
 struct Real {
-    world: World,
+    stage: Stage,
     /// Only what does not depend on what plugins do: policy, agents, disk, boot.
     reference: Reference,
     /// Containers in whose netns an earlier attachment may have left its interfaces: a DEL without netns, or a kill.
@@ -40,10 +40,10 @@ pub(crate) fn play_real(
     boot_file: &Path,
     tally: &mut Tally,
 ) -> Result<()> {
-    let world = World::real(&history.setup, programs, boot_file)?;
-    let paths = (0..CONTAINERS).map(|container| world.netns_path(container)).collect();
+    let stage = Stage::real(&history.setup, programs, boot_file)?;
+    let paths = (0..CONTAINERS).map(|container| stage.netns_path(container)).collect();
     let reference = Reference::new(&history.setup, paths);
-    let mut real = Real { world, reference, dirty: BTreeSet::new(), attached: BTreeSet::new() };
+    let mut real = Real { stage, reference, dirty: BTreeSet::new(), attached: BTreeSet::new() };
     for (number, operation) in history.operations.iter().enumerate() {
         tally.step(operation.name());
         real.step(operation, tally).with_context(|| format!("operation {} ({operation:?})", number + 1))?;
@@ -54,19 +54,19 @@ pub(crate) fn play_real(
 impl Real {
     fn step(&mut self, operation: &Operation, tally: &mut Tally) -> Result<()> {
         if self.reference.disk == Disk::Full {
-            self.world.set_disk(Disk::Full)?;
+            self.stage.set_disk(Disk::Full)?;
         }
         match operation {
             Operation::Call(call) => {
                 let valid = self.valid(call);
                 let had = self.papers()?;
-                let seen = self.world.run(call, &valid)?;
+                let seen = self.stage.run(call, &valid)?;
                 tally.outcome(call.name(), seen.ended);
                 self.judge(call, &valid, &seen, &had).with_context(|| seen.to_string())?;
             }
             Operation::Killed { call, syscall, nth } => {
                 let (valid, had) = (self.valid(call), self.papers()?);
-                let seen = self.world.run_killed(call, &valid, syscall, *nth)?;
+                let seen = self.stage.run_killed(call, &valid, syscall, *nth)?;
                 tally.outcome(call.name(), seen.ended);
                 match seen.ended {
                     Ended::Killed => self.killed(call),
@@ -84,30 +84,30 @@ impl Real {
     fn change(&mut self, operation: &Operation) -> Result<()> {
         match operation {
             Operation::Flip(policy) => {
-                self.world.write_policy(policy, false)?;
+                self.stage.write_policy(policy, false)?;
                 self.reference.flip(*policy);
             }
             Operation::Break(how) => {
-                self.world.break_policy(*how)?;
+                self.stage.break_policy(*how)?;
                 self.reference.broken = true;
             }
             Operation::Mend => {
-                self.world.hurry(false)?;
+                self.stage.hurry(false)?;
                 self.reference.broken = false;
             }
             Operation::Agent { side, thing, there } => self.agent(*side, *thing, *there)?,
             Operation::Disk(disk) => {
-                self.world.set_disk(*disk)?;
+                self.stage.set_disk(*disk)?;
                 self.reference.disk = *disk;
             }
             Operation::Netns { container, another } => {
                 self.netns_gone(*container)?;
                 if *another {
-                    self.world.make_netns(*container)?;
+                    self.stage.make_netns(*container)?;
                 }
             }
             _ => {
-                self.world.reboot()?;
+                self.stage.reboot()?;
                 self.reference.reboot();
                 (0..CONTAINERS).try_for_each(|container| self.netns_gone(container))?;
             }
@@ -117,16 +117,16 @@ impl Real {
 
     fn agent(&mut self, side: Side, thing: Thing, there: bool) -> Result<()> {
         match thing {
-            Thing::Conf => self.world.set_conf(side, there)?,
-            Thing::Binary => self.world.set_binary(side, there)?,
-            Thing::Socket => self.world.set_socket(side, there)?,
+            Thing::Conf => self.stage.set_conf(side, there)?,
+            Thing::Binary => self.stage.set_binary(side, there)?,
+            Thing::Socket => self.stage.set_socket(side, there)?,
         }
         self.reference.agent(side, thing, there);
         Ok(())
     }
 
     fn netns_gone(&mut self, container: u8) -> Result<()> {
-        self.world.netns_gone(container)?;
+        self.stage.netns_gone(container)?;
         self.dirty.remove(&container);
         self.attached.retain(|key| key.container != container);
         Ok(())
@@ -140,7 +140,7 @@ impl Real {
     }
 
     fn papers(&self) -> Result<BTreeSet<Key>> {
-        Ok(self.world.papers()?.into_keys().collect())
+        Ok(self.stage.papers()?.into_keys().collect())
     }
 
     fn killed(&mut self, call: &Call) {
@@ -210,7 +210,7 @@ impl Real {
             !fresh && self.reference.policy.tolerate && !found.is_empty() && found.is_subset(&wanted);
         ensure!(found == wanted || left_out, "{key} has leases of {found:?}, the policy says {wanted:?}");
         ensure!(leases.len() == 2 * found.len(), "one lease per family: {leases:?}");
-        let interfaces = self.world.interfaces(key.container)?;
+        let interfaces = self.stage.interfaces(key.container)?;
         for (_, ifname) in &leases {
             ensure!(interfaces.contains(ifname), "{ifname} is not among {interfaces:?}");
         }
@@ -221,13 +221,13 @@ impl Real {
 
     /// Network and ifname of the leases of one attachment, by what its record names.
     fn leases_of(&self, key: Key) -> Result<Vec<(String, String)>> {
-        let records = invariants::records(&self.world.path("state"))?;
+        let records = invariants::records(&self.stage.path("state"))?;
         let legs = records
             .into_iter()
             .filter(|record| record.id == key.id() && record.ifname == key.ifname())
             .flat_map(|record| record.legs)
             .collect::<Vec<_>>();
-        let leases = self.world.leases()?.into_iter().filter(|(_, id, _)| *id == key.id());
+        let leases = self.stage.leases()?.into_iter().filter(|(_, id, _)| *id == key.id());
         Ok(leases
             .map(|(network, _, ifname)| (network, ifname))
             .filter(|lease| legs.contains(lease))
@@ -260,11 +260,11 @@ impl Real {
     /// Nothing of a container is attached: no lease, no mapped port, and no interface where its DEL could reach it.
     fn nothing_of(&self, container: u8) -> Result<()> {
         let id = format!("c{container}");
-        let leases: Vec<_> = self.world.leases()?.into_iter().filter(|(_, of, _)| *of == id).collect();
+        let leases: Vec<_> = self.stage.leases()?.into_iter().filter(|(_, of, _)| *of == id).collect();
         ensure!(leases.is_empty(), "leases of {id} are left: {leases:?}");
         let rules = rules_naming(&id)?;
         ensure!(rules.is_empty(), "mapped ports of {id} are left: {rules:?}");
-        let interfaces = self.world.interfaces(container)?;
+        let interfaces = self.stage.interfaces(container)?;
         ensure!(
             self.dirty.contains(&container) || interfaces.is_empty(),
             "in the netns of {id} is {interfaces:?}"
@@ -303,8 +303,8 @@ impl Real {
 
     /// At every step: what host-local holds is on record, so that somebody will give it back.
     fn no_lease_without_record(&self) -> Result<()> {
-        let records = invariants::records(&self.world.path("state"))?;
-        for (network, id, ifname) in self.world.leases()? {
+        let records = invariants::records(&self.stage.path("state"))?;
+        for (network, id, ifname) in self.stage.leases()? {
             let covered = records.iter().any(|record| {
                 record.id == id && record.legs.iter().any(|leg| *leg == (network.clone(), ifname.clone()))
             });
@@ -337,10 +337,10 @@ impl Real {
         // What a DEL without netns had to leave goes with the netns, which the kernel takes down in its own time.
         until("the end of every host end", PATIENCE, || Ok(veths()?.is_empty().then_some(())))
             .with_context(|| format!("left are {:?}", veths()))?;
-        let (state, run) = (self.world.path("state"), self.world.path("run"));
+        let (state, run) = (self.stage.path("state"), self.stage.path("run"));
         let mut findings = invariants::orphans(&invariants::records(&state)?, &BTreeSet::new());
-        let left = Leavings::gather(&self.world.path("absent"), &state, &run)?;
-        findings.extend(left.with_processes(self.world.processes()).findings());
+        let left = Leavings::gather(&self.stage.path("absent"), &state, &run)?;
+        findings.extend(left.with_processes(self.stage.processes()).findings());
         invariants::hold(&findings)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::world::Ended;
+use crate::stage::Ended;
 
 /// A DEL that failed for want of the netns, which is gone, and so counted as done.
 const OUTLIVED: &str = "DEL done without the netns";

@@ -56,7 +56,7 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
         }
         "hold" => {
             let fabric = Fabric::new(2)?;
-            let old = fabric.overlay("old", 1, 8472, "10.244")?;
+            let old = fabric.old()?;
             let node = fabric.node(1);
             node.write("/etc/cni/net.d/10-old.conflist", old.conflist(1).to_string())?;
             let containerd = Containerd::start(node, &Options::default())?;

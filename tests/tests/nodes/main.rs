@@ -72,13 +72,9 @@ impl Pod {
     }
 }
 
-fn two_overlays(fabric: &Fabric) -> Result<(Overlay, Overlay)> {
-    Ok((fabric.overlay("old", 1, 8472, "10.244")?, fabric.overlay("new", 2, 8473, "10.245")?))
-}
-
 fn pods_reach_each_other_on_both_overlays() -> Result<()> {
     let fabric = Fabric::new(3)?;
-    let (old, new) = two_overlays(&fabric)?;
+    let [old, new] = fabric.old_and_new()?;
     let mut pods = Vec::new();
     for node in fabric.nodes() {
         for overlay in [&old, &new] {
@@ -102,7 +98,7 @@ fn pods_reach_each_other_on_both_overlays() -> Result<()> {
 
 fn forwarding_between_overlays_can_be_blocked() -> Result<()> {
     let fabric = Fabric::new(2)?;
-    let (old, new) = two_overlays(&fabric)?;
+    let [old, new] = fabric.old_and_new()?;
     let (one, two) = (fabric.node(1), fabric.node(2));
     let old_here = Pod::add(one, &old)?;
     let (old_there, new_there) = (Pod::add(two, &old)?, Pod::add(two, &new)?);
@@ -150,7 +146,7 @@ fn forwarding_between_overlays_can_be_blocked() -> Result<()> {
 
 fn an_overlay_can_be_removed() -> Result<()> {
     let fabric = Fabric::new(2)?;
-    let (old, new) = two_overlays(&fabric)?;
+    let [old, new] = fabric.old_and_new()?;
     let one = fabric.node(1);
     let kept = Pod::add(one, &new)?;
     let there = Pod::add(fabric.node(2), &new)?;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::boot::world::{self, Network};
+use lab::boot::furniture::{self, Network};
 use lab::cri::{Cri, Sandbox};
 use lab::kubelet::Event;
 use lab::preflight::{BOOT, CONTAINERD, Need, trial};
@@ -49,14 +49,18 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// A machine whose old network is up at once, without us and without settings.
 fn machine() -> Result<Machine> {
     let machine = Machine::without_package()?;
-    machine.write(world::PODS, "one\ntwo\n")?;
-    world::agent(&machine, Network::Old, 0.0, true)?;
+    machine.write(furniture::PODS, "one\ntwo\n")?;
+    furniture::agent(&machine, Network::Old, 0.0, true)?;
     Ok(machine)
 }
 
 /// Settings of a node that is to attach its pods to this network.
 fn settings(machine: &Machine, conf_dir: &str, attach: &str) -> Result<()> {
-    world::settings(machine, &world::node_json(conf_dir, json!({})), &world::policy(attach, "old"))
+    furniture::settings(
+        machine,
+        &furniture::node_json(conf_dir, json!({})),
+        &furniture::policy(attach, "old"),
+    )
 }
 
 /// Who must not be restarted.
@@ -119,10 +123,10 @@ fn fresh(manager: Manager) -> Result<()> {
     let mut machine = machine()?;
     machine.boot()?;
     machine.until_pods(2)?;
-    let (before, confs) = (processes(&machine), machine.list(world::AGENTS_DIR)?);
+    let (before, confs) = (processes(&machine), machine.list(furniture::AGENTS_DIR)?);
     let said = manager.install(&machine, Place::Node, Build::Released)?.done()?;
     ensure!(said.contains("SWITCHED OFF"), "{said}");
-    ensure!(processes(&machine) == before && machine.list(world::AGENTS_DIR)? == confs);
+    ensure!(processes(&machine) == before && machine.list(furniture::AGENTS_DIR)? == confs);
     ensure!(!machine.disk(PLUGIN).exists() && machine.disk("/etc/crossfade/disabled").is_file());
     for unit in ["crossfade-boot.service", "crossfade-watch.service"] {
         ensure!(
@@ -142,7 +146,7 @@ fn fresh(manager: Manager) -> Result<()> {
     machine.run(&["systemctl", "daemon-reload"])?;
     machine.run(&["crossfade-bootstrap", "install"])?;
     machine.run(&["systemctl", "restart", "crossfade-boot", "crossfade-watch"])?;
-    ensure!(machine.list(world::AGENTS_DIR)?.contains(&OURS.to_owned()));
+    ensure!(machine.list(furniture::AGENTS_DIR)?.contains(&OURS.to_owned()));
     ensure!(probe(&machine, "after")? == Some(Network::Old));
     restart(&mut machine)
 }
@@ -159,7 +163,7 @@ fn configured(manager: Manager) -> Result<()> {
     ensure_as_without_us(&machine)?;
     ensure!(probe(&machine, "before")? == Some(Network::Old));
 
-    world::agent(&machine, Network::New, 0.0, true)?;
+    furniture::agent(&machine, Network::New, 0.0, true)?;
     machine.reboot()?;
     let pods = machine.until_pods(4)?;
     for pod in pods.iter().skip(2) {
@@ -173,7 +177,7 @@ fn configured(manager: Manager) -> Result<()> {
 fn upgraded(manager: Manager) -> Result<()> {
     let mut machine = machine()?;
     settings(&machine, "private", "new")?;
-    world::agent(&machine, Network::New, 0.0, true)?;
+    furniture::agent(&machine, Network::New, 0.0, true)?;
     manager.install(&machine, Place::Image, Build::Released)?.done()?;
     machine.boot()?;
     machine.until_pods(2)?;
@@ -230,7 +234,7 @@ fn ensure_gone(machine: &mut Machine) -> Result<()> {
     // Without us the runtime takes the conf that sorts first.
     ensure!(
         probe(machine, "without-us")?
-            == machine.list(world::AGENTS_DIR)?.first().and_then(|first| {
+            == machine.list(furniture::AGENTS_DIR)?.first().and_then(|first| {
                 Network::ALL.into_iter().find(|network| network.conf().ends_with(first))
             })
     );
@@ -256,7 +260,7 @@ fn removed(manager: Manager) -> Result<()> {
     manager
         .remove(&machine, Place::Node, &[])?
         .refused(&["2 attachments would lose their DEL", " eth0 is attached"])?;
-    ensure!(machine.list(world::AGENTS_DIR)?.contains(&OURS.to_owned()));
+    ensure!(machine.list(furniture::AGENTS_DIR)?.contains(&OURS.to_owned()));
     ensure!(machine.show("crossfade-watch.service", "ActiveState") == "active");
     if manager == Manager::Dpkg {
         let state =
@@ -267,7 +271,7 @@ fn removed(manager: Manager) -> Result<()> {
     drain(&machine)?;
     manager.remove(&machine, Place::Node, &[])?.done()?;
     ensure!(processes(&machine) == before, "kubelet or the runtime was restarted");
-    let confs = machine.list(world::AGENTS_DIR)?;
+    let confs = machine.list(furniture::AGENTS_DIR)?;
     ensure!(confs == ["10-old.conflist"], "{confs:?}");
     ensure_gone(&mut machine)
 }
@@ -275,7 +279,7 @@ fn removed(manager: Manager) -> Result<()> {
 /// After the reboot the runtime sends the DELs of the pods from before past us: what they had on the other network is the sweep's.
 fn switched_off() -> Result<()> {
     let mut machine = machine()?;
-    world::agent(&machine, Network::New, 0.0, true)?;
+    furniture::agent(&machine, Network::New, 0.0, true)?;
     settings(&machine, "private", "both")?;
     Manager::Dpkg.install(&machine, Place::Image, Build::Released)?.done()?;
     machine.boot()?;
@@ -331,9 +335,9 @@ fn extension() -> Result<()> {
     fs::create_dir_all(machine.disk("/var/lib/extensions"))?;
     output(Command::new("cp").arg("--archive").arg(&unpacked).arg(machine.disk("/var/lib/extensions")))?;
     settings(&machine, "private", "new")?;
-    world::agent(&machine, Network::Old, 0.0, true)?;
-    world::agent(&machine, Network::New, 0.0, true)?;
-    machine.write(world::PODS, "one\n")?;
+    furniture::agent(&machine, Network::Old, 0.0, true)?;
+    furniture::agent(&machine, Network::New, 0.0, true)?;
+    machine.write(furniture::PODS, "one\n")?;
     machine.enable("systemd-sysext.service")?;
     machine.unit(
         "ensure-extension.service",

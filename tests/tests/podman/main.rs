@@ -42,7 +42,7 @@ fn podman(node: &Node, overlay: &Overlay) -> Result<Podman> {
 
 fn a_container_has_a_lease_while_it_runs() -> Result<()> {
     let fabric = Fabric::new(1)?;
-    let old = fabric.overlay("old", 1, 8472, "10.244")?;
+    let old = fabric.old()?;
     let node = fabric.node(1);
     let podman = podman(node, &old)?;
     podman.run("c1", "old", &[])?;

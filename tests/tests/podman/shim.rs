@@ -5,28 +5,26 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use lab::crossfade::{BIN_DIR, CONF_DIR, Crossfade, NETWORK};
-use lab::fabric::{Fabric, Overlay};
+use lab::fabric::Fabric;
 use lab::node::Node;
 use lab::podman::Podman;
 use serde_json::Value;
 
 /// One node with podman behind Crossfade.
 struct Lab {
-    fabric: Fabric,
-    old: Overlay,
-    new: Overlay,
     crossfade: Crossfade,
     podman: Podman,
+    // Last, for all of the above is on its node.
+    fabric: Fabric,
 }
 
 impl Lab {
     fn new() -> Result<Lab> {
         let fabric = Fabric::new(1)?;
-        let old = fabric.overlay("old", 1, 8472, "10.244")?;
-        let new = fabric.overlay("new", 2, 8473, "10.245")?;
+        let [old, new] = fabric.old_and_new()?;
         let crossfade = Crossfade::install(fabric.node(1), &old, &new)?;
         let podman = Podman::new(fabric.node(1), Path::new(CONF_DIR), Path::new(BIN_DIR))?;
-        Ok(Lab { fabric, old, new, crossfade, podman })
+        Ok(Lab { crossfade, podman, fabric })
     }
 
     fn node(&self) -> &Node {
@@ -38,11 +36,7 @@ impl Lab {
     }
 
     fn expect(&self, old: &[IpAddr], new: &[IpAddr], records: usize) -> Result<()> {
-        let leases = (self.old.leases(self.node())?, self.new.leases(self.node())?);
-        ensure!(leases.0 == old && leases.1 == new, "leases {leases:?}, expected {old:?} and {new:?}");
-        let found = self.crossfade.records()?;
-        ensure!(found.len() == records, "records {found:?}, expected {records}");
-        Ok(())
+        self.crossfade.expect(old, new, records)
     }
 }
 

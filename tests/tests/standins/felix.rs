@@ -7,101 +7,101 @@ use anyhow::{Context, Result, ensure};
 use lab::deadline;
 
 use crate::call::run;
-use crate::node::{HostRoutes, NAMESPACE, SEVERAL, Scene, are_apart, reach_each_other};
+use crate::node::{FelixNode, HostRoutes, NAMESPACE, SEVERAL, are_apart, reach_each_other};
 
 /// Tells what happens from what does not.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// As the only network, by its annotation and then by the status: routes of felix' own, and all is well.
 pub(crate) fn keeps_a_pod_of_its_own() -> Result<()> {
-    let mut scene = Scene::new(1, Some(2))?;
-    let (pod, peer) = (scene.alone("own")?, scene.alone("peer")?);
+    let mut node = FelixNode::new(1, Some(2))?;
+    let (pod, peer) = (node.alone("own")?, node.alone("peer")?);
     let expected: Vec<String> = pod.addresses.iter().map(|address| format!("{address} 80")).collect();
-    scene.felix.wait_passes(SEVERAL)?;
-    ensure!(scene.routes(&pod)? == expected, "by the annotation: {:?}", scene.routes(&pod)?);
+    node.felix.wait_passes(SEVERAL)?;
+    ensure!(node.routes(&pod)? == expected, "by the annotation: {:?}", node.routes(&pod)?);
     reach_each_other(&peer, &pod).context("before there is a status")?;
-    scene.publish(&peer)?;
-    scene.publish(&pod)?;
-    ensure!(scene.routes(&pod)? == expected, "by the status: {:?}", scene.routes(&pod)?);
+    node.publish(&peer)?;
+    node.publish(&pod)?;
+    ensure!(node.routes(&pod)? == expected, "by the status: {:?}", node.routes(&pod)?);
     reach_each_other(&peer, &pod).context("with a status")?;
-    scene.felix.restart()?;
-    let state = scene.felix.wait_passes(SEVERAL)?;
+    node.felix.restart()?;
+    let state = node.felix.wait_passes(SEVERAL)?;
     reach_each_other(&peer, &pod).context("after a restart")?;
-    let set: Vec<IpAddr> = state.sets[&scene.interface(&pod)?].iter().copied().collect();
+    let set: Vec<IpAddr> = state.sets[&node.interface(&pod)?].iter().copied().collect();
     ensure!(set == pod.addresses, "{set:?}");
     ensure!(state.released.is_empty() && state.troubles.is_empty(), "{state:?}");
-    scene.end(&pod)?;
-    scene.end(&peer)?;
-    ensure!(scene.leases()?.is_empty(), "{:?}", scene.leases()?);
+    node.end(&pod)?;
+    node.end(&peer)?;
+    ensure!(node.leases()?.is_empty(), "{:?}", node.leases()?);
     Ok(())
 }
 
 /// As the second network: well until there is a status, and dead a pass later.
 pub(crate) fn cuts_off_a_second_network() -> Result<()> {
-    let mut scene = Scene::new(2, None)?;
-    let (pod, peer) = (scene.second("cut")?, scene.alone("peer")?);
-    scene.felix.wait_passes(SEVERAL)?;
+    let mut node = FelixNode::new(2, None)?;
+    let (pod, peer) = (node.second("cut")?, node.alone("peer")?);
+    node.felix.wait_passes(SEVERAL)?;
     reach_each_other(&peer, &pod).context("seconds after ADD it still works")?;
-    let dropped = ["iptables", "ip6tables"].map(|program| scene.dropped(program));
-    scene.publish(&pod)?;
+    let dropped = ["iptables", "ip6tables"].map(|program| node.dropped(program));
+    node.publish(&pod)?;
     are_apart(&peer, &pod)?;
     for (program, before) in ["iptables", "ip6tables"].into_iter().zip(dropped) {
-        ensure!(scene.dropped(program)? > before?, "{program} let what came from the pod pass");
+        ensure!(node.dropped(program)? > before?, "{program} let what came from the pod pass");
     }
     let others: Vec<String> = pod.others.iter().map(|other| format!("{other} 80")).collect();
-    ensure!(scene.routes(&pod)? == others, "{:?}", scene.routes(&pod)?);
+    ensure!(node.routes(&pod)? == others, "{:?}", node.routes(&pod)?);
     let way = run("ip", &format!("route get {}", pod.addresses[0]));
     ensure!(way.is_err(), "there is a way to its address: {way:?}");
     // A policy knows the pod by the other network's addresses.
-    let state = scene.felix.state()?;
-    let set: Vec<IpAddr> = state.sets[&scene.interface(&pod)?].iter().copied().collect();
+    let state = node.felix.state()?;
+    let set: Vec<IpAddr> = state.sets[&node.interface(&pod)?].iter().copied().collect();
     ensure!(set == pod.others, "{set:?}");
 
     // What somebody puts into the main table is gone after a pass.
-    run("ip", &format!("route add {} dev {}", pod.addresses[0], scene.interface(&pod)?))?;
-    scene.felix.wait_passes(1)?;
-    ensure!(scene.routes(&pod)? == others, "{:?}", scene.routes(&pod)?);
-    pod.caller.succeed("CHECK", &scene.conf).context("CHECK sees nothing of it")?;
-    scene.end(&pod)?;
-    scene.end(&peer)
+    run("ip", &format!("route add {} dev {}", pod.addresses[0], node.interface(&pod)?))?;
+    node.felix.wait_passes(1)?;
+    ensure!(node.routes(&pod)? == others, "{:?}", node.routes(&pod)?);
+    pod.caller.succeed("CHECK", &node.conf).context("CHECK sees nothing of it")?;
+    node.end(&pod)?;
+    node.end(&peer)
 }
 
 /// A route in a table of its own and a rule to the address keep it alive, over passes and a restart.
 pub(crate) fn lets_a_host_route_live() -> Result<()> {
-    let mut scene = Scene::new(3, None)?;
-    let (pod, peer) = (scene.second("mended")?, scene.alone("peer")?);
-    scene.publish(&pod)?;
+    let mut node = FelixNode::new(3, None)?;
+    let (pod, peer) = (node.second("mended")?, node.alone("peer")?);
+    node.publish(&pod)?;
     are_apart(&peer, &pod).context("there is nothing to mend")?;
-    let mend = HostRoutes::add(&scene.interface(&pod)?, &pod.addresses)?;
+    let mend = HostRoutes::add(&node.interface(&pod)?, &pod.addresses)?;
     reach_each_other(&peer, &pod).context("at once")?;
-    scene.felix.wait_passes(SEVERAL)?;
+    node.felix.wait_passes(SEVERAL)?;
     reach_each_other(&peer, &pod).context("over passes")?;
-    scene.felix.restart()?;
-    let state = scene.felix.wait_passes(SEVERAL)?;
+    node.felix.restart()?;
+    let state = node.felix.wait_passes(SEVERAL)?;
     reach_each_other(&peer, &pod).context("after a restart")?;
     ensure!(state.troubles.is_empty(), "{state:?}");
     drop(mend);
     are_apart(&peer, &pod).context("something else kept it alive")?;
-    scene.end(&pod)?;
-    scene.end(&peer)
+    node.end(&pod)?;
+    node.end(&peer)
 }
 
 /// The node's way to the *other* network's addresses leads into Calico's interface, and a route of the same length is lost.
 pub(crate) fn takes_the_primarys_way() -> Result<()> {
-    let mut scene = Scene::new(4, None)?;
-    let pod = scene.second("taken")?;
+    let mut node = FelixNode::new(4, None)?;
+    let pod = node.second("taken")?;
     run("ip", "link add f4other type bridge")?;
     let _link = deleted_at_the_end("f4other");
     run("ip", "link set f4other up")?;
     for other in &pod.others {
         run("ip", &format!("route add {other} dev f4other"))?;
     }
-    scene.publish(&pod)?;
+    node.publish(&pod)?;
     for other in &pod.others {
         let way = run("ip", &format!("route get {other}"))?;
-        ensure!(way.contains(&format!("dev {}", scene.interface(&pod)?)), "{way}");
+        ensure!(way.contains(&format!("dev {}", node.interface(&pod)?)), "{way}");
     }
-    scene.end(&pod)
+    node.end(&pod)
 }
 
 fn deleted_at_the_end(link: &'static str) -> impl Drop {
@@ -117,42 +117,42 @@ fn deleted_at_the_end(link: &'static str) -> impl Drop {
 /// The address of a pod that lives is free again, for its status does not name it; not before the grace is over.
 pub(crate) fn collects_leaks_after_a_grace() -> Result<()> {
     const GRACE: u64 = 5;
-    let scene = Scene::new(5, Some(GRACE))?;
-    let (pod, peer) = (scene.second("leaked")?, scene.alone("peer")?);
-    scene.datastore.set_status(NAMESPACE, &peer.name, &peer.addresses)?;
-    scene.felix.wait_passes(GRACE + 2)?;
-    ensure!(scene.leases()?.len() == 4, "what has no status yet is no leak: {:?}", scene.leases()?);
-    let before = scene.felix.state()?.passes;
-    scene.datastore.set_status(NAMESPACE, &pod.name, &pod.others)?;
+    let node = FelixNode::new(5, Some(GRACE))?;
+    let (pod, peer) = (node.second("leaked")?, node.alone("peer")?);
+    node.datastore.set_status(NAMESPACE, &peer.name, &peer.addresses)?;
+    node.felix.wait_passes(GRACE + 2)?;
+    ensure!(node.leases()?.len() == 4, "what has no status yet is no leak: {:?}", node.leases()?);
+    let before = node.felix.state()?.passes;
+    node.datastore.set_status(NAMESPACE, &pod.name, &pod.others)?;
     let state = deadline::until("the release of a leak", LIMIT, || {
-        let state = scene.felix.state()?;
+        let state = node.felix.state()?;
         Ok((!state.released.is_empty()).then_some(state))
     })?;
     ensure!(state.passes > before + GRACE, "no grace: {before}, {state:?}");
     let mut released = state.released.clone();
     released.sort();
     ensure!(released == pod.addresses, "{state:?}");
-    ensure!(scene.leases()? == peer.addresses, "{:?}", scene.leases()?);
+    ensure!(node.leases()? == peer.addresses, "{:?}", node.leases()?);
     let shown = pod.netns.run("ip address show dev net1")?;
     ensure!(shown.contains(&pod.addresses[0].to_string()), "the pod lives and has it: {shown}");
-    scene.end(&pod).context("DEL of what was released")?;
-    ensure!(scene.leases()? == peer.addresses, "the peer's went along");
-    scene.end(&peer)
+    node.end(&pod).context("DEL of what was released")?;
+    ensure!(node.leases()? == peer.addresses, "the peer's went along");
+    node.end(&peer)
 }
 
 /// A datastore that is away is told of, and things go on when it is back.
 pub(crate) fn tells_of_trouble_and_goes_on() -> Result<()> {
-    let mut scene = Scene::new(6, None)?;
-    let pod = scene.alone("troubled")?;
-    let (there, away) = (scene.datastore.path().to_owned(), scene.scratch.join("away"));
+    let mut node = FelixNode::new(6, None)?;
+    let pod = node.alone("troubled")?;
+    let (there, away) = (node.datastore.path().to_owned(), node.scratch.join("away"));
     fs::rename(&there, &away)?;
-    let state = scene.felix.wait_passes(SEVERAL)?;
+    let state = node.felix.wait_passes(SEVERAL)?;
     ensure!(state.troubles.iter().any(|trouble| trouble.contains("ClusterInformation")), "{state:?}");
-    ensure!(!pod.caller.call("DEL", &scene.conf)?.ok, "DEL without a datastore");
+    ensure!(!pod.caller.call("DEL", &node.conf)?.ok, "DEL without a datastore");
     fs::rename(&away, &there)?;
-    scene.publish(&pod)?;
-    let known = scene.felix.state()?.troubles.len();
-    let state = scene.felix.wait_passes(SEVERAL)?;
+    node.publish(&pod)?;
+    let known = node.felix.state()?.troubles.len();
+    let state = node.felix.wait_passes(SEVERAL)?;
     ensure!(state.troubles.len() == known && state.sets.len() == 1, "{state:?}");
-    scene.end(&pod)
+    node.end(&pod)
 }

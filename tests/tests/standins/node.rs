@@ -22,7 +22,7 @@ pub(crate) const NAMESPACE: &str = "ns";
 pub(crate) const SEVERAL: u64 = 3;
 
 /// A node's Calico.
-pub(crate) struct Scene {
+pub(crate) struct FelixNode {
     pub(crate) felix: Felix,
     pub(crate) datastore: Datastore,
     pub(crate) conf: Value,
@@ -43,7 +43,7 @@ pub(crate) struct Pod {
     pub(crate) others: Vec<IpAddr>,
 }
 
-impl Scene {
+impl FelixNode {
     /// Subnets, links and names are numbered `net`.
     pub(crate) fn new(net: u8, leak_grace: Option<u64>) -> Result<Self> {
         fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;

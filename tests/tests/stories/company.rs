@@ -10,7 +10,7 @@ use lab::crossfade::{BIN_DIR, CONF_DIR};
 use lab::node::{Netns, Node};
 use serde_json::{Value, json};
 
-use crate::scene::Scene;
+use crate::spied::Spied;
 
 /// Calls a plugin of the node's as containerd would; what it said, if it succeeded.
 fn call(node: &Node, plugin: &str, verb: &str, netns: &Netns, conf: &Value) -> Result<String> {
@@ -36,7 +36,7 @@ fn call(node: &Node, plugin: &str, verb: &str, netns: &Netns, conf: &Value) -> R
 
 /// Containerd sets up loopback and our network at the same time in one namespace.
 pub(crate) fn loopback_comes_and_goes_beside_us() -> Result<()> {
-    let scene = Scene::with(&Default::default(), true)?;
+    let scene = Spied::with(Default::default(), true)?;
     let ours: Value =
         serde_json::from_slice(&fs::read(scene.outside(CONF_DIR).join("01-crossfade.conflist"))?)?;
     let mut conf = ours["plugins"][0].clone();
@@ -96,7 +96,7 @@ struct Tight {
 
 impl Tight {
     /// Puts a script before the shim that enters the cgroup first. The limits are those of `pids`, or else of `memory`.
-    fn new(scene: &Scene, pids: bool) -> Result<Tight> {
+    fn new(scene: &Spied, pids: bool) -> Result<Tight> {
         let root = Path::new("/sys/fs/cgroup");
         let parent = lab::isolate::cgroup_parent()?;
         let parent = parent.trim_start_matches('/');
@@ -141,21 +141,21 @@ impl Drop for Tight {
 /// However little there is, a pod runs or leaves nothing: what could not be undone for want of processes is undone when there
 /// are some again.
 pub(crate) fn too_few_processes_leave_nothing() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Spied::new()?;
     scene.policy("both-old", json!({}))?;
     let tight = Tight::new(&scene, true)?;
     hard_times(&scene, &tight, &["1", "2", "4", "8", "16", "64"])
 }
 
 pub(crate) fn too_little_memory_leaves_nothing() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Spied::new()?;
     scene.policy("both-old", json!({}))?;
     let tight = Tight::new(&scene, false)?;
     hard_times(&scene, &tight, &["1M", "2M", "4M", "8M"])
 }
 
 /// Runs a pod under each limit. Some must fail, or the limits are no limits.
-fn hard_times(scene: &Scene, tight: &Tight, limits: &[&str]) -> Result<()> {
+fn hard_times(scene: &Spied, tight: &Tight, limits: &[&str]) -> Result<()> {
     let mut failed = 0;
     for limit in limits {
         tight.set(limit)?;

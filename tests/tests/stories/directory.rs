@@ -15,7 +15,7 @@ use lab::containerd::Options;
 use lab::deadline::until;
 
 use crate::LIMIT;
-use crate::scene::Scene;
+use crate::spied::Spied;
 
 /// The runtime's directory; nothing is in it at first.
 const DIR: &str = "/run/conf";
@@ -24,14 +24,14 @@ const ELSEWHERE: &str = "/run/elsewhere";
 
 /// A containerd whose conf directory is empty, and our conf as `install` would write it.
 struct Directory {
-    scene: Scene,
+    scene: Spied,
     ours: Vec<u8>,
 }
 
 impl Directory {
     fn new() -> Result<Directory> {
         let options = Options { conf_dir: DIR.into(), debug: true, ..Options::default() };
-        let scene = Scene::with(&options, false)?;
+        let scene = Spied::with(options, false)?;
         let ours = fs::read(scene.outside(lab::crossfade::CONF_DIR).join("01-crossfade.conflist"))?;
         scene.node().write(format!("{ELSEWHERE}/made"), "")?;
         ensure!(!scene.cri().network_ready()?.0, "ready without a conf");

@@ -10,7 +10,7 @@ use lab::stub::{Act, Call, Reply};
 use serde_json::json;
 
 use crate::LIMIT;
-use crate::scene::{Scene, passing};
+use crate::spied::{Spied, passing};
 
 /// How long containerd is given for what hangs.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -25,7 +25,7 @@ struct Hung {
 
 impl Hung {
     /// The spy `ifname` of this network hangs in ADD; its child would end the ADD's work once the gate opens.
-    fn prepare(scene: &Scene, network: &str, gate: &str) -> Result<Hung> {
+    fn prepare(scene: &Spied, network: &str, gate: &str) -> Result<Hung> {
         let path = |file: &str| scene.node().dir().join(file).display().to_string();
         let late = path(&format!("late-{network}"));
         // Its streams are its own, or the runtime would wait for them.
@@ -39,7 +39,7 @@ impl Hung {
     }
 
     /// Runs a pod until the runtime's patience ends. Once its ADD hangs, the spy's DELs look who is alive.
-    fn run(&self, scene: &Scene, ifname: &str) -> Result<Call> {
+    fn run(&self, scene: &Spied, ifname: &str) -> Result<Call> {
         let before = scene.log().calls()?.len();
         std::thread::scope(|scope| {
             let caller = scope.spawn(|| scene.cri().run_sandbox_within(&Sandbox::new(&self.pod), PATIENCE));
@@ -75,7 +75,7 @@ impl Hung {
 
 /// The contrast of the next: the DEL succeeds while the ADD's child is still at work, and what it then does stays.
 pub(crate) fn without_us_an_orphan_ends_its_add_after_the_del() -> Result<()> {
-    let scene = Scene::bare()?;
+    let scene = Spied::bare()?;
     let gate_path = scene.node().dir().join("gate");
     let gate = scene.gate("gate")?;
     let hung = Hung::prepare(&scene, "old", &gate_path.display().to_string())?;
@@ -93,7 +93,7 @@ pub(crate) fn without_us_an_orphan_ends_its_add_after_the_del() -> Result<()> {
 
 /// Containerd kills the shim and sends DEL at once: what the ADD left at work ends before anybody is asked to undo it.
 pub(crate) fn an_orphan_ends_before_the_del() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Spied::new()?;
     let gate_path = scene.node().dir().join("gate");
     let gate = scene.gate("gate")?;
     for (phase, network, ifname, expected) in [
@@ -127,7 +127,7 @@ pub(crate) fn an_orphan_ends_before_the_del() -> Result<()> {
 /// A DEL that the runtime gave up is resumed where it was: who has done its part is not asked again, for by then the
 /// address that its rules name may be another pod's.
 pub(crate) fn a_del_that_was_killed_resumes_in_its_chain() -> Result<()> {
-    let scene = Scene::new()?;
+    let scene = Spied::new()?;
     scene.policy("old", json!({}))?;
     let gate = scene.gate("gate")?;
     scene.chain(&scene.old, &["middle", "spy-old"])?;

@@ -11,7 +11,7 @@ mod namespaces;
 mod outage;
 mod player;
 mod restarts;
-mod scene;
+mod spied;
 mod step;
 
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use lab::fabric::Overlay;
 use lab::stub::{Reply, Stub};
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, pass, passing, spy};
+use crate::spied::{Spied, passing, spy};
 use crate::step::{NETWORKS, PHASES, Step, WORDS};
 
 /// A pod that was run and not yet removed.
@@ -30,7 +30,7 @@ enum Outcome {
 
 /// Plays the steps of a history on a node, and knows what must be true of it.
 pub(crate) struct Player {
-    scene: Scene,
+    scene: Spied,
     phase: usize,
     pods: BTreeMap<u8, Pod>,
     /// Networks whose spy may fail an ADD or a DEL now, and what it does.
@@ -47,7 +47,7 @@ pub(crate) struct Player {
 impl Player {
     pub(crate) fn new() -> Result<Player> {
         Ok(Player {
-            scene: Scene::new()?,
+            scene: Spied::new()?,
             phase: 0,
             pods: BTreeMap::new(),
             scripts: Default::default(),
@@ -138,7 +138,7 @@ impl Player {
                 self.write_policy()
             }
             Step::Fail { network, verb, times, words } => {
-                let last = if *verb == "ADD" { pass() } else { Reply::silent() };
+                let last = if *verb == "ADD" { Reply::pass() } else { Reply::silent() };
                 let failures = std::iter::repeat_n(Reply::fail(11, WORDS[*words], ""), *times);
                 self.scripts[*network].insert(verb, failures.chain([last]).collect());
                 self.write_script(*network, |stub| stub)
@@ -262,7 +262,7 @@ impl Player {
         self.cuts += 1;
         let name = format!("cut-{}", self.cuts);
         let gate = self.scene.gate(&name)?;
-        self.write_script(network, |stub| stub.on_pod(&name, "ADD", vec![pass().behind(&gate)]))?;
+        self.write_script(network, |stub| stub.on_pod(&name, "ADD", vec![Reply::pass().behind(&gate)]))?;
         let args = format!("K8S_POD_NAME={name};");
         let socket = self.scene.containerd.socket();
         let caller = std::thread::spawn(move || Cri::new(&socket)?.run_sandbox(&Sandbox::new(&name)));

@@ -6,15 +6,15 @@ use anyhow::{Context, Result, bail, ensure};
 use lab::cri::{Cri, Sandbox};
 use lab::deadline::until;
 use lab::scratch::files;
-use lab::stub::Gate;
+use lab::stub::{Gate, Reply};
 use serde_json::json;
 
 use crate::LIMIT;
-use crate::scene::{Scene, pass, passing};
+use crate::spied::{Spied, passing};
 
 /// Kills containerd while the ADD of a pod called `cut` waits in old's spy, and returns the sandbox's id.
-fn cut(scene: &mut Scene, gate: &Gate, ifname: &str) -> Result<String> {
-    scene.script(&scene.old, &passing().on_pod("cut", "ADD", vec![pass().behind(gate)]))?;
+fn cut(scene: &mut Spied, gate: &Gate, ifname: &str) -> Result<String> {
+    scene.script(&scene.old, &passing().on_pod("cut", "ADD", vec![Reply::pass().behind(gate)]))?;
     scene.log().clear()?;
     let socket = scene.containerd.socket();
     let caller = std::thread::spawn(move || Cri::new(&socket)?.run_sandbox(&Sandbox::new("cut")));
@@ -27,7 +27,7 @@ fn cut(scene: &mut Scene, gate: &Gate, ifname: &str) -> Result<String> {
 
 /// The ADD is still at work when the DEL comes: it is asked to stop, and undone by whichever of the two gets there.
 pub(crate) fn a_stop_after_the_restart_ends_the_add() -> Result<()> {
-    let mut scene = Scene::new()?;
+    let mut scene = Spied::new()?;
     let gate = scene.gate("gate")?;
     for (phase, ifname) in [("old", "eth0"), ("both-new", "net1")] {
         // The ADD is asked to stop at half of the DEL's time.
@@ -50,7 +50,7 @@ pub(crate) fn a_stop_after_the_restart_ends_the_add() -> Result<()> {
 
 /// The ADD ends by itself, to nobody who would hear it: it is undone at once, and the DEL after the restart asks nobody.
 pub(crate) fn an_add_that_nobody_hears_of_is_undone() -> Result<()> {
-    let mut scene = Scene::new()?;
+    let mut scene = Spied::new()?;
     for (phase, ifname) in [("old", "eth0"), ("both-old", "eth0")] {
         scene.policy(phase, json!({}))?;
         let gate = scene.gate(&format!("gate-{phase}"))?;
@@ -69,7 +69,7 @@ pub(crate) fn an_add_that_nobody_hears_of_is_undone() -> Result<()> {
 
 /// The DEL never comes, for the restarted containerd knows nothing of the sandbox: the sweep closes what is on record.
 pub(crate) fn what_is_never_deleted_is_swept() -> Result<()> {
-    let mut scene = Scene::new()?;
+    let mut scene = Spied::new()?;
     for (phase, netns_gone) in [("old", false), ("both-old", true)] {
         scene.policy(phase, json!({ "gc": { "graceSeconds": 0 } }))?;
         // Containerd's list is not believed while it is empty and a netns of ours is alive.

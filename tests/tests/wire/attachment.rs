@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::echo::Responder;
 use crate::space::Space;
-use crate::world::{Side, World};
+use crate::topology::{Side, Topology};
 
 /// Tells what happens from what does not, on a machine that has other things to do as well.
 pub(crate) const SOON: Duration = Duration::from_secs(180);
@@ -45,15 +45,15 @@ pub(crate) struct Attachment {
 
 impl Attachment {
     /// A pod with a policy and state of its own, on node 1.
-    pub(crate) fn new(world: &World, id: &str, space: Space) -> Result<Self> {
+    pub(crate) fn new(topology: &Topology, id: &str, space: Space) -> Result<Self> {
         Ok(Self {
             id: id.to_owned(),
             space,
             node: 1,
             more: json!({}),
             dir: Scratch::new(id)?,
-            search_path: world.search_path(),
-            shim: world.shim().clone(),
+            search_path: topology.search_path(),
+            shim: topology.shim().clone(),
             homes: Vec::new(),
             responder: None,
         })
@@ -75,7 +75,7 @@ impl Attachment {
     }
 
     /// One call of the shim, from the pod's node.
-    pub(crate) fn call(&self, world: &World, verb: &str, netns: &str) -> Result<Outcome> {
+    pub(crate) fn call(&self, topology: &Topology, verb: &str, netns: &str) -> Result<Outcome> {
         let mut conf = json!({
             "cniVersion": "1.0.0",
             "name": "crossfade",
@@ -99,24 +99,24 @@ impl Attachment {
             .env("CNI_PATH", &self.search_path)
             .stdin(&conf.to_string())
             .patience(SOON);
-        world.space(self.node).inside(|| plugin.run()).with_context(|| format!("{verb} of {}", self.id))
+        topology.space(self.node).inside(|| plugin.run()).with_context(|| format!("{verb} of {}", self.id))
     }
 
     /// ADD, which must succeed; its result.
-    pub(crate) fn add(&mut self, world: &World) -> Result<Value> {
-        let result = self.call(world, "ADD", &self.netns())?.result()?;
+    pub(crate) fn add(&mut self, topology: &Topology) -> Result<Value> {
+        let result = self.call(topology, "ADD", &self.netns())?.result()?;
         self.homes = homes(&self.space)?;
         Ok(result)
     }
 
     /// CHECK, which must succeed.
-    pub(crate) fn check(&self, world: &World) -> Result<()> {
-        self.call(world, "CHECK", &self.netns())?.silent().context("CHECK")
+    pub(crate) fn check(&self, topology: &Topology) -> Result<()> {
+        self.call(topology, "CHECK", &self.netns())?.silent().context("CHECK")
     }
 
     /// DEL, which must succeed.
-    pub(crate) fn del(&self, world: &World) -> Result<()> {
-        self.call(world, "DEL", &self.netns())?.silent().context("DEL")
+    pub(crate) fn del(&self, topology: &Topology) -> Result<()> {
+        self.call(topology, "DEL", &self.netns())?.silent().context("DEL")
     }
 
     /// CNI_NETNS.

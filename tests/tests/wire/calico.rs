@@ -13,7 +13,7 @@ use lab::scratch::Scratch;
 use serde_json::{Value, json};
 
 use crate::attachment::Attachment;
-use crate::world::{Kind, Network, Side};
+use crate::topology::{Kind, Network, Side};
 
 /// Pods of the tests are all in it.
 pub(crate) const NAMESPACE: &str = "ns";

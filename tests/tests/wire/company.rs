@@ -15,20 +15,20 @@ use crate::packets::Watched;
 use crate::remains::{Leave, leave};
 use crate::space::Space;
 use crate::tables::homes;
-use crate::world::{Kind, Side, World, world};
+use crate::topology::{Kind, Side, Topology, topology};
 
 const HELD_PORT: u16 = 7008;
 
 /// Two pods of one node reach each other on both networks, each from its own address there.
 pub(crate) fn two_pods_reach_each_other_on_both(kinds: [Kind; 2], owner: Side, id: &str) -> Result<()> {
-    let world = world()?;
+    let topology = topology()?;
     let case = Case { owner, ..Case::of(kinds) };
     let mut pods = Vec::new();
     for number in [1, 2] {
         let name = format!("{id}-{number}");
-        let mut pod = case.pod(world, &name, Space::pod(&name)?)?;
+        let mut pod = case.pod(topology, &name, Space::pod(&name)?)?;
         let watched = Watched::new(&case, &pod)?;
-        pod.add(world)?;
+        pod.add(topology)?;
         pod.respond()?;
         pods.push((pod, watched));
     }
@@ -47,17 +47,17 @@ pub(crate) fn two_pods_reach_each_other_on_both(kinds: [Kind; 2], owner: Side, i
         watched.every_packet_at_home(&pod)?;
         drop(watched);
         pod.be_silent()?;
-        leave(Leave::Orderly, world, pod)?;
+        leave(Leave::Orderly, topology, pod)?;
     }
     Ok(())
 }
 
 /// A pod keeps its connections, on every address and in both directions, while others come and go on its node.
 pub(crate) fn open_connections_outlive_other_pods(kinds: [Kind; 2], id: &str) -> Result<()> {
-    let world = world()?;
+    let topology = topology()?;
     let case = Case::of(kinds);
-    let mut pod = case.pod(world, id, Space::pod(id)?)?;
-    pod.add(world)?;
+    let mut pod = case.pod(topology, id, Space::pod(id)?)?;
+    pod.add(topology)?;
     pod.settle()?;
     let addresses = pod.addresses();
     let listeners = addresses.iter().map(|address| echo_every_byte(&pod.space, *address));
@@ -65,7 +65,9 @@ pub(crate) fn open_connections_outlive_other_pods(kinds: [Kind; 2], id: &str) ->
     let mut connections = Vec::new();
     for address in &addresses {
         let to = SocketAddr::from((*address, HELD_PORT));
-        for asker in [&world.outside, &world.node, &world.peer(case.network(Side::Old), 2)?.pod.space] {
+        for asker in
+            [&topology.outside, &topology.node, &topology.peer(case.network(Side::Old), 2)?.pod.space]
+        {
             connections.push(asker.inside(|| connect(None, to))?);
         }
     }
@@ -80,7 +82,7 @@ pub(crate) fn open_connections_outlive_other_pods(kinds: [Kind; 2], id: &str) ->
                 scope.spawn(move || beat(stream, beats, stop))
             })
             .collect();
-        let done = come_and_go(world, &case, id, &beats);
+        let done = come_and_go(topology, &case, id, &beats);
         stop.store(true, Ordering::Relaxed);
         for thread in threads {
             thread.join().map_err(|_| anyhow!("a heart panicked"))?.context("an open connection")?;
@@ -88,11 +90,11 @@ pub(crate) fn open_connections_outlive_other_pods(kinds: [Kind; 2], id: &str) ->
         done
     })?;
     drop((connections, listeners));
-    leave(Leave::Orderly, world, pod)
+    leave(Leave::Orderly, topology, pod)
 }
 
 /// Others are attached and leave; every connection has a beat before, between and after.
-fn come_and_go(world: &World, case: &Case, id: &str, beats: &[AtomicU64]) -> Result<()> {
+fn come_and_go(topology: &Topology, case: &Case, id: &str, beats: &[AtomicU64]) -> Result<()> {
     let all_beat = || {
         let before: Vec<u64> = beats.iter().map(|beats| beats.load(Ordering::Relaxed)).collect();
         until("a beat of every connection", SOON, || {
@@ -103,10 +105,10 @@ fn come_and_go(world: &World, case: &Case, id: &str, beats: &[AtomicU64]) -> Res
     all_beat()?;
     for (number, how) in [Leave::Orderly, Leave::WithoutNetns].into_iter().enumerate() {
         let name = format!("{id}-other{number}");
-        let mut other = case.pod(world, &name, Space::pod(&name)?)?;
-        other.add(world)?;
+        let mut other = case.pod(topology, &name, Space::pod(&name)?)?;
+        other.add(topology)?;
         all_beat()?;
-        leave(how, world, other)?;
+        leave(how, topology, other)?;
         all_beat()?;
     }
     Ok(())

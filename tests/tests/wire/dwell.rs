@@ -12,7 +12,7 @@ use crate::packets::Watched;
 use crate::remains::{Leave, leave};
 use crate::space::Space;
 use crate::tables::{self, homes};
-use crate::world::{Families, Kind, Side, World, world};
+use crate::topology::{Families, Kind, Side, Topology, topology};
 
 /// Passes of the agents: the second would undo what was only mended after the first.
 const SEVERAL: u64 = 3;
@@ -56,27 +56,27 @@ pub(crate) fn name(case: &Case) -> String {
 
 /// Published, seen several times, and then everybody asks.
 pub(crate) fn several_passes(case: Case, id: &str) -> Result<()> {
-    let world = world()?;
-    let mut pod = case.pod(world, id, Space::pod(id)?)?;
+    let topology = topology()?;
+    let mut pod = case.pod(topology, id, Space::pod(id)?)?;
     let watched = Watched::new(&case, &pod)?;
-    let reply = pod.add(world)?;
-    world.calico.publish(&pod, &reply)?;
+    let reply = pod.add(topology)?;
+    topology.calico.publish(&pod, &reply)?;
     pod.respond()?;
-    world.calico.dwell(SEVERAL)?;
+    topology.calico.dwell(SEVERAL)?;
     tables::hold(&case, &pod, &reply)?;
-    watched.all_questions(world, &pod).context("after several passes")?;
-    pod.check(world)?;
-    known_by_the_primary(world, &case, &pod)?;
+    watched.all_questions(topology, &pod).context("after several passes")?;
+    pod.check(topology)?;
+    known_by_the_primary(topology, &case, &pod)?;
     pod.be_silent()?;
     drop(watched);
-    leave(case.leave, world, pod)?;
-    world.calico.delete(id)
+    leave(case.leave, topology, pod)?;
+    topology.calico.delete(id)
 }
 
 /// A policy of Calico's knows the pod by the primary's addresses, whatever the routes are.
-fn known_by_the_primary(world: &World, case: &Case, pod: &Attachment) -> Result<()> {
+fn known_by_the_primary(topology: &Topology, case: &Case, pod: &Attachment) -> Result<()> {
     let Some(followed) = case.followed else { return Ok(()) };
-    let mut known = world.calico.known_by(followed, &pod.id)?;
+    let mut known = topology.calico.known_by(followed, &pod.id)?;
     let families = [true, false].into_iter();
     let mut primary: Vec<IpAddr> = families
         .flat_map(|is_ipv4| homes(case, pod, case.primary, is_ipv4).map(|home| home.address))
@@ -158,28 +158,28 @@ impl Migration {
 
 /// Pods of all phases side by side, seen several times after each: everybody reaches everybody, on every address.
 pub(crate) fn in_every_phase(migration: Migration, id: &str) -> Result<()> {
-    let world = world()?;
+    let topology = topology()?;
     let Migration { kinds, followed, way } = migration;
     let mut pods: Vec<Attachment> = Vec::new();
     for phase in way.phases(followed) {
         let primary = if phase.ends_with("old") { Side::Old } else { Side::New };
         let case = Case { primary, owner: primary, followed: Some(followed), ..Case::of(kinds) };
         let name = format!("{id}-{phase}");
-        let mut pod = case.pod(world, &name, Space::pod(&name)?)?;
+        let mut pod = case.pod(topology, &name, Space::pod(&name)?)?;
         pod.write_policy(&migration.policy(&case, &pod, phase))?;
-        let reply = pod.add(world).with_context(|| format!("phase {phase}"))?;
-        world.calico.publish(&pod, &reply)?;
+        let reply = pod.add(topology).with_context(|| format!("phase {phase}"))?;
+        topology.calico.publish(&pod, &reply)?;
         pod.respond()?;
         pods.push(pod);
-        world.calico.dwell(SEVERAL)?;
+        topology.calico.dwell(SEVERAL)?;
         all_reach_all(&pods).with_context(|| format!("phase {phase}"))?;
     }
     while let Some(mut pod) = pods.pop() {
         pod.be_silent()?;
-        pod.del(world)?;
-        world.calico.delete(&pod.id)?;
+        pod.del(topology)?;
+        topology.calico.delete(&pod.id)?;
         drop(pod);
-        world.calico.dwell(1)?;
+        topology.calico.dwell(1)?;
         all_reach_all(&pods).context("after the last one has left")?;
     }
     Ok(())

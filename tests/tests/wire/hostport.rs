@@ -11,7 +11,7 @@ use crate::matrix::Case;
 use crate::packets::Watched;
 use crate::remains::{Leave, leave};
 use crate::space::Space;
-use crate::world::{Kind, NODE, Side, of_family, world};
+use crate::topology::{Kind, NODE, Side, of_family, topology};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -24,12 +24,12 @@ pub(crate) fn leads_to_the_primary(
 ) -> Result<()> {
     // This release of portmap makes its shared chain without looking whether another has just done so.
     let _one_at_a_time = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let world = world()?;
+    let topology = topology()?;
     let case = Case { primary, owner, ..Case::of(kinds) };
     let id = format!("port{host_port}");
-    let mut pod = case.pod(world, &id, Space::pod(&id)?)?;
+    let mut pod = case.pod(topology, &id, Space::pod(&id)?)?;
     for side in Side::BOTH {
-        let mut conf = case.network(side).conflist(1, case.families_of(side), &world.leases[0]);
+        let mut conf = case.network(side).conflist(1, case.families_of(side), &topology.leases[0]);
         let portmap = json!({"type": "portmap", "capabilities": {"portMappings": true}, "snat": true});
         conf["plugins"].as_array_mut().context("plugins")?.push(portmap);
         pod.write_conf(side, &conf)?;
@@ -40,11 +40,11 @@ pub(crate) fn leads_to_the_primary(
         "runtimeConfig": {"portMappings": [mapping("tcp"), mapping("udp")]},
     });
     let watched = Watched::new(&case, &pod)?;
-    pod.add(world)?;
+    pod.add(topology)?;
     pod.respond()?;
     let is_primarys = |address: &IpAddr| case.network(primary).owns(*address);
     for is_ipv4 in [true, false] {
-        let rules = world.node.run(if is_ipv4 { "iptables-save" } else { "ip6tables-save" }, "-t nat")?;
+        let rules = topology.node.run(if is_ipv4 { "iptables-save" } else { "ip6tables-save" }, "-t nat")?;
         for address in pod.addresses().iter().filter(|address| address.is_ipv4() == is_ipv4) {
             // By the target of the translation: a bare address may be the beginning of another one.
             let target = format!("--to-destination {}", SocketAddr::from((*address, PORT)));
@@ -52,9 +52,9 @@ pub(crate) fn leads_to_the_primary(
             ensure!(mapped == is_primarys(address), "{address} is mapped: {mapped}");
         }
         let to = SocketAddr::from((of_family(NODE, is_ipv4)?, host_port));
-        let mut askers = vec![&world.outside];
+        let mut askers = vec![&topology.outside];
         for side in Side::BOTH {
-            askers.push(&world.peer(case.network(side), 2)?.pod.space);
+            askers.push(&topology.peer(case.network(side), 2)?.pod.space);
         }
         for (asker, protocol) in
             askers.iter().flat_map(|asker| Protocol::BOTH.map(|protocol| (asker, protocol)))
@@ -68,9 +68,9 @@ pub(crate) fn leads_to_the_primary(
     pod.be_silent()?;
     drop(watched);
     let addresses = pod.addresses();
-    leave(Leave::Orderly, world, pod)?;
+    leave(Leave::Orderly, topology, pod)?;
     for save in ["iptables-save", "ip6tables-save"] {
-        let rules = world.node.run(save, "-t nat")?;
+        let rules = topology.node.run(save, "-t nat")?;
         for address in &addresses {
             let target = format!("--to-destination {}", SocketAddr::from((*address, PORT)));
             ensure!(!rules.contains(&target), "{address} is still mapped");

@@ -19,7 +19,7 @@ use crate::packets::{Watched, address_of};
 use crate::remains::{Leave, leave};
 use crate::space::Space;
 use crate::tables;
-use crate::world::{Kind, NODE, OUTSIDE, Side, World, of_family, world};
+use crate::topology::{Kind, NODE, OUTSIDE, Side, Topology, of_family, topology};
 
 /// `lo` goes up and down by the loopback plugin, as runtimes call it beside us, through whole lives of a pod.
 pub(crate) fn the_loopback_plugin_beside(kinds: [Kind; 2], id: &str) -> Result<()> {
@@ -38,9 +38,9 @@ pub(crate) fn the_loopback_plugin_beside(kinds: [Kind; 2], id: &str) -> Result<(
             .run()?
             .succeeded()
     };
-    let world = world()?;
+    let topology = topology()?;
     let case = Case::of(kinds);
-    let mut pod = case.pod(world, id, space)?;
+    let mut pod = case.pod(topology, id, space)?;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let flapper = scope.spawn(|| -> Result<u32> {
@@ -53,10 +53,10 @@ pub(crate) fn the_loopback_plugin_beside(kinds: [Kind; 2], id: &str) -> Result<(
             Ok(rounds)
         });
         let lives = (0..4).try_for_each(|_| {
-            let reply = pod.add(world)?;
+            let reply = pod.add(topology)?;
             tables::hold(&case, &pod, &reply)?;
-            pod.check(world)?;
-            pod.del(world)?;
+            pod.check(topology)?;
+            pod.del(topology)?;
             crate::remains::nothing_inside(&pod)
         });
         done.store(true, Ordering::Relaxed);
@@ -71,17 +71,17 @@ pub(crate) fn the_secondarys_name_is_taken(id: &str) -> Result<()> {
     let space = Space::pod(id)?;
     space.ip("link add net1 type bridge")?;
     space.ip("link set net1 up")?;
-    let world = world()?;
+    let topology = topology()?;
     let case = Case { secondary: "net2", ..Case::of([Kind::Ptp, Kind::Bridge]) };
-    let mut pod = case.pod(world, id, space)?;
+    let mut pod = case.pod(topology, id, space)?;
     let watched = Watched::new(&case, &pod)?;
-    let reply = pod.add(world)?;
+    let reply = pod.add(topology)?;
     tables::hold(&case, &pod, &reply)?;
     pod.respond()?;
-    watched.all_questions(world, &pod)?;
-    pod.check(world)?;
+    watched.all_questions(topology, &pod)?;
+    pod.check(topology)?;
     pod.be_silent()?;
-    pod.del(world)?;
+    pod.del(topology)?;
     let names = pod.space.list("link show")?;
     let names: Vec<&str> = names.iter().filter_map(|link| link["ifname"].as_str()).collect();
     ensure!(names == ["lo", "net1"], "interfaces after DEL: {names:?}");
@@ -90,16 +90,16 @@ pub(crate) fn the_secondarys_name_is_taken(id: &str) -> Result<()> {
 
 /// One network takes smaller packets than the other: each stream arrives whole, both ways, on every address.
 pub(crate) fn networks_of_two_mtus(kinds: [Kind; 2], id: &str) -> Result<()> {
-    let world = world()?;
+    let topology = topology()?;
     let case = Case::of(kinds);
-    let mut pod = case.pod(world, id, Space::pod(id)?)?;
+    let mut pod = case.pod(topology, id, Space::pod(id)?)?;
     for (side, mtu) in [(Side::Old, 1300), (Side::New, 1450)] {
-        let mut conf = case.network(side).conflist(1, case.families_of(side), &world.leases[0]);
+        let mut conf = case.network(side).conflist(1, case.families_of(side), &topology.leases[0]);
         conf["plugins"][0]["mtu"] = json!(mtu);
         pod.write_conf(side, &conf)?;
     }
     let watched = Watched::new(&case, &pod)?;
-    pod.add(world)?;
+    pod.add(topology)?;
     pod.settle()?;
     let mtu = |ifname: &str| pod.space.list(&format!("link show {ifname}"));
     // A bridge has the least of its ports' sizes by itself; a pod's interface has what its own network says.
@@ -108,20 +108,20 @@ pub(crate) fn networks_of_two_mtus(kinds: [Kind; 2], id: &str) -> Result<()> {
         // Packets as a wire has them: a pair of interfaces passes larger ones on that are to be cut later.
         pod.space.ip(&format!("link set {ifname} gso_max_segs 1"))?;
     }
-    let old_far = &world.peer(case.network(Side::Old), 2)?.pod.space;
+    let old_far = &topology.peer(case.network(Side::Old), 2)?.pod.space;
     for home in pod.homes() {
-        for other in [&world.outside, old_far] {
+        for other in [&topology.outside, old_far] {
             whole_stream(other, None, &pod.space, home.address)?;
         }
     }
-    let new_far = &world.peer(case.network(Side::New), 2)?.pod;
+    let new_far = &topology.peer(case.network(Side::New), 2)?.pod;
     for home in pod.homes() {
         let to = new_far.addresses().into_iter().find(|to| to.is_ipv4() == home.address.is_ipv4());
         whole_stream(&pod.space, Some(home.address), &new_far.space, to.context("an address")?)?;
     }
     watched.every_packet_at_home(&pod)?;
     drop(watched);
-    leave(Leave::Orderly, world, pod)
+    leave(Leave::Orderly, topology, pod)
 }
 
 /// Half a megabyte from each end of one connection.
@@ -158,7 +158,7 @@ fn whole_stream(from: &Space, source: Option<IpAddr>, to: &Space, address: IpAdd
 
 /// What the policy says of ranges that overlap: nothing. The longer prefix decides; for one and the same, the owner.
 pub(crate) fn ranges_that_overlap(id: &str) -> Result<()> {
-    let world = world()?;
+    let topology = topology()?;
     let case = Case::of([Kind::Bridge, Kind::Ptp]);
     let [old, new] = Side::BOTH.map(|side| case.network(side).cidrs()[0].clone());
     let rest = "10.200.0.0/16";
@@ -182,20 +182,20 @@ pub(crate) fn ranges_that_overlap(id: &str) -> Result<()> {
     .enumerate()
     {
         let name = format!("{id}{number}");
-        let mut pod = case.pod(world, &name, Space::pod(&name)?)?;
+        let mut pod = case.pod(topology, &name, Space::pod(&name)?)?;
         let mut policy = case.policy(&pod);
         policy["networks"]["old"]["cidrs"] = json!(old_cidrs);
         policy["networks"]["new"]["cidrs"] = json!(new_cidrs);
         pod.write_policy(&policy)?;
         let watched = Watched::new(&case, &pod)?;
-        pod.add(world)?;
+        pod.add(topology)?;
         pod.respond()?;
         watched
-            .is_answered(world, &pod, Protocol::Tcp)
+            .is_answered(topology, &pod, Protocol::Tcp)
             .with_context(|| format!("{old_cidrs:?} {new_cidrs:?}"))?;
         let destinations = [
-            address_of(world, case.network(Side::Old), 2, true)?,
-            address_of(world, case.network(Side::New), 2, true)?,
+            address_of(topology, case.network(Side::Old), 2, true)?,
+            address_of(topology, case.network(Side::New), 2, true)?,
             of_family(NODE, true)?,
             of_family(OUTSIDE, true)?,
         ];
@@ -205,31 +205,31 @@ pub(crate) fn ranges_that_overlap(id: &str) -> Result<()> {
             ensure!(right, "{old_cidrs:?} {new_cidrs:?}: {to} should see an address of {side:?}: {answer:?}");
         }
         watched.every_packet_at_home(&pod)?;
-        pod.check(world)?;
+        pod.check(topology)?;
         pod.be_silent()?;
         drop(watched);
-        leave(Leave::Orderly, world, pod)?;
+        leave(Leave::Orderly, topology, pod)?;
     }
     Ok(())
 }
 
 /// The node's agents probe pods by link-local address too: each answers on its own interface.
 pub(crate) fn link_local_addresses_answer(id: &str) -> Result<()> {
-    let world = world()?;
+    let topology = topology()?;
     let case = Case::of([Kind::Ptp, Kind::Calico]);
-    let mut pod = case.pod(world, id, Space::pod(id)?)?;
-    pod.add(world)?;
+    let mut pod = case.pod(topology, id, Space::pod(id)?)?;
+    pod.add(topology)?;
     let listener = pod.space.inside(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, 7009)).context("listen"))?;
     for side in Side::BOTH {
         let (address, host_end) = link_local(&pod, case.ifname(side))?;
         let to = SocketAddr::V6(SocketAddrV6::new(address, 7009, 0, host_end));
-        let stream = world.node.inside(|| connect(None, to)).with_context(|| format!("{side:?}: {to}"))?;
+        let stream = topology.node.inside(|| connect(None, to)).with_context(|| format!("{side:?}: {to}"))?;
         let (accepted, _) = listener.accept()?;
         ensure!(accepted.local_addr()?.ip() == IpAddr::V6(address), "{:?} answered", accepted.local_addr());
         drop(stream);
     }
     drop(listener);
-    leave(Leave::Orderly, world, pod)
+    leave(Leave::Orderly, topology, pod)
 }
 
 /// Link-local address of an interface in the pod, and the index of its other end on the node.
@@ -245,25 +245,25 @@ fn link_local(pod: &Attachment, ifname: &str) -> Result<(Ipv6Addr, u32)> {
 
 /// A router speaks up on the first network after the step. The owner's default stays the only one.
 pub(crate) fn a_router_that_speaks_up_later_is_not_heeded(owner: Side, id: &str) -> Result<()> {
-    let world = world()?;
+    let topology = topology()?;
     let case = Case { owner, ..Case::of([Kind::Ptp, Kind::Ptp]) };
-    let mut pod = case.pod(world, id, Space::pod(id)?)?;
+    let mut pod = case.pod(topology, id, Space::pod(id)?)?;
     let watched = Watched::new(&case, &pod)?;
-    let reply = pod.add(world)?;
+    let reply = pod.add(topology)?;
     let (_, host_end) = link_local(&pod, case.ifname(owner.other()))?;
     let heard = advertisements(&pod)?;
     until("an advertisement", SOON, || {
-        advertise(world, host_end)?;
+        advertise(topology, host_end)?;
         Ok((advertisements(&pod)? > heard).then_some(()))
     })?;
     // Whatever an advertisement does is done before what is sent after it is answered.
     pod.respond()?;
-    watched.all_questions(world, &pod)?;
+    watched.all_questions(topology, &pod)?;
     tables::hold(&case, &pod, &reply)?;
-    pod.check(world)?;
+    pod.check(topology)?;
     pod.be_silent()?;
     drop(watched);
-    leave(Leave::Orderly, world, pod)
+    leave(Leave::Orderly, topology, pod)
 }
 
 /// Advertisements that the pod has heard.
@@ -274,10 +274,10 @@ fn advertisements(pod: &Attachment) -> Result<u64> {
 }
 
 /// Sends a router advertisement (RFC 4861, section 4.2) out of one interface of the node: a default router for half an hour.
-fn advertise(world: &World, index: u32) -> Result<()> {
+fn advertise(topology: &Topology, index: u32) -> Result<()> {
     const ADVERTISEMENT: [u8; 16] = [134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
     let all_nodes = SocketAddr::V6(SocketAddrV6::new("ff02::1".parse()?, 0, 0, index));
-    world.node.inside(|| {
+    topology.node.inside(|| {
         let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Transport::ICMPV6)).context("a raw socket")?;
         socket.set_multicast_if_v6(index)?;
         socket.set_multicast_hops_v6(255)?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use crate::world::{Network, OUTSIDE, Side};
+use crate::topology::{Network, OUTSIDE, Side};
 
 /// The overlays and the wire of node 1 or 2, as `ip` commands.
 pub(crate) fn node_links(node: u8) -> Result<String> {

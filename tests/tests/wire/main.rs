@@ -16,7 +16,7 @@ mod remains;
 mod settings;
 mod space;
 mod tables;
-mod world;
+mod topology;
 
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ use anyhow::Result;
 use lab::preflight::{NODES, Need, PLUGINS, trial};
 use libtest_mimic::{Arguments, Trial};
 
-use world::{Kind, Side};
+use topology::{Kind, Side};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS];
 

@@ -9,7 +9,7 @@ use crate::packets::Watched;
 use crate::remains::{Leave, leave};
 use crate::space::Space;
 use crate::tables;
-use crate::world::{Families, Kind, Network, Side, World, world};
+use crate::topology::{Families, Kind, Network, Side, Topology, topology};
 
 /// One cell of the matrix.
 #[derive(Debug, Clone, Copy)]
@@ -116,12 +116,12 @@ impl Case {
     }
 
     /// A pod of this case in `space`, about to be attached.
-    pub(crate) fn pod(&self, world: &World, id: &str, space: Space) -> Result<Attachment> {
-        let pod = Attachment::new(world, id, space)?;
+    pub(crate) fn pod(&self, topology: &Topology, id: &str, space: Space) -> Result<Attachment> {
+        let pod = Attachment::new(topology, id, space)?;
         for side in Side::BOTH {
-            let mut conf = self.network(side).conflist(1, self.families_of(side), &world.leases[0]);
+            let mut conf = self.network(side).conflist(1, self.families_of(side), &topology.leases[0]);
             if self.followed == Some(side) {
-                world.calico.follow(&mut conf, side, 1);
+                topology.calico.follow(&mut conf, side, 1);
             }
             pod.write_conf(side, &conf)?;
         }
@@ -136,18 +136,18 @@ impl Case {
 
     /// The same in a netns that somebody has prepared.
     pub(crate) fn run_in(&self, id: &str, space: Space) -> Result<()> {
-        let world = world()?;
-        let mut pod = self.pod(world, id, space)?;
+        let topology = topology()?;
+        let mut pod = self.pod(topology, id, space)?;
         let watched = Watched::new(self, &pod)?;
-        let reply = pod.add(world)?;
+        let reply = pod.add(topology)?;
         tables::hold(self, &pod, &reply)?;
         pod.respond()?;
-        watched.all_questions(world, &pod)?;
+        watched.all_questions(topology, &pod)?;
         as_an_agent_would(self, &pod)?;
-        pod.check(world).context("after an agent's changes")?;
+        pod.check(topology).context("after an agent's changes")?;
         pod.be_silent()?;
         drop(watched);
-        leave(self.leave, world, pod)
+        leave(self.leave, topology, pod)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::echo::{Protocol, ask};
 use crate::matrix::Case;
 use crate::space::Space;
 use crate::tables::homes;
-use crate::world::{NODE, Network, OUTSIDE, Side, World, of_family};
+use crate::topology::{NODE, Network, OUTSIDE, Side, Topology, of_family};
 
 /// A pod whose packets are recorded from before its ADD.
 #[derive(Debug)]
@@ -26,20 +26,25 @@ impl<'a> Watched<'a> {
     }
 
     /// Everybody asks the pod, the pod asks everybody, over TCP and UDP; then every packet is looked at.
-    pub(crate) fn all_questions(&self, world: &World, pod: &Attachment) -> Result<()> {
+    pub(crate) fn all_questions(&self, topology: &Topology, pod: &Attachment) -> Result<()> {
         for protocol in Protocol::BOTH {
-            self.is_answered(world, pod, protocol).context("the pod is asked")?;
-            self.asks(world, pod, protocol).context("the pod asks")?;
+            self.is_answered(topology, pod, protocol).context("the pod is asked")?;
+            self.asks(topology, pod, protocol).context("the pod asks")?;
         }
         self.every_packet_at_home(pod)
     }
 
     /// Each address of the pod is asked from the node, from pods of both networks on both nodes, and from outside.
-    pub(crate) fn is_answered(&self, world: &World, pod: &Attachment, protocol: Protocol) -> Result<()> {
+    pub(crate) fn is_answered(
+        &self,
+        topology: &Topology,
+        pod: &Attachment,
+        protocol: Protocol,
+    ) -> Result<()> {
         for home in pod.homes() {
-            let mut askers: Vec<&Space> = vec![&world.node, &world.outside];
+            let mut askers: Vec<&Space> = vec![&topology.node, &topology.outside];
             for (side, node) in Side::BOTH.into_iter().flat_map(|side| [(side, 1), (side, 2)]) {
-                askers.push(&world.peer(self.case.network(side), node)?.pod.space);
+                askers.push(&topology.peer(self.case.network(side), node)?.pod.space);
             }
             for asker in askers {
                 let answer = ask(asker, None, home.address, protocol)?;
@@ -50,8 +55,8 @@ impl<'a> Watched<'a> {
     }
 
     /// The pod asks, without a word about its source, then from each of its addresses.
-    fn asks(&self, world: &World, pod: &Attachment, protocol: Protocol) -> Result<()> {
-        for (to, expected) in self.destinations(world, pod)? {
+    fn asks(&self, topology: &Topology, pod: &Attachment, protocol: Protocol) -> Result<()> {
+        for (to, expected) in self.destinations(topology, pod)? {
             let answer = ask(&pod.space, None, to, protocol)?;
             ensure!(answer.seen == expected, "{to} should see {expected}: {answer:?}");
             for home in pod.homes().iter().filter(|home| home.address.is_ipv4() == to.is_ipv4()) {
@@ -63,7 +68,7 @@ impl<'a> Watched<'a> {
     }
 
     /// Whom the pod can ask, and the address it is to be seen with.
-    fn destinations(&self, world: &World, pod: &Attachment) -> Result<Vec<(IpAddr, IpAddr)>> {
+    fn destinations(&self, topology: &Topology, pod: &Attachment) -> Result<Vec<(IpAddr, IpAddr)>> {
         let mut destinations = Vec::new();
         let own = |side, is_ipv4| homes(self.case, pod, side, is_ipv4).next().map(|home| home.address);
         for is_ipv4 in [true, false] {
@@ -73,7 +78,7 @@ impl<'a> Watched<'a> {
                 destinations.push((of_family(pair, is_ipv4)?, by_default));
             }
             for (side, node) in Side::BOTH.into_iter().flat_map(|side| [(side, 1), (side, 2)]) {
-                let to = address_of(world, self.case.network(side), node, is_ipv4)?;
+                let to = address_of(topology, self.case.network(side), node, is_ipv4)?;
                 destinations.push((to, own(side, is_ipv4).unwrap_or(by_default)));
             }
         }
@@ -117,7 +122,7 @@ impl<'a> Watched<'a> {
 }
 
 /// A network's pod on a node, in one family.
-pub(crate) fn address_of(world: &World, network: Network, node: u8, is_ipv4: bool) -> Result<IpAddr> {
-    let addresses = world.peer(network, node)?.pod.addresses();
+pub(crate) fn address_of(topology: &Topology, network: Network, node: u8, is_ipv4: bool) -> Result<IpAddr> {
+    let addresses = topology.peer(network, node)?.pod.addresses();
     addresses.into_iter().find(|address| address.is_ipv4() == is_ipv4).context("a peer's address")
 }

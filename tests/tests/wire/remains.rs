@@ -7,7 +7,7 @@ use lab::deadline::until;
 use serde_json::Value;
 
 use crate::attachment::{Attachment, SOON};
-use crate::world::World;
+use crate::topology::Topology;
 
 /// How a pod goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,30 +37,30 @@ impl Leave {
 }
 
 /// Ends the pod; nothing in this process may hold its netns any more.
-pub(crate) fn leave(how: Leave, world: &World, pod: Attachment) -> Result<()> {
+pub(crate) fn leave(how: Leave, topology: &Topology, pod: Attachment) -> Result<()> {
     let host_ends = host_ends(&pod)?;
     ensure!(host_ends.len() == 2, "expected two pairs: {host_ends:?}");
-    ensure!(!leases(world, &pod)?.is_empty(), "no lease names {}", pod.id);
+    ensure!(!leases(topology, &pod)?.is_empty(), "no lease names {}", pod.id);
     ensure!(pod.records()?.len() == 1, "records: {:?}", pod.records()?);
     match how {
         Leave::Orderly => {
-            pod.del(world)?;
+            pod.del(topology)?;
             nothing_inside(&pod)?;
-            pod.del(world).context("again")?;
-            pod.call(world, "DEL", "")?.silent().context("again, without netns")?;
+            pod.del(topology).context("again")?;
+            pod.call(topology, "DEL", "")?.silent().context("again, without netns")?;
         }
         Leave::WithoutNetns => {
             pod.space.remove()?;
-            pod.call(world, "DEL", "")?.silent().context("without netns")?;
+            pod.call(topology, "DEL", "")?.silent().context("without netns")?;
         }
         Leave::WithoutSecondary | Leave::WithoutPrimary => {
             let ifname = if how == Leave::WithoutPrimary { "eth0" } else { "net1" };
             pod.space.ip(&format!("link delete {ifname}"))?;
-            pod.del(world)?;
+            pod.del(topology)?;
             nothing_inside(&pod)?;
         }
     }
-    nothing_outside(world, &pod, &host_ends)
+    nothing_outside(topology, &pod, &host_ends)
 }
 
 /// Indices, on the node, of the other ends of the pod's pairs.
@@ -85,34 +85,34 @@ pub(crate) fn nothing_inside(pod: &Attachment) -> Result<()> {
     Ok(())
 }
 
-fn nothing_outside(world: &World, pod: &Attachment, host_ends: &[u64]) -> Result<()> {
+fn nothing_outside(topology: &Topology, pod: &Attachment, host_ends: &[u64]) -> Result<()> {
     until("the end of the pairs", SOON, || {
-        let links = world.node.list("link show")?;
+        let links = topology.node.list("link show")?;
         let left = |link: &Value| link["ifindex"].as_u64().is_some_and(|index| host_ends.contains(&index));
         Ok((!links.iter().any(left)).then_some(()))
     })?;
     for family in ["-4", "-6"] {
-        let routes = world.node.list(&format!("{family} route show table all"))?;
+        let routes = topology.node.list(&format!("{family} route show table all"))?;
         for address in pod.addresses() {
             let left = |route: &&Value| route["dst"] == address.to_string().as_str();
             ensure!(!routes.iter().any(|route| left(&route)), "the node has a route to {address}");
         }
-        let rules = world.node.list(&format!("{family} rule show"))?;
+        let rules = topology.node.list(&format!("{family} rule show"))?;
         for address in pod.addresses().iter().map(ToString::to_string) {
             let left = |rule: &Value| ["src", "dst"].iter().any(|key| rule[*key] == address.as_str());
             ensure!(!rules.iter().any(left), "the node has a rule for {address}: {rules:?}");
         }
     }
-    let leases = leases(world, pod)?;
+    let leases = leases(topology, pod)?;
     ensure!(leases.is_empty(), "leases are left: {leases:?}");
     ensure!(pod.records()?.is_empty(), "records are left: {:?}", pod.records()?);
     Ok(())
 }
 
 /// Leases that name the pod.
-fn leases(world: &World, pod: &Attachment) -> Result<Vec<String>> {
+fn leases(topology: &Topology, pod: &Attachment) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for network in fs::read_dir(world.leases[usize::from(pod.node) - 1].path())? {
+    for network in fs::read_dir(topology.leases[usize::from(pod.node) - 1].path())? {
         for lease in fs::read_dir(network?.path())? {
             let path = lease?.path();
             // Beside the leases are a lock and the last address given; a lease may go while it is looked at.

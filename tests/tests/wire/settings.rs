@@ -10,7 +10,7 @@ use crate::echo::{PORT, Protocol, ask};
 use crate::matrix::Case;
 use crate::packets::address_of;
 use crate::space::Space;
-use crate::world::{Kind, Side, World};
+use crate::topology::{Kind, Side, Topology};
 
 /// With duplicate address detection, as runtimes leave it: asked are addresses that passed it.
 pub(crate) fn duplicate_checks(kinds: [Kind; 2], owner: Side, id: &str) -> Result<()> {
@@ -30,42 +30,42 @@ pub(crate) fn reverse_path(kinds: [Kind; 2], rp_filter: &str, id: &str) -> Resul
 /// Strict checks on the overlays of a node drop what goes from one network to the other across nodes, for it comes back by
 /// the other device. That is so without us; loose checks pass it, and within a network strict ones do.
 pub(crate) fn strict_overlays_part_the_networks() -> Result<()> {
-    let world = World::new("strict-")?;
+    let topology = Topology::new("strict-")?;
     for side in Side::BOTH {
-        world.node.set(&format!("ipv4/conf/vx-{}/rp_filter", side.name()), "1")?;
+        topology.node.set(&format!("ipv4/conf/vx-{}/rp_filter", side.name()), "1")?;
     }
     let case = Case::of([Kind::Bridge, Kind::Ptp]);
-    let mut pod = case.pod(&world, "strict", Space::pod("strict")?)?;
-    pod.add(&world)?;
+    let mut pod = case.pod(&topology, "strict", Space::pod("strict")?)?;
+    pod.add(&topology)?;
     pod.respond()?;
     let homes: Vec<_> = pod.homes().iter().filter(|home| home.address.is_ipv4()).collect();
     for home in &homes {
         let side = if case.network(Side::Old).owns(home.address) { Side::Old } else { Side::New };
-        let own = &world.peer(case.network(side), 2)?.pod.space;
-        let other = &world.peer(case.network(side.other()), 2)?.pod.space;
+        let own = &topology.peer(case.network(side), 2)?.pod.space;
+        let other = &topology.peer(case.network(side.other()), 2)?.pod.space;
         for protocol in Protocol::BOTH {
             ask(own, None, home.address, protocol).context("within the network")?;
         }
-        dropped_by_reverse_path(&world, other, home.address)?;
+        dropped_by_reverse_path(&topology, other, home.address)?;
     }
     for side in Side::BOTH {
-        world.node.set(&format!("ipv4/conf/vx-{}/rp_filter", side.name()), "2")?;
+        topology.node.set(&format!("ipv4/conf/vx-{}/rp_filter", side.name()), "2")?;
     }
     for home in &homes {
         for side in Side::BOTH {
-            ask(&world.peer(case.network(side), 2)?.pod.space, None, home.address, Protocol::Udp)?;
+            ask(&topology.peer(case.network(side), 2)?.pod.space, None, home.address, Protocol::Udp)?;
         }
     }
     Ok(())
 }
 
 /// A datagram ends at the node, and the node counts it as dropped for its way back.
-fn dropped_by_reverse_path(world: &World, from: &Space, to: IpAddr) -> Result<()> {
-    let before = reverse_path_drops(&world.node)?;
+fn dropped_by_reverse_path(topology: &Topology, from: &Space, to: IpAddr) -> Result<()> {
+    let before = reverse_path_drops(&topology.node)?;
     let socket = from.inside(|| UdpSocket::bind("0.0.0.0:0").context("UDP socket"))?;
     until("a drop by the reverse-path check", SOON, || {
         socket.send_to(b"?", (to, PORT)).context("send")?;
-        Ok((reverse_path_drops(&world.node)? > before).then_some(()))
+        Ok((reverse_path_drops(&topology.node)? > before).then_some(()))
     })
 }
 
@@ -82,10 +82,10 @@ fn reverse_path_drops(space: &Space) -> Result<u64> {
 /// The limit of any host with two addresses: a UDP server on the wildcard address that does not say where its answer is to
 /// come from answers from the address of the way back. It is the asked one only for who is in that address's network.
 pub(crate) fn a_datagram_server_that_does_not_say_is_heard_from_another_address() -> Result<()> {
-    let world = crate::world::world()?;
+    let topology = crate::topology::topology()?;
     let case = Case::of([Kind::Bridge, Kind::Calico]);
-    let mut pod = case.pod(world, "wildcard", Space::pod("wildcard")?)?;
-    pod.add(world)?;
+    let mut pod = case.pod(topology, "wildcard", Space::pod("wildcard")?)?;
+    pod.add(topology)?;
     let server = pod.space.inside(|| UdpSocket::bind(("0.0.0.0", PORT)).context("the server"))?;
     server.set_read_timeout(Some(SOON))?;
     let own = |side| {
@@ -94,18 +94,18 @@ pub(crate) fn a_datagram_server_that_does_not_say_is_heard_from_another_address(
         home.map(|home| home.address).context("an address")
     };
     for asker in Side::BOTH {
-        let client = &world.peer(case.network(asker), 2)?.pod.space;
+        let client = &topology.peer(case.network(asker), 2)?.pod.space;
         for asked in Side::BOTH {
             let socket = client.inside(|| UdpSocket::bind("0.0.0.0:0").context("the client"))?;
             socket.set_read_timeout(Some(SOON))?;
             socket.send_to(b"?", (own(asked)?, PORT))?;
             let (_, from) = server.recv_from(&mut [0; 8]).context("the question")?;
-            ensure!(from.ip() == address_of(world, case.network(asker), 2, true)?, "asked by {from}");
+            ensure!(from.ip() == address_of(topology, case.network(asker), 2, true)?, "asked by {from}");
             server.send_to(b"!", from)?;
             let (_, heard) = socket.recv_from(&mut [0; 8]).context("the answer")?;
             ensure!(heard.ip() == own(asker)?, "{asked:?} was asked from {asker:?}, {heard} answered");
         }
     }
     drop(server);
-    pod.del(world)
+    pod.del(topology)
 }

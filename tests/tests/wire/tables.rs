@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::attachment::{Attachment, Home};
 use crate::matrix::Case;
-use crate::world::Side;
+use crate::topology::Side;
 
 /// Table and rule priority of the network attached first, and of the owner of the default route.
 const TABLES: [u32; 2] = [1001, 1002];

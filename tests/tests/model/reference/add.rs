@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Attachment, Debt, Ends, Expected, Known, Leg, Owing, Paper, Reading, Reference, code};
 use crate::history::{Attach, Disk, Fault, Key, Side, Verb};
-use crate::world::{Ended, Seen, World};
+use crate::stage::{Ended, Seen, Stage};
 
 /// One network of an ADD.
 #[derive(Debug, Clone, Copy)]
@@ -189,7 +189,7 @@ impl Reference {
         };
         let addresses: Vec<&str> =
             reply["ips"].as_array().into_iter().flatten().filter_map(|ip| ip["address"].as_str()).collect();
-        ensure!(addresses == [World::address(primary.side)], "the reply is not the primary's alone: {reply}");
+        ensure!(addresses == [Stage::address(primary.side)], "the reply is not the primary's alone: {reply}");
         let name = &reply["interfaces"][0]["name"];
         ensure!(*name == key.ifname(), "the reply names interface {name}: {reply}");
         Ok(())

@@ -9,7 +9,7 @@ use super::{
     Attachment, Debt, Ends, Failure, Owing, Paper, Reading, Reference, code, failure, hangs, reading::list_of,
 };
 use crate::history::{Disk, Fault, Key, Part, Side, Verb};
-use crate::world::Seen;
+use crate::stage::Seen;
 
 /// Who collects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::world::Ended;
+use crate::stage::Ended;
 
 /// Ways in which an operation may end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::history::{Attach, Call, Disk, Fault, How, Key, List, Part, Policy, Setup, Side, Thing, Verb};
-use crate::world::{Ended, NetnsId, Seen};
+use crate::stage::{Ended, NetnsId, Seen};
 
 pub(crate) use candidates::Candidates;
 use collect::{Collector, Progress};

@@ -7,7 +7,7 @@ use lab::stub::Call as StubCall;
 
 use super::{Reference, Side};
 use crate::history::{Part, Verb};
-use crate::world::{Ended, Seen, World};
+use crate::stage::{Ended, Seen, Stage};
 
 /// A position in the calls of one operation.
 #[derive(Debug, Clone)]
@@ -146,7 +146,7 @@ impl Reference {
         );
         let address = &conf["prevResult"]["ips"][0]["address"];
         ensure!(
-            address.is_null() || *address == World::address(side),
+            address.is_null() || *address == Stage::address(side),
             "{} got another network's result: {conf}",
             call.brief()
         );

@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 use super::candidates::add_new;
 use super::{Collector, Progress, Reference, code};
 use crate::history::{Call, Key, List, Verb};
-use crate::world::{Ended, Seen};
+use crate::stage::{Ended, Seen};
 
 /// Calls made at once, with what the runtime listed to each and what was seen of each.
 #[derive(Debug, Clone, Copy)]

@@ -4,85 +4,64 @@
 //! pass, writes down its calls, and fails or waits as a story wants. What the real plugins hold (leases, links) is what a
 //! lost DEL would leak; what the spies wrote down says who was asked.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::time::Duration;
 use std::{fs, iter};
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::containerd::{Containerd, Options};
-use lab::cri::{Cri, Sandbox};
-use lab::crossfade::{BIN_DIR, CONF_DIR, Crossfade};
-use lab::fabric::{Fabric, Overlay};
-use lab::node::Node;
+use lab::containerd::Options;
+use lab::crossfade::{BIN_DIR, OURS};
+use lab::fabric::Overlay;
+use lab::scene::{Scene, Setup};
 use lab::scratch::files;
-use lab::stub::{Act, CallLog, Gate, Reply, Stub, StubDir};
+use lab::stub::{CallLog, Gate, Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
-/// The node with everything on it.
-pub(crate) struct Scene {
-    pub(crate) containerd: Containerd,
-    pub(crate) crossfade: Crossfade,
-    pub(crate) old: Overlay,
-    pub(crate) new: Overlay,
+/// A scene with spies in both networks.
+pub(crate) struct Spied {
+    scene: Scene,
     stubs: StubDir,
-    // Last, for all of the above is on its node.
-    fabric: Fabric,
 }
 
-impl Scene {
+impl Deref for Spied {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.scene
+    }
+}
+
+impl DerefMut for Spied {
+    fn deref_mut(&mut self) -> &mut Scene {
+        &mut self.scene
+    }
+}
+
+impl Spied {
     /// The shim in front, policy `attach: old`.
-    pub(crate) fn new() -> Result<Scene> {
-        Scene::with(&Options::default(), false)
+    pub(crate) fn new() -> Result<Spied> {
+        Spied::with(Options::default(), false)
     }
 
     /// No shim: network old is the runtime's own, network new has no conf yet.
-    pub(crate) fn bare() -> Result<Scene> {
-        let scene = Scene::with(&Options::default(), false)?;
-        fs::remove_file(scene.outside(CONF_DIR).join("01-crossfade.conflist")).context("our conf")?;
-        fs::remove_file(scene.outside(CONF_DIR).join("10-new.conflist")).context("the conf of new")?;
-        scene.expect_loaded("spy-old")?;
-        Ok(scene)
+    pub(crate) fn bare() -> Result<Spied> {
+        let spied = Spied::new()?;
+        fs::remove_file(spied.outside(OURS)).context("our conf")?;
+        fs::remove_file(spied.outside(spied.crossfade.conf_path(&spied.new))).context("the conf of new")?;
+        spied.expect_loaded("spy-old")?;
+        Ok(spied)
     }
 
     /// The shim in front; `dual` gives both networks IPv6 as well.
-    pub(crate) fn with(options: &Options, dual: bool) -> Result<Scene> {
-        let fabric = Fabric::new(1)?;
-        // The pods of one node reach each other over its bridges: nothing needs to be laid between nodes.
-        let overlay = |name: &str, vni: u32, prefix: &str| Overlay {
-            name: name.to_owned(),
-            vni,
-            udp_port: 8472,
-            prefix: prefix.to_owned(),
-            host_prefix: None,
-        };
-        let (old, new) = (overlay("old", 1, "10.244"), overlay("new", 2, "10.245"));
-        let node = fabric.node(1);
-        let crossfade = Crossfade::install(node, &old, &new)?;
-        let bin = node.outside(BIN_DIR);
-        let program = bin.join("lab-stub");
-        lab::scratch::install(&lab::dist::lab_bin("lab-stub")?, &program)?;
-        let stubs = StubDir::new(&bin, &node.dir().join("calls"), &program);
-        for overlay in [&old, &new] {
+    pub(crate) fn with(options: Options, dual: bool) -> Result<Spied> {
+        let scene = Setup::shim().packaged().containerd(options).start()?;
+        let stubs = StubDir::on(scene.node(), BIN_DIR)?;
+        for overlay in [&scene.old, &scene.new] {
             stubs.write(&spy(overlay), &passing())?;
-            crossfade.network(overlay, &conflist(overlay, &[&spy(overlay)], dual))?;
+            scene.crossfade.network(overlay, &conflist(overlay, &[&spy(overlay)], dual))?;
         }
-        // A package's plugin is root's, whoever built this one.
-        node.scratch().install(&lab::dist::crossfade()?, PACKAGED)?;
-        let containerd = Containerd::start(node, options)?;
-        Ok(Scene { fabric, old, new, crossfade, stubs, containerd })
-    }
-
-    pub(crate) fn node(&self) -> &Node {
-        self.fabric.node(1)
-    }
-
-    pub(crate) fn outside(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.node().outside(path)
-    }
-
-    pub(crate) fn cri(&self) -> &Cri {
-        self.containerd.cri()
+        Ok(Spied { scene, stubs })
     }
 
     pub(crate) fn gate(&self, name: &str) -> Result<Gate> {
@@ -110,25 +89,7 @@ impl Scene {
 
     /// The policy of a phase, with more of its top-level keys.
     pub(crate) fn policy(&self, phase: &str, more: Value) -> Result<()> {
-        let mut policy = match phase.strip_prefix("both-") {
-            Some(primary) => json!({ "attach": "both", "both": { "primary": primary } }),
-            None => json!({ "attach": phase }),
-        };
-        if let (Some(policy), Value::Object(more)) = (policy.as_object_mut(), more) {
-            policy.extend(more);
-        }
-        self.crossfade.policy(policy)
-    }
-
-    /// Runs a pod and returns the id of its sandbox.
-    pub(crate) fn run(&self, name: &str) -> Result<String> {
-        self.cri().run_sandbox(&Sandbox::new(name))
-    }
-
-    /// Stops and removes, as kubelet does.
-    pub(crate) fn end(&self, id: &str) -> Result<()> {
-        self.cri().stop(id)?;
-        self.cri().remove(id)
+        self.crossfade.phase_with(phase, more)
     }
 
     /// The sandboxes that containerd keeps, ready or not.
@@ -158,7 +119,7 @@ impl Scene {
 
     /// Leases of old and of new, and records.
     pub(crate) fn expect(&self, old: usize, new: usize, records: usize) -> Result<()> {
-        let leases = (self.old.leases(self.node())?, self.new.leases(self.node())?);
+        let leases = self.crossfade.leases()?;
         ensure!(
             leases.0.len() == old && leases.1.len() == new,
             "leases {leases:?}, expected {old} and {new}"
@@ -206,20 +167,9 @@ impl Scene {
         )
     }
 
-    /// Waits until the runtime's conf is one with this plugin in it.
-    pub(crate) fn expect_loaded(&self, plugin: &str) -> Result<()> {
-        lab::deadline::until(&format!("a conf with {plugin}"), crate::LIMIT, || {
-            Ok(self.cri().conf_plugins()?.iter().any(|loaded| loaded == plugin).then_some(()))
-        })
-    }
-
     /// Makes containerd forget a sandbox, as if it had died before it wrote anything down; it must be restarted to notice.
     pub(crate) fn forget(&self, id: &str) -> Result<()> {
-        let mut ctr = self.node().command("ctr");
-        ctr.arg("--address").arg(self.containerd.socket());
-        let output = ctr.args(["--namespace", "k8s.io", "containers", "delete", id]).output()?;
-        ensure!(output.status.success(), "ctr: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
+        lab::node::run(&mut self.containerd.ctr(&["containers", "delete", id])).map(drop)
     }
 
     /// Kills every shim that runs on the node, and nothing that it started.
@@ -236,32 +186,10 @@ impl Scene {
         ensure!(killed > 0, "no shim runs on the node");
         Ok(())
     }
-
-    /// `crossfade-bootstrap` beside this containerd.
-    pub(crate) fn bootstrap(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = self.node().command(lab::dist::bootstrap()?);
-        command.args(arguments).arg("--runtime-endpoint").arg(self.containerd.socket());
-        if arguments[0] == "install" {
-            command.arg("--plugin").arg(self.node().scratch().join(PACKAGED));
-        }
-        Ok(command)
-    }
-
-    /// Runs a command of it that must end so, and returns what it said.
-    pub(crate) fn told(&self, arguments: &[&str], status: i32) -> Result<String> {
-        let output = self.bootstrap(arguments)?.output().context("crossfade-bootstrap")?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let said = text(&output.stdout) + &text(&output.stderr);
-        ensure!(output.status.code() == Some(status), "{arguments:?}: {}\n{said}", output.status);
-        Ok(said)
-    }
 }
 
 /// How long a link may outlive its pod.
 const LINGER: Duration = Duration::from_secs(20);
-
-/// The plugin as a package would bring it, in the node's directory.
-const PACKAGED: &str = "packaged-crossfade";
 
 /// The stub at the end of a network's chain.
 pub(crate) fn spy(overlay: &Overlay) -> String {
@@ -270,12 +198,7 @@ pub(crate) fn spy(overlay: &Overlay) -> String {
 
 /// A spy that lets everything pass.
 pub(crate) fn passing() -> Stub {
-    Stub::answering(pass())
-}
-
-/// The answer of a spy that lets an ADD pass.
-pub(crate) fn pass() -> Reply {
-    Reply(vec![Act::PrintPrevResult])
+    Stub::answering(Reply::pass())
 }
 
 /// A spy whose DELs fail, with this text, as often as told.

@@ -20,7 +20,7 @@ const DISK_PREFIX: &str = "bench-state-";
 
 /// The programs and places of one run.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct Workshop {
     /// The shim under test.
     pub(super) shim: PathBuf,
     /// The stub delegates `stub-old` and `stub-new`.
@@ -32,12 +32,12 @@ pub(super) struct World {
     scratch: scratch::Scratch,
 }
 
-impl World {
+impl Workshop {
     /// Makes it.
     ///
     /// # Errors
     /// Something is not built, or outside of a lab.
-    pub(super) fn new() -> Result<World> {
+    pub(super) fn new() -> Result<Workshop> {
         let scratch = scratch::Scratch::new("bench")?;
         let disk = Disk::new(&scratch)?;
         // On disk as on a node: what a program's pages are mapped from is a good part of its start.
@@ -56,7 +56,7 @@ impl World {
             }
         }
         journal()?;
-        Ok(World { shim, stubs, plugins, disk, scratch })
+        Ok(Workshop { shim, stubs, plugins, disk, scratch })
     }
 
     /// A path on the lab's tmpfs.

@@ -212,7 +212,7 @@ pub(crate) struct Peer {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Topology {
     /// Where the pods under test are.
     pub(crate) node: Space,
     pub(crate) outside: Space,
@@ -238,16 +238,16 @@ pub(crate) fn of_family(pair: [&str; 2], is_ipv4: bool) -> Result<IpAddr> {
     Ok(pair[usize::from(!is_ipv4)].parse()?)
 }
 
-static WORLD: OnceLock<std::result::Result<World, String>> = OnceLock::new();
+static TOPOLOGY: OnceLock<std::result::Result<Topology, String>> = OnceLock::new();
 
-/// The one world of this process, made when the first case asks.
-pub(crate) fn world() -> Result<&'static World> {
-    let made = WORLD.get_or_init(|| World::new("").map_err(|error| format!("{error:#}")));
-    made.as_ref().map_err(|error| anyhow!("the world: {error}"))
+/// The one topology of this process, made when the first case asks.
+pub(crate) fn topology() -> Result<&'static Topology> {
+    let made = TOPOLOGY.get_or_init(|| Topology::new("").map_err(|error| format!("{error:#}")));
+    made.as_ref().map_err(|error| anyhow!("the topology: {error}"))
 }
 
-impl World {
-    /// A world whose pods have names that begin with `prefix`.
+impl Topology {
+    /// A topology whose pods have names that begin with `prefix`.
     pub(crate) fn new(prefix: &str) -> Result<Self> {
         let programs = Scratch::new("programs")?;
         let shim = programs.install(&lab::dist::crossfade().context("the shim")?, "crossfade")?;
@@ -271,7 +271,7 @@ impl World {
             Responder::start(&outside, &[of_family(OUTSIDE, true)?, of_family(OUTSIDE, false)?])?,
         ];
         let leases = [Scratch::new("leases1")?, Scratch::new("leases2")?];
-        let mut world = Self {
+        let mut topology = Self {
             calico: Calico::start([fabric.node(1), fabric.node(2)])?,
             node,
             outside,
@@ -283,18 +283,18 @@ impl World {
             _responders: responders,
             _fabric: fabric,
         };
-        world.peers = std::thread::scope(|scope| {
-            let world = &world;
+        topology.peers = std::thread::scope(|scope| {
+            let topology = &topology;
             let nodes = [1, 2];
             let threads: Vec<_> = nodes
                 .into_iter()
                 .flat_map(|node| Network::all().map(move |network| (node, network)))
-                .map(|(node, network)| scope.spawn(move || Peer::attach(world, prefix, node, network)))
+                .map(|(node, network)| scope.spawn(move || Peer::attach(topology, prefix, node, network)))
                 .collect();
             let joined = threads.into_iter().map(|thread| thread.join());
             joined.map(|peer| peer.map_err(|_| anyhow!("a thread panicked"))?).collect::<Result<_>>()
         })?;
-        Ok(world)
+        Ok(topology)
     }
 
     /// The namespace of node 1 or 2.
@@ -320,13 +320,13 @@ impl World {
 }
 
 impl Peer {
-    fn attach(world: &World, prefix: &str, node: u8, network: Network) -> Result<Self> {
+    fn attach(topology: &Topology, prefix: &str, node: u8, network: Network) -> Result<Self> {
         let id = format!("{prefix}peer-{}-{node}", network.name());
-        let mut pod = Attachment::new(world, &id, Space::pod(&id)?)?;
+        let mut pod = Attachment::new(topology, &id, Space::pod(&id)?)?;
         pod.node = node;
-        let mut conf = network.conflist(node, Families::Dual, &world.leases[usize::from(node) - 1]);
+        let mut conf = network.conflist(node, Families::Dual, &topology.leases[usize::from(node) - 1]);
         if network.kind == Kind::Calico {
-            world.calico.follow(&mut conf, network.side, node);
+            topology.calico.follow(&mut conf, network.side, node);
         }
         pod.write_conf(network.side, &conf)?;
         pod.write_policy(&json!({
@@ -334,8 +334,8 @@ impl Peer {
             "networks": {network.side.name(): {"conf": [pod.conf_path(network.side)], "cidrs": network.cidrs()}},
             "attach": network.side.name(),
         }))?;
-        let reply = pod.add(world).with_context(|| format!("pod of {} on node {node}", network.name()))?;
-        world.calico.publish(&pod, &reply)?;
+        let reply = pod.add(topology).with_context(|| format!("pod of {} on node {node}", network.name()))?;
+        topology.calico.publish(&pod, &reply)?;
         ensure!(pod.addresses().len() == 2, "{id} has addresses {:?}", pod.addresses());
         pod.respond()?;
         Ok(Self { network, node, pod })

@@ -1,7 +1,7 @@
 //! A node to play a history on: two networks of stubs, a policy, a small disk for the records, a boot id, network namespaces.
 //!
 //! Every player is a thread with a mount namespace of its own ([`own_mounts`]), so that several play side by side although each
-//! has its own boot id. What a world holds goes when it is dropped.
+//! has its own boot id. What a stage holds goes when it is dropped.
 
 mod calling;
 mod files;
@@ -90,7 +90,7 @@ pub(crate) fn own_network() -> Result<()> {
 
 /// A node in the midst of a history.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Stage {
     dir: Scratch,
     /// The networks are the standard plugins, not stubs.
     real: bool,
@@ -108,7 +108,7 @@ pub(crate) struct World {
     gates: RefCell<Vec<Gate>>,
 }
 
-impl World {
+impl Stage {
     /// A node that has just booted, with both agents up.
     pub(crate) fn new(setup: &Setup, programs: &Programs, boot_file: &Path) -> Result<Self> {
         Self::of(setup, programs, boot_file, false)
@@ -132,7 +132,7 @@ impl World {
             fs::hard_link(programs.path(name), dir.join(name)).with_context(|| format!("link {name}"))?;
         }
         let stubs = StubDir::new(&dir.join("bin"), &dir.join("calls.jsonl"), &dir.join("lab-stub"));
-        let world = Self {
+        let stage = Self {
             stubs,
             real,
             setup: setup.clone(),
@@ -147,23 +147,23 @@ impl World {
             gates: RefCell::default(),
             dir,
         };
-        world.new_boot_id()?;
-        world.write_scripts(&[], None)?;
+        stage.new_boot_id()?;
+        stage.write_scripts(&[], None)?;
         for part in Part::ALL {
-            fs::hard_link(world.stubs.template(), world.stubs.program(part.plugin()))
+            fs::hard_link(stage.stubs.template(), stage.stubs.program(part.plugin()))
                 .context("link a plugin")?;
         }
         for plugin in REAL_PLUGINS {
-            fs::hard_link(programs.path(plugin), world.stubs.program(plugin))
+            fs::hard_link(programs.path(plugin), stage.stubs.program(plugin))
                 .context("link a real plugin")?;
-            fs::hard_link(programs.path(plugin), world.path(plugin)).context("keep a real plugin")?;
+            fs::hard_link(programs.path(plugin), stage.path(plugin)).context("keep a real plugin")?;
         }
         for side in Side::BOTH {
-            world.write_conf(side)?;
-            world.set_socket(side, true)?;
+            stage.write_conf(side)?;
+            stage.set_socket(side, true)?;
         }
-        world.write_policy(&setup.policy, false)?;
-        Ok(world)
+        stage.write_policy(&setup.policy, false)?;
+        Ok(stage)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -259,9 +259,9 @@ pub(crate) fn interfaces_here() -> Result<Vec<String>> {
     Ok(names.filter(|name| name != "lo").collect())
 }
 
-impl Drop for World {
+impl Drop for Stage {
     fn drop(&mut self) {
-        // All of it would go with the lab's namespaces; here it goes so that many worlds fit into one lab.
+        // All of it would go with the lab's namespaces; here it goes so that many stages fit into one lab.
         drop(self.end_everybody());
         for container in 0..CONTAINERS {
             drop(self.netns_gone(container));

@@ -21,7 +21,7 @@ use nix::{
 };
 use serde_json::{Value, json};
 
-use super::{SECRET, World};
+use super::{SECRET, Stage};
 use crate::history::{Call, How, Key, Part, Verb};
 
 /// More than any deadline of a policy here, so that only a hang is taken for one.
@@ -60,24 +60,24 @@ impl fmt::Display for Seen {
     }
 }
 
-impl World {
+impl Stage {
     /// Runs one call to its end.
     pub(crate) fn run(&self, call: &Call, valid: &[Key]) -> Result<Seen> {
-        self.with_faults(call, |world| {
-            let outcome = world.plugin(call, valid, "")?.run()?;
-            world.seen(call, &outcome)
+        self.with_faults(call, |stage| {
+            let outcome = stage.plugin(call, valid, "")?.run()?;
+            stage.seen(call, &outcome)
         })
     }
 
     /// Runs one call that is killed at a system call, if it gets there.
     pub(crate) fn run_killed(&self, call: &Call, valid: &[Key], syscall: &str, nth: u16) -> Result<Seen> {
-        self.with_faults(call, |world| {
+        self.with_faults(call, |stage| {
             let strace = format!(
                 "strace -D -o /dev/null -e trace={syscall} -e inject={syscall}:signal=SIGKILL:when={nth}"
             );
-            let outcome = world.plugin(call, valid, &strace)?.run()?;
-            world.quiet()?;
-            world.seen(call, &outcome)
+            let outcome = stage.plugin(call, valid, &strace)?.run()?;
+            stage.quiet()?;
+            stage.seen(call, &outcome)
         })
     }
 
@@ -101,7 +101,7 @@ impl World {
         }
         shim.signal(Signal::SIGKILL)?;
         if hangs {
-            // It ends with the gate's file: at the next verb, at a reboot, or with this world.
+            // It ends with the gate's file: at the next verb, at a reboot, or with this stage.
             self.gates.borrow_mut().push(gate);
         } else {
             gate.open()?;

@@ -1,8 +1,8 @@
 //! One node in miniature for one point: directories on tmpfs, two networks served by stubs, a pod's netns, the shim's conf.
 //!
 //! The stubs leave something real: a lease file each, and in both-mode an interface with an address and a default route, so
-//! that the route step has work to do. `new` is a chain of two plugins. Every call made through [`World::call`] is held to
-//! the invariants of an answer; what is found is collected in [`World::problems`].
+//! that the route step has work to do. `new` is a chain of two plugins. Every call made through [`Miniature::call`] is held to
+//! the invariants of an answer; what is found is collected in [`Miniature::problems`].
 
 mod hold;
 
@@ -69,7 +69,7 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// One node in miniature.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Miniature {
     dir: Scratch,
     mode: Mode,
     number: u32,
@@ -88,7 +88,7 @@ pub(crate) struct World {
     outside: Option<Tree>,
 }
 
-impl World {
+impl Miniature {
     pub(crate) fn new(mode: Mode) -> Result<Self> {
         let dir = Scratch::new("enumeration")?;
         let bin = dir.dir("bin")?;
@@ -139,11 +139,11 @@ impl World {
         let (host, netns) = (Host::new(dir.path())?, Netns::new()?);
         let (named, problems) = (Vec::new(), Vec::new());
         let (stale, outside, refused) = (None, None, false);
-        let mut world =
+        let mut miniature =
             Self { dir, mode, number, host, netns, stale, stubs, shim, named, refused, problems, outside };
-        world.write_stubs("", &Reply::default())?;
-        world.outside = Some(world.look_outside()?);
-        Ok(world)
+        miniature.write_stubs("", &Reply::default())?;
+        miniature.outside = Some(miniature.look_outside()?);
+        Ok(miniature)
     }
 
     /// Writes the stubs; `plugin` does something before its ADD.
@@ -156,7 +156,7 @@ impl World {
         Ok(())
     }
 
-    /// What the names of this world's interfaces out here begin with.
+    /// What the names of this miniature's interfaces out here begin with.
     fn interfaces(&self) -> String {
         format!("w{}-", self.number)
     }
@@ -165,7 +165,7 @@ impl World {
         self.dir.join(name)
     }
 
-    /// The container id of a pod, unique among all worlds.
+    /// The container id of a pod, unique among all miniatures.
     pub(crate) fn id(&self, pod: &str) -> String {
         format!("w{}-{pod}", self.number)
     }
@@ -252,7 +252,7 @@ impl World {
         Ok(())
     }
 
-    /// Everything of the world but what the shim and the stubs may write.
+    /// Everything of the miniature but what the shim and the stubs may write.
     fn look_outside(&self) -> Result<Tree> {
         let [state, run, leases, bin] = ["state", "run", "leases", "bin"].map(|name| self.path(name));
         let ours = [state, run, leases, bin, self.path("calls.jsonl"), self.trace_path(), self.gate_path()];

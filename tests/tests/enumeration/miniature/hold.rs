@@ -1,4 +1,4 @@
-//! What must be true of a world: while its pod lives, and at its end.
+//! What must be true of a miniature: while its pod lives, and at its end.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use lab::{
     invariants::{self, Leavings, processes_naming, records},
 };
 
-use super::{BUDGET, POD, World};
+use super::{BUDGET, Miniature, POD};
 use crate::mode::Mode;
 
-impl World {
+impl Miniature {
     /// I1 and I3 as they stand.
     pub(crate) fn hold_ledger(&mut self) -> Result<()> {
         let steps = invariants::steps(&self.stubs.log().calls()?)?;
@@ -63,7 +63,7 @@ impl World {
             .with_host(&self.host.netns, &self.interfaces())
     }
 
-    /// Waits until no shim and no delegate of this world runs any more.
+    /// Waits until no shim and no delegate of this miniature runs any more.
     pub(crate) fn wait_for_orphans(&mut self) -> Result<()> {
         let needle = format!("{}/", self.dir.path().display());
         let mut left = Vec::new();
@@ -80,10 +80,10 @@ impl World {
         Ok(())
     }
 
-    /// Every sandbox is deleted: sweeps, then holds the world to all that must be true of it now.
+    /// Every sandbox is deleted: sweeps, then holds the miniature to all that must be true of it now.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.wait_for_orphans()?;
-        // A sweep that finds nothing does nothing, which is tried once per scene and not at every point.
+        // A sweep that finds nothing does nothing, which is tried once per situation and not at every point.
         if !records(&self.path("state"))?.is_empty() || !self.leavings()?.findings().is_empty() {
             self.sweep()?;
         }
@@ -97,7 +97,7 @@ impl World {
             Ok(left.interfaces.is_empty().then_some(()))
         });
         self.take(self.leavings()?.findings());
-        let before = self.outside.take().context("the world as it began")?;
+        let before = self.outside.take().context("the miniature as it began")?;
         self.take(before.changes(&self.look_outside()?));
         Ok(())
     }

@@ -24,7 +24,7 @@ pub const CONF_DIR: &str = "/etc/cni/net.d";
 
 /// The cluster. Dropping it ends everything in it.
 #[derive(Debug)]
-pub struct Scene {
+pub struct Cluster {
     hosts: Vec<Host>,
     /// The wire.
     pub fabric: Fabric,
@@ -70,15 +70,14 @@ pub struct Pod {
     pub phase: Phase,
 }
 
-impl Scene {
+impl Cluster {
     /// Nodes whose only network is the old one; with Crossfade from the first moment where it comes with their image.
     ///
     /// # Errors
     /// A part is missing, or a runtime does not start.
-    pub fn new(nodes: u8, arrival: Arrival, kind: &Old) -> Result<Scene> {
+    pub fn new(nodes: u8, arrival: Arrival, kind: &Old) -> Result<Cluster> {
         let fabric = Fabric::new(nodes)?;
-        let mut old = fabric.overlay(Network::Old.name(), 1, 8472, "10.244")?;
-        let new = fabric.overlay(Network::New.name(), 2, 8473, "10.245")?;
+        let [mut old, new] = fabric.old_and_new()?;
         let agents = match *kind {
             Old::Bridge => None,
             Old::Calico { leak_grace, .. } => {
@@ -104,7 +103,7 @@ impl Scene {
             hosts.push(host);
         }
         let overlays = [(Network::Old, old), (Network::New, new)].into();
-        Ok(Scene { hosts, fabric, overlays, networks, agents })
+        Ok(Cluster { hosts, fabric, overlays, networks, agents })
     }
 
     /// The nodes.

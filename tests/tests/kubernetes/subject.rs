@@ -10,14 +10,14 @@ use super::server::Server;
 use super::{kubelet, server};
 
 /// One Node.
-pub(crate) struct Scene {
+pub(crate) struct Subject {
     pub(crate) server: &'static Server,
     pub(crate) node: &'static str,
     pub(crate) kubelet: Client,
     pub(crate) admin: Client,
 }
 
-impl Scene {
+impl Subject {
     /// A Node that is not registered yet.
     pub(crate) fn unregistered(node: &'static str) -> Result<Self> {
         let server = server()?;
@@ -26,9 +26,9 @@ impl Scene {
 
     /// A Node that kubelet registered with nothing of ours.
     pub(crate) fn registered(node: &'static str) -> Result<Self> {
-        let scene = Self::unregistered(node)?;
-        scene.register()?;
-        Ok(scene)
+        let subject = Self::unregistered(node)?;
+        subject.register()?;
+        Ok(subject)
     }
 
     pub(crate) fn register(&self) -> Result<Value> {

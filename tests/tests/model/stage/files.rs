@@ -19,7 +19,7 @@ use nix::{
 };
 use serde_json::{Value, json};
 
-use super::{SECRET, World};
+use super::{SECRET, Stage};
 use crate::history::{Breakage, Disk, Fault, How, Key, Part, Policy, Side, Verb};
 
 /// What tearing did to a record.
@@ -33,7 +33,7 @@ pub(crate) enum Torn {
     Tail,
 }
 
-impl World {
+impl Stage {
     fn conf_path(&self, side: Side) -> std::path::PathBuf {
         self.path("net.d").join(match side {
             Side::Old => "10-old.conflist",
