@@ -5,6 +5,7 @@ use std::path::Path;
 use shim::layout::{CONF_FILE, PLUGIN};
 use shim::policy_file;
 use types::node::Mode;
+use types::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::cli::Global;
@@ -30,7 +31,7 @@ use crate::systemd::continuation;
 
 /// Everything that is not as it must be; nothing on a node that is switched off.
 #[must_use]
-pub fn findings(global: &Global, root: &Root) -> Vec<String> {
+pub fn findings(global: &Global, root: &Root) -> Vec<Problem> {
     if switch::off(root).is_some() {
         return Vec::new();
     }
@@ -40,7 +41,7 @@ pub fn findings(global: &Global, root: &Root) -> Vec<String> {
 /// Everything that is not as it must be. The runtime's configuration is read once: nobody changes it in the course of a try.
 pub fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeConfig>>) -> Obstacles {
     let mut way = Obstacles::default();
-    way.findings.extend(Booted::is_of_now(root).err());
+    way.extend(Booted::is_of_now(root).err());
     let node = match settings::load(root) {
         Ok(node) => node,
         Err(why) => {
@@ -49,7 +50,7 @@ pub fn look(global: &Global, root: &Root, runtime: &mut Option<Option<RuntimeCon
         }
     };
     if own::speaks(root, &node) {
-        way.findings.extend(continuation::check(root, &node.kubelet.unit).err());
+        way.extend(continuation::check(root, &node.kubelet.unit).err());
     }
     if node.conf_dir == Mode::Without {
         return way;
@@ -95,9 +96,9 @@ fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut Obstacles) {
         return;
     };
     if let Some(unit) = &config.unit {
-        way.findings.extend(continuation::check(root, unit).err());
+        way.extend(continuation::check(root, unit).err());
     }
-    way.findings.extend(config::is_told(root, config).err());
+    way.extend(config::is_told(root, config).err());
 }
 
 fn shared(
@@ -120,7 +121,7 @@ fn shared(
         )),
         Ok(Some(installed)) => match rooted::conf_dir(root, usual) {
             Err(error) => way.found(format!("conf dir {}: {error}", usual.display())),
-            Ok(dir) => way.findings.extend(Picks::of(config).in_the_way(&dir, &installed.name)),
+            Ok(dir) => way.extend(Picks::of(config).in_the_way(&dir, &installed.name)),
         },
     }
 }
