@@ -1,4 +1,23 @@
 //! What is baked: the pure decision.
+//!
+//! | image | the policy is given by | node.json is given by | policy | `confDir` | labels and taints |
+//! |---|---|---|---|---|---|
+//! | migration | options | options | of both networks | `--mode`, else private | of the options, and the usual ones of `--new` |
+//! | migration | options | a file | of both networks | the file's: private or shared | the file's |
+//! | migration | a file | options | the file, to the byte | `--mode`, else private | of the options, and the usual ones of its `networks.new` |
+//! | migration | a file | a file | the file, to the byte | the file's: private or shared | the file's |
+//! | final | no option | options | none | none | of the options |
+//! | final | no option | a file | none | the file's: none | the file's |
+//!
+//! `bake` writes nothing if anything is wrong. It names everything that is, and ends with the first exit status of this table that applies:
+//!
+//! | wrong | in options | in a file | on the tree |
+//! |---|---|---|---|
+//! | an option that a final image has no use for, or one that a migration image lacks | 2 | | |
+//! | settings that a node could not use | 2 | 78 | |
+//! | `confDir` of another image | | 78 | |
+//! | the runtime's conf directory is not known, and options name the networks | | | 3 |
+//! | settings that count before those that are baked | | | 3 |
 
 use std::collections::BTreeMap;
 
