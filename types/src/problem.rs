@@ -3,6 +3,8 @@
 //! *Shape*: `{"version":1,"ok":false,"problems":[{"what":"..","where":"/etc/crossfade/policy.json","fix":".."}], ..}`; the command's own
 //! report stands beside these three keys. `ok` is true exactly if the exit status is 0.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Version of every answer.
@@ -67,6 +69,14 @@ impl Problem {
     }
 }
 
+/// The problem in one line: what is wrong and, where it is known, what to do next.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if self.fix.is_empty() { Ok(()) } else { write!(f, "; {}", self.fix) }
+    }
+}
+
 /// What may stand around a path in a sentence.
 const fn is_mark(c: char) -> bool {
     matches!(c, '"' | '\'' | '(' | ')' | ',' | ':' | ';' | '`' | '.')
@@ -81,6 +91,18 @@ impl From<String> for Problem {
 impl From<&str> for Problem {
     fn from(what: &str) -> Self {
         Self::new(what)
+    }
+}
+
+impl From<&String> for Problem {
+    fn from(what: &String) -> Self {
+        Self::new(what)
+    }
+}
+
+impl From<&Self> for Problem {
+    fn from(problem: &Self) -> Self {
+        problem.clone()
     }
 }
 
@@ -100,6 +122,13 @@ mod tests {
         ] {
             assert_eq!(Problem::new(what).named(), named, "{what}");
         }
+    }
+
+    #[test]
+    fn one_line_says_what_is_wrong_and_what_to_do() {
+        let problem = Problem::new("no policy").at("/etc/crossfade/policy.json");
+        assert_eq!(problem.to_string(), "no policy");
+        assert_eq!(problem.fix("write one").to_string(), "no policy; write one");
     }
 
     #[test]

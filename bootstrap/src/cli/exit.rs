@@ -55,10 +55,10 @@ impl Failure {
         self
     }
 
-    /// What stands in the way, one line each.
+    /// What stands in the way, one line each, with what to do next where that is known.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.problems.iter().map(|problem| problem.what.clone()).collect()
+        self.problems.iter().map(Problem::to_string).collect()
     }
 }
 

@@ -4,7 +4,6 @@
 //! before anything is touched, so that an image with settings nobody could use is never built.
 
 mod decide;
-mod findings;
 mod gather;
 mod registration;
 mod sides;

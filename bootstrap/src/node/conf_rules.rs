@@ -20,7 +20,7 @@ pub fn conf_dir(
     way: &mut Obstacles,
     notes: &mut Vec<String>,
 ) {
-    way.findings.extend(picks.in_the_way(dir, name.unwrap_or_default()));
+    way.extend(picks.in_the_way(dir, name.unwrap_or_default()));
     for conf in
         dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours))
     {

@@ -211,7 +211,7 @@ mod tests {
                 "{keeper:?} {red} {there} {is_new} {needed:?}: {:?} {notes:?}",
                 way.findings
             );
-            let said = way.findings.iter().chain(&notes);
+            let said = way.findings.iter().map(ToString::to_string).chain(notes);
             assert!(
                 said.into_iter()
                     .all(|said| said.contains("network new: its pods wait for /run/crossfade/probe/new"))

@@ -2,6 +2,7 @@
 
 use shim::layout::{PACKAGED_PLUGIN, PLUGIN};
 use types::node::Mode;
+use types::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::cli::Global;
@@ -18,7 +19,7 @@ use crate::systemd::continuation;
 
 /// Everything that is not as it must be; nothing on a node that is switched off.
 #[must_use]
-pub fn findings(global: &Global, root: &Root) -> Vec<String> {
+pub fn findings(global: &Global, root: &Root) -> Vec<Problem> {
     if switch::off(root).is_some() {
         return Vec::new();
     }
@@ -28,7 +29,7 @@ pub fn findings(global: &Global, root: &Root) -> Vec<String> {
 /// Everything that is not as it must be. The runtime's configuration is read once: nobody changes it in the course of a try.
 pub fn look(global: &Global, root: &Root, runtime: &mut Option<RuntimeFacts>) -> Obstacles {
     let mut way = Obstacles::default();
-    way.findings.extend(Booted::is_of_now(root).err());
+    way.extend(Booted::is_of_now(root).err());
     let node = match settings::load(root) {
         Ok(node) => node,
         Err(why) => {
@@ -37,7 +38,7 @@ pub fn look(global: &Global, root: &Root, runtime: &mut Option<RuntimeFacts>) ->
         }
     };
     if own::speaks(root, &node) {
-        way.findings.extend(continuation::check(root, &node.kubelet.unit).err());
+        way.extend(continuation::check(root, &node.kubelet.unit).err());
     }
     if node.conf_dir == Mode::Without {
         return way;
@@ -84,9 +85,9 @@ fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut Obstacles) {
         return;
     };
     if let Some(unit) = &config.unit {
-        way.findings.extend(continuation::check(root, unit).err());
+        way.extend(continuation::check(root, unit).err());
     }
-    way.findings.extend(config::is_told(root, config).err());
+    way.extend(config::is_told(root, config).err());
 }
 
 fn shared(facts: &NodeFacts, way: &mut Obstacles) {
@@ -102,7 +103,7 @@ fn shared(facts: &NodeFacts, way: &mut Obstacles) {
         )),
         Ok(Some(installed)) => match &facts.confs {
             Err(why) => way.found(why.clone()),
-            Ok(dir) => way.findings.extend(facts.runtime.picks().in_the_way(dir, &installed.name)),
+            Ok(dir) => way.extend(facts.runtime.picks().in_the_way(dir, &installed.name)),
         },
     }
 }

@@ -35,7 +35,7 @@ use crate::change::outcome::{Changed, finish};
 use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
-use crate::cli::{Global, Watch};
+use crate::cli::{Global, Output, Watch};
 use crate::node::paths::{Root, STATUS, WITHOUT};
 use crate::node::{events, mode, settings, status_file};
 use crate::publish::report::Publish;
@@ -80,7 +80,7 @@ impl Scope {
 /// Watches.
 ///
 /// # Errors
-/// 75 when another `watch` runs here.
+/// 2 for options that need `--once`; 75 when another `watch` runs here.
 pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: wanted.pod };
     if wanted.once && global.dry_run {
@@ -90,10 +90,16 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
         };
     }
     if global.dry_run {
-        return Err(Failure::new(
-            Exit::Usage,
-            "--dry-run needs --once: without it watch runs until it is ended",
-        ));
+        return Err(Failure::usage("--dry-run needs --once: without it watch runs until it is ended")
+            .at("--dry-run")
+            .fix("add --once"));
+    }
+    if global.output == Output::Json && !wanted.once {
+        return Err(Failure::usage(
+            "--output json needs --once: the watch that goes on reports in status.json",
+        )
+        .at("--output")
+        .fix("add --once, or follow the report with crossfade-bootstrap status --follow --output json"));
     }
     let _held = if wanted.pod { pod::turn(&scope.root)? } else { alone::hold(&scope.root)? };
     shim::journal::init();

@@ -131,6 +131,22 @@ fn a_problem_names_its_object_and_the_next_step() {
 }
 
 #[test]
+fn a_watch_that_goes_on_answers_no_program_and_says_who_does() {
+    let tree = Tree::new();
+    // On such a node a watch that is not refused ends at once, and this test with it.
+    tree.node(r#""confDir": "none""#);
+    for arguments in [&["watch"][..], &["watch", "--pod"]] {
+        let run = tree.run(&[arguments, &["-o", "json"]].concat());
+        let told = answer(&run);
+        assert_eq!((run.status, &told["problems"][0]["where"]), (2, &json!("--output")), "{told}");
+        let fix = told["problems"][0]["fix"].as_str().expect("text");
+        assert!(fix.contains("--once") && fix.contains("status --follow"), "{told}");
+    }
+    let told = answer(&tree.run(&["watch", "--once", "-o", "json"]));
+    assert_eq!(told["ok"], json!(true), "{told}");
+}
+
+#[test]
 fn what_a_person_may_not_do_is_for_root() {
     let node = Node::new("bridge");
     // Nobody may read it, but root: the test is for everybody else.

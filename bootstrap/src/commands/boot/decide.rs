@@ -71,9 +71,9 @@ fn with_plugin(facts: &BootFacts) -> Result<BootDecision, Failure> {
         facts.recorded.as_ref().err(),
         facts.node.runtime.config.as_ref().err(),
     ] {
-        way.findings.extend(error.cloned());
+        way.extend(error.cloned());
     }
-    way.findings.extend(facts.distrusted.iter().cloned());
+    way.extend(facts.distrusted.iter().cloned());
     runtime(facts, &mut way, &mut notes);
 
     let aside = Aside::new(facts);
@@ -224,7 +224,7 @@ fn private(
             "private mode: {} is started by another program, so it cannot be told of Crossfade's directory: use confDir shared",
             config.kind.as_str()
         )),
-        _ => way.findings.extend(facts.handed_on.as_ref().err().cloned()),
+        _ => way.extend(facts.handed_on.as_ref().err().cloned()),
     }
     // The runtime will read none of them. One whose results it has cached gives us its name all the same: by it the DELs of pods that
     // lived before the boot find them.

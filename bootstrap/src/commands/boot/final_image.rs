@@ -101,7 +101,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
         kind(facts).to_owned(),
         "confDir none: the agents' conf is the runtime's, and no plugin of Crossfade's is called".to_owned(),
     ];
-    way.findings.extend(facts.distrusted.iter().cloned());
+    way.extend(facts.distrusted.iter().cloned());
     let aside = set_aside(facts);
     match &facts.node.runtime.config {
         // Without anything of ours it does not matter which directory it reads.
@@ -111,7 +111,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
         }
         Ok(_) => {}
     }
-    way.findings.extend(facts.node.confs.as_ref().err().cloned());
+    way.extend(facts.node.confs.as_ref().err().cloned());
     match &left.living {
         Err(why) => way.found(why),
         Ok(living) if !living.is_empty() => way.found(needed(living)),

@@ -107,9 +107,9 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
         facts.sees.as_ref().err(),
         facts.now.as_ref().err(),
     ] {
-        way.findings.extend(error.cloned());
+        way.extend(error.cloned());
     }
-    way.findings.extend(facts.distrusted.iter().cloned());
+    way.extend(facts.distrusted.iter().cloned());
     if facts.node.plugins.dirs.is_empty() {
         way.found("no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists; name the runtime's with --bin-dir");
     }
@@ -129,7 +129,7 @@ fn our_name(facts: &InstallFacts, way: &mut Obstacles, notes: &mut Vec<String>) 
         let picks = Picks::of(facts.unsaid());
         conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
         if let Some((name, _)) = &named {
-            way.findings.extend(picks.told(dir, name).wrong());
+            way.extend(picks.told(dir, name).wrong());
         }
         named
     })
@@ -240,7 +240,7 @@ fn inventory(
             now,
         },
     );
-    way.findings.extend(taken.findings);
+    way.extend(taken.findings);
     notes.extend(taken.notes);
     let mut entries = taken.entries;
     let said = UncachedChoice { network: wanted.uncached, ignored: &wanted.ignored_sandboxes };

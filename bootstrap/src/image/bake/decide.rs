@@ -1,17 +1,37 @@
 //! What is baked: the pure decision.
+//!
+//! | image | the policy is given by | node.json is given by | policy | `confDir` | labels and taints |
+//! |---|---|---|---|---|---|
+//! | migration | options | options | of both networks | `--mode`, else private | of the options, and the usual ones of `--new` |
+//! | migration | options | a file | of both networks | the file's: private or shared | the file's |
+//! | migration | a file | options | the file, to the byte | `--mode`, else private | of the options, and the usual ones of its `networks.new` |
+//! | migration | a file | a file | the file, to the byte | the file's: private or shared | the file's |
+//! | final | no option | options | none | none | of the options |
+//! | final | no option | a file | none | the file's: none | the file's |
+//!
+//! `bake` writes nothing if anything is wrong. It names everything that is, and ends with the first exit status of this table that applies:
+//!
+//! | wrong | in options | in a file | on the tree |
+//! |---|---|---|---|
+//! | an option that a final image has no use for, or one that a migration image lacks | 2 | | |
+//! | settings that a node could not use | 2 | 78 | |
+//! | `confDir` of another image | | 78 | |
+//! | the runtime's conf directory is not known, and options name the networks | | | 3 |
+//! | settings that count before those that are baked | | | 3 |
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use types::node::{Mode, Node};
 use types::policy::{Phase, Side};
+use types::problem::Problem;
 use types::profile::{self, Profile};
 use types::taint;
 
-use super::findings::Findings;
 use super::gather::BakeFacts;
 use super::registration::{self, Registration};
 use super::sides::{self, Sides, pretty};
+use crate::change::obstacles::Obstacles;
 use crate::cli::exit::Failure;
 use crate::cli::{Bake, Image};
 use crate::kubelet::refusals;
@@ -40,22 +60,45 @@ struct NodeFile<'a> {
     taints: &'a [taint::Taint],
 }
 
+/// Where settings come from, which decides the exit status of a mistake in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Options,
+    File,
+}
+
+impl Origin {
+    const fn of(file: Option<&Vec<u8>>) -> Self {
+        if file.is_some() { Self::File } else { Self::Options }
+    }
+
+    /// Adds a mistake in settings of this origin.
+    fn unusable(self, why: impl Into<Problem>, way: &mut Obstacles) {
+        match self {
+            Self::Options => way.usage(why),
+            Self::File => way.settings(Some(why)),
+        }
+    }
+}
+
 /// Decides, or finds everything that stands in the way.
 ///
 /// # Errors
 /// All findings at once; 2 when the command line is among them, else 78 when settings are, else 3.
 pub(super) fn decide(wanted: &Bake, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
-    let (mut way, mut notes) = (Findings::default(), Vec::new());
+    let (mut way, mut notes) = (Obstacles::default(), Vec::new());
     let mut policy = None;
     let new = match wanted.image {
         Image::Migration => {
             policy = facts.policy.clone().or_else(|| migration(wanted, facts, &mut way));
-            policy.as_deref().and_then(|bytes| checked(bytes, facts.policy.is_some(), &mut way, &mut notes))
+            policy
+                .as_deref()
+                .and_then(|bytes| checked(bytes, Origin::of(facts.policy.as_ref()), &mut way, &mut notes))
         }
         Image::Final => last(wanted, &mut way),
     };
     let node = facts.node.clone().unwrap_or_else(|| settings(wanted, new, &mut way));
-    fits(&node, (wanted.image, facts.node.is_some()), &mut way, &mut notes);
+    fits(&node, (wanted.image, Origin::of(facts.node.as_ref())), &mut way, &mut notes);
     for path in &facts.hiding {
         way.found(format!(
             "{} counts before what is baked: remove it, or bake it with --from-policy or --from-node",
@@ -72,7 +115,7 @@ pub(super) fn decide(wanted: &Bake, facts: &BakeFacts) -> Result<BakeDecision, F
 }
 
 /// The policy of options.
-fn migration(wanted: &Bake, facts: &BakeFacts, way: &mut Findings) -> Option<Vec<u8>> {
+fn migration(wanted: &Bake, facts: &BakeFacts, way: &mut Obstacles) -> Option<Vec<u8>> {
     let conf_dir = match &facts.conf_dir {
         Ok(dir) => dir,
         Err(why) => {
@@ -87,24 +130,24 @@ fn migration(wanted: &Bake, facts: &BakeFacts, way: &mut Findings) -> Option<Vec
 /// Holds a policy against the shim's rules and what a migration needs; returns the profile of the network to go to.
 fn checked(
     bytes: &[u8],
-    of_a_file: bool,
-    way: &mut Findings,
+    origin: Origin,
+    way: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Option<&'static Profile> {
     let policy = match secondary::parse(bytes) {
         Ok(policy) => policy,
         Err(why) => {
-            way.unusable(of_a_file, format!("policy: {why}"));
+            origin.unusable(format!("policy: {why}"), way);
             return None;
         }
     };
-    sides::together(&policy).into_iter().for_each(|why| way.unusable(of_a_file, why));
+    sides::together(&policy).into_iter().for_each(|why| origin.unusable(why, way));
     notes.extend(sides::notes(&policy));
     policy.networks.new.as_ref().and_then(|network| profile::find(&network.profile))
 }
 
 /// A final image: there is nothing to choose.
-fn last(wanted: &Bake, way: &mut Findings) -> Option<&'static Profile> {
+fn last(wanted: &Bake, way: &mut Obstacles) -> Option<&'static Profile> {
     let given = [
         ("--old", wanted.old.is_some()),
         ("--old-conf", !wanted.old_conf.is_empty()),
@@ -124,7 +167,7 @@ fn last(wanted: &Bake, way: &mut Findings) -> Option<&'static Profile> {
 }
 
 /// node.json of options.
-fn settings(wanted: &Bake, new: Option<&'static Profile>, way: &mut Findings) -> Vec<u8> {
+fn settings(wanted: &Bake, new: Option<&'static Profile>, way: &mut Obstacles) -> Vec<u8> {
     let migration = new.filter(|_| !wanted.bare && wanted.image == Image::Migration);
     let usual = migration.and_then(|profile| profile.migration.as_ref());
     let Registration { labels, taints } = registration::decide(wanted, usual, way);
@@ -136,20 +179,22 @@ fn settings(wanted: &Bake, new: Option<&'static Profile>, way: &mut Findings) ->
 }
 
 /// Holds a node.json against our rules, those of kubelet, and what its image is for.
-fn fits(bytes: &[u8], (image, of_a_file): (Image, bool), way: &mut Findings, notes: &mut Vec<String>) {
+fn fits(bytes: &[u8], (image, origin): (Image, Origin), way: &mut Obstacles, notes: &mut Vec<String>) {
     let node = match Node::parse(bytes) {
         Ok(node) => node,
-        Err(why) => return way.unusable(of_a_file, format!("node.json: {why}")),
+        Err(why) => return origin.unusable(format!("node.json: {why}"), way),
     };
-    refusals(&node).into_iter().for_each(|why| way.unusable(of_a_file, why));
-    node.taints.iter().filter_map(taint::doubt).for_each(|why| way.unusable(of_a_file, why));
+    refusals(&node).into_iter().for_each(|why| origin.unusable(why, way));
+    node.taints.iter().filter_map(taint::doubt).for_each(|why| origin.unusable(why, way));
     match (image, node.conf_dir) {
         (Image::Migration, Mode::Private | Mode::Shared) | (Image::Final, Mode::Without) => {}
         (Image::Migration, Mode::Without) => {
-            way.settings("node.json: confDir: expected private or shared in a migration image, found none");
+            way.settings(Some(
+                "node.json: confDir: expected private or shared in a migration image, found none",
+            ));
         }
         (Image::Final, Mode::Private | Mode::Shared) => {
-            way.settings("node.json: confDir: expected none in a final image");
+            way.settings(Some("node.json: confDir: expected none in a final image"));
         }
     }
     let says_nothing = node.labels.is_empty() && node.taints.is_empty();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use types::profile::{self, Migration};
 use types::taint::{self, Taint};
 
-use super::findings::Findings;
+use crate::change::obstacles::Obstacles;
 use crate::cli::Bake;
 
 /// Labels and taints of node.json.
@@ -17,7 +17,7 @@ pub(super) struct Registration {
 
 /// Puts together what was asked for and what is usual; a label or a taint that was asked for replaces a usual one of its key. What
 /// cannot be read is a finding and left out.
-pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, way: &mut Findings) -> Registration {
+pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, way: &mut Obstacles) -> Registration {
     let mut told = Registration::default();
     let mut refuse = |why: String| way.usage(why);
     for text in &wanted.labels {

@@ -7,7 +7,7 @@ use shim::layout::CONF_FILE;
 use types::policy::{Network, Phase, Policy, Side};
 use types::profile::{self, GENERIC, Profile};
 
-use super::findings::Findings;
+use crate::change::obstacles::Obstacles;
 use crate::cli::Bake;
 
 /// The networks of options.
@@ -45,7 +45,7 @@ struct Both {
 
 impl Sides {
     /// The networks that options name; none where they do not name both.
-    pub(super) fn of(wanted: &Bake, conf_dir: &Path, way: &mut Findings) -> Option<Self> {
+    pub(super) fn of(wanted: &Bake, conf_dir: &Path, way: &mut Obstacles) -> Option<Self> {
         if let (Some(old), Some(new)) = (&wanted.old, &wanted.new)
             && old == new
             && old != GENERIC
@@ -77,7 +77,7 @@ fn one(
     name: Option<&str>,
     conf: &[PathBuf],
     cidrs: &[String],
-    (conf_dir, way): (&Path, &mut Findings),
+    (conf_dir, way): (&Path, &mut Obstacles),
 ) -> Option<One> {
     let Some(name) = name else {
         let what = if side == Side::Old { "leave" } else { "go to" };
@@ -101,7 +101,7 @@ fn one(
 }
 
 /// The profile of a name, which [`GENERIC`] has none of; nothing, and a finding, where the name is not known.
-pub(super) fn known(side: Side, name: &str, way: &mut Findings) -> Option<Option<&'static Profile>> {
+pub(super) fn known(side: Side, name: &str, way: &mut Obstacles) -> Option<Option<&'static Profile>> {
     let found = profile::find(name);
     if found.is_some() || name == GENERIC {
         return Some(found);

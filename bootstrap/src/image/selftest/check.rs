@@ -1,6 +1,7 @@
 //! One look at one thing, and what it found.
 
 use serde::Serialize;
+use types::problem::Problem;
 
 /// What became of a check. A check that failed for several reasons is told once for each.
 ///
@@ -56,6 +57,15 @@ impl Fault {
     /// Of what was found, and the next thing to do.
     pub(super) fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what: what.into(), fix: fix.into() }
+    }
+
+    /// Of a problem; `otherwise` is the next thing to do if the problem names none.
+    pub(super) fn of(problem: &Problem, otherwise: &str) -> Self {
+        if problem.fix.is_empty() {
+            Self::parted(&problem.what, otherwise)
+        } else {
+            Self::new(&problem.what, &problem.fix)
+        }
     }
 
     /// Of a text whose remedy comes after its last semicolon, as ours have it; `otherwise` where there is none.

@@ -1,5 +1,7 @@
 //! What kubelet registers its Node with, by the rules of kubelet and of the API server.
 
+use types::problem::Problem;
+
 use super::check::{Check, Fault, decided, ok};
 use crate::kubelet::check::{CheckedUpTo, check};
 use crate::node::paths::Root;
@@ -21,12 +23,12 @@ pub(super) fn checks(root: &Root) -> Vec<Check> {
             )
         }
         Err(failure) => {
-            let fault = |why: &String| {
+            let fault = |problem: &Problem| {
                 let fix =
                     "change node.json, or who else says it, then ask crossfade-bootstrap render --check";
-                Fault::new(why, fix)
+                Fault::new(&problem.what, fix)
             };
-            decided(ID, failure.lines().iter().map(fault).collect(), "")
+            decided(ID, failure.problems.iter().map(fault).collect(), "")
         }
     }
 }

@@ -108,7 +108,7 @@ fn opens(global: &Global, root: &Root, since: Since, not_booted: Option<&str>) -
     }
     let faults = fitness::findings(global, root)
         .iter()
-        .map(|why| Fault::parted(why, "systemctl status kubelet crossfade-boot says more"))
+        .map(|problem| Fault::of(problem, "systemctl status kubelet crossfade-boot says more"))
         .collect();
     decided(ID, faults, "kubelet's gate is open")
 }

@@ -251,3 +251,127 @@ fn what_would_hide_it_is_found_together_with_everything_else() {
     let off = BakeFacts { is_off: true, ..facts() };
     assert!(decided(line, &off).expect("decided").notes.iter().any(|note| note.contains("disabled")));
 }
+
+/// Who names the networks or the labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Options,
+    File,
+}
+
+const POLICY: &str = r#"{"version":1,"networks":{"old":{"conf":["/o"]},"new":{"profile":"cilium","conf":["/n"]}},"attach":"old"}"#;
+
+/// A command line and files of which each says something else, so that an outcome tells its source.
+fn given(image: Image, policy: By, node: By, dir: Option<Mode>) -> (String, BakeFacts) {
+    let mut facts = facts();
+    let mut line = match image {
+        Image::Migration => "--image migration".to_owned(),
+        Image::Final => "--image final".to_owned(),
+    };
+    match (policy, image) {
+        (By::File, _) => {
+            line += " --from-policy -";
+            facts.policy = Some(POLICY.into());
+        }
+        (By::Options, Image::Migration) => line += " --old calico --new cilium",
+        (By::Options, Image::Final) => {}
+    }
+    match node {
+        By::File => {
+            let dir = dir.map_or_else(String::new, |dir| format!(r#","confDir":"{}""#, dir.as_str()));
+            line += " --from-node -";
+            facts.node = Some(format!(r#"{{"version":1,"labels":{{"file":"x"}}{dir}}}"#).into());
+        }
+        By::Options => {
+            line += " --label options=x";
+            if let Some(dir) = dir {
+                line += &format!(" --mode {}", dir.as_str());
+            }
+        }
+    }
+    (line, facts)
+}
+
+#[test]
+fn the_whole_table_of_what_is_baked() {
+    use By::{File, Options};
+    use Image::{Final, Migration};
+    const USUAL: &str = "io.cilium.migration/cilium-default";
+    let (none, private, shared) = (Some(Mode::Without), Some(Mode::Private), Some(Mode::Shared));
+    // Image, source of the policy and of node.json, confDir as it is given; whose policy, confDir and labels are baked.
+    for (image, policy, node, dir, expected) in [
+        (Migration, Options, Options, None, Ok((Some(Options), Mode::Private, &[USUAL, "options"][..]))),
+        (Migration, Options, Options, private, Ok((Some(Options), Mode::Private, &[USUAL, "options"]))),
+        (Migration, Options, Options, shared, Ok((Some(Options), Mode::Shared, &[USUAL, "options"]))),
+        (Migration, Options, File, private, Ok((Some(Options), Mode::Private, &["file"]))),
+        (Migration, Options, File, shared, Ok((Some(Options), Mode::Shared, &["file"]))),
+        (Migration, Options, File, none, Err(Exit::BadSettings)),
+        (Migration, File, Options, None, Ok((Some(File), Mode::Private, &[USUAL, "options"]))),
+        (Migration, File, Options, shared, Ok((Some(File), Mode::Shared, &[USUAL, "options"]))),
+        (Migration, File, File, shared, Ok((Some(File), Mode::Shared, &["file"]))),
+        (Migration, File, File, none, Err(Exit::BadSettings)),
+        (Final, Options, Options, None, Ok((None, Mode::Without, &["options"]))),
+        (Final, Options, Options, private, Err(Exit::Usage)),
+        (Final, Options, File, none, Ok((None, Mode::Without, &["file"]))),
+        (Final, Options, File, private, Err(Exit::BadSettings)),
+        (Final, Options, File, shared, Err(Exit::BadSettings)),
+        (Final, File, Options, None, Err(Exit::Usage)),
+        (Final, File, File, none, Err(Exit::Usage)),
+    ] {
+        let (line, facts) = given(image, policy, node, dir);
+        let outcome = decided(&line, &facts).map_err(|failure| failure.exit).map(|decision| {
+            let whose = |bytes: Vec<u8>| if bytes == POLICY.as_bytes() { File } else { Options };
+            let node = Node::parse(&decision.node).expect("a node.json");
+            let labels = node.labels.into_keys().collect::<Vec<_>>();
+            (decision.policy.map(whose), node.conf_dir, labels)
+        });
+        let outcome = outcome.as_ref().map_err(|exit| *exit);
+        let expected = expected
+            .map(|(policy, dir, labels)| (policy, dir, labels.iter().map(ToString::to_string).collect()));
+        assert_eq!(outcome, expected.as_ref().map_err(|exit| *exit), "{line} {facts:?}");
+    }
+}
+
+#[test]
+fn the_whole_table_of_what_is_wrong() {
+    use Exit::{BadSettings, No, Usage};
+    let migration = "--image migration --old calico --new antrea";
+    let with =
+        |policy: Option<&str>, node: Option<&str>, dir: Result<&str, &str>, hiding: &[&str]| BakeFacts {
+            policy: policy.map(Into::into),
+            node: node.map(Into::into),
+            conf_dir: dir.map(Into::into).map_err(Into::into),
+            hiding: hiding.iter().map(Into::into).collect(),
+            is_off: false,
+        };
+    let (dir, no_dir) = (Ok("/etc/cni/net.d"), Err("two runtimes"));
+    let hiding = &["/etc/crossfade/policy.json"][..];
+    let (broken, none) = (Some("{"), Some(r#"{"version":1,"confDir":"none"}"#));
+    for (line, facts, expected) in [
+        // An option too many, or too few.
+        ("--image final --phase new", with(None, None, dir, &[]), (Usage, 1)),
+        ("--image migration --new antrea", with(None, None, dir, &[]), (Usage, 1)),
+        // Settings that a node could not use.
+        (&format!("{migration} --label a"), with(None, None, dir, &[]), (Usage, 1)),
+        (&format!("{migration} --old-conf x"), with(None, None, dir, &[]), (Usage, 1)),
+        ("--image migration --from-policy -", with(broken, None, dir, &[]), (BadSettings, 1)),
+        (&format!("{migration} --from-node -"), with(None, broken, dir, &[]), (BadSettings, 1)),
+        // `confDir` of another image.
+        (&format!("{migration} --from-node -"), with(None, none, dir, &[]), (BadSettings, 1)),
+        // The tree.
+        (migration, with(None, None, no_dir, &[]), (No, 1)),
+        (migration, with(None, None, dir, hiding), (No, 1)),
+        (migration, with(None, None, no_dir, hiding), (No, 2)),
+        // All at once: the first exit status of the table counts.
+        (&format!("{migration} --from-node -"), with(None, broken, dir, hiding), (BadSettings, 2)),
+        (&format!("{migration} --label a"), with(None, None, dir, hiding), (Usage, 2)),
+        ("--image final --phase new --from-node -", with(None, broken, dir, hiding), (Usage, 3)),
+    ] {
+        let failure = decided(line, &facts).expect_err(line);
+        assert_eq!((failure.exit, failure.problems.len()), expected, "{line}: {failure:?}");
+    }
+    // Who gives a policy needs no directory of confs, and a final image has no confs at all.
+    let facts = with(Some(POLICY), None, no_dir, &[]);
+    assert!(decided("--image migration --from-policy -", &facts).is_ok());
+    assert!(decided("--image final", &with(None, None, no_dir, &[])).is_ok());
+}
