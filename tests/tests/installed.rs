@@ -148,7 +148,7 @@ fn a_pod_in_the_middle_of_its_add_is_not_missed() -> Result<()> {
         let (Ok(held), Ok(install)) = (held.join(), install.join()) else { bail!("a caller panicked") };
         let told = install?;
         ensure!(waits, "install did not wait for the ADD that runs past us: {told}");
-        ensure!(told.contains("1 attachments were made while we installed"), "{told}");
+        ensure!(told.contains("1 attachments were made during the installation"), "{told}");
         lab.end(&next)?;
         held
     })?;

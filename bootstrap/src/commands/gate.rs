@@ -58,9 +58,12 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
     if settings.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs)) {
         match untold(&root) {
             None => return give_up(&root, &failure),
-            Some(why) => failure.problems.push(Problem::new(format!(
-                "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {why}"
-            ))),
+            Some(why) => {
+                let what = format!(
+                    "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {why}"
+                );
+                failure.problems.push(Problem::new(what).at("kubelet's unit"));
+            }
         }
     }
     carry_out(&root, vec![file(&root, GATE, moment(&first), "when the gate was tried first")])?;

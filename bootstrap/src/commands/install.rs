@@ -46,10 +46,8 @@ const LOADED_WITHIN: Duration = Duration::from_secs(240);
 /// All findings, before anything is touched; or the change that failed.
 pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     if wanted.units && global.host.is_none() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "--units needs --host: without it the programs and units would be copied from this machine to itself",
-        ));
+        let why = "--units needs --host: without it the programs and units would be copied from this machine to itself";
+        return Err(Failure::usage(why).at("--units").fix("add --host, with the node's root directory"));
     }
     let load = Load::of(wanted)?;
     host::enter(global)?;
@@ -60,7 +58,8 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     }
     if load.units {
         watch_unit::check().map_err(|why| {
-            Failure::new(Exit::No, format!("--units: {why}; let watch run in a pod (deploy/pod.yaml)"))
+            let fix = "let watch run in a pod (deploy/pod.yaml)";
+            Failure::new(Exit::No, format!("--units: {why}")).at("--units").fix(fix)
         })?;
     }
     let plan = Plan::of(&load, wanted.overwrite)?;
@@ -96,15 +95,14 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
 fn refuse_node(global: &Global) -> Result<(), Failure> {
     let root = Root::new(&global.root);
     if let Some(why) = settings::without_plugin(&root) {
-        return Err(Failure::new(Exit::No, why));
+        return Err(Failure::all(Exit::No, [why]));
     }
     if root.is_node() {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Usage,
-        "install takes over the pods of a node that runs, and --root names a tree that does not: an image gets its policy and \
-         settings from bake; of a node that a pod has mounted, say --host",
+    let why = "install takes over the pods of a node that runs, and --root names a tree that does not";
+    Err(Failure::usage(why).at("--root").fix(
+        "give an image its policy and settings with bake; for a node that a pod has mounted, say --host",
     ))
 }
 
@@ -139,7 +137,7 @@ fn unfinished(mut failure: Failure, (target, object): (&str, &str), before: usiz
     if is_unit {
         let rest =
             "everything else is installed; until the unit runs, nothing writes the files that pods wait for";
-        failure.problems.push(rest.into());
+        failure.problems.push(Problem::new(rest).at(object));
         return failure;
     }
     let named = |why: String| {
@@ -218,9 +216,10 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
             let endpoint = facts.node.runtime.whom.endpoint().unwrap_or_default();
             unread::wait(endpoint, &facts.node.dirs.conf_file(), LOADED_WITHIN).map_err(|why| {
                 Failure::later(format!(
-                    "it is not confirmed that pods come through us: {why}. Pods that start now may be attached past us; an ADD or DEL that \
-                     hangs holds CRI-O up"
+                    "it is not confirmed that pods come through Crossfade: {why}. Pods that start now may bypass Crossfade; an ADD or DEL \
+                     that hangs holds CRI-O up"
                 ))
+                .at(facts.node.dirs.conf_file().display())
             })?;
             quiet(facts)?;
         }
@@ -248,11 +247,11 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
             now: &now,
         },
     );
-    notes.extend(late.findings);
+    notes.extend(late.findings.iter().map(Problem::to_string));
     if !late.entries.is_empty() {
         change::inventory::list(&facts.node.dirs.layout, &late.entries).map_err(|e| failed(e.to_string()))?;
         notes.push(format!(
-            "{} attachments were made while we installed; they are listed, too",
+            "{} attachments were made during the installation; they are listed, too",
             late.entries.len()
         ));
     }
@@ -265,6 +264,7 @@ fn quiet(facts: &InstallFacts) -> Result<(), Failure> {
             .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddsOfWhom::PastUs, caller, LOADED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
-        Failure::later(format!("an ADD under the conf before Crossfade's still runs for {}", ids.join(", ")))
+        let ids = ids.join(", ");
+        Failure::later(format!("an ADD under the conf before Crossfade's still runs for {ids}")).at(ids)
     })
 }

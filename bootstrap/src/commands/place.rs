@@ -1,8 +1,11 @@
 //! `place`: puts the package's plugin where the runtime looks for it. `watch` starts it as a unit of its own, for the unit of `watch`
 //! sees the runtime's directories read-only, and which they are is not known before the runtime tells.
 
+use std::path::PathBuf;
+
 use shim::layout::PACKAGED_PLUGIN;
 use shim::trust;
+use types::problem::Problem;
 
 use crate::change::outcome::{Changed, finish};
 use crate::cli::exit::{Exit, Failure};
@@ -20,14 +23,13 @@ pub fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
     if let Some(off) = switch::off(&root) {
         return Ok(Changed::applied(Vec::new(), vec![off.to_string()]));
     }
-    let mut findings: Vec<String> = wanted
-        .bin_dirs
-        .iter()
-        .filter_map(|dir| trust::check_dir(dir).err())
-        .map(|why| why.to_string())
-        .collect();
+    let distrusted = |dir: &PathBuf| {
+        let why = trust::check_dir(dir).err()?;
+        Some(Problem::new(why.to_string()).at(dir.display().to_string()))
+    };
+    let mut findings: Vec<Problem> = wanted.bin_dirs.iter().filter_map(distrusted).collect();
     if let Err(why) = trust::open(&root.at(PACKAGED_PLUGIN)) {
-        findings.push(format!("the package's plugin: {why}"));
+        findings.push(Problem::new(format!("the package's plugin: {why}")).at(PACKAGED_PLUGIN));
     }
     if !findings.is_empty() {
         return Err(Failure::all(Exit::No, findings));

@@ -82,7 +82,7 @@ fn needed(global: &Global, verb: &cli::Policy) -> Result<(), Failure> {
         cli::Policy::Check(wanted) if wanted.file.is_some() => Ok(()),
         cli::Policy::Check(_) | cli::Policy::Show(_) | cli::Policy::Set(_) | cli::Policy::Explain(_) => {
             let why = settings::without_plugin(&Root::new(&global.root));
-            why.map_or(Ok(()), |why| Err(Failure::new(Exit::No, why)))
+            why.map_or(Ok(()), |why| Err(Failure::all(Exit::No, [why])))
         }
     }
 }
@@ -106,12 +106,13 @@ fn show(layout: &Layout) -> Result<Shown, Failure> {
 /// Bad settings; usage where the other file is not there.
 fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
     if let Some(file) = file.filter(|file| !file.exists()) {
-        return Err(Failure::usage(format!("{}: there is no such file", file.display())));
+        let place = file.display();
+        return Err(Failure::usage(format!("{place}: there is no such file")).at(place));
     }
     let file = file.map_or_else(|| layout.policy_file(), Path::to_path_buf);
     let policy = parse(&file, &read(&file)?)?;
     secondary::usable(&policy)
-        .map_err(|why| Failure::settings(format!("policy {}: {why}", file.display())))?;
+        .map_err(|why| Failure::settings(format!("policy {}: {why}", file.display())).at(file.display()))?;
     let warnings = secondary::warnings(&policy);
     Ok(Shown { file, phase: policy.phase().as_str(), warnings, policy: None })
 }

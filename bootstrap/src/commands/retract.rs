@@ -63,8 +63,7 @@ fn word(root: &Root, is_removed: bool) -> Result<LastWord, Failure> {
             "this node runs a final image: its pods get the agents' network, and nobody reports any more";
         return Ok(LastWord { status: "Unknown", reason: Reason::FinalImage, message: message.into() });
     }
-    Err(Failure::new(
-        Exit::No,
-        "Crossfade takes part on this node, so what its Node says stays: switch it off, uninstall it, or say --removed",
-    ))
+    Err(Failure::new(Exit::No, "Crossfade takes part on this node, so what its Node says stays")
+        .at("the Node")
+        .fix("switch Crossfade off, uninstall it, or say --removed"))
 }

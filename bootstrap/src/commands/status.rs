@@ -137,7 +137,7 @@ fn of_node(global: &Global, wanted: &cli::Status, root: &Root, node: &Node) -> R
     };
     match watched {
         Ok(watched) => status.watch = watched,
-        Err(why) => status.problems.push(why.into()),
+        Err(why) => status.problems.push(Problem::new(why).at(STATUS)),
     }
     if let Some(Watched { document, stale: None }) = &status.watch
         && !document.ready
@@ -168,7 +168,7 @@ fn without(global: &Global, root: &Root, node: &Node, wait: Option<Duration>) ->
     let settings = Directories::of(global, node);
     let found = attachments::list(&settings.layout, None)?;
     let networks = count(&found);
-    let mut problems: Vec<Problem> = booted().err().into_iter().map(Problem::from).collect();
+    let mut problems: Vec<Problem> = Booted::missing(root).into_iter().collect();
     problems.extend(problems::of_an_earlier_image(&settings, !networks.is_empty()));
     Ok(Status {
         conf_dir: Mode::Without.as_str(),
@@ -253,7 +253,10 @@ fn ledger_lines(settings: &Directories) -> Result<usize, Failure> {
     match std::fs::File::open(&path) {
         Ok(file) => Ok(BufReader::new(file).split(b'\n').map_while(Result::ok).count()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(Failure::new(Exit::Failed, format!("read ledger {}: {error}", path.display()))),
+        Err(error) => {
+            Err(Failure::new(Exit::Failed, format!("read ledger {}: {error}", path.display()))
+                .at(path.display()))
+        }
     }
 }
 

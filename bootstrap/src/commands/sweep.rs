@@ -151,16 +151,16 @@ fn listing(wanted: &Sweep) -> Result<Listing, Failure> {
     }
     let endpoint = &match Whom::of(&wanted.runtime) {
         Whom::Nobody => {
-            return Err(Failure::new(
-                Exit::Usage,
-                "sweep needs the living sandboxes: name the runtime with --runtime-endpoint, or a list with --listed FILE",
-            ));
+            let fix = "name the runtime with --runtime-endpoint, or a list with --listed FILE";
+            return Err(Failure::usage("sweep needs the living sandboxes").at("--runtime-endpoint").fix(fix));
         }
-        Whom::Unknown(why) => return Err(Failure::new(Exit::No, why)),
+        Whom::Unknown(why) => return Err(Failure::new(Exit::No, why).at("--runtime-endpoint")),
         Whom::At(endpoint) => endpoint,
     };
     let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
-    sandboxes.map(Listing::Cri).map_err(|e| Failure::later(format!("{e:#}; nothing is swept without a list")))
+    sandboxes
+        .map(Listing::Cri)
+        .map_err(|e| Failure::later(format!("{e:#}; nothing is swept without a list")).at(endpoint))
 }
 
 fn judge(
@@ -226,11 +226,14 @@ fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
         .find(|one| one.seen == ListStatus::Missing && one.netns_lives && one.age != Age::EarlierBoot);
     match contradiction {
         None => Ok(()),
-        Some(one) => Err(Failure::later(format!(
-            "the runtime lists no sandbox at all, but the netns of {} {} is there; nothing is swept. If the answer is right, \
-             say so with --listed FILE and an empty list []",
-            one.key.container_id, one.key.ifname
-        ))),
+        Some(one) => {
+            let key = format!("{} {}", one.key.container_id, one.key.ifname);
+            let why = format!(
+                "the runtime lists no sandbox at all, but the netns of {key} is there; nothing is swept"
+            );
+            let fix = "if the answer is right, say so with --listed FILE and an empty list []";
+            Err(Failure::later(why).at(format!("attachment {key}")).fix(fix))
+        }
     }
 }
 

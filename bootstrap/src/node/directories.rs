@@ -11,10 +11,11 @@ use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, POLICY_FILE, SETTINGS_DI
 use shim::request::Conf;
 use shim::trust;
 use types::node::Node;
+use types::problem::Problem;
 use types::raw::RawObject;
 
 use crate::cli::Global;
-use crate::cli::exit::Failure;
+use crate::cli::exit::{Exit, Failure};
 use crate::node::paths::Root;
 use crate::node::settings;
 use crate::runtime::config::RuntimeConfig;
@@ -32,7 +33,7 @@ pub struct Directories {
     /// The same as the node sees them, for a conf that the node's runtime will read.
     pub named: Layout,
     /// Our conf as it is installed; none where there is none; else why it cannot be read.
-    pub installed: Result<Option<Installed>, String>,
+    pub installed: Result<Option<Installed>, Problem>,
 }
 
 /// Our conf as a runtime reads it.
@@ -97,7 +98,7 @@ impl Directories {
         let node = settings::load(&Root::new(&global.root)).map_err(Failure::settings)?;
         let settings = Self::of(global, &node);
         match &settings.installed {
-            Err(why) => Err(Failure::settings(why)),
+            Err(why) => Err(Failure::all(Exit::BadSettings, [why])),
             Ok(_) => Ok(settings),
         }
     }
@@ -160,9 +161,11 @@ impl Installed {
     ///
     /// # Errors
     /// One line that names the file.
-    pub fn read(path: &Path) -> Result<Option<Self>, String> {
-        let named =
-            |why: String| format!("Crossfade's conf {}: {why}; run install to write it anew", path.display());
+    pub fn read(path: &Path) -> Result<Option<Self>, Problem> {
+        let named = |why: String| {
+            let what = format!("Crossfade's conf {}: {why}", path.display());
+            Problem::new(what).at(path.display().to_string()).fix("run install to write it anew")
+        };
         let mut file = match trust::open(path) {
             Ok(file) => file,
             Err(why) if why.is_absent() => return Ok(None),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use shim::layout::Layout;
 use types::policy::{Network, Policy, Probe, Side};
+use types::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
@@ -69,8 +70,8 @@ pub enum Keeper {
     Watch,
     /// crossfade-watch.service, once it is started.
     Unit,
-    /// Nobody, and what to do about it.
-    Nobody(String),
+    /// Nobody: why, and what to do about it.
+    Nobody(Problem),
 }
 
 impl Keeper {
@@ -81,15 +82,19 @@ impl Keeper {
         if comes || matches!(status_file::read(&root.at(STATUS)), StatusFile::Fresh(_)) {
             return Self::Watch;
         }
-        let remedy = |why: String| Self::Nobody(format!("{why}, then run install again"));
+        let remedy = |why: Problem| {
+            let fix = format!("{}, then run install again", why.fix);
+            Self::Nobody(why.fix(fix))
+        };
         if let Some(off) = switch::off(root) {
-            return remedy(off.to_string());
+            return remedy(off.problem());
         }
         match watch_unit::watch_unit() {
             Ok(()) => Self::Unit,
-            Err(why) => remedy(format!(
-                "{why}: install the package, whose unit systemd runs, or start `crossfade-bootstrap watch` by other means"
+            Err(why) if why.fix.is_empty() => remedy(why.fix(
+                "install the package, whose unit systemd runs, or start `crossfade-bootstrap watch` by other means",
             )),
+            Err(why) => remedy(why),
         }
     }
 }
@@ -129,16 +134,22 @@ pub(crate) fn decide(
     for Waiting { side, profile, file, there, asked, is_new } in waiting {
         let waits = waits(*side, file);
         match keeper {
-            Keeper::Nobody(why) if *is_new => way.found(format!("{waits}, and no watch runs here. {why}")),
-            Keeper::Nobody(why) => notes.push(format!("{waits}, and no watch runs here. {why}")),
+            Keeper::Nobody(why) if *is_new => {
+                let what = format!("{waits}, and no watch runs here: {}", why.what);
+                way.found(Problem::new(what).at(file.display().to_string()).fix(&why.fix));
+            }
+            Keeper::Nobody(why) => notes.push(format!("{waits}, and no watch runs here: {why}")),
             Keeper::Watch | Keeper::Unit => {}
         }
         match asked {
             Ok(()) if !there => changes.push(evidence(file.clone(), profile)),
             Ok(()) => {}
-            Err(red) if *is_new && needed.contains(side) => way.found(format!(
-                "{waits}, and the agent is not ready: {red}. Wait until it is, or let the policy's \"ready\" name what tells it on this node"
-            )),
+            Err(red) if *is_new && needed.contains(side) => {
+                let what = format!("{waits}, and the agent is not ready: {red}");
+                way.found(Problem::new(what).at(file.display().to_string()).fix(
+                    "wait until the agent is ready, or let the policy's \"ready\" name what tells it on this node",
+                ));
+            }
             Err(red) => notes.push(format!("{waits}, and the agent is not ready: {red}")),
         }
     }

@@ -17,6 +17,9 @@ use crate::runtime::endpoint;
 use crate::runtime::facts::RuntimeFacts;
 use crate::systemd::continuation;
 
+/// The next step for what `boot` puts in place.
+const RUN_BOOT: &str = "run crossfade-bootstrap boot";
+
 /// Everything that is not as it must be; nothing on a node that is switched off.
 #[must_use]
 pub fn findings(global: &Global, root: &Root) -> Vec<Problem> {
@@ -29,7 +32,7 @@ pub fn findings(global: &Global, root: &Root) -> Vec<Problem> {
 /// Everything that is not as it must be. The runtime's configuration is read once: nobody changes it in the course of a try.
 pub fn look(global: &Global, root: &Root, runtime: &mut Option<RuntimeFacts>) -> Obstacles {
     let mut way = Obstacles::default();
-    way.extend(Booted::is_of_now(root).err());
+    way.extend(Booted::missing(root));
     let node = match settings::load(root) {
         Ok(node) => node,
         Err(why) => {
@@ -60,7 +63,7 @@ pub fn look(global: &Global, root: &Root, runtime: &mut Option<RuntimeFacts>) ->
     });
     way.settings(facts.policy.as_ref().err());
     if let Err(why) = plugins::find(root, PLUGIN, &facts.plugins.paths()) {
-        way.found(format!("{why}; run crossfade-bootstrap boot"));
+        way.found(Problem::new(why).fix(RUN_BOOT));
     }
     if facts.settings.conf_dir == Mode::Private {
         private(root, facts.runtime.config(), &mut way);
@@ -73,11 +76,15 @@ pub fn look(global: &Global, root: &Root, runtime: &mut Option<RuntimeFacts>) ->
 
 fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut Obstacles) {
     if !root.at(PRIVATE_CONF_DIR).is_dir() {
-        way.found(format!("{PRIVATE_CONF_DIR} is missing; run crossfade-bootstrap boot"));
+        way.found(Problem::new(format!("{PRIVATE_CONF_DIR} is missing")).at(PRIVATE_CONF_DIR).fix(RUN_BOOT));
     }
     let dir = root.at(PRIVATE_CONF_DIR);
     match foreign::look(&dir) {
-        Err(error) => way.found(format!("conf dir {}: {error}", dir.display())),
+        Err(error) => {
+            way.found(
+                Problem::new(format!("conf dir {}: {error}", dir.display())).at(dir.display().to_string()),
+            );
+        }
         Ok(found) if !found.is_empty() => way.found(foreign::describe(&dir, &found)),
         Ok(_) => {}
     }
@@ -95,12 +102,14 @@ fn shared(facts: &NodeFacts, way: &mut Obstacles) {
     match &facts.dirs.installed {
         Err(why) => way.found(why.clone()),
         Ok(None) => {
-            way.found(format!("Crossfade's conf {} is missing; run crossfade-bootstrap boot", conf.display()))
+            let what = format!("Crossfade's conf {} is missing", conf.display());
+            way.found(Problem::new(what).at(conf.display().to_string()).fix(RUN_BOOT));
         }
-        Ok(Some(installed)) if !installed.is_ours => way.found(format!(
-            "{} is not Crossfade's; move it away, then run crossfade-bootstrap boot",
-            conf.display()
-        )),
+        Ok(Some(installed)) if !installed.is_ours => {
+            let what = format!("{} is not Crossfade's", conf.display());
+            let fix = format!("move it away, then {RUN_BOOT}");
+            way.found(Problem::new(what).at(conf.display().to_string()).fix(fix));
+        }
         Ok(Some(installed)) => match &facts.confs {
             Err(why) => way.found(why.clone()),
             Ok(dir) => way.extend(facts.runtime.picks().in_the_way(dir, &installed.name)),

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shim::layout::CONF_FILE;
+use types::problem::Problem;
 
 use crate::change::{Act, Change};
 use crate::node::confdir::{Content, is_conf_name};
@@ -84,19 +85,23 @@ impl Foreign {
 
 /// Names what was found in `dir`, and who wrote it where that can be told. `found` is not empty.
 #[must_use]
-pub fn describe(dir: &Path, found: &[Foreign]) -> String {
+pub fn describe(dir: &Path, found: &[Foreign]) -> Problem {
     let names: Vec<&str> = found.iter().map(|one| one.what.as_str()).collect();
     let by_template = found.iter().any(|one| one.path.ends_with(OF_TEMPLATE));
-    let who = if by_template {
-        "containerd makes it from its conf_template: restart containerd, whose start empties that key"
+    let (who, fix) = if by_template {
+        (
+            "; containerd makes it from its conf_template",
+            "restart containerd, whose start empties the key conf_template",
+        )
     } else {
-        "find out who writes into this directory, which is Crossfade's alone"
+        ("", "find out who writes into this directory, which is Crossfade's alone")
     };
-    format!(
-        "{} in {}: not Crossfade's, so the runtime could use it instead of Crossfade's conf; {who}",
+    let what = format!(
+        "{} in {}: not Crossfade's, so the runtime could use it instead of Crossfade's conf{who}",
         names.join(", "),
         dir.display()
-    )
+    );
+    Problem::new(what).at(dir.display().to_string()).fix(fix)
 }
 
 #[cfg(test)]
@@ -176,6 +181,7 @@ mod tests {
             fs::write(dir.path().join(file), THEIRS).expect("file");
             let found = look(dir.path()).expect("listed");
             let told = describe(dir.path(), &found);
+            let told = told.to_string();
             assert!(told.contains(file) && told.contains("containerd-net") && told.contains(words), "{told}");
             let change = found[0].removal();
             let root = crate::node::paths::Root::default();

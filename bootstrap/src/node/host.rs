@@ -17,16 +17,14 @@ pub fn enter(global: &Global) -> Result<(), Failure> {
     let Some(dir) = &global.host else { return Ok(()) };
     // A mount of another directory would be filled with our files, and nothing would come of it.
     if !dir.join("proc/self").exists() {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "--host {}: expected the node's root directory with its /proc; mount hostPath / there",
-                dir.display()
-            ),
-        ));
+        let why = format!("--host {}: expected the node's root directory with its /proc", dir.display());
+        return Err(Failure::new(Exit::Usage, why).at("--host").fix("mount hostPath / there"));
     }
     let failed =
         |e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("--host {}: {e}", dir.display()));
-    chroot(dir).map_err(|e| failed(&format!("{e}; the container needs CAP_SYS_CHROOT")))?;
+    chroot(dir).map_err(|e| {
+        let failure = failed(&format!("{e}; the container needs CAP_SYS_CHROOT"));
+        failure.at("--host").fix("add CAP_SYS_CHROOT to the container's capabilities")
+    })?;
     std::env::set_current_dir(Path::new("/")).map_err(|e| failed(&e))
 }

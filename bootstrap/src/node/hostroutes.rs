@@ -12,7 +12,9 @@ use crate::cli::exit::{Exit, Failure};
 /// # Errors
 /// What the kernel says to being asked.
 pub fn to_change(records: &[Attachment], damaged: &[DamagedFile]) -> Result<Option<String>, Failure> {
-    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("look at the host routes: {e}"));
+    let failed = |e: std::io::Error| {
+        Failure::new(Exit::Failed, format!("look at the host routes: {e}")).at("table 1003")
+    };
     let changes = hostroute::unconverged(records, damaged, Budget::brief()).map_err(failed)?;
     Ok((!changes.is_empty()).then(|| changes.join("; ")))
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
 use shim::layout::BOOT_ID;
 use types::node::Mode;
+use types::problem::Problem;
 
 use crate::node::paths::{BOOTED, IDENTITY, Root};
 
@@ -16,6 +17,8 @@ const MACHINE_ID: &str = "/etc/machine-id";
 /// The instance id of this boot, as cloud-init leaves it on tmpfs. The one below /var/lib/cloud is not read: until cloud-init has run, which
 /// it need not have, a clone finds its origin's there, and would take itself for another machine one boot too late.
 const INSTANCE_ID: &str = "/run/cloud-init/.instance-id";
+/// What is wrong where `boot` has not succeeded yet.
+const NOT_BOOTED: &str = "crossfade-bootstrap boot has not succeeded in this boot";
 /// Version of both files.
 const VERSION: u32 = 1;
 /// Longest id file, and longest file of ours, in bytes.
@@ -196,11 +199,19 @@ impl Booted {
     pub fn is_of(root: &Root, boot_id: &str) -> Result<(), String> {
         match Self::read(root) {
             Some(booted) if booted.boot_id == boot_id => Ok(()),
-            _ => Err(
-                "crossfade-bootstrap boot has not succeeded in this boot: systemctl status crossfade-boot says why"
-                    .into(),
-            ),
+            _ => Err(format!("{NOT_BOOTED}: systemctl status crossfade-boot says why")),
         }
+    }
+
+    /// Why `boot` does not count as done in this boot, with the next step; none where it has succeeded.
+    #[must_use]
+    pub fn missing(root: &Root) -> Option<Problem> {
+        let id = match Identity::now(root) {
+            Ok(now) => now.boot_id,
+            Err(why) => return Some(Problem::new(why).at(BOOT_ID).fix("mount /proc")),
+        };
+        let missing = || Problem::new(NOT_BOOTED).at(BOOTED);
+        Self::is_of(root, &id).err().map(|_| missing().fix("look at systemctl status crossfade-boot"))
     }
 
     /// As it is written.

@@ -6,6 +6,7 @@ use shim::file::read_bounded;
 use shim::layout::CONF_FILE;
 use shim::trust;
 use types::names::is_name;
+use types::problem::Problem;
 
 use crate::node::confdir::ConfDir;
 use crate::node::directories::Installed;
@@ -47,7 +48,7 @@ pub struct Naming<'a> {
 impl Naming<'_> {
     /// Our network's name and where it is from. It keys the runtime's result cache, so it is that of the network which the
     /// node has now, and never changes afterwards.
-    pub fn choose(&self) -> Result<(String, String), String> {
+    pub fn choose(&self) -> Result<(String, String), Problem> {
         let (name, from) = if let Some(name) = self.written {
             (name.to_owned(), self.file.display().to_string())
         } else if let Some(installed) = self.installed {
@@ -56,10 +57,10 @@ impl Naming<'_> {
             match &first.content {
                 Ok(content) => (content.name.clone(), first.file.clone()),
                 Err(why) => {
-                    return Err(format!(
-                        "{} is the network of this node and cannot be read: {why}; repair it first",
-                        first.file
-                    ));
+                    let what =
+                        format!("{} is the network of this node and cannot be read: {why}", first.file);
+                    let file = self.dir.path.join(&first.file);
+                    return Err(Problem::new(what).at(file.display().to_string()).fix("repair it first"));
                 }
             }
         } else {
@@ -68,8 +69,9 @@ impl Naming<'_> {
         if is_name(&name) {
             return Ok((name, from));
         }
-        Err(format!(
+        Err(Problem::new(format!(
             "Crossfade's network cannot be called {name:?} ({from}): expected letters, digits, '_', '.' and '-'"
         ))
+        .at(from))
     }
 }

@@ -9,6 +9,7 @@ use shim::file::read_bounded;
 use shim::layout::CONF_DIR;
 use shim::trust;
 use types::node::{Mode, Node};
+use types::problem::Problem;
 
 use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
 
@@ -17,15 +18,19 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// Why a command that needs our plugin makes no sense here: node.json says that the node has none. One that cannot be read says nothing.
 #[must_use]
-pub fn without_plugin(root: &Root) -> Option<String> {
+pub fn without_plugin(root: &Root) -> Option<Problem> {
     let node = load(root).ok().filter(|node| node.conf_dir == Mode::Without)?;
     let file = root.settings_file(NODE_FILE).unwrap_or_default();
-    Some(format!(
-        "{} says confDir {}: this is a node of a final image, whose pods get the agents' network without a plugin or a policy of ours; \
-         say private or shared there if that is not meant",
+    let what = format!(
+        "{} says confDir {}: this is a node of a final image, whose pods get the agents' network without Crossfade's plugin and policy",
         file.display(),
         node.conf_dir.as_str()
-    ))
+    );
+    Some(
+        Problem::new(what)
+            .at(file.display().to_string())
+            .fix("say private or shared there if that is not meant"),
+    )
 }
 
 /// Reads the node.json that counts below `root`; an absent one is the default.

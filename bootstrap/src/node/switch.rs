@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use types::problem::Problem;
+
 use crate::node::paths::{DISABLED, Root};
 
 /// The word on the kernel's command line.
@@ -16,14 +18,26 @@ pub enum Off {
     Kernel,
 }
 
+impl Off {
+    /// The switch as a problem of a command that needs Crossfade switched on.
+    #[must_use]
+    pub fn problem(self) -> Problem {
+        match self {
+            Self::File => Problem::new(format!("switched off: {DISABLED} is there"))
+                .at(DISABLED)
+                .fix("remove it and reboot to switch on again"),
+            Self::Kernel => {
+                let what = format!("switched off for this boot by the kernel argument {KERNEL_ARGUMENT}");
+                Problem::new(what).at(KERNEL_ARGUMENT).fix("reboot without the argument to switch on again")
+            }
+        }
+    }
+}
+
+/// What switched Crossfade off and how to switch it on again, in one line.
 impl fmt::Display for Off {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File => {
-                write!(f, "switched off: {DISABLED} is there; remove it and reboot to switch on again")
-            }
-            Self::Kernel => write!(f, "switched off for this boot by the kernel argument {KERNEL_ARGUMENT}"),
-        }
+        self.problem().fmt(f)
     }
 }
 

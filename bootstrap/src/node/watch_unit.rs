@@ -1,6 +1,7 @@
 //! The units that run `boot` and `watch` on a node: whether systemd can run them, and what starts and ends them.
 
 use nix::sys::statvfs::{FsFlags, statvfs};
+use types::problem::Problem;
 
 use crate::change::{Act, Change};
 use crate::systemd::systemctl::{self, is_here};
@@ -27,7 +28,7 @@ pub fn check() -> Result<(), String> {
 ///
 /// # Errors
 /// Why it cannot.
-pub fn watch_unit() -> Result<(), String> {
+pub fn watch_unit() -> Result<(), Problem> {
     let [_, watch] = UNITS;
     if !is_here() {
         return Err("systemd does not run this node".into());
@@ -35,8 +36,11 @@ pub fn watch_unit() -> Result<(), String> {
     let state = systemctl::ask(&["show", "--property=LoadState", watch])?;
     match state.trim().strip_prefix("LoadState=") {
         Some("loaded") => Ok(()),
-        Some("masked") => Err(format!("{watch} is masked: systemctl unmask {watch}")),
-        _ => Err(format!("systemd does not know {watch}")),
+        Some("masked") => {
+            let fix = format!("unmask it: systemctl unmask {watch}");
+            Err(Problem::new(format!("{watch} is masked")).at(watch).fix(fix))
+        }
+        _ => Err(Problem::new(format!("systemd does not know {watch}")).at(watch)),
     }
 }
 

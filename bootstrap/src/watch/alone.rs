@@ -25,7 +25,9 @@ pub struct Alone(#[expect(dead_code, reason = "held, and never read")] Flock<Fil
 /// 75 when another `watch` runs here; 1 when the lock's file cannot be used.
 pub fn hold(root: &Root) -> Result<Alone, Failure> {
     let path = root.at(WATCH_LOCK);
-    let failed = |why: &dyn Display| Failure::new(Exit::Failed, format!("lock {}: {why}", path.display()));
+    let failed = |why: &dyn Display| {
+        Failure::new(Exit::Failed, format!("lock {}: {why}", path.display())).at(path.display())
+    };
     if let Some(dir) = path.parent() {
         close(dir).map_err(|e| failed(&e))?;
     }
@@ -35,7 +37,8 @@ pub fn hold(root: &Root) -> Result<Alone, Failure> {
     // A `watch` of a pod sees this in a directory that it looks into, and gives way to the unit; the directory of locks is nobody's to
     // look into.
     let _ = open(&root.at(WATCH_REFUSED));
-    Err(Failure::later(format!("another watch runs here: {} is locked", path.display())))
+    let why = format!("another watch runs here: {} is locked", path.display());
+    Err(Failure::later(why).at(path.display()))
 }
 
 /// Makes the directory of locks, and keeps everybody but its owner out of it.

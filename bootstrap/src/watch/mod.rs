@@ -85,7 +85,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: wanted.pod };
     if wanted.once && global.dry_run {
         return match settings::without_plugin(&scope.root) {
-            Some(why) => without(&scope, &why),
+            Some(why) => without(&scope, &why.to_string()),
             None => once(&scope),
         };
     }
@@ -104,7 +104,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     let _held = if wanted.pod { pod::turn(&scope.root)? } else { alone::hold(&scope.root)? };
     shim::journal::init();
     if let Some(why) = settings::without_plugin(&scope.root) {
-        return without(&scope, &why);
+        return without(&scope, &why.to_string());
     }
     if wanted.once { once(&scope) } else { reconcile::run(&scope) }
 }

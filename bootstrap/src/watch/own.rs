@@ -255,7 +255,7 @@ fn shown_path(facts: &Observation) -> String {
 /// conf is in a shared directory: a foreign conf gives pods a network that no policy names, and nobody else has business here.
 fn expel(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
     if !facts.foreign.is_empty() {
-        let why = foreign::describe(&facts.node.dirs.conf_dir, &facts.foreign);
+        let why = foreign::describe(&facts.node.dirs.conf_dir, &facts.foreign).to_string();
         decided.changes.extend(facts.foreign.iter().map(foreign::Foreign::removal));
         memory.expelled = Some((memory.expelled.as_ref().map_or(0, |(count, _)| *count) + 1, why.clone()));
         decided.standing.push((Reason::ForeignConf, why));

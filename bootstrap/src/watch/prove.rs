@@ -50,8 +50,10 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     let settings = Directories::certain(global)?;
     let policy = policy_file::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
     let side = wanted.network;
-    let network =
-        policy.network(side).ok_or_else(|| Failure::settings(format!("the policy has no network {side}")))?;
+    let network = policy.network(side).ok_or_else(|| {
+        let file = settings.layout.policy_file();
+        Failure::settings(format!("the policy has no network {side}")).at(file.display())
+    })?;
     refuse_unprovable(side, network)?;
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
     let now = boot::now().map_err(|e| Failure::new(Exit::Failed, e))?;
@@ -69,11 +71,15 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     };
     let bytes = serde_json::to_vec(&kept).unwrap_or_default();
     let write = Write { path: result(&settings.layout, side), bytes, mode: file::PRIVATE, nudge: false };
-    change::write(&write)
-        .map_err(|e| Failure::new(Exit::Failed, format!("write {}: {e}", write.path.display())))?;
+    change::write(&write).map_err(|e| {
+        let path = write.path.display();
+        Failure::new(Exit::Failed, format!("write {path}: {e}")).at(path)
+    })?;
     match kept.failed {
         None => Ok(print::report(global.output, &Proved { network: kept.network })),
-        Some(why) => Err(Failure::new(Exit::No, format!("network {side}: {why}"))),
+        Some(why) => {
+            Err(Failure::new(Exit::No, format!("network {side}: {why}")).at(format!("network {side}")))
+        }
     }
 }
 
@@ -103,14 +109,12 @@ fn refuse_unprovable(side: Side, network: &Network) -> Result<(), Failure> {
         return Ok(());
     };
     let source = profile.sources.get("proof").map_or("", String::as_str);
-    Err(Failure::new(
-        Exit::No,
-        format!(
-            "network {side}: a scratch namespace proves nothing of {}, whose readiness is told by its probes alone ({source}); \
-             crossfade-bootstrap status says what they say",
-            profile.name
-        ),
-    ))
+    let why = format!(
+        "network {side}: a scratch namespace proves nothing of {}, whose readiness is told by its probes alone ({source})",
+        profile.name
+    );
+    let fix = "look at crossfade-bootstrap status, which says what they say";
+    Err(Failure::new(Exit::No, why).at(format!("network {side}")).fix(fix))
 }
 
 /// What one proof has to itself.
@@ -136,8 +140,10 @@ impl Scene {
         let (lock, _) =
             trust::open_regular(options.write(true).create(true).truncate(false).mode(file::PRIVATE), &lock)
                 .map_err(|e| failed("lock", &e))?;
-        let alone = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
-            .map_err(|(_, e)| Failure::later(format!("another proof of {} runs: {e}", wanted.network)))?;
+        let alone = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| {
+            Failure::later(format!("another proof of {} runs: {e}", wanted.network))
+                .at(dir.join("alone").display())
+        })?;
         let mut options = File::options();
         let options = options.append(true).create(true).mode(file::PRIVATE);
         let (answers_file, _) = trust::open_regular(options, answers).map_err(|e| failed("answers", &e))?;

@@ -198,11 +198,11 @@ fn all_findings_are_told_at_once() {
     assert_eq!(together.len(), 4);
     together.iter().for_each(|case| prepare(&node, case));
     let told = node.document(&["install"], 3);
-    let findings: Vec<&str> = told["problems"]
+    let findings: Vec<String> = told["problems"]
         .as_array()
         .expect("findings")
         .iter()
-        .filter_map(|problem| problem["what"].as_str())
+        .filter_map(|problem| Some(format!("{}; {}", problem["what"].as_str()?, problem["fix"].as_str()?)))
         .collect();
     for (name, _, _, words) in together {
         assert!(findings.iter().any(|finding| finding.contains(words)), "{name}: {findings:#?}");
@@ -227,7 +227,7 @@ fn the_other_network_may_come_later_but_not_the_attached_one() {
 fn private_mode_is_not_for_a_running_node() {
     let node = Node::new("bridge");
     let told = node.told(&["install", "--mode", "private"], 3);
-    assert!(told.contains("Install in shared mode; then set confDir to private"), "{told}");
+    assert!(told.contains("install in shared mode; then set confDir to private"), "{told}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use shim::file::PRIVATE;
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::Mode;
+use types::problem::Problem;
 use types::profile::{self, Profile};
 
 use super::final_image;
@@ -32,7 +33,7 @@ use crate::node::confdir::ConfDir;
 use crate::node::foreign::Foreign;
 use crate::node::identity::{BootKind, Booted};
 use crate::node::name::Naming;
-use crate::node::paths::PROBED;
+use crate::node::paths::{NODE_FILE, PROBED};
 use crate::node::plugins::PLUGIN_MODE;
 use crate::runtime::endpoint;
 use crate::runtime::picks::{NetworkNameTold, Picks};
@@ -166,9 +167,9 @@ fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> V
     for place in &stuck {
         let text = format!("bin dir {} is read-only", place.path.display());
         if free.is_empty() {
-            way.found(format!(
-                "{text}, and the runtime looks nowhere else: have {PLUGIN} in it when the image is built"
-            ));
+            let what = format!("{text}, and the runtime looks nowhere else");
+            let fix = format!("have {PLUGIN} in it when the image is built");
+            way.found(Problem::new(what).at(place.path.display().to_string()).fix(fix));
         } else {
             notes.push(format!("{text}: the runtime finds the plugin in another one"));
         }
@@ -203,9 +204,11 @@ fn name(
         },
     };
     if let Some(wanted) = wanted.filter(|wanted| *wanted != name) {
-        way.found(format!(
-            "the runtime insists on the network {wanted} (cni_default_network), and Crossfade's is called {name}, after {from}: set it to {name}, or leave it out"
-        ));
+        let what = format!(
+            "the runtime insists on the network {wanted} (cni_default_network), and Crossfade's is called {name}, after {from}"
+        );
+        let fix = format!("set cni_default_network to {name}, or leave it out");
+        way.found(Problem::new(what).at("cni_default_network").fix(fix));
     }
     let write = Write { path: file, bytes: format!("{name}\n").into_bytes(), mode: PRIVATE, nudge: false };
     let why = format!("Crossfade's network is called {name}, after {from}");
@@ -220,10 +223,13 @@ fn private(
     notes: &mut Vec<String>,
 ) -> Vec<Change> {
     match facts.node.runtime.config() {
-        Some(config) if config.unit.is_none() => way.found(format!(
-            "private mode: {} is started by another program, so it cannot be told of Crossfade's directory: use confDir shared",
-            config.kind.as_str()
-        )),
+        Some(config) if config.unit.is_none() => {
+            let what = format!(
+                "private mode: {} is started by another program, so it cannot be told of Crossfade's directory",
+                config.kind.as_str()
+            );
+            way.found(Problem::new(what).at(NODE_FILE).fix("use confDir shared"));
+        }
         _ => way.extend(facts.handed_on.as_ref().err().cloned()),
     }
     // The runtime will read none of them. One whose results it has cached gives us its name all the same: by it the DELs of pods that
@@ -279,7 +285,8 @@ fn shared(
         conf_rules::one_conf(&config.setup, way);
     }
     if matches!(&facts.node.dirs.installed, Ok(Some(conf)) if !conf.is_ours) {
-        way.found(format!("{} is not Crossfade's; move it away", usual.path.join(CONF_FILE).display()));
+        let file = usual.path.join(CONF_FILE).display().to_string();
+        way.found(Problem::new(format!("{file} is not Crossfade's")).at(file).fix("move it away"));
     }
     let named = name(facts, &left, written, way);
     let picks = Picks::of(facts.node.runtime.config());
@@ -322,7 +329,10 @@ fn shared(
     );
     let write = Write { path: usual.path.join(CONF_FILE), bytes, mode: CONF_MODE, nudge: true };
     let broken = facts.node.dirs.installed.as_ref().err();
-    changes.push(Change::ensure(write, broken.map_or("the runtime calls Crossfade", String::as_str)));
+    changes.push(Change::ensure(
+        write,
+        broken.map_or_else(|| "the runtime calls Crossfade".to_owned(), Problem::to_string),
+    ));
     changes
 }
 

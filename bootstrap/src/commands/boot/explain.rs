@@ -103,30 +103,30 @@ impl Report for Explained {
 pub fn explain(global: &Global) -> Result<Explained, Failure> {
     let root = Root::new(&global.root);
     let node = node::settings::load(&root);
-    let mut findings = Vec::new();
+    let mut findings: Vec<Problem> = Vec::new();
     let settings = SettingsFile::node(&root, node.as_ref().err());
     let without = node.as_ref().is_ok_and(|node| node.conf_dir == Mode::Without);
     let policy = if without { SettingsFile::no_policy(&root) } else { SettingsFile::policy(global, &root) };
     let bad_settings = settings.error().or(policy.error()).is_some();
-    findings.extend(settings.error().into_iter().chain(policy.error()).map(str::to_owned));
+    findings.extend(settings.error().into_iter().chain(policy.error()).map(Problem::from));
     let units = continuation::units_of(node.as_ref().unwrap_or(&Node::default()))
         .into_iter()
         .filter_map(|(role, name)| ContinuedUnit::gather(&root, role, &name));
     let units: Vec<ContinuedUnit> = units.collect();
     if let Ok(node) = &node {
-        findings.extend(units.iter().filter_map(|unit| unit.matters(&root, node)));
+        findings.extend(units.iter().filter_map(|unit| unit.matters(&root, node)).map(Problem::from));
     }
     let runtime = node.as_ref().ok().and_then(|node| match Runtime::gather(&root, node) {
         Ok(runtime) => runtime,
         Err(why) => {
-            findings.push(why);
+            findings.push(Problem::from(why));
             None
         }
     });
     let kubelet = node.as_ref().ok().and_then(|node| match Registered::gather(&root, node) {
         Ok(registered) => registered,
         Err(failure) => {
-            findings.extend(failure.lines());
+            findings.extend(failure.problems);
             None
         }
     });
@@ -144,7 +144,7 @@ pub fn explain(global: &Global) -> Result<Explained, Failure> {
         units,
         kubelet,
         boot,
-        problems: findings.into_iter().map(Problem::from).collect(),
+        problems: findings,
         bad_settings,
     })
 }

@@ -12,6 +12,7 @@ use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, RUNTIME_CACHE};
 use shim::ledger::Line;
 use shim::store::Store;
 use types::node::RuntimeKind;
+use types::problem::Problem;
 
 use super::decide::{Aside, BootDecision, kind, recorded};
 use super::gather::BootFacts;
@@ -22,7 +23,7 @@ use crate::cli::exit::Failure;
 use crate::node::bin_dirs::PluginState;
 use crate::node::conf::our_conf;
 use crate::node::identity::{BootKind, Identity};
-use crate::node::paths::{PRIVATE_CONF_DIR, Root};
+use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
 use crate::runtime::cache::Cache;
 use crate::runtime::config::{RuntimeConfig, agents_dir};
 
@@ -107,7 +108,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
         // Without anything of ours it does not matter which directory it reads.
         Err(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.clone()),
         Err(why) => {
-            way.found(format!("{why}; Crossfade's conf from before may be in the directory that it reads"))
+            way.found(format!("{why}; Crossfade's conf from before may be in the directory that it reads"));
         }
         Ok(_) => {}
     }
@@ -163,15 +164,16 @@ fn told(facts: &BootFacts, left: &Leavings) -> Option<Change> {
     Some(Change::new(act, target, why))
 }
 
-fn needed(living: &[String]) -> String {
+fn needed(living: &[String]) -> Problem {
     let more = living.len().saturating_sub(NAMED);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!(
-        "confDir none, but {} attachments of this boot would lose their DEL ({}{more}): set confDir back to what it was until the node is \
-         drained, and reboot then",
+    let what = format!(
+        "confDir none, but {} attachments of this boot would lose their DEL ({}{more})",
         living.len(),
         living.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ")
-    )
+    );
+    let fix = "set confDir back to what it was until the node is drained, and reboot then";
+    Problem::new(what).at(NODE_FILE).fix(fix)
 }
 
 /// What a runtime that runs already has loaded stays until it is started again.
@@ -251,7 +253,7 @@ mod tests {
     fn a_refusal_names_some_and_counts_all() {
         let living: Vec<String> = (0..12).map(|number| format!("c{number} eth0")).collect();
         let told = needed(&living);
-        assert!(told.contains("12 attachments") && told.contains("c9 eth0 and 2 more"), "{told}");
-        assert!(!needed(&living[..1]).contains("more"));
+        assert!(told.what.contains("12 attachments") && told.what.contains("c9 eth0 and 2 more"), "{told}");
+        assert!(!needed(&living[..1]).what.contains("more"));
     }
 }

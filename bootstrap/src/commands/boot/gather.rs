@@ -128,7 +128,8 @@ impl BootFacts {
             policy: PolicyRule::Usable,
         });
         let layout = &node.dirs.layout;
-        root.holds_state(layout).map_err(|why| Failure::new(Exit::No, why))?;
+        root.holds_state(layout)
+            .map_err(|why| Failure::new(Exit::No, why).fix("remove the link, or make it a relative one"))?;
         let store = Store::new(layout);
         let policy_file = layout.policy_file();
         let config = node.runtime.config();

@@ -21,6 +21,7 @@ use shim::inventory::Entry;
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::Mode;
 use types::policy::{Policy, Side};
+use types::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
@@ -35,7 +36,7 @@ use crate::node::conf_rules::{capabilities, conf_dir, one_conf};
 use crate::node::evidence::{self, Keeper};
 use crate::node::name::Naming;
 use crate::node::networks::{NetworkConf, needed};
-use crate::node::paths::Root;
+use crate::node::paths::{NODE_FILE, Root};
 use crate::node::plugins::PLUGIN_MODE;
 use crate::node::watch_unit;
 use crate::runtime::answer::{RuntimeAnswer, Uses};
@@ -91,9 +92,10 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
 fn unreadable(facts: &InstallFacts) -> Obstacles {
     let mut way = Obstacles::default();
     if facts.mode == Mode::Private {
-        way.found(
-            "--mode private: the runtime would have to be restarted under running pods. Install in shared mode; then set confDir to private in node.json, which counts from the next boot on, or rotate the node to an image that says so",
-        );
+        let what = "--mode private: the runtime would have to be restarted under running pods";
+        way.found(Problem::new(what).at("--mode").fix(
+            "install in shared mode; then set confDir to private in node.json, which counts from the next boot on, or rotate the node to an image that says so",
+        ));
     }
     way.settings(facts.node.policy.as_ref().err());
     way.settings(facts.node.name.as_ref().err());
@@ -111,7 +113,8 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
     }
     way.extend(facts.distrusted.iter().cloned());
     if facts.node.plugins.dirs.is_empty() {
-        way.found("no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists; name the runtime's with --bin-dir");
+        let what = "no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists";
+        way.found(Problem::new(what).at("--bin-dir").fix("name the runtime's with --bin-dir"));
     }
     way
 }
@@ -149,11 +152,14 @@ fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &
                 "network {side} has no conf yet; run install again when it has one, so that Crossfade's conf declares its capabilities"
             )),
             Err(why) => way.found(format!("network {side}: {why}")),
-            Ok((conf, _)) if conf.plugins.iter().any(|plugin| plugin.plugin_type == PLUGIN) => {
-                way.found(format!("network {side}: its conf leads back to Crossfade; expected that of the CNI itself"));
+            Ok((conf, file)) if conf.plugins.iter().any(|plugin| plugin.plugin_type == PLUGIN) => {
+                let what = format!("network {side}: its conf leads back to Crossfade");
+                let fix = "name the conf of the CNI itself in the policy";
+                way.found(Problem::new(what).at(file.display().to_string()).fix(fix));
             }
-            Ok(_) if needed.contains(&side) => {
-                network.missing.iter().for_each(|why| way.found(format!("network {side}: {why}")));
+            Ok((_, file)) if needed.contains(&side) => {
+                let named = |why| Problem::new(format!("network {side}: {why}")).at(file.display().to_string());
+                way.extend(network.missing.iter().map(named));
             }
             Ok(_) => notes.extend(network.missing.iter().map(|why| format!("network {side}: {why}"))),
         }
@@ -161,22 +167,22 @@ fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &
     if let [one, other] = facts.node.networks.as_slice()
         && let Some(name) = one.name().filter(|name| other.name() == Some(name))
     {
-        way.found(format!(
-            "both networks are called {name:?}; expected two names, for records tell them apart by it"
-        ));
+        let what = format!("both networks are called {name:?}, and records tell them apart by their names");
+        way.found(Problem::new(what).at(name).fix("change the name in one of the two confs"));
     }
 }
 
 /// Holds what the runtime says of itself against what we are about to do.
 fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec<String>) {
     if let Some(why) = facts.node.runtime.asked.trouble() {
-        way.found(format!(
-            "{why}. Without its answer it is not known where it looks for confs and plugins: start it, or name the right one; \
-             --runtime-endpoint none asks nobody, and then --conf-dir and --bin-dir must be right"
+        let what = format!("{why}. Without its answer it is not known where it looks for confs and plugins");
+        way.found(Problem::new(what).at("--runtime-endpoint").fix(
+            "start it, or name the right one; --runtime-endpoint none asks nobody, and then --conf-dir and --bin-dir must be right",
         ));
     }
     if facts.node.runtime.asked == RuntimeAnswer::NotAsked && wanted.bin_dirs.is_empty() {
-        way.found("--runtime-endpoint none: nobody says where the runtime looks for plugins; name it with --bin-dir");
+        let what = "--runtime-endpoint none: nobody says where the runtime looks for plugins";
+        way.found(Problem::new(what).at("--bin-dir").fix("name it with --bin-dir"));
     }
     if let Whom::At(endpoint) = &facts.node.runtime.whom
         && facts.later != facts.node.runtime.whom
@@ -187,29 +193,30 @@ fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &
         ));
     }
     if facts.node.runtime.asked == RuntimeAnswer::Silent && facts.unsaid().is_none() {
-        way.found(
-            "the runtime does not tell where it looks for confs and plugins, nor which network it uses, and its configuration was not found: \
-             name its unit in node.json, runtime.unit, or its file in runtime.config",
-        );
+        let what = "the runtime does not tell where it looks for confs and plugins, nor which network it uses, and its configuration was \
+                    not found";
+        let fix = "name its unit in node.json, runtime.unit, or its file in runtime.config";
+        way.found(Problem::new(what).at(NODE_FILE).fix(fix));
     }
     let configured = facts.unsaid().map(|config| &config.setup);
     let Some(setup) = facts.node.runtime.asked.setup().or(configured) else {
         return;
     };
     if setup.conf_dir != facts.node.dirs.conf_dir {
-        way.found(format!(
-            "the runtime reads {}, not {}: name it with --conf-dir",
+        let what = format!(
+            "the runtime reads {}, not {}",
             setup.conf_dir.display(),
             facts.node.dirs.conf_dir.display()
-        ));
+        );
+        let fix = format!("say --conf-dir {}", setup.conf_dir.display());
+        way.found(Problem::new(what).at("--conf-dir").fix(fix));
     }
     let has = |dir: &PathBuf| facts.node.plugins.dirs.iter().any(|one| one.path == *dir);
     for dir in &facts.runtime_dirs {
         if !has(dir) {
-            way.found(format!(
-                "the runtime looks for plugins in {}: name it with --bin-dir, too",
-                dir.display()
-            ));
+            let what = format!("the runtime looks for plugins in {}", dir.display());
+            let fix = "name it with --bin-dir, too";
+            way.found(Problem::new(what).at(dir.display().to_string()).fix(fix));
         }
     }
     one_conf(setup, way);
@@ -252,7 +259,9 @@ fn inventory(
     if let Some(side) = wanted.uncached
         && facts.node.policy().is_some_and(|policy| policy.network(side).is_none())
     {
-        way.found(format!("--uncached {side}: the policy has no network {side}"));
+        way.found(
+            Problem::new(format!("--uncached {side}: the policy has no network {side}")).at("--uncached"),
+        );
     }
     entries
 }
@@ -324,7 +333,10 @@ fn conf_change(facts: &InstallFacts, wanted: &Install, name: &str) -> Change {
     }
     Change::ensure(
         write,
-        broken.map_or("the switch: from now on the runtime calls Crossfade", String::as_str),
+        broken.map_or_else(
+            || "the switch: from now on the runtime calls Crossfade".to_owned(),
+            Problem::to_string,
+        ),
     )
 }
 

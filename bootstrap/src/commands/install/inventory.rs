@@ -9,6 +9,7 @@ use shim::inventory::{Deleter, Entry};
 use shim::store::Key;
 use types::names::{is_name, validate_ifname};
 use types::policy::Side;
+use types::problem::Problem;
 use types::raw::RawObject;
 
 use crate::runtime::cache::{Cache, Cached};
@@ -40,7 +41,7 @@ pub struct Taken {
     /// Entries to add.
     pub entries: Vec<Entry>,
     /// What stands in the way.
-    pub findings: Vec<String>,
+    pub findings: Vec<Problem>,
     /// What a person may want to know.
     pub notes: Vec<String>,
 }
@@ -67,10 +68,15 @@ pub fn take(cache: &Cache, known: &Surroundings<'_>) -> Taken {
         let accepted = known.accepted.contains(&cached.network);
         match (named, known.unrecorded) {
             (Some(side), _) => taken.entries.push(entry(cached, side, known)),
-            (None, Some(_)) if accepted && cached.conf.is_none() => taken.findings.push(format!(
-                "attachment {} {} of network {:?}: the runtime kept no usable conf of it; delete that pod first",
-                cached.key.container_id, cached.key.ifname, cached.network
-            )),
+            (None, Some(_)) if accepted && cached.conf.is_none() => {
+                let Key { container_id, ifname } = &cached.key;
+                let what = format!(
+                    "attachment {container_id} {ifname} of network {:?}: the runtime kept no usable conf of it",
+                    cached.network
+                );
+                let at = format!("attachment {container_id} {ifname}");
+                taken.findings.push(Problem::new(what).at(at).fix("delete that pod first"));
+            }
             (None, Some(side)) if accepted => taken.entries.push(entry(cached, side, known)),
             (None, _) => *unknown.entry(&cached.network).or_default() += 1,
         }
@@ -78,13 +84,18 @@ pub fn take(cache: &Cache, known: &Surroundings<'_>) -> Taken {
     for (network, count) in unknown {
         let accepted = known.accepted.iter().any(|name| name == network);
         taken.findings.push(if accepted {
-            format!("policy: unrecorded is missing; {count} attachments of the accepted network {network:?} need it")
+            let what = format!(
+                "policy: unrecorded is missing, and {count} attachments of the accepted network {network:?} need it"
+            );
+            Problem::new(what).at("unrecorded").fix("set unrecorded in policy.json to old or new")
         } else {
-            format!(
-                "{count} attachments are of network {network:?}, which is neither of the policy's: --accept-unknown {network} \
-                 lists them as unrecorded with the conf they were made with, --ignore-network {network} leaves them \
-                 out (for another tool's network, whose DEL never comes here)"
-            )
+            let what = format!(
+                "{count} attachments are of network {network:?}, which is neither of the policy's"
+            );
+            Problem::new(what).at(format!("network {network}")).fix(format!(
+                "--accept-unknown {network} lists them as unrecorded with the conf they were made with, --ignore-network {network} \
+                 leaves them out (for another tool's network, whose DEL never comes here)"
+            ))
         });
     }
     for (path, why) in &cache.unreadable {
@@ -248,11 +259,13 @@ mod tests {
         let mut world = World::of(vec![cached("c1", "podman"), cached("c2", "podman")]);
         let taken = world.take();
         assert!(taken.entries.is_empty() && taken.findings.len() == 1, "{taken:?}");
-        assert!(taken.findings[0].contains("2 attachments") && taken.findings[0].contains("\"podman\""));
+        assert!(
+            taken.findings[0].what.contains("2 attachments") && taken.findings[0].what.contains("\"podman\"")
+        );
         world.accepted = vec!["podman".into()];
         assert_eq!(entries(&world.take()), [("c1", "old"), ("c2", "old")]);
         world.unrecorded = None;
-        assert!(world.take().findings[0].contains("unrecorded is missing"));
+        assert!(world.take().findings[0].what.contains("unrecorded is missing"));
         world.accepted.clear();
         world.left_out = vec!["podman".into()];
         let taken = world.take();
@@ -266,7 +279,7 @@ mod tests {
         let mut world = World::of(vec![lost]);
         world.accepted = vec!["podman".into()];
         let taken = world.take();
-        assert!(taken.entries.is_empty() && taken.findings[0].contains("c1 eth0"), "{taken:?}");
+        assert!(taken.entries.is_empty() && taken.findings[0].what.contains("c1 eth0"), "{taken:?}");
     }
 
     #[test]

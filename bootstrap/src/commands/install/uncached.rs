@@ -8,6 +8,7 @@ use shim::inventory::Entry;
 use shim::store::Key;
 use types::names::is_name;
 use types::policy::Side;
+use types::problem::Problem;
 
 use crate::runtime::Sandbox;
 
@@ -29,7 +30,7 @@ pub struct UncachedChoice<'a> {
 ///
 /// # Errors
 /// Nobody said what they are on; with the way on.
-pub fn take(sandboxes: &[Sandbox], said: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, String> {
+pub fn take(sandboxes: &[Sandbox], said: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, Problem> {
     let left = sandboxes.iter().filter(|sandbox| !said.ignored.contains(&sandbox.id));
     // What a runtime lists under another name than ours take is nobody's to attach.
     let left: Vec<&Sandbox> = left.filter(|sandbox| is_name(&sandbox.id)).collect();
@@ -53,16 +54,19 @@ fn entry(sandbox: &Sandbox, side: Side, now: &Moment) -> Entry {
     }
 }
 
-fn refusal(left: &[&Sandbox]) -> String {
+fn refusal(left: &[&Sandbox]) -> Problem {
     let one = |sandbox: &&Sandbox| format!("{}/{} ({})", sandbox.namespace, sandbox.name, sandbox.id);
     let mut named: Vec<String> = left.iter().take(NAMED).map(one).collect();
     named.extend((left.len() > NAMED).then(|| format!("{} more", left.len() - NAMED)));
-    format!(
+    let what = format!(
         "the runtime runs {} sandboxes on a pod network that its result cache does not know: {}. Without an entry their DEL would reach \
-         nobody: name the cache with --cache-dir where it is kept elsewhere (cri-dockerd: /var/lib/cni/cache), list them as attached to a \
-         network with --uncached old or --uncached new, or leave one out with --ignore-sandbox ID",
+         nobody",
         left.len(),
         named.join(", ")
+    );
+    Problem::new(what).at("--cache-dir").fix(
+        "name the cache with --cache-dir where it is kept elsewhere (cri-dockerd: /var/lib/cni/cache), list them as attached to a network \
+         with --uncached old or --uncached new, or leave one out with --ignore-sandbox ID",
     )
 }
 
@@ -86,7 +90,7 @@ mod tests {
         for words in
             ["runs 7 sandboxes", "ns/pod-c0 (c0)", "2 more", "--uncached", "--ignore-sandbox", "--cache-dir"]
         {
-            assert!(why.contains(words), "{words}: {why}");
+            assert!(why.to_string().contains(words), "{words}: {why}");
         }
         let ignored: Vec<String> = all.iter().map(|one| one.id.clone()).collect();
         assert!(
@@ -94,7 +98,7 @@ mod tests {
         );
         let why = take(&all, UncachedChoice { network: None, ignored: &ignored[1..] }, &now())
             .expect_err("one is left");
-        assert!(why.contains("runs 1 sandboxes") && why.contains("(c0)"), "{why}");
+        assert!(why.what.contains("runs 1 sandboxes") && why.what.contains("(c0)"), "{why}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shim::layout::PACKAGED_PLUGIN;
+use types::problem::Problem;
 
 use crate::change::outcome::{Changed, Outcome};
 use crate::change::{self, Act, Change, Executor, Means, Write};
@@ -103,7 +104,7 @@ fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
         policy: PolicyRule::Valid,
     });
     match &node.dirs.installed {
-        Err(why) => Err(Failure::settings(why)),
+        Err(why) => Err(Failure::all(Exit::BadSettings, [why])),
         Ok(_) => Ok(node),
     }
 }
@@ -128,7 +129,8 @@ impl Parting<'_> {
         wait_until_unused(self.node).or_else(|why| put_back(&self.node.dirs, why))?;
         let attached = attachments::list(&self.node.dirs.layout, None)?;
         refuse_attached(&attached).or_else(|mut why| {
-            why.problems.insert(0, "a pod was attached through Crossfade meanwhile; try again".into());
+            let what = "a pod was attached through Crossfade meanwhile";
+            why.problems.insert(0, Problem::new(what).at(path.display().to_string()).fix("try again"));
             put_back(&self.node.dirs, why)
         })
     }
@@ -142,7 +144,9 @@ impl Leaving {
         let path = settings.layout.run_dir.join(LEAVING);
         let made = shim::file::create_private_dir(&settings.layout.run_dir)
             .and_then(|()| std::fs::write(&path, ""))
-            .map_err(|e| Failure::new(Exit::Failed, format!("write {}: {e}", path.display())));
+            .map_err(|e| {
+                Failure::new(Exit::Failed, format!("write {}: {e}", path.display())).at(path.display())
+            });
         made.map(|()| Self(path))
     }
 }
@@ -161,15 +165,21 @@ fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
     if count == 0 {
         return Ok(());
     }
-    let lines =
-        ours.iter().map(|line| format!("{} {} is {}", line.container_id, line.ifname, line.life.as_str()));
-    let damaged = found.damaged.iter().map(|damaged| format!("{} is damaged", damaged.path.display()));
-    let mut findings = vec![format!(
-        "{count} attachments would lose their DEL: drain the node and let the runtime remove its sandboxes, or sweep, first"
-    )];
+    let drain = "drain the node and let the runtime remove its sandboxes, or sweep, first";
+    let lines = ours.iter().map(|line| {
+        let (key, life) = (format!("{} {}", line.container_id, line.ifname), line.life.as_str());
+        Problem::new(format!("{key} is {life}")).at(format!("attachment {key}")).fix(drain)
+    });
+    let damaged = found.damaged.iter().map(|damaged| {
+        let path = damaged.path.display().to_string();
+        Problem::new(format!("{path} is damaged")).at(path).fix(drain)
+    });
+    let what = format!("{count} attachments would lose their DEL");
+    let mut findings = vec![Problem::new(what).at("the attachments of this node").fix(drain)];
     findings.extend(lines.chain(damaged).take(NAMED));
     if count > NAMED {
-        findings.push(format!("and {} more; see crossfade-bootstrap attachments", count - NAMED));
+        let more = Problem::new(format!("and {} more", count - NAMED)).at("the attachments of this node");
+        findings.push(more.fix("see crossfade-bootstrap attachments"));
     }
     Err(Failure::all(Exit::No, findings))
 }
@@ -179,12 +189,12 @@ fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failu
     let is_installed = !matches!(settings.installed, Ok(None));
     match runtime {
         RuntimeAnswer::Unknown(why) if is_installed => {
-            let way = "; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
-            Err(Failure::new(Exit::No, format!("{why}{way}")))
+            let way = "start the runtime, or name the right one; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
+            Err(Failure::new(Exit::No, why).at("--runtime-endpoint").fix(way))
         }
         RuntimeAnswer::Unanswered(why) => {
-            let way = "; if it is not the runtime of this node's pods, say --runtime-endpoint none";
-            Err(Failure::later(format!("{why}{way}")))
+            let way = "try again; if it is not the runtime of this node's pods, say --runtime-endpoint none";
+            Err(Failure::later(why).at("--runtime-endpoint").fix(way))
         }
         RuntimeAnswer::Unknown(_)
         | RuntimeAnswer::NotAsked
@@ -202,10 +212,12 @@ fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
         Some(config) => Err(Failure::new(
             Exit::No,
             format!(
-                "{} was told to read {PRIVATE_CONF_DIR} and would be without a network: touch {DISABLED}, reboot, then uninstall; or replace the node",
+                "{} was told to read {PRIVATE_CONF_DIR} and would be without a network",
                 config.kind.as_str()
             ),
-        )),
+        )
+        .at(PRIVATE_CONF_DIR)
+        .fix(format!("touch {DISABLED}, reboot, then uninstall; or replace the node"))),
     }
 }
 
@@ -257,7 +269,8 @@ fn wait_until_unused(node: &NodeFacts) -> Result<(), Failure> {
         .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddsOfWhom::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
-        Failure::later(format!("an ADD through Crossfade still runs for {}", ids.join(", ")))
+        let ids = ids.join(", ");
+        Failure::later(format!("an ADD through Crossfade still runs for {ids}")).at(ids)
     })
 }
 
@@ -267,9 +280,11 @@ fn put_back(settings: &Directories, why: Failure) -> Result<(), Failure> {
     if let Ok(Some(conf)) = &settings.installed {
         let (path, bytes) = (settings.conf_file(), conf.bytes.clone());
         change::write(&Write { path, bytes, mode: conf.mode, nudge: true }).map_err(|e| {
-            Failure::new(Exit::Failed, format!("put {} back: {e}", settings.conf_file().display()))
+            let path = settings.conf_file();
+            Failure::new(Exit::Failed, format!("put {} back: {e}", path.display())).at(path.display())
         })?;
-        problems.push(format!("{} is back", settings.conf_file().display()).into());
+        let path = settings.conf_file().display().to_string();
+        problems.push(Problem::new(format!("{path} is back")).at(path));
     }
     Err(Failure::all(Exit::TryLater, problems))
 }

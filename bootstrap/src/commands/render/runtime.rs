@@ -9,7 +9,7 @@ use crate::change::outcome::{Changed, carry_out, finish};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::node::mode;
-use crate::node::paths::{PRIVATE_CONF_DIR, Root};
+use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
 use crate::node::settings;
 use crate::node::switch;
 use crate::runtime::config::RuntimeConfig;
@@ -70,7 +70,8 @@ fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Chan
 fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure> {
     let refuse = |why: String| Failure::new(Exit::No, why);
     let config = RuntimeConfig::gather(root, node).map_err(refuse)?.ok_or_else(|| {
-        refuse("private mode: no runtime's unit is here; name it in node.json, runtime.unit".into())
+        let failure = refuse("private mode: no runtime's unit is here".into());
+        failure.at(NODE_FILE).fix("name it in node.json, runtime.unit")
     })?;
     let conf_dir = Path::new(PRIVATE_CONF_DIR);
     let mut asked = None;
@@ -78,10 +79,11 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
         _ if config.unit.is_none() => return Err(refuse(embedded(&config))),
         (RuntimeKind::Crio, _) => RuntimeWords::Words(crio_words(root).map_err(refuse)?),
         (RuntimeKind::Containerd, None) => {
-            return Err(refuse(format!(
+            let what = format!(
                 "containerd's configuration is copied at every start of containerd, on the node; {} is none",
                 global.root.display()
-            )));
+            );
+            return Err(refuse(what).at("--root").fix("run the command on the node, without --root"));
         }
         (RuntimeKind::Containerd, Some(program)) => {
             let dump = containerd::dump(program, &config.file).map_err(refuse)?;

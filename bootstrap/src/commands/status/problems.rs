@@ -15,10 +15,10 @@ pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> 
     let conf = match &settings.installed {
         Ok(Some(conf)) if conf.is_ours => {
             let why = format!("Crossfade's conf {} is still there", settings.conf_file().display());
-            Some(Problem::new(why).fix(reboot))
+            Some(Problem::new(why).at(settings.conf_file().display().to_string()).fix(reboot))
         }
         Ok(_) => None,
-        Err(why) => Some(why.as_str().into()),
+        Err(why) => Some(why.into()),
     };
     let attached = is_attached.then(|| {
         Problem::new("attachments through Crossfade are left from an earlier image")
@@ -34,15 +34,16 @@ pub(super) fn of_the_conf(node: &NodeFacts) -> Vec<Problem> {
     match &node.dirs.installed {
         Ok(Some(conf)) => in_the_way(node, &conf.name).into_iter().map(Problem::from).collect(),
         Ok(None) if node.dirs.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
-            vec![Problem::new(format!("{} is not there yet", file.display())).fix(
+            let missing = Problem::new(format!("{} is not there yet", file.display()));
+            vec![missing.at(file.display().to_string()).fix(
                 "wait until the networks that the policy names are ready, for watch writes the file then; its report says what is missing",
             )]
         }
         Ok(None) => {
             let why = format!("{} is not there", file.display());
-            vec![Problem::new(why).fix("run crossfade-bootstrap install")]
+            vec![Problem::new(why).at(file.display().to_string()).fix("run crossfade-bootstrap install")]
         }
-        Err(why) => vec![why.as_str().into()],
+        Err(why) => vec![why.into()],
     }
 }
 
@@ -52,7 +53,7 @@ pub(super) fn of_its_use(settings: &Directories, used: Uses) -> Option<Problem> 
         Uses::Other(what) => {
             let file = settings.conf_file();
             let why = format!("{} is there, and the runtime does not use it: {what}", file.display());
-            Some(Problem::new(why).fix(
+            Some(Problem::new(why).at(file.display().to_string()).fix(
                 "run crossfade-bootstrap install, or start watch: both make the runtime read its conf directory again",
             ))
         }
@@ -64,7 +65,9 @@ pub(super) fn of_its_use(settings: &Directories, used: Uses) -> Option<Problem> 
 /// What is wrong with records and with the host routes of living pods.
 pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Problem> {
     let damaged = damaged.iter().map(|damaged| {
-        Problem::new(format!("record {}: {}", damaged.path.display(), damaged.reason))
+        let path = damaged.path.display().to_string();
+        Problem::new(format!("record {path}: {}", damaged.reason))
+            .at(path)
             .fix("delete the record's pod: its DEL asks every network and moves the file away")
     });
     let routes = routes.map(|what| {

@@ -35,7 +35,9 @@ pub fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let bytes = serde_json::to_vec(&kept).unwrap_or_default();
     let write = Write { path: place(&layout), bytes, mode: file::PRIVATE, nudge: false };
     let written = file::create_private_dir(&layout.run_dir).and_then(|()| change::write(&write));
-    written.map_err(|e| Failure::new(Exit::Failed, format!("write {}: {e}", write.path.display())))?;
+    written.map_err(|e| {
+        Failure::new(Exit::Failed, format!("write {}: {e}", write.path.display())).at(write.path.display())
+    })?;
     swept
 }
 

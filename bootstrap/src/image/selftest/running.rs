@@ -47,7 +47,7 @@ fn uses(global: &Global, root: &Root) -> Vec<Check> {
     let conf = match conf {
         Ok(Some(conf)) => conf,
         Ok(None) => return skipped(ID, "Crossfade's conf is not there"),
-        Err(why) => return skipped(ID, why),
+        Err(why) => return skipped(ID, why.to_string()),
     };
     let fault = match RuntimeAnswer::whom(&Whom::found(root)).uses(&conf.name) {
         Uses::Ours => return ok(ID, "the runtime uses Crossfade's conf"),

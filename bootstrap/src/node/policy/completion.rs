@@ -106,11 +106,16 @@ impl Completion {
             Ok(Some(Ok(mut done))) if done.len() == 1 => Ok(done.remove(0)),
             Ok(Some(Err(failure))) => Err(failure
                 .fix("add \"ready\" to the policy's networks yourself, or \"ready\": [] to use no probe")),
-            Ok(_) => Err(Failure::later("the policy changed while its probes were added")),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(Failure::later("somebody else is flipping the policy"))
+            Ok(_) => {
+                Err(Failure::later("the policy changed while its probes were added").at(self.from.display()))
             }
-            Err(error) => Err(Failure::new(Exit::Failed, format!("lock of the policy: {error}"))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Failure::later("somebody else is flipping the policy").at(self.from.display()))
+            }
+            Err(error) => {
+                Err(Failure::new(Exit::Failed, format!("lock of the policy: {error}"))
+                    .at(self.from.display()))
+            }
         }
     }
 }

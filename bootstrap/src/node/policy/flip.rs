@@ -31,9 +31,10 @@ pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Resu
     let flipped = lock::exclusively(layout, "policy", || {
         Ok(plan(layout, phase, volatile).and_then(|change| carry_out(&Root::default(), vec![change])))
     });
+    let from = || layout.policy_file().display().to_string();
     let done = flipped.map_err(|e: io::Error| match e.kind() {
-        io::ErrorKind::WouldBlock => Failure::later("somebody else is flipping the policy"),
-        _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")),
+        io::ErrorKind::WouldBlock => Failure::later("somebody else is flipping the policy").at(from()),
+        _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")).at(from()),
     })??;
     let notes = done.iter().flat_map(|done| warnings(layout, &done.change)).collect();
     Ok(Changed::applied(done, notes))
@@ -60,16 +61,14 @@ fn plan(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failure
     if now == phase && from == to && flipped == bytes {
         return Ok(Change::new(Act::Keep, shown, format!("in phase {phase} already")));
     }
-    secondary::parse(&flipped)
-        .map_err(|why| refused(format!("the policy does not allow the phase {phase}: {why}")))?;
+    secondary::parse(&flipped).map_err(|why| {
+        refused(format!("the policy does not allow the phase {phase}: {why}")).at(from.display())
+    })?;
     if !volatile {
         outlives_reboot(&to).map_err(|why| {
-            Failure::new(
-                Exit::No,
-                format!(
-                    "{why}: keep the policy on a disk (/etc/crossfade), or say --runtime if that is meant"
-                ),
-            )
+            Failure::new(Exit::No, why)
+                .at(to.display())
+                .fix("keep the policy on a disk (/etc/crossfade), or say --runtime if that is meant")
         })?;
     }
     let mode = from.metadata().map_or(POLICY_MODE, |meta| meta.mode() & 0o7777);
@@ -87,18 +86,20 @@ fn target(layout: &Layout) -> Result<PathBuf, Failure> {
     match trust::resolve(&place) {
         Ok(real) => Ok(real),
         Err(why) if why.is_absent() => Ok(place),
-        Err(why) => Err(Failure::settings(format!("policy {}: {why}", place.display()))),
+        Err(why) => Err(Failure::settings(format!("policy {}: {why}", place.display())).at(place.display())),
     }
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let named = |why: String| Failure::settings(format!("read policy {}: {why}", path.display()));
+    let named =
+        |why: String| Failure::settings(format!("read policy {}: {why}", path.display())).at(path.display());
     let mut file = trust::open(path).map_err(|why| named(why.to_string()))?;
     read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))
 }
 
 pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Policy, Failure> {
-    Policy::parse(bytes).map_err(|why| Failure::settings(format!("policy {}: {why}", path.display())))
+    let named = |why: String| Failure::settings(format!("policy {}: {why}", path.display()));
+    Policy::parse(bytes).map_err(|why| named(why).at(path.display()))
 }
 
 /// Mode of a policy file that we make: it holds no secret.

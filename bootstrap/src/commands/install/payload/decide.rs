@@ -8,6 +8,8 @@
 //! | changed since, and a pod brings what it brought then | a setting | kept: a flip, or a person's edit |
 //! | anything else | | refused, unless told to overwrite |
 
+use types::problem::Problem;
+
 use super::load::{Item, PayloadKind};
 use super::record::PayloadEntry;
 use crate::change::{Act, Change, Write};
@@ -49,7 +51,7 @@ pub fn decide(
     found: &PlaceOnNode,
     last: Option<&PayloadEntry>,
     overwrite: bool,
-) -> Result<PayloadDecision, String> {
+) -> Result<PayloadDecision, Problem> {
     let target = item.path.display().to_string();
     let wanted = digest::sha256(&item.bytes);
     let mine = |written: Vec<String>| PayloadEntry { source: item.source.clone(), written };
@@ -92,14 +94,19 @@ pub fn decide(
             write("differs; told to overwrite", None)
         }
         PlaceOnNode::File { .. } | PlaceOnNode::Other => {
-            return Err(match item.kind {
-                PayloadKind::Setting => format!(
-                    "{target} is there, differs from what is brought, and is not what a pod brought before: remove it, or say --overwrite"
+            let (what, fix) = match item.kind {
+                PayloadKind::Setting => (
+                    format!(
+                        "{target} is there, differs from what is brought, and is not what a pod brought before"
+                    ),
+                    "remove it, or say --overwrite",
                 ),
-                PayloadKind::Program => format!(
-                    "{target} is there and no pod brought it: this node has the package; upgrade that, or remove it first"
+                PayloadKind::Program => (
+                    format!("{target} is there and no pod brought it: this node has the package"),
+                    "upgrade the package, or remove it first",
                 ),
-            });
+            };
+            return Err(Problem::new(what).at(target).fix(fix));
         }
     })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use shim::file::read_bounded;
 use shim::layout::{PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
 use types::node::Node;
+use types::problem::Problem;
 
 use crate::cli::Install;
 use crate::cli::exit::{Exit, Failure};
@@ -84,16 +85,21 @@ impl Load {
 }
 
 fn program(path: &Path, mode: u32) -> Result<Item, Failure> {
-    let bytes = read(path)
-        .and_then(|bytes| bytes.ok_or_else(|| "it is not there".into()))
-        .map_err(|why| Failure::new(Exit::Failed, format!("{} of this image: {why}", path.display())))?;
+    let bytes =
+        read(path).and_then(|bytes| bytes.ok_or_else(|| "it is not there".into())).map_err(|why| {
+            Failure::new(Exit::Failed, format!("{} of this image: {why}", path.display())).at(path.display())
+        })?;
     Ok(Item { path: path.into(), source: digest::sha256(&bytes), bytes, mode, kind: PayloadKind::Program })
 }
 
 /// Owner and mode of the directory do not matter, as they do for the node's own: whoever names it decides what is in it.
 fn settings(dir: &Path) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
-    let mut findings = Vec::new();
+    let mut findings: Vec<Problem> = Vec::new();
+    let named = |from: &Path, why: String| {
+        let place = from.display().to_string();
+        Problem::new(format!("{place}: {why}")).at(place)
+    };
     for (name, made) in [(POLICY_FILE, policy as fn(&[u8]) -> Result<Vec<u8>, String>), (NODE_FILE, node)] {
         let from = dir.join(name);
         match read(&from) {
@@ -106,13 +112,15 @@ fn settings(dir: &Path) -> Result<Vec<Item>, Failure> {
                     mode: 0o644,
                     kind: PayloadKind::Setting,
                 }),
-                Err(why) => findings.push(format!("{}: {why}", from.display())),
+                Err(why) => findings.push(named(&from, why)),
             },
-            Err(why) => findings.push(format!("{}: {why}", from.display())),
+            Err(why) => findings.push(named(&from, why)),
         }
     }
     if items.is_empty() && findings.is_empty() {
-        findings.push(format!("--bring {}: expected {POLICY_FILE} there, or {NODE_FILE}", dir.display()));
+        let what = format!("--bring {}: expected {POLICY_FILE} there, or {NODE_FILE}", dir.display());
+        let fix = format!("put {POLICY_FILE} or {NODE_FILE} into the directory, or name another one");
+        findings.push(Problem::new(what).at(dir.display().to_string()).fix(fix));
     }
     if findings.is_empty() { Ok(items) } else { Err(Failure::all(Exit::BadSettings, findings)) }
 }

@@ -43,7 +43,8 @@ impl Plan {
     /// # Errors
     /// Every file that is somebody else's.
     pub fn of(load: &Load, overwrite: bool) -> Result<Self, Failure> {
-        let before = PayloadRecord::read(Path::new(BROUGHT)).map_err(Failure::settings)?;
+        let before =
+            PayloadRecord::read(Path::new(BROUGHT)).map_err(|why| Failure::all(Exit::BadSettings, [why]))?;
         let mut plan = Self {
             changes: Vec::new(),
             notes: Vec::new(),
@@ -96,14 +97,16 @@ impl Plan {
         let layout = Layout::default();
         // Nobody flips the policy in between.
         let done = lock::exclusively(&layout, "policy", || Ok(carry_out(&Root::default(), changes)));
-        let done = done.map_err(|e| Failure::later(format!("lock of the policy: {e}")))??;
+        let done = done.map_err(|e| {
+            Failure::later(format!("lock of the policy: {e}")).at(layout.policy_file().display())
+        })??;
         remember(&after)?;
         Ok(done)
     }
 }
 
 fn remember(record: &PayloadRecord) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("write {BROUGHT}: {e}"));
+    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("write {BROUGHT}: {e}")).at(BROUGHT);
     shim::file::create_private_dir(&Layout::default().state_dir).map_err(failed)?;
     let write = Write { path: BROUGHT.into(), bytes: record.bytes(), mode: PRIVATE, nudge: false };
     carry_out(&Root::default(), vec![Change::ensure(write, "what a pod has brought")]).map(drop)

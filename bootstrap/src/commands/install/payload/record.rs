@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
 use shim::trust;
+use types::problem::Problem;
 
 const VERSION: u32 = 1;
 const MAX_BYTES: usize = 1 << 20;
@@ -45,14 +46,16 @@ impl PayloadRecord {
     ///
     /// # Errors
     /// One line that names the file.
-    pub fn read(path: &Path) -> Result<Option<Self>, String> {
+    pub fn read(path: &Path) -> Result<Option<Self>, Problem> {
         let named = |why: String| {
-            format!("{}: {why}; remove it, and what pods brought counts as somebody else's", path.display())
+            let what = format!("{}: {why}", path.display());
+            let fix = "remove it, and what pods brought counts as somebody else's";
+            Problem::new(what).at(path.display().to_string()).fix(fix)
         };
         let mut file = match trust::open(path) {
             Ok(file) => file,
             Err(why) if why.is_absent() => return Ok(None),
-            Err(why) => return Err(why.to_string()),
+            Err(why) => return Err(Problem::new(why.to_string()).at(path.display().to_string())),
         };
         let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
         let record: Self = serde_json::from_slice(&bytes).map_err(|e| named(e.to_string()))?;

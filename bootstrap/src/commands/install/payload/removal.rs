@@ -29,7 +29,9 @@ impl Leave {
     /// # Errors
     /// What is remembered cannot be read.
     pub fn gather() -> Result<Self, Failure> {
-        let record = PayloadRecord::read(Path::new(BROUGHT)).map_err(Failure::settings)?.unwrap_or_default();
+        let record = PayloadRecord::read(Path::new(BROUGHT))
+            .map_err(|why| Failure::all(Exit::BadSettings, [why]))?
+            .unwrap_or_default();
         let mut notes = Vec::new();
         let files: Vec<Change> = record
             .files
@@ -100,7 +102,9 @@ fn tree(dir: &Path) -> Result<Option<Done>, Failure> {
     match std::fs::remove_dir_all(dir) {
         Ok(()) => Ok(Some(Done { change, outcome: Some(Outcome::Done) })),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::new(Exit::Failed, format!("remove {}: {error}", dir.display()))),
+        Err(error) => {
+            Err(Failure::new(Exit::Failed, format!("remove {}: {error}", dir.display())).at(dir.display()))
+        }
     }
 }
 
