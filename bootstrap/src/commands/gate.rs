@@ -18,7 +18,7 @@ use crate::node::paths::{GATE, Root, UNFIT};
 use crate::node::{fitness, settings, switch};
 use crate::systemd::continuation;
 
-/// Between two looks of one try.
+/// Pause between two checks within one try.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Mode of files that everybody on the node may read.
 const PUBLIC: u32 = 0o644;
@@ -70,7 +70,7 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
     Err(failure)
 }
 
-/// Why kubelet would not hear of a taint of ours; a kubelet let through without it would look fit.
+/// Why kubelet would not register with Crossfade's taint. A kubelet that starts without the taint would look fit.
 fn untold(root: &Root) -> Option<String> {
     let node = settings::load(root).unwrap_or_default();
     continuation::check(root, &node.kubelet.unit).err()
@@ -94,7 +94,7 @@ fn patience(settings: &types::node::Gate, first: &Moment, now: &Moment) -> Durat
     left.unwrap_or(Duration::MAX).min(Duration::from_secs(settings.try_secs))
 }
 
-/// Lets kubelet through with a taint.
+/// Lets kubelet start with the taint `crossfade/unfit`.
 fn give_up(root: &Root, failure: &Failure) -> Result<Changed, Failure> {
     let reasons = failure.lines().join("\n") + "\n";
     let changes =

@@ -1,11 +1,12 @@
-//! The systemd generator: our words come last on the command lines of kubelet and the runtime.
+//! The systemd generator: it appends Crossfade's arguments to the command lines of kubelet and the runtime, so they take precedence.
 //!
-//! It runs at boot and at every daemon-reload, which is when systemd reads units, and reads the same files; so what it continues is what
-//! systemd loads. It writes a drop-in that sorts last and repeats the unit's command verbatim with one variable behind it. Systemd cuts
-//! such a word at blanks and drops it when the variable is unset, so that without our environment file the command is what it was.
+//! systemd runs generators at boot and at every daemon-reload, when it reads the units. The generator reads the same files, so the command
+//! line that it extends is the one that systemd loads. It writes a drop-in that sorts last and repeats the unit's command verbatim with one
+//! variable behind it. systemd splits the variable at blanks and drops it when it is unset. So without Crossfade's environment file the
+//! command stays as it was.
 //!
-//! A generator that fails must not hold a boot up: trouble is a line in the kernel's log, and the unit stays as it is; `gate` then
-//! says why kubelet does not start.
+//! A generator that fails must not hold up the boot: it writes a line to the kernel's log, and the unit stays as it is. `gate` then says
+//! why kubelet does not start.
 //!
 //! *Source*: man 7 `systemd.generator`.
 
@@ -20,8 +21,7 @@ use types::node::Node;
 use crate::cli::exit::Exit;
 use crate::cli::print;
 use crate::node::paths::Root;
-use crate::node::settings;
-use crate::node::switch;
+use crate::node::{settings, switch};
 use crate::systemd::continuation::{self, NAME, output, packaged_link, units_of};
 use crate::systemd::unit::Unit;
 
@@ -46,7 +46,7 @@ pub fn main() -> Exit {
         log(&root, "expected the directory to write to; systemd calls this program");
         return Exit::Usage;
     };
-    // The initrd has units of its own; ours are read once the root is there.
+    // The initrd has units of its own; systemd reads those of the node once the root is mounted.
     if std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|value| value == "1") {
         return Exit::Done;
     }
@@ -63,10 +63,10 @@ pub fn main() -> Exit {
     }
 }
 
-/// One file of our output.
+/// One file that the generator writes.
 #[derive(Debug, PartialEq, Eq)]
 struct Output {
-    /// Below the directory that systemd named.
+    /// The file's path below the directory that systemd named.
     path: PathBuf,
     what: What,
 }
@@ -78,7 +78,7 @@ enum What {
 }
 
 impl Output {
-    /// The directory is systemd's, empty, and read when we are done: nothing there has to be replaced.
+    /// Writes the file. systemd made the directory empty and reads it after the generator ends, so there is nothing to replace.
     fn write(&self, dir: &Path) -> Result<(), String> {
         let path = dir.join(&self.path);
         let done = fs::create_dir_all(path.parent().unwrap_or(dir)).and_then(|()| match &self.what {
@@ -89,20 +89,20 @@ impl Output {
     }
 }
 
-/// What is written, and what a person should know.
+/// The files to write, and lines for the kernel's log.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Planned {
     files: Vec<Output>,
     troubles: Vec<String>,
-    /// node.json cannot be used.
+    /// Whether node.json cannot be used.
     bad_settings: bool,
 }
 
-/// Plans the output; nothing on a node that is switched off.
+/// Plans the files; none on a node that is switched off.
 ///
-/// The names of units are node.json's. While it cannot be used, units of the usual names are continued all the same: a command that ends
-/// with an unset variable is what it was, and one that does not end with ours would start the runtime past our words as soon as the file
-/// is right, since systemd does not run generators again by then.
+/// node.json names the units. While it cannot be used, the generator extends units of the usual names all the same. A command with an unset
+/// variable at its end stays as it was. A command without Crossfade's variable would start the runtime without Crossfade's arguments once
+/// the file is repaired, because systemd does not run generators again by then.
 fn plan(root: &Root) -> Planned {
     let mut planned = Planned::default();
     if switch::off(root).is_some() {

@@ -37,7 +37,7 @@ use crate::runtime::cache::Cache;
 use crate::runtime::cri::Runtime;
 use crate::runtime::{CniSetup, unread};
 
-/// How long the runtime may take to load our conf, and an ADD under the conf before to end: kubelet gives one four minutes.
+/// How long the runtime may take to load Crossfade's conf, and an ADD under the earlier conf to end: kubelet gives an ADD four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
 
 /// Installs, or says what installing would do.
@@ -91,7 +91,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     Ok(Changed::applied(done, notes))
 }
 
-/// Refuses a node without a plugin of ours, and a tree that does not run.
+/// Refuses a node without Crossfade's plugin, and a tree that is not a running node.
 fn refuse_node(global: &Global) -> Result<(), Failure> {
     let root = Root::new(&global.root);
     if let Some(why) = settings::without_plugin(&root) {
@@ -106,12 +106,12 @@ fn refuse_node(global: &Global) -> Result<(), Failure> {
     ))
 }
 
-/// node.json, of which nothing is guessed.
+/// Loads node.json; a broken one is an error, because nothing is guessed.
 fn node(global: &Global) -> Result<Node, Failure> {
     settings::load(&Root::new(&global.root)).map_err(Failure::settings)
 }
 
-/// What a pod brings may have ADDs through us wait from the moment that it is written.
+/// Writes the files that ADDs through Crossfade may wait for as soon as the policy that a pod brings is in force.
 fn before_the_policy(
     plan: &Plan,
     settings: &Directories,
@@ -132,7 +132,7 @@ fn before_the_policy(
     carry_out(&Root::default(), files)
 }
 
-/// What a failure leaves behind, and what to do.
+/// The failure of one change, with what is left undone and the next step.
 fn unfinished(mut failure: Failure, (target, object): (&str, &str), before: usize, is_unit: bool) -> Failure {
     if is_unit {
         let rest =
@@ -148,7 +148,7 @@ fn unfinished(mut failure: Failure, (target, object): (&str, &str), before: usiz
     Failure::all(failure.exit, failure.lines().into_iter().map(named))
 }
 
-/// What installing does in ways of its own: it completes the policy, and it confirms that the runtime uses our conf.
+/// The changes that `install` carries out in its own way: it completes the policy, and it confirms that the runtime uses Crossfade's conf.
 struct Installing<'a> {
     facts: &'a InstallFacts,
     wanted: &'a Install,
@@ -201,8 +201,9 @@ fn without_needless_confirm(changes: Vec<Change>) -> Vec<Change> {
     changes
 }
 
-/// Pods were attached by the conf before ours until the runtime had loaded ours, some of them after the inventory was
-/// taken. Once it has, and those ADDs have ended, the cache is complete: whatever comes now comes through us.
+/// Waits until the runtime has loaded Crossfade's conf, then takes the inventory again. Until then pods were attached by the earlier conf,
+/// some of them after the first inventory. Once the earlier conf's ADDs have ended, the cache is complete: every later pod comes through
+/// Crossfade.
 fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(Exit::Failed, why);
     // It is written by now, for the conf comes last.
@@ -212,7 +213,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
             "no runtime told whether it uses the conf; run install again in a while, so that what was attached meanwhile is listed".into(),
         ),
         RuntimeAnswer::Silent => {
-            // It has read our conf, and takes it over as soon as no ADD of the conf before holds it up.
+            // CRI-O has read Crossfade's conf, and uses it as soon as no ADD of the earlier conf holds it up.
             let endpoint = facts.node.runtime.whom.endpoint().unwrap_or_default();
             unread::wait(endpoint, &facts.node.dirs.conf_file(), LOADED_WITHIN).map_err(|why| {
                 Failure::later(format!(

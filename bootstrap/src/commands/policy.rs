@@ -73,10 +73,10 @@ impl Report for Shown {
     }
 }
 
-/// Whether anybody reads a policy here; a file that is only checked may be another node's.
+/// Whether anybody reads a policy on this node. `policy check FILE` may check another node's file, so it is always allowed.
 ///
 /// # Errors
-/// 3 on a node without a plugin of ours.
+/// 3 on a node without Crossfade's plugin.
 fn needed(global: &Global, verb: &cli::Policy) -> Result<(), Failure> {
     match verb {
         cli::Policy::Check(wanted) if wanted.file.is_some() => Ok(()),
@@ -132,8 +132,8 @@ fn set(global: &Global, layout: &Layout, wanted: &cli::Set) -> Result<Changed, F
     })))
 }
 
-/// Why it is not certain that this node's pods come through us, where our conf is installed and its runtime is a CRI-O that runs.
-/// A record of an attachment that was begun after the conf was written is as good as the mark.
+/// Why it is not certain that this node's pods come through Crossfade, where Crossfade's conf is installed and the runtime is a CRI-O that
+/// runs. A record of an attachment that began after the conf was written counts as much as the plugin's mark.
 fn doubt(global: &Global) -> Option<String> {
     let root = Root::new(&global.root);
     RuntimeConfig::of_crio(&root).filter(|_| root.is_node())?;

@@ -34,9 +34,9 @@ const MODE: u32 = 0o644;
 pub enum Rendered {
     /// Files were written or removed.
     Changed(Changed),
-    /// `--check`: there is nothing against it.
+    /// `--check`: render would succeed.
     Checked(Checked),
-    /// `--print`.
+    /// `--print`: a fragment for another platform.
     Fragment(Fragment),
 }
 

@@ -50,7 +50,7 @@ fn changed(global: &Global, change: Change, outcome: Option<Outcome>) -> Changed
     }
 }
 
-/// The true word about this node.
+/// The last word about this node, which the Node is to bear.
 fn word(root: &Root, is_removed: bool) -> Result<LastWord, Failure> {
     if is_removed {
         return Ok(removed());

@@ -13,6 +13,7 @@ use shim::layout::PACKAGED_PLUGIN;
 use shim::store::Store;
 use types::node::{Mode, Node};
 use types::problem::Problem;
+use types::status::Document;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
@@ -20,18 +21,14 @@ use crate::cli::{self, Global, fix};
 use crate::node::attachments::{self, Attachments, Life};
 use crate::node::directories::Directories;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::hostroutes;
 use crate::node::identity::Booted;
-use crate::node::mode;
 use crate::node::paths::{BOOTED, Root, STATUS};
 use crate::node::policy::file::PolicyRule;
 use crate::node::policy::secondary;
-use crate::node::settings;
-use crate::node::status_file::NOT_READY;
-use crate::node::status_file::{self, StatusFile};
+use crate::node::status_file::{self, NOT_READY, StatusFile};
+use crate::node::{hostroutes, mode, settings};
 use crate::runtime::answer::Uses;
 use crate::runtime::facts::RuntimeFacts;
-use types::status::Document;
 
 pub use self::follow::follow;
 use self::follow::{until, wait};
@@ -39,11 +36,14 @@ pub use self::reported::{Reported, reported};
 
 /// Where this node stands.
 ///
-/// *Shape*: `{"confDir":"shared","phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
-/// "warnings":[],"watch":{..}}`. `installed` is whether our conf is in place and the runtime, where it tells, uses it. `phase` is null where the policy cannot be used; `watch` is what status.json says, with `stale` where
-/// that is not of now, and null where there is none. `warnings` are what the policy in force asks of people elsewhere in the cluster, and
-/// fail nothing. On a node without a plugin of ours (`confDir` none) both are null, and all is well
-/// once `boot` has succeeded and nothing of an earlier time is left.
+/// *Shape*:
+/// `{"confDir":"shared","phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
+/// "warnings":[],"watch":{..}}`.
+///
+/// `installed` says whether Crossfade's conf is in place and the runtime, where it answers that, uses it. `phase` is null where the policy
+/// cannot be used. `watch` is the content of status.json, with `stale` where no running `watch` wrote it, and null where there is none.
+/// `warnings` are what the policy in force asks of people elsewhere in the cluster, and fail nothing. On a node without Crossfade's plugin
+/// (`confDir` none) `phase` and `watch` are null, and all is well once `boot` has succeeded and nothing of an earlier image is left.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
@@ -63,12 +63,12 @@ pub struct Status {
     /// Waited for `watch` to say that the node is ready, and it did not.
     #[serde(skip)]
     timed_out: bool,
-    /// The policy or node.json cannot be used.
+    /// Whether the policy or node.json cannot be used.
     #[serde(skip)]
     bad_settings: bool,
 }
 
-/// What `watch` sees.
+/// The report of `watch`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Watched {
@@ -161,7 +161,7 @@ impl Status {
     }
 }
 
-/// A node without a plugin of ours: `watch` does not run, and nothing is attached through us.
+/// The status of a node without Crossfade's plugin: `watch` does not run, and no pod comes through Crossfade.
 fn without(global: &Global, root: &Root, node: &Node, wait: Option<Duration>) -> Result<Status, Failure> {
     let booted = || Booted::is_of_now(root);
     let ready = wait.is_none_or(|within| until(&root.at(BOOTED), Some(within), || booted().is_ok()));
@@ -193,10 +193,10 @@ struct Count {
     inventory: usize,
 }
 
-/// Looks.
+/// Gathers the status of a node with Crossfade's plugin.
 ///
 /// # Errors
-/// When state cannot be read.
+/// Records, the inventory or the ledger cannot be read.
 fn status(node: &NodeFacts) -> Result<Status, Failure> {
     let mut problems: Vec<Problem> =
         node.policy.as_ref().err().map(|why| why.as_str().into()).into_iter().collect();
@@ -228,7 +228,7 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
     })
 }
 
-/// What is attached, by network.
+/// Counts attachments by network.
 fn count(found: &Attachments) -> BTreeMap<String, Count> {
     let mut networks: BTreeMap<String, Count> = BTreeMap::new();
     for line in &found.attachments {
@@ -260,7 +260,7 @@ fn ledger_lines(settings: &Directories) -> Result<usize, Failure> {
     }
 }
 
-/// A phase, and what it gives to new pods.
+/// A phase with its effect on new pods.
 fn meaning(phase: &'static str) -> &'static str {
     match phase {
         "old" => "old: new pods get the old network",

@@ -43,10 +43,9 @@ use crate::cli::{Global, Sweep, print};
 use crate::node::attachments::age_text;
 use crate::node::bin_dirs::BinDirSources;
 use crate::node::directories::Directories;
-use crate::node::hostroutes;
 use crate::node::paths::Root;
 use crate::node::plugins::joined;
-use crate::node::settings;
+use crate::node::{hostroutes, settings};
 use crate::runtime::Listing;
 use crate::runtime::cache::made_by_cri;
 use crate::runtime::config::RuntimeConfig;
@@ -56,31 +55,31 @@ use crate::runtime::endpoint::Whom;
 /// How long all probes of all networks may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
 
-/// Where an attachment is written down.
+/// Where Crossfade keeps an attachment.
 #[derive(Debug, Clone)]
 pub enum Written {
     /// In a record that was begun then, which tells it from a later one of the same container and ifname.
     Record(Moment),
-    /// In the inventory alone; who sends its DEL.
+    /// Only in the inventory, with the sender of its DEL.
     Entry(Deleter),
 }
 
-/// What is known of one attachment.
+/// The facts about one attachment.
 #[derive(Debug)]
 pub struct SweepCandidate {
-    /// Container id and ifname.
+    /// Container id and ifname of the attachment.
     pub key: Key,
-    /// Its networks, for people.
+    /// The names of its networks, as people read them.
     pub networks: String,
-    /// Where it is written down.
+    /// Where Crossfade keeps the attachment.
     pub written: Written,
-    /// What the list says.
+    /// What the runtime's list says about the sandbox.
     pub seen: ListStatus,
     /// Its age; an entry that does not tell is past every grace.
     pub age: Age,
-    /// Whether its DELs can be served.
+    /// Whether the networks can serve the DELs.
     pub owner: Owner,
-    /// Whether its netns is there.
+    /// Whether the network namespace still exists.
     pub netns_lives: bool,
 }
 
@@ -275,7 +274,7 @@ pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
     changes
 }
 
-/// What killed calls of ours left: temporary files, and locks that nobody holds.
+/// What killed calls of the plugin left: temporary files, and locks that nobody holds.
 fn litter(store: &Store, settings: &Directories) -> Result<Vec<Change>, Failure> {
     let failed =
         |e: std::io::Error| Failure::new(Exit::Failed, format!("look for what killed calls left: {e}"));

@@ -25,9 +25,9 @@ use crate::node::directories::Directories;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Attachments {
-    /// Records, then inventory entries that have none.
+    /// One line per attachment: first those with a record, then inventory entries without one.
     pub attachments: Vec<Line>,
-    /// Records that cannot be read.
+    /// Records that Crossfade cannot read.
     pub damaged: Vec<Damaged>,
 }
 
@@ -43,40 +43,40 @@ pub struct Line {
     pub container_id: String,
     /// The interface that the runtime asked for.
     pub ifname: String,
-    /// How far it is.
+    /// How far the attachment's life has come.
     pub life: Life,
     /// Since when; none for an earlier boot, and for an entry that does not say.
     #[serde(rename = "ageSeconds", skip_serializing_if = "Option::is_none")]
     pub age_secs: Option<u64>,
-    /// Of an earlier boot: its sandbox is gone.
+    /// The record is of an earlier boot, so the sandbox no longer exists.
     #[serde(rename = "earlierBoot")]
     pub earlier_boot: bool,
-    /// Namespace of its pod.
+    /// Namespace of the attachment's Pod, if the runtime passed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Its pod.
+    /// Name of the attachment's Pod, if the runtime passed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
-    /// Its networks.
+    /// The networks of the attachment, in the order of ADD.
     pub networks: Vec<Part>,
-    /// Who sends its DEL, where that is not us.
+    /// Who sends the attachment's DEL, where that is not Crossfade.
     #[serde(rename = "deletedBy", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub deleted_by: Option<Deleter>,
 }
 
-/// How far an attachment is.
+/// How far an attachment's life has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Life {
-    /// Its ADD is running, or was killed.
+    /// The attachment's ADD is running, or was killed.
     Attaching,
-    /// Its ADD succeeded.
+    /// The attachment's ADD succeeded.
     Attached,
-    /// A DEL was begun and something is still owed.
+    /// A DEL has begun, and at least one network has not confirmed it.
     Detaching,
-    /// It was there before us.
+    /// The attachment was made before Crossfade was installed, and the inventory lists it.
     Inventory,
 }
 
@@ -86,14 +86,14 @@ pub enum Life {
 pub struct Part {
     /// The network's own name; the side's where nobody knows it.
     pub name: String,
-    /// Which of the policy's it is: who owns the DEL.
+    /// Whether the network is the policy's `old` or `new`: its delegate answers for the DEL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub side: Option<&'static str>,
-    /// Its interface.
+    /// The interface that the network's delegate made.
     pub ifname: String,
-    /// Whether its addresses are the pod's.
+    /// Whether the addresses of this network are those in the Pod's status.
     pub primary: bool,
-    /// Whether its DEL is owed.
+    /// Whether the network has not confirmed the DEL yet.
     pub owed: bool,
 }
 
@@ -101,14 +101,14 @@ pub struct Part {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Damaged {
-    /// The file.
+    /// The record's file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Why the record cannot be read.
     pub reason: String,
 }
 
 impl Life {
-    /// The word for it.
+    /// The word that `attachments` prints.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ impl Life {
         }
     }
 
-    /// How far a record is.
+    /// How far the life of a recorded attachment has come.
     #[must_use]
     pub fn of(record: &Attachment) -> Self {
         let begun = record.progress.iter().any(|part| part.deleted || part.resume_at.is_some());
@@ -167,7 +167,7 @@ pub fn of(
     Ok(Attachments { attachments, damaged })
 }
 
-/// Oldest first; of one second, by container id.
+/// Sorts records from the oldest to the newest, and within one second by container id.
 fn key(record: &Attachment) -> (u64, &str, &str) {
     (record.intent.begun.wall_secs, &record.intent.container_id, &record.intent.ifname)
 }
@@ -225,7 +225,7 @@ fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Ve
     }
 }
 
-/// An age for people.
+/// An age as people read it, such as `15m`.
 #[must_use]
 pub fn age_text(age: Option<Age>) -> String {
     match age {

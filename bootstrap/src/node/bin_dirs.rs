@@ -26,24 +26,24 @@ use crate::runtime::config::RuntimeConfig;
 /// Who may name the directories in which the runtime looks for plugins.
 #[derive(Debug, Clone, Copy)]
 pub struct BinDirSources<'a> {
-    /// The command line.
+    /// Directories from the command line (`--bin-dir`).
     pub given: &'a [PathBuf],
     /// What the runtime says of itself; none where it was not asked, or does not tell.
     pub answered: Option<&'a CniSetup>,
-    /// node.json.
+    /// node.json, whose `runtime.binDirs` names directories.
     pub node: &'a Node,
     /// The runtime's configuration; none where there is none that can be read.
     pub config: Option<&'a RuntimeConfig>,
 }
 
 impl<'a> BinDirSources<'a> {
-    /// node.json alone.
+    /// Only node.json is a source: no command line and no configuration of a runtime.
     #[must_use]
     pub const fn of_node(node: &'a Node) -> Self {
         Self { given: &[], answered: None, node, config: None }
     }
 
-    /// The directories, as this process finds them.
+    /// The directories by their paths in this process, with the root before them.
     #[must_use]
     pub fn search(&self, root: &Root) -> Vec<PathBuf> {
         match self.answered {
@@ -76,9 +76,9 @@ fn existing(root: &Root, dirs: &[PathBuf]) -> Vec<PathBuf> {
 /// One directory in which the runtime looks for plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinDir {
-    /// Where it is.
+    /// The directory's path.
     pub path: PathBuf,
-    /// Whether the package's plugin is in it.
+    /// Whether the package's plugin is in the directory.
     pub plugin: PluginState,
     /// The bytes of another plugin of that name. A link has none, wherever it leads.
     pub other: Option<Vec<u8>>,
@@ -95,9 +95,9 @@ pub enum PluginState {
     Sound,
     /// The package's plugin with another mode.
     Mode,
-    /// Nothing.
+    /// The directory has no file of the plugin's name.
     Missing,
-    /// Something else.
+    /// Another file has the plugin's name.
     Other,
     /// The directory itself is missing.
     NoDirectory,

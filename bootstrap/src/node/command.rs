@@ -15,7 +15,7 @@ use shim::process::Process;
 /// How long the kernel may take to end a process that was killed.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
 
-/// The bounds of one run.
+/// The limits of one run of a program.
 #[derive(Debug, Clone, Copy)]
 pub struct RunLimits {
     /// The program has ended by then, or is killed with everything it started.
@@ -27,20 +27,20 @@ pub struct RunLimits {
 /// What becomes of a program's stderr.
 #[derive(Debug)]
 pub enum StderrTo {
-    /// [`CommandOutput`].
+    /// Stderr becomes a part of [`CommandOutput`].
     Output,
     /// Nowhere: it may hold a secret, however long it is.
     Nowhere,
-    /// A file.
+    /// The program writes its stderr into this file.
     File(File),
 }
 
-/// What a program wrote, and how it ended.
+/// What a program wrote, and how the program ended.
 #[derive(Debug)]
 pub struct CommandOutput {
-    /// How it ended.
+    /// The exit status, or the signal that ended the program.
     pub status: ExitStatus,
-    /// Its stdout.
+    /// The bytes that the program wrote to stdout.
     pub stdout: Vec<u8>,
     /// Its stderr; empty unless it went to [`StderrTo::Output`].
     pub stderr: Vec<u8>,
@@ -53,7 +53,7 @@ impl CommandOutput {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Its stderr likewise.
+    /// The text that the program wrote to stderr, trimmed in the same way.
     #[must_use]
     pub fn stderr_text(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
@@ -75,13 +75,13 @@ impl CommandOutput {
 /// Why a program gave no output. What it wrote is not in the error: it may be a secret.
 #[derive(Debug)]
 pub enum CommandError {
-    /// It did not start.
+    /// The program did not start.
     NotStarted(io::Error),
-    /// It did not end in time, and was killed.
+    /// The program did not end within this time, and Crossfade killed it.
     TimedOut(Duration),
     /// It wrote more than the limit, or its pipe could not be read.
     Unreadable,
-    /// How it ended cannot be told.
+    /// The kernel does not say how the program ended.
     Unknown(io::Error),
 }
 

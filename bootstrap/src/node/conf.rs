@@ -1,23 +1,22 @@
-//! Our own conf, as a runtime reads it.
+//! Crossfade's own conf, as a runtime reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::node::paths::Root;
-use crate::node::rooted;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shim::hostports;
-use shim::layout::CONF_FILE;
-use shim::layout::{Layout, PLUGIN};
-use std::path::PathBuf;
+use shim::layout::{CONF_FILE, Layout, PLUGIN};
 use types::raw::to_raw;
+
+use crate::node::paths::Root;
+use crate::node::rooted;
 
 /// Pods' annotations, which the policy may heed, arrive under this capability.
 const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 
-/// Capabilities that our conf always declares: what we read ourselves. Host ports are among them so that a pod that asks for one
-/// on a network without it is noticed; a runtime does not even tell us what nobody declares.
+/// Capabilities that Crossfade's conf always declares, because the plugin itself reads them. Host ports are among them: a runtime passes
+/// only declared capabilities, and the plugin must notice a pod that asks for a host port on a network without that capability.
 pub const OWN_CAPABILITIES: [&str; 2] = [POD_ANNOTATIONS, hostports::CAPABILITY];
 
 /// *Source of the keys*: the specification, section 1, and `loadOnlyInlinedPlugins` of the reference library 1.3.
@@ -44,7 +43,7 @@ struct Plugin<'a> {
     capabilities: Box<RawValue>,
 }
 
-/// Our conf's bytes. Directories that are the usual ones are left out.
+/// The bytes of Crossfade's conf, without directories that are the usual ones.
 #[must_use]
 pub fn conf(layout: &Layout, name: &str, version: &str, capabilities: &BTreeSet<String>) -> Vec<u8> {
     let usual = Layout::default();
@@ -61,19 +60,20 @@ pub fn conf(layout: &Layout, name: &str, version: &str, capabilities: &BTreeSet<
             capabilities: to_raw(&on),
         }],
     };
-    // Ours always serialises; for people to read it is indented.
+    // The conf always serialises. It is indented for people who read it.
     let mut bytes = serde_json::to_vec_pretty(&conf).unwrap_or_default();
     bytes.push(b'\n');
     bytes
 }
 
-/// cniVersion of our conf unless something else is asked for.
+/// cniVersion of Crossfade's conf, unless the command line or node.json names another one.
 pub const DEFAULT_CNI_VERSION: &str = "1.0.0";
 
-/// Mode of our conf: it holds no secret.
+/// Mode of Crossfade's conf: the file holds no secret.
 pub const CONF_MODE: u32 = 0o644;
 
-/// Our conf in a directory, if it is ours: nobody else's file of that name is ever touched.
+/// The path of Crossfade's conf in a directory, if the file there is Crossfade's. Crossfade never touches another owner's file of that
+/// name.
 #[must_use]
 pub fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
     let found = rooted::conf_dir(root, dir).ok()?;

@@ -1,4 +1,4 @@
-//! What our conf needs of the runtime's conf directory, and what it declares.
+//! What Crossfade's conf needs of the runtime's conf directory, and which capabilities the conf declares.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::node::networks::NetworkConf;
 use crate::runtime::CniSetup;
 use crate::runtime::picks::Picks;
 
-/// Holds the runtime's conf directory against what our conf needs of it.
+/// Finds everything in the runtime's conf directory that keeps pods from coming through Crossfade's conf.
 pub fn conf_dir(
     dir: &ConfDir,
     name: Option<&str>,
@@ -59,7 +59,7 @@ pub fn conf_dir(
     }
 }
 
-/// A runtime that uses more confs than the first would attach pods past us.
+/// Refuses a runtime that uses more than one conf: the other confs would attach pods beside Crossfade.
 pub fn one_conf(setup: &CniSetup, way: &mut Obstacles) {
     if setup.max_confs != 1 {
         let what = format!(
@@ -70,7 +70,7 @@ pub fn one_conf(setup: &CniSetup, way: &mut Obstacles) {
     }
 }
 
-/// What the delegates declare, and what we read ourselves. While a network has no conf, what was declared stays.
+/// The capabilities of the delegates and of the plugin itself. While a network has no conf, the capabilities of the installed conf stay.
 pub fn capabilities(networks: &[NetworkConf], installed: Option<&Installed>) -> BTreeSet<String> {
     let mut all: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
     for network in networks {

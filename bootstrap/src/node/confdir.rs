@@ -23,36 +23,36 @@ pub fn is_conf_name(file: &str) -> bool {
     CONF_SUFFIXES.iter().any(|suffix| file.ends_with(suffix))
 }
 
-/// The directory's content.
+/// The content of a conf directory.
 #[derive(Debug, Clone, Default)]
 pub struct ConfDir {
-    /// Where it is.
+    /// The directory's path.
     pub path: PathBuf,
     /// The confs, in the order in which a runtime considers them.
     pub confs: Vec<ConfFile>,
-    /// Names of its sub-folders.
+    /// Names of the directory's sub-folders.
     pub folders: Vec<String>,
-    /// Confs that an exclusive agent renamed.
+    /// Names of confs that an exclusive agent (such as Cilium) has renamed.
     pub taken_away: Vec<String>,
 }
 
-/// One conf of it.
+/// One conf of the directory.
 #[derive(Debug, Clone)]
 pub struct ConfFile {
     /// File name.
     pub file: String,
-    /// What it says, or why it cannot be read.
+    /// The conf's content, or why Crossfade cannot read it.
     pub content: Result<Content, String>,
 }
 
-/// As much of a conf as tells networks apart.
+/// The part of a conf that tells networks apart.
 #[derive(Debug, Clone)]
 pub struct Content {
-    /// The network's name; empty where it has none.
+    /// The network's name; empty where the conf has none.
     pub name: String,
     /// The plugins' types, in order.
     pub types: Vec<String>,
-    /// All of it.
+    /// The whole conf.
     pub object: RawObject,
 }
 
@@ -97,12 +97,12 @@ impl ConfDir {
         Ok(found)
     }
 
-    /// The confs that sort before ours, and so would be used instead.
+    /// The confs that sort before Crossfade's, so the runtime would use them instead.
     pub fn before_ours(&self) -> impl Iterator<Item = &ConfFile> {
         self.confs.iter().filter(|conf| conf.file.as_bytes() < CONF_FILE.as_bytes())
     }
 
-    /// The confs of others, ours and those of meta-plugins left out: the first one is the network of this node.
+    /// The confs of other owners, without Crossfade's and without those of meta-plugins. The first one is the network of this node.
     pub fn of_others(&self) -> impl Iterator<Item = &ConfFile> {
         self.confs.iter().filter(|conf| conf.file != CONF_FILE && !conf.is_meta_plugin())
     }
@@ -142,14 +142,14 @@ impl Content {
         Ok(Self { name, types, object })
     }
 
-    /// Whether one of its plugins is ours.
+    /// Whether one of the conf's plugins is Crossfade's.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.types.iter().any(|plugin| plugin == PLUGIN)
     }
 
-    /// Whether a meta-plugin's conf leads to us: an inline delegate of our type, or a default network that is called by
-    /// our network's name or our file.
+    /// Whether a meta-plugin's conf leads to Crossfade: by an inline delegate of the type `crossfade`, or by a default network that has the
+    /// name of Crossfade's network or file.
     #[must_use]
     pub fn delegates_to_us(&self, our_name: &str) -> bool {
         let plugins: Vec<RawObject> = self.object.decode("plugins").ok().flatten().unwrap_or_default();
@@ -157,7 +157,7 @@ impl Content {
     }
 }
 
-/// The same of one plugin's conf.
+/// Whether one plugin's conf leads to Crossfade.
 fn delegates_to_us(object: &RawObject, our_name: &str) -> bool {
     let delegates: Vec<RawObject> = object.decode("delegates").ok().flatten().unwrap_or_default();
     let inline = delegates

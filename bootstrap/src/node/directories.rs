@@ -1,7 +1,7 @@
 //! Which directories a command works on.
 //!
-//! A flag counts before what our installed conf names, and that before the defaults; so `policy set` on a node and the
-//! shim there always mean the same policy.
+//! A flag outranks what Crossfade's installed conf names, and that conf outranks the defaults. So `policy set` on a node and the plugin
+//! there always mean the same policy.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::node::paths::Root;
 use crate::node::settings;
 use crate::runtime::config::RuntimeConfig;
 
-/// Largest conf of ours that we read, in bytes.
+/// Largest conf of Crossfade that this program reads, in bytes.
 const MAX_CONF_BYTES: usize = 1 << 20;
 
 /// The directories of one installation.
@@ -32,26 +32,26 @@ pub struct Directories {
     pub layout: Layout,
     /// The same as the node sees them, for a conf that the node's runtime will read.
     pub named: Layout,
-    /// Our conf as it is installed; none where there is none; else why it cannot be read.
+    /// Crossfade's installed conf; `None` if there is none, else the problem that keeps it from being read.
     pub installed: Result<Option<Installed>, Problem>,
 }
 
-/// Our conf as a runtime reads it.
+/// Crossfade's conf, with the parts that the plugin reads in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
-    /// Its bytes.
+    /// The file's bytes.
     pub bytes: Vec<u8>,
     /// Mode of the file.
     pub mode: u32,
-    /// Whether its plugin is ours: somebody else may have put something under our file's name.
+    /// Whether the conf's first plugin is Crossfade's: another owner may have put a file under this name.
     pub is_ours: bool,
-    /// Our network's name.
+    /// The name of Crossfade's network.
     pub name: String,
-    /// `cniVersion` as written.
+    /// `cniVersion` as the conf writes it.
     pub cni_version: String,
-    /// Capabilities that it declares.
+    /// Capabilities that the conf declares.
     pub capabilities: Vec<String>,
-    /// The directories it names.
+    /// The directories that the conf names, as the node sees them.
     pub layout: Layout,
 }
 
@@ -103,13 +103,13 @@ impl Directories {
         }
     }
 
-    /// Whether our conf is there: pods get their networks by us.
+    /// Whether Crossfade's conf is installed, so that pods come through the plugin.
     #[must_use]
     pub fn has_ours(&self) -> bool {
         matches!(&self.installed, Ok(Some(conf)) if conf.is_ours)
     }
 
-    /// Where our conf lies, or belongs.
+    /// The path of Crossfade's conf, whether the file exists or not.
     #[must_use]
     pub fn conf_file(&self) -> PathBuf {
         self.conf_dir.join(CONF_FILE)
@@ -157,10 +157,10 @@ fn usual(root: &Root) -> Layout {
 }
 
 impl Installed {
-    /// Reads our conf; an absent one is none.
+    /// Reads Crossfade's conf; `None` if there is no file.
     ///
     /// # Errors
-    /// One line that names the file.
+    /// A problem about the file, with the next step: the file is not trusted, not readable, or no valid conf.
     pub fn read(path: &Path) -> Result<Option<Self>, Problem> {
         let named = |why: String| {
             let what = format!("Crossfade's conf {}: {why}", path.display());
@@ -203,7 +203,7 @@ impl Installed {
     }
 }
 
-/// The directories that our conf names, as the node sees them.
+/// The directories that Crossfade's conf names, as the node sees them.
 #[must_use]
 pub fn named(global: &Global, installed: Option<&Installed>) -> Layout {
     let ours = installed.filter(|conf| conf.is_ours);
@@ -217,7 +217,7 @@ fn policy_file(root: &Root, named: &Layout) -> PathBuf {
     named.policy.as_ref().map_or_else(usual, |policy| root.at(policy))
 }
 
-/// A layout of the node, below a root.
+/// A layout of the node, with the root before its directories.
 fn below(root: &Root, layout: &Layout) -> Layout {
     Layout { policy: Some(policy_file(root, layout)), ..root.layout(layout) }
 }

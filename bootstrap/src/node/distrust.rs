@@ -6,7 +6,7 @@ use shim::layout::Layout;
 use shim::store::Store;
 use shim::trust;
 
-/// What is held to the rule, and how strictly.
+/// How strictly Crossfade holds directories to the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirectoryRule {
     /// The directory has to be there. A run directory may be missing, for it is made when it is needed.
@@ -15,7 +15,7 @@ pub enum DirectoryRule {
     Possible,
 }
 
-/// The directories that break the rule, one line each: the runtime's conf directory, if it matters, those of plugins, and our own.
+/// The directories that break the rule, one line each: the runtime's conf directory, if it matters, those of plugins, and Crossfade's own.
 #[must_use]
 pub fn directories(
     rule: DirectoryRule,

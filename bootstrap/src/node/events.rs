@@ -1,7 +1,7 @@
-//! What wakes the loop: events of the file system, signals, the desired phase.
+//! What wakes the loop of `watch`: file system events, signals, and the desired phase.
 //!
-//! An event only ever means "look again", so what it says is not passed on. That somebody looked at a file is no event: we look
-//! ourselves. Where no inotify instance is left, [`Events::polls`] is true and the loop looks every so often instead.
+//! Every event only starts another full pass, so the loop ignores what an event says. Reading a file is no event, because `watch` itself
+//! reads these files. Where no inotify instance is left, [`Events::polls`] is true and the loop observes at intervals instead.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -23,15 +23,15 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// What wakes the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wake {
-    /// Something happened in a directory that we watch.
+    /// Something changed in a directory that `watch` observes.
     Changed,
-    /// SIGHUP: look again.
+    /// SIGHUP: observe again.
     Hangup,
     /// SIGTERM or SIGINT: end.
     Stop,
     /// The Node's annotation `crossfade/desired` has this value now; none is no annotation.
     Desired(Option<String>),
-    /// A unit could not be started; its name and why.
+    /// A unit did not start: its name, and why.
     NotStarted(String, String),
 }
 
@@ -41,7 +41,7 @@ pub struct Events {
     wake: Sender<Wake>,
     state: Arc<State>,
     watcher: Option<INotifyWatcher>,
-    /// What is watched, and which directory that is.
+    /// Each observed path, with the device and inode of the directory that it is.
     armed: BTreeMap<PathBuf, (u64, u64)>,
     tried: Option<Instant>,
 }
@@ -49,14 +49,14 @@ pub struct Events {
 #[derive(Debug)]
 struct State {
     began: Instant,
-    /// The loop has been woken and has not looked yet.
+    /// The loop was woken and has not observed yet.
     pending: AtomicBool,
     /// When the last event came, in milliseconds since `began`.
     last_ms: AtomicU64,
 }
 
 impl Events {
-    /// Begins to listen; nothing is watched yet.
+    /// Starts the thread that reads events. No directory is observed yet.
     #[must_use]
     pub fn new(wake: Sender<Wake>) -> Self {
         let state =
@@ -64,7 +64,7 @@ impl Events {
         Self { wake, state: Arc::new(state), watcher: None, armed: BTreeMap::new(), tried: None }
     }
 
-    /// Whether events cannot be had.
+    /// Whether inotify is not available, so that the loop observes at intervals.
     #[must_use]
     pub const fn polls(&self) -> bool {
         self.watcher.is_none()
@@ -75,7 +75,7 @@ impl Events {
         self.state.pending.store(false, Ordering::SeqCst);
     }
 
-    /// How long nothing has happened.
+    /// How long ago the last event was.
     #[must_use]
     pub fn quiet(&self) -> Duration {
         let now = self.state.began.elapsed();
@@ -126,7 +126,7 @@ impl Events {
             let now = u64::try_from(state.began.elapsed().as_millis()).unwrap_or(u64::MAX);
             state.last_ms.store(now, Ordering::SeqCst);
             if !state.pending.swap(true, Ordering::SeqCst) {
-                // The loop is gone: so are we, soon.
+                // A loop that is gone means that the process ends soon.
                 let _ = wake.send(Wake::Changed);
             }
         };

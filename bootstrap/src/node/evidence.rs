@@ -16,29 +16,27 @@ use crate::change::{Act, Change, Write};
 use crate::cli::Install;
 use crate::node::networks::needed;
 use crate::node::paths::{PROBED, Root, STATUS};
-use crate::node::probe;
 use crate::node::status_file::{self, StatusFile};
-use crate::node::switch;
-use crate::node::watch_unit;
+use crate::node::{probe, switch, watch_unit};
 
-/// A network whose ADDs wait for such a file.
+/// A network whose ADDs wait for a file that `watch` keeps.
 #[derive(Debug, Clone)]
 pub struct Waiting {
-    /// Which.
+    /// Whether the network is the policy's `old` or `new`.
     pub side: Side,
-    /// Its profile's name.
+    /// The name of the network's profile.
     pub profile: String,
-    /// The file.
+    /// The file in [`PROBED`].
     pub file: PathBuf,
-    /// It is there.
+    /// Whether the file exists.
     pub there: bool,
     /// Whether all of the network's probes hold; else the first that does not.
     pub asked: Result<(), String>,
-    /// Its ADDs do not wait for it yet: there is no conf of ours, or the policy was another one.
+    /// The network's ADDs do not wait for the file yet: Crossfade's conf is not installed, or the earlier policy did not name the file.
     pub is_new: bool,
 }
 
-/// The networks of a policy that wait; `before` is the policy that pods get their networks by so far, where they get them by us.
+/// The networks of a policy whose ADDs wait. `before` is the policy by which Crossfade attaches pods so far, if Crossfade is installed.
 #[must_use]
 pub fn waiting(policy: &Policy, before: Option<&Policy>) -> Vec<Waiting> {
     let waited = |side: Side| before.is_some_and(|before| files(before).any(|(one, ..)| one == side));
@@ -68,14 +66,14 @@ fn files(policy: &Policy) -> impl Iterator<Item = (Side, &Network, PathBuf)> {
 pub enum Keeper {
     /// A `watch` that runs, one of the pod that this is the first container of, or one of the units that are brought.
     Watch,
-    /// crossfade-watch.service, once it is started.
+    /// crossfade-watch.service, which `install` starts.
     Unit,
-    /// Nobody: why, and what to do about it.
+    /// Nobody: why, and the next step.
     Nobody(Problem),
 }
 
 impl Keeper {
-    /// Looks for one.
+    /// Finds who keeps the files on this node.
     #[must_use]
     pub fn find(root: &Root, wanted: &Install) -> Self {
         let comes = wanted.bring.is_some() || wanted.units;
@@ -156,7 +154,7 @@ pub(crate) fn decide(
     changes
 }
 
-/// The change that writes such a file.
+/// The change that writes a network's file.
 #[must_use]
 pub fn evidence(path: PathBuf, profile: &str) -> Change {
     let target = path.display().to_string();

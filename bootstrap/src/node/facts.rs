@@ -29,15 +29,15 @@ pub struct NodeFacts {
     pub settings: Node,
     /// There is a node.json, so its values count before what an installation chose.
     pub has_node_file: bool,
-    /// The runtime.
+    /// The runtime's configuration and what it answered.
     pub runtime: RuntimeFacts,
     /// The conf directory, Crossfade's conf in it, and the directories which that conf names.
     pub dirs: Directories,
-    /// The confs in the conf directory.
+    /// The confs in the conf directory, or why they cannot be listed.
     pub confs: Result<ConfDir, String>,
     /// The name of Crossfade's network, if it was written once.
     pub name: Result<Option<String>, String>,
-    /// The policy.
+    /// The policy, or why it cannot be used.
     pub policy: Result<PolicyFile, String>,
     /// The policy's networks; none where it cannot be used.
     pub networks: Vec<NetworkConf>,
@@ -50,7 +50,7 @@ pub struct NodeFacts {
 pub enum ConfDirChoice<'a> {
     /// The one in which the runtime finds Crossfade's conf, by node.json and by what the runtime reads.
     InForce {
-        /// Crossfade's conf when it was last there.
+        /// Crossfade's conf when it was last installed.
         before: Option<&'a Installed>,
     },
     /// The same for commands that people give: a directory of containerd's own counts only if the command line names it, so that every
@@ -63,24 +63,24 @@ pub enum ConfDirChoice<'a> {
 /// What a command knows before it gathers the facts.
 #[derive(Debug)]
 pub struct NodeQuery<'a> {
-    /// The command line.
+    /// The global options of the command line.
     pub global: &'a Global,
     /// node.json as it counts for this command.
     pub settings: Node,
-    /// The runtime.
+    /// The runtime's configuration and what it answered.
     pub runtime: RuntimeFacts,
-    /// Which conf directory it is about.
+    /// Which conf directory the command is about.
     pub conf_dir: ConfDirChoice<'a>,
     /// Directories of plugins that the command line names.
     pub bin_dirs: &'a [PathBuf],
-    /// The plugin to install.
+    /// The path of the plugin to install.
     pub plugin: &'a Path,
-    /// What the policy has to be.
+    /// Which policies count as usable.
     pub policy: PolicyRule,
 }
 
 impl NodeFacts {
-    /// Looks at everything; nothing is changed.
+    /// Gathers every fact; nothing on the node changes.
     #[must_use]
     pub fn gather(query: NodeQuery<'_>) -> Self {
         let NodeQuery { global, settings, runtime, .. } = query;
@@ -121,7 +121,7 @@ impl NodeFacts {
         self.dirs.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)
     }
 
-    /// The policy, where it can be used.
+    /// The policy, if it can be used.
     #[must_use]
     pub fn policy(&self) -> Option<&Policy> {
         self.policy.as_ref().ok().map(|read| &read.policy)

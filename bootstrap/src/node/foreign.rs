@@ -1,8 +1,8 @@
-//! What others have put into our own conf directory, the one of private mode.
+//! What other programs have put into Crossfade's private conf directory.
 //!
-//! The runtime reads it, so a conf there decides what network pods get. Only `boot` and `watch` write there, and only [`CONF_FILE`]; so
-//! whatever else a runtime would read is removed, wherever it came from. containerd itself is one who writes there: with `conf_template` it
-//! makes a conf as soon as kubelet tells it the node's pod CIDR.
+//! In private mode the runtime reads this directory, so a conf there decides which network pods get. Only `boot` and `watch` write there,
+//! and they write only [`CONF_FILE`]. So Crossfade removes everything else that a runtime would read, whoever wrote it. containerd is one
+//! such writer: with `conf_template` it makes a conf as soon as kubelet passes the node's pod CIDR.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,18 +16,18 @@ use crate::node::confdir::{Content, is_conf_name};
 /// The conf that containerd makes from its template. *Source*: `pkg/cri/server/update_runtime_config.go`, `cniConfigFileName`.
 const OF_TEMPLATE: &str = "10-containerd-net.conflist";
 
-/// One entry that is not ours and that a runtime would read.
+/// One entry of the private conf directory that is not Crossfade's and that a runtime would read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Foreign {
-    /// Where it is.
+    /// The entry's path.
     pub path: PathBuf,
     /// What it is, for people: its file name and, where that can be told, its network.
     pub what: String,
     is_dir: bool,
 }
 
-/// Looks into `dir`; one that is absent has nothing in it. Files whose names no runtime takes for a conf are left out, and so are our
-/// temporary files.
+/// Lists foreign entries in `dir`; an absent directory has none. Files that no runtime takes for a conf do not count, and neither do
+/// Crossfade's temporary files.
 ///
 /// # Errors
 /// The directory cannot be listed.
@@ -45,7 +45,7 @@ pub fn look(dir: &Path) -> io::Result<Vec<Foreign>> {
 }
 
 impl Foreign {
-    /// None where no runtime reads it, or it is ours.
+    /// `None` if no runtime reads the entry, or if the entry is Crossfade's.
     fn of(path: PathBuf) -> Option<Self> {
         let file = path.file_name()?.to_string_lossy().into_owned();
         // What is gone by now is nothing.
@@ -57,7 +57,7 @@ impl Foreign {
         if !is_conf_name(&file) {
             return None;
         }
-        // A link is never ours, and what it leads to may be no conf of this tree at all.
+        // Crossfade writes no links, and the target of a link may lie outside of this tree.
         let content = if is_link { Err("a link".to_owned()) } else { Content::read(&path) };
         let is_ours = file == CONF_FILE && content.as_ref().is_ok_and(Content::is_ours);
         if is_ours {

@@ -41,11 +41,11 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     file::write_durable(&place, bytes, mode).map(|_| true)
 }
 
-/// A descriptor of the directory at `path`.
+/// Opens the directory at `path` as a descriptor that names only the place (`O_PATH`).
 fn directory(path: &Path) -> io::Result<File> {
     let mut todo = names(path);
     let mut dir = pin(Path::new("/"))?;
-    // Whether nobody but root, or we, can have decided what lies here.
+    // Whether only root, or the user of this process, can have decided what lies here.
     let mut certain = true;
     let mut links = 0;
     while let Some(name) = todo.pop_front() {

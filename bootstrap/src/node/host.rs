@@ -7,15 +7,15 @@ use nix::unistd::chroot;
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 
-/// Makes the directory that `--host` names our root; without it nothing is done.
+/// Makes the directory that `--host` names the root of this process; without the option nothing happens.
 ///
-/// Every path then means what it means on the node: links lead where they lead there, and the node's own programs can be run.
+/// Every path then means the same as on the node: links have the node's targets, and the node's own programs can run.
 ///
 /// # Errors
-/// It is no root of a node, or the right is missing (`CAP_SYS_CHROOT`).
+/// The directory is not the root of a node, or the process lacks `CAP_SYS_CHROOT`.
 pub fn enter(global: &Global) -> Result<(), Failure> {
     let Some(dir) = &global.host else { return Ok(()) };
-    // A mount of another directory would be filled with our files, and nothing would come of it.
+    // A mount of another directory would receive Crossfade's files, and the node would not use them.
     if !dir.join("proc/self").exists() {
         let why = format!("--host {}: expected the node's root directory with its /proc", dir.display());
         return Err(Failure::new(Exit::Usage, why).at("--host").fix("mount hostPath / there"));

@@ -1,8 +1,8 @@
-//! Which machine this is, and which boot of it.
+//! Which machine this is, and which boot of the machine.
 //!
-//! A boot is told by the kernel's id, a machine by systemd's and, where cloud-init says it before us, by the provider's instance id. What
-//! was seen last is kept beside the records (`/var/lib/crossfade/boot.json`), so that an image made of a node that was in use knows
-//! that it is another machine's.
+//! The kernel's id identifies a boot. systemd's machine id identifies a machine, and so does the provider's instance id where cloud-init
+//! writes it before `boot` runs. `boot` keeps the last identity beside the records (`/var/lib/crossfade/boot.json`), so that a node made
+//! from the image of a used node recognises another machine's state.
 
 use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
@@ -21,7 +21,7 @@ const INSTANCE_ID: &str = "/run/cloud-init/.instance-id";
 const NOT_BOOTED: &str = "crossfade-bootstrap boot has not succeeded in this boot";
 /// Version of both files.
 const VERSION: u32 = 1;
-/// Longest id file, and longest file of ours, in bytes.
+/// Longest id file, and longest file of this module, in bytes.
 const MAX_BYTES: usize = 4096;
 
 /// A boot of a machine.
@@ -45,7 +45,7 @@ pub struct Identity {
     pub conf_dir: Option<Mode>,
 }
 
-/// A mode by its word in node.json.
+/// Reads and writes a mode by its word in node.json.
 mod mode {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -73,9 +73,9 @@ pub enum BootKind {
     First,
     /// It has prepared another one, which this one is an image of.
     Clone,
-    /// It has, in an earlier boot.
+    /// `boot` prepared this machine in an earlier boot.
     Reboot,
-    /// It has, in this boot.
+    /// `boot` has already prepared this boot.
     Again,
 }
 
@@ -85,9 +85,9 @@ pub enum BootKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booted {
     version: u32,
-    /// What kind of boot it is.
+    /// What kind of boot `boot` found.
     pub kind: BootKind,
-    /// Which boot.
+    /// The kernel's id of the boot.
     #[serde(rename = "bootID")]
     pub boot_id: String,
 }
@@ -123,7 +123,7 @@ impl Identity {
         })
     }
 
-    /// The same, prepared in this mode.
+    /// The same identity, with the mode in which `boot` prepared the node.
     #[must_use]
     pub fn in_mode(&self, mode: Mode) -> Self {
         Self { conf_dir: Some(mode), ..self.clone() }
@@ -164,7 +164,7 @@ impl Identity {
         }
     }
 
-    /// As it is kept.
+    /// The bytes of `/var/lib/crossfade/boot.json`.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes(self)
@@ -172,7 +172,7 @@ impl Identity {
 }
 
 impl Booted {
-    /// Of this boot, for later.
+    /// The marker that `boot` leaves when it succeeds.
     #[must_use]
     pub const fn new(kind: BootKind, boot_id: String) -> Self {
         Self { version: VERSION, kind, boot_id }
@@ -214,7 +214,7 @@ impl Booted {
         Self::is_of(root, &id).err().map(|_| missing().fix("look at systemctl status crossfade-boot"))
     }
 
-    /// As it is written.
+    /// The bytes of the marker.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes(self)

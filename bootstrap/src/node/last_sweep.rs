@@ -17,22 +17,22 @@ const FILE: &str = "sweep.json";
 
 const MAX_BYTES: usize = 64 << 10;
 
-/// What a pass came to.
+/// The result of one pass of `sweep`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Swept {
-    /// 1.
+    /// Version of this shape; 1.
     pub version: u32,
-    /// Which pass of this boot it was.
+    /// The number of the pass within this boot.
     pub turn: u64,
-    /// The boot it was made in.
+    /// The kernel's id of the boot in which the pass ran.
     #[serde(rename = "bootID")]
     pub boot_id: String,
-    /// Why it failed; none where it did not.
+    /// Why the pass failed; `None` if it succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
 }
 
-/// Where the result lies.
+/// The path of the result.
 #[must_use]
 pub fn place(layout: &Layout) -> PathBuf {
     layout.run_dir.join(FILE)

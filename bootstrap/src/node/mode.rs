@@ -1,14 +1,15 @@
-//! In which mode a node is whose node.json cannot be used.
+//! Which mode a node is in when its node.json cannot be used.
 //!
-//! Two things must not happen then. A node in private mode must not start its runtime on the directory of the agents; and in shared mode,
-//! where nothing of node.json concerns the runtime, nothing of ours may keep it from starting. So whatever else tells the mode is asked:
+//! Two things must not happen. A node in private mode must not start its runtime on the agents' directory. In shared mode node.json does
+//! not concern the runtime, so Crossfade must not keep the runtime from starting. So Crossfade asks every other source of the mode, in this
+//! order:
 //!
-//! 1. the file itself, where it can be read as JSON and names a mode: what is wrong with it is something else;
-//! 2. the last boot that succeeded, which wrote the mode down beside its machine and boot ids;
-//! 3. another node.json that the broken one hides, as the image's below /usr/lib/crossfade;
-//! 4. our conf in the directory that the runtime reads without us: it is there in shared mode alone.
+//! 1. the file itself, if it is JSON and names a mode: the error is in another key;
+//! 2. the last boot that succeeded, which kept the mode beside its machine and boot ids;
+//! 3. another node.json that the broken one hides, such as the image's below /usr/lib/crossfade;
+//! 4. Crossfade's conf in the directory that the runtime reads without Crossfade: only shared mode puts the conf there.
 //!
-//! Where nothing tells it, the node counts as private: a runtime that waits is seen, and a pod on a wrong network is not.
+//! If no source answers, the node counts as private: somebody notices a runtime that waits, and nobody notices a pod on a wrong network.
 
 use std::path::Path;
 

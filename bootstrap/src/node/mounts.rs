@@ -39,18 +39,18 @@ struct Mount {
     device: String,
     /// Which directory of its file system is seen there.
     root: PathBuf,
-    /// Where it is seen.
+    /// The directory at which the mount appears.
     point: PathBuf,
-    /// The file system's type.
+    /// The type of the file system.
     kind: String,
 }
 
 /// What a place in a tree is to an image of that tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MountPlace {
-    /// Part of it.
+    /// The path is a part of the image.
     Image,
-    /// Gone with the next boot, so no part of it.
+    /// The next boot empties the path, so the image does not hold it.
     Volatile,
     /// Something of this machine that is only shown there, by the mount at this path.
     Foreign(PathBuf),

@@ -1,4 +1,4 @@
-//! Our network's name on a node, which is written down once and never changes afterwards.
+//! The name of Crossfade's network on a node, which is written once and never changes afterwards.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::node::directories::Installed;
 /// Longest name file, in bytes.
 const MAX_NAME_BYTES: usize = 4096;
 
-/// Our network's name as it was written once; none where it was not.
+/// The name of Crossfade's network from its file; `None` if there is no file.
 ///
 /// # Errors
 /// When the file cannot be read or is not trusted.
@@ -29,25 +29,28 @@ pub fn of(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
 }
 
-/// Our name on a node that has no network yet.
+/// Name of Crossfade's network on a node that has no other network yet.
 pub const DEFAULT_NAME: &str = "crossfade";
 
-/// What our network's name may come from.
+/// The sources of the name of Crossfade's network.
 #[derive(Debug)]
 pub struct Naming<'a> {
-    /// The name file's content.
+    /// The content of the name file, if it exists.
     pub written: Option<&'a str>,
-    /// The name file.
+    /// The path of the name file.
     pub file: &'a Path,
-    /// Our conf.
+    /// Crossfade's installed conf.
     pub installed: Option<&'a Installed>,
-    /// The confs of this node.
+    /// The confs of this node, whose first one gives its name.
     pub dir: &'a ConfDir,
 }
 
 impl Naming<'_> {
-    /// Our network's name and where it is from. It keys the runtime's result cache, so it is that of the network which the
-    /// node has now, and never changes afterwards.
+    /// The name of Crossfade's network, and its source. The name is the key of the runtime's result cache, so Crossfade takes that of the
+    /// network which the node has now, and never changes it afterwards.
+    ///
+    /// # Errors
+    /// A problem about the conf or the file that gives the name: the conf cannot be read, or the name is no valid one.
     pub fn choose(&self) -> Result<(String, String), Problem> {
         let (name, from) = if let Some(name) = self.written {
             (name.to_owned(), self.file.display().to_string())

@@ -14,14 +14,14 @@ use crate::node::{plugins, rooted};
 pub struct NetworkConf {
     /// Whether it is the old network or the new one.
     pub side: Side,
-    /// Its conf, and where that is.
+    /// The network's conf and its path, or why it cannot be loaded.
     pub conf: Result<(Conflist, PathBuf), Unloadable>,
     /// Why plugins of it cannot be used, one line for each: no directory has the binary, or the binary is not root's alone.
     pub missing: Vec<String>,
 }
 
 impl NetworkConf {
-    /// The network's own name, as its conf says it.
+    /// The network's name from its conf; `None` if the conf cannot be loaded.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.conf.as_ref().ok().map(|(conf, _)| conf.name.as_str())

@@ -30,7 +30,7 @@ impl OwnCommand {
         command.option("--conf-dir", conf_dir).options("--bin-dir", bin_dirs)
     }
 
-    /// `place`: put the plugin into `bin_dirs`.
+    /// `place`, which puts the plugin into `bin_dirs`.
     #[must_use]
     pub fn place<'a>(bin_dirs: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         Self::of("place").options("--bin-dir", bin_dirs)
@@ -55,7 +55,7 @@ impl OwnCommand {
         self.0.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
-    /// The words of the line.
+    /// The arguments of the command line.
     #[must_use]
     pub fn into_arguments(self) -> Vec<OsString> {
         self.0
@@ -74,7 +74,7 @@ impl OwnCommand {
         values.into_iter().fold(self, |command, value| command.option(name, value))
     }
 
-    /// The options of `global` that name our directories and the policy, as far as they were given.
+    /// Adds the options of `global` that name Crossfade's directories and the policy, if the caller passed them.
     fn directories(self, global: &Global) -> Self {
         let command = self.options("--state-dir", &global.state_dir).options("--run-dir", &global.run_dir);
         command.options("--policy", &global.policy)
@@ -83,7 +83,8 @@ impl OwnCommand {
 
 /// The arguments for `systemd-run` that start `own`, this program, with `arguments` in a unit of its own.
 ///
-/// Not `--wait`: that needs the system's message bus, which a node may not have, while the result of each of our commands is a file.
+/// `--wait` is not among them: it needs the system's message bus, which a node may not have. Each such command leaves its result in a file
+/// instead.
 #[must_use]
 pub fn transient_unit(
     unit: &str,

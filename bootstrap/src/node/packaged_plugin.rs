@@ -1,7 +1,7 @@
-//! Our plugin where the runtime looks for it: whether it is there, is the package's, and what to do where it is not.
+//! Crossfade's plugin in the runtime's directories: whether it is there, whether it is the package's, and how to repair it.
 //!
-//! A runtime's directory may change under us: k3s unpacks its plugins anew with every release, and an image's tool may replace
-//! `/opt/cni/bin` as a whole. A pod whose plugin is gone gets no network at all, so it is put back from the package's place.
+//! A runtime's directory may change at any time: k3s unpacks its plugins anew with every release, and an image's tool may replace
+//! `/opt/cni/bin` as a whole. Without the plugin every new pod fails, so Crossfade copies it from the package's place again.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::node::plugins::{PLUGIN_MODE, plugin};
 
 /// The unit that puts the plugin where the unit of `watch` may not write.
 pub const UNIT: &str = "crossfade-plugin";
-/// How long that unit may run, in seconds.
+/// How long the unit that runs `place` may take, in seconds.
 const WITHIN_SECS: u64 = 60;
 
 /// Crossfade's plugin as a file to put in place, and in the directories where the runtime looks for it.
@@ -36,7 +36,7 @@ impl Plugins {
         Self { dirs: dirs.iter().map(|dir| BinDir::look(dir, sound)).collect(), packaged }
     }
 
-    /// The directories alone.
+    /// The paths of the directories.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
         self.dirs.iter().map(|dir| dir.path.clone()).collect()
@@ -91,7 +91,7 @@ impl Plugins {
         changes
     }
 
-    /// Files whose change is worth a look.
+    /// Files whose change makes `watch` observe again.
     pub fn files(&self, root: &Root) -> impl Iterator<Item = PathBuf> {
         self.dirs.iter().map(BinDir::plugin_file).chain([root.at(PACKAGED_PLUGIN)])
     }

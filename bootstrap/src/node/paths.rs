@@ -1,7 +1,7 @@
-//! Every path of a node that is ours to know and that the shim does not know, below a root.
+//! Every path of a node that Crossfade knows and that the shim does not know, below a root.
 //!
-//! The root is `/` on a node; another one is an image that is being built, or a test's tree. What the shim reads as well is in
-//! [`shim::layout`].
+//! The root is `/` on a node. Another root is an image that is being built, or a test's tree. [`shim::layout`] has the paths that the shim
+//! reads as well.
 
 mod root;
 
@@ -26,23 +26,23 @@ pub const KUBELET_ARGUMENTS: &str = "CROSSFADE_KUBELET_ARGS";
 pub const RUNTIME_ARGUMENTS: &str = "CROSSFADE_RUNTIME_ARGS";
 /// The file with what systemd adds to kubelet's command line, as [`KUBELET_ARGUMENTS`].
 pub const KUBELET_ENV: &str = "/run/crossfade/kubelet.env";
-/// The directory of configuration drop-ins that kubelet is told of instead of its own, where our taints go into a file.
+/// The directory of drop-ins that kubelet reads instead of its own, where Crossfade's taints go into a file.
 pub const KUBELET_CONFIG_DIR: &str = "/run/crossfade/kubelet.conf.d";
 /// The file with what systemd adds to the runtime's command line, as [`RUNTIME_ARGUMENTS`].
 pub const RUNTIME_ENV: &str = "/run/crossfade/runtime.env";
-/// The copy of containerd's configuration that names our conf directory.
+/// The copy of containerd's configuration that names Crossfade's conf directory.
 pub const CONTAINERD_CONFIG: &str = "/run/crossfade/containerd/config.toml";
 /// Why kubelet was started although the gate never opened; while it is there, kubelet registers with a taint that says so.
 pub const UNFIT: &str = "/run/crossfade/unfit";
-/// When the gate was tried first in this boot.
+/// The moment of the first try of `gate` in this boot.
 pub const GATE: &str = "/run/crossfade/gate.json";
-/// What `boot` made of this boot.
+/// The marker that `boot` writes when it has prepared this boot.
 pub const BOOTED: &str = "/run/crossfade/boot.json";
 /// Which machine, and which boot of it, `boot` saw last.
 pub const IDENTITY: &str = "/var/lib/crossfade/boot.json";
 /// What a clone or a first boot moved out of the way; nothing is deleted.
 pub const SET_ASIDE: &str = "/var/lib/crossfade/set-aside";
-/// What `watch` sees, for people and programs.
+/// The report of `watch`, for people and programs.
 pub const STATUS: &str = "/run/crossfade/status.json";
 
 /// What pods have brought onto this node.
@@ -50,14 +50,14 @@ pub const BROUGHT: &str = "/var/lib/crossfade/brought.json";
 /// Is there while systemd runs `watch`, between two tries as well: a link that PID 1 keeps for every unit that is not inactive, for
 /// the journal. *Source*: systemd, `src/core/unit.c`, `unit_export_invocation_id`.
 pub const WATCH_UNIT: &str = "/run/systemd/units/invocation:crossfade-watch.service";
-/// Says, in this boot, that the node is one without a plugin of ours (`confDir: none`); the unit of `watch` looks for it.
+/// Marks a node without Crossfade's plugin (`confDir: none`) in this boot; the unit of `watch` has a condition on this file.
 pub const WITHOUT: &str = "/run/crossfade/without-plugin";
 
 /// Held by the one `watch` that may run; among the plugin's locks, which only root can open. Its extension keeps the sweep off.
 pub const WATCH_LOCK: &str = "/run/crossfade/locks/watch.lock";
 /// Opened by a `watch` that the lock refuses: a sign to the one of a pod that holds it.
 pub const WATCH_REFUSED: &str = "/run/crossfade/watch.refused";
-/// What `uninstall` says to `watch` while it takes our conf away: it is not to be written again.
+/// While this file exists, `uninstall` is removing Crossfade's conf, and `watch` must not write it again.
 pub const LEAVING: &str = "leaving";
 /// Directory of what proofs by attachment need and say, below the run directory.
 pub const PROOF: &str = "proof";

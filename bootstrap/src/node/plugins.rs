@@ -10,12 +10,12 @@ use types::raw::RawObject;
 
 use crate::node::paths::Root;
 
-/// Largest plugin that we install, in bytes.
+/// Largest plugin that Crossfade installs, in bytes.
 const MAX_PLUGIN_BYTES: usize = 64 << 20;
-/// Mode of our plugin.
+/// Mode of Crossfade's plugin.
 pub const PLUGIN_MODE: u32 = 0o755;
 
-/// Directories as `CNI_PATH`.
+/// Joins directories as `CNI_PATH` has them.
 #[must_use]
 pub fn joined(dirs: &[PathBuf]) -> String {
     let dirs: Vec<_> = dirs.iter().map(|dir| dir.to_string_lossy()).collect();

@@ -17,9 +17,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use types::policy::split_target;
-use types::policy::{Network, Probe};
-
+use types::policy::{Network, Probe, split_target};
 use types::profile::{self, Profile};
 
 /// How long one HTTPS or gRPC probe may take: a handshake on a busy node is slower than a connect.
@@ -32,12 +30,12 @@ const LOCAL_WITHIN: Duration = Duration::from_secs(2);
 pub struct ProbeAnswers {
     /// All of them; else the first that does not hold, in words.
     pub all: Result<(), String>,
-    /// The same, where the policy waits for the file that we keep; none where it does not.
+    /// The same answer, where the policy waits for the file that `watch` keeps; `None` where it does not.
     pub ours: Option<Result<(), String>>,
 }
 
-/// Asks all probes of a network; `marker` is the file that we keep while all of them hold, where the policy waits for it. Then those
-/// of the profile that a policy cannot spell are among them.
+/// Asks all probes of a network. `marker` is the file that `watch` keeps while all of them hold. Where the policy waits for `marker`, the
+/// profile's probes that a policy cannot express are among them.
 #[must_use]
 pub fn ask(network: &Network, marker: &Path) -> ProbeAnswers {
     let is_marker = |probe: &&Probe| matches!(probe, Probe::File(path) if path == marker);
@@ -114,7 +112,7 @@ fn get(
     })
 }
 
-/// Takes every certificate; see [`https`].
+/// A verifier that accepts every certificate; see [`https`].
 #[derive(Debug)]
 struct Anyone;
 

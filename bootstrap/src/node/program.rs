@@ -1,7 +1,7 @@
-//! Programs of others that we run as root: found as the C library finds them, and held to the rule for files that root runs.
+//! Programs of other owners that Crossfade runs as root: found as the C library finds them, and held to the rule for files that root runs.
 //!
-//! The rule ([`shim::trust`]): such a file, and every directory above it, belongs to root or to our own uid, and nobody else may write
-//! there. A program of that name which does not keep it is refused. It is not passed over: the next one of that name may be another
+//! The rule ([`shim::trust`]): the file, and every directory above it, belongs to root or to the uid of this process, and nobody else may
+//! write there. Crossfade refuses a program that breaks the rule. It does not skip to the next one of that name, which may be another
 //! program.
 
 use std::env;

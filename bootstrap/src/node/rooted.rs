@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shim::conflist::{Conflist, Unloadable};
+use types::profile;
 
 use crate::node::confdir::ConfDir;
 use crate::node::paths::Root;
-use types::profile;
 
 /// Reads the conf directory at `path`, which has the root before it.
 ///

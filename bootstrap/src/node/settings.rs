@@ -16,7 +16,8 @@ use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
 /// Largest node.json, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Why a command that needs our plugin makes no sense here: node.json says that the node has none. One that cannot be read says nothing.
+/// Why a command that needs Crossfade's plugin does not apply here: node.json says that the node has none. A node.json that cannot be read
+/// gives `None`.
 #[must_use]
 pub fn without_plugin(root: &Root) -> Option<Problem> {
     let node = load(root).ok().filter(|node| node.conf_dir == Mode::Without)?;
@@ -41,7 +42,7 @@ pub fn load(root: &Root) -> Result<Node, String> {
     root.settings_file(NODE_FILE).map_or_else(|| Ok(Node::default()), |path| read(&path))
 }
 
-/// Reads this node.json.
+/// Reads the node.json at `path`.
 ///
 /// # Errors
 /// As [`load`].
@@ -52,8 +53,8 @@ pub fn read(path: &Path) -> Result<Node, String> {
     Node::parse(&bytes).map_err(named)
 }
 
-/// The directory in which the runtime is to find our conf: ours, or the one that it was told of (`usual`), which is the
-/// usual one unless known. On a node without a plugin of ours it is where one of an earlier time may still lie.
+/// The directory in which the runtime is to find Crossfade's conf: the private one, or in shared mode the runtime's own (`usual`, with a
+/// default). On a node without the plugin it is the directory in which an earlier conf may still lie.
 #[must_use]
 pub fn conf_dir(node: &Node, usual: Option<PathBuf>) -> PathBuf {
     match node.conf_dir {

@@ -15,13 +15,13 @@ const MAX_BYTES: usize = 1 << 20;
 /// What lies at the place of a status.json.
 #[derive(Debug)]
 pub enum StatusFile {
-    /// Nothing.
+    /// There is no status.json.
     Absent,
-    /// It is of now: the `watch` that wrote it runs.
+    /// The `watch` that wrote the file still runs.
     Fresh(Document),
-    /// It is not of now; why.
+    /// The file is not of a `watch` that runs; the text says why.
     Stale(Document, String),
-    /// It cannot be read.
+    /// The file cannot be read; the text says why.
     Unreadable(String),
 }
 
@@ -49,10 +49,10 @@ pub fn read(path: &Path) -> StatusFile {
     }
 }
 
-/// What to do about a node that is not ready.
+/// The next step on a node that is not ready.
 pub const NOT_READY: &str = "look for the reason in docs/watch.md; watch reports again as soon as it changes";
 
-/// What the last `watch` of this boot wrote.
+/// The report of the last `watch` of this boot, whether that `watch` still runs or not.
 #[must_use]
 pub fn of_this_boot(path: &Path) -> Option<Document> {
     match read(path) {
@@ -72,7 +72,7 @@ fn is_alive(watch: &Watch) -> bool {
 /// The bytes of a status.json.
 #[must_use]
 pub fn bytes(document: &Document) -> Vec<u8> {
-    // Ours always serialises; for people to read it is indented.
+    // The report always serialises. It is indented for people who read it.
     let mut text = escaped_document(&serde_json::to_string_pretty(document).unwrap_or_default());
     text.push('\n');
     text.into_bytes()

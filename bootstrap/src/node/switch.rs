@@ -6,15 +6,15 @@ use types::problem::Problem;
 
 use crate::node::paths::{DISABLED, Root};
 
-/// The word on the kernel's command line.
+/// The argument on the kernel's command line that switches Crossfade off.
 pub const KERNEL_ARGUMENT: &str = "crossfade.disable";
 
 /// What switched Crossfade off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Off {
-    /// [`DISABLED`] is there.
+    /// The file [`DISABLED`] exists.
     File,
-    /// [`KERNEL_ARGUMENT`], from the boot menu.
+    /// The kernel's command line has [`KERNEL_ARGUMENT`], for example from the boot menu.
     Kernel,
 }
 
@@ -54,10 +54,10 @@ pub fn off(root: &Root) -> Option<Off> {
     by_kernel(&arguments).then_some(Off::Kernel)
 }
 
-/// Whether a kernel's command line has the word.
+/// Whether a kernel's command line has the argument.
 ///
-/// Whatever value it has: the units' conditions take it so (man 5 `systemd.unit`, `ConditionKernelCommandLine`), and all of
-/// us have to mean the same.
+/// The argument counts with any value, as it does for the conditions of the units (man 5 `systemd.unit`, `ConditionKernelCommandLine`), so
+/// that the units and this program agree.
 #[must_use]
 pub fn by_kernel(arguments: &str) -> bool {
     arguments.split_ascii_whitespace().any(|word| {

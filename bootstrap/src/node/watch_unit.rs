@@ -6,10 +6,10 @@ use types::problem::Problem;
 use crate::change::{Act, Change};
 use crate::systemd::systemctl::{self, is_here};
 
-/// Units that run what we bring.
+/// Units that run the programs that a pod brings to the node.
 const UNITS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
 
-/// Where programs and units go.
+/// The directory below which programs and units are installed.
 const PACKAGED: &str = "/usr";
 
 /// Whether units can be brought to this node.
@@ -58,7 +58,7 @@ pub fn start(news: bool) -> Vec<Change> {
     changes
 }
 
-/// What has `watch` run as the unit that is there.
+/// Starts `watch` as the unit that is installed.
 #[must_use]
 pub fn start_watch() -> Change {
     let [_, watch] = UNITS;
@@ -72,7 +72,7 @@ pub fn stop() -> Vec<Change> {
     vec![change(vec!["disable", "--quiet", "--now", watch, boot], "they are taken away")]
 }
 
-/// What tells systemd that the units are gone.
+/// Makes systemd forget the removed units.
 #[must_use]
 pub fn forget() -> Vec<Change> {
     vec![change(vec!["daemon-reload"], "the units are gone")]

@@ -48,7 +48,7 @@ fn close(dir: &Path) -> std::io::Result<()> {
     if mode & 0o077 == 0 { Ok(()) } else { std::fs::set_permissions(dir, Permissions::from_mode(0o700)) }
 }
 
-/// The lock on a file of ours, made where it is absent; none where somebody holds it.
+/// Locks a file of Crossfade, which is made if it is absent; `None` while another process holds the lock.
 fn take(path: &Path) -> std::io::Result<Option<Flock<File>>> {
     match Flock::lock(open(path)?, FlockArg::LockExclusiveNonblock) {
         Ok(held) => Ok(Some(held)),
@@ -57,7 +57,7 @@ fn take(path: &Path) -> std::io::Result<Option<Flock<File>>> {
     }
 }
 
-/// A file of ours that nobody else can open, made where it is absent.
+/// Opens a file of Crossfade that no other user can open; the file is made if it is absent.
 fn open(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     let options = options.write(true).create(true).truncate(false).mode(file::PRIVATE);

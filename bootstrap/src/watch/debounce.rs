@@ -1,7 +1,7 @@
-//! How long to gather events before converging: pure.
+//! How long `watch` gathers events before a pass: pure.
 //!
-//! Events come in bursts (a rename is two, an agent's start hundreds), so a round waits for [`QUIET`] and at most [`AT_MOST`]. Rounds that
-//! keep coming are a storm; then each gathers longer, so that neither we nor the runtime whose directory it is spend a core on it.
+//! Events come in bursts (a rename is two, an agent's start hundreds), so a pass waits for [`QUIET`] and at most [`AT_MOST`]. Passes
+//! without a pause are a storm; then each gathers longer, so that neither `watch` nor the runtime spends a core on the directory.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use std::time::Duration;
 pub const QUIET: Duration = Duration::from_millis(100);
 /// And at the latest so long after the first event.
 pub const AT_MOST: Duration = Duration::from_millis(250);
-/// Rounds within [`LATELY`] that are no storm.
+/// How many passes within [`LATELY`] are no storm.
 const BURST: usize = 20;
-/// What a storm is measured over.
+/// The period over which passes count as a storm.
 const LATELY: Duration = Duration::from_secs(60);
-/// Longest gathering in a storm.
+/// Longest time of gathering in a storm.
 const LONGEST: Duration = Duration::from_secs(4);
 
 /// The moments of the last rounds that events began.

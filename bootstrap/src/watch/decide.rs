@@ -7,10 +7,10 @@
 //! | Crossfade is switched off | `SwitchedOff` | no |
 //! | node.json or the policy cannot be used | `BadSettings` | no |
 //! | `boot` has not succeeded in this boot | `BootFailed` | no |
-//! | something stands in the way of our conf, see [`super::own`] | that one's | no |
+//! | something stands in the way of Crossfade's conf, see [`super::own`] | that one's | no |
 //! | a network that the policy attaches is not ready, see [`super::network`] | `WaitingForNetwork` | no |
-//! | our conf is written, and the runtime has not loaded it | `WaitingForNetwork` | no |
-//! | our conf is in place, and what had to be done was done | `NetworkReady` | yes |
+//! | Crossfade's conf is written, and the runtime has not loaded it | `WaitingForNetwork` | no |
+//! | Crossfade's conf is in place, and what had to be done was done | `NetworkReady` | yes |
 //! | anything else | `ConfNotFirst` | no |
 
 use shim::process::Process;
@@ -29,25 +29,25 @@ use crate::node::networks::needed;
 use crate::node::own_command::OwnCommand;
 use crate::publish::report::{Happened, NodeReport, Reason};
 
-/// Between two tries to put our plugin back by a unit.
+/// Pause between two units that put Crossfade's plugin back.
 const PLACE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 /// Longest message of a condition, in bytes; see [`NodeReport`].
 const MAX_MESSAGE_BYTES: usize = 256;
 
-/// What a round decides.
+/// The decision of one pass.
 #[derive(Debug)]
 pub struct WatchDecision {
-    /// In order.
+    /// The changes, in the order in which `watch` makes them.
     pub changes: Vec<Change>,
-    /// The truth about the node.
+    /// What `watch` reports about the node.
     pub report: NodeReport,
-    /// What happened since the last round.
+    /// What happened since the earlier pass, for the journal and for Events.
     pub happened: Vec<Happened>,
-    /// status.json.
+    /// The content of status.json.
     pub document: Document,
-    /// The bytes that our conf has once the changes are made; none where it is left as it is.
+    /// The bytes of Crossfade's conf after the changes; `None` if the pass leaves the conf as it is.
     pub conf: Option<Vec<u8>>,
-    /// What the next round has to know.
+    /// What the next pass has to know.
     pub memory: Memory,
 }
 
@@ -77,7 +77,7 @@ impl WatchDecision {
     }
 }
 
-/// Decides one round; `watch` is who decides.
+/// Decides one pass; `watch` is the process that runs it.
 #[must_use]
 pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDecision {
     let mut memory = memory.clone();
@@ -240,7 +240,7 @@ fn since_the_last(
     happened
 }
 
-/// Whether the Node's NetworkUnavailable is ours to clear.
+/// Whether Crossfade clears the Node's condition NetworkUnavailable.
 fn clears(facts: &Observation, attached: &[Side]) -> bool {
     let of = |network: &NetworkObservation| {
         profile::find(&network.profile).map(|profile| profile.network_unavailable)
@@ -251,7 +251,8 @@ fn clears(facts: &Observation, attached: &[Side]) -> bool {
     left_true && serving.all(|network| of(network).is_some_and(|what| !what.written))
 }
 
-/// What puts our plugin back where the runtime looks for it. A unit is started again only when the one before had its time.
+/// The change that puts Crossfade's plugin back where the runtime searches for it. A unit starts again only after the earlier one had its
+/// time.
 fn plugins(facts: &Observation, memory: &mut Memory) -> Vec<Change> {
     let changes = facts.node.plugins.changes();
     let starts = changes.iter().any(|change| matches!(change.act, Act::Start { .. }));
@@ -264,7 +265,7 @@ fn plugins(facts: &Observation, memory: &mut Memory) -> Vec<Change> {
     changes.into_iter().filter(|change| !matches!(change.act, Act::Start { .. })).collect()
 }
 
-/// One pass of the sweep. It runs delegates, so it runs in a unit of its own: neither in our sandbox nor among our processes.
+/// One pass of `sweep`. It runs delegates, so it runs in a unit of its own, outside the sandbox and the processes of `watch`.
 fn sweep(facts: &Observation, turn: u64) -> Change {
     let endpoint = facts.node.runtime.whom.endpoint();
     let arguments = OwnCommand::sweep(turn, endpoint, &facts.node.dirs.conf_dir, &facts.node.plugins.paths())

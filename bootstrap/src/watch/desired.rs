@@ -33,23 +33,23 @@ struct Tried {
 /// Why the node is not in the desired phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmet {
-    /// Whether it takes a person.
+    /// Whether a person has to act.
     pub kind: DesiredKind,
-    /// In one sentence, with the phase.
+    /// One sentence that names the phase.
     pub message: String,
 }
 
 /// What kind of obstacle it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DesiredKind {
-    /// The settings do not allow it.
+    /// The settings do not allow the phase.
     Refused,
-    /// Something failed, and is tried again.
+    /// The flip failed, and `watch` tries again.
     Failed,
 }
 
 impl DesiredKind {
-    /// The reason of its event.
+    /// The reason of the obstacle's Event.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,20 +59,20 @@ impl DesiredKind {
     }
 }
 
-/// What it is compared with.
+/// The facts of the node that the desired phase is compared with.
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {
-    /// Since `watch` began.
+    /// Time since `watch` began.
     pub now: Duration,
     /// The policy's phase; none while the policy cannot be used.
     pub phase: Option<Phase>,
-    /// SHA-256 of the policy's bytes.
+    /// SHA-256 of the policy's bytes, in hex.
     pub policy: Option<&'a str>,
-    /// node.json follows the annotation.
+    /// Whether node.json lets the node follow the annotation.
     pub follows: bool,
     /// The phases that node.json allows.
     pub allowed: &'a [Phase],
-    /// Crossfade is switched off.
+    /// Whether Crossfade is switched off.
     pub is_off: bool,
 }
 
@@ -84,7 +84,7 @@ impl Desired {
         }
     }
 
-    /// The phase to flip to now, if any.
+    /// The phase that `watch` flips to in this pass, if any.
     pub fn step(&mut self, node: Node<'_>) -> Option<Phase> {
         let Some(value) = self.value.clone().filter(|_| !node.is_off) else {
             self.unmet = None;
@@ -121,7 +121,7 @@ impl Desired {
         is_due.then_some(phase)
     }
 
-    /// The flip was refused or failed.
+    /// Notes that a flip was refused or failed.
     pub fn failed(&mut self, kind: DesiredKind, why: &str, node: Node<'_>) {
         let policy = node.policy.map(str::to_owned);
         let before =
@@ -130,7 +130,7 @@ impl Desired {
         self.stands(kind, why);
     }
 
-    /// What stands in the way.
+    /// What keeps the node from the desired phase.
     #[must_use]
     pub const fn unmet(&self) -> Option<&Unmet> {
         self.unmet.as_ref()

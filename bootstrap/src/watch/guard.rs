@@ -1,33 +1,33 @@
-//! When to put our conf back, and when to stop: pure bookkeeping over moments, which count from the start of `watch`.
+//! When `watch` repairs Crossfade's conf, and when it stops: pure bookkeeping over moments, which count from the start of `watch`.
 //!
-//! Every time that our conf was as it should be and then is not counts as *taken*. It is put back by one write, unless whoever takes it
-//! does so [`FEW`] times within [`SHORT`], or [`MANY`] times within [`LONG`]: then it is left alone, for a war of renames is worse for
-//! pods than either of its ends. After [`CALM`] there is one more try; a single taking within [`SHORT`] of it is enough then.
+//! Every change from a right conf to a wrong one counts as *taken*. One write repairs it, unless the conf was taken [`FEW`] times within
+//! [`SHORT`], or [`MANY`] times within [`LONG`]. Then `watch` leaves the conf alone, because a war of renames harms pods more than either
+//! of its ends. After [`CALM`] it tries once more; then a single taking within [`SHORT`] makes it stop again.
 
 use std::time::Duration;
 
-/// So many takings within [`SHORT`] are a war.
+/// How many takings within [`SHORT`] make `watch` give up.
 pub const FEW: usize = 3;
-/// See [`FEW`].
+/// The period of [`FEW`].
 pub const SHORT: Duration = Duration::from_secs(60);
-/// So many takings within [`LONG`] are a slow one.
+/// How many takings within [`LONG`] make `watch` give up.
 pub const MANY: usize = 10;
-/// See [`MANY`].
+/// The period of [`MANY`].
 pub const LONG: Duration = Duration::from_secs(3600);
 /// How long a conf is left alone before the next try.
 pub const CALM: Duration = Duration::from_secs(30 * 60);
 
-/// What was taken, and whether we gave up.
+/// When the conf was taken, and whether `watch` gave up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Guard {
-    /// When our conf was taken, the latest last.
+    /// The moments at which the conf was taken, the latest last.
     takings: Vec<Duration>,
-    /// Since when it is left alone.
+    /// The moment since which `watch` leaves the conf alone.
     contended: Option<Duration>,
 }
 
 impl Guard {
-    /// Our conf was taken at `now`; whether it is to be put back.
+    /// Notes that the conf was taken at `now`; returns whether `watch` is to repair it.
     #[must_use]
     pub fn taken(&mut self, now: Duration) -> bool {
         self.takings.push(now);
@@ -50,14 +50,14 @@ impl Guard {
         self.contended.is_some()
     }
 
-    /// Our conf is as it should be although we had given up: whoever put it there ended the war.
+    /// Ends a giving up: the conf is right again, so another program has put it back.
     pub fn settled(&mut self) {
         if self.contended.take().is_some() {
             self.takings.clear();
         }
     }
 
-    /// Whether we gave up.
+    /// Whether `watch` gave up and leaves the conf alone.
     #[must_use]
     pub const fn gave_up(&self) -> bool {
         self.contended.is_some()

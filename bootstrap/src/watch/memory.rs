@@ -17,43 +17,43 @@ use crate::node::directories::Installed;
 /// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
-    /// Our conf as it was when it was last there and ours.
+    /// Crossfade's conf when it was last in place.
     pub good: Option<Installed>,
     /// Its bytes while it is as it should be; none while it is not.
     pub settled: Option<Vec<u8>>,
     /// It was there once in this boot: in private mode it stays from then on.
     pub was_there: bool,
-    /// Who took it.
+    /// When another program took the conf away.
     pub guard: Guard,
-    /// How often something of others was removed from our own directory, and what it was the last time.
+    /// How often `watch` removed a foreign entry from the private directory, and what it was the last time.
     pub expelled: Option<(u64, String)>,
-    /// What was written for the runtime to load.
+    /// When the conf was written for the runtime to load.
     pub reload: Reload,
     /// Since when the runtime has not answered; none while it does.
     pub unanswered: Option<Duration>,
-    /// The runtime used our conf when it was last asked.
+    /// Whether the runtime used Crossfade's conf when it last answered.
     pub used: bool,
-    /// How often it was put back.
+    /// How often `watch` repaired the conf.
     pub repairs: u64,
-    /// Where the runtime's directory is.
+    /// The path of the runtime's directory.
     pub dir_path: Option<PathBuf>,
-    /// Which directory the runtime watches, as far as we know.
+    /// Which directory the runtime watches, as far as `watch` knows.
     pub dir: Option<String>,
-    /// Since when there is no directory.
+    /// The moment since which the directory is absent.
     pub dir_missing: Option<Duration>,
     /// The life of the runtime that has lost its directory.
     pub lost_by: Option<String>,
-    /// The networks' agents.
+    /// The state of each network's agent.
     pub standing: BTreeMap<Side, Standing>,
-    /// The phase that was reported.
+    /// The phase in the last report.
     pub phase: Option<Phase>,
-    /// What was reported, as (whether ready, why).
+    /// The last report: whether the node was ready, and the reason.
     pub verdict: Option<(bool, &'static str)>,
-    /// Conditions that hold and have been told.
+    /// Conditions that hold and that `watch` has already reported.
     pub told: BTreeSet<(&'static str, String)>,
-    /// The passes of the sweep.
+    /// The passes of `sweep`.
     pub sweeps: Sweeps,
-    /// When a unit may put our plugin back again.
+    /// When a unit may put Crossfade's plugin back again.
     pub placed: Duration,
     /// Events cannot be had, so the directories are looked at every so often.
     pub polls: bool,
@@ -65,14 +65,14 @@ pub struct Memory {
     pub unmet: Option<Unmet>,
 }
 
-/// One network's agent.
+/// The state of one network's agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Whether its probes held when it was last looked at.
     pub green: bool,
-    /// Which life it was in then.
+    /// The identity of the agent's socket files at that time, which tells a restart.
     pub agent: Vec<Option<String>>,
-    /// Its proofs by attachment.
+    /// The network's proofs by attachment.
     pub proofs: Proofs,
 }
 

@@ -26,11 +26,11 @@ pub mod textfile;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use observe::Remembered;
 use serde::Serialize;
 use shim::process::Process;
 use types::problem::Problem;
 
+use self::observe::Remembered;
 use crate::change::outcome::{Changed, finish};
 use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
@@ -43,14 +43,14 @@ use crate::publish::{Publisher, reporter};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::facts::RuntimeFacts;
 
-/// Where `watch` works.
+/// The node on which `watch` works, and how it was started.
 #[derive(Debug)]
 pub struct Scope {
-    /// The command line.
+    /// The global options of the command line.
     pub global: Global,
-    /// The node.
+    /// The root of the node's files.
     pub root: Root,
-    /// It runs in a pod.
+    /// Whether `watch` runs in a pod.
     pub in_pod: bool,
 }
 
@@ -109,7 +109,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     if wanted.once { once(&scope) } else { reconcile::run(&scope) }
 }
 
-/// A node without a plugin of ours: there is nothing to watch, and the unit's condition is to know it from now on.
+/// Handles a node without Crossfade's plugin: there is nothing to observe, and a marker keeps the unit from starting again in this boot.
 fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
     let marker = Write { path: scope.root.at(WITHOUT), bytes: Vec::new(), mode: 0o644, nudge: false };
     let changes = vec![Change::ensure(marker, "there is nothing to watch")];
@@ -120,7 +120,7 @@ fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
     Ok(print::report(scope.global.output, &changed))
 }
 
-/// What one round found and did.
+/// What one pass found and did.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Round {
@@ -159,7 +159,7 @@ impl Report for Round {
     }
 }
 
-/// One round.
+/// Runs one pass.
 fn once(scope: &Scope) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
     let before = status_file::of_this_boot(&scope.root.at(STATUS));

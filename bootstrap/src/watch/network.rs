@@ -10,18 +10,18 @@ use crate::change::{Act, Change};
 use crate::node::evidence::evidence;
 use crate::node::own_command::OwnCommand;
 
-/// What is thought of one network.
+/// The verdict on one network.
 #[derive(Debug)]
 pub struct NetworkVerdict {
-    /// Which.
+    /// Whether the network is the policy's `old` or `new`.
     pub side: Side,
-    /// Whether pods may get it, else why not.
+    /// Whether pods may get the network; else the reason.
     pub ready: Result<(), String>,
     /// How far its proof by attachment is, in one word.
     pub proof: &'static str,
     /// Why there is no proof although there should be one.
     pub unproven: Option<String>,
-    /// What it takes.
+    /// The changes for this network.
     pub changes: Vec<Change>,
 }
 
@@ -74,7 +74,7 @@ pub fn judge(
     judged
 }
 
-/// Conf, binaries and probes.
+/// Whether the network's conf, binaries and probes let pods use it.
 fn usable(network: &NetworkObservation) -> Result<(), String> {
     network.conf.as_ref().map_err(|why| why.0.clone())?;
     match network.missing.first() {

@@ -24,9 +24,8 @@ use crate::node::identity::Booted;
 use crate::node::last_sweep::{self, Swept};
 use crate::node::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
 use crate::node::policy::file::PolicyRule;
-use crate::node::probe;
-use crate::node::settings;
 use crate::node::switch::{self, Off};
+use crate::node::{probe, settings};
 use crate::runtime::facts::RuntimeFacts;
 use crate::runtime::unread;
 
@@ -44,7 +43,7 @@ pub struct Observation {
     pub in_pod: bool,
     /// What switched Crossfade off.
     pub off: Option<Off>,
-    /// Why node.json cannot be used.
+    /// Why node.json cannot be used, if so.
     pub bad_node: Option<String>,
     /// Why `boot` has not succeeded in this boot.
     pub not_booted: Option<String>,
@@ -54,7 +53,7 @@ pub struct Observation {
     pub foreign: Vec<Foreign>,
     /// Which directory the conf directory is, by device and inode; none while there is none.
     pub dir_id: Option<String>,
-    /// An uninstallation takes Crossfade's conf away.
+    /// Whether `uninstall` is removing Crossfade's conf.
     pub leaving: bool,
     /// Which life of the runtime it is, told by its socket.
     pub life: Option<String>,
@@ -66,14 +65,14 @@ pub struct Observation {
     pub probed: (PathBuf, BTreeSet<Side>),
 }
 
-/// What is known before a round looks.
+/// What earlier passes have found.
 #[derive(Debug)]
 pub struct Remembered<'a> {
-    /// node.json as it was when it was last valid.
+    /// The last valid node.json.
     pub settings: &'a Node,
     /// The runtime as it was configured when it was started, and what it says that it uses.
     pub runtime: RuntimeFacts,
-    /// Crossfade's conf when it was last there.
+    /// Crossfade's conf when it was last installed.
     pub before: Option<&'a Installed>,
     /// `watch` runs in a pod.
     pub in_pod: bool,
@@ -154,7 +153,7 @@ impl Observation {
         !foreign_in(&self.node).is_empty()
     }
 
-    /// Whether the runtime's directory is Crossfade's.
+    /// Whether the runtime reads Crossfade's private directory.
     #[must_use]
     pub const fn is_private(&self) -> bool {
         matches!(self.node.settings.conf_dir, Mode::Private)

@@ -1,11 +1,11 @@
-//! What our conf should be, whether it is, and what to do about it: pure.
+//! What Crossfade's conf should be, whether it is, and how to repair it: pure.
 //!
-//! | mode | our conf is written | it is taken away |
+//! | mode | Crossfade's conf is written | it is taken away |
 //! |---|---|---|
 //! | private | when the networks that `attach` names are ready for the first time in this boot | never before the next boot |
-//! | shared | whenever it is not as it should be, once it was installed | when we are switched off |
+//! | shared | whenever it is not as it should be, once it was installed | when Crossfade is switched off |
 //!
-//! In both it follows what its networks declare, and every write is one rename.
+//! In both modes the conf declares the capabilities of its networks, and every write is one rename.
 
 mod directory;
 
@@ -28,32 +28,32 @@ use crate::node::name::DEFAULT_NAME;
 use crate::publish::report::{Happened, Reason};
 use crate::runtime::answer::Uses;
 
-/// How long a directory may be gone before we make it: whoever removed it may be about to make it himself.
+/// How long the directory may be absent before `watch` makes it: the program that removed it may be about to make it again.
 const MADE_AGAIN_WITHIN: Duration = Duration::from_secs(2);
 
-/// How our conf is.
+/// The state of Crossfade's conf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnConfState {
-    /// As it should be.
+    /// The conf is as it should be.
     InPlace,
-    /// It is about to be written.
+    /// This pass writes the conf.
     Written,
     /// It is as it should be, and the runtime has not loaded it.
     NotLoaded,
-    /// It waits for its networks.
+    /// The conf is not written until its networks are ready.
     Waiting,
     /// Nobody has installed it, or somebody takes it away on purpose.
     NotInstalled,
-    /// It is not as it should be, and left alone.
+    /// The conf is wrong, and `watch` has given up repairing it.
     Contended,
-    /// Its directory is gone.
+    /// The conf's directory does not exist.
     NoDirectory,
-    /// We are switched off.
+    /// Crossfade is switched off.
     Off,
 }
 
 impl OwnConfState {
-    /// In one word.
+    /// The state's word in status.json.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -68,20 +68,20 @@ impl OwnConfState {
     }
 }
 
-/// What is decided about our conf.
+/// The decision about Crossfade's conf.
 #[derive(Debug)]
 pub struct OwnConfDecision {
-    /// How it is.
+    /// The state of the conf.
     pub state: OwnConfState,
-    /// What to do.
+    /// The changes to the conf and its directory.
     pub changes: Vec<Change>,
-    /// What happened.
+    /// What happened, for the journal and for Events.
     pub happened: Vec<Happened>,
     /// What holds and takes a person, the gravest first.
     pub standing: Vec<(Reason, String)>,
-    /// What a person may want to know.
+    /// Findings for status.json.
     pub findings: Vec<String>,
-    /// The bytes that it should have.
+    /// The bytes that the conf should have.
     pub wanted: Option<Vec<u8>>,
 }
 
@@ -142,8 +142,8 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
     decided
 }
 
-/// Our conf is as it should be; what counts is whether the runtime has loaded it. Where it has another one although ours is the first,
-/// ours is written anew, which makes the runtime look again.
+/// Crossfade's conf is as it should be, so the question is whether the runtime has loaded it. If the runtime uses another conf although
+/// Crossfade's sorts first, `watch` writes the conf anew, which makes the runtime read its directory again.
 fn loaded(
     facts: &Observation,
     memory: &mut Memory,
@@ -162,7 +162,7 @@ fn loaded(
         return OwnConfState::NotLoaded;
     }
     let why = format!("{} is in place, and the runtime does not use it: {what}", shown_path(facts));
-    // What another conf keeps from being used is not mended by writing ours.
+    // Writing Crossfade's conf anew does not help while another conf sorts first.
     let is_first = !decided.standing.iter().any(|(reason, _)| {
         matches!(reason, Reason::ConfNotFirst | Reason::RuntimeRestartNeeded | Reason::PluginMissing)
     });
@@ -179,7 +179,7 @@ fn loaded(
     OwnConfState::NotLoaded
 }
 
-/// Our conf is not as it should be.
+/// Repairs Crossfade's conf, which is not as it should be.
 fn repair(
     facts: &Observation,
     memory: &mut Memory,
@@ -187,7 +187,7 @@ fn repair(
     (name, wanted): (String, Vec<u8>),
 ) {
     if facts.dir_id.is_none() && memory.dir.is_some() {
-        // What comes back with another directory was not taken from us.
+        // A conf that appears with another directory was not taken away.
         memory.settled = None;
         let since = *memory.dir_missing.get_or_insert(facts.now);
         if facts.now.saturating_sub(since) < MADE_AGAIN_WITHIN {
@@ -251,8 +251,8 @@ fn shown_path(facts: &Observation) -> String {
     facts.node.dirs.conf_dir.join(CONF_FILE).display().to_string()
 }
 
-/// Private mode: what others have put into our directory goes at once, before our conf is there and after. It is not fought for as our
-/// conf is in a shared directory: a foreign conf gives pods a network that no policy names, and nobody else has business here.
+/// Private mode: foreign entries leave Crossfade's directory at once, both before its conf is there and after. Unlike in a shared
+/// directory, `watch` never gives up: a foreign conf gives pods a network that no policy names, and no other program has to write here.
 fn expel(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
     if !facts.foreign.is_empty() {
         let why = foreign::describe(&facts.node.dirs.conf_dir, &facts.foreign).to_string();
@@ -264,15 +264,16 @@ fn expel(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision
     }
 }
 
-/// Off: in shared mode our conf goes, and only ours; a private directory is not looked at by a runtime that boots without us.
+/// Switched off: in shared mode Crossfade's conf goes, and no other file. A runtime that boots without Crossfade does not read the private
+/// directory.
 fn taken_away(facts: &Observation, ours: bool) -> Option<Change> {
     let path: PathBuf = facts.node.dirs.conf_dir.join(CONF_FILE);
     let remove = !facts.is_private() && ours;
     remove.then(|| Change::remove(path, true, "switched off"))
 }
 
-/// Our network's name: as it was written once, else as our conf has it; in private mode nobody was before us.
-/// What it is called. Where neither the file that says so nor our conf is there, somebody has uninstalled us, whatever we remember.
+/// The name of Crossfade's network: from the name file, else from the conf. In private mode without either, a name is chosen, because there
+/// was no network before Crossfade's. If a shared directory has neither, somebody has uninstalled Crossfade, whatever `watch` remembers.
 fn name(facts: &Observation, own: Option<&Installed>, basis: Option<&Installed>) -> Option<String> {
     let of = |conf: Option<&Installed>| conf.map(|conf| conf.name.clone());
     let private = || facts.is_private().then(|| DEFAULT_NAME.to_owned());

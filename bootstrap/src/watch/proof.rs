@@ -26,26 +26,26 @@ const LONGEST: Duration = Duration::from_secs(600);
 const STARTS: u32 = 3;
 const MAX_BYTES: usize = 64 << 10;
 
-/// What a proof has found.
+/// The result of one proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProofResult {
-    /// 1.
+    /// Version of this shape; 1.
     pub version: u32,
-    /// old or new.
+    /// The side of the network: `old` or `new`.
     pub network: String,
-    /// The network's own name.
+    /// The network's name from its conf.
     pub name: String,
-    /// Which proof it was.
+    /// The number of the proof.
     pub turn: u64,
-    /// The boot it was made in.
+    /// The kernel's id of the boot in which the proof ran.
     #[serde(rename = "bootID")]
     pub boot_id: String,
-    /// Why it failed; none where it did not.
+    /// Why the proof failed; `None` if it passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
 }
 
-/// Everything of the proof of one network.
+/// The directory with all files of one network's proof.
 #[must_use]
 pub fn directory(layout: &Layout, side: Side) -> PathBuf {
     layout.run_dir.join(PROOF).join(side.as_str())
@@ -57,7 +57,7 @@ pub fn answers(layout: &Layout, side: Side) -> PathBuf {
     directory(layout, side).join("answers.log")
 }
 
-/// Where a proof of `side` leaves its result.
+/// The path of the result of a proof of `side`.
 #[must_use]
 pub fn result(layout: &Layout, side: Side) -> PathBuf {
     layout.run_dir.join(PROOF).join(format!("{side}.json"))
@@ -71,28 +71,28 @@ pub fn read(path: &Path, name: &str, boot_id: &str) -> Option<ProofResult> {
     (kept.version == 1 && kept.name == name && kept.boot_id == boot_id).then_some(kept)
 }
 
-/// How far the proof of one network is.
+/// How far the proof of one network has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Progress {
-    /// Nothing was begun for this life of the agent.
+    /// No proof has begun for this life of the agent.
     #[default]
     Nothing,
-    /// It runs.
+    /// The proof runs since this moment.
     Running(Duration),
-    /// It failed then.
+    /// The proof failed at this moment, for this reason.
     Failed(Duration, String),
-    /// The network attached, checked and detached.
+    /// The proof attached, checked and detached a scratch namespace.
     Passed,
-    /// It cannot be run here; readiness is by probes.
+    /// No proof can run here, for this reason; probes alone decide readiness.
     Unavailable(String),
 }
 
 /// The proofs of one network since `watch` began.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Proofs {
-    /// How far.
+    /// How far the current proof has come.
     pub progress: Progress,
-    /// Which proof it is.
+    /// The number of the current proof.
     pub turn: u64,
     /// One has passed in this boot: a new one holds nobody up.
     pub proven: bool,
@@ -120,13 +120,13 @@ impl Proofs {
         }
     }
 
-    /// The network's agent began another life.
+    /// Starts over: the network's agent has restarted.
     pub fn again(&mut self) {
         // What runs was begun for the life before.
         *self = Self { turn: self.turn, proven: self.proven, ..Self::default() };
     }
 
-    /// The unit could not be started.
+    /// Notes that the proof's unit did not start.
     pub fn did_not_start(&mut self, now: Duration, why: String) {
         self.starts += 1;
         self.progress = if self.starts >= STARTS {
@@ -189,7 +189,7 @@ impl Proofs {
         }
     }
 
-    /// In one word.
+    /// The progress as a word of status.json.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self.progress {

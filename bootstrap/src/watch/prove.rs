@@ -101,8 +101,8 @@ impl Report for Proved {
     }
 }
 
-/// Refuses a network that attaches only what a Pod stands behind: its ADD would fail, or leave something that no DEL of ours finds
-/// again.
+/// Refuses a network whose CNI attaches only sandboxes of real Pods: the proof's ADD would fail, or leave something that no later DEL
+/// finds.
 fn refuse_unprovable(side: Side, network: &Network) -> Result<(), Failure> {
     let Some(profile) = profile::find(&network.profile).filter(|profile| profile.proof == Proof::Probe)
     else {
@@ -117,7 +117,7 @@ fn refuse_unprovable(side: Side, network: &Network) -> Result<(), Failure> {
     Err(Failure::new(Exit::No, why).at(format!("network {side}")).fix(fix))
 }
 
-/// What one proof has to itself.
+/// The namespace, directories and files that one proof uses alone.
 struct Scene {
     layout: Layout,
     shim: PathBuf,
@@ -125,7 +125,7 @@ struct Scene {
     netns: PathBuf,
     /// What the plugins answer, and their stderr: nobody knows what is in it, so it is root's alone.
     answers: File,
-    /// Where that is.
+    /// The path of `answers`.
     answers_path: PathBuf,
     _alone: Flock<File>,
 }
@@ -243,12 +243,12 @@ impl Scene {
     }
 }
 
-/// Makes a namespace and pins it at `path`, as runtimes do; ours stays what it was.
+/// Makes a network namespace and pins it at `path`, as runtimes do. This process stays in its own namespace.
 fn pin(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(path.parent().unwrap_or(path))?;
     File::create_new(path)?;
     let path = path.to_path_buf();
-    // A thread of its own leaves our namespace; it is gone when the pin holds.
+    // A new thread leaves the namespace of this process, and ends once the pin holds.
     let made = std::thread::spawn(move || -> nix::Result<()> {
         unshare(CloneFlags::CLONE_NEWNET)?;
         let own = Path::new("/proc/thread-self/ns/net");

@@ -33,9 +33,9 @@ use crate::runtime::facts::RuntimeFacts;
 const STEADY: Duration = Duration::from_secs(20);
 /// Between two looks at a node that waits for something.
 const WAITING: Duration = Duration::from_secs(1);
-/// Between two questions to a runtime that uses our conf, where nothing happens.
+/// Pause between two questions to a runtime that uses Crossfade's conf, while there are no events.
 const ASK_EVERY: Duration = Duration::from_secs(300);
-/// Between two looks where no event can be had.
+/// Pause between two passes where no inotify instance is available.
 const POLLING: Duration = Duration::from_secs(2);
 /// A round that finds new directories to watch looks again at once, so often.
 const LOOKS: usize = 4;
@@ -50,7 +50,7 @@ pub fn run(scope: &Scope) -> Result<Exit, Failure> {
     let mut watch = Watch::new(scope, wake)?;
     let mut wait = watch.reconcile(true);
     let notify = |state: &[NotifyState<'_>]| {
-        // Nobody supervises us: nobody to tell.
+        // Without a supervisor there is nobody to notify.
         let _ = sd_notify::notify(state);
     };
     notify(&[NotifyState::Ready]);
@@ -78,14 +78,14 @@ pub fn run(scope: &Scope) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The runtime that was found.
+/// The runtime as an earlier pass found it.
 #[derive(Debug, Default)]
 struct KnownRuntime {
     /// Its configuration, and whom to ask; what it answers is in [`Watch::asked`].
     runtime: RuntimeFacts,
-    /// The life of it in which they were looked for.
+    /// The life of the runtime in which the directories were observed.
     life: Option<Option<String>>,
-    /// What node.json said of it then.
+    /// node.json's `runtime` at that time.
     wanted: Option<types::node::Runtime>,
 }
 
@@ -101,13 +101,13 @@ struct Watch<'a> {
     facts: Option<Observation>,
     /// The runtime, as its configuration and node.json describe it.
     found: Option<KnownRuntime>,
-    /// What the runtime answered, and when.
+    /// The runtime's last answer, and its moment.
     asked: (RuntimeAnswer, Duration),
     prints: BTreeMap<PathBuf, Option<String>>,
     publisher: Option<Box<dyn Publish>>,
     reported: Option<NodeReport>,
     desired: Desired,
-    /// What happened outside of a round.
+    /// Happenings outside of a pass, which the next pass reports.
     pending: Vec<Happened>,
     status_line: String,
     off: bool,
@@ -162,14 +162,14 @@ impl<'a> Watch<'a> {
                     if done {
                         return Some(true);
                     }
-                    // Events are counted, not sent, until we look.
+                    // The thread counts events instead of sending them, until the loop observes again.
                 }
             }
         }
     }
 
-    /// How long to gather events. A foreign conf in our own directory is in force until it is removed, so nothing is waited for then, and
-    /// a storm does not keep us from looking for one.
+    /// How long to gather events. A foreign conf in the private directory is in force until it is removed, so `watch` gathers nothing then,
+    /// and a storm does not delay the next pass.
     fn debounce_for(&mut self) -> (Duration, Duration) {
         let (quiet, at_most) = self.debounce.gather(self.began.elapsed());
         match &self.facts {

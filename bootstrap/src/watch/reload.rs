@@ -1,8 +1,8 @@
-//! When to write our conf anew although nothing is wrong with it: pure bookkeeping over moments, which count from the start of `watch`.
+//! When to write Crossfade's conf anew although its content is right: pure bookkeeping over moments, which count from the start of `watch`.
 //!
-//! containerd 1.6 reloads its directory on a write, a rename away and a removal. A file that is moved away and back again is in place
-//! and not loaded, and stays so. A write of ours makes the runtime look again. It may take its time, for an ADD that runs holds it up,
-//! so each further try comes after twice the pause of the one before.
+//! containerd 1.6 reloads its directory on a write, a rename away and a removal. A file that is moved away and back again is in place, but
+//! containerd has not loaded it, and does not later. A write by `watch` makes the runtime read the directory again. A running ADD may hold
+//! the runtime up, so each further try comes after twice the pause of the one before.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ pub const FIRST: Duration = Duration::from_secs(10);
 /// Longest pause between two tries.
 pub const LONGEST: Duration = Duration::from_secs(600);
 
-/// What was written for the runtime to load.
+/// When the conf was written for the runtime to load.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reload {
-    /// When our conf was written last, and how long the runtime has from then on.
+    /// When Crossfade's conf was written last, and how long the runtime has from then on.
     written: Option<(Duration, Duration)>,
     /// How often it was written for the runtime's sake alone.
     tries: u32,
 }
 
 impl Reload {
-    /// The runtime has loaded our conf.
+    /// Notes that the runtime has loaded Crossfade's conf.
     pub fn loaded(&mut self) {
         *self = Self::default();
     }
 
-    /// Our conf was written at `now` for another reason.
+    /// Notes that the conf was written at `now` for another reason.
     pub const fn wrote(&mut self, now: Duration) {
         self.written = Some((now, FIRST));
     }
@@ -37,13 +37,13 @@ impl Reload {
         self.tries == 0 && self.written.is_some() && !self.is_due(now)
     }
 
-    /// Whether to write it anew at `now`.
+    /// Whether `watch` writes the conf anew at `now`.
     #[must_use]
     pub fn is_due(&self, now: Duration) -> bool {
         self.written.is_none_or(|(at, pause)| now.saturating_sub(at) >= pause)
     }
 
-    /// It is written anew at `now`.
+    /// Notes that `watch` writes the conf anew at `now`.
     pub fn again(&mut self, now: Duration) {
         let pause = if self.tries == 0 { FIRST } else { self.written.map_or(FIRST, |(_, pause)| pause * 2) };
         self.written = Some((now, pause.min(LONGEST)));

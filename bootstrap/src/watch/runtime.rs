@@ -1,4 +1,4 @@
-//! Whether the runtime is known, answers, and finds our plugin: pure.
+//! Whether the runtime is known, answers, and finds Crossfade's plugin: pure.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::runtime::answer::{RuntimeAnswer, Uses};
 /// How long a runtime that was there may be gone: it is being restarted.
 const RESTARTS_WITHIN: Duration = Duration::from_secs(30);
 
-/// What stands in the way of pods, the gravest first. `name` is our network's, where it is known.
+/// What keeps pods from Crossfade's network, the gravest first. `name` is the name of that network, if it is known.
 #[must_use]
 pub fn standing(facts: &Observation, memory: &mut Memory, name: Option<&str>) -> Vec<(Reason, String)> {
     let mut standing = Vec::new();
@@ -25,7 +25,7 @@ pub fn standing(facts: &Observation, memory: &mut Memory, name: Option<&str>) ->
     standing
 }
 
-/// Why nobody can be asked. One that used our conf a moment ago may be on its way back.
+/// Why no runtime can be asked. A runtime that used Crossfade's conf a moment ago may only be restarting.
 fn unknown(facts: &Observation, memory: &mut Memory) -> Option<String> {
     let Some(why) = facts.node.runtime.asked.trouble() else {
         memory.unanswered = None;
@@ -38,7 +38,7 @@ fn unknown(facts: &Observation, memory: &mut Memory) -> Option<String> {
     (!is_restarting).then(|| why.to_owned())
 }
 
-/// Why the runtime does not find our plugin. Where nobody was to be asked, its directories are not known.
+/// Why the runtime does not find Crossfade's plugin. `None` while no runtime answers, because its directories are unknown then.
 fn missing(facts: &Observation) -> Option<String> {
     match &facts.node.runtime.asked {
         RuntimeAnswer::NotAsked

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::node::last_sweep::{LIMIT_SECS, Swept};
 
-/// The unit that a pass is.
+/// The name of the unit in which a pass of `sweep` runs.
 pub const UNIT: &str = "crossfade-sweep";
-/// Between two passes.
+/// Pause between two passes.
 const EVERY: Duration = Duration::from_secs(600);
 /// First pass, after `watch` began: by then the runtime and the agents of a booting node have come up.
 const FIRST: Duration = Duration::from_secs(60);
@@ -16,13 +16,13 @@ const SPARE: Duration = Duration::from_secs(30);
 /// The passes since `watch` began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sweeps {
-    /// When the next one is due.
+    /// The moment of the next pass.
     pub due: Duration,
     /// Which one was started last; none of this `watch` yet is 0.
     turn: u64,
-    /// When.
+    /// The moment at which the last pass started.
     started: Duration,
-    /// Why its unit did not start.
+    /// Why the unit of the last pass did not start.
     not_started: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Default for Sweeps {
 }
 
 impl Sweeps {
-    /// None ever; for a single round.
+    /// A schedule without any pass, for `watch --once`.
     #[must_use]
     pub fn never() -> Self {
         Self { due: Duration::MAX, ..Self::default() }
@@ -49,12 +49,12 @@ impl Sweeps {
         Some(self.turn)
     }
 
-    /// The unit of the last pass could not be started.
+    /// Notes that the unit of the last pass did not start.
     pub fn did_not_start(&mut self, why: String) {
         self.not_started = Some(why);
     }
 
-    /// What a person has to know of the last pass.
+    /// The finding about the last pass, if it failed or ended without a result.
     #[must_use]
     pub fn finding(&self, kept: Option<&Swept>, now: Duration) -> Option<String> {
         if let Some(why) = &self.not_started {

@@ -1,4 +1,4 @@
-//! The directories that the runtime uses without us, as it was configured when it was started.
+//! The directories that the runtime uses without Crossfade, as it was configured when it started.
 
 use std::path::PathBuf;
 
@@ -10,20 +10,20 @@ use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 
-/// The directories that the runtime uses without us, as it was configured when it was started.
+/// The directories that the runtime uses without Crossfade, as it was configured when it started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usual {
     /// Where it reads confs; none where that is not known.
     pub conf_dir: Option<PathBuf>,
-    /// Where it looks for plugins.
+    /// The directories in which the runtime searches for plugins.
     pub bin_dirs: Vec<PathBuf>,
-    /// Why nothing is known, where there is a runtime.
+    /// Why the directories are unknown, although there is a runtime.
     pub untold: Option<String>,
-    /// Whom to ask what it has loaded.
+    /// The runtime that can say what it has loaded.
     pub whom: Whom,
-    /// Which it is; none where that is not known.
+    /// The kind of the runtime, if it is known.
     pub kind: Option<RuntimeKind>,
-    /// Which conf of its directory it uses.
+    /// Which conf of its directory the runtime uses.
     pub picks: Picks,
 }
 

@@ -1,17 +1,17 @@
-//! What a boot takes: the pure decision.
+//! What `boot` changes: the pure decision.
 //!
-//! First what belongs to another machine goes out of the way, then everything that a pod could need is put in its place, and what says that
-//! it is done comes last. No DEL is among it: no agent is up, and a record of an earlier boot keeps for the sweep.
+//! First, another machine's state is set aside. Then everything that a pod could need is put in its place. The marker that boot is done
+//! comes last. No DEL is among the changes: no agent runs yet, and `sweep` closes the records of an earlier boot later.
 //!
-//! | boot | our state | confs of CNIs that the policy does not name | our conf, shared mode | our conf, private mode |
+//! | boot | Crossfade's state | confs of CNIs that the policy does not name | Crossfade's conf, shared mode | Crossfade's conf, private mode |
 //! |---|---|---|---|---|
 //! | first | there is none | set aside | written | not yet: `watch` writes it |
 //! | clone | set aside, another machine's | set aside | written | not yet; one that is left goes |
 //! | reboot | kept | kept | written where it differs | not yet; one that is left goes |
 //! | again | kept | kept | written where it differs | kept, for it is in force |
 //!
-//! In every row our plugin is put where the runtime looks for it. In private mode confs of others stay where they are, because the
-//! runtime does not read them there.
+//! In every row, Crossfade's plugin is put where the runtime searches for it. In private mode the confs of other owners stay in their
+//! place, because the runtime does not read them there.
 
 use std::path::{Path, PathBuf};
 
@@ -38,15 +38,15 @@ use crate::node::plugins::PLUGIN_MODE;
 use crate::runtime::endpoint;
 use crate::runtime::picks::{NetworkNameTold, Picks};
 
-/// Mode of what everybody on the node may read.
+/// Mode of files that every user of the node may read.
 const PUBLIC: u32 = 0o644;
 
-/// What a boot takes.
+/// What a boot changes.
 #[derive(Debug)]
 pub struct BootDecision {
-    /// In order.
+    /// The changes, in the order in which boot makes them.
     pub changes: Vec<Change>,
-    /// What a person may want to know.
+    /// Notes for the person who reads the report.
     pub notes: Vec<String>,
 }
 
@@ -126,7 +126,7 @@ pub(super) const fn kind(facts: &BootFacts) -> &'static str {
     }
 }
 
-/// A runtime that is not known may read any directory: what is merely usual would have its pods pass us by.
+/// Refuses an unknown runtime: it may read any directory, and a guess at the usual one could let its pods bypass Crossfade.
 fn runtime(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) {
     let Some(config) = facts.node.runtime.config() else {
         if facts.node.runtime.config.is_ok() {
@@ -157,7 +157,7 @@ impl Aside {
     }
 }
 
-/// Our plugin in every directory that the runtime looks into.
+/// Puts Crossfade's plugin into every directory in which the runtime searches.
 fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<Change> {
     let Ok(plugin) = &facts.node.plugins.packaged else {
         return Vec::new();
@@ -183,7 +183,8 @@ fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> V
         .collect()
 }
 
-/// Our network's name: kept once it is written. What CRI-O insists on is taken for it, or it would never use our conf.
+/// The name of Crossfade's network, which stays once it is written. Crossfade takes the name that CRI-O's `cni_default_network` demands,
+/// because CRI-O would ignore a conf of any other name.
 fn name(
     facts: &BootFacts,
     dir: &ConfDir,
@@ -232,8 +233,8 @@ fn private(
         }
         _ => way.extend(facts.handed_on.as_ref().err().cloned()),
     }
-    // The runtime will read none of them. One whose results it has cached gives us its name all the same: by it the DELs of pods that
-    // lived before the boot find them.
+    // The runtime will read none of these confs. If its cache has results of one of them, Crossfade's network takes that name all the same:
+    // by this name the runtime finds the results for the DELs of pods from before the boot.
     let mut readable = usual.clone();
     readable.confs.retain(|conf| {
         let prefix = conf.name().map(|name| format!("{name}-"));
@@ -336,8 +337,8 @@ fn shared(
     changes
 }
 
-/// Confs that an image brought along: of CNIs that we know and the policy does not name. Never a file that the policy or a record
-/// names, nor a meta-plugin's.
+/// Confs that an image contained: those of CNIs that Crossfade knows and that the policy does not name. A file that the policy or a record
+/// names is never among them, nor a meta-plugin's.
 fn strangers(facts: &BootFacts, usual: &ConfDir) -> Vec<(String, &'static Profile)> {
     let (Some(policy), Ok(recorded), true) = (facts.node.policy(), &facts.recorded, facts.is_fresh()) else {
         return Vec::new();

@@ -32,7 +32,7 @@ pub struct Explained {
     off: Option<String>,
     node: SettingsFile,
     policy: SettingsFile,
-    /// Which directory the runtime reads, in a word.
+    /// Which directory the runtime reads: `private`, `shared` or `none`.
     conf_dir: Option<&'static str>,
     /// The runtime, where there is one that can be read.
     runtime: Option<Runtime>,
@@ -42,7 +42,7 @@ pub struct Explained {
     /// Everything that stands in the way.
     #[serde(skip)]
     problems: Vec<Problem>,
-    /// A settings file is among it.
+    /// Whether a settings file is among the problems.
     #[serde(skip)]
     bad_settings: bool,
 }

@@ -1,16 +1,16 @@
-//! A boot without a plugin of ours: a node of a final image (`confDir: none`).
+//! A boot without Crossfade's plugin: a node of a final image (`confDir: none`).
 //!
-//! Where Crossfade was never, there is nothing to do. Where an image that had it ran before, with the same /etc and /var, what it left is
-//! taken out of everybody's way: our conf first, so that the runtime uses the new network's, then the state, whose sandboxes went with
-//! their boot, and the plugin last. What is attached in this very boot still needs all of it, and keeps it.
+//! On a node that never had Crossfade there is nothing to do. If an earlier image with Crossfade used the same /etc and /var, boot removes
+//! what that image left. Crossfade's conf goes first, so that the runtime uses the new network's. Then goes the state, whose sandboxes
+//! ended with their boot, and the plugin last. Attachments of the current boot still need all of this, so it stays as long as there are
+//! any.
 
 use std::path::{Path, PathBuf};
 
-use shim::boot;
-use shim::inventory;
 use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, RUNTIME_CACHE};
 use shim::ledger::Line;
 use shim::store::Store;
+use shim::{boot, inventory};
 use types::node::RuntimeKind;
 use types::problem::Problem;
 
@@ -27,19 +27,19 @@ use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
 use crate::runtime::cache::Cache;
 use crate::runtime::config::{RuntimeConfig, agents_dir};
 
-/// How many attachments a refusal names.
+/// How many attachments the refusal of a boot names.
 const NAMED: usize = 10;
-/// Mode of what everybody on the node may read.
+/// Mode of files that every user of the node may read.
 const PUBLIC: u32 = 0o644;
 
 /// What an earlier time has left, and whether it is still needed.
 #[derive(Debug)]
 pub(super) struct Leavings {
-    /// Our conf, wherever the runtime may read it.
+    /// Paths of Crossfade's conf in directories that the runtime may read.
     confs: Vec<PathBuf>,
-    /// What is attached through us, or listed, in this boot: `CONTAINER-ID IFNAME`.
+    /// The attachments through Crossfade, and the inventory entries, of this boot: `CONTAINER-ID IFNAME`.
     living: Result<Vec<String>, String>,
-    /// CRI-O replays the confs of sandboxes that it remembers, and one of them is ours.
+    /// CRI-O replays the confs of sandboxes that it remembers, and one of these confs is Crossfade's.
     is_replayed: bool,
     /// A line for everything of an earlier boot that ended without its DEL.
     owed: Vec<Line>,
@@ -105,7 +105,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
     way.extend(facts.distrusted.iter().cloned());
     let aside = set_aside(facts);
     match &facts.node.runtime.config {
-        // Without anything of ours it does not matter which directory it reads.
+        // If Crossfade left nothing, the runtime's directory does not matter.
         Err(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.clone()),
         Err(why) => {
             way.found(format!("{why}; Crossfade's conf from before may be in the directory that it reads"));
@@ -191,7 +191,8 @@ fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
         .collect()
 }
 
-/// Our plugin, where it is ours for certain: equal to the package's, or one that names our state directory, as each release does.
+/// Removes Crossfade's plugin where the file is certainly Crossfade's: equal to the package's, or a program that contains the path of the
+/// state directory, as each release does.
 fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
     let state_dir = Layout::default().state_dir;
     for dir in &facts.node.plugins.dirs {
@@ -224,7 +225,7 @@ fn names(bytes: &[u8], path: &Path) -> bool {
     bytes.windows(path.len()).any(|window| window == path)
 }
 
-/// What pods will get: the first conf of others.
+/// Which network pods will get: that of the first conf of another owner.
 fn first_conf(facts: &BootFacts) -> Option<String> {
     let dir = facts.node.confs.as_ref().ok()?;
     let first = dir.confs.iter().find(|conf| conf.file != CONF_FILE)?;

@@ -35,49 +35,49 @@ use crate::systemd::continuation;
 pub struct BootFacts {
     /// The node; its conf directory is the one that agents write to, whichever the runtime reads.
     pub node: NodeFacts,
-    /// Where things are that boot writes and removes.
+    /// Paths that boot writes and removes.
     pub places: Places,
-    /// This boot.
+    /// The identity of this machine and of this boot.
     pub identity: Identity,
-    /// What kind of boot it is.
+    /// What kind of boot this is.
     pub kind: BootKind,
     /// The runtime runs already: what it reads now is in force until it is started again.
     pub runtime_runs: bool,
-    /// Whether the runtime's unit hands our words on; always, in shared mode.
+    /// Whether the runtime's unit passes Crossfade's arguments on; always true in shared mode.
     pub handed_on: Result<(), String>,
-    /// Ours of private mode.
+    /// Confs in Crossfade's private directory, or why they cannot be listed.
     pub private: Result<ConfDir, String>,
-    /// What others have put there.
+    /// Foreign entries in Crossfade's private directory.
     pub foreign: Vec<Foreign>,
     /// Of what is in the usual directory: SHA-256 by file name, in hex, of what can be read.
     pub sums: BTreeMap<String, String>,
-    /// The usual directory exists.
+    /// Whether the agents' conf directory exists.
     pub usual_exists: bool,
-    /// Ours of private mode exists.
+    /// Whether Crossfade's private directory exists.
     pub private_exists: bool,
-    /// Our conf in the usual directory, where it is a file of ours whatever else is in it.
+    /// Crossfade's conf in the usual directory, if the file is Crossfade's, whatever else the directory holds.
     pub our_conf: Option<PathBuf>,
     /// The confs that the policy's networks name, below the root.
     pub policy_confs: BTreeSet<PathBuf>,
     /// The probes that its profiles know and it does not.
     pub completion: Option<Completion>,
-    /// An earlier boot left the marker of a node without our plugin.
+    /// An earlier boot left the marker of a node without Crossfade's plugin.
     pub marked_without: bool,
     /// Networks, each with its profile, whose pods would come to wait for a file that is not there, under running pods.
     pub held_back: Vec<String>,
-    /// Confs that records name, below the root.
+    /// Confs that records name, with the root before them.
     pub recorded: Result<BTreeSet<PathBuf>, String>,
     /// File names of the runtime's result cache: `NETWORK-ID-IFNAME`.
     pub cached: Vec<String>,
-    /// Files and directories of state that are there.
+    /// Crossfade's files and directories of state that exist.
     pub state: Vec<PathBuf>,
-    /// Directories that others could write.
+    /// Directories that other users could write, one line each.
     pub distrusted: Vec<String>,
-    /// What an earlier time has left; none where the node has our plugin.
+    /// What an earlier image left on a node of a final image; `None` where the node has Crossfade's plugin.
     pub(super) without: Option<Leavings>,
 }
 
-/// Files and directories of ours, below the root.
+/// Crossfade's files and directories that boot writes and removes, below the root.
 #[derive(Debug)]
 pub struct Places {
     /// [`WITHOUT`].
@@ -253,7 +253,7 @@ fn names_in(dir: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// What belongs to the machine that wrote it.
+/// The files and directories of state that belong to one machine.
 fn state(layout: &Layout) -> Vec<PathBuf> {
     [layout.attachments(), layout.damaged(), layout.inventory(), layout.ledger(), layout.name()]
         .into_iter()

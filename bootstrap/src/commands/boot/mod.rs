@@ -56,8 +56,8 @@ impl Means for Completing<'_> {
     }
 }
 
-/// What switching off takes: our conf out of the directory that is not ours, and nothing for anybody's command line. What the
-/// runtime reads in private mode stays until it is started again; it is on tmpfs.
+/// What switching off changes: Crossfade's conf leaves the agents' directory, and no command line changes. In private mode the runtime
+/// keeps its directory, which is on tmpfs, until it starts again.
 fn leave(root: &Root) -> Vec<Change> {
     let mut changes: Vec<Change> = shared_dirs(root)
         .iter()
@@ -72,7 +72,8 @@ fn leave(root: &Root) -> Vec<Change> {
     changes
 }
 
-/// Where our conf may be in shared mode: what the runtime says, and the usual place, whatever node.json says by now.
+/// The directories that may hold Crossfade's conf in shared mode: the one that the runtime names and the usual one, whatever node.json says
+/// by now.
 fn shared_dirs(root: &Root) -> Vec<PathBuf> {
     let config = RuntimeConfig::gather(root, &settings::load(root).unwrap_or_default()).ok().flatten();
     let told = agents_dir(config.as_ref()).to_path_buf();

@@ -1,8 +1,8 @@
-//! What ended without its DEL, told for the ledger.
+//! Attachments that ended without a DEL, as lines for the ledger.
 //!
-//! A boot of a final image ends every attachment of the boots before it: their sandboxes are gone, and nobody calls a plugin of ours again.
-//! Interfaces and rules of this node went with the boot. Leases on its disk and what a network keeps in the cluster did not; the ledger's
-//! lines tell whoever cleans up after the migration.
+//! A boot of a final image ends every attachment of earlier boots: their sandboxes are gone, and nobody calls Crossfade's plugin again. The
+//! node's interfaces and rules ended with their boot. Leases on its disk remain, and so does what a network keeps in the cluster. The
+//! ledger's lines list both for the person who cleans up after the migration.
 
 use std::path::Path;
 
@@ -13,9 +13,9 @@ use shim::local_cleanup::{self, CleanupTarget, DelReach};
 use shim::store::Store;
 use types::attachment::Attachment;
 
-/// Why there was no DEL.
+/// The reason in the ledger's lines: why there was no DEL.
 const REASON: &str = "the node booted a final image (confDir none) before its DEL";
-/// What stands for a network that nobody can name.
+/// The name in the ledger of a network that no record names.
 const UNKNOWN: &str = "unknown";
 
 /// The lines of what `layout` still holds of boots other than `boot_id`, told at `now`, in seconds since 1970. What the ledger tells already is left out, so that a boot that

@@ -54,7 +54,7 @@ fn the_command_is_repeated_verbatim_with_our_variable_behind_it() {
             "{text}"
         );
         assert_eq!(check(&tree.root(), "kubelet.service"), Ok(()));
-        // Once more, with our own drop-in there: it is not continued a second time.
+        // With Crossfade's own drop-in in place, the generator does not extend the command a second time.
         assert_eq!(tree.generate(), [""; 0]);
         assert_eq!(fs::read_to_string(tree.0.path().join(OURS)).expect(line), text);
     }

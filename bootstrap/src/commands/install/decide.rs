@@ -1,17 +1,17 @@
-//! What installing under running pods takes: the pure decision.
+//! What installing under running pods changes: the pure decision.
 //!
 //! The order is the promise: everything that a DEL could need is there before the conf, and the conf, which is the switch, comes last.
 //!
 //! | step | what it takes | why it is there before the next one |
 //! |---|---|---|
-//! | 1 | our plugin in every directory of plugins | an older one may not know what is written next |
-//! | 2 | the inventory of pods that are attached already | their DELs will come through us |
-//! | 3 | the name of our network | the runtime's cache is keyed by it, so it never changes again |
+//! | 1 | Crossfade's plugin in every directory of plugins | an older one may not know what is written next |
+//! | 2 | the inventory of pods that are attached already | their DELs will come through Crossfade |
+//! | 3 | the name of Crossfade's network | it is the key of the runtime's cache, so it never changes again |
 //! | 4 | files that pods will wait for | else every pod that starts would wait |
 //! | 5 | the probes of profiles, in the policy | they name the files of step 4 |
-//! | 6 | our conf | the switch: from now on the runtime calls us |
-//! | 7 | the runtime's word that it uses the conf, then the inventory once more | pods that started meanwhile |
-//! | 8 | crossfade-watch.service, where nobody keeps the files of step 4 | its unit wants that of boot, which would write our conf first |
+//! | 6 | Crossfade's conf | the switch: from now on the runtime calls Crossfade |
+//! | 7 | the runtime's confirmation that it uses the conf, then the inventory once more | pods that started meanwhile |
+//! | 8 | crossfade-watch.service, where nobody keeps the files of step 4 | its unit wants that of boot, which would write Crossfade's conf first |
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -43,12 +43,12 @@ use crate::runtime::answer::{RuntimeAnswer, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
 
-/// What installing would do.
+/// What `install` changes.
 #[derive(Debug)]
 pub struct InstallDecision {
-    /// In order.
+    /// The changes, in the order in which `install` makes them.
     pub changes: Vec<Change>,
-    /// What a person may want to know.
+    /// Notes for the person who reads the report.
     pub notes: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
     changes.push(conf_change(facts, wanted, &name));
     let why = "the runtime uses it; then list what was attached until then";
     changes.push(Change::new(Act::Confirm, CONF_FILE, why));
-    // Behind our conf: its unit wants that of boot, which would be the first to write it.
+    // After Crossfade's conf: the unit wants that of boot, which would be the first to write the conf.
     changes.extend((facts.keeper == Keeper::Unit).then(watch_unit::start_watch));
     Ok(InstallDecision { changes, notes })
 }
@@ -119,7 +119,7 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
     way
 }
 
-/// Our network's name and where it is from, where the conf directory bears it.
+/// The name of Crossfade's network and its source; problems of the conf directory become obstacles.
 fn our_name(facts: &InstallFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Option<(String, String)> {
     facts.node.confs.as_ref().ok().zip(facts.node.name.as_ref().ok()).and_then(|(dir, written)| {
         let named = Naming {
@@ -172,7 +172,7 @@ fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &
     }
 }
 
-/// Holds what the runtime says of itself against what we are about to do.
+/// Compares what the runtime says about itself with what `install` is about to do.
 fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec<String>) {
     if let Some(why) = facts.node.runtime.asked.trouble() {
         let what = format!("{why}. Without its answer it is not known where it looks for confs and plugins");
@@ -222,7 +222,7 @@ fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &
     one_conf(setup, way);
 }
 
-/// The entries that are missing in the inventory.
+/// The entries that the inventory lacks.
 fn inventory(
     facts: &InstallFacts,
     wanted: &Install,

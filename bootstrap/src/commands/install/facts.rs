@@ -30,37 +30,37 @@ use crate::runtime::{Sandbox, unread};
 /// What an installation finds beyond what every command gathers. What could not be read says why, in words that name it.
 #[derive(Debug)]
 pub struct InstallFacts {
-    /// The node, which runs; its runtime was asked.
+    /// The running node, whose runtime was asked.
     pub node: NodeFacts,
-    /// Shared or private.
+    /// The mode that the command line names.
     pub mode: Mode,
-    /// Directories that others could write, ours and the runtime's.
+    /// Directories of Crossfade and of the runtime that other users could write.
     pub distrusted: Vec<String>,
     /// The probes that its profiles know and it does not.
     pub completion: Option<Completion>,
     /// Networks whose pods will wait for a file of `watch`.
     pub waiting: Vec<Waiting>,
-    /// Who keeps these files.
+    /// Who keeps the files that pods wait for.
     pub keeper: Keeper,
-    /// Who is attached.
+    /// The attachments in the runtime's result cache.
     pub cache: Result<Cache, String>,
-    /// What has a record, damaged ones aside.
+    /// The attachments that have a record, without damaged ones.
     pub recorded: Result<BTreeSet<Key>, String>,
-    /// What has an inventory entry.
+    /// The attachments that have an inventory entry.
     pub listed: Result<BTreeSet<Key>, String>,
     /// The sandboxes that it runs on a pod network and that neither its cache, a record nor the inventory knows.
     pub uncached: Result<Vec<Sandbox>, String>,
     /// Directories in which the runtime itself says that it looks for plugins; none where it says nothing.
     pub runtime_dirs: Vec<PathBuf>,
-    /// Whether such a runtime has read our conf, where it is installed.
+    /// Whether a runtime that does not name its conf has read Crossfade's conf, if the conf is installed.
     pub read: Result<(), String>,
     /// Whom `watch`, `boot` and later commands will ask, to whom nobody says it on a command line.
     pub later: Whom,
-    /// Who sends the DELs of what is attached already.
+    /// Who sends the DELs of the attachments from before the installation.
     pub deleter: Deleter,
     /// Whether its ADDs that are running can be seen from here.
     pub sees: Result<(), String>,
-    /// Now.
+    /// The current moment.
     pub now: Result<Moment, String>,
 }
 

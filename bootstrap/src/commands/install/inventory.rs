@@ -1,4 +1,4 @@
-//! Which attachments were there before us, and whose they are: pure decisions.
+//! Which attachments were made before Crossfade was installed, and to which network they belong: pure decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,35 +14,35 @@ use types::raw::RawObject;
 
 use crate::runtime::cache::{Cache, Cached};
 
-/// What the decision needs to know.
+/// The facts that the decision needs.
 #[derive(Debug)]
 pub struct Surroundings<'a> {
-    /// The policy's networks by their own names.
+    /// The policy's networks, with the names of their confs.
     pub names: &'a [(Side, String)],
-    /// The policy's `unrecorded`.
+    /// The policy's key `unrecorded`.
     pub unrecorded: Option<Side>,
     /// Names of networks that are neither, and are to be listed as `unrecorded`.
     pub accepted: &'a [String],
     /// Names of networks that are left out: meta-plugins, which keep their own records, and what the caller says.
     pub left_out: &'a [String],
-    /// What has a record.
+    /// The attachments that have a record.
     pub recorded: &'a BTreeSet<Key>,
-    /// What has an entry.
+    /// The attachments that have an inventory entry.
     pub listed: &'a BTreeSet<Key>,
-    /// Who will send the DELs of what is attached past us.
+    /// Who will send the DELs of attachments that the runtime makes without Crossfade.
     pub deleter: Deleter,
-    /// Now.
+    /// The current moment.
     pub now: &'a Moment,
 }
 
-/// The decision.
+/// The decision about the runtime's cache.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// Entries to add.
     pub entries: Vec<Entry>,
-    /// What stands in the way.
+    /// Problems that keep `install` from going on.
     pub findings: Vec<Problem>,
-    /// What a person may want to know.
+    /// Notes for the person who reads the report.
     pub notes: Vec<String>,
 }
 
@@ -50,11 +50,11 @@ pub struct Taken {
 ///
 /// | attachment | becomes |
 /// |---|---|
-/// | attached through us, has a record, or has an entry | nothing |
+/// | attached through Crossfade, has a record, or has an entry | nothing |
 /// | its network is one of the policy's, by name | an entry of that one |
 /// | its network was accepted | an entry of `unrecorded`, with its own conf |
 /// | its network was left out | nothing |
-/// | any other | a finding: to list it would have it swept by us, to leave it out would lose its DEL; a person must say which |
+/// | any other | a finding: `sweep` would close a listed one, and one that is left out would lose its DEL, so a person must decide |
 #[must_use]
 pub fn take(cache: &Cache, known: &Surroundings<'_>) -> Taken {
     let mut taken = Taken::default();

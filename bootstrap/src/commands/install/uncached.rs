@@ -1,7 +1,7 @@
-//! Sandboxes that the runtime runs and its result cache does not know: pure decisions.
+//! Sandboxes that the runtime runs and that its result cache does not know: pure decisions.
 //!
-//! The cache says which network a pod is on, and with which conf. Where it was wiped, or is kept elsewhere (cri-dockerd), a pod of before
-//! us would get no DEL and its address would leak, so a person has to say what it is on.
+//! The cache says which network a pod is on, and with which conf. If the cache was wiped, or is kept elsewhere (cri-dockerd), a pod from
+//! before the installation would get no DEL and its address would leak. So a person has to say which network the pod is on.
 
 use shim::boot::Moment;
 use shim::inventory::Entry;
@@ -14,15 +14,15 @@ use crate::runtime::Sandbox;
 
 /// The interface that every CRI runtime gives a pod first.
 const IFNAME: &str = "eth0";
-/// How many sandboxes a refusal names.
+/// How many sandboxes the refusal names.
 const NAMED: usize = 5;
 
-/// What a person says about them.
+/// What the command line says about the sandboxes.
 #[derive(Debug, Clone, Copy)]
 pub struct UncachedChoice<'a> {
-    /// They are on this network.
+    /// The network of all sandboxes that are not ignored.
     pub network: Option<Side>,
-    /// These are left out.
+    /// Ids of sandboxes that get no entry.
     pub ignored: &'a [String],
 }
 
@@ -32,7 +32,7 @@ pub struct UncachedChoice<'a> {
 /// Nobody said what they are on; with the way on.
 pub fn take(sandboxes: &[Sandbox], said: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, Problem> {
     let left = sandboxes.iter().filter(|sandbox| !said.ignored.contains(&sandbox.id));
-    // What a runtime lists under another name than ours take is nobody's to attach.
+    // CNI allows no such container id, so no ADD can have attached the sandbox.
     let left: Vec<&Sandbox> = left.filter(|sandbox| is_name(&sandbox.id)).collect();
     match said.network {
         _ if left.is_empty() => Ok(Vec::new()),

@@ -1,4 +1,4 @@
-//! `uninstall`: takes our conf away, once nothing is attached through it.
+//! `uninstall`: removes Crossfade's conf, once nothing is attached through it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,14 +21,13 @@ use crate::node::settings;
 use crate::publish::removal::Removal;
 use crate::runtime::adding::{AddsOfWhom, Caller, can_see, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::config;
 use crate::runtime::cri::Runtime;
 use crate::runtime::facts::RuntimeFacts;
-use crate::runtime::{CniSetup, parting};
+use crate::runtime::{CniSetup, config, parting};
 
-/// How long the runtime may take to load the next conf, and an ADD through us to end.
+/// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);
-/// Between two tries while something is attached.
+/// Pause between two tries while something is attached.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// How many attachments a refusal names.
 const NAMED: usize = 10;
@@ -36,7 +35,8 @@ const NAMED: usize = 10;
 /// Uninstalls, or says what that would do.
 ///
 /// # Errors
-/// 3 while anything is attached, or while the runtime reads a directory of ours; 75 when something came to be attached meanwhile, and then the conf is back.
+/// 3 while anything is attached, or while the runtime reads Crossfade's private directory; 75 when a pod was attached meanwhile, and then
+/// the conf is back.
 pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     if !wanted.wait || global.dry_run {
         return once(global, wanted);
@@ -89,7 +89,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     Ok(Changed::applied(done, notes))
 }
 
-/// The node, of which nothing is guessed: a conf of ours that cannot be read might name other directories.
+/// Gathers the node without guesses: a conf of Crossfade that cannot be read might name other directories.
 fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
     let root = Root::new(&global.root);
     let settings = settings::load(&root).map_err(Failure::settings)?;
@@ -109,7 +109,7 @@ fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
     }
 }
 
-/// Takes our conf away, and puts it back where something is attached through it meanwhile.
+/// Removes Crossfade's conf, and restores it if a pod was attached through it meanwhile.
 struct Parting<'a> {
     node: &'a NodeFacts,
 }
@@ -136,7 +136,8 @@ impl Parting<'_> {
     }
 }
 
-/// Tells `watch` not to put our conf back; until the name is gone, and with it the reason to, or until we gave up.
+/// A file that makes `watch` stop repairing Crossfade's conf. It exists until the network's name file is gone, which ends the repair for
+/// good, or until `uninstall` gives up.
 struct Leaving(PathBuf);
 
 impl Leaving {
@@ -159,7 +160,7 @@ impl Drop for Leaving {
 }
 
 fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
-    // What the runtime deletes past us loses nothing when we go.
+    // An attachment whose DEL the runtime sends without Crossfade loses nothing.
     let ours: Vec<_> = found.attachments.iter().filter(|line| line.deleted_by.is_none()).collect();
     let count = ours.len() + found.damaged.len();
     if count == 0 {
@@ -184,7 +185,7 @@ fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
     Err(Failure::all(Exit::No, findings))
 }
 
-/// Somebody has to tell whether our conf is still used, as long as there is one. A runtime that does not run uses none.
+/// While Crossfade's conf is installed, a runtime must say whether it uses the conf. A runtime that does not run uses none.
 fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failure> {
     let is_installed = !matches!(settings.installed, Ok(None));
     match runtime {
@@ -204,8 +205,8 @@ fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failu
     }
 }
 
-/// In private mode a runtime reads our directory until it is started without us: with our conf gone it would have no network, and
-/// kubelet no reason to say why.
+/// In private mode a runtime reads Crossfade's directory until it starts again without Crossfade's arguments. Without Crossfade's conf it
+/// would have no network, and kubelet could not say why.
 fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
     match node.runtime.config().filter(|config| config::is_told(&node.root, config).is_ok()) {
         None => Ok(()),
@@ -223,7 +224,7 @@ fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
 
 fn decide(node: &NodeFacts, wanted: &Uninstall, left: Option<PathBuf>) -> Vec<Change> {
     let settings = &node.dirs;
-    // The conf first: what it names must be there as long as a runtime may call us.
+    // The conf goes first: what the conf names must exist as long as a runtime may call the plugin.
     let why = match node.runtime.asked {
         RuntimeAnswer::Silent => format!(
             "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
@@ -274,7 +275,7 @@ fn wait_until_unused(node: &NodeFacts) -> Result<(), Failure> {
     })
 }
 
-/// What is attached through us, or may still come to be, needs our conf for its DEL.
+/// Restores Crossfade's conf: a pod that is attached through it, or may still be, needs the conf for its DEL.
 fn put_back(settings: &Directories, why: Failure) -> Result<(), Failure> {
     let mut problems = why.problems;
     if let Ok(Some(conf)) = &settings.installed {

@@ -1,7 +1,7 @@
-//! `render --print PLATFORM`: labels and taints for platforms whose kubelet we do not start, as fragments of their own settings.
+//! `render --print PLATFORM`: labels and taints for platforms whose kubelet Crossfade does not start, as fragments of their own settings.
 //!
-//! A fragment is made from node.json with the platform's own serialisation, so whatever a value holds is quoted as it must be; the
-//! comments around it say where it goes, by which rules that platform differs, and what it does not cover.
+//! A fragment is made from node.json with the platform's own serialisation, so every value is quoted as it must be. The comments around it
+//! say where it goes, in which rules that platform differs, and what it does not cover.
 
 mod cloud;
 mod cluster;
@@ -21,7 +21,7 @@ use crate::cli::print::{Page, Report};
 pub struct Fragment {
     platform: &'static str,
     format: &'static str,
-    /// Where it goes.
+    /// The file that the fragment belongs to.
     file: &'static str,
     /// Comments and settings.
     fragment: String,
@@ -35,13 +35,13 @@ impl Report for Fragment {
     }
 }
 
-/// A platform that we print for.
+/// A platform for which `render --print` makes a fragment.
 struct Platform {
     name: &'static str,
     format: Format,
-    /// Where the fragment goes.
+    /// The file that the fragment belongs to.
     file: &'static str,
-    /// What a reader must know, before the settings.
+    /// Comments that come before the settings.
     words: &'static str,
     settings: fn(&Node) -> Result<String, String>,
 }

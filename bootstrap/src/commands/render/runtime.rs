@@ -8,21 +8,19 @@ use crate::change::Change;
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
-use crate::node::mode;
 use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
-use crate::node::settings;
-use crate::node::switch;
-use crate::runtime::config::RuntimeConfig;
-use crate::runtime::config::containerd;
+use crate::node::{mode, settings, switch};
 use crate::runtime::config::render::{
     AskedContainerd, RuntimeWords, changes, choose, crio_words, embedded, prove, remove,
 };
+use crate::runtime::config::{RuntimeConfig, containerd};
 
-/// Writes what the runtime is told in private mode; removes it in shared mode and when switched off.
+/// Writes the runtime's arguments and configuration for private mode; removes them in shared mode and when Crossfade is switched off.
 ///
 /// # Errors
-/// In private mode alone, for elsewhere nothing of ours may keep the runtime from starting: bad settings; a runtime that cannot be
-/// told, or that would differ in more than its conf directory. Then nothing is left of what was written, and the runtime must not start.
+/// Only in private mode, because elsewhere Crossfade must not keep the runtime from starting: bad settings, a runtime that takes no other
+/// conf directory, or one whose configuration would differ in more than that. Then nothing of what was written remains, and the runtime
+/// must not start.
 pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off(&root) {
@@ -52,7 +50,8 @@ pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
     told
 }
 
-/// Carries out what takes our words away. What cannot be done is a note, since the runtime has to start all the same.
+/// Removes the runtime's arguments and configuration of private mode. A removal that fails is a note, since the runtime has to start all
+/// the same.
 fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Changed {
     if global.dry_run {
         return Changed::planned(changes, notes);

@@ -47,7 +47,7 @@ pub(super) fn of_the_conf(node: &NodeFacts) -> Vec<Problem> {
     }
 }
 
-/// Whether the runtime does not use the conf.
+/// A problem if the runtime does not use the conf, or does not answer.
 pub(super) fn of_its_use(settings: &Directories, used: Uses) -> Option<Problem> {
     match used {
         Uses::Other(what) => {
@@ -78,7 +78,7 @@ pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Pro
     damaged.chain(routes).collect()
 }
 
-/// Confs that the runtime would use instead of ours.
+/// Confs that the runtime would use instead of Crossfade's.
 fn in_the_way(node: &NodeFacts, name: &str) -> Vec<String> {
     let dir = match &node.confs {
         Ok(dir) => dir,

@@ -7,7 +7,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
 use crate::node::own_command::OwnCommand;
 
-/// This program, whatever our root is by now. *Source*: man 5 `proc`.
+/// This program, whatever the root of this process is by now. *Source*: man 5 `proc`.
 const OWN: &str = "/proc/self/exe";
 
 /// Sweeps every so many seconds, without an end. A pass that fails says why, and the next one tries again.

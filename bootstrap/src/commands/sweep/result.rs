@@ -3,9 +3,8 @@
 //! *Shape* of `RUN/sweep.json`: `{"version":1,"turn":2,"bootID":"..","failed":"list the sandboxes of ..: .."}`, without `failed` where
 //! the pass closed what it had to. It names attachments and quotes no delegate, for everybody may read what `watch` makes of it.
 
-use shim::boot;
-use shim::file;
 use shim::layout::Layout;
+use shim::{boot, file};
 
 use crate::change::outcome::{Changed, Outcome};
 use crate::change::{self, Write};

@@ -1,9 +1,9 @@
-//! A node's files, or those of a tree that is looked at instead: an image that is being built.
+//! A node's files, or those of a tree that is inspected instead: an image that is being built.
 //!
-//! In such a tree every link is somebody else's word. It is followed as the node itself would follow it, an absolute one from the
-//! tree's own top and `..` never above it (man 2 `openat2`, `RESOLVE_IN_ROOT`), so that nothing outside is read or written. The
-//! kernel can resolve so only for a file that it opens; ours are also looked at, renamed and removed by path, so the path is
-//! resolved first and used then. Whoever changes the tree in between is who builds it, and trusted.
+//! Whoever made such a tree also decided where its links lead. So a link is followed as the node itself would follow it: an absolute one
+//! from the tree's own top, and `..` never above that top (man 2 `openat2`, `RESOLVE_IN_ROOT`). Nothing outside of the tree is read or
+//! written. The kernel resolves in this way only for a file that it opens. Crossfade also inspects, renames and removes by path, so it
+//! resolves the path first and uses it then. Only the tree's builder could change the tree in between, and the builder is trusted.
 
 use std::ffi::OsString;
 use std::io;
@@ -40,7 +40,7 @@ impl Root {
         Self(dir.into())
     }
 
-    /// The node itself, not an image of one.
+    /// Whether this root is the node itself, and not an image.
     #[must_use]
     pub fn is_node(&self) -> bool {
         self.0 == Path::new("/")
@@ -103,8 +103,8 @@ impl Root {
         }
     }
 
-    /// Refuses a directory below this root in which a link leads elsewhere for us than for the node, for readers that know no
-    /// root: an absolute link, or one that climbs out. On a node itself there is none.
+    /// Refuses a directory below this root with a link that leads elsewhere for this process than for the node: an absolute link, or one
+    /// that climbs out. Readers that know no root would follow it. On a node itself no link is refused.
     ///
     /// # Errors
     /// One line that names the link.
@@ -134,7 +134,7 @@ impl Root {
         [layout.attachments(), layout.locks()].iter().try_for_each(|dir| self.holds(dir))
     }
 
-    /// Refuses a link that leads elsewhere for us than for the node, as [`Root::holds`] does for all of a directory.
+    /// Refuses a link that leads elsewhere for this process than for the node, as [`Root::holds`] does for all of a directory.
     ///
     /// # Errors
     /// One line that names the link.

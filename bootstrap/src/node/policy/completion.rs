@@ -1,9 +1,9 @@
-//! A policy that names a CNI by its profile need not say how that CNI tells that it is ready: the profile's probes are written into it.
-//! Nor need it say what the shim has to do where that CNI is the second network of a pod.
+//! Completes a policy from the profiles of its networks.
 //!
-//! Only a network without the key `ready` gets probes; `"ready": []` says that nothing is to be asked. Of the file nothing else changes,
-//! not a blank. A packaged policy (/usr/lib) is not ours to write: its completed copy goes to /run/crossfade, where it counts before it
-//! and is made anew at every boot.
+//! A policy that names a CNI by its profile need not say how that CNI reports readiness, nor what the shim has to do where that CNI is the
+//! second network of a pod. Crossfade writes both into the policy. Only a network without the key `ready` gets probes; `"ready": []` means
+//! no probes. Every other byte of the file stays. Crossfade does not write a packaged policy (/usr/lib): the completed copy goes to
+//! /run/crossfade, where it takes precedence, and every boot makes it anew.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,19 +23,19 @@ use crate::node::paths::{PROBED, Root};
 /// A policy that is to be completed: the file, and what it will hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
-    /// The policy that counts, as it was found.
+    /// The path of the policy in force.
     pub place: PathBuf,
-    /// The same, links followed.
+    /// The same path with links resolved.
     pub from: PathBuf,
     /// Its bytes; they must still be these when it is written.
     pub was: Vec<u8>,
-    /// Its mode.
+    /// The mode of the policy's file.
     pub mode: u32,
-    /// The completed bytes.
+    /// The bytes of the completed policy.
     pub bytes: Vec<u8>,
     /// The networks that were completed, each with its profile: `new (cilium)`.
     pub networks: Vec<String>,
-    /// Those of them that got probes.
+    /// The networks that get probes.
     pub probed: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Completion {
         }
     }
 
-    /// The change.
+    /// The change that writes the completed policy.
     #[must_use]
     pub fn change(&self, root: &Root) -> Change {
         let path = self.target(root);
@@ -80,7 +80,7 @@ impl Completion {
         )
     }
 
-    /// Whether a change is this one.
+    /// Whether `change` writes this completed policy.
     #[must_use]
     pub fn is(&self, change: &Change) -> bool {
         matches!(&change.act, Act::Write(write) if write.bytes == self.bytes)
@@ -123,11 +123,11 @@ impl Completion {
 /// A policy with what its profiles know in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completed {
-    /// Its bytes.
+    /// The bytes of the completed policy.
     pub bytes: Vec<u8>,
     /// The networks that got something, each with its profile: `new (cilium)`.
     pub networks: Vec<String>,
-    /// Those of them that got probes.
+    /// The networks that got probes.
     pub probed: Vec<String>,
 }
 

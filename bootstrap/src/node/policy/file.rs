@@ -12,16 +12,16 @@ use crate::node::policy::secondary;
 /// A valid policy, as it was read from its file.
 #[derive(Debug, Clone)]
 pub struct PolicyFile {
-    /// What the file says.
+    /// The parsed content of the file.
     pub policy: Policy,
     /// SHA-256 of the file's bytes, in hex.
     pub sha256: String,
 }
 
-/// How much a policy has to be.
+/// Which rules a policy must keep to count as usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyRule {
-    /// Valid, so that the plugin attaches pods by it.
+    /// The policy is valid, so the plugin attaches pods by it.
     Valid,
     /// Valid, and fit to be put in force: it names known profiles, and no second network that does not bear it.
     Usable,

@@ -47,7 +47,7 @@ fn warnings(layout: &Layout, change: &Change) -> Vec<String> {
     [secondary::warnings(&policy), evidence::unkept(layout, &policy)].concat()
 }
 
-/// The change, from the policy that counts now.
+/// The change that flips the policy in force to `phase`.
 fn plan(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failure> {
     let from = layout.policy_file();
     let to = target(layout)?;
@@ -102,5 +102,5 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Policy, Failure> {
     Policy::parse(bytes).map_err(|why| named(why).at(path.display()))
 }
 
-/// Mode of a policy file that we make: it holds no secret.
+/// Mode of a policy file that Crossfade makes: the file holds no secret.
 const POLICY_MODE: u32 = 0o644;

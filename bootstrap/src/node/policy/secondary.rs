@@ -36,7 +36,7 @@ pub fn load(path: &Path) -> Result<Policy, String> {
     Ok(policy)
 }
 
-/// [`load`] of bytes.
+/// Parses a policy from bytes and holds it to the rules of [`load`].
 ///
 /// # Errors
 /// As [`load`].
@@ -80,7 +80,7 @@ pub fn warnings(policy: &Policy) -> Vec<String> {
     }
 }
 
-/// The shim goes by the policy alone.
+/// Warns of a policy without `secondary`: the shim reads only the policy, and no profile.
 fn unwritten(side: Side, network: &Network) -> Option<String> {
     let why = format!(
         "networks.{side} does not say \"secondary\": \"hostRoute\", so its pods get no host routes: policy set, install and boot write it"

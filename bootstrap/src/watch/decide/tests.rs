@@ -40,7 +40,7 @@ struct World {
     memory: Memory,
 }
 
-/// What a round came to, in words.
+/// The result of a pass, in words.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     reason: &'static str,
@@ -104,7 +104,7 @@ impl World {
         self.of(side).asked.all = if red { Err("no answer".into()) } else { Ok(()) };
     }
 
-    /// One round `secs` later.
+    /// Runs one pass `secs` later.
     fn round(&mut self, secs: u64) -> Told {
         self.facts.now += Duration::from_secs(secs);
         let decision = decide(&self.facts, &self.memory, ME);
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// One round that finds nothing to do.
+    /// Runs one pass that finds nothing to do.
     fn quiet(&mut self, reason: &'static str) {
         assert_eq!(self.round(1), Told { reason, changes: vec![], happened: vec![] });
     }

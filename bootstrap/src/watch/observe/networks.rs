@@ -16,19 +16,19 @@ use crate::watch::proof::{self, ProofResult};
 /// One network of the policy.
 #[derive(Debug, Clone)]
 pub struct NetworkObservation {
-    /// Which.
+    /// Whether the network is the policy's `old` or `new`.
     pub side: Side,
-    /// Its profile's name.
+    /// The name of the network's profile.
     pub profile: String,
-    /// Its conf and where it is; else why not.
+    /// The network's conf and its path, or why it is not there.
     pub conf: Result<(Loaded, PathBuf), Absent>,
     /// Binaries that are missing or cannot be used.
     pub missing: Vec<String>,
-    /// Its probes.
+    /// The answers of the network's probes.
     pub asked: ProbeAnswers,
     /// Which life of its agent it is, told by its sockets.
     pub agent: Vec<Option<String>>,
-    /// Whether it was ready once in this boot.
+    /// Whether the network was ready earlier in this boot.
     pub marked: bool,
     /// Whether pods of it asked for host ports in this boot, and no plugin of its conf maps them.
     pub unmapped_hostports: bool,
@@ -36,12 +36,12 @@ pub struct NetworkObservation {
     pub proof: Option<ProofResult>,
 }
 
-/// As much of a conf as is needed here.
+/// The parts of a conf that `watch` needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The network's own name.
     pub name: String,
-    /// What its plugins declare.
+    /// The capabilities that the conf's plugins declare.
     pub capabilities: BTreeSet<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The directory that our conf belongs into: what is in the way there, and who put it there.
+//! The directory of Crossfade's conf: which files are in the way there, and who wrote them.
 
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::RuntimeKind;
@@ -24,7 +24,7 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
         let other = memory.dir.as_ref().is_some_and(|known| known != id) || memory.dir_missing.is_some();
         if memory.dir.is_some() && other {
             memory.lost_by = Some(facts.life.clone().unwrap_or_default());
-            // What is in the new directory was not taken from us, it was never there.
+            // The new directory never had the conf, so nobody took it away.
             memory.settled = None;
         }
         memory.dir = Some(id.clone());
@@ -52,7 +52,7 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
     }
 }
 
-/// Files that the runtime would use instead of ours, and what agents left.
+/// Finds files that the runtime would use instead of Crossfade's conf, and files that agents left.
 pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDecision) {
     let dir = match &facts.node.confs {
         Ok(dir) => dir,
@@ -80,7 +80,7 @@ pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut Own
         }
         decided.standing.push((Reason::ConfNotFirst, why));
     }
-    // In private mode it is told on its command line; and where nothing of ours was installed there is nothing to tell.
+    // In private mode the runtime's command line names the network; without Crossfade's conf there is no network to name.
     if !facts.is_private() && !name.is_empty() {
         match facts.node.runtime.picks().told(dir, name) {
             NetworkNameTold::Right => {}
@@ -105,7 +105,7 @@ fn stale(dir: &ConfDir) -> impl Iterator<Item = &String> {
     dir.taken_away.iter().filter(|file| file.starts_with(CONF_FILE))
 }
 
-/// Who takes our conf away, as far as can be told, and what to change.
+/// Who takes Crossfade's conf away, as far as `watch` can tell, and which setting ends that.
 pub(super) fn who(facts: &Observation) -> String {
     let taken = facts.node.confs.iter().flat_map(|dir| &dir.taken_away);
     let ours: Vec<&String> = taken.filter(|file| file.starts_with(CONF_FILE)).collect();

@@ -15,7 +15,7 @@ use crate::watch::observe::Observation;
 use crate::watch::{apply, desired, proof};
 
 impl Watch<'_> {
-    /// Applies a decision; what failed, in words.
+    /// Carries out a decision; returns what failed, in words.
     pub(super) fn carry_out(&mut self, decision: &mut WatchDecision) -> Option<String> {
         let changes = std::mem::take(&mut decision.changes);
         let done = apply::apply(&self.scope.root, changes, |act| self.start(act));
@@ -37,7 +37,7 @@ impl Watch<'_> {
                 None => {}
             }
         }
-        // What we wrote is what the next round has to find.
+        // The next pass has to find what this pass wrote.
         if failed.is_none()
             && let Some(conf) = decision.conf.take()
         {

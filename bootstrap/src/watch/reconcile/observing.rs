@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{ASK_EVERY, KnownRuntime, LOOKS, STEADY, WAITING, Watch};
-use crate::node::mode;
-use crate::node::settings;
+use crate::node::{mode, settings};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::facts::RuntimeFacts;

@@ -14,7 +14,7 @@ use crate::node::paths::{KUBELET_ENV, Root};
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
 
-/// A unit whose command we continue.
+/// A unit whose command line Crossfade appends to.
 ///
 /// *Shape*: `{"name":"kubelet.service","files":[".."],"command":["/usr/bin/kubelet",..],"variable":"CROSSFADE_KUBELET_ARGS","error":null}`.
 #[derive(Debug, Serialize)]
@@ -23,18 +23,18 @@ pub(super) struct ContinuedUnit {
     name: String,
     /// Its file and drop-ins, in the order in which they are applied.
     files: Vec<PathBuf>,
-    /// As it is started without us.
+    /// The command line of the unit without Crossfade's arguments.
     command: Vec<String>,
-    /// The variable that ends its command.
+    /// The variable with Crossfade's arguments at the end of the command line.
     variable: &'static str,
-    /// Why its command cannot be continued.
+    /// Why Crossfade cannot append to the command line.
     error: Option<String>,
     #[serde(skip)]
     role: Role,
 }
 
 impl ContinuedUnit {
-    /// None where there is no such unit.
+    /// Gathers the unit; `None` if the node has no such unit.
     pub(super) fn gather(root: &Root, role: Role, name: &str) -> Option<Self> {
         let variable = role.variable();
         let broken = |error| Self {
@@ -93,9 +93,9 @@ impl ContinuedUnit {
 pub(super) struct Registered {
     labels: Vec<Label>,
     taints: Vec<Sourced>,
-    /// Our words.
+    /// The arguments that Crossfade appends.
     arguments: Vec<String>,
-    /// Where they go.
+    /// The file with the arguments.
     #[cfg_attr(test, schemars(with = "String"))]
     file: &'static Path,
     notes: Vec<String>,

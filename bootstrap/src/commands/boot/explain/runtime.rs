@@ -22,15 +22,15 @@ pub(super) struct Runtime {
     /// Its unit; none where it is part of another program.
     unit: Option<String>,
     config: PathBuf,
-    /// Where it reads confs by its own configuration.
+    /// The conf directory of the runtime's own configuration.
     reads: PathBuf,
-    /// Where it is to read them.
+    /// The conf directory that the runtime is to read on this node.
     conf_dir: PathBuf,
     bin_dirs: Vec<PathBuf>,
-    /// The network that it insists on.
+    /// The only network that the runtime accepts (`cni_default_network`).
     #[serde(skip_serializing_if = "Option::is_none")]
     default_network: Option<String>,
-    /// From what containerd makes a conf of its own.
+    /// The template from which containerd makes a conf of its own (`conf_template`).
     #[serde(skip_serializing_if = "Option::is_none")]
     conf_template: Option<PathBuf>,
     /// Whether that template is emptied by what the runtime is told.

@@ -18,14 +18,14 @@ use crate::node::paths::{NODE_FILE, Root};
 pub(super) struct SettingsFile {
     /// The file that counts, as the node sees it; none where there is none.
     file: Option<PathBuf>,
-    /// Files that are there and do not count.
+    /// Files that exist and that a file in an earlier directory hides.
     masked: Vec<PathBuf>,
-    /// A policy's phase.
+    /// The phase of a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<&'static str>,
-    /// Why it cannot be used.
+    /// Why the file cannot be used.
     error: Option<String>,
-    /// What its absence means.
+    /// What the absence of the file means.
     #[serde(skip)]
     absent: &'static str,
 }
@@ -53,7 +53,7 @@ impl SettingsFile {
         found
     }
 
-    /// The policy of a node without a plugin of ours: whatever is there, nobody reads it.
+    /// The policy of a node without Crossfade's plugin: nobody reads it, even if the file exists.
     pub(super) fn no_policy(root: &Root) -> Self {
         let there = places(root, POLICY_FILE);
         let masked = there.file.into_iter().chain(there.masked).collect();

@@ -1,4 +1,4 @@
-//! Whose a file is that lies where we want to put one: pure.
+//! Who owns the file at a place where `install` wants to write: pure.
 //!
 //! | on the node | brought before | it is |
 //! |---|---|---|
@@ -15,30 +15,30 @@ use super::record::PayloadEntry;
 use crate::change::{Act, Change, Write};
 use crate::node::digest;
 
-/// What lies at a place.
+/// What exists at a path of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaceOnNode {
-    /// Nothing.
+    /// The path does not exist.
     Nothing,
-    /// A file.
+    /// The path is a regular file.
     File {
-        /// SHA-256 of its bytes.
+        /// SHA-256 of the file's bytes, in hex.
         sha256: String,
-        /// Its mode.
+        /// The mode of the file.
         mode: u32,
     },
-    /// A link, a directory, or what cannot be read.
+    /// The path is a link, a directory, or not readable.
     Other,
 }
 
-/// What is done about one file.
+/// The decision about one file.
 #[derive(Debug)]
 pub struct PayloadDecision {
-    /// The change.
+    /// The change to the file.
     pub change: Change,
     /// What is remembered while it is made, and afterwards; none where the file is not of a pod.
     pub entries: Option<[PayloadEntry; 2]>,
-    /// What a person may want to know.
+    /// A note for the person who reads the report.
     pub note: Option<String>,
 }
 

@@ -14,14 +14,14 @@ use crate::node::digest;
 use crate::node::paths::NODE_FILE;
 use crate::node::policy::{completion, secondary};
 
-/// Largest file, in bytes: a program.
+/// Largest file that a pod brings, in bytes: a program.
 const MAX_BYTES: usize = 64 << 20;
 
-/// The files of the package that a pod brings, with their modes: the programs and what has systemd run `boot` and `watch`.
+/// The files of the package that a pod brings, with their modes: the programs, and the units that run `boot` and `watch`.
 ///
-/// Not the drop-ins of kubelet and of the runtime, nor the generator: a node that was not made with us must not come to depend on us
-/// at the next start of its kubelet, which no pod could mend. What they do is for nodes that boot in private mode, or are to register
-/// with labels and taints; a running node has done both.
+/// The drop-ins of kubelet and of the runtime are not among them, nor is the generator. A node that was not made with Crossfade must not
+/// depend on Crossfade at the next start of its kubelet, because no pod could repair that. These files serve nodes that boot in private
+/// mode or register with labels and taints, and a running node has done both.
 const PACKAGE: [(&str, u32); 7] = [
     ("/usr/bin/crossfade-bootstrap", 0o755),
     (PACKAGED_PLUGIN, 0o755),
@@ -35,33 +35,33 @@ const PACKAGE: [(&str, u32); 7] = [
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadKind {
-    /// People and flips change it on the node.
+    /// A setting, which people and flips may change on the node.
     Setting,
-    /// Nobody does.
+    /// A program or unit, which nobody changes on the node.
     Program,
 }
 
-/// A file for the node.
+/// A file that the pod brings to the node.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// Its place on the node.
+    /// The file's path on the node.
     pub path: PathBuf,
-    /// Its bytes there.
+    /// The bytes that the node gets.
     pub bytes: Vec<u8>,
-    /// Its mode there.
+    /// The mode that the file gets.
     pub mode: u32,
-    /// SHA-256 of the bytes that the pod has.
+    /// SHA-256 of the bytes in the pod, in hex.
     pub source: String,
-    /// What it is for.
+    /// Whether the file is a setting or a program.
     pub kind: PayloadKind,
 }
 
-/// Everything for the node.
+/// Everything that the pod brings to the node.
 #[derive(Debug, Default)]
 pub struct Load {
-    /// The files.
+    /// The files that the pod brings.
     pub items: Vec<Item>,
-    /// Units are among them.
+    /// Whether units are among the files.
     pub units: bool,
 }
 

@@ -26,12 +26,12 @@ use crate::cli::exit::{Exit, Failure};
 use crate::node::digest;
 use crate::node::paths::{BROUGHT, NODE_FILE, Root};
 
-/// What bringing takes.
+/// What bringing files to the node changes.
 #[derive(Debug)]
 pub struct Plan {
-    /// The files, in order.
+    /// The changes to files, in order.
     pub changes: Vec<Change>,
-    /// What a person may want to know.
+    /// Notes for the person who reads the report.
     pub notes: Vec<String>,
     /// What is remembered while the files are written, and afterwards.
     records: [PayloadRecord; 2],
@@ -79,7 +79,7 @@ impl Plan {
         })
     }
 
-    /// Whether anything is to be written.
+    /// Whether the plan writes at least one file.
     #[must_use]
     pub fn writes(&self) -> bool {
         self.changes.iter().any(|change| !matches!(change.act, change::Act::Keep))
@@ -113,7 +113,7 @@ fn remember(record: &PayloadRecord) -> Result<(), Failure> {
 }
 
 impl PlaceOnNode {
-    /// Looks at a place.
+    /// Inspects the path.
     #[must_use]
     pub fn look(path: &Path) -> Self {
         match change::look(path) {

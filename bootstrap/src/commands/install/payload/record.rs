@@ -14,24 +14,24 @@ use types::problem::Problem;
 const VERSION: u32 = 1;
 const MAX_BYTES: usize = 1 << 20;
 
-/// The whole file.
+/// The content of brought.json.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PayloadRecord {
     version: u32,
-    /// Units of ours were enabled.
+    /// Whether `install` enabled Crossfade's units.
     pub units: bool,
-    /// By their places.
+    /// The files that pods brought, by their paths.
     pub files: BTreeMap<PathBuf, PayloadEntry>,
 }
 
-/// One file.
+/// One file that a pod brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PayloadEntry {
-    /// SHA-256 of what the pod had.
+    /// SHA-256 of the bytes in the pod, in hex.
     pub source: String,
-    /// SHA-256 of what the node got.
+    /// SHA-256 of the bytes that the node got, in hex; two while the file is being replaced.
     pub written: Vec<String>,
 }
 
@@ -66,10 +66,10 @@ impl PayloadRecord {
         }
     }
 
-    /// Its bytes.
+    /// The bytes of brought.json.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        // Ours always serialises.
+        // The record always serialises.
         let mut bytes = serde_json::to_vec(self).unwrap_or_default();
         bytes.push(b'\n');
         bytes

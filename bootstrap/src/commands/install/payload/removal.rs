@@ -13,13 +13,13 @@ use crate::node::paths::{BROUGHT, IDENTITY, Root};
 use crate::node::watch_unit;
 use crate::systemd::systemctl;
 
-/// What leaving takes, once nothing is attached through us.
+/// What `uninstall --brought` removes once nothing is attached through Crossfade.
 #[derive(Debug)]
 pub struct Leave {
     record: PayloadRecord,
-    /// What is ours, in order.
+    /// The removals, in order.
     pub changes: Vec<Change>,
-    /// What stays, and why.
+    /// Notes on files that stay, with the reason.
     pub notes: Vec<String>,
 }
 
@@ -58,10 +58,10 @@ impl Leave {
         Ok(Self { record, changes, notes })
     }
 
-    /// Carries it out, and empties our directories of all that nobody has to read any more.
+    /// Carries out the removals, and empties Crossfade's directories of everything that nobody has to read any more.
     ///
     /// # Errors
-    /// The first thing that cannot be taken away.
+    /// The first removal that fails.
     pub fn carry_out(self) -> Result<(Vec<Done>, Vec<String>), Failure> {
         let Self { record, changes, mut notes } = self;
         let root = Root::default();
@@ -92,7 +92,7 @@ impl Leave {
     }
 }
 
-/// Directories that are there for us alone.
+/// Whether a directory exists for Crossfade alone.
 fn is_ours(dir: &Path) -> bool {
     dir.file_name().is_some_and(|name| name == "crossfade")
 }

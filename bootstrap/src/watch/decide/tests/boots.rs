@@ -13,7 +13,7 @@ use crate::watch::observe::Absent;
 const BOOTS: u64 = 1000;
 const MOMENTS: u64 = 60;
 
-/// One network's agent as it really is.
+/// The real state of one network's agent.
 #[derive(Debug, Clone, Copy, Default)]
 struct Agent {
     conf: bool,
@@ -30,7 +30,7 @@ impl Agent {
 /// A boot: the world as it is, and what watch sees of it.
 struct Boot {
     world: World,
-    /// Old, new.
+    /// The agents of the old and the new network.
     agents: [Agent; 2],
     /// `attach` of the policy and of its rule for kube-system, and `both.primary`.
     phase: (&'static str, &'static str, &'static str),
@@ -63,7 +63,7 @@ impl Boot {
         boot
     }
 
-    /// One thing happens, or nothing.
+    /// Makes one random event happen, or none.
     fn happen(&mut self, tally: &mut Tally) {
         let which = usize::from(self.dice.one_of(2));
         let agent = &mut self.agents[which];
@@ -86,7 +86,7 @@ impl Boot {
         }
     }
 
-    /// What watch finds when it looks.
+    /// Fills the observation of the next pass.
     fn look(&mut self) {
         let (attach, rule, primary) = self.phase;
         let policy = json!({"version":1, "attach":attach, "both":{"primary":primary},

@@ -1,4 +1,4 @@
-//! When our conf appears, is put back, is left alone, and goes.
+//! When Crossfade's conf appears, when `watch` repairs it, when `watch` stops, and when the conf goes.
 
 use super::*;
 

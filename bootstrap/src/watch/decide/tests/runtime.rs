@@ -1,4 +1,4 @@
-//! What the runtime says that it uses, and what becomes of a node where that is not ours.
+//! What the runtime says that it uses, and what becomes of a node where that is not Crossfade's conf.
 
 use super::*;
 use crate::node::bin_dirs::{BinDir, PluginState};
@@ -24,7 +24,7 @@ fn other() -> Runtime {
     loaded("cilium", "cilium-cni")
 }
 
-/// A node whose runtime tells, and uses our conf.
+/// A node whose runtime answers, and uses Crossfade's conf.
 fn world() -> World {
     let mut world = World::new(Mode::Shared);
     world.facts.node.runtime.asked = ours();
@@ -37,7 +37,7 @@ fn world() -> World {
 fn a_conf_that_lies_in_place_and_is_not_loaded_is_no_readiness_and_is_written_anew() {
     let mut world = world();
     world.facts.node.runtime.asked = other();
-    // Nobody touched our file: what it says is what it should.
+    // Nobody touched Crossfade's conf: its content is as it should be.
     let told = world.round(100);
     assert_eq!((told.reason, told.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
     assert!(told.happened.contains(&"ConfReloaded"), "{:?}", told.happened);
@@ -60,7 +60,7 @@ fn a_runtime_that_goes_on_with_another_conf_is_not_fought() {
         writes += told.changes.len();
     }
     assert!((5..=12).contains(&writes), "{writes} writes in an hour");
-    // What keeps it from being used is another conf: ours is right.
+    // Another conf keeps Crossfade's from being used: Crossfade's is right.
     world.listed("!.conf");
     for _ in 0..3600 {
         let told = world.round(1);
