@@ -1,8 +1,8 @@
 //! `gate`: holds kubelet back until this node can come up right.
 //!
-//! It looks only at what can be true before kubelet runs; agents need kubelet, so none is waited for. A try is bounded, and systemd tries
-//! again. Where node.json says so, kubelet is let through after a while all the same, with a taint that says why: a node that never
-//! registers is one that nobody sees.
+//! The gate checks only what can be true before kubelet runs. Agents need kubelet, so the gate waits for none of them. A try is bounded,
+//! and systemd tries again. If node.json says so, the gate gives up after a while and lets kubelet start with a taint: nobody notices a
+//! node that never registers.
 
 use std::time::{Duration, Instant};
 

@@ -14,10 +14,10 @@ use crate::node::packaged_plugin::Plugins;
 use crate::node::paths::Root;
 use crate::node::switch;
 
-/// Puts it there, or says what that would take.
+/// Puts the plugin into the directories, or says what that would change.
 ///
 /// # Errors
-/// Nothing is there to be put, or others than root could change it where it would be put.
+/// The package's plugin is missing or not trusted, or a user other than root could change a directory.
 pub fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off(&root) {

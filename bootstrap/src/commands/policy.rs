@@ -26,7 +26,7 @@ use crate::runtime::unread;
 /// Carries out a verb and prints its answer.
 ///
 /// # Errors
-/// Those of the verb; 3 on a node where nobody reads a policy.
+/// Those of the verb; 3 on a node without Crossfade's plugin.
 pub fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failure> {
     needed(global, verb)?;
     let layout = Directories::certain(global)?.layout;

@@ -100,7 +100,7 @@ fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
     let (node, bad) = match settings::load(&root) {
         Ok(node) => (node, None),
-        // What else is true of the node is told all the same, and what it is told by.
+        // The rest of the status stays useful, with the mode that other sources give.
         Err(why) => {
             let (conf_dir, told) = mode::of_unusable(&root);
             let bad = format!("{why}; what is said here is for confDir {}: {told}", conf_dir.as_str());

@@ -84,7 +84,7 @@ pub enum Life {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Part {
-    /// The network's own name; the side's where nobody knows it.
+    /// The network's name from its conf; the side's word where the name is unknown.
     pub name: String,
     /// Whether the network is the policy's `old` or `new`: its delegate answers for the DEL.
     #[serde(skip_serializing_if = "Option::is_none")]

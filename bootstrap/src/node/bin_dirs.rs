@@ -84,7 +84,7 @@ pub struct BinDir {
     pub other: Option<Vec<u8>>,
     /// The file system refuses writes there, whoever writes: the unit of `watch` sees most of the node so.
     pub read_only: bool,
-    /// Why somebody else than root could change it, or the directory that it would be made in.
+    /// Why a user other than root could change the plugin, or the directory in which it would be made.
     pub distrust: Option<String>,
 }
 

@@ -142,7 +142,7 @@ fn held(root: &Root, named: &Layout) -> Layout {
     }
 }
 
-/// The directories of a node, or of a tree that is looked at instead.
+/// The usual directories of a node, or of a tree that is inspected instead.
 fn usual(root: &Root) -> Layout {
     let usual = Layout::default();
     if root.is_node() {

@@ -1,4 +1,4 @@
-//! Directories that somebody else than root could change: of these nothing is read, and nothing is written into them.
+//! Directories that a user other than root could change: Crossfade neither reads from them nor writes into them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use shim::trust;
 pub enum DirectoryRule {
     /// The directory has to be there. A run directory may be missing, for it is made when it is needed.
     Present,
-    /// While there is no directory, the place that it would be made in is looked at.
+    /// The rule also covers an absent directory: the place in which it would be made must keep the rule.
     Possible,
 }
 

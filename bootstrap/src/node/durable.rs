@@ -9,10 +9,10 @@ const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 /// Directories that every boot starts empty. *Source*: the Filesystem Hierarchy Standard 3.0, section 3.15.
 const VOLATILE: [&str; 3] = ["/run", "/var/run", "/dev"];
 
-/// Whether the directory of `path`, or the nearest one above that exists, lies on a disk, as far as the kernel tells.
+/// Whether the directory of `path`, or the nearest existing one above, lies on a disk, as far as the kernel tells.
 ///
 /// # Errors
-/// Why it would be gone after a reboot.
+/// Why a reboot would remove the file.
 pub fn outlives_reboot(path: &Path) -> Result<(), String> {
     if let Some(dir) = VOLATILE.iter().find(|dir| path.starts_with(dir)) {
         return Err(format!("{} lies in {dir}, which every boot empties", path.display()));

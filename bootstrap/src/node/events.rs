@@ -82,8 +82,8 @@ impl Events {
         now.saturating_sub(Duration::from_millis(self.state.last_ms.load(Ordering::SeqCst)))
     }
 
-    /// Watches exactly these directories, the nearest one above where one is absent. Returns whether that is news: then what
-    /// was looked at before may have changed in between.
+    /// Observes exactly these directories, and the nearest existing one above where a directory is absent. Returns whether the set is new:
+    /// then a directory may have changed between the earlier observation and this call.
     pub fn arm<'a>(&mut self, wanted: impl Iterator<Item = &'a PathBuf>) -> bool {
         if self.watcher.is_none() && self.tried.is_none_or(|at| at.elapsed() >= TRY_AGAIN) {
             self.tried = Some(Instant::now());
@@ -97,7 +97,7 @@ impl Events {
         }
         let gone = self.armed.iter().filter(|(path, id)| wanted.get(*path) != Some(id));
         for (path, _) in gone {
-            // Of a directory that is gone the watch is gone as well.
+            // The kernel has already removed the watch of a removed directory.
             let _ = watcher.unwatch(path);
         }
         let mut armed = BTreeMap::new();

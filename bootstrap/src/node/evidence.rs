@@ -1,8 +1,8 @@
-//! Files that pods wait for and that only `watch` keeps ([`PROBED`]): before a policy names one on a node that runs, it is there, and
-//! somebody keeps it.
+//! Files that pods wait for and that only `watch` keeps ([`PROBED`]). On a running node such a file exists, and `watch` keeps it, before a
+//! policy names it.
 //!
-//! A boot needs none of this: it comes before every pod, and `watch` with it. Under running pods a file that nobody keeps would make
-//! every ADD wait for ever.
+//! A boot needs none of this, because boot and `watch` start before every pod. Under running pods, every ADD would wait for ever for a file
+//! that nobody keeps.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -97,8 +97,8 @@ impl Keeper {
     }
 }
 
-/// What is to be said of the policy that a flip writes: pods of a network that it attaches would wait, and nobody keeps the file. Of a
-/// tree, or of directories of somebody's own, nothing is known.
+/// Warnings about the policy that a flip writes: pods of a network that it attaches would wait for a file that nobody keeps. For a tree, or
+/// for directories that the caller named, Crossfade cannot know this and warns of nothing.
 #[must_use]
 pub fn unkept(layout: &Layout, policy: &Policy) -> Vec<String> {
     let runs = matches!(status_file::read(Path::new(STATUS)), StatusFile::Fresh(_));

@@ -20,7 +20,7 @@ use crate::node::{name, rooted};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::facts::RuntimeFacts;
 
-/// What is on a node, or in a tree that is looked at instead.
+/// The facts about a node, or about a tree that is inspected instead.
 #[derive(Debug)]
 pub struct NodeFacts {
     /// The tree; every path in these facts has it before it unless the field says otherwise.
@@ -115,7 +115,7 @@ impl NodeFacts {
         }
     }
 
-    /// Crossfade's conf, where it is there, can be read and is not somebody else's.
+    /// Crossfade's conf, if it is installed, readable and not another owner's.
     #[must_use]
     pub fn ours(&self) -> Option<&Installed> {
         self.dirs.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)

@@ -29,7 +29,8 @@ pub fn findings(global: &Global, root: &Root) -> Vec<Problem> {
     look(global, root, &mut None).findings
 }
 
-/// Everything that is not as it must be. The runtime's configuration is read once: nobody changes it in the course of a try.
+/// Everything that keeps this node from coming up right. The runtime's configuration is read once, because nobody changes it within one
+/// try.
 pub fn look(global: &Global, root: &Root, runtime: &mut Option<RuntimeFacts>) -> Obstacles {
     let mut way = Obstacles::default();
     way.extend(Booted::missing(root));

@@ -48,7 +48,7 @@ impl Foreign {
     /// `None` if no runtime reads the entry, or if the entry is Crossfade's.
     fn of(path: PathBuf) -> Option<Self> {
         let file = path.file_name()?.to_string_lossy().into_owned();
-        // What is gone by now is nothing.
+        // An entry that no longer exists is not foreign.
         let is_link = path.symlink_metadata().ok()?.is_symlink();
         // A folder that is called like a network adds plugins to it; libcni follows a link to one.
         if path.is_dir() {

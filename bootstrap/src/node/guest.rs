@@ -1,8 +1,8 @@
-//! Files in directories that belong to somebody else: a collector of metrics, agents, whoever else shares the conf directory.
+//! Files in directories of other owners: a collector of metrics, agents, and every program that shares the conf directory.
 //!
-//! The owner of a directory puts whatever he likes under any name in it, and replaces it between a look and its use. So nothing but a
-//! regular file is opened and none is waited for ([`file::read_regular`]). To
-//! write, [`replace`] walks to the directory once, by descriptors, and follows links only where nobody but root could have made them.
+//! The owner of a directory decides what lies under any name in it, and may replace a file between a check and its use. So Crossfade opens
+//! only regular files and waits for none ([`file::read_regular`]). To write, [`replace`] walks to the directory once, by descriptors, and
+//! follows links only where only root could have made them.
 //!
 //! *Source*: man 2 `open` (`O_PATH`, `O_NOFOLLOW`, `O_NONBLOCK`), man 5 `proc` (`/proc/self/fd`).
 

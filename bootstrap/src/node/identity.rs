@@ -93,7 +93,7 @@ pub struct Booted {
 }
 
 impl Identity {
-    /// Of an image that is only looked at: it has no boot yet, and will be no machine that was seen before.
+    /// The identity of an image that is only inspected: it has no boot yet, and matches no known machine.
     #[must_use]
     pub fn of_an_image() -> Self {
         Self {

@@ -48,7 +48,7 @@ pub fn settings(root: &Root) -> Node {
     settings::load(root).unwrap_or_else(|_| Node { conf_dir: of_unusable(root).0, ..Node::default() })
 }
 
-/// The mode that a file names, whatever else is wrong with it. What others could have written names nothing.
+/// The mode that a file names, whatever else is wrong with the file. A file that other users could write names none.
 fn named(path: &Path) -> Option<Mode> {
     let mut file = trust::open(path).ok()?;
     let bytes = file::read_bounded(&mut file, MAX_BYTES).ok()?;

@@ -57,10 +57,10 @@ pub enum MountPlace {
 }
 
 impl Mounts {
-    /// As they are now.
+    /// The current mounts of this process.
     ///
     /// # Errors
-    /// /proc is not there: then nobody can tell what is a mount and what is not.
+    /// /proc is not mounted, so mounts cannot be told from directories.
     pub fn now() -> io::Result<Self> {
         let text = std::fs::read(MOUNT_INFO).map_err(|error| {
             io::Error::new(

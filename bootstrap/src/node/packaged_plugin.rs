@@ -28,7 +28,7 @@ pub struct Plugins {
 }
 
 impl Plugins {
-    /// Reads the plugin at `file`, usually the package's, and looks into `dirs`.
+    /// Reads the plugin at `file`, usually the package's, and inspects `dirs`.
     #[must_use]
     pub fn look(file: &Path, dirs: &[PathBuf]) -> Self {
         let packaged = plugin(file);

@@ -41,7 +41,7 @@ pub fn ask(network: &Network, marker: &Path) -> ProbeAnswers {
     let is_marker = |probe: &&Probe| matches!(probe, Probe::File(path) if path == marker);
     let local: Vec<Probe> = network.probes().iter().filter(|probe| !is_marker(probe)).cloned().collect();
     let waits = network.probes().iter().any(|probe| is_marker(&probe));
-    // Longer than an ADD waits: an agent that is slow to answer on a busy node is no agent that is gone.
+    // Longer than an ADD waits: an agent that answers slowly on a busy node is still there.
     let local = all_hold_within(&local, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN);
     let profile = profile::find(&network.profile).filter(|_| waits);
     let all = local.map_err(|red| red.to_string()).and_then(|()| profile.map_or(Ok(()), of_profile));

@@ -15,10 +15,10 @@ use shim::trust;
 /// Where programs are looked for without a `PATH`. *Source*: man 3 `exec`.
 const USUAL_PATH: &str = "/bin:/usr/bin";
 
-/// A command of the program `name`, a path or what `PATH` knows by that name.
+/// A command of the program `name`: a path, or a name in `PATH`.
 ///
 /// # Errors
-/// `NotFound` where there is none; otherwise which file or directory others could write to.
+/// `NotFound` if there is no such program; otherwise which file or directory other users could write to.
 pub fn command(name: &str) -> io::Result<Command> {
     find(name).map(Command::new)
 }

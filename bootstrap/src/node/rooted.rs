@@ -25,7 +25,7 @@ pub fn conf_dir(root: &Root, path: &Path) -> io::Result<ConfDir> {
 pub fn conf(root: &Root, confs: &[PathBuf]) -> Result<(Conflist, PathBuf), Unloadable> {
     let places: Vec<PathBuf> = confs.iter().map(|conf| root.at_or_inside(conf)).collect();
     for place in places.iter().filter(|place| place.is_file()) {
-        // The library that loads it looks into the folder itself, and knows no root.
+        // The library that loads the conf also reads the folder, and knows no root.
         let folders = place.parent().map_or(Ok(()), |dir| holds_folders(root, dir));
         folders.map_err(|why| Unloadable::Unreadable(place.clone(), why))?;
     }

@@ -1,4 +1,4 @@
-//! status.json on this node: whether it is of now, and its bytes. Its types are [`types::status`].
+//! status.json on this node: whether a running `watch` wrote it, and its bytes. Its types are [`types::status`].
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub enum StatusFile {
     Unreadable(String),
 }
 
-/// Reads a status.json and says whether it is of now.
+/// Reads a status.json and finds out whether the `watch` that wrote it still runs.
 #[must_use]
 pub fn read(path: &Path) -> StatusFile {
     let file = std::fs::File::open(path);

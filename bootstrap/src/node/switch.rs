@@ -41,10 +41,10 @@ impl fmt::Display for Off {
     }
 }
 
-/// Whether, and by what, Crossfade is switched off.
+/// Whether Crossfade is switched off, and by what.
 ///
-/// What is at [`DISABLED`] does not matter, a dangling link counts as well: somebody who makes it in an emergency must not
-/// have to know how. An unreadable command line switches nothing off.
+/// Whatever exists at [`DISABLED`] counts, even a dangling link: a person in an emergency must not need to know the details. A kernel
+/// command line that cannot be read switches nothing off.
 #[must_use]
 pub fn off(root: &Root) -> Option<Off> {
     if root.entry(DISABLED).symlink_metadata().is_ok() {

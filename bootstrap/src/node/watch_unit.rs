@@ -44,7 +44,7 @@ pub fn watch_unit() -> Result<(), Problem> {
     }
 }
 
-/// What has `watch` run as a unit from now on; started anew where its files are others than before.
+/// Makes `watch` run as a unit from now on, and restarts it if its files have changed (`news`).
 #[must_use]
 pub fn start(news: bool) -> Vec<Change> {
     let [boot, watch] = UNITS;

@@ -34,8 +34,8 @@ pub fn hold(root: &Root) -> Result<Alone, Failure> {
     if let Some(held) = take(&path).map_err(|e| failed(&e))? {
         return Ok(Alone(held));
     }
-    // A `watch` of a pod sees this in a directory that it looks into, and gives way to the unit; the directory of locks is nobody's to
-    // look into.
+    // The `watch` of a pod finds this file in a directory that it observes, and gives way to the unit. It cannot observe the directory of
+    // locks, which only root may read.
     let _ = open(&root.at(WATCH_REFUSED));
     let why = format!("another watch runs here: {} is locked", path.display());
     Err(Failure::later(why).at(path.display()))

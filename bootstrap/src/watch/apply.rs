@@ -18,7 +18,7 @@ use crate::node::{guest, program};
 /// How long systemd may take to accept a unit, and the largest answer.
 const START_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(90), max_bytes: 1 << 20 };
 
-/// Carries out `changes`, one after the other; one that fails stops none of the others. `start` is called for units.
+/// Carries out `changes`, one after the other; a failed change does not stop the others. `start` is called for units.
 pub fn apply(root: &Root, changes: Vec<Change>, start: impl FnMut(&Act)) -> Vec<Done> {
     Executor::new(root, Starting(start)).carry_out_each(changes)
 }

@@ -55,7 +55,7 @@ pub struct Memory {
     pub sweeps: Sweeps,
     /// When a unit may put Crossfade's plugin back again.
     pub placed: Duration,
-    /// Events cannot be had, so the directories are looked at every so often.
+    /// Whether inotify is not available, so `watch` observes the directories at intervals.
     pub polls: bool,
     /// A write or a removal that failed in the last round.
     pub failed: Option<String>,
@@ -68,7 +68,7 @@ pub struct Memory {
 /// The state of one network's agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Whether its probes held when it was last looked at.
+    /// Whether the network's probes held in the last pass.
     pub green: bool,
     /// The identity of the agent's socket files at that time, which tells a restart.
     pub agent: Vec<Option<String>>,

@@ -1,4 +1,4 @@
-//! What a round finds: everything is looked at, nothing is changed.
+//! What one pass observes: it reads everything and changes nothing.
 
 mod networks;
 
@@ -49,13 +49,13 @@ pub struct Observation {
     pub not_booted: Option<String>,
     /// The policy's networks, with what their agents and probes say.
     pub networks: Vec<NetworkObservation>,
-    /// Files of others in the conf directory, where it is Crossfade's alone: in private mode.
+    /// Foreign files in Crossfade's own conf directory, in private mode.
     pub foreign: Vec<Foreign>,
     /// Which directory the conf directory is, by device and inode; none while there is none.
     pub dir_id: Option<String>,
     /// Whether `uninstall` is removing Crossfade's conf.
     pub leaving: bool,
-    /// Which life of the runtime it is, told by its socket.
+    /// The identity of the runtime's socket, which changes when the runtime restarts.
     pub life: Option<String>,
     /// Why CRI-O, which does not tell what it has loaded, may not have read Crossfade's conf.
     pub unread: Option<String>,
@@ -147,7 +147,7 @@ impl Observation {
         }
     }
 
-    /// Whether somebody has put something into Crossfade's own directory by now.
+    /// Whether a program has put an entry into Crossfade's own directory since the observation.
     #[must_use]
     pub fn is_intruded(&self) -> bool {
         !foreign_in(&self.node).is_empty()
@@ -202,8 +202,8 @@ impl Observation {
     }
 }
 
-/// What others have put into the runtime's directory, where that is Crossfade's own. A directory that is named on the command line is
-/// whoever's: nothing of it is ever taken for foreign. One that cannot be listed is reported elsewhere.
+/// Foreign entries in the runtime's directory, if that is Crossfade's own. A directory from the command line belongs to whoever named it,
+/// so nothing in it counts as foreign. A directory that cannot be listed is reported elsewhere.
 fn foreign_in(node: &NodeFacts) -> Vec<Foreign> {
     let conf_dir = &node.dirs.conf_dir;
     let is_private = node.settings.conf_dir == Mode::Private && *conf_dir == node.root.at(PRIVATE_CONF_DIR);

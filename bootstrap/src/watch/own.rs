@@ -42,7 +42,7 @@ pub enum OwnConfState {
     NotLoaded,
     /// The conf is not written until its networks are ready.
     Waiting,
-    /// Nobody has installed it, or somebody takes it away on purpose.
+    /// Nobody has installed the conf, or `uninstall` is removing it.
     NotInstalled,
     /// The conf is wrong, and `watch` has given up repairing it.
     Contended,
@@ -195,7 +195,7 @@ fn repair(
             return;
         }
     }
-    // It was so and is not any more; where what it should be has changed, nobody took it.
+    // The conf was right and is not any more. If the wanted content has changed, nobody took the conf away.
     let was_settled = memory.settled.take();
     let taken = was_settled.as_ref() == Some(&wanted);
     let gave_up = memory.guard.gave_up();

@@ -29,10 +29,10 @@ pub fn unit_runs(root: &Root) -> bool {
     root.entry(WATCH_UNIT).symlink_metadata().is_ok()
 }
 
-/// Waits until nobody else does the work, and takes the lock of the one who does.
+/// Waits until no other `watch` runs on this node, and takes its lock.
 ///
 /// # Errors
-/// The lock cannot be had for another reason than that somebody has it.
+/// The lock fails for another reason than that another process holds it.
 pub fn turn(root: &Root) -> Result<Alone, Failure> {
     let mut said = String::new();
     loop {

@@ -94,7 +94,7 @@ pub struct Proofs {
     pub progress: Progress,
     /// The number of the current proof.
     pub turn: u64,
-    /// One has passed in this boot: a new one holds nobody up.
+    /// Whether a proof has passed in this boot: then a new proof keeps no pod waiting.
     pub proven: bool,
     failures: u32,
     starts: u32,

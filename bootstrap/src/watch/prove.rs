@@ -123,7 +123,7 @@ struct Scene {
     shim: PathBuf,
     search: String,
     netns: PathBuf,
-    /// What the plugins answer, and their stderr: nobody knows what is in it, so it is root's alone.
+    /// The answers of the plugins, and their stderr. Both may hold secrets, so only root may read the file.
     answers: File,
     /// The path of `answers`.
     answers_path: PathBuf,
@@ -225,7 +225,7 @@ impl Scene {
             .env("CNI_COMMAND", verb)
             .env("CNI_CONTAINERID", &key.container_id)
             .env("CNI_IFNAME", &key.ifname);
-        // A namespace that is gone is an empty path to a DEL.
+        // A DEL gets an empty path if the namespace no longer exists.
         let netns = if self.netns.exists() { self.netns.as_path() } else { Path::new("") };
         command.env("CNI_NETNS", netns).env("CNI_PATH", &self.search);
         let stderr = StderrTo::File(self.answers.try_clone().map_err(|e| named(&e))?);

@@ -40,10 +40,10 @@ const POLLING: Duration = Duration::from_secs(2);
 /// A round that finds new directories to watch looks again at once, so often.
 const LOOKS: usize = 4;
 
-/// Runs until it is told to end, or Crossfade is switched off.
+/// Runs until a signal ends it, or Crossfade is switched off.
 ///
 /// # Errors
-/// When it cannot begin.
+/// The loop cannot start.
 pub fn run(scope: &Scope) -> Result<Exit, Failure> {
     let (wake, wakes) = channel();
     signals(wake.clone())?;
@@ -179,8 +179,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Reconciles once. `changed` tells that files may be others than before; a quiet tick finds out by their stat. Returns after how
-    /// long the node is to be reconciled again, if nothing happens before.
+    /// Runs one pass. `changed` says that files may have changed; a quiet tick detects changes by stat. Returns how long to wait for the
+    /// next pass if there is no event.
     fn reconcile(&mut self, changed: bool) -> Duration {
         let mut facts = self.observe(changed);
         if changed && self.publisher.is_none() {

@@ -31,7 +31,7 @@ impl Reload {
         self.written = Some((now, FIRST));
     }
 
-    /// Whether the runtime may still be about to load what was written, which is nobody's fault.
+    /// Whether the runtime may still be loading what was written, so that its silence is no fault.
     #[must_use]
     pub fn is_awaited(&self, now: Duration) -> bool {
         self.tries == 0 && self.written.is_some() && !self.is_due(now)

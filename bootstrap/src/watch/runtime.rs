@@ -7,7 +7,7 @@ use super::observe::Observation;
 use crate::publish::report::Reason;
 use crate::runtime::answer::{RuntimeAnswer, Uses};
 
-/// How long a runtime that was there may be gone: it is being restarted.
+/// How long a runtime may be absent before that is a problem: it may be restarting.
 const RESTARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// What keeps pods from Crossfade's network, the gravest first. `name` is the name of that network, if it is known.

@@ -32,7 +32,7 @@ const NAMED: usize = 10;
 /// Mode of files that every user of the node may read.
 const PUBLIC: u32 = 0o644;
 
-/// What an earlier time has left, and whether it is still needed.
+/// What an earlier image left on this node, and whether an attachment still needs it.
 #[derive(Debug)]
 pub(super) struct Leavings {
     /// Paths of Crossfade's conf in directories that the runtime may read.
@@ -46,7 +46,7 @@ pub(super) struct Leavings {
 }
 
 impl Leavings {
-    /// Looks. `may_live`: a runtime has run in this boot, so a sandbox may live whose boot nobody wrote down.
+    /// Gathers what is left. `may_live` says that a runtime has run in this boot, so a sandbox whose boot is not recorded may be alive.
     pub(super) fn gather(
         root: &Root,
         config: Option<&RuntimeConfig>,
@@ -92,10 +92,10 @@ fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>,
     Ok(living)
 }
 
-/// Decides, or finds everything that stands in the way.
+/// Decides what a boot of a final image changes, or finds every problem.
 ///
 /// # Errors
-/// 3: something is attached in this boot, or what an earlier time left cannot be told.
+/// 3: an attachment of this boot exists, or Crossfade cannot tell what an earlier image left.
 pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision, Failure> {
     let mut way = Obstacles::default();
     let mut notes = vec![

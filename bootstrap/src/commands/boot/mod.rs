@@ -1,7 +1,7 @@
 //! `boot`: prepares a node before its runtime and kubelet start.
 //!
-//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> record -> report. It asks nobody over a network, runs no delegate and waits
-//! for nothing; the one program that it may start is containerd, to print its configuration. Running it again changes nothing.
+//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> record -> report. Boot uses no network, runs no delegate and waits for
+//! nothing. The one program that it may start is containerd, to print containerd's configuration. A second run changes nothing.
 
 pub mod decide;
 pub mod explain;

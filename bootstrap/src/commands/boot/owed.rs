@@ -18,8 +18,9 @@ const REASON: &str = "the node booted a final image (confDir none) before its DE
 /// The name in the ledger of a network that no record names.
 const UNKNOWN: &str = "unknown";
 
-/// The lines of what `layout` still holds of boots other than `boot_id`, told at `now`, in seconds since 1970. What the ledger tells already is left out, so that a boot that
-/// was interrupted tells nothing twice. What cannot be listed here keeps `boot` from setting anything aside, which is told elsewhere.
+/// The lines for what `layout` still holds of boots other than `boot_id`, as of `now`, in seconds since 1970. Lines that the ledger has
+/// already are left out, so an interrupted boot writes nothing twice. If something here cannot be listed, [`super::final_image`] refuses to
+/// set anything aside.
 pub(super) fn lines(layout: &Layout, boot_id: &str, now: u64) -> Vec<Line> {
     let (sound, damaged) = Store::new(layout).all().unwrap_or_default();
     let inventory = inventory::load(layout).unwrap_or_default();
@@ -94,7 +95,7 @@ fn line(now: u64, attached: &CleanupTarget) -> Line {
     }
 }
 
-/// A record that nobody can read: its file's name is all that is left of it.
+/// A damaged record: only its file name is known.
 fn of_damaged(path: &Path, why: &str, now: u64) -> Line {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let (container_id, ifname) = name.rsplit_once('@').unwrap_or((&name, ""));

@@ -73,7 +73,7 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
     if !way.findings.is_empty() {
         return Err(way.failure());
     }
-    // The plugin first: nobody calls it before the conf is there, and one of an earlier version may not know all that is written next.
+    // The plugin first: no runtime calls it before the conf exists, and an earlier version may not understand what is written next.
     let mut changes: Vec<Change> =
         facts.node.plugins.dirs.iter().map(|dir| plugin_change(dir, plugin)).collect();
     changes.push(inventory_change(facts, entries));

@@ -54,7 +54,7 @@ pub struct InstallFacts {
     pub runtime_dirs: Vec<PathBuf>,
     /// Whether a runtime that does not name its conf has read Crossfade's conf, if the conf is installed.
     pub read: Result<(), String>,
-    /// Whom `watch`, `boot` and later commands will ask, to whom nobody says it on a command line.
+    /// The runtime that `watch`, `boot` and later commands will ask without options of a command line.
     pub later: Whom,
     /// Who sends the DELs of the attachments from before the installation.
     pub deleter: Deleter,

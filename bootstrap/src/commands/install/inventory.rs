@@ -116,8 +116,8 @@ fn entry(cached: &Cached, side: Side, known: &Surroundings<'_>) -> Entry {
     }
 }
 
-/// What a DEL will need of the cached `runtimeConfig`: the capabilities that the attachment's own plugins declare. The
-/// cache also holds all annotations of the pod, which are nobody's to keep.
+/// What a DEL will need of the cached `runtimeConfig`: the capabilities that the attachment's own plugins declare. The cache also holds all
+/// annotations of the pod, which the inventory must not keep.
 fn runtime_config(cached: &Cached) -> Option<Box<RawValue>> {
     let offered = cached.runtime_config.as_ref()?;
     let Some(conf) = cached.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok()) else {

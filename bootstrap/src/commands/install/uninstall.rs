@@ -82,7 +82,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     drop(leaving);
     let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), Leave::carry_out)?;
     done.extend(more);
-    // Last, for it needs the API server, and nobody is kept from leaving by that.
+    // Last, because it needs the API server, whose absence must not keep anybody from uninstalling.
     let (said, by_hand) = removal.carry_out();
     done.extend(said);
     notes.extend(by_hand);

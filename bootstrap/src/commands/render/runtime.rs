@@ -1,4 +1,4 @@
-//! `render --runtime`: what the runtime is told on its command line, at every start of it, in private mode.
+//! `render --runtime`: writes the arguments that the runtime gets at every start in private mode.
 
 use std::path::Path;
 

@@ -89,7 +89,7 @@ fn in_the_way(node: &NodeFacts, name: &str) -> Vec<String> {
     if !found.is_empty() {
         found.extend(picks.harm_of_a_restart().map(str::to_owned));
     }
-    // In private mode it is told on its command line.
+    // In private mode the runtime's command line names the network.
     if node.settings.conf_dir == Mode::Shared {
         found.extend(picks.told(dir, name).wrong());
     }

@@ -13,10 +13,10 @@ use crate::node::status_file::{self, NOT_READY, StatusFile};
 /// What to do where no `watch` of this boot reports.
 const UNREPORTED: &str = "start watch: systemctl start crossfade-watch, or the DaemonSet's pod on this node";
 
-/// What `watch` reports, and nothing else.
+/// Only the report of `watch`.
 ///
-/// *Shape*: `{"version":1,"ready":false,"watch":{..}}`; `watch` as in [`super::Status`], and none while nobody reports.
-/// A problem says why the node is not ready, or why that is not known.
+/// *Shape*: `{"version":1,"ready":false,"watch":{..}}`; `watch` as in [`super::Status`], and absent while no `watch` reports. A problem
+/// says why the node is not ready, or why its readiness is unknown.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reported {

@@ -1,6 +1,6 @@
 //! How long one pass may take.
 
-/// A pass has time for so many DELs that hang to their deadline. The others come first in the next pass.
+/// How many DELs may hang to their deadline within one pass. The remaining attachments come first in the next pass.
 const HANGING_DELS: u64 = 12;
 
 /// No pass takes longer, in seconds, whatever a single DEL may: the unit that `watch` starts is ended after

@@ -17,7 +17,8 @@ const OWN: &str = "/proc/self/exe";
 pub fn run(global: &Global, wanted: &Sweep, every_secs: u64) -> Result<Exit, Failure> {
     let arguments = OwnCommand::pass(global, wanted).into_arguments();
     loop {
-        // It prints for itself, ends at its own deadline and is told to stop as this process is, so it is no command of `node::command`.
+        // The pass prints for itself, ends at its own deadline and gets the same stop signal as this process, so it does not run by
+        // `node::command`.
         let mut pass = Command::new(OWN);
         let ended = pass.args(&arguments).stdin(Stdio::null()).status();
         ended.map_err(|e| Failure::new(Exit::Failed, format!("start a pass: {e}")))?;

@@ -27,7 +27,7 @@ pub fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     };
     let failed = reason(&swept).map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned());
     let boot_id = boot::boot_id().unwrap_or_default().to_owned();
-    // `watch` names the directories on the command line, where they are others than the usual ones.
+    // `watch` passes directories on the command line if they are not the usual ones.
     let layout = Directories::certain(global)
         .map_or_else(|_| flagged(global, Layout::default()), |known| known.layout);
     let kept = Swept { version: 1, turn, boot_id, failed };

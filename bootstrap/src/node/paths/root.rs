@@ -185,7 +185,7 @@ impl Root {
             if last == Last::Kept && left.is_empty() {
                 break;
             }
-            // What cannot be looked at cannot be opened either: it is not followed, and whoever opens it says why.
+            // A link that cannot be read cannot be opened either: it is not followed, and its reader reports why.
             let Ok(target) = std::fs::read_link(self.raw(&real)) else { continue };
             links += 1;
             if links > MAX_LINKS {

@@ -40,7 +40,7 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// What completing the policy at `file` takes; none where it is complete. A policy that cannot be read is somebody else's finding.
+    /// Gathers what the policy at `file` lacks; `None` if it is complete. A policy that cannot be read is reported elsewhere.
     #[must_use]
     pub fn of(file: &Path) -> Option<Self> {
         Self::but(file, &[])
@@ -86,10 +86,10 @@ impl Completion {
         matches!(&change.act, Act::Write(write) if write.bytes == self.bytes)
     }
 
-    /// Carries out [`Completion::change`], unless somebody has flipped the policy since.
+    /// Carries out [`Completion::change`], unless another process has flipped the policy since.
     ///
     /// # Errors
-    /// Try later, where the policy is another by now; else what could not be written, and what to do about it.
+    /// Try later if the policy has changed; else what could not be written, and the next step.
     pub fn apply(
         &self,
         root: &Root,

@@ -46,8 +46,8 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, String> {
     Ok(policy)
 }
 
-/// Refuses a policy that is valid and yet nothing for a node: it names a CNI that nobody knows, or gives pods a second network that
-/// does not bear it. Pure.
+/// Refuses a valid policy that must not be in force on a node: it names a CNI without a profile, or gives pods a second network that does
+/// not bear it. Pure.
 ///
 /// # Errors
 /// One line that names the key.

@@ -231,7 +231,7 @@ fn in_a_pod_nothing_is_swept_and_status_says_so() {
     assert!(document.findings.iter().any(|finding| finding == super::pod::FINDING), "{document:?}");
 }
 
-/// A runtime of this kind, which is told this name; none where it is not known.
+/// A runtime of this kind with this configured network name; `None` for an unknown runtime.
 fn configured(kind: Option<RuntimeKind>, picks: &Picks) -> Result<Option<RuntimeConfig>, String> {
     let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
     Ok(kind.map(|kind| {

@@ -26,7 +26,7 @@ pub struct NetworkObservation {
     pub missing: Vec<String>,
     /// The answers of the network's probes.
     pub asked: ProbeAnswers,
-    /// Which life of its agent it is, told by its sockets.
+    /// The identities of the agent's sockets, which change when the agent restarts.
     pub agent: Vec<Option<String>>,
     /// Whether the network was ready earlier in this boot.
     pub marked: bool,

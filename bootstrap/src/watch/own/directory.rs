@@ -62,7 +62,7 @@ pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut Own
         }
     };
     if !facts.foreign.is_empty() {
-        // They are on their way out, so nobody has to rename them.
+        // This pass removes these files, so nobody has to rename them.
         return;
     }
     let name = facts.node.name.as_ref().ok().and_then(Option::as_deref);

@@ -1,8 +1,8 @@
-//! What may be told of a call that failed: pure.
+//! What `watch` may publish about a failed call: pure.
 //!
-//! A plugin's words may hold a token, and what is told of a proof goes into status.json, the Node's condition, events and the journal,
-//! which others read. So of a plugin's error only network, plugin, verb and code are told, as in the journal of the plugin `crossfade`.
-//! The whole answer is kept in a file of root's, see [`super::answers`].
+//! A plugin's message may hold a token, and the result of a proof goes into status.json, the Node's condition, Events and the journal,
+//! which other people read. So of a plugin's error only network, plugin, verb and code are published, as in the journal of the plugin
+//! `crossfade`. A file that only root may read keeps the whole answer, see [`super::answers`].
 
 use serde_json::Value;
 use shim::conflist::Conflist;

@@ -51,10 +51,10 @@ impl Watch<'_> {
         let Act::Start { unit, .. } = act else { return };
         let (global, act, unit, wake) =
             (self.scope.global.clone(), act.clone(), unit.clone(), self.wake.clone());
-        // systemd may be slow; nobody waits for it here.
+        // systemd may be slow, so a thread of its own waits for it.
         let started = std::thread::Builder::new().name("start".into()).spawn(move || {
             if let Err(why) = apply::start_unit(&global, &act) {
-                // The loop has ended: nobody wants to know.
+                // If the loop has ended, no pass needs the message.
                 let _ = wake.send(Wake::NotStarted(unit, why));
             }
         });

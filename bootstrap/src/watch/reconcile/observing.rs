@@ -80,8 +80,8 @@ impl Watch<'_> {
         self.began.elapsed().saturating_sub(self.asked.1) >= pause
     }
 
-    /// Asks the runtime what it uses, and finds it first where node.json describes another one or nobody has found it yet; whether
-    /// the answer is another than before.
+    /// Asks the runtime what it uses. If node.json names another runtime, or none is known yet, it finds the runtime first. Returns whether
+    /// the answer has changed.
     pub(super) fn ask(&mut self) -> bool {
         let known = self
             .facts

@@ -1,4 +1,4 @@
-//! Units, and what kubelet is told.
+//! The parts of `explain` about units and about kubelet's registration.
 
 use std::path::{Path, PathBuf};
 

@@ -33,7 +33,7 @@ pub(super) struct Runtime {
     /// The template from which containerd makes a conf of its own (`conf_template`).
     #[serde(skip_serializing_if = "Option::is_none")]
     conf_template: Option<PathBuf>,
-    /// Whether that template is emptied by what the runtime is told.
+    /// Whether Crossfade's arguments for the runtime empty that template.
     #[serde(skip)]
     is_private: bool,
 }

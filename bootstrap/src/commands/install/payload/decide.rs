@@ -45,7 +45,7 @@ pub struct PayloadDecision {
 /// Decides about one file.
 ///
 /// # Errors
-/// It is somebody else's.
+/// Another owner wrote the file on the node.
 pub fn decide(
     item: &Item,
     found: &PlaceOnNode,
@@ -173,7 +173,7 @@ mod tests {
             assert_eq!(again.change.act.word(), word);
         }
         assert_eq!(after.written, [digest::sha256(b"new")]);
-        // What was somebody else's and happens to be the same is not remembered, and so never removed.
+        // Another owner's file with the same bytes is not remembered, so `uninstall` never removes it.
         assert!(decide(&wanted, &file(b"new"), None, false).expect("kept").entries.is_none());
     }
 }

@@ -38,10 +38,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Holds what the pod has against what the node has.
+    /// Compares what the pod brings with what the node has.
     ///
     /// # Errors
-    /// Every file that is somebody else's.
+    /// Every file of another owner.
     pub fn of(load: &Load, overwrite: bool) -> Result<Self, Failure> {
         let before =
             PayloadRecord::read(Path::new(BROUGHT)).map_err(|why| Failure::all(Exit::BadSettings, [why]))?;

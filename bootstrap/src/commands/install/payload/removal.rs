@@ -82,7 +82,7 @@ impl Leave {
         let mut dirs: Vec<PathBuf> = vec![layout.state_dir.clone()];
         dirs.extend(record.files.keys().filter_map(|path| path.parent().map(Path::to_path_buf)));
         for dir in dirs.into_iter().filter(|dir| is_ours(dir)) {
-            // What is not empty has something for people: a ledger, what was set aside, a file of somebody's.
+            // A directory that is not empty has something for people: a ledger, set-aside state, or another owner's file.
             if std::fs::remove_dir(&dir).is_err_and(|e| e.kind() == std::io::ErrorKind::DirectoryNotEmpty) {
                 notes.push(format!("{} is not empty, and stays", dir.display()));
             }

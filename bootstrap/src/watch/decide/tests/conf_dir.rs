@@ -1,4 +1,4 @@
-//! A conf directory that is replaced, and what CRI-O is told and has read.
+//! A conf directory that is replaced, and what CRI-O is configured with and has read.
 
 use super::*;
 

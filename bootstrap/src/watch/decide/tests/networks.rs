@@ -22,7 +22,7 @@ fn a_network_that_can_be_proven_is_proven_first() {
     };
     world.of(Side::Old).proof = Some(kept(1));
     assert_eq!(world.round(1).changes, [CONF]);
-    // The agent restarts: proven again, and nobody waits.
+    // The agent restarts: a proof runs again, and no pod waits for it.
     world.red(Side::Old, true);
     world.round(1);
     world.red(Side::Old, false);
