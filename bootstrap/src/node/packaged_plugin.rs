@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use shim::layout::PACKAGED_PLUGIN;
+use types::problem::Problem;
 
 use crate::change::{Act, Change, Write};
 use crate::node::bin_dirs::{BinDir, PluginState};
@@ -24,7 +25,7 @@ pub struct Plugins {
     /// The runtime's directories, in its order.
     pub dirs: Vec<BinDir>,
     /// The plugin to put there; else why it cannot be read or trusted.
-    pub packaged: Result<Vec<u8>, String>,
+    pub packaged: Result<Vec<u8>, Problem>,
 }
 
 impl Plugins {
@@ -116,7 +117,7 @@ mod tests {
             read_only: !writable,
             distrust: None,
         };
-        let packaged = packaged.then(|| b"p".to_vec()).ok_or_else(|| "no package".to_owned());
+        let packaged = packaged.then(|| b"p".to_vec()).ok_or_else(|| "no package".into());
         Plugins { dirs: places.iter().map(dir).collect(), packaged }
     }
 

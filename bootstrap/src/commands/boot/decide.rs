@@ -65,8 +65,8 @@ fn with_plugin(facts: &BootFacts) -> Result<BootDecision, Failure> {
     let mut way = Obstacles::default();
     let mut notes = vec![kind(facts).to_owned()];
     way.settings(facts.node.policy.as_ref().err());
+    way.extend(facts.node.plugins.packaged.as_ref().err());
     for error in [
-        facts.node.plugins.packaged.as_ref().err(),
         facts.node.confs.as_ref().err(),
         facts.private.as_ref().err(),
         facts.recorded.as_ref().err(),
@@ -272,6 +272,13 @@ fn private(
     changes
 }
 
+/// The problem of another owner's file that has the name of Crossfade's conf.
+fn not_ours(facts: &BootFacts, usual: &ConfDir) -> Option<Problem> {
+    let is_foreign = matches!(&facts.node.dirs.installed, Ok(Some(conf)) if !conf.is_ours);
+    let file = usual.path.join(CONF_FILE).display().to_string();
+    is_foreign.then(|| Problem::new(format!("{file} is not Crossfade's")).at(file).fix("move it away"))
+}
+
 fn shared(
     facts: &BootFacts,
     usual: &ConfDir,
@@ -285,10 +292,7 @@ fn shared(
     if let Some(config) = facts.node.runtime.config() {
         conf_rules::one_conf(&config.setup, way);
     }
-    if matches!(&facts.node.dirs.installed, Ok(Some(conf)) if !conf.is_ours) {
-        let file = usual.path.join(CONF_FILE).display().to_string();
-        way.found(Problem::new(format!("{file} is not Crossfade's")).at(file).fix("move it away"));
-    }
+    way.extend(not_ours(facts, usual));
     let named = name(facts, &left, written, way);
     let picks = Picks::of(facts.node.runtime.config());
     conf_rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
@@ -330,10 +334,8 @@ fn shared(
     );
     let write = Write { path: usual.path.join(CONF_FILE), bytes, mode: CONF_MODE, nudge: true };
     let broken = facts.node.dirs.installed.as_ref().err();
-    changes.push(Change::ensure(
-        write,
-        broken.map_or_else(|| "the runtime calls Crossfade".to_owned(), Problem::to_string),
-    ));
+    let why = broken.map_or_else(|| "the runtime calls Crossfade".to_owned(), Problem::to_string);
+    changes.push(Change::ensure(write, why));
     changes
 }
 

@@ -99,8 +99,8 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
     }
     way.settings(facts.node.policy.as_ref().err());
     way.settings(facts.node.name.as_ref().err());
+    way.extend(facts.node.plugins.packaged.as_ref().err());
     for error in [
-        facts.node.plugins.packaged.as_ref().err(),
         facts.node.confs.as_ref().err(),
         facts.recorded.as_ref().err(),
         facts.listed.as_ref().err(),

@@ -94,21 +94,24 @@ pub fn decide(
             write("differs; told to overwrite", None)
         }
         PlaceOnNode::File { .. } | PlaceOnNode::Other => {
-            let (what, fix) = match item.kind {
-                PayloadKind::Setting => (
-                    format!(
-                        "{target} is there, differs from what is brought, and is not what a pod brought before"
-                    ),
-                    "remove it, or say --overwrite",
-                ),
-                PayloadKind::Program => (
-                    format!("{target} is there and no pod brought it: this node has the package"),
-                    "upgrade the package, or remove it first",
-                ),
-            };
-            return Err(Problem::new(what).at(target).fix(fix));
+            return Err(refusal(item.kind, &target));
         }
     })
+}
+
+/// The problem of a file that another owner wrote.
+fn refusal(kind: PayloadKind, target: &str) -> Problem {
+    let (what, fix) = match kind {
+        PayloadKind::Setting => (
+            format!("{target} is there, differs from what is brought, and is not what a pod brought before"),
+            "remove it, or say --overwrite",
+        ),
+        PayloadKind::Program => (
+            format!("{target} is there and no pod brought it: this node has the package"),
+            "upgrade the package, or remove it first",
+        ),
+    };
+    Problem::new(what).at(target).fix(fix)
 }
 
 #[cfg(test)]
