@@ -65,7 +65,7 @@ impl Binary {
 
     fn open(path: &Path) -> Result<Self, String> {
         let file = trust::open(path).map_err(|e| e.to_string())?;
-        // The metadata is of the open file, even if its path leads to another one by now.
+        // The check is of the open file, even if its path leads to another one by now.
         access(&opened(&file), AccessFlags::X_OK)
             .map_err(|_| format!("{} is not executable: chmod +x it", path.display()))?;
         let mut head = [0; 2];

@@ -179,8 +179,8 @@ struct HostEnds {
 }
 
 /// Finds host ends by name: only a veth, and only with the hardware address of the result. A result also lists shared interfaces, such as a bridge. And
-/// some plugins name host ends after the pod, so that a new pod's interface has the same name. Without a hardware address, the veth's peer in
-/// the old pod's netns identifies it.
+/// some plugins name host ends after the pod, so that a new pod's interface has the same name. Without a hardware address, an
+/// interface counts only while the pod's netns exists, because no other pod has the name then.
 fn find_host_interfaces(
     attached: &CleanupTarget,
     interfaces: &[HostInterface],
