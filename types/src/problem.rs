@@ -1,4 +1,4 @@
-//! What a program answers: one JSON document, of one shape for every command.
+//! The answer of a command: one JSON document, of one shape for all commands.
 //!
 //! *Shape*: `{"version":1,"ok":false,"problems":[{"what":"..","where":"/etc/crossfade/policy.json","fix":".."}], ..}`; the command's own
 //! report stands beside these three keys. `ok` is true exactly if the exit status is 0.
@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Version of every answer.
+/// The version of all answers.
 pub const VERSION: u32 = 1;
 
 /// One thing that is not as it should be.
