@@ -1,6 +1,7 @@
 //! What is ours to say on kubelet's command line, and what kubelet registers by it.
 
 use types::node::Node;
+use types::problem::Problem;
 use types::taint::Taint;
 
 use super::refusals;
@@ -53,7 +54,7 @@ pub fn registered(
     own: &OwnRegistration,
 ) -> Result<(KubeletSources, Registration), Failure> {
     let unit = Unit::load(root, &node.kubelet.unit).map_err(|why| Failure::new(Exit::Failed, why))?;
-    let unit = unit.ok_or_else(|| Failure::new(Exit::No, absent(&node.kubelet.unit)))?;
+    let unit = unit.ok_or_else(|| Failure::of(Exit::No, absent(&node.kubelet.unit)))?;
     let found = KubeletSources::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
     let registration = decide(own, &found);
     Ok((found, registration))
@@ -61,9 +62,9 @@ pub fn registered(
 
 /// What is to be done about a unit of kubelet's that is not there.
 #[must_use]
-pub fn absent(unit: &str) -> String {
-    format!(
-        "{unit}: there is no such unit; name kubelet's in node.json (kubelet.unit), or where it has none (k3s, Talos, ..) say \
-         kubelet.register: false and use render --print PLATFORM"
+pub fn absent(unit: &str) -> Problem {
+    Problem::new(format!("{unit}: there is no such unit")).at("node.json, kubelet.unit").fix(
+        "name kubelet's in node.json (kubelet.unit), or where it has none (k3s, Talos, ..) set kubelet.register: false and use \
+         render --print PLATFORM",
     )
 }

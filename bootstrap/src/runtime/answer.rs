@@ -46,7 +46,7 @@ impl RuntimeAnswer {
     pub fn whom(whom: &Whom) -> Self {
         match whom {
             Whom::Nobody => Self::NotAsked,
-            Whom::Unknown(why) => Self::Unknown(why.clone()),
+            Whom::Unknown(why) => Self::Unknown(why.to_string()),
             Whom::At(endpoint) => match Runtime::at(endpoint) {
                 Ok(runtime) => Self::ask(&runtime, endpoint),
                 Err(why) => Self::Unknown(why.to_string()),

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use types::node::{Mode, Node, RuntimeKind};
+use types::problem::Problem;
 
 use crate::node::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS, Root};
 use crate::node::settings;
@@ -100,19 +101,22 @@ pub fn output(unit: &str) -> PathBuf {
 ///
 /// # Errors
 /// Why it cannot be continued, and what to do.
-pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<String>, String> {
+pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<String>, Problem> {
     let variable = role.variable();
     let remedy = |why: &str| {
-        format!(
-            "{}: {why}, so nothing can be added to its command line; write $${variable} as a word of its own where {} reads its flags, \
-             or make its unit start {} directly",
-            unit.name(),
-            role.program(),
-            role.program()
-        )
-        .replace("$$", "$")
+        let (unit, program) = (unit.name(), role.program());
+        Problem::new(format!("{unit}: {why}, so nothing can be added to its command line")).at(unit).fix(format!(
+            "write ${variable} as a word of its own where {program} reads its flags, or make its unit start {program} directly"
+        ))
     };
-    let command = unit.single().map_err(|why| format!("{why}; nothing can be added to it"))?;
+    let command = unit.single().map_err(|why| {
+        let what = format!("{why}, so nothing can be added to its command line");
+        Problem::new(what).at(unit.name()).fix(format!(
+            "give {} one ExecStart=, which starts {}",
+            unit.name(),
+            role.program()
+        ))
+    })?;
     let (word, braced) = (format!("${variable}"), format!("${{{variable}}}"));
     if command.arguments.contains(&word) && !command.is_verbatim() {
         return Ok(None);
@@ -172,24 +176,26 @@ pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
 ///
 /// # Errors
 /// What is wrong, and what to do.
-pub fn check(root: &Root, unit: &str) -> Result<(), String> {
+pub fn check(root: &Root, unit: &str) -> Result<(), Problem> {
     let role =
         units_of(&settings::load(root)?).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
-    let role = role.ok_or_else(|| format!("{unit}: node.json names another unit"))?;
-    let found = Unit::outline(root, unit)?.ok_or_else(|| format!("{unit}: there is no such unit"))?;
+    let named = |what: String| Problem::new(what).at(unit);
+    let role = role.ok_or_else(|| named(format!("{unit}: node.json names another unit")))?;
+    let found = Unit::outline(root, unit)?.ok_or_else(|| named(format!("{unit}: there is no such unit")))?;
     let Some(wanted) = continuation(root, &found, role)? else {
         return Ok(());
     };
     let path = Path::new(OUTPUT).join(output(unit));
     match fs::read_to_string(root.at(&path)) {
         Ok(there) if there == wanted => Ok(()),
-        Ok(_) => Err(format!(
-            "{} continues another command than {unit} has now; run systemctl daemon-reload",
-            path.display()
-        )),
+        Ok(_) => {
+            let what = format!("{} continues another command than {unit} has now", path.display());
+            Err(named(what).fix("run systemctl daemon-reload"))
+        }
         Err(_) => {
             installed(root)?;
-            Err(format!("{} is missing; run systemctl daemon-reload, which runs {NAME}", path.display()))
+            let what = format!("{} is missing", path.display());
+            Err(named(what).fix(format!("run systemctl daemon-reload, which runs {NAME}")))
         }
     }
 }
@@ -198,13 +204,13 @@ pub fn check(root: &Root, unit: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// What is wrong, and what to do.
-pub fn installed(root: &Root) -> Result<(), String> {
+pub fn installed(root: &Root) -> Result<(), Problem> {
+    const WHOLE: &str = "install the package whole";
     let mut places = GENERATORS.iter().map(|dir| Path::new(dir).join(NAME));
     let place = places.find(|place| root.entry(place).symlink_metadata().is_ok()).ok_or_else(|| {
-        format!(
-            "{}/{NAME} is missing, so neither kubelet nor the runtime is told anything; install the package whole",
-            GENERATORS[3]
-        )
+        let path = format!("{}/{NAME}", GENERATORS[3]);
+        let what = format!("{path} is missing, so neither kubelet nor the runtime is told anything");
+        Problem::new(what).at(path).fix(WHOLE)
     })?;
     let usable = |meta: fs::Metadata| {
         meta.is_file() && std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0
@@ -212,5 +218,6 @@ pub fn installed(root: &Root) -> Result<(), String> {
     if root.at(&place).metadata().is_ok_and(usable) {
         return Ok(());
     }
-    Err(format!("{}: expected a link to crossfade-bootstrap; install the package whole", place.display()))
+    let place = place.display().to_string();
+    Err(Problem::new(format!("{place}: expected a link to crossfade-bootstrap")).at(place).fix(WHOLE))
 }

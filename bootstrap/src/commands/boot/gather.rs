@@ -8,6 +8,7 @@ use shim::store::Store;
 use types::endpoint::socket;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Policy, Side};
+use types::problem::Problem;
 
 use super::final_image::Leavings;
 use crate::change::look;
@@ -53,11 +54,11 @@ pub struct BootFacts {
     /// What kind of boot it is.
     pub kind: BootKind,
     /// The runtime; none where there is none.
-    pub runtime: Result<Option<RuntimeConfig>, String>,
+    pub runtime: Result<Option<RuntimeConfig>, Problem>,
     /// The runtime runs already: what it reads now is in force until it is started again.
     pub runtime_runs: bool,
     /// Whether the runtime's unit hands our words on; always, in shared mode.
-    pub handed_on: Result<(), String>,
+    pub handed_on: Result<(), Problem>,
     /// The directory that the runtime reads without us.
     pub usual: Result<ConfDir, String>,
     /// Ours of private mode.

@@ -34,9 +34,7 @@ pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> 
 pub(super) fn of_the_conf(root: &Root, settings: &Directories, mode: Mode) -> Vec<Problem> {
     let file = settings.conf_file();
     match &settings.installed {
-        Ok(Some(conf)) => {
-            in_the_way(root, settings, mode, &conf.name).into_iter().map(Problem::from).collect()
-        }
+        Ok(Some(conf)) => in_the_way(root, settings, mode, &conf.name),
         Ok(None) if settings.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
             vec![Problem::new(format!("{} is not there yet", file.display())).fix(
                 "wait until the networks that the policy names are ready, for watch writes the file then; its report says what is missing",
@@ -80,15 +78,15 @@ pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Pro
 }
 
 /// Confs that the runtime would use instead of ours.
-fn in_the_way(root: &Root, settings: &Directories, mode: Mode, name: &str) -> Vec<String> {
+fn in_the_way(root: &Root, settings: &Directories, mode: Mode, name: &str) -> Vec<Problem> {
     let dir = match rooted::conf_dir(root, &settings.conf_dir) {
         Ok(dir) => dir,
-        Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display())],
+        Err(error) => return vec![format!("conf dir {}: {error}", settings.conf_dir.display()).into()],
     };
     let picks = Picks::of(RuntimeConfig::of_crio(root).as_ref());
     let mut found = picks.in_the_way(&dir, name);
     if !found.is_empty() {
-        found.extend(picks.harm_of_a_restart().map(str::to_owned));
+        found.extend(picks.harm_of_a_restart().map(Problem::from));
     }
     // In private mode it is told on its command line.
     if mode == Mode::Shared {

@@ -95,8 +95,7 @@ fn loaded(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
         return skipped(ID, LATER);
     }
     let wrong = needed.into_iter().filter_map(|told| continuation::check(root, &told.name).err());
-    let faults =
-        wrong.map(|why| Fault::parted(&why, "systemctl daemon-reload, then restart the unit")).collect();
+    let faults = wrong.map(|why| Fault::of(&why, "systemctl daemon-reload, then restart the unit")).collect();
     decided(ID, faults, "what systemd has loaded appends Crossfade's flags")
 }
 

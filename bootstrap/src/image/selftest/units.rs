@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use types::node::{Mode, Node};
+use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd::{Enabled, Verdict};
@@ -30,7 +31,7 @@ pub(super) struct UnitOnDisk {
     /// Our drop-in is brought by the generator, for its name is not the usual one.
     pub(super) is_linked: bool,
     /// Why its command cannot be continued.
-    stuck: Option<String>,
+    stuck: Option<Problem>,
     /// There is something to add to its command.
     pub(super) is_needed: bool,
 }
@@ -184,10 +185,10 @@ pub(super) fn generated(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
     let mut faults: Vec<_> = continuation::installed(root)
         .err()
         .into_iter()
-        .map(|why| Fault::parted(&why, "install the package whole"))
+        .map(|why| Fault::of(&why, "install the package whole"))
         .collect();
     let stuck = all.iter().filter(|told| told.is_needed).filter_map(|told| told.stuck.as_ref());
-    faults.extend(stuck.map(|why| Fault::parted(why, "start the program itself in its unit")));
+    faults.extend(stuck.map(|why| Fault::of(why, "start the program itself in its unit")));
     let needed = all.iter().filter(|told| told.is_needed && told.there().is_some());
     let names: Vec<_> = needed.map(|told| told.name.as_str()).collect();
     if names.is_empty() && faults.is_empty() {
