@@ -14,9 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Config;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
-
 use shim::file::read_bounded;
 use shim::trust;
+use types::problem::Problem;
 
 use super::error::{ErrorKind, Trouble};
 use super::plugin;
@@ -66,8 +66,7 @@ impl Stamp {
 /// # Errors
 /// [`ErrorKind::NoCredential`] while a file of it is not there yet, [`ErrorKind::BadCredential`] otherwise; without anything of what is in it.
 pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
-    let bad =
-        |why: &str| Trouble::new(ErrorKind::BadCredential, format!("kubeconfig {}: {why}", path.display()));
+    let bad = |why: &str| bad(path, why.into());
     let mut files = vec![(path.to_owned(), Stamp::of(path))];
     let none = || bad("is no kubeconfig; expected YAML or JSON with clusters, users and a current-context");
     let text = String::from_utf8(read(path)?).map_err(|_| none())?;
@@ -102,10 +101,23 @@ pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
             "has an auth-provider, which kubelet no longer knows; expected a certificate, a token or exec",
         ));
     }
-    let until = plugin::resolve(&mut config.auth_info).map_err(|why| bad(&why))?;
+    let until = plugin::resolve(&mut config.auth_info).map_err(|why| self::bad(path, why))?;
     let renew = until.map(|until| renew_at(Timestamp::now(), until)).transpose().map_err(bad)?;
     let certificate = inline(&mut config.auth_info)?;
     Ok(Loaded { config, certificate, renew, files })
+}
+
+/// A kubeconfig with which nobody can be reached; a problem without a next step gets that of the file.
+fn bad(path: &Path, why: Problem) -> Trouble {
+    let (file, Problem { what, place, fix }) = (path.display().to_string(), why);
+    let fix = if fix.is_empty() {
+        format!("correct {file}, or name another in node.json, kubelet.kubeconfig")
+    } else {
+        fix
+    };
+    let what = format!("kubeconfig {file}: {what}");
+    let place = if place.is_empty() { file } else { place };
+    Trouble::new(ErrorKind::BadCredential, Problem { what, place, fix })
 }
 
 /// A minute before it ends, or when half of what is left is over: one that ends soon must not be asked for without a pause.
@@ -311,8 +323,8 @@ mod tests {
                 fs::set_permissions(at(file), fs::Permissions::from_mode(wrong)).expect("mode");
                 let trouble = load_now(&path).err().expect(file);
                 assert_eq!(trouble.kind, ErrorKind::BadCredential, "{}", trouble.why);
-                let named = trouble.why.contains(at(file).to_str().expect("UTF-8"));
-                assert!(named && trouble.why.contains(word), "{file}: {}", trouble.why);
+                let named = trouble.why.to_string().contains(at(file).to_str().expect("UTF-8"));
+                assert!(named && trouble.why.to_string().contains(word), "{file}: {}", trouble.why);
             }
             fs::set_permissions(at(file), fs::Permissions::from_mode(mode)).expect("mode");
         }
@@ -338,8 +350,8 @@ mod tests {
             fs::write(&path, &text).expect("kubeconfig");
             let trouble = load_now(&path).err().expect("refused");
             assert_eq!(trouble.kind, kind, "{text}");
-            assert!(!trouble.why.contains(CANARY), "{}", trouble.why);
-            assert!(trouble.why.contains(path.to_str().expect("UTF-8")), "{}", trouble.why);
+            assert!(!trouble.why.to_string().contains(CANARY), "{}", trouble.why);
+            assert!(trouble.why.to_string().contains(path.to_str().expect("UTF-8")), "{}", trouble.why);
         }
         fs::remove_file(&path).expect("removed");
         assert_eq!(load_now(&path).err().expect("absent").kind, ErrorKind::NoCredential);
@@ -351,7 +363,7 @@ mod tests {
         ] {
             let trouble = load_now(&write(dir.path(), &user)).err().expect("refused");
             assert_eq!(trouble.kind, ErrorKind::BadCredential);
-            assert!(!trouble.why.contains(CANARY), "{}", trouble.why);
+            assert!(!trouble.why.to_string().contains(CANARY), "{}", trouble.why);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use types::problem::Problem;
 
 /// How the API server's Node authorizer calls the user of a kubelet.
 const USER: &[u8] = b"system:node:";
@@ -22,7 +23,7 @@ pub(super) fn decide(
     certificate: Option<&[u8]>,
     told: Option<&str>,
     hostname: &str,
-) -> Result<String, String> {
+) -> Result<String, Problem> {
     let name = certificate
         .and_then(in_certificate)
         .or_else(|| told.map(str::to_owned))
@@ -34,9 +35,9 @@ pub(super) fn decide(
     if valid {
         Ok(name)
     } else {
-        Err(format!(
-            "the Node's name: expected a DNS subdomain, found {name:?}; set kubelet.nodeName in node.json"
-        ))
+        Err(Problem::new(format!("the Node's name: expected a DNS subdomain, found {name:?}"))
+            .at("node.json, kubelet.nodeName")
+            .fix("set kubelet.nodeName in node.json"))
     }
 }
 

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use types::problem::Problem;
 
 use super::decide::retract as decide;
 use super::error::{ErrorKind, Trouble};
@@ -37,13 +38,13 @@ pub enum Retracted {
 /// Says the last word, and tries again until `within` is over.
 ///
 /// # Errors
-/// In one line: why the Node is not as it should be.
+/// Why the Node is not as it should be.
 pub fn retract(
     credential: &Credential,
     word: &LastWord,
     within: Duration,
     depth: Depth,
-) -> Result<Retracted, String> {
+) -> Result<Retracted, Problem> {
     let end = Instant::now() + within;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("start a runtime: {e}"))?;
@@ -57,7 +58,7 @@ pub fn retract(
             };
             match attempt.unwrap_or_else(late) {
                 Err(trouble) if !trouble.is_refusal() && Instant::now() + pause < end => {
-                    tracing::info!(kind = ?trouble.kind, error = trouble.why, "trying again");
+                    tracing::info!(kind = ?trouble.kind, error = trouble.why.to_string(), "trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
