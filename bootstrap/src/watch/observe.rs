@@ -156,7 +156,7 @@ impl Observation {
             off: switch::off(&root),
             node_decides: root.settings_file(NODE_FILE).is_some(),
             untold: usual.untold.clone(),
-            not_booted: Booted::is_of(&root, &boot_id).err(),
+            not_booted: Booted::is_of(&root, &boot_id).err().map(String::from),
             dir: rooted::conf_dir(&root, &settings.conf_dir)
                 .map_err(|e| format!("conf dir {}: {e}", settings.conf_dir.display())),
             foreign: foreign_in(&root, &node, &settings.conf_dir),

@@ -33,7 +33,7 @@ pub(super) fn checks(global: &Global, root: &Root, all: &[UnitOnDisk]) -> Vec<Ch
     checks.extend(watched(if not_booted.is_none() { Since::ThisBoot } else { since }));
     checks.extend(loaded(root, all));
     checks.extend(uses(global, root));
-    checks.extend(opens(global, root, since, not_booted.as_deref()));
+    checks.extend(opens(global, root, since, not_booted.is_some()));
     checks
 }
 
@@ -100,9 +100,9 @@ fn loaded(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
 }
 
 /// What `boot` has not prepared yet, because nobody has started it, the gate need not be asked about.
-fn opens(global: &Global, root: &Root, since: Since, not_booted: Option<&str>) -> Vec<Check> {
+fn opens(global: &Global, root: &Root, since: Since, is_unbooted: bool) -> Vec<Check> {
     const ID: &str = "node.gate";
-    if since == Since::NextBoot && not_booted.is_some() {
+    if since == Since::NextBoot && is_unbooted {
         return skipped(ID, LATER);
     }
     let faults = fitness::findings(global, root)
