@@ -202,7 +202,7 @@ fn all_findings_are_told_at_once() {
         .as_array()
         .expect("findings")
         .iter()
-        .map(|problem| format!("{}; {}", problem["what"], problem["fix"]))
+        .map(|problem| ["what", "fix"].map(|key| problem[key].as_str().expect("text")).join("; "))
         .collect();
     for (name, _, _, words) in together {
         assert!(findings.iter().any(|finding| finding.contains(words)), "{name}: {findings:#?}");
