@@ -61,7 +61,7 @@ pub enum CheckedUpTo {
     Unasked,
 }
 
-/// Checks.
+/// Checks the labels and taints of node.json, and their way to kubelet's command line.
 ///
 /// # Errors
 /// Bad settings; 3 with every finding.
@@ -86,7 +86,7 @@ pub fn check(root: &Root, way: CheckedUpTo) -> Result<Checked, Failure> {
     }
 }
 
-/// What node.json comes to on kubelet's command line; returns our words.
+/// What node.json comes to on kubelet's command line; returns Crossfade's flags.
 fn registered(
     root: &Root,
     node: &Node,
@@ -137,7 +137,7 @@ fn registered(
     registration.arguments
 }
 
-/// What keeps our words from kubelet's command line.
+/// What keeps Crossfade's flags from kubelet's command line.
 fn in_the_way(root: &Root, unit: &Unit, asked: CheckedUpTo) -> Vec<Problem> {
     let mut way = Vec::new();
     if asked == CheckedUpTo::Unasked {

@@ -1,4 +1,4 @@
-//! What is ours to say on kubelet's command line, and what kubelet registers by it.
+//! What Crossfade says on kubelet's command line, and what kubelet registers by it.
 
 use types::node::Node;
 use types::problem::Problem;
@@ -11,7 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::node::paths::{Root, UNFIT};
 use crate::systemd::unit::Unit;
 
-/// What is ours to say: node.json's labels and taints where we register, and always the taint of a node whose gate gave up.
+/// What Crossfade says: node.json's labels and taints where Crossfade registers them, and always the taint of a node whose gate gave up.
 #[must_use]
 pub fn own(root: &Root, node: &Node) -> OwnRegistration {
     let mut own = OwnRegistration::default();
@@ -33,7 +33,7 @@ pub fn speaks(root: &Root, node: &Node) -> bool {
     own(root, node) != OwnRegistration::default() || node.gate.give_up_secs.is_some()
 }
 
-/// What kubelet would register without us, and what it registers with us; for whoever explains it.
+/// What kubelet would register without Crossfade, and what it registers with Crossfade; for whoever explains it.
 ///
 /// # Errors
 /// As `render`, but for what is missing or broken of kubelet's own.
@@ -44,7 +44,7 @@ pub fn registration(root: &Root, node: &Node) -> Result<(KubeletSources, Registr
     }
 }
 
-/// The same with what is ours.
+/// The same with the labels and taints that Crossfade says.
 ///
 /// # Errors
 /// As [`registration`].

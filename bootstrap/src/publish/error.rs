@@ -15,15 +15,15 @@ pub(super) enum ErrorKind {
     NoCredential,
     /// The credential cannot be used as it is.
     BadCredential,
-    /// The API server does not know us by it (401).
+    /// The API server knows no user by this credential (401).
     Unauthorized,
-    /// It does, and we may not (403).
+    /// The API server knows the user, who lacks the right (403).
     Forbidden,
     /// What was to be made is there already (409).
     Exists,
-    /// It has another reason (any other status).
+    /// The API server refused for another reason (any other status).
     Refused,
-    /// It does not answer, or not as an API server does.
+    /// The API server does not answer, or something else answers at its address.
     Unreachable,
 }
 

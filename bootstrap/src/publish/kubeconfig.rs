@@ -1,7 +1,7 @@
 //! kubelet's credential as a connection needs it, in the forms of kubeadm (certificate files that kubelet rotates), EKS (a plugin)
 //! and a token, in the file or beside it.
 //!
-//! Who could write one of these files could have us run a program or believe a server of his. So each is held to the rule for files that
+//! Who could write one of these files could have watch run a program or believe a server of his. So each is held to the rule for files that
 //! root runs ([`shim::trust`]), and so is the program that `exec` names ([`crate::node::program`]).
 //!
 //! All of it is read at once, so that a connection has one credential; [`Loaded::is_current`] says when there is another one.
@@ -64,7 +64,8 @@ impl Stamp {
 /// Reads the credential of a kubeconfig; may run its plugin, and waits for that.
 ///
 /// # Errors
-/// [`ErrorKind::NoCredential`] while a file of it is not there yet, [`ErrorKind::BadCredential`] otherwise; without anything of what is in it.
+/// [`ErrorKind::NoCredential`] while a file of it is not there yet, [`ErrorKind::BadCredential`] otherwise; without anything of what is in
+/// it.
 pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
     let bad = |why: &str| bad(path, why.into());
     let mut files = vec![(path.to_owned(), Stamp::of(path))];
@@ -192,7 +193,7 @@ fn resolve(kubeconfig: &mut Kubeconfig, dir: &Path) {
     }
 }
 
-/// What is wrong with a kubeconfig, in our words: a parser's may show what it parsed.
+/// What is wrong with a kubeconfig, in this program's words: a parser's may show what it parsed.
 fn unusable(path: &Path, error: &KubeconfigError) -> Trouble {
     let what = match error {
         KubeconfigError::CurrentContextNotSet => "current-context: missing",

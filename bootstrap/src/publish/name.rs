@@ -1,4 +1,4 @@
-//! The name of our Node.
+//! The name of this node's Node.
 //!
 //! In this order: what the credential's certificate says, for the API server lets it write on that Node and no other; what
 //! node.json or kubelet's `--hostname-override` says; the hostname, as kubelet takes it. With a cloud's names (an in-tree cloud
@@ -15,7 +15,7 @@ const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
 /// Longest name of a Node: a DNS subdomain (RFC 1123).
 const MAX_BYTES: usize = 253;
 
-/// Our Node's name, by the certificate (PEM), by what was told, by the hostname.
+/// The name of this node's Node, by the certificate (PEM), by what was told, by the hostname.
 ///
 /// # Errors
 /// The one that counts is no name of a Node.

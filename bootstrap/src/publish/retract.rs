@@ -1,7 +1,7 @@
 //! The last word on a Node that Crossfade leaves: label and annotation go, and the condition says why nobody reports any more.
 //!
 //! It is one request after the other and no loop beside the node: who calls it waits for it, at most as long as was said. A Node on which
-//! nothing of ours is stays untouched, so that it can be called at every boot.
+//! nothing of Crossfade's is stays untouched, so that it can be called at every boot.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ pub enum Depth {
 pub enum Retracted {
     /// This Node was written, or would be.
     Written(String),
-    /// There is nothing of ours on this Node, or it says so already.
+    /// There is nothing of Crossfade's on this Node, or it says so already.
     Nothing(String),
 }
 

@@ -42,7 +42,7 @@ impl Picks {
         }
     }
 
-    /// The confs that are used instead of ours, whose network is called `name`, of those that sort before it.
+    /// The confs that are used instead of Crossfade's, whose network is called `name`, of those that sort before it.
     #[must_use]
     pub fn instead_of_ours<'a>(&self, dir: &'a ConfDir, name: &str) -> Vec<&'a ConfFile> {
         // CRI-O passes over a conf that it cannot read.
@@ -75,7 +75,7 @@ impl Picks {
         self.instead_of_ours(dir, name).into_iter().map(problem).collect()
     }
 
-    /// What a restart of the runtime does while another conf is used instead of ours; to be said with that.
+    /// What a restart of the runtime does while another conf is used instead of Crossfade's; to be said with that.
     #[must_use]
     pub const fn harm_of_a_restart(&self) -> Option<&'static str> {
         match self {
@@ -84,8 +84,8 @@ impl Picks {
         }
     }
 
-    /// Whether the name that CRI-O is told is right, where our network is called `name`. With a meta-plugin that leads to us it should
-    /// be that one's; ours leads to us as well.
+    /// Whether the name that CRI-O is told is right, where Crossfade's network is called `name`. With a meta-plugin that leads to Crossfade it
+    /// should be that one's; Crossfade's own leads there as well.
     #[must_use]
     pub fn told(&self, dir: &ConfDir, name: &str) -> NetworkNameTold {
         let wanted =
@@ -112,7 +112,7 @@ impl Picks {
 pub enum NetworkNameTold {
     /// It is; or the runtime is another one and needs no name.
     Right,
-    /// It uses another network than ours.
+    /// It uses another network than Crossfade's.
     Other(Problem),
     /// It is told none, so that a restart can cost every pod its network.
     Nothing(Problem),

@@ -1,7 +1,7 @@
 //! How a unit's command is continued: a drop-in that sorts last repeats the command verbatim with one variable behind it.
 //!
-//! Systemd cuts such a word at blanks and drops it when the variable is unset, so that without our environment file the command is what
-//! it was. The generator writes the drop-ins; `gate`, `render --check`, `selftest` and `explain` ask whether they do what they are for.
+//! Systemd cuts such a word at blanks and drops it when the variable is unset, so that without Crossfade's environment file the command is
+//! what it was. The generator writes the drop-ins; `gate`, `render --check`, `selftest` and `explain` ask whether they do what they are for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::node::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS, Root};
 use crate::node::settings;
 use crate::systemd::unit::{Command, GENERATED, Unit};
 
-/// The name under which systemd calls us as a generator.
+/// The name under which systemd calls crossfade-bootstrap as a generator.
 pub const NAME: &str = "crossfade-generator";
 
 /// Where systemd looks for generators, first come first.
@@ -41,7 +41,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The variable with our words.
+    /// The variable with Crossfade's flags.
     #[must_use]
     pub const fn variable(self) -> &'static str {
         match self {
@@ -59,7 +59,7 @@ impl Role {
         }
     }
 
-    /// What the program's name begins with; nothing else is known to take our words.
+    /// What the program's name begins with; nothing else is known to take Crossfade's flags.
     const fn program(self) -> &'static str {
         match self {
             Self::Kubelet => "kubelet",
@@ -97,7 +97,7 @@ pub fn output(unit: &str) -> PathBuf {
     Path::new(&format!("{unit}.d")).join(GENERATED)
 }
 
-/// The drop-in that continues a unit's command; none where its command has our variable already.
+/// The drop-in that continues a unit's command; none where its command has Crossfade's variable already.
 ///
 /// # Errors
 /// Why it cannot be continued, and what to do.
@@ -165,13 +165,13 @@ pub fn packaged_link(root: &Root, unit: &Unit, role: Role) -> Option<(PathBuf, P
     Some((path, packaged))
 }
 
-/// Whether we bring the package's drop-in to a unit, which then reads our environment file.
+/// Whether Crossfade brings the package's drop-in to a unit, which then reads Crossfade's environment file.
 #[must_use]
 pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
     packaged_link(root, unit, role).is_some()
 }
 
-/// Whether the command that systemd starts hands our words on: the generated drop-in is there and continues what the unit says now.
+/// Whether the command that systemd starts hands Crossfade's flags on: the generated drop-in is there and continues what the unit says now.
 /// Where it continues an older command, the unit was changed and systemd was not told; it might start either of the two.
 ///
 /// # Errors

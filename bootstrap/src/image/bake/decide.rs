@@ -205,7 +205,7 @@ fn conf_dir(expected: &str) -> Problem {
         .fix("set confDir in the file of --from-node, or name the other --image")
 }
 
-/// Holds a node.json against our rules, those of kubelet, and what its image is for.
+/// Holds a node.json against Crossfade's rules, those of kubelet, and what its image is for.
 fn fits(bytes: &[u8], (image, origin): (Image, Origin), way: &mut Obstacles, notes: &mut Vec<String>) {
     let node = match Node::parse(bytes) {
         Ok(node) => node,

@@ -60,7 +60,7 @@ impl Sides {
         Some(Self { old: old?, new: new? })
     }
 
-    /// A policy of them. What was attached before us is the old network's.
+    /// A policy of them. What was attached before Crossfade is the old network's.
     pub(super) fn to_policy(&self, phase: Phase) -> Vec<u8> {
         let (attach, primary) = phase.meaning();
         pretty(&PolicyFile {

@@ -12,7 +12,7 @@ use crate::runtime::answer::{RuntimeAnswer, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::systemd::continuation;
 
-/// Whether this boot is one of ours.
+/// Whether this boot is one of Crossfade's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Since {
     /// It is, or is meant to be.
@@ -37,7 +37,7 @@ pub(super) fn checks(global: &Global, root: &Root, all: &[UnitOnDisk]) -> Vec<Ch
     checks
 }
 
-/// Whether the runtime uses our conf, by its own word.
+/// Whether the runtime uses Crossfade's conf, by its own word.
 fn uses(global: &Global, root: &Root) -> Vec<Check> {
     const ID: &str = "node.uses";
     let conf = match settings::load(root).map(|node| Directories::of(global, &node).installed) {

@@ -1,4 +1,4 @@
-//! The runtime, by its own configuration, and whether it could be told of our conf directory.
+//! The runtime, by its own configuration, and whether it could be told of Crossfade's conf directory.
 
 use types::node::{Mode, Node, RuntimeKind};
 use types::problem::Problem;
@@ -14,7 +14,7 @@ pub(super) struct Runtime {
     /// None where there is none; else its configuration, or why it cannot be read.
     pub(super) config: Result<Option<RuntimeConfig>, Problem>,
     mode: Mode,
-    /// How it would be told of our directory; only asked where it would be.
+    /// How it would be told of Crossfade's conf directory; only asked where it would be.
     told: Option<Result<Rehearsed, Problem>>,
     is_node: bool,
 }

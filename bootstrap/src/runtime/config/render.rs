@@ -5,7 +5,7 @@
 //! containerd itself is asked whether that is so. containerd 2 merges what it imports key by
 //! key, so where it imports from a volatile directory a drop-in there does it, and the command line stays as it is.
 //!
-//! Everything lies below /run: a boot without us has no trace of it. A copy may hold credentials of registries, as the original does:
+//! Everything lies below /run: a boot without Crossfade has no trace of it. A copy may hold credentials of registries, as the original does:
 //! it is root's alone (0600), and nothing of it is ever printed.
 
 mod rehearse;
@@ -29,7 +29,7 @@ use crate::systemd::unit::matches;
 
 pub use self::rehearse::{Rehearsed, rehearse};
 
-/// File name of our drop-in in a directory that containerd 2 imports from; it sorts last.
+/// File name of Crossfade's drop-in in a directory that containerd 2 imports from; it sorts last.
 pub const DROP_IN: &str = "zz-crossfade.toml";
 /// Where every boot starts empty.
 const VOLATILE: [&str; 2] = ["/run", "/var/run"];
@@ -47,13 +47,13 @@ pub(crate) enum RuntimeWords {
     DropIn(PathBuf),
 }
 
-/// How CRI-O is told of our directory.
+/// How CRI-O is told of Crossfade's conf directory.
 fn crio_conf_dir() -> String {
     format!("--cni-config-dir={PRIVATE_CONF_DIR}")
 }
 
-/// What CRI-O is told: our directory, and our network's name once `boot` has chosen one. Without the name it would, when it starts
-/// again, take the pods of now for garbage as soon as a conf of another name sorts first.
+/// What CRI-O is told: Crossfade's conf directory, and Crossfade's network's name once `boot` has chosen one. Without the name it would, when
+/// it starts again, take the pods of now for garbage as soon as a conf of another name sorts first.
 pub(crate) fn crio_words(root: &Root) -> Result<String, Problem> {
     let dir = crio_conf_dir();
     let name = name::of(&root.at(Layout::default().name()))?.filter(|name| is_name(name));
@@ -89,7 +89,7 @@ pub(crate) fn choose(root: &Root, asked: &AskedContainerd, conf_dir: &Path) -> R
     containerd::derive(asked.file, &asked.dump, conf_dir).map(RuntimeWords::Copy)
 }
 
-/// Where a drop-in of ours would be imported from, of all that every boot empties.
+/// Where a drop-in of Crossfade's would be imported from, of all that every boot empties.
 fn drop_in_place(imports: &[PathBuf]) -> Option<PathBuf> {
     let covers = |pattern: &&PathBuf| {
         let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -192,7 +192,7 @@ fn decided(what: &str, key: &str) -> Problem {
     ))
 }
 
-/// Whether two dumps differ in the conf directory, which is ours now, in the template, which is empty now, and in nothing else.
+/// Whether two dumps differ in the conf directory, which is Crossfade's now, in the template, which is empty now, and in nothing else.
 fn held(before: &Value, after: &Value) -> Result<(), Problem> {
     let [conf_dir, template] = [CniKey::ConfDir, CniKey::ConfTemplate].map(|key| key.at(after).join("."));
     if CniKey::ConfDir.of(after) != Some(PRIVATE_CONF_DIR) {
@@ -217,20 +217,20 @@ fn held(before: &Value, after: &Value) -> Result<(), Problem> {
     }
 }
 
-/// What switching off takes: the changes that remove what the runtime is told by us, where there is something.
+/// What switching off takes: the changes that remove what the runtime is told by Crossfade, where there is something.
 #[must_use]
 pub fn leave(root: &Root) -> Vec<Change> {
     remove(root, "switched off").into_iter().filter(|change| !matches!(change.act, Act::Keep)).collect()
 }
 
-/// Removes everything that the runtime is told by us.
+/// Removes everything that the runtime is told by Crossfade.
 pub(crate) fn remove(root: &Root, why: &str) -> Vec<Change> {
     let mut all = vec![gone(&root.entry(RUNTIME_ENV), why), gone(&root.entry(CONTAINERD_CONFIG), why)];
     all.extend(leftovers(root).iter().map(|path| gone(path, why)));
     all
 }
 
-/// Drop-ins of ours in directories that a containerd of this node imports from, rooted; whatever node.json says by now.
+/// Drop-ins of Crossfade's in directories that a containerd of this node imports from, rooted; whatever node.json says by now.
 fn leftovers(root: &Root) -> Vec<PathBuf> {
     let config = RuntimeConfig::gather(root, &settings::load(root).unwrap_or_default()).ok().flatten();
     let Some(config) = config.filter(|config| config.kind == RuntimeKind::Containerd) else {
@@ -244,7 +244,7 @@ fn leftovers(root: &Root) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether the runtime is told of our directory, as far as files say; for the gate.
+/// Whether the runtime is told of Crossfade's conf directory, as far as files say; for the gate.
 ///
 /// # Errors
 /// What is missing, and what to do.
@@ -255,7 +255,7 @@ pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), Problem> {
     let env = read(root, Path::new(RUNTIME_ENV))?.unwrap_or_default();
     let words = env.trim().strip_prefix(RUNTIME_ARGUMENTS).and_then(|rest| rest.strip_prefix('='));
     let is_told = words.is_some_and(|words| match config.kind {
-        // Whether it was told our name as well depends on when it started.
+        // Whether it was told the name of Crossfade's network as well depends on when it started.
         RuntimeKind::Crio => words.split(' ').any(|word| word == crio_conf_dir()),
         RuntimeKind::Containerd => words == format!("--config {CONTAINERD_CONFIG}"),
     });
@@ -279,7 +279,7 @@ pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), Problem> {
     writes_nothing(CniKey::ConfTemplate.of(&tree(copy, &text)?).map(Path::new))
 }
 
-/// Whether containerd leaves our directory to us.
+/// Whether containerd leaves the private conf directory to Crossfade.
 fn writes_nothing(template: Option<&Path>) -> Result<(), Problem> {
     let Some(template) = template else { return Ok(()) };
     let (template, key) = (template.display(), CniKey::ConfTemplate.name());

@@ -1,4 +1,4 @@
-//! Whether the runtime could be told of our directory, without telling it: for an image that is being built.
+//! Whether the runtime could be told of Crossfade's conf directory, without telling it: for an image that is being built.
 //!
 //! Nothing is left behind, not even below /run: an image's may be on its disk. The copy, which may hold credentials, is handed to
 //! containerd as a file in memory.
