@@ -36,8 +36,8 @@ fn completed(exit: Exit, mut problem: Problem, who: Who) -> Problem {
 /// Takes the next step out of the words if they end in one, and else the usual step.
 ///
 /// Only these rooms still write a next step into their words, because they pass problems on as `String`: `commands/boot`,
-/// `commands/install`, `commands/policy` and `node::{directories, fitness, mounts, plugins}`. The function goes once they build a
-/// [`Problem`].
+/// `commands/install`, `commands/policy`, `node::{directories, fitness, mounts, name, plugins}`, `runtime::answer`, and the checks of
+/// `types::policy`. The function goes once they build a [`Problem`].
 fn parted(exit: Exit, problem: Problem) -> Problem {
     let Some((what, fix)) = problem.what.rsplit_once("; ").filter(|(_, fix)| is_step(fix)) else {
         let fix = usual(exit, &problem);
