@@ -77,6 +77,13 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The line of [`Problem`]'s `Display`, for a report that has no place for the next step.
+impl From<Problem> for String {
+    fn from(problem: Problem) -> Self {
+        problem.to_string()
+    }
+}
+
 /// What may stand around a path in a sentence.
 const fn is_mark(c: char) -> bool {
     matches!(c, '"' | '\'' | '(' | ')' | ',' | ':' | ';' | '`' | '.')

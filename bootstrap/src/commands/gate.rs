@@ -58,9 +58,12 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
     if settings.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs)) {
         match untold(&root) {
             None => return give_up(&root, &failure),
-            Some(why) => failure.problems.push(Problem::new(format!(
-                "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {why}"
-            ))),
+            Some(Problem { what, place, fix }) => {
+                let what = format!(
+                    "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {what}"
+                );
+                failure.problems.push(Problem { what, place, fix });
+            }
         }
     }
     carry_out(&root, vec![file(&root, GATE, moment(&first), "when the gate was tried first")])?;
@@ -68,7 +71,7 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
 }
 
 /// Why kubelet would not hear of a taint of ours; a kubelet let through without it would look fit.
-fn untold(root: &Root) -> Option<String> {
+fn untold(root: &Root) -> Option<Problem> {
     let node = settings::load(root).unwrap_or_default();
     continuation::check(root, &node.kubelet.unit).err()
 }

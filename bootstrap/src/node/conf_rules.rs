@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use types::problem::Problem;
 use types::profile;
 
 use crate::change::obstacles::Obstacles;
@@ -24,21 +25,30 @@ pub fn conf_dir(
     for conf in
         dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours))
     {
-        way.found(format!("{} has a plugin of type crossfade, too: remove it, there must be one", conf.file));
+        let (file, path) = (&conf.file, dir.path.join(&conf.file));
+        way.found(
+            Problem::new(format!("{file} has a plugin of type crossfade, too, and there must be one"))
+                .at(path.display().to_string())
+                .fix(format!("remove {file}, or its plugin of type crossfade")),
+        );
     }
     if let Some(name) = name.filter(|name| dir.folders.iter().any(|folder| folder == name)) {
-        way.found(format!(
-            "{} is a folder called like Crossfade's network, whose plugins a runtime may chain behind Crossfade: move them into the conf of their network",
-            dir.path.join(name).display()
-        ));
+        let folder = dir.path.join(name).display().to_string();
+        let what = format!(
+            "{folder} is a folder called like Crossfade's network, whose plugins a runtime may chain behind Crossfade"
+        );
+        way.found(Problem::new(what).at(folder).fix("move its plugins into the conf of their network"));
     }
     for file in &dir.taken_away {
         let exclusive = profile::all().iter().find(|profile| profile.takes(file));
         let exclusive = exclusive.and_then(|profile| profile.exclusive.as_ref());
-        way.found(format!(
-            "{file}: an agent takes this directory for itself and would rename Crossfade's conf as well: {}, then remove the file",
-            exclusive.map_or("let it leave other confs alone", |exclusive| exclusive.setting.as_str())
-        ));
+        let setting =
+            exclusive.map_or("let the agent leave other confs alone", |exclusive| exclusive.setting.as_str());
+        let what = format!(
+            "{file}: an agent takes this directory for itself and would rename Crossfade's conf as well"
+        );
+        let path = dir.path.join(file).display().to_string();
+        way.found(Problem::new(what).at(path).fix(format!("{setting}, then remove {file}")));
     }
     let exclusive = dir.of_others().find_map(|conf| {
         let profile = profile::detect(&conf.content.as_ref().ok()?.types)?;
@@ -55,10 +65,12 @@ pub fn conf_dir(
 /// A runtime that uses more confs than the first would attach pods past us.
 pub fn one_conf(setup: &CniSetup, way: &mut Obstacles) {
     if setup.max_confs != 1 {
-        way.found(format!(
-            "the runtime uses {} confs at once (max_conf_num), so pods would get the old network beside Crossfade's: set it to 1",
-            if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() }
-        ));
+        let count = if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() };
+        let what = format!(
+            "the runtime uses {count} confs at once (max_conf_num), so pods would get the old network beside Crossfade's"
+        );
+        let place = "max_conf_num of the runtime's configuration";
+        way.found(Problem::new(what).at(place).fix("set max_conf_num to 1, and restart the runtime"));
     }
 }
 

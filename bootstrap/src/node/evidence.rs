@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use shim::layout::Layout;
 use types::policy::{Network, Policy, Probe, Side};
+use types::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
@@ -129,16 +130,23 @@ pub(crate) fn decide(
     for Waiting { side, profile, file, there, asked, is_new } in waiting {
         let waits = waits(*side, file);
         match keeper {
-            Keeper::Nobody(why) if *is_new => way.found(format!("{waits}, and no watch runs here. {why}")),
+            Keeper::Nobody(why) if *is_new => {
+                let what = format!("{waits}, and no watch runs here");
+                way.found(Problem::new(what).at(file.display().to_string()).fix(why));
+            }
             Keeper::Nobody(why) => notes.push(format!("{waits}, and no watch runs here. {why}")),
             Keeper::Watch | Keeper::Unit => {}
         }
         match asked {
             Ok(()) if !there => changes.push(evidence(file.clone(), profile)),
             Ok(()) => {}
-            Err(red) if *is_new && needed.contains(side) => way.found(format!(
-                "{waits}, and the agent is not ready: {red}. Wait until it is, or let the policy's \"ready\" name what tells it on this node"
-            )),
+            Err(red) if *is_new && needed.contains(side) => {
+                let fix = format!(
+                    "wait until it is, or let networks.{side}.ready of the policy name what tells its readiness on this node"
+                );
+                let what = format!("{waits}, and the agent is not ready: {red}");
+                way.found(Problem::new(what).at(format!("network {side}")).fix(fix));
+            }
             Err(red) => notes.push(format!("{waits}, and the agent is not ready: {red}")),
         }
     }

@@ -17,16 +17,16 @@ pub fn enter(global: &Global) -> Result<(), Failure> {
     let Some(dir) = &global.host else { return Ok(()) };
     // A mount of another directory would be filled with our files, and nothing would come of it.
     if !dir.join("proc/self").exists() {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "--host {}: expected the node's root directory with its /proc; mount hostPath / there",
-                dir.display()
-            ),
-        ));
+        let dir = dir.display();
+        return Err(Failure::usage(format!(
+            "--host {dir}: expected the node's root directory with its /proc"
+        ))
+        .at("--host")
+        .fix(format!("mount hostPath / of the node at {dir}")));
     }
-    let failed =
-        |e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("--host {}: {e}", dir.display()));
-    chroot(dir).map_err(|e| failed(&format!("{e}; the container needs CAP_SYS_CHROOT")))?;
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::new(Exit::Failed, format!("--host {}: {e}", dir.display())).at("--host")
+    };
+    chroot(dir).map_err(|e| failed(&e).fix("give the container the capability CAP_SYS_CHROOT"))?;
     std::env::set_current_dir(Path::new("/")).map_err(|e| failed(&e))
 }

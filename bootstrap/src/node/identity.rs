@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
 use shim::layout::BOOT_ID;
 use types::node::Mode;
+use types::problem::Problem;
 
 use crate::node::paths::{BOOTED, IDENTITY, Root};
 
@@ -185,7 +186,7 @@ impl Booted {
     ///
     /// # Errors
     /// It has not, or this boot cannot be told.
-    pub fn is_of_now(root: &Root) -> Result<(), String> {
+    pub fn is_of_now(root: &Root) -> Result<(), Problem> {
         Self::is_of(root, &Identity::now(root)?.boot_id)
     }
 
@@ -193,13 +194,12 @@ impl Booted {
     ///
     /// # Errors
     /// It has not.
-    pub fn is_of(root: &Root, boot_id: &str) -> Result<(), String> {
+    pub fn is_of(root: &Root, boot_id: &str) -> Result<(), Problem> {
         match Self::read(root) {
             Some(booted) if booted.boot_id == boot_id => Ok(()),
-            _ => Err(
-                "crossfade-bootstrap boot has not succeeded in this boot: systemctl status crossfade-boot says why"
-                    .into(),
-            ),
+            _ => Err(Problem::new("crossfade-bootstrap boot has not succeeded in this boot")
+                .at("crossfade-boot.service")
+                .fix("run systemctl status crossfade-boot, which says why")),
         }
     }
 

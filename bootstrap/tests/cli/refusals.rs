@@ -198,11 +198,11 @@ fn all_findings_are_told_at_once() {
     assert_eq!(together.len(), 4);
     together.iter().for_each(|case| prepare(&node, case));
     let told = node.document(&["install"], 3);
-    let findings: Vec<&str> = told["problems"]
+    let findings: Vec<String> = told["problems"]
         .as_array()
         .expect("findings")
         .iter()
-        .filter_map(|problem| problem["what"].as_str())
+        .map(|problem| ["what", "fix"].map(|key| problem[key].as_str().expect("text")).join("; "))
         .collect();
     for (name, _, _, words) in together {
         assert!(findings.iter().any(|finding| finding.contains(words)), "{name}: {findings:#?}");

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use types::node::{Mode, Node, RuntimeKind};
+use types::problem::Problem;
 
 use crate::change::Change;
 use crate::change::outcome::{Changed, carry_out, finish};
@@ -68,9 +69,10 @@ fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Chan
 }
 
 fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure> {
-    let refuse = |why: String| Failure::new(Exit::No, why);
+    let refuse = |problem: Problem| Failure::of(Exit::No, problem);
     let config = RuntimeConfig::gather(root, node).map_err(refuse)?.ok_or_else(|| {
-        refuse("private mode: no runtime's unit is here; name it in node.json, runtime.unit".into())
+        let problem = Problem::new("private mode: no runtime's unit is here").at("node.json, runtime.unit");
+        refuse(problem.fix("name it in node.json, runtime.unit"))
     })?;
     let conf_dir = Path::new(PRIVATE_CONF_DIR);
     let mut asked = None;
@@ -78,10 +80,13 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
         _ if config.unit.is_none() => return Err(refuse(embedded(&config))),
         (RuntimeKind::Crio, _) => RuntimeWords::Words(crio_words(root).map_err(refuse)?),
         (RuntimeKind::Containerd, None) => {
-            return Err(refuse(format!(
-                "containerd's configuration is copied at every start of containerd, on the node; {} is none",
-                global.root.display()
-            )));
+            let root = global.root.display().to_string();
+            let what = format!(
+                "containerd's configuration is copied at every start of containerd, on the node; {root} is none"
+            );
+            return Err(refuse(
+                Problem::new(what).at(root).fix("run the command on the node, without --root"),
+            ));
         }
         (RuntimeKind::Containerd, Some(program)) => {
             let dump = containerd::dump(program, &config.file).map_err(refuse)?;
