@@ -10,13 +10,13 @@ pub use types::moment::{Age, Moment};
 
 use crate::file::read_bounded;
 
-/// A boot id is a UUID and a newline.
+/// The largest boot id that is read, in bytes. It is a UUID and a newline.
 const MAX_BOOT_ID_BYTES: usize = 64;
 
-/// Now.
+/// The present moment.
 ///
 /// # Errors
-/// When `/proc` is not mounted or the clock cannot be read.
+/// `/proc` is not mounted, or the clock cannot be read.
 pub fn now() -> io::Result<Moment> {
     let boottime = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -30,7 +30,7 @@ pub fn now() -> io::Result<Moment> {
 /// The kernel's identity of this boot.
 ///
 /// # Errors
-/// When `/proc` is not mounted.
+/// `/proc` is not mounted.
 pub fn boot_id() -> io::Result<&'static str> {
     // A process does not outlive its boot, and GC asks for each of ten thousand records.
     static BOOT_ID: OnceLock<String> = OnceLock::new();

@@ -1,8 +1,8 @@
 //! Network configurations on disk: conf, conflist, sub-folder plugins, capabilities.
 //!
-//! A delegate is a whole network, read as the reference library would read it: a `.conflist` with its chain, or a `.conf`
-//! as a chain of one; plugins of `<dir>/<name>/*.conf` appended unless `loadOnlyInlinedPlugins`; the highest version we
-//! both speak. The resolved list is kept as one JSON text, so that a record can run it again when the files are gone.
+//! A delegate is a whole network, and the shim reads its conf as the reference library does. A `.conflist` has a chain of plugins, and a `.conf` is
+//! a chain of one. The plugins in `<dir>/<name>/*.conf` are appended, unless `loadOnlyInlinedPlugins` is set. The version is the highest one that
+//! both the conf and Crossfade support. The resolved list is kept as one JSON text, so that a DEL can use it after the files are gone.
 //!
 //! *Source*: `libcni/conf.go` of the reference library, 1.3.
 
@@ -17,7 +17,7 @@ use crate::file::read_bounded;
 use crate::trust;
 use crate::version::Version;
 
-/// Largest conf we read, in bytes.
+/// The largest conf that Crossfade reads, in bytes.
 pub const MAX_BYTES: usize = 8 << 20;
 
 /// One network: a name and a chain of plugins.
@@ -25,11 +25,11 @@ pub const MAX_BYTES: usize = 8 << 20;
 pub struct Conflist {
     /// The network's own name.
     pub name: String,
-    /// The version its plugins are spoken to in.
+    /// The CNI version of the calls to the network's plugins.
     pub version: Version,
-    /// CHECK is not wanted.
+    /// The conf disables CHECK.
     pub disable_check: bool,
-    /// GC is not wanted.
+    /// The conf disables GC.
     pub disable_gc: bool,
     /// The chain, in the order of ADD; never empty.
     pub plugins: Vec<Plugin>,
@@ -40,22 +40,22 @@ pub struct Conflist {
 /// One plugin of a chain.
 #[derive(Debug, Clone)]
 pub struct Plugin {
-    /// Its binary's name.
+    /// The file name of the plugin's binary.
     pub plugin_type: String,
-    /// Its conf as written, unknown keys and all.
+    /// The plugin's conf as written, with unknown keys.
     pub object: RawObject,
 }
 
-/// Why there is no conf.
+/// Why a network's conf cannot be loaded.
 #[derive(Debug)]
 pub enum Unloadable {
-    /// None of the alternatives exists (yet).
+    /// None of the files exists, or none exists yet.
     Absent(Vec<PathBuf>),
-    /// It is there but cannot be read or is not trusted.
+    /// The file exists, but cannot be read or is not trusted.
     Unreadable(PathBuf, String),
-    /// It is invalid; path and reason.
+    /// The file is invalid: path and reason.
     Invalid(PathBuf, String),
-    /// It asks for a version we do not speak; path and version.
+    /// The file requires a version that Crossfade does not support: path and version.
     Version(PathBuf, String),
 }
 
@@ -82,7 +82,7 @@ impl Conflist {
     /// Loads the first of `paths` that exists.
     ///
     /// # Errors
-    /// [`Unloadable`]; a file that exists but is bad does not fall through to the next.
+    /// [`Unloadable`]. If a file exists but is invalid, the next one is not read.
     pub fn load(paths: &[PathBuf]) -> Result<(Self, &Path), Unloadable> {
         for path in paths {
             match trust::open(path) {
@@ -120,10 +120,10 @@ impl Conflist {
         })
     }
 
-    /// Reads a resolved list back, as a record or an inventory entry keeps it.
+    /// Reads a resolved list from a record or an inventory entry.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// Why the list is invalid, as text.
     pub fn from_resolved(raw: &RawValue) -> Result<Self, String> {
         let object = as_list(raw.get().as_bytes())?;
         Self::of(object).map_err(|error| match error {
@@ -132,9 +132,8 @@ impl Conflist {
         })
     }
 
-    /// Of a `runtimeConfig`, the capabilities that at least one plugin declares. The rest goes to nobody, and may be a
-    /// secret of the pod's: runtimes offer all of its annotations, a last applied configuration with its environment
-    /// variables among them.
+    /// The capabilities of a `runtimeConfig` that at least one plugin declares. The others go to no plugin, and may hold a secret of the pod:
+    /// runtimes offer all annotations, such as the last applied configuration with its environment variables.
     #[must_use]
     pub fn declared(&self, mut offered: RawObject) -> RawObject {
         let declared: Vec<String> = self.plugins.iter().flat_map(Plugin::capabilities).collect();
@@ -175,7 +174,7 @@ impl Conflist {
 }
 
 impl Plugin {
-    /// The capabilities that are declared and on; one that is declared twice is what the last word says.
+    /// The capabilities that are declared and true. If one is declared twice, the last value counts.
     #[must_use]
     pub fn capabilities(&self) -> Vec<String> {
         let declared = self.object.decode::<RawObject>("capabilities").ok().flatten().unwrap_or_default();
@@ -195,7 +194,7 @@ enum Invalid {
     Version(String),
 }
 
-/// A conflist as it is, or a conf as a list of one plugin.
+/// Reads a conflist as it is, and a conf as a list of one plugin.
 fn as_list(bytes: &[u8]) -> Result<RawObject, String> {
     let object = RawObject::parse(bytes).map_err(|e| e.to_string())?;
     if object.get("plugins").is_some() {
@@ -219,7 +218,7 @@ fn load_folder(dir: &Path) -> Result<Vec<Box<RawValue>>, Unloadable> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        // To the reference library a file that is called just `.conf` is one.
+        // The reference library also reads a file whose whole name is `.conf`.
         let named = entry.file_name().as_encoded_bytes().ends_with(b".conf");
         if named && !entry.file_type().map_err(unreadable)?.is_dir() {
             paths.push(entry.path());
@@ -245,14 +244,14 @@ fn plugin(at: usize, object: RawObject) -> Result<Plugin, Invalid> {
         .decode("type")
         .map_err(|e| Invalid::Shape(format!("plugins[{at}].type: {e}")))?
         .ok_or_else(|| Invalid::Shape(format!("plugins[{at}].type: missing")))?;
-    // CVE-2021-20206: a type with a separator ran any binary of the node.
+    // CVE-2021-20206: a type with a path separator could run any binary of the node.
     if !is_name(&plugin_type) {
         return Err(Invalid::Shape(format!("plugins[{at}].type: invalid characters in {plugin_type:?}")));
     }
     Ok(Plugin { plugin_type, object })
 }
 
-/// The highest version among `cniVersion` and `cniVersions` that we speak.
+/// The highest version among `cniVersion` and `cniVersions` that Crossfade supports.
 fn version(object: &RawObject) -> Result<Version, Invalid> {
     let one: Option<String> =
         object.decode("cniVersion").map_err(|e| Invalid::Shape(format!("cniVersion: {e}")))?;
@@ -262,7 +261,7 @@ fn version(object: &RawObject) -> Result<Version, Invalid> {
         .unwrap_or_default();
     let all: Vec<String> = one.into_iter().chain(more).filter(|text| !text.is_empty()).collect();
     if all.is_empty() {
-        // Absent means 0.1.0, whose results have no list of addresses: they would be lost without a word.
+        // An absent version means 0.1.0, whose results have no list of addresses. The addresses would be lost silently.
         return Err(Invalid::Shape(format!(
             "cniVersion: missing; expected one of {}",
             Version::supported_text()
@@ -271,7 +270,7 @@ fn version(object: &RawObject) -> Result<Version, Invalid> {
     all.iter().filter_map(|text| Version::parse(text)).max().ok_or_else(|| Invalid::Version(all.join(", ")))
 }
 
-/// A boolean that the reference library also takes as a string.
+/// Reads a boolean that may also be a string, as in the reference library.
 fn flag(object: &RawObject, key: &str) -> Result<bool, String> {
     match object.get(key).map(RawValue::get) {
         None | Some("null" | "false") => Ok(false),

@@ -42,42 +42,42 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the shim waits for a binary that is being written. Agents overwrite theirs in place.
 const BUSY_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What to run and for how long.
+/// A call of a plugin: the program, its input, and how long it may run.
 #[derive(Debug)]
 pub struct PluginCall<'a> {
-    /// The program.
+    /// The program to run.
     pub binary: &'a Binary,
-    /// Variables over this process's own environment.
+    /// Variables that are added to this process's environment, or replace its own.
     pub env: Vec<(&'static str, OsString)>,
-    /// All of stdin.
+    /// The bytes that the plugin reads from stdin.
     pub stdin: &'a [u8],
 }
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginEnd {
-    /// It exited with this status.
+    /// The plugin exited with this status.
     Exited(i32),
-    /// A signal ended it that the shim did not send.
+    /// A signal that the shim did not send killed the plugin.
     Signalled(i32),
-    /// It ran into its deadline and was ended.
+    /// The shim killed the plugin at its deadline.
     Deadline,
-    /// Its deadline had passed before it was started, so it was not.
+    /// The shim did not start the plugin, because its deadline had already passed.
     Late,
-    /// The shim was asked to stop, and ended it.
+    /// The shim killed the plugin after a signal that asks the shim to stop.
     Stopped,
 }
 
 /// The outcome of a call.
 #[derive(Debug)]
 pub struct PluginOutcome {
-    /// How it ended.
+    /// How the plugin ended.
     pub end: PluginEnd,
-    /// Its stdout, up to [`MAX_STDOUT_BYTES`].
+    /// The plugin's stdout, up to [`MAX_STDOUT_BYTES`].
     pub stdout: Vec<u8>,
-    /// Its stdout was longer than that.
+    /// Whether stdout was longer than [`MAX_STDOUT_BYTES`].
     pub overflow: bool,
-    /// The end of its stderr.
+    /// The end of the plugin's stderr.
     pub stderr: Vec<u8>,
 }
 
@@ -95,7 +95,7 @@ impl RunningPlugin {
     /// Starts a plugin. The plugin inherits `lock`, and the lock file gets its process group.
     ///
     /// # Errors
-    /// What the kernel says; a binary that is being written is waited for, until `deadline` at most.
+    /// The error of the kernel. If a program is writing the binary, the shim waits for it until `deadline` at most.
     pub fn start(
         call: &PluginCall<'_>,
         lock: Option<&mut Lock>,
@@ -133,7 +133,7 @@ impl RunningPlugin {
             if let Ok(child) = &spawned {
                 lock.note_group(Process::of(child.id().cast_signed()));
             }
-            // Should it stay inheritable: whoever else inherits it is a delegate of the same attachment.
+            // If this fails, only further delegates of the same attachment can inherit the lock.
             let _ = lock.inherit(false);
         }
         let mut child = spawned?;
@@ -146,7 +146,7 @@ impl RunningPlugin {
         };
         let mut running = Self { child, stdout, stderr, outcome, done: false };
         if let Err(error) = running.read_without_waiting() {
-            // Whoever is told that it did not start must be able to rely on that.
+            // The caller relies on an error: after it, nothing of the plugin runs.
             (running.stdout, running.stderr) = (None, None);
             running.abort(PluginEnd::Stopped, signals);
             return Err(error);
@@ -154,7 +154,7 @@ impl RunningPlugin {
         Ok(running)
     }
 
-    /// Makes reading from its pipes return at once.
+    /// Makes the plugin's pipes non-blocking.
     fn read_without_waiting(&self) -> io::Result<()> {
         let fds = [self.stdout.as_ref().map(AsFd::as_fd), self.stderr.as_ref().map(AsFd::as_fd)];
         for fd in fds.into_iter().flatten() {
@@ -163,22 +163,22 @@ impl RunningPlugin {
         Ok(())
     }
 
-    /// The descriptors to wait for.
+    /// The descriptors to poll.
     fn fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         let stdout = self.stdout.as_ref().map(AsFd::as_fd);
         let stderr = self.stderr.as_ref().map(AsFd::as_fd);
         [stdout, stderr].into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN))
     }
 
-    /// Takes what is there to take. True when the plugin has ended and all it wrote is here.
+    /// Reads what the pipes hold. Returns true once the plugin has ended and all its output is read.
     ///
     /// # Errors
-    /// What `wait` reports.
+    /// An error of `wait`.
     fn advance(&mut self) -> io::Result<bool> {
         if self.done {
             return Ok(true);
         }
-        // Asked before reading: what an ended plugin wrote is in the pipes by now.
+        // The check comes before the reads, because the pipes of an ended plugin hold all of its output.
         let ended = self.child.try_wait()?;
         self.drain();
         let Some(status) = ended else {
@@ -222,21 +222,21 @@ impl RunningPlugin {
     /// Ends the plugin and everything it started.
     fn abort(&mut self, end: PluginEnd, signals: &Signals) {
         end_group(self.child.id().cast_signed(), GRACE, signals);
-        // Reaped with its group; what std knows of it does not matter any more.
+        // The group's end reaps the plugin too, so std's own handle is of no use any more.
         let _ = self.child.try_wait();
         self.drain();
         self.outcome.end = end;
         self.close();
     }
 
-    /// What the call left.
+    /// The outcome of a plugin that has ended.
     #[must_use]
     pub fn into_outcome(self) -> PluginOutcome {
         self.outcome
     }
 }
 
-/// Reads everything there is; false at the end of the stream.
+/// Reads everything that a pipe holds. Returns false at the end of the stream.
 fn read_all(from: Option<&mut impl Read>, chunk: &mut [u8], mut take: impl FnMut(&[u8])) -> bool {
     let Some(from) = from else { return false };
     loop {
@@ -252,7 +252,7 @@ fn read_all(from: Option<&mut impl Read>, chunk: &mut [u8], mut take: impl FnMut
 /// Waits until one of several plugins has ended or `until` has passed; returns the index of one that ended.
 ///
 /// # Errors
-/// What `poll` and `wait` report.
+/// An error of `poll` or `wait`.
 pub fn wait_any(
     running: &mut [&mut RunningPlugin],
     until: Instant,
@@ -272,7 +272,7 @@ pub fn wait_any(
     }
 }
 
-/// Ends what is still running of several plugins: the deadline has passed, or we were asked to stop.
+/// Kills those of several plugins that still run, after the deadline or a signal that asks the shim to stop.
 pub fn end_all(running: &mut [&mut RunningPlugin], signals: &Signals) {
     let end = if signals.stop_requested() { PluginEnd::Stopped } else { PluginEnd::Deadline };
     for plugin in running.iter_mut().filter(|plugin| !plugin.done) {
@@ -280,11 +280,11 @@ pub fn end_all(running: &mut [&mut RunningPlugin], signals: &Signals) {
     }
 }
 
-/// Runs one plugin to its end. Past its deadline, or once we were asked to stop, it is not even started: what is begun and
-/// ended at once is only half done.
+/// Runs one plugin to its end. After its deadline, or a signal that asks the shim to stop, the plugin does not start at all, since killing it at
+/// once would leave its work half done.
 ///
 /// # Errors
-/// What the kernel says when it cannot be started or waited for.
+/// The error of the kernel if the plugin cannot be started or waited for.
 pub fn run(
     call: &PluginCall<'_>,
     lock: Option<&mut Lock>,
@@ -301,7 +301,7 @@ pub fn run(
     let mut running = RunningPlugin::start(call, lock, deadline, signals)?;
     let waited = wait_any(&mut [&mut running], deadline, signals);
     if !matches!(waited, Ok(Some(_))) {
-        // Also when it cannot be waited for: what goes on behind an error would outlive its undoing.
+        // Also if the wait fails: a plugin that still ran after the error would work against the rollback.
         end_all(&mut [&mut running], signals);
     }
     waited.map(|_| running.into_outcome())

@@ -5,9 +5,9 @@
 //! that a runtime does not take one for a conf.
 //!
 //! The temporary file has no name until it is complete (man 2 `open`, O_TMPFILE), so a killed writer leaves nothing. A new file
-//! gets its name by link; one that may replace another gets a temporary name first, for a link never replaces anything,
-//! and because runtimes that watch a directory of confs heed a rename and not a link. Where the file system has no such
-//! files, the temporary file has its name from the beginning, and the sweep removes what a killed writer left.
+//! gets its name by link. A file that may replace another one gets a temporary name first, because a link never replaces a file, and because
+//! runtimes that watch a conf directory react to a rename and not to a link. If the file system has no files without names, the temporary file
+//! has its name from the beginning, and the sweep removes the files that a killed writer left.
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
@@ -21,19 +21,19 @@ use nix::unistd::linkat;
 
 use crate::trust;
 
-/// Mode of files of state.
+/// The mode of state files.
 pub const PRIVATE: u32 = 0o600;
 
-/// What begins the name of every temporary file; the sweep removes those that a crash left.
+/// The prefix of every temporary file's name, by which the sweep finds the files that a crash left.
 pub const TEMP_PREFIX: &str = ".tmp-";
 
-/// Most files we read are smaller: they take one read and one for their end, where feeling the way takes six.
+/// The buffer for a first read, in bytes. Most files are smaller and need one read and one for their end, instead of six with a growing buffer.
 const USUAL_BYTES: usize = 4096;
 
 /// Reads at most `max` bytes.
 ///
 /// # Errors
-/// `FileTooLarge` when there are more, with the limit in the text.
+/// `FileTooLarge` if there are more bytes; the text names the limit.
 pub fn read_bounded(file: &mut impl Read, max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(max.min(USUAL_BYTES));
     let read = file.take(max as u64 + 1).read_to_end(&mut bytes)?;
@@ -46,13 +46,12 @@ pub fn read_bounded(file: &mut impl Read, max: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads all of a regular file of at most `max` bytes, whoever owns it; a link leads to it, too.
+/// Reads a whole regular file of at most `max` bytes, whoever owns it. A link to the file is followed.
 ///
-/// Nothing else is opened, for a device may do something then, and nobody is waited for: opening a FIFO waits for its other end
-/// (man 7 `fifo`).
+/// Nothing but a regular file is opened, because opening a device may have an effect, and opening a FIFO waits for its other end (man 7 `fifo`).
 ///
 /// # Errors
-/// Any I/O error, that it is no regular file, and [`read_bounded`]'s.
+/// Any I/O error, that the path is no regular file, and the errors of [`read_bounded`].
 pub fn read_regular(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     regular(&path.metadata()?)?;
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -61,10 +60,10 @@ pub fn read_regular(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     read_bounded(&mut file, max)
 }
 
-/// Holds where it is a regular file.
+/// Checks that the metadata is of a regular file.
 ///
 /// # Errors
-/// That it is none.
+/// The metadata is of something else.
 pub fn regular(meta: &Metadata) -> io::Result<()> {
     if meta.is_file() {
         return Ok(());
@@ -75,13 +74,12 @@ pub fn regular(meta: &Metadata) -> io::Result<()> {
 /// Writes `bytes` to `path` durably and returns the open file, positioned at its end.
 ///
 /// # Errors
-/// Any I/O error; then nothing is left over and `path` is what it was.
+/// Any I/O error. Then no temporary file is left, and `path` is unchanged.
 pub fn write_durable(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
     write(path, bytes, mode, Placing::Rename)
 }
 
-/// [`write_durable`] of a file of state for which no file is expected to be there: cheaper by one name. One that is there
-/// all the same is replaced.
+/// [`write_durable`] of a state file that does not exist yet, which saves one rename. Should a file exist all the same, it is replaced.
 ///
 /// # Errors
 /// As [`write_durable`].
@@ -89,12 +87,12 @@ pub fn create_durable(path: &Path, bytes: &[u8]) -> io::Result<File> {
     write(path, bytes, PRIVATE, Placing::Link)
 }
 
-/// How a complete file without a name comes to its place.
+/// How a complete file without a name gets its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Placing {
-    /// It is linked there, if nothing is; else renamed.
+    /// By a link if the name is free, else by a rename.
     Link,
-    /// It is linked to a temporary name and renamed.
+    /// By a link to a temporary name and a rename.
     Rename,
 }
 
@@ -105,7 +103,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32, placing: Placing) -> io::Result<F
             fill(&mut file, bytes, mode)?;
             match place(&file, dir, path, placing) {
                 Ok(()) => file,
-                // Without the privilege for it, or on a file system that cannot link it, the name comes first.
+                // Without the privilege to link it, or on a file system that cannot, the file is written again with a temporary name.
                 Err(_) => write_named(dir, path, bytes, mode)?,
             }
         }
@@ -115,7 +113,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32, placing: Placing) -> io::Result<F
     Ok(file)
 }
 
-/// Writes a file that has a temporary name from its beginning.
+/// Writes a file that has a temporary name from the beginning.
 fn write_named(dir: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
     let (mut file, temp) = at_temporary_name(dir, |temp| {
         File::options()
@@ -127,7 +125,7 @@ fn write_named(dir: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<F
     })?;
     let written = fill(&mut file, bytes, mode).and_then(|()| std::fs::rename(&temp, path));
     if let Err(error) = written {
-        // The first error is the one to report.
+        // The error of the write is the one to report.
         let _ = std::fs::remove_file(&temp);
         return Err(error);
     }
@@ -139,19 +137,19 @@ fn fill(file: &mut File, bytes: &[u8], mode: u32) -> io::Result<()> {
     if mode == PRIVATE {
         file.sync_data()
     } else {
-        // Exactly this mode, whatever the umask; and fdatasync does not promise a mode.
+        // The umask must not change the mode, and fdatasync does not make a mode durable.
         file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()
     }
 }
 
-/// A file in `dir` that has no name and goes when it is closed; none where the file system or the kernel has no such files.
+/// Creates a file in `dir` without a name, which the kernel removes on close; none if the file system or the kernel has no such files.
 fn create_unnamed(dir: &Path, mode: u32) -> io::Result<Option<File>> {
     let opened = File::options().append(true).mode(mode).custom_flags(OFlag::O_TMPFILE.bits()).open(dir);
     match opened {
         Ok(file) => Ok(Some(file)),
         Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-            // The last but one is a kernel's that takes the flag for O_DIRECTORY, which it contains.
+            // A kernel without O_TMPFILE takes the flag for O_DIRECTORY, which it contains, and answers EISDIR.
             Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::EISDIR | Errno::ENOSYS) => Ok(None),
             _ => Err(error),
         },
@@ -174,7 +172,7 @@ fn place(file: &File, dir: &Path, path: &Path, placing: Placing) -> io::Result<(
     })
 }
 
-/// [`write_durable`], unless the file holds these very bytes already. Returns whether it was written.
+/// [`write_durable`], unless the file already holds exactly these bytes. Returns whether the file was written.
 ///
 /// # Errors
 /// Any I/O error.
@@ -185,10 +183,10 @@ pub fn write_if_changed(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool
     write_durable(path, bytes, mode).map(|_| true)
 }
 
-/// Makes a directory of ours (0700) and what is missing above it (0755), in checked directories only.
+/// Creates one of Crossfade's directories (0700) and the missing directories above it (0755), in checked directories only.
 ///
 /// # Errors
-/// Any I/O error but that it exists, and whom it or a directory above it belongs to when it is not ours.
+/// Any I/O error except that it exists, and that the directory or one above it is not trusted.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     Ok(trust::create_dir(path, 0o700)?)
 }
@@ -201,10 +199,10 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Files of `dir` that writers left behind: their name says which process made them.
+/// Temporary files in `dir` whose writer does not run any more, by the pid in their names.
 ///
 /// # Errors
-/// When `dir` cannot be listed.
+/// `dir` cannot be listed.
 pub fn abandoned_temps(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
@@ -213,7 +211,7 @@ pub fn abandoned_temps(dir: &Path) -> io::Result<Vec<PathBuf>> {
         let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(TEMP_PREFIX)) else {
             continue;
         };
-        // Others may begin a name like that; ours go on with a pid.
+        // Another program's file may have the same prefix, but Crossfade's names continue with a pid.
         let pid = rest.split('-').next().unwrap_or_default();
         if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
             found.push(entry.path());
@@ -222,7 +220,7 @@ pub fn abandoned_temps(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Does `make` with a temporary name in `dir` that is free.
+/// Calls `make` with a free temporary name in `dir`.
 fn at_temporary_name<T>(dir: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let pid = std::process::id();
@@ -230,7 +228,7 @@ fn at_temporary_name<T>(dir: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = dir.join(format!("{TEMP_PREFIX}{pid}-{count}"));
         match make(&path) {
-            // A process of an earlier boot may have had our pid.
+            // A process of an earlier boot may have had the pid of this one.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other.map(|made| (made, path)),
         }

@@ -1,11 +1,10 @@
 //! Networks whose pods asked for host ports in vain: no plugin of the network declares the capability `portMappings`.
 //!
-//! The runtime asks for host ports with a capability argument, and a plugin that does not declare the capability never gets
-//! it. Nothing fails then, and the ports are simply not there. Cilium's own conf is one: its agent maps host ports only in
-//! some of its modes, which no conf tells.
+//! The runtime asks for host ports with a capability argument, and a plugin that does not declare the capability never gets the argument. No call
+//! fails then, but the ports are not mapped. Cilium's own conf declares none: its agent maps host ports only in some modes, which no conf shows.
 //!
 //! *Shape*: `RUN/hostports/<network's own name>`, holding `{"bootID":".."}`. The shim writes it at the first such ADD of a
-//! boot, and `watch` reads it. One file per network, whatever the number of pods; nothing of a pod is in it.
+//! boot, and `watch` reads it. There is one file per network, whatever the number of pods, and it holds nothing about a pod.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,7 +20,7 @@ use crate::trust;
 /// The capability argument, and the capability. *Source*: CNI conventions, "Dynamic plugin specific fields".
 pub const CAPABILITY: &str = "portMappings";
 
-/// Longest marker, in bytes: a boot id.
+/// The largest marker, in bytes: a boot id.
 const MAX_BYTES: usize = 1 << 10;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,15 +32,15 @@ struct Marker {
 /// Whether `runtime_config` asks for any host port.
 #[must_use]
 pub fn are_wanted(runtime_config: &RawObject) -> bool {
-    // Only a list with something in it asks for anything.
+    // An empty list asks for no port.
     let is_list = |text: &str| text.starts_with('[') && text[1..].trim() != "]";
     runtime_config.get(CAPABILITY).is_some_and(|raw| is_list(raw.get()))
 }
 
-/// Notes that a pod of the network of this name asked in vain; nothing is written when that is noted already.
+/// Marks the network of this name: one of its pods asked for host ports in vain. An existing marker is not written again.
 ///
 /// # Errors
-/// Any I/O error; then only the journal has it.
+/// Any I/O error. Then only the journal has the fact.
 pub fn note(layout: &Layout, name: &str) -> io::Result<()> {
     if is_noted(layout, name) {
         return Ok(());
@@ -53,7 +52,7 @@ pub fn note(layout: &Layout, name: &str) -> io::Result<()> {
     file::write_durable(&path(layout, name), json.get().as_bytes(), file::PRIVATE).map(|_| ())
 }
 
-/// Whether a pod of the network of this name asked in vain in this boot.
+/// Whether a pod of the network of this name asked for host ports in vain in this boot.
 #[must_use]
 pub fn is_noted(layout: &Layout, name: &str) -> bool {
     let read = || {

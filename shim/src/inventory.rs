@@ -1,4 +1,4 @@
-//! The inventory's file on this node. Its types are [`types::inventory`]; the file is changed only under its lock.
+//! The inventory's file on this node. [`types::inventory`] has its types. Crossfade changes the file only under its lock.
 
 use std::io;
 
@@ -10,13 +10,13 @@ use crate::lock;
 use crate::store::Key;
 use crate::trust;
 
-/// Largest inventory we read, in bytes.
+/// The largest inventory that Crossfade reads, in bytes.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Reads the inventory; an absent file is an empty one.
+/// Reads the inventory. An absent file counts as an empty inventory.
 ///
 /// # Errors
-/// When it is untrusted, unreadable or invalid; the text names the file.
+/// The file is untrusted, unreadable or invalid. The text names the file.
 pub fn load(layout: &Layout) -> io::Result<Inventory> {
     let path = layout.inventory();
     let named = |why: String| io::Error::other(format!("inventory {}: {why}", path.display()));
@@ -29,10 +29,10 @@ pub fn load(layout: &Layout) -> io::Result<Inventory> {
     Inventory::parse(&bytes).map_err(named)
 }
 
-/// Changes the inventory under its lock, durably; equal bytes are not rewritten.
+/// Changes the inventory durably, under its lock. Equal bytes are not written again.
 ///
 /// # Errors
-/// Any I/O error; then it is what it was.
+/// Any I/O error. Then the file is unchanged.
 pub fn change(layout: &Layout, change: impl FnOnce(&mut Inventory)) -> io::Result<()> {
     lock::exclusively(layout, "inventory", || {
         let mut inventory = load(layout)?;
@@ -43,7 +43,7 @@ pub fn change(layout: &Layout, change: impl FnOnce(&mut Inventory)) -> io::Resul
     })
 }
 
-/// Strikes the entry of `key` out.
+/// Removes the entry of `key`.
 ///
 /// # Errors
 /// Any I/O error.

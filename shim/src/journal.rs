@@ -1,9 +1,8 @@
 //! Journald logging that never blocks and never fails.
 //!
-//! Events of `tracing` become datagrams in journald's native format, sent without waiting: a full socket drops the line. The
-//! usual layer for this waits for room, and a shim that waits for a hung journald holds a pod up (measured: ten queued
-//! datagrams, the sixth call hangs). Without journald there is silence. Warnings also go to stderr, which runtimes log,
-//! under the same rule.
+//! Events of `tracing` become datagrams in journald's native format. The shim never waits to send one: if the socket is full, it drops the line.
+//! The usual layer for this (`tracing-journald`) waits for room, and a shim that waits for a hung journald delays a pod (measured: ten queued
+//! datagrams, the sixth call hangs). Without journald, nothing is logged. Warnings also go to stderr, which runtimes log, by the same rule.
 //!
 //! *Source*: systemd's "Native Journal Protocol": `KEY=value\n`, or `KEY\n`, length as 64-bit little-endian, bytes, `\n`.
 
@@ -19,20 +18,20 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 const IDENTIFIER: &str = "crossfade";
-/// Longest value of a field, in bytes.
+/// The longest value of a field, in bytes.
 const MAX_VALUE_BYTES: usize = 1024;
-/// A pipe that is writable takes this much without blocking (man 7 `pipe`, PIPE_BUF).
+/// The number of bytes that a writable pipe accepts without blocking (man 7 `pipe`, PIPE_BUF).
 const PIPE_BUF_BYTES: usize = 4096;
 
-/// Sends events from now on; silent where there is no journald.
+/// Starts to send events. Without journald, nothing is sent.
 pub fn init() {
     let socket =
         UnixDatagram::unbound().and_then(|socket| socket.set_nonblocking(true).map(|()| socket)).ok();
-    // A second call in one process changes nothing, which is what a second call wants.
+    // A second call in one process changes nothing, which is right.
     let _ = tracing::subscriber::set_global_default(Journal { socket });
 }
 
-/// Passes a delegate's stderr on to ours, as far as that takes it without waiting.
+/// Copies a delegate's stderr to the shim's, as far as that accepts it without waiting.
 pub fn pass_on(bytes: &[u8]) {
     let stderr = std::io::stderr();
     for chunk in bytes.chunks(PIPE_BUF_BYTES) {
@@ -69,7 +68,7 @@ impl Subscriber for Journal {
         entry.put("SYSLOG_IDENTIFIER", IDENTIFIER);
         event.record(&mut entry);
         if let Some(socket) = &self.socket {
-            // No journald, or no room: dropped.
+            // Without journald, or without room, the event is dropped.
             let _ = socket.send_to(&entry.datagram, SOCKET);
         }
         if level <= Level::WARN {
@@ -83,7 +82,7 @@ impl Subscriber for Journal {
     fn exit(&self, _: &Id) {}
 }
 
-/// Syslog's numbers (man 3 `syslog`).
+/// Syslog's number of a level (man 3 `syslog`).
 fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "3",
@@ -127,9 +126,9 @@ impl Entry {
     }
 }
 
-/// For stderr, where a line is an entry and a terminal may read along.
+/// The text for stderr, where a line is an entry and a terminal may show it.
 fn on_one_line(value: &str) -> String {
-    // What turns a line around, or breaks one without being a control character (Unicode TR 36, 3.2), is none to read either.
+    // Characters that reverse the text or break a line, without being control characters (Unicode TR 36, 3.2), are replaced too.
     let is_unseen = |c| matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
     value.replace(|c: char| c.is_control() || is_unseen(c), " ")
 }

@@ -1,6 +1,6 @@
 //! The ledger's file on this node. Its lines are [`types::ledger`].
 //!
-//! Where the file cannot be written the journal takes the line: an account must not keep a pod from ending.
+//! If the file cannot be written, the line goes to the journal, because a missing ledger line must not fail a DEL.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::lock;
 use crate::trust;
 
-/// Appends a line, or has the journal take it where the ledger cannot.
+/// Appends a line to the ledger, or writes it to the journal if that fails.
 pub fn enter(layout: &Layout, line: &Line) {
     let Err(error) = append(layout, line) else { return };
     tracing::warn!(
@@ -30,13 +30,13 @@ pub fn enter(layout: &Layout, line: &Line) {
     );
 }
 
-/// Largest ledger that is read, in bytes.
+/// The largest ledger that Crossfade reads, in bytes.
 const MAX_BYTES: usize = 64 << 20;
 
-/// The lines that are there; a torn or unknown one is left out.
+/// Reads the lines of the ledger, without torn or unknown ones.
 ///
 /// # Errors
-/// Any I/O error but that there is no ledger.
+/// Any I/O error, except that there is no ledger.
 pub fn read(layout: &Layout) -> io::Result<Vec<Line>> {
     let mut file = match trust::open_regular(File::options().read(true), &layout.ledger()) {
         Ok((file, _)) => file,
@@ -60,7 +60,7 @@ fn append(layout: &Layout, line: &Line) -> io::Result<()> {
         options.append(true).create(true).mode(PRIVATE);
         let (mut file, meta) = trust::open_regular(&mut options, &layout.ledger())?;
         if let Err(error) = file.write_all(&bytes) {
-            // Half a line would spoil the next one as well.
+            // Without this, a half-written line would make the next line unreadable too.
             let _ = file.set_len(meta.len());
             return Err(error);
         }

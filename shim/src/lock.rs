@@ -2,21 +2,20 @@
 //!
 //! *Shape*: `RUN/locks/<container id>@<ifname>`, held by flock (man 2 `flock`). The file says who holds it:
 //! `{"holder":{"pid":1,"start":2},"session":1,"verb":"ADD","groups":[{"pid":3,"start":4}]}`, where `groups` are the delegates'
-//! process groups. Delegates inherit the open file, so that after our own SIGKILL the lock stays with what is still working;
-//! the next verb ends that work ([`mod@holder`] says what counts as work) and then has the lock. An orderly end removes the
-//! file and unlocks, even if a delegate left a daemon behind.
+//! process groups. Delegates inherit the open file. If the shim is killed, its delegates therefore still hold the lock; the next verb kills them
+//! ([`mod@holder`] defines which processes those are) and then gets the lock. An orderly end removes the file and unlocks, even if a delegate
+//! left a daemon behind.
 //!
-//! *A daemon that inherited the lock of a killed shim* keeps it for as long as it lives. Once the dead holder's work is over, the
-//! next verb takes the name away from the file and makes another one, so that nobody waits for the daemon. Two things must not
-//! happen then: a name is taken away from a file whose lock somebody has got meanwhile, for the daemon may end at any moment;
-//! and one waiter takes the name of the file that another has just made. So both whoever takes a dead holder's name away and
-//! whoever gets a lock that a dead holder left do it under one lock more, `RUN/locks/takeover.lock`, and look again there: the
-//! name must still be this file's, and the first of the two must find the same dead holder in it. The second writes itself
-//! down before it lets go. A file without a holder in it is new, and its name is taken away by its holder alone; so an
-//! ordinary call needs none of this.
+//! *A daemon that inherited the lock of a killed shim* keeps the lock for as long as the daemon runs. Once the dead holder's work is over, the
+//! next verb unlinks the file and creates another one, so that no call waits for the daemon. Two races must not happen then. A verb must not
+//! unlink a file whose lock another verb has got meanwhile, because the daemon may end at any moment. And a verb must not unlink the file that
+//! another verb has just created. So a verb that unlinks a dead holder's file, and a verb that gets a dead holder's lock, both do so under a
+//! second lock, `RUN/locks/takeover.lock`, and check again there: the name must still lead to this file, and a verb that unlinks must find the
+//! same dead holder in it. A verb that gets the lock writes its own holder before it releases the second lock. A file without a holder is new,
+//! and only its holder unlinks it, so an ordinary call needs no second lock.
 //!
-//! The groups are written here and not in the record: this file lives on tmpfs and in this boot, as process groups do, and
-//! can be written when the disk is full.
+//! The process groups are in this file and not in the record, because this file ends with the boot, as process groups do, and is on a tmpfs,
+//! which the shim can write even if the disk is full.
 
 mod abandoned;
 mod holder;
@@ -41,25 +40,25 @@ use crate::signal::Signals;
 use crate::store::{Key, container_name};
 use crate::trust;
 
-/// Between two looks at a lock that somebody else holds.
+/// The time between two attempts to get a lock that another process holds.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How the name of a shared file's lock ends.
+/// The end of the file name of a shared file's lock.
 const SHARED_END: &str = "lock";
 
 /// The lock under which a dead holder's lock changes hands.
 const TAKEOVER: &str = "takeover";
 
-/// Why a lock could not be had.
+/// Why a call did not get a lock.
 #[derive(Debug)]
 pub enum NoLock {
     /// The directory or file cannot be used.
     Io(io::Error),
-    /// Its holder did not let go in time; who, in words.
+    /// The holder did not release the lock in time. The text names the holder.
     Held(String),
-    /// It was free, but by then the deadline had passed.
+    /// The lock became free only after the deadline.
     Late,
-    /// We were asked to stop while waiting.
+    /// A signal asked this process to stop while it waited.
     Stopped,
 }
 
@@ -74,15 +73,15 @@ pub struct Lock {
 /// How long to wait, and whether a living holder may be asked to stop.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Give up then.
+    /// When the call gives up.
     pub until: Instant,
-    /// From then on a living holder gets a SIGTERM, once.
+    /// When a living holder gets a SIGTERM, once.
     pub ask_from: Option<Instant>,
 }
 
 impl Lock {
-    /// Takes the lock of an attachment. Whoever gets it only at its deadline, or is asked to stop, does not have it: nothing may
-    /// be begun then.
+    /// Takes the lock of an attachment. A call that gets the lock only at its deadline, or after a signal to stop, gives it back, since such a call
+    /// must begin nothing.
     ///
     /// # Errors
     /// [`NoLock`].
@@ -96,8 +95,8 @@ impl Lock {
         Self::take_named(layout, &key.file_name(), verb, patience, signals)
     }
 
-    /// Takes the lock under which interface names of a container are chosen: from looking at those that its attachments have
-    /// until a record holds the new one. Whoever has it already has the lock of an attachment, and waits for no other.
+    /// Takes the lock under which a call chooses an interface name of a container. The call holds it from the moment it reads the names in use until a
+    /// record holds the new name. A call that holds this lock already has the lock of its attachment, and waits for no other lock.
     ///
     /// # Errors
     /// [`NoLock`].
@@ -148,13 +147,13 @@ impl Lock {
         }
     }
 
-    /// Takes the lock of an attachment unless somebody living has it: what a dead holder started is ended first, since
-    /// nobody else may ever come to do it.
+    /// Takes the lock of an attachment, unless a living process holds it. Kills what a dead holder left running first, because no later call for this
+    /// attachment may ever come.
     ///
-    /// `until` bounds the wait for its end.
+    /// `until` limits the wait for those processes to end.
     ///
     /// # Errors
-    /// When the directory or file cannot be used.
+    /// The directory or the file cannot be used.
     pub fn take_unattended(
         layout: &Layout,
         key: &Key,
@@ -168,7 +167,7 @@ impl Lock {
             match Step::of(file, &path, verb, signals)? {
                 Step::Held(_) if signals.stop_requested() || Instant::now() >= until => return Ok(None),
                 Step::Held(lock) => return Ok(Some(lock)),
-                // Somebody was here a moment ago, and whatever he did is not to be judged by what we knew before.
+                // Another process held the lock a moment ago, and may have changed what the caller knew of the attachment.
                 Step::Replaced => return Ok(None),
                 Step::TakenOver => {
                     file = open(&path)?;
@@ -185,18 +184,18 @@ impl Lock {
         }
     }
 
-    /// Notes the process group of a delegate that was just started; those that have ended are forgotten.
+    /// Writes the process group of a delegate that was just started into the lock's file, and drops the groups that have ended.
     ///
-    /// A failure is not one of the call: should we be killed, the next verb finds the group by who holds the file.
+    /// A failed write does not fail the call. If the shim is killed, the next verb finds the delegate because it holds the lock.
     pub fn note_group(&mut self, group: Option<Process>) {
         self.holder.note_group(group);
         let _ = self.write();
     }
 
-    /// Makes the lock one that a child inherits, or not.
+    /// Sets whether a child process inherits the lock.
     ///
     /// # Errors
-    /// What `fcntl` reports.
+    /// An error of `fcntl`.
     pub fn inherit(&self, inherit: bool) -> io::Result<()> {
         let flags = if inherit { FdFlag::empty() } else { FdFlag::FD_CLOEXEC };
         fcntl(self.fd(), FcntlArg::F_SETFD(flags))?;
@@ -217,10 +216,10 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Unlocks in an orderly way: the name goes first, so that nobody waits on a file that is not there any more.
+    /// Unlocks in an orderly way. The file's name goes first, so that no call waits on a file without a name.
     fn drop(&mut self) {
         let Some(file) = self.file.take() else { return };
-        // None of these can be reported any more; whoever comes next copes with a file that is still there.
+        // There is no caller to report an error to. The next call handles a file that is still there.
         if std::fs::remove_file(&self.path).is_err() {
             let _ = file.set_len(0);
         }
@@ -228,15 +227,15 @@ impl Drop for Lock {
     }
 }
 
-/// One look at a lock.
+/// The outcome of one attempt to get a lock.
 enum Step {
-    /// It is ours, and nothing of an earlier holder works any more.
+    /// This process holds the lock, and no process of an earlier holder runs any more.
     Held(Lock),
-    /// Somebody has it, or what a dead holder started still works and was told to end.
+    /// Another process holds the lock, or delegates of a dead holder still run and got a signal to end.
     Busy(File, Holder),
-    /// The file was removed by its last holder while we opened it.
+    /// The last holder removed the file while this process opened it.
     Replaced,
-    /// Daemons of a dead holder's delegates have it, and it has lost its name: another file takes its place.
+    /// Daemons of a dead holder's delegates hold the lock. The file has no name any more, and another file takes its place.
     TakenOver,
 }
 
@@ -261,7 +260,7 @@ impl Step {
     }
 }
 
-/// Writes us into a lock that we have got; none when its name is gone.
+/// Writes this process into a lock that it has got; none if the lock's file has no name any more.
 fn hold(file: Flock<File>, path: &Path, verb: Verb, earlier: &Holder) -> io::Result<Option<Lock>> {
     let write = |file| {
         let mut lock = Lock { file: Some(file), path: path.to_owned(), holder: Holder::current(verb) };
@@ -275,7 +274,7 @@ fn hold(file: Flock<File>, path: &Path, verb: Verb, earlier: &Holder) -> io::Res
     })
 }
 
-/// Takes its name away from a lock that a dead holder left, unless somebody has got it, or done so, meanwhile.
+/// Unlinks a lock that a dead holder left, unless another process has got the lock or unlinked it meanwhile.
 fn take_name_away(file: &File, path: &Path, dead: &Holder) -> io::Result<()> {
     alone(&path.with_file_name(shared_name(TAKEOVER)), || {
         if is_named(file, path) && Holder::read(file) == *dead { std::fs::remove_file(path) } else { Ok(()) }
@@ -285,7 +284,7 @@ fn take_name_away(file: &File, path: &Path, dead: &Holder) -> io::Result<()> {
 enum Attempt {
     Taken(Flock<File>),
     Busy(File),
-    /// The file was removed by its last holder while we opened it.
+    /// The last holder removed the file while this process opened it.
     Replaced,
 }
 
@@ -307,8 +306,8 @@ fn is_named(file: &File, path: &Path) -> bool {
     }
 }
 
-/// The lock directory, made and trusted: whoever could write there could have us kill what he names, and whoever could
-/// enter it could keep our locks for ever.
+/// Creates and checks the lock directory. Who could write there could make the shim kill any process, and who could enter it could hold the
+/// shim's locks forever.
 fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
     let dir = layout.locks();
     match trust::check_private_dir(&dir) {
@@ -321,7 +320,7 @@ fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
     Ok(dir.join(name))
 }
 
-/// Its holder is written into it, so it must be nothing but a lock: no second name of another file either.
+/// Opens a lock's file. The shim writes the holder into it, so the file must be a lock alone, without a second name elsewhere.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false).mode(file::PRIVATE);
@@ -340,7 +339,7 @@ fn open(path: &Path) -> io::Result<File> {
 /// Runs `change` under the lock of one shared file of state.
 ///
 /// # Errors
-/// What `change` reports, or that the lock cannot be had within two seconds.
+/// The error of `change`, or that another process held the lock for two seconds.
 pub fn exclusively<T>(layout: &Layout, name: &str, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     alone(&prepare(layout, &shared_name(name))?, change)
 }
@@ -354,7 +353,7 @@ fn alone<T>(path: &Path, change: impl FnOnce() -> io::Result<T>) -> io::Result<T
     let mut file = open(path)?;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            // Unlocked when dropped. The file stays: it is one, not one per attachment.
+            // Dropping the descriptor unlocks. The file stays, because there is one for all attachments.
             Ok(_held) => return change(),
             Err((again, _)) if Instant::now() < end => {
                 file = again;

@@ -1,11 +1,12 @@
 //! The CNI plugin `crossfade`: one process per verb and sandbox.
 //!
-//! Called by a container runtime with `CNI_*` variables and a network configuration on stdin. Answers with one JSON document
-//! on stdout and exit status 0, or an error document and 1. A person who calls it without `CNI_COMMAND` gets its usage.
+//! A container runtime calls it with `CNI_*` variables and a network configuration on stdin. The plugin writes one JSON document to stdout
+//! and exits with status 0, or it writes an error document and exits with 1. Without `CNI_COMMAND`, it prints its usage.
 
 #![no_main]
 
 mod start;
+mod stdout;
 
 use std::io::Write;
 
@@ -13,10 +14,11 @@ use shim::reply::{CniError, code};
 use shim::signal::Signals;
 use shim::version::Version;
 use shim::{journal, serve};
+use stdout::Stdout;
 
-/// Serves the one call this process is for; its exit status.
+/// Serves the call, or prints the usage, and returns the exit status.
 fn run() -> i32 {
-    // A panic is answered like any error. Nothing is unwound: the record says what is owed, as after a kill.
+    // The runtime gets an error document after a panic too. Nothing is unwound: the record names the DELs that are owed, as after a kill.
     std::panic::set_hook(Box::new(|panic| {
         fail(&format!("internal error: {panic}"));
         std::process::exit(1);
@@ -37,20 +39,7 @@ fn run() -> i32 {
     serve::serve(&vars, &mut std::io::stdin().lock(), &mut Stdout, &signals).into()
 }
 
-/// Stdout without a buffer: a document that could not be written must not come out together with the next one, which says so.
-struct Stdout;
-
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(nix::unistd::write(std::io::stdout(), bytes)?)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Prints an error document for what happens outside a verb. The record, if there is one by now, keeps what is owed.
+/// Prints an error document for a failure outside of a verb. If a record exists by now, it names the DELs that are owed.
 fn fail(what: &str) {
     let text = CniError::new(code::IO, what).to_json(Version::V110.as_str());
     let _ = Stdout.write_all(text.as_bytes());

@@ -1,10 +1,9 @@
 //! A pod's network namespace: identity, entry and return.
 //!
-//! A netns is named by a path (CNI_NETNS) but known by its inode: paths are reused, the pair of device and inode is not
-//! while anything holds the namespace. Afterwards the kernel gives the number of the inode out again, the lowest that is free.
-//! What it never gives out again within a boot is the cookie of a namespace (kernel 5.14), which a socket inside tells. The
-//! shim works in a pod's netns only through sockets, and files of /proc/sys, that were opened in it; the thread itself is
-//! there for the length of that one call and is back before anything else happens.
+//! A path (CNI_NETNS) names a netns, but paths are reused. The pair of device and inode identifies a netns as long as anything holds it; later
+//! the kernel reuses the inode's number, the lowest free one first. The cookie of a netns (kernel 5.14), which any socket in it can query, is
+//! never reused within a boot. The shim works in a pod's netns only through sockets and files of /proc/sys that it opened there. The thread
+//! enters the netns for the one call that opens them, and returns before it does anything else.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -24,33 +23,33 @@ use types::attachment::NetnsId;
 use crate::route::Budget;
 use crate::route::rtnl::Rtnl;
 
-/// The calling thread's own netns. `/proc/self` would be the thread group's leader, which need not be where we are.
+/// The calling thread's own netns. `/proc/self` is the thread group's leader, which may be in another netns.
 const OWN_NETNS: &str = "/proc/thread-self/ns/net";
 
-/// The cookie of the netns that a socket was opened in.
+/// The socket option for the cookie of the netns in which the socket was opened.
 #[derive(Debug, Clone, Copy)]
 struct Cookie;
 
 nix::getsockopt_impl!(Cookie, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, u64, sockopt::GetStruct<u64>);
 
-/// An open netns file. It keeps the namespace alive, so its id cannot be given to another one meanwhile.
+/// An open netns file. It keeps the namespace alive, so the kernel cannot reuse the namespace's id meanwhile.
 #[derive(Debug)]
 pub struct Netns {
     file: File,
     id: NetnsId,
-    /// Once a socket in it was asked; none where the kernel has no such thing.
+    /// The cookie, once a socket in the netns was asked for it; none if the kernel has no cookies.
     cookie: OnceLock<Option<u64>>,
 }
 
-/// Whether `path` leads to the network namespace that this process itself is in: the host's. Nothing is opened.
+/// Whether `path` leads to the network namespace of this process, which is the host's. Nothing is opened.
 #[must_use]
 pub fn is_own(path: &Path) -> bool {
     let id = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino()));
     id(path).is_ok_and(|there| id(Path::new(OWN_NETNS)).is_ok_and(|here| here == there))
 }
 
-/// Whether there is certainly no network namespace at `path` (CNI_NETNS): there is no path, nothing is there, or an ordinary
-/// file that a namespace was mounted on. A path that cannot be looked at says nothing.
+/// Whether there is certainly no network namespace at `path` (CNI_NETNS): the path is empty, nothing is there, or only the ordinary file that a
+/// namespace was mounted on. False for a path that cannot be inspected.
 #[must_use]
 pub fn is_gone(path: &Path) -> bool {
     let is_absent = |kind| {
@@ -63,10 +62,10 @@ impl Netns {
     /// Opens the namespace at `path` (what a runtime passes as CNI_NETNS).
     ///
     /// # Errors
-    /// What `open(2)` says; `InvalidInput`, naming the path, if the file is not a namespace (a runtime that has taken
-    /// the netns down leaves an ordinary empty file behind for a moment).
+    /// The error of `open(2)`, or `InvalidInput` with the path if the file is not a network namespace: a runtime that removes a netns leaves an
+    /// ordinary empty file there for a moment.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // A FIFO must not keep us, nor a terminal become ours.
+        // Opening a FIFO must not block, and a terminal must not become the controlling one.
         let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
         if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
@@ -80,10 +79,10 @@ impl Netns {
         Ok(Self { file, id, cookie: OnceLock::new() })
     }
 
-    /// The namespace this thread is in: the host's, for the shim.
+    /// The namespace of this thread, which is the host's for the shim.
     ///
     /// # Errors
-    /// As [`Netns::open`]; in practice only where /proc is not mounted.
+    /// As [`Netns::open`]. In practice, only that /proc is not mounted.
     pub fn current() -> io::Result<Self> {
         Self::open(Path::new(OWN_NETNS))
     }
@@ -93,47 +92,47 @@ impl Netns {
         self.id
     }
 
-    /// The cookie of this namespace, for which it is entered unless an earlier socket told it; none where it cannot be told.
+    /// The cookie of this namespace; none if the kernel has no cookies or the caller may not enter a netns. If no socket was opened in it yet, the
+    /// thread enters the namespace.
     pub fn cookie(&self) -> Option<u64> {
         if self.cookie.get().is_none() {
-            // What it has to tell is kept.
+            // The call stores the cookie.
             let _ = self.socket();
         }
         self.cookie.get().copied().flatten()
     }
 
-    /// An rtnetlink socket that lives in this namespace; the thread is back in its own before this returns.
+    /// Opens an rtnetlink socket in this namespace. The thread is back in its own namespace when this returns.
     ///
     /// # Errors
-    /// What `setns(2)` (EPERM without CAP_SYS_ADMIN, EINVAL for a namespace of another type) or `socket(2)` says.
+    /// The error of `setns(2)` (EPERM without CAP_SYS_ADMIN, EINVAL for a namespace of another type) or of `socket(2)`.
     pub fn socket(&self) -> io::Result<Socket> {
         let socket = self.open_inside(|| Socket::new(NETLINK_ROUTE))?;
         self.cookie.get_or_init(|| getsockopt(&socket, Cookie).ok());
         Ok(socket)
     }
 
-    /// Sets a flag of `/proc/sys/net/ipv6/conf/IFNAME/` to 0, and answers whether it was anything else.
+    /// Sets a flag of `/proc/sys/net/ipv6/conf/IFNAME/` to 0. Returns whether it had another value.
     ///
     /// # Errors
-    /// `NotFound` where the interface, or the kernel, has no IPv6; else as [`Netns::socket`], or what the file says.
+    /// `NotFound` if the interface, or the kernel, has no IPv6; else as [`Netns::socket`], or the error of the file.
     pub(crate) fn switch_off(&self, ifname: &str, flag: &str) -> io::Result<bool> {
         let path = Path::new("/proc/sys/net/ipv6/conf").join(ifname).join(flag);
-        // Whose setting it is was decided when it was opened.
+        // The kernel chose the netns of this file when it was opened, so the thread need not be there now.
         let mut file = self.open_inside(|| File::options().read(true).write(true).open(&path))?;
         let mut value = String::new();
         file.read_to_string(&mut value)?;
         if value.trim() == "0" {
             return Ok(false);
         }
-        // Anywhere but at its beginning, the kernel takes a write without heeding it.
+        // The kernel accepts a write at another offset, but ignores it.
         file.rewind()?;
         file.write_all(b"0").map(|()| true)
     }
 
-    /// Opens something in this namespace.
+    /// Runs `open` in this namespace.
     ///
-    /// A thread that cannot come back must not go on: everything it would do next to the host, it would do to a pod.
-    /// So the process aborts then.
+    /// If the thread cannot return to its own namespace, the process aborts: otherwise it would do to a pod what it means to do to the host.
     fn open_inside<T>(&self, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let home = File::open(OWN_NETNS)?;
         setns(&self.file, CloneFlags::CLONE_NEWNET)?;
@@ -148,7 +147,7 @@ impl Netns {
     /// The names of all interfaces in this namespace, `lo` included.
     ///
     /// # Errors
-    /// As [`Netns::socket`], or what the kernel answers to the dump; or that there are more than `budget` allows to read.
+    /// As [`Netns::socket`], the kernel's error of the dump, or that there are more interfaces than `budget` allows to read.
     pub fn interface_names(&self, budget: Budget<'_>) -> io::Result<Vec<String>> {
         let links = Rtnl::open(self, budget)?.links()?;
         Ok(links.into_iter().map(|link| link.name).collect())

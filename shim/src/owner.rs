@@ -1,6 +1,7 @@
-//! Who owns what a record names: which of the policy's networks a leg belongs to, and whether that one could serve a DEL.
+//! The owners of recorded attachments: which of the policy's networks a leg belongs to, and whether that network could serve a DEL.
 //!
-//! A record names networks by their own names, the policy by the sides of a migration; what is old to one policy may be new to the next.
+//! A record names networks by their own names, and the policy by the sides of a migration. A network that is old in one policy may be new in the
+//! next.
 
 use std::time::Instant;
 
@@ -11,20 +12,20 @@ use crate::conflist::Conflist;
 use crate::inventory::Entry;
 use crate::probe::{self, Depth};
 
-/// The policy's networks with their own names, read once: a record is told by them, and there may be many records.
+/// The policy's networks with their own names. They are read once, because many records may be matched against them.
 #[derive(Debug, Clone)]
 pub struct Sides<'a>(Vec<(Side, &'a Network, Option<String>)>);
 
 impl<'a> Sides<'a> {
-    /// Reads the name of every network whose conf is there.
+    /// Reads the name of every network whose conf exists.
     #[must_use]
     pub fn read(policy: &'a Policy) -> Self {
         let name = |network: &Network| Conflist::load(&network.conf).ok().map(|(conf, _)| conf.name);
         Self(policy.networks().map(|(side, network)| (side, network, name(network))).collect())
     }
 
-    /// Which of the policy's networks a recorded leg belongs to: by the network's own name where the confs are there, else by
-    /// its profile unless that says nothing, else by the place its conf had.
+    /// The policy's network that a recorded leg belongs to: by the network's own name if the confs exist, else by its profile unless that is
+    /// generic, else by the path of its conf.
     #[must_use]
     pub fn of(&self, leg: &Leg) -> Option<Side> {
         let by_name = self.0.iter().find(|(_, _, name)| name.as_ref() == Some(&leg.network));
@@ -39,18 +40,18 @@ impl<'a> Sides<'a> {
     }
 }
 
-/// Whether those who would have to serve the DELs can.
+/// Whether the networks that owe DELs can serve them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// Conf and probes of every network that is owed a DEL are there; or the policy does not know it, and only its DEL tells.
+    /// Every such network has its conf, and its probes hold; or the policy does not know the network, and only a DEL can show.
     Ready,
-    /// The policy retires what is not ready: its attachments are cleaned locally when its DEL keeps failing.
+    /// The policy retires the networks that are not ready. If a DEL keeps failing, the attachment is cleaned up locally.
     Retired,
-    /// The conf of one is gone or a probe of it does not hold: its DEL would fail, or lie.
+    /// The conf of a network is gone, or one of its probes does not hold. Its DEL would fail, or succeed without releasing anything.
     NotReady,
 }
 
-/// The state of the policy's networks as owners, asked once.
+/// The state of the policy's networks as owners, probed once.
 #[derive(Debug, Clone)]
 pub struct Owners<'a> {
     sides: Sides<'a>,
@@ -59,7 +60,7 @@ pub struct Owners<'a> {
 }
 
 impl<'a> Owners<'a> {
-    /// Asks conf and probes of every network; `deadline` bounds all of it.
+    /// Reads the conf and runs the probes of every network, until `deadline` at most.
     #[must_use]
     pub fn ask(policy: &'a Policy, deadline: Instant) -> Self {
         let sides = Sides::read(policy);
@@ -77,7 +78,7 @@ impl<'a> Owners<'a> {
         Self { old: of(Side::Old), new: of(Side::New), sides }
     }
 
-    /// The owner of what a record owes: the least ready of its networks, so that a DEL is not served by halves.
+    /// The owner of the DELs that a record owes: the least ready of its networks, so that no DEL serves only half of them.
     #[must_use]
     pub fn of(&self, record: &Attachment) -> Owner {
         let owed = record.pending();

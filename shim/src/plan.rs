@@ -1,24 +1,24 @@
-//! Who attaches, under which ifname and in which order: pure decisions.
+//! Decides which networks attach a pod, under which ifname and in which order. Pure.
 
 use types::policy::{Attach, Both, SecondaryFailure, Side};
 
 /// One network's part in an ADD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LegPlan {
-    /// Which network.
+    /// The policy's network.
     pub side: Side,
-    /// Its interface in the pod.
+    /// The network's interface in the pod.
     pub ifname: String,
-    /// Its result is the reply.
+    /// Whether the network's result is the reply to the runtime.
     pub primary: bool,
-    /// The pod may start without it.
+    /// Whether the pod may start without this network.
     pub tolerated: bool,
 }
 
-/// What an ADD will do. DEL is the same in reverse, from the record.
+/// The networks of an ADD. DEL calls them in reverse order, by the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// In the order of ADD; the owner of the default route comes last.
+    /// The networks in the order of ADD. The owner of the default route comes last.
     pub legs: Vec<LegPlan>,
 }
 
@@ -32,7 +32,7 @@ pub struct Plan {
 /// | both | new | old | new, old |
 /// | both | new | new | old, new |
 ///
-/// `taken` are interface names in use: those of the netns and of this container's other attachments.
+/// `taken` holds the interface names in use, in the netns and in this container's other attachments.
 #[must_use]
 pub fn decide_add(attach: Attach, both: &Both, ifname: &str, taken: &[String]) -> Plan {
     let sides = match attach {
@@ -59,20 +59,20 @@ pub fn decide_add(attach: Attach, both: &Both, ifname: &str, taken: &[String]) -
 }
 
 impl Plan {
-    /// The same plan without the secondary, which is tolerated and cannot be attached now.
+    /// The same plan without the secondary network, which the pod tolerates to lack and which cannot be attached now.
     #[must_use]
     pub fn primary_alone(&self) -> Self {
         Self { legs: self.legs.iter().filter(|leg| leg.primary).cloned().collect() }
     }
 }
 
-/// `wanted`, or the next netN that neither the runtime nor anybody else uses.
+/// The name `wanted`, or the next netN that neither the runtime nor another attachment uses.
 fn free_ifname(wanted: &str, ifname: &str, taken: &[String]) -> String {
     let free = |name: &str| name != ifname && !taken.iter().any(|other| other == name);
     if free(wanted) {
         return wanted.to_owned();
     }
-    // One more than can be in use, so one of them is free.
+    // The range has one name more than are in use, so one of them is free.
     let mut candidates = (1..=taken.len() + 2).map(|n| format!("net{n}"));
     candidates.find(|name| free(name)).unwrap_or_else(|| wanted.to_owned())
 }

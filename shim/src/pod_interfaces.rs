@@ -16,7 +16,7 @@ use crate::version::AddResult;
 /// Reads the interfaces that a delegate's `result` names, and the interface `ifname` of its ADD, from the pod's netns.
 ///
 /// # Errors
-/// What the kernel says, or that there is more than `budget` allows to read.
+/// An error of the kernel, or that there is more than `budget` allows to read.
 pub fn read(
     netns: &Netns,
     ifname: &str,

@@ -8,12 +8,12 @@ use types::policy::{MAX_BYTES, Policy};
 use crate::file::read_bounded;
 use crate::trust::{self, Distrust};
 
-/// Why there is no policy.
+/// Why the policy cannot be used.
 #[derive(Debug)]
 pub enum Unusable {
     /// The file is absent, untrusted or unreadable.
     File(PathBuf, Distrust),
-    /// Its content is invalid; the text names key, expectation and remedy.
+    /// The content is invalid. The text names the key, the expectation and the remedy.
     Content(PathBuf, String),
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Unusable {
 
 impl std::error::Error for Unusable {}
 
-/// Reads and validates the policy at `path`; owner and mode of it and of every directory above are checked.
+/// Reads and validates the policy at `path`, and checks owner and mode of the file and of every directory above it.
 ///
 /// # Errors
 /// [`Unusable`].

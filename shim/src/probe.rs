@@ -1,7 +1,6 @@
-//! Is a network ready? Local and bounded.
+//! Probes whether a network is ready. Probes are local and have a time limit.
 //!
-//! On ADD only `unix` and `file` probes are asked, with [`ADD_TIMEOUT`]; `http` belongs to STATUS and to whoever watches
-//! the node. A probe that hangs is a probe that fails.
+//! An ADD runs only `unix` and `file` probes, with [`ADD_TIMEOUT`]. STATUS and `watch` run `http` probes as well. A probe that hangs fails.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -15,23 +14,23 @@ use types::policy::{Probe, split_target};
 
 use crate::layout::PROBED;
 
-/// How long one probe may take on ADD.
+/// The time limit of one probe on ADD.
 pub const ADD_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Which probes a verb asks.
+/// The probes that a verb runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Those that need no network stack: `unix` and `file`.
+    /// The probes that need no network stack: `unix` and `file`.
     Local,
-    /// All of them.
+    /// All probes.
     All,
 }
 
-/// A probe that does not hold, in words: what was probed and what came back.
+/// A probe that does not hold. The text names what was probed, and the answer.
 #[derive(Debug)]
 pub struct FailedProbe {
     said: String,
-    /// The probe is a file that `watch` keeps: it is `watch` that knows what the network waits for.
+    /// Whether the probe is a file that `watch` keeps. Then the status of `watch` says why the network is not ready.
     pub of_watch: bool,
 }
 
@@ -47,18 +46,18 @@ impl fmt::Display for FailedProbe {
     }
 }
 
-/// Asks every probe until the first that does not hold.
+/// Runs the probes in order, up to the first one that does not hold.
 ///
 /// # Errors
-/// [`FailedProbe`] names it. `deadline` bounds all of them together, [`ADD_TIMEOUT`] each.
+/// The [`FailedProbe`]. All probes together end at `deadline`, and each one after [`ADD_TIMEOUT`].
 pub fn all_hold(probes: &[Probe], depth: Depth, deadline: Instant) -> Result<(), FailedProbe> {
     all_hold_within(probes, depth, ADD_TIMEOUT, deadline)
 }
 
-/// [`all_hold`] for a caller that has more time for each probe than an ADD.
+/// [`all_hold`] for a caller with another time limit per probe.
 ///
 /// # Errors
-/// As [`all_hold`], with `each` in the place of [`ADD_TIMEOUT`].
+/// As [`all_hold`], with the limit `each` instead of [`ADD_TIMEOUT`].
 pub fn all_hold_within(
     probes: &[Probe],
     depth: Depth,
@@ -91,11 +90,11 @@ pub fn all_hold_within(
     Ok(())
 }
 
-/// Asks at each of `addresses`, in turn, until one holds. `ask` is told the address and by when its connect must have succeeded:
-/// an address that swallows packets leaves the next one its time.
+/// Probes each of `addresses` in turn, until one holds. `ask` gets the address and the deadline of its connect, so that an address that drops
+/// packets leaves time for the next one.
 ///
 /// # Errors
-/// None of them holds. The answer of one that took the connection says more than that nobody listens at the other.
+/// No address holds. The answer of an address that accepted the connection takes precedence over a refused connection.
 pub fn at_any(
     addresses: &[SocketAddr],
     end: Instant,
@@ -115,17 +114,17 @@ pub fn at_any(
     failed
 }
 
-/// Whether a connect failed since there is nobody at the address, or no such address.
+/// Whether a connect failed because no process listens at the address, or there is no such address.
 fn nobody_listens(error: &io::Error) -> bool {
     use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable};
     matches!(error.kind(), ConnectionRefused | AddrNotAvailable | NetworkUnreachable)
 }
 
-/// A connect that gives up in time even when the listener's backlog is full (man 7 `unix`: the send timeout bounds it).
+/// Connects to a Unix socket with a time limit, even if the listener's backlog is full (man 7 `unix`: the send timeout applies).
 fn unix(path: &Path, timeout: Duration) -> io::Result<()> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     let micros = i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX).max(1);
-    // Zero would mean for ever.
+    // A timeout of zero would mean forever.
     let limit = TimeVal::new(micros / 1_000_000, micros % 1_000_000);
     setsockopt(&socket, sockopt::SendTimeout, &limit)?;
     use std::os::fd::AsRawFd;
@@ -151,7 +150,7 @@ fn http(target: &str, headers: &[(String, String)], timeout: Duration) -> io::Re
     })
 }
 
-/// What an HTTP probe asks, whole.
+/// The whole HTTP request of a probe.
 #[must_use]
 pub fn request(address: SocketAddr, path: &str, headers: &[(String, String)]) -> String {
     let mut request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
@@ -162,12 +161,12 @@ pub fn request(address: SocketAddr, path: &str, headers: &[(String, String)]) ->
     request
 }
 
-/// Whether the answer that `read` gives piece by piece says 2xx.
+/// Checks that the answer, which `read` returns piece by piece, has a status of 2xx.
 ///
 /// # Errors
-/// Another status, no HTTP, or what `read` says; it is the one to give up in time.
+/// Another status, an answer that is no HTTP, or an error of `read`, which has to end in time.
 pub fn is_2xx(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
-    // The status line is all we need: `HTTP/1.1 200 OK` (RFC 9112, section 4).
+    // The status line suffices: `HTTP/1.1 200 OK` (RFC 9112, section 4).
     let mut head = Vec::new();
     let mut chunk = [0; 64];
     while head.len() < 12 {

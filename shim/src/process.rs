@@ -1,4 +1,4 @@
-//! Other processes: is it still the one we knew, and how to end a whole group of them.
+//! Other processes: whether a pid is still the same process, and how to kill a process group.
 
 use std::fs::File;
 use std::io;
@@ -13,17 +13,17 @@ use serde::{Deserialize, Serialize};
 use crate::file::read_bounded;
 use crate::signal::Signals;
 
-/// A `/proc/PID/stat` is 52 numbers and a name of 64 bytes at most.
+/// The largest `/proc/PID/stat`, in bytes: 52 numbers and a name of at most 64 bytes.
 const MAX_STAT_BYTES: usize = 2048;
 
-/// A process that cannot be confused with a later one of the same pid.
+/// The identity of a process, which tells it from a later one with the same pid.
 ///
 /// *Shape*: `{"pid":812,"start":73021}`; `start` in clock ticks since boot, field 22 of `/proc/PID/stat` (man 5 `proc`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// Its pid; of a delegate also its process group.
+    /// The pid. A delegate's pid is also its process group.
     pub pid: i32,
-    /// When it was started.
+    /// The time at which the process started.
     pub start: u64,
 }
 
@@ -31,7 +31,7 @@ impl Process {
     /// This process.
     ///
     /// # Errors
-    /// When `/proc` is not mounted.
+    /// `/proc` is not mounted.
     pub fn current() -> io::Result<Self> {
         Self::current_in_session().map(|(process, _)| process)
     }
@@ -39,7 +39,7 @@ impl Process {
     /// This process and the session it is in (man 2 `setsid`).
     ///
     /// # Errors
-    /// When `/proc` is not mounted.
+    /// `/proc` is not mounted.
     pub fn current_in_session() -> io::Result<(Self, i32)> {
         Self::read(std::process::id().cast_signed()).ok_or_else(|| io::Error::other("/proc is not mounted"))
     }
@@ -54,7 +54,7 @@ impl Process {
     fn read(pid: i32) -> Option<(Self, i32)> {
         let mut file = File::open(format!("/proc/{pid}/stat")).ok()?;
         let stat = read_bounded(&mut file, MAX_STAT_BYTES).ok()?;
-        // The name in parentheses may hold anything; fields are counted behind its end.
+        // The name in parentheses may hold any character, so the fields are counted behind the last parenthesis.
         let text = String::from_utf8_lossy(&stat);
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
         let session = fields.nth(3)?.parse().ok()?;
@@ -62,26 +62,26 @@ impl Process {
         Some((Self { pid, start }, session))
     }
 
-    /// Whether it is still there.
+    /// Whether the process still exists.
     #[must_use]
     pub fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)
     }
 
-    /// Sends a signal to it, if it is still there.
+    /// Sends a signal to the process if it still exists.
     pub fn signal(self, signal: Signal) {
         if self.is_alive() {
-            // It may end in between; then there is nobody to tell.
+            // The process may end between the check and the signal, which is fine.
             let _ = kill(Pid::from_raw(self.pid), signal);
         }
     }
 
-    /// Kills the process group that it leads or led.
+    /// Kills the process group that the process leads or led.
     ///
-    /// When the leader is gone its pid stays reserved as long as the group has a member, so a group of that number is
-    /// still its own; when the pid was given to another process the group is gone.
+    /// The kernel reserves the pid of a dead leader as long as the group has a member, so a group of that number is still the same. If another
+    /// process has the pid, the group is gone.
     pub fn kill_group(self) {
-        // 0 would be our own group, and perhaps the runtime's; nobody leads 1 but init.
+        // 0 means the shim's own group, which may be the runtime's, and init leads group 1.
         if self.pid <= 1 {
             return;
         }
@@ -93,7 +93,7 @@ impl Process {
         }
     }
 
-    /// Whether nothing is left of the process group that it leads or led, zombies included.
+    /// Whether the process group that the process leads or led has no member any more, zombies included.
     #[must_use]
     pub fn group_is_gone(self) -> bool {
         Self::of(self.pid).is_some_and(|other| other != self)
@@ -101,10 +101,10 @@ impl Process {
     }
 }
 
-/// Ends a process group of our own children: SIGTERM, `grace`, SIGKILL, then waits until every member that is ours to
-/// wait for is gone, so that nothing goes on working behind an undo.
+/// Ends a process group of the shim's children: SIGTERM, `grace`, SIGKILL. Then waits until every member that is a child of the shim is gone, so
+/// that no process works against a rollback.
 ///
-/// Grandchildren whose parent died are ours only because the shim is a child subreaper (man 2 `prctl`).
+/// A grandchild whose parent died becomes a child of the shim, because the shim is a child subreaper (man 2 `prctl`).
 pub fn end_group(group: i32, grace: Duration, signals: &Signals) {
     let pgid = Pid::from_raw(group);
     let _ = killpg(pgid, Signal::SIGTERM);
@@ -112,7 +112,7 @@ pub fn end_group(group: i32, grace: Duration, signals: &Signals) {
     while !reap_group(pgid) {
         if Instant::now() >= until {
             let _ = killpg(pgid, Signal::SIGKILL);
-            // Nothing but an uninterruptible sleep in the kernel survives this for long.
+            // Only a process in an uninterruptible sleep survives this for long.
             let last = Instant::now() + Duration::from_secs(1);
             while !reap_group(pgid) && Instant::now() < last {
                 signals.pause(Duration::from_millis(5));
@@ -123,13 +123,13 @@ pub fn end_group(group: i32, grace: Duration, signals: &Signals) {
     }
 }
 
-/// Reaps what has ended of a group; true when none of it is left.
+/// Reaps the ended members of a group. Returns true if the group has no member any more.
 fn reap_group(pgid: Pid) -> bool {
     loop {
         match waitpid(Pid::from_raw(-pgid.as_raw()), Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => return false,
             Ok(_) | Err(Errno::EINTR) => {}
-            // No child of ours is in the group any more; somebody else's may still be.
+            // The group has no child of the shim any more, but it may have other processes.
             Err(_) => return killpg(pgid, None).is_err(),
         }
     }

@@ -1,8 +1,8 @@
 //! Markers of networks that were ready in this boot.
 //!
-//! *Shape*: `RUN/ready/<network's own name>`, holding `{"bootID":"..","conf":"/etc/cni/net.d/05-cilium.conflist"}`. The own name, so that a
-//! replaced network does not inherit the old one's marker; the boot id, so that a run directory that outlives a reboot does
-//! not lie; the conf's path, so that the network is still known when its agent took the file away.
+//! *Shape*: `RUN/ready/<network's own name>`, holding `{"bootID":"..","conf":"/etc/cni/net.d/05-cilium.conflist"}`. The file has the
+//! network's own name, so that a new network does not inherit the marker of the network it replaces. The boot id makes the marker invalid if
+//! the run directory survives a reboot. The conf's path identifies the network after its agent has removed the conf.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::file;
 use crate::layout::Layout;
 use crate::trust;
 
-/// Longest marker, in bytes: a boot id and a path.
+/// The largest marker, in bytes: a boot id and a path.
 const MAX_BYTES: usize = 8 << 10;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub fn is_marked(layout: &Layout, name: &str) -> bool {
     read(&layout.ready().join(name)).is_some()
 }
 
-/// Whether a network whose conf is one of `paths` was ready in this boot; for confs that are not there now.
+/// Whether a network whose conf is one of `paths` was ready in this boot. This works without the conf itself.
 #[must_use]
 pub fn is_marked_by_conf(layout: &Layout, paths: &[PathBuf]) -> bool {
     let Ok(entries) = std::fs::read_dir(layout.ready()) else {
@@ -39,7 +39,7 @@ pub fn is_marked_by_conf(layout: &Layout, paths: &[PathBuf]) -> bool {
     entries.flatten().filter_map(|entry| read(&entry.path())).any(|marker| paths.contains(&marker.conf))
 }
 
-/// Marks a network as ready in this boot; nothing is written when it is marked already.
+/// Marks a network as ready in this boot. An existing marker is not written again.
 ///
 /// # Errors
 /// Any I/O error.
@@ -55,7 +55,7 @@ pub fn mark(layout: &Layout, name: &str, conf: &Path) -> io::Result<()> {
     file::write_durable(&path, json.get().as_bytes(), file::PRIVATE).map(|_| ())
 }
 
-/// A marker of this boot, written by us.
+/// Reads a marker; none unless it is trusted and of this boot.
 fn read(path: &Path) -> Option<Marker> {
     let bytes = file::read_bounded(&mut trust::open(path).ok()?, MAX_BYTES).ok()?;
     let marker: Marker = serde_json::from_slice(&bytes).ok()?;

@@ -1,13 +1,13 @@
-//! What leaves the program: results, errors and their codes.
+//! The documents that the plugin answers with: results, errors and their codes.
 //!
 //! *Source*: CNI specification 1.1.0, section 5 "Result Types" and the table of error codes. 0 to 99 belong to the
-//! specification, ours start at 100; the table in docs/architecture.md repeats them.
+//! specification, and Crossfade's own codes start at 100. The table in docs/architecture.md repeats them.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Error codes: the specification's, then ours.
+/// Error codes: the specification's, then Crossfade's.
 pub mod code {
     /// Incompatible CNI version.
     pub const VERSION: u32 = 1;
@@ -15,7 +15,7 @@ pub mod code {
     pub const UNKNOWN_CONTAINER: u32 = 3;
     /// Invalid environment variable; the message names it.
     pub const ENVIRONMENT: u32 = 4;
-    /// I/O failure, our record store included.
+    /// I/O failure, also of Crossfade's records.
     pub const IO: u32 = 5;
     /// Content that cannot be decoded.
     pub const DECODE: u32 = 6;
@@ -27,17 +27,17 @@ pub mod code {
     pub const NOT_AVAILABLE: u32 = 50;
     /// STATUS: not available, and existing containers may have limited connectivity.
     pub const LIMITED: u32 = 51;
-    /// Ours: a delegate failed without a CNI error.
+    /// Crossfade's: a delegate failed without a CNI error.
     pub const DELEGATE: u32 = 100;
-    /// Ours: a plugin binary is missing or unusable.
+    /// Crossfade's: a plugin binary is missing or unusable.
     pub const BINARY: u32 = 101;
-    /// Ours: the attachment exists already.
+    /// Crossfade's: the attachment exists already.
     pub const EXISTS: u32 = 102;
-    /// Ours: deadline, on verbs other than ADD and STATUS.
+    /// Crossfade's: the deadline has passed, on verbs other than ADD and STATUS.
     pub const DEADLINE: u32 = 103;
-    /// Ours: the route step of both-mode failed.
+    /// Crossfade's: the route step of a pod with both networks failed.
     pub const ROUTE: u32 = 105;
-    /// Ours: CHECK does not find what was attached.
+    /// Crossfade's: CHECK does not find what ADD attached.
     pub const MISSING: u32 = 106;
 }
 
@@ -46,13 +46,13 @@ pub mod code {
 /// *Shape*: `{"cniVersion":"1.0.0","code":11,"msg":"network \"new\" is not ready","details":"..."}` on stdout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CniError {
-    /// One of [`code`], or a delegate's own.
+    /// A code of [`code`], or the delegate's code.
     pub code: u32,
-    /// One line: what failed, on what.
+    /// One line that names what failed, and on which object.
     pub msg: String,
-    /// What was expected, and what to do next.
+    /// The expected state, and what a person can do next.
     pub details: String,
-    /// The part of `msg` that is ours. Logs get this: what a delegate says may hold a token.
+    /// The part of `msg` that Crossfade wrote. Only this part goes to logs, because a delegate's text may hold a token.
     pub log: String,
 }
 
@@ -63,7 +63,7 @@ impl CniError {
         Self { code, log: msg.clone(), msg, details: String::new() }
     }
 
-    /// The same error with details; earlier ones stay in front.
+    /// Adds details behind those that the error has.
     #[must_use]
     pub fn details(mut self, details: impl AsRef<str>) -> Self {
         if !self.details.is_empty() {
@@ -73,11 +73,11 @@ impl CniError {
         self
     }
 
-    /// The error as DEL may report it.
+    /// The error in words that are safe for DEL.
     ///
     /// containerd's go-cni counts a DEL whose error text holds "not found" (or, with an empty netns, "no such file or
-    /// directory") as done, and never repeats it: an attachment would leak behind our back. So the words are broken up,
-    /// our own as well as those quoted from a delegate.
+    /// directory") as done, and never repeats it. The attachment would leak without a trace. So the plugin breaks these words up, in its own text and
+    /// in a delegate's.
     #[must_use]
     pub fn for_del(mut self) -> Self {
         self.msg = break_up(&self.msg);
@@ -108,9 +108,9 @@ impl fmt::Display for CniError {
     }
 }
 
-/// Words that a runtime takes for success, with a hyphen for their first space; any case.
+/// Replaces the first space of words that a runtime takes for success, in any case, with a hyphen.
 fn break_up(text: &str) -> String {
-    // A delegate may say them a million times: one pass. ASCII lower-casing keeps byte offsets.
+    // One pass, because a delegate's text may repeat the words a million times. ASCII lower-casing keeps byte offsets.
     let lower = text.to_ascii_lowercase();
     let mut spaces: Vec<usize> = ["not found", "no such file or directory"]
         .iter()

@@ -25,22 +25,22 @@ pub const DEPTH_VARIABLE: &str = "CROSSFADE_DEPTH";
 /// The verb of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// Attach a container.
+    /// Attaches a container.
     Add,
-    /// Detach it.
+    /// Detaches a container.
     Del,
-    /// Is the container attached as its ADD left it?
+    /// Checks that a container is attached as its ADD left it.
     Check,
-    /// Could an ADD succeed?
+    /// Checks that an ADD could succeed.
     Status,
-    /// Detach what is not in the list.
+    /// Detaches what is not in the runtime's list.
     Gc,
-    /// Which CNI versions does the shim have?
+    /// Lists the CNI versions that the shim supports.
     Version,
 }
 
 impl Verb {
-    /// As in `CNI_COMMAND`.
+    /// The verb as in `CNI_COMMAND`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -73,11 +73,11 @@ impl Verb {
 pub struct Env {
     /// `CNI_COMMAND`.
     pub verb: Verb,
-    /// `CNI_CONTAINERID`; empty where the verb does not need it.
+    /// `CNI_CONTAINERID`; empty if the verb does not need it.
     pub container_id: String,
-    /// `CNI_NETNS`; empty when it is gone or not needed.
+    /// `CNI_NETNS`; empty if the netns is gone or the verb does not need it.
     pub netns: String,
-    /// `CNI_IFNAME`; empty where the verb does not need it.
+    /// `CNI_IFNAME`; empty if the verb does not need it.
     pub ifname: String,
     /// `CNI_ARGS`, verbatim.
     pub args: Option<String>,
@@ -102,7 +102,7 @@ impl Env {
     /// Reads and validates the variables.
     ///
     /// # Errors
-    /// Code 4 names every variable that is missing or the one that is invalid.
+    /// Code 4. The message names all missing variables, or the invalid one.
     pub fn parse(vars: &[(String, OsString)]) -> Result<Self, CniError> {
         let get = |name: &str| -> Result<Option<String>, CniError> {
             vars.iter()
@@ -190,8 +190,8 @@ impl Conf {
     /// Reads stdin to its end.
     ///
     /// # Errors
-    /// The error and the version to report it at: code 5 or 6 for what cannot be read, 7 for what is invalid, 1 for a
-    /// version that the shim does not have.
+    /// The error, and the version to report it at: code 5 or 6 if stdin cannot be read, 7 if the conf is invalid, 1 if the shim does not support its
+    /// version.
     pub fn read(stdin: &mut impl Read) -> Result<Self, (CniError, String)> {
         let newest = || Version::V110.to_string();
         let bytes = read_bounded(stdin, MAX_STDIN_BYTES)
@@ -219,7 +219,7 @@ impl Conf {
             return Err(CniError::new(code::CONFIG, "invalid characters in network name").details(name));
         }
         let version = Version::parse(spelled).ok_or_else(|| {
-            // Absent means 0.1.0 to the specification.
+            // In the specification, an absent version means 0.1.0.
             let config = if spelled.is_empty() { "0.1.0 (no cniVersion)" } else { spelled };
             CniError::new(code::VERSION, "incompatible CNI versions")
                 .details(format!("config is {config}, plugin supports {}", Version::supported_text()))
@@ -235,10 +235,10 @@ impl Conf {
         Ok(Self { name, version, plugin_type, layout, object })
     }
 
-    /// `runtimeConfig`, as it came.
+    /// `runtimeConfig`, verbatim.
     ///
     /// # Errors
-    /// Code 6 when it is no object.
+    /// Code 6 if it is no object.
     pub fn runtime_config(&self) -> Result<RawObject, CniError> {
         self.object
             .decode("runtimeConfig")

@@ -1,7 +1,7 @@
-//! Signals of one short-lived process: children that end, and being asked to stop.
+//! The signals of a short-lived process: a child ended, or the process is asked to stop.
 //!
-//! Handlers only write to a socket pair, so that waiting for "a child ended", "somebody wants us to stop" and "a pipe has data" is
-//! one `poll`. Handlers, unlike blocked signals, are not inherited across exec, so a delegate starts with the defaults.
+//! The handlers only write to a socket pair, so that one `poll` waits for an ended child, a signal to stop and a pipe with data. Unlike blocked
+//! signals, handlers are not inherited across exec, so a delegate starts with the defaults.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -22,19 +22,19 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Installs the handlers, unblocks whatever the caller had blocked, and makes what a delegate's children leave ours to
-    /// wait for (man 2 `prctl`, PR_SET_CHILD_SUBREAPER).
+    /// Installs the handlers, unblocks all signals that the caller had blocked, and makes orphans of delegates children of this process (man 2
+    /// `prctl`, PR_SET_CHILD_SUBREAPER).
     ///
     /// # Errors
-    /// When there is no file descriptor left.
+    /// No file descriptor is free.
     pub fn install() -> io::Result<Self> {
-        // Without it ending a process group is only less certain.
+        // Without a subreaper, the end of a process group is only less certain.
         let _ = nix::sys::prctl::set_child_subreaper(true);
         let (wake, notify) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGINT, SIGHUP] {
-            // The flag first: whoever is woken must see it.
+            // The flag is set before the write, so that the loop that wakes up sees it.
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
         for signal in [SIGCHLD, SIGTERM, SIGINT, SIGHUP] {
@@ -44,13 +44,13 @@ impl Signals {
         Ok(Self { wake, stop })
     }
 
-    /// Whether somebody asked us to stop.
+    /// Whether a signal has asked this process to stop.
     #[must_use]
     pub fn stop_requested(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Forgets that somebody asked, so that what has to be undone can run.
+    /// Clears the request to stop, so that the rollback can run delegates.
     pub fn clear_stop_request(&self) {
         self.stop.store(false, Ordering::SeqCst);
     }
@@ -58,7 +58,7 @@ impl Signals {
     /// Waits until one of `fds` is ready, a signal came, or `until` has passed. Returns which fds are ready.
     ///
     /// # Errors
-    /// What `poll` reports, EINTR aside.
+    /// An error of `poll` other than EINTR.
     pub fn wait(&self, fds: &mut [PollFd<'_>], until: Instant) -> io::Result<Vec<bool>> {
         let mut all = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
         all.extend(fds.iter().cloned());
@@ -75,12 +75,12 @@ impl Signals {
 
     /// Sleeps for `pause` at most; a signal ends it early.
     pub fn pause(&self, pause: Duration) {
-        // A failing poll only makes the pause shorter.
+        // A `poll` that fails only makes the pause shorter.
         let _ = self.wait(&mut [], Instant::now() + pause);
     }
 }
 
-/// Rounded up, so that a wait does not end a millisecond early and spin.
+/// Milliseconds for `poll`, rounded up so that a wait does not end a millisecond early and spin.
 fn timeout(until: Instant) -> PollTimeout {
     let left = until.saturating_duration_since(Instant::now());
     let millis = left.as_micros().div_ceil(1000);

@@ -18,10 +18,10 @@ use crate::file::{self, read_bounded};
 use crate::layout::Layout;
 use crate::trust::{self, Distrust};
 
-/// Largest record we read, in bytes: two confs, two results and some lines.
+/// The largest record that Crossfade reads, in bytes: two confs, two results and some lines.
 pub const MAX_BYTES: usize = 64 << 20;
 
-/// What the store has about an attachment.
+/// The record of an attachment as it is in the store.
 #[derive(Debug)]
 pub enum StoredRecord {
     /// No record.
@@ -33,7 +33,7 @@ pub enum StoredRecord {
 }
 
 impl StoredRecord {
-    /// What the bytes of a record's file say, in the boot `boot_id`. A record of another attachment than `key` is damaged.
+    /// Reads the bytes of a record's file. `boot_id` is the present boot. A record of another attachment than `key` counts as damaged.
     fn parse(bytes: &[u8], key: Option<&Key>, boot_id: Option<&str>) -> Self {
         let record = match Attachment::parse(bytes, boot_id) {
             Ok(record) => record,
@@ -59,9 +59,9 @@ pub struct Store {
 /// A record that is open for appending.
 #[derive(Debug)]
 pub struct OpenRecord {
-    /// None if the record cannot be written. Then only this process knows what happens.
+    /// The file; none if the record cannot be written. Then only this process knows the further events.
     file: Option<File>,
-    /// What the record says, with all events so far.
+    /// The record with all events so far.
     pub attachment: Attachment,
 }
 
@@ -80,15 +80,15 @@ impl Store {
         self.layout.attachments().join(shard(container_id))
     }
 
-    /// Refuses a state directory that others could write: what lies in it decides what runs as root.
+    /// Refuses a state directory that other users could write, because its files decide what runs as root.
     ///
     /// # Errors
-    /// The directory, who can write it and what to do; an absent directory is fine.
+    /// The directory is not trusted; the text says why, and what to do. An absent directory is no error.
     pub fn check_trust(&self) -> io::Result<()> {
         self.check_from(&self.layout.attachments())
     }
 
-    /// Checks `dir`, or the first directory above it that is there.
+    /// Checks `dir`, or the first directory above it that exists.
     fn check_from(&self, dir: &Path) -> io::Result<()> {
         for dir in [dir, &self.layout.attachments(), &self.layout.state_dir] {
             match trust::check_dir(dir) {
@@ -113,7 +113,7 @@ impl Store {
             Ok((file, _)) => file,
             Err(why) if why.is_absent() => return Ok(StoredRecord::Absent),
             Err(Distrust::Io(_, e)) => return Err(e),
-            // Anything but a regular file of the shim's own is no record, whatever it says.
+            // Only a regular file that belongs to Crossfade is a record.
             Err(why) => return Ok(StoredRecord::Damaged(why.to_string())),
         };
         let bytes = match read_bounded(&mut file, MAX_BYTES) {
@@ -126,7 +126,7 @@ impl Store {
         Ok(StoredRecord::parse(&bytes, key, boot_id().ok()))
     }
 
-    /// Writes a record's first line, durably. Nothing may be attached before this returned.
+    /// Writes a record's first line durably. Nothing may be attached before this function has returned.
     ///
     /// # Errors
     /// When the directory is not trusted or cannot be written; then no record is left.
@@ -293,18 +293,18 @@ impl OpenRecord {
         Self { file: None, attachment }
     }
 
-    /// Whether what is appended outlives this process.
+    /// Whether appended events survive this process.
     #[must_use]
     pub const fn is_kept(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Appends events, all of them in one write, and takes them in.
+    /// Appends events in one write, and applies them to [`Self::attachment`].
     ///
-    /// They are not fsynced: events matter within one boot only, and the page cache outlives this process.
+    /// The events are not fsynced, because they matter only in the present boot, and the page cache survives this process.
     ///
     /// # Errors
-    /// If they cannot be written. [`Self::attachment`] has them all the same.
+    /// The events cannot be written. They are applied to [`Self::attachment`] all the same.
     pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
         let bytes: Vec<u8> = events.iter().flat_map(line).collect();
         let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&bytes));
@@ -321,7 +321,7 @@ impl OpenRecord {
     }
 }
 
-/// The paths in a directory; an absent one is empty.
+/// The paths in a directory. An absent directory is empty.
 fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match std::fs::read_dir(dir) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),

@@ -6,7 +6,7 @@
 use crate::boot::Age;
 use crate::owner::Owner;
 
-/// What the runtime's list of sandboxes says about one attachment.
+/// The state of one attachment in the runtime's list of sandboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListStatus {
     /// The list has its sandbox, and the sandbox runs.
@@ -19,7 +19,7 @@ pub enum ListStatus {
     OutOfScope,
 }
 
-/// What GC or the sweep does with a record.
+/// The decision of GC or the sweep about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SweepVerdict {
     /// Nothing: the sandbox is listed, or may live although the list does not cover it, or its runtime still owes the DEL.

@@ -1,11 +1,11 @@
 //! Owner and mode checks of files and of every directory above them.
 //!
-//! Everything we read decides what runs as root, so it must belong to root or to our effective uid, and nobody else may
-//! be able to write it or to replace it: neither group nor others on the file and on every directory above it. A sticky
-//! directory (`/tmp`) is fine when its next component is ours, because then nobody else can rename or remove that one
-//! (man 7 `inode`, "sticky bit"); but a file right in one must have no second name, for others can give ours one there. Links
-//! are followed by hand, and the directories of both ends are held to the rule. Nothing but a regular file is ever opened, and
-//! nothing is made in a directory that was not checked.
+//! Every file that Crossfade reads decides what runs as root. So the file must belong to root or to the effective uid of this process, and no
+//! other user may be able to write or replace it: neither group nor others may write the file or a directory above it. A sticky directory
+//! (`/tmp`) is allowed if its next component belongs to root or to this uid, because no other user can then rename or remove that component
+//! (man 7 `inode`, "sticky bit"). But a file that lies directly in a sticky directory must have no second name, because other users can create
+//! one there. Crossfade follows links itself and checks the directories of both ends. It opens nothing but regular files, and creates nothing
+//! in a directory that it has not checked.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -19,19 +19,19 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::Uid;
 
-/// Links followed on one path before it is called a loop; the kernel's own limit.
+/// The number of links on one path that count as a loop. The kernel has the same limit.
 const MAX_LINKS: usize = 40;
 
-/// Why a path is not to be trusted.
+/// Why a path is not trusted.
 #[derive(Debug)]
 pub enum Distrust {
-    /// It, or a directory above it, cannot be looked at.
+    /// The path, or a directory above it, cannot be inspected.
     Io(PathBuf, io::Error),
-    /// It, or a directory above it, belongs to somebody else: path, uid.
+    /// The path, or a directory above it, belongs to another user: path, uid.
     Owner(PathBuf, u32),
-    /// It, or a directory above it, is writable by group or others: path, mode.
+    /// The path, or a directory above it, is writable by group or others: path, mode.
     Mode(PathBuf, u32),
-    /// It is not what was expected: path, expected.
+    /// The path leads to a file of another type: path, expected type.
     Kind(PathBuf, &'static str),
 }
 
@@ -84,12 +84,12 @@ impl From<Distrust> for io::Error {
 pub fn open(path: &Path) -> Result<File, Distrust> {
     let place = walk(path)?;
     if !place.meta.is_file() {
-        // Not even opened: a device may do something then.
+        // Opening a device may already have an effect.
         return Err(Distrust::Kind(place.real, "a regular file"));
     }
     if place.sticky && place.meta.nlink() > 1 {
-        // At rest: where the kernel lets anybody name root's files (man 5 `proc`, protected_hardlinks), they can come and go
-        // faster than we count.
+        // If the kernel lets any user link root's files (man 5 `proc`, protected_hardlinks), links can come and go between two checks. So this
+        // check is for files at rest alone.
         return Err(Distrust::Kind(
             place.real,
             "a file with one name, as it must be where others may add names",
@@ -98,23 +98,22 @@ pub fn open(path: &Path) -> Result<File, Distrust> {
     open_seen(File::options().read(true), &place.real).map(|(file, _)| file)
 }
 
-/// Opens, as `options` say, a file of ours in a directory that the caller has checked, and checks it.
+/// Opens one of Crossfade's files, as `options` say, in a directory that the caller has checked, and checks the file.
 ///
-/// The directory is ours alone, so nobody else can have put anything there; what is no regular file all the same is neither
-/// followed nor waited for, nor opened at all.
+/// No other user can create a file in such a directory. If the path is not a regular file all the same, this function does not follow or open it.
 ///
 /// # Errors
 /// [`Distrust`].
 pub fn open_regular(options: &mut OpenOptions, path: &Path) -> Result<(File, Metadata), Distrust> {
     match path.symlink_metadata() {
         Ok(meta) if !meta.is_file() => Err(Distrust::Kind(path.into(), "a regular file")),
-        // Absent, it is made or not, as the options say.
+        // The options decide whether an absent file is created.
         _ => open_seen(options, path),
     }
 }
 
-/// Opens what was a regular file a moment ago, and whatever was put there since only to look at it: no link is followed
-/// and no FIFO waited for (man 2 `open`).
+/// Opens what was a regular file a moment ago. Should another file have replaced it since, the flags follow no link and do not wait for a FIFO
+/// (man 2 `open`).
 fn open_seen(options: &mut OpenOptions, path: &Path) -> Result<(File, Metadata), Distrust> {
     let io = |e| Distrust::Io(path.into(), e);
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -127,8 +126,8 @@ fn open_seen(options: &mut OpenOptions, path: &Path) -> Result<(File, Metadata),
     Ok((file, meta))
 }
 
-/// Makes a directory of this mode, unless it is there, and what is missing above it (0755); each is checked, and made only
-/// in one that is: an attempt in the wrong place must leave nothing behind, least of all behind somebody's link.
+/// Creates a directory of this mode, unless it exists, and the missing directories above it (0755). Each directory is checked before anything is
+/// created in it, so that an attempt in an untrusted place, or behind another user's link, leaves nothing.
 ///
 /// # Errors
 /// [`Distrust`]; `path` must be absolute.
@@ -141,7 +140,7 @@ pub fn create_dir(path: &Path, mode: u32) -> Result<(), Distrust> {
     match walk(above) {
         Err(why) if why.is_absent() => create_dir(above, 0o755)?,
         Err(why) => return Err(why),
-        // Others may make something of that name as well; it is looked at below.
+        // Another process may create something of that name at the same time. The check below covers it.
         Ok(place) if place.meta.is_dir() && ours(&place.meta) && is_sticky(&place.meta) => {}
         Ok(place) => check(&place.real, &place.meta)?,
     }
@@ -151,8 +150,8 @@ pub fn create_dir(path: &Path, mode: u32) -> Result<(), Distrust> {
     }
 }
 
-/// Checks the directory at `path`, or, while there is none, the one that it would be made in: whether nobody else can
-/// decide what it holds.
+/// Checks that no other user can decide what the directory at `path` holds. If it does not exist, the directory in which it would be created is
+/// checked.
 ///
 /// # Errors
 /// [`Distrust`]; `path` must be absolute.
@@ -163,7 +162,7 @@ pub fn check_place(path: &Path) -> Result<(), Distrust> {
     }
 }
 
-/// Checks a directory of ours and every directory above it.
+/// Checks one of Crossfade's directories and every directory above it.
 ///
 /// # Errors
 /// [`Distrust`]; `path` must be absolute.
@@ -175,8 +174,7 @@ pub fn check_dir(path: &Path) -> Result<(), Distrust> {
     check(&real, &meta)
 }
 
-/// [`check_dir`], and closes the directory to everybody else where it is open to them: whoever can read a file of ours could
-/// keep a lock on it.
+/// [`check_dir`], which also removes all access of other users to the directory: a user who can read a file could hold a lock on it.
 ///
 /// # Errors
 /// [`Distrust`]; `path` must be absolute.
@@ -193,7 +191,7 @@ pub fn check_private_dir(path: &Path) -> Result<(), Distrust> {
     Ok(())
 }
 
-/// The real path of `path`, every directory and link on the way to it checked; the last component itself is not.
+/// Resolves `path` to its real path, and checks every directory and link on the way. The last component itself is not checked.
 ///
 /// # Errors
 /// [`Distrust`] names the component.
@@ -201,18 +199,18 @@ pub fn resolve(path: &Path) -> Result<PathBuf, Distrust> {
     walk(path).map(|place| place.real)
 }
 
-/// Where a path leads.
+/// The end of a path.
 struct Place {
     real: PathBuf,
-    /// What is there.
+    /// The metadata of the last component.
     meta: Metadata,
-    /// It lies right in a directory that others may write to, and is ours.
+    /// The last component lies directly in a sticky directory that other users may write to, and belongs to root or to this uid.
     sticky: bool,
 }
 
-/// [`resolve`], with what the last component is.
+/// [`resolve`], which also returns the last component's metadata.
 ///
-/// Each directory is looked at once, as what the one before leads to: who could change it in between is trusted.
+/// Each directory is inspected once. Only a trusted user could change it between that check and its use.
 fn walk(path: &Path) -> Result<Place, Distrust> {
     if !path.is_absolute() {
         return Err(Distrust::Kind(path.into(), "an absolute path"));
@@ -284,7 +282,7 @@ fn is_sticky(meta: &Metadata) -> bool {
     meta.mode() & Mode::S_ISVTX.bits() != 0
 }
 
-/// Checks a directory on the way to `next`; true when only its sticky bit makes it fit.
+/// Checks a directory on the way to `next`. Returns true if only its sticky bit makes the directory acceptable.
 fn check_above(path: &Path, dir: &Metadata, next: &Metadata) -> Result<bool, Distrust> {
     match check(path, dir) {
         Err(_) if dir.is_dir() && ours(dir) && is_sticky(dir) && ours(next) => Ok(true),

@@ -1,7 +1,6 @@
 //! CNI versions and conversion of results between them.
 //!
-//! A result passes through untouched while its version is the one that was asked for; it is converted only when versions
-//! differ, and then unknown keys at the top level still survive.
+//! A result passes through unchanged if its version is the requested one. Otherwise it is converted, and unknown keys at the top level are kept.
 //!
 //! *Source*: CNI specification 0.3.0 to 1.1.0, and the conversions of the reference library (`pkg/types`).
 
@@ -15,7 +14,7 @@ use types::raw::{RawObject, Undecodable, raw_string, same_key, to_raw};
 
 use crate::reply::{CniError, code};
 
-/// A version we speak, oldest first.
+/// A CNI version that Crossfade supports, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// 0.3.0
@@ -30,18 +29,18 @@ pub enum Version {
     V110,
 }
 
-/// Everything we speak, oldest first.
+/// All supported versions, oldest first.
 pub const SUPPORTED: [Version; 5] =
     [Version::V030, Version::V031, Version::V040, Version::V100, Version::V110];
 
 impl Version {
-    /// The version written `text`, if it is one of ours.
+    /// Parses a version; none if Crossfade does not support it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         SUPPORTED.into_iter().find(|version| version.as_str() == text)
     }
 
-    /// As it is written in `cniVersion`.
+    /// The version as in `cniVersion`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,16 +74,16 @@ pub struct AddResult {
 }
 
 impl AddResult {
-    /// Reads what a plugin printed on success.
+    /// Reads the stdout of a plugin that succeeded.
     ///
-    /// An absent or empty `cniVersion` means the version of the plugin's conf (the specification wants them equal, and
-    /// the reference library assumes so).
+    /// An absent or empty `cniVersion` means the version of the plugin's conf. The specification requires that they are equal, and the reference
+    /// library assumes it.
     ///
     /// # Errors
-    /// Code 6 when it is not a result: no JSON object, an error object in spite of exit code 0 (then the delegate's
-    /// code), a version we do not know, addresses that are none.
+    /// Code 6 if the output is no JSON object, or has an unsupported version or an invalid address. For an error object in spite of exit status 0,
+    /// the delegate's code.
     pub fn parse(stdout: &[u8], conf_version: Version) -> Result<Self, CniError> {
-        // What a plugin says is for the runtime to hear, not for the log.
+        // A plugin's text goes to the runtime and not into the log, because it may hold a token.
         let log = String::from("invalid result");
         let invalid = |why: String| CniError {
             log: log.clone(),
@@ -95,7 +94,7 @@ impl AddResult {
         }
         let mut object = match RawObject::parse(stdout) {
             Ok(object) => object,
-            // Reference plugins and libraries take `null` for an empty result.
+            // The reference plugins and libraries read `null` as an empty result.
             Err(types::raw::NotObject::Null) => RawObject::default(),
             Err(why) => {
                 let quoted = types::quote::quote(stdout, 512);
@@ -133,13 +132,13 @@ impl AddResult {
         self.addresses.iter().map(|address| address.ip()).collect()
     }
 
-    /// The names in `interfaces`, in order; what has no name is left out.
+    /// The names in `interfaces`, in order, without entries that have none.
     #[must_use]
     pub fn interfaces(&self) -> Vec<String> {
         self.interface_names(|_| true)
     }
 
-    /// Those of [`Self::interfaces`] that are in a sandbox.
+    /// The names of those [`Self::interfaces`] that are in a sandbox.
     #[must_use]
     pub fn sandbox_interfaces(&self) -> Vec<String> {
         self.interface_names(|interface| {
@@ -153,10 +152,10 @@ impl AddResult {
         names.filter_map(|name| name.ok().flatten()).collect()
     }
 
-    /// The result at `version`; the same bytes if that is the version it has.
+    /// Converts the result to `version`. The bytes stay the same if the result already has this version.
     ///
     /// # Errors
-    /// Code 6 when `ips` or `interfaces` do not have the shape they must have to be converted.
+    /// Code 6 if `ips` or `interfaces` do not have the shape that the conversion needs.
     pub fn at(&self, version: Version) -> Result<Box<RawValue>, CniError> {
         if self.version == version {
             return Ok(self.object.to_raw());
@@ -166,7 +165,7 @@ impl AddResult {
         };
         let mut object = self.object.clone();
         object.set_str("cniVersion", version.as_str());
-        // The reference library omits what is empty; runtimes are used to it.
+        // The reference library omits empty values too, so runtimes accept their absence.
         if object.get("dns").is_some_and(is_empty_object) {
             object.remove("dns");
         }
@@ -188,7 +187,7 @@ impl AddResult {
                 object.decode::<Vec<RawObject>>("interfaces").map_err(|e| invalid("interfaces", e))?
         {
             for interface in &mut interfaces {
-                // Keys that 1.1.0 brought.
+                // Version 1.1.0 introduced these keys.
                 interface.retain(|key| !["mtu", "socketPath", "pciID"].iter().any(|new| same_key(new, key)));
                 if legacy(version) {
                     interface.retain(|key| ["name", "mac", "sandbox"].iter().any(|old| same_key(old, key)));
@@ -231,7 +230,7 @@ fn addresses(object: &RawObject) -> Result<Vec<IpNetwork>, String> {
         .collect()
 }
 
-/// A v4-mapped v6 address is a v4 address, as in Go's printing.
+/// Turns an IPv4-mapped IPv6 address into the IPv4 address, as Go prints it.
 fn canonical(network: IpNetwork) -> IpNetwork {
     match network.ip() {
         IpAddr::V6(v6) if network.prefix() >= 96 => v6
@@ -244,7 +243,7 @@ fn canonical(network: IpNetwork) -> IpNetwork {
 
 /// The answer to VERSION.
 ///
-/// `cniVersion` is our newest, whatever was asked: every Go plugin answers so, and a runtime reads only the list.
+/// `cniVersion` is the newest supported one, whatever the request has. Every Go plugin answers so, and a runtime reads only the list.
 #[must_use]
 pub fn version_reply() -> String {
     let mut reply = RawObject::default();

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// Tells what happens from what hangs.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
 /// How often a condition is asked.
 const STEP: Duration = Duration::from_millis(5);
 

@@ -20,6 +20,7 @@ pub mod image_build;
 pub mod invariants;
 pub mod isolate;
 pub mod kubelet;
+mod netlink;
 pub mod netns;
 pub mod node;
 pub mod oracle;

@@ -102,6 +102,18 @@ impl Drop for Netns {
     }
 }
 
+/// Takes this thread, the process's only one, into the network and mount namespaces of a process.
+///
+/// # Errors
+/// The process is gone, or what the kernel refuses.
+pub(crate) fn enter(pid: u32) -> Result<()> {
+    let open = |kind: &str| File::open(format!("/proc/{pid}/ns/{kind}"));
+    let (mount, net) = (open("mnt")?, open("net")?);
+    setns(net, CloneFlags::CLONE_NEWNET)?;
+    setns(mount, CloneFlags::CLONE_NEWNS)?;
+    Ok(())
+}
+
 /// Runs `ip ARGUMENTS` in the lab's own network namespace.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ mod ability;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
@@ -158,6 +159,32 @@ pub fn check(needs: &[Need]) -> Report {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let findings = needs.into_iter().map(|need| known.entry(need).or_insert_with(|| find(need)).clone());
     Report { findings: findings.collect() }
+}
+
+/// `trials_of![NEEDS; module: test, ...; ...]`: the tests of modules, called `module::test`, so that a name is written once.
+/// `trials_of![NEEDS; test, module::test, ...]`: tests called `test`, wherever they are.
+#[macro_export]
+macro_rules! trials_of {
+    ($needs:expr; $($module:ident: $($test:ident),+;)+) => {
+        vec![$($($crate::preflight::trial(
+            concat!(stringify!($module), "::", stringify!($test)), $needs, $module::$test
+        )),+),+]
+    };
+    ($needs:expr; $($test:path),+ $(,)?) => {
+        vec![$($crate::preflight::trial(
+            stringify!($test).rsplit([':', ' ']).next().unwrap_or_default(), $needs, $test
+        )),+]
+    };
+}
+
+/// Runs the tests of a program in a lab of their own, as its command line says.
+///
+/// # Errors
+/// There is no lab.
+pub fn main(trials: impl FnOnce() -> Vec<Trial>) -> Result<ExitCode> {
+    crate::isolate::enter()?;
+    let arguments = libtest_mimic::Arguments::from_args();
+    Ok(libtest_mimic::run(&arguments, trials()).exit_code())
 }
 
 /// A test that is not run where `needs` are missing, and fails there if `CI` is set.

@@ -9,18 +9,16 @@ use anyhow::{Context, Result, bail, ensure};
 use lab::case::{new_conf, old_conf, stub_new, stub_old};
 use lab::cri::{Cri, Sandbox};
 use lab::crossfade::{BIN_DIR, CONF_DIR};
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::fabric::Fabric;
 use lab::node::{Daemon, Node};
 use lab::person;
-use lab::preflight::{NODES, Need, trial};
+use lab::preflight::{NODES, Need};
 use lab::stub::{Event, Gate, Reply, StubDir};
-use libtest_mimic::Arguments;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const NEEDS: &[&[Need]] = &[NODES];
-const LIMIT: Duration = Duration::from_secs(60);
 /// Ten times what `install` takes when nothing holds it up.
 const STILL_WAITS: Duration = Duration::from_secs(15);
 /// Where this CRI-O looks for plugins, which is none of the usual places.
@@ -31,36 +29,16 @@ const CONFIG: &str = "/run/crio.conf";
 const NAME: &str = "oldnet";
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let arguments = Arguments::from_args();
-    let trials = vec![
-        trial(
-            "install_goes_by_crios_configuration_and_refuses_without_the_networks_name",
-            NEEDS,
+    lab::preflight::main(|| {
+        lab::trials_of![
+            NEEDS;
             install_goes_by_crios_configuration_and_refuses_without_the_networks_name,
-        ),
-        trial(
-            "install_waits_until_crio_has_read_our_conf",
-            NEEDS,
             install_waits_until_crio_has_read_our_conf,
-        ),
-        trial(
-            "flip_is_not_confirmed_before_crio_has_read_our_conf",
-            NEEDS,
             flip_is_not_confirmed_before_crio_has_read_our_conf,
-        ),
-        trial(
-            "pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving",
-            NEEDS,
             pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving,
-        ),
-        trial(
-            "uninstall_waits_until_crio_has_read_the_directory_without_our_conf",
-            NEEDS,
             uninstall_waits_until_crio_has_read_the_directory_without_our_conf,
-        ),
-    ];
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+        ]
+    })
 }
 
 /// A node with CRI-O, two networks of stubs, and a policy; Crossfade is not there.

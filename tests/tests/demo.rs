@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lab::demo::report::{Forwarding, Left, Report};
 use lab::demo::strategy::{Arrival, Network, Strategy};
 use lab::dist;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
 use libtest_mimic::Arguments;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,10 +21,11 @@ fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
     // One at a time: a demo counts losses, and the last test looks at every process there is.
     arguments.test_threads = Some(1);
-    let trials = vec![
-        trial("a_small_migration_loses_nothing", NEEDS, a_small_migration_loses_nothing),
-        trial("a_cut_overlay_is_told", NEEDS, a_cut_overlay_is_told),
-        trial("an_interrupted_demo_leaves_nothing", NEEDS, an_interrupted_demo_leaves_nothing),
+    let trials = lab::trials_of![
+        NEEDS;
+        a_small_migration_loses_nothing,
+        a_cut_overlay_is_told,
+        an_interrupted_demo_leaves_nothing,
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }

@@ -15,7 +15,6 @@ use lab::demo::report::Migration;
 use lab::demo::strategy::{Arrival, Phase, Strategy};
 use lab::package;
 use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
-use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
@@ -32,16 +31,19 @@ const LEAK_GRACE: u64 = 20;
 const POLICY: &str = "/etc/crossfade/policy.json";
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let arguments = Arguments::from_args();
-    let trials = vec![
-        trial("bridge_loses_nothing", NEEDS, || bridge(&[Phase::New])),
-        trial("bridge_by_both_old_loses_nothing", NEEDS, || bridge(&[Phase::BothOld, Phase::New])),
-        trial("double_with_host_routes_loses_nothing", NEEDS, double_with_host_routes_loses_nothing),
-        trial("double_without_host_routes_loses_probes", NEEDS, double_without_host_routes_loses_probes),
-        trial("a_refused_second_network_changes_nothing", NEEDS, a_refused_second_network_changes_nothing),
-    ];
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    lab::preflight::main(|| {
+        vec![
+            trial("bridge_loses_nothing", NEEDS, || bridge(&[Phase::New])),
+            trial("bridge_by_both_old_loses_nothing", NEEDS, || bridge(&[Phase::BothOld, Phase::New])),
+            trial("double_with_host_routes_loses_nothing", NEEDS, double_with_host_routes_loses_nothing),
+            trial("double_without_host_routes_loses_probes", NEEDS, double_without_host_routes_loses_probes),
+            trial(
+                "a_refused_second_network_changes_nothing",
+                NEEDS,
+                a_refused_second_network_changes_nothing,
+            ),
+        ]
+    })
 }
 
 /// What a person writes of Calico: its profile, and that the stand-in's agents are not asked whether they are ready.

@@ -1,47 +1,31 @@
 //! `crossfade-bootstrap` on a node whose pods run already, with a real containerd.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use lab::cri::Sandbox;
 use lab::crossfade::{BIN_DIR, OURS};
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::person;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
 use lab::scene::{Scene, Setup};
 use lab::stub::{CallLog, Gate, Reply, Stub, StubDir};
-use libtest_mimic::Arguments;
 use serde_json::json;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
-const LIMIT: Duration = Duration::from_secs(60);
-
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let arguments = Arguments::from_args();
-    let trials = vec![
-        trial("running_pods_are_taken_over", NEEDS, running_pods_are_taken_over),
-        trial(
-            "a_pod_in_the_middle_of_its_add_is_not_missed",
-            NEEDS,
+    lab::preflight::main(|| {
+        lab::trials_of![
+            NEEDS;
+            running_pods_are_taken_over,
             a_pod_in_the_middle_of_its_add_is_not_missed,
-        ),
-        trial("what_the_runtime_forgot_is_swept", NEEDS, what_the_runtime_forgot_is_swept),
-        trial(
-            "what_ended_with_an_earlier_boot_is_swept_though_it_is_listed",
-            NEEDS,
+            what_the_runtime_forgot_is_swept,
             what_ended_with_an_earlier_boot_is_swept_though_it_is_listed,
-        ),
-        trial("what_the_cache_does_not_know_is_a_refusal", NEEDS, what_the_cache_does_not_know_is_a_refusal),
-        trial(
-            "a_process_that_looks_like_an_add_holds_nothing_up",
-            NEEDS,
+            what_the_cache_does_not_know_is_a_refusal,
             a_process_that_looks_like_an_add_holds_nothing_up,
-        ),
-        trial("the_runtimes_own_setup_counts", NEEDS, the_runtimes_own_setup_counts),
-    ];
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+            the_runtimes_own_setup_counts,
+        ]
+    })
 }
 
 /// A node with pods on its only network; a policy is there, Crossfade is not.

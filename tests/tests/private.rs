@@ -4,49 +4,39 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lab::containerd::{Containerd, Options};
 use lab::cri::Sandbox;
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::fabric::Fabric;
 use lab::node::Node;
 use lab::person;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
-use libtest_mimic::Arguments;
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::scene::{Scene, Setup};
 use serde_json::Value;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
-const LIMIT: Duration = Duration::from_secs(60);
 const CONF_DIR: &str = "/run/crossfade/net.d";
 const COPY: &str = "/run/crossfade/containerd/config.toml";
 const ENV: &str = "/run/crossfade/runtime.env";
 const SECRET: &str = "s3cret-of-a-registry";
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let arguments = Arguments::from_args();
-    let trials = vec![
-        trial(
-            "containerd_reads_our_directory_and_nothing_else_is_different",
-            NEEDS,
+    lab::preflight::main(|| {
+        let mut trials = lab::trials_of![
+            NEEDS;
             containerd_reads_our_directory_and_nothing_else_is_different,
-        ),
-        trial(
-            "containerd_makes_no_conf_of_its_own_in_our_directory",
-            NEEDS,
             containerd_makes_no_conf_of_its_own_in_our_directory,
-        ),
-        trial("a_copy_that_would_differ_is_refused", &[NODES], a_copy_that_would_differ_is_refused),
-        trial(
-            "a_template_that_cannot_be_emptied_is_refused",
-            &[NODES],
+        ];
+        trials.extend(lab::trials_of![
+            &[NODES];
+            a_copy_that_would_differ_is_refused,
             a_template_that_cannot_be_emptied_is_refused,
-        ),
-        trial("containerd_2_is_told_by_what_it_imports", &[NODES], containerd_2_is_told_by_what_it_imports),
-    ];
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+            containerd_2_is_told_by_what_it_imports,
+        ]);
+        trials
+    })
 }
 
 /// Runs the program on the node; returns its exit status and everything it said.
@@ -67,11 +57,8 @@ fn private(node: &Node, command: &str) -> Result<()> {
 }
 
 fn containerd_reads_our_directory_and_nothing_else_is_different() -> Result<()> {
-    let fabric = Fabric::new(1)?;
+    let Scene { fabric, old, mut containerd, .. } = Setup::bare().start()?;
     let node = fabric.node(1);
-    let old = fabric.old()?;
-    node.write("/etc/cni/net.d/10-old.conflist", serde_json::to_vec(&old.conflist(1))?)?;
-    let mut containerd = Containerd::start(node, &Options::default())?;
     let original = containerd.config();
     // What nodes have: a credential, and imports.
     let text = fs::read_to_string(&original)?.replacen(

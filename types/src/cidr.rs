@@ -1,14 +1,14 @@
-//! Addresses with a length, read as every CNI reads them.
+//! Addresses with a prefix length, in the form that every CNI reads.
 
 use ipnetwork::IpNetwork;
 
 /// Reads `ADDRESS/LENGTH`, host bits kept.
 ///
-/// An address alone, or one with a netmask, is refused: whoever is written in Go cannot read it (`net.ParseCIDR`), so it must neither be
-/// accepted from a delegate nor stand in a policy.
+/// An address without a length, or with a netmask, is an error: Go programs cannot read it (`net.ParseCIDR`), so neither a delegate's result nor a
+/// policy may have it.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// Why the text is invalid.
 pub fn parse(text: &str) -> Result<IpNetwork, String> {
     let length = text.split_once('/').map(|(_, length)| length).unwrap_or_default();
     if length.is_empty() || length.len() > 3 || !length.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,4 +1,4 @@
-//! Where a container runtime listens.
+//! The endpoint of a container runtime.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How a program ends.
+//! The exit status of programs.
 
 use std::process::ExitCode;
 
@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 pub enum Exit {
     /// The command did what it was asked to do.
     Done = 0,
-    /// Something failed on the way.
+    /// A step of the command failed.
     Failed = 1,
     /// An argument is wrong.
     Usage = 2,
-    /// The answer is no: something stands in the way, or the node is not ready.
+    /// The answer is no: a problem blocks the command, or the node is not ready.
     No = 3,
-    /// Not now. The same command may succeed later.
+    /// The command cannot run now. The same command may succeed later.
     TryLater = 75,
     /// A settings file is missing, not trusted or invalid.
     BadSettings = 78,
 }
 
 impl Exit {
-    /// All of them.
+    /// All exit statuses.
     pub const ALL: [Self; 6] =
         [Self::Done, Self::Failed, Self::Usage, Self::No, Self::TryLater, Self::BadSettings];
 }

@@ -1,10 +1,10 @@
-//! The sandboxes that were there before us.
+//! The inventory: the sandboxes from before Crossfade.
 //!
 //! *Shape*: `{"version":1,"attachments":[{"containerID":"..","ifname":"eth0","network":"old","conf":{..},"prevResult":{..},
 //! "runtimeConfig":{..},"cniArgs":"K=V;K=V","taken":{..},"deletedBy":"runtime"}]}`, everything from `conf` on optional.
-//! Whoever installs Crossfade under running pods writes it; the first DEL of an entry turns it into a record, and it is struck
-//! out when that record closes. An entry whose DEL the runtime sends to the network itself is struck out without a DEL of ours
-//! once its sandbox is gone ([`Deleter`]). The shim changes the file only under its lock.
+//! `install` writes the file on a node with running pods. The first DEL of an entry turns it into a record, and the entry is removed when that
+//! record closes. If the runtime sends the DEL of an entry to the network itself, Crossfade removes the entry without a DEL once the sandbox is
+//! gone ([`Deleter`]). The shim changes the file only under its lock.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,30 +13,30 @@ use crate::key::Key;
 use crate::moment::Moment;
 use crate::raw::Undecodable;
 
-/// The file.
+/// The inventory file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Inventory {
     /// 1.
     pub version: u32,
-    /// One per sandbox and interface.
+    /// The attachments, one per sandbox and interface.
     pub attachments: Vec<Entry>,
 }
 
-/// Who sends the DEL of an attachment that was there before us.
+/// The receiver of the runtime's DEL for an attachment from before Crossfade.
 ///
-/// *Source*: CRI-O deletes with the conf that it cached at ADD, so the plugins of that conf are called and we never are.
-/// containerd takes the conf that it has loaded now, which is ours.
+/// *Source*: CRI-O deletes with the conf that it cached at ADD, so it calls the plugins of that conf and not Crossfade's. containerd uses the conf
+/// that it has loaded now, which is Crossfade's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Deleter {
-    /// The runtime calls us, and we pass its DEL on. Where it never comes, the sweep sends one.
+    /// The runtime calls Crossfade, which passes the DEL on to the network. If the runtime never does, the sweep sends a DEL.
     #[default]
     Crossfade,
-    /// The runtime, past us. A second DEL from us might come after the address has become another pod's. Where the runtime has
-    /// lost the conf, it calls us after all; that DEL is served as any other.
+    /// The runtime calls the network's own plugins. A second DEL by Crossfade could release an address that another pod has by then. If the runtime
+    /// has lost the conf, it calls Crossfade after all, which serves that DEL as any other.
     Runtime,
 }
 
@@ -46,7 +46,7 @@ impl Deleter {
     }
 }
 
-/// One attachment that is not ours.
+/// One attachment from before Crossfade.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -54,35 +54,35 @@ pub struct Entry {
     /// Container id of the sandbox.
     #[serde(rename = "containerID")]
     pub container_id: String,
-    /// Its interface.
+    /// The interface that the runtime asked for.
     pub ifname: String,
     /// The policy's network that attached it: `old` or `new`.
     pub network: String,
-    /// That network's conflist as it was.
+    /// The conflist of that network at the time of the ADD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
     pub conf: Option<Box<RawValue>>,
-    /// What its ADD answered.
+    /// The result of the ADD.
     #[serde(rename = "prevResult", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
     pub prev_result: Option<Box<RawValue>>,
-    /// What the runtime passed as `runtimeConfig`; without it a plugin such as portmap takes nothing away.
+    /// The runtime's `runtimeConfig`, without which the DEL of a plugin such as portmap removes nothing.
     #[serde(rename = "runtimeConfig", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
     pub runtime_config: Option<Box<RawValue>>,
-    /// Its `CNI_ARGS`, for a DEL that no runtime calls.
+    /// The attachment's `CNI_ARGS`, for a DEL that the sweep sends.
     #[serde(rename = "cniArgs", default, skip_serializing_if = "Option::is_none")]
     pub cni_args: Option<String>,
-    /// When it was listed. The sandbox is at least as old; an entry of an earlier boot has none any more.
+    /// When the entry was written. The sandbox is at least as old, and the sandbox of an entry from an earlier boot is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<Moment>,
-    /// Who sends its DEL; the key is left out where that is us.
+    /// Who serves the runtime's DEL; absent if that is Crossfade.
     #[serde(rename = "deletedBy", default, skip_serializing_if = "Deleter::is_crossfade")]
     pub deleted_by: Deleter,
 }
 
 impl Entry {
-    /// An entry that says who attached it and nothing else.
+    /// An entry with its key and network alone.
     pub fn new(key: Key, network: impl Into<String>) -> Self {
         Self {
             container_id: key.container_id,
@@ -114,7 +114,7 @@ impl Inventory {
     /// Reads an inventory's bytes.
     ///
     /// # Errors
-    /// What is wrong with them, in words.
+    /// Why the inventory is invalid. The text quotes no value.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let inventory: Self = serde_json::from_slice(bytes).map_err(|e| Undecodable::from(e).to_string())?;
         if inventory.version == 1 {

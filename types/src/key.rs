@@ -4,7 +4,7 @@ use siphasher::sip128::SipHasher13;
 
 use crate::names::{is_name, validate_ifname};
 
-/// Container ids up to here are file names as they are; NAME_MAX is 255 bytes, an ifname has at most 15.
+/// The length up to which a container id is a part of a file name as it is, in bytes. NAME_MAX is 255 bytes, and an ifname has at most 15.
 const LONGEST_PLAIN_ID: usize = 200;
 
 /// Who an attachment is: container id and ifname.
@@ -26,7 +26,7 @@ impl Key {
     #[must_use]
     pub fn file_name(&self) -> String {
         let ifname = &self.ifname;
-        // Those of a call were checked, those of a file that others write were not.
+        // The ifname of a call is checked, but one in a file of another program is not.
         let valid = validate_ifname(ifname).is_ok();
         format!("{}@{}", id_name(&self.container_id), if valid { ifname.clone() } else { hashed(ifname) })
     }
@@ -38,7 +38,7 @@ pub fn container_name(container_id: &str) -> String {
     format!("{}@", id_name(container_id))
 }
 
-/// The one of the sixteen directories of records that a container's are in: a hexadecimal digit.
+/// The name of the directory that holds a container's records, one of sixteen: a hexadecimal digit.
 #[must_use]
 pub fn shard(container_id: &str) -> String {
     format!("{:x}", hash(container_id) & 0xf)
@@ -53,7 +53,7 @@ fn id_name(container_id: &str) -> String {
     }
 }
 
-/// Stands for what cannot be a part of a file name: it is too long, or it is no name and might lead elsewhere.
+/// The replacement of a text that cannot be a part of a file name, because it is too long or is a path.
 fn hashed(text: &str) -> String {
     format!("~{:032x}", hash(text))
 }

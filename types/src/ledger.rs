@@ -1,4 +1,4 @@
-//! The ledger: what ended without its network's own word, one JSON line each.
+//! The ledger: attachments that Crossfade closed although a network's own DEL did not succeed, one JSON line each.
 //!
 //! A retired network's attachment is cleaned locally when its own DEL keeps failing; and a DEL whose delegate failed on nothing
 //! but a netns that is gone counts as done. What only that CNI could have undone (an address in a cluster-wide pool, a policy
@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One leg that was closed without its network's own word. No text of a delegate is in it: that may hold a token.
+/// One network of an attachment that was closed without a successful DEL. The line holds no text of a delegate, because that may hold a token.
 ///
 /// *Shape*: `{"version":1,"wallSecs":1790000000,"containerID":"..","ifname":"eth0","network":"oldnet","addresses":["10.1.0.5/32"],
 /// "reason":"..","removed":[".."],"left":[".."],"unknown":[".."]}`.
@@ -25,21 +25,21 @@ pub struct Line {
     pub ifname: String,
     /// The network's own name.
     pub network: String,
-    /// Addresses the network may still think are in use.
+    /// The addresses that the network may still treat as in use.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub addresses: Vec<ipnetwork::IpNetwork>,
-    /// Why its DEL failed.
+    /// Why the network's DEL failed.
     pub reason: String,
-    /// What was removed on the node.
+    /// The objects that Crossfade removed on the node.
     pub removed: Vec<String>,
-    /// What is certainly left, on the node or cluster-side: nobody who could remove it was asked.
+    /// The objects that are certainly left, on the node or in the cluster, because no plugin that could remove them was called.
     pub left: Vec<String>,
-    /// What may be left: the plugin that keeps it was asked, and failed.
+    /// The objects that may be left, because the plugin that keeps them was called and failed.
     #[serde(default)]
     pub unknown: Vec<String>,
 }
 
-/// The lines of a ledger; a torn or unknown one is left out.
+/// Parses the lines of a ledger, without torn or unknown ones.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Vec<Line> {
     let lines = bytes.split(|byte| *byte == b'\n');

@@ -1,7 +1,6 @@
-//! What Crossfade's programs agree on: the shapes of its files, and the words in them.
+//! The types that Crossfade's programs share: the shapes of its files, and the words in them.
 //!
-//! Nothing here reads a file, a clock or a process, and nothing is of one operating system; what is on a node's disk is `shim`'s and
-//! `bootstrap`'s to read.
+//! This crate reads no file, clock or process, and depends on no operating system. `shim` and `bootstrap` read the files of a node.
 //!
 //! Each type says its shape once, by serde, in both directions. The feature `schema` makes JSON Schemas of the same types, and a test
 //! holds the files `types/*.schema.json` to them. No program enables that feature.

@@ -27,9 +27,9 @@ pub struct Moment {
 /// How long ago a [`Moment`] was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {
-    /// In this boot, so long ago.
+    /// The moment was in this boot, this long ago.
     ThisBoot(Duration),
-    /// In an earlier boot.
+    /// The moment was in an earlier boot.
     EarlierBoot,
 }
 
@@ -46,7 +46,7 @@ impl Moment {
 }
 
 impl Age {
-    /// Whether so many seconds have passed; an earlier boot is past every limit.
+    /// Whether this many seconds have passed. An earlier boot is past every limit.
     #[must_use]
     pub fn reached(self, secs: u64) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! What may be a name, in CNI and to the kernel.
+//! The rules for names in CNI and of the kernel.
 
 /// Whether `text` may be a container id, a network name or a plugin type:
 /// a letter or digit, then letters, digits, `_`, `.`, `-`.

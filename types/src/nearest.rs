@@ -1,6 +1,6 @@
-//! The word that somebody probably meant.
+//! Suggestions for misspelt words.
 
-/// The word of `known` that `word` was probably meant to be; none where nothing is near.
+/// The word of `known` that is nearest to `word`; none if no word is near.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = known

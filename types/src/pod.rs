@@ -1,6 +1,6 @@
-//! Which pod a call is for.
+//! The pod of a call.
 
-/// The pod that a call is for, as far as `CNI_ARGS` tells.
+/// The pod of a call, as far as `CNI_ARGS` names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pod {
     /// `K8S_POD_NAMESPACE`.
@@ -10,9 +10,9 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Reads `K=V;K=V` leniently: what is not a pair is skipped, for the string goes on to the delegates verbatim.
+    /// Reads `K=V;K=V`. A part that is no pair is ignored, because the delegates get the string verbatim and may read it.
     ///
-    /// A key that is given twice with two values decides nothing: one of them was smuggled in.
+    /// A key with two different values counts as absent, because one of the values may be forged.
     #[must_use]
     pub fn from_args(args: &str) -> Self {
         let value = |key: &str| {

@@ -1,4 +1,4 @@
-//! What a program answers: one JSON document, of one shape for every command.
+//! The answer of a command: one JSON document, of one shape for all commands.
 //!
 //! *Shape*: `{"version":1,"ok":false,"problems":[{"what":"..","where":"/etc/crossfade/policy.json","fix":".."}], ..}`; the command's own
 //! report stands beside these three keys. `ok` is true exactly if the exit status is 0.
@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Version of every answer.
+/// The version of all answers.
 pub const VERSION: u32 = 1;
 
 /// One thing that is not as it should be.
@@ -74,6 +74,13 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         if self.fix.is_empty() { Ok(()) } else { write!(f, "; {}", self.fix) }
+    }
+}
+
+/// The line of [`Problem`]'s `Display`, for a report that has no place for the next step.
+impl From<Problem> for String {
+    fn from(problem: Problem) -> Self {
+        problem.to_string()
     }
 }
 

@@ -1,7 +1,7 @@
-//! What is known of each CNI on a node: its confs, how it tells that it is ready, and what it does to others. Data, one file per CNI.
+//! Profiles: the facts about each CNI on a node, such as its confs, its probes, and its effects on other CNIs. Each CNI has one data file.
 //!
-//! The files are `types/profiles/*.json`; each fact names its source there. A CNI that is none of them is [`GENERIC`]: nothing
-//! is assumed about it. No file says anything about deleting: what an agent leaves on a node (`state`) is refused in an image.
+//! The files are `types/profiles/*.json`, and each fact names its source there. Any other CNI is [`GENERIC`], about which Crossfade assumes nothing. No
+//! profile makes Crossfade delete a file: `seal` refuses an image that has the state of an agent (`state`).
 
 mod named;
 

@@ -1,19 +1,19 @@
 //! How keys and values of labels and taints are spelt.
 //!
 //! No character that is allowed here means anything to systemd, to a shell or to kubelet's lists: no blank, quote, `$`, `%`,
-//! backslash or comma gets through, so what we write needs no quoting anywhere.
+//! backslash or comma gets through, so Crossfade writes keys and values without quotes everywhere.
 //!
 //! *Source*: `apimachinery/pkg/util/validation/validation.go`: `IsQualifiedName`, `IsDNS1123Subdomain`, `IsValidLabelValue`.
 
-/// Longest name and longest value.
+/// The longest name, and the longest value, in bytes.
 const MAX_NAME: usize = 63;
-/// Longest prefix of a key.
+/// The longest prefix of a key, in bytes.
 const MAX_PREFIX: usize = 253;
 
-/// Holds a key against the syntax of qualified names: `name` or `prefix/name`.
+/// Checks a key by the syntax of qualified names: `name` or `prefix/name`.
 ///
 /// # Errors
-/// What was expected.
+/// The expected syntax.
 pub fn key(key: &str) -> Result<(), String> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
@@ -34,10 +34,10 @@ pub fn key(key: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Holds a value against the syntax of label values; an empty one is fine.
+/// Checks a value by the syntax of label values. An empty value is valid.
 ///
 /// # Errors
-/// What was expected.
+/// The expected syntax.
 pub fn value(value: &str) -> Result<(), String> {
     if value.is_empty() || is_name(value) {
         return Ok(());

@@ -1,6 +1,6 @@
-//! Foreign text in messages.
+//! Text of other programs in messages.
 
-/// Foreign text made fit for a one-line message: control characters out, at most `max` bytes, on a character boundary.
+/// Shortens text of another program for a one-line message: without control characters, and at most `max` bytes, cut between characters.
 #[must_use]
 pub fn quote(bytes: &[u8], max: usize) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(max)]);

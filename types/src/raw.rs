@@ -1,11 +1,10 @@
-//! Foreign JSON as ordered (key, raw value) pairs.
+//! JSON of other programs as ordered pairs of key and raw value.
 //!
-//! Confs, results and stdin belong to others: duplicates and differently cased keys happen, unknown keys must reach
-//! their plugin and numbers must keep their spelling (`1.50` is not `1.5`). So only the top level of an object is taken
-//! apart; every value stays the text it was.
+//! Confs, results and stdin belong to other programs. They may have duplicate keys and keys in another case, unknown keys must reach their plugin,
+//! and numbers must keep their spelling (`1.50` is not `1.5`). So Crossfade parses only the top level of an object, and every value stays verbatim.
 //!
 //! Lookup follows Go's decoder, because that is what most plugins are written with: keys match whatever their case, and
-//! the last one wins. Then we and the plugin see the same value. Errors never quote a value: it may be a secret.
+//! the last one wins. So Crossfade and the plugin read the same value. Errors never quote a value, because it may be a secret.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +14,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// One JSON object whose values are kept as the text they came as.
+/// One JSON object whose values are kept verbatim.
 ///
 /// *Shape*: `{"b":1.50,"a":{"x":[]}}` is the pairs `("b", "1.50")`, `("a", "{\"x\":[]}")`, in this order.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +41,7 @@ impl fmt::Display for NotObject {
     }
 }
 
-/// Why a value is not of the type that was expected, in the decoder's words but without the value.
+/// Why a value is not of the expected type: the decoder's message without the value.
 #[derive(Debug)]
 pub struct Undecodable(String);
 
@@ -78,7 +77,7 @@ pub fn same_key(one: &str, other: &str) -> bool {
         || !(one.is_ascii() && other.is_ascii()) && one.chars().map(fold).eq(other.chars().map(fold))
 }
 
-/// The text of one JSON object; nothing may follow it.
+/// The text of one JSON object. Nothing may follow it.
 ///
 /// # Errors
 /// [`NotObject`] says what was found instead.
@@ -95,7 +94,7 @@ pub(crate) fn object_text(bytes: &[u8]) -> Result<&str, NotObject> {
 }
 
 impl RawObject {
-    /// Takes one JSON object apart; nothing may follow it.
+    /// Parses one JSON object. Nothing may follow it.
     ///
     /// # Errors
     /// [`NotObject`] says what was found instead.
@@ -103,7 +102,7 @@ impl RawObject {
         serde_json::from_slice(object_text(bytes)?.as_bytes()).map_err(|e| NotObject::Invalid(e.to_string()))
     }
 
-    /// The raw value of `key`, as Go would choose it: any case, the last one.
+    /// The raw value of `key` by Go's rule: in any case, and the last one wins.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&RawValue> {
         self.0.iter().rev().find(|(k, _)| same_key(k, key)).map(|(_, v)| &**v)
@@ -112,7 +111,7 @@ impl RawObject {
     /// The value of `key` decoded; absent and `null` are both `None`.
     ///
     /// # Errors
-    /// When the value is of another type.
+    /// The value is of another type.
     pub fn decode<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Undecodable> {
         self.get(key).map_or(Ok(None), |raw| Ok(serde_json::from_slice(raw.get().as_bytes())?))
     }
@@ -209,10 +208,10 @@ impl<'de> Deserialize<'de> for Spans<'de> {
     }
 }
 
-/// Any serialisable value of ours as a raw JSON value.
+/// Serializes a value of Crossfade's as a raw JSON value.
 ///
 /// # Panics
-/// Never for our own types: they have string keys and no failing serializer.
+/// Never for Crossfade's types, which have string keys and no serializer that fails.
 #[must_use]
 #[expect(clippy::expect_used, reason = "our own types have string keys and serializers that cannot fail")]
 pub fn to_raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {

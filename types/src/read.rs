@@ -40,7 +40,8 @@ fn read<T: DeserializeOwned>(text: &str, name: &str, writer: Writer) -> Result<T
         let reader = Reader { text: Some(text), place: &place, writer, missing };
         T::deserialize(reader).map_err(|wrong| wrong.placed(reader))
     };
-    // The type of a missing key says what it expects once it is asked to read nothing; so the file is read again with that nothing in it.
+    // Only the type of a missing key knows what it expects, and says so when it reads nothing. So the file is read again with nothing as the value
+    // of that key.
     read(None)
         .or_else(|wrong| match wrong.missing() {
             Some(missing) => read(Some(missing)),

@@ -12,7 +12,7 @@ pub fn of_settings<T: JsonSchema>() -> Value {
     schema
 }
 
-/// The schema of a file that a program of ours writes.
+/// The schema of a file that one of Crossfade's programs writes.
 #[must_use]
 pub fn of_written<T: JsonSchema>() -> Value {
     made::<T>(SchemaSettings::draft2020_12().for_serialize())
@@ -24,7 +24,7 @@ fn made<T: JsonSchema>(settings: SchemaSettings) -> Value {
     schema
 }
 
-/// Keeps of each description, which is a comment of the source, the first paragraph as one line, without sources and marks of code.
+/// Shortens each description, which is a comment of the source, to its first paragraph as one line, without sources and marks of code.
 fn brief(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -40,7 +40,7 @@ fn brief(schema: &mut Value) {
     }
 }
 
-/// Takes null away wherever it is one of several types.
+/// Removes null wherever it is one of several types.
 fn without_null(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -87,7 +87,7 @@ impl JsonSchema for Headers {
     }
 }
 
-/// An object whose keys are somebody else's.
+/// An object with keys of another program.
 pub(crate) struct Object;
 
 impl JsonSchema for Object {

@@ -1,4 +1,4 @@
-//! One value of a file changed, every other byte as it was: people write these files, and read them.
+//! Changes one value of a JSON file and no other byte, because people write and read these files.
 
 use serde_json::value::RawValue;
 
@@ -6,10 +6,10 @@ use crate::raw::{NotObject, Spans, object_text, raw_string};
 
 /// The text of an object with `value` at the end of a path of keys.
 ///
-/// A key that is not there yet goes in front of the others, spelled exactly so.
+/// A missing key is inserted in front of the others, spelled exactly so.
 ///
 /// # Errors
-/// [`NotObject`] when `text` is no object, or has something else on the way.
+/// [`NotObject`] if `text`, or a value on the path, is no object.
 pub fn splice(text: &str, path: &[&str], value: &RawValue) -> Result<String, NotObject> {
     let [key, rest @ ..] = path else {
         return Ok(value.get().to_owned());

@@ -1,6 +1,6 @@
-//! status.json: what `watch` sees on a node, for people and programs.
+//! status.json: what `watch` observes on a node, for people and programs.
 //!
-//! It holds nothing that changes while nothing happens, so that equal bytes are not written again. Its JSON Schema,
+//! The file holds no value that changes by itself, such as a time, so that equal bytes are not written again. Its JSON Schema,
 //! `types/status.schema.json`, is made from these types. A reader takes keys and words that it does not know, since a later `watch` may
 //! write them.
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{Phase, Side};
 
-/// Version of the file.
+/// The version of the file's format.
 pub const VERSION: u32 = 1;
 
 /// The whole file.
@@ -35,17 +35,17 @@ pub struct Document {
         schemars(with = "crate::version::V1", description = "Format of this file.")
     )]
     pub version: u32,
-    /// The boot it is about.
+    /// The boot that the document describes.
     #[serde(rename = "bootID")]
     pub boot_id: String,
     /// The `watch` that wrote it.
     pub watch: Watch,
     /// Whether pods get the network that the policy names.
     pub ready: bool,
-    /// Why, in one word: a reason of the Node's condition.
+    /// Why pods get that network or do not, in one word: a reason of the Node's condition.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = REASONS)))]
     pub reason: String,
-    /// Why, in one sentence.
+    /// The same in one sentence.
     #[cfg_attr(feature = "schema", schemars(length(max = 256)))]
     pub message: String,
     /// The policy's phase; null while it cannot be used.
@@ -54,11 +54,11 @@ pub struct Document {
     #[serde(rename = "policySHA256")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9a-f]{64}$")))]
     pub policy_sha256: Option<String>,
-    /// Our conf in the runtime's directory.
+    /// Crossfade's conf in the runtime's directory.
     pub conf: Conf,
     /// The policy's networks, the old one first.
     pub networks: Vec<Network>,
-    /// What a person may want to know, one line each.
+    /// Findings for a person, one line each.
     pub findings: Vec<String>,
 }
 
@@ -84,13 +84,13 @@ const REASONS: [&str; 12] = [
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Watch {
-    /// Its pid.
+    /// The pid of the process.
     pub pid: i32,
-    /// When it was started, in clock ticks since boot: field 22 of /proc/PID/stat.
+    /// When the process started, in clock ticks since boot: field 22 of /proc/PID/stat.
     pub start: u64,
 }
 
-/// Our conf in the runtime's directory.
+/// Crossfade's conf in the runtime's directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -109,9 +109,9 @@ pub struct Conf {
         )
     )]
     pub state: String,
-    /// How often it was put back in this boot.
+    /// How often `watch` restored the conf in this boot.
     pub repairs: u64,
-    /// Whether it was there once in this boot.
+    /// Whether the conf has been in place in this boot.
     pub was_there: bool,
     /// Which directory the runtime watches; for the next `watch`.
     pub directory: Option<String>,
@@ -127,15 +127,15 @@ pub struct Conf {
 pub struct Network {
     /// Which one.
     pub network: Side,
-    /// Its own name; null while it has no conf.
+    /// The network's own name; null while it has no conf.
     pub name: Option<String>,
-    /// Its profile.
+    /// The network's profile.
     pub profile: String,
-    /// Whether `attach` names it, so that pods wait for it.
+    /// Whether `attach` names the network, so that pods wait for it.
     pub attached: bool,
-    /// Whether it is ready.
+    /// Whether the network is ready.
     pub ready: bool,
-    /// Why it is not.
+    /// Why the network is not ready.
     pub why: Option<String>,
     /// Its proof by attachment.
     #[cfg_attr(
@@ -143,7 +143,7 @@ pub struct Network {
         schemars(extend("enum" = ["none", "running", "passed", "failed", "unavailable"]))
     )]
     pub proof: String,
-    /// Whether pods of it asked for host ports in this boot and no plugin of its conf maps them.
+    /// Whether pods of the network asked for host ports in this boot that no plugin of its conf maps.
     #[serde(default)]
     pub unmapped_host_ports: bool,
 }

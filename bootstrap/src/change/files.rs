@@ -14,7 +14,7 @@ use crate::node::mounts::Mounts;
 /// Largest file that is compared, or moved to another filesystem, in bytes: a plugin.
 const MAX_BYTES: usize = 64 << 20;
 
-/// Mode of directories in which others read: our conf's, and the markers of probes.
+/// Mode of directories in which others read Crossfade's conf or the markers of probes.
 pub const OPEN_DIR: u32 = 0o755;
 
 /// A file's bytes and mode; none where it is absent, cannot be read, or is a link.

@@ -33,9 +33,9 @@ pub use self::settle::settle;
 pub struct Change {
     /// What is done.
     pub act: Act,
-    /// To what, in words of the node: a path, an attachment.
+    /// The object of the change, in words of the node: a path, an attachment.
     pub target: String,
-    /// Why.
+    /// Why the change is made.
     pub reason: String,
 }
 
@@ -50,21 +50,21 @@ pub enum Act {
     Write(Write),
     /// Adds entries to the inventory; those that are there stay as they are.
     List {
-        /// Whose inventory.
+        /// The directories whose inventory gets the entries.
         layout: Box<Layout>,
         /// One for each attachment.
         entries: Vec<Entry>,
     },
     /// Removes a file, unless there is none; see [`settle()`].
     EnsureGone {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Whether it lies in a runtime's conf directory.
         nudge: bool,
     },
     /// Removes a file.
     Remove {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Whether it lies in a runtime's conf directory.
         nudge: bool,
@@ -77,23 +77,23 @@ pub enum Act {
     MakeDir(PathBuf),
     /// Moves a file or a directory out of the way; nothing is deleted.
     SetAside {
-        /// What.
+        /// The file or directory that is moved.
         from: PathBuf,
-        /// Where it goes; its directory is made, for us alone.
+        /// Where it goes; its directory is made, for root alone.
         to: PathBuf,
         /// Whether it lies in a runtime's conf directory.
         nudge: bool,
     },
     /// Appends lines to the ledger, durably; the journal takes them where the ledger cannot.
     Ledger {
-        /// Whose.
+        /// The directories whose ledger gets the lines.
         layout: Box<Layout>,
         /// One for each attachment that ended without its DEL.
         lines: Vec<Line>,
     },
     /// Removes the lock of an attachment, unless somebody holds it by then.
     Unlock(PathBuf),
-    /// Asks the runtime whether it uses our conf by now, then lists what was attached meanwhile.
+    /// Asks the runtime whether it uses Crossfade's conf by now, then lists what was attached meanwhile.
     Confirm,
     /// Runs the DELs owed by the record that was begun then, and removes it.
     Close(Key, Box<Moment>),
@@ -105,7 +105,7 @@ pub enum Act {
     Wait,
     /// Marks a network as ready in this boot, as the shim does.
     Mark {
-        /// Whose run directory.
+        /// The directories whose run directory gets the marker.
         layout: Box<Layout>,
         /// The network's own name.
         name: String,
@@ -130,7 +130,7 @@ pub enum Act {
 /// A file to write.
 #[derive(Clone)]
 pub struct Write {
-    /// Where.
+    /// The path of the file.
     pub path: PathBuf,
     /// Its whole content.
     pub bytes: Vec<u8>,

@@ -21,6 +21,11 @@ impl Failure {
         Self { exit, problems: vec![Problem::new(why.to_string())] }
     }
 
+    /// A failure of one problem, which keeps its object and its next step.
+    pub fn of(exit: Exit, problem: impl Into<Problem>) -> Self {
+        Self::all(exit, [problem])
+    }
+
     /// A failure of all these lines or problems.
     pub fn all(exit: Exit, problems: impl IntoIterator<Item = impl Into<Problem>>) -> Self {
         Self { exit, problems: problems.into_iter().map(Into::into).collect() }

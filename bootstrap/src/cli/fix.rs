@@ -1,21 +1,21 @@
-//! What to do next, for problems that do not say so themselves. Every problem that is printed says what happened, to which object, and
-//! how to go on; what is missing of that is added here, and nowhere else.
+//! Completes the problems that a command prints. Most problems name their object and the next step where they are found. This module
+//! adds what is missing: the next step that usually follows from the exit status, and the object that the words name.
 
 use nix::unistd::geteuid;
 use types::exit::Exit;
 use types::problem::Problem;
 
-/// What the kernel says to those who lack a right; *source*: man 3 `strerror`, EACCES and EPERM.
+/// What the kernel answers a process that lacks a right; *source*: man 3 `strerror`, EACCES and EPERM.
 const DENIED: [&str; 2] = ["Permission denied", "Operation not permitted"];
 
-/// Who runs the program.
+/// The user who runs the program: a missing right has another remedy for root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
     Root,
     Another,
 }
 
-/// Problems of a command that ends so, each with its object and the next step.
+/// Completes the problems of a command that ends with `exit`: each gets an object and a next step.
 pub(crate) fn complete(exit: Exit, problems: &[Problem]) -> Vec<Problem> {
     let who = if geteuid().is_root() { Who::Root } else { Who::Another };
     problems.iter().map(|problem| completed(exit, problem.clone(), who)).collect()
@@ -33,7 +33,11 @@ fn completed(exit: Exit, mut problem: Problem, who: Who) -> Problem {
     problem
 }
 
-/// Takes the next step out of the words, where they end in it, and else the usual one.
+/// Takes the next step out of the words if they end in one, and else the usual step.
+///
+/// Only these rooms still write a next step into their words, because they pass problems on as `String`: `commands/boot`,
+/// `commands/install`, `commands/policy`, `node::{directories, fitness, mounts, name, plugins}`, `runtime::answer`, and the checks of
+/// `types::policy`. The function goes once they build a [`Problem`].
 fn parted(exit: Exit, problem: Problem) -> Problem {
     let Some((what, fix)) = problem.what.rsplit_once("; ").filter(|(_, fix)| is_step(fix)) else {
         let fix = usual(exit, &problem);
@@ -42,7 +46,7 @@ fn parted(exit: Exit, problem: Problem) -> Problem {
     Problem { what: what.to_owned(), fix: fix.to_owned(), place: problem.place }
 }
 
-/// Whether words say what to do: they begin with the verb.
+/// Whether words are an instruction, which begins with one of the verbs of [`STEPS`].
 fn is_step(words: &str) -> bool {
     let first = words.split([' ', ',', ':']).next().unwrap_or_default();
     STEPS.contains(&first)
@@ -69,7 +73,7 @@ fn missing_right(what: &str, who: Who) -> Option<&'static str> {
     })
 }
 
-/// The next step after such an end.
+/// The next step that usually follows from an exit status.
 fn usual(exit: Exit, problem: &Problem) -> String {
     match exit {
         Exit::Done => "nothing has to be done".into(),

@@ -58,11 +58,11 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
     if settings.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs)) {
         match untold(&root) {
             None => return give_up(&root, &failure),
-            Some(why) => {
+            Some(Problem { what, place, fix }) => {
                 let what = format!(
-                    "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {why}"
+                    "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {what}"
                 );
-                failure.problems.push(Problem::new(what).at("kubelet's unit"));
+                failure.problems.push(Problem { what, place, fix });
             }
         }
     }
@@ -71,7 +71,7 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
 }
 
 /// Why kubelet would not register with Crossfade's taint. A kubelet that starts without the taint would look fit.
-fn untold(root: &Root) -> Option<String> {
+fn untold(root: &Root) -> Option<Problem> {
     let node = settings::load(root).unwrap_or_default();
     continuation::check(root, &node.kubelet.unit).err()
 }

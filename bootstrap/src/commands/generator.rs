@@ -128,7 +128,7 @@ fn plan(root: &Root) -> Planned {
             Ok(Some(text)) => planned.files.push(Output { path: output(&name), what: What::Text(text) }),
             Ok(None) => {}
             Err(why) => {
-                planned.troubles.push(why);
+                planned.troubles.push(why.into());
                 continue;
             }
         }

@@ -1,14 +1,13 @@
 //! `place`: puts the package's plugin where the runtime looks for it. `watch` starts it as a unit of its own, for the unit of `watch`
 //! sees the runtime's directories read-only, and which they are is not known before the runtime tells.
 
-use std::path::PathBuf;
-
 use shim::layout::PACKAGED_PLUGIN;
 use shim::trust;
 use types::problem::Problem;
 
+use crate::change::obstacles::Obstacles;
 use crate::change::outcome::{Changed, finish};
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::Failure;
 use crate::cli::{Global, Place};
 use crate::node::packaged_plugin::Plugins;
 use crate::node::paths::Root;
@@ -23,16 +22,16 @@ pub fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
     if let Some(off) = switch::off(&root) {
         return Ok(Changed::applied(Vec::new(), vec![off.to_string()]));
     }
-    let distrusted = |dir: &PathBuf| {
+    let mut way = Obstacles::default();
+    way.extend(wanted.bin_dirs.iter().filter_map(|dir| {
         let why = trust::check_dir(dir).err()?;
-        Some(Problem::new(why.to_string()).at(dir.display().to_string()))
-    };
-    let mut findings: Vec<Problem> = wanted.bin_dirs.iter().filter_map(distrusted).collect();
+        let fix = "make the directory and those above it root's alone, or name another with --bin-dir";
+        Some(Problem::new(why.to_string()).at(dir.display().to_string()).fix(fix))
+    }));
     if let Err(why) = trust::open(&root.at(PACKAGED_PLUGIN)) {
-        findings.push(Problem::new(format!("the package's plugin: {why}")).at(PACKAGED_PLUGIN));
+        let problem = Problem::new(format!("the package's plugin: {why}"));
+        way.found(problem.at(PACKAGED_PLUGIN).fix("install the package whole"));
     }
-    if !findings.is_empty() {
-        return Err(Failure::all(Exit::No, findings));
-    }
+    way.refuse()?;
     finish(global, Plugins::look(&root.at(PACKAGED_PLUGIN), &wanted.bin_dirs).changes(), Vec::new())
 }

@@ -138,9 +138,9 @@ fn complete(own: &OwnRegistration, found: &KubeletSources) -> Result<(), Failure
         let path = path.display().to_string();
         let what =
             format!("{path} is not there yet; kubelet does not start without it, and it may name taints");
-        Problem::new(what).at(path)
+        Problem::new(what).fix(format!("let what writes {path} run first, then run render again")).at(path)
     });
-    let findings: Vec<Problem> = absent.chain(found.broken.iter().map(Problem::from)).collect();
+    let findings = absent.chain(found.broken.iter().map(Problem::from));
     Err(Failure::all(if found.broken.is_empty() { Exit::TryLater } else { Exit::Failed }, findings))
 }
 

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use types::problem::Problem;
+
 use crate::change::outcome::{Changed, Done, Outcome};
 use crate::change::{Act, Change};
 use crate::cli::exit::{Exit, Failure};
@@ -27,7 +29,7 @@ pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
             "nothing of this node is said on a Node: it has no kubelet, or node.json says report.node false";
         return Ok(Changed::planned(Vec::new(), vec![note.to_owned()]));
     };
-    refuse_watched(&root)?;
+    refuse_watched(&root).map_err(|problem| Failure::of(Exit::TryLater, problem))?;
     let depth = if global.dry_run { Depth::Look } else { Depth::Write };
     match last_word(&credential, &word, Duration::from_secs(wanted.timeout_secs), depth) {
         Ok(Retracted::Nothing(node)) => {
@@ -38,8 +40,17 @@ pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
         Ok(Retracted::Written(node)) => {
             Ok(changed(global, change(&format!("Node {node}"), &word), Some(Outcome::Done)))
         }
-        Err(why) => Err(Failure::all(Exit::TryLater, by_hand(&why, &word))),
+        Err(why) => Err(unsaid(&why, &word)),
     }
+}
+
+/// The API server did not take the word; a person can still say it.
+fn unsaid(why: &Problem, word: &LastWord) -> Failure {
+    let what = Problem::new(format!("the Node still says what it said: {}", why.what)).at("the Node");
+    let again = "run crossfade-bootstrap retract again, or what follows by hand";
+    let fix = if why.fix.is_empty() { again.to_owned() } else { format!("{}; then {again}", why.fix) };
+    let by_hand = by_hand(word).map(|command| Problem::new("by hand").at("the Node").fix(command));
+    Failure::all(Exit::TryLater, [what.fix(fix)].into_iter().chain(by_hand))
 }
 
 fn changed(global: &Global, change: Change, outcome: Option<Outcome>) -> Changed {

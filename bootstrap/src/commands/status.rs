@@ -168,7 +168,7 @@ fn without(global: &Global, root: &Root, node: &Node, wait: Option<Duration>) ->
     let settings = Directories::of(global, node);
     let found = attachments::list(&settings.layout, None)?;
     let networks = count(&found);
-    let mut problems: Vec<Problem> = Booted::missing(root).into_iter().collect();
+    let mut problems: Vec<Problem> = booted().err().into_iter().collect();
     problems.extend(problems::of_an_earlier_image(&settings, !networks.is_empty()));
     Ok(Status {
         conf_dir: Mode::Without.as_str(),

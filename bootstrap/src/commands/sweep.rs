@@ -150,16 +150,19 @@ fn listing(wanted: &Sweep) -> Result<Listing, Failure> {
     }
     let endpoint = &match Whom::of(&wanted.runtime) {
         Whom::Nobody => {
-            let fix = "name the runtime with --runtime-endpoint, or a list with --listed FILE";
-            return Err(Failure::usage("sweep needs the living sandboxes").at("--runtime-endpoint").fix(fix));
+            return Err(Failure::usage("sweep needs the living sandboxes")
+                .at("--runtime-endpoint")
+                .fix("name the runtime with --runtime-endpoint, or a list with --listed FILE"));
         }
-        Whom::Unknown(why) => return Err(Failure::new(Exit::No, why).at("--runtime-endpoint")),
+        Whom::Unknown(why) => return Err(Failure::of(Exit::No, why)),
         Whom::At(endpoint) => endpoint,
     };
     let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
-    sandboxes
-        .map(Listing::Cri)
-        .map_err(|e| Failure::later(format!("{e:#}; nothing is swept without a list")).at(endpoint))
+    sandboxes.map(Listing::Cri).map_err(|e| {
+        Failure::later(format!("{e:#}; nothing is swept without a list"))
+            .at(endpoint)
+            .fix("start the runtime, or name another with --runtime-endpoint, then run sweep again")
+    })
 }
 
 fn judge(

@@ -117,7 +117,7 @@ pub fn selftest(global: &Global, wanted: &Selftest) -> Result<Tested, Failure> {
     })
 }
 
-/// Whether pods go through our plugin on such a node.
+/// Whether pods go through Crossfade's plugin on such a node.
 const fn has_shim(node: &Node) -> bool {
     match node.conf_dir {
         Mode::Private | Mode::Shared => true,

@@ -12,7 +12,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::kubelet::sources::KubeletSources;
 use crate::kubelet::{refusals, registration};
-use crate::node::paths::{KUBELET_ENV, Root};
+use crate::node::paths::{KUBELET_ENV, PACKAGED, Root};
 use crate::node::settings;
 use crate::node::switch;
 use crate::systemd::continuation::{self, Role};
@@ -61,14 +61,14 @@ pub enum CheckedUpTo {
     Unasked,
 }
 
-/// Checks.
+/// Checks the labels and taints of node.json, and their way to kubelet's command line.
 ///
 /// # Errors
 /// Bad settings; 3 with every finding.
 pub fn check(root: &Root, way: CheckedUpTo) -> Result<Checked, Failure> {
     let node = settings::load(root).map_err(Failure::settings)?;
-    let mut findings = refusals(&node);
-    findings.extend(node.taints.iter().filter_map(taint::doubt));
+    let mut findings: Vec<Problem> = refusals(&node).into_iter().map(Problem::from).collect();
+    findings.extend(node.taints.iter().filter_map(taint::doubt).map(Problem::from));
     let mut notes: Vec<String> = switch::off(root).iter().map(ToString::to_string).collect();
     let mut arguments = Vec::new();
     if node.kubelet.register {
@@ -81,16 +81,17 @@ pub fn check(root: &Root, way: CheckedUpTo) -> Result<Checked, Failure> {
     } else {
         let step =
             "correct node.json or what the message names, then run crossfade-bootstrap render --check again";
-        Err(Failure::all(Exit::No, findings.into_iter().map(|why| Problem::new(why).fix(step))))
+        let complete = |problem: Problem| if problem.fix.is_empty() { problem.fix(step) } else { problem };
+        Err(Failure::all(Exit::No, findings.into_iter().map(complete)))
     }
 }
 
-/// What node.json comes to on kubelet's command line; returns our words.
+/// What node.json comes to on kubelet's command line; returns Crossfade's flags.
 fn registered(
     root: &Root,
     node: &Node,
     way: CheckedUpTo,
-    (findings, notes): (&mut Vec<String>, &mut Vec<String>),
+    (findings, notes): (&mut Vec<Problem>, &mut Vec<String>),
 ) -> Vec<String> {
     let own = own(root, node);
     let speaks = speaks(root, node);
@@ -98,15 +99,25 @@ fn registered(
         Ok(Some(unit)) => unit,
         Ok(None) => {
             let matters = speaks && way != CheckedUpTo::Unasked;
-            (if matters { findings } else { notes }).push(absent(&node.kubelet.unit));
+            let problem = absent(&node.kubelet.unit);
+            if matters {
+                findings.push(problem)
+            } else {
+                notes.push(problem.into())
+            }
             return Vec::new();
         }
         Err(why) => {
-            findings.push(why);
+            findings.push(why.into());
             return Vec::new();
         }
     };
-    (if speaks { &mut *findings } else { &mut *notes }).extend(in_the_way(root, &unit, way));
+    let problems = in_the_way(root, &unit, way);
+    if speaks {
+        findings.extend(problems)
+    } else {
+        notes.extend(problems.into_iter().map(String::from))
+    }
     notes.extend(
         unit.absent_files()
             .iter()
@@ -118,8 +129,7 @@ fn registered(
         Err(_) => return Vec::new(),
     };
     let registration = registration::decide(&own, &found);
-    findings.extend(found.broken);
-    findings.extend(registration.conflicts);
+    findings.extend(found.broken.into_iter().chain(registration.conflicts).map(Problem::from));
     notes.extend(registration.notes);
     notes.extend(
         found.absent.iter().map(|file| format!("{} is not there yet; it may name taints", file.display())),
@@ -127,8 +137,8 @@ fn registered(
     registration.arguments
 }
 
-/// What keeps our words from kubelet's command line.
-fn in_the_way(root: &Root, unit: &Unit, asked: CheckedUpTo) -> Vec<String> {
+/// What keeps Crossfade's flags from kubelet's command line.
+fn in_the_way(root: &Root, unit: &Unit, asked: CheckedUpTo) -> Vec<Problem> {
     let mut way = Vec::new();
     if asked == CheckedUpTo::Unasked {
         return way;
@@ -141,12 +151,9 @@ fn in_the_way(root: &Root, unit: &Unit, asked: CheckedUpTo) -> Vec<String> {
     if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))
         && !continuation::brings_drop_in(root, unit, Role::Kubelet)
     {
-        way.push(format!(
-            "{}: no drop-in of it reads {KUBELET_ENV}; install the package whole, or link its {} into {}.d",
-            unit.name(),
-            crate::node::paths::PACKAGED,
-            unit.name()
-        ));
+        let unit = unit.name();
+        let fix = format!("install the package whole, or link its {PACKAGED} into {unit}.d");
+        way.push(Problem::new(format!("{unit}: no drop-in of it reads {KUBELET_ENV}")).at(unit).fix(fix));
     }
     way
 }

@@ -1,4 +1,4 @@
-//! The directory of configuration drop-ins that kubelet is told of where our taints go into a file.
+//! The directory of configuration drop-ins that kubelet is told of where Crossfade's taints go into a file.
 //!
 //! It holds copies of the files of kubelet's own directory, numbered in the order in which kubelet merges them, and ours behind them. They
 //! are copied at every start of kubelet, which reads them once, then. A copy is root's alone, for a configuration may hold what its
@@ -15,7 +15,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::kubelet::config;
 use crate::node::paths::{KUBELET_CONFIG_DIR, Root};
 
-/// Our file; digits sort before it.
+/// Crossfade's file; digits sort before it.
 const OURS: &str = "zz-crossfade.conf";
 
 /// Makes the directory what it should be: copies of `theirs`, then a file with `ours`.

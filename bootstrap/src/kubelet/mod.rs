@@ -1,6 +1,6 @@
 //! What kubelet registers its Node with: labels and taints, and what kubelet and the API server say about them.
 //!
-//! Both count only when the Node object is made. [`sources`] reads what kubelet would register without us, [`registration`] decides
+//! Both count only when the Node object is made. [`sources`] reads what kubelet would register without Crossfade, [`registration`] decides
 //! what is added.
 
 pub mod check;

@@ -1,6 +1,7 @@
-//! What is ours to say on kubelet's command line, and what kubelet registers by it.
+//! What Crossfade says on kubelet's command line, and what kubelet registers by it.
 
 use types::node::Node;
+use types::problem::Problem;
 use types::taint::Taint;
 
 use super::refusals;
@@ -10,7 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::node::paths::{Root, UNFIT};
 use crate::systemd::unit::Unit;
 
-/// What is ours to say: node.json's labels and taints where we register, and always the taint of a node whose gate gave up.
+/// What Crossfade says: node.json's labels and taints where Crossfade registers them, and always the taint of a node whose gate gave up.
 #[must_use]
 pub fn own(root: &Root, node: &Node) -> OwnRegistration {
     let mut own = OwnRegistration::default();
@@ -32,7 +33,7 @@ pub fn speaks(root: &Root, node: &Node) -> bool {
     own(root, node) != OwnRegistration::default() || node.gate.give_up_secs.is_some()
 }
 
-/// What kubelet would register without us, and what it registers with us; for whoever explains it.
+/// What kubelet would register without Crossfade, and what it registers with Crossfade; for whoever explains it.
 ///
 /// # Errors
 /// As `render`, but for what is missing or broken of kubelet's own.
@@ -43,7 +44,7 @@ pub fn registration(root: &Root, node: &Node) -> Result<(KubeletSources, Registr
     }
 }
 
-/// The same with what is ours.
+/// The same with the labels and taints that Crossfade says.
 ///
 /// # Errors
 /// As [`registration`].
@@ -53,7 +54,7 @@ pub fn registered(
     own: &OwnRegistration,
 ) -> Result<(KubeletSources, Registration), Failure> {
     let unit = Unit::load(root, &node.kubelet.unit).map_err(|why| Failure::new(Exit::Failed, why))?;
-    let unit = unit.ok_or_else(|| Failure::new(Exit::No, absent(&node.kubelet.unit)))?;
+    let unit = unit.ok_or_else(|| Failure::of(Exit::No, absent(&node.kubelet.unit)))?;
     let found = KubeletSources::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
     let registration = decide(own, &found);
     Ok((found, registration))
@@ -61,9 +62,9 @@ pub fn registered(
 
 /// What is to be done about a unit of kubelet's that is not there.
 #[must_use]
-pub fn absent(unit: &str) -> String {
-    format!(
-        "{unit}: there is no such unit; name kubelet's in node.json (kubelet.unit), or where it has none (k3s, Talos, ..) say \
-         kubelet.register: false and use render --print PLATFORM"
+pub fn absent(unit: &str) -> Problem {
+    Problem::new(format!("{unit}: there is no such unit")).at("node.json, kubelet.unit").fix(
+        "name kubelet's in node.json (kubelet.unit), or where it has none (k3s, Talos, ..) set kubelet.register: false and use \
+         render --print PLATFORM",
     )
 }

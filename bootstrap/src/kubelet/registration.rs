@@ -1,18 +1,18 @@
-//! What kubelet is told: our labels, and the union of all taints, once and last.
+//! What kubelet is told: Crossfade's labels, and the union of all taints, once and last.
 //!
-//! `--node-labels` merges key by key and the later value wins, so ours alone are appended. `--register-with-taints` replaces
+//! `--node-labels` merges key by key and the later value wins, so Crossfade's labels alone are appended. `--register-with-taints` replaces
 //! whatever configuration, drop-ins and other flags said, so it must say all of it again:
 //!
-//! - every taint of every list that we found, also of one that another list would have replaced: a taint that is lost lets pods in
+//! - every taint of every list that was found, also of one that another list would have replaced: a taint that is lost lets pods in
 //!   too early, and nobody sees it, while one too many keeps them out, and everybody does. Who wants none of the earlier ones says
 //!   so with an empty list, which takes back all before it;
-//! - a key with an effect is one taint to the API server, and may come once. Its value is the last one that was said; ours, where
-//!   node.json gives one;
-//! - ours, at the end;
-//! - where kubelet reads a directory of configuration drop-ins and nobody uses the flag, which is deprecated, we do not either: the union
-//!   is the last file of a directory of ours, behind copies of theirs. It lies below /run, so that it does not outlive us, and nobody's
-//!   file can come after it;
-//! - where we have none, nothing is said at all, and kubelet does what it would have done without us.
+//! - a key with an effect is one taint to the API server, and may come once. Its value is the last one that was said, which is Crossfade's
+//!   where node.json gives one;
+//! - Crossfade's own taints, at the end;
+//! - where kubelet reads a directory of configuration drop-ins and nobody uses the flag, which is deprecated, Crossfade does not either: the
+//!   union is the last file of a directory of Crossfade's, behind copies of theirs. It lies below /run, so that it does not outlive
+//!   Crossfade, and nobody's file can come after it;
+//! - where Crossfade has none, nothing is said at all, and kubelet does what it would have done without Crossfade.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use types::taint::Taint;
 use super::sources::{KubeletSources, Label};
 use crate::node::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};
 
-/// What is ours to say.
+/// What Crossfade says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnRegistration {
     /// Labels of node.json.
@@ -33,7 +33,7 @@ pub struct OwnRegistration {
 /// What kubelet registers its Node with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Registration {
-    /// Our words on kubelet's command line; none where we have nothing to say.
+    /// Crossfade's flags on kubelet's command line; none where Crossfade has nothing to say.
     pub arguments: Vec<String>,
     /// Our configuration drop-in, where the taints go into one.
     pub drop_in: Option<String>,

@@ -1,4 +1,4 @@
-//! What kubelet would register without us, and who says so.
+//! What kubelet would register without Crossfade, and who says so.
 
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,7 @@ impl KubeletSources {
         }
     }
 
-    /// The taints that kubelet would register without us: the last list, for each of them replaces those before it.
+    /// The taints that kubelet would register without Crossfade: the last list, for each of them replaces those before it.
     ///
     /// *Source*: `pkg/util/taints/taints.go`, `taintsVar.Set`; `cmd/kubelet/app/server.go`, `mergeKubeletConfigurations`.
     #[must_use]

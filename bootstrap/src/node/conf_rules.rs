@@ -25,27 +25,30 @@ pub fn conf_dir(
     for conf in
         dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours))
     {
-        let what = format!("{} has a plugin of type crossfade, too", conf.file);
-        let file = dir.path.join(&conf.file).display().to_string();
-        way.found(Problem::new(what).at(file).fix("remove it: there must be one"));
+        let (file, path) = (&conf.file, dir.path.join(&conf.file));
+        way.found(
+            Problem::new(format!("{file} has a plugin of type crossfade, too, and there must be one"))
+                .at(path.display().to_string())
+                .fix(format!("remove {file}, or its plugin of type crossfade")),
+        );
     }
     if let Some(name) = name.filter(|name| dir.folders.iter().any(|folder| folder == name)) {
         let folder = dir.path.join(name).display().to_string();
         let what = format!(
             "{folder} is a folder called like Crossfade's network, whose plugins a runtime may chain behind Crossfade"
         );
-        way.found(Problem::new(what).at(folder).fix("move them into the conf of their network"));
+        way.found(Problem::new(what).at(folder).fix("move its plugins into the conf of their network"));
     }
     for file in &dir.taken_away {
         let exclusive = profile::all().iter().find(|profile| profile.takes(file));
         let exclusive = exclusive.and_then(|profile| profile.exclusive.as_ref());
+        let setting =
+            exclusive.map_or("let the agent leave other confs alone", |exclusive| exclusive.setting.as_str());
         let what = format!(
             "{file}: an agent takes this directory for itself and would rename Crossfade's conf as well"
         );
-        let setting =
-            exclusive.map_or("let it leave other confs alone", |exclusive| exclusive.setting.as_str());
-        let fix = format!("{setting}, then remove the file");
-        way.found(Problem::new(what).at(dir.path.join(file).display().to_string()).fix(fix));
+        let path = dir.path.join(file).display().to_string();
+        way.found(Problem::new(what).at(path).fix(format!("{setting}, then remove {file}")));
     }
     let exclusive = dir.of_others().find_map(|conf| {
         let profile = profile::detect(&conf.content.as_ref().ok()?.types)?;
@@ -62,11 +65,12 @@ pub fn conf_dir(
 /// Refuses a runtime that uses more than one conf: the other confs would attach pods beside Crossfade.
 pub fn one_conf(setup: &CniSetup, way: &mut Obstacles) {
     if setup.max_confs != 1 {
+        let count = if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() };
         let what = format!(
-            "the runtime uses {} confs at once (max_conf_num), so pods would get the old network beside Crossfade's",
-            if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() }
+            "the runtime uses {count} confs at once (max_conf_num), so pods would get the old network beside Crossfade's"
         );
-        way.found(Problem::new(what).at("max_conf_num").fix("set it to 1"));
+        let place = "max_conf_num of the runtime's configuration";
+        way.found(Problem::new(what).at(place).fix("set max_conf_num to 1, and restart the runtime"));
     }
 }
 

@@ -143,10 +143,11 @@ pub(crate) fn decide(
             Ok(()) if !there => changes.push(evidence(file.clone(), profile)),
             Ok(()) => {}
             Err(red) if *is_new && needed.contains(side) => {
+                let fix = format!(
+                    "wait until it is, or let networks.{side}.ready of the policy name what tells its readiness on this node"
+                );
                 let what = format!("{waits}, and the agent is not ready: {red}");
-                way.found(Problem::new(what).at(file.display().to_string()).fix(
-                    "wait until the agent is ready, or let the policy's \"ready\" name what tells it on this node",
-                ));
+                way.found(Problem::new(what).at(format!("network {side}")).fix(fix));
             }
             Err(red) => notes.push(format!("{waits}, and the agent is not ready: {red}")),
         }

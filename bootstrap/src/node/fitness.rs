@@ -33,7 +33,7 @@ pub fn findings(global: &Global, root: &Root) -> Vec<Problem> {
 /// try.
 pub fn look(global: &Global, root: &Root, runtime: &mut Option<RuntimeFacts>) -> Obstacles {
     let mut way = Obstacles::default();
-    way.extend(Booted::missing(root));
+    way.extend(Booted::is_of_now(root).err());
     let node = match settings::load(root) {
         Ok(node) => node,
         Err(why) => {

@@ -17,14 +17,16 @@ pub fn enter(global: &Global) -> Result<(), Failure> {
     let Some(dir) = &global.host else { return Ok(()) };
     // A mount of another directory would receive Crossfade's files, and the node would not use them.
     if !dir.join("proc/self").exists() {
-        let why = format!("--host {}: expected the node's root directory with its /proc", dir.display());
-        return Err(Failure::new(Exit::Usage, why).at("--host").fix("mount hostPath / there"));
+        let dir = dir.display();
+        return Err(Failure::usage(format!(
+            "--host {dir}: expected the node's root directory with its /proc"
+        ))
+        .at("--host")
+        .fix(format!("mount hostPath / of the node at {dir}")));
     }
-    let failed =
-        |e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("--host {}: {e}", dir.display()));
-    chroot(dir).map_err(|e| {
-        let failure = failed(&format!("{e}; the container needs CAP_SYS_CHROOT"));
-        failure.at("--host").fix("add CAP_SYS_CHROOT to the container's capabilities")
-    })?;
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::new(Exit::Failed, format!("--host {}: {e}", dir.display())).at("--host")
+    };
+    chroot(dir).map_err(|e| failed(&e).fix("give the container the capability CAP_SYS_CHROOT"))?;
     std::env::set_current_dir(Path::new("/")).map_err(|e| failed(&e))
 }

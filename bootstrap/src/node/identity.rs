@@ -17,8 +17,6 @@ const MACHINE_ID: &str = "/etc/machine-id";
 /// The instance id of this boot, as cloud-init leaves it on tmpfs. The one below /var/lib/cloud is not read: until cloud-init has run, which
 /// it need not have, a clone finds its origin's there, and would take itself for another machine one boot too late.
 const INSTANCE_ID: &str = "/run/cloud-init/.instance-id";
-/// What is wrong where `boot` has not succeeded yet.
-const NOT_BOOTED: &str = "crossfade-bootstrap boot has not succeeded in this boot";
 /// Version of both files.
 const VERSION: u32 = 1;
 /// Longest id file, and longest file of this module, in bytes.
@@ -188,7 +186,7 @@ impl Booted {
     ///
     /// # Errors
     /// It has not, or this boot cannot be told.
-    pub fn is_of_now(root: &Root) -> Result<(), String> {
+    pub fn is_of_now(root: &Root) -> Result<(), Problem> {
         Self::is_of(root, &Identity::now(root)?.boot_id)
     }
 
@@ -196,22 +194,13 @@ impl Booted {
     ///
     /// # Errors
     /// It has not.
-    pub fn is_of(root: &Root, boot_id: &str) -> Result<(), String> {
+    pub fn is_of(root: &Root, boot_id: &str) -> Result<(), Problem> {
         match Self::read(root) {
             Some(booted) if booted.boot_id == boot_id => Ok(()),
-            _ => Err(format!("{NOT_BOOTED}: systemctl status crossfade-boot says why")),
+            _ => Err(Problem::new("crossfade-bootstrap boot has not succeeded in this boot")
+                .at("crossfade-boot.service")
+                .fix("run systemctl status crossfade-boot, which says why")),
         }
-    }
-
-    /// Why `boot` does not count as done in this boot, with the next step; none where it has succeeded.
-    #[must_use]
-    pub fn missing(root: &Root) -> Option<Problem> {
-        let id = match Identity::now(root) {
-            Ok(now) => now.boot_id,
-            Err(why) => return Some(Problem::new(why).at(BOOT_ID).fix("mount /proc")),
-        };
-        let missing = || Problem::new(NOT_BOOTED).at(BOOTED);
-        Self::is_of(root, &id).err().map(|_| missing().fix("look at systemctl status crossfade-boot"))
     }
 
     /// The bytes of the marker.

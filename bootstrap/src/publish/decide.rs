@@ -17,7 +17,7 @@ use super::node_object::{Condition, NodeObject};
 use crate::cli::print::escaped_line;
 use crate::publish::report::{LastWord, NodeReport, Reason};
 
-/// The condition that is ours.
+/// The condition that Crossfade owns.
 pub(super) const READY: &str = "CrossfadeReady";
 /// The label that names the phase.
 pub(super) const PHASE: &str = "crossfade/phase";
@@ -27,7 +27,7 @@ pub(super) const OBSERVED: &str = "crossfade/observed";
 pub(super) const DESIRED: &str = "crossfade/desired";
 /// The condition of the one who sets up routes; schedulers heed the taint that a controller makes of it.
 const NETWORK_UNAVAILABLE: &str = "NetworkUnavailable";
-/// The reason with which we clear it.
+/// The reason with which Crossfade clears it.
 const NETWORK_READY: &str = "CrossfadeNetworkReady";
 /// Longest message of a condition, in bytes: ours, not the API's.
 const MAX_MESSAGE_BYTES: usize = 256;
@@ -102,7 +102,7 @@ fn taken_back(seen: &NodeObject) -> Option<Write> {
     there.then_some(Write::Metadata(body))
 }
 
-/// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of ours gets
+/// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of Crossfade's gets
 /// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
 pub(super) fn retract(seen: &NodeObject, word: &LastWord, now: Timestamp) -> Vec<Write> {
     let metadata = taken_back(seen);

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use kube::Error;
+use types::problem::Problem;
 
 /// The kinds that are told apart: each is said once, until the API server answers again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,15 +15,15 @@ pub(super) enum ErrorKind {
     NoCredential,
     /// The credential cannot be used as it is.
     BadCredential,
-    /// The API server does not know us by it (401).
+    /// The API server knows no user by this credential (401).
     Unauthorized,
-    /// It does, and we may not (403).
+    /// The API server knows the user, who lacks the right (403).
     Forbidden,
     /// What was to be made is there already (409).
     Exists,
-    /// It has another reason (any other status).
+    /// The API server refused for another reason (any other status).
     Refused,
-    /// It does not answer, or not as an API server does.
+    /// The API server does not answer, or something else answers at its address.
     Unreachable,
 }
 
@@ -44,12 +45,12 @@ impl ErrorKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
     pub(super) kind: ErrorKind,
-    /// In one line, without secrets.
-    pub(super) why: String,
+    /// What went wrong and what to do next, without secrets.
+    pub(super) why: Problem,
 }
 
 impl Trouble {
-    pub(super) fn new(kind: ErrorKind, why: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ErrorKind, why: impl Into<Problem>) -> Self {
         Self { kind, why: why.into() }
     }
 
@@ -98,11 +99,15 @@ impl Journal {
     pub(super) fn went_wrong(&mut self, trouble: &Trouble) -> bool {
         let new = self.said.insert(trouble.kind);
         if new && trouble.kind == ErrorKind::NoCredential {
-            tracing::info!(kind = trouble.kind.as_str(), error = trouble.why, "nothing is published yet");
+            tracing::info!(
+                kind = trouble.kind.as_str(),
+                error = trouble.why.to_string(),
+                "nothing is published yet"
+            );
         } else if new {
             tracing::warn!(
                 kind = trouble.kind.as_str(),
-                error = trouble.why,
+                error = trouble.why.to_string(),
                 "the Node is not up to date with what this node knows; trying again"
             );
         }
@@ -145,7 +150,7 @@ mod tests {
             let status = Status { code, message: "why".into(), ..Status::default() };
             let trouble = Trouble::of("patch", &Error::Api(Box::new(status)));
             assert_eq!((trouble.kind, trouble.is_refusal()), (kind, refusal), "{code}");
-            assert_eq!(trouble.why, format!("patch: why ({code})"));
+            assert_eq!(trouble.why.what, format!("patch: why ({code})"));
         }
         for (reason, kind) in [("AlreadyExists", ErrorKind::Exists), ("Conflict", ErrorKind::Refused)] {
             let status = Status { code: 409, reason: reason.into(), ..Status::default() };

@@ -1,4 +1,4 @@
-//! Events on our Node: the same thing again counts up what is there, as kubelet's own recorder does.
+//! Events on this node's Node: the same thing again counts up what is there, as kubelet's own recorder does.
 
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! kubelet's credential as a connection needs it, in the forms of kubeadm (certificate files that kubelet rotates), EKS (a plugin)
 //! and a token, in the file or beside it.
 //!
-//! Who could write one of these files could have us run a program or believe a server of his. So each is held to the rule for files that
+//! Who could write one of these files could have watch run a program or believe a server of his. So each is held to the rule for files that
 //! root runs ([`shim::trust`]), and so is the program that `exec` names ([`crate::node::program`]).
 //!
 //! All of it is read at once, so that a connection has one credential; [`Loaded::is_current`] says when there is another one.
@@ -14,9 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Config;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
-
 use shim::file::read_bounded;
 use shim::trust;
+use types::problem::Problem;
 
 use super::error::{ErrorKind, Trouble};
 use super::plugin;
@@ -64,10 +64,10 @@ impl Stamp {
 /// Reads the credential of a kubeconfig; may run its plugin, and waits for that.
 ///
 /// # Errors
-/// [`ErrorKind::NoCredential`] while a file of it is not there yet, [`ErrorKind::BadCredential`] otherwise; without anything of what is in it.
+/// [`ErrorKind::NoCredential`] while a file of it is not there yet, [`ErrorKind::BadCredential`] otherwise; without anything of what is in
+/// it.
 pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
-    let bad =
-        |why: &str| Trouble::new(ErrorKind::BadCredential, format!("kubeconfig {}: {why}", path.display()));
+    let bad = |why: &str| bad(path, why.into());
     let mut files = vec![(path.to_owned(), Stamp::of(path))];
     let none = || bad("is no kubeconfig; expected YAML or JSON with clusters, users and a current-context");
     let text = String::from_utf8(read(path)?).map_err(|_| none())?;
@@ -102,10 +102,23 @@ pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
             "has an auth-provider, which kubelet no longer knows; expected a certificate, a token or exec",
         ));
     }
-    let until = plugin::resolve(&mut config.auth_info).map_err(|why| bad(&why))?;
+    let until = plugin::resolve(&mut config.auth_info).map_err(|why| self::bad(path, why))?;
     let renew = until.map(|until| renew_at(Timestamp::now(), until)).transpose().map_err(bad)?;
     let certificate = inline(&mut config.auth_info)?;
     Ok(Loaded { config, certificate, renew, files })
+}
+
+/// A kubeconfig with which nobody can be reached; a problem without a next step gets that of the file.
+fn bad(path: &Path, why: Problem) -> Trouble {
+    let (file, Problem { what, place, fix }) = (path.display().to_string(), why);
+    let fix = if fix.is_empty() {
+        format!("correct {file}, or name another in node.json, kubelet.kubeconfig")
+    } else {
+        fix
+    };
+    let what = format!("kubeconfig {file}: {what}");
+    let place = if place.is_empty() { file } else { place };
+    Trouble::new(ErrorKind::BadCredential, Problem { what, place, fix })
 }
 
 /// A minute before it ends, or when half of what is left is over: one that ends soon must not be asked for without a pause.
@@ -180,7 +193,7 @@ fn resolve(kubeconfig: &mut Kubeconfig, dir: &Path) {
     }
 }
 
-/// What is wrong with a kubeconfig, in our words: a parser's may show what it parsed.
+/// What is wrong with a kubeconfig, in this program's words: a parser's may show what it parsed.
 fn unusable(path: &Path, error: &KubeconfigError) -> Trouble {
     let what = match error {
         KubeconfigError::CurrentContextNotSet => "current-context: missing",
@@ -311,8 +324,8 @@ mod tests {
                 fs::set_permissions(at(file), fs::Permissions::from_mode(wrong)).expect("mode");
                 let trouble = load_now(&path).err().expect(file);
                 assert_eq!(trouble.kind, ErrorKind::BadCredential, "{}", trouble.why);
-                let named = trouble.why.contains(at(file).to_str().expect("UTF-8"));
-                assert!(named && trouble.why.contains(word), "{file}: {}", trouble.why);
+                let named = trouble.why.to_string().contains(at(file).to_str().expect("UTF-8"));
+                assert!(named && trouble.why.to_string().contains(word), "{file}: {}", trouble.why);
             }
             fs::set_permissions(at(file), fs::Permissions::from_mode(mode)).expect("mode");
         }
@@ -338,8 +351,8 @@ mod tests {
             fs::write(&path, &text).expect("kubeconfig");
             let trouble = load_now(&path).err().expect("refused");
             assert_eq!(trouble.kind, kind, "{text}");
-            assert!(!trouble.why.contains(CANARY), "{}", trouble.why);
-            assert!(trouble.why.contains(path.to_str().expect("UTF-8")), "{}", trouble.why);
+            assert!(!trouble.why.to_string().contains(CANARY), "{}", trouble.why);
+            assert!(trouble.why.to_string().contains(path.to_str().expect("UTF-8")), "{}", trouble.why);
         }
         fs::remove_file(&path).expect("removed");
         assert_eq!(load_now(&path).err().expect("absent").kind, ErrorKind::NoCredential);
@@ -351,7 +364,7 @@ mod tests {
         ] {
             let trouble = load_now(&write(dir.path(), &user)).err().expect("refused");
             assert_eq!(trouble.kind, ErrorKind::BadCredential);
-            assert!(!trouble.why.contains(CANARY), "{}", trouble.why);
+            assert!(!trouble.why.to_string().contains(CANARY), "{}", trouble.why);
         }
     }
 }

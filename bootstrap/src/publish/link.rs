@@ -45,7 +45,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Reads the credential, finds out our Node's name and connects when first asked.
+    /// Reads the credential, finds out the name of this node's Node and connects when first asked.
     ///
     /// # Errors
     /// The credential is not there yet, or cannot be used.
@@ -87,7 +87,7 @@ impl Link {
         Ok(Self { client: Client::new(service, "default"), node })
     }
 
-    /// Our Node, if it is registered, and the version to watch from.
+    /// This node's Node, if it is registered, and the version to watch from.
     ///
     /// # Errors
     /// As every request's: [`Trouble`].
@@ -97,7 +97,7 @@ impl Link {
         Ok((list.items.into_iter().next(), list.metadata.resource_version))
     }
 
-    /// What happens to our Node from then on.
+    /// What happens to this node's Node from then on.
     ///
     /// # Errors
     /// As every request's: [`Trouble`].

@@ -1,4 +1,4 @@
-//! The name of our Node.
+//! The name of this node's Node.
 //!
 //! In this order: what the credential's certificate says, for the API server lets it write on that Node and no other; what
 //! node.json or kubelet's `--hostname-override` says; the hostname, as kubelet takes it. With a cloud's names (an in-tree cloud
@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use types::problem::Problem;
 
 /// How the API server's Node authorizer calls the user of a kubelet.
 const USER: &[u8] = b"system:node:";
@@ -14,7 +15,7 @@ const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
 /// Longest name of a Node: a DNS subdomain (RFC 1123).
 const MAX_BYTES: usize = 253;
 
-/// Our Node's name, by the certificate (PEM), by what was told, by the hostname.
+/// The name of this node's Node, by the certificate (PEM), by what was told, by the hostname.
 ///
 /// # Errors
 /// The one that counts is no name of a Node.
@@ -22,7 +23,7 @@ pub(super) fn decide(
     certificate: Option<&[u8]>,
     told: Option<&str>,
     hostname: &str,
-) -> Result<String, String> {
+) -> Result<String, Problem> {
     let name = certificate
         .and_then(in_certificate)
         .or_else(|| told.map(str::to_owned))
@@ -34,9 +35,9 @@ pub(super) fn decide(
     if valid {
         Ok(name)
     } else {
-        Err(format!(
-            "the Node's name: expected a DNS subdomain, found {name:?}; set kubelet.nodeName in node.json"
-        ))
+        Err(Problem::new(format!("the Node's name: expected a DNS subdomain, found {name:?}"))
+            .at("node.json, kubelet.nodeName")
+            .fix("set kubelet.nodeName in node.json"))
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Condition {
     pub(super) last_transition_time: Option<String>,
 }
 
-/// The answer to a list with our Node's name as its field selector: one or none.
+/// The answer to a list with the name of this node's Node as its field selector: one or none.
 #[derive(Debug, Deserialize)]
 pub(super) struct List {
     pub(super) metadata: Metadata,
@@ -59,7 +59,7 @@ impl NodeObject {
         self.status.conditions.iter().find(|condition| condition.kind == kind)
     }
 
-    /// Whether `other` is an earlier state of the same Node: what a watch tells may be older than the answer to a patch of ours.
+    /// Whether `other` is an earlier state of the same Node: what a watch tells may be older than the answer to a patch of Crossfade's.
     /// Versions that are no numbers, which the API allows, are never earlier.
     pub(super) fn is_newer_than(&self, other: &Self) -> bool {
         let version = |seen: &Self| seen.metadata.resource_version.parse::<u64>().ok();

@@ -11,6 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::config::{AuthInfo, ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 use serde_json::json;
+use types::problem::Problem;
 
 use crate::node::command::{RunLimits, StderrTo, run_with};
 use crate::node::program;
@@ -40,12 +41,19 @@ struct Status {
 ///
 /// # Errors
 /// One line that names the plugin, without anything that it said.
-pub(super) fn resolve(auth: &mut AuthInfo) -> Result<Option<Timestamp>, String> {
+pub(super) fn resolve(auth: &mut AuthInfo) -> Result<Option<Timestamp>, Problem> {
     let Some(plugin) = auth.exec.take() else {
         return Ok(None);
     };
-    let name = plugin.command.clone().ok_or("exec: command: missing; expected the credential plugin")?;
-    let failed = |why: String| format!("credential plugin {name}: {why}; run it by hand to see more");
+    let name = plugin.command.clone().ok_or_else(|| {
+        Problem::new("exec: command: missing; expected the credential plugin")
+            .fix("name the credential plugin in exec.command of the kubeconfig")
+    })?;
+    let failed = |why: String| {
+        Problem::new(format!("credential plugin {name}: {why}"))
+            .at(&name)
+            .fix(format!("run {name} by hand to see more"))
+    };
     let given = given(&plugin, &name).map_err(failed)?;
     let usable = given.token.is_some() || given.client_certificate_data.is_some();
     if !usable {
@@ -156,11 +164,11 @@ mod tests {
             ("client.authentication.k8s.io/v1alpha1", "exit 0", "expected apiVersion"),
         ] {
             let error = resolve(&mut auth(version, script)).expect_err(script);
-            assert!(error.contains(expected) && error.contains("/bin/sh"), "{error}");
-            assert!(!error.contains(CANARY), "{error}");
+            assert!(error.what.contains(expected) && error.what.contains("/bin/sh"), "{error}");
+            assert!(!error.to_string().contains(CANARY), "{error}");
         }
         let mut wants = auth(VERSIONS[0], "exit 0");
         wants.exec.as_mut().expect("exec").interactive_mode = Some(ExecInteractiveMode::Always);
-        assert!(resolve(&mut wants).expect_err("no terminal").contains("terminal"));
+        assert!(resolve(&mut wants).expect_err("no terminal").what.contains("terminal"));
     }
 }

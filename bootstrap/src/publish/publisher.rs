@@ -15,7 +15,7 @@ const LAST_WORD_WITHIN: Duration = Duration::from_secs(3);
 /// How many happenings wait for the API server; the oldest make room.
 const MAX_WAITING: usize = 64;
 
-/// Publishes on our Node, in a thread of its own, until it is dropped.
+/// Publishes on this node's Node, in a thread of its own, until it is dropped.
 #[derive(Debug)]
 pub struct Publisher {
     shared: Arc<Shared>,

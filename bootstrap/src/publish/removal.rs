@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use types::problem::Problem;
+
 use super::report::{Credential, LastWord, Reason};
 use super::{Depth, reporter, retract as last_word};
 use crate::change::outcome::{Done, Outcome};
 use crate::change::{Act, Change};
-use crate::cli::exit::Failure;
 use crate::node::paths::{Root, STATUS};
 use crate::node::settings;
 use crate::node::status_file::{self, StatusFile};
@@ -19,14 +20,14 @@ const WITHIN: Duration = Duration::from_secs(20);
 pub struct Removal {
     credential: Option<Credential>,
     word: LastWord,
-    watched: Option<String>,
+    watched: Option<Problem>,
 }
 
 impl Removal {
     /// Looks who would say it.
     #[must_use]
     pub fn gather(root: &Root) -> Self {
-        let watched = refuse_watched(root).err().map(|failure| failure.lines().join("; "));
+        let watched = refuse_watched(root).err();
         let credential = reporter(root, &settings::load(root).unwrap_or_default());
         Self { credential, word: removed(), watched }
     }
@@ -44,11 +45,17 @@ impl Removal {
         let credential = self.credential.as_ref().filter(|_| self.watched.is_none());
         let said = match (credential, self.watched) {
             (Some(credential), _) => last_word(credential, &self.word, WITHIN, Depth::Write).map(drop),
-            (None, why) => Err(why.unwrap_or_default()),
+            (None, why) => {
+                Err(why.unwrap_or_else(|| Problem::new("this node has no credential of kubelet's")))
+            }
         };
         match said {
             Ok(()) => (Some(Done { change, outcome: Some(Outcome::Done) }), Vec::new()),
-            Err(why) => (Some(Done { change, outcome: Some(Outcome::Skipped) }), by_hand(&why, &self.word)),
+            Err(why) => {
+                let mut notes = vec![format!("the Node still says what it said: {why}")];
+                notes.extend(by_hand(&self.word).map(|command| format!("by hand: {command}")));
+                (Some(Done { change, outcome: Some(Outcome::Skipped) }), notes)
+            }
         }
     }
 }
@@ -68,24 +75,25 @@ pub(crate) fn removed() -> LastWord {
 }
 
 /// A `watch` that runs would say its own word again.
-pub(crate) fn refuse_watched(root: &Root) -> Result<(), Failure> {
+pub(crate) fn refuse_watched(root: &Root) -> Result<(), Problem> {
     match status_file::read(&root.at(STATUS)) {
-        StatusFile::Fresh(document) => Err(Failure::later(format!(
-            "watch (process {}) runs and reports on the Node: systemctl disable --now crossfade-watch, then crossfade-bootstrap retract",
-            document.watch.pid
-        ))),
+        StatusFile::Fresh(document) => {
+            Err(Problem::new(format!("watch (process {}) runs and reports on the Node", document.watch.pid))
+                .at("crossfade-watch.service")
+                .fix("run systemctl disable --now crossfade-watch, then crossfade-bootstrap retract"))
+        }
         _ => Ok(()),
     }
 }
 
-pub(crate) fn by_hand(why: &str, word: &LastWord) -> Vec<String> {
+/// The commands with which a person takes back what this node said.
+pub(crate) fn by_hand(word: &LastWord) -> [String; 3] {
     let reason = word.reason.as_str();
-    vec![
-        format!("the Node still says what it said: {why}"),
-        "by hand: kubectl label node NAME crossfade/phase-".to_owned(),
-        "by hand: kubectl annotate node NAME crossfade/observed-".to_owned(),
+    [
+        "kubectl label node NAME crossfade/phase-".to_owned(),
+        "kubectl annotate node NAME crossfade/observed-".to_owned(),
         format!(
-            "by hand: kubectl patch node NAME --subresource=status -p \
+            "kubectl patch node NAME --subresource=status -p \
              '{{\"status\":{{\"conditions\":[{{\"type\":\"CrossfadeReady\",\"status\":\"{}\",\"reason\":\"{reason}\"}}]}}}}'",
             word.status
         ),

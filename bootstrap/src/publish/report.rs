@@ -36,15 +36,15 @@ pub enum Reason {
     BadSettings,
     /// `boot` has not succeeded in this boot.
     BootFailed,
-    /// An agent takes the conf directory for itself, and we do not fight it.
+    /// An agent takes the conf directory for itself, and Crossfade does not fight it.
     ConfContended,
-    /// Our conf is not what the runtime would use, and it takes a person to change that.
+    /// Crossfade's conf is not what the runtime would use, and it takes a person to change that.
     ConfNotFirst,
-    /// Somebody writes into the conf directory that is ours alone; what he writes is removed.
+    /// Somebody writes into the conf directory that is Crossfade's alone; what he writes is removed.
     ForeignConf,
-    /// Our conf is in place and first, and the runtime has loaded another one.
+    /// Crossfade's conf is in place and first, and the runtime has loaded another one.
     ConfNotLoaded,
-    /// Our plugin is not where the runtime looks for it, or is another one.
+    /// Crossfade's plugin is not where the runtime looks for it, or is another one.
     PluginMissing,
     /// Nothing says which runtime kubelet talks to, or that one does not answer.
     RuntimeUnknown,
@@ -54,7 +54,7 @@ pub enum Reason {
     SwitchedOff,
     /// Crossfade was removed from the node.
     Removed,
-    /// The node runs a final image, without a plugin of ours.
+    /// The node runs a final image, without a plugin of Crossfade's.
     FinalImage,
 }
 

@@ -1,6 +1,6 @@
 //! The API server's address, asked of the host.
 //!
-//! Our programs are static, and a static program cannot look names up as its host does: which sources count (`nsswitch.conf`)
+//! Crossfade's programs are static, and a static program cannot look names up as its host does: which sources count (`nsswitch.conf`)
 //! is decided by modules of the host's C library. `getent`, which comes with that library, asks them all.
 
 use std::io;
@@ -13,7 +13,7 @@ use crate::node::program;
 /// The longest wait for an answer, and its largest size.
 const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(15), max_bytes: 1 << 20 };
 
-/// Addresses of `host`; the port is the caller's. Without `getent` on the host, what our own C library finds.
+/// Addresses of `host`; the port is the caller's. Without `getent` on the host, what this program's own C library finds.
 ///
 /// # Errors
 /// There are none, or nobody answers in time.

@@ -1,11 +1,12 @@
 //! The last word on a Node that Crossfade leaves: label and annotation go, and the condition says why nobody reports any more.
 //!
 //! It is one request after the other and no loop beside the node: who calls it waits for it, at most as long as was said. A Node on which
-//! nothing of ours is stays untouched, so that it can be called at every boot.
+//! nothing of Crossfade's is stays untouched, so that it can be called at every boot.
 
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use types::problem::Problem;
 
 use super::decide::retract as decide;
 use super::error::{ErrorKind, Trouble};
@@ -30,20 +31,20 @@ pub enum Depth {
 pub enum Retracted {
     /// This Node was written, or would be.
     Written(String),
-    /// There is nothing of ours on this Node, or it says so already.
+    /// There is nothing of Crossfade's on this Node, or it says so already.
     Nothing(String),
 }
 
 /// Says the last word, and tries again until `within` is over.
 ///
 /// # Errors
-/// In one line: why the Node is not as it should be.
+/// Why the Node is not as it should be.
 pub fn retract(
     credential: &Credential,
     word: &LastWord,
     within: Duration,
     depth: Depth,
-) -> Result<Retracted, String> {
+) -> Result<Retracted, Problem> {
     let end = Instant::now() + within;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("start a runtime: {e}"))?;
@@ -57,7 +58,7 @@ pub fn retract(
             };
             match attempt.unwrap_or_else(late) {
                 Err(trouble) if !trouble.is_refusal() && Instant::now() + pause < end => {
-                    tracing::info!(kind = ?trouble.kind, error = trouble.why, "trying again");
+                    tracing::info!(kind = ?trouble.kind, error = trouble.why.to_string(), "trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

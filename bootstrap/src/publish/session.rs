@@ -38,7 +38,7 @@ pub(super) struct Session<F> {
     on_desired: F,
     journal: Journal,
     recorder: Recorder,
-    /// Our Node as it was last; none while it is not registered.
+    /// This node's Node as it was last; none while it is not registered.
     seen: Option<NodeObject>,
     /// The desired phase that was handed on last.
     desired: Option<String>,
@@ -131,7 +131,7 @@ impl<F: Fn(Option<String>)> Session<F> {
         Ok(Ended::Renew)
     }
 
-    /// Converges on every event of our Node and on every report, until the watch ends.
+    /// Converges on every event of this node's Node and on every report, until the watch ends.
     async fn follow(
         &mut self,
         link: &Link,
@@ -172,7 +172,7 @@ impl<F: Fn(Option<String>)> Session<F> {
         }
     }
 
-    /// Takes in how our Node is, and hands the desired phase on where it is another one.
+    /// Takes in how this node's Node is, and hands the desired phase on where it is another one.
     fn saw(&mut self, seen: Option<NodeObject>) {
         self.seen = seen;
         let desired = self.seen.as_ref().and_then(|seen| seen.metadata.annotations.get(DESIRED));

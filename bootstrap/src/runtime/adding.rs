@@ -1,11 +1,11 @@
-//! ADDs that are running: past us, under the conf that a runtime had before ours, or through us.
+//! ADDs that are running: past Crossfade, under the conf that a runtime had before Crossfade's, or through Crossfade.
 //!
 //! containerd up to 1.6 loads a conf while an ADD under the one before still runs, and no runtime lists a sandbox before its ADD
 //! ended. So the processes are looked at: a plugin is told its verb in its environment.
 //!
 //! Anybody may start a process with such an environment, and what it says would hold us up or reach a terminal. So only what the
 //! runtime itself has started counts: a descendant of its process, with its uid, out of one of its plugin directories, with a container
-//! id that a runtime could have made. What ours starts in its turn goes through us.
+//! id that a runtime could have made. What Crossfade's plugin starts in its turn goes through Crossfade.
 //!
 //! Between two plugins of a chain there is a moment without a process, and another between the last one and the runtime's
 //! note in its cache; so it counts as over when nothing was seen for [`QUIET`].
@@ -37,7 +37,7 @@ const MOST_SCRIPT_WORDS: usize = 3;
 pub enum AddsOfWhom {
     /// The runtime calls the plugins of a network itself.
     PastUs,
-    /// The runtime calls us, and we call the plugins.
+    /// The runtime calls Crossfade, and Crossfade calls the plugins.
     ThroughUs,
 }
 
@@ -133,7 +133,7 @@ struct Process {
 }
 
 impl Processes {
-    /// Processes that end while we look are none.
+    /// Processes that end during the look are none.
     fn now() -> Self {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -201,7 +201,7 @@ fn plugin(pid: i32, bin_dirs: &[PathBuf]) -> Option<String> {
     })
 }
 
-/// The container id of an environment that is of an ADD of a pod interface, and whether it was passed on by us. An id that no runtime
+/// The container id of an environment that is of an ADD of a pod interface, and whether it was passed on by Crossfade. An id that no runtime
 /// could have made is none.
 fn of_add(environ: &[u8]) -> Option<(String, bool)> {
     let value = |key: &str| {

@@ -1,7 +1,7 @@
 //! What the runtime answers when it is asked what it uses now.
 //!
 //! A conf that lies in the directory is not a conf that the runtime has loaded: containerd 1.6 keeps what it had when a file is only
-//! moved into place. So every statement that we are installed, or that pods come through us, is decided on this answer.
+//! moved into place. So every statement that Crossfade is installed, or that pods come through Crossfade, is decided on this answer.
 
 use super::CniSetup;
 use super::cri::Runtime;
@@ -27,7 +27,7 @@ pub enum RuntimeAnswer {
     Told(CniSetup),
 }
 
-/// Whether the next pod comes through us.
+/// Whether the next pod comes through Crossfade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Uses {
     /// It does.
@@ -41,12 +41,12 @@ pub enum Uses {
 }
 
 impl RuntimeAnswer {
-    /// Asks.
+    /// Asks the runtime that was found, if there is one to ask.
     #[must_use]
     pub fn whom(whom: &Whom) -> Self {
         match whom {
             Whom::Nobody => Self::NotAsked,
-            Whom::Unknown(why) => Self::Unknown(why.clone()),
+            Whom::Unknown(why) => Self::Unknown(why.to_string()),
             Whom::At(endpoint) => match Runtime::at(endpoint) {
                 Ok(runtime) => Self::ask(&runtime, endpoint),
                 Err(why) => Self::Unknown(why.to_string()),
@@ -84,7 +84,7 @@ impl RuntimeAnswer {
         }
     }
 
-    /// Whether the next pod comes through our network, which is called `name`.
+    /// Whether the next pod comes through Crossfade's network, which is called `name`.
     #[must_use]
     pub fn uses(&self, name: &str) -> Uses {
         match self {

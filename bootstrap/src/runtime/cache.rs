@@ -20,7 +20,7 @@ use types::raw::RawObject;
 
 use crate::runtime::cri::LOOPBACK_NETWORK;
 
-/// Largest file of it that we read, in bytes.
+/// Largest file of it that is read, in bytes.
 const MAX_BYTES: usize = 16 << 20;
 const KIND: &str = "cniCacheV1";
 /// What a CRI runtime adds to `CNI_ARGS`; others who use the library do not.
@@ -52,7 +52,7 @@ pub struct Cached {
     pub conf: Option<Box<RawValue>>,
     /// What ADD answered.
     pub result: Option<Box<RawValue>>,
-    /// Whether it was attached through us.
+    /// Whether it was attached through Crossfade.
     pub through_us: bool,
 }
 

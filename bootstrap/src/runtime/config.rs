@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use shim::file::read_regular;
 use shim::layout::CONF_DIR;
 use types::node::{Node, RuntimeKind};
+use types::problem::Problem;
 
 use super::CniSetup;
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
@@ -49,7 +50,7 @@ impl RuntimeConfig {
     ///
     /// # Errors
     /// One line: which of two it is cannot be told, or its configuration cannot be read.
-    pub fn gather(root: &Root, node: &Node) -> Result<Option<Self>, String> {
+    pub fn gather(root: &Root, node: &Node) -> Result<Option<Self>, Problem> {
         let Some(found) = RuntimeUnit::look(root, node)? else {
             return Ok(None);
         };
@@ -117,7 +118,7 @@ struct RuntimeUnit {
 }
 
 impl RuntimeUnit {
-    fn look(root: &Root, node: &Node) -> Result<Option<Self>, String> {
+    fn look(root: &Root, node: &Node) -> Result<Option<Self>, Problem> {
         let wanted = &node.runtime;
         let file = wanted.config.clone();
         let load = |name: &str| Unit::load(root, name);
@@ -126,7 +127,9 @@ impl RuntimeUnit {
             (Some(kind), None) => (kind, load(kind.unit())?),
             (None, Some(name)) => {
                 let unit = load(name)?.ok_or_else(|| {
-                    format!("runtime.unit in node.json: there is no unit {name}; name the runtime's, or leave it out")
+                    Problem::new(format!("runtime.unit in node.json: there is no unit {name}"))
+                        .at("node.json, runtime.unit")
+                        .fix("name the runtime's unit, or leave the key out")
                 })?;
                 let program = unit.single()?.name().to_owned();
                 let kind = if program == "crio" { RuntimeKind::Crio } else { RuntimeKind::Containerd };
@@ -138,12 +141,11 @@ impl RuntimeUnit {
                 [(kind, Ok(Some(unit))), (_, Ok(None))] | [(_, Ok(None)), (kind, Ok(Some(unit)))] => {
                     (kind, Some(unit))
                 }
-                [(_, Err(why)), _] | [_, (_, Err(why))] => return Err(why),
+                [(_, Err(why)), _] | [_, (_, Err(why))] => return Err(why.into()),
                 _ => {
-                    return Err(
-                        "both containerd.service and crio.service are here: name the one of this node's pods in node.json, runtime.name"
-                            .into(),
-                    );
+                    return Err(Problem::new("both containerd.service and crio.service are here")
+                        .at("node.json, runtime.name")
+                        .fix("name the one of this node's pods in node.json, runtime.name"));
                 }
             },
         };
@@ -151,10 +153,13 @@ impl RuntimeUnit {
             // A kind that is named without a unit that exists: it is started by something else.
             return match &file {
                 Some(_) => Ok(Some(Self { kind, unit: None, command: Vec::new(), file })),
-                None => Err(format!(
-                    "there is no unit {}: name the runtime's in node.json, runtime.unit, or, where another program starts it, its configuration file in runtime.config",
-                    wanted.unit.as_deref().unwrap_or(kind.unit())
-                )),
+                None => {
+                    let name = wanted.unit.as_deref().unwrap_or(kind.unit());
+                    Err(Problem::new(format!("there is no unit {name}")).at("node.json, runtime.unit").fix(
+                        "name the runtime's in node.json, runtime.unit, or, where another program starts it, its configuration file in \
+                         runtime.config",
+                    ))
+                }
             };
         };
         let single = unit.single()?;
@@ -167,12 +172,12 @@ impl RuntimeUnit {
                 Ok(Some(Self { kind, unit: Some(unit.name().into()), command: unit.command()?, file }))
             }
             (false, Some(_)) => Ok(Some(Self { kind, unit: None, command: Vec::new(), file })),
-            (false, None) => Err(format!(
-                "{} runs {}, which is not {} itself: name the configuration file that it uses in node.json, runtime.config",
-                unit.name(),
-                single.program,
-                kind.as_str()
-            )),
+            (false, None) => {
+                let (unit, program, kind) = (unit.name(), single.program, kind.as_str());
+                Err(Problem::new(format!("{unit} runs {program}, which is not {kind} itself"))
+                    .at(unit)
+                    .fix("name the configuration file that it uses in node.json, runtime.config"))
+            }
         }
     }
 
@@ -206,8 +211,8 @@ impl RuntimeUnit {
 const MAX_BYTES: usize = 4 << 20;
 
 /// A configuration file; none where it is absent. Its content may hold credentials of registries: no error quotes it.
-fn read(root: &Root, path: &Path) -> Result<Option<String>, String> {
-    let named = |why: String| format!("the runtime's configuration {}: {why}", path.display());
+fn read(root: &Root, path: &Path) -> Result<Option<String>, Problem> {
+    let named = |why: String| unusable(path, &why);
     let bytes = match read_regular(&root.at(path), MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -216,11 +221,21 @@ fn read(root: &Root, path: &Path) -> Result<Option<String>, String> {
     String::from_utf8(bytes).map(Some).map_err(|_| named("it is not UTF-8".into()))
 }
 
+/// A configuration file that nobody can use.
+fn unusable(path: &Path, why: &str) -> Problem {
+    let path = path.display().to_string();
+    Problem::new(format!("the runtime's configuration {path}: {why}"))
+        .fix(format!(
+            "mend the runtime's configuration {path}, or name another file in node.json, runtime.config"
+        ))
+        .at(path)
+}
+
 /// TOML as a tree. A parser's message quotes the line, so only its place is told.
-fn tree(path: &Path, text: &str) -> Result<serde_json::Value, String> {
+fn tree(path: &Path, text: &str) -> Result<serde_json::Value, Problem> {
     toml_edit::de::from_str(text).map_err(|error| {
         let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
-        format!("the runtime's configuration {}: no valid TOML at line {line}", path.display())
+        unusable(path, &format!("no valid TOML at line {line}"))
     })
 }
 

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use types::endpoint::socket;
 use types::node::Node;
+use types::problem::Problem;
 
 use super::config::RuntimeConfig;
 use crate::cli;
@@ -21,6 +22,9 @@ use crate::kubelet::runtime::{self as kubelet, Named};
 use crate::node::paths::Root;
 use crate::node::settings;
 use crate::systemd::unit::Unit;
+
+/// The key that names a runtime's endpoint.
+const ENDPOINT_KEY: &str = "node.json, runtime.endpoint";
 
 /// Whom a command asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub enum Whom {
     /// The runtime at this endpoint.
     At(String),
     /// Nothing says which; what to name.
-    Unknown(String),
+    Unknown(Problem),
 }
 
 impl Whom {
@@ -54,7 +58,7 @@ impl Whom {
     pub fn found(root: &Root) -> Self {
         let node = match settings::load(root) {
             Ok(node) => node,
-            Err(why) => return Self::Unknown(why),
+            Err(why) => return Self::Unknown(why.into()),
         };
         let config = RuntimeConfig::gather(root, &node).ok().flatten();
         Self::on(root, &node, config.as_ref())
@@ -134,14 +138,19 @@ const USUAL: [Usual; 7] = [
 ///
 /// # Errors
 /// Nobody names one, or two name different ones; with what to say where.
-pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Result<Named, String> {
+pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Result<Named, Problem> {
     let by_kubelet = kubelet::endpoint(root, &node.kubelet.unit);
     let by_node = node.runtime.endpoint.clone();
     match (by_node, by_kubelet) {
-        (Some(endpoint), Some(other)) if !is_same(root, &endpoint, &other.endpoint) => Err(format!(
-            "node.json, runtime.endpoint, names {endpoint}, but kubelet talks to {} ({}): name that one",
-            other.endpoint, other.by
-        )),
+        (Some(endpoint), Some(other)) if !is_same(root, &endpoint, &other.endpoint) => {
+            let Named { endpoint: of_kubelet, by } = other;
+            let what = format!(
+                "node.json, runtime.endpoint, names {endpoint}, but kubelet talks to {of_kubelet} ({by})"
+            );
+            Err(Problem::new(what)
+                .at(ENDPOINT_KEY)
+                .fix(format!("name {of_kubelet} in node.json, runtime.endpoint")))
+        }
         (Some(endpoint), _) => Ok(Named { endpoint, by: "runtime.endpoint in node.json".into() }),
         (None, Some(named)) => Ok(named),
         (None, None) => match config.and_then(of_config) {
@@ -163,7 +172,7 @@ fn of_config(config: &RuntimeConfig) -> Option<Named> {
 }
 
 /// The one usual socket that is there, where no other runtime can be meant.
-fn lone(root: &Root) -> Result<Named, String> {
+fn lone(root: &Root) -> Result<Named, Problem> {
     let is_there = |usual: &&Usual| root.at(socket(usual.endpoint)).exists();
     let mut there: Vec<&Usual> = USUAL.iter().filter(is_there).collect();
     there.dedup_by_key(|usual| usual.endpoint);
@@ -186,10 +195,9 @@ fn embedded(root: &Root) -> impl Iterator<Item = (&'static Usual, &'static str)>
 
 /// What to name where no runtime is known, with the places of those that seem to be here.
 #[must_use]
-pub fn unnamed(root: &Root) -> String {
-    let mut text = "nothing says which runtime kubelet talks to: neither kubelet's command line and configuration, nor node.json, nor a \
-                    unit of containerd or CRI-O"
-        .to_owned();
+pub fn unnamed(root: &Root) -> Problem {
+    let text = "nothing says which runtime kubelet talks to: neither kubelet's command line and configuration, nor node.json, nor a \
+                    unit of containerd or CRI-O";
     let mut proposals: Vec<String> = embedded(root)
         .map(|(usual, config)| {
             format!("for {} say {:?} and \"config\": {config:?}", usual.name, usual.endpoint)
@@ -201,25 +209,26 @@ pub fn unnamed(root: &Root) -> String {
     if proposals.is_empty() {
         proposals.push("say unix:///PATH of its socket".into());
     }
-    text += &format!(
-        "; name it in node.json, runtime.endpoint, or with --runtime-endpoint: {}",
-        proposals.join("; ")
-    );
-    text
+    let proposals = proposals.join("; ");
+    Problem::new(text)
+        .at(ENDPOINT_KEY)
+        .fix(format!("name it in node.json, runtime.endpoint, or with --runtime-endpoint: {proposals}"))
 }
 
 /// What to name where the runtime's configuration is not known, and so neither are its directories.
 #[must_use]
-pub fn unconfigured(root: &Root) -> String {
+pub fn unconfigured(root: &Root) -> Problem {
     let text = "no runtime is known: there is neither containerd.service nor crio.service, so it is not known where pods' confs and \
-                plugins are looked for; name in node.json its unit, runtime.unit, or, where another program starts it, its \
-                configuration file, runtime.config";
+                plugins are looked for";
+    let fix = "name in node.json its unit, runtime.unit, or, where another program starts it, its configuration file, runtime.config";
     let proposals: Vec<String> = embedded(root)
         .map(|(usual, config)| {
             format!("for {} \"config\": {config:?}, \"endpoint\": {:?}", usual.name, usual.endpoint)
         })
         .collect();
-    if proposals.is_empty() { text.into() } else { format!("{text}: {}", proposals.join("; ")) }
+    let proposals = proposals.join("; ");
+    let fix = if proposals.is_empty() { fix.to_owned() } else { format!("{fix}: {proposals}") };
+    Problem::new(text).at("node.json, runtime.unit").fix(fix)
 }
 
 /// Whether two endpoints are one socket.
@@ -260,7 +269,7 @@ mod tests {
             self
         }
 
-        fn find(&self, runtime: &str) -> Result<String, String> {
+        fn find(&self, runtime: &str) -> Result<String, Problem> {
             let root = Root::new(self.0.path());
             let node = format!(r#"{{"version":1,"runtime":{{{runtime}}}}}"#);
             let node = Node::parse(node.as_bytes()).expect("node.json");
@@ -305,7 +314,9 @@ mod tests {
             Tree::new(&[]),
         ] {
             let why = tree.find("").expect_err("a guess");
-            assert!(why.contains("runtime.endpoint") && why.contains("--runtime-endpoint"), "{why}");
+            assert!(why.what.starts_with("nothing says which runtime"), "{why}");
+            let fix = why.fix;
+            assert!(fix.contains("runtime.endpoint") && fix.contains("--runtime-endpoint"), "{fix}");
         }
     }
 
@@ -335,7 +346,7 @@ mod tests {
             ),
         ] {
             let why = Tree::new(&[file]).find("").expect_err("a guess");
-            assert!(places.iter().all(|place| why.contains(place)), "{why}");
+            assert!(places.iter().all(|place| why.fix.contains(place)), "{why}");
         }
     }
 
@@ -343,7 +354,7 @@ mod tests {
     fn another_runtime_than_kubelet_s_is_refused() {
         let why = Tree::new(&[KUBELET]).find(r#""endpoint":"unix:///run/x.sock""#).expect_err("two");
         assert!(
-            why.contains("unix:///run/x.sock") && why.contains("unix:///var/run/crio/crio.sock"),
+            why.what.contains("unix:///run/x.sock") && why.fix.contains("unix:///var/run/crio/crio.sock"),
             "{why}"
         );
     }

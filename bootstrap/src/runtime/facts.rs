@@ -4,6 +4,7 @@ use std::path::Path;
 
 use shim::layout::CONF_DIR;
 use types::node::{Node, RuntimeKind};
+use types::problem::Problem;
 
 use super::answer::RuntimeAnswer;
 use super::config::RuntimeConfig;
@@ -16,7 +17,7 @@ use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeFacts {
     /// What its configuration says; none where the node has no runtime; else why it cannot be read.
-    pub config: Result<Option<RuntimeConfig>, String>,
+    pub config: Result<Option<RuntimeConfig>, Problem>,
     /// Whom to ask what it has loaded.
     pub whom: Whom,
     /// What it answered; [`RuntimeAnswer::NotAsked`] for commands that run before the runtime.

@@ -50,7 +50,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether its pods come through us: by a plugin of our type, or by a meta-plugin that delegates to our network `name`.
+    /// Whether its pods come through Crossfade: by a plugin of Crossfade's type, or by a meta-plugin that delegates to Crossfade's network
+    /// `name`.
     #[must_use]
     pub fn leads_to_us(&self, name: &str) -> bool {
         let delegates = || Content::parse(self.conf.as_bytes()).is_ok_and(|conf| conf.delegates_to_us(name));
@@ -59,13 +60,13 @@ impl Network {
 }
 
 impl CniSetup {
-    /// Whether every pod comes through us, whose network is called `name`.
+    /// Whether every pod comes through Crossfade, whose network is called `name`.
     #[must_use]
     pub fn is_ours(&self, name: &str) -> bool {
         !self.networks.is_empty() && self.networks.iter().all(|network| network.leads_to_us(name))
     }
 
-    /// Whether a plugin of ours is loaded at all.
+    /// Whether a plugin of Crossfade's is loaded at all.
     #[must_use]
     pub fn has_ours(&self) -> bool {
         self.networks.iter().any(|network| network.types.iter().any(|plugin| plugin == PLUGIN))

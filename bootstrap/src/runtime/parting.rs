@@ -1,10 +1,11 @@
-//! Whether CRI-O has read the conf directory since our conf was removed from it.
+//! Whether CRI-O has read the conf directory since Crossfade's conf was removed from it.
 //!
 //! CRI-O says of no conf that it uses it, and asks the plugins of all confs for their versions before it takes any of them over
-//! ([`super::unread`]). With our conf gone nobody would ask our plugin. So for as long as it takes, a second conf of ours lies in the
-//! directory: the last one, which CRI-O does not use while there is another. When its plugin has been asked since, the directory was
-//! read, and our own conf was not in it. The first answer may be that of a reading which began before the removal and still found our
-//! conf; readings come one after the other (ocicni, `monitorConfDir`), so the answer after that one is of a later reading.
+//! ([`super::unread`]). With Crossfade's conf gone nobody would ask Crossfade's plugin. So for as long as it takes, a second conf of
+//! Crossfade's lies in the directory: the last one, which CRI-O does not use while there is another. When its plugin has been asked since,
+//! the directory was read, and Crossfade's own conf was not in it. The first answer may be that of a reading which began before the removal
+//! and still found Crossfade's conf; readings come one after the other (ocicni, `monitorConfDir`), so the answer after that one is of a later
+//! reading.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

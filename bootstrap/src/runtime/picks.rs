@@ -10,6 +10,7 @@
 
 use shim::layout::CONF_FILE;
 use types::node::RuntimeKind;
+use types::problem::Problem;
 
 use super::config::RuntimeConfig;
 use crate::node::confdir::{ConfDir, ConfFile};
@@ -41,7 +42,7 @@ impl Picks {
         }
     }
 
-    /// The confs that are used instead of ours, whose network is called `name`, of those that sort before it.
+    /// The confs that are used instead of Crossfade's, whose network is called `name`, of those that sort before it.
     #[must_use]
     pub fn instead_of_ours<'a>(&self, dir: &'a ConfDir, name: &str) -> Vec<&'a ConfFile> {
         // CRI-O passes over a conf that it cannot read.
@@ -54,23 +55,27 @@ impl Picks {
 
     /// The same as findings, one line each, with what to do.
     #[must_use]
-    pub fn in_the_way(&self, dir: &ConfDir, name: &str) -> Vec<String> {
-        let line = |conf: &ConfFile| match &conf.content {
-            Ok(_) if conf.is_meta_plugin() => format!(
-                "{} sorts before {CONF_FILE} and does not delegate to Crossfade: let its clusterNetwork be {}, or {}",
-                conf.file,
-                if name.is_empty() { "the name of Crossfade's network" } else { name },
-                dir.path.join(CONF_FILE).display()
-            ),
-            _ => format!(
-                "{} sorts before {CONF_FILE}, so the runtime would use it: rename it to something later",
-                conf.file
-            ),
+    pub fn in_the_way(&self, dir: &ConfDir, name: &str) -> Vec<Problem> {
+        let problem = |conf: &ConfFile| {
+            let file = &conf.file;
+            let problem = match &conf.content {
+                Ok(_) if conf.is_meta_plugin() => {
+                    let name = if name.is_empty() { "the name of Crossfade's network" } else { name };
+                    let ours = dir.path.join(CONF_FILE);
+                    Problem::new(format!(
+                        "{file} sorts before {CONF_FILE} and does not delegate to Crossfade"
+                    ))
+                    .fix(format!("let its clusterNetwork be {name}, or {}", ours.display()))
+                }
+                _ => Problem::new(format!("{file} sorts before {CONF_FILE}, so the runtime would use it"))
+                    .fix(format!("rename {file} to a name that sorts after {CONF_FILE}")),
+            };
+            problem.at(dir.path.join(file).display().to_string())
         };
-        self.instead_of_ours(dir, name).into_iter().map(line).collect()
+        self.instead_of_ours(dir, name).into_iter().map(problem).collect()
     }
 
-    /// What a restart of the runtime does while another conf is used instead of ours; to be said with that.
+    /// What a restart of the runtime does while another conf is used instead of Crossfade's; to be said with that.
     #[must_use]
     pub const fn harm_of_a_restart(&self) -> Option<&'static str> {
         match self {
@@ -79,8 +84,8 @@ impl Picks {
         }
     }
 
-    /// Whether the name that CRI-O is told is right, where our network is called `name`. With a meta-plugin that leads to us it should
-    /// be that one's; ours leads to us as well.
+    /// Whether the name that CRI-O is told is right, where Crossfade's network is called `name`. With a meta-plugin that leads to Crossfade it
+    /// should be that one's; Crossfade's own leads there as well.
     #[must_use]
     pub fn told(&self, dir: &ConfDir, name: &str) -> NetworkNameTold {
         let wanted =
@@ -88,14 +93,15 @@ impl Picks {
         match self {
             Self::First => NetworkNameTold::Right,
             Self::Named(told) if told == wanted || told == name => NetworkNameTold::Right,
-            Self::Named(told) => NetworkNameTold::Other(format!(
-                "CRI-O uses no network but {told} (cni_default_network), and Crossfade's is called {wanted}: {}",
-                remedy(wanted)
+            Self::Named(told) => NetworkNameTold::Other(untold(
+                format!("CRI-O uses no network but {told} (cni_default_network), and Crossfade's is called {wanted}"),
+                wanted,
             )),
-            Self::FirstOfCrio => NetworkNameTold::Nothing(format!(
+            Self::FirstOfCrio => NetworkNameTold::Nothing(untold(
                 "CRI-O is not told which network to use (cni_default_network). Whenever it starts while another conf sorts first, it sends \
-                 the DEL of every pod that lives: {}",
-                remedy(wanted)
+                 the DEL of every pod that lives"
+                    .into(),
+                wanted,
             )),
         }
     }
@@ -106,16 +112,16 @@ impl Picks {
 pub enum NetworkNameTold {
     /// It is; or the runtime is another one and needs no name.
     Right,
-    /// It uses another network than ours.
-    Other(String),
+    /// It uses another network than Crossfade's.
+    Other(Problem),
     /// It is told none, so that a restart can cost every pod its network.
-    Nothing(String),
+    Nothing(Problem),
 }
 
 impl NetworkNameTold {
     /// What is wrong.
     #[must_use]
-    pub fn wrong(self) -> Option<String> {
+    pub fn wrong(self) -> Option<Problem> {
         match self {
             Self::Right => None,
             Self::Other(why) | Self::Nothing(why) => Some(why),
@@ -127,11 +133,11 @@ fn leads_to_us(conf: &ConfFile, name: &str) -> bool {
     conf.is_meta_plugin() && conf.content.as_ref().is_ok_and(|content| content.delegates_to_us(name))
 }
 
-/// How CRI-O is told the name.
-fn remedy(name: &str) -> String {
-    format!(
-        "say cni_default_network = \"{name}\" below [crio.network] in a file of /etc/crio/crio.conf.d, and restart CRI-O (its pods run on)"
-    )
+/// The problem of a CRI-O that is not told the right name, with how to tell it.
+fn untold(what: String, name: &str) -> Problem {
+    Problem::new(what).at("cni_default_network of CRI-O's configuration").fix(format!(
+        "set cni_default_network = \"{name}\" below [crio.network] in a file of /etc/crio/crio.conf.d, and restart CRI-O (its pods run on)"
+    ))
 }
 
 #[cfg(test)]
@@ -184,7 +190,10 @@ mod tests {
             let why = picks.told(&dir(&[]), "ours").wrong();
             assert_eq!(why.is_some(), wrong.is_some(), "{picks:?}");
             if let (Some(why), Some(words)) = (why, wrong) {
-                assert!(why.contains(words) && why.contains("cni_default_network = \"ours\""), "{why}");
+                assert!(
+                    why.what.contains(words) && why.fix.contains("cni_default_network = \"ours\""),
+                    "{why}"
+                );
             }
         }
         let mut multus = dir(&[("00-multus.conflist", Some("meta"))]);
@@ -192,7 +201,7 @@ mod tests {
             Content::parse(br#"{"name":"meta","type":"multus","clusterNetwork":"ours"}"#);
         assert_eq!(Picks::Named("meta".into()).told(&multus, "ours"), NetworkNameTold::Right);
         assert!(
-            matches!(Picks::Named("x".into()).told(&multus, "ours"), NetworkNameTold::Other(why) if why.contains("\"meta\""))
+            matches!(Picks::Named("x".into()).told(&multus, "ours"), NetworkNameTold::Other(why) if why.fix.contains("\"meta\""))
         );
         assert!(Picks::FirstOfCrio.harm_of_a_restart().is_some());
         assert!(Picks::First.harm_of_a_restart().is_none());

@@ -1,6 +1,6 @@
-//! Whether a runtime that does not tell what it has loaded has read our conf. CRI-O's Status says nothing of it, and a second of quiet
-//! proves nothing: an ADD that runs holds the reload up. What proves it is a call: see [`shim::version_query`]. It asks the plugins of all confs
-//! before it takes any of them over, so the proof counts once no plugin is being asked any more.
+//! Whether a runtime that does not tell what it has loaded has read Crossfade's conf. CRI-O's Status says nothing of it, and a second of
+//! quiet proves nothing: an ADD that runs holds the reload up. What proves it is a call: see [`shim::version_query`]. It asks the plugins of
+//! all confs before it takes any of them over, so the proof counts once no plugin is being asked any more.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,7 +14,7 @@ use super::cri::Runtime;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Whether the runtime at `endpoint` has read `conf`, which is ours, since it was written.
+/// Whether the runtime at `endpoint` has read `conf`, which is Crossfade's, since it was written.
 ///
 /// # Errors
 /// It has not, as far as can be seen; in words.
@@ -40,7 +40,7 @@ pub fn check(endpoint: &str, conf: &Path) -> Result<(), String> {
 fn asks(runtime: i32) -> bool {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    // Whoever ends while we look has answered.
+    // Whoever ends during the look has answered.
     pids.filter(|pid| parent(*pid) == Some(runtime)).any(|pid| {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environ.split(|byte| *byte == 0).any(|variable| variable == b"CNI_COMMAND=VERSION")

@@ -1,18 +1,19 @@
 //! How a unit's command is continued: a drop-in that sorts last repeats the command verbatim with one variable behind it.
 //!
-//! Systemd cuts such a word at blanks and drops it when the variable is unset, so that without our environment file the command is what
-//! it was. The generator writes the drop-ins; `gate`, `render --check`, `selftest` and `explain` ask whether they do what they are for.
+//! Systemd cuts such a word at blanks and drops it when the variable is unset, so that without Crossfade's environment file the command is
+//! what it was. The generator writes the drop-ins; `gate`, `render --check`, `selftest` and `explain` ask whether they do what they are for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use types::node::{Mode, Node, RuntimeKind};
+use types::problem::Problem;
 
 use crate::node::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS, Root};
 use crate::node::settings;
 use crate::systemd::unit::{Command, GENERATED, Unit};
 
-/// The name under which systemd calls us as a generator.
+/// The name under which systemd calls crossfade-bootstrap as a generator.
 pub const NAME: &str = "crossfade-generator";
 
 /// Where systemd looks for generators, first come first.
@@ -40,7 +41,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The variable with our words.
+    /// The variable with Crossfade's flags.
     #[must_use]
     pub const fn variable(self) -> &'static str {
         match self {
@@ -58,7 +59,7 @@ impl Role {
         }
     }
 
-    /// What the program's name begins with; nothing else is known to take our words.
+    /// What the program's name begins with; nothing else is known to take Crossfade's flags.
     const fn program(self) -> &'static str {
         match self {
             Self::Kubelet => "kubelet",
@@ -96,23 +97,26 @@ pub fn output(unit: &str) -> PathBuf {
     Path::new(&format!("{unit}.d")).join(GENERATED)
 }
 
-/// The drop-in that continues a unit's command; none where its command has our variable already.
+/// The drop-in that continues a unit's command; none where its command has Crossfade's variable already.
 ///
 /// # Errors
 /// Why it cannot be continued, and what to do.
-pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<String>, String> {
+pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<String>, Problem> {
     let variable = role.variable();
     let remedy = |why: &str| {
-        format!(
-            "{}: {why}, so nothing can be added to its command line; write $${variable} as a word of its own where {} reads its flags, \
-             or make its unit start {} directly",
-            unit.name(),
-            role.program(),
-            role.program()
-        )
-        .replace("$$", "$")
+        let (unit, program) = (unit.name(), role.program());
+        Problem::new(format!("{unit}: {why}, so nothing can be added to its command line")).at(unit).fix(format!(
+            "write ${variable} as a word of its own where {program} reads its flags, or make its unit start {program} directly"
+        ))
     };
-    let command = unit.single().map_err(|why| format!("{why}; nothing can be added to it"))?;
+    let command = unit.single().map_err(|why| {
+        let what = format!("{why}, so nothing can be added to its command line");
+        Problem::new(what).at(unit.name()).fix(format!(
+            "give {} one ExecStart=, which starts {}",
+            unit.name(),
+            role.program()
+        ))
+    })?;
     let (word, braced) = (format!("${variable}"), format!("${{{variable}}}"));
     if command.arguments.contains(&word) && !command.is_verbatim() {
         return Ok(None);
@@ -161,35 +165,37 @@ pub fn packaged_link(root: &Root, unit: &Unit, role: Role) -> Option<(PathBuf, P
     Some((path, packaged))
 }
 
-/// Whether we bring the package's drop-in to a unit, which then reads our environment file.
+/// Whether Crossfade brings the package's drop-in to a unit, which then reads Crossfade's environment file.
 #[must_use]
 pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
     packaged_link(root, unit, role).is_some()
 }
 
-/// Whether the command that systemd starts hands our words on: the generated drop-in is there and continues what the unit says now.
+/// Whether the command that systemd starts hands Crossfade's flags on: the generated drop-in is there and continues what the unit says now.
 /// Where it continues an older command, the unit was changed and systemd was not told; it might start either of the two.
 ///
 /// # Errors
 /// What is wrong, and what to do.
-pub fn check(root: &Root, unit: &str) -> Result<(), String> {
+pub fn check(root: &Root, unit: &str) -> Result<(), Problem> {
     let role =
         units_of(&settings::load(root)?).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
-    let role = role.ok_or_else(|| format!("{unit}: node.json names another unit"))?;
-    let found = Unit::outline(root, unit)?.ok_or_else(|| format!("{unit}: there is no such unit"))?;
+    let named = |what: String| Problem::new(what).at(unit);
+    let role = role.ok_or_else(|| named(format!("{unit}: node.json names another unit")))?;
+    let found = Unit::outline(root, unit)?.ok_or_else(|| named(format!("{unit}: there is no such unit")))?;
     let Some(wanted) = continuation(root, &found, role)? else {
         return Ok(());
     };
     let path = Path::new(OUTPUT).join(output(unit));
     match fs::read_to_string(root.at(&path)) {
         Ok(there) if there == wanted => Ok(()),
-        Ok(_) => Err(format!(
-            "{} continues another command than {unit} has now; run systemctl daemon-reload",
-            path.display()
-        )),
+        Ok(_) => {
+            let what = format!("{} continues another command than {unit} has now", path.display());
+            Err(named(what).fix("run systemctl daemon-reload"))
+        }
         Err(_) => {
             installed(root)?;
-            Err(format!("{} is missing; run systemctl daemon-reload, which runs {NAME}", path.display()))
+            let what = format!("{} is missing", path.display());
+            Err(named(what).fix(format!("run systemctl daemon-reload, which runs {NAME}")))
         }
     }
 }
@@ -198,13 +204,13 @@ pub fn check(root: &Root, unit: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// What is wrong, and what to do.
-pub fn installed(root: &Root) -> Result<(), String> {
+pub fn installed(root: &Root) -> Result<(), Problem> {
+    const WHOLE: &str = "install the package whole";
     let mut places = GENERATORS.iter().map(|dir| Path::new(dir).join(NAME));
     let place = places.find(|place| root.entry(place).symlink_metadata().is_ok()).ok_or_else(|| {
-        format!(
-            "{}/{NAME} is missing, so neither kubelet nor the runtime is told anything; install the package whole",
-            GENERATORS[3]
-        )
+        let path = format!("{}/{NAME}", GENERATORS[3]);
+        let what = format!("{path} is missing, so neither kubelet nor the runtime is told anything");
+        Problem::new(what).at(path).fix(WHOLE)
     })?;
     let usable = |meta: fs::Metadata| {
         meta.is_file() && std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0
@@ -212,5 +218,6 @@ pub fn installed(root: &Root) -> Result<(), String> {
     if root.at(&place).metadata().is_ok_and(usable) {
         return Ok(());
     }
-    Err(format!("{}: expected a link to crossfade-bootstrap; install the package whole", place.display()))
+    let place = place.display().to_string();
+    Err(Problem::new(format!("{place}: expected a link to crossfade-bootstrap")).at(place).fix(WHOLE))
 }

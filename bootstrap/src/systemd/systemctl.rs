@@ -10,8 +10,8 @@ use crate::node::command::{RunLimits, run as run_command};
 const BOOTED: &str = "/run/systemd/system";
 /// How long systemctl may answer a question, and the largest answer.
 const QUERY_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(30), max_bytes: MAX_BYTES };
-/// How long systemctl may wait for the jobs of our two units. systemd ends each job after 90 s. *Source*: man 5 `systemd-system.conf`,
-/// `DefaultTimeoutStartSec=`.
+/// How long systemctl may wait for the jobs of Crossfade's two units. systemd ends each job after 90 s. *Source*: man 5
+/// `systemd-system.conf`, `DefaultTimeoutStartSec=`.
 const JOB_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(300), max_bytes: MAX_BYTES };
 const MAX_BYTES: usize = 1 << 20;
 

@@ -102,7 +102,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     findings.extend(memory.polls.then(|| {
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
-    findings.extend(facts.node.runtime.config.as_ref().err().cloned());
+    findings.extend(facts.node.runtime.config.as_ref().err().map(ToString::to_string));
     findings.extend(facts.in_pod.then(|| pod::FINDING.to_owned()));
     let may_sweep = policy.is_some() && facts.off.is_none() && !facts.in_pod;
     let due = if may_sweep { memory.sweeps.begin(facts.swept.as_ref(), facts.now) } else { None };

@@ -106,7 +106,7 @@ impl Observation {
         let endpoint = node.runtime.whom.endpoint();
         Self {
             off: switch::off(&root),
-            not_booted: Booted::is_of(&root, &boot_id).err(),
+            not_booted: Booted::is_of(&root, &boot_id).err().map(String::from),
             foreign: foreign_in(&node),
             dir_id: identity(&node.dirs.conf_dir, false),
             leaving: node.dirs.layout.run_dir.join(LEAVING).exists(),

@@ -62,7 +62,7 @@ impl Usual {
                     .collect(),
                 untold: None,
             },
-            Err(why) => Self { untold: Some(why), whom, ..Self::default() },
+            Err(why) => Self { untold: Some(why.into()), whom, ..Self::default() },
         }
     }
 }

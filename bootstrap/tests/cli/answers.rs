@@ -21,6 +21,8 @@ fn answer(run: &Run) -> Value {
         for key in keys {
             assert!(problem[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {problem}");
         }
+        let [what, fix] = ["what", "fix"].map(|key| problem[key].as_str().unwrap_or_default());
+        assert!(!what.contains(fix), "the fix is said twice: {problem}");
     }
     answer
 }

@@ -131,10 +131,7 @@ fn a_wrong_argument_is_answered_in_the_format_that_was_asked_for() {
         assert_eq!(run.status, 2, "{line}: {run:?}");
         let told = document(&run);
         assert_eq!((&told["version"], &told["ok"]), (&1.into(), &false.into()), "{line}: {told}");
-        let problem = &told["problems"][0];
-        for key in ["what", "where", "fix"] {
-            assert!(problem[key].as_str().is_some_and(|text| !text.is_empty()), "{line}: {key}: {told}");
-        }
+        says_what_where_and_fix(&run);
     }
 }
 
@@ -222,6 +219,24 @@ fn a_typo_in_an_argument_is_usage_in_every_command() {
         };
         assert_eq!(run.status, 2, "{line}: {run:?}");
         assert!(run.out.is_empty() && !run.err.is_empty(), "{line}: {run:?}");
+        let words = [words, vec!["-o", "json"]].concat();
+        says_what_where_and_fix(&match words[0] {
+            "install" | "uninstall" => self::run(&words),
+            "policy" | "sweep" | "status" => node.run(&words),
+            _ => Tree::new().run(&words),
+        });
+    }
+}
+
+/// Every problem of an answer names its object and the next step, and does not say the step twice.
+fn says_what_where_and_fix(run: &Run) {
+    let told = document(run);
+    let problems = told["problems"].as_array().expect("problems");
+    assert!(!problems.is_empty(), "{told}");
+    for problem in problems {
+        let [what, place, fix] = ["what", "where", "fix"].map(|key| problem[key].as_str().unwrap_or(""));
+        assert!(!what.is_empty() && !place.is_empty() && !fix.is_empty(), "{told}");
+        assert!(!what.contains(fix), "the fix is said twice: {told}");
     }
 }
 
@@ -238,8 +253,10 @@ fn bad_settings_are_78_in_every_command_that_needs_them() {
         "render --check",
         "explain",
     ] {
-        let run = tree.run(&line.split(' ').collect::<Vec<_>>());
+        let words = line.split(' ').collect::<Vec<_>>();
+        let run = tree.run(&words);
         assert_eq!(run.status, 78, "node.json, {line}: {run:?}");
+        says_what_where_and_fix(&tree.run(&[words, vec!["-o", "json"]].concat()));
     }
     let tree = Tree::new();
     tree.policy(r#""newer": {}"#);
@@ -253,8 +270,10 @@ fn bad_settings_are_78_in_every_command_that_needs_them() {
         "policy set old",
         "policy explain",
     ] {
-        let run = tree.run(&line.split(' ').collect::<Vec<_>>());
+        let words = line.split(' ').collect::<Vec<_>>();
+        let run = tree.run(&words);
         assert_eq!(run.status, 78, "policy, {line}: {run:?}");
+        says_what_where_and_fix(&tree.run(&[words, vec!["-o", "json"]].concat()));
     }
     let node = Node::new("bridge");
     node.write("etc/policy.json", "{");

@@ -202,7 +202,7 @@ fn all_findings_are_told_at_once() {
         .as_array()
         .expect("findings")
         .iter()
-        .filter_map(|problem| Some(format!("{}; {}", problem["what"].as_str()?, problem["fix"].as_str()?)))
+        .map(|problem| ["what", "fix"].map(|key| problem[key].as_str().expect("text")).join("; "))
         .collect();
     for (name, _, _, words) in together {
         assert!(findings.iter().any(|finding| finding.contains(words)), "{name}: {findings:#?}");

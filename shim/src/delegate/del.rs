@@ -27,18 +27,18 @@ pub struct Del<'a> {
     outlives_netns: Option<&'a str>,
 }
 
-/// What happens while DELs run; [`del_all`] reports it to its caller.
+/// An event of running DELs, which [`del_all`] reports to its caller.
 #[derive(Debug)]
 pub enum DelEvent {
     /// The chain goes on to this plugin.
     GoesOn(usize),
-    /// This plugin failed, but on nothing else than a netns that is gone: its DEL counts as done.
+    /// This plugin failed only because the netns is gone, so its DEL counts as done.
     NetnsGone {
-        /// Counted from 0 in the order of ADD.
+        /// The plugin, counted from 0 in the order of ADD.
         plugin: usize,
-        /// What the plugin had released by then.
+        /// How much the plugin had released before the failure.
         before: DoneBefore,
-        /// Its error.
+        /// The plugin's error.
         error: CniError,
     },
 }
@@ -60,8 +60,8 @@ impl<'a> Del<'a> {
         }
     }
 
-    /// The same DEL, which also succeeds if the delegate fails on nothing but a missing netns.
-    /// `profile` is the recorded leg's.
+    /// The same DEL, which also succeeds if a delegate fails only because the netns is gone.
+    /// `profile` is the profile of the recorded leg.
     #[must_use]
     pub const fn outliving_its_netns(mut self, profile: &'a str) -> Self {
         self.outlives_netns = Some(profile);
@@ -73,7 +73,7 @@ impl<'a> Del<'a> {
         if self.running.is_some() || self.ended.is_some() {
             return;
         }
-        // A plugin that starts now would be killed at once, half done.
+        // A plugin that started now would be killed at once, with half of its work done.
         if limits.signals.stop_requested() || Instant::now() >= limits.deadline {
             expire(self);
             return;
@@ -111,7 +111,7 @@ impl<'a> Del<'a> {
         }
     }
 
-    /// Whether the plugin failed on nothing else than a netns that is certainly gone.
+    /// Whether the plugin failed only because of a netns that is certainly gone.
     fn netns_was_missing(&self, outcome: &PluginOutcome) -> Option<DoneBefore> {
         let profile = self.outlives_netns?;
         let told = self.network.scope.netns;

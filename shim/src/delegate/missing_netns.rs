@@ -5,32 +5,31 @@
 //! shim keeps these words from the runtimes, so it has to draw the conclusion itself. Otherwise the pod could never be deleted.
 //!
 //! The words alone prove nothing: `dial unix /run/agent.sock: connect: no such file or directory` is an agent that is down,
-//! and what it holds would leak. So a message counts only if it is one single error, speaks of a network namespace, and
-//! names the very path that the delegate was told and no other. Whether the netns is gone is asked before
-//! ([`crate::netns::is_gone`]).
+//! and what it holds would leak. So a message counts only if it is a single error, is about a network namespace, and names exactly the path that the
+//! delegate got, and no other path. The caller checks before that the netns is gone ([`crate::netns::is_gone`]).
 
 use crate::reply::CniError;
 
-/// What a plugin had released before its DEL failed on a missing netns.
+/// How much a plugin had released before its DEL failed on a missing netns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DoneBefore {
-    /// Everything that it keeps; the plugin's source says so.
+    /// Everything that it keeps, by the plugin's source.
     Released,
-    /// It is not known.
+    /// An unknown part.
     Unknown,
 }
 
-/// Words that only a certain CNI says, and only after it has released everything: profile, and what comes before the path.
+/// Messages that only one CNI writes, and only after it has released everything: the profile, and the text before the path.
 /// *Source*: cilium, `plugins/cilium-cni/cmd/cmd.go`, `Del`: the endpoint is deleted before the netns is opened.
 const OF_PROFILES: [(&str, &str); 1] = [("cilium", "opening netns pinned at ")];
 
-/// How an operating system says that a path leads nowhere; Go's words, then Rust's.
+/// The texts of an error about a path that does not exist: Go's, then Rust's.
 const ABSENT: [&str; 2] = [": no such file or directory", ": no such file or directory (os error 2)"];
 
 /// System calls, as errors name them, that are made on a netns before anything is done in it.
 const OPERATIONS: [&str; 5] = ["open", "stat", "lstat", "statfs", "failed to statfs"];
 
-/// Longest message that is read, in bytes. One error about one path is far shorter.
+/// The longest message that is read, in bytes. One error about one path is far shorter.
 const MAX_BYTES: usize = 4096;
 
 /// Decides about the error of a plugin's DEL in a leg of this `profile`; `told` is the CNI_NETNS that the plugin was given, where
@@ -50,7 +49,7 @@ pub(super) fn only_netns_was_missing(profile: &str, told: &str, error: &CniError
 
 /// Whether `text` is one error, about the netns at `told`, which is not there.
 fn is_about(text: &str, told: &str) -> bool {
-    // Several errors are joined by line ends: another one may be what matters.
+    // Several errors are joined by line ends, and another one of them may matter.
     if text.len() > MAX_BYTES || text.contains(char::is_control) {
         return false;
     }
@@ -66,7 +65,7 @@ fn is_about(text: &str, told: &str) -> bool {
     direct.and_then(|context| before_path(context, told)).is_some_and(|rest| names_netns(rest, told))
 }
 
-/// What is before the wrapping of the reference library, which puts it around every delegate's error.
+/// The message without the text that the reference library wraps around every delegate's error.
 fn without_wrapping(mut text: &str) -> &str {
     while let Some(rest) = text.strip_prefix("plugin type=\"") {
         let Some((who, error)) = rest.split_once(" failed (delete): ") else { break };

@@ -80,9 +80,9 @@ impl Limits<'_> {
 /// One network, ready to be called.
 #[derive(Debug)]
 pub struct Network<'a> {
-    /// Its resolved conflist.
+    /// The network's resolved conflist.
     pub conf: &'a Conflist,
-    /// Its interface in the pod; empty for GC and STATUS.
+    /// The network's interface in the pod; empty for GC and STATUS.
     pub ifname: &'a str,
     /// `runtimeConfig`, before the restriction per plugin.
     pub runtime_config: Option<&'a RawValue>,
@@ -95,9 +95,9 @@ pub struct Network<'a> {
 pub struct StoppedDel {
     /// The plugin that failed, counted from 0 in the order of ADD.
     pub plugin: usize,
-    /// Its error.
+    /// The plugin's error.
     pub error: CniError,
-    /// Whether the plugin was started at all; if not, it has removed nothing.
+    /// Whether the plugin was started. If not, it has removed nothing.
     pub begun: bool,
 }
 
@@ -118,10 +118,10 @@ impl From<Key> for ValidAttachment {
 }
 
 impl Network<'_> {
-    /// Finds the binary of every plugin, so that no ADD begins that cannot finish.
+    /// Finds the binary of every plugin, so that no ADD begins without one of its plugins.
     ///
     /// # Errors
-    /// Code 101 names the plugin and where it was looked for; code 7 when a plugin is the shim itself.
+    /// Code 101, with the plugin and the directories that were searched. Code 7 if a plugin is the shim itself.
     pub fn find_binaries(&self) -> Result<Vec<Binary>, CniError> {
         self.conf.plugins.iter().map(|plugin| self.find(plugin)).collect()
     }
@@ -135,10 +135,10 @@ impl Network<'_> {
         Ok(binary)
     }
 
-    /// Runs ADD through the chain; the network's result, at its conf's version.
+    /// Runs ADD through the chain, and returns the network's result at the version of its conf.
     ///
     /// # Errors
-    /// The first plugin's error; undoing is the caller's.
+    /// The error of the plugin that failed. The caller runs the rollback.
     pub fn add(
         &self,
         binaries: &[Binary],
@@ -182,7 +182,7 @@ impl Network<'_> {
     /// Runs CHECK through the chain, unless the conf does not want it or is too old to know it.
     ///
     /// # Errors
-    /// The first plugin's error.
+    /// The error of the first plugin that fails.
     pub fn check(
         &self,
         result: Option<&RawValue>,
@@ -203,7 +203,7 @@ impl Network<'_> {
     /// Runs STATUS through the chain, unless the conf is too old to know it.
     ///
     /// # Errors
-    /// The first plugin's error.
+    /// The error of the first plugin that fails.
     pub fn status(&self, limits: &Limits<'_>) -> Result<(), CniError> {
         if self.conf.version < Version::V110 {
             return Ok(());
@@ -218,7 +218,7 @@ impl Network<'_> {
     /// Runs GC through the chain with this network's own list, unless the conf does not want it or is too old to know it.
     ///
     /// # Errors
-    /// Every plugin is asked, each within its share of the time; the first error, with the others in its details.
+    /// The first error, with the others in its details. Every plugin is called, each within its share of the time.
     pub fn gc(&self, valid: &[ValidAttachment], limits: &Limits<'_>) -> Result<(), CniError> {
         if self.conf.version < Version::V110 || self.conf.disable_gc {
             return Ok(());
@@ -227,7 +227,7 @@ impl Network<'_> {
         let mut first: Option<CniError> = None;
         for (at, plugin) in self.conf.plugins.iter().enumerate() {
             let mut object = self.conf_for(plugin, None);
-            // The second is a historic misspelling that the reference library still sends along.
+            // The second key is a historic misspelling that the reference library still sends.
             object.set("cni.dev/valid-attachments", list.clone());
             object.set("cni.dev/attachments", list.clone());
             let stdin = object.to_raw().get().as_bytes().to_vec();

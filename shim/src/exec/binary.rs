@@ -1,4 +1,4 @@
-//! A plugin binary: found as the reference library finds it, and held to the rules for files that root runs.
+//! Finds a plugin binary as the reference library does, and checks it by the rules for files that root runs.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -33,10 +33,10 @@ impl fmt::Display for NoBinary {
 }
 
 impl Binary {
-    /// Finds the binary of `plugin_type` in `search`, colon-separated lists of directories in the order they count.
+    /// Finds the binary of `plugin_type` in `search`: colon-separated lists of directories, by precedence.
     ///
     /// # Errors
-    /// [`NoBinary`] says which directories were searched, or what is wrong with what was found.
+    /// [`NoBinary`] names the directories that were searched, or why the file there cannot be used.
     pub fn find(plugin_type: &str, search: &[&str]) -> Result<Self, NoBinary> {
         let fail = |why: String| NoBinary { plugin_type: plugin_type.to_owned(), why };
         let mut dirs: Vec<&str> =
@@ -65,7 +65,7 @@ impl Binary {
 
     fn open(path: &Path) -> Result<Self, String> {
         let file = trust::open(path).map_err(|e| e.to_string())?;
-        // Of this very file, whatever its path leads to by now.
+        // The check is of the open file, even if its path leads to another one by now.
         access(&opened(&file), AccessFlags::X_OK)
             .map_err(|_| format!("{} is not executable: chmod +x it", path.display()))?;
         let mut head = [0; 2];
@@ -73,7 +73,7 @@ impl Binary {
         Ok(Self { path: path.into(), file, script })
     }
 
-    /// Whether this is the very file that this process runs.
+    /// Whether this is the file that this process itself runs.
     #[must_use]
     pub fn is_ourselves(&self) -> bool {
         let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
@@ -84,12 +84,12 @@ impl Binary {
     }
 }
 
-/// A path to an open file itself.
+/// A path that leads to an open file, by its descriptor.
 pub(super) fn opened(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// Why a binary could not be started, for a person: the kernel's words name no file.
+/// Why a binary could not be started, for a person. The kernel's error alone names no file.
 #[must_use]
 pub fn explain_start(binary: &Binary, error: &io::Error) -> String {
     let path = binary.path.display();

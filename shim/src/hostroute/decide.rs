@@ -1,4 +1,4 @@
-//! From facts to changes, without touching anything. No change means: already so.
+//! Decides which host routes and rules to change, from the facts alone. No change means that the node is already as wanted.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use super::host_state::{HostPath, HostRoutes};
 use super::{HostRoute, RecordedRoutes, TABLE};
 use crate::route::rtnl::Link;
 
-/// One thing to ask of the kernel.
+/// One change of the kernel's routes or rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HostRouteChange {
     AddRoute(HostPath),
@@ -20,13 +20,13 @@ impl HostRouteChange {
         matches!(self, Self::AddRoute(_) | Self::AddRule(_))
     }
 
-    /// What is done, and to what.
+    /// The change as text: a verb and its object.
     pub(super) fn describe(self, routes: &[&HostRoute]) -> String {
         let verb = if self.is_addition() { "add" } else { "remove" };
         format!("{verb} {}", self.object(routes))
     }
 
-    /// The route or the rule as `ip` would say it, the interface by its name in `routes`.
+    /// The route or rule in the words of the program `ip`, with the interface's name from `routes`.
     pub(super) fn object(self, routes: &[&HostRoute]) -> String {
         let name = |index| {
             let known = routes.iter().find(|route| route.index == index);
@@ -43,13 +43,13 @@ impl HostRouteChange {
     }
 }
 
-/// The candidate that is the host's end of a pair whose other end is `inside`: each names the other by its index.
+/// The candidate that is the host's end of the veth pair whose other end is `inside`: each names the other as its peer, by index.
 pub(super) fn host_end<'a>(inside: Option<&Link>, candidates: &'a [Link]) -> Option<&'a Link> {
     let inside = inside?;
     candidates.iter().find(|one| inside.peer() == Some(one.index) && one.peer() == Some(inside.index))
 }
 
-/// What `routes` lack. The route comes before the rule that leads to it: a rule without a route is taken for nobody's.
+/// The changes that add the missing ones of `routes`. A route comes before its rule, because a rule without a recorded route counts as unused.
 pub(super) fn set(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRouteChange> {
     let wanted = each(routes);
     let added =
@@ -62,7 +62,7 @@ pub(super) fn set(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRouteCha
     added.chain(rules).collect()
 }
 
-/// What is there of `routes`, and no more: a rule stays while another way to the address is left.
+/// The changes that remove the existing ones of `routes`. A rule stays while another host route leads to its address.
 pub(super) fn remove(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRouteChange> {
     let ours = each(routes);
     let is_left =
@@ -73,7 +73,7 @@ pub(super) fn remove(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRoute
     rules.map(HostRouteChange::RemoveRule).chain(there.map(HostRouteChange::RemoveRoute)).collect()
 }
 
-/// What makes the node's routes those of its records. While not all of these can be read, nothing is nobody's.
+/// The changes that make the node's host routes those of its records. While a record cannot be read, no route counts as unused.
 pub(super) fn converge(recorded: &RecordedRoutes<'_>, facts: &HostRoutes) -> Vec<HostRouteChange> {
     let (wanted, known) = (each(&recorded.living), each(&recorded.known));
     let mut changes = set(&recorded.living, facts);
@@ -83,7 +83,7 @@ pub(super) fn converge(recorded: &RecordedRoutes<'_>, facts: &HostRoutes) -> Vec
     let has = |ways: &[HostPath], address: IpAddr| ways.iter().any(|way| way.address == address);
     let rules = facts.rules.iter().copied().filter(|rule| !has(&known, *rule));
     changes.extend(rules.map(HostRouteChange::RemoveRule));
-    // Another way to a wanted address has given way to ours.
+    // A wanted route has already replaced any other route to its address.
     let nobodys =
         facts.routes.iter().copied().filter(|way| !known.contains(way) && !has(&wanted, way.address));
     changes.extend(nobodys.map(HostRouteChange::RemoveRoute));

@@ -38,17 +38,17 @@ pub(super) struct CurrentRoute {
 pub(super) struct HostRoutes {
     /// The routes.
     pub(super) routes: Vec<HostPath>,
-    /// The address that a rule is for.
+    /// The addresses of the rules.
     pub(super) rules: Vec<IpAddr>,
 }
 
 impl HostRoutes {
-    /// Reads those of each family for which `wanted` says so of its unspecified address.
+    /// Reads the routes and rules of each address family. `wanted` is called with the family's unspecified address, and says whether to read it.
     pub(super) fn gather(rtnl: &mut Rtnl<'_>, wanted: impl Fn(IpAddr) -> bool) -> io::Result<Self> {
         let mut facts = Self::default();
         let families: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
         for any in families.into_iter().filter(|any| wanted(*any)) {
-            // Of this table alone: a host may have any number of routes.
+            // The dump is limited to this table, because a host may have any number of routes.
             let header = RouteHeader { address_family: family(any), ..RouteHeader::default() };
             let body = [emit(&header), emit(&RouteAttribute::Table(TABLE))].concat();
             match rtnl.dump(RTM_GETROUTE, &body, RTM_NEWROUTE, parse_route) {
@@ -65,18 +65,18 @@ impl HostRoutes {
     }
 }
 
-/// A table that nobody has written to, or a family that the kernel does not have.
+/// Whether the error means that the table was never used, or that the kernel lacks the family.
 fn is_absent(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT))
 }
 
-/// The node's present way to `address`; none where no route leads there by one interface.
+/// The node's present route to `address`; none if no route leads there by a single interface.
 pub(super) fn way_to(rtnl: &mut Rtnl<'_>, address: IpAddr) -> io::Result<Option<CurrentRoute>> {
     let header = RouteHeader {
         address_family: family(address),
         destination_prefix_length: full_prefix(address),
-        // The entry of the table, not what came of it for one packet.
+        // The answer is the entry of the table, not a route that the kernel made from it for one packet.
         flags: RouteFlags::FibMatch,
         ..RouteHeader::default()
     };
@@ -94,13 +94,13 @@ pub(super) fn way_to(rtnl: &mut Rtnl<'_>, address: IpAddr) -> io::Result<Option<
     }))
 }
 
-/// No route leads there, or one that says so.
+/// Whether the error means that no route leads to the address, or one that rejects packets.
 fn is_no_way(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EACCES | Errno::EINVAL))
 }
 
-/// The route of a way.
+/// The route in the form of a message to the kernel.
 pub(super) fn route(way: &HostPath) -> Route {
     let route = Route::on_link(IpNetwork::from(way.address), way.index).in_table(TABLE).ours_from(None);
     way.via.map_or_else(|| route.clone(), |hop| route.by(hop))

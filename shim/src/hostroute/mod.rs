@@ -1,17 +1,17 @@
-//! The node's part of the route step: the pod's address of its second network leads to that network's interface, whatever
-//! the network's agent does.
+//! The node's part of the route step: the node routes a pod's address in the second network to that network's interface, whatever the
+//! network's agent does.
 //!
-//! An agent that follows the Pod's status (Calico's felix) routes the addresses in the status, which are the primary's, to the pod's
-//! interface of its own network, and drops the route of its own address. So the node gets, for each address of both networks, a route in a
-//! table of ours and a rule that looks there for that address alone: for the second network to the host's end of the pod's
-//! interface, for the primary as the node had it before. Measured with Calico 3.31: its agent leaves them alone, and its reverse-path
-//! check goes by them.
+//! An agent that follows the Pod's status (Calico's felix) routes the addresses in the status, which are the primary network's, to the pod's
+//! interface in its own network, and drops the route to its own address. So Crossfade sets, for each address of both networks, a route in its
+//! own table and a rule that looks up that address alone there. The route to an address of the second network leads to the host's end of the
+//! pod's interface; the route to an address of the primary is the one that the node had before. Measured with Calico 3.31: its agent does not
+//! change these routes, and its reverse-path check follows them.
 //!
 //! | when | what |
 //! |---|---|
-//! | ADD, before the pod starts | what will be set is recorded, then set |
-//! | rollback, DEL, GC, sweep | taken back before the delegate's DEL: afterwards the address may be another pod's |
-//! | every GC and sweep | [`converge`]: what living attachments have lost is set again, what nobody has any more goes; nothing goes while a record cannot be read, for it may be a living pod's |
+//! | ADD, before the pod starts | writes the routes into the record, then sets them |
+//! | rollback, DEL, GC, sweep | removes them before the delegate's DEL, because afterwards the address may be another pod's |
+//! | every GC and sweep | [`converge`] restores routes that attachments have lost and removes routes of no attachment. While a record cannot be read, it removes none, because the record may be a running pod's |
 //! | CHECK | [`missing`] |
 //!
 //! Crossfade's host routes have the table and priority 1003 and its protocol number. Every change is made under one lock, so that an address that
@@ -37,31 +37,30 @@ use crate::route::rtnl::{Rtnl, RtnlRequest, emit};
 use crate::route::{Budget, RTM_DELROUTE, RTM_DELRULE, RTM_NEWROUTE, RTM_NEWRULE, RouteError, already_so};
 use crate::store::{DamagedFile, Store};
 
-/// Table of the node's routes to second addresses, and the priority of the rules that look there: before the main table's, after the
-/// local one's.
+/// The table of Crossfade's host routes, and the priority of the rules that look there: behind the rule of the table `local`, before that of `main`.
 pub const TABLE: u32 = 1003;
 
-/// The lock for all changes of host routes.
+/// The name of the lock for all changes of host routes.
 const LOCK: &str = "hostroute";
 
-/// The interface of one network in a pod, to whose addresses host routes lead.
+/// The interface of one network in a pod, which needs host routes to its addresses.
 #[derive(Debug, Clone, Copy)]
 pub struct RoutedInterface<'a> {
     /// The pod's netns.
     pub netns: &'a Netns,
-    /// The leg's interface there.
+    /// The network's interface in that netns.
     pub ifname: &'a str,
-    /// The interfaces that its result names.
+    /// The interfaces that the network's result names.
     pub names: &'a [String],
-    /// The addresses that it gave.
+    /// The addresses that the network gave the pod.
     pub addresses: &'a [IpAddr],
 }
 
-/// The ways to a second network's addresses: by the host's end of the pod's interface, the one that the result names and that is the
-/// other end of it.
+/// The routes to a second network's addresses. They lead to the host's end of the pod's interface: the interface that the result names and that is
+/// the pod interface's peer.
 ///
 /// # Errors
-/// That none is, or what the kernel says.
+/// No interface of the result is that peer, or an error of the kernel.
 pub fn to_second(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
     let RoutedInterface { netns, ifname, names, addresses } = attached;
     let attempted = |error| RouteError::of(format!("find the host's end of {ifname}"), error);
@@ -87,12 +86,12 @@ pub fn to_second(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<V
     Ok(addresses.iter().map(way).collect())
 }
 
-/// The ways to a primary's addresses, as the node has them now: the second network's agent is about to route these to an interface of its
-/// own. The primary's policies may depend on the way, so it is kept whatever it is: by a bridge, a pair, or a next hop. An address
-/// that the node has no way to gets none.
+/// The routes to a primary network's addresses that the node has now, before the second network's agent routes these addresses to an interface of
+/// its own. The primary's policies may depend on the route, so it is kept whatever it is: by a bridge, a veth pair, or a next hop. An address
+/// without a route on the node gets none.
 ///
 /// # Errors
-/// That an address is routed to an interface which is not the pod's, as an agent may leave it for a moment; or what the kernel says.
+/// An address is routed to an interface that is not the pod's, which an agent may leave for a moment; or an error of the kernel.
 pub fn to_primary(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
     let unread = |error| RouteError::of("find the node's ways to a pod".to_owned(), error);
     let mut host = Rtnl::of_host(budget).map_err(unread)?;
@@ -114,41 +113,41 @@ pub fn to_primary(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<
     Ok(ways)
 }
 
-/// Sets host routes; what is there already stays. A route to the same address that a gone attachment left gives way.
+/// Sets host routes. Existing ones stay, and a route to the same address that a former attachment left is replaced.
 ///
 /// # Errors
-/// What the kernel refused, or that the lock cannot be had.
+/// The changes that the kernel refused, or that another process holds the lock.
 pub fn set(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result<(), RouteError> {
     changed(layout, routes, budget, |facts| decide::set(routes, facts))
 }
 
-/// Removes host routes. A route that is gone already is no error.
+/// Removes host routes. A route that is already gone is no error.
 ///
 /// # Errors
-/// As [`set`]; everything else has been done.
+/// As [`set`]. All other changes are done.
 pub fn remove(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result<(), RouteError> {
     changed(layout, routes, budget, |facts| decide::remove(routes, facts))
 }
 
-/// What is missing of host routes, in words; empty if it is all there.
+/// The host routes and rules that are missing on the node, as text for a person; empty if all exist.
 ///
 /// # Errors
-/// What the kernel says to being asked.
+/// An error of the kernel.
 pub fn missing(routes: &[&HostRoute], budget: Budget<'_>) -> io::Result<Vec<String>> {
     let facts = HostRoutes::gather(&mut Rtnl::of_host(budget)?, |address| has_family(routes, address))?;
     Ok(decide::set(routes, &facts).iter().map(|change| change.object(routes)).collect())
 }
 
-/// Whether a record has host routes, of whichever boot, or may have some that cannot be read.
+/// Whether a record has host routes, of any boot, or may have some that cannot be read.
 #[must_use]
 pub fn has(record: &Attachment) -> bool {
     record.torn || record.progress.iter().any(|progress| !progress.host_routes.is_empty())
 }
 
-/// What [`converge`] would change now, in words, by the sound `records` and those that are `damaged`.
+/// The changes that [`converge`] would make now, as text for a person, by the sound `records` and the `damaged` ones.
 ///
 /// # Errors
-/// What the kernel says to being asked.
+/// An error of the kernel.
 pub fn unconverged(
     records: &[Attachment],
     damaged: &[DamagedFile],
@@ -159,11 +158,11 @@ pub fn unconverged(
     Ok(decide::converge(&recorded, &facts).iter().map(|change| change.describe(&recorded.known)).collect())
 }
 
-/// Makes the node's routes those of its attachments: an interface that was down for a moment has lost its routes, and a call that was
-/// killed may have left some. The records are read under the lock, so that no ADD comes between; each change is answered in words.
+/// Makes the node's host routes those of its attachments, and returns each change as text for a person. An interface that was down for a moment
+/// has lost its routes, and a killed call may have left some. The records are read under the lock, so that no ADD comes between.
 ///
 /// # Errors
-/// As [`set`], and when the records cannot be read.
+/// As [`set`], and that the records cannot be read.
 pub fn converge(layout: &Layout, budget: Budget<'_>) -> Result<Vec<String>, RouteError> {
     alone(layout, "converge the host routes", || {
         let (records, damaged) = Store::new(layout).all()?;
@@ -221,16 +220,16 @@ fn changed(
     alone(layout, "change the host routes", || act(routes, budget, wanted, decide)).map(drop)
 }
 
-/// What one step of ours came to: its changes in words, or what the kernel refused.
+/// The outcome of one change under the lock: the changes as text, or those that the kernel refused.
 type Converged = Result<Vec<String>, RouteError>;
 
-/// Runs `step` under the one lock.
+/// Runs `step` under the lock of host routes.
 fn alone(layout: &Layout, attempted: &str, step: impl FnOnce() -> io::Result<Converged>) -> Converged {
     let failed = |error| RouteError::of(attempted.to_owned(), error);
     lock::exclusively(layout, LOCK, step).map_err(failed)?
 }
 
-/// Gathers, decides and applies; interfaces are told by their names in `routes`.
+/// Gathers the facts, decides and applies the changes. Texts name interfaces as `routes` do.
 fn act(
     routes: &[&HostRoute],
     budget: Budget<'_>,
@@ -244,7 +243,7 @@ fn act(
     Ok(RouteError::unless_empty(refused).map(|()| told))
 }
 
-/// Carries changes out in order, each whether or not those before it failed; what the kernel refused.
+/// Applies all changes in order, even after a failure. Returns the changes that the kernel refused.
 fn apply(
     rtnl: &mut Rtnl<'_>,
     routes: &[&HostRoute],

@@ -1,7 +1,7 @@
-//! The leases of the standard `host-local` IPAM plugin, released as it would release them.
+//! Releases leases of the standard IPAM plugin `host-local`, as that plugin does.
 //!
-//! *Shape*: in a directory per network, one file per address, named by it; its first line is the container id, its second
-//! the interface (absent before 0.8.0 of the plugins). All under an flock on the file `lock` beside them.
+//! *Shape*: a directory per network has one file per address, with the address as its name. The first line of a file is the container id, the second
+//! line the interface (absent before 0.8.0 of the plugins). A change needs an flock on the file `lock` in that directory.
 //! *Source*: containernetworking/plugins, plugins/ipam/host-local/backend/disk.
 
 use std::fs::{File, OpenOptions};
@@ -14,22 +14,22 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-/// Longest wait for the lock: host-local holds it for a scan of its directory.
+/// The longest wait for the lock. host-local holds it for a scan of its directory.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LOCK_RETRY: Duration = Duration::from_millis(5);
-/// More than an id and an interface name can have.
+/// The largest lease that is read, in bytes: more than an id and an interface name can have.
 const LEASE_BYTES: u64 = 4096;
 
-/// What became of the leases of one attachment.
+/// The outcome for the leases of one attachment.
 #[derive(Debug, Default)]
 pub(super) struct ReleasedLeases {
     pub(super) addresses: Vec<IpAddr>,
-    /// What could not be released, and why.
+    /// The leases that could not be released, and why.
     pub(super) failures: Vec<String>,
 }
 
-/// Removes the leases in `directory` that `container_id` holds for `ifname`, but for addresses that another attachment has
-/// (`is_anothers`): a lease of an old plugin names no interface. A directory that is not there has none.
+/// Removes the leases in `directory` that `container_id` holds for `ifname`, except for addresses of another attachment (`is_anothers`), because a
+/// lease of an old plugin names no interface. An absent directory has no leases.
 pub(super) fn release(
     directory: &Path,
     container_id: &str,
@@ -60,7 +60,7 @@ fn release_into(
             released.failures.push(format!("lease {}: another attachment has the address", path.display()));
             continue;
         }
-        // Looked at again: it may have been released and given to another pod before we had the lock.
+        // The lease is read again, because before the lock was taken it may have been released and given to another pod.
         if !is_held(&path) {
             continue;
         }
@@ -89,7 +89,7 @@ fn leases(directory: &Path) -> io::Result<Vec<(IpAddr, PathBuf)>> {
 
 fn holds(lease: &Path, container_id: &str, ifname: &str) -> bool {
     let mut text = String::new();
-    // Not followed, and not waited for: host-local makes neither links nor FIFOs.
+    // The flags follow no link and wait for no FIFO, since host-local creates neither.
     let plain = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     let read = OpenOptions::new()
         .read(true)
@@ -108,7 +108,7 @@ fn lock(path: &Path) -> io::Result<Flock<File>> {
     let mut file = options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)?;
     let started = Instant::now();
     loop {
-        // flock(2) cannot wait with a limit, so it is asked again and again.
+        // flock(2) has no time limit, so it is called repeatedly without waiting.
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(lock),
             Err((again, Errno::EAGAIN)) if started.elapsed() < LOCK_WAIT => file = again,

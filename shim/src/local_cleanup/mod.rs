@@ -43,7 +43,7 @@ pub struct CleanupTarget<'a> {
 pub enum DelReach {
     /// No plugin was ever called.
     Nobody,
-    /// It stopped before this plugin, which was never called. Plugins count from 0 in the order of ADD.
+    /// The DEL stopped before this plugin, which was never called. Plugins count from 0 in the order of ADD.
     Before(usize),
     /// This plugin was called, now or earlier, and failed. It is not known what the plugin removed.
     Failed(usize),
@@ -70,17 +70,17 @@ impl DelReach {
 /// The result of a local clean-up, as text for the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CleanupReport {
-    /// What was removed: `interface eth0 in the pod`, `lease 10.1.0.2 in /var/lib/cni/networks/old`.
+    /// The removed objects: `interface eth0 in the pod`, `lease 10.1.0.2 in /var/lib/cni/networks/old`.
     pub removed: Vec<String>,
-    /// What stays, on this node or in the cluster, and why if that is known.
+    /// The objects that stay, on this node or in the cluster, and why if that is known.
     pub left: Vec<String>,
-    /// What may be left: the plugin that keeps it was called, and failed.
+    /// The objects that may be left, because the plugin that keeps them was called and failed.
     pub unknown: Vec<String>,
     /// The pod's addresses in this network: those of the result, and those of leases the result does not name.
     pub addresses: Vec<IpNetwork>,
 }
 
-/// Removes what can be removed on this node. Never fails: what cannot be removed is in [`CleanupReport::left`].
+/// Removes everything that can be removed on this node. The function never fails: [`CleanupReport::left`] names the rest.
 ///
 /// `others` reads what other attachments have, after the host's interfaces were read. An ADD that makes an interface of the same name later makes
 /// one with another index, and an ADD that made it before has a record by then.
@@ -104,7 +104,7 @@ pub fn clean(attached: &CleanupTarget, others: impl FnOnce() -> OtherClaims) -> 
     cleaned
 }
 
-/// What this plugin of the chain keeps outside of the pod, as text for the ledger.
+/// The objects that this plugin of the chain keeps outside of the pod, as text for the ledger.
 #[must_use]
 pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> {
     let recorded = RecordedState::of_conf(conf, network);
@@ -120,7 +120,7 @@ pub fn addresses(result: &[u8]) -> Vec<IpNetwork> {
         .unwrap_or_default()
 }
 
-/// What is left of an attachment that ended with its boot and gets no DEL. Nothing is removed: interfaces and rules went with the boot, and
+/// The remains of an attachment that ended with its boot and gets no DEL. The function removes nothing: interfaces and rules ended with the boot, and
 /// [`CleanupReport::left`] names the rest.
 #[must_use]
 pub fn owed(attached: &CleanupTarget) -> CleanupReport {
@@ -153,7 +153,7 @@ fn remove_pod_interface(attached: &CleanupTarget, others: &OtherClaims, cleaned:
     if others.has_inside(netns.id(), attached.ifname) {
         return cleaned.left.push(format!("{what}: another attachment has it, in the same netns"));
     }
-    // A recorded path may by now lead to the host, whose eth0 is nobody's to remove.
+    // The recorded path may lead to the host's netns by now, and the host's eth0 must stay.
     let is_pod = Netns::current().map(|host| host.id() != netns.id());
     match is_pod {
         Ok(true) => {}
@@ -162,7 +162,7 @@ fn remove_pod_interface(attached: &CleanupTarget, others: &OtherClaims, cleaned:
         }
         Err(error) => return cleaned.left.push(format!("{what}: {error}")),
     }
-    // By name, and not by a list of all: a pod may have made any number.
+    // The interface is looked up by name, because a pod may have created any number of interfaces.
     let removed = Rtnl::open(netns, Budget::brief()).and_then(|mut rtnl| rtnl.delete_named(attached.ifname));
     match removed {
         Ok(true) => cleaned.removed.push(what),
@@ -178,9 +178,9 @@ struct HostEnds {
     found: Vec<(String, u32)>,
 }
 
-/// Host ends by name, but only a veth, and only with the hardware address that the result gave it. A result also lists
-/// what is shared, such as the bridge; and some plugins name host ends after the pod, so that its successor's has the
-/// same name. Without an address to compare, the pod that is still there is what tells them apart.
+/// Finds host ends by name: only a veth, and only with the hardware address of the result. A result also lists shared interfaces, such as a bridge. And
+/// some plugins name host ends after the pod, so that a new pod's interface has the same name. Without a hardware address, an
+/// interface counts only while the pod's netns exists, because no other pod has the name then.
 fn find_host_interfaces(
     attached: &CleanupTarget,
     interfaces: &[HostInterface],
@@ -224,7 +224,7 @@ fn remove_host_interfaces(ends: Option<HostEnds>, others: &OtherClaims, cleaned:
             cleaned.left.push(format!("{what}: {why}"));
             continue;
         }
-        // By its index: what has the name now may be a successor's.
+        // The index identifies the interface, since a new pod's interface may have the name now.
         match rtnl.delete_link(index) {
             Ok(true) => cleaned.removed.push(what),
             Ok(false) => {}

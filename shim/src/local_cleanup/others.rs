@@ -1,4 +1,4 @@
-//! What other attachments have: the clean-up of one attachment must not remove it.
+//! The objects of other attachments, which the clean-up of one attachment must not remove.
 //!
 //! The name of a host interface does not identify an attachment. Calico derives names from namespace and pod, so a re-created pod has the
 //! interface name of its predecessor, and all hardware addresses are the same. Nor does a path identify a netns.
@@ -12,24 +12,23 @@ use types::attachment::{Attachment, NetnsId};
 use super::recorded::RecordedState;
 use crate::store::Key;
 
-/// What the attachments have, other than the one that is cleaned up.
+/// The objects of all attachments except the one that is cleaned up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OtherClaims {
-    /// Interfaces on the host by name, and whose they are.
+    /// The interfaces on the host by name, and their owners.
     hosts: BTreeMap<String, String>,
-    /// Addresses, by the network's own name.
+    /// The addresses, with the network's own name.
     addresses: BTreeSet<(String, IpAddr)>,
-    /// Interfaces inside of pods.
+    /// The interfaces in pods.
     inside: Vec<(NetnsId, String)>,
-    /// Why there may be more host interfaces than these.
+    /// The reasons why other attachments may have further interfaces on the host.
     doubts: Vec<String>,
 }
 
 impl OtherClaims {
-    /// What the records hold, but for leg `leg` of the record of `own`: of every attachment whose DEL is owed or not yet due.
+    /// Adds the objects of all records, except for leg `leg` of the record of `own`: those of every attachment whose DEL is owed or not yet due.
     ///
-    /// A leg of the same network without a result is an ADD in mid-run or one that was killed; which interface it made
-    /// nobody knows.
+    /// A leg of the same network without a result is an ADD that still runs or was killed. The interface that it made is unknown.
     pub fn take_records(&mut self, own: &Key, leg: usize, records: &[Attachment]) {
         let network = records
             .iter()
@@ -55,7 +54,7 @@ impl OtherClaims {
         }
     }
 
-    /// What an attachment holds by its result; `who` names it.
+    /// Adds the objects that an attachment has by its result. `who` names the attachment.
     pub fn take_result(&mut self, who: &str, network: &str, result: &str) {
         let Ok(result) = serde_json::from_slice::<Value>(result.as_bytes()) else {
             return self.doubts.push(format!("the result of {who} cannot be read"));
@@ -65,12 +64,12 @@ impl OtherClaims {
         self.hosts.extend(recorded.host_interfaces.into_iter().map(|host| (host.name, who.to_owned())));
     }
 
-    /// Notes that there are attachments about which nothing is known.
+    /// Notes that there are attachments whose objects are unknown.
     pub fn extend_unknown(&mut self, why: impl IntoIterator<Item = String>) {
         self.doubts.extend(why);
     }
 
-    /// Why the host interface `name` must be left alone; none where it is nobody else's.
+    /// Why the host interface `name` must stay; none if it belongs to no other attachment.
     pub(super) fn claim_of_host(&self, name: &str) -> Option<String> {
         match (self.hosts.get(name), self.doubts.first()) {
             (Some(who), _) => Some(format!("{who} has it as well")),

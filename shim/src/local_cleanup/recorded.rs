@@ -1,7 +1,6 @@
-//! What a record says about an attachment: addresses, host interfaces, leases, and what only its network can undo.
+//! Reads from a record what an attachment has: addresses, host interfaces, leases, and objects that only its network can remove.
 //!
-//! Confs and results are other people's JSON. Keys are matched as Go matches them, in any case; a value of an
-//! unexpected type counts as absent.
+//! Confs and results are JSON of other programs. Keys match in any case, as in Go, and a value of an unexpected type counts as absent.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use types::raw::same_key;
 
 use super::CleanupTarget;
 
-/// Where host-local keeps its leases unless `ipam.dataDir` says otherwise.
+/// The directory of host-local's leases, unless `ipam.dataDir` names another one.
 const HOST_LOCAL_DIRECTORY: &str = "/var/lib/cni/networks";
 
 /// An interface of the result that is not in a sandbox.
@@ -21,16 +20,16 @@ pub(super) struct HostInterface {
     pub(super) mac: Option<Vec<u8>>,
 }
 
-/// Something that a plugin keeps and that the local clean-up cannot remove.
+/// An object of a plugin that the local clean-up cannot remove.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KeptByPlugin {
     /// The plugin, counted from 0 in the order of ADD.
     pub(super) plugin: usize,
-    /// What it is, in words.
+    /// The object, as text.
     pub(super) what: String,
 }
 
-/// The record, read for cleaning.
+/// The parts of a record that the clean-up uses.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct RecordedState {
     /// The name that the conf gives its network.
@@ -38,7 +37,7 @@ pub(super) struct RecordedState {
     pub(super) addresses: Vec<IpNetwork>,
     pub(super) host_interfaces: Vec<HostInterface>,
     pub(super) lease_directories: Vec<PathBuf>,
-    /// What the plugins of the conf keep and the local clean-up cannot remove.
+    /// The objects of plugins that the local clean-up cannot remove.
     pub(super) stays_behind: Vec<KeptByPlugin>,
     /// Parts of the record that could not be read.
     pub(super) unreadable: Vec<String>,
@@ -58,14 +57,14 @@ impl RecordedState {
         recorded
     }
 
-    /// What a result alone says.
+    /// Reads a result alone.
     pub(super) fn of_result(result: &Value) -> Self {
         let mut recorded = Self::default();
         recorded.read_result(result);
         recorded
     }
 
-    /// What a conf alone says.
+    /// Reads a conf alone.
     pub(super) fn of_conf(conf: &[u8], network: &str) -> Self {
         let mut recorded = Self::default();
         recorded.take_conf(conf, network);
@@ -93,7 +92,7 @@ impl RecordedState {
             .filter(|interface| text(interface, "sandbox").is_none_or(str::is_empty))
             .filter_map(|interface| {
                 let mac = text(interface, "mac").filter(|mac| !mac.is_empty());
-                // An address that cannot be compared must not count as one that is not given.
+                // An address that cannot be parsed must not count as absent.
                 let mac = mac.map(|mac| parse_mac(mac).unwrap_or_default());
                 Some(HostInterface { name: text(interface, "name")?.to_owned(), mac })
             })
@@ -115,7 +114,7 @@ impl RecordedState {
                 self.read_ipam(ipam, network, index);
             }
             if kind == "flannel" {
-                // It writes the conf of a bridge with host-local for each pod.
+                // flannel writes the conf of a bridge with host-local for each pod.
                 self.add_lease_directory(Path::new(HOST_LOCAL_DIRECTORY), network);
             }
             let masquerades = field(plugin, "ipMasq").and_then(Value::as_bool) == Some(true);
@@ -131,7 +130,7 @@ impl RecordedState {
                 let directory = text(ipam, "dataDir").filter(|directory| !directory.is_empty());
                 self.add_lease_directory(Path::new(directory.unwrap_or(HOST_LOCAL_DIRECTORY)), network);
             }
-            // Addresses written into the conf are nobody's to release.
+            // Addresses in the conf need no release.
             None | Some("" | "static") => {}
             Some(other) => {
                 let what = format!("addresses that IPAM {other} holds for the pod");
@@ -140,7 +139,7 @@ impl RecordedState {
         }
     }
 
-    /// A name that is not one plain component would lead out of the directory; the specification forbids it (section
+    /// Adds the network's directory of leases. A name that is not one plain component would lead elsewhere; the specification forbids it (section
     /// "Network configuration").
     fn add_lease_directory(&mut self, parent: &Path, network: &str) {
         let is_plain = !network.is_empty() && !network.contains('/') && ![".", ".."].contains(&network);
@@ -151,7 +150,7 @@ impl RecordedState {
     }
 }
 
-/// What a plugin keeps outside the pod's netns and outside what is cleaned here.
+/// The object that a plugin keeps outside of the pod's netns and that this clean-up does not remove.
 fn kept_by(kind: &str) -> Option<String> {
     match kind {
         "bridge" | "ptp" | "macvlan" | "ipvlan" | "vlan" | "loopback" | "static" | "sbr" | "vrf"

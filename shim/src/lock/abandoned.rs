@@ -1,4 +1,4 @@
-//! Lock files that nobody needs: left by calls that were killed, for attachments that nobody may ever ask about again.
+//! Abandoned lock files: killed calls left them, for attachments that no later call may ever be about.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ use crate::trust;
 /// The abandoned lock files.
 ///
 /// # Errors
-/// When the directory is not trusted or cannot be listed; an absent one is empty.
+/// The directory is not trusted, or it cannot be listed. An absent directory is empty.
 pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
     let dir = layout.locks();
     match trust::check_dir(&dir) {
@@ -24,7 +24,7 @@ pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        // The lock of a shared file stays: it is one, not one per attachment.
+        // The locks of shared files stay, because there are only a few of them.
         if path.extension().is_none_or(|end| end != SHARED_END) && inspect(&path)?.is_some() {
             found.push(path);
         }
@@ -32,10 +32,10 @@ pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Removes a lock file of [`abandoned`]; false when somebody holds it by now.
+/// Removes a lock file of [`abandoned`]. Returns false if a process holds the lock by now.
 ///
 /// # Errors
-/// When it cannot be opened or removed; that it is gone is fine.
+/// The file cannot be opened or removed. A file that is already gone is no error.
 pub fn remove_abandoned(path: &Path) -> io::Result<bool> {
     match inspect(path)? {
         Some(left) => {
@@ -46,11 +46,11 @@ pub fn remove_abandoned(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// A lock that nobody needs any more.
+/// An abandoned lock.
 enum AbandonedLock {
-    /// It was free, and is ours as long as this is there.
+    /// The lock was free. This process holds it until the value is dropped.
     Free(Flock<File>),
-    /// Daemons of a dead holder's delegates have it open.
+    /// Daemons of a dead holder's delegates hold the lock.
     Inherited(File),
 }
 
@@ -63,7 +63,7 @@ impl AbandonedLock {
     }
 }
 
-/// The lock file at `path`, if it is there and nobody who holds it, or held it, works any more.
+/// The lock file at `path`; none if it is gone, or if its holder or a process of a dead holder still runs.
 fn inspect(path: &Path) -> io::Result<Option<AbandonedLock>> {
     let file = match trust::open_regular(File::options().read(true).write(true), path) {
         Err(why) if why.is_absent() => return Ok(None),

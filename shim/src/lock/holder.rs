@@ -1,10 +1,10 @@
-//! Who holds a lock, and what a holder that died has left at work.
+//! The holder of a lock, and the processes that a dead holder has left running.
 //!
-//! What a delegate started belongs to it as long as it is in the delegate's process group, or in the session that we and all
-//! delegates share. What made a session of its own (man 2 `setsid`) is a daemon: the network wants it to stay, whatever it
-//! has inherited of us. So a dead holder's work is over when the groups it noted are gone and nobody of its session holds
-//! the lock. The second half finds a delegate that was started and not noted yet: it is in the session from its first
-//! moment, as a clone that has not executed its program, too.
+//! A process belongs to a delegate as long as it is in the delegate's process group, or in the session that the shim and all its delegates
+//! share. A process with a session of its own (man 2 `setsid`) is a daemon: the network wants it to stay, whatever it has inherited from the
+//! shim. So a dead holder's work is over when the groups that it noted are gone and no process of its session holds the lock. The check of
+//! the session finds a delegate that was started and not noted yet: it is in the session from its first moment, even as a clone that has not
+//! executed its program.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -21,17 +21,17 @@ use crate::process::Process;
 use crate::request::Verb;
 use crate::signal::Signals;
 
-/// Length of a holder's JSON, padded with spaces.
+/// The length of a holder's JSON in bytes, padded with spaces.
 const HOLDER_BYTES: usize = 512;
-/// Longest that is read.
+/// The largest number of bytes that the shim reads of a holder.
 const MAX_HOLDER_BYTES: usize = 4096;
 
-/// Who holds a lock, as its file says.
+/// The content of a lock's file: who holds the lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Holder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) holder: Option<Process>,
-    /// Its session, and so that of every delegate; earlier programs did not say.
+    /// The holder's session, which every delegate shares. Earlier programs did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session: Option<i32>,
     #[serde(default)]
@@ -41,37 +41,37 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    /// This process.
+    /// This process as the holder.
     pub(super) fn current(verb: Verb) -> Self {
         let (holder, session) = Process::current_in_session().ok().unzip();
         Self { holder, session, verb: verb.as_str().to_owned(), groups: Vec::new() }
     }
 
-    /// What the file of a lock says. It may be in the middle of being written; then it is looked at again.
+    /// Reads the holder from a lock's file. A file that is just being written gives the default, and the caller reads it again.
     pub(super) fn read(file: &File) -> Self {
-        // From its beginning, each time.
+        // The offset is explicit, because the file is read several times.
         let mut bytes = [0; MAX_HOLDER_BYTES];
         let read = file.read_at(&mut bytes, 0).unwrap_or_default();
         serde_json::from_slice(&bytes[..read]).unwrap_or_default()
     }
 
-    /// As it is written: one write of one length, so that a reader sees all of it and a kill leaves all of it.
+    /// Formats the holder for the file. One write of a fixed length replaces the whole content, also if the writer is killed.
     pub(super) fn to_line(&self) -> String {
         format!("{:<HOLDER_BYTES$}", types::raw::to_raw(self).get())
     }
 
-    /// Notes a delegate's process group; those that have ended are forgotten.
+    /// Adds a delegate's process group, and drops the groups that have ended.
     pub(super) fn note_group(&mut self, group: Option<Process>) {
         self.groups.retain(|earlier| earlier.is_alive());
         self.groups.extend(group);
     }
 
-    /// Whether it died without a word.
+    /// Whether the holder died without unlocking in an orderly way.
     pub(super) fn is_dead(&self) -> bool {
         self.holder.is_some_and(|process| !process.is_alive())
     }
 
-    /// Whether a delegate that it noted is still there.
+    /// Whether a delegate that the holder noted still runs.
     pub(super) fn has_groups(&self) -> bool {
         self.groups.iter().any(|group| group.is_alive())
     }
@@ -83,7 +83,7 @@ impl Holder {
         }
     }
 
-    /// Ends what a dead holder left at work; true once nothing of it works any more, whoever still has the lock open.
+    /// Kills the processes that a dead holder left running. Returns true once none of them runs, even if a daemon still has the lock open.
     pub(super) fn end_work(&self, file: &File) -> bool {
         self.groups.iter().copied().for_each(Process::kill_group);
         if !self.groups.iter().all(|group| group.group_is_gone()) {
@@ -97,34 +97,34 @@ impl Holder {
         unnoted.is_empty()
     }
 
-    /// Whether nothing of a dead holder works any more; nobody is ended.
+    /// Whether no process of a dead holder runs any more. Kills nothing.
     pub(super) fn work_is_over(&self, file: &File) -> bool {
         self.groups.iter().all(|group| group.group_is_gone()) && self.unnoted(file).is_empty()
     }
 
-    /// Who of its session has inherited the lock.
+    /// The processes of the holder's session that have inherited the lock.
     fn unnoted(&self, file: &File) -> Vec<Process> {
         let of_session = |process: &Process| {
             let session = nix::unistd::getsid(Some(Pid::from_raw(process.pid)));
-            // Of an earlier program's holder the session is not known, and what cannot be told apart is work.
+            // The holder of an earlier program names no session. Then every process that inherited the lock counts as work.
             self.session.is_none_or(|ours| session.is_ok_and(|session| session.as_raw() == ours))
         };
         let inheritors = self.holder.map(|taker| inheritors(file, taker));
         inheritors.unwrap_or_default().into_iter().filter(of_session).collect()
     }
 
-    /// Ends what a holder that is gone without a word has left working although it closed what it inherited, and waits
-    /// until it is gone: what the kernel is still doing for a process that was killed must not land behind an undo.
+    /// Kills the processes that a dead holder left running although they closed the lock, and waits until they are gone: what the kernel still does
+    /// for a killed process must not happen after a rollback.
     pub(super) fn end_groups(&self, signals: &Signals) {
         self.groups.iter().copied().for_each(Process::kill_group);
-        // Nothing but an uninterruptible sleep in the kernel survives this for long.
+        // Only a process in an uninterruptible sleep survives this for long.
         let last = Instant::now() + Duration::from_secs(1);
         while self.groups.iter().any(|group| !group.group_is_gone()) && Instant::now() < last {
             signals.pause(PAUSE);
         }
     }
 
-    /// In words, for whoever waited for it in vain.
+    /// The holder as text, for the error of a call that waited for it in vain.
     pub(super) fn describe(&self) -> String {
         match self.holder {
             Some(process) if process.is_alive() => format!("{} in process {}", self.verb, process.pid),
@@ -136,10 +136,10 @@ impl Holder {
     }
 }
 
-/// Who has inherited the lock that `taker` took on `file`. Others have the file open, too: they wait for the lock, or have
-/// just got it themselves. The kernel says of each descriptor who took the lock that it holds.
+/// The processes that have inherited the lock that `taker` took on `file`. Other processes have the file open too: they wait for the lock, or have
+/// just got it. For each descriptor, the kernel names the process that took the lock.
 ///
-/// Slow (it walks all of `/proc`), and asked only about a holder that was killed.
+/// The search is slow, because it walks all of `/proc`. Only a holder that was killed needs it.
 fn inheritors(file: &File, taker: Process) -> Vec<Process> {
     let mut found = Vec::new();
     let named = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
@@ -164,10 +164,10 @@ fn inheritors(file: &File, taker: Process) -> Vec<Process> {
     found
 }
 
-/// Whether the descriptor that this file of `/proc` is about holds a lock that the dead process `taker` took.
+/// Whether a descriptor, by its file in `/proc`, holds a lock that the dead process `taker` took.
 ///
-/// *Shape*: `lock:\t1: FLOCK  ADVISORY  WRITE 812 00:2b:77 0 EOF`, where 812 is who took it; outside of the first pid
-/// namespace 0 stands for the dead. *Source*: man 5 `proc`, `/proc/pid/fdinfo` and `/proc/locks`; `fs/locks.c`.
+/// *Shape*: `lock:\t1: FLOCK  ADVISORY  WRITE 812 00:2b:77 0 EOF`, where process 812 took the lock. Outside of the first pid
+/// namespace, 0 stands for a dead process. *Source*: man 5 `proc`, `/proc/pid/fdinfo` and `/proc/locks`; `fs/locks.c`.
 fn is_lock_of(taker: i32, fdinfo: &Path) -> bool {
     let by = |line: &str| line.strip_prefix("lock:")?.split_whitespace().nth(4)?.parse::<i32>().ok();
     std::fs::read_to_string(fdinfo)

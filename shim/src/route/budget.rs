@@ -1,19 +1,19 @@
-//! What one look into a pod's netns may cost.
+//! The limits of one access to a pod's netns.
 //!
-//! A pod with NET_ADMIN decides how much there is to read: it can fill routes, rules, addresses and links, and keep changing them.
-//! Whatever is done there before a delegate runs must end by itself, in time and in memory.
+//! A pod with NET_ADMIN decides how much there is to read: it can create any number of routes, rules, addresses and links, and keep changing them.
+//! So every access before a delegate runs needs a limit of time and of memory.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use crate::signal::Signals;
 
-/// Of what is read before a delegate's DEL, and after it, so much is enough; a pod that nobody filled takes a millisecond.
+/// The time for reads before and after a delegate's DEL. An ordinary pod takes a millisecond.
 const BRIEF: Duration = Duration::from_secs(1);
-/// The part of the time that is left which undoing may take at most: the delegates need the rest.
+/// The largest part of the remaining time that the removal of routes may take. The delegates need the rest.
 const SHARE: u32 = 10;
 
-/// When a conversation ends, whatever it has come to.
+/// When a conversation with the kernel ends, even if it is incomplete.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget<'a> {
     until: Instant,
@@ -21,27 +21,27 @@ pub struct Budget<'a> {
 }
 
 impl<'a> Budget<'a> {
-    /// Until `deadline`, or until we are asked to stop.
+    /// Until `deadline`, or until a signal asks the process to stop.
     #[must_use]
     pub const fn until(deadline: Instant, signals: Option<&'a Signals>) -> Self {
         Self { until: deadline, signals }
     }
 
-    /// For what may stay undone: a tenth of what is left until `deadline`, a second at most.
+    /// For optional work: a tenth of the time until `deadline`, and a second at most.
     #[must_use]
     pub fn share(deadline: Instant, signals: &'a Signals) -> Self {
         let left = deadline.saturating_duration_since(Instant::now());
         Self::until(Instant::now() + (left / SHARE).min(BRIEF), Some(signals))
     }
 
-    /// A second from now, heeding no signal.
+    /// A second from now, without regard to signals.
     #[must_use]
     pub fn brief() -> Self {
         Self::until(Instant::now() + BRIEF, None)
     }
 
     /// # Errors
-    /// `Interrupted` once we are asked to stop, `TimedOut` once the time is used up.
+    /// `Interrupted` after a signal that asks the process to stop, `TimedOut` after the deadline.
     pub(super) fn check(&self) -> io::Result<()> {
         if self.signals.is_some_and(Signals::stop_requested) {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "asked to stop"));

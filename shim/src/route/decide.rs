@@ -1,8 +1,8 @@
-//! From facts to changes, without touching anything.
+//! Decides which routes and rules to change in a pod, from the facts alone.
 //!
 //! The changes of one decision are in the order in which they have to be made: what is added first, with gateways after
 //! the routes that lead to them, then what is removed. A default leaves main only after its copy is in table 1001, so
-//! that a kill at any point loses nothing that `undo` would need. No change means: already so.
+//! that a kill at any point loses nothing that `undo` would need. No change means that the pod is already as wanted.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use super::rule::Rule;
 
 const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
 
-/// One thing to ask of the kernel.
+/// One change of the kernel's routes or rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RouteChange {
     AddRoute(Route),
@@ -28,7 +28,7 @@ pub(super) enum RouteChange {
 }
 
 impl RouteChange {
-    /// Additions go in one batch, removals in the next: a removal may only happen when all additions worked.
+    /// Whether the change is an addition. Additions go in one batch and removals in the next, because a removal requires that all additions succeeded.
     pub(super) fn is_addition(&self) -> bool {
         match self {
             Self::AddRoute(_) | Self::AddRule(_) => true,
@@ -39,7 +39,7 @@ impl RouteChange {
 
 /// After the first network's ADD: its own table and rules, and its defaults out of main.
 ///
-/// With them goes its host route to a next hop that several CNIs share: the owner's plugin would find it there and fail.
+/// Its host route to a next hop that several CNIs share leaves main too, because the owner's plugin would fail on an existing route.
 pub(super) fn after_first(facts: &PodRoutes, first: &RouteSide) -> Vec<RouteChange> {
     let Some(index) = facts.index(first.ifname) else {
         return Vec::new();
@@ -65,7 +65,7 @@ pub(super) fn after_owner(facts: &PodRoutes, first: &RouteSide, owner: &RouteSid
     if let Some(index) = first_index {
         changes.extend(hops_back(facts, &known, index));
     }
-    // The owner's CIDRs first: a destination that both networks claim goes where everything else goes.
+    // The owner's CIDRs come first: a destination that both networks claim is routed like all other destinations.
     let mut taken = Vec::new();
     for (side, index) in [(owner, owner_index), (first, first_index)] {
         if let Some(index) = index {
@@ -84,16 +84,16 @@ pub(super) fn after_owner(facts: &PodRoutes, first: &RouteSide, owner: &RouteSid
     changes
 }
 
-/// Whether main has an IPv6 default by the owner's interface, and there is a first whose own is not wanted then.
+/// Whether main has an IPv6 default by the owner's interface, so that the first interface must not add one of its own.
 pub(super) fn owner_has_ipv6_default(facts: &PodRoutes, first: &RouteSide, owner: &RouteSide) -> bool {
     let has = |index| defaults(facts, MAIN, index, AddressFamily::Inet6).next().is_some();
     facts.index(first.ifname).is_some() && facts.index(owner.ifname).is_some_and(has)
 }
 
-/// What is gone of what the two steps made for interfaces that were recorded.
+/// The rules and tables of the two steps that are missing, for the recorded interfaces.
 ///
-/// Asked are the rules, of the addresses that were there at ADD, and that the table is not empty in a family in which main leads out of the
-/// interface. Not asked are single routes: the pod and its agents may change theirs at any time, and the copies are not told of it.
+/// The check covers the rules of the addresses at ADD, and that the table is not empty in a family in which main has routes by the interface. It does
+/// not cover single routes, because the pod and its agents may change theirs at any time, and the copies do not follow.
 pub(super) fn missing(
     facts: &PodRoutes,
     first: Option<&PodInterface>,
@@ -118,10 +118,9 @@ pub(super) fn missing(
     gone
 }
 
-/// Everything of ours away, the first network's defaults back. Needs no memory of what was done.
+/// Removes all routes and rules of Crossfade, and restores the first network's defaults. This needs no record of the earlier changes.
 ///
-/// Two attachments of one pod may share the netns: what leaves by other interfaces, and the rules of addresses that live
-/// on those, is the other's.
+/// Two attachments of one pod may share the netns. Routes by other interfaces, and the rules of addresses on those, belong to the other attachment.
 pub(super) fn undo(facts: &PodRoutes, first_ifname: &str, owner_ifname: &str) -> Vec<RouteChange> {
     let first = facts.index(first_ifname);
     let both: Vec<u32> = first.into_iter().chain(facts.index(owner_ifname)).collect();
@@ -131,7 +130,7 @@ pub(super) fn undo(facts: &PodRoutes, first_ifname: &str, owner_ifname: &str) ->
         changes.extend(hops_back(facts, &known, index));
         changes.extend(FAMILIES.into_iter().flat_map(|family| give_back(facts, &known, index, family)));
     }
-    // Also one of them that is down: its addresses are ours none the less.
+    // An interface that is down counts too, because its addresses have rules as well.
     let of_ours =
         facts.links.iter().filter(|link| [first_ifname, owner_ifname].contains(&link.name.as_str()));
     let ours: HashSet<u32> = of_ours.map(|link| link.index).collect();
@@ -147,9 +146,9 @@ pub(super) fn undo(facts: &PodRoutes, first_ifname: &str, owner_ifname: &str) ->
     changes
 }
 
-/// A copy in `table` of what leads out of interface `index`, and a rule to it from each of the interface's addresses.
+/// A copy in `table` of the routes by interface `index`, and a rule to it from each of the interface's addresses.
 fn source_table(facts: &PodRoutes, known: &KnownRoutes, index: u32, table: u32) -> Vec<RouteChange> {
-    // The kernel takes a gateway only when the route to it is there.
+    // The kernel accepts a gateway only if a route to it exists.
     let (gateways, links): (Vec<Route>, Vec<Route>) = facts
         .routes_by(MAIN, index)
         .filter(|route| !route.is_ours())
@@ -191,20 +190,20 @@ fn give_back(facts: &PodRoutes, known: &KnownRoutes, index: u32, family: Address
         .collect()
 }
 
-/// Host routes by interface `index` to a next hop that is nobody's own (169.254.1.1 of Calico and of AWS).
+/// Host routes by interface `index` to a next hop that several CNIs share (169.254.1.1 of Calico and of AWS).
 fn shared_hops(facts: &PodRoutes, table: u32, index: u32) -> impl Iterator<Item = &Route> {
     facts.routes_by(table, index).filter(|route| route.is_shared_hop())
 }
 
-/// Those that were withheld, back in main: the routes through them need them, and the owner's own comes before them.
+/// Restores withheld host routes in main, since other routes need them as next hop. The owner's own route takes precedence.
 fn hops_back(facts: &PodRoutes, known: &KnownRoutes, index: u32) -> Vec<RouteChange> {
     let withheld = shared_hops(facts, FIRST, index).map(|hop| hop.in_table(MAIN));
     withheld.filter(|hop| !known.has(hop)).map(RouteChange::AddRoute).collect()
 }
 
-/// For each CIDR that nothing in main leads to yet, a route by the interface's default, or on its wire if it has none.
+/// A route for each CIDR that no route in main covers yet: by the interface's default, or on its link if it has none.
 ///
-/// A route that a plugin itself made to exactly such a destination stays as it is: its CHECK asks for it.
+/// A plugin's own route to such a destination stays unchanged, because the plugin's CHECK requires it.
 fn cidr_routes(
     facts: &PodRoutes,
     cidrs: &[IpNetwork],
@@ -237,10 +236,10 @@ fn cidr_routes(
     changes
 }
 
-/// The address that what goes to `cidr` starts from: one inside it, else the default's own choice, else the first.
+/// The source address of packets to `cidr`: an address inside it, else the source of the default, else the first address.
 ///
-/// None while the kernel would refuse it (an IPv6 address whose duplicate check is running): without a preferred source
-/// it takes one of the outgoing interface when a packet is sent, and by then the check is over.
+/// None while the kernel would refuse the address (the duplicate check of an IPv6 address is running). Without a preferred source, the kernel uses an
+/// address of the outgoing interface when it sends a packet, and by then the check is over.
 fn source(facts: &PodRoutes, index: u32, cidr: IpNetwork, way_out: Option<&Route>) -> Option<IpAddr> {
     let preferred = way_out.and_then(Route::source);
     facts

@@ -16,11 +16,11 @@ pub(super) const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
 pub(super) const FIRST: u32 = 1001;
 /// Table and rule priority of the owner of the default route.
 pub(super) const OWNER: u32 = 1002;
-/// `rtm_protocol` of the CIDR routes we put into main: tells them from a plugin's route to the same destination, also
-/// after a SIGKILL. Not taken by any entry of iproute2's rt_protos; the kernel leaves values from 5 up to user space.
+/// `rtm_protocol` of Crossfade's routes in main. It tells them from a plugin's route to the same destination, also after a SIGKILL. No entry of
+/// iproute2's rt_protos has this number, and the kernel leaves the numbers from 5 on to user space.
 pub(super) const OURS: RouteProtocol = RouteProtocol::Other(101);
 
-/// A route of a table we read or write.
+/// A route of a table that the route step reads or writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
     message: RouteMessage,
@@ -33,10 +33,10 @@ impl From<RouteMessage> for Route {
 }
 
 impl Route {
-    /// A dumped route, unless it is none to look at: cached, of another family, of another table.
+    /// Parses a dumped route; none if the route step does not use it: a cached route, or one of another family or table.
     ///
-    /// To IPv6, routes to one destination with one metric are siblings: it shows them as one multipath route, whoever
-    /// made them, but takes and removes each by itself. Where they leave by several interfaces they are told apart here.
+    /// For IPv6, the kernel shows routes to one destination with one metric as one multipath route, whoever created them, but adds and removes each
+    /// by itself. If they use several interfaces, this function splits them.
     pub(super) fn parse(payload: &[u8]) -> Result<Vec<Self>, DecodeError> {
         if !is_ip(payload) {
             return Ok(Vec::new());
@@ -73,7 +73,7 @@ impl Route {
         Some(hops.into_iter().map(sibling).collect())
     }
 
-    /// A route without a next hop: everything in `cidr` is on the wire of interface `index`.
+    /// A route without a next hop: all of `cidr` is on the link of interface `index`.
     pub(crate) fn on_link(cidr: IpNetwork, index: u32) -> Self {
         let mut message = RouteMessage::default();
         message.header.address_family = family(cidr.ip());
@@ -83,7 +83,7 @@ impl Route {
         Self { message }.to(cidr).in_table(MAIN)
     }
 
-    /// The message as the kernel takes it in RTM_NEWROUTE and RTM_DELROUTE.
+    /// The message for RTM_NEWROUTE and RTM_DELROUTE.
     pub(crate) fn message(&self) -> &RouteMessage {
         &self.message
     }
@@ -104,12 +104,12 @@ impl Route {
         self.message.header.protocol == OURS
     }
 
-    /// A default that carries traffic; an `unreachable default` is nobody's.
+    /// Whether this is a default route that carries traffic. An `unreachable default` does not count.
     pub(super) fn is_default(&self) -> bool {
         self.message.header.destination_prefix_length == 0 && self.message.header.kind == RouteType::Unicast
     }
 
-    /// Where it leads; None only for an address the kernel encoded in a way we do not know.
+    /// The destination; none if the kernel encodes the address in an unknown way.
     pub(crate) fn destination(&self) -> Option<IpNetwork> {
         let address = match self.family() {
             AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -124,7 +124,7 @@ impl Route {
         IpNetwork::new(address, self.message.header.destination_prefix_length).ok()
     }
 
-    /// The smaller wins among routes to one destination; 0 where none is set.
+    /// The metric; 0 if none is set. Among routes to one destination, the smallest metric wins.
     pub(super) fn metric(&self) -> u32 {
         self.find(|attribute| match attribute {
             RouteAttribute::Priority(metric) => Some(*metric),
@@ -133,7 +133,7 @@ impl Route {
         .unwrap_or(0)
     }
 
-    /// The source address it prefers, if it names one.
+    /// The preferred source address, if the route has one.
     pub(super) fn source(&self) -> Option<IpAddr> {
         self.find(|attribute| match attribute {
             RouteAttribute::PrefSource(address) => ip(address),
@@ -141,7 +141,7 @@ impl Route {
         })
     }
 
-    /// True if all traffic on it goes out of interface `index`. A multipath route over several is nobody's to move.
+    /// Whether all traffic of the route leaves by interface `index`. A multipath route over several interfaces belongs to none of them.
     pub(super) fn leaves_by(&self, index: u32) -> bool {
         self.find(|attribute| match attribute {
             RouteAttribute::Oif(oif) => Some(*oif == index),
@@ -151,7 +151,7 @@ impl Route {
         .unwrap_or(false)
     }
 
-    /// Its next hop, where it has one of its own family.
+    /// The next hop, if the route has one of its own address family.
     pub(crate) fn gateway(&self) -> Option<IpAddr> {
         self.find(|attribute| match attribute {
             RouteAttribute::Gateway(address) => ip(address),
@@ -159,7 +159,7 @@ impl Route {
         })
     }
 
-    /// This route by a next hop.
+    /// The same route by a next hop.
     pub(crate) fn by(&self, hop: IpAddr) -> Self {
         let mut message = self.message.clone();
         message.header.scope = RouteScope::Universe;
@@ -167,7 +167,7 @@ impl Route {
         Self { message }
     }
 
-    /// The index of the one interface it leaves by.
+    /// The index of the route's only interface.
     pub(crate) fn interface(&self) -> Option<u32> {
         self.find(|attribute| match attribute {
             RouteAttribute::Oif(oif) => Some(*oif),
@@ -175,8 +175,7 @@ impl Route {
         })
     }
 
-    /// True for an IPv4 host route to a link-local address on the wire: a next hop that is nobody's own, which is why
-    /// several CNIs can use the same one (169.254.1.1: Calico, AWS VPC CNI).
+    /// Whether this is an IPv4 host route to a link-local address on the link: a next hop that several CNIs use (169.254.1.1: Calico, AWS VPC CNI).
     pub(super) fn is_shared_hop(&self) -> bool {
         let is_link_local = match self.destination() {
             Some(IpNetwork::V4(host)) => host.prefix() == 32 && host.ip().is_link_local(),
@@ -185,7 +184,7 @@ impl Route {
         is_link_local && self.message.header.kind == RouteType::Unicast && !self.has_gateway()
     }
 
-    /// True if it needs another route to reach its next hop, and therefore has to be added after that one.
+    /// Whether the route needs another route to reach its next hop, and so must be added after that one.
     pub(super) fn has_gateway(&self) -> bool {
         self.message.attributes.iter().any(|attribute| {
             matches!(
@@ -195,7 +194,7 @@ impl Route {
         })
     }
 
-    /// What the kernel tells routes apart by: table, destination, type of service, metric and path.
+    /// The identity of a route for the kernel: table, destination, type of service, metric and path.
     pub(super) fn identity(&self) -> Identity {
         let mut path: Vec<Vec<u8>> = self
             .message
@@ -216,9 +215,9 @@ impl Route {
         }
     }
 
-    /// This route in another table: next hop, source, metric, MTU and the rest stay; what the kernel only reports goes.
+    /// The same route in another table. Next hop, source, metric, MTU and the other settings stay, without the attributes that the kernel only reports.
     ///
-    /// A route learnt from a router advertisement loses its lifetime: nobody would renew the copy.
+    /// A route from a router advertisement loses its lifetime, because no advertisement renews the copy.
     pub(crate) fn in_table(&self, table: u32) -> Self {
         let mut message = self.message.clone();
         message.header.table = u8::try_from(table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
@@ -245,7 +244,7 @@ impl Route {
         Self { message }
     }
 
-    /// This route as RTM_DELROUTE wants it named. One that uses a nexthop object is only found by that object's id.
+    /// The route as RTM_DELROUTE identifies it. A route with a nexthop object is identified by that object's id.
     pub(super) fn named(&self) -> Self {
         let mut named = self.in_table(self.table());
         let object =
@@ -257,7 +256,7 @@ impl Route {
         named
     }
 
-    /// This route with another destination.
+    /// The same route to another destination.
     pub(super) fn to(&self, cidr: IpNetwork) -> Self {
         let mut message = self.message.clone();
         message.header.destination_prefix_length = cidr.prefix();
@@ -266,7 +265,7 @@ impl Route {
         Self { message }
     }
 
-    /// This route as one of ours, with `source` as its preferred source address, or with none.
+    /// The same route with Crossfade's protocol number, and with `source` as its preferred source address, or without one.
     pub(crate) fn ours_from(&self, source: Option<IpAddr>) -> Self {
         let mut message = self.message.clone();
         message.header.protocol = OURS;
@@ -277,7 +276,7 @@ impl Route {
         Self { message }
     }
 
-    /// As `ip route` would say it, the interface by the name that `name` knows for its index.
+    /// The route in the words of `ip route`. `name` returns the interface's name for its index.
     pub(super) fn describe(&self, name: impl Fn(u32) -> String) -> String {
         let mut words = vec![match self.destination() {
             Some(destination) if destination.prefix() > 0 => destination.to_string(),
@@ -314,7 +313,7 @@ pub(super) struct Identity {
     destination: Option<IpNetwork>,
     tos: u8,
     metric: u32,
-    /// The attributes that say where packets go next, as bytes, sorted.
+    /// The attributes of the next hops, as bytes, sorted.
     path: Vec<Vec<u8>>,
 }
 
@@ -325,7 +324,7 @@ pub(crate) fn family(address: IpAddr) -> AddressFamily {
     }
 }
 
-/// The length of a host's prefix.
+/// The prefix length of a single address.
 pub(crate) fn full_prefix(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
@@ -333,13 +332,13 @@ pub(crate) fn full_prefix(address: IpAddr) -> u8 {
     }
 }
 
-/// All rtnetlink messages begin with their family.
+/// The address family in the first byte of every rtnetlink message.
 pub(super) fn is_ip(payload: &[u8]) -> bool {
     let family = payload.first().copied().map(AddressFamily::from);
     matches!(family, Some(AddressFamily::Inet | AddressFamily::Inet6))
 }
 
-/// The attributes that say where packets go next.
+/// The attributes of the next hops.
 fn is_path(attribute: &RouteAttribute) -> bool {
     matches!(
         attribute,

@@ -13,12 +13,12 @@
 //! Addresses and routes are read from the kernel, never from a CNI result: Calico's result names no gateway. Each call is
 //! one straight line: gather ([`pod_state`]), decide ([`decide`], pure), apply. All calls may be repeated after any
 //! interruption. The step recognizes its own routes and rules by number: the two tables, rules of that priority to that table, and routes in main
-//! with its protocol number. It removes nothing else, but for the routes that it withholds. It skips an interface that is absent or down.
+//! with its protocol number. It removes no other route, except those that it withholds. It skips an interface that is absent or down.
 //!
 //! A router advertisement that arrives later on the first network would put that network's IPv6 default back into main.
-//! Where the owner has one, the first's interface therefore takes none any more (`accept_ra_defrtr`, kernel documentation
-//! ip-sysctl); the setting ends with the interface, so `undo` leaves it. Not covered: an address that such an
-//! advertisement brings after the step has no rule.
+//! So if the owner has an IPv6 default, the step makes the first interface ignore further ones (`accept_ra_defrtr`, kernel documentation
+//! ip-sysctl). The setting ends with the interface, so `undo` does not change it. Not covered: an address from a router advertisement after the
+//! step has no rule.
 
 mod budget;
 mod decide;
@@ -41,7 +41,7 @@ use pod_state::PodRoutes;
 use rtnl::{Rtnl, RtnlRequest, emit};
 use types::attachment::PodInterface;
 
-/// The most failures that an error names one by one; a pod can cause thousands.
+/// The largest number of failures that an error names one by one, because a pod can cause thousands.
 const MOST_TOLD: usize = 8;
 
 pub(crate) const RTM_NEWROUTE: u16 = 24;
@@ -51,16 +51,16 @@ pub(crate) const RTM_NEWRULE: u16 = 32;
 pub(crate) const RTM_DELRULE: u16 = 33;
 pub(crate) const RTM_GETRULE: u16 = 34;
 
-/// One network's part in the pod: its interface there, and the destinations that belong to it.
+/// One network in the pod: its interface, and the destinations that belong to it.
 #[derive(Debug, Clone, Copy)]
 pub struct RouteSide<'a> {
-    /// Name of the interface inside the netns.
+    /// The name of the interface in the netns.
     pub ifname: &'a str,
-    /// The network's `cidrs` of the policy, of either family.
+    /// The network's `cidrs` of the policy, of both families.
     pub cidrs: &'a [IpNetwork],
 }
 
-/// What could not be done to the routes of a pod, and what the kernel said to each attempt.
+/// The changes of routes that failed, each with the kernel's error.
 ///
 /// *Shape* of its text: `add default via 10.1.0.1 dev eth0 table 1001: Network is unreachable (os error 101)`, several
 /// joined by `; `.
@@ -70,13 +70,13 @@ pub struct RouteError {
 }
 
 impl RouteError {
-    /// One attempt, in words, and what was said to it.
+    /// One failed attempt as text, and its error.
     pub(crate) fn of(attempted: String, error: io::Error) -> Self {
         Self { failures: vec![(attempted, error)] }
     }
 
     /// # Errors
-    /// These failures, if there are any.
+    /// The failures, if there are any.
     pub(crate) fn unless_empty(failures: Vec<(String, io::Error)>) -> Result<(), Self> {
         if failures.is_empty() { Ok(()) } else { Err(Self { failures }) }
     }
@@ -101,7 +101,7 @@ impl std::error::Error for RouteError {}
 /// The step between the first network's ADD and the owner's.
 ///
 /// # Errors
-/// What the kernel refused. If anything could not be added, nothing was removed.
+/// The changes that the kernel refused. If an addition failed, nothing was removed.
 pub fn after_first(netns: &Netns, first: &RouteSide, budget: Budget<'_>) -> Result<(), RouteError> {
     let (mut rtnl, facts) = gather(netns, budget)?;
     let changes = decide::after_first(&facts, first);
@@ -111,7 +111,7 @@ pub fn after_first(netns: &Netns, first: &RouteSide, budget: Budget<'_>) -> Resu
 /// The step after the owner's ADD.
 ///
 /// # Errors
-/// What the kernel refused. If anything could not be added, nothing was removed.
+/// The changes that the kernel refused. If an addition failed, nothing was removed.
 pub fn after_owner(
     netns: &Netns,
     first: &RouteSide,
@@ -120,7 +120,7 @@ pub fn after_owner(
 ) -> Result<(), RouteError> {
     let (mut rtnl, mut facts) = gather(netns, budget)?;
     if decide::owner_has_ipv6_default(&facts, first, owner) && heed_no_router(netns, first.ifname) {
-        // What a router said until just now must not be missed.
+        // The facts are read again, because a router advertisement may have arrived before the setting changed.
         facts = PodRoutes::gather(&mut rtnl).map_err(RouteError::gathering)?;
     }
     let changes = decide::after_owner(&facts, first, owner);
@@ -130,7 +130,7 @@ pub fn after_owner(
 /// Every interface of a pod, each with its addresses.
 ///
 /// # Errors
-/// What the kernel says, or that there is more than `budget` allows to read.
+/// An error of the kernel, or that there is more than `budget` allows to read.
 pub fn interfaces(netns: &Netns, budget: Budget<'_>) -> io::Result<Vec<PodInterface>> {
     let mut rtnl = Rtnl::open(netns, budget)?;
     let links = rtnl.links()?;
@@ -139,8 +139,8 @@ pub fn interfaces(netns: &Netns, budget: Budget<'_>) -> io::Result<Vec<PodInterf
     Ok(links.into_iter().map(|link| PodInterface { addresses: on(link.index), name: link.name }).collect())
 }
 
-/// What of the two steps is not there any more, in words: the rule from each of a network's addresses, and the table that it leads to.
-/// `first` and `owner` are the interfaces as they were recorded; one of whom nothing was recorded is left alone.
+/// The rules and tables of the two steps that are missing, as text: the rule from each address of a network, and the table that it leads to.
+/// `first` and `owner` are the recorded interfaces; one without a record is not checked.
 ///
 /// # Errors
 /// As [`interfaces`].
@@ -154,13 +154,13 @@ pub fn missing(
     Ok(decide::missing(&facts, first, owner))
 }
 
-/// Takes back whatever the two steps have done, in any state they or a SIGKILL left. Doing it twice is doing it once.
+/// Removes the changes of both steps, in any state that they or a SIGKILL left. A second call changes nothing.
 ///
-/// A pod may have filled our tables. The defaults come back first; then as much is removed as the budget allows, and the rest goes
-/// with the netns.
+/// A pod may have filled Crossfade's tables with routes. So the defaults are restored first. Then routes are removed as far as the budget allows, and
+/// the others end with the netns.
 ///
 /// # Errors
-/// All that the kernel refused, or that the budget is used up; everything else has been done.
+/// All changes that the kernel refused, or that the budget is used up. All other changes are done.
 pub fn undo(
     netns: &Netns,
     first_ifname: &str,
@@ -174,19 +174,19 @@ pub fn undo(
     apply(&mut rtnl, &facts, &changes, OnFailure::GoOn)
 }
 
-/// Has the interface take no default from router advertisements any more; whether it did before.
+/// Makes the interface ignore defaults from router advertisements. Returns whether it accepted them before.
 fn heed_no_router(netns: &Netns, ifname: &str) -> bool {
     match netns.switch_off(ifname, "accept_ra_defrtr") {
         Ok(changed) => changed,
         Err(error) => {
-            // Everything is right but for a router that nobody has seen yet.
+            // Only a router that has not advertised itself yet could still change the routes.
             tracing::warn!(ifname, error = %error, "accept_ra_defrtr not set to 0");
             false
         }
     }
 }
 
-/// Whether removals still happen when an addition failed.
+/// Whether removals still happen after a failed addition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnFailure {
     Stop,
@@ -226,8 +226,8 @@ fn apply(
 }
 
 fn request(change: &RouteChange) -> RtnlRequest {
-    // Appended, not exclusive: IPv4 refuses a second default of one metric to an exclusive request even where it goes
-    // out of another interface, and a default that comes back must not depend on whether the owner has gone already.
+    // Routes are appended and not added exclusively: to an exclusive request, IPv4 refuses a second default of one metric even by another interface,
+    // and the restored default must not depend on whether the owner's is already gone.
     let (message_type, flags, body) = match change {
         RouteChange::AddRoute(route) => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, emit(route.message())),
         RouteChange::AddRule(rule) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&rule.message())),
@@ -237,7 +237,7 @@ fn request(change: &RouteChange) -> RtnlRequest {
     RtnlRequest { message_type, flags, body }
 }
 
-/// Somebody was faster, or an interface went away together with its routes.
+/// Whether the error means that the change is already done: the route exists, or an interface is gone with its routes.
 pub(crate) fn already_so(is_addition: bool, error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     if is_addition {

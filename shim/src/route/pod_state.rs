@@ -1,4 +1,4 @@
-//! What the kernel says about a pod's netns, reduced to what the route step decides on.
+//! The state of a pod's netns, read from the kernel, as far as the route step decides by it.
 
 use std::collections::HashSet;
 use std::io;
@@ -23,15 +23,15 @@ const RTM_GETADDR: u16 = 22;
 pub(super) struct Address {
     pub(super) index: u32,
     pub(super) ip: IpAddr,
-    /// The kernel would take it as a route's source: not one whose duplicate check is still running or has failed.
+    /// Whether the kernel accepts the address as a route's source. It does not while the duplicate check runs, or after that failed.
     pub(super) settled: bool,
-    /// Kept for what is open, not for what is new.
+    /// Whether the address is only for existing connections, and not for new ones.
     pub(super) deprecated: bool,
 }
 
 impl Address {
-    /// A dumped address, or None for one that no route of ours starts from: another family, or IPv6 link-local, which
-    /// both interfaces have in the same prefix and which is only ever used together with an interface.
+    /// Parses a dumped address; none if no rule or route uses it: an address of another family, or an IPv6 link-local one. Both interfaces have
+    /// link-local addresses of the same prefix, and those are only used together with an interface.
     fn parse(payload: &[u8]) -> Result<Option<Self>, DecodeError> {
         let message = AddressMessage::parse(payload)?;
         let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
@@ -44,7 +44,7 @@ impl Address {
                 _ => {}
             }
         }
-        // On a point-to-point address IFA_ADDRESS is the peer.
+        // For a point-to-point address, IFA_ADDRESS is the peer.
         let Some(ip) = local.or(address) else {
             return Ok(None);
         };
@@ -61,7 +61,7 @@ impl Address {
     }
 }
 
-/// Interfaces, their addresses, the routes of main and of our tables, and our rules.
+/// The interfaces, their addresses, the routes of main and of Crossfade's tables, and Crossfade's rules.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PodRoutes {
     pub(super) links: Vec<Link>,
@@ -71,7 +71,7 @@ pub(super) struct PodRoutes {
 }
 
 impl PodRoutes {
-    /// Reads them: one dump each, both families at once.
+    /// Reads the state with one dump for each kind of object, for both families at once.
     pub(super) fn gather(rtnl: &mut Rtnl<'_>) -> io::Result<Self> {
         Ok(Self {
             links: rtnl.links()?,
@@ -81,23 +81,23 @@ impl PodRoutes {
         })
     }
 
-    /// The index of an interface that is there and up. One that is down has no routes and can be given none.
+    /// The index of an interface that exists and is up. An interface that is down has no routes and cannot get any.
     pub(super) fn index(&self, ifname: &str) -> Option<u32> {
         self.links.iter().find(|link| link.name == ifname && link.up).map(|link| link.index)
     }
 
-    /// The name behind an index, for messages.
+    /// The name of the interface with this index, for messages.
     pub(super) fn name(&self, index: u32) -> String {
         let known = self.links.iter().find(|link| link.index == index);
         known.map_or_else(|| format!("#{index}"), |link| link.name.clone())
     }
 
-    /// Routes of `table` whose traffic leaves by interface `index`.
+    /// The routes of `table` whose traffic leaves by interface `index`.
     pub(super) fn routes_by(&self, table: u32, index: u32) -> impl Iterator<Item = &Route> {
         self.routes.iter().filter(move |route| route.table() == table && route.leaves_by(index))
     }
 
-    /// All routes by what tells them apart, to be asked about any number of them: a pod may have filled the tables.
+    /// The identities of all routes, for any number of look-ups, because a pod may have filled the tables.
     pub(super) fn known(&self) -> KnownRoutes {
         KnownRoutes(self.routes.iter().map(Route::identity).collect())
     }
@@ -110,7 +110,7 @@ impl PodRoutes {
     }
 }
 
-/// Every address there is, of all interfaces.
+/// All addresses of all interfaces.
 pub(super) fn addresses(rtnl: &mut Rtnl<'_>) -> io::Result<Vec<Address>> {
     rtnl.dump(RTM_GETADDR, &emit(&AddressHeader::default()), RTM_NEWADDR, Address::parse)
 }
@@ -120,7 +120,7 @@ pub(super) fn addresses(rtnl: &mut Rtnl<'_>) -> io::Result<Vec<Address>> {
 pub(super) struct KnownRoutes(HashSet<Identity>);
 
 impl KnownRoutes {
-    /// True if the kernel has this route already.
+    /// Whether the kernel already has this route.
     pub(super) fn has(&self, route: &Route) -> bool {
         self.0.contains(&route.identity())
     }

@@ -26,11 +26,11 @@ pub(crate) use link::Link;
 const HEADER_BYTES: usize = 16;
 /// The kernel builds dump datagrams of at most this many bytes.
 const DATAGRAM_BYTES: usize = 32 * 1024;
-/// How often an interrupted dump is repeated before it is an error.
+/// The number of times that an interrupted dump is repeated before it is an error.
 const DUMP_TRIES: u32 = 10;
-/// The most entries of one dump. No plugin makes as many of anything, but a pod may, and would fill the memory of the shim.
+/// The largest number of entries of one dump. No plugin creates as many objects, but a pod may, and would exhaust the memory of the shim.
 const MOST_ENTRIES: usize = 8192;
-/// Requests in one datagram: with every one of them refused, the replies still fit the default receive buffer.
+/// The number of requests in one datagram. Even if the kernel refuses all of them, the replies fit the default receive buffer.
 const BATCH_REQUESTS: usize = 64;
 
 /// One request of a batch: message type, flags beside REQUEST, and the message without its netlink header.
@@ -41,12 +41,12 @@ pub(crate) struct RtnlRequest {
     pub(crate) body: Vec<u8>,
 }
 
-/// What happens with a dump of more than [`MOST_ENTRIES`].
+/// How a dump of more than [`MOST_ENTRIES`] ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Excess {
-    /// It is an error: a decision on a part of the entries would be wrong.
+    /// With an error, because a decision by a part of the entries would be wrong.
     Refused,
-    /// The rest is left out.
+    /// Without the other entries.
     LeftOut,
 }
 
@@ -69,10 +69,10 @@ impl<'a> Rtnl<'a> {
         Ok(Self::on(netns.socket()?, budget))
     }
 
-    /// The same in the host's netns, which this thread is in. Dumps may be filtered by the kernel.
+    /// A socket in the host's netns, which this thread is in. The kernel may filter its dumps.
     ///
     /// # Errors
-    /// What `socket(2)` says.
+    /// An error of `socket(2)`.
     pub(crate) fn of_host(budget: Budget<'a>) -> io::Result<Self> {
         let socket = Socket::new(NETLINK_ROUTE)?;
         // A kernel without this option returns everything, and the parser filters.
@@ -85,7 +85,7 @@ impl<'a> Rtnl<'a> {
         Self { socket, sequence: 0, datagram, budget, excess: Excess::Refused }
     }
 
-    /// The same socket, whose dumps may be cut off.
+    /// The same socket, whose dumps may be incomplete ([`MOST_ENTRIES`]).
     pub(crate) fn leaving_out_excess(mut self) -> Self {
         self.excess = Excess::LeftOut;
         self
@@ -263,7 +263,7 @@ pub(crate) fn emit(part: &impl Emitable) -> Vec<u8> {
     bytes
 }
 
-/// What an NLMSG_ERROR says: code 0 is an acknowledgement.
+/// Parses an NLMSG_ERROR. Code 0 is an acknowledgement.
 fn error_code(payload: &[u8]) -> io::Result<()> {
     match ErrorBuffer::new_checked(payload).map_err(invalid)?.code() {
         None => Ok(()),
@@ -271,7 +271,7 @@ fn error_code(payload: &[u8]) -> io::Result<()> {
     }
 }
 
-/// What an NLMSG_DONE says: a dump that failed half-way ends with a negative errno.
+/// Parses an NLMSG_DONE. A dump that failed half-way ends with a negative errno.
 fn done_code(payload: &[u8]) -> io::Result<()> {
     match payload.get(..4).map(parse_i32) {
         Some(Ok(code)) if code < 0 => Err(io::Error::from_raw_os_error(code.wrapping_neg())),

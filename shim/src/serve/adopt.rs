@@ -19,14 +19,14 @@ use crate::version::AddResult;
 
 use super::{Session, networks};
 
-/// Largest result of the runtime's cache that we read, in bytes.
+/// The largest result of the runtime's cache that Crossfade reads, in bytes.
 const MAX_CACHED_BYTES: usize = 8 << 20;
 
 impl Session<'_> {
     /// Turns an entry into a record. If the record cannot be written, it exists in memory only.
     ///
     /// # Errors
-    /// Code 7 or 11 when the network of the entry cannot be told or has no conf.
+    /// Code 7 or 11 if the network of the entry is unknown or has no conf.
     pub(crate) fn adopt(&self, entry: &Entry) -> Result<OpenRecord, CniError> {
         let leg = self.leg_of_entry(entry)?;
         let conf = networks::recorded_conf(&leg)?;
@@ -36,7 +36,7 @@ impl Session<'_> {
             cni_args: self.env.args.clone().or_else(|| entry.cni_args.clone()),
             ..self.intent(vec![leg])?
         };
-        // Everything in one write: a kill must not leave a record without the result that the DEL needs.
+        // One write holds all lines, so that a kill cannot leave a record without the result that the DEL needs.
         let result = self.result_of_entry(entry, &conf);
         let added = result.map(|result| Event::Added { leg: 0, result, present: None });
         Ok(begin(&self.store, intent, added.as_slice()))
@@ -101,7 +101,7 @@ impl Session<'_> {
     }
 }
 
-/// The result in the runtime's cache of an attachment to the network `name`; none where our network's name is not known.
+/// The result in the runtime's cache of an attachment to the network `name`; none if the name of Crossfade's network is not known.
 ///
 /// *Source*: `libcni/api.go`, `getCacheFilePath`: NAME-ID-IFNAME, a JSON object with the result under `result`.
 pub(super) fn cached_result(name: &str, entry: &Entry) -> Option<Box<RawValue>> {

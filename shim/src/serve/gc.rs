@@ -1,8 +1,8 @@
 //! GC: closes what the runtime no longer lists, and passes each delegate its own list.
 //!
-//! A delegate gets the union of what the runtime calls valid and of everything we still hold, under its own interface names:
-//! an incomplete list of the runtime's must not cost a pod its network, and one network never sees the other's entries. While a
-//! record is damaged no delegate gets any: nobody knows under which interface names its pod is attached, and what a list lacks is released.
+//! A delegate gets the union of the attachments that the runtime lists and those that Crossfade still holds, under its own interface names. So an
+//! incomplete list of the runtime cannot release a running pod's network, and a network never gets the entries of the other one. While a record is
+//! damaged, no delegate gets a list: the interface names of that pod are unknown, and a delegate releases what a list lacks.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ pub(super) fn gc(session: &Session<'_>) -> Result<(), CniError> {
     };
     let deadline = session.until(policy.deadlines.gc_secs);
     let mut errors = Vec::new();
-    // Forwarding always gets its part, whatever hangs before it.
+    // Forwarding always gets its part of the time, even if a close before it hangs.
     let kept = if policy.gc.forward { kept_for_forwarding(policy) } else { Duration::ZERO };
     let pass = Pass { session, deadline: deadline - kept };
     let io = |e: std::io::Error| CniError::new(code::IO, format!("list the records: {e}"));
@@ -50,7 +50,7 @@ pub(super) fn gc(session: &Session<'_>) -> Result<(), CniError> {
         .run(&now, |record, age| {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
             let seen = if valid.contains(&key) { ListStatus::Listed } else { ListStatus::Missing };
-            // The runtime asks now and will not ask again soon; an owner that is not ready fails, and stays on record.
+            // The runtime will not call GC again soon, so the DELs run even if an owner is not ready. A failed one stays on record.
             sweep::decide(seen, age, policy.gc.grace_secs, Owner::Ready)
         })
         .map_err(io)?;
@@ -70,12 +70,12 @@ pub(super) fn gc(session: &Session<'_>) -> Result<(), CniError> {
     }
 }
 
-/// Of a GC's deadline, so much is kept for the delegates' own GC.
+/// The part of a GC's deadline that is reserved for the delegates' own GC.
 fn kept_for_forwarding(policy: &Policy) -> Duration {
     Duration::from_secs(policy.deadlines.gc_secs) / 3
 }
 
-/// The runtime's list; none means that it passed none, which is not the same as an empty one.
+/// The runtime's list; none if the runtime passed none, which differs from an empty list.
 fn valid_list(session: &Session<'_>) -> Result<Option<BTreeSet<Key>>, CniError> {
     for key in LIST_KEYS {
         let listed: Option<Vec<Listed>> = session
@@ -109,7 +109,7 @@ fn forward(
     for (at, side) in sides.iter().copied().enumerate() {
         let loaded = match networks::load(session, policy, side) {
             Ok(loaded) => loaded,
-            // No conf, so no delegate that could have anything to collect.
+            // Without a conf, the network has no delegate to call.
             Err(error) if error.code == code::TRY_LATER => continue,
             Err(error) => {
                 errors.push(error);
@@ -124,8 +124,7 @@ fn forward(
     Ok(errors)
 }
 
-/// The list of one network: its part of every record and inventory entry that is still there, and what the runtime calls
-/// valid although nobody knows who attached it.
+/// The list for one network: its part of every record and inventory entry, and the runtime's entries of which Crossfade knows nothing.
 fn list_for(
     name: &str,
     side: Side,

@@ -39,7 +39,7 @@ impl LoadedNetwork<'_> {
         Ok(())
     }
 
-    /// Its part of an attachment, without `runtimeConfig`.
+    /// The network's part of an attachment, without `runtimeConfig`.
     pub(super) fn leg(&self, ifname: &str, primary: bool) -> Leg {
         Leg {
             network: self.conf.name.clone(),
@@ -58,7 +58,7 @@ impl LoadedNetwork<'_> {
 /// Loads the conf of the policy's network on `side`.
 ///
 /// # Errors
-/// Code 11 when there is none yet, 1 for a version we do not speak, else 7.
+/// Code 11 if there is no conf yet, 1 if Crossfade does not support its version, else 7.
 pub(super) fn load<'a>(
     session: &Session<'_>,
     policy: &'a Policy,
@@ -88,7 +88,7 @@ pub(super) fn read(policy: &Policy, side: Side) -> Result<LoadedNetwork<'_>, Cni
     Ok(LoadedNetwork { network, conf, conf_path })
 }
 
-/// Asks a network's probes.
+/// Runs a network's probes.
 ///
 /// # Errors
 /// Code 11 names the probe that does not hold.
@@ -105,7 +105,7 @@ pub(super) fn probes_hold(
     })
 }
 
-/// Marks a network as ready in this boot. If that fails, STATUS only asks the probes again.
+/// Marks a network as ready in this boot. If that fails, STATUS only runs the probes again.
 pub(super) fn mark_ready(session: &Session<'_>, name: &str, conf_path: &Path) {
     if let Err(error) = ready::mark(session.layout(), name, conf_path) {
         tracing::warn!(network = name, error = error.to_string(), "ready marker not written");

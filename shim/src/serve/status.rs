@@ -1,8 +1,8 @@
-//! STATUS: cheap, bounded, and sticky on purpose.
+//! STATUS: cheap, limited in time, and sticky on purpose.
 //!
-//! A runtime asks every few seconds and calls the whole node not ready when we say so, which after five minutes evicts its
-//! pods. So a network has to be ready once in a boot; from then on only a broken policy or a missing binary counts. An
-//! agent's restart, with a conf that is gone or torn for a moment, is then no reason to lose a node. This departs from the specification and is documented.
+//! A runtime calls STATUS every few seconds. If the plugin reports an error, the whole node becomes not ready, and after five minutes its pods are
+//! evicted. So a network has to be ready once in a boot. From then on, only a broken policy or a missing binary is an error, and a restart of an
+//! agent, whose conf is gone or torn for a moment, costs no node. This departs from the specification, and docs/architecture.md says so.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(super) fn status(session: &Session<'_>) -> Result<(), CniError> {
     let mut first: Option<CniError> = None;
     for side in policy.attached() {
         if let Err(error) = network_status(session, policy, side, deadline) {
-            // 51 says more than 50: pods that run may be cut off.
+            // Code 51 means, beyond 50, that running pods may have lost their network.
             match &first {
                 Some(first) if first.code == code::LIMITED || error.code != code::LIMITED => {}
                 _ => first = Some(error),
@@ -39,7 +39,7 @@ fn network_status(
 ) -> Result<(), CniError> {
     let loaded = match networks::read(policy, side) {
         Ok(loaded) => loaded,
-        // Its agent took the conf away, or is in the midst of writing it. What is torn names no binary to look for.
+        // The network's agent has removed the conf, or is writing it. A torn conf names no binary to check.
         Err(error) => {
             let was_ready = policy
                 .network(side)
@@ -62,7 +62,7 @@ fn network_status(
     Ok(())
 }
 
-/// Whatever it is, to STATUS it means that an ADD would not succeed now.
+/// Turns any error into STATUS's code for "an ADD would not succeed now".
 fn not_available(error: CniError) -> CniError {
     CniError { code: code::NOT_AVAILABLE, ..error }
 }

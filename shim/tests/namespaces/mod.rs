@@ -1,4 +1,6 @@
 //! Network namespaces for the tests that need root: unique names, gone when the test ends, however it ends.
+//!
+//! Apart from the lab, for the shim's tests call its functions in this process and need nothing of the lab's but the privilege.
 #![allow(dead_code, reason = "each test executable uses its part")]
 
 pub(crate) mod network;

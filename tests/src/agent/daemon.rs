@@ -3,14 +3,12 @@
 //! The first line on stdin is its spec, every further line an order; each is answered by one line on stdout. When stdin
 //! ends, so does the agent, and leaves everything as a killed one would.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, setns};
 
 use super::directory::Directory;
 use super::health::{Page, Socket};
@@ -26,7 +24,7 @@ const GATE_MS: u16 = 10;
 /// The namespaces cannot be entered, or the library is gone in mid-sentence.
 pub fn run(node: Option<u32>) -> Result<()> {
     if let Some(pid) = node {
-        enter(pid).with_context(|| format!("enter the namespaces of process {pid}"))?;
+        crate::netns::enter(pid).with_context(|| format!("enter the namespaces of process {pid}"))?;
     }
     let mut daemon = Daemon {
         spec: Spec::default(),
@@ -39,14 +37,6 @@ pub fn run(node: Option<u32>) -> Result<()> {
     while daemon.stage != Stage::Over {
         daemon.turn()?;
     }
-    Ok(())
-}
-
-fn enter(pid: u32) -> Result<()> {
-    let open = |kind: &str| File::open(format!("/proc/{pid}/ns/{kind}"));
-    let (mount, net) = (open("mnt")?, open("net")?);
-    setns(net, CloneFlags::CLONE_NEWNET)?;
-    setns(mount, CloneFlags::CLONE_NEWNS)?;
     Ok(())
 }
 

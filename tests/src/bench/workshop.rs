@@ -1,4 +1,6 @@
 //! Where the benchmark works: programs, stubs, namespaces, and a place on a real disk.
+//!
+//! Apart from [`crate::scene`], for single calls are measured here, without a runtime and on a disk.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::os::unix::fs::PermissionsExt;

@@ -1,12 +1,14 @@
 //! What a machine has besides us: containerd as the distribution ships it, a kubelet as kubeadm sets it up, the agents of two
 //! networks; and what a test adds to look at it.
+//!
+//! Apart from [`crate::scene`], for a machine has a disk, a systemd and boots of its own, and starts its runtime itself.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::Kit;
@@ -169,6 +171,35 @@ pub fn agent(machine: &Machine, network: Network, delay: f32, open: bool) -> Res
         name = network.name()
     );
     machine.unit(&network.unit(), &unit)
+}
+
+/// A machine whose systemd takes up its system extensions, reads their units, and starts runtime and kubelet anew with them.
+///
+/// # Errors
+/// What the file system says.
+pub fn take_up_extensions(machine: &Machine) -> Result<()> {
+    machine.enable("systemd-sysext.service")?;
+    machine.unit(
+        "ensure-extension.service",
+        "[Unit]\nAfter=systemd-sysext.service\nBefore=kubelet.service containerd.service\n[Service]\nType=oneshot\n\
+         ExecStart=systemctl daemon-reload\nExecStart=systemctl restart --no-block containerd kubelet\n",
+    )
+}
+
+/// Holds when runtime and kubelet were started as their own units say, without a word of ours.
+///
+/// # Errors
+/// They were started otherwise.
+pub fn ensure_own_commands(machine: &Machine) -> Result<()> {
+    ensure!(machine.command_line("containerd.service")? == ["/usr/bin/containerd"]);
+    let starts = machine.kubelet_starts()?;
+    let expected = [
+        "/usr/bin/kubelet",
+        "--kubeconfig=/etc/kubernetes/kubelet.conf",
+        "--config=/var/lib/kubelet/config.yaml",
+    ];
+    ensure!(starts.last().is_some_and(|words| words == &expected), "{starts:?}");
+    Ok(())
 }
 
 /// How a test looks at a machine and its boots, whatever it boots from: nothing in it decides where a pod goes.

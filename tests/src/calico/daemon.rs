@@ -1,7 +1,6 @@
 //! One felix: the program `lab-felix`. It ends with its stdin and then leaves everything as a killed one would.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -11,7 +10,6 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, setns};
 
 use super::datastore::{Datastore, write};
 use super::felix::{Spec, State};
@@ -24,7 +22,7 @@ use super::{reverse, routes};
 /// The namespaces cannot be entered, the start's own changes are refused, or nobody can be told of a pass.
 pub fn run(spec: Spec, pid: Option<u32>) -> Result<()> {
     if let Some(pid) = pid {
-        enter(pid).with_context(|| format!("enter the namespaces of process {pid}"))?;
+        crate::netns::enter(pid).with_context(|| format!("enter the namespaces of process {pid}"))?;
     }
     reverse::check_all(&spec.prefix)?;
     spec.blocks.iter().try_for_each(|block| routes::blackhole(block))?;
@@ -35,14 +33,6 @@ pub fn run(spec: Spec, pid: Option<u32>) -> Result<()> {
             return Ok(());
         }
     }
-}
-
-fn enter(pid: u32) -> Result<()> {
-    let open = |kind: &str| File::open(format!("/proc/{pid}/ns/{kind}"));
-    let (mount, net) = (open("mnt")?, open("net")?);
-    setns(net, CloneFlags::CLONE_NEWNET)?;
-    setns(mount, CloneFlags::CLONE_NEWNS)?;
-    Ok(())
 }
 
 /// Waits; whether stdin has ended meanwhile.

@@ -78,7 +78,7 @@ impl Board {
         Board { shared, painter }
     }
 
-    /// Begins a cluster with nodes `n1` to `nCOUNT`; the lines of the one before go.
+    /// Begins with a cluster of nodes `n1` to `nCOUNT`; the lines of the one before go.
     pub fn cluster(&self, title: &str, count: u8) {
         self.clear();
         {

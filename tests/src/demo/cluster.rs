@@ -1,4 +1,7 @@
 //! A cluster in miniature: nodes with containerd on one fabric, two overlays, and pods.
+//!
+//! Apart from [`crate::scene`], for here are several nodes, each with a witness in its networks, and Crossfade comes by a package in the
+//! midst of it.
 
 use std::collections::BTreeMap;
 use std::fs;

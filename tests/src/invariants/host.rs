@@ -3,15 +3,15 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use anyhow::{Context, Result, bail};
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_DUMP, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     route::{RouteAddress, RouteAttribute, RouteMessage},
     rule::{RuleAttribute, RuleMessage},
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::{errno::Errno, ifaddrs::getifaddrs, net::if_::if_indextoname};
 
+use crate::netlink;
 use crate::netns::Netns;
 
 /// Table and priority of the shim's host routes, see `docs/policy.md`.
@@ -82,15 +82,7 @@ fn name_of(index: u32) -> String {
 
 /// All that the kernel has of one kind in the thread's own netns.
 fn dump(request: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
-    message.finalize();
-    let mut datagram = vec![0; message.buffer_len()];
-    message.serialize(&mut datagram);
-    let mut socket = Socket::new(NETLINK_ROUTE).context("netlink socket")?;
-    socket.bind_auto()?;
-    socket.send_to(&datagram, &SocketAddr::new(0, 0), 0)?;
+    let socket = netlink::ask(NLM_F_DUMP, request)?;
     let mut found = Vec::new();
     loop {
         let (reply, _) = socket.recv_from_full()?;

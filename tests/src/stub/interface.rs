@@ -13,18 +13,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NetlinkBuffer};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
     route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
 use nix::{errno::Errno, net::if_::if_nametoindex, sched::CloneFlags, sched::setns};
+
+use crate::netlink;
 
 /// Makes a veth pair: `ifname` in the pod, up, with `address`/32 and a default route, and its peer `host` out here, up.
 ///
@@ -93,15 +92,7 @@ fn named(name: &str) -> LinkMessage {
 /// Sends one change in the thread's own netns and waits for the kernel's word on it.
 fn request(change: RouteNetlinkMessage) -> Result<()> {
     let creates = !matches!(change, RouteNetlinkMessage::DelLink(_) | RouteNetlinkMessage::SetLink(_));
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_ACK | if creates { NLM_F_CREATE | NLM_F_EXCL } else { 0 };
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(change));
-    message.finalize();
-    let mut datagram = vec![0; message.buffer_len()];
-    message.serialize(&mut datagram);
-    let mut socket = Socket::new(NETLINK_ROUTE).context("netlink socket")?;
-    socket.bind_auto()?;
-    socket.send_to(&datagram, &SocketAddr::new(0, 0), 0)?;
+    let socket = netlink::ask(NLM_F_ACK | if creates { NLM_F_CREATE | NLM_F_EXCL } else { 0 }, change)?;
     let (reply, _) = socket.recv_from_full()?;
     // `struct nlmsgerr`: a negated errno before the request's own header.
     let payload = NetlinkBuffer::new_checked(&reply)?.payload();

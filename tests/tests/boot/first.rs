@@ -23,14 +23,19 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
+/// A boot of this kind holds pods until the new network's agent is up; that many pods are there then, on that network alone.
+fn held_then_new(machine: &mut Machine, kind: &str, pods: usize) -> Result<()> {
+    ensure_held(machine)?;
+    ensure!(boot_kind(machine)? == kind, "{}", boot_kind(machine)?);
+    machine.open_gate(Network::New)?;
+    machine.until_pods(pods)?;
+    ensure_only(machine, Network::New)
+}
+
 fn first_private() -> Result<()> {
     let mut machine = private()?;
     machine.boot()?;
-    ensure_held(&mut machine)?;
-    ensure!(boot_kind(&machine)? == "first", "{}", boot_kind(&machine)?);
-    machine.open_gate(Network::New)?;
-    machine.until_pods(2)?;
-    ensure_only(&machine, Network::New)?;
+    held_then_new(&mut machine, "first", 2)?;
     let Some((node, true)) = machine.node()? else {
         anyhow::bail!("no Node was made: {:?}", machine.events()?);
     };
@@ -70,11 +75,7 @@ fn reboot() -> Result<()> {
     let mut machine = private()?;
     boot_with_pods(&mut machine)?;
     machine.reboot()?;
-    ensure_held(&mut machine)?;
-    ensure!(boot_kind(&machine)? == "reboot", "{}", boot_kind(&machine)?);
-    machine.open_gate(Network::New)?;
-    machine.until_pods(4)?;
-    ensure_only(&machine, Network::New)?;
+    held_then_new(&mut machine, "reboot", 4)?;
     // The Node of the first boot: nothing that kubelet says makes its taints come back.
     let node = machine.node()?;
     ensure!(node.is_some_and(|(_, created)| !created), "a second Node");
@@ -88,11 +89,7 @@ fn plug() -> Result<()> {
     boot_with_pods(&mut machine)?;
     machine.crash();
     machine.boot()?;
-    ensure_held(&mut machine)?;
-    ensure!(boot_kind(&machine)? == "reboot", "{}", boot_kind(&machine)?);
-    machine.open_gate(Network::New)?;
-    machine.until_pods(4)?;
-    ensure_only(&machine, Network::New)
+    held_then_new(&mut machine, "reboot", 4)
 }
 
 /// An image that was made of a machine that had run, records of its pods and all.
@@ -146,11 +143,7 @@ fn clock() -> Result<()> {
     machine.crash();
     age(&machine, "2036-01-01")?;
     machine.boot()?;
-    ensure_held(&mut machine)?;
-    ensure!(boot_kind(&machine)? == "reboot", "{}", boot_kind(&machine)?);
-    machine.open_gate(Network::New)?;
-    machine.until_pods(4)?;
-    ensure_only(&machine, Network::New)
+    held_then_new(&mut machine, "reboot", 4)
 }
 
 fn age(machine: &Machine, date: &str) -> Result<()> {

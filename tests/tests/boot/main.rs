@@ -22,34 +22,31 @@ use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
 use lab::kubelet::Event;
 use lab::preflight::{BOOT, CONTAINERD, Need};
-use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 
 /// What a machine that boots needs.
 pub(crate) const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT];
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let arguments = Arguments::from_args();
-    let mut trials = units::trials();
-    for more in [
-        harness::trials(),
-        expansion::trials(),
-        first::trials(),
-        broken::trials(),
-        registration::trials(),
-        off::trials(),
-        order::trials(),
-        watched::trials(),
-        waiting::trials(),
-        sealed::trials(),
-        seeded::trials(),
-        selftest::trials(),
-        without::trials(),
-    ] {
-        trials.extend(more);
-    }
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    lab::preflight::main(|| {
+        let trials = [
+            units::trials(),
+            harness::trials(),
+            expansion::trials(),
+            first::trials(),
+            broken::trials(),
+            registration::trials(),
+            off::trials(),
+            order::trials(),
+            watched::trials(),
+            waiting::trials(),
+            sealed::trials(),
+            seeded::trials(),
+            selftest::trials(),
+            without::trials(),
+        ];
+        trials.into_iter().flatten().collect()
+    })
 }
 
 /// A machine that is to attach its two pods to the new network, the old network's agent up at once, the new one's at its gate.

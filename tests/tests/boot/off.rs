@@ -24,14 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// A booted machine of which runtime and kubelet are exactly as without us, its pods on whatever the agents' directory says.
 fn ensure_as_without_us(machine: &mut Machine, boots: usize) -> Result<()> {
     machine.until_pods(boots)?;
-    ensure!(machine.command_line("containerd.service")? == ["/usr/bin/containerd"]);
-    let starts = machine.kubelet_starts()?;
-    let expected = [
-        "/usr/bin/kubelet",
-        "--kubeconfig=/etc/kubernetes/kubelet.conf",
-        "--config=/var/lib/kubelet/config.yaml",
-    ];
-    ensure!(starts.last().is_some_and(|words| words == &expected), "{starts:?}");
+    furniture::ensure_own_commands(machine)?;
     ensure!(!machine.list(furniture::AGENTS_DIR)?.iter().any(|name| name.contains("crossfade")));
     for file in ["kubelet.env", "runtime.env", "containerd", "net.d/01-crossfade.conflist"] {
         ensure!(!machine.inside("/run/crossfade")?.join(file).exists(), "/run/crossfade/{file} is there");
@@ -127,12 +120,7 @@ fn extension() -> Result<()> {
     furniture::agent(&machine, Network::Old, 0.0, true)?;
     furniture::agent(&machine, Network::New, 0.0, false)?;
     machine.write(furniture::PODS, "one\n")?;
-    machine.enable("systemd-sysext.service")?;
-    machine.unit(
-        "ensure-extension.service",
-        "[Unit]\nAfter=systemd-sysext.service\nBefore=kubelet.service containerd.service\n[Service]\nType=oneshot\n\
-         ExecStart=systemctl daemon-reload\nExecStart=systemctl restart --no-block containerd kubelet\n",
-    )?;
+    furniture::take_up_extensions(&machine)?;
     machine.boot()?;
     crate::ensure_held(&mut machine)?;
     machine.open_gate(Network::New)?;

@@ -4,48 +4,37 @@ mod shim;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::containerd::{Containerd, Options};
 use lab::cri::{Sandbox, Status};
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::fabric::{Fabric, Overlay};
 use lab::node::Node;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
-use libtest_mimic::Arguments;
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::scene::Setup;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
-
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let arguments = Arguments::from_args();
-    let trials = vec![
-        trial("sandboxes_live_on_the_overlay", NEEDS, sandboxes_live_on_the_overlay),
-        trial("sandboxes_outlive_containerd", NEEDS, sandboxes_outlive_containerd),
-        trial("sandboxes_can_be_asked_for_at_once", NEEDS, sandboxes_can_be_asked_for_at_once),
-        trial("network_readiness_follows_the_conf", NEEDS, network_readiness_follows_the_conf),
-        trial(
-            "every_phase_attaches_as_the_policy_says",
-            NEEDS,
+    lab::preflight::main(|| {
+        lab::trials_of![
+            NEEDS;
+            sandboxes_live_on_the_overlay,
+            sandboxes_outlive_containerd,
+            sandboxes_can_be_asked_for_at_once,
+            network_readiness_follows_the_conf,
             shim::every_phase_attaches_as_the_policy_says,
-        ),
-        trial("repeated_dels_reach_a_delegate_once", NEEDS, shim::repeated_dels_reach_a_delegate_once),
-        trial("a_flip_sends_del_to_whoever_did_add", NEEDS, shim::a_flip_sends_del_to_whoever_did_add),
-        trial(
-            "a_flip_in_mid_add_changes_the_next_pod_only",
-            NEEDS,
+            shim::repeated_dels_reach_a_delegate_once,
+            shim::a_flip_sends_del_to_whoever_did_add,
             shim::a_flip_in_mid_add_changes_the_next_pod_only,
-        ),
-        trial("port_mappings_lead_to_the_pod", NEEDS, shim::port_mappings_lead_to_the_pod),
-        trial("an_annotation_arrives", NEEDS, shim::an_annotation_arrives),
-        trial("a_failed_del_is_retried", NEEDS, shim::a_failed_del_is_retried),
-        trial("pods_outlive_a_restart", NEEDS, shim::pods_outlive_a_restart),
-        trial("a_restart_in_mid_add_leaves_nothing", NEEDS, shim::a_restart_in_mid_add_leaves_nothing),
-    ];
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+            shim::port_mappings_lead_to_the_pod,
+            shim::an_annotation_arrives,
+            shim::a_failed_del_is_retried,
+            shim::pods_outlive_a_restart,
+            shim::a_restart_in_mid_add_leaves_nothing,
+        ]
+    })
 }
 
 /// The conf of a node's only network, where a person would have put it.
@@ -109,39 +98,33 @@ fn sandboxes_live_on_the_overlay() -> Result<()> {
 }
 
 fn sandboxes_outlive_containerd() -> Result<()> {
-    let fabric = Fabric::new(1)?;
-    let old = fabric.old()?;
-    let node = fabric.node(1);
-    install(node, &old)?;
-    let mut containerd = Containerd::start(node, &Options::default())?;
-    let pod = run(&containerd, &Sandbox::new("pod"))?;
-    let first = containerd.pid();
-    containerd.stop()?;
-    ensure!(containerd.cri().list().is_err(), "a stopped containerd answers");
-    node.ping_from(&pod.status.netns, "10.244.1.1").context("while containerd is away")?;
-    containerd.start_again()?;
-    ensure!(containerd.pid().is_some() && containerd.pid() != first, "containerd did not restart");
-    let status = containerd.cri().status(&pod.id)?;
+    let mut scene = Setup::bare().start()?;
+    let pod = run(&scene.containerd, &Sandbox::new("pod"))?;
+    let first = scene.containerd.pid();
+    scene.containerd.stop()?;
+    ensure!(scene.cri().list().is_err(), "a stopped containerd answers");
+    scene.node().ping_from(&pod.status.netns, "10.244.1.1").context("while containerd is away")?;
+    scene.containerd.start_again()?;
+    ensure!(
+        scene.containerd.pid().is_some() && scene.containerd.pid() != first,
+        "containerd did not restart"
+    );
+    let status = scene.cri().status(&pod.id)?;
     ensure!(status.ready && status.pid == pod.status.pid && status.ip == pod.status.ip, "{status:?}");
-    containerd.kill()?;
-    containerd.start_again()?;
-    let status = containerd.cri().status(&pod.id)?;
+    scene.containerd.kill()?;
+    scene.containerd.start_again()?;
+    let status = scene.cri().status(&pod.id)?;
     ensure!(status.ready && status.pid == pod.status.pid && status.ip == pod.status.ip, "{status:?}");
-    containerd.cri().stop(&pod.id)?;
-    containerd.cri().remove(&pod.id)?;
-    ensure!(old.leases(node)?.is_empty(), "leases {:?}", old.leases(node)?);
+    scene.end(&pod.id)?;
+    ensure!(scene.crossfade.leases()?.0.is_empty(), "leases {:?}", scene.crossfade.leases()?.0);
     Ok(())
 }
 
 fn sandboxes_can_be_asked_for_at_once() -> Result<()> {
-    let fabric = Fabric::new(1)?;
-    let old = fabric.old()?;
-    let node = fabric.node(1);
-    install(node, &old)?;
-    let containerd = Containerd::start(node, &Options::default())?;
+    let scene = Setup::bare().start()?;
     let results: Vec<Result<Pod>> = std::thread::scope(|scope| {
         let start = |number| {
-            let containerd = &containerd;
+            let containerd = &scene.containerd;
             scope.spawn(move || run(containerd, &Sandbox::new(&format!("pod-{number}"))))
         };
         let threads: Vec<_> = (0..12).map(start).collect();
@@ -153,11 +136,15 @@ fn sandboxes_can_be_asked_for_at_once() -> Result<()> {
     let pods = results.into_iter().collect::<Result<Vec<Pod>>>()?;
     let mut addresses: Vec<_> = pods.iter().filter_map(|pod| pod.status.ip).collect();
     addresses.sort();
-    ensure!(old.leases(node)? == addresses, "leases {:?}, addresses {addresses:?}", old.leases(node)?);
+    ensure!(
+        scene.crossfade.leases()?.0 == addresses,
+        "leases {:?}, addresses {addresses:?}",
+        scene.crossfade.leases()?.0
+    );
     for pod in pods {
-        containerd.cri().remove(&pod.id)?;
+        scene.cri().remove(&pod.id)?;
     }
-    ensure!(old.leases(node)?.is_empty(), "leases {:?}", old.leases(node)?);
+    ensure!(scene.crossfade.leases()?.0.is_empty(), "leases {:?}", scene.crossfade.leases()?.0);
     Ok(())
 }
 

@@ -8,14 +8,14 @@ use anyhow::{Context, Result, bail, ensure};
 use lab::containerd::{Containerd, Options};
 use lab::cri::{Cri, Sandbox};
 use lab::crossfade::{BIN_DIR, Crossfade};
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::fabric::Overlay;
 use lab::node::Node;
 use lab::scene::{Scene, Setup};
 use lab::stub::{CallLog, Gate, Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
-use crate::{LIMIT, Pod, run};
+use crate::{Pod, run};
 
 /// Two nodes with Crossfade; the second has one pod on each network, to be reached.
 struct Lab {

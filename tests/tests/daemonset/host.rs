@@ -7,13 +7,13 @@ use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
 use lab::cri::Cri;
 use lab::daemonset::{Kubelet, manifest};
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::preflight::{BOOT, CONTAINERD, Need, trial};
 use libtest_mimic::Trial;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-use crate::{LIMIT, image};
+use crate::image;
 
 const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT];
 const SOCKET: &str = "/run/containerd/containerd.sock";

@@ -7,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 use lab::cri::Sandbox;
 use lab::crossfade::OURS;
 use lab::daemonset::{Pod, manifest};
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 
 use crate::running::{PLUGIN, Running, settings};
-use crate::{LIMIT, NEEDS, image};
+use crate::{NEEDS, image};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![

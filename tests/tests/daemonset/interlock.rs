@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use lab::daemonset::manifest;
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 
+use crate::NEEDS;
 use crate::running::{Running, settings};
-use crate::{LIMIT, NEEDS};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial("a_pod_looks_on_while_the_node_watches_itself", NEEDS, looks_on)]

@@ -12,29 +12,24 @@ mod running;
 mod settings;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
 use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
-use libtest_mimic::Arguments;
 
 /// What a node with pods needs.
 pub(crate) const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
-/// Tells what comes from what does not.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
-
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let arguments = Arguments::from_args();
-    let trials = [
-        manifests::trials(),
-        image::trials(),
-        install::trials(),
-        settings::trials(),
-        rights::trials(),
-        interlock::trials(),
-        removal::trials(),
-        host::trials(),
-    ];
-    Ok(libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code())
+    lab::preflight::main(|| {
+        let trials = [
+            manifests::trials(),
+            image::trials(),
+            install::trials(),
+            settings::trials(),
+            rights::trials(),
+            interlock::trials(),
+            removal::trials(),
+            host::trials(),
+        ];
+        trials.into_iter().flatten().collect()
+    })
 }

@@ -4,12 +4,12 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use lab::daemonset::manifest;
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 
+use crate::NEEDS;
 use crate::running::{Running, settings};
-use crate::{LIMIT, NEEDS};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial("a_removal_waits_for_the_last_pod_and_leaves_nothing", NEEDS, removed)]

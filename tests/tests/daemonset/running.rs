@@ -7,11 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use lab::crossfade::{BIN_DIR, CONF_DIR, OURS};
 use lab::daemonset::{Kubelet, manifest};
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::scene::{Scene, Setup};
 use serde_json::json;
 
-use crate::{LIMIT, image};
+use crate::image;
 
 /// Our plugin where the runtime looks.
 pub(crate) const PLUGIN: &str = "/opt/cni/bin/crossfade";

@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use lab::agent::{Agent, Answer, HttpHealth, Spec};
 use lab::daemonset::manifest;
+use lab::deadline::{LIMIT, until};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -111,9 +112,7 @@ fn off() -> Result<()> {
     let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;
     pod.run()?;
     ensure!(pod.log("install")?.contains("switched off"), "{}", pod.logs());
-    let status = lab::deadline::until("status.json", crate::LIMIT, || {
-        Ok(Some(scene.status()).filter(Value::is_object))
-    })?;
+    let status = until("status.json", LIMIT, || Ok(Some(scene.status()).filter(Value::is_object)))?;
     ensure!(status["reason"] == "SwitchedOff" && !scene.has_ours(), "{status:#}");
     // It stays, for one that ends is started again and again.
     ensure!(pod.ended("watch")?.is_none() && pod.unready()?.is_some(), "{}", pod.logs());

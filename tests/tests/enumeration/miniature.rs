@@ -3,6 +3,8 @@
 //! The stubs leave something real: a lease file each, and in both-mode an interface with an address and a default route, so
 //! that the route step has work to do. `new` is a chain of two plugins. Every call made through [`Miniature::call`] is held to
 //! the invariants of an answer; what is found is collected in [`Miniature::problems`].
+//!
+//! Apart from [`lab::scene`], for it is made anew for each of thousands of points: no runtime, no node, nothing but what a call touches.
 
 mod hold;
 

@@ -5,12 +5,12 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use lab::agent::{Agent, Answer, HttpHealth, Spec};
 use lab::crossfade::{OURS, POLICY};
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::person;
 use lab::scene::{Scene, Setup};
 use serde_json::{Value, json};
 
-use crate::{LIMIT, bootstrap};
+use crate::bootstrap;
 
 const FILE: &str = "/run/crossfade/probe/old";
 

@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use lab::containerd::Options;
 use lab::crossfade::{self, CONF_DIR};
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::scene::{Scene, Setup};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde_json::{Value, json};
-
-use crate::LIMIT;
 
 /// File name of our conf.
 pub(crate) const OURS: &str = "01-crossfade.conflist";

@@ -7,11 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use lab::agent::{Agent, Spec};
 use lab::crossfade::CONF_DIR;
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::scene::{end, signal};
 use nix::sys::signal::Signal;
 
-use crate::LIMIT;
 use crate::guarded::{Guarded, OURS};
 
 /// What somebody does to our conf once, and how often that is itself a rename to our name or a write in place.

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use lab::crossfade::BIN_DIR;
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::scene::{NODE_JSON, end};
 
-use crate::LIMIT;
 use crate::guarded::Guarded;
 
 /// containerd 1.6 keeps what it had: our conf is in place, and pods pass us until it is written anew.

@@ -8,52 +8,40 @@ mod proving;
 mod trace;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, TRACE, trial};
-use libtest_mimic::Arguments;
+use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, TRACE};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD, TRACE];
 
-/// Tells what happens from what hangs.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
-
-/// `trials![module: test, ...; ...]`, called `module::test`.
-macro_rules! trials {
-    ($($module:ident: $($test:ident),+;)+) => {
-        vec![$($(trial(concat!(stringify!($module), "::", stringify!($test)), NEEDS, $module::$test)),+),+]
-    };
-}
-
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let arguments = Arguments::from_args();
-    let trials = trials![
-        harm:
-            every_single_harm_is_repaired_by_one_rename,
-            a_replaced_directory_is_written_to_and_the_runtime_has_to_be_restarted,
-            whoever_takes_everything_is_named_and_left_alone,
-            pods_run_while_watch_is_dead_or_hangs,
-            an_overflow_of_events_is_a_look_at_everything,
-            without_events_it_looks_every_so_often,
-            off_takes_our_conf_away_and_ends;
-        loaded:
-            a_conf_that_was_moved_away_and_back_is_loaded_again,
-            install_loads_what_lies_in_place_and_is_not_loaded,
-            a_plugin_that_is_gone_or_another_is_put_back,
-            a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin,
-            a_runtime_that_nobody_names_is_no_readiness;
-        private:
-            our_conf_comes_with_its_network_and_nothing_touches_it,
-            a_conf_of_others_in_our_directory_is_removed_as_often_as_it_comes,
-            a_conf_of_others_that_cannot_be_removed_keeps_the_node_from_being_ready;
-        proving:
-            a_network_is_proven_before_its_conf_comes,
-            a_secret_that_a_plugin_tells_in_a_proof_is_kept,
-            what_a_killed_proof_left_is_ended_by_the_next;
-        trace:
-            our_file_is_only_ever_the_target_of_a_rename;
-    ];
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    lab::preflight::main(|| {
+        lab::trials_of![
+            NEEDS;
+            harm:
+                every_single_harm_is_repaired_by_one_rename,
+                a_replaced_directory_is_written_to_and_the_runtime_has_to_be_restarted,
+                whoever_takes_everything_is_named_and_left_alone,
+                pods_run_while_watch_is_dead_or_hangs,
+                an_overflow_of_events_is_a_look_at_everything,
+                without_events_it_looks_every_so_often,
+                off_takes_our_conf_away_and_ends;
+            loaded:
+                a_conf_that_was_moved_away_and_back_is_loaded_again,
+                install_loads_what_lies_in_place_and_is_not_loaded,
+                a_plugin_that_is_gone_or_another_is_put_back,
+                a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin,
+                a_runtime_that_nobody_names_is_no_readiness;
+            private:
+                our_conf_comes_with_its_network_and_nothing_touches_it,
+                a_conf_of_others_in_our_directory_is_removed_as_often_as_it_comes,
+                a_conf_of_others_that_cannot_be_removed_keeps_the_node_from_being_ready;
+            proving:
+                a_network_is_proven_before_its_conf_comes,
+                a_secret_that_a_plugin_tells_in_a_proof_is_kept,
+                what_a_killed_proof_left_is_ended_by_the_next;
+            trace:
+                our_file_is_only_ever_the_target_of_a_rename;
+        ]
+    })
 }

@@ -7,11 +7,10 @@ use anyhow::{Context, Result, ensure};
 use lab::agent::{Agent, Answer, Conf, Spec, UnixHealth, Way};
 use lab::cri::Sandbox;
 use lab::crossfade::CONF_DIR;
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::scene::end;
 use serde_json::json;
 
-use crate::LIMIT;
 use crate::guarded::{Guarded, OURS, PRIVATE};
 
 const SOCKET: &str = "/run/agent.sock";

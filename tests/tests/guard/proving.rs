@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use lab::crossfade::BIN_DIR;
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::node::{Daemon, PATH};
 use lab::scene::end;
 use lab::scratch::files;
@@ -15,7 +15,6 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::LIMIT;
 use crate::guarded::Guarded;
 
 /// Starts what comes behind `--` in a group of its own and does not wait for it, as systemd-run does with --no-block.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use lab::deadline::LIMIT;
 use lab::scene::signal;
 use nix::sys::signal::Signal;
 
-use crate::LIMIT;
 use crate::guarded::{Guarded, OURS};
 
 /// Calls that name a file and change nothing.

@@ -40,14 +40,7 @@ fn without(how: &str) -> Result<()> {
 
 /// Runtime and kubelet are started as their own units say.
 fn ensure_no_trace(machine: &mut Machine) -> Result<()> {
-    ensure!(machine.command_line("containerd.service")? == ["/usr/bin/containerd"]);
-    let starts = machine.kubelet_starts()?;
-    let expected = [
-        "/usr/bin/kubelet",
-        "--kubeconfig=/etc/kubernetes/kubelet.conf",
-        "--config=/var/lib/kubelet/config.yaml",
-    ];
-    ensure!(starts.last().is_some_and(|words| words == &expected), "{starts:?}");
+    lab::boot::furniture::ensure_own_commands(machine)?;
     ensure!(!machine.inside("/run/crossfade")?.exists(), "somebody still makes /run/crossfade");
     ensure!(!machine.list("/etc/cni/net.d")?.iter().any(|name| name.contains("crossfade")));
     machine.boot_settled()?;

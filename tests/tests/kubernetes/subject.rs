@@ -1,4 +1,6 @@
 //! A Node of a case's own, seen by its kubelet and by an administrator.
+//!
+//! An object of the API server, without any node of the lab behind it.
 
 use anyhow::{Context, Result};
 use lab::deadline::until;

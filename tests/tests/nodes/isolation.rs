@@ -10,10 +10,8 @@ use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::containerd::{Containerd, Options};
-use lab::cri::Sandbox;
 use lab::deadline::until;
-use lab::fabric::Fabric;
+use lab::scene::Setup;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -55,14 +53,9 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
             bail!("no more signals")
         }
         "hold" => {
-            let fabric = Fabric::new(2)?;
-            let old = fabric.old()?;
-            let node = fabric.node(1);
-            node.write("/etc/cni/net.d/10-old.conflist", old.conflist(1).to_string())?;
-            let containerd = Containerd::start(node, &Options::default())?;
-            let pod = containerd.cri().run_sandbox(&Sandbox::new("pod"))?;
-            let netns = containerd.cri().status(&pod)?.netns;
-            node.ping_from(&netns, "10.244.1.1")?;
+            let scene = Setup::bare().nodes(2).start()?;
+            let netns = scene.cri().status(&scene.run("pod")?)?.netns;
+            scene.node().ping_from(&netns, "10.244.1.1")?;
             println!("ready {}", lab::isolate::cgroup_parent()?);
             std::io::stdin().read_line(&mut String::new())?;
             Ok(Some(ExitCode::SUCCESS))

@@ -10,14 +10,10 @@ mod reproducible;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use libtest_mimic::Arguments;
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let arguments = Arguments::from_args();
-    let mut trials = contents::trials();
-    for more in [reproducible::trials(), image::trials(), node::trials()] {
-        trials.extend(more);
-    }
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    lab::preflight::main(|| {
+        let trials = [contents::trials(), reproducible::trials(), image::trials(), node::trials()];
+        trials.into_iter().flatten().collect()
+    })
 }

@@ -338,12 +338,7 @@ fn extension() -> Result<()> {
     furniture::agent(&machine, Network::Old, 0.0, true)?;
     furniture::agent(&machine, Network::New, 0.0, true)?;
     machine.write(furniture::PODS, "one\n")?;
-    machine.enable("systemd-sysext.service")?;
-    machine.unit(
-        "ensure-extension.service",
-        "[Unit]\nAfter=systemd-sysext.service\nBefore=kubelet.service containerd.service\n[Service]\nType=oneshot\n\
-         ExecStart=systemctl daemon-reload\nExecStart=systemctl restart --no-block containerd kubelet\n",
-    )?;
+    furniture::take_up_extensions(&machine)?;
     machine.boot()?;
     let pods = machine.until_pods(1)?;
     ensure!(Network::of(&pods[0].addresses[0]) == Some(Network::New), "{pods:?}");

@@ -9,29 +9,20 @@ use anyhow::{Context, Result, ensure};
 use lab::fabric::{Fabric, Overlay};
 use lab::node::Node;
 use lab::podman::Podman;
-use lab::preflight::{NODES, Need, PLUGINS, PODMAN, trial};
-use libtest_mimic::Arguments;
+use lab::preflight::{NODES, Need, PLUGINS, PODMAN};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, PODMAN];
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
-    let arguments = Arguments::from_args();
-    let trials = vec![
-        trial("a_container_has_a_lease_while_it_runs", NEEDS, a_container_has_a_lease_while_it_runs),
-        trial(
-            "a_container_follows_the_policy_of_its_start",
-            NEEDS,
+    lab::preflight::main(|| {
+        lab::trials_of![
+            NEEDS;
+            a_container_has_a_lease_while_it_runs,
             shim::a_container_follows_the_policy_of_its_start,
-        ),
-        trial("a_container_can_be_on_both_networks", NEEDS, shim::a_container_can_be_on_both_networks),
-        trial(
-            "a_published_port_leads_to_the_container",
-            NEEDS,
+            shim::a_container_can_be_on_both_networks,
             shim::a_published_port_leads_to_the_container,
-        ),
-    ];
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+        ]
+    })
 }
 
 fn podman(node: &Node, overlay: &Overlay) -> Result<Podman> {

@@ -37,15 +37,21 @@ fn directory(case: &Case, name: &str) -> Result<PathBuf> {
     }
 }
 
+/// A case with a record whose directory of that name is a link; the link, and what it leads to.
+fn linked(name: &str) -> Result<(Case, PathBuf, PathBuf)> {
+    let case = Case::attach("new")?;
+    case.added()?;
+    let dir = directory(&case, name)?;
+    let real = case.path("elsewhere");
+    fs::rename(&dir, &real)?;
+    symlink(&real, &dir)?;
+    Ok((case, dir, real))
+}
+
 /// S5: each of them, wherever the link leads; what it leads to stays as it was.
 fn directories_that_are_a_strangers_links_are_refused() -> Result<()> {
     for name in DIRECTORIES {
-        let case = Case::attach("new")?;
-        case.added()?;
-        let dir = directory(&case, name)?;
-        let real = case.path("elsewhere");
-        fs::rename(&dir, &real)?;
-        symlink(&real, &dir)?;
+        let (case, dir, real) = linked(name)?;
         lchown(&dir, Some(STRANGER), None)?;
         let before = tree(&real)?;
         // In the same shard as c1: an id's hash is nothing to rely on, so by another ifname.
@@ -59,12 +65,7 @@ fn directories_that_are_a_strangers_links_are_refused() -> Result<()> {
 /// S5: root may keep them on another disk.
 fn directories_that_are_links_of_roots_are_followed() -> Result<()> {
     for name in DIRECTORIES {
-        let case = Case::attach("new")?;
-        case.added()?;
-        let dir = directory(&case, name)?;
-        let real = case.path("elsewhere");
-        fs::rename(&dir, &real)?;
-        symlink(&real, &dir)?;
+        let (case, _, real) = linked(name)?;
         case.call("ADD").env("CNI_IFNAME", "eth9").run()?.result().context(name)?;
         case.call("DEL").env("CNI_IFNAME", "eth9").run()?.silent().context(name)?;
         case.del()?.silent().context(name)?;

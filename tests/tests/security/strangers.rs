@@ -7,12 +7,11 @@ use std::{
     os::unix::fs::{chown, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    deadline::until,
+    deadline::{LIMIT, until},
     scratch::{Scratch, files},
 };
 use nix::{
@@ -32,9 +31,6 @@ trials![
     metrics_follow_no_link_of_others,
     confs_that_are_no_files_hold_nobody_up,
 ];
-
-/// Tells what answers from what hangs.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// A node below a directory, with nothing on it but a node.json.
 struct Tree(Scratch);

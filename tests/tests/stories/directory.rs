@@ -12,9 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use lab::containerd::Options;
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 
-use crate::LIMIT;
 use crate::spied::Spied;
 
 /// The runtime's directory; nothing is in it at first.

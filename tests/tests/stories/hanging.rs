@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use lab::cri::Sandbox;
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::stub::{Act, Call, Reply};
 use serde_json::json;
 
-use crate::LIMIT;
 use crate::spied::{Spied, passing};
 
 /// How long containerd is given for what hangs.

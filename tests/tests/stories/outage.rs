@@ -3,10 +3,9 @@
 use anyhow::{Result, bail, ensure};
 use lab::containerd::Options;
 use lab::crossfade::CONF_DIR;
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use serde_json::json;
 
-use crate::LIMIT;
 use crate::spied::Spied;
 
 const OURS: &str = "01-crossfade.conflist";

@@ -267,7 +267,7 @@ impl Player {
         let socket = self.scene.containerd.socket();
         let caller = std::thread::spawn(move || Cri::new(&socket)?.run_sandbox(&Sandbox::new(&name)));
         let waiting = spy(self.overlay(network));
-        lab::deadline::until("the ADD that is cut", crate::LIMIT, || {
+        lab::deadline::until("the ADD that is cut", lab::deadline::LIMIT, || {
             let calls = self.scene.log().calls()?;
             let here = |call: &lab::stub::Call| {
                 call.name == waiting

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::cri::{Cri, Sandbox};
-use lab::deadline::until;
+use lab::deadline::{LIMIT, until};
 use lab::scratch::files;
 use lab::stub::{Gate, Reply};
 use serde_json::json;
 
-use crate::LIMIT;
 use crate::spied::{Spied, passing};
 
 /// Kills containerd while the ADD of a pod called `cut` waits in old's spy, and returns the sandbox's id.

@@ -99,7 +99,7 @@ impl Spied {
 
     /// Waits until containerd has done with every sandbox that it gave up: their network namespaces go last.
     pub(crate) fn given_up(&self) -> Result<()> {
-        lab::deadline::until("the end of what was given up", crate::LIMIT, || {
+        lab::deadline::until("the end of what was given up", lab::deadline::LIMIT, || {
             Ok(files(&self.outside("/run/netns"))?.is_empty().then_some(()))
         })
     }

@@ -13,6 +13,8 @@
 //! Reverse-path checks are strict in the pods and where the nodes hear pods, as Calico's agent sets them. They are off on
 //! the wire and on the overlays: what goes from one network to the other comes back by another device than it left by,
 //! with or without us. Calico's agents run on both nodes, a pair for each side, and follow the pods that are theirs.
+//!
+//! Apart from [`lab::scene`], for no runtime is here: plugins are called directly, and packets between three nodes are what counts.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -41,7 +41,7 @@ use crate::version::V1;
 pub struct Node {
     /// Format of this file.
     pub version: V1,
-    /// Where the runtime reads our conf.
+    /// The way in which the runtime reads Crossfade's conf.
     #[serde(default = "shared")]
     pub conf_dir: Mode,
     /// Labels that kubelet registers the Node with.
@@ -50,7 +50,7 @@ pub struct Node {
     /// Taints that kubelet registers the Node with, beside whatever else it was told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<Taint>,
-    /// Version of our conf; 1.1.0 turns on the runtime's STATUS polling and GC.
+    /// Version of Crossfade's conf; 1.1.0 turns on the runtime's STATUS polling and GC.
     #[serde(default = "cni_version")]
     pub cni_version: CniVersion,
     /// The container runtime, as far as its units do not say it.

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Mode {
-    /// In a directory of ours on tmpfs.
+    /// In Crossfade's own directory on tmpfs.
     Private,
-    /// In its usual directory, our conf first.
+    /// In the runtime's usual directory, where Crossfade's conf sorts first.
     Shared,
-    /// Nowhere: a node of a final image, whose pods we do not attach. It has no plugin and no conf of ours, labels and taints alone.
+    /// Nowhere: a node of a final image, whose pods Crossfade does not attach. The node has no plugin and no conf of Crossfade, only labels and taints.
     #[serde(rename = "none")]
     Without,
 }
@@ -31,7 +31,7 @@ impl Mode {
     }
 }
 
-/// Version of our conf.
+/// The version of Crossfade's conf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum CniVersion {

@@ -27,7 +27,7 @@ pub use target::split_target;
 
 use crate::version::V1;
 
-/// Largest policy we read, in bytes.
+/// The largest policy that Crossfade reads, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
 
 /// A valid policy.

@@ -66,14 +66,12 @@ fn with_plugin(facts: &BootFacts) -> Result<BootDecision, Failure> {
     let mut notes = vec![kind(facts).to_owned()];
     way.settings(facts.node.policy.as_ref().err());
     way.extend(facts.node.plugins.packaged.as_ref().err());
-    for error in [
-        facts.node.confs.as_ref().err(),
-        facts.private.as_ref().err(),
-        facts.recorded.as_ref().err(),
-        facts.node.runtime.config.as_ref().err(),
-    ] {
+    for error in
+        [facts.node.confs.as_ref().err(), facts.private.as_ref().err(), facts.recorded.as_ref().err()]
+    {
         way.extend(error.cloned());
     }
+    way.extend(facts.node.runtime.config.as_ref().err());
     way.extend(facts.distrusted.iter().cloned());
     runtime(facts, &mut way, &mut notes);
 
@@ -300,7 +298,7 @@ fn shared(
     if let Some((name, _)) = &named
         && let NetworkNameTold::Nothing(why) = picks.told(&left, name)
     {
-        notes.push(why);
+        notes.push(why.into());
     }
     let Some((name, name_change)) = named else {
         return Vec::new();

@@ -106,9 +106,11 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
     let aside = set_aside(facts);
     match &facts.node.runtime.config {
         // If Crossfade left nothing, the runtime's directory does not matter.
-        Err(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.clone()),
+        Err(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.to_string()),
         Err(why) => {
-            way.found(format!("{why}; Crossfade's conf from before may be in the directory that it reads"));
+            let Problem { what, place, fix } = why.clone();
+            let what = format!("{what}; Crossfade's conf from before may be in the directory that it reads");
+            way.found(Problem { what, place, fix });
         }
         Ok(_) => {}
     }

@@ -8,6 +8,7 @@ use shim::store::Store;
 use types::endpoint::socket;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Policy, Side};
+use types::problem::Problem;
 
 use super::final_image::Leavings;
 use crate::change::look;
@@ -44,7 +45,7 @@ pub struct BootFacts {
     /// The runtime runs already: what it reads now is in force until it is started again.
     pub runtime_runs: bool,
     /// Whether the runtime's unit passes Crossfade's arguments on; always true in shared mode.
-    pub handed_on: Result<(), String>,
+    pub handed_on: Result<(), Problem>,
     /// Confs in Crossfade's private directory, or why they cannot be listed.
     pub private: Result<ConfDir, String>,
     /// Foreign entries in Crossfade's private directory.

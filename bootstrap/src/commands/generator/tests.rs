@@ -78,7 +78,7 @@ fn a_command_that_cannot_be_continued_stays_and_is_named() {
         assert!(troubles.len() == 1 && troubles[0].contains(words), "{line}: {troubles:?}");
         assert!(troubles[0].contains("kubelet.service"), "{troubles:?}");
         assert!(!tree.0.path().join("run").exists(), "{line}");
-        assert!(check(&tree.root(), "kubelet.service").is_err_and(|why| why.contains(words)), "{line}");
+        assert!(check(&tree.root(), "kubelet.service").is_err_and(|why| why.what.contains(words)), "{line}");
     }
     let tree = kubelet("ExecStart=/usr/bin/kubelet");
     tree.write(
@@ -147,7 +147,7 @@ fn the_runtime_s_command_too_and_units_of_other_names() {
 #[test]
 fn the_check_tells_a_missing_drop_in_from_a_stale_one() {
     let tree = kubelet("ExecStart=/usr/bin/kubelet");
-    let told = || check(&tree.root(), "kubelet.service").expect_err("not there");
+    let told = || String::from(check(&tree.root(), "kubelet.service").expect_err("not there"));
     assert!(told().contains("package"), "{}", told());
     tree.write("usr/lib/systemd/system-generators/crossfade-generator", "");
     assert!(told().contains("expected a link"), "{}", told());

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use types::node::{Mode, Node, RuntimeKind};
+use types::problem::Problem;
 
 use crate::change::Change;
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
+use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 use crate::node::{mode, settings, switch};
 use crate::runtime::config::render::{
     AskedContainerd, RuntimeWords, changes, choose, crio_words, embedded, prove, remove,
@@ -67,10 +68,10 @@ fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Chan
 }
 
 fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure> {
-    let refuse = |why: String| Failure::new(Exit::No, why);
+    let refuse = |problem: Problem| Failure::of(Exit::No, problem);
     let config = RuntimeConfig::gather(root, node).map_err(refuse)?.ok_or_else(|| {
-        let failure = refuse("private mode: no runtime's unit is here".into());
-        failure.at(NODE_FILE).fix("name it in node.json, runtime.unit")
+        let problem = Problem::new("private mode: no runtime's unit is here").at("node.json, runtime.unit");
+        refuse(problem.fix("name it in node.json, runtime.unit"))
     })?;
     let conf_dir = Path::new(PRIVATE_CONF_DIR);
     let mut asked = None;
@@ -78,11 +79,13 @@ fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure
         _ if config.unit.is_none() => return Err(refuse(embedded(&config))),
         (RuntimeKind::Crio, _) => RuntimeWords::Words(crio_words(root).map_err(refuse)?),
         (RuntimeKind::Containerd, None) => {
+            let root = global.root.display().to_string();
             let what = format!(
-                "containerd's configuration is copied at every start of containerd, on the node; {} is none",
-                global.root.display()
+                "containerd's configuration is copied at every start of containerd, on the node; {root} is none"
             );
-            return Err(refuse(what).at("--root").fix("run the command on the node, without --root"));
+            return Err(refuse(
+                Problem::new(what).at(root).fix("run the command on the node, without --root"),
+            ));
         }
         (RuntimeKind::Containerd, Some(program)) => {
             let dump = containerd::dump(program, &config.file).map_err(refuse)?;

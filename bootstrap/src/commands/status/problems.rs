@@ -32,7 +32,7 @@ pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> 
 pub(super) fn of_the_conf(node: &NodeFacts) -> Vec<Problem> {
     let file = node.dirs.conf_file();
     match &node.dirs.installed {
-        Ok(Some(conf)) => in_the_way(node, &conf.name).into_iter().map(Problem::from).collect(),
+        Ok(Some(conf)) => in_the_way(node, &conf.name),
         Ok(None) if node.dirs.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
             let missing = Problem::new(format!("{} is not there yet", file.display()));
             vec![missing.at(file.display().to_string()).fix(
@@ -79,15 +79,15 @@ pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Pro
 }
 
 /// Confs that the runtime would use instead of Crossfade's.
-fn in_the_way(node: &NodeFacts, name: &str) -> Vec<String> {
+fn in_the_way(node: &NodeFacts, name: &str) -> Vec<Problem> {
     let dir = match &node.confs {
         Ok(dir) => dir,
-        Err(why) => return vec![why.clone()],
+        Err(why) => return vec![why.as_str().into()],
     };
     let picks = node.runtime.picks();
     let mut found = picks.in_the_way(dir, name);
     if !found.is_empty() {
-        found.extend(picks.harm_of_a_restart().map(str::to_owned));
+        found.extend(picks.harm_of_a_restart().map(Problem::from));
     }
     // In private mode the runtime's command line names the network.
     if node.settings.conf_dir == Mode::Shared {

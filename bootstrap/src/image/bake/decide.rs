@@ -60,6 +60,10 @@ struct NodeFile<'a> {
     taints: &'a [taint::Taint],
 }
 
+/// The options with which whole files are given.
+const FROM_POLICY: &str = "--from-policy";
+const FROM_NODE: &str = "--from-node";
+
 /// Where settings come from, which decides the exit status of a mistake in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -72,11 +76,25 @@ impl Origin {
         if file.is_some() { Self::File } else { Self::Options }
     }
 
-    /// Adds a mistake in settings of this origin.
-    fn unusable(self, why: impl Into<Problem>, way: &mut Obstacles) {
+    /// Adds a mistake in settings of this origin; `file` is the option with which a file is given.
+    fn unusable(self, why: impl Into<Problem>, file: &str, way: &mut Obstacles) {
+        let mut problem = why.into();
         match self {
-            Self::Options => way.usage(why),
-            Self::File => way.settings(Some(why)),
+            Self::Options => {
+                if problem.fix.is_empty() {
+                    problem.fix = "correct the option that says so, then run bake again".into();
+                }
+                way.usage(problem);
+            }
+            Self::File => {
+                if problem.place.is_empty() {
+                    problem.place = format!("the file of {file}");
+                }
+                if problem.fix.is_empty() {
+                    problem.fix = format!("correct the file of {file}, then run bake again");
+                }
+                way.settings(Some(problem));
+            }
         }
     }
 }
@@ -100,10 +118,12 @@ pub(super) fn decide(wanted: &Bake, facts: &BakeFacts) -> Result<BakeDecision, F
     let node = facts.node.clone().unwrap_or_else(|| settings(wanted, new, &mut way));
     fits(&node, (wanted.image, Origin::of(facts.node.as_ref())), &mut way, &mut notes);
     for path in &facts.hiding {
-        way.found(format!(
-            "{} counts before what is baked: remove it, or bake it with --from-policy or --from-node",
-            path.display()
-        ));
+        let path = path.display().to_string();
+        way.found(
+            Problem::new(format!("{path} counts before what is baked"))
+                .fix(format!("remove {path}, or bake it with --from-policy or --from-node"))
+                .at(path),
+        );
     }
     if facts.is_off {
         notes.push(
@@ -119,7 +139,8 @@ fn migration(wanted: &Bake, facts: &BakeFacts, way: &mut Obstacles) -> Option<Ve
     let conf_dir = match &facts.conf_dir {
         Ok(dir) => dir,
         Err(why) => {
-            way.found(format!("{why} (a whole node.json can say it: --from-node)"));
+            let fix = if why.fix.is_empty() { "name the runtime" } else { &why.fix };
+            way.found(why.clone().fix(format!("{fix}; a whole node.json (--from-node) can name it, too")));
             return None;
         }
     };
@@ -137,11 +158,11 @@ fn checked(
     let policy = match secondary::parse(bytes) {
         Ok(policy) => policy,
         Err(why) => {
-            origin.unusable(format!("policy: {why}"), way);
+            origin.unusable(format!("policy: {why}"), FROM_POLICY, way);
             return None;
         }
     };
-    sides::together(&policy).into_iter().for_each(|why| origin.unusable(why, way));
+    sides::together(&policy).into_iter().for_each(|why| origin.unusable(why, FROM_POLICY, way));
     notes.extend(sides::notes(&policy));
     policy.networks.new.as_ref().and_then(|network| profile::find(&network.profile))
 }
@@ -159,9 +180,8 @@ fn last(wanted: &Bake, way: &mut Obstacles) -> Option<&'static Profile> {
         ("--from-policy", wanted.from_policy.is_some()),
     ];
     for (option, _) in given.into_iter().filter(|(_, given)| *given) {
-        way.usage(format!(
-            "{option}: a final image has the new network only, and no plugin of Crossfade's; omit the option, or use --image migration"
-        ));
+        let what = format!("{option}: a final image has the new network only, and no plugin of Crossfade's");
+        way.usage(Problem::new(what).at(option).fix("omit the option, or use --image migration"));
     }
     wanted.new.as_deref().and_then(|name| sides::known(Side::New, name, way).flatten())
 }
@@ -178,23 +198,28 @@ fn settings(wanted: &Bake, new: Option<&'static Profile>, way: &mut Obstacles) -
     pretty(&NodeFile { version: 1, conf_dir: mode.as_str(), labels: &labels, taints: &taints })
 }
 
-/// Holds a node.json against our rules, those of kubelet, and what its image is for.
+/// A `confDir` that belongs to the other kind of image.
+fn conf_dir(expected: &str) -> Problem {
+    Problem::new(format!("node.json: confDir: expected {expected}"))
+        .at("node.json, confDir")
+        .fix("set confDir in the file of --from-node, or name the other --image")
+}
+
+/// Holds a node.json against Crossfade's rules, those of kubelet, and what its image is for.
 fn fits(bytes: &[u8], (image, origin): (Image, Origin), way: &mut Obstacles, notes: &mut Vec<String>) {
     let node = match Node::parse(bytes) {
         Ok(node) => node,
-        Err(why) => return origin.unusable(format!("node.json: {why}"), way),
+        Err(why) => return origin.unusable(format!("node.json: {why}"), FROM_NODE, way),
     };
-    refusals(&node).into_iter().for_each(|why| origin.unusable(why, way));
-    node.taints.iter().filter_map(taint::doubt).for_each(|why| origin.unusable(why, way));
+    refusals(&node).into_iter().for_each(|why| origin.unusable(why, FROM_NODE, way));
+    node.taints.iter().filter_map(taint::doubt).for_each(|why| origin.unusable(why, FROM_NODE, way));
     match (image, node.conf_dir) {
         (Image::Migration, Mode::Private | Mode::Shared) | (Image::Final, Mode::Without) => {}
         (Image::Migration, Mode::Without) => {
-            way.settings(Some(
-                "node.json: confDir: expected private or shared in a migration image, found none",
-            ));
+            way.settings(Some(conf_dir("private or shared in a migration image, found none")));
         }
         (Image::Final, Mode::Private | Mode::Shared) => {
-            way.settings(Some("node.json: confDir: expected none in a final image"));
+            way.settings(Some(conf_dir("none in a final image")));
         }
     }
     let says_nothing = node.labels.is_empty() && node.taints.is_empty();

@@ -7,6 +7,7 @@ use shim::file::read_bounded;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::Node;
 use types::policy::MAX_BYTES;
+use types::problem::Problem;
 
 use crate::cli::Bake;
 use crate::cli::exit::Failure;
@@ -17,7 +18,7 @@ use crate::runtime::config::{RuntimeConfig, agents_dir};
 #[derive(Debug)]
 pub(super) struct BakeFacts {
     /// The directory that the tree's runtime reads confs from, as the node will see it; the usual one where there is no runtime yet.
-    pub(super) conf_dir: Result<PathBuf, String>,
+    pub(super) conf_dir: Result<PathBuf, Problem>,
     /// A policy that was given whole.
     pub(super) policy: Option<Vec<u8>>,
     /// A node.json that was given whole.
@@ -53,9 +54,12 @@ impl BakeFacts {
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     if !path.exists() {
-        return Err(Failure::usage(format!("{}: there is no such file", path.display())));
+        let path = path.display();
+        return Err(Failure::usage(format!("{path}: there is no such file"))
+            .at(path)
+            .fix("name a file that is there"));
     }
     File::open(path)
         .and_then(|mut file| read_bounded(&mut file, MAX_BYTES))
-        .map_err(|e| Failure::settings(format!("read {}: {e}", path.display())))
+        .map_err(|e| Failure::settings(format!("read {}: {e}", path.display())).at(path.display()))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use types::problem::Problem;
 use types::profile::{self, Migration};
 use types::taint::{self, Taint};
 
@@ -19,21 +20,25 @@ pub(super) struct Registration {
 /// cannot be read is a finding and left out.
 pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, way: &mut Obstacles) -> Registration {
     let mut told = Registration::default();
-    let mut refuse = |why: String| way.usage(why);
+    let mut refuse = |option: &str, why: String| {
+        way.usage(Problem::new(why).at(option).fix(format!("correct {option}; bake --help describes it")));
+    };
     for text in &wanted.labels {
         let Some((key, value)) = text.split_once('=') else {
-            refuse(format!("--label {text:?}: expected KEY=VALUE"));
+            refuse("--label", format!("--label {text:?}: expected KEY=VALUE"));
             continue;
         };
         if told.labels.insert(key.to_owned(), value.to_owned()).is_some_and(|before| before != value) {
-            refuse(format!("--label {key}: it is given two values; expected one"));
+            refuse("--label", format!("--label {key}: it is given two values; expected one"));
         }
     }
     for text in &wanted.taints {
         match taint::parse(text) {
             Ok(taints) if !taints.is_empty() => told.taints.extend(taints),
-            Ok(_) => refuse("--taint: expected KEY=VALUE:EFFECT or KEY:EFFECT, found nothing".into()),
-            Err(why) => refuse(format!("--taint {why}")),
+            Ok(_) => {
+                refuse("--taint", "--taint: expected KEY=VALUE:EFFECT or KEY:EFFECT, found nothing".into())
+            }
+            Err(why) => refuse("--taint", format!("--taint {why}")),
         }
     }
     if let Some(Migration { label: (key, value), taint }) = usual {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use shim::layout::CONF_FILE;
 use types::policy::{Network, Phase, Policy, Side};
+use types::problem::Problem;
 use types::profile::{self, GENERIC, Profile};
 
 use crate::change::obstacles::Obstacles;
@@ -50,16 +51,16 @@ impl Sides {
             && old == new
             && old != GENERIC
         {
-            way.usage(format!(
-                "--old and --new are both {old}: expected the CNI to leave and another one to go to"
-            ));
+            let what =
+                format!("--old and --new are both {old}: expected the CNI to leave and another one to go to");
+            way.usage(Problem::new(what).at("--new").fix("name the CNI to go to with --new"));
         }
         let old = one(Side::Old, wanted.old.as_deref(), &wanted.old_conf, &wanted.old_cidrs, (conf_dir, way));
         let new = one(Side::New, wanted.new.as_deref(), &wanted.new_conf, &wanted.new_cidrs, (conf_dir, way));
         Some(Self { old: old?, new: new? })
     }
 
-    /// A policy of them. What was attached before us is the old network's.
+    /// A policy of them. What was attached before Crossfade is the old network's.
     pub(super) fn to_policy(&self, phase: Phase) -> Vec<u8> {
         let (attach, primary) = phase.meaning();
         pretty(&PolicyFile {
@@ -81,9 +82,12 @@ fn one(
 ) -> Option<One> {
     let Some(name) = name else {
         let what = if side == Side::Old { "leave" } else { "go to" };
-        way.usage(format!(
-            "--{side}: missing; a migration image has both networks, so name the CNI to {what}"
-        ));
+        let option = format!("--{side}");
+        way.usage(
+            Problem::new(format!("{option}: missing; a migration image has both networks"))
+                .fix(format!("name the CNI to {what} with {option}"))
+                .at(option),
+        );
         return None;
     };
     let profile = known(side, name, way)?;
@@ -91,9 +95,11 @@ fn one(
         _ if !conf.is_empty() => conf.to_vec(),
         Some(profile) => profile.conf.iter().map(|file| conf_dir.join(file)).collect(),
         None => {
-            way.usage(format!(
-                "--{side} {GENERIC}: nothing is known of it, so name its conf with --{side}-conf"
-            ));
+            way.usage(
+                Problem::new(format!("--{side} {GENERIC}: nothing is known of it"))
+                    .at(format!("--{side}"))
+                    .fix(format!("name its conf with --{side}-conf")),
+            );
             return None;
         }
     };
@@ -106,40 +112,44 @@ pub(super) fn known(side: Side, name: &str, way: &mut Obstacles) -> Option<Optio
     if found.is_some() || name == GENERIC {
         return Some(found);
     }
-    way.usage(format!("--{side}: {}", profile::unknown(name)));
+    let fix = format!("name a known CNI, or {GENERIC} with --{side}-conf");
+    way.usage(Problem::new(format!("--{side}: {}", profile::unknown(name))).at(format!("--{side}")).fix(fix));
     None
 }
 
 /// What keeps the two networks of a policy from standing side by side.
-pub(super) fn together(policy: &Policy) -> Vec<String> {
+pub(super) fn together(policy: &Policy) -> Vec<Problem> {
     let mut all = Vec::new();
     let networks: Vec<(Side, &Network)> = policy.networks().collect();
     for (side, network) in &networks {
         let ours = network.conf.iter().filter(|conf| conf.file_name().is_some_and(|name| name == CONF_FILE));
         all.extend(ours.map(|conf| {
-            format!(
-                "policy: networks.{side}.conf: {} is Crossfade's own; expected the conf of the CNI itself",
-                conf.display()
-            )
+            let key = format!("networks.{side}.conf");
+            let what = format!("policy: {key}: {} is Crossfade's own", conf.display());
+            Problem::new(what).fix(format!("name the conf of the CNI itself in {key}")).at(key)
         }));
     }
     let [(_, old), (_, new)] = networks.as_slice() else {
         let missing = if policy.networks.old.is_none() { Side::Old } else { Side::New };
-        all.push(format!("policy: networks.{missing}: missing; a migration image has both networks"));
+        let key = format!("networks.{missing}");
+        let what = format!("policy: {key}: missing; a migration image has both networks");
+        all.push(Problem::new(what).fix(format!("describe the network in {key}")).at(key));
         return all;
     };
     let shared = old.conf.iter().filter(|conf| new.conf.contains(conf));
     all.extend(shared.map(|conf| {
-        format!("policy: {} is a conf of both networks; expected one of its own for each", conf.display())
+        Problem::new(format!("policy: {} is a conf of both networks", conf.display()))
+            .at("networks.new.conf")
+            .fix("give each network a conf of its own")
     }));
     for one in &old.cidrs {
         let others =
             new.cidrs.iter().filter(|other| one.contains(other.network()) || other.contains(one.network()));
         all.extend(others.map(|other| {
-            format!(
-                "policy: networks.old.cidrs {one} and networks.new.cidrs {other} overlap, so nobody could tell whose a pod's address is: \
-                 give the new network a range of its own"
-            )
+            let what = format!(
+                "policy: networks.old.cidrs {one} and networks.new.cidrs {other} overlap, so nobody could tell whose a pod's address is"
+            );
+            Problem::new(what).at("networks.new.cidrs").fix("give the new network a range of its own")
         }));
     }
     all

@@ -27,7 +27,7 @@ pub struct SealDecision {
     pub notes: Vec<String>,
 }
 
-/// Decides.
+/// Decides what `seal` keeps, removes and refuses.
 #[must_use]
 pub fn decide(facts: SealFacts) -> SealDecision {
     let SealFacts { found, allow, mut notes } = facts;

@@ -68,13 +68,13 @@ pub(super) fn real(dir: &Path) -> Result<Root, Failure> {
     Ok(Root::new(&real))
 }
 
-/// Our directories: those of the command line, else those that our conf names.
+/// Crossfade's directories: those of the command line, else those that Crossfade's conf names.
 fn layout(global: &Global, root: &Root) -> Layout {
     let installed = Installed::read(&root.at(Path::new(CONF_DIR).join(CONF_FILE))).ok().flatten();
     named(global, installed.as_ref())
 }
 
-/// Programs that would undo it: kubelet writes its state back, and `watch` our conf.
+/// Programs that would undo it: kubelet writes its state back, and `watch` Crossfade's conf.
 fn running(root: &Root, settings: &Baked) -> Vec<SealFinding> {
     if !root.is_node() || !Path::new(SYSTEMD).is_dir() {
         return Vec::new();
@@ -115,7 +115,7 @@ fn by_rule(root: &Root, rule: &Rule, layout: &Layout, allow: &Allow) -> Vec<Seal
     items.filter_map(|item| rule.judge(&item)).collect()
 }
 
-/// Our directories may be other ones than usual.
+/// Crossfade's directories may be other ones than usual.
 fn moved(path: &str, layout: &Layout) -> PathBuf {
     let usual = Layout::default();
     let path = Path::new(path);

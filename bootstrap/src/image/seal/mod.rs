@@ -1,7 +1,7 @@
 //! `seal`: what must not be in a golden image; the last step of its build.
 //!
-//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> report. The rules are data ([`rules`]); what no rule can tell by a path alone is
-//! looked at by a module of its own: settings, confs, our own files. What only a person can judge is refused, all of it at
+//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> report. The rules are data ([`rules`]); what no rule can tell by a path
+//! alone is looked at by a module of its own: settings, confs, Crossfade's own files. What only a person can judge is refused, all of it at
 //! once, and then nothing is removed. Running it again changes nothing.
 
 pub mod allow;

@@ -1,4 +1,4 @@
-//! Our own files: records of attachments, and who could have changed what we are made of.
+//! Crossfade's own files: records of attachments, and who could have changed the files that Crossfade consists of.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use crate::node::paths::Root;
 
 /// How many attachments are named.
 const NAMED: usize = 5;
-/// What we are made of, and where it lies.
+/// The files that Crossfade consists of, and where they lie.
 const FILES: [&str; 10] = [
     "/usr/bin/crossfade-bootstrap",
     "/usr/libexec/crossfade",
@@ -30,7 +30,7 @@ const FILES: [&str; 10] = [
 const WRITABLE: u32 = 0o022;
 const SET_ID: u32 = 0o6000;
 
-/// Looks at the files that we are made of.
+/// Looks at the files that Crossfade consists of.
 #[must_use]
 pub fn files(root: &Root) -> Vec<SealFinding> {
     let plugins = BIN_DIRS.map(|dir| Path::new(dir).join(PLUGIN));
@@ -61,7 +61,7 @@ fn wrong(uid: u32, mode: u32) -> Option<String> {
         .then(|| format!("its mode is {:04o}: no file of Crossfade's is setuid or setgid", mode & 0o7777))
 }
 
-/// Looks at what is attached through us: pods of this machine that wait for their DEL.
+/// Looks at what is attached through Crossfade: pods of this machine that wait for their DEL.
 #[must_use]
 pub fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
     let found = match attachments::list(layout, None) {

@@ -62,15 +62,10 @@ impl Fault {
     /// Of a problem; `otherwise` is the next thing to do if the problem names none.
     pub(super) fn of(problem: &Problem, otherwise: &str) -> Self {
         if problem.fix.is_empty() {
-            Self::parted(&problem.what, otherwise)
+            Self::new(&problem.what, otherwise)
         } else {
             Self::new(&problem.what, &problem.fix)
         }
-    }
-
-    /// Of a text whose remedy comes after its last semicolon, as ours have it; `otherwise` where there is none.
-    pub(super) fn parted(text: &str, otherwise: &str) -> Self {
-        text.rsplit_once("; ").map_or_else(|| Self::new(text, otherwise), |(what, fix)| Self::new(what, fix))
     }
 }
 

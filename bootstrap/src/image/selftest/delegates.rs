@@ -20,7 +20,7 @@ pub(super) struct Delegate {
     side: Side,
     /// Where its conf may be, as the node sees it.
     wanted: Vec<PathBuf>,
-    /// Its profile, where that is one that we know.
+    /// Its profile, if Crossfade knows the CNI.
     profile: Option<String>,
     /// The policy says itself how to tell that it is ready.
     has_probes: bool,
@@ -122,7 +122,7 @@ fn has_proc() -> bool {
     Path::new("/proc/self/fd").exists()
 }
 
-/// Whether boot can put our plugin where the runtime looks.
+/// Whether boot can put Crossfade's plugin where the runtime looks.
 pub(super) fn directories(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Check> {
     let shown = |place: &BinDir| {
         place.path.strip_prefix(root.at("/")).map_or_else(
@@ -147,7 +147,7 @@ pub(super) fn directories(root: &Root, node: &Node, config: Option<&RuntimeConfi
 struct Dir {
     path: String,
     exists: bool,
-    /// It is read-only, and our plugin is not in it.
+    /// It is read-only, and Crossfade's plugin is not in it.
     is_stuck: bool,
     distrust: Option<String>,
 }

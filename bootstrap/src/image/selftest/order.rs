@@ -10,11 +10,11 @@ use crate::systemd::unit::{Kind, Order, Step, Unit};
 
 const BOOT: &str = "crossfade-boot.service";
 const WATCH: &str = "crossfade-watch.service";
-/// Our program's file name, as `ExecStartPre=` has it.
+/// The program's file name, as `ExecStartPre=` has it.
 const PROGRAM: &str = "crossfade-bootstrap";
 
-/// What starts kubelet and waits until it is up, or is reached only when it is: boot after one of them, and kubelet after boot, never
-/// end. *Source*: amazon-eks-ami, `nodeadm-run.service`; EKS' `bootstrap.sh`, which cloud-final runs as user data; systemd's order of targets.
+/// What starts kubelet and waits until it is up, or is reached only when it is: boot after one of them, and kubelet after boot, never end.
+/// *Source*: amazon-eks-ami, `nodeadm-run.service`; EKS' `bootstrap.sh`, which cloud-final runs as user data; systemd's order of targets.
 const STARTERS: [&str; 4] =
     ["nodeadm-run.service", "cloud-final.service", "cloud-init.target", "multi-user.target"];
 /// Boot asks nobody over a network, and an agent's network may be what is waited for.
@@ -175,13 +175,13 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
     decided(ID, faults, well.join(", "))
 }
 
-/// What our program is told in the unit's ExecStartPre, in order.
+/// What crossfade-bootstrap is told in the unit's ExecStartPre, in order.
 fn ours(unit: &Unit) -> Vec<String> {
     let commands = unit.exec_start_pre().iter().flat_map(|line| line.commands().0);
     commands.filter(|command| command.name() == PROGRAM).map(|command| command.arguments.join(" ")).collect()
 }
 
-/// The drop-ins that are read after ours.
+/// The drop-ins that are read after Crossfade's.
 fn later(unit: &Unit) -> String {
     let after = unit.files().iter().skip_while(|file| Some(*file) != has_ours(unit)).skip(1);
     let names: Vec<_> = after.map(|file| file.display().to_string()).collect();

@@ -12,7 +12,7 @@ use crate::runtime::answer::{RuntimeAnswer, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::systemd::continuation;
 
-/// Whether this boot is one of ours.
+/// Whether this boot is one of Crossfade's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Since {
     /// It is, or is meant to be.
@@ -33,11 +33,11 @@ pub(super) fn checks(global: &Global, root: &Root, all: &[UnitOnDisk]) -> Vec<Ch
     checks.extend(watched(if not_booted.is_none() { Since::ThisBoot } else { since }));
     checks.extend(loaded(root, all));
     checks.extend(uses(global, root));
-    checks.extend(opens(global, root, since, not_booted.as_deref()));
+    checks.extend(opens(global, root, since, not_booted.is_some()));
     checks
 }
 
-/// Whether the runtime uses our conf, by its own word.
+/// Whether the runtime uses Crossfade's conf, by its own word.
 fn uses(global: &Global, root: &Root) -> Vec<Check> {
     const ID: &str = "node.uses";
     let conf = match settings::load(root).map(|node| Directories::of(global, &node).installed) {
@@ -95,15 +95,14 @@ fn loaded(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
         return skipped(ID, LATER);
     }
     let wrong = needed.into_iter().filter_map(|told| continuation::check(root, &told.name).err());
-    let faults =
-        wrong.map(|why| Fault::parted(&why, "systemctl daemon-reload, then restart the unit")).collect();
+    let faults = wrong.map(|why| Fault::of(&why, "systemctl daemon-reload, then restart the unit")).collect();
     decided(ID, faults, "what systemd has loaded appends Crossfade's flags")
 }
 
 /// What `boot` has not prepared yet, because nobody has started it, the gate need not be asked about.
-fn opens(global: &Global, root: &Root, since: Since, not_booted: Option<&str>) -> Vec<Check> {
+fn opens(global: &Global, root: &Root, since: Since, is_unbooted: bool) -> Vec<Check> {
     const ID: &str = "node.gate";
-    if since == Since::NextBoot && not_booted.is_some() {
+    if since == Since::NextBoot && is_unbooted {
         return skipped(ID, LATER);
     }
     let faults = fitness::findings(global, root)

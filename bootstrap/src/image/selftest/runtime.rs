@@ -1,6 +1,7 @@
-//! The runtime, by its own configuration, and whether it could be told of our conf directory.
+//! The runtime, by its own configuration, and whether it could be told of Crossfade's conf directory.
 
 use types::node::{Mode, Node, RuntimeKind};
+use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::node::paths::Root;
@@ -11,10 +12,10 @@ use crate::runtime::picks::Picks;
 #[derive(Debug)]
 pub(super) struct Runtime {
     /// None where there is none; else its configuration, or why it cannot be read.
-    pub(super) config: Result<Option<RuntimeConfig>, String>,
+    pub(super) config: Result<Option<RuntimeConfig>, Problem>,
     mode: Mode,
-    /// How it would be told of our directory; only asked where it would be.
-    told: Option<Result<Rehearsed, String>>,
+    /// How it would be told of Crossfade's conf directory; only asked where it would be.
+    told: Option<Result<Rehearsed, Problem>>,
     is_node: bool,
 }
 
@@ -37,7 +38,7 @@ impl Runtime {
             Err(why) => {
                 let fix =
                     "mend the runtime's configuration, or name the right unit or file in node.json, runtime";
-                decided(ID, vec![Fault::new(why, fix)], "")
+                decided(ID, vec![Fault::of(why, fix)], "")
             }
             Ok(None) => {
                 let what = "there is neither containerd.service nor crio.service";
@@ -103,7 +104,7 @@ impl Runtime {
             (Some(Ok(Rehearsed::NotHere(why))), Mode::Private) => skipped(ID, why),
             (Some(Err(why)), Mode::Private) => decided(
                 ID,
-                vec![Fault::new(why, "mend the runtime's configuration, or use confDir shared")],
+                vec![Fault::of(why, "mend the runtime's configuration, or use confDir shared")],
                 "",
             ),
         }

@@ -11,7 +11,7 @@ use crate::node::paths::Root;
 
 /// The longest wait for an answer, which takes a tenth of a second, and its largest size.
 const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(30), max_bytes: 1 << 20 };
-/// Names every file and unit of ours, and nothing else.
+/// Names every file and unit of Crossfade's, and nothing else.
 const MARK: &str = "crossfade";
 /// From here on `verify` knows `--root`. *Source*: systemd's NEWS, 250.
 const VERIFIES_ROOTS: u32 = 250;
@@ -36,7 +36,7 @@ pub(super) enum Enabled {
 /// What `systemd-analyze verify` says about a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Lines that name something of ours, and the others.
+    /// Lines that name something of Crossfade's, and the others.
     Said {
         /// Ours.
         ours: Vec<String>,
@@ -138,7 +138,7 @@ fn sort(said: &str, succeeded: bool, root: &Path) -> Verdict {
     }
 }
 
-/// A cycle is told on several lines, of which not each names one of ours.
+/// A cycle is told on several lines, of which not each names one of Crossfade's.
 fn cycles_in_a_line(said: &str) -> String {
     let mut text = String::new();
     for line in said.lines() {

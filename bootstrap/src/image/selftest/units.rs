@@ -1,8 +1,9 @@
-//! Units: started at boot, sound to systemd itself, and with our words in those of kubelet and the runtime.
+//! Units: started at boot, sound to systemd itself, and with Crossfade's flags in those of kubelet and the runtime.
 
 use std::path::{Path, PathBuf};
 
 use types::node::{Mode, Node};
+use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd::{Enabled, Verdict};
@@ -11,26 +12,26 @@ use crate::node::paths::{PACKAGED, Root};
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
 
-/// Our units.
+/// Crossfade's units.
 pub(super) const OURS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
-/// There while our package is a system extension, of which nobody enables units. *Source*: man 5 `os-release`.
+/// There while Crossfade's package is a system extension, of which nobody enables units. *Source*: man 5 `os-release`.
 const EXTENSION: &str = "/usr/lib/extension-release.d/extension-release.crossfade";
 
 /// A unit of kubelet or of the runtime, as it is on this machine.
 #[derive(Debug)]
 pub(super) struct UnitOnDisk {
-    /// Whose.
+    /// Whose command line the unit has: kubelet's or the runtime's.
     pub(super) role: Role,
     /// Its name.
     pub(super) name: String,
     /// The unit as the next boot will have it; none where there is none, or it is masked.
     pub(super) unit: Result<Option<Unit>, String>,
-    /// Our drop-in is masked until the next boot: the package was installed while kubelet ran.
+    /// Crossfade's drop-in is masked until the next boot: the package was installed while kubelet ran.
     pub(super) is_masked: bool,
-    /// Our drop-in is brought by the generator, for its name is not the usual one.
+    /// Crossfade's drop-in is brought by the generator, for its name is not the usual one.
     pub(super) is_linked: bool,
     /// Why its command cannot be continued.
-    stuck: Option<String>,
+    stuck: Option<Problem>,
     /// There is something to add to its command.
     pub(super) is_needed: bool,
 }
@@ -71,7 +72,7 @@ impl UnitOnDisk {
     }
 }
 
-/// Whether both of ours are started at boot, as systemctl says.
+/// Whether both of Crossfade's units are started at boot, as systemctl says.
 pub(super) fn enabled(root: &Root, states: &[(&str, Enabled)]) -> Vec<Check> {
     const ID: &str = "unit.enabled";
     let systemctl = if root.is_node() {
@@ -98,7 +99,7 @@ pub(super) fn enabled(root: &Root, states: &[(&str, Enabled)]) -> Vec<Check> {
     decided(ID, wrong.collect(), well)
 }
 
-/// What `systemd-analyze verify` says about our units, and about others because of us.
+/// What `systemd-analyze verify` says about Crossfade's units, and about others because of Crossfade.
 pub(super) fn verified(verdicts: &[(String, Verdict)]) -> Vec<Check> {
     const ID: &str = "unit.verify";
     let mut faults = Vec::new();
@@ -126,7 +127,7 @@ pub(super) fn verified(verdicts: &[(String, Verdict)]) -> Vec<Check> {
     decided(ID, faults, format!("systemd reports nothing about Crossfade in {names}{more}"))
 }
 
-/// Whether our drop-ins apply to the units that are really here.
+/// Whether Crossfade's drop-ins apply to the units that are really here.
 pub(super) fn drop_ins(all: &[UnitOnDisk], node: &Node) -> Vec<Check> {
     const ID: &str = "unit.drop-in";
     let mut faults = Vec::new();
@@ -160,7 +161,7 @@ pub(super) fn drop_ins(all: &[UnitOnDisk], node: &Node) -> Vec<Check> {
     decided(ID, faults, well.join(", "))
 }
 
-/// Our drop-in of a unit, where it has one.
+/// Crossfade's drop-in of a unit, where it has one.
 pub(super) fn has_ours(unit: &Unit) -> Option<&PathBuf> {
     unit.files()
         .iter()
@@ -178,16 +179,16 @@ fn absent(role: Role) -> &'static str {
     }
 }
 
-/// Whether systemd finds the generator, and the generator can add our words.
+/// Whether systemd finds the generator, and the generator can add Crossfade's flags.
 pub(super) fn generated(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "unit.generator";
     let mut faults: Vec<_> = continuation::installed(root)
         .err()
         .into_iter()
-        .map(|why| Fault::parted(&why, "install the package whole"))
+        .map(|why| Fault::of(&why, "install the package whole"))
         .collect();
     let stuck = all.iter().filter(|told| told.is_needed).filter_map(|told| told.stuck.as_ref());
-    faults.extend(stuck.map(|why| Fault::parted(why, "start the program itself in its unit")));
+    faults.extend(stuck.map(|why| Fault::of(why, "start the program itself in its unit")));
     let needed = all.iter().filter(|told| told.is_needed && told.there().is_some());
     let names: Vec<_> = needed.map(|told| told.name.as_str()).collect();
     if names.is_empty() && faults.is_empty() {

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, value};
+use types::problem::Problem;
 
-use super::{CniSetup, MAX_BYTES, RuntimeConfig, RuntimeUnit, read, tree};
+use super::{CniSetup, MAX_BYTES, RuntimeConfig, RuntimeUnit, read, tree, unusable};
 use crate::node::command::{RunLimits, run};
 use crate::node::paths::Root;
 use crate::systemd::unit::glob;
@@ -32,16 +33,14 @@ const DUMP_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_
 /// Most files that imports may lead to.
 const MAX_IMPORTS: usize = 64;
 
-pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, String> {
+pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, Problem> {
     let file = found.file(USUAL);
     let program = found.command.first().map(PathBuf::from).filter(|_| root.is_node());
     // Another program writes it when it starts; without it not even the defaults are known to count.
     if found.unit.is_none() && !root.at(&file).exists() {
-        return Err(format!(
-            "the runtime's configuration {}: it is not there; the program that writes it has to be started once before us, or another file \
-             is the right one for node.json, runtime.config",
-            file.display()
-        ));
+        return Err(Problem::new(format!("the runtime's configuration {}: it is not there", file.display()))
+            .at(file.display().to_string())
+            .fix("start the program that writes it once before Crossfade, or name another file in node.json, runtime.config"));
     }
     let effective = match &program {
         Some(program) => tree(&file, &dump(program, &file)?)?,
@@ -84,9 +83,13 @@ pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, S
 ///
 /// # Errors
 /// It cannot be run, fails, or takes too long. What it says is not repeated: it may quote a credential.
-pub fn dump(program: &Path, file: &Path) -> Result<String, String> {
+pub fn dump(program: &Path, file: &Path) -> Result<String, Problem> {
     let named = |why: &str| {
-        format!("{} --config {} config dump: {why}; run it to see more", program.display(), file.display())
+        let (program, file) = (program.display(), file.display());
+        let command = format!("{program} --config {file} config dump");
+        Problem::new(format!("{command}: {why}"))
+            .at(file.to_string())
+            .fix(format!("run {command} to see more"))
     };
     let mut command = Command::new(program);
     // Named even where it is the usual one: 1.6 then says so when it cannot be read, instead of passing over it.
@@ -101,7 +104,7 @@ pub fn dump(program: &Path, file: &Path) -> Result<String, String> {
 }
 
 /// The configuration with its imports, as files: for a tree that is no node, and for a containerd inside another program.
-fn merged(root: &Root, file: &Path) -> Result<Value, String> {
+fn merged(root: &Root, file: &Path) -> Result<Value, Problem> {
     let mut all = Value::Object(Map::new());
     for (path, text) in files(root, file)? {
         let one = tree(&path, &text)?;
@@ -111,7 +114,7 @@ fn merged(root: &Root, file: &Path) -> Result<Value, String> {
 }
 
 /// The main file and everything it imports, in the order in which they count.
-fn files(root: &Root, file: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+fn files(root: &Root, file: &Path) -> Result<Vec<(PathBuf, String)>, Problem> {
     let mut found: Vec<(PathBuf, String)> = Vec::new();
     let mut todo = vec![file.to_path_buf()];
     while let Some(path) = todo.pop() {
@@ -119,7 +122,7 @@ fn files(root: &Root, file: &Path) -> Result<Vec<(PathBuf, String)>, String> {
             continue;
         }
         if found.len() == MAX_IMPORTS {
-            return Err(format!("the runtime's configuration {}: imports without end", file.display()));
+            return Err(unusable(file, "imports without end"));
         }
         let Some(text) = read(root, &path)? else {
             continue;
@@ -142,7 +145,7 @@ fn patterns(tree: &Value, file: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn imports(root: &Root, file: &Path) -> Result<Vec<PathBuf>, String> {
+pub fn imports(root: &Root, file: &Path) -> Result<Vec<PathBuf>, Problem> {
     let files = files(root, file)?;
     let mut all = Vec::new();
     for (path, text) in &files {
@@ -257,17 +260,15 @@ pub fn merges_keys(dump: &Value) -> bool {
 ///
 /// # Errors
 /// It is no dump of a containerd with a CRI plugin.
-pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, String> {
+pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, Problem> {
     let tree = tree(file, dump)?;
     let mut document: DocumentMut =
         dump.parse().map_err(|_| format!("the dump of {} is no TOML", file.display()))?;
     let keys = CniKey::ConfDir.at(&tree);
     if keys.iter().try_fold(&tree, |tree, key| tree.get(key)).is_none() {
-        return Err(format!(
-            "containerd's configuration {} has no {}: its CRI plugin is switched off",
-            file.display(),
-            keys.join(".")
-        ));
+        let (file, key) = (file.display().to_string(), keys.join("."));
+        let what = format!("containerd's configuration {file} has no {key}: its CRI plugin is switched off");
+        return Err(Problem::new(what).fix(format!("remove cri from disabled_plugins in {file}")).at(file));
     }
     let mut set = |keys: [&str; 4], text: &str| {
         let at = keys.iter().fold(document.as_item_mut(), |at: &mut Item, key| &mut at[*key]);

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use types::problem::Problem;
 
 use super::{CniSetup, RuntimeConfig, RuntimeUnit, read, tree};
 use crate::node::paths::Root;
@@ -16,7 +17,7 @@ const BIN_DIR: &str = "/opt/cni/bin/";
 /// *Source*: man 5 `crio.conf`, `[crio.api]`.
 const LISTEN: &str = "/var/run/crio/crio.sock";
 
-pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, String> {
+pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, Problem> {
     let file = found.file(USUAL);
     let mut network = Network::default();
     if let Some(text) = read(root, &file)? {
@@ -62,11 +63,16 @@ fn plain(dir: &str) -> PathBuf {
 /// Every file of the directory and of those below it, in the order of a walk.
 ///
 /// *Source*: `pkg/config/config.go`, `UpdateFromPath`: no file is left out for its name.
-fn drop_ins(root: &Root, dir: &Path) -> Result<Vec<PathBuf>, String> {
+fn drop_ins(root: &Root, dir: &Path) -> Result<Vec<PathBuf>, Problem> {
     let entries = match std::fs::read_dir(root.at(dir)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(format!("list {}: {error}", dir.display())),
+        Err(error) => {
+            let dir = dir.display().to_string();
+            return Err(Problem::new(format!("list {dir}: {error}"))
+                .at(dir)
+                .fix("make it a directory that root may list"));
+        }
     };
     let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     names.sort();

@@ -5,7 +5,7 @@
 //! containerd itself is asked whether that is so. containerd 2 merges what it imports key by
 //! key, so where it imports from a volatile directory a drop-in there does it, and the command line stays as it is.
 //!
-//! Everything lies below /run: a boot without us has no trace of it. A copy may hold credentials of registries, as the original does:
+//! Everything lies below /run: a boot without Crossfade has no trace of it. A copy may hold credentials of registries, as the original does:
 //! it is root's alone (0600), and nothing of it is ever printed.
 
 mod rehearse;
@@ -17,6 +17,7 @@ use shim::file::PRIVATE;
 use shim::layout::Layout;
 use types::names::is_name;
 use types::node::RuntimeKind;
+use types::problem::Problem;
 
 use super::containerd::{self, CniKey};
 use super::{RuntimeConfig, read, tree};
@@ -28,7 +29,7 @@ use crate::systemd::unit::matches;
 
 pub use self::rehearse::{Rehearsed, rehearse};
 
-/// File name of our drop-in in a directory that containerd 2 imports from; it sorts last.
+/// File name of Crossfade's drop-in in a directory that containerd 2 imports from; it sorts last.
 pub const DROP_IN: &str = "zz-crossfade.toml";
 /// Where every boot starts empty.
 const VOLATILE: [&str; 2] = ["/run", "/var/run"];
@@ -46,26 +47,27 @@ pub(crate) enum RuntimeWords {
     DropIn(PathBuf),
 }
 
-/// How CRI-O is told of our directory.
+/// How CRI-O is told of Crossfade's conf directory.
 fn crio_conf_dir() -> String {
     format!("--cni-config-dir={PRIVATE_CONF_DIR}")
 }
 
-/// What CRI-O is told: our directory, and our network's name once `boot` has chosen one. Without the name it would, when it starts
-/// again, take the pods of now for garbage as soon as a conf of another name sorts first.
-pub(crate) fn crio_words(root: &Root) -> Result<String, String> {
+/// What CRI-O is told: Crossfade's conf directory, and Crossfade's network's name once `boot` has chosen one. Without the name it would, when
+/// it starts again, take the pods of now for garbage as soon as a conf of another name sorts first.
+pub(crate) fn crio_words(root: &Root) -> Result<String, Problem> {
     let dir = crio_conf_dir();
     let name = name::of(&root.at(Layout::default().name()))?.filter(|name| is_name(name));
     Ok(name.map_or_else(|| dir.clone(), |name| format!("{dir} --cni-default-network={name}")))
 }
 
 /// Why a runtime inside another program cannot be told.
-pub(crate) fn embedded(config: &RuntimeConfig) -> String {
-    format!(
-        "private mode: {} is started by another program, whose command line is not its own ({} is written by that program): use confDir shared",
-        config.kind.as_str(),
-        config.file.display()
-    )
+pub(crate) fn embedded(config: &RuntimeConfig) -> Problem {
+    let (kind, file) = (config.kind.as_str(), config.file.display());
+    Problem::new(format!(
+        "private mode: {kind} is started by another program, whose command line is not its own ({file} is written by that program)"
+    ))
+    .at("node.json, confDir")
+    .fix("use confDir shared in node.json")
 }
 
 /// A containerd that was asked what its configuration comes to.
@@ -77,7 +79,7 @@ pub(crate) struct AskedContainerd<'a> {
 }
 
 /// How containerd is told: by a drop-in where it merges keys and imports from below /run, else by a copy.
-pub(crate) fn choose(root: &Root, asked: &AskedContainerd, conf_dir: &Path) -> Result<RuntimeWords, String> {
+pub(crate) fn choose(root: &Root, asked: &AskedContainerd, conf_dir: &Path) -> Result<RuntimeWords, Problem> {
     let before = tree(asked.file, &asked.dump)?;
     if containerd::merges_keys(&before)
         && let Some(place) = drop_in_place(&containerd::imports(root, asked.file)?)
@@ -87,7 +89,7 @@ pub(crate) fn choose(root: &Root, asked: &AskedContainerd, conf_dir: &Path) -> R
     containerd::derive(asked.file, &asked.dump, conf_dir).map(RuntimeWords::Copy)
 }
 
-/// Where a drop-in of ours would be imported from, of all that every boot empties.
+/// Where a drop-in of Crossfade's would be imported from, of all that every boot empties.
 fn drop_in_place(imports: &[PathBuf]) -> Option<PathBuf> {
     let covers = |pattern: &&PathBuf| {
         let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -137,7 +139,7 @@ fn gone(path: &Path, why: &str) -> Change {
 }
 
 /// Asks containerd what it would make of it: it may differ from now in the conf directory and in an emptied template alone.
-pub(crate) fn prove(root: &Root, asked: &AskedContainerd, told: &RuntimeWords) -> Result<(), String> {
+pub(crate) fn prove(root: &Root, asked: &AskedContainerd, told: &RuntimeWords) -> Result<(), Problem> {
     let place = match told {
         RuntimeWords::Words(_) => return Ok(()),
         RuntimeWords::Copy(_) => root.entry(format!("{CONTAINERD_CONFIG}.candidate")),
@@ -160,7 +162,7 @@ pub(crate) fn prove(root: &Root, asked: &AskedContainerd, told: &RuntimeWords) -
     result
 }
 
-fn compare(asked: &AskedContainerd, told: &RuntimeWords, place: &Path) -> Result<(), String> {
+fn compare(asked: &AskedContainerd, told: &RuntimeWords, place: &Path) -> Result<(), Problem> {
     let write = |text: &str, mode| {
         shim::file::write_if_changed(place, text.as_bytes(), mode)
             .map_err(|error| format!("write {}: {error}", place.display()))
@@ -183,18 +185,21 @@ fn compare(asked: &AskedContainerd, told: &RuntimeWords, place: &Path) -> Result
     held(&before, &after)
 }
 
-/// Whether two dumps differ in the conf directory, which is ours now, in the template, which is empty now, and in nothing else.
-fn held(before: &Value, after: &Value) -> Result<(), String> {
+/// A key of containerd's that Crossfade sets and another file sets otherwise.
+fn decided(what: &str, key: &str) -> Problem {
+    Problem::new(format!("containerd {what}: something else decides {key}")).at(key).fix(format!(
+        "remove {key} from the files that containerd imports, or use confDir shared in node.json"
+    ))
+}
+
+/// Whether two dumps differ in the conf directory, which is Crossfade's now, in the template, which is empty now, and in nothing else.
+fn held(before: &Value, after: &Value) -> Result<(), Problem> {
     let [conf_dir, template] = [CniKey::ConfDir, CniKey::ConfTemplate].map(|key| key.at(after).join("."));
     if CniKey::ConfDir.of(after) != Some(PRIVATE_CONF_DIR) {
-        return Err(format!(
-            "containerd would not read {PRIVATE_CONF_DIR}: something else decides {conf_dir}"
-        ));
+        return Err(decided(&format!("would not read {PRIVATE_CONF_DIR}"), &conf_dir));
     }
     if CniKey::ConfTemplate.of(after).is_some() {
-        return Err(format!(
-            "containerd would write a conf of its own into {PRIVATE_CONF_DIR}: something else decides {template}"
-        ));
+        return Err(decided(&format!("would write a conf of its own into {PRIVATE_CONF_DIR}"), &template));
     }
     let differs: Vec<_> = containerd::differences(before, after)
         .into_iter()
@@ -203,27 +208,29 @@ fn held(before: &Value, after: &Value) -> Result<(), String> {
     if differs.is_empty() {
         Ok(())
     } else {
-        Err(format!(
-            "containerd would be set up differently in more than its conf directory: {}; please report it, and use confDir shared meanwhile",
-            differs.join(", ")
+        let differs = differs.join(", ");
+        Err(Problem::new(format!(
+            "containerd would be set up differently in more than its conf directory: {differs}"
         ))
+        .at("containerd")
+        .fix("report it to Crossfade's authors, and use confDir shared in node.json meanwhile"))
     }
 }
 
-/// What switching off takes: the changes that remove what the runtime is told by us, where there is something.
+/// What switching off takes: the changes that remove what the runtime is told by Crossfade, where there is something.
 #[must_use]
 pub fn leave(root: &Root) -> Vec<Change> {
     remove(root, "switched off").into_iter().filter(|change| !matches!(change.act, Act::Keep)).collect()
 }
 
-/// Removes everything that the runtime is told by us.
+/// Removes everything that the runtime is told by Crossfade.
 pub(crate) fn remove(root: &Root, why: &str) -> Vec<Change> {
     let mut all = vec![gone(&root.entry(RUNTIME_ENV), why), gone(&root.entry(CONTAINERD_CONFIG), why)];
     all.extend(leftovers(root).iter().map(|path| gone(path, why)));
     all
 }
 
-/// Drop-ins of ours in directories that a containerd of this node imports from, rooted; whatever node.json says by now.
+/// Drop-ins of Crossfade's in directories that a containerd of this node imports from, rooted; whatever node.json says by now.
 fn leftovers(root: &Root) -> Vec<PathBuf> {
     let config = RuntimeConfig::gather(root, &settings::load(root).unwrap_or_default()).ok().flatten();
     let Some(config) = config.filter(|config| config.kind == RuntimeKind::Containerd) else {
@@ -237,43 +244,48 @@ fn leftovers(root: &Root) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether the runtime is told of our directory, as far as files say; for the gate.
+/// Whether the runtime is told of Crossfade's conf directory, as far as files say; for the gate.
 ///
 /// # Errors
 /// What is missing, and what to do.
-pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), String> {
+pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), Problem> {
     if config.setup.conf_dir == Path::new(PRIVATE_CONF_DIR) {
         return writes_nothing(config.template.as_deref());
     }
     let env = read(root, Path::new(RUNTIME_ENV))?.unwrap_or_default();
     let words = env.trim().strip_prefix(RUNTIME_ARGUMENTS).and_then(|rest| rest.strip_prefix('='));
     let is_told = words.is_some_and(|words| match config.kind {
-        // Whether it was told our name as well depends on when it started.
+        // Whether it was told the name of Crossfade's network as well depends on when it started.
         RuntimeKind::Crio => words.split(' ').any(|word| word == crio_conf_dir()),
         RuntimeKind::Containerd => words == format!("--config {CONTAINERD_CONFIG}"),
     });
     if !is_told {
-        return Err(format!(
-            "{} is not told of {PRIVATE_CONF_DIR}: {RUNTIME_ENV} does not say so; see the journal of {}, whose start writes it",
-            config.kind.as_str(),
-            config.unit.as_deref().unwrap_or(config.kind.unit())
-        ));
+        let (kind, unit) = (config.kind.as_str(), config.unit.as_deref().unwrap_or(config.kind.unit()));
+        return Err(Problem::new(format!(
+            "{kind} is not told of {PRIVATE_CONF_DIR}: {RUNTIME_ENV} does not say so"
+        ))
+        .at(RUNTIME_ENV)
+        .fix(format!("see the journal of {unit}, whose start writes it: journalctl -u {unit}")));
     }
     if config.kind == RuntimeKind::Crio {
         return Ok(());
     }
     let copy = Path::new(CONTAINERD_CONFIG);
-    let text = read(root, copy)?
-        .ok_or_else(|| format!("{CONTAINERD_CONFIG} is gone: restart containerd, whose start writes it"))?;
+    let text = read(root, copy)?.ok_or_else(|| {
+        Problem::new(format!("{CONTAINERD_CONFIG} is gone"))
+            .at(CONTAINERD_CONFIG)
+            .fix("restart containerd, whose start writes it")
+    })?;
     writes_nothing(CniKey::ConfTemplate.of(&tree(copy, &text)?).map(Path::new))
 }
 
-/// Whether containerd leaves our directory to us.
-fn writes_nothing(template: Option<&Path>) -> Result<(), String> {
+/// Whether containerd leaves the private conf directory to Crossfade.
+fn writes_nothing(template: Option<&Path>) -> Result<(), Problem> {
     let Some(template) = template else { return Ok(()) };
-    Err(format!(
-        "containerd makes a conf of its own from {} ({}) in {PRIVATE_CONF_DIR}: restart containerd, whose start empties that key",
-        template.display(),
-        CniKey::ConfTemplate.name()
+    let (template, key) = (template.display(), CniKey::ConfTemplate.name());
+    Err(Problem::new(format!(
+        "containerd makes a conf of its own from {template} ({key}) in {PRIVATE_CONF_DIR}"
     ))
+    .at(template.to_string())
+    .fix("restart containerd, whose start empties that key"))
 }

@@ -29,7 +29,7 @@ impl Tree {
 
     fn read(&self, node: &str) -> Result<Option<RuntimeConfig>, String> {
         let node = Node::parse(format!(r#"{{"version": 1{node}}}"#).as_bytes()).expect("node.json");
-        RuntimeConfig::gather(&Root::new(self.0.path()), &node)
+        RuntimeConfig::gather(&Root::new(self.0.path()), &node).map_err(String::from)
     }
 
     fn found(&self) -> RuntimeConfig {
@@ -268,7 +268,7 @@ fn a_copy_differs_in_conf_directory_and_template_and_imports_nothing() {
     let copy = containerd::derive(file, &without, Path::new(PRIVATE_CONF_DIR)).expect("derived");
     assert!(!copy.contains("conf_template"), "what was not said stays unsaid: {copy}");
     let none = containerd::derive(file, "version = 2\n[plugins.x]\n", Path::new("/x")).expect_err("no CRI");
-    assert!(none.contains("CRI plugin"), "{none}");
+    assert!(none.what.contains("CRI plugin"), "{none}");
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn a_program_that_fails_hangs_up_or_talks_too_much_is_no_answer() {
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("script");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("mode");
         let why = containerd::dump(&program, Path::new("/nowhere/config.toml")).expect_err(script);
-        assert!(why.contains(words) && !why.contains("secret"), "{why}");
+        assert!(why.what.contains(words) && !why.to_string().contains("secret"), "{why}");
     }
     assert!(containerd::dump(&dir.path().join("absent"), Path::new("/x")).is_err());
 }

@@ -24,7 +24,7 @@ pub use self::search::{Boot, mask};
 use self::words::{Escapes, split};
 use crate::node::paths::Root;
 
-/// The drop-in that our generator writes. A unit is always read without it: what we add is added to what the others say.
+/// The drop-in that Crossfade's generator writes. A unit is always read without it: what Crossfade adds comes behind what the others say.
 pub const GENERATED: &str = "zz-crossfade.conf";
 /// Largest unit or environment file, in bytes.
 const MAX_BYTES: usize = 1 << 20;

@@ -23,7 +23,7 @@ pub enum Kind {
 /// One unit that another one names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relation {
-    /// How.
+    /// How the two units relate.
     pub kind: Kind,
     /// The unit that is named.
     pub unit: String,

@@ -42,15 +42,15 @@ pub(super) struct Files {
 pub enum Boot {
     /// Of this one: as systemd has it now.
     This,
-    /// Of the next one, before which /run is emptied: a mask of our drop-in there does not count. The package makes such masks where
+    /// Of the next one, before which /run is emptied: a mask of Crossfade's drop-in there does not count. The package makes such masks where
     /// it is installed while kubelet runs.
     Next,
 }
 
-/// Where the package masks our drop-ins until the next boot.
+/// Where the package masks Crossfade's drop-ins until the next boot.
 const MASKS: &str = "/run/systemd/system";
 
-/// The mask of our drop-in of a unit, where there is one until the next boot.
+/// The mask of Crossfade's drop-in of a unit, where there is one until the next boot.
 #[must_use]
 pub fn mask(root: &Root, unit: &str) -> Option<PathBuf> {
     let path = Path::new(MASKS).join(format!("{unit}.d")).join(PACKAGED);

@@ -6,6 +6,7 @@ use serde_json::json;
 use shim::layout::{CONF_FILE, Layout};
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::Policy;
+use types::problem::Problem;
 
 use super::*;
 use crate::node::confdir::{ConfDir, ConfFile};
@@ -232,7 +233,7 @@ fn in_a_pod_nothing_is_swept_and_status_says_so() {
 }
 
 /// A runtime of this kind with this configured network name; `None` for an unknown runtime.
-fn configured(kind: Option<RuntimeKind>, picks: &Picks) -> Result<Option<RuntimeConfig>, String> {
+fn configured(kind: Option<RuntimeKind>, picks: &Picks) -> Result<Option<RuntimeConfig>, Problem> {
     let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
     Ok(kind.map(|kind| {
         let mut config = RuntimeConfig::told(kind, setup);

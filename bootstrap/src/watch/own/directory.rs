@@ -84,8 +84,8 @@ pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut Own
     if !facts.is_private() && !name.is_empty() {
         match facts.node.runtime.picks().told(dir, name) {
             NetworkNameTold::Right => {}
-            NetworkNameTold::Other(why) => decided.standing.push((Reason::ConfNotFirst, why)),
-            NetworkNameTold::Nothing(why) => decided.findings.push(why),
+            NetworkNameTold::Other(why) => decided.standing.push((Reason::ConfNotFirst, why.into())),
+            NetworkNameTold::Nothing(why) => decided.findings.push(why.into()),
         }
     }
     for conf in dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(Content::is_ours)) {

@@ -28,7 +28,7 @@ fn a_runtime_that_is_not_known_is_a_finding_and_never_the_usual_directories() {
         (
             "k3s that was never started",
             |tree| tree.node(&format!(r#""runtime": {{"config": "{K3S}"}}"#)),
-            &[K3S, "started once before us"],
+            &[K3S, "it is not there", "start the program that writes it once before Crossfade"],
         ),
     ];
     for (what, have, words) in cases {

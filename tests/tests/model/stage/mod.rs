@@ -2,6 +2,8 @@
 //!
 //! Every player is a thread with a mount namespace of its own ([`own_mounts`]), so that several play side by side although each
 //! has its own boot id. What a stage holds goes when it is dropped.
+//!
+//! Apart from [`lab::scene`], for a history is played thousands of times, and takes boots, disks and namespaces away in the middle.
 
 mod calling;
 mod files;

@@ -53,7 +53,7 @@ impl ContinuedUnit {
                 files: unit.files().to_vec(),
                 command: unit.command().unwrap_or_default(),
                 variable,
-                error: continuation::continuation(root, &unit, role).err(),
+                error: continuation::continuation(root, &unit, role).err().map(String::from),
                 role,
             }),
         }

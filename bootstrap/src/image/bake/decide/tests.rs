@@ -246,8 +246,10 @@ fn what_would_hide_it_is_found_together_with_everything_else() {
     let (exit, why) = refused(&format!("{line} --label k8s.io/a=b --taint x"), &hidden);
     assert_eq!((exit, why.lines().count()), (Exit::Usage, 3), "{why}");
     let unknown = BakeFacts { conf_dir: Err("two runtimes".into()), ..facts() };
-    let (exit, why) = refused(line, &unknown);
-    assert!(exit == Exit::No && why.starts_with("two runtimes (") && why.contains("--from-node"), "{why}");
+    let failure = decided(line, &unknown).expect_err("no directory");
+    let problem = &failure.problems[0];
+    assert_eq!((failure.exit, problem.what.as_str()), (Exit::No, "two runtimes"));
+    assert!(problem.fix.contains("--from-node"), "{problem:?}");
     let off = BakeFacts { is_off: true, ..facts() };
     assert!(decided(line, &off).expect("decided").notes.iter().any(|note| note.contains("disabled")));
 }

@@ -1,4 +1,4 @@
-//! Our own state of a machine that boots no more. Records are looked at one by one (`seal::own`), and so are settings.
+//! Crossfade's own state of a machine that boots no more. Records are looked at one by one (`seal::own`), and so are settings.
 
 use super::{Rule, refuse, remove};
 

@@ -1,4 +1,4 @@
-//! Whether the runtime could be told of our directory, without telling it: for an image that is being built.
+//! Whether the runtime could be told of Crossfade's conf directory, without telling it: for an image that is being built.
 //!
 //! Nothing is left behind, not even below /run: an image's may be on its disk. The copy, which may hold credentials, is handed to
 //! containerd as a file in memory.
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use types::node::RuntimeKind;
+use types::problem::Problem;
 
 use super::{AskedContainerd, RuntimeWords, choose, containerd, embedded, held, tree};
 use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
@@ -27,7 +28,7 @@ pub enum Rehearsed {
 ///
 /// # Errors
 /// It could not be told, or would differ in more than its conf directory.
-pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<Rehearsed, String> {
+pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<Rehearsed, Problem> {
     if config.unit.is_none() {
         return Err(embedded(config));
     }
@@ -62,7 +63,7 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<Rehearsed, String
 }
 
 /// Runs `with` with the path of a file that is nowhere but in memory; none where there is no /proc to name it by.
-fn in_memory<T>(text: &str, with: impl FnOnce(&Path) -> Result<T, String>) -> Result<Option<T>, String> {
+fn in_memory<T>(text: &str, with: impl FnOnce(&Path) -> Result<T, Problem>) -> Result<Option<T>, Problem> {
     let named =
         |error: std::io::Error| format!("keep a copy of containerd's configuration in memory: {error}");
     let file = memfd_create(c"containerd", MFdFlags::MFD_CLOEXEC).map_err(|error| named(error.into()))?;
