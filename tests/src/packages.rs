@@ -4,6 +4,8 @@
 //! Docker is replaced. [`crate::isolate::enter`] lays the unpacked `/usr` over the machine's, so a lab on any machine runs
 //! the distribution's unmodified parts; what was not fetched is the machine's own.
 
+mod suite;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -11,7 +13,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+
+use suite::Apt;
+pub use suite::Suite;
 
 /// What the lab needs, by Debian's and Ubuntu's names.
 pub const PACKAGES: [&str; 12] = [
@@ -45,12 +50,16 @@ const ALTERNATIVES: [&str; 6] =
 /// What [`fetch`] writes last: the packages the cache was made of.
 const STAMP: &str = ".packages";
 
-/// Where unpacked parts are: `$CROSSFADE_LAB_PARTS`, else `<workspace>/target/lab-parts`.
+/// Where unpacked parts are: `$CROSSFADE_LAB_PARTS`, else `<workspace>/target/lab-parts`; those of a newer suite beside it.
 pub fn cache_dir() -> PathBuf {
-    match std::env::var_os("CROSSFADE_LAB_PARTS") {
+    let own = match std::env::var_os("CROSSFADE_LAB_PARTS") {
         Some(directory) => PathBuf::from(directory),
         None => crate::dist::workspace().join("target/lab-parts"),
-    }
+    };
+    let mut path = own.into_os_string();
+    // A suite that is not known has no directory; `fetch` and the preflight say what was expected.
+    path.push(Suite::current().map_or_else(|_| "-unknown".to_owned(), Suite::suffix));
+    path.into()
 }
 
 /// The path of a program such as `containerd`: the unpacked one, else the machine's.
@@ -145,9 +154,21 @@ pub enum Fetched {
 /// # Errors
 /// No apt, a package it does not know, or no network; the message says which.
 pub fn fetch() -> Result<Fetched> {
-    let directory = cache_dir();
-    let packages: Vec<String> = PACKAGES.into_iter().map(str::to_owned).chain(absent_libraries()?).collect();
-    let wanted = apt("apt-get", &["download", "--print-uris"], &packages)
+    let (suite, directory) = (Suite::current()?, cache_dir());
+    if suite != Suite::Own && directory.join(STAMP).exists() {
+        // Its lists are this cache's own: asking for them anew would ask the archive at every call.
+        return Ok(Fetched::Complete);
+    }
+    let parent = directory.parent().context("the cache directory has no parent")?;
+    fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+    let new =
+        tempfile::Builder::new().prefix(".lab-parts-").tempdir_in(parent).context("a new cache directory")?;
+    let apt = suite.apt(&new.path().join("apt"))?;
+    let installed = if suite == Suite::Own { installed()? } else { BTreeSet::new() };
+    let libraries = absent_libraries(&apt, &installed)?;
+    let packages: Vec<String> = PACKAGES.into_iter().map(str::to_owned).chain(libraries).collect();
+    let wanted = apt
+        .run("apt-get", &["download", "--print-uris"], &packages)
         .context("asking apt for the packages: are its lists current (`sudo apt-get update`)?")?;
     if fs::read_to_string(directory.join(STAMP)).is_ok_and(|stamp| stamp == wanted) {
         return Ok(Fetched::Complete);
@@ -156,20 +177,19 @@ pub fn fetch() -> Result<Fetched> {
     if stamp.as_ref().is_some_and(|stamp| stamp.try_lock().is_err()) {
         return Ok(Fetched::InUse);
     }
-    let parent = directory.parent().context("the cache directory has no parent")?;
-    fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-    let new =
-        tempfile::Builder::new().prefix(".lab-parts-").tempdir_in(parent).context("a new cache directory")?;
     let (root, archives) = (new.path().join("root"), new.path().join("deb"));
     for path in [&root, &archives] {
         fs::create_dir(path).with_context(|| format!("creating {}", path.display()))?;
     }
-    let status = Command::new("apt-get")
+    let mut download = apt.command("apt-get");
+    download
         .args(["-qq", "-o", "APT::Sandbox::User=root", "download"])
         .args(&packages)
-        .current_dir(&archives)
-        .status();
-    ensure!(status.context("running apt-get")?.success(), "apt-get download failed: is there a network?");
+        .current_dir(&archives);
+    ensure!(
+        download.status().context("running apt-get")?.success(),
+        "apt-get download failed: is there a network?"
+    );
     prepare(&root)?;
     for archive in fs::read_dir(&archives).context("the downloaded packages")? {
         unpack(&archive?.path(), &root)?;
@@ -187,22 +207,25 @@ pub fn fetch() -> Result<Fetched> {
     Ok(Fetched::Unpacked(packages))
 }
 
-/// Libraries that the packages depend on, directly or through libraries, and that are not installed.
-fn absent_libraries() -> Result<BTreeSet<String>> {
+/// The machine's packages.
+fn installed() -> Result<BTreeSet<String>> {
     let format = "--showformat=${db:Status-Status} ${Package}\n";
     let table = Command::new("dpkg-query").args(["--show", format]).output().context("running dpkg-query")?;
     let table = String::from_utf8_lossy(&table.stdout);
-    let installed: BTreeSet<&str> =
-        table.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
+    Ok(table.lines().filter_map(|line| line.strip_prefix("installed ")).map(str::to_owned).collect())
+}
+
+/// Libraries that the packages depend on, directly or through libraries, and that are not `installed`.
+fn absent_libraries(apt: &Apt, installed: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let mut absent = BTreeSet::new();
     let mut ask: Vec<String> = PACKAGES.into_iter().map(str::to_owned).collect();
     while !ask.is_empty() {
-        let answer = apt("apt-cache", &["depends", "--important"], &ask)?;
+        let answer = apt.run("apt-cache", &["depends", "--important"], &ask)?;
         let dependencies =
             answer.lines().filter_map(|line| line.split_once("Depends: ")).map(|(_, name)| name);
         let plain = dependencies.map(|name| name.split(':').next().unwrap_or(name));
         let libraries = plain.filter(|name| {
-            name.starts_with("lib") && (!installed.contains(name) || OF_ONE_BUILD.contains(name))
+            name.starts_with("lib") && (!installed.contains(*name) || OF_ONE_BUILD.contains(name))
         });
         ask = libraries.map(str::to_owned).filter(|name| absent.insert(name.clone())).collect();
     }
@@ -235,17 +258,6 @@ fn unpack(archive: &Path, root: &Path) -> Result<()> {
         .context("running tar")?;
     ensure!(data.wait()?.success() && status.success(), "unpacking {} failed", archive.display());
     Ok(())
-}
-
-fn apt(program: &str, arguments: &[&str], packages: &[String]) -> Result<String> {
-    let output =
-        Command::new(program).args(arguments).args(packages).env("LC_ALL", "C").output().with_context(
-            || format!("running {program}: the lab's parts come from Debian's or Ubuntu's packages"),
-        )?;
-    if !output.status.success() {
-        bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The cache's directories of shared libraries, `usr/lib/TRIPLET` and `usr/lib`.
