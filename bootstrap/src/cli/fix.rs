@@ -28,35 +28,10 @@ fn completed(exit: Exit, mut problem: Problem, who: Who) -> Problem {
     if let Some(right) = missing_right(&problem.what, who) {
         problem.fix = right.to_owned();
     } else if problem.fix.is_empty() {
-        problem = parted(exit, problem);
+        problem.fix = usual(exit, &problem);
     }
     problem
 }
-
-/// Takes the next step out of the words if they end in one, and else the usual step.
-///
-/// Only these rooms still write a next step into their words, because they pass problems on as `String`: `commands/boot`,
-/// `commands/install`, `commands/policy`, `node::{directories, fitness, mounts, name, plugins}`, `runtime::answer`, and the checks of
-/// `types::policy`. The function goes once they build a [`Problem`].
-fn parted(exit: Exit, problem: Problem) -> Problem {
-    let Some((what, fix)) = problem.what.rsplit_once("; ").filter(|(_, fix)| is_step(fix)) else {
-        let fix = usual(exit, &problem);
-        return problem.fix(fix);
-    };
-    Problem { what: what.to_owned(), fix: fix.to_owned(), place: problem.place }
-}
-
-/// Whether words are an instruction, which begins with one of the verbs of [`STEPS`].
-fn is_step(words: &str) -> bool {
-    let first = words.split([' ', ',', ':']).next().unwrap_or_default();
-    STEPS.contains(&first)
-}
-
-/// The verbs with which messages of this program say what to do.
-const STEPS: [&str; 24] = [
-    "add", "ask", "change", "correct", "delete", "install", "keep", "let", "look", "make", "mount", "move",
-    "name", "put", "reboot", "remove", "run", "see", "set", "start", "stop", "switch", "try", "write",
-];
 
 /// The object of a problem whose words name none.
 const PROGRAM: &str = "crossfade-bootstrap";
@@ -106,7 +81,6 @@ mod tests {
             (Exit::No, Problem::new("no runtime").fix("name it"), PROGRAM, "name it"),
             (Exit::TryLater, Problem::new("busy"), PROGRAM, "again"),
             (Exit::Usage, Problem::new("--bring: no"), "--bring", "--help"),
-            (Exit::No, Problem::new("a; b; run c"), PROGRAM, "run c"),
             (Exit::No, Problem::new("a; nothing is swept"), PROGRAM, "stands in the way"),
             (
                 Exit::Failed,

@@ -65,7 +65,7 @@ impl Mounts {
         let text = std::fs::read(MOUNT_INFO).map_err(|error| {
             io::Error::new(
                 error.kind(),
-                format!("{MOUNT_INFO}: {error}; mount /proc, so that mounts can be told"),
+                format!("mounts cannot be told from directories without /proc: {MOUNT_INFO}: {error}"),
             )
         })?;
         Ok(Self::parse(&text))

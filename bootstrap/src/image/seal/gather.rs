@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use shim::layout::{CONF_DIR, CONF_FILE, Layout};
+use types::problem::Problem;
 use types::profile;
 
 use super::allow::Allow;
@@ -45,7 +46,9 @@ impl SealFacts {
     /// A list of what may stay that cannot be used; mounts that cannot be told.
     pub fn gather(global: &Global, wanted: &Seal) -> Result<Self, Failure> {
         let root = real(&global.root)?;
-        let mounts = Mounts::now().map_err(|error| Failure::new(Exit::Failed, error))?;
+        let mounts = Mounts::now().map_err(|error| {
+            Failure::of(Exit::Failed, Problem::new(error.to_string()).at("/proc").fix("mount /proc"))
+        })?;
         let allow = Allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
         let mut settings = Baked::look(&root, global.policy.as_deref());
         let layout = layout(global, &root);
