@@ -42,40 +42,40 @@ static ALL: LazyLock<Vec<Profile>> = LazyLock::new(|| {
     FILES.iter().map(read).collect()
 });
 
-/// One CNI.
+/// What Crossfade knows of one CNI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Profile {
-    /// As a policy names it.
+    /// The name by which a policy calls the profile.
     pub name: String,
-    /// File names of its conf, the likeliest first.
+    /// File names of the CNI's conf, the likeliest first.
     pub conf: Vec<String>,
-    /// Types of plugins that nobody else has; empty where the conf's name alone tells whose it is.
+    /// Plugin types that only this CNI has. The list is empty if only the conf's name tells the CNI.
     pub types: Vec<String>,
-    /// All of them hold when it can attach a pod; none where nothing is certain.
+    /// Probes that all hold when the CNI can attach a pod. The list is empty if none is known to be certain.
     pub probes: Vec<Probe>,
-    /// What an ADD goes by after a reboot, while the agent is down.
+    /// What tells an ADD after a reboot that the agent is not up yet.
     pub evidence: Evidence,
-    /// The taint that it lifts itself once it is ready, where it has one.
+    /// The taint that the CNI lifts itself once it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_taint: Option<Taint>,
-    /// What nodes of a migration to it are registered with, where its own guide to migrations says so.
+    /// The label and taint of nodes in a migration to this CNI, as the CNI's own migration guide names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<Migration>,
-    /// How far its readiness can be proven on the node.
+    /// How the CNI's readiness can be proven on the node.
     pub proof: Proof,
-    /// What it bears as the second network of a pod, whose address is the other network's.
+    /// Whether the CNI works as the second network of a pod, whose Pod status has the other network's address.
     pub secondary: Secondary,
-    /// How its agent takes the conf directory for itself, if it can.
+    /// How the agent takes the conf directory for itself, if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exclusive: Option<Exclusive>,
-    /// What it does to the Node's condition NetworkUnavailable.
+    /// What the CNI does to the Node's condition NetworkUnavailable.
     pub network_unavailable: NetworkUnavailable,
-    /// What its agent leaves on a node and knows it by, as far as a file can; nothing that a package brings.
+    /// Files that the agent leaves on a node and recognises the node by. Files of packages are not among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<String>,
-    /// Where each of these is from: upstream repository and file.
+    /// The source of each fact: upstream repository and file.
     pub sources: BTreeMap<String, String>,
 }
 
@@ -104,19 +104,19 @@ impl Profile {
     }
 }
 
-/// How to tell that a CNI is ready: those of a policy, and two that only `watch` can ask.
+/// A probe, which tells whether a CNI is ready: the kinds of a policy, and two that only `watch` can ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Probe {
     /// A connect to this socket succeeds.
     Unix {
-        /// The socket.
+        /// The socket's path.
         unix: PathBuf,
     },
     /// A regular file exists there.
     File {
-        /// The file.
+        /// The file's path.
         file: PathBuf,
     },
     /// A GET over HTTP answers 2xx.
@@ -134,7 +134,7 @@ pub enum Probe {
     },
     /// The standard gRPC health service says SERVING for the whole server.
     Grpc {
-        /// Where it may be: absolute paths of unix sockets, or `HOST:PORT`; the first that can be connected to counts.
+        /// Where the service may listen: absolute paths of unix sockets, or `HOST:PORT`. The first that accepts a connection counts.
         grpc: Vec<String>,
     },
 }
@@ -166,11 +166,11 @@ impl Probe {
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Evidence {
-    /// A socket of the CNI's own, or a file of its own on tmpfs.
+    /// A socket of the CNI, or a file of the CNI on tmpfs.
     Own,
-    /// Nothing of its own that an ADD asks: the file that `watch` keeps while all of its probes hold.
+    /// The file that `watch` keeps while all probes hold, because an ADD can ask nothing of the CNI's own.
     Watch,
-    /// Nothing: no probe of it is known.
+    /// Nothing, because no probe of the CNI is known.
     None,
 }
 
@@ -179,9 +179,9 @@ pub enum Evidence {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Migration {
-    /// By this label its agents, or what configures them, tell the nodes whose pods are its own: key and value.
+    /// The label, key and value, by which the CNI's agents select the nodes whose pods are theirs.
     pub label: (String, String),
-    /// Keeps pods away until its agent is ready; lifted as the start-up taint is.
+    /// The taint that keeps pods away until the agent is ready. The CNI lifts it as it lifts the start-up taint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taint: Option<Taint>,
 }
@@ -191,9 +191,9 @@ pub struct Migration {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Exclusive {
-    /// What it appends to the names of all other confs.
+    /// The suffix that the agent appends to the names of all other confs.
     pub suffix: String,
-    /// What a person does so that it does not: `set .. and restart ..`.
+    /// What a person does to stop this, as `set .. and restart ..`.
     pub setting: String,
 }
 
@@ -202,13 +202,13 @@ pub struct Exclusive {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NetworkUnavailable {
-    /// It, or its operator, writes the condition; then nobody else has to.
+    /// The CNI or its operator writes the condition, so nobody else has to.
     pub written: bool,
-    /// It leaves the condition True when it goes.
+    /// The CNI leaves the condition True when it is removed.
     pub left_true: bool,
 }
 
-/// All of them, by name.
+/// All profiles, by name.
 #[must_use]
 pub fn all() -> &'static [Profile] {
     &ALL

@@ -96,12 +96,12 @@ pub struct Watch {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Conf {
-    /// Whose directory it is.
+    /// Whether the conf lies in Crossfade's own directory (`private`) or in the one that it shares with the agents.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["private", "shared"])))]
     pub mode: String,
-    /// The runtime's directory.
+    /// The directory in which the runtime reads confs.
     pub dir: PathBuf,
-    /// How it stands.
+    /// The state of the conf.
     #[cfg_attr(
         feature = "schema",
         schemars(
@@ -125,7 +125,7 @@ pub struct Conf {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Network {
-    /// Which one.
+    /// Whether it is the old network or the new one.
     pub network: Side,
     /// The network's own name; null while it has no conf.
     pub name: Option<String>,
@@ -137,7 +137,7 @@ pub struct Network {
     pub ready: bool,
     /// Why the network is not ready.
     pub why: Option<String>,
-    /// Its proof by attachment.
+    /// The state of the network's proof by attachment.
     #[cfg_attr(
         feature = "schema",
         schemars(extend("enum" = ["none", "running", "passed", "failed", "unavailable"]))

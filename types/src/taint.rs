@@ -39,16 +39,16 @@ pub struct Taint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Effect {
-    /// No pod is scheduled here.
+    /// No pod without a toleration is scheduled here.
     NoSchedule,
-    /// Preferably none is.
+    /// The scheduler avoids the node for pods without a toleration.
     PreferNoSchedule,
-    /// Those that are here leave as well.
+    /// Pods without a toleration are not scheduled here, and those that run here are evicted.
     NoExecute,
 }
 
 impl Effect {
-    /// All of them.
+    /// All effects.
     pub const ALL: [Self; 3] = [Self::NoSchedule, Self::PreferNoSchedule, Self::NoExecute];
 
     /// As the API spells it.

@@ -154,7 +154,7 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// Writes a file; its directory is made where it is absent, for us alone where the file is.
+/// Writes a file. An absent directory is made, for root alone if the file is root's alone.
 fn put(wanted: &Write) -> io::Result<()> {
     if let Some(dir) = wanted.path.parent() {
         trust::create_dir(dir, if wanted.mode == file::PRIVATE { 0o700 } else { OPEN_DIR })?;

@@ -111,7 +111,7 @@ fn complain(page: &Page) {
 
 fn print(text: &str) {
     let mut out = std::io::stdout();
-    // A reader that went away (`| head`) is no failure of ours.
+    // A reader that went away (`| head`) is no failure of the command.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 

@@ -4,7 +4,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use types::node::{CniVersion, Mode};
 use types::policy::{Phase, Side};
 
-/// Where the runtime reads confs. That it reads none of ours only node.json can say.
+/// Where the runtime reads confs. Only node.json can say that the node has no conf of Crossfade's.
 pub(super) fn mode() -> impl TypedValueParser<Value = Mode> {
     let words = [
         (Mode::Shared, "The runtime's usual directory, where Crossfade's conf sorts first"),
@@ -13,7 +13,7 @@ pub(super) fn mode() -> impl TypedValueParser<Value = Mode> {
     one_of(words.map(|(mode, help)| (mode, mode.as_str(), help)).into())
 }
 
-/// The version of our conf.
+/// The CNI version of Crossfade's conf.
 pub(super) fn cni_version() -> impl TypedValueParser<Value = CniVersion> {
     let words = [
         (CniVersion::V100, "The runtime calls neither STATUS nor GC"),

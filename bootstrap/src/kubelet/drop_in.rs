@@ -1,6 +1,6 @@
 //! The directory of configuration drop-ins that kubelet is told of where Crossfade's taints go into a file.
 //!
-//! It holds copies of the files of kubelet's own directory, numbered in the order in which kubelet merges them, and ours behind them. They
+//! It holds copies of the files of kubelet's own directory, numbered in the order in which kubelet merges them, and Crossfade's file behind them. They
 //! are copied at every start of kubelet, which reads them once, then. A copy is root's alone, for a configuration may hold what its
 //! original's owner keeps to himself.
 
@@ -18,7 +18,7 @@ use crate::node::paths::{KUBELET_CONFIG_DIR, Root};
 /// Crossfade's file; digits sort before it.
 const OURS: &str = "zz-crossfade.conf";
 
-/// Makes the directory what it should be: copies of `theirs`, then a file with `ours`.
+/// Makes the directory what it should be: copies of kubelet's own files (`theirs`), then a file with Crossfade's taints (`ours`).
 ///
 /// # Errors
 /// 75: a file went away meanwhile; 1: one cannot be read.

@@ -29,7 +29,7 @@ pub(super) const DESIRED: &str = "crossfade/desired";
 const NETWORK_UNAVAILABLE: &str = "NetworkUnavailable";
 /// The reason with which Crossfade clears it.
 const NETWORK_READY: &str = "CrossfadeNetworkReady";
-/// Longest message of a condition, in bytes: ours, not the API's.
+/// Longest message of a condition, in bytes. The API allows more.
 const MAX_MESSAGE_BYTES: usize = 256;
 
 /// One patch.

@@ -3,7 +3,7 @@
 //! containerd up to 1.6 loads a conf while an ADD under the one before still runs, and no runtime lists a sandbox before its ADD
 //! ended. So the processes are looked at: a plugin is told its verb in its environment.
 //!
-//! Anybody may start a process with such an environment, and what it says would hold us up or reach a terminal. So only what the
+//! Anybody may start a process with such an environment, and what it says would hold up this command or reach a terminal. So only what the
 //! runtime itself has started counts: a descendant of its process, with its uid, out of one of its plugin directories, with a container
 //! id that a runtime could have made. What Crossfade's plugin starts in its turn goes through Crossfade.
 //!

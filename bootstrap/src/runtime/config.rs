@@ -80,7 +80,7 @@ impl RuntimeConfig {
         if read == Path::new(PRIVATE_CONF_DIR) { Path::new(CONF_DIR) } else { read }
     }
 
-    /// A runtime that nobody can read here and that told its setup itself. Its command line is another program's, as far as we know.
+    /// A runtime whose configuration cannot be read here and that told its setup itself. Its command line counts as another program's.
     #[must_use]
     pub fn told(kind: RuntimeKind, setup: CniSetup) -> Self {
         let setup = CniSetup { networks: Vec::new(), ..setup };

@@ -54,7 +54,7 @@ impl Runtime {
         self.socket.exists()
     }
 
-    /// The process that listens; 0 where it is in another pid namespace than we.
+    /// The id of the process that listens; 0 if it is in another pid namespace than this process.
     ///
     /// # Errors
     /// Nobody listens.

@@ -22,7 +22,7 @@ use shim::sweep::ListStatus;
 
 use crate::node::confdir::Content;
 
-/// Largest list that we read from a file, in bytes.
+/// Largest list that is read from a file, in bytes.
 const MAX_LIST_BYTES: usize = 256 << 20;
 
 /// How a runtime is set up for CNI, as far as it tells. *Source*: `cniconfig` in the verbose status of containerd's CRI plugin.

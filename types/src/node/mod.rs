@@ -39,7 +39,7 @@ use crate::version::V1;
     )
 )]
 pub struct Node {
-    /// Format of this file.
+    /// Version of this format; 1.
     pub version: V1,
     /// The way in which the runtime reads Crossfade's conf.
     #[serde(default = "shared")]
@@ -56,20 +56,20 @@ pub struct Node {
     /// The container runtime, as far as its units do not say it.
     #[serde(default)]
     pub runtime: Runtime,
-    /// kubelet.
+    /// How kubelet runs on this node, and what Crossfade tells it.
     #[serde(default)]
     pub kubelet: Kubelet,
-    /// How long kubelet is held back while this node cannot come up right.
+    /// How long the gate keeps kubelet from starting while the node is not fit.
     #[serde(default)]
     pub gate: Gate,
     /// Whether the node follows the annotation crossfade/desired of its own Node.
     #[serde(default = "off")]
     pub desired: Desired,
-    /// The phases that it follows to; those and no others.
+    /// The phases that the node may be asked for; it refuses all others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(extend("uniqueItems" = true)))]
     pub allowed: Vec<Phase>,
-    /// What is reported where.
+    /// Where `watch` reports the node's state.
     #[serde(default)]
     pub report: Reporting,
     /// Whether readiness may be proven by a real attachment where the network's profile says that it works.

@@ -19,43 +19,43 @@ const MAX_GIVE_UP_SECS: u64 = 7 * 24 * 3600;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Runtime {
-    /// Which; the one whose unit is here, unless named.
+    /// The kind of runtime. Default: the one whose unit is on this node.
     #[serde(rename = "name", skip_serializing_if = "Option::is_none")]
     pub kind: Option<RuntimeKind>,
-    /// Its socket; what kubelet and its configuration say unless named.
+    /// The runtime's socket. Default: the one that kubelet is configured with, or else the runtime's own configuration.
     #[serde(deserialize_with = "endpoint", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^(unix://)?/")))]
     pub endpoint: Option<String>,
-    /// Its unit; containerd.service or crio.service unless named.
+    /// The runtime's systemd unit. Default: containerd.service or crio.service.
     #[serde(deserialize_with = "some_unit", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^[^./ ][^/ ]*\.service$")))]
     pub unit: Option<String>,
-    /// Its configuration file; what its command line says unless named. For runtimes that are no unit of their own, as k3s's.
+    /// The runtime's configuration file. Default: the one on the unit's command line. Needed for a runtime without a unit of its own, as in k3s.
     #[serde(deserialize_with = "text::absolute", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     pub config: Option<PathBuf>,
-    /// Where it looks for plugins; what its configuration says unless named.
+    /// The directories in which the runtime looks for CNI plugins. Default: those of the runtime's configuration.
     #[serde(deserialize_with = "text::absolutes", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = "^/"))))]
     pub bin_dirs: Vec<PathBuf>,
 }
 
-/// kubelet.
+/// How kubelet runs on this node, and what Crossfade tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Kubelet {
-    /// Its unit.
+    /// kubelet's systemd unit.
     #[serde(deserialize_with = "unit")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^[^./ ][^/ ]*\.service$")))]
     pub unit: String,
-    /// Whether labels and taints are added to its command line; off where a fragment does it (k3s, Talos, ...).
+    /// Whether Crossfade adds labels and taints to kubelet's command line. Say false where a configuration fragment of the platform adds them (k3s, Talos).
     pub register: bool,
-    /// Its credential; the one that its command line names unless named.
+    /// The kubeconfig with kubelet's credential. Default: the one on kubelet's command line.
     #[serde(deserialize_with = "text::absolute", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     pub kubeconfig: Option<PathBuf>,
-    /// The Node's name; what kubelet would take unless named.
+    /// The name of the Node object. Default: the name that kubelet uses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
 }
@@ -66,16 +66,16 @@ impl Default for Kubelet {
     }
 }
 
-/// How long kubelet is held back while this node cannot come up right.
+/// How long the gate keeps kubelet from starting while the node is not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gate {
-    /// How long one try waits.
+    /// Seconds that one start of the gate waits for the node to become fit.
     #[serde(rename = "trySeconds", deserialize_with = "try_secs")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = MAX_TRY_SECS)))]
     pub try_secs: u64,
-    /// After so many seconds since the first try of a boot kubelet starts with the taint crossfade/unfit; never unless named.
+    /// Seconds after the first try of a boot until kubelet starts all the same, with the taint crossfade/unfit. Default: never.
     #[serde(
         rename = "giveUpSeconds",
         deserialize_with = "give_up_secs",
@@ -91,14 +91,14 @@ impl Default for Gate {
     }
 }
 
-/// What is reported where.
+/// Where `watch` reports the node's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reporting {
-    /// Whether condition, label, annotation and events of the Node are kept.
+    /// Whether `watch` writes the condition, label, annotation and events of the Node.
     pub node: bool,
-    /// Metrics for node_exporter's textfile collector, a name that ends in .prom; none unless named.
+    /// The file for node_exporter's textfile collector, whose name ends in .prom. Default: no file.
     #[serde(deserialize_with = "textfile", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^/(.*/)?[^/]+\.prom$")))]
     pub textfile: Option<PathBuf>,

@@ -17,7 +17,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::Private, Self::Shared, Self::Without];
 
     /// As `confDir` in node.json.
@@ -44,7 +44,7 @@ pub enum CniVersion {
 }
 
 impl CniVersion {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 2] = [Self::V100, Self::V110];
 
     /// As in a conf.
@@ -70,7 +70,7 @@ pub enum RuntimeKind {
 }
 
 impl RuntimeKind {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 2] = [Self::Containerd, Self::Crio];
 
     /// As in node.json.
@@ -82,7 +82,7 @@ impl RuntimeKind {
         }
     }
 
-    /// The unit that it usually is.
+    /// The unit that usually runs the runtime.
     #[must_use]
     pub const fn unit(self) -> &'static str {
         match self {
@@ -92,24 +92,24 @@ impl RuntimeKind {
     }
 }
 
-/// Where a node learns the phase that somebody wants it in.
+/// Where a node learns its desired phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Desired {
     /// From the annotation crossfade/desired of its own Node.
     NodeAnnotation,
-    /// From nobody: only commands on the node change its phase.
+    /// Nowhere: only commands on the node change its phase.
     Off,
 }
 
-/// How far a network's readiness can, or may, be proven on a node.
+/// How a network's readiness may be proven on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Proof {
-    /// By an attachment of a scratch namespace, which no Pod belongs to.
+    /// By attaching a scratch network namespace that belongs to no Pod.
     Attach,
-    /// By its probes alone.
+    /// By the network's probes alone.
     Probe,
 }

@@ -11,10 +11,10 @@ use crate::names::validate_ifname;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Both {
-    /// Gets the runtime's interface, and its result is the reply; old unless named.
+    /// The network that gets the runtime's interface and whose result is the reply. Default: old.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary: Option<Side>,
-    /// The other network's interface; the next free netN when it is taken.
+    /// The other network's interface. If the name is taken, the next free netN is used.
     #[serde(deserialize_with = "ifname", skip_serializing_if = "is_usual")]
     #[cfg_attr(
         feature = "schema",
@@ -24,7 +24,7 @@ pub struct Both {
         )
     )]
     pub secondary_ifname: String,
-    /// Owner of the default route, attached last; the primary unless named.
+    /// The network that owns the default route and is attached last. Default: the primary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_route: Option<Side>,
     /// Whether a pod may start with the primary alone.

@@ -3,12 +3,12 @@
 use super::{Attach, Policy};
 use crate::pod::Pod;
 
-/// What decided.
+/// The part of the policy, or of the pod, that decided which networks the pod gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// `attach`.
+    /// The policy's `attach`, because nothing more special applies.
     Default,
-    /// The rule of this index.
+    /// The rule at this index of `rules`, counted from 0.
     Rule(usize),
     /// The pod's annotation.
     Annotation,
@@ -17,11 +17,11 @@ pub enum Reason {
 /// The decision for one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// What it gets.
+    /// The networks that the pod gets.
     pub attach: Attach,
-    /// What decided.
+    /// What decided so.
     pub reason: Reason,
-    /// The value of an annotation that was not heeded, for a warning.
+    /// The value of an annotation that the policy does not allow, for a warning.
     pub ignored_annotation: Option<String>,
 }
 

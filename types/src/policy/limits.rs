@@ -15,7 +15,7 @@ const MAX_GRACE_SECS: u64 = 366 * 24 * 3600;
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retired {
-    /// Which one.
+    /// The network that may be gone.
     pub network: Side,
     /// Seconds since the first failed DEL before the shim cleans by itself.
     #[serde(rename = "forceAfterSeconds", deserialize_with = "grace")]

@@ -48,7 +48,7 @@ pub const MAX_BYTES: usize = 1 << 20;
     )
 )]
 pub struct Policy {
-    /// Format of this file.
+    /// Version of this format; 1.
     pub version: V1,
     /// The network to leave and the one to go to; one of them may be absent.
     pub networks: Networks,
@@ -102,11 +102,11 @@ pub struct Rule {
     /// Glob on the pod's name; absent matches all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
-    /// What a match gets.
+    /// The networks of a pod that matches.
     pub attach: Attach,
 }
 
-/// A pod annotation that may choose.
+/// A pod annotation that may choose a pod's networks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -115,7 +115,7 @@ pub struct PodAnnotation {
     #[serde(deserialize_with = "annotation_key")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub key: String,
-    /// Values that are heeded.
+    /// Values that count; any other value is ignored with a warning.
     pub allow: Vec<Attach>,
 }
 

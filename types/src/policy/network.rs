@@ -17,15 +17,15 @@ use crate::text;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Network {
-    /// Which CNI it is; a name only to the shim.
+    /// The network's profile, which names its CNI.
     #[serde(default = "generic", deserialize_with = "profile")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")))]
     pub profile: String,
-    /// Its conf or conflist: alternatives, the first that exists counts.
+    /// Paths of the network's conf or conflist. The first file that exists counts.
     #[serde(deserialize_with = "confs")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(regex(pattern = "^/"))))]
     pub conf: Vec<PathBuf>,
-    /// Its pod address ranges, for the routes of both-mode.
+    /// The network's pod address ranges, for the routes of both-mode.
     #[serde(default, deserialize_with = "cidrs", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(
         feature = "schema",
@@ -36,7 +36,7 @@ pub struct Network {
     /// there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Vec<Probe>>,
-    /// What it bears as the second network of a pod on both, whose status has the other network's address.
+    /// Whether the network works as the second one of a pod, whose Pod status has the other network's address. Default: what the profile says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secondary: Option<Secondary>,
 }
@@ -49,7 +49,7 @@ impl Network {
     }
 }
 
-/// How to tell whether a network is ready.
+/// A probe, which tells whether a network is ready.
 ///
 /// *Shape*: `{"unix": "/run/x.sock"}`, `{"file": "/run/x"}` or `{"http": "localhost:80/healthz", "headers": {"brief": "true"}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

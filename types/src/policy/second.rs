@@ -37,7 +37,7 @@ impl Secondary {
 /// The network that is second in pods on both, where a pod may get both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Second<'a> {
-    /// Which one.
+    /// Whether it is the old network or the new one.
     pub side: Side,
     /// The same, as the policy describes it.
     pub network: &'a Network,

@@ -58,12 +58,12 @@ impl fmt::Display for Side {
 pub enum Attach {
     /// One network alone.
     One(Side),
-    /// Both, Multus-style.
+    /// Both networks, the second on an interface of its own, as Multus does it.
     Both,
 }
 
 impl Attach {
-    /// All three.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::One(Side::Old), Self::One(Side::New), Self::Both];
 
     /// As in the policy.

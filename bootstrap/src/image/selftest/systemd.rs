@@ -124,7 +124,7 @@ fn sort(said: &str, succeeded: bool, root: &Path) -> Verdict {
     let prefix = root.to_string_lossy();
     let prefix = prefix.trim_end_matches('/');
     let said = cycles_in_a_line(said);
-    // The tree's own place must not make a line ours.
+    // A tree whose own path contains "crossfade" must not make every line count as Crossfade's.
     let lines =
         said.lines().map(|line| if prefix.is_empty() { line.to_owned() } else { line.replace(prefix, "") });
     let lines = lines.filter(|line| !line.trim().is_empty());

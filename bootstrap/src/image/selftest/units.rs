@@ -122,7 +122,7 @@ pub(super) fn verified(verdicts: &[(String, Verdict)]) -> Vec<Check> {
     others.dedup();
     let names = verdicts.iter().map(|(unit, _)| unit.as_str()).collect::<Vec<_>>().join(", ");
     let more = others.first().map_or_else(String::new, |line| format!("; about other units: {line}"));
-    // One of our lines may be said of several units.
+    // The same line of Crossfade may be reported for several units.
     faults.dedup();
     decided(ID, faults, format!("systemd reports nothing about Crossfade in {names}{more}"))
 }

@@ -107,7 +107,7 @@ fn a_kubelet_that_registers_nothing_is_named() {
     assert!(decide(&OwnRegistration::default(), &KubeletSources::default()).conflicts.is_empty());
 }
 
-/// Random sources: the line has every key with its effect exactly once, ours at the end, and nothing that nobody said.
+/// Random sources: the line has every key with its effect exactly once, Crossfade's at the end, and nothing that nobody said.
 #[test]
 fn whatever_the_sources_say_every_taint_is_there_exactly_once() {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;

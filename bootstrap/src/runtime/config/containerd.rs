@@ -216,7 +216,7 @@ impl<'a> Cri<'a> {
     }
 }
 
-/// A key of the CRI plugin's CNI section that is ours to set in private mode.
+/// A key of the CRI plugin's CNI section that Crossfade sets in private mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CniKey {
     /// Where containerd reads confs.

@@ -15,7 +15,7 @@ pub(super) fn assignments(value: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Where in a file of `EnvironmentFile=` we are.
+/// The state of the parser within a file of `EnvironmentFile=`.
 enum State {
     BeforeKey,
     Key,
