@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use types::node::Mode;
 use types::policy::Phase;
 
-use super::options::{ConfDir, DryRun, Global, Host, PolicyFile, StateDirs, Tree, absolute};
+use super::options::{DryRun, Global, Host, Installation, Tree, absolute};
 use super::words;
 
 /// What an image is for.
@@ -102,11 +102,7 @@ pub struct Seal {
     #[arg(long = "allow-file", value_name = "FILE", value_parser = absolute())]
     pub allow_files: Vec<PathBuf>,
     #[command(flatten)]
-    conf: ConfDir,
-    #[command(flatten)]
-    state: StateDirs,
-    #[command(flatten)]
-    policy: PolicyFile,
+    installation: Installation,
     #[command(flatten)]
     tree: Tree,
     #[command(flatten)]
@@ -115,8 +111,7 @@ pub struct Seal {
 
 impl Seal {
     pub(super) fn global(&self, all: Global) -> Global {
-        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
-        all.root(&self.tree.root).dry_run(&self.dry_run)
+        all.installation(&self.installation).root(&self.tree.root).dry_run(&self.dry_run)
     }
 }
 
@@ -131,11 +126,7 @@ pub struct Selftest {
     #[arg(long)]
     pub image: bool,
     #[command(flatten)]
-    conf: ConfDir,
-    #[command(flatten)]
-    state: StateDirs,
-    #[command(flatten)]
-    policy: PolicyFile,
+    installation: Installation,
     #[command(flatten)]
     tree: Tree,
     #[command(flatten)]
@@ -144,7 +135,6 @@ pub struct Selftest {
 
 impl Selftest {
     pub(super) fn global(&self, all: Global) -> Global {
-        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
-        all.root(&self.tree.root).host(&self.host)
+        all.installation(&self.installation).root(&self.tree.root).host(&self.host)
     }
 }

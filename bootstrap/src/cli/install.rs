@@ -7,7 +7,7 @@ use shim::layout::{PACKAGED_PLUGIN, RUNTIME_CACHE};
 use types::node::{CniVersion, Mode};
 use types::policy::Side;
 
-use super::options::{ConfDir, DryRun, Global, HiddenTree, Host, PolicyFile, StateDirs, absolute, directory};
+use super::options::{DryRun, Global, HiddenTree, Host, Installation, absolute, directory};
 use super::{Endpoint, words};
 
 /// Options of `install`.
@@ -64,11 +64,7 @@ pub struct Install {
     #[command(flatten)]
     pub runtime: Endpoint,
     #[command(flatten)]
-    conf: ConfDir,
-    #[command(flatten)]
-    state: StateDirs,
-    #[command(flatten)]
-    policy: PolicyFile,
+    installation: Installation,
     /// It is refused with the way to go on.
     #[command(flatten)]
     tree: HiddenTree,
@@ -80,8 +76,7 @@ pub struct Install {
 
 impl Install {
     pub(super) fn global(&self, all: Global) -> Global {
-        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
-        all.root(&self.tree.root).host(&self.host).dry_run(&self.dry_run)
+        all.installation(&self.installation).root(&self.tree.root).host(&self.host).dry_run(&self.dry_run)
     }
 }
 
@@ -111,11 +106,7 @@ pub struct Uninstall {
     #[command(flatten)]
     pub runtime: Endpoint,
     #[command(flatten)]
-    conf: ConfDir,
-    #[command(flatten)]
-    state: StateDirs,
-    #[command(flatten)]
-    policy: PolicyFile,
+    installation: Installation,
     #[command(flatten)]
     tree: HiddenTree,
     #[command(flatten)]
@@ -126,7 +117,6 @@ pub struct Uninstall {
 
 impl Uninstall {
     pub(super) fn global(&self, all: Global) -> Global {
-        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
-        all.root(&self.tree.root).host(&self.host).dry_run(&self.dry_run)
+        all.installation(&self.installation).root(&self.tree.root).host(&self.host).dry_run(&self.dry_run)
     }
 }

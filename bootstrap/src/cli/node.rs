@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use types::policy::Side;
 
-use super::options::{ConfDir, DryRun, Global, Host, PolicyFile, StateDirs, Tree, absolute};
+use super::options::{DryRun, Global, Host, Installation, PolicyFile, StateDirs, Tree, absolute};
 use super::words;
 
 /// Options of `boot`.
@@ -100,11 +100,7 @@ pub struct Watch {
     #[arg(long, conflicts_with = "once")]
     pub pod: bool,
     #[command(flatten)]
-    conf: ConfDir,
-    #[command(flatten)]
-    state: StateDirs,
-    #[command(flatten)]
-    policy: PolicyFile,
+    installation: Installation,
     #[command(flatten)]
     tree: Tree,
     #[command(flatten)]
@@ -113,8 +109,7 @@ pub struct Watch {
 
 impl Watch {
     pub(super) fn global(&self, all: Global) -> Global {
-        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
-        all.root(&self.tree.root).dry_run(&self.dry_run)
+        all.installation(&self.installation).root(&self.tree.root).dry_run(&self.dry_run)
     }
 }
 
@@ -182,18 +177,14 @@ pub struct Prove {
     #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
     pub bin_dirs: Vec<PathBuf>,
     #[command(flatten)]
-    conf: ConfDir,
-    #[command(flatten)]
-    state: StateDirs,
-    #[command(flatten)]
-    policy: PolicyFile,
+    installation: Installation,
     #[command(flatten)]
     tree: Tree,
 }
 
 impl Prove {
     pub(super) fn global(&self, all: Global) -> Global {
-        all.conf_dir(&self.conf).state(&self.state).policy(&self.policy).root(&self.tree.root)
+        all.installation(&self.installation).root(&self.tree.root)
     }
 }
 

@@ -58,6 +58,17 @@ pub(super) struct PolicyFile {
     pub policy: Option<PathBuf>,
 }
 
+/// One installation of Crossfade: the runtime's conf directory, and what Crossfade's conf there may name.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Installation {
+    #[command(flatten)]
+    conf: ConfDir,
+    #[command(flatten)]
+    state: StateDirs,
+    #[command(flatten)]
+    policy: PolicyFile,
+}
+
 /// A tree instead of this machine.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Tree {
@@ -126,6 +137,10 @@ impl Global {
             root: "/".into(),
             host: None,
         }
+    }
+
+    pub(super) fn installation(self, group: &Installation) -> Self {
+        self.conf_dir(&group.conf).state(&group.state).policy(&group.policy)
     }
 
     pub(super) fn conf_dir(mut self, group: &ConfDir) -> Self {

@@ -5,18 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Endpoint;
-use super::options::{ConfDir, DryRun, Global, HiddenTree, Host, PolicyFile, StateDirs, Tree, absolute};
+use super::options::{DryRun, Global, HiddenTree, Host, Installation, Tree, absolute};
 
 /// Options of `attachments`.
 #[derive(Debug, Args)]
 #[command(before_help = "Example: list the attachments as JSON\n  crossfade-bootstrap attachments -o json")]
 pub struct List {
     #[command(flatten)]
-    conf: ConfDir,
-    #[command(flatten)]
-    state: StateDirs,
-    #[command(flatten)]
-    policy: PolicyFile,
+    installation: Installation,
     #[command(flatten)]
     tree: Tree,
     #[command(flatten)]
@@ -25,8 +21,7 @@ pub struct List {
 
 impl List {
     pub(super) fn global(&self, all: Global) -> Global {
-        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
-        all.root(&self.tree.root).host(&self.host)
+        all.installation(&self.installation).root(&self.tree.root).host(&self.host)
     }
 }
 
@@ -56,11 +51,7 @@ pub struct Sweep {
     #[arg(long, value_name = "NUMBER", hide = true)]
     pub turn: Option<u64>,
     #[command(flatten)]
-    conf: ConfDir,
-    #[command(flatten)]
-    state: StateDirs,
-    #[command(flatten)]
-    policy: PolicyFile,
+    installation: Installation,
     #[command(flatten)]
     tree: HiddenTree,
     #[command(flatten)]
@@ -71,8 +62,7 @@ pub struct Sweep {
 
 impl Sweep {
     pub(super) fn global(&self, all: Global) -> Global {
-        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
-        all.root(&self.tree.root).host(&self.host).dry_run(&self.dry_run)
+        all.installation(&self.installation).root(&self.tree.root).host(&self.host).dry_run(&self.dry_run)
     }
 }
 
@@ -100,11 +90,7 @@ pub struct Status {
     #[command(flatten)]
     pub runtime: Endpoint,
     #[command(flatten)]
-    conf: ConfDir,
-    #[command(flatten)]
-    state: StateDirs,
-    #[command(flatten)]
-    policy: PolicyFile,
+    installation: Installation,
     #[command(flatten)]
     tree: Tree,
     #[command(flatten)]
@@ -113,7 +99,6 @@ pub struct Status {
 
 impl Status {
     pub(super) fn global(&self, all: Global) -> Global {
-        let all = all.conf_dir(&self.conf).state(&self.state).policy(&self.policy);
-        all.root(&self.tree.root).host(&self.host)
+        all.installation(&self.installation).root(&self.tree.root).host(&self.host)
     }
 }
