@@ -121,6 +121,15 @@ fn waits(side: Side, file: &Path) -> String {
 }
 
 /// Holds what pods would wait for against what there is. The changes belong before the policy that names the files.
+///
+/// | who keeps the file | the agent | pods wait for it already | a pod may need the network now | comes to |
+/// |---|---|---|---|---|
+/// | `watch` or its unit | ready | | | the file is written where it is missing |
+/// | `watch` or its unit | not ready | no | yes | refused |
+/// | `watch` or its unit | not ready | no | no | a note |
+/// | `watch` or its unit | not ready | yes | | a note |
+/// | nobody | any | no | | refused |
+/// | nobody | ready | yes | | a note, and the file is written where it is missing |
 pub(crate) fn decide(
     waiting: &[Waiting],
     keeper: &Keeper,

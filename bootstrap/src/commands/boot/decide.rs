@@ -374,4 +374,4 @@ pub(super) fn recorded(facts: &BootFacts) -> [Change; 2] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -4,6 +4,14 @@
 //! what that image left. Crossfade's conf goes first, so that the runtime uses the new network's. Then goes the state, whose sandboxes
 //! ended with their boot, and the plugin last. Attachments of the current boot still need all of this, so it stays as long as there are
 //! any.
+//!
+//! | the runtime | attached in this boot | machine | Crossfade's conf | state | ledger | plugin |
+//! |---|---|---|---|---|---|---|
+//! | not started yet | nothing | the same | removed | moved aside | kept, with a line for each missing DEL | removed |
+//! | not started yet | nothing | a clone | removed | moved aside | moved aside | removed |
+//! | not started yet, a CRI-O that replays Crossfade's conf | nothing | the same | removed | moved aside | kept, as above | kept |
+//! | runs | nothing | the same | kept | kept | kept | kept |
+//! | any | something | any | the boot is refused and nothing changes | | | |
 
 use std::path::{Path, PathBuf};
 
@@ -236,27 +244,4 @@ fn first_conf(facts: &BootFacts) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_in_a_program_is_found_wherever_it_is() {
-        let path = Path::new("/var/lib/crossfade");
-        for (bytes, found) in [
-            (&b"/var/lib/crossfade"[..], true),
-            (b"\x7fELF..\0/var/lib/crossfade/attachments\0", true),
-            (b"/var/lib/crossfad", false),
-            (b"", false),
-        ] {
-            assert_eq!(names(bytes, path), found, "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_names_some_and_counts_all() {
-        let living: Vec<String> = (0..12).map(|number| format!("c{number} eth0")).collect();
-        let told = needed(&living);
-        assert!(told.what.contains("12 attachments") && told.what.contains("c9 eth0 and 2 more"), "{told}");
-        assert!(!needed(&living[..1]).what.contains("more"));
-    }
-}
+mod tests;

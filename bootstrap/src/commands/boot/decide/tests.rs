@@ -32,7 +32,7 @@ fn conf_file(file: &str, name: &str, plugin: &str) -> ConfFile {
 }
 
 /// A containerd node: the policy names Cilium alone, whose conf is there, and an image brought a conf of Flannel along.
-fn facts(kind: BootKind, mode: Mode) -> BootFacts {
+pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts {
     let policy = r#"{"version":1,"attach":"new","networks":{"new":{"profile":"cilium","conf":["/etc/cni/net.d/05-cilium.conflist"]}}}"#;
     let confs = vec![
         conf_file("05-cilium.conflist", "cilium", "cilium-cni"),
