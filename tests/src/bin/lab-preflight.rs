@@ -4,6 +4,8 @@
 //! lab-preflight [--output json]   0: nothing is missing, 3: something is (listed), 1: failed
 //! lab-preflight fetch             downloads and unpacks the parts that come from the distribution; no root
 //! ```
+//!
+//! With `CROSSFADE_LAB_SUITE=trixie` or `forky` both are about the parts of that suite of Debian.
 
 use std::process::ExitCode;
 

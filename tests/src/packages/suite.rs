@@ -159,3 +159,32 @@ fn archive() -> Result<String> {
 fn is_debian(uri: &str) -> bool {
     uri.contains("://") && uri.ends_with("/debian")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suite_is_known_by_its_name_and_has_a_directory_of_its_own() {
+        for (name, suffix) in
+            [("trixie", Some("-trixie")), ("forky", Some("-forky")), ("sid", None), ("", None)]
+        {
+            let known = Suite::named(name).ok().map(Suite::suffix);
+            assert_eq!(known.as_deref(), suffix, "{name:?}");
+        }
+        assert_eq!(Suite::Own.suffix(), "");
+    }
+
+    #[test]
+    fn an_archive_is_told_by_its_last_component() {
+        for (uri, is) in [
+            ("http://mirror.example/debian", true),
+            ("https://mirror.example/pub/debian", true),
+            ("http://mirror.example/debian-security", false),
+            ("[signed-by=/usr/share/debian]", false),
+            ("/debian", false),
+        ] {
+            assert_eq!(is_debian(uri), is, "{uri}");
+        }
+    }
+}
