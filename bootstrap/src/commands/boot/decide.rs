@@ -13,7 +13,7 @@
 //! In every row, Crossfade's plugin is put where the runtime searches for it. In private mode the confs of other owners stay in their
 //! place, because the runtime does not read them there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use shim::file::PRIVATE;
 use shim::layout::{CONF_FILE, PLUGIN};
@@ -21,7 +21,7 @@ use types::node::Mode;
 use types::problem::Problem;
 use types::profile::{self, Profile};
 
-use super::final_image;
+use super::decision::{Aside, BootDecision, kind, recorded};
 use super::gather::BootFacts;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
@@ -31,37 +31,18 @@ use crate::node::conf::{CONF_MODE, conf};
 use crate::node::conf_rules;
 use crate::node::confdir::ConfDir;
 use crate::node::foreign::Foreign;
-use crate::node::identity::{BootKind, Booted};
+use crate::node::identity::BootKind;
 use crate::node::name::Naming;
 use crate::node::paths::{NODE_FILE, PROBED};
 use crate::node::plugins::PLUGIN_MODE;
 use crate::runtime::endpoint;
 use crate::runtime::picks::{NetworkNameTold, Picks};
 
-/// Mode of files that every user of the node may read.
-const PUBLIC: u32 = 0o644;
-
-/// What a boot changes.
-#[derive(Debug)]
-pub struct BootDecision {
-    /// The changes, in the order in which boot makes them.
-    pub changes: Vec<Change>,
-    /// Notes for the person who reads the report.
-    pub notes: Vec<String>,
-}
-
 /// Decides, or finds everything that stands in the way.
 ///
 /// # Errors
 /// All findings at once; 78 when a settings file is among them, else 3.
 pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
-    match &facts.without {
-        Some(left) => final_image::decide(facts, left),
-        None => with_plugin(facts),
-    }
-}
-
-fn with_plugin(facts: &BootFacts) -> Result<BootDecision, Failure> {
     let mut way = Obstacles::default();
     let mut notes = vec![kind(facts).to_owned()];
     way.settings(facts.node.policy.as_ref().err());
@@ -115,15 +96,6 @@ fn with_plugin(facts: &BootFacts) -> Result<BootDecision, Failure> {
     Ok(BootDecision { changes, notes })
 }
 
-pub(super) const fn kind(facts: &BootFacts) -> &'static str {
-    match facts.kind {
-        BootKind::First => "first boot of this machine with Crossfade",
-        BootKind::Clone => "this machine is an image of another one that we have prepared",
-        BootKind::Reboot => "a reboot of this machine",
-        BootKind::Again => "this boot is prepared already; done again",
-    }
-}
-
 /// Refuses an unknown runtime: it may read any directory, and a guess at the usual one could let its pods bypass Crossfade.
 fn runtime(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) {
     let Some(config) = facts.node.runtime.config() else {
@@ -138,21 +110,6 @@ fn runtime(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) {
             dir.display()
         )
     }));
-}
-
-/// Where things go that are set aside: a directory of this boot, since nothing there is ever overwritten.
-pub(super) struct Aside(PathBuf);
-
-impl Aside {
-    pub(super) fn new(facts: &BootFacts) -> Self {
-        Self(facts.places.aside.clone())
-    }
-
-    pub(super) fn change(&self, from: &Path, why: &str, nudge: bool) -> Change {
-        let to = self.0.join(from.file_name().unwrap_or_default());
-        let reason = format!("{why}; to {}", to.display());
-        Change::new(Act::SetAside { from: from.into(), to, nudge }, from.display().to_string(), reason)
-    }
 }
 
 /// Puts Crossfade's plugin into every directory in which the runtime searches.
@@ -354,23 +311,6 @@ fn strangers(facts: &BootFacts, usual: &ConfDir) -> Vec<(String, &'static Profil
             (!named(profile)).then(|| (conf.file.clone(), profile))
         })
         .collect()
-}
-
-/// What is remembered: the boot, for the next one; and that it is done, for the gate.
-pub(super) fn recorded(facts: &BootFacts) -> [Change; 2] {
-    let write = |path: &Path, bytes: Vec<u8>, mode: u32, why: &str| {
-        Change::ensure(Write { path: path.into(), bytes, mode, nudge: false }, why)
-    };
-    let booted = Booted::new(facts.kind, facts.identity.boot_id.clone());
-    [
-        write(
-            &facts.places.identity,
-            facts.identity.in_mode(facts.node.settings.conf_dir).to_bytes(),
-            PRIVATE,
-            "which machine and boot this is",
-        ),
-        write(&facts.places.booted, booted.to_bytes(), PUBLIC, "this boot is prepared"),
-    ]
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Policy, Side};
 use types::problem::Problem;
 
-use super::final_image::Leavings;
+use super::leavings::Leavings;
 use crate::change::look;
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};

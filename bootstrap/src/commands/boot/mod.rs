@@ -4,16 +4,19 @@
 //! nothing. The one program that it may start is containerd, to print containerd's configuration. A second run changes nothing.
 
 pub mod decide;
+mod decision;
 pub mod explain;
 mod final_image;
 pub mod gather;
+mod leavings;
 mod owed;
 
 use std::path::PathBuf;
 
 use shim::layout::CONF_DIR;
 
-use self::decide::{BootDecision, decide};
+use self::decide::decide;
+use self::decision::BootDecision;
 use self::gather::BootFacts;
 use crate::change::outcome::{Changed, Outcome, finish};
 use crate::change::{Change, Executor, Means};
@@ -35,7 +38,10 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
         return finish(global, leave(&root), vec![off.to_string()]);
     }
     let facts = BootFacts::gather(global)?;
-    let BootDecision { changes, notes } = decide(&facts)?;
+    let BootDecision { changes, notes } = match &facts.without {
+        Some(left) => final_image::decide(&facts, left)?,
+        None => decide(&facts)?,
+    };
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }

@@ -1,5 +1,7 @@
 //! The table of the module's documentation, row by row, on made-up facts.
 
+use shim::layout::CONF_DIR;
+use shim::ledger::Line;
 use types::node::Mode;
 
 use super::*;

@@ -1,0 +1,76 @@
+//! What an earlier image left on a node of a final image, gathered before anything is decided.
+
+use std::path::PathBuf;
+
+use shim::layout::{CONF_DIR, Layout, RUNTIME_CACHE};
+use shim::ledger::Line;
+use shim::store::Store;
+use shim::{boot, inventory};
+use types::node::RuntimeKind;
+
+use super::owed;
+use crate::node::conf::our_conf;
+use crate::node::identity::Identity;
+use crate::node::paths::Root;
+use crate::runtime::cache::Cache;
+use crate::runtime::config::{RuntimeConfig, agents_dir};
+
+/// What an earlier image left on this node, and whether an attachment still needs it.
+#[derive(Debug)]
+pub(super) struct Leavings {
+    /// Paths of Crossfade's conf in directories that the runtime may read.
+    pub(super) confs: Vec<PathBuf>,
+    /// The attachments through Crossfade, and the inventory entries, of this boot: `CONTAINER-ID IFNAME`.
+    pub(super) living: Result<Vec<String>, String>,
+    /// CRI-O replays the confs of sandboxes that it remembers, and one of these confs is Crossfade's.
+    pub(super) is_replayed: bool,
+    /// A line for everything of an earlier boot that ended without its DEL.
+    pub(super) owed: Vec<Line>,
+}
+
+impl Leavings {
+    /// Gathers what is left. `may_live` says that a runtime has run in this boot, so a sandbox whose boot is not recorded may be alive.
+    pub(super) fn gather(
+        root: &Root,
+        config: Option<&RuntimeConfig>,
+        layout: &Layout,
+        (identity, may_live): (&Identity, bool),
+    ) -> Self {
+        let mut dirs = vec![root.at(CONF_DIR), root.at(agents_dir(config))];
+        dirs.dedup();
+        let is_crio = config.is_some_and(|config| config.kind == RuntimeKind::Crio);
+        let cache = root.at(RUNTIME_CACHE);
+        let replayed = || {
+            root.holds(&cache).map_err(std::io::Error::other)?;
+            Cache::read(&cache).map(|cache| cache.attachments)
+        };
+        Self {
+            confs: dirs.iter().filter_map(|dir| our_conf(root, dir)).collect(),
+            living: living(layout, &identity.boot_id, may_live),
+            // A cache that cannot be read may hold one.
+            is_replayed: is_crio && replayed().map_or(true, |all| all.iter().any(|one| one.through_us)),
+            // Without a clock a line has no time; everything else of it counts.
+            owed: owed::lines(layout, &identity.boot_id, boot::now().map_or(0, |now| now.wall_secs)),
+        }
+    }
+}
+
+/// Records and inventory entries of the boot `boot_id`; `may_live` makes those count that do not say theirs.
+fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>, String> {
+    let (sound, damaged) = Store::new(layout).all().map_err(|e| format!("list the records: {e}"))?;
+    let inventory = match inventory::load(layout) {
+        Err(why) if may_live => return Err(why.to_string()),
+        read => read.unwrap_or_default(),
+    };
+    let records = sound.iter().filter(|record| record.intent.begun.boot_id == boot_id);
+    let mut living: Vec<String> =
+        records.map(|record| format!("{} {}", record.intent.container_id, record.intent.ifname)).collect();
+    let is_of_now =
+        |taken: Option<&shim::boot::Moment>| taken.map_or(may_live, |taken| taken.boot_id == boot_id);
+    let entries = inventory.attachments.iter().filter(|entry| is_of_now(entry.taken.as_ref()));
+    living.extend(entries.map(|entry| format!("{} {}", entry.container_id, entry.ifname)));
+    if may_live {
+        living.extend(damaged.iter().map(|(path, _)| path.display().to_string()));
+    }
+    Ok(living)
+}
