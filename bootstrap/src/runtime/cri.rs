@@ -15,6 +15,7 @@ use k8s_cri::v1::{
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde_json::Value;
 use tokio::net::UnixStream;
+use tokio::time::error::Elapsed;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::{CniSetup, Network, Sandbox, State};
@@ -136,23 +137,28 @@ impl Runtime {
         .with_context(|| format!("ask {} for its status", self.socket.display()))
     }
 
-    /// Waits until what the runtime has loaded is `right`. What it had before may still be at work. Does not wait for one that
-    /// does not tell what it loads.
+    /// Waits until what the runtime has loaded is `right`. What it had before may still be at work. Does not wait for a runtime that does
+    /// not tell what it loads.
+    ///
+    /// containerd 2 answers no status while an ADD or DEL that runs keeps it from loading a conf, so a missing answer is waited for as well.
+    /// *Source*: go-cni, whose `Load` waits for the lock that every call to a plugin holds, and whose `Status` waits behind `Load`.
     ///
     /// # Errors
-    /// When it does not answer, or not in time.
+    /// The runtime is not there, or has not loaded it, or not answered, within that time.
     pub fn wait_for(&self, within: Duration, right: impl Fn(&CniSetup) -> bool) -> Result<()> {
         let end = Instant::now() + within;
         loop {
-            match self.cni_setup()? {
-                None => return Ok(()),
-                Some(setup) if right(&setup) => return Ok(()),
-                Some(_) if Instant::now() >= end => bail!(
+            let is_over = Instant::now() >= end;
+            match self.cni_setup() {
+                Ok(None) => return Ok(()),
+                Ok(Some(setup)) if right(&setup) => return Ok(()),
+                Ok(Some(_)) if is_over => bail!(
                     "{} has not loaded the conf within {} s; an ADD or DEL that hangs holds it up",
                     self.socket.display(),
                     within.as_secs()
                 ),
-                Some(_) => std::thread::sleep(PAUSE),
+                Err(why) if is_over || !why.is::<Elapsed>() => return Err(why),
+                Ok(Some(_)) | Err(_) => std::thread::sleep(PAUSE),
             }
         }
     }
