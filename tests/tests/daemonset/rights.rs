@@ -62,6 +62,6 @@ fn not_a_root() -> Result<()> {
     let mut pod = kubelet.pod(&set, &settings("old")?)?;
     let code = pod.run_init("install")?;
     let said = pod.log("install")?;
-    ensure!(code == 2 && said.contains("mount hostPath / there"), "{code}: {said}");
+    ensure!(code == 2 && said.contains("mount hostPath / of the node"), "{code}: {said}");
     pod.end()
 }
