@@ -9,7 +9,6 @@ use std::io::{self, BufRead, BufReader};
 use std::time::Duration;
 
 use serde::Serialize;
-use shim::layout::PACKAGED_PLUGIN;
 use shim::store::Store;
 use types::node::{Mode, Node};
 use types::problem::Problem;
@@ -20,15 +19,13 @@ use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global, fix};
 use crate::node::attachments::{self, Attachments, Life};
 use crate::node::directories::Directories;
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
+use crate::node::facts::{NodeFacts, NodeQuery};
 use crate::node::identity::Booted;
 use crate::node::paths::{BOOTED, Root, STATUS};
-use crate::node::policy::file::PolicyRule;
 use crate::node::policy::secondary;
 use crate::node::status_file::{self, NOT_READY, StatusFile};
 use crate::node::{hostroutes, mode, settings};
 use crate::runtime::answer::Uses;
-use crate::runtime::facts::RuntimeFacts;
 
 pub use self::follow::follow;
 use self::follow::{until, wait};
@@ -119,16 +116,8 @@ fn of_node(global: &Global, wanted: &cli::Status, root: &Root, node: &Node) -> R
     }
     let file = root.at(STATUS);
     let ready = !wanted.wait || wait(&file, Duration::from_secs(wanted.timeout));
-    let runtime = RuntimeFacts::asked(root, node, &wanted.runtime);
-    let mut status = status(&NodeFacts::gather(NodeQuery {
-        global,
-        settings: node.clone(),
-        runtime,
-        conf_dir: ConfDirChoice::Named,
-        bin_dirs: &[],
-        plugin: &root.at(PACKAGED_PLUGIN),
-        policy: PolicyRule::Valid,
-    }))?;
+    let query = NodeQuery::of_command(global, node.clone(), &wanted.runtime);
+    let mut status = status(&NodeFacts::gather(query))?;
     let watched = match status_file::read(&file) {
         StatusFile::Absent => Ok(None),
         StatusFile::Unreadable(why) => Err(why),

@@ -133,8 +133,8 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
         return Ok(Changed::planned(changes, notes));
     }
     // Each record says where its plugins are; this is for what has none.
-    let (root, node) = (Root::new(&global.root), settings::load(&Root::new(&global.root)));
-    let node = node.map_err(Failure::settings)?;
+    let root = Root::new(&global.root);
+    let node = settings::load(&root).map_err(Failure::settings)?;
     let crio = RuntimeConfig::of_crio(&root);
     let sources =
         BinDirSources { given: &wanted.bin_dirs, config: crio.as_ref(), ..BinDirSources::of_node(&node) };

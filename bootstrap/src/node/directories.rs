@@ -97,9 +97,18 @@ impl Directories {
     pub fn certain(global: &Global) -> Result<Self, Failure> {
         let node = settings::load(&Root::new(&global.root)).map_err(Failure::settings)?;
         let settings = Self::of(global, &node);
-        match &settings.installed {
+        settings.require_readable()?;
+        Ok(settings)
+    }
+
+    /// Refuses a conf of Crossfade that cannot be read: it might name other directories.
+    ///
+    /// # Errors
+    /// Bad settings.
+    pub fn require_readable(&self) -> Result<(), Failure> {
+        match &self.installed {
             Err(why) => Err(Failure::all(Exit::BadSettings, [why])),
-            Ok(_) => Ok(settings),
+            Ok(_) => Ok(()),
         }
     }
 

@@ -5,10 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use shim::layout::PACKAGED_PLUGIN;
 use types::node::Node;
 use types::policy::Policy;
 
-use crate::cli::Global;
+use crate::cli::{self, Global};
 use crate::node::bin_dirs::BinDirSources;
 use crate::node::confdir::ConfDir;
 use crate::node::directories::{Directories, Installed};
@@ -77,6 +78,23 @@ pub struct NodeQuery<'a> {
     pub plugin: &'a Path,
     /// Which policies count as usable.
     pub policy: PolicyRule,
+}
+
+impl<'a> NodeQuery<'a> {
+    /// The query of a command for a running node: it asks the runtime that `wanted` names, or else the node's own. Any valid policy will
+    /// do, and the plugin is the package's.
+    #[must_use]
+    pub fn of_command(global: &'a Global, settings: Node, wanted: &cli::Endpoint) -> Self {
+        Self {
+            global,
+            runtime: RuntimeFacts::asked(&Root::new(&global.root), &settings, wanted),
+            settings,
+            conf_dir: ConfDirChoice::Named,
+            bin_dirs: &[],
+            plugin: Path::new(PACKAGED_PLUGIN),
+            policy: PolicyRule::Valid,
+        }
+    }
 }
 
 impl NodeFacts {

@@ -14,7 +14,7 @@ use crate::node::attachments::{listed, recorded};
 use crate::node::bin_dirs::BinDirSources;
 use crate::node::distrust::{self, DirectoryRule};
 use crate::node::evidence::{self, Keeper, Waiting};
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
+use crate::node::facts::{NodeFacts, NodeQuery};
 use crate::node::paths::Root;
 use crate::node::policy::completion::Completion;
 use crate::node::policy::file::PolicyRule;
@@ -70,17 +70,11 @@ impl InstallFacts {
     #[must_use]
     pub fn gather(global: &Global, settings: Node, wanted: &Install) -> Self {
         let root = Root::default();
-        let runtime = RuntimeFacts::asked(&root, &settings, &wanted.runtime);
-        // Whom `watch` and `boot` will ask goes by what is configured.
-        let later = Whom::on(&root, &settings, runtime.config());
         let node = NodeFacts::gather(NodeQuery {
-            global,
-            settings,
-            runtime,
-            conf_dir: ConfDirChoice::Named,
             bin_dirs: &wanted.bin_dirs,
             plugin: &wanted.plugin,
             policy: PolicyRule::Usable,
+            ..NodeQuery::of_command(global, settings, &wanted.runtime)
         });
         let NodeFacts { dirs, runtime: RuntimeFacts { whom, asked, .. }, .. } = &node;
         let store = Store::new(&dirs.layout);
@@ -120,7 +114,8 @@ impl InstallFacts {
                 _ => Ok(()),
             },
             later: match wanted.runtime.runtime_endpoint {
-                Some(_) => later,
+                // Whom `watch` and `boot` will ask goes by what is configured.
+                Some(_) => Whom::on(&root, &node.settings, node.runtime.config()),
                 None => whom.clone(),
             },
             read: match whom.endpoint() {

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shim::layout::PACKAGED_PLUGIN;
 use types::problem::Problem;
 
 use crate::change::outcome::{Changed, Outcome};
@@ -14,9 +13,8 @@ use crate::commands::install::payload::removal::Leave;
 use crate::node::attachments::{self, Attachments};
 use crate::node::bin_dirs::BinDir;
 use crate::node::directories::Directories;
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
+use crate::node::facts::{NodeFacts, NodeQuery};
 use crate::node::paths::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
-use crate::node::policy::file::PolicyRule;
 use crate::node::settings;
 use crate::publish::removal::Removal;
 use crate::runtime::adding::{AddsOfWhom, Caller, can_see, wait_for_quiet};
@@ -91,22 +89,11 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
 
 /// Gathers the node without guesses: a conf of Crossfade that cannot be read might name other directories.
 fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
-    let root = Root::new(&global.root);
-    let settings = settings::load(&root).map_err(Failure::settings)?;
-    let runtime = RuntimeFacts::asked(&root, &settings, &wanted.runtime);
-    let node = NodeFacts::gather(NodeQuery {
-        global,
-        settings,
-        runtime,
-        conf_dir: ConfDirChoice::Named,
-        bin_dirs: &wanted.bin_dirs,
-        plugin: Path::new(PACKAGED_PLUGIN),
-        policy: PolicyRule::Valid,
-    });
-    match &node.dirs.installed {
-        Err(why) => Err(Failure::all(Exit::BadSettings, [why])),
-        Ok(_) => Ok(node),
-    }
+    let settings = settings::load(&Root::new(&global.root)).map_err(Failure::settings)?;
+    let query = NodeQuery::of_command(global, settings, &wanted.runtime);
+    let node = NodeFacts::gather(NodeQuery { bin_dirs: &wanted.bin_dirs, ..query });
+    node.dirs.require_readable()?;
+    Ok(node)
 }
 
 /// Removes Crossfade's conf, and restores it if a pod was attached through it meanwhile.

@@ -9,7 +9,7 @@ use types::policy::{Policy, Probe};
 use super::finding::SealFinding;
 use super::tree::Item;
 use crate::node::paths::{NODE_FILE, Root};
-use crate::node::policy::secondary;
+use crate::node::policy::file::{PolicyFile, PolicyRule};
 use crate::node::settings;
 
 /// An administrator's, then the image's: those that a node finds when it boots. /run is empty then.
@@ -102,7 +102,7 @@ impl Baked {
     }
 
     fn load(&mut self, root: &Root, path: &Path) {
-        match secondary::load(&root.at(path)) {
+        match PolicyFile::load(&root.at(path), PolicyRule::Usable).map(|read| read.policy) {
             Err(why) => self.found.push(SealFinding::refused(
                 path,
                 why,

@@ -8,7 +8,7 @@ use types::policy::Policy;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::node::paths::{NODE_FILE, Root};
-use crate::node::policy::secondary;
+use crate::node::policy::file::{PolicyFile, PolicyRule};
 use crate::node::settings;
 use crate::node::switch::{self, KERNEL_ARGUMENT, Off};
 use crate::systemd::unit::glob;
@@ -67,7 +67,7 @@ impl CheckedSettings {
             policy_places = Places { counts: Some(named.into()), hidden: Vec::new() };
         }
         let policy = match &policy_places.counts {
-            Some(file) => secondary::load(&root.at(file)),
+            Some(file) => PolicyFile::load(&root.at(file), PolicyRule::Usable).map(|read| read.policy),
             None => Err(format!("there is no {POLICY_FILE} in {}", SETTINGS_DIRS.join(", "))),
         };
         Self {

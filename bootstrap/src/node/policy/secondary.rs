@@ -5,9 +5,6 @@
 //! (`shim::hostroute`), and what a route cannot mend is said here. What the policy says of a network counts before its profile; a CNI
 //! of which neither says anything was never tried.
 
-use std::path::Path;
-
-use shim::policy_file;
 use types::policy::{Network, Policy, Second, Secondary, Side};
 use types::profile::{self, GENERIC};
 
@@ -26,20 +23,10 @@ pub fn refuse(policy: &Policy) -> Result<(), String> {
     policy.refuse_second(|network| Some(bears(network)))
 }
 
-/// A policy that a node can be given: valid, and with a second network that bears it.
+/// Parses a policy from bytes and holds it to the rules of [`usable`].
 ///
 /// # Errors
-/// Why it cannot, in words.
-pub fn load(path: &Path) -> Result<Policy, String> {
-    let policy = policy_file::load(path).map_err(|why| why.to_string())?;
-    usable(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;
-    Ok(policy)
-}
-
-/// Parses a policy from bytes and holds it to the rules of [`load`].
-///
-/// # Errors
-/// As [`load`].
+/// Why it is not valid, or as [`usable`].
 pub fn parse(bytes: &[u8]) -> Result<Policy, String> {
     let policy = Policy::parse(bytes)?;
     usable(&policy)?;
