@@ -28,15 +28,29 @@ impl fmt::Display for Unusable {
 
 impl std::error::Error for Unusable {}
 
-/// Reads and validates the policy at `path`, and checks owner and mode of the file and of every directory above it.
+/// Reads the bytes of the policy at `path`, at most [`MAX_BYTES`], and checks owner and mode of the file and of every directory above it.
+///
+/// # Errors
+/// [`Unusable::File`].
+pub fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
+    let mut file = trust::open(path).map_err(|why| Unusable::File(path.into(), why))?;
+    read_bounded(&mut file, MAX_BYTES).map_err(|e| Unusable::File(path.into(), Distrust::Io(path.into(), e)))
+}
+
+/// Reads the policy at `path` as [`read`] does, and validates it.
 ///
 /// # Errors
 /// [`Unusable`].
 pub fn load(path: &Path) -> Result<Policy, Unusable> {
-    let mut file = trust::open(path).map_err(|why| Unusable::File(path.into(), why))?;
-    let bytes = read_bounded(&mut file, MAX_BYTES)
-        .map_err(|e| Unusable::File(path.into(), Distrust::Io(path.into(), e)))?;
-    Policy::parse(&bytes).map_err(|why| Unusable::Content(path.into(), why))
+    parse(path, &read(path)?)
+}
+
+/// Validates the bytes of the policy at `path`.
+///
+/// # Errors
+/// [`Unusable::Content`].
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Policy, Unusable> {
+    Policy::parse(bytes).map_err(|why| Unusable::Content(path.into(), why))
 }
 
 #[cfg(test)]
