@@ -15,7 +15,7 @@ use crate::change::{self, Change, Write};
 use crate::cli::exit::Failure;
 use crate::cli::{Global, print};
 use crate::node::paths::{GATE, Root, UNFIT};
-use crate::node::{fitness, settings, switch};
+use crate::node::{fitness, mode, switch};
 use crate::systemd::continuation;
 
 /// Pause between two checks within one try.
@@ -32,14 +32,15 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
     if let Some(off) = switch::off(&root) {
         return finish(global, clear(&root, "switched off"), vec![off.to_string()]);
     }
-    let settings = settings::load(&root).map_or_else(|_| Node::default().gate, |node| node.gate);
+    // A node.json that cannot be used holds kubelet back whatever it says; what it says of `gate` tells how long a try may take.
+    let mut settings = mode::settings(&root);
     let now = boot::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
     let first = first_try(&root, &now);
     let mut runtime = None;
-    let end = Instant::now() + patience(&settings, &first, &now);
+    let end = Instant::now() + patience(&settings.node.gate, &first, &now);
     let mut said = false;
     let mut failure = loop {
-        let way = fitness::look(global, &root, &mut runtime);
+        let way = fitness::look(global, settings.clone(), &mut runtime);
         if way.findings.is_empty() {
             return finish(global, clear(&root, "this node is fit"), Vec::new());
         }
@@ -50,13 +51,15 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
             print::waiting(&way.findings);
         }
         std::thread::sleep(PAUSE);
+        settings = mode::settings(&root);
     };
     if global.dry_run {
         return Err(failure);
     }
     let now = boot::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
-    if settings.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs)) {
-        match untold(&root) {
+    let gives_up = settings.node.gate.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs));
+    if gives_up && settings.unusable.is_none() {
+        match untold(&root, &settings.node) {
             None => return give_up(&root, &failure),
             Some(Problem { what, place, fix }) => {
                 let what = format!(
@@ -71,9 +74,8 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
 }
 
 /// Why kubelet would not register with Crossfade's taint. A kubelet that starts without the taint would look fit.
-fn untold(root: &Root) -> Option<Problem> {
-    let node = settings::load(root).unwrap_or_default();
-    continuation::check(root, &node.kubelet.unit).err()
+fn untold(root: &Root, node: &Node) -> Option<Problem> {
+    continuation::check(root, node, &node.kubelet.unit).err()
 }
 
 /// When the gate was tried first since this boot, or since it was last open.

@@ -10,9 +10,7 @@ pub mod uninstall;
 use std::time::Duration;
 
 use shim::layout::{Layout, POLICY_FILE};
-use shim::policy_file;
 use shim::store::Store;
-use types::node::Node;
 use types::policy::Policy;
 use types::problem::Problem;
 
@@ -26,11 +24,12 @@ use crate::change::outcome::{Changed, Done, Outcome, carry_out};
 use crate::change::{self, Act, Change, Executor, Means, settle};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Install};
-use crate::node::directories::Directories;
 use crate::node::evidence::{self, Keeper};
+use crate::node::facts::NodeFacts;
 use crate::node::networks::needed;
 use crate::node::paths::Root;
-use crate::node::{attachments, host, name, settings, switch, watch_unit};
+use crate::node::settings::Settings;
+use crate::node::{attachments, host, name, switch, watch_unit};
 use crate::runtime::adding::{AddsOfWhom, Caller, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::Cache;
@@ -71,12 +70,15 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     let (news, mut notes) = (plan.writes(), plan.notes.clone());
     let mut done = Vec::new();
     if brings && !global.dry_run {
-        let node = plan.node().map_or_else(|| node(global), Ok)?;
-        done.extend(before_the_policy(&plan, &Directories::of(global, &node), &mut notes)?);
+        let settings = match plan.node() {
+            Some(brought) => Settings { node: brought, ..Settings::default() },
+            None => Settings::required(&Root::new(&global.root))?,
+        };
+        done.extend(before_the_policy(&plan, &NodeFacts::by_files(global, settings), &mut notes)?);
         done.extend(plan.carry_out()?);
     }
     // What was brought counts.
-    let facts = InstallFacts::gather(global, node(global)?, wanted);
+    let facts = InstallFacts::gather(global, Settings::required(&Root::new(&global.root))?, wanted);
     let InstallDecision { changes, notes: more } = decide(&facts, wanted)?;
     let changes = without_needless_confirm(changes);
     notes.extend(more);
@@ -94,7 +96,8 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
 /// Refuses a node without Crossfade's plugin, and a tree that is not a running node.
 fn refuse_node(global: &Global) -> Result<(), Failure> {
     let root = Root::new(&global.root);
-    if let Some(why) = settings::without_plugin(&root) {
+    // A node.json that cannot be used may be among what is to be replaced.
+    if let Some(why) = Settings::required(&root).ok().and_then(|settings| settings.without_plugin()) {
         return Err(Failure::all(Exit::No, [why]));
     }
     if root.is_node() {
@@ -106,24 +109,15 @@ fn refuse_node(global: &Global) -> Result<(), Failure> {
     ))
 }
 
-/// Loads node.json; a broken one is an error, because nothing is guessed.
-fn node(global: &Global) -> Result<Node, Failure> {
-    settings::load(&Root::new(&global.root)).map_err(Failure::settings)
-}
-
 /// Writes the files that ADDs through Crossfade may wait for as soon as the policy that a pod brings is in force.
-fn before_the_policy(
-    plan: &Plan,
-    settings: &Directories,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Done>, Failure> {
+fn before_the_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> Result<Vec<Done>, Failure> {
     let brought = plan.changes.iter().find_map(|change| match &change.act {
         Act::Write(write) if write.path.ends_with(POLICY_FILE) => Policy::parse(&write.bytes).ok(),
         _ => None,
     });
     let Some(policy) = brought else { return Ok(Vec::new()) };
-    let before = policy_file::load(&settings.layout.policy_file()).ok().filter(|_| settings.has_ours());
-    let waiting = evidence::waiting(&policy, before.as_ref());
+    let before = node.policy().filter(|_| node.dirs.has_ours());
+    let waiting = evidence::waiting(&policy, before);
     let mut way = Obstacles::default();
     let files = evidence::decide(&waiting, &Keeper::Watch, &needed(&policy), &mut way, notes);
     if !way.findings.is_empty() {
@@ -261,7 +255,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
 
 fn quiet(facts: &InstallFacts) -> Result<(), Failure> {
     let caller =
-        Caller::at(facts.node.runtime.whom.endpoint().unwrap_or_default(), &facts.node.plugins.paths())
+        Caller::at(facts.node.runtime.whom.endpoint().unwrap_or_default(), &facts.cni.plugins.paths())
             .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddsOfWhom::PastUs, caller, LOADED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();

@@ -14,13 +14,12 @@ use crate::change::outcome::Changed;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global};
-use crate::node::directories::Directories;
+use crate::node::facts::NodeFacts;
 use crate::node::paths::Root;
-use crate::node::policy::flip::{self, parse, read};
+use crate::node::policy::file::PolicyFile;
+use crate::node::policy::flip;
 use crate::node::policy::secondary;
-use crate::node::settings;
-use crate::runtime::config::RuntimeConfig;
-use crate::runtime::endpoint::Whom;
+use crate::node::settings::Settings;
 use crate::runtime::unread;
 
 /// Carries out a verb and prints its answer.
@@ -28,14 +27,15 @@ use crate::runtime::unread;
 /// # Errors
 /// Those of the verb; 3 on a node without Crossfade's plugin.
 pub fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failure> {
-    needed(global, verb)?;
-    let layout = Directories::certain(global)?.layout;
+    let node = NodeFacts::by_files(global, Settings::required(&Root::new(&global.root))?);
+    needed(&node, verb)?;
+    node.dirs.require_readable()?;
     let output = global.output;
     Ok(match verb {
-        cli::Policy::Show(_) => print::report(output, &show(&layout)?),
-        cli::Policy::Check(wanted) => print::report(output, &check(&layout, wanted.file.as_deref())?),
-        cli::Policy::Set(wanted) => print::report(output, &set(global, &layout, wanted)?),
-        cli::Policy::Explain(wanted) => print::report(output, &explain::explained(&layout, wanted)?),
+        cli::Policy::Show(_) => print::report(output, &show(&node)?),
+        cli::Policy::Check(wanted) => print::report(output, &check(&node, wanted.file.as_deref())?),
+        cli::Policy::Set(wanted) => print::report(output, &set(global, &node, wanted)?),
+        cli::Policy::Explain(wanted) => print::report(output, &explain::explained(&node, wanted)?),
     })
 }
 
@@ -77,12 +77,11 @@ impl Report for Shown {
 ///
 /// # Errors
 /// 3 on a node without Crossfade's plugin.
-fn needed(global: &Global, verb: &cli::Policy) -> Result<(), Failure> {
+fn needed(node: &NodeFacts, verb: &cli::Policy) -> Result<(), Failure> {
     match verb {
         cli::Policy::Check(wanted) if wanted.file.is_some() => Ok(()),
         cli::Policy::Check(_) | cli::Policy::Show(_) | cli::Policy::Set(_) | cli::Policy::Explain(_) => {
-            let why = settings::without_plugin(&Root::new(&global.root));
-            why.map_or(Ok(()), |why| Err(Failure::all(Exit::No, [why])))
+            node.without_plugin().map_or(Ok(()), |why| Err(Failure::all(Exit::No, [why])))
         }
     }
 }
@@ -91,39 +90,42 @@ fn needed(global: &Global, verb: &cli::Policy) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Bad settings.
-fn show(layout: &Layout) -> Result<Shown, Failure> {
-    let file = layout.policy_file();
-    let bytes = read(&file)?;
-    let policy = parse(&file, &bytes)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let warnings = secondary::warnings(&policy);
-    Ok(Shown { file, phase: policy.phase().as_str(), warnings, policy: RawValue::from_string(text).ok() })
+fn show(node: &NodeFacts) -> Result<Shown, Failure> {
+    let read = node.require_policy()?;
+    let text = String::from_utf8_lossy(&read.bytes).into_owned();
+    Ok(Shown { policy: RawValue::from_string(text).ok(), ..shown(read) })
 }
 
 /// Says whether a policy is valid: the one that counts, or another file, whose path is absolute.
 ///
 /// # Errors
 /// Bad settings; usage where the other file is not there.
-fn check(layout: &Layout, file: Option<&Path>) -> Result<Shown, Failure> {
-    if let Some(file) = file.filter(|file| !file.exists()) {
-        let place = file.display();
-        return Err(Failure::usage(format!("{place}: there is no such file")).at(place));
-    }
-    let file = file.map_or_else(|| layout.policy_file(), Path::to_path_buf);
-    let policy = parse(&file, &read(&file)?)?;
-    secondary::usable(&policy)
-        .map_err(|why| Failure::settings(format!("policy {}: {why}", file.display())).at(file.display()))?;
-    let warnings = secondary::warnings(&policy);
-    Ok(Shown { file, phase: policy.phase().as_str(), warnings, policy: None })
+fn check(node: &NodeFacts, file: Option<&Path>) -> Result<Shown, Failure> {
+    let read = match file {
+        None => node.require_policy()?.clone(),
+        Some(file) if !file.exists() => {
+            let place = file.display();
+            return Err(Failure::usage(format!("{place}: there is no such file")).at(place));
+        }
+        Some(file) => PolicyFile::load(file).map_err(|why| Failure::settings(why).at(file.display()))?,
+    };
+    let place = read.path.clone();
+    let usable = read.usable().map_err(|why| Failure::settings(why).at(place.display()))?;
+    Ok(shown(&usable))
+}
+
+fn shown(PolicyFile { path, policy, .. }: &PolicyFile) -> Shown {
+    let (phase, warnings) = (policy.phase().as_str(), secondary::warnings(policy));
+    Shown { file: path.clone(), phase, warnings, policy: None }
 }
 
 /// `policy set`: flips the policy, and says whether the runtime is known to use it.
 ///
 /// # Errors
 /// As [`flip::set`].
-fn set(global: &Global, layout: &Layout, wanted: &cli::Set) -> Result<Changed, Failure> {
-    let set = flip::set(layout, wanted.phase, wanted.runtime, global.dry_run)?;
-    let doubt = doubt(global).filter(|_| !global.dry_run);
+fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, Failure> {
+    let set = flip::set(&node.dirs.layout, wanted.phase, wanted.runtime, global.dry_run)?;
+    let doubt = doubt(node).filter(|_| !global.dry_run);
     Ok(set.unconfirmed(doubt.map(|why| {
         format!(
             "the policy is set, but it is not confirmed that new pods use Crossfade: {why}; run the command again, or run install, after \
@@ -134,17 +136,14 @@ fn set(global: &Global, layout: &Layout, wanted: &cli::Set) -> Result<Changed, F
 
 /// Why it is not certain that this node's pods come through Crossfade, where Crossfade's conf is installed and the runtime is a CRI-O that
 /// runs. A record of an attachment that began after the conf was written counts as much as the plugin's mark.
-fn doubt(global: &Global) -> Option<String> {
-    let root = Root::new(&global.root);
-    RuntimeConfig::of_crio(&root).filter(|_| root.is_node())?;
-    let settings = Directories::certain(global).ok()?;
-    settings.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)?;
-    let whom = Whom::found(&root);
-    let endpoint = whom.endpoint()?;
-    let conf = settings.conf_file();
+fn doubt(node: &NodeFacts) -> Option<String> {
+    node.runtime.crio().filter(|_| node.root.is_node())?;
+    node.ours()?;
+    let endpoint = node.runtime.whom.endpoint()?;
+    let conf = node.dirs.conf_file();
     // One that does not run reads the conf when it starts.
     let why = unread::since(endpoint, &conf)?;
-    (!attached_since(&settings.layout, &conf)).then_some(why)
+    (!attached_since(&node.dirs.layout, &conf)).then_some(why)
 }
 
 fn attached_since(layout: &Layout, conf: &Path) -> bool {

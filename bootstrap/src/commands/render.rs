@@ -21,8 +21,10 @@ use crate::kubelet::own::{own, registered};
 use crate::kubelet::registration::{OwnRegistration, environment_file};
 use crate::kubelet::sources::KubeletSources;
 use crate::kubelet::{drop_in, refusals};
+use crate::node::facts::NodeFacts;
 use crate::node::paths::{KUBELET_ENV, Root};
-use crate::node::{settings, switch};
+use crate::node::settings::Settings;
+use crate::node::switch;
 
 /// Mode of the environment file: it holds no secret.
 const MODE: u32 = 0o644;
@@ -74,34 +76,33 @@ pub fn render(global: &Global, wanted: &Render) -> Result<Rendered, Failure> {
         return runtime::render(global).map(Rendered::Changed);
     }
     let root = Root::new(&global.root);
-    if let Some(platform) = &wanted.print {
-        let node = settings(&root)?;
-        return platform::print(platform, &node).map(Rendered::Fragment);
+    if let Some(off) = switch::off(&root).filter(|_| wanted.print.is_none() && !wanted.check) {
+        return finish(global, remove(&root, &off.to_string()), Vec::new()).map(Rendered::Changed);
     }
+    let node = NodeFacts::by_files(global, Settings::required(&root)?);
     if wanted.check {
         let way = if root.is_node() { CheckedUpTo::Loaded } else { CheckedUpTo::Files };
-        return check::check(&root, way).map(Rendered::Checked);
+        return check::check(&root, &node.settings, way).map(Rendered::Checked);
     }
-    let (changes, notes) = plan(&root)?;
+    accepted(&node.settings)?;
+    if let Some(platform) = &wanted.print {
+        return platform::print(platform, &node.settings).map(Rendered::Fragment);
+    }
+    let (changes, notes) = plan(&node)?;
     finish(global, changes, notes).map(Rendered::Changed)
 }
 
-/// node.json with labels and taints that kubelet takes.
-fn settings(root: &Root) -> Result<Node, Failure> {
-    let node = settings::load(root).map_err(Failure::settings)?;
-    match refusals(&node) {
-        refused if refused.is_empty() => Ok(node),
+/// Refuses labels and taints that kubelet would refuse.
+fn accepted(node: &Node) -> Result<(), Failure> {
+    match refusals(node) {
+        refused if refused.is_empty() => Ok(()),
         findings => Err(Failure::all(Exit::BadSettings, findings)),
     }
 }
 
 /// The changes, and what a person may want to know. What the environment file names is there before it.
-fn plan(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
-    if let Some(off) = switch::off(root) {
-        return Ok((remove(root, &off.to_string()), Vec::new()));
-    }
-    let node = settings(root)?;
-    let own = own(root, &node);
+fn plan(NodeFacts { root, settings: node, .. }: &NodeFacts) -> Result<(Vec<Change>, Vec<String>), Failure> {
+    let own = own(root, node);
     if own == OwnRegistration::default() {
         let why = if node.kubelet.register {
             "node.json has no labels and no taints"
@@ -110,7 +111,7 @@ fn plan(root: &Root) -> Result<(Vec<Change>, Vec<String>), Failure> {
         };
         return Ok((remove(root, why), Vec::new()));
     }
-    let (found, registration) = registered(root, &node, &own)?;
+    let (found, registration) = registered(root, node, &own)?;
     complete(&own, &found)?;
     let mut notes = registration.notes.clone();
     notes.extend(registration.conflicts.iter().cloned());

@@ -11,8 +11,10 @@ use crate::change::outcome::{Changed, Done, Outcome};
 use crate::change::{Act, Change};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Retract};
+use crate::node::facts::NodeFacts;
 use crate::node::paths::Root;
-use crate::node::{settings, switch};
+use crate::node::settings::Settings;
+use crate::node::switch;
 use crate::publish::removal::{by_hand, change, refuse_watched, removed};
 use crate::publish::report::{LastWord, Reason};
 use crate::publish::{Depth, Retracted, reporter, retract as last_word};
@@ -20,16 +22,16 @@ use crate::publish::{Depth, Retracted, reporter, retract as last_word};
 /// Says the last word on the Node, or whether there is one to say.
 ///
 /// # Errors
-/// 3 where Crossfade takes part on this node; 75 where `watch` runs, or the Node could not be written in time.
+/// Bad settings; 3 where Crossfade takes part on this node; 75 where `watch` runs, or the Node could not be written in time.
 pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
-    let root = Root::new(&global.root);
-    let word = word(&root, wanted.removed)?;
-    let Some(credential) = reporter(&root, &settings::load(&root).map_err(Failure::settings)?) else {
+    let node = NodeFacts::by_files(global, Settings::required(&Root::new(&global.root))?);
+    let word = word(&node, wanted.removed)?;
+    let Some(credential) = reporter(&node.root, &node.settings) else {
         let note =
             "nothing of this node is said on a Node: it has no kubelet, or node.json says report.node false";
         return Ok(Changed::planned(Vec::new(), vec![note.to_owned()]));
     };
-    refuse_watched(&root).map_err(|problem| Failure::of(Exit::TryLater, problem))?;
+    refuse_watched(&node.root).map_err(|problem| Failure::of(Exit::TryLater, problem))?;
     let depth = if global.dry_run { Depth::Look } else { Depth::Write };
     match last_word(&credential, &word, Duration::from_secs(wanted.timeout_secs), depth) {
         Ok(Retracted::Nothing(node)) => {
@@ -62,14 +64,14 @@ fn changed(global: &Global, change: Change, outcome: Option<Outcome>) -> Changed
 }
 
 /// The last word about this node, which the Node is to bear.
-fn word(root: &Root, is_removed: bool) -> Result<LastWord, Failure> {
+fn word(node: &NodeFacts, is_removed: bool) -> Result<LastWord, Failure> {
     if is_removed {
         return Ok(removed());
     }
-    if let Some(off) = switch::off(root) {
+    if let Some(off) = switch::off(&node.root) {
         return Ok(LastWord { status: "False", reason: Reason::SwitchedOff, message: off.to_string() });
     }
-    if settings::without_plugin(root).is_some() {
+    if node.without_plugin().is_some() {
         let message =
             "this node runs a final image: its pods get the agents' network, and nobody reports any more";
         return Ok(LastWord { status: "Unknown", reason: Reason::FinalImage, message: message.into() });

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shim::store::Store;
-use types::node::{Mode, Node};
+use types::node::Mode;
 use types::problem::Problem;
 use types::status::Document;
 
@@ -18,13 +18,15 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global, fix};
 use crate::node::attachments::{self, Attachments, Life};
+use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::directories::Directories;
-use crate::node::facts::{NodeFacts, NodeQuery};
+use crate::node::facts::NodeFacts;
 use crate::node::identity::Booted;
 use crate::node::paths::{BOOTED, Root, STATUS};
 use crate::node::policy::secondary;
+use crate::node::settings::{Settings, Unusable};
 use crate::node::status_file::{self, NOT_READY, StatusFile};
-use crate::node::{hostroutes, mode, settings};
+use crate::node::{hostroutes, mode};
 use crate::runtime::answer::Uses;
 
 pub use self::follow::follow;
@@ -95,29 +97,25 @@ pub fn answer(global: &Global, wanted: &cli::Status) -> Result<Exit, Failure> {
 /// When state cannot be read.
 fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
-    let (node, bad) = match settings::load(&root) {
-        Ok(node) => (node, None),
-        // The rest of the status stays useful, with the mode that other sources give.
-        Err(why) => {
-            let (conf_dir, told) = mode::of_unusable(&root);
-            let bad = format!("{why}; what is said here is for confDir {}: {told}", conf_dir.as_str());
-            (Node { conf_dir, ..Node::default() }, Some(bad))
-        }
-    };
-    let mut status = of_node(global, wanted, &root, &node)?;
+    // If node.json cannot be used, the rest of the status stays useful, with the mode that other sources give.
+    let settings = mode::settings(&root);
+    let bad = settings.unusable.as_ref().map(|Unusable { why, mode_by, .. }| {
+        format!("{why}; what is said here is for confDir {}: {mode_by}", settings.node.conf_dir.as_str())
+    });
+    let mut status = of_node(global, wanted, settings)?;
     status.bad_settings |= bad.is_some();
     status.problems.splice(0..0, bad.map(Problem::from));
     Ok(status)
 }
 
-fn of_node(global: &Global, wanted: &cli::Status, root: &Root, node: &Node) -> Result<Status, Failure> {
-    if node.conf_dir == Mode::Without {
-        return without(global, root, node, wanted.wait.then_some(Duration::from_secs(wanted.timeout)));
+fn of_node(global: &Global, wanted: &cli::Status, settings: Settings) -> Result<Status, Failure> {
+    let within = wanted.wait.then_some(Duration::from_secs(wanted.timeout));
+    if settings.node.conf_dir == Mode::Without {
+        return without(global, settings, within);
     }
-    let file = root.at(STATUS);
-    let ready = !wanted.wait || wait(&file, Duration::from_secs(wanted.timeout));
-    let query = NodeQuery::of_command(global, node.clone(), &wanted.runtime);
-    let mut status = status(&NodeFacts::gather(query))?;
+    let file = Root::new(&global.root).at(STATUS);
+    let ready = within.is_none_or(|within| wait(&file, within));
+    let mut status = status(&NodeFacts::asked(global, settings, &wanted.runtime))?;
     let watched = match status_file::read(&file) {
         StatusFile::Absent => Ok(None),
         StatusFile::Unreadable(why) => Err(why),
@@ -151,20 +149,21 @@ impl Status {
 }
 
 /// The status of a node without Crossfade's plugin: `watch` does not run, and no pod comes through Crossfade.
-fn without(global: &Global, root: &Root, node: &Node, wait: Option<Duration>) -> Result<Status, Failure> {
-    let booted = || Booted::is_of_now(root);
+fn without(global: &Global, settings: Settings, wait: Option<Duration>) -> Result<Status, Failure> {
+    let root = Root::new(&global.root);
+    let booted = || Booted::is_of_now(&root);
     let ready = wait.is_none_or(|within| until(&root.at(BOOTED), Some(within), || booted().is_ok()));
-    let settings = Directories::of(global, node);
-    let found = attachments::list(&settings.layout, None)?;
+    let dirs = NodeFacts::by_files(global, settings).dirs;
+    let found = attachments::list(&dirs.layout, None)?;
     let networks = count(&found);
     let mut problems: Vec<Problem> = booted().err().into_iter().collect();
-    problems.extend(problems::of_an_earlier_image(&settings, !networks.is_empty()));
+    problems.extend(problems::of_an_earlier_image(&dirs, !networks.is_empty()));
     Ok(Status {
         conf_dir: Mode::Without.as_str(),
         phase: None,
         installed: false,
         pending_dels: pending_dels(&found),
-        ledger_lines: ledger_lines(&settings)?,
+        ledger_lines: ledger_lines(&dirs)?,
         networks,
         warnings: Vec::new(),
         problems,
@@ -199,7 +198,7 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
         Ok(None) | Err(_) => None,
     };
     let installed = used.as_ref().is_some_and(|used| !matches!(used, Uses::Other(_)));
-    problems.extend(problems::of_the_conf(node));
+    problems.extend(problems::of_the_conf(node, &CniFacts::gather(node, PluginChoice::default())));
     problems.extend(used.and_then(|used| problems::of_its_use(&node.dirs, used)));
     problems.extend(problems::of_records(&found.damaged, routes));
     Ok(Status {

@@ -31,7 +31,7 @@ use shim::serve::pass::{Pass, netns_of};
 use shim::signal::Signals;
 use shim::store::{Key, Store};
 use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
-use shim::{hostroute, lock, policy_file};
+use shim::{hostroute, lock};
 use types::attachment::Attachment;
 use types::policy::Policy;
 use types::raw::RawObject;
@@ -43,14 +43,16 @@ use crate::cli::{Global, Sweep, print};
 use crate::node::attachments::age_text;
 use crate::node::bin_dirs::BinDirSources;
 use crate::node::directories::Directories;
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
+use crate::node::hostroutes;
 use crate::node::paths::Root;
 use crate::node::plugins::joined;
-use crate::node::{hostroutes, settings};
+use crate::node::settings::Settings;
 use crate::runtime::Listing;
 use crate::runtime::cache::made_by_cri;
-use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::Whom;
+use crate::runtime::facts::RuntimeFacts;
 
 /// How long all probes of all networks may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
@@ -98,19 +100,19 @@ pub fn answer(global: &Global, wanted: &Sweep) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Bad settings; 75 when the runtime does not answer, or not credibly.
-pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
-    let settings = Directories::certain(global)?;
-    let policy = policy_file::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
+pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Changed, Failure> {
+    let policy = &node.require_policy()?.policy;
+    let layout = &node.dirs.layout;
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
-    let store = Store::new(&settings.layout);
+    let store = Store::new(layout);
     // What is attached is read before the list is asked for: whatever was there then is in the list, if it lives.
     let now = boot::now().map_err(failed)?;
     let (records, damaged) = store.all().map_err(failed)?;
-    let inventory = inventory::load(&settings.layout).map_err(failed)?;
-    let listing = listing(wanted)?;
-    let owners = Owners::ask(&policy, Instant::now() + PROBES_WITHIN);
+    let inventory = inventory::load(layout).map_err(failed)?;
+    let listing = listing(&node.runtime.whom, wanted)?;
+    let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
     let mut judged = judge(&records, &inventory, &listing, &owners, &now);
-    pass_order::order(&mut judged, pass_order::last_tried(&settings.layout).as_deref(), |one| &one.key);
+    pass_order::order(&mut judged, pass_order::last_tried(layout).as_deref(), |one| &one.key);
     if listing.is_empty_answer() {
         believe(&judged)?;
     }
@@ -118,7 +120,7 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let live = judged.len() - changes.len();
     let routes = hostroutes::to_change(&records, &damaged)?;
     changes.extend(routes.map(|what| Change::new(Act::HostRoutes, "host routes", what)));
-    changes.extend(litter(&store, &settings)?);
+    changes.extend(litter(&store, &node.dirs)?);
     let mut notes: Vec<String> = damaged
         .iter()
         .map(|(path, why)| {
@@ -133,28 +135,40 @@ pub fn sweep(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
         return Ok(Changed::planned(changes, notes));
     }
     // Each record says where its plugins are; this is for what has none.
-    let root = Root::new(&global.root);
-    let node = settings::load(&root).map_err(Failure::settings)?;
-    let crio = RuntimeConfig::of_crio(&root);
-    let sources =
-        BinDirSources { given: &wanted.bin_dirs, config: crio.as_ref(), ..BinDirSources::of_node(&node) };
-    let dirs = sources.search(&root);
-    let done = apply(&settings, &policy, changes, &joined(&dirs))?;
+    let (given, config) = (wanted.bin_dirs.as_slice(), node.runtime.config());
+    let sources = BinDirSources { given, config, ..BinDirSources::of_node(&node.settings) };
+    let done = apply(&node.dirs, policy, changes, &joined(&sources.search(&node.root)))?;
     Ok(Changed::applied(done, notes))
 }
 
-fn listing(wanted: &Sweep) -> Result<Listing, Failure> {
+/// The node, with the runtime whose sandboxes live; nothing is guessed.
+///
+/// # Errors
+/// Bad settings.
+fn gather(global: &Global, wanted: &Sweep) -> Result<NodeFacts, Failure> {
+    let root = Root::new(&global.root);
+    let settings = Settings::required(&root)?;
+    let runtime = match &wanted.listed {
+        Some(_) => RuntimeFacts::by_files(&root, &settings.node),
+        None => RuntimeFacts::to_ask(&root, &settings.node, &wanted.runtime),
+    };
+    let node = NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named });
+    node.dirs.require_readable()?;
+    Ok(node)
+}
+
+fn listing(whom: &Whom, wanted: &Sweep) -> Result<Listing, Failure> {
     if let Some(file) = &wanted.listed {
         let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
         return Listing::read(file).map_err(|why| Failure::new(exit, why).at(file.display()));
     }
-    let endpoint = &match Whom::of(&wanted.runtime) {
-        Whom::Nobody => {
+    let endpoint = match whom {
+        Whom::Nobody | Whom::NotSought => {
             return Err(Failure::usage("sweep needs the living sandboxes")
                 .at("--runtime-endpoint")
                 .fix("name the runtime with --runtime-endpoint, or a list with --listed FILE"));
         }
-        Whom::Unknown(why) => return Err(Failure::of(Exit::No, why)),
+        Whom::Unknown(why) => return Err(Failure::of(Exit::No, why.clone())),
         Whom::At(endpoint) => endpoint,
     };
     let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());

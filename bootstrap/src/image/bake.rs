@@ -80,7 +80,7 @@ impl Report for Baked {
 /// file that would hide what is baked.
 pub fn bake(global: &Global, wanted: &Bake) -> Result<Baked, Failure> {
     let root = Root::new(&global.root);
-    let facts = BakeFacts::gather(&root, wanted)?;
+    let facts = BakeFacts::gather(global, wanted)?;
     let BakeDecision { policy, node, notes } = decide(wanted, &facts)?;
     let place = |file: &str| format!("{}/{file}", SETTINGS_DIRS[2]);
     let (policy_place, node_place) = (place(POLICY_FILE), place(NODE_FILE));

@@ -30,8 +30,10 @@ use self::units::{OURS, UnitOnDisk};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Selftest};
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
+use crate::node::mode;
 use crate::node::paths::Root;
-use crate::runtime::config::agents_dir;
+use crate::runtime::facts::RuntimeFacts;
 use crate::systemd::unit::{Order, Unit};
 
 /// Every check and what became of it.
@@ -88,25 +90,27 @@ impl Report for Tested {
 pub fn selftest(global: &Global, wanted: &Selftest) -> Result<Tested, Failure> {
     let dir = std::path::absolute(&global.root).unwrap_or_else(|_| global.root.clone());
     let root = Root::new(&dir);
-    let settings = CheckedSettings::gather(&root, global.policy.as_deref());
-    // What is told of the rest is told for the usual settings, where they are no use; that they are none is told, too.
-    let node = settings.node.clone().unwrap_or_default();
-    let units = UnitOnDisk::gather(&root, &node);
-    let mut checks = Programs::gather(&root, has_shim(&node)).checks();
-    checks.extend(of_units(&root, &node, &units));
+    let global = &Global { root: dir.clone(), ..global.clone() };
+    let facts = gather(global, wanted);
+    let settings = CheckedSettings::of(&facts);
+    // What is told of the rest is told for what counts in the place of a node.json that cannot be used; that it cannot is told, too.
+    let node = &facts.settings;
+    let units = UnitOnDisk::gather(&root, node);
+    let mut checks = Programs::gather(&root, has_shim(node)).checks();
+    checks.extend(of_units(&root, node, &units));
     checks.extend(settings.node(wanted.image));
-    checks.extend(if has_shim(&node) { settings.policy() } else { settings::no_policy() });
+    checks.extend(if has_shim(node) { settings.policy() } else { settings::no_policy() });
     checks.extend(settings.hidden(wanted.image));
     checks.extend(settings::switch(&root));
-    checks.extend(of_networks(&root, &node, &settings));
-    checks.extend(match &settings.node {
-        Ok(_) => registration::checks(&root),
-        Err(_) => skipped("registration", "there is no valid node.json"),
+    checks.extend(of_networks(&facts, &settings));
+    checks.extend(match &facts.unusable {
+        None => registration::checks(&root, node),
+        Some(_) => skipped("registration", "there is no valid node.json"),
     });
     checks.extend(places::state(&root));
     checks.extend(places::run(&root));
     if !wanted.image {
-        checks.extend(running::checks(global, &root, &units));
+        checks.extend(running::checks(global, &facts, &units));
     }
     Ok(Tested {
         image: wanted.image,
@@ -115,6 +119,16 @@ pub fn selftest(global: &Global, wanted: &Selftest) -> Result<Tested, Failure> {
         passed: checks.iter().all(|check| check.status != Status::Failed),
         checks,
     })
+}
+
+/// The node, as its next boot will find it. A runtime that may run is asked what it has loaded; nobody is asked of an image.
+fn gather(global: &Global, wanted: &Selftest) -> NodeFacts {
+    let root = Root::new(&global.root);
+    let settings = mode::settings(&root);
+    let runtime = RuntimeFacts::configured(&root, &settings.node);
+    let runtime = if wanted.image { runtime } else { runtime.answered() };
+    NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
+        .with_usable_policy()
 }
 
 /// Whether pods go through Crossfade's plugin on such a node.
@@ -147,9 +161,10 @@ fn of_units(root: &Root, node: &Node, all: &[UnitOnDisk]) -> Vec<Check> {
 }
 
 /// Runtime and networks.
-fn of_networks(root: &Root, node: &Node, settings: &CheckedSettings) -> Vec<Check> {
-    let runtime = Runtime::gather(root, node);
-    let config = runtime.there();
+fn of_networks(facts: &NodeFacts, settings: &CheckedSettings) -> Vec<Check> {
+    let NodeFacts { root, settings: node, .. } = facts;
+    let runtime = Runtime::gather(facts);
+    let config = facts.runtime.config();
     let mut checks = runtime.parsed();
     if !has_shim(node) {
         for id in ["runtime.told", "delegate.old", "delegate.new", "delegate.directories", "place.conf-dir"] {
@@ -168,6 +183,6 @@ fn of_networks(root: &Root, node: &Node, settings: &CheckedSettings) -> Vec<Chec
         ),
     }
     checks.extend(delegates::directories(root, node, config));
-    checks.extend(places::conf_dir(root, node, agents_dir(config)));
+    checks.extend(places::conf_dir(root, node, facts.runtime.agents_dir()));
     checks
 }

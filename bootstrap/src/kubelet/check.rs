@@ -13,7 +13,6 @@ use crate::cli::print::{Page, Report};
 use crate::kubelet::sources::KubeletSources;
 use crate::kubelet::{refusals, registration};
 use crate::node::paths::{KUBELET_ENV, PACKAGED, Root};
-use crate::node::settings;
 use crate::node::switch;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
@@ -64,15 +63,14 @@ pub enum CheckedUpTo {
 /// Checks the labels and taints of node.json, and their way to kubelet's command line.
 ///
 /// # Errors
-/// Bad settings; 3 with every finding.
-pub fn check(root: &Root, way: CheckedUpTo) -> Result<Checked, Failure> {
-    let node = settings::load(root).map_err(Failure::settings)?;
-    let mut findings: Vec<Problem> = refusals(&node).into_iter().map(Problem::from).collect();
+/// 3 with every finding.
+pub fn check(root: &Root, node: &Node, way: CheckedUpTo) -> Result<Checked, Failure> {
+    let mut findings: Vec<Problem> = refusals(node).into_iter().map(Problem::from).collect();
     findings.extend(node.taints.iter().filter_map(taint::doubt).map(Problem::from));
     let mut notes: Vec<String> = switch::off(root).iter().map(ToString::to_string).collect();
     let mut arguments = Vec::new();
     if node.kubelet.register {
-        arguments = registered(root, &node, way, (&mut findings, &mut notes));
+        arguments = registered(root, node, way, (&mut findings, &mut notes));
     } else if !node.labels.is_empty() || !node.taints.is_empty() {
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }
@@ -112,7 +110,7 @@ fn registered(
             return Vec::new();
         }
     };
-    let problems = in_the_way(root, &unit, way);
+    let problems = in_the_way(root, node, &unit, way);
     if speaks {
         findings.extend(problems)
     } else {
@@ -138,7 +136,7 @@ fn registered(
 }
 
 /// What keeps Crossfade's flags from kubelet's command line.
-fn in_the_way(root: &Root, unit: &Unit, asked: CheckedUpTo) -> Vec<Problem> {
+fn in_the_way(root: &Root, node: &Node, unit: &Unit, asked: CheckedUpTo) -> Vec<Problem> {
     let mut way = Vec::new();
     if asked == CheckedUpTo::Unasked {
         return way;
@@ -146,7 +144,7 @@ fn in_the_way(root: &Root, unit: &Unit, asked: CheckedUpTo) -> Vec<Problem> {
     way.extend(continuation::installed(root).err());
     way.extend(continuation::continuation(root, unit, Role::Kubelet).err());
     if way.is_empty() && asked == CheckedUpTo::Loaded && switch::off(root).is_none() {
-        way.extend(continuation::check(root, unit.name()).err());
+        way.extend(continuation::check(root, node, unit.name()).err());
     }
     if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))
         && !continuation::brings_drop_in(root, unit, Role::Kubelet)

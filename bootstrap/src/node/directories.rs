@@ -18,7 +18,6 @@ use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::node::paths::Root;
 use crate::node::settings;
-use crate::runtime::config::RuntimeConfig;
 
 /// Largest conf of Crossfade that this program reads, in bytes.
 const MAX_CONF_BYTES: usize = 1 << 20;
@@ -56,15 +55,8 @@ pub struct Installed {
 }
 
 impl Directories {
-    /// Puts flags, installed conf, node.json, CRI-O's configuration and defaults together.
-    #[must_use]
-    pub fn of(global: &Global, node: &Node) -> Self {
-        let crio = RuntimeConfig::of_crio(&Root::new(&global.root));
-        Self::on(global, node, crio.as_ref().map(RuntimeConfig::agents_dir), None)
-    }
-
-    /// The same where the runtime is known: `agents_dir` is the directory that it reads without Crossfade, `before` what Crossfade's
-    /// conf said when it was last there.
+    /// Puts flags, installed conf, node.json and defaults together: `agents_dir` is the directory that the runtime reads without Crossfade,
+    /// where that is known, `before` what Crossfade's conf said when it was last there.
     #[must_use]
     pub fn on(global: &Global, node: &Node, agents_dir: Option<&Path>, before: Option<&Installed>) -> Self {
         let root = Root::new(&global.root);
@@ -88,17 +80,6 @@ impl Directories {
         let installed = Installed::read(&root.inside(&conf_dir.join(CONF_FILE)));
         let named = named(global, installed.as_ref().ok().and_then(Option::as_ref));
         Self { conf_dir, layout: below(&root, &named), named, installed }
-    }
-
-    /// The same, and nothing is guessed: a node.json or an installed conf that cannot be read might have named other directories.
-    ///
-    /// # Errors
-    /// Bad settings.
-    pub fn certain(global: &Global) -> Result<Self, Failure> {
-        let node = settings::load(&Root::new(&global.root)).map_err(Failure::settings)?;
-        let settings = Self::of(global, &node);
-        settings.require_readable()?;
-        Ok(settings)
     }
 
     /// Refuses a conf of Crossfade that cannot be read: it might name other directories.

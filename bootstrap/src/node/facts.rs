@@ -1,23 +1,22 @@
 //! A node as a command finds it: gathered once, before anything is decided or touched.
 //!
-//! Every command that decides something about a node gathers these facts and adds what only it needs. What cannot be read is a fact,
-//! too: the field holds the reason, in words that name the file.
+//! Every command that goes by node.json starts from these facts. A command that decides about attaching pods adds
+//! [`CniFacts`](super::cni::CniFacts), and what only it needs. What cannot be read is a fact, too: the field holds the reason, in words that
+//! name the file. So a command fails by what it uses, and by nothing else.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use shim::layout::PACKAGED_PLUGIN;
 use types::node::Node;
 use types::policy::Policy;
+use types::problem::Problem;
 
+use crate::cli::exit::Failure;
 use crate::cli::{self, Global};
-use crate::node::bin_dirs::BinDirSources;
-use crate::node::confdir::ConfDir;
 use crate::node::directories::{Directories, Installed};
-use crate::node::networks::NetworkConf;
-use crate::node::packaged_plugin::Plugins;
-use crate::node::paths::{NODE_FILE, Root};
-use crate::node::policy::file::{PolicyFile, PolicyRule};
-use crate::node::{name, rooted};
+use crate::node::name;
+use crate::node::paths::Root;
+use crate::node::policy::file::PolicyFile;
+use crate::node::settings::{Settings, Unusable};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::facts::RuntimeFacts;
 
@@ -26,24 +25,20 @@ use crate::runtime::facts::RuntimeFacts;
 pub struct NodeFacts {
     /// The tree; every path in these facts has it before it unless the field says otherwise.
     pub root: Root,
-    /// node.json: how the node takes part.
+    /// How the node takes part: what node.json says, or what counts in its place.
     pub settings: Node,
-    /// There is a node.json, so its values count before what an installation chose.
-    pub has_node_file: bool,
-    /// The runtime's configuration and what it answered.
+    /// The node.json that counts; `None` if there is none. Its values count before what an installation chose.
+    pub node_file: Option<PathBuf>,
+    /// Why node.json cannot be used; only commands that have to go on all the same get that far.
+    pub unusable: Option<Unusable>,
+    /// The runtime, as far as the command asked for it.
     pub runtime: RuntimeFacts,
     /// The conf directory, Crossfade's conf in it, and the directories which that conf names.
     pub dirs: Directories,
-    /// The confs in the conf directory, or why they cannot be listed.
-    pub confs: Result<ConfDir, String>,
     /// The name of Crossfade's network, if it was written once.
     pub name: Result<Option<String>, String>,
     /// The policy, or why it cannot be used.
     pub policy: Result<PolicyFile, String>,
-    /// The policy's networks; none where it cannot be used.
-    pub networks: Vec<NetworkConf>,
-    /// Crossfade's plugin, and the directories in which the runtime looks for it.
-    pub plugins: Plugins,
 }
 
 /// Which conf directory a command is about.
@@ -67,42 +62,20 @@ pub struct NodeQuery<'a> {
     /// The global options of the command line.
     pub global: &'a Global,
     /// node.json as it counts for this command.
-    pub settings: Node,
-    /// The runtime's configuration and what it answered.
+    pub settings: Settings,
+    /// The runtime, as far as this command needs it; see [`crate::runtime::facts`].
     pub runtime: RuntimeFacts,
     /// Which conf directory the command is about.
     pub conf_dir: ConfDirChoice<'a>,
-    /// Directories of plugins that the command line names.
-    pub bin_dirs: &'a [PathBuf],
-    /// The path of the plugin to install.
-    pub plugin: &'a Path,
-    /// Which policies count as usable.
-    pub policy: PolicyRule,
-}
-
-impl<'a> NodeQuery<'a> {
-    /// The query of a command for a running node: it asks the runtime that `wanted` names, or else the node's own. Any valid policy will
-    /// do, and the plugin is the package's.
-    #[must_use]
-    pub fn of_command(global: &'a Global, settings: Node, wanted: &cli::Endpoint) -> Self {
-        Self {
-            global,
-            runtime: RuntimeFacts::asked(&Root::new(&global.root), &settings, wanted),
-            settings,
-            conf_dir: ConfDirChoice::Named,
-            bin_dirs: &[],
-            plugin: Path::new(PACKAGED_PLUGIN),
-            policy: PolicyRule::Valid,
-        }
-    }
 }
 
 impl NodeFacts {
     /// Gathers every fact; nothing on the node changes.
     #[must_use]
     pub fn gather(query: NodeQuery<'_>) -> Self {
-        let NodeQuery { global, settings, runtime, .. } = query;
-        let root = Root::new(&global.root);
+        let NodeQuery { global, settings: Settings { node: settings, file: node_file, unusable }, .. } =
+            query;
+        let (root, runtime) = (Root::new(&global.root), query.runtime);
         let dirs = match query.conf_dir {
             ConfDirChoice::InForce { before } => {
                 Directories::on(global, &settings, Some(runtime.agents_dir()), before)
@@ -112,25 +85,58 @@ impl NodeFacts {
             }
             ConfDirChoice::OfAgents => Directories::of_agents(global, runtime.agents_dir()),
         };
-        let policy = PolicyFile::load(&dirs.layout.policy_file(), query.policy);
-        let (answered, config) = (runtime.asked.setup(), runtime.config());
-        let bin_dirs =
-            BinDirSources { given: query.bin_dirs, answered, node: &settings, config }.search(&root);
         Self {
-            has_node_file: root.settings_file(NODE_FILE).is_some(),
-            confs: rooted::conf_dir(&root, &dirs.conf_dir)
-                .map_err(|e| format!("conf dir {}: {e}", dirs.conf_dir.display())),
             name: name::of(&root.inside(&dirs.layout.name())),
-            networks: policy
-                .as_ref()
-                .map_or_else(|_| Vec::new(), |read| NetworkConf::load_all(&root, &read.policy, &bin_dirs)),
-            plugins: Plugins::look(query.plugin, &bin_dirs),
-            policy,
+            policy: PolicyFile::load(&dirs.layout.policy_file()),
             root,
             settings,
+            node_file,
+            unusable,
             runtime,
             dirs,
         }
+    }
+
+    /// The facts for a command that asks no runtime and starts no program.
+    #[must_use]
+    pub fn by_files(global: &Global, settings: Settings) -> Self {
+        let runtime = RuntimeFacts::by_files(&Root::new(&global.root), &settings.node);
+        Self::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named })
+    }
+
+    /// The facts for a command about a running node, whose runtime is asked what it has loaded: the runtime that `wanted` names, or else the
+    /// node's own.
+    #[must_use]
+    pub fn asked(global: &Global, settings: Settings, wanted: &cli::Endpoint) -> Self {
+        let runtime = RuntimeFacts::asked(&Root::new(&global.root), &settings.node, wanted);
+        Self::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named })
+    }
+
+    /// The same as [`NodeFacts::by_files`], and nothing is guessed: a node.json or an installed conf that cannot be read might have named other directories.
+    ///
+    /// # Errors
+    /// Bad settings.
+    pub fn certain(global: &Global) -> Result<Self, Failure> {
+        let node = Self::by_files(global, Settings::required(&Root::new(&global.root))?);
+        node.dirs.require_readable()?;
+        Ok(node)
+    }
+
+    /// node.json as it counts for the command.
+    #[must_use]
+    pub fn node_json(&self) -> Settings {
+        Settings {
+            node: self.settings.clone(),
+            file: self.node_file.clone(),
+            unusable: self.unusable.clone(),
+        }
+    }
+
+    /// The same facts for a command that puts the policy in force, or builds an image with it: a policy counts only if it names known
+    /// profiles, and no second network that does not bear it.
+    #[must_use]
+    pub fn with_usable_policy(self) -> Self {
+        Self { policy: self.policy.and_then(PolicyFile::usable), ..self }
     }
 
     /// Crossfade's conf, if it is installed, readable and not another owner's.
@@ -143,5 +149,20 @@ impl NodeFacts {
     #[must_use]
     pub fn policy(&self) -> Option<&Policy> {
         self.policy.as_ref().ok().map(|read| &read.policy)
+    }
+
+    /// The policy and its file.
+    ///
+    /// # Errors
+    /// Bad settings: there is none, or it cannot be used.
+    pub fn require_policy(&self) -> Result<&PolicyFile, Failure> {
+        let unusable = |why: &String| Failure::settings(why).at(self.dirs.layout.policy_file().display());
+        self.policy.as_ref().map_err(unusable)
+    }
+
+    /// Why a command that needs Crossfade's plugin does not apply here: node.json says that the node has none.
+    #[must_use]
+    pub fn without_plugin(&self) -> Option<Problem> {
+        self.node_json().without_plugin()
     }
 }

@@ -1,20 +1,20 @@
 //! Whether this node can come up right, as far as that can be told before kubelet runs. Agents need kubelet, so none is waited for.
 
-use shim::layout::{PACKAGED_PLUGIN, PLUGIN};
+use shim::layout::PLUGIN;
 use types::node::Mode;
 use types::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::cli::Global;
 use crate::kubelet::own;
+use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::identity::Booted;
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
-use crate::node::policy::file::PolicyRule;
-use crate::node::{foreign, plugins, settings, switch};
-use crate::runtime::config::{self, RuntimeConfig};
-use crate::runtime::endpoint;
-use crate::runtime::facts::RuntimeFacts;
+use crate::node::settings::Settings;
+use crate::node::{foreign, plugins, switch};
+use crate::runtime::facts::{ConfigFact, RuntimeFacts};
+use crate::runtime::{config, endpoint};
 use crate::systemd::continuation;
 
 /// The next step for what `boot` puts in place.
@@ -22,60 +22,53 @@ const RUN_BOOT: &str = "run crossfade-bootstrap boot";
 
 /// Everything that is not as it must be; nothing on a node that is switched off.
 #[must_use]
-pub fn findings(global: &Global, root: &Root) -> Vec<Problem> {
-    if switch::off(root).is_some() {
+pub fn findings(global: &Global, settings: Settings, runtime: RuntimeFacts) -> Vec<Problem> {
+    if switch::off(&Root::new(&global.root)).is_some() {
         return Vec::new();
     }
-    look(global, root, &mut None).findings
+    look(global, settings, &mut Some(runtime)).findings
 }
 
 /// Everything that keeps this node from coming up right. The runtime's configuration is read once, because nobody changes it within one
 /// try.
-pub fn look(global: &Global, root: &Root, runtime: &mut Option<RuntimeFacts>) -> Obstacles {
-    let mut way = Obstacles::default();
+pub fn look(global: &Global, settings: Settings, runtime: &mut Option<RuntimeFacts>) -> Obstacles {
+    let (root, mut way) = (&Root::new(&global.root), Obstacles::default());
     way.extend(Booted::is_of_now(root).err());
-    let node = match settings::load(root) {
-        Ok(node) => node,
-        Err(why) => {
-            way.settings(Some(&why));
-            return way;
-        }
-    };
-    if own::speaks(root, &node) {
-        way.extend(continuation::check(root, &node.kubelet.unit).err());
+    if let Some(unusable) = &settings.unusable {
+        way.settings(Some(&unusable.why));
+        return way;
+    }
+    let node = &settings.node;
+    if own::speaks(root, node) {
+        way.extend(continuation::check(root, node, &node.kubelet.unit).err());
     }
     if node.conf_dir == Mode::Without {
         return way;
     }
-    let known = runtime.take().unwrap_or_else(|| RuntimeFacts::configured(root, &node));
-    match &known.config {
-        Err(why) => way.found(why.clone()),
-        Ok(None) => way.found(endpoint::unconfigured(root)),
-        Ok(Some(_)) => {}
+    let known = runtime.take().unwrap_or_else(|| RuntimeFacts::configured(root, node));
+    let facts =
+        NodeFacts::gather(NodeQuery { global, settings, runtime: known, conf_dir: ConfDirChoice::OfAgents });
+    match &facts.runtime.config {
+        ConfigFact::Unreadable(why) => way.found(why.clone()),
+        ConfigFact::NoRuntime => way.found(endpoint::unconfigured(root)),
+        ConfigFact::Read(_) | ConfigFact::Told(_) | ConfigFact::NotRead => {}
     }
-    let facts = NodeFacts::gather(NodeQuery {
-        global,
-        settings: node,
-        runtime: known,
-        conf_dir: ConfDirChoice::OfAgents,
-        bin_dirs: &[],
-        plugin: &root.at(PACKAGED_PLUGIN),
-        policy: PolicyRule::Valid,
-    });
     way.settings(facts.policy.as_ref().err());
-    if let Err(why) = plugins::find(root, PLUGIN, &facts.plugins.paths()) {
+    let cni = CniFacts::gather(&facts, PluginChoice::default());
+    if let Err(why) = plugins::find(root, PLUGIN, &cni.plugins.paths()) {
         way.found(Problem::new(why).fix(RUN_BOOT));
     }
     if facts.settings.conf_dir == Mode::Private {
-        private(root, facts.runtime.config(), &mut way);
+        private(&facts, &mut way);
     } else {
-        shared(&facts, &mut way);
+        shared(&facts, &cni, &mut way);
     }
-    *runtime = Some(facts.runtime).filter(|runtime| runtime.config.is_ok());
+    *runtime = Some(facts.runtime).filter(|runtime| runtime.problem().is_none());
     way
 }
 
-fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut Obstacles) {
+fn private(facts: &NodeFacts, way: &mut Obstacles) {
+    let root = &facts.root;
     if !root.at(PRIVATE_CONF_DIR).is_dir() {
         way.found(Problem::new(format!("{PRIVATE_CONF_DIR} is missing")).at(PRIVATE_CONF_DIR).fix(RUN_BOOT));
     }
@@ -89,16 +82,16 @@ fn private(root: &Root, config: Option<&RuntimeConfig>, way: &mut Obstacles) {
         Ok(found) if !found.is_empty() => way.found(foreign::describe(&dir, &found)),
         Ok(_) => {}
     }
-    let Some(config) = config else {
+    let Some(config) = facts.runtime.config() else {
         return;
     };
     if let Some(unit) = &config.unit {
-        way.extend(continuation::check(root, unit).err());
+        way.extend(continuation::check(root, &facts.settings, unit).err());
     }
     way.extend(config::is_told(root, config).err());
 }
 
-fn shared(facts: &NodeFacts, way: &mut Obstacles) {
+fn shared(facts: &NodeFacts, cni: &CniFacts, way: &mut Obstacles) {
     let conf = facts.dirs.conf_file();
     match &facts.dirs.installed {
         Err(why) => way.found(why.clone()),
@@ -111,7 +104,7 @@ fn shared(facts: &NodeFacts, way: &mut Obstacles) {
             let fix = format!("move it away, then {RUN_BOOT}");
             way.found(Problem::new(what).at(conf.display().to_string()).fix(fix));
         }
-        Ok(Some(installed)) => match &facts.confs {
+        Ok(Some(installed)) => match &cni.confs {
             Err(why) => way.found(why.clone()),
             Ok(dir) => way.extend(facts.runtime.picks().in_the_way(dir, &installed.name)),
         },

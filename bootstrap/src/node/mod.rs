@@ -2,6 +2,7 @@
 
 pub mod attachments;
 pub mod bin_dirs;
+pub mod cni;
 pub mod command;
 pub mod conf;
 pub mod conf_rules;

@@ -21,20 +21,21 @@ use types::raw::RawObject;
 use crate::node::conf::our_conf;
 use crate::node::identity::Identity;
 use crate::node::paths::{NODE_FILE, Root};
-use crate::node::settings;
-use crate::runtime::config::{RuntimeConfig, agents_dir};
+use crate::node::settings::{self, Settings, Unusable};
+use crate::runtime::facts::RuntimeFacts;
 
 /// Largest node.json that is looked into, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The mode of a node whose node.json cannot be used, and who tells it; see the module.
-#[must_use]
-pub fn of_unusable(root: &Root) -> (Mode, &'static str) {
+/// The mode of a node whose node.json cannot be used, and who tells it; see the module. `node` is what the file says all the same.
+fn of_unusable(root: &Root, node: &Node) -> (Mode, &'static str) {
     let named = || Some((root.settings_file(NODE_FILE).and_then(|path| named(&path))?, "it names this mode"));
     let remembered = || Some((Identity::before(root)?.conf_dir?, "the last boot was in this mode"));
     let hidden = || Some((hidden(root)?, "another node.json, which it hides, names this mode"));
-    let installed =
-        || is_installed(root).then_some((Mode::Shared, "Crossfade's conf is in the runtime's own directory"));
+    let installed = || {
+        is_installed(root, node)
+            .then_some((Mode::Shared, "Crossfade's conf is in the runtime's own directory"))
+    };
     named()
         .or_else(remembered)
         .or_else(hidden)
@@ -42,10 +43,22 @@ pub fn of_unusable(root: &Root) -> (Mode, &'static str) {
         .unwrap_or((Mode::Private, "nothing tells its mode, so it counts as private"))
 }
 
-/// node.json, or, where it cannot be used, the usual settings in the mode that the node is in all the same.
+/// node.json for a command that has to go on without it: to switch Crossfade off, to let the runtime start, or to say that the file is
+/// wrong. If the file cannot be used, what counts is what it says by the keys that are valid by themselves, in the mode that the node is in
+/// all the same.
 #[must_use]
-pub fn settings(root: &Root) -> Node {
-    settings::load(root).unwrap_or_else(|_| Node { conf_dir: of_unusable(root).0, ..Node::default() })
+pub fn settings(root: &Root) -> Settings {
+    let file = root.settings_file(NODE_FILE);
+    match settings::load(root) {
+        Ok(node) => Settings { node, file, unusable: None },
+        Err(why) => {
+            let salvaged = file.as_deref().and_then(settings::salvage);
+            let (node, lost) = salvaged.map_or_else(Default::default, |(node, lost)| (node, Some(lost)));
+            let (conf_dir, mode_by) = of_unusable(root, &node);
+            let unusable = Some(Unusable { why, mode_by, lost });
+            Settings { node: Node { conf_dir, ..node }, file, unusable }
+        }
+    }
 }
 
 /// The mode that a file names, whatever else is wrong with the file. A file that other users could write names none.
@@ -62,7 +75,45 @@ fn hidden(root: &Root) -> Option<Mode> {
     there.find_map(|place| settings::read(&place).ok()).map(|node| node.conf_dir)
 }
 
-fn is_installed(root: &Root) -> bool {
-    let config = RuntimeConfig::gather(root, &Node::default()).ok().flatten();
-    our_conf(root, &root.at(agents_dir(config.as_ref()))).is_some()
+fn is_installed(root: &Root, node: &Node) -> bool {
+    our_conf(root, &root.at(RuntimeFacts::configured(root, node).agents_dir())).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings_of(text: &str) -> Settings {
+        let dir = tempfile::Builder::new().tempdir_in("/var/tmp").expect("scratch");
+        std::fs::create_dir_all(dir.path().join("etc/crossfade")).expect("directory");
+        std::fs::write(dir.path().join("etc/crossfade/node.json"), text).expect("node.json");
+        settings(&Root::new(dir.path()))
+    }
+
+    #[test]
+    fn what_a_broken_file_says_by_sound_keys_counts() {
+        let told = settings_of(
+            r#"{"version": 1, "confDir": "shared", "gate": {"trySeconds": 7}, "runtime": {"nmae": "crio"}, "lables": {}}"#,
+        );
+        let unusable = told.unusable.as_ref().expect("broken");
+        assert!(unusable.why.contains("node.json"), "{}", unusable.why);
+        assert_eq!((told.node.gate.try_secs, told.node.conf_dir), (7, Mode::Shared));
+        assert_eq!(told.node.runtime, Node::default().runtime);
+        let understood = ["gate", "runtime", "lables", "kubelet"].map(|key| told.understands(key));
+        assert_eq!(understood, [true, false, false, true]);
+    }
+
+    #[test]
+    fn of_a_file_that_is_no_json_or_of_another_version_nothing_counts() {
+        for text in ["{", r#"{"version": 2, "gate": {"trySeconds": 7}}"#, r#"{"gate": {"trySeconds": 7}}"#] {
+            let told = settings_of(text);
+            assert!(
+                told.unusable.is_some() && !told.understands("gate") && !told.understands("kubelet"),
+                "{text}"
+            );
+            assert_eq!(told.node.gate, Node::default().gate, "{text}");
+        }
+        let well = settings_of(r#"{"version": 1, "gate": {"trySeconds": 7}}"#);
+        assert!(well.unusable.is_none() && well.understands("gate") && well.node.gate.try_secs == 7);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use types::node::Node;
 use types::problem::Problem;
 
 use super::report::{Credential, LastWord, Reason};
@@ -9,7 +10,6 @@ use super::{Depth, reporter, retract as last_word};
 use crate::change::outcome::{Done, Outcome};
 use crate::change::{Act, Change};
 use crate::node::paths::{Root, STATUS};
-use crate::node::settings;
 use crate::node::status_file::{self, StatusFile};
 
 /// How long removing Crossfade waits for the API server.
@@ -26,9 +26,9 @@ pub struct Removal {
 impl Removal {
     /// Looks who would say it.
     #[must_use]
-    pub fn gather(root: &Root) -> Self {
+    pub fn gather(root: &Root, node: &Node) -> Self {
         let watched = refuse_watched(root).err();
-        let credential = reporter(root, &settings::load(root).unwrap_or_default());
+        let credential = reporter(root, node);
         Self { credential, word: removed(), watched }
     }
 

@@ -6,14 +6,13 @@
 use super::CniSetup;
 use super::cri::Runtime;
 use super::endpoint::Whom;
-use crate::node::paths::Root;
-use crate::runtime::config::RuntimeConfig;
+use super::facts::RuntimeFacts;
 use shim::inventory::Deleter;
 
 /// The answer of a runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuntimeAnswer {
-    /// Nobody was to be asked: somebody said so, or the tree is no node.
+    /// Nobody was to be asked: the command does not ask, somebody said so, or the tree is no node.
     NotAsked,
     /// Nothing says which runtime it is; what to name.
     Unknown(String),
@@ -45,7 +44,7 @@ impl RuntimeAnswer {
     #[must_use]
     pub fn whom(whom: &Whom) -> Self {
         match whom {
-            Whom::Nobody => Self::NotAsked,
+            Whom::Nobody | Whom::NotSought => Self::NotAsked,
             Whom::Unknown(why) => Self::Unknown(why.to_string()),
             Whom::At(endpoint) => match Runtime::at(endpoint) {
                 Ok(runtime) => Self::ask(&runtime, endpoint),
@@ -100,17 +99,18 @@ impl RuntimeAnswer {
 const CRIO_NAME: &str = "cri-o";
 
 /// Who sends the DELs of what is attached already: the runtime says by its name whether it replays the confs of its ADDs.
-/// One that cannot be asked is told by the node's configuration.
+/// One that cannot be asked is told by its configuration.
 #[must_use]
-pub fn deleter(whom: &Whom) -> Deleter {
-    let told = whom
+pub fn deleter(runtime: &RuntimeFacts) -> Deleter {
+    let told = runtime
+        .whom
         .endpoint()
         .and_then(|endpoint| Runtime::at(endpoint).ok())
         .filter(Runtime::is_there)
         .and_then(|runtime| runtime.name().ok());
     let is_crio = match told {
         Some(name) => name == CRIO_NAME,
-        None => RuntimeConfig::of_crio(&Root::default()).is_some(),
+        None => runtime.crio().is_some(),
     };
     if is_crio { Deleter::Runtime } else { Deleter::Crossfade }
 }

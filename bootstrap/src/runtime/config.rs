@@ -16,8 +16,8 @@ use types::node::{Node, RuntimeKind};
 use types::problem::Problem;
 
 use super::CniSetup;
+use super::facts::ConfigFact;
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
-use crate::node::settings;
 use crate::systemd::unit::Unit;
 
 pub use render::{DROP_IN, Rehearsed, is_told, leave, rehearse};
@@ -63,13 +63,15 @@ impl RuntimeConfig {
 }
 
 impl RuntimeConfig {
-    /// The same of a runtime whose configuration is files and nobody has to be asked for it, which is CRI-O; none where it is another
-    /// one, or cannot be read. It goes by node.json, which whoever calls has found to be valid.
+    /// Finds this node's runtime, and reads its configuration if no program has to run for that: CRI-O's is files, containerd prints its own.
     #[must_use]
-    pub fn of_crio(root: &Root) -> Option<Self> {
-        let node = settings::load(root).ok()?;
-        let found = RuntimeUnit::look(root, &node).ok()??;
-        (found.kind == RuntimeKind::Crio).then(|| crio::gather(root, found).ok()).flatten()
+    pub fn of_files(root: &Root, node: &Node) -> ConfigFact {
+        match RuntimeUnit::look(root, node) {
+            Err(why) => ConfigFact::Unreadable(why),
+            Ok(None) => ConfigFact::NoRuntime,
+            Ok(Some(found)) if found.kind == RuntimeKind::Crio => crio::gather(root, found).map(Some).into(),
+            Ok(Some(_)) => ConfigFact::NotRead,
+        }
     }
 
     /// The conf directory of the agents, as the node sees it: the one that the runtime reads without Crossfade. A runtime that is told of
@@ -97,12 +99,6 @@ impl RuntimeConfig {
             template: None,
         }
     }
-}
-
-/// The conf directory of the agents, as the node sees it; the usual one where the runtime is not known.
-#[must_use]
-pub fn agents_dir(config: Option<&RuntimeConfig>) -> &Path {
-    config.map_or(Path::new(CONF_DIR), RuntimeConfig::agents_dir)
 }
 
 /// A runtime that was found, not yet read.

@@ -20,7 +20,6 @@ use super::config::RuntimeConfig;
 use crate::cli;
 use crate::kubelet::runtime::{self as kubelet, Named};
 use crate::node::paths::Root;
-use crate::node::settings;
 use crate::systemd::unit::Unit;
 
 /// The key that names a runtime's endpoint.
@@ -29,8 +28,10 @@ const ENDPOINT_KEY: &str = "node.json, runtime.endpoint";
 /// Whom a command asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whom {
-    /// Nobody: somebody said so (`none`).
+    /// Nobody: somebody said so (`none`), or the tree is no node.
     Nobody,
+    /// The command asks no runtime, and looked for none.
+    NotSought,
     /// The runtime at this endpoint.
     At(String),
     /// Nothing says which; what to name.
@@ -47,24 +48,7 @@ impl Whom {
         })
     }
 
-    /// The runtime that the command line names; else the one that [`find`] finds on this node.
-    #[must_use]
-    pub fn of(wanted: &cli::Endpoint) -> Self {
-        Self::named(wanted).unwrap_or_else(|| Self::found(&Root::default()))
-    }
-
-    /// The runtime of a node, as everybody who is not told finds it.
-    #[must_use]
-    pub fn found(root: &Root) -> Self {
-        let node = match settings::load(root) {
-            Ok(node) => node,
-            Err(why) => return Self::Unknown(why.into()),
-        };
-        let config = RuntimeConfig::gather(root, &node).ok().flatten();
-        Self::on(root, &node, config.as_ref())
-    }
-
-    /// The same where the node is known. A tree that is no node has a runtime only where a socket is in it.
+    /// The runtime that [`find`] finds on a node. A tree that is no node has a runtime only where a socket is in it.
     #[must_use]
     pub fn on(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Self {
         match find(root, node, config) {
@@ -83,7 +67,7 @@ impl Whom {
     pub fn endpoint(&self) -> Option<&str> {
         match self {
             Self::At(endpoint) => Some(endpoint),
-            Self::Nobody | Self::Unknown(_) => None,
+            Self::Nobody | Self::NotSought | Self::Unknown(_) => None,
         }
     }
 }

@@ -1,4 +1,14 @@
 //! What is known of a node's runtime: its configuration, where it listens, and what it answers.
+//!
+//! | a command that | gathers |
+//! |---|---|
+//! | needs the runtime's directories alone, and starts no program | [`RuntimeFacts::by_files`] |
+//! | asks the runtime for something else | [`RuntimeFacts::to_ask`] |
+//! | runs before the runtime, or is about an image | [`RuntimeFacts::configured`] |
+//! | has to know what the runtime has loaded | [`RuntimeFacts::asked`] |
+//!
+//! What a command did not gather is a fact of its own ([`ConfigFact::NotRead`], [`Whom::NotSought`], [`RuntimeAnswer::NotAsked`]), so that
+//! nobody takes it for a runtime that is not there.
 
 use std::path::Path;
 
@@ -13,11 +23,48 @@ use super::picks::Picks;
 use crate::cli;
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 
+/// What a runtime's configuration says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ConfigFact {
+    /// The command did not read the configuration.
+    #[default]
+    NotRead,
+    /// The node has no runtime.
+    NoRuntime,
+    /// The configuration, as far as it concerns CNI.
+    Read(RuntimeConfig),
+    /// There is nothing to read here, but a runtime runs and told the same itself.
+    Told(RuntimeConfig),
+    /// The configuration cannot be read, or nothing tells which of two runtimes is the node's.
+    Unreadable(Problem),
+}
+
+impl From<Result<Option<RuntimeConfig>, Problem>> for ConfigFact {
+    fn from(gathered: Result<Option<RuntimeConfig>, Problem>) -> Self {
+        match gathered {
+            Ok(Some(config)) => Self::Read(config),
+            Ok(None) => Self::NoRuntime,
+            Err(why) => Self::Unreadable(why),
+        }
+    }
+}
+
+impl ConfigFact {
+    /// The configuration, where there is one that can be read.
+    #[must_use]
+    pub const fn read(&self) -> Option<&RuntimeConfig> {
+        match self {
+            Self::Read(config) | Self::Told(config) => Some(config),
+            Self::NotRead | Self::NoRuntime | Self::Unreadable(_) => None,
+        }
+    }
+}
+
 /// A node's runtime, gathered once for a command or for one life of the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeFacts {
-    /// What its configuration says; none where the node has no runtime; else why it cannot be read.
-    pub config: Result<Option<RuntimeConfig>, Problem>,
+    /// What its configuration says.
+    pub config: ConfigFact,
     /// Whom to ask what it has loaded.
     pub whom: Whom,
     /// What it answered; [`RuntimeAnswer::NotAsked`] for commands that run before the runtime.
@@ -26,16 +73,38 @@ pub struct RuntimeFacts {
 
 impl Default for RuntimeFacts {
     fn default() -> Self {
-        Self { config: Ok(None), whom: Whom::Nobody, asked: RuntimeAnswer::NotAsked }
+        Self { config: ConfigFact::NotRead, whom: Whom::NotSought, asked: RuntimeAnswer::NotAsked }
     }
 }
 
 impl RuntimeFacts {
+    /// Reads what files say and starts no program: the configuration of CRI-O is read, that of containerd is not.
+    #[must_use]
+    pub fn by_files(root: &Root, node: &Node) -> Self {
+        match RuntimeConfig::of_files(root, node) {
+            ConfigFact::NotRead => Self::default(),
+            known => Self::of(root, node, known),
+        }
+    }
+
     /// Reads the runtime's configuration and asks it nothing. For containerd this runs `containerd config dump`.
     #[must_use]
     pub fn configured(root: &Root, node: &Node) -> Self {
-        let config = RuntimeConfig::gather(root, node);
-        let whom = Whom::on(root, node, config.as_ref().ok().and_then(Option::as_ref));
+        Self::of(root, node, RuntimeConfig::gather(root, node).into())
+    }
+
+    /// Finds the runtime that the command line names, or else the one of this node; whoever calls asks it. Only the second needs the
+    /// configuration of containerd.
+    #[must_use]
+    pub fn to_ask(root: &Root, node: &Node, wanted: &cli::Endpoint) -> Self {
+        match Whom::named(wanted) {
+            Some(whom) => Self { whom, ..Self::by_files(root, node) },
+            None => Self::configured(root, node),
+        }
+    }
+
+    fn of(root: &Root, node: &Node, config: ConfigFact) -> Self {
+        let whom = Whom::on(root, node, config.read());
         Self { config, whom, asked: RuntimeAnswer::NotAsked }
     }
 
@@ -43,14 +112,28 @@ impl RuntimeFacts {
     #[must_use]
     pub fn asked(root: &Root, node: &Node, wanted: &cli::Endpoint) -> Self {
         let facts = Self::configured(root, node);
-        let whom = Whom::named(wanted).unwrap_or(facts.whom);
-        Self { asked: RuntimeAnswer::whom(&whom), whom, ..facts }
+        Self { whom: Whom::named(wanted).unwrap_or(facts.whom), ..facts }.answered()
+    }
+
+    /// The same once the runtime was asked what it has loaded.
+    #[must_use]
+    pub fn answered(self) -> Self {
+        Self { asked: RuntimeAnswer::whom(&self.whom), ..self }
     }
 
     /// Its configuration, where there is one that can be read.
     #[must_use]
     pub fn config(&self) -> Option<&RuntimeConfig> {
-        self.config.as_ref().ok().and_then(Option::as_ref)
+        self.config.read()
+    }
+
+    /// Why its configuration cannot be read, where it was to be read.
+    #[must_use]
+    pub const fn problem(&self) -> Option<&Problem> {
+        match &self.config {
+            ConfigFact::Unreadable(why) => Some(why),
+            ConfigFact::NotRead | ConfigFact::NoRuntime | ConfigFact::Read(_) | ConfigFact::Told(_) => None,
+        }
     }
 
     /// The configuration of CRI-O, which tells nobody what it has loaded; none where the runtime is another one.
@@ -78,5 +161,39 @@ impl RuntimeFacts {
         let answered = self.asked.setup().map(|setup| setup.conf_dir.as_path());
         let answered = || answered.filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR));
         self.config().map(RuntimeConfig::agents_dir).or_else(answered).unwrap_or(Path::new(CONF_DIR))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_files_alone_a_runtime_that_prints_its_configuration_is_not_read() {
+        for (unit, is_read) in [("containerd", false), ("crio", true)] {
+            let dir = tempfile::tempdir().expect("scratch");
+            let units = dir.path().join("usr/lib/systemd/system");
+            std::fs::create_dir_all(&units).expect("directory");
+            let text = format!("[Service]\nExecStart=/usr/bin/{unit}\n");
+            std::fs::write(units.join(format!("{unit}.service")), text).expect("unit");
+            let root = Root::new(dir.path());
+            let found = RuntimeFacts::by_files(&root, &Node::default());
+            assert_eq!(found.config == ConfigFact::NotRead, !is_read, "{unit}: {found:?}");
+            assert_eq!(found.whom == Whom::NotSought, !is_read, "{unit}: {found:?}");
+            assert_eq!(found.crio().is_some(), is_read, "{unit}: {found:?}");
+            assert!(RuntimeFacts::configured(&root, &Node::default()).config().is_some(), "{unit}");
+        }
+        let nobody = tempfile::tempdir().expect("scratch");
+        let found = RuntimeFacts::by_files(&Root::new(nobody.path()), &Node::default());
+        assert_eq!(found.config, ConfigFact::NoRuntime);
+    }
+
+    #[test]
+    fn whoever_is_named_is_asked_and_nobody_is_looked_for() {
+        let named = |endpoint: &str| cli::Endpoint { runtime_endpoint: Some(endpoint.into()) };
+        let (root, node) = (Root::new(Path::new("/nonexistent")), Node::default());
+        let whom = |wanted: &cli::Endpoint| RuntimeFacts::to_ask(&root, &node, wanted).whom;
+        assert_eq!(whom(&named("unix:///run/r.sock")), Whom::At("unix:///run/r.sock".into()));
+        assert_eq!(whom(&named("none")), Whom::Nobody);
     }
 }

@@ -10,7 +10,6 @@ use types::node::{Mode, Node, RuntimeKind};
 use types::problem::Problem;
 
 use crate::node::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS, Root};
-use crate::node::settings;
 use crate::systemd::unit::{Command, GENERATED, Unit};
 
 /// The name under which systemd calls crossfade-bootstrap as a generator.
@@ -176,9 +175,8 @@ pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
 ///
 /// # Errors
 /// What is wrong, and what to do.
-pub fn check(root: &Root, unit: &str) -> Result<(), Problem> {
-    let role =
-        units_of(&settings::load(root)?).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
+pub fn check(root: &Root, node: &Node, unit: &str) -> Result<(), Problem> {
+    let role = units_of(node).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
     let named = |what: String| Problem::new(what).at(unit);
     let role = role.ok_or_else(|| named(format!("{unit}: node.json names another unit")))?;
     let found = Unit::outline(root, unit)?.ok_or_else(|| named(format!("{unit}: there is no such unit")))?;

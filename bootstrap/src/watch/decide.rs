@@ -27,6 +27,7 @@ use crate::change::{Act, Change};
 use crate::node::last_sweep::LIMIT_SECS;
 use crate::node::networks::needed;
 use crate::node::own_command::OwnCommand;
+use crate::node::settings::Unusable;
 use crate::publish::report::{Happened, NodeReport, Reason};
 
 /// Pause between two units that put Crossfade's plugin back.
@@ -102,7 +103,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     findings.extend(memory.polls.then(|| {
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
-    findings.extend(facts.node.runtime.config.as_ref().err().map(ToString::to_string));
+    findings.extend(facts.node.runtime.problem().map(ToString::to_string));
     findings.extend(facts.in_pod.then(|| pod::FINDING.to_owned()));
     let may_sweep = policy.is_some() && facts.off.is_none() && !facts.in_pod;
     let due = if may_sweep { memory.sweeps.begin(facts.swept.as_ref(), facts.now) } else { None };
@@ -159,7 +160,7 @@ fn verdict(
     if let Some(off) = facts.off {
         return (Reason::SwitchedOff, off.to_string());
     }
-    if let Some(why) = &facts.bad_node {
+    if let Some(Unusable { why, .. }) = &facts.node.unusable {
         return (Reason::BadSettings, why.clone());
     }
     if let Err(why) = &facts.node.policy {
@@ -254,7 +255,7 @@ fn clears(facts: &Observation, attached: &[Side]) -> bool {
 /// The change that puts Crossfade's plugin back where the runtime searches for it. A unit starts again only after the earlier one had its
 /// time.
 fn plugins(facts: &Observation, memory: &mut Memory) -> Vec<Change> {
-    let changes = facts.node.plugins.changes();
+    let changes = facts.cni.plugins.changes();
     let starts = changes.iter().any(|change| matches!(change.act, Act::Start { .. }));
     if !starts || (!facts.in_pod && facts.now >= memory.placed) {
         if starts {
@@ -268,8 +269,8 @@ fn plugins(facts: &Observation, memory: &mut Memory) -> Vec<Change> {
 /// One pass of `sweep`. It runs delegates, so it runs in a unit of its own, outside the sandbox and the processes of `watch`.
 fn sweep(facts: &Observation, turn: u64) -> Change {
     let endpoint = facts.node.runtime.whom.endpoint();
-    let arguments = OwnCommand::sweep(turn, endpoint, &facts.node.dirs.conf_dir, &facts.node.plugins.paths())
-        .into_words();
+    let arguments =
+        OwnCommand::sweep(turn, endpoint, &facts.node.dirs.conf_dir, &facts.cni.plugins.paths()).into_words();
     let unit = sweeps::UNIT.to_owned();
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: LIMIT_SECS };
     Change::new(act, unit, "closes what the runtime no longer lists")

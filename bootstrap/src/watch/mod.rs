@@ -37,10 +37,10 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{Global, Output, Watch};
 use crate::node::paths::{Root, STATUS, WITHOUT};
-use crate::node::{events, mode, settings, status_file};
-use crate::publish::report::Publish;
+use crate::node::settings::Settings;
+use crate::node::{events, mode, status_file};
+use crate::publish::report::{Credential, Publish};
 use crate::publish::{Publisher, reporter};
-use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::facts::RuntimeFacts;
 
 /// The node on which `watch` works, and how it was started.
@@ -57,11 +57,12 @@ pub struct Scope {
 impl Scope {
     /// Who tells the API server, where this node has a kubelet and node.json does not say otherwise. It is asked until there is one:
     /// what node.json says against it afterwards counts from the next start.
+    ///
+    /// A node.json that cannot be used is among what is to be told. Nobody tells while it is not known whether the node is to be reported,
+    /// and with whose credential.
     #[must_use]
-    pub fn publisher(&self, wake: &Sender<events::Wake>) -> Option<Box<dyn Publish>> {
-        // A broken node.json is among what is to be told.
-        let node = settings::load(&self.root).unwrap_or_default();
-        let credential = reporter(&self.root, &node)?;
+    pub fn publisher(&self, settings: &Settings, wake: &Sender<events::Wake>) -> Option<Box<dyn Publish>> {
+        let credential = self.credential(settings)?;
         let wake = wake.clone();
         let publisher = Publisher::start(credential, move |phase| {
             // A loop that has ended follows nothing any more.
@@ -77,16 +78,26 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// With whose credential this node is reported.
+    fn credential(&self, settings: &Settings) -> Option<Credential> {
+        let is_known = ["report", "kubelet"].into_iter().all(|key| settings.understands(key));
+        reporter(&self.root, &settings.node).filter(|_| is_known)
+    }
+}
+
 /// Watches.
 ///
 /// # Errors
 /// 2 for options that need `--once`; 75 when another `watch` runs here.
 pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: wanted.pod };
+    let settings = || mode::settings(&scope.root);
     if wanted.once && global.dry_run {
-        return match settings::without_plugin(&scope.root) {
+        let settings = settings();
+        return match settings.without_plugin() {
             Some(why) => without(&scope, &why.to_string()),
-            None => once(&scope),
+            None => once(&scope, &settings),
         };
     }
     if global.dry_run {
@@ -103,10 +114,11 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     }
     let _held = if wanted.pod { pod::turn(&scope.root)? } else { alone::hold(&scope.root)? };
     shim::journal::init();
-    if let Some(why) = settings::without_plugin(&scope.root) {
+    let settings = settings();
+    if let Some(why) = settings.without_plugin() {
         return without(&scope, &why.to_string());
     }
-    if wanted.once { once(&scope) } else { reconcile::run(&scope) }
+    if wanted.once { once(&scope, &settings) } else { reconcile::run(&scope, settings) }
 }
 
 /// Handles a node without Crossfade's plugin: there is nothing to observe, and a marker keeps the unit from starting again in this boot.
@@ -160,14 +172,12 @@ impl Report for Round {
 }
 
 /// Runs one pass.
-fn once(scope: &Scope) -> Result<Exit, Failure> {
+fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
     let before = status_file::of_this_boot(&scope.root.at(STATUS));
     let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
-    let remembered = mode::settings(&scope.root);
-    let runtime = RuntimeFacts::configured(&scope.root, &remembered);
-    let runtime = RuntimeFacts { asked: RuntimeAnswer::whom(&runtime.whom), ..runtime };
-    let known = Remembered { settings: &remembered, runtime, before: None, in_pod: scope.in_pod };
+    let runtime = RuntimeFacts::configured(&scope.root, &settings.node).answered();
+    let known = Remembered { settings, runtime, before: None, in_pod: scope.in_pod };
     let facts = observe::Observation::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =
@@ -192,4 +202,34 @@ fn once(scope: &Scope) -> Result<Exit, Failure> {
         message: decision.report.message,
     };
     Ok(print::report(scope.global.output, &round))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a broken node.json says of reporting counts, and nobody reports while the file does not tell whether it is wanted.
+    #[test]
+    fn a_broken_node_json_is_reported_unless_it_may_say_otherwise() {
+        let dir = tempfile::Builder::new().tempdir_in("/var/tmp").expect("scratch");
+        for place in ["etc/crossfade", "etc/systemd/system"] {
+            std::fs::create_dir_all(dir.path().join(place)).expect("directory");
+        }
+        let unit = "[Service]\nExecStart=/usr/bin/kubelet --kubeconfig=/k\n";
+        std::fs::write(dir.path().join("etc/systemd/system/kubelet.service"), unit).expect("unit");
+        let global = Global { root: dir.path().into(), ..Global::new(Output::Human) };
+        let scope = Scope { root: Root::new(dir.path()), global, in_pod: false };
+        for (text, is_told) in [
+            (r#"{"version": 1}"#, true),
+            (r#"{"version": 1, "lables": {}}"#, true),
+            (r#"{"version": 1, "report": {"node": false}}"#, false),
+            (r#"{"version": 1, "lables": {}, "report": {"node": false}}"#, false),
+            (r#"{"version": 1, "report": {"nodes": false}}"#, false),
+            (r#"{"version": 1, "kubelet": {"kubeconfg": "/other"}}"#, false),
+            (r#"{"version": 1, "report": {"node": false}"#, false),
+        ] {
+            std::fs::write(dir.path().join("etc/crossfade/node.json"), text).expect("node.json");
+            assert_eq!(scope.credential(&mode::settings(&scope.root)).is_some(), is_told, "{text}");
+        }
+    }
 }

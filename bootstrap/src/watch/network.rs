@@ -102,7 +102,7 @@ fn marker(facts: &Observation, network: &NetworkObservation) -> Vec<Change> {
 
 fn start(facts: &Observation, side: Side, turn: u64) -> Change {
     let arguments =
-        OwnCommand::prove(side, turn, &facts.node.dirs.conf_dir, &facts.node.plugins.paths()).into_words();
+        OwnCommand::prove(side, turn, &facts.node.dirs.conf_dir, &facts.cni.plugins.paths()).into_words();
     let unit = proof::unit(side);
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof::WITHIN_SECS };
     Change::new(act, unit, format!("network {side} is to attach, check and detach a scratch namespace"))

@@ -8,24 +8,25 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shim::boot;
-use shim::layout::{Layout, PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
+use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use types::endpoint::socket;
-use types::node::{Mode, Node, Proof};
+use types::node::{Mode, Proof};
 use types::policy::{Policy, Probe, Side};
 
 pub use self::networks::{Absent, Loaded, NetworkObservation};
 use self::networks::{lives, networks};
 use super::proof;
 use crate::cli::Global;
+use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::directories::Installed;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::foreign::{self, Foreign};
 use crate::node::identity::Booted;
 use crate::node::last_sweep::{self, Swept};
 use crate::node::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
-use crate::node::policy::file::PolicyRule;
+use crate::node::probe;
+use crate::node::settings::Settings;
 use crate::node::switch::{self, Off};
-use crate::node::{probe, settings};
 use crate::runtime::facts::RuntimeFacts;
 use crate::runtime::unread;
 
@@ -35,6 +36,8 @@ pub struct Observation {
     /// The node; its conf directory is the one in which the runtime finds Crossfade's conf. Where node.json cannot be used, its settings
     /// are what they were before.
     pub node: NodeFacts,
+    /// The confs, networks and plugins of the node.
+    pub cni: CniFacts,
     /// Time since `watch` began.
     pub now: Duration,
     /// The id of this boot.
@@ -43,8 +46,6 @@ pub struct Observation {
     pub in_pod: bool,
     /// What switched Crossfade off.
     pub off: Option<Off>,
-    /// Why node.json cannot be used, if so.
-    pub bad_node: Option<String>,
     /// Why `boot` has not succeeded in this boot.
     pub not_booted: Option<String>,
     /// The policy's networks, with what their agents and probes say.
@@ -68,8 +69,8 @@ pub struct Observation {
 /// What earlier passes have found.
 #[derive(Debug)]
 pub struct Remembered<'a> {
-    /// The last valid node.json.
-    pub settings: &'a Node,
+    /// node.json as it was in force before.
+    pub settings: &'a Settings,
     /// The runtime as it was configured when it was started, and what it says that it uses.
     pub runtime: RuntimeFacts,
     /// Crossfade's conf when it was last installed.
@@ -84,23 +85,14 @@ impl Observation {
     pub fn gather(global: &Global, known: Remembered<'_>, now: Duration) -> Self {
         let Remembered { settings: last, runtime, before, in_pod } = known;
         let root = Root::new(&global.root);
-        let (mut settings, bad_node) = match settings::load(&root) {
-            Ok(settings) => (settings, None),
-            Err(why) => (last.clone(), Some(why)),
-        };
+        let mut settings = Settings::after(&root, last);
         // A proof is a unit of its own, and a pod cannot start one.
         if in_pod {
-            settings.proof = Proof::Probe;
+            settings.node.proof = Proof::Probe;
         }
-        let node = NodeFacts::gather(NodeQuery {
-            global,
-            settings,
-            runtime,
-            conf_dir: ConfDirChoice::InForce { before },
-            bin_dirs: &[],
-            plugin: &root.at(PACKAGED_PLUGIN),
-            policy: PolicyRule::Valid,
-        });
+        let conf_dir = ConfDirChoice::InForce { before };
+        let node = NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir });
+        let cni = CniFacts::gather(&node, PluginChoice::default());
         let boot_id = boot::boot_id().unwrap_or_default().to_owned();
         let probed = root.at(PROBED);
         let endpoint = node.runtime.whom.endpoint();
@@ -113,7 +105,7 @@ impl Observation {
             life: endpoint.and_then(|endpoint| identity(socket(endpoint), true)),
             unread: not_read(&node),
             swept: last_sweep::read(&node.dirs.layout, &boot_id),
-            networks: networks(&node, &probed, &boot_id),
+            networks: networks(&node, &cni, &probed, &boot_id),
             probed: (
                 probed.clone(),
                 Side::BOTH.into_iter().filter(|side| probed.join(side.as_str()).exists()).collect(),
@@ -121,7 +113,7 @@ impl Observation {
             now,
             boot_id,
             in_pod,
-            bad_node,
+            cni,
             node,
         }
     }
@@ -162,7 +154,8 @@ impl Observation {
     /// Files that decide what a round does, wherever they are.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        let NodeFacts { root, dirs, runtime, confs, plugins, .. } = &self.node;
+        let NodeFacts { root, dirs, runtime, .. } = &self.node;
+        let CniFacts { confs, plugins, .. } = &self.cni;
         let (layout, conf_dir) = (&dirs.layout, &dirs.conf_dir);
         let mut files = vec![root.at(DISABLED), root.at(BOOTED), layout.name(), conf_dir.clone()];
         files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(NODE_FILE))));
@@ -189,7 +182,7 @@ impl Observation {
     /// Directories whose events are worth a round: those of [`Observation::files`] but for what every pod touches.
     #[must_use]
     pub fn directories(&self) -> BTreeSet<PathBuf> {
-        let bin_dirs = self.node.plugins.paths();
+        let bin_dirs = self.cni.plugins.paths();
         let layout = &self.node.dirs.layout;
         let in_bin_dir =
             |file: &PathBuf| file.parent().is_some_and(|dir| bin_dirs.iter().any(|bin| bin == dir));

@@ -289,7 +289,7 @@ fn bytes(facts: &Observation, basis: Option<&Installed>, name: &str) -> Vec<u8> 
     let layout = basis.map_or(&facts.node.dirs.layout, |conf| &conf.layout);
     let version = match basis {
         // Where there is a node.json, it decides; else what an installation chose stays.
-        Some(conf) if !facts.node.has_node_file => conf.cni_version.as_str(),
+        Some(conf) if facts.node.node_file.is_none() => conf.cni_version.as_str(),
         _ => facts.node.settings.cni_version.as_str(),
     };
     let mut capabilities: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();

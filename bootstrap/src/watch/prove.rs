@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use shim::conflist::Conflist;
 use shim::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
 use shim::store::{Key, Store};
-use shim::{boot, file, policy_file, trust};
+use shim::{boot, file, trust};
 use types::policy::{Network, Side};
 use types::profile::{self, Proof};
 
@@ -30,7 +30,7 @@ use crate::cli::print::{self, Page, Report};
 use crate::cli::{Global, Prove};
 use crate::node::command::{RunLimits, StderrTo, run_with};
 use crate::node::conf::conf;
-use crate::node::directories::Directories;
+use crate::node::facts::NodeFacts;
 use crate::node::name::DEFAULT_NAME;
 use crate::node::plugins::joined;
 
@@ -47,18 +47,18 @@ const MAX_WHY_BYTES: usize = 2048;
 /// # Errors
 /// When there is no verdict: bad settings, another proof that runs, no namespace to be had.
 pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
-    let settings = Directories::certain(global)?;
-    let policy = policy_file::load(&settings.layout.policy_file()).map_err(Failure::settings)?;
+    let node = NodeFacts::certain(global)?;
+    let (policy, layout) = (&node.require_policy()?.policy, &node.dirs.layout);
     let side = wanted.network;
     let network = policy.network(side).ok_or_else(|| {
-        let file = settings.layout.policy_file();
+        let file = layout.policy_file();
         Failure::settings(format!("the policy has no network {side}")).at(file.display())
     })?;
     refuse_unprovable(side, network)?;
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
     let now = boot::now().map_err(|e| Failure::new(Exit::Failed, e))?;
-    let dir = directory(&settings.layout, side);
-    let answers = answers(&settings.layout, side);
+    let dir = directory(layout, side);
+    let answers = answers(layout, side);
     let mut scene = Scene::set_up(dir, network, wanted, &answers)?;
     let failed = scene.attach(&format!("crossfade-proof-{side}-{}", now.boottime_ms), &list).err();
     let kept = ProofResult {
@@ -70,7 +70,7 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         failed: failed.map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned()),
     };
     let bytes = serde_json::to_vec(&kept).unwrap_or_default();
-    let write = Write { path: result(&settings.layout, side), bytes, mode: file::PRIVATE, nudge: false };
+    let write = Write { path: result(layout, side), bytes, mode: file::PRIVATE, nudge: false };
     change::write(&write).map_err(|e| {
         let path = write.path.display();
         Failure::new(Exit::Failed, format!("write {path}: {e}")).at(path)

@@ -24,6 +24,7 @@ use super::{Scope, pod};
 use crate::cli::exit::{Exit, Failure};
 use crate::node::events::{Events, Wake, signals};
 use crate::node::paths::STATUS;
+use crate::node::settings::Settings;
 use crate::node::status_file;
 use crate::publish::report::{Happened, NodeReport, Publish, Reason};
 use crate::runtime::answer::RuntimeAnswer;
@@ -44,10 +45,10 @@ const LOOKS: usize = 4;
 ///
 /// # Errors
 /// The loop cannot start.
-pub fn run(scope: &Scope) -> Result<Exit, Failure> {
+pub fn run(scope: &Scope, settings: Settings) -> Result<Exit, Failure> {
     let (wake, wakes) = channel();
     signals(wake.clone())?;
-    let mut watch = Watch::new(scope, wake)?;
+    let mut watch = Watch::new(scope, settings, wake)?;
     let mut wait = watch.reconcile(true);
     let notify = |state: &[NotifyState<'_>]| {
         // Without a supervisor there is nobody to notify.
@@ -92,6 +93,8 @@ struct KnownRuntime {
 /// The loop's state.
 struct Watch<'a> {
     scope: &'a Scope,
+    /// node.json as it was in force in the last pass.
+    settings: Settings,
     began: Instant,
     me: Process,
     wake: Sender<Wake>,
@@ -114,7 +117,7 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(scope: &'a Scope, wake: Sender<Wake>) -> Result<Self, Failure> {
+    fn new(scope: &'a Scope, settings: Settings, wake: Sender<Wake>) -> Result<Self, Failure> {
         let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
         let before = status_file::of_this_boot(&scope.root.at(STATUS));
         Ok(Self {
@@ -122,7 +125,8 @@ impl<'a> Watch<'a> {
             began: Instant::now(),
             me,
             events: Events::new(wake.clone()),
-            publisher: scope.publisher(&wake),
+            publisher: scope.publisher(&settings, &wake),
+            settings,
             wake,
             debounce: Debounce::default(),
             memory: Memory::after(before.as_ref()),
@@ -185,7 +189,7 @@ impl<'a> Watch<'a> {
         let mut facts = self.observe(changed);
         if changed && self.publisher.is_none() {
             // kubelet may have come to this node, or node.json have said otherwise, since.
-            self.publisher = self.scope.publisher(&self.wake);
+            self.publisher = self.scope.publisher(&facts.node.node_json(), &self.wake);
             self.reported = None;
         }
         if self.follow_desired(&facts) {

@@ -46,8 +46,8 @@ fn missing(facts: &Observation) -> Option<String> {
         | RuntimeAnswer::Absent(_)
         | RuntimeAnswer::Unanswered(_) => None,
         RuntimeAnswer::Silent | RuntimeAnswer::Told(_) => {
-            let why = facts.node.plugins.check().err()?;
-            let way = match &facts.node.plugins.packaged {
+            let why = facts.cni.plugins.check().err()?;
+            let way = match &facts.cni.plugins.packaged {
                 Ok(_) => "it is put there",
                 Err(_) => "run crossfade-bootstrap install",
             };

@@ -63,6 +63,24 @@ fn the_file_that_counts_and_those_that_it_masks() {
     assert!(explained(&tree, 0)["off"].as_str().is_some_and(|why| why.contains("/etc/crossfade/disabled")));
 }
 
+/// The plugin reads the policy that its conf names, and so does boot.
+#[test]
+fn the_policy_that_the_installed_conf_names_is_the_one_that_counts() {
+    let tree = Tree::new("plain-bare");
+    let policy = |attach: &str| {
+        let conf = format!("/{attach}");
+        json!({"version": 1, "attach": attach, "networks": {attach: {"conf": [conf]}}}).to_string()
+    };
+    tree.write("run/crossfade/policy.json", &policy("old"));
+    tree.write("srv/policy.json", &policy("new"));
+    let plugin = json!({"type": "crossfade", "policy": "/srv/policy.json"});
+    let conf = json!({"cniVersion": "1.0.0", "name": "net", "plugins": [plugin]});
+    tree.write("etc/cni/net.d/01-crossfade.conflist", &conf.to_string());
+    let told = &explained(&tree, 0)["policy"];
+    let expected = json!({"file": "/srv/policy.json", "masked": ["/run/crossfade/policy.json"], "phase": "new", "error": null});
+    assert_eq!(*told, expected);
+}
+
 #[test]
 fn what_is_wrong_is_part_of_the_explanation() {
     let tree = Tree::new("plain-script");

@@ -108,6 +108,40 @@ fn what_cannot_be_taken_away_keeps_no_runtime_from_starting_in_shared_mode() {
     assert!(tree.told(&["render", "--runtime"], 0).contains("runtime.env"));
 }
 
+/// A node whose runtime is k3s' by a node.json that has a mistake elsewhere.
+fn unusual() -> Tree {
+    const CONFIG: &str = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
+    let tree = Tree::bare();
+    tree.write("etc/systemd/system/k3s.service", "[Service]\nExecStart=/usr/local/bin/k3s server\n");
+    let imports = r#"imports = ["/run/k3s/containerd/conf.d/*.toml"]"#;
+    let cni = "[plugins.\"io.containerd.cri.v1.runtime\".cni]\nconf_dir = \"/var/lib/rancher/k3s/agent/etc/cni/net.d\"\n";
+    tree.write(CONFIG.trim_start_matches('/'), &format!("version = 3\n{imports}\n{cni}"));
+    tree.node(&format!(r#""runtime": {{"name": "containerd", "config": "{CONFIG}"}}, {BROKEN}"#));
+    tree
+}
+
+#[test]
+fn switching_off_finds_the_conf_of_the_runtime_that_a_broken_one_names() {
+    const OF_K3S: &str = "var/lib/rancher/k3s/agent/etc/cni/net.d/01-crossfade.conflist";
+    let tree = unusual();
+    let conf = json!({"cniVersion": "1.0.0", "name": "oldnet", "plugins": [{"type": "crossfade"}]});
+    tree.write(OF_K3S, &conf.to_string());
+    tree.write("etc/crossfade/disabled", "");
+    let told = tree.told(&["boot"], 0);
+    assert!(!tree.has(OF_K3S), "{told}");
+    assert!(told.contains("lables"), "nothing says that the file is broken: {told}");
+}
+
+#[test]
+fn no_drop_in_of_private_mode_stays_where_a_broken_one_names_the_runtime() {
+    const DROP_IN: &str = "run/k3s/containerd/conf.d/zz-crossfade.toml";
+    let tree = unusual();
+    remembered(&tree, "shared");
+    tree.write(DROP_IN, "version = 3\n");
+    tree.told(&["render", "--runtime"], 0);
+    assert!(!tree.has(DROP_IN), "the next start of the runtime would read Crossfade's directory");
+}
+
 #[test]
 fn watch_writes_no_conf_into_the_agents_directory_of_a_private_node() {
     let tree = Tree::new();

@@ -6,8 +6,8 @@ use super::sources;
 const MAY_USE: [(&str, &[&str]); 10] = [
     ("cli", &[]),
     ("change", &["cli", "systemd::systemctl", "node::mounts", "node::paths"]),
-    ("systemd", &["node::command", "node::paths", "node::program", "node::settings"]),
-    ("kubelet", &["cli", "change", "systemd", "node::paths", "node::settings", "node::switch"]),
+    ("systemd", &["node::command", "node::paths", "node::program"]),
+    ("kubelet", &["cli", "change", "systemd", "node::paths", "node::switch"]),
     (
         "runtime",
         &[
@@ -19,7 +19,6 @@ const MAY_USE: [(&str, &[&str]); 10] = [
             "node::confdir",
             "node::name",
             "node::paths",
-            "node::settings",
         ],
     ),
     ("publish", &["cli", "change", "systemd", "node"]),

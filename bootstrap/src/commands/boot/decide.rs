@@ -46,13 +46,12 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
     let mut way = Obstacles::default();
     let mut notes = vec![kind(facts).to_owned()];
     way.settings(facts.node.policy.as_ref().err());
-    way.extend(facts.node.plugins.packaged.as_ref().err());
-    for error in
-        [facts.node.confs.as_ref().err(), facts.private.as_ref().err(), facts.recorded.as_ref().err()]
+    way.extend(facts.cni.plugins.packaged.as_ref().err());
+    for error in [facts.cni.confs.as_ref().err(), facts.private.as_ref().err(), facts.recorded.as_ref().err()]
     {
         way.extend(error.cloned());
     }
-    way.extend(facts.node.runtime.config.as_ref().err());
+    way.extend(facts.node.runtime.problem());
     way.extend(facts.distrusted.iter().cloned());
     runtime(facts, &mut way, &mut notes);
 
@@ -70,7 +69,7 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
         }
     };
     let plugin = plugins(facts, &mut way, &mut notes);
-    if let Ok(usual) = &facts.node.confs {
+    if let Ok(usual) = &facts.cni.confs {
         let mode = if facts.node.settings.conf_dir == Mode::Private {
             private(facts, usual, written, &mut way, &mut notes)
         } else {
@@ -99,7 +98,7 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
 /// Refuses an unknown runtime: it may read any directory, and a guess at the usual one could let its pods bypass Crossfade.
 fn runtime(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) {
     let Some(config) = facts.node.runtime.config() else {
-        if facts.node.runtime.config.is_ok() {
+        if facts.node.runtime.problem().is_none() {
             way.found(endpoint::unconfigured(&facts.node.root));
         }
         return;
@@ -114,11 +113,11 @@ fn runtime(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) {
 
 /// Puts Crossfade's plugin into every directory in which the runtime searches.
 fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<Change> {
-    let Ok(plugin) = &facts.node.plugins.packaged else {
+    let Ok(plugin) = &facts.cni.plugins.packaged else {
         return Vec::new();
     };
     let (stuck, free): (Vec<_>, Vec<_>) =
-        facts.node.plugins.dirs.iter().partition(|dir| dir.read_only && dir.plugin != PluginState::Sound);
+        facts.cni.plugins.dirs.iter().partition(|dir| dir.read_only && dir.plugin != PluginState::Sound);
     for place in &stuck {
         let text = format!("bin dir {} is read-only", place.path.display());
         if free.is_empty() {
@@ -279,13 +278,13 @@ fn shared(
     }
     let installed = facts.node.ours();
     // Where there is a node.json, it decides; else what an installation chose stays.
-    let chosen = installed.filter(|_| !facts.node.has_node_file);
+    let chosen = installed.filter(|_| facts.node.node_file.is_none());
     let version = chosen.map_or(facts.node.settings.cni_version.as_str(), |conf| conf.cni_version.as_str());
     let bytes = conf(
         &facts.node.dirs.named,
         &name,
         version,
-        &conf_rules::capabilities(&facts.node.networks, installed),
+        &conf_rules::capabilities(&facts.cni.networks, installed),
     );
     let write = Write { path: usual.path.join(CONF_FILE), bytes, mode: CONF_MODE, nudge: true };
     let broken = facts.node.dirs.installed.as_ref().err();

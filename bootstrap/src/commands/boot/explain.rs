@@ -5,7 +5,7 @@ mod runtime;
 mod settings;
 
 use serde::Serialize;
-use types::node::{Mode, Node};
+use types::node::Mode;
 use types::problem::Problem;
 
 use self::registered::{ContinuedUnit, Registered};
@@ -15,9 +15,9 @@ use crate::change::outcome::Changed;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, fix};
-use crate::commands::boot;
+use crate::commands::boot::{self, gather};
 use crate::node::paths::Root;
-use crate::node::{self, switch};
+use crate::node::{mode, switch};
 use crate::systemd::continuation;
 
 /// Everything that decides how this node boots.
@@ -101,45 +101,43 @@ impl Report for Explained {
 /// # Errors
 /// None: what is wrong is part of the explanation, which then ends with 3, or with 78 if a settings file cannot be used.
 pub fn explain(global: &Global) -> Result<Explained, Failure> {
-    let root = Root::new(&global.root);
-    let node = node::settings::load(&root);
+    let facts = gather::of_agents(global, mode::settings(&Root::new(&global.root)));
+    let root = &facts.root;
+    // What is decided by node.json is explained only if the file can be used.
+    let node = facts.unusable.is_none().then_some(&facts.settings);
     let mut findings: Vec<Problem> = Vec::new();
-    let settings = SettingsFile::node(&root, node.as_ref().err());
-    let without = node.as_ref().is_ok_and(|node| node.conf_dir == Mode::Without);
-    let policy = if without { SettingsFile::no_policy(&root) } else { SettingsFile::policy(global, &root) };
+    let settings = SettingsFile::node(&facts);
+    let without = node.is_some_and(|node| node.conf_dir == Mode::Without);
+    let policy = if without { SettingsFile::no_policy(root) } else { SettingsFile::policy(&facts) };
     let bad_settings = settings.error().or(policy.error()).is_some();
     findings.extend(settings.error().into_iter().chain(policy.error()).map(Problem::from));
-    let units = continuation::units_of(node.as_ref().unwrap_or(&Node::default()))
+    let units = continuation::units_of(&facts.settings)
         .into_iter()
-        .filter_map(|(role, name)| ContinuedUnit::gather(&root, role, &name));
+        .filter_map(|(role, name)| ContinuedUnit::gather(root, role, &name));
     let units: Vec<ContinuedUnit> = units.collect();
-    if let Ok(node) = &node {
-        findings.extend(units.iter().filter_map(|unit| unit.matters(&root, node)).map(Problem::from));
+    if let Some(node) = node {
+        findings.extend(units.iter().filter_map(|unit| unit.matters(root, node)).map(Problem::from));
+        findings.extend(facts.runtime.problem().map(|why| Problem::from(why.to_string())));
     }
-    let runtime = node.as_ref().ok().and_then(|node| match Runtime::gather(&root, node) {
-        Ok(runtime) => runtime,
-        Err(why) => {
-            findings.push(Problem::from(why));
-            None
-        }
-    });
-    let kubelet = node.as_ref().ok().and_then(|node| match Registered::gather(&root, node) {
+    let runtime = node.and_then(|_| Runtime::of(&facts));
+    let kubelet = node.and_then(|node| match Registered::gather(root, node) {
         Ok(registered) => registered,
         Err(failure) => {
             findings.extend(failure.problems);
             None
         }
     });
-    let planned = boot::boot(&Global { dry_run: true, ..global.clone() });
-    let boot = match planned {
+    let (off, conf_dir) =
+        (switch::off(root).map(|off| off.to_string()), node.map(|node| node.conf_dir.as_str()));
+    let boot = match boot::planned(&Global { dry_run: true, ..global.clone() }, facts) {
         Ok(changed) => Planned::Changes(changed),
         Err(failure) => Planned::Refused { error: failure.lines() },
     };
     Ok(Explained {
-        off: switch::off(&root).map(|off| off.to_string()),
+        off,
         node: settings,
         policy,
-        conf_dir: node.as_ref().ok().map(|node| node.conf_dir.as_str()),
+        conf_dir,
         runtime,
         units,
         kubelet,

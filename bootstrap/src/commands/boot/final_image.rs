@@ -43,17 +43,17 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
     ];
     way.extend(facts.distrusted.iter().cloned());
     let aside = set_aside(facts);
-    match &facts.node.runtime.config {
+    match facts.node.runtime.problem() {
         // If Crossfade left nothing, the runtime's directory does not matter.
-        Err(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.to_string()),
-        Err(why) => {
+        Some(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.to_string()),
+        Some(why) => {
             let Problem { what, place, fix } = why.clone();
             let what = format!("{what}; Crossfade's conf from before may be in the directory that it reads");
             way.found(Problem { what, place, fix });
         }
-        Ok(_) => {}
+        None => {}
     }
-    way.extend(facts.node.confs.as_ref().err().cloned());
+    way.extend(facts.cni.confs.as_ref().err().cloned());
     match &left.living {
         Err(why) => way.found(why),
         Ok(living) if !living.is_empty() => way.found(needed(living)),
@@ -136,7 +136,7 @@ fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
 /// state directory, as each release does.
 fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
     let state_dir = Layout::default().state_dir;
-    for dir in &facts.node.plugins.dirs {
+    for dir in &facts.cni.plugins.dirs {
         let is_ours = match (&dir.other, dir.plugin) {
             (Some(bytes), _) => names(bytes, &state_dir),
             (None, PluginState::Sound | PluginState::Mode) => true,
@@ -168,7 +168,7 @@ fn names(bytes: &[u8], path: &Path) -> bool {
 
 /// Which network pods will get: that of the first conf of another owner.
 fn first_conf(facts: &BootFacts) -> Option<String> {
-    let dir = facts.node.confs.as_ref().ok()?;
+    let dir = facts.cni.confs.as_ref().ok()?;
     let first = dir.confs.iter().find(|conf| conf.file != CONF_FILE)?;
     let network = first.name().unwrap_or("that cannot be read");
     Some(format!("pods get the network {network}: {} sorts first in {}", first.file, dir.path.display()))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use shim::layout::{CONF_DIR, Layout, PACKAGED_PLUGIN, RUNTIME_CACHE};
+use shim::layout::{CONF_DIR, Layout, RUNTIME_CACHE};
 use shim::store::Store;
 use types::endpoint::socket;
 use types::node::{Mode, Node, RuntimeKind};
@@ -14,6 +14,7 @@ use super::leavings::Leavings;
 use crate::change::look;
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
+use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::conf::our_conf;
 use crate::node::confdir::ConfDir;
 use crate::node::distrust::{self, DirectoryRule};
@@ -22,13 +23,13 @@ use crate::node::foreign::{self, Foreign};
 use crate::node::identity::{BootKind, Booted, Identity};
 use crate::node::paths::{BOOTED, IDENTITY, PRIVATE_CONF_DIR, PROBED, Root, SET_ASIDE, WITHOUT};
 use crate::node::policy::completion::Completion;
-use crate::node::policy::file::PolicyRule;
-use crate::node::{digest, rooted, settings};
+use crate::node::settings::Settings;
+use crate::node::{digest, rooted, switch};
 use crate::runtime::CniSetup;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::{self, Whom};
-use crate::runtime::facts::RuntimeFacts;
+use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::systemd::continuation;
 
 /// What a boot finds beyond what every command gathers. Paths have the root before them.
@@ -36,6 +37,8 @@ use crate::systemd::continuation;
 pub struct BootFacts {
     /// The node; its conf directory is the one that agents write to, whichever the runtime reads.
     pub node: NodeFacts,
+    /// The confs, networks and plugins of the node.
+    pub cni: CniFacts,
     /// Paths that boot writes and removes.
     pub places: Places,
     /// The identity of this machine and of this boot.
@@ -105,29 +108,31 @@ impl Places {
     }
 }
 
+/// The node as a boot finds it. Switching off asks nobody anything.
+pub(super) fn of_agents(global: &Global, settings: Settings) -> NodeFacts {
+    let root = Root::new(&global.root);
+    let runtime = match switch::off(&root) {
+        Some(_) => RuntimeFacts::configured(&root, &settings.node),
+        None => configured_or_told(&root, &settings.node),
+    };
+    NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
+}
+
 impl BootFacts {
-    /// Looks at everything; nothing is changed.
+    /// Looks at what only a boot needs; nothing is changed.
     ///
     /// # Errors
-    /// node.json is not valid, or the boot cannot be told: then nothing can be decided.
+    /// The boot cannot be told: then nothing can be decided.
     // Long because a boot looks at much, each fact in one line.
-    pub fn gather(global: &Global) -> Result<Self, Failure> {
-        let root = Root::new(&global.root);
-        let settings = settings::load(&root).map_err(Failure::settings)?;
+    pub fn gather(global: &Global, node: NodeFacts) -> Result<Self, Failure> {
+        let root = node.root.clone();
+        let node = node.with_usable_policy();
         let identity = match Identity::now(&root) {
             Err(_) if global.dry_run && !root.is_node() => Identity::of_an_image(),
             known => known.map_err(Failure::later)?,
         };
         let kind = identity.kind(Identity::before(&root).as_ref(), Booted::read(&root).as_ref());
-        let node = NodeFacts::gather(NodeQuery {
-            global,
-            runtime: runtime(&root, &settings),
-            settings,
-            conf_dir: ConfDirChoice::OfAgents,
-            bin_dirs: &[],
-            plugin: &root.at(PACKAGED_PLUGIN),
-            policy: PolicyRule::Usable,
-        });
+        let cni = CniFacts::gather(&node, PluginChoice::default());
         let layout = &node.dirs.layout;
         root.holds_state(layout)
             .map_err(|why| Failure::new(Exit::No, why).fix("remove the link, or make it a relative one"))?;
@@ -136,9 +141,8 @@ impl BootFacts {
         let config = node.runtime.config();
         let endpoint = endpoint::find(&root, &node.settings, config).ok();
         let runtime_runs = endpoint.is_some_and(|named| root.at(socket(&named.endpoint)).exists());
-        let without = (node.settings.conf_dir == Mode::Without).then(|| {
-            Leavings::gather(&root, config, layout, (&identity, runtime_runs || kind == BootKind::Again))
-        });
+        let without = (node.settings.conf_dir == Mode::Without)
+            .then(|| Leavings::gather(&node, (&identity, runtime_runs || kind == BootKind::Again)));
         let held: Vec<Side> = match kind {
             BootKind::Again => {
                 Side::BOTH.into_iter().filter(|side| !root.at(PROBED).join(side.as_str()).exists()).collect()
@@ -157,7 +161,7 @@ impl BootFacts {
                 distrust::directories(
                     DirectoryRule::Possible,
                     agents_dir,
-                    &node.plugins.paths(),
+                    &cni.plugins.paths(),
                     (layout, &store),
                 )
             }
@@ -165,7 +169,7 @@ impl BootFacts {
         let private = root.at(PRIVATE_CONF_DIR);
         Ok(Self {
             handed_on: match (node.settings.conf_dir, config.and_then(|config| config.unit.as_deref())) {
-                (Mode::Private, Some(unit)) => continuation::check(&root, unit),
+                (Mode::Private, Some(unit)) => continuation::check(&root, &node.settings, unit),
                 _ => Ok(()),
             },
             runtime_runs,
@@ -189,6 +193,7 @@ impl BootFacts {
             completion,
             identity,
             kind,
+            cni,
             node,
         })
     }
@@ -205,9 +210,12 @@ impl BootFacts {
 }
 
 /// The runtime as it is configured; else as it answers.
-fn runtime(root: &Root, settings: &Node) -> RuntimeFacts {
+fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
     let facts = RuntimeFacts::configured(root, settings);
-    let config = facts.config.map(|found| found.or_else(|| answered(root, settings)));
+    let config = match facts.config {
+        ConfigFact::NoRuntime => answered(root, settings).map_or(ConfigFact::NoRuntime, ConfigFact::Told),
+        known => known,
+    };
     RuntimeFacts { config, ..facts }
 }
 

@@ -6,14 +6,12 @@ use shim::layout::{CONF_DIR, Layout, RUNTIME_CACHE};
 use shim::ledger::Line;
 use shim::store::Store;
 use shim::{boot, inventory};
-use types::node::RuntimeKind;
 
 use super::owed;
 use crate::node::conf::our_conf;
+use crate::node::facts::NodeFacts;
 use crate::node::identity::Identity;
-use crate::node::paths::Root;
 use crate::runtime::cache::Cache;
-use crate::runtime::config::{RuntimeConfig, agents_dir};
 
 /// What an earlier image left on this node, and whether an attachment still needs it.
 #[derive(Debug)]
@@ -31,14 +29,13 @@ pub(super) struct Leavings {
 impl Leavings {
     /// Gathers what is left. `may_live` says that a runtime has run in this boot, so a sandbox whose boot is not recorded may be alive.
     pub(super) fn gather(
-        root: &Root,
-        config: Option<&RuntimeConfig>,
-        layout: &Layout,
+        NodeFacts { root, runtime, dirs, .. }: &NodeFacts,
         (identity, may_live): (&Identity, bool),
     ) -> Self {
-        let mut dirs = vec![root.at(CONF_DIR), root.at(agents_dir(config))];
+        let layout = &dirs.layout;
+        let mut dirs = vec![root.at(CONF_DIR), root.at(runtime.agents_dir())];
         dirs.dedup();
-        let is_crio = config.is_some_and(|config| config.kind == RuntimeKind::Crio);
+        let is_crio = runtime.crio().is_some();
         let cache = root.at(RUNTIME_CACHE);
         let replayed = || {
             root.holds(&cache).map_err(std::io::Error::other)?;

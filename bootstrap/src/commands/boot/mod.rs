@@ -24,9 +24,13 @@ use crate::cli::Global;
 use crate::cli::exit::Failure;
 use crate::kubelet::drop_in;
 use crate::node::conf::our_conf;
+use crate::node::facts::NodeFacts;
+use crate::node::mode;
 use crate::node::paths::{BOOTED, KUBELET_ENV, Root, UNFIT};
-use crate::node::{settings, switch};
-use crate::runtime::config::{self, RuntimeConfig, agents_dir};
+use crate::node::settings::Settings;
+use crate::node::switch::{self, Off};
+use crate::runtime::config;
+use crate::runtime::facts::RuntimeFacts;
 
 /// Prepares the node, or says what that would take.
 ///
@@ -34,14 +38,15 @@ use crate::runtime::config::{self, RuntimeConfig, agents_dir};
 /// All findings, before anything is touched; or the change that failed.
 pub fn boot(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
-    if let Some(off) = switch::off(&root) {
-        return finish(global, leave(&root), vec![off.to_string()]);
+    let switched_off = switch::off(&root);
+    let settings = if switched_off.is_some() { mode::settings(&root) } else { Settings::required(&root)? };
+    let node = gather::of_agents(global, settings);
+    if let Some(off) = switched_off {
+        let BootDecision { changes, notes } = leave(&node, off);
+        return finish(global, changes, notes);
     }
-    let facts = BootFacts::gather(global)?;
-    let BootDecision { changes, notes } = match &facts.without {
-        Some(left) => final_image::decide(&facts, left)?,
-        None => decide(&facts)?,
-    };
+    let facts = BootFacts::gather(global, node)?;
+    let BootDecision { changes, notes } = decision(&facts)?;
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }
@@ -49,6 +54,26 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
     shim::journal::init();
     let done = Executor::new(&facts.node.root, Completing(&facts)).carry_out(changes)?;
     Ok(Changed::applied(done, notes))
+}
+
+/// What `boot` would change on a node, for whoever explains it.
+///
+/// # Errors
+/// As [`boot`].
+fn planned(global: &Global, node: NodeFacts) -> Result<Changed, Failure> {
+    let BootDecision { changes, notes } = match (switch::off(&node.root), &node.unusable) {
+        (Some(off), _) => leave(&node, off),
+        (None, Some(unusable)) => return Err(Failure::settings(&unusable.why)),
+        (None, None) => decision(&BootFacts::gather(global, node)?)?,
+    };
+    Ok(Changed::planned(changes, notes))
+}
+
+fn decision(facts: &BootFacts) -> Result<BootDecision, Failure> {
+    match &facts.without {
+        Some(left) => final_image::decide(facts, left),
+        None => decide(facts),
+    }
 }
 
 /// A completed policy is written only while it is what it was when it was read.
@@ -64,8 +89,13 @@ impl Means for Completing<'_> {
 
 /// What switching off changes: Crossfade's conf leaves the agents' directory, and no command line changes. In private mode the runtime
 /// keeps its directory, which is on tmpfs, until it starts again.
-fn leave(root: &Root) -> Vec<Change> {
-    let mut changes: Vec<Change> = shared_dirs(root)
+fn leave(NodeFacts { root, runtime, unusable, .. }: &NodeFacts, off: Off) -> BootDecision {
+    let mut notes = vec![off.to_string()];
+    notes.extend(unusable.as_ref().map(|unusable| {
+        let why = &unusable.why;
+        format!("{why}; if the file means a runtime of an unusual place, Crossfade's conf may still be in the directory that it reads")
+    }));
+    let mut changes: Vec<Change> = shared_dirs(runtime)
         .iter()
         .filter_map(|dir| our_conf(root, &root.at(dir)))
         .map(|path| Change::remove(path, true, "switched off"))
@@ -74,15 +104,14 @@ fn leave(root: &Root) -> Vec<Change> {
     let there = files.into_iter().filter(|path| path.symlink_metadata().is_ok());
     changes.extend(there.map(|path| Change::remove(path, false, "switched off")));
     changes.extend(drop_in::remove(root, "switched off"));
-    changes.extend(config::leave(root));
-    changes
+    changes.extend(config::leave(root, runtime.config()));
+    BootDecision { changes, notes }
 }
 
-/// The directories that may hold Crossfade's conf in shared mode: the one that the runtime names and the usual one, whatever node.json says
-/// by now.
-fn shared_dirs(root: &Root) -> Vec<PathBuf> {
-    let config = RuntimeConfig::gather(root, &settings::load(root).unwrap_or_default()).ok().flatten();
-    let told = agents_dir(config.as_ref()).to_path_buf();
+/// The directories that may hold Crossfade's conf in shared mode: the one that the runtime names and the usual one, whichever mode node.json
+/// names by now.
+fn shared_dirs(runtime: &RuntimeFacts) -> Vec<PathBuf> {
+    let told = runtime.agents_dir().to_path_buf();
     let usual = PathBuf::from(CONF_DIR);
     if told == usual { vec![usual] } else { vec![usual, told] }
 }

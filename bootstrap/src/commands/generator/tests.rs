@@ -53,7 +53,7 @@ fn the_command_is_repeated_verbatim_with_our_variable_behind_it() {
             text.ends_with(&format!("[Service]\nExecStart=\nExecStart={line} $CROSSFADE_KUBELET_ARGS\n")),
             "{text}"
         );
-        assert_eq!(check(&tree.root(), "kubelet.service"), Ok(()));
+        assert_eq!(check(&tree.root(), &Node::default(), "kubelet.service"), Ok(()));
         // With Crossfade's own drop-in in place, the generator does not extend the command a second time.
         assert_eq!(tree.generate(), [""; 0]);
         assert_eq!(fs::read_to_string(tree.0.path().join(OURS)).expect(line), text);
@@ -78,7 +78,11 @@ fn a_command_that_cannot_be_continued_stays_and_is_named() {
         assert!(troubles.len() == 1 && troubles[0].contains(words), "{line}: {troubles:?}");
         assert!(troubles[0].contains("kubelet.service"), "{troubles:?}");
         assert!(!tree.0.path().join("run").exists(), "{line}");
-        assert!(check(&tree.root(), "kubelet.service").is_err_and(|why| why.what.contains(words)), "{line}");
+        assert!(
+            check(&tree.root(), &Node::default(), "kubelet.service")
+                .is_err_and(|why| why.what.contains(words)),
+            "{line}"
+        );
     }
     let tree = kubelet("ExecStart=/usr/bin/kubelet");
     tree.write(
@@ -93,7 +97,7 @@ fn who_writes_our_variable_is_left_alone() {
     let tree = kubelet("ExecStart=/bin/wrapper $CROSSFADE_KUBELET_ARGS --last");
     assert_eq!(tree.generate(), [""; 0]);
     assert!(!tree.0.path().join("run").exists());
-    assert_eq!(check(&tree.root(), "kubelet.service"), Ok(()));
+    assert_eq!(check(&tree.root(), &Node::default(), "kubelet.service"), Ok(()));
 }
 
 #[test]
@@ -147,7 +151,8 @@ fn the_runtime_s_command_too_and_units_of_other_names() {
 #[test]
 fn the_check_tells_a_missing_drop_in_from_a_stale_one() {
     let tree = kubelet("ExecStart=/usr/bin/kubelet");
-    let told = || String::from(check(&tree.root(), "kubelet.service").expect_err("not there"));
+    let told =
+        || String::from(check(&tree.root(), &Node::default(), "kubelet.service").expect_err("not there"));
     assert!(told().contains("package"), "{}", told());
     tree.write("usr/lib/systemd/system-generators/crossfade-generator", "");
     assert!(told().contains("expected a link"), "{}", told());
@@ -156,12 +161,16 @@ fn the_check_tells_a_missing_drop_in_from_a_stale_one() {
         .expect("mode");
     assert!(told().contains("daemon-reload"), "{}", told());
     tree.generate();
-    assert_eq!(check(&tree.root(), "kubelet.service"), Ok(()));
+    assert_eq!(check(&tree.root(), &Node::default(), "kubelet.service"), Ok(()));
     tree.write("etc/systemd/system/kubelet.service.d/a.conf", "[Service]\nEnvironment=A=b\n");
-    assert_eq!(check(&tree.root(), "kubelet.service"), Ok(()), "the command is what it was");
+    assert_eq!(
+        check(&tree.root(), &Node::default(), "kubelet.service"),
+        Ok(()),
+        "the command is what it was"
+    );
     tree.write(UNIT, "[Service]\nExecStart=/usr/bin/kubelet --new\n");
     assert!(told().contains("another command"), "{}", told());
     tree.generate();
-    assert_eq!(check(&tree.root(), "kubelet.service"), Ok(()));
-    assert!(check(&tree.root(), "other.service").is_err());
+    assert_eq!(check(&tree.root(), &Node::default(), "kubelet.service"), Ok(()));
+    assert!(check(&tree.root(), &Node::default(), "other.service").is_err());
 }

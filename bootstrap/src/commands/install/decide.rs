@@ -67,7 +67,7 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
     let name = our_name(facts, &mut way, &mut notes);
     runtime(facts, wanted, &mut way, &mut notes);
     let entries = inventory(facts, wanted, &mut way, &mut notes);
-    let (Some((name, from)), Ok(plugin)) = (name, &facts.node.plugins.packaged) else {
+    let (Some((name, from)), Ok(plugin)) = (name, &facts.cni.plugins.packaged) else {
         return Err(way.failure());
     };
     if !way.findings.is_empty() {
@@ -75,7 +75,7 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
     }
     // The plugin first: no runtime calls it before the conf exists, and an earlier version may not understand what is written next.
     let mut changes: Vec<Change> =
-        facts.node.plugins.dirs.iter().map(|dir| plugin_change(dir, plugin)).collect();
+        facts.cni.plugins.dirs.iter().map(|dir| plugin_change(dir, plugin)).collect();
     changes.push(inventory_change(facts, entries));
     changes.push(name_change(facts, &name, &from));
     changes.extend(files);
@@ -99,9 +99,9 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
     }
     way.settings(facts.node.policy.as_ref().err());
     way.settings(facts.node.name.as_ref().err());
-    way.extend(facts.node.plugins.packaged.as_ref().err());
+    way.extend(facts.cni.plugins.packaged.as_ref().err());
     for error in [
-        facts.node.confs.as_ref().err(),
+        facts.cni.confs.as_ref().err(),
         facts.recorded.as_ref().err(),
         facts.listed.as_ref().err(),
         facts.cache.as_ref().err(),
@@ -112,7 +112,7 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
         way.extend(error.cloned());
     }
     way.extend(facts.distrusted.iter().cloned());
-    if facts.node.plugins.dirs.is_empty() {
+    if facts.cni.plugins.dirs.is_empty() {
         let what = "no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists";
         way.found(Problem::new(what).at("--bin-dir").fix("name the runtime's with --bin-dir"));
     }
@@ -121,7 +121,7 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
 
 /// The name of Crossfade's network and its source; problems of the conf directory become obstacles.
 fn our_name(facts: &InstallFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Option<(String, String)> {
-    facts.node.confs.as_ref().ok().zip(facts.node.name.as_ref().ok()).and_then(|(dir, written)| {
+    facts.cni.confs.as_ref().ok().zip(facts.node.name.as_ref().ok()).and_then(|(dir, written)| {
         let named = Naming {
             written: written.as_deref(),
             file: &facts.node.dirs.layout.name(),
@@ -145,7 +145,7 @@ fn plugin_change(dir: &BinDir, plugin: &[u8]) -> Change {
 
 fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &mut Vec<String>) {
     let needed = needed(policy);
-    for network in &facts.node.networks {
+    for network in &facts.cni.networks {
         let side = network.side;
         match &network.conf {
             Err(Unloadable::Absent(_)) if !needed.contains(&side) => notes.push(format!(
@@ -164,7 +164,7 @@ fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &
             Ok(_) => notes.extend(network.missing.iter().map(|why| format!("network {side}: {why}"))),
         }
     }
-    if let [one, other] = facts.node.networks.as_slice()
+    if let [one, other] = facts.cni.networks.as_slice()
         && let Some(name) = one.name().filter(|name| other.name() == Some(name))
     {
         let what = format!("both networks are called {name:?}, and records tell them apart by their names");
@@ -211,7 +211,7 @@ fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &
         let fix = format!("say --conf-dir {}", setup.conf_dir.display());
         way.found(Problem::new(what).at("--conf-dir").fix(fix));
     }
-    let has = |dir: &PathBuf| facts.node.plugins.dirs.iter().any(|one| one.path == *dir);
+    let has = |dir: &PathBuf| facts.cni.plugins.dirs.iter().any(|one| one.path == *dir);
     for dir in &facts.runtime_dirs {
         if !has(dir) {
             let what = format!("the runtime looks for plugins in {}", dir.display());
@@ -270,13 +270,13 @@ fn inventory(
 #[must_use]
 pub fn names(facts: &InstallFacts) -> Vec<(Side, String)> {
     let named = |network: &NetworkConf| Some((network.side, network.name()?.to_owned()));
-    facts.node.networks.iter().filter_map(named).collect()
+    facts.cni.networks.iter().filter_map(named).collect()
 }
 
 /// Networks that keep their own records, and those that the caller left out.
 #[must_use]
 pub fn left_out(facts: &InstallFacts, wanted: &Install) -> Vec<String> {
-    let meta = facts.node.confs.iter().flat_map(|dir| &dir.confs).filter(|conf| conf.is_meta_plugin());
+    let meta = facts.cni.confs.iter().flat_map(|dir| &dir.confs).filter(|conf| conf.is_meta_plugin());
     meta.filter_map(|conf| conf.name().map(str::to_owned)).chain(wanted.ignored.iter().cloned()).collect()
 }
 
@@ -318,7 +318,7 @@ fn conf_change(facts: &InstallFacts, wanted: &Install, name: &str) -> Change {
         Some(version) => version.as_str(),
         None => installed.map_or(DEFAULT_CNI_VERSION, |conf| conf.cni_version.as_str()),
     };
-    let bytes = conf(&facts.node.dirs.layout, name, version, &capabilities(&facts.node.networks, installed));
+    let bytes = conf(&facts.node.dirs.layout, name, version, &capabilities(&facts.cni.networks, installed));
     let write = Write { path: facts.node.dirs.conf_file(), bytes, mode: CONF_MODE, nudge: true };
     let broken = facts.node.dirs.installed.as_ref().err();
     // Right in the directory and unknown to the runtime: it reloads when the file is written anew.

@@ -12,12 +12,13 @@ use types::policy::Policy;
 use crate::cli::{Global, Install};
 use crate::node::attachments::{listed, recorded};
 use crate::node::bin_dirs::BinDirSources;
+use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::distrust::{self, DirectoryRule};
 use crate::node::evidence::{self, Keeper, Waiting};
-use crate::node::facts::{NodeFacts, NodeQuery};
+use crate::node::facts::NodeFacts;
 use crate::node::paths::Root;
 use crate::node::policy::completion::Completion;
-use crate::node::policy::file::PolicyRule;
+use crate::node::settings::Settings;
 use crate::runtime::adding::can_see;
 use crate::runtime::answer::{RuntimeAnswer, deleter};
 use crate::runtime::cache::Cache;
@@ -32,6 +33,8 @@ use crate::runtime::{Sandbox, unread};
 pub struct InstallFacts {
     /// The running node, whose runtime was asked.
     pub node: NodeFacts,
+    /// The confs, networks and plugins of the node.
+    pub cni: CniFacts,
     /// The mode that the command line names.
     pub mode: Mode,
     /// Directories of Crossfade and of the runtime that other users could write.
@@ -68,14 +71,11 @@ impl InstallFacts {
     /// Looks at everything; nothing is changed.
     // Long because installing looks at much, each fact in one line.
     #[must_use]
-    pub fn gather(global: &Global, settings: Node, wanted: &Install) -> Self {
+    pub fn gather(global: &Global, settings: Settings, wanted: &Install) -> Self {
         let root = Root::default();
-        let node = NodeFacts::gather(NodeQuery {
-            bin_dirs: &wanted.bin_dirs,
-            plugin: &wanted.plugin,
-            policy: PolicyRule::Usable,
-            ..NodeQuery::of_command(global, settings, &wanted.runtime)
-        });
+        let node = NodeFacts::asked(global, settings, &wanted.runtime).with_usable_policy();
+        let choice = PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: Some(&wanted.plugin) };
+        let cni = CniFacts::gather(&node, choice);
         let NodeFacts { dirs, runtime: RuntimeFacts { whom, asked, .. }, .. } = &node;
         let store = Store::new(&dirs.layout);
         let cache = Cache::read(&wanted.cache_dir)
@@ -98,7 +98,7 @@ impl InstallFacts {
             distrusted: distrust::directories(
                 DirectoryRule::Present,
                 Some(&dirs.conf_dir),
-                &node.plugins.paths(),
+                &cni.plugins.paths(),
                 (&dirs.layout, &store),
             ),
             uncached: uncached(asked, whom, &[&cached(&cache), &ids(&recorded), &ids(&listed)]),
@@ -107,7 +107,7 @@ impl InstallFacts {
             listed,
             runtime_dirs: runtime_dirs(&root, &node.runtime),
             now: boot::now().map_err(|e| format!("read the clock: {e}")),
-            deleter: deleter(whom),
+            deleter: deleter(&node.runtime),
             completion,
             sees: match (asked, whom.endpoint()) {
                 (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) => can_see(endpoint),
@@ -124,6 +124,7 @@ impl InstallFacts {
                 }
                 _ => Ok(()),
             },
+            cni,
             node,
         }
     }

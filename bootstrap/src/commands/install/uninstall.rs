@@ -12,10 +12,11 @@ use crate::cli::{Global, Uninstall, print};
 use crate::commands::install::payload::removal::Leave;
 use crate::node::attachments::{self, Attachments};
 use crate::node::bin_dirs::BinDir;
+use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::directories::Directories;
-use crate::node::facts::{NodeFacts, NodeQuery};
+use crate::node::facts::NodeFacts;
 use crate::node::paths::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
-use crate::node::settings;
+use crate::node::settings::Settings;
 use crate::publish::removal::Removal;
 use crate::runtime::adding::{AddsOfWhom, Caller, can_see, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
@@ -65,9 +66,10 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         can_see(endpoint).map_err(Failure::later)?;
     }
     let left = Some(node.dirs.conf_dir.join(parting::FILE)).filter(|path| path.symlink_metadata().is_ok());
-    let mut changes = decide(&node, wanted, left);
+    let cni = CniFacts::gather(&node, PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: None });
+    let mut changes = decide(&node, &cni, wanted, left);
     let leave = wanted.brought.then(Leave::gather).transpose()?;
-    let removal = Removal::gather(&Root::new(&global.root));
+    let removal = Removal::gather(&node.root, &node.settings);
     if global.dry_run {
         let (more, notes) = leave.map_or_else(Default::default, |leave| (leave.changes, leave.notes));
         changes.extend(more);
@@ -75,7 +77,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         return Ok(Changed::planned(changes, notes));
     }
     let leaving = Leaving::say(&node.dirs)?;
-    let parting = Parting { node: &node };
+    let parting = Parting { node: &node, bin_dirs: cni.plugins.paths() };
     let mut done = Executor::new(&Root::default(), parting).carry_out(changes)?;
     drop(leaving);
     let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), Leave::carry_out)?;
@@ -89,9 +91,8 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
 
 /// Gathers the node without guesses: a conf of Crossfade that cannot be read might name other directories.
 fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
-    let settings = settings::load(&Root::new(&global.root)).map_err(Failure::settings)?;
-    let query = NodeQuery::of_command(global, settings, &wanted.runtime);
-    let node = NodeFacts::gather(NodeQuery { bin_dirs: &wanted.bin_dirs, ..query });
+    let settings = Settings::required(&Root::new(&global.root))?;
+    let node = NodeFacts::asked(global, settings, &wanted.runtime);
     node.dirs.require_readable()?;
     Ok(node)
 }
@@ -99,6 +100,7 @@ fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
 /// Removes Crossfade's conf, and restores it if a pod was attached through it meanwhile.
 struct Parting<'a> {
     node: &'a NodeFacts,
+    bin_dirs: Vec<PathBuf>,
 }
 
 impl Means for Parting<'_> {
@@ -113,7 +115,7 @@ impl Means for Parting<'_> {
 impl Parting<'_> {
     fn remove_conf(&self, path: &Path) -> Result<(), Failure> {
         change::remove(path, true).map_err(|e| Failure::new(Exit::Failed, e))?;
-        wait_until_unused(self.node).or_else(|why| put_back(&self.node.dirs, why))?;
+        wait_until_unused(self.node, &self.bin_dirs).or_else(|why| put_back(&self.node.dirs, why))?;
         let attached = attachments::list(&self.node.dirs.layout, None)?;
         refuse_attached(&attached).or_else(|mut why| {
             let what = "a pod was attached through Crossfade meanwhile";
@@ -209,7 +211,7 @@ fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
     }
 }
 
-fn decide(node: &NodeFacts, wanted: &Uninstall, left: Option<PathBuf>) -> Vec<Change> {
+fn decide(node: &NodeFacts, cni: &CniFacts, wanted: &Uninstall, left: Option<PathBuf>) -> Vec<Change> {
     let settings = &node.dirs;
     // The conf goes first: what the conf names must exist as long as a runtime may call the plugin.
     let why = match node.runtime.asked {
@@ -228,14 +230,14 @@ fn decide(node: &NodeFacts, wanted: &Uninstall, left: Option<PathBuf>) -> Vec<Ch
     ));
     if wanted.purge {
         changes.push(Change::ensure_gone(settings.layout.inventory(), false, "it is empty"));
-        let plugins = node.plugins.dirs.iter().map(BinDir::plugin_file);
+        let plugins = cni.plugins.dirs.iter().map(BinDir::plugin_file);
         changes.extend(plugins.map(|path| Change::ensure_gone(path, false, "the plugin")));
     }
     changes
 }
 
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
-fn wait_until_unused(node: &NodeFacts) -> Result<(), Failure> {
+fn wait_until_unused(node: &NodeFacts, bin_dirs: &[PathBuf]) -> Result<(), Failure> {
     let whom = &node.runtime.whom;
     match &RuntimeAnswer::whom(whom) {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) => return Ok(()),
@@ -253,7 +255,7 @@ fn wait_until_unused(node: &NodeFacts) -> Result<(), Failure> {
             runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::later(format!("{e:#}")))?;
         }
     }
-    let caller = Caller::at(whom.endpoint().unwrap_or_default(), &node.plugins.paths())
+    let caller = Caller::at(whom.endpoint().unwrap_or_default(), bin_dirs)
         .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddsOfWhom::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();

@@ -1,15 +1,14 @@
 //! `policy explain`: which networks a pod would get, and why.
 
 use serde::Serialize;
-use shim::layout::Layout;
 use shim::plan::decide_add;
-use shim::policy_file;
 use types::pod::Pod;
 use types::policy::{Attach, Policy, Reason};
 
 use crate::cli;
 use crate::cli::exit::Failure;
 use crate::cli::print::{Page, Report};
+use crate::node::facts::NodeFacts;
 
 /// `policy explain`.
 ///
@@ -51,10 +50,10 @@ impl Report for Explained {
 ///
 /// # Errors
 /// Bad settings.
-pub fn explained(layout: &Layout, wanted: &cli::PodChoice) -> Result<Explained, Failure> {
-    let policy = policy_file::load(&layout.policy_file()).map_err(Failure::settings)?;
+pub fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<Explained, Failure> {
+    let policy = &node.require_policy()?.policy;
     let pod = Pod { namespace: wanted.namespace.clone(), name: wanted.pod.clone() };
-    Ok(explain(&policy, &pod, &wanted.annotations))
+    Ok(explain(policy, &pod, &wanted.annotations))
 }
 
 /// Says which networks a pod would get, and why. Pure.

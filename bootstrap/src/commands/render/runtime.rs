@@ -2,19 +2,22 @@
 
 use std::path::Path;
 
-use types::node::{Mode, Node, RuntimeKind};
+use types::node::{Mode, RuntimeKind};
 use types::problem::Problem;
 
 use crate::change::Change;
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
-use crate::node::{mode, settings, switch};
+use crate::node::settings::Unusable;
+use crate::node::{mode, switch};
+use crate::runtime::config::containerd;
 use crate::runtime::config::render::{
     AskedContainerd, RuntimeWords, changes, choose, crio_words, embedded, prove, remove,
 };
-use crate::runtime::config::{RuntimeConfig, containerd};
+use crate::runtime::facts::RuntimeFacts;
 
 /// Writes the runtime's arguments and configuration for private mode; removes them in shared mode and when Crossfade is switched off.
 ///
@@ -24,29 +27,33 @@ use crate::runtime::config::{RuntimeConfig, containerd};
 /// must not start.
 pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
+    let settings = mode::settings(&root);
+    let runtime = RuntimeFacts::configured(&root, &settings.node);
+    let node = NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents });
+    let remove = |why: &str| remove(&root, node.runtime.config(), why);
+    let unusable = node.unusable.as_ref().map(|Unusable { why, mode_by, .. }| {
+        let mode = node.settings.conf_dir.as_str();
+        format!("{why} (the node is taken for one in mode {mode}: {mode_by})")
+    });
     if let Some(off) = switch::off(&root) {
-        return Ok(let_go(global, remove(&root, "switched off"), vec![off.to_string()]));
+        let notes = [Some(off.to_string()), unusable].into_iter().flatten();
+        return Ok(let_go(global, remove("switched off"), notes.collect()));
     }
-    let (mode, loaded) = match settings::load(&root) {
-        Ok(node) => (node.conf_dir, Ok(node)),
-        Err(why) => {
-            let (mode, told) = mode::of_unusable(&root);
-            (mode, Err(format!("{why} (the node is taken for one in mode {}: {told})", mode.as_str())))
-        }
-    };
-    let why = match mode {
+    let why = match node.settings.conf_dir {
         Mode::Private => None,
         Mode::Shared => Some("shared mode"),
         Mode::Without => Some("no plugin of Crossfade's here (confDir none)"),
     };
     if let Some(why) = why {
-        return Ok(let_go(global, remove(&root, why), loaded.err().into_iter().collect()));
+        return Ok(let_go(global, remove(why), unusable.into_iter().collect()));
     }
-    let node = loaded.map_err(Failure::settings)?;
-    let told = private(global, &root, &node);
+    if let Some(why) = unusable {
+        return Err(Failure::settings(why));
+    }
+    let told = private(global, &node);
     if told.is_err() && !global.dry_run {
         // Half of it would be worse than nothing: without the words the gate stays shut.
-        carry_out(&root, remove(&root, "it cannot be rendered"))?;
+        carry_out(&root, remove("it cannot be rendered"))?;
     }
     told
 }
@@ -67,16 +74,19 @@ fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Chan
     Changed::applied(done, notes)
 }
 
-fn private(global: &Global, root: &Root, node: &Node) -> Result<Changed, Failure> {
+fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Result<Changed, Failure> {
     let refuse = |problem: Problem| Failure::of(Exit::No, problem);
-    let config = RuntimeConfig::gather(root, node).map_err(refuse)?.ok_or_else(|| {
+    if let Some(why) = runtime.problem() {
+        return Err(refuse(why.clone()));
+    }
+    let config = runtime.config().ok_or_else(|| {
         let problem = Problem::new("private mode: no runtime's unit is here").at("node.json, runtime.unit");
         refuse(problem.fix("name it in node.json, runtime.unit"))
     })?;
     let conf_dir = Path::new(PRIVATE_CONF_DIR);
     let mut asked = None;
     let told = match (config.kind, &config.program) {
-        _ if config.unit.is_none() => return Err(refuse(embedded(&config))),
+        _ if config.unit.is_none() => return Err(refuse(embedded(config))),
         (RuntimeKind::Crio, _) => RuntimeWords::Words(crio_words(root).map_err(refuse)?),
         (RuntimeKind::Containerd, None) => {
             let root = global.root.display().to_string();

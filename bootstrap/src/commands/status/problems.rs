@@ -4,6 +4,7 @@ use types::node::Mode;
 use types::problem::Problem;
 
 use crate::node::attachments::Damaged;
+use crate::node::cni::CniFacts;
 use crate::node::directories::Directories;
 use crate::node::facts::NodeFacts;
 use crate::node::paths::PRIVATE_CONF_DIR;
@@ -29,10 +30,10 @@ pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> 
 }
 
 /// What is wrong with Crossfade's conf.
-pub(super) fn of_the_conf(node: &NodeFacts) -> Vec<Problem> {
+pub(super) fn of_the_conf(node: &NodeFacts, cni: &CniFacts) -> Vec<Problem> {
     let file = node.dirs.conf_file();
     match &node.dirs.installed {
-        Ok(Some(conf)) => in_the_way(node, &conf.name),
+        Ok(Some(conf)) => in_the_way(node, cni, &conf.name),
         Ok(None) if node.dirs.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
             let missing = Problem::new(format!("{} is not there yet", file.display()));
             vec![missing.at(file.display().to_string()).fix(
@@ -79,8 +80,8 @@ pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Pro
 }
 
 /// Confs that the runtime would use instead of Crossfade's.
-fn in_the_way(node: &NodeFacts, name: &str) -> Vec<Problem> {
-    let dir = match &node.confs {
+fn in_the_way(node: &NodeFacts, cni: &CniFacts, name: &str) -> Vec<Problem> {
+    let dir = match &cni.confs {
         Ok(dir) => dir,
         Err(why) => return vec![why.as_str().into()],
     };

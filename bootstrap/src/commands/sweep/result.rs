@@ -10,7 +10,7 @@ use crate::change::outcome::{Changed, Outcome};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
-use crate::node::directories::{Directories, flagged};
+use crate::node::directories::flagged;
 use crate::node::last_sweep::{Swept, place};
 
 /// Longest reason that is kept, in bytes.
@@ -21,15 +21,16 @@ const MAX_WHY_BYTES: usize = 1024;
 /// # Errors
 /// Those of the pass; or its result cannot be written.
 pub fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
-    let swept = super::sweep(global, wanted);
+    let node = super::gather(global, wanted);
+    // `watch` passes directories on the command line if they are not the usual ones.
+    let layout =
+        node.as_ref().map_or_else(|_| flagged(global, Layout::default()), |known| known.dirs.layout.clone());
+    let swept = node.and_then(|node| super::sweep(global, &node, wanted));
     let Some(turn) = wanted.turn.filter(|_| !global.dry_run) else {
         return swept;
     };
     let failed = reason(&swept).map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned());
     let boot_id = boot::boot_id().unwrap_or_default().to_owned();
-    // `watch` passes directories on the command line if they are not the usual ones.
-    let layout = Directories::certain(global)
-        .map_or_else(|_| flagged(global, Layout::default()), |known| known.layout);
     let kept = Swept { version: 1, turn, boot_id, failed };
     let bytes = serde_json::to_vec(&kept).unwrap_or_default();
     let write = Write { path: place(&layout), bytes, mode: file::PRIVATE, nudge: false };

@@ -9,10 +9,12 @@ use types::node::Node;
 use types::policy::MAX_BYTES;
 use types::problem::Problem;
 
-use crate::cli::Bake;
 use crate::cli::exit::Failure;
+use crate::cli::{Bake, Global};
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::{DISABLED, NODE_FILE, Root};
-use crate::runtime::config::{RuntimeConfig, agents_dir};
+use crate::node::settings::Settings;
+use crate::runtime::facts::RuntimeFacts;
 
 /// What was found.
 #[derive(Debug)]
@@ -34,22 +36,36 @@ impl BakeFacts {
     ///
     /// # Errors
     /// A file that was given cannot be read.
-    pub(super) fn gather(root: &Root, wanted: &Bake) -> Result<Self, Failure> {
+    pub(super) fn gather(global: &Global, wanted: &Bake) -> Result<Self, Failure> {
         let policy = wanted.from_policy.as_deref().map(read).transpose()?;
         let node = wanted.from_node.as_deref().map(read).transpose()?;
-        // It may name the runtime; whether it is valid is decided later.
-        let settings = node.as_deref().and_then(|bytes| Node::parse(bytes).ok()).unwrap_or_default();
+        let tree = tree(global, node.as_deref());
+        let root = &tree.root;
         let there = |path: &PathBuf| path.symlink_metadata().is_ok();
         let places = [POLICY_FILE, NODE_FILE].map(|file| root.entry(Path::new(SETTINGS_DIRS[0]).join(file)));
         Ok(Self {
-            conf_dir: RuntimeConfig::gather(root, &settings)
-                .map(|config| agents_dir(config.as_ref()).to_path_buf()),
+            conf_dir: match tree.runtime.problem() {
+                None => Ok(tree.runtime.agents_dir().to_path_buf()),
+                Some(why) => Err(why.clone()),
+            },
             policy,
             node,
             hiding: places.into_iter().filter(there).collect(),
             is_off: there(&root.entry(DISABLED)),
         })
     }
+}
+
+/// The tree, by the node.json that is baked. One that is not valid is refused when it is decided, and nothing is read for it.
+fn tree(global: &Global, node: Option<&[u8]>) -> NodeFacts {
+    let root = Root::new(&global.root);
+    let (node, runtime) = match node.map(Node::parse) {
+        None => (Node::default(), RuntimeFacts::configured(&root, &Node::default())),
+        Some(Ok(node)) => (node.clone(), RuntimeFacts::configured(&root, &node)),
+        Some(Err(_)) => (Node::default(), RuntimeFacts::default()),
+    };
+    let settings = Settings { node, ..Settings::default() };
+    NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use shim::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
-use types::node::Node;
 use types::policy::{Network, Policy};
 use types::profile;
 
@@ -13,24 +12,22 @@ use super::secret;
 use super::settings::Read;
 use super::tree::Item;
 use crate::node::confdir::{ConfDir, ConfFile, Content};
-use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
+use crate::node::facts::NodeFacts;
+use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 use crate::node::rooted;
-use crate::runtime::config::RuntimeConfig;
 
 const REMOVE: &str = "remove it; where it belongs to the image, name it in the policy as a network without profile, or allow it";
 
 /// Looks through the directories that a runtime or an agent of this tree uses.
 #[must_use]
-pub fn look(root: &Root, node: &Node, policy: &Read, given: &Path) -> Vec<SealFinding> {
+pub fn look(NodeFacts { root, runtime, .. }: &NodeFacts, policy: &Read, given: &Path) -> Vec<SealFinding> {
     let mut found = Vec::new();
     let mut dirs = BTreeSet::from([PathBuf::from(CONF_DIR), given.to_path_buf()]);
-    match RuntimeConfig::gather(root, node) {
-        Ok(config) => {
-            dirs.extend(config.map(|config| config.agents_dir().to_path_buf()));
-        }
+    match runtime.problem() {
+        None => dirs.extend(runtime.config().map(|config| config.agents_dir().to_path_buf())),
         // Where Crossfade is not installed, the usual directory has to do.
-        Err(_) if *policy == Read::Needless => {}
-        Err(why) => found.push(SealFinding::refused(
+        Some(_) if *policy == Read::Needless => {}
+        Some(why) => found.push(SealFinding::refused(
             Path::new(SETTINGS_DIRS[2]).join(NODE_FILE),
             format!("where the runtime reads confs cannot be told: {why}"),
             "mend the runtime's configuration, or name it in node.json (runtime)",

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use shim::layout::{CONF_DIR, CONF_FILE, Layout};
+use shim::layout::Layout;
+use types::node::Node;
 use types::problem::Problem;
 use types::profile;
 
@@ -18,7 +19,6 @@ use super::{conf, login, own};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Seal};
 use crate::node::command::{RunLimits, run};
-use crate::node::directories::{Installed, named};
 use crate::node::mounts::{MountPlace, Mounts};
 use crate::node::paths::Root;
 
@@ -50,17 +50,17 @@ impl SealFacts {
             Failure::of(Exit::Failed, Problem::new(error.to_string()).at("/proc").fix("mount /proc"))
         })?;
         let allow = Allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
-        let mut settings = Baked::look(&root, global.policy.as_deref());
-        let layout = layout(global, &root);
-        let mut found = std::mem::take(&mut settings.found);
-        found.extend(running(&root, &settings));
-        found.extend(attached(&root, &layout));
-        found.extend(conf::look(&root, &settings.node, &settings.policy, &global.conf_dir));
+        let real = Global { root: root.at("/"), ..global.clone() };
+        let Baked { node, policy, mut found, notes } = Baked::look(&real);
+        let layout = &node.dirs.named;
+        found.extend(running(&root, &node.settings));
+        found.extend(attached(&root, layout));
+        found.extend(conf::look(&node, &policy, &global.conf_dir));
         found.extend(own::files(&root));
-        found.extend(rules::all().flat_map(|rule| by_rule(&root, rule, &layout, &allow)));
+        found.extend(rules::all().flat_map(|rule| by_rule(&root, rule, layout, &allow)));
         found.extend(login::look(&root));
         found.extend(agents(&root));
-        Ok(Self { found: once(found, &root, &mounts), allow, notes: settings.notes })
+        Ok(Self { found: once(found, &root, &mounts), allow, notes })
     }
 }
 
@@ -71,18 +71,12 @@ pub(super) fn real(dir: &Path) -> Result<Root, Failure> {
     Ok(Root::new(&real))
 }
 
-/// Crossfade's directories: those of the command line, else those that Crossfade's conf names.
-fn layout(global: &Global, root: &Root) -> Layout {
-    let installed = Installed::read(&root.at(Path::new(CONF_DIR).join(CONF_FILE))).ok().flatten();
-    named(global, installed.as_ref())
-}
-
 /// Programs that would undo it: kubelet writes its state back, and `watch` Crossfade's conf.
-fn running(root: &Root, settings: &Baked) -> Vec<SealFinding> {
+fn running(root: &Root, node: &Node) -> Vec<SealFinding> {
     if !root.is_node() || !Path::new(SYSTEMD).is_dir() {
         return Vec::new();
     }
-    let kubelet = settings.node.kubelet.unit.as_str();
+    let kubelet = node.kubelet.unit.as_str();
     let is_active = |unit: &str| {
         let mut command = Command::new("systemctl");
         let answer = run(command.args(["is-active", "--", unit]), LIMITS);

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
-use types::node::{Mode, Node};
+use types::node::Mode;
 use types::policy::{Policy, Probe};
 
 use super::finding::SealFinding;
 use super::tree::Item;
+use crate::cli::Global;
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::{NODE_FILE, Root};
-use crate::node::policy::file::{PolicyFile, PolicyRule};
-use crate::node::settings;
+use crate::node::policy::file::PolicyFile;
+use crate::node::settings::{self, Settings};
+use crate::runtime::facts::RuntimeFacts;
 
 /// An administrator's, then the image's: those that a node finds when it boots. /run is empty then.
 const KEPT: [&str; 2] = [SETTINGS_DIRS[0], SETTINGS_DIRS[2]];
@@ -45,10 +48,10 @@ impl Read {
 }
 
 /// What the settings of an image say, as far as they can be read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Baked {
-    /// How its nodes take part.
-    pub node: Node,
+    /// A node of the image, as its first boot finds it.
+    pub node: NodeFacts,
     /// The policy.
     pub policy: Read,
     /// What is wrong.
@@ -58,60 +61,95 @@ pub struct Baked {
 }
 
 impl Baked {
-    /// Looks at a tree; `named` is a policy that is named and not looked for.
+    /// Looks at a tree, whose path is `global`'s root without a link on the way to it.
     #[must_use]
-    pub fn look(root: &Root, named: Option<&Path>) -> Self {
-        let mut all = Self::default();
-        all.places(root, NODE_FILE);
+    pub fn look(global: &Global) -> Self {
+        let root = Root::new(&global.root);
+        let mut told = Told::default();
+        let settings = told.node(&root);
+        let wants_policy = settings.node.conf_dir != Mode::Without;
+        let file = if wants_policy { told.policy_file(&root, global.policy.as_deref()) } else { None };
+        let runtime = RuntimeFacts::configured(&root, &settings.node);
+        let global = &Global { policy: file.clone(), ..global.clone() };
+        let node =
+            NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
+                .with_usable_policy();
+        let policy = match file {
+            _ if !wants_policy => Read::Needless,
+            None => told.without_policy(&root),
+            Some(file) => told.policy(&node, &file),
+        };
+        Self { node, policy, found: told.found, notes: told.notes }
+    }
+}
+
+/// What is said of the settings.
+#[derive(Debug, Default)]
+struct Told {
+    found: Vec<SealFinding>,
+    notes: Vec<String>,
+}
+
+impl Told {
+    /// How the image's nodes take part. A file that cannot be used is a finding, and the rest is looked at by the usual settings.
+    fn node(&mut self, root: &Root) -> Settings {
+        self.places(root, NODE_FILE);
         match kept(root, NODE_FILE) {
-            None if in_run(root, NODE_FILE) => all.found.push(only_in_run(NODE_FILE)),
-            None => all
+            None if in_run(root, NODE_FILE) => self.found.push(only_in_run(NODE_FILE)),
+            None => self
                 .notes
                 .push(format!("no {NODE_FILE}: nodes take part in shared mode, without labels and taints")),
             Some(path) => match settings::read(&root.at(&path)) {
-                Ok(node) => all.node = node,
-                Err(why) => all.found.push(SealFinding::refused(
+                Ok(node) => return Settings { node, file: Some(root.at(path)), unusable: None },
+                Err(why) => self.found.push(SealFinding::refused(
                     &path,
                     why,
                     "mend it; every node of this image would be held back",
                 )),
             },
         }
-        if all.node.conf_dir == Mode::Without {
-            return all;
-        }
-        let path = named.map(Path::to_path_buf).or_else(|| {
-            all.places(root, POLICY_FILE);
-            kept(root, POLICY_FILE)
-        });
-        if path.is_none() && !is_installed(root) && !in_run(root, POLICY_FILE) {
-            all.notes.push("Crossfade is not installed, and there is no policy".into());
-            return all;
-        }
-        all.policy = Read::Broken;
-        match path {
-            Some(path) => all.load(root, &path),
-            None if in_run(root, POLICY_FILE) => all.found.push(only_in_run(POLICY_FILE)),
-            None => all.found.push(SealFinding::refused(
-                Path::new(KEPT[1]).join(POLICY_FILE),
-                "Crossfade is installed, and there is no policy: every node of this image would be held back",
-                format!("{BAKE}; allow this where user data brings the policy"),
-            )),
-        }
-        all
+        Settings::default()
     }
 
-    fn load(&mut self, root: &Root, path: &Path) {
-        match PolicyFile::load(&root.at(path), PolicyRule::Usable).map(|read| read.policy) {
-            Err(why) => self.found.push(SealFinding::refused(
-                path,
-                why,
-                "mend it (crossfade-bootstrap policy check FILE); every node of this image would be held back",
-            )),
-            Ok(policy) => {
-                self.found.extend(secrets(path, &policy));
-                self.found.extend(ready_already(&policy, &|file| Item::at(root, file).is_some()));
-                self.policy = Read::Policy(Box::new(policy));
+    /// The policy that a node of the image finds; `named` is one that is named and not looked for.
+    fn policy_file(&mut self, root: &Root, named: Option<&Path>) -> Option<PathBuf> {
+        named.map(Path::to_path_buf).or_else(|| {
+            self.places(root, POLICY_FILE);
+            kept(root, POLICY_FILE)
+        })
+    }
+
+    fn without_policy(&mut self, root: &Root) -> Read {
+        if in_run(root, POLICY_FILE) {
+            self.found.push(only_in_run(POLICY_FILE));
+            return Read::Broken;
+        }
+        if !is_installed(root) {
+            self.notes.push("Crossfade is not installed, and there is no policy".into());
+            return Read::Needless;
+        }
+        self.found.push(SealFinding::refused(
+            Path::new(KEPT[1]).join(POLICY_FILE),
+            "Crossfade is installed, and there is no policy: every node of this image would be held back",
+            format!("{BAKE}; allow this where user data brings the policy"),
+        ));
+        Read::Broken
+    }
+
+    fn policy(&mut self, node: &NodeFacts, path: &Path) -> Read {
+        match &node.policy {
+            Err(why) => {
+                self.found.push(SealFinding::refused(
+                    path,
+                    why,
+                    "mend it (crossfade-bootstrap policy check FILE); every node of this image would be held back",
+                ));
+                Read::Broken
+            }
+            Ok(PolicyFile { policy, .. }) => {
+                self.found.extend(secrets(path, policy));
+                self.found.extend(ready_already(policy, &|file| Item::at(&node.root, file).is_some()));
+                Read::Policy(Box::new(policy.clone()))
             }
         }
     }

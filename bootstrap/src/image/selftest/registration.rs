@@ -1,5 +1,6 @@
 //! What kubelet registers its Node with, by the rules of kubelet and of the API server.
 
+use types::node::Node;
 use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok};
@@ -9,8 +10,8 @@ use crate::node::paths::Root;
 const ID: &str = "registration";
 
 /// Everything that `render --check` finds, but for the way to kubelet's command line, which units are asked about.
-pub(super) fn checks(root: &Root) -> Vec<Check> {
-    match check(root, CheckedUpTo::Unasked) {
+pub(super) fn checks(root: &Root, node: &Node) -> Vec<Check> {
+    match check(root, node, CheckedUpTo::Unasked) {
         Ok(checked) => {
             let words = checked.arguments();
             ok(

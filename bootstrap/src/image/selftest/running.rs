@@ -1,15 +1,18 @@
 //! What can be told of a node that runs, and of no image.
 
+use types::problem::Problem;
+
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd;
 use super::units::UnitOnDisk;
 use crate::cli::Global;
 use crate::node::directories::Directories;
+use crate::node::facts::NodeFacts;
+use crate::node::fitness;
 use crate::node::identity::{Booted, Identity};
 use crate::node::paths::Root;
-use crate::node::{fitness, settings};
-use crate::runtime::answer::{RuntimeAnswer, Uses};
-use crate::runtime::endpoint::Whom;
+use crate::runtime::answer::Uses;
+use crate::runtime::config::RuntimeConfig;
 use crate::systemd::continuation;
 
 /// Whether this boot is one of Crossfade's.
@@ -26,30 +29,31 @@ enum Since {
 const LATER: &str = "kubelet ran when the package was installed, so this comes with the next boot";
 
 /// All of it.
-pub(super) fn checks(global: &Global, root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
+pub(super) fn checks(global: &Global, facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
+    let root = &facts.root;
     let since = if all.iter().any(|told| told.is_masked) { Since::NextBoot } else { Since::ThisBoot };
     let not_booted = Booted::is_of_now(root).err();
     let mut checks = booted(root, since);
     checks.extend(watched(if not_booted.is_none() { Since::ThisBoot } else { since }));
-    checks.extend(loaded(root, all));
-    checks.extend(uses(global, root));
-    checks.extend(opens(global, root, since, not_booted.is_some()));
+    checks.extend(loaded(facts, all));
+    checks.extend(uses(global, facts));
+    checks.extend(opens(global, facts, since, not_booted.is_some()));
     checks
 }
 
 /// Whether the runtime uses Crossfade's conf, by its own word.
-fn uses(global: &Global, root: &Root) -> Vec<Check> {
+fn uses(global: &Global, facts: &NodeFacts) -> Vec<Check> {
     const ID: &str = "node.uses";
-    let conf = match settings::load(root).map(|node| Directories::of(global, &node).installed) {
-        Err(why) => return skipped(ID, why),
-        Ok(installed) => installed,
-    };
-    let conf = match conf {
+    if let Some(unusable) = &facts.unusable {
+        return skipped(ID, unusable.why.as_str());
+    }
+    let crio = facts.runtime.crio().map(RuntimeConfig::agents_dir);
+    let conf = match Directories::on(global, &facts.settings, crio, None).installed {
         Ok(Some(conf)) => conf,
         Ok(None) => return skipped(ID, "Crossfade's conf is not there"),
         Err(why) => return skipped(ID, why.to_string()),
     };
-    let fault = match RuntimeAnswer::whom(&Whom::found(root)).uses(&conf.name) {
+    let fault = match facts.runtime.asked.uses(&conf.name) {
         Uses::Ours => return ok(ID, "the runtime uses Crossfade's conf"),
         Uses::Untold => return skipped(ID, "the runtime does not tell which conf it uses"),
         Uses::Other(what) => Fault::new(
@@ -87,25 +91,29 @@ fn watched(since: Since) -> Vec<Check> {
     decided(ID, vec![Fault::new(what, "systemctl status crossfade-watch says why")], "")
 }
 
-fn loaded(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
+fn loaded(facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "node.loaded";
     let (later, needed): (Vec<_>, Vec<_>) =
         all.iter().filter(|told| told.is_needed && told.there().is_some()).partition(|told| told.is_masked);
     if needed.is_empty() && !later.is_empty() {
         return skipped(ID, LATER);
     }
-    let wrong = needed.into_iter().filter_map(|told| continuation::check(root, &told.name).err());
+    let check = |told: &UnitOnDisk| match &facts.unusable {
+        Some(unusable) => Err(Problem::from(unusable.why.as_str())),
+        None => continuation::check(&facts.root, &facts.settings, &told.name),
+    };
+    let wrong = needed.into_iter().filter_map(|told| check(told).err());
     let faults = wrong.map(|why| Fault::of(&why, "systemctl daemon-reload, then restart the unit")).collect();
     decided(ID, faults, "what systemd has loaded appends Crossfade's flags")
 }
 
 /// What `boot` has not prepared yet, because nobody has started it, the gate need not be asked about.
-fn opens(global: &Global, root: &Root, since: Since, is_unbooted: bool) -> Vec<Check> {
+fn opens(global: &Global, facts: &NodeFacts, since: Since, is_unbooted: bool) -> Vec<Check> {
     const ID: &str = "node.gate";
     if since == Since::NextBoot && is_unbooted {
         return skipped(ID, LATER);
     }
-    let faults = fitness::findings(global, root)
+    let faults = fitness::findings(global, facts.node_json(), facts.runtime.clone())
         .iter()
         .map(|problem| Fault::of(problem, "systemctl status kubelet crossfade-boot says more"))
         .collect();

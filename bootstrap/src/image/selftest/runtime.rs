@@ -1,51 +1,45 @@
 //! The runtime, by its own configuration, and whether it could be told of Crossfade's conf directory.
 
-use types::node::{Mode, Node, RuntimeKind};
+use types::node::{Mode, RuntimeKind};
 use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::node::paths::Root;
-use crate::runtime::config::{Rehearsed, RuntimeConfig, rehearse};
+use crate::node::facts::NodeFacts;
+use crate::runtime::config::{Rehearsed, rehearse};
+use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::runtime::picks::Picks;
 
 /// What is known of the runtime.
 #[derive(Debug)]
-pub(super) struct Runtime {
-    /// None where there is none; else its configuration, or why it cannot be read.
-    pub(super) config: Result<Option<RuntimeConfig>, Problem>,
+pub(super) struct Runtime<'a> {
+    found: &'a RuntimeFacts,
     mode: Mode,
     /// How it would be told of Crossfade's conf directory; only asked where it would be.
     told: Option<Result<Rehearsed, Problem>>,
     is_node: bool,
 }
 
-impl Runtime {
-    pub(super) fn gather(root: &Root, node: &Node) -> Self {
-        let config = RuntimeConfig::gather(root, node);
-        let found = config.as_ref().ok().and_then(Option::as_ref);
-        let told = found.filter(|_| node.conf_dir == Mode::Private).map(|config| rehearse(root, config));
-        Self { config, mode: node.conf_dir, told, is_node: root.is_node() }
-    }
-
-    /// The configuration, where there is one that can be read.
-    pub(super) fn there(&self) -> Option<&RuntimeConfig> {
-        self.config.as_ref().ok().and_then(Option::as_ref)
+impl<'a> Runtime<'a> {
+    pub(super) fn gather(NodeFacts { root, settings, runtime: found, .. }: &'a NodeFacts) -> Self {
+        let mode = settings.conf_dir;
+        let told = found.config().filter(|_| mode == Mode::Private).map(|config| rehearse(root, config));
+        Self { found, mode, told, is_node: root.is_node() }
     }
 
     pub(super) fn parsed(&self) -> Vec<Check> {
         const ID: &str = "runtime.config";
-        match &self.config {
-            Err(why) => {
+        match &self.found.config {
+            ConfigFact::Unreadable(why) => {
                 let fix =
                     "mend the runtime's configuration, or name the right unit or file in node.json, runtime";
                 decided(ID, vec![Fault::of(why, fix)], "")
             }
-            Ok(None) => {
+            ConfigFact::NoRuntime | ConfigFact::NotRead => {
                 let what = "there is neither containerd.service nor crio.service";
                 let fix = "install the runtime before the selftest, or name it in node.json, runtime";
                 decided(ID, vec![Fault::new(what, fix)], "")
             }
-            Ok(Some(config)) => {
+            ConfigFact::Read(config) | ConfigFact::Told(config) => {
                 let file = config.file.display();
                 let by = match (&config.program, config.kind) {
                     (Some(program), _) => format!("{} reads {file}", program.display()),
@@ -81,13 +75,13 @@ impl Runtime {
     }
 
     fn template(&self) -> Option<String> {
-        self.there()?.template.as_ref().map(|template| template.display().to_string())
+        self.found.config()?.template.as_ref().map(|template| template.display().to_string())
     }
 
     pub(super) fn told(&self) -> Vec<Check> {
         const ID: &str = "runtime.told";
         match (&self.told, self.mode) {
-            (_, Mode::Shared) if Picks::of(self.there()) == Picks::FirstOfCrio => {
+            (_, Mode::Shared) if self.found.picks() == Picks::FirstOfCrio => {
                 let what = "CRI-O is not told which network to use: when it starts while another conf sorts first, it sends the DEL of every \
                             pod that lives";
                 let fix = "name the network in cni_default_network of CRI-O's configuration; Crossfade's network takes that name";

@@ -7,9 +7,8 @@ use types::node::{Mode, Node};
 use types::policy::Policy;
 
 use super::check::{Check, Fault, decided, ok, skipped};
+use crate::node::facts::NodeFacts;
 use crate::node::paths::{NODE_FILE, Root};
-use crate::node::policy::file::{PolicyFile, PolicyRule};
-use crate::node::settings;
 use crate::node::switch::{self, KERNEL_ARGUMENT, Off};
 use crate::systemd::unit::glob;
 
@@ -52,26 +51,28 @@ impl Places {
 
 /// Both settings files of a tree.
 #[derive(Debug)]
-pub(super) struct CheckedSettings {
-    pub(super) node: Result<Node, String>,
-    pub(super) policy: Result<Policy, String>,
+pub(super) struct CheckedSettings<'a> {
+    pub(super) node: Result<&'a Node, &'a str>,
+    pub(super) policy: Result<&'a Policy, String>,
     node_places: Places,
     policy_places: Places,
 }
 
-impl CheckedSettings {
-    /// Reads both; `named` is the policy of the command line.
-    pub(super) fn gather(root: &Root, named: Option<&Path>) -> Self {
+impl<'a> CheckedSettings<'a> {
+    /// Both as they were found.
+    pub(super) fn of(facts: &'a NodeFacts) -> Self {
+        let root = &facts.root;
         let mut policy_places = Places::gather(root, POLICY_FILE);
-        if let Some(named) = named {
-            policy_places = Places { counts: Some(named.into()), hidden: Vec::new() };
+        // The command line names it, or Crossfade's installed conf.
+        if let Some(named) = &facts.dirs.named.policy {
+            policy_places = Places { counts: Some(named.clone()), hidden: Vec::new() };
         }
         let policy = match &policy_places.counts {
-            Some(file) => PolicyFile::load(&root.at(file), PolicyRule::Usable).map(|read| read.policy),
+            Some(_) => facts.policy.as_ref().map(|read| &read.policy).map_err(Clone::clone),
             None => Err(format!("there is no {POLICY_FILE} in {}", SETTINGS_DIRS.join(", "))),
         };
         Self {
-            node: settings::load(root),
+            node: facts.unusable.as_ref().map_or(Ok(&facts.settings), |unusable| Err(&unusable.why)),
             policy,
             node_places: Places::gather(root, NODE_FILE),
             policy_places,
@@ -82,7 +83,7 @@ impl CheckedSettings {
         const ID: &str = "settings.node";
         let file = match (&self.node, &self.node_places.counts) {
             (Err(why), _) => {
-                return decided(ID, vec![Fault::new(why, "mend it; docs/node.md has every key")], "");
+                return decided(ID, vec![Fault::new(*why, "mend it; docs/node.md has every key")], "");
             }
             (Ok(_), None) => return ok(ID, "there is no node.json: all defaults, shared mode"),
             (Ok(node), Some(file)) => format!("{}: {}", file.display(), mode(node.conf_dir)),

@@ -1,10 +1,9 @@
 //! The policy file of a node, with the digest by which everybody can say which one they mean.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use shim::file::read_bounded;
-use shim::trust;
-use types::policy::{MAX_BYTES, Policy};
+use shim::policy_file::{self, Unusable};
+use types::policy::Policy;
 
 use crate::node::digest;
 use crate::node::policy::secondary;
@@ -12,19 +11,14 @@ use crate::node::policy::secondary;
 /// A valid policy, as it was read from its file.
 #[derive(Debug, Clone)]
 pub struct PolicyFile {
-    /// The parsed content of the file.
+    /// The path of the file.
+    pub path: PathBuf,
+    /// The content of the file.
+    pub bytes: Vec<u8>,
+    /// The same, parsed.
     pub policy: Policy,
     /// SHA-256 of the file's bytes, in hex.
     pub sha256: String,
-}
-
-/// Which rules a policy must keep to count as usable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PolicyRule {
-    /// The policy is valid, so the plugin attaches pods by it.
-    Valid,
-    /// Valid, and fit to be put in force: it names known profiles, and no second network that does not bear it.
-    Usable,
 }
 
 impl PolicyFile {
@@ -32,14 +26,21 @@ impl PolicyFile {
     ///
     /// # Errors
     /// One line that names the file, and the key where its content is at fault.
-    pub fn load(path: &Path, rule: PolicyRule) -> Result<Self, String> {
-        let unread = |why: String| format!("read policy {}: {why}", path.display());
-        let mut file = trust::open(path).map_err(|why| unread(why.to_string()))?;
-        let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| unread(e.to_string()))?;
-        let policy = Policy::parse(&bytes).map_err(unread)?;
-        if rule == PolicyRule::Usable {
-            secondary::usable(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let named = |why: Unusable| why.to_string();
+        let bytes = policy_file::read(path).map_err(named)?;
+        let policy = policy_file::parse(path, &bytes).map_err(named)?;
+        Ok(Self { path: path.to_path_buf(), policy, sha256: digest::sha256(&bytes), bytes })
+    }
+
+    /// The policy if it is fit to be put in force: it names known profiles, and no second network that does not bear it.
+    ///
+    /// # Errors
+    /// One line that names the file and what is at fault.
+    pub fn usable(self) -> Result<Self, String> {
+        match secondary::usable(&self.policy) {
+            Ok(()) => Ok(self),
+            Err(why) => Err(format!("policy {}: {why}", self.path.display())),
         }
-        Ok(Self { policy, sha256: digest::sha256(&bytes) })
     }
 }

@@ -4,10 +4,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use shim::file::read_bounded;
 use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
+use shim::policy_file::{self, Unusable};
 use shim::{lock, trust};
-use types::policy::{MAX_BYTES, Phase, Policy};
+use types::policy::{Phase, Policy};
 
 use super::{completion, secondary};
 use crate::change::outcome::{Changed, carry_out};
@@ -51,8 +51,9 @@ fn warnings(layout: &Layout, change: &Change) -> Vec<String> {
 fn plan(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failure> {
     let from = layout.policy_file();
     let to = target(layout)?;
-    let bytes = read(&from)?;
-    let now = parse(&from, &bytes)?.phase();
+    let unusable = |why: Unusable| Failure::settings(why.to_string()).at(from.display());
+    let bytes = policy_file::read(&from).map_err(unusable)?;
+    let now = policy_file::parse(&from, &bytes).map_err(unusable)?.phase();
     let shown = to.display().to_string();
     let refused = |why: String| Failure::new(Exit::No, why);
     let flipped = Policy::flip(&bytes, phase).map_err(refused)?;
@@ -88,18 +89,6 @@ fn target(layout: &Layout) -> Result<PathBuf, Failure> {
         Err(why) if why.is_absent() => Ok(place),
         Err(why) => Err(Failure::settings(format!("policy {}: {why}", place.display())).at(place.display())),
     }
-}
-
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let named =
-        |why: String| Failure::settings(format!("read policy {}: {why}", path.display())).at(path.display());
-    let mut file = trust::open(path).map_err(|why| named(why.to_string()))?;
-    read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))
-}
-
-pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Policy, Failure> {
-    let named = |why: String| Failure::settings(format!("policy {}: {why}", path.display()));
-    Policy::parse(bytes).map_err(|why| named(why).at(path.display()))
 }
 
 /// Mode of a policy file that Crossfade makes: the file holds no secret.

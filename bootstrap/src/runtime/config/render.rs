@@ -24,7 +24,6 @@ use super::{RuntimeConfig, read, tree};
 use crate::change::{self, Act, Change, Write};
 use crate::node::name;
 use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV, Root};
-use crate::node::settings;
 use crate::systemd::unit::matches;
 
 pub use self::rehearse::{Rehearsed, rehearse};
@@ -219,20 +218,22 @@ fn held(before: &Value, after: &Value) -> Result<(), Problem> {
 
 /// What switching off takes: the changes that remove what the runtime is told by Crossfade, where there is something.
 #[must_use]
-pub fn leave(root: &Root) -> Vec<Change> {
-    remove(root, "switched off").into_iter().filter(|change| !matches!(change.act, Act::Keep)).collect()
+pub fn leave(root: &Root, config: Option<&RuntimeConfig>) -> Vec<Change> {
+    remove(root, config, "switched off")
+        .into_iter()
+        .filter(|change| !matches!(change.act, Act::Keep))
+        .collect()
 }
 
-/// Removes everything that the runtime is told by Crossfade.
-pub(crate) fn remove(root: &Root, why: &str) -> Vec<Change> {
+/// Removes everything that the runtime is told by Crossfade; `config` is the runtime's, where it is known.
+pub(crate) fn remove(root: &Root, config: Option<&RuntimeConfig>, why: &str) -> Vec<Change> {
     let mut all = vec![gone(&root.entry(RUNTIME_ENV), why), gone(&root.entry(CONTAINERD_CONFIG), why)];
-    all.extend(leftovers(root).iter().map(|path| gone(path, why)));
+    all.extend(leftovers(root, config).iter().map(|path| gone(path, why)));
     all
 }
 
-/// Drop-ins of Crossfade's in directories that a containerd of this node imports from, rooted; whatever node.json says by now.
-fn leftovers(root: &Root) -> Vec<PathBuf> {
-    let config = RuntimeConfig::gather(root, &settings::load(root).unwrap_or_default()).ok().flatten();
+/// Drop-ins of Crossfade's in directories that a containerd of this node imports from, rooted.
+fn leftovers(root: &Root, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
     let Some(config) = config.filter(|config| config.kind == RuntimeKind::Containerd) else {
         return Vec::new();
     };

@@ -6,9 +6,9 @@ use serde_json::json;
 use shim::layout::{CONF_FILE, Layout};
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::Policy;
-use types::problem::Problem;
 
 use super::*;
+use crate::node::cni::CniFacts;
 use crate::node::confdir::{ConfDir, ConfFile};
 use crate::node::directories::{Directories, Installed};
 use crate::node::facts::NodeFacts;
@@ -19,7 +19,7 @@ use crate::node::switch::Off;
 use crate::runtime::CniSetup;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::Whom;
-use crate::runtime::facts::RuntimeFacts;
+use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::runtime::picks::Picks;
 use crate::watch::guard::CALM;
 use crate::watch::observe::{Absent, Loaded};
@@ -56,7 +56,8 @@ impl World {
         let node = NodeFacts {
             root: Root::default(),
             settings: Node { conf_dir: mode, ..Node::default() },
-            has_node_file: false,
+            node_file: None,
+            unusable: None,
             runtime: RuntimeFacts { whom: Whom::At("/run/r.sock".into()), ..RuntimeFacts::default() },
             dirs: Directories {
                 conf_dir: DIR.into(),
@@ -64,19 +65,21 @@ impl World {
                 named: Layout::default(),
                 installed: Ok(None),
             },
-            confs: Ok(ConfDir { path: DIR.into(), ..ConfDir::default() }),
             name: Ok(Some("oldnet".into())),
             policy: Ok(held(&policy)),
+        };
+        let cni = CniFacts {
+            confs: Ok(ConfDir { path: DIR.into(), ..ConfDir::default() }),
             networks: Vec::new(),
             plugins: runtime::plugins(),
         };
         let facts = Observation {
             node,
+            cni,
             now: Duration::ZERO,
             boot_id: "boot".into(),
             in_pod: false,
             off: None,
-            bad_node: None,
             not_booted: None,
             networks: [Side::Old, Side::New].map(network).into(),
             foreign: Vec::new(),
@@ -146,7 +149,7 @@ impl World {
 
     fn listed(&mut self, file: &str) {
         let content = Err("unread".to_owned());
-        let Ok(dir) = &mut self.facts.node.confs else { return };
+        let Ok(dir) = &mut self.facts.cni.confs else { return };
         dir.confs.push(ConfFile { file: file.into(), content });
     }
 }
@@ -176,7 +179,8 @@ fn file_name(target: &str) -> String {
 }
 
 fn held(policy: &serde_json::Value) -> PolicyFile {
-    PolicyFile { policy: Policy::parse(policy.to_string().as_bytes()).expect("valid"), sha256: "x".into() }
+    let policy = Policy::parse(policy.to_string().as_bytes()).expect("valid");
+    PolicyFile { path: "/etc/crossfade/policy.json".into(), bytes: Vec::new(), policy, sha256: "x".into() }
 }
 
 fn network(side: Side) -> NetworkObservation {
@@ -233,13 +237,13 @@ fn in_a_pod_nothing_is_swept_and_status_says_so() {
 }
 
 /// A runtime of this kind with this configured network name; `None` for an unknown runtime.
-fn configured(kind: Option<RuntimeKind>, picks: &Picks) -> Result<Option<RuntimeConfig>, Problem> {
+fn configured(kind: Option<RuntimeKind>, picks: &Picks) -> ConfigFact {
     let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
-    Ok(kind.map(|kind| {
+    kind.map_or(ConfigFact::NoRuntime, |kind| {
         let mut config = RuntimeConfig::told(kind, setup);
         if let Picks::Named(name) = picks {
             config.default_network = Some(name.clone());
         }
-        config
-    }))
+        ConfigFact::Read(config)
+    })
 }

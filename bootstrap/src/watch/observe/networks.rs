@@ -8,6 +8,7 @@ use shim::{hostports, ready};
 use types::policy::Side;
 
 use super::identity;
+use crate::node::cni::CniFacts;
 use crate::node::facts::NodeFacts;
 use crate::node::networks::NetworkConf;
 use crate::node::probe::{self, ProbeAnswers};
@@ -53,7 +54,12 @@ pub(super) fn lives(sockets: &[PathBuf]) -> Vec<Option<String>> {
     sockets.iter().map(|socket| identity(socket, false)).collect()
 }
 
-pub(super) fn networks(node: &NodeFacts, probed: &Path, boot_id: &str) -> Vec<NetworkObservation> {
+pub(super) fn networks(
+    node: &NodeFacts,
+    cni: &CniFacts,
+    probed: &Path,
+    boot_id: &str,
+) -> Vec<NetworkObservation> {
     let Some(policy) = node.policy() else { return Vec::new() };
     let layout = &node.dirs.layout;
     let observe = |of: &NetworkConf| {
@@ -78,7 +84,7 @@ pub(super) fn networks(node: &NodeFacts, probed: &Path, boot_id: &str) -> Vec<Ne
             proof: name.and_then(|name| proof::read(&proof::result(layout, of.side), &name, boot_id)),
         })
     };
-    node.networks.iter().filter_map(observe).collect()
+    cni.networks.iter().filter_map(observe).collect()
 }
 
 impl Loaded {

@@ -54,7 +54,7 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
 
 /// Finds files that the runtime would use instead of Crossfade's conf, and files that agents left.
 pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDecision) {
-    let dir = match &facts.node.confs {
+    let dir = match &facts.cni.confs {
         Ok(dir) => dir,
         Err(why) => {
             decided.standing.push((Reason::ConfNotFirst, why.clone()));
@@ -107,7 +107,7 @@ fn stale(dir: &ConfDir) -> impl Iterator<Item = &String> {
 
 /// Who takes Crossfade's conf away, as far as `watch` can tell, and which setting ends that.
 pub(super) fn who(facts: &Observation) -> String {
-    let taken = facts.node.confs.iter().flat_map(|dir| &dir.taken_away);
+    let taken = facts.cni.confs.iter().flat_map(|dir| &dir.taken_away);
     let ours: Vec<&String> = taken.filter(|file| file.starts_with(CONF_FILE)).collect();
     let exclusive = profile::all().iter().filter_map(|profile| Some((profile, profile.exclusive.as_ref()?)));
     for (profile, exclusive) in exclusive {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{ASK_EVERY, KnownRuntime, LOOKS, STEADY, WAITING, Watch};
-use crate::node::{mode, settings};
+use crate::node::settings::Settings;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::facts::RuntimeFacts;
@@ -26,8 +26,9 @@ impl Watch<'_> {
             }
             self.facts = Some(facts);
         }
-        let known =
-            self.facts.take().map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.settings);
+        if let Some(facts) = self.facts.take() {
+            self.settings = facts.node.node_json();
+        }
         let mut looks = 0;
         loop {
             looks += 1;
@@ -38,7 +39,8 @@ impl Watch<'_> {
             let found = self.found.get_or_insert_default();
             let good = self.memory.good.as_ref();
             let runtime = RuntimeFacts { asked: self.asked.0.clone(), ..found.runtime.clone() };
-            let known = Remembered { settings: &known, runtime, before: good, in_pod: self.scope.in_pod };
+            let known =
+                Remembered { settings: &self.settings, runtime, before: good, in_pod: self.scope.in_pod };
             let facts = Observation::gather(&self.scope.global, known, now(self.began));
             // A runtime that was started again may have been configured anew.
             let life = facts.life.clone();
@@ -83,11 +85,8 @@ impl Watch<'_> {
     /// Asks the runtime what it uses. If node.json names another runtime, or none is known yet, it finds the runtime first. Returns whether
     /// the answer has changed.
     pub(super) fn ask(&mut self) -> bool {
-        let known = self
-            .facts
-            .as_ref()
-            .map_or_else(|| mode::settings(&self.scope.root), |facts| facts.node.settings.clone());
-        let node = settings::load(&self.scope.root).unwrap_or(known);
+        let known = self.facts.as_ref().map_or_else(|| self.settings.clone(), |facts| facts.node.node_json());
+        let node = Settings::after(&self.scope.root, &known).node;
         let is_known = |found: &KnownRuntime| {
             found.wanted.as_ref() == Some(&node.runtime) && !matches!(found.runtime.whom, Whom::Unknown(_))
         };

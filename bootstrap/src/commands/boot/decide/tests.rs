@@ -12,6 +12,7 @@ use types::raw::RawObject;
 use super::super::gather::Places;
 use super::*;
 use crate::node::bin_dirs::BinDir;
+use crate::node::cni::CniFacts;
 use crate::node::confdir::{ConfFile, Content};
 use crate::node::directories::{Directories, Installed};
 use crate::node::facts::NodeFacts;
@@ -22,7 +23,7 @@ use crate::node::paths::Root;
 use crate::node::policy::file::PolicyFile;
 use crate::runtime::CniSetup;
 use crate::runtime::config::RuntimeConfig;
-use crate::runtime::facts::RuntimeFacts;
+use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 
 const USUAL: &str = "/etc/cni/net.d";
 
@@ -51,12 +52,20 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
     let node = NodeFacts {
         root: Root::default(),
         settings: Node { conf_dir: mode, ..Node::default() },
-        has_node_file: true,
-        runtime: RuntimeFacts { config: Ok(Some(runtime)), ..RuntimeFacts::default() },
+        node_file: Some("/etc/crossfade/node.json".into()),
+        unusable: None,
+        runtime: RuntimeFacts { config: ConfigFact::Read(runtime), ..RuntimeFacts::default() },
         dirs: Directories { conf_dir: USUAL.into(), layout, named: Layout::default(), installed: Ok(None) },
-        confs: Ok(ConfDir { path: USUAL.into(), confs, ..ConfDir::default() }),
         name: Ok(Some("cilium".into())),
-        policy: Policy::parse(policy.as_bytes()).map(|policy| PolicyFile { policy, sha256: String::new() }),
+        policy: Policy::parse(policy.as_bytes()).map(|policy| PolicyFile {
+            path: "/etc/crossfade/policy.json".into(),
+            bytes: Vec::new(),
+            policy,
+            sha256: String::new(),
+        }),
+    };
+    let cni = CniFacts {
+        confs: Ok(ConfDir { path: USUAL.into(), confs, ..ConfDir::default() }),
         networks: vec![NetworkConf {
             side: Side::New,
             conf: Err(Unloadable::Absent(Vec::new())),
@@ -75,6 +84,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
     };
     BootFacts {
         node,
+        cni,
         places: Places {
             without: at("without"),
             aside: at("aside"),
@@ -161,10 +171,10 @@ fn what_cannot_be_read_refuses_the_boot_and_says_which_of_it_is_a_setting() {
     let cases: [(Break, i32); 6] = [
         (|facts| facts.node.policy = Err("policy".into()), 78),
         (|facts| facts.node.name = Err("name".into()), 78),
-        (|facts| facts.node.plugins.packaged = Err("plugin".into()), 3),
-        (|facts| facts.node.confs = Err("usual".into()), 3),
+        (|facts| facts.cni.plugins.packaged = Err("plugin".into()), 3),
+        (|facts| facts.cni.confs = Err("usual".into()), 3),
         (|facts| facts.recorded = Err("recorded".into()), 3),
-        (|facts| facts.node.runtime.config = Ok(None), 3),
+        (|facts| facts.node.runtime.config = ConfigFact::NoRuntime, 3),
     ];
     for (break_it, exit) in cases {
         let mut facts = facts(BootKind::Reboot, Mode::Shared);

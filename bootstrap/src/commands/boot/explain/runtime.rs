@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use types::node::{Mode, Node};
+use types::node::Mode;
 
 use crate::cli::print::Page;
-use crate::node::paths::Root;
+use crate::node::facts::NodeFacts;
 use crate::node::settings;
-use crate::runtime::config::RuntimeConfig;
+use crate::runtime::facts::ConfigFact;
 
 /// The runtime and its directories.
 ///
@@ -39,13 +39,10 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    /// None where there is no runtime.
-    ///
-    /// # Errors
-    /// Its configuration cannot be read.
-    pub(super) fn gather(root: &Root, node: &Node) -> Result<Option<Self>, String> {
-        let found = RuntimeConfig::gather(root, node)?;
-        Ok(found.map(|config| Self {
+    /// None where there is no runtime with a configuration that can be read.
+    pub(super) fn of(NodeFacts { settings: node, runtime, .. }: &NodeFacts) -> Option<Self> {
+        let ConfigFact::Read(config) = runtime.config.clone() else { return None };
+        Some(Self {
             name: config.kind.as_str(),
             unit: config.unit,
             config: config.file,
@@ -55,7 +52,7 @@ impl Runtime {
             default_network: config.default_network,
             conf_template: config.template,
             is_private: node.conf_dir == Mode::Private,
-        }))
+        })
     }
 
     pub(super) fn tell(&self, text: &mut Page) {

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
-use shim::policy_file;
 
-use crate::cli::Global;
 use crate::cli::print::Page;
+use crate::node::facts::NodeFacts;
 use crate::node::paths::{NODE_FILE, Root};
 
 /// One settings file.
@@ -31,24 +30,25 @@ pub(super) struct SettingsFile {
 }
 
 impl SettingsFile {
-    pub(super) fn node(root: &Root, error: Option<&String>) -> Self {
-        let mut found = places(root, NODE_FILE);
+    pub(super) fn node(node: &NodeFacts) -> Self {
+        let mut found = places(&node.root, NODE_FILE);
         found.absent = "every key has its default";
-        found.error = error.cloned();
+        found.error = node.unusable.as_ref().map(|unusable| unusable.why.clone());
         found
     }
 
-    /// The policy: the one that is named on the command line, else the first that is there.
-    pub(super) fn policy(global: &Global, root: &Root) -> Self {
-        let mut found = places(root, POLICY_FILE);
+    /// The policy: the one that the command line or Crossfade's installed conf names, else the first that is there.
+    pub(super) fn policy(node: &NodeFacts) -> Self {
+        let mut found = places(&node.root, POLICY_FILE);
         found.absent = "there is no policy, so the gate delays kubelet";
-        if let Some(named) = &global.policy {
+        if let Some(named) = &node.dirs.named.policy {
             found.masked.splice(0..0, found.file.replace(named.clone()));
+            found.masked.retain(|masked| masked != named);
         }
-        match found.file.as_ref().map(|file| policy_file::load(&root.at(file))) {
-            Some(Ok(policy)) => found.phase = Some(policy.phase().as_str()),
-            Some(Err(why)) => found.error = Some(why.to_string()),
-            None => {}
+        match &node.policy {
+            _ if found.file.is_none() => {}
+            Ok(read) => found.phase = Some(read.policy.phase().as_str()),
+            Err(why) => found.error = Some(why.clone()),
         }
         found
     }

@@ -34,7 +34,7 @@ fn node(kind: BootKind, runtime_runs: bool) -> BootFacts {
     let mut facts = facts(kind, Mode::Without);
     facts.runtime_runs = runtime_runs;
     facts.state = vec!["/state/attachments".into(), facts.node.dirs.layout.ledger()];
-    facts.node.plugins.dirs = vec![BinDir {
+    facts.cni.plugins.dirs = vec![BinDir {
         path: "/opt/cni/bin".into(),
         plugin: PluginState::Sound,
         other: None,

@@ -66,7 +66,7 @@ fn private_what_must_hold_before_the_first_write() {
         ("BootFailed", |world| world.facts.not_booted = Some("x".into())),
         ("BadSettings", |world| world.facts.node.policy = Err("x".into())),
         ("BadSettings", |world| {
-            world.facts.bad_node = Some("x".into());
+            world.facts.node.unusable = Some(Unusable { why: "x".into(), mode_by: "", lost: None });
             world.red(Side::Old, true);
         }),
         ("SwitchedOff", |world| world.facts.off = Some(Off::File)),
@@ -168,7 +168,7 @@ fn whoever_takes_it_again_and_again_is_named_and_left_alone_until_a_calm() {
     let mut writes = 0;
     for _ in 0..1000 {
         world.facts.node.dirs.installed = Ok(None);
-        let Ok(dir) = &mut world.facts.node.confs else { panic!("none") };
+        let Ok(dir) = &mut world.facts.cni.confs else { panic!("none") };
         dir.taken_away = vec![format!("{CONF_FILE}.cilium_bak")];
         let told = world.round(1);
         writes += told.changes.len();

@@ -115,24 +115,24 @@ fn a_runtime_that_is_being_restarted_has_half_a_minute() {
 #[test]
 fn a_plugin_that_is_gone_is_no_readiness_and_is_put_back() {
     let mut world = world();
-    world.facts.node.plugins.dirs[0].plugin = PluginState::Missing;
+    world.facts.cni.plugins.dirs[0].plugin = PluginState::Missing;
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
     // Where the unit of watch may not write, another unit does, once a minute.
-    world.facts.node.plugins.dirs[0].read_only = true;
+    world.facts.cni.plugins.dirs[0].read_only = true;
     let mut starts = 0;
     for _ in 0..120 {
         starts += world.round(1).changes.len();
     }
     assert_eq!(starts, 2);
-    world.facts.node.plugins.dirs[0].plugin = PluginState::Sound;
+    world.facts.cni.plugins.dirs[0].plugin = PluginState::Sound;
     assert_eq!(world.round(1).reason, "NetworkReady");
 }
 
 #[test]
 fn a_plugin_of_another_release_is_replaced() {
     let mut world = world();
-    world.facts.node.plugins.dirs[0].plugin = PluginState::Other;
+    world.facts.cni.plugins.dirs[0].plugin = PluginState::Other;
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
 }
@@ -140,7 +140,7 @@ fn a_plugin_of_another_release_is_replaced() {
 #[test]
 fn what_is_taken_away_on_purpose_is_not_put_back() {
     let mut world = world();
-    world.facts.node.plugins.dirs[0].plugin = PluginState::Missing;
+    world.facts.cni.plugins.dirs[0].plugin = PluginState::Missing;
     world.facts.leaving = true;
     assert_eq!(world.round(1).changes, [""; 0]);
     world.facts.leaving = false;

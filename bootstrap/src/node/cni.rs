@@ -1,0 +1,59 @@
+//! What pods get their network from: the confs, the networks and the plugins that lie in the directories of a node's runtime.
+
+use std::path::{Path, PathBuf};
+
+use shim::layout::PACKAGED_PLUGIN;
+
+use crate::node::bin_dirs::BinDirSources;
+use crate::node::confdir::ConfDir;
+use crate::node::facts::NodeFacts;
+use crate::node::networks::NetworkConf;
+use crate::node::packaged_plugin::Plugins;
+use crate::node::rooted;
+
+/// The CNI files of a node. Which directories hold them is known by the runtime's configuration or its answer, so whoever gathers these facts
+/// has gathered the runtime with one of both.
+#[derive(Debug)]
+pub struct CniFacts {
+    /// The confs in the conf directory, or why they cannot be listed.
+    pub confs: Result<ConfDir, String>,
+    /// The policy's networks; none where it cannot be used.
+    pub networks: Vec<NetworkConf>,
+    /// Crossfade's plugin, and the directories in which the runtime looks for it.
+    pub plugins: Plugins,
+}
+
+/// What the command line says of the plugin.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PluginChoice<'a> {
+    /// Directories of plugins that the command line names.
+    pub bin_dirs: &'a [PathBuf],
+    /// The path of the plugin to install, as this process finds it; the package's where the command line names none.
+    pub plugin: Option<&'a Path>,
+}
+
+impl CniFacts {
+    /// Gathers every fact; nothing on the node changes.
+    #[must_use]
+    pub fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> Self {
+        let NodeFacts { root, settings, runtime, dirs, .. } = node;
+        let sources = BinDirSources {
+            given: choice.bin_dirs,
+            answered: runtime.asked.setup(),
+            node: settings,
+            config: runtime.config(),
+        };
+        let bin_dirs = sources.search(root);
+        Self {
+            confs: rooted::conf_dir(root, &dirs.conf_dir)
+                .map_err(|e| format!("conf dir {}: {e}", dirs.conf_dir.display())),
+            networks: node
+                .policy()
+                .map_or_else(Vec::new, |policy| NetworkConf::load_all(root, policy, &bin_dirs)),
+            plugins: match choice.plugin {
+                Some(plugin) => Plugins::look(plugin, &bin_dirs),
+                None => Plugins::look(&root.at(PACKAGED_PLUGIN), &bin_dirs),
+            },
+        }
+    }
+}
