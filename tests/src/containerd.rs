@@ -36,7 +36,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { conf_dir: "/etc/cni/net.d".into(), bin_dir: "/opt/cni/bin".into(), version: None, debug: false }
+        Options {
+            conf_dir: "/etc/cni/net.d".into(),
+            bin_dir: "/opt/cni/bin".into(),
+            version: None,
+            debug: false,
+        }
     }
 }
 
@@ -81,7 +86,8 @@ impl Containerd {
         let release = Release::current()?;
         let newest = if release >= Release(2, 0, 0) { Version::Three } else { Version::Two };
         let version = options.version.unwrap_or(newest);
-        fs::write(dir.join("config.toml"), config::text(&dir, options, version)).context("containerd's config")?;
+        fs::write(dir.join("config.toml"), config::text(&dir, options, version))
+            .context("containerd's config")?;
         let cri = Cri::new(&dir.join("c.sock"))?;
         let started_with = dir.join("config.toml");
         Ok(Containerd { node: node.clone(), dir, release, version, started_with, daemon: None, cri })

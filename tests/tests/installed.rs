@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
-use lab::cri::Sandbox;
 use lab::containerd::Release;
+use lab::cri::Sandbox;
 use lab::crossfade::{BIN_DIR, OURS};
 use lab::deadline::{LIMIT, until};
 use lab::person;

@@ -141,9 +141,7 @@ fn imports_from_run_are_used_where_containerd_merges_them() -> Result<()> {
         ensure!(again.lines().all(|line| line.starts_with("keep")), "{version:?}, a second start: {again}");
         expect_our_directory(&before, containerd.cri().info("config")?)?;
         node.write(format!("{CONF_DIR}/10-old.conflist"), serde_json::to_vec(&old.conflist(1))?)?;
-        until("the conf of our directory", LIMIT, || {
-            Ok(containerd.cri().network_ready()?.0.then_some(()))
-        })?;
+        until("the conf of our directory", LIMIT, || Ok(containerd.cri().network_ready()?.0.then_some(())))?;
         let pod = containerd.cri().run_sandbox(&Sandbox::new("p"))?;
         containerd.cri().remove(&pod)?;
         node.write("/etc/crossfade/node.json", r#"{"version": 1, "confDir": "shared"}"#)?;

@@ -77,7 +77,11 @@ pub(crate) fn the_status_of_a_delegate_is_the_status_of_the_node() -> Result<()>
         return Ok(());
     }
     ensure!(!ready && why.contains(NOT_YET) && why.contains(&lab.scene.new.name), "{ready}: {why}");
-    ensure!(lab.count("spy-old STATUS")? > 0 && lab.count("spy-new STATUS")? > 0, "{:?}", lab.log().briefs()?);
+    ensure!(
+        lab.count("spy-old STATUS")? > 0 && lab.count("spy-new STATUS")? > 0,
+        "{:?}",
+        lab.log().briefs()?
+    );
 
     lab.spy(&lab.scene.new, Reply::silent())?;
     let (ready, why) = lab.scene.cri().network_ready()?;

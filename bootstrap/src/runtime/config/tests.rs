@@ -87,7 +87,10 @@ fn containerd_listens_where_its_version_says_it() {
     for (config, endpoint) in [
         ("version = 2\n[grpc]\naddress = '/run/2.sock'", "unix:///run/2.sock"),
         ("version = 3\n[grpc]\naddress = '/run/3.sock'", "unix:///run/3.sock"),
-        ("version = 4\n[plugins.'io.containerd.server.v1.grpc']\naddress = '/run/4.sock'", "unix:///run/4.sock"),
+        (
+            "version = 4\n[plugins.'io.containerd.server.v1.grpc']\naddress = '/run/4.sock'",
+            "unix:///run/4.sock",
+        ),
         ("version = 4\n", "unix:///run/containerd/containerd.sock"),
     ] {
         let tree =
