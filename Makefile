@@ -28,6 +28,10 @@ demo: setup build ## three nodes, live pods, both strategies, every probe counte
 test: setup build ## all tests, against the release programs and real parts
 	tests/run
 
+.PHONY: test-runtimes
+test-runtimes: setup build ## the tests of a real containerd once more, with 1.7 and 2.1 of Debian's next suites
+	tests/runtimes
+
 .PHONY: test-kubernetes
 test-kubernetes: setup build ## the node's side of the API server against a real one, built once (two minutes) and cached
 	tests/kubernetes

@@ -1,5 +1,11 @@
 //! A real containerd per node.
 
+mod config;
+mod release;
+
+pub use config::Version;
+pub use release::Release;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,13 +28,20 @@ pub struct Options {
     pub conf_dir: PathBuf,
     /// Where it finds plugins, as the node sees it; containerd 1.x knows one.
     pub bin_dir: PathBuf,
+    /// The version of its configuration file; none is the newest that it knows.
+    pub version: Option<Version>,
     /// Whether its log tells everything, as what it makes of each change in the conf directory.
     pub debug: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { conf_dir: "/etc/cni/net.d".into(), bin_dir: "/opt/cni/bin".into(), debug: false }
+        Options {
+            conf_dir: "/etc/cni/net.d".into(),
+            bin_dir: "/opt/cni/bin".into(),
+            version: None,
+            debug: false,
+        }
     }
 }
 
@@ -37,6 +50,8 @@ impl Default for Options {
 pub struct Containerd {
     node: Node,
     dir: PathBuf,
+    release: Release,
+    version: Version,
     started_with: PathBuf,
     daemon: Option<Daemon>,
     cri: Cri,
@@ -68,10 +83,14 @@ impl Containerd {
             let outside = node.outside(made);
             fs::create_dir_all(&outside).with_context(|| format!("creating {}", outside.display()))?;
         }
-        fs::write(dir.join("config.toml"), config(&dir, options)).context("containerd's config")?;
+        let release = Release::current()?;
+        let newest = if release >= Release(2, 0, 0) { Version::Three } else { Version::Two };
+        let version = options.version.unwrap_or(newest);
+        fs::write(dir.join("config.toml"), config::text(&dir, options, version))
+            .context("containerd's config")?;
         let cri = Cri::new(&dir.join("c.sock"))?;
         let started_with = dir.join("config.toml");
-        Ok(Containerd { node: node.clone(), dir, started_with, daemon: None, cri })
+        Ok(Containerd { node: node.clone(), dir, release, version, started_with, daemon: None, cri })
     }
 
     /// Starts what was prepared, and gives it the sandbox image.
@@ -82,7 +101,7 @@ impl Containerd {
         self.start_again()?;
         let archive = self.dir.join("pause.tar");
         image::pause_tar(&archive)?;
-        let mut import = self.ctr(&["images", "import", "--snapshotter", SNAPSHOTTER]);
+        let mut import = self.ctr(&["images", "import", "--snapshotter", config::SNAPSHOTTER]);
         import.arg(&archive);
         crate::node::run(&mut import).context("importing the sandbox image").map(drop)
     }
@@ -101,6 +120,14 @@ impl Containerd {
     /// It is stopped already.
     pub fn kill(&mut self) -> Result<()> {
         self.take()?.kill().context("killing containerd").map(drop)
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// It is stopped already, or does not end.
+    pub fn wait(&mut self) -> Result<()> {
+        self.take()?.wait(READY_WITHIN).context("containerd that is to end by itself").map(drop)
     }
 
     /// Starts containerd again after [`Containerd::stop`] or [`Containerd::kill`], with the sandboxes it left.
@@ -177,12 +204,38 @@ impl Containerd {
         command
     }
 
-    /// Takes a sandbox away behind the back of its CRI; it must be restarted to notice.
+    /// Which release it is.
+    pub fn release(&self) -> Release {
+        self.release
+    }
+
+    /// The version of its configuration file.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Has it import what this pattern names, from its next start on.
     ///
     /// # Errors
-    /// Its task or its container stays.
+    /// What the file system says.
+    pub fn import(&self, pattern: &str) -> Result<()> {
+        let text = fs::read_to_string(self.config())?;
+        fs::write(self.config(), format!("imports = [\"{pattern}\"]\n{text}")).context("containerd's config")
+    }
+
+    /// Takes a sandbox away behind the back of its CRI; it must be restarted to notice. containerd 2 also keeps sandboxes in a store of
+    /// their own, and lists what is there although it has neither task nor container.
+    ///
+    /// # Errors
+    /// Its task, its container or its entry in the store stays.
     pub fn forget(&self, id: &str) -> Result<()> {
-        for line in [["tasks", "delete", "--force"].as_slice(), &["containers", "delete"]] {
+        let parts: &[&[&str]] = &[
+            &["tasks", "delete", "--force"],
+            &["containers", "delete"],
+            &["sandboxes", "remove", "--force"],
+        ];
+        let count = if self.release >= Release(2, 0, 0) { 3 } else { 2 };
+        for line in &parts[..count] {
             deadline::until(&format!("the end of {}", line[0]), READY_WITHIN, || {
                 let output = self.ctr(line).arg(id).output()?;
                 // The runtime sees the task end, too, and may be the one that deletes it.
@@ -220,45 +273,6 @@ impl Containerd {
     fn take(&mut self) -> Result<Daemon> {
         self.daemon.take().context("containerd is not running")
     }
-}
-
-const SNAPSHOTTER: &str = "overlayfs";
-
-/// Everything of this instance in `dir`, no feature that needs the machine's help.
-fn config(dir: &Path, options: &Options) -> String {
-    let (dir, conf_dir, bin_dir) = (dir.display(), options.conf_dir.display(), options.bin_dir.display());
-    format!(
-        r#"version = 2
-root = "{dir}/root"
-state = "{dir}/state"
-temp = "{dir}/tmp"
-disabled_plugins = [
-  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
-]
-[debug]
-  level = "{level}"
-[grpc]
-  address = "{dir}/c.sock"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{image}"
-  disable_apparmor = true
-  disable_tcp_service = true
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "{SNAPSHOTTER}"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = false
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    conf_dir = "{conf_dir}"
-    bin_dir = "{bin_dir}"
-    max_conf_num = 1
-"#,
-        level = if options.debug { "debug" } else { "info" },
-        image = image::PAUSE
-    )
 }
 
 /// The last lines of a log, for an error message.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
+use lab::containerd::Release;
 use lab::cri::Sandbox;
 use lab::crossfade::{BIN_DIR, OURS};
 use lab::deadline::{LIMIT, until};
@@ -122,13 +123,17 @@ fn a_pod_in_the_middle_of_its_add_is_not_missed() -> Result<()> {
         let held = scope.spawn(|| lab.run("held"));
         log.wait_for("hold ADD eth0", 1)?;
         let install = scope.spawn(|| lab.told(&["install"], 0));
-        // The next pod comes through us while the one before us is still held.
+        // The next pod comes through us while the one before us is still held. containerd 2 loads no conf meanwhile, and so makes it wait.
+        let loads = lab.containerd.release() < Release(2, 0, 0);
         let next = until("our conf", LIMIT, || Ok(conf.exists().then_some(())))
-            .and_then(|()| lab.expect_loaded("crossfade"))
-            .and_then(|()| run_through_us(&lab));
+            .and_then(|()| if loads { lab.expect_loaded("crossfade") } else { Ok(()) })
+            .and_then(|()| if loads { run_through_us(&lab).map(Some) } else { Ok(None) });
         let waits = !install.is_finished();
         gate.open()?;
-        let next = next?;
+        let next = match next? {
+            Some(next) => next,
+            None => lab.expect_loaded("crossfade").and_then(|()| run_through_us(&lab))?,
+        };
         let (Ok(held), Ok(install)) = (held.join(), install.join()) else { bail!("a caller panicked") };
         let told = install?;
         ensure!(waits, "install did not wait for the ADD that runs past us: {told}");

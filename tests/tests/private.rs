@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use lab::containerd::{Containerd, Options};
+use lab::containerd::{Containerd, Options, Release, Version};
 use lab::cri::Sandbox;
 use lab::deadline::{LIMIT, until};
 use lab::fabric::Fabric;
@@ -19,6 +20,7 @@ use serde_json::Value;
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 const CONF_DIR: &str = "/run/crossfade/net.d";
 const COPY: &str = "/run/crossfade/containerd/config.toml";
+const DROP_IN: &str = "/run/containerd/conf.d/zz-crossfade.toml";
 const ENV: &str = "/run/crossfade/runtime.env";
 const SECRET: &str = "s3cret-of-a-registry";
 
@@ -27,6 +29,7 @@ fn main() -> Result<ExitCode> {
         let mut trials = lab::trials_of![
             NEEDS;
             containerd_reads_our_directory_and_nothing_else_is_different,
+            imports_from_run_are_used_where_containerd_merges_them,
             containerd_makes_no_conf_of_its_own_in_our_directory,
         ];
         trials.extend(lab::trials_of![
@@ -61,18 +64,13 @@ fn containerd_reads_our_directory_and_nothing_else_is_different() -> Result<()> 
     let node = fabric.node(1);
     let original = containerd.config();
     // What nodes have: a credential, and imports.
-    let text = fs::read_to_string(&original)?.replacen(
-        "version = 2\n",
-        "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n",
-        1,
-    ) + &format!(
-        "[plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"r.example\".auth]\n  password = \"{SECRET}\"\n"
-    );
-    fs::write(&original, text)?;
-    node.write(
-        "/etc/containerd/conf.d/gc.toml",
-        "version = 2\n[plugins.\"io.containerd.gc.v1.scheduler\"]\n  pause_threshold = 0.03\n",
-    )?;
+    let version = containerd.version();
+    containerd.import("/etc/containerd/conf.d/*.toml")?;
+    let credential =
+        format!("[{}.configs.\"r.example\".auth]\n  password = \"{SECRET}\"\n", version.registry());
+    fs::write(&original, fs::read_to_string(&original)? + &credential)?;
+    let imported = "[plugins.\"io.containerd.gc.v1.scheduler\"]\n  pause_threshold = 0.03\n";
+    node.write("/etc/containerd/conf.d/gc.toml", format!("version = {}\n{imported}", version.number()))?;
     containerd.restart()?;
     let before = containerd.cri().info("config")?;
 
@@ -93,15 +91,9 @@ fn containerd_reads_our_directory_and_nothing_else_is_different() -> Result<()> 
 
     fs::create_dir_all(node.outside(CONF_DIR))?;
     containerd.stop()?;
-    containerd.start_with(std::path::Path::new(COPY));
+    containerd.start_with(Path::new(COPY));
     containerd.start_again()?;
-    let mut after = containerd.cri().info("config")?;
-    ensure!(after["cni"]["confDir"] == CONF_DIR, "{}", after["cni"]);
-    after["cni"]["confDir"] = before["cni"]["confDir"].clone();
-    ensure!(
-        without_empty(&after) == without_empty(&before),
-        "containerd is set up differently: {before}\n{after}"
-    );
+    expect_our_directory(&before, containerd.cri().info("config")?)?;
     // The agents' conf is where it was, and is nobody's.
     ensure!(!containerd.cri().network_ready()?.0, "it still reads the agents' directory");
     node.write(format!("{CONF_DIR}/10-old.conflist"), serde_json::to_vec(&old.conflist(1))?)?;
@@ -117,6 +109,56 @@ fn containerd_reads_our_directory_and_nothing_else_is_different() -> Result<()> 
     node.write("/etc/crossfade/disabled", "")?;
     render(node)?;
     ensure!(!node.outside(ENV).exists() && !copy.exists(), "switched off it is still there");
+    Ok(())
+}
+
+/// Where containerd imports from below /run, a drop-in there says it, if the importing file is of version 3 as the drop-in is: one of a
+/// later version than the file would make containerd 2 pass over the file's own CRI section.
+fn imports_from_run_are_used_where_containerd_merges_them() -> Result<()> {
+    let versions = match Release::current()? >= Release(2, 0, 0) {
+        true => vec![Version::Three, Version::Two],
+        false => vec![Version::Two],
+    };
+    for version in versions {
+        let options = Options { version: Some(version), ..Options::default() };
+        let Scene { fabric, old, mut containerd, .. } = Setup::bare().containerd(options).start()?;
+        let node = fabric.node(1);
+        containerd.import("/run/containerd/conf.d/*.toml")?;
+        containerd.restart()?;
+        let before = containerd.cri().info("config")?;
+        private(node, &format!("/usr/bin/containerd --config {}", containerd.config().display()))?;
+        let told = render(node)?;
+        let drop_in = node.outside(DROP_IN);
+        ensure!(drop_in.exists() == (version == Version::Three), "{version:?}: {told}");
+        ensure!(node.outside(COPY).exists() != drop_in.exists(), "{version:?}: {told}");
+        fs::create_dir_all(node.outside(CONF_DIR))?;
+        containerd.stop()?;
+        if !drop_in.exists() {
+            containerd.start_with(Path::new(COPY));
+        }
+        containerd.start_again()?;
+        let again = render(node)?;
+        ensure!(again.lines().all(|line| line.starts_with("keep")), "{version:?}, a second start: {again}");
+        expect_our_directory(&before, containerd.cri().info("config")?)?;
+        node.write(format!("{CONF_DIR}/10-old.conflist"), serde_json::to_vec(&old.conflist(1))?)?;
+        until("the conf of our directory", LIMIT, || Ok(containerd.cri().network_ready()?.0.then_some(())))?;
+        let pod = containerd.cri().run_sandbox(&Sandbox::new("p"))?;
+        containerd.cri().remove(&pod)?;
+        node.write("/etc/crossfade/node.json", r#"{"version": 1, "confDir": "shared"}"#)?;
+        render(node)?;
+        ensure!(!drop_in.exists() && !node.outside(COPY).exists(), "{version:?}: shared mode leaves it");
+    }
+    Ok(())
+}
+
+/// Holds when containerd reads Crossfade's directory, and is otherwise what it was.
+fn expect_our_directory(before: &Value, mut after: Value) -> Result<()> {
+    ensure!(after["cni"]["confDir"] == CONF_DIR, "{}", after["cni"]);
+    after["cni"]["confDir"] = before["cni"]["confDir"].clone();
+    ensure!(
+        without_empty(&after) == without_empty(before),
+        "containerd is set up differently: {before}\n{after}"
+    );
     Ok(())
 }
 
@@ -143,7 +185,7 @@ fn containerd_makes_no_conf_of_its_own_in_our_directory() -> Result<()> {
     render(node)?;
     fs::create_dir_all(node.outside(CONF_DIR))?;
     containerd.stop()?;
-    containerd.start_with(std::path::Path::new(COPY));
+    containerd.start_with(Path::new(COPY));
     containerd.start_again()?;
     // It writes before it answers.
     containerd.cri().update_pod_cidr(CIDR)?;
@@ -227,11 +269,13 @@ drop=/run/containerd/conf.d/zz-crossfade.toml
 printf "version = 3\nimports = ['$2']\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nconf_dir = '$dir'\nconf_template = '$template'\nbin_dirs = ['/opt/cni/bin']\n"
 "#,
     )?;
-    let drop_in = node.outside("/run/containerd/conf.d/zz-crossfade.toml");
-    for (imports, by_drop_in) in
-        [("'/run/containerd/conf.d/*.toml'", true), ("'/etc/containerd/conf.d/*.toml'", false)]
-    {
-        node.write("/etc/containerd/config.toml", format!("version = 3\nimports = [{imports}]\n"))?;
+    let drop_in = node.outside(DROP_IN);
+    for (version, imports, by_drop_in) in [
+        (3, "'/run/containerd/conf.d/*.toml'", true),
+        (3, "'/etc/containerd/conf.d/*.toml'", false),
+        (2, "'/run/containerd/conf.d/*.toml'", false),
+    ] {
+        node.write("/etc/containerd/config.toml", format!("version = {version}\nimports = [{imports}]\n"))?;
         for _ in 0..2 {
             let said = render(node)?;
             ensure!(drop_in.exists() == by_drop_in, "{imports}: {said}");

@@ -1,6 +1,7 @@
 //! A real containerd on each node, without Crossfade and through it.
 
 mod shim;
+mod verbs;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ fn main() -> Result<ExitCode> {
             shim::a_failed_del_is_retried,
             shim::pods_outlive_a_restart,
             shim::a_restart_in_mid_add_leaves_nothing,
+            verbs::the_status_of_a_delegate_is_the_status_of_the_node,
+            verbs::no_gc_comes_from_containerd,
         ]
     })
 }

@@ -142,19 +142,23 @@ impl Drop for Tight {
 /// are some again.
 pub(crate) fn too_few_processes_leave_nothing() -> Result<()> {
     let scene = Spied::new()?;
-    scene.policy("both-old", json!({}))?;
+    scene.policy("both-old", json!({ "gc": { "graceSeconds": 0 } }))?;
     let tight = Tight::new(&scene, true)?;
     hard_times(&scene, &tight, &["1", "2", "4", "8", "16", "64"])
 }
 
 pub(crate) fn too_little_memory_leaves_nothing() -> Result<()> {
     let scene = Spied::new()?;
-    scene.policy("both-old", json!({}))?;
+    scene.policy("both-old", json!({ "gc": { "graceSeconds": 0 } }))?;
     let tight = Tight::new(&scene, false)?;
-    hard_times(&scene, &tight, &["1M", "2M", "4M", "8M"])
+    // The plugins of 1.9 need more than 8 MiB where much else runs.
+    hard_times(&scene, &tight, &["1M", "2M", "4M", "8M", "64M"])
 }
 
 /// Runs a pod under each limit. Some must fail, or the limits are no limits.
+///
+/// A pod whose ADD could not be undone stays on record. A containerd that keeps its sandbox sends another DEL when kubelet ends it; one that
+/// has forgotten it sends none, and the sweep closes the record.
 fn hard_times(scene: &Spied, tight: &Tight, limits: &[&str]) -> Result<()> {
     let mut failed = 0;
     for limit in limits {
@@ -165,9 +169,11 @@ fn hard_times(scene: &Spied, tight: &Tight, limits: &[&str]) -> Result<()> {
         if ran.is_ok() {
             scene.expect(1, 1, 1).with_context(|| format!("under {limit}"))?;
         }
-        // Containerd keeps a pod whose ADD could not be undone, and kubelet ends it.
         for pod in scene.kept()? {
             scene.end(&pod).with_context(|| format!("under {limit}"))?;
+        }
+        if ran.is_err() && scene.containerd.release().forgets_failed_adds() {
+            scene.told(&["sweep"], 0).with_context(|| format!("under {limit}"))?;
         }
         scene.expect_nothing().with_context(|| format!("under {limit}"))?;
     }

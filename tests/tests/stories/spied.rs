@@ -167,11 +167,6 @@ impl Spied {
         )
     }
 
-    /// Makes containerd forget a sandbox, as if it had died before it wrote anything down; it must be restarted to notice.
-    pub(crate) fn forget(&self, id: &str) -> Result<()> {
-        lab::node::run(&mut self.containerd.ctr(&["containers", "delete", id])).map(drop)
-    }
-
     /// Kills every shim that runs on the node, and nothing that it started.
     pub(crate) fn kill_shims(&self) -> Result<()> {
         let program = Path::new(BIN_DIR).join("crossfade");

@@ -22,6 +22,10 @@ const USUAL: &str = "/etc/containerd/config.toml";
 const SECTIONS: [&str; 3] = ["io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri", "cri"];
 /// The section of 2.x.
 const SECTION_2: &str = SECTIONS[0];
+/// The section of the server from version 4 of the configuration on.
+const GRPC_4: &str = "io.containerd.server.v1.grpc";
+/// The version of Crossfade's drop-in.
+const DROP_IN_VERSION: u64 = 3;
 /// Defaults of every version. *Source*: `pkg/cri/config/config_unix.go`, 1.6 to 2.x.
 const CONF_DIR: &str = "/etc/cni/net.d";
 const BIN_DIR: &str = "/opt/cni/bin";
@@ -56,7 +60,7 @@ pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, P
         bin_dirs.push(BIN_DIR.into());
     }
     let address = found.flag(&["address", "a"]).map(str::to_owned);
-    let address = address.or_else(|| effective.get("grpc")?.get("address")?.as_str().map(str::to_owned));
+    let address = address.or_else(|| listens_at(&effective).map(str::to_owned));
     // Inside another program it is that one's command line that says where.
     let address = address.filter(|address| !address.is_empty());
     let address = address.or_else(|| found.unit.is_some().then(|| ADDRESS.to_owned()));
@@ -77,6 +81,13 @@ pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, P
         default_network: None,
         template: text("conf_template").map(PathBuf::from),
     })
+}
+
+/// Where containerd listens. *Source*: up to configuration version 3 `[grpc]`; from version 4 on (2.3) a plugin's section, to which
+/// `cmd/containerd/server/config/config.go` of 2.3 moves it.
+fn listens_at(tree: &Value) -> Option<&str> {
+    let section = tree.get("grpc").or_else(|| tree.get("plugins")?.get(GRPC_4))?;
+    section.get("address")?.as_str()
 }
 
 /// The effective configuration as containerd prints it, bounded in time and size.
@@ -154,9 +165,23 @@ pub fn imports(root: &Root, file: &Path) -> Result<Vec<PathBuf>, Problem> {
     Ok(all)
 }
 
+/// Whether a drop-in of Crossfade's could be imported by this file: only one of version 3 or newer. containerd 2.0 to 2.2 take all files for
+/// the newest version among them and would pass over the sections that the file has under their earlier names; 2.3 refuses to start.
+/// *Source*: `LoadConfig` in `cmd/containerd/server/config/config.go`.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn takes_drop_in(root: &Root, file: &Path) -> Result<bool, Problem> {
+    let Some(text) = read(root, file)? else { return Ok(false) };
+    Ok(version(&tree(file, &text)?) >= DROP_IN_VERSION)
+}
+
+fn version(tree: &Value) -> u64 {
+    tree.get("version").and_then(Value::as_u64).unwrap_or(1)
+}
+
 /// Lays `more` over `all`: from version 3 on key by key, before that by whole sections of plugins.
 fn merge(all: &mut Value, more: Value) {
-    let version = |value: &Value| value.get("version").and_then(Value::as_u64).unwrap_or(1);
     let deep = version(&more).max(version(all)) >= 3;
     let (Value::Object(all), Value::Object(more)) = (all, more) else {
         return;
@@ -287,7 +312,7 @@ pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, Proble
 pub fn drop_in(conf_dir: &Path) -> String {
     format!(
         "# Written by crossfade-bootstrap render --runtime at every start of the runtime; node.json decides.\n\
-         version = 3\n\n[plugins.'{SECTION_2}'.cni]\n  {} = '{}'\n  {} = ''\n",
+         version = {DROP_IN_VERSION}\n\n[plugins.'{SECTION_2}'.cni]\n  {} = '{}'\n  {} = ''\n",
         CniKey::ConfDir.name(),
         conf_dir.display(),
         CniKey::ConfTemplate.name()

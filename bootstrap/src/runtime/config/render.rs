@@ -3,7 +3,7 @@
 //! Private mode only. CRI-O has flags for its conf directory and for the network that it uses. containerd has none: it is given a copy of
 //! its effective configuration in which that directory alone differs, and a template from which it would write a conf into it is empty;
 //! containerd itself is asked whether that is so. containerd 2 merges what it imports key by
-//! key, so where it imports from a volatile directory a drop-in there does it, and the command line stays as it is.
+//! key, so where a file of version 3 imports from a volatile directory a drop-in there does it, and the command line stays as it is.
 //!
 //! Everything lies below /run: a boot without Crossfade has no trace of it. A copy may hold credentials of registries, as the original does:
 //! it is root's alone (0600), and nothing of it is ever printed.
@@ -77,10 +77,12 @@ pub(crate) struct AskedContainerd<'a> {
     pub(crate) dump: String,
 }
 
-/// How containerd is told: by a drop-in where it merges keys and imports from below /run, else by a copy.
+/// How containerd is told: by a drop-in where it merges keys, its file is of the drop-in's version and imports from below /run; else by a
+/// copy.
 pub(crate) fn choose(root: &Root, asked: &AskedContainerd, conf_dir: &Path) -> Result<RuntimeWords, Problem> {
     let before = tree(asked.file, &asked.dump)?;
     if containerd::merges_keys(&before)
+        && containerd::takes_drop_in(root, asked.file)?
         && let Some(place) = drop_in_place(&containerd::imports(root, asked.file)?)
     {
         return Ok(RuntimeWords::DropIn(place));

@@ -83,6 +83,23 @@ fn containerd_in_every_version_of_its_configuration() {
 }
 
 #[test]
+fn containerd_listens_where_its_version_says_it() {
+    for (config, endpoint) in [
+        ("version = 2\n[grpc]\naddress = '/run/2.sock'", "unix:///run/2.sock"),
+        ("version = 3\n[grpc]\naddress = '/run/3.sock'", "unix:///run/3.sock"),
+        (
+            "version = 4\n[plugins.'io.containerd.server.v1.grpc']\naddress = '/run/4.sock'",
+            "unix:///run/4.sock",
+        ),
+        ("version = 4\n", "unix:///run/containerd/containerd.sock"),
+    ] {
+        let tree =
+            Tree::new(&[(UNIT, &service("/usr/bin/containerd")), ("etc/containerd/config.toml", config)]);
+        assert_eq!(tree.found().endpoint.as_deref(), Some(endpoint), "{config}");
+    }
+}
+
+#[test]
 fn a_template_of_confs_is_seen_in_every_version_of_the_configuration() {
     for (config, template) in [
         ("[plugins.cri.cni]\nconf_template = '/1'", Some("/1")),
