@@ -1,7 +1,9 @@
 //! What `make packages` makes: what is in it, and what it does to images and nodes.
 
+mod architecture;
 mod contents;
 mod image;
+mod linted;
 mod node;
 mod package_manager;
 mod release;
@@ -13,7 +15,10 @@ use anyhow::Result;
 
 fn main() -> Result<ExitCode> {
     lab::preflight::main(|| {
-        let trials = [contents::trials(), reproducible::trials(), image::trials(), node::trials()];
-        trials.into_iter().flatten().collect()
+        let any = [contents::trials(), linted::trials()];
+        // Where the programs run, and `tests/packages` has built everything twice.
+        let native = [reproducible::trials(), image::trials(), node::trials()];
+        let native = native.into_iter().filter(|_| !architecture::is_foreign());
+        any.into_iter().chain(native).flatten().collect()
     })
 }
