@@ -3,6 +3,7 @@
 mod architecture;
 mod contents;
 mod image;
+mod index;
 mod linted;
 mod node;
 mod package_manager;
@@ -19,6 +20,8 @@ fn main() -> Result<ExitCode> {
         // Where the programs run, and `tests/packages` has built everything twice.
         let native = [reproducible::trials(), image::trials(), node::trials()];
         let native = native.into_iter().filter(|_| !architecture::is_foreign());
-        any.into_iter().chain(native).flatten().collect()
+        // Built only where there is a second architecture to name.
+        let both = Some(index::trials()).filter(|_| architecture::is_foreign());
+        any.into_iter().chain(native).chain(both).flatten().collect()
     })
 }
