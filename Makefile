@@ -16,7 +16,7 @@ SHIM_LINK     := $(if $(LLD),-C link-arg=-Wl$(comma)--no-eh-frame-hdr -C link-ar
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: demo
 demo: setup build ## three nodes, live pods, both strategies, every probe counted (two minutes)
@@ -67,18 +67,41 @@ build: ## the static release programs in target/dist/
 	@install -m 0755 $(OUT)/crossfade $(OUT)/crossfade-bootstrap target/dist/
 	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
 
+.PHONY: build-arm64
+build-arm64: ## the same for arm64, with Debian's cross linker, in target/dist-arm64/
+	@CROSSFADE_SETUP_ALSO='aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/libc.a=libc6-dev-arm64-cross' \
+		tests/setup >&2
+	@packages/arm64
+
 .PHONY: packages
 packages: build ## deb, rpm, tarball, system extension and the rest in target/packages/ (docs/packages.md)
 	@CROSSFADE_SETUP_ALSO='rpmbuild=rpm mksquashfs=squashfs-tools umoci=umoci jq=jq' tests/setup >&2
 	@packages/build
 
+.PHONY: packages-all
+packages-all: build build-arm64 ## the same for amd64 and arm64, and one OCI archive for both
+	@CROSSFADE_SETUP_ALSO='rpmbuild=rpm mksquashfs=squashfs-tools umoci=umoci jq=jq' tests/setup >&2
+	@packages/build --also target/dist-arm64
+
 .PHONY: test-packages
 test-packages: setup build ## the packages on images and on nodes that run, byte for byte the same when built again
 	tests/packages
 
+.PHONY: test-arm64
+test-arm64: setup build build-arm64 ## the programs for arm64 under QEMU's user-mode emulation, and their packages
+	tests/arm64
+
+.PHONY: test-systemd
+test-systemd: setup build ## Debian 13's systemd boots machines; it and the next suite's verify the units
+	tests/systemd
+
 .PHONY: reproduce
 reproduce: build ## the programs built again elsewhere are the same bytes (two minutes)
 	@packages/reproduce
+
+.PHONY: reproduce-arm64
+reproduce-arm64: build-arm64 ## the same for those of arm64
+	@packages/reproduce --arm64
 
 .PHONY: fuzz
 fuzz: setup ## the parsers under a fuzzer, FUZZ_SECONDS=60 for each of ten targets (nightly compiler, cargo-fuzz)

@@ -7,13 +7,19 @@ source "qemu" "node" {
   disk_size    = var.disk_size
   format       = "qcow2"
   accelerator  = var.accelerator
+  qemu_binary  = var.architecture == "arm64" ? "qemu-system-aarch64" : "qemu-system-x86_64"
+  machine_type = var.architecture == "arm64" ? "virt" : "pc"
   memory       = 2048
   cpus         = 2
   headless     = true
 
   # cloud-init takes its user data from Packer's own server, by the SMBIOS serial number: no second disk, no tool to make one.
   http_directory = "${var.seed}/http"
-  qemuargs       = [["-smbios", "type=1,serial=ds=nocloud-net;s=http://{{ .HTTPIP }}:{{ .HTTPPort }}/"]]
+  qemuargs = concat(
+    [["-smbios", "type=1,serial=ds=nocloud-net;s=http://{{ .HTTPIP }}:{{ .HTTPPort }}/"]],
+    # QEMU's default processor for this machine has 32 bits; its network card needs no option ROM.
+    var.architecture == "arm64" ? [["-cpu", var.accelerator == "kvm" ? "host" : "max"], ["-bios", var.firmware]] : [],
+  )
 
   ssh_username         = "debian"
   ssh_private_key_file = "${var.seed}/key"

@@ -12,6 +12,22 @@ variable "source_checksum" {
   }
 }
 
+variable "architecture" {
+  description = "Of the nodes: amd64 or arm64, as the source is."
+  type        = string
+  default     = "amd64"
+  validation {
+    condition     = contains(["amd64", "arm64"], var.architecture)
+    error_message = "The value of architecture must be amd64 or arm64."
+  }
+}
+
+variable "firmware" {
+  description = "UEFI for arm64, which QEMU has no other firmware for: the file of Debian's qemu-efi-aarch64."
+  type        = string
+  default     = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
+}
+
 variable "seed" {
   description = "The directory that ./seed has made: user-data, meta-data and the key for Packer."
   type        = string

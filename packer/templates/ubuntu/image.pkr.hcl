@@ -8,7 +8,7 @@ source "amazon-ebs" "node" {
   region        = var.region
   ami_regions   = var.regions
   ami_name      = "${var.name}-${var.release}-${var.crossfade_image}-${local.stamp}"
-  instance_type = var.instance_type
+  instance_type = var.instance_type != "" ? var.instance_type : var.architecture == "arm64" ? "m6g.large" : "m6i.large"
   subnet_id     = var.subnet_id
 
   source_ami_filter {

@@ -30,9 +30,9 @@ variable "architecture" {
 }
 
 variable "instance_type" {
-  description = "What the image is built on."
+  description = "What the image is built on; empty for m6i.large, or m6g.large where architecture is arm64."
   type        = string
-  default     = "m6i.large"
+  default     = ""
 }
 
 variable "subnet_id" {

@@ -1,8 +1,9 @@
 //! The boot lab itself: what the other tests take for granted.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
+use lab::packages;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 
@@ -13,6 +14,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_machine_without_us_runs_pods", NEEDS, without_us),
         trial("without_us_pods_are_on_the_wrong_network", NEEDS, wrong_network),
         trial("a_disk_outlives_a_boot_and_run_does_not", NEEDS, reboots),
+        trial("the_machine_is_of_the_lab_s_suite", NEEDS, suite),
     ]
 }
 
@@ -38,6 +40,20 @@ fn wrong_network() -> Result<()> {
     machine.boot()?;
     machine.until_pods(1)?;
     ensure!(ensure_only(&machine, Network::New).is_err(), "nothing went wrong: {:?}", machine.pods()?);
+    Ok(())
+}
+
+/// PID 1 is the systemd that was fetched, not that of the machine which builds: by the version that each says by itself.
+fn suite() -> Result<()> {
+    let mut machine = Machine::bare()?;
+    machine.boot_whole()?;
+    let running = machine.run(&["systemctl", "show", "--property=Version", "--value"])?;
+    let part = packages::part("systemctl")?;
+    let output = packages::command(&part).arg("--version").output().context("running systemctl")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // systemd 252 (252.38-1~deb12u1)
+    let fetched = text.split(['(', ')']).nth(1).with_context(|| format!("systemctl --version: {text}"))?;
+    ensure!(running.trim() == fetched, "{running:?} runs, and {}: {fetched:?}", part.display());
     Ok(())
 }
 

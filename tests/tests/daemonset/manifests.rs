@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("every_manifest_is_what_the_api_takes", &[], strict),
         trial("every_daemonset_names_this_release_s_image", &[], images),
+        trial("every_daemonset_runs_where_there_is_an_image_for_it", &[], architectures),
         trial("one_daemonset_replaces_the_other", &[], one_name),
         trial("the_example_s_settings_are_valid", &[], example),
         trial("no_right_is_given_that_is_not_told_of", &[], told),
@@ -57,6 +58,30 @@ fn images() -> Result<()> {
             );
         }
         ensure!(spec.automount_service_account_token == Some(false), "{file} has a token");
+    }
+    Ok(())
+}
+
+/// On a node of another architecture a pod could only fail to start.
+fn architectures() -> Result<()> {
+    for file in DAEMONSETS {
+        let set = manifest::daemonset(file)?;
+        let spec = set.spec.and_then(|spec| spec.template.spec).context("a pod's spec")?;
+        let affinity = spec.affinity.and_then(|affinity| affinity.node_affinity);
+        let required = affinity.and_then(|nodes| nodes.required_during_scheduling_ignored_during_execution);
+        let terms = required.with_context(|| format!("{file} runs on every node"))?.node_selector_terms;
+        // Terms are alternatives, the expressions of one all hold.
+        ensure!(terms.len() == 1, "{file}: {terms:?}");
+        let found: BTreeMap<String, Vec<String>> = terms
+            .into_iter()
+            .flat_map(|term| term.match_expressions.unwrap_or_default())
+            .filter(|expression| expression.operator == "In")
+            .map(|expression| (expression.key, expression.values.unwrap_or_default()))
+            .collect();
+        let wanted = [("kubernetes.io/arch", vec!["amd64", "arm64"]), ("kubernetes.io/os", vec!["linux"])];
+        let wanted =
+            wanted.map(|(key, values)| (key.to_owned(), values.into_iter().map(str::to_owned).collect()));
+        ensure!(found == BTreeMap::from(wanted), "{file}: {found:?}");
     }
     Ok(())
 }

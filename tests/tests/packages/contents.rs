@@ -11,6 +11,7 @@ use lab::scratch::Scratch;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
+use crate::architecture::current as architecture;
 use crate::release::{self, Build, Tree, What, output, sha256};
 
 const NEEDS: &[&[Need]] = &[&[
@@ -19,6 +20,8 @@ const NEEDS: &[&[Need]] = &[&[
     Need::Program("unsquashfs"),
     Need::Program("sha256sum"),
 ]];
+/// What only the Debian package has.
+const DEBIAN: [&str; 2] = ["/usr/share/doc/crossfade/changelog.gz", "/usr/share/lintian/overrides/crossfade"];
 /// What only the system extension has.
 const MERGED: &str = "/usr/lib/extension-release.d/extension-release.crossfade";
 
@@ -37,23 +40,29 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn tree() -> Result<Tree> {
-    release::deb(&Build::Released.file("_amd64.deb")?)
+    release::deb(&Build::Released.file(architecture()?.deb)?)
 }
 
 fn same_tree() -> Result<()> {
-    let tree = tree()?;
-    let mut tarball = release::tarball(&Build::Released.file("-linux-amd64.tar.gz")?)?;
+    let mut tree = tree()?;
+    for path in DEBIAN {
+        ensure!(tree.remove(path).is_some(), "{path} is missing");
+    }
+    for directory in ["/usr/share/lintian/overrides", "/usr/share/lintian"] {
+        ensure!(tree.remove(directory).is_some(), "{directory} is missing");
+    }
+    let mut tarball = release::tarball(&Build::Released.file(architecture()?.tarball)?)?;
     ensure!(tarball.remove("/install.sh").is_some_and(|entry| entry.mode == 0o755));
     ensure_same(&tree, &tarball)?;
 
     let scratch = Scratch::new("sysext")?;
-    let mut sysext = release::sysext(&Build::Released.file("-x86-64.raw")?, &scratch)?;
+    let mut sysext = release::sysext(&Build::Released.file(architecture()?.extension)?, &scratch)?;
     ensure!(sysext.remove(MERGED).is_some());
     ensure!(sysext.remove(&parent(MERGED)).is_some());
     ensure_same(&tree, &sysext)?;
 
     // Of directories it has only those that are nobody else's.
-    let rpm = release::rpm(&Build::Released.file("-1.x86_64.rpm")?)?;
+    let rpm = release::rpm(&Build::Released.file(architecture()?.rpm)?)?;
     let mut in_rpm = tree;
     in_rpm.retain(|path, entry| entry.what != What::Directory || rpm.contains_key(path));
     ensure_same(&in_rpm, &rpm)
@@ -100,7 +109,10 @@ fn whole() -> Result<()> {
     for mirrored in ["systemd", "packages"] {
         let root = dist::workspace().join(mirrored);
         for file in lab::scratch::files(&root.join("usr"))? {
-            let path = format!("/{}", file.strip_prefix(&root)?.display());
+            let mut path = format!("/{}", file.strip_prefix(&root)?.display());
+            if path.starts_with("/usr/share/man/") {
+                path.push_str(".gz");
+            }
             ensure!(tree.contains_key(&path), "{path} is missing");
         }
     }
@@ -158,7 +170,8 @@ fn sums() -> Result<()> {
 /// Against what cargo links: nothing is left out.
 fn bills() -> Result<()> {
     for (program, package) in [("crossfade", "shim"), ("crossfade-bootstrap", "bootstrap")] {
-        let name = format!("{program}-{}-linux-amd64.cdx.json", env!("CARGO_PKG_VERSION"));
+        let debian = architecture()?.debian;
+        let name = format!("{program}-{}-linux-{debian}.cdx.json", env!("CARGO_PKG_VERSION"));
         let file = Build::Released.directory().join(name);
         let text = fs::read_to_string(file)?;
         ensure!(
@@ -184,13 +197,13 @@ fn bills() -> Result<()> {
 }
 
 fn debian() -> Result<()> {
-    let file = Build::Released.file("_amd64.deb")?;
+    let file = Build::Released.file(architecture()?.deb)?;
     let field = |name: &str| {
         let text = output(Command::new("dpkg-deb").arg("--field").arg(&file).arg(name))?;
         Ok::<_, anyhow::Error>(text.trim().to_owned())
     };
     ensure!(field("Package")? == "crossfade" && field("Version")? == env!("CARGO_PKG_VERSION"));
-    ensure!(field("Architecture")? == "amd64" && field("Section")? == "net");
+    ensure!(field("Architecture")? == architecture()?.debian && field("Section")? == "net");
     // Static programs; a runtime and kubelet come by any way, or not as packages at all.
     for none in ["Depends", "Pre-Depends", "Recommends", "Conflicts"] {
         ensure!(field(none)?.is_empty(), "{none}: {}", field(none)?);
@@ -205,13 +218,14 @@ fn debian() -> Result<()> {
 
 fn extension() -> Result<()> {
     let scratch = Scratch::new("sysext")?;
-    release::sysext(&Build::Released.file("-x86-64.raw")?, &scratch)?;
+    release::sysext(&Build::Released.file(architecture()?.extension)?, &scratch)?;
     let text = fs::read_to_string(scratch.join("extension").join(&MERGED[1..]))?;
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     let version = format!("SYSEXT_VERSION_ID={}", env!("CARGO_PKG_VERSION"));
+    let architecture = format!("ARCHITECTURE={}", architecture()?.systemd);
     ensure!(
-        lines == ["ARCHITECTURE=x86-64", "EXTENSION_RELOAD_MANAGER=1", "ID=_any", version.as_str()],
+        lines == [architecture.as_str(), "EXTENSION_RELOAD_MANAGER=1", "ID=_any", version.as_str()],
         "{text}"
     );
     Ok(())
@@ -221,7 +235,12 @@ fn extension() -> Result<()> {
 fn scripts() -> Result<()> {
     let scratch = Scratch::new("scripts")?;
     let control = scratch.join("control");
-    output(Command::new("dpkg-deb").arg("--control").arg(Build::Released.file("_amd64.deb")?).arg(&control))?;
+    output(
+        Command::new("dpkg-deb")
+            .arg("--control")
+            .arg(Build::Released.file(architecture()?.deb)?)
+            .arg(&control),
+    )?;
     let mut scripts: Vec<_> =
         ["preinst", "postinst", "prerm", "postrm"].map(|name| control.join(name)).into();
     scripts.push(Build::Released.unpack(&scratch.join("tarball"))?.join("install.sh"));

@@ -1,7 +1,10 @@
 //! What `make packages` makes: what is in it, and what it does to images and nodes.
 
+mod architecture;
 mod contents;
 mod image;
+mod index;
+mod linted;
 mod node;
 mod package_manager;
 mod release;
@@ -13,7 +16,12 @@ use anyhow::Result;
 
 fn main() -> Result<ExitCode> {
     lab::preflight::main(|| {
-        let trials = [contents::trials(), reproducible::trials(), image::trials(), node::trials()];
-        trials.into_iter().flatten().collect()
+        let any = [contents::trials(), linted::trials()];
+        // Where the programs run, and `tests/packages` has built everything twice.
+        let native = [reproducible::trials(), image::trials(), node::trials()];
+        let native = native.into_iter().filter(|_| !architecture::is_foreign());
+        // Built only where there is a second architecture to name.
+        let both = Some(index::trials()).filter(|_| architecture::is_foreign());
+        any.into_iter().chain(native).chain(both).flatten().collect()
     })
 }

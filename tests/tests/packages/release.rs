@@ -12,6 +12,8 @@ use lab::dist;
 use lab::scratch::Scratch;
 use sha2::{Digest, Sha256};
 
+use crate::architecture;
+
 /// One build of all packages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Build {
@@ -53,7 +55,7 @@ impl Build {
     /// Its directory. *Source*: `tests/packages`.
     pub(crate) fn directory(self) -> PathBuf {
         let suffix = match self {
-            Self::Released => "",
+            Self::Released => architecture::current().map_or("", |architecture| architecture.suffix),
             Self::Again => ".again",
             Self::Next => ".next",
         };
@@ -72,7 +74,7 @@ impl Build {
     /// Unpacks the tarball below a directory; where `install.sh` is.
     pub(crate) fn unpack(self, directory: &Path) -> Result<PathBuf> {
         fs::create_dir_all(directory).context("a directory")?;
-        let archive = self.file("-linux-amd64.tar.gz")?;
+        let archive = self.file(architecture::current()?.tarball)?;
         let mut tar = Command::new("tar");
         tar.arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(directory);
         output(&mut tar)?;

@@ -1,0 +1,44 @@
+//! What the distributions' own checkers say of the packages: nothing that is not overridden with a reason.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use lab::dist;
+use lab::preflight::{Need, trial};
+use libtest_mimic::Trial;
+
+use crate::architecture::current as architecture;
+use crate::release::Build;
+
+const LINTIAN: &[&[Need]] = &[&[Need::Program("lintian")]];
+const RPMLINT: &[&[Need]] = &[&[Need::Program("rpmlint")]];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("lintian_has_no_error_and_no_warning", LINTIAN, lintian),
+        trial("rpmlint_has_no_error_and_no_warning", RPMLINT, rpmlint),
+    ]
+}
+
+/// The overrides are in the package: `packages/lintian-overrides`.
+fn lintian() -> Result<()> {
+    let mut lintian = Command::new("lintian");
+    lintian.args(["--allow-root", "--fail-on", "error,warning"]);
+    silent(lintian.arg(Build::Released.file(architecture()?.deb)?))
+}
+
+/// Strict: every warning counts as an error.
+fn rpmlint() -> Result<()> {
+    let configuration = dist::workspace().join("packages/rpmlint.toml");
+    let mut rpmlint = Command::new("rpmlint");
+    rpmlint.arg("--strict").arg("--config").arg(configuration);
+    silent(rpmlint.arg(Build::Released.file(architecture()?.rpm)?))
+}
+
+/// Both write what they find to stdout.
+fn silent(linter: &mut Command) -> Result<()> {
+    let output = linter.output().with_context(|| format!("running {linter:?}"))?;
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    ensure!(output.status.success(), "{linter:?}: {}\n{out}{err}", output.status);
+    Ok(())
+}
