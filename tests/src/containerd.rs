@@ -101,9 +101,17 @@ impl Containerd {
         self.start_again()?;
         let archive = self.dir.join("pause.tar");
         image::pause_tar(&archive)?;
+        self.import_images(&archive).context("the sandbox image")
+    }
+
+    /// Imports the images of an archive.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn import_images(&self, archive: &Path) -> Result<()> {
         let mut import = self.ctr(&["images", "import", "--snapshotter", config::SNAPSHOTTER]);
-        import.arg(&archive);
-        crate::node::run(&mut import).context("importing the sandbox image").map(drop)
+        import.arg(archive);
+        crate::node::run(&mut import).with_context(|| format!("importing {}", archive.display())).map(drop)
     }
 
     /// Ends containerd with SIGTERM; its sandboxes run on.

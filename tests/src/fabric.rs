@@ -6,7 +6,7 @@
 //! [`Fabric::block_forwarding_between`] to see its packets, or [`Overlay::host_prefix`] where it makes none.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -152,6 +152,17 @@ impl Fabric {
             node.ip_batch(&format!("addr add {}/24 dev eth0\nlink set eth0 up\n", node.address()))?;
         }
         Ok(fabric)
+    }
+
+    /// Puts the lab's own namespace on the wire, with the address 192.0.2.254, which is returned.
+    ///
+    /// # Errors
+    /// Another fabric of this lab has it.
+    pub fn join(&self) -> Result<Ipv4Addr> {
+        let address = Ipv4Addr::new(192, 0, 2, 254);
+        let batch = format!("addr add {address}/24 dev {}\n", self.bridge);
+        ip_batch(Command::new("ip"), &batch).context("the lab's own address on the fabric")?;
+        Ok(address)
     }
 
     /// All nodes, in order.

@@ -1,7 +1,7 @@
-//! The sandbox image, made by hand.
+//! Images made by hand: the sandbox image, and those of a few files.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -23,22 +23,64 @@ const COMMANDS: [&str; 6] = ["httpd", "ip", "nc", "ping", "sh", "sleep"];
 pub fn pause_tar(path: &Path) -> Result<()> {
     let busybox = crate::packages::part("busybox")?;
     let busybox = fs::read(&busybox).with_context(|| format!("reading {}", busybox.display()))?;
-    let archive = archive(&busybox).context("the sandbox image")?;
+    let archive = pause(&busybox).context("the sandbox image")?;
     fs::write(path, archive).with_context(|| format!("writing {}", path.display()))
 }
 
-fn archive(busybox: &[u8]) -> Result<Vec<u8>> {
-    let layer = layer(busybox)?;
+/// A file of an image.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// Its path, absolute.
+    pub path: PathBuf,
+    /// What is in it.
+    pub content: Vec<u8>,
+    /// Its permissions, as in 0o755.
+    pub mode: u32,
+}
+
+impl File {
+    /// A program or library that is at the same path in the image as it is here.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn copy(path: &Path) -> Result<File> {
+        let content = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(File { path: path.to_path_buf(), content, mode: 0o755 })
+    }
+}
+
+/// An image of these files as a docker archive.
+///
+/// The same files give the same bytes.
+///
+/// # Errors
+/// A path that an archive cannot hold.
+pub fn archive(name: &str, entrypoint: &[&str], files: &[File]) -> Result<Vec<u8>> {
+    let mut layer = Builder::new(Vec::new());
+    for file in files {
+        let mut header = header(EntryType::Regular, file.mode);
+        header.set_size(u64::try_from(file.content.len())?);
+        let path = file.path.strip_prefix("/").unwrap_or(&file.path);
+        layer.append_data(&mut header, path, file.content.as_slice())?;
+    }
+    archive_of(name, entrypoint, layer.into_inner()?)
+}
+
+fn pause(busybox: &[u8]) -> Result<Vec<u8>> {
+    archive_of(PAUSE, &["/bin/busybox", "sleep", "1000000000"], layer(busybox)?)
+}
+
+fn archive_of(name: &str, entrypoint: &[&str], layer: Vec<u8>) -> Result<Vec<u8>> {
     let layer_digest = hex(&Sha256::digest(&layer));
     let config = serde_json::to_vec(&json!({
         "architecture": architecture(),
         "os": "linux",
-        "config": { "Entrypoint": ["/bin/busybox", "sleep", "1000000000"], "Env": ["PATH=/bin"] },
+        "config": { "Entrypoint": entrypoint, "Env": ["PATH=/bin"] },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer_digest}")] },
     }))?;
     let config_name = format!("{}.json", hex(&Sha256::digest(&config)));
     let layer_name = format!("{layer_digest}.tar");
-    let manifest = json!([{ "Config": config_name, "RepoTags": [PAUSE], "Layers": [layer_name] }]);
+    let manifest = json!([{ "Config": config_name, "RepoTags": [name], "Layers": [layer_name] }]);
     let mut archive = Builder::new(Vec::new());
     let manifest = ("manifest.json".to_owned(), serde_json::to_vec(&manifest)?);
     for (name, content) in [(config_name, config), (layer_name, layer), manifest] {
@@ -95,8 +137,8 @@ mod tests {
 
     #[test]
     fn the_same_busybox_gives_the_same_image() -> Result<()> {
-        assert_eq!(archive(b"busybox")?, archive(b"busybox")?);
-        assert_ne!(archive(b"busybox")?, archive(b"another")?);
+        assert_eq!(pause(b"busybox")?, pause(b"busybox")?);
+        assert_ne!(pause(b"busybox")?, pause(b"another")?);
         // Known from another day: nothing of the clock or the machine is in it.
         assert_eq!(&hex(&Sha256::digest(layer(b"busybox")?))[..16], "c72e357bc14b837d");
         Ok(())

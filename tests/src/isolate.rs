@@ -11,7 +11,7 @@
 //!     lab             returns from `enter` and runs the program
 //! ```
 //!
-//! Inside, `/run` is an empty tmpfs; `/usr`, `/etc`, `/opt` and `/var/lib` are copy-on-write, and `/usr` has the unpacked
+//! Inside, `/run` is an empty tmpfs; `/usr`, `/etc`, `/opt`, `/var/lib` and `/var/log` are copy-on-write, and `/usr` has the unpacked
 //! parts of [`crate::packages`] on top, so a part is found where its package would have installed it.
 
 mod cgroup;
@@ -59,6 +59,14 @@ pub fn enter() -> Result<()> {
 /// Outside of [`enter`].
 pub fn cgroup_parent() -> Result<String> {
     std::env::var(cgroup::VARIABLE).context("not inside a lab: call lab::isolate::enter() first")
+}
+
+/// Makes a cgroup in every hierarchy, by its path below their roots, which is one below [`cgroup_parent`].
+///
+/// # Errors
+/// What the file system says.
+pub fn make_cgroup(path: &str) -> Result<()> {
+    cgroup::make(path)
 }
 
 /// What only the lab's init does: its namespaces, mounts and loopback.

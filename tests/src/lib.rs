@@ -20,6 +20,8 @@ pub mod image_build;
 pub mod invariants;
 pub mod isolate;
 pub mod kubelet;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 mod netlink;
 pub mod netns;
 pub mod node;

@@ -10,7 +10,7 @@ mod inside;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -174,6 +174,20 @@ impl Node {
     /// There was none.
     pub fn ping_from(&self, netns: &Path, address: &str) -> Result<()> {
         self.run_in(netns, &["busybox", "ping", "-c1", "-W2", address]).map(drop)
+    }
+
+    /// Asks a web server for a path, and returns the last line of its answer.
+    ///
+    /// By the shell, for a static busybox cannot load the modules of the C library that every name and address goes through.
+    ///
+    /// # Errors
+    /// No connection within two seconds, or no answer.
+    pub fn http_get(&self, address: IpAddr, port: u16, path: &str) -> Result<String> {
+        let request = format!(r"GET {path} HTTP/1.0\r\n\r\n");
+        let script = format!("exec 3<>/dev/tcp/{address}/{port}; printf '{request}' >&3; exec tail -n 1 <&3");
+        let said = self.run(&["timeout", "2", "bash", "-c", &script])?;
+        ensure!(!said.trim().is_empty(), "{address}:{port} answers nothing");
+        Ok(said.trim().to_owned())
     }
 
     /// Runs one `ip` command per line of `batch`.

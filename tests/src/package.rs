@@ -7,8 +7,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use serde_json::json;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
 
 use crate::containerd::Containerd;
 use crate::node::Node;
@@ -20,6 +20,8 @@ const DIRECTORY: &str = "/usr/libexec/crossfade";
 const NODE: &str = "/etc/crossfade/node.json";
 /// The runtime's unit, as much of it as tells how it is started.
 const UNIT: &str = "/run/systemd/system/containerd.service";
+/// kubelet's unit, likewise.
+const KUBELET_UNIT: &str = "/run/systemd/system/kubelet.service";
 /// Where systemd finds our generator.
 const GENERATOR: &str = "/usr/lib/systemd/system-generators/crossfade-generator";
 /// What systemd hands a generator. *Source*: man 7 `systemd.generator`.
@@ -29,6 +31,10 @@ const GENERATED: [&str; 3] =
 const RUNTIME_ENV: &str = "/run/crossfade/runtime.env";
 /// The words that the runtime gets.
 const RUNTIME_VARIABLE: &str = "CROSSFADE_RUNTIME_ARGS";
+/// What kubelet's unit hands it, by [`KUBELET_VARIABLE`].
+const KUBELET_ENV: &str = "/run/crossfade/kubelet.env";
+/// The words that kubelet gets.
+const KUBELET_VARIABLE: &str = "CROSSFADE_KUBELET_ARGS";
 
 /// `crossfade-bootstrap`, as the node sees it.
 pub fn program() -> PathBuf {
@@ -61,14 +67,30 @@ pub fn run(node: &Node, arguments: &[&str]) -> Result<String> {
 /// # Errors
 /// The programs are not built, or what the generator says.
 pub fn bake(node: &Node, containerd: &Containerd) -> Result<()> {
+    // There is no kubelet here to tell anything.
+    bake_with(node, containerd, json!({ "kubelet": { "register": false } }))
+}
+
+/// The same for a node whose kubelet has this command line.
+///
+/// # Errors
+/// As [`bake`].
+pub fn bake_with_kubelet(node: &Node, containerd: &Containerd, command: &str, more: Value) -> Result<()> {
+    node.write(KUBELET_UNIT, format!("[Service]\nExecStart={command}\n"))?;
+    bake_with(node, containerd, more)
+}
+
+/// With these keys of node.json laid over those of every node.
+fn bake_with(node: &Node, containerd: &Containerd, more: Value) -> Result<()> {
     unpack(node)?;
-    let settings = json!({
+    let mut settings = json!({
         "version": 1,
         "confDir": "private",
         "runtime": { "endpoint": format!("unix://{}", containerd.socket().display()) },
-        // There is no kubelet here to tell anything.
-        "kubelet": { "register": false },
     });
+    if let (Some(settings), Value::Object(more)) = (settings.as_object_mut(), more) {
+        settings.extend(more);
+    }
     node.write(NODE, serde_json::to_vec_pretty(&settings)?)?;
     let config = containerd.config();
     node.write(UNIT, format!("[Service]\nExecStart=/usr/bin/containerd --config {}\n", config.display()))?;
@@ -86,9 +108,30 @@ pub fn bake(node: &Node, containerd: &Containerd) -> Result<()> {
 /// # Errors
 /// It left none.
 pub fn told_config(node: &Node) -> Result<PathBuf> {
-    let path = node.outside(RUNTIME_ENV);
+    match words(node, RUNTIME_ENV, RUNTIME_VARIABLE)?.as_slice() {
+        [flag, config] if flag == "--config" => Ok(PathBuf::from(config)),
+        words => bail!("the runtime is told {words:?}, expected --config and a file"),
+    }
+}
+
+/// The words that systemd would put at the end of kubelet's command line, as `render` left them; none if it left no file.
+///
+/// # Errors
+/// The file is not as systemd would take it.
+pub fn kubelet_words(node: &Node) -> Result<Vec<String>> {
+    if !node.outside(KUBELET_ENV).exists() {
+        return Ok(Vec::new());
+    }
+    words(node, KUBELET_ENV, KUBELET_VARIABLE)
+}
+
+/// The words that systemd makes of a variable that is a word of its own: split at blanks.
+fn words(node: &Node, file: &str, variable: &str) -> Result<Vec<String>> {
+    let path = node.outside(file);
     let env = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let prefix = format!("{RUNTIME_VARIABLE}=--config ");
-    let config = env.lines().find_map(|line| line.strip_prefix(&prefix));
-    config.map(PathBuf::from).with_context(|| format!("{prefix:?} in {env:?}"))
+    let prefix = format!("{variable}=");
+    let value = env.lines().find_map(|line| line.strip_prefix(&prefix));
+    let value = value.with_context(|| format!("{variable} in {}: {env:?}", path.display()))?;
+    ensure!(!value.contains(['"', '\'', '\\', '$']), "systemd would not take {value:?} as it is");
+    Ok(value.split_ascii_whitespace().map(str::to_owned).collect())
 }

@@ -19,12 +19,13 @@ use suite::Apt;
 pub use suite::Suite;
 
 /// What the lab needs, by Debian's and Ubuntu's names.
-pub const PACKAGES: [&str; 12] = [
+pub const PACKAGES: [&str; 13] = [
     "busybox-static",
     "conmon",
     "conntrack",
     "containerd",
     "containernetworking-plugins",
+    "dnsmasq-base",
     "iproute2",
     "iptables",
     "podman",

@@ -95,8 +95,11 @@ pub const BOOT: &[Need] = &[
 /// For the units without a boot.
 pub const UNITS: &[Need] = &[Need::Part("systemd-analyze", "systemd"), Need::Kernel(Ability::Overlayfs)];
 
+/// For the DNS server of a cluster, on top of [`CONTAINERD`].
+pub const DNS: &[Need] = &[Need::Part("dnsmasq", "dnsmasq-base")];
+
 /// Everything above.
-pub const ALL: &[&[Need]] = &[BUILD, NODES, PLUGINS, CONTAINERD, PODMAN, TRACE, BOOT, UNITS];
+pub const ALL: &[&[Need]] = &[BUILD, NODES, PLUGINS, CONTAINERD, PODMAN, TRACE, BOOT, UNITS, DNS];
 
 /// What was found for one [`Need`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -74,6 +74,15 @@ impl Parent {
     }
 }
 
+/// Makes a directory in every hierarchy.
+pub(super) fn make(path: &str) -> Result<()> {
+    for hierarchy in hierarchies()? {
+        let directory = below(&hierarchy, path);
+        fs::create_dir_all(&directory).with_context(|| format!("creating cgroup {}", directory.display()))?;
+    }
+    Ok(())
+}
+
 fn is_of_dead_lab(name: &str) -> bool {
     let Some((pid, start)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')) else {
         return false;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 
 /// What a lab may change without changing the machine.
-const COPY_ON_WRITE: [&str; 4] = ["/usr", "/etc", "/opt", "/var/lib"];
+const COPY_ON_WRITE: [&str; 5] = ["/usr", "/etc", "/opt", "/var/lib", "/var/log"];
 
 /// Directory of the layers, below the scratch root.
 const LAYERS: &str = ".layers";

@@ -17,12 +17,13 @@ pub(super) const VARIABLE: &str = "CROSSFADE_LAB_NODE";
 pub(crate) const READY: &str = "lab node ready";
 
 /// Directories that are empty and the node's own, beside `/run`.
-pub const OWN: [&str; 13] = [
+pub const OWN: [&str; 16] = [
     // Podman's locks, whatever its storage directory.
     "/dev/shm",
     "/etc/cni",
     "/etc/containerd",
     "/etc/crossfade",
+    "/etc/kubernetes",
     "/etc/systemd/system",
     "/opt/cni",
     "/usr/lib/crossfade",
@@ -31,6 +32,8 @@ pub const OWN: [&str; 13] = [
     "/var/lib/containerd",
     "/var/lib/containers",
     "/var/lib/crossfade",
+    "/var/lib/kubelet",
+    "/var/log",
     "/var/tmp",
 ];
 

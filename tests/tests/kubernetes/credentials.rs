@@ -5,12 +5,13 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use anyhow::{Context, Result, ensure};
 use lab::deadline::until;
+use lab::kubernetes::{PORT, base};
 use serde_json::{Value, json};
 
-use super::pki::Authority;
 use super::publisher::{Credential, Publisher, WITHIN, by_certificate, ready, waiting};
-use super::server::{NAME, PORT, TOKENS, base};
+use super::server::{NAME, TOKENS};
 use super::subject::{Subject, says};
+use lab::kubernetes::Authority;
 
 lab::trials![
     a_token_in_the_kubeconfig,

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use lab::daemonset::manifest;
 use serde_json::Value;
 
-use super::client::Client;
 use super::server;
+use lab::kubernetes::Client;
 
 lab::trials![every_manifest_is_applied_as_it_is];
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use lab::kubelet::Registration;
 use serde_json::{Value, json};
 
-use super::client::{Client, MERGE};
+use lab::kubernetes::{Client, MERGE};
 
 /// The words that systemd makes of `$CROSSFADE_KUBELET_ARGS` as a word of its own: split at blanks.
 pub(crate) fn words(env: &str) -> Result<Vec<String>> {

@@ -7,10 +7,10 @@ use anyhow::{Result, ensure};
 use lab::deadline::until;
 use serde_json::{Value, json};
 
-use super::client::MERGE;
 use super::publisher::{Credential, Publisher, WITHIN, ready};
 use super::subject::{Subject, says};
 use super::tree::Tree;
+use lab::kubernetes::MERGE;
 
 lab::trials![
     a_final_image_takes_back_what_was_said,

@@ -2,13 +2,11 @@
 //!
 //! One API server for all cases, started once; every case has Nodes of its own.
 
-mod client;
 mod credentials;
 mod deploy;
 mod kubelet;
 mod leaving;
 mod outage;
-mod pki;
 mod publisher;
 mod publishing;
 mod registration;

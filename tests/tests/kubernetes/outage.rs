@@ -8,10 +8,11 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use lab::deadline::until;
+use lab::kubernetes::{PORT, base};
 use serde_json::json;
 
 use super::publisher::{Credential, Publisher, WITHIN, ready, waiting};
-use super::server::{PORT, TOKENS, base};
+use super::server::TOKENS;
 use super::subject::{Subject, says};
 
 lab::trials![

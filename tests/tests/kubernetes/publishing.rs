@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::client::{MERGE, STRATEGIC};
 use super::kubelet;
 use super::publisher::{Credential, Publisher, ready, waiting};
 use super::subject::{Subject, says};
+use lab::kubernetes::{MERGE, STRATEGIC};
 
 lab::trials![
     condition_label_and_annotation_follow_the_truth,

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::client::{MERGE, STRATEGIC};
 use super::kubelet::{self, words};
 use super::subject::Subject;
 use super::tree::Tree;
+use lab::kubernetes::{MERGE, STRATEGIC};
 
 lab::trials![
     labels_and_taints_are_there_from_the_first_version,

@@ -1,21 +1,12 @@
-//! etcd and kube-apiserver, one of each for all cases: every case has a Node of its own.
+//! One control plane for all cases: every case has a Node of its own.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::ops::Deref;
 
-use anyhow::{Context, Result, bail};
-use lab::deadline::until;
-use lab::scratch::Scratch;
+use anyhow::{Context, Result};
+use lab::kubernetes::{Client, ControlPlane, Setup, User};
 
-use super::client::Client;
-use super::pki::{Authority, Identity};
-
-/// It is up in four seconds where nobody else works.
-const UP_WITHIN: Duration = Duration::from_secs(180);
-/// Where it listens.
-pub(crate) const PORT: u16 = 6443;
 /// A name that only the host's own sources know.
 pub(crate) const NAME: &str = "api.crossfade.test";
 
@@ -27,137 +18,40 @@ pub(crate) const TOKENS: [(&str, &str); 5] = [
     ("by-plugin-beta", "canary-beta-93aa"),
     ("by-name", "canary-name-6d27"),
 ];
-const ADMIN: &str = "admin-token";
+/// Where it says that it is; nobody here goes there.
+const ADVERTISED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
 
 /// A cluster without nodes.
-pub(crate) struct Server {
-    pub(crate) authority: Authority,
-    processes: Vec<Child>,
-    scratch: Scratch,
-}
+pub(crate) struct Server(ControlPlane);
 
 impl Server {
-    /// Starts both and waits until they are ready.
+    /// Starts it and waits until it is ready.
     pub(crate) fn start() -> Result<Self> {
-        let programs = programs()?;
-        let scratch = Scratch::new("kubernetes")?;
-        let authority = Authority::new()?;
-        write_pki(&scratch, &authority)?;
         let mut hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
         hosts.push_str(&format!("127.0.0.1 {NAME}\n"));
         fs::write("/etc/hosts", hosts).context("the lab's /etc/hosts")?;
-        let etcd = start(
-            Command::new(programs.join("etcd"))
-                .arg(format!("--data-dir={}", scratch.join("etcd").display()))
-                .args(["--unsafe-no-fsync", "--logger=zap", "--log-level=error"])
-                .args([
-                    "--listen-client-urls=http://127.0.0.1:2379",
-                    "--advertise-client-urls=http://127.0.0.1:2379",
-                ])
-                .args(["--listen-peer-urls=http://127.0.0.1:2380"]),
-            &scratch.join("etcd.log"),
-        )?;
-        let mut server = Self { authority, processes: vec![etcd], scratch };
-        let apiserver = start(&mut server.apiserver(&programs), &server.scratch.join("apiserver.log"))?;
-        server.processes.push(apiserver);
-        let admin = server.admin()?;
-        until("kube-apiserver is ready", UP_WITHIN, || {
-            for process in &mut server.processes {
-                if let Some(status) = process.try_wait()? {
-                    bail!("ended with {status}: {}", tail(&server.scratch.join("apiserver.log")));
-                }
-            }
-            let ready = admin.get("/readyz").is_ok_and(|answer| answer.status == 200);
-            Ok(ready.then_some(()))
-        })?;
-        Ok(server)
-    }
-
-    fn apiserver(&self, programs: &Path) -> Command {
-        let mut command = Command::new(programs.join("kube-apiserver"));
-        for (flag, file) in [
-            ("client-ca-file", "ca.pem"),
-            ("tls-cert-file", "server.pem"),
-            ("tls-private-key-file", "server.key"),
-            ("token-auth-file", "tokens.csv"),
-            ("service-account-signing-key-file", "accounts.key"),
-            ("service-account-key-file", "accounts.pem"),
-            ("cert-dir", ""),
-        ] {
-            command.arg(format!("--{flag}={}", self.scratch.join(file).display()));
-        }
-        command.arg(format!("--secure-port={PORT}")).args([
-            "--etcd-servers=http://127.0.0.1:2379",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=192.0.2.50",
-            "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",
-            "--disable-admission-plugins=ServiceAccount",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--service-account-issuer=https://kubernetes.default.svc",
-            "--allow-privileged=true",
-            "--profiling=false",
-        ]);
-        command
-    }
-
-    /// A person who may do everything.
-    pub(crate) fn admin(&self) -> Result<Client> {
-        Client::with_token(&base(), &self.authority.certificate(), ADMIN)
+        let token = |(node, token): &(&str, &str)| {
+            [(*token).to_owned(), format!("system:node:{node}"), "system:nodes".to_owned()]
+        };
+        let setup = Setup {
+            address: ADVERTISED,
+            names: &[NAME],
+            tokens: TOKENS.iter().map(token).collect(),
+            controllers: false,
+        };
+        ControlPlane::start(&setup).map(Self)
     }
 
     /// A kubelet, by its certificate.
     pub(crate) fn kubelet(&self, node: &str) -> Result<Client> {
-        self.client(&self.authority.kubelet(node)?)
-    }
-
-    /// Whoever a certificate says.
-    pub(crate) fn client(&self, identity: &Identity) -> Result<Client> {
-        Client::with_certificate(&base(), &self.authority.certificate(), identity)
+        self.client(&self.identity(User::Kubelet(node))?)
     }
 }
 
-/// Where the API server is, for those who go straight there.
-pub(crate) fn base() -> String {
-    format!("https://127.0.0.1:{PORT}")
-}
+impl Deref for Server {
+    type Target = ControlPlane;
 
-/// The directory of the built programs.
-fn programs() -> Result<PathBuf> {
-    let directory = std::env::var_os("CROSSFADE_KUBERNETES");
-    directory.map(PathBuf::from).context("CROSSFADE_KUBERNETES is not set: run `make test-kubernetes`")
-}
-
-fn write_pki(scratch: &Scratch, authority: &Authority) -> Result<()> {
-    let server = authority.server(&["127.0.0.1", "localhost", NAME])?;
-    let accounts = authority.client("accounts", "none")?;
-    let mut tokens = format!("{ADMIN},admin,admin,\"system:masters\"\n");
-    for (node, token) in TOKENS {
-        tokens.push_str(&format!("{token},system:node:{node},{node},\"system:nodes\"\n"));
+    fn deref(&self) -> &ControlPlane {
+        &self.0
     }
-    for (file, text) in [
-        ("ca.pem", authority.certificate()),
-        ("server.pem", server.certificate),
-        ("server.key", server.key),
-        ("accounts.pem", accounts.certificate),
-        ("accounts.key", accounts.key),
-        ("tokens.csv", tokens),
-    ] {
-        fs::write(scratch.join(file), text).with_context(|| format!("write {file}"))?;
-    }
-    Ok(())
-}
-
-/// The end of a log.
-fn tail(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
-}
-
-/// Its output goes to a file: a pipe that nobody reads would stop it, and one that it keeps open would stop CI.
-fn start(command: &mut Command, log: &Path) -> Result<Child> {
-    let log = File::create(log).context("a log")?;
-    let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
-    child.with_context(|| format!("start {}", command.get_program().display()))
 }

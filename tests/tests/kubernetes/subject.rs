@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 use lab::deadline::until;
 use serde_json::{Value, json};
 
-use super::client::{Client, MERGE};
 use super::publisher::WITHIN;
 use super::server::Server;
 use super::{kubelet, server};
+use lab::kubernetes::{Client, MERGE};
 
 /// One Node.
 pub(crate) struct Subject {

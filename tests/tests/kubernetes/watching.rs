@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use lab::deadline::until;
 use serde_json::{Value, json};
 
-use super::client::STRATEGIC;
 use super::publisher::{Credential, WITHIN};
 use super::subject::{Subject, says};
 use super::tree::{POLICY, Tree};
+use lab::kubernetes::STRATEGIC;
 
 lab::trials![
     the_node_follows_the_truth,

@@ -15,8 +15,8 @@ use super::pki::Identity;
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// Somebody who asks the API server.
-#[derive(Clone)]
-pub(crate) struct Client {
+#[derive(Debug, Clone)]
+pub struct Client {
     agent: Agent,
     base: String,
     token: Option<String>,
@@ -24,39 +24,54 @@ pub(crate) struct Client {
 
 /// What it answered.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
+pub struct Answer {
+    /// The status of HTTP.
+    pub status: u16,
+    /// The object, or a `Status`; a health check's plain text as a string.
+    pub body: Value,
 }
 
 impl Answer {
     /// The object.
-    pub(crate) fn object(self) -> Result<Value> {
+    ///
+    /// # Errors
+    /// It was refused.
+    pub fn object(self) -> Result<Value> {
         ensure!(self.status < 300, "{}: {}", self.status, self.body["message"]);
         Ok(self.body)
     }
 
     /// Why it was refused.
-    pub(crate) fn refusal(self) -> Result<String> {
+    ///
+    /// # Errors
+    /// It was not, or for another reason than rights or validity.
+    pub fn refusal(self) -> Result<String> {
         ensure!(matches!(self.status, 403 | 422), "expected a refusal, got {}: {}", self.status, self.body);
         Ok(self.body["message"].as_str().unwrap_or_default().to_owned())
     }
 }
 
-/// Kinds of patches.
-pub(crate) const MERGE: &str = "application/merge-patch+json";
-pub(crate) const STRATEGIC: &str = "application/strategic-merge-patch+json";
+/// Media type of a patch that is merged as JSON (RFC 7386).
+pub const MERGE: &str = "application/merge-patch+json";
+/// Media type of a patch whose lists are merged by their keys.
+pub const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 impl Client {
     /// One who is known by a certificate.
-    pub(crate) fn with_certificate(base: &str, authority: &str, identity: &Identity) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A certificate that is none.
+    pub fn with_certificate(base: &str, authority: &str, identity: &Identity) -> Result<Self> {
         let chain = [Certificate::from_pem(identity.certificate.as_bytes())?];
         let key = PrivateKey::from_pem(identity.key.as_bytes())?;
         Self::new(base, authority, Some(ClientCert::new_with_certs(&chain, key)), None)
     }
 
     /// One who is known by a token.
-    pub(crate) fn with_token(base: &str, authority: &str, token: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A certificate that is none.
+    pub fn with_token(base: &str, authority: &str, token: &str) -> Result<Self> {
         Self::new(base, authority, None, Some(token.to_owned()))
     }
 
@@ -72,29 +87,51 @@ impl Client {
         Ok(Self { agent, base: base.to_owned(), token })
     }
 
-    pub(crate) fn get(&self, path: &str) -> Result<Answer> {
+    /// Reads an object or a list.
+    ///
+    /// # Errors
+    /// No answer came; a refusal is one.
+    pub fn get(&self, path: &str) -> Result<Answer> {
         self.ask("GET", path, None)
     }
 
-    pub(crate) fn create(&self, path: &str, body: &Value) -> Result<Answer> {
+    /// Creates an object in a collection.
+    ///
+    /// # Errors
+    /// No answer came; a refusal is one.
+    pub fn create(&self, path: &str, body: &Value) -> Result<Answer> {
         self.ask("POST", path, Some(("application/json", body)))
     }
 
-    pub(crate) fn replace(&self, path: &str, body: &Value) -> Result<Answer> {
+    /// Replaces an object.
+    ///
+    /// # Errors
+    /// No answer came; a refusal is one.
+    pub fn replace(&self, path: &str, body: &Value) -> Result<Answer> {
         self.ask("PUT", path, Some(("application/json", body)))
     }
 
-    pub(crate) fn delete(&self, path: &str) -> Result<Answer> {
+    /// Deletes an object.
+    ///
+    /// # Errors
+    /// No answer came; a refusal is one.
+    pub fn delete(&self, path: &str) -> Result<Answer> {
         self.ask("DELETE", path, None)
     }
 
-    /// A patch of this kind.
-    pub(crate) fn patch(&self, path: &str, kind: &str, body: &Value) -> Result<Answer> {
+    /// Changes an object by a patch of this kind, [`MERGE`] or [`STRATEGIC`].
+    ///
+    /// # Errors
+    /// No answer came; a refusal is one.
+    pub fn patch(&self, path: &str, kind: &str, body: &Value) -> Result<Answer> {
         self.ask("PATCH", path, Some((kind, body)))
     }
 
     /// The events of a watch, one after the other, until the API server ends it.
-    pub(crate) fn watch(&self, path: &str) -> Result<impl Iterator<Item = Result<Value>> + use<>> {
+    ///
+    /// # Errors
+    /// It does not begin.
+    pub fn watch(&self, path: &str) -> Result<impl Iterator<Item = Result<Value>> + use<>> {
         let response = self.send("GET", path, None)?;
         ensure!(response.status() == 200, "watch {path}: {}", response.status());
         let lines = BufReader::new(response.into_body().into_reader()).lines();

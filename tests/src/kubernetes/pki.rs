@@ -9,29 +9,37 @@ use rcgen::{
 
 /// Who a certificate says that somebody is.
 #[derive(Debug, Clone)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// PEM.
-    pub(crate) certificate: String,
+    pub certificate: String,
     /// PEM.
-    pub(crate) key: String,
+    pub key: String,
 }
 
 impl Identity {
-    /// Both in one file, as kubelet keeps its own.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+    /// Writes both into one file, as kubelet keeps its own.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&self, path: &Path) -> Result<()> {
         let text = format!("{}{}", self.certificate, self.key);
         std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
     }
 }
 
 /// The cluster's certificate authority.
-pub(crate) struct Authority {
+#[derive(Debug)]
+pub struct Authority {
     certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    pub(crate) fn new() -> Result<Self> {
+    /// A new one.
+    ///
+    /// # Errors
+    /// No key can be made.
+    pub fn new() -> Result<Self> {
         let mut parameters = CertificateParams::new(Vec::new())?;
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.distinguished_name.push(DnType::CommonName, "kubernetes");
@@ -41,28 +49,40 @@ impl Authority {
     }
 
     /// PEM.
-    pub(crate) fn certificate(&self) -> String {
+    pub fn certificate(&self) -> String {
         self.certificate.pem()
     }
 
     /// The API server's.
-    pub(crate) fn server(&self, names: &[&str]) -> Result<Identity> {
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn server(&self, names: &[&str]) -> Result<Identity> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.sign(CertificateParams::new(names)?, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A client's: its user, and its group.
-    pub(crate) fn client(&self, user: &str, group: &str) -> Result<Identity> {
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn client(&self, user: &str, group: &str) -> Result<Identity> {
         self.sign(client(user, group)?, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     /// A kubelet's.
-    pub(crate) fn kubelet(&self, node: &str) -> Result<Identity> {
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn kubelet(&self, node: &str) -> Result<Identity> {
         self.client(&format!("system:node:{node}"), "system:nodes")
     }
 
     /// A kubelet's that was good until 2020.
-    pub(crate) fn expired_kubelet(&self, node: &str) -> Result<Identity> {
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn expired_kubelet(&self, node: &str) -> Result<Identity> {
         let mut parameters = client(&format!("system:node:{node}"), "system:nodes")?;
         parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
         self.sign(parameters, ExtendedKeyUsagePurpose::ClientAuth)

@@ -1,0 +1,312 @@
+//! A node of the cluster: containerd, kubelet and kube-proxy in a node of the lab.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::control::{ControlPlane, User};
+use super::{DNS, DOMAIN, PODS};
+use crate::containerd::{Containerd, Options};
+use crate::crossfade::POLICY;
+use crate::node::{Daemon, Node};
+use crate::{isolate, package};
+
+/// kubelet's own files, as the node sees them.
+const KUBELET: &str = "/etc/kubernetes";
+/// Where kubelet takes pods from that no API server knows, as the node sees it.
+pub const STATIC_PODS: &str = "/etc/kubernetes/manifests";
+/// kubelet's credential, as the node sees it.
+pub const KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+/// kubelet's configuration, as the node sees it.
+const CONFIG: &str = "/etc/kubernetes/kubelet.json";
+/// Since this release kubelet knows one kind of runtime, and has no flag for it.
+const ONE_KIND_OF_RUNTIME: u32 = 27;
+/// What kubelet sets for the whole machine, unless it finds it so. *Source*: `setupKernelTunables` of kubelet's container manager.
+const TUNABLES: [(&str, &str); 6] = [
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/keys/root_maxbytes", "25000000"),
+];
+
+/// A node with everything on it; what runs on it ends when it is dropped, its pods with the node.
+#[derive(Debug)]
+pub struct Worker {
+    /// The node.
+    pub node: Node,
+    /// Its runtime.
+    pub containerd: Containerd,
+    kubelet: Option<Daemon>,
+    proxy: Option<Daemon>,
+    watch: Option<Daemon>,
+    /// The end of kubelet's own command line.
+    own_words: Vec<String>,
+    /// An archive.
+    images: PathBuf,
+    _settings: TempDir,
+    /// What came after it at its last start.
+    last_words: Vec<String>,
+    programs: super::Programs,
+}
+
+impl Worker {
+    /// Lays out a node's files; nothing runs yet. Its runtime will have the images of `archive`.
+    ///
+    /// # Errors
+    /// What the file system or the kernel says.
+    pub fn prepare(node: &Node, plane: &ControlPlane, archive: &Path) -> Result<Worker> {
+        let containerd = Containerd::prepare(node, &Options::default())?;
+        spare_the_machine(node)?;
+        masquerade(node)?;
+        let settings = settings_on_disk(node)?;
+        let worker = Worker {
+            node: node.clone(),
+            containerd,
+            kubelet: None,
+            proxy: None,
+            watch: None,
+            own_words: Vec::new(),
+            images: archive.to_path_buf(),
+            _settings: settings,
+            last_words: Vec::new(),
+            programs: plane.programs().clone(),
+        };
+        fs::create_dir_all(node.outside(STATIC_PODS)).context("the directory of static pods")?;
+        node.write(Path::new(KUBELET).join("ca.pem"), plane.authority.certificate())?;
+        node.write(Path::new(KUBELET).join("resolv.conf"), "")?;
+        node.write(KUBECONFIG, plane.kubeconfig(User::Kubelet(node.name()))?.to_string())?;
+        node.write(CONFIG, worker.kubelet_config()?.to_string())?;
+        let proxy = plane.kubeconfig(User::Component("system:kube-proxy"))?;
+        node.write(Path::new(KUBELET).join("proxy.conf"), proxy.to_string())?;
+        node.write(Path::new(KUBELET).join("proxy.json"), worker.proxy_config().to_string())?;
+        Ok(worker)
+    }
+
+    /// The name of its Node.
+    pub fn name(&self) -> &str {
+        self.node.name()
+    }
+
+    /// Starts everything on a node without Crossfade.
+    ///
+    /// # Errors
+    /// A part is missing, or the runtime does not start.
+    pub fn start(&mut self) -> Result<()> {
+        self.start_runtime()?;
+        self.start_kubelet(&[])?;
+        self.start_proxy()
+    }
+
+    fn start_runtime(&mut self) -> Result<()> {
+        self.containerd.begin()?;
+        self.containerd.import_images(&self.images)
+    }
+
+    /// Puts Crossfade on the node as an image has it, in private mode, with this policy and these keys of node.json beside those that
+    /// every node of a cluster has. kubelet gets `words` at the end of its own command line. Nothing runs yet.
+    ///
+    /// # Errors
+    /// The programs are not built, or what the generator says.
+    pub fn bake(&mut self, policy: &Value, more: Value, words: &[&str]) -> Result<()> {
+        self.own_words = words.iter().map(|word| (*word).to_owned()).collect();
+        let command =
+            [vec![self.programs.path("kubelet").display().to_string()], self.kubelet_command()].concat();
+        let mut settings =
+            json!({ "desired": "node-annotation", "allowed": ["old", "both-old", "both-new", "new"] });
+        if let (Some(settings), Value::Object(more)) = (settings.as_object_mut(), more) {
+            settings.extend(more);
+        }
+        self.node.write(POLICY, policy.to_string())?;
+        package::bake_with_kubelet(&self.node, &self.containerd, &command.join(" "), settings)
+    }
+
+    /// Boots a node of such an image: what its units run, in their order, with runtime and kubelet between them.
+    ///
+    /// # Errors
+    /// What `crossfade-bootstrap` says, or the runtime does not start.
+    pub fn boot(&mut self) -> Result<()> {
+        package::run(&self.node, &["boot"])?;
+        package::run(&self.node, &["render", "--runtime"])?;
+        self.containerd.start_with(&package::told_config(&self.node)?);
+        self.start_runtime()?;
+        self.start_watch()?;
+        package::run(&self.node, &["gate"])?;
+        package::run(&self.node, &["render"])?;
+        self.start_kubelet(&package::kubelet_words(&self.node)?)?;
+        self.start_proxy()
+    }
+
+    /// Starts `crossfade-bootstrap watch`.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub fn start_watch(&mut self) -> Result<()> {
+        let mut command = self.node.command(package::program());
+        command.arg("watch");
+        self.watch = Some(self.node.background("watch", &command)?);
+        Ok(())
+    }
+
+    /// Starts kubelet, with these words at the end of its command line.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub fn start_kubelet(&mut self, last: &[String]) -> Result<()> {
+        let mut command = self.node.command(self.programs.path("kubelet"));
+        command.args(self.kubelet_command()).args(last);
+        self.last_words = last.to_vec();
+        self.kubelet = Some(self.node.background("kubelet", &command)?);
+        Ok(())
+    }
+
+    /// Starts kubelet with the words of its last start.
+    ///
+    /// # Errors
+    /// As [`Worker::start_kubelet`].
+    pub fn start_kubelet_again(&mut self) -> Result<()> {
+        let words = self.last_words.clone();
+        self.start_kubelet(&words)
+    }
+
+    /// Cuts the node off the wire and kills what it runs, as when a machine loses its power.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn crash(mut self) -> Result<()> {
+        self.node.run(&["ip", "link", "set", "eth0", "down"])?;
+        // kubelet first, which would note that its runtime is gone.
+        let daemons = [self.kubelet.take(), self.watch.take(), self.proxy.take()];
+        daemons.into_iter().flatten().try_for_each(|daemon| daemon.kill().map(drop))?;
+        self.containerd.kill()
+    }
+
+    /// Ends kubelet; its pods run on.
+    ///
+    /// # Errors
+    /// It does not run, or does not end.
+    pub fn stop_kubelet(&mut self) -> Result<()> {
+        self.kubelet.take().context("kubelet does not run")?.terminate().map(drop)
+    }
+
+    /// Starts kube-proxy.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub fn start_proxy(&mut self) -> Result<()> {
+        let mut command = self.node.command(self.programs.path("kube-proxy"));
+        command.arg(format!("--config={KUBELET}/proxy.json"));
+        self.proxy = Some(self.node.background("kube-proxy", &command)?);
+        Ok(())
+    }
+
+    /// All that a daemon of this node has logged.
+    pub fn log(&self, label: &str) -> String {
+        fs::read_to_string(self.node.dir().join(format!("{label}.log"))).unwrap_or_default()
+    }
+
+    fn kubelet_command(&self) -> Vec<String> {
+        let mut words = vec![
+            format!("--config={CONFIG}"),
+            format!("--kubeconfig={KUBECONFIG}"),
+            format!("--hostname-override={}", self.node.name()),
+            format!("--node-ip={}", self.node.address()),
+            format!("--container-runtime-endpoint=unix://{}", self.containerd.socket().display()),
+            "--runtime-cgroups=/".to_owned(),
+            "--v=2".to_owned(),
+        ];
+        if self.programs.minor() < ONE_KIND_OF_RUNTIME {
+            words.push("--container-runtime=remote".to_owned());
+        }
+        words.extend(self.own_words.iter().cloned());
+        words
+    }
+
+    fn kubelet_config(&self) -> Result<Value> {
+        Ok(json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+            "authentication": {
+                "anonymous": { "enabled": false },
+                "webhook": { "enabled": true },
+                "x509": { "clientCAFile": format!("{KUBELET}/ca.pem") },
+            },
+            "authorization": { "mode": "Webhook" },
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": cgroup_root(&self.node)?,
+            "enforceNodeAllocatable": ["pods"],
+            "clusterDNS": [DNS], "clusterDomain": DOMAIN,
+            "resolvConf": format!("{KUBELET}/resolv.conf"),
+            "staticPodPath": STATIC_PODS,
+            "failSwapOn": false,
+            // The machine's disk and memory are not this node's.
+            "evictionHard": {
+                "memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%",
+            },
+            "imageGCHighThresholdPercent": 100,
+            "nodeStatusUpdateFrequency": "1s",
+            "fileCheckFrequency": "1s",
+            "syncFrequency": "10s",
+            "volumePluginDir": "/var/lib/kubelet/plugins/exec",
+        }))
+    }
+
+    fn proxy_config(&self) -> Value {
+        json!({
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
+            "clientConnection": { "kubeconfig": format!("{KUBELET}/proxy.conf") },
+            "mode": "iptables",
+            "clusterCIDR": PODS,
+            "hostnameOverride": self.node.name(),
+            "bindAddress": "0.0.0.0",
+            // Of the whole machine.
+            "conntrack": { "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
+        })
+    }
+}
+
+/// Shows the node the machine's settings as kubelet wants them, so that it leaves them alone.
+fn spare_the_machine(node: &Node) -> Result<()> {
+    let dir = node.scratch().dir("tunables")?;
+    for (setting, value) in TUNABLES {
+        let file = dir.join(setting.replace('/', "-"));
+        fs::write(&file, format!("{value}\n")).with_context(|| format!("writing {}", file.display()))?;
+        let target = PathBuf::from("/proc/sys").join(setting);
+        node.run(&["mount".as_ref(), "--bind".as_ref(), file.as_os_str(), target.as_os_str()])?;
+    }
+    Ok(())
+}
+
+/// Puts the node's settings onto the machine's disk: a phase that the cluster asks for must outlive a reboot, so `crossfade-bootstrap`
+/// refuses to write one into memory, where the rest of a node lies.
+fn settings_on_disk(node: &Node) -> Result<TempDir> {
+    let parent = crate::dist::workspace().join("target/tmp");
+    fs::create_dir_all(&parent).with_context(|| format!("creating {}", parent.display()))?;
+    let readable = fs::Permissions::from_mode(0o755);
+    let dir = tempfile::Builder::new().prefix("settings-").permissions(readable).tempdir_in(&parent)?;
+    let target = Path::new("/etc/crossfade");
+    node.run(&["mount".as_ref(), "--bind".as_ref(), dir.path().as_os_str(), target.as_os_str()])?;
+    Ok(dir)
+}
+
+/// What pods say to a node or to the API server comes from their node's address: nothing outside has a route to a pod.
+fn masquerade(node: &Node) -> Result<()> {
+    let rule =
+        ["iptables", "-w", "-t", "nat", "-A", "POSTROUTING", "-s", PODS, "!", "-d", PODS, "-j", "MASQUERADE"];
+    node.run(&rule).map(drop)
+}
+
+/// Makes the cgroup that kubelet puts the node's pods into, and names it: below the lab's, which sweeps it.
+fn cgroup_root(node: &Node) -> Result<String> {
+    let root = format!(
+        "{}/{}",
+        isolate::cgroup_parent()?,
+        node.dir().file_name().unwrap_or_default().to_string_lossy()
+    );
+    isolate::make_cgroup(&root)?;
+    Ok(root)
+}
