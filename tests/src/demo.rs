@@ -12,8 +12,10 @@ pub mod migrate;
 pub mod naive;
 pub mod placement;
 pub mod plan;
-mod remains;
+pub mod remains;
 pub mod report;
+#[cfg(feature = "kubernetes")]
+pub mod rollout;
 mod scouts;
 mod settle;
 pub mod strategy;
@@ -30,14 +32,28 @@ use plan::Plan;
 use report::Report;
 use strategy::Strategy;
 
+/// On what the migrations are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Runtimes that the lab drives itself, as kubelet would.
+    Runtimes,
+    /// A real Kubernetes.
+    #[cfg(feature = "kubernetes")]
+    Kubernetes,
+}
+
 /// Runs it all.
 ///
 /// # Errors
 /// The lab itself fails. That a migration lost something is in the report.
-pub fn run(strategies: &[Strategy], size: Size, board: &Board) -> Result<Report> {
+pub fn run(stage: Stage, strategies: &[Strategy], size: Size, board: &Board) -> Result<Report> {
     let began = Instant::now();
     let naive = naive::run(size.pods, board).context("the naive way")?;
-    let migrate = |strategy: &Strategy| migrate::run(&Plan::of(*strategy), size, board);
+    let migrate = |strategy: &Strategy| match stage {
+        Stage::Runtimes => migrate::run(&Plan::of(*strategy), size, board),
+        #[cfg(feature = "kubernetes")]
+        Stage::Kubernetes => rollout::run(*strategy, size, board),
+    };
     let migrations = strategies.iter().map(migrate).collect::<Result<Vec<_>>>()?;
     board.clear();
     let duration_ms = u64::try_from(began.elapsed().as_millis())?;

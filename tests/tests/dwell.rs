@@ -11,6 +11,7 @@ use lab::demo::cluster::{CONF_DIR, Cluster, Pod, Wanted};
 use lab::demo::migrate::{self, Size};
 use lab::demo::placement::ensure_placed;
 use lab::demo::plan::{Old, Plan};
+use lab::demo::remains::host_routes;
 use lab::demo::report::Migration;
 use lab::demo::strategy::{Arrival, Phase, Strategy};
 use lab::package;
@@ -154,9 +155,9 @@ fn taken_by_its_profile(cluster: &Cluster) -> Result<()> {
     let pod = run(cluster, "on-both", Phase::BothNew)?;
     ensure_placed(&pod, &cluster.leases(0)?)?;
     // A route and a rule for each of its two addresses.
-    ensure!(host.host_routes()? == 4, "{} host routes", host.host_routes()?);
+    ensure!(host_routes(&host.node)? == 4, "{} host routes", host_routes(&host.node)?);
     cluster.end_pod(&pod)?;
-    ensure!(host.host_routes()? == 0, "{} host routes are left", host.host_routes()?);
+    ensure!(host_routes(&host.node)? == 0, "{} host routes are left", host_routes(&host.node)?);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
+use lab::demo::Stage;
 use lab::demo::board::Board;
 use lab::demo::migrate::Size;
 use lab::demo::strategy::Strategy;
@@ -23,6 +24,10 @@ struct Cli {
     /// Probes that every directed pair must have had, over UDP and over TCP, before a step is followed by the next.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     probes: u64,
+    /// On a real Kubernetes, by annotations alone (`make demo-cluster`).
+    #[cfg(feature = "kubernetes")]
+    #[arg(long)]
+    kubernetes: bool,
     /// How the report is written to stdout; progress goes to stderr.
     #[arg(long, value_enum, default_value = "human")]
     output: Output,
@@ -41,6 +46,18 @@ enum Output {
     Json,
 }
 
+impl Cli {
+    #[cfg(feature = "kubernetes")]
+    fn stage(&self) -> Stage {
+        if self.kubernetes { Stage::Kubernetes } else { Stage::Runtimes }
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    fn stage(&self) -> Stage {
+        Stage::Runtimes
+    }
+}
+
 fn main() -> Result<ExitCode> {
     // Usage errors and --help need no root.
     let cli = Cli::parse();
@@ -51,7 +68,7 @@ fn main() -> Result<ExitCode> {
         Choice::All => &[Strategy::Double, Strategy::Bridge],
     };
     let size = Size { nodes: cli.nodes, pods: cli.pods, probes_per_step: cli.probes };
-    let report = lab::demo::run(strategies, size, &Board::new())?;
+    let report = lab::demo::run(cli.stage(), strategies, size, &Board::new())?;
     match cli.output {
         Output::Human => print!("{report}"),
         Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),

@@ -1,8 +1,6 @@
 //! Crossfade on a node, as its package and a person would bring it there: files, then commands.
 
-use std::fs;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::cluster::Host;
@@ -104,22 +102,6 @@ pub fn forget_old(host: &Host, networks: &Value) -> Result<()> {
 pub fn sweep(host: &Host) -> Result<()> {
     let endpoint = endpoint(host);
     bootstrap(host, &["sweep", "--runtime-endpoint", &endpoint])
-}
-
-/// How many sandboxes the inventory that `install` took still holds.
-///
-/// # Errors
-/// It is not JSON.
-pub fn inventory_entries(host: &Host) -> Result<u64> {
-    let path = host.node.outside("/var/lib/crossfade/inventory.json");
-    let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        text => text.with_context(|| format!("reading {}", path.display()))?,
-    };
-    let inventory: Value =
-        serde_json::from_str(&text).with_context(|| format!("parsing {}", path.display()))?;
-    let entries = inventory["attachments"].as_array().context("an inventory without attachments")?;
-    Ok(u64::try_from(entries.len())?)
 }
 
 fn bootstrap(host: &Host, arguments: &[&str]) -> Result<()> {

@@ -16,7 +16,7 @@ use super::report::{Forwarding, Left, Migration, Probes};
 use super::settle::{Pair, until_probed};
 use super::strategy::{Arrival, Network, Phase, Strategy};
 use super::witness::Asked;
-use super::{bootstrap, scouts};
+use super::{bootstrap, remains, scouts};
 use crate::probe::{Mesh, Report};
 
 /// An agent that is silent for so long is dead; agents speak twice a second.
@@ -110,19 +110,8 @@ fn end<'a>(
     mut pods: impl Iterator<Item = &'a Pod>,
 ) -> Result<(BTreeMap<Network, Asked>, Left)> {
     pods.try_for_each(|pod| cluster.end_pod(pod))?;
-    let mut left = Left {
-        leases: cluster.allocations()?,
-        records: cluster.files("/var/lib/crossfade/attachments")?
-            + cluster.files("/var/lib/crossfade/damaged")?,
-        netns: cluster.files("/run/netns")?,
-        ..Left::default()
-    };
-    for (index, host) in cluster.hosts().iter().enumerate() {
-        left.leases += u64::try_from(cluster.leases(index)?.len())?;
-        left.inventory += bootstrap::inventory_entries(host)?;
-        left.port_rules += host.port_rules()?;
-        left.host_routes += host.host_routes()?;
-    }
+    let mut left = remains::of(cluster.fabric.nodes(), |network| cluster.overlay(network).clone())?;
+    left.leases += cluster.allocations()?;
     Ok((cluster.asked()?, left))
 }
 

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::cluster::{Cluster, Pod};
 use super::strategy::Network;
+use crate::fabric::Overlay;
+use crate::node::Node;
 
 /// The ifname of a pod's second interface.
 const SECOND: &str = "net1";
@@ -24,27 +26,33 @@ pub struct Lease {
     pub ifname: String,
 }
 
+/// Every lease on a node, by the files of both networks' host-local.
+///
+/// # Errors
+/// One cannot be read.
+pub fn leases(node: &Node, overlay: impl Fn(Network) -> Overlay) -> Result<Vec<Lease>> {
+    let mut leases = Vec::new();
+    for network in Network::ALL {
+        let overlay = overlay(network);
+        for address in overlay.leases(node)? {
+            let path = node.outside("/var/lib/cni/networks").join(&overlay.name).join(address.to_string());
+            let text = fs::read_to_string(&path).with_context(|| format!("lease {}", path.display()))?;
+            // host-local writes the container id and the ifname, a line each.
+            let mut lines = text.lines().map(|line| line.trim().to_owned());
+            let (id, ifname) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+            leases.push(Lease { network, address, id, ifname });
+        }
+    }
+    Ok(leases)
+}
+
 impl Cluster {
     /// Every lease on a node.
     ///
     /// # Errors
     /// One cannot be read.
     pub fn leases(&self, host: usize) -> Result<Vec<Lease>> {
-        let node = &self.hosts()[host].node;
-        let mut leases = Vec::new();
-        for network in Network::ALL {
-            let overlay = self.overlay(network);
-            for address in overlay.leases(node)? {
-                let path =
-                    node.outside("/var/lib/cni/networks").join(&overlay.name).join(address.to_string());
-                let text = fs::read_to_string(&path).with_context(|| format!("lease {}", path.display()))?;
-                // host-local writes the container id and the ifname, a line each.
-                let mut lines = text.lines().map(|line| line.trim().to_owned());
-                let (id, ifname) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-                leases.push(Lease { network, address, id, ifname });
-            }
-        }
-        Ok(leases)
+        leases(&self.hosts()[host].node, |network| self.overlay(network).clone())
     }
 }
 

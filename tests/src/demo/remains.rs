@@ -4,44 +4,61 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
-use super::cluster::{Cluster, Host};
+use super::placement;
+use super::report::Left;
+use super::strategy::Network;
+use crate::fabric::Overlay;
+use crate::node::Node;
 
-impl Cluster {
-    /// How many files are below a directory of every node, at any depth; none if it is not there.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn files(&self, inside: &str) -> Result<u64> {
-        let mut files = 0;
-        for Host { node, .. } in self.hosts() {
-            files += count_files(&node.outside(inside))?;
-        }
-        Ok(files)
+/// What is still on these nodes of two networks.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn of(nodes: &[Node], overlay: impl Fn(Network) -> Overlay) -> Result<Left> {
+    let mut left = Left::default();
+    for node in nodes {
+        let files = |inside: &str| count_files(&node.outside(inside));
+        left.leases += u64::try_from(placement::leases(node, &overlay)?.len())?;
+        left.records += files("/var/lib/crossfade/attachments")? + files("/var/lib/crossfade/damaged")?;
+        left.netns += files("/run/netns")?;
+        left.inventory += inventory_entries(node)?;
+        left.port_rules += port_rules(node)?;
+        left.host_routes += host_routes(node)?;
     }
+    Ok(left)
 }
 
-impl Host {
-    /// How many of the rules and chains that portmap makes for one pod are there.
-    ///
-    /// # Errors
-    /// iptables fails.
-    pub fn port_rules(&self) -> Result<u64> {
-        let saved = self.node.run(&["iptables-save", "-t", "nat"])?;
-        Ok(u64::try_from(saved.lines().filter(|line| line.contains("CNI-DN-")).count())?)
-    }
+/// How many sandboxes the inventory that `install` took still holds.
+fn inventory_entries(node: &Node) -> Result<u64> {
+    let path = node.outside("/var/lib/crossfade/inventory.json");
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        text => text.with_context(|| format!("reading {}", path.display()))?,
+    };
+    let inventory: Value =
+        serde_json::from_str(&text).with_context(|| format!("parsing {}", path.display()))?;
+    let entries = inventory["attachments"].as_array().context("an inventory without attachments")?;
+    Ok(u64::try_from(entries.len())?)
+}
 
-    /// How many host routes of Crossfade's, and rules to them, are there.
-    ///
-    /// # Errors
-    /// `ip` fails.
-    pub fn host_routes(&self) -> Result<u64> {
-        let routes = self.node.run(&["ip", "route", "show", "table", "all"])?;
-        let rules = self.node.run(&["ip", "rule", "show"])?;
-        let own = routes.lines().filter(|line| line.contains("table 1003 "));
-        let own = own.chain(rules.lines().filter(|line| line.starts_with("1003:")));
-        Ok(u64::try_from(own.count())?)
-    }
+/// How many of the rules and chains that portmap makes for one pod are there.
+fn port_rules(node: &Node) -> Result<u64> {
+    let saved = node.run(&["iptables-save", "-t", "nat"])?;
+    Ok(u64::try_from(saved.lines().filter(|line| line.contains("CNI-DN-")).count())?)
+}
+
+/// How many host routes of Crossfade's, and rules to them, are there.
+///
+/// # Errors
+/// `ip` fails.
+pub fn host_routes(node: &Node) -> Result<u64> {
+    let routes = node.run(&["ip", "route", "show", "table", "all"])?;
+    let rules = node.run(&["ip", "rule", "show"])?;
+    let own = routes.lines().filter(|line| line.contains("table 1003 "));
+    let own = own.chain(rules.lines().filter(|line| line.starts_with("1003:")));
+    Ok(u64::try_from(own.count())?)
 }
 
 fn count_files(directory: &Path) -> Result<u64> {
