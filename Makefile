@@ -24,6 +24,10 @@ demo: setup build ## three nodes, live pods, both strategies, every probe counte
 	@target/debug/lab-preflight fetch >&2
 	@tests/raise target/debug/lab-demo $(DEMO_ARGS)
 
+.PHONY: demo-cluster
+demo-cluster: setup build ## the same on a real Kubernetes, by annotations alone; its programs are built once (five minutes)
+	@tests/cluster demo $(DEMO_ARGS)
+
 .PHONY: test
 test: setup build ## all tests, against the release programs and real parts
 	tests/run
@@ -35,6 +39,10 @@ test-runtimes: setup build ## the tests of a real containerd once more, with 1.7
 .PHONY: test-kubernetes
 test-kubernetes: setup build ## the node's side of the API server against a real one, built once (two minutes) and cached
 	tests/kubernetes
+
+.PHONY: test-cluster
+test-cluster: setup build ## Crossfade on a real Kubernetes: kubelet, scheduler, controllers, kube-proxy (five minutes)
+	tests/cluster
 
 .PHONY: image-test
 image-test: setup packages ## Packer makes images of a Debian, and machines boot them (docs/proof/image.md)

@@ -1,0 +1,116 @@
+//! Phases by annotation: where new pods go, what the Node says, and that pods which run are left alone.
+
+use anyhow::{Context, Result, ensure};
+use lab::kubernetes::STATIC_PODS;
+use lab::kubernetes::api::{WITHIN, node_path, pod_path};
+use lab::preflight::trial;
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use super::world::{NODES, cluster, flip, in_namespace, network_of, run_on, until_ready};
+use super::{NEEDS, manifest};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_node_goes_through_every_phase_and_back_by_annotation", NEEDS, every_phase),
+        trial("a_phase_that_is_not_allowed_is_an_event_and_nothing_else", NEEDS, not_allowed),
+        trial("static_and_host_network_pods_are_untouched", NEEDS, untouched),
+        trial("a_kubelet_may_not_write_what_others_decide", NEEDS, restricted),
+    ]
+}
+
+/// Each phase, forward and backward; the pods of earlier phases stay as they are.
+fn every_phase() -> Result<()> {
+    let cluster = cluster()?;
+    let api = cluster.api()?;
+    in_namespace(&api, "every-phase", |namespace| {
+        let mut made: Vec<Value> = Vec::new();
+        for (turn, phase) in
+            ["both-old", "both-new", "new", "both-new", "both-old", "old"].into_iter().enumerate()
+        {
+            flip(&api, "n1", phase)?;
+            let pod = run_on(&api, namespace, &format!("p{turn}-{phase}"), "n1")?;
+            let expected = phase.strip_prefix("both-").unwrap_or(phase);
+            ensure!(network_of(&pod) == expected, "{phase}: {}", pod["status"]);
+            made.push(pod);
+        }
+        for pod in &made {
+            let now = api.get(&pod_path(pod))?;
+            let of = |pod: &Value| {
+                (pod["status"]["podIP"].clone(), pod["status"]["containerStatuses"][0]["containerID"].clone())
+            };
+            ensure!(of(pod) == of(&now), "{} became {}", pod["status"], now["status"]);
+        }
+        let leases =
+            (cluster.old.leases(&cluster.workers[0].node)?, cluster.new.leases(&cluster.workers[0].node)?);
+        // Two of the six are on one network alone, the others on both.
+        ensure!(leases.0.len() >= 5 && leases.1.len() == 5, "{leases:?}");
+        Ok(())
+    })
+}
+
+fn not_allowed() -> Result<()> {
+    let cluster = cluster()?;
+    let api = cluster.api()?;
+    api.annotate("n2", "crossfade/desired", json!("elsewhere"))?;
+    let refused = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name=n2,reason=FlipRefused";
+    lab::deadline::until("an event about it", WITHIN, || Ok((!api.list(refused)?.is_empty()).then_some(())))?;
+    let node = api.get(&node_path("n2"))?;
+    ensure!(node["metadata"]["labels"]["crossfade/phase"] == "old", "{}", node["metadata"]);
+    api.annotate("n2", "crossfade/desired", Value::Null)
+}
+
+fn untouched() -> Result<()> {
+    let cluster = cluster()?;
+    let api = cluster.api()?;
+    let (worker, manifest) = (&cluster.workers[1], format!("{STATIC_PODS}/fixed.json"));
+    in_namespace(&api, "untouched", |namespace| {
+        let mut spec = manifest::server();
+        spec["priorityClassName"] = json!("system-node-critical");
+        worker.node.write(&manifest, manifest::pod("kube-system", "fixed", &spec).to_string())?;
+        let mut host = manifest::server_on("n2");
+        host["hostNetwork"] = json!(true);
+        api.create(&[manifest::pod(namespace, "host", &host)])?;
+        let paths = [
+            "/api/v1/namespaces/kube-system/pods/fixed-n2".to_owned(),
+            format!("/api/v1/namespaces/{namespace}/pods/host"),
+        ];
+        let before = paths.iter().map(|path| until_ready(&api, path)).collect::<Result<Vec<_>>>()?;
+        ensure!(
+            network_of(&before[0]) == "old"
+                && before[1]["status"]["podIP"] == worker.node.address().to_string()
+        );
+        for phase in ["new", "old"] {
+            flip(&api, "n2", phase)?;
+            for (path, before) in paths.iter().zip(&before) {
+                let now = api.get(path)?;
+                ensure!(
+                    now["status"]["containerStatuses"] == before["status"]["containerStatuses"],
+                    "{phase}: {}",
+                    now["status"]
+                );
+                ensure!(now["status"]["podIPs"] == before["status"]["podIPs"], "{phase}: {}", now["status"]);
+            }
+        }
+        std::fs::remove_file(worker.node.outside(&manifest)).context("the static pod's manifest")?;
+        api.until_gone(&paths[0])
+    })
+}
+
+/// NodeRestriction, for the very credential that `watch` uses.
+fn restricted() -> Result<()> {
+    let cluster = cluster()?;
+    let identity = cluster.plane.identity(lab::kubernetes::User::Kubelet("n1"))?;
+    let kubelet = cluster.plane.client(&identity)?;
+    let label = |key: &str| json!({ "metadata": { "labels": { key: "x" } } });
+    for (node, key) in [("n2", "crossfade/phase"), ("n1", "node-restriction.kubernetes.io/x")] {
+        let answer = kubelet.patch(&node_path(node), lab::kubernetes::MERGE, &label(key))?;
+        let why = answer.refusal().with_context(|| format!("{key} of {node}"))?;
+        ensure!(why.contains("is not allowed to modify"), "{why}");
+    }
+    for node in NODES {
+        let own = cluster.plane.client(&cluster.plane.identity(lab::kubernetes::User::Kubelet(node))?)?;
+        own.patch(&node_path(node), lab::kubernetes::MERGE, &label("crossfade.example/own"))?.object()?;
+    }
+    Ok(())
+}
