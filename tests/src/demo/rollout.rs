@@ -287,7 +287,7 @@ impl<'a> Rollout<'a> {
                 continue;
             }
             let may_ask = |client: &&Pod| {
-                client.host != server.host && self.strategy.reaches(client.phase, server.phase)
+                client.host != server.host && self.strategy.reaches_by_service(client.phase, server.phase)
             };
             let Some(client) = pods.iter().find(may_ask) else { continue };
             let node = &self.cluster.workers[client.host].node;

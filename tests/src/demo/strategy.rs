@@ -121,6 +121,14 @@ impl Strategy {
         let direct = client.networks().contains(&server.primary());
         direct || self == Strategy::Bridge
     }
+
+    /// Whether a pod reaches another one by the cluster IP of a Service.
+    ///
+    /// kube-proxy translates it on the client's node. The packet has left the pod by its default route then, which is the primary
+    /// network's, and has to be forwarded where the server publishes an address of the other one.
+    pub fn reaches_by_service(self, client: Phase, server: Phase) -> bool {
+        client.primary() == server.primary() || self == Strategy::Bridge
+    }
 }
 
 /// How Crossfade comes to a node.
@@ -170,6 +178,20 @@ mod tests {
                 assert!(Strategy::Bridge.reaches(client, server), "{client} -> {server}");
             }
         }
+    }
+
+    #[test]
+    fn a_service_joins_pods_of_one_primary_network_only() {
+        let apart = |client: Phase, server: Phase| client.primary() != server.primary();
+        for client in ALL {
+            for server in ALL {
+                let reaches = Strategy::Double.reaches_by_service(client, server);
+                assert_eq!(reaches, !apart(client, server), "{client} -> {server}");
+                assert!(Strategy::Bridge.reaches_by_service(client, server), "{client} -> {server}");
+            }
+        }
+        assert!(Strategy::Double.reaches(Phase::BothOld, Phase::BothNew));
+        assert!(!Strategy::Double.reaches_by_service(Phase::BothOld, Phase::BothNew));
     }
 
     /// While a pass is under way there are pods of two neighbouring phases, and all of them must reach each other.

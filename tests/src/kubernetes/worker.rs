@@ -93,16 +93,6 @@ impl Worker {
         self.node.name()
     }
 
-    /// Starts everything on a node without Crossfade.
-    ///
-    /// # Errors
-    /// A part is missing, or the runtime does not start.
-    pub fn start(&mut self) -> Result<()> {
-        self.start_runtime()?;
-        self.start_kubelet(&[])?;
-        self.start_proxy()
-    }
-
     fn start_runtime(&mut self) -> Result<()> {
         self.containerd.begin()?;
         self.containerd.import_images(&self.images)
