@@ -44,6 +44,11 @@ pub fn shard(container_id: &str) -> String {
     format!("{:x}", hash(container_id) & 0xf)
 }
 
+/// The names of all sixteen.
+pub fn shards() -> impl Iterator<Item = String> {
+    (0..16).map(|digit| format!("{digit:x}"))
+}
+
 /// The part of a file name that stands for a container id. `~` cannot begin an id, so the two kinds never meet.
 fn id_name(container_id: &str) -> String {
     if container_id.len() <= LONGEST_PLAIN_ID && is_name(container_id) {

@@ -15,23 +15,31 @@ impl Pod {
     /// A key with two different values counts as absent, because one of the values may be forged.
     #[must_use]
     pub fn from_args(args: &str) -> Self {
-        let value = |key: &str| {
-            let mut found: Option<&str> = None;
-            for pair in args.split(';') {
-                let Some((k, v)) = pair.split_once('=') else {
-                    continue;
-                };
-                if k == key && !v.is_empty() {
-                    if found.is_some_and(|earlier| earlier != v) {
-                        return None;
-                    }
-                    found = Some(v);
-                }
-            }
-            found.map(str::to_owned)
-        };
-        Self { namespace: value("K8S_POD_NAMESPACE"), name: value("K8S_POD_NAME") }
+        Self { namespace: value(args, "K8S_POD_NAMESPACE"), name: value(args, "K8S_POD_NAME") }
     }
+
+    /// `K8S_POD_UID` of the same arguments: containerd and CRI-O send it, and nothing that the plugin decides depends on it.
+    #[must_use]
+    pub fn uid(args: &str) -> Option<String> {
+        value(args, "K8S_POD_UID")
+    }
+}
+
+/// The value of a key.
+fn value(args: &str, key: &str) -> Option<String> {
+    let mut found: Option<&str> = None;
+    for pair in args.split(';') {
+        let Some((k, v)) = pair.split_once('=') else {
+            continue;
+        };
+        if k == key && !v.is_empty() {
+            if found.is_some_and(|earlier| earlier != v) {
+                return None;
+            }
+            found = Some(v);
+        }
+    }
+    found.map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -44,5 +52,7 @@ mod tests {
         assert_eq!(pod, Pod { namespace: Some("ns1".into()), name: Some("p1".into()) });
         let twice = Pod::from_args("K8S_POD_NAME=p1;K8S_POD_NAME=p2;K8S_POD_NAMESPACE=n;K8S_POD_NAMESPACE=n");
         assert_eq!(twice, Pod { namespace: Some("n".into()), name: None });
+        assert_eq!(Pod::uid("K8S_POD_NAME=p1;K8S_POD_UID=1f2e3d4c-1"), Some("1f2e3d4c-1".into()));
+        assert_eq!(Pod::uid("K8S_POD_UID=1;K8S_POD_UID=2"), None);
     }
 }

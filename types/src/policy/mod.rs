@@ -4,6 +4,7 @@
 //! unknown key, a combination that cannot work are errors), [`Policy::choose`] is the pure decision for one pod. The file's
 //! JSON Schema, `types/policy.schema.json`, is made from these types.
 
+mod base;
 mod both;
 mod check;
 mod choose;

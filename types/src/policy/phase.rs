@@ -66,12 +66,7 @@ impl Policy {
     /// The phase this policy is in.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        match (self.attach, self.both.primary()) {
-            (Attach::One(Side::Old), _) => Phase::Old,
-            (Attach::One(Side::New), _) => Phase::New,
-            (Attach::Both, Side::Old) => Phase::BothOld,
-            (Attach::Both, Side::New) => Phase::BothNew,
-        }
+        Phase::of(self.attach, self.both.primary())
     }
 
     /// The bytes of a policy flipped to `phase`; everything else keeps its spelling.

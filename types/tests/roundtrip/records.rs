@@ -1,4 +1,4 @@
-//! The files that our programs keep: inventory, ledger, status.json; and the profiles.
+//! The files that our programs keep: inventory, ledger, status.json; the annotations of a Node; and the profiles.
 
 use std::fmt::Debug;
 
@@ -10,10 +10,12 @@ use types::inventory::{Deleter, Entry, Inventory};
 use types::key::Key;
 use types::ledger::{self, Line};
 use types::moment::Moment;
+use types::observed::{Attached, Observed};
 use types::policy::{Phase, Side};
 use types::profile::{self, Profile};
 use types::raw::raw_string;
 use types::status::{Conf, Document, Network, VERSION, Watch};
+use types::step::{Cordon, State, Step};
 
 use crate::{comes_back, maybe, path};
 
@@ -117,7 +119,62 @@ fn document() -> impl Strategy<Value = Document> {
     )
 }
 
+fn phases() -> impl Strategy<Value = Vec<Phase>> {
+    prop::sample::subsequence(&Phase::ALL[..], 0..=4)
+}
+
+fn observed() -> impl Strategy<Value = Observed> {
+    let counts = prop::collection::btree_map(select(&Phase::ALL[..]), 1..=u32::MAX, 0..5);
+    let attached = (counts, any::<u32>(), prop::collection::vec("[0-9a-f]{8}", 0..3))
+        .prop_map(|(by_phase, unknown, others)| Attached { by_phase, unknown, others });
+    let texts = (".{0,9}", maybe(".{0,9}"), maybe(".{0,9}"), maybe(".{0,9}"));
+    (maybe(select(&Phase::ALL[..])), texts, maybe(attached), phases(), phases()).prop_map(
+        |(phase, (boot_id, policy_sha256, base, echo), attached, mints, follows)| Observed {
+            boot_id,
+            phase,
+            policy_sha256,
+            base,
+            mints,
+            follows,
+            attached,
+            echo,
+        },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let state = select(&[State::Claimed, State::Moving, State::Done][..]);
+    let cordon = maybe(select(&[Cordon::Ours, Cordon::Theirs][..]));
+    let texts = [".{0,9}", ".{0,9}", ".{0,9}"];
+    (texts, any::<u64>(), select(&Phase::ALL[..]), state, cordon, maybe(".{0,9}"), any::<u32>()).prop_map(
+        |([run, plan, claim], epoch, to, state, cordon, since, r#try)| Step {
+            run,
+            plan,
+            epoch,
+            claim,
+            to,
+            state,
+            cordon,
+            since: since.clone(),
+            r#try,
+            why: since,
+        },
+    )
+}
+
+/// A parser of an annotation's value, for bytes.
+fn text<T>(parse: impl Fn(&str) -> Result<T, String>) -> impl Fn(&[u8]) -> Result<T, String> {
+    move |bytes| parse(std::str::from_utf8(bytes).map_err(|e| e.to_string())?)
+}
+
 proptest! {
+    #[test]
+    fn the_annotations_of_a_node_come_back(observed in observed(), step in step()) {
+        comes_back(&observed, text(Observed::parse));
+        prop_assert_eq!(Observed::parse(&observed.to_text()), Ok(observed));
+        comes_back(&step, text(Step::parse));
+    }
+
     #[test]
     fn an_inventory_comes_back(attachments in prop::collection::vec(entry(), 0..4)) {
         let inventory = Inventory { version: 1, attachments };

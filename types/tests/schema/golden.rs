@@ -9,6 +9,7 @@ use types::attachment::{Event, Intent};
 use types::inventory::Inventory;
 use types::ledger::Line;
 use types::node::Node;
+use types::observed::Observed;
 use types::policy::Policy;
 use types::profile::Profile;
 use types::schema::{of_settings, of_written};
@@ -69,6 +70,11 @@ fn the_schema_of_node_json_is_made_from_its_types() {
 #[test]
 fn the_schema_of_status_json_is_made_from_its_types() {
     holds("status.schema.json", &of_written::<Document>());
+}
+
+#[test]
+fn the_schema_of_what_a_node_reports_is_made_from_its_types() {
+    holds("observed.schema.json", &of_written::<Observed>());
 }
 
 #[test]
