@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! publish KUBECONFIG [NODE]
-//! > {"ready":true,"reason":"NetworkReady","message":"..","phase":"old","policySha256":"..","clears":false}
+//! > {"ready":true,"reason":"NetworkReady","message":"..","clears":false,"phase":"old","policySha256":"..","attached":{"old":1}}
 //! > {"event":"Flipped","warning":false,"message":".."}
 //! > {"events":[{"event":"Flipped","warning":false,"message":".."},{"event":"ConfWritten","warning":false,"message":".."}]}
 //! > {"settle":30}
@@ -23,7 +23,7 @@ use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
-use types::policy::Phase;
+use types::observed::Observed;
 
 const REASONS: [Reason; 13] = [
     Reason::NetworkReady,
@@ -127,9 +127,11 @@ fn report(order: &Value) -> anyhow::Result<NodeReport> {
             .find(|known| known.as_str() == reason)
             .ok_or_else(|| anyhow::anyhow!("unknown reason {reason:?}"))?,
         message: text(&order["message"]),
-        phase: order["phase"].as_str().and_then(Phase::parse),
-        policy_sha256: order["policySha256"].as_str().map(str::to_owned),
-        boot_id: shim::boot::boot_id()?.to_owned(),
+        // The keys of the annotation are among those of the line.
+        observed: Observed {
+            boot_id: shim::boot::boot_id()?.to_owned(),
+            ..serde_json::from_value(order.clone())?
+        },
         clears_network_unavailable: order["clears"] == true,
     })
 }

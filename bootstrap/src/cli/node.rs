@@ -89,8 +89,8 @@ impl Render {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: list what one pass would change\n  crossfade-bootstrap watch --once --dry-run",
-    after_help = "Exit status: 0 ended by a signal, or with --once the node is ready; 3 with --once the node is not ready; 75 another \
-                  watch runs on this node."
+    after_help = "Exit status: 0 ended by a signal, or with --once the node is ready; 3 Crossfade is switched off or this node has no plugin of \
+                  it, or with --once the node is not ready; 75 another watch runs on this node."
 )]
 pub struct Watch {
     /// Make one pass over the node, and end.

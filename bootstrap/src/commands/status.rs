@@ -4,26 +4,29 @@ mod follow;
 mod problems;
 mod reported;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader};
 use std::time::Duration;
 
 use serde::Serialize;
 use shim::store::Store;
 use types::node::Mode;
+use types::observed::Attached;
+use types::policy::{Phase, Policy};
 use types::problem::Problem;
 use types::status::Document;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global, fix};
+use crate::node::attached;
 use crate::node::attachments::{self, Attachments, Life};
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::directories::Directories;
 use crate::node::facts::NodeFacts;
 use crate::node::identity::Booted;
 use crate::node::paths::{BOOTED, Root, STATUS};
-use crate::node::policy::secondary;
+use crate::node::policy::{roll, secondary};
 use crate::node::settings::{Settings, Unusable};
 use crate::node::status_file::{self, NOT_READY, StatusFile};
 use crate::node::{hostroutes, mode};
@@ -36,8 +39,10 @@ pub use self::reported::{Reported, reported};
 /// Where this node stands.
 ///
 /// *Shape*:
-/// `{"confDir":"shared","phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"pendingDels":0,"ledgerLines":0,
-/// "warnings":[],"watch":{..}}`.
+/// `{"confDir":"shared","phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"attached":{"old":1,"both-old":2},
+/// "base":"77..","mints":["both-old"],"follows":["old","both-old"],"pendingDels":0,"ledgerLines":0,"warnings":[],"watch":{..}}`.
+///
+/// `attached`, `base`, `mints` and `follows` are what the Node's annotation `crossfade/observed` says ([`types::observed`]).
 ///
 /// `installed` says whether Crossfade's conf is in place and the runtime, where it answers that, uses it. `phase` is null where the policy
 /// cannot be used. `watch` is the content of status.json, with `stale` where no running `watch` wrote it, and null where there is none.
@@ -51,6 +56,10 @@ pub struct Status {
     phase: Option<&'static str>,
     installed: bool,
     networks: BTreeMap<String, Count>,
+    attached: Attached,
+    base: Option<String>,
+    mints: BTreeSet<Phase>,
+    follows: Vec<Phase>,
     #[serde(rename = "pendingDels")]
     pending_dels: usize,
     #[serde(rename = "ledgerLines")]
@@ -165,6 +174,10 @@ fn without(global: &Global, settings: Settings, wait: Option<Duration>) -> Resul
         pending_dels: pending_dels(&found),
         ledger_lines: ledger_lines(&dirs)?,
         networks,
+        attached: attached::count(&found, None),
+        base: None,
+        mints: BTreeSet::new(),
+        follows: Vec::new(),
         warnings: Vec::new(),
         problems,
         watch: None,
@@ -188,7 +201,7 @@ struct Count {
 fn status(node: &NodeFacts) -> Result<Status, Failure> {
     let mut problems: Vec<Problem> =
         node.policy.as_ref().err().map(|why| why.as_str().into()).into_iter().collect();
-    let (policy, layout) = (node.policy(), &node.dirs.layout);
+    let (held, policy, layout) = (node.policy.as_ref().ok(), node.policy(), &node.dirs.layout);
     let (records, damaged) = Store::new(layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
     let routes = hostroutes::to_change(&records, &damaged)?;
     let found = attachments::of(layout, records, damaged, policy)?;
@@ -209,6 +222,10 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
         pending_dels: pending_dels(&found),
         ledger_lines: ledger_lines(&node.dirs)?,
         networks,
+        attached: attached::count(&found, policy),
+        base: held.map(roll::base),
+        mints: policy.map(Policy::mints).unwrap_or_default(),
+        follows: roll::follows(&node.settings, held),
         problems,
         watch: None,
         timed_out: false,

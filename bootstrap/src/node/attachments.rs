@@ -11,7 +11,7 @@ use shim::inventory::{self, Deleter, Entry};
 use shim::layout::Layout;
 use shim::owner::Sides;
 use shim::store::{DamagedFile, Key, Store};
-use types::attachment::Attachment;
+use types::attachment::{Attachment, Leg, Progress};
 use types::pod::Pod;
 use types::policy::{Policy, Side};
 
@@ -57,6 +57,9 @@ pub struct Line {
     /// Name of the attachment's Pod, if the runtime passed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
+    /// UID of the attachment's Pod, if the runtime passed it.
+    #[serde(skip)]
+    pub uid: Option<String>,
     /// The networks of the attachment, in the order of ADD.
     pub networks: Vec<Part>,
     /// Who sends the attachment's DEL, where that is not Crossfade.
@@ -95,6 +98,9 @@ pub struct Part {
     pub primary: bool,
     /// Whether the network has not confirmed the DEL yet.
     pub owed: bool,
+    /// Whether the network was attached, or still is to be: not if its ADD failed and the policy tolerated that. None if the record does not say.
+    #[serde(skip)]
+    pub in_pod: Option<bool>,
 }
 
 /// A record that cannot be read.
@@ -180,6 +186,7 @@ fn of_record(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> Li
         ifname: leg.ifname.clone(),
         primary: leg.primary,
         owed: progress.started && !progress.deleted,
+        in_pod: in_pod(record, leg, progress),
     });
     line(
         Key::new(&intent.container_id, &intent.ifname),
@@ -188,6 +195,17 @@ fn of_record(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> Li
         intent.cni_args.as_deref(),
         parts.collect(),
     )
+}
+
+/// See [`Part::in_pod`].
+fn in_pod(record: &Attachment, leg: &Leg, progress: &Progress) -> Option<bool> {
+    let may_be_left_out = leg.tolerated && progress.result.is_none();
+    match (may_be_left_out, record.torn) {
+        (false, _) => Some(true),
+        // The line that was torn may be the one with the result.
+        (true, true) => None,
+        (true, false) => Some(!record.attached),
+    }
 }
 
 fn of_entry(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
@@ -201,6 +219,7 @@ fn of_entry(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
         ifname: entry.ifname.clone(),
         primary: true,
         owed: true,
+        in_pod: Some(true),
     };
     let age = entry.taken.as_ref().map(|taken| taken.age(now));
     let line = line(entry.key(), Life::Inventory, age, entry.cni_args.as_deref(), vec![part]);
@@ -220,6 +239,7 @@ fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Ve
         earlier_boot: age == Some(Age::EarlierBoot),
         namespace: pod.namespace,
         pod: pod.name,
+        uid: Pod::uid(args.unwrap_or_default()),
         networks,
         deleted_by: None,
     }

@@ -1,14 +1,15 @@
 //! What wakes the loop of `watch`: file system events, signals, and the desired phase.
 //!
-//! Every event only starts another full pass, so the loop ignores what an event says. Reading a file is no event, because `watch` itself
+//! Every event only starts another full pass, so the loop ignores what an event says. Events among the records are apart: every pod makes several,
+//! and they only make the loop count the attachments. Reading a file is no event, because `watch` itself
 //! reads these files. Where no inotify instance is left, [`Events::polls`] is true and the loop observes at intervals instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -25,6 +26,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 pub enum Wake {
     /// Something changed in a directory that `watch` observes.
     Changed,
+    /// A record or the inventory changed.
+    Records,
     /// SIGHUP: observe again.
     Hangup,
     /// SIGTERM or SIGINT: end.
@@ -41,10 +44,17 @@ pub struct Events {
     wake: Sender<Wake>,
     state: Arc<State>,
     watcher: Option<INotifyWatcher>,
-    /// Each observed path, with the device and inode of the directory that it is.
-    armed: BTreeMap<PathBuf, (u64, u64)>,
+    /// The directories whose events are worth a pass.
+    passes: Places,
+    /// The directories whose events are worth a count of the attachments.
+    records: Places,
+    /// Those that are observed, for whatever.
+    armed: Places,
     tried: Option<Instant>,
 }
+
+/// Directories, with the device and inode of each.
+type Places = BTreeMap<PathBuf, (u64, u64)>;
 
 #[derive(Debug)]
 struct State {
@@ -53,15 +63,54 @@ struct State {
     pending: AtomicBool,
     /// When the last event came, in milliseconds since `began`.
     last_ms: AtomicU64,
+    /// The loop was woken for the records and has not counted yet.
+    uncounted: AtomicBool,
+    /// What an event's directory is worth.
+    worth: Mutex<Worth>,
+}
+
+/// The directories of [`Events::passes`] and of [`Events::records`].
+#[derive(Debug, Default)]
+struct Worth {
+    passes: BTreeSet<PathBuf>,
+    records: BTreeSet<PathBuf>,
+}
+
+impl Worth {
+    /// Whether an event with these paths is worth a pass, and whether it is worth a count. One without paths tells of lost events, and is worth
+    /// both. One that is nowhere known, because a directory has two paths, is worth a pass.
+    fn of(&self, paths: &[PathBuf]) -> (bool, bool) {
+        let is_in = |dirs: &BTreeSet<PathBuf>| {
+            let hits = |path: &PathBuf| {
+                dirs.contains(path) || path.parent().is_some_and(|parent| dirs.contains(parent))
+            };
+            paths.is_empty() || paths.iter().any(hits)
+        };
+        let count = is_in(&self.records);
+        (!count || is_in(&self.passes), count)
+    }
 }
 
 impl Events {
     /// Starts the thread that reads events. No directory is observed yet.
     #[must_use]
     pub fn new(wake: Sender<Wake>) -> Self {
-        let state =
-            State { began: Instant::now(), pending: AtomicBool::new(false), last_ms: AtomicU64::new(0) };
-        Self { wake, state: Arc::new(state), watcher: None, armed: BTreeMap::new(), tried: None }
+        let state = State {
+            began: Instant::now(),
+            pending: AtomicBool::new(false),
+            last_ms: AtomicU64::new(0),
+            uncounted: AtomicBool::new(false),
+            worth: Mutex::default(),
+        };
+        Self {
+            wake,
+            state: Arc::new(state),
+            watcher: None,
+            passes: Places::new(),
+            records: Places::new(),
+            armed: Places::new(),
+            tried: None,
+        }
     }
 
     /// Whether inotify is not available, so that the loop observes at intervals.
@@ -82,31 +131,67 @@ impl Events {
         now.saturating_sub(Duration::from_millis(self.state.last_ms.load(Ordering::SeqCst)))
     }
 
-    /// Observes exactly these directories, and the nearest existing one above where a directory is absent. Returns whether the set is new:
-    /// then a directory may have changed between the earlier observation and this call.
+    /// From now on the next event among the records wakes the loop; what came until now it is about to count.
+    pub fn count(&self) {
+        self.state.uncounted.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether a change of a record wakes the loop. Where it does not, the records have to be counted at intervals.
+    #[must_use]
+    pub fn hears_records(&self) -> bool {
+        !self.records.is_empty() && is_armed(&self.records, &self.armed)
+    }
+
+    /// Observes exactly these directories for passes, and the nearest existing one above where a directory is absent. Returns whether the set is
+    /// new: then a directory may have changed between the earlier observation and this call.
     pub fn arm<'a>(&mut self, wanted: impl Iterator<Item = &'a PathBuf>) -> bool {
         if self.watcher.is_none() && self.tried.is_none_or(|at| at.elapsed() >= TRY_AGAIN) {
             self.tried = Some(Instant::now());
             self.watcher = self.start();
-            self.armed.clear();
+            (self.passes, self.records, self.armed) = (Places::new(), Places::new(), Places::new());
         }
-        let Some(watcher) = &mut self.watcher else { return false };
-        let wanted: BTreeMap<PathBuf, (u64, u64)> = wanted.filter_map(|path| nearest(path)).collect();
-        if wanted == self.armed {
+        let wanted: Places = wanted.filter_map(|path| nearest(path)).collect();
+        if self.watcher.is_none() || (wanted == self.passes && is_armed(&wanted, &self.armed)) {
             return false;
         }
-        let gone = self.armed.iter().filter(|(path, id)| wanted.get(*path) != Some(id));
-        for (path, _) in gone {
+        self.passes = wanted;
+        self.rearm();
+        true
+    }
+
+    /// Observes exactly these directories for counts of the attachments, as [`Events::arm`] does for passes.
+    pub fn arm_records<'a>(&mut self, wanted: impl Iterator<Item = &'a PathBuf>) -> bool {
+        let wanted: Places = wanted.filter_map(|path| nearest(path)).collect();
+        if self.watcher.is_none() || (wanted == self.records && is_armed(&wanted, &self.armed)) {
+            return false;
+        }
+        self.records = wanted;
+        self.rearm();
+        true
+    }
+
+    fn rearm(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        // Before the first of them is observed: its events must not count for less than they are worth.
+        *self.state.worth.lock().unwrap_or_else(PoisonError::into_inner) = Worth {
+            passes: self.passes.keys().cloned().collect(),
+            records: self.records.keys().cloned().collect(),
+        };
+        let is_wanted =
+            |path: &PathBuf, id| self.passes.get(path) == Some(id) || self.records.get(path) == Some(id);
+        for (path, _) in self.armed.iter().filter(|(path, id)| !is_wanted(path, id)) {
             // The kernel has already removed the watch of a removed directory.
             let _ = watcher.unwatch(path);
         }
-        let mut armed = BTreeMap::new();
-        for (path, id) in wanted {
-            let watched = self.armed.get(&path) == Some(&id)
-                || watcher.watch(&path, RecursiveMode::NonRecursive).is_ok();
+        let mut armed = Places::new();
+        // Where there is room for some watches only, a pass is worth more than a count.
+        for (path, id) in self.passes.iter().chain(&self.records) {
+            let watched = armed.contains_key(path)
+                || self.armed.get(path) == Some(id)
+                || watcher.watch(path, RecursiveMode::NonRecursive).is_ok();
             // One that vanished just now is looked for again in the next round.
             if watched {
-                armed.insert(path, id);
+                armed.insert(path.clone(), *id);
             }
         }
         // Not one: there is no room for watches, which is as good as no instance.
@@ -114,7 +199,6 @@ impl Events {
             self.watcher = None;
         }
         self.armed = armed;
-        true
     }
 
     fn start(&self) -> Option<INotifyWatcher> {
@@ -123,10 +207,18 @@ impl Events {
             if event.as_ref().is_ok_and(|event| is_a_look(event.kind)) {
                 return;
             }
+            let paths = event.map(|event| event.paths).unwrap_or_default();
+            let (pass, count) = state.worth.lock().unwrap_or_else(PoisonError::into_inner).of(&paths);
+            // A loop that is gone means that the process ends soon.
+            if count && !state.uncounted.swap(true, Ordering::SeqCst) {
+                let _ = wake.send(Wake::Records);
+            }
+            if !pass {
+                return;
+            }
             let now = u64::try_from(state.began.elapsed().as_millis()).unwrap_or(u64::MAX);
             state.last_ms.store(now, Ordering::SeqCst);
             if !state.pending.swap(true, Ordering::SeqCst) {
-                // A loop that is gone means that the process ends soon.
                 let _ = wake.send(Wake::Changed);
             }
         };
@@ -141,6 +233,11 @@ fn is_a_look(kind: EventKind) -> bool {
         EventKind::Access(_) => true,
         _ => false,
     }
+}
+
+/// Whether each of these directories is among those that are observed.
+fn is_armed(wanted: &Places, armed: &Places) -> bool {
+    wanted.iter().all(|(path, id)| armed.get(path) == Some(id))
 }
 
 /// The directory at `path`, or the nearest one above, and which one it is.
@@ -212,5 +309,57 @@ mod tests {
         events.look();
         std::fs::write(wanted[0].join("f"), "x").expect("write");
         assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(Wake::Changed), "in the new one");
+    }
+
+    #[test]
+    fn what_happens_among_the_records_is_no_pass_and_wakes_once_until_it_is_counted() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let (send, wakes) = std::sync::mpsc::channel();
+        let mut events = Events::new(send);
+        let [conf, state] = ["conf", "state"].map(|name| dir.path().join(name));
+        for dir in [&conf, &state] {
+            std::fs::create_dir(dir).expect("mkdir");
+        }
+        assert!(!events.arm_records([&state].into_iter()) && !events.hears_records(), "no watcher yet");
+        let shard = state.join("a");
+        assert!(events.arm([&conf].into_iter()));
+        assert!(events.arm_records([&state, &shard].into_iter()) && events.hears_records());
+        assert!(!events.arm_records([&state, &shard].into_iter()), "the same again");
+        std::fs::create_dir(&shard).expect("mkdir");
+        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(Wake::Records));
+        assert!(events.arm_records([&state, &shard].into_iter()), "another directory is nearest now");
+        events.count();
+        std::fs::write(shard.join("c@eth0"), "x").expect("write");
+        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(Wake::Records));
+        std::fs::write(shard.join("c@eth0"), "xy").expect("write");
+        // The next event of a pass is behind those of the record, and the first that is told.
+        std::fs::write(conf.join("f"), "x").expect("write");
+        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(Wake::Changed));
+        assert!(!events.arm([&conf].into_iter()), "the records make no set for passes new");
+        // A directory for both is worth both.
+        assert!(events.arm([&conf, &state].into_iter()));
+        while wakes.try_recv().is_ok() {}
+        events.look();
+        events.count();
+        std::fs::write(state.join("f"), "x").expect("write");
+        let mut told = [0, 1].map(|_| wakes.recv_timeout(Duration::from_secs(20)).expect("a wake"));
+        told.sort_by_key(|wake| *wake == Wake::Changed);
+        assert_eq!(told, [Wake::Records, Wake::Changed]);
+    }
+
+    #[test]
+    fn lost_events_are_worth_everything() {
+        let worth = Worth { passes: ["/c".into()].into(), records: ["/s".into()].into() };
+        for (paths, expected) in [
+            (&[][..], (true, true)),
+            (&["/c"], (true, false)),
+            (&["/c/f"], (true, false)),
+            (&["/s/f"], (false, true)),
+            (&["/s/f", "/c/f"], (true, true)),
+            (&["/elsewhere/f"], (true, false)),
+        ] {
+            let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+            assert_eq!(worth.of(&paths), expected, "{paths:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What is on a node, whoever asks: its paths and settings, conf directories, identity, switch and mounts.
 
+pub mod attached;
 pub mod attachments;
 pub mod bin_dirs;
 pub mod cni;

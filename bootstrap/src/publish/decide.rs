@@ -7,11 +7,15 @@
 //! | the policy cannot be used | stays, for DaemonSets select by it | written, without a phase | False, `BadSettings` |
 //! | the last word of a node that takes no part | removed | removed | the word's |
 //!
+//! The annotation also repeats the claim of `crossfade/step`, which others write on the same Node.
+//!
 //! Whatever says it already is not written again. `NetworkUnavailable` is cleared where it is true and the report says that it is ours to
 //! clear.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
+
+use types::observed::Observed;
 
 use super::node_object::{Condition, NodeObject};
 use crate::cli::print::escaped_line;
@@ -21,8 +25,10 @@ use crate::publish::report::{LastWord, NodeReport, Reason};
 pub(super) const READY: &str = "CrossfadeReady";
 /// The label that names the phase.
 pub(super) const PHASE: &str = "crossfade/phase";
-/// The annotation with what the phase was read from.
-pub(super) const OBSERVED: &str = "crossfade/observed";
+/// The annotation with the node's report.
+pub(super) const OBSERVED: &str = types::observed::KEY;
+/// The annotation that others write: the step of a roll, whose claim the node repeats.
+const STEP: &str = types::step::KEY;
 /// The annotation that others write: the phase that this node is to be flipped to.
 pub(super) const DESIRED: &str = "crossfade/desired";
 /// The condition of the one who sets up routes; schedulers heed the taint that a controller makes of it.
@@ -58,7 +64,7 @@ pub(super) fn decide(seen: &NodeObject, report: &NodeReport, now: Timestamp) -> 
         kind: READY.into(),
         status: if report.ready { "True" } else { "False" }.into(),
         reason: report.reason.as_str().into(),
-        message: message(&report.message, &report.boot_id),
+        message: message(&report.message, &report.observed.boot_id),
         last_transition_time: None,
     };
     conditions.extend(changed(seen, ready, now));
@@ -81,8 +87,8 @@ pub(super) fn decide(seen: &NodeObject, report: &NodeReport, now: Timestamp) -> 
 
 /// The patch of label and annotation; none where both are right.
 fn metadata(seen: &NodeObject, report: &NodeReport) -> Option<Write> {
-    let phase = report.phase.map(types::policy::Phase::as_str);
-    let observed = observed(report);
+    let phase = report.observed.phase.map(types::policy::Phase::as_str);
+    let observed = observed(seen, report);
     let label_stands =
         phase.is_none_or(|phase| seen.metadata.labels.get(PHASE).is_some_and(|stands| stands == phase));
     if label_stands && seen.metadata.annotations.get(OBSERVED) == Some(&observed) {
@@ -128,14 +134,11 @@ pub(super) fn retract(seen: &NodeObject, word: &LastWord, now: Timestamp) -> Vec
     writes
 }
 
-/// What the annotation says. *Shape*: `{"phase":"old","policySha256":"5f..","bootId":"1c.."}`; null for what is not known.
-fn observed(report: &NodeReport) -> String {
-    json!({
-        "phase": report.phase.map(types::policy::Phase::as_str),
-        "policySha256": report.policy_sha256,
-        "bootId": report.boot_id,
-    })
-    .to_string()
+/// What the annotation says: the report, and the claim that is on the Node now. So a claim is repeated as soon as it is seen, with whatever the
+/// last report says.
+fn observed(seen: &NodeObject, report: &NodeReport) -> String {
+    let echo = seen.metadata.annotations.get(STEP).and_then(|step| types::step::echo(step));
+    Observed { echo, ..report.observed.clone() }.to_text()
 }
 
 /// A message, and the boot that it is of: the condition outlives a reboot, and who waits for it has to see that.
@@ -176,176 +179,4 @@ pub(super) fn time(time: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use types::policy::Phase;
-
-    use super::*;
-    use crate::publish::report::Reason;
-
-    const BOOT: &str = "1c8d1f5e-5a43-4f1e-9a55-0c3c3f0d9b11";
-
-    fn now() -> Timestamp {
-        "2026-11-20T15:00:00.9Z".parse().expect("a time")
-    }
-
-    fn report() -> NodeReport {
-        NodeReport {
-            ready: true,
-            reason: Reason::NetworkReady,
-            message: "old is ready".into(),
-            phase: Some(Phase::Old),
-            policy_sha256: Some("ab".into()),
-            boot_id: BOOT.into(),
-            clears_network_unavailable: false,
-        }
-    }
-
-    fn node(text: &str) -> NodeObject {
-        serde_json::from_str(text).expect("a Node")
-    }
-
-    /// A Node on which `report()` was published before.
-    fn published() -> NodeObject {
-        let observed = observed(&report()).replace('"', "\\\"");
-        node(&format!(
-            r#"{{"metadata":{{"labels":{{"crossfade/phase":"old","other":"x"}},"annotations":{{"crossfade/observed":"{observed}"}}}},
-            "status":{{"conditions":[{{"type":"CrossfadeReady","status":"True","reason":"NetworkReady",
-            "message":"old is ready (boot {BOOT})","lastTransitionTime":"2026-01-01T00:00:00Z"}},
-            {{"type":"NetworkUnavailable","status":"True","reason":"NoRouteCreated"}}]}}}}"#
-        ))
-    }
-
-    fn conditions(writes: &[Write]) -> Vec<Value> {
-        let status = writes.iter().find_map(|write| match write {
-            Write::Status(body) => Some(body["status"]["conditions"].as_array().expect("a list").clone()),
-            Write::Metadata(_) => None,
-        });
-        status.unwrap_or_default()
-    }
-
-    #[test]
-    fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
-        let word = LastWord { status: "Unknown", reason: Reason::Removed, message: "gone".into() };
-        let gone = json!({ "metadata": { "labels": { PHASE: null }, "annotations": { OBSERVED: null } } });
-        let writes = retract(&published(), &word, now());
-        let said = &conditions(&writes)[0];
-        assert_eq!((&said["status"], &said["reason"]), (&json!("Unknown"), &json!("Removed")));
-        assert_eq!(said["lastTransitionTime"], "2026-11-20T15:00:00Z");
-        assert!(
-            said["message"]
-                .as_str()
-                .is_some_and(|text| text.starts_with("gone (since 2026-11-20T15:00:00Z)"))
-        );
-        assert_eq!(writes.last(), Some(&Write::Metadata(gone.clone())));
-        // Switched off, watch takes them away itself.
-        let off = NodeReport { ready: false, reason: Reason::SwitchedOff, ..report() };
-        assert_eq!(decide(&published(), &off, now())[0], Write::Metadata(gone.clone()));
-        assert_eq!(conditions(&decide(&published(), &off, now()))[0]["reason"], "SwitchedOff");
-        for (text, expected) in [
-            (r#"{"metadata":{}}"#, 0),
-            (r#"{"metadata":{"labels":{"other":"x"}}}"#, 0),
-            (r#"{"metadata":{"annotations":{"crossfade/desired":"old"}}}"#, 0),
-            (
-                r#"{"metadata":{},"status":{"conditions":[{"type":"CrossfadeReady","status":"Unknown","reason":"Removed"}]}}"#,
-                0,
-            ),
-            (
-                r#"{"metadata":{},"status":{"conditions":[{"type":"CrossfadeReady","status":"True","reason":"NetworkReady"}]}}"#,
-                1,
-            ),
-            (r#"{"metadata":{"labels":{"crossfade/phase":"old"}}}"#, 2),
-        ] {
-            assert_eq!(retract(&node(text), &word, now()).len(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_new_node_gets_all_of_it_and_nothing_else() {
-        let writes = decide(&NodeObject::default(), &report(), now());
-        let observed = format!(r#"{{"bootId":"{BOOT}","phase":"old","policySha256":"ab"}}"#);
-        assert_eq!(
-            writes,
-            [
-                Write::Metadata(json!({ "metadata": {
-                    "labels": { "crossfade/phase": "old" }, "annotations": { "crossfade/observed": observed },
-                }})),
-                Write::Status(json!({ "status": { "conditions": [{
-                    "type": "CrossfadeReady", "status": "True", "reason": "NetworkReady",
-                    "message": format!("old is ready (boot {BOOT})"),
-                    "lastHeartbeatTime": "2026-11-20T15:00:00Z", "lastTransitionTime": "2026-11-20T15:00:00Z",
-                }]}})),
-            ]
-        );
-    }
-
-    #[test]
-    fn what_stands_is_not_written_again() {
-        assert_eq!(decide(&published(), &report(), now()), []);
-    }
-
-    #[test]
-    fn the_transition_s_time_moves_with_the_status_alone() {
-        let waiting = NodeReport { reason: Reason::RuntimeRestartNeeded, ..report() };
-        let written = conditions(&decide(&published(), &waiting, now()));
-        assert_eq!(written[0]["lastTransitionTime"], "2026-01-01T00:00:00Z");
-        assert_eq!(written[0]["lastHeartbeatTime"], "2026-11-20T15:00:00Z");
-        let lost = NodeReport { ready: false, reason: Reason::ConfContended, ..report() };
-        let written = conditions(&decide(&published(), &lost, now()));
-        assert_eq!((written.len(), &written[0]["status"]), (1, &json!("False")));
-        assert_eq!(written[0]["lastTransitionTime"], "2026-11-20T15:00:00Z");
-    }
-
-    #[test]
-    fn an_unknown_phase_leaves_the_label_and_says_so() {
-        let torn = NodeReport { phase: None, policy_sha256: None, ..report() };
-        let writes = decide(&published(), &torn, now());
-        let observed = format!(r#"{{"bootId":"{BOOT}","phase":null,"policySha256":null}}"#);
-        assert_eq!(
-            writes,
-            [Write::Metadata(json!({ "metadata": { "annotations": { "crossfade/observed": observed } } }))]
-        );
-    }
-
-    #[test]
-    fn somebody_else_s_label_is_put_right() {
-        let mut seen = published();
-        seen.metadata.labels.insert(PHASE.into(), "new".into());
-        assert_eq!(decide(&seen, &report(), now()).len(), 1);
-        seen.metadata.labels.remove(PHASE);
-        assert_eq!(decide(&seen, &report(), now()).len(), 1);
-    }
-
-    #[test]
-    fn network_unavailable_is_cleared_only_where_allowed_and_only_when_true() {
-        let allowed = NodeReport { clears_network_unavailable: true, ..report() };
-        let written = conditions(&decide(&published(), &allowed, now()));
-        assert_eq!(written.len(), 1);
-        assert_eq!(
-            (&written[0]["type"], &written[0]["status"]),
-            (&json!("NetworkUnavailable"), &json!("False"))
-        );
-        assert_eq!(written[0]["reason"], "CrossfadeNetworkReady");
-        for status in ["False", "Unknown"] {
-            let mut seen = published();
-            seen.status.conditions[1].status = status.into();
-            assert_eq!(decide(&seen, &allowed, now()), [], "{status}");
-        }
-        let mut seen = published();
-        seen.status.conditions.truncate(1);
-        assert_eq!(decide(&seen, &allowed, now()), []);
-    }
-
-    #[test]
-    fn a_long_message_is_cut_and_keeps_the_boot() {
-        let long = NodeReport { message: "ä".repeat(300), ..report() };
-        let message = message(&long.message, &long.boot_id);
-        assert!(message.len() <= MAX_MESSAGE_BYTES && message.len() > MAX_MESSAGE_BYTES - 2);
-        assert!(message.ends_with(&format!("ä (boot {BOOT})")));
-    }
-
-    #[test]
-    fn no_message_says_anything_to_the_terminal_of_its_reader() {
-        let said = message("conf \u{1b}[2J\u{9b}\u{202e}10-x.conflist", BOOT);
-        assert_eq!(said, format!(r"conf \u{{1b}}[2J\u{{9b}}\u{{202e}}10-x.conflist (boot {BOOT})"));
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use types::policy::Phase;
+use types::observed::Observed;
 
 /// The truth about this node's network, as of one round of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +14,8 @@ pub struct NodeReport {
     pub reason: Reason,
     /// Why, in one sentence for people, at most 256 bytes.
     pub message: String,
-    /// What the policy says; none while it is broken.
-    pub phase: Option<Phase>,
-    /// SHA-256 of the policy's bytes, in hex; none while there is no policy.
-    pub policy_sha256: Option<String>,
-    /// This boot.
-    pub boot_id: String,
+    /// What the annotation says, but for the echo, which only the publisher can read.
+    pub observed: Observed,
     /// Whether the Node's NetworkUnavailable is ours to clear: the old CNI may have left it true, the networks that pods get are ready,
     /// and none of their agents ever writes it.
     pub clears_network_unavailable: bool,

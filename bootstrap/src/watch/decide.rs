@@ -14,6 +14,7 @@
 //! | anything else | `ConfNotFirst` | no |
 
 use shim::process::Process;
+use types::observed::Observed;
 use types::policy::{Phase, Side};
 use types::profile;
 use types::status::{self, Document, Watch};
@@ -27,6 +28,7 @@ use crate::change::{Act, Change};
 use crate::node::last_sweep::LIMIT_SECS;
 use crate::node::networks::needed;
 use crate::node::own_command::OwnCommand;
+use crate::node::policy::roll;
 use crate::node::settings::Unusable;
 use crate::publish::report::{Happened, NodeReport, Reason};
 
@@ -116,9 +118,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
         ready: verdict.0 == Reason::NetworkReady,
         reason: verdict.0,
         message: shorten(&with_unmet(&verdict.1, &memory)),
-        phase,
-        policy_sha256: facts.node.policy.as_ref().ok().map(|held| held.sha256.clone()),
-        boot_id: facts.boot_id.clone(),
+        observed: observed(facts, &memory),
         clears_network_unavailable: verdict.0 == Reason::NetworkReady && clears(facts, &attached),
     };
     let mut changes: Vec<Change> = Vec::new();
@@ -133,6 +133,21 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     let document = describe(facts, &report, (&conf, &memory), (&judged, &attached, findings), watch);
     let conf = conf.wanted.filter(|_| matches!(conf.state, OwnConfState::InPlace | OwnConfState::Written));
     WatchDecision { changes, report, happened, document, conf, memory }
+}
+
+/// What the node's annotation says, but for the echo.
+fn observed(facts: &Observation, memory: &Memory) -> Observed {
+    let held = facts.node.policy.as_ref().ok();
+    Observed {
+        boot_id: facts.boot_id.clone(),
+        phase: held.map(|held| held.policy.phase()),
+        policy_sha256: held.map(|held| held.sha256.clone()),
+        base: held.map(roll::base),
+        mints: held.map(|held| held.policy.mints().into_iter().collect()).unwrap_or_default(),
+        follows: roll::follows(&facts.node.settings, held),
+        attached: memory.attached.clone(),
+        echo: None,
+    }
 }
 
 /// What is to be said of networks that are ready, and of pods that ask of them what they do not have.
@@ -310,8 +325,8 @@ fn describe(
         ready: report.ready,
         reason: report.reason.as_str().to_owned(),
         message: report.message.clone(),
-        phase: report.phase,
-        policy_sha256: report.policy_sha256.clone(),
+        phase: report.observed.phase,
+        policy_sha256: report.observed.policy_sha256.clone(),
         conf: status::Conf {
             mode: if facts.is_private() { "private" } else { "shared" }.to_owned(),
             dir: facts.node.dirs.conf_dir.clone(),

@@ -2,7 +2,8 @@
 //!
 //! It is compared with the policy in every round, until the policy is in that phase or the annotation is taken back. So a flip that met a
 //! full disk, a held lock, a policy that could not be used, or a node.json that did not allow it is made as soon as it can be. What
-//! stands in the way is an event once, and in the condition and status.json for as long as it does.
+//! stands in the way is an event once, and in the condition and status.json for as long as it does. Only a flip that was tried and failed is
+//! tried again at a time of its own; whatever else stands in the way ends by a change on the node, and that is a pass.
 
 use std::time::Duration;
 
@@ -87,12 +88,12 @@ impl Desired {
     /// The phase that `watch` flips to in this pass, if any.
     pub fn step(&mut self, node: Node<'_>) -> Option<Phase> {
         let Some(value) = self.value.clone().filter(|_| !node.is_off) else {
-            self.unmet = None;
+            (self.tried, self.unmet) = (None, None);
             return None;
         };
         let phase = Phase::parse(&value);
         if phase.is_some() && phase == node.phase {
-            (self.tried, self.unmet) = (None, None);
+            self.met();
             return None;
         }
         let phase = match phase {
@@ -121,13 +122,18 @@ impl Desired {
         is_due.then_some(phase)
     }
 
+    /// Notes that the policy is in the desired phase. The next pass compares again: the policy may not stay there.
+    pub fn met(&mut self) {
+        (self.tried, self.unmet) = (None, None);
+    }
+
     /// Notes that a flip was refused or failed.
     pub fn failed(&mut self, kind: DesiredKind, why: &str, node: Node<'_>) {
         let policy = node.policy.map(str::to_owned);
         let before =
             self.tried.as_ref().filter(|tried| tried.policy == policy).map_or(0, |tried| tried.failures);
-        self.tried = Some(Tried { at: node.now, policy, failures: before + 1 });
         self.stands(kind, why);
+        self.tried = Some(Tried { at: node.now, policy, failures: before.saturating_add(1) });
     }
 
     /// What keeps the node from the desired phase.
@@ -143,7 +149,9 @@ impl Desired {
         Some((tried.at + tried.pause()).saturating_sub(now))
     }
 
+    /// Notes what is in the way. No try is awaited then, so that [`Desired::wait`] wakes nobody for one that would not be made.
     fn stands(&mut self, kind: DesiredKind, why: &str) -> Option<Phase> {
+        self.tried = None;
         let value = self.value.as_deref().unwrap_or_default();
         self.unmet =
             Some(Unmet { kind, message: format!("crossfade/desired asks for phase {value:?}: {why}") });
@@ -227,5 +235,40 @@ mod tests {
         assert_eq!((kind(&desired), desired.wait(Duration::ZERO)), (None, None));
         let mut desired = asked("new");
         assert_eq!(desired.step(Node { is_off: true, ..node(0, Some(Phase::Old), ALL) }), None);
+    }
+
+    /// After a try that failed, something else comes to stand in the way: no try would be made, and none may be waited for, or the loop would
+    /// never sleep again.
+    #[test]
+    fn only_a_try_is_waited_for() {
+        let old = Some(Phase::Old);
+        let unfollowed = Node { follows: false, ..node(9, old, ALL) };
+        let off = Node { is_off: true, ..node(9, old, ALL) };
+        for (what, then) in [
+            ("not allowed", node(9, old, &[])),
+            ("not followed", unfollowed),
+            ("no policy", node(9, None, ALL)),
+            ("switched off", off),
+            ("met", node(9, Some(Phase::New), ALL)),
+        ] {
+            let mut desired = asked("new");
+            assert_eq!(desired.step(node(0, old, ALL)), Some(Phase::New));
+            desired.failed(DesiredKind::Failed, "no space", node(0, old, ALL));
+            assert_eq!(desired.wait(Duration::ZERO), Some(PAUSE));
+            assert_eq!((desired.step(then), desired.wait(Duration::from_secs(9))), (None, None), "{what}");
+            // As soon as it is out of the way, the next pass tries.
+            assert_eq!(desired.step(node(9, old, ALL)), Some(Phase::New), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_stood_in_the_way_of_a_flip_that_is_made_is_said_no_more() {
+        let mut desired = asked("new");
+        let old = node(0, Some(Phase::Old), ALL);
+        desired.failed(DesiredKind::Failed, "no space", old);
+        assert!(desired.unmet().is_some());
+        desired.met();
+        assert_eq!((desired.unmet(), desired.wait(Duration::ZERO)), (None, None));
+        assert_eq!(desired.step(old), Some(Phase::New), "and it is compared again");
     }
 }

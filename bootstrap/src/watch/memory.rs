@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use types::observed::Attached;
 use types::policy::{Phase, Side};
 use types::status::Document;
 
@@ -61,6 +62,8 @@ pub struct Memory {
     pub failed: Option<String>,
     /// Why the metrics' file was not written in the last round.
     pub unmeasured: Option<String>,
+    /// The attachments as they were counted last; none if they could not be.
+    pub attached: Option<Attached>,
     /// Why the node is not in the phase that its annotation asks for.
     pub unmet: Option<Unmet>,
 }

@@ -6,6 +6,7 @@
 
 pub mod alone;
 pub mod apply;
+pub mod count;
 pub mod debounce;
 pub mod decide;
 pub mod desired;
@@ -116,7 +117,10 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     shim::journal::init();
     let settings = settings();
     if let Some(why) = settings.without_plugin() {
-        return without(&scope, &why.to_string());
+        let exit = without(&scope, &why.to_string())?;
+        // With this status its unit stays down.
+        let is_unit = !wanted.once && !wanted.pod;
+        return Ok(if is_unit && exit == Exit::Done { Exit::No } else { exit });
     }
     if wanted.once { once(&scope, &settings) } else { reconcile::run(&scope, settings) }
 }

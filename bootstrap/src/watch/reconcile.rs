@@ -2,6 +2,7 @@
 //! anew.
 
 mod acting;
+mod counting;
 mod observing;
 mod reporting;
 
@@ -15,6 +16,8 @@ use shim::process::Process;
 use tracing::info;
 use types::node::Mode;
 
+use self::counting::Basis;
+use super::count::CountPace;
 use super::debounce::{AT_MOST, Debounce};
 use super::decide::{WatchDecision, decide};
 use super::desired::Desired;
@@ -58,21 +61,14 @@ pub fn run(scope: &Scope, settings: Settings) -> Result<Exit, Failure> {
     loop {
         notify(&[NotifyState::Watchdog, NotifyState::Status(&watch.status_line)]);
         // A pod that ends is started again, and would say so for ever.
-        if watch.off && !scope.in_pod {
-            return Ok(Exit::Done);
+        if let Some(exit) = watch.ended.filter(|_| !scope.in_pod) {
+            return Ok(exit);
         }
         if scope.in_pod && pod::unit_runs(&scope.root) {
             info!(event = "GivesWay", "{}", pod::GIVES_WAY);
             return Ok(Exit::Done);
         }
-        let changed = match wakes.recv_timeout(wait) {
-            Err(RecvTimeoutError::Timeout) => false,
-            Err(RecvTimeoutError::Disconnected) | Ok(Wake::Stop) => break,
-            Ok(first) => match watch.debounce(first, &wakes) {
-                Some(changed) => changed,
-                None => break,
-            },
-        };
+        let Some(changed) = watch.next_pass(&wakes, wait) else { break };
         wait = watch.reconcile(changed);
     }
     notify(&[NotifyState::Stopping]);
@@ -100,6 +96,9 @@ struct Watch<'a> {
     wake: Sender<Wake>,
     events: Events,
     debounce: Debounce,
+    count_pace: CountPace,
+    /// What the last count of the attachments went by.
+    basis: Option<Basis>,
     memory: Memory,
     facts: Option<Observation>,
     /// The runtime, as its configuration and node.json describe it.
@@ -113,7 +112,8 @@ struct Watch<'a> {
     /// Happenings outside of a pass, which the next pass reports.
     pending: Vec<Happened>,
     status_line: String,
-    off: bool,
+    /// The loop ends with this exit status.
+    ended: Option<Exit>,
 }
 
 impl<'a> Watch<'a> {
@@ -129,6 +129,8 @@ impl<'a> Watch<'a> {
             settings,
             wake,
             debounce: Debounce::default(),
+            count_pace: CountPace::default(),
+            basis: None,
             memory: Memory::after(before.as_ref()),
             facts: None,
             found: None,
@@ -138,7 +140,7 @@ impl<'a> Watch<'a> {
             desired: Desired::default(),
             pending: Vec::new(),
             status_line: String::new(),
-            off: false,
+            ended: None,
         })
     }
 
@@ -155,6 +157,7 @@ impl<'a> Watch<'a> {
                 Some(Wake::Stop) => return None,
                 Some(Wake::Desired(phase)) => self.desired.set(phase),
                 Some(Wake::NotStarted(unit, why)) => self.not_started(&unit, why),
+                Some(Wake::Records) => self.count_pace.changed(self.began.elapsed()),
                 Some(Wake::Changed | Wake::Hangup) | None => {}
             }
             let left = at_most.saturating_sub(began.elapsed()).min(quiet.saturating_sub(self.events.quiet()));
@@ -197,11 +200,12 @@ impl<'a> Watch<'a> {
             facts = self.observe(true);
         }
         if facts.node.settings.conf_dir == Mode::Without {
-            // What is in force stays as it is until the next boot; the next start of this program ends at once.
+            // What is in force stays as it is until the next boot. The unit starts this program once more, which then notes that and stays down.
             info!(event = "Ended", "node.json says confDir none: there is nothing to watch");
-            self.off = true;
+            self.ended = Some(Exit::Done);
             return Duration::ZERO;
         }
+        self.count(&facts);
         self.memory.polls = self.events.polls();
         self.memory.unmet = self.desired.unmet().cloned();
         let mut decision = decide(&facts, &self.memory, self.me);
@@ -213,7 +217,8 @@ impl<'a> Watch<'a> {
             decision.failed(why);
         }
         self.memory = decision.memory.clone();
-        self.off = decision.report.reason == Reason::SwitchedOff;
+        // By this status, and not by the unit's conditions alone, systemd knows that the unit stays down.
+        self.ended = (decision.report.reason == Reason::SwitchedOff).then_some(Exit::No);
         let wait = self.requeue_after(&decision, failed.is_some());
         let unmeasured = self.memory.unmeasured.clone();
         self.report(&facts, decision);

@@ -322,7 +322,7 @@ fn who_asks_is_told_that_there_is_nothing_of_ours() {
 #[test]
 fn watch_ends_at_once_and_its_unit_is_told_why() {
     let tree = final_node();
-    let told = tree.told(&["watch"], 0);
+    let told = tree.told(&["watch"], 3);
     assert!(told.contains("final image") && tree.has(MARKER), "{told}");
     assert!(!tree.has("run/crossfade/status.json"));
     assert!(tree.told(&["watch", "--once", "--dry-run"], 0).contains("keep "));

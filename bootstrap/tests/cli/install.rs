@@ -373,6 +373,9 @@ fn status_counts_both_kinds() {
         json!({"oldnet":{"records":1,"inventory":2},"newnet":{"records":1,"inventory":0}})
     );
     assert_eq!((&told["pendingDels"], &told["ledgerLines"]), (&json!(0), &json!(0)));
+    assert_eq!(told["attached"], json!({"old": 2, "both-old": 1}));
+    assert_eq!((&told["mints"], &told["follows"]), (&json!(["old"]), &json!([])));
+    assert!(told["base"].as_str().is_some_and(|base| base.len() == 64), "{told}");
     node.write("net.d/00-a.conflist", &node.read("net.d/20-new.conflist"));
     assert!(node.told(&["status"], 3).contains("00-a.conflist sorts before"));
     let listed = node.document(&["attachments"], 0);

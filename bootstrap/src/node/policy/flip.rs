@@ -40,6 +40,24 @@ pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Resu
     Ok(Changed::applied(done, notes))
 }
 
+/// Whether the policy in these bytes can be flipped to `phase`, wherever it lies.
+///
+/// # Errors
+/// One line: why not.
+pub fn allows(bytes: &[u8], phase: Phase) -> Result<(), String> {
+    flipped(bytes, phase).and_then(|flipped| secondary::parse(&flipped)).map(drop)
+}
+
+/// The policy in these bytes in another phase, completed for that phase.
+///
+/// # Errors
+/// One line: it is no valid policy, or it does not allow the phase.
+pub(super) fn flipped(bytes: &[u8], phase: Phase) -> Result<Vec<u8>, String> {
+    let flipped = Policy::flip(bytes, phase)?;
+    // Of a policy that a person wrote the shim does not know what its networks' profiles say.
+    Ok(completion::with_secondary(&flipped)?.map_or(flipped, |done| done.bytes))
+}
+
 /// What is to be said of the policy that a change writes.
 fn warnings(layout: &Layout, change: &Change) -> Vec<String> {
     let Act::Write(write) = &change.act else { return Vec::new() };
@@ -56,9 +74,7 @@ fn plan(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failure
     let now = policy_file::parse(&from, &bytes).map_err(unusable)?.phase();
     let shown = to.display().to_string();
     let refused = |why: String| Failure::new(Exit::No, why);
-    let flipped = Policy::flip(&bytes, phase).map_err(refused)?;
-    // Of a policy that a person wrote the shim does not know what its networks' profiles say.
-    let flipped = completion::with_secondary(&flipped).map_err(refused)?.map_or(flipped, |done| done.bytes);
+    let flipped = flipped(&bytes, phase).map_err(refused)?;
     if now == phase && from == to && flipped == bytes {
         return Ok(Change::new(Act::Keep, shown, format!("in phase {phase} already")));
     }

@@ -3,4 +3,5 @@
 pub mod completion;
 pub mod file;
 pub mod flip;
+pub mod roll;
 pub mod secondary;

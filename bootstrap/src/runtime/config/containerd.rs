@@ -22,6 +22,8 @@ const USUAL: &str = "/etc/containerd/config.toml";
 const SECTIONS: [&str; 3] = ["io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri", "cri"];
 /// The section of 2.x.
 const SECTION_2: &str = SECTIONS[0];
+/// The part of the CRI plugin of 2.0 and newer that pulls images.
+const IMAGES: &str = "io.containerd.cri.v1.images";
 /// The section of the server from version 4 of the configuration on.
 const GRPC_4: &str = "io.containerd.server.v1.grpc";
 /// The version of Crossfade's drop-in.
@@ -280,6 +282,27 @@ pub fn merges_keys(dump: &Value) -> bool {
     Cri::of(dump).key == SECTION_2
 }
 
+/// Ensures that a dump is that of a containerd which kubelet can talk to. A plugin that is switched off has no section in a dump of 1.x; one of
+/// 2.x keeps it.
+///
+/// # Errors
+/// A part of the CRI plugin is switched off.
+pub fn ensure_cri(file: &Path, dump: &Value) -> Result<(), Problem> {
+    let file = file.display().to_string();
+    let listed = dump.get("disabled_plugins").and_then(Value::as_array).into_iter().flatten();
+    let off = listed.filter_map(Value::as_str).find(|name| SECTIONS.contains(name) || *name == IMAGES);
+    let keys = CniKey::ConfDir.at(dump);
+    let (how, name) = match off {
+        Some(name) => (format!("lists {name} in disabled_plugins"), name),
+        None if keys.iter().try_fold(dump, |tree, key| tree.get(key)).is_none() => {
+            (format!("has no {}", keys.join(".")), "cri")
+        }
+        None => return Ok(()),
+    };
+    let what = format!("containerd's configuration {file} {how}: its CRI plugin is switched off");
+    Err(Problem::new(what).fix(format!("remove {name} from disabled_plugins in {file}")).at(file))
+}
+
 /// A dump with another conf directory and without a template of confs. It imports nothing: what was imported is in it already, and
 /// would count once more.
 ///
@@ -289,12 +312,8 @@ pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, Proble
     let tree = tree(file, dump)?;
     let mut document: DocumentMut =
         dump.parse().map_err(|_| format!("the dump of {} is no TOML", file.display()))?;
+    ensure_cri(file, &tree)?;
     let keys = CniKey::ConfDir.at(&tree);
-    if keys.iter().try_fold(&tree, |tree, key| tree.get(key)).is_none() {
-        let (file, key) = (file.display().to_string(), keys.join("."));
-        let what = format!("containerd's configuration {file} has no {key}: its CRI plugin is switched off");
-        return Err(Problem::new(what).fix(format!("remove cri from disabled_plugins in {file}")).at(file));
-    }
     let mut set = |keys: [&str; 4], text: &str| {
         let at = keys.iter().fold(document.as_item_mut(), |at: &mut Item, key| &mut at[*key]);
         *at = value(text);

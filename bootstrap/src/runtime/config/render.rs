@@ -81,6 +81,7 @@ pub(crate) struct AskedContainerd<'a> {
 /// copy.
 pub(crate) fn choose(root: &Root, asked: &AskedContainerd, conf_dir: &Path) -> Result<RuntimeWords, Problem> {
     let before = tree(asked.file, &asked.dump)?;
+    containerd::ensure_cri(asked.file, &before)?;
     if containerd::merges_keys(&before)
         && containerd::takes_drop_in(root, asked.file)?
         && let Some(place) = drop_in_place(&containerd::imports(root, asked.file)?)

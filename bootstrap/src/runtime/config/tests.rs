@@ -289,6 +289,21 @@ fn a_copy_differs_in_conf_directory_and_template_and_imports_nothing() {
 }
 
 #[test]
+fn a_cri_plugin_that_is_switched_off_is_named() {
+    let file = Path::new("/etc/containerd/config.toml");
+    let section = "[plugins.'io.containerd.cri.v1.runtime'.cni]\nconf_dir = '/etc/cni/net.d'\n";
+    let is_off = |disabled: &str| {
+        let dump = format!("disabled_plugins = [{disabled}]\nversion = 3\n{section}");
+        containerd::ensure_cri(file, &super::tree(file, &dump).expect("TOML")).err()
+    };
+    for name in ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images"] {
+        let why = is_off(&format!("'io.containerd.internal.v1.tracing', '{name}'")).expect(name);
+        assert!(why.what.contains("switched off") && why.fix.contains(name), "{why}");
+    }
+    assert!(is_off("'io.containerd.internal.v1.tracing'").is_none());
+}
+
+#[test]
 fn differences_name_keys_and_no_values() {
     for (before, after, keys) in [
         (json!({"a": 1}), json!({"a": 1}), vec![]),

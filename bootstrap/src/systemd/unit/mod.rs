@@ -2,7 +2,8 @@
 //!
 //! Pure reading, below a root: no manager is asked, so an image that is being built and a generator, which runs before units are
 //! loaded, see what systemd will see. What differs between systemd's versions, and what cannot matter for a command line, is
-//! left out: `DefaultEnvironment=`, templates, and most specifiers.
+//! left out: `DefaultEnvironment=`, templates, and most specifiers. `UnsetEnvironment=` counts for the command line as it does up to systemd 261; 262
+//! takes the variables away only after it has put them into the command line.
 
 mod environment;
 mod exec;

@@ -28,6 +28,7 @@ use crate::watch::proof::ProofResult;
 mod boots;
 mod conf_dir;
 mod networks;
+mod observed;
 mod own_conf;
 mod runtime;
 mod told;
@@ -179,8 +180,9 @@ fn file_name(target: &str) -> String {
 }
 
 fn held(policy: &serde_json::Value) -> PolicyFile {
-    let policy = Policy::parse(policy.to_string().as_bytes()).expect("valid");
-    PolicyFile { path: "/etc/crossfade/policy.json".into(), bytes: Vec::new(), policy, sha256: "x".into() }
+    let bytes = policy.to_string().into_bytes();
+    let policy = Policy::parse(&bytes).expect("valid");
+    PolicyFile { path: "/etc/crossfade/policy.json".into(), bytes, policy, sha256: "x".into() }
 }
 
 fn network(side: Side) -> NetworkObservation {

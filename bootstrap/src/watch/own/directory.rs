@@ -45,7 +45,7 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
                 format!("{dir} was replaced, and CRI-O does not notice: restart CRI-O (its pods run on)")
             }
             Some(RuntimeKind::Containerd) | None => format!(
-                "{dir} was replaced, and containerd 1.6 does not notice: restart the runtime (its pods run on)"
+                "{dir} was replaced, and containerd before 2.1 does not notice: restart the runtime (its pods run on)"
             ),
         };
         decided.standing.push((Reason::RuntimeRestartNeeded, why));

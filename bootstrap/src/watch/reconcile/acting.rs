@@ -89,7 +89,11 @@ impl Watch<'_> {
         };
         let Some(phase) = self.desired.step(node) else { return false };
         match flip::set(&facts.node.dirs.layout, phase, false, false) {
-            Ok(_) => true,
+            Ok(_) => {
+                // This very pass reports the new phase, and nothing that stood in its way.
+                self.desired.met();
+                true
+            }
             Err(failure) => {
                 let is_no = failure.exit == Exit::No;
                 let kind = if is_no { desired::DesiredKind::Refused } else { desired::DesiredKind::Failed };

@@ -31,7 +31,7 @@ fn a_replaced_directory_is_written_to_again_and_the_runtime_has_to_be_restarted(
 fn a_replaced_directory_is_told_in_the_words_of_the_runtime_that_is_here() {
     for (kind, picks, words, not) in [
         (None, Picks::First, "restart the runtime", "CRI-O"),
-        (Some(RuntimeKind::Containerd), Picks::First, "containerd 1.6", "CRI-O"),
+        (Some(RuntimeKind::Containerd), Picks::First, "containerd before 2.1", "CRI-O"),
         (
             Some(RuntimeKind::Crio),
             Picks::Named("oldnet".into()),

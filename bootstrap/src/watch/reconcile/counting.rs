@@ -1,0 +1,182 @@
+//! How the loop waits, and counts the attachments meanwhile. A count is no pass: nothing is observed, probed or decided anew for it, and the last
+//! report is published again with the new counts.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::{LOOKS, Watch};
+use crate::node::attached;
+use crate::node::events::Wake;
+use crate::watch::observe::Observation;
+
+/// What the counts depend on beside the records: with another policy, or when a network's conf comes or goes, each of them may be another.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Basis {
+    state_dir: PathBuf,
+    policy: Option<String>,
+    networks: Vec<Option<String>>,
+}
+
+impl Basis {
+    fn of(facts: &Observation) -> Self {
+        let name = |network: &crate::watch::observe::NetworkObservation| {
+            network.conf.as_ref().ok().map(|(conf, _)| conf.name.clone())
+        };
+        Self {
+            state_dir: facts.node.dirs.layout.state_dir.clone(),
+            policy: facts.node.policy.as_ref().ok().map(|held| held.sha256.clone()),
+            networks: facts.networks.iter().map(name).collect(),
+        }
+    }
+}
+
+impl Watch<'_> {
+    /// Waits for the next pass, at most for `wait`. Returns whether files may have changed; none is the end.
+    pub(super) fn next_pass(&mut self, wakes: &Receiver<Wake>, wait: Duration) -> Option<bool> {
+        let end = Instant::now() + wait;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let now = self.began.elapsed();
+            // Without an observation, or anybody to tell, a count that is due stays due.
+            let counts = self.publisher.is_some() && self.facts.is_some();
+            let counts_in = self.count_pace.due().filter(|_| counts).map(|due| due.saturating_sub(now));
+            match wakes.recv_timeout(counts_in.map_or(left, |due| due.min(left))) {
+                Err(RecvTimeoutError::Disconnected) | Ok(Wake::Stop) => return None,
+                Ok(Wake::Records) => self.count_pace.changed(self.began.elapsed()),
+                Ok(first) => return self.debounce(first, wakes),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < end => self.count_alone(),
+                Err(RecvTimeoutError::Timeout) => return Some(false),
+            }
+        }
+    }
+
+    /// Counts the attachments where that is due, or where the count has another basis: with a flip, the counts of its moment are published.
+    pub(super) fn count(&mut self, facts: &Observation) {
+        // Nobody else is told of the counts.
+        if self.publisher.is_none() {
+            return;
+        }
+        let is_due = self.count_pace.due().is_some_and(|due| due <= self.began.elapsed());
+        let basis = Basis::of(facts);
+        if !is_due && self.basis.as_ref() == Some(&basis) {
+            return;
+        }
+        self.basis = Some(basis);
+        let layout = &facts.node.dirs.layout;
+        let directories = attached::directories(layout);
+        // Before the look: what changes during it is told, and counted the next time.
+        self.events.count();
+        for _ in 0..LOOKS {
+            if !self.events.arm_records(directories.iter()) {
+                break;
+            }
+        }
+        self.memory.attached = attached::read(layout, facts.node.policy());
+        self.count_pace.counted(self.began.elapsed(), self.events.hears_records());
+    }
+
+    /// Counts between two passes, and publishes counts that have changed.
+    fn count_alone(&mut self) {
+        let Some(facts) = self.facts.take() else { return };
+        self.count(&facts);
+        self.facts = Some(facts);
+        let Some(report) = &mut self.reported else { return };
+        if report.observed.attached == self.memory.attached {
+            return;
+        }
+        report.observed.attached.clone_from(&self.memory.attached);
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(report, &[]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{create_dir_all, write};
+    use std::sync::mpsc::channel;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+    use types::observed::{Attached, Observed};
+    use types::policy::Phase;
+
+    use super::*;
+    use crate::cli::{Global, Output};
+    use crate::node::mode;
+    use crate::node::paths::Root;
+    use crate::publish::report::{Happened, NodeReport, Publish};
+    use crate::watch::Scope;
+
+    /// Tells the answer from a hang.
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// Keeps what was published.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<Observed>>>);
+
+    impl Kept {
+        fn last(&self) -> Observed {
+            self.0.lock().expect("kept").last().cloned().expect("published")
+        }
+    }
+
+    impl Publish for Kept {
+        fn publish(&self, report: &NodeReport, _: &[Happened]) {
+            self.0.lock().expect("kept").push(report.observed.clone());
+        }
+    }
+
+    fn counts(by_phase: &[(Phase, u32)]) -> Option<Attached> {
+        let by_phase = by_phase.iter().copied().collect();
+        Some(Attached { by_phase, ..Attached::default() })
+    }
+
+    #[test]
+    fn a_change_of_the_records_is_published_without_a_pass_and_a_flip_with_the_counts_of_its_moment() {
+        let dir = tempfile::Builder::new().tempdir_in("/var/tmp").expect("scratch");
+        let at = |path: &str| dir.path().join(path);
+        for path in ["etc/crossfade", "var/lib/crossfade"] {
+            create_dir_all(at(path)).expect("directory");
+        }
+        let policy = |attach: &str| {
+            let text = json!({"version": 1, "attach": attach, "networks": {"old": {"conf": ["/o"]}, "new": {"conf": ["/n"]}}});
+            write(at("etc/crossfade/policy.json"), text.to_string()).expect("policy");
+        };
+        let inventory = |networks: &[&str]| {
+            let entry = |(at, network)| json!({"containerID": format!("c{at}"), "ifname": "eth0", "network": network});
+            let entries: Vec<_> = networks.iter().enumerate().map(entry).collect();
+            let text = json!({"version": 1, "attachments": entries}).to_string();
+            write(at("var/lib/crossfade/inventory.json"), text).expect("inventory");
+        };
+        policy("old");
+        inventory(&["old"]);
+        let global = Global { root: dir.path().into(), ..Global::new(Output::Human) };
+        let scope = Scope { root: Root::new(dir.path()), global, in_pod: false };
+        let (wake, wakes) = channel();
+        let kept = Kept::default();
+        let mut watch = Watch::new(&scope, mode::settings(&scope.root), wake).expect("a loop");
+        watch.publisher = Some(Box::new(kept.clone()));
+        watch.reconcile(true);
+        assert_eq!(kept.last().attached, counts(&[(Phase::Old, 1)]));
+
+        inventory(&["old", "new", "new"]);
+        let end = Instant::now() + LIMIT;
+        let expected = counts(&[(Phase::Old, 1), (Phase::New, 2)]);
+        while kept.last().attached != expected {
+            assert!(Instant::now() < end, "{:?}", kept.last());
+            // Files of passes have not changed but for the loop's own report; no pass reads the records.
+            if watch.next_pass(&wakes, Duration::from_secs(1)).expect("it goes on") {
+                watch.events.look();
+            }
+        }
+        assert_eq!(watch.count_pace.due(), None, "nothing else to count");
+
+        inventory(&["new"]);
+        policy("new");
+        watch.reconcile(true);
+        let flipped = kept.last();
+        assert_eq!((flipped.phase, flipped.attached), (Some(Phase::New), counts(&[(Phase::New, 1)])));
+    }
+}
