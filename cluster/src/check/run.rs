@@ -1,0 +1,120 @@
+//! Runs all checks.
+
+use std::collections::BTreeMap;
+
+use super::{ALL, Check, requirements};
+use crate::finding::{Finding, Severity, Subject, sort, waive};
+use crate::model::{Kind, Reading};
+use crate::scene::Scene;
+
+/// The code of a check that could not run.
+const NOT_CHECKED: (&str, &str) = ("not-checked", "objects that a check needs are not in the snapshot");
+/// The code of a waiver without a finding; `finding::waive` makes it.
+const UNUSED: (&str, &str) = ("waiver-unused", "a waiver accepts a finding that there is not");
+
+/// Every code that a finding may have, with its meaning, in alphabetical order.
+#[must_use]
+pub fn codes() -> Vec<(&'static str, &'static str)> {
+    let mut all: Vec<_> = ALL.iter().flat_map(|check| check.codes).copied().collect();
+    all.extend(requirements::CODES);
+    all.extend([NOT_CHECKED, UNUSED]);
+    all.sort_unstable();
+    all
+}
+
+/// The findings of all checks: accepted ones are marked, and the worst come first.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut missing: BTreeMap<Kind, Vec<&'static str>> = BTreeMap::new();
+    for check in ALL {
+        let unknown = unknown(check, scene);
+        if unknown.is_empty() {
+            findings.extend((check.run)(scene));
+        }
+        for kind in unknown {
+            missing.entry(kind).or_default().push(check.name);
+        }
+    }
+    let required = requirements::findings(scene, &findings);
+    findings.extend(required);
+    for (kind, row) in requirements::missing(scene) {
+        missing.entry(kind).or_default().push(row);
+    }
+    findings.extend(missing.iter().map(|(kind, checks)| not_checked(*kind, checks, scene)));
+    let mut findings = waive(findings, &scene.config.waivers);
+    sort(&mut findings);
+    findings
+}
+
+/// The kinds that a check needs and the snapshot does not have.
+fn unknown(check: &Check, scene: &Scene<'_>) -> Vec<Kind> {
+    let needed = check.needs.iter().filter_map(|need| need.of(scene.from, scene.to));
+    needed.filter(|kind| !scene.snapshot.knows(*kind)).collect()
+}
+
+fn not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
+    let (what, fix) = match scene.snapshot.readings.get(&kind) {
+        Some(Reading::Forbidden(why)) => (
+            format!("The API server refused to list {}: {why}", kind.plural()),
+            format!(
+                "Grant the verb list on {}; deploy/cluster/rbac-viewer.yaml has all rights that are needed.",
+                kind.resource()
+            ),
+        ),
+        _ => (
+            format!("The snapshot has no {kind} objects, and does not say that the cluster has none."),
+            format!(
+                "Add them: kubectl get {} -A -o json > {}.json. If the cluster has none: --dumped {}",
+                kind.resource(),
+                kind.plural(),
+                kind.plural()
+            ),
+        ),
+    };
+    let subject = Subject::new(kind, "*").detail(format!("needed by {}", checks.join(", ")));
+    let why =
+        "The checks that need these objects did not run, so nobody knows whether they would find something.";
+    Finding::new(NOT_CHECKED.0, Severity::Blocks, what, why, fix).about([subject])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::model::Snapshot;
+    use crate::support::{Cni, Strategy};
+
+    fn scene<'a>(snapshot: &'a Snapshot, config: &'a Config) -> Scene<'a> {
+        Scene { snapshot, config, from: Cni::Calico, to: Cni::Cilium, strategy: Strategy::Double }
+    }
+
+    #[test]
+    fn a_check_without_its_objects_is_never_green() {
+        let (mut snapshot, config) = (Snapshot::default(), Config::default());
+        let findings = run(&scene(&snapshot, &config));
+        assert!(
+            findings.iter().all(|finding| finding.code == "not-checked" && finding.blocks()),
+            "{findings:?}"
+        );
+        assert!(findings.iter().any(|finding| finding.objects[0].kind == "IPPool"));
+        snapshot.readings.insert(Kind::IP_POOL, Reading::Forbidden("no right".into()));
+        let findings = run(&scene(&snapshot, &config));
+        assert!(
+            findings.iter().any(|finding| finding.what.contains("no right") && finding.fix.contains("Grant"))
+        );
+    }
+
+    #[test]
+    fn codes_are_unique_and_of_one_form() {
+        let codes = codes();
+        for (at, (code, meaning)) in codes.iter().enumerate() {
+            assert!(codes[..at].iter().all(|(other, _)| other != code), "{code} twice");
+            assert!(
+                code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-' || byte.is_ascii_digit()),
+                "{code}"
+            );
+            assert!(!meaning.is_empty(), "{code}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Address ranges of both networks and of everything around them, and where they overlap. Pure.
+
+mod claim;
+mod claims;
+mod free;
+mod judge;
+mod merged;
+mod nested;
+mod plan;
+mod range;
+
+pub use claim::{Claim, Use};
+pub use claims::{Claims, TUNNELS, of};
+pub use free::free;
+pub use judge::{Clash, clashes};
+pub use merged::merged;
+pub use nested::overlaps;
+pub use plan::{Plan, plan};
+pub use range::Range;

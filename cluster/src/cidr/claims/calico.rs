@@ -1,0 +1,100 @@
+//! Calico's pools, blocks and tunnel addresses, as those of the old network.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Claims;
+use crate::cidr::Use;
+use crate::finding::Subject;
+use crate::model::{Kind, Object, Text};
+use crate::scene::Scene;
+
+/// Annotations with the addresses of a node's tunnels. *Source*: Calico, `libcalico-go/lib/backend/k8s/resources/node.go`.
+pub const TUNNELS: [&str; 5] = [
+    "projectcalico.org/IPv4IPIPTunnelAddr",
+    "projectcalico.org/IPv4VXLANTunnelAddr",
+    "projectcalico.org/IPv6VXLANTunnelAddr",
+    "projectcalico.org/IPv4WireguardInterfaceAddr",
+    "projectcalico.org/IPv6WireguardInterfaceAddr",
+];
+
+pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
+    for pool in scene.snapshot.objects(Kind::IP_POOL) {
+        let used = Use::OldPool { is_closed: is_closed(pool) };
+        claims.add(
+            pool.text("/spec/cidr").unwrap_or_default(),
+            used,
+            None,
+            Subject::new(Kind::IP_POOL, pool.name()),
+        );
+    }
+    blocks(scene, Use::OldBlock, claims);
+    for node in &scene.snapshot.nodes {
+        for address in TUNNELS.iter().filter_map(|key| node.metadata.annotation(key)) {
+            claims.add_address(address, Use::OldAddress, Some(node.name()), super::subject(node));
+        }
+    }
+}
+
+/// The pool gives no address to a new pod: it is disabled, or selects no node.
+fn is_closed(pool: &Object) -> bool {
+    pool.is_true("/spec/disabled") || pool.text("/spec/nodeSelector").is_some_and(|is| is.trim() == "!all()")
+}
+
+/// The blocks that nodes have, also the ones without a node: addresses in them may still be in use.
+pub(super) fn blocks(scene: &Scene<'_>, used: Use, claims: &mut Claims) {
+    for block in scene.snapshot.objects(Kind::IPAM_BLOCK) {
+        if block.is_true("/spec/deleted") {
+            continue;
+        }
+        let node = block.text("/spec/affinity").and_then(|affinity| affinity.strip_prefix("host:"));
+        let cidr = block.text("/spec/cidr").unwrap_or_default();
+        if let Some(claim) = claims.add(cidr, used, node, Subject::new(Kind::IPAM_BLOCK, block.name())) {
+            claim.borrowers = borrowers(block, node);
+        }
+    }
+}
+
+/// Nodes other than the block's whose pods have addresses of it. Calico lends them where `strictAffinity` is false.
+fn borrowers(block: &Object, owner: Option<&str>) -> Vec<Text> {
+    let attributes = block.list("/spec/attributes");
+    // An attribute that no address has is a leftover.
+    let in_use: BTreeSet<u64> = block.list("/spec/allocations").iter().filter_map(Value::as_u64).collect();
+    let node = |(at, attribute): (usize, &Value)| {
+        let node = attribute.pointer("/secondary/node").and_then(Value::as_str)?.to_owned();
+        in_use.contains(&u64::try_from(at).ok()?).then_some(node)
+    };
+    let nodes: BTreeSet<String> = attributes.iter().enumerate().filter_map(node).collect();
+    nodes.into_iter().filter(|node| Some(node.as_str()) != owner).map(Into::into).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_node_that_borrows_an_address_is_among_those_of_the_block() {
+        let block = json!({"metadata": {"name": "b"}, "spec": {"cidr": "10.0.0.0/30", "affinity": "host:a",
+            "allocations": [0, null, 1, null],
+            "attributes": [{"secondary": {"node": "a"}}, {"secondary": {"node": "b"}}, {"secondary": {"node": "gone"}}]}});
+        let block = Object::new(Kind::IPAM_BLOCK, block).expect("kept");
+        assert_eq!(borrowers(&block, Some("a")), [Text::from("b")]);
+        assert_eq!(borrowers(&block, None), [Text::from("a"), Text::from("b")]);
+    }
+
+    #[test]
+    fn a_closed_pool_gives_no_address() {
+        for (spec, closed) in [
+            (json!({"disabled": true}), true),
+            (json!({"nodeSelector": "!all()"}), true),
+            (json!({"nodeSelector": "all()"}), false),
+            (json!({}), false),
+        ] {
+            let pool =
+                Object::new(Kind::IP_POOL, json!({"metadata": {"name": "p"}, "spec": spec})).expect("kept");
+            assert_eq!(is_closed(&pool), closed, "{pool:?}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The command line.
+
+pub mod access;
+pub mod complete;
+pub mod exit;
+pub mod options;
+pub mod roll;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+
+use crate::support::{Cni, Strategy};
+use options::Global;
+
+/// Move a live Kubernetes cluster from one CNI to another.
+///
+/// This program is for the person who migrates a cluster. Before: snapshot, requirements and check say what stands in the way. Then plan decides which
+/// node moves when, and roll carries the plan out, node by node; it stops before something breaks, goes on from anywhere and goes back from anywhere.
+/// Only roll changes nodes and pods, and only with an approved plan.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-crossfade",
+    bin_name = "kubectl crossfade",
+    version,
+    before_help = "Example: find every reason not to start\n  \
+                   kubectl crossfade check --from calico --to cilium",
+    after_help = "Exit status of every command:\n  \
+                  0   the command did what it was asked to do\n  \
+                  1   something failed on the way\n  \
+                  2   an argument is wrong\n  \
+                  3   the answer is no: something stands in the way, a run waits for a person, or plans differ\n  \
+                  75  not now: the API server does not answer, or a run is paused or somebody else's\n  \
+                  78  the settings file is missing or invalid"
+)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find every reason not to start a migration, all at once.
+    ///
+    /// Each finding has a severity: it blocks the migration, it is a risk, or it is a note. It names the objects, says why it matters, and how to fix
+    /// it. A waiver in the settings file accepts a finding, with a reason. A check whose objects are not in the snapshot is reported as
+    /// not done, and blocks.
+    Check(Check),
+    /// List what a migration requires, and whether this cluster has it.
+    ///
+    /// Each row is met, not met or unknown. Whether a pair of CNIs is supported, with which versions and modes, is the first row.
+    Requirements(Requirements),
+    /// Save the cluster as one file, for checks elsewhere and later.
+    ///
+    /// The file has what checks read and nothing else: no Secret, no ConfigMap but those of CNIs, and no environment variable but those of agents. Only
+    /// its owner may read it. The same cluster gives the same bytes.
+    Snapshot(Snapshot),
+    /// Plan which nodes move when, under which limits, with every decision that somebody took.
+    ///
+    /// A plan is data. The same cluster and the same settings give the same bytes, and the hash of these bytes is what somebody approves. plan runs
+    /// check first: a finding that blocks keeps a plan from being made, and so do nodes that do not report, policies that nobody enforces for a while
+    /// and that nobody accepted by name, and passes that need nodes which forward between both networks. It changes nothing in the cluster.
+    Plan(Plan),
+    /// Play the run of a plan on a likeness of the cluster, many times, and say how long it takes and where a person is needed.
+    ///
+    /// The likeness has the cluster's nodes, workloads and budgets; the program that decides is the one that rolls. How long pods take to start and to
+    /// end is drawn anew for each history. What pods request is not looked at. Nothing is changed, and a snapshot will do.
+    Simulate(Simulate),
+    /// Carry a plan out, node by node.
+    ///
+    /// Each node is cordoned, asked for the phase, emptied by evictions, proven and uncordoned. Gates hold back nodes that have not started. What happens
+    /// is on stderr, a line for each event; how far the run is, and what it waits for, is the answer. Ctrl-C ends roll in order, and roll --resume goes on
+    /// from any machine.
+    Roll(roll::Roll),
+    /// Let no node start any more.
+    Pause(roll::Pause),
+    /// Go on with a run that somebody paused.
+    Resume(roll::Because),
+    /// Bring all nodes back to a phase, by passes in the opposite order.
+    Abort(roll::Abort),
+    /// Leave a node out of the pass that goes on.
+    ///
+    /// The pass ends only if the node is cordoned and nothing is attached to it.
+    Skip(roll::OneNode),
+    /// Take a node that is held once more, from the start.
+    Retry(roll::OneNode),
+    /// Bring a node back to the phase that the pass leaves.
+    Rollback(roll::OneNode),
+    /// Say how far the run is, what it waits for and what helps.
+    Status(roll::Status),
+    /// Find pods that are not attached as their cluster should have them by now, with the command that helps.
+    Stragglers(roll::Stragglers),
+    /// Check the settings file.
+    #[command(subcommand)]
+    Config(Config),
+    /// Print a completion script for a shell.
+    ///
+    /// The script completes kubectl-crossfade by its own name: source <(kubectl crossfade completion bash).
+    ///
+    /// For kubectl crossfade, kubectl completes itself, from 1.26 on. It asks a program kubectl_complete-crossfade, which is this one by another name:
+    ///
+    /// ln -s "$(command -v kubectl-crossfade)" ~/.local/bin/kubectl_complete-crossfade
+    #[command(verbatim_doc_comment)]
+    Completion(Completion),
+}
+
+/// Options of `completion`.
+#[derive(Debug, Args)]
+pub struct Completion {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// What to do with the settings file.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Check the settings file, and print it with all defaults.
+    Check,
+}
+
+/// Options of `requirements`.
+#[derive(Debug, Args)]
+pub struct Requirements {
+    /// Which migration.
+    #[command(flatten)]
+    pub migration: Migration,
+}
+
+/// Options of `snapshot`.
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    /// The file to write; .gz compresses it, and - is stdout.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub out: PathBuf,
+}
+
+/// Which migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args, Serialize)]
+pub struct Migration {
+    /// The CNI to move from.
+    #[arg(long, value_enum)]
+    pub from: Cni,
+    /// The CNI to move to.
+    #[arg(long, value_enum)]
+    pub to: Cni,
+    /// How to move: double gives pods both networks for a while, bridge goes from one network to the other on each node, rotation replaces the nodes.
+    #[arg(long, value_enum, default_value_t = Strategy::Double)]
+    pub strategy: Strategy,
+}
+
+/// `calico to cilium, double`.
+impl fmt::Display for Migration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}, {}", self.from, self.to, self.strategy)
+    }
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Which migration.
+    #[command(flatten)]
+    pub migration: Migration,
+}
+
+/// Options of `simulate`.
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// Which migration.
+    #[command(flatten)]
+    pub migration: Migration,
+    /// How many histories to play.
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub histories: u64,
+    /// The seed of the first history; each of the others has the next one. The same seed plays the same history.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Let things go wrong: machines reboot, people cordon nodes and edit objects, calls fail, somebody else takes the run over.
+    #[arg(long)]
+    pub faults: bool,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Which migration.
+    #[command(flatten)]
+    pub migration: Migration,
+    /// The file to write the plan to; - is stdout. The hash of the file is the hash of the plan.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Keep the plan in the cluster, where roll --plan finds it by its hash.
+    #[arg(long, conflicts_with = "diff")]
+    pub save: bool,
+    /// Say what differs from a plan that an earlier call wrote. The exit status is 0 if nothing does, and 3 otherwise.
+    #[arg(long, value_name = "OLD", conflicts_with = "out")]
+    pub diff: Option<PathBuf>,
+}

@@ -1,0 +1,103 @@
+//! Options of every command.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use types::nearest::nearest;
+
+use super::access::Access;
+use crate::model::{ALL_KINDS, Kind};
+
+/// The heading of options that every command has.
+const COMMON: &str = "Common options";
+/// The heading of options that say where a snapshot comes from.
+const SNAPSHOT: &str = "Snapshot instead of a live cluster";
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The format of the answer on stdout.
+    #[arg(short = 'o', long, global = true, value_enum, default_value_t = Output::Table, help_heading = COMMON)]
+    pub output: Output,
+    /// The settings file, JSON or YAML.
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
+    pub config: Option<PathBuf>,
+    /// A snapshot, or what kubectl get -o json or -o yaml wrote. A directory stands for its files, and - for stdin. Repeat it for several files.
+    #[arg(long, global = true, value_name = "FILE", help_heading = SNAPSHOT)]
+    pub snapshot: Vec<PathBuf>,
+    /// Kinds of which the cluster has no object, so that none is in the files: all, or plural names such as poddisruptionbudgets, separated by commas.
+    #[arg(long, global = true, value_name = "KINDS", value_parser = Dumped::read, default_value = "", hide_default_value = true, help_heading = SNAPSHOT)]
+    pub dumped: Dumped,
+    /// How to reach the API server.
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Lines for people; they may change with every release.
+    Table,
+    /// One JSON document with a version, for programs.
+    Json,
+    /// The same document as YAML.
+    Yaml,
+    /// Headings and lists, for an issue or a wiki.
+    Markdown,
+}
+
+/// Kinds that the files have completely.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dumped {
+    /// Every kind.
+    All,
+    /// These.
+    Kinds(Vec<Kind>),
+}
+
+impl Dumped {
+    fn read(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        words
+            .map(|word| Kind::meant(word).ok_or_else(|| unknown(word)))
+            .collect::<Result<_, _>>()
+            .map(Self::Kinds)
+    }
+
+    /// Every kind.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
+
+    /// The named kinds.
+    #[must_use]
+    pub fn kinds(&self) -> &[Kind] {
+        match self {
+            Self::All => &[],
+            Self::Kinds(kinds) => kinds,
+        }
+    }
+}
+
+fn unknown(word: &str) -> String {
+    let names: Vec<&str> = ALL_KINDS.iter().map(|row| row.plural).collect();
+    let meant = nearest(word, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    format!("no check reads {word:?}{meant}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_named_in_full() {
+        assert_eq!(Dumped::read("all"), Ok(Dumped::All));
+        assert_eq!(Dumped::read(""), Ok(Dumped::Kinds(Vec::new())));
+        assert_eq!(Dumped::read("pods, ippools"), Ok(Dumped::Kinds(vec![Kind::POD, Kind::IP_POOL])));
+        assert!(Dumped::read("podz").is_err_and(|why| why.contains("pods")));
+    }
+}

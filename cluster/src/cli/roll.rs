@@ -1,0 +1,132 @@
+//! Options of the commands that move a cluster, and of those that ask a run for something.
+
+use clap::{Args, ValueEnum};
+use types::policy::Phase;
+
+use crate::plan::WaveKind;
+
+/// Options of `roll`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without --plan and --resume, the command prints what it would do next, and changes nothing.\n\n\
+                        Exit status: 0 everything that was asked for is done; 3 the run waits for a person, or a finding blocks it; 75 the run is paused, \
+                        was interrupted, or somebody else holds it."
+)]
+pub struct Roll {
+    /// The plan that you approve: its hash, or at least the first four characters.
+    #[arg(long, value_name = "HASH", conflicts_with = "resume")]
+    pub plan: Option<String>,
+    /// Go on with the run that the cluster has, wherever it was left.
+    #[arg(long)]
+    pub resume: bool,
+    /// End after this kind of wave in each pass.
+    #[arg(long, value_enum, value_name = "WAVE")]
+    pub until: Option<Until>,
+    /// Move these nodes only.
+    #[arg(long, value_name = "NODE", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Move nodes of this pool only.
+    #[arg(long, value_name = "POOL")]
+    pub pool: Option<String>,
+    /// Delete this pod, which nobody makes again, when its node's turn comes.
+    #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',')]
+    pub delete_bare: Vec<String>,
+    /// Take the run from a holder that has not been heard of for a minute.
+    #[arg(long)]
+    pub take_over: bool,
+    /// Take the run from a holder that may still be at work. What it has in flight may still happen.
+    #[arg(long, conflicts_with = "take_over")]
+    pub force_take_over: bool,
+    /// Print what would be done next, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// The last kind of wave that a part of a run has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// One node of each kind of node.
+    Scouts,
+    /// DNS pods and their nodes.
+    Dns,
+    /// A few nodes of each zone.
+    Canary,
+    /// All nodes but those of stateful groups and of the control plane.
+    Zone,
+    /// All nodes but those of the control plane.
+    Stateful,
+}
+
+impl From<Until> for WaveKind {
+    fn from(until: Until) -> Self {
+        match until {
+            Until::Scouts => Self::Scouts,
+            Until::Dns => Self::Dns,
+            Until::Canary => Self::Canary,
+            Until::Zone => Self::Zone,
+            Until::Stateful => Self::Stateful,
+        }
+    }
+}
+
+/// Why somebody asks a run for something.
+#[derive(Debug, Args)]
+pub struct Because {
+    /// Why; it is in the run's journal, and whoever looks at the run reads it.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// Options of `pause`.
+#[derive(Debug, Args)]
+pub struct Pause {
+    /// Do nothing at all from now on, not even with nodes in transit. They stay as they are.
+    #[arg(long)]
+    pub now: bool,
+    /// Why.
+    #[command(flatten)]
+    pub because: Because,
+}
+
+/// Options of `abort`.
+#[derive(Debug, Args)]
+pub struct Abort {
+    /// The phase that all nodes go back to.
+    #[arg(long, value_parser = phase, value_name = "PHASE")]
+    pub to: Phase,
+    /// Why.
+    #[command(flatten)]
+    pub because: Because,
+}
+
+/// Options of the commands about one node.
+#[derive(Debug, Args)]
+pub struct OneNode {
+    /// The Node's name.
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Why.
+    #[command(flatten)]
+    pub because: Because,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Print it again whenever something changes, until the run ends.
+    #[arg(long, short = 'w')]
+    pub watch: bool,
+}
+
+/// Options of `stragglers`.
+#[derive(Debug, Args)]
+pub struct Stragglers {
+    /// The phase in which every pod should be attached. Without it, the furthest phase that a node is in.
+    #[arg(long, value_parser = phase, value_name = "PHASE")]
+    pub phase: Option<Phase>,
+}
+
+fn phase(text: &str) -> Result<Phase, String> {
+    let all = Phase::ALL.map(Phase::as_str).join(", ");
+    Phase::parse(text).ok_or_else(|| format!("no phase; expected one of {all}"))
+}

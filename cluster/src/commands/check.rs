@@ -1,0 +1,96 @@
+//! `check`: every reason not to start.
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::source;
+use crate::check;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::cli::{Check, Migration};
+use crate::enforcement::{self, Line};
+use crate::finding::{Finding, Severity};
+use crate::print::{Document, Report, findings};
+use crate::scene::Scene;
+use crate::values::{self, Row};
+
+/// What a check found.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checked {
+    /// The migration.
+    #[serde(flatten)]
+    pub migration: Migration,
+    /// How many nodes the snapshot has.
+    pub nodes: usize,
+    /// How many pods the snapshot has.
+    pub pods: usize,
+    /// What was found, the worst first.
+    pub findings: Vec<Finding>,
+    /// The settings of the new CNI, as they are and as each stage needs them.
+    pub values: Vec<Row>,
+    /// Which policies hold in which phase.
+    pub enforcement: Vec<Line>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The settings or the snapshot cannot be read.
+pub fn check(global: &Global, wanted: &Check) -> Result<Checked, Failure> {
+    let config = source::settings(global)?;
+    let snapshot = source::snapshot(global, Some(&wanted.migration))?;
+    let Migration { from, to, strategy } = wanted.migration;
+    let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
+    let findings = check::run(&scene);
+    Ok(Checked {
+        migration: wanted.migration,
+        nodes: snapshot.nodes.len(),
+        pods: snapshot.pods.len(),
+        findings,
+        values: values::rows(&scene),
+        enforcement: enforcement::lines(&scene),
+    })
+}
+
+impl Checked {
+    fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|one| one.waived.is_none() && one.severity == severity).count()
+    }
+
+    fn waived(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.waived.is_some()).count()
+    }
+}
+
+impl Report for Checked {
+    fn document(&self) -> Document {
+        let mut document = Document::new(format!("Check: {}", self.migration));
+        document.text(format!(
+            "{} nodes, {} pods: {} blocking, {} risks, {} notes, {} waived.",
+            self.nodes,
+            self.pods,
+            self.count(Severity::Blocks),
+            self.count(Severity::Risk),
+            self.count(Severity::Note),
+            self.waived()
+        ));
+        findings::add(&mut document, &self.findings);
+        document
+    }
+
+    fn exit(&self) -> Exit {
+        if self.findings.iter().any(Finding::blocks) { Exit::No } else { Exit::Done }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let blocking = self.findings.iter().filter(|finding| finding.blocks());
+        let problem = |finding: &Finding| {
+            let place = finding.objects.first().map(ToString::to_string);
+            let place = place.unwrap_or_else(|| finding.code.to_owned());
+            Problem::new(finding.what.clone()).at(place).fix(finding.fix.clone())
+        };
+        blocking.map(problem).collect()
+    }
+}

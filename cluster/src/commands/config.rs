@@ -1,0 +1,60 @@
+//! `config check`: whether a settings file is valid, and what it means with all defaults.
+
+use serde::Serialize;
+
+use super::source;
+use crate::check;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::config::Config;
+use crate::print::{Document, Report};
+use types::exit::Exit;
+use types::nearest::nearest;
+use types::problem::Problem;
+
+/// The settings.
+#[derive(Debug, Serialize)]
+pub struct Settings {
+    /// The settings with all defaults.
+    pub config: Config,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The file is missing or invalid, or a waiver names a finding that there cannot be.
+pub fn check(global: &Global) -> Result<Settings, Failure> {
+    if global.config.is_none() {
+        let problem =
+            Problem::new("no settings file is named").at("--config").fix("name the file: --config FILE");
+        return Err(Failure::of(Exit::Usage, problem));
+    }
+    let config = source::settings(global)?;
+    let problems = unknown_codes(&config);
+    if problems.is_empty() { Ok(Settings { config }) } else { Err(Failure::all(Exit::BadSettings, problems)) }
+}
+
+/// Waivers of findings that no check has.
+fn unknown_codes(config: &Config) -> Vec<Problem> {
+    let codes: Vec<&str> = check::codes().into_iter().map(|(code, _)| code).collect();
+    let waivers = config.waivers.iter().enumerate();
+    let unknown = waivers.filter(|(_, waiver)| !codes.contains(&waiver.finding.as_str()));
+    let problem = |(at, waiver): (usize, &crate::config::Waiver)| {
+        let place = format!("waivers[{at}].finding");
+        let fix = match nearest(&waiver.finding, &codes) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "name a finding that kubectl crossfade check reported".into(),
+        };
+        Problem::new(format!("{place}: no check reports {:?}", waiver.finding)).at(place).fix(fix)
+    };
+    unknown.map(problem).collect()
+}
+
+impl Report for Settings {
+    fn document(&self) -> Document {
+        let mut document = Document::new("The settings are valid. With all defaults they are:");
+        let text = serde_saphyr::to_string(&self.config).unwrap_or_default();
+        document.list(text.lines().map(str::to_owned), usize::MAX);
+        document
+    }
+}

@@ -1,0 +1,170 @@
+//! `plan`: which nodes move when, as data that is approved by its hash.
+
+use std::path::Path;
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::out::save;
+use super::source;
+use crate::check;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::cli::{Migration, Plan as Wanted};
+use crate::live;
+use crate::plan::decisions::{self, Class};
+use crate::plan::{self, Plan, canon, eta};
+use crate::print::plan::{Shown, add, blockers, differences};
+use crate::print::{self, Document, Report};
+use crate::scene::Scene;
+
+/// A plan, or why there is none.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    /// The migration.
+    #[serde(flatten)]
+    pub migration: Migration,
+    /// The plan; none if something stands in the way.
+    #[serde(flatten)]
+    pub made: Option<Made>,
+    /// Everything that stands in the way.
+    #[serde(skip)]
+    pub blockers: Vec<Problem>,
+}
+
+/// A plan and what is shown beside it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Made {
+    /// SHA-256 of the plan's canonical bytes, in hex.
+    pub hash: String,
+    /// How long it takes if nothing waits, roughly.
+    pub eta_seconds: u64,
+    /// The file that it was written to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// It is kept in the cluster.
+    #[serde(rename = "saved")]
+    pub is_saved: bool,
+    /// What differs from an earlier plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+    /// Pods that need a decision.
+    pub pods: Vec<Class>,
+    /// What to know of the plan.
+    pub notes: Vec<String>,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// What differs from an earlier plan.
+#[derive(Debug, Serialize)]
+pub struct Compared {
+    /// The file of the earlier plan.
+    pub with: String,
+    /// The hash of the earlier plan.
+    pub hash: String,
+    /// What differs, in lines. Empty if the plans are the same.
+    pub differences: Vec<String>,
+}
+
+/// Runs the command. A plan that goes to stdout has no report beside it.
+///
+/// # Errors
+/// The settings, the snapshot or the earlier plan cannot be read, or the file cannot be written. If stdout is for the plan, also whatever stands in
+/// the way of one.
+pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<Planned>, Failure> {
+    let migration = wanted.migration;
+    let Migration { from, to, strategy } = migration;
+    let earlier = wanted.diff.as_deref().map(|file| earlier(file).map(|plan| (file, plan))).transpose()?;
+    let config = source::settings(global)?;
+    let snapshot = source::snapshot(global, Some(&migration))?;
+    let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
+    let is_piped = wanted.out.as_ref().is_some_and(|out| out.as_os_str() == "-");
+    let plan = match plan::build(&scene, &check::run(&scene)) {
+        Ok(plan) => plan,
+        Err(blockers) if is_piped => return Err(Failure::all(Exit::No, blockers)),
+        Err(blockers) => return Ok(Some(Planned { migration, made: None, blockers })),
+    };
+    let bytes = canon::bytes(&plan);
+    if is_piped {
+        return print::stream(|out| out.write_all(&bytes))
+            .map(|()| None)
+            .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
+    }
+    if let Some(file) = &wanted.out {
+        save(file, |out| out.write_all(&bytes)).map_err(|problem| Failure::of(Exit::Failed, problem))?;
+    }
+    let is_saved = wanted.save;
+    if is_saved {
+        live::save_plan(&global.access, &bytes).map_err(|(exit, problem)| Failure::of(exit, problem))?;
+    }
+    let compared = earlier.map(|(file, old)| Compared {
+        with: file.display().to_string(),
+        hash: canon::hash(&old),
+        differences: plan::diff(&old, &plan),
+    });
+    let made = Made {
+        hash: canon::hash(&plan),
+        eta_seconds: eta::seconds(&plan),
+        file: wanted.out.as_ref().map(|file| file.display().to_string()),
+        is_saved,
+        compared,
+        pods: decisions::classes(&scene, &plan),
+        notes: plan::notes(&scene, &plan),
+        plan,
+    };
+    Ok(Some(Planned { migration, made: Some(made), blockers: Vec::new() }))
+}
+
+/// An earlier plan.
+fn earlier(file: &Path) -> Result<Plan, Failure> {
+    let name = file.display().to_string();
+    let wrong = |why: String| {
+        let problem = Problem::new(why).at(&name).fix("name a file that kubectl crossfade plan --out wrote");
+        Failure::of(Exit::Failed, problem)
+    };
+    let bytes = std::fs::read(file).map_err(|e| wrong(format!("read {name}: {e}")))?;
+    canon::read(&bytes).map_err(|why| wrong(format!("{name}: {why}")))
+}
+
+impl Report for Planned {
+    fn document(&self) -> Document {
+        let mut document = Document::new(format!("Plan: {}", self.migration));
+        let Some(Made { hash, eta_seconds, file, is_saved, compared, pods, notes, plan }) = &self.made else {
+            blockers(&mut document, &self.blockers);
+            return document;
+        };
+        if let Some(compared) = compared {
+            differences(&mut document, hash, &compared.with, &compared.differences);
+            return document;
+        }
+        if let Some(file) = file {
+            document.text(format!("Written to {file}."));
+        }
+        if *is_saved {
+            let short = canon::short(hash);
+            document.text(format!("Kept in the cluster. To see what comes first: kubectl crossfade roll --plan {short} --dry-run"));
+        }
+        add(&mut document, plan, &Shown { hash, seconds: *eta_seconds, pods, notes });
+        document
+    }
+
+    fn exit(&self) -> Exit {
+        let compared = self.made.as_ref().and_then(|made| made.compared.as_ref());
+        let is_same = compared.is_none_or(|compared| compared.differences.is_empty());
+        if self.made.is_some() && is_same { Exit::Done } else { Exit::No }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let compared = self.made.as_ref().and_then(|made| made.compared.as_ref());
+        let differs = compared.filter(|compared| !compared.differences.is_empty()).map(|compared| {
+            Problem::new(format!("the plan of {} is not the one of today", compared.with))
+                .at(&compared.with)
+                .fix("look at the differences; then approve the plan of today, or change settings and cluster back")
+        });
+        self.blockers.iter().cloned().chain(differs).collect()
+    }
+}

@@ -1,0 +1,61 @@
+//! `requirements`: what a migration requires, and whether this cluster has it.
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::source;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::cli::{Migration, Requirements};
+use crate::print::{Document, Report};
+use crate::requirements::{Row, rows};
+use crate::scene::Scene;
+
+/// The rows of a migration.
+#[derive(Debug, Serialize)]
+pub struct Required {
+    /// The migration.
+    #[serde(flatten)]
+    pub migration: Migration,
+    /// Each requirement with its state.
+    pub requirements: Vec<Row>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The settings or the snapshot cannot be read.
+pub fn requirements(global: &Global, wanted: &Requirements) -> Result<Required, Failure> {
+    let config = source::settings(global)?;
+    let snapshot = source::snapshot(global, Some(&wanted.migration))?;
+    let Migration { from, to, strategy } = wanted.migration;
+    let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
+    Ok(Required { migration: wanted.migration, requirements: rows(&scene) })
+}
+
+impl Report for Required {
+    fn document(&self) -> Document {
+        let mut document = Document::new(format!("Requirements: {}", self.migration));
+        let row = |row: &Row| {
+            let (state, seen, fix) = row.state.told();
+            vec![row.name.to_owned(), state.to_owned(), row.what.to_owned(), seen.to_owned(), fix.to_owned()]
+        };
+        let columns = vec!["REQUIREMENT", "STATE", "WHAT", "SEEN", "FIX"];
+        document.table(columns, self.requirements.iter().map(row).collect());
+        document
+    }
+
+    fn exit(&self) -> Exit {
+        if self.requirements.iter().all(|row| row.state.is_met()) { Exit::Done } else { Exit::No }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let unmet = self.requirements.iter().filter(|row| !row.state.is_met());
+        let problem = |row: &Row| {
+            let (_, _, fix) = row.state.told();
+            Problem::new(row.sentence()).at(row.name).fix(fix)
+        };
+        unmet.map(problem).collect()
+    }
+}

@@ -1,0 +1,167 @@
+//! `simulate`: plays the run of a plan on a likeness of the cluster, again and again.
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::source;
+use crate::check;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::cli::{Migration, Simulate as Wanted};
+use crate::plan::{self, canon, eta};
+use crate::print::plan::{blockers, duration};
+use crate::print::{Document, Progress, Report};
+use crate::scene::Scene;
+use crate::sim::{Choice, Drawn, History, Outcome, Spread, Summary};
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Simulated {
+    /// The migration.
+    #[serde(flatten)]
+    pub migration: Migration,
+    /// How many histories were played.
+    pub histories: u64,
+    /// The seed of the first one.
+    pub seed: u64,
+    /// Things went wrong.
+    #[serde(rename = "faults")]
+    pub has_faults: bool,
+    /// What the histories have in common; none if there is no plan.
+    #[serde(flatten)]
+    pub made: Option<Made>,
+    /// Everything that stands in the way of a plan.
+    #[serde(skip)]
+    pub blockers: Vec<Problem>,
+}
+
+/// The plan's histories.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Made {
+    /// The plan's hash.
+    pub hash: String,
+    /// How long the plan takes if nothing waits, roughly.
+    pub eta_seconds: u64,
+    /// Nodes of the cluster.
+    pub nodes: usize,
+    /// Pods of the cluster.
+    pub pods: usize,
+    /// What the histories have in common.
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The settings or the snapshot cannot be read.
+pub fn simulate(global: &Global, wanted: &Wanted) -> Result<Simulated, Failure> {
+    let Wanted { migration, histories, seed, faults } = *wanted;
+    let Migration { from, to, strategy } = migration;
+    let config = source::settings(global)?;
+    let snapshot = source::snapshot(global, Some(&migration))?;
+    let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
+    let answer =
+        |made, blockers| Simulated { migration, histories, seed, has_faults: faults, made, blockers };
+    let plan = match plan::build(&scene, &check::run(&scene)) {
+        Ok(plan) => plan,
+        Err(blockers) => return Ok(answer(None, blockers)),
+    };
+    let choice = if faults { Choice::Some } else { Choice::Quiet };
+    let progress = Progress::new();
+    let play = |at: u64| -> (u64, Outcome) {
+        progress.passing(&format!("history {} of {histories}", at + 1));
+        let seed = seed.wrapping_add(at);
+        (seed, History::of(Drawn::like(&scene, &plan, seed, choice), None).play())
+    };
+    let played: Vec<(u64, Outcome)> = (0..histories).map(play).collect();
+    let made = Made {
+        hash: canon::hash(&plan),
+        eta_seconds: eta::seconds(&plan),
+        nodes: snapshot.nodes.len(),
+        pods: snapshot.pods.len(),
+        summary: Summary::of(&played),
+    };
+    Ok(answer(Some(made), Vec::new()))
+}
+
+impl Report for Simulated {
+    fn document(&self) -> Document {
+        let mut document = Document::new(format!("Simulation: {}", self.migration));
+        let Some(Made { hash, eta_seconds, nodes, pods, summary }) = &self.made else {
+            blockers(&mut document, &self.blockers);
+            return document;
+        };
+        let Self { histories, seed, has_faults, .. } = self;
+        let how = if *has_faults { "in which things go wrong" } else { "in which nothing goes wrong" };
+        document.text(format!(
+            "{histories} histories {how}, of a cluster like this one with {nodes} nodes and {pods} pods; seeds from {seed} on."
+        ));
+        document.text(format!(
+            "The plan is {}, and estimates {}.",
+            canon::short(hash),
+            duration(*eta_seconds)
+        ));
+        let row = |what: String, spread: &Spread, shown: fn(u64) -> String| {
+            vec![what, shown(spread.least), shown(spread.median), shown(spread.most)]
+        };
+        let mut rows = Vec::new();
+        for (at, pass) in summary.passes.iter().enumerate() {
+            rows.push(row(format!("end of pass {}", at + 1), pass, duration));
+        }
+        rows.push(row("end of the run".into(), &summary.seconds, duration));
+        rows.push(row("evictions".into(), &summary.evictions, |count| count.to_string()));
+        rows.push(row("refused by budgets".into(), &summary.refused, |count| count.to_string()));
+        document.table(vec!["WHAT", "LEAST", "MEDIAN", "MOST"], rows);
+        if !summary.needed.is_empty() {
+            document.heading("Where a person was needed");
+            let lines = summary
+                .needed
+                .iter()
+                .map(|(reason, count)| format!("{reason}: in {count} of {histories} histories"));
+            document.list(lines, 40);
+        }
+        if !summary.unended.is_empty() {
+            document.heading("Runs that did not come to an end");
+            let lines =
+                summary.unended.iter().map(|one| format!("seed {}: {}", one.seed, one.waits.join("; ")));
+            document.list(lines, 20);
+        }
+        if !summary.broken.is_empty() {
+            document.heading("What must never happen and did");
+            let lines = summary.broken.iter().map(|one| {
+                format!(
+                    "seed {}, after {}: {}: {}",
+                    one.seed,
+                    duration(one.at_seconds),
+                    one.invariant,
+                    one.why
+                )
+            });
+            document.list(lines, 20);
+        }
+        document
+    }
+
+    fn exit(&self) -> Exit {
+        let is_sound = |made: &Made| made.summary.broken.is_empty() && made.summary.unended.is_empty();
+        if self.made.as_ref().is_some_and(is_sound) { Exit::Done } else { Exit::No }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let broken = self.made.iter().flat_map(|made| &made.summary.broken).map(|one| {
+            Problem::new(format!("{}: {}", one.invariant, one.why))
+                .at(format!("the history of seed {}", one.seed))
+                .fix("do not begin this run; report the plan and the seed")
+        });
+        let unended = self.made.iter().flat_map(|made| &made.summary.unended).map(|one| {
+            Problem::new(format!("the run did not come to an end: {}", one.waits.join("; ")))
+                .at(format!("the history of seed {}", one.seed))
+                .fix("see docs/roll.md for what helps against each reason, and change the settings or the cluster before the run")
+        });
+        self.blockers.iter().cloned().chain(unended).chain(broken).collect()
+    }
+}

@@ -1,0 +1,65 @@
+//! `snapshot`: the cluster as one file, for checks elsewhere and later.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use types::exit::Exit;
+
+use super::out::save;
+use super::source;
+use crate::cli::Snapshot as Wanted;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::model::{Kind, Reading, Snapshot};
+use crate::print::{self, Document, Report};
+use crate::snapshot::{write, write_compressed};
+
+/// What was written.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Taken {
+    /// The file.
+    pub file: String,
+    /// How many nodes the snapshot has.
+    pub nodes: usize,
+    /// How many pods the snapshot has.
+    pub pods: usize,
+    /// How each kind was read.
+    pub kinds: BTreeMap<Kind, Reading>,
+}
+
+/// Runs the command. A snapshot that goes to stdout has no report beside it.
+///
+/// # Errors
+/// The cluster cannot be read, or the file cannot be written.
+pub fn snapshot(global: &Global, wanted: &Wanted) -> Result<Option<Taken>, Failure> {
+    let snapshot = source::snapshot(global, None)?;
+    if wanted.out.as_os_str() == "-" {
+        return print::stream(|out| write(&snapshot, out))
+            .map(|()| None)
+            .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
+    }
+    let file = wanted.out.display().to_string();
+    let is_compressed = file.ends_with(".gz");
+    save(
+        &wanted.out,
+        |out| if is_compressed { write_compressed(&snapshot, out) } else { write(&snapshot, out) },
+    )
+    .map_err(|problem| Failure::of(Exit::Failed, problem))?;
+    let Snapshot { nodes, pods, readings, .. } = snapshot;
+    Ok(Some(Taken { file, nodes: nodes.len(), pods: pods.len(), kinds: readings }))
+}
+
+impl Report for Taken {
+    fn document(&self) -> Document {
+        let mut document = Document::new(format!("Snapshot: {}", self.file));
+        document.text(format!("{} nodes, {} pods.", self.nodes, self.pods));
+        let row = |(kind, reading): (&Kind, &Reading)| match reading {
+            Reading::Read => vec![kind.to_string(), "read".into(), String::new()],
+            Reading::NotServed => vec![kind.to_string(), "not served".into(), String::new()],
+            Reading::Forbidden(why) => vec![kind.to_string(), "forbidden".into(), why.clone()],
+        };
+        document.table(vec!["KIND", "READ", "WHY"], self.kinds.iter().map(row).collect());
+        document
+    }
+}

@@ -1,0 +1,74 @@
+//! Where a command gets its settings and its snapshot from.
+
+use std::collections::BTreeSet;
+
+use types::exit::Exit;
+
+use crate::check;
+use crate::cli::Migration;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::config::{self, Config};
+use crate::live::{self, Event};
+use crate::model::{ALL_KINDS, Kind, Snapshot};
+use crate::print::Progress;
+use crate::snapshot;
+
+/// Kinds of which a large cluster has many objects. A check asks for them only if it reads them.
+const FREQUENT: [Kind; 5] = [Kind::POD, Kind::REPLICA_SET, Kind::ENDPOINT_SLICE, Kind::JOB, Kind::IPAM_BLOCK];
+
+/// The operator's settings.
+pub(super) fn settings(global: &Global) -> Result<Config, Failure> {
+    config::gather(global.config.as_deref()).map_err(|problem| Failure::of(Exit::BadSettings, problem))
+}
+
+/// The snapshot of the files that the command line names; without one, of the live cluster. A migration needs less than the whole.
+pub(super) fn snapshot(global: &Global, migration: Option<&Migration>) -> Result<Snapshot, Failure> {
+    if global.snapshot.is_empty() {
+        return taken(global, migration);
+    }
+    let dumped = if global.dumped.is_all() { all().collect() } else { global.dumped.kinds().to_vec() };
+    snapshot::gather(&global.snapshot, &dumped).map_err(|problems| Failure::all(Exit::Failed, problems))
+}
+
+/// The manifest with the rights.
+const VIEWER: &str = "deploy/cluster/rbac-viewer.yaml";
+
+fn all() -> impl Iterator<Item = Kind> {
+    ALL_KINDS.iter().map(|row| row.kind)
+}
+
+/// How many missing rights are named.
+const NAMED: usize = 8;
+
+/// What to say of missing rights before anything is read.
+fn missing(rights: &[String]) -> String {
+    let named = rights.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let more = match rights.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "Rights are missing: {named}{more}. The ClusterRole in {VIEWER} has all that are needed; what they reach is not checked."
+    )
+}
+
+fn taken(global: &Global, migration: Option<&Migration>) -> Result<Snapshot, Failure> {
+    let needed = migration.map(|migration| check::kinds(migration.from, migration.to));
+    let is_wanted =
+        |kind: &Kind| needed.as_ref().is_none_or(|needed| needed.contains(kind) || !FREQUENT.contains(kind));
+    let kinds: BTreeSet<Kind> = all().filter(is_wanted).collect();
+    let progress = Progress::new();
+    let mut show = |event: &Event| match event {
+        Event::MissingRights(rights) => progress.note(&missing(rights)),
+        Event::Page { kind, objects, remaining: Some(remaining) } => {
+            progress.event(&format!("{}: {objects} read, {remaining} to come", kind.plural()));
+        }
+        Event::Page { kind, objects, remaining: None } => {
+            progress.event(&format!("{}: {objects} read", kind.plural()));
+        }
+        Event::Done { kind, objects } => progress.passing(&format!("{}: {objects}", kind.plural())),
+        Event::Again { kind, why } => progress.event(&format!("{}: again, since {why}", kind.plural())),
+    };
+    live::take(&global.access, &kinds, &mut show).map_err(|(exit, problem)| Failure::of(exit, problem))
+}

@@ -1,0 +1,122 @@
+//! `status`: how far the run is, and what it waits for.
+
+use serde::Serialize;
+use types::exit::Exit;
+
+use super::source;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::cli::roll::Status as Wanted;
+use crate::live;
+use crate::print::{Document, Progress, Report};
+use crate::status::{Counts, Status, line};
+
+/// How many lines of a list are shown.
+const SHOWN: usize = 30;
+
+/// How far the run is.
+#[derive(Debug, Serialize)]
+pub struct Told(pub Status);
+
+/// Runs the command.
+///
+/// # Errors
+/// There is no run, or a request failed.
+pub fn status(global: &Global, wanted: &Wanted) -> Result<Told, Failure> {
+    let settings = live::Settings::of(&source::settings(global)?);
+    let progress = Progress::new();
+    let mut tell = |status: &Status| {
+        if wanted.watch {
+            progress.event(&line(status));
+        }
+        wanted.watch
+    };
+    live::watch_status(&global.access, settings, &mut tell)
+        .map(Told)
+        .map_err(|(exit, problem)| Failure::of(exit, problem))
+}
+
+/// Adds how far a run is.
+pub(super) fn describe(document: &mut Document, status: &Status) {
+    document.text(format!("{}.", line(status)));
+    let mut fields = vec![
+        ("run", format!("{}, plan {}", status.run, status.plan)),
+        ("state", state(status)),
+        ("held by", status.holder.clone().unwrap_or_else(|| "nobody".into())),
+    ];
+    let attached: Vec<String> =
+        status.attached.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
+    fields.push(("attached", if attached.is_empty() { "nothing".into() } else { attached.join(", ") }));
+    if !status.silent.is_empty() {
+        let names: Vec<&str> = status.silent.iter().take(8).map(AsRef::as_ref).collect();
+        fields.push(("silent", format!("{} nodes: {}", status.silent.len(), names.join(", "))));
+    }
+    document.fields(fields);
+    if status.zones.len() > 1 {
+        let row = |(zone, counts): (&crate::model::Text, &Counts)| {
+            let zone = if zone.is_empty() { "-".to_owned() } else { zone.to_string() };
+            let numbers = [
+                counts.all,
+                counts.done,
+                counts.in_transit,
+                counts.held,
+                counts.skipped,
+                counts.pending,
+                counts.not_ready,
+            ];
+            std::iter::once(zone).chain(numbers.iter().map(ToString::to_string)).collect()
+        };
+        let columns = vec!["ZONE", "NODES", "DONE", "IN TRANSIT", "HELD", "SKIPPED", "PENDING", "NOT READY"];
+        document.table(columns, status.zones.iter().map(row).collect());
+    }
+    if !status.moving.is_empty() {
+        let count = |count: Option<u32>| count.map_or_else(|| "?".into(), |count: u32| count.to_string());
+        let rows = status.moving.iter().map(|one| {
+            vec![
+                one.node.to_string(),
+                one.state.as_str().into(),
+                one.to.to_string(),
+                count(one.left),
+                count(one.attached),
+            ]
+        });
+        document.heading("In transit");
+        document.table(vec!["NODE", "STATE", "TO", "LEFT", "ATTACHED"], rows.collect());
+    }
+    if !status.gates.is_empty() {
+        let rows = status.gates.iter().map(|gate| vec![gate.name.clone(), gate.is.into(), gate.why.clone()]);
+        document.heading("Gates");
+        document.table(vec!["GATE", "IS", "WHY"], rows.collect());
+    }
+    if !status.waits.is_empty() {
+        document.heading("Waits for");
+        let told = status.waits.iter().map(|wait| {
+            let help = if wait.help.is_empty() { String::new() } else { format!(" Helps: {}", wait.help) };
+            let person = if wait.is_held { "a person: " } else { "" };
+            format!("{person}{}, {}: {}.{help}", wait.object, wait.reason, wait.what)
+        });
+        document.list(told, SHOWN);
+    }
+}
+
+fn state(status: &Status) -> String {
+    use crate::roll::run::State;
+    match &status.state {
+        State::Running => "running".into(),
+        State::Paused(pause) => format!("paused by {}: {}", pause.by, pause.why),
+        State::Stopped(pause) => format!("stopped by {}: {}", pause.by, pause.why),
+        State::Done => "done".into(),
+    }
+}
+
+impl Report for Told {
+    fn document(&self) -> Document {
+        let mut document = Document::new("Status");
+        describe(&mut document, &self.0);
+        document
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Done
+    }
+}

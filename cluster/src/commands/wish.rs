@@ -1,0 +1,47 @@
+//! `pause`, `resume`, `abort`, `skip`, `retry` and `rollback`: what people ask of a run, whoever holds it.
+
+use serde::Serialize;
+use types::exit::Exit;
+
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::live;
+use crate::print::{Document, Report};
+use crate::roll::wish::What;
+
+/// What was asked for, and who takes it up.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// What.
+    pub asked: What,
+    /// Who holds the run; none if nobody does.
+    pub holder: Option<String>,
+}
+
+/// Asks.
+///
+/// # Errors
+/// There is no run, or a request failed.
+pub fn ask(global: &Global, reason: &str, what: What) -> Result<Asked, Failure> {
+    if reason.trim().is_empty() {
+        return Err(Failure::of(
+            Exit::Usage,
+            "--reason is empty; expected why, for whoever looks at the run".to_owned(),
+        ));
+    }
+    let holder =
+        live::ask(&global.access, reason, &what).map_err(|(exit, problem)| Failure::of(exit, problem))?;
+    Ok(Asked { asked: what, holder })
+}
+
+impl Report for Asked {
+    fn document(&self) -> Document {
+        let mut document = Document::new("Asked of the run");
+        document.text(match &self.holder {
+            Some(holder) => format!("{holder} takes it up within seconds; kubectl crossfade status shows what comes of it."),
+            None => "Nobody holds the run. It is taken up first when somebody goes on: kubectl crossfade roll --resume".into(),
+        });
+        document
+    }
+}

@@ -1,0 +1,20 @@
+//! How much room a migration needs.
+
+use serde::{Deserialize, Serialize};
+
+/// How many nodes are in transit at once, and which margin stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Capacity {
+    /// How many nodes are drained at once. The check takes the fullest ones.
+    pub in_transit: usize,
+    /// How many percent of what the other nodes offer must stay free.
+    pub margin_percent: u32,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { in_transit: 1, margin_percent: 10 }
+    }
+}

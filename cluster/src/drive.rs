@@ -1,0 +1,227 @@
+//! Drives a run: looks at the cluster, takes up what people wish, decides, and acts. It is the only one that acts on a cluster, and it acts on nothing but
+//! what [`step`](crate::roll::step::step) decided and [`hold`](crate::roll::invariant::hold) let pass.
+//!
+//! A holder that ends in the middle leaves nothing behind that the next one needs: every act is on the Node, on the pod or in the run's ConfigMap.
+
+pub mod event;
+mod news;
+
+pub use event::Event;
+use news::News;
+
+use crate::plan::Plan;
+use crate::roll::act::{Act, Answer, Change};
+use crate::roll::invariant::{self, Broken};
+use crate::roll::memory::Memory;
+use crate::roll::run::Run;
+use crate::roll::step::{Decided, End, step};
+use crate::roll::view::View;
+use crate::roll::wish::Wish;
+use crate::roll::world::World;
+use crate::status::{Status, status};
+
+/// What the driver needs of a cluster.
+pub trait Cluster {
+    /// Waits until something changed, or for a moment, and says what is known.
+    ///
+    /// # Errors
+    /// Why the run cannot go on: somebody else holds it, or it is gone.
+    fn look(&mut self, run: &Run, plan: &Plan) -> impl Future<Output = Result<Seen, String>>;
+
+    /// Makes one call.
+    fn act(&mut self, act: &Act) -> impl Future<Output = Outcome>;
+
+    /// Writes an event down. A journal is a history: nothing is decided by it, so that a failure to write it stops nothing.
+    fn note(&mut self, event: &Event) -> impl Future<Output = ()>;
+}
+
+/// What is known.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The cluster.
+    pub world: World,
+    /// Wishes that the run has not taken up, in order.
+    pub wishes: Vec<Wish>,
+    /// Somebody asked this holder to end: no new act.
+    pub is_interrupted: bool,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// Somebody changed the object since it was read. The next look decides anew.
+    Conflict,
+    /// What the API server says of an eviction or a deletion.
+    Answered(Answer),
+    /// It failed, or its answer was lost; in words.
+    Failed(String),
+}
+
+/// How a holder's part of a run ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The run as it is now.
+    pub run: Run,
+    /// Why it ended.
+    pub why: Why,
+    /// How far the run is.
+    pub status: Option<Status>,
+}
+
+/// Why a holder's part of a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// The run decided so.
+    End(End),
+    /// Somebody asked this holder to end.
+    Interrupted,
+    /// A decision would have broken an invariant: a fault of this program. Nothing was done of it.
+    Broken(Broken),
+    /// Somebody else holds the run, or it is gone; in words.
+    Gone(String),
+}
+
+/// Drives a run until it ends for this holder.
+pub async fn drive<C: Cluster>(
+    cluster: &mut C,
+    mut run: Run,
+    plan: &Plan,
+    hash: &str,
+    tell: &mut dyn FnMut(&Event),
+) -> Ended {
+    let mut memory = Memory::default();
+    let mut news = News::default();
+    let mut last = None;
+    loop {
+        let seen = match cluster.look(&run, plan).await {
+            Ok(seen) => seen,
+            Err(why) => return Ended { run, why: Why::Gone(why), status: last },
+        };
+        if seen.is_interrupted {
+            return Ended { run, why: Why::Interrupted, status: last };
+        }
+        let world = &seen.world;
+        if let Some(wish) = seen.wishes.first() {
+            run = wished(cluster, run, wish, plan, world, &memory, tell).await;
+            continue;
+        }
+        memory.observe(world, &run);
+        let Decided { acts, waits, end } = step(world, &memory, &run, plan);
+        for wait in news.of(&waits, world.now) {
+            let event = Event::Waits(wait);
+            cluster.note(&event).await;
+            tell(&event);
+        }
+        let now = status(world, &memory, &run, plan, &waits);
+        tell(&Event::Status(Box::new(now.clone())));
+        last = Some(now);
+        for act in acts {
+            if let Err(broken) = allowed(&act, world, &memory, &run, plan, hash) {
+                let event = Event::Broken { act: act.into(), broken: broken.clone() };
+                cluster.note(&event).await;
+                tell(&event);
+                return Ended { run, why: Why::Broken(broken), status: last };
+            }
+            let outcome = cluster.act(&act).await;
+            remember(&mut memory, &mut run, &act, &outcome, world);
+            if act != Act::Census {
+                let event = Event::Acted { act: act.into(), outcome };
+                cluster.note(&event).await;
+                tell(&event);
+            }
+        }
+        if let Some(end) = end {
+            return Ended { run, why: Why::End(end), status: last };
+        }
+    }
+}
+
+fn allowed(
+    act: &Act,
+    world: &World,
+    memory: &Memory,
+    run: &Run,
+    plan: &Plan,
+    hash: &str,
+) -> Result<(), Broken> {
+    let Some(target) = run.target() else { return Ok(()) };
+    invariant::hold(act, &View { world, memory, run, plan, target }, hash)
+}
+
+/// Takes up what became of a call.
+fn remember(memory: &mut Memory, run: &mut Run, act: &Act, outcome: &Outcome, world: &World) {
+    match (act, outcome) {
+        (Act::Evict(pod) | Act::Delete(pod), Outcome::Answered(answer)) => {
+            memory.answered(pod, answer.clone(), world.now);
+        }
+        (Act::Evict(pod) | Act::Delete(pod), Outcome::Failed(why)) => {
+            memory.answered(pod, Answer::Failed(why.clone()), world.now);
+        }
+        (Act::Patch(patch), Outcome::Done) => {
+            let is_claim =
+                matches!(&patch.step, Change::Set(step) if step.state == types::step::State::Claimed);
+            if is_claim {
+                memory.started(world.now);
+            }
+        }
+        (Act::Record(next), Outcome::Done) => run.clone_from(next),
+        _ => {}
+    }
+}
+
+/// Takes up a wish, and writes the run with it. A wish that cannot be met is answered aloud and not asked again.
+async fn wished<C: Cluster>(
+    cluster: &mut C,
+    run: Run,
+    wish: &Wish,
+    plan: &Plan,
+    world: &World,
+    memory: &Memory,
+    tell: &mut dyn FnMut(&Event),
+) -> Run {
+    let is_bridged = is_bridged(world, memory, &run, plan);
+    let (next, refused) = match run.wished(wish, is_bridged) {
+        Ok(next) => (next, None),
+        Err(why) => (Run { wish: wish.seq, ..run.clone() }, Some(why)),
+    };
+    let outcome = cluster.act(&Act::Record(Box::new(next.clone()))).await;
+    let is_done = outcome == Outcome::Done;
+    let event = Event::Wished { wish: wish.clone(), refused };
+    if is_done {
+        cluster.note(&event).await;
+        tell(&event);
+    }
+    if is_done { next } else { run }
+}
+
+/// Whether nodes forward between both networks, also after the last pass: a run that is over can be asked to go back.
+fn is_bridged(world: &World, memory: &Memory, run: &Run, plan: &Plan) -> bool {
+    let target = run.target().unwrap_or(run.from);
+    View { world, memory, run, plan, target }.is_bridged()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roll::wish::What;
+    use serde_json::json;
+    use types::policy::Phase;
+
+    #[test]
+    fn a_run_that_is_over_goes_back_over_the_bridge() {
+        let plan: Plan = serde_json::from_value(json!({
+            "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "bridge", "settings": "s", "start": "old",
+            "passes": ["new"], "bridge": {"accepted": "it is known"}, "waves": [], "leftOut": [], "pools": [], "limits": {}, "pods": {}, "gates": [],
+            "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "networks": {"old": [], "new": []}, "agents": [], "unenforced": [], "waivers": [],
+        }))
+        .expect("a plan");
+        let done = Run::new("r-1", "4be1".repeat(16), &plan).next_pass();
+        assert_eq!(done.target(), None);
+        let (world, memory) = (World::default(), Memory::default());
+        let abort = Wish { seq: 1, by: "bob".into(), reason: "so".into(), what: What::Abort(Phase::Old) };
+        let back = done.wished(&abort, is_bridged(&world, &memory, &done, &plan)).expect("a run");
+        assert_eq!(back.targets, [Phase::Old]);
+    }
+}

@@ -1,0 +1,226 @@
+//! Which CNI enforces which policies in each phase of a migration, as data. `plan` reads it: policies that nobody enforces must be accepted by name. Pure.
+
+use serde::Serialize;
+
+use crate::model::{Kind, Snapshot};
+use crate::network::{agent, antrea, is_yes};
+use crate::scene::Scene;
+use crate::support::Cni;
+
+/// A phase of a node's pods, and the end, when the old CNI is gone and the new one has the settings of the stage `finish`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Pods have the old network.
+    Old,
+    /// Pods have both, and their address is that of the old one.
+    BothOld,
+    /// Pods have both, and their address is that of the new one.
+    BothNew,
+    /// Pods have the new network.
+    New,
+    /// The migration is over.
+    Finished,
+}
+
+/// How far policies hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// A CNI enforces them.
+    Yes,
+    /// A CNI enforces them for a part of the traffic.
+    Partly,
+    /// Nobody enforces them.
+    No,
+}
+
+/// One kind of policy in one phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    /// The kind of the policies.
+    pub kind: Kind,
+    /// How many there are.
+    pub policies: usize,
+    /// The phase of the pods that they are for.
+    pub phase: Phase,
+    /// Whether they hold.
+    pub holds: Holds,
+    /// Who enforces them; none if nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Cni>,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// The kinds of policies.
+pub const KINDS: [Kind; 8] = [
+    Kind::NETWORK_POLICY,
+    Kind::ADMIN_NETWORK_POLICY,
+    Kind::BASELINE_ADMIN_NETWORK_POLICY,
+    Kind::CALICO_NETWORK_POLICY,
+    Kind::CALICO_GLOBAL_NETWORK_POLICY,
+    Kind::CILIUM_NETWORK_POLICY,
+    Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY,
+    Kind::ANTREA_CLUSTER_NETWORK_POLICY,
+];
+
+impl Phase {
+    /// All phases, in order.
+    pub const ALL: [Self; 5] = [Self::Old, Self::BothOld, Self::BothNew, Self::New, Self::Finished];
+
+    /// Its name, as in policies of Crossfade.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::BothOld => "both-old",
+            Self::BothNew => "both-new",
+            Self::New => "new",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// Whether a CNI enforces policies of a kind for its own pods.
+///
+/// *Source*: the documentation of each CNI on network policies; Flannel has none; amazon-vpc-cni-k8s: README, "Network Policies". That of
+/// `AdminNetworkPolicy` depends on releases, and is not verified.
+#[must_use]
+pub fn enforces(snapshot: &Snapshot, cni: Cni, kind: Kind) -> bool {
+    match kind {
+        Kind::NETWORK_POLICY => match cni {
+            Cni::Calico | Cni::Canal | Cni::Cilium | Cni::Antrea => true,
+            Cni::Flannel => false,
+            Cni::AwsVpcCni => aws_enforces(snapshot),
+        },
+        Kind::ADMIN_NETWORK_POLICY | Kind::BASELINE_ADMIN_NETWORK_POLICY => {
+            matches!(cni, Cni::Calico | Cni::Antrea)
+        }
+        Kind::CALICO_NETWORK_POLICY | Kind::CALICO_GLOBAL_NETWORK_POLICY => {
+            matches!(cni, Cni::Calico | Cni::Canal)
+        }
+        Kind::CILIUM_NETWORK_POLICY | Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY => cni == Cni::Cilium,
+        Kind::ANTREA_CLUSTER_NETWORK_POLICY => cni == Cni::Antrea,
+        _ => false,
+    }
+}
+
+/// The agent of the Amazon VPC CNI for policies is on.
+fn aws_enforces(snapshot: &Snapshot) -> bool {
+    let argument = "--enable-network-policy=true";
+    let node = agent(snapshot, &["aws-node"]);
+    let in_args = node.is_some_and(|node| {
+        node.spec
+            .template
+            .spec
+            .containers
+            .iter()
+            .any(|container| container.args.iter().any(|arg| arg.as_ref() == argument))
+    });
+    let map = snapshot.object(Kind::CONFIG_MAP, "amazon-vpc-cni");
+    in_args || map.and_then(|map| map.data("enable-network-policy-controller")).is_some_and(is_yes)
+}
+
+/// The new CNI enforces policies before the end. Cilium must not: it takes pods of the old network for the outside world. Antrea has no switch for
+/// Kubernetes' own policies.
+fn early(scene: &Scene<'_>) -> bool {
+    match scene.to {
+        Cni::Cilium => false,
+        Cni::Antrea => antrea::value(scene.snapshot, "/featureGates/AntreaPolicy", "true") == "true",
+        _ => true,
+    }
+}
+
+/// Every kind of policy that the cluster has, and `NetworkPolicy` in any case, in every phase.
+#[must_use]
+pub fn lines(scene: &Scene<'_>) -> Vec<Line> {
+    let count = |kind: &Kind| scene.snapshot.objects(*kind).len();
+    let kinds = KINDS.into_iter().filter(|kind| *kind == Kind::NETWORK_POLICY || count(kind) > 0);
+    kinds.flat_map(|kind| Phase::ALL.map(|phase| line(scene, kind, phase, count(&kind)))).collect()
+}
+
+fn line(scene: &Scene<'_>, kind: Kind, phase: Phase, policies: usize) -> Line {
+    let old = enforces(scene.snapshot, scene.from, kind);
+    let new = enforces(scene.snapshot, scene.to, kind);
+    let is_early = new && early(scene);
+    let (holds, by, why) = match phase {
+        Phase::Old if old => (Holds::Yes, Some(scene.from), "the old CNI enforces them"),
+        Phase::Old => (Holds::No, None, "the old CNI does not know this kind"),
+        Phase::BothOld if old => (
+            Holds::Partly,
+            Some(scene.from),
+            "the old CNI filters its own interface of a pod; what comes through the second one passes",
+        ),
+        Phase::BothNew if is_early => (
+            Holds::Partly,
+            Some(scene.to),
+            "the new CNI filters its own interface of a pod; the old one knows other pods by addresses that they no longer use",
+        ),
+        Phase::BothNew if old => (
+            Holds::Partly,
+            Some(scene.from),
+            "the old CNI filters its own interface of a pod, and knows other pods by addresses that they no longer use; what comes through the new one passes",
+        ),
+        Phase::BothOld | Phase::BothNew => {
+            (Holds::No, None, "neither CNI enforces them for pods with both networks")
+        }
+        Phase::New if is_early => (Holds::Yes, Some(scene.to), "the new CNI enforces them"),
+        Phase::New if new => (
+            Holds::No,
+            None,
+            "the new CNI enforces policies at the end only, since it takes pods of the old network for the outside world",
+        ),
+        Phase::Finished if new => (Holds::Yes, Some(scene.to), "the new CNI enforces them"),
+        Phase::New | Phase::Finished => (Holds::No, None, "the new CNI does not know this kind"),
+    };
+    Line { kind, policies, phase, holds, by, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::{Case, object};
+    use serde_json::json;
+
+    /// How policies of a kind hold in the five phases.
+    fn told(case: &Case, kind: Kind) -> Vec<Holds> {
+        lines(&case.scene()).into_iter().filter(|line| line.kind == kind).map(|line| line.holds).collect()
+    }
+
+    #[test]
+    fn each_phase_has_who_enforces() {
+        use Cni::{Antrea, Calico, Cilium, Flannel};
+        use Holds::{No, Partly, Yes};
+        let own = || vec![object(Kind::CALICO_GLOBAL_NETWORK_POLICY, "g", json!({"spec": {}}))];
+        let plain = Kind::NETWORK_POLICY;
+        let calicos = Kind::CALICO_GLOBAL_NETWORK_POLICY;
+        for (from, to, kind, expected) in [
+            (Calico, Cilium, plain, [Yes, Partly, Partly, No, Yes]),
+            (Calico, Cilium, calicos, [Yes, Partly, Partly, No, No]),
+            (Calico, Antrea, plain, [Yes, Partly, Partly, Yes, Yes]),
+            (Calico, Antrea, calicos, [Yes, Partly, Partly, No, No]),
+            (Flannel, Cilium, plain, [No, No, No, No, Yes]),
+            (Flannel, Calico, plain, [No, No, Partly, Yes, Yes]),
+            (Flannel, Calico, calicos, [No, No, Partly, Yes, Yes]),
+        ] {
+            assert_eq!(told(&Case::new(from, to, own()), kind), expected, "{from} {to} {kind}");
+        }
+    }
+
+    #[test]
+    fn aws_enforces_only_where_it_is_on() {
+        let map = |value: &str| {
+            object(
+                Kind::CONFIG_MAP,
+                "amazon-vpc-cni",
+                json!({"data": {"enable-network-policy-controller": value}}),
+            )
+        };
+        let first = |value: &str| {
+            told(&Case::new(Cni::AwsVpcCni, Cni::Cilium, vec![map(value)]), Kind::NETWORK_POLICY)[0]
+        };
+        assert_eq!((first("true"), first("false")), (Holds::Yes, Holds::No));
+    }
+}

@@ -1,0 +1,40 @@
+//! A live cluster, with the operator's own credential. The only room with kube and tokio.
+//!
+//! [`take`] lists what checks read, page by page. A [`Session`] is a run's eyes and hands: it watches the cluster, holds the Lease, and carries out what was
+//! decided, each act once.
+
+mod act;
+mod call;
+mod clock;
+mod conduct;
+mod connect;
+mod error;
+mod failure;
+mod gates;
+mod health;
+#[cfg(test)]
+mod in_tests;
+mod interrupt;
+mod known;
+mod lease;
+mod list;
+mod pace;
+mod path;
+mod progress;
+mod refusal;
+mod rights;
+mod session;
+mod store;
+mod take;
+mod watch;
+
+pub use act::Outcome;
+pub use conduct::{Preview, Wanted, ask, conduct, preview, save_plan, saved_plan, watch_status};
+pub use failure::Failed;
+pub use health::Blind;
+pub use lease::{Held, Holder, Patience, Standing, Untaken};
+pub use progress::Event;
+pub use rights::{ACTING, Rule};
+pub use session::{Session, Settings};
+pub use store::{Journal, Recorded, Store, Stored};
+pub use take::take;

@@ -1,0 +1,84 @@
+//! Carries out what was decided: one call each, made once.
+//!
+//! An act is prepared at once and carried out later, so that many may be under way. Whatever does not work is known as a fact, and the next decision looks
+//! at the world anew.
+
+mod census;
+mod evict;
+mod patch;
+
+use super::call::{Ask, Caller, Reply};
+use super::lease::{Held, Standing};
+use crate::roll::act::{Answer, PodId};
+use crate::roll::world::Census;
+
+pub(super) use census::census;
+pub(super) use evict::{Evictions, delete};
+pub(super) use patch::patch;
+
+/// What became of an act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The Node is patched, or the run is recorded.
+    Done,
+    /// What became of an eviction or a deletion.
+    Pod(Box<PodId>, Answer),
+    /// All pods are counted; the next world has the count.
+    Counted(Census),
+    /// Somebody changed the object since it was read: look again.
+    Changed,
+    /// The Node, or the run, is not there any more.
+    Gone,
+    /// Nothing was asked for: this holder must not act now; why.
+    Barred(String),
+    /// Nobody knows: the call was refused, or its answer was lost; in words.
+    Failed(String),
+}
+
+/// Makes the requests of a holder, and none when it must not act.
+#[derive(Debug, Clone)]
+pub(super) struct Hand {
+    caller: Caller,
+    held: Held,
+}
+
+impl Hand {
+    pub(super) const fn new(caller: Caller, held: Held) -> Self {
+        Self { caller, held }
+    }
+
+    /// Whether the holder may act now.
+    pub(super) fn may(&self) -> Result<(), Outcome> {
+        match self.held.standing() {
+            Standing::Fresh => Ok(()),
+            Standing::Stale(age) => Err(Outcome::Barred(format!(
+                "the Lease was renewed {} s ago, and must be renewed first",
+                age.as_secs()
+            ))),
+            Standing::Lost(why) => Err(Outcome::Barred(format!("the Lease is lost: {why}"))),
+        }
+    }
+
+    /// Makes a request when its turn comes, if the holder may act then.
+    async fn call(&self, ask: &Ask) -> Result<Reply, Outcome> {
+        self.caller.turn().await;
+        self.may()?;
+        self.caller.urgent(ask).await.map_err(Outcome::Failed)
+    }
+}
+
+/// Changes a Node. Gives the Node as it is then.
+pub(super) async fn change(hand: &Hand, ask: &Ask) -> Result<String, Outcome> {
+    let reply = hand.call(ask).await?;
+    if reply.is_done() {
+        return Ok(String::from_utf8_lossy(&reply.body).into_owned());
+    }
+    Err(match reply.refusal() {
+        refusal if refusal.is_conflict() => Outcome::Changed,
+        refusal if refusal.is_not_found() => Outcome::Gone,
+        refusal => Outcome::Failed(refusal.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

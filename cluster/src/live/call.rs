@@ -1,0 +1,253 @@
+//! One request to the API server, made once.
+//!
+//! Nobody makes a request again here, the library neither: an eviction whose answer was lost may have happened. Who decides looks at the world and asks
+//! anew.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{Method, Request};
+use kube::Client;
+use serde::de::DeserializeOwned;
+
+use super::clock::Clock;
+use super::error::chain;
+use super::pace::Pace;
+use super::refusal::Refusal;
+use crate::gate::Pulse;
+
+/// JSON, as a body is sent that is an object.
+pub(super) const JSON: &str = "application/json";
+/// A patch whose keys replace those of the object; null takes a key away. *Source*: RFC 7396.
+pub(super) const MERGE: &str = "application/merge-patch+json";
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ask {
+    /// What is done.
+    pub(super) method: Method,
+    /// To what, with its query.
+    pub(super) path: String,
+    /// What the body is; no body without it.
+    pub(super) content: Option<&'static str>,
+    /// What is accepted as an answer; JSON without it.
+    pub(super) accept: Option<&'static str>,
+    /// The body.
+    pub(super) body: Vec<u8>,
+}
+
+/// An answer that arrived as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// The header `Retry-After`, in seconds.
+    pub(super) retry_after: Option<u32>,
+    /// The body.
+    pub(super) body: Vec<u8>,
+}
+
+/// Makes requests, not too fast, and remembers how they were answered.
+#[derive(Clone)]
+pub(super) struct Caller {
+    client: Client,
+    clock: Clock,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    pace: Pace,
+    pulse: Pulse,
+}
+
+impl Ask {
+    /// Reads an object.
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), content: None, accept: None, body: Vec::new() }
+    }
+
+    /// Creates an object, or whatever else a POST does.
+    pub(super) fn post(path: impl Into<String>, body: Vec<u8>) -> Self {
+        Self { method: Method::POST, content: Some(JSON), body, ..Self::get(path) }
+    }
+
+    /// Replaces an object.
+    pub(super) fn put(path: impl Into<String>, body: Vec<u8>) -> Self {
+        Self { method: Method::PUT, ..Self::post(path, body) }
+    }
+
+    /// Changes parts of an object.
+    pub(super) fn merge(path: impl Into<String>, body: Vec<u8>) -> Self {
+        Self { method: Method::PATCH, content: Some(MERGE), ..Self::post(path, body) }
+    }
+
+    /// Deletes an object.
+    pub(super) fn delete(path: impl Into<String>, body: Vec<u8>) -> Self {
+        Self { method: Method::DELETE, ..Self::post(path, body) }
+    }
+
+    pub(super) fn request(&self) -> Result<Request<kube::client::Body>, String> {
+        let mut request = Request::builder().method(self.method.clone()).uri(&self.path);
+        request = request.header(http::header::ACCEPT, self.accept.unwrap_or(JSON));
+        if let Some(content) = self.content {
+            request = request.header(http::header::CONTENT_TYPE, content);
+        }
+        request.body(self.body.clone().into()).map_err(|e| format!("{}: {e}", self.path))
+    }
+}
+
+impl Reply {
+    /// The API server did what it was asked for.
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+
+    /// Why the API server did not.
+    pub(super) fn refusal(&self) -> Refusal {
+        Refusal::read(self.status, self.retry_after, &self.body)
+    }
+
+    /// The object in it.
+    ///
+    /// # Errors
+    /// Why it is no such object.
+    pub(super) fn object<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_json::from_slice(&self.body).map_err(|e| format!("the API server's answer: {e}"))
+    }
+}
+
+impl Caller {
+    /// Makes requests through this client, which must not retry by itself.
+    pub(super) fn new(client: Client, clock: Clock) -> Self {
+        let pace = Pace::new(clock.now());
+        Self { client, clock, state: Arc::new(Mutex::new(State { pace, pulse: Pulse::default() })) }
+    }
+
+    /// The same pace for requests through another client.
+    pub(super) fn beside(&self, client: Client) -> Self {
+        Self { client, ..self.clone() }
+    }
+
+    /// The clock by which requests are paced.
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The client itself.
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// How the API server answers.
+    pub(super) fn pulse(&self) -> crate::roll::world::Verdict {
+        self.state().pulse.verdict(self.clock.now())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it panics between two changes that belong together.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the pace allows another request.
+    pub(super) async fn turn(&self) {
+        let wait = self.state().pace.take(self.clock.now());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Makes a request when its turn comes.
+    ///
+    /// # Errors
+    /// No answer arrived. What was asked for may have happened.
+    pub(super) async fn call(&self, ask: &Ask) -> Result<Reply, String> {
+        self.turn().await;
+        self.urgent(ask).await
+    }
+
+    /// Makes a request at once: the Lease must be renewed however much else there is to do.
+    ///
+    /// # Errors
+    /// No answer arrived. What was asked for may have happened.
+    pub(super) async fn urgent(&self, ask: &Ask) -> Result<Reply, String> {
+        let began = self.clock.now();
+        let reply = self.exchange(ask).await?;
+        self.state().pulse.answered(began, self.clock.now());
+        Ok(reply)
+    }
+
+    /// Makes a request whose answer is large, so that its time says nothing about the API server.
+    ///
+    /// # Errors
+    /// No answer arrived.
+    pub(super) async fn page(&self, ask: &Ask) -> Result<Reply, String> {
+        self.turn().await;
+        self.exchange(ask).await
+    }
+
+    async fn exchange(&self, ask: &Ask) -> Result<Reply, String> {
+        let lost = |e: kube::Error| format!("no answer: {}", chain(&e));
+        let response = self.client.send(ask.request()?).await.map_err(lost)?;
+        let status = response.status().as_u16();
+        let header = response.headers().get(http::header::RETRY_AFTER);
+        let retry_after = header.and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = response.into_body().collect_bytes().await.map_err(lost)?.into();
+        let reply = Reply { status, retry_after, body };
+        if status == 429 && !reply.refusal().is_budget() {
+            let (now, mut state) = (self.clock.now(), self.state());
+            state.pulse.busy(now);
+            state.pace.slow_down(now);
+        }
+        Ok(reply)
+    }
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::in_tests::{self, Answer, Server};
+    use super::*;
+
+    #[test]
+    fn a_request_is_made_once_and_its_answer_arrives_as_it_is() {
+        in_tests::run(async {
+            let server = Server::new(vec![
+                Answer::text(429, "Too many requests, please try again later.").retry_after(1),
+                Answer::lost(),
+            ]);
+            let caller = server.caller();
+            let reply = caller.call(&Ask::post("/api/v1/x?a=b", b"{}".to_vec())).await.expect("an answer");
+            assert_eq!((reply.status, reply.retry_after), (429, Some(1)));
+            let lost = caller.call(&Ask::get("/api/v1/y")).await.expect_err("no answer");
+            assert!(lost.starts_with("no answer: "), "{lost}");
+            let asked = server.asked();
+            assert_eq!(asked.len(), 2, "{asked:?}");
+            assert_eq!(asked[0].line, "POST /api/v1/x?a=b");
+            assert_eq!((asked[0].content.as_str(), asked[0].body.as_str()), ("application/json", "{}"));
+            assert_eq!((asked[1].line.as_str(), asked[1].content.as_str()), ("GET /api/v1/y", ""));
+        });
+    }
+
+    #[test]
+    fn a_busy_server_slows_requests_down_and_a_budget_does_not() {
+        let budget = r#"{"kind":"Status","code":429,"details":{"causes":[{"reason":"DisruptionBudget"}]}}"#;
+        for (body, is_slow) in [("Too many requests", true), (budget, false)] {
+            in_tests::run(async {
+                let mut answers = vec![Answer::text(429, body)];
+                answers.extend((0..39).map(|_| Answer::text(200, "{}")));
+                let caller = Server::new(answers).caller();
+                let began = caller.clock().now();
+                for _ in 0..40 {
+                    caller.call(&Ask::get("/x")).await.expect("an answer");
+                }
+                assert_eq!(caller.clock().now() > began, is_slow, "{body}");
+                assert_eq!(caller.pulse().color == crate::roll::world::Color::Red, is_slow, "{body}");
+            });
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Conducts a run: takes the Lease, begins the run or takes it up, drives it, and gives the Lease back.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::act::Outcome as Done;
+use super::clock::Clock;
+use super::failure::Failed;
+use super::health::Blind;
+use super::interrupt::Interrupt;
+use super::lease::{self, Holder, Patience, Standing, Untaken};
+use super::session::{Session, Settings};
+use super::store::{Journal, Stored};
+use crate::cli::access::Access;
+use crate::drive::event::Told;
+use crate::drive::{Cluster, Ended, Event, Outcome, Seen, drive};
+use crate::plan::{Plan, canon};
+use crate::roll::act::Act;
+use crate::roll::memory::Memory;
+use crate::roll::run::{Bounds, Run, State};
+use crate::roll::step::{Decided, step};
+use crate::roll::wait::Wait;
+use crate::roll::wish::What;
+use crate::roll::world::World;
+use crate::status::{Status, status};
+
+/// How long one look waits for a change.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long the first look may take: large clusters are listed for a while.
+const FIRST_LOOK: Duration = Duration::from_secs(120);
+
+/// What is wanted of a run.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The plan that was approved; none to go on with the run that is there.
+    pub plan: Option<String>,
+    /// What this part of the run is limited to.
+    pub bounds: Bounds,
+    /// Pods without an owner that may be deleted.
+    pub delete: BTreeSet<String>,
+    /// What to do about somebody else's Lease.
+    pub patience: Patience,
+}
+
+/// What would be done next.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    /// How far the run is.
+    pub status: Status,
+    /// The calls that would be made now, in order.
+    pub acts: Vec<Told>,
+}
+
+/// A run and its plan, as the cluster keeps them.
+struct Loaded {
+    run: Run,
+    plan: Plan,
+    hash: String,
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|e| (Exit::Failed, Problem::new(format!("start the client: {e}"))))
+}
+
+/// Begins a run, or goes on with it, until it ends for this program.
+///
+/// # Errors
+/// Rights are missing, there is no such plan or run, somebody else holds it, or a request failed.
+pub fn conduct(
+    access: &Access,
+    settings: Settings,
+    wanted: &Wanted,
+    tell: &mut dyn FnMut(&Event),
+) -> Result<Ended, Failed> {
+    runtime()?.block_on(async {
+        let mut session = Session::connect(access, settings).await?;
+        let missing = session.missing_rights().await;
+        if !missing.is_empty() {
+            return Err(no_rights(&missing));
+        }
+        let interrupt = Interrupt::new();
+        session.take_lease(wanted.patience, &mut |_| {}).await.map_err(untaken)?;
+        let driven = driven(&mut session, wanted, interrupt, tell).await;
+        let released = session.release().await;
+        let ended = driven?;
+        released.map(|()| ended)
+    })
+}
+
+async fn driven(
+    session: &mut Session,
+    wanted: &Wanted,
+    interrupt: Interrupt,
+    tell: &mut dyn FnMut(&Event),
+) -> Result<Ended, Failed> {
+    let Loaded { run, plan, hash } = match &wanted.plan {
+        Some(prefix) => begun(session, prefix, wanted).await?,
+        None => taken_up(session, wanted).await?,
+    };
+    let journal = session.store().journal(&run.id).await?;
+    let mut hand = Hand { session, journal, interrupt, complaint: None };
+    let ended = drive(&mut hand, run, &plan, &hash, tell).await;
+    // The journal is a history, and what it lacks is in the mirror.
+    drop(hand.journal.flush(true).await);
+    Ok(ended)
+}
+
+/// The plan with this hash.
+async fn planned(session: &Session, prefix: &str) -> Result<(Plan, String), Failed> {
+    let (hash, bytes) = session.store().plan(prefix).await?;
+    let plan =
+        canon::read(&bytes).map_err(|why| (Exit::Failed, Problem::new(format!("plan {prefix}: {why}"))))?;
+    Ok((plan, hash))
+}
+
+/// A new run of the plan.
+async fn begun(session: &mut Session, prefix: &str, wanted: &Wanted) -> Result<Loaded, Failed> {
+    let (plan, hash) = planned(session, prefix).await?;
+    let mut run = Run::new(id(&Clock::of_machine()), hash.clone(), &plan);
+    run.bounds = wanted.bounds.clone();
+    run.delete = wanted.delete.clone();
+    looked(session, &run, &plan).await?;
+    run.short = session.short();
+    session.store().begin(&run).await?;
+    // The run has begun, whether or not what others have left can be deleted; the next one tries it again.
+    drop(session.store().prune(&run.id).await);
+    Ok(Loaded { run, plan, hash })
+}
+
+/// The run that the cluster has, going on.
+async fn taken_up(session: &Session, wanted: &Wanted) -> Result<Loaded, Failed> {
+    let Stored { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run)?;
+    let (plan, hash) = planned(session, &before.plan).await?;
+    let mut run = before.clone();
+    if run.state != State::Done {
+        run.state = State::Running;
+    }
+    run.bounds = wanted.bounds.clone();
+    run.delete.extend(wanted.delete.iter().cloned());
+    if run != before {
+        session.store().record(&run, &version).await?;
+    }
+    Ok(Loaded { run, plan, hash })
+}
+
+/// Looks until something is known.
+async fn looked(session: &mut Session, run: &Run, plan: &Plan) -> Result<World, Failed> {
+    match session.look(run, plan, FIRST_LOOK).await {
+        Ok(world) => Ok(world.clone()),
+        Err(blind) => Err(unseen(&blind)),
+    }
+}
+
+/// What the next step of a run would be, without anything being done. Nothing is written, and no Lease is taken.
+///
+/// # Errors
+/// There is no such plan or run, or a request failed.
+pub fn preview(access: &Access, settings: Settings, wanted: &Wanted) -> Result<Preview, Failed> {
+    runtime()?.block_on(async {
+        let mut session = Session::connect(access, settings).await?;
+        let stored = session.store().run().await?;
+        let Loaded { run, plan, .. } = match (&wanted.plan, stored) {
+            (Some(prefix), _) => {
+                let (plan, hash) = planned(&session, prefix).await?;
+                Loaded {
+                    run: Run { bounds: wanted.bounds.clone(), ..Run::new("preview", hash.clone(), &plan) },
+                    plan,
+                    hash,
+                }
+            }
+            (None, Some(stored)) => {
+                let (plan, hash) = planned(&session, &stored.run.plan).await?;
+                Loaded { run: stored.run, plan, hash }
+            }
+            (None, None) => return Err(no_run()),
+        };
+        let (status, decided) = decided(&mut session, &run, &plan).await?;
+        Ok(Preview { status, acts: decided.acts.into_iter().map(Told::from).collect() })
+    })
+}
+
+/// How far the run is, and what it waits for. `tell` says whether to go on with the next look.
+///
+/// # Errors
+/// There is no run, or a request failed.
+pub fn watch_status(
+    access: &Access,
+    settings: Settings,
+    tell: &mut dyn FnMut(&Status) -> bool,
+) -> Result<Status, Failed> {
+    runtime()?.block_on(async {
+        let mut session = Session::connect(access, settings).await?;
+        let mut before: Option<Status> = None;
+        loop {
+            let stored = session.store().run().await?.ok_or_else(no_run)?;
+            let (plan, _) = planned(&session, &stored.run.plan).await?;
+            let (mut now, _) = decided(&mut session, &stored.run, &plan).await?;
+            now.holder = session.holder().await?;
+            if before.as_ref() != Some(&now) && !tell(&now) || now.to.is_none() {
+                return Ok(now);
+            }
+            before = Some(now);
+            tokio::time::sleep(LOOK).await;
+        }
+    })
+}
+
+/// What would be decided now by a holder who has just looked.
+async fn decided(session: &mut Session, run: &Run, plan: &Plan) -> Result<(Status, Decided), Failed> {
+    let mut world = looked(session, run, plan).await?;
+    world.renewed = world.now;
+    world.epoch = u64::MAX;
+    let mut memory = Memory::default();
+    memory.observe(&world, run);
+    let decided = step(&world, &memory, run, plan);
+    Ok((status(&world, &memory, run, plan, &decided.waits), decided))
+}
+
+/// Asks something of the run, and says who will take it up; none if nobody holds the run.
+///
+/// # Errors
+/// There is no run, or a request failed.
+pub fn ask(access: &Access, reason: &str, what: &What) -> Result<Option<String>, Failed> {
+    runtime()?.block_on(async {
+        let session = Session::connect(access, Settings::default()).await?;
+        let identity = lease::identity();
+        let by = identity.split(':').next().unwrap_or(&identity);
+        session.store().wish(by, reason, what).await?;
+        session.holder().await
+    })
+}
+
+/// The plan with this hash, or that of the run that is there.
+///
+/// # Errors
+/// There is no such plan or run, or a request failed.
+pub fn saved_plan(access: &Access, prefix: Option<&str>) -> Result<Plan, Failed> {
+    runtime()?.block_on(async {
+        let session = Session::connect(access, Settings::default()).await?;
+        let hash = match prefix {
+            Some(prefix) => prefix.to_owned(),
+            None => session.store().run().await?.ok_or_else(no_run)?.run.plan,
+        };
+        planned(&session, &hash).await.map(|(plan, _)| plan)
+    })
+}
+
+/// Saves a plan in the cluster, and gives its hash.
+///
+/// # Errors
+/// The plan is too large, or a request failed.
+pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failed> {
+    runtime()?.block_on(async {
+        let session = Session::connect(access, Settings::default()).await?;
+        session.store().save_plan(canonical).await
+    })
+}
+
+/// A session that a driver works with.
+struct Hand<'a> {
+    session: &'a mut Session,
+    journal: Journal,
+    interrupt: Interrupt,
+    /// What was said last about the journal: once is enough.
+    complaint: Option<String>,
+}
+
+/// A line of the journal.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    /// When, in RFC 3339, by this machine's clock: for people.
+    at: String,
+    #[serde(flatten)]
+    said: Said<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase", tag = "event")]
+enum Said<'a> {
+    Acted { act: &'a Told, outcome: String },
+    Waits { wait: &'a Wait },
+    Wished { wish: &'a crate::roll::wish::Wish, refused: Option<&'a str> },
+    Broken { act: &'a Told, invariant: &'a str, why: &'a str },
+}
+
+impl Cluster for Hand<'_> {
+    async fn look(&mut self, run: &Run, plan: &Plan) -> Result<Seen, String> {
+        loop {
+            if self.interrupt.is_set() {
+                return Ok(Seen { is_interrupted: true, ..Seen::default() });
+            }
+            if let Some(Standing::Lost(why)) = self.session.lease().map(lease::Held::standing) {
+                return Err(why);
+            }
+            let looked = tokio::select! {
+                looked = self.session.look(run, plan, LOOK) => looked.cloned(),
+                () = self.interrupt.wait() => continue,
+            };
+            drop(self.journal.flush(false).await);
+            // What is not known well enough decides nothing; the watches go on.
+            let Ok(world) = looked else { continue };
+            let Some(stored) = self.session.take_up() else { continue };
+            if stored.run.id != run.id {
+                return Err(format!("the cluster's run is {} now", stored.run.id));
+            }
+            let wishes = stored.wishes.into_iter().filter(|wish| wish.seq > run.wish).collect();
+            return Ok(Seen { world, wishes, is_interrupted: false });
+        }
+    }
+
+    async fn act(&mut self, act: &Act) -> Outcome {
+        match self.session.act(act).await {
+            Done::Done | Done::Counted(_) => Outcome::Done,
+            Done::Changed | Done::Gone => Outcome::Conflict,
+            Done::Pod(_, answer) => Outcome::Answered(answer),
+            Done::Barred(why) | Done::Failed(why) => Outcome::Failed(why),
+        }
+    }
+
+    async fn note(&mut self, event: &Event) {
+        let said = match event {
+            Event::Acted { act, outcome } => Said::Acted { act, outcome: format!("{outcome:?}") },
+            Event::Waits(wait) => Said::Waits { wait },
+            Event::Wished { wish, refused } => Said::Wished { wish, refused: refused.as_deref() },
+            Event::Broken { act, broken } => Said::Broken { act, invariant: broken.name, why: &broken.why },
+            Event::Status(_) => return,
+        };
+        let line = Line { at: Clock::of_machine().wall().to_string(), said };
+        if let Err(problem) = self.journal.note(&line) {
+            self.complaint.get_or_insert_with(|| problem.to_string());
+        }
+    }
+}
+
+/// `r-261122-0912-7k2m`: short, for claims and names of objects, and in the order of time.
+fn id(clock: &Clock) -> String {
+    let at = clock.wall().strftime("%y%m%d-%H%M").to_string();
+    let random = lease::identity();
+    let random = random.rsplit(':').next().unwrap_or_default().to_ascii_lowercase();
+    let end: String = random.chars().filter(char::is_ascii_alphanumeric).take(4).collect();
+    format!("r-{at}-{end}")
+}
+
+fn unseen(blind: &Blind) -> Failed {
+    let problem = Problem::new(blind.to_string()).at("the API server");
+    (
+        Exit::TryLater,
+        problem.fix(
+            "check that kubectl get nodes,pods works with the same flags, then run the same command again",
+        ),
+    )
+}
+
+fn no_run() -> Failed {
+    let problem = Problem::new("the cluster has no run").at("ConfigMap/crossfade/crossfade-run");
+    (
+        Exit::No,
+        problem.fix("begin one: kubectl crossfade plan --save, then kubectl crossfade roll --plan HASH"),
+    )
+}
+
+fn no_rights(missing: &[String]) -> Failed {
+    let problem = Problem::new(format!("rights are missing: {}", missing.join(", "))).at("the API server");
+    (Exit::Failed, problem.fix("kubectl apply -f deploy/cluster/rbac-operator.yaml, and bind its roles to yourself as its comments say"))
+}
+
+fn untaken(why: Untaken) -> Failed {
+    match why {
+        Untaken::Failed(exit, problem) => (exit, problem),
+        Untaken::Held(Holder { name, since, .. }) => {
+            let problem = Problem::new(format!("{name} holds the run since {since}"))
+                .at("Lease/crossfade/crossfade-run");
+            (Exit::TryLater, problem.fix("ask it: kubectl crossfade pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume --take-over"))
+        }
+    }
+}

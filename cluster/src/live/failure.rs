@@ -1,0 +1,82 @@
+//! What a request that failed means for a person.
+
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::path::NAMESPACE;
+use super::refusal::Refusal;
+
+/// The exit status, and what is wrong.
+pub type Failed = (Exit, Problem);
+
+/// The manifest that has the namespace and the rights.
+pub(super) const OPERATOR: &str = "deploy/cluster/rbac-operator.yaml";
+const SERVER: &str = "the API server";
+
+/// No answer, or none that can be read.
+pub(super) fn lost(what: &str, why: &str) -> Failed {
+    let fix = "check that kubectl get nodes works with the same flags, then run the same command again";
+    (Exit::TryLater, Problem::new(format!("{what}: {why}")).at(SERVER).fix(fix))
+}
+
+/// The API server refused a request on Crossfade's own objects.
+pub(super) fn refused(what: &str, refusal: &Refusal) -> Failed {
+    let said = Problem::new(format!("{what}: {refusal}")).at(SERVER);
+    if refusal.is_not_found() && refusal.kind == "namespaces" {
+        let what = format!("{what}: the namespace {NAMESPACE} does not exist");
+        let problem = Problem::new(what).at(format!("Namespace/{NAMESPACE}"));
+        return (
+            Exit::Failed,
+            problem.fix(format!("create it, and the rights in it: kubectl apply -f {OPERATOR}")),
+        );
+    }
+    match refusal.code {
+        401 => (
+            Exit::Failed,
+            said.fix("the API server does not accept the credential; kubectl get nodes must work with it"),
+        ),
+        403 => (Exit::Failed, said.fix(format!("grant the rights of {OPERATOR}"))),
+        409 => (
+            Exit::TryLater,
+            said.fix("somebody else changed it at the same time; run the same command again"),
+        ),
+        _ if refusal.is_passing() => (Exit::TryLater, said.fix("run the same command again in a moment")),
+        _ => (Exit::Failed, said.fix("check that kubectl get nodes works with the same flags")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_namespace_names_the_manifest() {
+        let body = br#"{"kind":"Status","reason":"NotFound","message":"namespaces \"crossfade\" not found","details":{"name":"crossfade","kind":"namespaces"}}"#;
+        let (exit, problem) = refused("take the Lease", &Refusal::read(404, None, body));
+        assert_eq!(exit, Exit::Failed);
+        assert_eq!(problem.what, "take the Lease: the namespace crossfade does not exist");
+        assert_eq!(problem.place, "Namespace/crossfade");
+        assert!(
+            problem.fix.ends_with("kubectl apply -f deploy/cluster/rbac-operator.yaml"),
+            "{}",
+            problem.fix
+        );
+    }
+
+    #[test]
+    fn a_status_says_whether_to_try_again() {
+        for (code, exit, fix) in [
+            (401, Exit::Failed, "credential"),
+            (403, Exit::Failed, "rbac-operator.yaml"),
+            (404, Exit::Failed, "kubectl get nodes"),
+            (409, Exit::TryLater, "somebody else"),
+            (422, Exit::Failed, "kubectl get nodes"),
+            (429, Exit::TryLater, "in a moment"),
+            (503, Exit::TryLater, "in a moment"),
+        ] {
+            let (is, problem) = refused("write the run", &Refusal { code, ..Refusal::default() });
+            assert!(is == exit && problem.fix.contains(fix), "{code}: {problem:?}");
+        }
+        assert_eq!(lost("write the run", "no answer").0, Exit::TryLater);
+    }
+}

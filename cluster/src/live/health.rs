@@ -1,0 +1,97 @@
+//! Whether what is known is known well enough. Pure.
+
+use std::time::Duration;
+
+/// How long a watch may be broken before nothing is decided on what it knew.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a watch is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It has not told all yet.
+    Starting,
+    /// Changes arrive as they happen.
+    InSync,
+    /// It broke; since when, and why.
+    Lost(Duration, String),
+    /// It broke before it had told all; why.
+    Failing(String),
+}
+
+/// Something that is not known well enough to decide anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blind {
+    /// What: `Nodes`, `Pods on node b7`.
+    pub what: String,
+    /// Why, in words.
+    pub why: String,
+    /// For how long; none if it was never known.
+    pub since: Option<Duration>,
+}
+
+impl Health {
+    /// The watch broke. It goes on by itself, and what it knew counts for a time.
+    pub(super) fn lose(&mut self, why: &str, now: Duration) {
+        let why = why.to_owned();
+        *self = match self {
+            Self::Starting | Self::Failing(_) => Self::Failing(why),
+            Self::InSync => Self::Lost(now, why),
+            Self::Lost(since, _) => Self::Lost(*since, why),
+        };
+    }
+
+    /// Why nothing can be decided.
+    pub(super) fn blind(&self, what: &str, now: Duration) -> Option<Blind> {
+        let blind = |why: &str, since| Some(Blind { what: what.to_owned(), why: why.to_owned(), since });
+        match self {
+            Self::InSync => None,
+            Self::Starting => blind("the API server has not told them yet", None),
+            Self::Failing(why) => blind(why, None),
+            Self::Lost(since, why) => {
+                let lasts = now.saturating_sub(*since);
+                if lasts > PATIENCE { blind(why, Some(lasts)) } else { None }
+            }
+        }
+    }
+}
+
+/// `Nodes cannot be watched for 41 s: no answer`.
+impl std::fmt::Display for Blind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.since {
+            Some(since) => {
+                write!(f, "{} cannot be watched for {} s: {}", self.what, since.as_secs(), self.why)
+            }
+            None => write!(f, "{} cannot be watched: {}", self.what, self.why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_a_broken_watch_knew_counts_for_half_a_minute() {
+        let mut health = Health::InSync;
+        assert_eq!(health.blind("Nodes", secs(100)), None);
+        health.lose("no answer", secs(100));
+        health.lose("403", secs(120));
+        assert_eq!(health.blind("Nodes", secs(130)), None);
+        let blind = health.blind("Nodes", secs(131)).expect("too old");
+        assert_eq!(blind.to_string(), "Nodes cannot be watched for 31 s: 403");
+    }
+
+    #[test]
+    fn what_was_never_known_does_not_count_at_all() {
+        let mut health = Health::Starting;
+        assert!(health.blind("Nodes", secs(100)).is_some());
+        health.lose("403 Forbidden", secs(100));
+        let blind = health.blind("Nodes", secs(100)).expect("never known");
+        assert_eq!(blind.to_string(), "Nodes cannot be watched: 403 Forbidden");
+    }
+}

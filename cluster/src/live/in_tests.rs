@@ -1,0 +1,216 @@
+//! An API server of tests: it remembers what it was asked, and answers as it was told.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use kube::Client;
+use kube::client::Body;
+use serde_json::Value;
+
+use super::call::Caller;
+use super::clock::Clock;
+
+/// A request as it arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// `GET /api/v1/nodes?limit=500`.
+    pub(super) line: String,
+    /// The header `Content-Type`.
+    pub(super) content: String,
+    /// The header `Accept`.
+    pub(super) accept: String,
+    /// The header `Accept-Encoding`.
+    pub(super) encoding: String,
+    /// The body.
+    pub(super) body: String,
+}
+
+/// What is answered.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    status: u16,
+    retry_after: Option<u32>,
+    frames: VecDeque<Bytes>,
+    then: Then,
+}
+
+/// What comes after the body's frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    End,
+    /// Nothing comes any more, as on a connection that died.
+    Hang,
+    /// The connection breaks before any answer.
+    Lost,
+}
+
+type Rule = Box<dyn FnMut(&Asked) -> Answer + Send>;
+
+/// The server.
+#[derive(Clone)]
+pub(super) struct Server {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    rule: Arc<Mutex<Rule>>,
+}
+
+impl Asked {
+    /// The body as JSON.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+}
+
+impl Answer {
+    pub(super) fn text(status: u16, body: &str) -> Self {
+        let frames = VecDeque::from([Bytes::from(body.to_owned())]);
+        Self { status, retry_after: None, frames, then: Then::End }
+    }
+
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self::text(status, &body.to_string())
+    }
+
+    /// A refusal in the API's words.
+    pub(super) fn refusal(status: u16, reason: &str, message: &str) -> Self {
+        let body = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status,
+            "reason": reason, "message": message});
+        Self::json(status, &body)
+    }
+
+    /// The connection breaks.
+    pub(super) fn lost() -> Self {
+        Self { then: Then::Lost, ..Self::text(200, "") }
+    }
+
+    /// A stream of these pieces, after which nothing comes.
+    pub(super) fn stream(pieces: &[&str]) -> Self {
+        let frames = pieces.iter().map(|piece| Bytes::from((*piece).to_owned())).collect();
+        Self { frames, then: Then::Hang, ..Self::text(200, "") }
+    }
+
+    /// The same, but it ends.
+    pub(super) fn ending(mut self) -> Self {
+        self.then = Then::End;
+        self
+    }
+
+    pub(super) fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+}
+
+impl Server {
+    /// Answers one request after the other.
+    pub(super) fn new(answers: Vec<Answer>) -> Self {
+        let mut answers = VecDeque::from(answers);
+        Self::by(move |asked| {
+            answers.pop_front().unwrap_or_else(|| panic!("nothing is left to answer {asked:?}"))
+        })
+    }
+
+    /// Answers by a rule.
+    pub(super) fn by(rule: impl FnMut(&Asked) -> Answer + Send + 'static) -> Self {
+        Self { asked: Arc::default(), rule: Arc::new(Mutex::new(Box::new(rule))) }
+    }
+
+    /// What it was asked so far.
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().expect("requests").clone()
+    }
+
+    /// The method, path and query of all that it was asked.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.asked().into_iter().map(|asked| asked.line).collect()
+    }
+
+    /// A client of it. Its time is tokio's, so that tests do not wait.
+    pub(super) fn caller(&self) -> Caller {
+        Caller::new(self.client(), clock())
+    }
+
+    pub(super) fn client(&self) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move { server.serve(request).await }
+        });
+        Client::new(service, "default")
+    }
+
+    async fn serve(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Frames>, Box<dyn std::error::Error + Send + Sync>> {
+        let (parts, body) = request.into_parts();
+        let header = |name: http::header::HeaderName| {
+            parts.headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
+        };
+        let asked = Asked {
+            line: format!("{} {}", parts.method, parts.uri),
+            content: header(http::header::CONTENT_TYPE),
+            accept: header(http::header::ACCEPT),
+            encoding: header(http::header::ACCEPT_ENCODING),
+            body: String::from_utf8(body.collect_bytes().await?.to_vec())?,
+        };
+        self.asked.lock().expect("requests").push(asked.clone());
+        let answer = (self.rule.lock().expect("a rule"))(&asked);
+        if answer.then == Then::Lost {
+            return Err("connection reset by peer".into());
+        }
+        let mut response = Response::builder().status(answer.status);
+        if let Some(seconds) = answer.retry_after {
+            response = response.header(http::header::RETRY_AFTER, seconds);
+        }
+        Ok(response.body(Frames { frames: answer.frames, hangs: answer.then == Then::Hang })?)
+    }
+}
+
+/// A body that comes in pieces.
+#[derive(Debug)]
+struct Frames {
+    frames: VecDeque<Bytes>,
+    hangs: bool,
+}
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.frames.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(Frame::data(frame)))),
+            None if self.hangs => Poll::Pending,
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+/// The first moment of tests.
+pub(super) const START: u64 = 1_000_000;
+
+/// Clocks that go with tokio's time.
+pub(super) fn clock() -> Clock {
+    let start = tokio::time::Instant::now();
+    let now = move || std::time::Duration::from_secs(START) + start.elapsed();
+    let wall = move || {
+        let since = i64::try_from(start.elapsed().as_micros()).expect("short");
+        jiff::Timestamp::from_microsecond(1_767_225_600_000_000 + since).expect("a time")
+    };
+    Clock::new(now, wall)
+}
+
+/// Runs a test. Time stands still but for sleeps, and those take none.
+pub(super) fn run<T>(test: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().start_paused(true).build().expect("a runtime").block_on(test)
+}

@@ -1,0 +1,320 @@
+//! What the watches have made known so far, and the world that it adds up to. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::health::{Blind, Health};
+use super::store::Stored;
+use super::watch::Change;
+use crate::gate::{Shortages, dns, watched};
+use crate::model::{Kind, Text};
+use crate::plan::{GateSource, Plan};
+use crate::roll::run::Run;
+use crate::roll::world::{Available, Census, Node, Owner, Pod, Trait, Verdict, World};
+use crate::seen::Seen;
+
+/// Where something became known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// All Nodes.
+    Nodes,
+    /// All workloads of a kind.
+    Workloads(Kind),
+    /// Pods without a node.
+    Pending,
+    /// Pods that answer DNS queries.
+    Dns,
+    /// Pods on a Node.
+    On(Text),
+    /// The run.
+    Run,
+}
+
+/// What became known.
+#[derive(Debug)]
+pub(super) enum Event {
+    Nodes(Change<Seen>),
+    Workloads(Kind, Change<(Owner, Available)>),
+    Pods(Place, Change<Pod>),
+    Run(Change<Stored>),
+    Verdict(String, Verdict),
+    Census(Census),
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Nodes are kept here as they become known; everything else is put here for a look.
+    pub(super) world: World,
+    taints: BTreeMap<Text, Vec<Value>>,
+    pods: BTreeMap<Place, BTreeMap<Text, Pod>>,
+    workloads: BTreeMap<Owner, Available>,
+    pub(super) stored: Option<Stored>,
+    /// Verdicts of commands.
+    verdicts: BTreeMap<String, Verdict>,
+    /// What makes pods that a node in transit has, or had.
+    touched: BTreeSet<Owner>,
+    shortages: Shortages,
+    health: BTreeMap<Place, Health>,
+}
+
+impl Place {
+    /// What is watched there are pods.
+    pub(super) const fn is_of_pods(&self) -> bool {
+        matches!(self, Self::Pending | Self::Dns | Self::On(_))
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nodes => f.write_str("Nodes"),
+            Self::Workloads(kind) => write!(f, "{kind}s"),
+            Self::Pending => f.write_str("Pods without a node"),
+            Self::Dns => f.write_str("Pods of the cluster's DNS"),
+            Self::On(node) => write!(f, "Pods on node {node}"),
+            Self::Run => f.write_str("ConfigMap crossfade-run"),
+        }
+    }
+}
+
+impl Known {
+    /// Begins to watch a place. Until it is in sync, nothing is decided.
+    pub(super) fn begin(&mut self, place: Place) {
+        if place.is_of_pods() {
+            self.pods.insert(place.clone(), BTreeMap::new());
+        }
+        self.health.insert(place, Health::Starting);
+    }
+
+    /// Ends to watch a place.
+    pub(super) fn end(&mut self, place: &Place) {
+        self.pods.remove(place);
+        self.health.remove(place);
+    }
+
+    /// Takes up what became known. Says whether a decision may depend on it.
+    pub(super) fn apply(&mut self, event: Event, now: Duration) -> bool {
+        match event {
+            Event::Nodes(change) => {
+                let is_back = self.sync(&Place::Nodes, &change, now);
+                self.nodes(change) || is_back
+            }
+            Event::Workloads(kind, change) => {
+                let is_back = self.sync(&Place::Workloads(kind), &change, now);
+                self.workloads(kind, change) || is_back
+            }
+            Event::Pods(place, change) => {
+                let is_back = self.sync(&place, &change, now);
+                self.pods(&place, change) || is_back
+            }
+            Event::Run(change) => {
+                let is_back = self.sync(&Place::Run, &change, now);
+                self.run(change) || is_back
+            }
+            Event::Verdict(name, verdict) => {
+                self.verdicts.insert(name, verdict);
+                true
+            }
+            Event::Census(census) => {
+                self.world.census = Some(census);
+                true
+            }
+        }
+    }
+
+    /// Whether a place is known again that was not.
+    fn sync<T>(&mut self, place: &Place, change: &Change<T>, now: Duration) -> bool {
+        let Some(health) = self.health.get_mut(place) else { return false };
+        match change {
+            Change::InSync => std::mem::replace(health, Health::InSync) != Health::InSync,
+            Change::Lost(why) => {
+                health.lose(why, now);
+                false
+            }
+            Change::All(_) | Change::Put(_) | Change::Gone(_) => false,
+        }
+    }
+
+    fn nodes(&mut self, change: Change<Seen>) -> bool {
+        match change {
+            Change::All(all) => {
+                let names: BTreeSet<Text> = all.iter().map(|seen| seen.name.clone()).collect();
+                self.world.nodes.retain(|name, _| names.contains(name));
+                self.taints.retain(|name, _| names.contains(name));
+                for seen in all {
+                    self.node(seen);
+                }
+                true
+            }
+            Change::Put(seen) => self.node(seen),
+            Change::Gone(seen) => {
+                self.taints.remove(&seen.name);
+                self.world.nodes.remove(&seen.name).is_some()
+            }
+            Change::InSync | Change::Lost(_) => false,
+        }
+    }
+
+    /// A Node as it is now, unless a later one is known: an own patch is known before the watch tells of it.
+    fn node(&mut self, Seen { name, node, taints }: Seen) -> bool {
+        let known = self.world.nodes.get(&name);
+        if known.is_some_and(|known| known.uid == node.uid && is_older(&node.version, &known.version)) {
+            return false;
+        }
+        let has_changed =
+            known.is_none_or(|known| Node { version: node.version.clone(), ..known.clone() } != node);
+        if taints.is_empty() {
+            self.taints.remove(&name);
+        } else {
+            self.taints.insert(name.clone(), taints);
+        }
+        self.world.nodes.insert(name, node);
+        has_changed
+    }
+
+    /// The taints of a Node as they are written, if the Node is still at this version.
+    pub(super) fn taints(&self, name: &str, version: &str) -> Option<&[Value]> {
+        self.world.nodes.get(name).filter(|node| &*node.version == version)?;
+        Some(self.taints.get(name).map_or(&[], Vec::as_slice))
+    }
+
+    fn workloads(&mut self, kind: Kind, change: Change<(Owner, Available)>) -> bool {
+        match change {
+            Change::All(all) => {
+                self.workloads.retain(|owner, _| *owner.kind != *kind.name());
+                self.workloads.extend(all);
+                true
+            }
+            Change::Put((owner, available)) => self.workloads.insert(owner, available) != Some(available),
+            Change::Gone((owner, _)) => self.workloads.remove(&owner).is_some(),
+            Change::InSync | Change::Lost(_) => false,
+        }
+    }
+
+    fn pods(&mut self, place: &Place, change: Change<Pod>) -> bool {
+        // Its watch has ended, and this is its last word.
+        let Some(known) = self.pods.get_mut(place) else { return false };
+        match change {
+            Change::All(all) => {
+                *known = all.into_iter().map(|pod| (pod.uid.clone(), pod)).collect();
+                true
+            }
+            Change::Put(pod) => {
+                let before = known.insert(pod.uid.clone(), pod.clone());
+                before.as_ref() != Some(&pod)
+            }
+            Change::Gone(pod) => known.remove(&pod.uid).is_some(),
+            Change::InSync | Change::Lost(_) => false,
+        }
+    }
+
+    fn run(&mut self, change: Change<Stored>) -> bool {
+        let next = match change {
+            Change::All(all) => all.into_iter().next(),
+            Change::Put(stored) => Some(stored),
+            Change::Gone(_) => None,
+            Change::InSync | Change::Lost(_) => return false,
+        };
+        let is_late = match (&self.stored, &next) {
+            (Some(known), Some(next)) => is_older(&next.version, &known.version),
+            _ => false,
+        };
+        if is_late {
+            return false;
+        }
+        let has_changed = self.stored != next;
+        self.stored = next;
+        has_changed
+    }
+
+    /// The Nodes that a run moves, this one or another.
+    pub(super) fn in_transit(&self) -> impl Iterator<Item = &Text> {
+        let is = |node: &Node| node.step.as_ref().is_some_and(|step| step.state.is_in_transit());
+        self.world.nodes.iter().filter(move |(_, node)| is(node)).map(|(name, _)| name)
+    }
+
+    /// All workloads that are watched.
+    pub(super) const fn all_workloads(&self) -> &BTreeMap<Owner, Available> {
+        &self.workloads
+    }
+
+    /// How many pods workloads miss now, as a run remembers it at its start. DaemonSets are not among them: what they miss lies on single nodes.
+    pub(super) fn short(&self) -> BTreeMap<String, u32> {
+        let is = |(owner, available): &(&Owner, &Available)| !is_daemon(owner) && available.is_short(0);
+        let missing =
+            |(owner, available): (&Owner, &Available)| (owner.title(), available.wanted - available.ready);
+        self.workloads.iter().filter(is).map(missing).collect()
+    }
+
+    /// What is not known well enough to decide anything.
+    pub(super) fn blind(&self, now: Duration) -> Option<Blind> {
+        self.health.iter().find_map(|(place, health)| health.blind(&place.to_string(), now))
+    }
+
+    /// Puts together what a decision looks at. `api` is how the API server answers.
+    pub(super) fn look(&mut self, run: &Run, plan: &Plan, wanted: &[Owner], api: &Verdict, now: Duration) {
+        self.world.now = now;
+        self.world.pods = self.pods.values().flatten().map(|(uid, pod)| (uid.clone(), pod.clone())).collect();
+        self.touch();
+        self.world.owners = self.owners();
+        self.shortages.observe(&self.world.owners, |owner| run.missing(owner), now);
+        let patience = Duration::from_secs(plan.limits.owners_seconds.into());
+        let verdict = |source: &GateSource, name: &String| match source {
+            GateSource::Workload => Some(self.shortages.verdict(patience, now)),
+            GateSource::Dns => Some(dns(self.world.pods.values(), now)),
+            GateSource::ApiServer => Some(api.clone()),
+            GateSource::Watched => Some(watched(wanted, &self.workloads, now)),
+            GateSource::Command(_) => self.verdicts.get(name).cloned(),
+        };
+        let gates = plan.gates.iter();
+        self.world.verdicts =
+            gates.filter_map(|gate| Some((gate.name.clone(), verdict(&gate.source, &gate.name)?))).collect();
+    }
+
+    /// Remembers what makes the pods of nodes in transit that will come back elsewhere.
+    fn touch(&mut self) {
+        let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, Place::On(_)));
+        let moves =
+            |pod: &&Pod| !pod.is(Trait::HostNetwork) && !pod.is(Trait::Finished) && !pod.is(Trait::Static);
+        let owners =
+            on_nodes.flat_map(|(_, pods)| pods.values()).filter(moves).filter_map(|pod| pod.owner.clone());
+        self.touched.extend(owners);
+    }
+
+    /// How available each touched workload is. Of a DaemonSet only the pods on nodes in transit count: elsewhere, one may be missing for months.
+    fn owners(&self) -> BTreeMap<Owner, Available> {
+        let workloads = self.touched.iter().filter(|owner| !is_daemon(owner));
+        let mut owners: BTreeMap<Owner, Available> =
+            workloads.filter_map(|owner| Some((owner.clone(), *self.workloads.get(owner)?))).collect();
+        let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, Place::On(_)));
+        for pod in on_nodes.flat_map(|(_, pods)| pods.values()).filter(|pod| !pod.is(Trait::Finished)) {
+            let Some(owner) =
+                pod.owner.as_ref().filter(|owner| is_daemon(owner) && self.touched.contains(*owner))
+            else {
+                continue;
+            };
+            let counts = owners.entry(owner.clone()).or_default();
+            counts.wanted += 1;
+            counts.ready += u32::from(pod.is(Trait::Ready) && !pod.is(Trait::Terminating));
+        }
+        owners
+    }
+}
+
+fn is_daemon(owner: &Owner) -> bool {
+    &*owner.kind == "DaemonSet"
+}
+
+/// Whether a version is older than another. Where they are no numbers, nobody knows, and the one that comes later counts.
+///
+/// *Source*: Kubernetes, "API Concepts", "Resource versions": from 1.35 on they can be compared as numbers; those of etcd could always.
+fn is_older(version: &str, than: &str) -> bool {
+    let number = |version: &str| version.parse::<u128>().ok();
+    matches!((number(version), number(than)), (Some(version), Some(than)) if version < than)
+}
+
+#[cfg(test)]
+mod tests;

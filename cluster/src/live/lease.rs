@@ -1,0 +1,31 @@
+//! The Lease `crossfade-run`: who holds the run, so that two never act at once.
+//!
+//! Whoever acquires it raises `leaseTransitions`, the *epoch*, which every step on a Node bears. A holder renews every ten seconds. It may act only while
+//! its last renewal is younger than forty seconds; others take the Lease once they have seen it unchanged for sixty. Both times are measured by the clock
+//! of whoever measures, which goes on while the machine sleeps: no two clocks are compared. Every write names the `resourceVersion` that it was made on.
+
+mod decide;
+mod hold;
+mod identity;
+mod object;
+mod take;
+
+pub use decide::Holder;
+pub use hold::{Held, Standing};
+pub(super) use identity::identity;
+pub use take::{Patience, Untaken};
+pub(super) use take::{holder, take};
+
+use std::time::Duration;
+
+/// The name of the Lease.
+pub(super) const NAME: &str = "crossfade-run";
+/// How long a Lease counts that nobody renews.
+pub(super) const LASTS: Duration = Duration::from_mins(1);
+/// How often its holder renews it.
+pub(super) const EVERY: Duration = Duration::from_secs(10);
+/// How old a renewal may be for its holder to act. What is left of [`LASTS`] is for an act that is under way.
+pub(super) const FRESH: Duration = Duration::from_secs(40);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! A Lease that is held: renews it, says whether its holder may act, and gives it back.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::object::{self, Seen};
+use super::take::{read, write_path};
+use super::{EVERY, FRESH};
+use crate::live::call::{Ask, Caller};
+use crate::live::failure::{Failed, lost, refused};
+
+/// How long after a failure the Lease is renewed anew.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How long a renewal may take. After that it counts as failed, and if it was done after all, the next one finds that out.
+const WITHIN: Duration = EVERY;
+
+/// A Lease that this program holds, or held.
+#[derive(Debug, Clone)]
+pub struct Held {
+    caller: Caller,
+    own: String,
+    epoch: u64,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The Lease as it was written last.
+    lease: Value,
+    /// When the last request began that renewed it.
+    renewed: Duration,
+    /// Why it is lost; it never comes back to this holder.
+    lost: Option<String>,
+}
+
+/// Whether a holder may act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Fresh,
+    /// The last renewal is this old, and somebody else may take the Lease soon. A renewal makes it fresh again.
+    Stale(Duration),
+    /// The Lease is somebody else's, or is gone; in words. It stays lost.
+    Lost(String),
+}
+
+impl Held {
+    pub(super) fn new(caller: Caller, own: String, epoch: u64, renewed: Duration, lease: Value) -> Self {
+        Self { caller, own, epoch, state: Arc::new(Mutex::new(State { lease, renewed, lost: None })) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the Lease changed hands, up to this holder.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// This holder: `user@host:pid:random`.
+    #[must_use]
+    pub fn holder(&self) -> &str {
+        &self.own
+    }
+
+    /// When the last request began that renewed the Lease, by the holder's clock.
+    #[must_use]
+    pub fn renewed(&self) -> Duration {
+        self.state().renewed
+    }
+
+    /// Whether its holder may act now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let now = self.caller.clock().now();
+        let state = self.state();
+        let age = now.saturating_sub(state.renewed);
+        match &state.lost {
+            Some(why) => Standing::Lost(why.clone()),
+            None if age < FRESH => Standing::Fresh,
+            None => Standing::Stale(age),
+        }
+    }
+
+    /// Renews the Lease once.
+    ///
+    /// A conflict means that somebody wrote it since. If the Lease still names this holder and its epoch, that was an own write whose answer was lost, or
+    /// a label, and the next renewal stands on what was read. Otherwise the Lease is lost.
+    ///
+    /// # Errors
+    /// A failure that may pass, or why the Lease is lost.
+    pub async fn renew(&self) -> Result<(), Failed> {
+        let what = "renew the Lease";
+        if let Standing::Lost(why) = self.standing() {
+            return Err(lost(what, &why));
+        }
+        let began = self.caller.clock().now();
+        let lease = object::renewed(self.state().lease.clone(), &self.caller.clock().micro_time());
+        let reply = self.write(&lease).await.map_err(|why| lost(what, &why))?;
+        if reply.is_done() {
+            let lease = reply.object().map_err(|why| lost(what, &why))?;
+            let mut state = self.state();
+            (state.lease, state.renewed) = (lease, began);
+            return Ok(());
+        }
+        let refusal = reply.refusal();
+        if refusal.is_conflict() || refusal.is_not_found() {
+            self.look(what).await?;
+        }
+        Err(refused(what, &refusal))
+    }
+
+    async fn write(&self, lease: &Value) -> Result<crate::live::call::Reply, String> {
+        self.caller.urgent(&Ask::put(write_path(), lease.to_string().into_bytes())).await
+    }
+
+    /// Reads whose the Lease is.
+    async fn look(&self, what: &str) -> Result<(), Failed> {
+        let lease = read(&self.caller, what).await?;
+        let mut state = self.state();
+        match lease {
+            None => state.lost = Some("somebody deleted it".into()),
+            Some(lease) if self.is_own(&lease) => state.lease = lease,
+            Some(lease) => {
+                let Seen { holder, acquired, .. } = Seen::read(&lease);
+                let held = format!("{holder} holds it since {acquired}");
+                state.lost = Some(if holder.is_empty() { "somebody released it".into() } else { held });
+            }
+        }
+        Ok(())
+    }
+
+    /// Renews the Lease again and again, until it is lost. It ends when it is dropped.
+    pub async fn keep(&self) {
+        let mut failed = false;
+        loop {
+            let age = self.caller.clock().now().saturating_sub(self.renewed());
+            let wait = if failed { AGAIN } else { EVERY.saturating_sub(age) };
+            tokio::time::sleep(wait).await;
+            failed = !matches!(tokio::time::timeout(WITHIN, self.renew()).await, Ok(Ok(())));
+            if matches!(self.standing(), Standing::Lost(_)) {
+                return;
+            }
+        }
+    }
+
+    /// Gives the Lease back, so that the next holder need not wait. Afterwards it is lost.
+    ///
+    /// # Errors
+    /// The Lease could not be written. Others can take it once it has expired.
+    pub async fn release(&self) -> Result<(), Failed> {
+        let what = "release the Lease";
+        if matches!(self.standing(), Standing::Lost(_)) {
+            return Ok(());
+        }
+        let lease = self.state().lease.clone();
+        self.state().lost = Some("this program released it".into());
+        let mut reply = self.write(&self.released(lease)).await.map_err(|why| lost(what, &why))?;
+        // A renewal may have been under way.
+        if !reply.is_done() && reply.refusal().is_conflict() {
+            let Some(found) = read(&self.caller, what).await?.filter(|found| self.is_own(found)) else {
+                return Ok(());
+            };
+            reply = self.write(&self.released(found)).await.map_err(|why| lost(what, &why))?;
+        }
+        if reply.is_done() { Ok(()) } else { Err(refused(what, &reply.refusal())) }
+    }
+
+    fn released(&self, lease: Value) -> Value {
+        object::released(lease, &self.caller.clock().micro_time())
+    }
+
+    fn is_own(&self, lease: &Value) -> bool {
+        let seen = Seen::read(lease);
+        seen.holder == self.own && seen.epoch == self.epoch
+    }
+}

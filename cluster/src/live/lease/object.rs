@@ -1,0 +1,64 @@
+//! The Lease as the API has it. Pure.
+
+use serde_json::{Value, json};
+
+use super::{LASTS, NAME};
+use crate::live::path::NAMESPACE;
+
+/// What a decision looks at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Who holds it; empty if nobody does.
+    pub(super) holder: String,
+    /// How often it changed hands.
+    pub(super) epoch: u64,
+    /// When its holder acquired it, by the holder's clock.
+    pub(super) acquired: String,
+    /// When its holder renewed it last, by the holder's clock.
+    pub(super) renewed: String,
+}
+
+impl Seen {
+    /// Reads a Lease.
+    pub(super) fn read(lease: &Value) -> Self {
+        let text = |key: &str| lease["spec"][key].as_str().unwrap_or_default().to_owned();
+        Self {
+            holder: text("holderIdentity"),
+            epoch: lease["spec"]["leaseTransitions"].as_u64().unwrap_or(0),
+            acquired: text("acquireTime"),
+            renewed: text("renewTime"),
+        }
+    }
+}
+
+/// A Lease that nobody held before.
+pub(super) fn created(holder: &str, at: &str) -> Value {
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": { "name": NAME, "namespace": NAMESPACE }, "spec": {},
+    });
+    taken(lease, holder, 1, at)
+}
+
+/// The same Lease in other hands. It keeps its `resourceVersion`, so that it is written only if nobody changed it.
+pub(super) fn taken(lease: Value, holder: &str, epoch: u64, at: &str) -> Value {
+    let mut lease = renewed(lease, at);
+    lease["spec"]["holderIdentity"] = holder.into();
+    lease["spec"]["leaseTransitions"] = epoch.into();
+    lease["spec"]["leaseDurationSeconds"] = LASTS.as_secs().into();
+    lease["spec"]["acquireTime"] = at.into();
+    lease
+}
+
+/// The same Lease, renewed.
+pub(super) fn renewed(mut lease: Value, at: &str) -> Value {
+    lease["spec"]["renewTime"] = at.into();
+    lease
+}
+
+/// The same Lease in nobody's hands. Its epoch stays: the next holder raises it.
+pub(super) fn released(lease: Value, at: &str) -> Value {
+    let mut lease = renewed(lease, at);
+    lease["spec"]["holderIdentity"] = "".into();
+    lease
+}

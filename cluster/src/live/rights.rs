@@ -1,0 +1,234 @@
+//! Which rights are missing, asked for before the first list: a large cluster is read for minutes.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde::Deserialize;
+use tokio::task::JoinSet;
+
+use super::list::ask;
+use super::path::NAMESPACE;
+use crate::model::{CONFIG_MAPS, Kind};
+
+/// What `/apis` answers.
+#[derive(Debug, Deserialize)]
+struct Groups {
+    groups: Vec<Group>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Group {
+    name: String,
+}
+
+/// The rights that reading these kinds needs and the credential does not have, as a person says them: `list nodes`. Kinds of groups that the API
+/// server does not serve need none.
+///
+/// An API server that does not answer such questions is no error: what it refuses later is known by its refusal.
+pub(super) async fn missing(client: &Client, kinds: &BTreeSet<Kind>) -> Vec<String> {
+    let served = groups(client).await;
+    let is_served = |kind: &Kind| {
+        served.as_ref().is_none_or(|groups| groups.iter().any(|group| group == group_of(*kind)))
+    };
+    let mut asked = JoinSet::new();
+    for right in kinds.iter().copied().filter(is_served).flat_map(rights) {
+        asked.spawn(refused(client.clone(), right));
+    }
+    let mut missing: Vec<String> = asked.join_all().await.into_iter().flatten().collect();
+    missing.sort();
+    missing
+}
+
+/// One rule of a run's rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// What a run needs it for.
+    pub why: &'static str,
+    /// The API group.
+    pub group: &'static str,
+    /// The resources; a subresource after a slash.
+    pub resources: &'static [&'static str],
+    /// What is done to them.
+    pub verbs: &'static [&'static str],
+    /// In the namespace `crossfade` alone.
+    pub is_own: bool,
+}
+
+const OWN_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+
+/// What a run does and watches, beside what a viewer reads. The manifest `deploy/cluster/rbac-operator.yaml` is made of it.
+pub const ACTING: [Rule; 7] = [
+    Rule {
+        why: "Steps, cordons, desired phases and the taint crossfade/earlier: each one patch that fails if somebody else has changed the Node.",
+        group: "",
+        resources: &["nodes"],
+        verbs: &["patch", "watch"],
+        is_own: false,
+    },
+    Rule {
+        why: "Pods move by evictions, so that PodDisruptionBudgets count.",
+        group: "",
+        resources: &["pods/eviction"],
+        verbs: &["create"],
+        is_own: false,
+    },
+    Rule {
+        why: "Pods are deleted only if they have no owner and somebody has named them.",
+        group: "",
+        resources: &["pods"],
+        verbs: &["delete"],
+        is_own: false,
+    },
+    Rule {
+        why: "Pods are watched on nodes that are moving; besides these, pods of the cluster's DNS and pods without a node.",
+        group: "",
+        resources: &["pods"],
+        verbs: &["watch"],
+        is_own: false,
+    },
+    Rule {
+        why: "How many pods of each workload are ready.",
+        group: "apps",
+        resources: &["daemonsets", "deployments", "replicasets", "statefulsets"],
+        verbs: &["watch"],
+        is_own: false,
+    },
+    Rule {
+        why: "The plan, the run, the journal, and what people ask of a run that somebody else holds.",
+        group: "",
+        resources: &["configmaps"],
+        verbs: OWN_VERBS,
+        is_own: true,
+    },
+    Rule {
+        why: "The Lease crossfade-run: whoever holds it is the only one who acts.",
+        group: "coordination.k8s.io",
+        resources: &["leases"],
+        verbs: OWN_VERBS,
+        is_own: true,
+    },
+];
+
+/// The rights that a run needs to act and the credential does not have, as a person says them: `patch nodes`, `create pods/eviction`.
+pub(super) async fn missing_to_act(client: &Client) -> Vec<String> {
+    let mut asked = JoinSet::new();
+    for right in ACTING.iter().flat_map(acting) {
+        asked.spawn(refused(client.clone(), right));
+    }
+    let mut missing: Vec<String> = asked.join_all().await.into_iter().flatten().collect();
+    missing.sort();
+    missing
+}
+
+fn acting(rule: &Rule) -> Vec<ResourceAttributes> {
+    let right = |resource: &str, verb: &str| {
+        let (resource, subresource) =
+            resource.split_once('/').map_or((resource, None), |(of, sub)| (of, Some(sub)));
+        ResourceAttributes {
+            group: Some(rule.group.to_owned()),
+            resource: Some(resource.to_owned()),
+            subresource: subresource.map(str::to_owned),
+            verb: Some(verb.to_owned()),
+            namespace: rule.is_own.then(|| NAMESPACE.to_owned()),
+            ..ResourceAttributes::default()
+        }
+    };
+    rule.resources.iter().flat_map(|resource| rule.verbs.iter().map(|verb| right(resource, verb))).collect()
+}
+
+/// The groups that the API server has, with the one without a name; none if it does not say.
+async fn groups(client: &Client) -> Option<Vec<String>> {
+    let text = ask(client, "/apis", &mut |_| {}).await.ok()?;
+    let Groups { groups } = serde_json::from_str(&text).ok()?;
+    Some(groups.into_iter().map(|group| group.name).chain([String::new()]).collect())
+}
+
+/// The group that is asked for first.
+fn group_of(kind: Kind) -> &'static str {
+    kind.served_by()[0].0
+}
+
+/// What reading a kind asks for: all of it, but ConfigMaps one by one.
+fn rights(kind: Kind) -> Vec<ResourceAttributes> {
+    let right = |verb: &str, namespace: Option<&str>, name: Option<&str>| ResourceAttributes {
+        group: Some(group_of(kind).to_owned()),
+        resource: Some(kind.plural().to_owned()),
+        verb: Some(verb.to_owned()),
+        namespace: namespace.map(str::to_owned),
+        name: name.map(str::to_owned),
+        ..ResourceAttributes::default()
+    };
+    if kind == Kind::CONFIG_MAP {
+        CONFIG_MAPS.iter().map(|(namespace, name)| right("get", Some(namespace), Some(name))).collect()
+    } else {
+        vec![right("list", None, None)]
+    }
+}
+
+/// The right in words, if the API server says that it is missing.
+async fn refused(client: Client, right: ResourceAttributes) -> Option<String> {
+    let words = said(&right);
+    let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(right), ..Default::default() };
+    let review = SelfSubjectAccessReview { spec, ..Default::default() };
+    let answer = Api::all(client).create(&PostParams::default(), &review).await.ok()?;
+    answer.status.is_some_and(|status| !status.allowed).then_some(words)
+}
+
+/// `list ippools.crd.projectcalico.org`, `get configmaps kube-system/cilium-config`.
+fn said(right: &ResourceAttributes) -> String {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let (verb, resource, group) = (text(&right.verb), text(&right.resource), text(&right.group));
+    let dot = if group.is_empty() { "" } else { "." };
+    let sub = right.subresource.as_ref().map(|sub| format!("/{sub}")).unwrap_or_default();
+    let what = format!("{verb} {resource}{sub}{dot}{group}");
+    match (&right.namespace, &right.name) {
+        (Some(namespace), Some(name)) => format!("{what} {namespace}/{name}"),
+        (Some(namespace), None) => format!("{what} in namespace {namespace}"),
+        (None, _) => what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::in_tests::{self, Answer, Server};
+    use super::*;
+
+    #[test]
+    fn each_kind_is_asked_for_as_it_is_read() {
+        let words = |kind: Kind| rights(kind).iter().map(said).collect::<Vec<_>>();
+        assert_eq!(words(Kind::POD), ["list pods"]);
+        assert_eq!(words(Kind::IP_POOL), ["list ippools.crd.projectcalico.org"]);
+        assert_eq!(words(Kind::CONFIG_MAP).len(), CONFIG_MAPS.len());
+        assert!(words(Kind::CONFIG_MAP).contains(&"get configmaps kube-system/cilium-config".to_owned()));
+    }
+
+    #[test]
+    fn missing_rights_to_act_are_named() {
+        in_tests::run(async {
+            let server = Server::by(|asked| {
+                let spec = &asked.json()["spec"]["resourceAttributes"];
+                let is = |verb: &str, resource: &str| spec["verb"] == verb && spec["resource"] == resource;
+                let is_allowed =
+                    !is("patch", "nodes") && !is("get", "leases") && spec["subresource"] != "eviction";
+                Answer::json(201, &serde_json::json!({"spec": {}, "status": {"allowed": is_allowed}}))
+            });
+            let missing = missing_to_act(&server.client()).await;
+            let expected = [
+                "create pods/eviction",
+                "get leases.coordination.k8s.io in namespace crossfade",
+                "patch nodes",
+            ];
+            assert_eq!(missing, expected);
+            let own: Vec<bool> = server
+                .asked()
+                .iter()
+                .map(|asked| asked.json()["spec"]["resourceAttributes"]["namespace"] == "crossfade")
+                .collect();
+            assert_eq!((own.len(), own.iter().filter(|own| **own).count()), (23, 14));
+        });
+    }
+}

@@ -1,0 +1,268 @@
+//! One program's work on one run: what it knows of the cluster, the Lease that it holds, and its acts.
+//!
+//! A driver takes the Lease, takes the run up, and then goes round: it looks, decides, acts, records. [`Session::look`] waits until something has changed;
+//! [`Session::act`] gives a future that stands for itself, so that many acts may be under way while the driver looks again.
+
+mod act;
+mod attend;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+
+use super::act::Evictions;
+use super::call::Caller;
+use super::clock::Clock;
+use super::connect::{connect, connect_for_ever};
+use super::failure::Failed;
+use super::health::Blind;
+use super::known::{Event, Known, Place};
+use super::lease::{self, Held, Holder, Patience, Untaken};
+use super::rights;
+use super::store::{Store, Stored};
+use crate::cli::access::Access;
+use crate::config::Config;
+use crate::gate::{Local, is_open};
+use crate::plan::{Gate, Plan};
+use crate::roll::run::Run;
+use crate::roll::world::{Available, Owner, World};
+use types::exit::Exit;
+
+/// How long more changes are waited for once something has changed: they come in bursts.
+const BURST: Duration = Duration::from_millis(200);
+
+/// What the operator's settings say about looking at a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Labels that name a node's pool; the first one that a node has counts.
+    pub pool_labels: Vec<String>,
+    /// Workloads that must be ready before each step.
+    pub watched: Vec<Owner>,
+}
+
+/// One program's work on one run.
+#[derive(Debug)]
+pub struct Session {
+    caller: Caller,
+    /// Requests that stay open.
+    watcher: Caller,
+    store: Store,
+    settings: Settings,
+    evictions: Evictions,
+    held: Option<Held>,
+    keeper: Option<JoinHandle<()>>,
+    /// The version of the run that the driver decides on.
+    basis: Arc<Mutex<Option<String>>>,
+    known: Known,
+    changes: UnboundedReceiver<Event>,
+    sender: UnboundedSender<Event>,
+    watches: BTreeMap<Place, JoinHandle<()>>,
+    /// What the watches of pods look for; other ones begin when it changes.
+    about: Option<crate::seen::About>,
+    gates: Vec<(Gate, JoinHandle<()>)>,
+    /// Something changed since the last look.
+    is_new: bool,
+}
+
+impl Settings {
+    /// What these settings say.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let owner = |(kind, namespace, name): (crate::model::Kind, &str, &str)| Owner {
+            kind: kind.name().into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        };
+        let watched = config.watched_resources.all().into_iter().map(owner).collect();
+        Self { pool_labels: config.nodes.pool_labels.clone(), watched }
+    }
+}
+
+impl Session {
+    /// Connects to the cluster that the operator's flags name. It asks which API evictions have, and begins nothing.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be used, or the API server does not answer.
+    pub async fn connect(access: &Access, settings: Settings) -> Result<Self, Failed> {
+        let bad = |problem| (Exit::BadSettings, problem);
+        let caller = Caller::new(connect(access).await.map_err(bad)?, Clock::of_machine());
+        let watcher = caller.beside(connect_for_ever(access).await.map_err(bad)?);
+        Self::over(caller, watcher, settings).await
+    }
+
+    /// The same over clients that are there.
+    pub(super) async fn over(caller: Caller, watcher: Caller, settings: Settings) -> Result<Self, Failed> {
+        let evictions = Evictions::of(&caller).await?;
+        let (sender, changes) = unbounded_channel();
+        Ok(Self {
+            store: Store::new(caller.clone()),
+            caller,
+            watcher,
+            settings,
+            evictions,
+            held: None,
+            keeper: None,
+            basis: Arc::default(),
+            known: Known::default(),
+            changes,
+            sender,
+            watches: BTreeMap::new(),
+            about: None,
+            gates: Vec::new(),
+            is_new: true,
+        })
+    }
+
+    /// The objects that keep plans, runs and journals.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The rights that acting needs and the credential does not have, as a person says them: `patch nodes`.
+    pub async fn missing_rights(&self) -> Vec<String> {
+        rights::missing_to_act(self.caller.client()).await
+    }
+
+    /// Takes the Lease, and renews it from then on. `waiting` hears of its holder at each look while it waits. Gives the epoch.
+    ///
+    /// # Errors
+    /// Somebody else holds it, or a request failed.
+    pub async fn take_lease(
+        &mut self,
+        patience: Patience,
+        waiting: &mut (dyn FnMut(&Holder) + Send),
+    ) -> Result<u64, Untaken> {
+        let own = lease::identity();
+        let held = lease::take(&self.caller, &own, patience, waiting).await?;
+        let epoch = held.epoch();
+        let keeper = held.clone();
+        self.keeper = Some(tokio::spawn(async move { keeper.keep().await }));
+        self.held = Some(held);
+        Ok(epoch)
+    }
+
+    /// The Lease; none before it was taken.
+    #[must_use]
+    pub const fn lease(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
+    /// Who holds the Lease as the API server has it; none if nobody does.
+    ///
+    /// # Errors
+    /// A request failed.
+    pub async fn holder(&self) -> Result<Option<String>, Failed> {
+        lease::holder(&self.caller).await
+    }
+
+    /// Gives the Lease back. No act happens afterwards.
+    ///
+    /// # Errors
+    /// The Lease could not be written. Others can take it once it has expired.
+    pub async fn release(&mut self) -> Result<(), Failed> {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.abort();
+        }
+        match &self.held {
+            Some(held) => held.release().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The run as it is known now; none if there is none, or before the first look.
+    #[must_use]
+    pub const fn stored(&self) -> Option<&Stored> {
+        self.known.stored.as_ref()
+    }
+
+    /// The same, to decide on: the next [`Act::Record`](crate::roll::act::Act::Record) is written only if nobody has written it since.
+    pub fn take_up(&mut self) -> Option<Stored> {
+        let stored = self.known.stored.clone();
+        *self.basis.lock().unwrap_or_else(PoisonError::into_inner) =
+            stored.as_ref().map(|stored| stored.version.clone());
+        stored
+    }
+
+    /// All Deployments, StatefulSets, DaemonSets and ReplicaSets of nobody, with their pods that are ready.
+    #[must_use]
+    pub const fn workloads(&self) -> &BTreeMap<Owner, Available> {
+        self.known.all_workloads()
+    }
+
+    /// How many pods workloads miss now: what a run remembers in `short` when it begins.
+    #[must_use]
+    pub fn short(&self) -> BTreeMap<String, u32> {
+        self.known.short()
+    }
+
+    /// Waits until something has changed since the last look, at most for this time, and gives what is known then.
+    ///
+    /// Watches begin with the first look. Those of pods on nodes in transit begin and end as steps come and go.
+    ///
+    /// # Errors
+    /// Something is not known well enough to decide anything. The watches go on.
+    pub async fn look(&mut self, run: &Run, plan: &Plan, at_most: Duration) -> Result<&World, Blind> {
+        let end = tokio::time::Instant::now() + at_most;
+        loop {
+            self.take_changes();
+            self.attend(plan);
+            let is_blind = self.known.blind(self.caller.clock().now()).is_some();
+            if self.is_new && !is_blind {
+                tokio::time::sleep_until(end.min(tokio::time::Instant::now() + BURST)).await;
+                self.take_changes();
+                self.attend(plan);
+                break;
+            }
+            match tokio::time::timeout_at(end, self.changes.recv()).await {
+                Ok(Some(event)) => self.take_change(event),
+                // The session has a sender itself, so that the channel never closes.
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let now = self.caller.clock().now();
+        if let Some(blind) = self.known.blind(now) {
+            return Err(blind);
+        }
+        self.is_new = false;
+        self.known.look(run, plan, &self.settings.watched, &self.caller.pulse(), now);
+        let world = &mut self.known.world;
+        world.epoch = self.held.as_ref().map_or(0, Held::epoch);
+        world.renewed = self.held.as_ref().map_or(Duration::ZERO, Held::renewed);
+        world.is_open = is_open(&plan.limits.windows, |zone| local(self.caller.clock(), zone));
+        Ok(&self.known.world)
+    }
+
+    fn take_changes(&mut self) {
+        while let Ok(event) = self.changes.try_recv() {
+            self.take_change(event);
+        }
+    }
+
+    fn take_change(&mut self, event: Event) {
+        self.is_new |= self.known.apply(event, self.caller.clock().now());
+    }
+}
+
+/// What time of the week it is in a time zone; none if this machine does not know the zone.
+fn local(clock: &Clock, zone: Option<&str>) -> Option<Local> {
+    let zone = zone.map_or(Ok(TimeZone::UTC), TimeZone::get).ok()?;
+    let at = clock.wall().to_zoned(zone);
+    let day = usize::try_from(at.weekday().to_monday_zero_offset()).ok()?;
+    let minute = u32::try_from(i32::from(at.hour()) * 60 + i32::from(at.minute())).ok()?;
+    Some(Local { day, minute })
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let gates = self.gates.iter().map(|(_, task)| task);
+        self.watches.values().chain(gates).chain(&self.keeper).for_each(JoinHandle::abort);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Acts of a session.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Session;
+use crate::live::act::{Evictions, Hand, Outcome, census, change, delete, patch};
+use crate::live::call::{Ask, Caller};
+use crate::live::known::Event;
+use crate::live::store::{Recorded, Store, Stored};
+use crate::live::watch::Change;
+use crate::roll::act::{Act, Patch, PodId};
+use crate::roll::run::Run;
+use crate::roll::wish::Wish;
+use crate::seen;
+
+impl Session {
+    /// Carries out an act, once. What is known now is looked at now; the rest happens when the future is driven, which may go on beside the session.
+    ///
+    /// Nothing is asked for without a Lease that was renewed within the last forty seconds. A count of all pods needs none.
+    pub fn act(&self, act: &Act) -> impl Future<Output = Outcome> + Send + use<> {
+        let work = self.prepared(act);
+        async move {
+            match work {
+                Ok(work) => work.carry_out().await,
+                Err(outcome) => outcome,
+            }
+        }
+    }
+
+    fn prepared(&self, act: &Act) -> Result<Work, Outcome> {
+        let sender = self.sender.clone();
+        let hand = || match self.held.clone() {
+            Some(held) => Ok(Hand::new(self.caller.clone(), held)),
+            None => Err(Outcome::Barred("this program does not hold the Lease".into())),
+        };
+        Ok(match act {
+            Act::Census => Work::Census(self.caller.clone(), sender),
+            Act::Patch(wanted) => {
+                let labels = self.settings.pool_labels.clone();
+                Work::Patch { hand: hand()?, ask: self.patched(wanted)?, labels, sender }
+            }
+            Act::Evict(id) => Work::Evict(hand()?, self.evictions, Box::new(id.clone())),
+            Act::Delete(id) => Work::Delete(hand()?, Box::new(id.clone())),
+            Act::Record(run) => {
+                let basis = self.basis.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                Work::Record(Box::new(Record {
+                    hand: hand()?,
+                    store: self.store.clone(),
+                    run: (**run).clone(),
+                    // What was never read cannot be written.
+                    basis: basis.ok_or(Outcome::Changed)?,
+                    slot: Arc::clone(&self.basis),
+                    wishes: self
+                        .known
+                        .stored
+                        .as_ref()
+                        .map(|stored| stored.wishes.clone())
+                        .unwrap_or_default(),
+                    sender,
+                }))
+            }
+        })
+    }
+
+    /// The request of a patch. A Node that has changed since the decision is not asked for at all.
+    fn patched(&self, wanted: &Patch) -> Result<Ask, Outcome> {
+        let taints = self.known.taints(&wanted.node, &wanted.version).ok_or(Outcome::Changed)?;
+        patch(wanted, taints).map_err(Outcome::Failed)
+    }
+}
+
+/// An act with everything that it needs.
+enum Work {
+    Patch { hand: Hand, ask: Ask, labels: Vec<String>, sender: UnboundedSender<Event> },
+    Evict(Hand, Evictions, Box<PodId>),
+    Delete(Hand, Box<PodId>),
+    Census(Caller, UnboundedSender<Event>),
+    Record(Box<Record>),
+}
+
+/// The run, to be recorded.
+struct Record {
+    hand: Hand,
+    store: Store,
+    run: Run,
+    /// The version that the decision was made on.
+    basis: String,
+    /// Where the next decision finds the new version.
+    slot: Arc<Mutex<Option<String>>>,
+    wishes: Vec<Wish>,
+    sender: UnboundedSender<Event>,
+}
+
+impl Work {
+    async fn carry_out(self) -> Outcome {
+        match self {
+            Self::Patch { hand, ask, labels, sender } => match change(&hand, &ask).await {
+                Ok(body) => {
+                    // The watch tells of it later; until then, no decision may take the Node for untouched.
+                    if let Ok(node) = seen::node(&body, &labels) {
+                        drop(sender.send(Event::Nodes(Change::Put(node))));
+                    }
+                    Outcome::Done
+                }
+                Err(outcome) => outcome,
+            },
+            Self::Evict(hand, evictions, id) => evictions.evict(&hand, id).await,
+            Self::Delete(hand, id) => delete(&hand, id).await,
+            Self::Census(caller, sender) => match census(&caller).await {
+                Ok(census) => {
+                    drop(sender.send(Event::Census(census.clone())));
+                    Outcome::Counted(census)
+                }
+                Err(why) => Outcome::Failed(why),
+            },
+            Self::Record(record) => record.carry_out().await,
+        }
+    }
+}
+
+impl Record {
+    async fn carry_out(self) -> Outcome {
+        if let Err(outcome) = self.hand.may() {
+            return outcome;
+        }
+        match self.store.record(&self.run, &self.basis).await {
+            Ok(Recorded::Written(version)) => {
+                *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(version.clone());
+                let stored = Stored { run: self.run, wishes: self.wishes, version };
+                drop(self.sender.send(Event::Run(Change::Put(stored))));
+                Outcome::Done
+            }
+            Ok(Recorded::Changed) => Outcome::Changed,
+            Err((_, problem)) => Outcome::Failed(problem.to_string()),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Begins and ends watches and gates, as the plan and the nodes in transit ask for them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::Session;
+use crate::live::gates;
+use crate::live::known::{Event, Place};
+use crate::live::path::{config_maps, encoded};
+use crate::live::store::{RUN, Stored};
+use crate::live::watch::{Change, Read, Source, Watch};
+use crate::model::{Kind, Text};
+use crate::plan::Plan;
+use crate::roll::world::Pod;
+use crate::seen::{self, About};
+
+/// Kinds whose pods are counted.
+const COUNTED: [Kind; 4] = [Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::REPLICA_SET, Kind::DAEMON_SET];
+
+impl Session {
+    /// Brings watches and gates in line with the plan and with what is known.
+    pub(super) fn attend(&mut self, plan: &Plan) {
+        let about = About::of(plan);
+        if self.about.as_ref() != Some(&about) {
+            // Pods mean something else now.
+            let places: Vec<Place> =
+                self.watches.keys().filter(|place| place.is_of_pods()).cloned().collect();
+            places.iter().for_each(|place| self.end(place));
+            self.about = Some(about.clone());
+        }
+        let about = Arc::new(about);
+        let wanted = self.wanted(plan);
+        let unwanted: Vec<Place> =
+            self.watches.keys().filter(|place| !wanted.contains(*place)).cloned().collect();
+        unwanted.iter().for_each(|place| self.end(place));
+        for place in wanted {
+            if !self.watches.contains_key(&place) {
+                self.begin(place, &about);
+            }
+        }
+        self.gates(plan);
+    }
+
+    /// All places to be watched now.
+    fn wanted(&self, plan: &Plan) -> BTreeSet<Place> {
+        let standing = [Place::Nodes, Place::Pending, Place::Run];
+        let counted = COUNTED.map(Place::Workloads);
+        // Without labels, it would be all pods of the namespace.
+        let dns = (!plan.dns.labels.is_empty()).then_some(Place::Dns);
+        let on_nodes = self.known.in_transit().cloned().map(Place::On);
+        standing.into_iter().chain(counted).chain(dns).chain(on_nodes).collect()
+    }
+
+    fn end(&mut self, place: &Place) {
+        if let Some(task) = self.watches.remove(place) {
+            task.abort();
+        }
+        self.known.end(place);
+    }
+
+    fn begin(&mut self, place: Place, about: &Arc<About>) {
+        self.known.begin(place.clone());
+        let source = source(&place, about);
+        let task = match &place {
+            Place::Nodes => {
+                let labels = self.settings.pool_labels.clone();
+                self.watch(source, Box::new(move |json| seen::node(json, &labels).map(Some)), Event::Nodes)
+            }
+            Place::Workloads(kind) => {
+                let kind = *kind;
+                let read = Box::new(move |json: &str| seen::workload(kind, json));
+                self.watch(source, read, move |change| Event::Workloads(kind, change))
+            }
+            Place::Run => {
+                let read =
+                    |json: &str| Stored::read(json).map(Some).map_err(|(_, problem)| problem.to_string());
+                self.watch(source, Box::new(read), Event::Run)
+            }
+            Place::Pending | Place::Dns | Place::On(_) => {
+                let (about, place) = (Arc::clone(about), place.clone());
+                let read: Read<Pod> = Box::new(move |json| seen::pod(json, &about).map(Some));
+                self.watch(source, read, move |change| Event::Pods(place.clone(), change))
+            }
+        };
+        self.watches.insert(place, task);
+    }
+
+    fn watch<T: Send + 'static>(
+        &self,
+        source: Source,
+        read: Read<T>,
+        event: impl Fn(Change<T>) -> Event + Send + Sync + 'static,
+    ) -> JoinHandle<()> {
+        let sender = self.sender.clone();
+        // Nobody hears it any more when the session is gone, and the watch with it.
+        let sink = Box::new(move |change| drop(sender.send(event(change))));
+        tokio::spawn(Watch { caller: self.watcher.clone(), source, read, sink }.run())
+    }
+
+    /// Asks the commands of the plan's gates, each by itself.
+    fn gates(&mut self, plan: &Plan) {
+        if self.gates.iter().map(|(gate, _)| gate).eq(&plan.gates) {
+            return;
+        }
+        self.gates.drain(..).for_each(|(_, task)| task.abort());
+        for gate in &plan.gates {
+            let sender = self.sender.clone();
+            let sink = move |name, verdict| drop(sender.send(Event::Verdict(name, verdict)));
+            let task = tokio::spawn(gates::ask(gate.clone(), self.caller.clock().clone(), sink));
+            self.gates.push((gate.clone(), task));
+        }
+    }
+}
+
+/// What is watched at a place.
+fn source(place: &Place, about: &About) -> Source {
+    const PODS: &str = "/api/v1/pods";
+    match place {
+        Place::Nodes => Source::new("/api/v1/nodes"),
+        Place::Workloads(kind) => Source::new(format!("/apis/apps/v1/{}", kind.plural())),
+        Place::Pending => Source::new(PODS).fields("spec.nodeName="),
+        Place::On(node) => Source::new(PODS).fields(format!("spec.nodeName={node}")),
+        Place::Dns => {
+            let pair = |(key, value): (&Text, &Text)| format!("{key}={value}");
+            let labels: Vec<String> = about.dns.labels.iter().map(pair).collect();
+            let pods = format!("/api/v1/namespaces/{}/pods", encoded(&about.dns.namespace));
+            Source::new(pods).labels(labels.join(","))
+        }
+        Place::Run => Source::new(config_maps()).fields(format!("metadata.name={RUN}")),
+    }
+}

@@ -1,0 +1,198 @@
+//! The journal: what a run did and why, one JSON object in each line. It is history; no decision reads it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::Store;
+use super::mirror::Mirror;
+use super::object::{self, ConfigMap, PART_LABEL, RUN_LABEL, bytes, change_path, create_path};
+use super::run::valid;
+use crate::live::call::{Ask, Reply};
+use crate::live::failure::{Failed, lost, refused};
+use crate::live::path::{MANAGER, config_map};
+
+/// The key of the lines.
+const KEY: &str = "journal.jsonl";
+/// The label's value that tells journals from other objects of a run.
+const PART: &str = "journal";
+/// Lines in one ConfigMap, in bytes.
+const LARGEST: usize = 64 << 10;
+/// The open ConfigMap is written this often at most.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// The journal of a run, open at its end.
+#[derive(Debug)]
+pub struct Journal {
+    store: Store,
+    run: String,
+    open: Part,
+    /// Full parts that are not written yet, the oldest first.
+    full: Vec<Part>,
+    /// When the open part was written last.
+    written: Option<Duration>,
+    mirror: Mirror,
+}
+
+/// One ConfigMap of it.
+#[derive(Debug, Default)]
+struct Part {
+    number: u32,
+    /// The `resourceVersion`; none if it was never written.
+    version: Option<String>,
+    lines: String,
+    is_written: bool,
+}
+
+impl Store {
+    /// Opens the journal of a run at its end.
+    ///
+    /// # Errors
+    /// A request failed.
+    pub async fn journal(&self, run: &str) -> Result<Journal, Failed> {
+        valid(run)?;
+        let what = "read the journal";
+        let selector = format!("{RUN_LABEL}={run},{PART_LABEL}={PART}");
+        let listed = self.listed(what, &selector).await?;
+        let number =
+            |name: &str| name.strip_prefix(&format!("crossfade-journal-{run}-"))?.parse::<u32>().ok();
+        let last = listed.names().filter_map(|name| number(&name)).max();
+        let mut open = Part { number: 1, ..Part::default() };
+        if let Some(number) = last {
+            let map: ConfigMap = self
+                .done(what, &Ask::get(config_map(&name(run, number))))
+                .await?
+                .object()
+                .map_err(|why| lost(what, &why))?;
+            open = Part {
+                number,
+                version: Some(map.metadata.resource_version),
+                lines: map.data.get(KEY).cloned().unwrap_or_default(),
+                is_written: true,
+            };
+        }
+        let (store, run) = (self.clone(), run.to_owned());
+        let mirror = Mirror::of_environment(&run);
+        Ok(Journal { store, run, open, full: Vec::new(), written: None, mirror })
+    }
+
+    async fn done(&self, what: &str, ask: &Ask) -> Result<Reply, Failed> {
+        let reply = self.caller.call(ask).await.map_err(|why| lost(what, &why))?;
+        if reply.is_done() { Ok(reply) } else { Err(refused(what, &reply.refusal())) }
+    }
+}
+
+/// `crossfade-journal-r-7k2m-0001`.
+fn name(run: &str, number: u32) -> String {
+    format!("crossfade-journal-{run}-{number:04}")
+}
+
+impl Journal {
+    /// Adds a line. It is in the mirror at once, and in the cluster with the next [`Self::flush`].
+    ///
+    /// # Errors
+    /// It is no JSON, or the mirror cannot be written.
+    pub fn note(&mut self, line: &impl Serialize) -> Result<(), Problem> {
+        let line =
+            serde_json::to_string(line).map_err(|e| Problem::new(format!("a line of the journal: {e}")))?;
+        self.add(&line);
+        self.mirror.add(&line)
+    }
+
+    fn add(&mut self, line: &str) {
+        if !self.open.lines.is_empty() && self.open.lines.len() + line.len() + 1 > LARGEST {
+            let next = Part { number: self.open.number + 1, ..Part::default() };
+            let full = std::mem::replace(&mut self.open, next);
+            if !full.is_written {
+                self.full.push(full);
+            }
+        }
+        self.open.lines.push_str(line);
+        self.open.lines.push('\n');
+        self.open.is_written = false;
+    }
+
+    /// Writes what is not written, the open part at most once in five seconds. `is_last` writes it in any case.
+    ///
+    /// A write that failed is made again by the next flush. It stands on the version that it knows, so that no other writer's lines are lost.
+    ///
+    /// # Errors
+    /// A request failed, or somebody else wrote this journal.
+    pub async fn flush(&mut self, is_last: bool) -> Result<(), Failed> {
+        while let Some(part) = self.full.first() {
+            self.write(part).await?;
+            self.full.remove(0);
+        }
+        let now = self.store.caller.clock().now();
+        let is_due = self.written.is_none_or(|written| now.saturating_sub(written) >= EVERY);
+        if self.open.is_written || !(is_due || is_last) {
+            return Ok(());
+        }
+        self.written = Some(now);
+        self.open.version = Some(self.write(&self.open).await?);
+        self.open.is_written = true;
+        Ok(())
+    }
+
+    /// Writes a part, and gives its new version.
+    async fn write(&self, part: &Part) -> Result<String, Failed> {
+        let what = "write the journal";
+        let name = name(&self.run, part.number);
+        let ask = match &part.version {
+            None => {
+                let labels = [(RUN_LABEL, self.run.as_str()), (PART_LABEL, PART)];
+                Ask::post(create_path(), bytes(&object::new(&name, &labels, &[(KEY, &part.lines)])))
+            }
+            Some(version) => {
+                let change = object::changed(version, &[], &[(KEY, Some(&part.lines))]);
+                Ask::merge(change_path(&name, MANAGER), bytes(&change))
+            }
+        };
+        let reply = self.store.caller.call(&ask).await.map_err(|why| lost(what, &why))?;
+        if reply.is_done() {
+            let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
+            return Ok(map.metadata.resource_version);
+        }
+        let refusal = reply.refusal();
+        if refusal.is_conflict()
+            && let Some(version) = self.own(&name, part).await?
+        {
+            return Ok(version);
+        }
+        Err(refused(what, &refusal))
+    }
+
+    /// The version of a part that is in the cluster as it was to be written: its answer was lost.
+    async fn own(&self, name: &str, part: &Part) -> Result<Option<String>, Failed> {
+        let what = "write the journal";
+        let map: ConfigMap = self
+            .store
+            .done(what, &Ask::get(config_map(name)))
+            .await?
+            .object()
+            .map_err(|why| lost(what, &why))?;
+        let there = map.data.get(KEY).map_or("", String::as_str);
+        if there == part.lines {
+            return Ok(Some(map.metadata.resource_version));
+        }
+        if !part.lines.starts_with(there) {
+            let problem = Problem::new(format!("{what}: somebody else writes {name}"));
+            return Err((
+                Exit::Failed,
+                problem
+                    .at(format!("ConfigMap/crossfade/{name}"))
+                    .fix("kubectl crossfade status names the holder"),
+            ));
+        }
+        // An earlier write of this program arrived, and its answer did not.
+        let change = object::changed(&map.metadata.resource_version, &[], &[(KEY, Some(&part.lines))]);
+        let reply = self.store.done(what, &Ask::merge(change_path(name, MANAGER), bytes(&change))).await?;
+        let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
+        Ok(Some(map.metadata.resource_version))
+    }
+}
+
+#[cfg(test)]
+mod tests;

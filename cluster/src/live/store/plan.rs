@@ -1,0 +1,145 @@
+//! Plans, as they were approved: named by their hash, and never changed.
+
+use std::io::{Read as _, Write as _};
+
+use flate2::read::GzDecoder;
+use flate2::{Compression, GzBuilder};
+use k8s_openapi::ByteString;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::Store;
+use super::object::{self, ConfigMap, PLAN_LABEL, bytes, create_path};
+use crate::live::call::Ask;
+use crate::live::failure::{Failed, lost, refused};
+use crate::live::path::config_map;
+use crate::plan::canon::{SHORT, sha256, short};
+
+/// The key of a plan.
+const KEY: &str = "plan.json.gz";
+/// Largest compressed plan. *Source*: Kubernetes refuses ConfigMaps above 1 MiB (`pkg/apis/core/validation`, `MaxSecretSize`), and etcd requests above
+/// 1.5 MiB; base64 adds a third on the way.
+const MAX: usize = 900_000;
+/// Largest plan that is unpacked.
+const MAX_UNPACKED: u64 = 64 << 20;
+
+/// The ConfigMap of the plan with this hash.
+pub(super) fn name(hash: &str) -> String {
+    format!("crossfade-plan-{}", short(hash))
+}
+
+impl Store {
+    /// Saves a plan by its canonical bytes, and gives its hash: SHA-256 in hex. A plan that is there already stays.
+    ///
+    /// # Errors
+    /// The plan is too large for a ConfigMap, or a request failed.
+    pub async fn save_plan(&self, canonical: &[u8]) -> Result<String, Failed> {
+        let what = "save the plan";
+        let hash = sha256(canonical);
+        let packed = packed(canonical).map_err(|e| lost(what, &e.to_string()))?;
+        if packed.len() > MAX {
+            return Err(too_large(packed.len()));
+        }
+        let mut map = object::new(&name(&hash), &[(PLAN_LABEL, short(&hash))], &[]);
+        map["immutable"] = true.into();
+        map["binaryData"] = serde_json::json!({ KEY: ByteString(packed) });
+        if let Some(map) = map.as_object_mut() {
+            map.remove("data");
+        }
+        let reply =
+            self.caller.call(&Ask::post(create_path(), bytes(&map))).await.map_err(|why| lost(what, &why))?;
+        match reply.refusal() {
+            _ if reply.is_done() => Ok(hash),
+            // Another plan of the same name would not have this hash.
+            refusal if refusal.is_conflict() => self.plan(&hash).await.map(|_| hash),
+            refusal => Err(refused(what, &refusal)),
+        }
+    }
+
+    /// The canonical bytes of the plan whose hash begins with `prefix`, and its whole hash.
+    ///
+    /// # Errors
+    /// No plan or several plans have such a hash, its bytes have another one, or a request failed.
+    pub async fn plan(&self, prefix: &str) -> Result<(String, Vec<u8>), Failed> {
+        let what = "read the plan";
+        let is_hash = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !is_hash || prefix.is_empty() || prefix.len() > 64 {
+            let problem = Problem::new(format!("{prefix:?} is no hash of a plan"));
+            return Err((
+                Exit::Usage,
+                problem.fix("give the hash that kubectl crossfade plan printed, or how it begins"),
+            ));
+        }
+        let name = if prefix.len() < SHORT { self.named(prefix).await? } else { name(prefix) };
+        let reply = self.caller.call(&Ask::get(config_map(&name))).await.map_err(|why| lost(what, &why))?;
+        if !reply.is_done() {
+            let refusal = reply.refusal();
+            return Err(if refusal.is_not_found() { unknown(prefix, &[]) } else { refused(what, &refusal) });
+        }
+        let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
+        let text = map.binary_data.get(KEY).and_then(|packed| unpacked(&packed.0).ok());
+        let text = text.ok_or_else(|| damaged(&name))?;
+        let hash = sha256(&text);
+        if !hash.starts_with(prefix) || name != self::name(&hash) {
+            return Err(damaged(&name));
+        }
+        Ok((hash, text))
+    }
+
+    /// The one plan whose hash begins with `prefix`.
+    async fn named(&self, prefix: &str) -> Result<String, Failed> {
+        let what = "list the plans";
+        let listed = self.listed(what, PLAN_LABEL).await?;
+        let start = name(prefix);
+        let names: Vec<String> = listed.names().filter(|name| name.starts_with(&start)).collect();
+        match names.as_slice() {
+            [one] => Ok(one.clone()),
+            several => Err(unknown(prefix, several)),
+        }
+    }
+}
+
+/// The same bytes for the same plan.
+fn packed(text: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    gzip.write_all(text)?;
+    gzip.finish()
+}
+
+fn unpacked(packed: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    GzDecoder::new(packed).take(MAX_UNPACKED).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn too_large(length: usize) -> Failed {
+    let what = format!(
+        "save the plan: it has {length} bytes when it is compressed, and a ConfigMap takes {MAX} of them"
+    );
+    (Exit::Failed, Problem::new(what).fix("migrate the cluster in parts: plan one pool at a time"))
+}
+
+fn damaged(name: &str) -> Failed {
+    let problem = Problem::new("the plan is not the one that its name says: its bytes have another hash");
+    (
+        Exit::Failed,
+        problem
+            .at(format!("ConfigMap/crossfade/{name}"))
+            .fix("delete it and make the plan again: kubectl crossfade plan --save"),
+    )
+}
+
+fn unknown(prefix: &str, several: &[String]) -> Failed {
+    let (what, fix) = if several.is_empty() {
+        (
+            format!("no plan of this cluster has a hash that begins with {prefix}"),
+            "save one: kubectl crossfade plan --save",
+        )
+    } else {
+        (
+            format!("several plans have hashes that begin with {prefix}: {}", several.join(", ")),
+            "give more characters of the hash",
+        )
+    };
+    (Exit::No, Problem::new(what).at("ConfigMaps in the namespace crossfade").fix(fix))
+}

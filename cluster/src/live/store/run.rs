@@ -1,0 +1,200 @@
+//! The run: it begins, is read, and is recorded.
+
+use serde_json::Value;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::Store;
+use super::object::{self, ConfigMap, RUN, RUN_KEY, RUN_LABEL, WISH_KEY, bytes, change_path, create_path};
+use super::plan::name as plan_name;
+use crate::live::call::Ask;
+use crate::live::failure::{Failed, lost, refused};
+use crate::live::path::{MANAGER, config_map};
+use crate::plan::canon;
+use crate::roll::run::{Run, State};
+use crate::roll::wish::Wish;
+
+/// Longest id of a run: it is part of names and labels.
+const MAX_ID: usize = 32;
+
+/// The run as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The run.
+    pub run: Run,
+    /// What people ask of it, the oldest first. The run says which of them it has taken up.
+    pub wishes: Vec<Wish>,
+    /// The `resourceVersion` of the ConfigMap.
+    pub version: String,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is written; the new version.
+    Written(String),
+    /// Somebody wrote the ConfigMap since it was read, or deleted it: read it again.
+    Changed,
+}
+
+impl Stored {
+    /// Reads the ConfigMap `crossfade-run`.
+    pub(in crate::live) fn read(json: &str) -> Result<Self, Failed> {
+        let wrong = |what: String, fix: &str| {
+            let problem = Problem::new(what).at(format!("ConfigMap/crossfade/{RUN}"));
+            (Exit::Failed, problem.fix(fix.to_owned()))
+        };
+        let newer = "use the version of kubectl-crossfade that began the run";
+        let map: ConfigMap = serde_json::from_str(json)
+            .map_err(|e| wrong(format!("the run: {e}"), "look at it with kubectl"))?;
+        let text = map.data.get(RUN_KEY).map_or("", String::as_str);
+        let run: Run =
+            serde_json::from_str(text).map_err(|e| wrong(format!("the run's key {RUN_KEY}: {e}"), newer))?;
+        if run.version != Run::VERSION {
+            let what =
+                format!("the run is of version {}, and this program reads {}", run.version, Run::VERSION);
+            return Err(wrong(what, newer));
+        }
+        let wishes = map.data.get(WISH_KEY).map_or("[]", String::as_str);
+        let wishes = serde_json::from_str(wishes).map_err(|e| {
+            wrong(format!("the run's key {WISH_KEY}: {e}"), "use one version of kubectl-crossfade everywhere")
+        })?;
+        Ok(Self { run, wishes, version: map.metadata.resource_version })
+    }
+
+    /// What people ask that the run has not taken up yet.
+    pub fn new_wishes(&self) -> impl Iterator<Item = &Wish> {
+        self.wishes.iter().filter(|wish| wish.seq > self.run.wish)
+    }
+}
+
+impl Store {
+    /// The run; none if none was begun.
+    ///
+    /// # Errors
+    /// It cannot be read, or is of another version.
+    pub async fn run(&self) -> Result<Option<Stored>, Failed> {
+        let what = "read the run";
+        let reply = self.caller.call(&Ask::get(config_map(RUN))).await.map_err(|why| lost(what, &why))?;
+        if reply.is_done() {
+            let text = String::from_utf8(reply.body).map_err(|e| lost(what, &e.to_string()))?;
+            return Stored::read(&text).map(Some);
+        }
+        match reply.refusal() {
+            refusal if refusal.is_not_found() => Ok(None),
+            refusal => Err(refused(what, &refusal)),
+        }
+    }
+
+    /// Begins a run. The one before it must be done; it is kept under its own id.
+    ///
+    /// # Errors
+    /// Another run goes on, or a request failed.
+    pub async fn begin(&self, run: &Run) -> Result<Stored, Failed> {
+        valid(&run.id)?;
+        let text = text(run)?;
+        let labels = [(RUN_LABEL, run.id.as_str())];
+        let written = match self.run().await? {
+            None => {
+                self.write(&Ask::post(create_path(), bytes(&object::new(RUN, &labels, &[(RUN_KEY, &text)]))))
+                    .await?
+            }
+            Some(before) if before.run.state == State::Done => {
+                self.archive(&before).await?;
+                let change =
+                    object::changed(&before.version, &labels, &[(RUN_KEY, Some(&text)), (WISH_KEY, None)]);
+                self.write(&Ask::merge(change_path(RUN, MANAGER), bytes(&change))).await?
+            }
+            Some(other) => return Err(goes_on(&other.run)),
+        };
+        match written {
+            Recorded::Written(version) => {
+                // The run has begun, whatever becomes of the label.
+                drop(self.label_plan(run).await);
+                Ok(Stored { run: run.clone(), wishes: Vec::new(), version })
+            }
+            Recorded::Changed => {
+                let what = format!("begin run {}: somebody else began one at the same time", run.id);
+                Err((
+                    Exit::TryLater,
+                    Problem::new(what)
+                        .at(format!("ConfigMap/crossfade/{RUN}"))
+                        .fix("kubectl crossfade status shows it"),
+                ))
+            }
+        }
+    }
+
+    /// Records the run, if nobody wrote its ConfigMap since it was read. It is never tried twice.
+    ///
+    /// # Errors
+    /// The request failed. Where its answer was lost, it may have been done.
+    pub async fn record(&self, run: &Run, version: &str) -> Result<Recorded, Failed> {
+        // Without a version, the API server would write over whatever is there.
+        if version.is_empty() {
+            return Ok(Recorded::Changed);
+        }
+        let labels = [(RUN_LABEL, run.id.as_str())];
+        let change = object::changed(version, &labels, &[(RUN_KEY, Some(&text(run)?))]);
+        self.write(&Ask::merge(change_path(RUN, MANAGER), bytes(&change))).await
+    }
+
+    async fn write(&self, ask: &Ask) -> Result<Recorded, Failed> {
+        let what = "write the run";
+        let reply = self.caller.call(ask).await.map_err(|why| lost(what, &why))?;
+        if reply.is_done() {
+            let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
+            return Ok(Recorded::Written(map.metadata.resource_version));
+        }
+        match reply.refusal() {
+            refusal if refusal.is_conflict() || refusal.is_not_found() && refusal.kind != "namespaces" => {
+                Ok(Recorded::Changed)
+            }
+            refusal => Err(refused(what, &refusal)),
+        }
+    }
+
+    /// Keeps a run that is over under its own id. It is no error if somebody has done so already.
+    async fn archive(&self, before: &Stored) -> Result<(), Failed> {
+        let name = format!("{RUN}-{}", before.run.id);
+        let wishes =
+            serde_json::to_string(&before.wishes).map_err(|e| lost("keep the last run", &e.to_string()))?;
+        let run = text(&before.run)?;
+        let labels = [(RUN_LABEL, before.run.id.as_str())];
+        let copy = object::new(&name, &labels, &[(RUN_KEY, &run), (WISH_KEY, &wishes)]);
+        self.write(&Ask::post(create_path(), bytes(&copy))).await.map(drop)
+    }
+
+    /// The plan bears the run's label, too.
+    async fn label_plan(&self, run: &Run) -> Result<(), String> {
+        let label: Value = serde_json::json!({ "metadata": { "labels": { RUN_LABEL: run.id } } });
+        let ask = Ask::merge(change_path(&plan_name(&run.plan), MANAGER), bytes(&label));
+        self.caller.call(&ask).await.map(drop)
+    }
+}
+
+fn text(run: &Run) -> Result<String, Failed> {
+    serde_json::to_string(run).map_err(|e| (Exit::Failed, Problem::new(format!("write the run: {e}"))))
+}
+
+fn goes_on(other: &Run) -> Failed {
+    let problem = Problem::new(format!("run {} of plan {} is not done", other.id, canon::short(&other.plan)));
+    let fix = "go on with it: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade abort --to PHASE";
+    (Exit::No, problem.at(format!("ConfigMap/crossfade/{RUN}")).fix(fix))
+}
+
+/// An id is part of the names and labels of objects.
+pub(super) fn valid(id: &str) -> Result<(), Failed> {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = [id.bytes().next(), id.bytes().last()];
+    let is = id.len() <= MAX_ID
+        && ends.iter().all(|end| end.is_some_and(is_inner))
+        && id.bytes().all(|byte| is_inner(byte) || byte == b'-');
+    if is {
+        return Ok(());
+    }
+    let what = format!(
+        "{id:?} cannot name a run: expected at most {MAX_ID} lower-case letters, digits and dashes, no dash at either end"
+    );
+    Err((Exit::Failed, Problem::new(what).fix("name it like r-7k2m")))
+}

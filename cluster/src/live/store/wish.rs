@@ -1,0 +1,68 @@
+//! What people ask of a run that somebody else holds.
+
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::object::{self, RUN, WISH_KEY, bytes, change_path};
+use super::{Store, Stored};
+use crate::live::call::Ask;
+use crate::live::failure::{Failed, lost, refused};
+use crate::live::path::WISHER;
+use crate::roll::wish::{What, Wish};
+
+/// How many wishes are kept that the run has taken up.
+const KEPT: usize = 20;
+/// How often a wish is written anew because somebody else wrote the ConfigMap at the same time, or because an answer was lost.
+const TRIES: u32 = 10;
+
+impl Store {
+    /// Asks something of the run, and says with which number.
+    ///
+    /// This is the one write that is tried again: a wish that is there already is found by its number and its words, and is not written twice.
+    ///
+    /// # Errors
+    /// There is no run, or a request failed.
+    pub async fn wish(&self, by: &str, reason: &str, what: &What) -> Result<u64, Failed> {
+        let mut mine: Option<Wish> = None;
+        let mut failed = None;
+        for _ in 0..TRIES {
+            let Some(stored) = self.run().await? else { return Err(no_run()) };
+            if let Some(wish) = mine.as_ref().filter(|wish| stored.wishes.contains(wish)) {
+                return Ok(wish.seq);
+            }
+            let wish = Wish { seq: next(&stored), by: by.into(), reason: reason.into(), what: what.clone() };
+            let change = object::changed(&stored.version, &[], &[(WISH_KEY, Some(&list(&stored, &wish)?))]);
+            let ask = Ask::merge(change_path(RUN, WISHER), bytes(&change));
+            let seq = wish.seq;
+            mine = Some(wish);
+            match self.caller.call(&ask).await {
+                Ok(reply) if reply.is_done() => return Ok(seq),
+                Ok(reply) if reply.refusal().is_conflict() => {
+                    failed = Some(refused("ask it of the run", &reply.refusal()))
+                }
+                Ok(reply) => return Err(refused("ask it of the run", &reply.refusal())),
+                Err(why) => failed = Some(lost("ask it of the run", &why)),
+            }
+        }
+        Err(failed.unwrap_or_else(no_run))
+    }
+}
+
+fn no_run() -> Failed {
+    let problem = Problem::new("there is no run").at(format!("ConfigMap/crossfade/{RUN}"));
+    (Exit::No, problem.fix("begin one: kubectl crossfade roll --plan HASH"))
+}
+
+/// The number of the next wish.
+fn next(stored: &Stored) -> u64 {
+    let last = stored.wishes.iter().map(|wish| wish.seq).max().unwrap_or(0);
+    last.max(stored.run.wish) + 1
+}
+
+/// All wishes with this one, without the oldest of those that the run has taken up.
+fn list(stored: &Stored, wish: &Wish) -> Result<String, Failed> {
+    let taken = stored.wishes.iter().filter(|wish| wish.seq <= stored.run.wish).count();
+    let kept = stored.wishes.iter().skip(taken.saturating_sub(KEPT));
+    let all: Vec<&Wish> = kept.chain([wish]).collect();
+    serde_json::to_string(&all).map_err(|e| (Exit::Failed, Problem::new(format!("ask it of the run: {e}"))))
+}

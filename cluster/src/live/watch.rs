@@ -1,0 +1,104 @@
+//! Objects of one path, as they are and as they change: a list in pages, then a watch from its version.
+//!
+//! Each object is read into a slim type when it arrives, and its JSON is let go. A watch ends after fifty seconds and goes on from its last version, so that
+//! a connection that died is noticed within a minute. When the version is too old (410), the list begins anew.
+
+mod lines;
+mod page;
+mod source;
+mod stream;
+
+use std::time::Duration;
+
+use super::call::Caller;
+use lines::Lines;
+pub(super) use page::pages;
+pub(super) use source::Source;
+use stream::Ended;
+
+/// First pause after a failure, doubled each time.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause after a failure.
+const LONGEST: Duration = Duration::from_secs(30);
+/// A watch that ends within this time is no watch.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// What became known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change<T> {
+    /// These are all; whatever else was known is gone.
+    All(Vec<T>),
+    /// This one is new, or has changed.
+    Put(T),
+    /// This one is gone.
+    Gone(T),
+    /// From here on, changes arrive as they happen.
+    InSync,
+    /// What is known may be out of date; why. It goes on by itself.
+    Lost(String),
+}
+
+/// Reads an object; none if it is of no interest.
+pub(super) type Read<T> = Box<dyn Fn(&str) -> Result<Option<T>, String> + Send + Sync>;
+/// Takes what became known.
+pub(super) type Sink<T> = Box<dyn Fn(Change<T>) + Send + Sync>;
+
+/// A watch that goes on until it is dropped.
+pub(super) struct Watch<T> {
+    pub(super) caller: Caller,
+    pub(super) source: Source,
+    pub(super) read: Read<T>,
+    pub(super) sink: Sink<T>,
+}
+
+impl<T: Send> Watch<T> {
+    /// Lists and watches.
+    pub(super) async fn run(self) {
+        let mut version: Option<String> = None;
+        let mut pause = PAUSE;
+        loop {
+            let began = tokio::time::Instant::now();
+            let ended = match &mut version {
+                Some(version) => self.stream(version).await,
+                none => match self.list().await {
+                    Ok(listed) => {
+                        *none = Some(listed);
+                        continue;
+                    }
+                    Err(why) => Ended::Failed(why),
+                },
+            };
+            if version.is_some() && began.elapsed() >= SHORT {
+                pause = PAUSE;
+            }
+            match ended {
+                Ended::Orderly if began.elapsed() >= SHORT => continue,
+                Ended::Orderly => {}
+                Ended::Expired => version = None,
+                Ended::Failed(why) => (self.sink)(Change::Lost(why)),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    /// Lists all, and gives the version of the list.
+    async fn list(&self) -> Result<String, String> {
+        let mut all = Vec::new();
+        let mut wrong = None;
+        let mut take = |item: Option<&str>| match item.map(|item| (self.read)(item)) {
+            None => all.clear(),
+            Some(Ok(found)) => all.extend(found),
+            Some(Err(why)) => wrong = Some(why),
+        };
+        let version = pages(&self.caller, &self.source, &mut take).await?;
+        if let Some(why) = wrong {
+            return Err(why);
+        }
+        (self.sink)(Change::All(all));
+        Ok(version)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! Which objects are listed and watched. Pure.
+
+use crate::live::path::with_query;
+
+/// Objects in one page; what kubectl asks for as well.
+const PAGE: &str = "500";
+/// After how many seconds the API server ends a watch.
+pub(super) const ENDS_AFTER: u64 = 50;
+
+/// A path, and which of its objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::live) struct Source {
+    path: String,
+    selectors: Vec<(&'static str, String)>,
+}
+
+impl Source {
+    /// All objects of a path.
+    pub(in crate::live) fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), selectors: Vec::new() }
+    }
+
+    /// Those whose fields have these values: `spec.nodeName=b7`.
+    pub(in crate::live) fn fields(mut self, selector: impl Into<String>) -> Self {
+        self.selectors.push(("fieldSelector", selector.into()));
+        self
+    }
+
+    /// Those whose labels have these values: `k8s-app=kube-dns`.
+    pub(in crate::live) fn labels(mut self, selector: impl Into<String>) -> Self {
+        self.selectors.push(("labelSelector", selector.into()));
+        self
+    }
+
+    fn query<'a>(&'a self, more: &[(&'a str, &'a str)]) -> String {
+        let selectors = self.selectors.iter().map(|(key, value)| (*key, value.as_str()));
+        with_query(&self.path, &selectors.chain(more.iter().copied()).collect::<Vec<_>>())
+    }
+
+    /// The path of a page. The first one has no continuation.
+    pub(super) fn page(&self, next: &str) -> String {
+        let more = [("limit", PAGE), ("continue", next)];
+        self.query(if next.is_empty() { &more[..1] } else { &more })
+    }
+
+    /// The path of a watch of what happens after a version.
+    pub(super) fn watch(&self, version: &str) -> String {
+        let ends = ENDS_AFTER.to_string();
+        self.query(&[
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", version),
+            ("timeoutSeconds", &ends),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_listed_and_watched_with_its_selectors() {
+        let pods = Source::new("/api/v1/pods").fields("spec.nodeName=b7");
+        assert_eq!(pods.page(""), "/api/v1/pods?fieldSelector=spec.nodeName%3Db7&limit=500");
+        assert_eq!(pods.page("a="), "/api/v1/pods?fieldSelector=spec.nodeName%3Db7&limit=500&continue=a%3D");
+        assert_eq!(
+            Source::new("/x").labels("a=b,c=d").watch("41"),
+            "/x?labelSelector=a%3Db%2Cc%3Dd&watch=true&allowWatchBookmarks=true&resourceVersion=41&timeoutSeconds=50"
+        );
+    }
+}

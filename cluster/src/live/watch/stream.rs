@@ -1,0 +1,130 @@
+//! Changes as they happen.
+
+use std::time::Duration;
+
+use http::header::{ACCEPT_ENCODING, HeaderValue};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::source::ENDS_AFTER;
+use super::{Change, Lines, Watch};
+use crate::live::call::Ask;
+use crate::live::error::chain;
+use crate::live::refusal::Refusal;
+
+/// Nothing can be silent for this long: the API server ends a watch before.
+const SILENT: Duration = Duration::from_secs(ENDS_AFTER + 10);
+
+/// How a watch ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The API server ended it, as it does after a time.
+    Orderly,
+    /// Its version is too old: list anew.
+    Expired,
+    /// It broke; why.
+    Failed(String),
+}
+
+/// One line of a watch.
+#[derive(Debug, Deserialize)]
+struct Event<'a> {
+    r#type: &'a str,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+/// What every object has, a bookmark too.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Versioned {
+    metadata: Version,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Version {
+    resource_version: String,
+}
+
+/// `Status` of an event that ends a watch.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Code {
+    code: u16,
+}
+
+impl<T: Send> Watch<T> {
+    /// Hands on what happens after a version, and moves the version on.
+    pub(super) async fn stream(&self, version: &mut String) -> Ended {
+        let mut body = match self.open(version).await {
+            Ok(body) => body,
+            Err(ended) => return ended,
+        };
+        (self.sink)(Change::InSync);
+        let mut lines = Lines::default();
+        loop {
+            let frame = match tokio::time::timeout(SILENT, body.frame()).await {
+                Ok(None) => return Ended::Orderly,
+                Ok(Some(Ok(frame))) => frame,
+                Ok(Some(Err(e))) => return Ended::Failed(chain(&e)),
+                Err(_) => return Ended::Failed(format!("nothing arrived for {} s", SILENT.as_secs())),
+            };
+            let Ok(piece) = frame.into_data() else { continue };
+            for line in lines.push(&piece) {
+                if let Some(ended) = self.event(&line, version) {
+                    return ended;
+                }
+            }
+        }
+    }
+
+    async fn open(&self, version: &str) -> Result<Body, Ended> {
+        self.caller.turn().await;
+        let mut request = Ask::get(self.source.watch(version)).request().map_err(Ended::Failed)?;
+        // Kubernetes 1.37 compresses each event by itself, and tower-http unpacks only the first one (tower-rs/tower-http#737).
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let lost = |e: kube::Error| Ended::Failed(format!("no answer: {}", chain(&e)));
+        let response = tokio::time::timeout(SILENT, self.caller.client().send(request)).await;
+        let response = response.map_err(|_| Ended::Failed("no answer".into()))?.map_err(lost)?;
+        let (status, body) = (response.status().as_u16(), response.into_body());
+        if status == 200 {
+            return Ok(body);
+        }
+        let body: Vec<u8> = body.collect_bytes().await.map_err(lost)?.into();
+        Err(match Refusal::read(status, None, &body) {
+            refusal if refusal.code == 410 => Ended::Expired,
+            refusal => Ended::Failed(refusal.to_string()),
+        })
+    }
+
+    /// Hands on one event.
+    fn event(&self, line: &[u8], version: &mut String) -> Option<Ended> {
+        let wrong = |e: serde_json::Error| Some(Ended::Failed(format!("an event that cannot be read: {e}")));
+        let Event { r#type: what, object } = match serde_json::from_slice(line) {
+            Ok(event) => event,
+            Err(e) => return wrong(e),
+        };
+        if what == "ERROR" {
+            let code = serde_json::from_str(object.get()).map_or(0, |Code { code }| code);
+            let refusal = Refusal::read(code, None, object.get().as_bytes());
+            return Some(if code == 410 { Ended::Expired } else { Ended::Failed(refusal.to_string()) });
+        }
+        let Versioned { metadata } = match serde_json::from_str(object.get()) {
+            Ok(versioned) => versioned,
+            Err(e) => return wrong(e),
+        };
+        if what != "BOOKMARK" {
+            match (self.read)(object.get()) {
+                Ok(Some(found)) if what == "DELETED" => (self.sink)(Change::Gone(found)),
+                Ok(Some(found)) => (self.sink)(Change::Put(found)),
+                Ok(None) => {}
+                Err(why) => return Some(Ended::Failed(why)),
+            }
+        }
+        *version = metadata.resource_version;
+        None
+    }
+}

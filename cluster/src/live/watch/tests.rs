@@ -1,0 +1,153 @@
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::live::in_tests::{Answer, Server, run};
+
+fn item(name: &str, version: &str) -> Value {
+    json!({"metadata": {"name": name, "resourceVersion": version}})
+}
+
+fn page(names: &[&str], next: &str, version: &str) -> Answer {
+    let items: Vec<Value> = names.iter().map(|name| item(name, "1")).collect();
+    Answer::json(200, &json!({"metadata": {"continue": next, "resourceVersion": version}, "items": items}))
+}
+
+fn event(what: &str, name: &str, version: &str) -> String {
+    format!("{}\n", json!({"type": what, "object": item(name, version)}))
+}
+
+fn error(code: u16) -> String {
+    format!(
+        "{}\n",
+        json!({"type": "ERROR", "object": {"kind": "Status", "code": code, "reason": "Expired", "message": "too old"}})
+    )
+}
+
+/// The name of an object; those that begin with `x` are of no interest, and those that begin with `!` cannot be read.
+fn read(json: &str) -> Result<Option<String>, String> {
+    let value: Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    let name = value["metadata"]["name"].as_str().unwrap_or_default();
+    if name.starts_with('!') {
+        return Err(format!("{name} cannot be read"));
+    }
+    Ok((!name.starts_with('x')).then(|| name.to_owned()))
+}
+
+/// What becomes known within so many seconds, each change in a word, and what was asked.
+fn watched(seconds: u64, answers: Vec<Answer>) -> (Vec<String>, Vec<String>) {
+    let mut answers = std::collections::VecDeque::from(answers);
+    run(async {
+        let server = Server::by(move |_| answers.pop_front().unwrap_or_else(|| Answer::stream(&[])));
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = Arc::clone(&seen);
+        let watch = Watch {
+            caller: server.caller(),
+            source: Source::new("/x"),
+            read: Box::new(read),
+            sink: Box::new(move |change: Change<String>| {
+                let word = match change {
+                    Change::All(names) => format!("= {}", names.join(" ")),
+                    Change::Put(name) => format!("+ {name}"),
+                    Change::Gone(name) => format!("- {name}"),
+                    Change::InSync => "in sync".into(),
+                    Change::Lost(why) => format!("lost: {why}"),
+                };
+                sink.lock().expect("changes").push(word);
+            }),
+        };
+        let _ended = tokio::time::timeout(Duration::from_secs(seconds), watch.run()).await;
+        let seen = seen.lock().expect("changes").clone();
+        let lines = server
+            .lines()
+            .into_iter()
+            .map(|line| line.replace("&watch=true&allowWatchBookmarks=true", ""))
+            .collect();
+        (seen, lines)
+    })
+}
+
+fn watch_of(version: &str) -> String {
+    format!("GET /x?watch=true&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds=50")
+}
+
+#[test]
+fn a_list_is_read_in_pages_and_then_watched_from_its_version() {
+    let (put, gone) = (event("ADDED", "c", "8"), event("DELETED", "a", "9"));
+    let (changed, other) = (event("MODIFIED", "b", "10"), event("ADDED", "xx", "11"));
+    let (first, rest) = changed.split_at(20);
+    let (seen, asked) = watched(
+        10,
+        vec![
+            page(&["a", "xx"], "n", "7"),
+            page(&["b"], "", "7"),
+            Answer::stream(&[&put, &(gone + first), rest, &other]),
+        ],
+    );
+    assert_eq!(seen, ["= a b", "in sync", "+ c", "- a", "+ b"]);
+    assert_eq!(asked, ["GET /x?limit=500", "GET /x?limit=500&continue=n", &watch_of("7")]);
+}
+
+#[test]
+fn a_watch_that_ends_goes_on_from_its_last_version_bookmarks_included() {
+    let (put, mark) = (event("ADDED", "b", "8"), event("BOOKMARK", "", "20"));
+    let answers = vec![page(&["a"], "", "7"), Answer::stream(&[&put, &mark]).ending(), Answer::stream(&[])];
+    let (seen, asked) = watched(10, answers);
+    assert_eq!(seen, ["= a", "in sync", "+ b", "in sync"]);
+    assert_eq!(asked[1..], [watch_of("7"), watch_of("20")]);
+}
+
+#[test]
+fn a_version_that_is_too_old_is_listed_anew() {
+    for expired in [Answer::stream(&[&error(410)]), Answer::refusal(410, "Expired", "too old")] {
+        let (seen, asked) = watched(10, vec![page(&["a"], "", "7"), expired, page(&["b"], "", "30")]);
+        assert_eq!(seen.iter().filter(|word| *word != "in sync").collect::<Vec<_>>(), ["= a", "= b"]);
+        assert_eq!(asked.last(), Some(&watch_of("30")));
+    }
+}
+
+#[test]
+fn what_breaks_is_told_of_and_tried_again() {
+    let broken = "{\"type\":\n";
+    for (answer, why) in [
+        (Answer::lost(), "lost: no answer: "),
+        (Answer::refusal(403, "Forbidden", "no"), "lost: 403 Forbidden: no"),
+        (Answer::stream(&[&error(500)]), "lost: 500 Expired: too old"),
+        (Answer::stream(&[broken]), "lost: an event that cannot be read"),
+        (Answer::stream(&[&event("ADDED", "!a", "9")]), "lost: !a cannot be read"),
+    ] {
+        let (seen, asked) = watched(10, vec![page(&[], "", "7"), answer]);
+        assert!(seen.iter().any(|word| word.starts_with(why)), "{seen:?}");
+        assert_eq!(
+            (seen.last().map(String::as_str), asked.last()),
+            (Some("in sync"), Some(&watch_of("7"))),
+            "{why}"
+        );
+    }
+    let (seen, _) = watched(10, vec![page(&["!a"], "", "7")]);
+    assert_eq!(seen[0], "lost: !a cannot be read", "a list that cannot be read is no list");
+}
+
+#[test]
+fn a_connection_that_died_is_noticed() {
+    let (seen, _) = watched(59, vec![page(&[], "", "7")]);
+    assert_eq!(seen, ["= ", "in sync"]);
+    let (seen, _) = watched(65, vec![page(&[], "", "7")]);
+    assert_eq!(seen, ["= ", "in sync", "lost: nothing arrived for 60 s", "in sync"]);
+}
+
+#[test]
+fn a_server_that_is_away_is_asked_less_and_less_often() {
+    // Five tries of a page take 7.5 s, and pauses of 1, 2, 4, 8, 16 and 30 s lie between them.
+    let (_, asked) = watched(600, vec![Answer::lost(); 2_000]);
+    assert!((40..120).contains(&asked.len()), "{}", asked.len());
+}
+
+#[test]
+fn a_watch_that_ends_at_once_again_and_again_is_not_asked_for_without_a_pause() {
+    let ending = || Answer::stream(&[]).ending();
+    let answers = [vec![page(&[], "", "7")], (0..2_000).map(|_| ending()).collect()].concat();
+    let (_, asked) = watched(60, answers);
+    assert!(asked.len() < 20, "{}", asked.len());
+}

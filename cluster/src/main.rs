@@ -1,0 +1,74 @@
+//! `kubectl-crossfade`: one cluster.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use cluster::cli::complete;
+use cluster::cli::exit::{Exit, Failure};
+use cluster::cli::options::Global;
+use cluster::cli::{Cli, Command, Config};
+use cluster::commands::{
+    check, config, plan, requirements, roll, simulate, snapshot, status, stragglers, wish,
+};
+use cluster::print;
+use cluster::roll::run::Bounds;
+use cluster::roll::wish::What;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args();
+    let called = words.next().unwrap_or_default();
+    if Path::new(&called).file_stem().is_some_and(|name| name == complete::NAME) {
+        let words: Vec<String> = words.collect();
+        print::line_by_line(&complete::answer(&Cli::command(), &words));
+        return Exit::Done.into();
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return print::usage(&error).into(),
+    };
+    let output = cli.global.output;
+    run(&cli).unwrap_or_else(|failure| print::failure(output, &failure)).into()
+}
+
+fn run(cli: &Cli) -> Result<Exit, Failure> {
+    let global = &cli.global;
+    Ok(match &cli.command {
+        Command::Check(wanted) => print::report(global.output, &check::check(global, wanted)?),
+        Command::Requirements(wanted) => {
+            print::report(global.output, &requirements::requirements(global, wanted)?)
+        }
+        Command::Snapshot(wanted) => match snapshot::snapshot(global, wanted)? {
+            Some(taken) => print::report(global.output, &taken),
+            None => Exit::Done,
+        },
+        Command::Plan(wanted) => match plan::plan(global, wanted)? {
+            Some(planned) => print::report(global.output, &planned),
+            None => Exit::Done,
+        },
+        Command::Simulate(wanted) => print::report(global.output, &simulate::simulate(global, wanted)?),
+        Command::Roll(wanted) => print::report(global.output, &roll::roll(global, wanted)?),
+        Command::Status(wanted) => print::report(global.output, &status::status(global, wanted)?),
+        Command::Stragglers(wanted) => print::report(global.output, &stragglers::stragglers(global, wanted)?),
+        Command::Pause(wanted) => {
+            let what = if wanted.now { What::PauseNow } else { What::Pause };
+            ask(global, &wanted.because.reason, what)?
+        }
+        Command::Resume(because) => ask(global, &because.reason, What::Resume(Bounds::default()))?,
+        Command::Abort(wanted) => ask(global, &wanted.because.reason, What::Abort(wanted.to))?,
+        Command::Skip(one) => ask(global, &one.because.reason, What::Skip(one.node.as_str().into()))?,
+        Command::Retry(one) => ask(global, &one.because.reason, What::Retry(one.node.as_str().into()))?,
+        Command::Rollback(one) => ask(global, &one.because.reason, What::Rollback(one.node.as_str().into()))?,
+        Command::Completion(wanted) => {
+            let script = complete::script(Cli::command(), wanted.shell);
+            print::stream(|out| out.write_all(&script))
+                .map(|()| Exit::Done)
+                .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")))?
+        }
+        Command::Config(Config::Check) => print::report(global.output, &config::check(global)?),
+    })
+}
+
+fn ask(global: &Global, reason: &str, what: What) -> Result<Exit, Failure> {
+    Ok(print::report(global.output, &wish::ask(global, reason, what)?))
+}

@@ -1,0 +1,141 @@
+//! Objects of rare kinds, as JSON.
+
+use serde_json::Value;
+
+use super::Kind;
+use super::meta::is_kept;
+
+/// ConfigMaps that checks read, by namespace and name. A snapshot of a live cluster asks for these alone.
+pub const CONFIG_MAPS: [(&str, &str); 10] = [
+    ("kube-flannel", "kube-flannel-cfg"),
+    ("kube-system", "amazon-vpc-cni"),
+    ("kube-system", "antrea-config"),
+    ("kube-system", "calico-config"),
+    ("kube-system", "canal-config"),
+    ("kube-system", "cilium-config"),
+    ("kube-system", "coredns"),
+    ("kube-system", "kube-flannel-cfg"),
+    ("kube-system", "kube-proxy"),
+    ("kube-system", "kubeadm-config"),
+];
+
+/// An object of a rare kind: the API's JSON without `managedFields` and without annotations that no check reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object(Value);
+
+impl Object {
+    /// Slims an object; none if a snapshot does not keep it.
+    #[must_use]
+    pub fn new(kind: Kind, mut value: Value) -> Option<Self> {
+        let meta = value.get_mut("metadata")?.as_object_mut()?;
+        meta.remove("managedFields");
+        meta.remove("selfLink");
+        if let Some(Value::Object(annotations)) = meta.get_mut("annotations") {
+            annotations.retain(|key, _| is_kept(key));
+        }
+        let object = Self(value);
+        let is_kept =
+            kind != Kind::CONFIG_MAP || CONFIG_MAPS.iter().any(|(_, name)| object.name().starts_with(name));
+        is_kept.then(|| object.slimmed(kind))
+    }
+
+    /// Without what is large and read by nobody.
+    fn slimmed(mut self, kind: Kind) -> Self {
+        if kind == Kind::CUSTOM_RESOURCE_DEFINITION
+            && let Some(all) = self.0.as_object_mut()
+        {
+            all.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
+        }
+        // Attributes of drivers belong to others, and a large cluster has tens of thousands of volumes.
+        let kept: &[&str] = match kind {
+            Kind::PERSISTENT_VOLUME => &["hostPath", "local", "nodeAffinity"],
+            Kind::PERSISTENT_VOLUME_CLAIM => &["volumeName"],
+            _ => return self,
+        };
+        if let Some(all) = self.0.as_object_mut() {
+            all.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "spec"));
+            if let Some(Value::Object(spec)) = all.get_mut("spec") {
+                spec.retain(|key, _| kept.contains(&key.as_str()));
+            }
+        }
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.text("/metadata/name").unwrap_or_default()
+    }
+
+    /// Its namespace; empty for a kind without one.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.text("/metadata/namespace").unwrap_or_default()
+    }
+
+    /// The value at a JSON pointer, such as `/spec/cidr`.
+    #[must_use]
+    pub fn at(&self, pointer: &str) -> Option<&Value> {
+        self.0.pointer(pointer)
+    }
+
+    /// The text at a JSON pointer.
+    #[must_use]
+    pub fn text(&self, pointer: &str) -> Option<&str> {
+        self.at(pointer).and_then(Value::as_str)
+    }
+
+    /// Whether true stands at a JSON pointer. Calico writes some of its booleans as text.
+    #[must_use]
+    pub fn is_true(&self, pointer: &str) -> bool {
+        matches!(self.at(pointer), Some(Value::Bool(true))) || self.text(pointer) == Some("true")
+    }
+
+    /// The list at a JSON pointer; empty if there is none.
+    #[must_use]
+    pub fn list(&self, pointer: &str) -> &[Value] {
+        self.at(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    /// The texts of the list at a JSON pointer.
+    pub fn texts<'a>(&'a self, pointer: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.list(pointer).iter().filter_map(Value::as_str)
+    }
+
+    /// The value of a key in the `data` of a ConfigMap.
+    #[must_use]
+    pub fn data(&self, key: &str) -> Option<&str> {
+        self.0.get("data")?.get(key)?.as_str()
+    }
+
+    /// All of it.
+    #[must_use]
+    pub const fn value(&self) -> &Value {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_object_keeps_what_checks_read() {
+        let pool = json!({"metadata": {"name": "a", "managedFields": [1], "annotations": {"x": "y", "crossfade/a": "b"}},
+            "spec": {"cidr": "10.0.0.0/16", "disabled": "true"}});
+        let pool = Object::new(Kind::IP_POOL, pool).expect("kept");
+        assert_eq!(pool.value()["metadata"], json!({"name": "a", "annotations": {"crossfade/a": "b"}}));
+        assert_eq!(pool.text("/spec/cidr"), Some("10.0.0.0/16"));
+        assert!(pool.is_true("/spec/disabled") && !pool.is_true("/spec/cidr"));
+    }
+
+    #[test]
+    fn only_a_few_config_maps_are_kept() {
+        for (name, kept) in [("cilium-config", true), ("database", false)] {
+            let object =
+                Object::new(Kind::CONFIG_MAP, json!({"metadata": {"name": name}, "data": {"a": "b"}}));
+            assert_eq!(object.as_ref().and_then(|object| object.data("a")), kept.then_some("b"), "{name}");
+        }
+    }
+}

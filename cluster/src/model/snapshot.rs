@@ -1,0 +1,154 @@
+//! The whole snapshot.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Budget, EndpointSlice, Kind, Node, Object, Pod, Service, Workload};
+
+/// What is known of the cluster itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Cluster {
+    /// The UID of the namespace kube-system: another cluster has another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The API server's version: `v1.31.2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// When the snapshot was taken, in RFC 3339, by the API server's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken: Option<String>,
+}
+
+/// How the objects of a kind came into the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reading {
+    /// All objects of the cluster are in it.
+    Read,
+    /// The cluster does not serve this kind, so there is no such object.
+    NotServed,
+    /// The API server refused to list them; its words.
+    Forbidden(String),
+}
+
+/// A cluster at one moment.
+#[derive(Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// The cluster itself.
+    pub cluster: Cluster,
+    /// How each kind was read. A kind that is not here was not asked for, and nothing is known about its objects.
+    pub readings: BTreeMap<Kind, Reading>,
+    /// Nodes by name.
+    pub nodes: Vec<Node>,
+    /// Pods by namespace and name.
+    pub pods: Vec<Pod>,
+    /// Deployments, DaemonSets and so on, each kind by namespace and name.
+    pub workloads: BTreeMap<Kind, Vec<Workload>>,
+    /// PodDisruptionBudgets by namespace and name.
+    pub budgets: Vec<Budget>,
+    /// Services by namespace and name.
+    pub services: Vec<Service>,
+    /// EndpointSlices by namespace and name.
+    pub endpoint_slices: Vec<EndpointSlice>,
+    /// Objects of all other kinds, each kind by namespace and name.
+    pub objects: BTreeMap<Kind, Vec<Object>>,
+}
+
+impl Snapshot {
+    /// The snapshot has all objects of this kind: it was read, or the cluster does not serve it.
+    #[must_use]
+    pub fn knows(&self, kind: Kind) -> bool {
+        matches!(self.readings.get(&kind), Some(Reading::Read | Reading::NotServed))
+    }
+
+    /// Workloads of a kind; none for another kind.
+    #[must_use]
+    pub fn workloads(&self, kind: Kind) -> &[Workload] {
+        self.workloads.get(&kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// Objects of a rare kind.
+    #[must_use]
+    pub fn objects(&self, kind: Kind) -> &[Object] {
+        self.objects.get(&kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// The object of a rare kind with this name, in any namespace.
+    #[must_use]
+    pub fn object(&self, kind: Kind, name: &str) -> Option<&Object> {
+        self.objects(kind).iter().find(|object| object.name() == name)
+    }
+
+    /// The DaemonSet with this name, in any namespace.
+    #[must_use]
+    pub fn daemon_set(&self, name: &str) -> Option<&Workload> {
+        self.workloads(Kind::DAEMON_SET).iter().find(|workload| workload.name() == name)
+    }
+
+    /// Sorts all objects by namespace and name, and drops all but the last of several with one name.
+    pub fn sort(&mut self) {
+        by_name(&mut self.nodes, |one| (&one.metadata.namespace, &one.metadata.name));
+        by_name(&mut self.pods, |one| (&one.metadata.namespace, &one.metadata.name));
+        by_name(&mut self.budgets, |one| (&one.metadata.namespace, &one.metadata.name));
+        by_name(&mut self.services, |one| (&one.metadata.namespace, &one.metadata.name));
+        by_name(&mut self.endpoint_slices, |one| (&one.metadata.namespace, &one.metadata.name));
+        for workloads in self.workloads.values_mut() {
+            by_name(workloads, |one| (&one.metadata.namespace, &one.metadata.name));
+        }
+        for objects in self.objects.values_mut() {
+            objects.sort_by(|a, b| (a.namespace(), a.name()).cmp(&(b.namespace(), b.name())));
+            objects
+                .dedup_by(|later, first| same(later, first).then(|| std::mem::swap(later, first)).is_some());
+        }
+    }
+}
+
+fn same(a: &Object, b: &Object) -> bool {
+    (a.namespace(), a.name()) == (b.namespace(), b.name())
+}
+
+fn by_name<T>(all: &mut Vec<T>, name: impl for<'a> Fn(&'a T) -> (&'a super::Text, &'a super::Text)) {
+    all.sort_by(|a, b| name(a).cmp(&name(b)));
+    all.dedup_by(|later, first| {
+        let is_same = name(later) == name(first);
+        if is_same {
+            std::mem::swap(later, first);
+        }
+        is_same
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_several_objects_with_one_name_stays() {
+        let node = |name: &str, cordoned: bool| {
+            let mut node = Node::default();
+            node.metadata.name = name.into();
+            node.spec.unschedulable = cordoned;
+            node
+        };
+        let mut snapshot = Snapshot {
+            nodes: vec![node("b", false), node("a", false), node("b", true)],
+            ..Snapshot::default()
+        };
+        snapshot.sort();
+        let nodes: Vec<_> =
+            snapshot.nodes.iter().map(|node| (node.name(), node.spec.unschedulable)).collect();
+        assert_eq!(nodes, [("a", false), ("b", true)]);
+    }
+
+    #[test]
+    fn absent_is_not_empty() {
+        let mut snapshot = Snapshot::default();
+        assert!(!snapshot.knows(Kind::POD));
+        snapshot.readings.insert(Kind::POD, Reading::Forbidden("no".into()));
+        assert!(!snapshot.knows(Kind::POD));
+        snapshot.readings.insert(Kind::POD, Reading::NotServed);
+        assert!(snapshot.knows(Kind::POD));
+    }
+}

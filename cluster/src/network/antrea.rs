@@ -1,0 +1,38 @@
+//! Antrea's settings: the key `antrea-agent.conf` of ConfigMap `antrea-config`, YAML in a text.
+//!
+//! *Source*: antrea-io/antrea: build/charts/antrea/conf/antrea-agent.conf.
+
+use serde_json::Value;
+
+use super::{Setting, subject, yaml};
+use crate::model::{Kind, Object, Snapshot};
+
+/// The ConfigMap, whose name may end in a hash; none if Antrea is not installed.
+#[must_use]
+pub fn config(snapshot: &Snapshot) -> Option<&Object> {
+    let all = snapshot.objects(Kind::CONFIG_MAP).iter();
+    all.filter(|object| object.name().starts_with("antrea-config")).find(|object| object.data(FILE).is_some())
+}
+
+/// The key with the agent's settings.
+const FILE: &str = "antrea-agent.conf";
+
+/// The agent's settings; none if Antrea is not installed or its settings are no YAML.
+#[must_use]
+pub fn agent(snapshot: &Snapshot) -> Option<Value> {
+    yaml::read(config(snapshot)?.data(FILE)?)
+}
+
+/// A setting of the agent at a JSON pointer: `/tunnelType`.
+#[must_use]
+pub fn setting(snapshot: &Snapshot, pointer: &str) -> Option<Setting> {
+    let value = yaml::text(agent(snapshot)?.pointer(pointer)?)?;
+    Some(Setting::of(value, subject(Kind::CONFIG_MAP, config(snapshot)?), pointer.trim_start_matches('/')))
+}
+
+/// A setting of the agent as text, or its default.
+#[must_use]
+pub fn value(snapshot: &Snapshot, pointer: &str, default: &str) -> String {
+    let set = setting(snapshot, pointer).map(|setting| setting.value).filter(|value| !value.is_empty());
+    set.unwrap_or_else(|| default.to_owned())
+}

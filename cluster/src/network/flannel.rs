@@ -1,0 +1,47 @@
+//! Flannel's settings: the key `net-conf.json` of ConfigMap `kube-flannel-cfg` or, of Canal, `canal-config`.
+//!
+//! *Source*: flannel-io/flannel: Documentation/configuration.md, Documentation/backends.md.
+
+use serde_json::Value;
+
+use super::{subject, yaml};
+use crate::finding::Subject;
+use crate::model::{Kind, Object, Snapshot};
+
+/// Where the settings stand, and what they say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flannel {
+    /// The ConfigMap.
+    pub by: Subject,
+    /// `net-conf.json`.
+    pub conf: Value,
+}
+
+/// The settings; none if neither Flannel nor Canal is there.
+#[must_use]
+pub fn read(snapshot: &Snapshot) -> Option<Flannel> {
+    let of = |object: &Object| {
+        let conf = yaml::read(object.data("net-conf.json")?)?;
+        Some(Flannel { by: subject(Kind::CONFIG_MAP, object), conf })
+    };
+    snapshot.objects(Kind::CONFIG_MAP).iter().find_map(of)
+}
+
+impl Flannel {
+    /// `vxlan`, `host-gw`, `wireguard`, `udp` and others.
+    #[must_use]
+    pub fn backend(&self) -> &str {
+        self.conf.pointer("/Backend/Type").and_then(Value::as_str).unwrap_or("udp")
+    }
+
+    /// A number of the backend, such as `Port`.
+    #[must_use]
+    pub fn number(&self, key: &str) -> Option<u64> {
+        self.conf.get("Backend")?.get(key)?.as_u64()
+    }
+
+    /// The ranges of all nodes.
+    pub fn ranges(&self) -> impl Iterator<Item = &str> {
+        ["Network", "IPv6Network"].into_iter().filter_map(|key| self.conf.get(key)?.as_str())
+    }
+}

@@ -1,0 +1,61 @@
+//! Makes a plan. Pure.
+
+use types::problem::Problem;
+
+use super::accepted::{unaccepted, unenforced, waivers};
+use super::passes::{Passes, bridge};
+use super::silent::silent;
+use super::site::{Survey, cluster};
+use super::waves::waves;
+use super::{Dns, Plan, blockers, parts};
+use crate::finding::Finding;
+use crate::scene::Scene;
+
+/// The plan of a migration. `findings` are those of `check` in the same scene.
+///
+/// # Errors
+/// Everything that keeps the plan from being made, each with its object and what to do.
+pub fn build(scene: &Scene<'_>, findings: &[Finding]) -> Result<Plan, Vec<Problem>> {
+    if let Some(problem) = blockers::strategy(scene.strategy) {
+        return Err(vec![problem]);
+    }
+    let survey = Survey::of(scene);
+    let passes = Passes::of(scene.strategy, &survey.sites);
+    let mut problems = blockers::snapshot(scene);
+    problems.extend(blockers::findings(scene, findings));
+    problems.extend(blockers::nothing(&survey, passes.as_ref()));
+    problems.extend(silent(&survey.sites, passes.as_ref()));
+    let parted = passes.as_ref().and_then(|passes| passes.parted(&survey.sites));
+    let bridge = parted.as_ref().and_then(|_| bridge(&scene.config.roll));
+    problems.extend(parted.as_ref().filter(|_| bridge.is_none()).map(blockers::parted));
+    problems.extend(passes.iter().flat_map(|passes| unaccepted(scene, &passes.targets)));
+    let (Some(passes), Some(cluster), true) = (passes, cluster(scene), problems.is_empty()) else {
+        return Err(problems);
+    };
+    let unenforced = unenforced(scene, &passes.targets);
+    let Survey { sites, left_out } = survey;
+    let config = scene.config;
+    Ok(Plan {
+        version: Plan::VERSION,
+        cluster: cluster.to_owned(),
+        from: scene.from,
+        to: scene.to,
+        strategy: scene.strategy,
+        settings: parts::settings(config),
+        start: passes.start,
+        passes: passes.targets,
+        bridge,
+        waves: waves(&sites, config),
+        left_out,
+        pools: parts::pools(&sites, config),
+        limits: config.roll.limits.clone(),
+        pods: config.roll.pods.clone(),
+        gates: parts::gates(config),
+        dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },
+        policies: parts::policies(&sites),
+        networks: parts::networks(scene),
+        agents: parts::agents(scene),
+        unenforced: unenforced.keys().map(ToString::to_string).collect(),
+        waivers: waivers(scene, findings),
+    })
+}

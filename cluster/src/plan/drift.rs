@@ -1,0 +1,165 @@
+//! What has become of a cluster since its plan was made, and whether the plan still holds. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::accepted::unenforced;
+use super::canon::short;
+use super::site::{Site, Survey, cluster, named};
+use super::{Agent, Plan, parts};
+use crate::scene::Scene;
+
+/// What a plan and a cluster differ in, by the worst of it. The lines are for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drift {
+    /// The plan holds: its rules have an answer to everything that has changed. Without lines nothing has.
+    Absorbed(Vec<String>),
+    /// The plan does not cover the cluster any more: a new one must be made and approved.
+    Stale(Vec<String>),
+    /// The plan is of another cluster or another migration.
+    Refused(Vec<String>),
+}
+
+/// What has changed between the plan and this scene, which has the settings of today.
+#[must_use]
+pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
+    let refused = refused(plan, scene);
+    if !refused.is_empty() {
+        return Drift::Refused(refused);
+    }
+    let survey = Survey::of(scene);
+    let (absorbed, mut stale) = nodes(plan, &survey);
+    stale.extend(settings(plan, scene));
+    stale.extend(policies(plan, scene, &survey));
+    stale.extend(agents(&plan.agents, &parts::agents(scene)));
+    if stale.is_empty() { Drift::Absorbed(absorbed) } else { Drift::Stale(stale) }
+}
+
+fn refused(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    match cluster(scene) {
+        Some(uid) if uid == plan.cluster => {}
+        Some(uid) => {
+            lines.push(format!("The plan is of cluster {}, and this is cluster {uid}.", plan.cluster))
+        }
+        None => lines
+            .push(format!("The plan is of cluster {}, and nothing says which one this is.", plan.cluster)),
+    }
+    if (plan.from, plan.to, plan.strategy) != (scene.from, scene.to, scene.strategy) {
+        lines.push(format!(
+            "The plan moves {} to {}, {}, and {} to {}, {}, is asked for.",
+            plan.from, plan.to, plan.strategy, scene.from, scene.to, scene.strategy
+        ));
+    }
+    lines
+}
+
+/// Nodes that came or went: what the plan's rules have an answer to, and what not.
+fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
+    let mut gone: BTreeMap<&str, &str> = BTreeMap::new();
+    gone.extend(plan.waves.iter().flat_map(|wave| &wave.nodes).map(|one| (&*one.name, &*one.uid)));
+    let mut gone_out: BTreeMap<&str, &str> =
+        plan.left_out.iter().map(|out| (&*out.name, &*out.uid)).collect();
+    let pools: BTreeSet<&str> = plan.pools.iter().map(|pool| &*pool.name).collect();
+    let zones: BTreeSet<&str> = plan.pools.iter().flat_map(|pool| &pool.zones).map(|zone| &**zone).collect();
+    let reasons: BTreeSet<&str> = plan.left_out.iter().map(|out| &*out.why).collect();
+    let (mut absorbed, mut stale) = (Vec::new(), Vec::new());
+    for site in &survey.sites {
+        let (name, pool, zone) = (site.name(), site.pool, site.zone());
+        let is_known = gone.get(name) == Some(&&*site.node.metadata.uid);
+        if is_known {
+            gone.remove(name);
+        }
+        if gone_out.remove(name).is_some() {
+            stale.push(format!("Node {name} is left out by the plan, and takes part now."));
+        } else if !pools.contains(pool) {
+            stale.push(format!("Node {name} is of pool {pool:?}, which the plan does not know."));
+        } else if !zones.contains(zone) {
+            stale.push(format!("Node {name} is in zone {zone:?}, which the plan does not know."));
+        } else if !is_known {
+            absorbed.push(format!("Node {name} came; it moves after the nodes of its zone."));
+        }
+    }
+    for out in &survey.left_out {
+        let is_known = gone_out.remove(&*out.name).is_some();
+        if gone.remove(&*out.name).is_some() {
+            stale
+                .push(format!("Node {} takes part in the plan, and is left out now: {}.", out.name, out.why));
+        } else if !is_known && reasons.contains(&*out.why) {
+            absorbed.push(format!("Node {} came, and is left out: {}.", out.name, out.why));
+        } else if !is_known {
+            stale.push(format!(
+                "Node {} came, and would be left out, as no node of the plan is: {}.",
+                out.name, out.why
+            ));
+        }
+    }
+    absorbed.extend(gone.keys().chain(gone_out.keys()).map(|name| format!("Node {name} is gone.")));
+    (absorbed, stale)
+}
+
+fn settings(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let settings = parts::settings(scene.config);
+    if settings != plan.settings {
+        lines.push(format!(
+            "The settings file has changed: {}, was {}.",
+            short(&settings),
+            short(&plan.settings)
+        ));
+    }
+    let networks = parts::networks(scene);
+    for (what, now, then) in
+        [("old", &networks.old, &plan.networks.old), ("new", &networks.new, &plan.networks.new)]
+    {
+        if now != then {
+            lines.push(format!("Ranges of the {what} network: {}, was {}.", listed(now), listed(then)));
+        }
+    }
+    lines
+}
+
+fn policies(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let bases = parts::policies(&survey.sites);
+    for base in bases.iter().filter(|base| !plan.policies.contains(base)) {
+        let is_of =
+            |site: &&Site<'_>| site.observed.as_ref().is_some_and(|seen| seen.base.as_ref() == Some(base));
+        let nodes = survey.sites.iter().filter(is_of).map(Site::name);
+        lines.push(format!(
+            "These nodes have a policy that the plan does not know ({}): {}.",
+            short(base),
+            named(nodes)
+        ));
+    }
+    let kinds: Vec<String> = unenforced(scene, &plan.passes).keys().map(ToString::to_string).collect();
+    if kinds != plan.unenforced {
+        lines.push(format!(
+            "Policies that nobody enforces for a while: {}, was {}.",
+            listed(&kinds),
+            listed(&plan.unenforced)
+        ));
+    }
+    lines
+}
+
+fn agents(then: &[Agent], now: &[Agent]) -> Vec<String> {
+    let title = |agent: &Agent| format!("DaemonSet {}/{}", agent.namespace, agent.name);
+    let same = |a: &Agent, b: &Agent| (&a.namespace, &a.name) == (&b.namespace, &b.name);
+    let changed = then.iter().filter_map(|old| match now.iter().find(|new| same(old, new)) {
+        None => Some(format!("{} is gone.", title(old))),
+        Some(new) if new.uid != old.uid => Some(format!("{} was deleted and made again.", title(old))),
+        Some(new) if new.generation != old.generation => Some(format!(
+            "{} has changed: generation {}, was {}.",
+            title(old),
+            new.generation,
+            old.generation
+        )),
+        Some(_) => None,
+    });
+    let came = now.iter().filter(|new| !then.iter().any(|old| same(old, new)));
+    changed.chain(came.map(|new| format!("{} is new.", title(new)))).collect()
+}
+
+fn listed(all: &[String]) -> String {
+    if all.is_empty() { "none".into() } else { all.join(", ") }
+}

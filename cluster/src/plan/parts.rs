@@ -1,0 +1,116 @@
+//! The parts of a plan that are what the cluster and the settings say. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use types::glob;
+
+use super::canon::{bytes, sha256};
+use super::site::Site;
+use super::{Agent, Gate, GateSource, Method, Networks, Pool};
+use crate::cidr::{self, Range, Use, merged};
+use crate::config::Config;
+use crate::config::roll::BUILT_IN;
+use crate::model::Text;
+use crate::scene::Scene;
+use crate::workload::agents as agents_of;
+
+/// How often a gate of the plan's own is asked, in seconds. It only reads what is watched anyway.
+const EVERY_SECONDS: u32 = 15;
+/// How old a verdict of such a gate may be, in seconds.
+const FRESH_SECONDS: u32 = 60;
+
+/// SHA-256 of the settings, with all defaults, in hex.
+pub(super) fn settings(config: &Config) -> String {
+    sha256(&bytes(config))
+}
+
+/// The gates: those that every plan has, that of the watched workloads if there are some, and the operator's.
+pub(super) fn gates(config: &Config) -> Vec<Gate> {
+    let [workload, dns, api_server, watched] = BUILT_IN;
+    let built_in = |name: &str, source: GateSource| Gate {
+        name: name.into(),
+        source,
+        every_seconds: EVERY_SECONDS,
+        fresh_seconds: FRESH_SECONDS,
+    };
+    let mut gates = vec![
+        built_in(workload, GateSource::Workload),
+        built_in(dns, GateSource::Dns),
+        built_in(api_server, GateSource::ApiServer),
+    ];
+    if !config.watched_resources.all().is_empty() {
+        gates.push(built_in(watched, GateSource::Watched));
+    }
+    gates.extend(config.roll.gates.iter().map(|gate| Gate {
+        name: gate.name.clone(),
+        source: GateSource::Command(gate.command.clone()),
+        every_seconds: gate.every_seconds,
+        fresh_seconds: gate.fresh_seconds,
+    }));
+    gates
+}
+
+/// The pools of these nodes, by name.
+pub(super) fn pools(sites: &[Site<'_>], config: &Config) -> Vec<Pool> {
+    let mut by: BTreeMap<&str, Vec<&Site<'_>>> = BTreeMap::new();
+    for site in sites {
+        by.entry(site.pool).or_default().push(site);
+    }
+    let pool = |(name, sites): (&str, Vec<&Site<'_>>)| {
+        let zones: BTreeSet<&str> = sites.iter().map(|site| site.zone()).collect();
+        Pool {
+            name: name.into(),
+            nodes: u32::try_from(sites.len()).unwrap_or(u32::MAX),
+            zones: zones.into_iter().map(Text::from).collect(),
+            method: method(config, name),
+        }
+    };
+    by.into_iter().map(pool).collect()
+}
+
+/// The method of a pool: that of its own name, else that of the longest name with `*` that matches, else the default.
+fn method(config: &Config, pool: &str) -> Method {
+    let methods = &config.roll.methods;
+    let matching = methods.iter().filter(|(name, _)| glob::matches(name, pool));
+    let longest = || matching.max_by_key(|(name, _)| name.len());
+    methods.get(pool).or_else(|| longest().map(|(_, method)| method)).copied().unwrap_or_default()
+}
+
+/// What nodes say of their policies without the phase, sorted.
+pub(super) fn policies(sites: &[Site<'_>]) -> Vec<String> {
+    let bases = sites.iter().filter_map(|site| site.observed.as_ref()?.base.clone());
+    bases.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The ranges from which pods of both networks get addresses.
+pub(super) fn networks(scene: &Scene<'_>) -> Networks {
+    let claims = cidr::of(scene).all;
+    let texts = |is: &dyn Fn(Use) -> bool| -> Vec<String> {
+        let ranges: Vec<Range> =
+            claims.iter().filter(|claim| is(claim.used)).map(|claim| claim.range).collect();
+        merged(ranges).iter().map(ToString::to_string).collect()
+    };
+    Networks {
+        old: texts(&|used| matches!(used, Use::OldPool { .. })),
+        new: texts(&|used| used == Use::NewPool),
+    }
+}
+
+/// The DaemonSets of the agents of both CNIs, by namespace and name.
+pub(super) fn agents(scene: &Scene<'_>) -> Vec<Agent> {
+    let all = [scene.from, scene.to].into_iter().flat_map(|cni| agents_of(scene, cni));
+    let mut agents: Vec<Agent> = all
+        .map(|agent| {
+            let meta = &agent.daemon_set.metadata;
+            Agent {
+                namespace: meta.namespace.clone(),
+                name: meta.name.clone(),
+                uid: meta.uid.clone(),
+                generation: meta.generation.unwrap_or_default(),
+            }
+        })
+        .collect();
+    agents.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    agents.dedup();
+    agents
+}

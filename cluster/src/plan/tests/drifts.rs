@@ -1,0 +1,181 @@
+//! What a cluster becomes after its plan was made: each row one change, and its class.
+
+use serde_json::{Value, json};
+
+use super::case::{agent, cluster, flannel, labelled, node, observed, planned, pods, report, with};
+use crate::check::tests::{Case, object};
+use crate::model::Kind;
+use crate::plan::{Drift, Plan, drift};
+use crate::support::{Cni, Strategy};
+
+const SETTINGS: &str = "roll: {leaveOut: [{node: edge-*, reason: edge}], unenforced: [NetworkPolicy]}";
+
+fn objects() -> Vec<Value> {
+    let gpu = labelled(node("g", "z1"), "karpenter.sh/nodepool", "gpu");
+    vec![node("a", "z1"), node("b", "z2"), node("edge-1", "z1"), gpu]
+}
+
+fn case(objects: Vec<Value>) -> Case {
+    with(cluster(objects), SETTINGS)
+}
+
+fn plan() -> Plan {
+    planned(&case(objects()))
+}
+
+/// The lines of a drift, by its class: 0 absorbed, 1 stale, 2 refused.
+fn told(drift: Drift) -> (u8, Vec<String>) {
+    match drift {
+        Drift::Absorbed(lines) => (0, lines),
+        Drift::Stale(lines) => (1, lines),
+        Drift::Refused(lines) => (2, lines),
+    }
+}
+
+#[test]
+fn nothing_has_changed() {
+    assert_eq!(drift(&plan(), &case(objects()).scene()), Drift::Absorbed(Vec::new()));
+    let busy = objects().into_iter().chain(pods("a", 9)).collect();
+    assert_eq!(drift(&plan(), &case(busy).scene()), Drift::Absorbed(Vec::new()), "pods come and go");
+}
+
+/// Each row: the objects then, the class and the line.
+#[test]
+fn nodes_come_and_go() {
+    let plus = |node: Value| [objects(), vec![node]].concat();
+    let without = |name: &str| -> Vec<Value> {
+        objects().into_iter().filter(|one| one["metadata"]["name"] != name).collect()
+    };
+    let again = |name: &str| {
+        let mut all = objects();
+        let one = all.iter_mut().find(|one| one["metadata"]["name"] == name).expect("the node");
+        one["metadata"]["uid"] = "another".into();
+        all
+    };
+    let windows = || labelled(node("w", "z1"), "kubernetes.io/os", "windows");
+    let pool = |pool: &str| labelled(node("n", "z1"), "karpenter.sh/nodepool", pool);
+    for (objects, class, lines) in [
+        (plus(node("n", "z1")), 0, &["Node n came; it moves after the nodes of its zone."][..]),
+        (plus(pool("gpu")), 0, &["Node n came; it moves after the nodes of its zone."]),
+        (
+            plus(labelled(node("n", "z2"), "karpenter.sh/nodepool", "gpu")),
+            0,
+            &["Node n came; it moves after the nodes of its zone."],
+        ),
+        (plus(pool("big")), 1, &["Node n is of pool \"big\", which the plan does not know."]),
+        (plus(node("n", "z3")), 1, &["Node n is in zone \"z3\", which the plan does not know."]),
+        (plus(node("n", "")), 1, &["Node n is in zone \"\", which the plan does not know."]),
+        (without("b"), 0, &["Node b is gone."]),
+        (again("b"), 0, &["Node b came; it moves after the nodes of its zone.", "Node b is gone."]),
+        (plus(node("edge-2", "z1")), 0, &["Node edge-2 came, and is left out: edge."]),
+        (without("edge-1"), 0, &["Node edge-1 is gone."]),
+        (
+            plus(windows()),
+            1,
+            &[
+                "Node w came, and would be left out, as no node of the plan is: Crossfade runs on Linux alone.",
+            ],
+        ),
+    ] {
+        assert_eq!(
+            told(drift(&plan(), &case(objects).scene())),
+            (class, lines.iter().map(ToString::to_string).collect())
+        );
+    }
+}
+
+#[test]
+fn a_node_that_is_left_out_now_or_no_longer_makes_the_plan_stale() {
+    let mut all = objects();
+    all[0] = labelled(all[0].clone(), "kubernetes.io/os", "windows");
+    let (class, lines) = told(drift(&plan(), &case(all).scene()));
+    assert_eq!(
+        (class, lines),
+        (
+            1,
+            vec![
+                "Node a takes part in the plan, and is left out now: Crossfade runs on Linux alone."
+                    .to_owned()
+            ]
+        )
+    );
+    let mut earlier = plan();
+    let out = earlier.waves[0].nodes.remove(0);
+    let name = out.name.clone();
+    earlier.left_out.push(crate::plan::LeftOut { name: out.name, uid: out.uid, why: "edge".into() });
+    let (class, lines) = told(drift(&earlier, &case(objects()).scene()));
+    assert_eq!(
+        (class, lines),
+        (1, vec![format!("Node {name} is left out by the plan, and takes part now.")])
+    );
+}
+
+#[test]
+fn another_cluster_or_another_migration_is_refused() {
+    let change = |change: fn(&mut Case)| {
+        let mut case = case(objects());
+        change(&mut case);
+        told(drift(&plan(), &case.scene()))
+    };
+    for (case, words) in [
+        (change(|case| case.snapshot.cluster.uid = Some("cluster-2".into())), "this is cluster cluster-2"),
+        (change(|case| case.snapshot.cluster.uid = None), "nothing says which one this is"),
+        (change(|case| case.to = Cni::Antrea), "flannel to antrea, double, is asked for"),
+        (change(|case| case.strategy = Strategy::Bridge), "flannel to cilium, bridge, is asked for"),
+    ] {
+        let (class, lines) = case;
+        assert!(class == 2 && lines.len() == 1 && lines[0].contains(words), "{words}: {lines:?}");
+    }
+}
+
+/// Each row: what is different, and a word of the one line.
+#[test]
+fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
+    let agents = |objects: Vec<Value>| {
+        let mut case = case(objects);
+        case.snapshot.workloads.entry(Kind::DAEMON_SET).or_default().retain(|one| one.name() != "cilium");
+        case
+    };
+    let policy = object(Kind::NETWORK_POLICY, "p", json!({"metadata": {"namespace": "x"}})).1;
+    let (mut b, mut seen) = (node("b", "z2"), observed());
+    seen["base"] = "0123456789abcdef".into();
+    report(&mut b, &seen);
+    let mut other = objects();
+    other[1] = b;
+    let mut reborn = agent("cilium", "cilium-agent", 3);
+    reborn["metadata"]["uid"] = "another".into();
+    let plus = |one: Value| [objects(), vec![one]].concat();
+    for (case, words) in [
+        (
+            with(cluster(objects()), &SETTINGS.replace("roll: {", "roll: {limits: {inTransit: 3}, ")),
+            "The settings file has changed",
+        ),
+        (case(other), "These nodes have a policy that the plan does not know (0123456789ab): b."),
+        (case(plus(policy)), "Policies that nobody enforces for a while: NetworkPolicy, was none."),
+        (
+            case(plus(agent("cilium", "cilium-agent", 4))),
+            "DaemonSet kube-system/cilium has changed: generation 4, was 3.",
+        ),
+        (case(plus(reborn)), "DaemonSet kube-system/cilium was deleted and made again."),
+        (case(plus(agent("cilium-2", "cilium-agent", 1))), "DaemonSet kube-system/cilium-2 is new."),
+        (agents(objects()), "DaemonSet kube-system/cilium is gone."),
+        (case(plus(flannel())), "Ranges of the old network: 10.244.0.0/16, was none."),
+    ] {
+        let (class, lines) = told(drift(&plan(), &case.scene()));
+        assert!(class == 1 && lines.len() == 1 && lines[0].starts_with(words), "{words}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_policy_that_no_node_has_any_more_is_no_drift() {
+    let mut plan = plan();
+    plan.policies.insert(0, "11".into());
+    assert_eq!(drift(&plan, &case(objects()).scene()), Drift::Absorbed(Vec::new()));
+    // Nor is a node in a later phase: the run brings them there.
+    let (mut b, mut seen) = (node("b", "z2"), observed());
+    seen["phase"] = "both-old".into();
+    report(&mut b, &seen);
+    let mut moved = objects();
+    moved[1] = b;
+    assert_eq!(drift(&plan, &case(moved).scene()), Drift::Absorbed(Vec::new()));
+}

@@ -1,0 +1,76 @@
+//! What to know of a plan that keeps nobody from carrying it out.
+
+use serde_json::{Value, json};
+
+use super::case::{cluster, dns, node, observed, planned, report, with};
+use crate::check::tests::Case;
+use crate::plan::notes;
+
+/// A cluster of which there is nothing to know.
+fn good() -> Vec<Value> {
+    vec![node("a", ""), node("b", ""), dns("a")]
+}
+
+fn told(case: &Case) -> Vec<String> {
+    notes(&case.scene(), &planned(case))
+}
+
+#[test]
+fn of_a_good_cluster_there_is_nothing_to_know() {
+    assert_eq!(told(&cluster(good())), Vec::<String>::new());
+}
+
+#[test]
+fn settings_without_effect_are_named() {
+    for (settings, words) in [
+        ("leaveOut: [{node: c, reason: why}]", Some("roll.leaveOut: no node is called c.")),
+        ("leaveOut: [{node: b, reason: why}]", None),
+        ("methods: {gpu: churn}", Some("roll.methods: no pool is called gpu.")),
+        ("methods: {we*: churn}", None),
+        ("unenforced: [NetworkPolicy]", Some("roll.unenforced: NetworkPolicy need not be accepted")),
+        ("bridge: {accept: a router}", Some("roll.bridge: no pass needs nodes that forward")),
+    ] {
+        let notes = told(&with(cluster(good()), &format!("roll: {{{settings}}}")));
+        assert_eq!(notes.len(), usize::from(words.is_some()), "{settings}: {notes:?}");
+        assert!(words.is_none_or(|words| notes[0].starts_with(words)), "{settings}: {notes:?}");
+    }
+}
+
+#[test]
+fn nodes_that_cannot_go_back_are_named() {
+    let (mut b, mut seen) = (node("b", ""), observed());
+    seen["follows"] = json!(["both-old", "both-new", "new"]);
+    report(&mut b, &seen);
+    let notes = told(&cluster([node("a", ""), b, dns("a")]));
+    assert_eq!(
+        notes,
+        ["These nodes do not follow the annotation back to old, so they cannot be rolled back from here: b."]
+    );
+}
+
+#[test]
+fn what_is_not_found_is_named() {
+    let notes = told(&cluster([node("a", "")]));
+    assert!(notes.len() == 1 && notes[0].starts_with("No pod of the cluster's DNS is found"), "{notes:?}");
+    let case = with(cluster(good()), "agents: {new: [{namespace: x, name: y}]}");
+    let notes = told(&case);
+    assert!(notes.len() == 1 && notes[0].starts_with("No DaemonSet of cilium is found"), "{notes:?}");
+}
+
+#[test]
+fn nodes_that_are_left_out_with_pods_that_lose_others_are_named() {
+    let out = |attached: Value| {
+        let (mut c, mut seen) = (node("c", ""), observed());
+        seen["attached"] = attached;
+        report(&mut c, &seen);
+        with(cluster([good(), vec![c]].concat()), "roll: {leaveOut: [{node: c, reason: why}]}")
+    };
+    let notes = told(&out(json!({"old": 2})));
+    assert!(
+        notes.len() == 1 && notes[0].contains("do not reach pods in new") && notes[0].ends_with(": c."),
+        "{notes:?}"
+    );
+    for attached in [json!({}), json!({"both-new": 2})] {
+        assert_eq!(told(&out(attached.clone())), Vec::<String>::new(), "{attached}");
+    }
+}

@@ -1,0 +1,134 @@
+//! What a command says, as a table, JSON, YAML or Markdown. Nobody else writes to stdout or stderr.
+
+mod document;
+pub mod findings;
+mod markdown;
+pub mod plan;
+mod progress;
+mod table;
+mod usage;
+
+use std::io::Write as _;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use types::problem::{Answer, Problem, VERSION};
+use types::shown::{json, lines};
+
+pub use document::{Block, Document};
+pub use progress::Progress;
+pub use usage::usage;
+
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::options::Output;
+
+/// What a command found.
+pub trait Report: Serialize {
+    /// For people.
+    fn document(&self) -> Document;
+
+    /// The exit status.
+    fn exit(&self) -> Exit {
+        Exit::Done
+    }
+
+    /// What is not as it should be; some, where the exit status is not 0.
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+/// Prints a report and returns the exit status.
+pub fn report(output: Output, report: &impl Report) -> Exit {
+    let exit = report.exit();
+    match output {
+        Output::Table => print(&lines(&table::rendered(&report.document()))),
+        Output::Markdown => print(&lines(&markdown::rendered(&report.document()))),
+        Output::Json | Output::Yaml => {
+            let answer =
+                Answer { version: VERSION, ok: exit == Exit::Done, problems: report.problems(), report };
+            // Reports have names for keys, so that they always serialise.
+            answered(output, &serde_json::to_value(answer).unwrap_or_default());
+        }
+    }
+    exit
+}
+
+/// Prints what stands in the way: to stderr for people, as a document for programs.
+pub fn failure(output: Output, failure: &Failure) -> Exit {
+    let problems: Vec<Problem> =
+        failure.problems.iter().cloned().map(|problem| completed(failure.exit, problem)).collect();
+    match output {
+        Output::Table | Output::Markdown => complain(&complaints(&problems)),
+        Output::Json | Output::Yaml => refused(output, problems),
+    }
+    failure.exit
+}
+
+/// An answer without a report.
+fn refused(output: Output, problems: Vec<Problem>) {
+    let answer = Answer { version: VERSION, ok: false, problems, report: Map::new() };
+    answered(output, &serde_json::to_value(answer).unwrap_or_default());
+}
+
+fn answered(output: Output, answer: &Value) {
+    match output {
+        Output::Yaml => {
+            let text = serde_saphyr::to_string(answer).unwrap_or_else(|_| answer.to_string());
+            print(&lines(&text));
+        }
+        _ => {
+            let text = serde_json::to_string_pretty(answer).unwrap_or_default();
+            print(&format!("{}\n", json(&text)));
+        }
+    }
+}
+
+/// The problem with an object and a next step.
+fn completed(exit: Exit, mut problem: Problem) -> Problem {
+    if problem.place.is_empty() {
+        problem.place = problem.named().unwrap_or("kubectl crossfade").to_owned();
+    }
+    if problem.fix.is_empty() {
+        problem.fix = match exit {
+            Exit::Usage => "correct the argument; --help lists what the command accepts",
+            Exit::TryLater => "run the same command again in a few seconds",
+            _ => "remove the cause, then run the same command again",
+        }
+        .into();
+    }
+    problem
+}
+
+fn complaints(problems: &[Problem]) -> String {
+    let line = |problem: &Problem| format!("error: {}\n  fix: {}\n", problem.what, problem.fix);
+    problems.iter().map(line).collect()
+}
+
+fn complain(text: &str) {
+    // Nobody to tell: the exit status says it all the same.
+    let _ = std::io::stderr().write_all(lines(text).as_bytes());
+}
+
+/// Prints lines for another program.
+pub fn line_by_line(text: &str) {
+    print(&lines(text));
+}
+
+/// Writes a file to stdout. A reader that goes away ends it.
+///
+/// # Errors
+/// stdout takes no more.
+pub fn stream(write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> std::io::Result<()> {
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+fn print(text: &str) {
+    let mut out = std::io::stdout();
+    // A reader that went away (`| head`) is no failure of the command.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

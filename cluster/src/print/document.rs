@@ -1,0 +1,72 @@
+//! What a command says to people, before it has a format.
+
+/// A heading and what stands below it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Document {
+    /// The heading.
+    pub title: String,
+    /// Everything below, in order.
+    pub blocks: Vec<Block>,
+}
+
+/// A part of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Block {
+    /// A paragraph.
+    Text(String),
+    /// A heading below the document's.
+    Heading(String),
+    /// Words and what they say: `why`, `Because ..`.
+    Fields(Vec<(&'static str, String)>),
+    /// A list. No more than a few dozen lines of it are shown.
+    List(Vec<String>),
+    /// Lines to paste: a manifest or a file.
+    Code(String),
+    /// A table: the names of the columns, and rows of as many cells.
+    Table(Vec<&'static str>, Vec<Vec<String>>),
+}
+
+impl Document {
+    /// A document with nothing but a heading.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), blocks: Vec::new() }
+    }
+
+    /// Adds a paragraph.
+    pub fn text(&mut self, text: impl Into<String>) {
+        self.blocks.push(Block::Text(text.into()));
+    }
+
+    /// Adds a heading.
+    pub fn heading(&mut self, text: impl Into<String>) {
+        self.blocks.push(Block::Heading(text.into()));
+    }
+
+    /// Adds words and what they say.
+    pub fn fields(&mut self, fields: impl IntoIterator<Item = (&'static str, String)>) {
+        self.blocks.push(Block::Fields(fields.into_iter().collect()));
+    }
+
+    /// Adds a list; more than `most` lines are counted instead.
+    pub fn list(&mut self, lines: impl IntoIterator<Item = String>, most: usize) {
+        let mut lines: Vec<String> = lines.into_iter().collect();
+        if lines.len() > most {
+            let rest = lines.len() - most;
+            lines.truncate(most);
+            lines.push(format!("and {rest} more; -o json lists all"));
+        }
+        if !lines.is_empty() {
+            self.blocks.push(Block::List(lines));
+        }
+    }
+
+    /// Adds lines to paste.
+    pub fn code(&mut self, lines: impl Into<String>) {
+        self.blocks.push(Block::Code(lines.into()));
+    }
+
+    /// Adds a table.
+    pub fn table(&mut self, columns: Vec<&'static str>, rows: Vec<Vec<String>>) {
+        self.blocks.push(Block::Table(columns, rows));
+    }
+}

@@ -1,0 +1,207 @@
+//! A plan as part of a document.
+
+use types::problem::Problem;
+
+use super::Document;
+use crate::plan::decisions::Class;
+use crate::plan::{Bridge, Gate, GateSource, Limits, Method, Plan, Wave};
+
+/// How many nodes of a wave are shown to people.
+const FIRST: usize = 3;
+/// How many lines of a list are shown to people.
+const SHOWN: usize = 60;
+
+/// What a plan shows that is no part of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Its hash.
+    pub hash: &'a str,
+    /// How long it takes, roughly, in seconds.
+    pub seconds: u64,
+    /// Pods that need a decision.
+    pub pods: &'a [Class],
+    /// What to know of it.
+    pub notes: &'a [String],
+}
+
+/// Adds everything that keeps a plan from being made.
+pub fn blockers(document: &mut Document, problems: &[Problem]) {
+    let things = if problems.len() == 1 { "one thing stands" } else { "these things stand" };
+    document.text(format!("There is no plan: {things} in the way."));
+    for problem in problems {
+        document.heading(problem.place.clone());
+        document.text(problem.what.clone());
+        document.fields([("fix", problem.fix.clone())]);
+    }
+}
+
+/// Adds what differs from an earlier plan.
+pub fn differences(document: &mut Document, hash: &str, file: &str, lines: &[String]) {
+    if lines.is_empty() {
+        document.text(format!("It is the plan of {file}, {hash}."));
+        return;
+    }
+    document.text(format!("It is not the plan of {file}. Its hash is {hash}."));
+    document.list(lines.iter().cloned(), SHOWN);
+}
+
+/// Adds a plan: what it is, its waves, its limits, its gates, and what somebody decided or accepted.
+pub fn add(document: &mut Document, plan: &Plan, shown: &Shown<'_>) {
+    let nodes: usize = plan.waves.iter().map(|wave| wave.nodes.len()).sum();
+    document.text(format!(
+        "{} in {}, {} left out.",
+        counted(nodes, "node"),
+        counted(plan.waves.len(), "wave"),
+        plan.left_out.len()
+    ));
+    let passes = [plan.start].iter().chain(&plan.passes).map(|phase| phase.as_str()).collect::<Vec<_>>();
+    document.fields([
+        ("hash", shown.hash.to_owned()),
+        ("cluster", plan.cluster.clone()),
+        ("passes", format!("{}: {}", plan.passes.len(), passes.join(" -> "))),
+        ("time", format!("about {}, if nothing waits", duration(shown.seconds))),
+    ]);
+    let columns = vec!["WAVE", "NODES", "AT ONCE", "SOAK", "FIRST"];
+    document.table(columns, plan.waves.iter().map(wave).collect());
+    pools(document, plan);
+    limits(document, &plan.limits);
+    pods(document, shown.pods);
+    document.heading("Gates");
+    let columns = vec!["GATE", "GREEN WHEN", "EVERY", "FRESH FOR"];
+    document.table(columns, plan.gates.iter().map(gate).collect());
+    accepted(document, plan);
+    if !shown.notes.is_empty() {
+        document.heading("To know");
+        document.list(shown.notes.iter().cloned(), SHOWN);
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// A time in whole minutes, rounded up: `6 h 10 min`.
+#[must_use]
+pub fn duration(seconds: u64) -> String {
+    let minutes = seconds.div_ceil(60);
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, 0) => format!("{hours} h"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
+fn wave(wave: &Wave) -> Vec<String> {
+    let mut first: Vec<&str> = wave.nodes.iter().take(FIRST).map(|one| &*one.name).collect();
+    if wave.nodes.len() > FIRST {
+        first.push("..");
+    }
+    let soak = if wave.soak_seconds == 0 { String::new() } else { format!("{} s", wave.soak_seconds) };
+    vec![wave.name.clone(), wave.nodes.len().to_string(), wave.at_once.to_string(), soak, first.join(" ")]
+}
+
+fn pools(document: &mut Document, plan: &Plan) {
+    document.heading("Pools");
+    let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+    let row = |pool: &crate::plan::Pool| {
+        let zones: Vec<String> = pool.zones.iter().map(|zone| or(zone, "(none)")).collect();
+        let method = match pool.method {
+            Method::Drain => "drain",
+            Method::Churn => "churn",
+        };
+        vec![or(&pool.name, "(none)"), pool.nodes.to_string(), zones.join(" "), method.to_owned()]
+    };
+    document.table(vec!["POOL", "NODES", "ZONES", "METHOD"], plan.pools.iter().map(row).collect());
+}
+
+fn limits(document: &mut Document, limits: &Limits) {
+    let pace = match limits.per_hour {
+        0 => "any number of nodes".to_owned(),
+        nodes => counted(nodes as usize, "node"),
+    };
+    let window = |window: &crate::plan::Window| {
+        let days = if window.days.is_empty() { "every day".to_owned() } else { window.days.join(" ") };
+        format!("{days} {}-{} {}", window.from, window.to, window.zone.as_deref().unwrap_or("UTC"))
+    };
+    let windows: Vec<String> = limits.windows.iter().map(window).collect();
+    let starts = if windows.is_empty() { "at any time".to_owned() } else { windows.join(", ") };
+    document.heading("Limits");
+    document.fields([
+        (
+            "in transit at once",
+            format!(
+                "{}, and {} % of a zone",
+                counted(limits.in_transit as usize, "node"),
+                limits.zone_percent
+            ),
+        ),
+        ("starts", format!("{starts}; {pace} within an hour")),
+        ("evictions at once", format!("{} on a node", limits.evictions)),
+        ("scheduler prefers nodes that have moved", if limits.fence { "yes" } else { "no" }.to_owned()),
+        (
+            "seconds",
+            format!(
+                "claim {}, flip {}, move {}, prove {}, owners {}, settle {}, soak {}, Jobs {}",
+                limits.claim_seconds,
+                limits.flip_seconds,
+                limits.move_seconds,
+                limits.prove_seconds,
+                limits.owners_seconds,
+                limits.settle_seconds,
+                limits.soak_seconds,
+                limits.job_seconds
+            ),
+        ),
+    ]);
+}
+
+fn pods(document: &mut Document, classes: &[Class]) {
+    document.heading("Pods that need a decision");
+    let row = |class: &Class| {
+        let waits = class.count - class.decided;
+        vec![
+            class.pods.to_owned(),
+            class.count.to_string(),
+            class.decided.to_string(),
+            if waits == 0 { String::new() } else { format!("for {}", counted(waits, "pod")) },
+            class.setting.to_owned(),
+        ]
+    };
+    let columns = vec!["PODS", "COUNT", "DECIDED", "RUN WAITS", "SETTING"];
+    document.table(columns, classes.iter().map(row).collect());
+}
+
+fn gate(gate: &Gate) -> Vec<String> {
+    let when = match &gate.source {
+        GateSource::Workload => "owners of evicted pods are as available as before".to_owned(),
+        GateSource::Dns => "DNS pods are ready".to_owned(),
+        GateSource::ApiServer => "the API server answers in time".to_owned(),
+        GateSource::Watched => "the workloads of watchedResources are ready".to_owned(),
+        GateSource::Command(command) => format!("{} exits with 0", command.join(" ")),
+    };
+    vec![gate.name.clone(), when, format!("{} s", gate.every_seconds), format!("{} s", gate.fresh_seconds)]
+}
+
+fn accepted(document: &mut Document, plan: &Plan) {
+    document.heading("Accepted");
+    let mut lines: Vec<String> =
+        plan.unenforced.iter().map(|kind| format!("nobody enforces {kind} for a while")).collect();
+    match &plan.bridge {
+        Some(Bridge::Accepted(reason)) => {
+            lines.push(format!("nodes forward between both networks, unproven: {reason}"))
+        }
+        Some(Bridge::Gate(name)) => {
+            lines.push(format!("nodes forward between both networks as long as gate {name} is green"))
+        }
+        None => {}
+    }
+    lines.extend(plan.waivers.iter().map(|waiver| {
+        let object = waiver.object.as_deref().map(|object| format!(" of {object}")).unwrap_or_default();
+        format!("finding {}{object}: {}", waiver.finding, waiver.reason)
+    }));
+    lines.extend(plan.left_out.iter().map(|out| format!("node {} is left out: {}", out.name, out.why)));
+    if lines.is_empty() {
+        document.text("Nothing.");
+    }
+    document.list(lines, SHOWN);
+}

@@ -1,0 +1,56 @@
+//! Progress on stderr: a line that changes on a terminal, else a line for each event.
+
+use std::io::IsTerminal as _;
+
+use indicatif::ProgressBar;
+use types::shown::line;
+
+/// Shows what goes on, and leaves nothing on a terminal once it is dropped.
+#[derive(Debug)]
+pub struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    /// On stderr.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(std::io::stderr().is_terminal().then(ProgressBar::new_spinner))
+    }
+
+    /// Something that goes on. It is shown on a terminal alone: the next event replaces it.
+    pub fn passing(&self, text: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(line(text));
+            bar.tick();
+        }
+    }
+
+    /// Something to know that stays on a terminal as well.
+    pub fn note(&self, text: &str) {
+        match &self.0 {
+            Some(bar) => bar.suspend(|| super::complain(&format!("{}\n", line(text)))),
+            None => self.event(text),
+        }
+    }
+
+    /// Something that happened.
+    pub fn event(&self, text: &str) {
+        match &self.0 {
+            Some(_) => self.passing(text),
+            None => super::complain(&format!("{text}\n")),
+        }
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Rows about the CNI to move from: its version and its modes.
+
+use super::{Of, Requirement, State, Version};
+use crate::model::{Kind, Object, Workload};
+use crate::scene::Scene;
+use crate::support::Cni;
+
+/// The versions of which a migration is published. *Source*: Antrea's issue 5578 and its migration guide.
+const CALICO: Version = Version(3, 26, 0);
+const FLANNEL: Version = Version(0, 22, 0);
+
+const IS_CALICO: Of = Of::From(&[Cni::Calico]);
+const IS_FLANNEL: Of = Of::From(&[Cni::Flannel, Cni::Canal]);
+
+pub(super) const ROWS: &[Requirement] = &[
+    Requirement {
+        name: "calico-version",
+        what: "Calico is 3.26 or later.",
+        why: "Nobody published a migration from an older version, and its objects may mean something else.",
+        found_by: &["agent-old-absent"],
+        of: Of::From(&[Cni::Calico, Cni::Canal]),
+        needs: &[Kind::DAEMON_SET],
+        state: |scene| agent(scene, &["calico-node", "canal"], &["calico-node"], CALICO),
+    },
+    Requirement {
+        name: "calico-ipam",
+        what: "Calico's own IPAM gives the addresses, from at least one pool.",
+        why: "Without pools, nobody can tell which addresses the old network gives.",
+        found_by: &[],
+        of: IS_CALICO,
+        needs: &[Kind::IP_POOL],
+        state: |scene| match scene.snapshot.objects(Kind::IP_POOL) {
+            [] => State::not_met(
+                "there is no IPPool",
+                "Calico with host-local addresses is canal: use --from canal",
+            ),
+            pools => State::met(format!("pools: {}", named(pools))),
+        },
+    },
+    Requirement {
+        name: "calico-pool-uses",
+        what: "Every pool serves workloads and tunnels.",
+        why: "A pool for one use only moves tunnels or pods to addresses that the migration does not know.",
+        found_by: &[],
+        of: IS_CALICO,
+        needs: &[Kind::IP_POOL],
+        state: |scene| {
+            pools(scene, "set spec.allowedUses of these pools to [Workload, Tunnel]", |pool| {
+                let uses: Vec<&str> = pool.texts("/spec/allowedUses").collect();
+                // Absent means both.
+                uses.is_empty() || (uses.contains(&"Workload") && uses.contains(&"Tunnel"))
+            })
+        },
+    },
+    Requirement {
+        name: "calico-encapsulation",
+        what: "Every pool encapsulates its packets, with IPIP or VXLAN.",
+        why: "Packets with pod addresses on the wire reach the other network only if every router knows both ranges.",
+        found_by: &[],
+        of: IS_CALICO,
+        needs: &[Kind::IP_POOL],
+        state: |scene| {
+            let fix = "without encapsulation, routers must know both networks: use --strategy rotation, or set spec.ipipMode or spec.vxlanMode to Always";
+            pools(scene, fix, |pool| {
+                ["/spec/ipipMode", "/spec/vxlanMode"]
+                    .iter()
+                    .any(|mode| matches!(pool.text(mode), Some("Always" | "CrossSubnet")))
+            })
+        },
+    },
+    Requirement {
+        name: "calico-auto-blocks",
+        what: "Calico gives nodes new blocks when they need some.",
+        why: "A node whose blocks are full gives no address any more, and pods that move there do not start.",
+        found_by: &[],
+        of: IS_CALICO,
+        needs: &[Kind::IPAM_CONFIG],
+        state: |scene| {
+            let off = |config: &&Object| {
+                config
+                    .at("/spec/autoAllocateBlocks")
+                    .is_some_and(|_| !config.is_true("/spec/autoAllocateBlocks"))
+            };
+            match scene.snapshot.objects(Kind::IPAM_CONFIG).iter().find(off) {
+                Some(config) => State::not_met(
+                    format!("IPAMConfig/{} has autoAllocateBlocks: false", config.name()),
+                    format!(
+                        "kubectl patch ipamconfigs.crd.projectcalico.org {} --type merge -p '{{\"spec\":{{\"autoAllocateBlocks\":true}}}}'",
+                        config.name()
+                    ),
+                ),
+                None => State::met("autoAllocateBlocks is true"),
+            }
+        },
+    },
+    Requirement {
+        name: "calico-iptables",
+        what: "Calico's eBPF dataplane is off.",
+        why: "Two eBPF dataplanes on one node take each other's packets.",
+        found_by: &["feature-ebpf"],
+        of: IS_CALICO,
+        needs: &[Kind::FELIX_CONFIGURATION],
+        state: |scene| {
+            let on = |config: &&Object| config.is_true("/spec/bpfEnabled");
+            match scene.snapshot.objects(Kind::FELIX_CONFIGURATION).iter().find(on) {
+                Some(config) => State::not_met(
+                    format!("FelixConfiguration/{} has bpfEnabled: true", config.name()),
+                    "two eBPF dataplanes cannot share a node: use --strategy rotation, or turn Calico's off first",
+                ),
+                None => State::met("bpfEnabled is not true"),
+            }
+        },
+    },
+    Requirement {
+        name: "flannel-version",
+        what: "Flannel is 0.22 or later.",
+        why: "Nobody published a migration from an older version.",
+        found_by: &["agent-old-absent"],
+        of: IS_FLANNEL,
+        needs: &[Kind::DAEMON_SET],
+        state: |scene| {
+            agent(scene, &["kube-flannel-ds", "kube-flannel", "canal"], &["kube-flannel"], FLANNEL)
+        },
+    },
+    Requirement {
+        name: "flannel-backend",
+        what: "Flannel's backend is vxlan, host-gw or wireguard.",
+        why: "What other backends do with the routes of nodes is not known to work beside a second CNI.",
+        found_by: &[],
+        of: IS_FLANNEL,
+        needs: &[Kind::CONFIG_MAP],
+        state: |scene| {
+            let snapshot = scene.snapshot;
+            let config = ["kube-flannel-cfg", "canal-config"]
+                .iter()
+                .find_map(|name| snapshot.object(Kind::CONFIG_MAP, name));
+            let Some(config) = config else {
+                return State::unknown(
+                    "there is no ConfigMap kube-flannel-cfg",
+                    "check net-conf.json of Flannel by hand",
+                );
+            };
+            let conf = config
+                .data("net-conf.json")
+                .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+            let backend = conf.as_ref().and_then(|conf| conf.pointer("/Backend/Type")?.as_str());
+            match backend {
+                Some(backend @ ("vxlan" | "host-gw" | "wireguard")) => {
+                    State::met(format!("backend {backend}"))
+                }
+                Some(other) => State::not_met(format!("backend {other}"), "use --strategy rotation"),
+                None => {
+                    State::unknown("net-conf.json names no backend", "check net-conf.json of Flannel by hand")
+                }
+            }
+        },
+    },
+    Requirement {
+        name: "aws-pod-security-groups",
+        what: "No pod has a security group of its own.",
+        why: "The rules of such a group end when the pod moves: what they refused is open, or what they allowed is closed.",
+        found_by: &["feature-aws-security-groups"],
+        of: Of::From(&[Cni::AwsVpcCni]),
+        needs: &[Kind::DAEMON_SET],
+        state: |scene| match scene
+            .snapshot
+            .daemon_set("aws-node")
+            .and_then(|aws| variable(aws, "ENABLE_POD_ENI"))
+        {
+            Some("true") => State::not_met(
+                "aws-node has ENABLE_POD_ENI=true",
+                "replace SecurityGroupPolicies by network policies of the new CNI, then set ENABLE_POD_ENI=false",
+            ),
+            _ => State::met("ENABLE_POD_ENI is not true"),
+        },
+    },
+];
+
+/// The value of a variable in any container of an agent.
+fn variable<'a>(agent: &'a Workload, name: &str) -> Option<&'a str> {
+    let containers = agent.spec.template.spec.containers.iter();
+    containers
+        .flat_map(|container| &container.env)
+        .find(|variable| variable.name.as_ref() == name)
+        .map(|one| one.value.as_ref())
+}
+
+fn named(pools: &[Object]) -> String {
+    pools.iter().map(Object::name).collect::<Vec<_>>().join(", ")
+}
+
+fn pools(scene: &Scene<'_>, fix: &str, holds: impl Fn(&Object) -> bool) -> State {
+    let pools = scene.snapshot.objects(Kind::IP_POOL);
+    let wrong: Vec<&str> = pools.iter().filter(|pool| !holds(pool)).map(Object::name).collect();
+    if wrong.is_empty() {
+        State::met(format!("pools: {}", named(pools)))
+    } else {
+        State::not_met(format!("not so: {}", wrong.join(", ")), fix)
+    }
+}
+
+/// What to do where the cluster does not say a version.
+const BY_HAND: &str = "check the version by hand, and accept this with a waiver";
+
+/// The version of an agent, by the image of its container.
+pub(super) fn agent(scene: &Scene<'_>, sets: &[&str], containers: &[&str], least: Version) -> State {
+    let Some(set) = sets.iter().find_map(|name| scene.snapshot.daemon_set(name)) else {
+        return State::unknown(
+            format!("there is no DaemonSet {}", sets.join(" or ")),
+            "install it; if its DaemonSet has another name, check the version by hand and accept this with a waiver",
+        );
+    };
+    let spec = &set.spec.template.spec;
+    let image = spec.containers.iter().find(|container| containers.contains(&container.name.as_ref()));
+    let Some(image) = image.map(|container| container.image.as_ref()) else {
+        return State::unknown(
+            format!("DaemonSet {} has no container {}", set.name(), containers.join(" or ")),
+            BY_HAND,
+        );
+    };
+    match Version::of_image(image) {
+        Some(version) if version >= least => State::met(image),
+        Some(_) => State::not_met(image, format!("update it to {least} or later first")),
+        None => State::unknown(format!("{image} names no version"), BY_HAND),
+    }
+}

@@ -1,0 +1,23 @@
+//! A run from its first node to its last, as a pure function of what is known: [`step`](step::step) decides, and does nothing itself. Pure.
+
+pub mod act;
+pub mod barrier;
+mod cordon;
+mod dns;
+mod gates;
+mod held;
+pub mod invariant;
+pub mod memory;
+mod moves;
+mod places;
+pub mod run;
+mod start;
+pub mod step;
+mod transit;
+mod turns;
+pub mod view;
+pub mod wait;
+mod waves;
+pub mod wish;
+mod workload;
+pub mod world;

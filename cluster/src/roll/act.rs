@@ -1,0 +1,102 @@
+//! What a run does: one API call each. Pure.
+
+use types::policy::Phase;
+use types::step::Step;
+
+use super::run::Run;
+use super::world::{Owner, Pod};
+use crate::model::Text;
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Patches a Node, if nobody changed it since it was read.
+    Patch(Box<Patch>),
+    /// Evicts a pod by its UID.
+    Evict(PodId),
+    /// Deletes a pod by its UID: nobody makes it again, and somebody accepted that by name.
+    Delete(PodId),
+    /// Counts all pods.
+    Census,
+    /// Writes the run, if nobody changed it since it was read.
+    Record(Box<Run>),
+}
+
+/// A patch of one Node. What it does not name stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// The Node's name.
+    pub node: Text,
+    /// The Node's UID.
+    pub uid: Text,
+    /// The `resourceVersion` that the decision was made on.
+    pub version: Text,
+    /// The annotation `crossfade/step`.
+    pub step: Change<Step>,
+    /// The annotation `crossfade/desired`, to be set.
+    pub desired: Option<Phase>,
+    /// `spec.unschedulable`.
+    pub cordon: Option<bool>,
+    /// The taint `crossfade/earlier:PreferNoSchedule`.
+    pub fence: Option<bool>,
+}
+
+/// What becomes of a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It is set.
+    Set(T),
+    /// It is taken away.
+    Remove,
+}
+
+/// A pod, as a call names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodId {
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// Its UID.
+    pub uid: Text,
+    /// Its node.
+    pub node: Text,
+    /// What makes it.
+    pub owner: Option<Owner>,
+}
+
+/// What became of an eviction or a deletion of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The API server deletes the pod.
+    Accepted,
+    /// No such pod is there any more: none of this name, or one with another UID.
+    Gone,
+    /// A PodDisruptionBudget forbids it now; the seconds after which to ask again, if the API server named them.
+    Budget(Option<u32>),
+    /// The API server has too much to do; the seconds after which to ask again, if it named them.
+    Busy(Option<u32>),
+    /// More than one PodDisruptionBudget selects the pod, so that no eviction of it succeeds.
+    TwoBudgets,
+    /// The namespace is being deleted, and its pods with it.
+    NamespaceGoes,
+    /// Nobody knows: the call was refused for another reason, or its answer was lost.
+    Failed(String),
+}
+
+impl PodId {
+    /// The pod as a call names it.
+    #[must_use]
+    pub fn of(pod: &Pod) -> Self {
+        Self {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            node: pod.node.clone(),
+            owner: pod.owner.clone(),
+        }
+    }
+}

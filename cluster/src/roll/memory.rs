@@ -1,0 +1,173 @@
+//! What a holder remembers between two looks: since when a node is in its state, and what became of evictions. It is lost with the holder, and the next one
+//! begins anew, so that a deadline is never shorter than its length. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use types::policy::Phase;
+use types::step::{State, Step};
+
+use super::act::{Answer, PodId};
+use super::run::Run;
+use super::world::{Node, Owner, Trait, World};
+use crate::model::Text;
+
+/// What a holder remembers.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    nodes: BTreeMap<Text, Timer>,
+    answers: BTreeMap<Text, Answered>,
+    /// The pod of each workload that was evicted last, and when.
+    moved: BTreeMap<Owner, (Text, Duration)>,
+    /// When this holder claimed nodes, within the last hour.
+    starts: Vec<Duration>,
+    /// When a node was seen done that was not before.
+    done: Option<Duration>,
+    /// Since when the present pass goes on.
+    pass: Option<(u32, Duration)>,
+}
+
+/// Since when a node is as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Timer {
+    uid: Text,
+    step: Option<(String, State)>,
+    /// Since when it bears this step.
+    since: Duration,
+    /// Since when it is in the phase that it is brought to, Ready, and both its agents are.
+    steady: Option<Duration>,
+    /// Since when it is not Ready.
+    down: Option<Duration>,
+}
+
+/// What became of the last eviction of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// When.
+    pub at: Duration,
+    /// What.
+    pub answer: Answer,
+    /// How many in a row had no effect.
+    pub refused: u32,
+    /// When the first of these was.
+    pub first: Duration,
+}
+
+impl Memory {
+    /// Takes up what is known now.
+    pub fn observe(&mut self, world: &World, run: &Run) {
+        let now = world.now;
+        self.nodes.retain(|name, _| world.nodes.contains_key(name));
+        for (name, node) in &world.nodes {
+            self.observe_node(world, name, node, run);
+        }
+        self.answers.retain(|uid, _| world.pods.contains_key(uid));
+        self.starts.retain(|at| now.saturating_sub(*at) < Duration::from_hours(1));
+        if self.pass.is_none_or(|(pass, _)| pass != run.pass) {
+            self.pass = Some((run.pass, now));
+        }
+    }
+
+    fn observe_node(&mut self, world: &World, name: &Text, node: &Node, run: &Run) {
+        let now = world.now;
+        let step = node.step.as_ref().map(|step| (step.claim.clone(), step.state));
+        let target = node.step.as_ref().map(|step| step.to).or_else(|| run.target());
+        let is_steady = target.is_some_and(|target| is_steady(world, name, node, target));
+        let known = self.nodes.get(name).filter(|known| known.uid == node.uid);
+        let same = known.filter(|known| known.step == step);
+        if known.is_some() && same.is_none() && step.as_ref().is_some_and(|(_, state)| *state == State::Done)
+        {
+            self.done = Some(now);
+        }
+        let timer = Timer {
+            uid: node.uid.clone(),
+            since: same.map_or(now, |same| same.since),
+            steady: is_steady.then(|| known.and_then(|known| known.steady).unwrap_or(now)),
+            down: (!node.is_ready).then(|| known.and_then(|known| known.down).unwrap_or(now)),
+            step,
+        };
+        self.nodes.insert(name.clone(), timer);
+    }
+
+    /// Takes up what became of an eviction or a deletion.
+    pub fn answered(&mut self, pod: &PodId, answer: Answer, now: Duration) {
+        let uid = &pod.uid;
+        // An answer that was lost may have been a yes.
+        if let (Some(owner), Answer::Accepted | Answer::Failed(_)) = (&pod.owner, &answer) {
+            self.moved.insert(owner.clone(), (uid.clone(), now));
+        }
+        let has_effect = matches!(answer, Answer::Accepted | Answer::Gone);
+        let before = self.answers.get(uid).filter(|_| !has_effect);
+        let refused = before.map_or(0, |before| before.refused) + u32::from(!has_effect);
+        let first = before.map_or(now, |before| before.first);
+        self.answers.insert(uid.clone(), Answered { at: now, answer, refused, first });
+    }
+
+    /// Takes up that a node was claimed.
+    pub fn started(&mut self, now: Duration) {
+        self.starts.push(now);
+    }
+
+    /// How long the node bears its present step.
+    #[must_use]
+    pub fn since(&self, node: &str, now: Duration) -> Duration {
+        self.nodes.get(node).map_or(Duration::ZERO, |timer| now.saturating_sub(timer.since))
+    }
+
+    /// How long the node has been in the phase that it is brought to, Ready and with both agents, without a break.
+    #[must_use]
+    pub fn steady(&self, node: &str, now: Duration) -> Option<Duration> {
+        let since = self.nodes.get(node)?.steady?;
+        Some(now.saturating_sub(since))
+    }
+
+    /// How long the node has not been Ready.
+    #[must_use]
+    pub fn down(&self, node: &str, now: Duration) -> Option<Duration> {
+        let since = self.nodes.get(node)?.down?;
+        Some(now.saturating_sub(since))
+    }
+
+    /// What became of the last eviction of a pod.
+    #[must_use]
+    pub fn answer(&self, uid: &str) -> Option<&Answered> {
+        self.answers.get(uid)
+    }
+
+    /// The pod of a workload that was evicted last, and when.
+    #[must_use]
+    pub fn moved(&self, owner: &Owner) -> Option<&(Text, Duration)> {
+        self.moved.get(owner)
+    }
+
+    /// How many nodes this holder claimed within the last hour.
+    #[must_use]
+    pub fn starts(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// When a node was seen to be done that had not been before; none if this holder has seen none.
+    #[must_use]
+    pub const fn done(&self) -> Option<Duration> {
+        self.done
+    }
+
+    /// Since when this holder has seen the present pass.
+    #[must_use]
+    pub fn pass_since(&self) -> Option<Duration> {
+        self.pass.map(|(_, since)| since)
+    }
+}
+
+/// The node is in the phase, Ready, has a network, and its agents are Ready.
+fn is_steady(world: &World, name: &str, node: &Node, phase: Phase) -> bool {
+    let agents = world.pods.values().filter(|pod| &*pod.node == name && pod.is(Trait::Agent));
+    let mut agents = agents.filter(|pod| !pod.is(Trait::Finished));
+    node.is_ready && !node.has_no_network && node.is_in(phase) && agents.all(|pod| pod.is(Trait::Ready))
+}
+
+/// Whether a step is of this run.
+#[must_use]
+pub fn is_of(step: &Step, run: &Run) -> bool {
+    step.run == run.id
+}

@@ -1,0 +1,237 @@
+//! Which pods of a node are evicted next, and why the others wait. Pure.
+
+use std::time::Duration;
+
+use types::glob::matches;
+use types::observed::short_uid;
+use types::step::Step;
+
+use super::act::{Act, Answer, PodId};
+use super::turns;
+use super::view::View;
+use super::wait::{Reason, Wait};
+use super::world::{Node, Pod, Trait};
+use crate::model::Text;
+
+/// First pause after a refused eviction, doubled each time.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause after a refused eviction.
+const LONGEST: Duration = Duration::from_mins(1);
+/// How long a budget may forbid an eviction before a person is told.
+const PATIENCE: Duration = Duration::from_mins(15);
+
+/// What is to be done with the pods of a node.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    /// Evictions and deletions.
+    pub acts: Vec<Act>,
+    /// Why other pods wait.
+    pub waits: Vec<Wait>,
+}
+
+/// What a rule says of a pod.
+enum Rule {
+    /// It is evicted.
+    Evict,
+    /// It is deleted, and nobody makes it again.
+    Delete,
+    /// It waits.
+    Wait(Wait),
+    /// It is no matter of this run.
+    Ignore,
+}
+
+/// Pods of the node that the node names as attached in another phase.
+pub(super) fn older<'a>(view: &View<'a>, name: &Text, node: &Node) -> Vec<&'a Pod> {
+    let others = node.observed.as_ref().and_then(|seen| seen.attached.as_ref()).map(|of| &of.others);
+    let is_named = |pod: &&Pod| {
+        let short = short_uid(&pod.uid);
+        others.is_some_and(|others| others.iter().any(|other| other == short))
+    };
+    view.pods_on(name).filter(is_named).collect()
+}
+
+/// What is to be done next with the pods of a node in the state `moving`.
+///
+/// Pods of DaemonSets are last: they come back to the same node at once, and the others must not be starved of an agent's or a proxy's pod meanwhile.
+pub(super) fn moves(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> Moves {
+    let mut moves = Moves::default();
+    let mut older = older(view, name, node);
+    older.sort_by_key(|pod| (is_daemon(pod), pod.namespace.clone(), pod.name.clone()));
+    let others_wait = older.iter().any(|pod| !is_daemon(pod) && !pod.is(Trait::Terminating));
+    let limit = view.plan.limits.evictions as usize;
+    let mut under_way = older.iter().filter(|pod| pod.is(Trait::Terminating)).count();
+    for pod in older {
+        let rule = match rule(view, pod, step) {
+            Rule::Evict if is_daemon(pod) && others_wait => {
+                Rule::Wait(evicting(pod, "it is evicted after the node's other pods"))
+            }
+            Rule::Evict => turns::turn(view, pod).map_or(Rule::Evict, Rule::Wait),
+            other => other,
+        };
+        let act = match rule {
+            Rule::Ignore => continue,
+            Rule::Wait(wait) => {
+                moves.waits.push(wait);
+                continue;
+            }
+            Rule::Evict => Act::Evict(PodId::of(pod)),
+            Rule::Delete => Act::Delete(PodId::of(pod)),
+        };
+        match later(view, pod) {
+            Some(wait) => moves.waits.push(wait),
+            None if under_way >= limit => {
+                moves
+                    .waits
+                    .push(evicting(pod, &format!("{limit} other evictions on this node are under way")));
+            }
+            None => {
+                under_way += 1;
+                moves.acts.push(act);
+            }
+        }
+    }
+    moves
+}
+
+fn is_daemon(pod: &Pod) -> bool {
+    pod.owner.as_ref().is_some_and(|owner| &*owner.kind == "DaemonSet")
+}
+
+fn evicting(pod: &Pod, what: &str) -> Wait {
+    Wait::new(object(pod), Reason::Evicting, what)
+}
+
+fn object(pod: &Pod) -> String {
+    format!("Pod/{}", pod.title())
+}
+
+/// What holds of a pod by itself. It is long because it is a table: one rule after the other.
+fn rule(view: &View<'_>, pod: &Pod, step: &Step) -> Rule {
+    let pods = &view.plan.pods;
+    let title = pod.title();
+    let held = |reason, what: &str, help: String| Rule::Wait(Wait::held(object(pod), reason, what, help));
+    let is_listed = |list: &[String]| list.iter().any(|glob| matches(glob, &title));
+    if pod.is(Trait::HostNetwork) || pod.is(Trait::Finished) {
+        return Rule::Ignore;
+    }
+    if pod.is(Trait::Terminating) {
+        return Rule::Wait(Wait::new(object(pod), Reason::Terminating, "it is being deleted"));
+    }
+    if pod.is(Trait::Static) {
+        return held(
+            Reason::StaticPod,
+            "kubelet made it from a file of the node, so nobody can evict it",
+            format!(
+                "on the node, restart it: move its file out of the directory for static pods and back; {}",
+                retry(&pod.node)
+            ),
+        );
+    }
+    if pod.is(Trait::Undisturbed) && !is_listed(&pods.disrupt) {
+        return held(
+            Reason::Undisturbed,
+            "an annotation asks not to disrupt it",
+            format!(
+                "wait until it ends, or remove its annotation: kubectl -n {} annotate pod {} cluster-autoscaler.kubernetes.io/safe-to-evict- karpenter.sh/do-not-disrupt-",
+                pod.namespace, pod.name
+            ),
+        );
+    }
+    if pod.is(Trait::EmptyDir) && !pods.delete_empty_dir && !is_daemon(pod) {
+        return held(
+            Reason::EmptyDir,
+            "it has an emptyDir, whose data an eviction deletes",
+            "make a plan with roll: {pods: {deleteEmptyDir: true}}, or delete the pod yourself".into(),
+        );
+    }
+    let Some(owner) = &pod.owner else {
+        let is_named = is_listed(&pods.delete) || view.run.delete.contains(&title);
+        return if is_named {
+            Rule::Delete
+        } else {
+            held(
+                Reason::BarePod,
+                "nobody makes it again when it is gone",
+                format!("delete it if that is right: kubectl crossfade roll --resume --delete-bare {title}"),
+            )
+        };
+    };
+    if &*owner.kind == "Job" {
+        return job(view, pod, step);
+    }
+    Rule::Evict
+}
+
+fn retry(node: &str) -> String {
+    format!("then: kubectl crossfade retry {node}")
+}
+
+/// A Job's pod goes on for a time, and is evicted only where that was accepted.
+fn job(view: &View<'_>, pod: &Pod, step: &Step) -> Rule {
+    let limits = &view.plan.limits;
+    let patience = Duration::from_secs(limits.job_seconds.into());
+    let since = view.memory.since(&pod.node, view.world.now);
+    let _ = step;
+    if since < patience {
+        let until = view.world.now + (patience - since);
+        return Rule::Wait(
+            Wait::new(object(pod), Reason::JobRunning, "its Job may end by itself").until(until),
+        );
+    }
+    if view.plan.pods.evict_jobs {
+        return Rule::Evict;
+    }
+    let what = format!("its Job has not ended within {} s", limits.job_seconds);
+    let help = format!(
+        "wait for it, or delete it: kubectl -n {} delete pod {}; a plan with roll: {{pods: {{evictJobs: true}}}} evicts such pods",
+        pod.namespace, pod.name
+    );
+    Rule::Wait(Wait::held(object(pod), Reason::JobRunning, what, help))
+}
+
+/// Why the pod's eviction is not asked for again now.
+fn later(view: &View<'_>, pod: &Pod) -> Option<Wait> {
+    let answered = view.memory.answer(&pod.uid)?;
+    let now = view.world.now;
+    let doubled = PAUSE.saturating_mul(1 << answered.refused.saturating_sub(1).min(4)).min(LONGEST);
+    let pause =
+        |named: Option<u32>| named.map_or(doubled, |seconds| Duration::from_secs(seconds.into()).max(PAUSE));
+    let (reason, what, pause) = match &answered.answer {
+        // The pod is still there without a deletion: the watch has not caught up.
+        Answer::Accepted | Answer::Gone => (Reason::Evicting, "its eviction was accepted".to_owned(), PAUSE),
+        Answer::Budget(after) => (Reason::BudgetBlocks, budget(pod), pause(*after)),
+        Answer::Busy(after) => {
+            (Reason::ServerBusy, "the API server has too much to do".into(), pause(*after))
+        }
+        Answer::TwoBudgets => {
+            let what = "more than one PodDisruptionBudget selects it, so that every eviction of it fails";
+            let help = format!(
+                "let one PodDisruptionBudget select it: kubectl -n {} get pdb; {}",
+                pod.namespace,
+                retry(&pod.node)
+            );
+            let is_due = now.saturating_sub(answered.at) >= LONGEST;
+            return (!is_due).then(|| Wait::held(object(pod), Reason::TwoBudgets, what, help));
+        }
+        Answer::NamespaceGoes => (Reason::Terminating, "its namespace is being deleted".into(), LONGEST),
+        Answer::Failed(why) => (Reason::CallFailed, format!("its eviction failed: {why}"), doubled),
+    };
+    let due = answered.at + pause;
+    if due <= now {
+        return None;
+    }
+    let mut wait = Wait::new(object(pod), reason, what).until(due);
+    if reason == Reason::BudgetBlocks && now.saturating_sub(answered.first) >= PATIENCE {
+        wait.is_held = true;
+        wait.help = format!(
+            "make the workload ready, add a replica, or change its budget: kubectl -n {} get pdb; to leave the node for later: kubectl crossfade skip {}",
+            pod.namespace, pod.node
+        );
+    }
+    Some(wait)
+}
+
+fn budget(pod: &Pod) -> String {
+    format!("a PodDisruptionBudget of namespace {} forbids its eviction now", pod.namespace)
+}

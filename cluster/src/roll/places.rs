@@ -1,0 +1,133 @@
+//! How many nodes are in transit, who takes the places of others, and why. Pure.
+
+use std::collections::BTreeMap;
+
+use types::step::State;
+
+use super::gates;
+use super::memory::is_of;
+use super::run::Asked;
+use super::view::{Standing, View, is_ours};
+use super::wait::{Reason, Wait};
+use super::world::Node;
+use crate::model::Text;
+
+/// Nodes that take a place among those in transit.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// In the whole cluster.
+    pub(super) all: u32,
+    /// By zone.
+    pub(super) by_zone: BTreeMap<Text, u32>,
+}
+
+impl Places {
+    /// Whether one more node of the zone may be in transit.
+    #[must_use]
+    pub(super) fn has_room(&self, view: &View<'_>, zone: &Text) -> bool {
+        self.all < most(view) && self.by_zone.get(zone).copied().unwrap_or(0) < share(view, zone)
+    }
+
+    /// One more of the zone.
+    pub(super) fn add(&mut self, zone: &Text) {
+        self.all += 1;
+        *self.by_zone.entry(zone.clone()).or_default() += 1;
+    }
+}
+
+/// Nodes in transit, and nodes in trouble that is not of this run's making; one node left out.
+#[must_use]
+pub(super) fn taken(view: &View<'_>, without: Option<&str>) -> Places {
+    let mut places = Places { all: 0, by_zone: BTreeMap::new() };
+    for (_, node, standing) in view.nodes().filter(|(name, _, _)| Some(&***name) != without) {
+        if takes_place(view, node, standing) {
+            places.all += 1;
+            *places.by_zone.entry(node.zone.clone()).or_default() += 1;
+        }
+    }
+    places
+}
+
+/// How many nodes that are held may move again now: as many as may be in transit, without those that move.
+#[must_use]
+pub(super) fn room(view: &View<'_>) -> u32 {
+    let is_moving = |standing| match standing {
+        Standing::Transit(step) => step.state != State::Held,
+        standing => matches!(standing, Standing::Foreign(_)),
+    };
+    let moving = view.nodes().filter(|(_, _, standing)| is_moving(*standing)).count();
+    most(view).saturating_sub(u32::try_from(moving).unwrap_or(u32::MAX))
+}
+
+/// Somebody asked to bring this node back.
+#[must_use]
+pub(super) fn is_asked_back(view: &View<'_>, name: &str) -> bool {
+    view.run.asked.get(name) == Some(&Asked::Rollback)
+}
+
+/// How many nodes of a zone may be in transit at once.
+#[must_use]
+pub(super) fn share(view: &View<'_>, zone: &Text) -> u32 {
+    let nodes = view.nodes().filter(|(_, node, _)| node.zone == *zone).count();
+    let share = u32::try_from(nodes).unwrap_or(u32::MAX).saturating_mul(view.plan.limits.zone_percent) / 100;
+    share.max(1)
+}
+
+/// How many nodes may be in transit at once in the whole cluster.
+#[must_use]
+pub(super) fn most(view: &View<'_>) -> u32 {
+    let most = view.plan.limits.in_transit.max(1);
+    if gates::is_amber(view) { most.div_ceil(2) } else { most }
+}
+
+/// Whether a node is in transit, or in trouble.
+fn takes_place(view: &View<'_>, node: &Node, standing: Standing<'_>) -> bool {
+    match standing {
+        Standing::Transit(_) | Standing::Foreign(_) => true,
+        // Somebody decided that this one stays cordoned.
+        Standing::Skipped => !node.is_ready,
+        // One that was left behind starts before others, and counts then.
+        Standing::Done | Standing::Pending => trouble(view, node).is_some(),
+        Standing::LeftOut => false,
+    }
+}
+
+/// Why a node cannot start, and takes the place of another: somebody takes it away, it is not Ready, or somebody else cordoned it.
+fn trouble(view: &View<'_>, node: &Node) -> Option<Reason> {
+    let is_own = node.step.as_ref().is_some_and(|step| is_of(step, view.run) && is_ours(node, step));
+    match node {
+        _ if node.is_going => Some(Reason::NodeGoing),
+        _ if !node.is_ready => Some(Reason::NodeNotReady),
+        _ if node.is_cordoned && !is_own => Some(Reason::ForeignCordon),
+        _ => None,
+    }
+}
+
+/// The same as a wait.
+#[must_use]
+pub(super) fn unfit(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
+    let object = format!("Node/{name}");
+    Some(match trouble(view, node)? {
+        Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
+        Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
+        reason => {
+            let help = format!("kubectl uncordon {name}, or leave it out: kubectl crossfade skip {name}");
+            Wait::held(object, reason, "somebody else cordoned it", help)
+        }
+    })
+}
+
+/// A wait for a place among those in transit.
+#[must_use]
+pub(super) fn full(object: String) -> Wait {
+    Wait::new(object, Reason::InTransit, "as many nodes are in transit or in trouble as may be")
+}
+
+/// Waits for a place, and for each node that takes one although nobody moves it.
+#[must_use]
+pub(super) fn full_by(view: &View<'_>, object: String) -> Vec<Wait> {
+    let in_trouble =
+        view.nodes().filter(|(_, _, standing)| matches!(standing, Standing::Done | Standing::Pending));
+    let troubles = in_trouble.filter_map(|(name, node, _)| unfit(view, name, node));
+    [full(object)].into_iter().chain(troubles).collect()
+}

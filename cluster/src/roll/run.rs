@@ -1,0 +1,177 @@
+//! A run: one migration from its plan to the last node, as the ConfigMap `crossfade-run` keeps it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use types::policy::Phase;
+
+use super::wish::Wish;
+use super::world::Owner;
+use crate::model::Text;
+use crate::plan::{Plan, WaveKind};
+use crate::reach;
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Version of this shape; 1.
+    pub version: u32,
+    /// Names the run; every claim begins with it.
+    pub id: String,
+    /// SHA-256 of the plan, in hex.
+    pub plan: String,
+    /// The phase that nodes leave in this pass.
+    pub from: Phase,
+    /// The targets of this pass and of those after it. Empty when the last pass is done.
+    pub targets: Vec<Phase>,
+    /// Which pass it is, for people and for claims; the first is 1. It only grows, also when a run goes back.
+    pub pass: u32,
+    /// Whether it goes on.
+    pub state: State,
+    /// What this part of the run is limited to.
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// Nodes that somebody skipped in this pass, with the reason.
+    #[serde(default)]
+    pub skipped: BTreeMap<Text, String>,
+    /// How many pods of each workload were missing when the run began: `KIND/NAMESPACE/NAME`. Such a workload may stay that short.
+    #[serde(default)]
+    pub short: BTreeMap<String, u32>,
+    /// Pods without an owner that somebody named for deletion since the plan was made: `NAMESPACE/NAME`.
+    #[serde(default)]
+    pub delete: BTreeSet<String>,
+    /// The last wish that the run took up.
+    #[serde(default)]
+    pub wish: u64,
+    /// What somebody asked of single nodes and no act has met yet.
+    #[serde(default)]
+    pub asked: BTreeMap<Text, Asked>,
+}
+
+/// Whether a run goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It does.
+    Running,
+    /// No node starts; those in transit go on.
+    Paused(Pause),
+    /// Nothing is done at all, not even an eviction.
+    Stopped(Pause),
+    /// Every pass is done.
+    Done,
+}
+
+/// Who paused a run, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who: `alice@laptop`.
+    pub by: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What a part of a run is limited to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Bounds {
+    /// The last kind of wave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<WaveKind>,
+    /// These nodes alone; all of them if it is empty.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub only: BTreeSet<Text>,
+    /// The nodes of this pool alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Text>,
+}
+
+/// What somebody asked of one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked {
+    /// Try once more, from the start.
+    Retry,
+    /// Go back to the phase that the nodes leave in this pass.
+    Rollback,
+}
+
+impl Run {
+    /// The version that this program reads and writes.
+    pub const VERSION: u32 = 1;
+
+    /// A run of this plan that has not begun.
+    #[must_use]
+    pub fn new(id: impl Into<String>, hash: impl Into<String>, plan: &Plan) -> Self {
+        Self {
+            version: Self::VERSION,
+            id: id.into(),
+            plan: hash.into(),
+            from: plan.start,
+            targets: plan.passes.clone(),
+            pass: 1,
+            state: State::Running,
+            bounds: Bounds::default(),
+            skipped: BTreeMap::new(),
+            short: BTreeMap::new(),
+            delete: BTreeSet::new(),
+            wish: 0,
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// The phase that this pass brings nodes to; none when the last pass is done.
+    #[must_use]
+    pub fn target(&self) -> Option<Phase> {
+        self.targets.first().copied()
+    }
+
+    /// How many pods of a workload were missing when the run began, and may be missing all the time.
+    #[must_use]
+    pub fn missing(&self, owner: &Owner) -> u32 {
+        self.short.get(&owner.title()).copied().unwrap_or(0)
+    }
+
+    /// The claim of a node's try in this pass.
+    #[must_use]
+    pub fn claim(&self, tried: u32) -> String {
+        format!("{}.{}.{tried}", self.id, self.pass)
+    }
+
+    /// The same run in its next pass, or done.
+    #[must_use]
+    pub fn next_pass(&self) -> Self {
+        let mut next = self.clone();
+        if let Some(reached) = self.target() {
+            next.from = reached;
+            next.targets.remove(0);
+            next.pass += 1;
+            next.skipped.clear();
+            next.asked.clear();
+        }
+        if next.targets.is_empty() {
+            next.state = State::Done;
+        }
+        next
+    }
+
+    /// The same run with this wish taken up.
+    ///
+    /// # Errors
+    /// Why the run cannot: one sentence that names what was asked for and what is possible.
+    pub fn wished(&self, wish: &Wish, is_bridged: bool) -> Result<Self, String> {
+        super::wish::take(self, wish, is_bridged)
+    }
+
+    /// The passes that bring nodes, some of which may have reached this pass's target, back to `to`.
+    #[must_use]
+    pub fn back_to(&self, to: Phase, is_bridged: bool) -> Vec<Phase> {
+        let furthest = self.target().map_or(self.from, |target| {
+            // Going back already, the nodes that have not moved are the furthest.
+            let is_further = |a: Phase, b: Phase| if to <= a.min(b) { a.max(b) } else { a.min(b) };
+            is_further(self.from, target)
+        });
+        reach::path(furthest, to, is_bridged)
+    }
+}

@@ -1,0 +1,263 @@
+//! Which nodes start next, and why none does. Pure.
+
+use std::time::Duration;
+
+use types::policy::Phase;
+use types::step::{Cordon, State, Step};
+
+use super::act::{Act, Change, Patch};
+use super::memory::is_of;
+use super::places::{Places, full, full_by, is_asked_back, most, unfit};
+use super::transit::parted;
+use super::view::{Standing, View, is_done, is_ours, is_unheard, patch};
+use super::wait::{Reason, Wait};
+use super::waves::{Member, bounded, wave};
+use super::world::Node;
+use super::{gates, workload};
+use crate::model::Text;
+use crate::plan::{Method, Wave, canon};
+
+/// How many Nodes get or lose the taint in one step.
+const FENCES: usize = 20;
+/// Seconds of an hour: the pace is per hour.
+const HOUR: Duration = Duration::from_hours(1);
+
+/// What starts, and why no more does.
+#[derive(Debug, Default)]
+pub(super) struct Starts {
+    /// Claims.
+    pub(super) acts: Vec<Act>,
+    /// Why no more nodes start.
+    pub(super) waits: Vec<Wait>,
+    /// Everything within the run's bounds is done.
+    pub(super) is_bounded: bool,
+}
+
+/// Nodes in a phase that this pass forbids: new ones of an image that is too far, or flipped by hand.
+///
+/// They are taken at once: nothing lands on them any more, and they are brought to a phase that other nodes have.
+#[must_use]
+pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
+    let is_intruder = |(_, node, standing): &(&Text, &Node, Standing<'_>)| {
+        *standing == Standing::Pending && view.is_foreign(node) && !node.is_going && node.is_ready
+    };
+    // One at a time goes also where no place is left: each of them parts pods as long as it is there.
+    let has_other = view.nodes().any(|(_, node, standing)| {
+        matches!(standing, Standing::Transit(step) if step.state != State::Held) && view.is_foreign(node)
+    });
+    let room = most(view).saturating_sub(places.all).max(u32::from(!has_other)) as usize;
+    let mut acts = Vec::new();
+    for (name, node, _) in view.nodes().filter(is_intruder).take(room) {
+        if let Some(to) = permitted(view, name, node) {
+            places.add(&node.zone);
+            acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
+        }
+    }
+    acts
+}
+
+/// The phase of this pass that a node may go to, since that parts nobody: where it leads, or where it begins.
+#[must_use]
+pub(super) fn permitted(view: &View<'_>, name: &str, node: &Node) -> Option<Phase> {
+    [view.target, view.run.from].into_iter().find(|to| view.parts(name, node, *to).is_none())
+}
+
+/// Nodes that somebody asked to bring back, and that no step is doing yet.
+#[must_use]
+pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<Wait>) {
+    let (mut acts, mut waits) = (Vec::new(), Vec::new());
+    let to = view.run.from;
+    for (name, node, standing) in view.nodes() {
+        if !is_asked_back(view, name) || standing != Standing::Skipped || is_back(view, node) {
+            continue;
+        }
+        if !places.has_room(view, &node.zone) {
+            waits.push(full(format!("Node/{name}")));
+            continue;
+        }
+        match view.parts(name, node, to) {
+            Some((client, server)) => waits.push(parted(format!("Node/{name}"), client, server)),
+            None => {
+                places.add(&node.zone);
+                acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
+            }
+        }
+    }
+    (acts, waits)
+}
+
+/// Whether a node is back where this pass began, and nobody is moving it.
+#[must_use]
+pub(super) fn is_back(view: &View<'_>, node: &Node) -> bool {
+    let is_moving = |step: &Step| is_of(step, view.run) && step.state.is_in_transit();
+    is_done(node, view.run.from) && !node.step.as_ref().is_some_and(is_moving)
+}
+
+/// The patch that takes a node.
+fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
+    let mut patch = patch(name, node);
+    let prefix = format!("{}.{}.", view.run.id, view.run.pass);
+    let before = node.step.as_ref().filter(|step| step.claim.starts_with(&prefix));
+    let tried = before.map_or(0, |step| step.r#try) + 1;
+    let sets = view.method(node) == Method::Drain && !node.is_cordoned;
+    patch.cordon = sets.then_some(true);
+    let is_ours = sets || node.step.as_ref().is_some_and(|step| is_of(step, view.run) && is_ours(node, step));
+    patch.step = Change::Set(Step {
+        run: view.run.id.clone(),
+        plan: canon::short(&view.run.plan).to_owned(),
+        epoch: view.world.epoch,
+        claim: view.run.claim(tried),
+        to,
+        state: State::Claimed,
+        cordon: if is_ours { Some(Cordon::Ours) } else { node.is_cordoned.then_some(Cordon::Theirs) },
+        since: None,
+        r#try: tried,
+        why: None,
+    });
+    patch
+}
+
+/// Nodes that start now.
+#[must_use]
+pub(super) fn starts(view: &View<'_>, mut places: Places) -> Starts {
+    let Some((wave, nodes)) = wave(view) else {
+        return Starts { is_bounded: bounded(view), ..Starts::default() };
+    };
+    let waiting = |nodes: &[Member<'_>]| nodes.iter().filter(|one| one.standing == Standing::Pending).count();
+    if waiting(&nodes) == 0 {
+        return Starts::default();
+    }
+    let mut starts = Starts { waits: obstacles(view, wave), ..Starts::default() };
+    let pending = nodes.iter().filter(|one| one.standing == Standing::Pending);
+    if !starts.waits.is_empty() {
+        // What keeps the nodes themselves is told as well: it may be the cause.
+        starts.waits.extend(pending.filter_map(|one| unfit(view, one.name, one.node)));
+        return starts;
+    }
+    let mut in_wave = nodes.iter().filter(|one| matches!(one.standing, Standing::Transit(_))).count();
+    let mut left = match view.plan.limits.per_hour {
+        0 => usize::MAX,
+        most => (most as usize).saturating_sub(view.memory.starts()),
+    };
+    let mut is_full = false;
+    for one in pending {
+        if let Some(wait) = unfit(view, one.name, one.node) {
+            starts.waits.push(wait);
+            keeps(&mut places, one);
+            continue;
+        }
+        if !places.has_room(view, &one.node.zone) || in_wave >= wave.at_once as usize {
+            is_full = true;
+            keeps(&mut places, one);
+            continue;
+        }
+        if left == 0 {
+            let what = format!("{} nodes started within the hour", view.memory.starts());
+            starts.waits.push(Wait::new("Run", Reason::Pace, what).until(view.world.now + HOUR / 60));
+            break;
+        }
+        places.add(&one.node.zone);
+        (in_wave, left) = (in_wave + 1, left - 1);
+        starts.acts.push(Act::Patch(Box::new(claim(view, one.name, one.node, view.target))));
+    }
+    if is_full {
+        starts.waits.extend(full_by(view, format!("Wave/{}", wave.name)));
+    }
+    starts
+}
+
+/// A node that was left behind, and does not start now, bears the run's cordon: the nodes after it have one place less.
+fn keeps(places: &mut Places, one: &Member<'_>) {
+    if one.is_behind && one.node.is_cordoned {
+        places.add(&one.node.zone);
+    }
+}
+
+/// What keeps every node from starting.
+fn obstacles(view: &View<'_>, wave: &Wave) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    if !view.world.is_open {
+        waits.push(Wait::new("Run", Reason::WindowClosed, "no window of the plan is open"));
+    }
+    if let Some((client, server)) = view.parted(view.target) {
+        waits.push(parted("Run".into(), client, server));
+        waits.extend(foreign(view));
+    }
+    waits.extend(gates::unmet(view));
+    waits.extend(gates::pending(view));
+    let is_moving = view.nodes().any(|(_, _, standing)| matches!(standing, Standing::Transit(_)));
+    if !is_moving {
+        waits.extend(workload::short(view));
+    }
+    waits.extend(soak(view, wave));
+    for (name, _, standing) in view.nodes() {
+        if let Standing::Foreign(step) = standing {
+            let help = format!(
+                "kubectl annotate node {name} crossfade/step- once nobody works with run {}",
+                step.run
+            );
+            let what = format!("it bears a step of run {}", step.run);
+            waits.push(Wait::held(format!("Node/{name}"), Reason::ForeignRun, what, help));
+        }
+    }
+    waits
+}
+
+/// A wait for each node with pods of a phase that this pass forbids, or may have some, which keeps all others.
+fn foreign(view: &View<'_>) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    for (name, _, standing) in view.nodes().filter(|(_, node, _)| view.is_foreign(node)) {
+        let mut wait = Wait::new(
+            format!("Node/{name}"),
+            Reason::WouldPart,
+            "it has pods of a phase that this pass forbids, or hands it out",
+        );
+        wait.help = format!("kubectl crossfade retry {name}; or: kubectl drain {name} --ignore-daemonsets");
+        wait.is_held = match standing {
+            Standing::Skipped => true,
+            Standing::Transit(step) => step.state == State::Held,
+            _ => false,
+        };
+        waits.push(wait);
+    }
+    for (name, _, _) in view.nodes().filter(|(_, node, _)| is_unheard(node)) {
+        let what = "it was rebooted, and has not said since what its pods have";
+        let help = "on the node: systemctl status crossfade-watch";
+        waits.push(Wait::new(format!("Node/{name}"), Reason::WouldPart, what).help(help));
+    }
+    waits
+}
+
+/// The rest of the soak of the wave before this one, as long as no node of this wave or a later one has moved.
+fn soak(view: &View<'_>, wave: &Wave) -> Option<Wait> {
+    let at = view.plan.waves.iter().position(|one| one.name == wave.name)?;
+    let before = view.plan.waves.get(at.checked_sub(1)?)?;
+    let soak = Duration::from_secs(before.soak_seconds.into());
+    let has_begun = view.plan.waves[at..].iter().flat_map(|wave| &wave.nodes).any(|one| {
+        let Some(node) = view.world.nodes.get(&one.name) else { return false };
+        matches!(view.standing(&one.name, node), Standing::Done | Standing::Transit(_))
+    });
+    if has_begun || soak.is_zero() {
+        return None;
+    }
+    let since = view.memory.done().or_else(|| view.memory.pass_since()).unwrap_or(view.world.now);
+    let left = soak.checked_sub(view.ago(since)).filter(|left| !left.is_zero())?;
+    let what = format!("the wave {} is done, and nothing starts for {} s", before.name, before.soak_seconds);
+    Some(Wait::new(format!("Wave/{}", wave.name), Reason::Soak, what).until(view.world.now + left))
+}
+
+/// Patches that set the taint on nodes that have not moved, and take it from those that have.
+#[must_use]
+pub(super) fn fences(view: &View<'_>) -> Vec<Act> {
+    let is_wrong = |(_, node, standing): &(&Text, &Node, Standing<'_>)| match standing {
+        Standing::Pending => node.is_fenced != view.plan.limits.fence && !node.is_going,
+        Standing::Done | Standing::Skipped => node.is_fenced,
+        _ => false,
+    };
+    let patches = view.nodes().filter(is_wrong).map(|(name, node, _)| {
+        let mut patch = patch(name, node);
+        patch.fence = Some(!node.is_fenced);
+        Act::Patch(Box::new(patch))
+    });
+    patches.take(FENCES).collect()
+}

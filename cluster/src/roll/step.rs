@@ -1,0 +1,195 @@
+//! One step of a run: what is done now, and why the rest waits. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use types::step::State as NodeState;
+
+use super::act::Act;
+use super::barrier::{Barrier, barrier};
+use super::memory::{Memory, is_of};
+use super::run::{Asked, Run, State};
+use super::view::{Standing, View};
+use super::wait::{Reason, Wait};
+use super::world::World;
+use super::{cordon, places, start, transit, turns};
+use crate::plan::Plan;
+
+/// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
+pub const FRESH: Duration = Duration::from_secs(40);
+
+/// What a step decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// What is done, in this order.
+    pub acts: Vec<Act>,
+    /// Why the rest waits.
+    pub waits: Vec<Wait>,
+    /// How the run ends for this holder; none if it goes on.
+    pub end: Option<End>,
+}
+
+/// How a run ends for its holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Every pass is done.
+    Done,
+    /// Everything within its bounds is done.
+    Bounded,
+    /// It is paused, and nothing is in transit any more.
+    Paused,
+    /// Nothing goes on until a person acts.
+    Held,
+    /// Somebody else holds the run.
+    Lost,
+}
+
+/// Decides what comes next.
+#[must_use]
+pub fn step(world: &World, memory: &Memory, run: &Run, plan: &Plan) -> Decided {
+    let end = |end| Decided { end: Some(end), ..Decided::default() };
+    let is_newer = |step: &types::step::Step| is_of(step, run) && step.epoch > world.epoch;
+    if world.nodes.values().any(|node| node.step.as_ref().is_some_and(is_newer)) {
+        return end(End::Lost);
+    }
+    let Some(target) = run.target().filter(|_| run.state != State::Done) else { return end(End::Done) };
+    if world.now.saturating_sub(world.renewed) >= FRESH {
+        let what = "the Lease was not renewed in time; nothing is done until it is";
+        return Decided {
+            waits: vec![Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseStale, what)],
+            ..Decided::default()
+        };
+    }
+    let view = View { world, memory, run, plan, target };
+    if let State::Stopped(pause) = &run.state {
+        return Decided {
+            waits: vec![paused(&pause.by, &pause.why)],
+            end: Some(End::Paused),
+            ..Decided::default()
+        };
+    }
+    if let Some(tidied) = tidied(&view) {
+        return Decided { acts: vec![Act::Record(Box::new(tidied))], ..Decided::default() };
+    }
+    let mut decided = decide(&view);
+    one_wait_each(&mut decided.waits);
+    decided
+}
+
+fn decide(view: &View<'_>) -> Decided {
+    let mut decided = Decided { acts: cordon::disowned(view), ..Decided::default() };
+    let (mut moving, mut room) = (0, places::room(view));
+    for (name, node, standing) in view.nodes() {
+        let Standing::Transit(step) = standing else { continue };
+        let mut next = transit::next(view, name, node, step);
+        if step.state == NodeState::Held && !next.acts.is_empty() {
+            if room == 0 {
+                next = transit::Next { acts: Vec::new(), waits: vec![places::full(format!("Node/{name}"))] };
+            }
+            room = room.saturating_sub(1);
+        }
+        moving += usize::from(step.state != NodeState::Held || !next.acts.is_empty());
+        decided.acts.extend(next.acts);
+        decided.waits.extend(next.waits);
+    }
+    let mut places = places::taken(view, None);
+    decided.acts.extend(start::intruders(view, &mut places));
+    let (acts, waits) = start::rollbacks(view, &mut places);
+    decided.acts.extend(acts);
+    decided.waits.extend(waits);
+    if let State::Paused(pause) = &view.run.state {
+        decided.waits.push(paused(&pause.by, &pause.why));
+        turns::one_each(view, &mut decided.acts);
+        one_patch_each(&mut decided.acts);
+        decided.end = (moving == 0 && decided.acts.is_empty()).then_some(End::Paused);
+        return decided;
+    }
+    match barrier(view) {
+        Barrier::Over => decided.acts.push(Act::Record(Box::new(view.run.next_pass()))),
+        Barrier::Almost(acts, waits) => {
+            decided.acts.extend(acts);
+            decided.waits.extend(waits);
+        }
+        Barrier::NotYet => {
+            let starts = start::starts(view, places);
+            decided.acts.extend(starts.acts);
+            decided.waits.extend(starts.waits);
+            if starts.is_bounded && moving == 0 && decided.acts.is_empty() {
+                decided.end = Some(End::Bounded);
+                return decided;
+            }
+        }
+    }
+    turns::one_each(view, &mut decided.acts);
+    one_patch_each(&mut decided.acts);
+    if decided.acts.is_empty() {
+        decided.acts = start::fences(view);
+    }
+    let is_held = |wait: &Wait| wait.is_held || wait.reason == Reason::InTransit;
+    let has_hold = decided.waits.iter().any(|wait| wait.is_held);
+    if decided.acts.is_empty() && moving == 0 && has_hold && decided.waits.iter().all(is_held) {
+        decided.end = Some(End::Held);
+    }
+    decided
+}
+
+/// Of several patches of a Node the first stays: the others were made for what it was before.
+fn one_patch_each(acts: &mut Vec<Act>) {
+    let mut seen = BTreeMap::new();
+    acts.retain(|act| match act {
+        Act::Patch(patch) => seen.insert(patch.node.clone(), ()).is_none(),
+        _ => true,
+    });
+}
+
+/// What several parts of the decision wait for is told once.
+fn one_wait_each(waits: &mut Vec<Wait>) {
+    let mut seen = BTreeSet::new();
+    waits.retain(|wait| seen.insert((wait.object.clone(), wait.reason)));
+}
+
+fn paused(by: &str, why: &str) -> Wait {
+    Wait::held("Run", Reason::Paused, format!("{by} paused the run: {why}"), "kubectl crossfade resume")
+}
+
+/// The run without what somebody asked of single nodes and what is met by now; none if nothing is.
+fn tidied(view: &View<'_>) -> Option<Run> {
+    let is_met = |name: &crate::model::Text, asked: &Asked| {
+        let Some(node) = view.world.nodes.get(name) else { return true };
+        let step = node.step.as_ref().filter(|step| is_of(step, view.run) && step.state.is_in_transit());
+        match asked {
+            Asked::Retry => step.is_none_or(|step| step.state != NodeState::Held),
+            Asked::Rollback => match step {
+                Some(step) => step.to == view.run.from && step.state != NodeState::Held,
+                None => start::is_back(view, node),
+            },
+        }
+    };
+    let mut run = view.run.clone();
+    run.asked.retain(|name, asked| !is_met(name, asked));
+    (run.asked.len() != view.run.asked.len()).then_some(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_parts_wait_for_is_told_once() {
+        let wait = |object: &str, reason| Wait::new(object, reason, "");
+        let mut waits = vec![
+            wait("Node/a", Reason::ForeignCordon),
+            wait("Node/b", Reason::ForeignCordon),
+            wait("Node/a", Reason::NodeNotReady),
+            wait("Node/a", Reason::ForeignCordon),
+        ];
+        one_wait_each(&mut waits);
+        let left: Vec<_> = waits.iter().map(|wait| (wait.object.as_str(), wait.reason)).collect();
+        let expected = [
+            ("Node/a", Reason::ForeignCordon),
+            ("Node/b", Reason::ForeignCordon),
+            ("Node/a", Reason::NodeNotReady),
+        ];
+        assert_eq!(left, expected);
+    }
+}

@@ -1,0 +1,256 @@
+//! What a decision looks at, and how each node stands in the pass. Pure.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use types::policy::Phase;
+use types::step::{Cordon, State, Step};
+
+use super::act::{Answer, Change, Patch};
+use super::memory::{Memory, is_of};
+use super::run::Run;
+use super::world::{Color, Node, Pod, Trait, Verdict, World};
+use crate::model::Text;
+use crate::plan::{Bridge, Method, Plan};
+use crate::reach;
+
+/// For so long an eviction whose answer was lost may have happened although its pod seems to stay.
+const DOUBTFUL: Duration = Duration::from_mins(10);
+
+/// Everything that a decision looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The cluster.
+    pub world: &'a World,
+    /// What the holder remembers.
+    pub memory: &'a Memory,
+    /// The run.
+    pub run: &'a Run,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The phase that this pass brings nodes to.
+    pub target: Phase,
+}
+
+/// How a node stands in the pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing<'a> {
+    /// No pass touches it.
+    LeftOut,
+    /// It is in the phase, and so is everything on it.
+    Done,
+    /// This run is moving it.
+    Transit(&'a Step),
+    /// Another run is moving it.
+    Foreign(&'a Step),
+    /// Somebody skipped it in this pass.
+    Skipped,
+    /// It is still to be moved.
+    Pending,
+}
+
+impl<'a> View<'a> {
+    /// How a node stands.
+    #[must_use]
+    pub fn standing(&self, name: &str, node: &'a Node) -> Standing<'a> {
+        if self.plan.left_out.iter().any(|out| &*out.name == name) {
+            return Standing::LeftOut;
+        }
+        let is_skipped = self.run.skipped.contains_key(name);
+        let is_held = |step: &Step| step.state == State::Held && is_of(step, self.run);
+        match &node.step {
+            // Its step stays on it, for whoever tries it again.
+            Some(step) if is_held(step) && is_skipped => Standing::Skipped,
+            // It was left behind in an earlier pass, or the run turned back: it starts like any other.
+            Some(step) if is_held(step) && !is_of_pass(step, self.run) => self.at_rest(node),
+            Some(step) if step.state.is_in_transit() && is_of(step, self.run) => Standing::Transit(step),
+            Some(step) if step.state.is_in_transit() => Standing::Foreign(step),
+            _ if is_skipped => Standing::Skipped,
+            _ => self.at_rest(node),
+        }
+    }
+
+    /// Whether a node was held in an earlier pass: it starts like any other, and may still bear the run's cordon.
+    #[must_use]
+    pub fn is_behind(&self, node: &Node) -> bool {
+        let is =
+            |step: &Step| step.state == State::Held && is_of(step, self.run) && !is_of_pass(step, self.run);
+        node.step.as_ref().is_some_and(is)
+    }
+
+    /// How a node stands that nobody is moving.
+    fn at_rest(&self, node: &'a Node) -> Standing<'a> {
+        if is_done(node, self.target) { Standing::Done } else { Standing::Pending }
+    }
+
+    /// All nodes that passes touch, with how they stand.
+    pub fn nodes(&self) -> impl Iterator<Item = (&'a Text, &'a Node, Standing<'a>)> {
+        let of = |(name, node): (&'a Text, &'a Node)| (name, node, self.standing(name, node));
+        self.world.nodes.iter().map(of).filter(|(_, _, standing)| *standing != Standing::LeftOut)
+    }
+
+    /// Pods on a node.
+    pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &'a Pod> {
+        self.world.pods.values().filter(move |pod| &*pod.node == node)
+    }
+
+    /// Pods that answer DNS queries, are Ready and stay for now.
+    pub fn ready_dns(&self) -> impl Iterator<Item = &'a Pod> {
+        let is = |pod: &&Pod| pod.is(Trait::Dns) && pod.is(Trait::Ready) && !self.is_leaving(pod);
+        self.world.pods.values().filter(is)
+    }
+
+    /// Whether a pod is on its way out, or may be: the API server was asked to evict it, and the object may be older than its answer.
+    #[must_use]
+    pub fn is_leaving(&self, pod: &Pod) -> bool {
+        let is_asked = self.memory.answer(&pod.uid).is_some_and(|answered| match answered.answer {
+            Answer::Accepted | Answer::Gone => true,
+            Answer::Failed(_) => self.ago(answered.at) < DOUBTFUL,
+            _ => false,
+        });
+        is_asked || pod.is(Trait::Terminating)
+    }
+
+    /// Whether the plan was made for the policy that the node says it has.
+    #[must_use]
+    pub fn is_covered(&self, node: &Node) -> bool {
+        let base = node.observed.as_ref().and_then(|seen| seen.base.as_ref());
+        base.is_some_and(|base| self.plan.policies.contains(base))
+    }
+
+    /// The method of a node's pool.
+    #[must_use]
+    pub fn method(&self, node: &Node) -> Method {
+        let pool = self.plan.pools.iter().find(|pool| pool.name == node.pool);
+        pool.map(|pool| pool.method).unwrap_or_default()
+    }
+
+    /// How long ago.
+    #[must_use]
+    pub fn ago(&self, at: Duration) -> Duration {
+        self.world.now.saturating_sub(at)
+    }
+
+    /// The verdict of a gate; none if there is none that is fresh enough.
+    #[must_use]
+    pub fn verdict(&self, name: &str) -> Option<&'a Verdict> {
+        let gate = self.plan.gates.iter().find(|gate| gate.name == name)?;
+        let verdict = self.world.verdicts.get(name)?;
+        let is_fresh = self.ago(verdict.at) <= Duration::from_secs(gate.fresh_seconds.into());
+        is_fresh.then_some(verdict)
+    }
+
+    /// Whether it is known now that nodes forward between both networks.
+    #[must_use]
+    pub fn is_bridged(&self) -> bool {
+        match &self.plan.bridge {
+            None => false,
+            Some(Bridge::Accepted(_)) => true,
+            Some(Bridge::Gate(name)) => {
+                self.verdict(name).is_some_and(|verdict| verdict.color == Color::Green)
+            }
+        }
+    }
+
+    /// Whether pods that another network parts live on the node, or may: of a phase that is neither where this pass begins nor where it leads.
+    #[must_use]
+    pub fn is_foreign(&self, node: &Node) -> bool {
+        !self.is_bridged() && said(node).any(|phase| phase != self.target && phase != self.run.from)
+    }
+
+    /// Two phases of pods that could not reach each other if nodes went to `to`; none if all could.
+    #[must_use]
+    pub fn parted(&self, to: Phase) -> Option<(Phase, Phase)> {
+        if self.is_bridged() {
+            return None;
+        }
+        let mut living = self.living(None);
+        living.insert(to);
+        reach::cut(&living)
+    }
+
+    /// Two phases of pods that this node would part if it went to `to`: the client's, and the server's. None if nobody is parted who is together now.
+    ///
+    /// A node whose own phase is parted from others already may go to one that others have: that is the way out.
+    #[must_use]
+    pub fn parts(&self, name: &str, node: &Node, to: Phase) -> Option<(Phase, Phase)> {
+        if self.is_bridged() {
+            return None;
+        }
+        let now = node.phase();
+        let is_of_pass = |phase: Phase| phase == self.target || phase == self.run.from;
+        let is_parted = |a, b| reach::needs_bridge(a, b) || reach::needs_bridge(b, a);
+        let is_lost = |phase: &Phase| is_parted(to, *phase) && !now.is_some_and(|now| is_parted(now, *phase));
+        // Where its own phase is what has to go, pods of such phases are parted from the others anyway, until they have gone.
+        let is_right = now.is_none_or(is_of_pass);
+        let mut with = self.living(Some(name));
+        with.extend(kinds(node).filter(|_| is_right));
+        let with = with.into_iter().filter(|phase| is_right || is_of_pass(*phase)).find(is_lost)?;
+        Some(if reach::needs_bridge(to, with) { (to, with) } else { (with, to) })
+    }
+
+    /// Every phase that a pod has, may get as nodes are now, or may get soon since a node is asked to change; one node left out.
+    #[must_use]
+    pub fn living(&self, without: Option<&str>) -> BTreeSet<Phase> {
+        let is_out =
+            |name: &str| self.plan.left_out.iter().any(|out| &*out.name == name) || Some(name) == without;
+        let nodes = self.world.nodes.iter().filter(|(name, _)| !is_out(name));
+        nodes.flat_map(|(_, node)| kinds(node)).collect()
+    }
+}
+
+/// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change. All of them if nobody knows.
+fn kinds(node: &Node) -> impl Iterator<Item = Phase> {
+    let unknown = if is_unheard(node) { &Phase::ALL[..] } else { &[] };
+    said(node).chain(unknown.iter().copied())
+}
+
+/// The node was rebooted, and what it says of itself is from an earlier boot. Its image may have another policy.
+#[must_use]
+pub fn is_unheard(node: &Node) -> bool {
+    node.observed.as_ref().is_some_and(|seen| *seen.boot_id != *node.boot)
+}
+
+/// The same as far as the node says it.
+fn said(node: &Node) -> impl Iterator<Item = Phase> {
+    let follows = |to: &Phase| node.observed.as_ref().is_none_or(|seen| seen.follows.contains(to));
+    node.phases().chain(node.desired.filter(follows))
+}
+
+/// Everything says that the node is in the phase, and that nothing of another phase is attached to it.
+#[must_use]
+pub fn is_done(node: &Node, phase: Phase) -> bool {
+    node.is_in(phase) && node.attached_otherwise(phase) == Some(0)
+}
+
+/// A patch of this node, as it was read, that changes nothing yet.
+#[must_use]
+pub fn patch(name: &Text, node: &Node) -> Patch {
+    Patch {
+        node: name.clone(),
+        uid: node.uid.clone(),
+        version: node.version.clone(),
+        step: Change::Keep,
+        desired: None,
+        cordon: None,
+        fence: None,
+    }
+}
+
+/// Whether a step is of the present pass.
+#[must_use]
+pub fn is_of_pass(step: &Step, run: &Run) -> bool {
+    is_of(step, run) && step.claim.starts_with(&format!("{}.{}.", run.id, run.pass))
+}
+
+/// The same step in another state, written by this holder.
+#[must_use]
+pub fn in_state(step: &Step, state: State, epoch: u64) -> Step {
+    Step { state, epoch, why: None, ..step.clone() }
+}
+
+/// Whether the node bears a cordon that this run set, and that is still there.
+#[must_use]
+pub fn is_ours(node: &Node, step: &Step) -> bool {
+    node.is_cordoned && step.cordon == Some(Cordon::Ours)
+}

@@ -1,0 +1,93 @@
+//! What people ask of a run while somebody else holds it. A wish is written into the run's ConfigMap, and the holder takes it up. Pure.
+
+use serde::{Deserialize, Serialize};
+use types::policy::Phase;
+
+use super::run::{Asked, Bounds, Pause, Run, State};
+use crate::model::Text;
+
+/// A wish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// Its number; each wish has a greater one than those before it.
+    pub seq: u64,
+    /// Who: `alice@laptop`.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// What.
+    pub what: What,
+}
+
+/// What somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum What {
+    /// No node starts any more; those in transit go on.
+    Pause,
+    /// Nothing is done any more.
+    PauseNow,
+    /// Go on, within these bounds.
+    Resume(Bounds),
+    /// Bring all nodes back to this phase.
+    Abort(Phase),
+    /// Leave this node out of the pass.
+    Skip(Text),
+    /// Try this node once more.
+    Retry(Text),
+    /// Bring this node back to the phase that the nodes leave in this pass.
+    Rollback(Text),
+    /// Delete this pod, which nobody makes again: `NAMESPACE/NAME`.
+    Delete(String),
+}
+
+/// The run with the wish taken up.
+pub(super) fn take(run: &Run, wish: &Wish, is_bridged: bool) -> Result<Run, String> {
+    let mut next = run.clone();
+    next.wish = wish.seq;
+    let pause = || Pause { by: wish.by.clone(), why: wish.reason.clone() };
+    match &wish.what {
+        What::Pause if run.state == State::Done => return Err(over("paused")),
+        What::PauseNow if run.state == State::Done => return Err(over("paused")),
+        // Somebody stopped everything: that is a pause already, and a stronger one.
+        What::Pause if matches!(run.state, State::Stopped(_)) => {}
+        What::Pause => next.state = State::Paused(pause()),
+        What::PauseNow => next.state = State::Stopped(pause()),
+        What::Resume(_) if run.state == State::Done => return Err(over("resumed")),
+        What::Resume(bounds) => {
+            next.state = State::Running;
+            next.bounds = bounds.clone();
+        }
+        What::Abort(to) => {
+            next.targets = run.back_to(*to, is_bridged);
+            // Nodes are where the pass began and where it led; those of the other phase are left to be brought back.
+            let led = run.target().unwrap_or(run.from);
+            next.from = if next.targets.first() == Some(&led) { run.from } else { led };
+            next.pass += 1;
+            next.skipped.clear();
+            next.asked.clear();
+            next.bounds = Bounds::default();
+            next.state = if next.targets.is_empty() { State::Done } else { State::Running };
+        }
+        What::Skip(node) => {
+            next.skipped.insert(node.clone(), wish.reason.clone());
+            next.asked.remove(node);
+        }
+        What::Retry(node) => {
+            next.skipped.remove(node);
+            next.asked.insert(node.clone(), Asked::Retry);
+        }
+        What::Rollback(node) => {
+            next.skipped.insert(node.clone(), wish.reason.clone());
+            next.asked.insert(node.clone(), Asked::Rollback);
+        }
+        What::Delete(pod) => {
+            next.delete.insert(pod.clone());
+        }
+    }
+    Ok(next)
+}
+
+fn over(what: &str) -> String {
+    format!("the run is over and cannot be {what}; make a new plan: kubectl crossfade plan")
+}

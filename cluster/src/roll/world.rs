@@ -1,0 +1,248 @@
+//! What is known of the cluster at one moment. Everything in it was read; nothing in it is concluded. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use types::observed::Observed;
+use types::policy::Phase;
+use types::step::Step;
+
+use crate::model::Text;
+
+/// What is known of the cluster.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// Time by the holder's clock, which goes on while the machine sleeps. No other clock decides anything.
+    pub now: Duration,
+    /// How often the Lease changed hands, up to this holder.
+    pub epoch: u64,
+    /// When this holder renewed the Lease last.
+    pub renewed: Duration,
+    /// All Nodes, by name.
+    pub nodes: BTreeMap<Text, Node>,
+    /// Pods by UID: those on nodes in transit, those of the cluster's DNS, and those that have no node yet.
+    pub pods: BTreeMap<Text, Pod>,
+    /// What makes the pods that were evicted.
+    pub owners: BTreeMap<Owner, Available>,
+    /// The last verdict of each gate.
+    pub verdicts: BTreeMap<String, Verdict>,
+    /// The last count of all pods.
+    pub census: Option<Census>,
+    /// Whether a window of the plan is open.
+    pub is_open: bool,
+}
+
+/// A Node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Node {
+    /// `metadata.uid`.
+    pub uid: Text,
+    /// `metadata.resourceVersion`.
+    pub version: Text,
+    /// Its zone; empty if it has none.
+    pub zone: Text,
+    /// Its pool; empty if it has none.
+    pub pool: Text,
+    /// Condition `Ready` is `True`.
+    pub is_ready: bool,
+    /// Condition `NetworkUnavailable` is `True`.
+    pub has_no_network: bool,
+    /// `spec.unschedulable`.
+    pub is_cordoned: bool,
+    /// Somebody takes it away: it is being deleted, or an autoscaler or a cloud has marked it.
+    pub is_going: bool,
+    /// It bears the taint that makes the scheduler prefer nodes that have moved.
+    pub is_fenced: bool,
+    /// `status.nodeInfo.bootID`.
+    pub boot: Text,
+    /// The label `crossfade/phase`.
+    pub label: Option<Phase>,
+    /// The annotation `crossfade/desired`.
+    pub desired: Option<Phase>,
+    /// The annotation `crossfade/observed`.
+    pub observed: Option<Observed>,
+    /// The condition `CrossfadeReady`.
+    pub crossfade: Option<Condition>,
+    /// The annotation `crossfade/step`.
+    pub step: Option<Step>,
+}
+
+/// The condition `CrossfadeReady`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// It is `True`.
+    pub is_true: bool,
+    /// The boot that it was written in.
+    pub boot: Text,
+    /// Why, in words.
+    pub message: Text,
+}
+
+/// A Pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// `metadata.uid`.
+    pub uid: Text,
+    /// Its node; empty if it has none yet.
+    pub node: Text,
+    /// What makes it; none for a pod that nobody makes again.
+    pub owner: Option<Owner>,
+    /// What holds of it.
+    pub traits: BTreeSet<Trait>,
+}
+
+/// What holds of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trait {
+    /// It uses the node's network.
+    HostNetwork,
+    /// kubelet made it from a file.
+    Static,
+    /// It ended.
+    Finished,
+    /// Somebody deleted it.
+    Terminating,
+    /// It is Ready.
+    Ready,
+    /// It answers DNS queries for the cluster.
+    Dns,
+    /// It is an agent of one of both CNIs.
+    Agent,
+    /// It has an emptyDir.
+    EmptyDir,
+    /// An annotation asks not to disrupt it.
+    Undisturbed,
+    /// The scheduler found no node for it.
+    Unschedulable,
+}
+
+/// What makes pods: a Deployment, a DaemonSet and so on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// `Deployment`, `StatefulSet`, `DaemonSet`, `Job` or another kind.
+    pub kind: Text,
+    /// The namespace.
+    pub namespace: Text,
+    /// The name.
+    pub name: Text,
+}
+
+/// How many pods of a workload are ready.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Available {
+    /// Pods that it wants.
+    pub wanted: u32,
+    /// Pods that are Ready.
+    pub ready: u32,
+}
+
+/// What a gate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// How it is.
+    pub color: Color,
+    /// When it was asked.
+    pub at: Duration,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// How a gate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Color {
+    /// All is well.
+    Green,
+    /// Go on more slowly.
+    Amber,
+    /// Nothing may start.
+    Red,
+    /// Nobody knows, so nothing may start.
+    Unknown,
+}
+
+/// How many pods with pod network run on each node, of all pods of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Census {
+    /// When the list began.
+    pub at: Duration,
+    /// Running pods with pod network, by node.
+    pub running: BTreeMap<Text, u32>,
+}
+
+impl Node {
+    /// The Node says of this boot that it is in `phase`, and that its network works.
+    ///
+    /// A node that was rebooted, or whose `watch` ended, leaves label and condition behind; the boot tells.
+    #[must_use]
+    pub fn is_in(&self, phase: Phase) -> bool {
+        let of_this_boot = |boot: &str| !boot.is_empty() && boot == &*self.boot;
+        let says = self.crossfade.as_ref().is_some_and(|said| said.is_true && of_this_boot(&said.boot));
+        let observed = self.observed.as_ref();
+        let observes = observed.is_some_and(|seen| seen.phase == Some(phase) && of_this_boot(&seen.boot_id));
+        says && observes && self.label == Some(phase)
+    }
+
+    /// The phase that the node says it is in, in whatever boot.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        self.observed.as_ref().and_then(|seen| seen.phase).or(self.label)
+    }
+
+    /// How many attachments the node has that are of another phase than this one, or of one that it cannot tell; none if it does not say.
+    #[must_use]
+    pub fn attached_otherwise(&self, phase: Phase) -> Option<u32> {
+        let attached = self.observed.as_ref()?.attached.as_ref()?;
+        let others = attached.by_phase.iter().filter(|(of, _)| **of != phase).map(|(_, count)| count);
+        Some(others.sum::<u32>() + attached.unknown)
+    }
+
+    /// All its attachments; none if it does not say.
+    #[must_use]
+    pub fn attached(&self) -> Option<u32> {
+        let attached = self.observed.as_ref()?.attached.as_ref()?;
+        Some(attached.by_phase.values().sum::<u32>() + attached.unknown)
+    }
+
+    /// The phases that its pods have, or may get as the node is now.
+    pub fn phases(&self) -> impl Iterator<Item = Phase> {
+        let observed = self.observed.iter();
+        let attached =
+            observed.clone().flat_map(|seen| seen.attached.iter().flat_map(|of| of.by_phase.keys()));
+        let minted = observed.flat_map(|seen| &seen.mints);
+        attached.chain(minted).copied().chain(self.label)
+    }
+}
+
+impl Owner {
+    /// `KIND/NAMESPACE/NAME`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+impl Available {
+    /// Whether fewer pods are ready than it wants, if so many may be missing.
+    #[must_use]
+    pub const fn is_short(self, missing: u32) -> bool {
+        self.ready.saturating_add(missing) < self.wanted
+    }
+}
+
+impl Pod {
+    /// Whether this holds of it.
+    #[must_use]
+    pub fn is(&self, what: Trait) -> bool {
+        self.traits.contains(&what)
+    }
+
+    /// `NAMESPACE/NAME`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}

@@ -1,0 +1,181 @@
+//! Faults of objects: what people and tools do to them, nodes that come and go. Pure.
+
+use types::policy::Phase;
+use types::step::Cordon;
+
+use crate::model::Text;
+use crate::roll::world::Trait;
+use crate::sim::build::Built;
+use crate::sim::event::{Event, Sandbox};
+use crate::sim::fault::Fault;
+use crate::sim::history::History;
+use crate::sim::queue::{MINUTE, SECOND};
+use crate::sim::truth::{Budget, Teller, Who};
+
+/// How many nodes a cluster has at most.
+const MOST: usize = 90;
+
+impl History {
+    /// Does it to some object; whether it is such a fault.
+    pub(super) fn hit_object(&mut self, fault: Fault) -> bool {
+        match fault {
+            Fault::PodDeleted | Fault::PodCrash | Fault::Pinned => self.hit_pod(fault),
+            Fault::Budget | Fault::TwoBudgets => self.hit_budget(fault),
+            Fault::NodeJoins | Fault::Intruder => self.joins(fault),
+            _ => {
+                let Some(at) = self.any_node() else { return false };
+                return self.hit_node(fault, at);
+            }
+        }
+        true
+    }
+
+    fn hit_node(&mut self, fault: Fault, at: usize) -> bool {
+        let phase = self.random.pick(&Phase::ALL).copied();
+        match fault {
+            Fault::Cordon => self.cordon(at),
+            Fault::Uncordon => self.uncordon(at),
+            Fault::Recordon => {
+                self.uncordon(at);
+                let wait = self.random.between(1, 90 * SECOND);
+                self.after(wait, Event::Disturb(Fault::Cordon));
+                self.recordon = Some(at);
+            }
+            Fault::Drain => {
+                self.cordon(at);
+                self.delete_all(at);
+            }
+            Fault::DesiredEdited => {
+                let node = &mut self.truth.nodes[at];
+                (node.api.desired, node.is_lured) = (phase, true);
+                self.surprise(at, Teller::Watch);
+                self.touch_node(at);
+                self.compare(at);
+                self.poke(at);
+            }
+            Fault::LabelEdited => {
+                self.truth.nodes[at].api.label = phase;
+                self.touch_node(at);
+                self.poke(at);
+            }
+            Fault::StepRemoved => {
+                self.truth.nodes[at].api.step = None;
+                self.surprise(at, Teller::Watch);
+                self.touch_node(at);
+                self.poke(at);
+            }
+            Fault::Touch => self.touch_node(at),
+            Fault::NodeGoes => {
+                self.truth.nodes[at].api.is_going = true;
+                self.touch_node(at);
+                self.within(5 * SECOND, 5 * MINUTE, Event::Remove(at));
+            }
+            Fault::NodeReplaced => {
+                self.remove(at);
+                self.within(SECOND, 5 * MINUTE, Event::Mend(fault, at));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Somebody cordons a node; one that is cordoned stays as it is.
+    pub(in crate::sim) fn cordon(&mut self, at: usize) {
+        let at = self.recordon.take().unwrap_or(at);
+        let node = &mut self.truth.nodes[at];
+        if !node.api.is_cordoned && !node.is_gone {
+            // Until the run has noted that its cordon was taken away, nobody can tell a new one from its own.
+            let is_noted = node.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
+            (node.api.is_cordoned, node.cordoned_by) =
+                (true, Some(if is_noted { Who::Other } else { Who::Run }));
+            self.touch_node(at);
+        }
+    }
+
+    /// Somebody uncordons a node.
+    pub(in crate::sim) fn uncordon(&mut self, at: usize) {
+        let node = &mut self.truth.nodes[at];
+        if node.api.is_cordoned {
+            (node.api.is_cordoned, node.cordoned_by) = (false, None);
+            self.touch_node(at);
+            self.wake_scheduler();
+        }
+    }
+
+    fn hit_pod(&mut self, fault: Fault) {
+        let Some(id) = self.any_pod() else { return };
+        let now = self.now;
+        let Some(pod) = self.truth.pods.get_mut(&id) else { return };
+        match fault {
+            Fault::PodDeleted if !pod.api.is(Trait::Static) => {
+                self.delete(id);
+                return;
+            }
+            Fault::PodCrash => {
+                pod.api.traits.remove(&Trait::Ready);
+                let sandbox = Sandbox { pod: id, number: pod.sandbox };
+                self.within(5 * SECOND, 20 * MINUTE, Event::Ready(sandbox));
+            }
+            Fault::Pinned => {
+                pod.api.traits.insert(Trait::Undisturbed);
+            }
+            _ => return,
+        }
+        if let Some(pod) = self.truth.pods.get_mut(&id) {
+            pod.shaken = Some(now);
+        }
+        self.touch_pod(id);
+    }
+
+    fn hit_budget(&mut self, fault: Fault) {
+        let of_replicas = |(at, of): (usize, &crate::sim::truth::Workload)| {
+            matches!(&*of.owner.kind, "Deployment" | "StatefulSet").then_some((at, of.replicas))
+        };
+        let workloads: Vec<_> = self.truth.workloads.iter().enumerate().filter_map(of_replicas).collect();
+        let Some((workload, least)) = self.random.pick(&workloads).copied() else { return };
+        if fault == Fault::Budget {
+            self.truth.budgets.retain(|budget| budget.workload != workload);
+        }
+        self.truth.budgets.push(Budget { workload, least });
+    }
+
+    /// A node joins, in a phase that the pass knows or in one that it forbids.
+    fn joins(&mut self, fault: Fault) {
+        let Some(run) = self.truth.run() else { return };
+        let of_pass = [Some(run.from), run.target()];
+        let is_of_pass = |phase: &Phase| of_pass.contains(&Some(*phase)) == (fault == Fault::NodeJoins);
+        let phases: Vec<Phase> = Phase::ALL.into_iter().filter(is_of_pass).collect();
+        if let Some(phase) = self.random.pick(&phases).copied() {
+            self.join(phase);
+        }
+    }
+
+    /// Adds a node like one that is there.
+    pub(in crate::sim) fn join(&mut self, phase: Phase) {
+        if self.truth.living().count() < MOST
+            && let Some(like) = self.any_node()
+        {
+            let name = Text::from(format!("n{}", self.truth.nodes.len()));
+            self.make_node(name, like, phase);
+        }
+    }
+
+    /// Another node of the same name, with the image of the first.
+    pub(super) fn replace(&mut self, at: usize) {
+        let (name, phase) = (self.truth.nodes[at].name.clone(), self.truth.nodes[at].machine.image);
+        if self.truth.named(&name).is_none() {
+            self.make_node(name, at, phase);
+        }
+    }
+
+    fn make_node(&mut self, name: Text, like: usize, phase: Phase) {
+        let base = self.base();
+        let like = &self.truth.nodes[like];
+        let (zone, pool, room) = (like.api.zone.clone(), like.api.pool.clone(), like.room);
+        let at = self.truth.add_node(&Built { name, zone, pool, phase, base, room });
+        self.surprise(at, Teller::Watch);
+        self.touch_node(at);
+        let turn = self.truth.turn(at);
+        self.within(5 * SECOND, 20 * SECOND, Event::Register(turn));
+    }
+}

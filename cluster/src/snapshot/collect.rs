@@ -1,0 +1,190 @@
+//! Puts objects where they belong in a snapshot, slimmed.
+
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::document::Document;
+use super::header::Header;
+use crate::model::{ALL_KINDS, Kind, Object, Pool, Reading, Snapshot, Workload};
+
+/// From where one object is read.
+pub(super) trait Source<'de> {
+    /// What may go wrong.
+    type Error: serde::de::Error;
+    /// Reads the object.
+    fn read<T: DeserializeOwned>(self) -> Result<T, Self::Error>;
+}
+
+/// A snapshot that is being read.
+#[derive(Debug, Default)]
+pub struct Collector {
+    snapshot: Snapshot,
+    pool: Pool,
+    /// Kinds of which a list or an object was read.
+    seen: BTreeSet<Kind>,
+}
+
+impl Collector {
+    /// Nothing read yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Remembers that a list of this kind was read.
+    pub fn seen_kind(&mut self, kind: Kind) {
+        self.seen.insert(kind);
+    }
+
+    /// Drops all objects of a kind, to read them anew.
+    pub fn forget(&mut self, kind: Kind) {
+        let Self { snapshot, .. } = self;
+        match kind {
+            Kind::NODE => snapshot.nodes.clear(),
+            Kind::POD => snapshot.pods.clear(),
+            Kind::POD_DISRUPTION_BUDGET => snapshot.budgets.clear(),
+            Kind::SERVICE => snapshot.services.clear(),
+            Kind::ENDPOINT_SLICE => snapshot.endpoint_slices.clear(),
+            _ => {
+                snapshot.workloads.remove(&kind);
+                snapshot.objects.remove(&kind);
+            }
+        }
+    }
+
+    /// What is known of a kind, from whoever read it.
+    pub fn reading(&mut self, kind: Kind, reading: Reading) {
+        self.snapshot.readings.insert(kind, reading);
+    }
+
+    /// What is known of the cluster itself.
+    pub const fn cluster(&mut self) -> &mut crate::model::Cluster {
+        &mut self.snapshot.cluster
+    }
+
+    /// Takes a header: it knows how each kind was read.
+    pub fn header(&mut self, header: Header) {
+        let Header { cluster, kinds, .. } = header;
+        let known = &mut self.snapshot.cluster;
+        known.uid = cluster.uid.or(known.uid.take());
+        known.version = cluster.version.or(known.version.take());
+        known.taken = cluster.taken.or(known.taken.take());
+        self.snapshot.readings.extend(kinds);
+    }
+
+    /// Takes an object of a known kind.
+    pub(super) fn object<'de, S: Source<'de>>(
+        &mut self,
+        api_version: &str,
+        kind: Kind,
+        source: S,
+    ) -> Result<(), S::Error> {
+        self.seen.insert(kind);
+        let Self { snapshot, pool, .. } = self;
+        match kind {
+            Kind::NODE => snapshot.nodes.push(source.read()?),
+            Kind::POD => {
+                let mut pod = source.read()?;
+                pool.pod(&mut pod);
+                snapshot.pods.push(pod);
+                return Ok(());
+            }
+            Kind::POD_DISRUPTION_BUDGET => snapshot.budgets.push(source.read()?),
+            Kind::SERVICE => snapshot.services.push(source.read()?),
+            Kind::ENDPOINT_SLICE => snapshot.endpoint_slices.push(source.read()?),
+            Kind::DEPLOYMENT | Kind::DAEMON_SET | Kind::STATEFUL_SET | Kind::REPLICA_SET | Kind::JOB => {
+                let mut workload: Workload = source.read()?;
+                pool.workload(&mut workload);
+                snapshot.workloads.entry(kind).or_default().push(workload);
+            }
+            _ => {
+                let mut all: Map<String, Value> = source.read()?;
+                all.insert("apiVersion".into(), api_version.into());
+                all.insert("kind".into(), kind.api_name().into());
+                if let Some(object) = Object::new(kind, Value::Object(all)) {
+                    snapshot.objects.entry(kind).or_default().push(object);
+                }
+            }
+        }
+        if kind == Kind::NODE
+            && let Some(node) = snapshot.nodes.last_mut()
+        {
+            pool.node(node);
+        }
+        Ok(())
+    }
+
+    /// Takes a document of which every key was read: what it is came last, or it is no object of the API.
+    pub(super) fn whole(
+        &mut self,
+        api_version: Option<String>,
+        kind: Option<String>,
+        rest: Map<String, Value>,
+    ) -> Result<(), String> {
+        let value = Value::Object(rest);
+        if value.get("crossfade").is_some() {
+            return Header::read(value).map(|header| self.header(header));
+        }
+        if let Some(version) = value.pointer("/serverVersion/gitVersion").and_then(Value::as_str) {
+            self.snapshot.cluster.version = Some(version.to_owned());
+            return Ok(());
+        }
+        let (Some(api_version), Some(kind)) = (api_version, kind) else {
+            // A list has nothing but its items, and an empty document nothing at all.
+            let is_list = value.get("metadata").is_none_or(|meta| meta.get("name").is_none());
+            let wrong =
+                "an object without apiVersion and kind: expected what kubectl get -o json or -o yaml writes";
+            return if is_list { Ok(()) } else { Err(wrong.to_owned()) };
+        };
+        if kind.ends_with("List") {
+            return Ok(());
+        }
+        let Some(kind) = Kind::of(&api_version, &kind) else { return Ok(()) };
+        let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.object(&api_version, kind, value).map_err(|e| format!("{kind} {name}: {e}"))
+    }
+
+    /// Takes a document that was read as a value, as one of YAML is.
+    ///
+    /// # Errors
+    /// Why it is no object of the API.
+    pub fn value(&mut self, value: Value) -> Result<(), String> {
+        use serde::de::DeserializeSeed;
+        Document::new(self).deserialize(value).map_err(|e| e.to_string())
+    }
+
+    /// The snapshot. `dumped` names the kinds that the files have completely, though no object of them may be there.
+    #[must_use]
+    pub fn finish(self, dumped: &[Kind]) -> Snapshot {
+        let Self { mut snapshot, mut seen, .. } = self;
+        seen.extend(dumped);
+        for kind in seen {
+            snapshot.readings.entry(kind).or_insert(Reading::Read);
+        }
+        let unserved = unserved(&snapshot);
+        for kind in unserved {
+            snapshot.readings.entry(kind).or_insert(Reading::NotServed);
+        }
+        snapshot.sort();
+        snapshot
+    }
+}
+
+/// The custom kinds for which the cluster has no CustomResourceDefinition, where these were dumped.
+fn unserved(snapshot: &Snapshot) -> Vec<Kind> {
+    if !snapshot.knows(Kind::CUSTOM_RESOURCE_DEFINITION) {
+        return Vec::new();
+    }
+    let served: BTreeSet<&str> =
+        snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().map(Object::name).collect();
+    let is_served = |kind: Kind| {
+        let mut names = kind.served_by().iter().map(|(group, _)| format!("{}.{group}", kind.plural()));
+        names.any(|name| served.contains(name.as_str()))
+    };
+    ALL_KINDS.iter().map(|row| row.kind).filter(|kind| kind.is_custom() && !is_served(*kind)).collect()
+}
+
+#[cfg(test)]
+mod tests;

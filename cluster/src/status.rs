@@ -1,0 +1,185 @@
+//! How far a run is, as people and pipelines read it. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use types::policy::Phase;
+use types::step::State as NodeState;
+
+use crate::model::Text;
+use crate::plan::{Plan, canon};
+use crate::roll::memory::Memory;
+use crate::roll::run::{Run, State};
+use crate::roll::view::{Standing, View};
+use crate::roll::wait::Wait;
+use crate::roll::world::{Color, World};
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The run.
+    pub run: String,
+    /// The first twelve characters of the plan's hash.
+    pub plan: String,
+    /// Which pass it is; the first is 1. It only grows, also when a run goes back.
+    pub pass: u32,
+    /// How many passes are left, this one included.
+    pub passes_left: usize,
+    /// The phase that nodes leave in this pass.
+    pub from: Phase,
+    /// The phase that this pass brings nodes to; none when every pass is done.
+    pub to: Option<Phase>,
+    /// Whether it goes on.
+    pub state: State,
+    /// Who holds the run; none if nobody does.
+    pub holder: Option<String>,
+    /// Nodes by how they stand.
+    pub nodes: Counts,
+    /// The same, by zone. Nodes without a zone have the empty name.
+    pub zones: BTreeMap<Text, Counts>,
+    /// Attachments of all nodes, by the phase that they were made in.
+    pub attached: BTreeMap<Phase, u32>,
+    /// Nodes that do not say what is attached to them.
+    pub silent: Vec<Text>,
+    /// Nodes that are being moved.
+    pub moving: Vec<Moving>,
+    /// What gates say.
+    pub gates: Vec<Gate>,
+    /// What the run waits for, those first that need a person.
+    pub waits: Vec<Wait>,
+}
+
+/// How many nodes stand how.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// All of them, but those that the plan leaves out.
+    pub all: u32,
+    /// Nodes that are done in this pass.
+    pub done: u32,
+    /// Nodes that are being moved.
+    pub in_transit: u32,
+    /// Nodes that wait for a person.
+    pub held: u32,
+    /// Nodes that somebody skipped.
+    pub skipped: u32,
+    /// Nodes that are still to be moved.
+    pub pending: u32,
+    /// Nodes that are not Ready, whatever else they are.
+    pub not_ready: u32,
+}
+
+/// A node that is being moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moving {
+    /// Its name.
+    pub node: Text,
+    /// How far it is.
+    pub state: NodeState,
+    /// The phase that it is brought to.
+    pub to: Phase,
+    /// How many attachments of other phases are left; none if it does not say.
+    pub left: Option<u32>,
+    /// How many attachments it has; none if it does not say.
+    pub attached: Option<u32>,
+}
+
+/// What a gate says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gate {
+    /// Its name.
+    pub name: String,
+    /// `green`, `amber`, `red` or `unknown`.
+    pub is: &'static str,
+    /// Why.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+/// How far the run is.
+#[must_use]
+pub fn status(world: &World, memory: &Memory, run: &Run, plan: &Plan, waits: &[Wait]) -> Status {
+    let view = View { world, memory, run, plan, target: run.target().unwrap_or(run.from) };
+    let mut status = Status {
+        run: run.id.clone(),
+        plan: canon::short(&run.plan).to_owned(),
+        pass: run.pass,
+        passes_left: run.targets.len(),
+        from: run.from,
+        to: run.target(),
+        state: run.state.clone(),
+        holder: None,
+        nodes: Counts::default(),
+        zones: BTreeMap::new(),
+        attached: BTreeMap::new(),
+        silent: Vec::new(),
+        moving: Vec::new(),
+        gates: plan.gates.iter().map(|gate| told(&view, &gate.name)).collect(),
+        waits: waits.to_vec(),
+    };
+    status.waits.sort_by_key(|wait| !wait.is_held);
+    for (name, node, standing) in view.nodes() {
+        status.nodes.count(standing, node.is_ready);
+        status.zones.entry(node.zone.clone()).or_default().count(standing, node.is_ready);
+        match node.observed.as_ref().and_then(|seen| seen.attached.as_ref()) {
+            Some(attached) => {
+                for (phase, count) in &attached.by_phase {
+                    *status.attached.entry(*phase).or_default() += count;
+                }
+            }
+            None => status.silent.push(name.clone()),
+        }
+        if let Standing::Transit(step) = standing {
+            status.moving.push(Moving {
+                node: name.clone(),
+                state: step.state,
+                to: step.to,
+                left: node.attached_otherwise(step.to),
+                attached: node.attached(),
+            });
+        }
+    }
+    status
+}
+
+impl Counts {
+    fn count(&mut self, standing: Standing<'_>, is_ready: bool) {
+        self.all += 1;
+        self.not_ready += u32::from(!is_ready);
+        *match standing {
+            Standing::Done | Standing::LeftOut => &mut self.done,
+            Standing::Transit(step) if step.state == NodeState::Held => &mut self.held,
+            Standing::Transit(_) | Standing::Foreign(_) => &mut self.in_transit,
+            Standing::Skipped => &mut self.skipped,
+            Standing::Pending => &mut self.pending,
+        } += 1;
+    }
+}
+
+fn told(view: &View<'_>, name: &str) -> Gate {
+    let verdict = view.verdict(name);
+    let is = match verdict.map(|verdict| verdict.color) {
+        Some(Color::Green) => "green",
+        Some(Color::Amber) => "amber",
+        Some(Color::Red) => "red",
+        Some(Color::Unknown) | None => "unknown",
+    };
+    let why = verdict.map_or_else(|| "it was not asked lately".into(), |verdict| verdict.why.clone());
+    Gate { name: name.to_owned(), is, why }
+}
+
+/// One line: `pass 1, old to both-old: 38 of 100 nodes done, 3 in transit, 0 held`.
+#[must_use]
+pub fn line(status: &Status) -> String {
+    let Some(to) = status.to else {
+        return format!("all {} nodes are in phase {}", status.nodes.all, status.from);
+    };
+    let nodes = &status.nodes;
+    format!(
+        "pass {}, {} to {to}: {} of {} nodes done, {} in transit, {} held",
+        status.pass, status.from, nodes.done, nodes.all, nodes.in_transit, nodes.held
+    )
+}

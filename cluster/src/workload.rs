@@ -1,0 +1,19 @@
+//! What checks ask about pods and those who make them: who owns a pod, where it may run, what it requests. Pure.
+
+mod agent;
+mod evict;
+mod group;
+mod place;
+mod pool;
+mod quantity;
+mod request;
+mod start;
+
+pub use agent::{Agent, agents, container_of, is_agent};
+pub use evict::{STAY, asks_to_stay, has_empty_dir, is_bound_to_node, is_dns, is_movable, is_ready};
+pub use group::{Group, Owner, groups, owner};
+pub use place::{Place, Refusal, tolerates, tolerates_everything};
+pub use pool::{Future, Platform, futures, platform, pool_in, pool_of};
+pub use quantity::milli;
+pub use request::{Request, Requests};
+pub use start::{OWN_TAINTS, START_TAINT_CILIUM, startup_taints};

@@ -1,0 +1,17 @@
+//! `kubectl-crossfade` as a person calls it: the program itself, on dumps of clusters.
+
+mod arguments;
+mod formats;
+mod golden;
+mod kubectl;
+mod pages;
+mod plan;
+mod rbac;
+mod readme;
+mod requirements;
+mod roll;
+mod run;
+mod settings;
+mod simulate;
+mod snapshot;
+mod waivers;

@@ -1,0 +1,120 @@
+//! Rights, as manifests that are made of the program's own tables: those of `snapshot` and `check` of the kinds that they read, those of a run of what it
+//! does and watches.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use cluster::live::{ACTING, Rule};
+use cluster::model::{ALL_KINDS, CONFIG_MAPS, Kind};
+
+/// What stands before the rules.
+const HEAD: &str = "\
+# The rights that kubectl crossfade needs before a migration (snapshot, requirements, check): it lists, and changes nothing.
+# No Secret is among them, and of ConfigMaps only those of CNIs.
+#
+#   kubectl apply -f deploy/cluster/rbac-viewer.yaml
+#   kubectl create clusterrolebinding crossfade-viewer --clusterrole=crossfade-viewer --user=alice
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: crossfade-viewer
+rules:
+";
+
+/// What stands before the rules of a run.
+const OPERATOR: &str = "\
+# The rights that kubectl crossfade needs to migrate nodes, and the namespace in which it keeps its plan, its run and its journal.
+#
+#   kubectl apply -f deploy/cluster/rbac-operator.yaml
+#   kubectl create clusterrolebinding crossfade-operator --clusterrole=crossfade-operator --user=alice
+#   kubectl -n crossfade create rolebinding crossfade-operator --role=crossfade-operator --user=alice
+#
+# The right to patch Nodes is the strongest of them: whoever has it can cordon and taint every node, and ask nodes for another network. RBAC cannot narrow
+# it to some fields of a Node. Give it to those who may migrate the cluster, for the time of the migration.
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: crossfade
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: crossfade-operator
+rules:
+";
+/// What stands before the rules in the namespace.
+const OWN: &str = "\
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: crossfade-operator
+  namespace: crossfade
+rules:
+";
+
+/// The rules of a run's own rights.
+fn acting(is_own: bool) -> String {
+    let mut text = String::new();
+    for Rule { why, group, resources, verbs, .. } in ACTING.iter().filter(|rule| rule.is_own == is_own) {
+        let (resources, verbs) = (resources.join(", "), verbs.join(", "));
+        let rule =
+            format!("  - apiGroups: [{group:?}]\n    resources: [{resources}]\n    verbs: [{verbs}]\n");
+        write!(text, "  # {why}\n{rule}").expect("text");
+    }
+    text
+}
+
+fn operator() -> String {
+    let viewer = rendered();
+    let rules = viewer.strip_prefix(HEAD).expect("a head");
+    let read = "  # What a viewer may read (rbac-viewer.yaml).\n";
+    format!("{OPERATOR}{}{read}{rules}{OWN}{}", acting(false), acting(true))
+}
+
+fn rendered() -> String {
+    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for kind in ALL_KINDS.iter().map(|row| row.kind).filter(|kind| *kind != Kind::CONFIG_MAP) {
+        for (group, _) in kind.served_by() {
+            let resources = groups.entry(group).or_default();
+            if !resources.contains(&kind.plural()) {
+                resources.push(kind.plural());
+            }
+        }
+    }
+    let mut text = HEAD.to_owned();
+    for (group, mut resources) in groups {
+        resources.sort_unstable();
+        let resources = resources.join(", ");
+        writeln!(text, "  - apiGroups: [{group:?}]\n    resources: [{resources}]\n    verbs: [list]")
+            .expect("text");
+    }
+    let mut names: Vec<&str> = CONFIG_MAPS.iter().map(|(_, name)| *name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let names = names.join(", ");
+    writeln!(
+        text,
+        "  - apiGroups: [\"\"]\n    resources: [configmaps]\n    resourceNames: [{names}]\n    verbs: [get]"
+    )
+    .expect("text");
+    text += "  # Its UID tells one cluster from another.\n";
+    text += "  - apiGroups: [\"\"]\n    resources: [namespaces]\n    resourceNames: [kube-system]\n    verbs: [get]\n";
+    text
+}
+
+/// `UPDATE_GOLDEN=1` writes them anew.
+#[test]
+fn the_manifests_have_the_rights_of_today() {
+    for (name, rendered) in [("rbac-viewer.yaml", rendered()), ("rbac-operator.yaml", operator())] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/cluster").join(name);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(file.parent().expect("a directory")).expect("made");
+            std::fs::write(&file, &rendered).expect("written");
+        }
+        let kept = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(kept, rendered, "{name}: look at the table of rights, then UPDATE_GOLDEN=1");
+        assert!(!kept.contains("secrets"), "no right to read Secrets");
+    }
+}

@@ -1,0 +1,36 @@
+//! `config check`.
+
+use super::run::{run_in, stderr, stdout};
+
+fn checked(settings: &str) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("c.yaml"), settings).expect("written");
+    let output = run_in(dir.path(), &["config", "check", "--config", "c.yaml"]);
+    (output.status.code(), format!("{}{}", stdout(&output), stderr(&output)))
+}
+
+#[test]
+fn settings_are_printed_with_their_defaults() {
+    let (code, said) = checked("version: 1\n");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("drainAtMostPercent: 10"), "{said}");
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_was_meant() {
+    for (settings, meant) in [
+        (
+            "version: 1\nwaivers: [{finding: cidr-overlap-pools, reason: known}]",
+            "did you mean cidr-overlap-pool?",
+        ),
+        ("version: 1\ncidrs: {service: []}", "services"),
+        ("version: 1\nnetworks: {old: {cidrs: [10.0.0.1/8]}}", "10.0.0.0/8"),
+        ("[", "c.yaml"),
+    ] {
+        let (code, said) = checked(settings);
+        assert_eq!(code, Some(78), "{settings}: {said}");
+        assert!(said.contains(meant), "{settings}: {said}");
+    }
+    let output = run_in(std::path::Path::new("/"), &["config", "check"]);
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -1,0 +1,81 @@
+//! `simulate` on snapshots.
+
+use serde_json::Value;
+
+use super::run::{fixtures, run_in, stderr, stdout};
+
+/// The migration of a fixture, simulated.
+fn simulated(fixture: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let words = [
+        "simulate",
+        "--from",
+        "flannel",
+        "--to",
+        "cilium",
+        "--config",
+        "config.yaml",
+        "--snapshot",
+        "cluster",
+        "--dumped",
+        "all",
+        "-o",
+        "json",
+    ];
+    let output = run_in(&fixtures().join(fixture), &[&words, more].concat());
+    let answer = serde_json::from_str(stdout(&output)).unwrap_or_else(|e| panic!("{e}: {}", stderr(&output)));
+    (output.status.code(), answer)
+}
+
+#[test]
+fn a_run_without_faults_moves_every_pod_in_every_pass() {
+    let (status, answer) = simulated("plan-three", &["--histories", "3", "--seed", "7"]);
+    assert_eq!((status, &answer["ok"]), (Some(0), &true.into()), "{answer:#}");
+    assert_eq!(answer["passes"].as_array().map(Vec::len), Some(3), "{answer:#}");
+    let seconds = |of: &Value, which: &str| of[which].as_u64().expect("a number");
+    let last = &answer["passes"][2];
+    assert!(seconds(last, "least") > seconds(&answer["passes"][0], "least"), "{answer:#}");
+    assert!(seconds(&answer["seconds"], "most") >= seconds(last, "most"), "{answer:#}");
+    assert!(seconds(&answer["evictions"], "least") > 0, "{answer:#}");
+    assert_eq!(
+        (&answer["broken"], &answer["unended"]),
+        (&Value::from(Vec::<Value>::new()), &Value::from(Vec::<Value>::new()))
+    );
+}
+
+#[test]
+fn the_same_seeds_give_the_same_answer_and_others_another() {
+    let play = |seed: &str| simulated("plan-three", &["--histories", "3", "--faults", "--seed", seed]).1;
+    let (one, again, other) = (play("1"), play("1"), play("100"));
+    assert_eq!(one, again);
+    assert_ne!(one["seconds"], other["seconds"]);
+}
+
+/// A static pod and one that asks not to be disrupted: somebody has to do something about both in every history.
+#[test]
+fn where_a_person_is_needed_is_said_by_reason() {
+    let (_, answer) = simulated("plan-zones", &["--histories", "2"]);
+    for reason in ["StaticPod", "Undisturbed"] {
+        assert_eq!(answer["needed"][reason], 2, "{answer:#}");
+    }
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_plan_stands_in_the_way_of_its_simulation() {
+    let words = [
+        "simulate",
+        "--from",
+        "calico",
+        "--to",
+        "cilium",
+        "--snapshot",
+        "cluster",
+        "--dumped",
+        "all",
+        "-o",
+        "json",
+    ];
+    let output = run_in(&fixtures().join("plan-three"), &words);
+    let answer: Value = serde_json::from_str(stdout(&output)).expect("JSON");
+    assert_eq!((output.status.code(), &answer["ok"]), (Some(3), &false.into()), "{answer:#}");
+    assert!(answer["problems"].as_array().is_some_and(|all| !all.is_empty()) && answer["hash"].is_null());
+}
