@@ -7,6 +7,8 @@ pub mod api;
 mod client;
 mod control;
 pub mod dns;
+pub mod manifest;
+pub mod operator;
 mod pki;
 mod programs;
 pub mod tools;
@@ -20,7 +22,8 @@ use serde_json::{Value, json};
 
 pub use api::Api;
 pub use client::{Answer, Client, MERGE, STRATEGIC};
-pub use control::{ControlPlane, PORT, SERVICES, Setup, User, base};
+pub use control::{ControlPlane, Controllers, PORT, SERVICES, Setup, User, base};
+pub use operator::Operator;
 pub use pki::{Authority, Identity};
 pub use programs::Programs;
 pub use worker::{KUBECONFIG, STATIC_PODS, Worker};
@@ -60,7 +63,13 @@ impl Cluster {
     pub fn prepare(nodes: u8) -> Result<Cluster> {
         let fabric = Fabric::new(nodes)?;
         let [old, new] = fabric.old_and_new()?;
-        let setup = Setup { address: fabric.join()?, names: &[], tokens: Vec::new(), controllers: true };
+        let setup = Setup {
+            address: fabric.join()?,
+            names: &[],
+            tokens: Vec::new(),
+            controllers: Controllers::Prompt,
+            audited: None,
+        };
         let plane = ControlPlane::start(&setup)?;
         let images = Scratch::new("images")?;
         let image = images.join("tools.tar");

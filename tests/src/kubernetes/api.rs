@@ -122,25 +122,6 @@ impl Api {
         let patch = json!({ "spec": { "unschedulable": closed } });
         self.client.patch(&node_path(node), MERGE, &patch)?.object().map(drop)
     }
-
-    /// Asks for the eviction of a pod; false while a budget forbids it.
-    ///
-    /// # Errors
-    /// What the API server says.
-    pub fn evict(&self, pod: &Value) -> Result<bool> {
-        const TOO_MANY_REQUESTS: u16 = 429;
-        let metadata = json!({ "name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"] });
-        // Since 1.22 there is policy/v1; until 1.25 this one was understood, too.
-        let version =
-            if self.client.get("/apis/policy/v1")?.status == 200 { "policy/v1" } else { "policy/v1beta1" };
-        let eviction = json!({ "apiVersion": version, "kind": "Eviction", "metadata": metadata });
-        let answer = self.client.create(&format!("{}/eviction", pod_path(pod)), &eviction)?;
-        match answer.status {
-            TOO_MANY_REQUESTS => Ok(false),
-            404 => Ok(true),
-            _ => answer.object().map(|_| true),
-        }
-    }
 }
 
 /// An API server that is asked without a pause has time for nobody else.

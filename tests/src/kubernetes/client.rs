@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use ureq::http::Request;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
@@ -19,7 +19,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 pub struct Client {
     agent: Agent,
     base: String,
-    token: Option<String>,
 }
 
 /// What it answered.
@@ -64,27 +63,16 @@ impl Client {
     pub fn with_certificate(base: &str, authority: &str, identity: &Identity) -> Result<Self> {
         let chain = [Certificate::from_pem(identity.certificate.as_bytes())?];
         let key = PrivateKey::from_pem(identity.key.as_bytes())?;
-        Self::new(base, authority, Some(ClientCert::new_with_certs(&chain, key)), None)
-    }
-
-    /// One who is known by a token.
-    ///
-    /// # Errors
-    /// A certificate that is none.
-    pub fn with_token(base: &str, authority: &str, token: &str) -> Result<Self> {
-        Self::new(base, authority, None, Some(token.to_owned()))
-    }
-
-    fn new(base: &str, authority: &str, own: Option<ClientCert>, token: Option<String>) -> Result<Self> {
         let roots = RootCerts::new_with_certs(&[Certificate::from_pem(authority.as_bytes())?]);
-        let tls = TlsConfig::builder().root_certs(roots).client_cert(own).build();
+        let own = ClientCert::new_with_certs(&chain, key);
+        let tls = TlsConfig::builder().root_certs(roots).client_cert(Some(own)).build();
         let agent = Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
             .timeout_recv_response(Some(ANSWER_WITHIN))
             .build()
             .new_agent();
-        Ok(Self { agent, base: base.to_owned(), token })
+        Ok(Self { agent, base: base.to_owned() })
     }
 
     /// Reads an object or a list.
@@ -127,24 +115,40 @@ impl Client {
         self.ask("PATCH", path, Some((kind, body)))
     }
 
+    /// Deletes an object at once, without its grace period, as kubelet does when a pod has ended. Nothing happens if it is not this one by its UID.
+    ///
+    /// # Errors
+    /// No answer came; a refusal is one.
+    pub fn delete_now(&self, path: &str, uid: &str) -> Result<Answer> {
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0, "preconditions": { "uid": uid },
+        });
+        let request = self.agent.delete(format!("{}{path}", self.base)).force_send_body();
+        let response = request.header("content-type", "application/json").send(options.to_string());
+        answer(response.with_context(|| format!("DELETE {path}"))?)
+    }
+
     /// The events of a watch, one after the other, until the API server ends it.
     ///
     /// # Errors
     /// It does not begin.
     pub fn watch(&self, path: &str) -> Result<impl Iterator<Item = Result<Value>> + use<>> {
+        Ok(self.watch_as_text(path)?.map(|line| Ok(serde_json::from_str(&line?)?)))
+    }
+
+    /// The same, each event as it came.
+    ///
+    /// # Errors
+    /// It does not begin.
+    pub fn watch_as_text(&self, path: &str) -> Result<impl Iterator<Item = Result<String>> + use<>> {
         let response = self.send("GET", path, None)?;
         ensure!(response.status() == 200, "watch {path}: {}", response.status());
         let lines = BufReader::new(response.into_body().into_reader()).lines();
-        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
+        Ok(lines.map(|line| Ok(line?)))
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<(&str, &Value)>) -> Result<Answer> {
-        let mut response = self.send(method, path, body)?;
-        let status = response.status().as_u16();
-        let text = response.body_mut().read_to_string().with_context(|| format!("{method} {path}"))?;
-        // Health checks answer in plain text.
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, body })
+        answer(self.send(method, path, body)?).with_context(|| format!("{method} {path}"))
     }
 
     fn send(
@@ -153,10 +157,7 @@ impl Client {
         path: &str,
         body: Option<(&str, &Value)>,
     ) -> Result<ureq::http::Response<Body>> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         let answer = match body {
             Some((kind, body)) => {
                 self.agent.run(request.header("content-type", kind).body(body.to_string())?)
@@ -165,4 +166,12 @@ impl Client {
         };
         answer.with_context(|| format!("{method} {path}"))
     }
+}
+
+fn answer(mut response: ureq::http::Response<Body>) -> Result<Answer> {
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string()?;
+    // Health checks answer in plain text.
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status, body })
 }

@@ -27,6 +27,8 @@ pub const SERVICES: &str = "10.96.0.0/16";
 const KUBERNETES: &str = "10.96.0.1";
 /// How long a pod stays bound to a node that is not ready or not reachable, in seconds.
 const LEAVE_AFTER: u32 = 5;
+/// Requests in a second of a component that must not wait for its own limit, which is 20 to 50 otherwise.
+const FAST: [&str; 2] = ["--kube-api-qps=1000", "--kube-api-burst=2000"];
 
 /// What a control plane is started with.
 #[derive(Debug)]
@@ -37,8 +39,21 @@ pub struct Setup<'a> {
     pub names: &'a [&'a str],
     /// Tokens that it takes: token, user, group.
     pub tokens: Vec<[String; 3]>,
-    /// With a controller manager and a scheduler. Without them nobody makes ServiceAccounts, so no pod needs one then.
-    pub controllers: bool,
+    /// Which controllers it has.
+    pub controllers: Controllers,
+    /// The user whose requests are written down ([`ControlPlane::audit_log`]).
+    pub audited: Option<&'a str>,
+}
+
+/// The controller manager and the scheduler of a control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Controllers {
+    /// There are none. Nobody makes ServiceAccounts, so no pod needs one.
+    None,
+    /// They notice within seconds that a node is gone.
+    Prompt,
+    /// They keep pace with thousands of pods, and never wait for a node's heartbeat.
+    Hollow,
 }
 
 /// A running control plane; ended on drop.
@@ -82,15 +97,15 @@ impl ControlPlane {
         plane.write_pki(setup)?;
         let etcd = plane.etcd();
         plane.run("etcd", etcd)?;
-        let apiserver = plane.apiserver(setup);
+        let apiserver = plane.apiserver(setup)?;
         plane.run("apiserver", apiserver)?;
         let admin = plane.admin()?;
         plane
             .wait("kube-apiserver is ready", || Ok(admin.get("/readyz").is_ok_and(|it| it.status == 200)))?;
-        if setup.controllers {
-            let manager = plane.controller_manager()?;
+        if setup.controllers != Controllers::None {
+            let manager = plane.controller_manager(setup.controllers)?;
             plane.run("controller-manager", manager)?;
-            let scheduler = plane.scheduler()?;
+            let scheduler = plane.scheduler(setup.controllers)?;
             plane.run("scheduler", scheduler)?;
             let account = "/api/v1/namespaces/default/serviceaccounts/default";
             plane.wait("the first ServiceAccount", || Ok(admin.get(account)?.status == 200))?;
@@ -162,13 +177,14 @@ impl ControlPlane {
         }
         let mut command = Command::new(self.programs.path("kubectl"));
         command.env_clear().env("HOME", self.scratch.path()).env("PATH", crate::node::PATH);
-        command.arg("--kubeconfig").arg(config).args(arguments).stdin(Stdio::null());
+        // Not by a flag: no flag may stand before a plugin's name.
+        command.env("KUBECONFIG", config).args(arguments).stdin(Stdio::null());
         Ok(command)
     }
 
-    /// The end of a component's log, by its name without `kube-`.
-    pub fn log_tail(&self, component: &str) -> String {
-        tail(&self.scratch.join(format!("{component}.log")))
+    /// What the API server wrote down of the audited user: an audit event of `audit.k8s.io/v1` in each line, one for each request that ended.
+    pub fn audit_log(&self) -> PathBuf {
+        self.scratch.join("audit.jsonl")
     }
 
     fn wait(&mut self, what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
@@ -204,7 +220,7 @@ impl ControlPlane {
         command
     }
 
-    fn apiserver(&self, setup: &Setup<'_>) -> Command {
+    fn apiserver(&self, setup: &Setup<'_>) -> Result<Command> {
         let mut command = Command::new(self.programs.path("kube-apiserver"));
         for (flag, file) in [
             ("client-ca-file", "ca.pem"),
@@ -234,29 +250,42 @@ impl ControlPlane {
                 "--allow-privileged=true",
                 "--profiling=false",
             ]);
-        if !setup.controllers {
+        if setup.controllers == Controllers::None {
             command.arg("--disable-admission-plugins=ServiceAccount");
         }
-        command
+        if let Some(user) = setup.audited {
+            let policy = self.scratch.join("audit-policy.json");
+            fs::write(&policy, audit_policy(user).to_string()).context("the policy of the audit")?;
+            command.arg(format!("--audit-policy-file={}", policy.display()));
+            command.arg(format!("--audit-log-path={}", self.audit_log().display()));
+            // In MiB; a log that is full would be moved away.
+            command.arg("--audit-log-maxsize=4096");
+        }
+        Ok(command)
     }
 
-    fn controller_manager(&self) -> Result<Command> {
+    fn controller_manager(&self, controllers: Controllers) -> Result<Command> {
         let mut command = self.component("kube-controller-manager")?;
         for (flag, file) in [("service-account-private-key-file", "accounts.key"), ("root-ca-file", "ca.pem")]
         {
             command.arg(format!("--{flag}={}", self.scratch.join(file).display()));
         }
-        command.args([
-            "--use-service-account-credentials=true",
+        command.arg("--use-service-account-credentials=true");
+        if controllers == Controllers::Hollow {
+            command.args(["--node-monitor-grace-period=24h", "--node-startup-grace-period=24h"]).args(FAST);
+        } else {
             // A node that is gone is noticed in seconds, not in the 40 of a real cluster.
-            "--node-monitor-period=1s",
-            "--node-monitor-grace-period=12s",
-        ]);
+            command.args(["--node-monitor-period=1s", "--node-monitor-grace-period=12s"]);
+        }
         Ok(command)
     }
 
-    fn scheduler(&self) -> Result<Command> {
-        self.component("kube-scheduler")
+    fn scheduler(&self, controllers: Controllers) -> Result<Command> {
+        let mut command = self.component("kube-scheduler")?;
+        if controllers == Controllers::Hollow {
+            command.args(FAST);
+        }
+        Ok(command)
     }
 
     /// A component that leads alone and is known by the user `system:NAME`.
@@ -311,6 +340,14 @@ impl Drop for ControlPlane {
             let _status = child.wait();
         }
     }
+}
+
+/// Writes down each request of a user when it ends, without its body; nothing of anybody else.
+fn audit_policy(user: &str) -> Value {
+    json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived", "ResponseStarted"],
+        "rules": [{ "level": "Metadata", "users": [user] }, { "level": "None" }],
+    })
 }
 
 /// Where the API server is, for those in the lab's own namespaces.

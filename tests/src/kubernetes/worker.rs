@@ -132,11 +132,7 @@ impl Worker {
         self.start_proxy()
     }
 
-    /// Starts `crossfade-bootstrap watch`.
-    ///
-    /// # Errors
-    /// It is missing.
-    pub fn start_watch(&mut self) -> Result<()> {
+    fn start_watch(&mut self) -> Result<()> {
         let mut command = self.node.command(package::program());
         command.arg("watch");
         self.watch = Some(self.node.background("watch", &command)?);
@@ -184,20 +180,11 @@ impl Worker {
         self.kubelet.take().context("kubelet does not run")?.terminate().map(drop)
     }
 
-    /// Starts kube-proxy.
-    ///
-    /// # Errors
-    /// It is missing.
-    pub fn start_proxy(&mut self) -> Result<()> {
+    fn start_proxy(&mut self) -> Result<()> {
         let mut command = self.node.command(self.programs.path("kube-proxy"));
         command.arg(format!("--config={KUBELET}/proxy.json"));
         self.proxy = Some(self.node.background("kube-proxy", &command)?);
         Ok(())
-    }
-
-    /// All that a daemon of this node has logged.
-    pub fn log(&self, label: &str) -> String {
-        fs::read_to_string(self.node.dir().join(format!("{label}.log"))).unwrap_or_default()
     }
 
     fn kubelet_command(&self) -> Vec<String> {

@@ -1,0 +1,165 @@
+//! Who the nodes of a fleet are, and what they register with. Pure.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+use types::observed::Observed;
+use types::policy::Phase;
+
+/// The label of a node's pool.
+pub const POOL: &str = "lab/pool";
+/// Pods that a node has room for.
+const PODS: u32 = 110;
+/// Addresses that a node has in each network.
+pub(super) const ADDRESSES: u32 = 128;
+/// The first address of the old network, of the new one, and of the nodes.
+const FIRST: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(10, 64, 0, 0), Ipv4Addr::new(172, 24, 0, 1)];
+
+/// A fleet of nodes.
+#[derive(Debug, Clone, Copy)]
+pub struct Fleet {
+    /// How many there are.
+    pub nodes: u32,
+    /// Zones that they are spread over.
+    pub zones: u32,
+    /// How many of them are of the pool `first`; the others are of the pool `rest`.
+    pub first: u32,
+}
+
+/// One node of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Which one it is, from 0.
+    pub at: u32,
+    zone: u32,
+    is_first: bool,
+}
+
+impl Fleet {
+    /// All of its nodes.
+    pub fn members(self) -> impl Iterator<Item = Member> {
+        (0..self.nodes).map(move |at| Member { at, zone: at % self.zones, is_first: at < self.first })
+    }
+}
+
+impl Member {
+    /// The name of its Node.
+    pub fn name(self) -> String {
+        format!("hollow-{:04}", self.at)
+    }
+
+    /// Its boot.
+    pub(super) fn boot(self) -> String {
+        format!("10000000-0000-4000-8000-{:012}", self.at)
+    }
+
+    /// Its own address.
+    pub(super) fn address(self) -> Ipv4Addr {
+        nth(FIRST[2], self.at)
+    }
+
+    /// An address for a pod that is attached in a phase: that of its primary network.
+    pub(super) fn pod_address(self, phase: Phase, slot: u32) -> Ipv4Addr {
+        let network = match phase {
+            Phase::Old | Phase::BothOld => FIRST[0],
+            Phase::BothNew | Phase::New => FIRST[1],
+        };
+        nth(network, self.at * ADDRESSES + slot + 1)
+    }
+
+    /// What it registers with, of a release of Kubernetes by its minor version.
+    pub(super) fn object(self, minor: u32, phase: Phase, observed: &Observed, now: &str) -> Value {
+        let (name, resources) =
+            (self.name(), json!({ "cpu": "64", "memory": "256Gi", "pods": PODS.to_string() }));
+        let condition = |kind: &str, status: &str| {
+            json!({
+                "type": kind, "status": status, "reason": "Hollow", "message": "a hollow node is always so",
+                "lastHeartbeatTime": now, "lastTransitionTime": now,
+            })
+        };
+        json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {
+                "name": name,
+                "labels": {
+                    "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+                    "topology.kubernetes.io/zone": format!("zone-{}", self.zone),
+                    POOL: if self.is_first { "first" } else { "rest" },
+                    "crossfade/phase": phase.as_str(),
+                },
+                "annotations": { types::observed::KEY: observed.to_text() },
+            },
+            "status": {
+                "capacity": resources, "allocatable": resources,
+                "addresses": [
+                    { "type": "InternalIP", "address": self.address() }, { "type": "Hostname", "address": name },
+                ],
+                "conditions": [
+                    condition("Ready", "True"), condition("MemoryPressure", "False"),
+                    condition("DiskPressure", "False"), condition("PIDPressure", "False"),
+                    self.ready(phase, now),
+                ],
+                "nodeInfo": {
+                    "architecture": "amd64", "bootID": self.boot(), "containerRuntimeVersion": "containerd://1.7.20",
+                    "kernelVersion": "6.1.0-25-amd64", "kubeProxyVersion": format!("v1.{minor}.0"),
+                    "kubeletVersion": format!("v1.{minor}.0"), "machineID": format!("{:032}", self.at),
+                    "operatingSystem": "linux", "osImage": "none", "systemUUID": self.boot(),
+                },
+            },
+        })
+    }
+
+    /// The condition that says that its network works.
+    pub(super) fn ready(self, phase: Phase, now: &str) -> Value {
+        json!({
+            "type": "CrossfadeReady", "status": "True", "reason": "NetworkReady",
+            "message": format!("{phase} is ready (boot {})", self.boot()),
+            "lastHeartbeatTime": now, "lastTransitionTime": now,
+        })
+    }
+}
+
+fn nth(first: Ipv4Addr, at: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(first) + at)
+}
+
+/// The network that a pod's address is of: `old`, `new`, or `none` where it is of neither.
+pub fn network_of(pod: &Value) -> &'static str {
+    let address = pod["status"]["podIP"].as_str().unwrap_or_default().parse::<Ipv4Addr>();
+    match address.map(|address| address.octets()) {
+        Ok([10, 0..64, ..]) => "old",
+        Ok([10, 64..128, ..]) => "new",
+        _ => "none",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_pods_and_no_two_networks_share_an_address() {
+        let fleet = Fleet { nodes: 500, zones: 3, first: 100 };
+        let mut seen = std::collections::BTreeSet::new();
+        for member in fleet.members() {
+            for slot in 0..PODS {
+                for (phase, network) in [(Phase::Old, "old"), (Phase::New, "new")] {
+                    let address = member.pod_address(phase, slot);
+                    assert!(seen.insert(address), "{address} twice");
+                    assert_eq!(network_of(&json!({ "status": { "podIP": address } })), network, "{address}");
+                }
+            }
+        }
+        assert_eq!(network_of(&json!({ "status": {} })), "none");
+        assert_eq!(network_of(&json!({ "status": { "podIP": "172.24.0.1" } })), "none");
+    }
+
+    #[test]
+    fn a_fleet_has_its_pools_and_zones() {
+        let members: Vec<Member> = Fleet { nodes: 5, zones: 2, first: 2 }.members().collect();
+        let first = members.iter().filter(|member| member.is_first).count();
+        let zones: Vec<u32> = members.iter().map(|member| member.zone).collect();
+        assert_eq!((first, zones), (2, vec![0, 1, 0, 1, 0]));
+    }
+}

@@ -1,0 +1,85 @@
+//! Objects of a cluster's workloads: all of their pods are a web server.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{Api, tools};
+
+/// Where every server listens.
+pub const PORT: u16 = 8080;
+
+/// A namespace.
+pub fn namespace(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })
+}
+
+/// What a pod of `app` is: a web server that kubelet probes.
+pub fn server() -> Value {
+    let http = json!({ "httpGet": { "path": "/etc/hostname", "port": PORT }, "periodSeconds": 1 });
+    json!({
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{
+            "name": "server", "image": tools::IMAGE, "imagePullPolicy": "Never",
+            "command": [tools::BUSYBOX, "httpd", "-f", "-p", PORT.to_string(), "-h", "/"],
+            "ports": [{ "containerPort": PORT }],
+            "readinessProbe": http, "livenessProbe": http,
+        }],
+    })
+}
+
+/// The same on one node, whatever taints it has.
+pub fn server_on(node: &str) -> Value {
+    let mut spec = server();
+    spec["nodeName"] = json!(node);
+    spec["tolerations"] = json!([{ "operator": "Exists" }]);
+    spec
+}
+
+/// A pod by itself.
+pub fn pod(namespace: &str, name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "spec": spec,
+        "metadata": { "namespace": namespace, "name": name, "labels": { "app": name } },
+    })
+}
+
+/// A Deployment, StatefulSet or DaemonSet of pods that are labelled with its name.
+pub fn workload(kind: &str, namespace: &str, name: &str, replicas: Option<u32>, spec: &Value) -> Value {
+    let labels = json!({ "app": name });
+    let mut object = json!({
+        "apiVersion": "apps/v1", "kind": kind, "metadata": { "namespace": namespace, "name": name },
+        "spec": {
+            "selector": { "matchLabels": labels },
+            "template": { "metadata": { "labels": labels }, "spec": spec },
+        },
+    });
+    if let Some(replicas) = replicas {
+        object["spec"]["replicas"] = json!(replicas);
+    }
+    if kind == "StatefulSet" {
+        object["spec"]["serviceName"] = json!(name);
+    }
+    object
+}
+
+/// A budget for the pods of `app`: `{"minAvailable": 2}`.
+///
+/// # Errors
+/// The API server does not say which versions of budgets it knows.
+pub fn budget(namespace: &str, app: &str, limit: &Value, api: &Api) -> Result<Value> {
+    let is_newer = api.client.get("/apis/policy/v1")?.status == 200;
+    let mut budget = json!({
+        "apiVersion": if is_newer { "policy/v1" } else { "policy/v1beta1" }, "kind": "PodDisruptionBudget",
+        "metadata": { "namespace": namespace, "name": app }, "spec": limit,
+    });
+    budget["spec"]["selector"] = json!({ "matchLabels": { "app": app } });
+    Ok(budget)
+}
+
+/// A Service before the pods of `app`, at an address of the Services' range.
+pub fn service(namespace: &str, name: &str, address: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": namespace, "name": name },
+        "spec": { "clusterIP": address, "selector": { "app": name }, "ports": [{ "port": 80, "targetPort": PORT }] },
+    })
+}

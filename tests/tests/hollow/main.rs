@@ -1,0 +1,16 @@
+//! `kubectl crossfade roll` on a real control plane with hollow nodes: more nodes than a machine has room for kubelets (`make test-kubernetes`).
+
+mod roll;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use libtest_mimic::Arguments;
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let mut arguments = Arguments::from_args();
+    // A lab has one control plane.
+    arguments.test_threads = Some(1);
+    Ok(libtest_mimic::run(&arguments, roll::trials()).exit_code())
+}
