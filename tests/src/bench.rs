@@ -10,9 +10,13 @@ mod containerd;
 mod crowd;
 mod footprint;
 mod machine;
+mod operator;
+mod peak;
 mod plugins;
 mod records;
 mod report;
+#[cfg(feature = "kubernetes")]
+mod roll;
 mod single;
 mod statistics;
 mod table;
@@ -54,10 +58,15 @@ pub enum Section {
     Boot,
     /// Memory of `watch`, and how often it wakes.
     Watch,
+    /// A large cluster, offline.
+    Operator,
+    /// A large cluster of hollow nodes on a real API server.
+    #[cfg(feature = "kubernetes")]
+    Roll,
 }
 
 impl Section {
-    const ALL: [Section; 8] = [
+    const ALL: &[Section] = &[
         Section::Footprint,
         Section::Boot,
         Section::Watch,
@@ -66,11 +75,17 @@ impl Section {
         Section::Crowd,
         Section::Records,
         Section::Containerd,
+        Section::Operator,
+        #[cfg(feature = "kubernetes")]
+        Section::Roll,
     ];
 
     const fn needs(self) -> &'static [&'static [Need]] {
         match self {
             Section::Single | Section::Records => &[NODES],
+            Section::Operator => &[],
+            #[cfg(feature = "kubernetes")]
+            Section::Roll => &[&[Need::Part("ip", "iproute2")]],
             Section::Footprint => &[NODES, TRACE],
             Section::Plugins | Section::Crowd | Section::Watch => &[NODES, PLUGINS],
             Section::Boot | Section::Containerd => &[NODES, PLUGINS, CONTAINERD],
@@ -87,6 +102,9 @@ impl Section {
             Section::Containerd => containerd::run(bench),
             Section::Footprint => footprint::run(bench),
             Section::Watch => watch::run(bench),
+            Section::Operator => operator::run(bench),
+            #[cfg(feature = "kubernetes")]
+            Section::Roll => roll::run(bench),
         }
     }
 }
@@ -103,16 +121,39 @@ pub struct Options {
     pub crowd: usize,
     /// Pairs of crowds.
     pub rounds: usize,
+    /// Nodes of the large cluster.
+    pub nodes: usize,
+    /// Hollow nodes of the cluster on a real API server; none if it is left out.
+    pub roll_nodes: usize,
+    /// How many of them are moved, at most.
+    pub roll_moved: usize,
     /// What to measure; everything if empty.
     pub only: Vec<Section>,
 }
 
 impl Options {
     /// What the goals are stated for.
-    pub const FULL: Options =
-        Options { pairs: 500, records: 10_000, crowd: 110, rounds: 7, only: Vec::new() };
+    pub const FULL: Options = Options {
+        pairs: 500,
+        records: 10_000,
+        crowd: 110,
+        rounds: 7,
+        nodes: 5_000,
+        roll_nodes: 500,
+        roll_moved: 200,
+        only: Vec::new(),
+    };
     /// Proves that everything works; its figures mean little.
-    pub const QUICK: Options = Options { pairs: 20, records: 200, crowd: 12, rounds: 2, only: Vec::new() };
+    pub const QUICK: Options = Options {
+        pairs: 20,
+        records: 200,
+        crowd: 12,
+        rounds: 2,
+        nodes: 500,
+        roll_nodes: 0,
+        roll_moved: 0,
+        only: Vec::new(),
+    };
 }
 
 /// A run of the benchmark: where it works and what it found.
@@ -139,8 +180,8 @@ pub fn run(options: &Options) -> Result<Report> {
     }
     let mut bench = Bench { options: options.clone(), workshop, report, stop };
     for section in Section::ALL {
-        if options.only.is_empty() || options.only.contains(&section) {
-            bench.section(section)?;
+        if options.only.is_empty() || options.only.contains(section) {
+            bench.section(*section)?;
         }
     }
     bench.report.finish()?;

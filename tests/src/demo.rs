@@ -4,6 +4,7 @@
 //! running between all pods throughout. Nothing in here asks Crossfade how it did: leases are read from host-local's own
 //! files, addresses come from the runtime, calls from a plugin in both networks' chains, losses from the mesh.
 
+mod audit;
 pub mod board;
 pub mod bootstrap;
 pub mod calico;

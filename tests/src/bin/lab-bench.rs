@@ -33,6 +33,15 @@ struct Cli {
     /// Pairs of crowds.
     #[arg(long)]
     rounds: Option<usize>,
+    /// Nodes of the large cluster.
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// Hollow nodes of the cluster on a real API server.
+    #[arg(long)]
+    roll_nodes: Option<usize>,
+    /// How many of them are moved, at most.
+    #[arg(long)]
+    roll_moved: Option<usize>,
     /// How the report is written.
     #[arg(long, value_enum, default_value = "human")]
     output: Output,
@@ -52,6 +61,9 @@ impl Cli {
             records: self.records.unwrap_or(usual.records),
             crowd: self.crowd.map_or(usual.crowd, usize::from),
             rounds: self.rounds.unwrap_or(usual.rounds),
+            nodes: self.nodes.unwrap_or(usual.nodes),
+            roll_nodes: self.roll_nodes.unwrap_or(usual.roll_nodes),
+            roll_moved: self.roll_moved.unwrap_or(usual.roll_moved),
             only: self.only.clone(),
         }
     }

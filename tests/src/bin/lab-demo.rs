@@ -24,7 +24,7 @@ struct Cli {
     /// Probes that every directed pair must have had, over UDP and over TCP, before a step is followed by the next.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     probes: u64,
-    /// On a real Kubernetes, by annotations alone (`make demo-cluster`).
+    /// On a real Kubernetes, by `kubectl crossfade` alone (`make demo-cluster`).
     #[cfg(feature = "kubernetes")]
     #[arg(long)]
     kubernetes: bool,

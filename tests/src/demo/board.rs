@@ -112,6 +112,12 @@ impl Board {
         }
     }
 
+    /// What a node does, for its live line alone.
+    pub fn doing(&self, name: &str, doing: &str) {
+        let mut state = self.shared.state();
+        doing.clone_into(&mut state.lines.entry(name.to_owned()).or_default().doing);
+    }
+
     /// In which phases the pods of a node were made.
     pub fn pods(&self, name: &str, phases: impl Iterator<Item = Phase>) {
         let mut pods = [0; 3];

@@ -4,23 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
+use super::audit::Audit;
 use super::board::Board;
 use super::cluster::{Cluster, Pod, Wanted};
-use super::placement::ensure_placed;
 use super::plan::Plan;
-use super::report::{Forwarding, Left, Migration, Probes};
-use super::settle::{Pair, until_probed};
+use super::report::{Left, Migration};
 use super::strategy::{Arrival, Network, Phase, Strategy};
 use super::witness::Asked;
 use super::{bootstrap, remains, scouts};
-use crate::probe::{Mesh, Report};
-
-/// An agent that is silent for so long is dead; agents speak twice a second.
-const SILENCE_MS: u64 = 20_000;
 
 /// The host port of pod number 0 of a node.
 const HOST_PORTS: u16 = 20_000;
@@ -36,9 +30,6 @@ pub struct Size {
     pub probes_per_step: u64,
 }
 
-/// Phases in which the pods in the mesh were made, by pod name: who is to reach whom depends on them.
-type Phases = Arc<Mutex<BTreeMap<String, Phase>>>;
-
 /// A migration under way.
 #[derive(Debug)]
 pub(super) struct Journey<'a> {
@@ -47,15 +38,9 @@ pub(super) struct Journey<'a> {
     size: Size,
     pub(super) cluster: &'a Cluster,
     pub(super) board: &'a Board,
-    pub(super) mesh: Mesh,
-    phases: Phases,
+    pub(super) audit: Audit<'a>,
     pub(super) pods: Vec<Pod>,
     pub(super) scouts: Vec<Pod>,
-    recreated: u64,
-    untouched: u64,
-    ports_answered: u64,
-    pub(super) misplaced: Vec<String>,
-    pub(super) forwarding: Option<Forwarding>,
 }
 
 /// Takes a cluster of its own from `old` to `new`.
@@ -67,41 +52,9 @@ pub fn run(plan: &Plan, size: Size, board: &Board) -> Result<Migration> {
     board.cluster(strategy.as_str(), size.nodes);
     let cluster = Cluster::new(size.nodes, strategy.arrival(), &plan.old).context("building the cluster")?;
     let mut journey = Journey::new(plan, size, &cluster, board);
-    let gauge = journey.mesh.gauge();
-    board.watch(gauge.clone());
     let travelled = journey.travel();
-    let Journey { mesh, pods, scouts, recreated, untouched, ports_answered, misplaced, forwarding, .. } =
-        journey;
-    let mut errors = Vec::new();
-    let probes = match mesh.finish() {
-        Ok(probes) => probes,
-        Err(error) => {
-            errors.push(format!("probe mesh: {error:#}"));
-            gauge.report()
-        }
-    };
-    errors.extend(travelled.err().map(|error| format!("{error:#}")));
-    let (asked, left) = end(&cluster, pods.iter().chain(&scouts)).unwrap_or_else(|error| {
-        errors.push(format!("stopping all pods: {error:#}"));
-        Default::default()
-    });
-    board.say(&format!("all pods stopped; {} leases and {} records left", left.leases, left.records));
-    let Report { phases, losses, longest_stall_ms, .. } = probes;
-    Ok(Migration {
-        strategy,
-        arrival: strategy.arrival(),
-        untouched,
-        recreated,
-        ports_answered,
-        phases: phases.iter().map(Probes::from).collect(),
-        losses,
-        misplaced,
-        asked,
-        forwarding,
-        left,
-        longest_stall_ms: longest_stall_ms.into_values().max().unwrap_or_default(),
-        errors,
-    })
+    let Journey { audit, pods, scouts, .. } = journey;
+    Ok(audit.finish(strategy.arrival(), travelled, || end(&cluster, pods.iter().chain(&scouts))))
 }
 
 /// Stops every pod and looks at what is left.
@@ -127,30 +80,8 @@ struct Identity {
 impl<'a> Journey<'a> {
     fn new(plan: &Plan, size: Size, cluster: &'a Cluster, board: &'a Board) -> Journey<'a> {
         let Plan { strategy, passes, .. } = *plan;
-        let mut mesh = Mesh::new("before", SILENCE_MS);
-        let phases = Phases::default();
-        let known = Arc::clone(&phases);
-        mesh.restrict(move |client, server, _| {
-            let known = lock(&known);
-            let ends = known.get(client).zip(known.get(server));
-            ends.is_some_and(|(client, server)| strategy.reaches(*client, *server))
-        });
-        Journey {
-            strategy,
-            passes,
-            size,
-            cluster,
-            board,
-            mesh,
-            phases,
-            pods: Vec::new(),
-            scouts: Vec::new(),
-            recreated: 0,
-            untouched: 0,
-            ports_answered: 0,
-            misplaced: Vec::new(),
-            forwarding: None,
-        }
+        let audit = Audit::new(strategy, size.probes_per_step, board);
+        Journey { strategy, passes, size, cluster, board, audit, pods: Vec::new(), scouts: Vec::new() }
     }
 
     fn travel(&mut self) -> Result<()> {
@@ -158,22 +89,22 @@ impl<'a> Journey<'a> {
         let before = self.identities()?;
         match self.arrival() {
             Arrival::Installed => {
-                self.mesh.phase("install")?;
+                self.audit.mesh.phase("install")?;
                 self.install().context("installing Crossfade")?;
             }
-            Arrival::Booted => self.mesh.phase("new agents")?,
+            Arrival::Booted => self.audit.mesh.phase("new agents")?,
         }
         self.admit_new().context("the new network's agents")?;
         self.count_untouched(&before)?;
         self.settle()?;
         scouts::look_around(self).context("scouts")?;
         for phase in self.passes {
-            self.mesh.phase(phase.as_str())?;
+            self.audit.mesh.phase(phase.as_str())?;
             for host in 0..self.cluster.hosts().len() {
                 self.roll(host, *phase).with_context(|| format!("phase {phase}"))?;
             }
         }
-        self.mesh.phase("old removed")?;
+        self.audit.mesh.phase("old removed")?;
         self.remove_old().context("removing the old network")
     }
 
@@ -190,7 +121,7 @@ impl<'a> Journey<'a> {
                     phase: Phase::Old,
                     host_port: Some(HOST_PORTS + u16::from(number)),
                 })?;
-                self.enter(&pod)?;
+                self.audit.enter(&pod)?;
                 self.pods.push(pod);
                 self.show(host);
             }
@@ -215,7 +146,7 @@ impl<'a> Journey<'a> {
     fn count_untouched(&mut self, before: &[Identity]) -> Result<()> {
         let after = self.identities()?;
         let untouched = before.iter().zip(&after).filter(|(before, after)| before == after).count();
-        self.untouched = u64::try_from(untouched)?;
+        self.audit.untouched = u64::try_from(untouched)?;
         self.board
             .say(&format!("crossfade and the new agents are on every node; {untouched} pods untouched"));
         Ok(())
@@ -262,7 +193,7 @@ impl<'a> Journey<'a> {
 
     /// The old network goes, and new pods still come.
     fn remove_old(&mut self) -> Result<()> {
-        self.count_blocked()?;
+        self.audit.count_blocked(&self.cluster.fabric)?;
         for host in self.cluster.hosts() {
             bootstrap::forget_old(host, self.cluster.networks())?;
         }
@@ -280,28 +211,15 @@ impl<'a> Journey<'a> {
     /// Takes a pod down and makes it again; only its own probes are excused meanwhile.
     fn recreate(&mut self, index: usize, phase: Phase) -> Result<()> {
         let before = self.pods[index].clone();
-        self.retire(&before)?;
+        self.audit.retire(&before)?;
         self.cluster.end_pod(&before)?;
         let Pod { name, namespace, host, attempt, host_port, .. } = &before;
         let (host, attempt, host_port) = (*host, attempt + 1, *host_port);
         let pod = self.cluster.run_pod(&Wanted { name, namespace, host, attempt, phase, host_port })?;
-        self.recreated += 1;
-        self.enter(&pod)?;
+        self.audit.recreated += 1;
+        self.audit.enter(&pod)?;
         self.pods[index] = pod;
         self.show(host);
-        Ok(())
-    }
-
-    /// Puts a pod into the mesh, by its published address.
-    pub(super) fn enter(&mut self, pod: &Pod) -> Result<()> {
-        lock(&self.phases).insert(pod.name.clone(), pod.phase);
-        self.mesh.enter(&pod.name, &pod.netns, &[pod.address])
-    }
-
-    /// Takes a pod out of the mesh.
-    pub(super) fn retire(&mut self, pod: &Pod) -> Result<()> {
-        self.mesh.retire(&pod.name)?;
-        lock(&self.phases).remove(&pod.name);
         Ok(())
     }
 
@@ -316,17 +234,9 @@ impl<'a> Journey<'a> {
         let leases = self.cluster.leases(host)?;
         let pods: Vec<&Pod> = self.pods.iter().filter(|pod| pod.host == host).collect();
         for pod in pods {
-            self.misplaced.extend(ensure_placed(pod, &leases).err().map(|error| error.to_string()));
+            self.audit.look_at(pod, &leases);
             self.cluster.ensure_published(pod)?;
-            self.ports_answered += 1;
-        }
-        Ok(())
-    }
-
-    /// Counts once more what ran into the block, where there is one.
-    fn count_blocked(&mut self) -> Result<()> {
-        if let Some(Forwarding::Blocked { packets }) = &mut self.forwarding {
-            *packets = self.cluster.fabric.blocked_packets()?;
+            self.audit.ports_answered += 1;
         }
         Ok(())
     }
@@ -334,17 +244,6 @@ impl<'a> Journey<'a> {
     /// Waits until the agents have seen the pods of this step, and every pair that must reach each other has had its probes since.
     pub(super) fn settle(&self) -> Result<()> {
         self.cluster.dwell()?;
-        let pods: Vec<&Pod> = self.pods.iter().chain(&self.scouts).collect();
-        let all = pods.iter().flat_map(|client| pods.iter().map(move |server| (client, server)));
-        let reach = all.filter(|(client, server)| {
-            client.name != server.name && self.strategy.reaches(client.phase, server.phase)
-        });
-        let pairs: Vec<Pair> =
-            reach.map(|(client, server)| (client.name.clone(), server.name.clone())).collect();
-        until_probed(&self.mesh.gauge(), &pairs, self.size.probes_per_step)
+        self.audit.settle(self.pods.iter().chain(&self.scouts))
     }
-}
-
-fn lock(phases: &Phases) -> MutexGuard<'_, BTreeMap<String, Phase>> {
-    phases.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,41 +1,40 @@
-//! One strategy on a real Kubernetes, by annotations alone: nobody logs in to a node.
+//! One strategy on a real Kubernetes, by `kubectl crossfade plan` and `roll` alone: nobody logs in to a node.
 //!
-//! The pods are a Deployment's, a StatefulSet's and a DaemonSet's. A node is closed, emptied by evictions, told its phase by the
-//! annotation `crossfade/desired`, and opened when its Node says that it is there. All pods probe each other throughout, and each pod of
-//! the StatefulSet through a Service of its own.
+//! The pods are a Deployment's, a StatefulSet's and a DaemonSet's. All of them probe each other throughout, and each pod of the StatefulSet
+//! is asked through a Service of its own. The run has a gate that asks the mesh, so that no node is done before the pods that came to be
+//! have probed everybody; with the strategy `bridge`, another gate proves that the nodes forward.
 
+mod follow;
 mod pods;
 mod scouts;
+mod verdict;
+mod watched;
 mod workloads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::audit::Audit;
 use super::board::Board;
 use super::cluster::Pod;
 use super::migrate::Size;
-use super::report::{Forwarding, Left, Migration, Probes};
-use super::settle::until_probed;
+use super::remains;
+use super::report::{Left, Migration};
+use super::settle::Settling;
 use super::strategy::{Arrival, Network, Phase, Strategy};
 use super::witness::{Asked, Witness, add_up};
-use super::{placement, remains};
 use crate::deadline::until;
 use crate::fabric::Overlay;
-use crate::kubernetes::api::{WITHIN, condition, node_path};
-use crate::kubernetes::{Api, Cluster, conf_path};
-use crate::probe::{self, Link, Mesh, Report};
+use crate::kubernetes::api::{WITHIN, pod_path};
+use crate::kubernetes::{Api, Cluster, Operator, conf_path};
+use verdict::{Gate, Verdict};
+use watched::Watched;
 
-/// As in the small demonstration.
-const SILENCE_MS: u64 = 20_000;
-/// Asks a node for a phase.
+/// What `roll` asks a node for.
 const DESIRED: &str = "crossfade/desired";
-
-/// Phases in which the pods in the mesh were made, by pod name.
-type Phases = Arc<Mutex<BTreeMap<String, Phase>>>;
 
 /// A migration under way.
 struct Rollout<'a> {
@@ -44,19 +43,20 @@ struct Rollout<'a> {
     cluster: &'a Cluster,
     api: Api,
     board: &'a Board,
-    mesh: Mesh,
-    phases: Phases,
+    audit: Audit<'a>,
     /// In the mesh.
     pods: Vec<Pod>,
+    /// Of the pods in the mesh, by name.
+    uids: BTreeMap<String, String>,
     /// Who asks a pod through its Service, by their sandboxes.
     asked_by: BTreeMap<String, String>,
-    /// What each node was asked for last.
-    asked_for: Vec<Phase>,
-    recreated: u64,
-    untouched: u64,
-    ports_answered: u64,
-    misplaced: Vec<String>,
-    forwarding: Option<Forwarding>,
+    /// Nodes whose published port has not led to its pod yet.
+    ports_due: BTreeSet<usize>,
+    /// What the nodes are being brought to.
+    pass: Option<Phase>,
+    /// What the pods in the mesh have not had yet.
+    settling: Settling,
+    mesh_gate: Gate,
 }
 
 /// Takes a cluster of its own from `old` to `new`.
@@ -67,36 +67,9 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
     board.cluster(strategy.as_str(), size.nodes);
     let (cluster, witnesses) = build(size.nodes).context("building the cluster")?;
     let mut rollout = Rollout::new(strategy, size, &cluster, board)?;
-    let gauge = rollout.mesh.gauge();
-    board.watch(gauge.clone());
-    let mut errors = Vec::new();
-    errors.extend(rollout.travel().err().map(|error| format!("{error:#}")));
-    let Rollout { mesh, api, recreated, untouched, ports_answered, misplaced, forwarding, .. } = rollout;
-    let probes = mesh.finish().unwrap_or_else(|error| {
-        errors.push(format!("probe mesh: {error:#}"));
-        gauge.report()
-    });
-    let (asked, left) = end(&cluster, &api, &witnesses).unwrap_or_else(|error| {
-        errors.push(format!("deleting everything: {error:#}"));
-        Default::default()
-    });
-    board.say(&format!("all pods deleted; {} leases and {} records left", left.leases, left.records));
-    let Report { phases, losses, longest_stall_ms, .. } = probes;
-    Ok(Migration {
-        strategy,
-        arrival: Arrival::Booted,
-        untouched,
-        recreated,
-        ports_answered,
-        phases: phases.iter().map(Probes::from).collect(),
-        losses,
-        misplaced,
-        asked,
-        forwarding,
-        left,
-        longest_stall_ms: longest_stall_ms.into_values().max().unwrap_or_default(),
-        errors,
-    })
+    let travelled = rollout.travel();
+    let Rollout { audit, api, .. } = rollout;
+    Ok(audit.finish(Arrival::Booted, travelled, || end(&cluster, &api, &witnesses)))
 }
 
 /// Nodes that booted with Crossfade from their image; there is one network so far.
@@ -148,30 +121,20 @@ fn overlay(cluster: &Cluster, network: Network) -> &Overlay {
 
 impl<'a> Rollout<'a> {
     fn new(strategy: Strategy, size: Size, cluster: &'a Cluster, board: &'a Board) -> Result<Rollout<'a>> {
-        let mut mesh = Mesh::new("before", SILENCE_MS);
-        let phases = Phases::default();
-        let known = Arc::clone(&phases);
-        mesh.restrict(move |client, server, _| {
-            let known = lock(&known);
-            let ends = known.get(client).zip(known.get(server));
-            ends.is_some_and(|(client, server)| strategy.reaches(*client, *server))
-        });
         Ok(Rollout {
             strategy,
             size,
             cluster,
             api: cluster.api()?,
             board,
-            mesh,
-            phases,
+            audit: Audit::new(strategy, size.probes_per_step, board),
             pods: Vec::new(),
+            uids: BTreeMap::new(),
             asked_by: BTreeMap::new(),
-            asked_for: vec![Phase::Old; cluster.workers.len()],
-            recreated: 0,
-            untouched: 0,
-            ports_answered: 0,
-            misplaced: Vec::new(),
-            forwarding: None,
+            ports_due: BTreeSet::new(),
+            pass: None,
+            settling: Settling::default(),
+            mesh_gate: Gate::new("mesh")?,
         })
     }
 
@@ -180,186 +143,116 @@ impl<'a> Rollout<'a> {
         self.gather().context("pods on the old network")?;
         self.settle()?;
         self.board.say(&format!("{} pods run on old and probe each other", self.pods.len()));
-        self.mesh.phase("new agents")?;
+        self.audit.mesh.phase("new agents")?;
         self.admit_new().context("the new network's agents")?;
         self.settle()?;
         scouts::look_around(self).context("scouts")?;
-        for phase in self.strategy.passes() {
-            self.mesh.phase(phase.as_str())?;
-            for host in 0..self.cluster.workers.len() {
-                self.roll(host, *phase).with_context(|| format!("phase {phase}"))?;
-            }
-        }
-        self.mesh.phase("old removed")?;
+        self.roll().context("the run")?;
+        self.audit.mesh.phase("old removed")?;
         self.remove_old().context("removing the old network")
     }
 
     /// The new network's agents come up; their conf sorts before the old one's, and changes nothing.
     fn admit_new(&mut self) -> Result<()> {
-        let before = self.pods.clone();
         for worker in &self.cluster.workers {
             let conf = Witness::conflist(&self.cluster.new, &worker.node);
             worker.node.write(conf_path(&self.cluster.new), serde_json::to_vec_pretty(&conf)?)?;
         }
-        let now = self.running()?;
-        self.untouched = u64::try_from(before.iter().filter(|pod| now.contains(pod)).count())?;
-        self.board.say(&format!("the new agents are on every node; {} pods untouched", self.untouched));
+        let objects = pods::objects(&self.api, workloads::NAMESPACE)?;
+        let now = pods::running(self.cluster, &objects, |_| Phase::Old)?;
+        self.audit.untouched = u64::try_from(self.pods.iter().filter(|pod| now.contains(pod)).count())?;
+        self.board.say(&format!("the new agents are on every node; {} pods untouched", self.audit.untouched));
         Ok(())
     }
 
-    /// One node: closed, emptied, told, and opened again when it says that it is there.
-    fn roll(&mut self, host: usize, phase: Phase) -> Result<()> {
-        let name = self.cluster.workers[host].name();
-        self.board.node(name, phase.as_str());
-        self.api.cordon(name, true)?;
-        self.empty(host)?;
-        self.api.annotate(name, DESIRED, json!(phase.as_str()))?;
-        self.api.until(&node_path(name), &format!("is in phase {phase}"), |node| {
-            node["metadata"]["labels"]["crossfade/phase"] == phase.as_str()
-                && condition(node, "CrossfadeReady") == "True"
-        })?;
-        self.asked_for[host] = phase;
-        // A DaemonSet's pod is bound to its node, and is not evicted.
-        for pod in workloads::of_daemon_set(&self.api, name)? {
-            self.api.client.delete(&crate::kubernetes::api::pod_path(&pod))?.object()?;
+    /// Plans, and carries the plan out, with the mesh behind it.
+    fn roll(&mut self) -> Result<()> {
+        let forwarding = Gate::new("forwarding")?;
+        let mut gates = vec![self.mesh_gate.settings()];
+        let mut roll = json!({ "limits": { "settleSeconds": 1, "soakSeconds": 0 } });
+        if self.strategy == Strategy::Bridge {
+            // The scouts have just tried it.
+            forwarding.say(Verdict::Green)?;
+            gates.push(forwarding.settings());
+            roll["bridge"] = json!({ "gate": "forwarding" });
         }
-        self.api.cordon(name, false)?;
+        roll["gates"] = gates.into();
+        let operator = Operator::new(&self.cluster.plane, self.strategy.as_str(), &roll)?;
+        let hash = operator.plan()?;
+        self.board.say(&format!("kubectl crossfade roll --plan {}", &hash[..8]));
+        self.accompany(operator.command(&["roll", "--plan", &hash])?)?;
         self.gather()?;
-        self.look_at(host)?;
         self.settle()
     }
 
-    /// Evicts what may be evicted; nobody probes a pod that is about to go.
-    fn empty(&mut self, host: usize) -> Result<()> {
-        let leaving: Vec<Pod> = self.pods.iter().filter(|pod| pod.host == host).cloned().collect();
-        for pod in &leaving {
-            self.mesh.retire(&pod.name)?;
-            lock(&self.phases).remove(&pod.name);
+    /// Runs a command, and follows what becomes of the pods until it ends.
+    fn accompany(&mut self, command: std::process::Command) -> Result<()> {
+        let mut watched = Watched::start(command)?;
+        loop {
+            self.follow()?;
+            for line in watched.lines() {
+                self.tell(&line);
+            }
+            if let Some(said) = watched.ended()? {
+                said.lines().for_each(|line| self.tell(line));
+                return Ok(());
+            }
         }
-        self.recreated += u64::try_from(leaving.len())?;
-        self.pods.retain(|pod| pod.host != host);
-        let name = self.cluster.workers[host].name();
-        let drain = ["drain", name, "--ignore-daemonsets", "--timeout", "300s"];
-        crate::node::run(&mut self.cluster.plane.kubectl(&drain)?).map(drop)
     }
 
-    /// Waits until every workload has its pods, and takes those that are new into the mesh.
+    /// A line of `roll`, which is a milestone, or is about one node.
+    fn tell(&self, line: &str) {
+        if let Some((node, doing)) = line.strip_prefix("node ").and_then(|rest| rest.split_once(": ")) {
+            self.board.doing(node, doing.split(',').next().unwrap_or(doing));
+        }
+        self.board.say(line);
+    }
+
+    /// Waits until every workload has its pods, and all of them are in the mesh.
     fn gather(&mut self) -> Result<()> {
-        workloads::PATHS.iter().try_for_each(|path| self.api.until_rolled_out(path))?;
-        // A workload counts a pod that was just deleted until its controller has noticed.
         let expected = workloads::count(self.size.nodes, self.size.pods);
-        let running = until(&format!("{expected} pods that run"), WITHIN, || {
-            let running = self.running()?;
-            Ok((running.len() == expected).then_some(running))
-        })?;
-        for pod in running {
-            if !self.pods.contains(&pod) {
-                self.enter(pod)?;
-            }
-        }
-        for host in 0..self.cluster.workers.len() {
-            let phases = self.pods.iter().filter(|pod| pod.host == host).map(|pod| pod.phase);
-            self.board.pods(self.cluster.workers[host].name(), phases);
-        }
-        self.link_services()
+        until(&format!("{expected} pods that run and probe each other"), WITHIN, || {
+            self.follow()?;
+            Ok(self.is_complete().then_some(()))
+        })
+        .with_context(|| format!("{} are in the mesh", self.pods.len()))?;
+        workloads::PATHS.iter().try_for_each(|path| self.api.until_rolled_out(path))
     }
 
-    fn enter(&mut self, pod: Pod) -> Result<()> {
-        lock(&self.phases).insert(pod.name.clone(), pod.phase);
-        self.mesh.enter(&pod.name, &pod.netns, &[pod.address])?;
-        self.pods.push(pod);
-        Ok(())
-    }
-
-    /// Every pod that runs, as its node's runtime has it.
-    fn running(&self) -> Result<Vec<Pod>> {
-        pods::running(self.cluster, &self.api, workloads::NAMESPACE, |host| self.asked_for[host])
-    }
-
-    /// Each pod of the StatefulSet is asked through its own Service, too, by a pod of another node that may reach it.
-    fn link_services(&mut self) -> Result<()> {
-        let pods = &self.pods;
-        let lives = |id: &String| pods.iter().any(|pod| pod.id == *id);
-        self.asked_by.retain(|server, client| lives(server) && lives(client));
-        for server in pods {
-            let Some(address) = workloads::address_of(&server.name) else { continue };
-            if self.asked_by.contains_key(&server.id) {
-                continue;
-            }
-            let may_ask = |client: &&Pod| {
-                client.host != server.host && self.strategy.reaches_by_service(client.phase, server.phase)
-            };
-            let Some(client) = pods.iter().find(may_ask) else { continue };
-            let node = &self.cluster.workers[client.host].node;
-            let connect = format!("exec 3<>/dev/tcp/{address}/{}", probe::PORT);
-            let line = ["timeout", "2", "bash", "-c", &connect];
-            // kube-proxy follows the pod's readiness a moment later.
-            until(&format!("the Service of {}", server.name), WITHIN, || {
-                Ok(node.run_in(&client.netns_inside, &line).ok())
-            })?;
-            self.mesh.link(&Link {
-                src: client.name.clone(),
-                dst: server.name.clone(),
-                address: address.parse().context("the address of a Service")?,
-                source: None,
-            })?;
-            self.asked_by.insert(server.id.clone(), client.id.clone());
-        }
-        Ok(())
-    }
-
-    /// Looks where the pods of a node really are, and whether its published port leads to its pod.
-    fn look_at(&mut self, host: usize) -> Result<()> {
-        let workers = &self.cluster.workers;
-        let leases =
-            placement::leases(&workers[host].node, |network| overlay(self.cluster, network).clone())?;
-        for pod in self.pods.iter().filter(|pod| pod.host == host) {
-            self.misplaced
-                .extend(placement::ensure_placed(pod, &leases).err().map(|error| error.to_string()));
-        }
-        let (server, client) = (&workers[host].node, &workers[(host + 1) % workers.len()].node);
-        let port = format!("port {} of {}", workloads::HOST_PORT, server.name());
-        let said = until(&port, WITHIN, || {
-            Ok(client.http_get(server.address().into(), workloads::HOST_PORT, "/etc/hostname").ok())
-        })?;
-        ensure!(
-            self.pods.iter().any(|pod| pod.host == host && pod.name == said),
-            "{port} leads to {said:?}, which is no pod of that node"
-        );
-        self.ports_answered += 1;
-        Ok(())
+    /// Waits until every pair that must reach each other has had its probes.
+    fn settle(&self) -> Result<()> {
+        self.audit.settle(self.pods.iter())
     }
 
     /// The old network goes, and new pods still come.
     fn remove_old(&mut self) -> Result<()> {
-        if let Some(Forwarding::Blocked { packets }) = &mut self.forwarding {
-            *packets = self.cluster.fabric.blocked_packets()?;
-        }
+        self.audit.count_blocked(&self.cluster.fabric)?;
         for worker in &self.cluster.workers {
             let conf = worker.node.outside(conf_path(&self.cluster.old));
             fs::remove_file(&conf).with_context(|| format!("removing {}", conf.display()))?;
         }
         self.cluster.fabric.remove_overlay(&self.cluster.old.name)?;
-        for host in 0..self.cluster.workers.len() {
-            self.board.node(self.cluster.workers[host].name(), "old removed");
+        for worker in &self.cluster.workers {
+            self.board.node(worker.name(), "old removed");
         }
-        self.roll(0, Phase::New)
+        let first = self.cluster.workers[0].name();
+        let drain = ["drain", first, "--ignore-daemonsets", "--timeout", "300s"];
+        self.accompany(self.cluster.plane.kubectl(&drain)?)?;
+        self.api.cordon(first, false)?;
+        // A DaemonSet's pod is not evicted by a drain.
+        for pod in self.api.pods_on(first)?.iter().filter(|pod| workloads::is_published(&name_of(pod))) {
+            self.api.client.delete(&pod_path(pod))?.object()?;
+        }
+        let before = self.audit.recreated;
+        until("the end of the DaemonSet's pod", WITHIN, || {
+            self.follow()?;
+            Ok((self.audit.recreated > before).then_some(()))
+        })?;
+        self.gather()?;
+        self.settle()?;
+        ensure!(self.pods.iter().any(|pod| pod.host == 0), "{first} has no pod");
+        Ok(())
     }
-
-    /// Waits until every pair that must reach each other has had its probes since.
-    fn settle(&self) -> Result<()> {
-        let all = self.pods.iter().flat_map(|client| self.pods.iter().map(move |server| (client, server)));
-        let reach = all.filter(|(client, server)| {
-            client.name != server.name && self.strategy.reaches(client.phase, server.phase)
-        });
-        let pairs: Vec<_> =
-            reach.map(|(client, server)| (client.name.clone(), server.name.clone())).collect();
-        until_probed(&self.mesh.gauge(), &pairs, self.size.probes_per_step)
-    }
-}
-
-fn lock(phases: &Phases) -> MutexGuard<'_, BTreeMap<String, Phase>> {
-    phases.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name of an object.

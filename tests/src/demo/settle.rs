@@ -14,28 +14,44 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// A directed pair of pods, by name.
 pub(super) type Pair = (String, String);
 
-/// Waits until every one of `pairs` has had `least` more probes over UDP, and as many over TCP: answered or lost.
-///
-/// A loss ends a wait as an answer does: it is counted, and the migration goes on to show what else happens.
-///
-/// # Errors
-/// Names a pair that is not probed as it should be.
-pub(super) fn until_probed(gauge: &Gauge, pairs: &[Pair], least: u64) -> Result<()> {
-    let base = settled(gauge);
-    let mut seen = None;
-    let outcome = deadline::until("probes of this step", SETTLED_WITHIN, || {
-        // Sums are cheap; the pairs are looked at only when something has come in.
-        let sums = gauge.progress();
-        if seen.replace(sums) == Some(sums) {
-            return Ok(None);
-        }
-        let enough = lacking(&base, &settled(gauge), pairs, least).is_none();
-        Ok(enough.then_some(()))
-    });
-    outcome.with_context(|| match lacking(&base, &settled(gauge), pairs, least) {
-        Some(((src, dst), had)) => format!("{src} -> {dst} had {had} probes, expected {least}"),
-        None => "they came too late".to_owned(),
-    })
+/// What every pair had had when somebody began to wait for more.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Settling {
+    base: BTreeMap<Pair, u64>,
+    pairs: Vec<Pair>,
+    least: u64,
+}
+
+impl Settling {
+    /// Every one of `pairs` is to have `least` more probes over UDP, and as many over TCP: answered or lost.
+    ///
+    /// A loss ends a wait as an answer does: it is counted, and the migration goes on to show what else happens.
+    pub(super) fn begin(gauge: &Gauge, pairs: Vec<Pair>, least: u64) -> Settling {
+        Settling { base: settled(gauge), pairs, least }
+    }
+
+    /// A pair that has not had them yet, in words; none if all have.
+    pub(super) fn lacks(&self, gauge: &Gauge) -> Option<String> {
+        let ((src, dst), had) = lacking(&self.base, &settled(gauge), &self.pairs, self.least)?;
+        Some(format!("{src} -> {dst} had {had} probes, expected {}", self.least))
+    }
+
+    /// Waits until all have.
+    ///
+    /// # Errors
+    /// Names a pair that is not probed as it should be.
+    pub(super) fn wait(&self, gauge: &Gauge) -> Result<()> {
+        let mut seen = None;
+        let outcome = deadline::until("probes of this step", SETTLED_WITHIN, || {
+            // Sums are cheap; the pairs are looked at only when something has come in.
+            let sums = gauge.progress();
+            if seen.replace(sums) == Some(sums) {
+                return Ok(None);
+            }
+            Ok(self.lacks(gauge).is_none().then_some(()))
+        });
+        outcome.with_context(|| self.lacks(gauge).unwrap_or_else(|| "they came too late".to_owned()))
+    }
 }
 
 /// The first pair that has had less than `least` probes since `base`, and how many it had.

@@ -1,11 +1,12 @@
 //! The workloads: a Deployment, a StatefulSet whose pods have a Service each, and a DaemonSet with a host port.
 //!
-//! Every pod has a web server that kubelet probes; the mesh's own agent listens beside it.
+//! Every pod has a web server that kubelet probes; the mesh's own agent listens beside it. A pod that is deleted serves on for a while, as
+//! servers do that are to lose no request: their clients hear of it a little later than they.
 
-use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::kubernetes::{Api, tools};
+use crate::kubernetes::manifest::{self, workload};
+use crate::kubernetes::tools;
 use crate::probe;
 
 /// Where they are.
@@ -18,18 +19,18 @@ pub(super) const PATHS: [&str; 3] = [
     "/apis/apps/v1/namespaces/demo/statefulsets/db",
     "/apis/apps/v1/namespaces/demo/daemonsets/agent",
 ];
-/// The web server's port.
-const PORT: u16 = 8080;
 /// Pods of the StatefulSet.
 const STATEFUL: u8 = 2;
+/// How long a pod serves on when it is deleted, in seconds.
+const STAYS: u32 = 5;
 
 /// Everything, for so many nodes and so many pods on each: one is the DaemonSet's, the others are spread.
 pub(super) fn objects(nodes: u8, pods: u8) -> Vec<Value> {
     let mut objects = vec![
-        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }),
-        workload("Deployment", "web", Some(deployed(nodes, pods)), server(None)),
-        workload("StatefulSet", "db", Some(STATEFUL), server(None)),
-        workload("DaemonSet", "agent", None, server(Some(HOST_PORT))),
+        manifest::namespace(NAMESPACE),
+        workload("Deployment", NAMESPACE, "web", Some(deployed(nodes, pods).into()), &server()),
+        workload("StatefulSet", NAMESPACE, "db", Some(STATEFUL.into()), &server()),
+        workload("DaemonSet", NAMESPACE, "agent", None, &published(HOST_PORT)),
     ];
     objects.extend((0..STATEFUL).map(service));
     objects
@@ -51,11 +52,9 @@ pub(super) fn address_of(pod: &str) -> Option<String> {
     Some(format!("10.96.8.{}", ordinal + 1))
 }
 
-/// The pods of the DaemonSet on a node.
-pub(super) fn of_daemon_set(api: &Api, node: &str) -> Result<Vec<Value>> {
-    api.list(&format!(
-        "/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3Dagent&fieldSelector=spec.nodeName%3D{node}"
-    ))
+/// Whether a pod is the DaemonSet's.
+pub(super) fn is_published(pod: &str) -> bool {
+    pod.starts_with("agent-")
 }
 
 fn service(ordinal: u8) -> Value {
@@ -71,37 +70,18 @@ fn service(ordinal: u8) -> Value {
     })
 }
 
-pub(super) fn workload(kind: &str, name: &str, replicas: Option<u8>, spec: Value) -> Value {
-    let labels = json!({ "app": name });
-    let mut object = json!({
-        "apiVersion": "apps/v1", "kind": kind, "metadata": { "namespace": NAMESPACE, "name": name },
-        "spec": {
-            "selector": { "matchLabels": labels },
-            "template": { "metadata": { "labels": labels }, "spec": spec },
-        },
-    });
-    if let Some(replicas) = replicas {
-        object["spec"]["replicas"] = json!(replicas);
-    }
-    if kind == "StatefulSet" {
-        object["spec"]["serviceName"] = json!(name);
-    }
-    object
+/// The server, which stays for a while when it is to go.
+fn server() -> Value {
+    let mut spec = manifest::server();
+    spec["terminationGracePeriodSeconds"] = json!(STAYS + 3);
+    let sleep = [tools::BUSYBOX, "sleep", &STAYS.to_string()];
+    spec["containers"][0]["lifecycle"] = json!({ "preStop": { "exec": { "command": sleep } } });
+    spec
 }
 
-pub(super) fn server(host_port: Option<u16>) -> Value {
-    let http = json!({ "httpGet": { "path": "/etc/hostname", "port": PORT }, "periodSeconds": 1 });
-    let mut port = json!({ "containerPort": PORT });
-    if let Some(host_port) = host_port {
-        port["hostPort"] = json!(host_port);
-    }
-    json!({
-        "terminationGracePeriodSeconds": 1,
-        "containers": [{
-            "name": "server", "image": tools::IMAGE, "imagePullPolicy": "Never",
-            "command": [tools::BUSYBOX, "httpd", "-f", "-p", PORT.to_string(), "-h", "/"],
-            "ports": [port],
-            "readinessProbe": http, "livenessProbe": http,
-        }],
-    })
+/// The same with a port of its node.
+fn published(host_port: u16) -> Value {
+    let mut spec = server();
+    spec["containers"][0]["ports"][0]["hostPort"] = json!(host_port);
+    spec
 }

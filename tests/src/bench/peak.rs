@@ -1,0 +1,46 @@
+//! How long a program takes, and how much memory at its peak.
+
+use std::fs;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+/// How often the peak of memory is read. The last reading is of a moment in which the program still runs.
+const EVERY: Duration = Duration::from_millis(10);
+
+/// What one run took.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Took {
+    pub(super) status: ExitStatus,
+    pub(super) seconds: f64,
+    pub(super) mebibytes: f64,
+}
+
+/// Runs a program to its end.
+///
+/// # Errors
+/// It cannot be started, or ended before its memory was read.
+pub(super) fn timed(command: &mut Command) -> Result<Took> {
+    let began = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
+    let file = format!("/proc/{}/status", child.id());
+    let mut kibibytes = 0.0_f64;
+    let status = loop {
+        kibibytes =
+            high_water_kib(&fs::read_to_string(&file).unwrap_or_default()).unwrap_or(0.0).max(kibibytes);
+        if let Some(status) = child.try_wait().with_context(|| format!("waiting for {command:?}"))? {
+            break status;
+        }
+        std::thread::sleep(EVERY);
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    ensure!(kibibytes > 0.0, "{command:?} ended before its memory was read");
+    Ok(Took { status, seconds, mebibytes: kibibytes / 1024.0 })
+}
+
+/// *Source*: man 5 `proc`, /proc/PID/status.
+fn high_water_kib(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}

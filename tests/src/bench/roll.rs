@@ -1,0 +1,142 @@
+//! `kubectl crossfade plan` and `roll` against a real API server, with hollow nodes.
+//!
+//! All of the cluster is planned, watched and fenced; of its nodes, one pool is moved. The program makes 20 requests a second at most, so all 500 nodes
+//! would take more than a quarter of an hour.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::Bench;
+use super::peak::{Took, timed};
+use super::report::Limit;
+use crate::dist;
+use crate::hollow::{Cluster, Fleet, Operator, audited};
+use crate::kubernetes::manifest;
+
+/// Pods on each node, those of a DaemonSet included.
+const PODS_PER_NODE: u32 = 30;
+/// Pods of each Deployment, and of each StatefulSet.
+const REPLICAS: [u32; 2] = [50, 10];
+/// Pods of DNS, which move one after the other.
+const DNS: u32 = 3;
+/// StatefulSets.
+const SETS: u32 = 10;
+const NAMESPACE: &str = "roll";
+const LIMITS: &str = "{inTransit: 25, zonePercent: 100, settleSeconds: 1, soakSeconds: 0, claimSeconds: 600, flipSeconds: 600, proveSeconds: 900}";
+
+pub(super) fn run(bench: &mut Bench) -> Result<()> {
+    let nodes = u32::try_from(bench.options.roll_nodes).context("nodes")?;
+    if nodes == 0 {
+        return Ok(());
+    }
+    let moved = u32::try_from(bench.options.roll_moved).context("nodes")?.min(nodes);
+    let cluster = Cluster::start(Fleet { nodes, zones: 3, first: moved })?;
+    let pods = fill(&cluster, nodes)?;
+    let operator = Operator::new(&cluster.plane, &dist::kubectl()?, LIMITS)?;
+    let log = cluster.plane.audit_log();
+    let (_, before_plan) = audited(&log, 0)?;
+
+    let mut plan =
+        operator.command(&["plan", "--save", "--from", "flannel", "--to", "cilium", "--strategy", "bridge"]);
+    let planned = into(&operator, "plan", &mut plan)?;
+    let said = fs::read_to_string(operator.file("plan.json"))?;
+    ensure!(planned.status.success(), "plan: {said}");
+    let answer: serde_json::Value = serde_json::from_str(&said).context("the plan")?;
+    let hash = answer["hash"].as_str().context("a hash")?.to_owned();
+    let (asked_by_plan, before_roll) = audited(&log, before_plan)?;
+
+    let mut roll = operator.command(&["roll", "--plan", &hash, "--pool", "first"]);
+    let rolled = into(&operator, "roll", &mut roll)?;
+    ensure!(
+        rolled.status.success(),
+        "roll: {}\n{}",
+        fs::read_to_string(operator.file("roll.json"))?,
+        last_lines(&operator.file("roll.log"))?
+    );
+    let (asked, _) = audited(&log, before_roll)?;
+    cluster.hollow.ensure_sound()?;
+
+    let what = format!("{nodes} nodes, {pods} pods");
+    let calls: u64 = asked.values().sum();
+    let journal = journal(&operator.journals())?;
+    let part = format!("{what}, {moved} nodes moved");
+    for (name, value, unit) in [
+        ("plan, time", planned.seconds, "s"),
+        ("plan, peak memory", planned.mebibytes, "MiB"),
+        ("plan, requests", asked_by_plan.values().sum::<u64>() as f64, ""),
+    ] {
+        bench.report.figure(format!("{what}: {name}"), value, unit);
+    }
+    for (name, value, unit) in [
+        ("roll, time", rolled.seconds, "s"),
+        ("roll, requests a second", calls as f64 / rolled.seconds, ""),
+        ("roll, requests for each node", calls as f64 / f64::from(moved), ""),
+        ("journal", journal / 1024.0, "KiB"),
+        ("journal for each node", journal / 1024.0 / f64::from(moved), "KiB"),
+    ] {
+        bench.report.figure(format!("{part}: {name}"), value, unit);
+    }
+    for (name, count) in &asked {
+        bench.report.figure(format!("{part}: requests, {name}"), *count as f64, "");
+    }
+    bench.report.goal(
+        "roll of a large cluster on a real API server",
+        vec![Limit::new("peak memory", rolled.mebibytes, 200.0, "MiB")],
+    );
+    Ok(())
+}
+
+/// Fills the nodes, and gives the number of pods: one DaemonSet, a few StatefulSets, and Deployments with a budget each.
+fn fill(cluster: &Cluster, nodes: u32) -> Result<u32> {
+    cluster.serve_dns(DNS)?;
+    cluster.namespace(NAMESPACE)?;
+    let api = cluster.api()?;
+    let server = manifest::server();
+    let workload = |kind, name: &str, replicas| manifest::workload(kind, NAMESPACE, name, replicas, &server);
+    api.create(&[workload("DaemonSet", "agent", None)])?;
+    for at in 0..SETS {
+        let mut set = workload("StatefulSet", &format!("db-{at}"), Some(REPLICAS[1]));
+        // Or the controller starts them one after the other.
+        set["spec"]["podManagementPolicy"] = json!("Parallel");
+        api.create(&[set])?;
+    }
+    let others = nodes + SETS * REPLICAS[1];
+    let pods = (nodes * PODS_PER_NODE).max(others + DNS) - DNS;
+    let mut left = pods - others;
+    for at in 0.. {
+        let replicas = left.min(REPLICAS[0]);
+        if replicas == 0 {
+            break;
+        }
+        let name = format!("web-{at}");
+        let budget = manifest::budget(NAMESPACE, &name, &json!({ "maxUnavailable": 5 }), &api)?;
+        api.create(&[workload("Deployment", &name, Some(replicas)), budget])?;
+        left -= replicas;
+    }
+    cluster.until_running(NAMESPACE, pods as usize)?;
+    Ok(pods + DNS)
+}
+
+/// Runs a command whose stdout goes to `NAME.json` and whose stderr goes to `NAME.log`.
+fn into(operator: &Operator, name: &str, command: &mut std::process::Command) -> Result<Took> {
+    let file = |ending: &str| File::create(operator.file(&format!("{name}.{ending}")));
+    timed(command.stdout(file("json")?).stderr(file("log")?))
+}
+
+/// The size of all journals of a directory, in bytes.
+fn journal(dir: &Path) -> Result<f64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir).context("the journals")? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(bytes as f64)
+}
+
+fn last_lines(file: &Path) -> Result<String> {
+    let text = fs::read_to_string(file)?;
+    let lines: Vec<&str> = text.lines().collect();
+    Ok(lines[lines.len().saturating_sub(40)..].join("\n"))
+}
