@@ -26,6 +26,14 @@ pub fn bootstrap() -> Result<PathBuf> {
     shipped("crossfade-bootstrap")
 }
 
+/// The operator's program as it ships: `kubectl-crossfade`, found as [`crossfade`] is.
+///
+/// # Errors
+/// Not built; the message says how to.
+pub fn kubectl() -> Result<PathBuf> {
+    shipped("kubectl-crossfade")
+}
+
 /// The packages of a release and their `SHA256SUMS`: `$CROSSFADE_PACKAGES`, else `<workspace>/target/packages`.
 ///
 /// # Errors

@@ -15,6 +15,8 @@ pub mod deadline;
 pub mod demo;
 pub mod dist;
 pub mod fabric;
+#[cfg(feature = "kubernetes")]
+pub mod hollow;
 pub mod image;
 pub mod image_build;
 pub mod invariants;

@@ -34,7 +34,7 @@ const RUNTIME_VARIABLE: &str = "CROSSFADE_RUNTIME_ARGS";
 /// What kubelet's unit hands it, by [`KUBELET_VARIABLE`].
 const KUBELET_ENV: &str = "/run/crossfade/kubelet.env";
 /// The words that kubelet gets.
-const KUBELET_VARIABLE: &str = "CROSSFADE_KUBELET_ARGS";
+pub const KUBELET_VARIABLE: &str = "CROSSFADE_KUBELET_ARGS";
 
 /// `crossfade-bootstrap`, as the node sees it.
 pub fn program() -> PathBuf {
@@ -125,13 +125,20 @@ pub fn kubelet_words(node: &Node) -> Result<Vec<String>> {
     words(node, KUBELET_ENV, KUBELET_VARIABLE)
 }
 
-/// The words that systemd makes of a variable that is a word of its own: split at blanks.
 fn words(node: &Node, file: &str, variable: &str) -> Result<Vec<String>> {
     let path = node.outside(file);
     let env = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    words_of(&env, variable).with_context(|| path.display().to_string())
+}
+
+/// The words that systemd makes of a variable of an environment file where it is a word of its own: split at blanks.
+///
+/// # Errors
+/// It is not there, or systemd would not take it as it is.
+pub fn words_of(env: &str, variable: &str) -> Result<Vec<String>> {
     let prefix = format!("{variable}=");
     let value = env.lines().find_map(|line| line.strip_prefix(&prefix));
-    let value = value.with_context(|| format!("{variable} in {}: {env:?}", path.display()))?;
+    let value = value.with_context(|| format!("no {variable} in {env:?}"))?;
     ensure!(!value.contains(['"', '\'', '\\', '$']), "systemd would not take {value:?} as it is");
     Ok(value.split_ascii_whitespace().map(str::to_owned).collect())
 }

@@ -82,7 +82,7 @@ impl Machine {
         Ok(nodes.next_back())
     }
 
-    /// Whether the runtime, as kubelet was last told, has a network; none before it was asked.
+    /// Whether the runtime, as the kubelet that runs was last told, has a network; none before that kubelet asked.
     ///
     /// # Errors
     /// As [`Machine::events`].
@@ -90,7 +90,8 @@ impl Machine {
         let mut last = None;
         for event in self.events()? {
             match event {
-                Event::Started { .. } => last = None,
+                // What an earlier kubelet was told says nothing: the next one writes its first line some time after systemd has started it.
+                Event::Started { .. } | Event::Ended => last = None,
                 Event::Network { ready, .. } => last = Some(ready),
                 _ => {}
             }

@@ -3,10 +3,11 @@
 //!
 //! Apart from [`crate::scene`], for a machine has a disk, a systemd and boots of its own, and starts its runtime itself.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use super::Kit;
 use super::machine::Machine;
 use crate::agent::{Answer, Conf, Spec, UnixHealth, Way};
+use crate::containerd::Release;
 use crate::{image, node, packages};
 
 /// Where agents put their confs.
@@ -207,11 +209,19 @@ pub fn ensure_own_commands(machine: &Machine) -> Result<()> {
 const CARRIES_MOUNTS: u32 = 255;
 
 /// The version of the systemd that machines boot, as its `systemctl` tells: `systemd 252 (252.38-1~deb12u1)`.
-fn systemd() -> Result<u32> {
+///
+/// # Errors
+/// There is none, or it does not say.
+pub fn systemd() -> Result<u32> {
+    static VERSION: OnceLock<u32> = OnceLock::new();
+    if let Some(version) = VERSION.get() {
+        return Ok(*version);
+    }
     let output = packages::command(&packages::part("systemctl")?).arg("--version").output();
     let text = String::from_utf8_lossy(&output.context("running systemctl")?.stdout).into_owned();
     let version = text.split_whitespace().nth(1).and_then(|word| word.parse().ok());
-    version.with_context(|| format!("systemctl --version: {text:?}"))
+    let version = version.with_context(|| format!("systemctl --version: {text:?}"))?;
+    Ok(*VERSION.get_or_init(|| version))
 }
 
 /// How a test looks at a machine and its boots, whatever it boots from: nothing in it decides where a pod goes.
@@ -255,10 +265,27 @@ pub(super) fn furnish(machine: &Machine) -> Result<()> {
     kubelet(machine)
 }
 
+/// A runc that passes over a pod's share of the processor, where containerd insists on giving it one: see [`containerd_config`].
+const RUNC_WITHOUT_LIMITS: &str = r#"#!/bin/sh
+if [ -f config.json ]; then sed -i 's/"cpu":{[^}]*}/"cpu":{}/' config.json; fi
+exec runc "$@"
+"#;
+const RUNC_OPTIONS: &str = r#"  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+"#;
+
 /// containerd with the distribution's own unit.
 fn containerd(machine: &Machine) -> Result<()> {
     let (state, run) = (Path::new("/var/lib/containerd"), Path::new("/run/containerd"));
-    machine.write("/etc/containerd/config.toml", containerd_config(state, run))?;
+    let mut config = containerd_config(state, run);
+    if !Release::current()?.can_do_without_cgroups() {
+        let runc = "/opt/lab/runc-without-limits";
+        machine.write(runc, RUNC_WITHOUT_LIMITS)?;
+        fs::set_permissions(machine.disk(runc), Permissions::from_mode(0o755)).context(runc)?;
+        config += &format!("{RUNC_OPTIONS}    BinaryName = \"{runc}\"\n");
+    }
+    machine.write("/etc/containerd/config.toml", config)?;
     machine.enable("containerd.service")?;
     let library = machine.disk("/var/lib");
     fs::create_dir_all(&library).context("/var/lib")?;

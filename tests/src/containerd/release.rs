@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
@@ -17,16 +18,27 @@ impl fmt::Display for Release {
 }
 
 impl Release {
-    /// That of the lab's containerd.
+    /// That of the lab's containerd, which is asked once.
     ///
     /// # Errors
     /// There is none, or it does not say.
     pub fn current() -> Result<Release> {
+        static CURRENT: OnceLock<Release> = OnceLock::new();
+        if let Some(release) = CURRENT.get() {
+            return Ok(*release);
+        }
         let program = crate::packages::part("containerd")?;
         let output = Command::new(&program).arg("--version").output();
         let output = output.with_context(|| format!("running {}", program.display()))?;
         let text = String::from_utf8_lossy(&output.stdout);
-        Release::in_answer(&text).with_context(|| format!("the version of containerd in {text:?}"))
+        let release = Release::in_answer(&text);
+        let release = release.with_context(|| format!("the version of containerd in {text:?}"))?;
+        Ok(*CURRENT.get_or_init(|| release))
+    }
+
+    /// Whether it can run pods without limits (`disable_cgroup`), which 2.1 took away.
+    pub fn can_do_without_cgroups(self) -> bool {
+        self < Release(2, 1, 0)
     }
 
     /// Whether a sandbox may be gone without a DEL that succeeded, although its ADD failed and could not be undone: then the record stays

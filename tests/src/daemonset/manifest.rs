@@ -2,18 +2,43 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::dist;
 
-/// The files of `deploy/`.
+/// The files of `deploy/` that bring Crossfade to nodes.
 pub const FILES: [&str; 5] = ["settings.yaml", "pod.yaml", "host.yaml", "sweep.yaml", "remove.yaml"];
+
+/// All files below `deploy/` but its README, by their path there, sorted.
+///
+/// # Errors
+/// A directory cannot be listed.
+pub fn all() -> Result<Vec<String>> {
+    fn collect(dir: &Path, below: &str, found: &mut Vec<String>) -> Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = format!("{below}{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                collect(&entry.path(), &format!("{name}/"), found)?;
+            } else if name != "README.md" {
+                found.push(name);
+            }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    collect(&dist::workspace().join("deploy"), "", &mut found)?;
+    found.sort();
+    Ok(found)
+}
 
 /// The documents of one file, as JSON.
 ///
@@ -54,6 +79,10 @@ pub fn check(document: &Value) -> Result<()> {
         Some("Namespace") => strict::<Namespace>(document).map(drop),
         Some("ServiceAccount") => strict::<ServiceAccount>(document).map(drop),
         Some("ConfigMap") => strict::<ConfigMap>(document).map(drop),
+        Some("ClusterRole") => strict::<ClusterRole>(document).map(drop),
+        Some("ClusterRoleBinding") => strict::<ClusterRoleBinding>(document).map(drop),
+        Some("Role") => strict::<Role>(document).map(drop),
+        Some("RoleBinding") => strict::<RoleBinding>(document).map(drop),
         Some("DaemonSet") => strict::<DaemonSet>(document).map(drop),
         other => anyhow::bail!("kind {other:?}"),
     }

@@ -117,7 +117,7 @@ fn running() -> Result<()> {
     boot_with_pods(&mut machine)?;
     machine.write("/etc/crossfade/node.json", furniture::node_json("none", json!({})).to_string())?;
     machine.until("the end of watch", |machine| {
-        Ok(machine.show("crossfade-watch.service", "ConditionResult") == "no"
+        Ok(machine.inside("/run/crossfade")?.join("without-plugin").exists()
             && machine.show("crossfade-watch.service", "ActiveState") == "inactive")
     })?;
     ensure!(machine.run(&["crossfade-bootstrap", "boot"]).is_err(), "boot took away what is attached");

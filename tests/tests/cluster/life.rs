@@ -3,23 +3,12 @@
 use anyhow::{Result, ensure};
 use lab::deadline::until;
 use lab::kubernetes::api::{WITHIN, pod_path};
-use lab::preflight::trial;
-use libtest_mimic::Trial;
+use lab::kubernetes::manifest;
 use serde_json::json;
 
 use super::world::{NODES, cluster, flip_all, in_namespace, network_of, run_on, until_left};
-use super::{NEEDS, manifest};
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_stateful_set_moves_pod_by_pod_and_keeps_its_names", NEEDS, stateful_set),
-        trial("evictions_wait_for_the_budget_and_move_every_pod", NEEDS, evictions),
-        trial("a_namespace_goes_with_all_its_addresses", NEEDS, namespace),
-        trial("graceful_and_forced_deletions_give_addresses_back", NEEDS, deletions),
-    ]
-}
-
-fn stateful_set() -> Result<()> {
+pub(crate) fn a_stateful_set_moves_pod_by_pod_and_keeps_its_names() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
     in_namespace(&api, "stateful", |namespace| {
@@ -43,7 +32,7 @@ fn stateful_set() -> Result<()> {
 }
 
 /// A node is drained as `kubectl drain` does it, under a budget that lets one pod go at a time.
-fn evictions() -> Result<()> {
+pub(crate) fn evictions_wait_for_the_budget_and_move_every_pod() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
     in_namespace(&api, "evictions", |namespace| {
@@ -75,7 +64,7 @@ fn evictions() -> Result<()> {
     })
 }
 
-fn namespace() -> Result<()> {
+pub(crate) fn a_namespace_goes_with_all_its_addresses() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
     let before: Vec<_> = cluster.workers[..3]
@@ -100,7 +89,7 @@ fn namespace() -> Result<()> {
     flip_all(&api, "old")
 }
 
-fn deletions() -> Result<()> {
+pub(crate) fn graceful_and_forced_deletions_give_addresses_back() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
     let worker = &cluster.workers[2];

@@ -4,10 +4,11 @@
 //! The cases run one after the other, each in a namespace of its own, and leave the nodes in phase `old`.
 
 mod life;
-mod manifest;
+mod operator;
 mod phases;
 mod registration;
 mod restarts;
+mod roll;
 mod services;
 mod world;
 
@@ -24,11 +25,23 @@ fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
     // They flip the same nodes.
     arguments.test_threads = Some(1);
-    let trials: Vec<_> =
-        [phases::trials(), services::trials(), life::trials(), restarts::trials(), registration::trials()]
-            .into_iter()
-            .flatten()
-            .collect();
+    let trials = lab::trials_of![
+        NEEDS;
+        phases::a_node_goes_through_every_phase_and_back_by_annotation,
+        phases::a_phase_that_is_not_allowed_is_an_event_and_nothing_else,
+        phases::static_and_host_network_pods_are_untouched,
+        phases::a_kubelet_may_not_write_what_others_decide,
+        services::services_names_and_probes_work_in_every_phase,
+        services::a_host_port_leads_to_its_pod_in_every_phase,
+        life::a_stateful_set_moves_pod_by_pod_and_keeps_its_names,
+        life::evictions_wait_for_the_budget_and_move_every_pod,
+        life::a_namespace_goes_with_all_its_addresses,
+        life::graceful_and_forced_deletions_give_addresses_back,
+        operator::what_stands_in_the_way_is_found_while_it_is_there,
+        roll::a_run_is_killed_taken_up_held_and_brought_back,
+        restarts::runtime_and_kubelet_restart_in_every_phase,
+        registration::a_node_joins_waits_for_its_network_and_goes_away,
+    ];
     if !arguments.list {
         world::start()?;
     }

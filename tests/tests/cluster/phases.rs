@@ -3,24 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use lab::kubernetes::STATIC_PODS;
 use lab::kubernetes::api::{WITHIN, node_path, pod_path};
-use lab::preflight::trial;
-use libtest_mimic::Trial;
+use lab::kubernetes::manifest;
 use serde_json::{Value, json};
 
 use super::world::{NODES, cluster, flip, in_namespace, network_of, run_on, until_ready};
-use super::{NEEDS, manifest};
-
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_node_goes_through_every_phase_and_back_by_annotation", NEEDS, every_phase),
-        trial("a_phase_that_is_not_allowed_is_an_event_and_nothing_else", NEEDS, not_allowed),
-        trial("static_and_host_network_pods_are_untouched", NEEDS, untouched),
-        trial("a_kubelet_may_not_write_what_others_decide", NEEDS, restricted),
-    ]
-}
 
 /// Each phase, forward and backward; the pods of earlier phases stay as they are.
-fn every_phase() -> Result<()> {
+pub(crate) fn a_node_goes_through_every_phase_and_back_by_annotation() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
     in_namespace(&api, "every-phase", |namespace| {
@@ -49,7 +38,7 @@ fn every_phase() -> Result<()> {
     })
 }
 
-fn not_allowed() -> Result<()> {
+pub(crate) fn a_phase_that_is_not_allowed_is_an_event_and_nothing_else() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
     api.annotate("n2", "crossfade/desired", json!("elsewhere"))?;
@@ -60,7 +49,7 @@ fn not_allowed() -> Result<()> {
     api.annotate("n2", "crossfade/desired", Value::Null)
 }
 
-fn untouched() -> Result<()> {
+pub(crate) fn static_and_host_network_pods_are_untouched() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
     let (worker, manifest) = (&cluster.workers[1], format!("{STATIC_PODS}/fixed.json"));
@@ -98,7 +87,7 @@ fn untouched() -> Result<()> {
 }
 
 /// NodeRestriction, for the very credential that `watch` uses.
-fn restricted() -> Result<()> {
+pub(crate) fn a_kubelet_may_not_write_what_others_decide() -> Result<()> {
     let cluster = cluster()?;
     let identity = cluster.plane.identity(lab::kubernetes::User::Kubelet("n1"))?;
     let kubelet = cluster.plane.client(&identity)?;

@@ -3,20 +3,14 @@
 use anyhow::{Result, ensure};
 use lab::deadline::until;
 use lab::kubernetes::api::{WITHIN, condition, node_path, pod_path};
-use lab::preflight::trial;
-use libtest_mimic::Trial;
+use lab::kubernetes::manifest;
 use serde_json::{Value, json};
 
 use super::world::{LATE, bring_agents, cluster, in_namespace, network_of, until_ready};
-use super::{NEEDS, manifest};
 
 const NODE: &str = "n4";
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_node_joins_waits_for_its_network_and_goes_away", NEEDS, joins)]
-}
-
-fn joins() -> Result<()> {
+pub(crate) fn a_node_joins_waits_for_its_network_and_goes_away() -> Result<()> {
     let mut cluster = cluster()?;
     let api = cluster.api()?;
     let (policy, networks) = (cluster.policy(), [cluster.old.clone(), cluster.new.clone()]);

@@ -2,19 +2,13 @@
 
 use anyhow::{Result, ensure};
 use lab::kubernetes::api::{condition, node_path, pod_path};
-use lab::preflight::trial;
-use libtest_mimic::Trial;
+use lab::kubernetes::manifest;
 use serde_json::Value;
 
 use super::world::{cluster, ensure_answers, flip, in_namespace, network_of, run_on};
-use super::{NEEDS, manifest};
-
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("runtime_and_kubelet_restart_in_every_phase", NEEDS, in_every_phase)]
-}
 
 /// The pods that run stay as they are, and new ones come; nothing else restarts what runs.
-fn in_every_phase() -> Result<()> {
+pub(crate) fn runtime_and_kubelet_restart_in_every_phase() -> Result<()> {
     let mut cluster = cluster()?;
     let api = cluster.api()?;
     in_namespace(&api, "restarts", |namespace| {

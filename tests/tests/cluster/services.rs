@@ -3,24 +3,15 @@
 use anyhow::{Result, ensure};
 use lab::deadline::until;
 use lab::kubernetes::api::WITHIN;
-use lab::preflight::trial;
-use libtest_mimic::Trial;
+use lab::kubernetes::manifest;
 use serde_json::json;
 
 use super::world::{
     NODES, WEB, cluster, ensure_answers, flip, flip_all, in_namespace, network_of, run_on, until_ready,
 };
-use super::{NEEDS, manifest};
-
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("services_names_and_probes_work_in_every_phase", NEEDS, every_phase),
-        trial("a_host_port_leads_to_its_pod_in_every_phase", NEEDS, host_ports),
-    ]
-}
 
 /// The server is on n1, whoever asks is on n2, and both were made in the phase; kubelet's probes make them ready.
-fn every_phase() -> Result<()> {
+pub(crate) fn services_names_and_probes_work_in_every_phase() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
     let (name, address) = (WEB.0.split('.').next().unwrap_or_default(), WEB.1);
@@ -50,7 +41,7 @@ fn every_phase() -> Result<()> {
 }
 
 /// A port of the node leads to the pod that has it, asked from another node, and to nobody once the pod is gone.
-fn host_ports() -> Result<()> {
+pub(crate) fn a_host_port_leads_to_its_pod_in_every_phase() -> Result<()> {
     const HOST_PORT: u16 = 30_080;
     let cluster = cluster()?;
     let api = cluster.api()?;

@@ -6,11 +6,9 @@ use anyhow::{Context, Result, ensure};
 use lab::deadline::until;
 use lab::fabric::Overlay;
 use lab::kubernetes::api::{WITHIN, condition, node_path};
-use lab::kubernetes::{Api, Cluster, Worker, conf_path, tools};
+use lab::kubernetes::{Api, Cluster, Worker, conf_path, manifest, tools};
 use lab::node::Node;
 use serde_json::{Value, json};
-
-use super::manifest;
 
 /// Nodes that run from the beginning.
 pub(crate) const NODES: [&str; 3] = ["n1", "n2", "n3"];

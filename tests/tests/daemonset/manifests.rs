@@ -28,19 +28,15 @@ pub(crate) fn trials() -> Vec<Trial> {
 const DAEMONSETS: [&str; 4] = ["pod.yaml", "host.yaml", "sweep.yaml", "remove.yaml"];
 
 fn strict() -> Result<()> {
-    for file in manifest::FILES {
+    let all = manifest::all()?;
+    let is_there = |file: &str| all.iter().any(|found| found == file);
+    ensure!(manifest::FILES.iter().all(|file| is_there(file)), "{all:?} lacks a manifest for nodes");
+    for file in &all {
         let documents = manifest::documents(file)?;
         ensure!(!documents.is_empty(), "{file} is empty");
         for document in documents {
             manifest::check(&document).with_context(|| file.to_owned())?;
         }
-    }
-    for entry in fs::read_dir(lab::dist::workspace().join("deploy"))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        ensure!(
-            name == "README.md" || manifest::FILES.contains(&name.as_str()),
-            "deploy/{name} is not checked"
-        );
     }
     Ok(())
 }

@@ -7,20 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use lab::kubelet::Registration;
 use serde_json::{Value, json};
 
 use lab::kubernetes::{Client, MERGE};
-
-/// The words that systemd makes of `$CROSSFADE_KUBELET_ARGS` as a word of its own: split at blanks.
-pub(crate) fn words(env: &str) -> Result<Vec<String>> {
-    let mut lines = env.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    let value =
-        lines.find_map(|line| line.strip_prefix("CROSSFADE_KUBELET_ARGS=")).context("no arguments")?;
-    ensure!(!value.contains(['"', '\'', '\\', '$']), "systemd would not take {value:?} as it is");
-    Ok(value.split_ascii_whitespace().map(str::to_owned).collect())
-}
 
 /// The Node that kubelet would register with this command line.
 pub(crate) fn initial_node(name: &str, words: &[String]) -> Result<Value> {

@@ -2,10 +2,12 @@
 //!
 //! One API server for all cases, started once; every case has Nodes of its own.
 
+mod acting;
 mod credentials;
 mod deploy;
 mod kubelet;
 mod leaving;
+mod operator;
 mod outage;
 mod publisher;
 mod publishing;
@@ -40,6 +42,8 @@ fn main() -> Result<ExitCode> {
         watching::trials(),
         deploy::trials(),
         leaving::trials(),
+        operator::trials(),
+        acting::trials(),
     ]
     .into_iter()
     .flatten()

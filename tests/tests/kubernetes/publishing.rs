@@ -12,6 +12,7 @@ lab::trials![
     condition_label_and_annotation_follow_the_truth,
     transition_time_moves_with_the_status_alone,
     nothing_else_is_touched,
+    the_annotation_says_what_a_roll_asks,
     a_node_that_registers_later_gets_it_at_once,
     a_node_that_was_deleted_gets_it_again,
     what_others_change_is_put_right,
@@ -49,7 +50,9 @@ fn condition_label_and_annotation_follow_the_truth() -> Result<()> {
         ensure!(node["metadata"]["labels"]["crossfade/phase"] == phase, "{}", node["metadata"]["labels"]);
         let observed = node["metadata"]["annotations"]["crossfade/observed"].as_str().context("observed")?;
         let observed: Value = serde_json::from_str(observed)?;
-        ensure!(observed == json!({ "phase": phase, "policySha256": "5f", "bootId": boot }), "{observed}");
+        let expected = json!({ "phase": phase, "policySha256": "5f", "bootId": boot, "base": null, "mints": [],
+            "follows": [], "attached": null, "echo": null });
+        ensure!(observed == expected, "{observed}");
     }
     // The same again writes nothing.
     let version = subject.node()?["metadata"]["resourceVersion"].clone();
@@ -108,6 +111,48 @@ fn nothing_else_is_touched() -> Result<()> {
     ensure!(says(&after)[0] == "True", "{after}");
     ensure!(strip(after.clone()) == before, "before {before}\nafter {after}");
     ensure!(neighbour.node()? == next_to_it, "another Node was touched");
+    Ok(())
+}
+
+/// Counts, base and phases are the report's; the echo is of the annotation that others write, and follows it.
+fn the_annotation_says_what_a_roll_asks() -> Result<()> {
+    let subject = Subject::registered("roll")?;
+    let step = |claim: &str| json!(json!({ "run": "r", "claim": claim, "to": "both-old" }).to_string());
+    subject.annotate("crossfade/step", &step("r.1.1"))?;
+    let (_credential, mut publisher) = publisher(&subject)?;
+    let mut report = ready("old");
+    for (key, value) in [
+        ("attached", json!({ "old": 3, "both-old": 27, "unknown": 1 })),
+        ("base", json!("9a")),
+        ("mints", json!(["old"])),
+        ("follows", json!(["old", "both-old"])),
+    ] {
+        report[key] = value;
+    }
+    publisher.publish(&report)?;
+    let observed = |node: &Value| -> Value {
+        let text = node["metadata"]["annotations"]["crossfade/observed"].as_str().unwrap_or_default();
+        serde_json::from_str(text).unwrap_or_default()
+    };
+    let expected = |echo: Value, report: &Value| {
+        json!({ "phase": "old", "policySha256": "5f", "bootId": boot_id().unwrap_or_default(), "base": report["base"],
+            "mints": report["mints"], "follows": report["follows"], "attached": report["attached"], "echo": echo })
+    };
+    let first = observed(&subject.node()?);
+    ensure!(first == expected(json!("r.1.1"), &report), "{first}");
+    subject.annotate("crossfade/step", &step("r.1.2"))?;
+    subject.until("the next claim", |node| observed(node) == expected(json!("r.1.2"), &report))?;
+    report["attached"] = json!({ "both-old": 30 });
+    publisher.publish(&report)?;
+    let counted = observed(&subject.node()?);
+    ensure!(counted == expected(json!("r.1.2"), &report), "{counted}");
+    for no_step in [json!("no step"), Value::Null] {
+        subject.annotate("crossfade/step", &step("r.1.3"))?;
+        subject.until("a claim", |node| observed(node)["echo"] == "r.1.3")?;
+        subject.annotate("crossfade/step", &no_step)?;
+        subject.until("no claim", |node| observed(node)["echo"].is_null())?;
+    }
+    ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
     Ok(())
 }
 

@@ -3,10 +3,11 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::kubelet::{self, words};
+use super::kubelet;
 use super::subject::Subject;
 use super::tree::Tree;
 use lab::kubernetes::{MERGE, STRATEGIC};
+use lab::package::{KUBELET_VARIABLE, words_of};
 
 lab::trials![
     labels_and_taints_are_there_from_the_first_version,
@@ -28,7 +29,7 @@ fn settings() -> Value {
 /// kubelet's whole command line: its own words, and those that `render` made for it.
 fn command_line(node: &str) -> Result<(Tree, Vec<String>)> {
     let tree = Tree::new(node, &settings())?;
-    let ours = words(&tree.render()?)?;
+    let ours = words_of(&tree.render()?, KUBELET_VARIABLE)?;
     let words = tree.kubelet(node, &ours);
     Ok((tree, words))
 }
@@ -157,7 +158,8 @@ fn what_render_accepts_the_api_server_takes() -> Result<()> {
     let tree = Tree::new(subject.node, &json!({ "labels": labels }))?;
     let against: Vec<_> = tree.check()?.into_iter().filter(|finding| finding.contains("label")).collect();
     ensure!(against.is_empty(), "{against:?}");
-    let node = kubelet::register(&subject.kubelet, subject.node, &words(&tree.render()?)?)?;
+    let node =
+        kubelet::register(&subject.kubelet, subject.node, &words_of(&tree.render()?, KUBELET_VARIABLE)?)?;
     for label in TAKEN {
         ensure!(node["metadata"]["labels"][label] == "x", "{label}: {}", node["metadata"]["labels"]);
     }

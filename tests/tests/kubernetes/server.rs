@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::ops::Deref;
 
 use anyhow::{Context, Result};
-use lab::kubernetes::{Client, ControlPlane, Setup, User};
+use lab::kubernetes::{Client, ControlPlane, Controllers, Setup, User};
 
 /// A name that only the host's own sources know.
 pub(crate) const NAME: &str = "api.crossfade.test";
@@ -37,7 +37,8 @@ impl Server {
             address: ADVERTISED,
             names: &[NAME],
             tokens: TOKENS.iter().map(token).collect(),
-            controllers: false,
+            controllers: Controllers::None,
+            audited: None,
         };
         ControlPlane::start(&setup).map(Self)
     }

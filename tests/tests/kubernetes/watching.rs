@@ -14,6 +14,7 @@ use lab::kubernetes::STRATEGIC;
 
 lab::trials![
     the_node_follows_the_truth,
+    attachments_are_counted_as_they_come_and_go,
     desired_flips_to_an_allowed_phase_and_to_no_other,
     desired_is_followed_once_what_stood_in_the_way_is_gone,
     desired_has_its_last_value,
@@ -67,6 +68,13 @@ impl Watched {
         fs::write(self.tree.ready(network), "").context("ready")
     }
 
+    /// Waits until `watch` has ended with the status by which its unit stays down.
+    fn ends_switched_off(&mut self) -> Result<()> {
+        let status = until("the end of watch", WITHIN, || Ok(self.watch.try_wait()?))?;
+        ensure!(status.code() == Some(3), "{status}: {}", self.tree.read("watch.log")?);
+        Ok(())
+    }
+
     /// Waits until the Node says so.
     fn says(&self, status: &str, reason: &str) -> Result<Value> {
         self.subject.until(&format!("{status} {reason}"), |node| says(node)[..2] == [status, reason])
@@ -111,6 +119,8 @@ fn the_node_follows_the_truth() -> Result<()> {
     let observed = node["metadata"]["annotations"]["crossfade/observed"].as_str().context("observed")?;
     let observed: Value = serde_json::from_str(observed)?;
     ensure!(observed["policySha256"] == status["policySHA256"], "{observed} {status}");
+    ensure!(observed["mints"] == json!(["old"]) && observed["follows"] == json!([]), "{observed}");
+    let base = observed["base"].as_str().context("a base")?.to_owned();
     let policy = watched.tree.read(POLICY)?;
     watched.tree.write(POLICY, "{")?;
     watched.says("False", "BadSettings")?;
@@ -119,8 +129,47 @@ fn the_node_follows_the_truth() -> Result<()> {
     watched.says("False", "WaitingForNetwork")?;
     watched.label("new")?;
     watched.set_ready("new")?;
-    watched.says("True", "NetworkReady")?;
+    let node = watched.says("True", "NetworkReady")?;
+    let flipped = observed_of(&node);
+    ensure!(flipped["base"] == *base && flipped["mints"] == json!(["new"]), "{flipped}");
     Ok(())
+}
+
+/// The annotation of a Node; null where there is none.
+fn observed_of(node: &Value) -> Value {
+    let text = node["metadata"]["annotations"]["crossfade/observed"].as_str().unwrap_or_default();
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// Records come and go without a pass, and the last change is always published.
+fn attachments_are_counted_as_they_come_and_go() -> Result<()> {
+    let watched = Watched::new("counted", &json!({}), ["generic", "generic", "old"])?;
+    let counts = |what: &str, expected: Value| {
+        watched.subject.until(what, |node| observed_of(node)["attached"] == expected).map(drop)
+    };
+    watched.label("old")?;
+    watched.set_ready("old")?;
+    watched.says("True", "NetworkReady")?;
+    counts("an empty state directory", json!({}))?;
+    let inventory = |networks: &[&str]| -> Result<()> {
+        let entry = |(at, network): (usize, &&str)| json!({ "containerID": format!("c{at}"), "ifname": "eth0", "network": network });
+        let entries: Vec<Value> = networks.iter().enumerate().map(entry).collect();
+        let text = json!({ "version": 1, "attachments": entries }).to_string();
+        watched.tree.write("var/lib/crossfade/inventory.json", &text)
+    };
+    inventory(&["old", "old", "new"])?;
+    counts("an inventory", json!({ "old": 2, "new": 1 }))?;
+    // A shard that is not there yet, and what no program can read.
+    watched.tree.write("var/lib/crossfade/attachments/a/c9@eth0", "no record")?;
+    counts("a damaged record", json!({ "old": 2, "new": 1, "unknown": 1 }))?;
+    for networks in [&["old"][..], &["old", "new"], &["new", "new"], &["new"]] {
+        inventory(networks)?;
+    }
+    fs::remove_file(watched.tree.path("var/lib/crossfade/attachments/a/c9@eth0"))?;
+    counts("the last change", json!({ "new": 1 }))?;
+    inventory(&["old"])?;
+    watched.tree.write("var/lib/crossfade/inventory.json", "{")?;
+    counts("an inventory that cannot be read", Value::Null)
 }
 
 fn desired_flips_to_an_allowed_phase_and_to_no_other() -> Result<()> {
@@ -248,8 +297,7 @@ fn switched_off_is_its_last_word() -> Result<()> {
     watched.set_ready("old")?;
     watched.says("True", "NetworkReady")?;
     watched.tree.write("etc/crossfade/disabled", "")?;
-    let status = until("the end of watch", WITHIN, || Ok(watched.watch.try_wait()?))?;
-    ensure!(status.success(), "{status}: {}", watched.tree.read("watch.log")?);
+    watched.ends_switched_off()?;
     let node = watched.subject.node()?;
     ensure!(says(&node)[..2] == ["False", "SwitchedOff"], "{node}");
     let metadata = &node["metadata"];
@@ -268,7 +316,6 @@ fn an_api_server_that_is_away_holds_nothing_up() -> Result<()> {
         Ok(watched.tree.path("run/crossfade/net.d/01-crossfade.conflist").is_file().then_some(()))
     })?;
     watched.tree.write("etc/crossfade/disabled", "")?;
-    let status = until("the end of watch", WITHIN, || Ok(watched.watch.try_wait()?))?;
-    ensure!(status.success(), "{status}: {}", watched.tree.read("watch.log")?);
+    watched.ends_switched_off()?;
     Ok(())
 }

@@ -7,6 +7,7 @@ mod index;
 mod linted;
 mod node;
 mod package_manager;
+mod plugin;
 mod release;
 mod reproducible;
 
@@ -16,7 +17,7 @@ use anyhow::Result;
 
 fn main() -> Result<ExitCode> {
     lab::preflight::main(|| {
-        let any = [contents::trials(), linted::trials()];
+        let any = [contents::trials(), linted::trials(), plugin::trials()];
         // Where the programs run, and `tests/packages` has built everything twice.
         let native = [reproducible::trials(), image::trials(), node::trials()];
         let native = native.into_iter().filter(|_| !architecture::is_foreign());

@@ -62,11 +62,11 @@ impl Build {
         dist::workspace().join(format!("target/packages{suffix}"))
     }
 
-    /// The one file whose name ends so.
+    /// The one file of a node's whose name ends so.
     pub(crate) fn file(self, suffix: &str) -> Result<PathBuf> {
         let directory = self.directory();
         let mut found = files(&directory)?;
-        found.retain(|name| name.ends_with(suffix));
+        found.retain(|name| name.starts_with("crossfade") && name.ends_with(suffix));
         ensure!(found.len() == 1, "{}: expected one *{suffix}, found {found:?}", directory.display());
         Ok(directory.join(&found[0]))
     }
