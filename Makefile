@@ -25,7 +25,7 @@ demo: setup build ## three nodes, live pods, both strategies, every probe counte
 	@tests/raise target/debug/lab-demo $(DEMO_ARGS)
 
 .PHONY: demo-cluster
-demo-cluster: setup build ## the same on a real Kubernetes, by annotations alone; its programs are built once (five minutes)
+demo-cluster: setup build ## the same on a real Kubernetes, by kubectl crossfade alone; its programs are built once (five minutes)
 	@tests/cluster demo $(DEMO_ARGS)
 
 .PHONY: test
@@ -33,12 +33,16 @@ test: setup build ## all tests, against the release programs and real parts
 	tests/run
 
 .PHONY: test-runtimes
-test-runtimes: setup build ## the tests of a real containerd once more, with 1.7 and 2.1 of Debian's next suites
+test-runtimes: setup packages ## the tests of a real containerd once more, with 1.7 and 2.1 of Debian's next suites
 	tests/runtimes
 
 .PHONY: test-kubernetes
 test-kubernetes: setup build ## the node's side of the API server against a real one, built once (two minutes) and cached
 	tests/kubernetes
+
+.PHONY: bench-roll
+bench-roll: setup build ## kubectl crossfade roll on 500 hollow nodes and a real API server (twenty minutes); BENCH_ARGS='--roll-nodes 50' for less
+	@tests/kubernetes bench $(BENCH_ARGS)
 
 .PHONY: test-cluster
 test-cluster: setup build ## Crossfade on a real Kubernetes: kubelet, scheduler, controllers, kube-proxy (five minutes)
@@ -49,7 +53,7 @@ image-test: setup packages ## Packer makes images of a Debian, and machines boot
 	tests/image
 
 .PHONY: soak
-soak: setup build ## random histories, SOAK_MINUTES (10) against the model and as many through containerd, or SOAK_STEPS
+soak: setup build ## random histories, SOAK_MINUTES (10) against the model, as many through containerd and of a whole cluster, or SOAK_STEPS
 	@SOAK_MINUTES='$(SOAK_MINUTES)' SOAK_STEPS='$(SOAK_STEPS)' tests/soak
 
 .PHONY: enumerate
@@ -71,8 +75,10 @@ build: ## the static release programs in target/dist/
 	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" \
 		cargo rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
 	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo build --release --locked --target $(TARGET) -p bootstrap
+	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo build --profile operator --locked --target $(TARGET) -p cluster
 	@install -d target/dist
-	@install -m 0755 $(OUT)/crossfade $(OUT)/crossfade-bootstrap target/dist/
+# Programs that did not change are not touched: tests may be reading them.
+	@install --compare -m 0755 $(OUT)/crossfade $(OUT)/crossfade-bootstrap $(OUT)/../operator/kubectl-crossfade target/dist/
 	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
 
 .PHONY: build-arm64
@@ -100,7 +106,7 @@ test-arm64: setup build build-arm64 ## the programs for arm64 under QEMU's user-
 	tests/arm64
 
 .PHONY: test-systemd
-test-systemd: setup build ## Debian 13's systemd boots machines; it and the next suite's verify the units
+test-systemd: setup build ## machines boot with the systemd and containerd of Debian's next suites
 	tests/systemd
 
 .PHONY: reproduce
