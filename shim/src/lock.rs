@@ -121,6 +121,9 @@ impl Lock {
         let mut asked = false;
         let mut file = open(&path).map_err(NoLock::Io)?;
         loop {
+            // Only an attempt that began at the deadline is the last one: a process that was suspended within an earlier one
+            // would name a holder that has ended since.
+            let last = Instant::now() >= patience.until;
             match Step::of(file, &path, verb, signals).map_err(NoLock::Io)? {
                 Step::Held(_) if signals.stop_requested() => return Err(NoLock::Stopped),
                 Step::Held(_) if Instant::now() >= patience.until => return Err(NoLock::Late),
@@ -138,7 +141,7 @@ impl Lock {
                     if signals.stop_requested() {
                         return Err(NoLock::Stopped);
                     }
-                    if Instant::now() >= patience.until {
+                    if last {
                         return Err(NoLock::Held(holder.describe()));
                     }
                 }
