@@ -67,19 +67,27 @@ bench: setup build ## bare against through-the-shim, as ratios; saved to target/
 	@target/debug/lab-preflight fetch >&2
 	@tests/raise target/debug/lab-bench $(BENCH_ARGS)
 
-# Package by package: building the workspace at once would unify the features of shared crates. The directories of this machine are not in
-# the programs (packages/remap), so that they can be built again elsewhere and compared (packages/reproduce).
 .PHONY: build
 build: ## the static release programs in target/dist/
 	@cargo fetch --quiet --locked --target $(TARGET)
-	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" \
-		cargo rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
-	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo build --release --locked --target $(TARGET) -p bootstrap
-	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo build --profile operator --locked --target $(TARGET) -p cluster
+	@+$(MAKE) --no-print-directory --jobs=$(shell nproc) programs-of-node program-of-operator
 	@install -d target/dist
 # Programs that did not change are not touched: tests may be reading them.
 	@install --compare -m 0755 $(OUT)/crossfade $(OUT)/crossfade-bootstrap $(OUT)/../operator/kubectl-crossfade target/dist/
 	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
+
+# Package by package: building the workspace at once would unify the features of shared crates. The directories of this machine are not in
+# the programs (packages/remap), so that they can be built again elsewhere and compared (packages/reproduce). The two rules have profiles, and
+# so directories, of their own: one builds while a single core links the other's programs.
+.PHONY: programs-of-node
+programs-of-node:
+	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" \
+		cargo rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
+	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo build --release --locked --target $(TARGET) -p bootstrap
+
+.PHONY: program-of-operator
+program-of-operator:
+	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo build --profile operator --locked --target $(TARGET) -p cluster
 
 .PHONY: build-arm64
 build-arm64: ## the same for arm64, with Debian's cross linker, in target/dist-arm64/
