@@ -44,5 +44,7 @@ pub mod status;
 pub mod step;
 pub mod taint;
 mod text;
+#[cfg(feature = "clap")]
+pub mod usage;
 pub mod version;
 mod whole;
