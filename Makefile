@@ -14,13 +14,16 @@ RELR := $(and $(LLD),$(shell printf '2.36\n$(LIBC)\n' | sort -VC && echo yes))
 RELEASE_FLAGS := -C target-feature=+crt-static $(if $(RELR),-C link-arg=-Wl$(comma)--pack-dyn-relocs=relr)
 SHIM_LINK     := $(if $(LLD),-C link-arg=-Wl$(comma)--no-eh-frame-hdr -C link-arg=shim/no-unwind-tables.ld)
 
+# Builds the programs of the demonstration and of the benchmark. Whoever has just built all tests has them: `make demo LAB=:`.
+LAB := cargo build --locked -p lab --bins
+
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: demo
 demo: setup build ## three nodes, live pods, both strategies, every probe counted (two minutes)
-	@cargo build --locked -p lab --bins
+	@$(LAB)
 	@target/debug/lab-preflight fetch >&2
 	@tests/raise target/debug/lab-demo $(DEMO_ARGS)
 
@@ -63,14 +66,14 @@ enumerate: setup build ## the shim broken at every system call; POINT='...' play
 
 .PHONY: bench
 bench: setup build ## bare against through-the-shim, as ratios; saved to target/bench/
-	@cargo build --locked -p lab --bins
+	@$(LAB)
 	@target/debug/lab-preflight fetch >&2
 	@tests/raise target/debug/lab-bench $(BENCH_ARGS)
 
 .PHONY: build
 build: ## the static release programs in target/dist/
 	@cargo fetch --quiet --locked --target $(TARGET)
-	@+$(MAKE) --no-print-directory --jobs=$(shell nproc) programs-of-node program-of-operator
+	@$(MAKE) --no-print-directory --jobs=$(shell nproc) programs-of-node program-of-operator
 	@install -d target/dist
 # Programs that did not change are not touched: tests may be reading them.
 	@install --compare -m 0755 $(OUT)/crossfade $(OUT)/crossfade-bootstrap $(OUT)/../operator/kubectl-crossfade target/dist/
@@ -78,16 +81,18 @@ build: ## the static release programs in target/dist/
 
 # Package by package: building the workspace at once would unify the features of shared crates. The directories of this machine are not in
 # the programs (packages/remap), so that they can be built again elsewhere and compared (packages/reproduce). The two rules have profiles, and
-# so directories, of their own: one builds while a single core links the other's programs.
+# so directories, of their own: one builds while a single core links the other's programs. cargo knows by itself how many cores there are.
+CARGO := env --unset=MAKEFLAGS cargo
+
 .PHONY: programs-of-node
 programs-of-node:
 	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" \
-		cargo rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
-	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo build --release --locked --target $(TARGET) -p bootstrap
+		$(CARGO) rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
+	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" $(CARGO) build --release --locked --target $(TARGET) -p bootstrap
 
 .PHONY: program-of-operator
 program-of-operator:
-	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo build --profile operator --locked --target $(TARGET) -p cluster
+	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" $(CARGO) build --profile operator --locked --target $(TARGET) -p cluster
 
 .PHONY: build-arm64
 build-arm64: ## the same for arm64, with Debian's cross linker, in target/dist-arm64/

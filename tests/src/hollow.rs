@@ -12,13 +12,11 @@ mod cluster;
 mod fleet;
 mod kubelets;
 mod node;
-mod operator;
 mod play;
 mod seen;
 mod watch;
 
 pub use audit::{Audited, audited};
-pub use cluster::{Cluster, OPERATOR};
-pub use fleet::{Fleet, Member, POOL, network_of};
-pub use operator::{Ended, Operator};
+pub use cluster::Cluster;
+pub use fleet::{Fleet, Member, POOL, network_of, unhurried};
 pub use play::Hollow;

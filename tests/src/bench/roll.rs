@@ -12,9 +12,8 @@ use serde_json::json;
 use super::Bench;
 use super::peak::{Took, timed};
 use super::report::Limit;
-use crate::dist;
-use crate::hollow::{Cluster, Fleet, Operator, audited};
-use crate::kubernetes::manifest;
+use crate::hollow::{Cluster, Fleet, audited, unhurried};
+use crate::kubernetes::{Operator, manifest};
 
 /// Pods on each node, those of a DaemonSet included.
 const PODS_PER_NODE: u32 = 30;
@@ -25,7 +24,8 @@ const DNS: u32 = 3;
 /// StatefulSets.
 const SETS: u32 = 10;
 const NAMESPACE: &str = "roll";
-const LIMITS: &str = "{inTransit: 25, zonePercent: 100, settleSeconds: 1, soakSeconds: 0, claimSeconds: 600, flipSeconds: 600, proveSeconds: 900}";
+/// Nodes in transit at once.
+const IN_TRANSIT: u32 = 25;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let nodes = u32::try_from(bench.options.roll_nodes).context("nodes")?;
@@ -35,12 +35,11 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let moved = u32::try_from(bench.options.roll_moved).context("nodes")?.min(nodes);
     let cluster = Cluster::start(Fleet { nodes, zones: 3, first: moved })?;
     let pods = fill(&cluster, nodes)?;
-    let operator = Operator::new(&cluster.plane, &dist::kubectl()?, LIMITS)?;
+    let operator = Operator::new(&cluster.plane, "bridge", unhurried(IN_TRANSIT))?.waiving_what_blocks()?;
     let log = cluster.plane.audit_log();
     let (_, before_plan) = audited(&log, 0)?;
 
-    let mut plan =
-        operator.command(&["plan", "--save", "--from", "flannel", "--to", "cilium", "--strategy", "bridge"]);
+    let mut plan = operator.program(&operator.about(&["plan", "--save"]));
     let planned = into(&operator, "plan", &mut plan)?;
     let said = fs::read_to_string(operator.file("plan.json"))?;
     ensure!(planned.status.success(), "plan: {said}");
@@ -48,7 +47,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let hash = answer["hash"].as_str().context("a hash")?.to_owned();
     let (asked_by_plan, before_roll) = audited(&log, before_plan)?;
 
-    let mut roll = operator.command(&["roll", "--plan", &hash, "--pool", "first"]);
+    let mut roll = operator.program(&["roll", "--plan", &hash, "--pool", "first"]);
     let rolled = into(&operator, "roll", &mut roll)?;
     ensure!(
         rolled.status.success(),
@@ -92,8 +91,8 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 /// Fills the nodes, and gives the number of pods: one DaemonSet, a few StatefulSets, and Deployments with a budget each.
 fn fill(cluster: &Cluster, nodes: u32) -> Result<u32> {
     cluster.serve_dns(DNS)?;
-    cluster.namespace(NAMESPACE)?;
     let api = cluster.api()?;
+    api.namespace(NAMESPACE)?;
     let server = manifest::server();
     let workload = |kind, name: &str, replicas| manifest::workload(kind, NAMESPACE, name, replicas, &server);
     api.create(&[workload("DaemonSet", "agent", None)])?;

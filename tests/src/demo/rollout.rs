@@ -177,10 +177,12 @@ impl<'a> Rollout<'a> {
             roll["bridge"] = json!({ "gate": "forwarding" });
         }
         roll["gates"] = gates.into();
-        let operator = Operator::new(&self.cluster.plane, self.strategy.as_str(), &roll)?;
+        let settings = json!({ "roll": roll });
+        let operator =
+            Operator::new(&self.cluster.plane, self.strategy.as_str(), settings)?.waiving_what_blocks()?;
         let hash = operator.plan()?;
         self.board.say(&format!("kubectl crossfade roll --plan {}", &hash[..8]));
-        self.accompany(operator.command(&["roll", "--plan", &hash])?)?;
+        self.accompany(operator.command(&["roll", "--plan", &hash]))?;
         self.gather()?;
         self.settle()
     }

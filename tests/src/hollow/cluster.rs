@@ -11,10 +11,8 @@ use super::fleet::{Fleet, network_of};
 use super::play::Hollow;
 use crate::deadline::until;
 use crate::kubernetes::api::pod_path;
-use crate::kubernetes::{Api, ControlPlane, Controllers, Setup, manifest};
+use crate::kubernetes::{Api, ControlPlane, Controllers, Setup, manifest, operator};
 
-/// The user whose requests are counted.
-pub const OPERATOR: &str = "operator";
 /// Where it is reached, in the lab's own network namespace.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 51);
 /// Namespace and name of what stands for the cluster's DNS.
@@ -43,7 +41,7 @@ impl Cluster {
             names: &[],
             tokens: Vec::new(),
             controllers: Controllers::Hollow,
-            audited: Some(OPERATOR),
+            audited: Some(operator::USER),
         };
         let plane = ControlPlane::start(&setup)?;
         let hollow = Hollow::start(&plane.admin()?, fleet, plane.programs().minor())?;
@@ -72,7 +70,7 @@ impl Cluster {
     /// They do not come to run.
     pub fn serve_dns(&self, replicas: u32) -> Result<()> {
         let api = self.api()?;
-        api.until("/api/v1/namespaces/kube-system/serviceaccounts/default", "is there", |_| true)?;
+        api.until_admits_pods(DNS[0])?;
         let mut dns = manifest::workload("Deployment", DNS[0], DNS[1], Some(replicas), &manifest::server());
         for labels in ["/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
             if let Some(labels) = dns.pointer_mut(labels) {
@@ -81,17 +79,6 @@ impl Cluster {
         }
         api.create(&[dns])?;
         self.until_running(DNS[0], replicas as usize)
-    }
-
-    /// Makes a namespace for workloads, and waits until pods can be made in it.
-    ///
-    /// # Errors
-    /// The API server refuses it.
-    pub fn namespace(&self, name: &str) -> Result<()> {
-        let api = self.api()?;
-        api.create(&[manifest::namespace(name)])?;
-        let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
-        api.until(&account, "is there", |_| true).map(drop)
     }
 
     /// Waits until a namespace has so many pods that run.

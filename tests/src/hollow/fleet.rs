@@ -36,6 +36,20 @@ pub struct Member {
     is_first: bool,
 }
 
+/// The settings of an operator who moves hollow nodes, `in_transit` of them at once. Nodes have time, since the machine may be busy.
+pub fn unhurried(in_transit: u32) -> Value {
+    json!({
+        "nodes": { "poolLabels": [POOL] },
+        "roll": {
+            "limits": {
+                "inTransit": in_transit, "zonePercent": 100, "settleSeconds": 1, "soakSeconds": 0,
+                "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900,
+            },
+            "bridge": { "accept": "hollow nodes have no network" },
+        },
+    })
+}
+
 impl Fleet {
     /// All of its nodes.
     pub fn members(self) -> impl Iterator<Item = Member> {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::client::{Client, MERGE};
+use super::manifest;
 use crate::deadline::until;
 
 /// Tells a cluster that gets there from one that does not; a busy machine takes ten seconds for a pod.
@@ -78,6 +79,24 @@ impl Api {
         until(&format!("the end of {path}"), WITHIN, || {
             Ok((self.client.get(path)?.status == 404).then_some(()))
         })
+    }
+
+    /// Makes a namespace, and waits until it admits pods.
+    ///
+    /// # Errors
+    /// The API server refuses it, or it does not come to that.
+    pub fn namespace(&self, name: &str) -> Result<()> {
+        self.create(&[manifest::namespace(name)])?;
+        self.until_admits_pods(name)
+    }
+
+    /// Waits until a namespace admits pods, which it does when the controller manager has made its ServiceAccount.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn until_admits_pods(&self, namespace: &str) -> Result<()> {
+        let account = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
+        self.until(&account, "is there", |_| true).map(drop)
     }
 
     /// Waits until a workload, by its path, has every pod that it is to have, of its newest template, ready.

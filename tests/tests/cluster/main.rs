@@ -1,7 +1,8 @@
 //! What a real Kubernetes makes of Crossfade on its nodes (`make test-cluster`).
 //!
-//! One cluster for all cases, started once: three nodes that booted with Crossfade, each with a real containerd, kubelet and kube-proxy.
-//! The cases run one after the other, each in a namespace of its own, and leave the nodes in phase `old`.
+//! One cluster for all cases of a call, started once: three nodes that booted with Crossfade, each with a real containerd, kubelet and kube-proxy.
+//! The cases run one after the other, each in a namespace of its own, and leave the nodes in phase `old`. `tests/cluster` calls twice, so that the
+//! longest case has a cluster beside that of all others.
 
 mod life;
 mod operator;

@@ -3,29 +3,22 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use lab::kubernetes::{Api, Cluster, MERGE, manifest};
-use serde_json::{Value, json};
+use lab::kubernetes::{MERGE, Operator, manifest};
+use serde_json::json;
 
 use super::world::{NODES, cluster, flip, in_namespace};
 
 /// The objects of each finding by its code: `Node/n1`, `Pod/default/web`.
 type Findings = BTreeMap<String, Vec<String>>;
 
-/// Runs the plugin. The lab's networks are neither CNI's, so some findings are always there.
-fn findings(cluster: &Cluster) -> Result<Findings> {
-    let line =
-        ["crossfade", "check", "--from", "flannel", "--to", "cilium", "--strategy", "bridge", "-o", "json"];
-    let program = lab::dist::kubectl()?;
-    let dir = program.parent().context("the program's directory")?;
-    let mut kubectl = cluster.plane.kubectl(&line)?;
-    let output = kubectl.env("PATH", format!("{}:{}", dir.display(), lab::node::PATH)).output()?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+/// What `check` finds. The lab's networks are neither CNI's, so something always blocks.
+fn findings(operator: &Operator) -> Result<Findings> {
+    let checked = operator.check()?;
     // kubectl ends with 1 whatever its plugin ends with, or with that; the answer says it as well.
-    let answer: Value = serde_json::from_slice(&output.stdout).with_context(|| said.clone())?;
-    ensure!(answer["ok"] == false && !output.status.success(), "{said}");
-    ensure!(answer["nodes"] == NODES.len(), "{} nodes", answer["nodes"]);
+    ensure!(checked.answer["ok"] == false && checked.status != Some(0), "{checked:#?}");
+    ensure!(checked.answer["nodes"] == NODES.len(), "{} nodes", checked.answer["nodes"]);
     let mut found = Findings::new();
-    for finding in answer["findings"].as_array().context("findings")? {
+    for finding in checked.answer["findings"].as_array().context("findings")? {
         let objects: &mut Vec<String> =
             found.entry(finding["code"].as_str().context("code")?.into()).or_default();
         for object in finding["objects"].as_array().into_iter().flatten() {
@@ -42,19 +35,10 @@ fn has(found: &Findings, code: &str, object: &str) -> bool {
     found.get(code).is_some_and(|objects| objects.iter().any(|one| one == object))
 }
 
-/// A budget for the pods of `app`.
-pub(crate) fn budget(api: &Api, namespace: &str, app: &str, min_available: u32) -> Result<Value> {
-    let newer = api.client.get("/apis/policy/v1")?.status == 200;
-    Ok(json!({
-        "apiVersion": if newer { "policy/v1" } else { "policy/v1beta1" }, "kind": "PodDisruptionBudget",
-        "metadata": { "namespace": namespace, "name": app },
-        "spec": { "minAvailable": min_available, "selector": { "matchLabels": { "app": app } } },
-    }))
-}
-
 pub(crate) fn what_stands_in_the_way_is_found_while_it_is_there() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
+    let operator = Operator::new(&cluster.plane, "bridge", json!({}))?;
     in_namespace(&api, "operator", |namespace| {
         let all = [
             ("pdb-never-yields", format!("PodDisruptionBudget/{namespace}/strict")),
@@ -62,7 +46,7 @@ pub(crate) fn what_stands_in_the_way_is_found_while_it_is_there() -> Result<()> 
             ("daemonset-starts-early", format!("DaemonSet/{namespace}/everywhere")),
             ("node-cordoned", format!("Node/{}", NODES[1])),
         ];
-        let before = findings(&cluster)?;
+        let before = findings(&operator)?;
         for (code, object) in &all {
             ensure!(!has(&before, code, object), "{code} {object} before it is there: {before:#?}");
         }
@@ -77,14 +61,14 @@ pub(crate) fn what_stands_in_the_way_is_found_while_it_is_there() -> Result<()> 
         let everywhere = format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/everywhere");
         api.create(&[
             manifest::workload("Deployment", namespace, "strict", Some(2), &manifest::server()),
-            budget(&api, namespace, "strict", 2)?,
+            manifest::budget(namespace, "strict", &json!({ "minAvailable": 2 }), &api)?,
             manifest::workload("DaemonSet", namespace, "everywhere", None, &tolerant),
         ])?;
         super::world::run_on(&api, namespace, "alone", NODES[0])?;
         api.until_rolled_out(&strict)?;
         api.until_rolled_out(&everywhere)?;
         api.cordon(NODES[1], true)?;
-        let meanwhile = findings(&cluster);
+        let meanwhile = findings(&operator);
         api.cordon(NODES[1], false)?;
         let meanwhile = meanwhile?;
         for (code, object) in &all {
@@ -100,13 +84,13 @@ pub(crate) fn what_stands_in_the_way_is_found_while_it_is_there() -> Result<()> 
         let alone = format!("/api/v1/namespaces/{namespace}/pods/alone");
         api.client.delete(&alone)?.object()?;
         api.until_gone(&alone)?;
-        let after = findings(&cluster)?;
+        let after = findings(&operator)?;
         for (code, object) in &all {
             ensure!(!has(&after, code, object), "still {code} {object}: {after:#?}");
         }
         // A node of another phase reports as well.
         flip(&api, NODES[2], "both-old")?;
-        let moved = findings(&cluster);
+        let moved = findings(&operator);
         flip(&api, NODES[2], "old")?;
         ensure!(!moved?.contains_key("crossfade-silent"));
         Ok(())

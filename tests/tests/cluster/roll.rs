@@ -12,7 +12,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use super::operator::budget;
 use super::world::{NODES, cluster, in_namespace, network_of, run_on};
 
 /// The state that a Node's step has.
@@ -58,14 +57,14 @@ pub(crate) fn a_run_is_killed_taken_up_held_and_brought_back() -> Result<()> {
         "limits": { "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900 },
         "bridge": { "accept": "the nodes of the lab forward" },
     });
-    let operator = Operator::new(&cluster.plane, "bridge", &roll)?;
+    let operator = Operator::new(&cluster.plane, "bridge", json!({ "roll": roll }))?.waiving_what_blocks()?;
     in_namespace(&api, "roll", |namespace| {
         let server = manifest::server();
         api.create(&[
             manifest::workload("Deployment", namespace, "web", Some(3), &server),
             manifest::workload("StatefulSet", namespace, "db", Some(2), &server),
             manifest::workload("DaemonSet", namespace, "agent", None, &server),
-            budget(&api, namespace, "web", 2)?,
+            manifest::budget(namespace, "web", &json!({ "minAvailable": 2 }), &api)?,
         ])?;
         for (kind, name) in [("deployments", "web"), ("statefulsets", "db"), ("daemonsets", "agent")] {
             api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{namespace}/{kind}/{name}"))?;
@@ -81,7 +80,7 @@ pub(crate) fn a_run_is_killed_taken_up_held_and_brought_back() -> Result<()> {
     })
 }
 
-fn migrate(operator: &Operator<'_>, api: &Api, namespace: &str) -> Result<()> {
+fn migrate(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
     let hash = operator.plan()?;
 
     // A preview touches nothing.
@@ -155,7 +154,7 @@ fn migrate(operator: &Operator<'_>, api: &Api, namespace: &str) -> Result<()> {
 }
 
 /// Takes the run up again and again, and kills it each time as soon as something has happened, until it ends by itself.
-fn killed_after_each_act(operator: &Operator<'_>, api: &Api) -> Result<()> {
+fn killed_after_each_act(operator: &Operator, api: &Api) -> Result<()> {
     let mut kills = 0;
     loop {
         let before = footprints(api)?;

@@ -98,9 +98,7 @@ pub(crate) fn run_on(api: &Api, namespace: &str, name: &str, node: &str) -> Resu
 
 /// Makes a namespace, gives it to a case, and waits until it is gone with everything in it, whatever the case says.
 pub(crate) fn in_namespace(api: &Api, name: &str, case: impl FnOnce(&str) -> Result<()>) -> Result<()> {
-    api.create(&[manifest::namespace(name)])?;
-    // Before that, the API server takes no pod in it: its ServiceAccount is the controller manager's to make.
-    api.until(&format!("/api/v1/namespaces/{name}/serviceaccounts/default"), "is there", |_| true)?;
+    api.namespace(name)?;
     let outcome = case(name);
     let path = format!("/api/v1/namespaces/{name}");
     let ended = api.client.delete(&path)?.object().and_then(|_| api.until_gone(&path));

@@ -1,10 +1,8 @@
 //! A whole run on a dozen nodes, with the rights of `deploy/cluster/rbac-operator.yaml`.
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result, ensure};
-use lab::hollow::{Cluster, Fleet, Operator, audited};
-use lab::kubernetes::manifest;
+use anyhow::{Result, ensure};
+use lab::hollow::{Cluster, Fleet, audited, unhurried};
+use lab::kubernetes::{Operator, manifest};
 use serde_json::json;
 
 lab::trials![every_pod_moves_to_the_new_network_by_evictions];
@@ -17,22 +15,12 @@ const WEB: u32 = 46;
 const DB: u32 = 2;
 const DNS: u32 = 3;
 const NAMESPACE: &str = "hollow";
-/// Nodes have time, since the machine may be busy.
-const LIMITS: &str = "{inTransit: 6, zonePercent: 100, settleSeconds: 1, soakSeconds: 0, claimSeconds: 600, flipSeconds: 600, proveSeconds: 900}";
-
-/// The program, as `tests/kubernetes` builds it.
-fn program() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("this program")?;
-    let program = own.ancestors().nth(2).context("the target directory")?.join("kubectl-crossfade");
-    ensure!(program.is_file(), "{}: tests/kubernetes builds it", program.display());
-    Ok(program)
-}
 
 fn every_pod_moves_to_the_new_network_by_evictions() -> Result<()> {
     let cluster = Cluster::start(FLEET)?;
     let api = cluster.api()?;
     cluster.serve_dns(DNS)?;
-    cluster.namespace(NAMESPACE)?;
+    api.namespace(NAMESPACE)?;
     let server = manifest::server();
     let workload = |kind, name, replicas| manifest::workload(kind, NAMESPACE, name, replicas, &server);
     let budget = manifest::budget(NAMESPACE, "web", &json!({ "maxUnavailable": 3 }), &api)?;
@@ -46,7 +34,7 @@ fn every_pod_moves_to_the_new_network_by_evictions() -> Result<()> {
     cluster.until_running(NAMESPACE, pods)?;
     cluster.ensure_all_on(NAMESPACE, pods, "old")?;
 
-    let operator = Operator::new(&cluster.plane, &program()?, LIMITS)?;
+    let operator = Operator::new(&cluster.plane, "bridge", unhurried(6))?.waiving_what_blocks()?;
     let hash = operator.plan()?;
     let (_, begin) = audited(&cluster.plane.audit_log(), 0)?;
     let rolled = operator.ends(&["roll", "--plan", &hash[..8]], 0)?;
