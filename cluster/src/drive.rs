@@ -6,6 +6,8 @@
 pub mod event;
 mod news;
 
+use std::sync::Arc;
+
 pub use event::Event;
 use news::News;
 
@@ -38,8 +40,8 @@ pub trait Cluster {
 /// What is known.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// The cluster.
-    pub world: World,
+    /// The cluster. Whoever makes it known goes on with a copy, and only if a change comes while this one is in use.
+    pub world: Arc<World>,
     /// Wishes that the run has not taken up, in order.
     pub wishes: Vec<Wish>,
     /// Somebody asked this holder to end: no new act.
@@ -102,7 +104,7 @@ pub async fn drive<C: Cluster>(
         if seen.is_interrupted {
             return Ended { run, why: Why::Interrupted, status: last };
         }
-        let world = &seen.world;
+        let world = &*seen.world;
         if let Some(wish) = seen.wishes.first() {
             run = wished(cluster, run, wish, plan, world, &memory, tell).await;
             continue;

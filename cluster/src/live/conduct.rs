@@ -1,6 +1,7 @@
 //! Conducts a run: takes the Lease, begins the run or takes it up, drives it, and gives the Lease back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -150,11 +151,8 @@ async fn taken_up(session: &Session, wanted: &Wanted) -> Result<Loaded, Failed> 
 }
 
 /// Looks until something is known.
-async fn looked(session: &mut Session, run: &Run, plan: &Plan) -> Result<World, Failed> {
-    match session.look(run, plan, FIRST_LOOK).await {
-        Ok(world) => Ok(world.clone()),
-        Err(blind) => Err(unseen(&blind)),
-    }
+async fn looked(session: &mut Session, run: &Run, plan: &Plan) -> Result<Arc<World>, Failed> {
+    session.look(run, plan, FIRST_LOOK).await.map_err(|blind| unseen(&blind))
 }
 
 /// What the next step of a run would be, without anything being done. Nothing is written, and no Lease is taken.
@@ -213,7 +211,7 @@ pub fn watch_status(
 
 /// What would be decided now by a holder who has just looked.
 async fn decided(session: &mut Session, run: &Run, plan: &Plan) -> Result<(Status, Decided), Failed> {
-    let mut world = looked(session, run, plan).await?;
+    let mut world = Arc::unwrap_or_clone(looked(session, run, plan).await?);
     world.renewed = world.now;
     world.epoch = u64::MAX;
     let mut memory = Memory::default();
@@ -299,7 +297,7 @@ impl Cluster for Hand<'_> {
                 return Err(why);
             }
             let looked = tokio::select! {
-                looked = self.session.look(run, plan, LOOK) => looked.cloned(),
+                looked = self.session.look(run, plan, LOOK) => looked,
                 () = self.interrupt.wait() => continue,
             };
             drop(self.journal.flush(false).await);

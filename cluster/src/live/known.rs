@@ -1,6 +1,7 @@
 //! What the watches have made known so far, and the world that it adds up to. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -47,7 +48,7 @@ pub(super) enum Event {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// Nodes are kept here as they become known; everything else is put here for a look.
-    pub(super) world: World,
+    pub(super) world: Arc<World>,
     taints: BTreeMap<Text, Vec<Value>>,
     pods: BTreeMap<Place, BTreeMap<Text, Pod>>,
     workloads: BTreeMap<Owner, Available>,
@@ -119,7 +120,7 @@ impl Known {
                 true
             }
             Event::Census(census) => {
-                self.world.census = Some(census);
+                Arc::make_mut(&mut self.world).census = Some(census);
                 true
             }
         }
@@ -142,7 +143,7 @@ impl Known {
         match change {
             Change::All(all) => {
                 let names: BTreeSet<Text> = all.iter().map(|seen| seen.name.clone()).collect();
-                self.world.nodes.retain(|name, _| names.contains(name));
+                Arc::make_mut(&mut self.world).nodes.retain(|name, _| names.contains(name));
                 self.taints.retain(|name, _| names.contains(name));
                 for seen in all {
                     self.node(seen);
@@ -152,7 +153,7 @@ impl Known {
             Change::Put(seen) => self.node(seen),
             Change::Gone(seen) => {
                 self.taints.remove(&seen.name);
-                self.world.nodes.remove(&seen.name).is_some()
+                Arc::make_mut(&mut self.world).nodes.remove(&seen.name).is_some()
             }
             Change::InSync | Change::Lost(_) => false,
         }
@@ -171,7 +172,7 @@ impl Known {
         } else {
             self.taints.insert(name.clone(), taints);
         }
-        self.world.nodes.insert(name, node);
+        Arc::make_mut(&mut self.world).nodes.insert(name, node);
         has_changed
     }
 
@@ -256,21 +257,23 @@ impl Known {
 
     /// Puts together what a decision looks at. `api` is how the API server answers.
     pub(super) fn look(&mut self, run: &Run, plan: &Plan, wanted: &[Owner], api: &Verdict, now: Duration) {
-        self.world.now = now;
-        self.world.pods = self.pods.values().flatten().map(|(uid, pod)| (uid.clone(), pod.clone())).collect();
         self.touch();
-        self.world.owners = self.owners();
-        self.shortages.observe(&self.world.owners, |owner| run.missing(owner), now);
+        let owners = self.owners();
+        let world = Arc::make_mut(&mut self.world);
+        world.now = now;
+        world.pods = self.pods.values().flatten().map(|(uid, pod)| (uid.clone(), pod.clone())).collect();
+        world.owners = owners;
+        self.shortages.observe(&world.owners, |owner| run.missing(owner), now);
         let patience = Duration::from_secs(plan.limits.owners_seconds.into());
         let verdict = |source: &GateSource, name: &String| match source {
             GateSource::Workload => Some(self.shortages.verdict(patience, now)),
-            GateSource::Dns => Some(dns(self.world.pods.values(), now)),
+            GateSource::Dns => Some(dns(world.pods.values(), now)),
             GateSource::ApiServer => Some(api.clone()),
             GateSource::Watched => Some(watched(wanted, &self.workloads, now)),
             GateSource::Command(_) => self.verdicts.get(name).cloned(),
         };
         let gates = plan.gates.iter();
-        self.world.verdicts =
+        world.verdicts =
             gates.filter_map(|gate| Some((gate.name.clone(), verdict(&gate.source, &gate.name)?))).collect();
     }
 

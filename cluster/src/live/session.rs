@@ -206,7 +206,7 @@ impl Session {
     ///
     /// # Errors
     /// Something is not known well enough to decide anything. The watches go on.
-    pub async fn look(&mut self, run: &Run, plan: &Plan, at_most: Duration) -> Result<&World, Blind> {
+    pub async fn look(&mut self, run: &Run, plan: &Plan, at_most: Duration) -> Result<Arc<World>, Blind> {
         let end = tokio::time::Instant::now() + at_most;
         loop {
             self.take_changes();
@@ -230,11 +230,11 @@ impl Session {
         }
         self.is_new = false;
         self.known.look(run, plan, &self.settings.watched, &self.caller.pulse(), now);
-        let world = &mut self.known.world;
+        let world = Arc::make_mut(&mut self.known.world);
         world.epoch = self.held.as_ref().map_or(0, Held::epoch);
         world.renewed = self.held.as_ref().map_or(Duration::ZERO, Held::renewed);
         world.is_open = is_open(&plan.limits.windows, |zone| local(self.caller.clock(), zone));
-        Ok(&self.known.world)
+        Ok(Arc::clone(&self.known.world))
     }
 
     fn take_changes(&mut self) {

@@ -21,7 +21,7 @@ use types::step::{Cordon, State, Step};
 
 use super::act::{Act, Change, Patch, PodId};
 use super::memory::is_of;
-use super::places::{most, share, taken};
+use super::places::places;
 use super::run::{Asked, Run, State as RunState};
 use super::step::FRESH;
 use super::view::{Standing, View, is_ours};
@@ -137,9 +137,9 @@ fn may_claim(step: &Step, view: &View<'_>, name: &str, node: &Node) -> Result<()
     if had_place || view.is_foreign(node) {
         return Ok(());
     }
-    let places = taken(view, Some(name));
-    let (count, in_zone) = (places.all, places.by_zone.get(&node.zone).copied().unwrap_or(0));
-    if count >= most(view) || in_zone >= share(view, &node.zone) {
+    let places = places(view, Some(name));
+    if !places.has_room(&node.zone) {
+        let (count, in_zone) = (places.taken, places.taken_in(&node.zone));
         return broken(
             "I2",
             format!(

@@ -12,40 +12,65 @@ use super::wait::{Reason, Wait};
 use super::world::Node;
 use crate::model::Text;
 
-/// Nodes that take a place among those in transit.
+/// Nodes that take a place among those in transit, and how many places there are.
 #[derive(Debug)]
 pub(super) struct Places {
-    /// In the whole cluster.
-    pub(super) all: u32,
-    /// By zone.
-    pub(super) by_zone: BTreeMap<Text, u32>,
+    /// How many are taken in the whole cluster.
+    pub(super) taken: u32,
+    /// How many there are in the whole cluster.
+    pub(super) most: u32,
+    zones: BTreeMap<Text, Zone>,
+}
+
+/// The places of one zone.
+#[derive(Debug, Clone, Copy, Default)]
+struct Zone {
+    taken: u32,
+    most: u32,
 }
 
 impl Places {
     /// Whether one more node of the zone may be in transit.
     #[must_use]
-    pub(super) fn has_room(&self, view: &View<'_>, zone: &Text) -> bool {
-        self.all < most(view) && self.by_zone.get(zone).copied().unwrap_or(0) < share(view, zone)
+    pub(super) fn has_room(&self, zone: &str) -> bool {
+        self.taken < self.most && self.zones.get(zone).is_some_and(|zone| zone.taken < zone.most)
+    }
+
+    /// How many are taken in a zone.
+    #[must_use]
+    pub(super) fn taken_in(&self, zone: &str) -> u32 {
+        self.zones.get(zone).map_or(0, |zone| zone.taken)
     }
 
     /// One more of the zone.
-    pub(super) fn add(&mut self, zone: &Text) {
-        self.all += 1;
-        *self.by_zone.entry(zone.clone()).or_default() += 1;
+    pub(super) fn add(&mut self, zone: &str) {
+        self.taken += 1;
+        if let Some(zone) = self.zones.get_mut(zone) {
+            zone.taken += 1;
+        }
     }
 }
 
-/// Nodes in transit, and nodes in trouble that is not of this run's making; one node left out.
+/// The places that nodes in transit have, and nodes in trouble that is not of this run's making; one node left out of those that take one.
 #[must_use]
-pub(super) fn taken(view: &View<'_>, without: Option<&str>) -> Places {
-    let mut places = Places { all: 0, by_zone: BTreeMap::new() };
-    for (_, node, standing) in view.nodes().filter(|(name, _, _)| Some(&***name) != without) {
-        if takes_place(view, node, standing) {
-            places.all += 1;
-            *places.by_zone.entry(node.zone.clone()).or_default() += 1;
+pub(super) fn places(view: &View<'_>, without: Option<&str>) -> Places {
+    let mut zones: BTreeMap<Text, Zone> = BTreeMap::new();
+    let mut taken = 0;
+    for (name, node, standing) in view.nodes() {
+        if !zones.contains_key(&node.zone) {
+            zones.insert(node.zone.clone(), Zone::default());
+        }
+        let Some(zone) = zones.get_mut(&node.zone) else { continue };
+        zone.most += 1;
+        if Some(&**name) != without && takes_place(view, node, standing) {
+            taken += 1;
+            zone.taken += 1;
         }
     }
-    places
+    for zone in zones.values_mut() {
+        zone.most = (zone.most.saturating_mul(view.plan.limits.zone_percent) / 100).max(1);
+    }
+    Places { taken, most: most(view), zones }
 }
 
 /// How many nodes that are held may move again now: as many as may be in transit, without those that move.
@@ -65,17 +90,9 @@ pub(super) fn is_asked_back(view: &View<'_>, name: &str) -> bool {
     view.run.asked.get(name) == Some(&Asked::Rollback)
 }
 
-/// How many nodes of a zone may be in transit at once.
-#[must_use]
-pub(super) fn share(view: &View<'_>, zone: &Text) -> u32 {
-    let nodes = view.nodes().filter(|(_, node, _)| node.zone == *zone).count();
-    let share = u32::try_from(nodes).unwrap_or(u32::MAX).saturating_mul(view.plan.limits.zone_percent) / 100;
-    share.max(1)
-}
-
 /// How many nodes may be in transit at once in the whole cluster.
 #[must_use]
-pub(super) fn most(view: &View<'_>) -> u32 {
+fn most(view: &View<'_>) -> u32 {
     let most = view.plan.limits.in_transit.max(1);
     if gates::is_amber(view) { most.div_ceil(2) } else { most }
 }

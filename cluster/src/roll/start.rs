@@ -7,7 +7,7 @@ use types::step::{Cordon, State, Step};
 
 use super::act::{Act, Change, Patch};
 use super::memory::is_of;
-use super::places::{Places, full, full_by, is_asked_back, most, unfit};
+use super::places::{Places, full, full_by, is_asked_back, unfit};
 use super::transit::parted;
 use super::view::{Standing, View, is_done, is_ours, is_unheard, patch};
 use super::wait::{Reason, Wait};
@@ -45,7 +45,7 @@ pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
     let has_other = view.nodes().any(|(_, node, standing)| {
         matches!(standing, Standing::Transit(step) if step.state != State::Held) && view.is_foreign(node)
     });
-    let room = most(view).saturating_sub(places.all).max(u32::from(!has_other)) as usize;
+    let room = places.most.saturating_sub(places.taken).max(u32::from(!has_other)) as usize;
     let mut acts = Vec::new();
     for (name, node, _) in view.nodes().filter(is_intruder).take(room) {
         if let Some(to) = permitted(view, name, node) {
@@ -71,7 +71,7 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
         if !is_asked_back(view, name) || standing != Standing::Skipped || is_back(view, node) {
             continue;
         }
-        if !places.has_room(view, &node.zone) {
+        if !places.has_room(&node.zone) {
             waits.push(full(format!("Node/{name}")));
             continue;
         }
@@ -146,7 +146,7 @@ pub(super) fn starts(view: &View<'_>, mut places: Places) -> Starts {
             keeps(&mut places, one);
             continue;
         }
-        if !places.has_room(view, &one.node.zone) || in_wave >= wave.at_once as usize {
+        if !places.has_room(&one.node.zone) || in_wave >= wave.at_once as usize {
             is_full = true;
             keeps(&mut places, one);
             continue;

@@ -92,7 +92,7 @@ fn decide(view: &View<'_>) -> Decided {
         decided.acts.extend(next.acts);
         decided.waits.extend(next.waits);
     }
-    let mut places = places::taken(view, None);
+    let mut places = places::places(view, None);
     decided.acts.extend(start::intruders(view, &mut places));
     let (acts, waits) = start::rollbacks(view, &mut places);
     decided.acts.extend(acts);

@@ -91,6 +91,7 @@ impl Truth {
             surprise: None,
             claimed: 0,
             room,
+            taken: 0,
             pods: BTreeSet::new(),
             machine,
         });
@@ -178,7 +179,7 @@ impl Truth {
             return;
         };
         let (name, phase) = (self.nodes[node].name.clone(), self.nodes[node].machine.phase);
-        self.nodes[node].pods.insert(id);
+        self.place(id, node);
         let Some(pod) = self.pods.get_mut(&id) else { return };
         (pod.node, pod.api.node, pod.sandbox) = (Some(node), name, 1);
         pod.api.traits.insert(Trait::Ready);

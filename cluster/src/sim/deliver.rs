@@ -1,6 +1,7 @@
 //! What watches bring to a holder: objects as they are at that moment, in batches, each kind by itself. Pure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::event::{Event, Stream};
 use super::history::History;
@@ -64,10 +65,10 @@ impl History {
             // Another Node may have the name by now.
             match self.truth.named(&name) {
                 Some(living) => {
-                    one.world.nodes.insert(name, self.truth.nodes[living].api.clone());
+                    Arc::make_mut(&mut one.world).nodes.insert(name, self.truth.nodes[living].api.clone());
                 }
                 None => {
-                    one.world.nodes.remove(&name);
+                    Arc::make_mut(&mut one.world).nodes.remove(&name);
                 }
             }
             let node = &self.truth.nodes[at];
@@ -95,10 +96,10 @@ impl History {
             let uid = uid(id);
             match self.truth.pods.get(&id).filter(|_| self.truth.is_watched(&one.watched, id)) {
                 Some(pod) => {
-                    one.world.pods.insert(uid, pod.api.clone());
+                    Arc::make_mut(&mut one.world).pods.insert(uid, pod.api.clone());
                 }
                 None => {
-                    one.world.pods.remove(&uid);
+                    Arc::make_mut(&mut one.world).pods.remove(&uid);
                 }
             }
         }
@@ -108,7 +109,7 @@ impl History {
         let one = &mut self.holders[holder];
         for workload in one.workloads.take() {
             let of = &self.truth.workloads[workload];
-            one.world.owners.insert(of.owner.clone(), of.status);
+            Arc::make_mut(&mut one.world).owners.insert(of.owner.clone(), of.status);
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::event::{Event, Flight};
@@ -27,7 +28,7 @@ pub(super) struct Holder {
     /// How it stands.
     pub(super) stand: Stand,
     /// What it knows.
-    pub(super) world: World,
+    pub(super) world: Arc<World>,
     /// Wishes that it knows of.
     pub(super) wishes: Vec<Wish>,
     /// The run that it knows to be written.
@@ -116,7 +117,7 @@ impl Holder {
     pub(super) fn new(stand: Stand, lag: (Millis, Millis)) -> Self {
         Self {
             stand,
-            world: World::default(),
+            world: Arc::default(),
             wishes: Vec::new(),
             stored: None,
             own: Vec::new(),
@@ -263,17 +264,18 @@ impl History {
         one.looked = Looked { nodes: one.nodes.known(now), pods: one.pods.known(now), is_gated, is_bridged };
         one.looks += 1;
         (one.has_news, one.is_looking) = (false, false);
-        one.world.now = at(self.now);
-        one.world.renewed = at(one.renewed);
-        one.world.epoch = one.epoch;
-        one.world.is_open = is_open;
+        let world = Arc::make_mut(&mut one.world);
+        world.now = at(self.now);
+        world.renewed = at(one.renewed);
+        world.epoch = one.epoch;
+        world.is_open = is_open;
         if one.stored.as_ref().is_some_and(|stored| !one.own.contains(stored)) {
             one.mail.borrow_mut().seen = Some(Err("somebody else wrote the run".into()));
             return;
         }
         let taken = one.mail.borrow().taken;
         let wishes = one.wishes.iter().filter(|wish| wish.seq > taken).cloned().collect();
-        let mut seen = Seen { world: one.world.clone(), wishes, is_interrupted: one.is_interrupted };
+        let mut seen = Seen { world: Arc::clone(&one.world), wishes, is_interrupted: one.is_interrupted };
         if let Some(tamper) = self.tamper {
             tamper.seen(&mut seen, &self.plan.policies);
         }
@@ -343,7 +345,7 @@ impl History {
             return;
         }
         if let Some(census) = census {
-            one.world.census = Some(census);
+            Arc::make_mut(&mut one.world).census = Some(census);
             one.has_news = true;
         }
         one.mail.borrow_mut().outcome = Some(outcome);
@@ -367,7 +369,7 @@ impl History {
             return;
         }
         let verdict = Verdict { color, at: at(now), why: String::new() };
-        let before = one.world.verdicts.insert(name.to_owned(), verdict);
+        let before = Arc::make_mut(&mut one.world).verdicts.insert(name.to_owned(), verdict);
         if before.is_none_or(|before| before.color != color) {
             self.news(holder);
         }

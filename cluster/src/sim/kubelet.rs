@@ -22,7 +22,7 @@ impl History {
         (pod.node, pod.placed) = (Some(node), now);
         pod.api.node = name;
         pod.api.traits.remove(&Trait::Unschedulable);
-        self.truth.nodes[node].pods.insert(id);
+        self.truth.place(id, node);
         self.truth.pending.remove(&id);
         self.touch_pod(id);
         if self.truth.nodes[node].answers() {
@@ -99,10 +99,13 @@ impl History {
         let now = self.now;
         let Some(pod) = self.sandboxed(sandbox).filter(|pod| !pod.api.is(Trait::Terminating)) else { return };
         pod.shaken = Some(now);
-        pod.api.traits.insert(Trait::Finished);
         pod.api.traits.remove(&Trait::Ready);
         pod.attached = None;
         let (node, workload) = (pod.node, pod.workload);
+        self.truth.vacate(sandbox.pod);
+        if let Some(pod) = self.truth.pods.get_mut(&sandbox.pod) {
+            pod.api.traits.insert(Trait::Finished);
+        }
         node.into_iter().for_each(|node| self.poke(node));
         if let Some(workload) = workload {
             self.truth.workloads[workload].is_over = true;
@@ -155,6 +158,7 @@ impl History {
     /// The pod's object is gone.
     pub(super) fn forget(&mut self, id: u32) {
         self.touch_pod(id);
+        self.truth.vacate(id);
         let Some(pod) = self.truth.pods.remove(&id) else { return };
         self.truth.pending.remove(&id);
         if let Some(node) = pod.node {

@@ -1,12 +1,14 @@
 //! What the scheduler does: pods without a node get one that takes them. Pure.
 
+use std::collections::BTreeMap;
+
 use super::event::Event;
 use super::history::History;
 use super::truth::Truth;
 use crate::roll::world::Trait;
 
 impl Truth {
-    /// Whether a pod of a DaemonSet is left out of what fits on a node.
+    /// Whether a pod takes some of the room of its node. One of a DaemonSet is left out of that, and one that ended has given it back.
     fn takes_room(&self, id: u32) -> bool {
         let pod = self.pods.get(&id);
         pod.is_some_and(|pod| {
@@ -15,24 +17,43 @@ impl Truth {
         })
     }
 
+    /// A pod gets its place on a node.
+    pub(super) fn place(&mut self, id: u32, node: usize) {
+        if self.nodes[node].pods.insert(id) && self.takes_room(id) {
+            self.nodes[node].taken += 1;
+        }
+        debug_assert_eq!(
+            self.nodes[node].taken,
+            self.nodes[node].pods.iter().filter(|pod| self.takes_room(**pod)).count()
+        );
+    }
+
+    /// A pod is about to end or to go, and gives its room back.
+    pub(super) fn vacate(&mut self, id: u32) {
+        let node = self.pods.get(&id).and_then(|pod| pod.node).filter(|_| self.takes_room(id));
+        if let Some(node) = node {
+            self.nodes[node].taken -= 1;
+        }
+    }
+
     /// The node for a pod: one without the taint if there is one, then the zone and the node with the fewest pods of the same workload, then the emptiest.
     pub(super) fn node_for(&self, id: u32) -> Option<usize> {
         let workload = self.pods.get(&id)?.workload;
-        let of_workload = |node: usize| {
-            let same = |pod: &&u32| {
-                workload.is_some() && self.pods.get(pod).is_some_and(|pod| pod.workload == workload)
-            };
-            self.nodes[node].pods.iter().filter(same).count()
-        };
-        let of_zone = |zone: &str| -> usize {
-            self.living().filter(|(_, node)| &*node.api.zone == zone).map(|(at, _)| of_workload(at)).sum()
-        };
-        let taken = |node: usize| self.nodes[node].pods.iter().filter(|pod| self.takes_room(**pod)).count();
+        let (mut on, mut of_zone): (BTreeMap<usize, usize>, BTreeMap<&str, usize>) = Default::default();
+        for pod in workload.iter().flat_map(|at| &self.workloads[*at].pods) {
+            let Some(at) = self.pods.get(pod).and_then(|pod| pod.node) else { continue };
+            let node = &self.nodes[at];
+            if !node.is_gone {
+                *on.entry(at).or_default() += 1;
+                *of_zone.entry(&node.api.zone).or_default() += 1;
+            }
+        }
+        let count = |of: Option<&usize>| of.copied().unwrap_or_default();
         let fits = self
             .living()
-            .filter(|(at, node)| node.api.is_ready && !node.api.is_cordoned && taken(*at) < node.room);
+            .filter(|(_, node)| node.api.is_ready && !node.api.is_cordoned && node.taken < node.room);
         fits.min_by_key(|(at, node)| {
-            (node.api.is_fenced, of_workload(*at), of_zone(&node.api.zone), taken(*at), *at)
+            (node.api.is_fenced, count(on.get(at)), count(of_zone.get(&*node.api.zone)), node.taken, *at)
         })
         .map(|(at, _)| at)
     }

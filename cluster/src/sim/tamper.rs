@@ -1,6 +1,7 @@
 //! A run that is blind to one thing: each guard of its decisions is proven by a run that cannot see what the guard looks at, and breaks an invariant. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::history::History;
 use crate::drive::Seen;
@@ -68,7 +69,7 @@ impl Tamper {
 
     /// Hides it from what a run sees.
     pub(super) fn seen(self, seen: &mut Seen, policies: &[String]) {
-        let world = &mut seen.world;
+        let world = Arc::make_mut(&mut seen.world);
         match self {
             Self::Uid | Self::Version | Self::Reach => {}
             Self::Lease => world.renewed = world.now,

@@ -65,6 +65,8 @@ pub(super) struct Node {
     pub(super) claimed: Millis,
     /// How many pods fit on it, those of DaemonSets left out.
     pub(super) room: usize,
+    /// How much of the room is taken.
+    pub(super) taken: usize,
     /// Pods that are bound to it.
     pub(super) pods: BTreeSet<u32>,
     /// The machine.

@@ -194,9 +194,9 @@ fn other_agents_mean_other_pods() {
         });
         let (mut session, mut other) = (session(&server).await, plan());
         let is_agent = |world: &World| world.pods["uid-agent"].is(Trait::Agent);
-        assert!(!is_agent(session.look(&a_run(), &other, LONG).await.expect("a world")));
+        assert!(!is_agent(&session.look(&a_run(), &other, LONG).await.expect("a world")));
         other.agents[0].name = "calico-node".into();
-        assert!(is_agent(session.look(&a_run(), &other, LONG).await.expect("a world")));
+        assert!(is_agent(&session.look(&a_run(), &other, LONG).await.expect("a world")));
     });
 }
 
