@@ -57,10 +57,7 @@ pub(super) fn places(view: &View<'_>, without: Option<&str>) -> Places {
     let mut zones: BTreeMap<Text, Zone> = BTreeMap::new();
     let mut taken = 0;
     for (name, node, standing) in view.nodes() {
-        if !zones.contains_key(&node.zone) {
-            zones.insert(node.zone.clone(), Zone::default());
-        }
-        let Some(zone) = zones.get_mut(&node.zone) else { continue };
+        let zone = zones.entry(node.zone.clone()).or_default();
         zone.most += 1;
         if Some(&**name) != without && takes_place(view, node, standing) {
             taken += 1;

@@ -30,18 +30,18 @@ pub(super) struct Built {
     pub(super) room: usize,
 }
 
-/// A workload to be built.
+/// What a workload is made as.
 #[derive(Debug, Clone)]
 pub(super) struct Made {
     /// Its kind and name.
     pub(super) owner: Owner,
-    /// How many pods it wants.
+    /// How many pods it wants; without meaning for DaemonSets.
     pub(super) replicas: u32,
-    /// What holds of its pods.
+    /// What holds of each of its pods.
     pub(super) traits: BTreeSet<Trait>,
-    /// How long a pod takes to become Ready.
+    /// How long its pods take to become Ready.
     pub(super) start: Millis,
-    /// How long a pod takes to end.
+    /// How long its pods take to end.
     pub(super) grace: Millis,
     /// How long a pod of a Job works.
     pub(super) lasts: Option<Millis>,
@@ -100,14 +100,8 @@ impl Truth {
 
     /// Adds a workload without its pods.
     pub(super) fn add_workload(&mut self, made: Made) -> usize {
-        let Made { owner, replicas, traits, start, grace, lasts } = made;
         self.workloads.push(Workload {
-            owner,
-            replicas,
-            traits,
-            start,
-            grace,
-            lasts,
+            made,
             is_over: false,
             pods: BTreeSet::new(),
             is_awake: false,
@@ -144,8 +138,9 @@ impl Truth {
             node.api.is_ready = true;
         }
         for workload in 0..self.workloads.len() {
-            let daemon = &*self.workloads[workload].owner.kind == "DaemonSet";
-            let wanted = if daemon { self.nodes.len() } else { self.workloads[workload].replicas as usize };
+            let daemon = &*self.workloads[workload].made.owner.kind == "DaemonSet";
+            let wanted =
+                if daemon { self.nodes.len() } else { self.workloads[workload].made.replicas as usize };
             for ordinal in 0..wanted {
                 let id = self.make(workload, u32::try_from(ordinal).unwrap_or_default());
                 self.rest(id, daemon.then_some(ordinal));

@@ -109,7 +109,7 @@ impl History {
         let one = &mut self.holders[holder];
         for workload in one.workloads.take() {
             let of = &self.truth.workloads[workload];
-            Arc::make_mut(&mut one.world).owners.insert(of.owner.clone(), of.status);
+            Arc::make_mut(&mut one.world).owners.insert(of.made.owner.clone(), of.status);
         }
     }
 

@@ -94,8 +94,12 @@ fn nodes(random: &mut Random, truth: &mut Truth, start: Phase) {
 
 /// How many pods fit on a node: enough for all of them when one node is away.
 fn room(random: &mut Random, truth: &mut Truth) {
-    let pods: u32 =
-        truth.workloads.iter().filter(|of| &*of.owner.kind != "DaemonSet").map(|of| of.replicas).sum();
+    let pods: u32 = truth
+        .workloads
+        .iter()
+        .filter(|of| &*of.made.owner.kind != "DaemonSet")
+        .map(|of| of.made.replicas)
+        .sum();
     let others = truth.nodes.len().saturating_sub(1).max(1);
     let least = (pods as usize + 2).div_ceil(others);
     for node in &mut truth.nodes {
@@ -114,7 +118,8 @@ fn workloads(random: &mut Random, truth: &mut Truth) {
     for at in 0..random.between(1, 3 + nodes / 4) {
         let replicas = u32::try_from(random.between(1, 3 + nodes / 3)).unwrap_or(1);
         let workload = truth.add_workload(drawn(random, at, replicas));
-        let is_set = replicas > 1 && !matches!(&*truth.workloads[workload].owner.kind, "Job" | "DaemonSet");
+        let is_set =
+            replicas > 1 && !matches!(&*truth.workloads[workload].made.owner.kind, "Job" | "DaemonSet");
         if is_set && random.chance(300) {
             let least = replicas - 1 - u32::from(replicas > 2 && random.chance(300));
             truth.budgets.push(Budget { workload, least });

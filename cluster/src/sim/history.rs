@@ -91,7 +91,7 @@ impl History {
         for at in 0..self.truth.workloads.len() {
             let available = self.truth.available(at);
             if available.ready < available.wanted {
-                let owner = &self.truth.workloads[at].owner;
+                let owner = &self.truth.workloads[at].made.owner;
                 let title = format!("{}/{}/{}", owner.kind, owner.namespace, owner.name);
                 run.short.insert(title, available.wanted - available.ready);
             }

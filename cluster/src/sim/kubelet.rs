@@ -89,7 +89,7 @@ impl History {
     /// A Job's pod works for a time.
     pub(super) fn plan_end(&mut self, id: u32) {
         let Some(pod) = self.truth.pods.get(&id) else { return };
-        let lasts = pod.workload.and_then(|at| self.truth.workloads[at].lasts);
+        let lasts = pod.workload.and_then(|at| self.truth.workloads[at].made.lasts);
         let sandbox = Sandbox { pod: id, number: pod.sandbox };
         lasts.into_iter().for_each(|lasts| self.after(lasts, Event::Finish(sandbox)));
     }

@@ -14,20 +14,20 @@ impl Truth {
         self.made += 1;
         let id = self.made;
         let of = &mut self.workloads[workload];
-        let name = match &*of.owner.kind {
-            "StatefulSet" => format!("{}-{ordinal}", of.owner.name),
-            _ => format!("{}-{id:x}", of.owner.name),
+        let name = match &*of.made.owner.kind {
+            "StatefulSet" => format!("{}-{ordinal}", of.made.owner.name),
+            _ => format!("{}-{id:x}", of.made.owner.name),
         };
         let api = world::Pod {
-            namespace: of.owner.namespace.clone(),
+            namespace: of.made.owner.namespace.clone(),
             name: Text::from(name),
             uid: uid(id),
             node: Text::default(),
-            owner: Some(of.owner.clone()),
-            traits: of.traits.clone(),
+            owner: Some(of.made.owner.clone()),
+            traits: of.made.traits.clone(),
         };
         of.pods.insert(id);
-        let (start, grace) = (of.start, of.grace);
+        let (start, grace) = (of.made.start, of.made.grace);
         let pod = Pod { workload: Some(workload), start, grace, ordinal, ..Pod::of(api) };
         self.pods.insert(id, pod);
         id
@@ -79,7 +79,7 @@ impl History {
         if of.is_over {
             return;
         }
-        match &*of.owner.kind {
+        match &*of.made.owner.kind {
             "DaemonSet" => self.one_on_each_node(workload),
             "StatefulSet" => self.next_ordinal(workload),
             _ => self.as_many_as_wanted(workload),
@@ -94,7 +94,7 @@ impl History {
         let counts = |pod: &Pod| !pod.api.is(Trait::Terminating) && !pod.api.is(Trait::Finished);
         let alive: Vec<u32> =
             self.of_workload(workload).filter(|(_, pod)| counts(pod)).map(|(id, _)| id).collect();
-        let wanted = self.truth.workloads[workload].replicas as usize;
+        let wanted = self.truth.workloads[workload].made.replicas as usize;
         for _ in alive.len()..wanted {
             let id = self.truth.make(workload, 0);
             self.truth.pending.insert(id);
@@ -108,7 +108,7 @@ impl History {
 
     /// A StatefulSet makes a pod when those before it are Ready, and when the one of the same name is gone.
     fn next_ordinal(&mut self, workload: usize) {
-        for ordinal in 0..self.truth.workloads[workload].replicas {
+        for ordinal in 0..self.truth.workloads[workload].made.replicas {
             let there = self.of_workload(workload).find(|(_, pod)| pod.ordinal == ordinal);
             match there {
                 Some((_, pod)) if pod.is_ready() => {}

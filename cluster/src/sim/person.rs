@@ -132,7 +132,7 @@ impl History {
             }
             Reason::StaticPod => self.restart_static(id),
             Reason::BudgetBlocks | Reason::TwoBudgets if wait.is_held => {
-                let replicas = workload.map_or(1, |at| self.truth.workloads[at].replicas);
+                let replicas = workload.map_or(1, |at| self.truth.workloads[at].made.replicas);
                 self.truth.budgets.retain(|budget| Some(budget.workload) != workload);
                 let least = replicas.saturating_sub(1);
                 let budget = workload.map(|workload| super::truth::Budget { workload, least });
@@ -140,8 +140,8 @@ impl History {
             }
             Reason::DnsNeeded if self.random.chance(200) => {
                 // Once is enough, whatever the reason turns out to be.
-                if let Some(workload) = workload.filter(|at| self.truth.workloads[*at].replicas < 6) {
-                    self.truth.workloads[workload].replicas += 1;
+                if let Some(workload) = workload.filter(|at| self.truth.workloads[*at].made.replicas < 6) {
+                    self.truth.workloads[workload].made.replicas += 1;
                     self.wake(workload);
                 }
             }

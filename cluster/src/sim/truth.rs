@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use types::policy::Phase;
 
+use super::build::Made;
 use super::queue::Millis;
 use crate::model::Text;
 use crate::roll::run::Run;
 use crate::roll::wish::Wish;
-use crate::roll::world::{self, Available, Color, Owner, Trait};
+use crate::roll::world::{self, Available, Color, Trait};
 
 /// The cluster as it is.
 #[derive(Debug, Clone, Default)]
@@ -172,18 +173,8 @@ pub(super) struct Attached {
 /// What makes pods.
 #[derive(Debug, Clone)]
 pub(super) struct Workload {
-    /// Its kind and name.
-    pub(super) owner: Owner,
-    /// How many pods it wants; without meaning for DaemonSets.
-    pub(super) replicas: u32,
-    /// What holds of each of its pods.
-    pub(super) traits: BTreeSet<Trait>,
-    /// How long its pods take to become Ready.
-    pub(super) start: Millis,
-    /// How long its pods take to end.
-    pub(super) grace: Millis,
-    /// How long a pod of a Job works.
-    pub(super) lasts: Option<Millis>,
+    /// What it was made as; people scale it.
+    pub(super) made: Made,
     /// The Job has ended.
     pub(super) is_over: bool,
     /// Its pods.
@@ -278,10 +269,10 @@ impl Truth {
         let of = &self.workloads[workload];
         let pods = || of.pods.iter().filter_map(|pod| self.pods.get(pod));
         let ready = pods().filter(|pod| pod.is_ready()).count();
-        let wanted = match &*of.owner.kind {
+        let wanted = match &*of.made.owner.kind {
             "DaemonSet" => u32::try_from(self.living().count()).unwrap_or(u32::MAX),
             "Job" => 0,
-            _ => of.replicas,
+            _ => of.made.replicas,
         };
         Available { wanted, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
     }

@@ -138,8 +138,8 @@ impl Likeness {
         let id = if let Some(workload) = workload {
             let of = &mut self.truth.workloads[workload];
             let ordinal = pod.name().rsplit('-').next().and_then(|end| end.parse().ok());
-            let ordinal = ordinal.unwrap_or(of.replicas);
-            of.replicas += 1;
+            let ordinal = ordinal.unwrap_or(of.made.replicas);
+            of.made.replicas += 1;
             self.truth.make(workload, ordinal)
         } else {
             let traits = read.traits.iter().copied().filter(|one| *one != Trait::Ready).collect();

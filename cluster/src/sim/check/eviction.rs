@@ -157,7 +157,7 @@ impl History {
         let workload = &self.truth.workloads[pod.workload?];
         let is_moved = |other: &&u32| self.truth.pods.get(other).is_some_and(|other| other.is_moved);
         let other = workload.pods.iter().filter(|other| **other != id).find(is_moved)?;
-        let is_set = &*workload.owner.kind == "StatefulSet";
+        let is_set = &*workload.made.owner.kind == "StatefulSet";
         is_set.then(|| ("I5", format!("pod {other:x} of the same StatefulSet is being moved")))
     }
 }

@@ -129,7 +129,7 @@ impl History {
 
     fn hit_budget(&mut self, fault: Fault) {
         let of_replicas = |(at, of): (usize, &crate::sim::truth::Workload)| {
-            matches!(&*of.owner.kind, "Deployment" | "StatefulSet").then_some((at, of.replicas))
+            matches!(&*of.made.owner.kind, "Deployment" | "StatefulSet").then_some((at, of.made.replicas))
         };
         let workloads: Vec<_> = self.truth.workloads.iter().enumerate().filter_map(of_replicas).collect();
         let Some((workload, least)) = self.random.pick(&workloads).copied() else { return };
