@@ -1,6 +1,7 @@
 //! The commands: each gathers, decides and reports, and none uses another.
 
 pub mod check;
+pub mod completion;
 pub mod config;
 mod out;
 pub mod plan;

@@ -9,7 +9,7 @@ use cluster::cli::exit::{Exit, Failure};
 use cluster::cli::options::Global;
 use cluster::cli::{Cli, Command, Config};
 use cluster::commands::{
-    check, config, plan, requirements, roll, simulate, snapshot, status, stragglers, wish,
+    check, completion, config, plan, requirements, roll, simulate, snapshot, status, stragglers, wish,
 };
 use cluster::print;
 use cluster::roll::run::Bounds;
@@ -59,12 +59,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Skip(one) => ask(global, &one.because.reason, What::Skip(one.node.as_str().into()))?,
         Command::Retry(one) => ask(global, &one.because.reason, What::Retry(one.node.as_str().into()))?,
         Command::Rollback(one) => ask(global, &one.because.reason, What::Rollback(one.node.as_str().into()))?,
-        Command::Completion(wanted) => {
-            let script = complete::script(Cli::command(), wanted.shell);
-            print::stream(|out| out.write_all(&script))
-                .map(|()| Exit::Done)
-                .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")))?
-        }
+        Command::Completion(wanted) => completion::completion(wanted)?,
         Command::Config(Config::Check) => print::report(global.output, &config::check(global)?),
     })
 }

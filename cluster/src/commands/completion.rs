@@ -1,0 +1,19 @@
+//! `completion`: a script that completes the program's words in a shell.
+
+use clap::CommandFactory;
+use types::exit::Exit;
+
+use crate::cli::exit::Failure;
+use crate::cli::{Cli, Completion as Wanted, complete};
+use crate::print;
+
+/// Runs the command.
+///
+/// # Errors
+/// stdout takes no more.
+pub fn completion(wanted: &Wanted) -> Result<Exit, Failure> {
+    let script = complete::script(Cli::command(), wanted.shell);
+    print::stream(|out| out.write_all(&script))
+        .map(|()| Exit::Done)
+        .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")))
+}
