@@ -82,17 +82,16 @@ build: ## the static release programs in target/dist/
 # Package by package: building the workspace at once would unify the features of shared crates. The directories of this machine are not in
 # the programs (packages/remap), so that they can be built again elsewhere and compared (packages/reproduce). The two rules have profiles, and
 # so directories, of their own: one builds while a single core links the other's programs. cargo knows by itself how many cores there are.
-CARGO := env --unset=MAKEFLAGS cargo
+RELEASE := env --unset=MAKEFLAGS RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo
 
 .PHONY: programs-of-node
 programs-of-node:
-	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" \
-		$(CARGO) rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
-	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" $(CARGO) build --release --locked --target $(TARGET) -p bootstrap
+	@$(RELEASE) rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
+	@$(RELEASE) build --release --locked --target $(TARGET) -p bootstrap
 
 .PHONY: program-of-operator
 program-of-operator:
-	@RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" $(CARGO) build --profile operator --locked --target $(TARGET) -p cluster
+	@$(RELEASE) build --profile operator --locked --target $(TARGET) -p cluster
 
 .PHONY: build-arm64
 build-arm64: ## the same for arm64, with Debian's cross linker, in target/dist-arm64/
