@@ -9,6 +9,7 @@ mod news;
 use std::sync::Arc;
 
 pub use event::Event;
+use futures_util::stream::{self, StreamExt};
 use news::News;
 
 use crate::plan::Plan;
@@ -22,6 +23,9 @@ use crate::roll::wish::Wish;
 use crate::roll::world::World;
 use crate::status::{Status, status};
 
+/// How many calls are under way at once: one that the API server leaves waiting does not keep the others.
+const AT_ONCE: usize = 8;
+
 /// What the driver needs of a cluster.
 pub trait Cluster {
     /// Waits until something changed, or for a moment, and says what is known.
@@ -30,8 +34,8 @@ pub trait Cluster {
     /// Why the run cannot go on: somebody else holds it, or it is gone.
     fn look(&mut self, run: &Run, plan: &Plan) -> impl Future<Output = Result<Seen, String>>;
 
-    /// Makes one call.
-    fn act(&mut self, act: &Act) -> impl Future<Output = Outcome>;
+    /// Makes one call when it is driven. Several may be under way.
+    fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static;
 
     /// Writes an event down. A journal is a history: nothing is decided by it, so that a failure to write it stops nothing.
     fn note(&mut self, event: &Event) -> impl Future<Output = ()>;
@@ -105,8 +109,9 @@ pub async fn drive<C: Cluster>(
             return Ended { run, why: Why::Interrupted, status: last };
         }
         let world = &*seen.world;
-        if let Some(wish) = seen.wishes.first() {
-            run = wished(cluster, run, wish, plan, world, &memory, tell).await;
+        // What people wish is taken up by the run that the cluster has.
+        if let Some(wish) = seen.wishes.first().filter(|_| memory.unwritten().is_none()) {
+            run = wished(cluster, run, wish, plan, world, &mut memory, tell).await;
             continue;
         }
         memory.observe(world, &run);
@@ -119,25 +124,39 @@ pub async fn drive<C: Cluster>(
         let now = status(world, &memory, &run, plan, &waits);
         tell(&Event::Status(Box::new(now.clone())));
         last = Some(now);
-        for act in acts {
-            if let Err(broken) = allowed(&act, world, &memory, &run, plan, hash) {
-                let event = Event::Broken { act: act.into(), broken: broken.clone() };
-                cluster.note(&event).await;
-                tell(&event);
-                return Ended { run, why: Why::Broken(broken), status: last };
+        for group in acts.chunk_by(|one, next| goes_beside(one) && goes_beside(next)) {
+            for act in group {
+                if let Err(broken) = allowed(act, world, &memory, &run, plan, hash) {
+                    let event = Event::Broken { act: act.clone().into(), broken: broken.clone() };
+                    cluster.note(&event).await;
+                    tell(&event);
+                    return Ended { run, why: Why::Broken(broken), status: last };
+                }
+                if let Act::Patch(patch) = act {
+                    memory.patching(patch, world.now);
+                }
             }
-            let outcome = cluster.act(&act).await;
-            remember(&mut memory, &mut run, &act, &outcome, world);
-            if act != Act::Census {
-                let event = Event::Acted { act: act.into(), outcome };
-                cluster.note(&event).await;
-                tell(&event);
+            let calls: Vec<_> = group.iter().map(|act| (act, cluster.act(act))).collect();
+            let calls = calls.into_iter().map(|(act, call)| async move { (act, call.await) });
+            let mut under_way = stream::iter(calls).buffer_unordered(AT_ONCE);
+            while let Some((act, outcome)) = under_way.next().await {
+                remember(&mut memory, &mut run, act, &outcome, world);
+                if *act != Act::Census {
+                    let event = Event::Acted { act: act.clone().into(), outcome };
+                    cluster.note(&event).await;
+                    tell(&event);
+                }
             }
         }
         if let Some(end) = end {
             return Ended { run, why: Why::End(end), status: last };
         }
     }
+}
+
+/// Whether a call may be under way beside others: it changes an object of its own. The run is written when they have ended.
+const fn goes_beside(act: &Act) -> bool {
+    matches!(act, Act::Patch(_) | Act::Evict(_) | Act::Delete(_))
 }
 
 fn allowed(
@@ -161,14 +180,20 @@ fn remember(memory: &mut Memory, run: &mut Run, act: &Act, outcome: &Outcome, wo
         (Act::Evict(pod) | Act::Delete(pod), Outcome::Failed(why)) => {
             memory.answered(pod, Answer::Failed(why.clone()), world.now);
         }
+        (Act::Patch(patch), Outcome::Conflict) => memory.unpatched(patch),
         (Act::Patch(patch), Outcome::Done) => {
+            memory.patched(patch);
             let is_claim =
                 matches!(&patch.step, Change::Set(step) if step.state == types::step::State::Claimed);
             if is_claim {
                 memory.started(world.now);
             }
         }
-        (Act::Record(next), Outcome::Done) => run.clone_from(next),
+        (Act::Record(next), Outcome::Done) => {
+            memory.written();
+            run.clone_from(next);
+        }
+        (Act::Record(next), Outcome::Failed(_)) => memory.maybe_written((**next).clone()),
         _ => {}
     }
 }
@@ -180,7 +205,7 @@ async fn wished<C: Cluster>(
     wish: &Wish,
     plan: &Plan,
     world: &World,
-    memory: &Memory,
+    memory: &mut Memory,
     tell: &mut dyn FnMut(&Event),
 ) -> Run {
     let is_bridged = is_bridged(world, memory, &run, plan);
@@ -188,14 +213,16 @@ async fn wished<C: Cluster>(
         Ok(next) => (next, None),
         Err(why) => (Run { wish: wish.seq, ..run.clone() }, Some(why)),
     };
-    let outcome = cluster.act(&Act::Record(Box::new(next.clone()))).await;
-    let is_done = outcome == Outcome::Done;
-    let event = Event::Wished { wish: wish.clone(), refused };
-    if is_done {
+    let act = Act::Record(Box::new(next));
+    let outcome = cluster.act(&act).await;
+    if outcome != Outcome::Conflict {
+        let event = Event::Wished { wish: wish.clone(), refused };
         cluster.note(&event).await;
         tell(&event);
     }
-    if is_done { next } else { run }
+    let mut run = run;
+    remember(memory, &mut run, &act, &outcome, world);
+    run
 }
 
 /// Whether nodes forward between both networks, also after the last pass: a run that is over can be asked to go back.

@@ -3,7 +3,9 @@
 pub mod act;
 pub mod barrier;
 mod cordon;
+mod counted;
 mod dns;
+mod flips;
 mod gates;
 mod held;
 pub mod invariant;
@@ -11,6 +13,7 @@ pub mod memory;
 mod moves;
 mod places;
 pub mod run;
+mod sent;
 mod start;
 pub mod step;
 mod transit;

@@ -312,12 +312,15 @@ impl Cluster for Hand<'_> {
         }
     }
 
-    async fn act(&mut self, act: &Act) -> Outcome {
-        match self.session.act(act).await {
-            Done::Done | Done::Counted(_) => Outcome::Done,
-            Done::Changed | Done::Gone => Outcome::Conflict,
-            Done::Pod(_, answer) => Outcome::Answered(answer),
-            Done::Barred(why) | Done::Failed(why) => Outcome::Failed(why),
+    fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static {
+        let work = self.session.act(act);
+        async move {
+            match work.await {
+                Done::Done | Done::Counted(_) => Outcome::Done,
+                Done::Changed | Done::Gone => Outcome::Conflict,
+                Done::Pod(_, answer) => Outcome::Answered(answer),
+                Done::Barred(why) | Done::Failed(why) => Outcome::Failed(why),
+            }
         }
     }
 

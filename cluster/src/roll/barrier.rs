@@ -1,9 +1,12 @@
 //! The end of a pass: every node is done, and a count of all pods shows that no node forgot any. Pure.
 
 use super::act::Act;
+use super::counted;
 use super::transit::DOWN;
 use super::view::{Standing, View};
 use super::wait::{Reason, Wait};
+use super::world::{Census, Node};
+use crate::model::Text;
 
 /// How far the end of the pass is.
 #[derive(Debug)]
@@ -39,25 +42,37 @@ pub fn barrier(view: &View<'_>) -> Barrier {
     if !waits.is_empty() {
         return Barrier::Almost(Vec::new(), waits);
     }
-    let since = view.memory.done().max(view.memory.pass_since());
-    let census = view.world.census.as_ref().filter(|census| since.is_none_or(|since| census.at > since));
-    let Some(census) = census else {
+    let is_uncounted = |(name, ..): &(&Text, &Node, Standing<'_>)| !view.memory.is_counted(name);
+    let uncounted: Vec<_> = view.nodes().filter(is_uncounted).collect();
+    if uncounted.is_empty() {
+        return Barrier::Over;
+    }
+    let now = view.world.now;
+    let is_later = |census: &&Census| {
+        uncounted.iter().all(|(name, ..)| view.memory.since(name, now) > now.saturating_sub(census.at))
+            && view.memory.pass_since().is_none_or(|since| census.at > since)
+    };
+    let Some(census) = view.world.census.as_ref().filter(is_later) else {
         return Barrier::Almost(
             vec![Act::Census],
             vec![Wait::new("Run", Reason::Census, "all pods are counted")],
         );
     };
-    for (name, node, _) in view.nodes() {
-        let running = census.running.get(name).copied().unwrap_or(0);
-        // Pods may have come since the count; then their node names their attachments, too, and the next count agrees.
-        if node.attached().is_none_or(|attached| attached < running) {
-            let what = format!("{running} of its pods run, and it knows of fewer attachments");
-            let help =
-                format!("on the node: crossfade-bootstrap attachments; then: kubectl crossfade retry {name}");
-            waits.push(Wait::new(format!("Node/{name}"), Reason::AttachmentsUnknown, what).help(help));
-        }
+    if !counted::is_over(census, now) {
+        let what = "all pods were counted, and nodes have time to tell what was on them";
+        let wait = Wait::new("Run", Reason::Census, what).until(census.at + counted::TELL);
+        return Barrier::Almost(Vec::new(), vec![wait]);
     }
-    if waits.is_empty() { Barrier::Over } else { Barrier::Almost(vec![Act::Census], waits) }
+    for (name, ..) in uncounted {
+        let running = counted::running(census, name);
+        let what =
+            format!("{running} of its pods ran when all pods were counted, and it knew of fewer attachments");
+        let help =
+            format!("on the node: crossfade-bootstrap attachments; then: kubectl crossfade retry {name}");
+        waits.push(Wait::new(format!("Node/{name}"), Reason::AttachmentsUnknown, what).help(help));
+    }
+    // Pods may have come and gone meanwhile: then the next count agrees.
+    Barrier::Almost(vec![Act::Census], waits)
 }
 
 /// A wait for a node that counts as done by what it said before kubelet went silent.

@@ -3,7 +3,7 @@
 use types::observed::NAMED;
 use types::policy::Phase;
 
-use super::view::View;
+use super::view::{View, is_unheard};
 use super::world::{Pod, Trait};
 use crate::reach;
 
@@ -64,9 +64,12 @@ fn unreached(view: &View<'_>, pod: &Pod) -> Option<Phase> {
     view.living(None).into_iter().find(|client| may_need(client) && !has_other(client))
 }
 
-/// The phases that a pod may have: that of its node, unless the node names it as one of another phase.
+/// The phases that a pod may have: that of its node, unless the node names it as one of another phase. All of them if what the node says is of an earlier boot.
 fn phases(view: &View<'_>, pod: &Pod) -> Vec<Phase> {
     let Some(node) = view.world.nodes.get(&pod.node) else { return Vec::new() };
+    if is_unheard(node) {
+        return Phase::ALL.to_vec();
+    }
     let Some(observed) = &node.observed else { return node.phases().collect() };
     let of_others = observed.attached.iter().flat_map(|of| of.by_phase.keys().copied());
     let of_others = of_others.filter(|phase| Some(*phase) != observed.phase);

@@ -92,6 +92,8 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Broken> {
         return broken("I1", format!("the step of Node {name} would bear epoch {}", step.epoch));
     }
     match step.state {
+        // What else its step says may change without the node being taken anew.
+        State::Claimed if before.is_some_and(|before| before.claim == step.claim) => Ok(()),
         State::Claimed => may_claim(step, view, name, node),
         State::Done if node.is_going => {
             broken("I8", format!("Node {name} would count as done, and somebody takes it away"))

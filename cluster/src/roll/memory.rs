@@ -7,8 +7,10 @@ use std::time::Duration;
 use types::policy::Phase;
 use types::step::{State, Step};
 
-use super::act::{Answer, PodId};
+use super::act::{Answer, Patch, PodId};
+use super::counted::Counted;
 use super::run::Run;
+use super::sent::Sent;
 use super::world::{Node, Owner, Trait, World};
 use crate::model::Text;
 
@@ -19,6 +21,11 @@ pub struct Memory {
     answers: BTreeMap<Text, Answered>,
     /// The pod of each workload that was evicted last, and when.
     moved: BTreeMap<Owner, (Text, Duration)>,
+    /// Patches that the Nodes, as they are known, do not show yet.
+    sent: Sent,
+    counted: Counted,
+    /// The run as it was to be written, if nobody knows whether it was.
+    unwritten: Option<Run>,
     /// When this holder claimed nodes, within the last hour.
     starts: Vec<Duration>,
     /// When a node was seen done that was not before.
@@ -62,6 +69,8 @@ impl Memory {
             self.observe_node(world, name, node, run);
         }
         self.answers.retain(|uid, _| world.pods.contains_key(uid));
+        self.sent.observe(world);
+        self.counted.observe(world);
         self.starts.retain(|at| now.saturating_sub(*at) < Duration::from_hours(1));
         if self.pass.is_none_or(|(pass, _)| pass != run.pass) {
             self.pass = Some((run.pass, now));
@@ -103,6 +112,43 @@ impl Memory {
         self.answers.insert(uid.clone(), Answered { at: now, answer, refused, first });
     }
 
+    /// Takes up that a Node is about to be patched: from now on it may have happened.
+    pub fn patching(&mut self, patch: &Patch, now: Duration) {
+        self.sent.add(patch, now);
+    }
+
+    /// Takes up that a patch was made.
+    pub fn patched(&mut self, patch: &Patch) {
+        self.sent.done(&patch.node);
+    }
+
+    /// Takes up that a patch was not made: somebody had changed the Node before.
+    pub fn unpatched(&mut self, patch: &Patch) {
+        self.sent.not_done(&patch.node);
+    }
+
+    /// What this holder did to Nodes that they do not show yet.
+    #[must_use]
+    pub(super) const fn sent(&self) -> &Sent {
+        &self.sent
+    }
+
+    /// Takes up that the run was written.
+    pub fn written(&mut self) {
+        self.unwritten = None;
+    }
+
+    /// Takes up that the run was to be written, and that nobody knows whether it was: its answer was lost.
+    pub fn maybe_written(&mut self, run: Run) {
+        self.unwritten = Some(run);
+    }
+
+    /// The run that may be the cluster's by now: nothing is decided on another one before it is written once more.
+    #[must_use]
+    pub const fn unwritten(&self) -> Option<&Run> {
+        self.unwritten.as_ref()
+    }
+
     /// Takes up that a node was claimed.
     pub fn started(&mut self, now: Duration) {
         self.starts.push(now);
@@ -112,6 +158,13 @@ impl Memory {
     #[must_use]
     pub fn since(&self, node: &str, now: Duration) -> Duration {
         self.nodes.get(node).map_or(Duration::ZERO, |timer| now.saturating_sub(timer.since))
+    }
+
+    /// Whether the node agreed with a count of all pods that began after it came to stand as it does now, and in the present pass.
+    #[must_use]
+    pub(super) fn is_counted(&self, node: &str) -> bool {
+        let since = self.nodes.get(node).map(|timer| timer.since).max(self.pass_since());
+        since.is_some_and(|since| self.counted.agrees(node, since))
     }
 
     /// How long the node has been in the phase that it is brought to, Ready and with both agents, without a break.

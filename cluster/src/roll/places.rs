@@ -36,6 +36,12 @@ impl Places {
         self.taken < self.most && self.zones.get(zone).is_some_and(|zone| zone.taken < zone.most)
     }
 
+    /// Whether no more nodes than may be are in transit, in the cluster and in the zone: one that has its place may keep it.
+    #[must_use]
+    pub(super) fn is_within(&self, zone: &str) -> bool {
+        self.taken <= self.most && self.zones.get(zone).is_some_and(|zone| zone.taken <= zone.most)
+    }
+
     /// How many are taken in a zone.
     #[must_use]
     pub(super) fn taken_in(&self, zone: &str) -> u32 {
@@ -51,7 +57,8 @@ impl Places {
     }
 }
 
-/// The places that nodes in transit have, and nodes in trouble that is not of this run's making; one node left out of those that take one.
+/// The places that nodes in transit have, those that were just claimed, and nodes in trouble that is not of this run's making; one node left out of those that
+/// take one.
 #[must_use]
 pub(super) fn places(view: &View<'_>, without: Option<&str>) -> Places {
     let mut zones: BTreeMap<Text, Zone> = BTreeMap::new();
@@ -59,7 +66,8 @@ pub(super) fn places(view: &View<'_>, without: Option<&str>) -> Places {
     for (name, node, standing) in view.nodes() {
         let zone = zones.entry(node.zone.clone()).or_default();
         zone.most += 1;
-        if Some(&**name) != without && takes_place(view, node, standing) {
+        let is_counted = takes_place(view, node, standing) || view.memory.sent().has_claimed(name);
+        if Some(&**name) != without && is_counted {
             taken += 1;
             zone.taken += 1;
         }

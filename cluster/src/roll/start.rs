@@ -41,13 +41,17 @@ pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
     let is_intruder = |(_, node, standing): &(&Text, &Node, Standing<'_>)| {
         *standing == Standing::Pending && view.is_foreign(node) && !node.is_going && node.is_ready
     };
+    let is_moving = |name: &str, standing: Standing<'_>| {
+        matches!(standing, Standing::Transit(step) if step.state != State::Held)
+            || view.memory.sent().has_claimed(name)
+    };
     // One at a time goes also where no place is left: each of them parts pods as long as it is there.
-    let has_other = view.nodes().any(|(_, node, standing)| {
-        matches!(standing, Standing::Transit(step) if step.state != State::Held) && view.is_foreign(node)
-    });
+    let has_other =
+        view.nodes().any(|(name, node, standing)| is_moving(name, standing) && view.is_foreign(node));
     let room = places.most.saturating_sub(places.taken).max(u32::from(!has_other)) as usize;
     let mut acts = Vec::new();
-    for (name, node, _) in view.nodes().filter(is_intruder).take(room) {
+    let not_taken = |(name, ..): &(&Text, &Node, Standing<'_>)| !view.memory.sent().has_claimed(name);
+    for (name, node, _) in view.nodes().filter(is_intruder).filter(not_taken).take(room) {
         if let Some(to) = permitted(view, name, node) {
             places.add(&node.zone);
             acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
@@ -71,14 +75,18 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
         if !is_asked_back(view, name) || standing != Standing::Skipped || is_back(view, node) {
             continue;
         }
-        if !places.has_room(&node.zone) {
+        let has_place = view.memory.sent().has_claimed(name);
+        let has_room = if has_place { places.is_within(&node.zone) } else { places.has_room(&node.zone) };
+        if !has_room {
             waits.push(full(format!("Node/{name}")));
             continue;
         }
         match view.parts(name, node, to) {
             Some((client, server)) => waits.push(parted(format!("Node/{name}"), client, server)),
             None => {
-                places.add(&node.zone);
+                if !has_place {
+                    places.add(&node.zone);
+                }
                 acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
             }
         }
@@ -134,7 +142,9 @@ pub(super) fn starts(view: &View<'_>, mut places: Places) -> Starts {
         starts.waits.extend(pending.filter_map(|one| unfit(view, one.name, one.node)));
         return starts;
     }
-    let mut in_wave = nodes.iter().filter(|one| matches!(one.standing, Standing::Transit(_))).count();
+    let has_place = |one: &Member<'_>| view.memory.sent().has_claimed(one.name);
+    let takes = |one: &&Member<'_>| matches!(one.standing, Standing::Transit(_)) || has_place(one);
+    let mut in_wave = nodes.iter().filter(takes).count();
     let mut left = match view.plan.limits.per_hour {
         0 => usize::MAX,
         most => (most as usize).saturating_sub(view.memory.starts()),
@@ -144,6 +154,15 @@ pub(super) fn starts(view: &View<'_>, mut places: Places) -> Starts {
         if let Some(wait) = unfit(view, one.name, one.node) {
             starts.waits.push(wait);
             keeps(&mut places, one);
+            continue;
+        }
+        if has_place(one) {
+            if !places.is_within(&one.node.zone) {
+                is_full = true;
+                continue;
+            }
+            // Its answer was lost: it is asked once more.
+            starts.acts.push(Act::Patch(Box::new(claim(view, one.name, one.node, view.target))));
             continue;
         }
         if !places.has_room(&one.node.zone) || in_wave >= wave.at_once as usize {

@@ -12,7 +12,7 @@ use super::run::{Asked, Run, State};
 use super::view::{Standing, View};
 use super::wait::{Reason, Wait};
 use super::world::World;
-use super::{cordon, places, start, transit, turns};
+use super::{cordon, flips, places, start, transit, turns, workload};
 use crate::plan::Plan;
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
@@ -60,6 +60,9 @@ pub fn step(world: &World, memory: &Memory, run: &Run, plan: &Plan) -> Decided {
             ..Decided::default()
         };
     }
+    if let Some(run) = memory.unwritten() {
+        return Decided { acts: vec![Act::Record(Box::new(run.clone()))], ..Decided::default() };
+    }
     let view = View { world, memory, run, plan, target };
     if let State::Stopped(pause) = &run.state {
         return Decided {
@@ -80,7 +83,11 @@ fn decide(view: &View<'_>) -> Decided {
     let mut decided = Decided { acts: cordon::disowned(view), ..Decided::default() };
     let (mut moving, mut room) = (0, places::room(view));
     for (name, node, standing) in view.nodes() {
-        let Standing::Transit(step) = standing else { continue };
+        let Standing::Transit(step) = standing else {
+            // It was claimed, and does not show it yet.
+            moving += usize::from(view.memory.sent().has_claimed(name));
+            continue;
+        };
         let mut next = transit::next(view, name, node, step);
         if step.state == NodeState::Held && !next.acts.is_empty() {
             if room == 0 {
@@ -99,8 +106,7 @@ fn decide(view: &View<'_>) -> Decided {
     decided.waits.extend(waits);
     if let State::Paused(pause) = &view.run.state {
         decided.waits.push(paused(&pause.by, &pause.why));
-        turns::one_each(view, &mut decided.acts);
-        one_patch_each(&mut decided.acts);
+        compatible(view, &mut decided.acts);
         decided.end = (moving == 0 && decided.acts.is_empty()).then_some(End::Paused);
         return decided;
     }
@@ -120,10 +126,11 @@ fn decide(view: &View<'_>) -> Decided {
             }
         }
     }
-    turns::one_each(view, &mut decided.acts);
-    one_patch_each(&mut decided.acts);
+    decided.waits.extend(workload::obstacles(view, &decided.waits, moving > 0));
+    compatible(view, &mut decided.acts);
     if decided.acts.is_empty() {
         decided.acts = start::fences(view);
+        decided.acts.retain(|act| is_up_to_date(view, act));
     }
     let is_held = |wait: &Wait| wait.is_held || wait.reason == Reason::InTransit;
     let has_hold = decided.waits.iter().any(|wait| wait.is_held);
@@ -131,6 +138,19 @@ fn decide(view: &View<'_>) -> Decided {
         decided.end = Some(End::Held);
     }
     decided
+}
+
+/// Leaves out what cannot be done together with what is done before it, or on what is known by now.
+fn compatible(view: &View<'_>, acts: &mut Vec<Act>) {
+    acts.retain(|act| is_up_to_date(view, act));
+    turns::one_each(view, acts);
+    one_patch_each(acts);
+    flips::together(view, acts);
+}
+
+/// A Node that this holder has just patched is known as it was before: a patch of that would be a conflict.
+fn is_up_to_date(view: &View<'_>, act: &Act) -> bool {
+    !matches!(act, Act::Patch(patch) if view.memory.sent().is_outdated(&patch.node))
 }
 
 /// Of several patches of a Node the first stays: the others were made for what it was before.

@@ -195,7 +195,7 @@ impl<'a> View<'a> {
         let is_out =
             |name: &str| self.plan.left_out.iter().any(|out| &*out.name == name) || Some(name) == without;
         let nodes = self.world.nodes.iter().filter(|(name, _)| !is_out(name));
-        nodes.flat_map(|(_, node)| kinds(node)).collect()
+        nodes.flat_map(|(name, node)| kinds(node).chain(self.memory.sent().asked(name))).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the API server does with a call: it checks UIDs, versions and budgets, and the object changes. Pure.
 
-use super::event::{Event, Flight};
+use super::event::{Event, Flight, Reply};
 use super::fault::Fault;
 use super::history::History;
 use super::owners::number;
@@ -24,7 +24,8 @@ impl History {
         };
         self.note(|_| format!("  holder {}: {} -> {outcome:?}", flight.holder, brief(&flight.act)));
         let outcome = if flight.is_lost { Outcome::Failed("the answer was lost".into()) } else { outcome };
-        self.within(2, 50, Event::Answer(flight.holder, Box::new((outcome, census))));
+        let reply = Reply { number: flight.number, outcome, census };
+        self.within(2, 50, Event::Answer(flight.holder, Box::new(reply)));
     }
 
     fn patch(&mut self, flight: &Flight, patch: &Patch) -> Outcome {
@@ -113,6 +114,10 @@ impl History {
 
     fn delete_by_uid(&mut self, flight: &Flight, id: &PodId) -> Answer {
         let Some(pod) = self.pod_of(id) else { return Answer::Gone };
+        if self.truth.pods.get(&pod).is_some_and(|pod| pod.api.is(Trait::Terminating)) {
+            // Nothing changes.
+            return Answer::Accepted;
+        }
         self.tally.count("a deletion");
         self.check_eviction(flight, id, pod);
         self.delete(pod);

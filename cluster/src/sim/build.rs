@@ -89,6 +89,7 @@ impl Truth {
             going: None,
             booted: None,
             surprise: None,
+            published: (0, 0),
             claimed: 0,
             room,
             taken: 0,
@@ -178,6 +179,6 @@ impl Truth {
         let Some(pod) = self.pods.get_mut(&id) else { return };
         (pod.node, pod.api.node, pod.sandbox) = (Some(node), name, 1);
         pod.api.traits.insert(Trait::Ready);
-        pod.attached = pod.has_network().then_some(Attached { phase });
+        pod.attached = pod.has_network().then_some(Attached { phase, since: 0 });
     }
 }

@@ -54,7 +54,7 @@ pub(super) enum Event {
     /// A call reaches the API server.
     Arrive(Box<Flight>),
     /// Its answer reaches the holder.
-    Answer(usize, Box<(Outcome, Option<Census>)>),
+    Answer(usize, Box<Reply>),
     /// A holder renews the Lease.
     Renew(usize),
     /// Somebody who wants the Lease looks at it.
@@ -100,11 +100,24 @@ pub(super) enum Stream {
     Run,
 }
 
+/// What a call brings back.
+#[derive(Debug, Clone)]
+pub(super) struct Reply {
+    /// The call's number.
+    pub(super) number: u64,
+    /// What became of it.
+    pub(super) outcome: Outcome,
+    /// The count, if that is what it was for.
+    pub(super) census: Option<Census>,
+}
+
 /// A call that is under way.
 #[derive(Debug, Clone)]
 pub(super) struct Flight {
     /// Whose.
     pub(super) holder: usize,
+    /// Its number among the holder's calls.
+    pub(super) number: u64,
     /// What.
     pub(super) act: Act,
     /// When it was made.

@@ -46,6 +46,8 @@ pub struct History {
     pub(super) recordon: Option<usize>,
     /// Nodes that were skipped in the last pass.
     pub(super) last_skipped: BTreeSet<Text>,
+    /// Everything of the nodes up to here was known when the end of the last pass was decided.
+    pub(super) passed_seen: super::queue::Millis,
     pub(super) is_over: bool,
     /// When each pass ended.
     pub(super) passes: Vec<Millis>,
@@ -71,6 +73,7 @@ impl History {
             tally: Tally::default(),
             told: None,
             last_skipped: BTreeSet::new(),
+            passed_seen: 0,
             recordon: None,
             is_over: false,
             passes: Vec::new(),

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::event::{Event, Flight};
+use super::event::{Event, Flight, Reply};
 use super::fault::Fault;
 use super::history::History;
-use super::port::{Asked, Mail, Port};
+use super::port::{Mail, Port};
 use super::queue::{Millis, SECOND};
 use super::truth::at;
 use super::unseen::Unseen;
@@ -21,7 +21,7 @@ use crate::roll::run::Run;
 use crate::roll::step::FRESH;
 use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;
-use crate::roll::world::{Census, Color, Verdict, World};
+use crate::roll::world::{Color, Verdict, World};
 
 /// A holder.
 pub(super) struct Holder {
@@ -187,27 +187,39 @@ impl History {
         let waker = Waker::noop();
         loop {
             let one = &mut self.holders[holder];
+            one.mail.borrow_mut().wake();
             let Some(drive) = one.drive.as_mut() else { return };
             if let Poll::Ready(ended) = drive.as_mut().poll(&mut Context::from_waker(waker)) {
                 self.ended(holder, &ended);
                 return;
             }
-            let asked = one.mail.borrow_mut().asked.take();
-            match asked {
-                None => return,
-                Some(Asked::Look) => {
-                    one.is_looking = true;
-                    if !one.has_news && !one.is_interrupted {
-                        self.plan_moment(holder);
-                        return;
-                    }
-                    self.show(holder);
+            let (asks, calls) = {
+                let mut mail = one.mail.borrow_mut();
+                (std::mem::take(&mut mail.is_looking), std::mem::take(&mut mail.calls))
+            };
+            let mut goes_on = false;
+            one.has_acted |= !calls.is_empty();
+            for (number, act) in calls {
+                if let Some(outcome) = self.send(holder, number, act) {
+                    self.holders[holder].mail.borrow_mut().outcomes.insert(number, outcome);
+                    goes_on = true;
                 }
-                Some(Asked::Act(act)) => {
-                    one.has_acted = true;
-                    let Some(outcome) = self.send(holder, act) else { return };
-                    self.holders[holder].mail.borrow_mut().outcome = Some(outcome);
+                if self.holders[holder].drive.is_none() {
+                    return;
                 }
+            }
+            if asks {
+                let one = &mut self.holders[holder];
+                one.is_looking = true;
+                if !one.has_news && !one.is_interrupted {
+                    self.plan_moment(holder);
+                    return;
+                }
+                self.show(holder);
+                goes_on = true;
+            }
+            if !goes_on {
+                return;
             }
         }
     }
@@ -293,7 +305,7 @@ impl History {
     }
 
     /// Makes a call; at once an outcome if it is not made.
-    fn send(&mut self, holder: usize, act: Act) -> Option<Outcome> {
+    fn send(&mut self, holder: usize, number: u64, act: Act) -> Option<Outcome> {
         let now = self.now;
         let one = &self.holders[holder];
         let is_stale = at(now - one.renewed) >= FRESH && !self.is_blind(super::tamper::Tamper::Lease);
@@ -302,12 +314,14 @@ impl History {
         }
         if one.away > now {
             let late = Outcome::Failed("no answer".into());
-            self.within(SECOND, 10 * SECOND, Event::Answer(holder, Box::new((late, None))));
+            let reply = Reply { number, outcome: late, census: None };
+            self.within(SECOND, 10 * SECOND, Event::Answer(holder, Box::new(reply)));
             return None;
         }
         let Looked { nodes, pods, is_gated, is_bridged } = one.looked;
         let flight = Flight {
             holder,
+            number,
             sent: now,
             nodes_seen: nodes,
             pods_seen: pods,
@@ -334,21 +348,22 @@ impl History {
     }
 
     /// The answer of a call arrives.
-    pub(super) fn answer(&mut self, holder: usize, (outcome, census): (Outcome, Option<Census>)) {
+    pub(super) fn answer(&mut self, holder: usize, reply: Reply) {
         let one = &mut self.holders[holder];
         if one.drive.is_none() {
             return;
         }
         if one.asleep > self.now {
             let wait = one.asleep - self.now;
-            self.after(wait, Event::Answer(holder, Box::new((outcome, census))));
+            self.after(wait, Event::Answer(holder, Box::new(reply)));
             return;
         }
+        let Reply { number, outcome, census } = reply;
         if let Some(census) = census {
             Arc::make_mut(&mut one.world).census = Some(census);
             one.has_news = true;
         }
-        one.mail.borrow_mut().outcome = Some(outcome);
+        one.mail.borrow_mut().outcomes.insert(number, outcome);
         self.run_on(holder);
     }
 

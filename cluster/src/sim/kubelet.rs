@@ -60,8 +60,9 @@ impl History {
 
     /// The attachment is on record; its pod becomes Ready later, in whatever phase the node is then.
     pub(super) fn attach(&mut self, sandbox: Sandbox, phase: Phase) {
+        let since = self.now;
         let Some(pod) = self.sandboxed(sandbox) else { return };
-        pod.attached = Some(Attached { phase });
+        pod.attached = Some(Attached { phase, since });
         let (start, node) = (pod.start, pod.node);
         let late = if self.strikes(Fault::SlowAdd) { self.random.between(0, 2 * MINUTE) } else { 0 };
         self.after(start + late, Event::Ready(sandbox));
@@ -160,6 +161,9 @@ impl History {
         self.touch_pod(id);
         self.truth.vacate(id);
         let Some(pod) = self.truth.pods.remove(&id) else { return };
+        if pod.api.is(Trait::Dns) && !pod.is_moved {
+            self.truth.dns_lost = Some(self.now);
+        }
         self.truth.pending.remove(&id);
         if let Some(node) = pod.node {
             let node = &mut self.truth.nodes[node];

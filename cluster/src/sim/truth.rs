@@ -33,6 +33,8 @@ pub struct Truth {
     pub(super) record: Record,
     /// A window of the plan is open.
     pub(super) is_open: bool,
+    /// When the last DNS pod vanished that the run did not evict.
+    pub(super) dns_lost: Option<Millis>,
     /// How many pods were ever made.
     pub(super) made: u32,
 }
@@ -62,6 +64,8 @@ pub(super) struct Node {
     pub(super) booted: Option<Millis>,
     /// What the history did to it that a run may not know of yet.
     pub(super) surprise: Option<Surprise>,
+    /// When `watch` published last what it observes, and when it did before.
+    pub(super) published: (Millis, Millis),
     /// When the run claimed it last.
     pub(super) claimed: Millis,
     /// How many pods fit on it, those of DaemonSets left out.
@@ -168,6 +172,8 @@ pub(super) struct Pod {
 pub(super) struct Attached {
     /// The phase that it was made in.
     pub(super) phase: Phase,
+    /// When it got its record.
+    pub(super) since: Millis,
 }
 
 /// What makes pods.
@@ -261,6 +267,17 @@ impl Truth {
         let node = &self.nodes[node];
         let known = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
         let of_pods = known.filter_map(|pod| self.pods.get(pod)?.attached.map(|of| of.phase));
+        of_pods.chain(node.machine.leftovers.iter().copied())
+    }
+
+    /// The same without those that were made since the node published the last of which a run that saw everything up to `seen` could know.
+    pub(super) fn published(&self, node: usize, seen: Millis) -> impl Iterator<Item = Phase> {
+        let node = &self.nodes[node];
+        let (last, before) = node.published;
+        let known = if last > seen { before } else { last };
+        let known = move |of: &Attached| of.since <= known;
+        let told = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
+        let of_pods = told.filter_map(move |pod| Some(self.pods.get(pod)?.attached.filter(known)?.phase));
         of_pods.chain(node.machine.leftovers.iter().copied())
     }
 

@@ -121,6 +121,7 @@ impl History {
         let now = self.now;
         let node = &mut self.truth.nodes[turn.node];
         node.machine.is_publishing = false;
+        node.published = (now, node.published.0);
         let phase = node.machine.phase;
         let is_same = node.api.label == Some(phase) && node.api.observed.as_ref() == Some(&observed);
         if let Some(surprise) = node.surprise.as_mut().filter(|surprise| surprise.by == Teller::Watch) {

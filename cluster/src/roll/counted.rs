@@ -1,0 +1,117 @@
+//! Which nodes know of every pod that a count of all pods found on them. Pure.
+//!
+//! A node that has forgotten a pod would count as done with a pod of another phase on it. The count and what a node says are not of the same moment: `watch`
+//! tells of a change some seconds later. So a node agrees with a count if nothing that it said until [`TELL`] after it is less than the count. One that agreed
+//! once is not asked again in this pass: where pods come and go all the time, there may be no moment at which all nodes agree.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::world::{Census, World};
+use crate::model::Text;
+
+/// How long nodes have to tell of what was on them when all pods were counted.
+pub(super) const TELL: Duration = Duration::from_secs(10);
+
+/// Which nodes agreed with a count, and which count that was.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counted {
+    /// When the count began that nodes are held against.
+    at: Option<Duration>,
+    /// The fewest attachments that each node has said it has since.
+    least: BTreeMap<Text, u32>,
+    /// When the last count began that a node agreed with.
+    agreed: BTreeMap<Text, Duration>,
+}
+
+impl Counted {
+    /// Takes up what is known now.
+    pub(super) fn observe(&mut self, world: &World) {
+        self.agreed.retain(|name, _| world.nodes.contains_key(name));
+        let Some(census) = &world.census else { return };
+        if self.at != Some(census.at) {
+            (self.at, self.least) = (Some(census.at), BTreeMap::new());
+        } else if self.least.is_empty() {
+            // Everything is said of this one.
+            return;
+        }
+        for (name, node) in &world.nodes {
+            let now = node.attached().unwrap_or_default();
+            self.least.entry(name.clone()).and_modify(|least| *least = now.min(*least)).or_insert(now);
+        }
+        if is_over(census, world.now) {
+            let agree = |(name, least): &(Text, u32)| *least >= running(census, name);
+            let least = std::mem::take(&mut self.least);
+            self.agreed.extend(least.into_iter().filter(agree).map(|(name, _)| (name, census.at)));
+        }
+    }
+
+    /// Whether a node agreed with a count that began after `since`.
+    pub(super) fn agrees(&self, node: &str, since: Duration) -> bool {
+        self.agreed.get(node).is_some_and(|at| *at > since)
+    }
+}
+
+/// Nodes have had their time to tell.
+pub(super) fn is_over(census: &Census, now: Duration) -> bool {
+    now.saturating_sub(census.at) >= TELL
+}
+
+/// How many pods a count found on a node.
+pub(super) fn running(census: &Census, node: &str) -> u32 {
+    census.running.get(node).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roll::world::Node;
+    use serde_json::json;
+
+    const AT: Duration = Duration::from_secs(100);
+
+    /// A world in which node `a` says that it has so many attachments.
+    fn world(second: u64, attached: u32, running: u32) -> World {
+        let observed = json!({ "bootId": "b", "phase": "new", "attached": { "new": attached } });
+        let node = Node { observed: serde_json::from_value(observed).ok(), ..Node::default() };
+        World {
+            now: Duration::from_secs(second),
+            nodes: [("a".into(), node)].into(),
+            census: Some(Census { at: AT, running: [("a".into(), running)].into() }),
+            ..World::default()
+        }
+    }
+
+    fn agrees(said: &[(u64, u32)], running: u32) -> bool {
+        let mut counted = Counted::default();
+        for (second, attached) in said {
+            counted.observe(&world(*second, *attached, running));
+        }
+        counted.agrees("a", AT - Duration::from_secs(1))
+    }
+
+    #[test]
+    fn a_node_agrees_if_it_never_says_less_than_was_counted() {
+        let table: &[(&[(u64, u32)], u32, bool)] = &[
+            (&[(100, 4), (110, 4)], 4, true),
+            (&[(100, 4), (109, 4)], 4, false), // It has time to tell of less.
+            (&[(100, 4), (105, 3), (110, 4)], 4, false), // The count found one that it had forgotten; another one came later.
+            (&[(100, 5), (105, 4), (110, 4)], 4, true), // One went before the count, and was told of after it.
+            (&[(100, 4), (112, 3)], 4, false),
+            (&[(100, 0), (110, 0)], 0, true),
+        ];
+        for (said, running, expected) in table {
+            assert_eq!(agrees(said, *running), *expected, "{said:?} with {running} running");
+        }
+    }
+
+    #[test]
+    fn a_node_that_agreed_is_not_asked_again_until_it_has_changed() {
+        let mut counted = Counted::default();
+        counted.observe(&world(100, 4, 4));
+        counted.observe(&world(110, 4, 4));
+        counted.observe(&world(120, 1, 4));
+        assert!(counted.agrees("a", AT - Duration::from_secs(1)));
+        assert!(!counted.agrees("a", AT), "it has been done since then");
+    }
+}

@@ -1,0 +1,129 @@
+//! Patches that a holder sent and that the Nodes, as it knows them, do not show yet: the watch is late, or the answer was lost. Pure.
+//!
+//! What may have happened counts as if it had: a node that was claimed takes its place, and the phase that it was asked for may have pods by now.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use types::policy::Phase;
+use types::step::State;
+
+use super::act::{Change, Patch};
+use super::world::World;
+use crate::model::Text;
+
+/// For so long a patch whose answer was lost may have happened although its Node does not show it.
+const DOUBTFUL: Duration = Duration::from_mins(10);
+
+/// Patches by the name of their Node.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sent(BTreeMap<Text, One>);
+
+/// One of them.
+#[derive(Debug, Clone)]
+struct One {
+    uid: Text,
+    /// The version that it was decided on: it is not known as long as the Node has it.
+    version: Text,
+    at: Duration,
+    desired: Option<Phase>,
+    is_claim: bool,
+    is_done: bool,
+}
+
+impl Sent {
+    /// A patch is about to be sent.
+    pub(super) fn add(&mut self, patch: &Patch, now: Duration) {
+        let is_claim = matches!(&patch.step, Change::Set(step) if step.state == State::Claimed);
+        let Patch { uid, version, desired, .. } = patch.clone();
+        self.0.insert(patch.node.clone(), One { uid, version, at: now, desired, is_claim, is_done: false });
+    }
+
+    /// It was made.
+    pub(super) fn done(&mut self, node: &str) {
+        if let Some(one) = self.0.get_mut(node) {
+            one.is_done = true;
+        }
+    }
+
+    /// It was not made, and never will be.
+    pub(super) fn not_done(&mut self, node: &str) {
+        self.0.remove(node);
+    }
+
+    /// Forgets those that Nodes show by now, and those that will never be.
+    pub(super) fn observe(&mut self, world: &World) {
+        let is_unseen = |name: &Text, one: &One| {
+            let node = world.nodes.get(name);
+            node.is_some_and(|node| node.uid == one.uid && node.version == one.version)
+        };
+        let is_doubtful = |one: &One| one.is_done || world.now.saturating_sub(one.at) < DOUBTFUL;
+        self.0.retain(|name, one| is_unseen(name, one) && is_doubtful(one));
+    }
+
+    /// The node may have been claimed.
+    pub(super) fn has_claimed(&self, node: &str) -> bool {
+        self.0.get(node).is_some_and(|one| one.is_claim)
+    }
+
+    /// The phase that the node may have been asked for.
+    pub(super) fn asked(&self, node: &str) -> Option<Phase> {
+        self.0.get(node)?.desired
+    }
+
+    /// The Node was patched, so that nothing can be decided on what is known of it.
+    pub(super) fn is_outdated(&self, node: &str) -> bool {
+        self.0.get(node).is_some_and(|one| one.is_done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roll::view::patch;
+    use crate::roll::world::Node;
+
+    fn world(version: &str, second: u64) -> World {
+        let node = Node { uid: "u".into(), version: version.into(), ..Node::default() };
+        World { now: Duration::from_secs(second), nodes: [("a".into(), node)].into(), ..World::default() }
+    }
+
+    fn flip(world: &World) -> Patch {
+        Patch { desired: Some(Phase::New), ..patch(&"a".into(), &world.nodes["a"]) }
+    }
+
+    #[test]
+    fn what_may_have_happened_counts_until_the_node_tells() {
+        let before = world("7", 100);
+        let mut sent = Sent::default();
+        sent.add(&flip(&before), before.now);
+        sent.observe(&world("7", 110));
+        assert_eq!(sent.asked("a"), Some(Phase::New), "its answer was lost, and the Node is as it was");
+        assert!(!sent.is_outdated("a"), "it is sent again");
+        sent.observe(&world("8", 120));
+        assert_eq!(sent.asked("a"), None, "the Node tells by now");
+    }
+
+    #[test]
+    fn an_answer_that_never_came_is_forgotten_and_one_that_came_is_not() {
+        for (is_done, expected) in [(false, None), (true, Some(Phase::New))] {
+            let before = world("7", 100);
+            let mut sent = Sent::default();
+            sent.add(&flip(&before), before.now);
+            if is_done {
+                sent.done("a");
+            }
+            sent.observe(&world("7", 100 + 600));
+            assert_eq!(sent.asked("a"), expected, "done: {is_done}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_leaves_nothing() {
+        let before = world("7", 100);
+        let mut sent = Sent::default();
+        sent.add(&flip(&before), before.now);
+        sent.not_done("a");
+        assert_eq!(sent.asked("a"), None);
+    }
+}
