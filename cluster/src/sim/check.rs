@@ -37,7 +37,7 @@ impl History {
         for (at, node) in self.knowable(seen).filter(|(at, _)| Some(*at) != without) {
             let machine = &node.machine;
             // What a node has forgotten nobody can know before the pods are counted.
-            kinds.extend(self.truth.told_of(at));
+            kinds.extend(self.truth.published(at, seen));
             kinds.insert(machine.phase);
             kinds.extend(node.api.desired.filter(|to| machine.follows.contains(to)));
         }
@@ -89,7 +89,10 @@ impl History {
         }
         match &patch.step {
             Change::Set(step) if step.state == State::Claimed => {
-                self.check_claim(flight, at, before, step, &run)
+                // One that has this claim already is not taken anew.
+                if before.as_ref().is_none_or(|before| before.claim != step.claim) {
+                    self.check_claim(flight, at, before, step, &run);
+                }
             }
             Change::Set(step) if step.state == State::Done => self.check_node(flight, at, step),
             _ => {}
@@ -122,7 +125,7 @@ impl History {
         if !is_of_pass(phase) {
             kinds.retain(|phase| is_of_pass(*phase));
         } else if !node.surprises(flight.nodes_seen) {
-            kinds.extend(self.truth.told_of(at));
+            kinds.extend(self.truth.published(at, flight.nodes_seen));
         }
         let parted = kinds.into_iter().find(|kind| is_parted(to, *kind) && !is_parted(phase, *kind));
         if let Some(kind) = parted {
@@ -151,10 +154,11 @@ impl History {
         });
         let is_asked = run.asked.get(&name) == Some(&Asked::Rollback);
         let node = &self.truth.nodes[at];
-        let said =
-            node.api.observed.iter().flat_map(|seen| seen.attached.iter().flat_map(|of| of.by_phase.keys()));
-        let mut said = said.copied().chain(node.api.label).chain(node.api.desired);
-        let is_intruder = said.any(|phase| Some(phase) != run.target() && phase != run.from);
+        let is_intruder = node
+            .api
+            .phases()
+            .chain(node.api.desired)
+            .any(|phase| Some(phase) != run.target() && phase != run.from);
         if had_place || (is_intruder && !flight.is_bridged) {
             return;
         }
@@ -182,11 +186,12 @@ impl History {
             });
             let is_skipped = run.skipped.contains_key(&node.name);
             let is_held = node.api.step.as_ref().is_some_and(|step| step.state == State::Held);
-            let in_trouble = node.troubled.is_some_and(|since| since < flight.nodes_seen);
+            let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
+            let (in_trouble, is_down) = (is_known(node.troubled), is_known(node.down));
             match (is_moving, is_skipped) {
-                (true, true) => !is_held || (in_trouble && !node.api.is_ready),
+                (true, true) => !is_held || is_down,
                 (true, false) => true,
-                (false, true) => in_trouble && !node.api.is_ready,
+                (false, true) => is_down,
                 (false, false) => in_trouble,
             }
         };
@@ -258,6 +263,7 @@ impl History {
         if next.pass != run.pass {
             self.tally.count("a pass");
             self.passes.push(self.now);
+            self.passed_seen = flight.nodes_seen;
             self.check_pass(flight, &run);
         }
     }
@@ -308,8 +314,7 @@ impl History {
         self.is_over = true;
         self.tally.count("a run done");
         let Some(run) = self.truth.record.run.clone() else { return };
-        let now = self.now;
-        let wrong = self.knowable(now).find_map(|(at, node)| {
+        let wrong = self.knowable(self.passed_seen).find_map(|(at, node)| {
             let mut phases = self.countable(at).into_iter().chain([node.machine.phase]);
             let is_wrong = phases.any(|phase| phase != run.from) && !self.last_skipped.contains(&node.name);
             is_wrong.then(|| format!("{} is not in {} although the run is done", node.name, run.from))

@@ -19,8 +19,9 @@ impl History {
             self.truth.is_open = true;
             self.truth.gates.iter_mut().for_each(|gate| gate.says = Some(Color::Green));
         }
-        let waits =
-            self.holders.iter().rev().map(super::holder::Holder::waits).find(|waits| !waits.is_empty());
+        let holding = self.holders.iter().find(|holder| holder.holds());
+        let ended = self.holders.iter().rev().find(|holder| !holder.waits().is_empty());
+        let waits = holding.or(ended).map(super::holder::Holder::waits);
         let is_paused = self.truth.run().is_some_and(|run| !matches!(run.state, State::Running));
         if is_paused {
             self.wish(What::Resume(Bounds::default()));

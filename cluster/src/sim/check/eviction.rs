@@ -100,6 +100,10 @@ impl History {
     fn starves_dns(&self, flight: &Flight, id: u32) -> Option<(&'static str, String)> {
         let seen = flight.pods_seen;
         let going = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Dns))?;
+        // One that the run cannot miss yet would have been counted by it.
+        if self.truth.dns_lost.is_some_and(|at| at >= seen) {
+            return None;
+        }
         let zone = &self.truth.nodes[going.node?].api.zone;
         let others: Vec<_> =
             self.truth.dns().filter(|(other, pod, _)| *other != id && pod.placed <= seen).collect();
@@ -148,7 +152,13 @@ impl History {
             own && !ready().any(|(other, pod, _)| serves(*client, *other, pod))
         };
         let starved = kinds.into_iter().find(is_starved);
-        starved.map(|client| ("I4", format!("pods in {client} reach no other DNS pod")))
+        let told = |(_, pod, _): &(u32, &Pod, &crate::model::Text)| {
+            format!("{} on {} {:?} {:?}", pod.api.name, pod.api.node, phase(pod), pod.api.traits)
+        };
+        starved.map(|client| {
+            let others = others.iter().map(told).collect::<Vec<_>>().join(", ");
+            ("I4", format!("pods in {client} reach no other DNS pod; the others: {others}"))
+        })
     }
 
     /// Pods of a StatefulSet move one at a time.
