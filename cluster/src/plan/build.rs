@@ -49,6 +49,7 @@ pub fn build(scene: &Scene<'_>, findings: &[Finding]) -> Result<Plan, Vec<Proble
         left_out,
         pools: parts::pools(&sites, config),
         limits: config.roll.limits.clone(),
+        margin_percent: config.capacity.margin_percent,
         pods: config.roll.pods.clone(),
         gates: parts::gates(config),
         dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },
