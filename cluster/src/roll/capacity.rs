@@ -10,7 +10,7 @@ use super::transit::DOWN;
 use super::view::{Standing, View};
 use super::wait::{Reason, Wait};
 use super::world::{Census, Node, Requested};
-use crate::capacity::{Place, Request, Room, State};
+use crate::capacity::{Place, Room, State};
 use crate::model::Text;
 use crate::plan::Method;
 
@@ -77,20 +77,28 @@ impl<'a> Capacity<'a> {
     fn of(view: &View<'a>) -> Option<Self> {
         let census = view.world.census.as_ref().filter(|census| view.ago(census.at) < FRESH)?;
         let mut room = Room::default();
-        for (name, node, standing) in view.nodes() {
-            room.add(place(census, name, node, state(view, name, node, standing)));
+        // Both are in the order of names, so that large clusters are gone through once.
+        let mut counted = census.requests.iter().peekable();
+        for (name, node) in &view.world.nodes {
+            // Pods of nodes that went since the count are somewhere by now, or will be.
+            while let Some((_, of)) = counted.next_if(|(on, _)| *on < name) {
+                room.add_anywhere(of.moves);
+            }
+            let requested = counted.next_if(|(on, _)| *on == name).map(|(_, of)| *of).unwrap_or_default();
+            let standing = view.standing(name, node);
+            if standing != Standing::LeftOut {
+                room.add(place(requested, node, state(view, name, node, standing)));
+            }
         }
-        // Pods of nodes that went since the count are somewhere by now, or will be.
-        let is_nowhere = |(name, _): &(&Text, &Requested)| !view.world.nodes.contains_key(*name);
-        let nowhere = census.requests.iter().filter(is_nowhere).map(|(_, of)| of.moves);
-        room.add_anywhere(nowhere.fold(Request::default(), |sum, one| sum + one));
+        counted.for_each(|(_, of)| room.add_anywhere(of.moves));
         Some(Self { census, room })
     }
 
     /// Takes the room of a node, or says why it has to stay.
     fn take(&mut self, view: &View<'_>, name: &'a Text, node: &'a Node) -> Option<Wait> {
         let state = if takes_pods(node) { State::Open } else { State::Closed };
-        let place = place(self.census, name, node, state);
+        let requested = self.census.requests.get(name).copied().unwrap_or_default();
+        let place = place(requested, node, state);
         let Some(short) = self.room.short(&place, view.plan.margin_percent) else {
             self.room.close(&place);
             return None;
@@ -105,9 +113,9 @@ impl<'a> Capacity<'a> {
     }
 }
 
-fn place<'a>(census: &Census, name: &Text, node: &'a Node, state: State) -> Place<'a> {
-    let Requested { moves, stays } = census.requests.get(name).copied().unwrap_or_default();
-    Place { taints: node.taints.iter().map(|key| &**key).collect(), offers: node.offers, moves, stays, state }
+fn place(requested: Requested, node: &Node, state: State) -> Place<'_> {
+    let taints = node.taints.iter().map(|key| &**key).collect();
+    Place { taints, offers: node.offers, moves: requested.moves, stays: requested.stays, state }
 }
 
 /// Whether the scheduler gives pods to a node.

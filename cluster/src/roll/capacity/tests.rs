@@ -5,6 +5,7 @@ use types::policy::Phase;
 use types::step::{Cordon, Step};
 
 use super::*;
+use crate::capacity::Request;
 use crate::plan::Plan;
 use crate::roll::memory::Memory;
 use crate::roll::run::Run;
@@ -241,6 +242,27 @@ fn a_node_that_was_ready_a_moment_ago_is_waited_for() {
     let (name, node) = world.nodes.first_key_value().expect("a node");
     let wait = short(&view, name, node).expect("a wait");
     assert!(!wait.is_held, "{wait:?}");
+}
+
+/// What decides is not the only one that asks.
+#[test]
+fn a_claim_without_room_is_refused() {
+    use crate::roll::act::{Change, Patch};
+    use crate::roll::{invariant, view};
+    let of = |moves| World { renewed: NOW, ..world(vec![(node(), moves, 0), (node(), moves, 0)]) };
+    for (world, broken) in
+        [(of(4), None), (of(5), Some("I13")), (World { census: None, ..of(4) }, Some("I13"))]
+    {
+        let (plan, memory) = (plan(), Memory::default());
+        let run = Run::new("r-1", "4be1".repeat(16), &plan);
+        let view = View { world: &world, memory: &memory, run: &run, plan: &plan, target: Phase::BothOld };
+        let (name, node) = world.nodes.first_key_value().expect("a node");
+        let claimed = in_state(types::step::State::Claimed).step.map(|step| Step { epoch: 0, ..step });
+        let step = claimed.map_or(Change::Keep, Change::Set);
+        let act = Act::Patch(Box::new(Patch { step, cordon: Some(true), ..view::patch(name, node) }));
+        let found = invariant::hold(&act, &view, &run.plan);
+        assert_eq!(found.err().map(|found| found.name), broken, "{world:?}");
+    }
 }
 
 #[test]
