@@ -23,6 +23,7 @@ pub fn build(scene: &Scene<'_>, findings: &[Finding]) -> Result<Plan, Vec<Proble
     let passes = Passes::of(scene.strategy, &survey.sites);
     let mut problems = blockers::snapshot(scene);
     problems.extend(blockers::findings(scene, findings));
+    problems.extend(blockers::scaled(scene.config));
     problems.extend(blockers::nothing(&survey, passes.as_ref()));
     problems.extend(silent(&survey.sites, passes.as_ref()));
     let parted = passes.as_ref().and_then(|passes| passes.parted(&survey.sites));
