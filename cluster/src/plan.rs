@@ -5,6 +5,7 @@ mod blockers;
 mod build;
 pub mod canon;
 mod cover;
+mod crowded;
 pub mod decisions;
 mod diff;
 mod drift;
@@ -64,6 +65,9 @@ pub struct Plan {
     pub pools: Vec<Pool>,
     /// How much may happen at once, and how long it may take.
     pub limits: Limits,
+    /// How many percent of what the other nodes offer must stay free when a node is drained.
+    #[serde(default = "margin_percent")]
+    pub margin_percent: u32,
     /// What becomes of pods that need a decision.
     pub pods: Pods,
     /// The gates that must be green before a node starts.
@@ -226,6 +230,11 @@ pub struct Agent {
     pub uid: Text,
     /// `metadata.generation`: another one is another template.
     pub generation: i64,
+}
+
+/// The margin of plans from before there was one.
+fn margin_percent() -> u32 {
+    crate::config::Capacity::default().margin_percent
 }
 
 impl Plan {

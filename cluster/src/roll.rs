@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod barrier;
+pub mod capacity;
 mod cordon;
 mod counted;
 mod dns;

@@ -1,12 +1,14 @@
 //! What a run reads of the API server's objects: from JSON to the slim types of [`crate::roll::world`]. Pure.
 
+mod counted;
 mod going;
 mod node;
 mod pod;
 mod workload;
 
+pub use counted::counted;
 pub use node::{FENCE, Seen, node};
-pub use pod::{About, pod, pod_of, running_on};
+pub use pod::{About, pod, pod_of};
 pub use workload::workload;
 
 /// Labels, annotations and the condition that a node's `watch` writes or obeys.

@@ -2,14 +2,16 @@
 //!
 //! The sum of requests is compared, as the scheduler counts them, so fragmentation is seen for the largest pods only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Check, Need};
+use crate::capacity::{RESOURCES, Request, barring, tenths};
+use crate::config::roll::Method;
 use crate::finding::{Finding, Severity, Subject};
-use crate::model::{Kind, Node};
+use crate::model::{Kind, Node, Pod};
 use crate::scene::Scene;
 use crate::support::Strategy;
-use crate::workload::{Owner, Request, Requests, is_movable, owner, platform};
+use crate::workload::{Owner, Requests, is_movable, owner, platform, pool_of};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -36,17 +38,9 @@ struct Load<'a> {
     taints: Vec<&'a str>,
     /// Takes new pods now.
     is_open: bool,
+    /// Its pods must go elsewhere: it is drained, or goes itself.
+    is_drained: bool,
 }
-
-/// A resource: its unit as people read it, its amount, and how many thousandths of the API's unit one of people's has.
-type Resource = (&'static str, fn(&Request) -> u128, u128);
-
-/// The resources that are compared.
-const RESOURCES: [Resource; 3] = [
-    ("cores", |one| one.cpu, 1000),
-    ("GiB", |one| one.memory, 1000 * (1 << 30)),
-    ("pods", |one| one.pods, 1000),
-];
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut requests = Requests::default();
@@ -82,13 +76,12 @@ fn loads<'a>(scene: &Scene<'a>, requests: &mut Requests) -> Vec<Load<'a>> {
         .map(|node| {
             let (all, moves) = on.get(node.name()).copied().unwrap_or_default();
             let offer = Request::offered(&node.status.allocatable);
-            let hard = node.spec.taints.iter().filter(|taint| taint.effect.as_ref() != "PreferNoSchedule");
-            let mut taints: Vec<&str> = hard.map(|taint| taint.key.as_ref()).collect();
-            taints.sort_unstable();
-            taints.retain(|key| !key.starts_with("node.kubernetes.io/"));
+            let taints = barring(node);
             let is_ready = node.condition("Ready").is_none_or(|ready| ready.status.as_ref() == "True");
             let is_open = is_ready && !node.spec.unschedulable;
-            Load { node, offer, free: offer.less(all), moves, taints, is_open }
+            let is_drained = scene.strategy == Strategy::Rotation
+                || scene.config.roll.method(pool_of(scene, node)) == Method::Drain;
+            Load { node, offer, free: offer.less(all), moves, taints, is_open, is_drained }
         })
         .collect()
 }
@@ -114,7 +107,8 @@ fn short(scene: &Scene<'_>, loads: &[Load<'_>]) -> Vec<Finding> {
     let mut objects = Vec::new();
     for (taints, group) in &groups {
         for (unit, of, size) in RESOURCES {
-            let mut fullest: Vec<&&Load<'_>> = group.iter().filter(|load| of(&load.moves) > 0).collect();
+            let mut fullest: Vec<&&Load<'_>> =
+                group.iter().filter(|load| load.is_drained && of(&load.moves) > 0).collect();
             fullest.sort_by_key(|load| (std::cmp::Reverse(of(&load.moves)), load.node.name()));
             fullest.truncate(settings.in_transit);
             let need: u128 = fullest.iter().map(|load| of(&load.moves)).sum();
@@ -151,20 +145,10 @@ fn short(scene: &Scene<'_>, loads: &[Load<'_>]) -> Vec<Finding> {
                 settings.margin_percent
             ),
             "Evicted pods stay Pending, and what they serve is down until their node is back.",
-            "Add nodes of the same pool before the start. Or accept less: capacity: {inTransit: 1, marginPercent: 0} in the settings file.",
+            "Add nodes of the same pool before the start. Or change the settings file: capacity: {inTransit: 1, marginPercent: 0} accepts less, and with roll: {methods: {POOL: churn}} pods come back to their nodes.",
         )
         .about(objects),
     ]
-}
-
-/// An amount with one decimal place: `12.5`.
-fn tenths(amount: u128, unit: u128) -> String {
-    let tenths = amount * 10 / unit;
-    if tenths.is_multiple_of(10) {
-        (tenths / 10).to_string()
-    } else {
-        format!("{}.{}", tenths / 10, tenths % 10)
-    }
 }
 
 /// Pods that request more than any other node has free, by owner.
@@ -172,7 +156,10 @@ fn nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) -> Op
     // For each amount: up to two nodes with room for it. A pod's own node is cordoned, so another one must be among them.
     let mut rooms: HashMap<(u128, u128), Vec<&str>> = HashMap::new();
     let mut found: BTreeMap<Owner<'_>, String> = BTreeMap::new();
-    for pod in scene.snapshot.pods.iter().filter(|pod| is_movable(pod) && !pod.spec.node_name.is_empty()) {
+    let drained: HashSet<&str> =
+        loads.iter().filter(|load| load.is_drained).map(|load| load.node.name()).collect();
+    let moves = |pod: &&Pod| is_movable(pod) && drained.contains(&*pod.spec.node_name);
+    for pod in scene.snapshot.pods.iter().filter(moves) {
         let request = requests.of(&pod.spec);
         let rooms = rooms.entry((request.cpu, request.memory)).or_insert_with(|| {
             let fits = |load: &&Load<'_>| {

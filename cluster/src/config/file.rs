@@ -45,6 +45,7 @@ pub fn read(text: &str) -> Result<Config, String> {
         return Err("cidrs.drainAtMostPercent: expected at most 100".into());
     }
     config.transition.valid()?;
+    config.capacity.valid()?;
     config.roll.valid()?;
     freeze::valid(&config.freeze)?;
     match config.waivers.iter().position(|waiver| waiver.reason.trim().is_empty()) {
@@ -102,6 +103,7 @@ mod tests {
             ("version: 1\nnetwork: {}", "networks"),
             ("version: 1\nnetworks: {new: {cidrs: [10.10.6.42/26]}}", "10.10.6.0/26"),
             ("version: 1\ncidrs: {drainAtMostPercent: 101}", "drainAtMostPercent"),
+            ("version: 1\ncapacity: {marginPercent: 101}", "capacity.marginPercent"),
             ("version: 1\ntransition: {phase: begin}", "begin"),
             ("version: 1\ntransition: {nodeMtu: 100}", "nodeMtu"),
             ("version: 1\ntransition: {acceptTwoHalves: ''}", "acceptTwoHalves"),

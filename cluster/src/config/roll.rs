@@ -8,6 +8,7 @@ mod policy;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use types::glob;
 
 pub use gate::{BUILT_IN, CommandGate};
 pub use limits::{Limits, Window};
@@ -75,6 +76,14 @@ pub struct LeaveOut {
 }
 
 impl Roll {
+    /// The method of a pool: that of its own name, else that of the longest name with `*` that matches, else the default.
+    #[must_use]
+    pub fn method(&self, pool: &str) -> Method {
+        let matching = self.methods.iter().filter(|(name, _)| glob::matches(name, pool));
+        let longest = || matching.max_by_key(|(name, _)| name.len());
+        self.methods.get(pool).or_else(|| longest().map(|(_, method)| method)).copied().unwrap_or_default()
+    }
+
     /// Whether the values make sense.
     pub(super) fn valid(&self) -> Result<(), String> {
         self.limits.valid()?;

@@ -33,6 +33,8 @@ fn schema_and_reader_agree() {
         (json!({"version": 1, "networks": {"new": {"cidrs": ["10.0.0.0/8"]}}}), true),
         (json!({"version": 1, "networks": {"new": {"cidrs": "10.0.0.0/8"}}}), false),
         (json!({"version": 1, "cidrs": {"drainAtMostPercent": 101}}), false),
+        (json!({"version": 1, "capacity": {"marginPercent": 100}}), true),
+        (json!({"version": 1, "capacity": {"marginPercent": 101}}), false),
         (json!({"version": 1, "transition": {"phase": "migrate", "nodeMtu": 9001}}), true),
         (json!({"version": 1, "transition": {"phase": "begin"}}), false),
         (json!({"version": 1, "transition": {"nodeMtu": 100}}), false),

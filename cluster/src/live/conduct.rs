@@ -178,7 +178,12 @@ pub fn preview(access: &Access, settings: Settings, wanted: &Wanted) -> Result<P
             }
             (None, None) => return Err(no_run()),
         };
-        let (status, decided) = decided(&mut session, &run, &plan).await?;
+        let mut now = decided(&mut session, &run, &plan).await?;
+        // A run counts before it drains a node; what it does then is what people want to see.
+        if now.1.acts.contains(&Act::Census) && matches!(session.act(&Act::Census).await, Done::Counted(_)) {
+            now = decided(&mut session, &run, &plan).await?;
+        }
+        let (status, decided) = now;
         Ok(Preview { status, acts: decided.acts.into_iter().map(Told::from).collect() })
     })
 }

@@ -35,6 +35,7 @@ pub(super) enum Place {
 
 /// What became known.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all events are of Nodes, and none lives for long")]
 pub(super) enum Event {
     Nodes(Change<Seen>),
     Workloads(Kind, Change<(Owner, Available)>),

@@ -4,6 +4,7 @@ use types::problem::Problem;
 
 use super::passes::{Parted, Passes};
 use super::site::{Survey, cluster, named};
+use crate::config::{Config, Freeze, Method};
 use crate::finding::Finding;
 use crate::model::Kind;
 use crate::scene::Scene;
@@ -19,6 +20,17 @@ pub(super) fn strategy(strategy: Strategy) -> Option<Problem> {
             .at("--strategy")
             .fix("plan nodes that stay: --strategy double, or --strategy bridge; for images see docs/images.md")
     })
+}
+
+/// Groups that ask for what no run does yet. Without this, their pods would move one at a time, and nobody would know.
+pub(super) fn scaled(config: &Config) -> Vec<Problem> {
+    let groups = config.freeze.iter().filter(|group| group.method == Method::Scale);
+    let problem = |group: &Freeze| {
+        Problem::new(format!("group {} is to be scaled to no replica, and a run cannot do that yet", group.name))
+            .at(format!("freeze/{}", group.name))
+            .fix("method: ordinals moves its pods one at a time; or scale its members to 0 before the run and back after it, without the group")
+    };
+    groups.map(problem).collect()
 }
 
 /// What the snapshot does not tell.

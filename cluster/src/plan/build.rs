@@ -23,6 +23,7 @@ pub fn build(scene: &Scene<'_>, findings: &[Finding]) -> Result<Plan, Vec<Proble
     let passes = Passes::of(scene.strategy, &survey.sites);
     let mut problems = blockers::snapshot(scene);
     problems.extend(blockers::findings(scene, findings));
+    problems.extend(blockers::scaled(scene.config));
     problems.extend(blockers::nothing(&survey, passes.as_ref()));
     problems.extend(silent(&survey.sites, passes.as_ref()));
     let parted = passes.as_ref().and_then(|passes| passes.parted(&survey.sites));
@@ -49,6 +50,7 @@ pub fn build(scene: &Scene<'_>, findings: &[Finding]) -> Result<Plan, Vec<Proble
         left_out,
         pools: parts::pools(&sites, config),
         limits: config.roll.limits.clone(),
+        margin_percent: config.capacity.margin_percent,
         pods: config.roll.pods.clone(),
         gates: parts::gates(config),
         dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },

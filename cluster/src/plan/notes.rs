@@ -7,6 +7,7 @@ use types::observed::{self, Observed};
 use types::policy::Phase;
 
 use super::Plan;
+use super::crowded::crowded;
 use super::site::{Site, Survey, attached, named};
 use crate::model::Node;
 use crate::reach;
@@ -19,8 +20,10 @@ pub fn notes(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(unused(scene, plan));
     notes.extend(stranded(scene, plan));
-    let Survey { sites, .. } = Survey::of(scene);
-    let stuck = sites
+    let survey = Survey::of(scene);
+    notes.extend(crowded(scene, plan, &survey));
+    let stuck = survey
+        .sites
         .iter()
         .filter(|site| !site.observed.as_ref().is_some_and(|seen| seen.follows.contains(&plan.start)));
     let stuck: Vec<&str> = stuck.map(Site::name).collect();

@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::glob;
-
 use super::canon::{bytes, sha256};
 use super::site::Site;
-use super::{Agent, Gate, GateSource, Method, Networks, Pool};
+use super::{Agent, Gate, GateSource, Networks, Pool};
 use crate::cidr::{self, Range, Use, merged};
 use crate::config::Config;
 use crate::config::roll::BUILT_IN;
@@ -62,18 +60,10 @@ pub(super) fn pools(sites: &[Site<'_>], config: &Config) -> Vec<Pool> {
             name: name.into(),
             nodes: u32::try_from(sites.len()).unwrap_or(u32::MAX),
             zones: zones.into_iter().map(Text::from).collect(),
-            method: method(config, name),
+            method: config.roll.method(name),
         }
     };
     by.into_iter().map(pool).collect()
-}
-
-/// The method of a pool: that of its own name, else that of the longest name with `*` that matches, else the default.
-fn method(config: &Config, pool: &str) -> Method {
-    let methods = &config.roll.methods;
-    let matching = methods.iter().filter(|(name, _)| glob::matches(name, pool));
-    let longest = || matching.max_by_key(|(name, _)| name.len());
-    methods.get(pool).or_else(|| longest().map(|(_, method)| method)).copied().unwrap_or_default()
 }
 
 /// What nodes say of their policies without the phase, sorted.

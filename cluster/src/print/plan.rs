@@ -4,7 +4,7 @@ use types::problem::Problem;
 
 use super::Document;
 use crate::plan::decisions::Class;
-use crate::plan::{Bridge, Gate, GateSource, Limits, Method, Plan, Wave};
+use crate::plan::{Bridge, Gate, GateSource, Method, Plan, Wave};
 
 /// How many nodes of a wave are shown to people.
 const FIRST: usize = 3;
@@ -64,7 +64,7 @@ pub fn add(document: &mut Document, plan: &Plan, shown: &Shown<'_>) {
     let columns = vec!["WAVE", "NODES", "AT ONCE", "SOAK", "FIRST"];
     document.table(columns, plan.waves.iter().map(wave).collect());
     pools(document, plan);
-    limits(document, &plan.limits);
+    limits(document, plan);
     pods(document, shown.pods);
     document.heading("Gates");
     let columns = vec!["GATE", "GREEN WHEN", "EVERY", "FRESH FOR"];
@@ -114,7 +114,8 @@ fn pools(document: &mut Document, plan: &Plan) {
     document.table(vec!["POOL", "NODES", "ZONES", "METHOD"], plan.pools.iter().map(row).collect());
 }
 
-fn limits(document: &mut Document, limits: &Limits) {
+fn limits(document: &mut Document, plan: &Plan) {
+    let limits = &plan.limits;
     let pace = match limits.per_hour {
         0 => "any number of nodes".to_owned(),
         nodes => counted(nodes as usize, "node"),
@@ -134,6 +135,10 @@ fn limits(document: &mut Document, limits: &Limits) {
                 counted(limits.in_transit as usize, "node"),
                 limits.zone_percent
             ),
+        ),
+        (
+            "room",
+            format!("a node is drained if {} % of what the others offer stay free", plan.margin_percent),
         ),
         ("starts", format!("{starts}; {pace} within an hour")),
         ("evictions at once", format!("{} on a node", limits.evictions)),

@@ -12,6 +12,7 @@
 //! | I9 | it takes a node although a gate is red, not known or was not asked lately |
 //! | I10 | the plan does not cover it: another plan, a node that is left out, or a policy that the plan was not made for |
 //! | I12 | it evicts although everything is stopped |
+//! | I13 | it takes a node to drain it although the other nodes have no room for its pods, or nobody knows |
 //!
 //! I6 (nothing unpinned is deleted) and I11 (a way back) are the rules of `finish`, which does not exist yet.
 
@@ -26,6 +27,7 @@ use super::run::{Asked, Run, State as RunState};
 use super::step::FRESH;
 use super::view::{Standing, View, is_ours};
 use super::world::{Node, Trait};
+use crate::model::Text;
 
 /// An invariant that an act would break.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +128,7 @@ fn no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase
 }
 
 /// I2 and I9: nodes that are taken anew. One that somebody brings back, or tries again, has its place already.
-fn may_claim(step: &Step, view: &View<'_>, name: &str, node: &Node) -> Result<(), Broken> {
+fn may_claim(step: &Step, view: &View<'_>, name: &Text, node: &Node) -> Result<(), Broken> {
     let is_in_pass = step.claim.starts_with(&format!("{}.{}.", view.run.id, view.run.pass));
     if !is_in_pass || !(step.to == view.target || step.to == view.run.from) {
         return broken(
@@ -160,8 +162,11 @@ fn may_claim(step: &Step, view: &View<'_>, name: &str, node: &Node) -> Result<()
         return broken("I2", format!("Node {name} is cordoned, going or not Ready"));
     }
     let unmet = super::gates::unmet(view);
-    match unmet.first() {
-        Some(wait) => broken("I9", format!("Node {name} would start, and {}: {}", wait.object, wait.what)),
+    if let Some(wait) = unmet.first() {
+        return broken("I9", format!("Node {name} would start, and {}: {}", wait.object, wait.what));
+    }
+    match super::capacity::short(view, name, node) {
+        Some(wait) => broken("I13", format!("Node {name} would be drained: {}", wait.what)),
         None => Ok(()),
     }
 }

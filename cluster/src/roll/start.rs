@@ -6,6 +6,7 @@ use types::policy::Phase;
 use types::step::{Cordon, State, Step};
 
 use super::act::{Act, Change, Patch};
+use super::capacity::{self, Guard};
 use super::memory::is_of;
 use super::places::{Places, full, full_by, is_asked_back, unfit};
 use super::transit::parted;
@@ -15,7 +16,7 @@ use super::waves::{Member, bounded, wave};
 use super::world::Node;
 use super::{gates, workload};
 use crate::model::Text;
-use crate::plan::{Method, Wave, canon};
+use crate::plan::{Wave, canon};
 
 /// How many Nodes get or lose the taint in one step.
 const FENCES: usize = 20;
@@ -107,7 +108,7 @@ fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
     let prefix = format!("{}.{}.", view.run.id, view.run.pass);
     let before = node.step.as_ref().filter(|step| step.claim.starts_with(&prefix));
     let tried = before.map_or(0, |step| step.r#try) + 1;
-    let sets = view.method(node) == Method::Drain && !node.is_cordoned;
+    let sets = capacity::takes_room(view, node);
     patch.cordon = sets.then_some(true);
     let is_ours = sets || node.step.as_ref().is_some_and(|step| is_of(step, view.run) && is_ours(node, step));
     patch.step = Change::Set(Step {
@@ -149,7 +150,7 @@ pub(super) fn starts(view: &View<'_>, mut places: Places) -> Starts {
         0 => usize::MAX,
         most => (most as usize).saturating_sub(view.memory.starts()),
     };
-    let mut is_full = false;
+    let (mut is_full, mut kept, mut guard) = (false, 0, Guard::default());
     for one in pending {
         if let Some(wait) = unfit(view, one.name, one.node) {
             starts.waits.push(wait);
@@ -166,7 +167,7 @@ pub(super) fn starts(view: &View<'_>, mut places: Places) -> Starts {
             continue;
         }
         if !places.has_room(&one.node.zone) || in_wave >= wave.at_once as usize {
-            is_full = true;
+            is_full |= kept == 0;
             keeps(&mut places, one);
             continue;
         }
@@ -175,10 +176,19 @@ pub(super) fn starts(view: &View<'_>, mut places: Places) -> Starts {
             starts.waits.push(Wait::new("Run", Reason::Pace, what).until(view.world.now + HOUR / 60));
             break;
         }
+        if !guard.lets(view, one.name, one.node) {
+            // It is its turn, so its place stays free: it may start before this holder sees what the nodes after it did.
+            places.add(&one.node.zone);
+            (in_wave, kept) = (in_wave + 1, kept + 1);
+            continue;
+        }
         places.add(&one.node.zone);
         (in_wave, left) = (in_wave + 1, left - 1);
         starts.acts.push(Act::Patch(Box::new(claim(view, one.name, one.node, view.target))));
     }
+    let (count, wait) = guard.told();
+    starts.acts.extend(count);
+    starts.waits.extend(wait);
     if is_full {
         starts.waits.extend(full_by(view, format!("Wave/{}", wave.name)));
     }

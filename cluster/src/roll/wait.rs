@@ -73,6 +73,8 @@ pub enum Reason {
     GateUnknown,
     /// Pods find no node.
     PodsPending,
+    /// The other nodes have no room for the pods of a node that is to be drained.
+    NoCapacity,
     /// A PodDisruptionBudget forbids an eviction.
     BudgetBlocks,
     /// Two PodDisruptionBudgets select a pod.
@@ -111,7 +113,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::NodeSilent,
         Self::PhaseNotFollowed,
         Self::PolicyUnknown,
@@ -135,6 +137,7 @@ impl Reason {
         Self::GateRed,
         Self::GateUnknown,
         Self::PodsPending,
+        Self::NoCapacity,
         Self::BudgetBlocks,
         Self::TwoBudgets,
         Self::ServerBusy,

@@ -7,6 +7,7 @@ use types::observed::Observed;
 use types::policy::Phase;
 use types::step::Step;
 
+use crate::capacity::Request;
 use crate::model::Text;
 
 /// What is known of the cluster.
@@ -53,6 +54,10 @@ pub struct Node {
     pub is_going: bool,
     /// It bears the taint that makes the scheduler prefer nodes that have moved.
     pub is_fenced: bool,
+    /// What pods may request of it in sum: `status.allocatable`. Nothing if it does not say.
+    pub offers: Request,
+    /// Keys of its taints that keep pods away, sorted.
+    pub taints: Vec<Text>,
     /// `status.nodeInfo.bootID`.
     pub boot: Text,
     /// The label `crossfade/phase`.
@@ -164,13 +169,37 @@ pub enum Color {
     Unknown,
 }
 
-/// How many pods with pod network run on each node, of all pods of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a list of all pods of the cluster counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Census {
     /// When the list began.
     pub at: Duration,
     /// Running pods with pod network, by node.
     pub running: BTreeMap<Text, u32>,
+    /// What pods request that have not ended, with any network, by node; of those that the scheduler has still to place, by the empty name.
+    pub requests: BTreeMap<Text, Requested>,
+}
+
+/// A pod, as a count reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Its node; empty if it has none yet.
+    pub node: Text,
+    /// It runs there with the pod network.
+    pub is_running: bool,
+    /// It comes back to the same node: a DaemonSet's, or a static one.
+    pub stays: bool,
+    /// What it requests.
+    pub request: Request,
+}
+
+/// What pods of a node request. Which node a pod is on changes all the time, so nothing but sums over nodes is asked of the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Requested {
+    /// Those that go elsewhere when the node is drained.
+    pub moves: Request,
+    /// Those that stay: of DaemonSets, and static ones.
+    pub stays: Request,
 }
 
 impl Node {
@@ -214,6 +243,17 @@ impl Node {
             observed.clone().flat_map(|seen| seen.attached.iter().flat_map(|of| of.by_phase.keys()));
         let minted = observed.flat_map(|seen| &seen.mints);
         attached.chain(minted).copied().chain(self.label)
+    }
+}
+
+impl Census {
+    /// Counts one more pod, as it was read.
+    pub fn count(&mut self, pod: Counted) {
+        if pod.is_running {
+            *self.running.entry(pod.node.clone()).or_default() += 1;
+        }
+        let of = self.requests.entry(pod.node).or_default();
+        *(if pod.stays { &mut of.stays } else { &mut of.moves }) += pod.request;
     }
 }
 

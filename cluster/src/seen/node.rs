@@ -8,6 +8,7 @@ use types::step::{self, State, Step};
 
 use super::going::is_going;
 use super::keys::{DESIRED, EARLIER, PHASE, READY};
+use crate::capacity::{Request, barring};
 use crate::model::{self, Text};
 use crate::roll::world::{Condition, Node};
 use crate::workload::pool_in;
@@ -72,6 +73,8 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<Seen, String> {
         is_cordoned: read.spec.unschedulable,
         is_going: is_going(&read),
         is_fenced: read.spec.taints.iter().any(|taint| (&*taint.key, &*taint.effect) == FENCE),
+        offers: Request::offered(&read.status.allocatable),
+        taints: barring(&read).into_iter().map(Text::from).collect(),
         boot: read.status.node_info.boot_id.clone(),
         label: phase,
         desired: annotation(DESIRED).and_then(Phase::parse),
@@ -132,7 +135,8 @@ mod tests {
             "spec": {"unschedulable": true, "taints": [
                 {"key": "crossfade/earlier", "effect": "PreferNoSchedule"},
                 {"key": "x", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}]},
-            "status": {"nodeInfo": {"bootID": "b1"}, "conditions": [
+            "status": {"allocatable": {"cpu": "3900m", "memory": "1Ki", "pods": "110", "ephemeral-storage": "1Gi"},
+                "nodeInfo": {"bootID": "b1"}, "conditions": [
                 {"type": "Ready", "status": "True"}, {"type": "NetworkUnavailable", "status": "False"},
                 {"type": "CrossfadeReady", "status": "True", "message": "old and new (both) are ready (boot b1)"}]},
         }));
@@ -142,6 +146,8 @@ mod tests {
             node.is_ready && !node.has_no_network && node.is_cordoned && !node.is_going && node.is_fenced
         );
         assert!(node.is_in(Phase::BothOld));
+        assert_eq!(node.offers, Request { cpu: 3900, memory: 1_024_000, pods: 110_000 });
+        assert_eq!(node.taints, [Text::from("x")], "the fence keeps nobody away");
         assert_eq!((node.label, node.desired), (Some(Phase::BothOld), Some(Phase::BothOld)));
         let said = node.crossfade.as_ref().expect("a condition");
         assert_eq!((&*said.message, &*said.boot), ("old and new (both) are ready", "b1"));

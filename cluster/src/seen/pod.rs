@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-
 use crate::model::{self, Text};
 use crate::plan::{Dns, Plan};
 use crate::roll::world::{Owner, Pod, Trait};
@@ -81,37 +79,6 @@ pub fn pod_of(read: &model::Pod, about: &About) -> Pod {
         owner,
         traits,
     }
-}
-
-/// What a count of all pods reads of one.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Counted {
-    spec: Placed,
-    status: Phased,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Placed {
-    node_name: Text,
-    host_network: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Phased {
-    phase: Text,
-}
-
-/// The node of a pod that runs there with the pod network; none for any other pod.
-///
-/// # Errors
-/// Why it is no Pod.
-pub fn running_on(json: &str) -> Result<Option<Text>, String> {
-    let Counted { spec, status } = serde_json::from_str(json).map_err(|e| format!("a Pod: {e}"))?;
-    let counts = &*status.phase == "Running" && !spec.host_network && !spec.node_name.is_empty();
-    Ok(counts.then_some(spec.node_name))
 }
 
 #[cfg(test)]
@@ -195,21 +162,5 @@ mod tests {
         about.dns.labels.clear();
         let text = json!({"metadata": {"namespace": "kube-system"}}).to_string();
         assert!(!pod(&text, &about).expect("a pod").is(Trait::Dns));
-    }
-
-    /// Each row: phase, whether it uses the node's network, its node, whether it counts.
-    #[test]
-    fn running_pods_with_pod_network_count() {
-        for (phase, host, node, counts) in [
-            ("Running", false, "b7", true),
-            ("Running", true, "b7", false),
-            ("Pending", false, "b7", false),
-            ("Succeeded", false, "b7", false),
-            ("Running", false, "", false),
-        ] {
-            let pod = json!({"spec": {"hostNetwork": host, "nodeName": node}, "status": {"phase": phase}});
-            let on = running_on(&pod.to_string()).expect("a pod");
-            assert_eq!(on.as_deref(), counts.then_some(node), "{pod}");
-        }
     }
 }

@@ -10,7 +10,7 @@ use super::truth::Who;
 use crate::drive::Outcome;
 use crate::roll::act::{Act, Answer, Change, Patch, PodId};
 use crate::roll::run::Run;
-use crate::roll::world::{Census, Trait};
+use crate::roll::world::{Census, Counted, Trait};
 
 impl History {
     /// A call reaches the API server.
@@ -135,13 +135,16 @@ impl History {
 
     fn census(&mut self, flight: &Flight) -> Census {
         self.tally.count("a census");
-        let mut census =
-            Census { at: super::truth::at(flight.sent), running: std::collections::BTreeMap::new() };
-        for pod in self.truth.pods.values() {
-            // A pod runs once its sandbox has its attachment.
-            if let (true, Some(node), Some(_)) = (pod.has_network(), pod.node, pod.attached) {
-                *census.running.entry(self.truth.nodes[node].name.clone()).or_default() += 1;
-            }
+        self.counted(flight);
+        let mut census = Census { at: super::truth::at(flight.sent), ..Census::default() };
+        for pod in self.truth.pods.values().filter(|pod| pod.counts()) {
+            census.count(Counted {
+                node: pod.api.node.clone(),
+                // A pod runs once its sandbox has its attachment.
+                is_running: pod.has_network() && pod.node.is_some() && pod.attached.is_some(),
+                stays: pod.stays(),
+                request: pod.request,
+            });
         }
         census
     }

@@ -10,6 +10,7 @@ use types::policy::Phase;
 use super::queue::{Millis, SECOND};
 use super::truth::{Attached, Gate, Machine, Node, Pod, Truth, Workload};
 use super::{owners, watch};
+use crate::capacity::Request;
 use crate::model::Text;
 use crate::roll::world::{self, Color, Condition, Owner, Trait};
 
@@ -26,8 +27,10 @@ pub(super) struct Built {
     pub(super) phase: Phase,
     /// The policy without its phase.
     pub(super) base: Text,
-    /// How many pods fit on it.
-    pub(super) room: usize,
+    /// What it says that pods may request of it in sum.
+    pub(super) offers: Request,
+    /// What fits on it beside the pods of DaemonSets.
+    pub(super) room: Request,
 }
 
 /// What a workload is made as.
@@ -39,6 +42,8 @@ pub(super) struct Made {
     pub(super) replicas: u32,
     /// What holds of each of its pods.
     pub(super) traits: BTreeSet<Trait>,
+    /// What each of its pods requests.
+    pub(super) request: Request,
     /// How long its pods take to become Ready.
     pub(super) start: Millis,
     /// How long its pods take to end.
@@ -51,7 +56,7 @@ impl Truth {
     /// Adds a node whose kubelet has not registered yet.
     pub(super) fn add_node(&mut self, built: &Built) -> usize {
         let at = self.nodes.len();
-        let Built { name, zone, pool, phase, base, room } = built.clone();
+        let Built { name, zone, pool, phase, base, offers, room } = built.clone();
         let machine = Machine {
             phase,
             image: phase,
@@ -74,6 +79,7 @@ impl Truth {
             version: Text::from("0"),
             zone,
             pool,
+            offers,
             boot: Text::from(watch::boot(machine.boot)),
             ..world::Node::default()
         };
@@ -86,13 +92,14 @@ impl Truth {
             troubled: None,
             is_lured: false,
             down: None,
+            shut: None,
             going: None,
             booted: None,
             surprise: None,
             published: (0, 0),
             claimed: 0,
             room,
-            taken: 0,
+            taken: Request::default(),
             pods: BTreeSet::new(),
             machine,
         });

@@ -4,11 +4,13 @@
 //! it, and nothing else does: neither what the run did, nor what it could have read and did not.
 
 mod eviction;
+mod room;
 
 use std::collections::BTreeSet;
 
+pub(super) use room::Count;
 use types::policy::Phase;
-use types::step::{State, Step};
+use types::step::{Cordon, State, Step};
 
 use super::event::Flight;
 use super::history::History;
@@ -140,7 +142,7 @@ impl History {
         }
     }
 
-    /// I2, I9 and I12 of a node that is taken anew.
+    /// I2, I9, I12 and I13 of a node that is taken anew.
     fn check_claim(&mut self, flight: &Flight, at: usize, before: Option<Step>, step: &Step, run: &Run) {
         self.tally.count("a claim");
         let name = self.truth.nodes[at].name.clone();
@@ -173,6 +175,9 @@ impl History {
             self.broken("I12", format!("{name} starts although the run is {:?}", run.state));
         }
         self.check_places(flight, at, run);
+        if step.cordon == Some(Cordon::Ours) && !self.truth.nodes[at].api.is_cordoned {
+            self.check_room(flight, at);
+        }
     }
 
     /// I2: nodes in transit, and nodes in trouble that the run could know of.

@@ -2,6 +2,7 @@
 
 mod faults;
 mod plan;
+mod sizes;
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,7 @@ use super::fault::Faults;
 use super::queue::{MINUTE, SECOND};
 use super::random::Random;
 use super::truth::{Budget, Truth};
+use crate::capacity::Request;
 use crate::model::Text;
 use crate::plan::Plan;
 use crate::roll::world::{Owner, Trait};
@@ -44,6 +46,8 @@ impl Drawn {
         nodes(&mut random, &mut truth, start);
         workloads(&mut random, &mut truth);
         room(&mut random, &mut truth);
+        // By numbers of its own, so that everything else is drawn as it was.
+        sizes::draw(&mut Random::new(seed ^ 0x51e5), &mut truth);
         let plan = plan::draw(&mut random, &mut truth, start, to);
         truth.settle();
         let faults = faults::draw(&mut random, choice);
@@ -87,7 +91,8 @@ fn nodes(random: &mut Random, truth: &mut Truth, start: Phase) {
             pool: Text::from(format!("p{}", random.below(pools))),
             phase: start,
             base: BASE.into(),
-            room: 0,
+            offers: Request::default(),
+            room: Request::default(),
         });
     }
 }
@@ -103,7 +108,8 @@ fn room(random: &mut Random, truth: &mut Truth) {
     let others = truth.nodes.len().saturating_sub(1).max(1);
     let least = (pods as usize + 2).div_ceil(others);
     for node in &mut truth.nodes {
-        node.room = least + 2 + usize::try_from(random.below(4)).unwrap_or_default();
+        let pods = least + 2 + usize::try_from(random.below(4)).unwrap_or_default();
+        node.room = Request::POD.times(pods as u128);
     }
 }
 
@@ -164,5 +170,5 @@ fn made(
     let start = random.between(SECOND, 20 * SECOND);
     let grace = random.between(SECOND, 30 * SECOND);
     let owner = Owner { kind: kind.into(), namespace: "default".into(), name: name.into() };
-    Made { owner, replicas, traits, start, grace, lasts: None }
+    Made { owner, replicas, traits, request: Request::POD, start, grace, lasts: None }
 }

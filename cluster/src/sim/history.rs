@@ -1,8 +1,9 @@
 //! One history: what happens, in the order of its time, and what every part of the cluster does about it. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::check::Count;
 use super::draw::Drawn;
 use super::event::{Event, Stream};
 use super::fault::{Fault, Faults};
@@ -44,6 +45,8 @@ pub struct History {
     pub(super) told: Option<Vec<String>>,
     /// The node that somebody is about to cordon again.
     pub(super) recordon: Option<usize>,
+    /// What pods requested when each holder counted them last.
+    pub(super) counts: BTreeMap<usize, Count>,
     /// Nodes that were skipped in the last pass.
     pub(super) last_skipped: BTreeSet<Text>,
     /// Everything of the nodes up to here was known when the end of the last pass was decided.
@@ -72,6 +75,7 @@ impl History {
             found: Vec::new(),
             tally: Tally::default(),
             told: None,
+            counts: BTreeMap::new(),
             last_skipped: BTreeSet::new(),
             passed_seen: 0,
             recordon: None,
@@ -213,6 +217,9 @@ impl History {
             || (node.api.is_cordoned && node.cordoned_by == Some(super::truth::Who::Other));
         node.troubled = is_troubled.then(|| node.troubled.unwrap_or(now));
         node.down = (!node.api.is_ready).then(|| node.down.unwrap_or(now));
+        let api = &node.api;
+        let is_shut = !api.is_ready || api.is_cordoned || api.is_going || node.is_gone;
+        node.shut = is_shut.then(|| node.shut.unwrap_or(now));
         node.going = node.api.is_going.then(|| node.going.unwrap_or(now));
         for holder in 0..self.holders.len() {
             let lag = self.holders[holder].nodes.mark(at, now);

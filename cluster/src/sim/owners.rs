@@ -27,8 +27,8 @@ impl Truth {
             traits: of.made.traits.clone(),
         };
         of.pods.insert(id);
-        let (start, grace) = (of.made.start, of.made.grace);
-        let pod = Pod { workload: Some(workload), start, grace, ordinal, ..Pod::of(api) };
+        let (start, grace, request) = (of.made.start, of.made.grace, of.made.request);
+        let pod = Pod { workload: Some(workload), start, grace, request, ordinal, ..Pod::of(api) };
         self.pods.insert(id, pod);
         id
     }

@@ -82,6 +82,11 @@ impl History {
                 self.repair(at);
                 self.restart_watches();
             }
+            Reason::NoCapacity if wait.is_held => {
+                let phase = self.truth.run().map(|run| run.from);
+                phase.into_iter().for_each(|phase| self.join(phase));
+            }
+            Reason::NoCapacity => {}
             _ if wait.is_held && !is_asked => {
                 // Some try again before they look.
                 if wait.reason == Reason::NodeSilent || self.random.chance(700) {

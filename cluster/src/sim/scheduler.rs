@@ -4,41 +4,42 @@ use std::collections::BTreeMap;
 
 use super::event::Event;
 use super::history::History;
-use super::truth::Truth;
+use super::truth::{Pod, Truth};
+use crate::capacity::Request;
 use crate::roll::world::Trait;
 
 impl Truth {
-    /// Whether a pod takes some of the room of its node. One of a DaemonSet is left out of that, and one that ended has given it back.
-    fn takes_room(&self, id: u32) -> bool {
-        let pod = self.pods.get(&id);
-        pod.is_some_and(|pod| {
+    /// What a pod takes of the room of its node. One of a DaemonSet is left out of that, and one that ended has given it back.
+    fn takes(&self, id: u32) -> Request {
+        let takes_some = |pod: &&Pod| {
             !pod.api.is(Trait::Finished)
                 && pod.api.owner.as_ref().is_none_or(|owner| &*owner.kind != "DaemonSet")
-        })
+        };
+        self.pods.get(&id).filter(takes_some).map(|pod| pod.request).unwrap_or_default()
     }
 
     /// A pod gets its place on a node.
     pub(super) fn place(&mut self, id: u32, node: usize) {
-        if self.nodes[node].pods.insert(id) && self.takes_room(id) {
-            self.nodes[node].taken += 1;
+        if self.nodes[node].pods.insert(id) {
+            let takes = self.takes(id);
+            self.nodes[node].taken += takes;
         }
         debug_assert_eq!(
             self.nodes[node].taken,
-            self.nodes[node].pods.iter().filter(|pod| self.takes_room(**pod)).count()
+            self.nodes[node].pods.iter().fold(Request::default(), |sum, pod| sum + self.takes(*pod))
         );
     }
 
     /// A pod is about to end or to go, and gives its room back.
     pub(super) fn vacate(&mut self, id: u32) {
-        let node = self.pods.get(&id).and_then(|pod| pod.node).filter(|_| self.takes_room(id));
-        if let Some(node) = node {
-            self.nodes[node].taken -= 1;
+        if let Some(node) = self.pods.get(&id).and_then(|pod| pod.node) {
+            self.nodes[node].taken = self.nodes[node].taken.less(self.takes(id));
         }
     }
 
     /// The node for a pod: one without the taint if there is one, then the zone and the node with the fewest pods of the same workload, then the emptiest.
     pub(super) fn node_for(&self, id: u32) -> Option<usize> {
-        let workload = self.pods.get(&id)?.workload;
+        let (workload, takes) = (self.pods.get(&id)?.workload, self.takes(id));
         let (mut on, mut of_zone): (BTreeMap<usize, usize>, BTreeMap<&str, usize>) = Default::default();
         for pod in workload.iter().flat_map(|at| &self.workloads[*at].pods) {
             let Some(at) = self.pods.get(pod).and_then(|pod| pod.node) else { continue };
@@ -49,11 +50,11 @@ impl Truth {
             }
         }
         let count = |of: Option<&usize>| of.copied().unwrap_or_default();
-        let fits = self
-            .living()
-            .filter(|(_, node)| node.api.is_ready && !node.api.is_cordoned && node.taken < node.room);
+        let fits = self.living().filter(|(_, node)| {
+            node.api.is_ready && !node.api.is_cordoned && (node.taken + takes).fits(&node.room, 0)
+        });
         fits.min_by_key(|(at, node)| {
-            (node.api.is_fenced, count(on.get(at)), count(of_zone.get(&*node.api.zone)), node.taken, *at)
+            (node.api.is_fenced, count(on.get(at)), count(of_zone.get(&*node.api.zone)), node.taken.pods, *at)
         })
         .map(|(at, _)| at)
     }

@@ -1,13 +1,12 @@
 //! A run that is blind to one thing: each guard of its decisions is proven by a run that cannot see what the guard looks at, and breaks an invariant. Pure.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::history::History;
 use crate::drive::Seen;
 use crate::plan::{Bridge, Plan};
 use crate::roll::wish::What;
-use crate::roll::world::{Census, Trait};
+use crate::roll::world::Trait;
 
 /// What a run is blind to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,11 +43,13 @@ pub enum Tamper {
     Undisturbed,
     /// Every policy seems to be one of the plan.
     Policy,
+    /// No pod seems to request anything.
+    Requests,
 }
 
 impl Tamper {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Uid,
         Self::Version,
         Self::Epoch,
@@ -65,6 +66,7 @@ impl Tamper {
         Self::Stop,
         Self::Undisturbed,
         Self::Policy,
+        Self::Requests,
     ];
 
     /// Hides it from what a run sees.
@@ -73,7 +75,8 @@ impl Tamper {
         match self {
             Self::Uid | Self::Version | Self::Reach => {}
             Self::Lease => world.renewed = world.now,
-            Self::Census => world.census = Some(Census { at: world.now, running: BTreeMap::new() }),
+            Self::Census => world.census.iter_mut().for_each(|census| census.running.clear()),
+            Self::Requests => world.census.iter_mut().for_each(|census| census.requests.clear()),
             Self::Freshness => world.verdicts.values_mut().for_each(|verdict| verdict.at = world.now),
             Self::Dns | Self::Undisturbed => {
                 let what = if self == Self::Dns { Trait::Dns } else { Trait::Undisturbed };

@@ -7,6 +7,7 @@ use types::policy::Phase;
 
 use super::build::Made;
 use super::queue::Millis;
+use crate::capacity::Request;
 use crate::model::Text;
 use crate::roll::run::Run;
 use crate::roll::wish::Wish;
@@ -58,6 +59,8 @@ pub(super) struct Node {
     pub(super) is_lured: bool,
     /// Since when its object says that it is not Ready.
     pub(super) down: Option<Millis>,
+    /// Since when its object says that it takes no pods, whoever is the cause, or is gone.
+    pub(super) shut: Option<Millis>,
     /// Since when its object says that somebody takes it away.
     pub(super) going: Option<Millis>,
     /// When its object told of its present boot; none if that is its first.
@@ -68,10 +71,10 @@ pub(super) struct Node {
     pub(super) published: (Millis, Millis),
     /// When the run claimed it last.
     pub(super) claimed: Millis,
-    /// How many pods fit on it, those of DaemonSets left out.
-    pub(super) room: usize,
+    /// What fits on it beside the pods of DaemonSets.
+    pub(super) room: Request,
     /// How much of the room is taken.
-    pub(super) taken: usize,
+    pub(super) taken: Request,
     /// Pods that are bound to it.
     pub(super) pods: BTreeSet<u32>,
     /// The machine.
@@ -149,6 +152,8 @@ pub(super) struct Pod {
     pub(super) workload: Option<usize>,
     /// Its node.
     pub(super) node: Option<usize>,
+    /// What it requests.
+    pub(super) request: Request,
     /// How it is attached; none if it is not, or uses the node's network.
     pub(super) attached: Option<Attached>,
     /// Counts its sandboxes.
@@ -320,6 +325,7 @@ impl Pod {
             api,
             workload: None,
             node: None,
+            request: Request::POD,
             attached: None,
             sandbox: 0,
             start: 1000,

@@ -1,66 +1,15 @@
 //! What pods request, as the scheduler counts it. Pure.
 
 use std::collections::HashMap;
-use std::ops::{Add, AddAssign};
+use std::ops::Add;
 
-use super::milli;
-use crate::model::{Container, PodSpec, Resources};
-
-/// Requested or offered resources, in thousandths: of a core, of a byte, of a pod.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Request {
-    /// Cores.
-    pub cpu: u128,
-    /// Bytes.
-    pub memory: u128,
-    /// Pods.
-    pub pods: u128,
-}
+use crate::capacity::Request;
+use crate::model::{Container, PodSpec};
 
 /// Reads what pods request. Pods of one template share their lists of containers, so each list is read once.
 #[derive(Debug, Default)]
 pub struct Requests {
     known: HashMap<*const Container, Request>,
-}
-
-impl Request {
-    /// What a node offers.
-    #[must_use]
-    pub fn offered(resources: &Resources) -> Self {
-        let of = |key: &str| resources.get(key).and_then(|text| milli(text)).unwrap_or(0);
-        Self { cpu: of("cpu"), memory: of("memory"), pods: of("pods") }
-    }
-
-    /// What is left of it; nothing below zero.
-    #[must_use]
-    pub const fn less(self, other: Self) -> Self {
-        Self {
-            cpu: self.cpu.saturating_sub(other.cpu),
-            memory: self.memory.saturating_sub(other.memory),
-            pods: self.pods.saturating_sub(other.pods),
-        }
-    }
-
-    fn most(self, other: Self) -> Self {
-        Self {
-            cpu: self.cpu.max(other.cpu),
-            memory: self.memory.max(other.memory),
-            pods: self.pods.max(other.pods),
-        }
-    }
-}
-
-impl Add for Request {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self { cpu: self.cpu + other.cpu, memory: self.memory + other.memory, pods: self.pods + other.pods }
-    }
-}
-
-impl AddAssign for Request {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
-    }
 }
 
 impl Requests {
@@ -71,7 +20,7 @@ impl Requests {
     pub fn of(&mut self, spec: &PodSpec) -> Request {
         let running = self.list(&spec.containers, Request::add);
         let before = self.list(&spec.init_containers, Request::most);
-        Request { pods: 1000, ..running.most(before) }
+        Request { pods: Request::POD.pods, ..running.most(before) }
     }
 
     fn list(&mut self, containers: &[Container], join: fn(Request, Request) -> Request) -> Request {

@@ -3,8 +3,9 @@
 use super::sources;
 
 /// A room, and which others it may use. Each room may use itself, and a room that is not here nothing else.
-const MAY_USE: [(&str, &[&str]); 26] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("model", &[]),
+    ("capacity", &["model"]),
     ("support", &["model", "scene", "finding"]),
     ("config", &["model", "support"]),
     ("scene", &["model", "config", "support"]),
@@ -13,11 +14,12 @@ const MAY_USE: [(&str, &[&str]); 26] = [
     ("cidr", &["model", "config", "support", "scene", "finding", "network"]),
     ("values", &["model", "config", "support", "scene", "finding", "network"]),
     ("enforcement", &["model", "support", "scene", "network"]),
-    ("workload", &["model", "config", "support", "scene", "finding"]),
+    ("workload", &["model", "capacity", "config", "support", "scene", "finding"]),
     (
         "check",
         &[
             "model",
+            "capacity",
             "config",
             "support",
             "scene",
@@ -32,14 +34,28 @@ const MAY_USE: [(&str, &[&str]); 26] = [
     ),
     ("requirements", &["model", "config", "support", "scene", "finding", "cidr"]),
     ("reach", &[]),
-    ("plan", &["model", "config", "support", "scene", "finding", "cidr", "enforcement", "workload", "reach"]),
-    ("roll", &["model", "plan", "reach"]),
+    (
+        "plan",
+        &[
+            "model",
+            "capacity",
+            "config",
+            "support",
+            "scene",
+            "finding",
+            "cidr",
+            "enforcement",
+            "workload",
+            "reach",
+        ],
+    ),
+    ("roll", &["model", "capacity", "plan", "reach"]),
     ("status", &["model", "plan", "roll"]),
     ("drive", &["plan", "roll", "status"]),
-    ("sim", &["model", "support", "scene", "workload", "reach", "plan", "roll", "seen", "drive"]),
+    ("sim", &["model", "capacity", "support", "scene", "workload", "reach", "plan", "roll", "seen", "drive"]),
     ("stragglers", &["model", "workload"]),
     ("snapshot", &["model"]),
-    ("seen", &["model", "workload", "plan", "roll"]),
+    ("seen", &["model", "capacity", "workload", "plan", "roll"]),
     ("gate", &["plan", "roll"]),
     ("live", &["model", "config", "snapshot", "cli", "plan", "roll", "seen", "gate", "drive", "status"]),
     ("cli", &["model", "support", "plan"]),

@@ -3,8 +3,9 @@
 use super::{Source, sources};
 
 /// Rooms that decide.
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
     "model",
+    "capacity",
     "support",
     "scene",
     "finding",

@@ -15,7 +15,8 @@ const KEPT: &[(u64, Choice, &str)] = &[
     (
         1093,
         Choice::Some,
-        "the check's own mistake: somebody asked a node for another phase, and the run could not know of it yet",
+        "the check's own mistake: somebody asked a node for another phase, and the run could not know of it yet; later, with other numbers drawn: the next \
+         node started in the place of one that waited for room, and then both did",
     ),
     (
         10224,

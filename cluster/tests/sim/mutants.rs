@@ -11,12 +11,12 @@ type Row = (Tamper, Choice, &'static str, u64);
 const SEEDS: u64 = 400;
 
 /// Those of which one of the first histories notices.
-const QUICK: [Row; 14] = [
+const QUICK: [Row; 15] = [
     (Tamper::Version, Choice::Only(Fault::LostAnswer), "I5", 0),
     (Tamper::Epoch, Choice::Only(Fault::ForcedTakeover), "I1", 0),
     (Tamper::Trouble, Choice::Only(Fault::Cordon), "I2", 0),
     (Tamper::Echo, Choice::Both(Fault::DeadWatch, Fault::GateRed), "I8", 0),
-    (Tamper::Boot, Choice::Both(Fault::FreshBoot, Fault::GateUnknown), "I8", 5),
+    (Tamper::Boot, Choice::Both(Fault::FreshBoot, Fault::GateUnknown), "I8", 27),
     (Tamper::Dns, Choice::Quiet, "I4", 0),
     (Tamper::Attachments, Choice::Quiet, "I8", 0),
     (Tamper::Census, Choice::Only(Fault::Forgetful), "I8", 0),
@@ -26,6 +26,7 @@ const QUICK: [Row; 14] = [
     (Tamper::Stop, Choice::Only(Fault::PauseNow), "I12", 15),
     (Tamper::Undisturbed, Choice::Only(Fault::Pinned), "I5", 10),
     (Tamper::Policy, Choice::Only(Fault::PolicyEdited), "I10", 0),
+    (Tamper::Requests, Choice::Quiet, "I13", 0),
 ];
 
 /// Those that take dozens or hundreds of histories; `make soak` plays them.

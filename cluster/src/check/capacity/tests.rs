@@ -77,6 +77,19 @@ fn pods_that_stay_on_their_node_need_no_room() {
 }
 
 #[test]
+fn pods_that_may_come_back_to_their_node_need_no_room() {
+    let full = || case("3500m", "3400m", "");
+    assert_eq!(full().codes(&CHECK), ["capacity-short", "pod-fits-nowhere"]);
+    let churned = |pool: &str| {
+        full().config(&format!("nodes: {{poolLabels: [p]}}\nroll: {{methods: {{'{pool}': churn}}}}"))
+    };
+    assert!(churned("*").codes(&CHECK).is_empty());
+    assert_eq!(churned("other").codes(&CHECK), ["capacity-short", "pod-fits-nowhere"]);
+    let rotation = churned("*").strategy(Strategy::Rotation);
+    assert_eq!(rotation.codes(&CHECK), ["capacity-short", "pod-fits-nowhere"], "the nodes go themselves");
+}
+
+#[test]
 fn a_large_pod_needs_one_node_with_room() {
     let small = |name: &str, node: &str| pod(name, node, "2", "StatefulSet");
     let all = |large: &str| {

@@ -1,31 +1,28 @@
-//! Counts all pods that run with the pod network, by node.
-
-use std::collections::BTreeMap;
+//! Counts all pods: those that run with the pod network, by node, and what all of them request.
 
 use crate::live::call::Caller;
 use crate::live::watch::{Source, pages};
-use crate::model::Text;
 use crate::roll::world::Census;
-use crate::seen::running_on;
+use crate::seen::counted;
 
 /// Counts them. Each page is let go before the next one is asked for.
 ///
 /// # Errors
 /// Why they cannot be counted.
 pub(in crate::live) async fn census(caller: &Caller) -> Result<Census, String> {
-    let at = caller.clock().now();
-    let mut running: BTreeMap<Text, u32> = BTreeMap::new();
+    let begun = Census { at: caller.clock().now(), ..Census::default() };
+    let mut census = begun.clone();
     let mut wrong = None;
-    let mut count = |item: Option<&str>| match item.map(running_on) {
+    let mut count = |item: Option<&str>| match item.map(counted) {
         // The list begins anew.
-        None => running.clear(),
-        Some(Ok(Some(node))) => *running.entry(node).or_default() += 1,
+        None => census.clone_from(&begun),
+        Some(Ok(Some(pod))) => census.count(pod),
         Some(Ok(None)) => {}
         Some(Err(why)) => wrong = Some(why),
     };
     pages(caller, &Source::new("/api/v1/pods"), &mut count).await.map_err(|why| why.to_string())?;
     match wrong {
-        None => Ok(Census { at, running }),
+        None => Ok(census),
         Some(why) => Err(why),
     }
 }

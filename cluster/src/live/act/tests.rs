@@ -216,7 +216,10 @@ fn a_census_counts_page_by_page_and_begins_anew_when_its_list_expires() {
     let page = |pods: &[(&str, &str)], next: &str| {
         let items: Vec<Value> = pods
             .iter()
-            .map(|(node, phase)| json!({"spec": {"nodeName": node}, "status": {"phase": phase}}))
+            .map(|(node, phase)| {
+                let asks = json!([{"resources": {"requests": {"cpu": "250m"}}}]);
+                json!({"spec": {"nodeName": node, "containers": asks}, "status": {"phase": phase}})
+            })
             .collect();
         in_tests::Answer::json(
             200,
@@ -232,6 +235,8 @@ fn a_census_counts_page_by_page_and_begins_anew_when_its_list_expires() {
         ]);
         let census = census(&server.caller()).await.expect("a census");
         assert_eq!(census.running, BTreeMap::from([(Text::from("a"), 1), (Text::from("b"), 2)]));
+        let cpu = |node: &str| census.requests[node].moves.cpu;
+        assert_eq!((cpu("a"), cpu("b")), (250, 750), "pods that are about to run request something too");
         assert_eq!(census.at.as_secs(), in_tests::START, "it is of the moment when its list began");
         assert_eq!(
             server.lines()[2..],

@@ -284,7 +284,7 @@ fn the_run_is_the_latest_one() {
 #[test]
 fn a_census_is_a_change() {
     let mut known = Known::default();
-    let census = Census { at: NOW, running: BTreeMap::from([("a".into(), 3)]) };
+    let census = Census { at: NOW, running: BTreeMap::from([("a".into(), 3)]), ..Census::default() };
     assert!(known.apply(Event::Census(census.clone()), NOW));
     assert_eq!(known.world.census, Some(census));
 }

@@ -26,6 +26,20 @@ fn a_good_cluster_has_a_plan() {
 }
 
 #[test]
+fn groups_that_no_run_can_scale_are_named() {
+    let group = |method: &str| {
+        let settings =
+            format!("freeze: [{{name: db, method: {method}, members: [{{namespace: default, name: pg}}]}}]");
+        with(good(), &settings)
+    };
+    planned(&group("ordinals"));
+    assert_eq!(
+        refused(&group("scale"), &[]),
+        ["freeze/db: group db is to be scaled to no replica, and a run cannot do that yet"]
+    );
+}
+
+#[test]
 fn nodes_that_do_not_say_what_a_run_must_know_are_named() {
     let follows = |phases: Value| reporting(|seen| seen["follows"] = phases);
     for (what, case, words) in [

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::case::{cluster, dns, node, observed, planned, report, with};
+use super::case::{cluster, dns, node, observed, planned, pods, report, with};
 use crate::check::tests::Case;
 use crate::plan::notes;
 
 /// A cluster of which there is nothing to know.
 fn good() -> Vec<Value> {
-    vec![node("a", ""), node("b", ""), dns("a")]
+    vec![node("a", ""), node("b", ""), node("z", ""), dns("a")]
 }
 
 fn told(case: &Case) -> Vec<String> {
@@ -33,6 +33,27 @@ fn settings_without_effect_are_named() {
         let notes = told(&with(cluster(good()), &format!("roll: {{{settings}}}")));
         assert_eq!(notes.len(), usize::from(words.is_some()), "{settings}: {notes:?}");
         assert!(words.is_none_or(|words| notes[0].starts_with(words)), "{settings}: {notes:?}");
+    }
+}
+
+/// Each node offers ten pods, and has none of its own beside these.
+#[test]
+fn nodes_that_the_others_have_no_room_for_are_named() {
+    let full = |a: usize, b: usize, settings: &str| {
+        let all =
+            [node("a", ""), node("b", ""), dns("a")].into_iter().chain(pods("a", a)).chain(pods("b", b));
+        told(&with(cluster(all), settings))
+    };
+    assert_eq!(
+        full(7, 2, ""),
+        [
+            "The run drains none of these nodes before the others have room for its pods (NoCapacity): a, b. For a, pods request 10 pods, and the other nodes that take them offer 10 pods, of which 10 % must stay free."
+        ]
+    );
+    for (a, b, settings) in
+        [(6, 2, ""), (7, 2, "capacity: {marginPercent: 0}"), (20, 20, "roll: {methods: {web: churn}}")]
+    {
+        assert_eq!(full(a, b, settings), Vec::<String>::new(), "{a} {b} {settings}");
     }
 }
 

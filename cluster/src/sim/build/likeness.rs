@@ -1,13 +1,14 @@
 //! Builds the cluster of a snapshot, as far as a run can see it. Pure.
 //!
-//! What a snapshot does not tell is drawn: how long pods take to start and to end, and how long Jobs work. Every node takes as many pods as it says, whatever
-//! they request, and a DaemonSet has a pod on every node.
+//! What a snapshot does not tell is drawn: how long pods take to start and to end, and how long Jobs work. Every node takes pods up to what it says that they
+//! may request, and a DaemonSet has a pod on every node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use types::observed::{self, Observed};
 
 use super::{Built, Made};
+use crate::capacity::{Request, barring};
 use crate::model::{self, Text};
 use crate::plan::Plan;
 use crate::roll::world::{self, Trait};
@@ -17,10 +18,22 @@ use crate::sim::draw::{Choice, Drawn};
 use crate::sim::queue::{MINUTE, SECOND};
 use crate::sim::random::Random;
 use crate::sim::truth::{Budget, Truth, Who};
-use crate::workload::{owner, platform, pool_of};
+use crate::workload::{Requests, owner, platform, pool_of};
 
 /// How many pods kubelet runs where a node does not say it. *Source*: Kubernetes 1.33, kubelet's `maxPods`.
-const PODS: usize = 110;
+const PODS: u128 = 110;
+/// What fits on a node of a resource of which it says nothing: more than any cluster has.
+const ANY: u128 = 1 << 100;
+
+/// What fits on a node that offers this.
+fn said_or_any(offers: Request) -> Request {
+    let or = |said: u128, any: u128| if said == 0 { any } else { said };
+    Request {
+        cpu: or(offers.cpu, ANY),
+        memory: or(offers.memory, ANY),
+        pods: or(offers.pods, Request::POD.times(PODS).pods),
+    }
+}
 
 impl Drawn {
     /// The cluster of a scene, and a plan for it. The seed decides what is drawn and, with the choice, what goes wrong.
@@ -31,6 +44,7 @@ impl Drawn {
             random: Random::new(seed),
             nodes: BTreeMap::new(),
             workloads: BTreeMap::new(),
+            requests: Requests::default(),
         };
         likeness.nodes(scene, plan);
         likeness.pods(scene, &About::of(plan));
@@ -50,30 +64,34 @@ struct Likeness {
     nodes: BTreeMap<Text, usize>,
     /// Places of workloads.
     workloads: BTreeMap<world::Owner, usize>,
+    requests: Requests,
 }
 
 impl Likeness {
     fn nodes(&mut self, scene: &Scene<'_>, plan: &Plan) {
-        let mut daemons: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut daemons: BTreeMap<&str, Request> = BTreeMap::new();
         for pod in scene.snapshot.pods.iter().filter(|pod| owner(pod).kind == "DaemonSet") {
-            *daemons.entry(&pod.spec.node_name).or_default() += 1;
+            *daemons.entry(&pod.spec.node_name).or_default() += self.requests.of(&pod.spec);
         }
         for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
             let said = node.metadata.annotation(observed::KEY);
             let said: Observed = said.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let known = plan.policies.first().cloned().unwrap_or_default();
-            let most = node.status.allocatable.get("pods").and_then(|most| most.parse().ok()).unwrap_or(PODS);
+            let offers = Request::offered(&node.status.allocatable);
+            let daemons = daemons.get(node.name()).copied().unwrap_or_default();
             let at = self.truth.add_node(&Built {
                 name: node.metadata.name.clone(),
                 zone: node.zone().into(),
                 pool: pool_of(scene, node).into(),
                 phase: said.phase.unwrap_or(plan.start),
                 base: Text::from(said.base.unwrap_or(known)),
-                room: most.saturating_sub(daemons.get(node.name()).copied().unwrap_or_default()),
+                offers,
+                room: said_or_any(offers).less(daemons),
             });
             let made = &mut self.truth.nodes[at];
             made.api.uid = node.metadata.uid.clone();
             made.api.is_ready = true;
+            made.api.taints = barring(node).into_iter().map(Text::from).collect();
             if !said.follows.is_empty() {
                 made.machine.follows = said.follows;
             }
@@ -95,7 +113,8 @@ impl Likeness {
             }
             let read = seen::pod_of(pod, about);
             let made_by = read.owner.clone().filter(|owner| &*owner.kind != "Node");
-            let workload = made_by.map(|owner| self.workload(owner, &read));
+            let request = self.requests.of(&pod.spec);
+            let workload = made_by.map(|owner| self.workload(owner, &read, request));
             for (budget, of) in budgets.iter().zip(&mut selected) {
                 let selects = |rule: &model::Selector| rule.selects(&pod.metadata.labels);
                 let is_selected = budget.spec.selector.as_ref().is_some_and(selects);
@@ -103,7 +122,7 @@ impl Likeness {
                     *of = workload;
                 }
             }
-            self.pod(pod, read, workload, node);
+            self.pod(pod, read, request, workload, node);
         }
         for (budget, workload) in budgets.iter().zip(selected) {
             if let Some(workload) = workload {
@@ -114,7 +133,7 @@ impl Likeness {
     }
 
     /// The workload that a pod is of, made with its first pod.
-    fn workload(&mut self, owner: world::Owner, pod: &world::Pod) -> usize {
+    fn workload(&mut self, owner: world::Owner, pod: &world::Pod, request: Request) -> usize {
         if let Some(at) = self.workloads.get(&owner) {
             return *at;
         }
@@ -126,6 +145,7 @@ impl Likeness {
             owner: owner.clone(),
             replicas: 0,
             traits,
+            request,
             start: self.random.between(SECOND, 30 * SECOND),
             grace: self.random.between(SECOND, 30 * SECOND),
             lasts,
@@ -134,7 +154,14 @@ impl Likeness {
         at
     }
 
-    fn pod(&mut self, pod: &model::Pod, read: world::Pod, workload: Option<usize>, node: Option<usize>) {
+    fn pod(
+        &mut self,
+        pod: &model::Pod,
+        read: world::Pod,
+        request: Request,
+        workload: Option<usize>,
+        node: Option<usize>,
+    ) {
         let id = if let Some(workload) = workload {
             let of = &mut self.truth.workloads[workload];
             let ordinal = pod.name().rsplit('-').next().and_then(|end| end.parse().ok());
@@ -147,6 +174,7 @@ impl Likeness {
         };
         if let Some(made) = self.truth.pods.get_mut(&id) {
             (made.api.name, made.api.namespace) = (read.name, read.namespace);
+            made.request = request;
         }
         match node {
             Some(node) => self.truth.rest(id, Some(node)),

@@ -171,8 +171,10 @@ impl History {
     fn make_node(&mut self, name: Text, like: usize, phase: Phase) {
         let base = self.base();
         let like = &self.truth.nodes[like];
-        let (zone, pool, room) = (like.api.zone.clone(), like.api.pool.clone(), like.room);
-        let at = self.truth.add_node(&Built { name, zone, pool, phase, base, room });
+        let (zone, pool) = (like.api.zone.clone(), like.api.pool.clone());
+        let (offers, room, taints) = (like.api.offers, like.room, like.api.taints.clone());
+        let at = self.truth.add_node(&Built { name, zone, pool, phase, base, offers, room });
+        self.truth.nodes[at].api.taints = taints;
         self.surprise(at, Teller::Watch);
         self.touch_node(at);
         let turn = self.truth.turn(at);

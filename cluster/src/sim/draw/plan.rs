@@ -48,6 +48,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Pha
         left_out,
         pools: pools(random, truth),
         limits: limits(random),
+        margin_percent: 10,
         pods: pods(random),
         gates: names.iter().map(gate).collect(),
         dns: Dns { namespace: "kube-system".into(), labels: Labels::new() },

@@ -4,7 +4,7 @@
 ///
 /// *Source*: Kubernetes, `apimachinery/pkg/api/resource/quantity.go`: decimal and binary suffixes, or an exponent of ten.
 #[must_use]
-pub fn milli(text: &str) -> Option<u128> {
+pub(super) fn milli(text: &str) -> Option<u128> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
