@@ -132,8 +132,10 @@ pub async fn drive<C: Cluster>(
                     tell(&event);
                     return Ended { run, why: Why::Broken(broken), status: last };
                 }
-                if let Act::Patch(patch) = act {
-                    memory.patching(patch, world.now);
+                match act {
+                    Act::Patch(patch) => memory.patching(patch, world.now),
+                    Act::Census => memory.counting(world),
+                    _ => {}
                 }
             }
             let calls: Vec<_> = group.iter().map(|act| (act, cluster.act(act))).collect();

@@ -1,5 +1,7 @@
 //! The end of a pass: every node is done, and a count of all pods shows that no node forgot any. Pure.
 
+use std::time::Duration;
+
 use super::act::Act;
 use super::counted;
 use super::transit::DOWN;
@@ -7,6 +9,9 @@ use super::view::{Standing, View};
 use super::wait::{Reason, Wait};
 use super::world::{Census, Node};
 use crate::model::Text;
+
+/// All pods are counted again after this time where a node knew of fewer: the API server lists all of them for it.
+const RECOUNT: Duration = Duration::from_secs(30);
 
 /// How far the end of the pass is.
 #[derive(Debug)]
@@ -42,12 +47,12 @@ pub fn barrier(view: &View<'_>) -> Barrier {
     if !waits.is_empty() {
         return Barrier::Almost(Vec::new(), waits);
     }
-    let is_uncounted = |(name, ..): &(&Text, &Node, Standing<'_>)| !view.memory.is_counted(name);
+    let now = view.world.now;
+    let is_uncounted = |(name, ..): &(&Text, &Node, Standing<'_>)| !view.memory.is_counted(name, now);
     let uncounted: Vec<_> = view.nodes().filter(is_uncounted).collect();
     if uncounted.is_empty() {
         return Barrier::Over;
     }
-    let now = view.world.now;
     let is_later = |census: &&Census| {
         uncounted.iter().all(|(name, ..)| view.memory.since(name, now) > now.saturating_sub(census.at))
             && view.memory.pass_since().is_none_or(|since| census.at > since)
@@ -72,7 +77,11 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         waits.push(Wait::new(format!("Node/{name}"), Reason::AttachmentsUnknown, what).help(help));
     }
     // Pods may have come and gone meanwhile: then the next count agrees.
-    Barrier::Almost(vec![Act::Census], waits)
+    let is_due = view.ago(census.at) >= RECOUNT;
+    for wait in waits.iter_mut().filter(|_| !is_due) {
+        wait.until = Some(census.at + RECOUNT);
+    }
+    Barrier::Almost(is_due.then_some(Act::Census).into_iter().collect(), waits)
 }
 
 /// A wait for a node that counts as done by what it said before kubelet went silent.

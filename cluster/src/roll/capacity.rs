@@ -96,7 +96,7 @@ impl<'a> Capacity<'a> {
 
     /// Takes the room of a node, or says why it has to stay.
     fn take(&mut self, view: &View<'_>, name: &'a Text, node: &'a Node) -> Option<Wait> {
-        let state = if takes_pods(node) { State::Open } else { State::Closed };
+        let state = if takes_pods(view, name, node) { State::Open } else { State::Closed };
         let requested = self.census.requests.get(name).copied().unwrap_or_default();
         let place = place(requested, node, state);
         let Some(short) = self.room.short(&place, view.plan.margin_percent) else {
@@ -118,9 +118,10 @@ fn place(requested: Requested, node: &Node, state: State) -> Place<'_> {
     Place { taints, offers: node.offers, moves: requested.moves, stays: requested.stays, state }
 }
 
-/// Whether the scheduler gives pods to a node.
-const fn takes_pods(node: &Node) -> bool {
-    node.is_ready && !node.has_no_network && !node.is_cordoned && !node.is_going
+/// Whether the scheduler gives pods to a node: it does not once the node was claimed to be drained, also if the Node does not show that yet.
+fn takes_pods(view: &View<'_>, name: &str, node: &Node) -> bool {
+    let is_claimed = takes_room(view, node) && view.memory.sent().has_claimed(name);
+    node.is_ready && !node.has_no_network && !node.is_cordoned && !node.is_going && !is_claimed
 }
 
 fn state(view: &View<'_>, name: &str, node: &Node, standing: Standing<'_>) -> State {
@@ -131,7 +132,7 @@ fn state(view: &View<'_>, name: &str, node: &Node, standing: Standing<'_>) -> St
     };
     let is_short = || view.memory.down(name, view.world.now).is_none_or(|down| down < DOWN);
     match node {
-        _ if takes_pods(node) => State::Open,
+        _ if takes_pods(view, name, node) => State::Open,
         _ if node.is_going => State::Closed,
         _ if is_moving || (!node.is_cordoned && is_short()) => State::Returning,
         _ => State::Closed,

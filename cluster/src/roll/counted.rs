@@ -1,8 +1,8 @@
 //! Which nodes know of every pod that a count of all pods found on them. Pure.
 //!
 //! A node that has forgotten a pod would count as done with a pod of another phase on it. The count and what a node says are not of the same moment: `watch`
-//! tells of a change some seconds later. So a node agrees with a count if nothing that it said until [`TELL`] after it is less than the count. One that agreed
-//! once is not asked again in this pass: where pods come and go all the time, there may be no moment at which all nodes agree.
+//! tells of a change some seconds later. So a node agrees with a count if nothing that it said from just before it until [`TELL`] after it is less than the
+//! count. One that agreed is not asked again for ten minutes: where pods come and go all the time, there may be no moment at which all nodes agree.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +12,9 @@ use crate::model::Text;
 
 /// How long nodes have to tell of what was on them when all pods were counted.
 pub(super) const TELL: Duration = Duration::from_secs(10);
+
+/// For so long nobody asks a node again that agreed.
+const LASTS: Duration = Duration::from_mins(10);
 
 /// Which nodes agreed with a count, and which count that was.
 #[derive(Debug, Clone, Default)]
@@ -25,20 +28,29 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Takes up what is known now.
-    pub(super) fn observe(&mut self, world: &World) {
-        self.agreed.retain(|name, _| world.nodes.contains_key(name));
-        let Some(census) = &world.census else { return };
-        if self.at != Some(census.at) {
-            (self.at, self.least) = (Some(census.at), BTreeMap::new());
-        } else if self.least.is_empty() {
-            // Everything is said of this one.
-            return;
-        }
+    /// All pods are about to be counted. Counting takes a while in large clusters, and what nodes say meanwhile is not seen.
+    pub(super) fn counting(&mut self, world: &World) {
+        self.least.clear();
+        self.note(world);
+    }
+
+    fn note(&mut self, world: &World) {
         for (name, node) in &world.nodes {
             let now = node.attached().unwrap_or_default();
             self.least.entry(name.clone()).and_modify(|least| *least = now.min(*least)).or_insert(now);
         }
+    }
+
+    /// Takes up what is known now.
+    pub(super) fn observe(&mut self, world: &World) {
+        self.agreed.retain(|name, _| world.nodes.contains_key(name));
+        let Some(census) = &world.census else { return };
+        if self.at == Some(census.at) && self.least.is_empty() {
+            // Everything is said of this one.
+            return;
+        }
+        self.at = Some(census.at);
+        self.note(world);
         if is_over(census, world.now) {
             let agree = |(name, least): &(Text, u32)| *least >= running(census, name);
             let least = std::mem::take(&mut self.least);
@@ -46,9 +58,9 @@ impl Counted {
         }
     }
 
-    /// Whether a node agreed with a count that began after `since`.
-    pub(super) fn agrees(&self, node: &str, since: Duration) -> bool {
-        self.agreed.get(node).is_some_and(|at| *at > since)
+    /// Whether a node agreed lately with a count that began after `since`.
+    pub(super) fn agrees(&self, node: &str, since: Duration, now: Duration) -> bool {
+        self.agreed.get(node).is_some_and(|at| *at > since && now.saturating_sub(*at) < LASTS)
     }
 }
 
@@ -77,7 +89,7 @@ mod tests {
         World {
             now: Duration::from_secs(second),
             nodes: [("a".into(), node)].into(),
-            census: Some(Census { at: AT, running: [("a".into(), running)].into() }),
+            census: Some(Census { at: AT, running: [("a".into(), running)].into(), ..Census::default() }),
             ..World::default()
         }
     }
@@ -87,7 +99,7 @@ mod tests {
         for (second, attached) in said {
             counted.observe(&world(*second, *attached, running));
         }
-        counted.agrees("a", AT - Duration::from_secs(1))
+        counted.agrees("a", AT - Duration::from_secs(1), AT)
     }
 
     #[test]
@@ -106,12 +118,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_before_the_count_matters_too() {
+        let mut counted = Counted::default();
+        counted.counting(&world(99, 3, 0));
+        counted.observe(&world(160, 4, 4));
+        assert!(
+            !counted.agrees("a", AT - Duration::from_secs(1), AT),
+            "counting took a minute, and a pod came meanwhile"
+        );
+    }
+
+    #[test]
     fn a_node_that_agreed_is_not_asked_again_until_it_has_changed() {
         let mut counted = Counted::default();
         counted.observe(&world(100, 4, 4));
         counted.observe(&world(110, 4, 4));
         counted.observe(&world(120, 1, 4));
-        assert!(counted.agrees("a", AT - Duration::from_secs(1)));
-        assert!(!counted.agrees("a", AT), "it has been done since then");
+        assert!(counted.agrees("a", AT - Duration::from_secs(1), AT));
+        assert!(!counted.agrees("a", AT, AT), "it has been done since then");
+        assert!(!counted.agrees("a", AT - Duration::from_secs(1), AT + LASTS), "that was long ago");
     }
 }

@@ -133,6 +133,11 @@ impl Memory {
         &self.sent
     }
 
+    /// Takes up that all pods are about to be counted.
+    pub fn counting(&mut self, world: &World) {
+        self.counted.counting(world);
+    }
+
     /// Takes up that the run was written.
     pub fn written(&mut self) {
         self.unwritten = None;
@@ -160,11 +165,11 @@ impl Memory {
         self.nodes.get(node).map_or(Duration::ZERO, |timer| now.saturating_sub(timer.since))
     }
 
-    /// Whether the node agreed with a count of all pods that began after it came to stand as it does now, and in the present pass.
+    /// Whether the node agreed lately with a count of all pods that began after it came to stand as it does now, and in the present pass.
     #[must_use]
-    pub(super) fn is_counted(&self, node: &str) -> bool {
+    pub(super) fn is_counted(&self, node: &str, now: Duration) -> bool {
         let since = self.nodes.get(node).map(|timer| timer.since).max(self.pass_since());
-        since.is_some_and(|since| self.counted.agrees(node, since))
+        since.is_some_and(|since| self.counted.agrees(node, since, now))
     }
 
     /// How long the node has been in the phase that it is brought to, Ready and with both agents, without a break.

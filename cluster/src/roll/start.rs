@@ -162,6 +162,9 @@ pub(super) fn starts(view: &View<'_>, mut places: Places) -> Starts {
                 is_full = true;
                 continue;
             }
+            if !guard.lets(view, one.name, one.node) {
+                continue;
+            }
             // Its answer was lost: it is asked once more.
             starts.acts.push(Act::Patch(Box::new(claim(view, one.name, one.node, view.target))));
             continue;

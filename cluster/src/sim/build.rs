@@ -72,6 +72,7 @@ impl Truth {
             flip: 0,
             works_from: 0,
             leftovers: Vec::new(),
+            misjudged: None,
             forgets: BTreeSet::new(),
         };
         let api = world::Node {

@@ -14,7 +14,7 @@ use types::step::{Cordon, State, Step};
 
 use super::event::Flight;
 use super::history::History;
-use super::queue::{Millis, SECOND};
+use super::queue::{MINUTE, Millis, SECOND};
 use super::truth::{Node, Who, at};
 use crate::plan::Bridge;
 use crate::reach;
@@ -275,10 +275,12 @@ impl History {
 
     /// The attachments of a node that a count of pods can show.
     ///
-    /// It cannot tell a pod that the node forgot from an attachment that outlived its pod, where the node has as many of both.
+    /// It cannot tell a pod that the node forgot from an attachment that outlived its pod, where the node has as many of both, or had when it was counted
+    /// last.
     fn countable(&self, at: usize) -> Vec<Phase> {
         let machine = &self.truth.nodes[at].machine;
-        if machine.forgets.len() <= machine.leftovers.len() {
+        let is_recent = |at: Millis| self.now - at < 11 * MINUTE;
+        if machine.forgets.len() <= machine.leftovers.len() || machine.misjudged.is_some_and(is_recent) {
             return self.truth.told_of(at).collect();
         }
         self.truth.attached(at).collect()
@@ -299,7 +301,7 @@ impl History {
             .map(|(_, node)| format!("{} is not Ready at the end of the pass to {target}", node.name));
         for (at, node) in self.knowable(flight.nodes_seen) {
             if run.skipped.contains_key(&node.name) {
-                let is_empty = self.truth.attached(at).next().is_none();
+                let is_empty = self.countable(at).is_empty();
                 if !(node.api.is_cordoned && is_empty) {
                     wrong = Some(format!("{} was skipped, and takes pods or has some", node.name));
                 }

@@ -81,7 +81,10 @@ impl History {
             Fault::DeadWatch => self.start_watch(at),
             Fault::NodeReplaced => self.replace(at),
             Fault::Leftover => {
-                self.truth.nodes[at].machine.leftovers.clear();
+                let now = self.now;
+                let machine = &mut self.truth.nodes[at].machine;
+                machine.leftovers.clear();
+                machine.misjudged = Some(now);
                 self.poke(at);
             }
             _ => {}

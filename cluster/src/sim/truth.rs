@@ -139,6 +139,8 @@ pub(super) struct Machine {
     pub(super) works_from: Millis,
     /// Attachments whose pods are gone: their DEL fails.
     pub(super) leftovers: Vec<Phase>,
+    /// When it forgot a pod last, or an attachment went that had outlived its pod; none if neither ever was.
+    pub(super) misjudged: Option<Millis>,
     /// Pods of which it does not know that they are attached.
     pub(super) forgets: BTreeSet<u32>,
 }

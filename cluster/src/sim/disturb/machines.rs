@@ -63,12 +63,14 @@ impl History {
 
     /// The node's records and its attachments differ.
     fn misjudge(&mut self, at: usize, fault: Fault) {
+        let now = self.now;
         let attached = |id: &u32| Some((*id, self.truth.pods.get(id)?.attached?));
         let pods: Vec<(u32, Attached)> = self.truth.nodes[at].pods.iter().filter_map(attached).collect();
         let Some((id, attached)) = self.random.pick(&pods).copied() else { return };
         let machine = &mut self.truth.nodes[at].machine;
         if fault == Fault::Forgetful {
             machine.forgets.insert(id);
+            machine.misjudged = Some(now);
         } else {
             machine.leftovers.push(attached.phase);
             self.within(MINUTE, 90 * MINUTE, Event::Mend(fault, at));
