@@ -107,11 +107,15 @@ pub enum Reason {
     Paused,
     /// The Lease was not renewed in time.
     LeaseStale,
+    /// Somebody else has the Lease.
+    LeaseHeld,
+    /// What happens in the cluster cannot be seen.
+    Unwatched,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::NodeSilent,
         Self::PhaseNotFollowed,
         Self::PolicyUnknown,
@@ -152,6 +156,8 @@ impl Reason {
         Self::Census,
         Self::Paused,
         Self::LeaseStale,
+        Self::LeaseHeld,
+        Self::Unwatched,
     ];
 
     /// The reason of this name.
