@@ -6,10 +6,9 @@ use lab::kubernetes::api::{WITHIN, node_path};
 use lab::kubernetes::{Api, Cluster, Operator};
 use serde_json::{Value, json};
 
-use super::steps::{all_on, all_open, deploy};
+use super::steps::{RUN, all_on, all_open, deploy, ended};
 use super::world::{NODES, cluster, in_namespace};
 
-const RUN: &str = "/api/v1/namespaces/crossfade/configmaps/crossfade-run";
 /// The ends of passes that a run turns back from: the pass, the phase that it leads to, and the network whose addresses pods publish then.
 const ENDS: [(u32, &str, &str); 2] = [(1, "both-old", "old"), (2, "both-new", "new")];
 
@@ -26,7 +25,7 @@ pub(crate) fn a_run_of_three_passes_turns_back_at_the_end_of_a_pass() -> Result<
         all_on(&cluster, &api, namespace, "old")?;
         for end in ENDS {
             let turned = there_and_back(&cluster, &operator, &api, namespace, end);
-            turned.with_context(|| format!("{end:?}: {:#?}", operator.run(&["status"])))?;
+            ended(turned, &operator, &api).with_context(|| format!("{end:?}"))?;
         }
         Ok(())
     })

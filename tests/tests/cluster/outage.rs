@@ -5,14 +5,13 @@ use lab::deadline::until;
 use lab::hollow::audited;
 use lab::kubernetes::api::{WITHIN, node_path};
 use lab::kubernetes::operator::Running;
-use lab::kubernetes::{Api, Cluster, MERGE, Operator, Worker};
+use lab::kubernetes::{Api, Cluster, Operator, Worker};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::steps::{all_on, all_open, deploy, state, step, until_one_is};
-use super::world::{NODES, cluster, flip_all, in_namespace};
+use super::steps::{LEASE, all_on, all_open, back, deploy, ended, state, step, until_one_is};
+use super::world::{NODES, cluster, in_namespace};
 
-const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases/crossfade-run";
 /// The boot that follows the reboot.
 const REBOOTED: &str = "5ec0b007-0000-4000-8000-000000000001";
 /// The first boot of the machine that comes in the place of another.
@@ -31,12 +30,8 @@ pub(crate) fn a_run_outlives_its_api_server_its_laptop_and_its_nodes() -> Result
     in_namespace(&api, "outage", |namespace| {
         deploy(&api, namespace)?;
         all_on(&cluster, &api, namespace, "old")?;
-        let outcome = migrate(&mut cluster, &alice, &bob, namespace);
-        let outcome = match outcome {
-            Ok(()) => Ok(()),
-            Err(why) => Err(why.context(format!("{:#?}", bob.run(&["status"])))),
-        };
-        outcome.and(back(&api))
+        ended(migrate(&mut cluster, &alice, &bob, namespace), &bob, &api)?;
+        back(&api)
     })
 }
 
@@ -154,14 +149,4 @@ fn reboots(worker: &mut Worker, roll: &mut Running, name: &str) -> Result<()> {
 
 fn worker<'a>(cluster: &'a mut Cluster, name: &str) -> Result<&'a mut Worker> {
     cluster.workers.iter_mut().find(|worker| worker.name() == name).context("a node of the cluster")
-}
-
-/// The nodes are for the next case, and so is DNS.
-fn back(api: &Api) -> Result<()> {
-    NODES.iter().try_for_each(|name| api.cordon(name, false))?;
-    flip_all(api, "old")?;
-    let dns = "/apis/apps/v1/namespaces/kube-system/deployments/kube-dns";
-    let restart = json!({ "spec": { "template": { "metadata": { "annotations": { "moved": "back" } } } } });
-    api.client.patch(dns, MERGE, &restart)?.object()?;
-    api.until_rolled_out(dns)
 }

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use super::steps::{all_on, all_open, deploy, state, until_one_is};
+use super::steps::{all_on, all_open, deploy, ended, state, until_one_is};
 use super::world::{NODES, cluster, in_namespace, run_on};
 
 pub(crate) fn a_run_is_killed_taken_up_held_and_brought_back() -> Result<()> {
@@ -27,13 +27,7 @@ pub(crate) fn a_run_is_killed_taken_up_held_and_brought_back() -> Result<()> {
     in_namespace(&api, "roll", |namespace| {
         deploy(&api, namespace)?;
         all_on(&cluster, &api, namespace, "old")?;
-        let outcome = migrate(&cluster, &operator, &api, namespace);
-        // The nodes are for the next case.
-        if outcome.is_err() {
-            let now = operator.run(&["status"]);
-            return outcome.with_context(|| format!("{now:#?}"));
-        }
-        outcome
+        ended(migrate(&cluster, &operator, &api, namespace), &operator, &api)
     })
 }
 

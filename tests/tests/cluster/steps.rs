@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use lab::deadline::until;
 use lab::kubernetes::api::{WITHIN, node_path, pod_path};
-use lab::kubernetes::{Api, Cluster, manifest};
+use lab::kubernetes::{Api, Cluster, MERGE, Operator, manifest};
 use serde_json::{Value, json};
 
-use super::world::{NODES, network_of};
+use super::world::{NODES, flip_all, network_of};
+
+/// Who holds the run.
+pub(crate) const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases/crossfade-run";
+/// The run as the cluster keeps it.
+pub(crate) const RUN: &str = "/api/v1/namespaces/crossfade/configmaps/crossfade-run";
 
 /// The port of each node that leads to its pod of the DaemonSet.
 const HOST_PORT: u16 = 30_081;
@@ -99,4 +104,38 @@ pub(crate) fn all_open(api: &Api) -> Result<()> {
         ensure!(!taints.contains("crossfade/"), "{name}: {taints}");
     }
     Ok(())
+}
+
+/// What came of a case. If it failed, the message has the status of the run, and the cluster is as before for the next case.
+pub(crate) fn ended(outcome: Result<()>, operator: &Operator, api: &Api) -> Result<()> {
+    let Err(why) = outcome else { return Ok(()) };
+    let why = why.context(format!("{:#?}", operator.run(&["status"])));
+    match back(api) {
+        Ok(()) => Err(why),
+        Err(also) => Err(why.context(format!("not brought back: {also:#}"))),
+    }
+}
+
+/// Brings nodes and DNS back to the old network by hand, and takes away everything that a run left.
+pub(crate) fn back(api: &Api) -> Result<()> {
+    for path in [LEASE, RUN] {
+        api.client.delete(path)?;
+    }
+    for name in NODES {
+        let mut node = api.get(&node_path(name))?;
+        let mut taints = node["spec"]["taints"].take();
+        if let Some(taints) = taints.as_array_mut() {
+            taints.retain(|taint| taint["key"] != "crossfade/earlier");
+        }
+        let patch = json!({
+            "metadata": { "annotations": { "crossfade/step": null } },
+            "spec": { "unschedulable": false, "taints": taints },
+        });
+        api.client.patch(&node_path(name), MERGE, &patch)?.object()?;
+    }
+    flip_all(api, "old")?;
+    let dns = "/apis/apps/v1/namespaces/kube-system/deployments/kube-dns";
+    let restart = json!({ "spec": { "template": { "metadata": { "annotations": { "moved": "back" } } } } });
+    api.client.patch(dns, MERGE, &restart)?.object()?;
+    api.until_rolled_out(dns)
 }
