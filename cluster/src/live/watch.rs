@@ -1,7 +1,7 @@
 //! Objects of one path, as they are and as they change: a list in pages, then a watch from its version.
 //!
 //! Each object is read into a slim type when it arrives, and its JSON is let go. A watch ends after fifty seconds and goes on from its last version, so that
-//! a connection that died is noticed within a minute. When the version is too old (410), as it may be after an outage, the list begins anew.
+//! a connection that died is noticed within a minute. When the version is too old (410), as after an outage, the list begins anew.
 
 mod lines;
 mod page;

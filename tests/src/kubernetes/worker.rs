@@ -38,7 +38,7 @@ const TUNABLES: [(&str, &str); 6] = [
 /// Ends every process of the node but its init, and takes away what was in memory: mounts of pods below `$1` and kubelet's directory, the
 /// runtime's state in `$1`, the pods' network namespaces, and what Crossfade keeps in /run.
 const POWER_OFF: &str = r#"set -e
-kill -KILL -1
+kill -KILL -1 2>/dev/null || true # On a node without pods nothing is left to kill.
 mapfile -t mounts < <(awk -v state="$1/" 'index($2, state) == 1 || index($2, "/var/lib/kubelet/pods/") == 1 {print $2}' /proc/mounts | sort -r)
 for mount in "${mounts[@]}"; do umount --lazy "$mount"; done
 ip -all netns delete

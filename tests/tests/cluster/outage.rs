@@ -138,10 +138,11 @@ fn replaced(cluster: &mut Cluster, api: &Api, name: &str) -> Result<Value> {
 
 /// A node loses its power, and boots when the run has said that it waits for it.
 fn reboots(worker: &mut Worker, roll: &mut Running, name: &str) -> Result<()> {
-    worker.power_off()?;
-    let waited = until("a run that waits for the node", WITHIN * 2, || {
-        roll.goes_on()?;
-        Ok(roll.said()?.contains(&format!("Node/{name} waits, NodeNotReady")).then_some(()))
+    let waited = worker.power_off().and_then(|()| {
+        until("a run that waits for the node", WITHIN * 2, || {
+            roll.goes_on()?;
+            Ok(roll.said()?.contains(&format!("Node/{name} waits, NodeNotReady")).then_some(()))
+        })
     });
     worker.boot_again(REBOOTED)?;
     waited.with_context(|| format!("{:?}", roll.said()))
