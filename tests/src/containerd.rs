@@ -264,6 +264,23 @@ impl Containerd {
         self.dir.join("config.toml")
     }
 
+    /// Where it keeps what a machine forgets when it is switched off, at the same path in the node and outside.
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// Takes away everything that it keeps, images too; it must not run.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn wipe(&self) -> Result<()> {
+        for directory in [self.dir.join("root"), self.state()] {
+            fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))?;
+            fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
+        }
+        Ok(())
+    }
+
     /// Pid as the lab sees it; none while it is stopped.
     pub fn pid(&self) -> Option<nix::unistd::Pid> {
         self.daemon.as_ref().map(Daemon::pid)

@@ -68,7 +68,7 @@ impl Cluster {
             names: &[],
             tokens: Vec::new(),
             controllers: Controllers::Prompt,
-            audited: None,
+            audited: Some(operator::USER),
         };
         let plane = ControlPlane::start(&setup)?;
         let images = Scratch::new("images")?;

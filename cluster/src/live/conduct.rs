@@ -1,5 +1,8 @@
 //! Conducts a run: takes the Lease, begins the run or takes it up, drives it, and gives the Lease back.
 
+mod hand;
+
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,21 +16,23 @@ use super::clock::Clock;
 use super::failure::Failed;
 use super::health::Blind;
 use super::interrupt::Interrupt;
-use super::lease::{self, Holder, Patience, Standing, Untaken};
+use super::lease::{self, Holder, Patience, Untaken};
 use super::session::{Session, Settings};
-use super::store::{Journal, Stored};
+use super::store::{Recorded, Stored};
+use super::unseen::Unseen;
 use crate::cli::access::Access;
 use crate::drive::event::Told;
-use crate::drive::{Cluster, Ended, Event, Outcome, Seen, drive};
+use crate::drive::{Ended, Event, Why, drive};
 use crate::plan::{Plan, canon};
 use crate::roll::act::Act;
 use crate::roll::memory::Memory;
 use crate::roll::run::{Bounds, Run, State};
-use crate::roll::step::{Decided, step};
-use crate::roll::wait::Wait;
+use crate::roll::step::{Decided, End, step};
+use crate::roll::wait::{Reason, Wait};
 use crate::roll::wish::What;
 use crate::roll::world::World;
 use crate::status::{Status, status};
+use hand::Hand;
 
 /// How long one look waits for a change.
 const LOOK: Duration = Duration::from_secs(2);
@@ -86,7 +91,13 @@ pub fn conduct(
             return Err(no_rights(&missing));
         }
         let interrupt = Interrupt::new();
-        session.take_lease(wanted.patience, &mut |_| {}).await.map_err(untaken)?;
+        let mut is_told = false;
+        let mut waiting = |holder: &Holder| {
+            if !std::mem::replace(&mut is_told, true) {
+                tell(&Event::Waits(waits_for(holder)));
+            }
+        };
+        session.take_lease(wanted.patience, &mut waiting).await.map_err(untaken)?;
         let driven = driven(&mut session, wanted, interrupt, tell).await;
         let released = session.release().await;
         let ended = driven?;
@@ -105,11 +116,29 @@ async fn driven(
         None => taken_up(session, wanted).await?,
     };
     let journal = session.store().journal(&run.id).await?;
-    let mut hand = Hand { session, journal, interrupt, complaint: None };
-    let ended = drive(&mut hand, run, &plan, &hash, tell).await;
+    let tell = RefCell::new(|event: &Event| tell(event));
+    let mut hand = Hand {
+        session,
+        journal,
+        interrupt,
+        complaint: None,
+        unseen: Unseen::default(),
+        own: RefCell::new(vec![run.clone()]),
+        tell: &tell,
+    };
+    let mut ended = drive(&mut hand, run, &plan, &hash, &mut |event| (tell.borrow_mut())(event)).await;
     // The journal is a history, and what it lacks is in the mirror.
     drop(hand.journal.flush(true).await);
+    if ended.why == Why::End(End::Lost) {
+        ended.why = Why::Gone(lost_to(hand.session.holder().await.ok().flatten()));
+    }
     Ok(ended)
+}
+
+/// Who has the run now, in words.
+fn lost_to(holder: Option<String>) -> String {
+    let holder = holder.unwrap_or_else(|| "somebody else".into());
+    format!("{holder} holds the run now")
 }
 
 /// The plan with this hash.
@@ -136,18 +165,20 @@ async fn begun(session: &mut Session, prefix: &str, wanted: &Wanted) -> Result<L
 
 /// The run that the cluster has, going on.
 async fn taken_up(session: &Session, wanted: &Wanted) -> Result<Loaded, Failed> {
-    let Stored { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run)?;
-    let (plan, hash) = planned(session, &before.plan).await?;
-    let mut run = before.clone();
-    if run.state != State::Done {
-        run.state = State::Running;
+    loop {
+        let Stored { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run)?;
+        let (plan, hash) = planned(session, &before.plan).await?;
+        let mut run = before.clone();
+        if run.state != State::Done {
+            run.state = State::Running;
+        }
+        run.bounds = wanted.bounds.clone();
+        run.delete.extend(wanted.delete.iter().cloned());
+        // Somebody may wish for something at this very moment, and wishes are in the same object: then it is read again.
+        if run == before || session.store().record(&run, &version).await? != Recorded::Changed {
+            return Ok(Loaded { run, plan, hash });
+        }
     }
-    run.bounds = wanted.bounds.clone();
-    run.delete.extend(wanted.delete.iter().cloned());
-    if run != before {
-        session.store().record(&run, &version).await?;
-    }
-    Ok(Loaded { run, plan, hash })
 }
 
 /// Looks until something is known.
@@ -265,85 +296,6 @@ pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failed> {
     })
 }
 
-/// A session that a driver works with.
-struct Hand<'a> {
-    session: &'a mut Session,
-    journal: Journal,
-    interrupt: Interrupt,
-    /// What was said last about the journal: once is enough.
-    complaint: Option<String>,
-}
-
-/// A line of the journal.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    /// When, in RFC 3339, by this machine's clock: for people.
-    at: String,
-    #[serde(flatten)]
-    said: Said<'a>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase", tag = "event")]
-enum Said<'a> {
-    Acted { act: &'a Told, outcome: String },
-    Waits { wait: &'a Wait },
-    Wished { wish: &'a crate::roll::wish::Wish, refused: Option<&'a str> },
-    Broken { act: &'a Told, invariant: &'a str, why: &'a str },
-}
-
-impl Cluster for Hand<'_> {
-    async fn look(&mut self, run: &Run, plan: &Plan) -> Result<Seen, String> {
-        loop {
-            if self.interrupt.is_set() {
-                return Ok(Seen { is_interrupted: true, ..Seen::default() });
-            }
-            if let Some(Standing::Lost(why)) = self.session.lease().map(lease::Held::standing) {
-                return Err(why);
-            }
-            let looked = tokio::select! {
-                looked = self.session.look(run, plan, LOOK) => looked,
-                () = self.interrupt.wait() => continue,
-            };
-            drop(self.journal.flush(false).await);
-            // What is not known well enough decides nothing; the watches go on.
-            let Ok(world) = looked else { continue };
-            let Some(stored) = self.session.take_up() else { continue };
-            if stored.run.id != run.id {
-                return Err(format!("the cluster's run is {} now", stored.run.id));
-            }
-            let wishes = stored.wishes.into_iter().filter(|wish| wish.seq > run.wish).collect();
-            return Ok(Seen { world, wishes, is_interrupted: false });
-        }
-    }
-
-    fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static {
-        let work = self.session.act(act);
-        async move {
-            match work.await {
-                Done::Done | Done::Counted(_) => Outcome::Done,
-                Done::Changed | Done::Gone => Outcome::Conflict,
-                Done::Pod(_, answer) => Outcome::Answered(answer),
-                Done::Barred(why) | Done::Failed(why) => Outcome::Failed(why),
-            }
-        }
-    }
-
-    async fn note(&mut self, event: &Event) {
-        let said = match event {
-            Event::Acted { act, outcome } => Said::Acted { act, outcome: format!("{outcome:?}") },
-            Event::Waits(wait) => Said::Waits { wait },
-            Event::Wished { wish, refused } => Said::Wished { wish, refused: refused.as_deref() },
-            Event::Broken { act, broken } => Said::Broken { act, invariant: broken.name, why: &broken.why },
-            Event::Status(_) => return,
-        };
-        let line = Line { at: Clock::of_machine().wall().to_string(), said };
-        if let Err(problem) = self.journal.note(&line) {
-            self.complaint.get_or_insert_with(|| problem.to_string());
-        }
-    }
-}
-
 /// `r-261122-0912-7k2m`: short, for claims and names of objects, and in the order of time.
 fn id(clock: &Clock) -> String {
     let at = clock.wall().strftime("%y%m%d-%H%M").to_string();
@@ -376,6 +328,15 @@ fn no_rights(missing: &[String]) -> Failed {
     (Exit::Failed, problem.fix("kubectl apply -f deploy/cluster/rbac-operator.yaml, and bind its roles to yourself as its comments say"))
 }
 
+/// Whose Lease has to expire before the run is taken over.
+fn waits_for(Holder { name, since, left, .. }: &Holder) -> Wait {
+    let what = format!(
+        "{name} holds the run since {since}; it is taken over if the Lease is not renewed within {} s",
+        left.as_secs()
+    );
+    Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseHeld, what)
+}
+
 fn untaken(why: Untaken) -> Failed {
     match why {
         Untaken::Failed(exit, problem) => (exit, problem),
@@ -384,5 +345,27 @@ fn untaken(why: Untaken) -> Failed {
                 .at("Lease/crossfade/crossfade-run");
             (Exit::TryLater, problem.fix("ask it: kubectl crossfade pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume --take-over"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_for_the_run_or_lost_it_is_told_who_has_it() {
+        let bob = "bob@desk:7:0123456789abcdef";
+        let left = Duration::from_secs(60);
+        let holder = Holder { name: bob.into(), since: "12:00".into(), renewed: "12:01".into(), left };
+        let wait = waits_for(&holder);
+        assert_eq!((wait.reason, wait.is_held), (Reason::LeaseHeld, false));
+        assert_eq!(
+            wait.what,
+            format!(
+                "{bob} holds the run since 12:00; it is taken over if the Lease is not renewed within 60 s"
+            )
+        );
+        assert_eq!(lost_to(Some(bob.into())), format!("{bob} holds the run now"));
+        assert_eq!(lost_to(None), "somebody else holds the run now");
     }
 }

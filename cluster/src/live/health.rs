@@ -14,7 +14,7 @@ pub(super) enum Health {
     InSync,
     /// It broke; since when, and why.
     Lost(Duration, String),
-    /// It broke before it had told all; why.
+    /// It has not told all, or not all that has happened since; why.
     Failing(String),
 }
 
@@ -38,6 +38,13 @@ impl Health {
             Self::InSync => Self::Lost(now, why),
             Self::Lost(since, _) => Self::Lost(*since, why),
         };
+    }
+
+    /// What it knew does not count any more, and is read anew.
+    pub(super) fn expire(&mut self) {
+        *self = Self::Failing(
+            "they are read anew, since the API server does not tell any more what has changed".into(),
+        );
     }
 
     /// Why nothing can be decided.

@@ -136,6 +136,10 @@ impl Known {
                 health.lose(why, now);
                 false
             }
+            Change::Expired => {
+                health.expire();
+                false
+            }
             Change::All(_) | Change::Put(_) | Change::Gone(_) => false,
         }
     }
@@ -156,7 +160,7 @@ impl Known {
                 self.taints.remove(&seen.name);
                 Arc::make_mut(&mut self.world).nodes.remove(&seen.name).is_some()
             }
-            Change::InSync | Change::Lost(_) => false,
+            Change::InSync | Change::Lost(_) | Change::Expired => false,
         }
     }
 
@@ -192,7 +196,7 @@ impl Known {
             }
             Change::Put((owner, available)) => self.workloads.insert(owner, available) != Some(available),
             Change::Gone((owner, _)) => self.workloads.remove(&owner).is_some(),
-            Change::InSync | Change::Lost(_) => false,
+            Change::InSync | Change::Lost(_) | Change::Expired => false,
         }
     }
 
@@ -209,7 +213,7 @@ impl Known {
                 before.as_ref() != Some(&pod)
             }
             Change::Gone(pod) => known.remove(&pod.uid).is_some(),
-            Change::InSync | Change::Lost(_) => false,
+            Change::InSync | Change::Lost(_) | Change::Expired => false,
         }
     }
 
@@ -218,7 +222,7 @@ impl Known {
             Change::All(all) => all.into_iter().next(),
             Change::Put(stored) => Some(stored),
             Change::Gone(_) => None,
-            Change::InSync | Change::Lost(_) => return false,
+            Change::InSync | Change::Lost(_) | Change::Expired => return false,
         };
         let is_late = match (&self.stored, &next) {
             (Some(known), Some(next)) => is_older(&next.version, &known.version),

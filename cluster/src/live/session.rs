@@ -135,7 +135,7 @@ impl Session {
     pub async fn take_lease(
         &mut self,
         patience: Patience,
-        waiting: &mut (dyn FnMut(&Holder) + Send),
+        waiting: &mut dyn FnMut(&Holder),
     ) -> Result<u64, Untaken> {
         let own = lease::identity();
         let held = lease::take(&self.caller, &own, patience, waiting).await?;

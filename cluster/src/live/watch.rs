@@ -1,7 +1,7 @@
 //! Objects of one path, as they are and as they change: a list in pages, then a watch from its version.
 //!
 //! Each object is read into a slim type when it arrives, and its JSON is let go. A watch ends after fifty seconds and goes on from its last version, so that
-//! a connection that died is noticed within a minute. When the version is too old (410), the list begins anew.
+//! a connection that died is noticed within a minute. When the version is too old (410), as after an outage, the list begins anew.
 
 mod lines;
 mod page;
@@ -36,6 +36,8 @@ pub(super) enum Change<T> {
     InSync,
     /// What is known may be out of date; why. It goes on by itself.
     Lost(String),
+    /// What is known is out of date: nobody tells any more what has happened since, and all is read anew.
+    Expired,
 }
 
 /// Reads an object; none if it is of no interest.
@@ -56,6 +58,7 @@ impl<T: Send> Watch<T> {
     pub(super) async fn run(self) {
         let mut version: Option<String> = None;
         let mut pause = PAUSE;
+        let mut is_failing = false;
         loop {
             let began = tokio::time::Instant::now();
             let ended = match &mut version {
@@ -74,8 +77,18 @@ impl<T: Send> Watch<T> {
             match ended {
                 Ended::Orderly if began.elapsed() >= SHORT => continue,
                 Ended::Orderly => {}
-                Ended::Expired => version = None,
-                Ended::Failed(why) => (self.sink)(Change::Lost(why)),
+                Ended::Expired => {
+                    version = None;
+                    (self.sink)(Change::Expired);
+                    // After an outage, too, since the API server has just answered.
+                    if std::mem::take(&mut is_failing) {
+                        pause = PAUSE;
+                    }
+                }
+                Ended::Failed(why) => {
+                    is_failing = true;
+                    (self.sink)(Change::Lost(why));
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST);

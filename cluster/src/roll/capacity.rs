@@ -28,6 +28,8 @@ struct Capacity<'a> {
 pub(super) struct Guard<'a> {
     /// None until then; then none if no count is fresh.
     known: Option<Option<Capacity<'a>>>,
+    /// Nodes that are taken in this step before any of those that ask.
+    taken: Vec<(&'a Text, &'a Node)>,
     /// It is told once, of the first node that has to wait.
     told: Option<Wait>,
 }
@@ -46,6 +48,15 @@ pub(super) fn short(view: &View<'_>, name: &Text, node: &Node) -> Option<Wait> {
 }
 
 impl<'a> Guard<'a> {
+    /// Nodes that these acts drain take no pods any more.
+    pub(super) fn after(view: &View<'a>, acts: &[Act]) -> Self {
+        let drained = |act: &Act| match act {
+            Act::Patch(patch) if patch.cordon == Some(true) => view.world.nodes.get_key_value(&patch.node),
+            _ => None,
+        };
+        Self { taken: acts.iter().filter_map(drained).collect(), ..Self::default() }
+    }
+
     /// Whether a node may start. One that may counts as no room from then on; after one that may not, room is kept for it.
     pub(super) fn lets(&mut self, view: &View<'a>, name: &'a Text, node: &'a Node) -> bool {
         if !takes_room(view, node) {
@@ -54,7 +65,13 @@ impl<'a> Guard<'a> {
         if self.told.is_some() {
             return false;
         }
-        let wait = match self.known.get_or_insert_with(|| Capacity::of(view)) {
+        let taken = std::mem::take(&mut self.taken);
+        let known = self.known.get_or_insert_with(|| {
+            let mut capacity = Capacity::of(view)?;
+            taken.into_iter().for_each(|(name, node)| capacity.close(view, name, node));
+            Some(capacity)
+        });
+        let wait = match known {
             None => Some(Wait::new(
                 "Run",
                 Reason::Census,
@@ -94,11 +111,20 @@ impl<'a> Capacity<'a> {
         Some(Self { census, room })
     }
 
-    /// Takes the room of a node, or says why it has to stay.
-    fn take(&mut self, view: &View<'_>, name: &'a Text, node: &'a Node) -> Option<Wait> {
+    fn place(&self, view: &View<'_>, name: &Text, node: &'a Node) -> Place<'a> {
         let state = if takes_pods(view, name, node) { State::Open } else { State::Closed };
-        let requested = self.census.requests.get(name).copied().unwrap_or_default();
-        let place = place(requested, node, state);
+        place(self.census.requests.get(name).copied().unwrap_or_default(), node, state)
+    }
+
+    /// A node takes no pods from now on.
+    fn close(&mut self, view: &View<'_>, name: &Text, node: &'a Node) {
+        let place = self.place(view, name, node);
+        self.room.close(&place);
+    }
+
+    /// Takes the room of a node, or says why it has to stay.
+    fn take(&mut self, view: &View<'_>, name: &Text, node: &'a Node) -> Option<Wait> {
+        let place = self.place(view, name, node);
         let Some(short) = self.room.short(&place, view.plan.margin_percent) else {
             self.room.close(&place);
             return None;

@@ -126,9 +126,9 @@ fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
     patch
 }
 
-/// Nodes that start now.
+/// Nodes that start now, after what is done before in the same step.
 #[must_use]
-pub(super) fn starts(view: &View<'_>, mut places: Places) -> Starts {
+pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Starts {
     let Some((wave, nodes)) = wave(view) else {
         return Starts { is_bounded: bounded(view), ..Starts::default() };
     };
@@ -150,7 +150,7 @@ pub(super) fn starts(view: &View<'_>, mut places: Places) -> Starts {
         0 => usize::MAX,
         most => (most as usize).saturating_sub(view.memory.starts()),
     };
-    let (mut is_full, mut kept, mut guard) = (false, 0, Guard::default());
+    let (mut is_full, mut kept, mut guard) = (false, 0, Guard::after(view, before));
     for one in pending {
         if let Some(wait) = unfit(view, one.name, one.node) {
             starts.waits.push(wait);

@@ -117,7 +117,7 @@ fn decide(view: &View<'_>) -> Decided {
             decided.waits.extend(waits);
         }
         Barrier::NotYet => {
-            let starts = start::starts(view, places);
+            let starts = start::starts(view, places, &decided.acts);
             decided.acts.extend(starts.acts);
             decided.waits.extend(starts.waits);
             if starts.is_bounded && moving == 0 && decided.acts.is_empty() {

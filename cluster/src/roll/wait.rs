@@ -109,11 +109,15 @@ pub enum Reason {
     Paused,
     /// The Lease was not renewed in time.
     LeaseStale,
+    /// Somebody else has the Lease.
+    LeaseHeld,
+    /// What happens in the cluster cannot be seen.
+    Unwatched,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::NodeSilent,
         Self::PhaseNotFollowed,
         Self::PolicyUnknown,
@@ -155,6 +159,8 @@ impl Reason {
         Self::Census,
         Self::Paused,
         Self::LeaseStale,
+        Self::LeaseHeld,
+        Self::Unwatched,
     ];
 
     /// The reason of this name.

@@ -72,6 +72,7 @@ impl Truth {
             flip: 0,
             works_from: 0,
             leftovers: Vec::new(),
+            flipped: 0,
             misjudged: None,
             forgets: BTreeSet::new(),
         };
@@ -97,6 +98,7 @@ impl Truth {
             going: None,
             booted: None,
             surprise: None,
+            made: 0,
             published: (0, 0),
             claimed: 0,
             room,

@@ -30,7 +30,9 @@ impl History {
 
     /// The nodes that passes touch and whose state a run could know.
     pub(super) fn knowable(&self, seen: Millis) -> impl Iterator<Item = (usize, &Node)> {
-        self.truth.living().filter(move |(_, node)| !self.is_left_out(&node.name) && !node.surprises(seen))
+        self.truth.living().filter(move |(_, node)| {
+            !self.is_left_out(&node.name) && !node.surprises(seen) && node.made <= seen
+        })
     }
 
     /// Every phase that pods have, may get, or may get soon, one node left out.
@@ -124,7 +126,8 @@ impl History {
         let mut kinds = self.kinds(flight.nodes_seen, Some(at));
         // Pods of a node whose own phase is forbidden are parted from all others, and go.
         let is_of_pass = |phase: Phase| Some(phase) == run.target() || phase == run.from;
-        if !is_of_pass(phase) {
+        let has_flipped = node.machine.flipped > node.told(flight.nodes_seen);
+        if !is_of_pass(phase) || has_flipped {
             kinds.retain(|phase| is_of_pass(*phase));
         } else if !node.surprises(flight.nodes_seen) {
             kinds.extend(self.truth.published(at, flight.nodes_seen));

@@ -67,6 +67,8 @@ pub(super) struct Node {
     pub(super) booted: Option<Millis>,
     /// What the history did to it that a run may not know of yet.
     pub(super) surprise: Option<Surprise>,
+    /// When its object was made.
+    pub(super) made: Millis,
     /// When `watch` published last what it observes, and when it did before.
     pub(super) published: (Millis, Millis),
     /// When the run claimed it last.
@@ -139,6 +141,8 @@ pub(super) struct Machine {
     pub(super) works_from: Millis,
     /// Attachments whose pods are gone: their DEL fails.
     pub(super) leftovers: Vec<Phase>,
+    /// When its phase changed last.
+    pub(super) flipped: Millis,
     /// When it forgot a pod last, or an attachment went that had outlived its pod; none if neither ever was.
     pub(super) misjudged: Option<Millis>,
     /// Pods of which it does not know that they are attached.
@@ -280,11 +284,10 @@ impl Truth {
     /// The same without those that were made since the node published the last of which a run that saw everything up to `seen` could know.
     pub(super) fn published(&self, node: usize, seen: Millis) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
-        let (last, before) = node.published;
-        let known = if last > seen { before } else { last };
-        let known = move |of: &Attached| of.since <= known;
-        let told = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
-        let of_pods = told.filter_map(move |pod| Some(self.pods.get(pod)?.attached.filter(known)?.phase));
+        let told = node.told(seen);
+        let known = move |of: &Attached| of.since <= told;
+        let pods = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
+        let of_pods = pods.filter_map(move |pod| Some(self.pods.get(pod)?.attached.filter(known)?.phase));
         of_pods.chain(node.machine.leftovers.iter().copied())
     }
 
@@ -312,6 +315,12 @@ impl Node {
     /// The machine runs and reaches the API server.
     pub(super) const fn answers(&self) -> bool {
         self.machine.is_up && self.machine.is_connected
+    }
+
+    /// When the node published what a run knew of it that saw everything up to `seen`.
+    pub(super) const fn told(&self, seen: Millis) -> Millis {
+        let (last, before) = self.published;
+        if last > seen { before } else { last }
     }
 
     /// Whether a run that saw everything up to `seen` could not know how the node is.

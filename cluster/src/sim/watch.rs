@@ -101,7 +101,7 @@ impl History {
         else {
             return;
         };
-        (machine.phase, machine.works_from) = (desired, works);
+        (machine.phase, machine.works_from, machine.flipped) = (desired, works, self.now);
         if node.is_lured {
             self.surprise(turn.node, Teller::Watch);
         }

@@ -23,6 +23,8 @@ const UP_WITHIN: Duration = Duration::from_secs(180);
 pub const PORT: u16 = 6443;
 /// Of Services.
 pub const SERVICES: &str = "10.96.0.0/16";
+/// Its label among the processes.
+const APISERVER: &str = "apiserver";
 /// The Service `kubernetes`, which is the first address of [`SERVICES`].
 const KUBERNETES: &str = "10.96.0.1";
 /// How long a pod stays bound to a node that is not ready or not reachable, in seconds.
@@ -69,6 +71,8 @@ pub struct ControlPlane {
 
 #[derive(Debug)]
 struct Process {
+    label: &'static str,
+    command: Command,
     child: Child,
     log: PathBuf,
 }
@@ -98,10 +102,9 @@ impl ControlPlane {
         let etcd = plane.etcd();
         plane.run("etcd", etcd)?;
         let apiserver = plane.apiserver(setup)?;
-        plane.run("apiserver", apiserver)?;
+        plane.run(APISERVER, apiserver)?;
+        plane.until_ready()?;
         let admin = plane.admin()?;
-        plane
-            .wait("kube-apiserver is ready", || Ok(admin.get("/readyz").is_ok_and(|it| it.status == 200)))?;
         if setup.controllers != Controllers::None {
             let manager = plane.controller_manager(setup.controllers)?;
             plane.run("controller-manager", manager)?;
@@ -187,9 +190,35 @@ impl ControlPlane {
         self.scratch.join("audit.jsonl")
     }
 
+    /// Kills the API server, does something, and starts the API server again on the same data, whatever came of it.
+    ///
+    /// # Errors
+    /// What `act` says, or the API server does not start again.
+    pub fn without_apiserver<T>(&mut self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let apiserver = self.process(APISERVER)?;
+        apiserver.child.kill().context("kube-apiserver")?;
+        apiserver.child.wait().context("kube-apiserver")?;
+        let outcome = act();
+        let apiserver = self.process(APISERVER)?;
+        apiserver.child = apiserver.command.spawn().context("kube-apiserver")?;
+        let is_back = self.until_ready();
+        let outcome = outcome?;
+        is_back.map(|()| outcome)
+    }
+
+    fn process(&mut self, label: &str) -> Result<&mut Process> {
+        let mut processes = self.processes.iter_mut();
+        processes.find(|process| process.label == label).with_context(|| format!("{label} was never started"))
+    }
+
+    fn until_ready(&mut self) -> Result<()> {
+        let admin = self.admin()?;
+        self.wait("kube-apiserver is ready", || Ok(admin.get("/readyz").is_ok_and(|it| it.status == 200)))
+    }
+
     fn wait(&mut self, what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
         until(what, UP_WITHIN, || {
-            for Process { child, log } in &mut self.processes {
+            for Process { child, log, .. } in &mut self.processes {
                 if let Some(status) = child.try_wait()? {
                     bail!("{} says that it ended with {status}: {}", log.display(), tail(log));
                 }
@@ -200,10 +229,10 @@ impl ControlPlane {
         })
     }
 
-    fn run(&mut self, label: &str, command: Command) -> Result<()> {
+    fn run(&mut self, label: &'static str, mut command: Command) -> Result<()> {
         let log = self.scratch.join(format!("{label}.log"));
-        let child = start(command, &log)?;
-        self.processes.push(Process { child, log });
+        let child = start(&mut command, &log)?;
+        self.processes.push(Process { label, command, child, log });
         Ok(())
     }
 
@@ -363,7 +392,7 @@ fn tail(log: &Path) -> String {
 }
 
 /// Its output goes to a file: a pipe that nobody reads would stop it, and one that it keeps open would stop CI.
-fn start(mut command: Command, log: &Path) -> Result<Child> {
+fn start(command: &mut Command, log: &Path) -> Result<Child> {
     let log = File::create(log).context("a log")?;
     let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
     child.with_context(|| format!("starting {}", command.get_program().display()))

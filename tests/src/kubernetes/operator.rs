@@ -1,18 +1,24 @@
 //! Somebody who runs `kubectl crossfade` with the rights of `deploy/cluster/rbac-operator.yaml` and no other.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::{ControlPlane, User};
+use crate::deadline::until;
 use crate::dist;
 use crate::scratch::Scratch;
 
 /// The user's name in the cluster.
 pub const USER: &str = "operator";
+/// The name of a colleague, who has the same rights.
+const COLLEAGUE: &str = "colleague";
 
 /// Somebody at a machine of their own, with the settings of a migration.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub struct Operator {
     /// From and to which CNI, and how.
     migration: Vec<String>,
     settings: Value,
+    /// User and host, as a Lease names them.
+    person: (String, String),
     /// The kubeconfig, the settings, and what the program keeps between two calls.
     home: Scratch,
 }
@@ -38,8 +46,16 @@ pub struct Ended {
     pub said: String,
 }
 
+/// A command that goes on; killed on drop.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    answer: PathBuf,
+    said: PathBuf,
+}
+
 impl Operator {
-    /// Grants the user [`USER`] an operator's rights, and writes `settings`, an object with sections of `crossfade.yaml`.
+    /// Grants the user [`USER`] and a colleague an operator's rights, and writes `settings`, an object with sections of `crossfade.yaml`.
     ///
     /// # Errors
     /// A program is not built, or the API server refuses the rights.
@@ -61,10 +77,31 @@ impl Operator {
             program: dist::kubectl()?,
             migration: words.map(str::to_owned).to_vec(),
             settings,
+            person: ("alice".into(), "laptop".into()),
             home,
         };
         operator.write_settings()?;
         Ok(operator)
+    }
+
+    /// Somebody else with the same settings and rights, at another machine, who is another user in the cluster.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn colleague(&self, plane: &ControlPlane, user: &str, host: &str) -> Result<Self> {
+        let home = Scratch::new("operator")?;
+        let kubeconfig = plane.kubeconfig(User::Component(COLLEAGUE))?;
+        fs::write(home.join("kubeconfig"), kubeconfig.to_string()).context("the kubeconfig")?;
+        let colleague = Self {
+            kubectl: self.kubectl.clone(),
+            program: self.program.clone(),
+            migration: self.migration.clone(),
+            settings: self.settings.clone(),
+            person: (user.into(), host.into()),
+            home,
+        };
+        colleague.write_settings()?;
+        Ok(colleague)
     }
 
     /// Waives everything that `check` finds to block: the lab's networks are neither of the CNIs that the migration names.
@@ -105,7 +142,7 @@ impl Operator {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", crate::node::PATH).env("HOME", self.home.path());
         command.env("KUBECONFIG", self.home.join("kubeconfig")).env("XDG_STATE_HOME", self.home.path());
-        command.env("USER", "alice").env("HOSTNAME", "laptop");
+        command.env("USER", &self.person.0).env("HOSTNAME", &self.person.1);
         command.args(words).arg("--config").arg(self.home.join("crossfade.yaml")).args(["-o", "json"]);
         command.stdin(Stdio::null());
         command
@@ -162,6 +199,19 @@ impl Operator {
         self.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("kubectl")
     }
 
+    /// Starts a command whose words are kept.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn begin(&self, words: &[&str]) -> Result<Running> {
+        let [answer, said] = ["answer", "said"].map(|name| self.home.join(name));
+        let file = |path: &Path| File::create(path).with_context(|| path.display().to_string());
+        let mut command = self.command(words);
+        command.stdout(file(&answer)?).stderr(file(&said)?);
+        // kubectl becomes its plugin, so the child is the plugin.
+        Ok(Running { child: command.spawn().context("kubectl")?, answer, said })
+    }
+
     /// The directory in which the program keeps its journals.
     pub fn journals(&self) -> PathBuf {
         self.home.join("crossfade")
@@ -173,14 +223,64 @@ impl Operator {
     }
 }
 
+impl Running {
+    /// Sends the plugin a signal.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).with_context(|| signal.to_string())
+    }
+
+    /// The lines on stderr until now.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn said(&self) -> Result<String> {
+        fs::read_to_string(&self.said).with_context(|| self.said.display().to_string())
+    }
+
+    /// Fails if the command has ended.
+    ///
+    /// # Errors
+    /// It has; the message has everything that it said.
+    pub fn goes_on(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("it ended with {status}: {}", self.said()?),
+        }
+    }
+
+    /// Waits until the command has ended.
+    ///
+    /// # Errors
+    /// It does not end, or does not answer with JSON; the message has everything that it said.
+    pub fn ends(mut self, within: Duration) -> Result<Ended> {
+        let ended = until("the end of the command", within, || Ok(self.child.try_wait()?));
+        let said = self.said()?;
+        let status = ended.with_context(|| said.clone())?.code();
+        let answer = fs::read_to_string(&self.answer).with_context(|| self.answer.display().to_string())?;
+        let answer = serde_json::from_str(&answer).with_context(|| said.clone())?;
+        Ok(Ended { status, answer, said })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
 /// The bindings that the head of `rbac-operator.yaml` asks an administrator to make.
 fn bindings() -> Value {
     let api = "rbac.authorization.k8s.io";
+    let subjects = [USER, COLLEAGUE].map(|name| json!({ "apiGroup": api, "kind": "User", "name": name }));
     let binding = |kind: &str, role: &str, metadata: Value| {
         json!({
             "apiVersion": format!("{api}/v1"), "kind": kind, "metadata": metadata,
             "roleRef": { "apiGroup": api, "kind": role, "name": "crossfade-operator" },
-            "subjects": [{ "apiGroup": api, "kind": "User", "name": USER }],
+            "subjects": subjects,
         })
     };
     let name = "crossfade-operator";

@@ -35,6 +35,18 @@ const TUNABLES: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
+/// Ends every process of the node but its init, and takes away what was in memory: mounts of pods below `$1` and kubelet's directory, the
+/// runtime's state in `$1`, the pods' network namespaces, and what Crossfade keeps in /run.
+const POWER_OFF: &str = r#"set -e
+kill -KILL -1 2>/dev/null || true # On a node without pods nothing is left to kill.
+mapfile -t mounts < <(awk -v state="$1/" 'index($2, state) == 1 || index($2, "/var/lib/kubelet/pods/") == 1 {print $2}' /proc/mounts | sort -r)
+for mount in "${mounts[@]}"; do umount --lazy "$mount"; done
+ip -all netns delete
+find "$1" -mindepth 1 -delete
+rm -rf /run/crossfade"#;
+/// Takes away what a node has on its disk beside its settings: leases, kubelet's state, and Crossfade's records.
+const WIPE: &str = "find /var/lib/cni /var/lib/kubelet /var/lib/crossfade -mindepth 1 -delete";
+
 /// A node with everything on it; what runs on it ends when it is dropped, its pods with the node.
 #[derive(Debug)]
 pub struct Worker {
@@ -170,6 +182,38 @@ impl Worker {
         let daemons = [self.kubelet.take(), self.watch.take(), self.proxy.take()];
         daemons.into_iter().flatten().try_for_each(|daemon| daemon.kill().map(drop))?;
         self.containerd.kill()
+    }
+
+    /// Kills everything that runs on the node, its pods too, and takes away what a machine has in memory alone. Its disk stays.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn power_off(&mut self) -> Result<()> {
+        let daemons = [self.kubelet.take(), self.watch.take(), self.proxy.take()];
+        daemons.into_iter().flatten().try_for_each(|daemon| daemon.kill().map(drop))?;
+        self.containerd.kill()?;
+        let state = self.containerd.state();
+        let line = ["bash", "-c", POWER_OFF, "power-off", &state.to_string_lossy()];
+        self.node.run(&line).map(drop)
+    }
+
+    /// Gives the node an empty disk and another Crossfade, as [`Worker::bake`] does: a new machine of the same name. It is off.
+    ///
+    /// # Errors
+    /// As [`Worker::bake`].
+    pub fn replace(&mut self, policy: &Value, more: Value) -> Result<()> {
+        self.containerd.wipe()?;
+        self.node.run(&["bash", "-c", WIPE])?;
+        self.bake(policy, more, &[])
+    }
+
+    /// Boots the node once more, with this boot id.
+    ///
+    /// # Errors
+    /// As [`Worker::boot`].
+    pub fn boot_again(&mut self, boot_id: &str) -> Result<()> {
+        self.node.reboot_id(boot_id)?;
+        self.boot()
     }
 
     /// Ends kubelet; its pods run on.

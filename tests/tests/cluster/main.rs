@@ -1,16 +1,19 @@
 //! What a real Kubernetes makes of Crossfade on its nodes (`make test-cluster`).
 //!
 //! One cluster for all cases of a call, started once: three nodes that booted with Crossfade, each with a real containerd, kubelet and kube-proxy.
-//! The cases run one after the other, each in a namespace of its own, and leave the nodes in phase `old`. `tests/cluster` calls twice, so that the
-//! longest case has a cluster beside that of all others.
+//! The cases run one after the other, each in a namespace of its own, and leave the nodes in phase `old`. `tests/cluster` calls three times, so that
+//! cases about whole runs have clusters beside that of all others.
 
+mod double;
 mod life;
 mod operator;
+mod outage;
 mod phases;
 mod registration;
 mod restarts;
 mod roll;
 mod services;
+mod steps;
 mod world;
 
 use std::process::ExitCode;
@@ -40,6 +43,8 @@ fn main() -> Result<ExitCode> {
         life::graceful_and_forced_deletions_give_addresses_back,
         operator::what_stands_in_the_way_is_found_while_it_is_there,
         roll::a_run_is_killed_taken_up_held_and_brought_back,
+        double::a_run_of_three_passes_turns_back_at_the_end_of_a_pass,
+        outage::a_run_outlives_its_api_server_its_laptop_and_its_nodes,
         restarts::runtime_and_kubelet_restart_in_every_phase,
         registration::a_node_joins_waits_for_its_network_and_goes_away,
     ];

@@ -6,48 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lab::deadline::until;
-use lab::kubernetes::api::{WITHIN, node_path, pod_path};
-use lab::kubernetes::{Api, Operator, manifest};
+use lab::kubernetes::api::{WITHIN, node_path};
+use lab::kubernetes::{Api, Cluster, Operator};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::world::{NODES, cluster, in_namespace, network_of, run_on};
-
-/// The state that a Node's step has.
-fn state(node: &Value) -> Option<String> {
-    let step = node["metadata"]["annotations"]["crossfade/step"].as_str()?;
-    let step: Value = serde_json::from_str(step).ok()?;
-    step["state"].as_str().map(str::to_owned)
-}
-
-/// Every ready pod of the namespace is on the network.
-fn all_on(api: &Api, namespace: &str, network: &str) -> Result<()> {
-    let pods = api.list(&format!("/api/v1/namespaces/{namespace}/pods"))?;
-    let pods: Vec<&Value> =
-        pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect();
-    ensure!(pods.len() == 8, "{} pods", pods.len());
-    for pod in pods {
-        ensure!(
-            network_of(pod) == network,
-            "{} is not on {network}: {}",
-            pod_path(pod),
-            pod["status"]["podIP"]
-        );
-    }
-    Ok(())
-}
-
-/// No node bears anything of a run's making that keeps pods away.
-fn all_open(api: &Api) -> Result<()> {
-    for name in NODES {
-        let node = api.get(&node_path(name))?;
-        ensure!(node["spec"]["unschedulable"] != json!(true), "{name} is cordoned");
-        let taints = node["spec"]["taints"].to_string();
-        ensure!(!taints.contains("crossfade/"), "{name}: {taints}");
-    }
-    Ok(())
-}
+use super::steps::{all_on, all_open, deploy, ended, state, until_one_is};
+use super::world::{NODES, cluster, in_namespace, run_on};
 
 pub(crate) fn a_run_is_killed_taken_up_held_and_brought_back() -> Result<()> {
     let cluster = cluster()?;
@@ -59,28 +25,13 @@ pub(crate) fn a_run_is_killed_taken_up_held_and_brought_back() -> Result<()> {
     });
     let operator = Operator::new(&cluster.plane, "bridge", json!({ "roll": roll }))?.waiving_what_blocks()?;
     in_namespace(&api, "roll", |namespace| {
-        let server = manifest::server();
-        api.create(&[
-            manifest::workload("Deployment", namespace, "web", Some(3), &server),
-            manifest::workload("StatefulSet", namespace, "db", Some(2), &server),
-            manifest::workload("DaemonSet", namespace, "agent", None, &server),
-            manifest::budget(namespace, "web", &json!({ "minAvailable": 2 }), &api)?,
-        ])?;
-        for (kind, name) in [("deployments", "web"), ("statefulsets", "db"), ("daemonsets", "agent")] {
-            api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{namespace}/{kind}/{name}"))?;
-        }
-        all_on(&api, namespace, "old")?;
-        let outcome = migrate(&operator, &api, namespace);
-        // The nodes are for the next case.
-        if outcome.is_err() {
-            let now = operator.run(&["status"]);
-            return outcome.with_context(|| format!("{now:#?}"));
-        }
-        outcome
+        deploy(&api, namespace)?;
+        all_on(&cluster, &api, namespace, "old")?;
+        ended(migrate(&cluster, &operator, &api, namespace), &operator, &api)
     })
 }
 
-fn migrate(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
+fn migrate(cluster: &Cluster, operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
     let hash = operator.plan()?;
 
     // A preview touches nothing.
@@ -92,14 +43,7 @@ fn migrate(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
 
     // Killed while a node moves: its step stays, and nobody else may act until the Lease has expired.
     let mut roll = operator.start(&["roll", "--plan", &hash[..8]])?;
-    let seen = until("a node that moves", WITHIN * 2, || {
-        for name in NODES {
-            if matches!(state(&api.get(&node_path(name))?).as_deref(), Some("flipped" | "moving")) {
-                return Ok(Some(name));
-            }
-        }
-        Ok(None)
-    });
+    let seen = until_one_is(api, &NODES, &["flipped", "moving"], || Ok(()));
     roll.kill()?;
     roll.wait()?;
     let moving = seen?;
@@ -138,7 +82,7 @@ fn migrate(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
     let done = operator.ends(&["roll", "--resume", "--delete-bare", "roll/bare"], 0)?;
     ensure!(done.said.contains("the last pass is done"), "{done:#?}");
     ensure!(done.said.contains(&format!("node {third}: pod roll/bare is deleted")), "{done:#?}");
-    all_on(api, namespace, "new")?;
+    all_on(cluster, api, namespace, "new")?;
     all_open(api)?;
     operator.ends(&["stragglers", "--phase", "new"], 0)?;
     operator.ends(&["stragglers", "--phase", "old"], 3)?;
@@ -149,7 +93,7 @@ fn migrate(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
     let back = operator.ends(&["roll", "--resume", "--force-take-over"], 0)?;
     // Nodes forward between both networks, so that one pass leads back.
     ensure!(back.answer["pass"] == 4, "{back:#?}");
-    all_on(api, namespace, "old")?;
+    all_on(cluster, api, namespace, "old")?;
     all_open(api)
 }
 

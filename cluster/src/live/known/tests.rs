@@ -254,6 +254,21 @@ fn nothing_is_decided_until_everything_is_in_sync() {
     assert_eq!(known.blind(later), None);
 }
 
+/// Whoever decided on it would act on pods that are long gone.
+#[test]
+fn what_is_too_old_decides_nothing_until_it_is_read_anew() {
+    let mut known = Known::default();
+    known.begin(Place::Nodes);
+    known.apply(Event::Nodes(Change::InSync), NOW);
+    assert!(!known.apply(Event::Nodes(Change::Expired), NOW));
+    assert!(known.blind(NOW).is_some(), "at once");
+    known.apply(Event::Nodes(Change::Lost("no answer".into())), NOW);
+    assert_eq!(known.blind(NOW).map(|blind| blind.why).as_deref(), Some("no answer"));
+    known.apply(Event::Nodes(Change::All(vec![])), NOW);
+    assert!(known.apply(Event::Nodes(Change::InSync), NOW));
+    assert_eq!(known.blind(NOW), None);
+}
+
 /// Watches end and go on every fifty seconds; nobody needs to look for that.
 #[test]
 fn a_watch_that_goes_on_is_no_change() {

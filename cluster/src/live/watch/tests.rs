@@ -53,6 +53,7 @@ fn watched(seconds: u64, answers: Vec<Answer>) -> (Vec<String>, Vec<String>) {
                     Change::Gone(name) => format!("- {name}"),
                     Change::InSync => "in sync".into(),
                     Change::Lost(why) => format!("lost: {why}"),
+                    Change::Expired => "expired".into(),
                 };
                 sink.lock().expect("changes").push(word);
             }),
@@ -102,9 +103,22 @@ fn a_watch_that_ends_goes_on_from_its_last_version_bookmarks_included() {
 fn a_version_that_is_too_old_is_listed_anew() {
     for expired in [Answer::stream(&[&error(410)]), Answer::refusal(410, "Expired", "too old")] {
         let (seen, asked) = watched(10, vec![page(&["a"], "", "7"), expired, page(&["b"], "", "30")]);
-        assert_eq!(seen.iter().filter(|word| *word != "in sync").collect::<Vec<_>>(), ["= a", "= b"]);
+        assert_eq!(
+            seen.iter().filter(|word| *word != "in sync").collect::<Vec<_>>(),
+            ["= a", "expired", "= b"]
+        );
         assert_eq!(asked.last(), Some(&watch_of("30")));
     }
+}
+
+/// An API server that was away may not know what happened before, and says so when it is back.
+#[test]
+fn what_is_too_old_after_an_outage_is_listed_without_a_long_pause() {
+    let outage = vec![Answer::lost(); 5];
+    let back = vec![Answer::stream(&[&error(410)]), page(&["b"], "", "30")];
+    // Pauses of 1, 2, 4, 8 and 16 s, and one of 1 s.
+    let (seen, _) = watched(33, [vec![page(&["a"], "", "7")], outage, back].concat());
+    assert_eq!(seen[seen.len() - 3..], ["expired", "= b", "in sync"], "{seen:?}");
 }
 
 #[test]

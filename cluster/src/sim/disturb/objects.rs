@@ -174,6 +174,7 @@ impl History {
         let (zone, pool) = (like.api.zone.clone(), like.api.pool.clone());
         let (offers, room, taints) = (like.api.offers, like.room, like.api.taints.clone());
         let at = self.truth.add_node(&Built { name, zone, pool, phase, base, offers, room });
+        self.truth.nodes[at].made = self.now;
         self.truth.nodes[at].api.taints = taints;
         self.surprise(at, Teller::Watch);
         self.touch_node(at);

@@ -1,0 +1,130 @@
+//! A session as a driver works with it: it looks until something is known, carries out acts, and keeps the journal.
+
+use std::cell::RefCell;
+
+use serde::Serialize;
+
+use super::LOOK;
+use crate::drive::event::Told;
+use crate::drive::{Cluster, Event, Outcome, Seen};
+use crate::live::act::Outcome as Done;
+use crate::live::clock::Clock;
+use crate::live::health::Blind;
+use crate::live::interrupt::Interrupt;
+use crate::live::lease::{self, Standing};
+use crate::live::session::Session;
+use crate::live::store::Journal;
+use crate::live::unseen::Unseen;
+use crate::plan::Plan;
+use crate::roll::act::Act;
+use crate::roll::run::Run;
+use crate::roll::wait::Wait;
+
+/// A session that a driver works with.
+pub(super) struct Hand<'a> {
+    pub(super) session: &'a mut Session,
+    pub(super) journal: Journal,
+    pub(super) interrupt: Interrupt,
+    /// What was said last about the journal: once is enough.
+    pub(super) complaint: Option<String>,
+    pub(super) unseen: Unseen,
+    /// The run as this holder found it, and every run that it wrote or meant to write: any other one is somebody else's.
+    pub(super) own: RefCell<Vec<Run>>,
+    pub(super) tell: &'a RefCell<dyn FnMut(&Event) + 'a>,
+}
+
+/// A line of the journal.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    /// When, in RFC 3339, by this machine's clock: for people.
+    at: String,
+    #[serde(flatten)]
+    said: Said<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase", tag = "event")]
+enum Said<'a> {
+    Acted { act: &'a Told, outcome: String },
+    Waits { wait: &'a Wait },
+    Wished { wish: &'a crate::roll::wish::Wish, refused: Option<&'a str> },
+    Broken { act: &'a Told, invariant: &'a str, why: &'a str },
+}
+
+impl Hand<'_> {
+    /// Says why nothing happens.
+    async fn cannot_see(&mut self, blind: &Blind) {
+        let standing = self.session.lease().map(lease::Held::standing);
+        let now = Clock::of_machine().now();
+        if let Some(wait) = self.unseen.told(blind, standing.as_ref(), now) {
+            let event = Event::Waits(wait);
+            self.note(&event).await;
+            (self.tell.borrow_mut())(&event);
+        }
+    }
+}
+
+impl Cluster for Hand<'_> {
+    async fn look(&mut self, run: &Run, plan: &Plan) -> Result<Seen, String> {
+        loop {
+            if self.interrupt.is_set() {
+                return Ok(Seen { is_interrupted: true, ..Seen::default() });
+            }
+            if let Some(Standing::Lost(why)) = self.session.lease().map(lease::Held::standing) {
+                return Err(why);
+            }
+            let looked = tokio::select! {
+                looked = self.session.look(run, plan, LOOK) => looked,
+                () = self.interrupt.wait() => continue,
+            };
+            drop(self.journal.flush(false).await);
+            let world = match looked {
+                Ok(world) => world,
+                // What is not known well enough decides nothing; the watches go on.
+                Err(blind) => {
+                    self.cannot_see(&blind).await;
+                    continue;
+                }
+            };
+            self.unseen.end();
+            let Some(stored) = self.session.take_up() else { continue };
+            if stored.run.id != run.id {
+                return Err(format!("the cluster's run is {} now", stored.run.id));
+            }
+            if !self.own.borrow().contains(&stored.run) {
+                return Err("somebody else has written the run".into());
+            }
+            let wishes = stored.wishes.into_iter().filter(|wish| wish.seq > run.wish).collect();
+            return Ok(Seen { world, wishes, is_interrupted: false });
+        }
+    }
+
+    fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static {
+        if let Act::Record(run) = act {
+            self.own.borrow_mut().push((**run).clone());
+        }
+        let work = self.session.act(act);
+        async move {
+            match work.await {
+                Done::Done | Done::Counted(_) => Outcome::Done,
+                Done::Changed | Done::Gone => Outcome::Conflict,
+                Done::Pod(_, answer) => Outcome::Answered(answer),
+                Done::Barred(why) | Done::Failed(why) => Outcome::Failed(why),
+            }
+        }
+    }
+
+    async fn note(&mut self, event: &Event) {
+        let said = match event {
+            Event::Acted { act, outcome } => Said::Acted { act, outcome: format!("{outcome:?}") },
+            Event::Waits(wait) => Said::Waits { wait },
+            Event::Wished { wish, refused } => Said::Wished { wish, refused: refused.as_deref() },
+            Event::Broken { act, broken } => Said::Broken { act, invariant: broken.name, why: &broken.why },
+            Event::Status(_) => return,
+        };
+        let line = Line { at: Clock::of_machine().wall().to_string(), said };
+        if let Err(problem) = self.journal.note(&line) {
+            self.complaint.get_or_insert_with(|| problem.to_string());
+        }
+    }
+}

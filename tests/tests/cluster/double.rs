@@ -1,0 +1,79 @@
+//! A migration in three passes, over nodes of which nobody claims that they forward, turned back to `old` from the end of a pass.
+
+use anyhow::{Context, Result, ensure};
+use lab::deadline::until;
+use lab::kubernetes::api::{WITHIN, node_path};
+use lab::kubernetes::{Api, Cluster, Operator};
+use serde_json::{Value, json};
+
+use super::steps::{RUN, all_on, all_open, deploy, ended};
+use super::world::{NODES, cluster, in_namespace};
+
+/// The ends of passes that a run turns back from: the pass, the phase that it leads to, and the network whose addresses pods publish then.
+const ENDS: [(u32, &str, &str); 2] = [(1, "both-old", "old"), (2, "both-new", "new")];
+
+pub(crate) fn a_run_of_three_passes_turns_back_at_the_end_of_a_pass() -> Result<()> {
+    let cluster = cluster()?;
+    let api = cluster.api()?;
+    // Nodes have time, since the machine may be busy.
+    let roll = json!({ "limits": {
+        "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900,
+    } });
+    let operator = Operator::new(&cluster.plane, "double", json!({ "roll": roll }))?.waiving_what_blocks()?;
+    in_namespace(&api, "double", |namespace| {
+        deploy(&api, namespace)?;
+        all_on(&cluster, &api, namespace, "old")?;
+        for end in ENDS {
+            let turned = there_and_back(&cluster, &operator, &api, namespace, end);
+            ended(turned, &operator, &api).with_context(|| format!("{end:?}"))?;
+        }
+        Ok(())
+    })
+}
+
+fn there_and_back(
+    cluster: &Cluster,
+    operator: &Operator,
+    api: &Api,
+    namespace: &str,
+    (pass, phase, network): (u32, &str, &str),
+) -> Result<()> {
+    let hash = operator.plan()?;
+    let before = run(api)?;
+    let mut roll = operator.begin(&["roll", "--plan", &hash[..8]])?;
+    until(&format!("the end of pass {pass}"), WITHIN * 4 * pass, || {
+        roll.goes_on()?;
+        let now = run(api)?;
+        Ok((now["id"] != before["id"] && now["pass"] == pass + 1).then_some(()))
+    })?;
+    operator.ends(&["pause", "--now", "--reason", "the pass is at its end"], 0)?;
+    let paused = roll.ends(WITHIN)?;
+    ensure!(paused.status == Some(75), "{paused:#?}");
+    all_on(cluster, api, namespace, network)?;
+    all_in(api, phase)?;
+    operator.ends(&["stragglers", "--phase", phase], 0)?;
+
+    operator.ends(&["abort", "--to", "old", "--reason", "the test goes back"], 0)?;
+    let back = operator.ends(&["roll", "--resume"], 0)?;
+    // The pass that had begun is undone by one of its own; after that, each pass has one in the opposite direction.
+    ensure!(back.answer["pass"] == 2 * pass + 3, "{back:#?}");
+    all_on(cluster, api, namespace, "old")?;
+    all_in(api, "old")?;
+    all_open(api)?;
+    operator.ends(&["stragglers", "--phase", "old"], 0).map(drop)
+}
+
+/// The run as the cluster keeps it; null before it begins.
+fn run(api: &Api) -> Result<Value> {
+    let map = api.client.get(RUN)?.body;
+    Ok(map["data"]["run.json"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
+}
+
+/// Every node hands out the phase.
+fn all_in(api: &Api, phase: &str) -> Result<()> {
+    for name in NODES {
+        let labels = &api.get(&node_path(name))?["metadata"]["labels"];
+        ensure!(labels["crossfade/phase"] == phase, "{name}: {labels}");
+    }
+    Ok(())
+}
