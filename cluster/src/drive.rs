@@ -46,6 +46,8 @@ pub trait Cluster {
 pub struct Seen {
     /// The cluster. Whoever makes it known goes on with a copy, and only if a change comes while this one is in use.
     pub world: Arc<World>,
+    /// The run as the cluster has it.
+    pub run: Option<Run>,
     /// Wishes that the run has not taken up, in order.
     pub wishes: Vec<Wish>,
     /// Somebody asked this holder to end: no new act.
@@ -109,8 +111,14 @@ pub async fn drive<C: Cluster>(
             return Ended { run, why: Why::Interrupted, status: last };
         }
         let world = &*seen.world;
+        if let Some(written) = memory.unwritten().filter(|written| seen.run.as_ref() == Some(written)) {
+            // Its answer was lost, and it was written.
+            run = written.clone();
+            memory.written();
+        }
         // What people wish is taken up by the run that the cluster has.
-        if let Some(wish) = seen.wishes.first().filter(|_| memory.unwritten().is_none()) {
+        let is_new = |wish: &&Wish| wish.seq > run.wish && memory.unwritten().is_none();
+        if let Some(wish) = seen.wishes.iter().find(is_new) {
             run = wished(cluster, run, wish, plan, world, &mut memory, tell).await;
             continue;
         }
@@ -195,7 +203,7 @@ fn remember(memory: &mut Memory, run: &mut Run, act: &Act, outcome: &Outcome, wo
             memory.written();
             run.clone_from(next);
         }
-        (Act::Record(next), Outcome::Failed(_)) => memory.maybe_written((**next).clone()),
+        (Act::Record(next), Outcome::Failed(_)) => memory.maybe_written(next),
         _ => {}
     }
 }

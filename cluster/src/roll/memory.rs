@@ -144,11 +144,11 @@ impl Memory {
     }
 
     /// Takes up that the run was to be written, and that nobody knows whether it was: its answer was lost.
-    pub fn maybe_written(&mut self, run: Run) {
-        self.unwritten = Some(run);
+    pub fn maybe_written(&mut self, run: &Run) {
+        self.unwritten.get_or_insert_with(|| run.clone());
     }
 
-    /// The run that may be the cluster's by now: nothing is decided on another one before it is written once more.
+    /// The run that may be the cluster's by now: nothing is decided before it is known whether it is.
     #[must_use]
     pub const fn unwritten(&self) -> Option<&Run> {
         self.unwritten.as_ref()

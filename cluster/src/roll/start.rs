@@ -213,7 +213,6 @@ fn obstacles(view: &View<'_>, wave: &Wave) -> Vec<Wait> {
     }
     if let Some((client, server)) = view.parted(view.target) {
         waits.push(parted("Run".into(), client, server));
-        waits.extend(foreign(view));
     }
     waits.extend(gates::unmet(view));
     waits.extend(gates::pending(view));
@@ -236,7 +235,7 @@ fn obstacles(view: &View<'_>, wave: &Wave) -> Vec<Wait> {
 }
 
 /// A wait for each node with pods of a phase that this pass forbids, or may have some, which keeps all others.
-fn foreign(view: &View<'_>) -> Vec<Wait> {
+pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
     for (name, _, standing) in view.nodes().filter(|(_, node, _)| view.is_foreign(node)) {
         let mut wait = Wait::new(

@@ -60,7 +60,8 @@ pub fn step(world: &World, memory: &Memory, run: &Run, plan: &Plan) -> Decided {
             ..Decided::default()
         };
     }
-    if let Some(run) = memory.unwritten() {
+    if memory.unwritten().is_some() {
+        // The API server takes this only if nothing was written since: then what was to be written was not, and never will be.
         return Decided { acts: vec![Act::Record(Box::new(run.clone()))], ..Decided::default() };
     }
     let view = View { world, memory, run, plan, target };
@@ -125,6 +126,9 @@ fn decide(view: &View<'_>) -> Decided {
                 return decided;
             }
         }
+    }
+    if decided.waits.iter().any(|wait| wait.reason == Reason::WouldPart) {
+        decided.waits.extend(start::foreign(view));
     }
     decided.waits.extend(workload::obstacles(view, &decided.waits, moving > 0));
     compatible(view, &mut decided.acts);

@@ -160,7 +160,9 @@ impl History {
         });
         (self.truth.record.run, self.truth.record.changed) = (Some(run.clone()), self.now);
         self.touch_run();
-        self.holders[flight.holder].version = self.truth.record.version;
+        if !flight.is_lost {
+            self.holders[flight.holder].version = self.truth.record.version;
+        }
         Outcome::Done
     }
 

@@ -287,7 +287,9 @@ impl History {
         }
         let taken = one.mail.borrow().taken;
         let wishes = one.wishes.iter().filter(|wish| wish.seq > taken).cloned().collect();
-        let mut seen = Seen { world: Arc::clone(&one.world), wishes, is_interrupted: one.is_interrupted };
+        let run = one.stored.clone();
+        let mut seen =
+            Seen { world: Arc::clone(&one.world), run, wishes, is_interrupted: one.is_interrupted };
         if let Some(tamper) = self.tamper {
             tamper.seen(&mut seen, &self.plan.policies);
         }

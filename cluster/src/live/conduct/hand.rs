@@ -95,7 +95,7 @@ impl Cluster for Hand<'_> {
                 return Err("somebody else has written the run".into());
             }
             let wishes = stored.wishes.into_iter().filter(|wish| wish.seq > run.wish).collect();
-            return Ok(Seen { world, wishes, is_interrupted: false });
+            return Ok(Seen { world, run: Some(stored.run), wishes, is_interrupted: false });
         }
     }
 

@@ -61,6 +61,7 @@ impl History {
         match pod.attached {
             Some(attached) if attached.phase != step.to => None,
             Some(attached) => Some(("I5", format!("it is of phase {} already", attached.phase))),
+            None if pod.shaken.is_some_and(|at| at >= flight.pods_seen) => None,
             None => Some(("I5", "it is not attached".into())),
         }
     }
