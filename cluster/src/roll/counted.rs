@@ -82,6 +82,9 @@ mod tests {
 
     const AT: Duration = Duration::from_secs(100);
 
+    /// What a node says, and when; how many of its pods were counted; whether it agrees.
+    type Row = (Vec<(u64, u32)>, u32, bool);
+
     /// A world in which node `a` says that it has so many attachments.
     fn world(second: u64, attached: u32, running: u32) -> World {
         let observed = json!({ "bootId": "b", "phase": "new", "attached": { "new": attached } });
@@ -104,16 +107,16 @@ mod tests {
 
     #[test]
     fn a_node_agrees_if_it_never_says_less_than_was_counted() {
-        let table: &[(&[(u64, u32)], u32, bool)] = &[
-            (&[(100, 4), (110, 4)], 4, true),
-            (&[(100, 4), (109, 4)], 4, false), // It has time to tell of less.
-            (&[(100, 4), (105, 3), (110, 4)], 4, false), // The count found one that it had forgotten; another one came later.
-            (&[(100, 5), (105, 4), (110, 4)], 4, true), // One went before the count, and was told of after it.
-            (&[(100, 4), (112, 3)], 4, false),
-            (&[(100, 0), (110, 0)], 0, true),
+        let table: [Row; 6] = [
+            (vec![(100, 4), (110, 4)], 4, true),
+            (vec![(100, 4), (109, 4)], 4, false), // It has time to tell of less.
+            (vec![(100, 4), (105, 3), (110, 4)], 4, false), // The count found one that it had forgotten; another one came later.
+            (vec![(100, 5), (105, 4), (110, 4)], 4, true), // One went before the count, and was told of after it.
+            (vec![(100, 4), (112, 3)], 4, false),
+            (vec![(100, 0), (110, 0)], 0, true),
         ];
         for (said, running, expected) in table {
-            assert_eq!(agrees(said, *running), *expected, "{said:?} with {running} running");
+            assert_eq!(agrees(&said, running), expected, "{said:?} with {running} running");
         }
     }
 

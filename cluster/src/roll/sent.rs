@@ -29,6 +29,8 @@ struct One {
     desired: Option<Phase>,
     is_claim: bool,
     is_done: bool,
+    /// It is sent once more, since the answer was lost.
+    is_again: bool,
 }
 
 impl Sent {
@@ -36,7 +38,9 @@ impl Sent {
     pub(super) fn add(&mut self, patch: &Patch, now: Duration) {
         let is_claim = matches!(&patch.step, Change::Set(step) if step.state == State::Claimed);
         let Patch { uid, version, desired, .. } = patch.clone();
-        self.0.insert(patch.node.clone(), One { uid, version, at: now, desired, is_claim, is_done: false });
+        let is_again = self.0.get(&patch.node).is_some_and(|one| one.version == version);
+        let one = One { uid, version, at: now, desired, is_claim, is_done: false, is_again };
+        self.0.insert(patch.node.clone(), one);
     }
 
     /// It was made.
@@ -46,9 +50,12 @@ impl Sent {
         }
     }
 
-    /// It was not made, and never will be.
+    /// Somebody changed the Node before: it was not made, and never will be. If it was sent before, that may have been the change.
     pub(super) fn not_done(&mut self, node: &str) {
-        self.0.remove(node);
+        match self.0.get_mut(node) {
+            Some(one) if one.is_again => one.is_done = true,
+            _ => drop(self.0.remove(node)),
+        }
     }
 
     /// Forgets those that Nodes show by now, and those that will never be.
@@ -116,6 +123,18 @@ mod tests {
             sent.observe(&world("7", 100 + 600));
             assert_eq!(sent.asked("a"), expected, "done: {is_done}");
         }
+    }
+
+    #[test]
+    fn a_conflict_of_one_that_is_sent_again_may_be_its_own() {
+        let before = world("7", 100);
+        let mut sent = Sent::default();
+        sent.add(&flip(&before), before.now);
+        sent.observe(&world("7", 110));
+        sent.add(&flip(&before), Duration::from_secs(110));
+        sent.not_done("a");
+        assert_eq!(sent.asked("a"), Some(Phase::New));
+        assert!(sent.is_outdated("a"), "nothing is sent before the Node tells what it is");
     }
 
     #[test]

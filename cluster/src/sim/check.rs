@@ -91,12 +91,11 @@ impl History {
             self.check_phase(flight, at, to, &run);
             self.check_policy(flight, at, "is asked for a phase");
         }
+        let has_claim = |step: &Step| before.as_ref().is_some_and(|before| before.claim == step.claim);
         match &patch.step {
-            Change::Set(step) if step.state == State::Claimed => {
-                // One that has this claim already is not taken anew.
-                if before.as_ref().is_none_or(|before| before.claim != step.claim) {
-                    self.check_claim(flight, at, before, step, &run);
-                }
+            // One that has its claim already is not taken anew.
+            Change::Set(step) if step.state == State::Claimed && !has_claim(step) => {
+                self.check_claim(flight, at, before, step, &run);
             }
             Change::Set(step) if step.state == State::Done => self.check_node(flight, at, step),
             _ => {}
@@ -280,7 +279,10 @@ impl History {
     ///
     /// It cannot tell a pod that the node forgot from an attachment that outlived its pod, where the node has as many of both, or had when it was counted
     /// last.
-    fn countable(&self, at: usize) -> Vec<Phase> {
+    fn countable(&self, at: usize, is_late: bool) -> Vec<Phase> {
+        if is_late {
+            return self.truth.told_of(at).collect();
+        }
         let machine = &self.truth.nodes[at].machine;
         let is_recent = |at: Millis| self.now - at < 11 * MINUTE;
         if machine.forgets.len() <= machine.leftovers.len() || machine.misjudged.is_some_and(is_recent) {
@@ -292,6 +294,9 @@ impl History {
     /// I8 of a whole pass.
     fn check_pass(&mut self, flight: &Flight, run: &Run) {
         let Some(target) = run.target() else { return };
+        // What nodes told after the count did not reach it.
+        let is_late = flight.sent > flight.nodes_seen + 10 * SECOND;
+        self.passed_late = is_late;
         let is_silent = |(_, node): &(usize, &Node)| {
             !self.is_left_out(&node.name)
                 && !run.skipped.contains_key(&node.name)
@@ -304,13 +309,13 @@ impl History {
             .map(|(_, node)| format!("{} is not Ready at the end of the pass to {target}", node.name));
         for (at, node) in self.knowable(flight.nodes_seen) {
             if run.skipped.contains_key(&node.name) {
-                let is_empty = self.countable(at).is_empty();
+                let is_empty = self.countable(at, is_late).is_empty();
                 if !(node.api.is_cordoned && is_empty) {
                     wrong = Some(format!("{} was skipped, and takes pods or has some", node.name));
                 }
                 continue;
             }
-            let phases = self.countable(at).into_iter().chain([node.machine.phase]);
+            let phases = self.countable(at, is_late).into_iter().chain([node.machine.phase]);
             if let Some(other) = phases.into_iter().find(|phase| *phase != target) {
                 wrong = Some(format!("{} has {other} at the end of the pass to {target}", node.name));
             }
@@ -325,7 +330,7 @@ impl History {
         self.tally.count("a run done");
         let Some(run) = self.truth.record.run.clone() else { return };
         let wrong = self.knowable(self.passed_seen).find_map(|(at, node)| {
-            let mut phases = self.countable(at).into_iter().chain([node.machine.phase]);
+            let mut phases = self.countable(at, self.passed_late).into_iter().chain([node.machine.phase]);
             let is_wrong = phases.any(|phase| phase != run.from) && !self.last_skipped.contains(&node.name);
             is_wrong.then(|| format!("{} is not in {} although the run is done", node.name, run.from))
         });

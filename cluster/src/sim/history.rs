@@ -51,6 +51,8 @@ pub struct History {
     pub(super) last_skipped: BTreeSet<Text>,
     /// Everything of the nodes up to here was known when the end of the last pass was decided.
     pub(super) passed_seen: super::queue::Millis,
+    /// Its watches had brought nothing for a while then.
+    pub(super) passed_late: bool,
     pub(super) is_over: bool,
     /// When each pass ended.
     pub(super) passes: Vec<Millis>,
@@ -78,6 +80,7 @@ impl History {
             counts: BTreeMap::new(),
             last_skipped: BTreeSet::new(),
             passed_seen: 0,
+            passed_late: false,
             recordon: None,
             is_over: false,
             passes: Vec::new(),

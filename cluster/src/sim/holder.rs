@@ -1,5 +1,7 @@
 //! Whoever drives a run: the real driver, with a view of the cluster that is as old as its watches. Pure.
 
+mod calls;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,17 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::event::{Event, Flight, Reply};
-use super::fault::Fault;
+use super::event::Event;
 use super::history::History;
 use super::port::{Mail, Port};
 use super::queue::{Millis, SECOND};
 use super::truth::at;
 use super::unseen::Unseen;
-use crate::drive::{self, Ended, Outcome, Seen};
-use crate::roll::act::Act;
+use crate::drive::{self, Ended, Seen};
 use crate::roll::run::Run;
-use crate::roll::step::FRESH;
 use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;
 use crate::roll::world::{Color, Verdict, World};
@@ -304,69 +303,6 @@ impl History {
             one.is_looking = false;
             self.run_on(holder);
         }
-    }
-
-    /// Makes a call; at once an outcome if it is not made.
-    fn send(&mut self, holder: usize, number: u64, act: Act) -> Option<Outcome> {
-        let now = self.now;
-        let one = &self.holders[holder];
-        let is_stale = at(now - one.renewed) >= FRESH && !self.is_blind(super::tamper::Tamper::Lease);
-        if is_stale {
-            return Some(Outcome::Failed("the Lease was not renewed in time".into()));
-        }
-        if one.away > now {
-            let late = Outcome::Failed("no answer".into());
-            let reply = Reply { number, outcome: late, census: None };
-            self.within(SECOND, 10 * SECOND, Event::Answer(holder, Box::new(reply)));
-            return None;
-        }
-        let Looked { nodes, pods, is_gated, is_bridged } = one.looked;
-        let flight = Flight {
-            holder,
-            number,
-            sent: now,
-            nodes_seen: nodes,
-            pods_seen: pods,
-            is_gated,
-            is_bridged,
-            version: one.version,
-            is_lost: false,
-            act,
-        };
-        if let Act::Record(run) = &flight.act {
-            self.holders[holder].own.push((**run).clone());
-        }
-        if self.strikes(Fault::CrashBefore) {
-            self.crash(holder);
-            return None;
-        }
-        let is_lost = self.strikes(Fault::LostAnswer);
-        let longest = if is_lost { super::api::LONGEST } else { 150 };
-        self.within(3, longest, Event::Arrive(Box::new(Flight { is_lost, ..flight })));
-        if self.strikes(Fault::CrashAfter) {
-            self.crash(holder);
-        }
-        None
-    }
-
-    /// The answer of a call arrives.
-    pub(super) fn answer(&mut self, holder: usize, reply: Reply) {
-        let one = &mut self.holders[holder];
-        if one.drive.is_none() {
-            return;
-        }
-        if one.asleep > self.now {
-            let wait = one.asleep - self.now;
-            self.after(wait, Event::Answer(holder, Box::new(reply)));
-            return;
-        }
-        let Reply { number, outcome, census } = reply;
-        if let Some(census) = census {
-            Arc::make_mut(&mut one.world).census = Some(census);
-            one.has_news = true;
-        }
-        one.mail.borrow_mut().outcomes.insert(number, outcome);
-        self.run_on(holder);
     }
 
     /// The holder's process ends in the middle; somebody starts it anew later.

@@ -13,6 +13,16 @@ const KEPT: &[(u64, Choice, &str)] = &[
         "somebody cordoned a node while it settled: its workloads stayed short, and the hold did not say why",
     ),
     (
+        510_021,
+        Choice::Some,
+        "a claim was sent again since its answer was lost; the conflict was taken for a no, and its place went to another node",
+    ),
+    (
+        501_738,
+        Choice::Some,
+        "the next pass was written once more a minute after its answer was lost, and a node of another phase had joined meanwhile",
+    ),
+    (
         1093,
         Choice::Some,
         "the check's own mistake: somebody asked a node for another phase, and the run could not know of it yet; later, with other numbers drawn: the next \
