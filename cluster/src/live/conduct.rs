@@ -124,6 +124,7 @@ async fn driven(
         complaint: None,
         unseen: Unseen::default(),
         own: RefCell::new(vec![run.clone()]),
+        has_seen_own: false,
         tell: &tell,
     };
     let mut ended = drive(&mut hand, run, &plan, &hash, &mut |event| (tell.borrow_mut())(event)).await;

@@ -178,16 +178,20 @@ impl Moved<'_> {
         if node.attached().is_none() {
             return self.hold(Reason::AttachmentsUnknown);
         }
-        if let Some((client, server)) = self.view.parts(self.name, node, self.step.to) {
-            // It may have pods that have to go first, in a phase that parts nobody.
-            return match start::permitted(self.view, self.name, node) {
-                Some(to) => self.again(to, self.step.r#try + 1),
-                None => Next::wait(parted(self.object(), client, server)),
-            };
+        if let Some(parts) = self.view.parts(self.name, node, self.step.to) {
+            return self.way_out(parts);
         }
         let mut patch = self.to(State::Flipped);
         patch.desired = Some(self.step.to);
         Next::act(patch)
+    }
+
+    /// The phase would part pods. The node may have some that have to go first, in a phase that parts nobody.
+    fn way_out(&self, (client, server): (Phase, Phase)) -> Next {
+        match start::permitted(self.view, self.name, self.node) {
+            Some(to) => self.again(to, self.step.r#try + 1),
+            None => Next::wait(parted(self.object(), client, server)),
+        }
     }
 
     /// The node has to be in the phase.
@@ -239,8 +243,8 @@ impl Moved<'_> {
         }
         let mut patch = self.to(State::Flipped);
         if self.node.desired != Some(self.step.to) {
-            if let Some((client, server)) = self.view.parts(self.name, self.node, self.step.to) {
-                return Some(Next::wait(parted(self.object(), client, server)));
+            if let Some(parts) = self.view.parts(self.name, self.node, self.step.to) {
+                return Some(self.way_out(parts));
             }
             patch.desired = Some(self.step.to);
         }

@@ -143,7 +143,7 @@ pub(super) struct Machine {
     pub(super) leftovers: Vec<Phase>,
     /// When its phase changed last.
     pub(super) flipped: Millis,
-    /// When it forgot a pod last, or an attachment went that had outlived its pod; none if neither ever was.
+    /// When it forgot a pod last, or an attachment outlived its pod or went later; none if nothing of this ever was.
     pub(super) misjudged: Option<Millis>,
     /// Pods of which it does not know that they are attached.
     pub(super) forgets: BTreeSet<u32>,
@@ -288,7 +288,10 @@ impl Truth {
         let known = move |of: &Attached| of.since <= told;
         let pods = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
         let of_pods = pods.filter_map(move |pod| Some(self.pods.get(pod)?.attached.filter(known)?.phase));
-        of_pods.chain(node.machine.leftovers.iter().copied())
+        let machine = &node.machine;
+        let leftovers =
+            if machine.misjudged.is_none_or(|at| at <= told) { &machine.leftovers[..] } else { &[] };
+        of_pods.chain(leftovers.iter().copied())
     }
 
     /// How many pods of a workload are wanted and Ready, as its status says.

@@ -42,6 +42,7 @@ kill -KILL -1 2>/dev/null || true # On a node without pods nothing is left to ki
 mapfile -t mounts < <(awk -v state="$1/" 'index($2, state) == 1 || index($2, "/var/lib/kubelet/pods/") == 1 {print $2}' /proc/mounts | sort -r)
 for mount in "${mounts[@]}"; do umount --lazy "$mount"; done
 ip -all netns delete
+iptables-save -t nat | grep -v CNI- | iptables-restore -T nat # The kernel would forget what leads a port to a pod that is gone.
 find "$1" -mindepth 1 -delete
 rm -rf /run/crossfade"#;
 /// Takes away what a node has on its disk beside its settings: leases, kubelet's state, and Crossfade's records.

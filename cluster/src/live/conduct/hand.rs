@@ -30,6 +30,8 @@ pub(super) struct Hand<'a> {
     pub(super) unseen: Unseen,
     /// The run as this holder found it, and every run that it wrote or meant to write: any other one is somebody else's.
     pub(super) own: RefCell<Vec<Run>>,
+    /// One of these was seen in the cluster.
+    pub(super) has_seen_own: bool,
     pub(super) tell: &'a RefCell<dyn FnMut(&Event) + 'a>,
 }
 
@@ -88,10 +90,16 @@ impl Cluster for Hand<'_> {
             };
             self.unseen.end();
             let Some(stored) = self.session.take_up() else { continue };
+            let is_own = self.own.borrow().contains(&stored.run);
+            self.has_seen_own |= is_own;
+            if !self.has_seen_own {
+                // The watch does not tell yet what this holder wrote when it began.
+                continue;
+            }
             if stored.run.id != run.id {
                 return Err(format!("the cluster's run is {} now", stored.run.id));
             }
-            if !self.own.borrow().contains(&stored.run) {
+            if !is_own {
                 return Err("somebody else has written the run".into());
             }
             let wishes = stored.wishes.into_iter().filter(|wish| wish.seq > run.wish).collect();

@@ -107,7 +107,7 @@ impl History {
         }
         let zone = &self.truth.nodes[going.node?].api.zone;
         let others: Vec<_> =
-            self.truth.dns().filter(|(other, pod, _)| *other != id && pod.placed <= seen).collect();
+            self.truth.dns().filter(|(other, pod, _)| *other != id && pod.placed < seen).collect();
         let ready = || others.iter().filter(|(_, pod, _)| Self::counts_as_ready(pod, seen));
         let here = ready().filter(|(_, _, of)| *of == zone).count();
         let elsewhere = ready().count() - here;

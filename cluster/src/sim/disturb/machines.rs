@@ -68,9 +68,9 @@ impl History {
         let pods: Vec<(u32, Attached)> = self.truth.nodes[at].pods.iter().filter_map(attached).collect();
         let Some((id, attached)) = self.random.pick(&pods).copied() else { return };
         let machine = &mut self.truth.nodes[at].machine;
+        machine.misjudged = Some(now);
         if fault == Fault::Forgetful {
             machine.forgets.insert(id);
-            machine.misjudged = Some(now);
         } else {
             machine.leftovers.push(attached.phase);
             self.within(MINUTE, 90 * MINUTE, Event::Mend(fault, at));
